@@ -1,0 +1,32 @@
+# Language level, warnings, sanitizers.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+# Release keeps assertions out but symbols' line tables in: stack traces from the field stay readable.
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+
+find_program(POMPC_CCACHE ccache)
+if(POMPC_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${POMPC_CCACHE}")
+endif()
+
+add_library(pompc_options INTERFACE)
+target_include_directories(pompc_options INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
+target_compile_options(pompc_options INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_compile_options(pompc_options INTERFACE -Wthread-safety -Werror=thread-safety)
+endif()
+
+if(POMPC_SANITIZE STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1 -O1)
+  add_link_options(-fsanitize=address,undefined)
+elseif(POMPC_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer -g1 -O1)
+  add_link_options(-fsanitize=thread)
+elseif(POMPC_SANITIZE)
+  message(FATAL_ERROR "POMPC_SANITIZE=${POMPC_SANITIZE}: allowed values are address, thread or empty")
+endif()

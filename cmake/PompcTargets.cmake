@@ -1,0 +1,58 @@
+# The few functions every folder's CMakeLists.txt uses, in this order: library, protos, binary; tests register
+# themselves in tests/.
+
+# pompc_library(NAME SOURCES a.cc b.h ... [DEPS targets that appear in public headers] [PRIVATE_DEPS targets])
+function(pompc_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC pompc_options ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+endfunction()
+
+# pompc_binary(NAME SOURCES main.cc DEPS targets): an executable in <build>/bin.
+function(pompc_binary name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE pompc_options ${ARG_DEPS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+  install(TARGETS ${name} RUNTIME DESTINATION bin)
+endfunction()
+
+# pompc_protos(NAME a.proto ...): messages and gRPC stubs, included as "proto/a.pb.h" and "proto/a.grpc.pb.h".
+function(pompc_protos name)
+  set(out "${PROJECT_BINARY_DIR}/generated")
+  file(MAKE_DIRECTORY "${out}")
+  get_target_property(plugin gRPC::grpc_cpp_plugin LOCATION)
+  set(generated)
+  foreach(proto ${ARGN})
+    string(REGEX REPLACE "\\.proto$" "" stem "${proto}")
+    set(files "${out}/proto/${stem}.pb.cc" "${out}/proto/${stem}.pb.h"
+              "${out}/proto/${stem}.grpc.pb.cc" "${out}/proto/${stem}.grpc.pb.h")
+    add_custom_command(OUTPUT ${files}
+      COMMAND protobuf::protoc --cpp_out=${out} --grpc_out=${out} --plugin=protoc-gen-grpc=${plugin}
+              -I ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/proto/${proto}
+      DEPENDS "${PROJECT_SOURCE_DIR}/proto/${proto}" VERBATIM)
+    list(APPEND generated ${files})
+  endforeach()
+  add_library(${name} STATIC ${generated})
+  target_include_directories(${name} SYSTEM PUBLIC "${out}")
+  target_link_libraries(${name} PUBLIC protobuf::libprotobuf gRPC::grpc++)
+endfunction()
+
+# pompc_test(path/name_test SOURCES name_test.cc DEPS targets [LABELS labels] [TIMEOUT s]): a GoogleTest binary,
+# registered with ctest under its path.
+function(pompc_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  string(REPLACE "/" "_" target "${name}")
+  add_executable(${target} ${ARG_SOURCES})
+  target_link_libraries(${target} PRIVATE pompc_options ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${target} PRIVATE
+    POMPC_SOURCE_DIR="${PROJECT_SOURCE_DIR}" POMPC_FIXTURES_DIR="${POMPC_FIXTURES_DIR}"
+    POMPC_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  add_test(NAME ${name} COMMAND ${target})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
