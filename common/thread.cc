@@ -1,0 +1,27 @@
+#include "common/thread.h"
+
+#include <pthread.h>
+
+#include <utility>
+
+namespace pompc {
+
+Thread::Thread(std::string name, std::function<void()> body)
+    : thread_([name = std::move(name), body = std::move(body)] {
+        pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
+        body();
+      }) {}
+
+Thread& Thread::operator=(Thread&& other) {
+  Join();
+  thread_ = std::move(other.thread_);
+  return *this;
+}
+
+Thread::~Thread() { Join(); }
+
+void Thread::Join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace pompc
