@@ -1,0 +1,30 @@
+// A batch of windows of experience.
+#ifndef POMPC_LEARNER_UPDATE_BATCH_H_
+#define POMPC_LEARNER_UPDATE_BATCH_H_
+
+#include "absl/status/status.h"
+#include "model/config.h"
+#include "model/torch_compat.h"
+
+namespace pompc::update {
+
+// B windows of H decisions; O and A are the sizes of an observation and an action. Tensors may be
+// of any real dtype and on any device; the updater converts them.
+struct Batch {
+  at::Tensor observations;  // [B, H+1, O]
+  at::Tensor actions;       // [B, H, A], in [-1, 1]
+  at::Tensor rewards;       // [B, H]
+  at::Tensor terminated;    // [B, H], not 0: a true terminal state followed
+  // The planner's Gaussian at each observation; ignored where has_plan is 0.
+  at::Tensor plan_mean;  // [B, H+1, A]
+  at::Tensor plan_std;   // [B, H+1, A], > 0
+  at::Tensor has_plan;   // [B, H+1], 0: no plan was made there (seed phase, end of an episode)
+
+  // INVALID_ARGUMENT naming the tensor, its shape and the shape wanted. B and H follow from
+  // `actions`.
+  absl::Status Validate(const model::ModelConfig& config) const;
+};
+
+}  // namespace pompc::update
+
+#endif  // POMPC_LEARNER_UPDATE_BATCH_H_

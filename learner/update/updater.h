@@ -1,0 +1,68 @@
+// The PO-MPC update: one gradient step on world model, values, prior and policy from a batch of
+// windows.
+#ifndef POMPC_LEARNER_UPDATE_UPDATER_H_
+#define POMPC_LEARNER_UPDATE_UPDATER_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "learner/update/batch.h"
+#include "learner/update/config.h"
+#include "learner/update/metrics.h"
+#include "model/parameters.h"
+#include "model/tensor_file.h"
+#include "model/torch_compat.h"
+#include "model/world_model.h"
+
+namespace pompc::update {
+
+// Everything a resumed updater needs to go on bit for bit; fits model::WriteTensorFile.
+struct UpdaterState {
+  model::NamedTensors tensors;
+  model::Metadata metadata;
+};
+
+// Owns the world model, target networks, second ensemble, prior policy, optimisers and running
+// scales. Not thread-safe: one thread updates; what other threads read, they read from a Clone() of
+// model(). All randomness of update n is a function of (seed, n).
+class Updater {
+ public:
+  // INVALID_ARGUMENT as the configs' Validate().
+  static absl::StatusOr<std::unique_ptr<Updater>> Create(const model::ModelConfig& model_config,
+                                                         const UpdateConfig& update_config,
+                                                         at::Device device, uint64_t seed,
+                                                         at::ScalarType dtype = at::kFloat);
+  ~Updater();
+
+  // One update. Metrics are filled in only if wanted (they cost a wait for the device).
+  // INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. INTERNAL naming the loss that is
+  // not finite and the update: nothing was stepped; checked in every update on the CPU, elsewhere
+  // when metrics are wanted.
+  absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
+
+  // What planners need: encoder, dynamics, reward, termination, plain Q (online), sampling policy.
+  const model::WorldModel& model() const;
+  // Updates made, those before an import included.
+  int64_t update_count() const;
+  const UpdateConfig& config() const;
+
+  // A copy on the CPU of the full state; `metadata` holds the scalars under names that start with
+  // "updater.".
+  UpdaterState Export() const;
+  // Overwrites the state. INVALID_ARGUMENT naming what is missing or of another shape, or a setting
+  // that changes the layout (ModelConfig, alpha == 1); then nothing changed.
+  absl::Status Import(const UpdaterState& state);
+
+ private:
+  class Impl;
+  explicit Updater(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pompc::update
+
+#endif  // POMPC_LEARNER_UPDATE_UPDATER_H_

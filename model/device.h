@@ -1,0 +1,35 @@
+// Where tensors live and how many threads compute on them. Process-wide; call at start-up, before
+// other threads use LibTorch.
+#ifndef POMPC_MODEL_DEVICE_H_
+#define POMPC_MODEL_DEVICE_H_
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "model/torch_compat.h"
+
+namespace pompc::model {
+
+// Parses "cpu", "cuda" or "cuda:N". INVALID_ARGUMENT for another text, FAILED_PRECONDITION when
+// this LibTorch or this machine has no such device.
+absl::StatusOr<at::Device> ParseDevice(std::string_view text);
+
+// Threads one operation may use, in LibTorch and in the BLAS behind it. One per role is fastest
+// where several roles share a machine: two busy processes of two OpenMP threads each on two cores
+// lose a factor of 30 and more, spinning. The BLAS's count is process-wide; LibTorch's is kept per
+// calling thread on first use, so call it in each thread that computes as well as at start-up.
+// REQUIRES: threads >= 1.
+void SetComputeThreads(int threads);
+
+// What multiplies matrices on the CPU, for the log: the configuration string of OpenBLAS, "MKL", or
+// "reference BLAS".
+std::string BlasName();
+
+// Empty, or one line to warn with at start-up: the reference BLAS is about 20 times slower than
+// OpenBLAS.
+std::string BlasWarning();
+
+}  // namespace pompc::model
+
+#endif  // POMPC_MODEL_DEVICE_H_

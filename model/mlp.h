@@ -1,0 +1,81 @@
+// A multi-layer perceptron, or an ensemble of equal ones, over a slice of a flat parameter vector.
+#ifndef POMPC_MODEL_MLP_H_
+#define POMPC_MODEL_MLP_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/parameters.h"
+#include "model/torch_compat.h"
+
+namespace pompc::model {
+
+// Layers: Linear -> LayerNorm -> Mish for every hidden size, then a Linear; if simnorm_dim > 0 the
+// last layer too is normalised (LayerNorm) and followed by SimNorm over groups of that size.
+struct MlpSpec {
+  std::string name;
+  // 0: one network; otherwise the members of an ensemble, whose tensors get a leading dimension.
+  int members = 0;
+  int input = 0;
+  std::vector<int> hidden;
+  int output = 0;
+  int simnorm_dim = 0;
+  // Whether the last layer's weights start at zero.
+  bool zero_last = false;
+
+  int64_t NumParameters() const;
+};
+
+// A handle: copies share tensors. Forward is thread-safe; EnableGradients needs exclusion by the
+// caller.
+class Mlp {
+ public:
+  // Views `flat`, a vector of spec.NumParameters() elements that stays shared with the caller.
+  Mlp(MlpSpec spec, at::Tensor flat);
+
+  // Overwrites the parameters with initial ones, a function of (seed, spec.name).
+  void Initialize(uint64_t seed) const;
+
+  // How Forward treats its parameters, and the dropout after the first linear layer.
+  struct Options {
+    // Gradients flow into the parameters. REQUIRES: EnableGradients was called.
+    bool train = false;
+    // Multiplier of the first layer's output (inverted dropout), [members, rows, hidden[0]], or
+    // undefined for none.
+    at::Tensor dropout;
+    // Members to evaluate [K] (int64), or undefined for all. Row block k of the output is member
+    // members[k].
+    at::Tensor members;
+  };
+
+  // x [..., input] -> [..., output]; an ensemble takes x [..., input], shared by all its members,
+  // or [members, ..., input], and gives [members, ..., output].
+  at::Tensor Forward(const at::Tensor& x) const { return Forward(x, Options()); }
+  at::Tensor Forward(const at::Tensor& x, const Options& options) const;
+
+  // Makes Forward with `train` differentiable in the parameters; gradients accumulate into
+  // `flat_gradient`, a vector of the parameters' size, which stays shared with the caller.
+  void EnableGradients(at::Tensor flat_gradient);
+
+  NamedTensors Parameters() const;
+  const MlpSpec& spec() const { return spec_; }
+  const at::Tensor& flat() const { return flat_; }
+
+ private:
+  struct Layer {
+    at::Tensor weight, bias, norm_weight, norm_bias;
+  };
+
+  std::vector<Layer> MakeLayers(const at::Tensor& flat) const;
+
+  MlpSpec spec_;
+  at::Tensor flat_;
+  std::vector<Layer> layers_;
+  // The same tensors as leaves of the autograd graph; empty until EnableGradients.
+  std::vector<Layer> leaves_;
+};
+
+}  // namespace pompc::model
+
+#endif  // POMPC_MODEL_MLP_H_

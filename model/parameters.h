@@ -1,0 +1,60 @@
+// Named tensors in a fixed order, and their packing into one contiguous buffer for the wire.
+#ifndef POMPC_MODEL_PARAMETERS_H_
+#define POMPC_MODEL_PARAMETERS_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "model/torch_compat.h"
+
+namespace pompc::model {
+
+struct NamedTensor {
+  std::string name;
+  at::Tensor tensor;
+};
+
+// The order is part of the format: peers of one build list the same names in the same order.
+using NamedTensors = std::vector<NamedTensor>;
+
+// One tensor in packed data. `dtype` is a safetensors name: "F64", "F32", "I64", "I32", "U8" or
+// "BOOL".
+struct TensorEntry {
+  std::string name;
+  std::string dtype;
+  std::vector<int64_t> shape;
+  // Where its bytes (little-endian, row-major) stand in the data.
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+
+  bool operator==(const TensorEntry&) const = default;
+};
+
+struct PackedTensors {
+  std::vector<TensorEntry> table;
+  std::string data;
+};
+
+// Copies tensors, from whatever device they are on, into one buffer without gaps, in their order.
+// INVALID_ARGUMENT for a dtype that has no safetensors name.
+absl::StatusOr<PackedTensors> Pack(const NamedTensors& tensors);
+
+// The inverse: owned CPU tensors. INVALID_ARGUMENT naming the entry whose dtype is unknown, whose
+// size does not follow from its shape, or whose bytes lie outside the data.
+absl::StatusOr<NamedTensors> Unpack(const std::vector<TensorEntry>& table, std::string_view data);
+
+// Copies each tensor of `source` into the tensor of the same name in `destination` (across
+// devices). Both must hold the same names and shapes: INVALID_ARGUMENT naming the first one
+// missing, unknown or of another shape or dtype; then nothing was copied.
+absl::Status CopyTensors(const NamedTensors& source, const NamedTensors& destination);
+
+// Size of all tensors in bytes.
+uint64_t TotalBytes(const NamedTensors& tensors);
+
+}  // namespace pompc::model
+
+#endif  // POMPC_MODEL_PARAMETERS_H_

@@ -1,0 +1,50 @@
+// Random tensors that are a pure function of (seed, stream, position): Philox4x32-10 (Salmon et
+// al., "Parallel random numbers: as easy as 1, 2, 3", SC'11). Nothing here keeps state, so a draw
+// depends neither on the batch around it nor on what was drawn before. All functions are
+// thread-safe.
+#ifndef POMPC_MODEL_RANDOM_H_
+#define POMPC_MODEL_RANDOM_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "model/torch_compat.h"
+
+namespace pompc::model {
+
+// One block of Philox4x32-10: four words from a counter and a key.
+std::array<uint32_t, 4> Philox4x32(const std::array<uint32_t, 4>& counter,
+                                   const std::array<uint32_t, 2>& key);
+
+// A stream of a seed: `name` tells what the draws are for, `index` counts the occasions.
+struct RandomStream {
+  uint32_t name = 0;
+  uint32_t index = 0;
+};
+
+// Uniform draws in [0, 1), float32 [B, shape...] for B seeds: row b depends on seeds[b] and
+// `stream` alone. The key is the seed, the counter is (position / 4, 0, stream.index, stream.name).
+// The CPU runs one vectorised loop; other devices use tensor operations that give the same uniform
+// draws bit for bit and the same normal draws to rounding.
+at::Tensor Uniform(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,
+                   at::Device device);
+
+// Standard normal draws (Box-Muller on the same words), otherwise as Uniform.
+at::Tensor Normal(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,
+                  at::Device device);
+
+// The implementation for other devices, callable on the CPU to compare: draws from tensor
+// operations alone.
+at::Tensor UniformFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream,
+                                at::IntArrayRef shape, at::Device device);
+at::Tensor NormalFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream,
+                               at::IntArrayRef shape, at::Device device);
+
+// Two different members of an ensemble of `members` >= 2, uniformly, in increasing order.
+std::array<int, 2> RandomPair(uint64_t seed, RandomStream stream, int members);
+
+}  // namespace pompc::model
+
+#endif  // POMPC_MODEL_RANDOM_H_

@@ -1,0 +1,37 @@
+// Files of named tensors in the safetensors format: 8 bytes with the header's length
+// (little-endian), a JSON header
+// {"name": {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {string: string}}, raw
+// little-endian data. Any safetensors reader opens them.
+#ifndef POMPC_MODEL_TENSOR_FILE_H_
+#define POMPC_MODEL_TENSOR_FILE_H_
+
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "model/parameters.h"
+
+namespace pompc::model {
+
+using Metadata = std::map<std::string, std::string>;
+
+struct TensorFile {
+  // In the order of their offsets in the file, which is the order they were written in.
+  NamedTensors tensors;
+  Metadata metadata;
+};
+
+// Writes a file atomically and durably: to `path` + ".tmp", fsync, rename, fsync of the folder.
+// After a failure or a crash `path` holds either its old content or the new. Errors name the path
+// and the system's reason.
+absl::Status WriteTensorFile(const std::string& path, const NamedTensors& tensors,
+                             const Metadata& metadata);
+
+// Reads a whole file into CPU tensors. NOT_FOUND when there is none, DATA_LOSS naming the path and
+// what is wrong when it is truncated or corrupt.
+absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path);
+
+}  // namespace pompc::model
+
+#endif  // POMPC_MODEL_TENSOR_FILE_H_

@@ -1,0 +1,98 @@
+// The TD-MPC2 world model: encoder, latent dynamics, reward, optional termination head, Q ensemble,
+// policy.
+#ifndef POMPC_MODEL_WORLD_MODEL_H_
+#define POMPC_MODEL_WORLD_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "model/config.h"
+#include "model/mlp.h"
+#include "model/parameters.h"
+#include "model/torch_compat.h"
+
+namespace pompc::model {
+
+// Diagonal Gaussian in action space (the clipped-Gaussian form): actions are clip(mean + std *
+// noise, -1, 1).
+struct Gaussian {
+  at::Tensor mean;     // in (-1, 1)
+  at::Tensor log_std;  // in (log_std_min, log_std_max)
+};
+
+// Reads a policy network's raw output [..., 2A] as mean = tanh(m) and log_std = lo + (hi - lo) / 2
+// (tanh(l) + 1).
+Gaussian PolicyFromRaw(const at::Tensor& raw, const ModelConfig& config);
+
+// Layout of each network, for the world model and for copies of parts of it (targets, second
+// ensemble, prior policy).
+MlpSpec EncoderSpec(const ModelConfig& config);
+MlpSpec DynamicsSpec(const ModelConfig& config);
+MlpSpec RewardSpec(const ModelConfig& config);
+MlpSpec TerminationSpec(const ModelConfig& config);
+MlpSpec QSpec(const ModelConfig& config);
+MlpSpec PolicySpec(const ModelConfig& config);
+
+// What a planner needs and a learner trains. A handle: copies share tensors; Clone() does not. All
+// parameters lie in one flat tensor in the order encoder, dynamics, reward, termination (if any),
+// q, policy. Calls that only read are thread-safe together; CopyFrom and training need exclusion by
+// the caller. Latents are [..., latent_dim], actions
+// [..., action_size]; leading dimensions must agree.
+class WorldModel {
+ public:
+  // Fresh parameters on `device`, a function of `seed` alone (TD-MPC2's initialisation: weights
+  // N(0, 0.02) truncated, biases 0, last layers of reward and Q zero). float64 serves tests.
+  // INVALID_ARGUMENT as config.Validate().
+  static absl::StatusOr<WorldModel> Create(const ModelConfig& config, at::Device device,
+                                           uint64_t seed, at::ScalarType dtype = at::kFloat);
+
+  // A model with its own copy of the parameters, on this model's device or on another.
+  WorldModel Clone() const;
+  WorldModel Clone(at::Device device) const;
+
+  // Overwrites the parameters in place. INVALID_ARGUMENT when names, shapes or dtypes differ; then
+  // nothing changed.
+  absl::Status CopyFrom(const NamedTensors& parameters);
+
+  // The parameters as views, named "<network>.<layer>.{weight,bias,norm.weight,norm.bias}", in the
+  // flat order.
+  NamedTensors Parameters() const;
+  int64_t NumParameters() const;
+
+  at::Tensor Encode(const at::Tensor& observations) const;
+  at::Tensor Next(const at::Tensor& latents, const at::Tensor& actions) const;
+  // [..., num_bins], see TwoHotDecode.
+  at::Tensor RewardLogits(const at::Tensor& latents, const at::Tensor& actions) const;
+  // [...]; the probability of termination is its sigmoid. REQUIRES: config().terminates.
+  at::Tensor TerminationLogits(const at::Tensor& latents) const;
+  // [num_q, ..., num_bins], without dropout.
+  at::Tensor QLogits(const at::Tensor& latents, const at::Tensor& actions) const;
+  Gaussian Policy(const at::Tensor& latents) const;
+
+  const ModelConfig& config() const { return config_; }
+  at::Device device() const { return flat_.device(); }
+  at::ScalarType dtype() const { return flat_.scalar_type(); }
+
+  // All parameters as one vector [NumParameters()].
+  const at::Tensor& flat() const { return flat_; }
+  const Mlp& encoder() const { return *encoder_; }
+  const Mlp& dynamics() const { return *dynamics_; }
+  const Mlp& reward() const { return *reward_; }
+  const Mlp& termination() const { return *termination_; }
+  const Mlp& q() const { return *q_; }
+  const Mlp& policy() const { return *policy_; }
+
+ private:
+  WorldModel(const ModelConfig& config, at::Tensor flat);
+
+  ModelConfig config_;
+  at::Tensor flat_;
+  std::optional<Mlp> encoder_, dynamics_, reward_, termination_, q_, policy_;
+};
+
+}  // namespace pompc::model
+
+#endif  // POMPC_MODEL_WORLD_MODEL_H_
