@@ -1,0 +1,75 @@
+#ifndef POMPC_ACTOR_ENV_PHYSICS_H_
+#define POMPC_ACTOR_ENV_PHYSICS_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "mujoco/mujoco.h"
+
+namespace pompc::env {
+
+// Entries of a body's row-major rotation matrix: kXz is the world x coordinate of the body's z
+// axis.
+enum MatrixEntry { kXx, kXy, kXz, kYx, kYy, kYz, kZx, kZy, kZz };
+
+enum class Actuation { kEnabled, kDisabled };
+
+// A MuJoCo model and its state, stepped as dm_control steps them. Owns both; the model is this
+// object's alone, so tasks may edit it. Used by one thread at a time; nothing blocks.
+//
+// Methods that compute return ABORTED if MuJoCo warned since the last Reset (a diverging
+// simulation, a full contact buffer) and INTERNAL if it raised an error; the state is then to be
+// thrown away by Reset.
+class Physics {
+ public:
+  // Compiles the model in `mjcf`, which refers to no other files. INVALID_ARGUMENT with MuJoCo's
+  // words if it is not a valid model.
+  static absl::StatusOr<std::unique_ptr<Physics>> FromXml(absl::string_view mjcf);
+
+  // To the model's default state, everything computed with actuation disabled.
+  absl::Status Reset();
+
+  // Computes all that follows from the state.
+  absl::Status Forward(Actuation actuation);
+
+  // One control step of `steps` physics steps under data()->ctrl. Positions and velocities then
+  // belong to the new state; accelerations, forces and their sensors to the state before the last
+  // physics step.
+  absl::Status Advance(int steps);
+
+  mjModel& model() { return *model_; }
+  const mjModel& model() const { return *model_; }
+  mjData& data() { return *data_; }
+  const mjData& data() const { return *data_; }
+
+  // The index of the model's element `name` of type `type`; 0 if there is none, which
+  // lookup_status() then reports. For task constructors.
+  int Id(mjtObj type, const char* name);
+  // NOT_FOUND naming the first element that Id did not find.
+  const absl::Status& lookup_status() const { return lookup_status_; }
+
+  double xmat(int body, MatrixEntry entry) const { return data_->xmat[9 * body + entry]; }
+
+ private:
+  struct Deleter {
+    void operator()(mjModel* model) const { mj_deleteModel(model); }
+    void operator()(mjData* data) const { mj_deleteData(data); }
+  };
+  using ModelPtr = std::unique_ptr<mjModel, Deleter>;
+  using DataPtr = std::unique_ptr<mjData, Deleter>;
+
+  Physics(ModelPtr model, DataPtr data) : model_(std::move(model)), data_(std::move(data)) {}
+  absl::Status Compute(absl::FunctionRef<void()> call);
+
+  const ModelPtr model_;
+  const DataPtr data_;
+  absl::Status lookup_status_;
+};
+
+}  // namespace pompc::env
+
+#endif  // POMPC_ACTOR_ENV_PHYSICS_H_

@@ -1,0 +1,153 @@
+#include "actor/env/simulation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "common/status_macros.h"
+
+namespace pompc::env {
+namespace {
+
+// Finite, also once it is cast to float32.
+bool IsPresentable(double x) { return std::abs(x) <= std::numeric_limits<float>::max(); }
+
+// Copies `from` over the `size` numbers at `to`; an empty `from` leaves them alone.
+absl::Status Assign(absl::string_view name, std::span<const double> from, double* to, int size) {
+  if (from.empty()) return absl::OkStatus();
+  if (static_cast<int>(from.size()) != size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " has ", from.size(), " numbers, the task needs ", size));
+  }
+  if (!std::all_of(from.begin(), from.end(), IsPresentable)) {
+    return absl::InvalidArgumentError(absl::StrCat(name, " is not finite"));
+  }
+  std::copy(from.begin(), from.end(), to);
+  return absl::OkStatus();
+}
+
+EnvironmentSpec MakeSpec(const TaskDefinition& definition, const mjModel& model,
+                         int physics_steps) {
+  EnvironmentSpec spec;
+  spec.task = definition.name;
+  spec.action_size = model.nu;
+  for (int i = 0; i < model.nu; ++i) {
+    spec.action_low.push_back(model.actuator_ctrlrange[2 * i]);
+    spec.action_high.push_back(model.actuator_ctrlrange[2 * i + 1]);
+  }
+  spec.step_seconds = physics_steps * model.opt.timestep;
+  spec.episode_steps =
+      static_cast<int>(std::lround(definition.episode_seconds / spec.step_seconds));
+  spec.terminates = definition.terminates;
+  return spec;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Simulation>> Simulation::Make(const TaskDefinition& definition,
+                                                             uint32_t seed) {
+  auto physics = Physics::FromXml(definition.mjcf);
+  if (!physics.ok()) return Annotate(physics.status(), definition.name);
+  std::unique_ptr<Simulation> simulation(new Simulation(definition, *std::move(physics), seed));
+  const mjModel& model = simulation->physics_->model();
+  for (int i = 0; i < model.nu; ++i) {
+    if (!model.actuator_ctrllimited[i]) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(definition.name, ": actuator ", i, " has no control range"));
+    }
+  }
+  absl::Status status = simulation->physics_->lookup_status();
+  if (status.ok()) status = simulation->physics_->Reset();
+  if (status.ok()) status = simulation->Read();
+  if (!status.ok()) return Annotate(status, definition.name);
+  simulation->spec_.observation_size = static_cast<int>(simulation->observation_.size());
+  return simulation;
+}
+
+Simulation::Simulation(const TaskDefinition& definition, std::unique_ptr<Physics> physics,
+                       uint32_t seed)
+    : physics_(std::move(physics)),
+      task_(definition.make(*physics_)),
+      random_(seed),
+      physics_steps_(static_cast<int>(
+          std::lround(definition.control_seconds / physics_->model().opt.timestep))) {
+  spec_ = MakeSpec(definition, physics_->model(), physics_steps_);
+}
+
+absl::Status Simulation::Reset() {
+  running_ = false;
+  POMPC_RETURN_IF_ERROR(physics_->Reset());
+  POMPC_RETURN_IF_ERROR(task_->Initialize(*physics_, random_));
+  return Begin(Actuation::kDisabled);
+}
+
+absl::Status Simulation::Place(const PlacedState& state, Actuation actuation) {
+  running_ = false;
+  POMPC_RETURN_IF_ERROR(physics_->Reset());
+  const mjModel& model = physics_->model();
+  mjData& data = physics_->data();
+  const std::span<double> target = task_->Target(*physics_);
+  POMPC_RETURN_IF_ERROR(Assign("qpos", state.qpos, data.qpos, model.nq));
+  POMPC_RETURN_IF_ERROR(Assign("qvel", state.qvel, data.qvel, model.nv));
+  POMPC_RETURN_IF_ERROR(Assign("act", state.act, data.act, model.na));
+  POMPC_RETURN_IF_ERROR(Assign("ctrl", state.ctrl, data.ctrl, model.nu));
+  POMPC_RETURN_IF_ERROR(Assign("target", state.target, target.data(), target.size()));
+  return Begin(actuation);
+}
+
+absl::Status Simulation::Begin(Actuation actuation) {
+  POMPC_RETURN_IF_ERROR(physics_->Forward(actuation));
+  POMPC_RETURN_IF_ERROR(Read());
+  fault_ = absl::OkStatus();
+  running_ = true;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StepResult> Simulation::Step(std::span<const double> action) {
+  if (!running_) return absl::FailedPreconditionError("no episode is running: Reset first");
+  POMPC_RETURN_IF_ERROR(CheckAction(action));
+  std::copy(action.begin(), action.end(), physics_->data().ctrl);
+  fault_ = physics_->Advance(physics_steps_);
+  if (fault_.ok()) fault_ = Read();
+  StepResult result;
+  if (!fault_.ok()) {
+    running_ = false;
+    result.truncated = result.unstable = true;
+    return result;
+  }
+  result.reward = reward_;
+  result.terminated = spec_.terminates && task_->Terminated(*physics_);
+  running_ = !result.terminated;
+  return result;
+}
+
+absl::Status Simulation::Read() {
+  const double reward = task_->Reward(*physics_);
+  next_observation_.clear();
+  task_->Observe(*physics_, next_observation_);
+  if (!IsPresentable(reward) ||
+      !std::all_of(next_observation_.begin(), next_observation_.end(), IsPresentable)) {
+    return absl::AbortedError("unstable simulation: an observation or reward is not finite");
+  }
+  reward_ = reward;
+  observation_.swap(next_observation_);
+  return absl::OkStatus();
+}
+
+absl::Status Simulation::CheckAction(std::span<const double> action) const {
+  if (static_cast<int>(action.size()) != spec_.action_size) {
+    return absl::InvalidArgumentError(absl::StrCat("action has ", action.size(), " numbers, ",
+                                                   spec_.task, " needs ", spec_.action_size));
+  }
+  for (size_t i = 0; i < action.size(); ++i) {
+    if (!std::isfinite(action[i])) {
+      return absl::InvalidArgumentError(absl::StrCat("action[", i, "] is ", action[i]));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace pompc::env

@@ -1,0 +1,71 @@
+#ifndef POMPC_ACTOR_ENV_SIMULATION_H_
+#define POMPC_ACTOR_ENV_SIMULATION_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "actor/env/environment.h"
+#include "actor/env/task.h"
+
+namespace pompc::env {
+
+// A whole state to put a simulation into. Empty fields keep their values after a reset; others must
+// have the model's sizes (target: 3).
+struct PlacedState {
+  std::vector<double> qpos;
+  std::vector<double> qvel;
+  std::vector<double> act;
+  std::vector<double> ctrl;
+  std::vector<double> target;
+};
+
+// A task running in MuJoCo, one control step at a time: actions are in actuator units and episodes
+// have no time limit. Contracts as Environment; owns the physics, the task and the generator.
+class Simulation final : public Environment {
+ public:
+  // INVALID_ARGUMENT or NOT_FOUND if the model does not compile or lacks what the task needs.
+  static absl::StatusOr<std::unique_ptr<Simulation>> Make(const TaskDefinition& definition,
+                                                          uint32_t seed);
+
+  const EnvironmentSpec& spec() const override { return spec_; }
+  absl::Status Reset() override;
+  absl::StatusOr<StepResult> Step(std::span<const double> action) override;
+  std::span<const double> observation() const override { return observation_; }
+  const absl::Status& fault() const override { return fault_; }
+
+  // Starts an episode in `state` instead, computed with or without the actuators' forces.
+  // INVALID_ARGUMENT: a field has the wrong size or is not finite, or the task has no target.
+  absl::Status Place(const PlacedState& state, Actuation actuation);
+
+  // The reward of the present state and action; REQUIRES: Reset, Place or Step succeeded last.
+  double reward() const { return reward_; }
+  // Where the task's movable target stands: x, y, z, or empty without one.
+  std::span<const double> target() { return task_->Target(*physics_); }
+  Physics& physics() { return *physics_; }
+
+ private:
+  Simulation(const TaskDefinition& definition, std::unique_ptr<Physics> physics, uint32_t seed);
+
+  // Reads observation and reward; ABORTED, with both unchanged, if a number is not finite.
+  absl::Status Read();
+  // Computes and reads the state the physics was put into; the episode runs from there.
+  absl::Status Begin(Actuation actuation);
+  absl::Status CheckAction(std::span<const double> action) const;
+
+  const std::unique_ptr<Physics> physics_;
+  const std::unique_ptr<Task> task_;
+  RandomState random_;
+  EnvironmentSpec spec_;
+  int physics_steps_;
+  bool running_ = false;
+  std::vector<double> observation_;
+  std::vector<double> next_observation_;
+  double reward_ = 0;
+  absl::Status fault_;
+};
+
+}  // namespace pompc::env
+
+#endif  // POMPC_ACTOR_ENV_SIMULATION_H_

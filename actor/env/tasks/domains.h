@@ -1,0 +1,16 @@
+#ifndef POMPC_ACTOR_ENV_TASKS_DOMAINS_H_
+#define POMPC_ACTOR_ENV_TASKS_DOMAINS_H_
+
+#include <vector>
+
+#include "actor/env/task.h"
+
+namespace pompc::env {
+
+// The tasks of each domain; each is defined in the file of the domain's name.
+std::vector<TaskDefinition> CartpoleTasks();
+std::vector<TaskDefinition> PendulumTasks();
+
+}  // namespace pompc::env
+
+#endif  // POMPC_ACTOR_ENV_TASKS_DOMAINS_H_

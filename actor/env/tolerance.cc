@@ -1,0 +1,53 @@
+#include "actor/env/tolerance.h"
+
+#include <cmath>
+#include <numbers>
+
+namespace pompc::env {
+namespace {
+
+// The sigmoids of dm_control.utils.rewards: 1 at distance 0, `v` at distance 1. `d` >= 0.
+double Falloff(Sigmoid sigmoid, double d, double v) {
+  constexpr double kPi = std::numbers::pi;
+  switch (sigmoid) {
+    case Sigmoid::kGaussian: {
+      const double y = d * std::sqrt(-2 * std::log(v));
+      return std::exp(-0.5 * y * y);
+    }
+    case Sigmoid::kHyperbolic:
+      return 1 / std::cosh(d * std::acosh(1 / v));
+    case Sigmoid::kLongTail: {
+      const double y = d * std::sqrt(1 / v - 1);
+      return 1 / (y * y + 1);
+    }
+    case Sigmoid::kReciprocal:
+      return 1 / (d * (1 / v - 1) + 1);
+    case Sigmoid::kCosine: {
+      const double y = d * std::acos(2 * v - 1) / kPi;
+      return y < 1 ? (1 + std::cos(kPi * y)) / 2 : 0;
+    }
+    case Sigmoid::kLinear: {
+      const double y = d * (1 - v);
+      return y < 1 ? 1 - y : 0;
+    }
+    case Sigmoid::kQuadratic: {
+      const double y = d * std::sqrt(1 - v);
+      return y < 1 ? 1 - y * y : 0;
+    }
+    case Sigmoid::kTanhSquared: {
+      const double y = std::tanh(d * std::atanh(std::sqrt(1 - v)));
+      return 1 - y * y;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+double Tolerance::operator()(double x) const {
+  if (low <= x && x <= high) return 1;
+  if (margin == 0) return 0;
+  return Falloff(sigmoid, (x < low ? low - x : x - high) / margin, value_at_margin);
+}
+
+}  // namespace pompc::env
