@@ -1,0 +1,86 @@
+#ifndef POMPC_PLANNER_CLIENT_PLANNER_CLIENT_H_
+#define POMPC_PLANNER_CLIENT_PLANNER_CLIENT_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/rpc/endpoint.h"
+#include "proto/planner.pb.h"
+
+namespace pompc::planner {
+
+struct PlannerClientOptions {
+  // At least one.
+  std::vector<rpc::Endpoint> planners;
+  // Run the plans are for.
+  std::string run_id;
+  // Stays with the planner that answered last instead of taking turns (for evaluators).
+  bool sticky = false;
+  Clock* clock = Clock::Real();
+  // Between one round over all planners and the next.
+  BackoffOptions backoff = {absl::Milliseconds(20), absl::Seconds(1), 2.0};
+  // An attempt without an answer for so long is given up, and the next planner asked.
+  absl::Duration attempt_timeout = absl::Seconds(10);
+  // A planner that could not be reached is asked last for so long.
+  absl::Duration avoid_after_failure = absl::Seconds(2);
+  // One more call is refused with RESOURCE_EXHAUSTED.
+  int max_calls = 4096;
+  // Of the jitter.
+  uint64_t seed = 1;
+};
+
+// Asks the planners of a run for plans, in turn. UNAVAILABLE, RESOURCE_EXHAUSTED, CANCELLED and an
+// attempt's timeout lead to the next planner, and after one round to a jittered pause; other errors
+// are the caller's. Plans are pure functions of their request, so asking twice is harmless. Owns one
+// thread (for retries); calls in flight hold none. Thread-safe.
+class PlannerClient {
+ public:
+  // Called exactly once, on a thread of the client or of gRPC, or within Plan() when the call is
+  // refused at once; must not block.
+  using Callback = std::function<void(absl::StatusOr<proto::PlanReply>)>;
+
+  // Who waits for planners just now.
+  struct Waiting {
+    // Calls without an answer so far.
+    int calls = 0;
+    // How long the oldest of them has been waiting.
+    absl::Duration longest;
+    // Why the newest failed attempt failed, with the planner's address; empty once an attempt
+    // succeeded.
+    std::string reason;
+  };
+
+  explicit PlannerClient(const PlannerClientOptions& options);
+  // Closes.
+  ~PlannerClient();
+
+  // Asks for a plan and returns at once; retries until `timeout` has passed. The client fills in
+  // request.header. The callback gets DEADLINE_EXCEEDED (with the last failure) when time is up,
+  // INVALID_ARGUMENT or FAILED_PRECONDITION as a planner answered, RESOURCE_EXHAUSTED when
+  // max_calls wait already, CANCELLED after Close.
+  void Plan(proto::PlanRequest request, absl::Duration timeout, Callback callback);
+
+  // Plan(), waiting for the answer.
+  absl::StatusOr<proto::PlanReply> PlanBlocking(proto::PlanRequest request, absl::Duration timeout);
+
+  Waiting waiting() const;
+
+  // Ends all calls with CANCELLED; when it returns, every callback has returned. Must not be called
+  // from a callback. Idempotent.
+  void Close();
+
+ private:
+  class Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pompc::planner
+
+#endif  // POMPC_PLANNER_CLIENT_PLANNER_CLIENT_H_
