@@ -1,0 +1,76 @@
+#ifndef POMPC_REPLAY_CLIENT_SHARD_CLIENT_H_
+#define POMPC_REPLAY_CLIENT_SHARD_CLIENT_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "grpcpp/channel.h"
+#include "proto/replay.pb.h"
+#include "replay/client/window_batch.h"
+#include "replay/core/row.h"
+
+namespace pompc::replay {
+
+struct ShardClientOptions {
+  std::string run_id;
+  uint32_t shard_index = 0;
+  // The run's environment; RowSpec is taken from it.
+  proto::EnvSpec spec;
+  uint32_t horizon = 0;  // H
+  // This shard's part of the run's capacity.
+  uint64_t capacity_rows = 0;
+  uint64_t capacity_bytes = 0;
+  // Of every call.
+  absl::Duration timeout = absl::Seconds(10);
+};
+
+// The learner's client of one replay shard. Every call has a deadline and none retries: the caller
+// knows when it pays off. Blocking calls return UNAVAILABLE while the shard cannot be reached or
+// was not configured (Configure, then go on), FAILED_PRECONDITION if it serves another run or spec.
+// Thread-safe; any number of calls may run at a time.
+class ShardClient {
+ public:
+  using SampleCallback = std::function<void(absl::StatusOr<WindowBatch>)>;
+
+  ShardClient(ShardClientOptions options, std::shared_ptr<grpc::Channel> channel);
+  // Cancels the calls that are under way and waits for their callbacks.
+  ~ShardClient();
+
+  // Opens the shard for the run. Idempotent; needed first and after every restart of the shard.
+  absl::StatusOr<proto::ShardInfo> Configure();
+
+  // Sets the number of rows at which the shard stops reading, and why.
+  absl::StatusOr<proto::ShardInfo> Grant(uint64_t max_accepted_rows, const std::string& reason,
+                                         bool seed_phase_over);
+
+  absl::StatusOr<proto::ShardInfo> Info();
+
+  // Starts drawing `count` windows, 1 to 65536; the same seed on the same rows draws the same.
+  // `done` is called exactly once, from a thread of gRPC; it must not block for long nor destroy
+  // the client. FAILED_PRECONDITION (its message says so) while the shard holds no window.
+  void SampleAsync(uint32_t count, uint64_t seed, SampleCallback done);
+  absl::StatusOr<WindowBatch> Sample(uint32_t count, uint64_t seed);
+
+  // Replaces the plan statistics of the rows at `addresses` [n] with plan_mean, plan_std [n, A].
+  absl::StatusOr<proto::UpdatePlansReply> UpdatePlans(std::span<const uint64_t> addresses,
+                                                      std::span<const float> plan_mean,
+                                                      std::span<const float> plan_std);
+
+  // As the destructor; calls made later fail with CANCELLED. Idempotent.
+  void Close();
+
+  const ShardClientOptions& options() const;
+
+ private:
+  class Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pompc::replay
+
+#endif  // POMPC_REPLAY_CLIENT_SHARD_CLIENT_H_

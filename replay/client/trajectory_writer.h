@@ -1,0 +1,118 @@
+#ifndef POMPC_REPLAY_CLIENT_TRAJECTORY_WRITER_H_
+#define POMPC_REPLAY_CLIENT_TRAJECTORY_WRITER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "grpcpp/channel.h"
+#include "replay/core/row.h"
+
+namespace pompc::replay {
+
+struct TrajectoryWriterOptions {
+  std::string run_id;
+  // The lease that Register gave this process.
+  uint32_t actor_index = 0;
+  uint64_t incarnation = 0;
+  RowSpec spec;
+  // Position in `shards` of each environment's shard; its size is the number of environments.
+  std::vector<uint32_t> shard_of_environment;
+  // Channels to the run's shards, in the run's order.
+  std::vector<std::shared_ptr<grpc::Channel>> shards;
+
+  // Rows in one message; fewer where rows are so large that a message would pass 1 MiB.
+  uint32_t chunk_rows = 16;
+  // Rows one environment holds that no shard has acknowledged; then Append waits.
+  uint32_t max_unacked_rows = 256;
+  // A chunk that is not full is sent after this time.
+  absl::Duration flush_after = absl::Milliseconds(50);
+  // A stream is closed and opened anew at this age, whatever its state.
+  absl::Duration stream_max_age = absl::Minutes(10);
+  // A stream that owes an acknowledgement, is not blocked and says nothing for this long is opened
+  // anew.
+  absl::Duration progress_timeout = absl::Seconds(30);
+  // Between attempts to reach a shard.
+  BackoffOptions backoff;
+  uint64_t seed = 0;  // of the backoff's jitter
+  // Called when the shard refused a segment and its rows were dropped; from the writer's thread,
+  // without locks held; must not call Close or the destructor. Optional.
+  std::function<void(uint32_t environment, const absl::Status& why)> on_refused;
+
+  // INVALID_ARGUMENT naming the field.
+  absl::Status Validate() const;
+};
+
+// Writes the trajectories of one actor process: one Append stream per shard carries all of its
+// environments that write there. Rows are kept until acknowledged and sent again after a broken
+// stream, so each is stored once; at most max_unacked_rows per environment are kept. Thread-safe;
+// calls for one environment must not overlap. Owns one thread; the streams run on gRPC's.
+class TrajectoryWriter {
+ public:
+  struct Stats {
+    uint64_t appended_rows = 0;     // taken by Append
+    uint64_t acked_rows = 0;        // stored by a shard
+    uint64_t dropped_rows = 0;      // of refused segments
+    uint64_t refused_segments = 0;  // see on_refused
+    uint64_t resumed_segments = 0;  // continued as a new segment because a shard lost its rows
+    uint64_t resent_rows = 0;
+    uint64_t opened_streams = 0;
+    uint64_t unacked_rows = 0;  // kept now
+  };
+
+  // REQUIRES: options.Validate() is OK. Connects in the background.
+  TrajectoryWriter(TrajectoryWriterOptions options, Clock* clock);
+  // Closes.
+  ~TrajectoryWriter();
+
+  // Begins the next episode of an environment. An episode that was not ended is cut off: what was
+  // appended of it stays, but it gets no final observation.
+  void BeginEpisode(uint32_t environment);
+
+  // Appends the next row of the environment's episode. Copies it and returns at once, unless the
+  // environment has max_unacked_rows outstanding: then waits up to `timeout` for acknowledgements.
+  // DEADLINE_EXCEEDED, with the reason (see WaitReason) and the row not taken, if there is still no
+  // room (call again to go on waiting; timeout zero only asks). INVALID_ARGUMENT for wrong sizes,
+  // NaN or infinity, actions outside [-1, 1]; the row is not taken. FAILED_PRECONDITION when the
+  // shard refused the episode (its seed phase is over, a later incarnation wrote): begin another
+  // one. Once a shard turned the process away for good (it serves another run): that status,
+  // from every call. CANCELLED after Close.
+  absl::Status Append(uint32_t environment, const RowView& row, absl::Duration timeout);
+
+  // Ends the environment's episode with the observation after its last row, [O], whether it
+  // terminated or ran into the time limit. Does not wait. Statuses as Append, without
+  // DEADLINE_EXCEEDED.
+  absl::Status EndEpisode(uint32_t environment, std::span<const float> final_observation);
+
+  // Whether Append would take a row of the environment without waiting.
+  bool HasRoom(uint32_t environment) const;
+
+  // Why the environment's rows are not acknowledged just now, in words: the shard's own words when
+  // it stopped reading, or that it cannot be reached. Empty when nothing holds them up.
+  std::string WaitReason(uint32_t environment) const;
+
+  // Sends what is there and waits until all of it is acknowledged (or was refused).
+  // DEADLINE_EXCEEDED after `timeout`, naming the rows left and the reason.
+  absl::Status Flush(absl::Duration timeout);
+
+  // Drops what is not acknowledged, ends the streams and wakes waiters with CANCELLED. Idempotent;
+  // returns when no callback can run any more.
+  void Close();
+
+  Stats stats() const;
+
+ private:
+  class Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pompc::replay
+
+#endif  // POMPC_REPLAY_CLIENT_TRAJECTORY_WRITER_H_

@@ -1,0 +1,63 @@
+#ifndef POMPC_REPLAY_CORE_ROW_H_
+#define POMPC_REPLAY_CORE_ROW_H_
+
+#include <cstdint>
+#include <span>
+
+#include "common/parameter_version.h"
+
+namespace pompc::replay {
+
+// Sizes of the numbers in a row.
+struct RowSpec {
+  uint32_t observation_size = 0;  // O
+  uint32_t action_size = 0;       // A
+
+  bool operator==(const RowSpec&) const = default;
+};
+
+// One row of an episode, borrowed: observation o_t, the action executed there, what it earned, and
+// the plan made at o_t. Rows of the seed phase have no plan: both plan spans are empty.
+struct RowView {
+  std::span<const float> observation;  // [O]
+  std::span<const float> action;       // [A], each in [-1, 1]
+  float reward = 0;                    // summed over action repeat
+  bool terminated = false;             // a true terminal state followed; never the time limit
+  std::span<const float> plan_mean;    // [A], or empty
+  std::span<const float> plan_std;     // [A] > 0, or empty
+  float plan_value = 0;
+  ParameterVersion version;
+
+  bool has_plan() const { return !plan_mean.empty(); }
+};
+
+// n consecutive rows of one segment in columns, borrowed. As `Rows` of proto/trajectory.proto.
+struct RowsView {
+  uint32_t count = 0;                          // n; 0 only together with a final observation
+  std::span<const float> observations;         // [n, O]
+  std::span<const float> actions;              // [n, A]
+  std::span<const float> rewards;              // [n]
+  std::span<const uint8_t> terminated;         // [n]
+  std::span<const float> plan_mean;            // [n, A]; zeros where has_plan is 0
+  std::span<const float> plan_std;             // [n, A] > 0; ones where has_plan is 0
+  std::span<const float> plan_value;           // [n]
+  std::span<const uint8_t> has_plan;           // [n]
+  std::span<const ParameterVersion> versions;  // [n]
+  std::span<const float> final_observation;  // [O] where the segment ends with these rows, or empty
+};
+
+// B windows of H rows in columns, to be filled. As `Windows` of proto/trajectory.proto.
+struct WindowColumns {
+  std::span<float> observations;  // [B, H+1, O]
+  std::span<float> actions;       // [B, H, A]
+  std::span<float> rewards;       // [B, H]
+  std::span<uint8_t> terminated;  // [B, H]
+  std::span<float> plan_mean;     // [B, H+1, A]
+  std::span<float> plan_std;      // [B, H+1, A]
+  std::span<uint8_t> has_plan;    // [B, H+1]
+  std::span<uint64_t> addresses;  // [B, H+1]
+};
+
+}  // namespace pompc::replay
+
+#endif  // POMPC_REPLAY_CORE_ROW_H_
