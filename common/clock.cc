@@ -44,35 +44,62 @@ bool FakeClock::WaitUntil(CondVar* cv, Mutex* mu, absl::Duration deadline) {
     MutexLock lock(&mu_);
     if (now_ >= deadline) return false;
     waiters_.push_back(&self);
-    waiters_changed_.SignalAll();
+    ++waits_;
+    changed_.SignalAll();
   }
   // Advance() takes *mu before it signals, so a wake-up between registering and waiting cannot be
   // lost.
   cv->Wait(mu);
-  MutexLock lock(&mu_);
-  std::erase(waiters_, &self);
-  return now_ < deadline;
+  {
+    MutexLock lock(&mu_);
+    std::erase(waiters_, &self);
+    if (!self.pinned) return now_ < deadline;
+  }
+  // Signalled by somebody else while Advance() is about to signal as well, for which it needs *mu.
+  mu->Unlock();
+  {
+    MutexLock lock(&mu_);
+    while (self.pinned) changed_.Wait(&mu_);
+  }
+  mu->Lock();
+  return Now() < deadline;
 }
 
 void FakeClock::Advance(absl::Duration by) {
-  std::vector<Waiter> due;
+  std::vector<Waiter*> due;
   {
     MutexLock lock(&mu_);
     now_ += by;
-    for (const Waiter* waiter : waiters_) {
-      if (waiter->deadline <= now_) due.push_back(*waiter);
+    for (Waiter* waiter : waiters_) {
+      if (waiter->deadline > now_) continue;
+      waiter->pinned = true;
+      due.push_back(waiter);
     }
+    std::erase_if(waiters_, [](const Waiter* waiter) { return waiter->pinned; });
   }
-  for (const Waiter& waiter : due) {
-    waiter.mu->Lock();
-    waiter.cv->SignalAll();
-    waiter.mu->Unlock();
+  for (Waiter* waiter : due) {
+    waiter->mu->Lock();
+    waiter->cv->SignalAll();
+    waiter->mu->Unlock();
+    MutexLock lock(&mu_);
+    waiter->pinned = false;
+    changed_.SignalAll();
   }
 }
 
 void FakeClock::AwaitWaiters(int n) {
   MutexLock lock(&mu_);
-  while (static_cast<int>(waiters_.size()) < n) waiters_changed_.Wait(&mu_);
+  while (static_cast<int>(waiters_.size()) < n) changed_.Wait(&mu_);
+}
+
+int64_t FakeClock::waits() const {
+  MutexLock lock(&mu_);
+  return waits_;
+}
+
+void FakeClock::AwaitWaits(int64_t total) {
+  MutexLock lock(&mu_);
+  while (waits_ < total) changed_.Wait(&mu_);
 }
 
 }  // namespace pompc

@@ -1,6 +1,7 @@
 #ifndef POMPC_COMMON_CLOCK_H_
 #define POMPC_COMMON_CLOCK_H_
 
+#include <cstdint>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -31,30 +32,43 @@ class Clock {
 // Time of day, for what people read and for time stamps in files; never for measuring.
 absl::Time WallTime();
 
-// Moves only when told to.
+// Moves only when told to. Waiters may be on any number of condition variables; they must have
+// returned from their waits before the clock is destroyed.
 class FakeClock : public Clock {
  public:
   absl::Duration Now() const override;
   bool WaitUntil(CondVar* cv, Mutex* mu, absl::Duration deadline) override
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
-  // Moves time forward and wakes every waiter whose deadline has come.
+  // Moves time forward and wakes every waiter whose deadline has come; these no longer count as
+  // waiting when it returns. Must not be called with a mutex held that a waiter waits with.
   void Advance(absl::Duration by);
 
-  // Blocks until `n` threads wait on this clock: how a test knows that a worker has nothing left to
-  // do.
+  // Blocks until at least `n` threads wait on this clock: how a test knows that workers have
+  // nothing left to do. A thread whose condition variable was signalled counts until it has run:
+  // after signalling, use AwaitWaits.
   void AwaitWaiters(int n);
+
+  // How many waits have ever begun.
+  int64_t waits() const;
+
+  // Blocks until `total` waits have begun: a worker signalled after waits() returned n is parked
+  // again once AwaitWaits(n + 1) returns.
+  void AwaitWaits(int64_t total);
 
  private:
   struct Waiter {
     CondVar* cv;
     Mutex* mu;
     absl::Duration deadline;
+    // While Advance uses cv and mu, the waiter must not return: its caller may destroy them.
+    bool pinned = false;
   };
 
   mutable Mutex mu_;
-  CondVar waiters_changed_;
+  CondVar changed_;
   absl::Duration now_ ABSL_GUARDED_BY(mu_);
+  int64_t waits_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<Waiter*> waiters_ ABSL_GUARDED_BY(mu_);
 };
 

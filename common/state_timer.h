@@ -21,8 +21,8 @@ class StateTimer {
 
   // Ends the present state and begins `state`.
   void Enter(State state) {
-    const absl::Duration now = clock_->Now();
     MutexLock lock(&mu_);
+    const absl::Duration now = clock_->Now();
     total_[current_] += now - since_;
     since_ = now;
     current_ = static_cast<size_t>(state);
@@ -30,8 +30,8 @@ class StateTimer {
 
   // Seconds spent in each state so far, the present one included.
   std::array<double, N> Seconds() const {
-    const absl::Duration now = clock_->Now();
     MutexLock lock(&mu_);
+    const absl::Duration now = clock_->Now();
     std::array<double, N> seconds;
     for (size_t i = 0; i < N; ++i) seconds[i] = absl::ToDoubleSeconds(total_[i]);
     seconds[current_] += absl::ToDoubleSeconds(now - since_);

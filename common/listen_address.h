@@ -1,0 +1,31 @@
+#ifndef POMPC_COMMON_LISTEN_ADDRESS_H_
+#define POMPC_COMMON_LISTEN_ADDRESS_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace pompc {
+
+// A local address to listen on.
+struct ListenAddress {
+  std::string host;  // as written, without the brackets of IPv6
+  int port = 0;      // 0: any free one
+
+  // host:port again, with brackets where needed.
+  std::string ToString() const;
+  // Whether only this machine reaches it.
+  bool IsLoopback() const;
+};
+
+// INVALID_ARGUMENT if `text` is not host:port with a port of 0 to 65535.
+absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text);
+
+// Tries to bind the address and lets go of it: OK, or UNAVAILABLE saying what is wrong with it
+// ("address already in use").
+absl::Status ProbeListen(const ListenAddress& address);
+
+}  // namespace pompc
+
+#endif  // POMPC_COMMON_LISTEN_ADDRESS_H_

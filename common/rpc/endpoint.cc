@@ -1,0 +1,80 @@
+#include "common/rpc/endpoint.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/status_macros.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
+#include "grpcpp/support/channel_arguments.h"
+
+namespace pompc::rpc {
+namespace {
+
+int Millis(absl::Duration duration) {
+  return static_cast<int>(absl::ToInt64Milliseconds(duration));
+}
+
+absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
+  if (absl::StrContains(address, ":///") || absl::StartsWith(address, "unix:")) {
+    return absl::OkStatus();
+  }
+  const size_t colon = address.rfind(':');
+  uint32_t port = 0;
+  if (colon == absl::string_view::npos || colon == 0 ||
+      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port == 0 || port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        flag, ": \"", address, "\" is no address; expected host:port with a port of 1 to 65535"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options) {
+  grpc::ChannelArguments args;
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, Millis(options.keepalive_time));
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Millis(options.keepalive_timeout));
+  args.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Otherwise only two pings go out between data, and a half-open idle connection is never found.
+  args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // gRPC's own bound is two minutes: far too long for a planner that was restarted.
+  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
+  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, Millis(options.max_reconnect_backoff));
+  // Containers come back under new addresses.
+  args.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 2000);
+  args.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  // Roles talk to each other directly, whatever http_proxy says.
+  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  args.SetMaxReceiveMessageSize(options.max_message_bytes);
+  args.SetMaxSendMessageSize(options.max_message_bytes);
+  if (options.balance == ChannelOptions::Balance::kRoundRobin) {
+    args.SetLoadBalancingPolicyName("round_robin");
+  }
+  return args;
+}
+
+std::shared_ptr<grpc::Channel> Endpoint::Channel(const ChannelOptions& options) const {
+  if (channel_ != nullptr) return channel_;
+  return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(),
+                                   MakeChannelArguments(options));
+}
+
+absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(absl::string_view flag,
+                                                     absl::string_view addresses) {
+  std::vector<Endpoint> endpoints;
+  for (absl::string_view part : absl::StrSplit(addresses, ',')) {
+    part = absl::StripAsciiWhitespace(part);
+    POMPC_RETURN_IF_ERROR(CheckAddress(flag, part));
+    endpoints.emplace_back(std::string(part));
+  }
+  return endpoints;
+}
+
+}  // namespace pompc::rpc

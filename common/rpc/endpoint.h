@@ -1,0 +1,72 @@
+#ifndef POMPC_COMMON_RPC_ENDPOINT_H_
+#define POMPC_COMMON_RPC_ENDPOINT_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace grpc {
+class Channel;
+class ChannelArguments;
+}  // namespace grpc
+
+namespace pompc::rpc {
+
+// Largest message either side takes. Batch shares of windows are the largest ones.
+inline constexpr int kMaxMessageBytes = 64 << 20;
+
+struct ChannelOptions {
+  enum class Balance {
+    kPickFirst,   // one connection, to the first address that answers
+    kRoundRobin,  // one connection to each address the name resolves to, calls in turn
+  };
+  Balance balance = Balance::kPickFirst;
+  // A ping goes out after so long without traffic, and the connection is closed if the answer takes
+  // longer than keepalive_timeout: a peer that vanished is noticed within their sum. Servers refuse
+  // clients that ping more often than ServerOptions::min_client_ping_interval.
+  absl::Duration keepalive_time = absl::Seconds(10);
+  absl::Duration keepalive_timeout = absl::Seconds(5);
+  // Longest pause between attempts to connect.
+  absl::Duration max_reconnect_backoff = absl::Seconds(2);
+  int max_message_bytes = kMaxMessageBytes;
+};
+
+// Where a service is: an address, or a server of this process. Copyable; thread-safe.
+class Endpoint {
+ public:
+  // Nowhere: empty() is true.
+  Endpoint() = default;
+  // "host:port", or any name gRPC resolves ("dns:///planner:50051").
+  explicit Endpoint(std::string address) : address_(std::move(address)) {}
+  // A server of this process: Server::InProcessChannel().
+  explicit Endpoint(std::shared_ptr<grpc::Channel> channel)
+      : address_("in-process"), channel_(std::move(channel)) {}
+
+  bool empty() const { return address_.empty(); }
+  // For messages and the status.
+  const std::string& address() const { return address_; }
+
+  // A channel to it; `options` matter to addresses only. Does not block: connections are made when
+  // needed and made again when lost. REQUIRES: !empty().
+  std::shared_ptr<grpc::Channel> Channel(const ChannelOptions& options = {}) const;
+
+ private:
+  std::string address_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+// The arguments `options` stand for.
+grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options);
+
+// "a:1,b:2" -> one endpoint for each address. INVALID_ARGUMENT naming `flag` if one of them is not
+// host:port (or a gRPC name with "://" or ":///").
+absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(absl::string_view flag,
+                                                     absl::string_view addresses);
+
+}  // namespace pompc::rpc
+
+#endif  // POMPC_COMMON_RPC_ENDPOINT_H_

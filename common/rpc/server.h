@@ -1,0 +1,85 @@
+#ifndef POMPC_COMMON_RPC_SERVER_H_
+#define POMPC_COMMON_RPC_SERVER_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/mutex.h"
+#include "common/rpc/endpoint.h"
+
+namespace grpc {
+class Server;
+class Service;
+}  // namespace grpc
+
+namespace pompc::rpc {
+
+struct ServerOptions {
+  // "host:port" of a loopback address; port 0 takes any free one. Empty: in-process only.
+  std::string listen;
+  // Also allows addresses other hosts can reach, in plaintext.
+  bool insecure = false;
+  // As in ChannelOptions, for finding clients that vanished.
+  absl::Duration keepalive_time = absl::Seconds(10);
+  absl::Duration keepalive_timeout = absl::Seconds(5);
+  // Clients that ping more often, without sending anything else, are cut off ("too many pings").
+  absl::Duration min_client_ping_interval = absl::Seconds(5);
+  // Connections are ended gracefully after so long, which makes clients resolve names anew and find
+  // replicas that were added. Zero: never.
+  absl::Duration max_connection_age = absl::ZeroDuration();
+  int max_message_bytes = kMaxMessageBytes;
+  // Threads gRPC may use for synchronous methods (reflection).
+  int max_threads = 16;
+};
+
+// A gRPC server with health checking (v1) and reflection. Services use the callback API: a
+// synchronous stream would cost a thread. Thread-safe. Does not own the services: they must outlive
+// it. Destruction shuts it down.
+class Server {
+ public:
+  // Starts serving `services`. INVALID_ARGUMENT for an address that is none, FAILED_PRECONDITION
+  // for plaintext beyond loopback without `insecure`, UNAVAILABLE naming the address when the port
+  // is taken.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
+                                                       const std::vector<grpc::Service*>& services);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // "host:port" it listens on; empty when in-process only.
+  const std::string& address() const { return address_; }
+  // 0 when in-process only.
+  int port() const { return port_; }
+
+  // A new channel to this server that uses no network.
+  std::shared_ptr<grpc::Channel> InProcessChannel();
+  // The same, as where clients find it.
+  Endpoint InProcessEndpoint() { return Endpoint(InProcessChannel()); }
+
+  // What the health service answers for `service`; "" is the server as a whole, which serves from
+  // the start.
+  void SetServing(const std::string& service, bool serving);
+
+  // 1. Health says NOT_SERVING; new calls are refused. 2. Calls in progress get `grace` to end,
+  // then are cancelled: their reactors' OnCancel must finish them. 3. Waits until all have ended.
+  // Close the core behind the services before, so that calls waiting in it return. Idempotent.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  Server() = default;
+
+  std::string address_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+
+  Mutex mu_;
+  bool shut_down_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace pompc::rpc
+
+#endif  // POMPC_COMMON_RPC_SERVER_H_

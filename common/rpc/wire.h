@@ -1,0 +1,27 @@
+#ifndef POMPC_COMMON_RPC_WIRE_H_
+#define POMPC_COMMON_RPC_WIRE_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "proto/common.pb.h"
+
+namespace pompc::rpc {
+
+// Version of the messages in proto/. Raised when a change makes an older peer misread them.
+inline constexpr uint32_t kWireVersion = 1;
+
+// Header of a message of run `run_id`; empty where the caller does not know it yet.
+proto::Header MakeHeader(absl::string_view run_id);
+
+// FAILED_PRECONDITION naming both values if the peer speaks another wire version or belongs to a
+// run other than `run_id`.
+absl::Status CheckHeader(const proto::Header& header, absl::string_view run_id);
+
+// The wire version alone: for calls whose header may lack the run.
+absl::Status CheckWireVersion(const proto::Header& header);
+
+}  // namespace pompc::rpc
+
+#endif  // POMPC_COMMON_RPC_WIRE_H_
