@@ -61,6 +61,15 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
   return address;
 }
 
+absl::StatusOr<ListenAddress> CheckListenAddress(absl::string_view text, bool insecure) {
+  absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
+  if (!address.ok() || insecure || address->IsLoopback()) return address;
+  return absl::FailedPreconditionError(
+      absl::StrCat("refusing to listen on ", text,
+                   ": other hosts can reach it and connections are plaintext; give --insecure to "
+                   "allow that, or listen on 127.0.0.1"));
+}
+
 absl::Status ProbeListen(const ListenAddress& address) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;

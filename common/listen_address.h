@@ -22,6 +22,10 @@ struct ListenAddress {
 // INVALID_ARGUMENT if `text` is not host:port with a port of 0 to 65535.
 absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text);
 
+// As ParseListenAddress; FAILED_PRECONDITION also if other hosts could reach it and `insecure` does
+// not allow that: what listens there is neither encrypted nor authenticated.
+absl::StatusOr<ListenAddress> CheckListenAddress(absl::string_view text, bool insecure);
+
 // Tries to bind the address and lets go of it: OK, or UNAVAILABLE saying what is wrong with it
 // ("address already in use").
 absl::Status ProbeListen(const ListenAddress& address);

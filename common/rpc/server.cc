@@ -60,15 +60,6 @@ void Configure(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 1);
 }
 
-absl::StatusOr<ListenAddress> CheckListen(const ServerOptions& options) {
-  POMPC_ASSIGN_OR_RETURN(ListenAddress address, ParseListenAddress(options.listen));
-  if (options.insecure || address.IsLoopback()) return address;
-  return absl::FailedPreconditionError(absl::StrCat(
-      "refusing to listen on ", options.listen,
-      ": other hosts can reach it and connections are plaintext; give --insecure to allow that, or "
-      "listen on 127.0.0.1"));
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
@@ -76,7 +67,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   ListenAddress address;
   const bool listens = !options.listen.empty();
   if (listens) {
-    POMPC_ASSIGN_OR_RETURN(address, CheckListen(options));
+    POMPC_ASSIGN_OR_RETURN(address, CheckListenAddress(options.listen, options.insecure));
     POMPC_RETURN_IF_ERROR(ProbeListen(address));
   }
   SetUpGrpcOnce();

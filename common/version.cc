@@ -1,0 +1,7 @@
+#include "common/version.h"
+
+namespace pompc {
+
+const char* Version() { return POMPC_VERSION; }
+
+}  // namespace pompc
