@@ -1,0 +1,150 @@
+#include "planner/core/batcher.h"
+
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace pompc::planner {
+namespace {
+
+bool AllFinite(const std::vector<float>& values) {
+  for (const float value : values) {
+    if (!std::isfinite(value)) return false;
+  }
+  return true;
+}
+
+// A plan that is not a number must not reach an actuator or replay.
+absl::Status CheckPlan(const Plan& plan, ParameterVersion version) {
+  if (AllFinite(plan.action) && AllFinite(plan.plan_mean) && AllFinite(plan.plan_std) &&
+      AllFinite(plan.warm_start) && std::isfinite(plan.plan_value)) {
+    return absl::OkStatus();
+  }
+  return absl::InternalError(absl::StrCat("the plan is not finite: parameters ",
+                                          version.ToString(), " have probably diverged"));
+}
+
+}  // namespace
+
+Batcher::Batcher(PlanBackend* backend, const ParameterStore* store, const BatcherOptions& options)
+    : backend_(backend),
+      store_(store),
+      options_(options),
+      timer_(options.clock, BatcherState::kIdle),
+      thread_("plan-batcher", [this] { Run(); }) {}
+
+Batcher::~Batcher() { Close(); }
+
+absl::StatusOr<uint64_t> Batcher::Submit(PlanCall call) {
+  const std::shared_ptr<const PlannerModel> newest = store_->Newest();
+  if (newest == nullptr) {
+    return absl::UnavailableError("the planner has no parameters yet");
+  }
+  POMPC_RETURN_IF_ERROR(CheckItem(call.item, (call.pinned ? *call.pinned : *newest).spec()));
+  MutexLock lock(&mu_);
+  if (closed_) return absl::CancelledError("the planner is closing");
+  absl::StatusOr<uint64_t> id =
+      queue_.Push(std::move(call), newest->spec().max_queue, options_.clock->Now());
+  if (id.ok()) changed_.Signal();
+  return id;
+}
+
+void Batcher::Cancel(uint64_t id) {
+  std::optional<PlanCall> call;
+  {
+    MutexLock lock(&mu_);
+    call = queue_.Remove(id);
+    if (call.has_value()) ++stats_.cancelled;
+  }
+  if (call.has_value()) call->done(absl::CancelledError("the caller gave the request up"));
+}
+
+Batcher::Stats Batcher::stats() const {
+  MutexLock lock(&mu_);
+  Stats stats = stats_;
+  stats.queued = queue_.size();
+  stats.seconds = timer_.Seconds();
+  return stats;
+}
+
+void Batcher::Close() {
+  std::vector<PlanCall> waiting;
+  {
+    MutexLock lock(&mu_);
+    closed_ = true;
+    waiting = queue_.TakeAll();
+    changed_.SignalAll();
+  }
+  for (PlanCall& call : waiting) call.done(absl::CancelledError("the planner is closing"));
+  MutexLock lock(&join_mu_);
+  thread_.Join();
+}
+
+void Batcher::Run() {
+  PlanQueue::Step step;
+  while (NextStep(&step)) {
+    for (auto& [call, status] : step.refused) call.done(std::move(status));
+    if (!step.batch.empty()) PlanAndReply(step);
+    timer_.Enter(BatcherState::kIdle);
+    // Lets go of the parameters before the next wait.
+    step = PlanQueue::Step();
+  }
+}
+
+bool Batcher::NextStep(PlanQueue::Step* step) {
+  MutexLock lock(&mu_);
+  while (queue_.empty() && !closed_) {
+    options_.clock->WaitUntil(&changed_, &mu_, absl::InfiniteDuration());
+  }
+  if (closed_) return false;
+  *step = queue_.Poll(options_.clock->Now(), store_->Newest());
+  for (const auto& [call, status] : step->refused) {
+    ++(absl::IsDeadlineExceeded(status) ? stats_.expired : stats_.failed);
+  }
+  return true;
+}
+
+void Batcher::PlanAndReply(PlanQueue::Step& step) {
+  timer_.Enter(BatcherState::kComputing);
+  const absl::Duration start = options_.clock->Now();
+  std::vector<const PlanItem*> items;
+  std::vector<absl::Duration> queue_waits;
+  for (const PlanCall& call : step.batch) {
+    items.push_back(&call.item);
+    queue_waits.push_back(start - call.submitted);
+  }
+  absl::StatusOr<std::vector<Plan>> plans = backend_->PlanBatch(*step.model, items);
+  const absl::Duration compute = options_.clock->Now() - start;
+  timer_.Enter(BatcherState::kReplying);
+
+  const ParameterVersion version = step.model->version();
+  std::vector<absl::StatusOr<PlanResult>> answers;
+  uint64_t planned = 0;
+  for (size_t i = 0; i < step.batch.size(); ++i) {
+    const absl::Status status = plans.ok() ? CheckPlan((*plans)[i], version) : plans.status();
+    if (status.ok()) {
+      ++planned;
+      answers.push_back(PlanResult{std::move((*plans)[i]), version, queue_waits[i], compute,
+                                   static_cast<int>(step.batch.size())});
+    } else {
+      answers.push_back(status);
+    }
+  }
+  // Counted before anybody hears of it, so that whoever has an answer finds it counted.
+  Count(planned, step.batch.size() - planned);
+  if (planned > 0 && options_.on_batch) options_.on_batch({compute, queue_waits});
+  for (size_t i = 0; i < step.batch.size(); ++i) step.batch[i].done(std::move(answers[i]));
+}
+
+void Batcher::Count(uint64_t planned, uint64_t failed) {
+  MutexLock lock(&mu_);
+  ++stats_.batches;
+  stats_.plans += planned;
+  stats_.failed += failed;
+}
+
+}  // namespace pompc::planner

@@ -1,0 +1,110 @@
+#ifndef POMPC_PLANNER_CORE_BATCHER_H_
+#define POMPC_PLANNER_CORE_BATCHER_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "common/state_timer.h"
+#include "common/thread.h"
+#include "planner/core/backend.h"
+#include "planner/core/parameter_store.h"
+#include "planner/core/plan_queue.h"
+
+namespace pompc::planner {
+
+// What the batcher's thread is doing.
+enum class BatcherState {
+  kIdle,       // nothing waits
+  kComputing,  // in the backend
+  kReplying,   // handing out the answers of a batch
+};
+inline constexpr size_t kNumBatcherStates = 3;
+
+// One finished batch, for metrics.
+struct BatchReport {
+  absl::Duration compute;
+  // Of each request. [batch size]
+  absl::Span<const absl::Duration> queue_waits;
+};
+
+struct BatcherOptions {
+  Clock* clock = Clock::Real();
+  // Called on the batcher's thread after each batch that succeeded; may be empty.
+  std::function<void(const BatchReport&)> on_batch;
+};
+
+// Plans the requests of many callers in batches: whenever the backend is free, it takes all that
+// wait for the same parameters, up to their max_batch, and waits for nothing more. Parameters are
+// looked up once for each batch. Thread-safe; owns one thread, on which the backend computes and the
+// answers are handed out. The queue is bounded by the newest parameters' max_queue.
+class Batcher {
+ public:
+  struct Stats {
+    uint64_t plans = 0;
+    uint64_t batches = 0;
+    // Requests whose deadline passed while they waited.
+    uint64_t expired = 0;
+    // Requests their callers gave up.
+    uint64_t cancelled = 0;
+    // Requests whose batch failed.
+    uint64_t failed = 0;
+    size_t queued = 0;
+    // Indexed by BatcherState; they sum to the batcher's age.
+    std::array<double, kNumBatcherStates> seconds = {};
+  };
+
+  // `backend` and `store` must outlive it.
+  Batcher(PlanBackend* backend, const ParameterStore* store, const BatcherOptions& options);
+  // Closes.
+  ~Batcher();
+
+  // Queues a call; `call.done` gets a plan, or DEADLINE_EXCEEDED, CANCELLED (by Cancel or Close),
+  // INTERNAL (the plan is not finite: the parameters have diverged) or the backend's error. Returns
+  // an id for Cancel, or, without having called done: UNAVAILABLE before the first parameters,
+  // INVALID_ARGUMENT as CheckItem, RESOURCE_EXHAUSTED when the queue is full, CANCELLED after Close.
+  absl::StatusOr<uint64_t> Submit(PlanCall call);
+
+  // Answers the call with CANCELLED if it still waits; one in a running batch gets its plan.
+  void Cancel(uint64_t id);
+
+  Stats stats() const;
+
+  // Answers all that wait with CANCELLED, and waits for the running batch. Idempotent.
+  void Close();
+
+ private:
+  void Run();
+  // Waits for calls. False once closed.
+  bool NextStep(PlanQueue::Step* step);
+  void PlanAndReply(PlanQueue::Step& step);
+  // Enters one batch into the statistics.
+  void Count(uint64_t planned, uint64_t failed);
+
+  PlanBackend* const backend_;
+  const ParameterStore* const store_;
+  const BatcherOptions options_;
+
+  StateTimer<BatcherState, kNumBatcherStates> timer_;
+
+  mutable Mutex mu_;
+  CondVar changed_;
+  PlanQueue queue_ ABSL_GUARDED_BY(mu_);
+  // Counters; `queued` and `seconds` are filled in when asked for.
+  Stats stats_ ABSL_GUARDED_BY(mu_);
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+
+  Mutex join_mu_;
+  // Last: it uses all of the above.
+  Thread thread_ ABSL_GUARDED_BY(join_mu_);
+};
+
+}  // namespace pompc::planner
+
+#endif  // POMPC_PLANNER_CORE_BATCHER_H_

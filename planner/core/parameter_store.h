@@ -1,0 +1,51 @@
+#ifndef POMPC_PLANNER_CORE_PARAMETER_STORE_H_
+#define POMPC_PLANNER_CORE_PARAMETER_STORE_H_
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "planner/core/backend.h"
+
+namespace pompc::planner {
+
+// The parameters a planner holds: the newest, and those kept for evaluations while their time
+// lasts. Thread-safe, never blocks. A model stays alive as long as a batch uses it.
+class ParameterStore {
+ public:
+  // At most `max_kept` kept versions beside the newest; then the oldest goes, whatever time it has.
+  ParameterStore(Clock* clock, size_t max_kept) : clock_(clock), max_kept_(max_kept) {}
+
+  // Adds a version, in any order of versions. It becomes the newest if it is; with keep > 0 it can
+  // be found for that long. Given again, it is kept for the longer of the two times.
+  void Put(std::shared_ptr<const PlannerModel> model, absl::Duration keep);
+
+  // Null before the first version.
+  std::shared_ptr<const PlannerModel> Newest() const;
+
+  // The newest or a kept version, else null.
+  std::shared_ptr<const PlannerModel> Find(ParameterVersion version) const;
+
+  // Oldest first.
+  std::vector<ParameterVersion> KeptVersions() const;
+
+ private:
+  struct Kept {
+    std::shared_ptr<const PlannerModel> model;
+    absl::Duration until;
+  };
+
+  Clock* const clock_;
+  const size_t max_kept_;
+
+  mutable Mutex mu_;
+  std::shared_ptr<const PlannerModel> newest_ ABSL_GUARDED_BY(mu_);
+  // By version, oldest first; may contain the newest.
+  std::vector<Kept> kept_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace pompc::planner
+
+#endif  // POMPC_PLANNER_CORE_PARAMETER_STORE_H_

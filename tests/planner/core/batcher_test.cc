@@ -1,0 +1,322 @@
+#include "planner/core/batcher.h"
+
+#include <atomic>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "common/mutex.h"
+#include "common/thread.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/planner/core/fake_backend.h"
+
+namespace pompc::planner {
+namespace {
+
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Le;
+
+// The answer to one call, to be waited for.
+class Answer {
+ public:
+  std::function<void(absl::StatusOr<PlanResult>)> Done() {
+    return [this](absl::StatusOr<PlanResult> result) {
+      MutexLock lock(&mu_);
+      EXPECT_FALSE(result_.has_value()) << "answered twice";
+      result_ = std::move(result);
+      changed_.SignalAll();
+    };
+  }
+  absl::StatusOr<PlanResult> Wait() {
+    MutexLock lock(&mu_);
+    while (!result_.has_value()) changed_.Wait(&mu_);
+    return *result_;
+  }
+
+ private:
+  Mutex mu_;
+  CondVar changed_;
+  std::optional<absl::StatusOr<PlanResult>> result_ ABSL_GUARDED_BY(mu_);
+};
+
+class BatcherTest : public ::testing::Test {
+ protected:
+  BatcherTest() { store_.Put(FakeModel(1), absl::ZeroDuration()); }
+
+  absl::StatusOr<uint64_t> Submit(Answer* answer, float value,
+                                  absl::Duration deadline = absl::InfiniteDuration()) {
+    PlanCall call;
+    call.item = FakeItem(value);
+    call.deadline = deadline;
+    call.done = answer->Done();
+    return batcher_.Submit(std::move(call));
+  }
+
+  FakeClock clock_;
+  ParameterStore store_{&clock_, 2};
+  FakeBackend backend_;
+  Batcher batcher_{&backend_, &store_, {.clock = &clock_}};
+};
+
+TEST_F(BatcherTest, CallGetsItsOwnPlanAndTheVersionThatMadeIt) {
+  Answer answer;
+  ASSERT_TRUE(Submit(&answer, 0.25f).ok());
+  const auto result = answer.Wait();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(result->plan.action, ElementsAre(0.25f, 0.25f));
+  EXPECT_EQ(result->version, (ParameterVersion{1, 1}));
+  EXPECT_EQ(result->batch_size, 1);
+}
+
+TEST_F(BatcherTest, WhatArrivesDuringABatchFormsTheNext) {
+  backend_.Hold();
+  std::vector<Answer> answers(4);
+  ASSERT_TRUE(Submit(&answers[0], 0).ok());
+  backend_.AwaitBatches(1);
+  for (int i = 1; i < 4; ++i) ASSERT_TRUE(Submit(&answers[i], i / 4.0f).ok());
+  clock_.Advance(absl::Milliseconds(3));
+  backend_.Release();
+  for (int i = 0; i < 4; ++i) {
+    const auto result = answers[i].Wait();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->plan.action[0], i / 4.0f);
+    EXPECT_EQ(result->batch_size, i == 0 ? 1 : 3);
+    EXPECT_EQ(result->queue_wait, i == 0 ? absl::ZeroDuration() : absl::Milliseconds(3));
+  }
+  EXPECT_THAT(backend_.batch_sizes(), ElementsAre(1, 3));
+  EXPECT_EQ(batcher_.stats().plans, 4u);
+  EXPECT_EQ(batcher_.stats().batches, 2u);
+}
+
+TEST_F(BatcherTest, ParametersAreSwappedBetweenBatchesOnly) {
+  backend_.Hold();
+  std::vector<Answer> answers(3);
+  ASSERT_TRUE(Submit(&answers[0], 0).ok());
+  backend_.AwaitBatches(1);
+  ASSERT_TRUE(Submit(&answers[1], 0).ok());
+  store_.Put(FakeModel(2), absl::ZeroDuration());
+  ASSERT_TRUE(Submit(&answers[2], 0).ok());
+  backend_.Release();
+  EXPECT_EQ(answers[0].Wait()->plan.plan_value, 1);
+  EXPECT_EQ(answers[0].Wait()->version, (ParameterVersion{1, 1}));
+  EXPECT_EQ(answers[1].Wait()->plan.plan_value, 2);
+  EXPECT_EQ(answers[2].Wait()->plan.plan_value, 2);
+  EXPECT_EQ(answers[2].Wait()->batch_size, 2);
+}
+
+TEST_F(BatcherTest, PinnedCallIsPlannedWithItsVersionThoughItIsSuperseded) {
+  backend_.Hold();
+  Answer first, pinned;
+  ASSERT_TRUE(Submit(&first, 0).ok());
+  backend_.AwaitBatches(1);
+  PlanCall call;
+  call.item = FakeItem();
+  call.pinned = store_.Find({1, 1});
+  call.done = pinned.Done();
+  ASSERT_TRUE(batcher_.Submit(std::move(call)).ok());
+  store_.Put(FakeModel(2), absl::ZeroDuration());
+  ASSERT_EQ(store_.Find({1, 1}), nullptr);
+  backend_.Release();
+  EXPECT_EQ(pinned.Wait()->version, (ParameterVersion{1, 1}));
+}
+
+TEST_F(BatcherTest, CallThatWaitedTooLongIsNotPlanned) {
+  backend_.Hold();
+  Answer first, late;
+  ASSERT_TRUE(Submit(&first, 0).ok());
+  backend_.AwaitBatches(1);
+  ASSERT_TRUE(Submit(&late, 0, clock_.Now() + absl::Seconds(1)).ok());
+  clock_.Advance(absl::Seconds(1));
+  backend_.Release();
+  EXPECT_EQ(late.Wait().status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(backend_.batch_sizes(), ElementsAre(1));
+  EXPECT_EQ(batcher_.stats().expired, 1u);
+}
+
+TEST_F(BatcherTest, SubmitIsUnavailableBeforeTheFirstParameters) {
+  ParameterStore empty(&clock_, 2);
+  Batcher batcher(&backend_, &empty, {.clock = &clock_});
+  PlanCall call;
+  call.item = FakeItem();
+  const auto id = batcher.Submit(std::move(call));
+  EXPECT_EQ(id.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(id.status().message()), HasSubstr("no parameters yet"));
+}
+
+TEST_F(BatcherTest, SubmitRefusesWhatCannotBePlanned) {
+  PlanCall call;
+  call.item = FakeItem();
+  call.item.observation.pop_back();
+  EXPECT_EQ(batcher_.Submit(std::move(call)).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(BatcherTest, FullQueueRefusesOneMore) {
+  backend_.Hold();
+  Answer first;
+  ASSERT_TRUE(Submit(&first, 0).ok());
+  backend_.AwaitBatches(1);
+  std::vector<Answer> answers(FakeSpec().max_queue);
+  for (Answer& answer : answers) ASSERT_TRUE(Submit(&answer, 0).ok());
+  Answer refused;
+  EXPECT_EQ(Submit(&refused, 0).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(batcher_.stats().queued, answers.size());
+  backend_.Release();
+  for (Answer& answer : answers) EXPECT_TRUE(answer.Wait().ok());
+  EXPECT_THAT(backend_.batch_sizes(), ElementsAre(1, 4, 4));
+}
+
+TEST_F(BatcherTest, CancelledCallIsAnsweredAndNotPlanned) {
+  backend_.Hold();
+  Answer first, cancelled;
+  ASSERT_TRUE(Submit(&first, 0).ok());
+  backend_.AwaitBatches(1);
+  const auto id = Submit(&cancelled, 0);
+  ASSERT_TRUE(id.ok());
+  batcher_.Cancel(*id);
+  EXPECT_EQ(cancelled.Wait().status().code(), absl::StatusCode::kCancelled);
+  batcher_.Cancel(*id);
+  backend_.Release();
+  EXPECT_TRUE(first.Wait().ok());
+  EXPECT_EQ(batcher_.stats().cancelled, 1u);
+}
+
+TEST_F(BatcherTest, CancelOfAPlannedCallDoesNothing) {
+  Answer answer;
+  const auto id = Submit(&answer, 0);
+  ASSERT_TRUE(answer.Wait().ok());
+  batcher_.Cancel(*id);
+  EXPECT_EQ(batcher_.stats().cancelled, 0u);
+}
+
+TEST_F(BatcherTest, FailedBatchAnswersAllWithTheError) {
+  backend_.FailWith(absl::InternalError("out of device memory"));
+  Answer answer;
+  ASSERT_TRUE(Submit(&answer, 0).ok());
+  EXPECT_EQ(answer.Wait().status(), absl::InternalError("out of device memory"));
+  EXPECT_EQ(batcher_.stats().failed, 1u);
+  backend_.FailWith(absl::OkStatus());
+  Answer next;
+  ASSERT_TRUE(Submit(&next, 0).ok());
+  EXPECT_TRUE(next.Wait().ok());
+}
+
+// Diverged parameters give plans that are not numbers.
+class NanBackend : public FakeBackend {
+ public:
+  absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
+                                              absl::Span<const PlanItem* const> items) override {
+    auto plans = FakeBackend::PlanBatch(model, items);
+    plans->front().plan_mean[0] = NAN;
+    return plans;
+  }
+};
+
+TEST_F(BatcherTest, PlanThatIsNotFiniteIsAnInternalErrorNamingTheVersion) {
+  NanBackend backend;
+  Batcher batcher(&backend, &store_, {.clock = &clock_});
+  Answer answer;
+  PlanCall call;
+  call.item = FakeItem();
+  call.done = answer.Done();
+  ASSERT_TRUE(batcher.Submit(std::move(call)).ok());
+  const absl::Status status = answer.Wait().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("parameters 1.1"));
+}
+
+TEST_F(BatcherTest, CloseAnswersAllThatWaitAndFinishesTheRunningBatch) {
+  backend_.Hold();
+  Answer running, waiting;
+  ASSERT_TRUE(Submit(&running, 0).ok());
+  backend_.AwaitBatches(1);
+  ASSERT_TRUE(Submit(&waiting, 0).ok());
+  Thread closer("closer", [this] { batcher_.Close(); });
+  EXPECT_EQ(waiting.Wait().status().code(), absl::StatusCode::kCancelled);
+  backend_.Release();
+  closer.Join();
+  EXPECT_TRUE(running.Wait().ok());
+  Answer refused;
+  EXPECT_EQ(Submit(&refused, 0).status().code(), absl::StatusCode::kCancelled);
+  batcher_.Close();
+}
+
+TEST_F(BatcherTest, CloseWakesAnIdleBatcher) {
+  clock_.AwaitWaiters(1);
+  batcher_.Close();
+}
+
+TEST_F(BatcherTest, StatesSumToTheBatchersAge) {
+  clock_.Advance(absl::Seconds(2));
+  backend_.Hold();
+  Answer answer;
+  ASSERT_TRUE(Submit(&answer, 0).ok());
+  backend_.AwaitBatches(1);
+  clock_.Advance(absl::Seconds(3));
+  backend_.Release();
+  ASSERT_TRUE(answer.Wait().ok());
+  EXPECT_EQ(answer.Wait()->compute, absl::Seconds(3));
+  clock_.AwaitWaiters(1);
+  clock_.Advance(absl::Seconds(1));
+  const Batcher::Stats stats = batcher_.stats();
+  EXPECT_DOUBLE_EQ(stats.seconds[static_cast<int>(BatcherState::kIdle)], 3);
+  EXPECT_DOUBLE_EQ(stats.seconds[static_cast<int>(BatcherState::kComputing)], 3);
+  EXPECT_DOUBLE_EQ(std::accumulate(stats.seconds.begin(), stats.seconds.end(), 0.0), 6);
+}
+
+TEST_F(BatcherTest, ObserverSeesEachBatch) {
+  std::vector<size_t> sizes;
+  Batcher batcher(&backend_, &store_,
+                  {.clock = &clock_, .on_batch = [&](const BatchReport& report) {
+                     sizes.push_back(report.queue_waits.size());
+                   }});
+  Answer answer;
+  PlanCall call;
+  call.item = FakeItem();
+  call.done = answer.Done();
+  ASSERT_TRUE(batcher.Submit(std::move(call)).ok());
+  ASSERT_TRUE(answer.Wait().ok());
+  batcher.Close();
+  EXPECT_THAT(sizes, ElementsAre(1u));
+}
+
+TEST_F(BatcherTest, ManyCallersPublishersAndCancellersEachGetOneAnswer) {
+  constexpr int kCallers = 4, kCalls = 200;
+  std::atomic<int> answered = 0;
+  std::atomic<bool> publishing = true;
+  Thread publisher("publisher", [&] {
+    for (uint64_t number = 2; publishing; ++number) {
+      store_.Put(FakeModel(number), number % 3 == 0 ? absl::Seconds(1) : absl::ZeroDuration());
+    }
+  });
+  {
+    std::vector<Thread> callers;
+    for (int c = 0; c < kCallers; ++c) {
+      callers.emplace_back("caller", [&] {
+        for (int i = 0; i < kCalls; ++i) {
+          Answer answer;
+          const auto id = Submit(&answer, 0);
+          ASSERT_TRUE(id.ok()) << id.status();
+          if (i % 7 == 0) batcher_.Cancel(*id);
+          const auto result = answer.Wait();
+          // The value is the version's number: a batch mixed of two versions would show here.
+          if (result.ok()) {
+            EXPECT_EQ(result->plan.plan_value, static_cast<float>(result->version.number));
+          }
+          ++answered;
+        }
+      });
+    }
+  }
+  publishing = false;
+  EXPECT_EQ(answered, kCallers * kCalls);
+  const Batcher::Stats stats = batcher_.stats();
+  EXPECT_EQ(stats.plans + stats.cancelled, static_cast<uint64_t>(kCallers * kCalls));
+  EXPECT_THAT(backend_.batch_sizes(), Each(Le(FakeSpec().max_batch)));
+}
+
+}  // namespace
+}  // namespace pompc::planner

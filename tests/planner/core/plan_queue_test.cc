@@ -1,0 +1,175 @@
+#include "planner/core/plan_queue.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/planner/core/fake_backend.h"
+
+namespace pompc::planner {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr size_t kMaxQueue = 100;
+
+PlanCall Call(float value, absl::Duration deadline = absl::InfiniteDuration(),
+              std::shared_ptr<const PlannerModel> pinned = nullptr) {
+  PlanCall call;
+  call.item = FakeItem(value);
+  call.deadline = deadline;
+  call.pinned = std::move(pinned);
+  return call;
+}
+
+std::vector<float> Values(const std::vector<PlanCall>& calls) {
+  std::vector<float> values;
+  for (const PlanCall& call : calls) values.push_back(call.item.observation[0]);
+  return values;
+}
+
+class PlanQueueTest : public ::testing::Test {
+ protected:
+  uint64_t Push(PlanCall call, absl::Duration now = absl::ZeroDuration()) {
+    auto id = queue_.Push(std::move(call), kMaxQueue, now);
+    EXPECT_TRUE(id.ok()) << id.status();
+    return *id;
+  }
+
+  const std::shared_ptr<const PlannerModel> newest_ = FakeModel(5);
+  PlanQueue queue_;
+};
+
+TEST_F(PlanQueueTest, PollOfAnEmptyQueueGivesNothing) {
+  const PlanQueue::Step step = queue_.Poll(absl::ZeroDuration(), nullptr);
+  EXPECT_THAT(step.batch, IsEmpty());
+  EXPECT_THAT(step.refused, IsEmpty());
+  EXPECT_EQ(step.model, nullptr);
+}
+
+TEST_F(PlanQueueTest, BatchTakesAllThatWaitInOrder) {
+  for (int i = 0; i < 3; ++i) Push(Call(i));
+  const PlanQueue::Step step = queue_.Poll(absl::ZeroDuration(), newest_);
+  EXPECT_THAT(Values(step.batch), ElementsAre(0, 1, 2));
+  EXPECT_EQ(step.model, newest_);
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(PlanQueueTest, BatchIsBoundedByMaxBatch) {
+  for (int i = 0; i < 6; ++i) Push(Call(i));
+  EXPECT_THAT(Values(queue_.Poll(absl::ZeroDuration(), newest_).batch), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(Values(queue_.Poll(absl::ZeroDuration(), newest_).batch), ElementsAre(4, 5));
+}
+
+TEST_F(PlanQueueTest, BatchNeverMixesVersions) {
+  const auto pinned = FakeModel(2);
+  Push(Call(0));
+  Push(Call(1, absl::InfiniteDuration(), pinned));
+  Push(Call(2));
+  Push(Call(3, absl::InfiniteDuration(), pinned));
+  PlanQueue::Step step = queue_.Poll(absl::ZeroDuration(), newest_);
+  EXPECT_THAT(Values(step.batch), ElementsAre(0, 2));
+  EXPECT_EQ(step.model, newest_);
+  step = queue_.Poll(absl::ZeroDuration(), newest_);
+  EXPECT_THAT(Values(step.batch), ElementsAre(1, 3));
+  EXPECT_EQ(step.model, pinned);
+}
+
+TEST_F(PlanQueueTest, PinnedNewestJoinsTheUnpinned) {
+  Push(Call(0));
+  Push(Call(1, absl::InfiniteDuration(), newest_));
+  EXPECT_THAT(Values(queue_.Poll(absl::ZeroDuration(), newest_).batch), ElementsAre(0, 1));
+}
+
+TEST_F(PlanQueueTest, OldestCallDecidesTheVersionSoNoVersionStarves) {
+  const auto pinned = FakeModel(2);
+  for (int i = 0; i < 8; ++i) Push(Call(i));
+  Push(Call(8, absl::InfiniteDuration(), pinned));
+  queue_.Poll(absl::ZeroDuration(), newest_);
+  queue_.Poll(absl::ZeroDuration(), newest_);
+  for (int i = 9; i < 12; ++i) Push(Call(i));
+  EXPECT_THAT(Values(queue_.Poll(absl::ZeroDuration(), newest_).batch), ElementsAre(8));
+}
+
+TEST_F(PlanQueueTest, UnpinnedCallsUseTheVersionThatIsNewestWhenTheBatchStarts) {
+  Push(Call(0));
+  const auto newer = FakeModel(6);
+  EXPECT_EQ(queue_.Poll(absl::ZeroDuration(), newer).model, newer);
+}
+
+TEST_F(PlanQueueTest, ExpiredCallIsRefusedWithoutPlanning) {
+  Push(Call(0, absl::Seconds(2)), absl::Seconds(1));
+  Push(Call(1, absl::Seconds(9)), absl::Seconds(1));
+  const PlanQueue::Step step = queue_.Poll(absl::Seconds(2), newest_);
+  EXPECT_THAT(Values(step.batch), ElementsAre(1));
+  ASSERT_EQ(step.refused.size(), 1u);
+  EXPECT_EQ(step.refused[0].first.item.observation[0], 0);
+  EXPECT_EQ(step.refused[0].second.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(step.refused[0].second.message()), HasSubstr("waited 1s"));
+}
+
+TEST_F(PlanQueueTest, CallThatNoLongerFitsTheRunIsRefused) {
+  PlanCall call = Call(0);
+  call.item.warm_start.assign(4, 0.0f);
+  Push(std::move(call));
+  PlanSpec longer = FakeSpec();
+  longer.horizon = 3;
+  const PlanQueue::Step step = queue_.Poll(absl::ZeroDuration(), FakeModel(6, longer));
+  EXPECT_THAT(step.batch, IsEmpty());
+  ASSERT_EQ(step.refused.size(), 1u);
+  EXPECT_EQ(step.refused[0].second.code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(PlanQueueTest, FullQueueRefusesOneMore) {
+  ASSERT_TRUE(queue_.Push(Call(0), 1, absl::ZeroDuration()).ok());
+  const auto refused = queue_.Push(Call(1), 1, absl::ZeroDuration());
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("planner.max_queue is 1"));
+  EXPECT_EQ(queue_.size(), 1u);
+}
+
+TEST_F(PlanQueueTest, RemoveTakesOutExactlyTheCallWithThatId) {
+  Push(Call(0));
+  const uint64_t id = Push(Call(1));
+  Push(Call(2));
+  const auto removed = queue_.Remove(id);
+  ASSERT_TRUE(removed.has_value());
+  EXPECT_EQ(removed->item.observation[0], 1);
+  EXPECT_FALSE(queue_.Remove(id).has_value());
+  EXPECT_THAT(Values(queue_.TakeAll()), ElementsAre(0, 2));
+}
+
+TEST(CheckItemTest, NamesFieldSizeAndRightSize) {
+  PlanItem item = FakeItem();
+  EXPECT_TRUE(CheckItem(item, FakeSpec()).ok());
+  item.observation.push_back(0);
+  absl::Status status = CheckItem(item, FakeSpec());
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "observation has 4 numbers, the run's observations have 3");
+
+  item = FakeItem();
+  item.warm_start.assign(3, 0.0f);
+  status = CheckItem(item, FakeSpec());
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "warm_start has 3 numbers, must be empty or have 4 (horizon 2 x 2)");
+}
+
+TEST(CheckItemTest, NamesTheNumberThatIsNotFinite) {
+  PlanItem item = FakeItem();
+  item.observation[1] = std::nanf("");
+  absl::Status status = CheckItem(item, FakeSpec());
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "observation[1] is nan, must be finite");
+
+  item = FakeItem();
+  item.warm_start = {0, 0, 0, -INFINITY};
+  status = CheckItem(item, FakeSpec());
+  EXPECT_EQ(status.message(), "warm_start[3] is -inf, must be finite");
+}
+
+}  // namespace
+}  // namespace pompc::planner
