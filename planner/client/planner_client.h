@@ -38,8 +38,8 @@ struct PlannerClientOptions {
 
 // Asks the planners of a run for plans, in turn. UNAVAILABLE, RESOURCE_EXHAUSTED, CANCELLED and an
 // attempt's timeout lead to the next planner, and after one round to a jittered pause; other errors
-// are the caller's. Plans are pure functions of their request, so asking twice is harmless. Owns one
-// thread (for retries); calls in flight hold none. Thread-safe.
+// are the caller's. Plans are pure functions of their request, so asking twice is harmless. Owns
+// one thread (for retries); calls in flight hold none. Thread-safe.
 class PlannerClient {
  public:
   // Called exactly once, on a thread of the client or of gRPC, or within Plan() when the call is
