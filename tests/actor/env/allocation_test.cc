@@ -1,0 +1,46 @@
+// Counts every allocation of this binary.
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "actor/env/registry.h"
+#include "gtest/gtest.h"
+
+namespace {
+std::atomic<int64_t> allocations = 0;
+}  // namespace
+
+void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace pompc::env {
+namespace {
+
+TEST(AllocationTest, StepsAndResetsAllocateNothingAfterTheFirstEpisodes) {
+  for (const std::string& task : ListTasks()) {
+    SCOPED_TRACE(task);
+    auto environment = *MakeFloatEnvironment(task, 1, 2);
+    const std::vector<float> action(environment->spec().action_size, 0.3f);
+    const auto run_episode = [&] {
+      if (!environment->Reset().ok()) return;
+      while (!environment->Step(action)->done()) {
+      }
+    };
+    // The second episode may still find an observation buffer of its first size.
+    for (int i = 0; i < 2; ++i) run_episode();
+    const int64_t before = allocations;
+    run_episode();
+    EXPECT_EQ(allocations - before, 0);
+  }
+  EXPECT_GT(allocations, 0);
+}
+
+}  // namespace
+}  // namespace pompc::env
