@@ -53,6 +53,11 @@ absl::StatusOr<std::unique_ptr<Simulation>> Simulation::Make(const TaskDefinitio
   if (!physics.ok()) return Annotate(physics.status(), definition.name);
   std::unique_ptr<Simulation> simulation(new Simulation(definition, *std::move(physics), seed));
   const mjModel& model = simulation->physics_->model();
+  if (simulation->physics_steps_ < 1) {
+    return absl::InvalidArgumentError(absl::StrCat(definition.name, ": control steps of ",
+                                                   definition.control_seconds,
+                                                   " s are shorter than the model's time step"));
+  }
   for (int i = 0; i < model.nu; ++i) {
     if (!model.actuator_ctrllimited[i]) {
       return absl::InvalidArgumentError(

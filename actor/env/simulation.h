@@ -58,7 +58,8 @@ class Simulation final : public Environment {
   const std::unique_ptr<Task> task_;
   RandomState random_;
   EnvironmentSpec spec_;
-  int physics_steps_;
+  // Physics steps in a control step.
+  const int physics_steps_;
   bool running_ = false;
   std::vector<double> observation_;
   std::vector<double> next_observation_;

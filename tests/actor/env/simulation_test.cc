@@ -97,6 +97,12 @@ TEST(SimulationTest, ActuatorWithoutRangeIsRefused) {
   EXPECT_EQ(Simulation::Make(definition, 1).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(SimulationTest, ControlStepShorterThanThePhysicsStepIsRefused) {
+  TaskDefinition definition = SliderDefinition();
+  definition.control_seconds = 0.0001;
+  EXPECT_EQ(Simulation::Make(definition, 1).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(SimulationTest, StepNeedsARunningEpisode) {
   const auto simulation = MakeSlider();
   EXPECT_EQ(simulation->Step(std::vector{1.0}).status().code(),
