@@ -1,6 +1,9 @@
 """Which folder may include which. Used by layering_test.py; docs/architecture.md has it in words."""
 
+import os
 import re
+
+import source_tree
 
 BASE = ("common", "proto", "common/config", "common/rpc")
 
@@ -80,6 +83,6 @@ def violations(path, text):
             may = any(below(path, folder) for folder in allowed) and not any(below(path, folder) for folder in denied)
             if not may:
                 problems.append(f"{path}: {library} ({header}) does not belong here")
-        if bracket == '"' and "/" not in header:
+        if os.path.exists(os.path.join(source_tree.ROOT, os.path.dirname(path), header)):
             problems.append(f'{path}: "{header}": own headers are included from the root of the repository')
     return problems

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds and runs the tests: sources, thread-safety analysis, TSan, release, ASan.
+#
+#   scripts/test.sh          what every change must pass; at most 35 minutes on two cores from a cold cache
+#   scripts/test.sh --all    and what takes longer: slow tests, containers, both Debian releases from a bare root
+#   scripts/test.sh LEG...   single legs: sources thread-safety tsan release asan slow containers bare-roots
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$POMPC_ROOT"
+
+# Cheap ones first: what fails, fails early.
+readonly LEGS=(sources thread-safety tsan release asan)
+readonly ALL_LEGS=("${LEGS[@]}" slow containers bare-roots)
+
+export CTEST_OUTPUT_ON_FAILURE=1 GTEST_COLOR=no PYTHONDONTWRITEBYTECODE=1
+passed=0 failed=0 skipped=0
+timings=()
+
+configure_and_build() {
+  local preset="$1"
+  shift
+  cmake --preset "$preset" "$@" >"build/$preset.configure.log" 2>&1 ||
+    { cat "build/$preset.configure.log"; return 1; }
+  cmake --build "build/$preset" --parallel "$(build_jobs)"
+}
+
+# run_tests PRESET [ctest arguments...]: runs them and adds to the counts.
+run_tests() {
+  local preset="$1" report result=0
+  shift
+  report="$POMPC_ROOT/build/$preset.junit.xml"
+  rm -f "$report"
+  "${RUN_TESTS_UNDER[@]}" ctest --test-dir "build/$preset" --output-junit "$report" "$@" || result=$?
+  count() { grep -o -m1 "\b$1=\"[0-9]*\"" "$report" | tr -dc 0-9; }
+  local tests failures ignored
+  tests="$(count tests)" failures="$(count failures)" ignored="$(( $(count skipped) + $(count disabled) ))"
+  passed=$(( passed + tests - failures - ignored )) failed=$(( failed + failures )) skipped=$(( skipped + ignored ))
+  return "$result"
+}
+RUN_TESTS_UNDER=(env)
+
+leg_sources() {
+  local check
+  for check in layering banned_calls sizes proto_comments; do
+    if python3 "tests/structure/${check}_test.py" 2>"build/$check.log"; then
+      passed=$(( passed + 1 ))
+    else
+      cat "build/$check.log"
+      failed=$(( failed + 1 ))
+    fi
+  done
+  (( failed == 0 ))
+}
+
+leg_thread-safety() { configure_and_build thread-safety; }
+
+leg_tsan() {
+  # Some kernels randomise addresses beyond what the sanitizer's shadow memory covers.
+  local RUN_TESTS_UNDER=(env)
+  if setarch --addr-no-randomize true 2>/dev/null; then RUN_TESTS_UNDER=(setarch --addr-no-randomize); fi
+  configure_and_build tsan && run_tests tsan -j "$(nproc)"
+}
+
+leg_asan() { configure_and_build asan && run_tests asan -j "$(nproc)" -LE slow; }
+
+leg_release() {
+  configure_and_build release -DPOMPC_TESTS=ON -DPOMPC_BENCH=ON &&
+    run_tests release -j "$(nproc)" -LE 'slow|learning' && run_tests release -L learning -LE slow
+}
+
+leg_slow() { configure_and_build release -DPOMPC_TESTS=ON -DPOMPC_BENCH=ON && run_tests release -L slow; }
+
+leg_containers() { scripts/compose-check.sh; }
+
+leg_bare-roots() {
+  local suite
+  for suite in bookworm trixie; do
+    scripts/bare-root.sh "$suite" scripts/quickstart.sh --set stop.max_rows=2000 && scripts/bare-root.sh "$suite" scripts/test.sh || return
+  done
+}
+
+summary() {
+  local status=$?
+  say "Summary"
+  printf '%s\n' "${timings[@]}"
+  if (( status != 0 && failed == 0 )); then failed=1; fi
+  printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+}
+
+main() {
+  local legs=() leg start
+  case "${1:-}" in
+    --all) legs=("${ALL_LEGS[@]}") ;;
+    "") legs=("${LEGS[@]}") ;;
+    *) legs=("$@") ;;
+  esac
+  for leg in "${legs[@]}"; do
+    [[ " ${ALL_LEGS[*]} " == *" $leg "* ]] || die "unknown leg '$leg': allowed are --all, ${ALL_LEGS[*]}"
+  done
+  trap summary EXIT
+  scripts/install-deps.sh
+  require_proc
+  mkdir -p build
+  for leg in "${legs[@]}"; do
+    say "$leg"
+    start=$SECONDS
+    if "leg_$leg"; then
+      timings+=("$(printf '%-14s %4d s' "$leg" $(( SECONDS - start )))")
+    else
+      timings+=("$(printf '%-14s %4d s  FAILED' "$leg" $(( SECONDS - start )))")
+      exit 1
+    fi
+  done
+}
+
+main "$@"
