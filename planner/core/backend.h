@@ -35,8 +35,8 @@ struct PlanItem {
   bool evaluate = false;
 };
 
-// OK if `item` can be planned under `spec`; else INVALID_ARGUMENT naming the field, its size and the
-// right one, or its first number that is not finite.
+// OK if `item` can be planned under `spec`; else INVALID_ARGUMENT naming the field, its size and
+// the right one, or its first number that is not finite.
 absl::Status CheckItem(const PlanItem& item, const PlanSpec& spec);
 
 struct Plan {

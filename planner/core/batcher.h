@@ -42,8 +42,8 @@ struct BatcherOptions {
 
 // Plans the requests of many callers in batches: whenever the backend is free, it takes all that
 // wait for the same parameters, up to their max_batch, and waits for nothing more. Parameters are
-// looked up once for each batch. Thread-safe; owns one thread, on which the backend computes and the
-// answers are handed out. The queue is bounded by the newest parameters' max_queue.
+// looked up once for each batch. Thread-safe; owns one thread, on which the backend computes and
+// the answers are handed out. The queue is bounded by the newest parameters' max_queue.
 class Batcher {
  public:
   struct Stats {
@@ -68,7 +68,8 @@ class Batcher {
   // Queues a call; `call.done` gets a plan, or DEADLINE_EXCEEDED, CANCELLED (by Cancel or Close),
   // INTERNAL (the plan is not finite: the parameters have diverged) or the backend's error. Returns
   // an id for Cancel, or, without having called done: UNAVAILABLE before the first parameters,
-  // INVALID_ARGUMENT as CheckItem, RESOURCE_EXHAUSTED when the queue is full, CANCELLED after Close.
+  // INVALID_ARGUMENT as CheckItem, RESOURCE_EXHAUSTED when the queue is full, CANCELLED after
+  // Close.
   absl::StatusOr<uint64_t> Submit(PlanCall call);
 
   // Answers the call with CANCELLED if it still waits; one in a running batch gets its plan.

@@ -29,6 +29,8 @@ BANNED = (
 EXEMPT = {
     # Tensors are detached from the graph by the same name.
     r"(\.|->)detach\s*\(\s*\)(?=\s*;)": ("model", "learner/update", "tests/model", "tests/learner", "bench"),
+    # Short-lived and joined a few lines below.
+    r"\bstd::j?thread\b(?!::)|\bstd::async\b|\bpthread_create\b": ("tests", "bench"),
 }
 
 
