@@ -1,0 +1,223 @@
+#include "replay/core/shard.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "replay/core/row_check.h"
+#include "replay/core/selectors/uniform.h"
+
+namespace pompc::replay {
+namespace {
+
+using Kind = AppendOutcome::Kind;
+
+absl::Status Differs(const char* what, const std::string& have, const std::string& want) {
+  if (have == want) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("shard is open for ", what, " ", have, ", not ", want));
+}
+
+absl::Status Differs(const char* what, uint64_t have, uint64_t want) {
+  return Differs(what, absl::StrCat(have), absl::StrCat(want));
+}
+
+// FAILED_PRECONDITION naming the first value in which `want` differs from what the shard was opened
+// with.
+absl::Status CheckSame(const ShardConfig& have, const ShardConfig& want) {
+  const TableOptions &h = have.table, &w = want.table;
+  POMPC_RETURN_IF_ERROR(Differs("run", have.run_id, want.run_id));
+  POMPC_RETURN_IF_ERROR(Differs("shard index", have.shard_index, want.shard_index));
+  POMPC_RETURN_IF_ERROR(
+      Differs("observation size", h.spec.observation_size, w.spec.observation_size));
+  POMPC_RETURN_IF_ERROR(Differs("action size", h.spec.action_size, w.spec.action_size));
+  POMPC_RETURN_IF_ERROR(Differs("horizon", h.horizon, w.horizon));
+  POMPC_RETURN_IF_ERROR(Differs("capacity in rows", h.capacity_rows, w.capacity_rows));
+  return Differs("capacity in bytes", h.capacity_bytes, w.capacity_bytes);
+}
+
+void Wake(const std::vector<std::shared_ptr<RoomWaiter>>& waiters) {
+  for (const std::shared_ptr<RoomWaiter>& waiter : waiters) waiter->OnRoom();
+}
+
+AppendOutcome Refuse(Streams::Segment* segment, absl::Status why) {
+  segment->refused = why;
+  return {Kind::kRefused, segment->next_row, segment->ended, std::move(why)};
+}
+
+}  // namespace
+
+Shard::Shard(uint64_t incarnation, Clock* clock, std::unique_ptr<Store> store)
+    : incarnation_(incarnation), store_(std::move(store)), activity_(clock, Activity::kIdle) {}
+
+Shard::~Shard() { Close(); }
+
+absl::Status Shard::CheckOpen() const {
+  if (closed_) return absl::CancelledError("the shard is closing");
+  if (config_ != nullptr) return absl::OkStatus();
+  return absl::UnavailableError("the learner has not configured this shard yet");
+}
+
+Shard::Activity Shard::Resting() const {
+  return waiters_.empty() ? Activity::kIdle : Activity::kBlocked;
+}
+
+absl::Status Shard::Configure(const ShardConfig& config) {
+  MutexLock lock(&mu_);
+  if (config_ != nullptr) return CheckSame(*config_, config);
+  POMPC_RETURN_IF_ERROR(config.table.Validate());
+  table_.emplace(config.table, std::make_unique<UniformSelector>());
+  config_ = std::make_shared<const ShardConfig>(config);
+  return absl::OkStatus();
+}
+
+std::shared_ptr<const ShardConfig> Shard::config() const {
+  MutexLock lock(&mu_);
+  return config_;
+}
+
+AppendOutcome Shard::Append(const SegmentId& segment, uint64_t first_row, const RowsView& rows,
+                            const std::shared_ptr<RoomWaiter>& waiter) {
+  MutexLock lock(&mu_);
+  activity_.Enter(Activity::kInserting);
+  AppendOutcome outcome = AppendLocked(segment, first_row, rows);
+  if (outcome.kind == Kind::kBlocked) waiters_.push_back(waiter);
+  activity_.Enter(Resting());
+  return outcome;
+}
+
+// What can be decided without room is decided first, so that nothing waits for the limiter in vain.
+AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const RowsView& rows) {
+  if (absl::Status status = CheckOpen(); !status.ok()) return {Kind::kFailed, 0, false, status};
+  absl::StatusOr<Streams::Segment*> opened = streams_.Open(id);
+  if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
+  Streams::Segment* const segment = *opened;
+  if (absl::Status status = CheckSizes(table_->spec(), rows); !status.ok()) {
+    return Refuse(segment, status);
+  }
+  const bool has_final = !rows.final_observation.empty();
+  const ChunkVerdict verdict = JudgeChunk(*segment, first_row, rows.count, has_final);
+  switch (verdict.kind) {
+    case ChunkVerdict::Kind::kRefused:
+      return Refuse(segment, verdict.status);
+    case ChunkVerdict::Kind::kGap:
+      return {Kind::kGap, segment->next_row, segment->ended};
+    case ChunkVerdict::Kind::kStored:
+      return {Kind::kAcked, segment->next_row, segment->ended};
+    case ChunkVerdict::Kind::kStore:
+      break;
+  }
+  if (absl::Status status = CheckNewRows(rows, verdict.skip, first_row); !status.ok()) {
+    return Refuse(segment, status);
+  }
+  if (verdict.skip < rows.count && !limiter_.CanAccept(accepted_rows_)) {
+    return {Kind::kBlocked, segment->next_row, segment->ended,
+            absl::ResourceExhaustedError(limiter_.WhyBlocked(accepted_rows_))};
+  }
+  return StoreNewRows({id, first_row, rows, verdict.skip}, segment);
+}
+
+absl::Status Shard::CheckNewRows(const RowsView& rows, uint32_t begin, uint64_t first_row) const {
+  POMPC_RETURN_IF_ERROR(CheckValues(table_->spec(), rows, begin, first_row));
+  if (!limiter_.seed_phase_over()) return absl::OkStatus();
+  const auto planless = std::find(rows.has_plan.begin() + begin, rows.has_plan.end(), 0);
+  if (planless == rows.has_plan.end()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("row ",
+                                                    first_row + (planless - rows.has_plan.begin()),
+                                                    " has no plan, and the seed phase is over"));
+}
+
+AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment) {
+  if (absl::Status status = store_->Append(chunk); !status.ok()) {
+    return {Kind::kFailed, segment->next_row, segment->ended, status};
+  }
+  const RowsView& rows = chunk.rows;
+  table_->Append(rows, chunk.begin, &segment->tail);
+  const uint32_t new_rows = rows.count - chunk.begin;
+  accepted_rows_ += new_rows;
+  planned_rows_ += std::count(rows.has_plan.begin() + chunk.begin, rows.has_plan.end(), 1);
+  segment->next_row += new_rows;
+  segment->ended = !rows.final_observation.empty();
+  return {Kind::kAcked, segment->next_row, segment->ended};
+}
+
+void Shard::WhenDurable(std::function<void(absl::Status)> done) {
+  store_->WhenDurable(std::move(done));
+}
+
+void Shard::StopWaiting(const RoomWaiter* waiter) {
+  MutexLock lock(&mu_);
+  std::erase_if(waiters_, [waiter](const auto& other) { return other.get() == waiter; });
+  activity_.Enter(Resting());
+}
+
+absl::Status Shard::Grant(uint64_t max_accepted_rows, std::string reason, bool seed_phase_over) {
+  Waiters woken;
+  {
+    MutexLock lock(&mu_);
+    POMPC_RETURN_IF_ERROR(CheckOpen());
+    const bool phase_ends = seed_phase_over && !limiter_.seed_phase_over();
+    limiter_.Grant(max_accepted_rows, std::move(reason), seed_phase_over);
+    if (limiter_.CanAccept(accepted_rows_) || phase_ends) woken.swap(waiters_);
+    activity_.Enter(Resting());
+  }
+  // In the order in which they came: whom the room does not reach waits again, in that order.
+  Wake(woken);
+  return absl::OkStatus();
+}
+
+absl::Status Shard::Sample(uint64_t seed, const WindowColumns& out) {
+  MutexLock lock(&mu_);
+  POMPC_RETURN_IF_ERROR(CheckOpen());
+  if (table_->windows() == 0) {
+    return absl::FailedPreconditionError(absl::StrCat("no window of ", table_->horizon(),
+                                                      " rows yet: ", table_->stored_rows(),
+                                                      " rows are stored"));
+  }
+  activity_.Enter(Activity::kSampling);
+  table_->Sample(seed, out);
+  sampled_windows_ += out.rewards.size() / table_->horizon();
+  activity_.Enter(Resting());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(std::span<const uint64_t> addresses,
+                                                       std::span<const float> plan_mean,
+                                                       std::span<const float> plan_std) {
+  MutexLock lock(&mu_);
+  POMPC_RETURN_IF_ERROR(CheckOpen());
+  POMPC_RETURN_IF_ERROR(CheckPlans(table_->spec(), addresses.size(), plan_mean, plan_std));
+  activity_.Enter(Activity::kInserting);
+  const Table::UpdateCounts counts = table_->UpdatePlans(addresses, plan_mean, plan_std);
+  activity_.Enter(Resting());
+  return counts;
+}
+
+ShardCounts Shard::counts() const {
+  MutexLock lock(&mu_);
+  ShardCounts counts{.accepted_rows = accepted_rows_,
+                     .planned_rows = planned_rows_,
+                     .max_accepted_rows = limiter_.max_accepted_rows(),
+                     .sampled_windows = sampled_windows_,
+                     .blocked_writers = static_cast<uint32_t>(waiters_.size())};
+  if (!table_.has_value()) return counts;
+  counts.stored_rows = table_->stored_rows();
+  counts.stored_bytes = table_->stored_bytes();
+  counts.windows = table_->windows();
+  counts.capacity_rows = table_->capacity();
+  return counts;
+}
+
+void Shard::Close() {
+  Waiters woken;
+  {
+    MutexLock lock(&mu_);
+    closed_ = true;
+    woken.swap(waiters_);
+    activity_.Enter(Resting());
+  }
+  Wake(woken);
+}
+
+}  // namespace pompc::replay

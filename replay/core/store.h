@@ -1,0 +1,48 @@
+#ifndef POMPC_REPLAY_CORE_STORE_H_
+#define POMPC_REPLAY_CORE_STORE_H_
+
+#include <cstdint>
+#include <functional>
+
+#include "absl/status/status.h"
+#include "replay/core/row.h"
+#include "replay/core/streams.h"
+
+namespace pompc::replay {
+
+// Rows on their way into the shard: `rows` from `begin` on are new; row i of them is row
+// first_row + i of the segment.
+struct StoredChunk {
+  SegmentId segment;
+  uint64_t first_row = 0;
+  const RowsView& rows;
+  uint32_t begin = 0;
+};
+
+// Where accepted rows are kept beyond the table, and what an acknowledgement therefore promises.
+// The shard calls Append in the order in which rows enter the table, and acknowledges a chunk when
+// WhenDurable, called after its Append, calls back. Append and WhenDurable must not block; they are
+// called by any thread, Append by one at a time.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // Takes a chunk, copying what it keeps. Not OK: it took nothing, and the shard accepts nothing;
+  // RESOURCE_EXHAUSTED when it is full.
+  virtual absl::Status Append(const StoredChunk& chunk) = 0;
+
+  // Calls `done` once, when everything appended so far is as safe as this store makes it; perhaps
+  // before it returns. Not OK: it may be lost, and must not be acknowledged.
+  virtual void WhenDurable(std::function<void(absl::Status)> done) = 0;
+};
+
+// Keeps nothing: rows live as long as the process.
+class MemoryStore : public Store {
+ public:
+  absl::Status Append(const StoredChunk&) override { return absl::OkStatus(); }
+  void WhenDurable(std::function<void(absl::Status)> done) override { done(absl::OkStatus()); }
+};
+
+}  // namespace pompc::replay
+
+#endif  // POMPC_REPLAY_CORE_STORE_H_

@@ -1,0 +1,93 @@
+#include "replay/core/streams.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace pompc::replay {
+
+std::string SegmentId::ToString() const {
+  return absl::StrCat("actor ", actor_index, ".", incarnation, " environment ", environment,
+                      " episode ", episode, " segment ", segment);
+}
+
+absl::StatusOr<Streams::Segment*> Streams::Open(const SegmentId& id) {
+  POMPC_ASSIGN_OR_RETURN(Actor* const actor, OpenActor(id));
+  Environment& environment = actor->environments[id.environment];
+  const Position position{id.episode, id.segment};
+  if (const auto it = environment.segments.find(position); it != environment.segments.end()) {
+    used_.splice(used_.begin(), used_, it->second.used);
+    return &it->second;
+  }
+  if (environment.forgotten && position <= *environment.forgotten) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(id.ToString(), " is too old: episode ", environment.forgotten->first,
+                     " segment ", environment.forgotten->second, " was forgotten already"));
+  }
+  if (used_.size() >= options_.max_segments) ForgetLeastRecentlyUsed();
+  used_.push_front(id);
+  Segment& segment = environment.segments[position];
+  segment.used = used_.begin();
+  return &segment;
+}
+
+absl::StatusOr<Streams::Actor*> Streams::OpenActor(const SegmentId& id) {
+  auto it = actors_.find(id.actor_index);
+  if (it != actors_.end() && id.incarnation < it->second.incarnation) {
+    return absl::FailedPreconditionError(absl::StrCat("actor ", id.actor_index, " incarnation ",
+                                                      id.incarnation, " is fenced: incarnation ",
+                                                      it->second.incarnation, " wrote"));
+  }
+  if (it != actors_.end() && id.incarnation > it->second.incarnation) ForgetAll(&it->second);
+  const bool known = it != actors_.end() && it->second.environments.contains(id.environment);
+  if (!known && environments_ >= options_.max_environments) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(environments_, " environments write to this shard, the most it takes"));
+  }
+  environments_ += known ? 0 : 1;
+  if (it == actors_.end()) it = actors_.try_emplace(id.actor_index).first;
+  it->second.incarnation = id.incarnation;
+  return &it->second;
+}
+
+void Streams::ForgetAll(Actor* actor) {
+  for (auto& [index, environment] : actor->environments) {
+    for (auto& [position, segment] : environment.segments) used_.erase(segment.used);
+  }
+  environments_ -= actor->environments.size();
+  actor->environments.clear();
+}
+
+void Streams::ForgetLeastRecentlyUsed() {
+  const SegmentId id = used_.back();
+  used_.pop_back();
+  Environment& environment = actors_[id.actor_index].environments[id.environment];
+  const Position position{id.episode, id.segment};
+  environment.segments.erase(position);
+  environment.forgotten = std::max(environment.forgotten.value_or(position), position);
+}
+
+ChunkVerdict JudgeChunk(const Streams::Segment& segment, uint64_t first_row, uint32_t count,
+                        bool has_final) {
+  using Kind = ChunkVerdict::Kind;
+  if (!segment.refused.ok()) return {Kind::kRefused, 0, segment.refused};
+  if (first_row > segment.next_row) return {Kind::kGap};
+  const uint64_t end = first_row + count;
+  if (segment.ended && (end > segment.next_row || (has_final && end < segment.next_row))) {
+    return {
+        Kind::kRefused, 0,
+        absl::InvalidArgumentError(absl::StrCat(
+            "rows ", first_row, " to ", end, ": the segment ended before row ", segment.next_row))};
+  }
+  if (has_final && end < segment.next_row) {
+    return {Kind::kRefused, 0,
+            absl::InvalidArgumentError(absl::StrCat("ends before row ", end, ", but row ",
+                                                    segment.next_row - 1, " is stored"))};
+  }
+  const bool new_final = has_final && !segment.ended;
+  if (end <= segment.next_row && !new_final) return {Kind::kStored};
+  return {Kind::kStore, static_cast<uint32_t>(segment.next_row - first_row)};
+}
+
+}  // namespace pompc::replay

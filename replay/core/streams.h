@@ -1,0 +1,111 @@
+#ifndef POMPC_REPLAY_CORE_STREAMS_H_
+#define POMPC_REPLAY_CORE_STREAMS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "replay/core/table.h"
+
+namespace pompc::replay {
+
+// One segment of one episode as one writer sees it. As `StreamId` of proto/trajectory.proto.
+struct SegmentId {
+  uint32_t actor_index = 0;
+  uint64_t incarnation = 0;
+  uint32_t environment = 0;
+  uint64_t episode = 0;
+  uint32_t segment = 0;
+
+  bool operator==(const SegmentId&) const = default;
+  // "actor 3.17 environment 0 episode 12 segment 0": actor index and incarnation, then the rest.
+  std::string ToString() const;
+};
+
+// Where every segment stands, so that rows sent again are stored once and missing ones are noticed.
+// Remembers the segments used last, `max_segments` of them; one that was forgotten is never taken
+// up again. A later incarnation of an actor index fences the earlier: all of its segments are
+// forgotten and refused. Not thread-safe.
+class Streams {
+ public:
+  struct Options {
+    size_t max_segments = size_t{1} << 17;
+    size_t max_environments = size_t{1} << 16;
+  };
+
+  // State of one segment; its user keeps it up to date.
+  struct Segment {
+    // All rows before this one are stored.
+    uint64_t next_row = 0;
+    // The final observation is stored too.
+    bool ended = false;
+    // Not OK: the segment was refused and takes nothing any more.
+    absl::Status refused;
+    // Address of its newest row.
+    uint64_t tail = Table::kNoAddress;
+
+   private:
+    friend class Streams;
+    std::list<SegmentId>::iterator used;
+  };
+
+  explicit Streams(const Options& options) : options_(options) {}
+
+  // State of a segment; a segment not seen before is new: 0 rows. The pointer holds until the next
+  // call. FAILED_PRECONDITION if a later incarnation wrote, or the segment was forgotten;
+  // RESOURCE_EXHAUSTED if the writer's environment would be one too many.
+  absl::StatusOr<Segment*> Open(const SegmentId& id);
+
+  // Segments remembered.
+  size_t size() const { return used_.size(); }
+
+ private:
+  // Episode, then segment: the order in which an environment writes.
+  using Position = std::pair<uint64_t, uint32_t>;
+  struct Environment {
+    std::map<Position, Segment> segments;
+    // Segments up to here that are not in `segments` were forgotten.
+    std::optional<Position> forgotten;
+  };
+  struct Actor {
+    uint64_t incarnation = 0;
+    std::unordered_map<uint32_t, Environment> environments;
+  };
+
+  absl::StatusOr<Actor*> OpenActor(const SegmentId& id);
+  void ForgetAll(Actor* actor);
+  void ForgetLeastRecentlyUsed();
+
+  const Options options_;
+  std::unordered_map<uint32_t, Actor> actors_;
+  size_t environments_ = 0;
+  std::list<SegmentId> used_;  // most recently used first
+};
+
+// What a chunk means to its segment.
+struct ChunkVerdict {
+  enum class Kind {
+    kStore,    // rows from `skip` on (and the final observation, if any) are new
+    kStored,   // all of it is here already
+    kGap,      // rows before it are missing
+    kRefused,  // it contradicts what is here: `status`
+  };
+  Kind kind = Kind::kStore;
+  uint32_t skip = 0;
+  absl::Status status;
+};
+
+// A pure function of the segment's state and the chunk's extent.
+ChunkVerdict JudgeChunk(const Streams::Segment& segment, uint64_t first_row, uint32_t count,
+                        bool has_final);
+
+}  // namespace pompc::replay
+
+#endif  // POMPC_REPLAY_CORE_STREAMS_H_

@@ -1,0 +1,199 @@
+#include "replay/core/table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace pompc::replay {
+namespace {
+
+// Blocks are as large as malloc and the page table like, and small beside any capacity.
+constexpr uint64_t kBlockBytes = uint64_t{1} << 20;
+
+size_t NumbersPerSlot(const RowSpec& spec) {
+  return size_t{spec.observation_size} + 3 * size_t{spec.action_size} + 2;
+}
+
+uint64_t SlotsThatFit(const TableOptions& options) {
+  const uint64_t by_bytes = options.capacity_bytes / Table::SlotBytes(options.spec);
+  return std::min({options.capacity_rows, by_bytes, Table::kMaxSlots});
+}
+
+void Copy(const float* from, size_t n, float* to) { std::copy_n(from, n, to); }
+
+}  // namespace
+
+absl::Status TableOptions::Validate() const {
+  if (spec.observation_size == 0 || spec.action_size == 0 || horizon == 0) {
+    return absl::InvalidArgumentError(absl::StrCat("observation size ", spec.observation_size,
+                                                   ", action size ", spec.action_size, ", horizon ",
+                                                   horizon, ": each must be at least 1"));
+  }
+  const uint64_t slots = SlotsThatFit(*this);
+  if (slots > horizon) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "capacity of ", capacity_rows, " rows and ", capacity_bytes, " bytes holds ", slots,
+      " rows of ", Table::SlotBytes(spec), " bytes; one window needs ", horizon + 1));
+}
+
+uint64_t Table::SlotBytes(const RowSpec& spec) {
+  // 8: what the uniform selector keeps for a window.
+  return NumbersPerSlot(spec) * sizeof(float) + sizeof(Meta) + 8;
+}
+
+Table::Table(const TableOptions& options, std::unique_ptr<Selector> selector)
+    : spec_(options.spec),
+      horizon_(options.horizon),
+      numbers_per_slot_(NumbersPerSlot(options.spec)),
+      slot_bytes_(SlotBytes(options.spec)),
+      capacity_(SlotsThatFit(options)),
+      selector_(std::move(selector)) {
+  block_shift_ = 0;
+  while (slot_bytes_ << (block_shift_ + 1) <= kBlockBytes) ++block_shift_;
+}
+
+uint64_t Table::AddressOfSlot(uint32_t slot) const {
+  const uint64_t oldest_slot = Slot(oldest_);
+  return oldest_ + (slot >= oldest_slot ? slot - oldest_slot : slot + capacity_ - oldest_slot);
+}
+
+float* Table::Numbers(uint64_t slot) const {
+  const uint64_t within = slot & ((uint64_t{1} << block_shift_) - 1);
+  return blocks_[slot >> block_shift_].numbers.get() + within * numbers_per_slot_;
+}
+
+Table::Meta& Table::MetaOf(uint64_t slot) const {
+  const uint64_t within = slot & ((uint64_t{1} << block_shift_) - 1);
+  return blocks_[slot >> block_shift_].meta[within];
+}
+
+void Table::Append(const RowsView& rows, uint32_t begin, uint64_t* tail) {
+  for (uint32_t i = begin; i < rows.count; ++i) {
+    *tail = AppendSlot(*tail);
+    WriteRow(rows, i, Slot(*tail));
+    OpenWindowEndingAt(*tail);
+  }
+  if (rows.final_observation.empty()) return;
+  *tail = AppendSlot(*tail);
+  WriteFinal(rows.final_observation, Slot(*tail));
+  ++finals_;
+  OpenWindowEndingAt(*tail);
+}
+
+// Takes the next slot and links it behind `tail`, unless that was evicted meanwhile.
+uint64_t Table::AppendSlot(uint64_t tail) {
+  if (next_ - oldest_ == capacity_) EvictOldest();
+  const uint64_t address = next_++;
+  const uint64_t slot = Slot(address);
+  if (slot >> block_shift_ >= blocks_.size()) AllocateBlock();
+  Meta& meta = MetaOf(slot);
+  meta = Meta();
+  if (tail != kNoAddress && tail >= oldest_) {
+    meta.to_previous = static_cast<uint32_t>(address - tail);
+    MetaOf(Slot(tail)).to_next = meta.to_previous;
+  }
+  return address;
+}
+
+void Table::EvictOldest() {
+  const uint64_t slot = Slot(oldest_);
+  const uint8_t flags = MetaOf(slot).flags;
+  if (flags & kWindowStart) selector_->Remove(static_cast<Selector::Key>(slot));
+  if (flags & kFinal) --finals_;
+  ++oldest_;
+}
+
+void Table::AllocateBlock() {
+  const uint64_t begin = static_cast<uint64_t>(blocks_.size()) << block_shift_;
+  const uint64_t slots = std::min(uint64_t{1} << block_shift_, capacity_ - begin);
+  blocks_.push_back({std::make_unique_for_overwrite<float[]>(slots * numbers_per_slot_),
+                     std::make_unique_for_overwrite<Meta[]>(slots)});
+}
+
+void Table::WriteRow(const RowsView& rows, uint32_t i, uint64_t slot) {
+  const size_t o = spec_.observation_size, a = spec_.action_size;
+  float* numbers = Numbers(slot);
+  Copy(&rows.observations[i * o], o, numbers);
+  Copy(&rows.actions[i * a], a, numbers + o);
+  Copy(&rows.plan_mean[i * a], a, numbers + o + a);
+  Copy(&rows.plan_std[i * a], a, numbers + o + 2 * a);
+  numbers[o + 3 * a] = rows.rewards[i];
+  numbers[o + 3 * a + 1] = rows.plan_value[i];
+  Meta& meta = MetaOf(slot);
+  meta.flags = (rows.terminated[i] ? kTerminated : 0) | (rows.has_plan[i] ? kHasPlan : 0);
+  meta.version = rows.versions[i];
+}
+
+void Table::WriteFinal(std::span<const float> observation, uint64_t slot) {
+  const size_t o = spec_.observation_size, a = spec_.action_size;
+  float* numbers = Numbers(slot);
+  Copy(observation.data(), o, numbers);
+  std::fill_n(numbers + o, 2 * a, 0.0f);      // action and plan mean
+  std::fill_n(numbers + o + 2 * a, a, 1.0f);  // plan std
+  std::fill_n(numbers + o + 3 * a, 2, 0.0f);
+  MetaOf(slot).flags = kFinal;
+}
+
+// The window whose last observation is at `address` becomes valid if its H rows are still here.
+void Table::OpenWindowEndingAt(uint64_t address) {
+  uint64_t start = address;
+  for (uint32_t t = 0; t < horizon_; ++t) {
+    const uint32_t distance = MetaOf(Slot(start)).to_previous;
+    if (distance == 0 || start - distance < oldest_) return;
+    start -= distance;
+  }
+  const uint64_t slot = Slot(start);
+  MetaOf(slot).flags |= kWindowStart;
+  selector_->Insert(static_cast<Selector::Key>(slot));
+}
+
+void Table::Sample(uint64_t seed, const WindowColumns& out) const {
+  std::vector<Selector::Key> keys(out.rewards.size() / horizon_);
+  selector_->Sample(seed, keys);
+  for (size_t b = 0; b < keys.size(); ++b) Gather(AddressOfSlot(keys[b]), b, out);
+}
+
+void Table::Gather(uint64_t address, size_t b, const WindowColumns& out) const {
+  const size_t o = spec_.observation_size, a = spec_.action_size;
+  for (uint32_t t = 0; t <= horizon_; ++t) {
+    const size_t state = b * (horizon_ + 1) + t;
+    const uint64_t slot = Slot(address);
+    const float* numbers = Numbers(slot);
+    const Meta& meta = MetaOf(slot);
+    Copy(numbers, o, &out.observations[state * o]);
+    Copy(numbers + o + a, a, &out.plan_mean[state * a]);
+    Copy(numbers + o + 2 * a, a, &out.plan_std[state * a]);
+    out.has_plan[state] = (meta.flags & kHasPlan) != 0;
+    out.addresses[state] = address;
+    if (t == horizon_) break;
+    const size_t step = b * horizon_ + t;
+    Copy(numbers + o, a, &out.actions[step * a]);
+    out.rewards[step] = numbers[o + 3 * a];
+    out.terminated[step] = (meta.flags & kTerminated) != 0;
+    address += meta.to_next;
+  }
+}
+
+Table::UpdateCounts Table::UpdatePlans(std::span<const uint64_t> addresses,
+                                       std::span<const float> plan_mean,
+                                       std::span<const float> plan_std) {
+  const size_t o = spec_.observation_size, a = spec_.action_size;
+  UpdateCounts counts;
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    if (addresses[i] < oldest_ || addresses[i] >= next_) {
+      ++counts.evicted;
+      continue;
+    }
+    const uint64_t slot = Slot(addresses[i]);
+    Meta& meta = MetaOf(slot);
+    if (meta.flags & kFinal) continue;
+    Copy(&plan_mean[i * a], a, Numbers(slot) + o + a);
+    Copy(&plan_std[i * a], a, Numbers(slot) + o + 2 * a);
+    meta.flags |= kHasPlan;
+    ++counts.updated;
+  }
+  return counts;
+}
+
+}  // namespace pompc::replay

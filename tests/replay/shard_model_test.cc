@@ -1,0 +1,249 @@
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <tuple>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "replay/core/random.h"
+#include "replay/core/shard.h"
+#include "tests/replay/row_builder.h"
+
+namespace pompc::replay {
+namespace {
+
+using Kind = AppendOutcome::Kind;
+
+constexpr RowSpec kSpec{.observation_size = 2, .action_size = 1};
+
+// What a shard must do, as plainly as it can be said: all slots in a deque, windows found by
+// looking.
+class ModelShard {
+ public:
+  using Name = std::tuple<uint32_t, uint64_t, uint32_t, uint64_t>;  // actor, inc., env, episode
+  struct Segment {
+    uint64_t next_row = 0;
+    bool ended = false;
+    bool refused = false;
+  };
+  struct Slot {
+    Name segment;
+    uint64_t position;  // in its segment; a final observation follows the last row
+    uint64_t id;
+    bool is_final;
+  };
+
+  ModelShard(uint64_t capacity, uint32_t horizon) : capacity_(capacity), horizon_(horizon) {}
+
+  AppendOutcome Append(const SegmentId& id, uint64_t first_row, const std::vector<uint64_t>& ids,
+                       const std::vector<bool>& planned, bool bad, bool has_final,
+                       uint64_t final_id) {
+    uint64_t& newest = incarnation_.try_emplace(id.actor_index, id.incarnation).first->second;
+    if (id.incarnation < newest) return {Kind::kRefused};
+    newest = id.incarnation;
+    const Name name{id.actor_index, id.incarnation, id.environment, id.episode};
+    Segment& segment = segments_[name];
+    const uint64_t end = first_row + ids.size();
+    const bool fits = first_row <= segment.next_row;
+    const bool contradicts = fits && ((segment.ended && end > segment.next_row) ||
+                                      (has_final && end < segment.next_row));
+    if (segment.refused || contradicts) {
+      segment.refused = true;
+      return {Kind::kRefused};
+    }
+    if (!fits) return {Kind::kGap, segment.next_row, segment.ended};
+    const uint64_t skip = segment.next_row - first_row;
+    const bool new_rows = skip < ids.size();
+    if (!new_rows && (!has_final || segment.ended)) {
+      return {Kind::kAcked, segment.next_row, segment.ended};
+    }
+    bool refuse = bad && new_rows;
+    for (size_t i = skip; i < ids.size(); ++i) refuse |= seed_phase_over && !planned[i];
+    if (refuse) {
+      segment.refused = true;
+      return {Kind::kRefused};
+    }
+    if (new_rows && accepted >= granted) return {Kind::kBlocked};
+    for (size_t i = skip; i < ids.size(); ++i) Push({name, segment.next_row++, ids[i], false});
+    accepted += ids.size() - std::min<uint64_t>(skip, ids.size());
+    if (has_final) {
+      Push({name, segment.next_row, final_id, true});
+      segment.ended = true;
+    }
+    return {Kind::kAcked, segment.next_row, segment.ended};
+  }
+
+  // Ids of the observations of every valid window, with the address of the first.
+  std::map<uint64_t, std::vector<uint64_t>> Windows() const {
+    std::map<uint64_t, std::vector<uint64_t>> windows;
+    for (size_t s = 0; s < slots_.size(); ++s) {
+      std::vector<uint64_t> ids = {slots_[s].id};
+      uint64_t position = slots_[s].position;
+      for (size_t i = s + 1; i < slots_.size() && ids.size() <= horizon_; ++i) {
+        if (slots_[i].segment != slots_[s].segment || slots_[i].position != position + 1) continue;
+        ids.push_back(slots_[i].id);
+        ++position;
+      }
+      if (ids.size() == horizon_ + 1) windows[first_ + s] = ids;
+    }
+    return windows;
+  }
+
+  uint64_t stored_rows() const {
+    return std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.is_final; });
+  }
+
+  uint64_t accepted = 0;
+  uint64_t granted = 0;
+  bool seed_phase_over = false;
+
+ private:
+  void Push(const Slot& slot) {
+    if (slots_.size() == capacity_) {
+      slots_.pop_front();
+      ++first_;
+    }
+    slots_.push_back(slot);
+  }
+
+  const uint64_t capacity_;
+  const uint32_t horizon_;
+  std::map<uint32_t, uint64_t> incarnation_;
+  std::map<Name, Segment> segments_;
+  std::deque<Slot> slots_;
+  uint64_t first_ = 0;  // address of slots_[0]
+};
+
+class Waiter : public RoomWaiter {
+ public:
+  void OnRoom() override {}
+};
+
+// Drives a shard and the model with the same random operations.
+class Duel {
+ public:
+  explicit Duel(uint64_t seed)
+      : random_(seed),
+        horizon_(1 + random_.Below(4)),
+        capacity_(horizon_ + 1 + random_.Below(40)),
+        shard_(1, &clock_, std::make_unique<MemoryStore>()),
+        model_(capacity_, horizon_) {
+    EXPECT_TRUE(shard_.Configure({"run", 0, {kSpec, horizon_, capacity_, 1 << 30}}).ok());
+  }
+
+  void Step() {
+    switch (random_.Below(12)) {
+      case 0:
+        Grant();
+        break;
+      case 1:
+        if (random_.Below(100) == 0) ++incarnation_[random_.Below(2)];
+        break;
+      default:
+        AppendSomething();
+    }
+  }
+
+  void Compare() {
+    const ShardCounts counts = shard_.counts();
+    const auto windows = model_.Windows();
+    ASSERT_EQ(counts.accepted_rows, model_.accepted);
+    ASSERT_EQ(counts.stored_rows, model_.stored_rows());
+    ASSERT_EQ(counts.windows, windows.size());
+    if (windows.empty()) return;
+    const size_t draws = windows.size() * 20;
+    WindowBuffer buffer(kSpec, horizon_, draws);
+    ASSERT_TRUE(shard_.Sample(random_.Next(), buffer.Columns()).ok());
+    std::set<uint64_t> seen;
+    for (size_t b = 0; b < draws; ++b) {
+      const uint64_t start = buffer.addresses[b * (horizon_ + 1)];
+      ASSERT_TRUE(windows.contains(start)) << "window at " << start << " is not valid";
+      seen.insert(start);
+      for (uint32_t t = 0; t <= horizon_; ++t) {
+        const uint64_t id = windows.at(start)[t];
+        ASSERT_EQ(buffer.observations[(b * (horizon_ + 1) + t) * 2],
+                  RowBuilder::Observation(id, 0));
+        if (t < horizon_) {
+          ASSERT_EQ(buffer.rewards[b * horizon_ + t], RowBuilder::Reward(id));
+        }
+      }
+    }
+    ASSERT_GE(seen.size(), windows.size() / 2) << "hardly any window is drawn";
+  }
+
+ private:
+  void Grant() {
+    model_.granted = model_.accepted + random_.Below(30);
+    model_.seed_phase_over = model_.seed_phase_over || random_.Below(50) == 0;
+    ASSERT_TRUE(shard_.Grant(model_.granted, "test", model_.seed_phase_over).ok());
+  }
+
+  // A chunk that goes on where its environment stands, or overlaps, or leaves a gap; now and then a
+  // bad one, one without plans, one of an old incarnation or episode.
+  void AppendSomething() {
+    const uint32_t actor = random_.Below(2), environment = random_.Below(2);
+    auto& [episode, next_row] = position_[{actor, environment}];
+    if (random_.Below(15) == 0) {
+      ++episode;
+      next_row = 0;
+    }
+    SegmentId id{actor, incarnation_[actor], environment, episode, 0};
+    if (random_.Below(60) == 0 && id.incarnation > 0) --id.incarnation;
+    if (random_.Below(60) == 0 && id.episode > 0) --id.episode;
+    const uint64_t back = random_.Below(4) == 0 ? random_.Below(next_row + 1) : 0;
+    const uint64_t first_row = next_row - back + (random_.Below(40) == 0 ? 1 : 0);
+    const bool has_final = random_.Below(12) == 0;
+    const uint32_t n = random_.Below(6) + (has_final ? 0 : 1);
+    const bool bad = random_.Below(50) == 0, planned = random_.Below(20) != 0;
+    RowBuilder rows(kSpec);
+    std::vector<uint64_t> ids;
+    for (uint32_t i = 0; i < n; ++i) {
+      // The same row has the same content whenever it is sent.
+      ids.push_back(((actor * 2 + environment) * 1000 + id.episode) * 500 + first_row + i);
+      rows.Add(ids.back(), planned);
+    }
+    const uint64_t final_id = ids.empty() ? 3 : ids.back() + 1;
+    if (has_final) rows.Final(final_id);
+    if (bad && n > 0) rows.rewards_.back() = 0.0f / 0.0f;
+    const AppendOutcome want = model_.Append(id, first_row, ids, std::vector<bool>(n, planned),
+                                             bad && n > 0, has_final, final_id);
+    const AppendOutcome have = shard_.Append(id, first_row, rows.View(), waiter_);
+    ASSERT_EQ(have.kind, want.kind) << id.ToString() << ": " << have.status;
+    if (want.kind == Kind::kAcked || want.kind == Kind::kGap) {
+      ASSERT_EQ(have.next_row, want.next_row);
+      ASSERT_EQ(have.ended, want.ended);
+      if (id.episode == episode && id.incarnation == incarnation_[actor]) next_row = want.next_row;
+    }
+    if (want.kind == Kind::kRefused || want.ended) {
+      ++episode;
+      next_row = 0;
+    }
+  }
+
+  Random random_;
+  const uint32_t horizon_;
+  const uint64_t capacity_;
+  FakeClock clock_;
+  Shard shard_;
+  ModelShard model_;
+  std::shared_ptr<Waiter> waiter_ = std::make_shared<Waiter>();
+  std::map<uint32_t, uint64_t> incarnation_ = {{0, 1}, {1, 1}};
+  std::map<std::pair<uint32_t, uint32_t>, std::pair<uint64_t, uint64_t>> position_;
+};
+
+TEST(ShardModelTest, RandomOperationsAgreeWithThePlainModel) {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Duel duel(seed);
+    for (int step = 0; step < 400; ++step) {
+      duel.Step();
+      if (step % 10 == 0) duel.Compare();
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pompc::replay

@@ -1,0 +1,297 @@
+#include "replay/core/shard.h"
+
+#include <limits>
+#include <memory>
+#include <numeric>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/replay/row_builder.h"
+
+namespace pompc::replay {
+namespace {
+
+using ::testing::HasSubstr;
+using Kind = AppendOutcome::Kind;
+
+constexpr RowSpec kSpec{.observation_size = 3, .action_size = 2};
+constexpr uint32_t kHorizon = 3;
+
+ShardConfig Config() {
+  return {.run_id = "run-a", .shard_index = 1, .table = {kSpec, kHorizon, 1000, uint64_t{1} << 30}};
+}
+
+class CountingWaiter : public RoomWaiter {
+ public:
+  void OnRoom() override { ++calls; }
+  int calls = 0;
+};
+
+// A store that can be told to be full or slow.
+class FakeStore : public Store {
+ public:
+  absl::Status Append(const StoredChunk& chunk) override {
+    if (status.ok()) rows += chunk.rows.count - chunk.begin;
+    return status;
+  }
+  void WhenDurable(std::function<void(absl::Status)> done) override {
+    waiting.push_back(std::move(done));
+  }
+
+  absl::Status status;
+  uint64_t rows = 0;
+  std::vector<std::function<void(absl::Status)>> waiting;
+};
+
+class ShardTest : public ::testing::Test {
+ protected:
+  ShardTest() {
+    auto store = std::make_unique<FakeStore>();
+    store_ = store.get();
+    shard_ = std::make_unique<Shard>(77, &clock_, std::move(store));
+  }
+
+  void Open(uint64_t granted = 1000000) {
+    ASSERT_TRUE(shard_->Configure(Config()).ok());
+    ASSERT_TRUE(shard_->Grant(granted, "rows run ahead of updates", false).ok());
+  }
+
+  AppendOutcome Append(const SegmentId& id, uint64_t first_row, const RowBuilder& rows) {
+    return shard_->Append(id, first_row, rows.View(), waiter_);
+  }
+
+  FakeClock clock_;
+  FakeStore* store_;
+  std::unique_ptr<Shard> shard_;
+  std::shared_ptr<CountingWaiter> waiter_ = std::make_shared<CountingWaiter>();
+  const SegmentId id_{.actor_index = 1, .incarnation = 1};
+};
+
+TEST_F(ShardTest, BeforeConfigureEverythingIsUnavailable) {
+  const AppendOutcome outcome = Append(id_, 0, RowBuilder(kSpec).Add(1));
+  EXPECT_EQ(outcome.kind, Kind::kFailed);
+  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(shard_->Grant(1, "", false).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(shard_->UpdatePlans({}, {}, {}).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(shard_->config(), nullptr);
+  EXPECT_EQ(shard_->counts().capacity_rows, 0);
+}
+
+TEST_F(ShardTest, ConfigureIsIdempotentAndRefusesAnotherRunOrSpec) {
+  ASSERT_TRUE(shard_->Configure(Config()).ok());
+  EXPECT_TRUE(shard_->Configure(Config()).ok());
+  ShardConfig other = Config();
+  other.run_id = "run-b";
+  absl::Status status = shard_->Configure(other);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(status.message(), "shard is open for run run-a, not run-b");
+  other = Config();
+  other.table.spec.observation_size = 4;
+  status = shard_->Configure(other);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(status.message(), "shard is open for observation size 3, not 4");
+  other = Config();
+  other.table.horizon = 5;
+  EXPECT_EQ(shard_->Configure(other).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(shard_->config()->run_id, "run-a");
+}
+
+TEST_F(ShardTest, ConfigureThatHoldsNoWindowIsRefusedAndNotKept) {
+  ShardConfig small = Config();
+  small.table.capacity_rows = 2;
+  EXPECT_EQ(shard_->Configure(small).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(shard_->Configure(Config()).ok());
+}
+
+TEST_F(ShardTest, RowsSentAgainAreAckedAndStoredOnce) {
+  Open();
+  EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).AddMany(0, 4)).next_row, 4);
+  const AppendOutcome again = Append(id_, 0, RowBuilder(kSpec).AddMany(0, 4));
+  EXPECT_EQ(again.kind, Kind::kAcked);
+  EXPECT_EQ(again.next_row, 4);
+  EXPECT_EQ(Append(id_, 2, RowBuilder(kSpec).AddMany(2, 4).Final(6)).next_row, 6);
+  EXPECT_TRUE(Append(id_, 2, RowBuilder(kSpec).AddMany(2, 4).Final(6)).ended);
+  EXPECT_EQ(shard_->counts().accepted_rows, 6);
+  EXPECT_EQ(shard_->counts().stored_rows, 6);
+  EXPECT_EQ(shard_->counts().windows, 4);
+  EXPECT_EQ(store_->rows, 6);
+}
+
+TEST_F(ShardTest, GapIsAnsweredWithTheExpectedRow) {
+  Open();
+  Append(id_, 0, RowBuilder(kSpec).AddMany(0, 4));
+  const AppendOutcome gap = Append(id_, 5, RowBuilder(kSpec).Add(5));
+  EXPECT_EQ(gap.kind, Kind::kGap);
+  EXPECT_EQ(gap.next_row, 4);
+  EXPECT_EQ(shard_->counts().stored_rows, 4);
+}
+
+TEST_F(ShardTest, BadRowsAreRefusedWithNothingStoredAndCloseTheSegment) {
+  Open();
+  Append(id_, 0, RowBuilder(kSpec).AddMany(0, 2));
+  RowBuilder bad(kSpec);
+  bad.AddMany(2, 2);
+  bad.observations_[4] = std::numeric_limits<float>::quiet_NaN();
+  AppendOutcome outcome = Append(id_, 2, bad);
+  EXPECT_EQ(outcome.kind, Kind::kRefused);
+  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(outcome.status.message(), HasSubstr("row 3: observation number 1 is nan"));
+  EXPECT_EQ(Append(id_, 2, RowBuilder(kSpec).Add(2)).kind, Kind::kRefused);
+  EXPECT_EQ(shard_->counts().stored_rows, 2);
+  EXPECT_EQ(store_->rows, 2);
+
+  RowBuilder wrong_size({.observation_size = 4, .action_size = 2});
+  SegmentId other = id_;
+  other.episode = 1;
+  outcome = Append(other, 0, wrong_size.Add(1));
+  EXPECT_EQ(outcome.kind, Kind::kRefused);
+  EXPECT_EQ(outcome.status.message(), "observations has 4 numbers, expected 3");
+}
+
+TEST_F(ShardTest, PlanlessRowsAreRefusedOnceTheSeedPhaseIsOver) {
+  Open();
+  EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).Add(0, false)).kind, Kind::kAcked);
+  ASSERT_TRUE(shard_->Grant(1000, "", true).ok());
+  ASSERT_TRUE(shard_->Grant(1000, "", false).ok()) << "the end of the seed phase stays";
+  EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).Add(0, false)).kind, Kind::kAcked)
+      << "stored before: acknowledged";
+  const AppendOutcome refused = Append(id_, 0, RowBuilder(kSpec).AddMany(0, 2, false));
+  EXPECT_EQ(refused.kind, Kind::kRefused);
+  EXPECT_EQ(refused.status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(refused.status.message(), HasSubstr("row 1 has no plan"));
+  SegmentId planned = id_;
+  planned.episode = 1;
+  EXPECT_EQ(Append(planned, 0, RowBuilder(kSpec).Add(0)).kind, Kind::kAcked);
+  EXPECT_EQ(shard_->counts().accepted_rows, 2);
+  EXPECT_EQ(shard_->counts().planned_rows, 1);
+}
+
+TEST_F(ShardTest, EarlierIncarnationIsRefused) {
+  Open();
+  SegmentId later = id_;
+  later.incarnation = 2;
+  EXPECT_EQ(Append(later, 0, RowBuilder(kSpec).Add(0)).kind, Kind::kAcked);
+  const AppendOutcome fenced = Append(id_, 0, RowBuilder(kSpec).Add(0));
+  EXPECT_EQ(fenced.kind, Kind::kRefused);
+  EXPECT_EQ(fenced.status.code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ShardTest, ClosedLimiterBlocksAndSaysWhyUntilGranted) {
+  Open(/*granted=*/4);
+  Append(id_, 0, RowBuilder(kSpec).AddMany(0, 4));
+  const RowBuilder more = RowBuilder(kSpec).AddMany(4, 2);
+  const AppendOutcome blocked = Append(id_, 4, more);
+  EXPECT_EQ(blocked.kind, Kind::kBlocked);
+  EXPECT_EQ(blocked.status.message(), "shard took 4 rows of 4 granted: rows run ahead of updates");
+  EXPECT_EQ(shard_->counts().blocked_writers, 1);
+  ASSERT_TRUE(shard_->Grant(4, "still", false).ok());
+  EXPECT_EQ(waiter_->calls, 0);
+  ASSERT_TRUE(shard_->Grant(5, "", false).ok());
+  EXPECT_EQ(waiter_->calls, 1);
+  EXPECT_EQ(shard_->counts().blocked_writers, 0);
+  EXPECT_EQ(Append(id_, 4, more).kind, Kind::kAcked);
+  EXPECT_EQ(shard_->counts().accepted_rows, 6) << "a chunk is never cut";
+}
+
+TEST_F(ShardTest, NothingGrantedBlocksFromTheStart) {
+  ASSERT_TRUE(shard_->Configure(Config()).ok());
+  const AppendOutcome blocked = Append(id_, 0, RowBuilder(kSpec).Add(0));
+  EXPECT_EQ(blocked.kind, Kind::kBlocked);
+  EXPECT_THAT(blocked.status.message(), HasSubstr("granted nothing yet"));
+}
+
+TEST_F(ShardTest, ClosedLimiterStillAnswersWhatNeedsNoRoom) {
+  Open(/*granted=*/4);
+  Append(id_, 0, RowBuilder(kSpec).AddMany(0, 4));
+  EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).AddMany(0, 4)).kind, Kind::kAcked);
+  EXPECT_EQ(Append(id_, 6, RowBuilder(kSpec).Add(6)).kind, Kind::kGap);
+  EXPECT_EQ(Append(id_, 4, RowBuilder(kSpec).Final(4)).kind, Kind::kAcked);
+}
+
+TEST_F(ShardTest, EndOfSeedPhaseWakesWaitersEvenWithoutRoom) {
+  Open(/*granted=*/0);
+  EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).Add(0, false)).kind, Kind::kBlocked);
+  ASSERT_TRUE(shard_->Grant(0, "pretraining", true).ok());
+  EXPECT_EQ(waiter_->calls, 1);
+  EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).Add(0, false)).kind, Kind::kRefused);
+}
+
+TEST_F(ShardTest, WithdrawnWaiterIsNotCalled) {
+  Open(/*granted=*/0);
+  Append(id_, 0, RowBuilder(kSpec).Add(0));
+  shard_->StopWaiting(waiter_.get());
+  ASSERT_TRUE(shard_->Grant(10, "", false).ok());
+  EXPECT_EQ(waiter_->calls, 0);
+}
+
+TEST_F(ShardTest, CloseWakesWaitersAndCancels) {
+  Open(/*granted=*/0);
+  Append(id_, 0, RowBuilder(kSpec).Add(0));
+  shard_->Close();
+  shard_->Close();
+  EXPECT_EQ(waiter_->calls, 1);
+  EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).Add(0)).status.code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(shard_->Grant(1, "", false).code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(ShardTest, FullStoreTakesNothing) {
+  Open();
+  store_->status = absl::ResourceExhaustedError("disk full");
+  AppendOutcome outcome = Append(id_, 0, RowBuilder(kSpec).Add(0));
+  EXPECT_EQ(outcome.kind, Kind::kFailed);
+  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(shard_->counts().stored_rows, 0);
+  store_->status = absl::OkStatus();
+  EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).Add(0)).kind, Kind::kAcked);
+}
+
+TEST_F(ShardTest, DurabilityIsTheStoresToTell) {
+  bool durable = false;
+  shard_->WhenDurable([&](absl::Status) { durable = true; });
+  EXPECT_FALSE(durable);
+  store_->waiting.front()(absl::OkStatus());
+  EXPECT_TRUE(durable);
+}
+
+TEST_F(ShardTest, SampleWithoutWindowsSaysSo) {
+  Open();
+  Append(id_, 0, RowBuilder(kSpec).AddMany(0, 3));
+  WindowBuffer buffer(kSpec, kHorizon, 1);
+  const absl::Status status = shard_->Sample(1, buffer.Columns());
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(status.message(), "no window of 3 rows yet: 3 rows are stored");
+  Append(id_, 3, RowBuilder(kSpec).Add(3));
+  EXPECT_TRUE(shard_->Sample(1, buffer.Columns()).ok());
+  EXPECT_EQ(shard_->counts().sampled_windows, 1);
+}
+
+TEST_F(ShardTest, BadPlansAreRefusedAndNothingReplaced) {
+  Open();
+  Append(id_, 0, RowBuilder(kSpec).AddMany(0, 4));
+  const std::vector<uint64_t> addresses = {0, 1};
+  const std::vector<float> mean = {1, 1, 1, 1}, zero_std = {1, 1, 1, 0}, std = {2, 2, 2, 2};
+  EXPECT_EQ(shard_->UpdatePlans(addresses, mean, zero_std).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(shard_->UpdatePlans(addresses, {}, std).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  WindowBuffer buffer(kSpec, kHorizon, 1);
+  ASSERT_TRUE(shard_->Sample(1, buffer.Columns()).ok());
+  EXPECT_EQ(buffer.plan_std[0], RowBuilder::PlanStd(0, 0));
+  EXPECT_EQ(shard_->UpdatePlans(addresses, mean, std)->updated, 2);
+}
+
+TEST_F(ShardTest, ActivityTimesSumToItsAge) {
+  Open(/*granted=*/0);
+  clock_.Advance(absl::Seconds(2));
+  Append(id_, 0, RowBuilder(kSpec).Add(0));  // blocked from here on
+  clock_.Advance(absl::Seconds(3));
+  ASSERT_TRUE(shard_->Grant(100, "", false).ok());
+  clock_.Advance(absl::Seconds(5));
+  const std::array<double, 4> seconds = shard_->ActivitySeconds();
+  EXPECT_DOUBLE_EQ(seconds[static_cast<size_t>(Shard::Activity::kIdle)], 7);
+  EXPECT_DOUBLE_EQ(seconds[static_cast<size_t>(Shard::Activity::kBlocked)], 3);
+  EXPECT_DOUBLE_EQ(std::accumulate(seconds.begin(), seconds.end(), 0.0), 10);
+}
+
+}  // namespace
+}  // namespace pompc::replay
