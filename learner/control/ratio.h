@@ -1,0 +1,61 @@
+#ifndef POMPC_LEARNER_CONTROL_RATIO_H_
+#define POMPC_LEARNER_CONTROL_RATIO_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+
+namespace pompc::learner {
+
+// Sizes in rows and updates of the whole run; defaults as in RunConfig.
+struct RatioOptions {
+  uint64_t seed_rows = 2500;
+  uint64_t pretrain_updates = 2500;
+  // Updates per row after the seed phase.
+  double utd = 1;
+  // Rows that may run ahead of the updates.
+  uint64_t slack_rows = 1000;
+  // Rows replay must hold before updates are made.
+  uint64_t min_rows = 1000;
+  // Rows replay can hold. Where that is less than twice min_rows, half of it stands for min_rows:
+  // shards evict before they are full to the row, and would otherwise never hold enough.
+  uint64_t capacity_rows = 1000000;
+
+  // INVALID_ARGUMENT naming the field and the allowed range.
+  absl::Status Validate() const;
+};
+
+// How updates and rows hold each other back: updates <= pretrain_updates + utd * (rows -
+// seed_rows), and rows ahead of that by slack_rows at most. Pure; thread-safe as it never changes.
+class Ratio {
+ public:
+  // REQUIRES: options.Validate() is ok.
+  explicit Ratio(const RatioOptions& options);
+
+  // Updates that may have been made in total once `rows` rows were accepted; 0 before seed_rows.
+  uint64_t UpdatesAllowed(uint64_t rows) const;
+
+  // Whether replay holds too little to sample from, as after it was lost.
+  bool NeedsRefill(uint64_t stored_rows) const { return stored_rows < min_rows_; }
+
+  // Rows that may be accepted in total after `updates`. `seed`: no version exists yet, and rows
+  // wait at seed_rows + slack. Otherwise they wait slack_rows ahead of the updates, but never
+  // before one more update would be allowed.
+  uint64_t RowsBound(bool seed, uint64_t updates) const;
+
+  // Rows that may be accepted in total so that replay is filled to min_rows, whatever else holds
+  // them back; `rows` of them are there, and `stored_rows` are in replay.
+  uint64_t RefillBound(uint64_t rows, uint64_t stored_rows) const;
+
+  const RatioOptions& options() const { return options_; }
+  // min_rows, or less where the capacity asks for it.
+  uint64_t min_rows() const { return min_rows_; }
+
+ private:
+  const RatioOptions options_;
+  const uint64_t min_rows_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_CONTROL_RATIO_H_

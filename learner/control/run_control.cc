@@ -1,0 +1,456 @@
+#include "learner/control/run_control.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace pompc::learner {
+namespace {
+
+// Training episodes whose returns are averaged for the status.
+constexpr size_t kNewestReturns = 20;
+constexpr size_t kMaxNews = 1024;
+
+EvaluationOptions WithLastRows(EvaluationOptions options, const StopOptions& stop) {
+  options.last_rows = stop.max_rows;
+  return options;
+}
+
+template <typename T>
+std::vector<T> TakeAll(std::deque<T>& news) {
+  std::vector<T> taken(std::make_move_iterator(news.begin()), std::make_move_iterator(news.end()));
+  news.clear();
+  return taken;
+}
+
+}  // namespace
+
+RunControl::RunControl(const RunControlOptions& options, Clock* clock)
+    : options_(options),
+      ratio_(options.ratio),
+      clock_(clock),
+      start_(clock->Now()),
+      leases_(options.lease, static_cast<int>(options.shards.size()), options.learner_incarnation),
+      evaluations_(WithLastRows(options.evaluation, options.stop)),
+      phases_(options.stop, start_),
+      row_counter_(1024 + options.shards.size()),
+      grants_(static_cast<int>(options.shards.size())),
+      shards_(options.shards.size()) {
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    shards_[i].view.address = options.shards[i];
+    shards_[i].view.problem = "not connected yet";
+  }
+}
+
+void RunControl::Restore(const RunProgressState& state, std::vector<EvaluationResult> evaluations) {
+  MutexLock lock(&mu_);
+  updates_ = state.updates;
+  episodes_ = state.episodes;
+  earlier_seconds_ = state.elapsed_seconds;
+  row_counter_.Restore(state.rows);
+  seed_was_closed_ = state.seed_closed;
+  closing_seed_ = state.seed_closed;
+  if (state.seed_closed) phases_.StartTraining();
+  evaluations_.Restore(std::move(evaluations), row_counter_.total());
+}
+
+RunProgressState RunControl::Save() const {
+  MutexLock lock(&mu_);
+  return {updates_, episodes_, closing_seed_ && SeedClosed(), Elapsed(), row_counter_.Save()};
+}
+
+absl::StatusOr<RunControl::Welcome> RunControl::Register(Role role, std::string name,
+                                                         uint32_t environments) {
+  MutexLock lock(&mu_);
+  absl::StatusOr<Lease> lease =
+      leases_.Register(role, std::move(name), environments, clock_->Now());
+  if (!lease.ok()) return lease.status();
+  if (IsOver(phases_.phase())) leases_.End(lease->id);
+  return Welcome{*std::move(lease), phases_.phase()};
+}
+
+absl::StatusOr<RunControl::Instructions> RunControl::Heartbeat(uint64_t lease,
+                                                               const PeerCounters& counters) {
+  MutexLock lock(&mu_);
+  const Lease* holder = leases_.Find(lease);
+  if (holder != nullptr) CountEpisodes(*holder, counters);
+  if (absl::Status status = leases_.Heartbeat(lease, counters, clock_->Now()); !status.ok()) {
+    return status;
+  }
+  Instructions instructions{phases_.phase(), version_, std::nullopt};
+  if (IsOver(instructions.phase)) {
+    leases_.End(lease);
+    evaluations_.LeaseEnded(lease);
+  } else if (holder->role == Role::kEvaluator) {
+    instructions.evaluation = evaluations_.Assign(lease);
+  }
+  return instructions;
+}
+
+void RunControl::CountEpisodes(const Lease& lease, const PeerCounters& counters) {
+  if (lease.role != Role::kActor || counters.episodes <= lease.counters.episodes) return;
+  episodes_ += counters.episodes - lease.counters.episodes;
+  newest_returns_.push_back(counters.last_return);
+  if (newest_returns_.size() > kNewestReturns) newest_returns_.pop_front();
+  episode_news_.push_back(
+      {lease.index, episodes_, row_counter_.total(), Elapsed(), counters.last_return});
+  if (episode_news_.size() > kMaxNews) episode_news_.pop_front();
+}
+
+absl::StatusOr<Phase> RunControl::ReportEvaluation(uint64_t lease, uint64_t id,
+                                                   ParameterVersion version,
+                                                   absl::Span<const double> returns) {
+  MutexLock lock(&mu_);
+  if (leases_.Find(lease) == nullptr) {
+    return absl::NotFoundError(absl::StrCat("lease ", lease, " has ended: register again"));
+  }
+  absl::StatusOr<std::optional<EvaluationResult>> result =
+      evaluations_.Report(id, version, returns, Elapsed());
+  if (!result.ok()) return result.status();
+  if (result->has_value()) {
+    const EvaluationResult& r = **result;
+    const bool best = evaluations_.results()[*evaluations_.best()].id == r.id;
+    AddNews({{r.id, r.version, r.rows, r.updates, r.episodes, 0}, r, best});
+    CheckPhase();
+    changed_.SignalAll();
+  }
+  return phases_.phase();
+}
+
+void RunControl::AddNews(EvaluationNews news) {
+  evaluation_news_.push_back(std::move(news));
+  if (evaluation_news_.size() > kMaxNews) evaluation_news_.pop_front();
+}
+
+void RunControl::GiveUp(const EvaluationAssignment& assignment) {
+  AddNews({assignment, std::nullopt, false});
+}
+
+void RunControl::ShardAnswered(int shard, const ShardState& state, bool seed_phase_over) {
+  MutexLock lock(&mu_);
+  Shard& known = shards_[shard];
+  known.view.reachable = true;
+  known.view.problem.clear();
+  known.view.state = state;
+  if (seed_phase_over) known.seed_closed = true;
+  row_counter_.Observe(state.incarnation, state.accepted_rows);
+  grants_.Observe(shard, state.incarnation, state.accepted_rows, state.bound, state.streams);
+  changed_.SignalAll();
+}
+
+void RunControl::ShardLost(int shard, std::string problem) {
+  MutexLock lock(&mu_);
+  shards_[shard].view.reachable = false;
+  shards_[shard].view.problem = std::move(problem);
+  grants_.Lost(shard);
+}
+
+ShardGrant RunControl::NextGrant(int shard) {
+  MutexLock lock(&mu_);
+  const uint64_t bound = RowsBound();
+  const uint64_t rows = row_counter_.total();
+  const uint64_t remaining = bound - std::min(bound, rows);
+  return {grants_.Next(shard, remaining), GrantReason(), closing_seed_};
+}
+
+uint64_t RunControl::RowsBound() const {
+  if (IsOver(phases_.phase())) return 0;
+  uint64_t bound = ratio_.RowsBound(phases_.phase() == Phase::kSeed, updates_);
+  const uint64_t max_rows = phases_.options().max_rows;
+  if (max_rows > 0) bound = std::min(bound, max_rows);
+  const uint64_t rows = row_counter_.total();
+  if (phases_.HasAllRows(rows) && CaughtUp()) return bound;
+  return std::max(bound, ratio_.RefillBound(rows, StoredRows()));
+}
+
+std::string RunControl::GrantReason() const {
+  const uint64_t rows = row_counter_.total();
+  const RatioOptions& ratio = ratio_.options();
+  switch (phases_.phase()) {
+    case Phase::kFinished:
+    case Phase::kStopping:
+      return absl::StrCat("the run is over: ", phases_.reason());
+    case Phase::kSeed:
+      return absl::StrCat("the learner is at update ", updates_, " of ", ratio.pretrain_updates,
+                          " before the first version; the run has ", rows, " rows of ",
+                          ratio.seed_rows, " + ", ratio.slack_rows, " slack");
+    case Phase::kTraining:
+      break;
+  }
+  if (const uint64_t stored = StoredRows(); ratio_.NeedsRefill(stored)) {
+    return absl::StrCat("replay is being filled: ", stored, " of ", ratio_.min_rows(), " rows");
+  }
+  if (phases_.HasAllRows(rows)) return absl::StrCat("the run has all its ", rows, " rows");
+  return absl::StrCat("rows run ahead of updates: ", rows, " rows, ", updates_, " updates (",
+                      ratio.utd, " per row, ", ratio.slack_rows, " rows slack)");
+}
+
+uint64_t RunControl::StoredRows() const {
+  uint64_t rows = 0;
+  for (const Shard& shard : shards_) {
+    if (shard.view.reachable) rows += shard.view.state.stored_rows;
+  }
+  return rows;
+}
+
+bool RunControl::CaughtUp() const {
+  return updates_ >= ratio_.UpdatesAllowed(row_counter_.total());
+}
+
+bool RunControl::SeedClosed() const {
+  return seed_was_closed_ || std::all_of(shards_.begin(), shards_.end(),
+                                         [](const Shard& shard) { return shard.seed_closed; });
+}
+
+std::string RunControl::OpenShards() const {
+  std::vector<std::string> open;
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    if (shards_[i].seed_closed) continue;
+    const ShardView& view = shards_[i].view;
+    open.push_back(
+        absl::StrCat(i, " (", view.address, view.problem.empty() ? "" : ": ", view.problem, ")"));
+  }
+  return absl::StrJoin(open, ", ");
+}
+
+TrainerStep RunControl::AwaitStep(absl::Duration timeout) {
+  MutexLock lock(&mu_);
+  const absl::Duration deadline = clock_->Now() + timeout;
+  TrainerStep step = NextStep();
+  while (step == TrainerStep::kWait) {
+    const bool woken = clock_->WaitUntil(&changed_, &mu_, deadline);
+    step = NextStep();
+    if (!woken) break;
+  }
+  if (step != TrainerStep::kWait) step_wait_.clear();
+  return step;
+}
+
+TrainerStep RunControl::WaitFor(std::string what) {
+  step_wait_ = std::move(what);
+  return TrainerStep::kWait;
+}
+
+TrainerStep RunControl::NextStep() {
+  if (IsOver(phases_.phase())) return TrainerStep::kFinish;
+  const uint64_t rows = row_counter_.total();
+  if (phases_.phase() == Phase::kSeed) return NextSeedStep();
+  if (evaluations_.Due(rows, CaughtUp())) return TrainerStep::kEvaluate;
+  if (CaughtUp()) {
+    if (phases_.HasAllRows(rows)) {
+      return WaitFor("the learner waits for the last evaluations");
+    }
+    return WaitFor(absl::StrCat("the learner waits for rows: update ", updates_,
+                                " needs more than ", rows, " rows (", ratio_.options().utd,
+                                " updates per row)"));
+  }
+  return UpdateUnlessRefilling();
+}
+
+TrainerStep RunControl::NextSeedStep() {
+  const uint64_t rows = row_counter_.total();
+  const RatioOptions& ratio = ratio_.options();
+  if (rows < ratio.seed_rows && updates_ == 0) {
+    return WaitFor(absl::StrCat("the learner waits for the rows of the seed phase: ", rows, " of ",
+                                ratio.seed_rows));
+  }
+  if (updates_ >= ratio.pretrain_updates) return TrainerStep::kCloseSeed;
+  return UpdateUnlessRefilling();
+}
+
+TrainerStep RunControl::UpdateUnlessRefilling() {
+  const uint64_t stored = StoredRows();
+  if (!ratio_.NeedsRefill(stored)) return TrainerStep::kUpdate;
+  return WaitFor(absl::StrCat("the learner waits for replay to be filled: ", stored, " of ",
+                              ratio_.min_rows(), " rows"));
+}
+
+void RunControl::UpdateDone() {
+  MutexLock lock(&mu_);
+  ++updates_;
+}
+
+void RunControl::BeginSeedClosing() {
+  MutexLock lock(&mu_);
+  closing_seed_ = true;
+}
+
+bool RunControl::AwaitSeedClosed(absl::Duration timeout) {
+  MutexLock lock(&mu_);
+  const absl::Duration deadline = clock_->Now() + timeout;
+  while (!SeedClosed() && !IsOver(phases_.phase())) {
+    step_wait_ =
+        absl::StrCat("the learner waits for shards to close the seed phase: ", OpenShards());
+    if (!clock_->WaitUntil(&changed_, &mu_, deadline)) break;
+  }
+  if (SeedClosed()) step_wait_.clear();
+  return SeedClosed() && !IsOver(phases_.phase());
+}
+
+void RunControl::StartTraining() {
+  MutexLock lock(&mu_);
+  phases_.StartTraining();
+}
+
+void RunControl::Published(ParameterVersion version) {
+  MutexLock lock(&mu_);
+  version_ = version;
+}
+
+EvaluationAssignment RunControl::AddEvaluation(ParameterVersion version) {
+  MutexLock lock(&mu_);
+  std::optional<EvaluationAssignment> given_up;
+  EvaluationAssignment added =
+      evaluations_.Add(version, row_counter_.total(), updates_, clock_->Now(), &given_up);
+  if (given_up.has_value()) GiveUp(*given_up);
+  return added;
+}
+
+void RunControl::SetTrainerWait(std::string what) {
+  MutexLock lock(&mu_);
+  trainer_wait_ = std::move(what);
+}
+
+void RunControl::Stop(std::string reason) {
+  MutexLock lock(&mu_);
+  phases_.Stop(std::move(reason));
+  changed_.SignalAll();
+}
+
+void RunControl::Tick() {
+  MutexLock lock(&mu_);
+  const absl::Duration now = clock_->Now();
+  for (const Lease& lease : leases_.Expire(now)) evaluations_.LeaseEnded(lease.id);
+  for (const EvaluationAssignment& assignment : evaluations_.Expire(now)) GiveUp(assignment);
+  rates_.Observe(now, row_counter_.total(), updates_);
+  const Phase before = phases_.phase();
+  CheckPhase();
+  if (phases_.phase() != before) changed_.SignalAll();
+}
+
+void RunControl::CheckPhase() {
+  const uint64_t rows = row_counter_.total();
+  RunProgress progress;
+  progress.rows = rows;
+  progress.caught_up = CaughtUp();
+  progress.evaluating = evaluations_.Due(rows, progress.caught_up) ||
+                        (evaluations_.outstanding() && leases_.Any(Role::kEvaluator));
+  if (evaluations_.best().has_value()) {
+    progress.best_return = evaluations_.results()[*evaluations_.best()].return_mean;
+  }
+  phases_.Check(progress, ratio_.options().seed_rows, clock_->Now());
+}
+
+std::vector<RunControl::EvaluationNews> RunControl::TakeEvaluationNews() {
+  MutexLock lock(&mu_);
+  return TakeAll(evaluation_news_);
+}
+
+std::vector<EpisodeNews> RunControl::TakeEpisodeNews() {
+  MutexLock lock(&mu_);
+  return TakeAll(episode_news_);
+}
+
+Phase RunControl::phase() const {
+  MutexLock lock(&mu_);
+  return phases_.phase();
+}
+
+uint64_t RunControl::rows() const {
+  MutexLock lock(&mu_);
+  return row_counter_.total();
+}
+
+uint64_t RunControl::updates() const {
+  MutexLock lock(&mu_);
+  return updates_;
+}
+
+ParameterVersion RunControl::version() const {
+  MutexLock lock(&mu_);
+  return version_;
+}
+
+bool RunControl::Drained() const {
+  MutexLock lock(&mu_);
+  return leases_.all().empty();
+}
+
+std::vector<uint64_t> RunControl::Windows() const {
+  MutexLock lock(&mu_);
+  std::vector<uint64_t> windows;
+  for (const Shard& shard : shards_) {
+    windows.push_back(shard.view.reachable ? shard.view.state.windows : 0);
+  }
+  return windows;
+}
+
+double RunControl::Elapsed() const {
+  return earlier_seconds_ + absl::ToDoubleSeconds(clock_->Now() - start_);
+}
+
+double RunControl::Remaining(uint64_t rows) const {
+  double seconds = 0;
+  const StopOptions& stop = phases_.options();
+  if (stop.max_rows > rows && rates_.rows_per_second() > 0) {
+    seconds = static_cast<double>(stop.max_rows - rows) / rates_.rows_per_second();
+  }
+  if (stop.max_time > absl::ZeroDuration()) {
+    const double limit =
+        std::max(0.0, absl::ToDoubleSeconds(stop.max_time - (clock_->Now() - start_)));
+    seconds = seconds > 0 ? std::min(seconds, limit) : limit;
+  }
+  return seconds;
+}
+
+std::string RunControl::Waiting() const {
+  std::vector<std::string> parts;
+  if (!step_wait_.empty()) parts.push_back(step_wait_);
+  if (!trainer_wait_.empty()) parts.push_back(trainer_wait_);
+  uint32_t blocked = 0;
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    const ShardView& view = shards_[i].view;
+    if (!view.reachable) {
+      parts.push_back(absl::StrCat("shard ", i, " (", view.address, ") is away: ", view.problem));
+    } else {
+      blocked += view.state.blocked_streams;
+    }
+  }
+  if (blocked > 0) parts.push_back(absl::StrCat(blocked, " writers wait: ", GrantReason()));
+  return absl::StrJoin(parts, "; ");
+}
+
+RunStatus RunControl::Status() const {
+  MutexLock lock(&mu_);
+  RunStatus status;
+  status.phase = phases_.phase();
+  status.over_reason = phases_.reason();
+  status.rows = row_counter_.total();
+  status.updates = updates_;
+  status.episodes = episodes_;
+  status.rows_per_second = rates_.rows_per_second();
+  status.updates_per_second = rates_.updates_per_second();
+  status.elapsed_seconds = Elapsed();
+  status.remaining_seconds = IsOver(status.phase) ? 0 : Remaining(status.rows);
+  status.version = version_;
+  status.evaluations = evaluations_.results();
+  status.best_evaluation = evaluations_.best();
+  if (!newest_returns_.empty()) {
+    status.training_return_mean =
+        std::accumulate(newest_returns_.begin(), newest_returns_.end(), 0.0) /
+        static_cast<double>(newest_returns_.size());
+  }
+  for (const auto& [id, lease] : leases_.all()) {
+    status.peers.push_back({lease.role, lease.index, lease.name, lease.counters.rows,
+                            lease.counters.episodes,
+                            absl::ToDoubleSeconds(clock_->Now() - lease.last_heartbeat)});
+  }
+  for (const Shard& shard : shards_) status.shards.push_back(shard.view);
+  status.waiting = Waiting();
+  return status;
+}
+
+}  // namespace pompc::learner

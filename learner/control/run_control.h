@@ -1,0 +1,209 @@
+#ifndef POMPC_LEARNER_CONTROL_RUN_CONTROL_H_
+#define POMPC_LEARNER_CONTROL_RUN_CONTROL_H_
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "learner/control/evaluation_schedule.h"
+#include "learner/control/leases.h"
+#include "learner/control/phase_machine.h"
+#include "learner/control/rates.h"
+#include "learner/control/ratio.h"
+#include "learner/control/row_counter.h"
+#include "learner/control/row_grants.h"
+#include "learner/control/run_status.h"
+#include "learner/control/types.h"
+
+namespace pompc::learner {
+
+struct RunControlOptions {
+  // Counts the starts of the learner of this run.
+  uint64_t learner_incarnation = 1;
+  // Addresses of the run's shards, in their order.
+  std::vector<std::string> shards;
+  RatioOptions ratio;
+  EvaluationOptions evaluation;
+  StopOptions stop;
+  LeaseOptions lease;
+};
+
+// What of a run's control outlives the learner, in checkpoints.
+struct RunProgressState {
+  uint64_t updates = 0;
+  uint64_t episodes = 0;
+  // Whether every shard has agreed that the seed phase is over.
+  bool seed_closed = false;
+  // Over all starts so far.
+  double elapsed_seconds = 0;
+  RowCounter::State rows;
+};
+
+// What the trainer is to do next.
+enum class TrainerStep {
+  kUpdate,     // one update is allowed
+  kCloseSeed,  // pretraining is done: close the seed phase, publish, StartTraining
+  kEvaluate,   // publish a version to be evaluated, AddEvaluation
+  kFinish,     // the run is over
+  kWait,       // nothing within the timeout
+};
+
+// The control plane of a run: who takes part, which phase it is in, how rows and updates hold each
+// other back, what is evaluated. Thread-safe; nothing blocks but the two Await calls, which
+// whatever changes their answer wakes. Bounded like its parts. Time passes by calls of Tick.
+class RunControl {
+ public:
+  // REQUIRES: options.ratio.Validate() is ok, at least one shard. `clock` must outlive this.
+  RunControl(const RunControlOptions& options, Clock* clock);
+
+  // Goes on from a checkpoint, and with the evaluations of earlier starts: in phase TRAINING if the
+  // seed phase was closed. REQUIRES: called before anything else.
+  void Restore(const RunProgressState& state, std::vector<EvaluationResult> evaluations);
+  RunProgressState Save() const;
+
+  // ---- For actors and evaluators.
+
+  struct Welcome {
+    Lease lease;
+    Phase phase;
+  };
+  // As Leases::Register. Once the run is over no lease is kept: the phase sends the caller home.
+  absl::StatusOr<Welcome> Register(Role role, std::string name, uint32_t environments);
+
+  struct Instructions {
+    Phase phase;
+    // Newest published; (0, 0) before the first.
+    ParameterVersion version;
+    // For evaluators.
+    std::optional<EvaluationAssignment> evaluation;
+  };
+  // NOT_FOUND when the lease has ended. Telling a holder that the run is over ends its lease.
+  absl::StatusOr<Instructions> Heartbeat(uint64_t lease, const PeerCounters& counters);
+
+  // NOT_FOUND when the lease has ended; otherwise as EvaluationSchedule::Report.
+  absl::StatusOr<Phase> ReportEvaluation(uint64_t lease, uint64_t id, ParameterVersion version,
+                                         absl::Span<const double> returns);
+
+  // ---- For whoever talks to the shards.
+
+  // What a shard answered to a grant (or to being configured). `seed_phase_over`: the answered
+  // grant said so.
+  void ShardAnswered(int shard, const ShardState& state, bool seed_phase_over);
+  void ShardLost(int shard, std::string problem);
+  // REQUIRES: ShardAnswered since it was last lost.
+  ShardGrant NextGrant(int shard);
+
+  // ---- For the trainer.
+
+  // Waits for something to do, up to `timeout`.
+  TrainerStep AwaitStep(absl::Duration timeout);
+  void UpdateDone();
+  // From now on grants say that the seed phase is over.
+  void BeginSeedClosing();
+  // Waits until every shard has agreed. False when `timeout` passes or the run is over before.
+  bool AwaitSeedClosed(absl::Duration timeout);
+  void StartTraining();
+  // A version was published.
+  void Published(ParameterVersion version);
+  // It is to be evaluated.
+  EvaluationAssignment AddEvaluation(ParameterVersion version);
+  // What the trainer waits for beyond what AwaitStep knows; empty: nothing.
+  void SetTrainerWait(std::string what);
+
+  // ---- For all.
+
+  // Ends the run: phase STOPPING unless it is over. Idempotent.
+  void Stop(std::string reason);
+  // Ends leases and evaluations whose time is up, checks the stop conditions, measures rates. To be
+  // called several times a second.
+  void Tick();
+
+  // Results that came in, and outstanding evaluations that were given up, since the last call; the
+  // oldest are dropped beyond 1024.
+  struct EvaluationNews {
+    EvaluationAssignment assignment;
+    // Absent: given up.
+    std::optional<EvaluationResult> result;
+    // The best of the run so far.
+    bool best = false;
+  };
+  std::vector<EvaluationNews> TakeEvaluationNews();
+  // Likewise, training episodes.
+  std::vector<EpisodeNews> TakeEpisodeNews();
+
+  Phase phase() const;
+  uint64_t rows() const;
+  uint64_t updates() const;
+  ParameterVersion version() const;
+  // Whether every actor and evaluator was told that the run is over, or has gone.
+  bool Drained() const;
+  // Reachable shards that hold windows: how many windows each holds, 0 for others.
+  std::vector<uint64_t> Windows() const;
+  RunStatus Status() const;
+
+ private:
+  TrainerStep NextStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  TrainerStep UpdateUnlessRefilling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  TrainerStep NextSeedStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  TrainerStep WaitFor(std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  uint64_t RowsBound() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::string GrantReason() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  uint64_t StoredRows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool CaughtUp() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool SeedClosed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::string OpenShards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void CheckPhase() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void CountEpisodes(const Lease& lease, const PeerCounters& counters)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void GiveUp(const EvaluationAssignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void AddNews(EvaluationNews news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  double Elapsed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  double Remaining(uint64_t rows) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::string Waiting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  struct Shard {
+    ShardView view;
+    // Agreed, with its present memory or an earlier one, that the seed phase is over.
+    bool seed_closed = false;
+  };
+
+  const RunControlOptions options_;
+  const Ratio ratio_;
+  Clock* const clock_;
+  const absl::Duration start_;
+
+  mutable Mutex mu_;
+  CondVar changed_;
+  Leases leases_ ABSL_GUARDED_BY(mu_);
+  EvaluationSchedule evaluations_ ABSL_GUARDED_BY(mu_);
+  PhaseMachine phases_ ABSL_GUARDED_BY(mu_);
+  RowCounter row_counter_ ABSL_GUARDED_BY(mu_);
+  RowGrants grants_ ABSL_GUARDED_BY(mu_);
+  Rates rates_ ABSL_GUARDED_BY(mu_);
+  std::vector<Shard> shards_ ABSL_GUARDED_BY(mu_);
+  uint64_t updates_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t episodes_ ABSL_GUARDED_BY(mu_) = 0;
+  double earlier_seconds_ ABSL_GUARDED_BY(mu_) = 0;
+  // Grants tell that the seed phase is over; then also: all shards had agreed when the run was last
+  // checkpointed.
+  bool closing_seed_ ABSL_GUARDED_BY(mu_) = false;
+  bool seed_was_closed_ ABSL_GUARDED_BY(mu_) = false;
+  ParameterVersion version_ ABSL_GUARDED_BY(mu_);
+  std::deque<double> newest_returns_ ABSL_GUARDED_BY(mu_);
+  std::deque<EvaluationNews> evaluation_news_ ABSL_GUARDED_BY(mu_);
+  std::deque<EpisodeNews> episode_news_ ABSL_GUARDED_BY(mu_);
+  // What AwaitStep waits for, and what the trainer said it waits for.
+  std::string step_wait_ ABSL_GUARDED_BY(mu_);
+  std::string trainer_wait_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_CONTROL_RUN_CONTROL_H_

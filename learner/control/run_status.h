@@ -1,0 +1,96 @@
+#ifndef POMPC_LEARNER_CONTROL_RUN_STATUS_H_
+#define POMPC_LEARNER_CONTROL_RUN_STATUS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "learner/control/types.h"
+
+namespace pompc::learner {
+
+// A shard's own account of itself.
+struct ShardState {
+  // Identifies the shard's memory; rows count from 0 in each.
+  uint64_t incarnation = 0;
+  uint64_t accepted_rows = 0;
+  uint64_t stored_rows = 0;
+  uint64_t stored_bytes = 0;
+  uint64_t windows = 0;
+  uint32_t streams = 0;
+  uint32_t blocked_streams = 0;
+  // The bound on accepted_rows it keeps.
+  uint64_t bound = 0;
+};
+
+// What to tell a shard.
+struct ShardGrant {
+  // Bound on the rows ever accepted by its present memory.
+  uint64_t max_accepted_rows = 0;
+  // Why that is the bound, for blocked writers.
+  std::string reason;
+  bool seed_phase_over = false;
+};
+
+// How the learner sees a shard.
+struct ShardView {
+  std::string address;
+  bool reachable = false;
+  // Why it is not; empty if it is.
+  std::string problem;
+  // The last one it gave.
+  ShardState state;
+};
+
+// How the learner sees an actor or evaluator.
+struct PeerView {
+  Role role = Role::kActor;
+  uint32_t index = 0;
+  std::string name;
+  uint64_t rows = 0;
+  uint64_t episodes = 0;
+  double seconds_since_heartbeat = 0;
+};
+
+// A finished training episode that an actor told of. Actors tell of their newest at each heartbeat,
+// so of several within one heartbeat only the last is seen.
+struct EpisodeNews {
+  uint32_t actor_index = 0;
+  // Episodes of the run so far.
+  uint64_t episodes = 0;
+  uint64_t rows = 0;
+  double elapsed_seconds = 0;
+  double episode_return = 0;
+};
+
+// A run at one moment.
+struct RunStatus {
+  Phase phase = Phase::kSeed;
+  // Why the run is over; empty while it is not.
+  std::string over_reason;
+  uint64_t rows = 0;
+  uint64_t updates = 0;
+  uint64_t episodes = 0;
+  double rows_per_second = 0;
+  double updates_per_second = 0;
+  // Over all starts of the run.
+  double elapsed_seconds = 0;
+  // Until the row or time limit at the present rate; 0 when unknown.
+  double remaining_seconds = 0;
+  ParameterVersion version;
+  std::vector<EvaluationResult> evaluations;
+  // Position in `evaluations` of the best mean return.
+  std::optional<size_t> best_evaluation;
+  // Mean return of the newest training episodes; absent before the first.
+  std::optional<double> training_return_mean;
+  std::vector<PeerView> peers;
+  std::vector<ShardView> shards;
+  // Who waits for whom just now, in words; empty when nothing is blocked.
+  std::string waiting;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_CONTROL_RUN_STATUS_H_

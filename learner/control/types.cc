@@ -1,0 +1,21 @@
+#include "learner/control/types.h"
+
+namespace pompc::learner {
+
+const char* PhaseName(Phase phase) {
+  switch (phase) {
+    case Phase::kSeed:
+      return "SEED";
+    case Phase::kTraining:
+      return "TRAINING";
+    case Phase::kFinished:
+      return "FINISHED";
+    case Phase::kStopping:
+      return "STOPPING";
+  }
+  return "?";
+}
+
+const char* RoleName(Role role) { return role == Role::kActor ? "actor" : "evaluator"; }
+
+}  // namespace pompc::learner
