@@ -1,0 +1,163 @@
+#include "common/config/fields.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "google/protobuf/text_format.h"
+#include "proto/config.pb.h"
+
+namespace pompc::config {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::EnumDescriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+// Number of letters to change, insert or remove to turn `a` into `b`.
+size_t EditDistance(absl::string_view a, absl::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t changed = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+// Path of a field called `name` anywhere below `type`, "" if there is none.
+std::string FindBelow(const Descriptor& type, absl::string_view scope, absl::string_view name) {
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    const std::string path = JoinPath(scope, field.name());
+    if (absl::string_view(field.name()) == name) return path;
+    if (field.message_type() == nullptr) continue;
+    std::string found = FindBelow(*field.message_type(), path, name);
+    if (!found.empty()) return found;
+  }
+  return "";
+}
+
+// The field that was probably meant, "" if none is close.
+std::string Suggestion(const Descriptor& type, absl::string_view scope, absl::string_view name) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(2, name.size() / 3) + 1;
+  for (int i = 0; i < type.field_count(); ++i) {
+    const size_t distance = EditDistance(name, type.field(i)->name());
+    if (distance >= best_distance) continue;
+    best_distance = distance;
+    best = JoinPath(scope, type.field(i)->name());
+  }
+  if (!best.empty()) return best;
+  return FindBelow(*proto::RunConfig::descriptor(), "", name);
+}
+
+std::string RangeText(const FieldDescriptor& field) {
+  if (!field.options().HasExtension(proto::range)) return "";
+  const proto::Range& range = field.options().GetExtension(proto::range);
+  if (std::isinf(range.max())) return absl::StrCat(", at least ", range.min());
+  if (std::isinf(range.min())) return absl::StrCat(", at most ", range.max());
+  return absl::StrCat(", ", range.min(), " to ", range.max());
+}
+
+bool IsNumber(const FieldDescriptor& field) {
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_BOOL:
+    case FieldDescriptor::CPPTYPE_ENUM:
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+    case FieldDescriptor::CPPTYPE_STRING:
+      return false;
+    default:
+      return true;
+  }
+}
+
+double NumberValue(const Message& message, const FieldDescriptor& field) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      return reflection.GetInt32(message, &field);
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return reflection.GetUInt32(message, &field);
+    case FieldDescriptor::CPPTYPE_INT64:
+      return static_cast<double>(reflection.GetInt64(message, &field));
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return static_cast<double>(reflection.GetUInt64(message, &field));
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      return reflection.GetFloat(message, &field);
+    default:
+      return reflection.GetDouble(message, &field);
+  }
+}
+
+bool IsAllowed(const Message& message, const FieldDescriptor& field) {
+  if (field.enum_type() != nullptr) {
+    return message.GetReflection()->GetEnum(message, &field)->number() != 0;
+  }
+  if (!IsNumber(field)) return true;
+  const double value = NumberValue(message, field);
+  const proto::Range& range = field.options().GetExtension(proto::range);
+  // Written so that NaN is outside.
+  return value >= range.min() && value <= range.max() && std::isfinite(value);
+}
+
+}  // namespace
+
+std::string JoinPath(absl::string_view scope, absl::string_view name) {
+  return absl::StrCat(scope, scope.empty() ? "" : ".", name);
+}
+
+// The value 0 of each enumeration is ..._UNSPECIFIED, which says nothing and is not allowed.
+std::vector<std::string> EnumNames(const EnumDescriptor& type) {
+  std::vector<std::string> names;
+  for (int i = 0; i < type.value_count(); ++i) {
+    if (type.value(i)->number() != 0) names.emplace_back(type.value(i)->name());
+  }
+  return names;
+}
+
+std::string Allowed(const FieldDescriptor& field) {
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return "true or false";
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return absl::StrJoin(EnumNames(*field.enum_type()), " or ");
+    case FieldDescriptor::CPPTYPE_STRING:
+      return "text";
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      return absl::StrCat("number", RangeText(field));
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      return "a group of fields in { }";
+    default:
+      return absl::StrCat("integer", RangeText(field));
+  }
+}
+
+std::string UnknownField(const Descriptor& type, absl::string_view scope, absl::string_view name) {
+  std::vector<std::string> fields;
+  for (int i = 0; i < type.field_count(); ++i) fields.emplace_back(type.field(i)->name());
+  const std::string suggestion = Suggestion(type, scope, name);
+  return absl::StrCat("unknown field ", JoinPath(scope, name),
+                      suggestion.empty() ? "" : absl::StrCat("; did you mean ", suggestion, "?"),
+                      suggestion.empty() ? "; fields of " : " Fields of ",
+                      scope.empty() ? "the run config" : scope, ": ", absl::StrJoin(fields, ", "));
+}
+
+absl::Status CheckValue(const Message& message, const FieldDescriptor& field,
+                        absl::string_view path) {
+  if (IsAllowed(message, field)) return absl::OkStatus();
+  std::string value;
+  google::protobuf::TextFormat::PrintFieldValueToString(message, &field, -1, &value);
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": ", value, " is out of range; allowed: ", Allowed(field)));
+}
+
+}  // namespace pompc::config

@@ -1,0 +1,111 @@
+#include "common/config/run_config.h"
+
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "common/config/overrides.h"
+#include "common/config/presets.h"
+#include "common/config/text_parser.h"
+#include "common/status_macros.h"
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/text_format.h"
+
+namespace pompc::config {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::Reflection;
+
+constexpr size_t kMaxFileBytes = 1 << 20;
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::NotFoundError(absl::StrCat("cannot read config file ", path));
+  std::string text(kMaxFileBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (file.bad()) return absl::NotFoundError(absl::StrCat("cannot read config file ", path));
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (text.size() <= kMaxFileBytes) return text;
+  return absl::InvalidArgumentError(
+      absl::StrCat("config file ", path, " is larger than ", kMaxFileBytes, " bytes"));
+}
+
+absl::Status MergeFile(const std::string& path, proto::RunConfig* config) {
+  POMPC_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  POMPC_ASSIGN_OR_RETURN(const proto::RunConfig layer, ParseRunConfig(text, path));
+  config->MergeFrom(layer);
+  return absl::OkStatus();
+}
+
+void SetDefault(const FieldDescriptor& field, Message* message) {
+  const Reflection& reflection = *message->GetReflection();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return reflection.SetUInt32(message, &field, field.default_value_uint32());
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return reflection.SetUInt64(message, &field, field.default_value_uint64());
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return reflection.SetDouble(message, &field, field.default_value_double());
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return reflection.SetBool(message, &field, field.default_value_bool());
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return reflection.SetEnum(message, &field, field.default_value_enum());
+    case FieldDescriptor::CPPTYPE_STRING:
+      return reflection.SetString(message, &field, field.default_value_string());
+    default:
+      return;
+  }
+}
+
+// Groups that say something by being there.
+bool StaysAbsent(const FieldDescriptor& field) {
+  return field.message_type() == proto::EnvSpec::descriptor();
+}
+
+void FillDefaults(Message* message) {
+  const Descriptor& type = *message->GetDescriptor();
+  const Reflection& reflection = *message->GetReflection();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    const bool present = reflection.HasField(*message, &field);
+    if (field.message_type() != nullptr) {
+      if (present || !StaysAbsent(field)) {
+        FillDefaults(reflection.MutableMessage(message, &field));
+      }
+    } else if (!present && field.has_default_value()) {
+      SetDefault(field, message);
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<proto::RunConfig> LoadRunConfig(const RunConfigSources& sources) {
+  proto::RunConfig config;
+  const std::string dir = sources.presets_dir.empty() ? DefaultPresetsDir() : sources.presets_dir;
+  for (const std::string& preset : sources.presets) {
+    POMPC_ASSIGN_OR_RETURN(const std::string path, FindPreset(dir, preset));
+    POMPC_RETURN_IF_ERROR(MergeFile(path, &config));
+  }
+  for (const std::string& path : sources.files) POMPC_RETURN_IF_ERROR(MergeFile(path, &config));
+  for (const std::string& assignment : sources.overrides) {
+    POMPC_RETURN_IF_ERROR(ApplyOverride(assignment, &config));
+  }
+  POMPC_RETURN_IF_ERROR(Validate(config));
+  return Resolve(std::move(config));
+}
+
+proto::RunConfig Resolve(proto::RunConfig config) {
+  FillDefaults(&config);
+  return config;
+}
+
+std::string ToText(const proto::RunConfig& config) {
+  std::string text;
+  google::protobuf::TextFormat::PrintToString(config, &text);
+  return text;
+}
+
+}  // namespace pompc::config

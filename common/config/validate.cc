@@ -1,0 +1,113 @@
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/config/fields.h"
+#include "common/config/run_config.h"
+#include "common/status_macros.h"
+
+namespace pompc::config {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+// Their widths are in model/config.cc.
+constexpr std::array<const char*, 7> kModelSizes = {"tiny", "small", "1M",  "5M",
+                                                    "19M",  "48M",   "317M"};
+
+absl::Status Error(const std::string& what) { return absl::InvalidArgumentError(what); }
+
+absl::Status CheckRanges(const Message& message, absl::string_view scope) {
+  std::vector<const FieldDescriptor*> fields;
+  message.GetReflection()->ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const std::string path = JoinPath(scope, field->name());
+    if (field->message_type() != nullptr) {
+      POMPC_RETURN_IF_ERROR(CheckRanges(message.GetReflection()->GetMessage(message, field), path));
+    } else {
+      POMPC_RETURN_IF_ERROR(CheckValue(message, *field, path));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckEnv(const proto::EnvConfig& env) {
+  if (env.task().empty()) return Error("env.task is empty; `pompc tasks` lists the tasks");
+  if (env.task() != kExternalTask) return absl::OkStatus();
+  const proto::EnvSpec& spec = env.spec();
+  if (spec.has_observation_size() && spec.has_action_size() && spec.has_episode_decisions()) {
+    return absl::OkStatus();
+  }
+  return Error(
+      "env.task is \"external\": env.spec must give observation_size, action_size and "
+      "episode_decisions");
+}
+
+absl::Status CheckModel(const proto::ModelConfig& model) {
+  if (std::find(kModelSizes.begin(), kModelSizes.end(), model.size()) == kModelSizes.end()) {
+    return Error(absl::StrCat("model.size: \"", model.size(),
+                              "\" is no size; allowed: ", absl::StrJoin(kModelSizes, ", ")));
+  }
+  if (model.latent_dim() % model.simnorm_dim() != 0) {
+    return Error(absl::StrCat("model.latent_dim: ", model.latent_dim(),
+                              " is no multiple of model.simnorm_dim ", model.simnorm_dim()));
+  }
+  if (model.bin_min() >= model.bin_max()) {
+    return Error(absl::StrCat("model.bin_min: ", model.bin_min(), " is not below model.bin_max ",
+                              model.bin_max()));
+  }
+  if (model.log_std_min() >= model.log_std_max()) {
+    return Error(absl::StrCat("model.log_std_min: ", model.log_std_min(),
+                              " is not below model.log_std_max ", model.log_std_max()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPlanner(const proto::PlannerConfig& planner) {
+  if (planner.elites() > planner.samples()) {
+    return Error(absl::StrCat("planner.elites: ", planner.elites(),
+                              " is more than planner.samples ", planner.samples()));
+  }
+  if (planner.policy_samples() >= planner.samples()) {
+    return Error(absl::StrCat("planner.policy_samples: ", planner.policy_samples(),
+                              " is not below planner.samples ", planner.samples()));
+  }
+  if (planner.min_std() > planner.max_std()) {
+    return Error(absl::StrCat("planner.min_std: ", planner.min_std(),
+                              " is more than planner.max_std ", planner.max_std()));
+  }
+  if (planner.max_batch() > planner.max_queue()) {
+    return Error(absl::StrCat("planner.max_batch: ", planner.max_batch(),
+                              " is more than planner.max_queue ", planner.max_queue()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckReplay(const proto::RunConfig& config) {
+  const proto::ReplayConfig& replay = config.replay();
+  if (replay.capacity_rows() < replay.min_rows()) {
+    return Error(absl::StrCat("replay.capacity_rows: ", replay.capacity_rows(),
+                              " is less than replay.min_rows ", replay.min_rows()));
+  }
+  const proto::ActorConfig& actor = config.actor();
+  if (actor.max_unacked_rows() < actor.chunk_rows()) {
+    return Error(absl::StrCat("actor.max_unacked_rows: ", actor.max_unacked_rows(),
+                              " is less than actor.chunk_rows ", actor.chunk_rows()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status Validate(const proto::RunConfig& config) {
+  POMPC_RETURN_IF_ERROR(CheckRanges(config, ""));
+  POMPC_RETURN_IF_ERROR(CheckEnv(config.env()));
+  POMPC_RETURN_IF_ERROR(CheckModel(config.model()));
+  POMPC_RETURN_IF_ERROR(CheckPlanner(config.planner()));
+  return CheckReplay(config);
+}
+
+}  // namespace pompc::config

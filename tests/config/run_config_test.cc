@@ -1,0 +1,149 @@
+#include "common/config/run_config.h"
+
+#include <unistd.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "common/config/text_parser.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "gtest/gtest.h"
+
+namespace pompc::config {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+std::string WriteFile(const std::string& name, const std::string& text) {
+  const std::string path = ::testing::TempDir() + "/" + std::to_string(getpid()) + name;
+  std::ofstream(path) << text;
+  return path;
+}
+
+std::string ErrorOf(const std::vector<std::string>& overrides) {
+  const auto config = LoadRunConfig({.overrides = overrides});
+  EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(config.status().message());
+}
+
+TEST(LoadRunConfig, DefaultsAloneAreValid) {
+  const auto config = LoadRunConfig({});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->learner().batch_size(), 256);
+}
+
+TEST(LoadRunConfig, LaterLayersWin) {
+  const std::string dir = ::testing::TempDir();
+  const std::string preset = std::to_string(getpid()) + "layers";
+  WriteFile("layers.textproto", "seed: 2 learner { utd: 2 batch_size: 22 tau: 0.2 }");
+  const std::string file = WriteFile("layers2.textproto", "learner { utd: 3 batch_size: 33 }");
+  const auto config = LoadRunConfig({.presets = {preset},
+                                     .files = {file},
+                                     .overrides = {"learner.utd=5", "learner.utd=4"},
+                                     .presets_dir = dir});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->seed(), 2);
+  EXPECT_EQ(config->learner().tau(), 0.2);
+  EXPECT_EQ(config->learner().batch_size(), 33);
+  EXPECT_EQ(config->learner().utd(), 4);
+}
+
+TEST(LoadRunConfig, ErrorInAFileNamesItAndTheLine) {
+  const std::string file = WriteFile("bad.textproto", "seed: 1\nlearner {\n  utd: 1000\n}\n");
+  const auto config = LoadRunConfig({.files = {file}});
+  EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(std::string(config.status().message()),
+            file + ":3: learner.utd: 1000 is out of range; allowed: number, 0.001 to 100");
+}
+
+TEST(LoadRunConfig, MissingFileIsNamed) {
+  const auto config = LoadRunConfig({.files = {"/nonexistent.textproto"}});
+  EXPECT_EQ(config.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(config.status().message()), HasSubstr("/nonexistent.textproto"));
+}
+
+TEST(LoadRunConfig, HugeFileIsRefused) {
+  const std::string file = WriteFile("huge.textproto", std::string((1 << 20) + 1, '#'));
+  EXPECT_EQ(LoadRunConfig({.files = {file}}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(Validate, FieldsMustFitTogether) {
+  EXPECT_EQ(ErrorOf({"planner.elites=600"}),
+            "planner.elites: 600 is more than planner.samples 512");
+  EXPECT_EQ(ErrorOf({"planner.policy_samples=512"}),
+            "planner.policy_samples: 512 is not below planner.samples 512");
+  EXPECT_THAT(ErrorOf({"planner.min_std=3"}), StartsWith("planner.min_std: 3 is more than"));
+  EXPECT_THAT(ErrorOf({"planner.max_batch=4096"}), StartsWith("planner.max_batch: 4096"));
+  EXPECT_EQ(ErrorOf({"model.latent_dim=100"}),
+            "model.latent_dim: 100 is no multiple of model.simnorm_dim 8");
+  EXPECT_THAT(ErrorOf({"model.bin_min=0", "model.bin_max=0"}), StartsWith("model.bin_min: 0"));
+  EXPECT_THAT(ErrorOf({"model.log_std_min=2"}), StartsWith("model.log_std_min: 2 is not below"));
+  EXPECT_THAT(ErrorOf({"replay.min_rows=2000000"}), StartsWith("replay.capacity_rows: 1000000"));
+  EXPECT_THAT(ErrorOf({"actor.chunk_rows=1000"}), StartsWith("actor.max_unacked_rows: 256"));
+}
+
+TEST(Validate, UnknownModelSizeListsTheSizes) {
+  EXPECT_EQ(ErrorOf({"model.size=huge"}),
+            "model.size: \"huge\" is no size; allowed: tiny, small, 1M, 5M, 19M, 48M, 317M");
+}
+
+TEST(Validate, ExternalTaskNeedsItsSpec) {
+  EXPECT_THAT(ErrorOf({"env.task=external"}), HasSubstr("env.spec must give observation_size"));
+  EXPECT_THAT(ErrorOf({"env.task=external", "env.spec.action_size=1"}), HasSubstr("env.spec"));
+  const auto config =
+      LoadRunConfig({.overrides = {"env.task=external", "env.spec.observation_size=3",
+                                   "env.spec.action_size=1", "env.spec.episode_decisions=10"}});
+  EXPECT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(ErrorOf({"env.task="}), HasSubstr("env.task is empty"));
+}
+
+TEST(Validate, ChecksRangesOfConfigsThatCameOverTheWire) {
+  proto::RunConfig config;
+  config.mutable_learner()->set_utd(-1);
+  EXPECT_EQ(Validate(config).message(),
+            "learner.utd: -1 is out of range; allowed: number, 0.001 to 100");
+}
+
+TEST(Resolve, SetsEveryDefaultExplicitly) {
+  const proto::RunConfig config = Resolve({});
+  EXPECT_TRUE(config.has_seed());
+  EXPECT_EQ(config.env().task(), "cartpole-swingup");
+  EXPECT_TRUE(config.planner().has_iterations());
+  EXPECT_EQ(config.replay().capacity_bytes(), 17179869184u);
+  EXPECT_TRUE(config.po_mpc().has_prior_kl());
+  EXPECT_TRUE(config.po_mpc().has_regularized_value_gradient());
+  EXPECT_TRUE(config.stop().has_max_minutes());
+}
+
+TEST(Resolve, LeavesAlphaAndSpecAbsent) {
+  const proto::RunConfig config = Resolve({});
+  EXPECT_FALSE(config.po_mpc().has_alpha());
+  EXPECT_FALSE(config.env().has_spec());
+}
+
+TEST(Resolve, KeepsWhatIsSet) {
+  proto::RunConfig config;
+  config.mutable_po_mpc()->set_alpha(0.25);
+  config.mutable_learner()->set_utd(0.5);
+  config.mutable_env()->mutable_spec()->set_action_size(2);
+  config = Resolve(config);
+  EXPECT_EQ(config.po_mpc().alpha(), 0.25);
+  EXPECT_EQ(config.learner().utd(), 0.5);
+  EXPECT_TRUE(config.env().spec().has_terminates());
+  EXPECT_FALSE(config.env().spec().has_observation_size());
+}
+
+TEST(ToText, ParsesBackToTheSameMessage) {
+  auto config = LoadRunConfig({.overrides = {"learner.learning_rate=0.1234567890123456",
+                                             "env.task=a\"b\\c", "po_mpc.prior_kl=REVERSE"}});
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto again = ParseRunConfig(ToText(*config), "text");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(*config, *again));
+}
+
+}  // namespace
+}  // namespace pompc::config

@@ -1,0 +1,119 @@
+#include "common/config/text_parser.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace pompc::config {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+std::string ErrorOf(const std::string& text) {
+  const auto config = ParseRunConfig(text, "my.textproto");
+  EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument) << text;
+  return std::string(config.status().message());
+}
+
+TEST(TextParser, ReadsWhatIsSetAndNothingElse) {
+  const auto config = ParseRunConfig("# comment\nseed: 7\nlearner { utd: 0.5 }\n", "f");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->seed(), 7);
+  EXPECT_EQ(config->learner().utd(), 0.5);
+  EXPECT_FALSE(config->learner().has_batch_size());
+  EXPECT_FALSE(config->has_planner());
+}
+
+TEST(TextParser, UnknownFieldIsLocatedAndTheNearestIsSuggested) {
+  EXPECT_EQ(ErrorOf("seed: 1\nreplay {\n  slak_rows: 3\n}\n"),
+            "my.textproto:3: unknown field replay.slak_rows; did you mean replay.slack_rows? "
+            "Fields of replay: capacity_rows, capacity_bytes, slack_rows, min_rows");
+}
+
+TEST(TextParser, UnknownFieldThatStandsInAnotherGroupIsSuggestedThere) {
+  EXPECT_THAT(ErrorOf("horizon: 5"),
+              StartsWith("my.textproto:1: unknown field horizon; did you mean planner.horizon? "
+                         "Fields of the run config: seed, env"));
+}
+
+TEST(TextParser, UnknownFieldFarFromAllListsTheFields) {
+  EXPECT_EQ(ErrorOf("evaluation { xyzzyxyzzy: 5 }"),
+            "my.textproto:1: unknown field evaluation.xyzzyxyzzy; fields of evaluation: "
+            "every_rows, episodes");
+}
+
+TEST(TextParser, UnknownGroupIsNamed) {
+  EXPECT_THAT(ErrorOf("\n\nlerner { utd: 1 }"),
+              StartsWith("my.textproto:3: unknown field lerner; did you mean learner?"));
+}
+
+TEST(TextParser, ValueOutOfRangeIsLocatedWithTheAllowedRange) {
+  EXPECT_EQ(ErrorOf("learner {\n  utd: 0.5\n  batch_size: 70000\n}"),
+            "my.textproto:3: learner.batch_size: 70000 is out of range; allowed: integer, 1 to "
+            "65536");
+  EXPECT_EQ(ErrorOf("po_mpc { alpha: 1.5 }"),
+            "my.textproto:1: po_mpc.alpha: 1.5 is out of range; allowed: number, 0 to 1");
+}
+
+TEST(TextParser, NotANumberIsOutOfEveryRange) {
+  EXPECT_THAT(ErrorOf("learner { utd: nan }"), HasSubstr("learner.utd: nan is out of range"));
+  EXPECT_THAT(ErrorOf("learner { utd: inf }"), HasSubstr("learner.utd: inf is out of range"));
+}
+
+TEST(TextParser, NegativeValueForACountNamesFieldAndRange) {
+  EXPECT_THAT(ErrorOf("planner {\n  samples: -5\n}"),
+              AllOf(StartsWith("my.textproto:2: planner.samples: "),
+                    HasSubstr("allowed: integer, 2 to 65536")));
+}
+
+TEST(TextParser, WordForANumberNamesFieldAndRange) {
+  EXPECT_THAT(ErrorOf("planner {\n  # how many\n  samples: many\n}"),
+              AllOf(StartsWith("my.textproto:3: planner.samples: "), HasSubstr("many"),
+                    HasSubstr("allowed: integer, 2 to 65536")));
+}
+
+TEST(TextParser, UnknownEnumerationValueIsLocatedOnItsOwnLine) {
+  EXPECT_THAT(ErrorOf("po_mpc {\n  prior_kl: SIDEWAYS\n\n  lambda: 2\n}"),
+              AllOf(StartsWith("my.textproto:2: po_mpc.prior_kl: "), HasSubstr("SIDEWAYS"),
+                    HasSubstr("allowed: FORWARD or REVERSE")));
+}
+
+TEST(TextParser, UnspecifiedEnumerationValueIsRefused) {
+  EXPECT_THAT(ErrorOf("po_mpc { prior_kl: PRIOR_KL_UNSPECIFIED }"),
+              HasSubstr("allowed: FORWARD or REVERSE"));
+}
+
+TEST(TextParser, FieldGivenTwiceIsRefused) {
+  EXPECT_THAT(ErrorOf("seed: 1\nseed: 2\n"),
+              AllOf(StartsWith("my.textproto:2: seed: "), HasSubstr("multiple times")));
+}
+
+TEST(TextParser, BrokenSyntaxIsLocated) {
+  EXPECT_THAT(ErrorOf("learner {\n  utd: 1\n"), StartsWith("my.textproto:2: "));
+  EXPECT_THAT(ErrorOf("seed 1"), StartsWith("my.textproto:1: "));
+  EXPECT_THAT(ErrorOf("}"), StartsWith("my.textproto:1: "));
+  EXPECT_THAT(ErrorOf("env { task: \"unterminated }"), StartsWith("my.textproto:1: "));
+}
+
+// Whatever the bytes, there is an answer.
+TEST(TextParser, RefusesGarbageWithoutFailing) {
+  const std::string good = "seed: 1 env { task: \"a\" spec { terminates: true } } learner{utd:1}";
+  uint32_t random = 12345;
+  for (int i = 0; i < 2000; ++i) {
+    std::string text = good;
+    for (int change = 0; change < 3; ++change) {
+      random = random * 1664525 + 1013904223;
+      text[(random >> 8) % text.size()] = static_cast<char>(random >> 24);
+    }
+    const auto config = ParseRunConfig(text, "f");
+    if (!config.ok()) {
+      EXPECT_THAT(std::string(config.status().message()), StartsWith("f:")) << "round " << i;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pompc::config
