@@ -70,23 +70,24 @@ TEST(RegistryTest, SameSeedGivesTheSameEpisodesAndAnotherDoesNot) {
   EXPECT_NE(second_start(3), second_start(4));
 }
 
-// A uniformly random policy collects about 50 of 1000 on cartpole-swingup, the published figure.
+// A uniformly random policy with every action held for two control steps collects about 50 of 1000
+// on cartpole-swingup, the figure measured on the suite's own model (without holding, 25).
 TEST(RegistryTest, RandomPolicyReturnIsTheKnownOne) {
-  constexpr int kEpisodes = 10;
-  auto environment = *MakeEnvironment("cartpole-swingup", 1);
+  constexpr int kEpisodes = 40;
+  auto environment = *MakeFloatEnvironment("cartpole-swingup", 1, 2);
   RandomState policy(2);
   double total = 0;
   for (int episode = 0; episode < kEpisodes; ++episode) {
     ASSERT_TRUE(environment->Reset().ok());
     for (bool done = false; !done;) {
-      const double action = policy.Uniform(-1, 1);
+      const float action = policy.Uniform(-1, 1);
       const StepResult result = *environment->Step({&action, 1});
       total += result.reward;
       done = result.done();
     }
   }
-  EXPECT_GT(total / kEpisodes, 25);
-  EXPECT_LT(total / kEpisodes, 75);
+  EXPECT_GT(total / kEpisodes, 37);
+  EXPECT_LT(total / kEpisodes, 65);
 }
 
 }  // namespace
