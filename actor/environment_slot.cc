@@ -1,0 +1,137 @@
+#include "actor/environment_slot.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace pompc::actor {
+namespace {
+
+constexpr int kResetTries = 20;
+
+bool AllFinite(std::span<const float> numbers) {
+  return std::all_of(numbers.begin(), numbers.end(), [](float x) { return std::isfinite(x); });
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<EnvironmentSlot>> EnvironmentSlot::Make(
+    const EnvironmentFactory& factory, const SeedSource& seeds) {
+  POMPC_ASSIGN_OR_RETURN(auto environment,
+                         factory(static_cast<uint32_t>(seeds.For(SeedUse::kEnvironment))));
+  return std::unique_ptr<EnvironmentSlot>(new EnvironmentSlot(std::move(environment), seeds));
+}
+
+EnvironmentSlot::EnvironmentSlot(std::unique_ptr<env::FloatEnvironment> environment,
+                                 const SeedSource& seeds)
+    : environment_(std::move(environment)),
+      plan_seeds_(seeds.For(SeedUse::kPlans)),
+      action_rng_(seeds.For(SeedUse::kRandomActions)),
+      observation_(environment_->spec().observation_size),
+      action_(environment_->spec().action_size) {}
+
+absl::Status EnvironmentSlot::StartEpisode() {
+  absl::Status status;
+  for (int i = 0; i < kResetTries; ++i) {
+    status = environment_->Reset();
+    if (!absl::IsAborted(status)) break;
+  }
+  POMPC_RETURN_IF_ERROR(Annotate(status, environment_->spec().task));
+  const std::span<const float> observation = environment_->observation();
+  if (!AllFinite(observation)) {
+    return absl::InternalError(
+        absl::StrCat(environment_->spec().task, ": NaN or infinity in the first observation"));
+  }
+  std::copy(observation.begin(), observation.end(), observation_.begin());
+  warm_start_.clear();
+  return_ = 0;
+  decisions_ = 0;
+  return absl::OkStatus();
+}
+
+void EnvironmentSlot::RequestPlan(PlanSource* source, Mailbox* mailbox, int slot, bool evaluate,
+                                  ParameterVersion pinned) {
+  plan_under_way_ = true;
+  const PlanQuery query = {.observation = observation_,
+                           .warm_start = warm_start_,
+                           .seed = MixSeeds({plan_seeds_, plans_}),
+                           .evaluate = evaluate,
+                           .pinned_version = pinned};
+  source->Request(query, &plan_,
+                  [mailbox, slot](const absl::Status& status) { mailbox->PlanDone(slot, status); });
+}
+
+absl::Status EnvironmentSlot::AcceptPlan(const absl::Status& status) {
+  plan_under_way_ = false;
+  POMPC_RETURN_IF_ERROR(status);
+  const size_t a = action_.size();
+  if (plan_.action.size() != a || plan_.mean.size() != a || plan_.std.size() != a ||
+      plan_.warm_start.empty() || plan_.warm_start.size() % a != 0) {
+    return absl::InternalError(
+        absl::StrCat("planner sent a plan of the wrong size: action ", plan_.action.size(),
+                     ", mean ", plan_.mean.size(), ", std ", plan_.std.size(), ", warm start ",
+                     plan_.warm_start.size(), " numbers for an action size of ", a));
+  }
+  if (!AllFinite(plan_.action) || !AllFinite(plan_.mean) || !AllFinite(plan_.std) ||
+      !AllFinite(plan_.warm_start) || !std::isfinite(plan_.value)) {
+    return absl::InternalError("planner sent a plan with NaN or infinity");
+  }
+  for (size_t i = 0; i < a; ++i) action_[i] = std::clamp(plan_.action[i], -1.0f, 1.0f);
+  // Exchanged, not copied: the next plan is written where the last warm start stood.
+  warm_start_.swap(plan_.warm_start);
+  has_plan_ = true;
+  ++plans_;
+  return absl::OkStatus();
+}
+
+void EnvironmentSlot::DrawAction() {
+  UniformAction(&action_rng_, action_);
+  has_plan_ = false;
+}
+
+StepOutcome EnvironmentSlot::Step() {
+  outcome_ = StepOutcome{};
+  const absl::StatusOr<env::StepResult> result = environment_->Step(action_);
+  if (!result.ok()) {
+    fault_ = result.status();
+    outcome_.unstable = true;
+  } else if (result->unstable) {
+    fault_ = environment_->fault();
+    outcome_.unstable = true;
+  } else if (!std::isfinite(static_cast<float>(result->reward)) ||
+             !AllFinite(environment_->observation())) {
+    fault_ = absl::InternalError("NaN or infinity in the reward or observation");
+    outcome_.unstable = true;
+  } else {
+    outcome_.reward = result->reward;
+    outcome_.terminated = result->terminated;
+    outcome_.truncated = result->truncated;
+  }
+  return outcome_;
+}
+
+Row EnvironmentSlot::row() const {
+  Row row = {.observation = observation_,
+             .action = action_,
+             .reward = static_cast<float>(outcome_.reward),
+             .terminated = outcome_.terminated};
+  if (has_plan_) {
+    row.plan_mean = plan_.mean;
+    row.plan_std = plan_.std;
+    row.plan_value = plan_.value;
+    row.version = plan_.version;
+  }
+  return row;
+}
+
+void EnvironmentSlot::MoveOn() {
+  return_ += outcome_.reward;
+  ++decisions_;
+  const std::span<const float> next = environment_->observation();
+  std::copy(next.begin(), next.end(), observation_.begin());
+}
+
+}  // namespace pompc::actor

@@ -1,0 +1,288 @@
+#include "actor/rollout.h"
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace pompc::actor {
+namespace {
+
+// Whether trying again cannot help, unless somebody repairs the other side.
+bool IsLasting(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
+         absl::IsUnimplemented(status) || absl::IsPermissionDenied(status) ||
+         absl::IsUnauthenticated(status);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Rollout>> Rollout::Make(const RolloutOptions& options,
+                                                       const EnvironmentFactory& factory,
+                                                       PlanSource* plans, ActorStats* stats,
+                                                       Clock* clock) {
+  std::vector<Lane> lanes;
+  for (int i = 0; i < options.environments; ++i) {
+    SeedSource seeds = options.seeds;
+    seeds.environment += i;
+    POMPC_ASSIGN_OR_RETURN(auto slot, EnvironmentSlot::Make(factory, seeds));
+    lanes.emplace_back(std::move(slot), options.retry, seeds.For(SeedUse::kRetries));
+  }
+  return std::unique_ptr<Rollout>(new Rollout(options, std::move(lanes), plans, stats, clock));
+}
+
+Rollout::Rollout(const RolloutOptions& options, std::vector<Lane> lanes, PlanSource* plans,
+                 ActorStats* stats, Clock* clock)
+    : options_(options),
+      plans_(plans),
+      stats_(stats),
+      clock_(clock),
+      mailbox_(static_cast<int>(options.seeds.environment), options.environments, clock),
+      wanted_random_phase_(options.random_phase),
+      lanes_(std::move(lanes)),
+      random_phase_(options.random_phase) {
+  ready_.reserve(lanes_.size());
+  advancing_.reserve(lanes_.size());
+  letters_.reserve(lanes_.size());
+}
+
+void Rollout::SetRandomPhase(bool random_phase) {
+  wanted_random_phase_ = random_phase;
+  mailbox_.Wake();
+}
+
+void Rollout::Stop() {
+  stop_ = true;
+  mailbox_.Wake();
+}
+
+absl::Status Rollout::Run(RowSink* sink) {
+  sink_ = sink;
+  for (size_t i = 0; i < lanes_.size(); ++i) MakeReady(static_cast<int>(i), Stage::kStart);
+  stats_->timer(options_.worker)->Enter(WorkerState::kStepping);
+  while (!stop_ && error_.ok()) Round();
+  FinishUp();
+  return error_;
+}
+
+// Hears what has happened, waiting for it only if nothing is left to do, then moves every
+// environment that can move by one decision.
+void Rollout::Round() {
+  const bool waits = ready_.empty();
+  if (waits) EnterWaiting();
+  mailbox_.Take(waits ? next_hold_ : clock_->Now(), &letters_);
+  if (waits) stats_->timer(options_.worker)->Enter(WorkerState::kStepping);
+  for (const Letter& letter : letters_) HandleLetter(letter);
+  FollowPhase();
+  WakeHolds();
+  advancing_.swap(ready_);
+  for (int lane : advancing_) {
+    if (stop_ || !error_.ok()) return;
+    lanes_[lane].queued = false;
+    Advance(lane);
+  }
+  advancing_.clear();
+}
+
+void Rollout::EnterWaiting() {
+  WorkerState state = WorkerState::kWaitingForLearner;
+  for (const Lane& lane : lanes_) {
+    if (lane.stage == Stage::kPlanning || lane.stage == Stage::kRetry) {
+      state = WorkerState::kWaitingForPlan;
+      break;
+    }
+    if (lane.stage == Stage::kFull) state = WorkerState::kWaitingForReplay;
+  }
+  stats_->timer(options_.worker)->Enter(state);
+}
+
+// The random phase ends for every environment at once: replay refuses random rows from then on.
+void Rollout::FollowPhase() {
+  const bool wanted = wanted_random_phase_;
+  if (wanted == random_phase_) return;
+  random_phase_ = wanted;
+  if (random_phase_) return;
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    const Lane& lane = lanes_[i];
+    if (lane.stage == Stage::kPause) {
+      Hold(static_cast<int>(i), Stage::kPause, clock_->Now());
+    } else if (lane.stage != Stage::kStart && lane.random) {
+      Abandon(static_cast<int>(i), absl::ZeroDuration());
+    }
+  }
+}
+
+void Rollout::HandleLetter(const Letter& letter) {
+  if (letter.plan_done) HandlePlan(letter.slot, letter);
+  if (letter.room && lanes_[letter.slot].stage == Stage::kFull) {
+    MakeReady(letter.slot, Stage::kDecide);
+  }
+}
+
+void Rollout::HandlePlan(int i, const Letter& letter) {
+  Lane& lane = lanes_[i];
+  const absl::Status status = lane.slot->AcceptPlan(letter.plan_status);
+  if (!status.ok()) {
+    HandlePlanFailure(i, status);
+    return;
+  }
+  lane.backoff.Reset();
+  failing_since_.reset();
+  if (complained_) Complain("");
+  stats_->AddPlan(letter.plan_time - lane.asked_at);
+  Execute(i);
+}
+
+void Rollout::HandlePlanFailure(int i, const absl::Status& status) {
+  stats_->AddPlanFailure();
+  const absl::Duration now = clock_->Now();
+  Hold(i, Stage::kRetry, now + lanes_[i].backoff.Next());
+  Complain(absl::StrCat("no plan: ", status.ToString()));
+  if (!IsLasting(status)) {
+    failing_since_.reset();
+    return;
+  }
+  if (!failing_since_.has_value()) failing_since_ = now;
+  if (now - *failing_since_ >= options_.give_up_after) error_ = Annotate(status, "planner");
+}
+
+// Moves an environment at kStart or kDecide as far as it goes without waiting.
+void Rollout::Advance(int i) {
+  Lane& lane = lanes_[i];
+  if (lane.stage == Stage::kStart && !StartEpisode(i)) return;
+  if (lane.stage != Stage::kDecide) return;
+  if (!sink_->HasRoom(environment(i))) {
+    lane.stage = Stage::kFull;
+  } else if (lane.random) {
+    lane.slot->DrawAction();
+    Execute(i);
+  } else {
+    lane.stage = Stage::kPlanning;
+    lane.asked_at = clock_->Now();
+    lane.slot->RequestPlan(plans_, &mailbox_, i, /*evaluate=*/false, /*pinned=*/{});
+  }
+}
+
+bool Rollout::StartEpisode(int i) {
+  Lane& lane = lanes_[i];
+  error_ = lane.slot->StartEpisode();
+  if (!error_.ok()) return false;
+  sink_->BeginEpisode(environment(i));
+  lane.random = random_phase_;
+  lane.stage = Stage::kDecide;
+  return true;
+}
+
+// Executes the lane's action and hands on the row. A step whose simulation failed is forgotten:
+// the episode is cut in the state before it.
+void Rollout::Execute(int i) {
+  Lane& lane = lanes_[i];
+  EnvironmentSlot& slot = *lane.slot;
+  const StepOutcome outcome = slot.Step();
+  if (outcome.unstable) {
+    CloseEpisode(i, EpisodeEnd::kUnstable);
+    return;
+  }
+  const absl::Status appended = sink_->Append(environment(i), slot.row());
+  if (!appended.ok()) {
+    HandleSinkError(i, appended);
+    return;
+  }
+  stats_->AddRow(lane.random);
+  slot.MoveOn();
+  if (outcome.done()) {
+    CloseEpisode(i, outcome.terminated ? EpisodeEnd::kTerminated : EpisodeEnd::kTruncated);
+  } else {
+    MakeReady(i, Stage::kDecide);
+  }
+}
+
+void Rollout::CloseEpisode(int i, EpisodeEnd end) {
+  const EnvironmentSlot& slot = *lanes_[i].slot;
+  stats_->AddEpisode(end, slot.episode_return());
+  MakeReady(i, Stage::kStart);
+  // An episode without rows leaves nothing behind; the next one takes its place.
+  if (slot.decisions() == 0) return;
+  const absl::Status ended = sink_->EndEpisode(environment(i), slot.observation());
+  if (!ended.ok()) HandleSinkError(i, ended);
+}
+
+void Rollout::HandleSinkError(int i, const absl::Status& status) {
+  if (!absl::IsFailedPrecondition(status)) {
+    error_ = Annotate(status, absl::StrCat("replay, environment ", environment(i)));
+    return;
+  }
+  stats_->AddRefusal();
+  Complain(absl::StrCat("replay refused environment ", environment(i), ": ", status.message()));
+  if (lanes_[i].stage == Stage::kStart) {
+    // The episode had ended: only the next one has to wait.
+    Hold(i, Stage::kPause, clock_->Now() + options_.refusal_pause);
+  } else {
+    Abandon(i, options_.refusal_pause);
+  }
+}
+
+void Rollout::Abandon(int i, absl::Duration pause) {
+  stats_->AddEpisode(EpisodeEnd::kDropped, lanes_[i].slot->episode_return());
+  Hold(i, Stage::kPause, clock_->Now() + pause);
+}
+
+void Rollout::MakeReady(int i, Stage stage) {
+  Lane& lane = lanes_[i];
+  lane.stage = stage;
+  if (lane.queued) return;
+  lane.queued = true;
+  ready_.push_back(i);
+}
+
+void Rollout::Hold(int i, Stage stage, absl::Duration until) {
+  lanes_[i].stage = stage;
+  lanes_[i].hold_until = until;
+  next_hold_ = std::min(next_hold_, until);
+}
+
+void Rollout::WakeHolds() {
+  if (next_hold_ == absl::InfiniteDuration()) return;
+  const absl::Duration now = clock_->Now();
+  if (next_hold_ > now) return;
+  next_hold_ = absl::InfiniteDuration();
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    const Stage stage = lanes_[i].stage;
+    if (stage != Stage::kRetry && stage != Stage::kPause) continue;
+    if (lanes_[i].hold_until > now) {
+      next_hold_ = std::min(next_hold_, lanes_[i].hold_until);
+    } else {
+      MakeReady(static_cast<int>(i), stage == Stage::kRetry ? Stage::kDecide : Stage::kStart);
+    }
+  }
+}
+
+void Rollout::Complain(const std::string& why) {
+  complained_ = !why.empty();
+  stats_->SetWaiting(options_.worker, why);
+}
+
+void Rollout::FinishUp() {
+  for (const Lane& lane : lanes_) {
+    while (lane.slot->plan_under_way()) {
+      EnterWaiting();
+      mailbox_.Take(absl::InfiniteDuration(), &letters_);
+      for (const Letter& letter : letters_) {
+        if (!letter.plan_done) continue;
+        lanes_[letter.slot].slot->AcceptPlan(letter.plan_status).IgnoreError();
+      }
+    }
+  }
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    const Lane& lane = lanes_[i];
+    if (lane.stage == Stage::kStart || lane.stage == Stage::kPause) continue;
+    if (lane.slot->decisions() == 0) continue;
+    // Refused or closed: then there is nobody left to take the rest.
+    sink_->EndEpisode(environment(static_cast<int>(i)), lane.slot->observation()).IgnoreError();
+  }
+  stats_->timer(options_.worker)->Enter(WorkerState::kWaitingForLearner);
+  Complain("");
+}
+
+}  // namespace pompc::actor

@@ -1,0 +1,149 @@
+#ifndef POMPC_ACTOR_ROLLOUT_H_
+#define POMPC_ACTOR_ROLLOUT_H_
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "actor/environment_slot.h"
+#include "actor/mailbox.h"
+#include "actor/plan_source.h"
+#include "actor/row_sink.h"
+#include "actor/seeds.h"
+#include "actor/stats.h"
+#include "common/backoff.h"
+#include "common/clock.h"
+
+namespace pompc::actor {
+
+struct RolloutOptions {
+  // Of the first environment; the others count up from seeds.environment, which is also their
+  // number in the row sink.
+  SeedSource seeds;
+  int environments = 1;
+  // Which of the process's workers this is, in ActorStats.
+  int worker = 0;
+  // Whether the run is in its random phase at the start.
+  bool random_phase = false;
+  // Between tries of a plan that failed.
+  BackoffOptions retry = {.initial = absl::Milliseconds(50), .max = absl::Seconds(2)};
+  // Before an environment starts anew after a refusal.
+  absl::Duration refusal_pause = absl::Milliseconds(200);
+  // Failures that no retry can mend (INVALID_ARGUMENT, FAILED_PRECONDITION, ...) end the rollout
+  // when they have lasted so long without one plan in between.
+  absl::Duration give_up_after = absl::Seconds(10);
+};
+
+// Plays episodes in several environments on one thread: asks for plans, executes them, hands the
+// rows to replay. While some environments wait for plans or for room in replay, the others are
+// stepped. In the random phase actions are drawn uniformly and rows carry no plan; when the phase
+// ends, random episodes are dropped and begun anew with plans.
+//
+// Run belongs to one thread; SetRandomPhase, Stop and the listener may be called from any. Waits
+// without bound for plans and for replay, and says so in the stats; nothing else blocks. Does not
+// own what it is given.
+class Rollout {
+ public:
+  // Makes the environments. Fails as the factory does.
+  static absl::StatusOr<std::unique_ptr<Rollout>> Make(const RolloutOptions& options,
+                                                       const EnvironmentFactory& factory,
+                                                       PlanSource* plans, ActorStats* stats,
+                                                       Clock* clock);
+
+  // To be told of the sink's news about this rollout's environments.
+  RowSinkListener* listener() { return &mailbox_; }
+
+  // Plays until Stop (OK), or until an environment cannot be started, plans are refused for good or
+  // the sink fails (the error). Before it returns, every plan under way has come back, and what was
+  // played is with the sink, the episodes cut where they stood. Call once.
+  absl::Status Run(RowSink* sink);
+
+  void SetRandomPhase(bool random_phase);
+  // Idempotent.
+  void Stop();
+
+  const env::EnvironmentSpec& spec() const { return lanes_[0].slot->spec(); }
+
+ private:
+  enum class Stage {
+    kStart,     // an episode is to be started
+    kDecide,    // at a state whose action is to be chosen
+    kFull,      // the same, but replay has no room for the row
+    kPlanning,  // a plan is under way
+    kRetry,     // a plan failed: to be asked for again at hold_until
+    kPause,     // the episode was given up: to start anew at hold_until
+  };
+  // One environment and where it stands.
+  struct Lane {
+    Lane(std::unique_ptr<EnvironmentSlot> s, const BackoffOptions& retry, uint64_t seed)
+        : slot(std::move(s)), backoff(retry, seed) {}
+
+    std::unique_ptr<EnvironmentSlot> slot;
+    Backoff backoff;
+    Stage stage = Stage::kStart;
+    bool random = false;
+    // Stands in ready_.
+    bool queued = false;
+    absl::Duration asked_at;
+    absl::Duration hold_until;
+  };
+
+  Rollout(const RolloutOptions& options, std::vector<Lane> lanes, PlanSource* plans,
+          ActorStats* stats, Clock* clock);
+
+  void Round();
+  void EnterWaiting();
+  void FollowPhase();
+  void HandleLetter(const Letter& letter);
+  void HandlePlan(int lane, const Letter& letter);
+  void HandlePlanFailure(int lane, const absl::Status& status);
+  void Advance(int lane);
+  bool StartEpisode(int lane);
+  void Execute(int lane);
+  void CloseEpisode(int lane, EpisodeEnd end);
+  void HandleSinkError(int lane, const absl::Status& status);
+  // Gives the episode up; the next one starts after `pause`.
+  void Abandon(int lane, absl::Duration pause);
+  void MakeReady(int lane, Stage stage);
+  void Hold(int lane, Stage stage, absl::Duration until);
+  void WakeHolds();
+  void FinishUp();
+  void Complain(const std::string& why);
+  int environment(int lane) const { return static_cast<int>(options_.seeds.environment) + lane; }
+
+  // Constant after construction.
+  const RolloutOptions options_;
+  PlanSource* const plans_;
+  ActorStats* const stats_;
+  Clock* const clock_;
+
+  // Safe by themselves.
+  Mailbox mailbox_;
+  std::atomic<bool> wanted_random_phase_;
+  std::atomic<bool> stop_{false};
+
+  // Of the thread in Run.
+  RowSink* sink_ = nullptr;
+  std::vector<Lane> lanes_;
+  // Lanes that can move, and those moving in this round.
+  std::vector<int> ready_;
+  std::vector<int> advancing_;
+  std::vector<Letter> letters_;
+  // No lane holds until earlier than this.
+  absl::Duration next_hold_ = absl::InfiniteDuration();
+  bool random_phase_;
+  // Whether the stats hold a reason for waiting.
+  bool complained_ = false;
+  // Since when plans have failed for good.
+  std::optional<absl::Duration> failing_since_;
+  absl::Status error_;
+};
+
+}  // namespace pompc::actor
+
+#endif  // POMPC_ACTOR_ROLLOUT_H_

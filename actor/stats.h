@@ -1,0 +1,93 @@
+#ifndef POMPC_ACTOR_STATS_H_
+#define POMPC_ACTOR_STATS_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "common/state_timer.h"
+
+namespace pompc::actor {
+
+// What a worker thread does or waits for. With several environments it waits for replay only when
+// no plan is under way.
+enum class WorkerState { kStepping, kWaitingForPlan, kWaitingForReplay, kWaitingForLearner };
+inline constexpr int kWorkerStates = 4;
+inline constexpr std::array<const char*, kWorkerStates> kWorkerStateNames = {
+    "stepping", "waiting_for_plan", "waiting_for_replay", "waiting_for_learner"};
+using WorkerTimer = StateTimer<WorkerState, kWorkerStates>;
+
+// How an episode ended.
+enum class EpisodeEnd {
+  kTerminated,
+  kTruncated,
+  // The simulation failed or gave numbers that are not finite.
+  kUnstable,
+  // Given up: replay refused its rows, or the random phase ended.
+  kDropped,
+};
+inline constexpr int kEpisodeEnds = 4;
+inline constexpr std::array<const char*, kEpisodeEnds> kEpisodeEndNames = {
+    "terminated", "truncated", "unstable", "dropped"};
+
+// Upper bounds of the plan latency buckets, in seconds; one more bucket holds the rest.
+inline constexpr std::array<double, 10> kPlanLatencyBounds = {0.001, 0.002, 0.005, 0.01, 0.02,
+                                                              0.05,  0.1,   0.2,   0.5,  1.0};
+
+// What an actor or evaluator process has done since its start: for heartbeats, metrics and status.
+// Thread-safe.
+class ActorStats {
+ public:
+  struct Counts {
+    uint64_t rows = 0;
+    // Of these, rows of the random phase.
+    uint64_t random_rows = 0;
+    std::array<uint64_t, kEpisodeEnds> episodes = {};
+    // Return of the newest episode that ended by itself; meaningless while there is none.
+    double last_return = 0;
+    uint64_t refused = 0;
+    uint64_t plan_failures = 0;
+    uint64_t plans = 0;
+    double plan_seconds = 0;
+    std::array<uint64_t, kPlanLatencyBounds.size() + 1> plan_latency = {};
+    uint64_t evaluations = 0;
+
+    // Episodes that ended by themselves.
+    uint64_t finished_episodes() const { return episodes[0] + episodes[1]; }
+  };
+
+  ActorStats(Clock* clock, int workers);
+
+  void AddRow(bool random);
+  void AddEpisode(EpisodeEnd end, double episode_return);
+  void AddRefusal();
+  void AddPlan(absl::Duration latency);
+  void AddPlanFailure();
+  void AddEvaluation();
+
+  WorkerTimer* timer(int worker) { return timers_[worker].get(); }
+  int workers() const { return static_cast<int>(timers_.size()); }
+
+  // Why a worker waits, in words, for people; empty when it does not, or not for long.
+  void SetWaiting(int worker, std::string why);
+  // The reasons of all workers, joined.
+  std::string Waiting() const;
+
+  Counts counts() const;
+
+ private:
+  std::vector<std::unique_ptr<WorkerTimer>> timers_;
+
+  mutable Mutex mu_;
+  Counts counts_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::string> waiting_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace pompc::actor
+
+#endif  // POMPC_ACTOR_STATS_H_

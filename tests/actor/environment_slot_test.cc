@@ -1,0 +1,96 @@
+#include "actor/environment_slot.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/actor/fakes.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}  // namespace
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC does not see that both operators below are replaced together.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
+
+// Counts what the whole test binary allocates.
+void* operator new(std::size_t size) {
+  ++allocations;
+  void* memory = std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace pompc::actor {
+namespace {
+
+// Answers at once, without allocating once the plan's buffers have their size.
+class InstantPlanSource : public PlanSource {
+ public:
+  void Request(const PlanQuery& query, Plan* plan, Done done) override {
+    plan->action.assign(2, 0.5f);
+    plan->mean.assign(2, 0.5f);
+    plan->std.assign(2, 0.5f);
+    plan->warm_start.assign(6, 0.5f);
+    done(absl::OkStatus());
+  }
+};
+
+TEST(EnvironmentSlotTest, DecisionsDoNotAllocateAfterTheFirstEpisode) {
+  FakeClock clock;
+  Mailbox mailbox(0, 1, &clock);
+  InstantPlanSource plans;
+  auto slot = EnvironmentSlot::Make(FakeFactory({.episode_steps = 1000}), {});
+  ASSERT_TRUE(slot.ok());
+  std::vector<Letter> letters;
+  letters.reserve(1);
+  double rewards = 0;
+  const auto play = [&](int decisions, bool random) {
+    ASSERT_TRUE((*slot)->StartEpisode().ok());
+    for (int i = 0; i < decisions; ++i) {
+      if (random) {
+        (*slot)->DrawAction();
+      } else {
+        (*slot)->RequestPlan(&plans, &mailbox, 0, false, {});
+        mailbox.Take(absl::ZeroDuration(), &letters);
+        ASSERT_TRUE((*slot)->AcceptPlan(letters[0].plan_status).ok());
+      }
+      (*slot)->Step();
+      rewards += (*slot)->row().reward;
+      (*slot)->MoveOn();
+    }
+  };
+  play(3, false);
+  play(3, true);
+  const int64_t before = allocations;
+  play(500, false);
+  play(500, true);
+  EXPECT_EQ(allocations - before, 0);
+  EXPECT_NE(rewards, 0);
+}
+
+TEST(EnvironmentSlotTest, ActionsOutsideTheRangeAreClamped) {
+  FakeClock clock;
+  Mailbox mailbox(0, 1, &clock);
+  FakePlanSource plans(2);
+  auto slot = EnvironmentSlot::Make(FakeFactory({}), {});
+  ASSERT_TRUE(slot.ok());
+  ASSERT_TRUE((*slot)->StartEpisode().ok());
+  (*slot)->RequestPlan(&plans, &mailbox, 0, false, {});
+  auto asked = plans.Take();
+  *asked.plan = {.action = {1.0001f, -3}, .mean = {0, 0}, .std = {1, 1}, .warm_start = {0, 0}};
+  asked.done(absl::OkStatus());
+  ASSERT_TRUE((*slot)->AcceptPlan(absl::OkStatus()).ok());
+  (*slot)->Step();
+  EXPECT_EQ((*slot)->row().action[0], 1);
+  EXPECT_EQ((*slot)->row().action[1], -1);
+}
+
+}  // namespace
+}  // namespace pompc::actor
