@@ -1,11 +1,13 @@
 #ifndef POMPC_LEARNER_BROADCAST_PARAMETER_SERVICE_H_
 #define POMPC_LEARNER_BROADCAST_PARAMETER_SERVICE_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/time/time.h"
+#include "absl/status/status.h"
 #include "learner/broadcast/publisher.h"
 #include "proto/parameters.grpc.pb.h"
 
@@ -19,13 +21,12 @@ struct ParameterServiceOptions {
 };
 
 // Sends what `publisher` holds to its subscribers: a description, then the bytes in messages of at
-// most 1 MiB, encoded once per stream position without copying the data (the slices of all streams
-// share the snapshot). One write is in flight per stream; a subscriber that reads slowly skips to
-// the newest version. Streams use the callback API and hold no threads; they end with UNAVAILABLE
-// when the publisher closes. Thread-safe.
-class ParameterService final
-    : public proto::ParameterService::WithRawCallbackMethod_Subscribe<
-          proto::ParameterService::Service> {
+// most 1 MiB, without copying the data (the messages of all streams refer to the one snapshot). One
+// write is in flight per stream; a subscriber that reads slowly skips to the newest version.
+// Streams use the callback API and hold no threads; they end with UNAVAILABLE when the publisher
+// closes. Thread-safe.
+class ParameterService final : public proto::ParameterService::WithRawCallbackMethod_Subscribe<
+                                   proto::ParameterService::Service> {
  public:
   // Bytes of parameters in one message.
   static constexpr size_t kChunkBytes = size_t{1} << 20;
@@ -50,6 +51,9 @@ class ParameterService final
  private:
   class Stream;
   struct Shared;
+
+  // Enters the stream into the list of subscribers. RESOURCE_EXHAUSTED when there are too many.
+  absl::Status Admit(const Stream* stream, const std::string& name);
 
   Publisher* const publisher_;
   const ParameterServiceOptions options_;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "common/parameter_version.h"
 #include "proto/parameters.pb.h"
 
@@ -31,7 +32,7 @@ ParameterSnapshot MakeSnapshot(proto::ParametersDescription description,
 absl::Status CheckSnapshot(const ParameterSnapshot& snapshot);
 
 // CRC-32 (zlib) of bytes of any length.
-uint32_t Crc32(const std::string& bytes);
+uint32_t Crc32(absl::string_view bytes);
 
 ParameterVersion FromProto(const proto::ParameterVersion& version);
 proto::ParameterVersion ToProto(ParameterVersion version);

@@ -51,7 +51,7 @@ class ParameterSubscriber {
     ParameterVersion have;
     uint64_t versions = 0;
     uint64_t bytes = 0;
-    // Streams that ended, for whatever reason.
+    // Streams that ended or could not be opened, renewals included.
     uint64_t disconnects = 0;
     // Why the last stream ended or the last version was refused; empty while all is well.
     std::string last_error;

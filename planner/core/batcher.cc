@@ -24,8 +24,8 @@ absl::Status CheckPlan(const Plan& plan, ParameterVersion version) {
       AllFinite(plan.warm_start) && std::isfinite(plan.plan_value)) {
     return absl::OkStatus();
   }
-  return absl::InternalError(absl::StrCat("the plan is not finite: parameters ",
-                                          version.ToString(), " have probably diverged"));
+  return absl::InternalError(absl::StrCat("the plan is not finite: parameters ", version.ToString(),
+                                          " have probably diverged"));
 }
 
 }  // namespace

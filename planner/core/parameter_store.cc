@@ -11,10 +11,9 @@ void ParameterStore::Put(std::shared_ptr<const PlannerModel> model, absl::Durati
   std::vector<std::shared_ptr<const PlannerModel>> dropped;
   MutexLock lock(&mu_);
   if (keep > absl::ZeroDuration()) {
-    const auto it = std::lower_bound(kept_.begin(), kept_.end(), model->version(),
-                                     [](const Kept& kept, ParameterVersion version) {
-                                       return kept.model->version() < version;
-                                     });
+    const auto it = std::lower_bound(
+        kept_.begin(), kept_.end(), model->version(),
+        [](const Kept& kept, ParameterVersion version) { return kept.model->version() < version; });
     if (it != kept_.end() && it->model->version() == model->version()) {
       it->until = std::max(it->until, now + keep);
     } else {

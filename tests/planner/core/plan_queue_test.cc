@@ -163,12 +163,12 @@ TEST(CheckItemTest, NamesTheNumberThatIsNotFinite) {
   item.observation[1] = std::nanf("");
   absl::Status status = CheckItem(item, FakeSpec());
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(), "observation[1] is nan, must be finite");
+  EXPECT_EQ(status.message(), "observation[1] is nan; allowed are finite numbers");
 
   item = FakeItem();
   item.warm_start = {0, 0, 0, -INFINITY};
   status = CheckItem(item, FakeSpec());
-  EXPECT_EQ(status.message(), "warm_start[3] is -inf, must be finite");
+  EXPECT_EQ(status.message(), "warm_start[3] is -inf; allowed are finite numbers");
 }
 
 }  // namespace

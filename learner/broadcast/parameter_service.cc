@@ -1,0 +1,203 @@
+#include "learner/broadcast/parameter_service.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/mutex.h"
+#include "common/rpc/status.h"
+#include "common/rpc/wire.h"
+#include "common/status_macros.h"
+#include "grpcpp/impl/codegen/proto_utils.h"
+#include "learner/broadcast/message_encoding.h"
+
+namespace pompc::learner {
+
+// What the streams of one service have in common.
+struct ParameterService::Shared {
+  Mutex mu;
+  // Names, by stream.
+  std::map<const Stream*, std::string> streams ABSL_GUARDED_BY(mu);
+  uint64_t versions_sent ABSL_GUARDED_BY(mu) = 0;
+  uint64_t bytes_sent ABSL_GUARDED_BY(mu) = 0;
+};
+
+// One subscriber's stream: at most one write in flight, and what to write next is decided when the
+// one before is done. Owns itself until gRPC is done with it.
+class ParameterService::Stream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                                       public Publisher::Listener,
+                                       public std::enable_shared_from_this<Stream> {
+ public:
+  Stream(Publisher* publisher, std::shared_ptr<Shared> shared, ParameterVersion have)
+      : publisher_(publisher), shared_(std::move(shared)) {
+    cursor_.have = have;
+  }
+
+  void Start() {
+    self_ = shared_from_this();
+    // At once, so that the subscriber knows that it is connected while there is nothing to send.
+    StartSendInitialMetadata();
+    publisher_->AddListener(self_);
+    Pump();
+  }
+
+  void OnPublished() override { Pump(); }
+
+  void OnWriteDone(bool ok) override {
+    {
+      MutexLock lock(&mu_);
+      writing_ = false;
+      if (!ok) ended_ = true;
+    }
+    Pump();
+  }
+
+  void OnCancel() override {
+    {
+      MutexLock lock(&mu_);
+      ended_ = true;
+    }
+    Pump();
+  }
+
+  void OnDone() override {
+    {
+      MutexLock lock(&shared_->mu);
+      shared_->streams.erase(this);
+    }
+    // A publication that is just being announced may hold the stream a little longer.
+    const std::shared_ptr<Stream> self = std::move(self_);
+  }
+
+ private:
+  // Starts the next write, or ends the stream, unless a write is in flight or there is nothing to
+  // do. gRPC is called without the lock.
+  void Pump() {
+    bool finish = false;
+    {
+      MutexLock lock(&mu_);
+      if (writing_ || finished_) return;
+      finish = ended_ || publisher_->closed();
+      if (finish) {
+        finished_ = true;
+      } else {
+        if (!NextMessage()) return;
+        writing_ = true;
+      }
+    }
+    if (finish) {
+      Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the learner is shutting down"));
+    } else {
+      StartWrite(&message_);
+    }
+  }
+
+  // Puts what follows into message_. False if there is nothing to send now.
+  bool NextMessage() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (snapshot_ == nullptr) {
+      snapshot_ = publisher_->Next(&cursor_);
+      if (snapshot_ == nullptr) return false;
+      offset_ = 0;
+      message_ = EncodeDescription(*snapshot_);
+    } else {
+      const size_t bytes = std::min(kChunkBytes, snapshot_->data->size() - offset_);
+      message_ = EncodeData(*snapshot_, offset_, bytes);
+      offset_ += bytes;
+    }
+    const bool last = offset_ == snapshot_->data->size();
+    {
+      MutexLock lock(&shared_->mu);
+      shared_->bytes_sent += message_.Length();
+      if (last) ++shared_->versions_sent;
+    }
+    if (last) snapshot_ = nullptr;
+    return true;
+  }
+
+  Publisher* const publisher_;
+  const std::shared_ptr<Shared> shared_;
+  // Until OnDone.
+  std::shared_ptr<Stream> self_;
+
+  // gRPC's while a write is in flight; written before it starts.
+  grpc::ByteBuffer message_;
+
+  Mutex mu_;
+  Publisher::Cursor cursor_ ABSL_GUARDED_BY(mu_);
+  // Being sent, up to offset_; null between versions.
+  std::shared_ptr<const ParameterSnapshot> snapshot_ ABSL_GUARDED_BY(mu_);
+  size_t offset_ ABSL_GUARDED_BY(mu_) = 0;
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  // The subscriber is gone.
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;
+  // Finish() was called.
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+namespace {
+
+// A stream that ends at once.
+class RefusedStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
+ public:
+  explicit RefusedStream(const absl::Status& status) { Finish(rpc::ToGrpc(status)); }
+  void OnDone() override { delete this; }
+};
+
+absl::StatusOr<proto::SubscribeRequest> Parse(const grpc::ByteBuffer& bytes) {
+  proto::SubscribeRequest request;
+  grpc::ByteBuffer copy(bytes);
+  const grpc::Status parsed =
+      grpc::SerializationTraits<proto::SubscribeRequest>::Deserialize(&copy, &request);
+  if (!parsed.ok()) return absl::InvalidArgumentError("not a SubscribeRequest");
+  return request;
+}
+
+// A subscriber learns the run from the first version it gets, so its header may lack it.
+absl::Status CheckSubscriber(const proto::Header& header, const std::string& run_id) {
+  if (header.run_id().empty()) return rpc::CheckWireVersion(header);
+  return rpc::CheckHeader(header, run_id);
+}
+
+}  // namespace
+
+ParameterService::ParameterService(Publisher* publisher, const ParameterServiceOptions& options)
+    : publisher_(publisher), options_(options), shared_(std::make_shared<Shared>()) {}
+
+ParameterService::~ParameterService() = default;
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* ParameterService::Subscribe(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  absl::StatusOr<proto::SubscribeRequest> parsed = Parse(*request);
+  if (!parsed.ok()) return new RefusedStream(parsed.status());
+  const absl::Status allowed = CheckSubscriber(parsed->header(), options_.run_id);
+  if (!allowed.ok()) return new RefusedStream(allowed);
+  auto stream = std::make_shared<Stream>(publisher_, shared_, FromProto(parsed->have()));
+  const absl::Status admitted = Admit(stream.get(), parsed->subscriber());
+  if (!admitted.ok()) return new RefusedStream(admitted);
+  stream->Start();
+  return stream.get();
+}
+
+absl::Status ParameterService::Admit(const Stream* stream, const std::string& name) {
+  MutexLock lock(&shared_->mu);
+  if (shared_->streams.size() >= static_cast<size_t>(options_.max_subscribers)) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(options_.max_subscribers, " subscribers are connected already"));
+  }
+  shared_->streams[stream] = name;
+  return absl::OkStatus();
+}
+
+ParameterService::Stats ParameterService::stats() const {
+  MutexLock lock(&shared_->mu);
+  Stats stats;
+  for (const auto& [stream, name] : shared_->streams) stats.subscribers.push_back(name);
+  stats.versions_sent = shared_->versions_sent;
+  stats.bytes_sent = shared_->bytes_sent;
+  return stats;
+}
+
+}  // namespace pompc::learner
