@@ -134,4 +134,16 @@ void EnvironmentSlot::MoveOn() {
   std::copy(next.begin(), next.end(), observation_.begin());
 }
 
+void AwaitPlans(const std::vector<EnvironmentSlot*>& slots, Mailbox* mailbox,
+                std::vector<Letter>* letters) {
+  for (const EnvironmentSlot* awaited : slots) {
+    while (awaited != nullptr && awaited->plan_under_way()) {
+      mailbox->Take(absl::InfiniteDuration(), letters);
+      for (const Letter& letter : *letters) {
+        if (letter.plan_done) slots[letter.slot]->AcceptPlan(letter.plan_status).IgnoreError();
+      }
+    }
+  }
+}
+
 }  // namespace pompc::actor

@@ -15,6 +15,7 @@
 #include "actor/plan_source.h"
 #include "actor/row_sink.h"
 #include "actor/seeds.h"
+#include "actor/stats.h"
 
 namespace pompc::actor {
 
@@ -32,6 +33,12 @@ struct StepOutcome {
   bool unstable = false;
 
   bool done() const { return terminated || truncated || unstable; }
+  // REQUIRES: done().
+  EpisodeEnd end() const {
+    return unstable     ? EpisodeEnd::kUnstable
+           : terminated ? EpisodeEnd::kTerminated
+                        : EpisodeEnd::kTruncated;
+  }
 };
 
 // One environment with the episode under way in it and the buffers of its decisions, which are
@@ -97,6 +104,11 @@ class EnvironmentSlot {
   StepOutcome outcome_;
   absl::Status fault_;
 };
+
+// Blocks until none of `slots` has a plan under way; what arrives is thrown away. Slot i is the one
+// that letters of `mailbox` call i; null ones are skipped. `letters` is the buffer to take them in.
+void AwaitPlans(const std::vector<EnvironmentSlot*>& slots, Mailbox* mailbox,
+                std::vector<Letter>* letters);
 
 }  // namespace pompc::actor
 

@@ -32,6 +32,13 @@ struct Plan {
   ParameterVersion version;
 };
 
+// Whether asking again cannot help, unless somebody repairs the other side.
+inline bool IsLasting(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
+         absl::IsUnimplemented(status) || absl::IsPermissionDenied(status) ||
+         absl::IsUnauthenticated(status);
+}
+
 // Where plans come from. Thread-safe.
 class PlanSource {
  public:

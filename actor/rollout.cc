@@ -7,17 +7,6 @@
 #include "common/status_macros.h"
 
 namespace pompc::actor {
-namespace {
-
-// Whether trying again cannot help, unless somebody repairs the other side.
-bool IsLasting(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
-         absl::IsUnimplemented(status) || absl::IsPermissionDenied(status) ||
-         absl::IsUnauthenticated(status);
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<Rollout>> Rollout::Make(const RolloutOptions& options,
                                                        const EnvironmentFactory& factory,
                                                        PlanSource* plans, ActorStats* stats,
@@ -181,7 +170,7 @@ void Rollout::Execute(int i) {
   EnvironmentSlot& slot = *lane.slot;
   const StepOutcome outcome = slot.Step();
   if (outcome.unstable) {
-    CloseEpisode(i, EpisodeEnd::kUnstable);
+    CloseEpisode(i, outcome.end());
     return;
   }
   const absl::Status appended = sink_->Append(environment(i), slot.row());
@@ -192,7 +181,7 @@ void Rollout::Execute(int i) {
   stats_->AddRow(lane.random);
   slot.MoveOn();
   if (outcome.done()) {
-    CloseEpisode(i, outcome.terminated ? EpisodeEnd::kTerminated : EpisodeEnd::kTruncated);
+    CloseEpisode(i, outcome.end());
   } else {
     MakeReady(i, Stage::kDecide);
   }
@@ -264,16 +253,10 @@ void Rollout::Complain(const std::string& why) {
 }
 
 void Rollout::FinishUp() {
-  for (const Lane& lane : lanes_) {
-    while (lane.slot->plan_under_way()) {
-      EnterWaiting();
-      mailbox_.Take(absl::InfiniteDuration(), &letters_);
-      for (const Letter& letter : letters_) {
-        if (!letter.plan_done) continue;
-        lanes_[letter.slot].slot->AcceptPlan(letter.plan_status).IgnoreError();
-      }
-    }
-  }
+  EnterWaiting();
+  std::vector<EnvironmentSlot*> slots;
+  for (const Lane& lane : lanes_) slots.push_back(lane.slot.get());
+  AwaitPlans(slots, &mailbox_, &letters_);
   for (size_t i = 0; i < lanes_.size(); ++i) {
     const Lane& lane = lanes_[i];
     if (lane.stage == Stage::kStart || lane.stage == Stage::kPause) continue;
