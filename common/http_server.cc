@@ -181,4 +181,24 @@ int HttpServer::port() const { return impl_->port(); }
 
 void HttpServer::Stop() { impl_->Stop(); }
 
+absl::StatusOr<std::string> HttpGet(const std::string& address, const std::string& path,
+                                    absl::Duration timeout) {
+  POMPC_ASSIGN_OR_RETURN(ListenAddress parsed, ParseListenAddress(address));
+  if (parsed.host == "0.0.0.0") parsed.host = "127.0.0.1";
+  httplib::Client client(parsed.host, parsed.port);
+  const auto seconds = absl::ToInt64Seconds(timeout);
+  const auto rest = absl::ToInt64Microseconds(timeout - absl::Seconds(seconds));
+  client.set_connection_timeout(seconds, rest);
+  client.set_read_timeout(seconds, rest);
+  client.set_write_timeout(seconds, rest);
+  const httplib::Result result = client.Get(path.c_str());
+  if (!result) {
+    return absl::UnavailableError(absl::StrCat("no answer from http://", parsed.ToString(), path,
+                                               ": ", httplib::to_string(result.error())));
+  }
+  if (result->status == 200) return result->body;
+  return absl::UnavailableError(absl::StrCat("http://", parsed.ToString(), path, " answers ",
+                                             result->status, ": ", result->body));
+}
+
 }  // namespace pompc

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/metrics.h"
 
 namespace pompc {
@@ -57,6 +58,11 @@ class HttpServer {
 
   const std::unique_ptr<Impl> impl_;
 };
+
+// The body of http://<address><path>. UNAVAILABLE if there is no answer within `timeout` (for each
+// of connecting, sending and reading) or if its status is not 200.
+absl::StatusOr<std::string> HttpGet(const std::string& address, const std::string& path,
+                                    absl::Duration timeout = absl::Seconds(3));
 
 }  // namespace pompc
 

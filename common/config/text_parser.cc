@@ -3,8 +3,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/config/fields.h"
 #include "common/status_macros.h"
 #include "google/protobuf/io/tokenizer.h"
@@ -100,21 +103,33 @@ absl::Status LocatedError(absl::string_view file, int line, absl::string_view wh
   return absl::InvalidArgumentError(absl::StrCat(file, ":", line + 1, ": ", what));
 }
 
+// protobuf's words, where they say less than they could.
+std::string Words(const std::string& text, const FirstError& error) {
+  absl::string_view message = absl::StripSuffix(error.message(), ".");
+  if (absl::EndsWith(message, "got: ")) return "the text ends too early; is a } missing?";
+  if (!absl::EndsWith(message, "got: -")) return std::string(message);
+  // Of a negative number it names the sign only.
+  const std::vector<absl::string_view> lines = absl::StrSplit(text, '\n');
+  const absl::string_view rest = lines[error.line()].substr(error.column() + 1);
+  return absl::StrCat(message, rest.substr(0, rest.find_first_of(" \t,;}")));
+}
+
 absl::Status ExplainError(const std::string& text, absl::string_view file,
                           const FirstError& error) {
   const Position position = FindPosition(text, error.line(), error.column());
   const Descriptor* type = FindType(position.groups);
+  const std::string words = Words(text, error);
   if (type == nullptr || position.field.empty()) {
-    return LocatedError(file, position.line, error.message());
+    return LocatedError(file, position.line, words);
   }
   const std::string scope = absl::StrJoin(position.groups, ".");
   const FieldDescriptor* field = type->FindFieldByName(position.field);
   if (field == nullptr) {
     return LocatedError(file, position.line, UnknownField(*type, scope, position.field));
   }
-  return LocatedError(file, position.line,
-                      absl::StrCat(JoinPath(scope, position.field), ": ", error.message(),
-                                   "; allowed: ", Allowed(*field)));
+  return LocatedError(
+      file, position.line,
+      absl::StrCat(JoinPath(scope, position.field), ": ", words, "; allowed: ", Allowed(*field)));
 }
 
 // The first value out of its range, in the order of the fields' numbers.

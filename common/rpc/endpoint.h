@@ -51,7 +51,8 @@ class Endpoint {
   const std::string& address() const { return address_; }
 
   // A channel to it; `options` matter to addresses only. Does not block: connections are made when
-  // needed and made again when lost. REQUIRES: !empty().
+  // needed and made again when lost. REQUIRES: !empty(). (Making a stub of it takes
+  // "grpcpp/channel.h".)
   std::shared_ptr<grpc::Channel> Channel(const ChannelOptions& options = {}) const;
 
  private:

@@ -1,0 +1,168 @@
+#include "common/rpc/role_main.h"
+
+#include <iostream>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "common/log.h"
+#include "common/mutex.h"
+#include "common/signals.h"
+#include "common/status_macros.h"
+#include "common/version.h"
+
+namespace pompc::rpc {
+namespace {
+
+// Holds the role once it runs, so that the signal handler and /healthz may come earlier.
+// Thread-safe.
+class RoleSlot {
+ public:
+  // Stops the role at once if that was asked for before.
+  void Put(RunningRole role) {
+    bool stop = false;
+    {
+      MutexLock lock(&mu_);
+      role_ = std::move(role);
+      started_ = true;
+      stop = stop_asked_;
+    }
+    if (stop) Stop();
+  }
+
+  // Idempotent; returns when the role has stopped, or at once when there is none yet.
+  void Stop() {
+    std::function<void()> stop;
+    {
+      MutexLock lock(&mu_);
+      stop_asked_ = true;
+      if (!started_) return;
+      stop = role_.stop;
+    }
+    MutexLock lock(&stop_mu_);
+    if (!std::exchange(stopped_, true)) stop();
+  }
+
+  absl::Status Health() {
+    std::function<absl::Status()> health;
+    {
+      MutexLock lock(&mu_);
+      if (stop_asked_) return absl::UnavailableError("stopping");
+      if (!started_) return absl::UnavailableError("starting");
+      health = role_.health;
+    }
+    return health ? health() : absl::OkStatus();
+  }
+
+ private:
+  Mutex mu_;
+  RunningRole role_ ABSL_GUARDED_BY(mu_);
+  bool started_ ABSL_GUARDED_BY(mu_) = false;
+  bool stop_asked_ ABSL_GUARDED_BY(mu_) = false;
+
+  // Held while the role stops, which /healthz must not wait for.
+  Mutex stop_mu_;
+  bool stopped_ ABSL_GUARDED_BY(stop_mu_) = false;
+};
+
+void AddSharedFlags(const RoleDescription& description, RoleFlags& values, CLI::App& flags) {
+  flags.set_version_flag("--version", absl::StrCat(description.program, " ", Version()));
+  if (!description.listen.empty()) {
+    flags.add_option("--listen", values.listen, "Address to serve RPCs on, host:port")
+        ->envname("POMPC_LISTEN")
+        ->capture_default_str();
+  }
+  flags
+      .add_option("--metrics-listen", values.metrics_listen,
+                  "Address to serve /metrics and /healthz on over HTTP; port 0 takes a free one")
+      ->envname("POMPC_METRICS_LISTEN")
+      ->capture_default_str();
+  flags
+      .add_flag("--insecure", values.insecure,
+                "Allow addresses that other hosts can reach; traffic is plaintext, without "
+                "authentication")
+      ->envname("POMPC_INSECURE");
+  flags
+      .add_option("--log-level", values.log_level,
+                  "trace, debug, info, warning, error, critical or off")
+      ->envname("POMPC_LOG_LEVEL")
+      ->capture_default_str();
+  flags.add_flag("--healthcheck", values.healthcheck,
+                 "Ask the process that runs with these flags whether it is healthy, and exit with "
+                 "0 if so");
+}
+
+// The flags as they are in effect, on one line.
+std::string EffectiveFlags(const CLI::App& flags) {
+  std::vector<std::string> given;
+  for (absl::string_view line :
+       absl::StrSplit(flags.config_to_str(true), '\n', absl::SkipEmpty())) {
+    given.push_back(absl::StrCat("--", line));
+  }
+  return absl::StrJoin(given, " ");
+}
+
+}  // namespace
+
+RoleMain::RoleMain(RoleDescription description)
+    : description_(std::move(description)),
+      flags_(std::make_unique<CLI::App>(description_.summary, description_.program)) {
+  values_.listen = description_.listen;
+  values_.metrics_listen = description_.metrics_listen;
+  flags_->footer(absl::StrCat("Flags can also come from the environment, under the names given.\n",
+                              description_.examples));
+  AddSharedFlags(description_, values_, *flags_);
+}
+
+RoleMain::~RoleMain() = default;
+
+CLI::App& RoleMain::flags() { return *flags_; }
+
+int RoleMain::Run(int argc, char** argv,
+                  const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start) {
+  BlockSignals();
+  try {
+    flags_->parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Prints the help, the version or what is wrong.
+    return flags_->exit(error) == 0 ? 0 : 2;
+  }
+  const absl::Status status = RunRole(start);
+  if (status.ok()) return 0;
+  std::cerr << description_.program << ": " << std::string(status.message()) << std::endl;
+  return status.code() == absl::StatusCode::kInvalidArgument ? 2 : 1;
+}
+
+absl::Status RoleMain::RunRole(
+    const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start) {
+  POMPC_RETURN_IF_ERROR(SetUpLogging({.role = description_.program, .level = values_.log_level}));
+  if (values_.healthcheck) {
+    if (!values_.listen.empty()) return CheckHealth(values_.listen);
+    return HttpGet(values_.metrics_listen, "/healthz").status();
+  }
+  Log().info("version {}, {}", Version(), EffectiveFlags(*flags_));
+  RoleSlot slot;
+  auto metrics = std::make_shared<MetricsRegistry>();
+  const std::vector<MetricFunction> process = AddProcessMetrics(*metrics, description_.program);
+  POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
+                         HttpServer::Start({.listen = values_.metrics_listen,
+                                            .insecure = values_.insecure,
+                                            .metrics = metrics,
+                                            .health = [&slot] { return slot.Health(); }}));
+  Log().info("metrics on http://{}/metrics", http->address());
+  SignalHandler signals([&slot](int signal) {
+    Log().info("signal {}: stopping; once more to stop at once", signal);
+    slot.Stop();
+  });
+  POMPC_ASSIGN_OR_RETURN(RunningRole role, start(RoleContext{values_, metrics, *http}));
+  const std::function<absl::Status()> wait = role.wait;
+  slot.Put(std::move(role));
+  const absl::Status status = wait();
+  slot.Stop();
+  Log().info("ended: {}", status.ok() ? "ok" : std::string(status.message()));
+  return status;
+}
+
+}  // namespace pompc::rpc

@@ -1,0 +1,49 @@
+// A role that does nothing, for the tests of what all roles' programs share.
+
+#include "CLI/CLI.hpp"
+#include "common/clock.h"
+#include "common/event.h"
+#include "common/rpc/role_main.h"
+#include "common/rpc/server.h"
+#include "common/status_macros.h"
+
+namespace {
+
+struct App {
+  std::unique_ptr<pompc::rpc::Server> server;
+  pompc::Event stopped;
+  // Stays in Stop() for ever, as a drain that hangs.
+  bool hang = false;
+
+  void Stop() {
+    server->Shutdown(absl::ZeroDuration());
+    if (hang) pompc::Event().Wait();
+    stopped.Set();
+  }
+  void Wait() { stopped.Wait(); }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  pompc::rpc::RoleMain role({.program = "sample-role",
+                             .summary = "Does nothing.",
+                             .examples = "Example:\n  sample-role --listen 127.0.0.1:0",
+                             .listen = "127.0.0.1:0"});
+  bool hang = false;
+  role.flags().add_flag("--hang", hang, "Never finish stopping");
+  return role.Run(argc, argv,
+                  [&](const pompc::rpc::RoleContext& context)
+                      -> absl::StatusOr<pompc::rpc::RunningRole> {
+                    auto app = std::make_unique<App>();
+                    app->hang = hang;
+                    POMPC_ASSIGN_OR_RETURN(
+                        app->server, pompc::rpc::Server::Start({.listen = context.flags.listen,
+                                                                .insecure = context.flags.insecure},
+                                                               {}));
+                    context.http.AddPage("/address", [text = app->server->address()] {
+                      return pompc::HttpPage{.body = text};
+                    });
+                    return pompc::rpc::MakeRunningRole(std::move(app));
+                  });
+}
