@@ -7,19 +7,21 @@
 
 namespace pompc::learner {
 
-// The plain structs of model/ from a resolved run config: the one place that knows both. Planner
-// and learner build the same model from the same sections.
+// The plain structs of model/ from a run config: the one place that knows both. Learner and
+// planners build the same model from the same sections.
 
-// From env.spec and model. INVALID_ARGUMENT naming the field when a section is missing or a value
-// is out of range.
+// From env.spec and model; zeros are filled in from model.size. INVALID_ARGUMENT naming the field
+// when the spec is missing or a value is out of range.
 absl::StatusOr<model::ModelConfig> ModelConfigFrom(const proto::RunConfig& config);
 
-// From planner, env.spec and learner.discount. INVALID_ARGUMENT likewise.
+// From planner, env.spec and learner.discount, which must be given (its default, 0, stands for a
+// rule of the learner's). INVALID_ARGUMENT naming the field when the spec or the discount is
+// missing or a value is out of range.
 absl::StatusOr<model::MppiConfig> MppiConfigFrom(const proto::RunConfig& config);
 
-// The sections that planning needs: env, model, planner, and of learner the discount alone. What a
-// ParametersDescription carries.
-proto::RunConfig PlanningSections(const proto::RunConfig& config);
+// What a ParametersDescription carries of the run's config: the sections that planning needs (env,
+// model, planner), and `discount` as learner.discount.
+proto::RunConfig PlanningSections(const proto::RunConfig& config, double discount);
 
 }  // namespace pompc::learner
 
