@@ -1,0 +1,212 @@
+#include "replay/client/outbox.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
+#include "common/float_bytes.h"
+
+namespace pompc::replay {
+namespace {
+
+template <typename T>
+void Add(std::span<const T> from, std::vector<T>* to) {
+  to->insert(to->end(), from.begin(), from.end());
+}
+
+template <typename T>
+void DropFront(size_t n, std::vector<T>* values) {
+  values->erase(values->begin(), values->begin() + n);
+}
+
+template <typename T>
+std::string Bytes(const std::vector<T>& values, size_t begin, size_t count) {
+  return ToBytes(absl::MakeConstSpan(values).subspan(begin, count));
+}
+
+}  // namespace
+
+void Outbox::BeginEpisode() {
+  if (episode_.ok()) Close(&segments_.back());
+  EraseDone();
+  segments_.push_back({.episode = next_episode_++});
+  episode_ = absl::OkStatus();
+}
+
+absl::Status Outbox::CheckOpen() const { return episode_; }
+
+void Outbox::Append(const RowView& row) {
+  Segment& segment = segments_.back();
+  Add(row.observation, &segment.observations);
+  Add(row.action, &segment.actions);
+  segment.rewards.push_back(row.reward);
+  segment.terminated.push_back(row.terminated);
+  segment.has_plan.push_back(row.has_plan());
+  if (row.has_plan()) {
+    Add(row.plan_mean, &segment.plan_mean);
+    Add(row.plan_std, &segment.plan_std);
+  } else {
+    segment.plan_mean.resize(segment.plan_mean.size() + spec_.action_size, 0.0f);
+    segment.plan_std.resize(segment.plan_std.size() + spec_.action_size, 1.0f);
+  }
+  segment.plan_value.push_back(row.has_plan() ? row.plan_value : 0);
+  segment.versions.push_back(row.has_plan() ? row.version : ParameterVersion());
+  ++segment.end;
+  ++unacked_;
+}
+
+void Outbox::End(std::span<const float> final_observation) {
+  Segment& segment = segments_.back();
+  // After a gap the rows before may all be gone: then there is no window for it to complete.
+  if (segment.end > 0) {
+    segment.final_observation.assign(final_observation.begin(), final_observation.end());
+    ++unacked_;
+  }
+  Close(&segment);
+  EraseDone();
+}
+
+void Outbox::Close(Segment* segment) {
+  segment->closed = true;
+  episode_ = absl::FailedPreconditionError("the episode has ended");
+}
+
+bool Outbox::HasChunk(uint32_t chunk_rows, bool partial) const {
+  for (const Segment& segment : segments_) {
+    if (!segment.Sendable()) continue;
+    // Segments go out in order: the first one that has something decides.
+    return partial || segment.closed || segment.end - segment.next_send >= chunk_rows;
+  }
+  return false;
+}
+
+uint32_t Outbox::FillChunk(uint32_t chunk_rows, proto::AppendRequest* request) {
+  Segment& segment = *std::find_if(segments_.begin(), segments_.end(),
+                                   [](const Segment& s) { return s.Sendable(); });
+  const uint64_t first = segment.next_send;
+  const uint64_t end = std::min(segment.end, first + chunk_rows);
+  request->mutable_stream()->set_episode(segment.episode);
+  request->mutable_stream()->set_segment(segment.segment);
+  request->set_first_row(first);
+  FillRows(segment, first - segment.base, end - first, request->mutable_rows());
+  if (end == segment.end && !segment.final_observation.empty()) {
+    request->mutable_rows()->set_final_observation(
+        ToBytes(absl::MakeConstSpan(segment.final_observation)));
+    segment.final_sent = true;
+  }
+  segment.next_send = end;
+  const uint64_t sent_before = std::min(std::max(segment.max_sent, first), end) - first;
+  segment.max_sent = std::max(segment.max_sent, end);
+  return static_cast<uint32_t>(sent_before);
+}
+
+void Outbox::FillRows(const Segment& segment, size_t begin, size_t count, proto::Rows* rows) const {
+  const size_t o = spec_.observation_size, a = spec_.action_size;
+  rows->set_count(static_cast<uint32_t>(count));
+  rows->set_observations(Bytes(segment.observations, begin * o, count * o));
+  rows->set_actions(Bytes(segment.actions, begin * a, count * a));
+  rows->set_rewards(Bytes(segment.rewards, begin, count));
+  rows->set_terminated(Bytes(segment.terminated, begin, count));
+  rows->set_plan_mean(Bytes(segment.plan_mean, begin * a, count * a));
+  rows->set_plan_std(Bytes(segment.plan_std, begin * a, count * a));
+  rows->set_plan_value(Bytes(segment.plan_value, begin, count));
+  rows->set_has_plan(Bytes(segment.has_plan, begin, count));
+  rows->clear_versions();
+  for (size_t i = begin; i < begin + count; ++i) {
+    proto::ParameterVersion* version = rows->add_versions();
+    version->set_incarnation(segment.versions[i].incarnation);
+    version->set_number(segment.versions[i].number);
+  }
+}
+
+std::list<Outbox::Segment>::iterator Outbox::Find(uint64_t episode, uint32_t segment) {
+  return std::find_if(segments_.begin(), segments_.end(), [&](const Segment& s) {
+    return s.episode == episode && s.segment == segment;
+  });
+}
+
+void Outbox::DropRowsBefore(Segment* segment, uint64_t row) {
+  const size_t n = row - segment->base, o = spec_.observation_size, a = spec_.action_size;
+  DropFront(n * o, &segment->observations);
+  DropFront(n * a, &segment->actions);
+  DropFront(n, &segment->rewards);
+  DropFront(n, &segment->terminated);
+  DropFront(n * a, &segment->plan_mean);
+  DropFront(n * a, &segment->plan_std);
+  DropFront(n, &segment->plan_value);
+  DropFront(n, &segment->has_plan);
+  DropFront(n, &segment->versions);
+  segment->base = row;
+  segment->next_send = std::max(segment->next_send, row);
+  unacked_ -= n;
+}
+
+uint32_t Outbox::OnAcked(uint64_t episode, uint32_t segment_number, uint64_t next_row, bool ended) {
+  const auto segment = Find(episode, segment_number);
+  if (segment == segments_.end()) return 0;
+  const uint32_t before = unacked_;
+  const uint64_t row = std::clamp(next_row, segment->base, segment->end);
+  DropRowsBefore(&*segment, row);
+  const uint32_t freed = before - unacked_;
+  if (ended && row == segment->end && !segment->final_observation.empty()) {
+    segment->final_observation.clear();
+    --unacked_;
+  }
+  EraseDone();
+  return freed;
+}
+
+bool Outbox::OnGap(uint64_t episode, uint32_t segment_number, uint64_t next_row) {
+  const auto segment = Find(episode, segment_number);
+  if (segment == segments_.end() || next_row > segment->end) return false;
+  segment->final_sent = false;
+  if (next_row >= segment->base) {
+    DropRowsBefore(&*segment, next_row);
+    segment->next_send = next_row;
+    return false;
+  }
+  ++segment->segment;
+  segment->end -= segment->base;
+  segment->max_sent -= std::min(segment->max_sent, segment->base);
+  segment->base = 0;
+  segment->next_send = 0;
+  if (segment->end == 0 && !segment->final_observation.empty()) {
+    segment->final_observation.clear();  // it would complete no window
+    --unacked_;
+  }
+  EraseDone();
+  return true;
+}
+
+std::optional<uint32_t> Outbox::OnRefused(uint64_t episode, uint32_t segment_number,
+                                          const absl::Status& why) {
+  const auto segment = Find(episode, segment_number);
+  if (segment == segments_.end()) return std::nullopt;
+  if (!segment->closed) {
+    episode_ = absl::FailedPreconditionError(
+        absl::StrCat("the shard refused the episode: ", why.message()));
+  }
+  const uint32_t rows = static_cast<uint32_t>(segment->end - segment->base);
+  unacked_ -= rows + (segment->final_observation.empty() ? 0 : 1);
+  segments_.erase(segment);
+  return rows;
+}
+
+void Outbox::OnDisconnected() {
+  for (Segment& segment : segments_) {
+    segment.next_send = segment.base;
+    segment.final_sent = false;
+  }
+}
+
+void Outbox::EraseDone() {
+  std::erase_if(segments_, [](const Segment& segment) { return segment.Done(); });
+}
+
+bool Outbox::AwaitsReply() const {
+  return std::any_of(segments_.begin(), segments_.end(), [](const Segment& segment) {
+    return segment.next_send > segment.base || segment.final_sent;
+  });
+}
+
+}  // namespace pompc::replay

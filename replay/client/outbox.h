@@ -1,0 +1,96 @@
+#ifndef POMPC_REPLAY_CLIENT_OUTBOX_H_
+#define POMPC_REPLAY_CLIENT_OUTBOX_H_
+
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "proto/replay.pb.h"
+#include "replay/core/row.h"
+
+namespace pompc::replay {
+
+// The rows of one environment that no shard has acknowledged yet, in segments, oldest first: what
+// is to be sent next, and what must be sent again. Holds at most max_rows rows (an unacknowledged
+// final observation counts as one, and may be one more). Not thread-safe; never blocks.
+class Outbox {
+ public:
+  Outbox(const RowSpec& spec, uint32_t max_rows) : spec_(spec), max_rows_(max_rows) {}
+
+  // Begins the next episode; one that was not ended is cut off.
+  void BeginEpisode();
+  // Whether an episode is under way and takes rows. FAILED_PRECONDITION before BeginEpisode, after
+  // End, or with the reason when its segment was refused.
+  absl::Status CheckOpen() const;
+  bool HasRoom() const { return unacked_ < max_rows_; }
+  // REQUIRES: CheckOpen() is OK, HasRoom(), CheckRow(spec, row) is OK.
+  void Append(const RowView& row);
+  // Ends the episode. REQUIRES: CheckOpen() is OK, a valid observation. An episode without a row
+  // leaves nothing to send.
+  void End(std::span<const float> final_observation);
+
+  // Whether a chunk of `chunk_rows` rows, or one that ends a segment, is there to be sent; with
+  // `partial`, whether anything is.
+  bool HasChunk(uint32_t chunk_rows, bool partial) const;
+  // Moves the next at most `chunk_rows` rows of one segment into `request` (stream: episode and
+  // segment; first_row; rows). REQUIRES: HasChunk(1, true). Returns how many rows were sent before.
+  uint32_t FillChunk(uint32_t chunk_rows, proto::AppendRequest* request);
+
+  // The shard holds all rows of a segment before next_row, and its end if `ended`. Returns the
+  // number of rows that this freed.
+  uint32_t OnAcked(uint64_t episode, uint32_t segment, uint64_t next_row, bool ended);
+  // The shard expects next_row. If those rows are gone, what is left becomes a new segment: true.
+  bool OnGap(uint64_t episode, uint32_t segment, uint64_t next_row);
+  // The shard takes nothing of the segment any more: drops it. Returns the rows dropped, or nothing
+  // if the segment is unknown (dropped before).
+  std::optional<uint32_t> OnRefused(uint64_t episode, uint32_t segment, const absl::Status& why);
+  // The stream broke: everything unacknowledged is to be sent again.
+  void OnDisconnected();
+
+  // Rows held, final observations included.
+  uint32_t unacked() const { return unacked_; }
+  // Whether something was sent and not answered.
+  bool AwaitsReply() const;
+
+ private:
+  struct Segment {
+    uint64_t episode = 0;
+    uint32_t segment = 0;
+    uint64_t base = 0;       // number of the first row held
+    uint64_t end = 0;        // rows base .. end-1 are held
+    uint64_t next_send = 0;  // the next to send, base .. end
+    uint64_t max_sent = 0;   // rows before this one were sent once
+    bool closed = false;     // no more rows come
+    bool final_sent = false;
+    // Columns of the rows held, as in proto::Rows.
+    std::vector<float> observations, actions, rewards, plan_mean, plan_std, plan_value;
+    std::vector<uint8_t> terminated, has_plan;
+    std::vector<ParameterVersion> versions;
+    std::vector<float> final_observation;
+
+    bool FinalToSend() const { return !final_observation.empty() && !final_sent; }
+    bool Sendable() const { return next_send < end || FinalToSend(); }
+    bool Done() const { return closed && base == end && final_observation.empty(); }
+  };
+
+  std::list<Segment>::iterator Find(uint64_t episode, uint32_t segment);
+  void DropRowsBefore(Segment* segment, uint64_t row);
+  void Close(Segment* segment);
+  void EraseDone();
+  void FillRows(const Segment& segment, size_t begin, size_t count, proto::Rows* rows) const;
+
+  const RowSpec spec_;
+  const uint32_t max_rows_;
+  std::list<Segment> segments_;  // in the order of episodes
+  uint64_t next_episode_ = 0;
+  uint32_t unacked_ = 0;
+  // Of the episode under way: why it takes no rows; OK if it does.
+  absl::Status episode_ = absl::FailedPreconditionError("no episode was begun");
+};
+
+}  // namespace pompc::replay
+
+#endif  // POMPC_REPLAY_CLIENT_OUTBOX_H_

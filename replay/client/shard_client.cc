@@ -1,0 +1,202 @@
+#include "replay/client/shard_client.h"
+
+#include <optional>
+#include <unordered_set>
+#include <utility>
+
+#include "absl/types/span.h"
+#include "common/float_bytes.h"
+#include "common/mutex.h"
+#include "common/rpc/deadline.h"
+#include "common/rpc/status.h"
+#include "common/rpc/wire.h"
+#include "common/status_macros.h"
+#include "grpcpp/client_context.h"
+#include "proto/replay.grpc.pb.h"
+
+namespace pompc::replay {
+namespace {
+
+template <typename T>
+std::string Bytes(std::span<const T> values) {
+  return ToBytes(absl::MakeConstSpan(values.data(), values.size()));
+}
+
+// Hands a result from a callback to the thread that waits for it.
+template <typename T>
+class Handover {
+ public:
+  void Set(T value) {
+    MutexLock lock(&mu_);
+    value_.emplace(std::move(value));
+    set_.Signal();
+  }
+  // Waits; every call made here has a deadline.
+  T Take() {
+    MutexLock lock(&mu_);
+    while (!value_.has_value()) set_.Wait(&mu_);
+    return *std::move(value_);
+  }
+
+ private:
+  Mutex mu_;
+  CondVar set_;
+  std::optional<T> value_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace
+
+class ShardClient::Impl {
+ public:
+  using Stub = proto::ReplayService::Stub;
+
+  Impl(ShardClientOptions options, std::shared_ptr<grpc::Channel> channel)
+      : options_(std::move(options)), stub_(proto::ReplayService::NewStub(std::move(channel))) {}
+  ~Impl() { Close(); }
+
+  const ShardClientOptions& options() const { return options_; }
+
+  // A message of this run.
+  template <typename Request>
+  Request New() const {
+    Request request;
+    *request.mutable_header() = rpc::MakeHeader(options_.run_id);
+    return request;
+  }
+
+  // Runs `method` of the stub's callback interface; `done` gets its reply. With a deadline, and in
+  // the set of calls that Close cancels.
+  template <typename Request, typename Reply>
+  void Start(void (Stub::async::*method)(grpc::ClientContext*, const Request*, Reply*,
+                                         std::function<void(grpc::Status)>),
+             Request request, std::function<void(absl::StatusOr<Reply>)> done) {
+    struct Call {
+      grpc::ClientContext context;
+      Request request;
+      Reply reply;
+    };
+    auto call = std::make_shared<Call>();
+    call->request = std::move(request);
+    call->context.set_deadline(rpc::DeadlineAfter(options_.timeout));
+    if (!Enter(&call->context)) return done(absl::CancelledError("the shard client is closed"));
+    (stub_->async()->*method)(&call->context, &call->request, &call->reply,
+                              [this, call, done = std::move(done)](const grpc::Status& status) {
+                                if (status.ok()) {
+                                  done(std::move(call->reply));
+                                } else {
+                                  done(rpc::FromGrpc(status));
+                                }
+                                Leave(&call->context);
+                              });
+  }
+
+  // As Start, waiting for the reply.
+  template <typename Request, typename Reply>
+  absl::StatusOr<Reply> Wait(void (Stub::async::*method)(grpc::ClientContext*, const Request*,
+                                                         Reply*, std::function<void(grpc::Status)>),
+                             Request request) {
+    auto result = std::make_shared<Handover<absl::StatusOr<Reply>>>();
+    Start<Request, Reply>(method, std::move(request),
+                          [result](absl::StatusOr<Reply> reply) { result->Set(std::move(reply)); });
+    return result->Take();
+  }
+
+  void Close() {
+    MutexLock lock(&mu_);
+    closed_ = true;
+    for (grpc::ClientContext* call : calls_) call->TryCancel();
+    while (!calls_.empty()) left_.Wait(&mu_);
+  }
+
+ private:
+  bool Enter(grpc::ClientContext* call) {
+    MutexLock lock(&mu_);
+    if (!closed_) calls_.insert(call);
+    return !closed_;
+  }
+  void Leave(grpc::ClientContext* call) {
+    MutexLock lock(&mu_);
+    calls_.erase(call);
+    left_.SignalAll();
+  }
+
+  const ShardClientOptions options_;
+  const std::unique_ptr<Stub> stub_;
+
+  Mutex mu_;
+  CondVar left_;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  std::unordered_set<grpc::ClientContext*> calls_ ABSL_GUARDED_BY(mu_);
+};
+
+ShardClient::ShardClient(ShardClientOptions options, std::shared_ptr<grpc::Channel> channel)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(channel))) {}
+ShardClient::~ShardClient() = default;
+
+absl::StatusOr<proto::ShardInfo> ShardClient::Configure() {
+  const ShardClientOptions& options = impl_->options();
+  auto request = impl_->New<proto::ConfigureRequest>();
+  request.set_shard_index(options.shard_index);
+  *request.mutable_spec() = options.spec;
+  request.set_horizon(options.horizon);
+  request.set_capacity_rows(options.capacity_rows);
+  request.set_capacity_bytes(options.capacity_bytes);
+  return impl_->Wait<proto::ConfigureRequest, proto::ShardInfo>(&Impl::Stub::async::Configure,
+                                                                std::move(request));
+}
+
+absl::StatusOr<proto::ShardInfo> ShardClient::Grant(uint64_t max_accepted_rows,
+                                                    const std::string& reason,
+                                                    bool seed_phase_over) {
+  auto request = impl_->New<proto::GrantRequest>();
+  request.set_max_accepted_rows(max_accepted_rows);
+  request.set_reason(reason);
+  request.set_seed_phase_over(seed_phase_over);
+  return impl_->Wait<proto::GrantRequest, proto::ShardInfo>(&Impl::Stub::async::Grant,
+                                                            std::move(request));
+}
+
+absl::StatusOr<proto::ShardInfo> ShardClient::Info() {
+  return impl_->Wait<proto::InfoRequest, proto::ShardInfo>(&Impl::Stub::async::Info,
+                                                           impl_->New<proto::InfoRequest>());
+}
+
+void ShardClient::SampleAsync(uint32_t count, uint64_t seed, SampleCallback done) {
+  auto request = impl_->New<proto::SampleRequest>();
+  request.set_count(count);
+  request.set_seed(seed);
+  const ShardClientOptions& options = impl_->options();
+  const RowSpec spec{options.spec.observation_size(), options.spec.action_size()};
+  impl_->Start<proto::SampleRequest, proto::SampleReply>(
+      &Impl::Stub::async::Sample, std::move(request),
+      [spec, horizon = options.horizon,
+       done = std::move(done)](absl::StatusOr<proto::SampleReply> reply) {
+        if (!reply.ok()) return done(reply.status());
+        done(WindowBatch::FromReply(*std::move(reply), spec, horizon));
+      });
+}
+
+absl::StatusOr<WindowBatch> ShardClient::Sample(uint32_t count, uint64_t seed) {
+  auto result = std::make_shared<Handover<absl::StatusOr<WindowBatch>>>();
+  SampleAsync(count, seed,
+              [result](absl::StatusOr<WindowBatch> batch) { result->Set(std::move(batch)); });
+  return result->Take();
+}
+
+absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
+    std::span<const uint64_t> addresses, std::span<const float> plan_mean,
+    std::span<const float> plan_std) {
+  auto request = impl_->New<proto::UpdatePlansRequest>();
+  request.set_count(static_cast<uint32_t>(addresses.size()));
+  request.set_addresses(Bytes(addresses));
+  request.set_plan_mean(Bytes(plan_mean));
+  request.set_plan_std(Bytes(plan_std));
+  return impl_->Wait<proto::UpdatePlansRequest, proto::UpdatePlansReply>(
+      &Impl::Stub::async::UpdatePlans, std::move(request));
+}
+
+void ShardClient::Close() { impl_->Close(); }
+
+const ShardClientOptions& ShardClient::options() const { return impl_->options(); }
+
+}  // namespace pompc::replay

@@ -1,0 +1,71 @@
+#include "replay/client/window_batch.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace pompc::replay {
+namespace {
+
+absl::Status CheckColumn(const char* name, const std::string& bytes, uint64_t want) {
+  if (bytes.size() == want) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("windows from replay: column ", name, " has ",
+                                          bytes.size(), " bytes, expected ", want));
+}
+
+// A column as numbers. Strings longer than a word or two begin where malloc aligned them, shorter
+// ones in the string itself: both are aligned for 8 bytes.
+template <typename T>
+std::span<const T> Numbers(const std::string& bytes) {
+  return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+}
+
+}  // namespace
+
+absl::StatusOr<WindowBatch> WindowBatch::FromReply(proto::SampleReply reply, const RowSpec& spec,
+                                                   uint32_t horizon) {
+  const proto::Windows& w = reply.windows();
+  if (w.horizon() != horizon) {
+    return absl::InternalError(
+        absl::StrCat("windows from replay: horizon ", w.horizon(), ", expected ", horizon));
+  }
+  const uint64_t o = spec.observation_size, a = spec.action_size;
+  const uint64_t steps = uint64_t{w.count()} * horizon, states = steps + w.count();
+  POMPC_RETURN_IF_ERROR(CheckColumn("observations", w.observations(), states * o * 4));
+  POMPC_RETURN_IF_ERROR(CheckColumn("actions", w.actions(), steps * a * 4));
+  POMPC_RETURN_IF_ERROR(CheckColumn("rewards", w.rewards(), steps * 4));
+  POMPC_RETURN_IF_ERROR(CheckColumn("terminated", w.terminated(), steps));
+  POMPC_RETURN_IF_ERROR(CheckColumn("plan_mean", w.plan_mean(), states * a * 4));
+  POMPC_RETURN_IF_ERROR(CheckColumn("plan_std", w.plan_std(), states * a * 4));
+  POMPC_RETURN_IF_ERROR(CheckColumn("has_plan", w.has_plan(), states));
+  POMPC_RETURN_IF_ERROR(CheckColumn("addresses", w.addresses(), states * 8));
+  return WindowBatch(std::move(reply));
+}
+
+std::span<const float> WindowBatch::observations() const {
+  return Numbers<float>(reply_.windows().observations());
+}
+std::span<const float> WindowBatch::actions() const {
+  return Numbers<float>(reply_.windows().actions());
+}
+std::span<const float> WindowBatch::rewards() const {
+  return Numbers<float>(reply_.windows().rewards());
+}
+std::span<const uint8_t> WindowBatch::terminated() const {
+  return Numbers<uint8_t>(reply_.windows().terminated());
+}
+std::span<const float> WindowBatch::plan_mean() const {
+  return Numbers<float>(reply_.windows().plan_mean());
+}
+std::span<const float> WindowBatch::plan_std() const {
+  return Numbers<float>(reply_.windows().plan_std());
+}
+std::span<const uint8_t> WindowBatch::has_plan() const {
+  return Numbers<uint8_t>(reply_.windows().has_plan());
+}
+std::span<const uint64_t> WindowBatch::addresses() const {
+  return Numbers<uint64_t>(reply_.windows().addresses());
+}
+
+}  // namespace pompc::replay
