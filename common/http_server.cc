@@ -68,7 +68,7 @@ class HttpServer::Impl {
     // and Stop() waits for them.
     server_.set_keep_alive_max_count(1);
     server_.set_keep_alive_timeout(1);
-    server_.set_read_timeout(1);
+    server_.set_read_timeout(0, 500000);
     server_.set_write_timeout(1);
     server_.set_payload_max_length(kMaxRequestBytes);
     server_.Get(".*", [this](const httplib::Request& request, httplib::Response& response) {

@@ -1,0 +1,70 @@
+#include "common/listen_address.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace pompc {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(ListenAddress, ParsesHostAndPort) {
+  EXPECT_EQ(ParseListenAddress("127.0.0.1:0")->ToString(), "127.0.0.1:0");
+  EXPECT_EQ(ParseListenAddress("[::1]:80")->ToString(), "[::1]:80");
+  EXPECT_EQ(ParseListenAddress("localhost:65535")->port, 65535);
+}
+
+TEST(ListenAddress, RefusesWhatIsNone) {
+  for (const char* text :
+       {"", "host", ":80", "host:", "host:x", "host:-1", "host:65536", "::1:80", "[::1]"}) {
+    const auto address = ParseListenAddress(text);
+    EXPECT_EQ(address.status().code(), absl::StatusCode::kInvalidArgument) << text;
+    EXPECT_THAT(std::string(address.status().message()), HasSubstr("expected host:port"));
+  }
+}
+
+TEST(ListenAddress, BeyondLoopbackNeedsInsecure) {
+  for (const char* text : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.org:1"}) {
+    const auto address = CheckListenAddress(text, /*insecure=*/false);
+    EXPECT_EQ(address.status().code(), absl::StatusCode::kFailedPrecondition) << text;
+    EXPECT_THAT(std::string(address.status().message()), HasSubstr("--insecure"));
+    EXPECT_TRUE(CheckListenAddress(text, /*insecure=*/true).ok());
+  }
+  for (const char* text : {"127.0.0.1:1", "127.1.2.3:1", "localhost:1", "[::1]:1"}) {
+    EXPECT_TRUE(CheckListenAddress(text, /*insecure=*/false).ok()) << text;
+  }
+}
+
+TEST(ListenAddress, ProbeNamesABusyPort) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in bound{};
+  bound.sin_family = AF_INET;
+  bound.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(bound);
+  ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&bound), size), 0);
+  ASSERT_EQ(listen(fd, 1), 0);
+  ASSERT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size), 0);
+  const ListenAddress address{"127.0.0.1", ntohs(bound.sin_port)};
+
+  const absl::Status busy = ProbeListen(address);
+  EXPECT_EQ(busy.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(busy.message()),
+              ::testing::AllOf(HasSubstr(address.ToString()), HasSubstr("in use")));
+  close(fd);
+  EXPECT_TRUE(ProbeListen(address).ok());
+}
+
+TEST(ListenAddress, ProbeNamesAnUnknownHost) {
+  const absl::Status status = ProbeListen({"no-such-host.invalid", 0});
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no-such-host.invalid"));
+}
+
+}  // namespace
+}  // namespace pompc
