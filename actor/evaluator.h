@@ -47,16 +47,16 @@ struct EvaluatorOptions {
 };
 
 // Plays the episodes of one evaluation without exploration noise, several at a time on one thread.
-// Episode i depends on the task's seed and i alone, not on how many are played at a time. Plans that
-// fail are asked for again: planning is stateless and the version pinned, so an evaluation goes on
-// where it stood when its planner dies and another one (or the same, restarted) holds the version.
-// An episode whose simulation fails counts with the return it had earned.
+// Episode i depends on the task's seed and i alone, not on how many are played at a time. Plans
+// that fail are asked for again: planning is stateless and the version pinned, so an evaluation
+// goes on where it stood when its planner dies and another one (or the same, restarted) holds the
+// version. An episode whose simulation fails counts with the return it had earned.
 //
 // Run belongs to one thread; Cancel may be called from any. Does not own what it is given.
 class Evaluator {
  public:
-  Evaluator(const EvaluatorOptions& options, const EvaluationTask& task,
-            EnvironmentFactory factory, PlanSource* plans, ActorStats* stats, Clock* clock);
+  Evaluator(const EvaluatorOptions& options, const EvaluationTask& task, EnvironmentFactory factory,
+            PlanSource* plans, ActorStats* stats, Clock* clock);
 
   // Plays all episodes. CANCELLED after Cancel; DEADLINE_EXCEEDED with the last failure when no
   // plan came for too long; the planner's or the environment's error otherwise. Before it returns,

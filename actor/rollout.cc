@@ -178,6 +178,7 @@ void Rollout::Execute(int i) {
     HandleSinkError(i, appended);
     return;
   }
+  refused_since_.reset();
   stats_->AddRow(lane.random);
   slot.MoveOn();
   if (outcome.done()) {
@@ -202,11 +203,14 @@ void Rollout::HandleSinkError(int i, const absl::Status& status) {
     error_ = Annotate(status, absl::StrCat("replay, environment ", environment(i)));
     return;
   }
+  const absl::Duration now = clock_->Now();
+  if (!refused_since_.has_value()) refused_since_ = now;
+  if (now - *refused_since_ >= options_.give_up_after) error_ = Annotate(status, "replay");
   stats_->AddRefusal();
   Complain(absl::StrCat("replay refused environment ", environment(i), ": ", status.message()));
   if (lanes_[i].stage == Stage::kStart) {
     // The episode had ended: only the next one has to wait.
-    Hold(i, Stage::kPause, clock_->Now() + options_.refusal_pause);
+    Hold(i, Stage::kPause, now + options_.refusal_pause);
   } else {
     Abandon(i, options_.refusal_pause);
   }

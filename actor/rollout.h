@@ -34,8 +34,8 @@ struct RolloutOptions {
   BackoffOptions retry = {.initial = absl::Milliseconds(50), .max = absl::Seconds(2)};
   // Before an environment starts anew after a refusal.
   absl::Duration refusal_pause = absl::Milliseconds(200);
-  // Failures that no retry can mend (INVALID_ARGUMENT, FAILED_PRECONDITION, ...) end the rollout
-  // when they have lasted so long without one plan in between.
+  // Failures that no retry can mend (plans refused with INVALID_ARGUMENT, FAILED_PRECONDITION, ...,
+  // and every row refused) end the rollout when they have lasted so long without a success.
   absl::Duration give_up_after = absl::Seconds(10);
 };
 
@@ -139,8 +139,9 @@ class Rollout {
   bool random_phase_;
   // Whether the stats hold a reason for waiting.
   bool complained_ = false;
-  // Since when plans have failed for good.
+  // Since when plans have failed for good, or replay has refused every row.
   std::optional<absl::Duration> failing_since_;
+  std::optional<absl::Duration> refused_since_;
   absl::Status error_;
 };
 

@@ -42,8 +42,8 @@ class RowSink {
   // Whether one more row fits. After false, the listener's OnRoom is called once it does.
   virtual bool HasRoom(int environment) = 0;
   // REQUIRES: HasRoom(environment) was true since the last Append. FAILED_PRECONDITION when replay
-  // refused the present episode: begin another. CANCELLED when the sink is closed. Other errors are
-  // here to stay.
+  // refused the present episode (begin another), or turns this process away. CANCELLED when the
+  // sink is closed. Other errors are here to stay.
   virtual absl::Status Append(int environment, const Row& row) = 0;
   // The episode ended, by termination or truncation, in `final_observation` [O]. As Append.
   virtual absl::Status EndEpisode(int environment, std::span<const float> final_observation) = 0;

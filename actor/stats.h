@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "common/metrics.h"
 #include "common/mutex.h"
 #include "common/state_timer.h"
 
@@ -18,7 +20,7 @@ namespace pompc::actor {
 // no plan is under way.
 enum class WorkerState { kStepping, kWaitingForPlan, kWaitingForReplay, kWaitingForLearner };
 inline constexpr int kWorkerStates = 4;
-inline constexpr std::array<const char*, kWorkerStates> kWorkerStateNames = {
+inline constexpr std::array<absl::string_view, kWorkerStates> kWorkerStateNames = {
     "stepping", "waiting_for_plan", "waiting_for_replay", "waiting_for_learner"};
 using WorkerTimer = StateTimer<WorkerState, kWorkerStates>;
 
@@ -32,12 +34,8 @@ enum class EpisodeEnd {
   kDropped,
 };
 inline constexpr int kEpisodeEnds = 4;
-inline constexpr std::array<const char*, kEpisodeEnds> kEpisodeEndNames = {
+inline constexpr std::array<absl::string_view, kEpisodeEnds> kEpisodeEndNames = {
     "terminated", "truncated", "unstable", "dropped"};
-
-// Upper bounds of the plan latency buckets, in seconds; one more bucket holds the rest.
-inline constexpr std::array<double, 10> kPlanLatencyBounds = {0.001, 0.002, 0.005, 0.01, 0.02,
-                                                              0.05,  0.1,   0.2,   0.5,  1.0};
 
 // What an actor or evaluator process has done since its start: for heartbeats, metrics and status.
 // Thread-safe.
@@ -53,15 +51,15 @@ class ActorStats {
     uint64_t refused = 0;
     uint64_t plan_failures = 0;
     uint64_t plans = 0;
-    double plan_seconds = 0;
-    std::array<uint64_t, kPlanLatencyBounds.size() + 1> plan_latency = {};
     uint64_t evaluations = 0;
 
     // Episodes that ended by themselves.
     uint64_t finished_episodes() const { return episodes[0] + episodes[1]; }
   };
 
-  ActorStats(Clock* clock, int workers);
+  // Registers the metrics pompc_actor_*, with `role` ("actor" or "evaluator") as a label.
+  ActorStats(const std::string& role, int workers, Clock* clock,
+             std::shared_ptr<MetricsRegistry> metrics);
 
   void AddRow(bool random);
   void AddEpisode(EpisodeEnd end, double episode_return);
@@ -81,11 +79,18 @@ class ActorStats {
   Counts counts() const;
 
  private:
+  void RegisterMetrics(const std::string& role);
+
+  const std::shared_ptr<MetricsRegistry> metrics_;
+  prometheus::Histogram& plan_latency_;
   std::vector<std::unique_ptr<WorkerTimer>> timers_;
 
   mutable Mutex mu_;
   Counts counts_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> waiting_ ABSL_GUARDED_BY(mu_);
+
+  // Read what stands above; destroyed first.
+  std::vector<MetricFunction> metric_functions_;
 };
 
 }  // namespace pompc::actor

@@ -1,6 +1,7 @@
 #include "replay/client/trajectory_writer.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -70,6 +71,12 @@ class TrajectoryWriter::Impl {
   void OpenStream(uint32_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool AllStreamsEnded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ReportRefusals() ABSL_LOCKS_EXCLUDED(mu_);
+  void ReportRoom() ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether Append has a reason to wait.
+  bool IsFull(uint32_t environment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    const ShardLink& link = LinkOf(environment);
+    return link.broken().ok() && !link.outbox(environment).HasRoom();
+  }
 
   const TrajectoryWriterOptions options_;
   Clock* const clock_;
@@ -81,6 +88,8 @@ class TrajectoryWriter::Impl {
   std::vector<ShardLink> links_ ABSL_GUARDED_BY(mu_);
   std::vector<Line> lines_ ABSL_GUARDED_BY(mu_);
   uint64_t appended_rows_ ABSL_GUARDED_BY(mu_) = 0;
+  // Environments whose caller was told that there is no room.
+  mutable std::set<uint32_t> full_ ABSL_GUARDED_BY(mu_);
 
   Thread thread_;  // last: it uses everything above
 };
@@ -98,6 +107,7 @@ void TrajectoryWriter::Impl::Run() {
   bool done = false;
   while (!done) {
     ReportRefusals();
+    ReportRoom();
     MutexLock lock(&mu_);
     absl::Duration deadline = absl::InfiniteDuration();
     for (uint32_t shard = 0; shard < links_.size(); ++shard) {
@@ -107,7 +117,9 @@ void TrajectoryWriter::Impl::Run() {
     done = closed_ && AllStreamsEnded();
     const bool refused = std::any_of(links_.begin(), links_.end(),
                                      [](const ShardLink& link) { return link.HasRefusals(); });
-    if (!done && !refused) clock_->WaitUntil(&wake_, &mu_, deadline);
+    bool room = false;
+    for (const uint32_t environment : full_) room = room || !IsFull(environment);
+    if (!done && !refused && !room) clock_->WaitUntil(&wake_, &mu_, deadline);
   }
 }
 
@@ -190,6 +202,19 @@ void TrajectoryWriter::Impl::ReportRefusals() {
   }
 }
 
+void TrajectoryWriter::Impl::ReportRoom() {
+  std::vector<uint32_t> environments;
+  {
+    MutexLock lock(&mu_);
+    std::erase_if(full_, [&](uint32_t environment) {
+      if (!IsFull(environment)) environments.push_back(environment);
+      return !IsFull(environment);
+    });
+  }
+  if (options_.on_room == nullptr) return;
+  for (const uint32_t environment : environments) options_.on_room(environment);
+}
+
 absl::Status TrajectoryWriter::Impl::CheckWritable(uint32_t environment) const {
   if (closed_) return absl::CancelledError("the trajectory writer is closed");
   const ShardLink& link = LinkOf(environment);
@@ -235,7 +260,9 @@ absl::Status TrajectoryWriter::Impl::EndEpisode(uint32_t environment,
 
 bool TrajectoryWriter::Impl::HasRoom(uint32_t environment) const {
   MutexLock lock(&mu_);
-  return LinkOf(environment).outbox(environment).HasRoom();
+  if (!IsFull(environment)) return true;
+  full_.insert(environment);
+  return false;
 }
 
 std::string TrajectoryWriter::Impl::WaitReason(uint32_t environment) const {

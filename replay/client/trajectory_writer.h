@@ -45,6 +45,8 @@ struct TrajectoryWriterOptions {
   // Called when the shard refused a segment and its rows were dropped; from the writer's thread,
   // without locks held; must not call Close or the destructor. Optional.
   std::function<void(uint32_t environment, const absl::Status& why)> on_refused;
+  // Called once an environment for which HasRoom was false has room again. As on_refused.
+  std::function<void(uint32_t environment)> on_room;
 
   // INVALID_ARGUMENT naming the field.
   absl::Status Validate() const;
@@ -91,7 +93,8 @@ class TrajectoryWriter {
   // DEADLINE_EXCEEDED.
   absl::Status EndEpisode(uint32_t environment, std::span<const float> final_observation);
 
-  // Whether Append would take a row of the environment without waiting.
+  // Whether Append would return at once, with the row taken or with an error. After false, on_room
+  // says when that changes.
   bool HasRoom(uint32_t environment) const;
 
   // Why the environment's rows are not acknowledged just now, in words: the shard's own words when

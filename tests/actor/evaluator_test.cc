@@ -32,8 +32,8 @@ class EvaluatorTest : public ::testing::Test {
   }
 
   void Start(const FakeWorld& world, const EvaluationTask& task, EvaluatorOptions options = {}) {
-    evaluator_ = std::make_unique<Evaluator>(options, task, FakeFactory(world), &plans_, &stats_,
-                                             &clock_);
+    evaluator_ =
+        std::make_unique<Evaluator>(options, task, FakeFactory(world), &plans_, &stats_, &clock_);
     thread_ = Thread("evaluator", [this] { result_ = evaluator_->Run(); });
     clock_.AwaitWaits(1);
   }
@@ -53,7 +53,7 @@ class EvaluatorTest : public ::testing::Test {
   }
 
   FakeClock clock_;
-  ActorStats stats_{&clock_, 1};
+  ActorStats stats_{"evaluator", 1, &clock_, std::make_shared<MetricsRegistry>()};
   FakePlanSource plans_{2};
   std::unique_ptr<Evaluator> evaluator_;
   Thread thread_;
@@ -98,7 +98,7 @@ TEST_F(EvaluatorTest, PlaysSeveralEpisodesAtATimeButNoMoreThanAllowed) {
 
 std::vector<double> Returns(uint64_t seed, int parallel) {
   FakeClock clock;
-  ActorStats stats(&clock, 1);
+  ActorStats stats("evaluator", 1, &clock, std::make_shared<MetricsRegistry>());
   FakePlanSource plans(2);
   plans.AnswerNext(1000);
   Evaluator evaluator({.parallel = parallel}, {.episodes = 5, .seed = seed}, FakeFactory({}),
@@ -125,7 +125,7 @@ TEST_F(EvaluatorTest, GoesOnWhereItStoodWhenThePlannerComesBack) {
   ASSERT_TRUE(result_.ok()) << result_.status();
   EXPECT_EQ(result_->returns, [] {
     FakeClock clock;
-    ActorStats stats(&clock, 1);
+    ActorStats stats("evaluator", 1, &clock, std::make_shared<MetricsRegistry>());
     FakePlanSource plans(2);
     plans.AnswerNext(100);
     Evaluator undisturbed({}, {.version = kVersion, .episodes = 1, .seed = 3},

@@ -232,6 +232,11 @@ class FakeRowSink : public RowSink {
     refused_[environment] = status;
   }
 
+  // Refuses whatever comes.
+  void RefuseAll(const absl::Status& status) {
+    MutexLock lock(&mu_);
+    refuses_all_ = status;
+  }
   // Refuses the end of the next episode of `environment`.
   void RefuseEnd(int environment, const absl::Status& status) {
     MutexLock lock(&mu_);
@@ -252,6 +257,7 @@ class FakeRowSink : public RowSink {
   }
   absl::Status Append(int environment, const Row& row) override {
     MutexLock lock(&mu_);
+    if (!refuses_all_.ok()) return refuses_all_;
     if (refused_.count(environment) > 0) return refused_[environment];
     if (const auto it = room_.find(environment); it != room_.end()) --it->second;
     episodes_[current_[environment]].rows.push_back(
@@ -310,6 +316,7 @@ class FakeRowSink : public RowSink {
   std::map<int, int> room_ ABSL_GUARDED_BY(mu_);
   std::map<int, absl::Status> refused_ ABSL_GUARDED_BY(mu_);
   std::map<int, absl::Status> refused_ends_ ABSL_GUARDED_BY(mu_);
+  absl::Status refuses_all_ ABSL_GUARDED_BY(mu_);
   int rows_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
