@@ -82,7 +82,7 @@ absl::StatusOr<std::optional<EvaluationResult>> EvaluationSchedule::Report(
   auto found = std::find_if(outstanding_.begin(), outstanding_.end(),
                             [&](const Pending& pending) { return pending.assignment.id == id; });
   if (found == outstanding_.end() || found->assignment.version != version) {
-    return absl::NotFoundError(
+    return absl::FailedPreconditionError(
         absl::StrCat("evaluation ", id, " of version ", version.ToString(), " is not outstanding"));
   }
   const EvaluationAssignment& assignment = found->assignment;

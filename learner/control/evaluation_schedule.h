@@ -60,8 +60,8 @@ class EvaluationSchedule {
   void LeaseEnded(uint64_t lease);
 
   // A result. The first one stands: the same evaluation again is OK and changes nothing, and gives
-  // nothing back. NOT_FOUND: no such evaluation is outstanding (never was, or it was given up), or
-  // it is of another version. INVALID_ARGUMENT: not one finite return for each episode.
+  // nothing back. FAILED_PRECONDITION: no such evaluation is outstanding (never was, or was given
+  // up), or it is of another version. INVALID_ARGUMENT: not one finite return for each episode.
   absl::StatusOr<std::optional<EvaluationResult>> Report(uint64_t id, ParameterVersion version,
                                                          absl::Span<const double> returns,
                                                          double elapsed_seconds);

@@ -69,7 +69,8 @@ absl::StatusOr<RunControl::Welcome> RunControl::Register(Role role, std::string 
       leases_.Register(role, std::move(name), environments, clock_->Now());
   if (!lease.ok()) return lease.status();
   if (IsOver(phases_.phase())) leases_.End(lease->id);
-  return Welcome{*std::move(lease), phases_.phase()};
+  return Welcome{*std::move(lease), phases_.phase(), static_cast<uint32_t>(shards_.size()),
+                 options_.lease.duration, options_.lease.heartbeat};
 }
 
 absl::StatusOr<RunControl::Instructions> RunControl::Heartbeat(uint64_t lease,

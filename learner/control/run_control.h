@@ -73,6 +73,10 @@ class RunControl {
   struct Welcome {
     Lease lease;
     Phase phase;
+    uint32_t num_shards;
+    // As LeaseOptions.
+    absl::Duration duration;
+    absl::Duration heartbeat;
   };
   // As Leases::Register. Once the run is over no lease is kept: the phase sends the caller home.
   absl::StatusOr<Welcome> Register(Role role, std::string name, uint32_t environments);

@@ -103,7 +103,7 @@ TEST(EvaluationScheduleTest, AnEvaluationWithoutResultIsGivenUpAfterItsTime) {
   EXPECT_TRUE(schedule.Expire(kNow + absl::Minutes(29)).empty());
   EXPECT_EQ(schedule.Expire(kNow + absl::Minutes(30)), std::vector<EvaluationAssignment>{added});
   EXPECT_EQ(schedule.Report(added.id, V(1), {1, 2}, 0).status().code(),
-            absl::StatusCode::kNotFound);
+            absl::StatusCode::kFailedPrecondition);
 }
 
 TEST(EvaluationScheduleTest, ResultHasTheStatisticsAndTheAssignment) {
@@ -133,12 +133,13 @@ TEST(EvaluationScheduleTest, TheFirstResultStands) {
   EXPECT_EQ(schedule.results()[0].return_mean, 1);
 }
 
-TEST(EvaluationScheduleTest, UnknownEvaluationsAndVersionsAreNotFound) {
+TEST(EvaluationScheduleTest, UnknownEvaluationsAndVersionsAreRefused) {
   EvaluationSchedule schedule(Options());
   const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
-  EXPECT_EQ(schedule.Report(99, V(1), {1, 2}, 0).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(schedule.Report(99, V(1), {1, 2}, 0).status().code(),
+            absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(schedule.Report(added.id, V(2), {1, 2}, 0).status().code(),
-            absl::StatusCode::kNotFound);
+            absl::StatusCode::kFailedPrecondition);
 }
 
 TEST(EvaluationScheduleTest, BadReturnsAreRefusedAndTheEvaluationStays) {

@@ -1,0 +1,73 @@
+#include "common/config/task_specs.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/config/run_config.h"
+#include "common/status_macros.h"
+
+namespace pompc::config {
+namespace {
+
+std::string TaskNames() {
+  return absl::StrJoin(TaskSpecs(), ", ", [](std::string* out, const TaskSpec& spec) {
+    absl::StrAppend(out, spec.task);
+  });
+}
+
+template <typename T>
+absl::Status CheckSame(const char* field, bool given, T value, T expected,
+                       const std::string& task) {
+  if (!given || value == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("env.spec.", field, ": ", value, "; task \"", task,
+                                                 "\" has ", expected,
+                                                 " (leave env.spec out to have it filled in)"));
+}
+
+}  // namespace
+
+const std::vector<TaskSpec>& TaskSpecs() {
+  static const auto* specs = new std::vector<TaskSpec>{
+      {"pendulum-swingup", 3, 1, 1000, false},        {"cartpole-balance", 5, 1, 1000, false},
+      {"cartpole-balance-sparse", 5, 1, 1000, false}, {"cartpole-swingup", 5, 1, 1000, false},
+      {"cartpole-swingup-sparse", 5, 1, 1000, false},
+  };
+  return *specs;
+}
+
+absl::StatusOr<proto::EnvSpec> MakeEnvSpec(const std::string& task, uint32_t action_repeat) {
+  const auto& specs = TaskSpecs();
+  const auto found = std::find_if(specs.begin(), specs.end(),
+                                  [&](const TaskSpec& spec) { return spec.task == task; });
+  if (found == specs.end()) {
+    return absl::NotFoundError(absl::StrCat(
+        "env.task: \"", task, "\" is no task; allowed: ", TaskNames(), ", or ", kExternalTask));
+  }
+  proto::EnvSpec spec;
+  spec.set_observation_size(found->observation_size);
+  spec.set_action_size(found->action_size);
+  spec.set_episode_decisions((found->control_steps + action_repeat - 1) / action_repeat);
+  spec.set_terminates(found->terminates);
+  return spec;
+}
+
+absl::Status FillEnvSpec(proto::RunConfig* config) {
+  const std::string& task = config->env().task();
+  if (task == kExternalTask) return absl::OkStatus();
+  POMPC_ASSIGN_OR_RETURN(const proto::EnvSpec spec,
+                         MakeEnvSpec(task, config->env().action_repeat()));
+  const proto::EnvSpec& given = config->env().spec();
+  POMPC_RETURN_IF_ERROR(CheckSame("observation_size", given.has_observation_size(),
+                                  given.observation_size(), spec.observation_size(), task));
+  POMPC_RETURN_IF_ERROR(CheckSame("action_size", given.has_action_size(), given.action_size(),
+                                  spec.action_size(), task));
+  POMPC_RETURN_IF_ERROR(CheckSame("episode_decisions", given.has_episode_decisions(),
+                                  given.episode_decisions(), spec.episode_decisions(), task));
+  POMPC_RETURN_IF_ERROR(
+      CheckSame("terminates", given.has_terminates(), given.terminates(), spec.terminates(), task));
+  *config->mutable_env()->mutable_spec() = spec;
+  return absl::OkStatus();
+}
+
+}  // namespace pompc::config

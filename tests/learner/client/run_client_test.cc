@@ -1,0 +1,232 @@
+#include "learner/client/run_client.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/bounded_queue.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/learner/run_fixture.h"
+
+namespace pompc::learner {
+namespace {
+
+using ::testing::HasSubstr;
+
+RunClientOptions Options(const rpc::Endpoint& learner, proto::Role role, Clock* clock) {
+  RunClientOptions options;
+  options.learner = learner;
+  options.role = role;
+  options.name = "host:1";
+  options.environments = role == proto::ACTOR ? 2 : 0;
+  options.clock = clock;
+  return options;
+}
+
+class RunClientTest : public testing::Test {
+ protected:
+  void StartLearner(uint64_t incarnation, const std::string& run_id = "run-1",
+                    const std::string& listen = "") {
+    run_ = std::make_unique<ServedRun>(SmallRun(incarnation), run_id, &learner_clock_, listen);
+  }
+  void MakeClient(proto::Role role, const rpc::Endpoint& learner) {
+    client_ = std::make_unique<RunClient>(Options(learner, role, &clock_));
+  }
+  void Join(proto::Role role) {
+    MakeClient(role, run_->server->InProcessEndpoint());
+    ASSERT_TRUE(client_->Register(absl::ZeroDuration()).ok());
+    client_->Start();
+    clock_.AwaitWaiters(1);
+  }
+  // The learner has heard of nobody for too long.
+  void EndLeases() {
+    learner_clock_.Advance(absl::Seconds(10));
+    run_->control.Tick();
+  }
+  // One more heartbeat, and its answer taken in.
+  void Beat(absl::Duration after = absl::Seconds(1)) {
+    clock_.Advance(after);
+    clock_.AwaitWaiters(1);
+  }
+
+  FakeClock clock_;
+  FakeClock learner_clock_;
+  std::unique_ptr<ServedRun> run_;
+  std::unique_ptr<RunClient> client_;
+};
+
+TEST_F(RunClientTest, HeartbeatsKeepTheLeaseAndBringNews) {
+  StartLearner(1);
+  Join(proto::ACTOR);
+  EXPECT_EQ(client_->news().phase, proto::SEED);
+  client_->SetCounters({.rows = 40, .episodes = 1, .last_return = 12});
+  for (int second = 0; second < 30; ++second) {
+    Beat();
+    learner_clock_.Advance(absl::Seconds(1));
+    run_->control.Tick();
+  }
+  const RunStatus status = run_->control.Status();
+  ASSERT_EQ(status.peers.size(), 1u);
+  EXPECT_EQ(status.peers[0].rows, 40u);
+  EXPECT_EQ(status.episodes, 1u);
+
+  run_->control.StartTraining();
+  run_->control.Published({1, 3});
+  Beat();
+  EXPECT_EQ(client_->news().phase, proto::TRAINING);
+  EXPECT_EQ(client_->news().version.number(), 3u);
+  EXPECT_FALSE(client_->news().over());
+}
+
+TEST_F(RunClientTest, EndOfTheRunIsToldAndEndsTheHeartbeats) {
+  StartLearner(1);
+  MakeClient(proto::ACTOR, run_->server->InProcessEndpoint());
+  ASSERT_TRUE(client_->Register(absl::ZeroDuration()).ok());
+  BoundedQueue<RunClient::News> over(1);
+  client_->Start([&](const RunClient::News& news) {
+    if (news.over()) over.Push(news);
+  });
+  clock_.AwaitWaiters(1);
+  run_->control.Stop("asked to");
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(over.Pop(Clock::Real())->phase, proto::STOPPING);
+  EXPECT_TRUE(run_->control.Drained());
+}
+
+TEST_F(RunClientTest, AnEndedLeaseIsReplaced) {
+  StartLearner(1);
+  Join(proto::ACTOR);
+  const uint64_t first = client_->news().registration->incarnation();
+  EndLeases();
+  Beat();
+  EXPECT_GT(client_->news().registration->incarnation(), first);
+  EXPECT_EQ(run_->control.Status().peers.size(), 1u);
+  EXPECT_TRUE(client_->news().problem.empty());
+}
+
+TEST_F(RunClientTest, RegistersAgainWithARestartedLearner) {
+  StartLearner(1, "run-1", "127.0.0.1:0");
+  const std::string address = run_->server->address();
+  MakeClient(proto::ACTOR, rpc::Endpoint(address));
+  ASSERT_TRUE(client_->Register(absl::ZeroDuration()).ok());
+  client_->Start();
+  clock_.AwaitWaiters(1);
+  const uint64_t first = client_->news().registration->incarnation();
+  run_.reset();
+  Beat();
+  EXPECT_FALSE(client_->news().problem.empty());
+  EXPECT_FALSE(client_->news().over());
+  StartLearner(2, "run-1", address);
+  // The channel needs real time to connect again; heartbeats fail until it has.
+  while (!client_->news().problem.empty()) Beat();
+  EXPECT_GT(client_->news().registration->incarnation(), first);
+  EXPECT_EQ(client_->news().registration->incarnation() >> 32, 2u);
+}
+
+TEST_F(RunClientTest, AnotherRunAtTheAddressIsAnError) {
+  StartLearner(1, "run-1", "127.0.0.1:0");
+  const std::string address = run_->server->address();
+  MakeClient(proto::ACTOR, rpc::Endpoint(address));
+  ASSERT_TRUE(client_->Register(absl::ZeroDuration()).ok());
+  run_.reset();
+  StartLearner(1, "run-2", address);
+  BoundedQueue<RunClient::News> over(1);
+  client_->Start([&](const RunClient::News& news) {
+    if (news.over()) over.Push(news);
+  });
+  std::optional<RunClient::News> news;
+  while (!(news = over.TryPop()).has_value()) clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(news->error.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(news->error.message()), HasSubstr("run-2"));
+}
+
+TEST_F(RunClientTest, GivesUpOnALearnerThatStaysAway) {
+  StartLearner(1, "run-1", "127.0.0.1:0");
+  RunClientOptions options = Options(rpc::Endpoint(run_->server->address()), proto::ACTOR, &clock_);
+  options.give_up_after = absl::Seconds(30);
+  client_ = std::make_unique<RunClient>(options);
+  ASSERT_TRUE(client_->Register(absl::ZeroDuration()).ok());
+  BoundedQueue<RunClient::News> over(1);
+  client_->Start([&](const RunClient::News& news) {
+    if (news.over()) over.Push(news);
+  });
+  clock_.AwaitWaiters(1);
+  run_->server->Shutdown(absl::ZeroDuration());
+  Beat(absl::Seconds(29));
+  EXPECT_FALSE(client_->news().over());
+  clock_.Advance(absl::Seconds(2));
+  EXPECT_EQ(over.Pop(Clock::Real())->error.code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(RunClientTest, RegisterWaitsForTheLearnerUpToItsBound) {
+  // Port 1 of loopback: nobody is there.
+  MakeClient(proto::ACTOR, rpc::Endpoint("127.0.0.1:1"));
+  EXPECT_EQ(client_->Register(absl::ZeroDuration()).status().code(),
+            absl::StatusCode::kUnavailable);
+  absl::Status status;
+  Thread waiter("waiter", [&] { status = client_->Register(absl::Hours(1)).status(); });
+  clock_.AwaitWaiters(1);
+  client_->Close();
+  waiter.Join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(RunClientTest, EvaluationIsTakenReportedAndNotGivenAgain) {
+  StartLearner(1);
+  Join(proto::EVALUATOR);
+  EXPECT_FALSE(client_->news().evaluation.has_value());
+  run_->BeginEvaluation({1, 4});
+  Beat();
+  ASSERT_TRUE(client_->news().evaluation.has_value());
+  const proto::EvaluationAssignment assignment = *client_->news().evaluation;
+  EXPECT_TRUE(client_->ReportEvaluation(assignment, {1, 3}, {500, 500}, absl::Minutes(1)).ok());
+  EXPECT_FALSE(client_->news().evaluation.has_value());
+  ASSERT_EQ(run_->control.Status().evaluations.size(), 1u);
+  EXPECT_EQ(run_->control.Status().evaluations[0].return_mean, 2);
+  // Told again it is neither an error nor a second result.
+  EXPECT_TRUE(client_->ReportEvaluation(assignment, {9, 9}, {500, 500}, absl::Minutes(1)).ok());
+  EXPECT_EQ(run_->control.Status().evaluations.size(), 1u);
+}
+
+TEST_F(RunClientTest, ReportIsRepeatedUnderANewLease) {
+  StartLearner(1);
+  Join(proto::EVALUATOR);
+  run_->BeginEvaluation({1, 4});
+  Beat();
+  const proto::EvaluationAssignment assignment = *client_->news().evaluation;
+  EndLeases();
+  absl::Status status = absl::UnknownError("not yet");
+  Thread reporter("reporter", [&] {
+    status = client_->ReportEvaluation(assignment, {1, 3}, {500, 500}, absl::Minutes(1));
+  });
+  // The report finds no lease, waits and asks for a heartbeat, which registers again.
+  clock_.AwaitWaiters(2);
+  clock_.Advance(absl::Seconds(1));
+  reporter.Join();
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(run_->control.Status().evaluations.size(), 1u);
+}
+
+TEST_F(RunClientTest, RefusedReportSaysWhy) {
+  StartLearner(1);
+  Join(proto::EVALUATOR);
+  proto::EvaluationAssignment unknown;
+  unknown.set_evaluation_id(9);
+  EXPECT_EQ(client_->ReportEvaluation(unknown, {1, 3}, {500, 500}, absl::Minutes(1)).code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(RunClientTest, ToolsGetAndStopTheRun) {
+  StartLearner(1);
+  const rpc::Endpoint learner = run_->server->InProcessEndpoint();
+  const auto run = GetRun(learner, absl::Seconds(10));
+  ASSERT_TRUE(run.ok()) << run.status();
+  EXPECT_EQ(run->run_id(), "run-1");
+  EXPECT_EQ(StopRun(learner, "run-1", absl::Seconds(10))->phase(), proto::STOPPING);
+  EXPECT_EQ(run_->control.phase(), Phase::kStopping);
+}
+
+}  // namespace
+}  // namespace pompc::learner

@@ -1,0 +1,71 @@
+#ifndef POMPC_TESTS_LEARNER_RUN_FIXTURE_H_
+#define POMPC_TESTS_LEARNER_RUN_FIXTURE_H_
+
+#include <memory>
+#include <string>
+
+#include "common/clock.h"
+#include "common/rpc/server.h"
+#include "gtest/gtest.h"
+#include "learner/control/run_control.h"
+#include "learner/service.h"
+
+namespace pompc::learner {
+
+// A small run whose shards the test plays.
+inline RunControlOptions SmallRun(uint64_t learner_incarnation = 1) {
+  RunControlOptions options;
+  options.learner_incarnation = learner_incarnation;
+  options.shards = {"a:1", "b:2"};
+  options.ratio.seed_rows = 100;
+  options.ratio.pretrain_updates = 0;
+  options.ratio.slack_rows = 20;
+  options.ratio.min_rows = 50;
+  options.evaluation.every_rows = 200;
+  options.evaluation.episodes = 2;
+  return options;
+}
+
+inline RunServiceOptions SmallRunService(const std::string& run_id) {
+  RunServiceOptions options;
+  options.run_id = run_id;
+  options.run_dir = "/runs/one";
+  options.config.mutable_env()->set_task("cartpole-swingup");
+  return options;
+}
+
+// Control plane and server of one learner.
+struct ServedRun {
+  ServedRun(const RunControlOptions& options, const std::string& run_id, Clock* clock,
+            const std::string& listen = "")
+      : control(options, clock), service(&control, SmallRunService(run_id)) {
+    auto started = rpc::Server::Start({.listen = listen}, {&service});
+    EXPECT_TRUE(started.ok()) << started.status();
+    if (started.ok()) server = *std::move(started);
+  }
+
+  // Both shards hold `each` rows.
+  void Rows(uint64_t each) {
+    for (int i = 0; i < 2; ++i) {
+      ShardState state;
+      state.incarnation = 10 + i;
+      state.accepted_rows = state.stored_rows = state.windows = each;
+      control.ShardAnswered(i, state, true);
+    }
+  }
+  // Publishes version (incarnation, number) at 200 rows and asks for its evaluation.
+  void BeginEvaluation(ParameterVersion version) {
+    Rows(100);
+    control.StartTraining();
+    control.Published(version);
+    control.AddEvaluation(version);
+  }
+
+  RunControl control;
+  RunService service;
+  std::unique_ptr<rpc::Server> server;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_TESTS_LEARNER_RUN_FIXTURE_H_
