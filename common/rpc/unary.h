@@ -7,6 +7,7 @@
 #include "common/rpc/deadline.h"
 #include "common/rpc/status.h"
 #include "grpcpp/client_context.h"
+#include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
 
 namespace pompc::rpc {

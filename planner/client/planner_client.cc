@@ -91,6 +91,7 @@ class PlannerClient::Impl {
     MutexLock lock(&mu_);
     Waiting waiting;
     waiting.calls = static_cast<int>(calls_.size());
+    waiting.pausing = static_cast<int>(retries_.size());
     waiting.reason = reason_;
     // Ids are given in the order of time.
     if (!calls_.empty()) waiting.longest = options_.clock->Now() - calls_.begin()->second->started;
@@ -175,8 +176,7 @@ class PlannerClient::Impl {
 
   // gRPC never calls back within the call that starts an attempt, so this may hold the lock; and it
   // does, so that Close finds every attempt.
-  void SendAttempt(uint64_t id, Call& call, absl::Duration now)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+  void SendAttempt(uint64_t id, Call& call, absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     std::optional<size_t> endpoint = picker_.Pick(call.tried, now);
     if (!endpoint.has_value()) {
       // A new round.
@@ -188,8 +188,9 @@ class PlannerClient::Impl {
     call.attempt->endpoint = *endpoint;
     call.attempt->context.set_deadline(
         rpc::DeadlineAfter(std::min(options_.attempt_timeout, call.deadline - now)));
-    stubs_[*endpoint]->async()->Plan(&call.attempt->context, &call.request, &call.attempt->reply,
-                                     [this, id](grpc::Status status) { OnAttemptDone(id, status); });
+    stubs_[*endpoint]->async()->Plan(
+        &call.attempt->context, &call.request, &call.attempt->reply,
+        [this, id](grpc::Status status) { OnAttemptDone(id, status); });
   }
 
   // On a thread of gRPC.

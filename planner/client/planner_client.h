@@ -50,6 +50,8 @@ class PlannerClient {
   struct Waiting {
     // Calls without an answer so far.
     int calls = 0;
+    // Of these, calls that pause because no planner could answer.
+    int pausing = 0;
     // How long the oldest of them has been waiting.
     absl::Duration longest;
     // Why the newest failed attempt failed, with the planner's address; empty once an attempt

@@ -67,7 +67,6 @@ Batcher::Stats Batcher::stats() const {
   MutexLock lock(&mu_);
   Stats stats = stats_;
   stats.queued = queue_.size();
-  stats.seconds = timer_.Seconds();
   return stats;
 }
 

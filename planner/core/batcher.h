@@ -1,7 +1,6 @@
 #ifndef POMPC_PLANNER_CORE_BATCHER_H_
 #define POMPC_PLANNER_CORE_BATCHER_H_
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -56,8 +55,6 @@ class Batcher {
     // Requests whose batch failed.
     uint64_t failed = 0;
     size_t queued = 0;
-    // Indexed by BatcherState; they sum to the batcher's age.
-    std::array<double, kNumBatcherStates> seconds = {};
   };
 
   // `backend` and `store` must outlive it.
@@ -76,6 +73,9 @@ class Batcher {
   void Cancel(uint64_t id);
 
   Stats stats() const;
+
+  // What the batcher's thread spends its time on.
+  const StateTimer<BatcherState, kNumBatcherStates>& timer() const { return timer_; }
 
   // Answers all that wait with CANCELLED, and waits for the running batch. Idempotent.
   void Close();
@@ -97,7 +97,7 @@ class Batcher {
   mutable Mutex mu_;
   CondVar changed_;
   PlanQueue queue_ ABSL_GUARDED_BY(mu_);
-  // Counters; `queued` and `seconds` are filled in when asked for.
+  // `queued` is filled in when asked for.
   Stats stats_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 

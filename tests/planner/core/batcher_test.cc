@@ -261,10 +261,10 @@ TEST_F(BatcherTest, StatesSumToTheBatchersAge) {
   EXPECT_EQ(answer.Wait()->compute, absl::Seconds(3));
   clock_.AwaitWaiters(1);
   clock_.Advance(absl::Seconds(1));
-  const Batcher::Stats stats = batcher_.stats();
-  EXPECT_DOUBLE_EQ(stats.seconds[static_cast<int>(BatcherState::kIdle)], 3);
-  EXPECT_DOUBLE_EQ(stats.seconds[static_cast<int>(BatcherState::kComputing)], 3);
-  EXPECT_DOUBLE_EQ(std::accumulate(stats.seconds.begin(), stats.seconds.end(), 0.0), 6);
+  const auto seconds = batcher_.timer().Seconds();
+  EXPECT_DOUBLE_EQ(seconds[static_cast<int>(BatcherState::kIdle)], 3);
+  EXPECT_DOUBLE_EQ(seconds[static_cast<int>(BatcherState::kComputing)], 3);
+  EXPECT_DOUBLE_EQ(std::accumulate(seconds.begin(), seconds.end(), 0.0), 6);
 }
 
 TEST_F(BatcherTest, ObserverSeesEachBatch) {

@@ -1,0 +1,82 @@
+#include "planner/app.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+
+namespace pompc::planner {
+
+absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
+  POMPC_RETURN_IF_ERROR(options.Validate());
+  std::unique_ptr<App> app(new App(std::move(options)));
+  POMPC_ASSIGN_OR_RETURN(app->server_, rpc::Server::Start(app->options_.server, {&app->service_}));
+  app->SetServing(false);
+  learner::ParameterSubscriberOptions subscriber;
+  subscriber.learner = app->options_.learner;
+  subscriber.run_id = app->options_.run_id;
+  subscriber.name = app->options_.name;
+  subscriber.clock = app->options_.clock;
+  subscriber.backoff = app->options_.learner_backoff;
+  subscriber.seed = app->options_.seed;
+  app->subscriber_ = std::make_unique<learner::ParameterSubscriber>(
+      subscriber, [app = app.get()](const learner::ParameterSnapshot& snapshot) {
+        return app->Take(snapshot);
+      });
+  app->watched_ = app->metrics_.Watch(app->batcher_, app->store_, *app->subscriber_);
+  return app;
+}
+
+App::App(AppOptions options)
+    : options_(std::move(options)),
+      store_(options_.clock, options_.max_kept_versions),
+      metrics_(options_.metrics),
+      batcher_(options_.engine.get(), &store_,
+               {.clock = options_.clock,
+                .on_batch = [this](const BatchReport& report) { metrics_.Observe(report); }}),
+      service_(&batcher_, &store_,
+               {.max_queue_wait = options_.max_queue_wait, .clock = options_.clock}) {}
+
+App::~App() { Stop(); }
+
+absl::Status App::Health() const {
+  if (store_.Newest() != nullptr) return absl::OkStatus();
+  const learner::ParameterSubscriber::Status status = subscriber_->status();
+  if (!status.last_error.empty()) {
+    return absl::UnavailableError(absl::StrCat("no parameters: ", status.last_error));
+  }
+  return absl::UnavailableError(status.connected ? "the learner has not published parameters yet"
+                                                 : "not connected to the learner yet");
+}
+
+absl::Status App::Take(const learner::ParameterSnapshot& snapshot) {
+  POMPC_ASSIGN_OR_RETURN(std::shared_ptr<const PlannerModel> model,
+                         options_.engine->Load(snapshot));
+  const bool first = store_.Newest() == nullptr;
+  store_.Put(std::move(model), absl::Seconds(snapshot.description.keep_seconds()));
+  if (first) {
+    Log().info("serving run {} from parameters {}", snapshot.description.run_id(),
+               snapshot.version().ToString());
+    SetServing(true);
+  }
+  return absl::OkStatus();
+}
+
+void App::SetServing(bool serving) {
+  server_->SetServing("", serving);
+  server_->SetServing(proto::PlannerService::service_full_name(), serving);
+}
+
+void App::Stop() {
+  // 1.
+  if (subscriber_ != nullptr) subscriber_->Close();
+  if (server_ != nullptr) SetServing(false);
+  // 2.
+  batcher_.Close();
+  // 3.
+  if (server_ != nullptr) server_->Shutdown(options_.stop_grace);
+  stopped_.Set();
+}
+
+}  // namespace pompc::planner

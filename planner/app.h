@@ -1,0 +1,65 @@
+#ifndef POMPC_PLANNER_APP_H_
+#define POMPC_PLANNER_APP_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/event.h"
+#include "common/metrics.h"
+#include "common/rpc/server.h"
+#include "learner/client/parameter_subscriber.h"
+#include "planner/core/batcher.h"
+#include "planner/core/parameter_store.h"
+#include "planner/metrics.h"
+#include "planner/options.h"
+#include "planner/service.h"
+
+namespace pompc::planner {
+
+// A planner: follows the learner's parameters and serves plans, NOT_SERVING until the first
+// parameters are there. Knows no difference between its own process and another's. Thread-safe.
+class App {
+ public:
+  // INVALID_ARGUMENT as options.Validate(); else as rpc::Server::Start.
+  static absl::StatusOr<std::unique_ptr<App>> Start(AppOptions options);
+  // Stops.
+  ~App();
+
+  rpc::Server& server() { return *server_; }
+
+  // OK while plans can be served; UNAVAILABLE saying what is missing.
+  absl::Status Health() const;
+
+  // 1. Takes no more parameters, health says NOT_SERVING. 2. Answers waiting requests with
+  // UNAVAILABLE and finishes the running batch. 3. Shuts the server down. Idempotent, bounded by a
+  // batch, a load and stop_grace.
+  void Stop();
+
+  // Blocks until Stop() has been called and is through.
+  void Wait() { stopped_.Wait(); }
+
+ private:
+  explicit App(AppOptions options);
+
+  // Makes a published version the planner's.
+  absl::Status Take(const learner::ParameterSnapshot& snapshot);
+  void SetServing(bool serving);
+
+  const AppOptions options_;
+  ParameterStore store_;
+  PlannerMetrics metrics_;
+  Batcher batcher_;
+  PlannerService service_;
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<learner::ParameterSubscriber> subscriber_;
+  // Of the above.
+  std::vector<MetricFunction> watched_;
+
+  Event stopped_;
+};
+
+}  // namespace pompc::planner
+
+#endif  // POMPC_PLANNER_APP_H_

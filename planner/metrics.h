@@ -1,0 +1,36 @@
+#ifndef POMPC_PLANNER_METRICS_H_
+#define POMPC_PLANNER_METRICS_H_
+
+#include <memory>
+#include <vector>
+
+#include "common/metrics.h"
+#include "learner/client/parameter_subscriber.h"
+#include "planner/core/batcher.h"
+#include "planner/core/parameter_store.h"
+
+namespace pompc::planner {
+
+// The planner's rows of docs/metrics.md. Thread-safe.
+class PlannerMetrics {
+ public:
+  explicit PlannerMetrics(std::shared_ptr<MetricsRegistry> registry);
+
+  // Enters one batch: BatcherOptions::on_batch.
+  void Observe(const BatchReport& report);
+
+  // Metrics of what these hold, which must outlive what is returned.
+  [[nodiscard]] std::vector<MetricFunction> Watch(const Batcher& batcher,
+                                                  const ParameterStore& store,
+                                                  const learner::ParameterSubscriber& subscriber);
+
+ private:
+  const std::shared_ptr<MetricsRegistry> registry_;
+  prometheus::Histogram& queue_wait_seconds_;
+  prometheus::Histogram& compute_seconds_;
+  prometheus::Histogram& batch_requests_;
+};
+
+}  // namespace pompc::planner
+
+#endif  // POMPC_PLANNER_METRICS_H_

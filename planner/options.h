@@ -1,0 +1,51 @@
+#ifndef POMPC_PLANNER_OPTIONS_H_
+#define POMPC_PLANNER_OPTIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/rpc/endpoint.h"
+#include "common/rpc/server.h"
+#include "planner/engine.h"
+
+namespace pompc::planner {
+
+// How a planner runs. Model, MPPI settings and bounds of the queue come with the parameters.
+struct AppOptions {
+  // Where to serve; by default in-process only.
+  rpc::ServerOptions server;
+  // Where the parameters come from.
+  rpc::Endpoint learner;
+  // Run to serve. Empty: the run of the first parameters that arrive.
+  std::string run_id;
+  // Name in the learner's status, for example host:pid.
+  std::string name;
+  // What plans; see MakeTorchEngine.
+  std::shared_ptr<PlanEngine> engine;
+  // Versions kept for evaluations beside the newest, at most.
+  size_t max_kept_versions = 8;
+  // Longest time a request may wait for its batch, whatever its deadline.
+  absl::Duration max_queue_wait = absl::Seconds(60);
+  // Between attempts to reach the learner.
+  BackoffOptions learner_backoff;
+  // Of the jitter.
+  uint64_t seed = 1;
+  Clock* clock = Clock::Real();
+  std::shared_ptr<MetricsRegistry> metrics;
+  // Given to calls in progress when the planner stops.
+  absl::Duration stop_grace = absl::Seconds(2);
+
+  // INVALID_ARGUMENT naming what is missing or out of range.
+  absl::Status Validate() const;
+};
+
+}  // namespace pompc::planner
+
+#endif  // POMPC_PLANNER_OPTIONS_H_

@@ -1,0 +1,50 @@
+#ifndef POMPC_PLANNER_SERVICE_H_
+#define POMPC_PLANNER_SERVICE_H_
+
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "planner/core/batcher.h"
+#include "planner/core/parameter_store.h"
+#include "proto/planner.grpc.pb.h"
+
+namespace pompc::planner {
+
+// Messages in, messages out; the batcher does the work. A call in progress holds no thread: it is
+// finished from the batcher's. Thread-safe.
+class PlannerService final : public proto::PlannerService::CallbackService {
+ public:
+  struct Options {
+    // Longest time a request may wait for its batch, whatever its deadline.
+    absl::Duration max_queue_wait = absl::Seconds(60);
+    Clock* clock = Clock::Real();
+  };
+
+  // `batcher` and `store` must outlive the server this is registered with.
+  PlannerService(Batcher* batcher, const ParameterStore* store, const Options& options)
+      : batcher_(batcher), store_(store), options_(options) {}
+
+  // As proto/planner.proto says. A planner that stops answers UNAVAILABLE, so that callers ask
+  // another.
+  grpc::ServerUnaryReactor* Plan(grpc::CallbackServerContext* context,
+                                 const proto::PlanRequest* request,
+                                 proto::PlanReply* reply) override;
+  grpc::ServerUnaryReactor* Info(grpc::CallbackServerContext* context,
+                                 const proto::PlannerInfoRequest* request,
+                                 proto::PlannerInfoReply* reply) override;
+
+ private:
+  class PlanReactor;
+
+  // The batcher's call for `request`, without its callback. FAILED_PRECONDITION, INVALID_ARGUMENT
+  // or UNAVAILABLE.
+  absl::StatusOr<PlanCall> MakeCall(const grpc::CallbackServerContext& context,
+                                    const proto::PlanRequest& request) const;
+
+  Batcher* const batcher_;
+  const ParameterStore* const store_;
+  const Options options_;
+};
+
+}  // namespace pompc::planner
+
+#endif  // POMPC_PLANNER_SERVICE_H_

@@ -1,0 +1,187 @@
+#include "planner/torch_engine.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/mutex.h"
+#include "common/status_macros.h"
+#include "learner/broadcast/model_config.h"
+#include "model/device.h"
+#include "model/mppi.h"
+#include "model/parameters.h"
+#include "model/torch_compat.h"
+#include "model/world_model.h"
+
+namespace pompc::planner {
+namespace {
+
+// A published version on the device.
+class TorchModel final : public PlannerModel {
+ public:
+  TorchModel(ParameterVersion version, std::string run_id, const PlanSpec& spec,
+             model::WorldModel world, const model::MppiConfig& mppi)
+      : PlannerModel(version, std::move(run_id), spec), world(std::move(world)), mppi(mppi) {}
+
+  const model::WorldModel world;
+  const model::MppiConfig mppi;
+};
+
+// LibTorch reports by exception, out of device memory for example; they end here.
+template <typename Function>
+std::invoke_result_t<Function> CatchTorchErrors(Function function) {
+  try {
+    return function();
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("LibTorch: ", error.what()));
+  }
+}
+
+std::vector<model::TensorEntry> Table(const proto::ParametersDescription& description) {
+  std::vector<model::TensorEntry> table;
+  for (const proto::TensorDescription& tensor : description.tensors()) {
+    table.push_back({tensor.name(),
+                     tensor.dtype(),
+                     {tensor.shape().begin(), tensor.shape().end()},
+                     tensor.offset(),
+                     tensor.bytes()});
+  }
+  return table;
+}
+
+PlanSpec MakeSpec(const proto::RunConfig& config, const model::MppiConfig& mppi) {
+  PlanSpec spec;
+  spec.observation_size = static_cast<int>(config.env().spec().observation_size());
+  spec.action_size = static_cast<int>(config.env().spec().action_size());
+  spec.horizon = mppi.horizon;
+  spec.max_batch = static_cast<int>(config.planner().max_batch());
+  spec.max_queue = static_cast<int>(config.planner().max_queue());
+  return spec;
+}
+
+model::PlanInputs MakeInputs(absl::Span<const PlanItem* const> items, const PlanSpec& spec) {
+  const auto batch = static_cast<int64_t>(items.size());
+  model::PlanInputs inputs;
+  inputs.observations = at::empty({batch, spec.observation_size}, at::kFloat);
+  inputs.warm_start = at::zeros({batch, spec.horizon, spec.action_size}, at::kFloat);
+  float* observation = inputs.observations.data_ptr<float>();
+  float* warm_start = inputs.warm_start.data_ptr<float>();
+  for (const PlanItem* item : items) {
+    observation = std::copy(item->observation.begin(), item->observation.end(), observation);
+    std::copy(item->warm_start.begin(), item->warm_start.end(), warm_start);
+    warm_start += static_cast<ptrdiff_t>(spec.horizon) * spec.action_size;
+    inputs.has_warm_start.push_back(!item->warm_start.empty());
+    inputs.seeds.push_back(item->seed);
+    inputs.evaluate.push_back(item->evaluate);
+  }
+  return inputs;
+}
+
+// Row `row` of a contiguous tensor.
+std::vector<float> Row(const at::Tensor& tensor, int64_t row) {
+  const int64_t size = tensor.numel() / tensor.size(0);
+  const float* begin = tensor.data_ptr<float>() + row * size;
+  return std::vector<float>(begin, begin + size);
+}
+
+std::vector<Plan> SplitPlans(model::Plans plans, int64_t batch) {
+  for (at::Tensor* tensor :
+       {&plans.actions, &plans.mean, &plans.std, &plans.value, &plans.warm_start}) {
+    *tensor = tensor->contiguous();
+  }
+  std::vector<Plan> split(batch);
+  for (int64_t i = 0; i < batch; ++i) {
+    split[i] = {Row(plans.actions, i), Row(plans.mean, i), Row(plans.std, i),
+                Row(plans.value, i)[0], Row(plans.warm_start, i)};
+  }
+  return split;
+}
+
+class TorchEngine final : public PlanEngine {
+ public:
+  TorchEngine(at::Device device, int threads) : device_(device), threads_(threads) {}
+
+  absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
+                                              absl::Span<const PlanItem* const> items) override {
+    UseThreads();
+    return CatchTorchErrors([&]() -> absl::StatusOr<std::vector<Plan>> {
+      const auto& torch_model = static_cast<const TorchModel&>(model);
+      return SplitPlans(
+          model::PlanMppi(torch_model.world, torch_model.mppi, MakeInputs(items, model.spec())),
+          static_cast<int64_t>(items.size()));
+    });
+  }
+
+  absl::StatusOr<std::shared_ptr<const PlannerModel>> Load(
+      const learner::ParameterSnapshot& snapshot) override {
+    UseThreads();
+    return CatchTorchErrors([&] { return LoadOrThrow(snapshot); });
+  }
+
+ private:
+  absl::StatusOr<std::shared_ptr<const PlannerModel>> LoadOrThrow(
+      const learner::ParameterSnapshot& snapshot) {
+    const proto::ParametersDescription& description = snapshot.description;
+    POMPC_ASSIGN_OR_RETURN(const model::ModelConfig config,
+                           learner::ModelConfigFrom(description.config()));
+    POMPC_ASSIGN_OR_RETURN(const model::MppiConfig mppi,
+                           learner::MppiConfigFrom(description.config()));
+    POMPC_ASSIGN_OR_RETURN(const model::NamedTensors tensors,
+                           model::Unpack(Table(description), *snapshot.data));
+    POMPC_ASSIGN_OR_RETURN(model::WorldModel world, Blank(config));
+    POMPC_RETURN_IF_ERROR(world.CopyFrom(tensors));
+    auto loaded = std::make_shared<const TorchModel>(snapshot.version(), description.run_id(),
+                                                     MakeSpec(description.config(), mppi),
+                                                     std::move(world), mppi);
+    MutexLock lock(&mu_);
+    last_ = loaded;
+    return std::shared_ptr<const PlannerModel>(std::move(loaded));
+  }
+
+  // A model to be overwritten. Cloning the one before is cheaper than drawing initial parameters.
+  absl::StatusOr<model::WorldModel> Blank(const model::ModelConfig& config) {
+    std::shared_ptr<const TorchModel> last;
+    {
+      MutexLock lock(&mu_);
+      last = last_.lock();
+    }
+    if (last != nullptr && last->world.config() == config) return last->world.Clone();
+    return model::WorldModel::Create(config, device_, /*seed=*/0);
+  }
+
+  // LibTorch keeps the count for each thread.
+  void UseThreads() const {
+    thread_local int used = 0;
+    if (std::exchange(used, threads_) != threads_) model::SetComputeThreads(threads_);
+  }
+
+  const at::Device device_;
+  const int threads_;
+
+  Mutex mu_;
+  std::weak_ptr<const TorchModel> last_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<PlanEngine>> MakeTorchEngine(const TorchEngineOptions& options) {
+  if (options.threads < 1 || options.threads > 1024) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--threads: ", options.threads, "; allowed: 1 to 1024"));
+  }
+  POMPC_ASSIGN_OR_RETURN(const at::Device device, model::ParseDevice(options.device));
+  model::SetComputeThreads(options.threads);
+  Log().info("planning on {} with {} thread(s), BLAS: {}", device.str(), options.threads,
+             model::BlasName());
+  if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn(warning);
+  return std::make_shared<TorchEngine>(device, options.threads);
+}
+
+}  // namespace pompc::planner

@@ -1,0 +1,26 @@
+#ifndef POMPC_PLANNER_TORCH_ENGINE_H_
+#define POMPC_PLANNER_TORCH_ENGINE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "planner/engine.h"
+
+namespace pompc::planner {
+
+struct TorchEngineOptions {
+  // cpu, cuda or cuda:N.
+  std::string device = "cpu";
+  // Threads of one operation on the CPU, in LibTorch and its BLAS. Process-wide.
+  int threads = 1;
+};
+
+// The engine that plans with LibTorch (model/mppi.h). Says in the log what it computes with, and
+// warns of a slow BLAS. INVALID_ARGUMENT for a device or a number of threads that is none,
+// FAILED_PRECONDITION for a device that is not there.
+absl::StatusOr<std::shared_ptr<PlanEngine>> MakeTorchEngine(const TorchEngineOptions& options);
+
+}  // namespace pompc::planner
+
+#endif  // POMPC_PLANNER_TORCH_ENGINE_H_

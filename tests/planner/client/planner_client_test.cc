@@ -1,0 +1,262 @@
+#include "planner/client/planner_client.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/event.h"
+#include "common/mutex.h"
+#include "common/rpc/server.h"
+#include "common/rpc/status.h"
+#include "common/rpc/wire.h"
+#include "gmock/gmock.h"
+#include "grpcpp/support/server_callback.h"
+#include "gtest/gtest.h"
+#include "proto/planner.grpc.pb.h"
+#include "tests/support/await.h"
+
+namespace pompc::planner {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A planner that answers as told: with a status, its own number as plan value, or never.
+class ScriptedPlanner final : public proto::PlannerService::CallbackService {
+ public:
+  explicit ScriptedPlanner(int number) : number_(number) {
+    auto started = rpc::Server::Start(rpc::ServerOptions(), {this});
+    EXPECT_TRUE(started.ok()) << started.status();
+    server_ = *std::move(started);
+  }
+  ~ScriptedPlanner() override { server_->Shutdown(absl::ZeroDuration()); }
+
+  grpc::ServerUnaryReactor* Plan(grpc::CallbackServerContext* context,
+                                 const proto::PlanRequest* request,
+                                 proto::PlanReply* reply) override {
+    class Reactor : public grpc::ServerUnaryReactor {
+     public:
+      void OnCancel() override { Finish(grpc::Status::CANCELLED); }
+      void OnDone() override { delete this; }
+    };
+    auto* reactor = new Reactor;
+    MutexLock lock(&mu_);
+    ++calls_;
+    run_id_ = request->header().run_id();
+    if (silent_) return reactor;
+    reply->set_plan_value(static_cast<float>(number_));
+    reactor->Finish(rpc::ToGrpc(status_));
+    return reactor;
+  }
+
+  void AnswerWith(absl::Status status) {
+    MutexLock lock(&mu_);
+    status_ = std::move(status);
+  }
+  void BeSilent() {
+    MutexLock lock(&mu_);
+    silent_ = true;
+  }
+  int calls() {
+    MutexLock lock(&mu_);
+    return calls_;
+  }
+  std::string run_id() {
+    MutexLock lock(&mu_);
+    return run_id_;
+  }
+  rpc::Endpoint endpoint() { return server_->InProcessEndpoint(); }
+
+ private:
+  const int number_;
+  Mutex mu_;
+  absl::Status status_ ABSL_GUARDED_BY(mu_);
+  bool silent_ ABSL_GUARDED_BY(mu_) = false;
+  int calls_ ABSL_GUARDED_BY(mu_) = 0;
+  std::string run_id_ ABSL_GUARDED_BY(mu_);
+  std::unique_ptr<rpc::Server> server_;
+};
+
+constexpr absl::Duration kLong = absl::Seconds(30);
+
+class PlannerClientTest : public ::testing::Test {
+ protected:
+  PlannerClientOptions Options() {
+    PlannerClientOptions options;
+    options.planners = {one_.endpoint(), two_.endpoint()};
+    options.run_id = "run";
+    options.backoff = {absl::Milliseconds(1), absl::Milliseconds(5), 2.0};
+    return options;
+  }
+
+  // Value of the plan: the number of the planner that answered; 0 on failure.
+  static float Ask(PlannerClient& client) {
+    const auto reply = client.PlanBlocking(proto::PlanRequest(), kLong);
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    return reply.ok() ? reply->plan_value() : 0;
+  }
+
+  ScriptedPlanner one_{1}, two_{2};
+};
+
+TEST_F(PlannerClientTest, CallsTakeTurnsOverThePlanners) {
+  PlannerClient client(Options());
+  EXPECT_EQ(Ask(client), 1);
+  EXPECT_EQ(Ask(client), 2);
+  EXPECT_EQ(Ask(client), 1);
+  EXPECT_EQ(one_.run_id(), "run");
+}
+
+TEST_F(PlannerClientTest, StickyClientStaysWithOnePlannerUntilItFails) {
+  PlannerClientOptions options = Options();
+  options.sticky = true;
+  PlannerClient client(options);
+  EXPECT_EQ(Ask(client), 1);
+  EXPECT_EQ(Ask(client), 1);
+  one_.AnswerWith(absl::UnavailableError("restarting"));
+  EXPECT_EQ(Ask(client), 2);
+  one_.AnswerWith(absl::OkStatus());
+  EXPECT_EQ(Ask(client), 2);
+}
+
+TEST_F(PlannerClientTest, UnavailableAndFullPlannersCostOneTryOnAnother) {
+  for (const auto code : {absl::StatusCode::kUnavailable, absl::StatusCode::kResourceExhausted}) {
+    PlannerClient client(Options());
+    one_.AnswerWith(absl::Status(code, "not now"));
+    EXPECT_EQ(Ask(client), 2);
+  }
+}
+
+TEST_F(PlannerClientTest, UnreachablePlannerCostsOneTryOnAnother) {
+  PlannerClientOptions options = Options();
+  options.planners = {rpc::Endpoint("127.0.0.1:1"), two_.endpoint()};
+  PlannerClient client(options);
+  EXPECT_EQ(Ask(client), 2);
+}
+
+TEST_F(PlannerClientTest, SilentPlannerIsGivenUpAfterTheAttemptTimeout) {
+  PlannerClientOptions options = Options();
+  options.attempt_timeout = absl::Milliseconds(20);
+  one_.BeSilent();
+  PlannerClient client(options);
+  EXPECT_EQ(Ask(client), 2);
+  // And asked last from then on.
+  EXPECT_EQ(Ask(client), 2);
+  EXPECT_EQ(one_.calls(), 1);
+}
+
+TEST_F(PlannerClientTest, WrongInputIsNotRetried) {
+  for (const auto code : {absl::StatusCode::kInvalidArgument, absl::StatusCode::kFailedPrecondition,
+                          absl::StatusCode::kInternal}) {
+    one_.AnswerWith(absl::Status(code, "observation has 3 numbers"));
+    PlannerClient client(Options());
+    const int before = one_.calls() + two_.calls();
+    const absl::Status status = client.PlanBlocking(proto::PlanRequest(), kLong).status();
+    EXPECT_EQ(status.code(), code);
+    EXPECT_EQ(status.message(), "planner in-process: observation has 3 numbers");
+    EXPECT_EQ(one_.calls() + two_.calls(), before + 1);
+  }
+}
+
+TEST_F(PlannerClientTest, CallWaitsUntilAPlannerIsThere) {
+  one_.AnswerWith(absl::UnavailableError("the planner has no parameters yet"));
+  two_.AnswerWith(absl::UnavailableError("the planner has no parameters yet"));
+  PlannerClient client(Options());
+  Event answered;
+  client.Plan(proto::PlanRequest(), kLong, [&](absl::StatusOr<proto::PlanReply> reply) {
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    answered.Set();
+  });
+  ASSERT_TRUE(Await([&] { return one_.calls() >= 2 && two_.calls() >= 2; }));
+  EXPECT_EQ(client.waiting().calls, 1);
+  EXPECT_GT(client.waiting().longest, absl::ZeroDuration());
+  EXPECT_THAT(client.waiting().reason,
+              HasSubstr("planner in-process: the planner has no parameters yet"));
+  two_.AnswerWith(absl::OkStatus());
+  answered.Wait();
+  ASSERT_TRUE(Await([&] { return client.waiting().calls == 0; }));
+  EXPECT_EQ(client.waiting().reason, "");
+}
+
+TEST_F(PlannerClientTest, CallEndsAtItsDeadlineWithTheLastFailure) {
+  one_.AnswerWith(absl::UnavailableError("no parameters"));
+  two_.AnswerWith(absl::UnavailableError("no parameters"));
+  PlannerClient client(Options());
+  const absl::Status status =
+      client.PlanBlocking(proto::PlanRequest(), absl::Milliseconds(30)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no plan after"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no parameters"));
+}
+
+TEST_F(PlannerClientTest, RetriesPauseByTheClock) {
+  one_.AnswerWith(absl::UnavailableError("no parameters"));
+  two_.AnswerWith(absl::UnavailableError("no parameters"));
+  FakeClock clock;
+  PlannerClientOptions options = Options();
+  options.clock = &clock;
+  options.backoff = {absl::Seconds(1), absl::Seconds(1), 2.0};
+  PlannerClient client(options);
+  absl::Status status;
+  Event ended;
+  client.Plan(proto::PlanRequest(), absl::Seconds(10), [&](absl::StatusOr<proto::PlanReply> reply) {
+    status = reply.status();
+    ended.Set();
+  });
+  // Each pause is at most a second long, and nothing is asked before it is over.
+  for (int round = 1; round <= 10; ++round) {
+    ASSERT_TRUE(Await([&] { return client.waiting().pausing == 1; }));
+    EXPECT_EQ(one_.calls() + two_.calls(), 2 * round);
+    clock.Advance(absl::Seconds(1));
+    ASSERT_TRUE(Await([&] { return ended.IsSet() || one_.calls() + two_.calls() > 2 * round; }));
+  }
+  ended.Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no plan after 10s"));
+}
+
+TEST_F(PlannerClientTest, OneCallTooManyIsRefused) {
+  one_.BeSilent();
+  PlannerClientOptions options = Options();
+  options.max_calls = 1;
+  options.planners = {one_.endpoint()};
+  PlannerClient client(options);
+  client.Plan(proto::PlanRequest(), kLong, [](const absl::StatusOr<proto::PlanReply>&) {});
+  const absl::Status status = client.PlanBlocking(proto::PlanRequest(), kLong).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(PlannerClientTest, CloseCancelsCallsInFlightAndCallsThatPause) {
+  one_.BeSilent();
+  PlannerClientOptions options = Options();
+  options.planners = {one_.endpoint(), rpc::Endpoint("127.0.0.1:1")};
+  options.backoff = {absl::Hours(1), absl::Hours(1), 2.0};
+  options.attempt_timeout = absl::Hours(1);
+  std::vector<absl::StatusCode> codes;
+  Mutex mu;
+  const auto note = [&](const absl::StatusOr<proto::PlanReply>& reply) {
+    MutexLock lock(&mu);
+    codes.push_back(reply.status().code());
+  };
+  {
+    PlannerClient silent(options);
+    silent.Plan(proto::PlanRequest(), kLong, note);
+    ASSERT_TRUE(Await([&] { return one_.calls() == 1; }));
+    options.planners = {rpc::Endpoint("127.0.0.1:1")};
+    PlannerClient pausing(options);
+    pausing.Plan(proto::PlanRequest(), kLong, note);
+    ASSERT_TRUE(Await([&] { return !pausing.waiting().reason.empty(); }));
+    pausing.Close();
+    silent.Close();
+    MutexLock lock(&mu);
+    EXPECT_THAT(codes,
+                ::testing::ElementsAre(absl::StatusCode::kCancelled, absl::StatusCode::kCancelled));
+  }
+  PlannerClient closed(options);
+  closed.Close();
+  EXPECT_EQ(closed.PlanBlocking(proto::PlanRequest(), kLong).status().code(),
+            absl::StatusCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace pompc::planner

@@ -1,0 +1,60 @@
+#ifndef POMPC_TESTS_PLANNER_FAKE_ENGINE_H_
+#define POMPC_TESTS_PLANNER_FAKE_ENGINE_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/float_bytes.h"
+#include "planner/engine.h"
+#include "proto/planner.pb.h"
+#include "tests/planner/core/fake_backend.h"
+
+namespace pompc::planner {
+
+// FakeBackend behind published parameters. Snapshots with the data "broken" cannot be loaded.
+class FakeEngine : public PlanEngine {
+ public:
+  explicit FakeEngine(PlanSpec spec = FakeSpec()) : spec_(spec) {}
+
+  absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
+                                              absl::Span<const PlanItem* const> items) override {
+    return backend.PlanBatch(model, items);
+  }
+
+  absl::StatusOr<std::shared_ptr<const PlannerModel>> Load(
+      const learner::ParameterSnapshot& snapshot) override {
+    if (*snapshot.data == "broken") return absl::InvalidArgumentError("cannot be loaded");
+    return std::make_shared<const PlannerModel>(snapshot.version(), snapshot.description.run_id(),
+                                                spec_);
+  }
+
+  FakeBackend backend;
+
+ private:
+  const PlanSpec spec_;
+};
+
+// Parameters of run "run" for a FakeEngine.
+inline learner::ParameterSnapshot FakeSnapshot(ParameterVersion version, uint32_t keep_seconds = 0,
+                                               const std::string& data = "data") {
+  proto::ParametersDescription description;
+  *description.mutable_version() = learner::ToProto(version);
+  description.set_run_id("run");
+  description.set_keep_seconds(keep_seconds);
+  return learner::MakeSnapshot(std::move(description), std::make_shared<std::string>(data));
+}
+
+// A request of run "run" that FakeItem(value) stands for, without its header.
+inline proto::PlanRequest FakeRequest(float value = 0) {
+  proto::PlanRequest request;
+  request.set_observation(ToBytes<float>(FakeItem(value).observation));
+  request.set_seed(7);
+  return request;
+}
+
+}  // namespace pompc::planner
+
+#endif  // POMPC_TESTS_PLANNER_FAKE_ENGINE_H_

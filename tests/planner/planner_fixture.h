@@ -1,0 +1,73 @@
+#ifndef POMPC_TESTS_PLANNER_PLANNER_FIXTURE_H_
+#define POMPC_TESTS_PLANNER_PLANNER_FIXTURE_H_
+
+#include <memory>
+#include <string>
+
+#include "common/rpc/server.h"
+#include "common/rpc/unary.h"
+#include "common/rpc/wire.h"
+#include "grpcpp/channel.h"
+#include "gtest/gtest.h"
+#include "learner/broadcast/parameter_service.h"
+#include "learner/broadcast/publisher.h"
+#include "planner/app.h"
+#include "proto/planner.grpc.pb.h"
+#include "tests/planner/fake_engine.h"
+#include "tests/support/await.h"
+
+namespace pompc::planner {
+
+inline constexpr absl::Duration kLong = absl::Seconds(30);
+
+// A learner's broadcast and a planner that follows it, with a fake engine.
+class PlannerTest : public ::testing::Test {
+ protected:
+  explicit PlannerTest(const std::string& listen = "", const PlanSpec& spec = FakeSpec())
+      : engine_(std::make_shared<FakeEngine>(spec)) {
+    learner_server_ = *rpc::Server::Start(rpc::ServerOptions(), {&learner_service_});
+    AppOptions options;
+    options.server.listen = listen;
+    options.learner = learner_server_->InProcessEndpoint();
+    options.engine = engine_;
+    options.metrics = registry_;
+    auto app = App::Start(options);
+    EXPECT_TRUE(app.ok()) << app.status();
+    app_ = *std::move(app);
+    stub_ = proto::PlannerService::NewStub(app_->server().InProcessChannel());
+  }
+  ~PlannerTest() override {
+    engine_->backend.Release();
+    publisher_.Close();
+  }
+
+  // Publishes, and waits until the planner has it.
+  void Publish(uint64_t number, uint32_t keep_seconds = 0) {
+    publisher_.Publish(FakeSnapshot({1, number}, keep_seconds));
+    ASSERT_TRUE(Await([&] { return Info().version().number() == number; }));
+  }
+
+  proto::PlannerInfoReply Info() {
+    proto::PlannerInfoRequest request;
+    *request.mutable_header() = rpc::MakeHeader("run");
+    return rpc::CallUnary(*stub_, &proto::PlannerService::Stub::Info, request, kLong).value();
+  }
+
+  absl::StatusOr<proto::PlanReply> Plan(proto::PlanRequest request,
+                                        absl::Duration timeout = kLong) {
+    if (!request.has_header()) *request.mutable_header() = rpc::MakeHeader("run");
+    return rpc::CallUnary(*stub_, &proto::PlannerService::Stub::Plan, request, timeout);
+  }
+
+  const std::shared_ptr<FakeEngine> engine_;
+  const std::shared_ptr<MetricsRegistry> registry_ = std::make_shared<MetricsRegistry>();
+  learner::Publisher publisher_;
+  learner::ParameterService learner_service_{&publisher_, {.run_id = "run"}};
+  std::unique_ptr<rpc::Server> learner_server_;
+  std::unique_ptr<App> app_;
+  std::unique_ptr<proto::PlannerService::Stub> stub_;
+};
+
+}  // namespace pompc::planner
+
+#endif  // POMPC_TESTS_PLANNER_PLANNER_FIXTURE_H_

@@ -1,0 +1,221 @@
+// The planner's service and app over in-process channels and a loopback port, with a fake engine.
+#include "planner/service.h"
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/event.h"
+#include "common/rpc/wire.h"
+#include "common/thread.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "planner/app.h"
+#include "planner/client/planner_client.h"
+#include "tests/planner/fake_engine.h"
+#include "tests/planner/planner_fixture.h"
+#include "tests/support/await.h"
+
+namespace pompc::planner {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::vector<float> Floats(const std::string& bytes) {
+  return FromBytes<float>(bytes, "bytes", bytes.size() / sizeof(float)).value();
+}
+
+TEST_F(PlannerTest, ReplyCarriesPlanVersionAndTimes) {
+  Publish(3);
+  const auto reply = Plan(FakeRequest(0.5f));
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_THAT(Floats(reply->action()), ::testing::ElementsAre(0.5f, 0.5f));
+  EXPECT_THAT(Floats(reply->plan_mean()), ::testing::ElementsAre(0.5f, 0.5f));
+  EXPECT_THAT(Floats(reply->plan_std()), ::testing::ElementsAre(0.5f, 0.5f));
+  EXPECT_EQ(Floats(reply->warm_start()).size(), 4u);
+  EXPECT_EQ(reply->plan_value(), 3);
+  EXPECT_EQ(learner::FromProto(reply->version()), (ParameterVersion{1, 3}));
+  EXPECT_EQ(reply->batch_size(), 1u);
+  EXPECT_EQ(Info().plans(), 1u);
+}
+
+TEST_F(PlannerTest, IsNotServingBeforeTheFirstParameters) {
+  const absl::Status health = app_->Health();
+  EXPECT_EQ(health.code(), absl::StatusCode::kUnavailable);
+  const absl::Status status = Plan(FakeRequest()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no parameters yet"));
+  EXPECT_EQ(Info().version().number(), 0u);
+  Publish(1);
+  EXPECT_TRUE(app_->Health().ok());
+  EXPECT_TRUE(Plan(FakeRequest()).ok());
+}
+
+TEST_F(PlannerTest, BadRequestsAreRefusedNamingTheFieldAndTheAllowed) {
+  Publish(1);
+  proto::PlanRequest request = FakeRequest();
+  request.set_observation(ToBytes<float>(std::vector<float>(5)));
+  absl::Status status = Plan(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "observation has 5 numbers, the run's observations have 3");
+
+  request = FakeRequest();
+  request.mutable_observation()->pop_back();
+  status = Plan(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "observation has 11 bytes; expected a multiple of 4");
+
+  request = FakeRequest(NAN);
+  status = Plan(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "observation[0] is nan; allowed are finite numbers");
+
+  request = FakeRequest();
+  request.set_warm_start(ToBytes<float>(std::vector<float>(3)));
+  status = Plan(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("warm_start has 3 numbers"));
+
+  request = FakeRequest();
+  request.set_warm_start(ToBytes<float>(std::vector<float>(4, INFINITY)));
+  EXPECT_EQ(Plan(request).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Info().plans(), 0u);
+}
+
+TEST_F(PlannerTest, RequestsOfAnotherRunOrWireVersionAreRefusedNamingBoth) {
+  Publish(1);
+  proto::PlanRequest request = FakeRequest();
+  *request.mutable_header() = rpc::MakeHeader("other");
+  absl::Status status = Plan(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("\"other\""));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("\"run\""));
+  request.mutable_header()->set_wire_version(99);
+  status = Plan(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(PlannerTest, PinnedVersionIsUsedWhileItIsKept) {
+  Publish(1, /*keep_seconds=*/1000);
+  Publish(2);
+  proto::PlanRequest request = FakeRequest();
+  *request.mutable_pinned_version() = learner::ToProto({1, 1});
+  const auto reply = Plan(request);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(learner::FromProto(reply->version()), (ParameterVersion{1, 1}));
+  EXPECT_EQ(Plan(FakeRequest())->version().number(), 2u);
+  EXPECT_EQ(Info().kept_versions_size(), 1);
+}
+
+TEST_F(PlannerTest, PinnedVersionThatIsNotThereIsUnavailable) {
+  Publish(1);
+  proto::PlanRequest request = FakeRequest();
+  *request.mutable_pinned_version() = learner::ToProto({1, 9});
+  const absl::Status status = Plan(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("parameters 1.9"));
+}
+
+TEST_F(PlannerTest, ParametersThatCannotBeLoadedLeaveTheOldOnesInPlace) {
+  Publish(1);
+  publisher_.Publish(FakeSnapshot({1, 2}, 0, "broken"));
+  publisher_.Publish(FakeSnapshot({1, 3}, 1000));
+  ASSERT_TRUE(Await([&] { return Info().version().number() == 3; }));
+  EXPECT_TRUE(Plan(FakeRequest()).ok());
+}
+
+TEST_F(PlannerTest, FullQueueIsResourceExhausted) {
+  Publish(1);
+  engine_->backend.Hold();
+  PlannerClient client({.planners = {app_->server().InProcessEndpoint()}, .run_id = "run"});
+  const auto ignore = [](const absl::StatusOr<proto::PlanReply>&) {};
+  client.Plan(FakeRequest(), kLong, ignore);
+  engine_->backend.AwaitBatches(1);
+  for (int i = 0; i < FakeSpec().max_queue; ++i) client.Plan(FakeRequest(), kLong, ignore);
+  ASSERT_TRUE(Await([&] { return Info().queued() == 8; }));
+  const absl::Status status = Plan(FakeRequest()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("planner.max_queue is 8"));
+  engine_->backend.Release();
+}
+
+TEST_F(PlannerTest, CallThatGivesUpLeavesTheQueue) {
+  Publish(1);
+  engine_->backend.Hold();
+  PlannerClient client({.planners = {app_->server().InProcessEndpoint()}, .run_id = "run"});
+  client.Plan(FakeRequest(), kLong, [](const absl::StatusOr<proto::PlanReply>&) {});
+  engine_->backend.AwaitBatches(1);
+  EXPECT_EQ(Plan(FakeRequest(), absl::Milliseconds(50)).status().code(),
+            absl::StatusCode::kDeadlineExceeded);
+  ASSERT_TRUE(Await([&] { return Info().queued() == 0; }));
+  engine_->backend.Release();
+}
+
+TEST_F(PlannerTest, StopAnswersWaitingCallsWithUnavailable) {
+  Publish(1);
+  engine_->backend.Hold();
+  PlannerClient client({.planners = {app_->server().InProcessEndpoint()}, .run_id = "run"});
+  Event running_done;
+  client.Plan(FakeRequest(), kLong, [&](const absl::StatusOr<proto::PlanReply>& reply) {
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    running_done.Set();
+  });
+  engine_->backend.AwaitBatches(1);
+  Thread waiting("waiting", [&] {
+    EXPECT_EQ(Plan(FakeRequest()).status().code(), absl::StatusCode::kUnavailable);
+  });
+  ASSERT_TRUE(Await([&] { return Info().queued() == 1; }));
+  Thread stopper("stopper", [&] { app_->Stop(); });
+  waiting.Join();
+  engine_->backend.Release();
+  running_done.Wait();
+  stopper.Join();
+  app_->Wait();
+  app_->Stop();
+}
+
+TEST_F(PlannerTest, MetricsSayWhoWaitsForWhom) {
+  Publish(1);
+  ASSERT_TRUE(Plan(FakeRequest()).ok());
+  const std::string text = registry_->ToText();
+  for (const char* line :
+       {"pompc_planner_seconds_total{state=\"idle\"}",
+        "pompc_planner_seconds_total{state=\"computing\"}",
+        "pompc_planner_seconds_total{state=\"replying\"}", "pompc_planner_plans_total 1",
+        "pompc_planner_batch_requests_count 1", "pompc_planner_queue_wait_seconds_count 1",
+        "pompc_planner_compute_seconds_count 1", "pompc_planner_queued_requests 0",
+        "pompc_planner_unplanned_requests_total{reason=\"expired\"} 0",
+        "pompc_planner_parameters_incarnation 1", "pompc_planner_parameters_number 1",
+        "pompc_planner_kept_versions 0", "pompc_planner_received_versions_total 1",
+        "pompc_planner_received_bytes_total 4", "pompc_planner_learner_connected 1",
+        "pompc_planner_learner_disconnects_total 0"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+  app_.reset();
+  EXPECT_THAT(registry_->ToText(), ::testing::Not(HasSubstr("pompc_planner_plans_total")));
+}
+
+TEST(PlannerAppTest, MissingLearnerIsRefused) {
+  AppOptions options;
+  options.engine = std::make_shared<FakeEngine>();
+  options.metrics = std::make_shared<MetricsRegistry>();
+  const absl::Status status = App::Start(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("--learner"));
+}
+
+TEST(PlannerAppTest, HealthNamesTheLearnerThatCannotBeReached) {
+  AppOptions options;
+  options.engine = std::make_shared<FakeEngine>();
+  options.metrics = std::make_shared<MetricsRegistry>();
+  options.learner = rpc::Endpoint("127.0.0.1:1");
+  auto app = App::Start(options);
+  ASSERT_TRUE(app.ok()) << app.status();
+  ASSERT_TRUE(Await([&] {
+    return std::string((*app)->Health().message()).find("127.0.0.1:1") != std::string::npos;
+  }));
+}
+
+}  // namespace
+}  // namespace pompc::planner
