@@ -64,9 +64,10 @@ class Server {
   // the start.
   void SetServing(const std::string& service, bool serving);
 
-  // 1. Health says NOT_SERVING; new calls are refused. 2. Calls in progress get `grace` to end,
-  // then are cancelled: their reactors' OnCancel must finish them. 3. Waits until all have ended.
-  // Close the core behind the services before, so that calls waiting in it return. Idempotent.
+  // 1. Health says NOT_SERVING; new calls are refused. 2. Calls in progress get `grace` to end
+  // (none over in-process channels), then are cancelled: their reactors' OnCancel must finish
+  // them. 3. Waits until all have ended. Close the core behind the services before, so that calls
+  // waiting in it return. Idempotent.
   void Shutdown(absl::Duration grace);
 
  private:

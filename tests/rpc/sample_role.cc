@@ -32,18 +32,17 @@ int main(int argc, char** argv) {
                              .listen = "127.0.0.1:0"});
   bool hang = false;
   role.flags().add_flag("--hang", hang, "Never finish stopping");
-  return role.Run(argc, argv,
-                  [&](const pompc::rpc::RoleContext& context)
-                      -> absl::StatusOr<pompc::rpc::RunningRole> {
-                    auto app = std::make_unique<App>();
-                    app->hang = hang;
-                    POMPC_ASSIGN_OR_RETURN(
-                        app->server, pompc::rpc::Server::Start({.listen = context.flags.listen,
-                                                                .insecure = context.flags.insecure},
-                                                               {}));
-                    context.http.AddPage("/address", [text = app->server->address()] {
-                      return pompc::HttpPage{.body = text};
-                    });
-                    return pompc::rpc::MakeRunningRole(std::move(app));
-                  });
+  return role.Run(
+      argc, argv,
+      [&](const pompc::rpc::RoleContext& context) -> absl::StatusOr<pompc::rpc::RunningRole> {
+        auto app = std::make_unique<App>();
+        app->hang = hang;
+        POMPC_ASSIGN_OR_RETURN(
+            app->server,
+            pompc::rpc::Server::Start(
+                {.listen = context.flags.listen, .insecure = context.flags.insecure}, {}));
+        context.http.AddPage(
+            "/address", [text = app->server->address()] { return pompc::HttpPage{.body = text}; });
+        return pompc::rpc::MakeRunningRole(std::move(app));
+      });
 }

@@ -1,0 +1,124 @@
+"""What all roles' programs share, seen from outside: flags, signals, health check, exit status."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import unittest
+import urllib.request
+
+PROGRAM = sys.argv.pop(1)
+TIMEOUT = 20
+
+
+def run(*flags, env=None):
+    return subprocess.run([PROGRAM, *flags], capture_output=True, text=True, timeout=TIMEOUT,
+                          env={**os.environ, **(env or {})})
+
+
+class Running:
+    """The program, started and ready."""
+
+    def __init__(self, *flags):
+        self.process = subprocess.Popen([PROGRAM, *flags], stderr=subprocess.PIPE, text=True)
+        self.lines = []
+        while True:
+            line = self.process.stderr.readline()
+            if not line:
+                raise RuntimeError("ended early: " + "".join(self.lines))
+            self.lines.append(line)
+            found = re.search(r"metrics on http://(\S+)/metrics", line)
+            if found:
+                self.http = found.group(1)
+                break
+        while self.get("/healthz") != "ok\n":
+            pass
+
+    def get(self, path):
+        try:
+            with urllib.request.urlopen(f"http://{self.http}{path}", timeout=TIMEOUT) as reply:
+                return reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+
+
+class RoleMainTest(unittest.TestCase):
+    def test_help_teaches(self):
+        result = run("--help")
+        self.assertEqual(result.returncode, 0)
+        for part in ("Does nothing.", "--listen", "POMPC_LISTEN", "--metrics-listen",
+                     "POMPC_METRICS_LISTEN", "--insecure", "--healthcheck", "Example:"):
+            self.assertIn(part, result.stdout)
+
+    def test_version(self):
+        self.assertRegex(run("--version").stdout, r"^sample-role \d+\.\d+\.\d+\n$")
+
+    def test_unknown_flag_is_named(self):
+        result = run("--bogus")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("--bogus", result.stderr)
+
+    def test_bad_values_are_named(self):
+        for flags, part in ((("--log-level", "loud"), "allowed are trace"),
+                            (("--listen", "here"), '"here"'),
+                            (("--metrics-listen", "there"), '"there"')):
+            result = run(*flags)
+            self.assertEqual(result.returncode, 2, flags)
+            self.assertIn(part, result.stderr.splitlines()[-1])
+
+    def test_plaintext_beyond_loopback_is_refused(self):
+        result = run("--listen", "0.0.0.0:0")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("--insecure", result.stderr.splitlines()[-1])
+
+    def test_flags_come_from_the_environment(self):
+        result = run(env={"POMPC_LISTEN": "from-environment"})
+        self.assertIn("from-environment", result.stderr.splitlines()[-1])
+
+    def test_first_signal_stops_in_an_orderly_way(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with Running() as role:
+                role.process.send_signal(number)
+                self.assertEqual(role.process.wait(TIMEOUT), 0)
+                self.assertIn("ended: ok", role.process.stderr.read())
+
+    def test_second_signal_stops_at_once(self):
+        with Running("--hang") as role:
+            role.process.send_signal(signal.SIGTERM)
+            while role.get("/healthz") != "stopping\n":
+                pass
+            role.process.send_signal(signal.SIGTERM)
+            self.assertEqual(role.process.wait(TIMEOUT), 128 + signal.SIGTERM)
+
+    def test_health_check_asks_the_running_process(self):
+        with Running() as role:
+            address = role.get("/address")
+            self.assertEqual(run("--healthcheck", "--listen", address).returncode, 0)
+        result = run("--healthcheck", "--listen", address)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(address, result.stderr)
+
+    def test_busy_ports_are_named(self):
+        with Running() as role:
+            for flag, address in (("--listen", role.get("/address")), ("--metrics-listen", role.http)):
+                result = run(flag, address)
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(f"cannot listen on {address}: Address already in use",
+                              result.stderr.splitlines()[-1])
+
+    def test_metrics_say_what_runs(self):
+        with Running() as role:
+            self.assertRegex(role.get("/metrics"), r'pompc_build_info{role="sample-role",version="')
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
