@@ -60,6 +60,14 @@ absl::StatusOr<std::vector<T>> FromBytes(absl::string_view bytes, absl::string_v
   return values;
 }
 
+// The numbers in `bytes`, borrowed; what is left behind the last whole number is not among them. A
+// std::string, not a view, because its characters are aligned well enough: for what malloc gives
+// when they stand on the heap, for a pointer when they stand in the string.
+template <WireNumber T>
+absl::Span<const T> NumbersIn(const std::string& bytes) {
+  return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+}
+
 // Position of the first NaN or infinity; values.size() if all are finite.
 size_t FirstNonFinite(absl::Span<const float> values);
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/float_bytes.h"
 #include "common/status_macros.h"
 
 namespace pompc::replay {
@@ -12,13 +13,6 @@ absl::Status CheckColumn(const char* name, const std::string& bytes, uint64_t wa
   if (bytes.size() == want) return absl::OkStatus();
   return absl::InternalError(absl::StrCat("windows from replay: column ", name, " has ",
                                           bytes.size(), " bytes, expected ", want));
-}
-
-// A column as numbers. Strings longer than a word or two begin where malloc aligned them, shorter
-// ones in the string itself: both are aligned for 8 bytes.
-template <typename T>
-std::span<const T> Numbers(const std::string& bytes) {
-  return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
 }
 
 }  // namespace
@@ -44,28 +38,28 @@ absl::StatusOr<WindowBatch> WindowBatch::FromReply(proto::SampleReply reply, con
 }
 
 std::span<const float> WindowBatch::observations() const {
-  return Numbers<float>(reply_.windows().observations());
+  return NumbersIn<float>(reply_.windows().observations());
 }
 std::span<const float> WindowBatch::actions() const {
-  return Numbers<float>(reply_.windows().actions());
+  return NumbersIn<float>(reply_.windows().actions());
 }
 std::span<const float> WindowBatch::rewards() const {
-  return Numbers<float>(reply_.windows().rewards());
+  return NumbersIn<float>(reply_.windows().rewards());
 }
 std::span<const uint8_t> WindowBatch::terminated() const {
-  return Numbers<uint8_t>(reply_.windows().terminated());
+  return NumbersIn<uint8_t>(reply_.windows().terminated());
 }
 std::span<const float> WindowBatch::plan_mean() const {
-  return Numbers<float>(reply_.windows().plan_mean());
+  return NumbersIn<float>(reply_.windows().plan_mean());
 }
 std::span<const float> WindowBatch::plan_std() const {
-  return Numbers<float>(reply_.windows().plan_std());
+  return NumbersIn<float>(reply_.windows().plan_std());
 }
 std::span<const uint8_t> WindowBatch::has_plan() const {
-  return Numbers<uint8_t>(reply_.windows().has_plan());
+  return NumbersIn<uint8_t>(reply_.windows().has_plan());
 }
 std::span<const uint64_t> WindowBatch::addresses() const {
-  return Numbers<uint64_t>(reply_.windows().addresses());
+  return NumbersIn<uint64_t>(reply_.windows().addresses());
 }
 
 }  // namespace pompc::replay

@@ -72,8 +72,9 @@ absl::Status Shard::Configure(const ShardConfig& config) {
   return absl::OkStatus();
 }
 
-std::shared_ptr<const ShardConfig> Shard::config() const {
+absl::StatusOr<std::shared_ptr<const ShardConfig>> Shard::config() const {
   MutexLock lock(&mu_);
+  POMPC_RETURN_IF_ERROR(CheckOpen());
   return config_;
 }
 

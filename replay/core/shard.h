@@ -1,7 +1,6 @@
 #ifndef POMPC_REPLAY_CORE_SHARD_H_
 #define POMPC_REPLAY_CORE_SHARD_H_
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -87,8 +86,9 @@ class Shard {
   // spec or capacity; INVALID_ARGUMENT if it cannot work.
   absl::Status Configure(const ShardConfig& config);
 
-  // Nothing before Configure; never changes afterwards.
-  std::shared_ptr<const ShardConfig> config() const;
+  // What the shard was opened with; never changes afterwards. UNAVAILABLE before Configure,
+  // CANCELLED after Close.
+  absl::StatusOr<std::shared_ptr<const ShardConfig>> config() const;
 
   // Takes `rows`, which begin with row `first_row` of their segment; rows that are here already are
   // skipped. Never stores a part of the new rows. If kBlocked, `waiter` is enrolled. kFailed is
@@ -105,8 +105,8 @@ class Shard {
   // Sets the limiter and wakes the writers it has room for.
   absl::Status Grant(uint64_t max_accepted_rows, std::string reason, bool seed_phase_over);
 
-  // Draws as many windows as `out` has rewards for. REQUIRES: config() != nullptr; the columns have
-  // the sizes of a batch. FAILED_PRECONDITION while there is no valid window.
+  // Draws as many windows as `out` has rewards for. REQUIRES: the columns have the sizes of a
+  // batch. FAILED_PRECONDITION while there is no valid window.
   absl::Status Sample(uint64_t seed, const WindowColumns& out);
 
   // Replaces plan statistics, plan_mean and plan_std [n, A], of the rows at `addresses` [n].
@@ -117,8 +117,8 @@ class Shard {
 
   uint64_t incarnation() const { return incarnation_; }
   ShardCounts counts() const;
-  // Seconds in each Activity.
-  std::array<double, kActivities> ActivitySeconds() const { return activity_.Seconds(); }
+  // Time in each Activity.
+  const StateTimer<Activity, kActivities>& activity() const { return activity_; }
 
   // Refuses everything from now on and wakes all waiters. Idempotent.
   void Close();

@@ -73,7 +73,7 @@ TEST_F(ShardTest, BeforeConfigureEverythingIsUnavailable) {
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(shard_->Grant(1, "", false).code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(shard_->UpdatePlans({}, {}, {}).status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(shard_->config(), nullptr);
+  EXPECT_EQ(shard_->config().status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(shard_->counts().capacity_rows, 0);
 }
 
@@ -93,7 +93,7 @@ TEST_F(ShardTest, ConfigureIsIdempotentAndRefusesAnotherRunOrSpec) {
   other = Config();
   other.table.horizon = 5;
   EXPECT_EQ(shard_->Configure(other).code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(shard_->config()->run_id, "run-a");
+  EXPECT_EQ((*shard_->config())->run_id, "run-a");
 }
 
 TEST_F(ShardTest, ConfigureThatHoldsNoWindowIsRefusedAndNotKept) {
@@ -287,7 +287,7 @@ TEST_F(ShardTest, ActivityTimesSumToItsAge) {
   clock_.Advance(absl::Seconds(3));
   ASSERT_TRUE(shard_->Grant(100, "", false).ok());
   clock_.Advance(absl::Seconds(5));
-  const std::array<double, 4> seconds = shard_->ActivitySeconds();
+  const std::array<double, 4> seconds = shard_->activity().Seconds();
   EXPECT_DOUBLE_EQ(seconds[static_cast<size_t>(Shard::Activity::kIdle)], 7);
   EXPECT_DOUBLE_EQ(seconds[static_cast<size_t>(Shard::Activity::kBlocked)], 3);
   EXPECT_DOUBLE_EQ(std::accumulate(seconds.begin(), seconds.end(), 0.0), 10);

@@ -1,0 +1,93 @@
+#include "replay/app.h"
+
+#include <random>
+#include <string>
+#include <utility>
+
+#include "common/log.h"
+#include "common/status_macros.h"
+
+namespace pompc::replay {
+namespace {
+
+constexpr absl::Duration kShutdownGrace = absl::Milliseconds(500);
+
+// Another value whenever a shard starts with nothing. Never 0, which stands for "unknown".
+uint64_t RandomIncarnation() {
+  std::random_device device;
+  return ((uint64_t{device()} << 32) | device()) | 1;
+}
+
+}  // namespace
+
+absl::Status AppOptions::Validate() const {
+  if (metrics == nullptr) return absl::InvalidArgumentError("replay: metrics is not set");
+  if (clock == nullptr) return absl::InvalidArgumentError("replay: clock is not set");
+  if (shard.empty()) return absl::InvalidArgumentError("replay: shard is empty");
+  return absl::OkStatus();
+}
+
+App::App(const AppOptions& options)
+    : shard_(RandomIncarnation(), options.clock, std::make_unique<MemoryStore>()) {}
+
+App::~App() { Stop(); }
+
+absl::StatusOr<std::unique_ptr<App>> App::Start(const AppOptions& options) {
+  POMPC_RETURN_IF_ERROR(options.Validate());
+  std::unique_ptr<App> app(new App(options));
+  rpc::ServerOptions server;
+  server.listen = options.listen;
+  server.insecure = options.insecure;
+  POMPC_ASSIGN_OR_RETURN(app->server_, rpc::Server::Start(server, {&app->service_}));
+  app->AddMetrics(options);
+  app->server_->SetServing(proto::ReplayService::service_full_name(), true);
+  Log().info("replay shard {} ready, incarnation {:x}", options.shard, app->shard_.incarnation());
+  return app;
+}
+
+void App::AddMetrics(const AppOptions& options) {
+  MetricsRegistry& metrics = *options.metrics;
+  const MetricLabels labels = {{"shard", options.shard}};
+  const auto counter = [&](const char* name, const char* help, auto value) {
+    metrics_.push_back(metrics.CounterFunction({name, help, labels}, std::move(value)));
+  };
+  const auto gauge = [&](const char* name, const char* help, auto value) {
+    metrics_.push_back(metrics.GaugeFunction({name, help, labels}, std::move(value)));
+  };
+  counter("pompc_replay_accepted_rows_total", "Rows the shard accepted.",
+          [this] { return shard_.counts().accepted_rows; });
+  counter("pompc_replay_planned_rows_total", "Rows the shard accepted that had a plan.",
+          [this] { return shard_.counts().planned_rows; });
+  counter("pompc_replay_sampled_windows_total", "Windows the shard handed out.",
+          [this] { return shard_.counts().sampled_windows; });
+  gauge("pompc_replay_stored_rows", "Rows the shard holds.",
+        [this] { return shard_.counts().stored_rows; });
+  gauge("pompc_replay_stored_bytes", "Bytes of the rows the shard holds.",
+        [this] { return shard_.counts().stored_bytes; });
+  gauge("pompc_replay_capacity_rows", "Rows the shard can hold.",
+        [this] { return shard_.counts().capacity_rows; });
+  gauge("pompc_replay_windows", "Windows that can be sampled.",
+        [this] { return shard_.counts().windows; });
+  gauge("pompc_replay_granted_rows", "Accepted rows at which the shard stops reading.",
+        [this] { return shard_.counts().max_accepted_rows; });
+  gauge("pompc_replay_streams", "Append streams open.", [this] { return service_.streams(); });
+  gauge("pompc_replay_blocked_streams", "Append streams that wait for the limiter.",
+        [this] { return shard_.counts().blocked_writers; });
+  std::vector<MetricFunction> states =
+      metrics.StateSeconds({"pompc_replay_state_seconds_total",
+                            "Seconds the shard spent in each state; they sum to its age.", labels},
+                           shard_.activity(), {"idle", "inserting", "sampling", "blocked"});
+  for (MetricFunction& state : states) metrics_.push_back(std::move(state));
+}
+
+void App::Stop() {
+  if (server_ != nullptr) {
+    server_->SetServing(proto::ReplayService::service_full_name(), false);
+    service_.Drain();
+    shard_.Close();
+    server_->Shutdown(kShutdownGrace);
+  }
+  stopped_.Set();
+}
+
+}  // namespace pompc::replay

@@ -1,0 +1,48 @@
+#ifndef POMPC_REPLAY_APP_H_
+#define POMPC_REPLAY_APP_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/event.h"
+#include "common/metrics.h"
+#include "common/rpc/server.h"
+#include "replay/core/shard.h"
+#include "replay/options.h"
+#include "replay/service.h"
+
+namespace pompc::replay {
+
+// One replay shard: its rows, its service, its server, its metrics. It knows no run until the
+// learner configures it. Thread-safe.
+class App {
+ public:
+  // Statuses as rpc::Server::Start, INVALID_ARGUMENT for bad options.
+  static absl::StatusOr<std::unique_ptr<App>> Start(const AppOptions& options);
+  // Stops.
+  ~App();
+
+  rpc::Server& server() { return *server_; }
+  const Shard& shard() const { return shard_; }
+
+  // 1. Health says NOT_SERVING. 2. Streams end with UNAVAILABLE. 3. The shard takes nothing more.
+  // 4. The server shuts down. Under 2 s, whatever its clients do. Idempotent.
+  void Stop();
+  // Blocks until Stop() has ended.
+  void Wait() { stopped_.Wait(); }
+
+ private:
+  explicit App(const AppOptions& options);
+  void AddMetrics(const AppOptions& options);
+
+  Shard shard_;
+  Service service_{&shard_};
+  std::unique_ptr<rpc::Server> server_;
+  Event stopped_;
+  std::vector<MetricFunction> metrics_;  // last: they read everything above
+};
+
+}  // namespace pompc::replay
+
+#endif  // POMPC_REPLAY_APP_H_

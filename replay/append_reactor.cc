@@ -1,0 +1,164 @@
+#include "replay/append_reactor.h"
+
+#include "common/rpc/status.h"
+#include "common/rpc/wire.h"
+#include "replay/columns.h"
+
+namespace pompc::replay {
+
+using Kind = AppendOutcome::Kind;
+
+std::shared_ptr<AppendReactor> AppendReactor::Start(Shard* shard,
+                                                    std::function<void(AppendReactor*)> on_done) {
+  std::shared_ptr<AppendReactor> reactor(new AppendReactor(shard, std::move(on_done)));
+  MutexLock lock(&reactor->mu_);
+  reactor->self_ = reactor;
+  reactor->Advance();
+  return reactor;
+}
+
+void AppendReactor::End(const absl::Status& status) {
+  {
+    MutexLock lock(&mu_);
+    if (ending_) return;
+    ending_ = true;
+    end_status_ = status;
+    Advance();
+  }
+  // After ending_ was set: a chunk that begins to wait from now on sees it.
+  shard_->StopWaiting(this);
+}
+
+void AppendReactor::OnReadDone(bool ok) {
+  if (ok) return Process();
+  MutexLock lock(&mu_);
+  reading_ = false;
+  writer_done_ = true;
+  Advance();
+}
+
+void AppendReactor::OnWriteDone(bool /*ok*/) {
+  MutexLock lock(&mu_);
+  writing_ = false;
+  replies_.pop_front();
+  Advance();
+}
+
+void AppendReactor::OnCancel() { End(absl::CancelledError("the writer has gone")); }
+
+void AppendReactor::OnDone() {
+  on_done_(this);
+  std::shared_ptr<AppendReactor> self;  // goes after the lock
+  MutexLock lock(&mu_);
+  self = std::move(self_);
+}
+
+void AppendReactor::OnRoom() {
+  {
+    MutexLock lock(&mu_);
+    room_came_ = !waiting_;
+    if (!waiting_) return;
+    waiting_ = false;
+  }
+  Process();
+}
+
+void AppendReactor::Process() {
+  AppendOutcome outcome = AppendRequested();
+  while (outcome.kind == Kind::kBlocked) {
+    if (BeginWaiting(outcome.status)) return;
+    outcome = AppendRequested();
+  }
+  if (outcome.kind == Kind::kFailed) return End(outcome.status);
+  if (outcome.kind == Kind::kAcked) {
+    AnswerWhenDurable(outcome);
+  } else {
+    MutexLock lock(&mu_);
+    QueueReply(ToReply(request_.stream(), outcome));
+  }
+  ReadNext();
+}
+
+AppendOutcome AppendReactor::AppendRequested() {
+  const auto config = shard_->config();
+  if (!config.ok()) return {Kind::kFailed, 0, false, config.status()};
+  const absl::Status header = rpc::CheckHeader(request_.header(), (*config)->run_id);
+  if (!header.ok()) return {Kind::kFailed, 0, false, header};
+  const absl::StatusOr<RowsView> rows = ToRowsView(request_.rows(), &versions_);
+  if (!rows.ok()) return {Kind::kRefused, 0, false, rows.status()};
+  return shard_->Append(ToSegmentId(request_.stream()), request_.first_row(), *rows,
+                        shared_from_this());
+}
+
+bool AppendReactor::BeginWaiting(const absl::Status& why) {
+  {
+    MutexLock lock(&mu_);
+    if (room_came_) {
+      room_came_ = false;
+      return false;
+    }
+    if (!ending_) {
+      waiting_ = true;
+      why_ = std::string(why.message());
+      QueueBlocked();
+      Advance();
+      return true;
+    }
+  }
+  shard_->StopWaiting(this);
+  return true;
+}
+
+void AppendReactor::AnswerWhenDurable(const AppendOutcome& outcome) {
+  {
+    MutexLock lock(&mu_);
+    ++undurable_;
+  }
+  shard_->WhenDurable([self = shared_from_this(),
+                       reply = ToReply(request_.stream(), outcome)](const absl::Status& status) {
+    if (!status.ok()) return self->End(status);
+    MutexLock lock(&self->mu_);
+    --self->undurable_;
+    self->QueueReply(reply);
+    self->Advance();
+  });
+}
+
+void AppendReactor::ReadNext() {
+  MutexLock lock(&mu_);
+  reading_ = false;
+  Advance();
+}
+
+void AppendReactor::QueueReply(proto::AppendReply reply) {
+  if (waiting_) reply.set_blocked(why_);
+  replies_.push_back(std::move(reply));
+}
+
+// One message about being blocked stands in the queue at most, however often the reason changes.
+void AppendReactor::QueueBlocked() {
+  const size_t writing = writing_ ? 1 : 0;
+  if (replies_.size() == writing || replies_.back().has_stream()) replies_.emplace_back();
+  replies_.back().set_blocked(why_);
+}
+
+void AppendReactor::Advance() {
+  if (finished_) return;
+  if (!ending_ && !writing_ && !replies_.empty()) {
+    writing_ = true;
+    StartWrite(&replies_.front());
+  }
+  const bool all_answered = writer_done_ && replies_.empty() && undurable_ == 0;
+  if (ending_ || all_answered) {
+    if (writing_) return;
+    finished_ = true;
+    Finish(rpc::ToGrpc(end_status_));
+    return;
+  }
+  if (!reading_ && !writer_done_ && replies_.size() + undurable_ < kMaxReplies) {
+    reading_ = true;
+    StartRead(&request_);
+  }
+}
+
+}  // namespace pompc::replay

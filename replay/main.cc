@@ -1,0 +1,28 @@
+#include "CLI/CLI.hpp"
+#include "common/rpc/role_main.h"
+#include "common/status_macros.h"
+#include "replay/app.h"
+
+int main(int argc, char** argv) {
+  pompc::rpc::RoleMain role({
+      .program = "pompc-replay",
+      .summary = "One shard of a run's replay: stores the rows actors send, in memory, and hands "
+                 "windows of them to the learner, which opens the shard and sets its limits.",
+      .examples = "  pompc-replay --listen 127.0.0.1:50061\n"
+                  "  pompc-replay --listen 0.0.0.0:50061 --insecure --shard 1\n",
+      .listen = "127.0.0.1:50061",
+  });
+  pompc::replay::AppOptions options;
+  role.flags()
+      .add_option("--shard", options.shard, "Label of this shard in its metrics")
+      ->envname("POMPC_SHARD");
+  return role.Run(argc, argv,
+                  [&options](const pompc::rpc::RoleContext& context)
+                      -> absl::StatusOr<pompc::rpc::RunningRole> {
+                    options.listen = context.flags.listen;
+                    options.insecure = context.flags.insecure;
+                    options.metrics = context.metrics;
+                    POMPC_ASSIGN_OR_RETURN(auto app, pompc::replay::App::Start(options));
+                    return pompc::rpc::MakeRunningRole(std::move(app));
+                  });
+}

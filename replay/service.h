@@ -1,0 +1,63 @@
+#ifndef POMPC_REPLAY_SERVICE_H_
+#define POMPC_REPLAY_SERVICE_H_
+
+#include <memory>
+#include <unordered_map>
+
+#include "common/mutex.h"
+#include "grpcpp/support/server_callback.h"
+#include "proto/replay.grpc.pb.h"
+#include "replay/append_reactor.h"
+#include "replay/core/shard.h"
+
+namespace pompc::replay {
+
+// ReplayService over one shard: checks messages, calls the shard, converts what it returns.
+// Thread-safe. Does not own the shard, which must outlive it; must outlive the server it is
+// registered with.
+class Service : public proto::ReplayService::CallbackService {
+ public:
+  explicit Service(Shard* shard) : shard_(shard) {}
+
+  grpc::ServerUnaryReactor* Configure(grpc::CallbackServerContext* context,
+                                      const proto::ConfigureRequest* request,
+                                      proto::ShardInfo* reply) override;
+  grpc::ServerBidiReactor<proto::AppendRequest, proto::AppendReply>* Append(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* Sample(grpc::CallbackServerContext* context,
+                                   const proto::SampleRequest* request,
+                                   proto::SampleReply* reply) override;
+  grpc::ServerUnaryReactor* UpdatePlans(grpc::CallbackServerContext* context,
+                                        const proto::UpdatePlansRequest* request,
+                                        proto::UpdatePlansReply* reply) override;
+  grpc::ServerUnaryReactor* Grant(grpc::CallbackServerContext* context,
+                                  const proto::GrantRequest* request,
+                                  proto::ShardInfo* reply) override;
+  grpc::ServerUnaryReactor* Info(grpc::CallbackServerContext* context,
+                                 const proto::InfoRequest* request,
+                                 proto::ShardInfo* reply) override;
+
+  // Ends every stream with UNAVAILABLE, now and from now on: writers keep what was not acknowledged
+  // and look for the shard's next life. Idempotent.
+  void Drain();
+
+  // Append streams open now.
+  size_t streams() const;
+
+ private:
+  absl::Status CheckHeader(const proto::Header& header) const;
+  absl::Status DoSample(const proto::SampleRequest& request, proto::SampleReply* reply);
+  absl::Status DoUpdatePlans(const proto::UpdatePlansRequest& request,
+                             proto::UpdatePlansReply* reply);
+  void FillInfo(proto::ShardInfo* info) const;
+
+  Shard* const shard_;
+
+  mutable Mutex mu_;
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
+  std::unordered_map<AppendReactor*, std::weak_ptr<AppendReactor>> streams_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace pompc::replay
+
+#endif  // POMPC_REPLAY_SERVICE_H_

@@ -1,0 +1,172 @@
+#include "replay/app.h"
+
+#include <memory>
+
+#include "common/float_bytes.h"
+#include "common/rpc/unary.h"
+#include "common/rpc/wire.h"
+#include "gmock/gmock.h"
+#include "grpcpp/channel.h"
+#include "gtest/gtest.h"
+#include "proto/replay.grpc.pb.h"
+#include "replay/client/shard_client.h"
+#include "replay/client/trajectory_writer.h"
+
+namespace pompc::replay {
+namespace {
+
+using ::testing::HasSubstr;
+
+AppOptions Options() {
+  AppOptions options;
+  options.metrics = std::make_shared<MetricsRegistry>();
+  return options;
+}
+
+ShardClientOptions ClientOptions() {
+  ShardClientOptions options;
+  options.run_id = "run";
+  options.spec.set_observation_size(1);
+  options.spec.set_action_size(1);
+  options.horizon = 1;
+  options.capacity_rows = 100;
+  options.capacity_bytes = 1 << 20;
+  return options;
+}
+
+// A writer that the limiter holds: its first row is at the shard and not taken.
+std::unique_ptr<TrajectoryWriter> BlockedWriter(std::shared_ptr<grpc::Channel> channel) {
+  TrajectoryWriterOptions options;
+  options.run_id = "run";
+  options.spec = {.observation_size = 1, .action_size = 1};
+  options.shard_of_environment = {0};
+  options.shards = {std::move(channel)};
+  options.chunk_rows = 1;
+  auto writer = std::make_unique<TrajectoryWriter>(options, Clock::Real());
+  const float zero = 0;
+  writer->BeginEpisode(0);
+  EXPECT_TRUE(
+      writer->Append(0, {.observation = {&zero, 1}, .action = {&zero, 1}}, absl::ZeroDuration())
+          .ok());
+  while (writer->WaitReason(0).find("stopped reading") == std::string::npos) {
+  }
+  return writer;
+}
+
+TEST(ReplayAppTest, ServesOnALoopbackPort) {
+  AppOptions options = Options();
+  options.listen = "127.0.0.1:0";
+  const auto app = App::Start(options);
+  ASSERT_TRUE(app.ok()) << app.status();
+  ASSERT_GT((*app)->server().port(), 0);
+  ShardClient client(ClientOptions(), rpc::Endpoint((*app)->server().address()).Channel());
+  const auto info = client.Configure();
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_NE(info->shard_incarnation(), 0);
+  EXPECT_EQ(info->capacity_rows(), 100);
+  EXPECT_TRUE(client.Grant(5, "", false).ok());
+  EXPECT_EQ(client.Info()->max_accepted_rows(), 5);
+}
+
+TEST(ReplayAppTest, BusyPortIsNamed) {
+  AppOptions options = Options();
+  options.listen = "127.0.0.1:0";
+  const auto first = App::Start(options);
+  ASSERT_TRUE(first.ok());
+  options = Options();
+  options.listen = (*first)->server().address();
+  const absl::Status status = App::Start(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(status.message(), HasSubstr(options.listen));
+}
+
+TEST(ReplayAppTest, TwoShardsHaveTwoIncarnations) {
+  const auto a = App::Start(Options()), b = App::Start(Options());
+  ASSERT_TRUE(a.ok() && b.ok());
+  EXPECT_NE((*a)->shard().incarnation(), (*b)->shard().incarnation());
+}
+
+// A stream whose first chunk the limiter holds.
+class BlockedStream {
+ public:
+  explicit BlockedStream(const std::shared_ptr<grpc::Channel>& channel)
+      : stub_(proto::ReplayService::NewStub(channel)) {
+    context_.set_deadline(rpc::DeadlineAfter(absl::Seconds(20)));
+    call_ = stub_->Append(&context_);
+    proto::AppendRequest request;
+    *request.mutable_header() = rpc::MakeHeader("run");
+    request.mutable_rows()->set_count(1);
+    const std::string zero(4, '\0'), one = ToBytes<float>({1.0f});
+    for (std::string* column :
+         {request.mutable_rows()->mutable_observations(), request.mutable_rows()->mutable_actions(),
+          request.mutable_rows()->mutable_rewards(), request.mutable_rows()->mutable_plan_mean(),
+          request.mutable_rows()->mutable_plan_value()}) {
+      *column = zero;
+    }
+    request.mutable_rows()->set_plan_std(one);
+    request.mutable_rows()->set_terminated(std::string(1, '\0'));
+    request.mutable_rows()->set_has_plan(std::string(1, '\0'));
+    request.mutable_rows()->add_versions();
+    call_->Write(request);
+    proto::AppendReply reply;
+    EXPECT_TRUE(call_->Read(&reply));
+    EXPECT_THAT(reply.blocked(), HasSubstr("granted nothing yet"));
+  }
+  absl::Status AwaitEnd() {
+    proto::AppendReply reply;
+    EXPECT_FALSE(call_->Read(&reply));
+    return rpc::FromGrpc(call_->Finish());
+  }
+
+ private:
+  std::unique_ptr<proto::ReplayService::Stub> stub_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<proto::AppendRequest, proto::AppendReply>> call_;
+};
+
+TEST(ReplayAppTest, StopsInTimeWithABlockedStream) {
+  AppOptions options = Options();
+  options.listen = "127.0.0.1:0";
+  auto app = App::Start(options);
+  ASSERT_TRUE(app.ok()) << app.status();
+  ShardClient client(ClientOptions(), rpc::Endpoint((*app)->server().address()).Channel());
+  ASSERT_TRUE(client.Configure().ok());
+  BlockedStream local((*app)->server().InProcessChannel());
+  BlockedStream remote(rpc::Endpoint((*app)->server().address()).Channel());
+  const absl::Duration before = Clock::Real()->Now();
+  (*app)->Stop();
+  EXPECT_LT(Clock::Real()->Now() - before, absl::Seconds(2));
+  EXPECT_EQ(local.AwaitEnd().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(remote.AwaitEnd().code(), absl::StatusCode::kUnavailable);
+  (*app)->Stop();
+  (*app)->Wait();
+  EXPECT_EQ(client.Info().status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST(ReplayAppTest, MetricsShowWhatTheShardHolds) {
+  AppOptions options = Options();
+  options.shard = "7";
+  const auto app = App::Start(options);
+  ASSERT_TRUE(app.ok());
+  ShardClient client(ClientOptions(), (*app)->server().InProcessChannel());
+  ASSERT_TRUE(client.Configure().ok());
+  const std::unique_ptr<TrajectoryWriter> writer =
+      BlockedWriter((*app)->server().InProcessChannel());
+  std::string text = options.metrics->ToText();
+  EXPECT_THAT(text, HasSubstr("pompc_replay_blocked_streams{shard=\"7\"} 1"));
+  EXPECT_THAT(text, HasSubstr("pompc_replay_accepted_rows_total{shard=\"7\"} 0"));
+  ASSERT_TRUE(client.Grant(10, "", false).ok());
+  ASSERT_TRUE(writer->Flush(absl::Seconds(20)).ok());
+  text = options.metrics->ToText();
+  EXPECT_THAT(text, HasSubstr("pompc_replay_accepted_rows_total{shard=\"7\"} 1"));
+  EXPECT_THAT(text, HasSubstr("pompc_replay_streams{shard=\"7\"} 1"));
+  EXPECT_THAT(text, HasSubstr("pompc_replay_state_seconds_total"));
+  EXPECT_THAT(text, HasSubstr("state=\"blocked\""));
+}
+
+TEST(ReplayAppTest, OptionsThatCannotWorkAreNamed) {
+  EXPECT_THAT(App::Start({}).status().message(), HasSubstr("metrics"));
+}
+
+}  // namespace
+}  // namespace pompc::replay

@@ -1,0 +1,355 @@
+#include "replay/service.h"
+
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "common/float_bytes.h"
+#include "common/rpc/server.h"
+#include "common/rpc/unary.h"
+#include "common/rpc/wire.h"
+#include "common/thread.h"
+#include "gmock/gmock.h"
+#include "grpcpp/channel.h"
+#include "gtest/gtest.h"
+#include "replay/columns.h"
+#include "tests/replay/row_builder.h"
+
+namespace pompc::replay {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr RowSpec kSpec{.observation_size = 3, .action_size = 2};
+constexpr absl::Duration kTimeout = absl::Seconds(20);
+
+template <typename T>
+std::string Bytes(const std::vector<T>& values) {
+  return ToBytes(absl::MakeConstSpan(values));
+}
+
+proto::AppendRequest Chunk(uint32_t environment, uint64_t first_row, const RowBuilder& rows) {
+  proto::AppendRequest request;
+  *request.mutable_header() = rpc::MakeHeader("run-a");
+  request.mutable_stream()->set_actor_index(1);
+  request.mutable_stream()->set_incarnation(1);
+  request.mutable_stream()->set_environment(environment);
+  request.set_first_row(first_row);
+  proto::Rows* to = request.mutable_rows();
+  to->set_count(rows.View().count);
+  to->set_observations(Bytes(rows.observations_));
+  to->set_actions(Bytes(rows.actions_));
+  to->set_rewards(Bytes(rows.rewards_));
+  to->set_terminated(Bytes(rows.terminated_));
+  to->set_plan_mean(Bytes(rows.plan_mean_));
+  to->set_plan_std(Bytes(rows.plan_std_));
+  to->set_plan_value(Bytes(rows.plan_value_));
+  to->set_has_plan(Bytes(rows.has_plan_));
+  to->set_final_observation(Bytes(rows.final_));
+  for (const ParameterVersion& v : rows.versions_) {
+    proto::ParameterVersion* version = to->add_versions();
+    version->set_incarnation(v.incarnation);
+    version->set_number(v.number);
+  }
+  return request;
+}
+
+// An Append call from the writer's side, chunk by chunk.
+class Stream {
+ public:
+  explicit Stream(proto::ReplayService::Stub& stub) {
+    context_.set_deadline(rpc::DeadlineAfter(kTimeout));
+    call_ = stub.Append(&context_);
+  }
+  proto::AppendReply Exchange(const proto::AppendRequest& request) {
+    EXPECT_TRUE(call_->Write(request));
+    return Read();
+  }
+  bool Write(const proto::AppendRequest& request) { return call_->Write(request); }
+  proto::AppendReply Read() {
+    proto::AppendReply reply;
+    EXPECT_TRUE(call_->Read(&reply));
+    return reply;
+  }
+  // Ends the call from this side.
+  absl::Status Finish() {
+    call_->WritesDone();
+    return AwaitEnd();
+  }
+  // What the call ends with; replies that still come are dropped.
+  absl::Status AwaitEnd() {
+    proto::AppendReply reply;
+    while (call_->Read(&reply)) {
+    }
+    return rpc::FromGrpc(call_->Finish());
+  }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<proto::AppendRequest, proto::AppendReply>> call_;
+};
+
+class ServiceTest : public ::testing::Test {
+ protected:
+  using Stub = proto::ReplayService::Stub;
+
+  ServiceTest() {
+    auto server = rpc::Server::Start({}, {&service_});
+    EXPECT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    stub_ = proto::ReplayService::NewStub(server_->InProcessChannel());
+  }
+
+  template <typename Request>
+  static Request New(const std::string& run_id = "run-a") {
+    Request request;
+    *request.mutable_header() = rpc::MakeHeader(run_id);
+    return request;
+  }
+  static proto::ConfigureRequest ConfigureMessage(const std::string& run_id = "run-a") {
+    auto request = New<proto::ConfigureRequest>(run_id);
+    request.set_shard_index(1);
+    request.mutable_spec()->set_observation_size(3);
+    request.mutable_spec()->set_action_size(2);
+    request.set_horizon(3);
+    request.set_capacity_rows(1000);
+    request.set_capacity_bytes(uint64_t{1} << 30);
+    return request;
+  }
+  absl::StatusOr<proto::ShardInfo> Configure(const proto::ConfigureRequest& request) {
+    return rpc::CallUnary(*stub_, &Stub::Configure, request, kTimeout);
+  }
+  absl::StatusOr<proto::ShardInfo> Grant(uint64_t rows, bool seed_phase_over = false) {
+    auto request = New<proto::GrantRequest>();
+    request.set_max_accepted_rows(rows);
+    request.set_reason("rows run ahead of updates");
+    request.set_seed_phase_over(seed_phase_over);
+    return rpc::CallUnary(*stub_, &Stub::Grant, request, kTimeout);
+  }
+  absl::StatusOr<proto::ShardInfo> Info(const std::string& run_id = "run-a") {
+    return rpc::CallUnary(*stub_, &Stub::Info, New<proto::InfoRequest>(run_id), kTimeout);
+  }
+  absl::StatusOr<proto::SampleReply> Sample(uint32_t count) {
+    auto request = New<proto::SampleRequest>();
+    request.set_count(count);
+    return rpc::CallUnary(*stub_, &Stub::Sample, request, kTimeout);
+  }
+  void Open(uint64_t granted = 1000000) {
+    ASSERT_TRUE(Configure(ConfigureMessage()).ok());
+    ASSERT_TRUE(Grant(granted).ok());
+  }
+
+  Shard shard_{42, Clock::Real(), std::make_unique<MemoryStore>()};
+  Service service_{&shard_};
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<Stub> stub_;
+};
+
+TEST_F(ServiceTest, BeforeConfigureCallsAreUnavailable) {
+  EXPECT_EQ(Info().status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Grant(1).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Sample(1).status().code(), absl::StatusCode::kUnavailable);
+  Stream stream(*stub_);
+  stream.Write(Chunk(0, 0, RowBuilder(kSpec).Add(1)));
+  EXPECT_EQ(stream.AwaitEnd().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ServiceTest, AnotherRunOrWireVersionIsRefusedNamingBoth) {
+  Open();
+  const absl::Status run = Info("run-b").status();
+  EXPECT_EQ(run.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(run.message(), HasSubstr("run-a"));
+  EXPECT_THAT(run.message(), HasSubstr("run-b"));
+  const absl::Status configure = Configure(ConfigureMessage("run-b")).status();
+  EXPECT_EQ(configure.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(configure.message(), HasSubstr("run-a, not run-b"));
+  auto old = New<proto::InfoRequest>();
+  old.mutable_header()->set_wire_version(99);
+  EXPECT_EQ(rpc::CallUnary(*stub_, &Stub::Info, old, kTimeout).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  Stream stream(*stub_);
+  proto::AppendRequest chunk = Chunk(0, 0, RowBuilder(kSpec).Add(1));
+  chunk.mutable_header()->set_run_id("run-b");
+  stream.Write(chunk);
+  EXPECT_EQ(stream.AwaitEnd().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ServiceTest, ConfigureWithoutRunOrSizesIsRefused) {
+  EXPECT_EQ(Configure(ConfigureMessage("")).status().code(), absl::StatusCode::kInvalidArgument);
+  proto::ConfigureRequest no_sizes = ConfigureMessage();
+  no_sizes.clear_spec();
+  EXPECT_EQ(Configure(no_sizes).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Configure(ConfigureMessage()).ok());
+}
+
+TEST_F(ServiceTest, AppendedRowsAreAckedAndSampled) {
+  Open();
+  Stream stream(*stub_);
+  proto::AppendReply reply = stream.Exchange(Chunk(0, 0, RowBuilder(kSpec).AddMany(0, 3)));
+  EXPECT_EQ(reply.verdict(), proto::AppendReply::ACKED);
+  EXPECT_EQ(reply.next_row(), 3);
+  EXPECT_FALSE(reply.ended());
+  EXPECT_EQ(reply.stream().actor_index(), 1);
+  EXPECT_EQ(Sample(1).status().code(), absl::StatusCode::kFailedPrecondition);
+  reply = stream.Exchange(Chunk(0, 3, RowBuilder(kSpec).Final(3)));
+  EXPECT_TRUE(reply.ended());
+
+  const absl::StatusOr<proto::SampleReply> sample = Sample(2);
+  ASSERT_TRUE(sample.ok()) << sample.status();
+  const proto::Windows& windows = sample->windows();
+  EXPECT_EQ(windows.count(), 2);
+  EXPECT_EQ(windows.horizon(), 3);
+  EXPECT_EQ(NumbersIn<float>(windows.observations())[4], RowBuilder::Observation(1, 1));
+  EXPECT_EQ(NumbersIn<uint64_t>(windows.addresses())[3], 3);
+  const proto::ShardInfo& info = sample->info();
+  EXPECT_EQ(info.shard_index(), 1);
+  EXPECT_EQ(info.shard_incarnation(), 42);
+  EXPECT_EQ(info.accepted_rows(), 3);
+  EXPECT_EQ(info.planned_rows(), 3);
+  EXPECT_EQ(info.windows(), 1);
+  EXPECT_EQ(info.streams(), 1);
+  EXPECT_TRUE(stream.Finish().ok());
+  EXPECT_EQ(Info()->streams(), 0);
+}
+
+TEST_F(ServiceTest, SampleCountIsBounded) {
+  Open();
+  EXPECT_EQ(Sample(0).status().code(), absl::StatusCode::kInvalidArgument);
+  const absl::Status status = Sample(65537).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("allowed are 1 to 65536"));
+}
+
+TEST_F(ServiceTest, BadRowsAreRefusedWithTheReasonAndTheStreamGoesOn) {
+  Open();
+  Stream stream(*stub_);
+  RowBuilder nan = RowBuilder(kSpec).AddMany(0, 2);
+  nan.observations_[4] = std::numeric_limits<float>::quiet_NaN();
+  proto::AppendReply reply = stream.Exchange(Chunk(0, 0, nan));
+  EXPECT_EQ(reply.verdict(), proto::AppendReply::REFUSED);
+  EXPECT_EQ(reply.code(), 3);
+  EXPECT_EQ(reply.message(), "row 1: observation number 1 is nan, must be finite");
+
+  RowBuilder wrong(RowSpec{.observation_size = 4, .action_size = 2});
+  reply = stream.Exchange(Chunk(1, 0, wrong.Add(1)));
+  EXPECT_EQ(reply.code(), 3);
+  EXPECT_EQ(reply.message(), "observations has 4 numbers, expected 3");
+
+  proto::AppendRequest torn = Chunk(2, 0, RowBuilder(kSpec).Add(1));
+  torn.mutable_rows()->mutable_observations()->push_back('x');
+  reply = stream.Exchange(torn);
+  EXPECT_EQ(reply.code(), 3);
+  EXPECT_THAT(reply.message(), HasSubstr("13 bytes"));
+
+  EXPECT_EQ(Info()->accepted_rows(), 0);
+  reply = stream.Exchange(Chunk(3, 0, RowBuilder(kSpec).Add(1)));
+  EXPECT_EQ(reply.verdict(), proto::AppendReply::ACKED);
+}
+
+TEST_F(ServiceTest, GapIsAnsweredWithTheExpectedRow) {
+  Open();
+  Stream stream(*stub_);
+  const proto::AppendReply reply = stream.Exchange(Chunk(0, 5, RowBuilder(kSpec).Add(5)));
+  EXPECT_EQ(reply.verdict(), proto::AppendReply::GAP);
+  EXPECT_EQ(reply.next_row(), 0);
+}
+
+TEST_F(ServiceTest, ClosedLimiterBlocksTheStreamUntilGranted) {
+  Open(/*granted=*/2);
+  Stream stream(*stub_);
+  EXPECT_EQ(stream.Exchange(Chunk(0, 0, RowBuilder(kSpec).AddMany(0, 2))).next_row(), 2);
+  const proto::AppendReply blocked = stream.Exchange(Chunk(0, 2, RowBuilder(kSpec).AddMany(2, 2)));
+  EXPECT_FALSE(blocked.has_stream());
+  EXPECT_EQ(blocked.blocked(), "shard took 2 rows of 2 granted: rows run ahead of updates");
+  absl::StatusOr<proto::ShardInfo> info = Info();
+  EXPECT_EQ(info->blocked_streams(), 1);
+  EXPECT_EQ(info->accepted_rows(), 2);
+  Thread next("write", [&] { stream.Write(Chunk(0, 4, RowBuilder(kSpec).Add(4))); });  // unread
+  ASSERT_TRUE(Grant(100).ok());
+  const proto::AppendReply acked = stream.Read();
+  EXPECT_EQ(acked.next_row(), 4);
+  EXPECT_EQ(acked.blocked(), "");
+  EXPECT_EQ(stream.Read().next_row(), 5);
+  EXPECT_EQ(Info()->blocked_streams(), 0);
+}
+
+TEST_F(ServiceTest, BlockedSeedRowsAreRefusedWhenTheSeedPhaseEnds) {
+  Open(/*granted=*/0);
+  Stream stream(*stub_);
+  const proto::AppendReply blocked =
+      stream.Exchange(Chunk(0, 0, RowBuilder(kSpec).Add(0, /*has_plan=*/false)));
+  EXPECT_FALSE(blocked.blocked().empty());
+  ASSERT_TRUE(Grant(0, /*seed_phase_over=*/true).ok());
+  const proto::AppendReply refused = stream.Read();
+  EXPECT_EQ(refused.verdict(), proto::AppendReply::REFUSED);
+  EXPECT_EQ(refused.code(), 9);
+  EXPECT_THAT(refused.message(), HasSubstr("seed phase is over"));
+  EXPECT_EQ(Info()->accepted_rows(), 0);
+}
+
+TEST_F(ServiceTest, WriterThatLeavesWhileBlockedIsForgotten) {
+  Open(/*granted=*/0);
+  {
+    Stream stream(*stub_);
+    stream.Exchange(Chunk(0, 0, RowBuilder(kSpec).Add(0)));
+    EXPECT_EQ(Info()->blocked_streams(), 1);
+  }  // cancels the call
+  while (service_.streams() > 0) {
+  }
+  EXPECT_EQ(Info()->blocked_streams(), 0);
+  ASSERT_TRUE(Grant(10).ok());
+  EXPECT_EQ(Info()->accepted_rows(), 0);
+}
+
+TEST_F(ServiceTest, AnswersThatNobodyReadsAreBounded) {
+  Open();
+  Stream stream(*stub_);
+  constexpr uint64_t kChunks = 6 * AppendReactor::kMaxReplies;
+  Thread writer("write", [&] {
+    for (uint64_t row = 0; row < kChunks; ++row) {
+      stream.Write(Chunk(0, row, RowBuilder(kSpec).Add(row)));
+    }
+  });
+  while (Info()->accepted_rows() < AppendReactor::kMaxReplies) {
+  }
+  for (uint64_t answers = 0; answers < kChunks; ++answers) {
+    EXPECT_LE(Info()->accepted_rows(), answers + AppendReactor::kMaxReplies + 1);
+    EXPECT_EQ(stream.Read().next_row(), answers + 1);
+  }
+}
+
+TEST_F(ServiceTest, UpdatePlansCountsUpdatedAndEvicted) {
+  Open();
+  Stream stream(*stub_);
+  stream.Exchange(Chunk(0, 0, RowBuilder(kSpec).AddMany(0, 4)));
+  auto request = New<proto::UpdatePlansRequest>();
+  request.set_count(2);
+  request.set_addresses(Bytes<uint64_t>({1, 50}));
+  request.set_plan_mean(Bytes<float>({9, 8, 7, 6}));
+  request.set_plan_std(Bytes<float>({1, 2, 3, 4}));
+  const auto reply = rpc::CallUnary(*stub_, &Stub::UpdatePlans, request, kTimeout);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->updated(), 1);
+  EXPECT_EQ(reply->evicted(), 1);
+  EXPECT_EQ(NumbersIn<float>(Sample(1)->windows().plan_mean())[2], 9);
+  request.set_count(3);
+  EXPECT_EQ(rpc::CallUnary(*stub_, &Stub::UpdatePlans, request, kTimeout).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(ServiceTest, DrainEndsIdleAndBlockedStreamsAndRefusesNewOnes) {
+  Open(/*granted=*/1);
+  Stream idle(*stub_), blocked(*stub_);
+  idle.Exchange(Chunk(0, 0, RowBuilder(kSpec).Add(0)));
+  EXPECT_FALSE(blocked.Exchange(Chunk(1, 0, RowBuilder(kSpec).Add(0))).blocked().empty());
+  service_.Drain();
+  EXPECT_EQ(idle.AwaitEnd().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(blocked.AwaitEnd().code(), absl::StatusCode::kUnavailable);
+  Stream late(*stub_);
+  EXPECT_EQ(late.AwaitEnd().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Info()->blocked_streams(), 0);
+}
+
+}  // namespace
+}  // namespace pompc::replay

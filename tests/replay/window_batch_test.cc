@@ -1,0 +1,70 @@
+#include "replay/client/window_batch.h"
+
+#include <vector>
+
+#include "common/float_bytes.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace pompc::replay {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr RowSpec kSpec{.observation_size = 1, .action_size = 1};
+
+template <typename T>
+std::string Bytes(const std::vector<T>& values) {
+  return ToBytes(absl::MakeConstSpan(values));
+}
+
+// One window of one row.
+proto::SampleReply Reply() {
+  proto::SampleReply reply;
+  proto::Windows* w = reply.mutable_windows();
+  w->set_count(1);
+  w->set_horizon(1);
+  w->set_observations(Bytes<float>({1, 2}));
+  w->set_actions(Bytes<float>({0.5f}));
+  w->set_rewards(Bytes<float>({7}));
+  w->set_terminated(Bytes<uint8_t>({1}));
+  w->set_plan_mean(Bytes<float>({3, 4}));
+  w->set_plan_std(Bytes<float>({5, 6}));
+  w->set_has_plan(Bytes<uint8_t>({1, 0}));
+  w->set_addresses(Bytes<uint64_t>({uint64_t{1} << 40, 12}));
+  reply.mutable_info()->set_windows(99);
+  return reply;
+}
+
+TEST(WindowBatchTest, GivesTheColumnsAsNumbersAlsoAfterAMove) {
+  absl::StatusOr<WindowBatch> made = WindowBatch::FromReply(Reply(), kSpec, 1);
+  ASSERT_TRUE(made.ok()) << made.status();
+  const WindowBatch batch = *std::move(made);
+  EXPECT_EQ(batch.count(), 1);
+  EXPECT_EQ(batch.horizon(), 1);
+  EXPECT_THAT(batch.observations(), ElementsAre(1, 2));
+  EXPECT_THAT(batch.actions(), ElementsAre(0.5f));
+  EXPECT_THAT(batch.rewards(), ElementsAre(7));
+  EXPECT_THAT(batch.terminated(), ElementsAre(1));
+  EXPECT_THAT(batch.plan_mean(), ElementsAre(3, 4));
+  EXPECT_THAT(batch.plan_std(), ElementsAre(5, 6));
+  EXPECT_THAT(batch.has_plan(), ElementsAre(1, 0));
+  EXPECT_THAT(batch.addresses(), ElementsAre(uint64_t{1} << 40, 12));
+  EXPECT_EQ(batch.info().windows(), 99);
+}
+
+TEST(WindowBatchTest, ColumnOfAnotherSizeIsRefused) {
+  proto::SampleReply reply = Reply();
+  reply.mutable_windows()->set_rewards(Bytes<float>({7, 8}));
+  const absl::Status status = WindowBatch::FromReply(reply, kSpec, 1).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(status.message(), HasSubstr("column rewards has 8 bytes, expected 4"));
+}
+
+TEST(WindowBatchTest, AnotherHorizonIsRefused) {
+  EXPECT_EQ(WindowBatch::FromReply(Reply(), kSpec, 3).status().code(), absl::StatusCode::kInternal);
+}
+
+}  // namespace
+}  // namespace pompc::replay

@@ -1,0 +1,366 @@
+#include <atomic>
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "common/event.h"
+#include "common/rpc/server.h"
+#include "common/thread.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "replay/client/batch_split.h"
+#include "replay/client/shard_client.h"
+#include "replay/client/trajectory_writer.h"
+#include "replay/service.h"
+#include "tests/replay/row_builder.h"
+
+namespace pompc::replay {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr RowSpec kSpec{.observation_size = 3, .action_size = 2};
+constexpr uint32_t kHorizon = 3;
+constexpr absl::Duration kLong = absl::Seconds(20);
+
+// A shard whose server can be taken away and given back on the same port, with or without its rows.
+class TestShard {
+ public:
+  TestShard() {
+    Forget();
+    StartServer();
+  }
+  void StartServer() {
+    auto server = rpc::Server::Start({.listen = address_}, {service_.get()});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    address_ = server_->address();
+  }
+  void StopServer() {
+    service_->Drain();
+    server_->Shutdown(absl::Milliseconds(100));
+    server_.reset();
+    service_ = std::make_unique<Service>(shard_.get());
+  }
+  // REQUIRES: no server runs.
+  void Forget() {
+    service_.reset();
+    shard_ =
+        std::make_unique<Shard>(++incarnation_, Clock::Real(), std::make_unique<MemoryStore>());
+    service_ = std::make_unique<Service>(shard_.get());
+  }
+  std::shared_ptr<grpc::Channel> Channel() { return rpc::Endpoint(address_).Channel(); }
+  Shard& shard() { return *shard_; }
+
+ private:
+  std::string address_ = "127.0.0.1:0";
+  uint64_t incarnation_ = 0;
+  std::unique_ptr<Shard> shard_;
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<rpc::Server> server_;
+};
+
+class WriterTest : public ::testing::Test {
+ protected:
+  WriterTest() {
+    options_.run_id = "run-a";
+    options_.actor_index = 1;
+    options_.incarnation = 1;
+    options_.spec = kSpec;
+    options_.shard_of_environment = {0};
+    options_.chunk_rows = 4;
+    options_.max_unacked_rows = 8;
+    options_.flush_after = absl::Milliseconds(1);
+    options_.backoff = {.initial = absl::Milliseconds(5), .max = absl::Milliseconds(50)};
+  }
+
+  // Starts `n` shards, opened for the run.
+  void StartShards(int n, uint64_t granted = 1000000) {
+    for (int i = 0; i < n; ++i) {
+      shards_.push_back(std::make_unique<TestShard>());
+      options_.shards.push_back(shards_.back()->Channel());
+      clients_.push_back(MakeClient(i));
+      ASSERT_TRUE(clients_.back()->Configure().ok());
+      ASSERT_TRUE(clients_.back()->Grant(granted, "rows run ahead", false).ok());
+    }
+  }
+  std::unique_ptr<ShardClient> MakeClient(uint32_t index) {
+    ShardClientOptions options;
+    options.run_id = "run-a";
+    options.shard_index = index;
+    options.spec.set_observation_size(kSpec.observation_size);
+    options.spec.set_action_size(kSpec.action_size);
+    options.horizon = kHorizon;
+    options.capacity_rows = 100000;
+    options.capacity_bytes = uint64_t{1} << 30;
+    return std::make_unique<ShardClient>(options, shards_[index]->Channel());
+  }
+  void StartWriter() {
+    ASSERT_TRUE(options_.Validate().ok()) << options_.Validate();
+    writer_ = std::make_unique<TrajectoryWriter>(options_, Clock::Real());
+    for (uint32_t e = 0; e < options_.shard_of_environment.size(); ++e) writer_->BeginEpisode(e);
+  }
+  absl::Status Append(uint32_t environment, uint64_t id, absl::Duration timeout = kLong,
+                      bool has_plan = true) {
+    const RowBuilder row = RowBuilder(kSpec).Add(id, has_plan);
+    RowView view{
+        .observation = row.observations_, .action = row.actions_, .reward = row.rewards_[0]};
+    if (has_plan) {
+      view.plan_mean = row.plan_mean_;
+      view.plan_std = row.plan_std_;
+    }
+    return writer_->Append(environment, view, timeout);
+  }
+  absl::Status End(uint32_t environment, uint64_t id) {
+    return writer_->EndEpisode(environment, RowBuilder(kSpec).Final(id).final_);
+  }
+  // Ids of the first rows of all windows of a shard, by sampling often.
+  std::set<uint64_t> WindowStarts(uint32_t shard) {
+    std::set<uint64_t> starts;
+    const absl::StatusOr<WindowBatch> batch = clients_[shard]->Sample(5000, 1);
+    EXPECT_TRUE(batch.ok()) << batch.status();
+    if (!batch.ok()) return starts;
+    for (size_t b = 0; b < batch->count(); ++b) {
+      const float* window = &batch->observations()[b * (kHorizon + 1) * 3];
+      for (uint32_t t = 1; t <= kHorizon; ++t) EXPECT_EQ(window[t * 3], window[0] + t);
+      starts.insert(static_cast<uint64_t>(window[0]));
+    }
+    return starts;
+  }
+
+  std::vector<std::unique_ptr<TestShard>> shards_;
+  std::vector<std::unique_ptr<ShardClient>> clients_;
+  TrajectoryWriterOptions options_;
+  std::unique_ptr<TrajectoryWriter> writer_;
+};
+
+TEST_F(WriterTest, RowsArriveInOrderAndEpisodesEnd) {
+  StartShards(1);
+  StartWriter();
+  for (uint64_t id = 0; id < 10; ++id) ASSERT_TRUE(Append(0, id).ok());
+  ASSERT_TRUE(End(0, 10).ok());
+  EXPECT_EQ(Append(0, 11).code(), absl::StatusCode::kFailedPrecondition);
+  writer_->BeginEpisode(0);
+  for (uint64_t id = 20; id < 25; ++id) ASSERT_TRUE(Append(0, id).ok());
+  ASSERT_TRUE(writer_->Flush(kLong).ok());
+  const ShardCounts counts = shards_[0]->shard().counts();
+  EXPECT_EQ(counts.accepted_rows, 15);
+  EXPECT_EQ(counts.windows, 8 + 2);
+  EXPECT_EQ(WindowStarts(0), (std::set<uint64_t>{0, 1, 2, 3, 4, 5, 6, 7, 20, 21}));
+  const TrajectoryWriter::Stats stats = writer_->stats();
+  EXPECT_EQ(stats.appended_rows, 15);
+  EXPECT_EQ(stats.acked_rows, 15);
+  EXPECT_EQ(stats.unacked_rows, 0);
+  EXPECT_EQ(stats.opened_streams, 1);
+}
+
+TEST_F(WriterTest, ManyEnvironmentsShareOneStreamPerShard) {
+  options_.shard_of_environment = {0, 1, 0, 1, 1};
+  StartShards(2);
+  StartWriter();
+  for (uint64_t t = 0; t < 30; ++t) {
+    for (uint32_t e = 0; e < 5; ++e) ASSERT_TRUE(Append(e, e * 1000 + t).ok());
+  }
+  for (uint32_t e = 0; e < 5; ++e) ASSERT_TRUE(End(e, e * 1000 + 30).ok());
+  ASSERT_TRUE(writer_->Flush(kLong).ok());
+  EXPECT_EQ(shards_[0]->shard().counts().accepted_rows, 60);
+  EXPECT_EQ(shards_[1]->shard().counts().accepted_rows, 90);
+  EXPECT_EQ(WindowStarts(0).size(), 2 * 28);
+  EXPECT_EQ(WindowStarts(1).size(), 3 * 28);
+  EXPECT_EQ(writer_->stats().opened_streams, 2);
+  EXPECT_EQ(clients_[0]->Info()->streams(), 1);
+}
+
+TEST_F(WriterTest, ClosedLimiterHoldsTheWriterWithinItsBoundAndSaysWhy) {
+  StartShards(1, /*granted=*/4);
+  StartWriter();
+  uint64_t id = 0;
+  while (Append(0, id, absl::ZeroDuration()).ok()) ++id;
+  // What was acknowledged made room; from here on nothing is.
+  absl::Status status;
+  while ((status = Append(0, id, absl::Milliseconds(1))).ok() ||
+         writer_->WaitReason(0).find("stopped reading") == std::string::npos) {
+    if (status.ok()) ++id;
+    ASSERT_LE(id, 4 + options_.max_unacked_rows);
+  }
+  EXPECT_EQ(id, 4 + options_.max_unacked_rows);
+  EXPECT_FALSE(writer_->HasRoom(0));
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(writer_->WaitReason(0), HasSubstr("shard took 4 rows of 4 granted: rows run ahead"));
+  EXPECT_EQ(shards_[0]->shard().counts().accepted_rows, 4);
+  const absl::Status flush = writer_->Flush(absl::Milliseconds(1));
+  EXPECT_EQ(flush.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(flush.message(),
+              HasSubstr("8 rows are not acknowledged: replay shard 0 has stopped"));
+
+  ASSERT_TRUE(clients_[0]->Grant(1000, "", false).ok());
+  ASSERT_TRUE(Append(0, id++).ok());
+  ASSERT_TRUE(writer_->Flush(kLong).ok());
+  EXPECT_EQ(shards_[0]->shard().counts().accepted_rows, id) << "nothing is lost";
+  EXPECT_EQ(writer_->WaitReason(0), "");
+}
+
+TEST_F(WriterTest, BadRowsAreRefusedBeforeTheyAreTaken) {
+  StartShards(1);
+  StartWriter();
+  const std::vector<float> o = {1, 2, 0.0f / 0.0f}, short_o = {1}, a = {0, 0}, big = {0, 2};
+  absl::Status status = writer_->Append(0, {.observation = o, .action = a}, kLong);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("observation number 2 is"));
+  EXPECT_EQ(writer_->Append(0, {.observation = short_o, .action = a}, kLong).message(),
+            "observation has 1 numbers, expected 3");
+  EXPECT_FALSE(writer_->Append(0, {.observation = {&o[0], 3}, .action = big}, kLong).ok());
+  EXPECT_EQ(writer_->EndEpisode(0, o).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(writer_->stats().appended_rows, 0);
+}
+
+TEST_F(WriterTest, RefusedEpisodeIsReportedAndTheNextOneGoesOn) {
+  Event refused;
+  absl::Status why;
+  uint32_t environment = 99;
+  options_.on_refused = [&](uint32_t e, const absl::Status& status) {
+    environment = e;
+    why = status;
+    refused.Set();
+  };
+  StartShards(1);
+  ASSERT_TRUE(clients_[0]->Grant(1000000, "", /*seed_phase_over=*/true).ok());
+  StartWriter();
+  ASSERT_TRUE(Append(0, 1, kLong, /*has_plan=*/false).ok());
+  refused.Wait();
+  EXPECT_EQ(environment, 0);
+  EXPECT_EQ(why.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(why.message(), HasSubstr("seed phase is over"));
+  const absl::Status status = Append(0, 2);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(status.message(), HasSubstr("the shard refused the episode"));
+  writer_->BeginEpisode(0);
+  ASSERT_TRUE(Append(0, 3).ok());
+  ASSERT_TRUE(writer_->Flush(kLong).ok());
+  EXPECT_EQ(shards_[0]->shard().counts().accepted_rows, 1);
+  EXPECT_EQ(writer_->stats().dropped_rows, 1);
+}
+
+TEST_F(WriterTest, ServerRestartLosesAndRepeatsNothing) {
+  StartShards(1);
+  StartWriter();
+  uint64_t id = 0;
+  for (int restart = 0; restart < 3; ++restart) {
+    for (int i = 0; i < 50; ++i) ASSERT_TRUE(Append(0, id++).ok());
+    shards_[0]->StopServer();
+    while (writer_->HasRoom(0)) ASSERT_TRUE(Append(0, id++).ok());
+    while (writer_->WaitReason(0).find("cannot be reached") == std::string::npos) {
+    }
+    EXPECT_EQ(Append(0, id, absl::Milliseconds(1)).code(), absl::StatusCode::kDeadlineExceeded);
+    shards_[0]->StartServer();
+  }
+  ASSERT_TRUE(Append(0, id++).ok());
+  ASSERT_TRUE(writer_->Flush(kLong).ok());
+  EXPECT_EQ(shards_[0]->shard().counts().accepted_rows, id);
+  EXPECT_EQ(WindowStarts(0).size(), id - kHorizon) << "one unbroken segment";
+  EXPECT_GT(writer_->stats().resent_rows, 0);
+}
+
+TEST_F(WriterTest, ShardThatLostItsRowsGetsTheRestAsANewSegment) {
+  StartShards(1);
+  StartWriter();
+  for (uint64_t id = 0; id < 20; ++id) ASSERT_TRUE(Append(0, id).ok());
+  ASSERT_TRUE(writer_->Flush(kLong).ok());
+  shards_[0]->StopServer();
+  shards_[0]->Forget();
+  shards_[0]->StartServer();
+  for (uint64_t id = 20; id < 24; ++id) ASSERT_TRUE(Append(0, id).ok());
+  ASSERT_TRUE(clients_[0]->Configure().ok());
+  ASSERT_TRUE(clients_[0]->Grant(1000, "", false).ok());
+  for (uint64_t id = 24; id < 30; ++id) ASSERT_TRUE(Append(0, id).ok());
+  ASSERT_TRUE(writer_->Flush(kLong).ok());
+  EXPECT_EQ(shards_[0]->shard().counts().accepted_rows, 10);
+  EXPECT_EQ(WindowStarts(0), (std::set<uint64_t>{20, 21, 22, 23, 24, 25, 26}));
+  EXPECT_EQ(writer_->stats().resumed_segments, 1);
+}
+
+TEST_F(WriterTest, ShardOfAnotherRunTurnsTheWriterAway) {
+  StartShards(1);
+  options_.run_id = "run-b";
+  StartWriter();
+  ASSERT_TRUE(Append(0, 1).ok());
+  const absl::Status status = writer_->Flush(kLong);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(status.message(), HasSubstr("run-a"));
+  EXPECT_EQ(Append(0, 2).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(WriterTest, CloseWakesWhoWaitsAndIsIdempotent) {
+  StartShards(1, /*granted=*/0);
+  StartWriter();
+  absl::Status status;
+  Thread waiting("append", [&] {
+    for (uint64_t id = 0; status.ok(); ++id) status = Append(0, id, absl::InfiniteDuration());
+  });
+  while (writer_->HasRoom(0)) {
+  }
+  writer_->Close();
+  waiting.Join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+  writer_->Close();
+  EXPECT_EQ(Append(0, 1).code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(writer_->Flush(kLong).code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(WriterTest, OptionsThatCannotWorkAreNamed) {
+  EXPECT_THAT(options_.Validate().message(), HasSubstr("shards"));
+  options_.shards.resize(1);
+  EXPECT_TRUE(options_.Validate().ok());
+  options_.shard_of_environment = {1};
+  EXPECT_THAT(options_.Validate().message(), HasSubstr("shard_of_environment"));
+  options_.shard_of_environment = {0};
+  options_.chunk_rows = 0;
+  EXPECT_THAT(options_.Validate().message(), HasSubstr("chunk_rows"));
+}
+
+TEST_F(WriterTest, SplitBatchesSampleTheUnionOfTheShardsUniformly) {
+  options_.shard_of_environment = {0, 1};
+  StartShards(2);
+  StartWriter();
+  for (uint64_t id = 0; id < 5; ++id) ASSERT_TRUE(Append(0, id).ok());      // 2 windows
+  for (uint64_t id = 100; id < 111; ++id) ASSERT_TRUE(Append(1, id).ok());  // 8 windows
+  ASSERT_TRUE(writer_->Flush(kLong).ok());
+  const std::vector<uint64_t> windows = {clients_[0]->Info()->windows(),
+                                         clients_[1]->Info()->windows()};
+  EXPECT_EQ(windows, (std::vector<uint64_t>{2, 8}));
+  std::map<float, int> starts;
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    const std::vector<uint32_t> shares = SplitBatch(200, windows, seed);
+    for (int shard = 0; shard < 2; ++shard) {
+      const absl::StatusOr<WindowBatch> batch = clients_[shard]->Sample(shares[shard], seed);
+      ASSERT_TRUE(batch.ok()) << batch.status();
+      for (size_t b = 0; b < batch->count(); ++b) ++starts[batch->observations()[b * 4 * 3]];
+    }
+  }
+  ASSERT_EQ(starts.size(), 10);
+  for (const auto& [id, n] : starts) EXPECT_NEAR(n, 1000, 5 * 30) << "window of row " << id;
+}
+
+TEST_F(WriterTest, ShardClientCallsEndWithItsClose) {
+  StartShards(1);
+  StartWriter();
+  for (uint64_t id = 0; id < 5; ++id) ASSERT_TRUE(Append(0, id).ok());
+  ASSERT_TRUE(writer_->Flush(kLong).ok());
+  std::atomic<int> done = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    clients_[0]->SampleAsync(10, seed, [&](absl::StatusOr<WindowBatch>) { ++done; });
+  }
+  clients_[0]->Close();
+  EXPECT_EQ(done, 20);
+  EXPECT_EQ(clients_[0]->Sample(1, 1).status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(WriterTest, ShardThatIsNotThereIsUnavailable) {
+  StartShards(1);
+  shards_[0]->StopServer();
+  EXPECT_EQ(clients_[0]->Info().status().code(), absl::StatusCode::kUnavailable);
+}
+
+}  // namespace
+}  // namespace pompc::replay
