@@ -12,23 +12,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() { sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
-# The mirror this machine installs Debian from.
-host_mirror() {
-  apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Created-By: Packages' 2>/dev/null |
-    awk '$2 == "Debian" && $3 == "Debian" {print $1; exit}'
-}
-
-make_root() {
-  local suite="$1" dir="$2" mirror
-  mirror="$(host_mirror)"
-  say "Making a bare $suite root in $dir"
-  debootstrap --variant=minbase --include=git "$suite" "$dir" ${mirror:+"$mirror"} >"$dir.log" 2>&1 ||
-    die "debootstrap failed; the end of $dir.log:"$'\n'"$(tail -5 "$dir.log")"
-  rm -f "$dir.log"
-  # The way this machine reaches its mirror: a proxy, if there is one.
-  apt-config dump --format '%F "%v";%n' Acquire::http::Proxy Acquire::https::Proxy >"$dir/etc/apt/apt.conf.d/80host"
-}
-
 # Runs inside a mount and process namespace of its own, so that nothing stays mounted or running.
 enter_root() {
   local dir="$1" ccache="$2"
@@ -58,15 +41,13 @@ main() {
   if (( $# < 2 )); then usage >&2; exit 2; fi
   suite="$1"; shift
   [[ "$suite" == bookworm || "$suite" == trixie ]] || die "unknown release '$suite': allowed are bookworm, trixie"
-  [[ "$(id -u)" == 0 ]] || die "needs root"
-  command -v debootstrap >/dev/null || die "needs debootstrap: apt-get install debootstrap"
 
   if [[ -z "$dir" ]]; then
     dir="$(mktemp -d "${TMPDIR:-/var/tmp}/pompc-root.XXXXXX")"
     temporary="$dir"
     trap 'rm -rf --one-file-system "$temporary"' EXIT
   fi
-  [[ -d "$dir/etc" ]] || make_root "$suite" "$dir"
+  [[ -d "$dir/etc" ]] || make_bare_root "$suite" "$dir" git
   rm -rf "$dir/pompc"
   git clone -q --no-hardlinks "$POMPC_ROOT" "$dir/pompc"
   say "In $suite, at $(git -C "$dir/pompc" log -1 --format='%h %s'): $*"

@@ -28,3 +28,23 @@ require_proc() {
   [[ -r /proc/self/maps ]] && return
   mount -t proc proc /proc 2>/dev/null || die "/proc is not mounted, and mounting it failed: run 'mount -t proc proc /proc' as root"
 }
+
+# The mirror this machine installs Debian from.
+host_mirror() {
+  apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Created-By: Packages' 2>/dev/null |
+    awk '$2 == "Debian" && $3 == "Debian" {print $1; exit}'
+}
+
+# make_bare_root SUITE DIR [PACKAGES]: debootstrap's minbase, from the mirror this machine uses.
+make_bare_root() {
+  local suite="$1" dir="$2" packages="${3:-}" mirror
+  [[ "$(id -u)" == 0 ]] || die "needs root"
+  command -v debootstrap >/dev/null || die "needs debootstrap: apt-get install debootstrap"
+  mirror="$(host_mirror)"
+  say "Making a bare $suite root in $dir"
+  debootstrap --variant=minbase ${packages:+--include="$packages"} "$suite" "$dir" ${mirror:+"$mirror"} >"$dir.log" 2>&1 ||
+    die "debootstrap failed; the end of $dir.log:"$'\n'"$(tail -5 "$dir.log")"
+  rm -f "$dir.log"
+  # The way this machine reaches its mirror: a proxy, if there is one.
+  apt-config dump --format '%F "%v";%n' Acquire::http::Proxy Acquire::https::Proxy >"$dir/etc/apt/apt.conf.d/80host"
+}
