@@ -79,7 +79,10 @@ fill_runtime-torch() {
   install_into "$1" libopenblas0-pthread "${libraries[@]}"
 }
 
-fill_prometheus() { install_into "$1" prometheus; }
+fill_prometheus() {
+  install_into "$1" prometheus
+  install -d -o 65534 -g 65534 "$1/prometheus"
+}
 
 main() {
   local force="" suite=bookworm tag wanted=()

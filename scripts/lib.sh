@@ -1,6 +1,8 @@
+# shellcheck shell=bash
 # Shared by the scripts of this folder; sourced, never run.
 
-readonly POMPC_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+POMPC_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+readonly POMPC_ROOT
 # Where install-deps.sh unpacks prometheus and promtool when the system has none.
 readonly POMPC_TOOLS_DIR="/usr/local/lib/pompc/bin"
 PATH="$PATH:$POMPC_TOOLS_DIR"
@@ -27,6 +29,14 @@ build_jobs() {
 require_proc() {
   [[ -r /proc/self/maps ]] && return
   mount -t proc proc /proc 2>/dev/null || die "/proc is not mounted, and mounting it failed: run 'mount -t proc proc /proc' as root"
+}
+
+# build_release TARGET...: builds them in build/release. A fresh build folder is set up without tests; one that has
+# them keeps them.
+build_release() {
+  local fresh=()
+  [[ -f "$POMPC_ROOT/build/release/CMakeCache.txt" ]] || fresh=(-DPOMPC_TESTS=OFF -DPOMPC_BENCH=OFF)
+  (cd "$POMPC_ROOT" && cmake --preset release "${fresh[@]}" && cmake --build build/release --parallel "$(build_jobs)" --target "$@")
 }
 
 # The mirror this machine installs Debian from.

@@ -1,0 +1,210 @@
+#!/usr/bin/env bash
+# Trains with separate processes on this machine: replay shards, planner, learner, actors and an evaluator on free
+# loopback ports. Ends with the learner's exit status, and with everything it started stopped.
+#
+#   scripts/local-cluster.sh [--preset NAME] [--seed N] [--run-dir DIR] [--set field=value]... [--actors N]
+#
+# Meanwhile, from another shell (--run-dir DIR chooses among several clusters; default: the newest):
+#
+#   scripts/local-cluster.sh status           processes, their addresses and state
+#   scripts/local-cluster.sh kill NAME        kill -9, as if the machine had lost it
+#   scripts/local-cluster.sh restart NAME     start it again, after stopping it where it still runs
+#   scripts/local-cluster.sh stop             ends the training
+#
+# Names: replay-0 replay-1 planner learner actor-0 actor-1 ... evaluator. Logs and process ids: DIR/cluster/.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly BIN="$POMPC_ROOT/build/release/bin"
+readonly NEWEST="$POMPC_ROOT/runs/newest-cluster"
+readonly STOP_SECONDS=30
+
+usage() { sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+
+# --- Ports -----------------------------------------------------------------------------------------------------------
+
+declare -A taken_ports=()
+
+# Sets `port` to one that nobody listens on.
+pick_port() {
+  while true; do
+    port=$(( 20000 + RANDOM % 10000 ))
+    [[ -z "${taken_ports[$port]:-}" ]] || continue
+    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+      taken_ports[$port]=1
+      return
+    fi
+  done
+}
+
+# --- Processes -------------------------------------------------------------------------------------------------------
+
+# define NAME ROLE [--listen] ARGUMENTS...: writes down how the process is started; addresses stay over restarts.
+define() {
+  local name="$1" role="$2" port
+  shift 2
+  pick_port
+  echo "127.0.0.1:$port" >"$state/$name.metrics"
+  printf '%s\n' "$BIN/pompc-$role" --metrics-listen "127.0.0.1:$port" "$@" >"$state/$name.command"
+  names+=("$name")
+}
+
+# In a session of its own: Ctrl-C reaches this script alone, which then stops everything in order.
+start() {
+  local name="$1" command
+  mapfile -t command <"$state/$name.command"
+  setsid "${command[@]}" >>"$state/$name.log" 2>&1 </dev/null &
+  pids[$name]=$!
+  echo "${pids[$name]}" >"$state/$name.pid"
+}
+
+alive() { kill -0 "${pids[$1]}" 2>/dev/null; }
+
+stop_all() {
+  local name deadline=$(( SECONDS + STOP_SECONDS ))
+  trap '' INT TERM
+  for name in "${names[@]}"; do kill -TERM "${pids[$name]}" 2>/dev/null || true; done
+  for name in "${names[@]}"; do
+    while alive "$name" && (( SECONDS < deadline )); do sleep 0.1; done
+    if alive "$name"; then
+      echo "$name did not stop within $STOP_SECONDS s: killed" >&2
+      kill -KILL "${pids[$name]}" 2>/dev/null || true
+    fi
+    wait "${pids[$name]}" 2>/dev/null || true
+    rm -f "$state/$name.pid"
+  done
+  [[ -z "${tail_pid:-}" ]] || kill "$tail_pid" 2>/dev/null || true
+  rm -f "$state/supervisor.pid"
+}
+
+# Restarts what was asked to be restarted, until the learner has ended.
+supervise() {
+  local name status
+  while true; do
+    for name in "${names[@]}"; do
+      if ! alive "$name" && [[ -e "$state/$name.restart" ]]; then
+        rm -f "$state/$name.restart"
+        start "$name"
+        echo "$name: started again as process ${pids[$name]}"
+      fi
+    done
+    if ! alive learner; then
+      status=0
+      wait "${pids[learner]}" || status=$?
+      return "$status"
+    fi
+    sleep 0.3
+  done
+}
+
+# Where each process serves its metrics, in the form of Prometheus' file_sd_configs.
+write_targets() {
+  local name separator=""
+  {
+    echo "["
+    for name in "${names[@]}"; do
+      printf '%s  {"targets": ["%s"], "labels": {"job": "%s", "process": "%s"}}' "$separator" \
+        "$(<"$state/$name.metrics")" "${name%-[0-9]*}" "$name"
+      separator=$',\n'
+    done
+    printf '\n]\n'
+  } >"$state/targets.json"
+}
+
+run_cluster() {
+  local actors=2 run_dir="" learner_arguments=() port i status=0
+  while (( $# > 0 )); do
+    case "$1" in
+      --actors) actors="$2"; shift ;;
+      --run-dir) run_dir="$2"; shift ;;
+      --preset | --seed | --set) learner_arguments+=("$1" "$2"); shift ;;
+      *) die "unknown argument '$1'; see --help" ;;
+    esac
+    shift
+  done
+  if [[ " ${learner_arguments[*]} " != *" --preset "* ]]; then learner_arguments+=(--preset quickstart); fi
+  run_dir="$(realpath -m "${run_dir:-$POMPC_ROOT/runs/cluster-$(date +%Y%m%d-%H%M%S)}")"
+  build_release pompc-replay pompc-planner pompc-learner pompc-actor >"$POMPC_ROOT/build/local-cluster.log" 2>&1 ||
+    { tail -30 "$POMPC_ROOT/build/local-cluster.log"; die "the build failed; scripts/quickstart.sh installs what it needs"; }
+
+  state="$run_dir/cluster"
+  mkdir -p "$state" "$POMPC_ROOT/runs"
+  rm -f "$state"/*.pid "$state"/*.restart
+  ln -sfn "$run_dir" "$NEWEST"
+
+  local replay=() planner learner
+  for i in 0 1; do pick_port; replay[i]="127.0.0.1:$port"; done
+  pick_port; planner="127.0.0.1:$port"
+  pick_port; learner="127.0.0.1:$port"
+  local shards="${replay[0]},${replay[1]}"
+  for i in 0 1; do define "replay-$i" replay --listen "${replay[$i]}"; done
+  define planner planner --listen "$planner" --learner "$learner"
+  define learner learner --listen "$learner" --run-dir "$run_dir" --replay "$shards" "${learner_arguments[@]}"
+  local peers=(--learner "$learner" --planners "$planner" --replay "$shards")
+  for (( i = 0; i < actors; ++i )); do define "actor-$i" actor "${peers[@]}"; done
+  define evaluator actor --evaluate "${peers[@]}"
+  write_targets
+
+  echo $$ >"$state/supervisor.pid"
+  trap stop_all EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  for i in "${names[@]}"; do start "$i"; done
+  echo "Run $run_dir: ${#names[@]} processes; logs in $state; 'scripts/local-cluster.sh status' from another shell"
+  tail -n +1 -F "$state/learner.log" 2>/dev/null &
+  tail_pid=$!
+  supervise || status=$?
+  echo "The learner ended with status $status"
+  return "$status"
+}
+
+# --- From another shell ----------------------------------------------------------------------------------------------
+
+pid_of() { cat "$state/$1.pid" 2>/dev/null; }
+
+require_name() {
+  [[ -e "$state/${1:-}.command" ]] || die "no process '${1:-}': allowed are $(cd "$state" && ls -- *.command | sed 's/\.command$//' | paste -sd' ')"
+}
+
+show_status() {
+  local file name pid verdict
+  for file in "$state"/*.command; do
+    name="$(basename "$file" .command)" pid="$(pid_of "$name" || true)"
+    verdict="gone"
+    if [[ -n "$pid" ]] && kill -0 "$pid" 2>/dev/null; then verdict="running"; fi
+    printf '%-10s %-8s pid %-8s http://%s/metrics  %s\n' "$name" "$verdict" "${pid:--}" "$(<"$state/$name.metrics")" \
+      "$(sed -n '/^--listen$/{n;p}' "$file")"
+  done
+}
+
+control() {
+  local action="$1" name="" run_dir="$NEWEST"
+  shift
+  while (( $# > 0 )); do
+    case "$1" in
+      --run-dir) run_dir="$2"; shift ;;
+      *) name="$1" ;;
+    esac
+    shift
+  done
+  state="$(realpath -m "$run_dir")/cluster"
+  kill -0 "$(pid_of supervisor)" 2>/dev/null || die "no cluster runs in ${state%/cluster}"
+  case "$action" in
+    status) show_status ;;
+    stop) kill -TERM "$(pid_of supervisor)" ;;
+    kill) require_name "$name"; kill -KILL "$(pid_of "$name")" ;;
+    restart)
+      require_name "$name"
+      touch "$state/$name.restart"
+      kill -TERM "$(pid_of "$name")" 2>/dev/null || true ;;
+  esac
+}
+
+state=""
+names=()
+declare -A pids=()
+case "${1:-}" in
+  status | stop | kill | restart) control "$@" ;;
+  --help | -h) usage ;;
+  *) run_cluster "$@" ;;
+esac
