@@ -1,0 +1,78 @@
+#include "actor/actor_worker.h"
+
+#include <utility>
+
+#include "common/log.h"
+#include "common/status_macros.h"
+
+namespace pompc::actor {
+
+ActorWorker::ActorWorker(const ActorWorkerOptions& options, EnvironmentFactory factory,
+                         ActorStats* stats, Clock* clock)
+    : options_(options), factory_(std::move(factory)), stats_(stats), clock_(clock) {}
+
+absl::Status ActorWorker::Run() {
+  while (true) {
+    const std::shared_ptr<const proto::RegisterReply> lease = AwaitLease();
+    if (lease == nullptr) break;
+    SessionOptions options = {.lease = *lease,
+                              .planners = options_.planners,
+                              .replay = options_.replay,
+                              .threads = options_.threads};
+    POMPC_ASSIGN_OR_RETURN(std::shared_ptr<Session> session,
+                           Session::Make(options, factory_, stats_, clock_));
+    {
+      MutexLock lock(&mu_);
+      session_ = session;
+      lease_ = lease;
+      Follow();
+    }
+    Log().info("actor {}, incarnation {}: {} environments", lease->index(), lease->incarnation(),
+               lease->shards_size());
+    const absl::Status status = session->Run();
+    MutexLock lock(&mu_);
+    session_ = nullptr;
+    if (!status.ok() && !done()) return status;
+  }
+  MutexLock lock(&mu_);
+  return stopped_ ? absl::OkStatus() : news_.error;
+}
+
+std::shared_ptr<const proto::RegisterReply> ActorWorker::AwaitLease() {
+  MutexLock lock(&mu_);
+  while (!done() && news_.registration == nullptr) changed_.Wait(&mu_);
+  return done() ? nullptr : news_.registration;
+}
+
+void ActorWorker::OnNews(const learner::RunClient::News& news) {
+  MutexLock lock(&mu_);
+  news_ = news;
+  Follow();
+}
+
+void ActorWorker::Stop() {
+  MutexLock lock(&mu_);
+  stopped_ = true;
+  Follow();
+}
+
+void ActorWorker::Follow() {
+  changed_.SignalAll();
+  if (session_ == nullptr) return;
+  if (done() || news_.registration != lease_) {
+    session_->Stop();
+  } else {
+    session_->SetPhase(news_.phase);
+  }
+}
+
+std::string ActorWorker::Waiting() {
+  std::shared_ptr<Session> session;
+  {
+    MutexLock lock(&mu_);
+    session = session_;
+  }
+  return session == nullptr ? "" : session->Waiting();
+}
+
+}  // namespace pompc::actor

@@ -1,0 +1,77 @@
+#ifndef POMPC_ACTOR_APP_H_
+#define POMPC_ACTOR_APP_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "actor/options.h"
+#include "actor/stats.h"
+#include "actor/worker.h"
+#include "common/event.h"
+#include "common/mutex.h"
+#include "common/thread.h"
+#include "learner/client/run_client.h"
+
+namespace pompc::actor {
+
+// An actor or evaluator process: registers with the learner, waiting for it as long as it takes,
+// works until the run is over, and ends. Thread-safe.
+class App {
+ public:
+  // INVALID_ARGUMENT for bad options. Everything else goes on in the background: see Wait.
+  static absl::StatusOr<std::unique_ptr<App>> Start(AppOptions options);
+  // Stops.
+  ~App();
+
+  // Ends the work in an orderly way: plans under way are cancelled, rows are flushed for at most a
+  // second. Blocks until all is over, a few seconds at most. Idempotent.
+  void Stop();
+
+  // Blocks until the work has ended: OK when the run is over or Stop was called, else why it could
+  // not go on.
+  absl::Status Wait();
+
+  // OK once registered, unless the learner is out of reach.
+  absl::Status Health() const;
+
+  // Counts and waits, for people.
+  std::string StatusText() const;
+
+ private:
+  explicit App(AppOptions options);
+
+  void Work();
+  absl::Status Register();
+  // How many environments to register with.
+  absl::StatusOr<uint32_t> Environments();
+  absl::StatusOr<std::shared_ptr<Worker>> MakeWorker(const proto::RegisterReply& registration);
+  void OnNews(const learner::RunClient::News& news);
+  void TellWaiting(const std::string& waiting);
+  std::string Waiting() const;
+
+  const AppOptions options_;
+  const std::string name_;
+  ActorStats stats_;
+  Event stop_;
+  Event done_;
+
+  mutable Mutex mu_;
+  std::shared_ptr<learner::RunClient> client_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<Worker> worker_ ABSL_GUARDED_BY(mu_);
+  absl::Status result_ ABSL_GUARDED_BY(mu_);
+  // Why the learner cannot be reached before registration.
+  std::string problem_ ABSL_GUARDED_BY(mu_);
+
+  // Of the run client's thread.
+  absl::Duration told_at_ = -absl::InfiniteDuration();
+  bool told_ = false;
+
+  // Last: it uses what stands above.
+  Thread thread_;
+};
+
+}  // namespace pompc::actor
+
+#endif  // POMPC_ACTOR_APP_H_

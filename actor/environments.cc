@@ -1,0 +1,52 @@
+#include "actor/environments.h"
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "actor/env/registry.h"
+#include "common/config/run_config.h"
+#include "common/status_macros.h"
+
+namespace pompc::actor {
+namespace {
+
+std::string ToString(const proto::EnvSpec& spec) {
+  return absl::StrCat("observation_size ", spec.observation_size(), ", action_size ",
+                      spec.action_size(), ", episode_decisions ", spec.episode_decisions(),
+                      ", terminates ", spec.terminates() ? "true" : "false");
+}
+
+// Found by making one.
+absl::StatusOr<proto::EnvSpec> SpecOfTask(const proto::EnvConfig& config) {
+  if (config.task() == config::kExternalTask) {
+    return absl::InvalidArgumentError(
+        "env.task is \"external\": its environment is stepped by an actor of your own");
+  }
+  POMPC_ASSIGN_OR_RETURN(
+      const auto environment,
+      env::MakeFloatEnvironment(config.task(), 0, static_cast<int>(config.action_repeat())));
+  const env::EnvironmentSpec& found = environment->spec();
+  proto::EnvSpec spec;
+  spec.set_observation_size(found.observation_size);
+  spec.set_action_size(found.action_size);
+  spec.set_episode_decisions(found.episode_steps);
+  spec.set_terminates(found.terminates);
+  return spec;
+}
+
+}  // namespace
+
+absl::StatusOr<EnvironmentFactory> FactoryForTask(const proto::EnvConfig& config) {
+  POMPC_ASSIGN_OR_RETURN(const proto::EnvSpec found, SpecOfTask(config));
+  const std::string expected = ToString(config.spec());
+  if (ToString(found) != expected) {
+    return absl::FailedPreconditionError(absl::StrCat("the run expects ", config.task(), " with ",
+                                                      expected, "; here it has ", ToString(found)));
+  }
+  return [task = config.task(), repeat = static_cast<int>(config.action_repeat())](uint32_t seed) {
+    return env::MakeFloatEnvironment(task, seed, repeat);
+  };
+}
+
+}  // namespace pompc::actor

@@ -1,0 +1,127 @@
+#include "actor/session.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "actor/seeds.h"
+#include "common/log.h"
+#include "common/mutex.h"
+#include "common/status_macros.h"
+#include "common/thread.h"
+
+namespace pompc::actor {
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Make(const SessionOptions& options,
+                                                       const EnvironmentFactory& factory,
+                                                       ActorStats* stats, Clock* clock) {
+  if (options.lease.num_shards() != options.replay.size()) {
+    return absl::FailedPreconditionError(absl::StrCat("--replay names ", options.replay.size(),
+                                                      " shards; the run has ",
+                                                      options.lease.num_shards()));
+  }
+  std::unique_ptr<Session> session(new Session(options, clock));
+  POMPC_RETURN_IF_ERROR(session->MakeRollouts(factory, stats, clock));
+  session->writer_ = session->MakeWriter(clock);
+  return session;
+}
+
+Session::Session(const SessionOptions& options, Clock* clock)
+    : options_(options), environments_(options.lease.shards_size()) {
+  planner::PlannerClientOptions planner;
+  planner.planners = options.planners;
+  planner.run_id = options.lease.run_id();
+  planner.clock = clock;
+  planner.max_calls = environments_;
+  planner.seed = MixSeeds({options.lease.incarnation()});
+  plans_ = std::make_unique<PlannerPlanSource>(planner);
+}
+
+Session::~Session() { Stop(); }
+
+absl::Status Session::MakeRollouts(const EnvironmentFactory& factory, ActorStats* stats,
+                                   Clock* clock) {
+  const proto::RegisterReply& lease = options_.lease;
+  const int threads = std::min(options_.threads, environments_);
+  for (int i = 0, first = 0; i < threads; ++i) {
+    RolloutOptions rollout;
+    rollout.environments = (environments_ - first) / (threads - i);
+    rollout.seeds = {.run_seed = lease.config().seed(),
+                     .actor_index = lease.index(),
+                     .incarnation = lease.incarnation(),
+                     .environment = static_cast<uint64_t>(first)};
+    rollout.worker = i;
+    rollout.random_phase = lease.phase() == proto::SEED;
+    POMPC_ASSIGN_OR_RETURN(auto made, Rollout::Make(rollout, factory, plans_.get(), stats, clock));
+    listeners_.insert(listeners_.end(), rollout.environments, made->listener());
+    rollouts_.push_back(std::move(made));
+    first += rollout.environments;
+  }
+  return absl::OkStatus();
+}
+
+std::unique_ptr<replay::TrajectoryWriter> Session::MakeWriter(Clock* clock) {
+  const proto::RegisterReply& lease = options_.lease;
+  replay::TrajectoryWriterOptions writer;
+  writer.run_id = lease.run_id();
+  writer.actor_index = lease.index();
+  writer.incarnation = lease.incarnation();
+  writer.spec = {.observation_size = lease.config().env().spec().observation_size(),
+                 .action_size = lease.config().env().spec().action_size()};
+  writer.shard_of_environment = {lease.shards().begin(), lease.shards().end()};
+  for (const rpc::Endpoint& shard : options_.replay) writer.shards.push_back(shard.Channel());
+  writer.chunk_rows = lease.config().actor().chunk_rows();
+  writer.max_unacked_rows = lease.config().actor().max_unacked_rows();
+  writer.seed = MixSeeds({lease.incarnation()});
+  writer.on_room = [this](uint32_t environment) {
+    listeners_[environment]->OnRoom(static_cast<int>(environment));
+  };
+  return std::make_unique<replay::TrajectoryWriter>(std::move(writer), clock);
+}
+
+absl::Status Session::Run() {
+  WriterRowSink sink(writer_.get());
+  Mutex mu;
+  absl::Status first_error;
+  {
+    std::vector<Thread> threads;
+    for (const auto& rollout : rollouts_) {
+      threads.emplace_back("rollout", [&, rollout = rollout.get()] {
+        const absl::Status status = rollout->Run(&sink);
+        if (status.ok()) return;
+        {
+          MutexLock lock(&mu);
+          first_error.Update(status);
+        }
+        Stop();
+      });
+    }
+  }
+  const absl::Status flushed = writer_->Flush(options_.flush_timeout);
+  if (!flushed.ok()) Log().info("rows left behind: {}", flushed.ToString());
+  writer_->Close();
+  return first_error;
+}
+
+void Session::SetPhase(proto::Phase phase) {
+  for (const auto& rollout : rollouts_) rollout->SetRandomPhase(phase == proto::SEED);
+}
+
+void Session::Stop() {
+  for (const auto& rollout : rollouts_) rollout->Stop();
+  plans_->Close();
+}
+
+std::string Session::Waiting() const {
+  // Most environments wait for the same reason.
+  std::set<std::string> reasons;
+  for (int i = 0; i < environments_; ++i) {
+    if (!writer_->HasRoom(i)) reasons.insert(absl::StrCat("replay: ", writer_->WaitReason(i)));
+  }
+  if (std::string plans = plans_->Waiting(); !plans.empty()) reasons.insert(std::move(plans));
+  return absl::StrJoin(reasons, "; ");
+}
+
+}  // namespace pompc::actor

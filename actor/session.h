@@ -1,0 +1,72 @@
+#ifndef POMPC_ACTOR_SESSION_H_
+#define POMPC_ACTOR_SESSION_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "actor/planner_plan_source.h"
+#include "actor/rollout.h"
+#include "actor/stats.h"
+#include "actor/writer_row_sink.h"
+#include "common/clock.h"
+#include "common/rpc/endpoint.h"
+#include "proto/run.pb.h"
+#include "replay/client/trajectory_writer.h"
+
+namespace pompc::actor {
+
+struct SessionOptions {
+  // The lease under which the rows are written, with the run's config.
+  proto::RegisterReply lease;
+  std::vector<rpc::Endpoint> planners;
+  // The run's shards, in the run's order.
+  std::vector<rpc::Endpoint> replay;
+  // Threads the environments are divided over; the stats have as many workers.
+  int threads = 1;
+  // How long the end waits for rows that no shard has acknowledged.
+  absl::Duration flush_timeout = absl::Seconds(1);
+};
+
+// An actor's work under one lease: its environments, stepped by a few threads, with a client of the
+// planners and a writer to the shards. Run belongs to one thread, the rest is thread-safe. Does not
+// own stats and clock.
+class Session {
+ public:
+  // Makes the environments; connects in the background. FAILED_PRECONDITION if the run has another
+  // number of shards; otherwise as the factory fails.
+  static absl::StatusOr<std::unique_ptr<Session>> Make(const SessionOptions& options,
+                                                       const EnvironmentFactory& factory,
+                                                       ActorStats* stats, Clock* clock);
+  ~Session();
+
+  // Acts until Stop (OK) or until a rollout fails (its error), then flushes. Call once.
+  absl::Status Run();
+  void SetPhase(proto::Phase phase);
+  // Idempotent.
+  void Stop();
+
+  // What holds the session up just now, in words; empty when nothing does.
+  std::string Waiting() const;
+
+ private:
+  Session(const SessionOptions& options, Clock* clock);
+  std::unique_ptr<replay::TrajectoryWriter> MakeWriter(Clock* clock);
+  // Splits the environments evenly over the threads.
+  absl::Status MakeRollouts(const EnvironmentFactory& factory, ActorStats* stats, Clock* clock);
+
+  const SessionOptions options_;
+  const int environments_;
+  std::unique_ptr<PlannerPlanSource> plans_;
+  std::vector<std::unique_ptr<Rollout>> rollouts_;
+  // Which rollout hears of each environment's room.
+  std::vector<RowSinkListener*> listeners_;
+  std::unique_ptr<replay::TrajectoryWriter> writer_;
+};
+
+}  // namespace pompc::actor
+
+#endif  // POMPC_ACTOR_SESSION_H_

@@ -1,0 +1,28 @@
+#ifndef POMPC_ACTOR_WRITER_ROW_SINK_H_
+#define POMPC_ACTOR_WRITER_ROW_SINK_H_
+
+#include "actor/row_sink.h"
+#include "replay/client/trajectory_writer.h"
+
+namespace pompc::actor {
+
+// Rows to the run's replay shards. Does not own the writer, which must call its environments'
+// listeners from its on_room.
+class WriterRowSink : public RowSink {
+ public:
+  explicit WriterRowSink(replay::TrajectoryWriter* writer) : writer_(writer) {}
+
+  void BeginEpisode(int environment) override { writer_->BeginEpisode(environment); }
+  bool HasRoom(int environment) override { return writer_->HasRoom(environment); }
+  absl::Status Append(int environment, const Row& row) override;
+  absl::Status EndEpisode(int environment, std::span<const float> final_observation) override {
+    return writer_->EndEpisode(environment, final_observation);
+  }
+
+ private:
+  replay::TrajectoryWriter* const writer_;
+};
+
+}  // namespace pompc::actor
+
+#endif  // POMPC_ACTOR_WRITER_ROW_SINK_H_

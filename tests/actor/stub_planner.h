@@ -1,0 +1,104 @@
+#ifndef POMPC_TESTS_ACTOR_STUB_PLANNER_H_
+#define POMPC_TESTS_ACTOR_STUB_PLANNER_H_
+
+#include <memory>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/float_bytes.h"
+#include "common/mutex.h"
+#include "common/rpc/server.h"
+#include "common/rpc/unary.h"
+#include "common/rpc/wire.h"
+#include "proto/planner.grpc.pb.h"
+
+namespace pompc::actor {
+
+// A planner that answers every request at once, in this process: action = seed % 100 / 100 in every
+// entry. Refuses like a real one what is of another run, wrong in size or pinned to a version it
+// does not hold.
+class StubPlanner final : public proto::PlannerService::CallbackService {
+ public:
+  StubPlanner(std::string run_id, int observation_size, int action_size)
+      : run_id_(std::move(run_id)),
+        observation_size_(observation_size),
+        action_size_(action_size),
+        server_(*rpc::Server::Start({}, {this})) {}
+  ~StubPlanner() override { server_->Shutdown(absl::ZeroDuration()); }
+
+  rpc::Endpoint endpoint() { return server_->InProcessEndpoint(); }
+
+  // OK from the start; otherwise every request fails so.
+  void SetStatus(const absl::Status& status) {
+    MutexLock lock(&mu_);
+    status_ = status;
+  }
+  // The versions it can be asked for; the last is the newest.
+  void SetVersions(std::vector<ParameterVersion> versions) {
+    MutexLock lock(&mu_);
+    versions_ = std::move(versions);
+  }
+
+  void AwaitRequests(size_t count) {
+    MutexLock lock(&mu_);
+    while (requests_.size() < count) changed_.Wait(&mu_);
+  }
+  std::vector<proto::PlanRequest> requests() const {
+    MutexLock lock(&mu_);
+    return requests_;
+  }
+
+  grpc::ServerUnaryReactor* Plan(grpc::CallbackServerContext* context,
+                                 const proto::PlanRequest* request,
+                                 proto::PlanReply* reply) override {
+    return rpc::FinishUnary(context, Answer(*request, reply));
+  }
+
+ private:
+  absl::Status Answer(const proto::PlanRequest& request, proto::PlanReply* reply) {
+    MutexLock lock(&mu_);
+    requests_.push_back(request);
+    changed_.SignalAll();
+    if (absl::Status status = rpc::CheckHeader(request.header(), run_id_); !status.ok()) {
+      return status;
+    }
+    if (!status_.ok()) return status_;
+    if (absl::Status status =
+            CheckFloatBytes(request.observation(), "observation", observation_size_);
+        !status.ok()) {
+      return status;
+    }
+    ParameterVersion version = versions_.back();
+    if (request.has_pinned_version()) {
+      version = {request.pinned_version().incarnation(), request.pinned_version().number()};
+      bool held = false;
+      for (const ParameterVersion& one : versions_) held = held || one == version;
+      if (!held) return absl::UnavailableError("version is not here yet");
+    }
+    const std::vector<float> action(action_size_, static_cast<float>(request.seed() % 100) / 100);
+    const std::vector<float> std(action_size_, 0.5f);
+    reply->set_action(ToBytes<float>(action));
+    reply->set_plan_mean(ToBytes<float>(action));
+    reply->set_plan_std(ToBytes<float>(std));
+    reply->set_warm_start(ToBytes<float>(std));
+    reply->mutable_version()->set_incarnation(version.incarnation);
+    reply->mutable_version()->set_number(version.number);
+    return absl::OkStatus();
+  }
+
+  const std::string run_id_;
+  const int observation_size_;
+  const int action_size_;
+  mutable Mutex mu_;
+  CondVar changed_;
+  absl::Status status_ ABSL_GUARDED_BY(mu_);
+  std::vector<ParameterVersion> versions_ ABSL_GUARDED_BY(mu_) = {{1, 1}};
+  std::vector<proto::PlanRequest> requests_ ABSL_GUARDED_BY(mu_);
+  const std::unique_ptr<rpc::Server> server_;
+};
+
+}  // namespace pompc::actor
+
+#endif  // POMPC_TESTS_ACTOR_STUB_PLANNER_H_
