@@ -1,0 +1,84 @@
+"""What the tests of deploy/ share: outside programs, and the numbers' names in dashboards, alerts and documentation."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+# scripts/install-deps.sh unpacks prometheus and promtool here when the system has none.
+os.environ["PATH"] += os.pathsep + "/usr/local/lib/pompc/bin"
+
+COMPOSE_FILE = os.path.join(ROOT, "deploy", "compose.yaml")
+PROMETHEUS_FOLDER = os.path.join(ROOT, "deploy", "prometheus")
+DASHBOARD_FOLDER = os.path.join(ROOT, "deploy", "grafana", "dashboards")
+SKIPPED = 77
+
+
+def skip(reason):
+    """Ends the test as skipped, saying why."""
+    print(f"SKIPPED: {reason}")
+    sys.exit(SKIPPED)
+
+
+def require(program):
+    """Path of the program; the test is skipped where there is none."""
+    return shutil.which(program) or skip(f"{program} is not installed (scripts/install-deps.sh)")
+
+
+def compose_command():
+    """Words that start Compose, of whichever version there is."""
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    if shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
+        return ["docker", "compose"]
+    return skip("neither docker-compose nor docker compose is installed")
+
+
+def dashboards():
+    """Path -> parsed JSON."""
+    found = {}
+    for name in sorted(os.listdir(DASHBOARD_FOLDER)):
+        path = os.path.join(DASHBOARD_FOLDER, name)
+        with open(path, encoding="utf-8") as file:
+            found[path] = json.load(file)
+    return found
+
+
+def panels(dashboard):
+    """All panels, those inside rows included."""
+    for panel in dashboard["panels"]:
+        yield panel
+        yield from panel.get("panels", ())
+
+
+def dashboard_queries():
+    """(title of the panel, PromQL) of every query of every dashboard, Grafana's variables filled in."""
+    filled = {"$__rate_interval": "20s", "$__interval": "5s", "$__range": "1m"}
+    queries = []
+    for dashboard in dashboards().values():
+        for panel in panels(dashboard):
+            for target in panel.get("targets", ()):
+                expression = target["expr"]
+                for variable, value in filled.items():
+                    expression = expression.replace(variable, value)
+                queries.append((panel["title"], expression))
+    return queries
+
+
+def alert_file_text():
+    with open(os.path.join(PROMETHEUS_FOLDER, "alerts.yml"), encoding="utf-8") as file:
+        return file.read()
+
+
+def metrics_in(text):
+    """Names of our metrics in PromQL, histograms by their family's name."""
+    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bpompc_[a-z0-9_]+", text)}
+
+
+def documented_metrics():
+    """Names in the first column of the table in docs/metrics.md."""
+    with open(os.path.join(ROOT, "docs", "metrics.md"), encoding="utf-8") as file:
+        return set(re.findall(r"^\|\s*`(pompc_[a-z0-9_]+)", file.read(), re.MULTILINE))
