@@ -31,6 +31,15 @@ require_proc() {
   mount -t proc proc /proc 2>/dev/null || die "/proc is not mounted, and mounting it failed: run 'mount -t proc proc /proc' as root"
 }
 
+# Sets `port` to one that nobody listens on; another one with each call.
+pick_port() {
+  port="${port:-$(( 20000 + (RANDOM * 32768 + RANDOM) % 10000 ))}"
+  while true; do
+    port=$(( port + 1 ))
+    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
+  done
+}
+
 # build_release TARGET...: builds them in build/release. A fresh build folder is set up without tests; one that has
 # them keeps them.
 build_release() {

@@ -21,27 +21,11 @@ readonly STOP_SECONDS=30
 
 usage() { sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
-# --- Ports -----------------------------------------------------------------------------------------------------------
-
-declare -A taken_ports=()
-
-# Sets `port` to one that nobody listens on.
-pick_port() {
-  while true; do
-    port=$(( 20000 + RANDOM % 10000 ))
-    [[ -z "${taken_ports[$port]:-}" ]] || continue
-    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      taken_ports[$port]=1
-      return
-    fi
-  done
-}
-
 # --- Processes -------------------------------------------------------------------------------------------------------
 
 # define NAME ROLE [--listen] ARGUMENTS...: writes down how the process is started; addresses stay over restarts.
 define() {
-  local name="$1" role="$2" port
+  local name="$1" role="$2"
   shift 2
   pick_port
   echo "127.0.0.1:$port" >"$state/$name.metrics"
@@ -112,7 +96,7 @@ write_targets() {
 }
 
 run_cluster() {
-  local actors=2 run_dir="" learner_arguments=() port i status=0
+  local actors=2 run_dir="" learner_arguments=() i status=0
   while (( $# > 0 )); do
     case "$1" in
       --actors) actors="$2"; shift ;;
@@ -162,8 +146,10 @@ run_cluster() {
 
 pid_of() { cat "$state/$1.pid" 2>/dev/null; }
 
+known_names() { find "$state" -name '*.command' -printf '%f\n' | sed 's/\.command$//' | sort | paste -sd' '; }
+
 require_name() {
-  [[ -e "$state/${1:-}.command" ]] || die "no process '${1:-}': allowed are $(cd "$state" && ls -- *.command | sed 's/\.command$//' | paste -sd' ')"
+  [[ -e "$state/${1:-}.command" ]] || die "no process '${1:-}': allowed are $(known_names)"
 }
 
 show_status() {
