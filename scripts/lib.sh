@@ -31,6 +31,7 @@ require_proc() {
   mount -t proc proc /proc 2>/dev/null || die "/proc is not mounted, and mounting it failed: run 'mount -t proc proc /proc' as root"
 }
 
+port=""
 # Sets `port` to one that nobody listens on; another one with each call.
 pick_port() {
   port="${port:-$(( 20000 + (RANDOM * 32768 + RANDOM) % 10000 ))}"

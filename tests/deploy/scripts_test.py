@@ -1,0 +1,58 @@
+"""The scripts parse, are executable, and say what is wrong with a bad argument."""
+
+import os
+import shutil
+import subprocess
+import unittest
+
+import tools
+
+SCRIPTS = os.path.join(tools.ROOT, "scripts")
+LIBRARY = "lib.sh"
+
+
+def run(script, *arguments):
+    return subprocess.run([os.path.join(SCRIPTS, script), *arguments], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL)
+
+
+class ScriptsTest(unittest.TestCase):
+    def scripts(self):
+        return sorted(name for name in os.listdir(SCRIPTS) if name.endswith(".sh"))
+
+    def test_parse_and_are_executable(self):
+        for name in self.scripts():
+            with self.subTest(script=name):
+                path = os.path.join(SCRIPTS, name)
+                self.assertEqual(subprocess.run(["bash", "-n", path]).returncode, 0)
+                self.assertEqual(os.access(path, os.X_OK), name != LIBRARY)
+
+    def test_shellcheck_has_nothing_to_say(self):
+        if not shutil.which("shellcheck"):
+            self.skipTest("shellcheck is not installed")
+        paths = [os.path.join(SCRIPTS, name) for name in self.scripts()] + [os.path.join(tools.ROOT, ".ci", "run")]
+        # SC1091, SC2154: lib.sh is found at run time; SC2016: single quotes that are meant.
+        result = subprocess.run(["shellcheck", "-x", "-e", "SC1091,SC2016,SC2154", *paths], capture_output=True, text=True)
+        self.assertEqual(result.returncode, 0, result.stdout)
+
+    def test_bad_arguments_are_named(self):
+        for script, arguments, expected in (
+                ("install-deps.sh", ["everything"], "'everything': allowed are all, build, --list"),
+                ("install-deps.sh", ["--list", "docs"], "docs: allowed are build, test"),
+                ("test.sh", ["fuzz"], "'fuzz': allowed are"),
+                ("bare-root.sh", ["sid", "scripts/test.sh"], "'sid': allowed are bookworm, trixie"),
+                ("docker-base.sh", ["sid"], "'sid': allowed are"),
+                ("local-cluster.sh", ["--shards", "3"], "'--shards'"),
+                ("local-cluster.sh", ["status", "--run-dir", "/nonexistent"], "no cluster runs in /nonexistent")):
+            with self.subTest(script=script, arguments=arguments):
+                result = run(script, *arguments)
+                self.assertNotEqual(result.returncode, 0)
+                self.assertIn(expected, result.stderr)
+
+    def test_package_lists_are_printed(self):
+        self.assertIn("libtorch-dev\n", run("install-deps.sh", "--list", "build").stdout)
+        self.assertIn("libgtest-dev\n", run("install-deps.sh", "--list", "test").stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
