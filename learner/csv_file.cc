@@ -1,0 +1,100 @@
+#include "learner/csv_file.h"
+
+#include <errno.h>
+
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "learner/files.h"
+
+namespace pompc::learner {
+namespace {
+
+// Lines that ended with a line feed.
+std::vector<std::string> FinishedLines(const std::string& content) {
+  std::vector<std::string> lines = absl::StrSplit(content, '\n');
+  lines.pop_back();
+  return lines;
+}
+
+absl::StatusOr<std::string> ReadIfThere(const std::string& path) {
+  absl::StatusOr<std::string> content = ReadFile(path);
+  if (absl::IsNotFound(content.status())) return std::string();
+  return content;
+}
+
+// What is kept of an earlier start's file, with the header.
+std::string Kept(const std::vector<std::string>& lines, const std::string& header,
+                 const std::function<bool(const CsvFile::Row&)>& keep) {
+  std::string kept = header + "\n";
+  for (size_t i = 1; i < lines.size(); ++i) {
+    if (keep != nullptr && !keep(absl::StrSplit(lines[i], ','))) continue;
+    absl::StrAppend(&kept, lines[i], "\n");
+  }
+  return kept;
+}
+
+}  // namespace
+
+std::string FormatNumber(double value) {
+  if (std::isnan(value)) return "nan";
+  char buffer[32];
+  const auto result = std::to_chars(buffer, buffer + sizeof(buffer), value);
+  return std::string(buffer, result.ptr);
+}
+
+absl::StatusOr<std::unique_ptr<CsvFile>> CsvFile::Open(
+    const std::string& path, const std::vector<std::string>& columns,
+    const std::function<bool(const Row&)>& keep) {
+  const std::string header = absl::StrJoin(columns, ",");
+  POMPC_ASSIGN_OR_RETURN(const std::string before, ReadIfThere(path));
+  std::vector<std::string> lines = FinishedLines(before);
+  if (!lines.empty() && lines[0] != header) {
+    Log().warn("{} has other columns than this version writes; it goes on as {}.old", path, path);
+    POMPC_RETURN_IF_ERROR(Rename(path, path + ".old"));
+    lines.clear();
+  }
+  const std::string after = Kept(lines, header, keep);
+  if (after != before) POMPC_RETURN_IF_ERROR(WriteFileAtomically(path, after));
+  std::FILE* file = std::fopen(path.c_str(), "ae");
+  if (file == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("opening ", path));
+  return std::unique_ptr<CsvFile>(new CsvFile(path, columns.size(), file));
+}
+
+CsvFile::~CsvFile() { std::fclose(file_); }
+
+absl::Status CsvFile::Append(const Row& row) {
+  if (row.size() != columns_) {
+    return absl::InternalError(
+        absl::StrCat(path_, ": a row of ", row.size(), " cells for ", columns_, " columns"));
+  }
+  const std::string line = absl::StrJoin(row, ",") + "\n";
+  if (std::fwrite(line.data(), 1, line.size(), file_) != line.size() || std::fflush(file_) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("writing ", path_));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<CsvFile::Row>> ReadCsv(const std::string& path,
+                                                  const std::vector<std::string>& columns) {
+  POMPC_ASSIGN_OR_RETURN(const std::string content, ReadIfThere(path));
+  const std::vector<std::string> lines = FinishedLines(content);
+  std::vector<CsvFile::Row> rows;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    CsvFile::Row row = absl::StrSplit(lines[i], ',');
+    if (row.size() != columns.size() || (i == 0 && row != columns)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(path, ":", i + 1, ": expected the columns ", absl::StrJoin(columns, ",")));
+    }
+    if (i > 0) rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace pompc::learner

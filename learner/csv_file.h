@@ -1,0 +1,56 @@
+#ifndef POMPC_LEARNER_CSV_FILE_H_
+#define POMPC_LEARNER_CSV_FILE_H_
+
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace pompc::learner {
+
+// The shortest text that reads back as `value`; "nan", "inf". The same on every machine.
+std::string FormatNumber(double value);
+
+// A table that grows by rows, in a file: one header line, then comma-separated numbers and words
+// without quotes. Each row is handed to the system at once, so a reader sees whole rows but perhaps
+// the last, and a crash loses none. Not thread-safe.
+class CsvFile {
+ public:
+  using Row = std::vector<std::string>;
+
+  // Opens `path` for appending and creates it with its header if need be. Rows of an earlier start
+  // that `keep` (if given) refuses are dropped, as is a last row that was not finished. A file with
+  // another header (of another version of this program) is renamed to "<path>.old" first. Errors
+  // name the path.
+  static absl::StatusOr<std::unique_ptr<CsvFile>> Open(
+      const std::string& path, const std::vector<std::string>& columns,
+      const std::function<bool(const Row&)>& keep = nullptr);
+  ~CsvFile();
+  CsvFile(const CsvFile&) = delete;
+  CsvFile& operator=(const CsvFile&) = delete;
+
+  // REQUIRES: as many cells as columns.
+  absl::Status Append(const Row& row);
+
+ private:
+  CsvFile(std::string path, size_t columns, std::FILE* file)
+      : path_(std::move(path)), columns_(columns), file_(file) {}
+
+  const std::string path_;
+  const size_t columns_;
+  std::FILE* const file_;
+};
+
+// All finished rows of the table at `path`, without the header; empty when there is no file.
+// FAILED_PRECONDITION naming the line when the header or a row has another number of columns than
+// `columns`.
+absl::StatusOr<std::vector<CsvFile::Row>> ReadCsv(const std::string& path,
+                                                  const std::vector<std::string>& columns);
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_CSV_FILE_H_

@@ -1,0 +1,158 @@
+#include "learner/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace pompc::learner {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::Status SystemError(int code, absl::string_view doing, absl::string_view path) {
+  return absl::ErrnoToStatus(code, absl::StrCat(doing, " ", path));
+}
+
+absl::Status FilesystemError(const std::error_code& error, absl::string_view doing,
+                             absl::string_view path) {
+  if (!error) return absl::OkStatus();
+  return SystemError(error.value(), doing, path);
+}
+
+// Closes on destruction.
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, int flags) : fd_(::open(path.c_str(), flags, 0644)) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+absl::Status WriteAll(int fd, absl::string_view content, const std::string& path) {
+  while (!content.empty()) {
+    const ssize_t written = ::write(fd, content.data(), content.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return SystemError(errno, "writing", path);
+    }
+    content.remove_prefix(static_cast<size_t>(written));
+  }
+  return absl::OkStatus();
+}
+
+// Calls `take` with one piece of the file after the other.
+template <typename Take>
+absl::Status ReadPieces(const std::string& path, Take take) {
+  const Descriptor file(path, O_RDONLY | O_CLOEXEC);
+  if (file.get() < 0) return SystemError(errno, "opening", path);
+  std::vector<char> buffer(1 << 20);
+  while (true) {
+    const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return SystemError(errno, "reading", path);
+    if (got == 0) return absl::OkStatus();
+    take(absl::string_view(buffer.data(), static_cast<size_t>(got)));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::string content;
+  POMPC_RETURN_IF_ERROR(
+      ReadPieces(path, [&](absl::string_view piece) { content.append(piece); }));
+  return content;
+}
+
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view content) {
+  const std::string temporary = path + ".tmp";
+  {
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+    if (file.get() < 0) return SystemError(errno, "creating", temporary);
+    POMPC_RETURN_IF_ERROR(WriteAll(file.get(), content, temporary));
+    if (::fsync(file.get()) != 0) return SystemError(errno, "syncing", temporary);
+  }
+  POMPC_RETURN_IF_ERROR(Rename(temporary, path));
+  return SyncPath(fs::path(path).parent_path().string());
+}
+
+absl::Status SyncPath(const std::string& path) {
+  const Descriptor file(path.empty() ? "." : path, O_RDONLY | O_CLOEXEC);
+  if (file.get() < 0) return SystemError(errno, "opening", path);
+  if (::fsync(file.get()) != 0) return SystemError(errno, "syncing", path);
+  return absl::OkStatus();
+}
+
+absl::Status MakeFolders(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  return FilesystemError(error, "creating folder", path);
+}
+
+absl::Status Rename(const std::string& from, const std::string& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  return FilesystemError(error, absl::StrCat("renaming ", from, " to"), to);
+}
+
+absl::Status RemoveAll(const std::string& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  return FilesystemError(error, "removing", path);
+}
+
+absl::StatusOr<Checksum> ChecksumFile(const std::string& path) {
+  Checksum checksum;
+  uLong crc = crc32(0, nullptr, 0);
+  POMPC_RETURN_IF_ERROR(ReadPieces(path, [&](absl::string_view piece) {
+    checksum.bytes += piece.size();
+    crc = crc32(crc, reinterpret_cast<const Bytef*>(piece.data()),
+                static_cast<uInt>(piece.size()));
+  }));
+  checksum.crc32 = static_cast<uint32_t>(crc);
+  return checksum;
+}
+
+FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+FileLock& FileLock::operator=(FileLock&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+FileLock::~FileLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+absl::StatusOr<FileLock> FileLock::Take(const std::string& path) {
+  Descriptor file(path, O_RDWR | O_CREAT | O_CLOEXEC);
+  if (file.get() < 0) return SystemError(errno, "opening", path);
+  if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return SystemError(errno, "locking", path);
+    const absl::StatusOr<std::string> holder = ReadFile(path);
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is locked by process ", holder.value_or("?")));
+  }
+  const std::string pid = absl::StrCat(::getpid());
+  if (::ftruncate(file.get(), 0) != 0) return SystemError(errno, "truncating", path);
+  POMPC_RETURN_IF_ERROR(WriteAll(file.get(), pid, path));
+  FileLock lock;
+  lock.fd_ = file.release();
+  return lock;
+}
+
+}  // namespace pompc::learner

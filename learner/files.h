@@ -1,0 +1,58 @@
+#ifndef POMPC_LEARNER_FILES_H_
+#define POMPC_LEARNER_FILES_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace pompc::learner {
+
+// The few file operations the run directory needs. Errors name the path and the system's reason.
+
+// Whole content. NOT_FOUND when there is no such file.
+absl::StatusOr<std::string> ReadFile(const std::string& path);
+
+// Replaces the file atomically and durably: after a failure or a crash `path` holds either its old
+// content or the new. RESOURCE_EXHAUSTED when the disk is full.
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view content);
+
+// Makes what was written to the file, or what was created and renamed in the folder, survive a
+// power loss.
+absl::Status SyncPath(const std::string& path);
+
+absl::Status MakeFolders(const std::string& path);
+absl::Status Rename(const std::string& from, const std::string& to);
+// With all that is in it; OK when there is nothing.
+absl::Status RemoveAll(const std::string& path);
+
+// Size and CRC-32 (zlib) of a file's content.
+struct Checksum {
+  uint64_t bytes = 0;
+  uint32_t crc32 = 0;
+
+  bool operator==(const Checksum&) const = default;
+};
+absl::StatusOr<Checksum> ChecksumFile(const std::string& path);
+
+// An exclusive lock on a file, held until destruction or the end of the process, however it ends.
+class FileLock {
+ public:
+  FileLock() = default;
+  FileLock(FileLock&& other) noexcept;
+  FileLock& operator=(FileLock&& other) noexcept;
+  ~FileLock();
+
+  // Creates the file if need be and writes this process's id into it. FAILED_PRECONDITION naming
+  // the holder's id when another process, or another FileLock of this one, holds it.
+  static absl::StatusOr<FileLock> Take(const std::string& path);
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_FILES_H_

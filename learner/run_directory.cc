@@ -1,0 +1,129 @@
+#include "learner/run_directory.h"
+
+#include <filesystem>
+#include <random>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/config/run_config.h"
+#include "common/config/text_parser.h"
+#include "common/status_macros.h"
+#include "google/protobuf/text_format.h"
+#include "nlohmann/json.hpp"
+
+namespace pompc::learner {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+constexpr char kRunFile[] = "run.json";
+constexpr char kConfigFile[] = "config.textproto";
+constexpr char kLockFile[] = "lock";
+
+// Sorts by time, and two runs begun in the same second differ.
+std::string NewRunId() {
+  std::random_device random;
+  return absl::StrCat(
+      absl::FormatTime("%Y%m%d-%H%M%S", WallTime(), absl::UTCTimeZone()),
+      absl::StrFormat("-%08x", random()));
+}
+
+struct Identity {
+  std::string run_id;
+  uint64_t incarnation = 0;
+};
+
+absl::StatusOr<Identity> ReadIdentity(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadFile(path);
+  if (absl::IsNotFound(text.status())) return Identity{NewRunId(), 0};
+  if (!text.ok()) return text.status();
+  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
+  if (!json.is_object() || !json.contains("run_id") || !json["run_id"].is_string() ||
+      !json.contains("learner_incarnation") || !json["learner_incarnation"].is_number_unsigned()) {
+    return absl::DataLossError(absl::StrCat(path, " is not readable"));
+  }
+  return Identity{json["run_id"], json["learner_incarnation"]};
+}
+
+absl::Status WriteIdentity(const std::string& path, const Identity& identity) {
+  const nlohmann::json json = {{"run_id", identity.run_id},
+                               {"learner_incarnation", identity.incarnation}};
+  return WriteFileAtomically(path, json.dump(2) + "\n");
+}
+
+absl::Status CheckIsRunOrEmpty(const std::string& path) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    if (entry.path().filename() == kLockFile) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is not empty and no run directory: it has no ", kRunFile));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckConfig(const std::string& path, const std::string& file,
+                         const proto::RunConfig& config) {
+  const absl::StatusOr<std::string> text = ReadFile(file);
+  if (absl::IsNotFound(text.status())) return absl::OkStatus();
+  if (!text.ok()) return text.status();
+  POMPC_ASSIGN_OR_RETURN(const proto::RunConfig before, config::ParseRunConfig(*text, file));
+  const std::string differences = ConfigDifferences(before, config);
+  if (differences.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the run in ", path, " was made with another environment or model: ", differences));
+}
+
+std::string ValueText(const Message& message, const FieldDescriptor& field) {
+  std::string text;
+  google::protobuf::TextFormat::PrintFieldValueToString(message, &field, -1, &text);
+  return text;
+}
+
+void CollectDifferences(const Message& before, const Message& now, const std::string& scope,
+                        std::vector<std::string>* differences) {
+  for (int i = 0; i < before.GetDescriptor()->field_count(); ++i) {
+    const FieldDescriptor& field = *before.GetDescriptor()->field(i);
+    const std::string path = absl::StrCat(scope, ".", field.name());
+    if (field.message_type() != nullptr) {
+      CollectDifferences(before.GetReflection()->GetMessage(before, &field),
+                         now.GetReflection()->GetMessage(now, &field), path, differences);
+      continue;
+    }
+    const std::string was = ValueText(before, field);
+    const std::string is = ValueText(now, field);
+    if (was != is) differences->push_back(absl::StrCat(path, ": ", was, ", now ", is));
+  }
+}
+
+}  // namespace
+
+std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now) {
+  std::vector<std::string> differences;
+  CollectDifferences(before.env(), now.env(), "env", &differences);
+  CollectDifferences(before.model(), now.model(), "model", &differences);
+  return absl::StrJoin(differences, "; ");
+}
+
+absl::StatusOr<std::unique_ptr<RunDirectory>> RunDirectory::Open(const std::string& path,
+                                                                 const proto::RunConfig& config) {
+  POMPC_RETURN_IF_ERROR(MakeFolders(path));
+  const std::string run_file = absl::StrCat(path, "/", kRunFile);
+  const std::string config_file = absl::StrCat(path, "/", kConfigFile);
+  if (!std::filesystem::exists(run_file)) POMPC_RETURN_IF_ERROR(CheckIsRunOrEmpty(path));
+  absl::StatusOr<FileLock> lock = FileLock::Take(absl::StrCat(path, "/", kLockFile));
+  if (!lock.ok()) return Annotate(lock.status(), "another learner uses this run directory");
+  POMPC_RETURN_IF_ERROR(CheckConfig(path, config_file, config));
+  POMPC_ASSIGN_OR_RETURN(Identity identity, ReadIdentity(run_file));
+  ++identity.incarnation;
+  POMPC_RETURN_IF_ERROR(WriteIdentity(run_file, identity));
+  POMPC_RETURN_IF_ERROR(WriteFileAtomically(config_file, config::ToText(config)));
+  return std::unique_ptr<RunDirectory>(
+      new RunDirectory(path, identity.run_id, identity.incarnation, *std::move(lock)));
+}
+
+}  // namespace pompc::learner
