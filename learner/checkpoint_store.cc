@@ -33,6 +33,11 @@ std::optional<uint64_t> ParseFolderName(const std::string& name) {
   return updates;
 }
 
+bool Exists(const std::string& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
 absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& folder) {
   std::error_code error;
   std::vector<std::string> names;
@@ -89,7 +94,7 @@ std::string CheckpointStore::Path(uint64_t updates) const {
 absl::Status CheckpointStore::Write(
     uint64_t updates, absl::FunctionRef<absl::Status(const std::string& folder)> fill) {
   const std::string path = Path(updates);
-  if (fs::exists(path)) return absl::OkStatus();
+  if (Exists(path)) return absl::OkStatus();
   const std::string temporary = absl::StrCat(folder_, "/", kTemporary, FolderName(updates));
   POMPC_RETURN_IF_ERROR(RemoveAll(temporary));
   POMPC_RETURN_IF_ERROR(MakeFolders(temporary));
@@ -120,9 +125,9 @@ absl::Status CheckpointStore::Verify(uint64_t updates) const {
     if (!found.ok()) return absl::DataLossError(found.status().message());
     const Checksum expected{entry.value("bytes", uint64_t{0}), entry.value("crc32", uint32_t{0})};
     if (*found == expected) continue;
-    return absl::DataLossError(absl::StrFormat(
-        "%s is corrupt: %u bytes with CRC-32 %08x, written were %u with %08x", path, found->bytes,
-        found->crc32, expected.bytes, expected.crc32));
+    return absl::DataLossError(
+        absl::StrFormat("%s is corrupt: %u bytes with CRC-32 %08x, written were %u with %08x", path,
+                        found->bytes, found->crc32, expected.bytes, expected.crc32));
   }
   return absl::OkStatus();
 }
@@ -139,7 +144,7 @@ absl::Status CheckpointStore::Unpin(uint64_t updates) {
 }
 
 absl::Status CheckpointStore::SetBest(uint64_t updates) {
-  if (!fs::exists(Path(updates))) {
+  if (!Exists(Path(updates))) {
     return absl::NotFoundError(absl::StrCat("there is no checkpoint ", Path(updates)));
   }
   const std::string link = absl::StrCat(folder_, "/", kBest);

@@ -53,8 +53,7 @@ class CheckpointStore {
   std::optional<uint64_t> best() const;
 
  private:
-  CheckpointStore(std::string folder, uint32_t keep)
-      : folder_(std::move(folder)), keep_(keep) {}
+  CheckpointStore(std::string folder, uint32_t keep) : folder_(std::move(folder)), keep_(keep) {}
 
   absl::Status DeleteOld();
 

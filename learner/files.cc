@@ -73,8 +73,8 @@ absl::Status ReadPieces(const std::string& path, Take take) {
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::string content;
-  POMPC_RETURN_IF_ERROR(
-      ReadPieces(path, [&](absl::string_view piece) { content.append(piece); }));
+  POMPC_RETURN_IF_ERROR(ReadPieces(
+      path, [&](absl::string_view piece) { content.append(piece.data(), piece.size()); }));
   return content;
 }
 
@@ -120,8 +120,7 @@ absl::StatusOr<Checksum> ChecksumFile(const std::string& path) {
   uLong crc = crc32(0, nullptr, 0);
   POMPC_RETURN_IF_ERROR(ReadPieces(path, [&](absl::string_view piece) {
     checksum.bytes += piece.size();
-    crc = crc32(crc, reinterpret_cast<const Bytef*>(piece.data()),
-                static_cast<uInt>(piece.size()));
+    crc = crc32(crc, reinterpret_cast<const Bytef*>(piece.data()), static_cast<uInt>(piece.size()));
   }));
   checksum.crc32 = static_cast<uint32_t>(crc);
   return checksum;

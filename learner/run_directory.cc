@@ -28,9 +28,8 @@ constexpr char kLockFile[] = "lock";
 // Sorts by time, and two runs begun in the same second differ.
 std::string NewRunId() {
   std::random_device random;
-  return absl::StrCat(
-      absl::FormatTime("%Y%m%d-%H%M%S", WallTime(), absl::UTCTimeZone()),
-      absl::StrFormat("-%08x", random()));
+  return absl::StrCat(absl::FormatTime("%Y%m%d-%H%M%S", WallTime(), absl::UTCTimeZone()),
+                      absl::StrFormat("-%08x", random()));
 }
 
 struct Identity {
@@ -114,7 +113,8 @@ absl::StatusOr<std::unique_ptr<RunDirectory>> RunDirectory::Open(const std::stri
   POMPC_RETURN_IF_ERROR(MakeFolders(path));
   const std::string run_file = absl::StrCat(path, "/", kRunFile);
   const std::string config_file = absl::StrCat(path, "/", kConfigFile);
-  if (!std::filesystem::exists(run_file)) POMPC_RETURN_IF_ERROR(CheckIsRunOrEmpty(path));
+  std::error_code ignored;
+  if (!std::filesystem::exists(run_file, ignored)) POMPC_RETURN_IF_ERROR(CheckIsRunOrEmpty(path));
   absl::StatusOr<FileLock> lock = FileLock::Take(absl::StrCat(path, "/", kLockFile));
   if (!lock.ok()) return Annotate(lock.status(), "another learner uses this run directory");
   POMPC_RETURN_IF_ERROR(CheckConfig(path, config_file, config));

@@ -1,0 +1,114 @@
+#include "learner/run_directory.h"
+
+#include <memory>
+#include <string>
+
+#include "common/config/run_config.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/learner/scratch_folder.h"
+
+namespace pompc::learner {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+proto::RunConfig Config() {
+  proto::RunConfig config = config::Resolve(proto::RunConfig());
+  proto::EnvSpec* spec = config.mutable_env()->mutable_spec();
+  spec->set_observation_size(5);
+  spec->set_action_size(1);
+  spec->set_episode_decisions(500);
+  return config;
+}
+
+class RunDirectoryTest : public testing::Test {
+ protected:
+  absl::StatusOr<std::unique_ptr<RunDirectory>> Open(const proto::RunConfig& config = Config()) {
+    return RunDirectory::Open(folder_.File("run"), config);
+  }
+
+  ScratchFolder folder_;
+};
+
+TEST_F(RunDirectoryTest, NewRunHasAnIdentityAndItsConfig) {
+  const auto run = Open();
+  ASSERT_TRUE(run.ok()) << run.status();
+  EXPECT_FALSE((*run)->run_id().empty());
+  EXPECT_EQ((*run)->learner_incarnation(), 1u);
+  EXPECT_THAT(folder_.Read("run/config.textproto"), HasSubstr("observation_size: 5"));
+  EXPECT_EQ((*run)->File("metrics.csv"), folder_.File("run/metrics.csv"));
+}
+
+TEST_F(RunDirectoryTest, EachStartOfTheRunHasALaterIncarnation) {
+  const std::string run_id = (*Open())->run_id();
+  const auto again = Open();
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ((*again)->run_id(), run_id);
+  EXPECT_EQ((*again)->learner_incarnation(), 2u);
+}
+
+TEST_F(RunDirectoryTest, TwoLearnersNeverShareARun) {
+  auto first = Open();
+  ASSERT_TRUE(first.ok());
+  const auto second = Open();
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("another learner"));
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(std::to_string(getpid())));
+  first->reset();
+  EXPECT_TRUE(Open().ok());
+}
+
+TEST_F(RunDirectoryTest, AnotherModelOrEnvironmentIsRefusedNamingTheFields) {
+  ASSERT_TRUE(Open().ok());
+  proto::RunConfig other = Config();
+  other.mutable_model()->set_latent_dim(64);
+  other.mutable_env()->set_task("pendulum-swingup");
+  other.mutable_env()->mutable_spec()->set_observation_size(3);
+  const absl::Status status = Open(other).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  const std::string message(status.message());
+  EXPECT_THAT(message, HasSubstr("model.latent_dim: 0, now 64"));
+  EXPECT_THAT(message, HasSubstr("env.task: \"cartpole-swingup\", now \"pendulum-swingup\""));
+  EXPECT_THAT(message, HasSubstr("env.spec.observation_size: 5, now 3"));
+  EXPECT_THAT(message, Not(HasSubstr("model.mlp_dim")));
+  // The refused start left no trace.
+  const auto again = Open();
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ((*again)->learner_incarnation(), 2u);
+}
+
+TEST_F(RunDirectoryTest, OtherSettingsMayChange) {
+  ASSERT_TRUE(Open().ok());
+  proto::RunConfig other = Config();
+  other.mutable_learner()->set_learning_rate(0.5);
+  other.mutable_stop()->set_return_mean(800);
+  ASSERT_TRUE(Open(other).ok());
+  EXPECT_THAT(folder_.Read("run/config.textproto"), HasSubstr("learning_rate: 0.5"));
+}
+
+TEST_F(RunDirectoryTest, AFolderOfSomethingElseIsNotTakenOver) {
+  folder_.Write("notes.txt", "mine");
+  const auto run = RunDirectory::Open(folder_.path(), Config());
+  EXPECT_EQ(run.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(run.status().message()), HasSubstr("no run directory"));
+}
+
+TEST_F(RunDirectoryTest, ADamagedIdentityIsNotReplaced) {
+  ASSERT_TRUE(Open().ok());
+  folder_.Write("run/run.json", "{\"run_id\": 7}");
+  const auto run = Open();
+  EXPECT_EQ(run.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(run.status().message()), HasSubstr("run.json"));
+}
+
+TEST_F(RunDirectoryTest, AFolderThatCannotBeMadeIsNamed) {
+  folder_.Write("file", "");
+  const auto run = RunDirectory::Open(folder_.File("file/run"), Config());
+  EXPECT_FALSE(run.ok());
+  EXPECT_THAT(std::string(run.status().message()), HasSubstr("file/run"));
+}
+
+}  // namespace
+}  // namespace pompc::learner
