@@ -34,6 +34,8 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
       : request_(std::move(request)) {
     context_.set_deadline(rpc::DeadlineAfter(max_age));
     stub->async()->Subscribe(&context_, &request_, this);
+    // Reads are started outside of gRPC's callbacks: without a hold the call could be gone by then.
+    AddHold();
     StartRead(&message_);
     StartCall();
   }
@@ -41,6 +43,12 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
   // Ends the call.
   ~MessageStream() override {
     Cancel();
+    bool release;
+    {
+      MutexLock lock(&mu_);
+      release = !reading_ && std::exchange(held_, false);
+    }
+    if (release) RemoveHold();
     MutexLock lock(&mu_);
     while (!done_) changed_.Wait(&mu_);
   }
@@ -64,6 +72,7 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
     {
       MutexLock lock(&mu_);
       has_message_ = false;
+      reading_ = true;
     }
     StartRead(&message_);
   }
@@ -85,10 +94,15 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
     connected_ = ok;
   }
   void OnReadDone(bool ok) override {
-    if (!ok) return;
-    MutexLock lock(&mu_);
-    has_message_ = true;
-    changed_.SignalAll();
+    bool release;
+    {
+      MutexLock lock(&mu_);
+      reading_ = false;
+      has_message_ = ok;
+      release = !ok && std::exchange(held_, false);
+      changed_.SignalAll();
+    }
+    if (release) RemoveHold();
   }
   void OnDone(const grpc::Status& status) override {
     MutexLock lock(&mu_);
@@ -106,7 +120,11 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
 
   mutable Mutex mu_;
   CondVar changed_;
+  // A read is in flight; else has_message_, or there are no more.
+  bool reading_ ABSL_GUARDED_BY(mu_) = true;
   bool has_message_ ABSL_GUARDED_BY(mu_) = false;
+  // gRPC keeps the call until RemoveHold().
+  bool held_ ABSL_GUARDED_BY(mu_) = true;
   bool connected_ ABSL_GUARDED_BY(mu_) = false;
   bool done_ ABSL_GUARDED_BY(mu_) = false;
   grpc::Status status_ ABSL_GUARDED_BY(mu_);
