@@ -25,7 +25,7 @@ struct AppOptions {
   rpc::Endpoint learner;
   // Run to serve. Empty: the run of the first parameters that arrive.
   std::string run_id;
-  // Name in the learner's status, for example host:pid.
+  // Name in the learner's status. Empty: host:pid.
   std::string name;
   // What plans; see MakeTorchEngine.
   std::shared_ptr<PlanEngine> engine;
