@@ -3,9 +3,11 @@
 #ifndef POMPC_MODEL_TORCH_COMPAT_H_
 #define POMPC_MODEL_TORCH_COMPAT_H_
 
-// clang in C++20 mode needs the complete c10::IValue before ATen/ATen.h.
-#include <ATen/ATen.h>
+// clang in C++20 mode needs the complete c10::IValue before ATen/ATen.h, so these are not sorted.
+// clang-format off
 #include <ATen/core/ivalue.h>
+#include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+// clang-format on
 
 #endif  // POMPC_MODEL_TORCH_COMPAT_H_
