@@ -1,5 +1,6 @@
 #include "common/signals.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -39,8 +40,12 @@ void OnSignal(int signal) {
   errno = saved_errno;
 }
 
-// Blocks until OnSignal or the destructor adds to the counter.
+// Blocks until OnSignal or the destructor adds to the counter. It waits in poll, not in read, as
+// ThreadSanitizer lets handlers run in the former only.
 uint64_t ReadEvent(int fd) {
+  pollfd polled = {fd, POLLIN, 0};
+  while (poll(&polled, 1, -1) < 0 && errno == EINTR) {
+  }
   uint64_t value = 0;
   while (read(fd, &value, sizeof(value)) < 0 && errno == EINTR) {
   }

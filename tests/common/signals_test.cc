@@ -96,6 +96,7 @@ TEST_F(SignalsDeathTest, SignalInAForeignThreadIsHandled) {
         SignalHandler handler([&](int signal) { stopped.Set(); });
         blocked.Set();
         stopped.Wait();
+        foreign.Join();
         _exit(0);
       },
       ::testing::ExitedWithCode(0), "");
