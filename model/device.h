@@ -15,11 +15,9 @@ namespace pompc::model {
 // this LibTorch or this machine has no such device.
 absl::StatusOr<at::Device> ParseDevice(std::string_view text);
 
-// Threads one operation may use, in LibTorch and in the BLAS behind it. One per role is fastest
-// where several roles share a machine: two busy processes of two OpenMP threads each on two cores
-// lose a factor of 30 and more, spinning. The BLAS's count is process-wide; LibTorch's is kept per
-// calling thread on first use, so call it in each thread that computes as well as at start-up.
-// REQUIRES: threads >= 1.
+// Threads one operation may use, in LibTorch and in the BLAS behind it, for the whole process. One
+// per role is fastest where several roles share a machine: two busy processes of two OpenMP threads
+// each on two cores lose a factor of 30 and more, spinning. REQUIRES: threads >= 1.
 void SetComputeThreads(int threads);
 
 // What multiplies matrices on the CPU, for the log: the configuration string of OpenBLAS, "MKL", or

@@ -3,9 +3,11 @@
 #define POMPC_MODEL_MLP_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "model/kernels/mlp.h"
 #include "model/parameters.h"
 #include "model/torch_compat.h"
 
@@ -27,8 +29,10 @@ struct MlpSpec {
   int64_t NumParameters() const;
 };
 
-// A handle: copies share tensors. Forward is thread-safe; EnableGradients needs exclusion by the
-// caller.
+// On the CPU in float32, with widths that are multiples of 8 and SimNorm over groups of 8, a pass
+// over the whole network is one kernel and one node of the autograd graph (at::mish alone would
+// cost more than the matrix products there); elsewhere it is made of ATen operations. A handle:
+// copies share tensors. Forward is thread-safe; EnableGradients needs exclusion by the caller.
 class Mlp {
  public:
   // Views `flat`, a vector of spec.NumParameters() elements that stays shared with the caller.
@@ -44,9 +48,10 @@ class Mlp {
     // Multiplier of the first layer's output (inverted dropout), [members, rows, hidden[0]], or
     // undefined for none.
     at::Tensor dropout;
-    // Members to evaluate [K] (int64), or undefined for all. Row block k of the output is member
-    // members[k].
-    at::Tensor members;
+    // Members to evaluate, or empty for all. Row block k of the output is member members[k].
+    std::vector<int64_t> members;
+    // Uses ATen operations even where there are kernels: what the tests compare them with.
+    bool reference = false;
   };
 
   // x [..., input] -> [..., output]; an ensemble takes x [..., input], shared by all its members,
@@ -68,12 +73,19 @@ class Mlp {
   };
 
   std::vector<Layer> MakeLayers(const at::Tensor& flat) const;
+  // x [rows, input] or [members, rows, input].
+  at::Tensor ForwardReference(const at::Tensor& x, const Options& options) const;
+  at::Tensor ForwardKernel(const at::Tensor& x, const Options& options) const;
 
   MlpSpec spec_;
   at::Tensor flat_;
   std::vector<Layer> layers_;
   // The same tensors as leaves of the autograd graph; empty until EnableGradients.
   std::vector<Layer> leaves_;
+  at::Tensor flat_gradient_;
+  // The layers as kernels see them, with their gradients after EnableGradients; nullptr where there
+  // are no kernels.
+  std::shared_ptr<const kernels::MlpLayers> kernel_layers_;
 };
 
 }  // namespace pompc::model

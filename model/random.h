@@ -42,6 +42,12 @@ at::Tensor UniformFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream s
 at::Tensor NormalFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream,
                                at::IntArrayRef shape, at::Device device);
 
+// Multipliers of inverted dropout, float32: 0 with probability p, else 1 / (1 - p), independently.
+// Drawn by the gaps between zeros (geometrically distributed), so that the cost follows p and not
+// the size. REQUIRES: 0 < p < 1.
+at::Tensor DropoutMask(uint64_t seed, RandomStream stream, at::IntArrayRef shape, double p,
+                       at::Device device);
+
 // Two different members of an ensemble of `members` >= 2, uniformly, in increasing order.
 std::array<int, 2> RandomPair(uint64_t seed, RandomStream stream, int members);
 

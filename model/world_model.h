@@ -4,8 +4,8 @@
 #define POMPC_MODEL_WORLD_MODEL_H_
 
 #include <cstdint>
-#include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -62,6 +62,11 @@ class WorldModel {
   NamedTensors Parameters() const;
   int64_t NumParameters() const;
 
+  // Makes the networks differentiable in their parameters (Mlp::EnableGradients). Gradients of
+  // encoder, dynamics, reward, termination and q accumulate into `model_gradient`, those of the
+  // policy into `policy_gradient`: vectors of their sizes, shared with the caller.
+  void EnableGradients(const at::Tensor& model_gradient, const at::Tensor& policy_gradient);
+
   at::Tensor Encode(const at::Tensor& observations) const;
   at::Tensor Next(const at::Tensor& latents, const at::Tensor& actions) const;
   // [..., num_bins], see TwoHotDecode.
@@ -87,6 +92,9 @@ class WorldModel {
 
  private:
   WorldModel(const ModelConfig& config, at::Tensor flat);
+
+  // The networks that exist, in the flat order.
+  std::vector<const Mlp*> Networks() const;
 
   ModelConfig config_;
   at::Tensor flat_;

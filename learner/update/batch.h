@@ -25,6 +25,24 @@ struct Batch {
   absl::Status Validate(const model::ModelConfig& config) const;
 };
 
+// A batch as the update works on it: time first, one row per (step, window), in the model's dtype
+// and on its device.
+struct Windows {
+  int64_t horizon = 0;
+  int64_t batch = 0;
+  at::Tensor observations;  // [H+1, B, O]
+  at::Tensor actions;       // [H * B, A]
+  at::Tensor rewards;       // [H, B]
+  at::Tensor terminated;    // [H, B], 0 or 1
+  at::Tensor plan_mean;     // [H * B, A]: the planner at states 0..H-1
+  at::Tensor plan_std;      // [H * B, A]
+  at::Tensor has_plan;      // [H * B], 0 or 1
+  bool any_plan = false;    // whether any of them is 1
+};
+
+// REQUIRES: batch.Validate() is ok.
+Windows MakeWindows(const Batch& batch, const at::TensorOptions& options);
+
 }  // namespace pompc::update
 
 #endif  // POMPC_LEARNER_UPDATE_BATCH_H_

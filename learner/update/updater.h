@@ -39,9 +39,10 @@ class Updater {
   ~Updater();
 
   // One update. Metrics are filled in only if wanted (they cost a wait for the device).
-  // INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. INTERNAL naming the loss that is
-  // not finite and the update: nothing was stepped; checked in every update on the CPU, elsewhere
-  // when metrics are wanted.
+  // INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. INTERNAL naming the loss whose
+  // gradient is not finite, and the update: that optimiser did not step, but the update is
+  // incomplete; import an earlier state. Checked in every update on the CPU, elsewhere when metrics
+  // are wanted.
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
 
   // What planners need: encoder, dynamics, reward, termination, plain Q (online), sampling policy.

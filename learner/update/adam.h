@@ -1,0 +1,56 @@
+// Adam with gradient clipping over a flat parameter vector.
+#ifndef POMPC_LEARNER_UPDATE_ADAM_H_
+#define POMPC_LEARNER_UPDATE_ADAM_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/parameters.h"
+#include "model/torch_compat.h"
+
+namespace pompc::update {
+
+// Kingma & Ba, "Adam"; beta 0.9 and 0.999, no weight decay, bias correction as in PyTorch. Not
+// thread-safe. Shares the parameter and gradient vectors with its creator.
+class Adam {
+ public:
+  // Consecutive parameters with a learning rate of their own.
+  struct Segment {
+    int64_t size = 0;
+    double learning_rate = 0;
+  };
+
+  struct Options {
+    std::vector<Segment> segments;  // they cover the vector
+    double epsilon = 1e-8;
+    // The gradient is scaled down to this norm.
+    double max_grad_norm = 20;
+  };
+
+  Adam(at::Tensor parameters, Options options);
+
+  // Where gradients accumulate; of the parameters' size.
+  const at::Tensor& gradients() const { return gradients_; }
+  // Norm of the gradients as they are, a scalar.
+  at::Tensor GradientNorm() const { return gradients_.norm(); }
+  // One step; the gradients stay. `norm` is GradientNorm().
+  void Step(const at::Tensor& norm);
+
+  // The moments, named "<prefix>.m" and "<prefix>.v", and the number of steps: all there is to
+  // resume from.
+  model::NamedTensors State(const std::string& prefix) const;
+  int64_t steps() const { return steps_; }
+  void set_steps(int64_t steps) { steps_ = steps; }
+
+ private:
+  void StepSegment(int64_t begin, const Segment& segment, const at::Tensor& gradient_scale);
+
+  const Options options_;
+  at::Tensor parameters_, gradients_, m_, v_;
+  int64_t steps_ = 0;
+};
+
+}  // namespace pompc::update
+
+#endif  // POMPC_LEARNER_UPDATE_ADAM_H_

@@ -1,0 +1,71 @@
+#include "learner/update/batch.h"
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace pompc::update {
+namespace {
+
+absl::Status CheckShape(const char* name, const at::Tensor& tensor,
+                        const std::vector<int64_t>& shape) {
+  if (tensor.defined() && tensor.sizes() == at::IntArrayRef(shape)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "batch.", name, " is ",
+      tensor.defined() ? absl::StrCat("[", absl::StrJoin(tensor.sizes(), ", "), "]") : "undefined",
+      ": must be [", absl::StrJoin(shape, ", "), "]"));
+}
+
+}  // namespace
+
+absl::Status Batch::Validate(const model::ModelConfig& config) const {
+  if (!actions.defined() || actions.dim() != 3 || actions.size(0) < 1 || actions.size(1) < 1) {
+    return absl::InvalidArgumentError("batch.actions must be [B, H, action_size] with B, H >= 1");
+  }
+  const int64_t batch = actions.size(0);
+  const int64_t horizon = actions.size(1);
+  struct Field {
+    const char* name;
+    const at::Tensor& tensor;
+    std::vector<int64_t> shape;
+  };
+  const Field fields[] = {
+      {"observations", observations, {batch, horizon + 1, config.observation_size}},
+      {"actions", actions, {batch, horizon, config.action_size}},
+      {"rewards", rewards, {batch, horizon}},
+      {"terminated", terminated, {batch, horizon}},
+      {"plan_mean", plan_mean, {batch, horizon + 1, config.action_size}},
+      {"plan_std", plan_std, {batch, horizon + 1, config.action_size}},
+      {"has_plan", has_plan, {batch, horizon + 1}},
+  };
+  for (const Field& field : fields) {
+    absl::Status status = CheckShape(field.name, field.tensor, field.shape);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+Windows MakeWindows(const Batch& batch, const at::TensorOptions& options) {
+  const int64_t horizon = batch.actions.size(1);
+  const auto time_major = [&](const at::Tensor& x, int64_t steps) {
+    return x.narrow(1, 0, steps).to(options).transpose(0, 1).contiguous();
+  };
+  Windows windows;
+  windows.horizon = horizon;
+  windows.batch = batch.actions.size(0);
+  windows.observations = time_major(batch.observations, horizon + 1);
+  windows.actions = time_major(batch.actions, horizon).flatten(0, 1);
+  windows.rewards = time_major(batch.rewards, horizon);
+  windows.terminated = time_major(batch.terminated.ne(0), horizon);
+  const at::Tensor has_plan = batch.has_plan.narrow(1, 0, horizon).ne(0);
+  windows.any_plan = has_plan.any().item<bool>();
+  windows.has_plan = time_major(has_plan, horizon).flatten();
+  // Whatever stands in rows without a plan must not reach a gradient, not even times zero.
+  const at::Tensor missing = windows.has_plan.eq(0).unsqueeze(1);
+  windows.plan_mean = time_major(batch.plan_mean, horizon).flatten(0, 1).masked_fill_(missing, 0);
+  windows.plan_std = time_major(batch.plan_std, horizon).flatten(0, 1).masked_fill_(missing, 1);
+  return windows;
+}
+
+}  // namespace pompc::update

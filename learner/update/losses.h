@@ -1,0 +1,90 @@
+// The losses of the PO-MPC update as functions of networks, data and given targets: no randomness,
+// no state. Every per-row tensor has one row per (step, window) of Windows, step first.
+#ifndef POMPC_LEARNER_UPDATE_LOSSES_H_
+#define POMPC_LEARNER_UPDATE_LOSSES_H_
+
+#include <vector>
+
+#include "learner/update/batch.h"
+#include "learner/update/config.h"
+#include "model/mlp.h"
+#include "model/torch_compat.h"
+#include "model/world_model.h"
+
+namespace pompc::update {
+
+// Weights rho^t / (H B) of the rows: a weighted sum over rows is (1/H) sum_t rho^t mean_batch.
+at::Tensor RowWeights(const Windows& windows, double rho);
+
+// What the losses of the model and of the values compare predictions with; constants.
+struct Targets {
+  at::Tensor next_latents;        // [H * B, L]: encodings of the states after each step
+  at::Tensor values;              // [H * B]: of the plain ensemble
+  at::Tensor regularized_values;  // [H * B]: of the regularised ensemble; undefined without one
+};
+
+struct ModelLosses {
+  at::Tensor consistency;        // (1/H) sum_t rho^t mean (zhat_{t+1} - next_latent_t)^2
+  at::Tensor reward;             // (1/H) sum_t rho^t mean CE(R(zhat_t, a_t), r_t)
+  at::Tensor value;              // (1/(H N)) sum_t sum_i rho^t mean CE(Q_i(zhat_t, a_t), y_t)
+  at::Tensor regularized_value;  // the same for the regularised ensemble; undefined without one
+  at::Tensor termination;   // mean BCE(D(zhat_{t+1}), d_t); undefined if episodes never terminate
+  at::Tensor latents;       // [H * B, L]: zhat_0..zhat_{H-1}, rolled out from the first observation
+  at::Tensor value_logits;  // [N, H * B, bins]
+
+  // The sum that is minimised, with the configured coefficients.
+  at::Tensor Total(const UpdateConfig& config) const;
+};
+
+// `regularized` may be nullptr. `dropout` multiplies the first layer of both ensembles' members,
+// [N, H * B, mlp_dim], or undefined: none. Gradients flow into the networks' parameters; those of
+// the regularised values reach the latents only if config.regularized_value_gradient.
+ModelLosses ComputeModelLosses(const model::WorldModel& model, const model::Mlp* regularized,
+                               const Windows& windows, const Targets& targets,
+                               const at::Tensor& dropout, const UpdateConfig& config);
+
+struct PriorLoss {
+  // sum of row weights times KL over the rows with plans, over the sum of their weights times H /
+  // sum_t rho^t: the mean does not shrink with the share of rows that have plans.
+  at::Tensor loss;
+  at::Tensor kl;             // [H * B], of every row
+  model::Gaussian gaussian;  // of the prior
+};
+
+// KL between planner and prior in the configured direction. REQUIRES: windows.any_plan.
+PriorLoss ComputePriorLoss(const model::Mlp& prior, const model::ModelConfig& model_config,
+                           const Windows& windows, const at::Tensor& latents,
+                           const UpdateConfig& config);
+
+// One evaluation of the policy at `latents`, on the way to its loss.
+struct PolicyTerms {
+  model::Gaussian gaussian;
+  at::Tensor actions;  // [H * B, A], sampled with given noise
+  at::Tensor
+      values;     // [H * B]: mean over members of the regularised values; undefined for alpha = 1
+  at::Tensor kl;  // [H * B]: KL(policy || prior), 0 in rows without a plan; undefined for alpha = 0
+  at::Tensor entropy;  // [H * B]
+};
+
+// What the policy is judged by; constants to its gradient.
+struct PolicyJudges {
+  const model::Mlp* regularized = nullptr;  // nullptr: alpha = 1
+  std::vector<int64_t> members;             // of the ensemble to average; empty: all
+  at::Tensor dropout;                       // as in Mlp::Options
+  const model::Mlp* prior = nullptr;  // nullptr: alpha = 0, or the prior has never been trained
+};
+
+PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& judges,
+                           const Windows& windows, const at::Tensor& latents,
+                           const at::Tensor& noise, const UpdateConfig& config);
+
+// (1/H) sum_t rho^t mean_batch [-w_q value / value_scale + w_k kl / kl_scale - c A entropy], with
+// (w_q, w_k) = (1 - alpha, alpha) and two scales for MIX, (1, lambda) and the value's scale for
+// LITERAL. For alpha = 1 both are pure imitation, (0, 1) over the KL's scale.
+at::Tensor PolicyLoss(const PolicyTerms& terms, const at::Tensor& row_weights,
+                      const at::Tensor& value_scale, const at::Tensor& kl_scale,
+                      const UpdateConfig& config);
+
+}  // namespace pompc::update
+
+#endif  // POMPC_LEARNER_UPDATE_LOSSES_H_

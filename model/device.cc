@@ -1,0 +1,72 @@
+#include "model/device.h"
+
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace pompc::model {
+namespace {
+
+// Which BLAS is behind LibTorch is known only at run time: Debian's links whatever libblas.so.3
+// stands for.
+template <typename Function>
+Function Find(const char* symbol) {
+  return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, symbol));
+}
+
+const char* OpenBlasConfig() {
+  const auto get_config = Find<const char* (*)()>("openblas_get_config");
+  return get_config == nullptr ? nullptr : get_config();
+}
+
+}  // namespace
+
+absl::StatusOr<at::Device> ParseDevice(std::string_view text) {
+  const std::string name(text);
+  if (name == "cpu") return at::Device(at::kCPU);
+  int index = 0;
+  const bool cuda =
+      name == "cuda" || (name.rfind("cuda:", 0) == 0 && absl::SimpleAtoi(name.substr(5), &index) &&
+                         index >= 0 && index < 128);
+  if (!cuda) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("device \"", name, "\": must be cpu, cuda or cuda:N"));
+  }
+  if (!at::hasCUDA()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("device \"", name,
+                     "\": this LibTorch has no CUDA, or the machine has no CUDA device; use cpu"));
+  }
+  const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+  try {
+    at::empty({1}, at::TensorOptions(at::kFloat).device(device));
+  } catch (const c10::Error& error) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("device \"", name, "\": ", error.what_without_backtrace()));
+  }
+  return device;
+}
+
+void SetComputeThreads(int threads) {
+  at::set_num_threads(threads);
+  if (const auto set = Find<void (*)(int)>("openblas_set_num_threads")) set(threads);
+}
+
+std::string BlasName() {
+  if (at::hasMKL()) return "MKL";
+  if (const char* config = OpenBlasConfig()) return config;
+  return "reference BLAS";
+}
+
+std::string BlasWarning() {
+  if (BlasName() != "reference BLAS") return "";
+  return "LibTorch multiplies matrices with the reference BLAS, about 20 times slower than "
+         "OpenBLAS; install "
+         "libopenblas0-pthread";
+}
+
+}  // namespace pompc::model

@@ -1,0 +1,26 @@
+#include "model/kernels/adam.h"
+
+#include <cstdint>
+
+#include "model/kernels/vector_math.h"
+
+namespace pompc::model::kernels {
+
+POMPC_MULTIVERSION
+void AdamStep(const AdamFactors& factors, int64_t count, const float* gradient, float* m, float* v,
+              float* parameters) {
+  const AdamFactors f = factors;
+  const float* __restrict g = gradient;
+  float* __restrict mean = m;
+  float* __restrict square = v;
+  float* __restrict p = parameters;
+  for (int64_t i = 0; i < count; ++i) {
+    const float scaled = g[i] * f.gradient_scale;
+    mean[i] = f.beta1 * mean[i] + (1 - f.beta1) * scaled;
+    square[i] = f.beta2 * square[i] + (1 - f.beta2) * scaled * scaled;
+    const float denominator = __builtin_sqrtf(square[i]) * f.inverse_sqrt_correction + f.epsilon;
+    p[i] -= f.step_size * mean[i] / denominator;
+  }
+}
+
+}  // namespace pompc::model::kernels

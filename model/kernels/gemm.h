@@ -1,0 +1,23 @@
+// Matrix products in float32 through the BLAS.
+#ifndef POMPC_MODEL_KERNELS_GEMM_H_
+#define POMPC_MODEL_KERNELS_GEMM_H_
+
+#include <cstdint>
+
+namespace pompc::model::kernels {
+
+// c [m, n] = op(a) [m, k] op(b) [k, n], or c += where `accumulate`. All row-major without gaps: a
+// is stored [m, k], or [k, m] if transposed; b [k, n], or [n, k].
+struct Gemm {
+  bool transpose_a = false;
+  bool transpose_b = false;
+  int64_t m = 0, n = 0, k = 0;
+  bool accumulate = false;
+};
+
+// Thread-safe; threads inside as SetComputeThreads says.
+void Multiply(const Gemm& gemm, const float* a, const float* b, float* c);
+
+}  // namespace pompc::model::kernels
+
+#endif  // POMPC_MODEL_KERNELS_GEMM_H_

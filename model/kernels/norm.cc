@@ -1,0 +1,205 @@
+#include "model/kernels/norm.h"
+
+#include <cstdint>
+
+#include "model/kernels/vector_math.h"
+
+namespace pompc::model::kernels {
+namespace {
+
+// As PyTorch's LayerNorm.
+constexpr float kEpsilon = 1e-5f;
+
+// Rows are worked on in blocks, pass by pass: the sums of one row then hide behind the work on the
+// others.
+constexpr int kBlock = 4;
+
+// Adds the bias and applies dropout to `count` <= kBlock rows, normalises them, all in place;
+// returns the factors.
+POMPC_INLINE void NormalizeRows(int64_t count, int64_t width, const float* bias,
+                                const float* dropout, float* y, float* factors) {
+  const float share = 1.0f / static_cast<float>(width);
+  float means[kBlock];
+  for (int64_t r = 0; r < count; ++r) {
+    float* row = y + r * width;
+    const float* mask = dropout == nullptr ? nullptr : dropout + r * width;
+    means[r] = share * SumOver(width, [&](int64_t i) POMPC_INLINE_LAMBDA {
+                 Floats x = Load(row + i) + Load(bias + i);
+                 if (mask != nullptr) x *= Load(mask + i);
+                 Store(row + i, x);
+                 return x;
+               });
+  }
+  for (int64_t r = 0; r < count; ++r) {
+    const float* row = y + r * width;
+    factors[r] = share * SumOver(width, [&](int64_t i) POMPC_INLINE_LAMBDA {
+                   const Floats d = Load(row + i) - means[r];
+                   return d * d;
+                 });
+  }
+  for (int64_t r = 0; r < count; ++r) factors[r] = 1.0f / __builtin_sqrtf(factors[r] + kEpsilon);
+  for (int64_t r = 0; r < count; ++r) {
+    float* row = y + r * width;
+    for (int64_t i = 0; i < width; i += kWidth)
+      Store(row + i, (Load(row + i) - means[r]) * factors[r]);
+  }
+}
+
+// Scale, shift and softmax over groups of kWidth. In three passes, so that the long chain of
+// operations on one group overlaps with the others'.
+POMPC_INLINE void SimNormRow(int64_t width, const float* weight, const float* shift, const float* x,
+                             float* out) {
+  for (int64_t i = 0; i < width; i += kWidth) {
+    const Floats scaled = Load(x + i) * Load(weight + i) + Load(shift + i);
+    Store(out + i, scaled - MaxAcross(scaled));
+  }
+  for (int64_t i = 0; i < width; i += kWidth) Store(out + i, Exp(Load(out + i)));
+  for (int64_t i = 0; i < width; i += kWidth) {
+    const Floats e = Load(out + i);
+    Store(out + i, e / SumAcross(e));
+  }
+}
+
+POMPC_INLINE Floats SimNormBackward(Floats output, Floats gradient) {
+  return output * (gradient - SumAcross(output * gradient));
+}
+
+// What the backward pass of some rows of one member reads and writes.
+struct BackwardRows {
+  const float* weight;
+  const float* shift;
+  const float* normalized;
+  const float* output;
+  const float* output_gradient;
+  const float* dropout;
+  const float* inverse_std;
+  // Sums over rows, or nullptr.
+  float* bias_sum;
+  float* weight_sum;
+  float* shift_sum;
+  float* gradient;
+};
+
+// `kRows` rows side by side, so that sums over rows are written once for all of them.
+template <bool kSimNorm, int kRows>
+POMPC_INLINE void BackwardBlock(int64_t width, const BackwardRows& rows) {
+  Floats gradient_sums[kRows] = {};
+  Floats product_sums[kRows] = {};
+  for (int64_t i = 0; i < width; i += kWidth) {
+    const Floats w = Load(rows.weight + i);
+    Floats weight_sum = {};
+    Floats shift_sum = {};
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t at = r * width + i;
+      const Floats x = Load(rows.normalized + at);
+      const Floats upstream = Load(rows.output_gradient + at);
+      const Floats g = kSimNorm ? SimNormBackward(Load(rows.output + at), upstream)
+                                : upstream * MishDerivative(x * w + Load(rows.shift + i));
+      weight_sum += g * x;
+      shift_sum += g;
+      Store(rows.gradient + at, g * w);
+      gradient_sums[r] += g * w;
+      product_sums[r] += g * w * x;
+    }
+    if (rows.bias_sum != nullptr) {
+      Store(rows.weight_sum + i, Load(rows.weight_sum + i) + weight_sum);
+      Store(rows.shift_sum + i, Load(rows.shift_sum + i) + shift_sum);
+    }
+  }
+  const float share = 1.0f / static_cast<float>(width);
+  for (int r = 0; r < kRows; ++r) {
+    gradient_sums[r] = SumAcross(gradient_sums[r]) * share;
+    product_sums[r] = SumAcross(product_sums[r]) * share;
+  }
+  for (int64_t i = 0; i < width; i += kWidth) {
+    Floats bias_sum = {};
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t at = r * width + i;
+      Floats g = Load(rows.gradient + at) - gradient_sums[r] -
+                 Load(rows.normalized + at) * product_sums[r];
+      g *= rows.inverse_std[r];
+      if (rows.dropout != nullptr) g *= Load(rows.dropout + at);
+      Store(rows.gradient + at, g);
+      bias_sum += g;
+    }
+    if (rows.bias_sum != nullptr) Store(rows.bias_sum + i, Load(rows.bias_sum + i) + bias_sum);
+  }
+}
+
+template <int kRows>
+POMPC_INLINE void BackwardBlock(bool simnorm, int64_t width, const BackwardRows& rows) {
+  if (simnorm) {
+    BackwardBlock<true, kRows>(width, rows);
+  } else {
+    BackwardBlock<false, kRows>(width, rows);
+  }
+}
+
+}  // namespace
+
+POMPC_MULTIVERSION
+void NormForward(const NormShape& shape, const NormParameters& parameters, float* y,
+                 float* inverse_std, float* output) {
+  const int64_t width = shape.width;
+  for (int64_t member = 0; member < shape.members; ++member) {
+    const float* weight = parameters.weight + member * width;
+    const float* shift = parameters.shift + member * width;
+    const int64_t end = (member + 1) * shape.rows;
+    for (int64_t row = member * shape.rows; row < end; row += kBlock) {
+      const int64_t count = end - row < kBlock ? end - row : kBlock;
+      const float* dropout =
+          parameters.dropout == nullptr ? nullptr : parameters.dropout + row * width;
+      float factors[kBlock];
+      NormalizeRows(count, width, parameters.bias + member * width, dropout, y + row * width,
+                    factors);
+      for (int64_t r = row; r < row + count; ++r) {
+        if (inverse_std != nullptr) inverse_std[r] = factors[r - row];
+        const float* x = y + r * width;
+        float* out = output + r * width;
+        if (shape.simnorm) {
+          SimNormRow(width, weight, shift, x, out);
+        } else {
+          for (int64_t i = 0; i < width; i += kWidth) {
+            Store(out + i, Mish(Load(x + i) * Load(weight + i) + Load(shift + i)));
+          }
+        }
+      }
+    }
+  }
+}
+
+POMPC_MULTIVERSION
+void NormBackward(const NormShape& shape, const NormParameters& parameters, const float* normalized,
+                  const float* inverse_std, const float* output, const float* output_gradient,
+                  const NormGradients& gradients) {
+  const int64_t width = shape.width;
+  const bool sums = gradients.bias != nullptr;
+  for (int64_t member = 0; member < shape.members; ++member) {
+    const int64_t column = member * width;
+    const int64_t end = (member + 1) * shape.rows;
+    for (int64_t row = member * shape.rows; row < end;) {
+      const int64_t at = row * width;
+      BackwardRows rows;
+      rows.weight = parameters.weight + column;
+      rows.shift = parameters.shift + column;
+      rows.normalized = normalized + at;
+      rows.output = shape.simnorm ? output + at : nullptr;
+      rows.output_gradient = output_gradient + at;
+      rows.dropout = parameters.dropout == nullptr ? nullptr : parameters.dropout + at;
+      rows.inverse_std = inverse_std + row;
+      rows.bias_sum = sums ? gradients.bias + column : nullptr;
+      rows.weight_sum = sums ? gradients.weight + column : nullptr;
+      rows.shift_sum = sums ? gradients.shift + column : nullptr;
+      rows.gradient = gradients.y + at;
+      if (end - row >= kBlock) {
+        BackwardBlock<kBlock>(shape.simnorm, width, rows);
+        row += kBlock;
+      } else {
+        BackwardBlock<1>(shape.simnorm, width, rows);
+        row += 1;
+      }
+    }
+  }
+}
+
+}  // namespace pompc::model::kernels

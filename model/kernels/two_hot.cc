@@ -1,0 +1,125 @@
+#include "model/kernels/two_hot.h"
+
+#include <cmath>
+#include <cstdint>
+
+#include "model/kernels/vector_math.h"
+
+namespace pompc::model::kernels {
+namespace {
+
+// One row of logits, padded to whole vectors with what vanishes in a softmax.
+struct PaddedRow {
+  float x[kMaxBins];
+  int64_t size;
+};
+
+POMPC_INLINE void Pad(int64_t count, const float* row, PaddedRow& padded) {
+  padded.size = (count + kWidth - 1) / kWidth * kWidth;
+  int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) Store(padded.x + i, Load(row + i));
+  for (; i < count; ++i) padded.x[i] = row[i];
+  for (; i < padded.size; ++i) padded.x[i] = -1e30f;
+}
+
+struct Softmax {
+  float max, sum;
+  // Mean bin number.
+  float mean;
+};
+
+// Replaces logits by e^(x - max).
+POMPC_INLINE Softmax SoftmaxOf(PaddedRow& row) {
+  Floats max = Load(row.x);
+  for (int64_t i = kWidth; i < row.size; i += kWidth) max = Max(Load(row.x + i), max);
+  max = MaxAcross(max);
+  const Floats first = {0, 1, 2, 3, 4, 5, 6, 7};
+  Floats sum = {};
+  Floats weighted = {};
+  Floats bins = first;
+  for (int64_t i = 0; i < row.size; i += kWidth) {
+    const Floats e = Exp(Load(row.x + i) - max);
+    Store(row.x + i, e);
+    sum += e;
+    weighted += e * bins;
+    bins += static_cast<float>(kWidth);
+  }
+  const float total = SumAcross(sum)[0];
+  return {max[0], total, SumAcross(weighted)[0] / total};
+}
+
+struct TwoHot {
+  int64_t bin;
+  float offset;  // weight of bin + 1
+};
+
+TwoHot EncodeTarget(const TwoHotBins& bins, float target) {
+  const float symlog = std::copysign(std::log1p(std::fabs(target)), target);
+  const float position = (symlog - bins.low) / bins.width;
+  const float last = static_cast<float>(bins.count - 1);
+  const float clamped = position < 0 ? 0 : (position > last ? last : position);
+  // A NaN target gives a NaN weight.
+  int64_t bin = std::isnan(clamped) ? 0 : static_cast<int64_t>(clamped);
+  if (bin > bins.count - 2) bin = bins.count - 2;
+  return {bin, clamped - static_cast<float>(bin)};
+}
+
+}  // namespace
+
+POMPC_MULTIVERSION
+void TwoHotDecodeForward(const TwoHotBins& bins, int64_t rows, const float* logits, float* values) {
+  PaddedRow padded;
+  for (int64_t row = 0; row < rows; ++row) {
+    Pad(bins.count, logits + row * bins.count, padded);
+    values[row] = bins.low + bins.width * SoftmaxOf(padded).mean;
+  }
+  for (int64_t row = 0; row < rows; ++row)
+    values[row] = std::copysign(std::expm1(std::fabs(values[row])), values[row]);
+}
+
+POMPC_MULTIVERSION
+void TwoHotDecodeBackward(const TwoHotBins& bins, int64_t rows, const float* logits,
+                          const float* values_gradient, float* logits_gradient) {
+  PaddedRow padded;
+  for (int64_t row = 0; row < rows; ++row) {
+    float* gradient = logits_gradient + row * bins.count;
+    Pad(bins.count, logits + row * bins.count, padded);
+    const Softmax softmax = SoftmaxOf(padded);
+    const float symlog = bins.low + bins.width * softmax.mean;
+    const float scale =
+        values_gradient[row] * std::exp(std::fabs(symlog)) * bins.width / softmax.sum;
+    for (int64_t k = 0; k < bins.count; ++k) {
+      gradient[k] =
+          scale * padded.x[k] * (static_cast<float>(static_cast<int32_t>(k)) - softmax.mean);
+    }
+  }
+}
+
+POMPC_MULTIVERSION
+double TwoHotCrossEntropy(const TwoHotBins& bins, int64_t members, int64_t rows,
+                          const float* logits, const float* targets, const float* weights,
+                          float* logits_gradient) {
+  double total = 0;
+  PaddedRow padded;
+  for (int64_t row = 0; row < rows; ++row) {
+    const TwoHot target = EncodeTarget(bins, targets[row]);
+    const float weight = weights[row];
+    for (int64_t member = 0; member < members; ++member) {
+      const int64_t offset = (member * rows + row) * bins.count;
+      const float* x = logits + offset;
+      float* gradient = logits_gradient + offset;
+      Pad(bins.count, x, padded);
+      const Softmax softmax = SoftmaxOf(padded);
+      const float log_sum = softmax.max + std::log(softmax.sum);
+      total += weight *
+               (log_sum - (1 - target.offset) * x[target.bin] - target.offset * x[target.bin + 1]);
+      const float scale = weight / softmax.sum;
+      for (int64_t k = 0; k < bins.count; ++k) gradient[k] = scale * padded.x[k];
+      gradient[target.bin] -= weight * (1 - target.offset);
+      gradient[target.bin + 1] -= weight * target.offset;
+    }
+  }
+  return total;
+}
+
+}  // namespace pompc::model::kernels

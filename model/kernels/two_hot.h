@@ -1,0 +1,36 @@
+// Two-hot heads in symlog space (algorithm of DreamerV3 as TD-MPC2 uses it): decoding and
+// cross-entropy. float32, row-major, single-threaded, thread-safe.
+#ifndef POMPC_MODEL_KERNELS_TWO_HOT_H_
+#define POMPC_MODEL_KERNELS_TWO_HOT_H_
+
+#include <cstdint>
+
+namespace pompc::model::kernels {
+
+// REQUIRES of every count.
+inline constexpr int64_t kMaxBins = 1024;
+
+// Bin k is centred at low + k * width in symlog space.
+struct TwoHotBins {
+  int64_t count = 0;
+  float low = 0;
+  float width = 0;
+};
+
+// values[r] = symexp(sum_k softmax(logits[r])_k center_k) for `rows` rows.
+void TwoHotDecodeForward(const TwoHotBins& bins, int64_t rows, const float* logits, float* values);
+
+// logits_gradient [rows, count] from the gradient at the values [rows].
+void TwoHotDecodeBackward(const TwoHotBins& bins, int64_t rows, const float* logits,
+                          const float* values_gradient, float* logits_gradient);
+
+// sum over `members` blocks of `rows` rows of weights[row] * cross-entropy(two-hot(targets[row]),
+// logits[member, row]). `logits_gradient` receives the gradient of that sum, [members, rows,
+// count].
+double TwoHotCrossEntropy(const TwoHotBins& bins, int64_t members, int64_t rows,
+                          const float* logits, const float* targets, const float* weights,
+                          float* logits_gradient);
+
+}  // namespace pompc::model::kernels
+
+#endif  // POMPC_MODEL_KERNELS_TWO_HOT_H_

@@ -1,0 +1,146 @@
+// Eight float32 numbers at a time, in the compilers' own vector types: the same source becomes AVX
+// code where the processor has it and pairs of narrower operations elsewhere. The elementary
+// functions are branch-free, accurate to a few units in the last place on the stated ranges, and
+// propagate NaN.
+#ifndef POMPC_MODEL_KERNELS_VECTOR_MATH_H_
+#define POMPC_MODEL_KERNELS_VECTOR_MATH_H_
+
+#include <cstdint>
+
+// One version of a function per instruction set, chosen when the program is loaded. What it calls
+// from this header is inlined into each version. clang builds serve analysis only and take the
+// baseline.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define POMPC_MULTIVERSION \
+  __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define POMPC_MULTIVERSION
+#endif
+
+#define POMPC_INLINE inline __attribute__((always_inline))
+// For lambdas, which must be inlined into each version as well.
+#define POMPC_INLINE_LAMBDA __attribute__((always_inline))
+
+namespace pompc::model::kernels {
+
+inline constexpr int kWidth = 8;
+using Floats = float __attribute__((vector_size(kWidth * sizeof(float))));
+using Ints = int32_t __attribute__((vector_size(kWidth * sizeof(int32_t))));
+
+POMPC_INLINE Floats Load(const float* p) {
+  Floats x;
+  __builtin_memcpy(&x, p, sizeof(x));
+  return x;
+}
+POMPC_INLINE void Store(float* p, Floats x) { __builtin_memcpy(p, &x, sizeof(x)); }
+POMPC_INLINE Floats Broadcast(float x) { return Floats{} + x; }
+POMPC_INLINE Floats AsFloats(Ints x) { return __builtin_bit_cast(Floats, x); }
+POMPC_INLINE Ints AsInts(Floats x) { return __builtin_bit_cast(Ints, x); }
+POMPC_INLINE Floats ToFloats(Ints x) { return __builtin_convertvector(x, Floats); }
+
+// a where it is greater than b, else b; a NaN in b stays, one in a gives b.
+POMPC_INLINE Floats Max(Floats a, Floats b) { return a > b ? a : b; }
+POMPC_INLINE Floats Min(Floats a, Floats b) { return a < b ? a : b; }
+
+// The same reduction in every number.
+POMPC_INLINE Floats SumAcross(Floats x) {
+  x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3);
+  x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5);
+  return x + __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6);
+}
+POMPC_INLINE Floats MaxAcross(Floats x) {
+  x = Max(x, __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3));
+  x = Max(x, __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5));
+  return Max(x, __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6));
+}
+
+// Sum of f(i) over i = 0, kWidth, 2 kWidth ... < width. Four partial sums, for one would wait for
+// each addition.
+template <typename Function>
+POMPC_INLINE float SumOver(int64_t width, const Function& f) {
+  Floats sums[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * kWidth <= width; i += 4 * kWidth) {
+    for (int k = 0; k < 4; ++k) sums[k] += f(i + k * kWidth);
+  }
+  for (; i < width; i += kWidth) sums[0] += f(i);
+  return SumAcross((sums[0] + sums[1]) + (sums[2] + sums[3]))[0];
+}
+
+// Adding it rounds to an integer, which then stands in the low bits. REQUIRES: no reassociation of
+// floating point.
+inline constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23
+
+// e^x; below -87 it gives e^-87, above 88 e^88. Cephes' polynomial.
+POMPC_INLINE Floats Exp(Floats x) {
+  x = Min(Broadcast(88.0f), Max(Broadcast(-87.0f), x));
+  const Floats shifted = x * 1.44269504088896341f + kRounder;
+  const Floats whole = shifted - kRounder;
+  const Floats r = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
+  Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + (r + 1.0f);
+  // The integer's low bits, moved to the exponent.
+  return p * AsFloats((AsInts(shifted) << 23) + (127 << 23));
+}
+
+// ln x. REQUIRES: x is normal and positive. Cephes' polynomial.
+POMPC_INLINE Floats Log(Floats x) {
+  // Mantissa in [sqrt(1/2), sqrt(2)), so that the result is accurate around 1.
+  const Ints bits = AsInts(x) - 0x3f3504f3;
+  const Floats exponent = ToFloats(bits >> 23);
+  const Floats f = AsFloats((bits & 0x007fffff) + 0x3f3504f3) - 1.0f;
+  const Floats square = f * f;
+  Floats p = f * 7.0376836292e-2f - 1.1514610310e-1f;
+  p = p * f + 1.1676998740e-1f;
+  p = p * f - 1.2420140846e-1f;
+  p = p * f + 1.4249322787e-1f;
+  p = p * f - 1.6668057665e-1f;
+  p = p * f + 2.0000714765e-1f;
+  p = p * f - 2.4999993993e-1f;
+  p = p * f + 3.3333331174e-1f;
+  return f + (p * f * square - exponent * 2.12194440e-4f - 0.5f * square) + exponent * 0.693359375f;
+}
+
+struct SinCos {
+  Floats sin, cos;
+};
+
+// Sine and cosine of 2 pi u. REQUIRES: 0 <= u <= 1.
+POMPC_INLINE SinCos SinCosOfTurns(Floats u) {
+  const Floats shifted = u * 4.0f + kRounder;
+  const Ints quadrant = AsInts(shifted);
+  const Floats x = (u * 4.0f - (shifted - kRounder)) * 1.57079632679489662f;
+  const Floats square = x * x;
+  Floats s = square * -1.9515295891e-4f + 8.3321608736e-3f;
+  s = (s * square - 1.6666654611e-1f) * square * x + x;
+  Floats c = square * 2.443315711809948e-5f - 1.388731625493765e-3f;
+  c = (c * square + 4.166664568298827e-2f) * square * square - 0.5f * square + 1.0f;
+  const Ints swap = -(quadrant & 1);
+  const Floats sine = swap ? c : s;
+  const Floats cosine = swap ? s : c;
+  // Bit 1 of the quadrant, moved to the sign.
+  return {AsFloats(AsInts(sine) ^ ((quadrant & 2) << 30)),
+          AsFloats(AsInts(cosine) ^ (((quadrant + 1) & 2) << 30))};
+}
+
+// mish(x) = x tanh(softplus(x)) = x n / (n + 2) with n = e^x (e^x + 2), and its derivative. From 20
+// on they are x and 1 to float32 precision, so the exponential is clamped there.
+POMPC_INLINE Floats Mish(Floats x) {
+  const Floats w = Exp(Min(Broadcast(20.0f), x));
+  const Floats n = w * (w + 2.0f);
+  return x * n / (n + 2.0f);
+}
+POMPC_INLINE Floats MishDerivative(Floats x) {
+  const Floats w = Exp(Min(Broadcast(20.0f), x));
+  const Floats n = w * (w + 2.0f);
+  const Floats inverse = 1.0f / (n + 2.0f);
+  return inverse * (n + x * (4.0f * w) * (w + 1.0f) * inverse);
+}
+
+}  // namespace pompc::model::kernels
+
+#endif  // POMPC_MODEL_KERNELS_VECTOR_MATH_H_

@@ -1,0 +1,240 @@
+#include "model/mppi.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "model/ops.h"
+#include "model/random.h"
+
+namespace pompc::model {
+namespace {
+
+// Names of the random streams of one plan; the index counts iterations where there are several.
+enum Stream : uint32_t {
+  kPolicyTrajectories = 1,
+  kSamples = 2,
+  kTerminalAction = 3,
+  kQMembers = 4,
+  kEliteChoice = 5,
+  kExploration = 6,
+};
+
+// One pass over some of the states. S states, N samples, H decisions, A numbers of an action.
+class Search {
+ public:
+  Search(const WorldModel& model, const MppiConfig& config, absl::Span<const uint64_t> seeds)
+      : model_(model),
+        config_(config),
+        bins_(BinsOf(model.config())),
+        seeds_(seeds),
+        states_(static_cast<int64_t>(seeds.size())),
+        actions_(model.config().action_size) {}
+
+  struct Result {
+    at::Tensor mean, std;  // [S, H, A]
+    at::Tensor elites;     // [S, E, H, A]
+    at::Tensor values;     // [S, E]
+    at::Tensor scores;     // [S, E], positive weights
+  };
+
+  // `latents` [S, L], `mean` [S, H, A] the first guess.
+  Result Run(const at::Tensor& latents, at::Tensor mean) {
+    const int64_t drawn = config_.samples - config_.policy_samples;
+    const at::Tensor policy = PolicyTrajectories(latents);
+    Result result;
+    result.mean = std::move(mean);
+    result.std = at::full_like(result.mean, config_.max_std);
+    const at::Tensor start = Repeat(latents, config_.samples);
+    for (int i = 0; i < config_.iterations; ++i) {
+      const at::Tensor noise = Draw(kSamples, i, {drawn, config_.horizon, actions_});
+      at::Tensor sequences =
+          at::addcmul(result.mean.unsqueeze(1), result.std.unsqueeze(1), noise).clamp_(-1, 1);
+      if (policy.defined()) sequences = at::cat({policy, sequences}, 1);
+      const at::Tensor values = Values(start, sequences, i);
+      Refine(sequences, values, result);
+    }
+    return result;
+  }
+
+ private:
+  // [S, L] -> [S * count, L]
+  at::Tensor Repeat(const at::Tensor& latents, int64_t count) const {
+    return latents.unsqueeze(1)
+        .expand({states_, count, latents.size(1)})
+        .reshape({states_ * count, latents.size(1)});
+  }
+
+  // Standard normal [S, shape...] in the model's dtype.
+  at::Tensor Draw(Stream stream, int index, at::IntArrayRef shape) const {
+    return Normal(seeds_, {stream, static_cast<uint32_t>(index)}, shape, model_.device())
+        .to(model_.dtype());
+  }
+
+  // Actions of the policy at latents [rows, L] for noise [rows, A].
+  at::Tensor Act(const at::Tensor& latents, const at::Tensor& noise) const {
+    const Gaussian policy = model_.Policy(latents);
+    return at::addcmul(policy.mean, policy.log_std.exp(), noise).clamp_(-1, 1);
+  }
+
+  // Action sequences of the policy's rollouts in the model, [S, P, H, A], or undefined for none.
+  at::Tensor PolicyTrajectories(const at::Tensor& latents) const {
+    const int64_t count = config_.policy_samples;
+    if (count == 0) return at::Tensor();
+    const at::Tensor noise = Draw(kPolicyTrajectories, 0, {count, config_.horizon, actions_});
+    at::Tensor z = Repeat(latents, count);
+    std::vector<at::Tensor> steps;
+    for (int t = 0; t < config_.horizon; ++t) {
+      const at::Tensor action = Act(z, noise.select(2, t).reshape({-1, actions_}));
+      steps.push_back(action.view({states_, count, actions_}));
+      if (t + 1 < config_.horizon) z = model_.Next(z, action);
+    }
+    return at::stack(steps, 2);
+  }
+
+  // Discounted model return of sequences [S, N, H, A] from latents [S * N, L]: [S, N]. TD-MPC2's
+  // estimate_value.
+  at::Tensor Values(const at::Tensor& start, const at::Tensor& sequences, int iteration) const {
+    at::Tensor z = start;
+    at::Tensor total, alive;
+    double discount = 1;
+    for (int t = 0; t < config_.horizon; ++t) {
+      const at::Tensor input = at::cat({z, sequences.select(2, t).reshape({-1, actions_})}, -1);
+      at::Tensor reward = TwoHotDecode(model_.reward().Forward(input), bins_);
+      if (alive.defined()) reward = reward * alive;
+      total = total.defined() ? at::add(total, reward, discount) : reward;
+      z = model_.dynamics().Forward(input);
+      discount *= config_.discount;
+      if (model_.config().terminates) {
+        const at::Tensor goes_on = model_.TerminationLogits(z).le(0).to(z.scalar_type());
+        alive = alive.defined() ? alive * goes_on : goes_on;
+      }
+    }
+    at::Tensor last = TerminalValue(z, iteration);
+    if (alive.defined()) last = last * alive;
+    return at::add(total, last, discount).view({states_, -1});
+  }
+
+  // Mean of two random members of the plain Q ensemble at the policy's action, [rows].
+  at::Tensor TerminalValue(const at::Tensor& z, int iteration) const {
+    const at::Tensor noise =
+        Draw(kTerminalAction, iteration, {z.size(0) / states_, actions_}).view({-1, actions_});
+    const at::Tensor input = at::cat({z, Act(z, noise)}, -1);
+    const int members = model_.config().num_q;
+    if (members == 2) return TwoHotDecode(model_.q().Forward(input), bins_).mean(0);
+    // Each state has a pair of its own: row blocks (state, member), each with that member's
+    // weights.
+    Mlp::Options options;
+    for (const uint64_t seed : seeds_) {
+      for (const int member :
+           RandomPair(seed, {kQMembers, static_cast<uint32_t>(iteration)}, members)) {
+        options.members.push_back(member);
+      }
+    }
+    const int64_t rows = z.size(0) / states_;
+    const at::Tensor blocks = input.view({states_, 1, rows, -1})
+                                  .expand({states_, 2, rows, input.size(1)})
+                                  .reshape({2 * states_, rows, -1});
+    const at::Tensor values = TwoHotDecode(model_.q().Forward(blocks, options), bins_);
+    return values.view({states_, 2, rows}).mean(1).flatten();
+  }
+
+  // Fits mean and standard deviation to the elites of one iteration.
+  void Refine(const at::Tensor& sequences, const at::Tensor& raw_values, Result& result) const {
+    const at::Tensor values = at::nan_to_num(raw_values, 0.0);
+    const auto top = at::topk(values, config_.elites, 1);
+    const at::Tensor index = std::get<1>(top).view({states_, config_.elites, 1, 1});
+    result.values = std::get<0>(top);
+    result.elites = sequences.gather(1, index.expand({-1, -1, config_.horizon, actions_}));
+    // topk sorts, so the first value is the best.
+    result.scores = ((result.values - result.values.narrow(1, 0, 1)) * config_.temperature).exp();
+    const at::Tensor weights =
+        (result.scores / (result.scores.sum(1, true) + 1e-9)).view({states_, config_.elites, 1, 1});
+    result.mean = (weights * result.elites).sum(1);
+    result.std = (weights * (result.elites - result.mean.unsqueeze(1)).square())
+                     .sum(1)
+                     .sqrt()
+                     .clamp(config_.min_std, config_.max_std);
+  }
+
+  const WorldModel& model_;
+  const MppiConfig& config_;
+  const Bins bins_;
+  const absl::Span<const uint64_t> seeds_;
+  const int64_t states_;
+  const int64_t actions_;
+};
+
+// Draws one elite per state by its score (Gumbel-max) and takes its first action, with noise where
+// not evaluating.
+void ChooseActions(const Search::Result& search, absl::Span<const uint64_t> seeds,
+                   const at::Tensor& explore, const Plans& out) {
+  const at::TensorOptions options = search.scores.options();
+  const at::Tensor uniform =
+      Uniform(seeds, {kEliteChoice, 0}, {search.scores.size(1)}, options.device());
+  const at::Tensor gumbel = -(-(uniform + 0x1p-25).log()).log();
+  const at::Tensor choice = (search.scores.log() + gumbel.to(options)).argmax(1, true);
+  const at::Tensor first = search.elites.select(2, 0);
+  const int64_t actions = first.size(2);
+  const at::Tensor candidate =
+      first.gather(1, choice.unsqueeze(-1).expand({-1, -1, actions})).squeeze(1);
+  const at::Tensor std = search.std.select(1, 0);
+  const at::Tensor noise =
+      Normal(seeds, {kExploration, 0}, {actions}, options.device()).to(options);
+  out.actions.copy_((candidate + explore.to(options).unsqueeze(1) * std * noise).clamp_(-1, 1));
+  out.mean.copy_(search.mean.select(1, 0));
+  out.std.copy_(std);
+  out.value.copy_(search.values.gather(1, choice).squeeze(1));
+  out.warm_start.copy_(search.mean);
+}
+
+// The previous means moved on by one decision, zeros where there are none, [B, H, A].
+at::Tensor FirstGuess(const WorldModel& model, const MppiConfig& config, const PlanInputs& inputs) {
+  const int64_t batch = inputs.observations.size(0);
+  const int64_t actions = model.config().action_size;
+  at::Tensor guess = at::zeros({batch, config.horizon, actions},
+                               at::TensorOptions(model.dtype()).device(model.device()));
+  if (!inputs.warm_start.defined() || config.horizon == 1) return guess;
+  at::Tensor shifted = inputs.warm_start.narrow(1, 1, config.horizon - 1).to(guess.options());
+  if (!inputs.has_warm_start.empty()) {
+    at::Tensor mask = at::empty({batch, 1, 1}, at::kFloat);
+    for (int64_t b = 0; b < batch; ++b)
+      mask.data_ptr<float>()[b] = inputs.has_warm_start[static_cast<size_t>(b)];
+    // Where the mask is 0 the input may be anything, NaN included.
+    shifted = at::where(mask.to(guess.device()).gt(0), shifted, at::zeros({}, guess.options()));
+  }
+  guess.narrow(1, 0, config.horizon - 1).copy_(shifted);
+  return guess;
+}
+
+}  // namespace
+
+Plans PlanMppi(const WorldModel& model, const MppiConfig& config, const PlanInputs& inputs) {
+  at::NoGradGuard no_grad;
+  const int64_t batch = inputs.observations.size(0);
+  const int64_t actions = model.config().action_size;
+  Plans plans{at::empty({batch, actions}), at::empty({batch, actions}), at::empty({batch, actions}),
+              at::empty({batch}), at::empty({batch, config.horizon, actions})};
+  const at::Tensor guess = FirstGuess(model, config, inputs);
+  at::Tensor explore = at::ones({batch});
+  for (size_t b = 0; b < inputs.evaluate.size(); ++b)
+    explore.data_ptr<float>()[b] = inputs.evaluate[b] ? 0 : 1;
+  const at::Tensor observations = inputs.observations.to(guess.options());
+  explore = explore.to(guess.device());
+
+  int64_t per_pass = config.states_per_pass;
+  if (per_pass == 0) per_pass = model.device().is_cpu() ? 1 : batch;
+  for (int64_t begin = 0; begin < batch; begin += per_pass) {
+    const int64_t count = std::min(per_pass, batch - begin);
+    const auto seeds = absl::MakeConstSpan(inputs.seeds)
+                           .subspan(static_cast<size_t>(begin), static_cast<size_t>(count));
+    const auto part = [&](const at::Tensor& x) { return x.narrow(0, begin, count); };
+    Search search(model, config, seeds);
+    const Search::Result result = search.Run(model.Encode(part(observations)), part(guess));
+    ChooseActions(result, seeds, part(explore),
+                  {part(plans.actions), part(plans.mean), part(plans.std), part(plans.value),
+                   part(plans.warm_start)});
+  }
+  return plans;
+}
+
+}  // namespace pompc::model

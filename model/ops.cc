@@ -1,0 +1,138 @@
+#include "model/ops.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <vector>
+
+#include "model/kernels/two_hot.h"
+
+namespace pompc::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
+bool HasTwoHotKernel(const at::Tensor& x, const Bins& bins) {
+  return x.is_cpu() && x.scalar_type() == at::kFloat && bins.count <= kernels::kMaxBins;
+}
+
+kernels::TwoHotBins KernelBins(const Bins& bins) {
+  return {bins.count, static_cast<float>(bins.low), static_cast<float>(bins.width())};
+}
+
+at::Tensor DecodeForward(const at::Tensor& logits, const Bins& bins) {
+  at::Tensor values =
+      at::empty(logits.sizes().slice(0, static_cast<size_t>(logits.dim() - 1)), logits.options());
+  kernels::TwoHotDecodeForward(KernelBins(bins), values.numel(), logits.data_ptr<float>(),
+                               values.data_ptr<float>());
+  return values;
+}
+
+struct TwoHotDecodeFunction : public Function<TwoHotDecodeFunction> {
+  static Variable forward(AutogradContext* ctx, const Variable& logits, const Bins& bins) {
+    ctx->save_for_backward({logits});
+    ctx->saved_data["low"] = bins.low;
+    ctx->saved_data["high"] = bins.high;
+    return DecodeForward(logits, bins);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const at::Tensor logits = ctx->get_saved_variables()[0];
+    const Bins bins{static_cast<int>(logits.size(-1)), ctx->saved_data["low"].toDouble(),
+                    ctx->saved_data["high"].toDouble()};
+    const at::Tensor upstream = gradients[0].contiguous();
+    at::Tensor result = at::empty_like(logits);
+    kernels::TwoHotDecodeBackward(KernelBins(bins), upstream.numel(), logits.data_ptr<float>(),
+                                  upstream.data_ptr<float>(), result.data_ptr<float>());
+    return {result, at::Tensor()};
+  }
+};
+
+struct TwoHotCrossEntropyFunction : public Function<TwoHotCrossEntropyFunction> {
+  static Variable forward(AutogradContext* ctx, const Variable& logits, const at::Tensor& targets,
+                          const at::Tensor& weights, const Bins& bins) {
+    at::Tensor gradient = at::empty_like(logits);
+    const double sum = kernels::TwoHotCrossEntropy(
+        KernelBins(bins), logits.dim() == 3 ? logits.size(0) : 1, targets.numel(),
+        logits.data_ptr<float>(), targets.data_ptr<float>(), weights.data_ptr<float>(),
+        gradient.data_ptr<float>());
+    ctx->save_for_backward({gradient});
+    return at::full({}, sum, logits.options());
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    return {ctx->get_saved_variables()[0] * gradients[0], at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+at::Tensor BinNumbers(const at::Tensor& like, const Bins& bins) {
+  return at::arange(bins.count, like.options());
+}
+
+// Per-member vectors [M, out] against [M, R, out].
+at::Tensor PerMember(const at::Tensor& parameter) {
+  return parameter.dim() == 2 ? parameter.unsqueeze(1) : parameter;
+}
+
+}  // namespace
+
+Bins BinsOf(const ModelConfig& config) { return {config.num_bins, config.bin_min, config.bin_max}; }
+
+at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (weight.dim() == 2) return at::addmm(bias, x, weight);
+  return at::baddbmm(bias.unsqueeze(1),
+                     x.dim() == 2 ? x.expand({weight.size(0), x.size(0), x.size(1)}) : x, weight);
+}
+
+at::Tensor NormedLinear(const at::Tensor& x, const NormedLinearParameters& p) {
+  at::Tensor y = Linear(x, p.weight, p.bias);
+  if (p.dropout.defined()) y = y * p.dropout;
+  y = at::layer_norm(y, {y.size(-1)}) * PerMember(p.norm_weight) + PerMember(p.norm_bias);
+  if (p.simnorm_dim == 0) return at::mish(y);
+  return at::softmax(y.unflatten(-1, {y.size(-1) / p.simnorm_dim, p.simnorm_dim}), -1).flatten(-2);
+}
+
+at::Tensor Symlog(const at::Tensor& x) { return x.sign() * x.abs().log1p(); }
+
+at::Tensor Symexp(const at::Tensor& x) { return x.sign() * x.abs().expm1(); }
+
+at::Tensor TwoHotDecode(const at::Tensor& logits, const Bins& bins) {
+  if (!HasTwoHotKernel(logits, bins)) return reference::TwoHotDecode(logits, bins);
+  if (at::GradMode::is_enabled() && logits.requires_grad()) {
+    return TwoHotDecodeFunction::apply(logits.contiguous(), bins);
+  }
+  return DecodeForward(logits.contiguous(), bins);
+}
+
+at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
+                              const at::Tensor& weights, const Bins& bins) {
+  if (!HasTwoHotKernel(logits, bins))
+    return reference::TwoHotCrossEntropy(logits, targets, weights, bins);
+  return TwoHotCrossEntropyFunction::apply(logits.contiguous(), targets.contiguous(),
+                                           weights.contiguous(), bins);
+}
+
+at::Tensor TwoHotEncode(const at::Tensor& values, const Bins& bins) {
+  const at::Tensor position =
+      ((Symlog(values) - bins.low) / bins.width()).clamp(0, bins.count - 1).unsqueeze(-1);
+  // The weight of a bin falls linearly to zero at its neighbours' centres.
+  return (1 - (position - BinNumbers(values, bins)).abs()).clamp_min(0);
+}
+
+namespace reference {
+
+at::Tensor TwoHotDecode(const at::Tensor& logits, const Bins& bins) {
+  const at::Tensor centers = BinNumbers(logits, bins) * bins.width() + bins.low;
+  return Symexp(at::matmul(at::softmax(logits, -1), centers));
+}
+
+at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
+                              const at::Tensor& weights, const Bins& bins) {
+  const at::Tensor two_hot = TwoHotEncode(targets, bins) * weights.unsqueeze(-1);
+  return -(at::log_softmax(logits, -1) * two_hot).sum();
+}
+
+}  // namespace reference
+}  // namespace pompc::model

@@ -1,0 +1,63 @@
+// The differentiable operations that networks and losses are made of. Thread-safe. The two-hot
+// operations run fused kernels with their own backward passes on the CPU in float32, otherwise the
+// ATen operations of namespace `reference`, which the tests compare them with.
+#ifndef POMPC_MODEL_OPS_H_
+#define POMPC_MODEL_OPS_H_
+
+#include "model/config.h"
+#include "model/torch_compat.h"
+
+namespace pompc::model {
+
+// The bins of two-hot heads, evenly spread over [low, high] in symlog space.
+struct Bins {
+  int count = 101;
+  double low = -10;
+  double high = 10;
+
+  double width() const { return (high - low) / (count - 1); }
+};
+
+Bins BinsOf(const ModelConfig& config);
+
+// x W + b. x [R, in] or [M, R, in]; W [in, out] or [M, in, out], b [out] or [M, out]. A
+// two-dimensional x is shared by the members of a three-dimensional W.
+at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+
+struct NormedLinearParameters {
+  at::Tensor weight, bias;            // as in Linear
+  at::Tensor norm_weight, norm_bias;  // [out] or [M, out]
+  at::Tensor dropout;   // multiplier of the linear layer's output, of its shape; undefined: none
+  int simnorm_dim = 0;  // 0: Mish
+};
+
+// activation(LayerNorm(dropout * (x W + b))), TD-MPC2's NormedLinear: the activation is Mish, or
+// SimNorm (softmax over groups of simnorm_dim).
+at::Tensor NormedLinear(const at::Tensor& x, const NormedLinearParameters& parameters);
+
+// sign(x) ln(1 + |x|) and its inverse.
+at::Tensor Symlog(const at::Tensor& x);
+at::Tensor Symexp(const at::Tensor& x);
+
+// symexp of the mean bin centre under softmax(logits): [..., bins] -> [...].
+at::Tensor TwoHotDecode(const at::Tensor& logits, const Bins& bins);
+
+// sum_r weights[r] CE(two-hot(targets[r]), logits[.., r]), a scalar. logits [R, bins] or [M, R,
+// bins]; targets [R] in plain units, clamped to the bins' range; weights [R]. Differentiable in the
+// logits alone.
+at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
+                              const at::Tensor& weights, const Bins& bins);
+
+// Two-hot vectors [..., bins] of values [...].
+at::Tensor TwoHotEncode(const at::Tensor& values, const Bins& bins);
+
+namespace reference {
+
+at::Tensor TwoHotDecode(const at::Tensor& logits, const Bins& bins);
+at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
+                              const at::Tensor& weights, const Bins& bins);
+
+}  // namespace reference
+}  // namespace pompc::model
+
+#endif  // POMPC_MODEL_OPS_H_

@@ -1,0 +1,149 @@
+#include "model/random.h"
+
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+#include "model/kernels/philox.h"
+
+namespace pompc::model {
+namespace {
+
+using Fill = void (*)(const kernels::PhiloxStream&, int64_t, float*);
+
+std::vector<int64_t> BatchShape(size_t batch, at::IntArrayRef shape) {
+  std::vector<int64_t> result = {static_cast<int64_t>(batch)};
+  result.insert(result.end(), shape.begin(), shape.end());
+  return result;
+}
+
+at::Tensor DrawOnCpu(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,
+                     Fill fill) {
+  at::Tensor result = at::empty(BatchShape(seeds.size(), shape), at::kFloat);
+  const int64_t count = seeds.empty() ? 0 : result.numel() / static_cast<int64_t>(seeds.size());
+  for (size_t b = 0; b < seeds.size(); ++b) {
+    fill({seeds[b], stream.index, stream.name}, count,
+         result.data_ptr<float>() + static_cast<int64_t>(b) * count);
+  }
+  return result;
+}
+
+constexpr int64_t kLow32 = 0xffffffff;
+
+struct Product {
+  at::Tensor high, low;
+};
+
+// 32 x 32 -> 64 bits in int64; the product wraps to the right bits.
+Product Multiply(int64_t multiplier, const at::Tensor& x) {
+  const at::Tensor product = x * multiplier;
+  return {at::bitwise_and(at::bitwise_right_shift(product, 32), kLow32),
+          at::bitwise_and(product, kLow32)};
+}
+
+// Words [B, blocks, 4] as int64.
+at::Tensor WordsFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream, int64_t count,
+                              at::Device device) {
+  const at::TensorOptions options = at::TensorOptions(at::kLong).device(device);
+  std::vector<int64_t> keys;
+  for (const uint64_t seed : seeds) keys.push_back(static_cast<int64_t>(seed));
+  const at::Tensor key = at::tensor(keys, at::kLong).to(device).unsqueeze(1);
+  at::Tensor key0 = at::bitwise_and(key, kLow32);
+  at::Tensor key1 = at::bitwise_and(at::bitwise_right_shift(key, 32), kLow32);
+  const at::Tensor block = at::arange((count + 3) / 4, options).unsqueeze(0);
+  at::Tensor c0 = at::bitwise_and(block, kLow32);
+  at::Tensor c1 = at::bitwise_right_shift(block, 32);
+  at::Tensor c2 = at::full_like(c0, static_cast<int64_t>(stream.index));
+  at::Tensor c3 = at::full_like(c0, static_cast<int64_t>(stream.name));
+  for (int round = 0; round < 10; ++round) {
+    const Product p0 = Multiply(0xD2511F53, c0);
+    const Product p1 = Multiply(0xCD9E8D57, c2);
+    c0 = p1.high.bitwise_xor(c1).bitwise_xor(key0);
+    c2 = p0.high.bitwise_xor(c3).bitwise_xor(key1);
+    c1 = p1.low;
+    c3 = p0.low;
+    key0 = at::bitwise_and(key0 + int64_t{0x9E3779B9}, kLow32);
+    key1 = at::bitwise_and(key1 + int64_t{0xBB67AE85}, kLow32);
+  }
+  const std::vector<int64_t> shape = {static_cast<int64_t>(seeds.size()), block.size(1)};
+  return at::stack({c0.expand(shape), c1.expand(shape), c2.expand(shape), c3.expand(shape)}, -1);
+}
+
+int64_t CountOf(at::IntArrayRef shape) {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  return count;
+}
+
+// The first draws of each row of [B, blocks, 4].
+at::Tensor Trim(const at::Tensor& blocks, at::IntArrayRef shape) {
+  return blocks.flatten(1)
+      .narrow(1, 0, CountOf(shape))
+      .reshape(BatchShape(static_cast<size_t>(blocks.size(0)), shape));
+}
+
+}  // namespace
+
+std::array<uint32_t, 4> Philox4x32(const std::array<uint32_t, 4>& counter,
+                                   const std::array<uint32_t, 2>& key) {
+  std::array<uint32_t, 4> words;
+  kernels::PhiloxBlock({uint64_t{key[1]} << 32 | key[0], counter[2], counter[3]},
+                       uint64_t{counter[1]} << 32 | counter[0], words.data());
+  return words;
+}
+
+at::Tensor Uniform(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,
+                   at::Device device) {
+  if (!device.is_cpu()) return UniformFromTensorOps(seeds, stream, shape, device);
+  return DrawOnCpu(seeds, stream, shape, kernels::PhiloxUniform);
+}
+
+at::Tensor Normal(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,
+                  at::Device device) {
+  if (!device.is_cpu()) return NormalFromTensorOps(seeds, stream, shape, device);
+  return DrawOnCpu(seeds, stream, shape, kernels::PhiloxNormal);
+}
+
+at::Tensor UniformFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream,
+                                at::IntArrayRef shape, at::Device device) {
+  const at::Tensor words = WordsFromTensorOps(seeds, stream, CountOf(shape), device);
+  return Trim(at::bitwise_right_shift(words, 8).to(at::kFloat) * 0x1p-24, shape);
+}
+
+at::Tensor NormalFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream,
+                               at::IntArrayRef shape, at::Device device) {
+  const at::Tensor words =
+      at::bitwise_right_shift(WordsFromTensorOps(seeds, stream, CountOf(shape), device), 8)
+          .to(at::kFloat);
+  const at::Tensor radius = at::sqrt(-2 * at::log((words.slice(2, 0, 4, 2) + 1) * 0x1p-24));
+  const at::Tensor angle = words.slice(2, 1, 4, 2) * (0x1p-23 * std::numbers::pi);
+  const at::Tensor draws = at::stack({radius * at::cos(angle), radius * at::sin(angle)}, -1);
+  return Trim(draws.flatten(2), shape);
+}
+
+at::Tensor DropoutMask(uint64_t seed, RandomStream stream, at::IntArrayRef shape, double p,
+                       at::Device device) {
+  const int64_t count = CountOf(shape);
+  const double expected = p * static_cast<double>(count);
+  // More gaps than zeros fit, but for a chance below 1e-14 of leaving the end without any.
+  const int64_t gaps = static_cast<int64_t>(expected + 8 * std::sqrt(expected) + 16);
+  const at::Tensor uniform = Uniform({seed}, stream, {gaps}, device)[0];
+  const at::Tensor gap = ((uniform + 0x1p-25).log() / std::log1p(-p)).floor().to(at::kLong) + 1;
+  const at::Tensor position = (gap.cumsum(0) - 1).clamp_max(count);
+  // One number more than needed, where the zeros beyond the end go.
+  at::Tensor mask =
+      at::full({count + 1}, 1 / (1 - p), at::TensorOptions(at::kFloat).device(device));
+  mask.index_fill_(0, position, 0);
+  return mask.narrow(0, 0, count).view(shape);
+}
+
+std::array<int, 2> RandomPair(uint64_t seed, RandomStream stream, int members) {
+  uint32_t words[4];
+  kernels::PhiloxBlock({seed, stream.index, stream.name}, 0, words);
+  const int first = static_cast<int>(uint64_t{words[0]} * static_cast<uint64_t>(members) >> 32);
+  const int other = static_cast<int>(uint64_t{words[1]} * static_cast<uint64_t>(members - 1) >> 32);
+  const int second = other + (other >= first ? 1 : 0);
+  return {first < second ? first : second, first < second ? second : first};
+}
+
+}  // namespace pompc::model

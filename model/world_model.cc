@@ -1,0 +1,183 @@
+#include "model/world_model.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace pompc::model {
+namespace {
+
+MlpSpec TwoLayers(const char* name, const ModelConfig& config, int input, int output) {
+  MlpSpec spec;
+  spec.name = name;
+  spec.input = input;
+  spec.hidden = {config.mlp_dim, config.mlp_dim};
+  spec.output = output;
+  return spec;
+}
+
+std::vector<MlpSpec> Specs(const ModelConfig& config) {
+  std::vector<MlpSpec> specs = {EncoderSpec(config), DynamicsSpec(config), RewardSpec(config)};
+  if (config.terminates) specs.push_back(TerminationSpec(config));
+  specs.push_back(QSpec(config));
+  specs.push_back(PolicySpec(config));
+  return specs;
+}
+
+at::Tensor WithActions(const at::Tensor& latents, const at::Tensor& actions) {
+  return at::cat({latents, actions}, -1);
+}
+
+}  // namespace
+
+Gaussian PolicyFromRaw(const at::Tensor& raw, const ModelConfig& config) {
+  const at::Tensor squashed = at::tanh(raw);
+  const double half = 0.5 * (config.log_std_max - config.log_std_min);
+  return {squashed.narrow(-1, 0, config.action_size),
+          squashed.narrow(-1, config.action_size, config.action_size) * half +
+              (config.log_std_min + half)};
+}
+
+MlpSpec EncoderSpec(const ModelConfig& config) {
+  MlpSpec spec;
+  spec.name = "encoder";
+  spec.input = config.observation_size;
+  spec.hidden.assign(static_cast<size_t>(std::max(config.encoder_layers - 1, 1)),
+                     config.encoder_dim);
+  spec.output = config.latent_dim;
+  spec.simnorm_dim = config.simnorm_dim;
+  return spec;
+}
+
+MlpSpec DynamicsSpec(const ModelConfig& config) {
+  MlpSpec spec =
+      TwoLayers("dynamics", config, config.latent_dim + config.action_size, config.latent_dim);
+  spec.simnorm_dim = config.simnorm_dim;
+  return spec;
+}
+
+MlpSpec RewardSpec(const ModelConfig& config) {
+  MlpSpec spec =
+      TwoLayers("reward", config, config.latent_dim + config.action_size, config.num_bins);
+  spec.zero_last = true;
+  return spec;
+}
+
+MlpSpec TerminationSpec(const ModelConfig& config) {
+  return TwoLayers("termination", config, config.latent_dim, 1);
+}
+
+MlpSpec QSpec(const ModelConfig& config) {
+  MlpSpec spec = TwoLayers("q", config, config.latent_dim + config.action_size, config.num_bins);
+  spec.members = config.num_q;
+  spec.zero_last = true;
+  return spec;
+}
+
+MlpSpec PolicySpec(const ModelConfig& config) {
+  return TwoLayers("policy", config, config.latent_dim, 2 * config.action_size);
+}
+
+WorldModel::WorldModel(const ModelConfig& config, at::Tensor flat)
+    : config_(config), flat_(std::move(flat)) {
+  int64_t offset = 0;
+  const auto take = [&](const MlpSpec& spec) {
+    const int64_t count = spec.NumParameters();
+    offset += count;
+    return Mlp(spec, flat_.narrow(0, offset - count, count));
+  };
+  encoder_.emplace(take(EncoderSpec(config)));
+  dynamics_.emplace(take(DynamicsSpec(config)));
+  reward_.emplace(take(RewardSpec(config)));
+  if (config.terminates) termination_.emplace(take(TerminationSpec(config)));
+  q_.emplace(take(QSpec(config)));
+  policy_.emplace(take(PolicySpec(config)));
+}
+
+absl::StatusOr<WorldModel> WorldModel::Create(const ModelConfig& config, at::Device device,
+                                              uint64_t seed, at::ScalarType dtype) {
+  const absl::Status valid = config.Validate();
+  if (!valid.ok()) return valid;
+  int64_t total = 0;
+  for (const MlpSpec& spec : Specs(config)) total += spec.NumParameters();
+  WorldModel model(config, at::empty({total}, at::TensorOptions(dtype).device(device)));
+  for (const Mlp* mlp : model.Networks()) mlp->Initialize(seed);
+  return model;
+}
+
+std::vector<const Mlp*> WorldModel::Networks() const {
+  std::vector<const Mlp*> networks;
+  for (const std::optional<Mlp>* mlp :
+       {&encoder_, &dynamics_, &reward_, &termination_, &q_, &policy_}) {
+    if (mlp->has_value()) networks.push_back(&**mlp);
+  }
+  return networks;
+}
+
+WorldModel WorldModel::Clone() const { return Clone(device()); }
+
+WorldModel WorldModel::Clone(at::Device device) const {
+  at::NoGradGuard no_grad;
+  return WorldModel(config_,
+                    flat_.to(device, flat_.scalar_type(), /*non_blocking=*/false, /*copy=*/true));
+}
+
+absl::Status WorldModel::CopyFrom(const NamedTensors& parameters) {
+  return CopyTensors(parameters, Parameters());
+}
+
+NamedTensors WorldModel::Parameters() const {
+  NamedTensors all;
+  for (const Mlp* mlp : Networks()) {
+    NamedTensors own = mlp->Parameters();
+    all.insert(all.end(), std::make_move_iterator(own.begin()), std::make_move_iterator(own.end()));
+  }
+  return all;
+}
+
+int64_t WorldModel::NumParameters() const { return flat_.numel(); }
+
+void WorldModel::EnableGradients(const at::Tensor& model_gradient,
+                                 const at::Tensor& policy_gradient) {
+  int64_t offset = 0;
+  for (std::optional<Mlp>* mlp : {&encoder_, &dynamics_, &reward_, &termination_, &q_}) {
+    if (!mlp->has_value()) continue;
+    const int64_t count = (*mlp)->flat().numel();
+    (*mlp)->EnableGradients(model_gradient.narrow(0, offset, count));
+    offset += count;
+  }
+  policy_->EnableGradients(policy_gradient);
+}
+
+at::Tensor WorldModel::Encode(const at::Tensor& observations) const {
+  return encoder_->Forward(observations);
+}
+
+at::Tensor WorldModel::Next(const at::Tensor& latents, const at::Tensor& actions) const {
+  return dynamics_->Forward(WithActions(latents, actions));
+}
+
+at::Tensor WorldModel::RewardLogits(const at::Tensor& latents, const at::Tensor& actions) const {
+  return reward_->Forward(WithActions(latents, actions));
+}
+
+at::Tensor WorldModel::TerminationLogits(const at::Tensor& latents) const {
+  return termination_->Forward(latents).squeeze(-1);
+}
+
+at::Tensor WorldModel::QLogits(const at::Tensor& latents, const at::Tensor& actions) const {
+  const at::Tensor input = WithActions(latents, actions);
+  const at::Tensor rows = q_->Forward(input.reshape({-1, input.size(-1)}));
+  std::vector<int64_t> shape = input.sizes().vec();
+  shape.insert(shape.begin(), config_.num_q);
+  shape.back() = config_.num_bins;
+  return rows.view(shape);
+}
+
+Gaussian WorldModel::Policy(const at::Tensor& latents) const {
+  return PolicyFromRaw(policy_->Forward(latents), config_);
+}
+
+}  // namespace pompc::model
