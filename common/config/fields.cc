@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -59,12 +60,20 @@ std::string Suggestion(const Descriptor& type, absl::string_view scope, absl::st
   return FindBelow(*proto::RunConfig::descriptor(), "", name);
 }
 
+// Whole numbers in full as long as that is readable.
+std::string Number(double value) {
+  if (std::abs(value) < 1e7 && value == std::floor(value)) {
+    return absl::StrCat(static_cast<int64_t>(value));
+  }
+  return absl::StrCat(value);
+}
+
 std::string RangeText(const FieldDescriptor& field) {
   if (!field.options().HasExtension(proto::range)) return "";
   const proto::Range& range = field.options().GetExtension(proto::range);
-  if (std::isinf(range.max())) return absl::StrCat(", at least ", range.min());
-  if (std::isinf(range.min())) return absl::StrCat(", at most ", range.max());
-  return absl::StrCat(", ", range.min(), " to ", range.max());
+  if (std::isinf(range.max())) return absl::StrCat(", at least ", Number(range.min()));
+  if (std::isinf(range.min())) return absl::StrCat(", at most ", Number(range.max()));
+  return absl::StrCat(", ", Number(range.min()), " to ", Number(range.max()));
 }
 
 bool IsNumber(const FieldDescriptor& field) {
