@@ -30,9 +30,15 @@ absl::Status ActorWorker::Run() {
     Log().info("actor {}, incarnation {}: {} environments", lease->index(), lease->incarnation(),
                lease->shards_size());
     const absl::Status status = session->Run();
-    MutexLock lock(&mu_);
-    session_ = nullptr;
-    if (!status.ok() && !done()) return status;
+    bool flush = false;
+    {
+      MutexLock lock(&mu_);
+      session_ = nullptr;
+      if (!status.ok() && !done()) return status;
+      flush = stopped_ && !news_.over() && news_.registration == lease;
+    }
+    const absl::Status flushed = flush ? session->Flush(options_.flush_timeout) : absl::OkStatus();
+    if (!flushed.ok()) Log().info("rows left behind: {}", flushed.ToString());
   }
   MutexLock lock(&mu_);
   return stopped_ ? absl::OkStatus() : news_.error;

@@ -18,6 +18,9 @@ struct ActorWorkerOptions {
   std::vector<rpc::Endpoint> planners;
   std::vector<rpc::Endpoint> replay;
   int threads = 1;
+  // How long Stop lets rows wait that no shard has acknowledged. When the run is over, or the lease
+  // has ended, nobody wants them.
+  absl::Duration flush_timeout = absl::Seconds(1);
 };
 
 // Acts: one session after the other, each under the lease that holds at its start. A lease that

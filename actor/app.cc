@@ -119,8 +119,10 @@ absl::StatusOr<std::shared_ptr<Worker>> App::MakeWorker(const proto::RegisterRep
   }
   if (!options_.evaluate) {
     return std::make_shared<ActorWorker>(
-        ActorWorkerOptions{
-            .planners = options_.planners, .replay = options_.replay, .threads = options_.threads},
+        ActorWorkerOptions{.planners = options_.planners,
+                           .replay = options_.replay,
+                           .threads = options_.threads,
+                           .flush_timeout = options_.flush_timeout},
         std::move(factory), &stats_, options_.clock);
   }
   EvaluatorWorkerOptions options = {.planners = options_.planners};

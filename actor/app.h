@@ -25,8 +25,8 @@ class App {
   // Stops.
   ~App();
 
-  // Ends the work in an orderly way: plans under way are cancelled, rows are flushed for at most a
-  // second. Blocks until all is over, a few seconds at most. Idempotent.
+  // Ends the work in an orderly way: plans under way are cancelled, rows are flushed for at most
+  // options.flush_timeout. Blocks until all is over, a few seconds at most. Idempotent.
   void Stop();
 
   // Blocks until the work has ended: OK when the run is over or Stop was called, else why it could
@@ -36,6 +36,7 @@ class App {
   // OK once registered, unless the learner is out of reach.
   absl::Status Health() const;
 
+  ActorStats::Counts Counts() const { return stats_.counts(); }
   // Counts and waits, for people.
   std::string StatusText() const;
 

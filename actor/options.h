@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "actor/environment_slot.h"
 #include "common/clock.h"
 #include "common/metrics.h"
@@ -29,6 +30,8 @@ struct AppOptions {
   int threads = 1;
   // Names the process in the learner's status; empty: host:pid.
   std::string name;
+  // How long Stop lets rows wait that no shard has acknowledged.
+  absl::Duration flush_timeout = absl::Seconds(1);
   // Makes the environments; empty: those of the run's task.
   EnvironmentFactory factory;
   Clock* clock = Clock::Real();

@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actor/seeds.h"
-#include "common/log.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
 #include "common/thread.h"
@@ -99,9 +98,6 @@ absl::Status Session::Run() {
       });
     }
   }
-  const absl::Status flushed = writer_->Flush(options_.flush_timeout);
-  if (!flushed.ok()) Log().info("rows left behind: {}", flushed.ToString());
-  writer_->Close();
   return first_error;
 }
 

@@ -27,8 +27,6 @@ struct SessionOptions {
   std::vector<rpc::Endpoint> replay;
   // Threads the environments are divided over; the stats have as many workers.
   int threads = 1;
-  // How long the end waits for rows that no shard has acknowledged.
-  absl::Duration flush_timeout = absl::Seconds(1);
 };
 
 // An actor's work under one lease: its environments, stepped by a few threads, with a client of the
@@ -43,8 +41,11 @@ class Session {
                                                        ActorStats* stats, Clock* clock);
   ~Session();
 
-  // Acts until Stop (OK) or until a rollout fails (its error), then flushes. Call once.
+  // Acts until Stop (OK) or until a rollout fails (its error). Call once.
   absl::Status Run();
+  // Waits until the shards have acknowledged all rows; DEADLINE_EXCEEDED after `timeout`. What is
+  // left is dropped with the session.
+  absl::Status Flush(absl::Duration timeout) { return writer_->Flush(timeout); }
   void SetPhase(proto::Phase phase);
   // Idempotent.
   void Stop();
