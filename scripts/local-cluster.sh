@@ -101,7 +101,8 @@ run_cluster() {
     case "$1" in
       --actors) actors="$2"; shift ;;
       --run-dir) run_dir="$2"; shift ;;
-      --preset | --seed | --set) learner_arguments+=("$1" "$2"); shift ;;
+      --preset | --set) learner_arguments+=("$1" "$2"); shift ;;
+      --seed) learner_arguments+=(--set "seed=$2"); shift ;;
       *) die "unknown argument '$1'; see --help" ;;
     esac
     shift
@@ -124,8 +125,8 @@ run_cluster() {
   for i in 0 1; do define "replay-$i" replay --listen "${replay[$i]}"; done
   define planner planner --listen "$planner" --learner "$learner"
   define learner learner --listen "$learner" --run-dir "$run_dir" --replay "$shards" "${learner_arguments[@]}"
-  local peers=(--learner "$learner" --planners "$planner" --replay "$shards")
-  for (( i = 0; i < actors; ++i )); do define "actor-$i" actor "${peers[@]}"; done
+  local peers=(--learner "$learner" --planners "$planner")
+  for (( i = 0; i < actors; ++i )); do define "actor-$i" actor "${peers[@]}" --replay "$shards"; done
   define evaluator actor --evaluate "${peers[@]}"
   write_targets
 
