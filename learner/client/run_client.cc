@@ -99,6 +99,8 @@ void RunClient::Start(OnNews on_news) {
     MutexLock lock(&mu_);
     last_answer_ = options_.clock->Now();
   }
+  MutexLock lock(&thread_mu_);
+  if (closed_.IsSet()) return;
   thread_ = Thread("run-client", [this] { HeartbeatLoop(); });
 }
 
@@ -237,6 +239,8 @@ void RunClient::Close() {
     closing_ = true;
     wake_.SignalAll();
   }
+  // Several may close at once; a thread is joined by one.
+  MutexLock lock(&thread_mu_);
   thread_.Join();
 }
 

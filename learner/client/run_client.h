@@ -121,7 +121,8 @@ class RunClient {
   const std::unique_ptr<proto::RunService::Stub> stub_;
   Event closed_;
   OnNews on_news_;
-  Thread thread_;
+  Mutex thread_mu_;
+  Thread thread_ ABSL_GUARDED_BY(thread_mu_);
 
   mutable Mutex mu_;
   CondVar wake_;
