@@ -1,5 +1,6 @@
 #include "common/rpc/endpoint.h"
 
+#include <cstdint>
 #include <utility>
 
 #include "absl/status/status.h"

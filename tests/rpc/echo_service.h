@@ -26,6 +26,7 @@ class EchoService : public proto::ReplayService::CallbackService {
       call_held_.Set();
       return reactor;
     }
+    ++infos_;
     reply->set_shard_index(7);
     return FinishUnary(context, absl::OkStatus());
   }
@@ -45,6 +46,8 @@ class EchoService : public proto::ReplayService::CallbackService {
   // Set when a call is held.
   Event& call_held() { return call_held_; }
 
+  // Calls of Info that were answered.
+  int infos() const { return infos_; }
   int open_streams() const { return open_streams_; }
   // Set when a stream was cancelled or its client vanished.
   Event& stream_lost() { return stream_lost_; }
@@ -85,6 +88,7 @@ class EchoService : public proto::ReplayService::CallbackService {
   };
 
   std::atomic<grpc::ServerUnaryReactor*> held_ = nullptr;
+  std::atomic<int> infos_ = 0;
   std::atomic<int> open_streams_ = 0;
   Event call_held_;
   Event stream_lost_;
