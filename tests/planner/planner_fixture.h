@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "common/rpc/server.h"
 #include "common/rpc/unary.h"
@@ -20,32 +21,22 @@ namespace pompc::planner {
 
 inline constexpr absl::Duration kLong = absl::Seconds(30);
 
-// A learner's broadcast and a planner that follows it, with a fake engine.
-class PlannerTest : public ::testing::Test {
+// A learner's broadcast and a planner that follows it.
+class PlannerTestBase : public ::testing::Test {
  protected:
-  explicit PlannerTest(const std::string& listen = "", const PlanSpec& spec = FakeSpec())
-      : engine_(std::make_shared<FakeEngine>(spec)) {
+  PlannerTestBase(const std::string& listen, std::shared_ptr<PlanEngine> engine) {
     learner_server_ = *rpc::Server::Start(rpc::ServerOptions(), {&learner_service_});
     AppOptions options;
     options.server.listen = listen;
     options.learner = learner_server_->InProcessEndpoint();
-    options.engine = engine_;
+    options.engine = std::move(engine);
     options.metrics = registry_;
     auto app = App::Start(options);
     EXPECT_TRUE(app.ok()) << app.status();
     app_ = *std::move(app);
     stub_ = proto::PlannerService::NewStub(app_->server().InProcessChannel());
   }
-  ~PlannerTest() override {
-    engine_->backend.Release();
-    publisher_.Close();
-  }
-
-  // Publishes, and waits until the planner has it.
-  void Publish(uint64_t number, uint32_t keep_seconds = 0) {
-    publisher_.Publish(FakeSnapshot({1, number}, keep_seconds));
-    ASSERT_TRUE(Await([&] { return Info().version().number() == number; }));
-  }
+  ~PlannerTestBase() override { publisher_.Close(); }
 
   proto::PlannerInfoReply Info() {
     proto::PlannerInfoRequest request;
@@ -59,13 +50,33 @@ class PlannerTest : public ::testing::Test {
     return rpc::CallUnary(*stub_, &proto::PlannerService::Stub::Plan, request, timeout);
   }
 
-  const std::shared_ptr<FakeEngine> engine_;
   const std::shared_ptr<MetricsRegistry> registry_ = std::make_shared<MetricsRegistry>();
   learner::Publisher publisher_;
   learner::ParameterService learner_service_{&publisher_, {.run_id = "run"}};
   std::unique_ptr<rpc::Server> learner_server_;
   std::unique_ptr<App> app_;
   std::unique_ptr<proto::PlannerService::Stub> stub_;
+};
+
+// The same with a fake engine.
+class PlannerTest : public PlannerTestBase {
+ protected:
+  explicit PlannerTest(const std::string& listen = "", const PlanSpec& spec = FakeSpec())
+      : PlannerTest(listen, std::make_shared<FakeEngine>(spec)) {}
+  // Lets go of batches that a failed test left inside.
+  ~PlannerTest() override { engine_->backend.Release(); }
+
+  // Publishes, and waits until the planner has it.
+  void Publish(uint64_t number, uint32_t keep_seconds = 0) {
+    publisher_.Publish(FakeSnapshot({1, number}, keep_seconds));
+    ASSERT_TRUE(Await([&] { return Info().version().number() == number; }));
+  }
+
+  const std::shared_ptr<FakeEngine> engine_;
+
+ private:
+  PlannerTest(const std::string& listen, std::shared_ptr<FakeEngine> engine)
+      : PlannerTestBase(listen, engine), engine_(std::move(engine)) {}
 };
 
 }  // namespace pompc::planner

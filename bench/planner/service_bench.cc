@@ -1,0 +1,131 @@
+// What a plan costs beside its computation, and how long parameters take to arrive: the planner
+// with an engine that computes nothing, in-process and over loopback.
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "benchmark/benchmark.h"
+#include "common/event.h"
+#include "common/log.h"
+#include "common/mutex.h"
+#include "common/rpc/server.h"
+#include "learner/broadcast/parameter_service.h"
+#include "learner/broadcast/publisher.h"
+#include "planner/app.h"
+#include "planner/client/planner_client.h"
+#include "tests/planner/fake_engine.h"
+
+namespace pompc::planner {
+namespace {
+
+constexpr absl::Duration kLong = absl::Seconds(60);
+
+// The sizes of quadruped- and humanoid-like tasks in between.
+PlanSpec Spec() {
+  return {
+      .observation_size = 24, .action_size = 6, .horizon = 3, .max_batch = 64, .max_queue = 1024};
+}
+
+// A learner's broadcast, a planner that follows it, and a client of the planner.
+class Cluster {
+ public:
+  explicit Cluster(bool loopback) {
+    (void)SetUpLogging({.level = "off"});
+    rpc::ServerOptions listen;
+    if (loopback) listen.listen = "127.0.0.1:0";
+    learner_server_ = *rpc::Server::Start(listen, {&service_});
+    AppOptions options;
+    options.server = listen;
+    options.learner = Endpoint(*learner_server_, loopback);
+    options.engine = std::make_shared<FakeEngine>(Spec());
+    options.metrics = std::make_shared<MetricsRegistry>();
+    app_ = *App::Start(options);
+    publisher_.Publish(FakeSnapshot({1, 1}));
+    client_ = std::make_unique<PlannerClient>(
+        PlannerClientOptions{.planners = {Endpoint(app_->server(), loopback)}, .run_id = "run"});
+    request_.set_observation(ToBytes<float>(FakeItem(0.5f, Spec()).observation));
+  }
+  ~Cluster() { publisher_.Close(); }
+
+  PlannerClient& client() { return *client_; }
+  const proto::PlanRequest& request() const { return request_; }
+
+  static rpc::Endpoint Endpoint(rpc::Server& server, bool loopback) {
+    return loopback ? rpc::Endpoint(server.address()) : server.InProcessEndpoint();
+  }
+
+ private:
+  learner::Publisher publisher_;
+  learner::ParameterService service_{&publisher_, {.run_id = "run"}};
+  std::unique_ptr<rpc::Server> learner_server_;
+  std::unique_ptr<App> app_;
+  std::unique_ptr<PlannerClient> client_;
+  proto::PlanRequest request_;
+};
+
+// One caller that waits for each plan.
+void BM_PlanRoundTrip(benchmark::State& state) {
+  Cluster cluster(state.range(0) != 0);
+  for (auto _ : state) {
+    if (!cluster.client().PlanBlocking(cluster.request(), kLong).ok()) {
+      state.SkipWithError("no plan");
+    }
+  }
+}
+BENCHMARK(BM_PlanRoundTrip)->ArgName("loopback")->Arg(0)->Arg(1)->UseRealTime();
+
+// So many callers that each ask for the next plan when they have one.
+void BM_PlansPerSecond(benchmark::State& state) {
+  constexpr int kPlansEach = 100;
+  Cluster cluster(/*loopback=*/true);
+  const auto callers = static_cast<int>(state.range(0));
+  for (auto _ : state) {
+    Mutex mu;
+    int left = callers * kPlansEach;
+    Event done;
+    std::function<void(int)> ask = [&](int plans_left) {
+      cluster.client().Plan(cluster.request(), kLong, [&, plans_left](const auto&) {
+        if (plans_left > 1) ask(plans_left - 1);
+        MutexLock lock(&mu);
+        if (--left == 0) done.Set();
+      });
+    };
+    for (int i = 0; i < callers; ++i) ask(kPlansEach);
+    done.Wait();
+  }
+  state.SetItemsProcessed(state.iterations() * callers * kPlansEach);
+}
+BENCHMARK(BM_PlansPerSecond)->ArgName("callers")->Arg(1)->Arg(8)->Arg(64)->UseRealTime();
+
+// From publication to a verified copy at the subscriber.
+void BM_Broadcast(benchmark::State& state) {
+  (void)SetUpLogging({.level = "off"});
+  learner::Publisher publisher;
+  learner::ParameterService service(&publisher, {.run_id = "run"});
+  auto server = *rpc::Server::Start({.listen = "127.0.0.1:0"}, {&service});
+  Mutex mu;
+  CondVar changed;
+  uint64_t received = 0;
+  learner::ParameterSubscriberOptions options;
+  options.learner = rpc::Endpoint(server->address());
+  learner::ParameterSubscriber subscriber(options, [&](const auto& snapshot) {
+    MutexLock lock(&mu);
+    received = snapshot.version().number;
+    changed.SignalAll();
+    return absl::OkStatus();
+  });
+  const std::string data(static_cast<size_t>(state.range(0)), 'x');
+  uint64_t number = 0;
+  for (auto _ : state) {
+    publisher.Publish(FakeSnapshot({1, ++number}, 0, data));
+    MutexLock lock(&mu);
+    while (received < number) changed.Wait(&mu);
+  }
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+  subscriber.Close();
+  publisher.Close();
+}
+BENCHMARK(BM_Broadcast)->ArgName("bytes")->Arg(600 << 10)->Arg(20 << 20)->UseRealTime();
+
+}  // namespace
+}  // namespace pompc::planner

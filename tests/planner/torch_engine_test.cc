@@ -1,0 +1,284 @@
+// Published parameters to plans, with the real model; alone and through the service.
+#include "planner/torch_engine.h"
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/float_bytes.h"
+#include "common/mutex.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "learner/broadcast/model_config.h"
+#include "model/parameters.h"
+#include "model/torch_compat.h"
+#include "model/world_model.h"
+#include "planner/client/planner_client.h"
+#include "tests/planner/planner_fixture.h"
+
+namespace pompc::planner {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int kObservationSize = 5, kActionSize = 2, kHorizon = 3;
+
+proto::RunConfig TestConfig() {
+  proto::RunConfig config;
+  proto::EnvSpec* spec = config.mutable_env()->mutable_spec();
+  spec->set_observation_size(kObservationSize);
+  spec->set_action_size(kActionSize);
+  config.mutable_model()->set_size("tiny");
+  proto::PlannerConfig* planner = config.mutable_planner();
+  planner->set_horizon(kHorizon);
+  planner->set_iterations(3);
+  planner->set_samples(64);
+  planner->set_policy_samples(4);
+  planner->set_elites(8);
+  return learner::PlanningSections(config, 0.98);
+}
+
+// Parameters as a learner with fresh ones would publish them; `seed` draws them.
+learner::ParameterSnapshot TorchSnapshot(ParameterVersion version, uint64_t seed) {
+  proto::ParametersDescription description;
+  *description.mutable_version() = learner::ToProto(version);
+  description.set_run_id("run");
+  *description.mutable_config() = TestConfig();
+  auto world =
+      model::WorldModel::Create(*learner::ModelConfigFrom(description.config()), at::kCPU, seed);
+  EXPECT_TRUE(world.ok()) << world.status();
+  // Fresh values and rewards are zero everywhere, and every plan as good as another.
+  world->flat().add_(at::sin(at::arange(world->NumParameters(), at::kFloat)), 0.03);
+  auto packed = model::Pack(world->Parameters());
+  EXPECT_TRUE(packed.ok()) << packed.status();
+  for (const model::TensorEntry& entry : packed->table) {
+    proto::TensorDescription* tensor = description.add_tensors();
+    tensor->set_name(entry.name);
+    tensor->set_dtype(entry.dtype);
+    for (const int64_t size : entry.shape) tensor->add_shape(size);
+    tensor->set_offset(entry.offset);
+    tensor->set_bytes(entry.bytes);
+  }
+  return learner::MakeSnapshot(std::move(description),
+                               std::make_shared<std::string>(std::move(packed->data)));
+}
+
+// Requests that differ in everything a request has.
+PlanItem TestItem(int i) {
+  PlanItem item;
+  for (int k = 0; k < kObservationSize; ++k) {
+    item.observation.push_back(std::sin(static_cast<float>(7 * i + k)));
+  }
+  if (i % 2 == 1) {
+    for (int k = 0; k < kHorizon * kActionSize; ++k) {
+      item.warm_start.push_back(0.5f * std::cos(static_cast<float>(5 * i + k)));
+    }
+  }
+  item.seed = 1000 + i;
+  item.evaluate = i % 3 == 0;
+  return item;
+}
+
+std::shared_ptr<PlanEngine> CpuEngine() {
+  auto engine = MakeTorchEngine({.device = "cpu", .threads = 1});
+  EXPECT_TRUE(engine.ok()) << engine.status();
+  return *engine;
+}
+
+std::vector<float> All(const Plan& plan) {
+  std::vector<float> all = plan.action;
+  for (const auto* part : {&plan.plan_mean, &plan.plan_std, &plan.warm_start}) {
+    all.insert(all.end(), part->begin(), part->end());
+  }
+  all.push_back(plan.plan_value);
+  return all;
+}
+
+// A plan of one request, by itself.
+Plan PlanAlone(PlanEngine& engine, const PlannerModel& model, const PlanItem& item) {
+  const PlanItem* const items[] = {&item};
+  auto plans = engine.PlanBatch(model, items);
+  EXPECT_TRUE(plans.ok()) << plans.status();
+  return plans->at(0);
+}
+
+TEST(TorchEngineTest, PlanHasTheShapesAndRangesOfTheContract) {
+  const auto engine = CpuEngine();
+  const auto model = engine->Load(TorchSnapshot({1, 2}, 1));
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->version(), (ParameterVersion{1, 2}));
+  EXPECT_EQ((*model)->run_id(), "run");
+  EXPECT_EQ((*model)->spec().observation_size, kObservationSize);
+  EXPECT_EQ((*model)->spec().max_batch, 64);
+  const Plan plan = PlanAlone(*engine, **model, TestItem(1));
+  ASSERT_EQ(plan.action.size(), 2u);
+  for (const float action : plan.action) EXPECT_LE(std::abs(action), 1);
+  EXPECT_EQ(plan.plan_mean.size(), 2u);
+  ASSERT_EQ(plan.plan_std.size(), 2u);
+  for (const float std : plan.plan_std) EXPECT_GE(std, 0.05f);
+  EXPECT_EQ(plan.warm_start.size(), 6u);
+}
+
+TEST(TorchEngineTest, WarmStartSeedAndEvaluationFlagReachThePlan) {
+  const auto engine = CpuEngine();
+  const auto model = *engine->Load(TorchSnapshot({1, 1}, 1));
+  const PlanItem item = TestItem(1);
+  const std::vector<float> plan = All(PlanAlone(*engine, *model, item));
+  EXPECT_EQ(All(PlanAlone(*engine, *model, item)), plan);
+  PlanItem other = item;
+  other.seed = 5;
+  EXPECT_NE(All(PlanAlone(*engine, *model, other)), plan);
+  other = item;
+  other.warm_start.clear();
+  EXPECT_NE(All(PlanAlone(*engine, *model, other)), plan);
+  other = item;
+  other.evaluate = true;
+  const Plan evaluated = PlanAlone(*engine, *model, other);
+  EXPECT_EQ(evaluated.plan_mean, PlanAlone(*engine, *model, item).plan_mean);
+  EXPECT_NE(evaluated.action, PlanAlone(*engine, *model, item).action);
+}
+
+TEST(TorchEngineTest, LoadingAVersionLeavesEarlierOnesAsTheyWere) {
+  const auto engine = CpuEngine();
+  const auto first = *engine->Load(TorchSnapshot({1, 1}, 1));
+  const std::vector<float> before = All(PlanAlone(*engine, *first, TestItem(0)));
+  const auto second = *engine->Load(TorchSnapshot({1, 2}, 2));
+  EXPECT_EQ(All(PlanAlone(*engine, *first, TestItem(0))), before);
+  EXPECT_NE(All(PlanAlone(*engine, *second, TestItem(0))), before);
+}
+
+TEST(TorchEngineTest, ParametersThatDoNotFitAreRefusedNamingWhat) {
+  const auto engine = CpuEngine();
+  learner::ParameterSnapshot snapshot = TorchSnapshot({1, 1}, 1);
+  snapshot.description.mutable_tensors(0)->set_name("encoder.unknown");
+  absl::Status status = engine->Load(snapshot).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("encoder"));
+
+  snapshot = TorchSnapshot({1, 1}, 1);
+  snapshot.description.mutable_config()->mutable_model()->set_size("small");
+  EXPECT_EQ(engine->Load(snapshot).status().code(), absl::StatusCode::kInvalidArgument);
+
+  snapshot = TorchSnapshot({1, 1}, 1);
+  snapshot.description.mutable_config()->mutable_env()->clear_spec();
+  status = engine->Load(snapshot).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("env.spec"));
+}
+
+TEST(TorchEngineTest, UnknownDeviceAndBadThreadsAreRefusedNamingTheAllowed) {
+  absl::Status status = MakeTorchEngine({.device = "tpu"}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("cuda"));
+  status = MakeTorchEngine({.threads = 0}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("1 to 1024"));
+}
+
+// Lets a test decide when a batch may be planned.
+class GatedEngine : public PlanEngine {
+ public:
+  explicit GatedEngine(std::shared_ptr<PlanEngine> engine) : engine_(std::move(engine)) {}
+
+  absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
+                                              absl::Span<const PlanItem* const> items) override {
+    {
+      MutexLock lock(&mu_);
+      waiting_ = true;
+      changed_.SignalAll();
+      while (closed_) changed_.Wait(&mu_);
+      waiting_ = false;
+    }
+    return engine_->PlanBatch(model, items);
+  }
+  absl::StatusOr<std::shared_ptr<const PlannerModel>> Load(
+      const learner::ParameterSnapshot& snapshot) override {
+    return engine_->Load(snapshot);
+  }
+
+  void SetClosed(bool closed) {
+    MutexLock lock(&mu_);
+    closed_ = closed;
+    changed_.SignalAll();
+  }
+  // Blocks until a batch waits at the closed gate.
+  void AwaitBatch() {
+    MutexLock lock(&mu_);
+    while (!waiting_) changed_.Wait(&mu_);
+  }
+
+ private:
+  const std::shared_ptr<PlanEngine> engine_;
+  Mutex mu_;
+  CondVar changed_;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  bool waiting_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+class TorchPlannerTest : public PlannerTestBase {
+ protected:
+  TorchPlannerTest() : TorchPlannerTest(std::make_shared<GatedEngine>(CpuEngine())) {}
+
+  const std::shared_ptr<GatedEngine> gate_;
+
+ private:
+  explicit TorchPlannerTest(std::shared_ptr<GatedEngine> gate)
+      : PlannerTestBase("", gate), gate_(std::move(gate)) {}
+};
+
+proto::PlanRequest ToRequest(const PlanItem& item) {
+  proto::PlanRequest request;
+  request.set_observation(ToBytes<float>(item.observation));
+  request.set_warm_start(ToBytes<float>(item.warm_start));
+  request.set_seed(item.seed);
+  request.set_evaluate(item.evaluate);
+  return request;
+}
+
+std::vector<float> All(const proto::PlanReply& reply) {
+  std::vector<float> all;
+  for (const std::string* part :
+       {&reply.action(), &reply.plan_mean(), &reply.plan_std(), &reply.warm_start()}) {
+    const auto values = *FromBytes<float>(*part, "part", part->size() / sizeof(float));
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  all.push_back(reply.plan_value());
+  return all;
+}
+
+TEST_F(TorchPlannerTest, RequestAloneAndInABatchGetsTheSamePlan) {
+  constexpr int kRequests = 9;
+  publisher_.Publish(TorchSnapshot({1, 1}, 1));
+  ASSERT_TRUE(Await([&] { return app_->Health().ok(); }));
+  std::vector<proto::PlanReply> alone;
+  for (int i = 0; i < kRequests; ++i) {
+    const auto reply = Plan(ToRequest(TestItem(i)));
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->batch_size(), 1u);
+    alone.push_back(*reply);
+  }
+  // The first request occupies the engine; the others meanwhile form a batch.
+  gate_->SetClosed(true);
+  PlannerClient client({.planners = {app_->server().InProcessEndpoint()}, .run_id = "run"});
+  std::vector<proto::PlanReply> together(kRequests);
+  for (int i = 0; i < kRequests; ++i) {
+    client.Plan(ToRequest(TestItem(i)), kLong, [&together, i](absl::StatusOr<proto::PlanReply> r) {
+      ASSERT_TRUE(r.ok()) << r.status();
+      together[i] = *std::move(r);
+    });
+    gate_->AwaitBatch();
+    ASSERT_TRUE(Await([&] { return static_cast<int>(Info().queued()) == i; }));
+  }
+  gate_->SetClosed(false);
+  ASSERT_TRUE(Await([&] { return client.waiting().calls == 0; }));
+  client.Close();
+  for (int i = 0; i < kRequests; ++i) {
+    EXPECT_EQ(together[i].batch_size(), i == 0 ? 1u : kRequests - 1u);
+    EXPECT_THAT(All(together[i]), ::testing::Pointwise(::testing::FloatNear(1e-5f), All(alone[i])));
+  }
+}
+
+}  // namespace
+}  // namespace pompc::planner
