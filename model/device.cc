@@ -2,7 +2,12 @@
 
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
+#include <algorithm>
+#include <limits>
 #include <string>
 
 #include "absl/strings/numbers.h"
@@ -54,6 +59,16 @@ absl::StatusOr<at::Device> ParseDevice(std::string_view text) {
 void SetComputeThreads(int threads) {
   at::set_num_threads(threads);
   if (const auto set = Find<void (*)(int)>("openblas_set_num_threads")) set(threads);
+}
+
+void KeepFreedMemory(int64_t bytes) {
+#ifdef __GLIBC__
+  // glibc refuses thresholds above 32 MiB for blocks that are mapped one by one.
+  constexpr int64_t kLargestMapThreshold = int64_t{32} << 20;
+  mallopt(M_MMAP_THRESHOLD, static_cast<int>(std::min(bytes, kLargestMapThreshold)));
+  mallopt(M_TRIM_THRESHOLD,
+          static_cast<int>(std::min<int64_t>(bytes, std::numeric_limits<int>::max())));
+#endif
 }
 
 std::string BlasName() {

@@ -3,6 +3,7 @@
 #ifndef POMPC_MODEL_DEVICE_H_
 #define POMPC_MODEL_DEVICE_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,12 @@ absl::StatusOr<at::Device> ParseDevice(std::string_view text);
 // per role is fastest where several roles share a machine: two busy processes of two OpenMP threads
 // each on two cores lose a factor of 30 and more, spinning. REQUIRES: threads >= 1.
 void SetComputeThreads(int threads);
+
+// Makes the C library keep freed memory, up to `bytes` at the top of its heap, instead of returning
+// it to the system: tensors of a step are allocated and freed over and over, and faulting their
+// pages in again costs a sixth of a small update. Does nothing where the C library has no such
+// setting.
+void KeepFreedMemory(int64_t bytes = int64_t{256} << 20);
 
 // What multiplies matrices on the CPU, for the log: the configuration string of OpenBLAS, "MKL", or
 // "reference BLAS".
