@@ -11,7 +11,7 @@
 #   scripts/local-cluster.sh restart NAME     start it again, after stopping it where it still runs
 #   scripts/local-cluster.sh stop             ends the training
 #
-# Names: replay-0 replay-1 planner learner actor-0 actor-1 ... evaluator. Logs and process ids: DIR/cluster/.
+# Names: replay-0 replay-1 planner learner actor-0 actor-1 ... evaluator. Logs and process ids: DIR.cluster/.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -112,7 +112,7 @@ run_cluster() {
   build_release pompc-replay pompc-planner pompc-learner pompc-actor >"$POMPC_ROOT/build/local-cluster.log" 2>&1 ||
     { tail -30 "$POMPC_ROOT/build/local-cluster.log"; die "the build failed; scripts/quickstart.sh installs what it needs"; }
 
-  state="$run_dir/cluster"
+  state="$run_dir.cluster"
   mkdir -p "$state" "$POMPC_ROOT/runs"
   rm -f "$state"/*.pid "$state"/*.restart
   ln -sfn "$run_dir" "$NEWEST"
@@ -174,8 +174,8 @@ control() {
     esac
     shift
   done
-  state="$(realpath -m "$run_dir")/cluster"
-  kill -0 "$(pid_of supervisor)" 2>/dev/null || die "no cluster runs in ${state%/cluster}"
+  state="$(realpath -m "$run_dir").cluster"
+  kill -0 "$(pid_of supervisor)" 2>/dev/null || die "no cluster runs in ${state%.cluster}"
   case "$action" in
     status) show_status ;;
     stop) kill -TERM "$(pid_of supervisor)" ;;
