@@ -15,7 +15,8 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-readonly BIN="$POMPC_ROOT/build/release/bin"
+# Where the binaries are; those of build/release are built first.
+readonly BIN="${POMPC_BIN_DIR:-$POMPC_ROOT/build/release/bin}"
 readonly NEWEST="$POMPC_ROOT/runs/newest-cluster"
 readonly STOP_SECONDS=30
 
@@ -95,6 +96,14 @@ write_targets() {
   } >"$state/targets.json"
 }
 
+build_binaries() {
+  local log="$POMPC_ROOT/build/local-cluster.log"
+  mkdir -p "$POMPC_ROOT/build"
+  echo "Building (log: $log)"
+  build_release pompc-replay pompc-planner pompc-learner pompc-actor >"$log" 2>&1 ||
+    { tail -30 "$log"; die "the build failed; scripts/install-deps.sh build installs what it needs"; }
+}
+
 run_cluster() {
   local actors=2 run_dir="" learner_arguments=() i status=0
   while (( $# > 0 )); do
@@ -109,8 +118,7 @@ run_cluster() {
   done
   if [[ " ${learner_arguments[*]} " != *" --preset "* ]]; then learner_arguments+=(--preset quickstart); fi
   run_dir="$(realpath -m "${run_dir:-$POMPC_ROOT/runs/cluster-$(date +%Y%m%d-%H%M%S)}")"
-  build_release pompc-replay pompc-planner pompc-learner pompc-actor >"$POMPC_ROOT/build/local-cluster.log" 2>&1 ||
-    { tail -30 "$POMPC_ROOT/build/local-cluster.log"; die "the build failed; scripts/quickstart.sh installs what it needs"; }
+  [[ -n "${POMPC_BIN_DIR:-}" ]] || build_binaries
 
   state="$run_dir.cluster"
   mkdir -p "$state" "$POMPC_ROOT/runs"
