@@ -7,11 +7,11 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# libopenblas0-pthread: libtorch-dev is content with the reference BLAS, which is 20 times slower.
+# libopenblas-pthread-dev: libtorch-dev is content with the reference BLAS, which is 20 times slower.
 # libqhull-dev, libc-ares-dev, libre2-dev, zlib1g-dev, libssl-dev: asked for by the CMake packages of others.
 readonly BUILD_PACKAGES=(
   g++ cmake ninja-build ccache pkg-config
-  libtorch-dev libopenblas0-pthread
+  libtorch-dev libopenblas-pthread-dev
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev
   libc-ares-dev libre2-dev zlib1g-dev libssl-dev
   libmujoco-dev libqhull-dev
