@@ -16,6 +16,14 @@
 namespace pompc::learner {
 namespace {
 
+template <typename T>
+std::string Shortest(T value) {
+  if (std::isnan(value)) return "nan";
+  char buffer[32];
+  const auto result = std::to_chars(buffer, buffer + sizeof(buffer), value);
+  return std::string(buffer, result.ptr);
+}
+
 // Lines that ended with a line feed.
 std::vector<std::string> FinishedLines(const std::string& content) {
   std::vector<std::string> lines = absl::StrSplit(content, '\n');
@@ -42,12 +50,8 @@ std::string Kept(const std::vector<std::string>& lines, const std::string& heade
 
 }  // namespace
 
-std::string FormatNumber(double value) {
-  if (std::isnan(value)) return "nan";
-  char buffer[32];
-  const auto result = std::to_chars(buffer, buffer + sizeof(buffer), value);
-  return std::string(buffer, result.ptr);
-}
+std::string FormatNumber(double value) { return Shortest(value); }
+std::string FormatNumber(float value) { return Shortest(value); }
 
 absl::StatusOr<std::unique_ptr<CsvFile>> CsvFile::Open(
     const std::string& path, const std::vector<std::string>& columns,

@@ -14,6 +14,7 @@ namespace pompc::learner {
 
 // The shortest text that reads back as `value`; "nan", "inf". The same on every machine.
 std::string FormatNumber(double value);
+std::string FormatNumber(float value);
 
 // A table that grows by rows, in a file: one header line, then comma-separated numbers and words
 // without quotes. Each row is handed to the system at once, so a reader sees whole rows but perhaps

@@ -5,21 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "learner/control/mix_seed.h"
 #include "learner/control/statistics.h"
 
 namespace pompc::learner {
-namespace {
-
-// A well-mixed function of both numbers (the finaliser of splitmix64).
-uint64_t MixSeed(uint64_t seed, uint64_t n) {
-  uint64_t x = seed * 0x9e3779b97f4a7c15u + n;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
-}  // namespace
-
 EvaluationSchedule::EvaluationSchedule(const EvaluationOptions& options) : options_(options) {}
 
 void EvaluationSchedule::Restore(std::vector<EvaluationResult> results, uint64_t rows) {

@@ -13,6 +13,7 @@ namespace {
 // Training episodes whose returns are averaged for the status.
 constexpr size_t kNewestReturns = 20;
 constexpr size_t kMaxNews = 1024;
+constexpr char kNotConnected[] = "not connected yet";
 
 EvaluationOptions WithLastRows(EvaluationOptions options, const StopOptions& stop) {
   options.last_rows = stop.max_rows;
@@ -41,19 +42,24 @@ RunControl::RunControl(const RunControlOptions& options, Clock* clock)
       shards_(options.shards.size()) {
   for (size_t i = 0; i < shards_.size(); ++i) {
     shards_[i].view.address = options.shards[i];
-    shards_[i].view.problem = "not connected yet";
+    shards_[i].view.problem = kNotConnected;
   }
 }
 
-void RunControl::Restore(const RunProgressState& state, std::vector<EvaluationResult> evaluations) {
+void RunControl::Restore(const std::optional<RunProgressState>& checkpoint,
+                         std::vector<EvaluationResult> evaluations) {
   MutexLock lock(&mu_);
-  updates_ = state.updates;
-  episodes_ = state.episodes;
-  earlier_seconds_ = state.elapsed_seconds;
-  row_counter_.Restore(state.rows);
-  seed_was_closed_ = state.seed_closed;
-  closing_seed_ = state.seed_closed;
-  if (state.seed_closed) phases_.StartTraining();
+  if (checkpoint.has_value()) {
+    updates_ = checkpoint->updates;
+    episodes_ = checkpoint->episodes;
+    earlier_seconds_ = checkpoint->elapsed_seconds;
+    row_counter_.Restore(checkpoint->rows);
+    seed_was_closed_ = checkpoint->seed_closed;
+    // The checkpoint at the end of pretraining is made before the first version is published;
+    // whether it was is not known, so no random rows may come any more.
+    closing_seed_ = checkpoint->seed_closed || updates_ >= ratio_.options().pretrain_updates;
+    if (checkpoint->seed_closed) phases_.StartTraining();
+  }
   evaluations_.Restore(std::move(evaluations), row_counter_.total());
 }
 
@@ -142,11 +148,14 @@ void RunControl::ShardAnswered(int shard, const ShardState& state, bool seed_pha
   changed_.SignalAll();
 }
 
-void RunControl::ShardLost(int shard, std::string problem) {
+bool RunControl::ShardLost(int shard, std::string problem) {
   MutexLock lock(&mu_);
-  shards_[shard].view.reachable = false;
-  shards_[shard].view.problem = std::move(problem);
+  ShardView& view = shards_[shard].view;
+  const bool news = view.reachable || view.problem == kNotConnected;
+  view.reachable = false;
+  view.problem = std::move(problem);
   grants_.Lost(shard);
+  return news;
 }
 
 ShardGrant RunControl::NextGrant(int shard) {
@@ -236,7 +245,7 @@ TrainerStep RunControl::WaitFor(std::string what) {
 }
 
 TrainerStep RunControl::NextStep() {
-  if (IsOver(phases_.phase())) return TrainerStep::kFinish;
+  if (Over()) return TrainerStep::kFinish;
   const uint64_t rows = row_counter_.total();
   if (phases_.phase() == Phase::kSeed) return NextSeedStep();
   if (evaluations_.Due(rows, CaughtUp())) return TrainerStep::kEvaluate;
@@ -282,13 +291,13 @@ void RunControl::BeginSeedClosing() {
 bool RunControl::AwaitSeedClosed(absl::Duration timeout) {
   MutexLock lock(&mu_);
   const absl::Duration deadline = clock_->Now() + timeout;
-  while (!SeedClosed() && !IsOver(phases_.phase())) {
+  while (!SeedClosed() && !Over()) {
     step_wait_ =
         absl::StrCat("the learner waits for shards to close the seed phase: ", OpenShards());
     if (!clock_->WaitUntil(&changed_, &mu_, deadline)) break;
   }
   if (SeedClosed()) step_wait_.clear();
-  return SeedClosed() && !IsOver(phases_.phase());
+  return SeedClosed() && !Over();
 }
 
 void RunControl::StartTraining() {
@@ -313,6 +322,31 @@ EvaluationAssignment RunControl::AddEvaluation(ParameterVersion version) {
 void RunControl::SetTrainerWait(std::string what) {
   MutexLock lock(&mu_);
   trainer_wait_ = std::move(what);
+}
+
+bool RunControl::MaySample() const {
+  if (phases_.phase() == Phase::kSeed && row_counter_.total() < ratio_.options().seed_rows) {
+    return false;
+  }
+  return !ratio_.NeedsRefill(StoredRows()) &&
+         std::any_of(shards_.begin(), shards_.end(), [](const Shard& shard) {
+           return shard.view.reachable && shard.view.state.windows > 0;
+         });
+}
+
+bool RunControl::AwaitSampling(absl::Duration timeout) {
+  MutexLock lock(&mu_);
+  const absl::Duration deadline = clock_->Now() + timeout;
+  while (!MaySample() && !Over()) {
+    if (!clock_->WaitUntil(&changed_, &mu_, deadline)) break;
+  }
+  return MaySample() && !Over();
+}
+
+void RunControl::Halt() {
+  MutexLock lock(&mu_);
+  halted_ = true;
+  changed_.SignalAll();
 }
 
 void RunControl::Stop(std::string reason) {
@@ -353,6 +387,11 @@ std::vector<RunControl::EvaluationNews> RunControl::TakeEvaluationNews() {
 std::vector<EpisodeNews> RunControl::TakeEpisodeNews() {
   MutexLock lock(&mu_);
   return TakeAll(episode_news_);
+}
+
+bool RunControl::Done() const {
+  MutexLock lock(&mu_);
+  return Over();
 }
 
 Phase RunControl::phase() const {

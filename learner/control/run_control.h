@@ -51,7 +51,7 @@ enum class TrainerStep {
   kUpdate,     // one update is allowed
   kCloseSeed,  // pretraining is done: close the seed phase, publish, StartTraining
   kEvaluate,   // publish a version to be evaluated, AddEvaluation
-  kFinish,     // the run is over
+  kFinish,     // the run is over, or the learner is to halt
   kWait,       // nothing within the timeout
 };
 
@@ -63,9 +63,10 @@ class RunControl {
   // REQUIRES: options.ratio.Validate() is ok, at least one shard. `clock` must outlive this.
   RunControl(const RunControlOptions& options, Clock* clock);
 
-  // Goes on from a checkpoint, and with the evaluations of earlier starts: in phase TRAINING if the
-  // seed phase was closed. REQUIRES: called before anything else.
-  void Restore(const RunProgressState& state, std::vector<EvaluationResult> evaluations);
+  // Goes on from a checkpoint, if there is one, and with the evaluations of earlier starts: in phase
+  // TRAINING if the seed phase was closed. REQUIRES: called before anything else.
+  void Restore(const std::optional<RunProgressState>& checkpoint,
+               std::vector<EvaluationResult> evaluations);
   RunProgressState Save() const;
 
   // ---- For actors and evaluators.
@@ -100,7 +101,8 @@ class RunControl {
   // What a shard answered to a grant (or to being configured). `seed_phase_over`: the answered
   // grant said so.
   void ShardAnswered(int shard, const ShardState& state, bool seed_phase_over);
-  void ShardLost(int shard, std::string problem);
+  // The shard does not answer. False if that was known.
+  bool ShardLost(int shard, std::string problem);
   // REQUIRES: ShardAnswered since it was last lost.
   ShardGrant NextGrant(int shard);
 
@@ -121,8 +123,18 @@ class RunControl {
   // What the trainer waits for beyond what AwaitStep knows; empty: nothing.
   void SetTrainerWait(std::string what);
 
+  // ---- For whoever draws batches.
+
+  // Waits, up to `timeout`, until batches may be drawn: the seed phase has its rows, replay is
+  // filled and some shard holds windows. False after the timeout, or once there is nothing more to
+  // train.
+  bool AwaitSampling(absl::Duration timeout);
+
   // ---- For all.
 
+  // The learner goes away, the run does not end: the phase stays, and nothing waits here any more.
+  // Idempotent.
+  void Halt();
   // Ends the run: phase STOPPING unless it is over. Idempotent.
   void Stop(std::string reason);
   // Ends leases and evaluations whose time is up, checks the stop conditions, measures rates. To be
@@ -142,6 +154,8 @@ class RunControl {
   // Likewise, training episodes.
   std::vector<EpisodeNews> TakeEpisodeNews();
 
+  // Whether nothing is trained any more: the run is over, or the learner halts.
+  bool Done() const;
   Phase phase() const;
   uint64_t rows() const;
   uint64_t updates() const;
@@ -154,6 +168,10 @@ class RunControl {
 
  private:
   TrainerStep NextStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool MaySample() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool Over() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return halted_ || IsOver(phases_.phase());
+  }
   TrainerStep UpdateUnlessRefilling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   TrainerStep NextSeedStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   TrainerStep WaitFor(std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -195,8 +213,8 @@ class RunControl {
   uint64_t updates_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t episodes_ ABSL_GUARDED_BY(mu_) = 0;
   double earlier_seconds_ ABSL_GUARDED_BY(mu_) = 0;
-  // Grants tell that the seed phase is over; then also: all shards had agreed when the run was last
-  // checkpointed.
+  bool halted_ ABSL_GUARDED_BY(mu_) = false;
+  // Grants tell that the seed phase is over; all shards had agreed to that in an earlier start.
   bool closing_seed_ ABSL_GUARDED_BY(mu_) = false;
   bool seed_was_closed_ ABSL_GUARDED_BY(mu_) = false;
   ParameterVersion version_ ABSL_GUARDED_BY(mu_);

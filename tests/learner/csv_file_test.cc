@@ -14,7 +14,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(FormatNumberTest, IsTheShortestTextThatReadsBack) {
-  EXPECT_EQ(FormatNumber(0), "0");
+  EXPECT_EQ(FormatNumber(0.0), "0");
+  EXPECT_EQ(FormatNumber(0.1f), "0.1");
   EXPECT_EQ(FormatNumber(0.1), "0.1");
   EXPECT_EQ(FormatNumber(1.0 / 3), "0.3333333333333333");
   EXPECT_EQ(FormatNumber(-2.5e-9), "-2.5e-09");

@@ -334,6 +334,43 @@ TEST_F(RunControlTest, RunSavedBeforeAllShardsAgreedClosesTheSeedPhaseAgain) {
   EXPECT_EQ(resumed.AwaitStep(absl::ZeroDuration()), TrainerStep::kCloseSeed);
 }
 
+TEST_F(RunControlTest, RunSavedAtTheEndOfPretrainingTakesNoMoreRandomRows) {
+  Rows(50);
+  for (int i = 0; i < 10; ++i) control_.UpdateDone();
+  RunControl resumed(Options(), &clock_);
+  resumed.Restore(control_.Save(), {});
+  ShardState empty;
+  empty.incarnation = 99;
+  resumed.ShardAnswered(0, empty, false);
+  EXPECT_TRUE(resumed.NextGrant(0).seed_phase_over);
+}
+
+TEST_F(RunControlTest, HaltEndsWaitingButNotTheRun) {
+  auto actor = *control_.Register(Role::kActor, "a", 1);
+  bool sampling = true;
+  TrainerStep step = TrainerStep::kWait;
+  Thread trainer("trainer", [&] { step = control_.AwaitStep(absl::InfiniteDuration()); });
+  Thread sampler("sampler", [&] { sampling = control_.AwaitSampling(absl::InfiniteDuration()); });
+  clock_.AwaitWaiters(2);
+  control_.Halt();
+  trainer.Join();
+  sampler.Join();
+  EXPECT_EQ(step, TrainerStep::kFinish);
+  EXPECT_FALSE(sampling);
+  EXPECT_EQ(control_.Heartbeat(actor.lease.id, {})->phase, Phase::kSeed);
+}
+
+TEST_F(RunControlTest, SamplingBeginsWithTheLastRowOfTheSeedPhase) {
+  Rows(49);
+  EXPECT_FALSE(control_.AwaitSampling(absl::ZeroDuration()));
+  Rows(50);
+  EXPECT_TRUE(control_.AwaitSampling(absl::ZeroDuration()));
+  control_.ShardLost(0, "gone");
+  EXPECT_TRUE(control_.AwaitSampling(absl::ZeroDuration()));
+  control_.ShardLost(1, "gone");
+  EXPECT_FALSE(control_.AwaitSampling(absl::ZeroDuration()));
+}
+
 TEST_F(RunControlTest, EpisodesAreCountedAcrossHeartbeats) {
   auto actor = *control_.Register(Role::kActor, "a", 2);
   auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);

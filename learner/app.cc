@@ -1,0 +1,158 @@
+#include "learner/app.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "learner/checkpoint.h"
+#include "learner/checkpoint_store.h"
+#include "learner/evaluation_log.h"
+#include "learner/metrics.h"
+#include "learner/status_page.h"
+
+namespace pompc::learner {
+
+absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
+  POMPC_RETURN_IF_ERROR(options.Validate());
+  std::unique_ptr<App> app(new App(std::move(options)));
+  POMPC_RETURN_IF_ERROR(app->Open());
+  POMPC_RETURN_IF_ERROR(app->Serve());
+  POMPC_RETURN_IF_ERROR(app->StartTraining(app->options_.engine->update_count()));
+  return app;
+}
+
+absl::Status App::Open() {
+  POMPC_ASSIGN_OR_RETURN(run_, RunDirectory::Open(options_.run_dir, options_.config));
+  POMPC_ASSIGN_OR_RETURN(std::vector<EvaluationResult> evaluations,
+                         EvaluationLog::Read(run_->File("evaluations.csv")));
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointStore> store,
+                         CheckpointStore::Open(run_->File("checkpoints"),
+                                               options_.config.learner().keep_checkpoints()));
+  POMPC_ASSIGN_OR_RETURN(const std::optional<CheckpointInfo> checkpoint,
+                         RestoreNewest(store.get(), run_->run_id(), options_.engine.get()));
+  control_ = std::make_unique<RunControl>(
+      MakeRunControlOptions(options_, run_->learner_incarnation()), options_.clock);
+  std::optional<RunProgressState> progress;
+  if (checkpoint.has_value()) progress = checkpoint->progress;
+  control_->Restore(progress, std::move(evaluations));
+  Log().info("run {} in {}: start {}, {}", run_->run_id(), run_->path(),
+             run_->learner_incarnation(),
+             checkpoint.has_value()
+                 ? absl::StrCat("going on from update ", checkpoint->progress.updates)
+                 : "from the beginning");
+  checkpoints_ = std::make_unique<CheckpointWriter>(std::move(store), options_.clock);
+  return absl::OkStatus();
+}
+
+absl::Status App::Serve() {
+  publisher_ = std::make_unique<Publisher>(PublisherOptions{.clock = options_.clock});
+  parameter_service_ = std::make_unique<ParameterService>(
+      publisher_.get(), ParameterServiceOptions{.run_id = run_->run_id()});
+  run_service_ = std::make_unique<RunService>(
+      control_.get(), RunServiceOptions{run_->run_id(), options_.config, run_->path()});
+  POMPC_ASSIGN_OR_RETURN(server_, rpc::Server::Start(options_.server, {run_service_.get(),
+                                                                       parameter_service_.get()}));
+  return absl::OkStatus();
+}
+
+absl::Status App::StartTraining(uint64_t restored_updates) {
+  Engine* engine = options_.engine.get();
+  std::vector<std::string> states;
+  for (absl::string_view state : Trainer::StateNames()) states.emplace_back(state);
+  POMPC_ASSIGN_OR_RETURN(
+      log_, TrainingLog::Open(run_->path(), engine->ValueNames(), states, restored_updates));
+  POMPC_ASSIGN_OR_RETURN(
+      monitor_, Monitor::Start({.run_dir = run_->path(), .clock = options_.clock}, control_.get(),
+                               checkpoints_.get()));
+  ShardManagerOptions shards;
+  shards.run_id = run_->run_id();
+  shards.shards = options_.replay;
+  shards.config = options_.config;
+  shards.grant_interval = options_.grant_interval;
+  shards.timeout = options_.shard_timeout;
+  shards.clock = options_.clock;
+  shards.on_refused = [this](const absl::Status& status) { Fail(status); };
+  shards_ = std::make_unique<ShardManager>(shards, control_.get());
+  PrefetcherOptions prefetch;
+  prefetch.batch_size = options_.config.learner().batch_size();
+  prefetch.batches = options_.config.learner().prefetch_batches();
+  prefetch.seed = options_.config.seed();
+  prefetch.first_update = restored_updates;
+  prefetch.clock = options_.clock;
+  prefetcher_ =
+      std::make_unique<Prefetcher>(prefetch, control_.get(), shards_.get(), engine);
+  TrainerOptions trainer;
+  trainer.run_id = run_->run_id();
+  trainer.learner_incarnation = run_->learner_incarnation();
+  trainer.config = options_.config;
+  trainer.keep_evaluated = options_.evaluation_timeout;
+  trainer.clock = options_.clock;
+  trainer_ = std::make_unique<Trainer>(
+      trainer, TrainerParts{control_.get(), engine, prefetcher_.get(), publisher_.get(),
+                            checkpoints_.get(), log_.get()});
+  metrics_ = AddLearnerMetrics(
+      *options_.metrics, {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
+                          parameter_service_.get(), engine->ValueNames(), options_.replay.size()});
+  training_ = Thread("trainer", [this] {
+    if (const absl::Status status = trainer_->Run(); !status.ok()) Fail(status);
+    trained_.Set();
+  });
+  return absl::OkStatus();
+}
+
+App::~App() { Stop(); }
+
+void App::Fail(const absl::Status& status) {
+  Log().error("the run cannot go on: {}", status.ToString());
+  {
+    MutexLock lock(&mu_);
+    if (error_.ok()) error_ = status;
+  }
+  control_->Stop(std::string(status.message()));
+}
+
+std::string App::StatusPage() const {
+  return learner::StatusPage(run_->run_id(), run_->path(), control_->Status());
+}
+
+absl::Status App::Health() const {
+  if (stopping_.IsSet()) return absl::UnavailableError("stopping");
+  MutexLock lock(&mu_);
+  return error_;
+}
+
+absl::Status App::Wait() {
+  trained_.Wait();
+  const absl::Duration give_up = options_.clock->Now() + options_.drain_timeout;
+  while (!control_->Drained() && options_.clock->Now() < give_up) {
+    if (stopping_.WaitUntil(options_.clock, options_.clock->Now() + absl::Milliseconds(50))) break;
+  }
+  MutexLock lock(&mu_);
+  return error_;
+}
+
+void App::Stop() {
+  MutexLock lock(&stop_mu_);
+  if (std::exchange(stopped_, true)) return;
+  // 1.
+  stopping_.Set();
+  if (server_ != nullptr) server_->SetServing("", false);
+  // 2.
+  if (control_ != nullptr) control_->Halt();
+  training_.Join();
+  // 3.
+  if (shards_ != nullptr) shards_->Close();
+  if (prefetcher_ != nullptr) prefetcher_->Close();
+  // 4.
+  if (publisher_ != nullptr) publisher_->Close();
+  if (server_ != nullptr) server_->Shutdown(options_.stop_grace);
+  // 5.
+  if (monitor_ != nullptr) monitor_->Close();
+  if (checkpoints_ != nullptr) checkpoints_->Close();
+  metrics_.clear();
+  trained_.Set();
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,103 @@
+#ifndef POMPC_LEARNER_APP_H_
+#define POMPC_LEARNER_APP_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/event.h"
+#include "common/metrics.h"
+#include "common/mutex.h"
+#include "common/rpc/server.h"
+#include "common/thread.h"
+#include "learner/broadcast/parameter_service.h"
+#include "learner/broadcast/publisher.h"
+#include "learner/checkpoint_writer.h"
+#include "learner/control/run_control.h"
+#include "learner/monitor.h"
+#include "learner/options.h"
+#include "learner/prefetcher.h"
+#include "learner/run_directory.h"
+#include "learner/service.h"
+#include "learner/shard_manager.h"
+#include "learner/trainer.h"
+#include "learner/training_log.h"
+
+namespace pompc::learner {
+
+// The learner of one run: takes over its directory, trains, publishes parameters and is the run's
+// control plane. Knows no difference between its own process and another's. Thread-safe.
+class App {
+ public:
+  // INVALID_ARGUMENT as options.Validate(); statuses of RunDirectory::Open, RestoreNewest and
+  // rpc::Server::Start.
+  static absl::StatusOr<std::unique_ptr<App>> Start(AppOptions options);
+  // Stops.
+  ~App();
+
+  // RunService and ParameterService.
+  rpc::Server& server() { return *server_; }
+  const std::string& run_id() const { return run_->run_id(); }
+  const std::string& run_dir() const { return run_->path(); }
+
+  // The run at this moment, for whoever shows progress.
+  RunStatus Status() const { return control_->Status(); }
+  // The same as an HTML page.
+  std::string StatusPage() const;
+  // OK while it trains; otherwise why not.
+  absl::Status Health() const;
+
+  // Ends the run for everybody: phase STOPPING. Wait() then returns.
+  void StopRun(const std::string& reason) { control_->Stop(reason); }
+
+  // Blocks until the run is over and actors and evaluators know (for drain_timeout at most), or
+  // until Stop. Returns the error that ended it, or OK. The learner goes on answering until Stop.
+  absl::Status Wait();
+
+  // Goes away; the run itself does not end and can be resumed. 1. Health says NOT_SERVING.
+  // 2. Training ends with a checkpoint. 3. Calls to shards are cancelled. 4. The server shuts down.
+  // 5. What has come in is written down. Idempotent; bounded by an update, the checkpoint and
+  // stop_grace.
+  void Stop();
+
+ private:
+  explicit App(AppOptions options) : options_(std::move(options)) {}
+
+  absl::Status Open();
+  absl::Status Serve();
+  absl::Status StartTraining(uint64_t restored_updates);
+  // The run cannot go on.
+  void Fail(const absl::Status& status);
+
+  const AppOptions options_;
+  std::unique_ptr<RunDirectory> run_;
+  std::unique_ptr<RunControl> control_;
+  std::unique_ptr<Publisher> publisher_;
+  std::unique_ptr<ParameterService> parameter_service_;
+  std::unique_ptr<RunService> run_service_;
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<CheckpointWriter> checkpoints_;
+  std::unique_ptr<Monitor> monitor_;
+  std::unique_ptr<ShardManager> shards_;
+  std::unique_ptr<Prefetcher> prefetcher_;
+  std::unique_ptr<TrainingLog> log_;
+  std::unique_ptr<Trainer> trainer_;
+  // Of the above.
+  std::vector<MetricFunction> metrics_;
+  Thread training_;
+  Event trained_;
+  Event stopping_;
+
+  mutable Mutex mu_;
+  absl::Status error_ ABSL_GUARDED_BY(mu_);
+
+  // Held while stopping.
+  Mutex stop_mu_;
+  bool stopped_ ABSL_GUARDED_BY(stop_mu_) = false;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_APP_H_

@@ -1,0 +1,129 @@
+#include "learner/checkpoint.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "learner/files.h"
+#include "nlohmann/json.hpp"
+
+namespace pompc::learner {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr char kStateFile[] = "state.json";
+// Raised when a change makes older checkpoints unreadable.
+constexpr int kFormat = 1;
+
+Json ToJson(const RowCounter::State& rows) {
+  Json incarnations = Json::array();
+  for (const RowCounter::Incarnation& entry : rows.incarnations) {
+    incarnations.push_back({{"id", entry.id}, {"rows", entry.rows}});
+  }
+  return {{"past_rows", rows.past_rows}, {"shard_incarnations", incarnations}};
+}
+
+RowCounter::State RowsFromJson(const Json& json) {
+  RowCounter::State rows;
+  rows.past_rows = json.at("past_rows");
+  for (const Json& entry : json.at("shard_incarnations")) {
+    rows.incarnations.push_back({entry.at("id"), entry.at("rows")});
+  }
+  return rows;
+}
+
+// Throws nlohmann::json::exception for what is missing or of another type.
+CheckpointInfo FromJson(const Json& json) {
+  CheckpointInfo info;
+  info.run_id = json.at("run_id");
+  info.learner_incarnation = json.at("learner_incarnation");
+  info.progress.updates = json.at("updates");
+  info.progress.episodes = json.at("episodes");
+  info.progress.seed_closed = json.at("seed_phase_closed");
+  info.progress.elapsed_seconds = json.at("elapsed_seconds");
+  info.progress.rows = RowsFromJson(json.at("rows"));
+  info.config = json.at("config");
+  return info;
+}
+
+// One checkpoint: OK when it was taken over.
+absl::StatusOr<CheckpointInfo> Restore(const CheckpointStore& store, uint64_t updates,
+                                       const std::string& run_id, Engine* engine) {
+  const std::string folder = store.Path(updates);
+  POMPC_RETURN_IF_ERROR(store.Verify(updates));
+  POMPC_ASSIGN_OR_RETURN(CheckpointInfo info, ReadCheckpointInfo(folder));
+  if (info.run_id != run_id) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(folder, " belongs to run ", info.run_id, ", not to ", run_id));
+  }
+  POMPC_RETURN_IF_ERROR(Annotate(engine->Import(folder), folder));
+  if (engine->update_count() != info.progress.updates) {
+    return absl::DataLossError(absl::StrCat(folder, ": ", kStateFile, " is of update ",
+                                            info.progress.updates, ", the parameters of ",
+                                            engine->update_count()));
+  }
+  return info;
+}
+
+}  // namespace
+
+absl::Status WriteCheckpoint(const std::string& folder, const Checkpoint& checkpoint) {
+  const RunProgressState& progress = checkpoint.info.progress;
+  const Json json = {{"format", kFormat},
+                     {"run_id", checkpoint.info.run_id},
+                     {"learner_incarnation", checkpoint.info.learner_incarnation},
+                     {"updates", progress.updates},
+                     {"episodes", progress.episodes},
+                     {"seed_phase_closed", progress.seed_closed},
+                     {"elapsed_seconds", progress.elapsed_seconds},
+                     {"rows", ToJson(progress.rows)},
+                     {"config", checkpoint.info.config}};
+  POMPC_RETURN_IF_ERROR(
+      WriteFileAtomically(absl::StrCat(folder, "/", kStateFile), json.dump(2) + "\n"));
+  return checkpoint.engine->Write(folder);
+}
+
+absl::StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& folder) {
+  const std::string path = absl::StrCat(folder, "/", kStateFile);
+  const absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return absl::DataLossError(text.status().message());
+  try {
+    const Json json = Json::parse(*text);
+    if (json.at("format") != kFormat) {
+      return absl::FailedPreconditionError(absl::StrCat(path, " has format ",
+                                                        json.at("format").dump(),
+                                                        "; this version reads ", kFormat));
+    }
+    return FromJson(json);
+  } catch (const Json::exception& error) {
+    return absl::DataLossError(absl::StrCat(path, ": ", error.what()));
+  }
+}
+
+absl::StatusOr<std::optional<CheckpointInfo>> RestoreNewest(CheckpointStore* store,
+                                                            const std::string& run_id,
+                                                            Engine* engine) {
+  POMPC_ASSIGN_OR_RETURN(std::vector<uint64_t> all, store->List());
+  if (all.empty()) return std::optional<CheckpointInfo>();
+  std::vector<uint64_t> unreadable;
+  absl::Status first_error;
+  for (auto it = all.rbegin(); it != all.rend(); ++it) {
+    absl::StatusOr<CheckpointInfo> info = Restore(*store, *it, run_id, engine);
+    if (info.ok()) {
+      for (uint64_t updates : unreadable) POMPC_RETURN_IF_ERROR(store->SetAside(updates));
+      return std::optional<CheckpointInfo>(*std::move(info));
+    }
+    if (info.status().code() != absl::StatusCode::kDataLoss) return info.status();
+    Log().warn("checkpoint {} cannot be read: {}", *it, info.status().message());
+    unreadable.push_back(*it);
+    first_error.Update(info.status());
+  }
+  return absl::DataLossError(absl::StrCat("none of the ", all.size(),
+                                          " checkpoints can be read; the newest: ",
+                                          first_error.message()));
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,49 @@
+#ifndef POMPC_LEARNER_CHECKPOINT_H_
+#define POMPC_LEARNER_CHECKPOINT_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "learner/checkpoint_store.h"
+#include "learner/control/run_control.h"
+#include "learner/engine.h"
+
+namespace pompc::learner {
+
+// What a checkpoint says beside the engine's state; state.json.
+struct CheckpointInfo {
+  std::string run_id;
+  // Of the learner that wrote it.
+  uint64_t learner_incarnation = 0;
+  RunProgressState progress;
+  // The run's resolved config, protobuf text format.
+  std::string config;
+};
+
+// A checkpoint on its way to the disk.
+struct Checkpoint {
+  CheckpointInfo info;
+  std::unique_ptr<Engine::State> engine;
+};
+
+// Writes state.json and the engine's files into an existing folder.
+absl::Status WriteCheckpoint(const std::string& folder, const Checkpoint& checkpoint);
+
+// Reads state.json. DATA_LOSS naming the file when it cannot be read.
+absl::StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& folder);
+
+// Brings `engine` to the newest checkpoint that can be read and returns what it says; nothing when
+// there is no checkpoint at all. Newer ones that cannot be read are logged and set aside. DATA_LOSS
+// when there are some and none can be read, INVALID_ARGUMENT or FAILED_PRECONDITION when the newest
+// belongs to other settings or to another run; then nothing was changed.
+absl::StatusOr<std::optional<CheckpointInfo>> RestoreNewest(CheckpointStore* store,
+                                                            const std::string& run_id,
+                                                            Engine* engine);
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_CHECKPOINT_H_

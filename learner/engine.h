@@ -1,0 +1,70 @@
+#ifndef POMPC_LEARNER_ENGINE_H_
+#define POMPC_LEARNER_ENGINE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "proto/parameters.pb.h"
+#include "replay/client/window_batch.h"
+
+namespace pompc::learner {
+
+// What an update reports, in a fixed order: columns of metrics.csv.
+using NamedValues = std::vector<std::pair<std::string, double>>;
+
+// What trains: makes updates out of batches, knows its own state. The trainer around it knows
+// neither LibTorch nor losses. One thread at a time calls Step, PackParameters, Export and Import; MakeBatch
+// and PrepareThread may be called from any.
+class Engine {
+ public:
+  // A batch as the engine wants it, for example tensors on its device.
+  class Batch {
+   public:
+    virtual ~Batch() = default;
+  };
+
+  // A copy of everything a resumed engine needs to go on bit for bit.
+  class State {
+   public:
+    virtual ~State() = default;
+    // Writes files into an existing folder. Any thread.
+    virtual absl::Status Write(const std::string& folder) const = 0;
+  };
+
+  virtual ~Engine() = default;
+
+  // To be called by each thread before it calls anything else.
+  virtual void PrepareThread() {}
+
+  // One batch out of the shares of several shards. INVALID_ARGUMENT for windows of other shapes.
+  virtual absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
+      const std::vector<replay::WindowBatch>& shares) = 0;
+
+  // One update. Values only if wanted (they cost a wait for the device). INTERNAL naming the loss
+  // that is not finite: the update was not made.
+  virtual absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) = 0;
+
+  // Names of what Step reports.
+  virtual std::vector<std::string> ValueNames() const = 0;
+
+  // Updates made, those before an import included.
+  virtual uint64_t update_count() const = 0;
+
+  // What planners need: fills in config and tensors of the description and returns the bytes.
+  virtual absl::StatusOr<std::shared_ptr<const std::string>> PackParameters(
+      proto::ParametersDescription* description) = 0;
+
+  virtual std::unique_ptr<State> Export() = 0;
+  // Takes over what State::Write wrote into `folder`. DATA_LOSS when it cannot be read,
+  // INVALID_ARGUMENT when it belongs to other settings, naming what differs; then nothing changed.
+  virtual absl::Status Import(const std::string& folder) = 0;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_ENGINE_H_

@@ -1,0 +1,173 @@
+#include "learner/metrics.h"
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace pompc::learner {
+namespace {
+
+// Collects the functions of one registry.
+class Adder {
+ public:
+  explicit Adder(MetricsRegistry& registry) : registry_(registry) {}
+
+  void Counter(MetricName name, std::function<double()> value) {
+    functions_.push_back(registry_.CounterFunction(std::move(name), std::move(value)));
+  }
+  void Gauge(MetricName name, std::function<double()> value) {
+    functions_.push_back(registry_.GaugeFunction(std::move(name), std::move(value)));
+  }
+  template <typename Timer, size_t N>
+  void States(const MetricName& name, const Timer& timer,
+              const std::array<absl::string_view, N>& states) {
+    for (MetricFunction& function : registry_.StateSeconds(name, timer, states)) {
+      functions_.push_back(std::move(function));
+    }
+  }
+  std::vector<MetricFunction> Take() { return std::move(functions_); }
+
+ private:
+  MetricsRegistry& registry_;
+  std::vector<MetricFunction> functions_;
+};
+
+double Number(uint64_t value) { return static_cast<double>(value); }
+
+void AddProgress(const RunControl* control, Adder& add) {
+  add.Counter({"pompc_learner_rows_total", "Rows the run has accepted, earlier starts included.", {}},
+              [control] { return Number(control->rows()); });
+  add.Counter({"pompc_learner_updates_total", "Updates made, earlier starts included.", {}},
+              [control] { return Number(control->updates()); });
+  add.Counter({"pompc_learner_episodes_total",
+               "Training episodes that ended, earlier starts included.",
+               {}},
+              [control] { return Number(control->Status().episodes); });
+  add.Gauge({"pompc_learner_rows_per_second", "Rows accepted, over the last half minute.", {}},
+            [control] { return control->Status().rows_per_second; });
+  add.Gauge({"pompc_learner_updates_per_second", "Updates made, over the last half minute.", {}},
+            [control] { return control->Status().updates_per_second; });
+  add.Gauge({"pompc_learner_elapsed_seconds", "Age of the run, over all its starts.", {}},
+            [control] { return control->Status().elapsed_seconds; });
+  for (Phase phase :
+       {Phase::kSeed, Phase::kTraining, Phase::kFinished, Phase::kStopping}) {
+    add.Gauge({"pompc_learner_phase_active", "1 for the phase the run is in, 0 for the others.",
+               {{"phase", PhaseName(phase)}}},
+              [control, phase] { return control->phase() == phase ? 1.0 : 0.0; });
+  }
+}
+
+void AddReturns(const RunControl* control, Adder& add) {
+  add.Counter({"pompc_learner_evaluations_total", "Evaluations with a result.", {}},
+              [control] { return Number(control->Status().evaluations.size()); });
+  add.Gauge({"pompc_learner_evaluation_return_mean", "Mean return of the newest evaluation.", {}},
+            [control] {
+              const RunStatus status = control->Status();
+              return status.evaluations.empty() ? std::numeric_limits<double>::quiet_NaN()
+                                                : status.evaluations.back().return_mean;
+            });
+  add.Gauge({"pompc_learner_evaluation_best_return_mean", "Best mean return of an evaluation.", {}},
+            [control] {
+              const RunStatus status = control->Status();
+              return status.best_evaluation.has_value()
+                         ? status.evaluations[*status.best_evaluation].return_mean
+                         : std::numeric_limits<double>::quiet_NaN();
+            });
+  add.Gauge({"pompc_learner_training_return_mean",
+             "Mean return of the newest training episodes.",
+             {}},
+            [control] {
+              return control->Status().training_return_mean.value_or(
+                  std::numeric_limits<double>::quiet_NaN());
+            });
+}
+
+void AddPeers(const RunControl* control, size_t shards, Adder& add) {
+  for (Role role : {Role::kActor, Role::kEvaluator}) {
+    add.Gauge({"pompc_learner_leases", "Actors and evaluators that take part.",
+               {{"role", RoleName(role)}}},
+              [control, role] {
+                const RunStatus status = control->Status();
+                return Number(std::count_if(
+                    status.peers.begin(), status.peers.end(),
+                    [role](const PeerView& peer) { return peer.role == role; }));
+              });
+  }
+  for (size_t i = 0; i < shards; ++i) {
+    const MetricLabels label = {{"shard", absl::StrCat(i)}};
+    add.Gauge({"pompc_learner_shard_reachable", "1 while the shard answers, else 0.", label},
+              [control, i] { return control->Status().shards[i].reachable ? 1.0 : 0.0; });
+    add.Gauge({"pompc_learner_shard_windows", "Windows the shard can deliver.", label},
+              [control, i] { return Number(control->Windows()[i]); });
+  }
+}
+
+void AddTraining(const LearnerMetricSources& sources, Adder& add) {
+  const Trainer* trainer = sources.trainer;
+  add.States({"pompc_learner_state_seconds_total", "What the training thread spent its time on.", {}},
+             trainer->timer(), Trainer::StateNames());
+  const Prefetcher* prefetcher = sources.prefetcher;
+  add.States({"pompc_learner_prefetch_state_seconds_total",
+              "What the thread that draws batches spent its time on.",
+              {}},
+             prefetcher->timer(), Prefetcher::StateNames());
+  add.Gauge({"pompc_learner_prefetched_batches", "Batches ready for the next updates.", {}},
+            [prefetcher] { return Number(prefetcher->ready()); });
+  add.Counter({"pompc_learner_failed_updates_total",
+               "Updates that could not be made, for example because a loss was not finite.",
+               {}},
+              [trainer] { return Number(trainer->failed_updates()); });
+  for (size_t i = 0; i < sources.values.size(); ++i) {
+    add.Gauge({"pompc_learner_update_value",
+               "What the newest logged update reported: losses, norms, KL, scales.",
+               {{"name", sources.values[i]}}},
+              [trainer, i] {
+                const NamedValues values = trainer->values();
+                return i < values.size() ? values[i].second
+                                         : std::numeric_limits<double>::quiet_NaN();
+              });
+  }
+}
+
+void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
+  const CheckpointWriter* checkpoints = sources.checkpoints;
+  add.Counter({"pompc_learner_checkpoints_total", "Checkpoints, by what became of them.",
+               {{"result", "written"}}},
+              [checkpoints] { return Number(checkpoints->stats().written); });
+  add.Counter({"pompc_learner_checkpoints_total", "Checkpoints, by what became of them.",
+               {{"result", "failed"}}},
+              [checkpoints] { return Number(checkpoints->stats().failed); });
+  add.Counter({"pompc_learner_checkpoint_seconds_total", "Time spent writing checkpoints.", {}},
+              [checkpoints] { return absl::ToDoubleSeconds(checkpoints->stats().time); });
+  const RunControl* control = sources.control;
+  add.Gauge({"pompc_learner_parameters_incarnation", "Learner start of the newest parameters.", {}},
+            [control] { return Number(control->version().incarnation); });
+  add.Gauge({"pompc_learner_parameters_number", "Number of the newest parameters; 0 without any.", {}},
+            [control] { return Number(control->version().number); });
+  const ParameterService* parameters = sources.parameters;
+  add.Gauge({"pompc_learner_subscribers", "Planners that follow the parameters.", {}},
+            [parameters] { return Number(parameters->stats().subscribers.size()); });
+  add.Counter({"pompc_learner_sent_versions_total", "Parameter versions sent, over all planners.", {}},
+              [parameters] { return Number(parameters->stats().versions_sent); });
+  add.Counter({"pompc_learner_sent_bytes_total", "Bytes of parameters sent, over all planners.", {}},
+              [parameters] { return Number(parameters->stats().bytes_sent); });
+}
+
+}  // namespace
+
+std::vector<MetricFunction> AddLearnerMetrics(MetricsRegistry& registry,
+                                              const LearnerMetricSources& sources) {
+  Adder add(registry);
+  AddProgress(sources.control, add);
+  AddReturns(sources.control, add);
+  AddPeers(sources.control, sources.shards, add);
+  AddTraining(sources, add);
+  AddOutputs(sources, add);
+  return add.Take();
+}
+
+}  // namespace pompc::learner

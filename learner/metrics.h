@@ -1,0 +1,33 @@
+#ifndef POMPC_LEARNER_METRICS_H_
+#define POMPC_LEARNER_METRICS_H_
+
+#include <vector>
+
+#include "common/metrics.h"
+#include "learner/broadcast/parameter_service.h"
+#include "learner/checkpoint_writer.h"
+#include "learner/control/run_control.h"
+#include "learner/prefetcher.h"
+#include "learner/trainer.h"
+
+namespace pompc::learner {
+
+// What the learner's metrics are read from.
+struct LearnerMetricSources {
+  const RunControl* control = nullptr;
+  const Trainer* trainer = nullptr;
+  const Prefetcher* prefetcher = nullptr;
+  const CheckpointWriter* checkpoints = nullptr;
+  const ParameterService* parameters = nullptr;
+  // Names of what an update reports.
+  std::vector<std::string> values;
+  size_t shards = 0;
+};
+
+// The learner's rows of docs/metrics.md. The sources must outlive what is returned.
+[[nodiscard]] std::vector<MetricFunction> AddLearnerMetrics(MetricsRegistry& registry,
+                                                            const LearnerMetricSources& sources);
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_METRICS_H_

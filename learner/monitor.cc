@@ -1,0 +1,102 @@
+#include "learner/monitor.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+
+namespace pompc::learner {
+namespace {
+
+// A table that cannot be written loses rows, not the run; said each time.
+void LogIfFailed(const absl::Status& status) {
+  if (!status.ok()) Log().error("{}", status.ToString());
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Monitor>> Monitor::Start(const MonitorOptions& options,
+                                                        RunControl* control,
+                                                        CheckpointWriter* checkpoints) {
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<EvaluationLog> evaluations,
+                         EvaluationLog::Open(options.run_dir + "/evaluations.csv"));
+  POMPC_ASSIGN_OR_RETURN(
+      std::unique_ptr<CsvFile> episodes,
+      CsvFile::Open(options.run_dir + "/episodes.csv",
+                    {"elapsed_seconds", "rows", "episodes", "actor_index", "return"}));
+  return std::unique_ptr<Monitor>(new Monitor(options, control, checkpoints,
+                                              std::move(evaluations), std::move(episodes)));
+}
+
+Monitor::Monitor(const MonitorOptions& options, RunControl* control, CheckpointWriter* checkpoints,
+                 std::unique_ptr<EvaluationLog> evaluations, std::unique_ptr<CsvFile> episodes)
+    : options_(options),
+      control_(control),
+      checkpoints_(checkpoints),
+      evaluations_(std::move(evaluations)),
+      episodes_(std::move(episodes)),
+      next_progress_(options.clock->Now() + options.progress_interval),
+      thread_("monitor", [this] { Run(); }) {}
+
+Monitor::~Monitor() { Close(); }
+
+void Monitor::Run() {
+  do {
+    Round();
+  } while (!closed_.WaitUntil(options_.clock, options_.clock->Now() + options_.interval));
+  Round();
+}
+
+void Monitor::Round() {
+  control_->Tick();
+  for (const RunControl::EvaluationNews& news : control_->TakeEvaluationNews()) Record(news);
+  for (const EpisodeNews& news : control_->TakeEpisodeNews()) {
+    LogIfFailed(episodes_->Append({FormatNumber(news.elapsed_seconds), absl::StrCat(news.rows),
+                                   absl::StrCat(news.episodes), absl::StrCat(news.actor_index),
+                                   FormatNumber(news.episode_return)}));
+  }
+  if (options_.clock->Now() >= next_progress_) LogProgress();
+}
+
+void Monitor::Record(const RunControl::EvaluationNews& news) {
+  checkpoints_->Settle(news.assignment.updates, news.best);
+  if (!news.result.has_value()) {
+    Log().warn("evaluation {} of version {} was given up", news.assignment.id,
+               news.assignment.version.ToString());
+    return;
+  }
+  const EvaluationResult& result = *news.result;
+  Log().info("evaluation {}: return {:.1f} at {} rows{}", result.id, result.return_mean,
+             result.rows, news.best ? ", the best so far" : "");
+  LogIfFailed(evaluations_->Append(result));
+}
+
+void Monitor::LogProgress() {
+  next_progress_ = options_.clock->Now() + options_.progress_interval;
+  Log().info("{}", ProgressLine(control_->Status()));
+}
+
+void Monitor::Close() {
+  closed_.Set();
+  thread_.Join();
+}
+
+std::string ProgressLine(const RunStatus& status) {
+  std::string line = absl::StrFormat("%s: %u rows (%.1f/s), %u updates (%.1f/s)",
+                                     PhaseName(status.phase), status.rows, status.rows_per_second,
+                                     status.updates, status.updates_per_second);
+  if (!status.evaluations.empty()) {
+    absl::StrAppendFormat(&line, ", last evaluation %.1f, best %.1f",
+                          status.evaluations.back().return_mean,
+                          status.evaluations[*status.best_evaluation].return_mean);
+  }
+  if (status.remaining_seconds > 0) {
+    absl::StrAppendFormat(&line, ", at most %.0f s left", status.remaining_seconds);
+  }
+  if (!status.waiting.empty()) absl::StrAppend(&line, "; ", status.waiting);
+  return line;
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,48 @@
+#include "learner/options.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/config/run_config.h"
+#include "common/status_macros.h"
+
+namespace pompc::learner {
+
+absl::Status AppOptions::Validate() const {
+  if (run_dir.empty()) return absl::InvalidArgumentError("run_dir: must be given");
+  if (replay.empty()) {
+    return absl::InvalidArgumentError("replay: at least one shard must be given");
+  }
+  for (const rpc::Endpoint& shard : replay) {
+    if (shard.empty()) return absl::InvalidArgumentError("replay: a shard has no address");
+  }
+  if (engine == nullptr) return absl::InvalidArgumentError("engine: must be given");
+  if (metrics == nullptr) return absl::InvalidArgumentError("metrics: must be given");
+  POMPC_RETURN_IF_ERROR(config::Validate(config));
+  if (!config.env().spec().has_observation_size()) {
+    return absl::InvalidArgumentError("config: env.spec must be filled in");
+  }
+  return MakeRunControlOptions(*this, 1).ratio.Validate();
+}
+
+RunControlOptions MakeRunControlOptions(const AppOptions& options, uint64_t learner_incarnation) {
+  const proto::RunConfig& config = options.config;
+  RunControlOptions control;
+  control.learner_incarnation = learner_incarnation;
+  for (const rpc::Endpoint& shard : options.replay) control.shards.push_back(shard.address());
+  control.ratio.seed_rows = config.learner().seed_rows();
+  control.ratio.pretrain_updates = config.learner().pretrain_updates();
+  control.ratio.utd = config.learner().utd();
+  control.ratio.slack_rows = config.replay().slack_rows();
+  control.ratio.min_rows = config.replay().min_rows();
+  control.ratio.capacity_rows = config.replay().capacity_rows();
+  control.evaluation.every_rows = config.evaluation().every_rows();
+  control.evaluation.episodes = config.evaluation().episodes();
+  control.evaluation.seed = config.seed();
+  control.evaluation.timeout = options.evaluation_timeout;
+  control.stop.max_rows = config.stop().max_rows();
+  control.stop.return_mean = config.stop().return_mean();
+  control.stop.max_time = absl::Minutes(config.stop().max_minutes());
+  control.lease = options.lease;
+  return control;
+}
+
+}  // namespace pompc::learner

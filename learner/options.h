@@ -1,0 +1,58 @@
+#ifndef POMPC_LEARNER_OPTIONS_H_
+#define POMPC_LEARNER_OPTIONS_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/rpc/endpoint.h"
+#include "common/rpc/server.h"
+#include "learner/control/leases.h"
+#include "learner/control/run_control.h"
+#include "learner/engine.h"
+#include "proto/config.pb.h"
+
+namespace pompc::learner {
+
+// How a learner runs.
+struct AppOptions {
+  // Where to serve; by default in-process only.
+  rpc::ServerOptions server;
+  // The run's directory; a new run if there is none, else the run goes on.
+  std::string run_dir;
+  // Resolved, with env.spec.
+  proto::RunConfig config;
+  // The run's replay shards, in its order. At least one.
+  std::vector<rpc::Endpoint> replay;
+  // What trains, made from `config`; see MakeTorchEngine. Used by this learner alone.
+  std::shared_ptr<Engine> engine;
+  LeaseOptions lease;
+  // How often each shard is told how many rows it may take.
+  absl::Duration grant_interval = absl::Milliseconds(50);
+  // Of one call to a shard.
+  absl::Duration shard_timeout = absl::Seconds(5);
+  // An evaluation without a result is given up after this time; planners keep its version as long.
+  absl::Duration evaluation_timeout = absl::Minutes(15);
+  // Once the run is over: how long actors and evaluators are waited for to hear of it. Longer than
+  // a lease, which ends what does not answer.
+  absl::Duration drain_timeout = absl::Seconds(15);
+  // Given to calls in progress when the learner stops.
+  absl::Duration stop_grace = absl::Seconds(1);
+  Clock* clock = Clock::Real();
+  // Where its metrics go. Required.
+  std::shared_ptr<MetricsRegistry> metrics;
+
+  // INVALID_ARGUMENT naming what is missing or out of range.
+  absl::Status Validate() const;
+};
+
+// The control plane's settings out of the run's config.
+RunControlOptions MakeRunControlOptions(const AppOptions& options, uint64_t learner_incarnation);
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_OPTIONS_H_

@@ -1,0 +1,108 @@
+#include "learner/shard_manager.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "grpcpp/channel.h"
+#include "learner/run_messages.h"
+
+namespace pompc::learner {
+namespace {
+
+replay::ShardClientOptions ClientOptions(const ShardManagerOptions& options, size_t shard) {
+  const uint64_t shards = options.shards.size();
+  const proto::ReplayConfig& replay = options.config.replay();
+  replay::ShardClientOptions client;
+  client.run_id = options.run_id;
+  client.shard_index = static_cast<uint32_t>(shard);
+  client.spec = options.config.env().spec();
+  client.horizon = options.config.planner().horizon();
+  client.capacity_rows = (replay.capacity_rows() + shards - 1) / shards;
+  client.capacity_bytes = (replay.capacity_bytes() + shards - 1) / shards;
+  client.timeout = options.timeout;
+  return client;
+}
+
+// Whether trying again cannot help.
+bool IsRefusal(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) ||
+         absl::IsUnimplemented(status) || absl::IsPermissionDenied(status);
+}
+
+}  // namespace
+
+ShardManager::ShardManager(const ShardManagerOptions& options, RunControl* control)
+    : options_(options), control_(control) {
+  for (size_t i = 0; i < options_.shards.size(); ++i) {
+    clients_.push_back(std::make_unique<replay::ShardClient>(ClientOptions(options_, i),
+                                                             options_.shards[i].Channel()));
+  }
+  for (size_t i = 0; i < clients_.size(); ++i) {
+    const int shard = static_cast<int>(i);
+    threads_.emplace_back(absl::StrCat("shard-", shard), [this, shard] { Run(shard); });
+  }
+}
+
+ShardManager::~ShardManager() { Close(); }
+
+void ShardManager::Run(int shard) {
+  Backoff backoff(options_.backoff, options_.config.seed() + shard);
+  bool configured = false;
+  while (!closed_.IsSet()) {
+    const absl::Status status = Exchange(shard, &configured);
+    absl::Duration pause = options_.grant_interval;
+    if (status.ok()) {
+      backoff.Reset();
+    } else {
+      configured = false;
+      if (closed_.IsSet() || !TakeLoss(shard, status)) return;
+      pause = backoff.Next();
+    }
+    if (closed_.WaitUntil(options_.clock, options_.clock->Now() + pause)) return;
+  }
+}
+
+absl::Status ShardManager::Exchange(int shard, bool* configured) {
+  replay::ShardClient& client = *clients_[shard];
+  if (!*configured) {
+    POMPC_ASSIGN_OR_RETURN(const proto::ShardInfo info, client.Configure());
+    Log().info("shard {} at {} is ready: {} rows", shard, options_.shards[shard].address(),
+               info.stored_rows());
+    control_->ShardAnswered(shard, FromProto(info), false);
+    *configured = true;
+  }
+  const ShardGrant grant = control_->NextGrant(shard);
+  POMPC_ASSIGN_OR_RETURN(
+      const proto::ShardInfo info,
+      client.Grant(grant.max_accepted_rows, grant.reason, grant.seed_phase_over));
+  control_->ShardAnswered(shard, FromProto(info), grant.seed_phase_over);
+  return absl::OkStatus();
+}
+
+bool ShardManager::TakeLoss(int shard, const absl::Status& status) {
+  const std::string& address = options_.shards[shard].address();
+  if (control_->ShardLost(shard, std::string(status.message()))) {
+    Log().warn("shard {} at {} is away: {}", shard, address, status.ToString());
+  }
+  if (!IsRefusal(status)) return true;
+  bool first = false;
+  {
+    MutexLock lock(&mu_);
+    first = !std::exchange(refused_, true);
+  }
+  if (first && options_.on_refused) {
+    options_.on_refused(Annotate(status, absl::StrCat("replay shard ", shard, " at ", address)));
+  }
+  return false;
+}
+
+void ShardManager::Close() {
+  closed_.Set();
+  for (const auto& client : clients_) client->Close();
+  for (Thread& thread : threads_) thread.Join();
+}
+
+}  // namespace pompc::learner

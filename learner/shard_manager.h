@@ -1,0 +1,77 @@
+#ifndef POMPC_LEARNER_SHARD_MANAGER_H_
+#define POMPC_LEARNER_SHARD_MANAGER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/event.h"
+#include "common/mutex.h"
+#include "common/rpc/endpoint.h"
+#include "common/thread.h"
+#include "learner/control/run_control.h"
+#include "proto/config.pb.h"
+#include "replay/client/shard_client.h"
+
+namespace pompc::learner {
+
+struct ShardManagerOptions {
+  std::string run_id;
+  // The run's shards, in its order.
+  std::vector<rpc::Endpoint> shards;
+  // Resolved; env.spec, planner.horizon and replay's capacity matter.
+  proto::RunConfig config;
+  // How often each shard is told how many rows it may take.
+  absl::Duration grant_interval = absl::Milliseconds(50);
+  // Of one call.
+  absl::Duration timeout = absl::Seconds(5);
+  // Between attempts to reach a shard.
+  BackoffOptions backoff = {.initial = absl::Milliseconds(50), .max = absl::Seconds(1)};
+  Clock* clock = Clock::Real();
+  // A shard refuses this run for good (it serves another one, or other sizes); called once at most,
+  // from one of the manager's threads. May not call Close.
+  std::function<void(const absl::Status&)> on_refused;
+};
+
+// Keeps the run's shards going: configures each, first and whenever it comes back, tells it what
+// `control` grants and tells `control` how it is. One thread for each shard, so that one which
+// hangs holds up no other. Thread-safe.
+class ShardManager {
+ public:
+  // `control` must outlive this.
+  ShardManager(const ShardManagerOptions& options, RunControl* control);
+  // Closes.
+  ~ShardManager();
+
+  size_t size() const { return clients_.size(); }
+  replay::ShardClient& client(size_t shard) { return *clients_[shard]; }
+
+  // Cancels all calls to the shards, those of other users too, and ends the threads. Idempotent.
+  void Close();
+
+ private:
+  void Run(int shard);
+  // One exchange. `*configured`: whether the shard was configured since it was last lost.
+  absl::Status Exchange(int shard, bool* configured);
+  // Says so, tells the control, and whether to go on.
+  bool TakeLoss(int shard, const absl::Status& status);
+
+  const ShardManagerOptions options_;
+  RunControl* const control_;
+  Event closed_;
+
+  Mutex mu_;
+  bool refused_ ABSL_GUARDED_BY(mu_) = false;
+
+  std::vector<std::unique_ptr<replay::ShardClient>> clients_;
+  std::vector<Thread> threads_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_SHARD_MANAGER_H_

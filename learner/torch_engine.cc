@@ -1,0 +1,176 @@
+#include "learner/torch_engine.h"
+
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "learner/broadcast/model_config.h"
+#include "learner/update/updater.h"
+#include "learner/update_settings.h"
+#include "model/device.h"
+#include "model/tensor_file.h"
+
+namespace pompc::learner {
+namespace {
+
+constexpr char kUpdaterFile[] = "updater.safetensors";
+
+class TorchBatch : public Engine::Batch {
+ public:
+  explicit TorchBatch(update::Batch tensors) : tensors_(std::move(tensors)) {}
+  const update::Batch& tensors() const { return tensors_; }
+
+ private:
+  const update::Batch tensors_;
+};
+
+class TorchState : public Engine::State {
+ public:
+  explicit TorchState(update::UpdaterState state) : state_(std::move(state)) {}
+  absl::Status Write(const std::string& folder) const override {
+    return model::WriteTensorFile(absl::StrCat(folder, "/", kUpdaterFile), state_.tensors,
+                                  state_.metadata);
+  }
+
+ private:
+  const update::UpdaterState state_;
+};
+
+// Puts one column of several shares one after the other into a tensor of `shape`.
+template <typename T>
+at::Tensor Join(const std::vector<replay::WindowBatch>& shares,
+                std::span<const T> (replay::WindowBatch::*column)() const, at::IntArrayRef shape,
+                at::ScalarType type) {
+  at::Tensor joined = at::empty(shape, type);
+  char* to = static_cast<char*>(joined.data_ptr());
+  for (const replay::WindowBatch& share : shares) {
+    const std::span<const T> from = (share.*column)();
+    std::memcpy(to, from.data(), from.size_bytes());
+    to += from.size_bytes();
+  }
+  return joined;
+}
+
+class TorchEngine : public Engine {
+ public:
+  TorchEngine(const model::ModelConfig& model, const proto::RunConfig& config, double discount,
+              at::Device device, int threads, std::unique_ptr<update::Updater> updater)
+      : model_(model),
+        planning_(PlanningSections(config, discount)),
+        horizon_(config.planner().horizon()),
+        device_(device),
+        threads_(threads),
+        updater_(std::move(updater)) {}
+
+  void PrepareThread() override { model::SetComputeThreads(threads_); }
+
+  absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
+      const std::vector<replay::WindowBatch>& shares) override;
+
+  absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) override {
+    const update::Batch& tensors = static_cast<const TorchBatch&>(batch).tensors();
+    POMPC_ASSIGN_OR_RETURN(const update::UpdateMetrics metrics,
+                           updater_->Step(tensors, want_values));
+    NamedValues values;
+    if (!want_values) return values;
+    for (const auto& [name, value] : metrics.Named()) values.emplace_back(name, value);
+    return values;
+  }
+
+  std::vector<std::string> ValueNames() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, value] : update::UpdateMetrics().Named()) names.emplace_back(name);
+    return names;
+  }
+
+  uint64_t update_count() const override {
+    return static_cast<uint64_t>(updater_->update_count());
+  }
+
+  absl::StatusOr<std::shared_ptr<const std::string>> PackParameters(
+      proto::ParametersDescription* description) override;
+
+  std::unique_ptr<State> Export() override {
+    return std::make_unique<TorchState>(updater_->Export());
+  }
+
+  absl::Status Import(const std::string& folder) override {
+    const std::string path = absl::StrCat(folder, "/", kUpdaterFile);
+    absl::StatusOr<model::TensorFile> file = model::ReadTensorFile(path);
+    if (absl::IsNotFound(file.status())) return absl::DataLossError(file.status().message());
+    if (!file.ok()) return file.status();
+    return Annotate(
+        updater_->Import({std::move(file->tensors), std::move(file->metadata)}), kUpdaterFile);
+  }
+
+ private:
+  const model::ModelConfig model_;
+  const proto::RunConfig planning_;
+  const int64_t horizon_;
+  const at::Device device_;
+  const int threads_;
+  const std::unique_ptr<update::Updater> updater_;
+};
+
+absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
+    const std::vector<replay::WindowBatch>& shares) {
+  using replay::WindowBatch;
+  int64_t b = 0;
+  for (const WindowBatch& share : shares) b += share.count();
+  const int64_t h = horizon_;
+  const int64_t o = model_.observation_size;
+  const int64_t a = model_.action_size;
+  update::Batch batch;
+  batch.observations = Join(shares, &WindowBatch::observations, {b, h + 1, o}, at::kFloat);
+  batch.actions = Join(shares, &WindowBatch::actions, {b, h, a}, at::kFloat);
+  batch.rewards = Join(shares, &WindowBatch::rewards, {b, h}, at::kFloat);
+  batch.terminated = Join(shares, &WindowBatch::terminated, {b, h}, at::kByte);
+  batch.plan_mean = Join(shares, &WindowBatch::plan_mean, {b, h + 1, a}, at::kFloat);
+  batch.plan_std = Join(shares, &WindowBatch::plan_std, {b, h + 1, a}, at::kFloat);
+  batch.has_plan = Join(shares, &WindowBatch::has_plan, {b, h + 1}, at::kByte);
+  for (at::Tensor* tensor : {&batch.observations, &batch.actions, &batch.rewards, &batch.terminated,
+                             &batch.plan_mean, &batch.plan_std, &batch.has_plan}) {
+    *tensor = tensor->to(device_);
+  }
+  return std::make_unique<TorchBatch>(std::move(batch));
+}
+
+absl::StatusOr<std::shared_ptr<const std::string>> TorchEngine::PackParameters(
+    proto::ParametersDescription* description) {
+  POMPC_ASSIGN_OR_RETURN(model::PackedTensors packed,
+                         model::Pack(updater_->model().Parameters()));
+  *description->mutable_config() = planning_;
+  for (const model::TensorEntry& entry : packed.table) {
+    proto::TensorDescription* tensor = description->add_tensors();
+    tensor->set_name(entry.name);
+    tensor->set_dtype(entry.dtype);
+    tensor->mutable_shape()->Add(entry.shape.begin(), entry.shape.end());
+    tensor->set_offset(entry.offset);
+    tensor->set_bytes(entry.bytes);
+  }
+  return std::make_shared<const std::string>(std::move(packed.data));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& config,
+                                                        const TorchEngineOptions& options) {
+  if (options.threads < 1 || options.threads > 1024) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("threads: ", options.threads, "; allowed: 1 to 1024"));
+  }
+  POMPC_ASSIGN_OR_RETURN(const at::Device device, model::ParseDevice(options.device));
+  POMPC_ASSIGN_OR_RETURN(const model::ModelConfig model, ModelConfigFrom(config));
+  POMPC_ASSIGN_OR_RETURN(const update::UpdateConfig update, UpdateConfigFrom(config));
+  model::SetComputeThreads(options.threads);
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
+                         update::Updater::Create(model, update, device, config.seed()));
+  if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn("{}", warning);
+  return std::make_shared<TorchEngine>(model, config, update.discount, device, options.threads,
+                                       std::move(updater));
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,29 @@
+#ifndef POMPC_LEARNER_TORCH_ENGINE_H_
+#define POMPC_LEARNER_TORCH_ENGINE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "learner/engine.h"
+#include "proto/config.pb.h"
+
+namespace pompc::learner {
+
+struct TorchEngineOptions {
+  // "cpu", "cuda" or "cuda:N".
+  std::string device = "cpu";
+  // CPU threads of one operation, 1 to 1024. More than the machine has free makes it slower by
+  // factors.
+  int threads = 1;
+};
+
+// The PO-MPC update on LibTorch, with fresh parameters that follow from config.seed. `config` is
+// resolved, with env.spec. INVALID_ARGUMENT naming the field or option, FAILED_PRECONDITION when
+// there is no such device.
+absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& config,
+                                                        const TorchEngineOptions& options);
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_TORCH_ENGINE_H_

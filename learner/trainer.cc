@@ -1,0 +1,187 @@
+#include "learner/trainer.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/config/run_config.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "learner/broadcast/parameter_snapshot.h"
+
+namespace pompc::learner {
+
+const std::array<absl::string_view, Trainer::kStates>& Trainer::StateNames() {
+  static constexpr std::array<absl::string_view, kStates> kNames = {
+      "waiting_for_rows", "waiting_for_data", "updating", "publishing",
+      "checkpointing",    "closing_seed",     "ended"};
+  return kNames;
+}
+
+Trainer::Trainer(const TrainerOptions& options, const TrainerParts& parts)
+    : options_(options),
+      parts_(parts),
+      config_text_(config::ToText(options.config)),
+      timer_(options.clock, State::kWaitingForRows),
+      version_{options.learner_incarnation, 0},
+      checkpointed_(parts.engine->update_count()) {}
+
+absl::Status Trainer::Run() {
+  parts_.engine->PrepareThread();
+  absl::Status status = RunSteps();
+  if (status.ok() && parts_.engine->update_count() > checkpointed_) {
+    timer_.Enter(State::kCheckpointing);
+    status = parts_.checkpoints->WriteAndWait(MakeCheckpoint());
+  }
+  timer_.Enter(State::kEnded);
+  return status;
+}
+
+absl::Status Trainer::RunSteps() {
+  // A run that goes on: its planners need the parameters before anything else moves.
+  if (parts_.control->phase() == Phase::kTraining) {
+    POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
+  }
+  while (true) {
+    timer_.Enter(State::kWaitingForRows);
+    switch (parts_.control->AwaitStep(options_.look_up)) {
+      case TrainerStep::kWait:
+        break;
+      case TrainerStep::kFinish:
+        return absl::OkStatus();
+      case TrainerStep::kUpdate:
+        POMPC_RETURN_IF_ERROR(Update());
+        break;
+      case TrainerStep::kCloseSeed:
+        POMPC_RETURN_IF_ERROR(CloseSeed());
+        break;
+      case TrainerStep::kEvaluate:
+        POMPC_RETURN_IF_ERROR(Evaluate());
+        break;
+    }
+  }
+}
+
+absl::Status Trainer::Update() {
+  timer_.Enter(State::kWaitingForData);
+  absl::StatusOr<std::unique_ptr<Engine::Batch>> batch = parts_.batches->Next(options_.look_up);
+  if (absl::IsDeadlineExceeded(batch.status())) {
+    parts_.control->SetTrainerWait(std::string(batch.status().message()));
+    return absl::OkStatus();
+  }
+  // Cancelled with the run: the control says so too.
+  if (absl::IsCancelled(batch.status()) && parts_.control->Done()) return absl::OkStatus();
+  if (!batch.ok()) return batch.status();
+  parts_.control->SetTrainerWait("");
+
+  timer_.Enter(State::kUpdating);
+  const uint64_t next = parts_.engine->update_count() + 1;
+  const bool logged = next % options_.config.learner().log_every_updates() == 0;
+  const absl::StatusOr<NamedValues> values = parts_.engine->Step(**batch, logged);
+  if (!values.ok()) {
+    MutexLock lock(&mu_);
+    ++failed_updates_;
+    return Annotate(values.status(), absl::StrCat("update ", next));
+  }
+  parts_.control->UpdateDone();
+  return AfterUpdate(*values, logged);
+}
+
+absl::Status Trainer::AfterUpdate(const NamedValues& values, bool logged) {
+  const uint64_t updates = parts_.engine->update_count();
+  const proto::LearnerConfig& learner = options_.config.learner();
+  if (logged) POMPC_RETURN_IF_ERROR(LogUpdate(values));
+  // Before the first version nothing is published: it marks the end of the random phase.
+  if (version_.valid() && updates % learner.publish_every_updates() == 0) {
+    POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
+  }
+  if (updates % learner.checkpoint_every_updates() == 0) SaveCheckpoint(false);
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::CloseSeed() {
+  // On disk before anybody sees the version: a learner that resumes knows then that no random rows
+  // are wanted any more.
+  timer_.Enter(State::kCheckpointing);
+  POMPC_RETURN_IF_ERROR(parts_.checkpoints->WriteAndWait(MakeCheckpoint()));
+  timer_.Enter(State::kClosingSeed);
+  parts_.control->BeginSeedClosing();
+  while (!parts_.control->AwaitSeedClosed(options_.look_up)) {
+    if (parts_.control->Done()) return absl::OkStatus();
+  }
+  POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
+  parts_.control->StartTraining();
+  Log().info("seed phase closed at {} rows, {} updates; training with plans",
+                    parts_.control->rows(), parts_.engine->update_count());
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::Evaluate() {
+  POMPC_RETURN_IF_ERROR(Publish(options_.keep_evaluated));
+  const EvaluationAssignment assignment = parts_.control->AddEvaluation(version_);
+  Log().info("evaluation {} of version {}: {} rows, {} updates", assignment.id,
+                    version_.ToString(), assignment.rows, assignment.updates);
+  SaveCheckpoint(true);
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::Publish(absl::Duration keep) {
+  timer_.Enter(State::kPublishing);
+  proto::ParametersDescription description;
+  POMPC_ASSIGN_OR_RETURN(std::shared_ptr<const std::string> data,
+                         parts_.engine->PackParameters(&description));
+  ++version_.number;
+  *description.mutable_version() = ToProto(version_);
+  description.set_run_id(options_.run_id);
+  description.set_update_count(parts_.engine->update_count());
+  description.set_keep_seconds(static_cast<uint32_t>(absl::ToInt64Seconds(keep)));
+  parts_.publisher->Publish(MakeSnapshot(std::move(description), std::move(data)));
+  parts_.control->Published(version_);
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::LogUpdate(const NamedValues& values) {
+  const RunStatus status = parts_.control->Status();
+  const auto seconds = timer_.Seconds();
+  TrainingLog::Entry entry;
+  entry.updates = parts_.engine->update_count();
+  entry.rows = status.rows;
+  entry.values = values;
+  entry.elapsed_seconds = status.elapsed_seconds;
+  entry.rows_per_second = status.rows_per_second;
+  entry.updates_per_second = status.updates_per_second;
+  entry.state_seconds.assign(seconds.begin(), seconds.end());
+  {
+    MutexLock lock(&mu_);
+    values_ = values;
+  }
+  return parts_.log->Append(entry);
+}
+
+void Trainer::SaveCheckpoint(bool pin) {
+  timer_.Enter(State::kCheckpointing);
+  parts_.checkpoints->Write(MakeCheckpoint(), pin);
+}
+
+std::unique_ptr<Checkpoint> Trainer::MakeCheckpoint() {
+  auto checkpoint = std::make_unique<Checkpoint>();
+  checkpoint->info.run_id = options_.run_id;
+  checkpoint->info.learner_incarnation = options_.learner_incarnation;
+  checkpoint->info.progress = parts_.control->Save();
+  checkpoint->info.config = config_text_;
+  checkpoint->engine = parts_.engine->Export();
+  checkpointed_ = parts_.engine->update_count();
+  return checkpoint;
+}
+
+NamedValues Trainer::values() const {
+  MutexLock lock(&mu_);
+  return values_;
+}
+
+uint64_t Trainer::failed_updates() const {
+  MutexLock lock(&mu_);
+  return failed_updates_;
+}
+
+}  // namespace pompc::learner

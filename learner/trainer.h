@@ -1,0 +1,105 @@
+#ifndef POMPC_LEARNER_TRAINER_H_
+#define POMPC_LEARNER_TRAINER_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "common/state_timer.h"
+#include "learner/broadcast/publisher.h"
+#include "learner/checkpoint_writer.h"
+#include "learner/control/run_control.h"
+#include "learner/engine.h"
+#include "learner/prefetcher.h"
+#include "learner/training_log.h"
+#include "proto/config.pb.h"
+
+namespace pompc::learner {
+
+struct TrainerOptions {
+  std::string run_id;
+  uint64_t learner_incarnation = 1;
+  // Resolved.
+  proto::RunConfig config;
+  // How long planners keep a version that is being evaluated.
+  absl::Duration keep_evaluated = absl::Minutes(15);
+  // How long the trainer waits at most before it looks up.
+  absl::Duration look_up = absl::Seconds(1);
+  Clock* clock = Clock::Real();
+};
+
+// What the trainer works with; all must outlive it.
+struct TrainerParts {
+  RunControl* control = nullptr;
+  Engine* engine = nullptr;
+  BatchSource* batches = nullptr;
+  Publisher* publisher = nullptr;
+  CheckpointWriter* checkpoints = nullptr;
+  TrainingLog* log = nullptr;
+};
+
+// Makes the updates of a run: waits until the control allows one, takes a batch, steps, and now and
+// then publishes, logs and checkpoints. Run belongs to one thread; the rest is thread-safe.
+class Trainer {
+ public:
+  enum class State {
+    kWaitingForRows,  // the ratio, the seed phase or a refill holds updates back
+    kWaitingForData,  // no batch is ready
+    kUpdating,
+    kPublishing,
+    kCheckpointing,  // copying the state, or waiting for the disk
+    kClosingSeed,    // waiting for the shards' consent
+    kEnded,
+  };
+  static constexpr size_t kStates = 7;
+  // Names of the states, in order.
+  static const std::array<absl::string_view, kStates>& StateNames();
+  using Timer = StateTimer<State, kStates>;
+
+  Trainer(const TrainerOptions& options, const TrainerParts& parts);
+
+  // Trains until the control says that it is over (or halts), then makes a last checkpoint: OK.
+  // INTERNAL when an update cannot be made, for example because a loss is not finite, naming it;
+  // errors of files when the logs or the checkpoint before the first version cannot be written.
+  absl::Status Run();
+
+  const Timer& timer() const { return timer_; }
+  // Of the newest update that was logged.
+  NamedValues values() const;
+  // Updates that could not be made.
+  uint64_t failed_updates() const;
+
+ private:
+  absl::Status RunSteps();
+  absl::Status Update();
+  absl::Status AfterUpdate(const NamedValues& values, bool logged);
+  absl::Status CloseSeed();
+  absl::Status Evaluate();
+  absl::Status Publish(absl::Duration keep);
+  absl::Status LogUpdate(const NamedValues& values);
+  void SaveCheckpoint(bool pin);
+  std::unique_ptr<Checkpoint> MakeCheckpoint();
+
+  const TrainerOptions options_;
+  const TrainerParts parts_;
+  const std::string config_text_;
+  Timer timer_;
+
+  // Of the thread in Run.
+  ParameterVersion version_;
+  uint64_t checkpointed_ = 0;
+
+  mutable Mutex mu_;
+  NamedValues values_ ABSL_GUARDED_BY(mu_);
+  uint64_t failed_updates_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_TRAINER_H_

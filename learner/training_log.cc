@@ -1,0 +1,49 @@
+#include "learner/training_log.h"
+
+#include <numeric>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace pompc::learner {
+
+absl::StatusOr<std::unique_ptr<TrainingLog>> TrainingLog::Open(
+    const std::string& run_dir, const std::vector<std::string>& value_names,
+    const std::vector<std::string>& states, uint64_t restored_updates) {
+  const auto keep = [restored_updates](const CsvFile::Row& row) {
+    uint64_t update = 0;
+    return absl::SimpleAtoi(row[0], &update) && update <= restored_updates;
+  };
+  std::vector<std::string> metrics_columns = {"update", "rows"};
+  metrics_columns.insert(metrics_columns.end(), value_names.begin(), value_names.end());
+  std::vector<std::string> timings_columns = {"update", "elapsed_seconds", "rows_per_second",
+                                              "updates_per_second"};
+  for (const std::string& state : states) timings_columns.push_back("share_" + state);
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<CsvFile> metrics,
+                         CsvFile::Open(run_dir + "/metrics.csv", metrics_columns, keep));
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<CsvFile> timings,
+                         CsvFile::Open(run_dir + "/timings.csv", timings_columns, keep));
+  return std::unique_ptr<TrainingLog>(new TrainingLog(std::move(metrics), std::move(timings)));
+}
+
+absl::Status TrainingLog::Append(const Entry& entry) {
+  CsvFile::Row metrics = {absl::StrCat(entry.updates), absl::StrCat(entry.rows)};
+  // Losses are computed in float32: more digits would be noise.
+  for (const auto& [name, value] : entry.values) {
+    metrics.push_back(FormatNumber(static_cast<float>(value)));
+  }
+  POMPC_RETURN_IF_ERROR(metrics_->Append(metrics));
+
+  std::vector<double> spent = entry.state_seconds;
+  for (size_t i = 0; i < last_seconds_.size(); ++i) spent[i] -= last_seconds_[i];
+  last_seconds_ = entry.state_seconds;
+  const double all = std::accumulate(spent.begin(), spent.end(), 0.0);
+  CsvFile::Row timings = {absl::StrCat(entry.updates), FormatNumber(entry.elapsed_seconds),
+                          FormatNumber(entry.rows_per_second),
+                          FormatNumber(entry.updates_per_second)};
+  for (double seconds : spent) timings.push_back(FormatNumber(all > 0 ? seconds / all : 0));
+  return timings_->Append(timings);
+}
+
+}  // namespace pompc::learner

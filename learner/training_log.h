@@ -1,0 +1,50 @@
+#ifndef POMPC_LEARNER_TRAINING_LOG_H_
+#define POMPC_LEARNER_TRAINING_LOG_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "learner/csv_file.h"
+#include "learner/engine.h"
+
+namespace pompc::learner {
+
+// metrics.csv and timings.csv of a run directory: what an update measured, and how fast things
+// went. What depends on the clock stands in timings.csv alone. Not thread-safe.
+class TrainingLog {
+ public:
+  // Rows of updates after `restored_updates`, which were lost and are made again, are dropped.
+  // `states`: what the trainer's time is split into.
+  static absl::StatusOr<std::unique_ptr<TrainingLog>> Open(
+      const std::string& run_dir, const std::vector<std::string>& value_names,
+      const std::vector<std::string>& states, uint64_t restored_updates);
+
+  struct Entry {
+    uint64_t updates = 0;
+    uint64_t rows = 0;
+    NamedValues values;
+    double elapsed_seconds = 0;
+    double rows_per_second = 0;
+    double updates_per_second = 0;
+    // Seconds in each state since the process started; the log has the shares since the last entry.
+    std::vector<double> state_seconds;
+  };
+  absl::Status Append(const Entry& entry);
+
+ private:
+  TrainingLog(std::unique_ptr<CsvFile> metrics, std::unique_ptr<CsvFile> timings)
+      : metrics_(std::move(metrics)), timings_(std::move(timings)) {}
+
+  const std::unique_ptr<CsvFile> metrics_;
+  const std::unique_ptr<CsvFile> timings_;
+  std::vector<double> last_seconds_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_TRAINING_LOG_H_
