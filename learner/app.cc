@@ -37,11 +37,10 @@ absl::Status App::Open() {
   std::optional<RunProgressState> progress;
   if (checkpoint.has_value()) progress = checkpoint->progress;
   control_->Restore(progress, std::move(evaluations));
-  Log().info("run {} in {}: start {}, {}", run_->run_id(), run_->path(),
-             run_->learner_incarnation(),
-             checkpoint.has_value()
-                 ? absl::StrCat("going on from update ", checkpoint->progress.updates)
-                 : "from the beginning");
+  Log().info(
+      "run {} in {}: start {}, {}", run_->run_id(), run_->path(), run_->learner_incarnation(),
+      checkpoint.has_value() ? absl::StrCat("going on from update ", checkpoint->progress.updates)
+                             : "from the beginning");
   checkpoints_ = std::make_unique<CheckpointWriter>(std::move(store), options_.clock);
   return absl::OkStatus();
 }
@@ -52,8 +51,8 @@ absl::Status App::Serve() {
       publisher_.get(), ParameterServiceOptions{.run_id = run_->run_id()});
   run_service_ = std::make_unique<RunService>(
       control_.get(), RunServiceOptions{run_->run_id(), options_.config, run_->path()});
-  POMPC_ASSIGN_OR_RETURN(server_, rpc::Server::Start(options_.server, {run_service_.get(),
-                                                                       parameter_service_.get()}));
+  POMPC_ASSIGN_OR_RETURN(
+      server_, rpc::Server::Start(options_.server, {run_service_.get(), parameter_service_.get()}));
   return absl::OkStatus();
 }
 
@@ -81,8 +80,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   prefetch.seed = options_.config.seed();
   prefetch.first_update = restored_updates;
   prefetch.clock = options_.clock;
-  prefetcher_ =
-      std::make_unique<Prefetcher>(prefetch, control_.get(), shards_.get(), engine);
+  prefetcher_ = std::make_unique<Prefetcher>(prefetch, control_.get(), shards_.get(), engine);
   TrainerOptions trainer;
   trainer.run_id = run_->run_id();
   trainer.learner_incarnation = run_->learner_incarnation();

@@ -93,9 +93,8 @@ absl::StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& folder) {
   try {
     const Json json = Json::parse(*text);
     if (json.at("format") != kFormat) {
-      return absl::FailedPreconditionError(absl::StrCat(path, " has format ",
-                                                        json.at("format").dump(),
-                                                        "; this version reads ", kFormat));
+      return absl::FailedPreconditionError(absl::StrCat(
+          path, " has format ", json.at("format").dump(), "; this version reads ", kFormat));
     }
     return FromJson(json);
   } catch (const Json::exception& error) {
@@ -117,13 +116,12 @@ absl::StatusOr<std::optional<CheckpointInfo>> RestoreNewest(CheckpointStore* sto
       return std::optional<CheckpointInfo>(*std::move(info));
     }
     if (info.status().code() != absl::StatusCode::kDataLoss) return info.status();
-    Log().warn("checkpoint {} cannot be read: {}", *it, info.status().message());
+    Log().warn("checkpoint {} cannot be read: {}", *it, info.status().ToString());
     unreadable.push_back(*it);
     first_error.Update(info.status());
   }
-  return absl::DataLossError(absl::StrCat("none of the ", all.size(),
-                                          " checkpoints can be read; the newest: ",
-                                          first_error.message()));
+  return absl::DataLossError(absl::StrCat(
+      "none of the ", all.size(), " checkpoints can be read; the newest: ", first_error.message()));
 }
 
 }  // namespace pompc::learner

@@ -42,9 +42,8 @@ absl::Status CheckpointWriter::DoWrite(const Checkpoint& checkpoint, bool pin) {
   const uint64_t updates = checkpoint.info.progress.updates;
   const absl::Duration start = clock_->Now();
   if (pin) store_->Pin(updates);
-  const absl::Status status = store_->Write(updates, [&](const std::string& folder) {
-    return WriteCheckpoint(folder, checkpoint);
-  });
+  const absl::Status status = store_->Write(
+      updates, [&](const std::string& folder) { return WriteCheckpoint(folder, checkpoint); });
   if (status.ok()) {
     Log().debug("checkpoint {}", store_->Path(updates));
   } else {

@@ -18,8 +18,8 @@ namespace pompc::learner {
 using NamedValues = std::vector<std::pair<std::string, double>>;
 
 // What trains: makes updates out of batches, knows its own state. The trainer around it knows
-// neither LibTorch nor losses. One thread at a time calls Step, PackParameters, Export and Import; MakeBatch
-// and PrepareThread may be called from any.
+// neither LibTorch nor losses. One thread at a time calls Step, PackParameters, Export and Import;
+// MakeBatch and PrepareThread may be called from any.
 class Engine {
  public:
   // A batch as the engine wants it, for example tensors on its device.

@@ -39,8 +39,9 @@ class Adder {
 double Number(uint64_t value) { return static_cast<double>(value); }
 
 void AddProgress(const RunControl* control, Adder& add) {
-  add.Counter({"pompc_learner_rows_total", "Rows the run has accepted, earlier starts included.", {}},
-              [control] { return Number(control->rows()); });
+  add.Counter(
+      {"pompc_learner_rows_total", "Rows the run has accepted, earlier starts included.", {}},
+      [control] { return Number(control->rows()); });
   add.Counter({"pompc_learner_updates_total", "Updates made, earlier starts included.", {}},
               [control] { return Number(control->updates()); });
   add.Counter({"pompc_learner_episodes_total",
@@ -53,9 +54,9 @@ void AddProgress(const RunControl* control, Adder& add) {
             [control] { return control->Status().updates_per_second; });
   add.Gauge({"pompc_learner_elapsed_seconds", "Age of the run, over all its starts.", {}},
             [control] { return control->Status().elapsed_seconds; });
-  for (Phase phase :
-       {Phase::kSeed, Phase::kTraining, Phase::kFinished, Phase::kStopping}) {
-    add.Gauge({"pompc_learner_phase_active", "1 for the phase the run is in, 0 for the others.",
+  for (Phase phase : {Phase::kSeed, Phase::kTraining, Phase::kFinished, Phase::kStopping}) {
+    add.Gauge({"pompc_learner_phase_active",
+               "1 for the phase the run is in, 0 for the others.",
                {{"phase", PhaseName(phase)}}},
               [control, phase] { return control->phase() == phase ? 1.0 : 0.0; });
   }
@@ -77,25 +78,25 @@ void AddReturns(const RunControl* control, Adder& add) {
                          ? status.evaluations[*status.best_evaluation].return_mean
                          : std::numeric_limits<double>::quiet_NaN();
             });
-  add.Gauge({"pompc_learner_training_return_mean",
-             "Mean return of the newest training episodes.",
-             {}},
-            [control] {
-              return control->Status().training_return_mean.value_or(
-                  std::numeric_limits<double>::quiet_NaN());
-            });
+  add.Gauge(
+      {"pompc_learner_training_return_mean", "Mean return of the newest training episodes.", {}},
+      [control] {
+        return control->Status().training_return_mean.value_or(
+            std::numeric_limits<double>::quiet_NaN());
+      });
 }
 
 void AddPeers(const RunControl* control, size_t shards, Adder& add) {
   for (Role role : {Role::kActor, Role::kEvaluator}) {
-    add.Gauge({"pompc_learner_leases", "Actors and evaluators that take part.",
-               {{"role", RoleName(role)}}},
-              [control, role] {
-                const RunStatus status = control->Status();
-                return Number(std::count_if(
-                    status.peers.begin(), status.peers.end(),
-                    [role](const PeerView& peer) { return peer.role == role; }));
-              });
+    add.Gauge(
+        {"pompc_learner_leases",
+         "Actors and evaluators that take part.",
+         {{"role", RoleName(role)}}},
+        [control, role] {
+          const RunStatus status = control->Status();
+          return Number(std::count_if(status.peers.begin(), status.peers.end(),
+                                      [role](const PeerView& peer) { return peer.role == role; }));
+        });
   }
   for (size_t i = 0; i < shards; ++i) {
     const MetricLabels label = {{"shard", absl::StrCat(i)}};
@@ -108,8 +109,9 @@ void AddPeers(const RunControl* control, size_t shards, Adder& add) {
 
 void AddTraining(const LearnerMetricSources& sources, Adder& add) {
   const Trainer* trainer = sources.trainer;
-  add.States({"pompc_learner_state_seconds_total", "What the training thread spent its time on.", {}},
-             trainer->timer(), Trainer::StateNames());
+  add.States(
+      {"pompc_learner_state_seconds_total", "What the training thread spent its time on.", {}},
+      trainer->timer(), Trainer::StateNames());
   const Prefetcher* prefetcher = sources.prefetcher;
   add.States({"pompc_learner_prefetch_state_seconds_total",
               "What the thread that draws batches spent its time on.",
@@ -135,10 +137,12 @@ void AddTraining(const LearnerMetricSources& sources, Adder& add) {
 
 void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
   const CheckpointWriter* checkpoints = sources.checkpoints;
-  add.Counter({"pompc_learner_checkpoints_total", "Checkpoints, by what became of them.",
+  add.Counter({"pompc_learner_checkpoints_total",
+               "Checkpoints, by what became of them.",
                {{"result", "written"}}},
               [checkpoints] { return Number(checkpoints->stats().written); });
-  add.Counter({"pompc_learner_checkpoints_total", "Checkpoints, by what became of them.",
+  add.Counter({"pompc_learner_checkpoints_total",
+               "Checkpoints, by what became of them.",
                {{"result", "failed"}}},
               [checkpoints] { return Number(checkpoints->stats().failed); });
   add.Counter({"pompc_learner_checkpoint_seconds_total", "Time spent writing checkpoints.", {}},
@@ -146,15 +150,18 @@ void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
   const RunControl* control = sources.control;
   add.Gauge({"pompc_learner_parameters_incarnation", "Learner start of the newest parameters.", {}},
             [control] { return Number(control->version().incarnation); });
-  add.Gauge({"pompc_learner_parameters_number", "Number of the newest parameters; 0 without any.", {}},
-            [control] { return Number(control->version().number); });
+  add.Gauge(
+      {"pompc_learner_parameters_number", "Number of the newest parameters; 0 without any.", {}},
+      [control] { return Number(control->version().number); });
   const ParameterService* parameters = sources.parameters;
   add.Gauge({"pompc_learner_subscribers", "Planners that follow the parameters.", {}},
             [parameters] { return Number(parameters->stats().subscribers.size()); });
-  add.Counter({"pompc_learner_sent_versions_total", "Parameter versions sent, over all planners.", {}},
-              [parameters] { return Number(parameters->stats().versions_sent); });
-  add.Counter({"pompc_learner_sent_bytes_total", "Bytes of parameters sent, over all planners.", {}},
-              [parameters] { return Number(parameters->stats().bytes_sent); });
+  add.Counter(
+      {"pompc_learner_sent_versions_total", "Parameter versions sent, over all planners.", {}},
+      [parameters] { return Number(parameters->stats().versions_sent); });
+  add.Counter(
+      {"pompc_learner_sent_bytes_total", "Bytes of parameters sent, over all planners.", {}},
+      [parameters] { return Number(parameters->stats().bytes_sent); });
 }
 
 }  // namespace

@@ -26,8 +26,8 @@ absl::StatusOr<std::unique_ptr<Monitor>> Monitor::Start(const MonitorOptions& op
       std::unique_ptr<CsvFile> episodes,
       CsvFile::Open(options.run_dir + "/episodes.csv",
                     {"elapsed_seconds", "rows", "episodes", "actor_index", "return"}));
-  return std::unique_ptr<Monitor>(new Monitor(options, control, checkpoints,
-                                              std::move(evaluations), std::move(episodes)));
+  return std::unique_ptr<Monitor>(
+      new Monitor(options, control, checkpoints, std::move(evaluations), std::move(episodes)));
 }
 
 Monitor::Monitor(const MonitorOptions& options, RunControl* control, CheckpointWriter* checkpoints,

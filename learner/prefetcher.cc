@@ -123,9 +123,8 @@ absl::StatusOr<std::vector<replay::WindowBatch>> Prefetcher::Fetch(
       continue;
     }
     avoid_until_[asked[position]] = options_.clock->Now() + options_.avoid;
-    failure.Update(absl::UnavailableError(absl::StrCat("the learner waits for shard ",
-                                                       asked[position], ": ",
-                                                       share.status().message())));
+    failure.Update(absl::UnavailableError(absl::StrCat(
+        "the learner waits for shard ", asked[position], ": ", share.status().message())));
   }
   if (!failure.ok()) return failure;
   return windows;
@@ -150,8 +149,7 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> Prefetcher::Next(absl::Duration t
   if (item.has_value()) return *std::move(item);
   if (queue_.closed()) return absl::CancelledError("no more batches are drawn");
   MutexLock lock(&mu_);
-  return absl::DeadlineExceededError(problem_.empty() ? "the learner waits for a batch"
-                                                      : problem_);
+  return absl::DeadlineExceededError(problem_.empty() ? "the learner waits for a batch" : problem_);
 }
 
 void Prefetcher::Close() {

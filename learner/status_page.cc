@@ -20,8 +20,8 @@ constexpr char kHead[] =
 
 // Names come from other processes.
 std::string Escape(const std::string& text) {
-  return absl::StrReplaceAll(
-      text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
+  return absl::StrReplaceAll(text,
+                             {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
 }
 
 std::string Row(const char* tag, std::initializer_list<std::string> cells) {
@@ -42,8 +42,8 @@ std::string Summary(const std::string& run_id, const std::string& run_dir,
       "<table>", Row("td", {"run", run_id}), Row("td", {"directory", run_dir}),
       Row("td", {"phase", phase}),
       Row("td", {"rows", absl::StrCat(status.rows, " (", Number(status.rows_per_second), "/s)")}),
-      Row("td",
-          {"updates", absl::StrCat(status.updates, " (", Number(status.updates_per_second), "/s)")}),
+      Row("td", {"updates",
+                 absl::StrCat(status.updates, " (", Number(status.updates_per_second), "/s)")}),
       Row("td", {"episodes", absl::StrCat(status.episodes)}),
       Row("td", {"training return",
                  status.training_return_mean ? Number(*status.training_return_mean) : "none yet"}),
@@ -64,17 +64,16 @@ std::string Evaluations(const RunStatus& status) {
     const bool best = status.best_evaluation == i - 1;
     absl::StrAppend(&table, Row("td", {best ? "best" : "", result.version.ToString(),
                                        absl::StrCat(result.rows), absl::StrCat(result.updates),
-                                       Number(result.return_mean),
-                                       "±" + Number(result.return_ci95), Number(result.return_min),
-                                       Number(result.return_max)}));
+                                       Number(result.return_mean), "±" + Number(result.return_ci95),
+                                       Number(result.return_min), Number(result.return_max)}));
   }
   return table + "</table>";
 }
 
 std::string Peers(const RunStatus& status) {
-  std::string table = absl::StrCat(
-      "<h2>Actors and evaluators</h2><table>",
-      Row("th", {"role", "index", "name", "rows", "episodes", "last heard of"}));
+  std::string table =
+      absl::StrCat("<h2>Actors and evaluators</h2><table>",
+                   Row("th", {"role", "index", "name", "rows", "episodes", "last heard of"}));
   for (const PeerView& peer : status.peers) {
     absl::StrAppend(&table, Row("td", {RoleName(peer.role), absl::StrCat(peer.index), peer.name,
                                        absl::StrCat(peer.rows), absl::StrCat(peer.episodes),
@@ -84,18 +83,17 @@ std::string Peers(const RunStatus& status) {
 }
 
 std::string Shards(const RunStatus& status) {
-  std::string table = absl::StrCat(
-      "<h2>Replay</h2><table>",
-      Row("th", {"shard", "address", "state", "accepted rows", "stored rows", "windows",
-                 "blocked writers"}));
+  std::string table = absl::StrCat("<h2>Replay</h2><table>",
+                                   Row("th", {"shard", "address", "state", "accepted rows",
+                                              "stored rows", "windows", "blocked writers"}));
   for (size_t i = 0; i < status.shards.size(); ++i) {
     const ShardView& shard = status.shards[i];
     absl::StrAppend(
-        &table, Row("td", {absl::StrCat(i), shard.address,
-                           shard.reachable ? "ok" : absl::StrCat("away: ", shard.problem),
-                           absl::StrCat(shard.state.accepted_rows),
-                           absl::StrCat(shard.state.stored_rows), absl::StrCat(shard.state.windows),
-                           absl::StrCat(shard.state.blocked_streams)}));
+        &table,
+        Row("td", {absl::StrCat(i), shard.address,
+                   shard.reachable ? "ok" : absl::StrCat("away: ", shard.problem),
+                   absl::StrCat(shard.state.accepted_rows), absl::StrCat(shard.state.stored_rows),
+                   absl::StrCat(shard.state.windows), absl::StrCat(shard.state.blocked_streams)}));
   }
   return table + "</table>";
 }

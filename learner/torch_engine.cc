@@ -86,9 +86,7 @@ class TorchEngine : public Engine {
     return names;
   }
 
-  uint64_t update_count() const override {
-    return static_cast<uint64_t>(updater_->update_count());
-  }
+  uint64_t update_count() const override { return static_cast<uint64_t>(updater_->update_count()); }
 
   absl::StatusOr<std::shared_ptr<const std::string>> PackParameters(
       proto::ParametersDescription* description) override;
@@ -102,8 +100,8 @@ class TorchEngine : public Engine {
     absl::StatusOr<model::TensorFile> file = model::ReadTensorFile(path);
     if (absl::IsNotFound(file.status())) return absl::DataLossError(file.status().message());
     if (!file.ok()) return file.status();
-    return Annotate(
-        updater_->Import({std::move(file->tensors), std::move(file->metadata)}), kUpdaterFile);
+    return Annotate(updater_->Import({std::move(file->tensors), std::move(file->metadata)}),
+                    kUpdaterFile);
   }
 
  private:
@@ -140,8 +138,7 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
 
 absl::StatusOr<std::shared_ptr<const std::string>> TorchEngine::PackParameters(
     proto::ParametersDescription* description) {
-  POMPC_ASSIGN_OR_RETURN(model::PackedTensors packed,
-                         model::Pack(updater_->model().Parameters()));
+  POMPC_ASSIGN_OR_RETURN(model::PackedTensors packed, model::Pack(updater_->model().Parameters()));
   *description->mutable_config() = planning_;
   for (const model::TensorEntry& entry : packed.table) {
     proto::TensorDescription* tensor = description->add_tensors();

@@ -112,15 +112,15 @@ absl::Status Trainer::CloseSeed() {
   POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
   parts_.control->StartTraining();
   Log().info("seed phase closed at {} rows, {} updates; training with plans",
-                    parts_.control->rows(), parts_.engine->update_count());
+             parts_.control->rows(), parts_.engine->update_count());
   return absl::OkStatus();
 }
 
 absl::Status Trainer::Evaluate() {
   POMPC_RETURN_IF_ERROR(Publish(options_.keep_evaluated));
   const EvaluationAssignment assignment = parts_.control->AddEvaluation(version_);
-  Log().info("evaluation {} of version {}: {} rows, {} updates", assignment.id,
-                    version_.ToString(), assignment.rows, assignment.updates);
+  Log().info("evaluation {} of version {}: {} rows, {} updates", assignment.id, version_.ToString(),
+             assignment.rows, assignment.updates);
   SaveCheckpoint(true);
   return absl::OkStatus();
 }

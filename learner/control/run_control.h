@@ -63,8 +63,8 @@ class RunControl {
   // REQUIRES: options.ratio.Validate() is ok, at least one shard. `clock` must outlive this.
   RunControl(const RunControlOptions& options, Clock* clock);
 
-  // Goes on from a checkpoint, if there is one, and with the evaluations of earlier starts: in phase
-  // TRAINING if the seed phase was closed. REQUIRES: called before anything else.
+  // Goes on from a checkpoint, if there is one, and with the evaluations of earlier starts: in
+  // phase TRAINING if the seed phase was closed. REQUIRES: called before anything else.
   void Restore(const std::optional<RunProgressState>& checkpoint,
                std::vector<EvaluationResult> evaluations);
   RunProgressState Save() const;
