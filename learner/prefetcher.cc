@@ -73,20 +73,23 @@ void Prefetcher::Run() {
       continue;
     }
     timer_.Enter(State::kFetching);
-    Item batch = Draw(update);
+    BatchOr batch = Draw(update);
     if (absl::IsUnavailable(batch.status())) {
       SetProblem(std::string(batch.status().message()));
       continue;
     }
     SetProblem("");
     timer_.Enter(State::kFull);
-    const bool usable = batch.ok();
-    if (!queue_.Push(std::move(batch)) || !usable) return;
+    if (!batch.ok()) {
+      queue_.Push({batch.status(), nullptr});
+      return;
+    }
+    if (!queue_.Push({absl::OkStatus(), *std::move(batch)})) return;
     ++update;
   }
 }
 
-Prefetcher::Item Prefetcher::Draw(uint64_t update) {
+Prefetcher::BatchOr Prefetcher::Draw(uint64_t update) {
   const uint64_t seed = MixSeed(options_.seed, update);
   const std::vector<uint32_t> split =
       replay::SplitBatch(options_.batch_size, UsableWindows(), seed);
@@ -146,7 +149,8 @@ void Prefetcher::SetProblem(std::string problem) {
 
 absl::StatusOr<std::unique_ptr<Engine::Batch>> Prefetcher::Next(absl::Duration timeout) {
   std::optional<Item> item = queue_.Pop(options_.clock, options_.clock->Now() + timeout);
-  if (item.has_value()) return *std::move(item);
+  if (item.has_value() && !item->status.ok()) return item->status;
+  if (item.has_value()) return std::move(item->batch);
   if (queue_.closed()) return absl::CancelledError("no more batches are drawn");
   MutexLock lock(&mu_);
   return absl::DeadlineExceededError(problem_.empty() ? "the learner waits for a batch" : problem_);

@@ -74,11 +74,16 @@ class Prefetcher : public BatchSource {
   void Close();
 
  private:
-  using Item = absl::StatusOr<std::unique_ptr<Engine::Batch>>;
+  using BatchOr = absl::StatusOr<std::unique_ptr<Engine::Batch>>;
+  // A batch, or why there will be no more.
+  struct Item {
+    absl::Status status;
+    std::unique_ptr<Engine::Batch> batch;
+  };
 
   void Run();
   // The batch of update `update`; UNAVAILABLE when the shards could not deliver it just now.
-  Item Draw(uint64_t update);
+  BatchOr Draw(uint64_t update);
   absl::StatusOr<std::vector<replay::WindowBatch>> Fetch(const std::vector<uint32_t>& split,
                                                          uint64_t seed);
   std::vector<uint64_t> UsableWindows() const;
