@@ -1,0 +1,50 @@
+#include "cli/csv.h"
+
+#include <fstream>
+#include <iterator>
+#include <limits>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace pompc::cli {
+
+const std::vector<double>& CsvTable::column(const std::string& name) const {
+  static const auto* empty = new std::vector<double>;
+  const auto it = columns.find(name);
+  return it == columns.end() ? *empty : it->second;
+}
+
+double CsvTable::cell(const std::string& name, size_t row) const {
+  const std::vector<double>& values = column(name);
+  return row < values.size() ? values[row] : std::numeric_limits<double>::quiet_NaN();
+}
+
+absl::StatusOr<CsvTable> ReadCsv(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return absl::NotFoundError(absl::StrCat(path, ": cannot be read"));
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  std::vector<std::string> lines = absl::StrSplit(text, '\n');
+  // What stands behind the last line end is nothing, or an unfinished line.
+  lines.pop_back();
+  CsvTable table;
+  if (lines.empty()) return table;
+  const std::vector<std::string> names = absl::StrSplit(lines[0], ',');
+  for (const std::string& name : names) table.columns[name];
+  for (size_t i = 1; i < lines.size(); ++i) {
+    const std::vector<std::string> cells = absl::StrSplit(lines[i], ',');
+    if (cells.size() != names.size()) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ":", i + 1, ": ", cells.size(),
+                                                     " cells; the header has ", names.size()));
+    }
+    for (size_t j = 0; j < names.size(); ++j) {
+      double value = 0;
+      if (!absl::SimpleAtod(cells[j], &value)) value = std::numeric_limits<double>::quiet_NaN();
+      table.columns[names[j]].push_back(value);
+    }
+  }
+  return table;
+}
+
+}  // namespace pompc::cli

@@ -1,0 +1,111 @@
+#include <cstdint>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "actor/environments.h"
+#include "actor/evaluator.h"
+#include "actor/planner_plan_source.h"
+#include "actor/stats.h"
+#include "cli/checkpoint_planner.h"
+#include "cli/command.h"
+#include "cli/format.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "learner/control/statistics.h"
+
+namespace pompc::cli {
+namespace {
+
+constexpr char kExamples[] =
+    "Examples:\n"
+    "  pompc evaluate --run-dir runs/a                         the best checkpoint of a run\n"
+    "  pompc evaluate --run-dir runs/a --episodes 30 --seed 7\n"
+    "  pompc evaluate --checkpoint runs/a/checkpoints/update-000012000\n"
+    "Episodes start as --seed says and are planned without exploration noise, so the same command\n"
+    "gives the same returns.";
+
+struct EvaluateFlags {
+  std::string run_dir;
+  std::string checkpoint;
+  int episodes = 10;
+  uint64_t seed = 1;
+  std::string device = "cpu";
+  int threads = 1;
+  std::string log_level = "warning";
+};
+
+absl::StatusOr<actor::EvaluationOutcome> Play(CheckpointPlanner* planner,
+                                              const EvaluateFlags& flags) {
+  POMPC_ASSIGN_OR_RETURN(actor::EnvironmentFactory factory,
+                         actor::FactoryForTask(planner->config().env()));
+  planner::PlannerClientOptions client;
+  client.planners = {planner->endpoint()};
+  client.run_id = planner->run_id();
+  actor::PlannerPlanSource plans(client);
+  actor::ActorStats stats("evaluator", 1, Clock::Real(), std::make_shared<MetricsRegistry>());
+  actor::Evaluator evaluator({}, {.episodes = flags.episodes, .seed = flags.seed},
+                             std::move(factory), &plans, &stats, Clock::Real());
+  return evaluator.Run();
+}
+
+absl::Status Evaluate(const EvaluateFlags& flags) {
+  POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = flags.log_level}));
+  std::string checkpoint = flags.checkpoint;
+  if (checkpoint.empty()) {
+    if (flags.run_dir.empty()) {
+      return absl::InvalidArgumentError("give --run-dir DIR or --checkpoint DIR");
+    }
+    POMPC_ASSIGN_OR_RETURN(checkpoint, FindCheckpoint(flags.run_dir));
+  }
+  POMPC_ASSIGN_OR_RETURN(const auto planner,
+                         CheckpointPlanner::Start(checkpoint, flags.device, flags.threads));
+  std::cout << checkpoint << ": " << planner->config().env().task() << " after "
+            << FormatCount(planner->updates()) << " updates" << std::endl;
+  POMPC_ASSIGN_OR_RETURN(const actor::EvaluationOutcome outcome, Play(planner.get(), flags));
+  std::vector<std::vector<std::string>> rows = {{"episode", "return", "decisions"}};
+  for (size_t i = 0; i < outcome.returns.size(); ++i) {
+    rows.push_back({absl::StrCat(i + 1), absl::StrFormat("%.1f", outcome.returns[i]),
+                    absl::StrCat(outcome.decisions[i])});
+  }
+  const learner::SampleStatistics summary = learner::Summarize(outcome.returns);
+  std::cout << FormatTable(rows) << "mean return " << FormatMean(summary.mean, summary.ci95)
+            << " (95 % interval)" << std::endl;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Command AddEvaluate(CLI::App& pompc) {
+  CLI::App* command = pompc.add_subcommand(
+      "evaluate", "Plays noise-free episodes with the policy of a checkpoint.");
+  command->footer(kExamples);
+  auto flags = std::make_shared<EvaluateFlags>();
+  CLI::Option* run_dir =
+      command->add_option("--run-dir", flags->run_dir, "a run's folder: its best checkpoint");
+  run_dir->type_name("DIR");
+  command->add_option("--checkpoint", flags->checkpoint, "folder of one checkpoint")
+      ->type_name("DIR")
+      ->excludes(run_dir);
+  command->add_option("--episodes", flags->episodes, "how many to play")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_option("--seed", flags->seed, "of the episodes' starts and plans")
+      ->capture_default_str();
+  command->add_option("--device", flags->device, "where to plan: cpu, cuda or cuda:N")
+      ->capture_default_str();
+  command->add_option("--threads", flags->threads, "CPU threads of one operation")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command
+      ->add_option("--log-level", flags->log_level,
+                   "trace, debug, info, warning, error, critical or off")
+      ->capture_default_str();
+  return {command, [flags] { return Evaluate(*flags); }};
+}
+
+}  // namespace pompc::cli

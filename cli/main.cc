@@ -1,0 +1,50 @@
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "cli/command.h"
+#include "common/version.h"
+
+namespace {
+
+constexpr char kSummary[] =
+    "Trains, evaluates and looks after reinforcement-learning runs with PO-MPC.";
+
+constexpr char kExamples[] =
+    "Examples:\n"
+    "  pompc train --preset quickstart                 learn to swing up a cart-pole\n"
+    "  pompc train --run-dir runs/a                    go on with the run in runs/a\n"
+    "  pompc evaluate --run-dir runs/a --episodes 10   how good its best policy is\n"
+    "  pompc plot --run-dir runs/a                     draw its learning curve\n"
+    "  pompc status --learner 127.0.0.1:50051          a run of separate processes\n"
+    "`pompc COMMAND --help` tells more about each.";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App pompc(kSummary, "pompc");
+  pompc.set_version_flag("--version", pompc::Version());
+  pompc.footer(kExamples);
+  pompc.require_subcommand(1);
+  const std::vector<pompc::cli::Command> commands = {
+      pompc::cli::AddTrain(pompc), pompc::cli::AddEvaluate(pompc), pompc::cli::AddStatus(pompc),
+      pompc::cli::AddStop(pompc),  pompc::cli::AddPlot(pompc),     pompc::cli::AddConfig(pompc),
+      pompc::cli::AddTasks(pompc)};
+  try {
+    pompc.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help and version are no errors.
+    const int status = pompc.exit(error);
+    return status == 0 ? 0 : 2;
+  }
+  for (const pompc::cli::Command& command : commands) {
+    if (!command.flags->parsed()) continue;
+    const absl::Status status = command.run();
+    if (status.ok()) return 0;
+    std::cerr << "pompc " << command.flags->get_name() << ": " << std::string(status.message())
+              << std::endl;
+    return absl::IsInvalidArgument(status) ? 2 : 1;
+  }
+  return 0;
+}

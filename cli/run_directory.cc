@@ -1,0 +1,37 @@
+#include "cli/run_directory.h"
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/config/run_config.h"
+
+namespace pompc::cli {
+
+std::string ConfigFile(const std::string& run_dir) { return run_dir + "/config.textproto"; }
+std::string MetricsFile(const std::string& run_dir) { return run_dir + "/metrics.csv"; }
+std::string EpisodesFile(const std::string& run_dir) { return run_dir + "/episodes.csv"; }
+std::string EvaluationsFile(const std::string& run_dir) { return run_dir + "/evaluations.csv"; }
+std::string LearningCurveFile(const std::string& run_dir) {
+  return run_dir + "/learning_curve.svg";
+}
+
+bool HoldsRun(const std::string& run_dir) {
+  std::error_code error;
+  return std::filesystem::is_regular_file(ConfigFile(run_dir), error);
+}
+
+absl::StatusOr<proto::RunConfig> ReadRunConfig(const std::string& run_dir) {
+  if (!HoldsRun(run_dir)) {
+    return absl::NotFoundError(absl::StrCat(run_dir, ": no run here, config.textproto is missing"));
+  }
+  return config::LoadRunConfig({.files = {ConfigFile(run_dir)}});
+}
+
+std::string DefaultRunDirectory(const std::string& task) {
+  return absl::StrCat("runs/", task, "-",
+                      absl::FormatTime("%Y%m%d-%H%M%S", WallTime(), absl::LocalTimeZone()));
+}
+
+}  // namespace pompc::cli

@@ -1,0 +1,137 @@
+#include "cli/run_report.h"
+
+#include <cmath>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "cli/format.h"
+
+namespace pompc::cli {
+namespace {
+
+std::string VersionText(const proto::ParameterVersion& version) {
+  if (version.number() == 0) return "none yet";
+  return absl::StrCat(version.incarnation(), ".", version.number());
+}
+
+std::string Counts(const proto::RunStatus& status) {
+  return absl::StrCat(FormatCount(status.rows()), " rows, ", FormatCount(status.updates()),
+                      " updates, ", FormatCount(status.episodes()), " episodes");
+}
+
+std::string Time(const proto::RunStatus& status) {
+  return absl::StrCat(FormatSeconds(status.elapsed_seconds()),
+                      status.remaining_seconds() > 0
+                          ? absl::StrCat(", ", FormatSeconds(status.remaining_seconds()), " left")
+                          : "");
+}
+
+std::string Rates(const proto::RunStatus& status) {
+  return absl::StrFormat("%.0f rows/s, %.0f updates/s", status.rows_per_second(),
+                         status.updates_per_second());
+}
+
+const proto::EvaluationResult* Best(const proto::RunStatus& status) {
+  if (!status.has_best_evaluation()) return nullptr;
+  return &status.evaluations(static_cast<int>(status.best_evaluation()));
+}
+
+std::string EvaluationTable(const proto::RunStatus& status) {
+  std::vector<std::vector<std::string>> rows = {
+      {"rows", "updates", "version", "return", "min", "max", "episodes", "time"}};
+  for (const proto::EvaluationResult& result : status.evaluations()) {
+    rows.push_back(
+        {FormatCount(result.rows()), FormatCount(result.updates()), VersionText(result.version()),
+         FormatMean(result.return_mean(), result.return_ci95()),
+         absl::StrFormat("%.1f", result.return_min()), absl::StrFormat("%.1f", result.return_max()),
+         absl::StrCat(result.episodes()), FormatSeconds(result.elapsed_seconds())});
+    if (&result == Best(status)) rows.back().push_back("best");
+  }
+  return FormatTable(rows);
+}
+
+std::string PeerTable(const proto::RunStatus& status) {
+  std::vector<std::vector<std::string>> rows = {
+      {"role", "index", "name", "rows", "episodes", "last heard of"}};
+  for (const proto::PeerStatus& peer : status.peers()) {
+    rows.push_back({peer.role() == proto::EVALUATOR ? "evaluator" : "actor",
+                    absl::StrCat(peer.index()), peer.name(), FormatCount(peer.rows()),
+                    FormatCount(peer.episodes()),
+                    absl::StrFormat("%.1f s ago", peer.seconds_since_heartbeat())});
+  }
+  return FormatTable(rows);
+}
+
+std::string ShardTable(const proto::RunStatus& status) {
+  std::vector<std::vector<std::string>> rows = {
+      {"shard", "address", "reachable", "accepted", "stored", "windows", "blocked streams"}};
+  for (const proto::ShardStatus& shard : status.shards()) {
+    rows.push_back({absl::StrCat(shard.index()), shard.address(), shard.reachable() ? "yes" : "no",
+                    FormatCount(shard.accepted_rows()), FormatCount(shard.stored_rows()),
+                    FormatCount(shard.windows()), absl::StrCat(shard.blocked_streams())});
+  }
+  return FormatTable(rows);
+}
+
+}  // namespace
+
+std::string ProgressLine(const proto::RunStatus& status) {
+  std::string line = absl::StrCat(proto::Phase_Name(status.phase()), "  ", Counts(status));
+  if (status.episodes() > 0) {
+    absl::StrAppendFormat(&line, " | training return %.1f", status.training_return_mean());
+  }
+  if (const proto::EvaluationResult* best = Best(status)) {
+    const proto::EvaluationResult& latest = *status.evaluations().rbegin();
+    absl::StrAppendFormat(&line, " | evaluation %s, best %.1f",
+                          FormatMean(latest.return_mean(), latest.return_ci95()),
+                          best->return_mean());
+  }
+  absl::StrAppend(&line, " | ", Rates(status), " | ", Time(status));
+  if (!status.waiting().empty()) absl::StrAppend(&line, " | ", status.waiting());
+  return line;
+}
+
+std::string RunReport(const proto::GetRunReply& run) {
+  const proto::RunStatus& status = run.status();
+  std::string report =
+      FormatTable({{"run", run.run_id()},
+                   {"task", run.config().env().task()},
+                   {"folder", status.run_dir()},
+                   {"phase", proto::Phase_Name(status.phase())},
+                   {"waiting", status.waiting().empty() ? "no" : status.waiting()},
+                   // Words first, or the table would take them for numbers.
+                   {"progress", absl::StrCat("at ", Counts(status))},
+                   {"rates", absl::StrCat("now ", Rates(status))},
+                   {"time", absl::StrCat("ran ", Time(status))},
+                   {"parameters", absl::StrCat("version ", VersionText(status.version()))},
+                   {"training", status.episodes() == 0
+                                    ? "no episode yet"
+                                    : absl::StrFormat("mean return %.1f of the newest episodes",
+                                                      status.training_return_mean())}});
+  if (status.evaluations_size() > 0) {
+    absl::StrAppend(&report, "\nevaluations\n", EvaluationTable(status));
+  }
+  if (status.peers_size() > 0) {
+    absl::StrAppend(&report, "\nactors and evaluators\n", PeerTable(status));
+  }
+  absl::StrAppend(&report, "\nreplay shards\n", ShardTable(status));
+  return report;
+}
+
+std::string RunSummary(const proto::GetRunReply& run) {
+  const proto::RunStatus& status = run.status();
+  std::string best = "no evaluation was made";
+  if (const proto::EvaluationResult* result = Best(status)) {
+    best =
+        absl::StrCat("return ", FormatMean(result->return_mean(), result->return_ci95()), " over ",
+                     result->episodes(), " episodes, after ", FormatCount(result->rows()), " rows");
+  }
+  return FormatTable({{"phase", proto::Phase_Name(status.phase())},
+                      {"best evaluation", best},
+                      {"made", absl::StrCat("in all ", Counts(status))},
+                      {"time", absl::StrCat("ran ", FormatSeconds(status.elapsed_seconds()))},
+                      {"run directory", status.run_dir()}});
+}
+
+}  // namespace pompc::cli

@@ -1,0 +1,21 @@
+#ifndef POMPC_CLI_RUN_REPORT_H_
+#define POMPC_CLI_RUN_REPORT_H_
+
+#include <string>
+
+#include "proto/run.pb.h"
+
+namespace pompc::cli {
+
+// A run's state on one line, for the progress display: rows, updates, returns, rates, time.
+std::string ProgressLine(const proto::RunStatus& status);
+
+// A run's state as a page of tables: progress, evaluations, who takes part, shards.
+std::string RunReport(const proto::GetRunReply& run);
+
+// What a run came to, when it is over: best evaluation, counts, where things are.
+std::string RunSummary(const proto::GetRunReply& run);
+
+}  // namespace pompc::cli
+
+#endif  // POMPC_CLI_RUN_REPORT_H_

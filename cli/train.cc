@@ -1,0 +1,146 @@
+#include <chrono>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "cli/command.h"
+#include "cli/config_flags.h"
+#include "cli/format.h"
+#include "cli/in_process_run.h"
+#include "cli/learning_curve.h"
+#include "cli/progress_display.h"
+#include "cli/run_directory.h"
+#include "cli/run_report.h"
+#include "common/http_server.h"
+#include "common/log.h"
+#include "common/signals.h"
+#include "common/status_macros.h"
+
+namespace pompc::cli {
+namespace {
+
+constexpr char kExamples[] =
+    "Examples:\n"
+    "  pompc train --preset quickstart                       minutes on two CPU cores\n"
+    "  pompc train --preset quickstart --seed 2 --run-dir runs/two\n"
+    "  pompc train --preset quickstart --set learner.utd=1 --set stop.return_mean=800\n"
+    "  pompc train --run-dir runs/two                        goes on from its last checkpoint\n"
+    "Ctrl-C ends the run with a checkpoint; a second one at once. A run directory that holds a\n"
+    "run is gone on with; without --preset and --config it is gone on with as it was configured.";
+
+// How often the progress is looked at.
+constexpr absl::Duration kLook = absl::Milliseconds(500);
+
+struct TrainFlags {
+  ConfigFlags config;
+  InProcessRunOptions run;
+  std::string metrics_listen = "127.0.0.1:0";
+  std::string log_level = "warning";
+};
+
+// The config of a new run, or of one that is gone on with.
+absl::StatusOr<proto::RunConfig> MakeConfig(TrainFlags flags) {
+  if (!flags.config.HasBase() && HoldsRun(flags.run.run_dir)) {
+    flags.config.sources.files.push_back(ConfigFile(flags.run.run_dir));
+  }
+  return flags.config.Load();
+}
+
+// Shows the run's progress until it is over or `interrupted`.
+void Follow(InProcessRun* run, Event* interrupted, ProgressDisplay* display) {
+  int evaluations = -1;
+  while (!run->over()->WaitUntil(Clock::Real(), Clock::Real()->Now() + kLook)) {
+    if (interrupted->IsSet()) return;
+    const absl::StatusOr<proto::GetRunReply> got = run->Get();
+    if (!got.ok()) continue;
+    display->Show(ProgressLine(got->status()));
+    const int now = got->status().evaluations_size();
+    if (now == evaluations) continue;
+    evaluations = now;
+    const std::string& run_dir = run->learner().run_dir();
+    const absl::Status drawn = WriteLearningCurve(run_dir, LearningCurveFile(run_dir));
+    if (!drawn.ok()) Log().warn("learning curve: {}", drawn.ToString());
+  }
+}
+
+absl::Status Train(const TrainFlags& flags) {
+  POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = flags.log_level}));
+  InProcessRunOptions options = flags.run;
+  POMPC_ASSIGN_OR_RETURN(options.config, MakeConfig(flags));
+  if (options.run_dir.empty()) options.run_dir = DefaultRunDirectory(options.config.env().task());
+  ProgressDisplay display(StandardOutputOptions(), &std::cout);
+  Event interrupted;
+  SignalHandler signals([&](int) { interrupted.Set(); });
+  POMPC_ASSIGN_OR_RETURN(
+      const std::unique_ptr<HttpServer> http,
+      HttpServer::Start({.listen = flags.metrics_listen, .metrics = options.metrics}));
+  POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<InProcessRun> run, InProcessRun::Start(options));
+  http->AddPage("/", [run = run.get()] {
+    return HttpPage{"text/html; charset=utf-8", run->learner().StatusPage()};
+  });
+  display.Say(absl::StrCat(
+      "run directory ", run->learner().run_dir(), ", status page http://", http->address(), "/",
+      options.listen.empty() ? "" : absl::StrCat(", learner at ", options.listen)));
+  Follow(run.get(), &interrupted, &display);
+  display.Finish();
+  const absl::StatusOr<proto::GetRunReply> last = run->Get();
+  const bool over = run->over()->IsSet();
+  if (!over) display.Say("stopping with a checkpoint; Ctrl-C once more stops at once");
+  // Pages read the run: they go first.
+  http->Stop();
+  run->Stop();
+  POMPC_RETURN_IF_ERROR(run->error());
+  const std::string& run_dir = run->learner().run_dir();
+  POMPC_RETURN_IF_ERROR(WriteLearningCurve(run_dir, LearningCurveFile(run_dir)));
+  if (last.ok()) std::cout << RunSummary(*last);
+  std::cout << "  learning curve   " << LearningCurveFile(run_dir) << std::endl;
+  if (!over) std::cout << "go on with: pompc train --run-dir " << run_dir << std::endl;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Command AddTrain(CLI::App& pompc) {
+  CLI::App* command = pompc.add_subcommand(
+      "train", "Trains: all roles of a run in this process, until its goal or limit is reached.");
+  command->footer(kExamples);
+  auto flags = std::make_shared<TrainFlags>();
+  flags->config.AddTo(*command);
+  command
+      ->add_option("--run-dir", flags->run.run_dir,
+                   "the run's folder; default runs/<task>-<date>-<time>")
+      ->type_name("DIR");
+  command->add_option("--device", flags->run.device, "of learner and planner: cpu, cuda or cuda:N")
+      ->capture_default_str();
+  command
+      ->add_option("--threads", flags->run.threads,
+                   "CPU threads of one operation, of the learner and of the planner each")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("--shards", flags->run.shards, "replay shards")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  command
+      ->add_option("--listen", flags->run.listen,
+                   "serve the learner here as well, for pompc status; default: not at all")
+      ->type_name("HOST:PORT");
+  command->add_flag("--insecure", flags->run.insecure,
+                    "allow --listen on addresses that other hosts can reach");
+  command
+      ->add_option("--metrics-listen", flags->metrics_listen,
+                   "serve /metrics, /healthz and the status page here; port 0 takes a free one")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  command
+      ->add_option("--log-level", flags->log_level,
+                   "trace, debug, info, warning, error, critical or off")
+      ->capture_default_str();
+  return {command, [flags] {
+            BlockSignals();
+            return Train(*flags);
+          }};
+}
+
+}  // namespace pompc::cli

@@ -1,0 +1,157 @@
+#include <cmath>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "cli/csv.h"
+#include "cli/format.h"
+#include "cli/progress_display.h"
+#include "cli/run_report.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace pompc::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+TEST(FormatTest, CountsSecondsAndMeans) {
+  EXPECT_EQ(FormatCount(0), "0");
+  EXPECT_EQ(FormatCount(999), "999");
+  EXPECT_EQ(FormatCount(1000), "1,000");
+  EXPECT_EQ(FormatCount(12345678), "12,345,678");
+  EXPECT_EQ(FormatNumber(NAN), "?");
+  EXPECT_EQ(FormatSeconds(0.4), "0:00");
+  EXPECT_EQ(FormatSeconds(62), "1:02");
+  EXPECT_EQ(FormatSeconds(3723.9), "1:02:03");
+  EXPECT_EQ(FormatSeconds(NAN), "?");
+  EXPECT_EQ(FormatMean(812.34, 20.06), "812.3 ± 20.1");
+  EXPECT_EQ(FormatMean(812.34, NAN), "812.3");
+}
+
+TEST(FormatTest, TableAlignsNumbersRightAndWordsLeft) {
+  EXPECT_EQ(FormatTable({{"task", "size"}, {"a", "5"}, {"long name", "12345"}}),
+            "  task       size\n"
+            "  a              5\n"
+            "  long name  12345\n");
+  EXPECT_EQ(FormatTable({{"±", "x"}, {"ab", "y"}}), "  ±   x\n  ab  y\n");
+}
+
+class CsvTest : public ::testing::Test {
+ protected:
+  std::string Write(const std::string& text) {
+    const std::string path = testing::TempDir() + "/table.csv";
+    std::ofstream(path) << text;
+    return path;
+  }
+};
+
+TEST_F(CsvTest, ReadsColumnsByName) {
+  const auto table = ReadCsv(Write("rows,return_mean,version\n10,1.5,1.1\n20,nan,x\n"));
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_THAT(table->column("rows"), ElementsAre(10, 20));
+  EXPECT_DOUBLE_EQ(table->cell("return_mean", 0), 1.5);
+  EXPECT_TRUE(std::isnan(table->cell("return_mean", 1)));
+  EXPECT_TRUE(std::isnan(table->cell("version", 1)));
+  EXPECT_TRUE(std::isnan(table->cell("rows", 2)));
+  EXPECT_THAT(table->column("nothing"), IsEmpty());
+}
+
+TEST_F(CsvTest, LeavesOutALineThatIsBeingWritten) {
+  EXPECT_THAT(ReadCsv(Write("rows\n1\n2"))->column("rows"), ElementsAre(1));
+  EXPECT_THAT(ReadCsv(Write(""))->columns, IsEmpty());
+}
+
+TEST_F(CsvTest, ErrorsNameFileAndLine) {
+  const absl::Status ragged = ReadCsv(Write("a,b\n1,2\n3\n")).status();
+  EXPECT_EQ(ragged.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(ragged.message()), HasSubstr("table.csv:3: 1 cells; the header has 2"));
+  EXPECT_EQ(ReadCsv("/nowhere/x.csv").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(ProgressDisplayTest, RewritesOneLineOfATerminal) {
+  std::ostringstream out;
+  ProgressDisplay display({.terminal = true, .width = 10}, &out);
+  display.Show("first state, too long");
+  display.Show("±second");
+  display.Finish();
+  EXPECT_EQ(out.str(), "\r\x1b[Kfirst sta\r\x1b[K±second\n");
+}
+
+TEST(ProgressDisplayTest, AddsLinesNowAndThenElsewhere) {
+  std::ostringstream out;
+  FakeClock clock;
+  ProgressDisplay display({.line_every = absl::Seconds(5), .clock = &clock}, &out);
+  display.Show("a");
+  clock.Advance(absl::Seconds(4));
+  display.Show("b");
+  clock.Advance(absl::Seconds(1));
+  display.Show("c");
+  display.Say("d");
+  display.Finish();
+  EXPECT_EQ(out.str(), "a\nc\nd\n");
+}
+
+proto::GetRunReply SomeRun() {
+  proto::GetRunReply run;
+  run.set_run_id("run-7");
+  run.mutable_config()->mutable_env()->set_task("cartpole-swingup");
+  proto::RunStatus& status = *run.mutable_status();
+  status.set_phase(proto::TRAINING);
+  status.set_rows(12345);
+  status.set_updates(6172);
+  status.set_episodes(24);
+  status.set_training_return_mean(512.34);
+  status.set_rows_per_second(52.3);
+  status.set_updates_per_second(26.1);
+  status.set_elapsed_seconds(192);
+  status.set_remaining_seconds(61);
+  status.set_waiting("updates wait for rows");
+  for (double mean : {650.0, 601.2}) {
+    proto::EvaluationResult& result = *status.add_evaluations();
+    result.set_rows(1000);
+    result.set_return_mean(mean);
+    result.set_return_ci95(20);
+    result.set_episodes(3);
+  }
+  status.set_best_evaluation(0);
+  proto::PeerStatus& peer = *status.add_peers();
+  peer.set_role(proto::ACTOR);
+  peer.set_name("host:77");
+  proto::ShardStatus& shard = *status.add_shards();
+  shard.set_address("127.0.0.1:9");
+  shard.set_reachable(false);
+  return run;
+}
+
+TEST(RunReportTest, ProgressLineSaysWhatMatters) {
+  EXPECT_EQ(ProgressLine(SomeRun().status()),
+            "TRAINING  12,345 rows, 6,172 updates, 24 episodes | training return 512.3 | "
+            "evaluation 601.2 ± 20.0, best 650.0 | 52 rows/s, 26 updates/s | 3:12, 1:01 left | "
+            "updates wait for rows");
+}
+
+TEST(RunReportTest, ProgressLineOfAFreshRunLeavesOutWhatIsNotThere) {
+  proto::RunStatus status;
+  status.set_phase(proto::SEED);
+  EXPECT_EQ(ProgressLine(status),
+            "SEED  0 rows, 0 updates, 0 episodes | 0 rows/s, 0 updates/s | 0:00");
+}
+
+TEST(RunReportTest, ReportShowsEvaluationsPeersAndShards) {
+  const std::string report = RunReport(SomeRun());
+  for (const char* text : {"run-7", "cartpole-swingup", "updates wait for rows", "host:77",
+                           "127.0.0.1:9", "650.0 ± 20.0", "best"}) {
+    EXPECT_THAT(report, HasSubstr(text));
+  }
+}
+
+TEST(RunReportTest, SummaryNamesTheBestEvaluation) {
+  EXPECT_THAT(RunSummary(SomeRun()), HasSubstr("return 650.0 ± 20.0 over 3 episodes"));
+  EXPECT_THAT(RunSummary({}), HasSubstr("no evaluation was made"));
+}
+
+}  // namespace
+}  // namespace pompc::cli
