@@ -75,18 +75,25 @@ class ShardClient::Impl {
       Request request;
       Reply reply;
     };
-    auto call = std::make_shared<Call>();
+    auto* const call = new Call;  // deleted by its callback, which gRPC calls exactly once
     call->request = std::move(request);
     call->context.set_deadline(rpc::DeadlineAfter(options_.timeout));
-    if (!Enter(&call->context)) return done(absl::CancelledError("the shard client is closed"));
+    if (!Enter(&call->context)) {
+      delete call;
+      return done(absl::CancelledError("the shard client is closed"));
+    }
     (stub_->async()->*method)(&call->context, &call->request, &call->reply,
                               [this, call, done = std::move(done)](const grpc::Status& status) {
+                                Uncancellable(&call->context);
                                 if (status.ok()) {
                                   done(std::move(call->reply));
                                 } else {
                                   done(rpc::FromGrpc(status));
                                 }
-                                Leave(&call->context);
+                                // The context keeps the channel. Were it the last one to do so,
+                                // here, in gRPC's own thread, gRPC would wait for that thread.
+                                delete call;
+                                Leave();
                               });
   }
 
@@ -104,19 +111,25 @@ class ShardClient::Impl {
   void Close() {
     MutexLock lock(&mu_);
     closed_ = true;
-    for (grpc::ClientContext* call : calls_) call->TryCancel();
-    while (!calls_.empty()) left_.Wait(&mu_);
+    for (grpc::ClientContext* call : cancellable_) call->TryCancel();
+    while (running_ > 0) left_.Wait(&mu_);
   }
 
  private:
   bool Enter(grpc::ClientContext* call) {
     MutexLock lock(&mu_);
-    if (!closed_) calls_.insert(call);
-    return !closed_;
+    if (closed_) return false;
+    cancellable_.insert(call);
+    ++running_;
+    return true;
   }
-  void Leave(grpc::ClientContext* call) {
+  void Uncancellable(grpc::ClientContext* call) {
     MutexLock lock(&mu_);
-    calls_.erase(call);
+    cancellable_.erase(call);
+  }
+  void Leave() {
+    MutexLock lock(&mu_);
+    --running_;
     left_.SignalAll();
   }
 
@@ -126,7 +139,8 @@ class ShardClient::Impl {
   Mutex mu_;
   CondVar left_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
-  std::unordered_set<grpc::ClientContext*> calls_ ABSL_GUARDED_BY(mu_);
+  size_t running_ ABSL_GUARDED_BY(mu_) = 0;  // calls whose callback has not ended
+  std::unordered_set<grpc::ClientContext*> cancellable_ ABSL_GUARDED_BY(mu_);
 };
 
 ShardClient::ShardClient(ShardClientOptions options, std::shared_ptr<grpc::Channel> channel)

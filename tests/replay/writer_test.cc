@@ -129,6 +129,21 @@ class WriterTest : public ::testing::Test {
     return starts;
   }
 
+  // Appends rows with ids from *id on until the only shard, granted `granted` rows, holds a chunk
+  // that it may not take, the writer has heard of all it took, and holds all it may itself.
+  void AppendUntilHeld(uint64_t granted, uint64_t* id) {
+    for (;;) {
+      if (writer_->HasRoom(0)) {
+        ASSERT_TRUE(Append(0, (*id)++).ok());
+      }
+      const ShardCounts counts = shards_[0]->shard().counts();
+      if (counts.blocked_writers == 1 && counts.accepted_rows >= granted &&
+          writer_->stats().acked_rows == counts.accepted_rows && !writer_->HasRoom(0)) {
+        return;
+      }
+    }
+  }
+
   std::vector<std::unique_ptr<TestShard>> shards_;
   std::vector<std::unique_ptr<ShardClient>> clients_;
   TrajectoryWriterOptions options_;
@@ -176,16 +191,11 @@ TEST_F(WriterTest, ClosedLimiterHoldsTheWriterWithinItsBoundAndSaysWhy) {
   StartShards(1, /*granted=*/4);
   StartWriter();
   uint64_t id = 0;
-  while (Append(0, id, absl::ZeroDuration()).ok()) ++id;
-  // What was acknowledged made room; from here on nothing is.
-  absl::Status status;
-  while ((status = Append(0, id, absl::Milliseconds(1))).ok() ||
-         writer_->WaitReason(0).find("stopped reading") == std::string::npos) {
-    if (status.ok()) ++id;
-    ASSERT_LE(id, 4 + options_.max_unacked_rows);
-  }
+  AppendUntilHeld(4, &id);
   EXPECT_EQ(id, 4 + options_.max_unacked_rows);
-  EXPECT_FALSE(writer_->HasRoom(0));
+  while (writer_->WaitReason(0).find("stopped reading") == std::string::npos) {
+  }
+  const absl::Status status = Append(0, id, absl::Milliseconds(1));
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(writer_->WaitReason(0), HasSubstr("shard took 4 rows of 4 granted: rows run ahead"));
   EXPECT_EQ(shards_[0]->shard().counts().accepted_rows, 4);
@@ -243,23 +253,19 @@ TEST_F(WriterTest, RefusedEpisodeIsReportedAndTheNextOneGoesOn) {
 }
 
 TEST_F(WriterTest, ServerRestartLosesAndRepeatsNothing) {
-  StartShards(1, /*granted=*/20);
+  uint64_t id = 0, granted = 20;
+  StartShards(1, granted);
   StartWriter();
-  uint64_t id = 0;
   for (int restart = 0; restart < 3; ++restart) {
-    // Until the shard holds a chunk that it has not taken and the writer holds all it may.
-    while (writer_->HasRoom(0) ||
-           writer_->WaitReason(0).find("stopped reading") == std::string::npos) {
-      if (!writer_->HasRoom(0)) continue;
-      ASSERT_TRUE(Append(0, id++).ok());
-    }
+    AppendUntilHeld(granted, &id);
     shards_[0]->StopServer();
     while (writer_->WaitReason(0).find("cannot be reached") == std::string::npos) {
     }
     EXPECT_EQ(Append(0, id, absl::Milliseconds(1)).code(), absl::StatusCode::kDeadlineExceeded);
     shards_[0]->StartServer();
-    clients_[0] = MakeClient(0);
-    ASSERT_TRUE(clients_[0]->Grant(id + 20, "rows run ahead", false).ok());
+    granted = id + 20;
+    while (!clients_[0]->Grant(granted, "rows run ahead", false).ok()) {
+    }  // until its channel has reconnected
   }
   ASSERT_TRUE(Append(0, id++).ok());
   ASSERT_TRUE(writer_->Flush(kLong).ok());
@@ -278,7 +284,8 @@ TEST_F(WriterTest, ShardThatLostItsRowsGetsTheRestAsANewSegment) {
   shards_[0]->Forget();
   shards_[0]->StartServer();
   for (uint64_t id = 20; id < 24; ++id) ASSERT_TRUE(Append(0, id).ok());
-  ASSERT_TRUE(clients_[0]->Configure().ok());
+  while (!clients_[0]->Configure().ok()) {
+  }  // until its channel has reconnected
   ASSERT_TRUE(clients_[0]->Grant(1000, "", false).ok());
   for (uint64_t id = 24; id < 30; ++id) ASSERT_TRUE(Append(0, id).ok());
   ASSERT_TRUE(writer_->Flush(kLong).ok());
