@@ -15,7 +15,8 @@ int main(int argc, char** argv) {
   pompc::replay::AppOptions options;
   role.flags()
       .add_option("--shard", options.shard, "Label of this shard in its metrics")
-      ->envname("POMPC_SHARD");
+      ->envname("POMPC_SHARD")
+      ->capture_default_str();
   return role.Run(argc, argv,
                   [&options](const pompc::rpc::RoleContext& context)
                       -> absl::StatusOr<pompc::rpc::RunningRole> {
