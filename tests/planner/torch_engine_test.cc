@@ -11,12 +11,9 @@
 #include "common/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "learner/broadcast/model_config.h"
-#include "model/parameters.h"
-#include "model/torch_compat.h"
-#include "model/world_model.h"
 #include "planner/client/planner_client.h"
 #include "tests/planner/planner_fixture.h"
+#include "tests/planner/torch_snapshot.h"
 
 namespace pompc::planner {
 namespace {
@@ -38,31 +35,6 @@ proto::RunConfig TestConfig() {
   planner->set_policy_samples(4);
   planner->set_elites(8);
   return learner::PlanningSections(config, 0.98);
-}
-
-// Parameters as a learner with fresh ones would publish them; `seed` draws them.
-learner::ParameterSnapshot TorchSnapshot(ParameterVersion version, uint64_t seed) {
-  proto::ParametersDescription description;
-  *description.mutable_version() = learner::ToProto(version);
-  description.set_run_id("run");
-  *description.mutable_config() = TestConfig();
-  auto world =
-      model::WorldModel::Create(*learner::ModelConfigFrom(description.config()), at::kCPU, seed);
-  EXPECT_TRUE(world.ok()) << world.status();
-  // Fresh values and rewards are zero everywhere, and every plan as good as another.
-  world->flat().add_(at::sin(at::arange(world->NumParameters(), at::kFloat)), 0.03);
-  auto packed = model::Pack(world->Parameters());
-  EXPECT_TRUE(packed.ok()) << packed.status();
-  for (const model::TensorEntry& entry : packed->table) {
-    proto::TensorDescription* tensor = description.add_tensors();
-    tensor->set_name(entry.name);
-    tensor->set_dtype(entry.dtype);
-    for (const int64_t size : entry.shape) tensor->add_shape(size);
-    tensor->set_offset(entry.offset);
-    tensor->set_bytes(entry.bytes);
-  }
-  return learner::MakeSnapshot(std::move(description),
-                               std::make_shared<std::string>(std::move(packed->data)));
 }
 
 // Requests that differ in everything a request has.
@@ -106,7 +78,7 @@ Plan PlanAlone(PlanEngine& engine, const PlannerModel& model, const PlanItem& it
 
 TEST(TorchEngineTest, PlanHasTheShapesAndRangesOfTheContract) {
   const auto engine = CpuEngine();
-  const auto model = engine->Load(TorchSnapshot({1, 2}, 1));
+  const auto model = engine->Load(TorchSnapshot(TestConfig(), {1, 2}, 1));
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ((*model)->version(), (ParameterVersion{1, 2}));
   EXPECT_EQ((*model)->run_id(), "run");
@@ -123,7 +95,7 @@ TEST(TorchEngineTest, PlanHasTheShapesAndRangesOfTheContract) {
 
 TEST(TorchEngineTest, WarmStartSeedAndEvaluationFlagReachThePlan) {
   const auto engine = CpuEngine();
-  const auto model = *engine->Load(TorchSnapshot({1, 1}, 1));
+  const auto model = *engine->Load(TorchSnapshot(TestConfig(), {1, 1}, 1));
   const PlanItem item = TestItem(1);
   const std::vector<float> plan = All(PlanAlone(*engine, *model, item));
   EXPECT_EQ(All(PlanAlone(*engine, *model, item)), plan);
@@ -142,26 +114,26 @@ TEST(TorchEngineTest, WarmStartSeedAndEvaluationFlagReachThePlan) {
 
 TEST(TorchEngineTest, LoadingAVersionLeavesEarlierOnesAsTheyWere) {
   const auto engine = CpuEngine();
-  const auto first = *engine->Load(TorchSnapshot({1, 1}, 1));
+  const auto first = *engine->Load(TorchSnapshot(TestConfig(), {1, 1}, 1));
   const std::vector<float> before = All(PlanAlone(*engine, *first, TestItem(0)));
-  const auto second = *engine->Load(TorchSnapshot({1, 2}, 2));
+  const auto second = *engine->Load(TorchSnapshot(TestConfig(), {1, 2}, 2));
   EXPECT_EQ(All(PlanAlone(*engine, *first, TestItem(0))), before);
   EXPECT_NE(All(PlanAlone(*engine, *second, TestItem(0))), before);
 }
 
 TEST(TorchEngineTest, ParametersThatDoNotFitAreRefusedNamingWhat) {
   const auto engine = CpuEngine();
-  learner::ParameterSnapshot snapshot = TorchSnapshot({1, 1}, 1);
+  learner::ParameterSnapshot snapshot = TorchSnapshot(TestConfig(), {1, 1}, 1);
   snapshot.description.mutable_tensors(0)->set_name("encoder.unknown");
   absl::Status status = engine->Load(snapshot).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("encoder"));
 
-  snapshot = TorchSnapshot({1, 1}, 1);
+  snapshot = TorchSnapshot(TestConfig(), {1, 1}, 1);
   snapshot.description.mutable_config()->mutable_model()->set_size("small");
   EXPECT_EQ(engine->Load(snapshot).status().code(), absl::StatusCode::kInvalidArgument);
 
-  snapshot = TorchSnapshot({1, 1}, 1);
+  snapshot = TorchSnapshot(TestConfig(), {1, 1}, 1);
   snapshot.description.mutable_config()->mutable_env()->clear_spec();
   status = engine->Load(snapshot).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
@@ -250,7 +222,7 @@ std::vector<float> All(const proto::PlanReply& reply) {
 
 TEST_F(TorchPlannerTest, RequestAloneAndInABatchGetsTheSamePlan) {
   constexpr int kRequests = 9;
-  publisher_.Publish(TorchSnapshot({1, 1}, 1));
+  publisher_.Publish(TorchSnapshot(TestConfig(), {1, 1}, 1));
   ASSERT_TRUE(Await([&] { return app_->Health().ok(); }));
   std::vector<proto::PlanReply> alone;
   for (int i = 0; i < kRequests; ++i) {

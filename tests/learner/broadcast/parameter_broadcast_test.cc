@@ -318,6 +318,29 @@ TEST(ParameterBroadcastTest, ParametersOfAnotherRunAreRefused) {
   EXPECT_THAT(received.numbers(), IsEmpty());
 }
 
+TEST(ParameterBroadcastTest, MessagesHoldAtMostOneMebibyteOfData) {
+  Broadcaster learner;
+  learner.publisher.Publish(TestSnapshot({1, 1}, kLarge));
+  auto stub = proto::ParameterService::NewStub(learner.server->InProcessChannel());
+  grpc::ClientContext context;
+  context.set_deadline(rpc::DeadlineAfter(absl::Seconds(10)));
+  proto::SubscribeRequest request;
+  *request.mutable_header() = rpc::MakeHeader("run");
+  auto reader = stub->Subscribe(&context, request);
+  proto::ParametersMessage message;
+  ASSERT_TRUE(reader->Read(&message));
+  EXPECT_EQ(message.description().total_bytes(), kLarge);
+  std::vector<size_t> sizes(4);
+  for (size_t& size : sizes) {
+    ASSERT_TRUE(reader->Read(&message));
+    size = message.data().data().size();
+  }
+  EXPECT_THAT(sizes, ElementsAre(1 << 20, 1 << 20, 1 << 20, 17));
+  context.TryCancel();
+  EXPECT_FALSE(reader->Read(&message));
+  reader->Finish();
+}
+
 // How the service answers a raw request that is refused.
 absl::StatusCode SubscribeCode(Broadcaster& learner, const proto::Header& header) {
   auto stub = proto::ParameterService::NewStub(learner.server->InProcessChannel());

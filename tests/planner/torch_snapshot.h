@@ -1,0 +1,42 @@
+#ifndef POMPC_TESTS_PLANNER_TORCH_SNAPSHOT_H_
+#define POMPC_TESTS_PLANNER_TORCH_SNAPSHOT_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "learner/broadcast/model_config.h"
+#include "learner/broadcast/parameter_snapshot.h"
+#include "model/parameters.h"
+#include "model/torch_compat.h"
+#include "model/world_model.h"
+
+namespace pompc::planner {
+
+// Parameters as a learner with fresh ones would publish them; `seed` draws them.
+inline learner::ParameterSnapshot TorchSnapshot(const proto::RunConfig& config,
+                                                ParameterVersion version, uint64_t seed) {
+  proto::ParametersDescription description;
+  *description.mutable_version() = learner::ToProto(version);
+  description.set_run_id("run");
+  *description.mutable_config() = config;
+  model::WorldModel world =
+      *model::WorldModel::Create(*learner::ModelConfigFrom(config), at::kCPU, seed);
+  // Fresh values and rewards are zero everywhere, and every plan as good as another.
+  world.flat().add_(at::sin(at::arange(world.NumParameters(), at::kFloat)), 0.03);
+  model::PackedTensors packed = *model::Pack(world.Parameters());
+  for (const model::TensorEntry& entry : packed.table) {
+    proto::TensorDescription* tensor = description.add_tensors();
+    tensor->set_name(entry.name);
+    tensor->set_dtype(entry.dtype);
+    for (const int64_t size : entry.shape) tensor->add_shape(size);
+    tensor->set_offset(entry.offset);
+    tensor->set_bytes(entry.bytes);
+  }
+  return learner::MakeSnapshot(std::move(description),
+                               std::make_shared<std::string>(std::move(packed.data)));
+}
+
+}  // namespace pompc::planner
+
+#endif  // POMPC_TESTS_PLANNER_TORCH_SNAPSHOT_H_
