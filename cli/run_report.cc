@@ -78,7 +78,8 @@ std::string ShardTable(const proto::RunStatus& status) {
 
 std::string ProgressLine(const proto::RunStatus& status) {
   std::string line = absl::StrCat(proto::Phase_Name(status.phase()), "  ", Counts(status));
-  if (status.episodes() > 0) {
+  // Absent, as after a resumption until an episode has ended, it reads as zero.
+  if (status.training_return_mean() != 0) {
     absl::StrAppendFormat(&line, " | training return %.1f", status.training_return_mean());
   }
   if (const proto::EvaluationResult* best = Best(status)) {
