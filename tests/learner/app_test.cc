@@ -1,0 +1,398 @@
+#include "learner/app.h"
+
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_split.h"
+#include "common/thread.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "learner/client/parameter_subscriber.h"
+#include "learner/client/run_client.h"
+#include "tests/learner/learner_fixture.h"
+
+namespace pompc::learner {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class LearnerAppTest : public LearnerFixture {
+ protected:
+  // Shard 0 tells its writer this.
+  void AwaitReason(const std::string& part) {
+    Await([&] { return writers_[0]->WaitReason(0).find(part) != std::string::npos; });
+  }
+  // First cells of the rows of a table in the run directory.
+  std::vector<std::string> FirstColumn(const std::string& name) {
+    std::vector<std::string> cells;
+    for (absl::string_view line :
+         absl::StrSplit(folder_.Read("run/" + name), '\n', absl::SkipEmpty())) {
+      cells.emplace_back(std::vector<std::string>(absl::StrSplit(line, ','))[0]);
+    }
+    return cells;
+  }
+};
+
+TEST_F(LearnerAppTest, TrainsAndHoldsTheRatio) {
+  StartShards(2);
+  StartLearner();
+  EXPECT_EQ(learner_->Status().phase, Phase::kSeed);
+  FinishSeedPhase();
+  EXPECT_EQ(learner_->Status().updates, 20u);
+  EXPECT_EQ(learner_->Status().version, (ParameterVersion{1, 1}));
+  for (int i = 0; i < 5; ++i) Write(i % 2, 40, true);
+  AwaitUpdates(120);
+  const RunStatus status = learner_->Status();
+  EXPECT_EQ(status.rows, 300u);
+  EXPECT_EQ(status.updates, 120u);
+  // Published every 5 updates since the first version, logged every 10.
+  EXPECT_EQ(status.version, (ParameterVersion{1, 21}));
+  EXPECT_THAT(FirstColumn("metrics.csv"), ElementsAre("update", "10", "20", "30", "40", "50", "60",
+                                                      "70", "80", "90", "100", "110", "120"));
+  EXPECT_THAT(folder_.Read("run/metrics.csv"), HasSubstr("\n120,300,16\n"));
+  EXPECT_EQ(FirstColumn("timings.csv"), FirstColumn("metrics.csv"));
+}
+
+TEST_F(LearnerAppTest, RowsStopWhenTheyRunAheadOfUpdates) {
+  StartShards(2);
+  StartLearner();
+  FinishSeedPhase();
+  engine_->Hold();
+  absl::Status status = absl::UnknownError("still writing");
+  Thread writer("writer", [&] { status = TryWrite(0, 200, true); });
+  AwaitReason("rows run ahead of updates");
+  // Slack, and the chunk that met the bound.
+  EXPECT_LE(learner_->Status().rows, 100u + 40 + 4);
+  Await([&] { return learner_->Status().waiting.find("1 writers wait") != std::string::npos; });
+  engine_->Release();
+  writer.Join();
+  EXPECT_TRUE(status.ok()) << status;
+  AwaitUpdates(120);
+  EXPECT_EQ(learner_->Status().rows, 300u);
+}
+
+TEST_F(LearnerAppTest, RandomRowsStopUntilTheFirstVersion) {
+  StartShards(2);
+  StartLearner();
+  engine_->Hold();
+  StartWriters(1);
+  Thread writer("writer", [&] { TryWrite(0, 200, false).IgnoreError(); });
+  AwaitReason("before the first version");
+  EXPECT_LE(learner_->Status().rows, 100u + 40 + 4);
+  engine_->Release();
+  AwaitTraining();
+  writer.Join();
+  EXPECT_LE(learner_->Status().rows, 100u + 40 + 4);
+  EXPECT_EQ(writers_[0]->stats().refused_segments, 1u);
+}
+
+TEST_F(LearnerAppTest, RandomRowsAreRefusedOnceAVersionExists) {
+  StartShards(2);
+  StartLearner();
+  FinishSeedPhase();
+  TryWrite(1, 40, false).IgnoreError();
+  EXPECT_EQ(writers_[1]->stats().refused_segments, 1u);
+  EXPECT_EQ(writers_[1]->stats().acked_rows, 50u);
+}
+
+TEST_F(LearnerAppTest, NoVersionBeforeEveryShardClosedTheSeedPhase) {
+  StartShards(2, "127.0.0.1:0");
+  const std::string address = shards_[1]->server().address();
+  const AppOptions options = LearnerOptions();
+  shards_[1]->Stop();
+  learner_ = *App::Start(options);
+  StartWriters(1);
+  Write(0, 100, false);
+  AwaitUpdates(20);
+  Await([&] {
+    return learner_->Status().waiting.find("close the seed phase: 1 (" + address) !=
+           std::string::npos;
+  });
+  EXPECT_EQ(learner_->Status().phase, Phase::kSeed);
+  EXPECT_FALSE(learner_->Status().version.valid());
+  StartShard(1, address);
+  AwaitTraining();
+  EXPECT_TRUE(learner_->Status().version.valid());
+}
+
+TEST_F(LearnerAppTest, ADeadShardIsLeftOut) {
+  StartShards(2, "127.0.0.1:0");
+  StartLearner();
+  FinishSeedPhase();
+  // Enough in each that one alone is no reason to refill.
+  for (int shard : {0, 1}) Write(shard, 40, true);
+  AwaitUpdates(60);
+  shards_[1]->Stop();
+  Await([&] { return !learner_->Status().shards[1].reachable; });
+  EXPECT_THAT(learner_->Status().waiting, HasSubstr("is away"));
+  Write(0, 40, true);
+  AwaitUpdates(80);
+  EXPECT_EQ(learner_->Status().rows, 220u);
+}
+
+TEST_F(LearnerAppTest, AShardThatLostItsMemoryIsTakenBack) {
+  StartShards(2, "127.0.0.1:0");
+  StartLearner();
+  FinishSeedPhase();
+  for (int shard : {0, 1}) Write(shard, 40, true);
+  AwaitUpdates(60);
+  const std::string address = shards_[1]->server().address();
+  writers_.clear();
+  shards_[1].reset();
+  StartShard(1, address);
+  Await([&] {
+    const RunStatus status = learner_->Status();
+    return status.shards[1].reachable && status.shards[1].state.stored_rows == 0;
+  });
+  StartWriters(2);
+  Write(1, 40, true);
+  AwaitUpdates(80);
+  EXPECT_EQ(learner_->Status().rows, 220u);
+  // What it lost before the seed phase ended does not let random rows in again.
+  TryWrite(1, 8, false).IgnoreError();
+  EXPECT_EQ(writers_[1]->stats().refused_segments, 1u);
+}
+
+TEST_F(LearnerAppTest, ResumesWithItsCountersAndRefillsReplay) {
+  StartShards(2);
+  StartLearner();
+  const std::string run_id = learner_->run_id();
+  FinishSeedPhase();
+  for (int shard : {0, 1}) Write(shard, 40, true);
+  AwaitUpdates(60);
+  writers_.clear();
+  learner_.reset();
+  // Replay was in memory.
+  shards_.clear();
+  StartShards(2);
+  StartLearner();
+  EXPECT_EQ(learner_->run_id(), run_id);
+  Await([&] { return learner_->Status().version.valid(); });
+  RunStatus status = learner_->Status();
+  EXPECT_EQ(status.phase, Phase::kTraining);
+  EXPECT_EQ(status.version, (ParameterVersion{2, 1}));
+  EXPECT_EQ(status.updates, 60u);
+  EXPECT_EQ(status.rows, 180u);
+  EXPECT_EQ(engine_->update_count(), 60u);
+
+  StartWriters(2);
+  Write(0, 20, true);
+  Await([&] {
+    return learner_->Status().waiting.find("replay to be filled: 20 of 60") != std::string::npos;
+  });
+  EXPECT_EQ(learner_->Status().updates, 60u);
+  Write(1, 40, true);
+  AwaitUpdates(90);
+  EXPECT_EQ(learner_->Status().rows, 240u);
+  EXPECT_THAT(FirstColumn("metrics.csv"),
+              ElementsAre("update", "10", "20", "30", "40", "50", "60", "70", "80", "90"));
+}
+
+TEST_F(LearnerAppTest, AKilledLearnerGoesOnFromItsLastCheckpoint) {
+  StartShards(2);
+  StartLearner();
+  FinishSeedPhase();
+  for (int shard : {0, 1}) Write(shard, 40, true);
+  AwaitUpdates(60);
+  // What was there at update 50, with the tables as they are at 60.
+  Await([&] { return std::filesystem::exists(folder_.File("run/checkpoints/update-000000050")); });
+  const auto recursive = std::filesystem::copy_options::recursive;
+  std::filesystem::copy(folder_.File("run"), folder_.File("killed"), recursive);
+  writers_.clear();
+  learner_.reset();
+  std::filesystem::remove_all(folder_.File("run"));
+  std::filesystem::rename(folder_.File("killed"), folder_.File("run"));
+  // The shards live on; the rows they hold count at once.
+  StartLearner();
+  AwaitUpdates(60);
+  EXPECT_EQ(learner_->Status().rows, 180u);
+  EXPECT_THAT(FirstColumn("metrics.csv"),
+              ElementsAre("update", "10", "20", "30", "40", "50", "60"));
+}
+
+TEST_F(LearnerAppTest, ADamagedCheckpointIsPassedOver) {
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  learner_.reset();
+  // A newer one that nobody can read.
+  std::filesystem::create_directories(folder_.File("run/checkpoints/update-000000099"));
+  StartLearner();
+  EXPECT_EQ(engine_->update_count(), 20u);
+  EXPECT_TRUE(std::filesystem::exists(folder_.File("run/checkpoints/corrupt-update-000000099")));
+}
+
+TEST_F(LearnerAppTest, WithoutAReadableCheckpointItDoesNotBeginAnew) {
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  learner_.reset();
+  folder_.Write("run/checkpoints/update-000000020/engine", "99");
+  const absl::Status status = TryStartLearner();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("update-000000020"));
+}
+
+TEST_F(LearnerAppTest, AnotherModelIsRefusedNamingTheField) {
+  StartShards(1);
+  StartLearner();
+  learner_.reset();
+  config_.mutable_model()->set_mlp_dim(77);
+  const absl::Status status = TryStartLearner();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("model.mlp_dim: 0, now 77"));
+}
+
+TEST_F(LearnerAppTest, ALossThatIsNotFiniteEndsTheRun) {
+  fail_at_ = 25;
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  Write(0, 10, true);
+  const absl::Status status = learner_->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("update 25: consistency_loss is not finite"));
+  EXPECT_EQ(learner_->Status().phase, Phase::kStopping);
+  EXPECT_EQ(learner_->Status().updates, 24u);
+  EXPECT_THAT(learner_->Status().over_reason, HasSubstr("consistency_loss"));
+  EXPECT_THAT(metrics_->ToText(), HasSubstr("pompc_learner_failed_updates_total 1"));
+  EXPECT_FALSE(learner_->Health().ok());
+}
+
+TEST_F(LearnerAppTest, AShardOfAnotherRunEndsTheRun) {
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  writers_.clear();
+  learner_.reset();
+  std::filesystem::remove_all(folder_.File("run"));
+  StartLearner();
+  const absl::Status status = learner_->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), StartsWith("replay shard 0"));
+}
+
+TEST_F(LearnerAppTest, EvaluationsAreRecordedAndTheBestIsKept) {
+  config_.mutable_evaluation()->set_every_rows(140);
+  config_.mutable_stop()->set_return_mean(500);
+  StartShards(2);
+  StartLearner();
+  RunClientOptions options;
+  options.learner = learner_->server().InProcessEndpoint();
+  options.role = proto::EVALUATOR;
+  RunClient evaluator(options);
+  ASSERT_TRUE(evaluator.Register(absl::ZeroDuration()).ok());
+  evaluator.Start();
+  FinishSeedPhase();
+  Write(0, 40, true);
+  const auto evaluate = [&](const std::vector<double>& returns) {
+    Await([&] { return evaluator.news().evaluation.has_value(); });
+    const proto::EvaluationAssignment assignment = *evaluator.news().evaluation;
+    EXPECT_TRUE(evaluator.ReportEvaluation(assignment, returns, {50, 50}, absl::Seconds(10)).ok());
+  };
+  evaluate({100, 300});
+  Await([&] { return std::filesystem::exists(folder_.File("run/checkpoints/best")); });
+  EXPECT_EQ(learner_->Status().evaluations.size(), 1u);
+  const std::string best = folder_.Read("run/checkpoints/best/engine");
+  for (int i = 0; i < 4; ++i) Write(i % 2, 36, true);
+  evaluate({600, 700});
+  EXPECT_TRUE(learner_->Wait().ok());
+  EXPECT_EQ(learner_->Status().phase, Phase::kFinished);
+  Await([&] { return evaluator.news().phase == proto::FINISHED; });
+  learner_->Stop();
+  EXPECT_THAT(FirstColumn("evaluations.csv"), ElementsAre("evaluation_id", "1", "2"));
+  EXPECT_NE(folder_.Read("run/checkpoints/best/engine"), best);
+  evaluator.Close();
+  // A run that has reached its goal stays finished.
+  learner_.reset();
+  StartLearner();
+  EXPECT_TRUE(learner_->Wait().ok());
+  EXPECT_EQ(learner_->Status().phase, Phase::kFinished);
+}
+
+TEST_F(LearnerAppTest, PublishesWhatTheEngineHolds) {
+  StartShards(1);
+  StartLearner();
+  BoundedQueue<ParameterSnapshot> received(100);
+  ParameterSubscriberOptions options;
+  options.learner = learner_->server().InProcessEndpoint();
+  options.name = "test";
+  ParameterSubscriber subscriber(options, [&](const ParameterSnapshot& snapshot) {
+    received.Push(snapshot);
+    return absl::OkStatus();
+  });
+  FinishSeedPhase();
+  const ParameterSnapshot first = *received.Pop(Clock::Real());
+  EXPECT_EQ(first.version(), (ParameterVersion{1, 1}));
+  EXPECT_EQ(first.description.run_id(), learner_->run_id());
+  EXPECT_EQ(first.description.update_count(), 20u);
+  EXPECT_TRUE(CheckSnapshot(first).ok());
+  float updates = 0;
+  ASSERT_EQ(first.data->size(), sizeof(updates));
+  std::memcpy(&updates, first.data->data(), sizeof(updates));
+  EXPECT_EQ(updates, 20);
+  subscriber.Close();
+}
+
+TEST_F(LearnerAppTest, StopEndsWithACheckpointWithoutEndingTheRun) {
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  Write(0, 20, true);
+  AwaitUpdates(30);
+  learner_->Stop();
+  EXPECT_EQ(learner_->Status().phase, Phase::kTraining);
+  EXPECT_TRUE(learner_->Wait().ok());
+  EXPECT_TRUE(std::filesystem::exists(folder_.File("run/checkpoints/update-000000030")));
+}
+
+TEST_F(LearnerAppTest, TrainerStatesSumToItsAge) {
+  StartShards(1);
+  const absl::Duration before_start = Clock::Real()->Now();
+  StartLearner();
+  const absl::Duration after_start = Clock::Real()->Now();
+  FinishSeedPhase();
+  const absl::Duration before_reading = Clock::Real()->Now();
+  double sum = 0;
+  for (absl::string_view line : absl::StrSplit(metrics_->ToText(), '\n')) {
+    if (!absl::StartsWith(line, "pompc_learner_state_seconds_total{")) continue;
+    sum += std::stod(std::vector<std::string>(absl::StrSplit(line, ' '))[1]);
+  }
+  const absl::Duration after_reading = Clock::Real()->Now();
+  EXPECT_GE(sum, absl::ToDoubleSeconds(before_reading - after_start));
+  EXPECT_LE(sum, absl::ToDoubleSeconds(after_reading - before_start));
+}
+
+TEST_F(LearnerAppTest, ServesOnALoopbackPort) {
+  StartShards(1);
+  AppOptions options = LearnerOptions();
+  options.server.listen = "127.0.0.1:0";
+  learner_ = *App::Start(options);
+  const auto run = GetRun(rpc::Endpoint(learner_->server().address()), absl::Seconds(10));
+  ASSERT_TRUE(run.ok()) << run.status();
+  EXPECT_EQ(run->run_id(), learner_->run_id());
+  EXPECT_EQ(run->config().learner().seed_rows(), 100u);
+  EXPECT_THAT(learner_->StatusPage(), HasSubstr(learner_->run_id()));
+}
+
+TEST_F(LearnerAppTest, MissingOptionsAreNamed) {
+  StartShards(1);
+  AppOptions options = LearnerOptions();
+  options.run_dir.clear();
+  EXPECT_THAT(std::string(App::Start(options).status().message()), HasSubstr("run_dir"));
+  options = LearnerOptions();
+  options.replay.clear();
+  EXPECT_THAT(std::string(App::Start(options).status().message()), HasSubstr("replay"));
+  options = LearnerOptions();
+  options.config.mutable_env()->clear_spec();
+  EXPECT_THAT(std::string(App::Start(options).status().message()), HasSubstr("env.spec"));
+}
+
+}  // namespace
+}  // namespace pompc::learner

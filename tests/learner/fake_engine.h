@@ -1,0 +1,109 @@
+#ifndef POMPC_TESTS_LEARNER_FAKE_ENGINE_H_
+#define POMPC_TESTS_LEARNER_FAKE_ENGINE_H_
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/mutex.h"
+#include "learner/engine.h"
+#include "learner/files.h"
+
+namespace pompc::learner {
+
+// Trains nothing: its one parameter is the number of updates, its one value the number of windows
+// in the batch. The test may let an update fail.
+class FakeEngine : public Engine {
+ public:
+  class FakeBatch : public Batch {
+   public:
+    uint32_t windows = 0;
+  };
+  class FakeState : public State {
+   public:
+    explicit FakeState(uint64_t updates) : updates_(updates) {}
+    absl::Status Write(const std::string& folder) const override {
+      return WriteFileAtomically(folder + "/engine", absl::StrCat(updates_));
+    }
+
+   private:
+    const uint64_t updates_;
+  };
+
+  absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
+      const std::vector<replay::WindowBatch>& shares) override {
+    auto batch = std::make_unique<FakeBatch>();
+    for (const replay::WindowBatch& share : shares) batch->windows += share.count();
+    return batch;
+  }
+
+  absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) override {
+    Await();
+    if (updates_ + 1 == fail_at) return absl::InternalError("consistency_loss is not finite");
+    ++updates_;
+    NamedValues values;
+    if (want_values) {
+      values.emplace_back("windows", static_cast<const FakeBatch&>(batch).windows);
+    }
+    return values;
+  }
+
+  std::vector<std::string> ValueNames() const override { return {"windows"}; }
+  uint64_t update_count() const override { return updates_; }
+
+  absl::StatusOr<std::shared_ptr<const std::string>> PackParameters(
+      proto::ParametersDescription* description) override {
+    const float updates = static_cast<float>(updates_);
+    std::string data(sizeof(updates), '\0');
+    std::memcpy(data.data(), &updates, sizeof(updates));
+    proto::TensorDescription* tensor = description->add_tensors();
+    tensor->set_name("updates");
+    tensor->set_dtype("F32");
+    tensor->add_shape(1);
+    tensor->set_bytes(data.size());
+    return std::make_shared<const std::string>(std::move(data));
+  }
+
+  std::unique_ptr<State> Export() override { return std::make_unique<FakeState>(updates_); }
+
+  absl::Status Import(const std::string& folder) override {
+    const absl::StatusOr<std::string> text = ReadFile(folder + "/engine");
+    uint64_t updates = 0;
+    if (!text.ok() || !absl::SimpleAtoi(*text, &updates)) {
+      return absl::DataLossError(folder + "/engine cannot be read");
+    }
+    updates_ = updates;
+    return absl::OkStatus();
+  }
+
+  // The update that is not made, counted from 1.
+  std::atomic<uint64_t> fail_at{0};
+
+  // Updates wait until Release.
+  void Hold() { SetHeld(true); }
+  void Release() { SetHeld(false); }
+
+ private:
+  void SetHeld(bool held) {
+    MutexLock lock(&mu_);
+    held_ = held;
+    changed_.SignalAll();
+  }
+  void Await() {
+    MutexLock lock(&mu_);
+    while (held_) changed_.Wait(&mu_);
+  }
+
+  Mutex mu_;
+  CondVar changed_;
+  bool held_ ABSL_GUARDED_BY(mu_) = false;
+  std::atomic<uint64_t> updates_{0};
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_TESTS_LEARNER_FAKE_ENGINE_H_

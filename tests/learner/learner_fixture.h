@@ -1,0 +1,178 @@
+#ifndef POMPC_TESTS_LEARNER_LEARNER_FIXTURE_H_
+#define POMPC_TESTS_LEARNER_LEARNER_FIXTURE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/config/run_config.h"
+#include "common/event.h"
+#include "common/metrics.h"
+#include "grpcpp/channel.h"
+#include "gtest/gtest.h"
+#include "learner/app.h"
+#include "replay/app.h"
+#include "replay/client/trajectory_writer.h"
+#include "tests/learner/fake_engine.h"
+#include "tests/learner/scratch_folder.h"
+
+namespace pompc::learner {
+
+// 100 rows at random, 20 updates, then one update for two rows. Observations of 2 numbers, actions
+// of 1, windows of 3 rows.
+inline proto::RunConfig SmallConfig() {
+  proto::RunConfig config = config::Resolve(proto::RunConfig());
+  proto::EnvSpec* spec = config.mutable_env()->mutable_spec();
+  spec->set_observation_size(2);
+  spec->set_action_size(1);
+  spec->set_episode_decisions(50);
+  config.mutable_model()->set_size("tiny");
+  config.mutable_replay()->set_capacity_rows(10000);
+  config.mutable_replay()->set_slack_rows(40);
+  config.mutable_replay()->set_min_rows(60);
+  proto::LearnerConfig* learner = config.mutable_learner();
+  learner->set_batch_size(16);
+  learner->set_seed_rows(100);
+  learner->set_pretrain_updates(20);
+  learner->set_utd(0.5);
+  learner->set_publish_every_updates(5);
+  learner->set_checkpoint_every_updates(50);
+  learner->set_log_every_updates(10);
+  config.mutable_evaluation()->set_every_rows(100000);
+  config.mutable_evaluation()->set_episodes(2);
+  config.mutable_stop()->set_max_rows(0);
+  return config;
+}
+
+// Waits until `condition` holds; the test's time limit bounds it.
+inline void Await(const std::function<bool()>& condition) {
+  Event never;
+  Clock* clock = Clock::Real();
+  while (!condition()) never.WaitUntil(clock, clock->Now() + absl::Milliseconds(2));
+}
+
+// A real learner app with a fake engine, real replay shards, and writers the test drives.
+class LearnerFixture : public testing::Test {
+ protected:
+  ~LearnerFixture() override {
+    if (engine_ != nullptr) engine_->Release();
+    writers_.clear();
+    learner_.reset();
+    shards_.clear();
+  }
+
+  void StartShards(int n, const std::string& listen = "") {
+    for (int i = 0; i < n; ++i) {
+      shards_.push_back(nullptr);
+      StartShard(i, listen);
+    }
+  }
+  void StartShard(int i, const std::string& listen) {
+    replay::AppOptions options;
+    options.listen = listen;
+    options.metrics = std::make_shared<MetricsRegistry>();
+    auto shard = replay::App::Start(options);
+    ASSERT_TRUE(shard.ok()) << shard.status();
+    shards_[i] = *std::move(shard);
+  }
+
+  AppOptions LearnerOptions() {
+    AppOptions options;
+    options.run_dir = folder_.File("run");
+    options.config = config_;
+    for (const auto& shard : shards_) {
+      options.replay.push_back(shard->server().port() > 0 ? rpc::Endpoint(shard->server().address())
+                                                          : shard->server().InProcessEndpoint());
+    }
+    engine_ = std::make_shared<FakeEngine>();
+    engine_->fail_at = fail_at_;
+    options.engine = engine_;
+    options.grant_interval = absl::Milliseconds(2);
+    options.shard_timeout = absl::Seconds(2);
+    options.lease.heartbeat = absl::Milliseconds(5);
+    metrics_ = std::make_shared<MetricsRegistry>();
+    options.metrics = metrics_;
+    return options;
+  }
+  absl::Status TryStartLearner() {
+    auto learner = App::Start(LearnerOptions());
+    if (learner.ok()) learner_ = *std::move(learner);
+    return learner.status();
+  }
+  void StartLearner() {
+    const absl::Status status = TryStartLearner();
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
+  // A writer of its own environment to each shard, as an actor with this incarnation has.
+  void StartWriters(uint64_t incarnation) {
+    writers_.clear();
+    for (size_t i = 0; i < shards_.size(); ++i) {
+      replay::TrajectoryWriterOptions options;
+      options.run_id = learner_->run_id();
+      options.actor_index = static_cast<uint32_t>(i);
+      options.incarnation = incarnation;
+      options.spec = {2, 1};
+      options.shard_of_environment = {0};
+      options.shards = {shards_[i]->server().InProcessChannel()};
+      options.chunk_rows = 4;
+      options.flush_after = absl::Milliseconds(1);
+      writers_.push_back(std::make_unique<replay::TrajectoryWriter>(options, Clock::Real()));
+    }
+  }
+
+  // Begins an episode at the shard and writes rows, with plans or without.
+  absl::Status TryWrite(size_t shard, int rows, bool planned) {
+    replay::TrajectoryWriter& writer = *writers_[shard];
+    writer.BeginEpisode(0);
+    const std::vector<float> observation = {0.5f, -0.5f}, action = {0.25f}, std = {0.5f};
+    for (int i = 0; i < rows; ++i) {
+      replay::RowView row;
+      row.observation = observation;
+      row.action = action;
+      if (planned) {
+        row.plan_mean = action;
+        row.plan_std = std;
+        row.version = {1, 1};
+      }
+      const absl::Status status = writer.Append(0, row, absl::Seconds(20));
+      if (!status.ok()) return status;
+    }
+    absl::Status status = writer.EndEpisode(0, observation);
+    return status.ok() ? writer.Flush(absl::Seconds(20)) : status;
+  }
+  void Write(size_t shard, int rows, bool planned) {
+    const absl::Status status = TryWrite(shard, rows, planned);
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
+  // The random phase of 100 rows over all shards, up to the first version.
+  void FinishSeedPhase() {
+    StartWriters(1);
+    const int each = 100 / static_cast<int>(shards_.size());
+    for (size_t i = 0; i < shards_.size(); ++i) Write(i, each, false);
+    AwaitTraining();
+  }
+  void AwaitTraining() {
+    Await([&] { return learner_->Status().phase == Phase::kTraining; });
+  }
+  void AwaitUpdates(uint64_t updates) {
+    Await([&] { return learner_->Status().updates >= updates; });
+  }
+
+  ScratchFolder folder_;
+  proto::RunConfig config_ = SmallConfig();
+  uint64_t fail_at_ = 0;
+  std::vector<std::unique_ptr<replay::App>> shards_;
+  std::shared_ptr<FakeEngine> engine_;
+  std::shared_ptr<MetricsRegistry> metrics_;
+  std::unique_ptr<App> learner_;
+  std::vector<std::unique_ptr<replay::TrajectoryWriter>> writers_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_TESTS_LEARNER_LEARNER_FIXTURE_H_

@@ -1,0 +1,205 @@
+#include "learner/torch_engine.h"
+
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/config/run_config.h"
+#include "common/float_bytes.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "learner/checkpoint.h"
+#include "replay/core/random.h"
+#include "tests/learner/scratch_folder.h"
+
+namespace pompc::learner {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr uint32_t kObservation = 3;
+constexpr uint32_t kAction = 2;
+constexpr uint32_t kHorizon = 3;
+
+proto::RunConfig Config() {
+  proto::RunConfig config = config::Resolve(proto::RunConfig());
+  proto::EnvSpec* spec = config.mutable_env()->mutable_spec();
+  spec->set_observation_size(kObservation);
+  spec->set_action_size(kAction);
+  spec->set_episode_decisions(500);
+  proto::ModelConfig* model = config.mutable_model();
+  model->set_size("tiny");
+  model->set_mlp_dim(32);
+  model->set_latent_dim(16);
+  return config;
+}
+
+// `count` windows of random numbers, as a shard sends them.
+replay::WindowBatch Windows(uint32_t count, uint64_t seed) {
+  replay::Random random(seed);
+  const auto floats = [&](uint32_t n, float low, float high) {
+    std::vector<float> values(n);
+    for (float& value : values) {
+      value = low + (high - low) * static_cast<float>(random.Below(1000)) / 1000;
+    }
+    return ToBytes(absl::MakeConstSpan(values));
+  };
+  const uint32_t states = count * (kHorizon + 1), steps = count * kHorizon;
+  proto::SampleReply reply;
+  proto::Windows* w = reply.mutable_windows();
+  w->set_count(count);
+  w->set_horizon(kHorizon);
+  w->set_observations(floats(states * kObservation, -1, 1));
+  w->set_actions(floats(steps * kAction, -1, 1));
+  w->set_rewards(floats(steps, 0, 1));
+  w->set_terminated(std::string(steps, '\0'));
+  w->set_plan_mean(floats(states * kAction, -1, 1));
+  w->set_plan_std(floats(states * kAction, 0.1f, 1));
+  w->set_has_plan(std::string(states, '\1'));
+  w->set_addresses(std::string(states * 8, '\0'));
+  return *replay::WindowBatch::FromReply(std::move(reply), {kObservation, kAction}, kHorizon);
+}
+
+std::vector<replay::WindowBatch> Shares(std::vector<uint32_t> counts, uint64_t seed) {
+  std::vector<replay::WindowBatch> shares;
+  for (uint32_t count : counts) shares.push_back(Windows(count, seed++));
+  return shares;
+}
+
+std::shared_ptr<Engine> MakeEngine(const proto::RunConfig& config = Config()) {
+  auto engine = MakeTorchEngine(config, {});
+  EXPECT_TRUE(engine.ok()) << engine.status();
+  return *std::move(engine);
+}
+
+NamedValues StepOn(Engine& engine, uint64_t seed) {
+  const auto batch = engine.MakeBatch(Shares({5, 3}, seed));
+  EXPECT_TRUE(batch.ok()) << batch.status();
+  const auto values = engine.Step(**batch, true);
+  EXPECT_TRUE(values.ok()) << values.status();
+  return *values;
+}
+
+std::string Parameters(Engine& engine) {
+  proto::ParametersDescription description;
+  return **engine.PackParameters(&description);
+}
+
+TEST(TorchEngineTest, UpdatesReportFiniteValuesUnderTheirNames) {
+  const auto engine = MakeEngine();
+  const NamedValues values = StepOn(*engine, 1);
+  const std::vector<std::string> names = engine->ValueNames();
+  ASSERT_EQ(values.size(), names.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    EXPECT_EQ(values[i].first, names[i]);
+    EXPECT_TRUE(std::isfinite(values[i].second)) << names[i];
+  }
+  EXPECT_EQ(engine->update_count(), 1u);
+}
+
+TEST(TorchEngineTest, ABatchIsTheSameHoweverItIsShared) {
+  const auto one = MakeEngine();
+  const auto two = MakeEngine();
+  std::vector<replay::WindowBatch> both = Shares({4, 4}, 7);
+  // One share of 8 windows out of the two of 4.
+  proto::SampleReply joined;
+  proto::Windows* w = joined.mutable_windows();
+  w->set_count(8);
+  w->set_horizon(kHorizon);
+  const auto add = [](auto values, std::string* column) {
+    column->append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+  };
+  for (const replay::WindowBatch& share : both) {
+    add(share.observations(), w->mutable_observations());
+    add(share.actions(), w->mutable_actions());
+    add(share.rewards(), w->mutable_rewards());
+    add(share.terminated(), w->mutable_terminated());
+    add(share.plan_mean(), w->mutable_plan_mean());
+    add(share.plan_std(), w->mutable_plan_std());
+    add(share.has_plan(), w->mutable_has_plan());
+    add(share.addresses(), w->mutable_addresses());
+  }
+  std::vector<replay::WindowBatch> whole;
+  whole.push_back(*replay::WindowBatch::FromReply(joined, {kObservation, kAction}, kHorizon));
+  ASSERT_TRUE(one->Step(**one->MakeBatch(both), false).ok());
+  ASSERT_TRUE(two->Step(**two->MakeBatch(whole), false).ok());
+  EXPECT_EQ(Parameters(*one), Parameters(*two));
+}
+
+TEST(TorchEngineTest, ARestoredEngineGoesOnBitForBit) {
+  ScratchFolder folder;
+  const auto straight = MakeEngine();
+  StepOn(*straight, 1);
+  ASSERT_TRUE(straight->Export()->Write(folder.path()).ok());
+  StepOn(*straight, 2);
+
+  const auto resumed = MakeEngine();
+  ASSERT_TRUE(resumed->Import(folder.path()).ok());
+  EXPECT_EQ(resumed->update_count(), 1u);
+  StepOn(*resumed, 2);
+  EXPECT_EQ(Parameters(*straight), Parameters(*resumed));
+}
+
+TEST(TorchEngineTest, AnExportIsACopy) {
+  ScratchFolder folder;
+  const auto engine = MakeEngine();
+  StepOn(*engine, 1);
+  const std::string before = Parameters(*engine);
+  const auto state = engine->Export();
+  StepOn(*engine, 2);
+  ASSERT_NE(Parameters(*engine), before);
+  ASSERT_TRUE(state->Write(folder.path()).ok());
+  ASSERT_TRUE(engine->Import(folder.path()).ok());
+  EXPECT_EQ(Parameters(*engine), before);
+}
+
+TEST(TorchEngineTest, WhatCannotBeReadIsDataLossAndChangesNothing) {
+  ScratchFolder folder;
+  const auto engine = MakeEngine();
+  StepOn(*engine, 1);
+  const std::string before = Parameters(*engine);
+  EXPECT_EQ(engine->Import(folder.path()).code(), absl::StatusCode::kDataLoss);
+  folder.Write("updater.safetensors", "nonsense");
+  EXPECT_EQ(engine->Import(folder.path()).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(Parameters(*engine), before);
+}
+
+TEST(TorchEngineTest, AnotherModelsStateIsRefused) {
+  ScratchFolder folder;
+  proto::RunConfig other = Config();
+  other.mutable_model()->set_mlp_dim(24);
+  ASSERT_TRUE(MakeEngine(other)->Export()->Write(folder.path()).ok());
+  EXPECT_EQ(MakeEngine()->Import(folder.path()).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(TorchEngineTest, DescriptionNamesTensorsAndWhatPlanningNeeds) {
+  const auto engine = MakeEngine();
+  proto::ParametersDescription description;
+  const auto data = engine->PackParameters(&description);
+  ASSERT_TRUE(data.ok()) << data.status();
+  ASSERT_GT(description.tensors_size(), 10);
+  uint64_t end = 0;
+  for (const proto::TensorDescription& tensor : description.tensors()) {
+    EXPECT_EQ(tensor.offset(), end);
+    end += tensor.bytes();
+  }
+  EXPECT_EQ(end, (*data)->size());
+  EXPECT_EQ(description.config().model().mlp_dim(), 32u);
+  // 500 decisions: TD-MPC2's rule.
+  EXPECT_DOUBLE_EQ(description.config().learner().discount(), 0.99);
+  EXPECT_FALSE(description.config().has_po_mpc());
+}
+
+TEST(TorchEngineTest, BadOptionsAreNamed) {
+  EXPECT_THAT(std::string(MakeTorchEngine(Config(), {.device = "tpu"}).status().message()),
+              HasSubstr("tpu"));
+  EXPECT_THAT(std::string(MakeTorchEngine(Config(), {.threads = 0}).status().message()),
+              HasSubstr("threads: 0"));
+  proto::RunConfig config = Config();
+  config.mutable_env()->clear_spec();
+  EXPECT_THAT(std::string(MakeTorchEngine(config, {}).status().message()), HasSubstr("env.spec"));
+}
+
+}  // namespace
+}  // namespace pompc::learner
