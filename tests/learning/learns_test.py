@@ -26,7 +26,7 @@ class LearnsTest(unittest.TestCase):
             returns = [float(row["return_mean"]) for row in read_csv(run_dir / "evaluations.csv")]
             self.assertGreaterEqual(max(returns), GOAL, f"seed {SEED}: evaluations {returns}")
             self.check_metrics(read_csv(run_dir / "metrics.csv"))
-            for name in ("config.textproto", "timings.csv", "learning-curve.svg"):
+            for name in ("config.textproto", "timings.csv", "learning_curve.svg"):
                 self.assertTrue((run_dir / name).stat().st_size > 0, name)
             self.assertTrue(list((run_dir / "checkpoints").iterdir()))
 

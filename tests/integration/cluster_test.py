@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""A run as separate processes on loopback ports: it trains, survives kill -9 of the planner and of an actor, takes no
+random-phase row after the first version, and ends by itself. Usage: cluster_test.py FOLDER_OF_BINARIES."""
+
+import collections
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import urllib.request
+
+BINARIES = pathlib.Path()
+SETTINGS = (
+    "planner.samples=32", "planner.iterations=2", "planner.policy_samples=4", "planner.elites=8",
+    "learner.batch_size=32", "learner.utd=0.1", "learner.seed_rows=200", "learner.pretrain_updates=20",
+    "replay.min_rows=1000", "evaluation.every_rows=1000", "evaluation.episodes=1", "stop.return_mean=0",
+    "stop.max_rows=4000",
+)
+# How soon rates must be back after a process was lost and started again.
+RECOVERY_SECONDS = 30
+RUN_SECONDS = 240
+
+
+def free_ports(count):
+    """Ports nobody listens on; held together until all are chosen, so that they differ."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+class Process:
+    """One process of the run, restarted with the same command."""
+
+    def __init__(self, name, role, log_folder, *arguments):
+        (port,) = free_ports(1)
+        self.name, self.log = name, log_folder / f"{name}.log"
+        self.metrics_url = f"http://127.0.0.1:{port}/metrics"
+        self.command = [str(BINARIES / f"pompc-{role}"), "--metrics-listen", f"127.0.0.1:{port}", *arguments]
+        self.start()
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.popen = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def kill(self):
+        self.popen.kill()
+        self.popen.wait()
+
+    def scrape(self):
+        """The page's text; empty while the process cannot answer."""
+        try:
+            with urllib.request.urlopen(self.metrics_url, timeout=5) as page:
+                return page.read().decode()
+        except OSError:
+            return ""
+
+    def metrics(self):
+        """name -> {labels: value}."""
+        values = collections.defaultdict(dict)
+        for line in self.scrape().splitlines():
+            match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            if match:
+                values[match[1]][match[2] or ""] = float(match[3])
+        return values
+
+    def total(self, metric):
+        return sum(self.metrics()[metric].values())
+
+
+class ClusterTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp())
+        self.processes = {}
+        self.pause = threading.Event()
+        replay = [f"127.0.0.1:{port}" for port in free_ports(2)]
+        planner, learner = (f"127.0.0.1:{port}" for port in free_ports(2))
+        settings = [word for setting in SETTINGS for word in ("--set", setting)]
+        for i, address in enumerate(replay):
+            self.add(f"replay-{i}", "replay", "--listen", address)
+        self.add("planner", "planner", "--listen", planner, "--learner", learner)
+        self.add("learner", "learner", "--listen", learner, "--replay", ",".join(replay),
+                 "--run-dir", str(self.folder / "run"), "--preset", "quickstart", *settings)
+        peers = ("--learner", learner, "--planners", planner)
+        for i in range(2):
+            self.add(f"actor-{i}", "actor", *peers, "--replay", ",".join(replay))
+        self.add("evaluator", "actor", "--evaluate", *peers)
+
+    def add(self, name, role, *arguments):
+        self.processes[name] = Process(name, role, self.folder, *arguments)
+
+    def tearDown(self):
+        for process in self.processes.values():
+            if process.popen.poll() is None:
+                process.kill()
+            if self._outcome_failed():
+                print(f"--- {process.name}\n{process.log.read_text()[-3000:]}")
+        shutil.rmtree(self.folder)
+
+    def _outcome_failed(self):
+        result = getattr(self._outcome, "result", None)
+        return bool(result and (result.failures or result.errors)) or bool(getattr(self._outcome, "errors", None))
+
+    def wait_until(self, what, condition, seconds):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                self.fail(f"not within {seconds} s: {what}")
+            self.assertIn(self.processes["learner"].popen.poll(), (None, 0), "the learner failed")
+            self.pause.wait(0.1)
+
+    def planned_rows(self):
+        return sum(self.processes[f"replay-{i}"].total("pompc_replay_planned_rows_total") for i in range(2))
+
+    def random_rows(self):
+        accepted = sum(self.processes[f"replay-{i}"].total("pompc_replay_accepted_rows_total") for i in range(2))
+        return accepted - self.planned_rows()
+
+    def test_trains_through_losses_and_ends(self):
+        self.wait_until("the first version at the planner",
+                        lambda: self.processes["planner"].total("pompc_planner_parameters_number") > 0, RUN_SECONDS)
+        random_rows = self.random_rows()
+        self.assertGreaterEqual(random_rows, 200)
+        self.wait_until("rows with plans", lambda: self.planned_rows() > 100, RUN_SECONDS)
+        self.check_metrics_pages()
+
+        self.lose("planner")
+        before = self.planned_rows()
+        self.wait_until("rows after the planner was restarted", lambda: self.planned_rows() > before + 100,
+                        RECOVERY_SECONDS)
+        self.lose("actor-0")
+        actor = self.processes["actor-0"]
+        self.wait_until("rows of the restarted actor", lambda: actor.total("pompc_actor_rows_total") > 50,
+                        RECOVERY_SECONDS)
+
+        self.check_states_sum_to_wall_time()
+        for name in ("actor-0", "actor-1", "evaluator", "learner"):
+            self.assertEqual(self.processes[name].popen.wait(RUN_SECONDS), 0, name)
+        self.assertEqual(self.random_rows(), random_rows, "random-phase rows arrived after the first version")
+        self.assertGreaterEqual(self.planned_rows() + random_rows, 4000)
+        for name in ("planner", "replay-0", "replay-1"):
+            self.processes[name].popen.send_signal(signal.SIGTERM)
+            self.assertEqual(self.processes[name].popen.wait(20), 0, name)
+        evaluations = (self.folder / "run" / "evaluations.csv").read_text().splitlines()
+        self.assertGreater(len(evaluations), 1)
+
+    def lose(self, name):
+        self.processes[name].kill()
+        self.processes[name].start()
+
+    def check_metrics_pages(self):
+        promtool = shutil.which("promtool") or shutil.which("promtool", path="/usr/local/lib/pompc/bin")
+        for process in self.processes.values():
+            page = process.scrape()
+            self.assertIn("pompc_build_info", page, process.name)
+            if promtool:
+                check = subprocess.run([promtool, "check", "metrics"], input=page, text=True, capture_output=True)
+                self.assertEqual(check.returncode, 0, f"{process.name}: {check.stdout}{check.stderr}")
+
+    def check_states_sum_to_wall_time(self):
+        for name in ("replay-0", "planner", "learner", "actor-1"):
+            process = self.processes[name]
+            first, start = self.state_seconds(process), time.monotonic()
+            self.pause.wait(3)
+            second, seconds = self.state_seconds(process), time.monotonic() - start
+            for metric, before in first.items():
+                # Both readings take a moment, which on a busy machine may be more than 2 % of three seconds.
+                self.assertAlmostEqual(second[metric] - before, seconds, delta=0.02 * seconds + 0.25, msg=metric)
+
+    def state_seconds(self, process):
+        """Sum over the states of each worker."""
+        totals = collections.Counter()
+        for metric, values in process.metrics().items():
+            for labels, value in values.items():
+                worker = re.sub(r'(^|,)state="[^"]*"', "", labels)
+                if "state=" in labels and metric.endswith("_seconds_total"):
+                    totals[f"{process.name} {metric} {worker}"] += value
+        self.assertTrue(totals, f"{process.name} tells no states")
+        return totals
+
+
+if __name__ == "__main__":
+    BINARIES = pathlib.Path(sys.argv.pop(1))
+    unittest.main()
