@@ -107,8 +107,8 @@ void InProcessRun::Stop() {
   }
   if (evaluator_ != nullptr) evaluator_->Stop();
   if (actor_ != nullptr) actor_->Stop();
-  if (learner_ != nullptr) learner_->Stop();
   if (planner_ != nullptr) planner_->Stop();
+  if (learner_ != nullptr) learner_->Stop();
   for (const auto& shard : shards_) shard->Stop();
   for (Thread& watcher : watchers_) watcher.Join();
 }
