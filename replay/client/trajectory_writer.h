@@ -55,7 +55,11 @@ struct TrajectoryWriterOptions {
 // Writes the trajectories of one actor process: one Append stream per shard carries all of its
 // environments that write there. Rows are kept until acknowledged and sent again after a broken
 // stream, so each is stored once; at most max_unacked_rows per environment are kept. Thread-safe;
-// calls for one environment must not overlap. Owns one thread; the streams run on gRPC's.
+// calls for one environment must not overlap. `environment` is a position in
+// options.shard_of_environment everywhere. Owns one thread; the streams run on gRPC's.
+//
+// Over an in-process channel, Close before that channel's server stops: gRPC crashes in a call that
+// is made to an in-process server after it stopped, and this one calls again and again.
 class TrajectoryWriter {
  public:
   struct Stats {

@@ -1,6 +1,11 @@
 #include "replay/app.h"
 
+#include <atomic>
+#include <filesystem>
+#include <iterator>
 #include <memory>
+#include <thread>
+#include <vector>
 
 #include "common/float_bytes.h"
 #include "common/rpc/unary.h"
@@ -9,6 +14,7 @@
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"
 #include "proto/replay.grpc.pb.h"
+#include "replay/client/append_stream.h"
 #include "replay/client/shard_client.h"
 #include "replay/client/trajectory_writer.h"
 
@@ -86,6 +92,25 @@ TEST(ReplayAppTest, TwoShardsHaveTwoIncarnations) {
   EXPECT_NE((*a)->shard().incarnation(), (*b)->shard().incarnation());
 }
 
+// A chunk of one row of zeros.
+proto::AppendRequest OneRow() {
+  proto::AppendRequest request;
+  *request.mutable_header() = rpc::MakeHeader("run");
+  proto::Rows* rows = request.mutable_rows();
+  const std::string zero = ToBytes<float>({0.0f});
+  rows->set_count(1);
+  for (std::string* column :
+       {rows->mutable_observations(), rows->mutable_actions(), rows->mutable_rewards(),
+        rows->mutable_plan_mean(), rows->mutable_plan_value()}) {
+    *column = zero;
+  }
+  rows->set_plan_std(ToBytes<float>({1.0f}));
+  rows->set_terminated(std::string(1, '\0'));
+  rows->set_has_plan(std::string(1, '\0'));
+  rows->add_versions();
+  return request;
+}
+
 // A stream whose first chunk the limiter holds.
 class BlockedStream {
  public:
@@ -93,21 +118,7 @@ class BlockedStream {
       : stub_(proto::ReplayService::NewStub(channel)) {
     context_.set_deadline(rpc::DeadlineAfter(absl::Seconds(20)));
     call_ = stub_->Append(&context_);
-    proto::AppendRequest request;
-    *request.mutable_header() = rpc::MakeHeader("run");
-    request.mutable_rows()->set_count(1);
-    const std::string zero(4, '\0'), one = ToBytes<float>({1.0f});
-    for (std::string* column :
-         {request.mutable_rows()->mutable_observations(), request.mutable_rows()->mutable_actions(),
-          request.mutable_rows()->mutable_rewards(), request.mutable_rows()->mutable_plan_mean(),
-          request.mutable_rows()->mutable_plan_value()}) {
-      *column = zero;
-    }
-    request.mutable_rows()->set_plan_std(one);
-    request.mutable_rows()->set_terminated(std::string(1, '\0'));
-    request.mutable_rows()->set_has_plan(std::string(1, '\0'));
-    request.mutable_rows()->add_versions();
-    call_->Write(request);
+    call_->Write(OneRow());
     proto::AppendReply reply;
     EXPECT_TRUE(call_->Read(&reply));
     EXPECT_THAT(reply.blocked(), HasSubstr("granted nothing yet"));
@@ -141,6 +152,45 @@ TEST(ReplayAppTest, StopsInTimeWithABlockedStream) {
   (*app)->Stop();
   (*app)->Wait();
   EXPECT_EQ(client.Info().status().code(), absl::StatusCode::kUnavailable);
+}
+
+size_t ThreadsOfThisProcess() {
+  const std::filesystem::directory_iterator tasks("/proc/self/task");
+  return std::distance(begin(tasks), end(tasks));
+}
+
+// Client and server count here; gRPC's own threads grow with the processors, not with the streams.
+TEST(ReplayAppTest, ManyStreamsNeedFewThreads) {
+  AppOptions options = Options();
+  options.listen = "127.0.0.1:0";
+  auto app = App::Start(options);
+  ASSERT_TRUE(app.ok()) << app.status();
+  const rpc::Endpoint endpoint((*app)->server().address());
+  ShardClient client(ClientOptions(), endpoint.Channel());
+  ASSERT_TRUE(client.Configure().ok());
+  ASSERT_TRUE(client.Grant(1000000, "", false).ok());
+  constexpr uint32_t kStreams = 364, kBusy = 64;
+  std::vector<std::unique_ptr<proto::ReplayService::Stub>> stubs;
+  std::vector<std::unique_ptr<AppendStream>> streams;
+  std::atomic<uint32_t> acked = 0, ended = 0;
+  for (uint32_t i = 0; i < kStreams; ++i) {
+    stubs.push_back(proto::ReplayService::NewStub(endpoint.Channel()));
+    streams.push_back(std::make_unique<AppendStream>(
+        stubs.back().get(), AppendStream::Callbacks{.on_written = [] {},
+                                                    .on_reply = [&](const auto&) { ++acked; },
+                                                    .on_closing = [] {},
+                                                    .on_ended = [&](const auto&) { ++ended; }}));
+    *streams.back()->request() = OneRow();
+    streams.back()->request()->mutable_stream()->set_actor_index(i);
+  }
+  for (uint32_t i = 0; i < kBusy; ++i) streams[i]->Write();
+  while (acked < kBusy || client.Info()->streams() < kStreams) {
+  }
+  EXPECT_EQ(client.Info()->accepted_rows(), kBusy);
+  EXPECT_LT(ThreadsOfThisProcess(), 40 + std::thread::hardware_concurrency());
+  for (const auto& stream : streams) stream->Cancel();
+  while (ended < kStreams) {
+  }
 }
 
 TEST(ReplayAppTest, MetricsShowWhatTheShardHolds) {

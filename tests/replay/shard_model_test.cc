@@ -234,10 +234,10 @@ class Duel {
 };
 
 TEST(ShardModelTest, RandomOperationsAgreeWithThePlainModel) {
-  for (uint64_t seed = 1; seed <= 40; ++seed) {
+  for (uint64_t seed = 1; seed <= 25; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Duel duel(seed);
-    for (int step = 0; step < 400; ++step) {
+    for (int step = 0; step < 300; ++step) {
       duel.Step();
       if (step % 10 == 0) duel.Compare();
       if (HasFatalFailure()) return;
