@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A run as separate processes on loopback ports: it trains, survives kill -9 of the planner and of an actor, takes no
-random-phase row after the first version, and ends by itself. Usage: cluster_test.py FOLDER_OF_BINARIES."""
+random-phase row after the first version, and ends when told to. Usage: cluster_test.py FOLDER_OF_BINARIES."""
 
 import collections
 import pathlib
@@ -21,7 +21,7 @@ SETTINGS = (
     "planner.samples=32", "planner.iterations=2", "planner.policy_samples=4", "planner.elites=8",
     "learner.batch_size=32", "learner.utd=0.1", "learner.seed_rows=200", "learner.pretrain_updates=20",
     "replay.min_rows=1000", "evaluation.every_rows=1000", "evaluation.episodes=1", "stop.return_mean=0",
-    "stop.max_rows=4000",
+    "stop.max_rows=0",
 )
 # How soon rates must be back after a process was lost and started again.
 RECOVERY_SECONDS = 30
@@ -83,6 +83,7 @@ class ClusterTest(unittest.TestCase):
         self.pause = threading.Event()
         replay = [f"127.0.0.1:{port}" for port in free_ports(2)]
         planner, learner = (f"127.0.0.1:{port}" for port in free_ports(2))
+        self.learner_address = learner
         settings = [word for setting in SETTINGS for word in ("--set", setting)]
         for i, address in enumerate(replay):
             self.add(f"replay-{i}", "replay", "--listen", address)
@@ -142,10 +143,12 @@ class ClusterTest(unittest.TestCase):
                         RECOVERY_SECONDS)
 
         self.check_states_sum_to_wall_time()
+        evaluator = self.processes["evaluator"]
+        self.wait_until("an evaluation", lambda: evaluator.total("pompc_actor_evaluations_total") > 0, RUN_SECONDS)
+        subprocess.run([BINARIES / "pompc", "stop", "--learner", self.learner_address], check=True)
         for name in ("actor-0", "actor-1", "evaluator", "learner"):
             self.assertEqual(self.processes[name].popen.wait(RUN_SECONDS), 0, name)
         self.assertEqual(self.random_rows(), random_rows, "random-phase rows arrived after the first version")
-        self.assertGreaterEqual(self.planned_rows() + random_rows, 4000)
         for name in ("planner", "replay-0", "replay-1"):
             self.processes[name].popen.send_signal(signal.SIGTERM)
             self.assertEqual(self.processes[name].popen.wait(20), 0, name)
@@ -166,14 +169,14 @@ class ClusterTest(unittest.TestCase):
                 self.assertEqual(check.returncode, 0, f"{process.name}: {check.stdout}{check.stderr}")
 
     def check_states_sum_to_wall_time(self):
-        for name in ("replay-0", "planner", "learner", "actor-1"):
-            process = self.processes[name]
-            first, start = self.state_seconds(process), time.monotonic()
-            self.pause.wait(3)
-            second, seconds = self.state_seconds(process), time.monotonic() - start
-            for metric, before in first.items():
+        processes = [self.processes[name] for name in ("replay-0", "planner", "learner", "actor-1", "evaluator")]
+        first = [(self.state_seconds(process), time.monotonic()) for process in processes]
+        self.pause.wait(3)
+        for process, (before, start) in zip(processes, first):
+            after, seconds = self.state_seconds(process), time.monotonic() - start
+            for metric, value in before.items():
                 # Both readings take a moment, which on a busy machine may be more than 2 % of three seconds.
-                self.assertAlmostEqual(second[metric] - before, seconds, delta=0.02 * seconds + 0.25, msg=metric)
+                self.assertAlmostEqual(after[metric] - value, seconds, delta=0.02 * seconds + 0.25, msg=metric)
 
     def state_seconds(self, process):
         """Sum over the states of each worker."""
