@@ -16,19 +16,22 @@
 
 namespace pompc::actor {
 
-// A planner that answers every request at once, in this process: action = seed % 100 / 100 in every
+// A planner that answers every request at once: action = seed % 100 / 100 in every
 // entry. Refuses like a real one what is of another run, wrong in size or pinned to a version it
 // does not hold.
 class StubPlanner final : public proto::PlannerService::CallbackService {
  public:
-  StubPlanner(std::string run_id, int observation_size, int action_size)
+  // Serves in this process, or on `listen`.
+  StubPlanner(std::string run_id, int observation_size, int action_size, std::string listen = "")
       : run_id_(std::move(run_id)),
         observation_size_(observation_size),
         action_size_(action_size),
-        server_(*rpc::Server::Start({}, {this})) {}
+        server_(*rpc::Server::Start({.listen = std::move(listen)}, {this})) {}
   ~StubPlanner() override { server_->Shutdown(absl::ZeroDuration()); }
 
-  rpc::Endpoint endpoint() { return server_->InProcessEndpoint(); }
+  rpc::Endpoint endpoint() {
+    return server_->port() > 0 ? rpc::Endpoint(server_->address()) : server_->InProcessEndpoint();
+  }
 
   // OK from the start; otherwise every request fails so.
   void SetStatus(const absl::Status& status) {
@@ -45,6 +48,7 @@ class StubPlanner final : public proto::PlannerService::CallbackService {
     MutexLock lock(&mu_);
     while (requests_.size() < count) changed_.Wait(&mu_);
   }
+  // The first ones.
   std::vector<proto::PlanRequest> requests() const {
     MutexLock lock(&mu_);
     return requests_;
@@ -57,9 +61,11 @@ class StubPlanner final : public proto::PlannerService::CallbackService {
   }
 
  private:
+  static constexpr size_t kMaxRequests = 10000;
+
   absl::Status Answer(const proto::PlanRequest& request, proto::PlanReply* reply) {
     MutexLock lock(&mu_);
-    requests_.push_back(request);
+    if (requests_.size() < kMaxRequests) requests_.push_back(request);
     changed_.SignalAll();
     if (absl::Status status = rpc::CheckHeader(request.header(), run_id_); !status.ok()) {
       return status;
