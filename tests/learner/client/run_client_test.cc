@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/learner/run_fixture.h"
+#include "tests/support/await.h"
 
 namespace pompc::learner {
 namespace {
@@ -196,12 +197,16 @@ TEST_F(RunClientTest, ReportIsRepeatedUnderANewLease) {
   run_->BeginEvaluation({1, 4});
   Beat();
   const proto::EvaluationAssignment assignment = *client_->news().evaluation;
+  const uint64_t ended_lease = client_->news().registration->lease_id();
   EndLeases();
   absl::Status status = absl::UnknownError("not yet");
   Thread reporter("reporter", [&] {
     status = client_->ReportEvaluation(assignment, {1, 3}, {500, 500}, absl::Minutes(1));
   });
-  // The report finds no lease, waits and asks for a heartbeat, which registers again.
+  // The report finds no lease, waits and asks for a heartbeat, which registers again. Only when
+  // both wait once more is time to move on: the report tries again a single time, and must find the
+  // new lease.
+  ASSERT_TRUE(Await([&] { return client_->news().registration->lease_id() != ended_lease; }));
   clock_.AwaitWaiters(2);
   clock_.Advance(absl::Seconds(1));
   reporter.Join();
