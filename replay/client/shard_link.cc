@@ -42,7 +42,7 @@ ShardLink::ShardLink(const TrajectoryWriterOptions& options, uint32_t shard)
       backoff_(options.backoff, options.seed + shard) {
   for (uint32_t e = 0; e < options.shard_of_environment.size(); ++e) {
     if (options.shard_of_environment[e] != shard) continue;
-    environments_.try_emplace(e, Outbox(options.spec, options.max_unacked_rows));
+    environments_.emplace(e, Environment{Outbox(options.spec, options.max_unacked_rows)});
   }
 }
 

@@ -70,6 +70,7 @@ class TrajectoryWriter::Impl {
   void Drive(uint32_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OpenStream(uint32_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool AllStreamsEnded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool AnythingToReport() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ReportRefusals() ABSL_LOCKS_EXCLUDED(mu_);
   void ReportRoom() ABSL_LOCKS_EXCLUDED(mu_);
   // Whether Append has a reason to wait.
@@ -115,11 +116,7 @@ void TrajectoryWriter::Impl::Run() {
       deadline = std::min(deadline, links_[shard].NextDeadline());
     }
     done = closed_ && AllStreamsEnded();
-    const bool refused = std::any_of(links_.begin(), links_.end(),
-                                     [](const ShardLink& link) { return link.HasRefusals(); });
-    bool room = false;
-    for (const uint32_t environment : full_) room = room || !IsFull(environment);
-    if (!done && !refused && !room) clock_->WaitUntil(&wake_, &mu_, deadline);
+    if (!done && !AnythingToReport()) clock_->WaitUntil(&wake_, &mu_, deadline);
   }
 }
 
@@ -186,6 +183,16 @@ bool TrajectoryWriter::Impl::AllStreamsEnded() const {
                      [](const Line& line) { return line.stream == nullptr; });
 }
 
+bool TrajectoryWriter::Impl::AnythingToReport() const {
+  for (const ShardLink& link : links_) {
+    if (link.HasRefusals()) return true;
+  }
+  for (const uint32_t environment : full_) {
+    if (!IsFull(environment)) return true;
+  }
+  return false;
+}
+
 void TrajectoryWriter::Impl::ReportRefusals() {
   std::vector<ShardLink::Refusal> refusals;
   {
@@ -206,10 +213,10 @@ void TrajectoryWriter::Impl::ReportRoom() {
   std::vector<uint32_t> environments;
   {
     MutexLock lock(&mu_);
-    std::erase_if(full_, [&](uint32_t environment) {
+    for (const uint32_t environment : full_) {
       if (!IsFull(environment)) environments.push_back(environment);
-      return !IsFull(environment);
-    });
+    }
+    for (const uint32_t environment : environments) full_.erase(environment);
   }
   if (options_.on_room == nullptr) return;
   for (const uint32_t environment : environments) options_.on_room(environment);

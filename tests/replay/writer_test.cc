@@ -211,6 +211,23 @@ TEST_F(WriterTest, ClosedLimiterHoldsTheWriterWithinItsBoundAndSaysWhy) {
   EXPECT_EQ(writer_->WaitReason(0), "");
 }
 
+TEST_F(WriterTest, RoomIsReportedToWhoWasToldThereIsNone) {
+  std::atomic<int> reports = 0;
+  options_.on_room = [&](uint32_t environment) { reports += environment == 0 ? 1 : 100; };
+  StartShards(1, /*granted=*/4);
+  StartWriter();
+  uint64_t id = 0;
+  AppendUntilHeld(4, &id);
+  EXPECT_FALSE(writer_->HasRoom(0));
+  const int before = reports;
+  EXPECT_LE(before, static_cast<int>(id));
+  ASSERT_TRUE(clients_[0]->Grant(1000, "", false).ok());
+  while (reports == before) {
+  }
+  EXPECT_TRUE(writer_->HasRoom(0));
+  writer_->Close();  // before what it reports to goes
+}
+
 TEST_F(WriterTest, BadRowsAreRefusedBeforeTheyAreTaken) {
   StartShards(1);
   StartWriter();
@@ -250,6 +267,7 @@ TEST_F(WriterTest, RefusedEpisodeIsReportedAndTheNextOneGoesOn) {
   ASSERT_TRUE(writer_->Flush(kLong).ok());
   EXPECT_EQ(shards_[0]->shard().counts().accepted_rows, 1);
   EXPECT_EQ(writer_->stats().dropped_rows, 1);
+  writer_->Close();  // before what it reports to goes
 }
 
 TEST_F(WriterTest, ServerRestartLosesAndRepeatsNothing) {
