@@ -18,9 +18,7 @@ bool HasTwoHotKernel(const at::Tensor& x, const Bins& bins) {
   return x.is_cpu() && x.scalar_type() == at::kFloat && bins.count <= kernels::kMaxBins;
 }
 
-kernels::TwoHotBins KernelBins(const Bins& bins) {
-  return {bins.count, static_cast<float>(bins.low), static_cast<float>(bins.width())};
-}
+kernels::TwoHotBins KernelBins(const Bins& bins) { return {bins.count, bins.low, bins.width()}; }
 
 at::Tensor DecodeForward(const at::Tensor& logits, const Bins& bins) {
   at::Tensor values =
@@ -64,6 +62,22 @@ struct TwoHotCrossEntropyFunction : public Function<TwoHotCrossEntropyFunction> 
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     return {ctx->get_saved_variables()[0] * gradients[0], at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+struct WeightedSquaredErrorFunction : public Function<WeightedSquaredErrorFunction> {
+  static Variable forward(AutogradContext* ctx, const Variable& prediction,
+                          const at::Tensor& target, const at::Tensor& weights) {
+    const at::Tensor difference = prediction - target;
+    ctx->save_for_backward({difference, weights});
+    return at::dot(difference.square().mean(1), weights);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const variable_list saved = ctx->get_saved_variables();
+    const double factor = 2 / static_cast<double>(saved[0].size(1));
+    return {saved[0] * (saved[1] * (gradients[0] * factor)).unsqueeze(1), at::Tensor(),
+            at::Tensor()};
   }
 };
 
@@ -114,6 +128,11 @@ at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& target
                                            weights.contiguous(), bins);
 }
 
+at::Tensor WeightedSquaredError(const at::Tensor& prediction, const at::Tensor& target,
+                                const at::Tensor& weights) {
+  return WeightedSquaredErrorFunction::apply(prediction, target, weights);
+}
+
 at::Tensor TwoHotEncode(const at::Tensor& values, const Bins& bins) {
   const at::Tensor position =
       ((Symlog(values) - bins.low) / bins.width()).clamp(0, bins.count - 1).unsqueeze(-1);
@@ -131,7 +150,8 @@ at::Tensor TwoHotDecode(const at::Tensor& logits, const Bins& bins) {
 at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
                               const at::Tensor& weights, const Bins& bins) {
   const at::Tensor two_hot = TwoHotEncode(targets, bins) * weights.unsqueeze(-1);
-  return -(at::log_softmax(logits, -1) * two_hot).sum();
+  const double members = logits.dim() == 3 ? static_cast<double>(logits.size(0)) : 1;
+  return -(at::log_softmax(logits, -1) * two_hot).sum() / members;
 }
 
 }  // namespace reference

@@ -42,11 +42,16 @@ at::Tensor Symexp(const at::Tensor& x);
 // symexp of the mean bin centre under softmax(logits): [..., bins] -> [...].
 at::Tensor TwoHotDecode(const at::Tensor& logits, const Bins& bins);
 
-// sum_r weights[r] CE(two-hot(targets[r]), logits[.., r]), a scalar. logits [R, bins] or [M, R,
-// bins]; targets [R] in plain units, clamped to the bins' range; weights [R]. Differentiable in the
-// logits alone.
+// sum_r weights[r] CE(two-hot(targets[r]), logits[r]), a scalar. logits [R, bins], or [M, R, bins]
+// for an ensemble, over whose members the sum is averaged; targets [R] in plain units, clamped to
+// the bins' range; weights [R]. Differentiable in the logits alone.
 at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
                               const at::Tensor& weights, const Bins& bins);
+
+// sum_r weights[r] mean((prediction[r] - target[r])^2), a scalar, from [R, width] and weights [R].
+// Differentiable in the prediction alone.
+at::Tensor WeightedSquaredError(const at::Tensor& prediction, const at::Tensor& target,
+                                const at::Tensor& weights);
 
 // Two-hot vectors [..., bins] of values [...].
 at::Tensor TwoHotEncode(const at::Tensor& values, const Bins& bins);

@@ -17,6 +17,7 @@ struct Setting {
 
 void BM_Plan(benchmark::State& state, Setting setting) {
   SetComputeThreads(1);
+  KeepFreedMemory();
   ModelConfig config = *ModelSize(setting.size);
   config.observation_size = 5;
   config.action_size = 1;

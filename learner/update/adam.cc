@@ -1,5 +1,6 @@
 #include "learner/update/adam.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -23,38 +24,54 @@ Adam::Adam(at::Tensor parameters, Options options)
 void Adam::Step(const at::Tensor& norm) {
   at::NoGradGuard no_grad;
   ++steps_;
-  const at::Tensor scale = (options_.max_grad_norm / (norm + 1e-6)).clamp_max(1);
   int64_t begin = 0;
+  const bool kernel = parameters_.is_cpu() && parameters_.scalar_type() == at::kFloat;
+  const at::Tensor scale =
+      kernel ? at::Tensor() : (options_.max_grad_norm / (norm + 1e-6)).clamp_max(1);
+  const double kernel_scale =
+      kernel ? std::min(options_.max_grad_norm / (norm.item<double>() + 1e-6), 1.0) : 1;
   for (const Segment& segment : options_.segments) {
-    StepSegment(begin, segment, scale);
+    if (kernel) {
+      StepWithKernel(begin, segment, kernel_scale);
+    } else {
+      StepWithTensors(begin, segment, scale);
+    }
     begin += segment.size;
   }
 }
 
-void Adam::StepSegment(int64_t begin, const Segment& segment, const at::Tensor& gradient_scale) {
-  const double step_size = segment.learning_rate / (1 - std::pow(kBeta1, steps_));
-  const double inverse_sqrt_correction = 1 / std::sqrt(1 - std::pow(kBeta2, steps_));
+void Adam::StepWithKernel(int64_t begin, const Segment& segment, double gradient_scale) {
+  model::kernels::AdamFactors factors;
+  factors.gradient_scale = static_cast<float>(gradient_scale);
+  factors.beta1 = static_cast<float>(kBeta1);
+  factors.beta2 = static_cast<float>(kBeta2);
+  factors.step_size = static_cast<float>(StepSize(segment));
+  factors.inverse_sqrt_correction = static_cast<float>(InverseSqrtCorrection());
+  factors.epsilon = static_cast<float>(options_.epsilon);
+  model::kernels::AdamStep(factors, segment.size, gradients_.data_ptr<float>() + begin,
+                           m_.data_ptr<float>() + begin, v_.data_ptr<float>() + begin,
+                           parameters_.data_ptr<float>() + begin);
+}
+
+void Adam::StepWithTensors(int64_t begin, const Segment& segment,
+                           const at::Tensor& gradient_scale) {
   const auto part = [&](const at::Tensor& x) { return x.narrow(0, begin, segment.size); };
-  at::Tensor parameters = part(parameters_);
+  const at::Tensor gradient = part(gradients_) * gradient_scale;
   at::Tensor m = part(m_);
   at::Tensor v = part(v_);
-  if (parameters.is_cpu() && parameters.scalar_type() == at::kFloat) {
-    model::kernels::AdamFactors factors;
-    factors.gradient_scale = gradient_scale.item<float>();
-    factors.beta1 = static_cast<float>(kBeta1);
-    factors.beta2 = static_cast<float>(kBeta2);
-    factors.step_size = static_cast<float>(step_size);
-    factors.inverse_sqrt_correction = static_cast<float>(inverse_sqrt_correction);
-    factors.epsilon = static_cast<float>(options_.epsilon);
-    model::kernels::AdamStep(factors, segment.size, part(gradients_).data_ptr<float>(),
-                             m.data_ptr<float>(), v.data_ptr<float>(),
-                             parameters.data_ptr<float>());
-    return;
-  }
-  const at::Tensor gradient = part(gradients_) * gradient_scale;
   m.mul_(kBeta1).add_(gradient, 1 - kBeta1);
   v.mul_(kBeta2).addcmul_(gradient, gradient, 1 - kBeta2);
-  parameters.addcdiv_(m, v.sqrt().mul_(inverse_sqrt_correction).add_(options_.epsilon), -step_size);
+  part(parameters_)
+      .addcdiv_(m, v.sqrt().mul_(InverseSqrtCorrection()).add_(options_.epsilon),
+                -StepSize(segment));
+}
+
+double Adam::StepSize(const Segment& segment) const {
+  return segment.learning_rate / (1 - std::pow(kBeta1, static_cast<double>(steps_)));
+}
+
+double Adam::InverseSqrtCorrection() const {
+  return 1 / std::sqrt(1 - std::pow(kBeta2, static_cast<double>(steps_)));
 }
 
 model::NamedTensors Adam::State(const std::string& prefix) const {

@@ -44,7 +44,13 @@ class Adam {
   void set_steps(int64_t steps) { steps_ = steps; }
 
  private:
-  void StepSegment(int64_t begin, const Segment& segment, const at::Tensor& gradient_scale);
+  // One segment, which starts at `begin`: a kernel on the CPU in float32, ATen operations
+  // elsewhere.
+  void StepWithKernel(int64_t begin, const Segment& segment, double gradient_scale);
+  void StepWithTensors(int64_t begin, const Segment& segment, const at::Tensor& gradient_scale);
+  // Bias corrections of the step under way.
+  double StepSize(const Segment& segment) const;
+  double InverseSqrtCorrection() const;
 
   const Options options_;
   at::Tensor parameters_, gradients_, m_, v_;

@@ -17,6 +17,17 @@ absl::Status CheckShape(const char* name, const at::Tensor& tensor,
       ": must be [", absl::StrJoin(shape, ", "), "]"));
 }
 
+at::Tensor RowWeights(int64_t horizon, int64_t batch, double rho,
+                      const at::TensorOptions& options) {
+  std::vector<double> weights;
+  double weight = 1 / static_cast<double>(horizon * batch);
+  for (int64_t t = 0; t < horizon; ++t) {
+    weights.push_back(weight);
+    weight *= rho;
+  }
+  return at::tensor(weights, at::kDouble).to(options).repeat_interleave(batch);
+}
+
 }  // namespace
 
 absl::Status Batch::Validate(const model::ModelConfig& config) const {
@@ -46,7 +57,7 @@ absl::Status Batch::Validate(const model::ModelConfig& config) const {
   return absl::OkStatus();
 }
 
-Windows MakeWindows(const Batch& batch, const at::TensorOptions& options) {
+Windows MakeWindows(const Batch& batch, double rho, const at::TensorOptions& options) {
   const int64_t horizon = batch.actions.size(1);
   const auto time_major = [&](const at::Tensor& x, int64_t steps) {
     return x.narrow(1, 0, steps).to(options).transpose(0, 1).contiguous();
@@ -65,6 +76,7 @@ Windows MakeWindows(const Batch& batch, const at::TensorOptions& options) {
   const at::Tensor missing = windows.has_plan.eq(0).unsqueeze(1);
   windows.plan_mean = time_major(batch.plan_mean, horizon).flatten(0, 1).masked_fill_(missing, 0);
   windows.plan_std = time_major(batch.plan_std, horizon).flatten(0, 1).masked_fill_(missing, 1);
+  windows.weights = RowWeights(horizon, windows.batch, rho, options);
   return windows;
 }
 

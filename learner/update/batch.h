@@ -38,10 +38,12 @@ struct Windows {
   at::Tensor plan_std;      // [H * B, A]
   at::Tensor has_plan;      // [H * B], 0 or 1
   bool any_plan = false;    // whether any of them is 1
+  // rho^t / (H B): a sum over rows with these weights is (1/H) sum_t rho^t mean_batch.
+  at::Tensor weights;  // [H * B]
 };
 
 // REQUIRES: batch.Validate() is ok.
-Windows MakeWindows(const Batch& batch, const at::TensorOptions& options);
+Windows MakeWindows(const Batch& batch, double rho, const at::TensorOptions& options);
 
 }  // namespace pompc::update
 

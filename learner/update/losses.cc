@@ -32,24 +32,12 @@ Rollout RollOut(const model::WorldModel& model, const Windows& windows) {
     const at::Tensor actions = windows.actions.narrow(0, t * windows.batch, windows.batch);
     latents.push_back(model.dynamics().Forward(at::cat({latents.back(), actions}, 1), Training()));
   }
-  const at::Tensor all = at::cat(latents);
-  const int64_t rows = windows.horizon * windows.batch;
-  return {all.narrow(0, 0, rows), all.narrow(0, windows.batch, rows)};
+  const at::Tensor predictions = at::cat(at::TensorList(latents).slice(1));
+  latents.pop_back();
+  return {at::cat(latents), predictions};
 }
 
 }  // namespace
-
-at::Tensor RowWeights(const Windows& windows, double rho) {
-  std::vector<double> weights;
-  double weight = 1 / static_cast<double>(windows.horizon * windows.batch);
-  for (int64_t t = 0; t < windows.horizon; ++t) {
-    weights.push_back(weight);
-    weight *= rho;
-  }
-  return at::tensor(weights, at::kDouble)
-      .to(windows.rewards.options())
-      .repeat_interleave(windows.batch);
-}
 
 at::Tensor ModelLosses::Total(const UpdateConfig& config) const {
   at::Tensor total = consistency * config.consistency_coefficient +
@@ -63,25 +51,23 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, const Mlp* regula
                                const Windows& windows, const Targets& targets,
                                const at::Tensor& dropout, const UpdateConfig& config) {
   const model::Bins bins = model::BinsOf(model.config());
-  const at::Tensor weights = RowWeights(windows, config.rho);
-  const double members = model.config().num_q;
   const Rollout rollout = RollOut(model, windows);
   const at::Tensor input = at::cat({rollout.latents, windows.actions}, 1);
 
   ModelLosses losses;
   losses.latents = rollout.latents.detach();
   losses.consistency =
-      ((rollout.predictions - targets.next_latents).square().mean(1) * weights).sum();
+      model::WeightedSquaredError(rollout.predictions, targets.next_latents, windows.weights);
   losses.reward = model::TwoHotCrossEntropy(model.reward().Forward(input, Training()),
-                                            windows.rewards.flatten(), weights, bins);
+                                            windows.rewards.flatten(), windows.weights, bins);
   losses.value_logits = model.q().Forward(input, Training(dropout));
   losses.value =
-      model::TwoHotCrossEntropy(losses.value_logits, targets.values, weights / members, bins);
+      model::TwoHotCrossEntropy(losses.value_logits, targets.values, windows.weights, bins);
   if (regularized != nullptr) {
     const at::Tensor own_input = config.regularized_value_gradient ? input : input.detach();
     losses.regularized_value =
         model::TwoHotCrossEntropy(regularized->Forward(own_input, Training(dropout)),
-                                  targets.regularized_values, weights / members, bins);
+                                  targets.regularized_values, windows.weights, bins);
   }
   if (model.config().terminates) {
     const at::Tensor logits =
@@ -100,9 +86,8 @@ PriorLoss ComputePriorLoss(const Mlp& prior, const model::ModelConfig& model_con
   result.kl = config.prior_kl == PriorKl::kForward
                   ? GaussianKl(planner, result.gaussian, config.kl_reduction)
                   : GaussianKl(result.gaussian, planner, config.kl_reduction);
-  const at::Tensor weights = RowWeights(windows, config.rho);
-  const at::Tensor masked = weights * windows.has_plan;
-  result.loss = (result.kl * (masked * (weights.sum() / masked.sum()))).sum();
+  const at::Tensor masked = windows.weights * windows.has_plan;
+  result.loss = (result.kl * (masked * (windows.weights.sum() / masked.sum()))).sum();
   return result;
 }
 
@@ -123,17 +108,12 @@ PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& j
     terms.values = model::TwoHotDecode(logits, model::BinsOf(model.config())).mean(0);
   }
   if (judges.prior != nullptr) {
-    Gaussian prior;
-    {
-      at::NoGradGuard no_grad;
-      prior = model::PolicyFromRaw(judges.prior->Forward(latents), model.config());
-    }
-    terms.kl = GaussianKl(terms.gaussian, prior, config.kl_reduction) * windows.has_plan;
+    terms.kl = GaussianKl(terms.gaussian, *judges.prior, config.kl_reduction) * windows.has_plan;
   }
   return terms;
 }
 
-at::Tensor PolicyLoss(const PolicyTerms& terms, const at::Tensor& row_weights,
+at::Tensor PolicyLoss(const PolicyTerms& terms, const Windows& windows,
                       const at::Tensor& value_scale, const at::Tensor& kl_scale,
                       const UpdateConfig& config) {
   const double action_size = static_cast<double>(terms.actions.size(1));
@@ -146,7 +126,7 @@ at::Tensor PolicyLoss(const PolicyTerms& terms, const at::Tensor& row_weights,
   if (terms.kl.defined()) {
     loss = loss + terms.kl * (mix ? config.alpha / kl_scale : config.Lambda() / value_scale);
   }
-  return (loss * row_weights).sum();
+  return (loss * windows.weights).sum();
 }
 
 }  // namespace pompc::update

@@ -13,9 +13,6 @@
 
 namespace pompc::update {
 
-// Weights rho^t / (H B) of the rows: a weighted sum over rows is (1/H) sum_t rho^t mean_batch.
-at::Tensor RowWeights(const Windows& windows, double rho);
-
 // What the losses of the model and of the values compare predictions with; constants.
 struct Targets {
   at::Tensor next_latents;        // [H * B, L]: encodings of the states after each step
@@ -71,7 +68,7 @@ struct PolicyJudges {
   const model::Mlp* regularized = nullptr;  // nullptr: alpha = 1
   std::vector<int64_t> members;             // of the ensemble to average; empty: all
   at::Tensor dropout;                       // as in Mlp::Options
-  const model::Mlp* prior = nullptr;  // nullptr: alpha = 0, or the prior has never been trained
+  const model::Gaussian* prior = nullptr;   // [H * B, A]; nullptr: no row has a plan, or alpha = 0
 };
 
 PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& judges,
@@ -81,7 +78,7 @@ PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& j
 // (1/H) sum_t rho^t mean_batch [-w_q value / value_scale + w_k kl / kl_scale - c A entropy], with
 // (w_q, w_k) = (1 - alpha, alpha) and two scales for MIX, (1, lambda) and the value's scale for
 // LITERAL. For alpha = 1 both are pure imitation, (0, 1) over the KL's scale.
-at::Tensor PolicyLoss(const PolicyTerms& terms, const at::Tensor& row_weights,
+at::Tensor PolicyLoss(const PolicyTerms& terms, const Windows& windows,
                       const at::Tensor& value_scale, const at::Tensor& kl_scale,
                       const UpdateConfig& config);
 

@@ -98,8 +98,9 @@ class Updater::Impl {
                           const std::vector<int64_t>& members) const;
 
   absl::StatusOr<at::Tensor> StepModel(const Windows& windows, UpdateMetrics* metrics);
-  absl::Status StepPrior(const Windows& windows, const at::Tensor& latents, UpdateMetrics* metrics);
-  absl::Status StepPolicy(const Windows& windows, const at::Tensor& latents,
+  absl::StatusOr<Gaussian> StepPrior(const Windows& windows, const at::Tensor& latents,
+                                     UpdateMetrics* metrics);
+  absl::Status StepPolicy(const Windows& windows, const at::Tensor& latents, const Gaussian* prior,
                           UpdateMetrics* metrics);
   void StepTargets();
 
@@ -275,8 +276,8 @@ absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Windows& windows,
   return losses.latents;
 }
 
-absl::Status Updater::Impl::StepPrior(const Windows& windows, const at::Tensor& latents,
-                                      UpdateMetrics* metrics) {
+absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Windows& windows, const at::Tensor& latents,
+                                                  UpdateMetrics* metrics) {
   prior_adam_->gradients().zero_();
   const PriorLoss loss = ComputePriorLoss(*prior_, model_.config(), windows, latents, config_);
   loss.loss.backward();
@@ -287,11 +288,14 @@ absl::Status Updater::Impl::StepPrior(const Windows& windows, const at::Tensor& 
     metrics->prior_std = loss.gaussian.log_std.exp().mean().item<double>();
     metrics->planner_std = MaskedMean(windows.plan_std.mean(1), windows.has_plan);
   }
-  return StepOptimizer("prior", *prior_adam_, metrics ? &metrics->prior_gradient_norm : nullptr);
+  const absl::Status status =
+      StepOptimizer("prior", *prior_adam_, metrics ? &metrics->prior_gradient_norm : nullptr);
+  if (!status.ok()) return status;
+  return Gaussian{loss.gaussian.mean.detach(), loss.gaussian.log_std.detach()};
 }
 
 absl::Status Updater::Impl::StepPolicy(const Windows& windows, const at::Tensor& latents,
-                                       UpdateMetrics* metrics) {
+                                       const Gaussian* prior, UpdateMetrics* metrics) {
   const int64_t rows = windows.horizon * windows.batch;
   PolicyJudges judges;
   if (regularized()) {
@@ -299,17 +303,15 @@ absl::Status Updater::Impl::StepPolicy(const Windows& windows, const at::Tensor&
     judges.members = Members(kPolicyMembers);
     judges.dropout = Dropout(kPolicyDropout, 2, rows);
   }
-  // Until a plan has been seen there is nothing to imitate: the policy then follows the values
-  // alone.
-  if (has_prior() && prior_trained_) judges.prior = &*prior_;
+  judges.prior = prior;
   policy_adam_->gradients().zero_();
   const PolicyTerms terms =
       EvaluatePolicy(model_, judges, windows, latents, Noise(kPolicyNoise, rows), config_);
   const auto first_step = [&](const at::Tensor& x) { return x.narrow(0, 0, windows.batch); };
   if (terms.values.defined()) value_scale_.Update(first_step(terms.values), at::Tensor());
   if (terms.kl.defined()) kl_scale_.Update(first_step(terms.kl), first_step(windows.has_plan));
-  const at::Tensor loss = PolicyLoss(terms, RowWeights(windows, config_.rho), value_scale_.value(),
-                                     kl_scale_.value(), config_);
+  const at::Tensor loss =
+      PolicyLoss(terms, windows, value_scale_.value(), kl_scale_.value(), config_);
   loss.backward();
   if (metrics) Report(terms, loss, windows, *metrics);
   return StepOptimizer("policy", *policy_adam_, metrics ? &metrics->policy_gradient_norm : nullptr);
@@ -365,14 +367,21 @@ absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_
   absl::Status status = batch.Validate(model_.config());
   if (!status.ok()) return status;
   c10::AutoGradMode with_gradients(true);
-  const Windows windows = MakeWindows(batch, options());
+  const Windows windows = MakeWindows(batch, config_.rho, options());
   UpdateMetrics metrics;
   UpdateMetrics* wanted = want_metrics ? &metrics : nullptr;
 
   const absl::StatusOr<at::Tensor> latents = StepModel(windows, wanted);
   if (!latents.ok()) return latents.status();
-  if (has_prior() && windows.any_plan) status = StepPrior(windows, *latents, wanted);
-  if (status.ok()) status = StepPolicy(windows, *latents, wanted);
+  // Both policies step from the same evaluation of the prior. Without a plan in the batch there is
+  // nothing to imitate: the policy then follows the values alone.
+  std::optional<Gaussian> prior;
+  if (has_prior() && windows.any_plan) {
+    absl::StatusOr<Gaussian> evaluated = StepPrior(windows, *latents, wanted);
+    if (!evaluated.ok()) return evaluated.status();
+    prior = *std::move(evaluated);
+  }
+  status = StepPolicy(windows, *latents, prior.has_value() ? &*prior : nullptr, wanted);
   if (!status.ok()) return status;
   StepTargets();
   ++updates_;

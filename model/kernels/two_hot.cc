@@ -48,20 +48,25 @@ POMPC_INLINE Softmax SoftmaxOf(PaddedRow& row) {
   return {max[0], total, SumAcross(weighted)[0] / total};
 }
 
+float SymlogMean(const TwoHotBins& bins, const Softmax& softmax) {
+  return static_cast<float>(bins.low + bins.width * softmax.mean);
+}
+
 struct TwoHot {
   int64_t bin;
   float offset;  // weight of bin + 1
 };
 
+// In double: a position near the last bin has too few bits left in float32 for its fraction.
 TwoHot EncodeTarget(const TwoHotBins& bins, float target) {
-  const float symlog = std::copysign(std::log1p(std::fabs(target)), target);
-  const float position = (symlog - bins.low) / bins.width;
-  const float last = static_cast<float>(bins.count - 1);
-  const float clamped = position < 0 ? 0 : (position > last ? last : position);
+  const double symlog = std::copysign(std::log1p(std::fabs(static_cast<double>(target))), target);
+  const double position = (symlog - bins.low) / bins.width;
+  const double last = static_cast<double>(bins.count - 1);
+  const double clamped = position < 0 ? 0 : (position > last ? last : position);
   // A NaN target gives a NaN weight.
   int64_t bin = std::isnan(clamped) ? 0 : static_cast<int64_t>(clamped);
   if (bin > bins.count - 2) bin = bins.count - 2;
-  return {bin, clamped - static_cast<float>(bin)};
+  return {bin, static_cast<float>(clamped - static_cast<double>(bin))};
 }
 
 }  // namespace
@@ -71,7 +76,7 @@ void TwoHotDecodeForward(const TwoHotBins& bins, int64_t rows, const float* logi
   PaddedRow padded;
   for (int64_t row = 0; row < rows; ++row) {
     Pad(bins.count, logits + row * bins.count, padded);
-    values[row] = bins.low + bins.width * SoftmaxOf(padded).mean;
+    values[row] = SymlogMean(bins, SoftmaxOf(padded));
   }
   for (int64_t row = 0; row < rows; ++row)
     values[row] = std::copysign(std::expm1(std::fabs(values[row])), values[row]);
@@ -85,9 +90,9 @@ void TwoHotDecodeBackward(const TwoHotBins& bins, int64_t rows, const float* log
     float* gradient = logits_gradient + row * bins.count;
     Pad(bins.count, logits + row * bins.count, padded);
     const Softmax softmax = SoftmaxOf(padded);
-    const float symlog = bins.low + bins.width * softmax.mean;
-    const float scale =
-        values_gradient[row] * std::exp(std::fabs(symlog)) * bins.width / softmax.sum;
+    const float symlog = SymlogMean(bins, softmax);
+    const float scale = values_gradient[row] * std::exp(std::fabs(symlog)) *
+                        static_cast<float>(bins.width) / softmax.sum;
     for (int64_t k = 0; k < bins.count; ++k) {
       gradient[k] =
           scale * padded.x[k] * (static_cast<float>(static_cast<int32_t>(k)) - softmax.mean);
@@ -103,7 +108,7 @@ double TwoHotCrossEntropy(const TwoHotBins& bins, int64_t members, int64_t rows,
   PaddedRow padded;
   for (int64_t row = 0; row < rows; ++row) {
     const TwoHot target = EncodeTarget(bins, targets[row]);
-    const float weight = weights[row];
+    const float weight = weights[row] / static_cast<float>(members);
     for (int64_t member = 0; member < members; ++member) {
       const int64_t offset = (member * rows + row) * bins.count;
       const float* x = logits + offset;

@@ -13,8 +13,8 @@ inline constexpr int64_t kMaxBins = 1024;
 // Bin k is centred at low + k * width in symlog space.
 struct TwoHotBins {
   int64_t count = 0;
-  float low = 0;
-  float width = 0;
+  double low = 0;
+  double width = 0;
 };
 
 // values[r] = symexp(sum_k softmax(logits[r])_k center_k) for `rows` rows.
@@ -24,9 +24,9 @@ void TwoHotDecodeForward(const TwoHotBins& bins, int64_t rows, const float* logi
 void TwoHotDecodeBackward(const TwoHotBins& bins, int64_t rows, const float* logits,
                           const float* values_gradient, float* logits_gradient);
 
-// sum over `members` blocks of `rows` rows of weights[row] * cross-entropy(two-hot(targets[row]),
-// logits[member, row]). `logits_gradient` receives the gradient of that sum, [members, rows,
-// count].
+// sum over rows of weights[row] times the mean over `members` blocks of
+// cross-entropy(two-hot(targets[row]), logits[member, row]). `logits_gradient` receives the
+// gradient of that sum, [members, rows, count].
 double TwoHotCrossEntropy(const TwoHotBins& bins, int64_t members, int64_t rows,
                           const float* logits, const float* targets, const float* weights,
                           float* logits_gradient);

@@ -1,0 +1,81 @@
+#include "learner/update/batch.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+
+#include "tests/learner/update/testing.h"
+
+namespace pompc::update {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(BatchTest, RefusesWrongShapesByName) {
+  const model::ModelConfig config = model::SmallConfig();
+  EXPECT_TRUE(MakeBatch(config, 1).Validate(config).ok());
+  const auto refused = [&](auto change, const char* text) {
+    Batch batch = MakeBatch(config, 1);
+    change(batch);
+    const absl::Status status = batch.Validate(config);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(text));
+  };
+  refused([](Batch& b) { b.observations = b.observations.narrow(1, 0, 3); },
+          "batch.observations is [6, 3, 3]: must be [6, 4, 3]");
+  refused([](Batch& b) { b.rewards = at::Tensor(); }, "batch.rewards is undefined: must be [6, 3]");
+  refused([](Batch& b) { b.has_plan = b.has_plan.narrow(1, 0, 3); },
+          "batch.has_plan is [6, 3]: must be [6, 4]");
+  refused([](Batch& b) { b.actions = b.actions.narrow(2, 0, 1); },
+          "batch.actions is [6, 3, 1]: must be [6, 3, 2]");
+  refused([](Batch& b) { b.actions = at::Tensor(); }, "batch.actions");
+}
+
+TEST(BatchTest, WindowsAreTimeMajor) {
+  const model::ModelConfig config = model::SmallConfig();
+  Batch batch = MakeBatch(config, 1);
+  batch.terminated[4][1] = 1;
+  batch.has_plan[2][0] = 0;
+  const Windows windows = MakeWindows(batch, 0.5, at::TensorOptions(at::kDouble));
+  EXPECT_EQ(windows.batch, 6);
+  EXPECT_EQ(windows.horizon, 3);
+  EXPECT_TRUE(at::equal(windows.observations[2][5], batch.observations[5][2].to(at::kDouble)));
+  EXPECT_TRUE(at::equal(windows.actions[2 * 6 + 5], batch.actions[5][2].to(at::kDouble)));
+  EXPECT_EQ(windows.rewards[1][3].item<float>(), batch.rewards[3][1].item<float>());
+  EXPECT_EQ(windows.terminated.sum().item<double>(), 1);
+  EXPECT_EQ(windows.terminated[1][4].item<double>(), 1);
+  EXPECT_EQ(windows.has_plan[2].item<double>(), 0);
+  EXPECT_EQ(windows.has_plan.sum().item<double>(), 17);
+  EXPECT_TRUE(windows.any_plan);
+  EXPECT_NEAR(windows.weights.sum().item<double>(), (1 + 0.5 + 0.25) / 3, 1e-12);
+  EXPECT_NEAR(windows.weights[6].item<double>(), 0.5 / 18, 1e-12);
+}
+
+TEST(BatchTest, TakesBytesForFlags) {
+  const model::ModelConfig config = model::SmallConfig();
+  Batch batch = MakeBatch(config, 1);
+  batch.terminated = batch.terminated.to(at::kByte);
+  batch.has_plan = batch.has_plan.to(at::kByte);
+  ASSERT_TRUE(batch.Validate(config).ok());
+  EXPECT_EQ(MakeWindows(batch, 0.5, at::TensorOptions(at::kFloat)).has_plan.sum().item<float>(),
+            18);
+}
+
+TEST(BatchTest, RowsWithoutAPlanHoldNothingThatCouldSpread) {
+  const model::ModelConfig config = model::SmallConfig();
+  Batch batch = MakeBatch(config, 1);
+  batch.has_plan.zero_();
+  // The plan of the last observation is of no use to the update.
+  batch.has_plan.select(1, 3).fill_(1);
+  batch.plan_mean.fill_(std::numeric_limits<float>::quiet_NaN());
+  batch.plan_std.fill_(0);
+  const Windows windows = MakeWindows(batch, 0.5, at::TensorOptions(at::kFloat));
+  EXPECT_FALSE(windows.any_plan);
+  EXPECT_TRUE(at::equal(windows.plan_mean, at::zeros({18, 2})));
+  EXPECT_TRUE(at::equal(windows.plan_std, at::ones({18, 2})));
+}
+
+}  // namespace
+}  // namespace pompc::update

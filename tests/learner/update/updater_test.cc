@@ -1,0 +1,326 @@
+#include "learner/update/updater.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "model/mppi.h"
+#include "tests/learner/update/testing.h"
+
+namespace pompc::update {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Settings that learn within few updates.
+UpdateConfig FastConfig() {
+  UpdateConfig config;
+  config.learning_rate = 3e-3;
+  config.tau = 0.02;
+  config.discount = 0.9;
+  config.target_horizon = TargetHorizon::kWindowEnd;
+  return config;
+}
+
+// KernelConfig has the widths that kernels want, so that the tests run what training runs.
+model::ModelConfig KernelConfig() { return model::SmallConfig(); }
+
+void ExpectSameState(const UpdaterState& a, const UpdaterState& b) {
+  EXPECT_EQ(a.metadata, b.metadata);
+  ASSERT_EQ(a.tensors.size(), b.tensors.size());
+  for (size_t i = 0; i < a.tensors.size(); ++i) {
+    EXPECT_EQ(a.tensors[i].name, b.tensors[i].name);
+    EXPECT_TRUE(at::equal(a.tensors[i].tensor, b.tensors[i].tensor)) << a.tensors[i].name;
+  }
+}
+
+UpdateMetrics MustStep(Updater& updater, const Batch& batch, bool want_metrics = true) {
+  const absl::StatusOr<UpdateMetrics> metrics = updater.Step(batch, want_metrics);
+  EXPECT_TRUE(metrics.ok()) << metrics.status();
+  return metrics.value_or(UpdateMetrics());
+}
+
+class FamilyTest : public ::testing::TestWithParam<double> {};
+
+TEST_P(FamilyTest, EveryLossFallsOnAFixedBatch) {
+  model::ModelConfig model_config = KernelConfig();
+  model_config.terminates = true;
+  UpdateConfig config = FastConfig();
+  config.alpha = GetParam();
+  const auto updater = MakeUpdater(model_config, config);
+  Batch batch = MakeBatch(model_config, 5, 32);
+  batch.terminated[3][1] = 1;
+  const UpdateMetrics first = MustStep(*updater, batch);
+  for (int i = 0; i < 250; ++i) MustStep(*updater, batch, false);
+  const UpdateMetrics last = MustStep(*updater, batch);
+  EXPECT_LT(last.reward_loss, 0.8 * first.reward_loss);
+  EXPECT_LT(last.termination_loss, 0.5 * first.termination_loss);
+  EXPECT_LT(last.value_loss, 0.9 * first.value_loss);
+  EXPECT_LT(last.total_loss, 0.8 * first.total_loss);
+  if (config.alpha < 1) {
+    EXPECT_LT(last.regularized_value_loss, 0.9 * first.regularized_value_loss);
+  }
+  if (config.alpha > 0) {
+    EXPECT_LT(last.prior_loss, 0.9 * first.prior_loss);
+    EXPECT_LT(last.prior_planner_kl, first.prior_planner_kl);
+  }
+  if (config.alpha == 1) {
+    EXPECT_LT(last.policy_prior_kl, 0.1);
+  }
+  EXPECT_EQ(updater->update_count(), 252);
+}
+
+TEST_P(FamilyTest, ResumesBitForBit) {
+  UpdateConfig config = FastConfig();
+  config.alpha = GetParam();
+  const auto original = MakeUpdater(KernelConfig(), config, 1);
+  for (uint64_t i = 0; i < 5; ++i) MustStep(*original, MakeBatch(KernelConfig(), i));
+
+  const std::string path =
+      ::testing::TempDir() + "updater_test_" + std::to_string(::getpid()) + ".safetensors";
+  const UpdaterState state = original->Export();
+  ASSERT_TRUE(model::WriteTensorFile(path, state.tensors, state.metadata).ok());
+  const auto file = model::ReadTensorFile(path);
+  std::filesystem::remove(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+
+  const auto resumed = MakeUpdater(KernelConfig(), config, 2);
+  ASSERT_TRUE(resumed->Import({file->tensors, file->metadata}).ok());
+  EXPECT_EQ(resumed->update_count(), 5);
+  for (uint64_t i = 5; i < 10; ++i) {
+    MustStep(*original, MakeBatch(KernelConfig(), i));
+    MustStep(*resumed, MakeBatch(KernelConfig(), i));
+  }
+  ExpectSameState(original->Export(), resumed->Export());
+}
+
+INSTANTIATE_TEST_SUITE_P(Alpha, FamilyTest, ::testing::Values(0.0, 0.5, 1.0));
+
+TEST(UpdaterTest, SameSeedSameUpdatesAndMetricsDoNotMatter) {
+  const auto a = MakeUpdater(KernelConfig(), FastConfig(), 7);
+  const auto b = MakeUpdater(KernelConfig(), FastConfig(), 7);
+  const auto other = MakeUpdater(KernelConfig(), FastConfig(), 8);
+  for (uint64_t i = 0; i < 4; ++i) {
+    MustStep(*a, MakeBatch(KernelConfig(), i), true);
+    MustStep(*b, MakeBatch(KernelConfig(), i), false);
+    MustStep(*other, MakeBatch(KernelConfig(), i), false);
+  }
+  ExpectSameState(a->Export(), b->Export());
+  EXPECT_FALSE(at::equal(a->model().flat(), other->model().flat()));
+}
+
+// Same policy form, weights and draws: without a penalty the two ensembles are one.
+TEST(UpdaterTest, RegularizedValuesEqualPlainOnesForLambdaZero) {
+  for (const TargetHorizon horizon : {TargetHorizon::kOneStep, TargetHorizon::kWindowEnd}) {
+    UpdateConfig config = FastConfig();
+    config.alpha = 0;
+    config.target_horizon = horizon;
+    const auto updater = MakeUpdater(KernelConfig(), config);
+    UpdateMetrics metrics;
+    for (uint64_t i = 0; i < 20; ++i) metrics = MustStep(*updater, MakeBatch(KernelConfig(), i));
+    EXPECT_EQ(metrics.value_loss, metrics.regularized_value_loss);
+    EXPECT_EQ(metrics.value_target, metrics.regularized_value_target);
+    EXPECT_GT(std::abs(metrics.value_target), 0.01);
+    for (const char* layer : {"0.weight", "1.norm.weight", "2.weight", "2.bias"}) {
+      const std::string name = layer;
+      EXPECT_TRUE(
+          at::equal(Exported(*updater, "q." + name), Exported(*updater, "regularized_q." + name)))
+          << name;
+      EXPECT_TRUE(at::equal(Exported(*updater, "q_target." + name),
+                            Exported(*updater, "regularized_q_target." + name)));
+    }
+  }
+}
+
+TEST(UpdaterTest, ThePenaltyLowersRegularizedValues) {
+  UpdateConfig config = FastConfig();
+  config.alpha = 0.9;
+  const auto updater = MakeUpdater(KernelConfig(), config);
+  UpdateMetrics metrics;
+  for (uint64_t i = 0; i < 100; ++i) metrics = MustStep(*updater, MakeBatch(KernelConfig(), 3));
+  EXPECT_LT(metrics.regularized_value_target, metrics.value_target - 0.05);
+  EXPECT_GT(metrics.policy_prior_kl, 0);
+}
+
+TEST(UpdaterTest, PureImitationHasNoRegularizedValuesAndTakesNothingFromTheOthers) {
+  UpdateConfig config = FastConfig();
+  config.alpha = 1;
+  const auto a = MakeUpdater(KernelConfig(), config);
+  const auto b = MakeUpdater(KernelConfig(), config);
+  for (const model::NamedTensor& named : a->Export().tensors)
+    EXPECT_NE(named.name.rfind("regularized", 0), 0u);
+  // Other rewards change model and values, and leave the policy's step as it is.
+  Batch batch = MakeBatch(KernelConfig(), 5);
+  const UpdateMetrics metrics = MustStep(*a, batch);
+  batch.rewards = batch.rewards * 100 + 50;
+  MustStep(*b, batch);
+  EXPECT_FALSE(at::equal(a->model().q().flat(), b->model().q().flat()));
+  EXPECT_TRUE(at::equal(a->model().policy().flat(), b->model().policy().flat()));
+  EXPECT_GT(metrics.policy_gradient_norm, 0);
+  EXPECT_EQ(metrics.regularized_value_loss, 0);
+}
+
+TEST(UpdaterTest, WithoutAnyPlanPriorAndPenaltyRestAndThePolicyFollowsTheValues) {
+  UpdateConfig config = FastConfig();
+  const auto updater = MakeUpdater(KernelConfig(), config);
+  const at::Tensor prior = Exported(*updater, "prior.0.weight");
+  const at::Tensor policy = updater->model().policy().flat().clone();
+  UpdateMetrics metrics;
+  for (uint64_t i = 0; i < 20; ++i) {
+    Batch batch = MakeBatch(KernelConfig(), i);
+    batch.has_plan.zero_();
+    metrics = MustStep(*updater, batch);
+  }
+  EXPECT_EQ(metrics.planned_share, 0);
+  EXPECT_EQ(metrics.prior_loss, 0);
+  EXPECT_EQ(metrics.policy_prior_kl, 0);
+  EXPECT_TRUE(at::equal(prior, Exported(*updater, "prior.0.weight")));
+  EXPECT_FALSE(at::equal(policy, updater->model().policy().flat()));
+  EXPECT_TRUE(
+      at::equal(Exported(*updater, "q.2.weight"), Exported(*updater, "regularized_q.2.weight")));
+  // From the first plan on all of it is trained.
+  metrics = MustStep(*updater, MakeBatch(KernelConfig(), 50));
+  EXPECT_GT(metrics.prior_loss, 0);
+  EXPECT_FALSE(at::equal(prior, Exported(*updater, "prior.0.weight")));
+}
+
+TEST(UpdaterTest, RowsWithoutAPlanMayHoldAnything) {
+  const auto a = MakeUpdater(KernelConfig(), FastConfig());
+  const auto b = MakeUpdater(KernelConfig(), FastConfig());
+  Batch batch = MakeBatch(KernelConfig(), 5);
+  batch.has_plan.narrow(0, 0, 3).zero_();
+  MustStep(*a, batch);
+  batch.plan_mean.narrow(0, 0, 3).fill_(std::numeric_limits<float>::quiet_NaN());
+  batch.plan_std.narrow(0, 0, 3).fill_(-1);
+  MustStep(*b, batch);
+  ExpectSameState(a->Export(), b->Export());
+}
+
+TEST(UpdaterTest, TargetsFollowAtRateTau) {
+  UpdateConfig config = FastConfig();
+  config.tau = 0.25;
+  const auto updater = MakeUpdater(KernelConfig(), config);
+  const at::Tensor before = Exported(*updater, "q.2.weight");
+  MustStep(*updater, MakeBatch(KernelConfig(), 1));
+  for (const std::string prefix : {"q", "regularized_q"}) {
+    const at::Tensor online = Exported(*updater, prefix + ".2.weight");
+    EXPECT_TRUE(model::AllClose(Exported(*updater, prefix + "_target.2.weight"),
+                                before + 0.25 * (online - before), 1e-7));
+    EXPECT_FALSE(at::equal(online, before));
+  }
+}
+
+TEST(UpdaterTest, MetricsHaveUniqueNamesAndComeOnlyWhenWanted) {
+  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
+  const auto wanted = MustStep(*updater, MakeBatch(KernelConfig(), 1), true).Named();
+  std::set<std::string> names;
+  for (const auto& [name, value] : wanted) {
+    EXPECT_TRUE(names.insert(std::string(name)).second) << name;
+    EXPECT_TRUE(std::isfinite(value)) << name;
+  }
+  for (const auto& [name, value] :
+       MustStep(*updater, MakeBatch(KernelConfig(), 1), false).Named()) {
+    EXPECT_EQ(value, 0) << name;
+  }
+}
+
+TEST(UpdaterTest, NonFiniteDataStopsBeforeTheParameters) {
+  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
+  const at::Tensor before = updater->model().flat().clone();
+  Batch batch = MakeBatch(KernelConfig(), 1);
+  batch.rewards[0][1] = std::numeric_limits<float>::quiet_NaN();
+  const absl::Status status = updater->Step(batch, false).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("model loss is not finite in update 1"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("reward"));
+  EXPECT_TRUE(at::equal(before, updater->model().flat()));
+}
+
+TEST(UpdaterTest, WrongShapesChangeNothing) {
+  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
+  const UpdaterState before = updater->Export();
+  Batch batch = MakeBatch(KernelConfig(), 1);
+  batch.rewards = batch.rewards.narrow(1, 0, 2);
+  EXPECT_EQ(updater->Step(batch, false).status().code(), absl::StatusCode::kInvalidArgument);
+  ExpectSameState(before, updater->Export());
+}
+
+TEST(UpdaterTest, ImportRefusesWhatDoesNotFitAndChangesNothing) {
+  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
+  MustStep(*updater, MakeBatch(KernelConfig(), 1));
+  const UpdaterState before = updater->Export();
+  const auto refused = [&](UpdaterState state, const char* what) {
+    const absl::Status status = updater->Import(state);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << what;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(what));
+    ExpectSameState(before, updater->Export());
+  };
+  UpdaterState state = before;
+  state.metadata.erase("updater.update_count");
+  refused(state, "\"updater.update_count\" is missing");
+  state = before;
+  state.metadata["updater.seed"] = "x";
+  refused(state, "\"updater.seed\" is \"x\"");
+  state = before;
+  state.metadata["updater.format"] = "2";
+  refused(state, "\"updater.format\" is 2: must be 1");
+  state = before;
+  state.tensors.pop_back();
+  refused(state, "\"scale.kl\" is missing");
+  UpdateConfig imitation = FastConfig();
+  imitation.alpha = 1;
+  refused(MakeUpdater(KernelConfig(), imitation)->Export(), "regularized");
+  model::ModelConfig larger = KernelConfig();
+  larger.mlp_dim = 24;
+  refused(MakeUpdater(larger, FastConfig())->Export(), "dynamics.0.weight");
+}
+
+TEST(UpdaterTest, CreateRefusesBadSettings) {
+  UpdateConfig config;
+  config.alpha = 2;
+  EXPECT_EQ(Updater::Create(KernelConfig(), config, at::kCPU, 1).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  model::ModelConfig model_config = KernelConfig();
+  model_config.num_q = 0;
+  EXPECT_EQ(Updater::Create(model_config, FastConfig(), at::kCPU, 1).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+// The paths without kernels: float64, and the ATen operations that other devices use.
+TEST(UpdaterTest, Float64AgreesWithFloat32) {
+  model::ModelConfig model_config = KernelConfig();
+  const auto single = MakeUpdater(model_config, FastConfig(), 1);
+  const auto wide = MakeUpdater(model_config, FastConfig(), 1, at::kDouble);
+  const UpdateMetrics a = MustStep(*single, MakeBatch(model_config, 1));
+  const UpdateMetrics b = MustStep(*wide, MakeBatch(model_config, 1));
+  const auto named = b.Named();
+  for (size_t i = 0; i < named.size(); ++i) {
+    EXPECT_NEAR(a.Named()[i].second, named[i].second, 1e-4 * (1 + std::abs(named[i].second)))
+        << named[i].first;
+  }
+}
+
+TEST(UpdaterTest, ModelPlansAfterUpdates) {
+  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
+  for (uint64_t i = 0; i < 3; ++i) MustStep(*updater, MakeBatch(KernelConfig(), i), false);
+  model::MppiConfig config;
+  config.samples = 32;
+  config.policy_samples = 4;
+  config.elites = 8;
+  model::PlanInputs inputs;
+  inputs.observations = model::Draw(1, {2, 3});
+  inputs.seeds = {1, 2};
+  const model::Plans plans = model::PlanMppi(updater->model(), config, inputs);
+  EXPECT_TRUE(plans.actions.isfinite().all().item<bool>());
+  EXPECT_FALSE(plans.value.requires_grad());
+}
+
+}  // namespace
+}  // namespace pompc::update

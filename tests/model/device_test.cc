@@ -1,0 +1,51 @@
+#include "model/device.h"
+
+#include <ATen/Parallel.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace pompc::model {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(DeviceTest, ParsesTheCpu) {
+  const auto device = ParseDevice("cpu");
+  ASSERT_TRUE(device.ok());
+  EXPECT_TRUE(device->is_cpu());
+}
+
+TEST(DeviceTest, RefusesUnknownNames) {
+  for (const char* name : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "CPU"}) {
+    const auto device = ParseDevice(name);
+    EXPECT_EQ(device.status().code(), absl::StatusCode::kInvalidArgument) << name;
+    EXPECT_THAT(std::string(device.status().message()), HasSubstr("cpu, cuda or cuda:N"));
+  }
+}
+
+TEST(DeviceTest, SaysSoWhereThereIsNoCuda) {
+  if (at::hasCUDA()) {
+    EXPECT_TRUE(ParseDevice("cuda")->is_cuda());
+    EXPECT_EQ(ParseDevice("cuda:99").status().code(), absl::StatusCode::kFailedPrecondition);
+  } else {
+    EXPECT_EQ(ParseDevice("cuda").status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(ParseDevice("cuda:0").status().code(), absl::StatusCode::kFailedPrecondition);
+  }
+}
+
+TEST(DeviceTest, SetsTheThreadsOfLibTorch) {
+  SetComputeThreads(2);
+  EXPECT_EQ(at::get_num_threads(), 2);
+  SetComputeThreads(1);
+  EXPECT_EQ(at::get_num_threads(), 1);
+}
+
+TEST(DeviceTest, NamesTheBlasAndWarnsOfTheReferenceOneOnly) {
+  EXPECT_FALSE(BlasName().empty());
+  EXPECT_EQ(BlasWarning().empty(), BlasName() != "reference BLAS");
+}
+
+}  // namespace
+}  // namespace pompc::model

@@ -1,0 +1,174 @@
+#include "model/mlp.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/model/testing.h"
+
+namespace pompc::model {
+namespace {
+
+MlpSpec Spec(int members, int simnorm_dim) {
+  MlpSpec spec;
+  spec.name = "net";
+  spec.members = members;
+  spec.input = 7;
+  spec.hidden = {24, 40};
+  spec.output = simnorm_dim > 0 ? 16 : 11;
+  spec.simnorm_dim = simnorm_dim;
+  return spec;
+}
+
+// A network with arbitrary numbers in every parameter, so that none hides behind a zero or a one.
+Mlp MakeMlp(const MlpSpec& spec, at::Tensor& gradient) {
+  Mlp mlp(spec, Draw(11, {spec.NumParameters()}) * 0.5 + 0.1);
+  gradient = at::zeros_like(mlp.flat());
+  mlp.EnableGradients(gradient);
+  return mlp;
+}
+
+struct Case {
+  std::string name;
+  int members;
+  int simnorm_dim;
+  bool shared_x;
+  bool dropout;
+  std::vector<int64_t> chosen;
+};
+
+class MlpKernelTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(MlpKernelTest, AgreesWithAtenForwardAndBackward) {
+  const Case& c = GetParam();
+  at::Tensor gradient;
+  const Mlp mlp = MakeMlp(Spec(c.members, c.simnorm_dim), gradient);
+  const int64_t blocks = c.chosen.empty() ? c.members : static_cast<int64_t>(c.chosen.size());
+  const int64_t rows = 13;  // not a multiple of the kernels' blocks of rows
+  const std::vector<int64_t> shape =
+      c.shared_x ? std::vector<int64_t>{rows, 7} : std::vector<int64_t>{blocks, rows, 7};
+  Mlp::Options options;
+  options.members = c.chosen;
+  if (c.dropout) {
+    const std::vector<int64_t> mask =
+        c.members > 0 ? std::vector<int64_t>{blocks, rows, 24} : std::vector<int64_t>{rows, 24};
+    options.dropout = DropoutMask(3, {1, 1}, mask, 0.3, at::kCPU);
+  }
+
+  at::Tensor outputs[2], inferred[2], x_gradients[2], frozen_x_gradients[2], gradients[2];
+  for (const bool reference : {false, true}) {
+    options.reference = reference;
+    at::Tensor x = Draw(5, shape).requires_grad_(true);
+    options.train = true;
+    gradient.zero_();
+    outputs[reference] = mlp.Forward(x, options);
+    const at::Tensor upstream = Draw(6, outputs[reference].sizes());
+    (outputs[reference] * upstream).sum().backward();
+    x_gradients[reference] = x.grad().clone();
+    gradients[reference] = gradient.clone();
+
+    // Frozen parameters: the same gradient of x, and none of theirs.
+    options.train = false;
+    x.mutable_grad() = at::Tensor();
+    (mlp.Forward(x, options) * upstream).sum().backward();
+    frozen_x_gradients[reference] = x.grad().clone();
+    EXPECT_TRUE(at::equal(gradient, gradients[reference]));
+
+    at::NoGradGuard no_grad;
+    inferred[reference] = mlp.Forward(x, options);
+  }
+  EXPECT_TRUE(AllClose(outputs[0], outputs[1], 2e-5));
+  EXPECT_TRUE(AllClose(inferred[0], outputs[1], 2e-5));
+  EXPECT_TRUE(AllClose(x_gradients[0], x_gradients[1], 2e-4));
+  EXPECT_TRUE(AllClose(frozen_x_gradients[0], x_gradients[1], 2e-4));
+  EXPECT_TRUE(AllClose(gradients[0], gradients[1], 2e-4 * gradients[1].abs().max().item<double>()));
+  EXPECT_GT(gradients[1].abs().max().item<double>(), 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, MlpKernelTest,
+    ::testing::Values(Case{"Plain", 0, 0, true, false, {}},
+                      Case{"PlainWithDropout", 0, 0, true, true, {}},
+                      Case{"SimNorm", 0, 8, true, false, {}},
+                      Case{"Ensemble", 3, 0, true, true, {}},
+                      Case{"EnsembleWithOwnInputs", 3, 0, false, false, {}},
+                      Case{"ChosenMembers", 3, 0, true, true, {2, 0}},
+                      Case{"RepeatedMembersWithOwnInputs", 3, 0, false, false, {1, 1, 0, 2}},
+                      Case{"SimNormEnsemble", 2, 8, true, false, {}}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(MlpTest, InferenceOfManyRowsEqualsThatOfEach) {
+  at::NoGradGuard no_grad;
+  at::Tensor gradient;
+  const Mlp mlp = MakeMlp(Spec(2, 0), gradient);
+  const at::Tensor x = Draw(5, {600, 7});
+  const at::Tensor all = mlp.Forward(x);
+  for (const int64_t row : {0, 255, 256, 599}) {
+    EXPECT_TRUE(AllClose(mlp.Forward(x.narrow(0, row, 1)), all.narrow(1, row, 1), 1e-5)) << row;
+  }
+}
+
+TEST(MlpTest, GradientsAddUpOverPasses) {
+  at::Tensor gradient;
+  const Mlp mlp = MakeMlp(Spec(0, 0), gradient);
+  Mlp::Options options;
+  options.train = true;
+  const at::Tensor x = Draw(5, {4, 7});
+  mlp.Forward(x, options).sum().backward();
+  const at::Tensor once = gradient.clone();
+  (mlp.Forward(x, options).sum() + mlp.Forward(x, options).sum()).backward();
+  EXPECT_TRUE(AllClose(gradient, 3 * once, 1e-3));
+}
+
+TEST(MlpTest, WidthsWithoutKernelsUseAten) {
+  MlpSpec spec = Spec(2, 0);
+  spec.hidden = {13, 9};
+  at::Tensor gradient;
+  const Mlp mlp = MakeMlp(spec, gradient);
+  Mlp::Options options;
+  options.train = true;
+  const at::Tensor out = mlp.Forward(Draw(5, {4, 7}), options);
+  EXPECT_EQ(out.sizes(), (std::vector<int64_t>{2, 4, 11}));
+  out.sum().backward();
+  EXPECT_GT(gradient.abs().max().item<double>(), 0);
+}
+
+TEST(MlpTest, LeadingDimensionsAreKept) {
+  at::Tensor gradient;
+  const Mlp plain = MakeMlp(Spec(0, 0), gradient);
+  EXPECT_EQ(plain.Forward(Draw(1, {7})).sizes(), (std::vector<int64_t>{11}));
+  EXPECT_EQ(plain.Forward(Draw(1, {2, 3, 5, 7})).sizes(), (std::vector<int64_t>{2, 3, 5, 11}));
+  const Mlp ensemble = MakeMlp(Spec(3, 0), gradient);
+  EXPECT_EQ(ensemble.Forward(Draw(1, {5, 7})).sizes(), (std::vector<int64_t>{3, 5, 11}));
+  EXPECT_EQ(ensemble.Forward(Draw(1, {3, 5, 7})).sizes(), (std::vector<int64_t>{3, 5, 11}));
+}
+
+TEST(MlpTest, InitializesAsDocumented) {
+  MlpSpec spec = Spec(3, 0);
+  spec.hidden = {128, 128};
+  spec.zero_last = true;
+  const Mlp mlp(spec, at::empty({spec.NumParameters()}));
+  mlp.Initialize(4);
+  for (const NamedTensor& named : mlp.Parameters()) {
+    const double largest = named.tensor.abs().max().item<double>();
+    if (named.name == "net.2.weight" || named.name.ends_with("bias")) {
+      EXPECT_EQ(largest, 0) << named.name;
+    } else if (named.name.ends_with("norm.weight")) {
+      EXPECT_TRUE(at::equal(named.tensor, at::ones_like(named.tensor))) << named.name;
+    } else {
+      EXPECT_NEAR(named.tensor.std().item<double>(), 0.02, 0.002) << named.name;
+    }
+  }
+  // The members differ, and so do other seeds and names.
+  const at::Tensor weight = mlp.Parameters()[0].tensor;
+  EXPECT_FALSE(at::equal(weight[0], weight[1]));
+  const at::Tensor before = mlp.flat().clone();
+  mlp.Initialize(4);
+  EXPECT_TRUE(at::equal(before, mlp.flat()));
+  mlp.Initialize(5);
+  EXPECT_FALSE(at::equal(before, mlp.flat()));
+}
+
+}  // namespace
+}  // namespace pompc::model

@@ -1,0 +1,130 @@
+#include "model/tensor_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "tests/model/testing.h"
+
+namespace pompc::model {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class TensorFileTest : public ::testing::Test {
+ protected:
+  TensorFileTest()
+      : path_(::testing::TempDir() + "tensor_file_test_" + std::to_string(::getpid()) +
+              ".safetensors") {}
+  ~TensorFileTest() override { std::filesystem::remove(path_); }
+
+  void Write(const std::string& bytes) { std::ofstream(path_, std::ios::binary) << bytes; }
+  void WriteHeader(const std::string& header, const std::string& data) {
+    const uint64_t length = header.size();
+    std::string bytes(8, '\0');
+    std::memcpy(bytes.data(), &length, 8);
+    Write(bytes + header + data);
+  }
+  void ExpectDataLoss(const char* what) {
+    const absl::Status status = ReadTensorFile(path_).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+    EXPECT_THAT(std::string(status.message()), StartsWith(path_));
+    EXPECT_THAT(std::string(status.message()), HasSubstr(what));
+  }
+
+  const std::string path_;
+};
+
+TEST_F(TensorFileTest, ReadsWhatWasWritten) {
+  // Out of alphabetical order, which must survive.
+  const NamedTensors tensors = {
+      {"z", Draw(1, {2, 3})}, {"a", Draw(2, {4}, at::kDouble)}, {"empty", at::empty({0})}};
+  const Metadata metadata = {{"count", "12"}, {"text", "with \"quotes\" and \n lines"}};
+  ASSERT_TRUE(WriteTensorFile(path_, tensors, metadata).ok());
+  const auto file = ReadTensorFile(path_);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->metadata, metadata);
+  ASSERT_EQ(file->tensors.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(file->tensors[i].name, tensors[i].name);
+    EXPECT_TRUE(at::equal(file->tensors[i].tensor, tensors[i].tensor));
+  }
+  EXPECT_FALSE(std::filesystem::exists(path_ + ".tmp"));
+}
+
+TEST_F(TensorFileTest, ReadsFilesOfOtherWriters) {
+  const float values[] = {1.5f, -2.0f};
+  WriteHeader(R"({"x":{"shape":[2],"data_offsets":[0,8],"dtype":"F32"}})",
+              std::string(reinterpret_cast<const char*>(values), 8));
+  const auto file = ReadTensorFile(path_);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_TRUE(at::equal(file->tensors[0].tensor, at::tensor({1.5f, -2.0f})));
+}
+
+TEST_F(TensorFileTest, ReplacesAnOlderFile) {
+  ASSERT_TRUE(WriteTensorFile(path_, {{"x", at::zeros({100})}}, {}).ok());
+  ASSERT_TRUE(WriteTensorFile(path_, {{"x", at::ones({2})}}, {}).ok());
+  EXPECT_TRUE(at::equal(ReadTensorFile(path_)->tensors[0].tensor, at::ones({2})));
+}
+
+TEST_F(TensorFileTest, MissingFileIsNotFound) {
+  const absl::Status status = ReadTensorFile(path_).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(path_));
+}
+
+TEST_F(TensorFileTest, MissingFolderIsNotFound) {
+  const absl::Status status = WriteTensorFile(path_ + ".d/x", {{"x", at::ones({2})}}, {});
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(path_ + ".d/x"));
+}
+
+TEST_F(TensorFileTest, EveryTruncationIsRefused) {
+  ASSERT_TRUE(
+      WriteTensorFile(path_, {{"x", Draw(1, {3})}, {"y", Draw(2, {2})}}, {{"k", "v"}}).ok());
+  std::ifstream stream(path_, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(stream)),
+                          std::istreambuf_iterator<char>());
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    Write(bytes.substr(0, size));
+    ASSERT_EQ(ReadTensorFile(path_).status().code(), absl::StatusCode::kDataLoss) << size;
+  }
+  Write(bytes + "x");
+  ExpectDataLoss("bytes of data");
+}
+
+TEST_F(TensorFileTest, CorruptHeadersAreRefused) {
+  Write(std::string("\xff\xff\xff\xff\xff\xff\xff\xff", 8) + "{}");
+  ExpectDataLoss("does not fit");
+  WriteHeader("[1]", "");
+  ExpectDataLoss("not a JSON object");
+  WriteHeader("{\"x\":", "");
+  ExpectDataLoss("not a JSON object");
+  WriteHeader(R"({"x":{"dtype":"F32","shape":[2]}})", std::string(8, '\0'));
+  ExpectDataLoss("\"x\" wrongly");
+  WriteHeader(R"({"x":{"dtype":"F32","shape":["2"],"data_offsets":[0,8]}})", std::string(8, '\0'));
+  ExpectDataLoss("\"x\" wrongly");
+  WriteHeader(R"({"x":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", std::string(8, '\0'));
+  ExpectDataLoss("\"x\" wrongly");
+  WriteHeader(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", std::string(8, '\0'));
+  ExpectDataLoss("\"x\" wrongly");
+  WriteHeader(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", std::string(12, '\0'));
+  ExpectDataLoss("gap before tensor \"x\"");
+  WriteHeader(R"({"x":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", std::string(8, '\0'));
+  ExpectDataLoss("does not take 8 bytes");
+  WriteHeader(R"({"x":{"dtype":"E99","shape":[2],"data_offsets":[0,8]}})", std::string(8, '\0'));
+  ExpectDataLoss("unknown dtype");
+  WriteHeader(R"({"__metadata__":{"k":1}})", "");
+  ExpectDataLoss("metadata \"k\"");
+  WriteHeader(R"({"__metadata__":1})", "");
+  ExpectDataLoss("metadata is not");
+}
+
+}  // namespace
+}  // namespace pompc::model

@@ -1,0 +1,165 @@
+#include "model/world_model.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "model/ops.h"
+#include "tests/model/testing.h"
+
+namespace pompc::model {
+namespace {
+
+int64_t CountParameters(ModelConfig config) {
+  int64_t total = 0;
+  for (const MlpSpec& spec : {EncoderSpec(config), DynamicsSpec(config), RewardSpec(config),
+                              QSpec(config), PolicySpec(config)}) {
+    total += spec.NumParameters();
+  }
+  return total;
+}
+
+struct Count {
+  const char* size;
+  double cartpole_millions;  // 5 observation numbers, 1 action number
+  double dog_millions;       // 223 and 38
+  double digit;              // of the table
+};
+
+// TD-MPC2's sizes as counted from its layer formulas.
+TEST(WorldModelTest, HasTheParameterCountsOfTdMpc2) {
+  const Count counts[] = {{"1M", 1.20, 1.34, 0.01},
+                          {"5M", 4.93, 5.16, 0.01},
+                          {"19M", 18.0, 18.6, 0.1},
+                          {"48M", 47.1, 48.1, 0.1},
+                          {"317M", 312.3, 315.0, 0.1}};
+  for (const Count& count : counts) {
+    ModelConfig config = *ModelSize(count.size);
+    config.observation_size = 5;
+    config.action_size = 1;
+    EXPECT_NEAR(static_cast<double>(CountParameters(config)) / 1e6, count.cartpole_millions,
+                count.digit / 2)
+        << count.size;
+    config.observation_size = 223;
+    config.action_size = 38;
+    EXPECT_NEAR(static_cast<double>(CountParameters(config)) / 1e6, count.dog_millions,
+                count.digit / 2)
+        << count.size;
+  }
+}
+
+TEST(WorldModelTest, HasTheParameterCountsOfEachNetworkOfTheDefaultSize) {
+  ModelConfig config = *ModelSize("5M");
+  config.observation_size = 5;
+  config.action_size = 1;
+  EXPECT_EQ(EncoderSpec(config).NumParameters(), 134656);
+  EXPECT_EQ(DynamicsSpec(config).NumParameters(), 791552);
+  EXPECT_EQ(RewardSpec(config).NumParameters(), 579685);
+  EXPECT_EQ(PolicySpec(config).NumParameters(), 528386);
+  EXPECT_EQ(QSpec(config).NumParameters(), 2898425);
+  config.observation_size = 67;
+  config.action_size = 21;
+  EXPECT_NEAR(static_cast<double>(CountParameters(config)) / 1e6, 5.04, 0.005);
+}
+
+TEST(WorldModelTest, CreatedModelHasTheCountedParametersInTheDocumentedOrder) {
+  ModelConfig config = SmallConfig();
+  const WorldModel model = *WorldModel::Create(config, at::kCPU, 1);
+  EXPECT_EQ(model.NumParameters(), CountParameters(config));
+  std::vector<std::string> networks;
+  int64_t total = 0;
+  for (const NamedTensor& named : model.Parameters()) {
+    const std::string network = named.name.substr(0, named.name.find('.'));
+    if (networks.empty() || networks.back() != network) networks.push_back(network);
+    // Views of the flat vector, one after the other.
+    EXPECT_EQ(named.tensor.data_ptr<float>(), model.flat().data_ptr<float>() + total) << named.name;
+    total += named.tensor.numel();
+  }
+  EXPECT_EQ(total, model.NumParameters());
+  EXPECT_EQ(networks, (std::vector<std::string>{"encoder", "dynamics", "reward", "q", "policy"}));
+
+  config.terminates = true;
+  const WorldModel terminating = *WorldModel::Create(config, at::kCPU, 1);
+  EXPECT_EQ(terminating.NumParameters(),
+            model.NumParameters() + TerminationSpec(config).NumParameters());
+}
+
+TEST(WorldModelTest, RefusesABadConfig) {
+  ModelConfig config = SmallConfig();
+  config.latent_dim = 12;
+  EXPECT_EQ(WorldModel::Create(config, at::kCPU, 1).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(WorldModelTest, LatentsAreSimplices) {
+  const ModelConfig config = SmallConfig();
+  const WorldModel model = *WorldModel::Create(config, at::kCPU, 1);
+  at::NoGradGuard no_grad;
+  const at::Tensor z = model.Encode(Draw(1, {9, config.observation_size}) * 100);
+  const at::Tensor next = model.Next(z, Draw(2, {9, config.action_size}));
+  for (const at::Tensor& latents : {z, next}) {
+    ASSERT_EQ(latents.sizes(), (std::vector<int64_t>{9, config.latent_dim}));
+    const at::Tensor groups =
+        latents.view({9, config.latent_dim / config.simnorm_dim, config.simnorm_dim});
+    EXPECT_TRUE(AllClose(groups.sum(-1), at::ones({9, 2}), 1e-6));
+    EXPECT_GE(latents.min().item<float>(), 0);
+  }
+}
+
+TEST(WorldModelTest, FreshValuesAndRewardsAreZero) {
+  const ModelConfig config = SmallConfig();
+  const WorldModel model = *WorldModel::Create(config, at::kCPU, 1);
+  at::NoGradGuard no_grad;
+  const at::Tensor z = model.Encode(Draw(1, {4, config.observation_size}));
+  const at::Tensor a = Draw(2, {4, config.action_size});
+  EXPECT_EQ(model.QLogits(z, a).sizes(), (std::vector<int64_t>{config.num_q, 4, config.num_bins}));
+  EXPECT_TRUE(AllClose(TwoHotDecode(model.QLogits(z, a), BinsOf(config)), at::zeros({3, 4}), 1e-5));
+  EXPECT_TRUE(
+      AllClose(TwoHotDecode(model.RewardLogits(z, a), BinsOf(config)), at::zeros({4}), 1e-5));
+}
+
+TEST(WorldModelTest, PolicyStaysInItsRange) {
+  const ModelConfig config = SmallConfig();
+  const Gaussian far = PolicyFromRaw(at::tensor({100.0, -100.0, 100.0, -100.0}), config);
+  EXPECT_TRUE(AllClose(far.mean, at::tensor({1.0, -1.0}), 1e-12));
+  EXPECT_TRUE(AllClose(far.log_std, at::tensor({config.log_std_max, config.log_std_min}), 1e-12));
+  const Gaussian centre = PolicyFromRaw(at::zeros({4}), config);
+  EXPECT_TRUE(AllClose(centre.log_std, at::full({2}, -1.0), 1e-6));
+}
+
+TEST(WorldModelTest, CloneIsIndependentAndCopyFromRestores) {
+  const WorldModel model = *WorldModel::Create(SmallConfig(), at::kCPU, 1);
+  const WorldModel clone = model.Clone();
+  const WorldModel handle = model;
+  EXPECT_TRUE(at::equal(clone.flat(), model.flat()));
+  model.flat().add_(1);
+  EXPECT_FALSE(at::equal(clone.flat(), model.flat()));
+  EXPECT_TRUE(at::equal(handle.flat(), model.flat()));
+  ASSERT_TRUE(WorldModel(model).CopyFrom(clone.Parameters()).ok());
+  EXPECT_TRUE(at::equal(clone.flat(), model.flat()));
+}
+
+TEST(WorldModelTest, CopyFromRefusesAnotherArchitecture) {
+  WorldModel model = *WorldModel::Create(SmallConfig(), at::kCPU, 1);
+  ModelConfig other = SmallConfig();
+  other.mlp_dim = 24;
+  const at::Tensor before = model.flat().clone();
+  const WorldModel source = *WorldModel::Create(other, at::kCPU, 2);
+  const absl::Status status = model.CopyFrom(source.Parameters());
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("dynamics.0.weight"), absl::string_view::npos) << status;
+  EXPECT_TRUE(at::equal(before, model.flat()));
+}
+
+TEST(WorldModelTest, ParametersDependOnTheSeedAlone) {
+  const WorldModel a = *WorldModel::Create(SmallConfig(), at::kCPU, 1);
+  const WorldModel b = *WorldModel::Create(SmallConfig(), at::kCPU, 1);
+  const WorldModel c = *WorldModel::Create(SmallConfig(), at::kCPU, 2);
+  EXPECT_TRUE(at::equal(a.flat(), b.flat()));
+  EXPECT_FALSE(at::equal(a.flat(), c.flat()));
+}
+
+}  // namespace
+}  // namespace pompc::model
