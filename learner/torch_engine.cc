@@ -163,6 +163,7 @@ absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& 
   POMPC_ASSIGN_OR_RETURN(const model::ModelConfig model, ModelConfigFrom(config));
   POMPC_ASSIGN_OR_RETURN(const update::UpdateConfig update, UpdateConfigFrom(config));
   model::SetComputeThreads(options.threads);
+  model::KeepFreedMemory();
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
                          update::Updater::Create(model, update, device, config.seed()));
   if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn("{}", warning);

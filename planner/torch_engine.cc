@@ -178,6 +178,7 @@ absl::StatusOr<std::shared_ptr<PlanEngine>> MakeTorchEngine(const TorchEngineOpt
   }
   POMPC_ASSIGN_OR_RETURN(const at::Device device, model::ParseDevice(options.device));
   model::SetComputeThreads(options.threads);
+  model::KeepFreedMemory();
   Log().info("planning on {} with {} thread(s), BLAS: {}", device.str(), options.threads,
              model::BlasName());
   if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn(warning);
