@@ -73,8 +73,6 @@ std::unique_ptr<replay::TrajectoryWriter> Session::MakeWriter(Clock* clock) {
   for (const rpc::Endpoint& shard : options_.replay) writer.shards.push_back(shard.Channel());
   writer.chunk_rows = lease.config().actor().chunk_rows();
   writer.max_unacked_rows = lease.config().actor().max_unacked_rows();
-  // Rows that wait for the learner grow old: one chunk is enough to go on with at once.
-  writer.max_unacked_rows_blocked = writer.chunk_rows;
   writer.seed = MixSeeds({lease.incarnation()});
   writer.on_room = [this](uint32_t environment) {
     listeners_[environment]->OnRoom(static_cast<int>(environment));

@@ -43,12 +43,6 @@ class ShardLink {
   // it returns true, Poll has something new to consider.
   Outbox& outbox(uint32_t environment) { return environments_.at(environment).outbox; }
   const Outbox& outbox(uint32_t environment) const { return environments_.at(environment).outbox; }
-  // Whether the environment may hold one more row, as things are.
-  bool HasRoom(uint32_t environment) const {
-    const Outbox& rows = outbox(environment);
-    return rows.HasRoom() &&
-           (blocked_.empty() || rows.unacked() < options_.max_unacked_rows_blocked);
-  }
   bool OnAdded(uint32_t environment, absl::Duration now);
   // Everything that is there may be sent now.
   void FlushNow();

@@ -76,7 +76,7 @@ class TrajectoryWriter::Impl {
   // Whether Append has a reason to wait.
   bool IsFull(uint32_t environment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const ShardLink& link = LinkOf(environment);
-    return link.broken().ok() && !link.HasRoom(environment);
+    return link.broken().ok() && !link.outbox(environment).HasRoom();
   }
 
   const TrajectoryWriterOptions options_;
@@ -242,7 +242,7 @@ absl::Status TrajectoryWriter::Impl::Append(uint32_t environment, const RowView&
   MutexLock lock(&mu_);
   ShardLink& link = LinkOf(environment);
   POMPC_RETURN_IF_ERROR(CheckWritable(environment));
-  while (!link.HasRoom(environment)) {
+  while (!link.outbox(environment).HasRoom()) {
     if (clock_->Now() >= deadline) {
       return absl::DeadlineExceededError(link.WaitReason(environment));
     }

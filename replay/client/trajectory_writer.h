@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -33,9 +32,6 @@ struct TrajectoryWriterOptions {
   uint32_t chunk_rows = 16;
   // Rows one environment holds that no shard has acknowledged; then Append waits.
   uint32_t max_unacked_rows = 256;
-  // The same while the shard has stopped reading, where it is less: how far a writer runs ahead of
-  // a shard that holds it back.
-  uint32_t max_unacked_rows_blocked = std::numeric_limits<uint32_t>::max();
   // A chunk that is not full is sent after this time.
   absl::Duration flush_after = absl::Milliseconds(50);
   // A stream is closed and opened anew at this age, whatever its state.

@@ -22,7 +22,6 @@ TrajectoryWriterOptions Options() {
   options.shard_of_environment = {0, 1, 0};  // environments 0 and 2 write to shard 0
   options.chunk_rows = 4;
   options.max_unacked_rows = 8;
-  options.max_unacked_rows_blocked = 5;
   options.flush_after = absl::Milliseconds(50);
   options.progress_timeout = absl::Seconds(30);
   options.stream_max_age = absl::Minutes(10);
@@ -81,22 +80,6 @@ class ShardLinkTest : public ::testing::Test {
 TEST_F(ShardLinkTest, NothingToSendOpensNothing) {
   EXPECT_EQ(link_.Poll(now_), Action::kNone);
   EXPECT_EQ(link_.NextDeadline(), absl::InfiniteDuration());
-}
-
-TEST_F(ShardLinkTest, ShardThatStoppedReadingLeavesLessRoom) {
-  Add(0, 5);
-  EXPECT_TRUE(link_.HasRoom(0));
-  Open();
-  const proto::AppendRequest request = Write();
-  SayBlocked("rows run ahead");
-  EXPECT_FALSE(link_.HasRoom(0));
-  EXPECT_TRUE(link_.HasRoom(2)) << "each environment has its own room";
-  Answer(request, proto::AppendReply::ACKED, 4);
-  EXPECT_TRUE(link_.HasRoom(0));
-  Add(0, 6);
-  EXPECT_TRUE(link_.HasRoom(0)) << "it reads again";
-  Add(0, 1);
-  EXPECT_FALSE(link_.HasRoom(0));
 }
 
 TEST_F(ShardLinkTest, FullChunkGoesOutAtOnceUnderItsName) {
