@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/listen_address.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "learner/checkpoint.h"
@@ -24,6 +25,11 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
 }
 
 absl::Status App::Open() {
+  // A port that is taken must not leave a run directory behind.
+  if (!options_.server.listen.empty()) {
+    POMPC_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options_.server.listen));
+    POMPC_RETURN_IF_ERROR(ProbeListen(address));
+  }
   POMPC_ASSIGN_OR_RETURN(run_, RunDirectory::Open(options_.run_dir, options_.config));
   POMPC_ASSIGN_OR_RETURN(std::vector<EvaluationResult> evaluations,
                          EvaluationLog::Read(run_->File("evaluations.csv")));

@@ -18,11 +18,13 @@ void CheckpointWriter::Run() {
 }
 
 void CheckpointWriter::Write(std::unique_ptr<Checkpoint> checkpoint, bool pin) {
+  TakePlace();
   std::shared_ptr<Checkpoint> shared = std::move(checkpoint);
   jobs_.Push([this, shared, pin] { DoWrite(*shared, pin).IgnoreError(); });
 }
 
 absl::Status CheckpointWriter::WriteAndWait(std::unique_ptr<Checkpoint> checkpoint) {
+  TakePlace();
   absl::Status status = absl::CancelledError("the checkpoint writer is closed");
   Event done;
   if (jobs_.Push([&] {
@@ -38,7 +40,18 @@ void CheckpointWriter::Settle(uint64_t updates, bool best) {
   jobs_.Push([this, updates, best] { DoSettle(updates, best); });
 }
 
+void CheckpointWriter::TakePlace() {
+  MutexLock lock(&mu_);
+  while (waiting_ > 0 && !jobs_.closed()) taken_.Wait(&mu_);
+  ++waiting_;
+}
+
 absl::Status CheckpointWriter::DoWrite(const Checkpoint& checkpoint, bool pin) {
+  {
+    MutexLock lock(&mu_);
+    --waiting_;
+    taken_.Signal();
+  }
   const uint64_t updates = checkpoint.info.progress.updates;
   const absl::Duration start = clock_->Now();
   if (pin) store_->Pin(updates);
@@ -69,7 +82,11 @@ CheckpointWriter::Stats CheckpointWriter::stats() const {
 }
 
 void CheckpointWriter::Close() {
-  jobs_.Close();
+  {
+    MutexLock lock(&mu_);
+    jobs_.Close();
+    taken_.SignalAll();
+  }
   thread_.Join();
 }
 

@@ -16,8 +16,8 @@
 namespace pompc::learner {
 
 // Writes checkpoints on a thread of its own, so that updates go on meanwhile. What is asked for is
-// done in order; at most two things wait, then callers block. Failures are logged and counted, the
-// run goes on. Thread-safe. Owns the store while it lives.
+// done in order. Failures are logged and counted, the run goes on. Thread-safe. Owns the store
+// while it lives.
 class CheckpointWriter {
  public:
   struct Stats {
@@ -33,7 +33,8 @@ class CheckpointWriter {
   // Closes.
   ~CheckpointWriter();
 
-  // A pinned checkpoint stays until Settle.
+  // Blocks while another checkpoint waits to be written: two of them in memory are enough. A pinned
+  // checkpoint stays until Settle.
   void Write(std::unique_ptr<Checkpoint> checkpoint, bool pin);
   // As Write, and waits until it is on disk.
   absl::Status WriteAndWait(std::unique_ptr<Checkpoint> checkpoint);
@@ -47,6 +48,8 @@ class CheckpointWriter {
 
  private:
   void Run();
+  // Takes the one place for a checkpoint that waits; DoWrite frees it.
+  void TakePlace();
   absl::Status DoWrite(const Checkpoint& checkpoint, bool pin);
   void DoSettle(uint64_t updates, bool best);
 
@@ -54,9 +57,13 @@ class CheckpointWriter {
   // Used by the thread alone.
   const std::unique_ptr<CheckpointStore> store_;
 
-  BoundedQueue<std::function<void()>> jobs_{2};
+  // Far more than evaluations can be outstanding.
+  BoundedQueue<std::function<void()>> jobs_{256};
 
   mutable Mutex mu_;
+  CondVar taken_;
+  // Checkpoints asked for that the thread has not begun to write.
+  int waiting_ ABSL_GUARDED_BY(mu_) = 0;
   Stats stats_ ABSL_GUARDED_BY(mu_);
 
   Thread thread_;

@@ -1,6 +1,8 @@
 #include "learner/csv_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <cmath>
@@ -66,12 +68,13 @@ absl::StatusOr<std::unique_ptr<CsvFile>> CsvFile::Open(
   }
   const std::string after = Kept(lines, header, keep);
   if (after != before) POMPC_RETURN_IF_ERROR(WriteFileAtomically(path, after));
-  std::FILE* file = std::fopen(path.c_str(), "ae");
-  if (file == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("opening ", path));
-  return std::unique_ptr<CsvFile>(new CsvFile(path, columns.size(), file));
+  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("opening ", path));
+  return std::unique_ptr<CsvFile>(
+      new CsvFile(path, columns.size(), fd, static_cast<int64_t>(after.size())));
 }
 
-CsvFile::~CsvFile() { std::fclose(file_); }
+CsvFile::~CsvFile() { ::close(fd_); }
 
 absl::Status CsvFile::Append(const Row& row) {
   if (row.size() != columns_) {
@@ -79,10 +82,13 @@ absl::Status CsvFile::Append(const Row& row) {
         absl::StrCat(path_, ": a row of ", row.size(), " cells for ", columns_, " columns"));
   }
   const std::string line = absl::StrJoin(row, ",") + "\n";
-  if (std::fwrite(line.data(), 1, line.size(), file_) != line.size() || std::fflush(file_) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("writing ", path_));
+  absl::Status status = WriteAll(fd_, line, path_);
+  if (status.ok()) {
+    bytes_ += static_cast<int64_t>(line.size());
+  } else if (::ftruncate(fd_, bytes_) != 0) {
+    status.Update(absl::ErrnoToStatus(errno, absl::StrCat("truncating ", path_)));
   }
-  return absl::OkStatus();
+  return status;
 }
 
 absl::StatusOr<std::vector<CsvFile::Row>> ReadCsv(const std::string& path,

@@ -1,7 +1,7 @@
 #ifndef POMPC_LEARNER_CSV_FILE_H_
 #define POMPC_LEARNER_CSV_FILE_H_
 
-#include <cstdio>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -34,16 +34,19 @@ class CsvFile {
   CsvFile(const CsvFile&) = delete;
   CsvFile& operator=(const CsvFile&) = delete;
 
-  // REQUIRES: as many cells as columns.
+  // REQUIRES: as many cells as columns. After an error (RESOURCE_EXHAUSTED: the disk is full) the
+  // file has the rows it had before.
   absl::Status Append(const Row& row);
 
  private:
-  CsvFile(std::string path, size_t columns, std::FILE* file)
-      : path_(std::move(path)), columns_(columns), file_(file) {}
+  CsvFile(std::string path, size_t columns, int fd, int64_t bytes)
+      : path_(std::move(path)), columns_(columns), fd_(fd), bytes_(bytes) {}
 
   const std::string path_;
   const size_t columns_;
-  std::FILE* const file_;
+  const int fd_;
+  // Of whole rows.
+  int64_t bytes_;
 };
 
 // All finished rows of the table at `path`, without the header; empty when there is no file.

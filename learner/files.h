@@ -15,6 +15,9 @@ namespace pompc::learner {
 // Whole content. NOT_FOUND when there is no such file.
 absl::StatusOr<std::string> ReadFile(const std::string& path);
 
+// Writes all of `content` at the descriptor's position; `path` is for the message.
+absl::Status WriteAll(int fd, absl::string_view content, const std::string& path);
+
 // Replaces the file atomically and durably: after a failure or a crash `path` holds either its old
 // content or the new. RESOURCE_EXHAUSTED when the disk is full.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content);

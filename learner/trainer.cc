@@ -90,7 +90,7 @@ absl::Status Trainer::Update() {
 absl::Status Trainer::AfterUpdate(const NamedValues& values, bool logged) {
   const uint64_t updates = parts_.engine->update_count();
   const proto::LearnerConfig& learner = options_.config.learner();
-  if (logged) POMPC_RETURN_IF_ERROR(LogUpdate(values));
+  if (logged) LogUpdate(values);
   // Before the first version nothing is published: it marks the end of the random phase.
   if (version_.valid() && updates % learner.publish_every_updates() == 0) {
     POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
@@ -140,7 +140,7 @@ absl::Status Trainer::Publish(absl::Duration keep) {
   return absl::OkStatus();
 }
 
-absl::Status Trainer::LogUpdate(const NamedValues& values) {
+void Trainer::LogUpdate(const NamedValues& values) {
   const RunStatus status = parts_.control->Status();
   const auto seconds = timer_.Seconds();
   TrainingLog::Entry entry;
@@ -155,7 +155,9 @@ absl::Status Trainer::LogUpdate(const NamedValues& values) {
     MutexLock lock(&mu_);
     values_ = values;
   }
-  return parts_.log->Append(entry);
+  // A table that cannot be written loses a row, not the run.
+  const absl::Status written = parts_.log->Append(entry);
+  if (!written.ok()) Log().error("{}", written.ToString());
 }
 
 void Trainer::SaveCheckpoint(bool pin) {

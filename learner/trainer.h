@@ -66,7 +66,7 @@ class Trainer {
 
   // Trains until the control says that it is over (or halts), then makes a last checkpoint: OK.
   // INTERNAL when an update cannot be made, for example because a loss is not finite, naming it;
-  // errors of files when the logs or the checkpoint before the first version cannot be written.
+  // errors of files when the checkpoint before the first version or the last one cannot be written.
   absl::Status Run();
 
   const Timer& timer() const { return timer_; }
@@ -82,7 +82,7 @@ class Trainer {
   absl::Status CloseSeed();
   absl::Status Evaluate();
   absl::Status Publish(absl::Duration keep);
-  absl::Status LogUpdate(const NamedValues& values);
+  void LogUpdate(const NamedValues& values);
   void SaveCheckpoint(bool pin);
   std::unique_ptr<Checkpoint> MakeCheckpoint();
 

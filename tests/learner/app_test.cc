@@ -25,7 +25,7 @@ class LearnerAppTest : public LearnerFixture {
  protected:
   // Shard 0 tells its writer this.
   void AwaitReason(const std::string& part) {
-    Await([&] { return writers_[0]->WaitReason(0).find(part) != std::string::npos; });
+    AwaitThat([&] { return writers_[0]->WaitReason(0).find(part) != std::string::npos; });
   }
   // First cells of the rows of a table in the run directory.
   std::vector<std::string> FirstColumn(const std::string& name) {
@@ -68,7 +68,7 @@ TEST_F(LearnerAppTest, RowsStopWhenTheyRunAheadOfUpdates) {
   AwaitReason("rows run ahead of updates");
   // Slack, and the chunk that met the bound.
   EXPECT_LE(learner_->Status().rows, 100u + 40 + 4);
-  Await([&] { return learner_->Status().waiting.find("1 writers wait") != std::string::npos; });
+  AwaitThat([&] { return learner_->Status().waiting.find("1 writers wait") != std::string::npos; });
   engine_->Release();
   writer.Join();
   EXPECT_TRUE(status.ok()) << status;
@@ -109,7 +109,7 @@ TEST_F(LearnerAppTest, NoVersionBeforeEveryShardClosedTheSeedPhase) {
   StartWriters(1);
   Write(0, 100, false);
   AwaitUpdates(20);
-  Await([&] {
+  AwaitThat([&] {
     return learner_->Status().waiting.find("close the seed phase: 1 (" + address) !=
            std::string::npos;
   });
@@ -128,7 +128,7 @@ TEST_F(LearnerAppTest, ADeadShardIsLeftOut) {
   for (int shard : {0, 1}) Write(shard, 40, true);
   AwaitUpdates(60);
   shards_[1]->Stop();
-  Await([&] { return !learner_->Status().shards[1].reachable; });
+  AwaitThat([&] { return !learner_->Status().shards[1].reachable; });
   EXPECT_THAT(learner_->Status().waiting, HasSubstr("is away"));
   Write(0, 40, true);
   AwaitUpdates(80);
@@ -145,7 +145,7 @@ TEST_F(LearnerAppTest, AShardThatLostItsMemoryIsTakenBack) {
   writers_.clear();
   shards_[1].reset();
   StartShard(1, address);
-  Await([&] {
+  AwaitThat([&] {
     const RunStatus status = learner_->Status();
     return status.shards[1].reachable && status.shards[1].state.stored_rows == 0;
   });
@@ -172,7 +172,7 @@ TEST_F(LearnerAppTest, ResumesWithItsCountersAndRefillsReplay) {
   StartShards(2);
   StartLearner();
   EXPECT_EQ(learner_->run_id(), run_id);
-  Await([&] { return learner_->Status().version.valid(); });
+  AwaitThat([&] { return learner_->Status().version.valid(); });
   RunStatus status = learner_->Status();
   EXPECT_EQ(status.phase, Phase::kTraining);
   EXPECT_EQ(status.version, (ParameterVersion{2, 1}));
@@ -182,7 +182,7 @@ TEST_F(LearnerAppTest, ResumesWithItsCountersAndRefillsReplay) {
 
   StartWriters(2);
   Write(0, 20, true);
-  Await([&] {
+  AwaitThat([&] {
     return learner_->Status().waiting.find("replay to be filled: 20 of 60") != std::string::npos;
   });
   EXPECT_EQ(learner_->Status().updates, 60u);
@@ -200,7 +200,8 @@ TEST_F(LearnerAppTest, AKilledLearnerGoesOnFromItsLastCheckpoint) {
   for (int shard : {0, 1}) Write(shard, 40, true);
   AwaitUpdates(60);
   // What was there at update 50, with the tables as they are at 60.
-  Await([&] { return std::filesystem::exists(folder_.File("run/checkpoints/update-000000050")); });
+  AwaitThat(
+      [&] { return std::filesystem::exists(folder_.File("run/checkpoints/update-000000050")); });
   const auto recursive = std::filesystem::copy_options::recursive;
   std::filesystem::copy(folder_.File("run"), folder_.File("killed"), recursive);
   writers_.clear();
@@ -292,19 +293,19 @@ TEST_F(LearnerAppTest, EvaluationsAreRecordedAndTheBestIsKept) {
   FinishSeedPhase();
   Write(0, 40, true);
   const auto evaluate = [&](const std::vector<double>& returns) {
-    Await([&] { return evaluator.news().evaluation.has_value(); });
+    AwaitThat([&] { return evaluator.news().evaluation.has_value(); });
     const proto::EvaluationAssignment assignment = *evaluator.news().evaluation;
     EXPECT_TRUE(evaluator.ReportEvaluation(assignment, returns, {50, 50}, absl::Seconds(10)).ok());
   };
   evaluate({100, 300});
-  Await([&] { return std::filesystem::exists(folder_.File("run/checkpoints/best")); });
+  AwaitThat([&] { return std::filesystem::exists(folder_.File("run/checkpoints/best")); });
   EXPECT_EQ(learner_->Status().evaluations.size(), 1u);
   const std::string best = folder_.Read("run/checkpoints/best/engine");
   for (int i = 0; i < 4; ++i) Write(i % 2, 36, true);
   evaluate({600, 700});
   EXPECT_TRUE(learner_->Wait().ok());
   EXPECT_EQ(learner_->Status().phase, Phase::kFinished);
-  Await([&] { return evaluator.news().phase == proto::FINISHED; });
+  AwaitThat([&] { return evaluator.news().phase == proto::FINISHED; });
   learner_->Stop();
   EXPECT_THAT(FirstColumn("evaluations.csv"), ElementsAre("evaluation_id", "1", "2"));
   EXPECT_NE(folder_.Read("run/checkpoints/best/engine"), best);

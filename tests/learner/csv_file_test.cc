@@ -1,5 +1,8 @@
 #include "learner/csv_file.h"
 
+#include <sys/resource.h>
+
+#include <csignal>
 #include <limits>
 #include <string>
 
@@ -23,6 +26,26 @@ TEST(FormatNumberTest, IsTheShortestTextThatReadsBack) {
   EXPECT_EQ(FormatNumber(-std::numeric_limits<double>::quiet_NaN()), "nan");
   EXPECT_EQ(FormatNumber(std::numeric_limits<double>::infinity()), "inf");
 }
+
+// While it lives, files of this process cannot grow beyond so many bytes: writes then fail as on a
+// full disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(size_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = bytes;
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_;
+  void (*handler_)(int);
+};
 
 class CsvFileTest : public testing::Test {
  protected:
@@ -64,6 +87,18 @@ TEST_F(CsvFileTest, AFileOfOtherColumnsIsKeptAside) {
 TEST_F(CsvFileTest, ARowOfAnotherWidthIsRefused) {
   EXPECT_EQ(AppendOne({"1"}).code(), absl::StatusCode::kInternal);
   EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n");
+}
+
+TEST_F(CsvFileTest, AFullDiskLosesTheRowAndNothingElse) {
+  auto file = CsvFile::Open(folder_.File("t.csv"), {"update", "loss"});
+  ASSERT_TRUE((*file)->Append({"1", "5"}).ok());
+  {
+    const FileSizeLimit limit(folder_.Read("t.csv").size() + 3);
+    EXPECT_FALSE((*file)->Append({"2", "6"}).ok());
+  }
+  EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n1,5\n");
+  ASSERT_TRUE((*file)->Append({"3", "7"}).ok());
+  EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n1,5\n3,7\n");
 }
 
 TEST_F(CsvFileTest, AFolderThatIsNotThereIsNamed) {

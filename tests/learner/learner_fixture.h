@@ -9,7 +9,6 @@
 
 #include "common/clock.h"
 #include "common/config/run_config.h"
-#include "common/event.h"
 #include "common/metrics.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"
@@ -18,6 +17,7 @@
 #include "replay/client/trajectory_writer.h"
 #include "tests/learner/fake_engine.h"
 #include "tests/learner/scratch_folder.h"
+#include "tests/support/await.h"
 
 namespace pompc::learner {
 
@@ -47,12 +47,8 @@ inline proto::RunConfig SmallConfig() {
   return config;
 }
 
-// Waits until `condition` holds; the test's time limit bounds it.
-inline void Await(const std::function<bool()>& condition) {
-  Event never;
-  Clock* clock = Clock::Real();
-  while (!condition()) never.WaitUntil(clock, clock->Now() + absl::Milliseconds(2));
-}
+// Fails the test if `condition` does not come to hold.
+inline void AwaitThat(const std::function<bool()>& condition) { ASSERT_TRUE(Await(condition)); }
 
 // A real learner app with a fake engine, real replay shards, and writers the test drives.
 class LearnerFixture : public testing::Test {
@@ -157,10 +153,10 @@ class LearnerFixture : public testing::Test {
     AwaitTraining();
   }
   void AwaitTraining() {
-    Await([&] { return learner_->Status().phase == Phase::kTraining; });
+    AwaitThat([&] { return learner_->Status().phase == Phase::kTraining; });
   }
   void AwaitUpdates(uint64_t updates) {
-    Await([&] { return learner_->Status().updates >= updates; });
+    AwaitThat([&] { return learner_->Status().updates >= updates; });
   }
 
   ScratchFolder folder_;
