@@ -50,6 +50,12 @@ bool ShardLink::OnAdded(uint32_t index, absl::Duration now) {
   return Enqueue(index, &environments_.at(index), now);
 }
 
+bool ShardLink::WantsRow(uint32_t environment) const {
+  if (!broken_.ok()) return true;
+  const Outbox& rows = outbox(environment);
+  return rows.HasRoom() && (blocked_.empty() || rows.unacked() < chunk_rows_);
+}
+
 // Puts an environment where it belongs: a chunk is ready, or less than one waits for its time.
 bool ShardLink::Enqueue(uint32_t index, Environment* environment, absl::Duration now) {
   if (environment->ready) return false;

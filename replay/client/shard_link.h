@@ -44,6 +44,10 @@ class ShardLink {
   Outbox& outbox(uint32_t environment) { return environments_.at(environment).outbox; }
   const Outbox& outbox(uint32_t environment) const { return environments_.at(environment).outbox; }
   bool OnAdded(uint32_t environment, absl::Duration now);
+  // Whether the environment should go on and make its next row: always once the shard is broken
+  // (then the row meets the error); while the shard holds rows back only up to one chunk, for rows
+  // that wait grow stale; else while its outbox has room.
+  bool WantsRow(uint32_t environment) const;
   // Everything that is there may be sent now.
   void FlushNow();
 

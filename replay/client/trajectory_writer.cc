@@ -73,11 +73,6 @@ class TrajectoryWriter::Impl {
   bool AnythingToReport() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ReportRefusals() ABSL_LOCKS_EXCLUDED(mu_);
   void ReportRoom() ABSL_LOCKS_EXCLUDED(mu_);
-  // Whether Append has a reason to wait.
-  bool IsFull(uint32_t environment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    const ShardLink& link = LinkOf(environment);
-    return link.broken().ok() && !link.outbox(environment).HasRoom();
-  }
 
   const TrajectoryWriterOptions options_;
   Clock* const clock_;
@@ -188,7 +183,7 @@ bool TrajectoryWriter::Impl::AnythingToReport() const {
     if (link.HasRefusals()) return true;
   }
   for (const uint32_t environment : full_) {
-    if (!IsFull(environment)) return true;
+    if (LinkOf(environment).WantsRow(environment)) return true;
   }
   return false;
 }
@@ -214,7 +209,7 @@ void TrajectoryWriter::Impl::ReportRoom() {
   {
     MutexLock lock(&mu_);
     for (const uint32_t environment : full_) {
-      if (!IsFull(environment)) environments.push_back(environment);
+      if (LinkOf(environment).WantsRow(environment)) environments.push_back(environment);
     }
     for (const uint32_t environment : environments) full_.erase(environment);
   }
@@ -267,7 +262,7 @@ absl::Status TrajectoryWriter::Impl::EndEpisode(uint32_t environment,
 
 bool TrajectoryWriter::Impl::HasRoom(uint32_t environment) const {
   MutexLock lock(&mu_);
-  if (!IsFull(environment)) return true;
+  if (LinkOf(environment).WantsRow(environment)) return true;
   full_.insert(environment);
   return false;
 }

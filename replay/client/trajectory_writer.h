@@ -97,8 +97,11 @@ class TrajectoryWriter {
   // DEADLINE_EXCEEDED.
   absl::Status EndEpisode(uint32_t environment, std::span<const float> final_observation);
 
-  // Whether Append would return at once, with the row taken or with an error. After false, on_room
-  // says when that changes.
+  // Whether the environment should make its next row. If so, one Append returns at once, with the
+  // row taken or with an error, even if the shard begins to hold rows back meanwhile. False while
+  // the environment has max_unacked_rows outstanding, and from chunk_rows on while the shard holds
+  // rows back: made later, the row comes from a newer policy. After false, on_room says when that
+  // changes.
   bool HasRoom(uint32_t environment) const;
 
   // Why the environment's rows are not acknowledged just now, in words: the shard's own words when

@@ -178,6 +178,33 @@ TEST_F(ShardLinkTest, BlockedStreamMayBeSilentAndSaysWhy) {
   EXPECT_EQ(link_.WaitReason(0), "");
 }
 
+TEST_F(ShardLinkTest, OneChunkAheadWhileTheShardHoldsRowsBack) {
+  Add(0, 7);
+  EXPECT_TRUE(link_.WantsRow(0));
+  Open();
+  const proto::AppendRequest request = Write();
+  SayBlocked("rows run ahead");
+  EXPECT_FALSE(link_.WantsRow(0));
+  EXPECT_TRUE(link_.outbox(0).HasRoom()) << "a row that was on its way is still taken";
+  Add(2, 3);
+  EXPECT_TRUE(link_.WantsRow(2));
+  Add(2, 1);
+  EXPECT_FALSE(link_.WantsRow(2));
+  Answer(request, proto::AppendReply::ACKED, 4);
+  EXPECT_TRUE(link_.WantsRow(0));
+  EXPECT_TRUE(link_.WantsRow(2)) << "an answer without a reason: the shard reads again";
+  Add(0, 5);
+  EXPECT_FALSE(link_.WantsRow(0)) << "8 rows are outstanding";
+}
+
+TEST_F(ShardLinkTest, BrokenShardWantsARowThatMeetsTheError) {
+  Add(0, 8);
+  Open();
+  EXPECT_FALSE(link_.WantsRow(0));
+  link_.OnEnded(absl::FailedPreconditionError("serves another run"), now_);
+  EXPECT_TRUE(link_.WantsRow(0));
+}
+
 TEST_F(ShardLinkTest, OldStreamIsOpenedAnewEvenIfBlocked) {
   Add(0, 4);
   Open();
