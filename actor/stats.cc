@@ -60,7 +60,7 @@ void ActorStats::RegisterMetrics(const std::string& role) {
                               [this] { return counts().last_return; }));
   for (int i = 0; i < workers(); ++i) {
     auto seconds = metrics_->StateSeconds(
-        {"pompc_actor_worker_seconds_total",
+        {"pompc_actor_state_seconds_total",
          "Time of each worker thread by what it did; a worker's states sum to its wall time.",
          {{"role", role}, {"worker", absl::StrCat(i)}}},
         *timers_[i], kWorkerStateNames);

@@ -22,7 +22,7 @@ const std::vector<double>& SizeBuckets() {
 void WatchBatcher(MetricsRegistry& registry, const Batcher& batcher,
                   std::vector<MetricFunction>& functions) {
   functions = registry.StateSeconds(
-      {"pompc_planner_worker_seconds_total", "What the planning thread spent its time on.", {}},
+      {"pompc_planner_state_seconds_total", "What the planning thread spent its time on.", {}},
       batcher.timer(), {"idle", "computing", "replying"});
   functions.push_back(
       registry.CounterFunction({"pompc_planner_plans_total", "Plans made.", {}},

@@ -293,7 +293,7 @@ TEST_F(AppTest, MetricsSayWhatTheWorkersDo) {
   StartApp(options);
   AwaitAccepted(20);
   const std::string text = metrics_->ToText();
-  EXPECT_THAT(text, HasSubstr("pompc_actor_worker_seconds_total{role=\"actor\",state=\"stepping\","
+  EXPECT_THAT(text, HasSubstr("pompc_actor_state_seconds_total{role=\"actor\",state=\"stepping\","
                               "worker=\"0\"}"));
   EXPECT_THAT(text, HasSubstr("pompc_actor_rows_total{phase=\"random\",role=\"actor\"}"));
 }

@@ -154,7 +154,7 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual(sorted(exported ^ tools.documented_metrics()), [])
 
     def test_1_states_of_a_worker_sum_to_its_wall_time(self):
-        for metric in ("pompc_actor_worker_seconds_total", "pompc_planner_worker_seconds_total",
+        for metric in ("pompc_actor_state_seconds_total", "pompc_planner_state_seconds_total",
                        "pompc_replay_state_seconds_total", "pompc_learner_state_seconds_total"):
             with self.subTest(metric=metric):
                 expression = f"sum without (state) (rate({metric}[20s]))"
