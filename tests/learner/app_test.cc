@@ -101,7 +101,7 @@ TEST_F(LearnerAppTest, RandomRowsAreRefusedOnceAVersionExists) {
 }
 
 TEST_F(LearnerAppTest, NoVersionBeforeEveryShardClosedTheSeedPhase) {
-  StartShards(2, "127.0.0.1:0");
+  StartShards(2);
   const std::string address = shards_[1]->server().address();
   const AppOptions options = LearnerOptions();
   shards_[1]->Stop();
@@ -121,7 +121,7 @@ TEST_F(LearnerAppTest, NoVersionBeforeEveryShardClosedTheSeedPhase) {
 }
 
 TEST_F(LearnerAppTest, ADeadShardIsLeftOut) {
-  StartShards(2, "127.0.0.1:0");
+  StartShards(2);
   StartLearner();
   FinishSeedPhase();
   // Enough in each that one alone is no reason to refill.
@@ -136,7 +136,7 @@ TEST_F(LearnerAppTest, ADeadShardIsLeftOut) {
 }
 
 TEST_F(LearnerAppTest, AShardThatLostItsMemoryIsTakenBack) {
-  StartShards(2, "127.0.0.1:0");
+  StartShards(2);
   StartLearner();
   FinishSeedPhase();
   for (int shard : {0, 1}) Write(shard, 40, true);

@@ -60,10 +60,12 @@ class LearnerFixture : public testing::Test {
     shards_.clear();
   }
 
-  void StartShards(int n, const std::string& listen = "") {
+  // Shards are reached by port: a test may end one under a writer, which in-process channels do not
+  // survive.
+  void StartShards(int n) {
     for (int i = 0; i < n; ++i) {
       shards_.push_back(nullptr);
-      StartShard(i, listen);
+      StartShard(i, "127.0.0.1:0");
     }
   }
   void StartShard(int i, const std::string& listen) {
@@ -80,8 +82,7 @@ class LearnerFixture : public testing::Test {
     options.run_dir = folder_.File("run");
     options.config = config_;
     for (const auto& shard : shards_) {
-      options.replay.push_back(shard->server().port() > 0 ? rpc::Endpoint(shard->server().address())
-                                                          : shard->server().InProcessEndpoint());
+      options.replay.push_back(rpc::Endpoint(shard->server().address()));
     }
     engine_ = std::make_shared<FakeEngine>();
     engine_->fail_at = fail_at_;
@@ -113,7 +114,7 @@ class LearnerFixture : public testing::Test {
       options.incarnation = incarnation;
       options.spec = {2, 1};
       options.shard_of_environment = {0};
-      options.shards = {shards_[i]->server().InProcessChannel()};
+      options.shards = {rpc::Endpoint(shards_[i]->server().address()).Channel()};
       options.chunk_rows = 4;
       options.flush_after = absl::Milliseconds(1);
       writers_.push_back(std::make_unique<replay::TrajectoryWriter>(options, Clock::Real()));
