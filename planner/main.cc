@@ -26,6 +26,9 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str();
 }
 
+// Actors look the planners' names up again at least this often, and find those that were added.
+constexpr absl::Duration kMaxConnectionAge = absl::Minutes(5);
+
 absl::StatusOr<rpc::RunningRole> Start(const Flags& flags, const rpc::RoleContext& context) {
   AppOptions options;
   // Not a required flag for the parser, since --healthcheck does without.
@@ -33,7 +36,9 @@ absl::StatusOr<rpc::RunningRole> Start(const Flags& flags, const rpc::RoleContex
     POMPC_ASSIGN_OR_RETURN(const auto learners, rpc::ParseEndpoints("--learner", flags.learner));
     options.learner = learners.front();
   }
-  options.server = {.listen = context.flags.listen, .insecure = context.flags.insecure};
+  options.server = {.listen = context.flags.listen,
+                    .insecure = context.flags.insecure,
+                    .max_connection_age = kMaxConnectionAge};
   options.metrics = context.metrics;
   POMPC_ASSIGN_OR_RETURN(options.engine, MakeTorchEngine(flags.engine));
   POMPC_ASSIGN_OR_RETURN(auto app, App::Start(std::move(options)));

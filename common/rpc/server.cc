@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/listen_address.h"
 #include "common/log.h"
@@ -18,9 +19,12 @@
 namespace pompc::rpc {
 namespace {
 
-// gRPC reports to its log what its calls report as well; here that is a debugging aid.
+// gRPC reports to its log what its calls report as well; here that is a debugging aid, but for the
+// last words before it ends the process.
 void LogFromGrpc(gpr_log_func_args* args) {
-  Log().debug("gRPC: {}:{}: {}", args->file, args->line, args->message);
+  const bool fatal = absl::StrContains(args->message, "assertion failed");
+  Log().log(fatal ? spdlog::level::critical : spdlog::level::debug, "gRPC: {}:{}: {}", args->file,
+            args->line, args->message);
 }
 
 // gRPC's process-wide settings, made once and before the first server.
