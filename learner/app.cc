@@ -38,6 +38,7 @@ absl::Status App::Open() {
                                                options_.config.learner().keep_checkpoints()));
   POMPC_ASSIGN_OR_RETURN(const std::optional<CheckpointInfo> checkpoint,
                          RestoreNewest(store.get(), run_->run_id(), options_.engine.get()));
+  POMPC_RETURN_IF_ERROR(run_->WriteConfig(options_.config));
   control_ = std::make_unique<RunControl>(
       MakeRunControlOptions(options_, run_->learner_incarnation()), options_.clock);
   std::optional<RunProgressState> progress;

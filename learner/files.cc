@@ -79,7 +79,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 }
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content) {
-  const std::string temporary = path + ".tmp";
+  const std::string temporary = absl::StrCat(path, kTemporarySuffix);
   {
     const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
     if (file.get() < 0) return SystemError(errno, "creating", temporary);

@@ -26,6 +26,9 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
 // power loss.
 absl::Status SyncPath(const std::string& path);
 
+// Ends the name of a file that is being written and not yet in its place.
+inline constexpr char kTemporarySuffix[] = ".tmp";
+
 absl::Status MakeFolders(const std::string& path);
 absl::Status Rename(const std::string& from, const std::string& to);
 // With all that is in it; OK when there is nothing.

@@ -58,7 +58,9 @@ absl::Status WriteIdentity(const std::string& path, const Identity& identity) {
 absl::Status CheckIsRunOrEmpty(const std::string& path) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    // A first start that was cut off may have left these.
     if (entry.path().filename() == kLockFile) continue;
+    if (entry.path().filename() == absl::StrCat(kRunFile, kTemporarySuffix)) continue;
     return absl::FailedPreconditionError(
         absl::StrCat(path, " is not empty and no run directory: it has no ", kRunFile));
   }
@@ -74,7 +76,7 @@ absl::Status CheckConfig(const std::string& path, const std::string& file,
   const std::string differences = ConfigDifferences(before, config);
   if (differences.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
-      "the run in ", path, " was made with another environment or model: ", differences));
+      "the run in ", path, " was made with another environment or other networks: ", differences));
 }
 
 std::string ValueText(const Message& message, const FieldDescriptor& field) {
@@ -99,12 +101,24 @@ void CollectDifferences(const Message& before, const Message& now, const std::st
   }
 }
 
+// Which networks the policy's update has beside the world model's, as the range its alpha is in.
+std::string AlphaRange(const proto::PoMpcConfig& config) {
+  if (config.has_alpha() ? config.alpha() == 0 : config.lambda() == 0) return "0";
+  return config.has_alpha() && config.alpha() == 1 ? "1" : "between 0 and 1";
+}
+
 }  // namespace
 
 std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now) {
   std::vector<std::string> differences;
   CollectDifferences(before.env(), now.env(), "env", &differences);
   CollectDifferences(before.model(), now.model(), "model", &differences);
+  const std::string was = AlphaRange(before.po_mpc());
+  const std::string is = AlphaRange(now.po_mpc());
+  if (was != is) {
+    differences.push_back(
+        absl::StrCat("po_mpc.alpha (lambda / (1 + lambda) if not given): ", was, ", now ", is));
+  }
   return absl::StrJoin(differences, "; ");
 }
 
@@ -121,9 +135,12 @@ absl::StatusOr<std::unique_ptr<RunDirectory>> RunDirectory::Open(const std::stri
   POMPC_ASSIGN_OR_RETURN(Identity identity, ReadIdentity(run_file));
   ++identity.incarnation;
   POMPC_RETURN_IF_ERROR(WriteIdentity(run_file, identity));
-  POMPC_RETURN_IF_ERROR(WriteFileAtomically(config_file, config::ToText(config)));
   return std::unique_ptr<RunDirectory>(
       new RunDirectory(path, identity.run_id, identity.incarnation, *std::move(lock)));
+}
+
+absl::Status RunDirectory::WriteConfig(const proto::RunConfig& config) const {
+  return WriteFileAtomically(File(kConfigFile), config::ToText(config));
 }
 
 }  // namespace pompc::learner

@@ -14,15 +14,19 @@
 namespace pompc::learner {
 
 // The folder that is all a run leaves behind (docs/run-directory.md). Held by one learner at a
-// time. Immutable after Open; destruction lets go of it.
+// time; destruction lets go of it.
 class RunDirectory {
  public:
-  // Creates the folder for a new run, or takes over that of an earlier start of the same run; the
-  // resolved `config` is written into it. FAILED_PRECONDITION: another learner holds it; it is not
-  // empty but no run directory; or the run was made with another environment or model, naming the
-  // fields and both values. Nothing is changed then.
+  // Creates the folder for a new run, or takes over that of an earlier start of the same run, to be
+  // gone on with as `config` says. FAILED_PRECONDITION: another learner holds it; it is not empty
+  // but no run directory; or the run was made with another environment or other networks, naming
+  // the fields and both values. Nothing is changed then.
   static absl::StatusOr<std::unique_ptr<RunDirectory>> Open(const std::string& path,
                                                             const proto::RunConfig& config);
+
+  // Makes this resolved config the run's. For a start that is sure to succeed: later ones go on
+  // with what is written here.
+  absl::Status WriteConfig(const proto::RunConfig& config) const;
 
   const std::string& path() const { return path_; }
   std::string File(const std::string& name) const { return path_ + "/" + name; }
@@ -44,8 +48,9 @@ class RunDirectory {
   const FileLock lock_;
 };
 
-// What must be equal for a run made with `before` to go on with `now`: env and model. Empty, or the
-// fields that differ with both values: "model.latent_dim: 64, now 128; ...".
+// What must be equal for a run made with `before` to go on with `now`: env, model, and whether the
+// policy has a prior and KL-regularised values. Empty, or the fields that differ with both values:
+// "model.latent_dim: 64, now 128; ...".
 std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now);
 
 }  // namespace pompc::learner

@@ -28,6 +28,12 @@ class RunDirectoryTest : public testing::Test {
   absl::StatusOr<std::unique_ptr<RunDirectory>> Open(const proto::RunConfig& config = Config()) {
     return RunDirectory::Open(folder_.File("run"), config);
   }
+  // A start that succeeds.
+  void Start(const proto::RunConfig& config = Config()) {
+    const auto run = Open(config);
+    ASSERT_TRUE(run.ok()) << run.status();
+    ASSERT_TRUE((*run)->WriteConfig(config).ok());
+  }
 
   ScratchFolder folder_;
 };
@@ -37,6 +43,7 @@ TEST_F(RunDirectoryTest, NewRunHasAnIdentityAndItsConfig) {
   ASSERT_TRUE(run.ok()) << run.status();
   EXPECT_FALSE((*run)->run_id().empty());
   EXPECT_EQ((*run)->learner_incarnation(), 1u);
+  ASSERT_TRUE((*run)->WriteConfig(Config()).ok());
   EXPECT_THAT(folder_.Read("run/config.textproto"), HasSubstr("observation_size: 5"));
   EXPECT_EQ((*run)->File("metrics.csv"), folder_.File("run/metrics.csv"));
 }
@@ -61,7 +68,7 @@ TEST_F(RunDirectoryTest, TwoLearnersNeverShareARun) {
 }
 
 TEST_F(RunDirectoryTest, AnotherModelOrEnvironmentIsRefusedNamingTheFields) {
-  ASSERT_TRUE(Open().ok());
+  Start();
   proto::RunConfig other = Config();
   other.mutable_model()->set_latent_dim(64);
   other.mutable_env()->set_task("pendulum-swingup");
@@ -79,12 +86,28 @@ TEST_F(RunDirectoryTest, AnotherModelOrEnvironmentIsRefusedNamingTheFields) {
   EXPECT_EQ((*again)->learner_incarnation(), 2u);
 }
 
+TEST_F(RunDirectoryTest, ChangesThatNeedOtherNetworksAreRefused) {
+  proto::RunConfig plain = Config(), mixed = Config(), imitation = Config();
+  plain.mutable_po_mpc()->set_lambda(0);
+  mixed.mutable_po_mpc()->set_lambda(0.1);
+  imitation.mutable_po_mpc()->set_alpha(1);
+  EXPECT_EQ(ConfigDifferences(plain, mixed),
+            "po_mpc.alpha (lambda / (1 + lambda) if not given): 0, now between 0 and 1");
+  EXPECT_THAT(ConfigDifferences(mixed, imitation), HasSubstr("between 0 and 1, now 1"));
+  proto::RunConfig other = mixed;
+  other.mutable_po_mpc()->set_alpha(0.5);
+  EXPECT_EQ(ConfigDifferences(mixed, other), "");
+}
+
 TEST_F(RunDirectoryTest, OtherSettingsMayChange) {
-  ASSERT_TRUE(Open().ok());
+  Start();
   proto::RunConfig other = Config();
   other.mutable_learner()->set_learning_rate(0.5);
   other.mutable_stop()->set_return_mean(800);
   ASSERT_TRUE(Open(other).ok());
+  EXPECT_THAT(folder_.Read("run/config.textproto"), Not(HasSubstr("learning_rate: 0.5")))
+      << "that start went no further";
+  Start(other);
   EXPECT_THAT(folder_.Read("run/config.textproto"), HasSubstr("learning_rate: 0.5"));
 }
 
@@ -93,6 +116,12 @@ TEST_F(RunDirectoryTest, AFolderOfSomethingElseIsNotTakenOver) {
   const auto run = RunDirectory::Open(folder_.path(), Config());
   EXPECT_EQ(run.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(run.status().message()), HasSubstr("no run directory"));
+}
+
+TEST_F(RunDirectoryTest, AFirstStartThatWasCutOffIsBegunAnew) {
+  folder_.Write("run/lock", "");
+  folder_.Write("run/run.json.tmp", "{");
+  EXPECT_TRUE(Open().ok());
 }
 
 TEST_F(RunDirectoryTest, ADamagedIdentityIsNotReplaced) {
