@@ -46,6 +46,7 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
     bool release;
     {
       MutexLock lock(&mu_);
+      closing_ = true;
       release = !reading_ && std::exchange(held_, false);
     }
     if (release) RemoveHold();
@@ -99,7 +100,7 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
       MutexLock lock(&mu_);
       reading_ = false;
       has_message_ = ok;
-      release = !ok && std::exchange(held_, false);
+      release = (!ok || closing_) && std::exchange(held_, false);
       changed_.SignalAll();
     }
     if (release) RemoveHold();
@@ -123,6 +124,8 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
   // A read is in flight; else has_message_, or there are no more.
   bool reading_ ABSL_GUARDED_BY(mu_) = true;
   bool has_message_ ABSL_GUARDED_BY(mu_) = false;
+  // No read is started any more; the one in flight lets go of the call.
+  bool closing_ ABSL_GUARDED_BY(mu_) = false;
   // gRPC keeps the call until RemoveHold().
   bool held_ ABSL_GUARDED_BY(mu_) = true;
   bool connected_ ABSL_GUARDED_BY(mu_) = false;
