@@ -171,7 +171,8 @@ void ChooseActions(const Search::Result& search, absl::Span<const uint64_t> seed
   const at::TensorOptions options = search.scores.options();
   const at::Tensor uniform =
       Uniform(seeds, {kEliteChoice, 0}, {search.scores.size(1)}, options.device());
-  const at::Tensor gumbel = -(-(uniform + 0x1p-25).log()).log();
+  // Uniform is in [0, 1) in steps of 2^-24; both ends would make an infinity.
+  const at::Tensor gumbel = -(-(uniform + 0x1p-25).clamp_max(1 - 0x1p-24).log()).log();
   const at::Tensor choice = (search.scores.log() + gumbel.to(options)).argmax(1, true);
   const at::Tensor first = search.elites.select(2, 0);
   const int64_t actions = first.size(2);
