@@ -55,12 +55,12 @@ main() {
   export PROMETHEUS_PORT="$port"
   compose up -d
   start=$SECONDS
-  # All eight processes, found by their services' names.
-  await_above 'up{job!="prometheus"}' 7
+  # All seven processes, found by their services' names: two shards, planner, learner, two actors, evaluator.
+  await_above 'up{job!="prometheus"}' 6
   await_above pompc_actor_rows_total 1200
   await_above pompc_learner_updates_total 1100
   say "It trains, $(( SECONDS - start )) s after it came up"
-  compose exec -T learner pompc status --learner 127.0.0.1:7000
+  compose exec -T learner pompc status
   say "Two more actors"
   compose up -d --scale actor=4 --no-recreate
   await_above 'up{job="actor"}' 3
