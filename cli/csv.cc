@@ -47,4 +47,10 @@ absl::StatusOr<CsvTable> ReadCsv(const std::string& path) {
   return table;
 }
 
+absl::StatusOr<CsvTable> ReadCsvIfThere(const std::string& path) {
+  absl::StatusOr<CsvTable> table = ReadCsv(path);
+  if (absl::IsNotFound(table.status())) return CsvTable();
+  return table;
+}
+
 }  // namespace pompc::cli

@@ -27,6 +27,9 @@ struct CsvTable {
 // the header.
 absl::StatusOr<CsvTable> ReadCsv(const std::string& path);
 
+// The same, but an empty table where there is no file yet.
+absl::StatusOr<CsvTable> ReadCsvIfThere(const std::string& path);
+
 }  // namespace pompc::cli
 
 #endif  // POMPC_CLI_CSV_H_

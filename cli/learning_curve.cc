@@ -16,13 +16,6 @@ namespace {
 // Training returns are noisy: each point is the mean of so many newest episodes.
 constexpr int kEpisodesInMean = 5;
 
-// An empty table where the file is not there yet.
-absl::StatusOr<CsvTable> ReadIfThere(const std::string& path) {
-  absl::StatusOr<CsvTable> table = ReadCsv(path);
-  if (absl::IsNotFound(table.status())) return CsvTable();
-  return table;
-}
-
 std::vector<double> RunningMean(const std::vector<double>& values) {
   std::vector<double> means;
   double sum = 0;
@@ -38,8 +31,8 @@ std::vector<double> RunningMean(const std::vector<double>& values) {
 
 absl::StatusOr<std::string> LearningCurveSvg(const std::string& run_dir) {
   POMPC_ASSIGN_OR_RETURN(const proto::RunConfig config, ReadRunConfig(run_dir));
-  POMPC_ASSIGN_OR_RETURN(const CsvTable evaluations, ReadIfThere(EvaluationsFile(run_dir)));
-  POMPC_ASSIGN_OR_RETURN(const CsvTable episodes, ReadIfThere(EpisodesFile(run_dir)));
+  POMPC_ASSIGN_OR_RETURN(const CsvTable evaluations, ReadCsvIfThere(EvaluationsFile(run_dir)));
+  POMPC_ASSIGN_OR_RETURN(const CsvTable episodes, ReadCsvIfThere(EpisodesFile(run_dir)));
   ChartOptions options;
   options.title = absl::StrCat(config.env().task(), ", seed ", config.seed());
   options.x_label = "rows (decisions of the agent)";

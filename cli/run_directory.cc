@@ -11,6 +11,7 @@ namespace pompc::cli {
 
 std::string ConfigFile(const std::string& run_dir) { return run_dir + "/config.textproto"; }
 std::string MetricsFile(const std::string& run_dir) { return run_dir + "/metrics.csv"; }
+std::string TimingsFile(const std::string& run_dir) { return run_dir + "/timings.csv"; }
 std::string EpisodesFile(const std::string& run_dir) { return run_dir + "/episodes.csv"; }
 std::string EvaluationsFile(const std::string& run_dir) { return run_dir + "/evaluations.csv"; }
 std::string LearningCurveFile(const std::string& run_dir) {

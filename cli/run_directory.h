@@ -11,6 +11,7 @@ namespace pompc::cli {
 // What the commands know of a run directory (docs/run-directory.md).
 std::string ConfigFile(const std::string& run_dir);
 std::string MetricsFile(const std::string& run_dir);
+std::string TimingsFile(const std::string& run_dir);
 std::string EpisodesFile(const std::string& run_dir);
 std::string EvaluationsFile(const std::string& run_dir);
 std::string LearningCurveFile(const std::string& run_dir);

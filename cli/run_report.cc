@@ -23,13 +23,20 @@ std::string Counts(const proto::RunStatus& status) {
 std::string Time(const proto::RunStatus& status) {
   return absl::StrCat(FormatSeconds(status.elapsed_seconds()),
                       status.remaining_seconds() > 0
-                          ? absl::StrCat(", ", FormatSeconds(status.remaining_seconds()), " left")
+                          ? absl::StrCat(", at most ", FormatSeconds(status.remaining_seconds()),
+                                         " left")
                           : "");
 }
 
 std::string Rates(const proto::RunStatus& status) {
   return absl::StrFormat("%.0f rows/s, %.0f updates/s", status.rows_per_second(),
                          status.updates_per_second());
+}
+
+// The phase, and why the run is over if it is.
+std::string PhaseText(const proto::RunStatus& status) {
+  return absl::StrCat(proto::Phase_Name(status.phase()), status.over_reason().empty() ? "" : ": ",
+                      status.over_reason());
 }
 
 const proto::EvaluationResult* Best(const proto::RunStatus& status) {
@@ -99,7 +106,7 @@ std::string RunReport(const proto::GetRunReply& run) {
       FormatTable({{"run", run.run_id()},
                    {"task", run.config().env().task()},
                    {"folder", status.run_dir()},
-                   {"phase", proto::Phase_Name(status.phase())},
+                   {"phase", PhaseText(status)},
                    {"waiting", status.waiting().empty() ? "no" : status.waiting()},
                    // Words first, or the table would take them for numbers.
                    {"progress", absl::StrCat("at ", Counts(status))},
@@ -128,7 +135,7 @@ std::string RunSummary(const proto::GetRunReply& run) {
         absl::StrCat("return ", FormatMean(result->return_mean(), result->return_ci95()), " over ",
                      result->episodes(), " episodes, after ", FormatCount(result->rows()), " rows");
   }
-  return FormatTable({{"phase", proto::Phase_Name(status.phase())},
+  return FormatTable({{"phase", PhaseText(status)},
                       {"best evaluation", best},
                       {"made", absl::StrCat("in all ", Counts(status))},
                       {"time", absl::StrCat("ran ", FormatSeconds(status.elapsed_seconds()))},

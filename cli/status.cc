@@ -24,20 +24,32 @@ absl::Status PrintRunningRun(const std::string& learner) {
   return absl::OkStatus();
 }
 
+// How far the newest update was.
+std::string ProgressText(const CsvTable& metrics, const CsvTable& timings) {
+  const size_t updates = metrics.column("update").size();
+  if (updates == 0) return "no update yet";
+  const size_t times = timings.column("elapsed_seconds").size();
+  return absl::StrCat("at ", FormatNumber(metrics.cell("rows", updates - 1)), " rows, ",
+                      FormatNumber(metrics.cell("update", updates - 1)), " updates, after ",
+                      FormatSeconds(timings.cell("elapsed_seconds", times - 1)));
+}
+
 // What the files say, whether or not the run is still running.
 absl::Status PrintRunDirectory(const std::string& run_dir) {
   POMPC_ASSIGN_OR_RETURN(const proto::RunConfig config, ReadRunConfig(run_dir));
-  absl::StatusOr<CsvTable> evaluations = ReadCsv(EvaluationsFile(run_dir));
-  if (absl::IsNotFound(evaluations.status())) evaluations = CsvTable();
-  POMPC_RETURN_IF_ERROR(evaluations.status());
-  std::cout << FormatTable(
-      {{"folder", run_dir}, {"task", config.env().task()}, {"seed", absl::StrCat(config.seed())}});
+  POMPC_ASSIGN_OR_RETURN(const CsvTable metrics, ReadCsvIfThere(MetricsFile(run_dir)));
+  POMPC_ASSIGN_OR_RETURN(const CsvTable timings, ReadCsvIfThere(TimingsFile(run_dir)));
+  POMPC_ASSIGN_OR_RETURN(const CsvTable evaluations, ReadCsvIfThere(EvaluationsFile(run_dir)));
+  std::cout << FormatTable({{"folder", run_dir},
+                            {"task", config.env().task()},
+                            {"seed", absl::StrCat(config.seed())},
+                            {"progress", ProgressText(metrics, timings)}});
   std::vector<std::vector<std::string>> rows = {{"rows", "updates", "return", "time"}};
-  for (size_t i = 0; i < evaluations->column("return_mean").size(); ++i) {
+  for (size_t i = 0; i < evaluations.column("return_mean").size(); ++i) {
     rows.push_back(
-        {FormatNumber(evaluations->cell("rows", i)), FormatNumber(evaluations->cell("updates", i)),
-         FormatMean(evaluations->cell("return_mean", i), evaluations->cell("return_ci95", i)),
-         FormatSeconds(evaluations->cell("elapsed_seconds", i))});
+        {FormatNumber(evaluations.cell("rows", i)), FormatNumber(evaluations.cell("updates", i)),
+         FormatMean(evaluations.cell("return_mean", i), evaluations.cell("return_ci95", i)),
+         FormatSeconds(evaluations.cell("elapsed_seconds", i))});
   }
   std::cout << "\nevaluations\n" << (rows.size() > 1 ? FormatTable(rows) : "  none yet\n");
   return absl::OkStatus();
@@ -50,19 +62,18 @@ Command AddStatus(CLI::App& pompc) {
   command->footer(
       "Examples:\n"
       "  pompc status --learner 127.0.0.1:50051   asks the run's learner: all there is to know\n"
-      "  pompc status --run-dir runs/a            reads the run's files: its evaluations");
+      "  pompc status --run-dir runs/a            reads the run's files: progress, evaluations");
   struct Flags {
     std::string learner, run_dir;
   };
   auto flags = std::make_shared<Flags>();
   CLI::Option* learner = command->add_option("--learner", flags->learner, "the learner's address");
-  learner->type_name("HOST:PORT");
-  command->add_option("--run-dir", flags->run_dir, "the run's folder")
-      ->type_name("DIR")
-      ->excludes(learner);
+  learner->type_name("HOST:PORT")->envname("POMPC_LEARNER");
+  command->add_option("--run-dir", flags->run_dir, "the run's folder; goes before --learner")
+      ->type_name("DIR");
   return {command, [flags] {
-            if (!flags->learner.empty()) return PrintRunningRun(flags->learner);
             if (!flags->run_dir.empty()) return PrintRunDirectory(flags->run_dir);
+            if (!flags->learner.empty()) return PrintRunningRun(flags->learner);
             return absl::InvalidArgumentError("give --learner HOST:PORT or --run-dir DIR");
           }};
 }

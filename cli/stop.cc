@@ -32,6 +32,7 @@ Command AddStop(CLI::App& pompc) {
   auto learner = std::make_shared<std::string>();
   command->add_option("--learner", *learner, "the learner's address")
       ->type_name("HOST:PORT")
+      ->envname("POMPC_LEARNER")
       ->required();
   return {command, [learner] { return Stop(*learner); }};
 }

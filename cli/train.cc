@@ -82,7 +82,8 @@ absl::Status Train(const TrainFlags& flags) {
   });
   display.Say(absl::StrCat(
       "run directory ", run->learner().run_dir(), ", status page http://", http->address(), "/",
-      options.listen.empty() ? "" : absl::StrCat(", learner at ", options.listen)));
+      options.listen.empty() ? ""
+                             : absl::StrCat(", learner at ", run->learner().server().address())));
   Follow(run.get(), &interrupted, &display);
   display.Finish();
   const absl::StatusOr<proto::GetRunReply> last = run->Get();

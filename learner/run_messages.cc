@@ -94,6 +94,7 @@ proto::RunStatus ToProto(const RunStatus& status) {
     *message.add_shards() = ToProto(static_cast<uint32_t>(i), status.shards[i]);
   }
   message.set_waiting(status.waiting);
+  message.set_over_reason(status.over_reason);
   return message;
 }
 

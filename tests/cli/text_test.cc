@@ -129,8 +129,8 @@ proto::GetRunReply SomeRun() {
 TEST(RunReportTest, ProgressLineSaysWhatMatters) {
   EXPECT_EQ(ProgressLine(SomeRun().status()),
             "TRAINING  12,345 rows, 6,172 updates, 24 episodes | training return 512.3 | "
-            "evaluation 601.2 ± 20.0, best 650.0 | 52 rows/s, 26 updates/s | 3:12, 1:01 left | "
-            "updates wait for rows");
+            "evaluation 601.2 ± 20.0, best 650.0 | 52 rows/s, 26 updates/s | 3:12, at most 1:01 "
+            "left | updates wait for rows");
 }
 
 TEST(RunReportTest, ProgressLineOfAFreshRunLeavesOutWhatIsNotThere) {
@@ -151,6 +151,13 @@ TEST(RunReportTest, ReportShowsEvaluationsPeersAndShards) {
 TEST(RunReportTest, SummaryNamesTheBestEvaluation) {
   EXPECT_THAT(RunSummary(SomeRun()), HasSubstr("return 650.0 ± 20.0 over 3 episodes"));
   EXPECT_THAT(RunSummary({}), HasSubstr("no evaluation was made"));
+}
+
+TEST(RunReportTest, SummaryTellsAGoalFromALimit) {
+  proto::GetRunReply run = SomeRun();
+  run.mutable_status()->set_phase(proto::FINISHED);
+  run.mutable_status()->set_over_reason("all 2000 rows are there");
+  EXPECT_THAT(RunSummary(run), HasSubstr("FINISHED: all 2000 rows are there"));
 }
 
 }  // namespace

@@ -51,7 +51,9 @@ class TrainTest(unittest.TestCase):
         evaluations = self.rows("evaluations.csv")
         self.assertGreaterEqual(len(evaluations), 1)
         self.assertGreaterEqual(float(evaluations[-1]["return_mean"]), 0)
-        self.assertTrue(self.rows("metrics.csv") is not None and self.rows("timings.csv") is not None)
+        self.assertIn("all 200 rows are there", done.stdout)
+        self.assertGreater(len(self.rows("metrics.csv")), 0)
+        self.assertEqual(len(self.rows("metrics.csv")), len(self.rows("timings.csv")))
         xml.etree.ElementTree.parse(self.file("learning_curve.svg"))
         self.assertTrue(os.path.isdir(self.file("checkpoints/best")))
 
@@ -62,8 +64,19 @@ class TrainTest(unittest.TestCase):
 
         more = run("train", "--run-dir", self.run_dir, "--set", "stop.max_rows=300")
         self.assertEqual(more.returncode, 0, more)
-        self.assertGreaterEqual(int(self.rows("evaluations.csv")[-1]["rows"]), 200)
+        self.assertGreaterEqual(int(self.rows("evaluations.csv")[-1]["rows"]), 300)
         self.assertEqual(self.rows("evaluations.csv")[0], evaluations[0])
+
+        status = run("status", "--run-dir", self.run_dir)
+        self.assertEqual(status.returncode, 0, status)
+        self.assertRegex(status.stdout, r"progress +at \d+ rows, [\d,]+ updates, after")
+
+        # Pure imitation has other networks; the refused start changes nothing.
+        other = run("train", "--run-dir", self.run_dir, "--set", "po_mpc.alpha=1", "--set", "stop.max_rows=400")
+        self.assertEqual(other.returncode, 1, other)
+        self.assertIn("po_mpc.alpha", other.stderr)
+        again = run("train", "--run-dir", self.run_dir)
+        self.assertEqual(again.returncode, 0, again)
 
     def test_interrupt_ends_with_a_checkpoint_and_the_run_goes_on(self):
         process = self.start(*SMALL, "--set", "stop.max_rows=1000000", "--listen", "127.0.0.1:0")
