@@ -35,15 +35,17 @@ class AppendClient : public grpc::ClientBidiReactor<proto::AppendRequest, proto:
       if (ended_) return;
       awaited_row_ = row;
       answered_ = false;
+      written_ = false;
     }
     request_.set_first_row(row);
     StartWrite(&request_);
   }
 
-  // Waits for the echo of what was sent last; false when the stream has ended.
+  // Waits for the echo of what was sent last; false when the stream has ended. The echo may come
+  // before gRPC says that the write is done, and only then may the next one begin.
   bool AwaitEcho() {
     MutexLock lock(&mu_);
-    while (!answered_ && !ended_) changed_.Wait(&mu_);
+    while (!(answered_ && written_) && !ended_) changed_.Wait(&mu_);
     return answered_ && !ended_;
   }
 
@@ -64,6 +66,11 @@ class AppendClient : public grpc::ClientBidiReactor<proto::AppendRequest, proto:
       answered_ = reply_.next_row() == awaited_row_;
       StartRead(&reply_);
     }
+    changed_.SignalAll();
+  }
+  void OnWriteDone(bool ok) override {
+    MutexLock lock(&mu_);
+    written_ = ok;
     changed_.SignalAll();
   }
   void OnDone(const grpc::Status& status) override {
@@ -93,6 +100,7 @@ class AppendClient : public grpc::ClientBidiReactor<proto::AppendRequest, proto:
   CondVar changed_;
   uint64_t awaited_row_ ABSL_GUARDED_BY(mu_) = 0;
   bool answered_ ABSL_GUARDED_BY(mu_) = false;
+  bool written_ ABSL_GUARDED_BY(mu_) = false;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
 };
 
