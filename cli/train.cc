@@ -83,7 +83,7 @@ absl::Status Train(const TrainFlags& flags) {
   display.Say(absl::StrCat(
       "run directory ", run->learner().run_dir(), ", status page http://", http->address(), "/",
       options.listen.empty() ? ""
-                             : absl::StrCat(", learner at ", run->learner().server().address())));
+                             : absl::StrCat(", learner at ", run->learner().address())));
   Follow(run.get(), &interrupted, &display);
   display.Finish();
   const absl::StatusOr<proto::GetRunReply> last = run->Get();

@@ -39,6 +39,8 @@ class App {
 
   // RunService and ParameterService.
   rpc::Server& server() { return *server_; }
+  // "host:port" it listens on; empty when in-process only.
+  const std::string& address() const { return server_->address(); }
   const std::string& run_id() const { return run_->run_id(); }
   const std::string& run_dir() const { return run_->path(); }
 
