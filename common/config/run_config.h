@@ -32,7 +32,8 @@ struct RunConfigSources {
 absl::StatusOr<proto::RunConfig> LoadRunConfig(const RunConfigSources& sources);
 
 // Checks the ranges of all fields, and what several fields must fulfil together; defaults count
-// where nothing is set. INVALID_ARGUMENT naming the fields.
+// where nothing is set. What depends on env.spec is checked once that is filled in (FillEnvSpec).
+// INVALID_ARGUMENT naming the fields.
 absl::Status Validate(const proto::RunConfig& config);
 
 // The same config with every default set explicitly, so that a later version with other defaults

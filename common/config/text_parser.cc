@@ -6,7 +6,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/config/fields.h"
 #include "common/status_macros.h"
@@ -56,13 +55,28 @@ struct Position {
   int line = 0;
 };
 
+// The text once more, token by token. Where something stands is asked in tokens: protobuf counts a
+// tab as up to eight columns, so its columns are no positions in a line.
+class Tokens {
+ public:
+  explicit Tokens(const std::string& text)
+      : stream_(text.data(), static_cast<int>(text.size())), tokenizer_(&stream_, &ignored_) {
+    tokenizer_.set_comment_style(Tokenizer::SH_COMMENT_STYLE);
+  }
+
+  bool Next() { return tokenizer_.Next(); }
+  const Tokenizer::Token& current() { return tokenizer_.current(); }
+
+ private:
+  google::protobuf::io::ArrayInputStream stream_;
+  FirstError ignored_;
+  Tokenizer tokenizer_;
+};
+
 // Reads the tokens before (line, column) again: protobuf's messages say neither which group an
 // error is in nor what is allowed there.
 Position FindPosition(const std::string& text, int line, int column) {
-  google::protobuf::io::ArrayInputStream stream(text.data(), static_cast<int>(text.size()));
-  FirstError ignored;
-  Tokenizer tokens(&stream, &ignored);
-  tokens.set_comment_style(Tokenizer::SH_COMMENT_STYLE);
+  Tokens tokens(text);
   Position position{.line = line};
   bool value_follows = false;
   while (tokens.Next()) {
@@ -109,9 +123,13 @@ std::string Words(const std::string& text, const FirstError& error) {
   if (absl::EndsWith(message, "got: ")) return "the text ends too early; is a } missing?";
   if (!absl::EndsWith(message, "got: -")) return std::string(message);
   // Of a negative number it names the sign only.
-  const std::vector<absl::string_view> lines = absl::StrSplit(text, '\n');
-  const absl::string_view rest = lines[error.line()].substr(error.column() + 1);
-  return absl::StrCat(message, rest.substr(0, rest.find_first_of(" \t,;}")));
+  Tokens tokens(text);
+  while (tokens.Next()) {
+    const Tokenizer::Token& sign = tokens.current();
+    if (sign.line != error.line() || sign.column != error.column()) continue;
+    return tokens.Next() ? absl::StrCat(message, tokens.current().text) : std::string(message);
+  }
+  return std::string(message);
 }
 
 absl::Status ExplainError(const std::string& text, absl::string_view file,

@@ -55,6 +55,9 @@ absl::Status CheckModel(const proto::ModelConfig& model) {
     return Error(absl::StrCat("model.latent_dim: ", model.latent_dim(),
                               " is no multiple of model.simnorm_dim ", model.simnorm_dim()));
   }
+  if (model.num_q() == 1) {
+    return Error("model.num_q: 1; a value is the smaller of two Qs: allowed are 0 and 2 to 64");
+  }
   if (model.bin_min() >= model.bin_max()) {
     return Error(absl::StrCat("model.bin_min: ", model.bin_min(), " is not below model.bin_max ",
                               model.bin_max()));
@@ -86,6 +89,23 @@ absl::Status CheckPlanner(const proto::PlannerConfig& planner) {
   return absl::OkStatus();
 }
 
+// What the planner's settings must fulfil beside those of others.
+absl::Status CheckAroundPlanner(const proto::RunConfig& config) {
+  const proto::PlannerConfig& planner = config.planner();
+  if (config.po_mpc().planner_std_floor() > planner.max_std()) {
+    return Error(absl::StrCat("po_mpc.planner_std_floor: ", config.po_mpc().planner_std_floor(),
+                              " is more than planner.max_std ", planner.max_std()));
+  }
+  const proto::EnvSpec& spec = config.env().spec();
+  if (spec.has_episode_decisions() && planner.horizon() > spec.episode_decisions()) {
+    return Error(absl::StrCat("planner.horizon: ", planner.horizon(),
+                              " is more than the decisions of an episode, env.spec."
+                              "episode_decisions ",
+                              spec.episode_decisions(), ": there would be no window"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckReplay(const proto::RunConfig& config) {
   const proto::ReplayConfig& replay = config.replay();
   if (replay.capacity_rows() < replay.min_rows()) {
@@ -107,6 +127,7 @@ absl::Status Validate(const proto::RunConfig& config) {
   POMPC_RETURN_IF_ERROR(CheckEnv(config.env()));
   POMPC_RETURN_IF_ERROR(CheckModel(config.model()));
   POMPC_RETURN_IF_ERROR(CheckPlanner(config.planner()));
+  POMPC_RETURN_IF_ERROR(CheckAroundPlanner(config));
   return CheckReplay(config);
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/config/task_specs.h"
 #include "common/config/text_parser.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/message_differencer.h"
@@ -81,6 +82,9 @@ TEST(Validate, FieldsMustFitTogether) {
             "model.latent_dim: 100 is no multiple of model.simnorm_dim 8");
   EXPECT_THAT(ErrorOf({"model.bin_min=0", "model.bin_max=0"}), StartsWith("model.bin_min: 0"));
   EXPECT_THAT(ErrorOf({"model.log_std_min=2"}), StartsWith("model.log_std_min: 2 is not below"));
+  EXPECT_THAT(ErrorOf({"model.num_q=1"}), StartsWith("model.num_q: 1;"));
+  EXPECT_EQ(ErrorOf({"po_mpc.planner_std_floor=3"}),
+            "po_mpc.planner_std_floor: 3 is more than planner.max_std 2");
   EXPECT_THAT(ErrorOf({"replay.min_rows=2000000"}), StartsWith("replay.capacity_rows: 1000000"));
   EXPECT_THAT(ErrorOf({"actor.chunk_rows=1000"}), StartsWith("actor.max_unacked_rows: 256"));
 }
@@ -98,6 +102,19 @@ TEST(Validate, ExternalTaskNeedsItsSpec) {
                                    "env.spec.action_size=1", "env.spec.episode_decisions=10"}});
   EXPECT_TRUE(config.ok()) << config.status();
   EXPECT_THAT(ErrorOf({"env.task="}), HasSubstr("env.task is empty"));
+}
+
+TEST(Validate, WindowsMustFitIntoAnEpisodeOnceItsLengthIsKnown) {
+  proto::RunConfig config;
+  config.mutable_planner()->set_horizon(21);
+  config.mutable_env()->set_action_repeat(50);
+  EXPECT_TRUE(Validate(config).ok());
+  ASSERT_TRUE(FillEnvSpec(&config).ok());
+  EXPECT_EQ(Validate(config).message(),
+            "planner.horizon: 21 is more than the decisions of an episode, "
+            "env.spec.episode_decisions 20: there would be no window");
+  config.mutable_planner()->set_horizon(20);
+  EXPECT_TRUE(Validate(config).ok());
 }
 
 TEST(Validate, ChecksRangesOfConfigsThatCameOverTheWire) {

@@ -69,6 +69,18 @@ TEST(TextParser, NegativeValueForACountNamesFieldAndRange) {
             "65536");
 }
 
+TEST(TextParser, TabsDoNotMoveWhatAnErrorNames) {
+  EXPECT_EQ(ErrorOf("learner {\n\t\tbatch_size: -5\n}"),
+            "my.textproto:2: learner.batch_size: Expected integer, got: -5; allowed: integer, 1 to "
+            "65536");
+  EXPECT_EQ(ErrorOf("learner {\tbatch_size:\t-7\t}"),
+            "my.textproto:1: learner.batch_size: Expected integer, got: -7; allowed: integer, 1 to "
+            "65536");
+  EXPECT_THAT(ErrorOf("replay {\n\t\tslak_rows: 3\n}"),
+              StartsWith("my.textproto:2: unknown field replay.slak_rows"));
+  EXPECT_THAT(ErrorOf("\t\tseed: -"), StartsWith("my.textproto:1: seed: "));
+}
+
 TEST(TextParser, WordForANumberNamesFieldAndRange) {
   EXPECT_THAT(ErrorOf("planner {\n  # how many\n  samples: many\n}"),
               AllOf(StartsWith("my.textproto:3: planner.samples: "), HasSubstr("many"),
@@ -101,7 +113,8 @@ TEST(TextParser, BrokenSyntaxIsLocated) {
 
 // Whatever the bytes, there is an answer.
 TEST(TextParser, RefusesGarbageWithoutFailing) {
-  const std::string good = "seed: 1 env { task: \"a\" spec { terminates: true } } learner{utd:1}";
+  const std::string good =
+      "seed: 1\tenv { task: \"a\" spec {\n\t\tterminates: true } } learner{\tutd:\t1}";
   uint32_t random = 12345;
   for (int i = 0; i < 2000; ++i) {
     std::string text = good;
