@@ -5,16 +5,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/float_bytes.h"
 #include "common/status_macros.h"
 
 namespace pompc::actor {
 namespace {
 
 constexpr int kResetTries = 20;
-
-bool AllFinite(std::span<const float> numbers) {
-  return std::all_of(numbers.begin(), numbers.end(), [](float x) { return std::isfinite(x); });
-}
 
 }  // namespace
 

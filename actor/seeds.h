@@ -18,10 +18,7 @@ enum class SeedUse : uint64_t {
 
 // One number from several, such that sequences differing anywhere give unrelated numbers. The state
 // starts at 0x9e3779b97f4a7c15 and takes in one value after the other: state = F(state ^ F(value)),
-// F being the output function of SplitMix64 (Steele, Lea, Flood 2014: "Fast splittable pseudorandom
-// number generators") after its increment:
-//   z = x + 0x9e3779b97f4a7c15; z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-//   z = (z ^ z >> 27) * 0x94d049bb133111eb; F(x) = z ^ z >> 31.
+// F(x) being the first output of SplitMix64 (common/split_mix.h) seeded with x.
 // This definition is part of what makes runs repeatable: changing it changes every run.
 uint64_t MixSeeds(std::initializer_list<uint64_t> values);
 

@@ -71,6 +71,10 @@ absl::Span<const T> NumbersIn(const std::string& bytes) {
 // Position of the first NaN or infinity; values.size() if all are finite.
 size_t FirstNonFinite(absl::Span<const float> values);
 
+inline bool AllFinite(absl::Span<const float> values) {
+  return FirstNonFinite(values) == values.size();
+}
+
 // INVALID_ARGUMENT naming `name`, the position and the value if a number is NaN or infinite.
 absl::Status CheckFinite(absl::Span<const float> values, absl::string_view name);
 

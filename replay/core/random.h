@@ -3,20 +3,16 @@
 
 #include <cstdint>
 
+#include "common/split_mix.h"
+
 namespace pompc::replay {
 
-// SplitMix64 (Steele, Lea, Flood 2014): 64 random bits a call from a seed, the same on every
-// machine (the standard library's distributions are not). Not thread-safe.
+// SplitMix64: 64 random bits a call from a seed, the same on every machine. Not thread-safe.
 class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed) {}
 
-  uint64_t Next() {
-    uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-  }
+  uint64_t Next() { return SplitMixBits(state_ += kSplitMixStep); }
 
   // Exactly uniform over 0 .. n-1 (Lemire 2019: multiply, reject the short bucket). REQUIRES: n >
   // 0.

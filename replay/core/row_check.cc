@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/float_bytes.h"
 #include "common/status_macros.h"
 
 namespace pompc::replay {
@@ -20,10 +21,8 @@ absl::Status BadNumber(const char* what, size_t position, float value, const cha
 }
 
 absl::Status CheckFinite(const char* what, std::span<const float> values) {
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) return BadNumber(what, i, values[i], "must be finite");
-  }
-  return absl::OkStatus();
+  const size_t i = FirstNonFinite(values);
+  return i == values.size() ? absl::OkStatus() : BadNumber(what, i, values[i], "must be finite");
 }
 
 absl::Status CheckAction(std::span<const float> values) {
