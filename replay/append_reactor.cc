@@ -70,12 +70,7 @@ void AppendReactor::Process() {
     outcome = AppendRequested();
   }
   if (outcome.kind == Kind::kFailed) return End(outcome.status);
-  if (outcome.kind == Kind::kAcked) {
-    AnswerWhenDurable(outcome);
-  } else {
-    MutexLock lock(&mu_);
-    QueueReply(ToReply(request_.stream(), outcome));
-  }
+  AnswerWhenDurable(outcome);
   ReadNext();
 }
 
@@ -85,7 +80,7 @@ AppendOutcome AppendReactor::AppendRequested() {
   const absl::Status header = rpc::CheckHeader(request_.header(), (*config)->run_id);
   if (!header.ok()) return {Kind::kFailed, 0, false, header};
   const absl::StatusOr<RowsView> rows = ToRowsView(request_.rows(), &versions_);
-  if (!rows.ok()) return {Kind::kRefused, 0, false, rows.status()};
+  if (!rows.ok()) return shard_->Refuse(ToSegmentId(request_.stream()), rows.status());
   return shard_->Append(ToSegmentId(request_.stream()), request_.first_row(), *rows,
                         shared_from_this());
 }

@@ -52,7 +52,8 @@ class AppendReactor : public grpc::ServerBidiReactor<proto::AppendRequest, proto
   AppendOutcome AppendRequested();
   // False if the chunk is to be tried again at once: room came before the stream began to wait.
   bool BeginWaiting(const absl::Status& why);
-  // Answers once the store says that what was appended is durable.
+  // Answers once the store says that what was appended so far is durable: a gap and a refusal tell
+  // of rows before them as well, and answers go out in the order of their chunks.
   void AnswerWhenDurable(const AppendOutcome& outcome);
   // The next chunk may be read.
   void ReadNext();

@@ -1,6 +1,5 @@
 #include "replay/columns.h"
 
-#include <algorithm>
 #include <memory>
 #include <span>
 #include <string>
@@ -12,19 +11,13 @@
 namespace pompc::replay {
 namespace {
 
-constexpr uint32_t kMaxCount = 65536;
-// For what stands in a reply beside the columns.
-constexpr uint64_t kReplyOverhead = 4096;
+// Beside the columns a reply holds little.
+static_assert(kMaxSampleBytes + 4096 <= rpc::kMaxMessageBytes);
 
 template <typename T>
 std::span<T> Resize(uint64_t count, std::string* bytes) {
   bytes->resize(count * sizeof(T));
   return {reinterpret_cast<T*>(bytes->data()), count};
-}
-
-uint64_t WindowBytes(const TableOptions& table) {
-  const uint64_t o = table.spec.observation_size, a = table.spec.action_size, h = table.horizon;
-  return (h + 1) * (4 * o + 8 * a + 1 + 8) + h * (4 * a + 4 + 1);
 }
 
 }  // namespace
@@ -58,8 +51,7 @@ absl::StatusOr<RowsView> ToRowsView(const proto::Rows& rows,
 absl::StatusOr<WindowColumns> MakeRoom(const TableOptions& table, uint32_t count,
                                        proto::Windows* windows) {
   const uint64_t o = table.spec.observation_size, a = table.spec.action_size;
-  const uint64_t most =
-      std::min<uint64_t>(kMaxCount, (rpc::kMaxMessageBytes - kReplyOverhead) / WindowBytes(table));
+  const uint32_t most = MaxSampleWindows(table.spec, table.horizon);
   if (count < 1 || count > most) {
     return absl::InvalidArgumentError(
         absl::StrCat("count of windows is ", count, ", allowed are 1 to ", most));

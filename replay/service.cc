@@ -77,12 +77,16 @@ grpc::ServerUnaryReactor* Service::UpdatePlans(grpc::CallbackServerContext* cont
 absl::Status Service::DoUpdatePlans(const proto::UpdatePlansRequest& request,
                                     proto::UpdatePlansReply* reply) {
   POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
-  POMPC_RETURN_IF_ERROR(
-      CheckByteCount(request.addresses(), request.count(), sizeof(uint64_t), "addresses"));
-  POMPC_ASSIGN_OR_RETURN(const Table::UpdateCounts counts,
-                         shard_->UpdatePlans(NumbersIn<uint64_t>(request.addresses()),
-                                             NumbersIn<float>(request.plan_mean()),
-                                             NumbersIn<float>(request.plan_std())));
+  POMPC_ASSIGN_OR_RETURN(const auto config, shard_->config());
+  const size_t rows = request.count(), numbers = rows * config->table.spec.action_size;
+  POMPC_RETURN_IF_ERROR(CheckByteCount(request.addresses(), rows, sizeof(uint64_t), "addresses"));
+  POMPC_RETURN_IF_ERROR(CheckByteCount(request.plan_mean(), numbers, sizeof(float), "plan_mean"));
+  POMPC_RETURN_IF_ERROR(CheckByteCount(request.plan_std(), numbers, sizeof(float), "plan_std"));
+  POMPC_ASSIGN_OR_RETURN(
+      const Table::UpdateCounts counts,
+      shard_->UpdatePlans(request.shard_incarnation(), NumbersIn<uint64_t>(request.addresses()),
+                          NumbersIn<float>(request.plan_mean()),
+                          NumbersIn<float>(request.plan_std())));
   reply->set_updated(counts.updated);
   reply->set_evicted(counts.evicted);
   return absl::OkStatus();

@@ -31,9 +31,15 @@ void Outbox::BeginEpisode() {
   EraseDone();
   segments_.push_back({.episode = next_episode_++});
   episode_ = absl::OkStatus();
+  terminated_ = false;
 }
 
 absl::Status Outbox::CheckOpen() const { return episode_; }
+
+absl::Status Outbox::CheckTakesRows() const {
+  if (!episode_.ok() || !terminated_) return episode_;
+  return absl::FailedPreconditionError("the episode is in a terminal state: end it");
+}
 
 void Outbox::Append(const RowView& row) {
   Segment& segment = segments_.back();
@@ -41,6 +47,7 @@ void Outbox::Append(const RowView& row) {
   Add(row.action, &segment.actions);
   segment.rewards.push_back(row.reward);
   segment.terminated.push_back(row.terminated);
+  terminated_ = row.terminated;
   segment.has_plan.push_back(row.has_plan());
   if (row.has_plan()) {
     Add(row.plan_mean, &segment.plan_mean);

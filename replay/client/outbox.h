@@ -22,11 +22,13 @@ class Outbox {
 
   // Begins the next episode; one that was not ended is cut off.
   void BeginEpisode();
-  // Whether an episode is under way and takes rows. FAILED_PRECONDITION before BeginEpisode, after
-  // End, or with the reason when its segment was refused.
+  // Whether an episode is under way. FAILED_PRECONDITION before BeginEpisode, after End, or with the
+  // reason when its segment was refused.
   absl::Status CheckOpen() const;
+  // Whether it takes rows: the same, and FAILED_PRECONDITION after a terminated row.
+  absl::Status CheckTakesRows() const;
   bool HasRoom() const { return unacked_ < max_rows_; }
-  // REQUIRES: CheckOpen() is OK, HasRoom(), CheckRow(spec, row) is OK.
+  // REQUIRES: CheckTakesRows() is OK, HasRoom(), CheckRow(spec, row) is OK.
   void Append(const RowView& row);
   // Ends the episode. REQUIRES: CheckOpen() is OK, a valid observation. An episode without a row
   // leaves nothing to send.
@@ -87,7 +89,9 @@ class Outbox {
   std::list<Segment> segments_;  // in the order of episodes
   uint64_t next_episode_ = 0;
   uint32_t unacked_ = 0;
-  // Of the episode under way: why it takes no rows; OK if it does.
+  // Of the episode under way: whether its newest row was terminated.
+  bool terminated_ = false;
+  // And why it is not open; OK if it is.
   absl::Status episode_ = absl::FailedPreconditionError("no episode was begun");
 };
 

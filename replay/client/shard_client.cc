@@ -183,10 +183,10 @@ void ShardClient::SampleAsync(uint32_t count, uint64_t seed, SampleCallback done
   const RowSpec spec{options.spec.observation_size(), options.spec.action_size()};
   impl_->Start<proto::SampleRequest, proto::SampleReply>(
       &Impl::Stub::async::Sample, std::move(request),
-      [spec, horizon = options.horizon,
+      [spec, count, horizon = options.horizon,
        done = std::move(done)](absl::StatusOr<proto::SampleReply> reply) {
         if (!reply.ok()) return done(reply.status());
-        done(WindowBatch::FromReply(*std::move(reply), spec, horizon));
+        done(WindowBatch::FromReply(*std::move(reply), spec, count, horizon));
       });
 }
 
@@ -198,13 +198,14 @@ absl::StatusOr<WindowBatch> ShardClient::Sample(uint32_t count, uint64_t seed) {
 }
 
 absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
-    std::span<const uint64_t> addresses, std::span<const float> plan_mean,
-    std::span<const float> plan_std) {
+    uint64_t shard_incarnation, std::span<const uint64_t> addresses,
+    std::span<const float> plan_mean, std::span<const float> plan_std) {
   auto request = impl_->New<proto::UpdatePlansRequest>();
   request.set_count(static_cast<uint32_t>(addresses.size()));
   request.set_addresses(Bytes(addresses));
   request.set_plan_mean(Bytes(plan_mean));
   request.set_plan_std(Bytes(plan_std));
+  request.set_shard_incarnation(shard_incarnation);
   return impl_->Wait<proto::UpdatePlansRequest, proto::UpdatePlansReply>(
       &Impl::Stub::async::UpdatePlans, std::move(request));
 }

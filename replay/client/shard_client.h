@@ -52,12 +52,16 @@ class ShardClient {
 
   // Starts drawing `count` windows, 1 to 65536; the same seed on the same rows draws the same.
   // `done` is called exactly once, from a thread of gRPC; it must not block for long nor destroy
-  // the client. FAILED_PRECONDITION (its message says so) while the shard holds no window.
+  // the client. FAILED_PRECONDITION (its message says so) while the shard holds no window;
+  // DATA_LOSS if the answer is not what was asked for.
   void SampleAsync(uint32_t count, uint64_t seed, SampleCallback done);
   absl::StatusOr<WindowBatch> Sample(uint32_t count, uint64_t seed);
 
   // Replaces the plan statistics of the rows at `addresses` [n] with plan_mean, plan_std [n, A].
-  absl::StatusOr<proto::UpdatePlansReply> UpdatePlans(std::span<const uint64_t> addresses,
+  // `shard_incarnation` is that of the batch the addresses came with (WindowBatch::info): where the
+  // shard has lost its memory since, all of them count as evicted.
+  absl::StatusOr<proto::UpdatePlansReply> UpdatePlans(uint64_t shard_incarnation,
+                                                      std::span<const uint64_t> addresses,
                                                       std::span<const float> plan_mean,
                                                       std::span<const float> plan_std);
 

@@ -237,6 +237,7 @@ absl::Status TrajectoryWriter::Impl::Append(uint32_t environment, const RowView&
   MutexLock lock(&mu_);
   ShardLink& link = LinkOf(environment);
   POMPC_RETURN_IF_ERROR(CheckWritable(environment));
+  POMPC_RETURN_IF_ERROR(link.outbox(environment).CheckTakesRows());
   while (!link.outbox(environment).HasRoom()) {
     if (clock_->Now() >= deadline) {
       return absl::DeadlineExceededError(link.WaitReason(environment));

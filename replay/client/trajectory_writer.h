@@ -88,7 +88,7 @@ class TrajectoryWriter {
   // room (call again to go on waiting; timeout zero only asks). INVALID_ARGUMENT for wrong sizes,
   // NaN or infinity, actions outside [-1, 1]; the row is not taken. FAILED_PRECONDITION when the
   // shard refused the episode (its seed phase is over, a later incarnation wrote): begin another
-  // one. Once a shard turned the process away for good (it serves another run): that status,
+  // one; and after a terminated row, which only EndEpisode may follow. Once a shard turned the process away for good (it serves another run): that status,
   // from every call. CANCELLED after Close.
   absl::Status Append(uint32_t environment, const RowView& row, absl::Duration timeout);
 

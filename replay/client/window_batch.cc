@@ -11,18 +11,19 @@ namespace {
 
 absl::Status CheckColumn(const char* name, const std::string& bytes, uint64_t want) {
   if (bytes.size() == want) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat("windows from replay: column ", name, " has ",
+  return absl::DataLossError(absl::StrCat("windows from replay: column ", name, " has ",
                                           bytes.size(), " bytes, expected ", want));
 }
 
 }  // namespace
 
 absl::StatusOr<WindowBatch> WindowBatch::FromReply(proto::SampleReply reply, const RowSpec& spec,
-                                                   uint32_t horizon) {
+                                                   uint32_t count, uint32_t horizon) {
   const proto::Windows& w = reply.windows();
-  if (w.horizon() != horizon) {
-    return absl::InternalError(
-        absl::StrCat("windows from replay: horizon ", w.horizon(), ", expected ", horizon));
+  if (w.count() != count || w.horizon() != horizon) {
+    return absl::DataLossError(absl::StrCat("windows from replay: ", w.count(), " of horizon ",
+                                            w.horizon(), ", expected ", count, " of horizon ",
+                                            horizon));
   }
   const uint64_t o = spec.observation_size, a = spec.action_size;
   const uint64_t steps = uint64_t{w.count()} * horizon, states = steps + w.count();

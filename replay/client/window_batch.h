@@ -16,9 +16,10 @@ namespace pompc::replay {
 // as spans, which live as long as the batch. Movable. Shapes as in `WindowColumns`.
 class WindowBatch {
  public:
-  // INTERNAL if the columns' sizes do not follow from count, horizon and `spec`.
+  // The `count` windows of `horizon` rows that were asked for. DATA_LOSS if the reply holds others,
+  // or columns whose sizes do not follow from count, horizon and `spec`.
   static absl::StatusOr<WindowBatch> FromReply(proto::SampleReply reply, const RowSpec& spec,
-                                               uint32_t horizon);
+                                               uint32_t count, uint32_t horizon);
 
   uint32_t count() const { return reply_.windows().count(); }      // B
   uint32_t horizon() const { return reply_.windows().horizon(); }  // H

@@ -1,6 +1,7 @@
 #ifndef POMPC_REPLAY_CORE_ROW_H_
 #define POMPC_REPLAY_CORE_ROW_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -57,6 +58,21 @@ struct WindowColumns {
   std::span<uint8_t> has_plan;    // [B, H+1]
   std::span<uint64_t> addresses;  // [B, H+1]
 };
+
+// Bytes of one window of `horizon` rows in such columns.
+inline uint64_t WindowBytes(const RowSpec& spec, uint32_t horizon) {
+  const uint64_t o = spec.observation_size, a = spec.action_size, h = horizon;
+  return (h + 1) * (4 * o + 8 * a + 1 + 8) + h * (4 * a + 4 + 1);
+}
+
+// Bytes of windows that are handed out at once, at most: what fits into one message.
+inline constexpr uint64_t kMaxSampleBytes = (uint64_t{64} << 20) - 4096;
+
+// Windows that may be drawn at once.
+inline uint32_t MaxSampleWindows(const RowSpec& spec, uint32_t horizon) {
+  return static_cast<uint32_t>(
+      std::min<uint64_t>(65536, kMaxSampleBytes / WindowBytes(spec, horizon)));
+}
 
 }  // namespace pompc::replay
 

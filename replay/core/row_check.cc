@@ -86,6 +86,9 @@ absl::Status CheckValues(const RowSpec& spec, const RowsView& rows, uint32_t beg
   for (uint32_t i = begin; i < rows.count; ++i) {
     const absl::Status status = CheckRowValues(spec, rows, i);
     if (!status.ok()) return Annotate(status, absl::StrCat("row ", first_row + i));
+    if (rows.terminated[i] == 0 || i + 1 == rows.count) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("row ", first_row + i, " is terminated, and rows follow"));
   }
   return CheckFinite("final_observation", rows.final_observation);
 }

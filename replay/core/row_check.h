@@ -18,8 +18,9 @@ inline constexpr float kActionTolerance = 1e-5f;
 absl::Status CheckSizes(const RowSpec& spec, const RowsView& rows);
 
 // Whether the numbers of rows `begin` .. count-1 and of the final observation are what a row may
-// hold: finite, actions in [-1, 1], standard deviations above 0, flags 0 or 1. INVALID_ARGUMENT
-// naming the row (as `first_row` + position), the number and its value. REQUIRES: CheckSizes is OK.
+// hold: finite, actions in [-1, 1], standard deviations above 0, flags 0 or 1; and whether at most
+// the last row is terminated, for nothing follows a terminal state. INVALID_ARGUMENT naming the row
+// (as `first_row` + position), the number and its value. REQUIRES: CheckSizes is OK.
 absl::Status CheckValues(const RowSpec& spec, const RowsView& rows, uint32_t begin,
                          uint64_t first_row);
 

@@ -41,7 +41,7 @@ void Wake(const std::vector<std::shared_ptr<RoomWaiter>>& waiters) {
   for (const std::shared_ptr<RoomWaiter>& waiter : waiters) waiter->OnRoom();
 }
 
-AppendOutcome Refuse(Streams::Segment* segment, absl::Status why) {
+AppendOutcome RefuseSegment(Streams::Segment* segment, absl::Status why) {
   segment->refused = why;
   return {Kind::kRefused, segment->next_row, segment->ended, std::move(why)};
 }
@@ -95,13 +95,13 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
   if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
   Streams::Segment* const segment = *opened;
   if (absl::Status status = CheckSizes(table_->spec(), rows); !status.ok()) {
-    return Refuse(segment, status);
+    return RefuseSegment(segment, status);
   }
   const bool has_final = !rows.final_observation.empty();
   const ChunkVerdict verdict = JudgeChunk(*segment, first_row, rows.count, has_final);
   switch (verdict.kind) {
     case ChunkVerdict::Kind::kRefused:
-      return Refuse(segment, verdict.status);
+      return RefuseSegment(segment, verdict.status);
     case ChunkVerdict::Kind::kGap:
       return {Kind::kGap, segment->next_row, segment->ended};
     case ChunkVerdict::Kind::kStored:
@@ -110,7 +110,7 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
       break;
   }
   if (absl::Status status = CheckNewRows(rows, verdict.skip, first_row); !status.ok()) {
-    return Refuse(segment, status);
+    return RefuseSegment(segment, status);
   }
   if (verdict.skip < rows.count && !limiter_.CanAccept(accepted_rows_)) {
     return {Kind::kBlocked, segment->next_row, segment->ended,
@@ -129,6 +129,14 @@ absl::Status Shard::CheckNewRows(const RowsView& rows, uint32_t begin, uint64_t 
                                                     " has no plan, and the seed phase is over"));
 }
 
+AppendOutcome Shard::Refuse(const SegmentId& id, absl::Status why) {
+  MutexLock lock(&mu_);
+  if (absl::Status status = CheckOpen(); !status.ok()) return {Kind::kFailed, 0, false, status};
+  const absl::StatusOr<Streams::Segment*> opened = streams_.Open(id);
+  if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
+  return RefuseSegment(*opened, std::move(why));
+}
+
 AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment) {
   if (absl::Status status = store_->Append(chunk); !status.ok()) {
     return {Kind::kFailed, segment->next_row, segment->ended, status};
@@ -139,6 +147,7 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
   accepted_rows_ += new_rows;
   planned_rows_ += std::count(rows.has_plan.begin() + chunk.begin, rows.has_plan.end(), 1);
   segment->next_row += new_rows;
+  if (new_rows > 0) segment->terminated = rows.terminated.back() != 0;
   segment->ended = !rows.final_observation.empty();
   return {Kind::kAcked, segment->next_row, segment->ended};
 }
@@ -183,12 +192,16 @@ absl::Status Shard::Sample(uint64_t seed, const WindowColumns& out) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(std::span<const uint64_t> addresses,
+absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(uint64_t incarnation,
+                                                       std::span<const uint64_t> addresses,
                                                        std::span<const float> plan_mean,
                                                        std::span<const float> plan_std) {
   MutexLock lock(&mu_);
   POMPC_RETURN_IF_ERROR(CheckOpen());
   POMPC_RETURN_IF_ERROR(CheckPlans(table_->spec(), addresses.size(), plan_mean, plan_std));
+  if (incarnation != incarnation_) {
+    return Table::UpdateCounts{.evicted = static_cast<uint32_t>(addresses.size())};
+  }
   activity_.Enter(Activity::kInserting);
   const Table::UpdateCounts counts = table_->UpdatePlans(addresses, plan_mean, plan_std);
   activity_.Enter(Resting());

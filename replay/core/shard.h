@@ -96,6 +96,10 @@ class Shard {
   AppendOutcome Append(const SegmentId& segment, uint64_t first_row, const RowsView& rows,
                        const std::shared_ptr<RoomWaiter>& waiter);
 
+  // Closes the segment to everything that follows, for a chunk that cannot be read as rows:
+  // kRefused with `why`. As Append where the segment cannot be opened.
+  AppendOutcome Refuse(const SegmentId& segment, absl::Status why);
+
   // Store::WhenDurable for everything appended so far.
   void WhenDurable(std::function<void(absl::Status)> done);
 
@@ -109,9 +113,11 @@ class Shard {
   // batch. FAILED_PRECONDITION while there is no valid window.
   absl::Status Sample(uint64_t seed, const WindowColumns& out);
 
-  // Replaces plan statistics, plan_mean and plan_std [n, A], of the rows at `addresses` [n].
+  // Replaces plan statistics, plan_mean and plan_std [n, A], of the rows at `addresses` [n], which
+  // were sampled from memory `incarnation`: of another one, all of them count as evicted.
   // INVALID_ARGUMENT, with nothing replaced, for wrong sizes or numbers.
-  absl::StatusOr<Table::UpdateCounts> UpdatePlans(std::span<const uint64_t> addresses,
+  absl::StatusOr<Table::UpdateCounts> UpdatePlans(uint64_t incarnation,
+                                                  std::span<const uint64_t> addresses,
                                                   std::span<const float> plan_mean,
                                                   std::span<const float> plan_std);
 

@@ -80,6 +80,11 @@ ChunkVerdict JudgeChunk(const Streams::Segment& segment, uint64_t first_row, uin
         absl::InvalidArgumentError(absl::StrCat(
             "rows ", first_row, " to ", end, ": the segment ended before row ", segment.next_row))};
   }
+  if (segment.terminated && end > segment.next_row) {
+    return {Kind::kRefused, 0,
+            absl::InvalidArgumentError(absl::StrCat("rows ", first_row, " to ", end, ": row ",
+                                                    segment.next_row - 1, " was terminated"))};
+  }
   if (has_final && end < segment.next_row) {
     return {Kind::kRefused, 0,
             absl::InvalidArgumentError(absl::StrCat("ends before row ", end, ", but row ",

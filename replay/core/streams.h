@@ -46,6 +46,8 @@ class Streams {
     uint64_t next_row = 0;
     // The final observation is stored too.
     bool ended = false;
+    // The newest row led to a terminal state: only the final observation may follow.
+    bool terminated = false;
     // Not OK: the segment was refused and takes nothing any more.
     absl::Status refused;
     // Address of its newest row.

@@ -58,7 +58,8 @@ replay::WindowBatch Windows(uint32_t count, uint64_t seed) {
   w->set_plan_std(floats(states * kAction, 0.1f, 1));
   w->set_has_plan(std::string(states, '\1'));
   w->set_addresses(std::string(states * 8, '\0'));
-  return *replay::WindowBatch::FromReply(std::move(reply), {kObservation, kAction}, kHorizon);
+  return *replay::WindowBatch::FromReply(std::move(reply), {kObservation, kAction}, count,
+                                         kHorizon);
 }
 
 std::vector<replay::WindowBatch> Shares(std::vector<uint32_t> counts, uint64_t seed) {
@@ -121,7 +122,7 @@ TEST(TorchEngineTest, ABatchIsTheSameHoweverItIsShared) {
     add(share.addresses(), w->mutable_addresses());
   }
   std::vector<replay::WindowBatch> whole;
-  whole.push_back(*replay::WindowBatch::FromReply(joined, {kObservation, kAction}, kHorizon));
+  whole.push_back(*replay::WindowBatch::FromReply(joined, {kObservation, kAction}, 8, kHorizon));
   ASSERT_TRUE(one->Step(**one->MakeBatch(both), false).ok());
   ASSERT_TRUE(two->Step(**two->MakeBatch(whole), false).ok());
   EXPECT_EQ(Parameters(*one), Parameters(*two));

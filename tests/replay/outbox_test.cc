@@ -50,25 +50,37 @@ TEST_F(OutboxTest, TakesRowsOnlyWithinAnEpisode) {
   EXPECT_EQ(outbox_.CheckOpen().message(), "the episode has ended");
 }
 
+TEST_F(OutboxTest, NothingButTheEndFollowsATerminatedRow) {
+  outbox_.BeginEpisode();
+  Add(1);
+  EXPECT_TRUE(outbox_.CheckTakesRows().ok());
+  const std::vector<float> o = {1, 2}, a = {-1};
+  outbox_.Append({.observation = o, .action = a, .terminated = true});
+  EXPECT_EQ(outbox_.CheckTakesRows().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(outbox_.CheckOpen().ok());
+  End();
+  outbox_.BeginEpisode();
+  EXPECT_TRUE(outbox_.CheckTakesRows().ok());
+}
+
 TEST_F(OutboxTest, ChunkHoldsAllColumns) {
   outbox_.BeginEpisode();
   const std::vector<float> o = {1, 2}, a = {-1}, mean = {0.5f}, std = {0.75f};
   outbox_.Append({.observation = o,
                   .action = a,
                   .reward = 3,
-                  .terminated = true,
                   .plan_mean = mean,
                   .plan_std = std,
                   .plan_value = 9,
                   .version = {2, 5}});
-  outbox_.Append({.observation = o, .action = a});
+  outbox_.Append({.observation = o, .action = a, .terminated = true});
   const proto::AppendRequest request = Send(10);
   const proto::Rows& rows = request.rows();
   EXPECT_EQ(rows.count(), 2);
   EXPECT_THAT(NumbersIn<float>(rows.observations()), ElementsAre(1, 2, 1, 2));
   EXPECT_THAT(NumbersIn<float>(rows.actions()), ElementsAre(-1, -1));
   EXPECT_THAT(NumbersIn<float>(rows.rewards()), ElementsAre(3, 0));
-  EXPECT_THAT(NumbersIn<uint8_t>(rows.terminated()), ElementsAre(1, 0));
+  EXPECT_THAT(NumbersIn<uint8_t>(rows.terminated()), ElementsAre(0, 1));
   EXPECT_THAT(NumbersIn<float>(rows.plan_mean()), ElementsAre(0.5f, 0));
   EXPECT_THAT(NumbersIn<float>(rows.plan_std()), ElementsAre(0.75f, 1));
   EXPECT_THAT(NumbersIn<float>(rows.plan_value()), ElementsAre(9, 0));

@@ -18,7 +18,6 @@ class RowBuilder {
   static float Reward(uint64_t id) { return -static_cast<float>(id); }
   static float PlanMean(uint64_t id, size_t j) { return static_cast<float>(id) / 2 + j; }
   static float PlanStd(uint64_t id, size_t j) { return static_cast<float>(id % 5) + 0.5f + j; }
-  static bool Terminated(uint64_t id) { return id % 7 == 0; }
 
   // One more row. Without a plan: mean 0, std 1.
   RowBuilder& Add(uint64_t id, bool has_plan = true) {
@@ -31,7 +30,7 @@ class RowBuilder {
       plan_std_.push_back(has_plan ? PlanStd(id, j) : 1);
     }
     rewards_.push_back(Reward(id));
-    terminated_.push_back(Terminated(id));
+    terminated_.push_back(0);
     plan_value_.push_back(has_plan ? static_cast<float>(id) : 0);
     has_plan_.push_back(has_plan);
     versions_.push_back(has_plan ? ParameterVersion{1, id + 1} : ParameterVersion());
@@ -41,6 +40,12 @@ class RowBuilder {
   // Rows with ids first .. first+n-1.
   RowBuilder& AddMany(uint64_t first, uint32_t n, bool has_plan = true) {
     for (uint32_t i = 0; i < n; ++i) Add(first + i, has_plan);
+    return *this;
+  }
+
+  // The row added last led to a terminal state.
+  RowBuilder& Terminal() {
+    terminated_.back() = 1;
     return *this;
   }
 

@@ -96,6 +96,14 @@ TEST(RowCheckTest, BadNumbersNameRowColumnAndValue) {
   ExpectBad(rows, "final_observation number 2 is nan");
 }
 
+TEST(RowCheckTest, NothingFollowsATerminatedRow) {
+  RowBuilder rows = Good();
+  rows.Terminal();
+  EXPECT_TRUE(CheckValues(kSpec, rows.View(), 0, 0).ok()) << "the last row may be";
+  rows.terminated_[1] = 1;
+  ExpectBad(rows, "row 41 is terminated, and rows follow");
+}
+
 TEST(RowCheckTest, RoundingBeyondTheActionRangePasses) {
   RowBuilder rows = Good();
   rows.actions_[0] = std::nextafter(1.0f, 2.0f);

@@ -1,5 +1,7 @@
 #include "replay/service.h"
 
+#include <deque>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -15,6 +17,7 @@
 #include "gtest/gtest.h"
 #include "replay/columns.h"
 #include "tests/replay/row_builder.h"
+#include "tests/support/await.h"
 
 namespace pompc::replay {
 namespace {
@@ -210,8 +213,7 @@ TEST_F(ServiceTest, AppendedRowsAreAckedAndSampled) {
   EXPECT_EQ(info.windows(), 1);
   EXPECT_EQ(info.streams(), 1);
   EXPECT_TRUE(stream.Finish().ok());
-  while (Info()->streams() > 0) {
-  }
+  EXPECT_TRUE(Await([&] { return Info()->streams() == 0; }));
 }
 
 TEST_F(ServiceTest, SampleCountIsBounded) {
@@ -242,6 +244,9 @@ TEST_F(ServiceTest, BadRowsAreRefusedWithTheReasonAndTheStreamGoesOn) {
   reply = stream.Exchange(torn);
   EXPECT_EQ(reply.code(), 3);
   EXPECT_THAT(reply.message(), HasSubstr("13 bytes"));
+
+  reply = stream.Exchange(Chunk(2, 0, RowBuilder(kSpec).Add(1)));
+  EXPECT_EQ(reply.verdict(), proto::AppendReply::REFUSED) << "the segment is closed";
 
   EXPECT_EQ(Info()->accepted_rows(), 0);
   reply = stream.Exchange(Chunk(3, 0, RowBuilder(kSpec).Add(1)));
@@ -296,8 +301,7 @@ TEST_F(ServiceTest, WriterThatLeavesWhileBlockedIsForgotten) {
     stream.Exchange(Chunk(0, 0, RowBuilder(kSpec).Add(0)));
     EXPECT_EQ(Info()->blocked_streams(), 1);
   }  // cancels the call
-  while (service_.streams() > 0) {
-  }
+  ASSERT_TRUE(Await([&] { return service_.streams() == 0; }));
   EXPECT_EQ(Info()->blocked_streams(), 0);
   ASSERT_TRUE(Grant(10).ok());
   EXPECT_EQ(Info()->accepted_rows(), 0);
@@ -312,8 +316,7 @@ TEST_F(ServiceTest, AnswersThatNobodyReadsAreBounded) {
       stream.Write(Chunk(0, row, RowBuilder(kSpec).Add(row)));
     }
   });
-  while (Info()->accepted_rows() < AppendReactor::kMaxReplies) {
-  }
+  ASSERT_TRUE(Await([&] { return Info()->accepted_rows() >= AppendReactor::kMaxReplies; }));
   for (uint64_t answers = 0; answers < kChunks; ++answers) {
     EXPECT_LE(Info()->accepted_rows(), answers + AppendReactor::kMaxReplies + 1);
     EXPECT_EQ(stream.Read().next_row(), answers + 1);
@@ -329,14 +332,83 @@ TEST_F(ServiceTest, UpdatePlansCountsUpdatedAndEvicted) {
   request.set_addresses(Bytes<uint64_t>({1, 50}));
   request.set_plan_mean(Bytes<float>({9, 8, 7, 6}));
   request.set_plan_std(Bytes<float>({1, 2, 3, 4}));
+  request.set_shard_incarnation(42);
   const auto reply = rpc::CallUnary(*stub_, &Stub::UpdatePlans, request, kTimeout);
   ASSERT_TRUE(reply.ok()) << reply.status();
   EXPECT_EQ(reply->updated(), 1);
   EXPECT_EQ(reply->evicted(), 1);
   EXPECT_EQ(NumbersIn<float>(Sample(1)->windows().plan_mean())[2], 9);
-  request.set_count(3);
-  EXPECT_EQ(rpc::CallUnary(*stub_, &Stub::UpdatePlans, request, kTimeout).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  request.clear_shard_incarnation();
+  EXPECT_EQ(rpc::CallUnary(*stub_, &Stub::UpdatePlans, request, kTimeout)->evicted(), 2)
+      << "whose memory the addresses are of is not said";
+  const auto code_with = [&](auto spoil) {
+    proto::UpdatePlansRequest spoilt = request;
+    spoil(&spoilt);
+    return rpc::CallUnary(*stub_, &Stub::UpdatePlans, spoilt, kTimeout).status().code();
+  };
+  constexpr auto kBad = absl::StatusCode::kInvalidArgument;
+  EXPECT_EQ(code_with([](auto* r) { r->set_count(3); }), kBad);
+  // Bytes left over behind whole numbers.
+  EXPECT_EQ(code_with([](auto* r) { r->mutable_addresses()->append("abc"); }), kBad);
+  EXPECT_EQ(code_with([](auto* r) { r->mutable_plan_mean()->append("abc"); }), kBad);
+  EXPECT_EQ(code_with([](auto* r) { r->mutable_plan_std()->append("abc"); }), kBad);
+}
+
+// A store that says when its rows are durable only when told to.
+class SlowStore : public Store {
+ public:
+  absl::Status Append(const StoredChunk&) override { return absl::OkStatus(); }
+  void WhenDurable(std::function<void(absl::Status)> done) override {
+    MutexLock lock(&mu_);
+    waiting_.push_back(std::move(done));
+    added_.Signal();
+  }
+  // Waits until so many have asked, and tells the first.
+  void TellFirst(size_t asked) {
+    std::function<void(absl::Status)> done;
+    {
+      MutexLock lock(&mu_);
+      while (waiting_.size() < asked) added_.Wait(&mu_);
+      done = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    done(absl::OkStatus());
+  }
+
+ private:
+  Mutex mu_;
+  CondVar added_;
+  std::deque<std::function<void(absl::Status)>> waiting_ ABSL_GUARDED_BY(mu_);
+};
+
+// A gap and a refusal tell the writer which rows it may forget, as an acknowledgement does.
+TEST(ServiceStoreTest, NoAnswerComesBeforeTheRowsItSpeaksOfAreDurable) {
+  auto owned = std::make_unique<SlowStore>();
+  SlowStore* const store = owned.get();
+  Shard shard(1, Clock::Real(), std::move(owned));
+  ASSERT_TRUE(shard
+                  .Configure({.run_id = "run-a",
+                              .table = {.spec = kSpec,
+                                        .horizon = 3,
+                                        .capacity_rows = 100,
+                                        .capacity_bytes = 1 << 20}})
+                  .ok());
+  ASSERT_TRUE(shard.Grant(100, "", false).ok());
+  Service service(&shard);
+  auto server = rpc::Server::Start({}, {&service});
+  ASSERT_TRUE(server.ok());
+  const auto stub = proto::ReplayService::NewStub((*server)->InProcessChannel());
+  Stream stream(*stub);
+  ASSERT_TRUE(stream.Write(Chunk(0, 0, RowBuilder(kSpec).AddMany(0, 2))));
+  ASSERT_TRUE(stream.Write(Chunk(0, 5, RowBuilder(kSpec).Add(5))));
+  // Both wait for the store: an answer to the gap that did not would never ask it.
+  store->TellFirst(2);
+  EXPECT_EQ(stream.Read().verdict(), proto::AppendReply::ACKED);
+  store->TellFirst(1);
+  const proto::AppendReply gap = stream.Read();
+  EXPECT_EQ(gap.verdict(), proto::AppendReply::GAP);
+  EXPECT_EQ(gap.next_row(), 2);
+  EXPECT_TRUE(stream.Finish().ok());
 }
 
 TEST_F(ServiceTest, DrainEndsIdleAndBlockedStreamsAndRefusesNewOnes) {

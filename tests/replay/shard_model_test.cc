@@ -27,6 +27,7 @@ class ModelShard {
     uint64_t next_row = 0;
     bool ended = false;
     bool refused = false;
+    bool terminated = false;
   };
   struct Slot {
     Name segment;
@@ -36,6 +37,9 @@ class ModelShard {
   };
 
   ModelShard(uint64_t capacity, uint32_t horizon) : capacity_(capacity), horizon_(horizon) {}
+
+  // Whether row `id` leads to a terminal state.
+  static bool Terminated(uint64_t id) { return id % 61 == 0; }
 
   AppendOutcome Append(const SegmentId& id, uint64_t first_row, const std::vector<uint64_t>& ids,
                        const std::vector<bool>& planned, bool bad, bool has_final,
@@ -47,7 +51,8 @@ class ModelShard {
     Segment& segment = segments_[name];
     const uint64_t end = first_row + ids.size();
     const bool fits = first_row <= segment.next_row;
-    const bool contradicts = fits && ((segment.ended && end > segment.next_row) ||
+    const bool over = segment.ended || segment.terminated;
+    const bool contradicts = fits && ((over && end > segment.next_row) ||
                                       (has_final && end < segment.next_row));
     if (segment.refused || contradicts) {
       segment.refused = true;
@@ -60,13 +65,17 @@ class ModelShard {
       return {Kind::kAcked, segment.next_row, segment.ended};
     }
     bool refuse = bad && new_rows;
-    for (size_t i = skip; i < ids.size(); ++i) refuse |= seed_phase_over && !planned[i];
+    for (size_t i = skip; i < ids.size(); ++i) {
+      refuse |= seed_phase_over && !planned[i];
+      refuse |= Terminated(ids[i]) && i + 1 < ids.size();
+    }
     if (refuse) {
       segment.refused = true;
       return {Kind::kRefused};
     }
     if (new_rows && accepted >= granted) return {Kind::kBlocked};
     for (size_t i = skip; i < ids.size(); ++i) Push({name, segment.next_row++, ids[i], false});
+    if (new_rows) segment.terminated = Terminated(ids.back());
     accepted += ids.size() - std::min<uint64_t>(skip, ids.size());
     if (has_final) {
       Push({name, segment.next_row, final_id, true});
@@ -203,11 +212,15 @@ class Duel {
       // The same row has the same content whenever it is sent.
       ids.push_back(((actor * 2 + environment) * 1000 + id.episode) * 500 + first_row + i);
       rows.Add(ids.back(), planned);
+      if (!ModelShard::Terminated(ids.back())) continue;
+      rows.Terminal();
+      if (random_.Below(10) != 0) break;
     }
     const uint64_t final_id = ids.empty() ? 3 : ids.back() + 1;
     if (has_final) rows.Final(final_id);
     if (bad && n > 0) rows.rewards_.back() = 0.0f / 0.0f;
-    const AppendOutcome want = model_.Append(id, first_row, ids, std::vector<bool>(n, planned),
+    const std::vector<bool> planned_ids(ids.size(), planned);
+    const AppendOutcome want = model_.Append(id, first_row, ids, planned_ids,
                                              bad && n > 0, has_final, final_id);
     const AppendOutcome have = shard_.Append(id, first_row, rows.View(), waiter_);
     ASSERT_EQ(have.kind, want.kind) << id.ToString() << ": " << have.status;

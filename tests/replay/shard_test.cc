@@ -72,7 +72,7 @@ TEST_F(ShardTest, BeforeConfigureEverythingIsUnavailable) {
   EXPECT_EQ(outcome.kind, Kind::kFailed);
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(shard_->Grant(1, "", false).code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(shard_->UpdatePlans({}, {}, {}).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(shard_->UpdatePlans(77, {}, {}, {}).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(shard_->config().status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(shard_->counts().capacity_rows, 0);
 }
@@ -146,6 +146,36 @@ TEST_F(ShardTest, BadRowsAreRefusedWithNothingStoredAndCloseTheSegment) {
   outcome = Append(other, 0, wrong_size.Add(1));
   EXPECT_EQ(outcome.kind, Kind::kRefused);
   EXPECT_EQ(outcome.status.message(), "observations has 4 numbers, expected 3");
+}
+
+TEST_F(ShardTest, OnlyTheFinalObservationFollowsATerminatedRow) {
+  Open();
+  const AppendOutcome middle = Append(id_, 0, RowBuilder(kSpec).Add(0).Terminal().Add(1));
+  EXPECT_EQ(middle.kind, Kind::kRefused);
+  EXPECT_EQ(middle.status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(shard_->counts().stored_rows, 0);
+
+  SegmentId other = id_;
+  other.episode = 1;
+  EXPECT_EQ(Append(other, 0, RowBuilder(kSpec).AddMany(0, 3).Terminal()).kind, Kind::kAcked);
+  EXPECT_EQ(Append(other, 2, RowBuilder(kSpec).Add(2).Terminal().Final(3)).kind, Kind::kAcked);
+  EXPECT_EQ(shard_->counts().windows, 1);
+
+  other.episode = 2;
+  EXPECT_EQ(Append(other, 0, RowBuilder(kSpec).AddMany(0, 3).Terminal()).kind, Kind::kAcked);
+  const AppendOutcome after = Append(other, 3, RowBuilder(kSpec).Add(3));
+  EXPECT_EQ(after.kind, Kind::kRefused);
+  EXPECT_EQ(after.status.message(), "rows 3 to 4: row 2 was terminated");
+  EXPECT_EQ(shard_->counts().windows, 1) << "none spans a terminal state";
+}
+
+TEST_F(ShardTest, RefusedSegmentStaysClosed) {
+  Open();
+  EXPECT_EQ(shard_->Refuse(id_, absl::InvalidArgumentError("torn")).kind, Kind::kRefused);
+  const AppendOutcome outcome = Append(id_, 0, RowBuilder(kSpec).Add(0));
+  EXPECT_EQ(outcome.kind, Kind::kRefused);
+  EXPECT_EQ(outcome.status.message(), "torn");
+  EXPECT_EQ(shard_->counts().stored_rows, 0);
 }
 
 TEST_F(ShardTest, PlanlessRowsAreRefusedOnceTheSeedPhaseIsOver) {
@@ -270,14 +300,19 @@ TEST_F(ShardTest, BadPlansAreRefusedAndNothingReplaced) {
   Append(id_, 0, RowBuilder(kSpec).AddMany(0, 4));
   const std::vector<uint64_t> addresses = {0, 1};
   const std::vector<float> mean = {1, 1, 1, 1}, zero_std = {1, 1, 1, 0}, std = {2, 2, 2, 2};
-  EXPECT_EQ(shard_->UpdatePlans(addresses, mean, zero_std).status().code(),
+  EXPECT_EQ(shard_->UpdatePlans(77, addresses, mean, zero_std).status().code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(shard_->UpdatePlans(addresses, {}, std).status().code(),
+  EXPECT_EQ(shard_->UpdatePlans(77, addresses, {}, std).status().code(),
             absl::StatusCode::kInvalidArgument);
   WindowBuffer buffer(kSpec, kHorizon, 1);
   ASSERT_TRUE(shard_->Sample(1, buffer.Columns()).ok());
   EXPECT_EQ(buffer.plan_std[0], RowBuilder::PlanStd(0, 0));
-  EXPECT_EQ(shard_->UpdatePlans(addresses, mean, std)->updated, 2);
+  const absl::StatusOr<Table::UpdateCounts> lost = shard_->UpdatePlans(76, addresses, mean, std);
+  EXPECT_EQ(lost->updated, 0) << "addresses of another memory";
+  EXPECT_EQ(lost->evicted, 2);
+  ASSERT_TRUE(shard_->Sample(1, buffer.Columns()).ok());
+  EXPECT_EQ(buffer.plan_std[0], RowBuilder::PlanStd(0, 0));
+  EXPECT_EQ(shard_->UpdatePlans(77, addresses, mean, std)->updated, 2);
 }
 
 TEST_F(ShardTest, ActivityTimesSumToItsAge) {

@@ -62,7 +62,7 @@ void Read(Shard* shard, uint64_t seed, const std::atomic<bool>* stop) {
         ASSERT_EQ(buffer.observations[(b * 4 + t) * 2], buffer.observations[b * 8] + t);
       }
     }
-    ASSERT_TRUE(shard->UpdatePlans({buffer.addresses.data(), 4}, mean, std).ok());
+    ASSERT_TRUE(shard->UpdatePlans(1, {buffer.addresses.data(), 4}, mean, std).ok());
   }
 }
 

@@ -72,7 +72,7 @@ TEST(TableTest, WindowHoldsTheColumnsOfItsRows) {
   Table table = MakeTable(Options(100));
   uint64_t tail = Table::kNoAddress;
   RowBuilder rows(kSpec);
-  rows.Add(5).Add(6, /*has_plan=*/false).Add(7).Add(8);
+  rows.Add(5).Add(6, /*has_plan=*/false).Add(7).Terminal().Add(8);
   table.Append(rows.View(), 0, &tail);
   WindowBuffer buffer(kSpec, kHorizon, 1);
   table.Sample(1, buffer.Columns());

@@ -38,7 +38,7 @@ proto::SampleReply Reply() {
 }
 
 TEST(WindowBatchTest, GivesTheColumnsAsNumbersAlsoAfterAMove) {
-  absl::StatusOr<WindowBatch> made = WindowBatch::FromReply(Reply(), kSpec, 1);
+  absl::StatusOr<WindowBatch> made = WindowBatch::FromReply(Reply(), kSpec, 1, 1);
   ASSERT_TRUE(made.ok()) << made.status();
   const WindowBatch batch = *std::move(made);
   EXPECT_EQ(batch.count(), 1);
@@ -57,13 +57,17 @@ TEST(WindowBatchTest, GivesTheColumnsAsNumbersAlsoAfterAMove) {
 TEST(WindowBatchTest, ColumnOfAnotherSizeIsRefused) {
   proto::SampleReply reply = Reply();
   reply.mutable_windows()->set_rewards(Bytes<float>({7, 8}));
-  const absl::Status status = WindowBatch::FromReply(reply, kSpec, 1).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  const absl::Status status = WindowBatch::FromReply(reply, kSpec, 1, 1).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(status.message(), HasSubstr("column rewards has 8 bytes, expected 4"));
 }
 
-TEST(WindowBatchTest, AnotherHorizonIsRefused) {
-  EXPECT_EQ(WindowBatch::FromReply(Reply(), kSpec, 3).status().code(), absl::StatusCode::kInternal);
+TEST(WindowBatchTest, OtherWindowsThanAskedForAreRefused) {
+  EXPECT_EQ(WindowBatch::FromReply(Reply(), kSpec, 1, 3).status().message(),
+            "windows from replay: 1 of horizon 1, expected 1 of horizon 3");
+  const absl::Status fewer = WindowBatch::FromReply(Reply(), kSpec, 2, 1).status();
+  EXPECT_EQ(fewer.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(fewer.message(), "windows from replay: 1 of horizon 1, expected 2 of horizon 1");
 }
 
 }  // namespace
