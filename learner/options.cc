@@ -3,8 +3,25 @@
 #include "absl/strings/str_cat.h"
 #include "common/config/run_config.h"
 #include "common/status_macros.h"
+#include "replay/core/row.h"
 
 namespace pompc::learner {
+namespace {
+
+// One shard may have to deliver a whole batch, in one message.
+absl::Status CheckBatchSize(const proto::RunConfig& config) {
+  const replay::RowSpec spec = {config.env().spec().observation_size(),
+                                config.env().spec().action_size()};
+  const uint32_t horizon = config.planner().horizon();
+  const uint32_t most = replay::MaxSampleWindows(spec, horizon);
+  if (config.learner().batch_size() <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "learner.batch_size: ", config.learner().batch_size(), "; of windows of ",
+      replay::WindowBytes(spec, horizon), " bytes (planner.horizon ", horizon,
+      ", env.spec.observation_size ", spec.observation_size, ") one message holds ", most));
+}
+
+}  // namespace
 
 absl::Status AppOptions::Validate() const {
   if (run_dir.empty()) return absl::InvalidArgumentError("run_dir: must be given");
@@ -20,6 +37,7 @@ absl::Status AppOptions::Validate() const {
   if (!config.env().spec().has_observation_size()) {
     return absl::InvalidArgumentError("config: env.spec must be filled in");
   }
+  POMPC_RETURN_IF_ERROR(CheckBatchSize(config));
   return MakeRunControlOptions(*this, 1).ratio.Validate();
 }
 
@@ -33,7 +51,6 @@ RunControlOptions MakeRunControlOptions(const AppOptions& options, uint64_t lear
   control.ratio.utd = config.learner().utd();
   control.ratio.slack_rows = config.replay().slack_rows();
   control.ratio.min_rows = config.replay().min_rows();
-  control.ratio.capacity_rows = config.replay().capacity_rows();
   control.evaluation.every_rows = config.evaluation().every_rows();
   control.evaluation.episodes = config.evaluation().episodes();
   control.evaluation.seed = config.seed();

@@ -18,6 +18,12 @@ using Share = absl::StatusOr<replay::WindowBatch>;
 // How long the thread waits at most before it looks whether it is to end.
 constexpr absl::Duration kLookUp = absl::Seconds(1);
 
+// Whether the shard may deliver when it is asked again. Not where it refuses what is asked for, or
+// answers something else; gRPC's own failures are none of these.
+bool MayPass(const absl::Status& status) {
+  return !absl::IsInvalidArgument(status) && !absl::IsDataLoss(status);
+}
+
 // Collects the answers of several shards. Callbacks hold it too, so it lives until the last came.
 class Gather {
  public:
@@ -124,6 +130,9 @@ absl::StatusOr<std::vector<replay::WindowBatch>> Prefetcher::Fetch(
     if (share.ok()) {
       windows.push_back(*std::move(share));
       continue;
+    }
+    if (!MayPass(share.status())) {
+      return Annotate(share.status(), absl::StrCat("shard ", asked[position]));
     }
     avoid_until_[asked[position]] = options_.clock->Now() + options_.avoid;
     failure.Update(absl::UnavailableError(absl::StrCat(

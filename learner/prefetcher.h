@@ -28,7 +28,8 @@ class BatchSource {
   virtual ~BatchSource() = default;
 
   // The batch of the next update. Waits for it up to `timeout`: DEADLINE_EXCEEDED saying what it
-  // waits for. CANCELLED when there will be no more, INTERNAL when a batch cannot be used.
+  // waits for. CANCELLED when there will be no more; another error when a batch cannot be used or a
+  // shard refuses to draw one.
   virtual absl::StatusOr<std::unique_ptr<Engine::Batch>> Next(absl::Duration timeout) = 0;
 };
 

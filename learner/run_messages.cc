@@ -104,6 +104,7 @@ ShardState FromProto(const proto::ShardInfo& info) {
   state.accepted_rows = info.accepted_rows();
   state.stored_rows = info.stored_rows();
   state.stored_bytes = info.stored_bytes();
+  state.capacity_rows = info.capacity_rows();
   state.windows = info.windows();
   state.streams = info.streams();
   state.blocked_streams = info.blocked_streams();

@@ -14,12 +14,8 @@ absl::Status RatioOptions::Validate() const {
   if (slack_rows < 1) return absl::InvalidArgumentError("slack_rows: 0 must be at least 1");
   if (seed_rows < 1) return absl::InvalidArgumentError("seed_rows: 0 must be at least 1");
   if (min_rows < 1) return absl::InvalidArgumentError("min_rows: 0 must be at least 1");
-  if (capacity_rows < 2) return absl::InvalidArgumentError("capacity_rows: must be at least 2");
   return absl::OkStatus();
 }
-
-Ratio::Ratio(const RatioOptions& options)
-    : options_(options), min_rows_(std::min(options.min_rows, options.capacity_rows / 2)) {}
 
 uint64_t Ratio::UpdatesAllowed(uint64_t rows) const {
   if (rows < options_.seed_rows) return 0;
@@ -37,8 +33,13 @@ uint64_t Ratio::RowsBound(bool seed, uint64_t updates) const {
   return options_.seed_rows + static_cast<uint64_t>(after_pretraining / options_.utd) + slack;
 }
 
-uint64_t Ratio::RefillBound(uint64_t rows, uint64_t stored_rows) const {
-  return rows + (min_rows_ - std::min(min_rows_, stored_rows));
+uint64_t Ratio::MinRows(uint64_t capacity_rows) const {
+  return std::max<uint64_t>(1, std::min(options_.min_rows, capacity_rows / 2));
+}
+
+uint64_t Ratio::RefillBound(uint64_t rows, uint64_t stored_rows, uint64_t capacity_rows) const {
+  const uint64_t min_rows = MinRows(capacity_rows);
+  return rows + (min_rows - std::min(min_rows, stored_rows));
 }
 
 }  // namespace pompc::learner

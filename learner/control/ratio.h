@@ -17,9 +17,6 @@ struct RatioOptions {
   uint64_t slack_rows = 1000;
   // Rows replay must hold before updates are made.
   uint64_t min_rows = 1000;
-  // Rows replay can hold. Where that is less than twice min_rows, half of it stands for min_rows:
-  // shards evict before they are full to the row, and would otherwise never hold enough.
-  uint64_t capacity_rows = 1000000;
 
   // INVALID_ARGUMENT naming the field and the allowed range.
   absl::Status Validate() const;
@@ -30,30 +27,34 @@ struct RatioOptions {
 class Ratio {
  public:
   // REQUIRES: options.Validate() is ok.
-  explicit Ratio(const RatioOptions& options);
+  explicit Ratio(const RatioOptions& options) : options_(options) {}
 
   // Updates that may have been made in total once `rows` rows were accepted; 0 before seed_rows.
   uint64_t UpdatesAllowed(uint64_t rows) const;
 
+  // Rows that replay must hold before updates are made if it can hold `capacity_rows`: min_rows,
+  // but no more than half of what it can hold, for final observations take room too and shards
+  // evict before they are full to the row; at least 1.
+  uint64_t MinRows(uint64_t capacity_rows) const;
+
   // Whether replay holds too little to sample from, as after it was lost.
-  bool NeedsRefill(uint64_t stored_rows) const { return stored_rows < min_rows_; }
+  bool NeedsRefill(uint64_t stored_rows, uint64_t capacity_rows) const {
+    return stored_rows < MinRows(capacity_rows);
+  }
 
   // Rows that may be accepted in total after `updates`. `seed`: no version exists yet, and rows
   // wait at seed_rows + slack. Otherwise they wait slack_rows ahead of the updates, but never
   // before one more update would be allowed.
   uint64_t RowsBound(bool seed, uint64_t updates) const;
 
-  // Rows that may be accepted in total so that replay is filled to min_rows, whatever else holds
-  // them back; `rows` of them are there, and `stored_rows` are in replay.
-  uint64_t RefillBound(uint64_t rows, uint64_t stored_rows) const;
+  // Rows that may be accepted in total so that replay is filled to MinRows(capacity_rows), whatever
+  // else holds them back; `rows` of them are there, and `stored_rows` are in replay.
+  uint64_t RefillBound(uint64_t rows, uint64_t stored_rows, uint64_t capacity_rows) const;
 
   const RatioOptions& options() const { return options_; }
-  // min_rows, or less where the capacity asks for it.
-  uint64_t min_rows() const { return min_rows_; }
 
  private:
   const RatioOptions options_;
-  const uint64_t min_rows_;
 };
 
 }  // namespace pompc::learner

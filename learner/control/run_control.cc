@@ -173,7 +173,7 @@ uint64_t RunControl::RowsBound() const {
   if (max_rows > 0) bound = std::min(bound, max_rows);
   const uint64_t rows = row_counter_.total();
   if (phases_.HasAllRows(rows) && CaughtUp()) return bound;
-  return std::max(bound, ratio_.RefillBound(rows, StoredRows()));
+  return std::max(bound, ratio_.RefillBound(rows, StoredRows(), CapacityRows()));
 }
 
 std::string RunControl::GrantReason() const {
@@ -190,9 +190,7 @@ std::string RunControl::GrantReason() const {
     case Phase::kTraining:
       break;
   }
-  if (const uint64_t stored = StoredRows(); ratio_.NeedsRefill(stored)) {
-    return absl::StrCat("replay is being filled: ", stored, " of ", ratio_.min_rows(), " rows");
-  }
+  if (NeedsRefill()) return absl::StrCat("replay is being filled: ", RefillProgress());
   if (phases_.HasAllRows(rows)) return absl::StrCat("the run has all its ", rows, " rows");
   return absl::StrCat("rows run ahead of updates: ", rows, " rows, ", updates_, " updates (",
                       ratio.utd, " per row, ", ratio.slack_rows, " rows slack)");
@@ -204,6 +202,20 @@ uint64_t RunControl::StoredRows() const {
     if (shard.view.reachable) rows += shard.view.state.stored_rows;
   }
   return rows;
+}
+
+uint64_t RunControl::CapacityRows() const {
+  uint64_t rows = 0;
+  for (const Shard& shard : shards_) {
+    if (shard.view.reachable) rows += shard.view.state.capacity_rows;
+  }
+  return rows;
+}
+
+bool RunControl::NeedsRefill() const { return ratio_.NeedsRefill(StoredRows(), CapacityRows()); }
+
+std::string RunControl::RefillProgress() const {
+  return absl::StrCat(StoredRows(), " of ", ratio_.MinRows(CapacityRows()), " rows");
 }
 
 bool RunControl::CaughtUp() const {
@@ -272,10 +284,8 @@ TrainerStep RunControl::NextSeedStep() {
 }
 
 TrainerStep RunControl::UpdateUnlessRefilling() {
-  const uint64_t stored = StoredRows();
-  if (!ratio_.NeedsRefill(stored)) return TrainerStep::kUpdate;
-  return WaitFor(absl::StrCat("the learner waits for replay to be filled: ", stored, " of ",
-                              ratio_.min_rows(), " rows"));
+  if (!NeedsRefill()) return TrainerStep::kUpdate;
+  return WaitFor(absl::StrCat("the learner waits for replay to be filled: ", RefillProgress()));
 }
 
 void RunControl::UpdateDone() {
@@ -328,7 +338,7 @@ bool RunControl::MaySample() const {
   if (phases_.phase() == Phase::kSeed && row_counter_.total() < ratio_.options().seed_rows) {
     return false;
   }
-  return !ratio_.NeedsRefill(StoredRows()) &&
+  return !NeedsRefill() &&
          std::any_of(shards_.begin(), shards_.end(), [](const Shard& shard) {
            return shard.view.reachable && shard.view.state.windows > 0;
          });

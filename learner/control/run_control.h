@@ -177,7 +177,12 @@ class RunControl {
   TrainerStep WaitFor(std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint64_t RowsBound() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string GrantReason() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Over the shards that are reachable: rows they hold, and can hold.
   uint64_t StoredRows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  uint64_t CapacityRows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool NeedsRefill() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // "12 of 100 rows".
+  std::string RefillProgress() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool CaughtUp() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool SeedClosed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string OpenShards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -18,6 +18,8 @@ struct ShardState {
   uint64_t accepted_rows = 0;
   uint64_t stored_rows = 0;
   uint64_t stored_bytes = 0;
+  // What it can hold, by whichever of its bounds is met first.
+  uint64_t capacity_rows = 0;
   uint64_t windows = 0;
   uint32_t streams = 0;
   uint32_t blocked_streams = 0;

@@ -7,11 +7,14 @@
 #include <vector>
 
 #include "absl/strings/str_split.h"
+#include "common/rpc/server.h"
+#include "common/rpc/unary.h"
 #include "common/thread.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "learner/client/parameter_subscriber.h"
 #include "learner/client/run_client.h"
+#include "replay/service.h"
 #include "tests/learner/learner_fixture.h"
 
 namespace pompc::learner {
@@ -393,6 +396,55 @@ TEST_F(LearnerAppTest, MissingOptionsAreNamed) {
   options = LearnerOptions();
   options.config.mutable_env()->clear_spec();
   EXPECT_THAT(std::string(App::Start(options).status().message()), HasSubstr("env.spec"));
+}
+
+// What would otherwise begin and never get a batch.
+TEST_F(LearnerAppTest, ConfigsThatCanNeverDrawABatchAreRefused) {
+  StartShards(1);
+  AppOptions options = LearnerOptions();
+  options.config.mutable_planner()->set_horizon(51);
+  EXPECT_THAT(std::string(App::Start(options).status().message()),
+              StartsWith("planner.horizon: 51 is more than the decisions of an episode"));
+  options = LearnerOptions();
+  options.config.mutable_env()->mutable_spec()->set_observation_size(100000);
+  options.config.mutable_learner()->set_batch_size(42);
+  EXPECT_THAT(std::string(App::Start(options).status().message()),
+              HasSubstr("learner.batch_size: 42; of windows of 1600095 bytes (planner.horizon 3, "
+                        "env.spec.observation_size 100000) one message holds 41"));
+}
+
+// A shard that takes rows and refuses to hand them out.
+using ShardService = replay::Service;
+class StingyShard : public ShardService {
+ public:
+  using ShardService::ShardService;
+  grpc::ServerUnaryReactor* Sample(grpc::CallbackServerContext* context,
+                                   const proto::SampleRequest* /*request*/,
+                                   proto::SampleReply* /*reply*/) override {
+    return rpc::FinishUnary(context, absl::InvalidArgumentError("count of windows is 16"));
+  }
+};
+
+TEST_F(LearnerAppTest, AShardThatRefusesToDrawEndsTheRun) {
+  replay::Shard shard(1, Clock::Real(), std::make_unique<replay::MemoryStore>());
+  StingyShard service(&shard);
+  auto server = rpc::Server::Start({.listen = "127.0.0.1:0"}, {&service});
+  ASSERT_TRUE(server.ok()) << server.status();
+  AppOptions options = LearnerOptions();
+  options.replay = {rpc::Endpoint((*server)->address())};
+  auto learner = App::Start(options);
+  ASSERT_TRUE(learner.ok()) << learner.status();
+  learner_ = *std::move(learner);
+  replay::TrajectoryWriterOptions writer = WriterOptions(1);
+  writer.shards = {options.replay[0].Channel()};
+  writers_.push_back(std::make_unique<replay::TrajectoryWriter>(writer, Clock::Real()));
+  Write(0, 100, false);
+  const absl::Status status = learner_->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("shard 0: count of windows is 16"));
+  writers_.clear();
+  learner_.reset();
+  (*server)->Shutdown(absl::ZeroDuration());
 }
 
 }  // namespace

@@ -104,19 +104,24 @@ class LearnerFixture : public testing::Test {
     ASSERT_TRUE(status.ok()) << status;
   }
 
+  // All but its shard.
+  replay::TrajectoryWriterOptions WriterOptions(uint64_t incarnation) {
+    replay::TrajectoryWriterOptions options;
+    options.run_id = learner_->run_id();
+    options.incarnation = incarnation;
+    options.spec = {2, 1};
+    options.shard_of_environment = {0};
+    options.chunk_rows = 4;
+    options.flush_after = absl::Milliseconds(1);
+    return options;
+  }
   // A writer of its own environment to each shard, as an actor with this incarnation has.
   void StartWriters(uint64_t incarnation) {
     writers_.clear();
     for (size_t i = 0; i < shards_.size(); ++i) {
-      replay::TrajectoryWriterOptions options;
-      options.run_id = learner_->run_id();
+      replay::TrajectoryWriterOptions options = WriterOptions(incarnation);
       options.actor_index = static_cast<uint32_t>(i);
-      options.incarnation = incarnation;
-      options.spec = {2, 1};
-      options.shard_of_environment = {0};
       options.shards = {rpc::Endpoint(shards_[i]->server().address()).Channel()};
-      options.chunk_rows = 4;
-      options.flush_after = absl::Milliseconds(1);
       writers_.push_back(std::make_unique<replay::TrajectoryWriter>(options, Clock::Real()));
     }
   }

@@ -50,6 +50,7 @@ struct ServedRun {
       ShardState state;
       state.incarnation = 10 + i;
       state.accepted_rows = state.stored_rows = state.windows = each;
+      state.capacity_rows = 1000000;
       control.ShardAnswered(i, state, true);
     }
   }

@@ -12,7 +12,6 @@ RatioOptions SmallOptions() {
   options.utd = 0.5;
   options.slack_rows = 20;
   options.min_rows = 50;
-  options.capacity_rows = 1000;
   return options;
 }
 
@@ -65,20 +64,26 @@ TEST(RatioTest, BothSidesTogetherNeverStandStill) {
 
 TEST(RatioTest, RefillGrantsWhatIsMissing) {
   const Ratio ratio(SmallOptions());
-  EXPECT_TRUE(ratio.NeedsRefill(0));
-  EXPECT_TRUE(ratio.NeedsRefill(49));
-  EXPECT_FALSE(ratio.NeedsRefill(50));
-  EXPECT_EQ(ratio.RefillBound(5000, 0), 5050u);
-  EXPECT_EQ(ratio.RefillBound(5000, 30), 5020u);
-  EXPECT_EQ(ratio.RefillBound(5000, 700), 5000u);
+  EXPECT_TRUE(ratio.NeedsRefill(0, 1000));
+  EXPECT_TRUE(ratio.NeedsRefill(49, 1000));
+  EXPECT_FALSE(ratio.NeedsRefill(50, 1000));
+  EXPECT_EQ(ratio.RefillBound(5000, 0, 1000), 5050u);
+  EXPECT_EQ(ratio.RefillBound(5000, 30, 1000), 5020u);
+  EXPECT_EQ(ratio.RefillBound(5000, 700, 1000), 5000u);
 }
 
 TEST(RatioTest, MinRowsNeverExceedsHalfTheCapacity) {
   RatioOptions options = SmallOptions();
   options.min_rows = 2000;
   const Ratio ratio(options);
-  EXPECT_FALSE(ratio.NeedsRefill(500));
-  EXPECT_TRUE(ratio.NeedsRefill(499));
+  EXPECT_FALSE(ratio.NeedsRefill(500, 1000));
+  EXPECT_TRUE(ratio.NeedsRefill(499, 1000));
+  EXPECT_EQ(ratio.RefillBound(70, 40, 100), 80u);
+}
+
+TEST(RatioTest, NoShardAtAllIsNeverFull) {
+  const Ratio ratio(SmallOptions());
+  EXPECT_TRUE(ratio.NeedsRefill(0, 0));
 }
 
 TEST(RatioTest, BadOptionsAreNamed) {

@@ -36,6 +36,7 @@ class RunControlTest : public testing::Test {
     ShardState state;
     state.incarnation = incarnation == 0 ? 10 + i : incarnation;
     state.accepted_rows = state.stored_rows = state.windows = rows;
+    state.capacity_rows = capacity_;
     state.streams = 1;
     state.bound = rows;
     control_.ShardAnswered(i, state, seed_over);
@@ -67,6 +68,8 @@ class RunControlTest : public testing::Test {
 
   FakeClock clock_;
   RunControl control_;
+  // Rows each shard can hold.
+  uint64_t capacity_ = 1000000;
 };
 
 TEST_F(RunControlTest, SeedPhaseWaitsForItsRowsThenPretrainsThenCloses) {
@@ -315,12 +318,41 @@ TEST_F(RunControlTest, RestoredRunGoesOnWhereItStood) {
   ShardState state;
   state.incarnation = 99;
   state.accepted_rows = state.stored_rows = 50;
+  state.capacity_rows = 1000;
   resumed.ShardAnswered(0, state, true);
   EXPECT_EQ(resumed.rows(), 170u);
   EXPECT_EQ(resumed.AwaitStep(absl::ZeroDuration()), TrainerStep::kUpdate);
   EXPECT_GT(resumed.Register(Role::kActor, "a", 1)->lease.incarnation, uint64_t{2} << 32);
   clock_.Advance(absl::Seconds(5));
   EXPECT_EQ(resumed.Status().elapsed_seconds, 35);
+}
+
+// Two shards that are full with fewer rows than min_rows, then one of them alone.
+TEST_F(RunControlTest, SmallReplayIsFullEnoughWithHalfOfWhatTheShardsThereCanHold) {
+  capacity_ = 40;
+  const auto stored = [&](int shard, uint64_t rows) {
+    ShardState state;
+    state.incarnation = 10 + shard;
+    state.accepted_rows = 60;
+    state.stored_rows = state.windows = rows;
+    state.capacity_rows = capacity_;
+    state.streams = 1;
+    state.bound = 60;
+    control_.ShardAnswered(shard, state, false);
+  };
+  stored(0, 20);
+  stored(1, 19);
+  EXPECT_EQ(Step(), TrainerStep::kWait);
+  EXPECT_NE(control_.Status().waiting.find("39 of 40 rows"), std::string::npos)
+      << control_.Status().waiting;
+  stored(1, 20);
+  EXPECT_EQ(Step(), TrainerStep::kUpdate);
+  EXPECT_TRUE(control_.AwaitSampling(absl::ZeroDuration()));
+  EXPECT_EQ(control_.NextGrant(0).max_accepted_rows, 60u) << "nothing is missing";
+  control_.ShardLost(1, "gone");
+  EXPECT_EQ(Step(), TrainerStep::kUpdate) << "20 of 40 that the other can hold";
+  control_.ShardLost(0, "gone");
+  EXPECT_EQ(Step(), TrainerStep::kWait) << "there is nothing to sample";
 }
 
 TEST_F(RunControlTest, RunSavedBeforeAllShardsAgreedClosesTheSeedPhaseAgain) {
