@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,13 @@ std::string HostAndPid() {
   return absl::StrCat(host, ":", getpid());
 }
 
+// Of delays between tries, which must differ between processes so that they do not all come back to
+// a restarted learner at once. Nothing that is learned depends on it.
+uint64_t RandomSeed() {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
@@ -40,6 +48,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
 App::App(AppOptions options)
     : options_(std::move(options)),
       name_(options_.name.empty() ? HostAndPid() : options_.name),
+      jitter_seed_(RandomSeed()),
       stats_(options_.evaluate ? "evaluator" : "actor", options_.evaluate ? 1 : options_.threads,
              options_.clock, options_.metrics) {}
 
@@ -55,8 +64,10 @@ void App::Work() {
     worker = worker_;
   }
   if (status.ok()) {
-    client->Start([this](const learner::RunClient::News& news) { OnNews(news); });
+    // What Register heard, before what heartbeats bring: later it could undo the news that the run
+    // is over.
     OnNews(client->news());
+    client->Start([this](const learner::RunClient::News& news) { OnNews(news); });
     status = worker->Run();
   }
   if (client != nullptr) client->Close();
@@ -78,6 +89,7 @@ absl::Status App::Register() {
   options.role = options_.evaluate ? proto::EVALUATOR : proto::ACTOR;
   options.name = name_;
   options.clock = options_.clock;
+  options.seed = jitter_seed_;
   POMPC_ASSIGN_OR_RETURN(options.environments, Environments());
   const auto client = std::make_shared<learner::RunClient>(options);
   {
@@ -98,6 +110,7 @@ absl::StatusOr<uint32_t> App::Environments() {
   if (options_.evaluate || options_.environments > 0) return options_.environments;
   uint32_t environments = 0;
   RetryOptions retry;
+  retry.seed = jitter_seed_;
   retry.on_retry = [this](const absl::Status& error, absl::Duration) {
     TellWaiting(absl::StrCat("learner at ", options_.learner.address(), ": ", error.message()));
     MutexLock lock(&mu_);
@@ -106,8 +119,7 @@ absl::StatusOr<uint32_t> App::Environments() {
   POMPC_RETURN_IF_ERROR(RetryWhileUnavailable(options_.clock, &stop_, retry, [&] {
     const auto run = learner::GetRun(options_.learner, absl::Seconds(2));
     if (run.ok()) environments = run->config().actor().environments();
-    return absl::IsDeadlineExceeded(run.status()) ? absl::UnavailableError("no answer")
-                                                  : run.status();
+    return run.status();
   }));
   return environments;
 }

@@ -1,6 +1,7 @@
 #ifndef POMPC_ACTOR_APP_H_
 #define POMPC_ACTOR_APP_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -54,6 +55,7 @@ class App {
 
   const AppOptions options_;
   const std::string name_;
+  const uint64_t jitter_seed_;
   ActorStats stats_;
   Event stop_;
   Event done_;
@@ -65,7 +67,7 @@ class App {
   // Why the learner cannot be reached before registration.
   std::string problem_ ABSL_GUARDED_BY(mu_);
 
-  // Of the run client's thread.
+  // Of thread_ until the heartbeats begin, then of the run client's.
   absl::Duration told_at_ = -absl::InfiniteDuration();
   bool told_ = false;
 

@@ -87,6 +87,7 @@ absl::Status RunClient::TryRegister() {
       AsUnavailable(rpc::CallUnary(*stub_, &Stub::Register, request, options_.call_timeout));
   if (!reply.ok()) return reply.status();
   MutexLock lock(&mu_);
+  counters_before_lease_ = told_counters_;
   news_.phase = reply->phase();
   news_.evaluation.reset();
   news_.registration = std::make_shared<const proto::RegisterReply>(*std::move(reply));
@@ -121,18 +122,21 @@ void RunClient::HeartbeatLoop() {
 
 absl::Status RunClient::Beat() {
   proto::HeartbeatRequest request;
+  RunCounters told;
   {
     MutexLock lock(&mu_);
+    told = counters_;
     *request.mutable_header() = rpc::MakeHeader(news_.registration->run_id());
     request.set_lease_id(news_.registration->lease_id());
-    request.set_rows(counters_.rows);
-    request.set_episodes(counters_.episodes);
-    request.set_last_return(counters_.last_return);
+    request.set_rows(told.rows - counters_before_lease_.rows);
+    request.set_episodes(told.episodes - counters_before_lease_.episodes);
+    request.set_last_return(told.last_return);
   }
   absl::StatusOr<proto::HeartbeatReply> reply =
       AsUnavailable(rpc::CallUnary(*stub_, &Stub::Heartbeat, request, options_.call_timeout));
   if (!reply.ok()) return reply.status();
   MutexLock lock(&mu_);
+  told_counters_ = told;
   news_.phase = reply->phase();
   news_.version = reply->version();
   news_.evaluation.reset();
@@ -248,7 +252,7 @@ absl::StatusOr<proto::GetRunReply> GetRun(const rpc::Endpoint& learner, absl::Du
   const std::unique_ptr<Stub> stub = proto::RunService::NewStub(learner.Channel());
   proto::GetRunRequest request;
   *request.mutable_header() = rpc::MakeHeader("");
-  return rpc::CallUnary(*stub, &Stub::GetRun, request, timeout);
+  return AsUnavailable(rpc::CallUnary(*stub, &Stub::GetRun, request, timeout));
 }
 
 absl::StatusOr<proto::StopRunReply> StopRun(const rpc::Endpoint& learner, const std::string& run_id,
@@ -256,7 +260,7 @@ absl::StatusOr<proto::StopRunReply> StopRun(const rpc::Endpoint& learner, const 
   const std::unique_ptr<Stub> stub = proto::RunService::NewStub(learner.Channel());
   proto::StopRunRequest request;
   *request.mutable_header() = rpc::MakeHeader(run_id);
-  return rpc::CallUnary(*stub, &Stub::StopRun, request, timeout);
+  return AsUnavailable(rpc::CallUnary(*stub, &Stub::StopRun, request, timeout));
 }
 
 }  // namespace pompc::learner

@@ -38,7 +38,7 @@ struct RunClientOptions {
   absl::Duration give_up_after = absl::InfiniteDuration();
 };
 
-// What a process tells about itself with each heartbeat, counted since it started.
+// What a process has done since it started, for its heartbeats.
 struct RunCounters {
   uint64_t rows = 0;
   uint64_t episodes = 0;
@@ -88,7 +88,9 @@ class RunClient {
   // Begins the heartbeats; `on_news` may be empty. REQUIRES: registered.
   void Start(OnNews on_news = nullptr);
 
-  // What the next heartbeat is to tell.
+  // What the next heartbeat is to tell. The learner counts each row and episode once, whatever
+  // becomes of the lease: a heartbeat tells what was added under its lease, beginning with what no
+  // answered heartbeat of the lease before has told.
   void SetCounters(const RunCounters& counters);
 
   News news() const;
@@ -130,13 +132,17 @@ class RunClient {
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
   News news_ ABSL_GUARDED_BY(mu_);
   RunCounters counters_ ABSL_GUARDED_BY(mu_);
+  // Those of the last heartbeat that was answered, and of the last one before the present lease.
+  RunCounters told_counters_ ABSL_GUARDED_BY(mu_);
+  RunCounters counters_before_lease_ ABSL_GUARDED_BY(mu_);
   // The evaluation told last.
   proto::EvaluationAssignment reported_ ABSL_GUARDED_BY(mu_);
   // When the learner last answered.
   absl::Duration last_answer_ ABSL_GUARDED_BY(mu_);
 };
 
-// One call each, for tools. UNAVAILABLE when nobody is there.
+// One call each, for tools. UNAVAILABLE when nobody is there, or gives no answer for a reason that
+// may pass; other codes are refusals.
 absl::StatusOr<proto::GetRunReply> GetRun(const rpc::Endpoint& learner, absl::Duration timeout);
 // Asks the learner to end its run.
 absl::StatusOr<proto::StopRunReply> StopRun(const rpc::Endpoint& learner, const std::string& run_id,

@@ -24,7 +24,7 @@ struct LeaseOptions {
   uint32_t max_environments = 4096;
 };
 
-// What a holder tells about itself, since its process started.
+// What a holder tells about itself, since its lease began.
 struct PeerCounters {
   uint64_t rows = 0;
   uint64_t episodes = 0;

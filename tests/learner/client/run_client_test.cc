@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "common/bounded_queue.h"
+#include "common/rpc/server.h"
+#include "common/rpc/unary.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/learner/run_fixture.h"
@@ -105,6 +107,49 @@ TEST_F(RunClientTest, AnEndedLeaseIsReplaced) {
   EXPECT_GT(client_->news().registration->incarnation(), first);
   EXPECT_EQ(run_->control.Status().peers.size(), 1u);
   EXPECT_TRUE(client_->news().problem.empty());
+}
+
+TEST_F(RunClientTest, EpisodesAreCountedOnceHoweverManyLeases) {
+  StartLearner(1);
+  Join(proto::ACTOR);
+  client_->SetCounters({.rows = 500, .episodes = 5, .last_return = 3});
+  Beat();
+  EXPECT_EQ(run_->control.Status().episodes, 5u);
+  EndLeases();
+  Beat();  // finds no lease, and registers again
+  Beat();
+  EXPECT_EQ(run_->control.Status().episodes, 5u);
+  EXPECT_EQ(run_->control.Status().peers[0].rows, 0u);
+  EXPECT_EQ(run_->control.TakeEpisodeNews().size(), 1u) << "no new episode, no news";
+  // Two more while no lease holds.
+  EndLeases();
+  client_->SetCounters({.rows = 700, .episodes = 7, .last_return = 4});
+  Beat();
+  Beat();
+  EXPECT_EQ(run_->control.Status().episodes, 7u);
+  EXPECT_EQ(run_->control.Status().peers[0].rows, 200u);
+}
+
+TEST_F(RunClientTest, ARestartedLearnerIsToldOnlyWhatItsPredecessorWasNot) {
+  StartLearner(1, "run-1", "127.0.0.1:0");
+  const std::string address = run_->server->address();
+  MakeClient(proto::ACTOR, rpc::Endpoint(address));
+  ASSERT_TRUE(client_->Register(absl::ZeroDuration()).ok());
+  client_->Start();
+  clock_.AwaitWaiters(1);
+  client_->SetCounters({.rows = 500, .episodes = 5, .last_return = 3});
+  Beat();
+  run_.reset();
+  client_->SetCounters({.rows = 600, .episodes = 6, .last_return = 9});
+  Beat();
+  StartLearner(2, "run-1", address);
+  // The channel needs real time to connect again; heartbeats fail until it has.
+  while (!client_->news().problem.empty()) Beat();
+  Beat();
+  EXPECT_EQ(run_->control.Status().episodes, 1u);
+  const auto news = run_->control.TakeEpisodeNews();
+  ASSERT_EQ(news.size(), 1u);
+  EXPECT_EQ(news[0].episode_return, 9);
 }
 
 TEST_F(RunClientTest, RegistersAgainWithARestartedLearner) {
@@ -221,6 +266,34 @@ TEST_F(RunClientTest, RefusedReportSaysWhy) {
   unknown.set_evaluation_id(9);
   EXPECT_EQ(client_->ReportEvaluation(unknown, {1, 3}, {500, 500}, absl::Minutes(1)).code(),
             absl::StatusCode::kFailedPrecondition);
+}
+
+// What a learner that is going down may answer.
+class DyingLearner : public proto::RunService::CallbackService {
+ public:
+  explicit DyingLearner(absl::StatusCode code) : code_(code) {}
+  grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context,
+                                   const proto::GetRunRequest* /*request*/,
+                                   proto::GetRunReply* /*reply*/) override {
+    return rpc::FinishUnary(context, absl::Status(code_, "last words"));
+  }
+
+ private:
+  const absl::StatusCode code_;
+};
+
+TEST(GetRunTest, WhatIsNoRefusalIsNobodyBeingThere) {
+  for (const absl::StatusCode code :
+       {absl::StatusCode::kCancelled, absl::StatusCode::kUnknown, absl::StatusCode::kAborted,
+        absl::StatusCode::kFailedPrecondition}) {
+    DyingLearner service(code);
+    auto server = rpc::Server::Start({}, {&service});
+    ASSERT_TRUE(server.ok());
+    const absl::Status status = GetRun((*server)->InProcessEndpoint(), absl::Seconds(10)).status();
+    const bool refusal = code == absl::StatusCode::kFailedPrecondition;
+    EXPECT_EQ(status.code(), refusal ? code : absl::StatusCode::kUnavailable);
+    EXPECT_EQ(status.message(), "last words");
+  }
 }
 
 TEST_F(RunClientTest, ToolsGetAndStopTheRun) {
