@@ -33,7 +33,8 @@ int main(int argc, char** argv) {
       ->envname("POMPC_REPLAY");
   flags
       .add_option("--environments", options.environments,
-                  "environments to step, 0: as the run's config says")
+                  "environments to step, 0: as the run's config says; with --evaluate: episodes "
+                  "played at a time, 0: 8")
       ->envname("POMPC_ENVIRONMENTS");
   flags.add_option("--threads", options.threads, "threads to step them on")
       ->envname("POMPC_THREADS");

@@ -64,8 +64,8 @@ class Endpoint {
 // The arguments `options` stand for.
 grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options);
 
-// "a:1,b:2" -> one endpoint for each address. INVALID_ARGUMENT naming `flag` if one of them is not
-// host:port (or a gRPC name with "://" or ":///").
+// "a:1,b:2" -> one endpoint for each address. INVALID_ARGUMENT naming `flag` if one of them is
+// neither host:port nor a name that gRPC resolves itself ("dns:///planner:50051", "unix:/path").
 absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(absl::string_view flag,
                                                      absl::string_view addresses);
 

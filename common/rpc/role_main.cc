@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -90,8 +91,11 @@ void AddSharedFlags(const RoleDescription& description, RoleFlags& values, CLI::
       ->envname("POMPC_LOG_LEVEL")
       ->capture_default_str();
   flags.add_flag("--healthcheck", values.healthcheck,
-                 "Ask the process that runs with these flags whether it is healthy, and exit with "
-                 "0 if so");
+                 description.listen.empty()
+                     ? "Ask the process at --metrics-listen, which must name its port, whether it "
+                       "is healthy, and exit with 0 if so"
+                     : "Ask the process that runs with these flags whether it is healthy, and exit "
+                       "with 0 if so");
 }
 
 // The flags as they are in effect, on one line.
@@ -140,6 +144,11 @@ absl::Status RoleMain::RunRole(
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = description_.program, .level = values_.log_level}));
   if (values_.healthcheck) {
     if (!values_.listen.empty()) return CheckHealth(values_.listen);
+    if (absl::EndsWith(values_.metrics_listen, ":0")) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--healthcheck asks the process at --metrics-listen; ",
+                       values_.metrics_listen, " names no port: give the one it serves on"));
+    }
     return HttpGet(values_.metrics_listen, "/healthz").status();
   }
   Log().info("version {}, {}", Version(), EffectiveFlags(*flags_));

@@ -1,0 +1,30 @@
+"""pompc-actor seen from outside. Usage: program_test.py PROGRAM."""
+
+import subprocess
+import sys
+import unittest
+
+PROGRAM = sys.argv.pop(1)
+
+
+def run(*flags):
+    return subprocess.run([PROGRAM, *flags], capture_output=True, text=True, timeout=20)
+
+
+class ProgramTest(unittest.TestCase):
+    def test_health_check_without_a_port_says_what_it_needs(self):
+        result = run("--healthcheck")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("--metrics-listen", result.stderr)
+        self.assertIn("names no port", result.stderr)
+
+    def test_health_check_of_a_process_that_is_not_there_fails(self):
+        result = run("--healthcheck", "--metrics-listen", "127.0.0.1:1")
+        self.assertEqual(result.returncode, 1)
+
+    def test_help_says_what_environments_are_to_an_evaluator(self):
+        self.assertRegex(run("--help").stdout, r"with\s+--evaluate:\s+episodes\s+played\s+at\s+a\s+time")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
