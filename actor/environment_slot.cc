@@ -76,6 +76,9 @@ absl::Status EnvironmentSlot::AcceptPlan(const absl::Status& status) {
       !AllFinite(plan_.warm_start) || !std::isfinite(plan_.value)) {
     return absl::InternalError("planner sent a plan with NaN or infinity");
   }
+  if (std::any_of(plan_.std.begin(), plan_.std.end(), [](float x) { return x <= 0; })) {
+    return absl::InternalError("planner sent a plan with a standard deviation that is not above 0");
+  }
   for (size_t i = 0; i < a; ++i) action_[i] = std::clamp(plan_.action[i], -1.0f, 1.0f);
   // Exchanged, not copied: the next plan is written where the last warm start stood.
   warm_start_.swap(plan_.warm_start);
@@ -89,13 +92,11 @@ void EnvironmentSlot::DrawAction() {
   has_plan_ = false;
 }
 
-StepOutcome EnvironmentSlot::Step() {
+absl::StatusOr<StepOutcome> EnvironmentSlot::Step() {
   outcome_ = StepOutcome{};
   const absl::StatusOr<env::StepResult> result = environment_->Step(action_);
-  if (!result.ok()) {
-    fault_ = result.status();
-    outcome_.unstable = true;
-  } else if (result->unstable) {
+  if (!result.ok()) return Annotate(result.status(), environment_->spec().task);
+  if (result->unstable) {
     fault_ = environment_->fault();
     outcome_.unstable = true;
   } else if (!std::isfinite(static_cast<float>(result->reward)) ||

@@ -60,15 +60,15 @@ class EnvironmentSlot {
                    ParameterVersion pinned);
   bool plan_under_way() const { return plan_under_way_; }
   // Takes in the plan that arrived: it becomes the action and the next warm start. `status` is that
-  // of the letter; a plan of wrong sizes or with numbers that are not finite gives INTERNAL, and
-  // the decision is still to be planned.
+  // of the letter; a plan of wrong sizes, with numbers that are not finite or standard deviations
+  // not above 0 gives INTERNAL, and the decision is still to be planned.
   absl::Status AcceptPlan(const absl::Status& status);
   // Draws the action uniformly instead.
   void DrawAction();
 
   // Executes the action chosen. Unless unstable, the row of this decision is `row()`, and MoveOn
-  // must follow.
-  StepOutcome Step();
+  // must follow. An error is one of use (Environment::Step), which no other episode mends.
+  absl::StatusOr<StepOutcome> Step();
   // The decision just executed. Valid after Step, before MoveOn.
   Row row() const;
   // Makes the state after the step the present one.

@@ -126,7 +126,7 @@ absl::Status Evaluator::HandleFailure(int i, const absl::Status& status) {
 
 absl::Status Evaluator::Play(int i) {
   EnvironmentSlot& slot = *lanes_[i].slot;
-  const StepOutcome outcome = slot.Step();
+  POMPC_ASSIGN_OR_RETURN(const StepOutcome outcome, slot.Step());
   if (!outcome.unstable) slot.MoveOn();
   if (!outcome.done()) {
     Ask(i);

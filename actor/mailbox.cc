@@ -31,6 +31,11 @@ void Mailbox::OnRoom(int environment) {
   Open(environment - first_)->room = true;
 }
 
+void Mailbox::OnRefused(int environment, const absl::Status& why) {
+  MutexLock lock(&mu_);
+  Open(environment - first_)->refusal = why;
+}
+
 void Mailbox::Wake() {
   MutexLock lock(&mu_);
   woken_ = true;

@@ -19,12 +19,14 @@ struct Letter {
   // When the plan arrived.
   absl::Duration plan_time;
   bool room = false;
+  // Not OK: replay refused an episode; of several, why it refused the last.
+  absl::Status refusal;
 };
 
 // Where a worker thread hears of the environments it steps: answered plans, room in replay,
-// or just that it should look up. Events of one environment collect in one letter, so the
-// box is bounded by the number of environments and nothing is ever lost. Thread-safe; one thread
-// takes.
+// refusals, or just that it should look up. Events of one environment collect in one letter, so the
+// box is bounded by the number of environments and no kind of event is ever lost. Thread-safe; one
+// thread takes.
 class Mailbox : public RowSinkListener {
  public:
   // For environments `first` .. `first + count - 1`; letters name them as slots 0 .. count - 1.
@@ -32,6 +34,7 @@ class Mailbox : public RowSinkListener {
 
   void PlanDone(int slot, const absl::Status& status);
   void OnRoom(int environment) override;
+  void OnRefused(int environment, const absl::Status& why) override;
   // Wakes the taker without a letter.
   void Wake();
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/log.h"
 #include "common/status_macros.h"
 
 namespace pompc::actor {
@@ -107,6 +108,9 @@ void Rollout::HandleLetter(const Letter& letter) {
   if (letter.room && lanes_[letter.slot].stage == Stage::kFull) {
     MakeReady(letter.slot, Stage::kDecide);
   }
+  if (!letter.refusal.ok()) {
+    NoteRefusal(letter.slot, letter.refusal, absl::IsInvalidArgument(letter.refusal));
+  }
 }
 
 void Rollout::HandlePlan(int i, const Letter& letter) {
@@ -118,7 +122,7 @@ void Rollout::HandlePlan(int i, const Letter& letter) {
   }
   lane.backoff.Reset();
   failing_since_.reset();
-  if (complained_) Complain("");
+  SetPlanProblem("");
   stats_->AddPlan(letter.plan_time - lane.asked_at);
   Execute(i);
 }
@@ -127,7 +131,7 @@ void Rollout::HandlePlanFailure(int i, const absl::Status& status) {
   stats_->AddPlanFailure();
   const absl::Duration now = clock_->Now();
   Hold(i, Stage::kRetry, now + lanes_[i].backoff.Next());
-  Complain(absl::StrCat("no plan: ", status.ToString()));
+  SetPlanProblem(absl::StrCat("no plan: ", status.ToString()));
   if (!IsLasting(status)) {
     failing_since_.reset();
     return;
@@ -168,8 +172,17 @@ bool Rollout::StartEpisode(int i) {
 void Rollout::Execute(int i) {
   Lane& lane = lanes_[i];
   EnvironmentSlot& slot = *lane.slot;
-  const StepOutcome outcome = slot.Step();
+  const absl::StatusOr<StepOutcome> stepped = slot.Step();
+  if (!stepped.ok()) {
+    error_ = stepped.status();
+    return;
+  }
+  const StepOutcome& outcome = *stepped;
   if (outcome.unstable) {
+    if (const uint64_t times = faults_.Count(clock_->Now()); times > 0) {
+      Log().warn("environment {}: the simulation failed ({} times since this was last told): {}",
+                 environment(i), times, slot.fault().ToString());
+    }
     CloseEpisode(i, outcome.end());
     return;
   }
@@ -178,7 +191,7 @@ void Rollout::Execute(int i) {
     HandleSinkError(i, appended);
     return;
   }
-  refused_since_.reset();
+  if (lane.refused && sink_->Acknowledged(environment(i)) > lane.acknowledged) ForgetRefusal(i);
   stats_->AddRow(lane.random);
   slot.MoveOn();
   if (outcome.done()) {
@@ -191,29 +204,55 @@ void Rollout::Execute(int i) {
 void Rollout::CloseEpisode(int i, EpisodeEnd end) {
   const EnvironmentSlot& slot = *lanes_[i].slot;
   stats_->AddEpisode(end, slot.episode_return());
+  if (slot.decisions() == 0) {
+    // It left nothing behind, and the next one may fail as soon.
+    Hold(i, Stage::kPause, clock_->Now() + options_.restart_pause);
+    return;
+  }
   MakeReady(i, Stage::kStart);
-  // An episode without rows leaves nothing behind; the next one takes its place.
-  if (slot.decisions() == 0) return;
   const absl::Status ended = sink_->EndEpisode(environment(i), slot.observation());
   if (!ended.ok()) HandleSinkError(i, ended);
 }
 
 void Rollout::HandleSinkError(int i, const absl::Status& status) {
-  if (!absl::IsFailedPrecondition(status)) {
+  if (absl::IsFailedPrecondition(status)) {
+    NoteRefusal(i, status, /*lasting=*/true);
+  } else if (!absl::IsAborted(status)) {
     error_ = Annotate(status, absl::StrCat("replay, environment ", environment(i)));
     return;
   }
-  const absl::Duration now = clock_->Now();
-  if (!refused_since_.has_value()) refused_since_ = now;
-  if (now - *refused_since_ >= options_.give_up_after) error_ = Annotate(status, "replay");
-  stats_->AddRefusal();
-  Complain(absl::StrCat("replay refused environment ", environment(i), ": ", status.message()));
   if (lanes_[i].stage == Stage::kStart) {
     // The episode had ended: only the next one has to wait.
-    Hold(i, Stage::kPause, now + options_.refusal_pause);
+    Hold(i, Stage::kPause, clock_->Now() + options_.restart_pause);
   } else {
-    Abandon(i, options_.refusal_pause);
+    Abandon(i, options_.restart_pause);
   }
+}
+
+void Rollout::NoteRefusal(int i, const absl::Status& why, bool lasting) {
+  Lane& lane = lanes_[i];
+  const absl::Duration now = clock_->Now();
+  const uint64_t acknowledged = sink_->Acknowledged(environment(i));
+  // What passes by itself (the seed phase is over and the learner has not told yet, a later
+  // incarnation wrote and this lease is about to end) is waited for, however long the learner is
+  // away.
+  if (!lasting || acknowledged > lane.acknowledged) lane.refused_since.reset();
+  lane.refused = true;
+  lane.acknowledged = acknowledged;
+  if (lasting && !lane.refused_since.has_value()) lane.refused_since = now;
+  if (lasting && now - *lane.refused_since >= options_.give_up_after) {
+    error_ = Annotate(why, absl::StrCat("replay, environment ", environment(i)));
+  }
+  SetReplayProblem(
+      absl::StrCat("replay refused environment ", environment(i), ": ", why.message()));
+}
+
+void Rollout::ForgetRefusal(int i) {
+  lanes_[i].refused = false;
+  lanes_[i].refused_since.reset();
+  const bool others = std::any_of(lanes_.begin(), lanes_.end(),
+                                  [](const Lane& lane) { return lane.refused; });
+  if (!others) SetReplayProblem("");
 }
 
 void Rollout::Abandon(int i, absl::Duration pause) {
@@ -251,9 +290,21 @@ void Rollout::WakeHolds() {
   }
 }
 
-void Rollout::Complain(const std::string& why) {
-  complained_ = !why.empty();
-  stats_->SetWaiting(options_.worker, why);
+void Rollout::SetPlanProblem(std::string problem) {
+  if (problem == plan_problem_) return;
+  plan_problem_ = std::move(problem);
+  TellProblems();
+}
+
+void Rollout::SetReplayProblem(std::string problem) {
+  if (problem == replay_problem_) return;
+  replay_problem_ = std::move(problem);
+  TellProblems();
+}
+
+void Rollout::TellProblems() {
+  const char* between = plan_problem_.empty() || replay_problem_.empty() ? "" : "; ";
+  stats_->SetWaiting(options_.worker, absl::StrCat(plan_problem_, between, replay_problem_));
 }
 
 void Rollout::FinishUp() {
@@ -269,7 +320,8 @@ void Rollout::FinishUp() {
     sink_->EndEpisode(environment(static_cast<int>(i)), lane.slot->observation()).IgnoreError();
   }
   stats_->timer(options_.worker)->Enter(WorkerState::kWaitingForLearner);
-  Complain("");
+  SetPlanProblem("");
+  SetReplayProblem("");
 }
 
 }  // namespace pompc::actor

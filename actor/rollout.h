@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "actor/stats.h"
 #include "common/backoff.h"
 #include "common/clock.h"
+#include "common/occasionally.h"
 
 namespace pompc::actor {
 
@@ -32,10 +34,11 @@ struct RolloutOptions {
   bool random_phase = false;
   // Between tries of a plan that failed.
   BackoffOptions retry = {.initial = absl::Milliseconds(50), .max = absl::Seconds(2)};
-  // Before an environment starts anew after a refusal.
-  absl::Duration refusal_pause = absl::Milliseconds(200);
-  // Failures that no retry can mend (plans refused with INVALID_ARGUMENT, FAILED_PRECONDITION, ...,
-  // and every row refused) end the rollout when they have lasted so long without a success.
+  // Before an environment starts anew after a refusal, or after it failed at its first decision.
+  absl::Duration restart_pause = absl::Milliseconds(200);
+  // Failures that no retry can mend end the rollout once they last so long without a success:
+  // plans refused with INVALID_ARGUMENT, FAILED_PRECONDITION, ...; of any one environment, episodes
+  // refused with INVALID_ARGUMENT, or a sink that turns it away.
   absl::Duration give_up_after = absl::Seconds(10);
 };
 
@@ -45,8 +48,10 @@ struct RolloutOptions {
 // ends, random episodes are dropped and begun anew with plans.
 //
 // Run belongs to one thread; SetRandomPhase, Stop and the listener may be called from any. Waits
-// without bound for plans and for replay, and says so in the stats; nothing else blocks. Does not
-// own what it is given.
+// without bound for plans and for replay, and says so in the stats; nothing else blocks. Refused
+// episodes are begun anew and told in the stats as a reason to wait until replay acknowledges
+// something of their environment; counting them is left to who hears of each. Does not own what it
+// is given.
 class Rollout {
  public:
   // Makes the environments. Fails as the factory does.
@@ -58,9 +63,9 @@ class Rollout {
   // To be told of the sink's news about this rollout's environments.
   RowSinkListener* listener() { return &mailbox_; }
 
-  // Plays until Stop (OK), or until an environment cannot be started, plans are refused for good or
-  // the sink fails (the error). Before it returns, every plan under way has come back, and what was
-  // played is with the sink, the episodes cut where they stood. Call once.
+  // Plays until Stop (OK), or until an environment cannot be started or stepped, plans or rows are
+  // refused for good or the sink fails (the error). Before it returns, every plan under way has
+  // come back, and what was played is with the sink, the episodes cut where they stood. Call once.
   absl::Status Run(RowSink* sink);
 
   void SetRandomPhase(bool random_phase);
@@ -91,6 +96,11 @@ class Rollout {
     bool queued = false;
     absl::Duration asked_at;
     absl::Duration hold_until;
+    // An episode was refused; what replay had acknowledged then, and nothing has been since.
+    bool refused = false;
+    uint64_t acknowledged = 0;
+    // Since when it has been so for a reason that does not pass.
+    std::optional<absl::Duration> refused_since;
   };
 
   Rollout(const RolloutOptions& options, std::vector<Lane> lanes, PlanSource* plans,
@@ -107,13 +117,20 @@ class Rollout {
   void Execute(int lane);
   void CloseEpisode(int lane, EpisodeEnd end);
   void HandleSinkError(int lane, const absl::Status& status);
+  // Replay takes nothing of the environment, `lasting`: and will not.
+  void NoteRefusal(int lane, const absl::Status& why, bool lasting);
+  void ForgetRefusal(int lane);
   // Gives the episode up; the next one starts after `pause`.
   void Abandon(int lane, absl::Duration pause);
   void MakeReady(int lane, Stage stage);
   void Hold(int lane, Stage stage, absl::Duration until);
   void WakeHolds();
   void FinishUp();
-  void Complain(const std::string& why);
+  // Tells the stats what is wrong with plans; empty: nothing.
+  void SetPlanProblem(std::string problem);
+  // The same of replay.
+  void SetReplayProblem(std::string problem);
+  void TellProblems();
   int environment(int lane) const { return static_cast<int>(options_.seeds.environment) + lane; }
 
   // Constant after construction.
@@ -137,11 +154,13 @@ class Rollout {
   // No lane holds until earlier than this.
   absl::Duration next_hold_ = absl::InfiniteDuration();
   bool random_phase_;
-  // Whether the stats hold a reason for waiting.
-  bool complained_ = false;
-  // Since when plans have failed for good, or replay has refused every row.
+  // What the stats hold as reasons for waiting.
+  std::string plan_problem_;
+  std::string replay_problem_;
+  // Since when plans have failed for good.
   std::optional<absl::Duration> failing_since_;
-  std::optional<absl::Duration> refused_since_;
+  // Failures of the simulation in the log.
+  Occasionally faults_{absl::Seconds(30)};
   absl::Status error_;
 };
 

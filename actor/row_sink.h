@@ -1,6 +1,7 @@
 #ifndef POMPC_ACTOR_ROW_SINK_H_
 #define POMPC_ACTOR_ROW_SINK_H_
 
+#include <cstdint>
 #include <span>
 
 #include "absl/status/status.h"
@@ -28,6 +29,9 @@ class RowSinkListener {
   virtual ~RowSinkListener() = default;
   // `environment`, found full before, has room again, or its episode was refused.
   virtual void OnRoom(int environment) = 0;
+  // Replay refused an episode of `environment`, the present one or one that has ended: `why`.
+  // INVALID_ARGUMENT: it will refuse every other one as well; other codes may pass.
+  virtual void OnRefused(int environment, const absl::Status& why) = 0;
 };
 
 // Where the rows of a process's environments go. Never blocks. Each environment is used by one
@@ -41,12 +45,15 @@ class RowSink {
   virtual void BeginEpisode(int environment) = 0;
   // Whether one more row fits. After false, the listener's OnRoom is called once it does.
   virtual bool HasRoom(int environment) = 0;
-  // REQUIRES: HasRoom(environment) was true since the last Append. FAILED_PRECONDITION when replay
-  // refused the present episode (begin another), or turns this process away. CANCELLED when the
-  // sink is closed. Other errors are here to stay.
+  // REQUIRES: HasRoom(environment) was true since the last Append. OK: the row is on its way.
+  // ABORTED when replay refused the present episode (begin another; the listener hears why).
+  // FAILED_PRECONDITION when replay turns this process away. CANCELLED when the sink is closed.
+  // Other errors are here to stay.
   virtual absl::Status Append(int environment, const Row& row) = 0;
   // The episode ended, by termination or truncation, in `final_observation` [O]. As Append.
   virtual absl::Status EndEpisode(int environment, std::span<const float> final_observation) = 0;
+  // Rows and ends of episodes of the environment that replay has stored so far. Grows only.
+  virtual uint64_t Acknowledged(int environment) = 0;
 };
 
 }  // namespace pompc::actor

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actor/seeds.h"
+#include "common/log.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
 #include "common/thread.h"
@@ -23,7 +24,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Make(const SessionOptions& opt
   }
   std::unique_ptr<Session> session(new Session(options, clock));
   POMPC_RETURN_IF_ERROR(session->MakeRollouts(factory, stats, clock));
-  session->writer_ = session->MakeWriter(clock);
+  POMPC_ASSIGN_OR_RETURN(session->writer_, session->MakeWriter(stats, clock));
   return session;
 }
 
@@ -61,7 +62,8 @@ absl::Status Session::MakeRollouts(const EnvironmentFactory& factory, ActorStats
   return absl::OkStatus();
 }
 
-std::unique_ptr<replay::TrajectoryWriter> Session::MakeWriter(Clock* clock) {
+absl::StatusOr<std::unique_ptr<replay::TrajectoryWriter>> Session::MakeWriter(ActorStats* stats,
+                                                                              Clock* clock) {
   const proto::RegisterReply& lease = options_.lease;
   replay::TrajectoryWriterOptions writer;
   writer.run_id = lease.run_id();
@@ -77,6 +79,16 @@ std::unique_ptr<replay::TrajectoryWriter> Session::MakeWriter(Clock* clock) {
   writer.on_room = [this](uint32_t environment) {
     listeners_[environment]->OnRoom(static_cast<int>(environment));
   };
+  writer.on_refused = [this, stats, clock](const replay::Refusal& refusal) {
+    stats->AddRefusal(refusal.rows);
+    if (const uint64_t times = refusals_.Count(clock->Now()); times > 0) {
+      Log().warn("replay refused {} episode{}, the last of environment {}: {}", times,
+                 times == 1 ? "" : "s", refusal.environment, refusal.why.ToString());
+    }
+    listeners_[refusal.environment]->OnRefused(static_cast<int>(refusal.environment), refusal.why);
+  };
+  writer.on_resumed = [stats](uint32_t) { stats->AddResumedSegment(); };
+  POMPC_RETURN_IF_ERROR(writer.Validate());
   return std::make_unique<replay::TrajectoryWriter>(std::move(writer), clock);
 }
 
@@ -114,7 +126,8 @@ std::string Session::Waiting() const {
   // Most environments wait for the same reason.
   std::set<std::string> reasons;
   for (int i = 0; i < environments_; ++i) {
-    if (!writer_->HasRoom(i)) reasons.insert(absl::StrCat("replay: ", writer_->WaitReason(i)));
+    const std::string reason = writer_->HeldReason(i);
+    if (!reason.empty()) reasons.insert(absl::StrCat("replay: ", reason));
   }
   if (std::string plans = plans_->Waiting(); !plans.empty()) reasons.insert(std::move(plans));
   return absl::StrJoin(reasons, "; ");

@@ -13,6 +13,7 @@
 #include "actor/stats.h"
 #include "actor/writer_row_sink.h"
 #include "common/clock.h"
+#include "common/occasionally.h"
 #include "common/rpc/endpoint.h"
 #include "proto/run.pb.h"
 #include "replay/client/trajectory_writer.h"
@@ -35,7 +36,8 @@ struct SessionOptions {
 class Session {
  public:
   // Makes the environments; connects in the background. FAILED_PRECONDITION if the run has another
-  // number of shards; otherwise as the factory fails.
+  // number of shards; INVALID_ARGUMENT if its config lacks what the writer needs; otherwise as the
+  // factory fails.
   static absl::StatusOr<std::unique_ptr<Session>> Make(const SessionOptions& options,
                                                        const EnvironmentFactory& factory,
                                                        ActorStats* stats, Clock* clock);
@@ -55,7 +57,8 @@ class Session {
 
  private:
   Session(const SessionOptions& options, Clock* clock);
-  std::unique_ptr<replay::TrajectoryWriter> MakeWriter(Clock* clock);
+  absl::StatusOr<std::unique_ptr<replay::TrajectoryWriter>> MakeWriter(ActorStats* stats,
+                                                                       Clock* clock);
   // Splits the environments evenly over the threads.
   absl::Status MakeRollouts(const EnvironmentFactory& factory, ActorStats* stats, Clock* clock);
 
@@ -63,8 +66,10 @@ class Session {
   const int environments_;
   std::unique_ptr<PlannerPlanSource> plans_;
   std::vector<std::unique_ptr<Rollout>> rollouts_;
-  // Which rollout hears of each environment's room.
+  // Which rollout hears of each environment's room and refusals.
   std::vector<RowSinkListener*> listeners_;
+  // Of the writer's thread.
+  Occasionally refusals_{absl::Seconds(30)};
   std::unique_ptr<replay::TrajectoryWriter> writer_;
 };
 

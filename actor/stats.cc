@@ -49,6 +49,12 @@ void ActorStats::RegisterMetrics(const std::string& role) {
   }
   counter("pompc_actor_refused_episodes_total", "Episodes that replay refused.", {},
           [](const Counts& c) { return static_cast<double>(c.refused); });
+  counter("pompc_actor_refused_rows_total",
+          "Rows of refused episodes that replay had not acknowledged; they are lost.", {},
+          [](const Counts& c) { return static_cast<double>(c.refused_rows); });
+  counter("pompc_actor_resumed_segments_total",
+          "Episodes continued as a new segment because a shard lost its rows.", {},
+          [](const Counts& c) { return static_cast<double>(c.resumed_segments); });
   counter("pompc_actor_plan_failures_total", "Requests for a plan that failed and were repeated.",
           {}, [](const Counts& c) { return static_cast<double>(c.plan_failures); });
   counter("pompc_actor_evaluations_total", "Evaluations played to their end.", {},
@@ -82,15 +88,19 @@ void ActorStats::AddEpisode(EpisodeEnd end, double episode_return) {
   }
 }
 
-void ActorStats::AddRefusal() {
+void ActorStats::AddRefusal(uint64_t rows) {
   MutexLock lock(&mu_);
   ++counts_.refused;
+  counts_.refused_rows += rows;
+}
+
+void ActorStats::AddResumedSegment() {
+  MutexLock lock(&mu_);
+  ++counts_.resumed_segments;
 }
 
 void ActorStats::AddPlan(absl::Duration latency) {
   plan_latency_.Observe(absl::ToDoubleSeconds(latency));
-  MutexLock lock(&mu_);
-  ++counts_.plans;
 }
 
 void ActorStats::AddPlanFailure() {

@@ -48,9 +48,12 @@ class ActorStats {
     std::array<uint64_t, kEpisodeEnds> episodes = {};
     // Return of the newest episode that ended by itself; meaningless while there is none.
     double last_return = 0;
+    // Episodes that replay refused, and their rows that it does not hold.
     uint64_t refused = 0;
+    uint64_t refused_rows = 0;
+    // Episodes continued as a new segment because a shard lost its rows.
+    uint64_t resumed_segments = 0;
     uint64_t plan_failures = 0;
-    uint64_t plans = 0;
     uint64_t evaluations = 0;
 
     // Episodes that ended by themselves.
@@ -63,7 +66,8 @@ class ActorStats {
 
   void AddRow(bool random);
   void AddEpisode(EpisodeEnd end, double episode_return);
-  void AddRefusal();
+  void AddRefusal(uint64_t rows);
+  void AddResumedSegment();
   void AddPlan(absl::Duration latency);
   void AddPlanFailure();
   void AddEvaluation();

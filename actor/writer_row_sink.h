@@ -7,7 +7,7 @@
 namespace pompc::actor {
 
 // Rows to the run's replay shards. Does not own the writer, which must call its environments'
-// listeners from its on_room.
+// listeners from its on_room and on_refused.
 class WriterRowSink : public RowSink {
  public:
   explicit WriterRowSink(replay::TrajectoryWriter* writer) : writer_(writer) {}
@@ -18,6 +18,7 @@ class WriterRowSink : public RowSink {
   absl::Status EndEpisode(int environment, std::span<const float> final_observation) override {
     return writer_->EndEpisode(environment, final_observation);
   }
+  uint64_t Acknowledged(int environment) override { return writer_->Acknowledged(environment); }
 
  private:
   replay::TrajectoryWriter* const writer_;

@@ -47,6 +47,7 @@ class CountingSink : public RowSink {
   CountingSink(Rollout* rollout, int64_t rows) : rollout_(rollout), left_(rows) {}
   void BeginEpisode(int environment) override {}
   bool HasRoom(int environment) override { return true; }
+  uint64_t Acknowledged(int environment) override { return 0; }
   absl::Status Append(int environment, const Row& row) override {
     if (--left_ == 0) rollout_->Stop();
     return absl::OkStatus();

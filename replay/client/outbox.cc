@@ -190,8 +190,8 @@ std::optional<uint32_t> Outbox::OnRefused(uint64_t episode, uint32_t segment_num
   const auto segment = Find(episode, segment_number);
   if (segment == segments_.end()) return std::nullopt;
   if (!segment->closed) {
-    episode_ = absl::FailedPreconditionError(
-        absl::StrCat("the shard refused the episode: ", why.message()));
+    episode_ =
+        absl::AbortedError(absl::StrCat("the shard refused the episode: ", why.message()));
   }
   const uint32_t rows = static_cast<uint32_t>(segment->end - segment->base);
   unacked_ -= rows + (segment->final_observation.empty() ? 0 : 1);

@@ -22,8 +22,8 @@ class Outbox {
 
   // Begins the next episode; one that was not ended is cut off.
   void BeginEpisode();
-  // Whether an episode is under way. FAILED_PRECONDITION before BeginEpisode, after End, or with the
-  // reason when its segment was refused.
+  // Whether an episode is under way. FAILED_PRECONDITION before BeginEpisode and after End; ABORTED
+  // with the reason when its segment was refused.
   absl::Status CheckOpen() const;
   // Whether it takes rows: the same, and FAILED_PRECONDITION after a terminated row.
   absl::Status CheckTakesRows() const;

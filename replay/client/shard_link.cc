@@ -181,11 +181,17 @@ void ShardLink::OnVerdict(uint32_t index, Environment* environment,
   const uint32_t segment = reply.stream().segment();
   Outbox& outbox = environment->outbox;
   switch (reply.verdict()) {
-    case proto::AppendReply::ACKED:
+    case proto::AppendReply::ACKED: {
+      const uint32_t unacked = outbox.unacked();
       stats_.acked_rows += outbox.OnAcked(episode, segment, reply.next_row(), reply.ended());
+      environment->acknowledged += unacked - outbox.unacked();
       break;
+    }
     case proto::AppendReply::GAP:
-      stats_.resumed_segments += outbox.OnGap(episode, segment, reply.next_row()) ? 1 : 0;
+      if (outbox.OnGap(episode, segment, reply.next_row())) {
+        ++stats_.resumed_segments;
+        resumed_.push_back(index);
+      }
       environment->flush = outbox.HasChunk(1, true);
       break;
     case proto::AppendReply::REFUSED: {
@@ -194,7 +200,7 @@ void ShardLink::OnVerdict(uint32_t index, Environment* environment,
       if (!dropped.has_value()) break;
       stats_.dropped_rows += *dropped;
       ++stats_.refused_segments;
-      refusals_.push_back({index, why});
+      refusals_.push_back({index, why, *dropped});
       break;
     }
     default:

@@ -31,12 +31,6 @@ class ShardLink {
     kWrite,   // NextChunk has something
     kCancel,  // cancel the stream; OnEnded follows
   };
-  // A segment the shard refused.
-  struct Refusal {
-    uint32_t environment = 0;
-    absl::Status why;
-  };
-
   ShardLink(const TrajectoryWriterOptions& options, uint32_t shard);
 
   // The environment's rows. REQUIRES: it writes to this shard. After adding to it, call OnAdded; if
@@ -63,9 +57,16 @@ class ShardLink {
   // The stream is over.
   void OnEnded(const absl::Status& status, absl::Duration now);
 
-  bool HasRefusals() const { return !refusals_.empty(); }
+  // Whether TakeRefusals or TakeResumed has something.
+  bool HasNews() const { return !refusals_.empty() || !resumed_.empty(); }
   // Refusals since the last call.
   std::vector<Refusal> TakeRefusals() { return std::exchange(refusals_, {}); }
+  // Environments of segments continued as new ones since the last call.
+  std::vector<uint32_t> TakeResumed() { return std::exchange(resumed_, {}); }
+  // Rows and ends of the environment's episodes that the shard has acknowledged so far.
+  uint64_t acknowledged(uint32_t environment) const {
+    return environments_.at(environment).acknowledged;
+  }
   // Not OK once the shard turned this process away for good.
   const absl::Status& broken() const { return broken_; }
   // Why rows are not acknowledged just now, in words; empty when none waits.
@@ -83,6 +84,7 @@ class ShardLink {
     bool ready = false;    // stands in ready_
     bool partial = false;  // stands in partial_
     bool flush = false;    // what is there may be sent though it is no full chunk
+    uint64_t acknowledged = 0;
   };
 
   bool Enqueue(uint32_t index, Environment* environment, absl::Duration now);
@@ -111,6 +113,7 @@ class ShardLink {
   absl::Status last_error_;  // of the stream, until it is open and answers
   absl::Status broken_;
   std::vector<Refusal> refusals_;
+  std::vector<uint32_t> resumed_;
   TrajectoryWriter::Stats stats_;
 };
 

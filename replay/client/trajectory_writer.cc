@@ -43,6 +43,8 @@ class TrajectoryWriter::Impl {
   absl::Status EndEpisode(uint32_t environment, std::span<const float> final_observation);
   bool HasRoom(uint32_t environment) const;
   std::string WaitReason(uint32_t environment) const;
+  std::string HeldReason(uint32_t environment) const;
+  uint64_t Acknowledged(uint32_t environment) const;
   absl::Status Flush(absl::Duration timeout);
   void Close();
   Stats stats() const;
@@ -71,7 +73,7 @@ class TrajectoryWriter::Impl {
   void OpenStream(uint32_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool AllStreamsEnded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool AnythingToReport() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void ReportRefusals() ABSL_LOCKS_EXCLUDED(mu_);
+  void ReportSegments() ABSL_LOCKS_EXCLUDED(mu_);
   void ReportRoom() ABSL_LOCKS_EXCLUDED(mu_);
 
   const TrajectoryWriterOptions options_;
@@ -102,7 +104,7 @@ TrajectoryWriter::Impl::Impl(TrajectoryWriterOptions options, Clock* clock)
 void TrajectoryWriter::Impl::Run() {
   bool done = false;
   while (!done) {
-    ReportRefusals();
+    ReportSegments();
     ReportRoom();
     MutexLock lock(&mu_);
     absl::Duration deadline = absl::InfiniteDuration();
@@ -180,7 +182,7 @@ bool TrajectoryWriter::Impl::AllStreamsEnded() const {
 
 bool TrajectoryWriter::Impl::AnythingToReport() const {
   for (const ShardLink& link : links_) {
-    if (link.HasRefusals()) return true;
+    if (link.HasNews()) return true;
   }
   for (const uint32_t environment : full_) {
     if (LinkOf(environment).WantsRow(environment)) return true;
@@ -188,19 +190,21 @@ bool TrajectoryWriter::Impl::AnythingToReport() const {
   return false;
 }
 
-void TrajectoryWriter::Impl::ReportRefusals() {
-  std::vector<ShardLink::Refusal> refusals;
+void TrajectoryWriter::Impl::ReportSegments() {
+  std::vector<Refusal> refusals;
+  std::vector<uint32_t> resumed;
   {
     MutexLock lock(&mu_);
     for (ShardLink& link : links_) {
-      for (ShardLink::Refusal& refusal : link.TakeRefusals()) {
-        refusals.push_back(std::move(refusal));
-      }
+      for (Refusal& refusal : link.TakeRefusals()) refusals.push_back(std::move(refusal));
+      for (const uint32_t environment : link.TakeResumed()) resumed.push_back(environment);
     }
   }
-  if (options_.on_refused == nullptr) return;
-  for (const ShardLink::Refusal& refusal : refusals) {
-    options_.on_refused(refusal.environment, refusal.why);
+  if (options_.on_refused != nullptr) {
+    for (const Refusal& refusal : refusals) options_.on_refused(refusal);
+  }
+  if (options_.on_resumed != nullptr) {
+    for (const uint32_t environment : resumed) options_.on_resumed(environment);
   }
 }
 
@@ -271,6 +275,17 @@ bool TrajectoryWriter::Impl::HasRoom(uint32_t environment) const {
 std::string TrajectoryWriter::Impl::WaitReason(uint32_t environment) const {
   MutexLock lock(&mu_);
   return LinkOf(environment).WaitReason(environment);
+}
+
+std::string TrajectoryWriter::Impl::HeldReason(uint32_t environment) const {
+  MutexLock lock(&mu_);
+  const ShardLink& link = LinkOf(environment);
+  return link.broken().ok() && link.WantsRow(environment) ? "" : link.WaitReason(environment);
+}
+
+uint64_t TrajectoryWriter::Impl::Acknowledged(uint32_t environment) const {
+  MutexLock lock(&mu_);
+  return LinkOf(environment).acknowledged(environment);
 }
 
 uint64_t TrajectoryWriter::Impl::Unacked() const {
@@ -344,6 +359,12 @@ absl::Status TrajectoryWriter::EndEpisode(uint32_t environment,
 bool TrajectoryWriter::HasRoom(uint32_t environment) const { return impl_->HasRoom(environment); }
 std::string TrajectoryWriter::WaitReason(uint32_t environment) const {
   return impl_->WaitReason(environment);
+}
+std::string TrajectoryWriter::HeldReason(uint32_t environment) const {
+  return impl_->HeldReason(environment);
+}
+uint64_t TrajectoryWriter::Acknowledged(uint32_t environment) const {
+  return impl_->Acknowledged(environment);
 }
 absl::Status TrajectoryWriter::Flush(absl::Duration timeout) { return impl_->Flush(timeout); }
 void TrajectoryWriter::Close() { impl_->Close(); }

@@ -17,6 +17,15 @@
 
 namespace pompc::replay {
 
+// A segment that a shard refused.
+struct Refusal {
+  uint32_t environment = 0;
+  // The shard's words and code.
+  absl::Status why;
+  // Its rows that were dropped: those not acknowledged.
+  uint32_t rows = 0;
+};
+
 struct TrajectoryWriterOptions {
   std::string run_id;
   // The lease that Register gave this process.
@@ -42,9 +51,12 @@ struct TrajectoryWriterOptions {
   // Between attempts to reach a shard.
   BackoffOptions backoff;
   uint64_t seed = 0;  // of the backoff's jitter
-  // Called when the shard refused a segment and its rows were dropped; from the writer's thread,
+  // Called for each segment the shard refused, its episode ended or not; from the writer's thread,
   // without locks held; must not call Close or the destructor. Optional.
-  std::function<void(uint32_t environment, const absl::Status& why)> on_refused;
+  std::function<void(const Refusal&)> on_refused;
+  // Called for each segment that goes on as a new one because the shard lost its rows. As
+  // on_refused.
+  std::function<void(uint32_t environment)> on_resumed;
   // Called once an environment for which HasRoom was false has room again. As on_refused.
   std::function<void(uint32_t environment)> on_room;
 
@@ -86,10 +98,11 @@ class TrajectoryWriter {
   // environment has max_unacked_rows outstanding: then waits up to `timeout` for acknowledgements.
   // DEADLINE_EXCEEDED, with the reason (see WaitReason) and the row not taken, if there is still no
   // room (call again to go on waiting; timeout zero only asks). INVALID_ARGUMENT for wrong sizes,
-  // NaN or infinity, actions outside [-1, 1]; the row is not taken. FAILED_PRECONDITION when the
-  // shard refused the episode (its seed phase is over, a later incarnation wrote): begin another
-  // one; and after a terminated row, which only EndEpisode may follow. Once a shard turned the process away for good (it serves another run): that status,
-  // from every call. CANCELLED after Close.
+  // NaN or infinity, actions outside [-1, 1]; the row is not taken. FAILED_PRECONDITION
+  // without an episode, and after a terminated row. ABORTED when the shard refused the episode (its
+  // seed phase is over, a later incarnation wrote): begin another one. Once a shard turned the
+  // process away for good (it serves another run): that status, from every call. CANCELLED after
+  // Close.
   absl::Status Append(uint32_t environment, const RowView& row, absl::Duration timeout);
 
   // Ends the environment's episode with the observation after its last row, [O], whether it
@@ -107,6 +120,13 @@ class TrajectoryWriter {
   // Why the environment's rows are not acknowledged just now, in words: the shard's own words when
   // it stopped reading, or that it cannot be reached. Empty when nothing holds them up.
   std::string WaitReason(uint32_t environment) const;
+
+  // Why the environment should make no row just now, in words: HasRoom is false, or a shard turned
+  // the process away. Empty otherwise. Only asks: on_room follows from HasRoom alone.
+  std::string HeldReason(uint32_t environment) const;
+
+  // Rows of the environment, and ends of its episodes, that its shard has acknowledged so far.
+  uint64_t Acknowledged(uint32_t environment) const;
 
   // Sends what is there and waits until all of it is acknowledged (or was refused).
   // DEADLINE_EXCEEDED after `timeout`, naming the rows left and the reason.

@@ -1,6 +1,7 @@
 #include "actor/app.h"
 
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "replay/client/shard_client.h"
 #include "tests/actor/fakes.h"
 #include "tests/actor/stub_planner.h"
+#include "tests/support/await.h"
 
 namespace pompc::actor {
 namespace {
@@ -112,9 +114,12 @@ class AppTest : public ::testing::Test {
   }
   void AwaitAccepted(uint64_t rows) {
     for (int shard = 0; shard < 2; ++shard) {
-      while (Info(shard).accepted_rows() < rows) {
-      }
+      ASSERT_TRUE(Await([&] { return Info(shard).accepted_rows() >= rows; }));
     }
+  }
+
+  bool AwaitStatus(const std::string& text) {
+    return Await([&] { return app_->StatusText().find(text) != std::string::npos; });
   }
 
   bool real_environments_ = false;
@@ -133,8 +138,7 @@ TEST_F(AppTest, RandomRowsGoToBothShardsUpToTheirGrant) {
   StartShards(20);
   StartApp();
   AwaitAccepted(20);
-  while (app_->StatusText().find("updates are behind") == std::string::npos) {
-  }
+  ASSERT_TRUE(AwaitStatus("updates are behind"));
   for (int shard = 0; shard < 2; ++shard) {
     EXPECT_LT(Info(shard).accepted_rows(), 20u + kChunkRows);
     EXPECT_EQ(Info(shard).planned_rows(), 0u);
@@ -167,8 +171,7 @@ TEST_F(AppTest, SeveralThreadsShareTheEnvironments) {
   options.threads = 3;
   StartApp(options);
   AwaitAccepted(200);
-  while (control_->Status().episodes < 10) {
-  }
+  ASSERT_TRUE(Await([&] { return control_->Status().episodes >= 10; }));
 }
 
 TEST_F(AppTest, EndsWhenTheRunIsOver) {
@@ -215,8 +218,7 @@ TEST_F(AppTest, RowsGoOnUnderANewLeaseWhenTheOldOneWasLost) {
   AwaitAccepted(20);
   learner_clock_.Advance(absl::Seconds(11));
   control_->Tick();
-  while (control_->Status().peers.empty()) {
-  }
+  ASSERT_TRUE(Await([&] { return !control_->Status().peers.empty(); }));
   Grant(60, false);
   AwaitAccepted(60);
 }
@@ -228,11 +230,9 @@ TEST_F(AppTest, EvaluatorReportsToTheLearner) {
   AppOptions options = Hasty();
   options.evaluate = true;
   StartApp(options);
-  while (control_->Status().peers.empty()) {
-  }
+  ASSERT_TRUE(Await([&] { return !control_->Status().peers.empty(); }));
   control_->AddEvaluation({1, 1});
-  while (control_->Status().evaluations.empty()) {
-  }
+  ASSERT_TRUE(Await([&] { return !control_->Status().evaluations.empty(); }));
   const learner::EvaluationResult result = control_->Status().evaluations[0];
   EXPECT_EQ(result.episodes, 2u);
   EXPECT_EQ(result.version, (ParameterVersion{1, 1}));
@@ -281,9 +281,57 @@ TEST_F(AppTest, RowsOfSizesTheShardsDoNotExpectAreStoredNowhere) {
   StartShards(10);
   real_environments_ = true;
   StartApp();
-  while (app_->StatusText().find("observation") == std::string::npos) {
-  }
+  ASSERT_TRUE(AwaitStatus("observation"));
+  // Each refused episode is counted once, by who hears of every one.
+  EXPECT_TRUE(Await([&] { return app_->Counts().refused > 0; }));
+  EXPECT_GT(app_->Counts().refused_rows, 0u);
   EXPECT_EQ(Info(0).accepted_rows(), 0u);
+}
+
+// Episodes that ended before their rows reached the shard, which by then takes none without a plan.
+TEST_F(AppTest, RefusalsOfEpisodesThatHaveEndedAreCountedAndTold) {
+  proto::RunConfig config = FakeConfig();
+  config.mutable_actor()->set_environments(1);
+  config.mutable_actor()->set_chunk_rows(8);
+  config.mutable_actor()->set_max_unacked_rows(64);
+  StartLearner(config);
+  StartShards(1000);
+  Grant(1000, /*seed_phase_over=*/true);
+  AppOptions options = Hasty();
+  options.metrics = metrics_;
+  StartApp(options);
+  ASSERT_TRUE(AwaitStatus("the seed phase is over"));
+  EXPECT_EQ(Info(0).accepted_rows(), 0u);
+  const ActorStats::Counts counts = app_->Counts();
+  const uint64_t begun =
+      std::accumulate(counts.episodes.begin(), counts.episodes.end(), uint64_t{1});
+  EXPECT_GT(counts.refused, 0u);
+  EXPECT_LE(counts.refused, begun) << "each once";
+  EXPECT_GE(counts.refused_rows, counts.refused);
+  EXPECT_LE(counts.refused_rows, 5 * counts.refused);
+  EXPECT_THAT(metrics_->ToText(), HasSubstr("pompc_actor_refused_rows_total{role=\"actor\"}"));
+  // The learner has not told the actor yet: it waits, and goes on once told.
+  control_->StartTraining();
+  ASSERT_TRUE(Await([&] { return Info(0).planned_rows() > 0; }));
+}
+
+TEST_F(AppTest, ConfigWithoutSizesIsRefusedNamingThem) {
+  proto::RunConfig config = FakeConfig();
+  config.mutable_env()->clear_spec();
+  StartLearner(config);
+  StartShards(10);
+  StartApp();
+  const absl::Status status = app_->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("spec has a size of 0"));
+}
+
+TEST_F(AppTest, RunThatWasOverBeforeTheFirstHeartbeatEndsIt) {
+  StartShards(10);
+  control_->Stop("enough");
+  StartApp();
+  EXPECT_TRUE(app_->Wait().ok()) << app_->Wait();
+  EXPECT_EQ(app_->Counts().rows, 0u);
 }
 
 TEST_F(AppTest, MetricsSayWhatTheWorkersDo) {

@@ -61,7 +61,7 @@ TEST(EnvironmentSlotTest, DecisionsDoNotAllocateAfterTheFirstEpisode) {
         mailbox.Take(absl::ZeroDuration(), &letters);
         ASSERT_TRUE((*slot)->AcceptPlan(letters[0].plan_status).ok());
       }
-      (*slot)->Step();
+      ASSERT_TRUE((*slot)->Step().ok());
       rewards += (*slot)->row().reward;
       (*slot)->MoveOn();
     }
@@ -87,7 +87,7 @@ TEST(EnvironmentSlotTest, ActionsOutsideTheRangeAreClamped) {
   *asked.plan = {.action = {1.0001f, -3}, .mean = {0, 0}, .std = {1, 1}, .warm_start = {0, 0}};
   asked.done(absl::OkStatus());
   ASSERT_TRUE((*slot)->AcceptPlan(absl::OkStatus()).ok());
-  (*slot)->Step();
+  ASSERT_TRUE((*slot)->Step().ok());
   EXPECT_EQ((*slot)->row().action[0], 1);
   EXPECT_EQ((*slot)->row().action[1], -1);
 }

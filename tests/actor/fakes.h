@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +29,8 @@ struct FakeWorld {
   int terminates_at = 0;
   // Step that the simulation fails in; 0: none.
   int unstable_at = 0;
+  // Step that is refused as misuse; 0: none.
+  int misused_at = 0;
   // Step whose observation is NaN; 0: none.
   int nan_observation_at = 0;
   int nan_reward_at = 0;
@@ -62,6 +65,7 @@ class FakeEnvironment : public env::Environment {
     ++step_;
     env::StepResult result;
     result.reward = action[0];
+    if (step_ == world_.misused_at) return absl::InvalidArgumentError("action of another size");
     if (step_ == world_.unstable_at) {
       fault_ = absl::InternalError("exploded");
       return env::StepResult{.truncated = true, .unstable = true};
@@ -226,21 +230,39 @@ class FakeRowSink : public RowSink {
     }
     if (rows > 0 && listener_ != nullptr) listener_->OnRoom(environment);
   }
-  // Refuses what comes next from the present episode of `environment`.
-  void Refuse(int environment, const absl::Status& status) {
+  // Refuses the present episode of `environment`, as a shard does: the listener hears why, and what
+  // comes next of the episode is not taken.
+  void Refuse(int environment, const absl::Status& why) {
+    {
+      MutexLock lock(&mu_);
+      refused_[environment] = absl::AbortedError("refused");
+    }
+    listener_->OnRefused(environment, why);
+  }
+  // Fails what comes next from the present episode of `environment`.
+  void Fail(int environment, const absl::Status& status) {
     MutexLock lock(&mu_);
     refused_[environment] = status;
   }
-
-  // Refuses whatever comes.
-  void RefuseAll(const absl::Status& status) {
+  // Turns everything away.
+  void TurnAway(const absl::Status& status) {
     MutexLock lock(&mu_);
     refuses_all_ = status;
   }
-  // Refuses the end of the next episode of `environment`.
-  void RefuseEnd(int environment, const absl::Status& status) {
+  // Takes rows and ends of `environment` without acknowledging them; whoever refuses them says so
+  // later: RefuseEarlier.
+  void HoldBack(int environment) {
     MutexLock lock(&mu_);
-    refused_ends_[environment] = status;
+    held_back_.insert(environment);
+  }
+  // Refuses an episode of `environment` that has ended.
+  void RefuseEarlier(int environment, const absl::Status& why) {
+    listener_->OnRefused(environment, why);
+  }
+  // Refuses the end of the next episode of `environment`.
+  void RefuseEnd(int environment, const absl::Status& why) {
+    MutexLock lock(&mu_);
+    refused_ends_[environment] = why;
   }
 
   void BeginEpisode(int environment) override {
@@ -270,6 +292,7 @@ class FakeRowSink : public RowSink {
          .plan_value = row.plan_value,
          .version = row.version});
     ++rows_;
+    if (!held_back_.contains(environment)) ++acknowledged_[environment];
     changed_.SignalAll();
     return absl::OkStatus();
   }
@@ -277,14 +300,20 @@ class FakeRowSink : public RowSink {
     MutexLock lock(&mu_);
     if (refused_.count(environment) > 0) return refused_[environment];
     if (const auto it = refused_ends_.find(environment); it != refused_ends_.end()) {
-      const absl::Status refused = it->second;
+      listener_->OnRefused(environment, it->second);
       refused_ends_.erase(it);
-      return refused;
+      return absl::AbortedError("refused");
     }
+    if (!held_back_.contains(environment)) ++acknowledged_[environment];
     episodes_[current_[environment]].final_observation.assign(final_observation.begin(),
                                                               final_observation.end());
     changed_.SignalAll();
     return absl::OkStatus();
+  }
+
+  uint64_t Acknowledged(int environment) override {
+    MutexLock lock(&mu_);
+    return acknowledged_[environment];
   }
 
   void AwaitRows(int rows) {
@@ -317,6 +346,8 @@ class FakeRowSink : public RowSink {
   std::map<int, absl::Status> refused_ ABSL_GUARDED_BY(mu_);
   std::map<int, absl::Status> refused_ends_ ABSL_GUARDED_BY(mu_);
   absl::Status refuses_all_ ABSL_GUARDED_BY(mu_);
+  std::set<int> held_back_ ABSL_GUARDED_BY(mu_);
+  std::map<int, uint64_t> acknowledged_ ABSL_GUARDED_BY(mu_);
   int rows_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

@@ -13,6 +13,8 @@ TEST(MailboxTest, EventsOfOneEnvironmentShareOneLetter) {
   for (int i = 0; i < 1000; ++i) mailbox.OnRoom(12);
   mailbox.PlanDone(2, absl::UnavailableError("x"));
   mailbox.OnRoom(10);
+  mailbox.OnRefused(12, absl::FailedPreconditionError("first"));
+  mailbox.OnRefused(12, absl::InvalidArgumentError("second"));
   std::vector<Letter> letters;
   mailbox.Take(clock.Now(), &letters);
   ASSERT_EQ(letters.size(), 2u);
@@ -21,8 +23,10 @@ TEST(MailboxTest, EventsOfOneEnvironmentShareOneLetter) {
   EXPECT_TRUE(letters[0].plan_done);
   EXPECT_EQ(letters[0].plan_status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(letters[0].plan_time, absl::Seconds(1));
+  EXPECT_EQ(letters[0].refusal, absl::InvalidArgumentError("second"));
   EXPECT_EQ(letters[1].slot, 0);
   EXPECT_FALSE(letters[1].plan_done);
+  EXPECT_TRUE(letters[1].refusal.ok());
 }
 
 TEST(MailboxTest, TakenLettersDoNotComeBack) {

@@ -233,13 +233,12 @@ TEST_F(RolloutTest, FullReplayHoldsOneEnvironmentAndNotTheOthers) {
 }
 
 TEST_F(RolloutTest, RefusedEpisodeIsGivenUpAndANewOneStartsAfterAPause) {
-  Start({.episode_steps = 100}, {.refusal_pause = absl::Seconds(1)});
+  Start({.episode_steps = 100}, {.restart_pause = absl::Seconds(1)});
   Answer();
-  sink_.Refuse(0, absl::FailedPreconditionError("the seed phase is over"));
+  Do([&] { sink_.Refuse(0, absl::FailedPreconditionError("the seed phase is over")); });
   Answer();
   EXPECT_THAT(sink_.episodes(), SizeIs(1));
   EXPECT_EQ(plans_.waiting(), 0u);
-  EXPECT_EQ(stats_.counts().refused, 1u);
   EXPECT_THAT(stats_.Waiting(), HasSubstr("the seed phase is over"));
   Wait(absl::Seconds(1));
   Answer();
@@ -251,30 +250,30 @@ TEST_F(RolloutTest, RefusedEpisodeIsGivenUpAndANewOneStartsAfterAPause) {
 }
 
 TEST_F(RolloutTest, EpisodeRefusedAtItsEndStillCounts) {
-  Start({.episode_steps = 1}, {.refusal_pause = absl::Seconds(1)});
+  Start({.episode_steps = 1}, {.restart_pause = absl::Seconds(1)});
   sink_.RefuseEnd(0, absl::FailedPreconditionError("fenced"));
   Answer();
   EXPECT_EQ(stats_.counts().finished_episodes(), 1u);
-  EXPECT_EQ(stats_.counts().refused, 1u);
   EXPECT_EQ(plans_.waiting(), 0u);
   Wait(absl::Seconds(1));
+  EXPECT_THAT(stats_.Waiting(), HasSubstr("replay refused environment 0: fenced"));
   Answer();
   EXPECT_EQ(stats_.counts().finished_episodes(), 2u);
 }
 
 TEST_F(RolloutTest, OtherSinkErrorsEndTheRollout) {
   Start({});
-  sink_.Refuse(0, absl::PermissionDeniedError("not an actor"));
+  sink_.Fail(0, absl::PermissionDeniedError("not an actor"));
   plans_.AnswerOne();
   thread_.Join();
   EXPECT_EQ(result_.code(), absl::StatusCode::kPermissionDenied);
   EXPECT_THAT(std::string(result_.message()), HasSubstr("environment 0: not an actor"));
 }
 
-TEST_F(RolloutTest, EndsWhenReplayTakesNoRowForLong) {
-  sink_.RefuseAll(absl::FailedPreconditionError("serves another run"));
+TEST_F(RolloutTest, EndsWhenReplayTurnsItAwayForLong) {
+  sink_.TurnAway(absl::FailedPreconditionError("serves another run"));
   Start({.episode_steps = 100},
-        {.refusal_pause = absl::Seconds(3), .give_up_after = absl::Seconds(10)});
+        {.restart_pause = absl::Seconds(3), .give_up_after = absl::Seconds(10)});
   for (int i = 0; i < 4; ++i) {
     Answer();
     Wait(absl::Seconds(3));
@@ -283,6 +282,63 @@ TEST_F(RolloutTest, EndsWhenReplayTakesNoRowForLong) {
   thread_.Join();
   EXPECT_EQ(result_.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(result_.message()), HasSubstr("serves another run"));
+}
+
+// A shard that takes the rows and refuses them later, while the other environment's shard is well.
+TEST_F(RolloutTest, EndsWhenOneEnvironmentsRowsAreRefusedForLongThoughTheyWereTaken) {
+  sink_.HoldBack(0);
+  Start({.episode_steps = 1}, {.environments = 2, .give_up_after = absl::Seconds(10)});
+  const absl::Status why = absl::InvalidArgumentError("observations has 3 numbers, expected 4");
+  for (int i = 0; i < 5; ++i) {
+    Answer();
+    Answer();
+    Do([&] { sink_.RefuseEarlier(0, why); });
+    EXPECT_THAT(stats_.Waiting(), HasSubstr("replay refused environment 0: observations has 3"));
+    clock_.Advance(absl::Seconds(2));
+  }
+  EXPECT_EQ(stats_.counts().rows, 10u) << "every row was taken";
+  sink_.RefuseEarlier(0, why);
+  while (plans_.waiting() > 0) plans_.Fail(absl::CancelledError("stopping"));
+  thread_.Join();
+  EXPECT_EQ(result_.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(result_.message()), HasSubstr("environment 0: observations has 3"));
+}
+
+TEST_F(RolloutTest, RefusalIsToldUntilReplayAcknowledgesWhateverPlansDo) {
+  sink_.HoldBack(0);
+  Start({.episode_steps = 100}, {.restart_pause = absl::Seconds(1)});
+  Answer();
+  Do([&] { sink_.RefuseEarlier(0, absl::InvalidArgumentError("bad row")); });
+  Answer();
+  EXPECT_THAT(stats_.Waiting(), HasSubstr("bad row")) << "a row on its way is no success";
+  Fail(absl::UnavailableError("no planner"));
+  EXPECT_THAT(stats_.Waiting(), ::testing::AllOf(HasSubstr("no planner"), HasSubstr("bad row")));
+  Wait(absl::Seconds(1));
+  Answer();
+  EXPECT_EQ(stats_.Waiting(), "replay refused environment 0: bad row");
+}
+
+TEST_F(RolloutTest, RefusalsThatTheLearnersNextWordMendsAreWaitedForWithoutEnd) {
+  sink_.HoldBack(0);
+  Start({.episode_steps = 1});
+  for (int i = 0; i < 100; ++i) {
+    Answer();
+    Do([&] { sink_.RefuseEarlier(0, absl::FailedPreconditionError("the seed phase is over")); });
+    clock_.Advance(absl::Seconds(10));
+  }
+  EXPECT_EQ(stats_.counts().rows, 100u);
+}
+
+TEST_F(RolloutTest, AcknowledgedRowsBeginThePatienceAnew) {
+  Start({.episode_steps = 1}, {.give_up_after = absl::Seconds(10)});
+  for (int i = 0; i < 5; ++i) {
+    Answer();
+    Do([&] { sink_.RefuseEarlier(0, absl::InvalidArgumentError("now and then")); });
+    clock_.Advance(absl::Seconds(9));
+  }
+  Answer();
+  EXPECT_EQ(stats_.counts().rows, 6u);
+  EXPECT_THAT(stats_.Waiting(), IsEmpty());
 }
 
 struct BadStep {
@@ -321,6 +377,22 @@ TEST_F(RolloutTest, BadFirstStepLeavesNothingBehind) {
     EXPECT_THAT(episode.rows, IsEmpty());
     EXPECT_THAT(episode.final_observation, IsEmpty());
   }
+}
+
+TEST_F(RolloutTest, EnvironmentThatFailsAtOnceIsTriedAgainAfterAPause) {
+  Start({.unstable_at = 1}, {.random_phase = true, .restart_pause = absl::Seconds(1)});
+  EXPECT_EQ(ended(EpisodeEnd::kUnstable), 1u);
+  Wait(absl::Seconds(1));
+  EXPECT_EQ(ended(EpisodeEnd::kUnstable), 2u);
+}
+
+TEST_F(RolloutTest, MisuseOfAnEnvironmentEndsTheRolloutAndIsNamed) {
+  Start({.misused_at = 2});
+  Answer();
+  plans_.AnswerOne();
+  thread_.Join();
+  EXPECT_EQ(result_.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(result_.message()), HasSubstr("fake: action of another size"));
 }
 
 TEST_F(RolloutTest, EnvironmentWithoutAValidStartEndsTheRollout) {
@@ -373,7 +445,7 @@ TEST_F(RolloutTest, LastingPlanErrorEndsTheRolloutAfterAWhile) {
   EXPECT_THAT(std::string(result_.message()), HasSubstr("run a, not run b"));
 }
 
-TEST_F(RolloutTest, PlanOfTheWrongSizeOrWithNanIsNotExecuted) {
+TEST_F(RolloutTest, PlanWithBadNumbersIsNotExecuted) {
   Start({});
   auto request = plans_.Take();
   request.plan->action = {0, 0, 0};
@@ -384,6 +456,11 @@ TEST_F(RolloutTest, PlanOfTheWrongSizeOrWithNanIsNotExecuted) {
   *request.plan = {.action = {0, NAN}, .mean = {0, 0}, .std = {1, 1}, .warm_start = {0, 0}};
   Do([&] { request.done(absl::OkStatus()); });
   EXPECT_THAT(stats_.Waiting(), HasSubstr("NaN"));
+  Wait(absl::Seconds(2));
+  request = plans_.Take();
+  *request.plan = {.action = {0, 0}, .mean = {0, 0}, .std = {1, 0}, .warm_start = {0, 0}};
+  Do([&] { request.done(absl::OkStatus()); });
+  EXPECT_THAT(stats_.Waiting(), HasSubstr("not above 0"));
   EXPECT_THAT(sink_.episodes()[0].rows, IsEmpty());
 }
 
@@ -406,7 +483,7 @@ TEST_F(RolloutTest, TimeIsSplitByWhatTheWorkerWaitsFor) {
   Do([&] { sink_.SetRoom(0, 1); });
   Answer();
   clock_.Advance(absl::Seconds(5));
-  sink_.Refuse(0, absl::FailedPreconditionError("fenced"));
+  Do([&] { sink_.Refuse(0, absl::FailedPreconditionError("fenced")); });
   SetRoom(0, 100);
   Answer();
   clock_.Advance(absl::Milliseconds(100));

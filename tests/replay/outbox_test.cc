@@ -220,7 +220,7 @@ TEST_F(OutboxTest, RefusedEpisodeTakesNothingMoreUntilTheNext) {
   Send(2);
   EXPECT_EQ(outbox_.OnRefused(0, 0, absl::FailedPreconditionError("seed phase")), 4);
   EXPECT_EQ(outbox_.OnRefused(0, 0, absl::FailedPreconditionError("seed phase")), std::nullopt);
-  EXPECT_EQ(outbox_.CheckOpen().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(outbox_.CheckOpen().code(), absl::StatusCode::kAborted);
   EXPECT_EQ(outbox_.CheckOpen().message(), "the shard refused the episode: seed phase");
   EXPECT_EQ(outbox_.unacked(), 0);
   outbox_.BeginEpisode();

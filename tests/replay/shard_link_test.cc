@@ -223,15 +223,36 @@ TEST_F(ShardLinkTest, RefusalIsReportedOnceAndItsRowsLeave) {
   const proto::AppendRequest request = Write();
   Answer(request, proto::AppendReply::REFUSED, 0);
   Answer(request, proto::AppendReply::REFUSED, 0);
-  const std::vector<ShardLink::Refusal> refusals = link_.TakeRefusals();
+  EXPECT_TRUE(link_.HasNews());
+  const std::vector<Refusal> refusals = link_.TakeRefusals();
   ASSERT_EQ(refusals.size(), 1);
   EXPECT_EQ(refusals[0].environment, 0);
+  EXPECT_EQ(refusals[0].rows, 6);
   EXPECT_EQ(refusals[0].why.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(link_.stats().dropped_rows, 6);
   EXPECT_EQ(link_.stats().refused_segments, 1);
-  EXPECT_TRUE(link_.TakeRefusals().empty());
+  EXPECT_FALSE(link_.HasNews());
+  EXPECT_EQ(link_.acknowledged(0), 0);
   now_ += options_.flush_after;
   EXPECT_EQ(link_.Poll(now_), Action::kNone) << "the two rows that waited for company are gone";
+}
+
+TEST_F(ShardLinkTest, AcknowledgedRowsAndEndsAreCountedForTheirEnvironment) {
+  Add(0, 4);
+  Open();
+  Answer(Write(), proto::AppendReply::ACKED, 3);
+  EXPECT_EQ(link_.acknowledged(0), 3);
+  EXPECT_EQ(link_.acknowledged(2), 0);
+  const std::vector<float> last = {1, 2};
+  link_.outbox(0).End(last);
+  link_.OnAdded(0, now_);
+  proto::AppendReply reply;
+  *reply.mutable_stream() = Write().stream();
+  reply.set_verdict(proto::AppendReply::ACKED);
+  reply.set_next_row(4);
+  reply.set_ended(true);
+  link_.OnReply(reply, now_);
+  EXPECT_EQ(link_.acknowledged(0), 5) << "the end counts too";
 }
 
 TEST_F(ShardLinkTest, LostRowsBecomeANewSegment) {
@@ -246,6 +267,9 @@ TEST_F(ShardLinkTest, LostRowsBecomeANewSegment) {
   EXPECT_EQ(fresh.stream().segment(), 1);
   EXPECT_EQ(fresh.first_row(), 0);
   EXPECT_EQ(link_.stats().resumed_segments, 1);
+  EXPECT_TRUE(link_.HasNews());
+  EXPECT_EQ(link_.TakeResumed(), std::vector<uint32_t>{0});
+  EXPECT_FALSE(link_.HasNews());
 }
 
 TEST_F(ShardLinkTest, FlushSendsWhatIsThere) {

@@ -14,6 +14,7 @@
 #include "replay/client/trajectory_writer.h"
 #include "replay/service.h"
 #include "tests/replay/row_builder.h"
+#include "tests/support/await.h"
 
 namespace pompc::replay {
 namespace {
@@ -195,8 +196,8 @@ TEST_F(WriterTest, ClosedLimiterHoldsTheWriterWithinItsBoundAndSaysWhy) {
   EXPECT_GE(id, 4 + options_.chunk_rows);
   while (Append(0, id, absl::ZeroDuration()).ok()) ++id;
   EXPECT_EQ(id, 4 + options_.max_unacked_rows);
-  while (writer_->WaitReason(0).find("stopped reading") == std::string::npos) {
-  }
+  ASSERT_TRUE(
+      Await([&] { return writer_->WaitReason(0).find("stopped reading") != std::string::npos; }));
   const absl::Status status = Append(0, id, absl::Milliseconds(1));
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(writer_->WaitReason(0), HasSubstr("shard took 4 rows of 4 granted: rows run ahead"));
@@ -224,8 +225,7 @@ TEST_F(WriterTest, RoomIsReportedToWhoWasToldThereIsNone) {
   const int before = reports;
   EXPECT_LE(before, static_cast<int>(id));
   ASSERT_TRUE(clients_[0]->Grant(1000, "", false).ok());
-  while (reports == before) {
-  }
+  ASSERT_TRUE(Await([&] { return reports != before; }));
   EXPECT_TRUE(writer_->HasRoom(0));
   writer_->Close();  // before what it reports to goes
 }
@@ -248,9 +248,9 @@ TEST_F(WriterTest, RefusedEpisodeIsReportedAndTheNextOneGoesOn) {
   Event refused;
   absl::Status why;
   uint32_t environment = 99;
-  options_.on_refused = [&](uint32_t e, const absl::Status& status) {
-    environment = e;
-    why = status;
+  options_.on_refused = [&](const Refusal& refusal) {
+    environment = refusal.environment;
+    why = refusal.why;
     refused.Set();
   };
   StartShards(1);
@@ -262,13 +262,14 @@ TEST_F(WriterTest, RefusedEpisodeIsReportedAndTheNextOneGoesOn) {
   EXPECT_EQ(why.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(why.message(), HasSubstr("seed phase is over"));
   const absl::Status status = Append(0, 2);
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
   EXPECT_THAT(status.message(), HasSubstr("the shard refused the episode"));
   writer_->BeginEpisode(0);
   ASSERT_TRUE(Append(0, 3).ok());
   ASSERT_TRUE(writer_->Flush(kLong).ok());
   EXPECT_EQ(shards_[0]->shard().counts().accepted_rows, 1);
   EXPECT_EQ(writer_->stats().dropped_rows, 1);
+  EXPECT_EQ(writer_->Acknowledged(0), 1);
   writer_->Close();  // before what it reports to goes
 }
 
@@ -279,15 +280,15 @@ TEST_F(WriterTest, ServerRestartLosesAndRepeatsNothing) {
   for (int restart = 0; restart < 3; ++restart) {
     AppendUntilHeld(granted, &id);
     shards_[0]->StopServer();
-    while (writer_->WaitReason(0).find("cannot be reached") == std::string::npos) {
-    }
+    ASSERT_TRUE(Await(
+        [&] { return writer_->WaitReason(0).find("cannot be reached") != std::string::npos; }));
     absl::Status full;
     while ((full = Append(0, id, absl::ZeroDuration())).ok()) ++id;
     EXPECT_EQ(full.code(), absl::StatusCode::kDeadlineExceeded);
     shards_[0]->StartServer();
     granted = id + 20;
-    while (!clients_[0]->Grant(granted, "rows run ahead", false).ok()) {
-    }  // until its channel has reconnected
+    // Once its channel has reconnected.
+    ASSERT_TRUE(Await([&] { return clients_[0]->Grant(granted, "rows run ahead", false).ok(); }));
   }
   ASSERT_TRUE(Append(0, id++).ok());
   ASSERT_TRUE(writer_->Flush(kLong).ok());
@@ -298,6 +299,8 @@ TEST_F(WriterTest, ServerRestartLosesAndRepeatsNothing) {
 }
 
 TEST_F(WriterTest, ShardThatLostItsRowsGetsTheRestAsANewSegment) {
+  std::atomic<int> resumed = 0;
+  options_.on_resumed = [&](uint32_t environment) { resumed += environment == 0 ? 1 : 100; };
   StartShards(1);
   StartWriter();
   for (uint64_t id = 0; id < 20; ++id) ASSERT_TRUE(Append(0, id).ok());
@@ -306,14 +309,16 @@ TEST_F(WriterTest, ShardThatLostItsRowsGetsTheRestAsANewSegment) {
   shards_[0]->Forget();
   shards_[0]->StartServer();
   for (uint64_t id = 20; id < 24; ++id) ASSERT_TRUE(Append(0, id).ok());
-  while (!clients_[0]->Configure().ok()) {
-  }  // until its channel has reconnected
+  // Once its channel has reconnected.
+  ASSERT_TRUE(Await([&] { return clients_[0]->Configure().ok(); }));
   ASSERT_TRUE(clients_[0]->Grant(1000, "", false).ok());
   for (uint64_t id = 24; id < 30; ++id) ASSERT_TRUE(Append(0, id).ok());
   ASSERT_TRUE(writer_->Flush(kLong).ok());
   EXPECT_EQ(shards_[0]->shard().counts().accepted_rows, 10);
   EXPECT_EQ(WindowStarts(0), (std::set<uint64_t>{20, 21, 22, 23, 24, 25, 26}));
   EXPECT_EQ(writer_->stats().resumed_segments, 1);
+  EXPECT_TRUE(Await([&] { return resumed == 1; }));
+  writer_->Close();  // before what it reports to goes
 }
 
 TEST_F(WriterTest, ShardOfAnotherRunTurnsTheWriterAway) {
@@ -325,6 +330,27 @@ TEST_F(WriterTest, ShardOfAnotherRunTurnsTheWriterAway) {
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(status.message(), HasSubstr("run-a"));
   EXPECT_EQ(Append(0, 2).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(writer_->HasRoom(0)) << "the next row meets the error";
+  EXPECT_THAT(writer_->HeldReason(0), HasSubstr("turned this actor away"));
+}
+
+TEST_F(WriterTest, AskingWhyAnEnvironmentIsHeldAsksForNoReport) {
+  std::atomic<int> reports = 0;
+  options_.on_room = [&](uint32_t) { ++reports; };
+  StartShards(1, /*granted=*/4);
+  StartWriter();
+  EXPECT_EQ(writer_->HeldReason(0), "");
+  uint64_t id = 0;
+  while (Append(0, id, absl::ZeroDuration()).ok()) ++id;
+  ASSERT_TRUE(Await([&] { return shards_[0]->shard().counts().blocked_writers == 1; }));
+  ASSERT_TRUE(Await([&] {
+    return writer_->HeldReason(0).find("has stopped reading") != std::string::npos;
+  }));
+  ASSERT_TRUE(clients_[0]->Grant(1000, "", false).ok());
+  ASSERT_TRUE(writer_->Flush(kLong).ok());
+  EXPECT_EQ(writer_->HeldReason(0), "");
+  writer_->Close();
+  EXPECT_EQ(reports, 0);
 }
 
 TEST_F(WriterTest, CloseWakesWhoWaitsAndIsIdempotent) {
@@ -334,8 +360,7 @@ TEST_F(WriterTest, CloseWakesWhoWaitsAndIsIdempotent) {
   Thread waiting("append", [&] {
     for (uint64_t id = 0; status.ok(); ++id) status = Append(0, id, absl::InfiniteDuration());
   });
-  while (writer_->HasRoom(0)) {
-  }
+  ASSERT_TRUE(Await([&] { return !writer_->HasRoom(0); }));
   writer_->Close();
   waiting.Join();
   EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
