@@ -1,10 +1,12 @@
 #include "common/bounded_queue.h"
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
 #include "common/thread.h"
 #include "gtest/gtest.h"
+#include "tests/support/await.h"
 
 namespace pompc {
 namespace {
@@ -44,11 +46,22 @@ TEST(BoundedQueue, PopWaitsForAnItem) {
 }
 
 TEST(BoundedQueue, PushWaitsForRoom) {
-  BoundedQueue<int> queue(1);
-  queue.Push(1);
-  Thread pusher("pusher", [&] { EXPECT_TRUE(queue.Push(2)); });
-  EXPECT_EQ(queue.Pop(Clock::Real()), 1);
-  EXPECT_EQ(queue.Pop(Clock::Real()), 2);
+  constexpr int kItems = 2000, kCapacity = 2;
+  BoundedQueue<int> queue(kCapacity);
+  std::atomic<int> pushed = 0;
+  Thread pusher("pusher", [&] {
+    for (int i = 0; i < kItems; ++i) {
+      EXPECT_TRUE(queue.Push(i));
+      ++pushed;
+    }
+  });
+  // Begins once the pusher has come to the bound, and would be past it if it did not wait there.
+  EXPECT_TRUE(Await([&] { return pushed >= kCapacity; }));
+  for (int i = 0; i < kItems; ++i) {
+    EXPECT_LE(pushed, i + kCapacity);
+    EXPECT_LE(queue.size(), static_cast<size_t>(kCapacity));
+    EXPECT_EQ(queue.Pop(Clock::Real()), i);
+  }
 }
 
 TEST(BoundedQueue, CloseWakesBothSidesAndKeepsWhatIsInside) {

@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <iterator>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "common/float_bytes.h"
@@ -12,11 +11,15 @@
 #include "common/rpc/wire.h"
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
+#include "grpcpp/support/channel_arguments.h"
 #include "gtest/gtest.h"
 #include "proto/replay.grpc.pb.h"
 #include "replay/client/append_stream.h"
 #include "replay/client/shard_client.h"
 #include "replay/client/trajectory_writer.h"
+#include "tests/support/await.h"
 
 namespace pompc::replay {
 namespace {
@@ -54,8 +57,8 @@ std::unique_ptr<TrajectoryWriter> BlockedWriter(std::shared_ptr<grpc::Channel> c
   EXPECT_TRUE(
       writer->Append(0, {.observation = {&zero, 1}, .action = {&zero, 1}}, absl::ZeroDuration())
           .ok());
-  while (writer->WaitReason(0).find("stopped reading") == std::string::npos) {
-  }
+  EXPECT_TRUE(
+      Await([&] { return writer->WaitReason(0).find("stopped reading") != std::string::npos; }));
   return writer;
 }
 
@@ -170,11 +173,15 @@ TEST(ReplayAppTest, ManyStreamsNeedFewThreads) {
   ASSERT_TRUE(client.Configure().ok());
   ASSERT_TRUE(client.Grant(1000000, "", false).ok());
   constexpr uint32_t kStreams = 364, kBusy = 64;
+  // A connection each, as that many writers have.
+  grpc::ChannelArguments own = rpc::MakeChannelArguments({});
+  own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   std::vector<std::unique_ptr<proto::ReplayService::Stub>> stubs;
   std::vector<std::unique_ptr<AppendStream>> streams;
   std::atomic<uint32_t> acked = 0, ended = 0;
   for (uint32_t i = 0; i < kStreams; ++i) {
-    stubs.push_back(proto::ReplayService::NewStub(endpoint.Channel()));
+    stubs.push_back(proto::ReplayService::NewStub(grpc::CreateCustomChannel(
+        endpoint.address(), grpc::InsecureChannelCredentials(), own)));
     streams.push_back(std::make_unique<AppendStream>(
         stubs.back().get(), AppendStream::Callbacks{.on_written = [] {},
                                                     .on_reply = [&](const auto&) { ++acked; },
@@ -184,13 +191,12 @@ TEST(ReplayAppTest, ManyStreamsNeedFewThreads) {
     streams.back()->request()->mutable_stream()->set_actor_index(i);
   }
   for (uint32_t i = 0; i < kBusy; ++i) streams[i]->Write();
-  while (acked < kBusy || client.Info()->streams() < kStreams) {
-  }
+  ASSERT_TRUE(
+      Await([&] { return acked == kBusy && client.Info()->streams() == kStreams; }));
   EXPECT_EQ(client.Info()->accepted_rows(), kBusy);
-  EXPECT_LT(ThreadsOfThisProcess(), 40 + std::thread::hardware_concurrency());
+  EXPECT_LT(ThreadsOfThisProcess(), 40);
   for (const auto& stream : streams) stream->Cancel();
-  while (ended < kStreams) {
-  }
+  ASSERT_TRUE(Await([&] { return ended == kStreams; }));
 }
 
 TEST(ReplayAppTest, MetricsShowWhatTheShardHolds) {
