@@ -72,8 +72,7 @@ class Search {
 
   // Actions of the policy at latents [rows, L] for noise [rows, A].
   at::Tensor Act(const at::Tensor& latents, const at::Tensor& noise) const {
-    const Gaussian policy = model_.Policy(latents);
-    return at::addcmul(policy.mean, policy.log_std.exp(), noise).clamp_(-1, 1);
+    return SampleActions(model_.Policy(latents), noise);
   }
 
   // Action sequences of the policy's rollouts in the model, [S, P, H, A], or undefined for none.

@@ -32,14 +32,6 @@ at::Tensor WithActions(const at::Tensor& latents, const at::Tensor& actions) {
 
 }  // namespace
 
-Gaussian PolicyFromRaw(const at::Tensor& raw, const ModelConfig& config) {
-  const at::Tensor squashed = at::tanh(raw);
-  const double half = 0.5 * (config.log_std_max - config.log_std_min);
-  return {squashed.narrow(-1, 0, config.action_size),
-          squashed.narrow(-1, config.action_size, config.action_size) * half +
-              (config.log_std_min + half)};
-}
-
 MlpSpec EncoderSpec(const ModelConfig& config) {
   MlpSpec spec;
   spec.name = "encoder";

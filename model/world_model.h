@@ -12,20 +12,10 @@
 #include "model/config.h"
 #include "model/mlp.h"
 #include "model/parameters.h"
+#include "model/policy.h"
 #include "model/torch_compat.h"
 
 namespace pompc::model {
-
-// Diagonal Gaussian in action space (the clipped-Gaussian form): actions are clip(mean + std *
-// noise, -1, 1).
-struct Gaussian {
-  at::Tensor mean;     // in (-1, 1)
-  at::Tensor log_std;  // in (log_std_min, log_std_max)
-};
-
-// Reads a policy network's raw output [..., 2A] as mean = tanh(m) and log_std = lo + (hi - lo) / 2
-// (tanh(l) + 1).
-Gaussian PolicyFromRaw(const at::Tensor& raw, const ModelConfig& config);
 
 // Layout of each network, for the world model and for copies of parts of it (targets, second
 // ensemble, prior policy).

@@ -60,6 +60,9 @@ struct UpdateConfig {
 
   // alpha / (1 - alpha); infinite for alpha = 1.
   double Lambda() const;
+  // Pure imitation (alpha = 1) needs no regularised values, alpha = 0 no prior.
+  bool HasRegularizedValues() const { return alpha < 1; }
+  bool HasLearnedPrior() const { return alpha > 0; }
   // INVALID_ARGUMENT naming the field, its value and the allowed range.
   absl::Status Validate() const;
 

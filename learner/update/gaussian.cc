@@ -49,10 +49,6 @@ at::Tensor GaussianKl(const model::Gaussian& p, const model::Gaussian& q, KlRedu
   return KlFunction::apply(p.mean, p.log_std, q.mean, q.log_std, reduction == KlReduction::kMean);
 }
 
-at::Tensor SampleClipped(const model::Gaussian& gaussian, const at::Tensor& noise) {
-  return at::addcmul(gaussian.mean, gaussian.log_std.exp(), noise).clamp(-1, 1);
-}
-
 at::Tensor Entropy(const model::Gaussian& gaussian) {
   const double constant = 0.5 * std::log(2 * std::numbers::pi * std::numbers::e);
   return gaussian.log_std.sum(-1) + constant * static_cast<double>(gaussian.log_std.size(-1));

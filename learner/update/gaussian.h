@@ -3,17 +3,14 @@
 #define POMPC_LEARNER_UPDATE_GAUSSIAN_H_
 
 #include "learner/update/config.h"
+#include "model/policy.h"
 #include "model/torch_compat.h"
-#include "model/world_model.h"
 
 namespace pompc::update {
 
 // KL(p || q) over the last dimension, [..., A] -> [...]; per number of an action
 // ln(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2.
 at::Tensor GaussianKl(const model::Gaussian& p, const model::Gaussian& q, KlReduction reduction);
-
-// clip(mean + std noise, -1, 1).
-at::Tensor SampleClipped(const model::Gaussian& gaussian, const at::Tensor& noise);
 
 // Entropy before clipping, summed over the last dimension.
 at::Tensor Entropy(const model::Gaussian& gaussian);

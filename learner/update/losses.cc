@@ -97,7 +97,7 @@ PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& j
   PolicyTerms terms;
   terms.gaussian =
       model::PolicyFromRaw(model.policy().Forward(latents, Training()), model.config());
-  terms.actions = SampleClipped(terms.gaussian, noise);
+  terms.actions = model::SampleActions(terms.gaussian, noise);
   terms.entropy = Entropy(terms.gaussian);
   if (judges.regularized != nullptr) {
     Mlp::Options options;

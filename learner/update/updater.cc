@@ -6,12 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "learner/update/adam.h"
 #include "learner/update/gaussian.h"
 #include "learner/update/losses.h"
-#include "learner/update/running_scale.h"
 #include "learner/update/targets.h"
 #include "model/ops.h"
 #include "model/random.h"
@@ -21,8 +19,6 @@ namespace {
 
 using model::Gaussian;
 using model::Mlp;
-using model::MlpSpec;
-using model::NamedTensors;
 
 // Names of the random streams of one update; their index is the update count.
 enum Stream : uint32_t {
@@ -33,16 +29,6 @@ enum Stream : uint32_t {
   kPolicyMembers = 105,
   kPolicyDropout = 106,
 };
-
-// TD-MPC2's policy optimiser differs from the others in this alone.
-constexpr double kPolicyEpsilon = 1e-5;
-constexpr double kEpsilon = 1e-8;
-
-// A network of its own, on the device and in the dtype of `like`.
-Mlp MakeNetwork(MlpSpec spec, const char* name, const at::Tensor& like) {
-  spec.name = name;
-  return Mlp(spec, at::zeros({spec.NumParameters()}, like.options()));
-}
 
 double MaskedMean(const at::Tensor& x, const at::Tensor& mask) {
   return ((x * mask).sum() / mask.sum().clamp_min(1)).item<double>();
@@ -65,29 +51,21 @@ absl::Status WithLosses(const absl::Status& status, const ModelLosses& losses) {
       absl::StrCat(std::string(status.message()), "; losses not finite: ", names));
 }
 
-void Append(NamedTensors part, NamedTensors& all) {
-  for (model::NamedTensor& named : part) all.push_back(std::move(named));
-}
-
 }  // namespace
 
 class Updater::Impl {
  public:
-  Impl(model::WorldModel world_model, const UpdateConfig& config, uint64_t seed);
+  Impl(model::WorldModel world_model, const UpdateConfig& config, uint64_t seed)
+      : config_(config),
+        learned_(std::move(world_model), config, seed),
+        model_(learned_.world_model) {}
 
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
-  UpdaterState Export();
-  absl::Status Import(const UpdaterState& state);
 
-  model::WorldModel model_;
-  const UpdateConfig config_;
-  int64_t updates_ = 0;
+  const UpdateConfig& config() const { return config_; }
+  Learnables& learned() { return learned_; }
 
  private:
-  // alpha = 1 needs no values for the policy, alpha = 0 no prior.
-  bool regularized() const { return config_.alpha < 1; }
-  bool has_prior() const { return config_.alpha > 0; }
-
   at::TensorOptions options() const { return model_.flat().options(); }
   at::Tensor Noise(Stream stream, int64_t rows) const;
   at::Tensor Dropout(Stream stream, int64_t members, int64_t rows) const;
@@ -113,81 +91,31 @@ class Updater::Impl {
   void Report(const PolicyTerms& terms, const at::Tensor& loss, const Windows& windows,
               UpdateMetrics& metrics) const;
 
-  struct Optimizer {
-    const char* name;
-    Adam* adam;
-  };
-  std::vector<Optimizer> Optimizers();
-  NamedTensors StateTensors();
-
-  uint64_t seed_;
-  std::optional<Mlp> q_target_, regularized_, regularized_target_, prior_;
-  std::optional<Adam> model_adam_, regularized_adam_, prior_adam_, policy_adam_;
-  RunningScale value_scale_, kl_scale_;
-  // Whether the prior has ever been trained: before, its Gaussian means nothing.
-  bool prior_trained_ = false;
+  const UpdateConfig config_;
+  Learnables learned_;
+  // Of learned_.
+  const model::WorldModel& model_;
 };
 
-Updater::Impl::Impl(model::WorldModel world_model, const UpdateConfig& config, uint64_t seed)
-    : model_(std::move(world_model)),
-      config_(config),
-      seed_(seed),
-      value_scale_(config.tau, model_.flat().options()),
-      kl_scale_(config.tau, model_.flat().options()) {
-  at::NoGradGuard no_grad;
-  const at::Tensor& flat = model_.flat();
-  const int64_t encoder = model_.encoder().flat().numel();
-  const int64_t policy = model_.policy().flat().numel();
-  const int64_t rest = flat.numel() - encoder - policy;
-
-  const auto options = [&](std::vector<Adam::Segment> segments, double epsilon) {
-    return Adam::Options{std::move(segments), epsilon, config.max_grad_norm};
-  };
-  const double lr = config.learning_rate;
-  model_adam_.emplace(flat.narrow(0, 0, encoder + rest),
-                      options({{encoder, lr * config.encoder_lr_scale}, {rest, lr}}, kEpsilon));
-  policy_adam_.emplace(model_.policy().flat(), options({{policy, lr}}, kPolicyEpsilon));
-  model_.EnableGradients(model_adam_->gradients(), policy_adam_->gradients());
-
-  q_target_.emplace(MakeNetwork(model::QSpec(model_.config()), "q_target", flat));
-  q_target_->flat().copy_(model_.q().flat());
-  if (regularized()) {
-    // Starts as a copy of the plain ensemble: with lambda = 0 the two stay equal.
-    regularized_.emplace(MakeNetwork(model::QSpec(model_.config()), "regularized_q", flat));
-    regularized_->flat().copy_(model_.q().flat());
-    regularized_target_.emplace(
-        MakeNetwork(model::QSpec(model_.config()), "regularized_q_target", flat));
-    regularized_target_->flat().copy_(model_.q().flat());
-    regularized_adam_.emplace(regularized_->flat(),
-                              options({{regularized_->flat().numel(), lr}}, kEpsilon));
-    regularized_->EnableGradients(regularized_adam_->gradients());
-  }
-  if (has_prior()) {
-    prior_.emplace(MakeNetwork(model::PolicySpec(model_.config()), "prior", flat));
-    prior_->Initialize(seed);
-    prior_adam_.emplace(prior_->flat(), options({{policy, lr}}, kEpsilon));
-    prior_->EnableGradients(prior_adam_->gradients());
-  }
-}
-
 at::Tensor Updater::Impl::Noise(Stream stream, int64_t rows) const {
-  const model::RandomStream name{stream, static_cast<uint32_t>(updates_)};
-  return model::Normal({seed_}, name, {rows, model_.config().action_size}, model_.device())[0].to(
-      options());
+  const model::RandomStream name{stream, static_cast<uint32_t>(learned_.updates)};
+  return model::Normal({learned_.seed}, name, {rows, model_.config().action_size},
+                       model_.device())[0]
+      .to(options());
 }
 
 at::Tensor Updater::Impl::Dropout(Stream stream, int64_t members, int64_t rows) const {
   if (model_.config().dropout == 0) return at::Tensor();
-  const model::RandomStream name{stream, static_cast<uint32_t>(updates_)};
-  return model::DropoutMask(seed_, name, {members, rows, model_.config().mlp_dim},
+  const model::RandomStream name{stream, static_cast<uint32_t>(learned_.updates)};
+  return model::DropoutMask(learned_.seed, name, {members, rows, model_.config().mlp_dim},
                             model_.config().dropout, model_.device())
       .to(options());
 }
 
 // Two random members of an ensemble, the same for all rows.
 std::vector<int64_t> Updater::Impl::Members(Stream stream) const {
-  const std::array<int, 2> pair =
-      model::RandomPair(seed_, {stream, static_cast<uint32_t>(updates_)}, model_.config().num_q);
+  const std::array<int, 2> pair = model::RandomPair(
+      learned_.seed, {stream, static_cast<uint32_t>(learned_.updates)}, model_.config().num_q);
   return {pair[0], pair[1]};
 }
 
@@ -204,7 +132,7 @@ Targets Updater::Impl::MakeTargets(const Windows& windows) const {
   at::NoGradGuard no_grad;
   const int64_t rows = windows.horizon * windows.batch;
   const bool one_step = config_.target_horizon == TargetHorizon::kOneStep;
-  const bool penalized = regularized() && has_prior() && prior_trained_;
+  const bool penalized = learned_.regularized && learned_.prior && learned_.prior_trained;
   // States whose values are needed, and those whose policies are.
   const int64_t value_rows = one_step ? rows : windows.batch;
   const int64_t policy_rows = penalized ? rows : value_rows;
@@ -217,8 +145,8 @@ Targets Updater::Impl::MakeTargets(const Windows& windows) const {
   const auto last = [&](const at::Tensor& x) {
     return x.narrow(0, x.size(0) - value_rows, value_rows);
   };
-  const at::Tensor actions =
-      SampleClipped({last(policy.mean), last(policy.log_std)}, Noise(kTargetAction, value_rows));
+  const at::Tensor actions = model::SampleActions({last(policy.mean), last(policy.log_std)},
+                                                  Noise(kTargetAction, value_rows));
   const at::Tensor input = at::cat({last(latents), actions}, 1);
   const std::vector<int64_t> members = Members(kTargetMembers);
 
@@ -228,14 +156,15 @@ Targets Updater::Impl::MakeTargets(const Windows& windows) const {
                      : WindowEndTargets(window, values))
         .flatten();
   };
-  targets.values = targets_of(TargetValues(*q_target_, input, members));
-  if (!regularized()) return targets;
+  targets.values = targets_of(TargetValues(learned_.q_target, input, members));
+  if (!learned_.regularized) return targets;
   if (penalized) {
-    const Gaussian prior = model::PolicyFromRaw(prior_->Forward(latents), model_.config());
+    const Gaussian prior = model::PolicyFromRaw(learned_.prior->Forward(latents), model_.config());
     window.penalties = (GaussianKl(policy, prior, config_.kl_reduction) * config_.Lambda())
                            .view_as(windows.rewards);
   }
-  targets.regularized_values = targets_of(TargetValues(*regularized_target_, input, members));
+  targets.regularized_values =
+      targets_of(TargetValues(*learned_.regularized_target, input, members));
   return targets;
 }
 
@@ -245,8 +174,8 @@ absl::Status Updater::Impl::StepOptimizer(const char* loss, Adam& optimizer, dou
     const double value = gradient_norm.item<double>();
     if (norm != nullptr) *norm = value;
     if (!std::isfinite(value)) {
-      return absl::InternalError(absl::StrCat("the gradient of the ", loss,
-                                              " loss is not finite in update ", updates_ + 1));
+      return absl::InternalError(absl::StrCat(
+          "the gradient of the ", loss, " loss is not finite in update ", learned_.updates + 1));
     }
   }
   optimizer.Step(gradient_norm);
@@ -258,17 +187,18 @@ absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Windows& windows,
   const Targets targets = MakeTargets(windows);
   const at::Tensor dropout =
       Dropout(kFitDropout, model_.config().num_q, windows.horizon * windows.batch);
-  model_adam_->gradients().zero_();
-  if (regularized()) regularized_adam_->gradients().zero_();
-  const ModelLosses losses = ComputeModelLosses(model_, regularized() ? &*regularized_ : nullptr,
-                                                windows, targets, dropout, config_);
+  learned_.model_adam.gradients().zero_();
+  if (learned_.regularized) learned_.regularized_adam->gradients().zero_();
+  const ModelLosses losses =
+      ComputeModelLosses(model_, learned_.regularized ? &*learned_.regularized : nullptr, windows,
+                         targets, dropout, config_);
   const at::Tensor total = losses.Total(config_);
   total.backward();
 
-  absl::Status status =
-      StepOptimizer("model", *model_adam_, metrics ? &metrics->model_gradient_norm : nullptr);
-  if (status.ok() && regularized()) {
-    status = StepOptimizer("regularized value", *regularized_adam_,
+  absl::Status status = StepOptimizer("model", learned_.model_adam,
+                                      metrics ? &metrics->model_gradient_norm : nullptr);
+  if (status.ok() && learned_.regularized) {
+    status = StepOptimizer("regularized value", *learned_.regularized_adam,
                            metrics ? &metrics->regularized_value_gradient_norm : nullptr);
   }
   if (!status.ok()) return WithLosses(status, losses);
@@ -278,18 +208,19 @@ absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Windows& windows,
 
 absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Windows& windows, const at::Tensor& latents,
                                                   UpdateMetrics* metrics) {
-  prior_adam_->gradients().zero_();
-  const PriorLoss loss = ComputePriorLoss(*prior_, model_.config(), windows, latents, config_);
+  learned_.prior_adam->gradients().zero_();
+  const PriorLoss loss =
+      ComputePriorLoss(*learned_.prior, model_.config(), windows, latents, config_);
   loss.loss.backward();
-  prior_trained_ = true;
+  learned_.prior_trained = true;
   if (metrics) {
     metrics->prior_loss = loss.loss.item<double>();
     metrics->prior_planner_kl = MaskedMean(loss.kl, windows.has_plan);
     metrics->prior_std = loss.gaussian.log_std.exp().mean().item<double>();
     metrics->planner_std = MaskedMean(windows.plan_std.mean(1), windows.has_plan);
   }
-  const absl::Status status =
-      StepOptimizer("prior", *prior_adam_, metrics ? &metrics->prior_gradient_norm : nullptr);
+  const absl::Status status = StepOptimizer("prior", *learned_.prior_adam,
+                                            metrics ? &metrics->prior_gradient_norm : nullptr);
   if (!status.ok()) return status;
   return Gaussian{loss.gaussian.mean.detach(), loss.gaussian.log_std.detach()};
 }
@@ -298,23 +229,25 @@ absl::Status Updater::Impl::StepPolicy(const Windows& windows, const at::Tensor&
                                        const Gaussian* prior, UpdateMetrics* metrics) {
   const int64_t rows = windows.horizon * windows.batch;
   PolicyJudges judges;
-  if (regularized()) {
-    judges.regularized = &*regularized_;
+  if (learned_.regularized) {
+    judges.regularized = &*learned_.regularized;
     judges.members = Members(kPolicyMembers);
     judges.dropout = Dropout(kPolicyDropout, 2, rows);
   }
   judges.prior = prior;
-  policy_adam_->gradients().zero_();
+  learned_.policy_adam.gradients().zero_();
   const PolicyTerms terms =
       EvaluatePolicy(model_, judges, windows, latents, Noise(kPolicyNoise, rows), config_);
   const auto first_step = [&](const at::Tensor& x) { return x.narrow(0, 0, windows.batch); };
-  if (terms.values.defined()) value_scale_.Update(first_step(terms.values), at::Tensor());
-  if (terms.kl.defined()) kl_scale_.Update(first_step(terms.kl), first_step(windows.has_plan));
+  if (terms.values.defined()) learned_.value_scale.Update(first_step(terms.values), at::Tensor());
+  if (terms.kl.defined())
+    learned_.kl_scale.Update(first_step(terms.kl), first_step(windows.has_plan));
   const at::Tensor loss =
-      PolicyLoss(terms, windows, value_scale_.value(), kl_scale_.value(), config_);
+      PolicyLoss(terms, windows, learned_.value_scale.value(), learned_.kl_scale.value(), config_);
   loss.backward();
   if (metrics) Report(terms, loss, windows, *metrics);
-  return StepOptimizer("policy", *policy_adam_, metrics ? &metrics->policy_gradient_norm : nullptr);
+  return StepOptimizer("policy", learned_.policy_adam,
+                       metrics ? &metrics->policy_gradient_norm : nullptr);
 }
 
 void Updater::Impl::Report(const ModelLosses& losses, const at::Tensor& total,
@@ -351,16 +284,17 @@ void Updater::Impl::Report(const PolicyTerms& terms, const at::Tensor& loss, con
   metrics.policy_std = terms.gaussian.log_std.exp().mean().item<double>();
   metrics.policy_entropy = terms.entropy.mean().item<double>();
   metrics.clipped_actions = terms.actions.abs().ge(1).to(at::kDouble).mean().item<double>();
-  metrics.value_scale = value_scale_.value().item<double>();
-  metrics.kl_scale = kl_scale_.value().item<double>();
+  metrics.value_scale = learned_.value_scale.value().item<double>();
+  metrics.kl_scale = learned_.kl_scale.value().item<double>();
   if (terms.values.defined()) metrics.regularized_value = terms.values.mean().item<double>();
   if (terms.kl.defined()) metrics.policy_prior_kl = MaskedMean(terms.kl, windows.has_plan);
 }
 
 void Updater::Impl::StepTargets() {
   at::NoGradGuard no_grad;
-  q_target_->flat().lerp_(model_.q().flat(), config_.tau);
-  if (regularized()) regularized_target_->flat().lerp_(regularized_->flat(), config_.tau);
+  learned_.q_target.flat().lerp_(model_.q().flat(), config_.tau);
+  if (learned_.regularized)
+    learned_.regularized_target->flat().lerp_(learned_.regularized->flat(), config_.tau);
 }
 
 absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_metrics) {
@@ -376,7 +310,7 @@ absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_
   // Both policies step from the same evaluation of the prior. Without a plan in the batch there is
   // nothing to imitate: the policy then follows the values alone.
   std::optional<Gaussian> prior;
-  if (has_prior() && windows.any_plan) {
+  if (learned_.prior && windows.any_plan) {
     absl::StatusOr<Gaussian> evaluated = StepPrior(windows, *latents, wanted);
     if (!evaluated.ok()) return evaluated.status();
     prior = *std::move(evaluated);
@@ -384,88 +318,9 @@ absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_
   status = StepPolicy(windows, *latents, prior.has_value() ? &*prior : nullptr, wanted);
   if (!status.ok()) return status;
   StepTargets();
-  ++updates_;
+  ++learned_.updates;
   if (want_metrics) metrics.planned_share = windows.has_plan.mean().item<double>();
   return metrics;
-}
-
-std::vector<Updater::Impl::Optimizer> Updater::Impl::Optimizers() {
-  std::vector<Optimizer> optimizers = {{"model", &*model_adam_}, {"policy", &*policy_adam_}};
-  if (regularized()) optimizers.push_back({"regularized", &*regularized_adam_});
-  if (has_prior()) optimizers.push_back({"prior", &*prior_adam_});
-  return optimizers;
-}
-
-// Views of everything that changes, scalars apart.
-NamedTensors Updater::Impl::StateTensors() {
-  NamedTensors tensors = model_.Parameters();
-  Append(q_target_->Parameters(), tensors);
-  if (regularized()) {
-    Append(regularized_->Parameters(), tensors);
-    Append(regularized_target_->Parameters(), tensors);
-  }
-  if (has_prior()) Append(prior_->Parameters(), tensors);
-  for (const Optimizer& optimizer : Optimizers()) {
-    Append(optimizer.adam->State(absl::StrCat("adam.", optimizer.name)), tensors);
-  }
-  tensors.push_back({"scale.value", value_scale_.value()});
-  tensors.push_back({"scale.kl", kl_scale_.value()});
-  return tensors;
-}
-
-UpdaterState Updater::Impl::Export() {
-  UpdaterState state;
-  for (const model::NamedTensor& named : StateTensors()) {
-    state.tensors.push_back(
-        {named.name, named.tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true)});
-  }
-  state.metadata["updater.format"] = "1";
-  state.metadata["updater.seed"] = absl::StrCat(seed_);
-  state.metadata["updater.update_count"] = absl::StrCat(updates_);
-  state.metadata["updater.prior_trained"] = prior_trained_ ? "1" : "0";
-  for (const Optimizer& optimizer : Optimizers()) {
-    state.metadata[absl::StrCat("updater.adam_steps.", optimizer.name)] =
-        absl::StrCat(optimizer.adam->steps());
-  }
-  return state;
-}
-
-absl::Status Updater::Impl::Import(const UpdaterState& state) {
-  // Read everything before changing anything.
-  absl::Status status;
-  const auto number = [&](const std::string& name) {
-    const std::string key = absl::StrCat("updater.", name);
-    const auto found = state.metadata.find(key);
-    uint64_t value = 0;
-    if (found == state.metadata.end()) {
-      status.Update(absl::InvalidArgumentError(absl::StrCat("metadata \"", key, "\" is missing")));
-    } else if (!absl::SimpleAtoi(found->second, &value)) {
-      status.Update(absl::InvalidArgumentError(
-          absl::StrCat("metadata \"", key, "\" is \"", found->second, "\": must be a number")));
-    }
-    return value;
-  };
-  const uint64_t format = number("format");
-  const uint64_t seed = number("seed");
-  const uint64_t updates = number("update_count");
-  const bool prior_trained = number("prior_trained") != 0;
-  std::vector<uint64_t> steps;
-  for (const Optimizer& optimizer : Optimizers())
-    steps.push_back(number(absl::StrCat("adam_steps.", optimizer.name)));
-  if (status.ok() && format != 1) {
-    status = absl::InvalidArgumentError(
-        absl::StrCat("metadata \"updater.format\" is ", format, ": must be 1"));
-  }
-  if (status.ok()) status = model::CopyTensors(state.tensors, StateTensors());
-  if (!status.ok()) return status;
-
-  seed_ = seed;
-  updates_ = static_cast<int64_t>(updates);
-  prior_trained_ = prior_trained;
-  const std::vector<Optimizer> optimizers = Optimizers();
-  for (size_t i = 0; i < optimizers.size(); ++i)
-    optimizers[i].adam->set_steps(static_cast<int64_t>(steps[i]));
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Updater>> Updater::Create(const model::ModelConfig& model_config,
@@ -487,10 +342,10 @@ Updater::~Updater() = default;
 absl::StatusOr<UpdateMetrics> Updater::Step(const Batch& batch, bool want_metrics) {
   return impl_->Step(batch, want_metrics);
 }
-const model::WorldModel& Updater::model() const { return impl_->model_; }
-int64_t Updater::update_count() const { return impl_->updates_; }
-const UpdateConfig& Updater::config() const { return impl_->config_; }
-UpdaterState Updater::Export() const { return impl_->Export(); }
-absl::Status Updater::Import(const UpdaterState& state) { return impl_->Import(state); }
+const model::WorldModel& Updater::model() const { return impl_->learned().world_model; }
+int64_t Updater::update_count() const { return impl_->learned().updates; }
+const UpdateConfig& Updater::config() const { return impl_->config(); }
+UpdaterState Updater::Export() const { return impl_->learned().Export(); }
+absl::Status Updater::Import(const UpdaterState& state) { return impl_->learned().Import(state); }
 
 }  // namespace pompc::update

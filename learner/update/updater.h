@@ -4,27 +4,18 @@
 #define POMPC_LEARNER_UPDATE_UPDATER_H_
 
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "learner/update/batch.h"
 #include "learner/update/config.h"
+#include "learner/update/learnables.h"
 #include "learner/update/metrics.h"
-#include "model/parameters.h"
-#include "model/tensor_file.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
 
 namespace pompc::update {
-
-// Everything a resumed updater needs to go on bit for bit; fits model::WriteTensorFile.
-struct UpdaterState {
-  model::NamedTensors tensors;
-  model::Metadata metadata;
-};
 
 // Owns the world model, target networks, second ensemble, prior policy, optimisers and running
 // scales. Not thread-safe: one thread updates; what other threads read, they read from a Clone() of

@@ -120,15 +120,6 @@ TEST(WorldModelTest, FreshValuesAndRewardsAreZero) {
       AllClose(TwoHotDecode(model.RewardLogits(z, a), BinsOf(config)), at::zeros({4}), 1e-5));
 }
 
-TEST(WorldModelTest, PolicyStaysInItsRange) {
-  const ModelConfig config = SmallConfig();
-  const Gaussian far = PolicyFromRaw(at::tensor({100.0, -100.0, 100.0, -100.0}), config);
-  EXPECT_TRUE(AllClose(far.mean, at::tensor({1.0, -1.0}), 1e-12));
-  EXPECT_TRUE(AllClose(far.log_std, at::tensor({config.log_std_max, config.log_std_min}), 1e-12));
-  const Gaussian centre = PolicyFromRaw(at::zeros({4}), config);
-  EXPECT_TRUE(AllClose(centre.log_std, at::full({2}, -1.0), 1e-6));
-}
-
 TEST(WorldModelTest, CloneIsIndependentAndCopyFromRestores) {
   const WorldModel model = *WorldModel::Create(SmallConfig(), at::kCPU, 1);
   const WorldModel clone = model.Clone();

@@ -57,15 +57,6 @@ TEST(GaussianTest, EntropyIsTheExpectedNegativeLogDensity) {
               5 / std::sqrt(samples));
 }
 
-TEST(GaussianTest, SamplesAreClippedAndPassGradientsInside) {
-  at::Tensor mean = at::tensor({0.9, 0.0, -0.9}).requires_grad_(true);
-  const Gaussian p{mean, at::zeros({3}, at::kDouble)};
-  const at::Tensor sample = SampleClipped(p, at::tensor({1.0, 0.5, -1.0}));
-  EXPECT_TRUE(AllClose(sample, at::tensor({1.0, 0.5, -1.0}), 1e-12));
-  sample.sum().backward();
-  EXPECT_TRUE(AllClose(mean.grad(), at::tensor({0.0, 1.0, 0.0}), 1e-12));
-}
-
 TEST(GaussianTest, PlannerStdIsClamped) {
   UpdateConfig config;
   const Gaussian planner = PlannerGaussian(at::zeros({3}), at::tensor({0.001, 0.5, 7.0}), config);

@@ -1,0 +1,157 @@
+#include "learner/update/learnables.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace pompc::update {
+namespace {
+
+using model::Mlp;
+using model::MlpSpec;
+using model::NamedTensors;
+
+// TD-MPC2's policy optimiser differs from the others in this alone.
+constexpr double kPolicyEpsilon = 1e-5;
+constexpr double kEpsilon = 1e-8;
+
+// A network of its own, on the device and in the dtype of `like`.
+Mlp MakeNetwork(MlpSpec spec, const char* name, const at::Tensor& like) {
+  spec.name = name;
+  return Mlp(spec, at::zeros({spec.NumParameters()}, like.options()));
+}
+
+// The same with the parameters of `source`.
+Mlp CopyNetwork(const Mlp& source, const char* name) {
+  at::NoGradGuard no_grad;
+  Mlp copy = MakeNetwork(source.spec(), name, source.flat());
+  copy.flat().copy_(source.flat());
+  return copy;
+}
+
+Adam MakeAdam(const at::Tensor& parameters, double epsilon, const UpdateConfig& config) {
+  return Adam(parameters,
+              {{{parameters.numel(), config.learning_rate}}, epsilon, config.max_grad_norm});
+}
+
+// Of encoder, dynamics, reward, termination and plain values: all but the policy, which lies last.
+Adam MakeModelAdam(const model::WorldModel& model, const UpdateConfig& config) {
+  const int64_t encoder = model.encoder().flat().numel();
+  const int64_t rest = model.flat().numel() - encoder - model.policy().flat().numel();
+  const double lr = config.learning_rate;
+  return Adam(
+      model.flat().narrow(0, 0, encoder + rest),
+      {{{encoder, lr * config.encoder_lr_scale}, {rest, lr}}, kEpsilon, config.max_grad_norm});
+}
+
+void Append(NamedTensors part, NamedTensors& all) {
+  for (model::NamedTensor& named : part) all.push_back(std::move(named));
+}
+
+}  // namespace
+
+Learnables::Learnables(model::WorldModel fresh, const UpdateConfig& config, uint64_t initial_seed)
+    : seed(initial_seed),
+      world_model(std::move(fresh)),
+      q_target(CopyNetwork(world_model.q(), "q_target")),
+      model_adam(MakeModelAdam(world_model, config)),
+      policy_adam(MakeAdam(world_model.policy().flat(), kPolicyEpsilon, config)),
+      value_scale(config.tau, world_model.flat().options()),
+      kl_scale(config.tau, world_model.flat().options()) {
+  at::NoGradGuard no_grad;
+  world_model.EnableGradients(model_adam.gradients(), policy_adam.gradients());
+  if (config.HasRegularizedValues()) {
+    // Starts as a copy of the plain ensemble: with lambda = 0 the two stay equal.
+    regularized.emplace(CopyNetwork(world_model.q(), "regularized_q"));
+    regularized_target.emplace(CopyNetwork(world_model.q(), "regularized_q_target"));
+    regularized_adam.emplace(MakeAdam(regularized->flat(), kEpsilon, config));
+    regularized->EnableGradients(regularized_adam->gradients());
+  }
+  if (config.HasLearnedPrior()) {
+    const model::MlpSpec spec = model::PolicySpec(world_model.config());
+    prior.emplace(MakeNetwork(spec, "prior", world_model.flat()));
+    prior->Initialize(seed);
+    prior_adam.emplace(MakeAdam(prior->flat(), kEpsilon, config));
+    prior->EnableGradients(prior_adam->gradients());
+  }
+}
+
+std::vector<Learnables::Optimizer> Learnables::Optimizers() {
+  std::vector<Optimizer> optimizers = {{"model", &model_adam}, {"policy", &policy_adam}};
+  if (regularized_adam) optimizers.push_back({"regularized", &*regularized_adam});
+  if (prior_adam) optimizers.push_back({"prior", &*prior_adam});
+  return optimizers;
+}
+
+NamedTensors Learnables::Tensors() {
+  NamedTensors tensors = world_model.Parameters();
+  Append(q_target.Parameters(), tensors);
+  if (regularized) {
+    Append(regularized->Parameters(), tensors);
+    Append(regularized_target->Parameters(), tensors);
+  }
+  if (prior) Append(prior->Parameters(), tensors);
+  for (const Optimizer& optimizer : Optimizers()) {
+    Append(optimizer.adam->State(absl::StrCat("adam.", optimizer.name)), tensors);
+  }
+  tensors.push_back({"scale.value", value_scale.value()});
+  tensors.push_back({"scale.kl", kl_scale.value()});
+  return tensors;
+}
+
+UpdaterState Learnables::Export() {
+  UpdaterState state;
+  for (const model::NamedTensor& named : Tensors()) {
+    state.tensors.push_back(
+        {named.name, named.tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true)});
+  }
+  state.metadata["updater.format"] = "1";
+  state.metadata["updater.seed"] = absl::StrCat(seed);
+  state.metadata["updater.update_count"] = absl::StrCat(updates);
+  state.metadata["updater.prior_trained"] = prior_trained ? "1" : "0";
+  for (const Optimizer& optimizer : Optimizers()) {
+    state.metadata[absl::StrCat("updater.adam_steps.", optimizer.name)] =
+        absl::StrCat(optimizer.adam->steps());
+  }
+  return state;
+}
+
+absl::Status Learnables::Import(const UpdaterState& state) {
+  // Read everything before changing anything.
+  absl::Status status;
+  const auto number = [&](const std::string& name) {
+    const std::string key = absl::StrCat("updater.", name);
+    const auto found = state.metadata.find(key);
+    uint64_t value = 0;
+    if (found == state.metadata.end()) {
+      status.Update(absl::InvalidArgumentError(absl::StrCat("metadata \"", key, "\" is missing")));
+    } else if (!absl::SimpleAtoi(found->second, &value)) {
+      status.Update(absl::InvalidArgumentError(
+          absl::StrCat("metadata \"", key, "\" is \"", found->second, "\": must be a number")));
+    }
+    return value;
+  };
+  const uint64_t format = number("format");
+  const uint64_t new_seed = number("seed");
+  const uint64_t new_updates = number("update_count");
+  const bool new_prior_trained = number("prior_trained") != 0;
+  std::vector<std::pair<Adam*, uint64_t>> steps;
+  for (const auto& [name, adam] : Optimizers())
+    steps.emplace_back(adam, number(absl::StrCat("adam_steps.", name)));
+  if (status.ok() && format != 1) {
+    status = absl::InvalidArgumentError(
+        absl::StrCat("metadata \"updater.format\" is ", format, ": must be 1"));
+  }
+  if (status.ok()) status = model::CopyTensors(state.tensors, Tensors());
+  if (!status.ok()) return status;
+
+  seed = new_seed;
+  updates = static_cast<int64_t>(new_updates);
+  prior_trained = new_prior_trained;
+  for (const auto& [adam, count] : steps) adam->set_steps(static_cast<int64_t>(count));
+  return absl::OkStatus();
+}
+
+}  // namespace pompc::update

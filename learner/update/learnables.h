@@ -1,0 +1,64 @@
+// Everything an update changes.
+#ifndef POMPC_LEARNER_UPDATE_LEARNABLES_H_
+#define POMPC_LEARNER_UPDATE_LEARNABLES_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "learner/update/adam.h"
+#include "learner/update/config.h"
+#include "learner/update/running_scale.h"
+#include "model/mlp.h"
+#include "model/parameters.h"
+#include "model/tensor_file.h"
+#include "model/torch_compat.h"
+#include "model/world_model.h"
+
+namespace pompc::update {
+
+// Everything a resumed updater needs to go on bit for bit; fits model::WriteTensorFile.
+struct UpdaterState {
+  model::NamedTensors tensors;
+  model::Metadata metadata;
+};
+
+// Networks, target networks, optimisers and running scales of one updater, as config asks for them.
+// Not thread-safe; neither copied nor moved, since gradients and optimisers share its tensors.
+struct Learnables {
+  Learnables(model::WorldModel fresh, const UpdateConfig& config, uint64_t initial_seed);
+  Learnables(const Learnables&) = delete;
+  Learnables& operator=(const Learnables&) = delete;
+
+  // As Updater's.
+  UpdaterState Export();
+  absl::Status Import(const UpdaterState& state);
+
+  uint64_t seed = 0;
+  // Updates made.
+  int64_t updates = 0;
+  // Whether the prior has ever been trained: before, its Gaussian means nothing.
+  bool prior_trained = false;
+
+  model::WorldModel world_model;
+  model::Mlp q_target;
+  // Without regularised values, and without a learned prior: nullopt.
+  std::optional<model::Mlp> regularized, regularized_target, prior;
+  Adam model_adam, policy_adam;
+  std::optional<Adam> regularized_adam, prior_adam;
+  RunningScale value_scale, kl_scale;
+
+ private:
+  struct Optimizer {
+    const char* name;
+    Adam* adam;
+  };
+  std::vector<Optimizer> Optimizers();
+  // Views of everything that changes, scalars apart.
+  model::NamedTensors Tensors();
+};
+
+}  // namespace pompc::update
+
+#endif  // POMPC_LEARNER_UPDATE_LEARNABLES_H_
