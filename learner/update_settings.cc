@@ -5,18 +5,45 @@
 namespace pompc::learner {
 namespace {
 
+update::PolicyKl PolicyKlFrom(proto::PoMpcConfig::PolicyKl from) {
+  switch (from) {
+    case proto::PoMpcConfig::MASS_COVERING:
+      return update::PolicyKl::kMassCovering;
+    case proto::PoMpcConfig::CROSS_ENTROPY:
+      return update::PolicyKl::kCrossEntropy;
+    default:
+      return update::PolicyKl::kModeSeeking;
+  }
+}
+
+update::ValueReduction ValueReductionFrom(proto::PoMpcConfig::ValueReduction from) {
+  return from == proto::PoMpcConfig::MIN ? update::ValueReduction::kMin
+                                         : update::ValueReduction::kAverage;
+}
+
 void SetPoMpc(const proto::PoMpcConfig& from, update::UpdateConfig* to) {
   to->alpha = from.has_alpha() ? from.alpha() : update::AlphaOfLambda(from.lambda());
+  to->prior =
+      from.prior() == proto::PoMpcConfig::REPLAY ? update::Prior::kReplay : update::Prior::kLearned;
   to->prior_kl = from.prior_kl() == proto::PoMpcConfig::REVERSE ? update::PriorKl::kReverse
                                                                 : update::PriorKl::kForward;
+  to->policy_kl = PolicyKlFrom(from.policy_kl());
   to->actor_weights = from.actor_weights() == proto::PoMpcConfig::LITERAL
                           ? update::ActorWeights::kLiteral
                           : update::ActorWeights::kMix;
+  to->scale_kl = from.scale_kl();
+  to->kl_threshold = from.kl_threshold();
   to->kl_reduction = from.kl_reduction() == proto::PoMpcConfig::SUM ? update::KlReduction::kSum
                                                                     : update::KlReduction::kMean;
   to->target_horizon = from.target_horizon() == proto::PoMpcConfig::WINDOW_END
                            ? update::TargetHorizon::kWindowEnd
                            : update::TargetHorizon::kOneStep;
+  to->target_value_reduction = ValueReductionFrom(from.target_value_reduction());
+  to->policy_values = from.policy_values() == proto::PoMpcConfig::PLAIN
+                          ? update::PolicyValues::kPlain
+                          : update::PolicyValues::kRegularized;
+  to->policy_value_reduction = ValueReductionFrom(from.policy_value_reduction());
+  to->policy_at_window_end = from.policy_at_window_end();
   to->entropy_coefficient = from.entropy_coefficient();
   to->planner_std_floor = from.planner_std_floor();
   to->regularized_value_gradient = from.regularized_value_gradient();

@@ -9,6 +9,12 @@
 
 namespace pompc::model {
 
+// What a policy network's Gaussian means for actions; see policy.h.
+enum class PolicyForm {
+  kClippedGaussian,  // in action space, samples clipped to [-1, 1]
+  kTanhGaussian,     // samples squashed into (-1, 1) by tanh
+};
+
 // Architecture of the TD-MPC2 world model. Immutable for the life of a run: peers compare it for
 // equality.
 struct ModelConfig {
@@ -36,6 +42,7 @@ struct ModelConfig {
   int num_bins = 101;
   double bin_min = -10;
   double bin_max = 10;
+  PolicyForm policy_form = PolicyForm::kClippedGaussian;
   // Range of the policies' log standard deviation.
   double log_std_min = -3;
   double log_std_max = 1;
@@ -49,6 +56,13 @@ struct ModelConfig {
 // The named sizes: tiny, small, and TD-MPC2's 1M, 5M, 19M, 48M and 317M. observation_size and
 // action_size are left 0. INVALID_ARGUMENT for another name, listing the allowed ones.
 absl::StatusOr<ModelConfig> ModelSize(std::string_view name);
+
+// What a plan says of its first decision, for a policy to follow.
+enum class PlanStatistic {
+  kElite,  // first action of the elite that was drawn, and MPPI's last standard deviation
+  kMean,   // MPPI's last mean and standard deviation
+  kBest,   // first action of the best elite, and the elites' weighted deviation from it
+};
 
 // Settings of one plan.
 struct MppiConfig {
@@ -67,6 +81,7 @@ struct MppiConfig {
   // Bounds of the standard deviation of the sampled sequences; the first round starts at max_std.
   double min_std = 0.05;
   double max_std = 2;
+  PlanStatistic statistic = PlanStatistic::kMean;
   double discount = 0.99;
   // States planned in one pass over the networks; 0: one at a time on a CPU (each pass fills it,
   // and a plan is then independent of its batch to the last bit), all at once elsewhere.

@@ -72,7 +72,7 @@ class Search {
 
   // Actions of the policy at latents [rows, L] for noise [rows, A].
   at::Tensor Act(const at::Tensor& latents, const at::Tensor& noise) const {
-    return SampleActions(model_.Policy(latents), noise);
+    return SampleActions(model_.Policy(latents), noise, model_.config().policy_form);
   }
 
   // Action sequences of the policy's rollouts in the model, [S, P, H, A], or undefined for none.
@@ -163,10 +163,28 @@ class Search {
   const int64_t actions_;
 };
 
+struct Statistic {
+  at::Tensor mean, std;  // [S, A]
+};
+
+// What plans say of their first decision, given its action in the elite that was drawn, [S, A].
+Statistic FirstDecision(const Search::Result& search, const at::Tensor& drawn,
+                        PlanStatistic statistic) {
+  const at::Tensor std = search.std.select(1, 0);
+  if (statistic == PlanStatistic::kElite) return {drawn, std};
+  if (statistic == PlanStatistic::kMean) return {search.mean.select(1, 0), std};
+  // Elites are sorted by value.
+  const at::Tensor first = search.elites.select(2, 0);
+  const at::Tensor best = first.select(1, 0);
+  const at::Tensor weights = search.scores / (search.scores.sum(1, true) + 1e-9);
+  const at::Tensor deviation = (first - best.unsqueeze(1)).square();
+  return {best, ((weights.unsqueeze(-1) * deviation).sum(1) + 1e-6).sqrt()};
+}
+
 // Draws one elite per state by its score (Gumbel-max) and takes its first action, with noise where
 // not evaluating.
 void ChooseActions(const Search::Result& search, absl::Span<const uint64_t> seeds,
-                   const at::Tensor& explore, const Plans& out) {
+                   const at::Tensor& explore, PlanStatistic statistic, const Plans& out) {
   const at::TensorOptions options = search.scores.options();
   const at::Tensor uniform =
       Uniform(seeds, {kEliteChoice, 0}, {search.scores.size(1)}, options.device());
@@ -181,8 +199,9 @@ void ChooseActions(const Search::Result& search, absl::Span<const uint64_t> seed
   const at::Tensor noise =
       Normal(seeds, {kExploration, 0}, {actions}, options.device()).to(options);
   out.actions.copy_((candidate + explore.to(options).unsqueeze(1) * std * noise).clamp_(-1, 1));
-  out.mean.copy_(search.mean.select(1, 0));
-  out.std.copy_(std);
+  const Statistic stored = FirstDecision(search, candidate, statistic);
+  out.mean.copy_(stored.mean);
+  out.std.copy_(stored.std);
   out.value.copy_(search.values.gather(1, choice).squeeze(1));
   out.warm_start.copy_(search.mean);
 }
@@ -230,7 +249,7 @@ Plans PlanMppi(const WorldModel& model, const MppiConfig& config, const PlanInpu
     const auto part = [&](const at::Tensor& x) { return x.narrow(0, begin, count); };
     Search search(model, config, seeds);
     const Search::Result result = search.Run(model.Encode(part(observations)), part(guess));
-    ChooseActions(result, seeds, part(explore),
+    ChooseActions(result, seeds, part(explore), config.statistic,
                   {part(plans.actions), part(plans.mean), part(plans.std), part(plans.value),
                    part(plans.warm_start)});
   }

@@ -29,8 +29,9 @@ struct PlanInputs {
 // float32 on the CPU.
 struct Plans {
   at::Tensor actions;     // [B, A] in [-1, 1]: what to execute
-  at::Tensor mean;        // [B, A]: MPPI mean of the first decision
-  at::Tensor std;         // [B, A]: MPPI standard deviation of it, in [min_std, max_std]
+  // The Gaussian of the first decision for a policy to follow, as config.statistic says. [B, A];
+  // std is in [min_std, max_std], for kBest at least 1e-3.
+  at::Tensor mean, std;
   at::Tensor value;       // [B]: value of the elite the action comes from
   at::Tensor warm_start;  // [B, H, A]: mean of the whole plan, unshifted
 };

@@ -7,19 +7,19 @@
 
 namespace pompc::model {
 
-// Diagonal Gaussian in action space (the clipped-Gaussian form): actions are clip(mean + std *
-// noise, -1, 1).
+// Diagonal Gaussian. A policy draws u = mean + std * noise from it and acts by the model's
+// policy_form: clip(u, -1, 1) (BMPC), or tanh(u) (TD-MPC2).
 struct Gaussian {
-  at::Tensor mean;     // in (-1, 1)
-  at::Tensor log_std;  // in (log_std_min, log_std_max)
+  at::Tensor mean;     // of a policy in the clipped form: in (-1, 1)
+  at::Tensor log_std;  // of a policy: in (log_std_min, log_std_max)
 };
 
-// Reads a policy network's raw output [..., 2A] as mean = tanh(m) and log_std = lo + (hi - lo) / 2
-// (tanh(l) + 1).
+// Reads a policy network's raw output [..., 2A], (m, l), as log_std = lo + (hi - lo) / 2 (tanh(l) +
+// 1) and mean = tanh(m) in the clipped form, m in the squashed one.
 Gaussian PolicyFromRaw(const at::Tensor& raw, const ModelConfig& config);
 
-// clip(mean + std noise, -1, 1), for standard normal noise of the mean's shape.
-at::Tensor SampleActions(const Gaussian& policy, const at::Tensor& noise);
+// Actions for standard normal noise of the mean's shape.
+at::Tensor SampleActions(const Gaussian& policy, const at::Tensor& noise, PolicyForm form);
 
 }  // namespace pompc::model
 

@@ -106,6 +106,31 @@ absl::Status CheckAroundPlanner(const proto::RunConfig& config) {
   return absl::OkStatus();
 }
 
+// A planner's Gaussian gives actions beyond [-1, 1] a probability, a squashed one does not.
+absl::Status CheckPoMpc(const proto::RunConfig& config) {
+  const proto::PoMpcConfig& po_mpc = config.po_mpc();
+  const double weight = po_mpc.has_alpha() ? po_mpc.alpha() : po_mpc.lambda();
+  if (po_mpc.kl_threshold() > 0 && po_mpc.alpha() >= 1) {
+    return Error(absl::StrCat("po_mpc.kl_threshold: ", po_mpc.kl_threshold(),
+                              " waits for values that po_mpc.alpha 1 does not ask; allowed: 0"));
+  }
+  if (config.model().policy_form() != proto::ModelConfig::TANH_GAUSSIAN || weight == 0) {
+    return absl::OkStatus();
+  }
+  const bool learned = po_mpc.prior() == proto::PoMpcConfig::LEARNED;
+  if (learned && po_mpc.prior_kl() == proto::PoMpcConfig::FORWARD) {
+    return Error(
+        "po_mpc.prior_kl: FORWARD is infinite with model.policy_form TANH_GAUSSIAN; allowed: "
+        "REVERSE");
+  }
+  if (!learned && po_mpc.policy_kl() == proto::PoMpcConfig::MASS_COVERING) {
+    return Error(
+        "po_mpc.policy_kl: MASS_COVERING is infinite with model.policy_form TANH_GAUSSIAN and "
+        "po_mpc.prior REPLAY; allowed: MODE_SEEKING or CROSS_ENTROPY");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckReplay(const proto::RunConfig& config) {
   const proto::ReplayConfig& replay = config.replay();
   if (replay.capacity_rows() < replay.min_rows()) {
@@ -128,6 +153,7 @@ absl::Status Validate(const proto::RunConfig& config) {
   POMPC_RETURN_IF_ERROR(CheckModel(config.model()));
   POMPC_RETURN_IF_ERROR(CheckPlanner(config.planner()));
   POMPC_RETURN_IF_ERROR(CheckAroundPlanner(config));
+  POMPC_RETURN_IF_ERROR(CheckPoMpc(config));
   return CheckReplay(config);
 }
 

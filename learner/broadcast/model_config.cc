@@ -20,6 +20,17 @@ void Override(uint32_t value, int* field) {
   if (value != 0) *field = static_cast<int>(value);
 }
 
+model::PlanStatistic StatisticFrom(proto::PlannerConfig::Statistic from) {
+  switch (from) {
+    case proto::PlannerConfig::ELITE:
+      return model::PlanStatistic::kElite;
+    case proto::PlannerConfig::BEST:
+      return model::PlanStatistic::kBest;
+    default:
+      return model::PlanStatistic::kMean;
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<model::ModelConfig> ModelConfigFrom(const proto::RunConfig& config) {
@@ -41,6 +52,9 @@ absl::StatusOr<model::ModelConfig> ModelConfigFrom(const proto::RunConfig& confi
   model.num_bins = static_cast<int>(from.num_bins());
   model.bin_min = from.bin_min();
   model.bin_max = from.bin_max();
+  model.policy_form = from.policy_form() == proto::ModelConfig::TANH_GAUSSIAN
+                          ? model::PolicyForm::kTanhGaussian
+                          : model::PolicyForm::kClippedGaussian;
   model.log_std_min = from.log_std_min();
   model.log_std_max = from.log_std_max();
   POMPC_RETURN_IF_ERROR(Annotate(model.Validate(), "model"));
@@ -63,6 +77,7 @@ absl::StatusOr<model::MppiConfig> MppiConfigFrom(const proto::RunConfig& config)
   mppi.temperature = from.temperature();
   mppi.min_std = from.min_std();
   mppi.max_std = from.max_std();
+  mppi.statistic = StatisticFrom(from.statistic());
   mppi.discount = config.learner().discount();
   POMPC_RETURN_IF_ERROR(Annotate(mppi.Validate(), "planner"));
   return mppi;

@@ -57,26 +57,35 @@ absl::Status Batch::Validate(const model::ModelConfig& config) const {
   return absl::OkStatus();
 }
 
-Windows MakeWindows(const Batch& batch, double rho, const at::TensorOptions& options) {
+Windows MakeWindows(const Batch& batch, const UpdateConfig& config,
+                    const at::TensorOptions& options) {
   const int64_t horizon = batch.actions.size(1);
+  const int64_t states = horizon + 1;
   const auto time_major = [&](const at::Tensor& x, int64_t steps) {
     return x.narrow(1, 0, steps).to(options).transpose(0, 1).contiguous();
   };
   Windows windows;
   windows.horizon = horizon;
   windows.batch = batch.actions.size(0);
-  windows.observations = time_major(batch.observations, horizon + 1);
+  windows.observations = time_major(batch.observations, states);
   windows.actions = time_major(batch.actions, horizon).flatten(0, 1);
   windows.rewards = time_major(batch.rewards, horizon);
   windows.terminated = time_major(batch.terminated.ne(0), horizon);
-  const at::Tensor has_plan = batch.has_plan.narrow(1, 0, horizon).ne(0);
-  windows.any_plan = has_plan.any().item<bool>();
-  windows.has_plan = time_major(has_plan, horizon).flatten();
+  windows.weights = RowWeights(horizon, windows.batch, config.rho, options);
+
+  const at::Tensor has_plan = batch.has_plan.ne(0);
+  windows.has_plan = time_major(has_plan, states).flatten();
   // Whatever stands in rows without a plan must not reach a gradient, not even times zero.
   const at::Tensor missing = windows.has_plan.eq(0).unsqueeze(1);
-  windows.plan_mean = time_major(batch.plan_mean, horizon).flatten(0, 1).masked_fill_(missing, 0);
-  windows.plan_std = time_major(batch.plan_std, horizon).flatten(0, 1).masked_fill_(missing, 1);
-  windows.weights = RowWeights(horizon, windows.batch, rho, options);
+  windows.plan_mean = time_major(batch.plan_mean, states).flatten(0, 1).masked_fill_(missing, 0);
+  windows.plan_std = time_major(batch.plan_std, states).flatten(0, 1).masked_fill_(missing, 1);
+
+  const int64_t policy_states = config.policy_at_window_end ? states : horizon;
+  windows.policy_rows = policy_states * windows.batch;
+  windows.policy_weights = config.policy_at_window_end
+                               ? RowWeights(states, windows.batch, config.rho, options)
+                               : windows.weights;
+  windows.any_plan = has_plan.narrow(1, 0, policy_states).any().item<bool>();
   return windows;
 }
 

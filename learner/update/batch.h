@@ -3,6 +3,7 @@
 #define POMPC_LEARNER_UPDATE_BATCH_H_
 
 #include "absl/status/status.h"
+#include "learner/update/config.h"
 #include "model/config.h"
 #include "model/torch_compat.h"
 
@@ -34,16 +35,26 @@ struct Windows {
   at::Tensor actions;       // [H * B, A]
   at::Tensor rewards;       // [H, B]
   at::Tensor terminated;    // [H, B], 0 or 1
-  at::Tensor plan_mean;     // [H * B, A]: the planner at states 0..H-1
-  at::Tensor plan_std;      // [H * B, A]
-  at::Tensor has_plan;      // [H * B], 0 or 1
-  bool any_plan = false;    // whether any of them is 1
   // rho^t / (H B): a sum over rows with these weights is (1/H) sum_t rho^t mean_batch.
   at::Tensor weights;  // [H * B]
+
+  // The planner at states 0..H.
+  at::Tensor plan_mean;  // [(H+1) * B, A]
+  at::Tensor plan_std;   // [(H+1) * B, A]
+  at::Tensor has_plan;   // [(H+1) * B], 0 or 1
+
+  // The states at which prior and policy learn: the first T of 0..H.
+  int64_t policy_rows = 0;    // T B
+  at::Tensor policy_weights;  // [T * B]: rho^t / (T B)
+  bool any_plan = false;      // whether any of these states has a plan
+
+  // The rows of `x` that belong to these states.
+  at::Tensor OfPolicy(const at::Tensor& x) const { return x.narrow(0, 0, policy_rows); }
 };
 
-// REQUIRES: batch.Validate() is ok.
-Windows MakeWindows(const Batch& batch, double rho, const at::TensorOptions& options);
+// T is H, and H + 1 with config.policy_at_window_end. REQUIRES: batch.Validate() is ok.
+Windows MakeWindows(const Batch& batch, const UpdateConfig& config,
+                    const at::TensorOptions& options);
 
 }  // namespace pompc::update
 

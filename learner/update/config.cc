@@ -30,6 +30,7 @@ absl::Status UpdateConfig::Validate() const {
   };
   const Bound bounds[] = {
       {"alpha", alpha, 0, 1},
+      {"kl_threshold", kl_threshold, 0, alpha < 1 ? 1e6 : 0},
       {"entropy_coefficient", entropy_coefficient, 0, 1000},
       {"planner_std_floor", planner_std_floor, 1e-4, 10},
       {"planner_std_ceiling", planner_std_ceiling, planner_std_floor, 100},
@@ -47,6 +48,22 @@ absl::Status UpdateConfig::Validate() const {
   for (const Bound& bound : bounds) {
     absl::Status status = CheckRange(bound.field, bound.value, bound.low, bound.high);
     if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status UpdateConfig::Validate(model::PolicyForm form) const {
+  absl::Status status = Validate();
+  if (!status.ok() || form != model::PolicyForm::kTanhGaussian || alpha == 0) return status;
+  if (prior == Prior::kLearned && prior_kl == PriorKl::kForward) {
+    return absl::InvalidArgumentError(
+        "prior_kl = FORWARD is infinite for policy_form TANH_GAUSSIAN: must be REVERSE");
+  }
+  if (prior == Prior::kReplay && policy_kl == PolicyKl::kMassCovering) {
+    return absl::InvalidArgumentError(
+        "policy_kl = MASS_COVERING is infinite for policy_form TANH_GAUSSIAN and prior REPLAY: "
+        "must "
+        "be MODE_SEEKING or CROSS_ENTROPY");
   }
   return absl::OkStatus();
 }

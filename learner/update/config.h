@@ -3,13 +3,27 @@
 #define POMPC_LEARNER_UPDATE_CONFIG_H_
 
 #include "absl/status/status.h"
+#include "model/config.h"
 
 namespace pompc::update {
 
-// Direction of the KL that trains the prior.
+// What the policy is held close to.
+enum class Prior {
+  kLearned,  // a policy network that follows the planner
+  kReplay,   // the planner's own Gaussians, stored with the rows
+};
+
+// Direction of the KL that trains the learned prior.
 enum class PriorKl {
   kForward,  // KL(planner || prior): maximum likelihood of the planner
   kReverse,  // KL(prior || planner)
+};
+
+// How the policy's loss measures its distance from the prior.
+enum class PolicyKl {
+  kModeSeeking,   // KL(policy || prior)
+  kMassCovering,  // KL(prior || policy): maximum likelihood of the prior
+  kCrossEntropy,  // KL(policy || prior) + entropy of the policy, the mean of -ln prior(action)
 };
 
 // Weights of the policy's loss.
@@ -20,6 +34,15 @@ enum class ActorWeights {
 
 // How a KL of Gaussians joins the numbers of an action.
 enum class KlReduction { kMean, kSum };
+
+// How two random members of an ensemble become one value.
+enum class ValueReduction { kMin, kAverage };
+
+// The ensemble that the policy's loss asks.
+enum class PolicyValues {
+  kRegularized,  // the KL-regularised one
+  kPlain,        // the planner's; no regularised one is built
+};
 
 // What a value target sees of the window.
 enum class TargetHorizon {
@@ -32,13 +55,25 @@ struct UpdateConfig {
   // KL weight as a mixture, alpha = lambda / (1 + lambda): 0 is TD-MPC2's corner, 1 (lambda
   // infinite) pure imitation of the planner, for which no regularised values are built.
   double alpha = 0.5;
+  Prior prior = Prior::kLearned;
   PriorKl prior_kl = PriorKl::kForward;
+  PolicyKl policy_kl = PolicyKl::kModeSeeking;
   ActorWeights actor_weights = ActorWeights::kMix;
+  // Whether the KL of the policy's loss is divided by a running scale.
+  bool scale_kl = true;
+  // The KL joins the policy's loss while the running scale of the value is above this.
+  double kl_threshold = 0;
   KlReduction kl_reduction = KlReduction::kMean;
   TargetHorizon target_horizon = TargetHorizon::kOneStep;
+  ValueReduction target_value_reduction = ValueReduction::kMin;
+  PolicyValues policy_values = PolicyValues::kRegularized;
+  ValueReduction policy_value_reduction = ValueReduction::kAverage;
+  // Whether prior and policy learn at the last state of a window too, not only where it has
+  // decisions.
+  bool policy_at_window_end = false;
   double entropy_coefficient = 1e-4;
-  // Planner standard deviations are clamped to [planner_std_floor, planner_std_ceiling] before they
-  // train the prior.
+  // Planner standard deviations are clamped to [planner_std_floor, planner_std_ceiling] before
+  // anything follows them.
   double planner_std_floor = 0.05;
   double planner_std_ceiling = 2;
   // Whether the regularised values train the encoder and the dynamics as well.
@@ -61,10 +96,16 @@ struct UpdateConfig {
   // alpha / (1 - alpha); infinite for alpha = 1.
   double Lambda() const;
   // Pure imitation (alpha = 1) needs no regularised values, alpha = 0 no prior.
-  bool HasRegularizedValues() const { return alpha < 1; }
-  bool HasLearnedPrior() const { return alpha > 0; }
+  bool HasRegularizedValues() const {
+    return alpha < 1 && policy_values == PolicyValues::kRegularized;
+  }
+  bool HasLearnedPrior() const { return alpha > 0 && prior == Prior::kLearned; }
   // INVALID_ARGUMENT naming the field, its value and the allowed range.
   absl::Status Validate() const;
+  // The same, and whether it has a meaning for policies of this form: a planner's Gaussian gives
+  // actions beyond [-1, 1] a probability and a squashed one does not, so that KL(planner || policy)
+  // is infinite.
+  absl::Status Validate(model::PolicyForm form) const;
 
   bool operator==(const UpdateConfig&) const = default;
 };

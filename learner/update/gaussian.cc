@@ -43,6 +43,12 @@ struct KlFunction : public torch::autograd::Function<KlFunction> {
   }
 };
 
+at::Tensor Reduce(const at::Tensor& x, KlReduction reduction) {
+  return reduction == KlReduction::kMean ? x.mean(-1) : x.sum(-1);
+}
+
+const double kLogSqrtTwoPi = 0.5 * std::log(2 * std::numbers::pi);
+
 }  // namespace
 
 at::Tensor GaussianKl(const model::Gaussian& p, const model::Gaussian& q, KlReduction reduction) {
@@ -52,6 +58,27 @@ at::Tensor GaussianKl(const model::Gaussian& p, const model::Gaussian& q, KlRedu
 at::Tensor Entropy(const model::Gaussian& gaussian) {
   const double constant = 0.5 * std::log(2 * std::numbers::pi * std::numbers::e);
   return gaussian.log_std.sum(-1) + constant * static_cast<double>(gaussian.log_std.size(-1));
+}
+
+at::Tensor LogDensity(const model::Gaussian& gaussian, const at::Tensor& x, KlReduction reduction) {
+  const at::Tensor standard = (x - gaussian.mean) * (-gaussian.log_std).exp();
+  return Reduce(standard.square() * -0.5 - gaussian.log_std - kLogSqrtTwoPi, reduction);
+}
+
+at::Tensor SquashedLogDensity(const model::Gaussian& policy, const at::Tensor& noise,
+                              KlReduction reduction) {
+  const at::Tensor drawn = at::addcmul(policy.mean, policy.log_std.exp(), noise);
+  // ln(1 - tanh(u)^2) without the difference that vanishes for large u.
+  const at::Tensor log_slope = (std::numbers::ln2 - drawn - at::softplus(drawn * -2)) * 2;
+  return Reduce(noise.square() * -0.5 - policy.log_std - kLogSqrtTwoPi - log_slope, reduction);
+}
+
+at::Tensor KlToPlanner(const model::Gaussian& policy, model::PolicyForm form,
+                       const at::Tensor& noise, const model::Gaussian& planner,
+                       KlReduction reduction) {
+  if (form == model::PolicyForm::kClippedGaussian) return GaussianKl(policy, planner, reduction);
+  return SquashedLogDensity(policy, noise, reduction) -
+         LogDensity(planner, model::SampleActions(policy, noise, form), reduction);
 }
 
 model::Gaussian PlannerGaussian(const at::Tensor& mean, const at::Tensor& std,

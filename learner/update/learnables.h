@@ -43,7 +43,7 @@ struct Learnables {
 
   model::WorldModel world_model;
   model::Mlp q_target;
-  // Without regularised values, and without a learned prior: nullopt.
+  // nullopt without regularised values, and without a learned prior.
   std::optional<model::Mlp> regularized, regularized_target, prior;
   Adam model_adam, policy_adam;
   std::optional<Adam> regularized_adam, prior_adam;

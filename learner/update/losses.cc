@@ -37,7 +37,27 @@ Rollout RollOut(const model::WorldModel& model, const Windows& windows) {
   return {at::cat(latents), predictions};
 }
 
+// What the policy pays in each row, as configured.
+at::Tensor KlOfPolicy(const Gaussian& policy, model::PolicyForm form, const at::Tensor& noise,
+                      const Gaussian& prior, const UpdateConfig& config) {
+  const KlReduction reduction = config.kl_reduction;
+  if (config.policy_kl == PolicyKl::kMassCovering) return GaussianKl(prior, policy, reduction);
+  const at::Tensor kl = config.prior == Prior::kReplay
+                            ? KlToPlanner(policy, form, noise, prior, reduction)
+                            : GaussianKl(policy, prior, reduction);
+  if (config.policy_kl == PolicyKl::kModeSeeking) return kl;
+  if (form == model::PolicyForm::kTanhGaussian) {
+    return kl - SquashedLogDensity(policy, noise, reduction);
+  }
+  const double numbers = static_cast<double>(policy.mean.size(-1));
+  return kl + Entropy(policy) / (reduction == KlReduction::kMean ? numbers : 1);
+}
+
 }  // namespace
+
+at::Tensor ReduceMembers(const at::Tensor& values, ValueReduction reduction) {
+  return reduction == ValueReduction::kMin ? values.amin(0) : values.mean(0);
+}
 
 at::Tensor ModelLosses::Total(const UpdateConfig& config) const {
   at::Tensor total = consistency * config.consistency_coefficient +
@@ -56,6 +76,11 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, const Mlp* regula
 
   ModelLosses losses;
   losses.latents = rollout.latents.detach();
+  if (config.policy_at_window_end) {
+    const at::Tensor last = rollout.predictions.detach().narrow(
+        0, (windows.horizon - 1) * windows.batch, windows.batch);
+    losses.latents = at::cat({losses.latents, last});
+  }
   losses.consistency =
       model::WeightedSquaredError(rollout.predictions, targets.next_latents, windows.weights);
   losses.reward = model::TwoHotCrossEntropy(model.reward().Forward(input, Training()),
@@ -79,15 +104,18 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, const Mlp* regula
 
 PriorLoss ComputePriorLoss(const Mlp& prior, const model::ModelConfig& model_config,
                            const Windows& windows, const at::Tensor& latents,
-                           const UpdateConfig& config) {
+                           const at::Tensor& noise, const UpdateConfig& config) {
   PriorLoss result;
   result.gaussian = model::PolicyFromRaw(prior.Forward(latents, Training()), model_config);
-  const Gaussian planner = PlannerGaussian(windows.plan_mean, windows.plan_std, config);
+  const Gaussian planner = PlannerGaussian(windows.OfPolicy(windows.plan_mean),
+                                           windows.OfPolicy(windows.plan_std), config);
   result.kl = config.prior_kl == PriorKl::kForward
                   ? GaussianKl(planner, result.gaussian, config.kl_reduction)
-                  : GaussianKl(result.gaussian, planner, config.kl_reduction);
-  const at::Tensor masked = windows.weights * windows.has_plan;
-  result.loss = (result.kl * (masked * (windows.weights.sum() / masked.sum()))).sum();
+                  : KlToPlanner(result.gaussian, model_config.policy_form, noise, planner,
+                                config.kl_reduction);
+  const at::Tensor& weights = windows.policy_weights;
+  const at::Tensor masked = weights * windows.OfPolicy(windows.has_plan);
+  result.loss = (result.kl * (masked * (weights.sum() / masked.sum()))).sum();
   return result;
 }
 
@@ -97,18 +125,20 @@ PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& j
   PolicyTerms terms;
   terms.gaussian =
       model::PolicyFromRaw(model.policy().Forward(latents, Training()), model.config());
-  terms.actions = model::SampleActions(terms.gaussian, noise);
+  terms.actions = model::SampleActions(terms.gaussian, noise, model.config().policy_form);
   terms.entropy = Entropy(terms.gaussian);
-  if (judges.regularized != nullptr) {
+  if (judges.values != nullptr) {
     Mlp::Options options;
     options.members = judges.members;
     options.dropout = judges.dropout;
-    const at::Tensor logits =
-        judges.regularized->Forward(at::cat({latents, terms.actions}, 1), options);
-    terms.values = model::TwoHotDecode(logits, model::BinsOf(model.config())).mean(0);
+    const at::Tensor logits = judges.values->Forward(at::cat({latents, terms.actions}, 1), options);
+    terms.values = ReduceMembers(model::TwoHotDecode(logits, model::BinsOf(model.config())),
+                                 config.policy_value_reduction);
   }
   if (judges.prior != nullptr) {
-    terms.kl = GaussianKl(terms.gaussian, *judges.prior, config.kl_reduction) * windows.has_plan;
+    terms.kl =
+        KlOfPolicy(terms.gaussian, model.config().policy_form, noise, *judges.prior, config) *
+        windows.OfPolicy(windows.has_plan);
   }
   return terms;
 }
@@ -124,9 +154,13 @@ at::Tensor PolicyLoss(const PolicyTerms& terms, const Windows& windows,
     loss = loss - terms.values * (weight / value_scale);
   }
   if (terms.kl.defined()) {
-    loss = loss + terms.kl * (mix ? config.alpha / kl_scale : config.Lambda() / value_scale);
+    const double factor = mix ? config.alpha : config.Lambda();
+    at::Tensor weight = factor / (mix ? kl_scale : value_scale);
+    if (!config.scale_kl) weight = at::full_like(weight, factor);
+    if (config.kl_threshold > 0) weight = weight * value_scale.gt(config.kl_threshold);
+    loss = loss + terms.kl * weight;
   }
-  return (loss * windows.weights).sum();
+  return (loss * windows.policy_weights).sum();
 }
 
 }  // namespace pompc::update

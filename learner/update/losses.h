@@ -1,5 +1,6 @@
 // The losses of the PO-MPC update as functions of networks, data and given targets: no randomness,
-// no state. Every per-row tensor has one row per (step, window) of Windows, step first.
+// no state. Every per-row tensor has one row per (step, window) of Windows, step first; T is the
+// number of states at which prior and policy learn, Windows::policy_rows = T B.
 #ifndef POMPC_LEARNER_UPDATE_LOSSES_H_
 #define POMPC_LEARNER_UPDATE_LOSSES_H_
 
@@ -20,13 +21,16 @@ struct Targets {
   at::Tensor regularized_values;  // [H * B]: of the regularised ensemble; undefined without one
 };
 
+// One value out of those of several members, [M, ...] -> [...].
+at::Tensor ReduceMembers(const at::Tensor& values, ValueReduction reduction);
+
 struct ModelLosses {
   at::Tensor consistency;        // (1/H) sum_t rho^t mean (zhat_{t+1} - next_latent_t)^2
   at::Tensor reward;             // (1/H) sum_t rho^t mean CE(R(zhat_t, a_t), r_t)
   at::Tensor value;              // (1/(H N)) sum_t sum_i rho^t mean CE(Q_i(zhat_t, a_t), y_t)
   at::Tensor regularized_value;  // the same for the regularised ensemble; undefined without one
   at::Tensor termination;   // mean BCE(D(zhat_{t+1}), d_t); undefined if episodes never terminate
-  at::Tensor latents;       // [H * B, L]: zhat_0..zhat_{H-1}, rolled out from the first observation
+  at::Tensor latents;       // [T * B, L]: zhat_0..zhat_{T-1}, rolled out from the first observation
   at::Tensor value_logits;  // [N, H * B, bins]
 
   // The sum that is minimised, with the configured coefficients.
@@ -41,43 +45,48 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, const model::Mlp*
                                const at::Tensor& dropout, const UpdateConfig& config);
 
 struct PriorLoss {
-  // sum of row weights times KL over the rows with plans, over the sum of their weights times H /
+  // sum of row weights times KL over the rows with plans, over the sum of their weights times T /
   // sum_t rho^t: the mean does not shrink with the share of rows that have plans.
   at::Tensor loss;
-  at::Tensor kl;             // [H * B], of every row
+  at::Tensor kl;             // [T * B], of every row
   model::Gaussian gaussian;  // of the prior
 };
 
-// KL between planner and prior in the configured direction. REQUIRES: windows.any_plan.
+// KL between planner and prior in the configured direction; `noise` [T * B, A] is for a squashed
+// prior alone. REQUIRES: windows.any_plan.
 PriorLoss ComputePriorLoss(const model::Mlp& prior, const model::ModelConfig& model_config,
                            const Windows& windows, const at::Tensor& latents,
-                           const UpdateConfig& config);
+                           const at::Tensor& noise, const UpdateConfig& config);
 
 // One evaluation of the policy at `latents`, on the way to its loss.
 struct PolicyTerms {
   model::Gaussian gaussian;
-  at::Tensor actions;  // [H * B, A], sampled with given noise
-  at::Tensor
-      values;     // [H * B]: mean over members of the regularised values; undefined for alpha = 1
-  at::Tensor kl;  // [H * B]: KL(policy || prior), 0 in rows without a plan; undefined for alpha = 0
-  at::Tensor entropy;  // [H * B]
+  at::Tensor actions;  // [T * B, A], sampled with given noise
+  at::Tensor values;   // [T * B]: over members, reduced as configured; undefined for alpha = 1
+  // [T * B]: between policy and prior as configured, 0 in rows without a plan; undefined for alpha
+  // = 0.
+  at::Tensor kl;
+  at::Tensor entropy;  // [T * B]
 };
 
 // What the policy is judged by; constants to its gradient.
 struct PolicyJudges {
-  const model::Mlp* regularized = nullptr;  // nullptr: alpha = 1
-  std::vector<int64_t> members;             // of the ensemble to average; empty: all
-  at::Tensor dropout;                       // as in Mlp::Options
-  const model::Gaussian* prior = nullptr;   // [H * B, A]; nullptr: no row has a plan, or alpha = 0
+  const model::Mlp* values = nullptr;  // nullptr: alpha = 1
+  std::vector<int64_t> members;        // of the ensemble to reduce; empty: all
+  at::Tensor dropout;                  // as in Mlp::Options
+  // [T * B, A], a policy's for Prior::kLearned, of actions for kReplay; nullptr: no row has a plan,
+  // or alpha = 0.
+  const model::Gaussian* prior = nullptr;
 };
 
 PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& judges,
                            const Windows& windows, const at::Tensor& latents,
                            const at::Tensor& noise, const UpdateConfig& config);
 
-// (1/H) sum_t rho^t mean_batch [-w_q value / value_scale + w_k kl / kl_scale - c A entropy], with
+// (1/T) sum_t rho^t mean_batch [-w_q value / value_scale + w_k kl / kl_scale - c A entropy], with
 // (w_q, w_k) = (1 - alpha, alpha) and two scales for MIX, (1, lambda) and the value's scale for
-// LITERAL. For alpha = 1 both are pure imitation, (0, 1) over the KL's scale.
+// LITERAL. For alpha = 1 both are pure imitation, (0, 1) over the KL's scale. Without
+// config.scale_kl the KL is divided by 1; w_k is 0 unless value_scale > config.kl_threshold.
 at::Tensor PolicyLoss(const PolicyTerms& terms, const Windows& windows,
                       const at::Tensor& value_scale, const at::Tensor& kl_scale,
                       const UpdateConfig& config);

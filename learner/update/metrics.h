@@ -24,8 +24,8 @@ struct UpdateMetrics {
   double regularized_value_gradient_norm = 0;
   double prior_gradient_norm = 0;
   double policy_gradient_norm = 0;
-  // KL(policy || prior) and the KL between planner and prior (in the configured direction), means
-  // over the rows with plans; 0 if there are none.
+  // KL between policy and prior as in the policy's loss, and between planner and learned prior (in
+  // the configured direction): means over the rows with plans; 0 if there are none.
   double policy_prior_kl = 0;
   double prior_planner_kl = 0;
   double policy_std = 0;   // mean
@@ -39,12 +39,12 @@ struct UpdateMetrics {
   // Mean predictions at the policy's actions and mean targets; share of the targets beyond the
   // two-hot range.
   double value = 0;              // plain Q at the batch's actions
-  double regularized_value = 0;  // regularised Q at the policy's actions
+  double regularized_value = 0;  // at the policy's actions, of the ensemble its loss asks
   double value_target = 0;
   double regularized_value_target = 0;
   double clamped_targets = 0;
   double clamped_regularized_targets = 0;
-  double planned_share = 0;  // of the batch's rows 0..H-1
+  double planned_share = 0;  // of the states at which the policy learns
 
   // The same in a fixed order, named as the fields: columns of metrics.csv.
   std::vector<std::pair<std::string_view, double>> Named() const;

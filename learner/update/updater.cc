@@ -10,6 +10,7 @@
 #include "learner/update/adam.h"
 #include "learner/update/gaussian.h"
 #include "learner/update/losses.h"
+#include "learner/update/streams.h"
 #include "learner/update/targets.h"
 #include "model/ops.h"
 #include "model/random.h"
@@ -19,16 +20,6 @@ namespace {
 
 using model::Gaussian;
 using model::Mlp;
-
-// Names of the random streams of one update; their index is the update count.
-enum Stream : uint32_t {
-  kTargetAction = 101,
-  kTargetMembers = 102,
-  kFitDropout = 103,
-  kPolicyNoise = 104,
-  kPolicyMembers = 105,
-  kPolicyDropout = 106,
-};
 
 double MaskedMean(const at::Tensor& x, const at::Tensor& mask) {
   return ((x * mask).sum() / mask.sum().clamp_min(1)).item<double>();
@@ -74,6 +65,8 @@ class Updater::Impl {
   Targets MakeTargets(const Windows& windows) const;
   at::Tensor TargetValues(const Mlp& ensemble, const at::Tensor& input,
                           const std::vector<int64_t>& members) const;
+  at::Tensor Penalties(const Windows& windows, const at::Tensor& latents, const Gaussian& policy,
+                       const at::Tensor& noise) const;
 
   absl::StatusOr<at::Tensor> StepModel(const Windows& windows, UpdateMetrics* metrics);
   absl::StatusOr<Gaussian> StepPrior(const Windows& windows, const at::Tensor& latents,
@@ -119,34 +112,62 @@ std::vector<int64_t> Updater::Impl::Members(Stream stream) const {
   return {pair[0], pair[1]};
 }
 
-// Minimum over members of decoded values, [rows].
+// Decoded values of two members, reduced as configured, [rows].
 at::Tensor Updater::Impl::TargetValues(const Mlp& ensemble, const at::Tensor& input,
                                        const std::vector<int64_t>& members) const {
   Mlp::Options options;
   options.members = members;
-  return model::TwoHotDecode(ensemble.Forward(input, options), model::BinsOf(model_.config()))
-      .amin(0);
+  const at::Tensor logits = ensemble.Forward(input, options);
+  return ReduceMembers(model::TwoHotDecode(logits, model::BinsOf(model_.config())),
+                       config_.target_value_reduction);
+}
+
+// lambda KL(policy || prior) at states 1..H, [H, B]; 0 where a stored prior is wanted and there is
+// none.
+at::Tensor Updater::Impl::Penalties(const Windows& windows, const at::Tensor& latents,
+                                    const Gaussian& policy, const at::Tensor& noise) const {
+  at::Tensor kl;
+  if (learned_.prior) {
+    const Gaussian prior = model::PolicyFromRaw(learned_.prior->Forward(latents), model_.config());
+    kl = GaussianKl(policy, prior, config_.kl_reduction);
+  } else {
+    const auto later = [&](const at::Tensor& x) {
+      return x.narrow(0, windows.batch, latents.size(0));
+    };
+    const Gaussian planner =
+        PlannerGaussian(later(windows.plan_mean), later(windows.plan_std), config_);
+    kl = KlToPlanner(policy, model_.config().policy_form, noise, planner, config_.kl_reduction) *
+         later(windows.has_plan);
+  }
+  return (kl * config_.Lambda()).view_as(windows.rewards);
 }
 
 Targets Updater::Impl::MakeTargets(const Windows& windows) const {
   at::NoGradGuard no_grad;
+  const model::PolicyForm form = model_.config().policy_form;
   const int64_t rows = windows.horizon * windows.batch;
   const bool one_step = config_.target_horizon == TargetHorizon::kOneStep;
-  const bool penalized = learned_.regularized && learned_.prior && learned_.prior_trained;
-  // States whose values are needed, and those whose policies are.
+  const bool stored = config_.prior == Prior::kReplay;
+  const bool penalized =
+      learned_.regularized && config_.alpha > 0 && (stored || learned_.prior_trained);
+  // States whose values are needed, those whose policies are, and those whose actions are (the KL
+  // of a squashed policy to a plan is that of its action).
   const int64_t value_rows = one_step ? rows : windows.batch;
   const int64_t policy_rows = penalized ? rows : value_rows;
+  const bool acts = penalized && stored && form == model::PolicyForm::kTanhGaussian;
+  const int64_t action_rows = acts ? policy_rows : value_rows;
 
   Targets targets;
   targets.next_latents =
       model_.Encode(windows.observations.narrow(0, 1, windows.horizon).flatten(0, 1));
   const at::Tensor latents = targets.next_latents.narrow(0, rows - policy_rows, policy_rows);
   const Gaussian policy = model_.Policy(latents);
+  const at::Tensor noise = Noise(kTargetAction, action_rows);
   const auto last = [&](const at::Tensor& x) {
     return x.narrow(0, x.size(0) - value_rows, value_rows);
   };
-  const at::Tensor actions = model::SampleActions({last(policy.mean), last(policy.log_std)},
-                                                  Noise(kTargetAction, value_rows));
+  const at::Tensor actions =
+      model::SampleActions({last(policy.mean), last(policy.log_std)}, last(noise), form);
   const at::Tensor input = at::cat({last(latents), actions}, 1);
   const std::vector<int64_t> members = Members(kTargetMembers);
 
@@ -158,11 +179,7 @@ Targets Updater::Impl::MakeTargets(const Windows& windows) const {
   };
   targets.values = targets_of(TargetValues(learned_.q_target, input, members));
   if (!learned_.regularized) return targets;
-  if (penalized) {
-    const Gaussian prior = model::PolicyFromRaw(learned_.prior->Forward(latents), model_.config());
-    window.penalties = (GaussianKl(policy, prior, config_.kl_reduction) * config_.Lambda())
-                           .view_as(windows.rewards);
-  }
+  if (penalized) window.penalties = Penalties(windows, latents, policy, noise);
   targets.regularized_values =
       targets_of(TargetValues(*learned_.regularized_target, input, members));
   return targets;
@@ -209,15 +226,17 @@ absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Windows& windows,
 absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Windows& windows, const at::Tensor& latents,
                                                   UpdateMetrics* metrics) {
   learned_.prior_adam->gradients().zero_();
+  at::Tensor noise;
+  if (model_.config().policy_form == model::PolicyForm::kTanhGaussian)
+    noise = Noise(kPriorNoise, windows.policy_rows);
   const PriorLoss loss =
-      ComputePriorLoss(*learned_.prior, model_.config(), windows, latents, config_);
+      ComputePriorLoss(*learned_.prior, model_.config(), windows, latents, noise, config_);
   loss.loss.backward();
   learned_.prior_trained = true;
   if (metrics) {
     metrics->prior_loss = loss.loss.item<double>();
-    metrics->prior_planner_kl = MaskedMean(loss.kl, windows.has_plan);
+    metrics->prior_planner_kl = MaskedMean(loss.kl, windows.OfPolicy(windows.has_plan));
     metrics->prior_std = loss.gaussian.log_std.exp().mean().item<double>();
-    metrics->planner_std = MaskedMean(windows.plan_std.mean(1), windows.has_plan);
   }
   const absl::Status status = StepOptimizer("prior", *learned_.prior_adam,
                                             metrics ? &metrics->prior_gradient_norm : nullptr);
@@ -227,10 +246,10 @@ absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Windows& windows, const 
 
 absl::Status Updater::Impl::StepPolicy(const Windows& windows, const at::Tensor& latents,
                                        const Gaussian* prior, UpdateMetrics* metrics) {
-  const int64_t rows = windows.horizon * windows.batch;
+  const int64_t rows = windows.policy_rows;
   PolicyJudges judges;
-  if (learned_.regularized) {
-    judges.regularized = &*learned_.regularized;
+  if (config_.alpha < 1) {
+    judges.values = learned_.regularized ? &*learned_.regularized : &model_.q();
     judges.members = Members(kPolicyMembers);
     judges.dropout = Dropout(kPolicyDropout, 2, rows);
   }
@@ -287,7 +306,8 @@ void Updater::Impl::Report(const PolicyTerms& terms, const at::Tensor& loss, con
   metrics.value_scale = learned_.value_scale.value().item<double>();
   metrics.kl_scale = learned_.kl_scale.value().item<double>();
   if (terms.values.defined()) metrics.regularized_value = terms.values.mean().item<double>();
-  if (terms.kl.defined()) metrics.policy_prior_kl = MaskedMean(terms.kl, windows.has_plan);
+  if (terms.kl.defined())
+    metrics.policy_prior_kl = MaskedMean(terms.kl, windows.OfPolicy(windows.has_plan));
 }
 
 void Updater::Impl::StepTargets() {
@@ -301,7 +321,7 @@ absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_
   absl::Status status = batch.Validate(model_.config());
   if (!status.ok()) return status;
   c10::AutoGradMode with_gradients(true);
-  const Windows windows = MakeWindows(batch, config_.rho, options());
+  const Windows windows = MakeWindows(batch, config_, options());
   UpdateMetrics metrics;
   UpdateMetrics* wanted = want_metrics ? &metrics : nullptr;
 
@@ -314,12 +334,19 @@ absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_
     absl::StatusOr<Gaussian> evaluated = StepPrior(windows, *latents, wanted);
     if (!evaluated.ok()) return evaluated.status();
     prior = *std::move(evaluated);
+  } else if (config_.alpha > 0 && windows.any_plan) {
+    prior = PlannerGaussian(windows.OfPolicy(windows.plan_mean), windows.OfPolicy(windows.plan_std),
+                            config_);
   }
   status = StepPolicy(windows, *latents, prior.has_value() ? &*prior : nullptr, wanted);
   if (!status.ok()) return status;
   StepTargets();
   ++learned_.updates;
-  if (want_metrics) metrics.planned_share = windows.has_plan.mean().item<double>();
+  if (want_metrics) {
+    metrics.planned_share = windows.OfPolicy(windows.has_plan).mean().item<double>();
+    metrics.planner_std =
+        MaskedMean(windows.OfPolicy(windows.plan_std).mean(1), windows.OfPolicy(windows.has_plan));
+  }
   return metrics;
 }
 
@@ -327,7 +354,7 @@ absl::StatusOr<std::unique_ptr<Updater>> Updater::Create(const model::ModelConfi
                                                          const UpdateConfig& update_config,
                                                          at::Device device, uint64_t seed,
                                                          at::ScalarType dtype) {
-  const absl::Status valid = update_config.Validate();
+  const absl::Status valid = update_config.Validate(model_config.policy_form);
   if (!valid.ok()) return valid;
   absl::StatusOr<model::WorldModel> world_model =
       model::WorldModel::Create(model_config, device, seed, dtype);

@@ -89,6 +89,26 @@ TEST(Validate, FieldsMustFitTogether) {
   EXPECT_THAT(ErrorOf({"actor.chunk_rows=1000"}), StartsWith("actor.max_unacked_rows: 256"));
 }
 
+TEST(Validate, SquashedPoliciesCannotFollowAPlannersTails) {
+  const std::string form = "model.policy_form=TANH_GAUSSIAN";
+  EXPECT_THAT(ErrorOf({form}), StartsWith("po_mpc.prior_kl: FORWARD is infinite"));
+  EXPECT_THAT(ErrorOf({form, "po_mpc.prior=REPLAY", "po_mpc.policy_kl=MASS_COVERING"}),
+              StartsWith("po_mpc.policy_kl: MASS_COVERING is infinite"));
+  for (const std::vector<std::string>& allowed : std::vector<std::vector<std::string>>{
+           {form, "po_mpc.lambda=0"},
+           {form, "po_mpc.alpha=0"},
+           {form, "po_mpc.prior_kl=REVERSE"},
+           {form, "po_mpc.prior_kl=REVERSE", "po_mpc.policy_kl=MASS_COVERING"},
+           {form, "po_mpc.prior=REPLAY"}}) {
+    EXPECT_TRUE(LoadRunConfig({.overrides = allowed}).ok());
+  }
+}
+
+TEST(Validate, PureImitationHasNoValueScaleToWaitFor) {
+  EXPECT_THAT(ErrorOf({"po_mpc.alpha=1", "po_mpc.kl_threshold=2"}),
+              StartsWith("po_mpc.kl_threshold: 2 waits"));
+}
+
 TEST(Validate, UnknownModelSizeListsTheSizes) {
   EXPECT_EQ(ErrorOf({"model.size=huge"}),
             "model.size: \"huge\" is no size; allowed: tiny, small, 1M, 5M, 19M, 48M, 317M");

@@ -130,6 +130,81 @@ TEST(MppiTest, SeedsDecideAndEvaluationTakesTheNoiseAway) {
   EXPECT_FALSE(at::equal(PlanMppi(model, config, inputs).mean, quiet.mean));
 }
 
+TEST(MppiTest, TheStatisticIsAllThatChangesWithItsSetting) {
+  const ModelConfig model_config = SmallConfig();
+  const WorldModel model = MakeModel(model_config);
+  MppiConfig config = SmallPlan();
+  const PlanInputs inputs = MakeInputs(model_config, config, 6, 7);
+  const Plans mean = PlanMppi(model, config, inputs);
+  config.statistic = PlanStatistic::kElite;
+  const Plans elite = PlanMppi(model, config, inputs);
+  config.statistic = PlanStatistic::kBest;
+  const Plans best = PlanMppi(model, config, inputs);
+  for (const Plans& other : {elite, best}) {
+    EXPECT_TRUE(at::equal(other.actions, mean.actions));
+    EXPECT_TRUE(at::equal(other.value, mean.value));
+    EXPECT_TRUE(at::equal(other.warm_start, mean.warm_start));
+    EXPECT_FALSE(at::equal(other.mean, mean.mean));
+  }
+  EXPECT_TRUE(at::equal(elite.std, mean.std));
+  // Without noise the action is the drawn elite's.
+  for (int64_t b = 0; b < 6; b += 2) EXPECT_TRUE(at::equal(elite.mean[b], elite.actions[b]));
+  // A weighted deviation from any point is the one from the mean and the distance to it. The clamp
+  // of the mean's deviation does not show here.
+  ASSERT_GT(mean.std.min().item<float>(), config.min_std);
+  ASSERT_LT(mean.std.max().item<float>(), config.max_std);
+  const at::Tensor expected = (mean.std.square() + (best.mean - mean.mean).square() + 1e-6).sqrt();
+  EXPECT_TRUE(AllClose(best.std, expected, 1e-4));
+}
+
+TEST(MppiTest, TheBestEliteIsTheOneOfHighestValue) {
+  const ModelConfig model_config = SmallConfig();
+  const WorldModel model = MakeModel(model_config);
+  MppiConfig config = SmallPlan();
+  config.iterations = 1;
+  const PlanInputs inputs = MakeInputs(model_config, config, 4, 7);
+  config.statistic = PlanStatistic::kBest;
+  const Plans best = PlanMppi(model, config, inputs);
+  // With a single elite every statistic is its action.
+  config.elites = 1;
+  for (const PlanStatistic statistic :
+       {PlanStatistic::kElite, PlanStatistic::kMean, PlanStatistic::kBest}) {
+    config.statistic = statistic;
+    const Plans plans = PlanMppi(model, config, inputs);
+    EXPECT_TRUE(AllClose(plans.mean, best.mean, 1e-6));
+    if (statistic == PlanStatistic::kBest) {
+      EXPECT_TRUE(AllClose(plans.std, at::full({4, 2}, 1e-3), 1e-6));
+    } else {
+      EXPECT_TRUE(AllClose(plans.std, at::full({4, 2}, config.min_std), 1e-6));
+    }
+  }
+}
+
+TEST(MppiTest, SquashedPoliciesProposeSquashedActions) {
+  ModelConfig model_config = SmallConfig();
+  const WorldModel clipped = MakeModel(model_config);
+  model_config.policy_form = PolicyForm::kTanhGaussian;
+  model_config.log_std_min = -10;
+  model_config.log_std_max = -9;
+  WorldModel squashed = *WorldModel::Create(model_config, at::kCPU, 1);
+  squashed.flat().copy_(clipped.flat());
+  // Nearly all sequences are the policy's, and all are elites.
+  MppiConfig config = SmallPlan();
+  config.horizon = 1;
+  config.iterations = 1;
+  config.samples = 64;
+  config.policy_samples = 63;
+  config.elites = 63;
+  config.temperature = 0;
+  PlanInputs inputs = OneOf(MakeInputs(model_config, config, 1, 7), 0);
+  inputs.warm_start = at::Tensor();
+  inputs.has_warm_start = {};
+  at::NoGradGuard no_grad;
+  const at::Tensor raw = squashed.policy().Forward(squashed.Encode(inputs.observations));
+  const at::Tensor expected = at::tanh(raw.narrow(1, 0, model_config.action_size));
+  EXPECT_TRUE(AllClose(PlanMppi(squashed, config, inputs).mean, expected, 0.05));
+}
+
 TEST(MppiTest, WarmStartIsShiftedByOneDecision) {
   const ModelConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);

@@ -19,10 +19,25 @@ TEST(PolicyTest, StaysInItsRange) {
 TEST(PolicyTest, SamplesAreClippedAndPassGradientsInside) {
   at::Tensor mean = at::tensor({0.9, 0.0, -0.9}).requires_grad_(true);
   const Gaussian p{mean, at::zeros({3}, at::kDouble)};
-  const at::Tensor sample = SampleActions(p, at::tensor({1.0, 0.5, -1.0}));
+  const at::Tensor sample =
+      SampleActions(p, at::tensor({1.0, 0.5, -1.0}), PolicyForm::kClippedGaussian);
   EXPECT_TRUE(AllClose(sample, at::tensor({1.0, 0.5, -1.0}), 1e-12));
   sample.sum().backward();
   EXPECT_TRUE(AllClose(mean.grad(), at::tensor({0.0, 1.0, 0.0}), 1e-12));
+}
+
+TEST(PolicyTest, SquashedFormLeavesTheMeanToTheSamples) {
+  ModelConfig config = SmallConfig();
+  config.policy_form = PolicyForm::kTanhGaussian;
+  config.log_std_min = -10;
+  config.log_std_max = 2;
+  const at::Tensor raw = at::tensor({3.0, -0.5, 100.0, 0.0});
+  const Gaussian policy = PolicyFromRaw(raw, config);
+  EXPECT_TRUE(AllClose(policy.mean, at::tensor({3.0, -0.5}), 1e-12));
+  EXPECT_TRUE(AllClose(policy.log_std, at::tensor({2.0, -4.0}), 1e-12));
+  const at::Tensor noise = at::tensor({-0.5, 2.0});
+  const at::Tensor expected = at::tanh(policy.mean + policy.log_std.exp() * noise);
+  EXPECT_TRUE(AllClose(SampleActions(policy, noise, PolicyForm::kTanhGaussian), expected, 1e-12));
 }
 
 }  // namespace

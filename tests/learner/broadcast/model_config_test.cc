@@ -43,6 +43,7 @@ TEST(ModelConfigTest, EveryFieldOfTheSectionArrives) {
   from->set_num_bins(11);
   from->set_bin_min(-2);
   from->set_bin_max(3);
+  from->set_policy_form(proto::ModelConfig::TANH_GAUSSIAN);
   from->set_log_std_min(-4);
   from->set_log_std_max(2);
   const auto model = ModelConfigFrom(config);
@@ -60,6 +61,7 @@ TEST(ModelConfigTest, EveryFieldOfTheSectionArrives) {
                                         .num_bins = 11,
                                         .bin_min = -2,
                                         .bin_max = 3,
+                                        .policy_form = model::PolicyForm::kTanhGaussian,
                                         .log_std_min = -4,
                                         .log_std_max = 2}));
 }
@@ -111,6 +113,7 @@ TEST(MppiConfigTest, EveryFieldOfTheSectionArrives) {
   from->set_temperature(0.7);
   from->set_min_std(0.8);
   from->set_max_std(0.9);
+  from->set_statistic(proto::PlannerConfig::BEST);
   const auto mppi = MppiConfigFrom(config);
   ASSERT_TRUE(mppi.ok()) << mppi.status();
   EXPECT_EQ(*mppi, (model::MppiConfig{.horizon = 2,
@@ -121,6 +124,7 @@ TEST(MppiConfigTest, EveryFieldOfTheSectionArrives) {
                                       .temperature = 0.7,
                                       .min_std = 0.8,
                                       .max_std = 0.9,
+                                      .statistic = model::PlanStatistic::kBest,
                                       .discount = 0.98}));
 }
 

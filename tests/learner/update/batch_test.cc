@@ -38,7 +38,7 @@ TEST(BatchTest, WindowsAreTimeMajor) {
   Batch batch = MakeBatch(config, 1);
   batch.terminated[4][1] = 1;
   batch.has_plan[2][0] = 0;
-  const Windows windows = MakeWindows(batch, 0.5, at::TensorOptions(at::kDouble));
+  const Windows windows = MakeWindows(batch, UpdateConfig(), at::TensorOptions(at::kDouble));
   EXPECT_EQ(windows.batch, 6);
   EXPECT_EQ(windows.horizon, 3);
   EXPECT_TRUE(at::equal(windows.observations[2][5], batch.observations[5][2].to(at::kDouble)));
@@ -47,7 +47,7 @@ TEST(BatchTest, WindowsAreTimeMajor) {
   EXPECT_EQ(windows.terminated.sum().item<double>(), 1);
   EXPECT_EQ(windows.terminated[1][4].item<double>(), 1);
   EXPECT_EQ(windows.has_plan[2].item<double>(), 0);
-  EXPECT_EQ(windows.has_plan.sum().item<double>(), 17);
+  EXPECT_EQ(windows.has_plan.sum().item<double>(), 23);
   EXPECT_TRUE(windows.any_plan);
   EXPECT_NEAR(windows.weights.sum().item<double>(), (1 + 0.5 + 0.25) / 3, 1e-12);
   EXPECT_NEAR(windows.weights[6].item<double>(), 0.5 / 18, 1e-12);
@@ -59,22 +59,41 @@ TEST(BatchTest, TakesBytesForFlags) {
   batch.terminated = batch.terminated.to(at::kByte);
   batch.has_plan = batch.has_plan.to(at::kByte);
   ASSERT_TRUE(batch.Validate(config).ok());
-  EXPECT_EQ(MakeWindows(batch, 0.5, at::TensorOptions(at::kFloat)).has_plan.sum().item<float>(),
-            18);
+  EXPECT_EQ(MakeWindows(batch, UpdateConfig(), at::TensorOptions(at::kFloat))
+                .has_plan.sum()
+                .item<float>(),
+            24);
 }
 
 TEST(BatchTest, RowsWithoutAPlanHoldNothingThatCouldSpread) {
   const model::ModelConfig config = model::SmallConfig();
   Batch batch = MakeBatch(config, 1);
   batch.has_plan.zero_();
-  // The plan of the last observation is of no use to the update.
-  batch.has_plan.select(1, 3).fill_(1);
   batch.plan_mean.fill_(std::numeric_limits<float>::quiet_NaN());
   batch.plan_std.fill_(0);
-  const Windows windows = MakeWindows(batch, 0.5, at::TensorOptions(at::kFloat));
+  const Windows windows = MakeWindows(batch, UpdateConfig(), at::TensorOptions(at::kFloat));
   EXPECT_FALSE(windows.any_plan);
-  EXPECT_TRUE(at::equal(windows.plan_mean, at::zeros({18, 2})));
-  EXPECT_TRUE(at::equal(windows.plan_std, at::ones({18, 2})));
+  EXPECT_TRUE(at::equal(windows.plan_mean, at::zeros({24, 2})));
+  EXPECT_TRUE(at::equal(windows.plan_std, at::ones({24, 2})));
+}
+
+TEST(BatchTest, PriorAndPolicyLearnAtTheWindowsEndOnlyIfAskedTo) {
+  const model::ModelConfig config = model::SmallConfig();
+  Batch batch = MakeBatch(config, 1);
+  batch.has_plan.zero_();
+  batch.has_plan[2][3] = 1;
+  UpdateConfig update;
+  Windows windows = MakeWindows(batch, update, at::TensorOptions(at::kDouble));
+  EXPECT_EQ(windows.policy_rows, 18);
+  EXPECT_TRUE(at::equal(windows.policy_weights, windows.weights));
+  EXPECT_FALSE(windows.any_plan);
+  update.policy_at_window_end = true;
+  windows = MakeWindows(batch, update, at::TensorOptions(at::kDouble));
+  EXPECT_EQ(windows.policy_rows, 24);
+  EXPECT_NEAR(windows.policy_weights.sum().item<double>(), (1 + 0.5 + 0.25 + 0.125) / 4, 1e-12);
+  EXPECT_NEAR(windows.policy_weights[18].item<double>(), 0.125 / 24, 1e-12);
+  EXPECT_TRUE(windows.any_plan);
+  EXPECT_EQ(windows.OfPolicy(windows.has_plan)[18 + 2].item<double>(), 1);
 }
 
 }  // namespace

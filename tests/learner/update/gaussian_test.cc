@@ -57,6 +57,91 @@ TEST(GaussianTest, EntropyIsTheExpectedNegativeLogDensity) {
               5 / std::sqrt(samples));
 }
 
+TEST(GaussianTest, LogDensityIsThatOfTheFormula) {
+  const Gaussian p = Example(3, {4, 2});
+  const at::Tensor x = Draw(8, {4, 2}, at::kDouble);
+  EXPECT_TRUE(AllClose(update::LogDensity(p, x, KlReduction::kSum), LogDensity(p, x), 1e-12));
+  EXPECT_TRUE(AllClose(update::LogDensity(p, x, KlReduction::kMean), LogDensity(p, x) / 2, 1e-12));
+}
+
+// The numbers of a grid as one row each, and standard normal noise that lands on them.
+struct Grid {
+  explicit Grid(const Gaussian& policy)
+      : actions(at::linspace(-1 + 5e-6, 1 - 5e-6, 200000, at::kDouble).unsqueeze(1)),
+        noise((actions.atanh() - policy.mean) / policy.log_std.exp()) {}
+  double Integral(const at::Tensor& x) const { return x.sum().item<double>() * 1e-5; }
+  at::Tensor actions, noise;
+};
+
+TEST(GaussianTest, SquashedDensityIntegratesToOne) {
+  for (const double mean : {-1.0, 0.0, 0.7}) {
+    const Gaussian policy{at::full({1}, mean, at::kDouble), at::full({1}, -0.8, at::kDouble)};
+    const Grid grid(policy);
+    const at::Tensor density = SquashedLogDensity(policy, grid.noise, KlReduction::kSum).exp();
+    EXPECT_NEAR(grid.Integral(density), 1, 1e-4);
+  }
+}
+
+TEST(GaussianTest, SquashedDensityIsFiniteFarOut) {
+  const Gaussian policy{at::full({1}, 40.0), at::full({1}, 0.0)};
+  const double density =
+      SquashedLogDensity(policy, at::zeros({1}), KlReduction::kSum).item<double>();
+  EXPECT_NEAR(density, -0.5 * std::log(2 * M_PI) + 2 * (40 - std::log(2.0)), 1e-4);
+}
+
+TEST(GaussianTest, KlOfASquashedPolicyToThePlannerIsRightOnAverage) {
+  const int64_t samples = 200000;
+  const Gaussian policy{at::full({1}, 0.4, at::kDouble), at::full({1}, -0.7, at::kDouble)};
+  const Gaussian planner{at::full({1}, -0.2, at::kDouble), at::full({1}, -0.3, at::kDouble)};
+  const Grid grid(policy);
+  const at::Tensor log_density = SquashedLogDensity(policy, grid.noise, KlReduction::kSum);
+  const double expected =
+      grid.Integral(log_density.exp() * (log_density - LogDensity(planner, grid.actions)));
+  const at::Tensor drawn =
+      KlToPlanner(policy, model::PolicyForm::kTanhGaussian, Draw(9, {samples, 1}, at::kDouble),
+                  planner, KlReduction::kSum);
+  const double error = 5 * drawn.std().item<double>() / std::sqrt(static_cast<double>(samples));
+  EXPECT_NEAR(drawn.mean().item<double>(), expected, error);
+  EXPECT_GT(expected, 10 * error);
+  // Between two squashed policies it is that of their Gaussians.
+  const Grid other(planner);
+  const at::Tensor at_same = SquashedLogDensity(
+      planner, (grid.actions.atanh() - planner.mean) / planner.log_std.exp(), KlReduction::kSum);
+  EXPECT_NEAR(grid.Integral(log_density.exp() * (log_density - at_same)),
+              GaussianKl(policy, planner, KlReduction::kSum).item<double>(), 1e-4);
+}
+
+TEST(GaussianTest, KlOfAClippedPolicyToThePlannerIsClosed) {
+  const Gaussian policy = Example(1, {4, 3});
+  const Gaussian planner = Example(5, {4, 3});
+  EXPECT_TRUE(at::equal(KlToPlanner(policy, model::PolicyForm::kClippedGaussian, at::Tensor(),
+                                    planner, KlReduction::kMean),
+                        GaussianKl(policy, planner, KlReduction::kMean)));
+}
+
+// TD-MPC2 scales its entropy estimate by g / ln pi(a), g the density before tanh; its gradient is
+// that of the closed entropy times the number of numbers in an action.
+TEST(GaussianTest, EntropyHasTheGradientOfTdMpc2sScaledEntropy) {
+  const at::Tensor noise = Draw(4, {5, 3}, at::kDouble);
+  at::Tensor gradients[2];
+  for (const bool closed : {true, false}) {
+    Gaussian policy = Example(2, {5, 3});
+    policy.log_std.set_requires_grad(true);
+    policy.mean.set_requires_grad(true);
+    if (closed) {
+      (3 * Entropy(policy)).sum().backward();
+    } else {
+      const at::Tensor g =
+          (-0.5 * noise.square() - policy.log_std).sum(-1) - 1.5 * std::log(2 * M_PI);
+      const at::Tensor action = at::tanh(policy.mean + policy.log_std.exp() * noise);
+      const at::Tensor log_probability = g - (at::relu(1 - action.square()) + 1e-6).log().sum(-1);
+      (-log_probability * (3 * g / (log_probability + 1e-8))).sum().backward();
+    }
+    gradients[closed] = policy.log_std.grad().clone();
+  }
+  EXPECT_TRUE(AllClose(gradients[0], gradients[1], 1e-5));
+}
+
 TEST(GaussianTest, PlannerStdIsClamped) {
   UpdateConfig config;
   const Gaussian planner = PlannerGaussian(at::zeros({3}), at::tensor({0.001, 0.5, 7.0}), config);

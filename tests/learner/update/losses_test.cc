@@ -58,7 +58,9 @@ Windows MakeExample(const model::ModelConfig& config, double rho = 0.5) {
   batch.terminated[1][2] = 1;
   batch.has_plan[2][0] = 0;
   batch.has_plan[3].zero_();
-  return MakeWindows(batch, rho, at::TensorOptions(at::kDouble));
+  UpdateConfig update;
+  update.rho = rho;
+  return MakeWindows(batch, update, at::TensorOptions(at::kDouble));
 }
 
 Targets MakeTargets(const WorldModel& model, const Windows& windows) {
@@ -204,7 +206,10 @@ TEST(PriorLossTest, GradientsAgreeWithFiniteDifferences) {
       const Windows windows = MakeExample(config);
       const at::Tensor latents = MakeTargets(n.model, windows).next_latents;
       ExpectGradient(
-          "prior", [&] { return ComputePriorLoss(n.prior, config, windows, latents, update).loss; },
+          "prior",
+          [&] {
+            return ComputePriorLoss(n.prior, config, windows, latents, at::Tensor(), update).loss;
+          },
           n.prior.flat(), n.prior_gradient);
     }
   }
@@ -216,16 +221,18 @@ TEST(PriorLossTest, IsTheMeanOverRowsWithPlansInTheChosenDirection) {
   UpdateConfig update;
   const Windows windows = MakeExample(config, 1);
   const at::Tensor latents = MakeTargets(n.model, windows).next_latents;
-  const at::Tensor kept = windows.has_plan.nonzero().squeeze(1);
-  ASSERT_LT(kept.size(0), windows.has_plan.size(0));
+  const at::Tensor kept = windows.OfPolicy(windows.has_plan).nonzero().squeeze(1);
+  ASSERT_LT(kept.size(0), windows.policy_rows);
   for (const PriorKl direction : {PriorKl::kForward, PriorKl::kReverse}) {
     update.prior_kl = direction;
     const model::Gaussian prior = model::PolicyFromRaw(n.prior.Forward(latents), config);
-    const model::Gaussian planner = PlannerGaussian(windows.plan_mean, windows.plan_std, update);
+    const model::Gaussian planner = PlannerGaussian(windows.OfPolicy(windows.plan_mean),
+                                                    windows.OfPolicy(windows.plan_std), update);
     const at::Tensor kl = direction == PriorKl::kForward
                               ? GaussianKl(planner, prior, KlReduction::kMean)
                               : GaussianKl(prior, planner, KlReduction::kMean);
-    EXPECT_NEAR(ComputePriorLoss(n.prior, config, windows, latents, update).loss.item<double>(),
+    EXPECT_NEAR(ComputePriorLoss(n.prior, config, windows, latents, at::Tensor(), update)
+                    .loss.item<double>(),
                 kl.index_select(0, kept).mean().item<double>(), 1e-9);
   }
 }
@@ -249,7 +256,7 @@ class PolicyLossTest : public ::testing::TestWithParam<Family> {
     update_.entropy_coefficient = 0.01;
     latents_ = MakeTargets(n_.model, windows_).next_latents;
     noise_ = Draw(51, {latents_.size(0), config_.action_size}, at::kDouble) * 0.3;
-    if (update_.alpha < 1) judges_.regularized = &n_.regularized;
+    if (update_.alpha < 1) judges_.values = &n_.regularized;
     prior_ = PriorAt(n_, latents_);
     if (update_.alpha > 0) judges_.prior = &prior_;
     judges_.members = {0, 2};
@@ -308,7 +315,7 @@ TEST_P(PolicyLossTest, RowsWithoutAPlanHaveNoKl) {
     EXPECT_FALSE(terms.kl.defined());
     return;
   }
-  EXPECT_TRUE(at::equal(terms.kl.gt(0), windows_.has_plan.gt(0)));
+  EXPECT_TRUE(at::equal(terms.kl.gt(0), windows_.OfPolicy(windows_.has_plan).gt(0)));
 }
 
 TEST_P(PolicyLossTest, FallsWhenMinimized) {

@@ -139,6 +139,82 @@ TEST(UpdaterTest, RegularizedValuesEqualPlainOnesForLambdaZero) {
   }
 }
 
+// Same policy form, states, weights and draws: lambda = 0 makes the updates of the tdmpc2 preset.
+TEST(UpdaterTest, LambdaZeroMakesTdMpc2sUpdates) {
+  for (const model::PolicyForm form :
+       {model::PolicyForm::kClippedGaussian, model::PolicyForm::kTanhGaussian}) {
+    model::ModelConfig model_config = KernelConfig();
+    model_config.policy_form = form;
+    UpdateConfig config = FastConfig();
+    config.alpha = 0;
+    config.target_horizon = TargetHorizon::kOneStep;
+    config.policy_at_window_end = true;
+    const auto regularized = MakeUpdater(model_config, config);
+    config.policy_values = PolicyValues::kPlain;
+    const auto tdmpc2 = MakeUpdater(model_config, config);
+    const at::Tensor policy = tdmpc2->model().policy().flat().clone();
+    for (uint64_t i = 0; i < 20; ++i) {
+      MustStep(*tdmpc2, MakeBatch(model_config, i));
+      MustStep(*regularized, MakeBatch(model_config, i));
+    }
+    EXPECT_TRUE(at::equal(regularized->model().flat(), tdmpc2->model().flat()));
+    EXPECT_FALSE(at::equal(policy, tdmpc2->model().policy().flat()));
+    for (const model::NamedTensor& named : tdmpc2->Export().tensors) {
+      EXPECT_EQ(named.name.find("regularized"), std::string::npos);
+      EXPECT_TRUE(at::equal(named.tensor, Exported(*regularized, named.name))) << named.name;
+    }
+    EXPECT_TRUE(at::equal(Exported(*regularized, "regularized_q.2.weight"),
+                          Exported(*tdmpc2, "q.2.weight")));
+  }
+}
+
+TEST(UpdaterTest, StoredPlansNeedNoPriorNetwork) {
+  UpdateConfig config = FastConfig();
+  config.prior = Prior::kReplay;
+  const auto updater = MakeUpdater(KernelConfig(), config);
+  UpdateMetrics metrics;
+  for (uint64_t i = 0; i < 100; ++i) metrics = MustStep(*updater, MakeBatch(KernelConfig(), 3));
+  for (const model::NamedTensor& named : updater->Export().tensors)
+    EXPECT_EQ(named.name.find("prior"), std::string::npos) << named.name;
+  EXPECT_EQ(metrics.prior_loss, 0);
+  EXPECT_GT(metrics.policy_prior_kl, 0);
+  EXPECT_LT(metrics.regularized_value_target, metrics.value_target - 0.05);
+}
+
+// The state after step t is row t + 1: the policy's loss looks at rows 0..H-1, targets at 1..H.
+TEST(UpdaterTest, StoredPlansCountWhereTheyWereMade) {
+  UpdateConfig config = FastConfig();
+  config.prior = Prior::kReplay;
+  const auto target = [&](int64_t planned_row) {
+    const auto updater = MakeUpdater(KernelConfig(), config);
+    Batch batch = MakeBatch(KernelConfig(), 3);
+    batch.has_plan.zero_();
+    if (planned_row >= 0) batch.has_plan.select(1, planned_row).fill_(1);
+    return MustStep(*updater, batch);
+  };
+  const UpdateMetrics none = target(-1);
+  EXPECT_EQ(none.regularized_value_target, none.value_target);
+  EXPECT_EQ(none.policy_prior_kl, 0);
+  const UpdateMetrics first = target(0);
+  EXPECT_EQ(first.regularized_value_target, first.value_target);
+  EXPECT_GT(first.policy_prior_kl, 0);
+  const UpdateMetrics last = target(3);
+  EXPECT_LT(last.regularized_value_target, last.value_target);
+  EXPECT_EQ(last.policy_prior_kl, 0);
+}
+
+TEST(UpdaterTest, ImitationOfStoredPlansReachesThem) {
+  UpdateConfig config = FastConfig();
+  config.alpha = 1;
+  config.prior = Prior::kReplay;
+  const auto updater = MakeUpdater(KernelConfig(), config);
+  const Batch batch = MakeBatch(KernelConfig(), 3);
+  const double before = MustStep(*updater, batch).policy_prior_kl;
+  for (int i = 0; i < 400; ++i) MustStep(*updater, batch, false);
+  EXPECT_LT(MustStep(*updater, batch).policy_prior_kl, 0.3 * before);
+  EXPECT_EQ(Exported(*updater, "scale.value").item<float>(), 1);
+}
+
 TEST(UpdaterTest, ThePenaltyLowersRegularizedValues) {
   UpdateConfig config = FastConfig();
   config.alpha = 0.9;
