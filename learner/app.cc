@@ -88,6 +88,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   prefetch.first_update = restored_updates;
   prefetch.clock = options_.clock;
   prefetcher_ = std::make_unique<Prefetcher>(prefetch, control_.get(), shards_.get(), engine);
+  plan_writer_ = std::make_unique<PlanWriter>(shards_.get());
   TrainerOptions trainer;
   trainer.run_id = run_->run_id();
   trainer.learner_incarnation = run_->learner_incarnation();
@@ -96,10 +97,11 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   trainer.clock = options_.clock;
   trainer_ = std::make_unique<Trainer>(
       trainer, TrainerParts{control_.get(), engine, prefetcher_.get(), publisher_.get(),
-                            checkpoints_.get(), log_.get()});
+                            checkpoints_.get(), log_.get(), plan_writer_.get()});
   metrics_ = AddLearnerMetrics(
-      *options_.metrics, {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
-                          parameter_service_.get(), engine->ValueNames(), options_.replay.size()});
+      *options_.metrics,
+      {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
+       parameter_service_.get(), plan_writer_.get(), engine->ValueNames(), options_.replay.size()});
   training_ = Thread("trainer", [this] {
     if (const absl::Status status = trainer_->Run(); !status.ok()) Fail(status);
     trained_.Set();
@@ -150,6 +152,7 @@ void App::Stop() {
   // 3.
   if (shards_ != nullptr) shards_->Close();
   if (prefetcher_ != nullptr) prefetcher_->Close();
+  if (plan_writer_ != nullptr) plan_writer_->Close();
   // 4.
   if (publisher_ != nullptr) publisher_->Close();
   if (server_ != nullptr) server_->Shutdown(options_.stop_grace);

@@ -18,6 +18,7 @@
 #include "learner/control/run_control.h"
 #include "learner/monitor.h"
 #include "learner/options.h"
+#include "learner/plan_writer.h"
 #include "learner/prefetcher.h"
 #include "learner/run_directory.h"
 #include "learner/service.h"
@@ -84,6 +85,7 @@ class App {
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<ShardManager> shards_;
   std::unique_ptr<Prefetcher> prefetcher_;
+  std::unique_ptr<PlanWriter> plan_writer_;
   std::unique_ptr<TrainingLog> log_;
   std::unique_ptr<Trainer> trainer_;
   // Of the above.

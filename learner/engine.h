@@ -17,8 +17,18 @@ namespace pompc::learner {
 // What an update reports, in a fixed order: columns of metrics.csv.
 using NamedValues = std::vector<std::pair<std::string, double>>;
 
+// Plans made anew, to be written back to the shard that holds the rows.
+struct PlanUpdate {
+  uint32_t shard = 0;
+  // The shard's memory that the addresses belong to.
+  uint64_t shard_incarnation = 0;
+  std::vector<uint64_t> addresses;         // [n]
+  std::vector<float> plan_mean, plan_std;  // [n, A]
+};
+
 // What trains: makes updates out of batches, knows its own state. The trainer around it knows
-// neither LibTorch nor losses. One thread at a time calls Step, PackParameters, Export and Import;
+// neither LibTorch nor losses. One thread at a time calls Step, Reanalyze, PackParameters, Export
+// and Import;
 // MakeBatch and PrepareThread may be called from any.
 class Engine {
  public:
@@ -48,6 +58,10 @@ class Engine {
   // One update. Values only if wanted (they cost a wait for the device). INTERNAL naming the loss
   // that is not finite: the update was not made.
   virtual absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) = 0;
+
+  // Plans states of the batch anew, as learner.reanalyze says: the batch has the plans from then
+  // on, and they are returned by shard.
+  virtual absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) = 0;
 
   // Names of what Step reports.
   virtual std::vector<std::string> ValueNames() const = 0;

@@ -135,6 +135,18 @@ void AddTraining(const LearnerMetricSources& sources, Adder& add) {
   }
 }
 
+void AddPlanWriter(const PlanWriter* plans, Adder& add) {
+  const auto counter = [&](const char* result, uint64_t PlanWriter::Stats::*field) {
+    add.Counter({"pompc_learner_replanned_rows_total",
+                 "Rows planned anew, by what became of the plans.",
+                 {{"result", result}}},
+                [plans, field] { return Number(plans->stats().*field); });
+  };
+  counter("written", &PlanWriter::Stats::written);
+  counter("evicted", &PlanWriter::Stats::evicted);
+  counter("lost", &PlanWriter::Stats::lost);
+}
+
 void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
   const CheckpointWriter* checkpoints = sources.checkpoints;
   add.Counter({"pompc_learner_checkpoints_total",
@@ -173,6 +185,7 @@ std::vector<MetricFunction> AddLearnerMetrics(MetricsRegistry& registry,
   AddReturns(sources.control, add);
   AddPeers(sources.control, sources.shards, add);
   AddTraining(sources, add);
+  AddPlanWriter(sources.plans, add);
   AddOutputs(sources, add);
   return add.Take();
 }

@@ -7,6 +7,7 @@
 #include "learner/broadcast/parameter_service.h"
 #include "learner/checkpoint_writer.h"
 #include "learner/control/run_control.h"
+#include "learner/plan_writer.h"
 #include "learner/prefetcher.h"
 #include "learner/trainer.h"
 
@@ -19,6 +20,7 @@ struct LearnerMetricSources {
   const Prefetcher* prefetcher = nullptr;
   const CheckpointWriter* checkpoints = nullptr;
   const ParameterService* parameters = nullptr;
+  const PlanWriter* plans = nullptr;
   // Names of what an update reports.
   std::vector<std::string> values;
   size_t shards = 0;

@@ -8,6 +8,8 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "learner/broadcast/model_config.h"
+#include "learner/control/mix_seed.h"
+#include "learner/update/reanalyze.h"
 #include "learner/update/updater.h"
 #include "learner/update_settings.h"
 #include "model/device.h"
@@ -20,11 +22,23 @@ constexpr char kUpdaterFile[] = "updater.safetensors";
 
 class TorchBatch : public Engine::Batch {
  public:
-  explicit TorchBatch(update::Batch tensors) : tensors_(std::move(tensors)) {}
+  // The windows of one shard, in the order of the batch.
+  struct Share {
+    uint32_t shard = 0;
+    uint64_t incarnation = 0;
+    int64_t count = 0;
+    std::vector<uint64_t> addresses;  // [count, H+1]
+  };
+
+  TorchBatch(update::Batch tensors, std::vector<Share> shares)
+      : tensors_(std::move(tensors)), shares_(std::move(shares)) {}
   const update::Batch& tensors() const { return tensors_; }
+  update::Batch& tensors() { return tensors_; }
+  const std::vector<Share>& shares() const { return shares_; }
 
  private:
-  const update::Batch tensors_;
+  update::Batch tensors_;
+  const std::vector<Share> shares_;
 };
 
 class TorchState : public Engine::State {
@@ -54,12 +68,22 @@ at::Tensor Join(const std::vector<replay::WindowBatch>& shares,
   return joined;
 }
 
+void AppendNumbers(const at::Tensor& floats, std::vector<float>* to) {
+  const at::Tensor contiguous = floats.contiguous();
+  const float* from = contiguous.data_ptr<float>();
+  to->insert(to->end(), from, from + contiguous.numel());
+}
+
 class TorchEngine : public Engine {
  public:
-  TorchEngine(const model::ModelConfig& model, const proto::RunConfig& config, double discount,
-              at::Device device, int threads, std::unique_ptr<update::Updater> updater)
+  TorchEngine(const model::ModelConfig& model, const model::MppiConfig& mppi,
+              const proto::RunConfig& config, at::Device device, int threads,
+              std::unique_ptr<update::Updater> updater)
       : model_(model),
-        planning_(PlanningSections(config, discount)),
+        mppi_(mppi),
+        planning_(PlanningSections(config, mppi.discount)),
+        reanalyze_(config.learner().reanalyze()),
+        seed_(config.seed()),
         horizon_(config.planner().horizon()),
         device_(device),
         threads_(threads),
@@ -79,6 +103,8 @@ class TorchEngine : public Engine {
     for (const auto& [name, value] : metrics.Named()) values.emplace_back(name, value);
     return values;
   }
+
+  absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) override;
 
   std::vector<std::string> ValueNames() const override {
     std::vector<std::string> names;
@@ -106,7 +132,10 @@ class TorchEngine : public Engine {
 
  private:
   const model::ModelConfig model_;
+  const model::MppiConfig mppi_;
   const proto::RunConfig planning_;
+  const proto::ReanalyzeConfig reanalyze_;
+  const uint64_t seed_;
   const int64_t horizon_;
   const at::Device device_;
   const int threads_;
@@ -133,7 +162,41 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
                              &batch.plan_mean, &batch.plan_std, &batch.has_plan}) {
     *tensor = tensor->to(device_);
   }
-  return std::make_unique<TorchBatch>(std::move(batch));
+  std::vector<TorchBatch::Share> origins;
+  for (const WindowBatch& share : shares) {
+    const std::span<const uint64_t> addresses = share.addresses();
+    origins.push_back({share.info().shard_index(),
+                       share.info().shard_incarnation(),
+                       share.count(),
+                       {addresses.begin(), addresses.end()}});
+  }
+  return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
+}
+
+absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {
+  auto& own = static_cast<TorchBatch&>(batch);
+  const update::Reanalyzed plans = update::Reanalyze(updater_->model(), mppi_, reanalyze_.batch(),
+                                                     MixSeed(seed_, update_count()), own.tensors());
+  if (!plans.plan_mean.isfinite().all().item<bool>()) {
+    return absl::InternalError("plans of the current model are not finite");
+  }
+  std::vector<PlanUpdate> updates;
+  int64_t begin = 0;
+  size_t i = 0;
+  for (const TorchBatch::Share& share : own.shares()) {
+    PlanUpdate update;
+    update.shard = share.shard;
+    update.shard_incarnation = share.incarnation;
+    for (; i < plans.windows.size() && plans.windows[i] < begin + share.count; ++i) {
+      const auto first = share.addresses.begin() + (plans.windows[i] - begin) * (horizon_ + 1);
+      update.addresses.insert(update.addresses.end(), first, first + horizon_);
+      AppendNumbers(plans.plan_mean[static_cast<int64_t>(i)], &update.plan_mean);
+      AppendNumbers(plans.plan_std[static_cast<int64_t>(i)], &update.plan_std);
+    }
+    if (!update.addresses.empty()) updates.push_back(std::move(update));
+    begin += share.count;
+  }
+  return updates;
 }
 
 absl::StatusOr<std::shared_ptr<const std::string>> TorchEngine::PackParameters(
@@ -162,12 +225,14 @@ absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& 
   POMPC_ASSIGN_OR_RETURN(const at::Device device, model::ParseDevice(options.device));
   POMPC_ASSIGN_OR_RETURN(const model::ModelConfig model, ModelConfigFrom(config));
   POMPC_ASSIGN_OR_RETURN(const update::UpdateConfig update, UpdateConfigFrom(config));
+  POMPC_ASSIGN_OR_RETURN(const model::MppiConfig mppi,
+                         MppiConfigFrom(PlanningSections(config, update.discount)));
   model::SetComputeThreads(options.threads);
   model::KeepFreedMemory();
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
                          update::Updater::Create(model, update, device, config.seed()));
   if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn("{}", warning);
-  return std::make_shared<TorchEngine>(model, config, update.discount, device, options.threads,
+  return std::make_shared<TorchEngine>(model, mppi, config, device, options.threads,
                                        std::move(updater));
 }
 

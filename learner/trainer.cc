@@ -75,6 +75,7 @@ absl::Status Trainer::Update() {
   parts_.control->SetTrainerWait("");
 
   timer_.Enter(State::kUpdating);
+  POMPC_RETURN_IF_ERROR(Reanalyze(**batch));
   const uint64_t next = parts_.engine->update_count() + 1;
   const bool logged = next % options_.config.learner().log_every_updates() == 0;
   const absl::StatusOr<NamedValues> values = parts_.engine->Step(**batch, logged);
@@ -85,6 +86,16 @@ absl::Status Trainer::Update() {
   }
   parts_.control->UpdateDone();
   return AfterUpdate(*values, logged);
+}
+
+absl::Status Trainer::Reanalyze(Engine::Batch& batch) {
+  const uint64_t every = options_.config.learner().reanalyze().every_updates();
+  // Before the first version the model has not learned to plan.
+  if (every == 0 || !version_.valid()) return absl::OkStatus();
+  if ((parts_.engine->update_count() + 1) % every != 0) return absl::OkStatus();
+  POMPC_ASSIGN_OR_RETURN(std::vector<PlanUpdate> plans, parts_.engine->Reanalyze(batch));
+  parts_.plans->Write(std::move(plans));
+  return absl::OkStatus();
 }
 
 absl::Status Trainer::AfterUpdate(const NamedValues& values, bool logged) {

@@ -16,6 +16,7 @@
 #include "learner/checkpoint_writer.h"
 #include "learner/control/run_control.h"
 #include "learner/engine.h"
+#include "learner/plan_writer.h"
 #include "learner/prefetcher.h"
 #include "learner/training_log.h"
 #include "proto/config.pb.h"
@@ -42,6 +43,8 @@ struct TrainerParts {
   Publisher* publisher = nullptr;
   CheckpointWriter* checkpoints = nullptr;
   TrainingLog* log = nullptr;
+  // Where plans made anew go.
+  PlanWriter* plans = nullptr;
 };
 
 // Makes the updates of a run: waits until the control allows one, takes a batch, steps, and now and
@@ -51,7 +54,7 @@ class Trainer {
   enum class State {
     kWaitingForRows,  // the ratio, the seed phase or a refill holds updates back
     kWaitingForData,  // no batch is ready
-    kUpdating,
+    kUpdating,        // and planning rows anew
     kPublishing,
     kCheckpointing,  // copying the state, or waiting for the disk
     kClosingSeed,    // waiting for the shards' consent
@@ -78,6 +81,8 @@ class Trainer {
  private:
   absl::Status RunSteps();
   absl::Status Update();
+  // Plans rows of the batch of the next update anew if it is time to.
+  absl::Status Reanalyze(Engine::Batch& batch);
   absl::Status AfterUpdate(const NamedValues& values, bool logged);
   absl::Status CloseSeed();
   absl::Status Evaluate();

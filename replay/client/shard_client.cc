@@ -202,10 +202,10 @@ absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
     std::span<const float> plan_mean, std::span<const float> plan_std) {
   auto request = impl_->New<proto::UpdatePlansRequest>();
   request.set_count(static_cast<uint32_t>(addresses.size()));
+  request.set_shard_incarnation(shard_incarnation);
   request.set_addresses(Bytes(addresses));
   request.set_plan_mean(Bytes(plan_mean));
   request.set_plan_std(Bytes(plan_std));
-  request.set_shard_incarnation(shard_incarnation);
   return impl_->Wait<proto::UpdatePlansRequest, proto::UpdatePlansReply>(
       &Impl::Stub::async::UpdatePlans, std::move(request));
 }

@@ -45,6 +45,7 @@ TEST(Presets, MembersOfTheFamilyDifferInNothingButTheirPlace) {
     proto::RunConfig config = Load({name});
     EXPECT_FALSE(MessageDifferencer::Equals(config.po_mpc(), po_mpc.po_mpc())) << name;
     *config.mutable_po_mpc() = po_mpc.po_mpc();
+    *config.mutable_learner()->mutable_reanalyze() = po_mpc.learner().reanalyze();
     config.mutable_planner()->set_statistic(po_mpc.planner().statistic());
     config.mutable_model()->set_policy_form(po_mpc.model().policy_form());
     config.mutable_model()->set_log_std_min(po_mpc.model().log_std_min());
@@ -67,6 +68,7 @@ TEST(Presets, EachMemberHasItsPlaceInTheFamily) {
   const proto::RunConfig replay = Load({"po-mpc-replay-prior"});
   EXPECT_EQ(replay.po_mpc().prior(), PoMpc::REPLAY);
   EXPECT_EQ(replay.po_mpc().lambda(), 1);
+  EXPECT_EQ(replay.learner().reanalyze().every_updates(), 10);
   EXPECT_EQ(replay.po_mpc().policy_values(), PoMpc::REGULARIZED);
 
   const proto::RunConfig tdmpc2 = Load({"tdmpc2"});
@@ -85,8 +87,12 @@ TEST(Presets, EachMemberHasItsPlaceInTheFamily) {
   EXPECT_EQ(bmpc.model().log_std_min(), -3);
   EXPECT_EQ(bmpc.model().num_q(), 2);
 
+  EXPECT_EQ(bmpc.learner().reanalyze().every_updates(), 10);
+  EXPECT_EQ(bmpc.learner().reanalyze().batch(), 20);
+
   const proto::RunConfig square = Load({"td-mpc-square"});
   EXPECT_EQ(square.po_mpc().lambda(), 1);
+  EXPECT_EQ(square.learner().reanalyze().every_updates(), 0);
   EXPECT_EQ(square.po_mpc().prior(), PoMpc::REPLAY);
   EXPECT_EQ(square.po_mpc().policy_kl(), PoMpc::CROSS_ENTROPY);
   EXPECT_EQ(square.po_mpc().actor_weights(), PoMpc::LITERAL);

@@ -3,7 +3,9 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_split.h"
@@ -14,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "learner/client/parameter_subscriber.h"
 #include "learner/client/run_client.h"
+#include "replay/client/shard_client.h"
 #include "replay/service.h"
 #include "tests/learner/learner_fixture.h"
 
@@ -59,6 +62,41 @@ TEST_F(LearnerAppTest, TrainsAndHoldsTheRatio) {
                                                       "70", "80", "90", "100", "110", "120"));
   EXPECT_THAT(folder_.Read("run/metrics.csv"), HasSubstr("\n120,300,16\n"));
   EXPECT_EQ(FirstColumn("timings.csv"), FirstColumn("metrics.csv"));
+}
+
+TEST_F(LearnerAppTest, RowsPlannedAnewAreWrittenBackAndNoOthers) {
+  config_.mutable_learner()->mutable_reanalyze()->set_every_updates(25);
+  StartShards(2);
+  StartLearner();
+  FinishSeedPhase();
+  EXPECT_TRUE(engine_->replanned().empty());
+  for (int i = 0; i < 5; ++i) Write(i % 2, 40, true);
+  AwaitUpdates(120);
+  // Before updates 25, 50, 75 and 100, a row of each shard: fewer messages than PlanWriter keeps.
+  const std::set<std::pair<uint32_t, uint64_t>> replanned = engine_->replanned();
+  EXPECT_GE(replanned.size(), 3u);
+  EXPECT_LE(replanned.size(), 8u);
+
+  const auto found = [&] {
+    std::set<std::pair<uint32_t, uint64_t>> rows;
+    for (uint32_t shard = 0; shard < 2; ++shard) {
+      replay::ShardClientOptions options;
+      options.run_id = learner_->run_id();
+      options.shard_index = shard;
+      options.spec = config_.env().spec();
+      options.horizon = config_.planner().horizon();
+      replay::ShardClient client(options, shards_[shard]->server().InProcessChannel());
+      const auto windows = client.Sample(2000, 1);
+      if (!windows.ok()) continue;
+      for (size_t i = 0; i < windows->addresses().size(); ++i) {
+        if (windows->has_plan()[i] == 0 || windows->plan_mean()[i] != 0.75f) continue;
+        EXPECT_EQ(windows->plan_std()[i], 0.125f);
+        rows.emplace(shard, windows->addresses()[i]);
+      }
+    }
+    return rows;
+  };
+  AwaitThat([&] { return found() == replanned; });
 }
 
 TEST_F(LearnerAppTest, RowsStopWhenTheyRunAheadOfUpdates) {

@@ -4,7 +4,9 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -22,6 +24,8 @@ class FakeEngine : public Engine {
   class FakeBatch : public Batch {
    public:
     uint32_t windows = 0;
+    // One row of each shard.
+    std::vector<PlanUpdate> rows;
   };
   class FakeState : public State {
    public:
@@ -37,7 +41,14 @@ class FakeEngine : public Engine {
   absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
       const std::vector<replay::WindowBatch>& shares) override {
     auto batch = std::make_unique<FakeBatch>();
-    for (const replay::WindowBatch& share : shares) batch->windows += share.count();
+    for (const replay::WindowBatch& share : shares) {
+      batch->windows += share.count();
+      PlanUpdate row;
+      row.shard = share.info().shard_index();
+      row.shard_incarnation = share.info().shard_incarnation();
+      row.addresses = {share.addresses()[0]};
+      batch->rows.push_back(std::move(row));
+    }
     return batch;
   }
 
@@ -50,6 +61,23 @@ class FakeEngine : public Engine {
       values.emplace_back("windows", static_cast<const FakeBatch&>(batch).windows);
     }
     return values;
+  }
+
+  // Plans of mean 0.75 and standard deviation 0.125, for actions of one number.
+  absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) override {
+    std::vector<PlanUpdate> updates = static_cast<const FakeBatch&>(batch).rows;
+    MutexLock lock(&mu_);
+    for (PlanUpdate& update : updates) {
+      update.plan_mean = {0.75f};
+      update.plan_std = {0.125f};
+      replanned_.emplace(update.shard, update.addresses[0]);
+    }
+    return updates;
+  }
+  // Shards and addresses of the rows that were planned anew.
+  std::set<std::pair<uint32_t, uint64_t>> replanned() {
+    MutexLock lock(&mu_);
+    return replanned_;
   }
 
   std::vector<std::string> ValueNames() const override { return {"windows"}; }
@@ -101,6 +129,7 @@ class FakeEngine : public Engine {
   Mutex mu_;
   CondVar changed_;
   bool held_ ABSL_GUARDED_BY(mu_) = false;
+  std::set<std::pair<uint32_t, uint64_t>> replanned_ ABSL_GUARDED_BY(mu_);
   std::atomic<uint64_t> updates_{0};
 };
 

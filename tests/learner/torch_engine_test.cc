@@ -36,7 +36,7 @@ proto::RunConfig Config() {
 }
 
 // `count` windows of random numbers, as a shard sends them.
-replay::WindowBatch Windows(uint32_t count, uint64_t seed) {
+replay::WindowBatch Windows(uint32_t count, uint64_t seed, uint32_t shard = 0) {
   replay::Random random(seed);
   const auto floats = [&](uint32_t n, float low, float high) {
     std::vector<float> values(n);
@@ -57,7 +57,11 @@ replay::WindowBatch Windows(uint32_t count, uint64_t seed) {
   w->set_plan_mean(floats(states * kAction, -1, 1));
   w->set_plan_std(floats(states * kAction, 0.1f, 1));
   w->set_has_plan(std::string(states, '\1'));
-  w->set_addresses(std::string(states * 8, '\0'));
+  std::vector<uint64_t> addresses(states);
+  for (uint32_t i = 0; i < states; ++i) addresses[i] = 1000 * shard + i;
+  w->set_addresses(ToBytes(absl::MakeConstSpan(addresses)));
+  reply.mutable_info()->set_shard_index(shard);
+  reply.mutable_info()->set_shard_incarnation(77 + shard);
   return *replay::WindowBatch::FromReply(std::move(reply), {kObservation, kAction}, count,
                                          kHorizon);
 }
@@ -126,6 +130,38 @@ TEST(TorchEngineTest, ABatchIsTheSameHoweverItIsShared) {
   ASSERT_TRUE(one->Step(**one->MakeBatch(both), false).ok());
   ASSERT_TRUE(two->Step(**two->MakeBatch(whole), false).ok());
   EXPECT_EQ(Parameters(*one), Parameters(*two));
+}
+
+TEST(TorchEngineTest, PlansMadeAnewNameTheirRowsAndTrainTheNextUpdate) {
+  proto::RunConfig config = Config();
+  config.mutable_learner()->mutable_reanalyze()->set_batch(4);
+  config.mutable_po_mpc()->set_prior(proto::PoMpcConfig::REPLAY);
+  const auto engine = MakeEngine(config);
+  std::vector<replay::WindowBatch> shares;
+  shares.push_back(Windows(5, 1, /*shard=*/2));
+  shares.push_back(Windows(3, 2, /*shard=*/0));
+  const auto batch = engine->MakeBatch(shares);
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  const auto updates = engine->Reanalyze(**batch);
+  ASSERT_TRUE(updates.ok()) << updates.status();
+  // Windows 0, 2, 4 and 6 of eight: the first three of the first share, one of the second.
+  ASSERT_EQ(updates->size(), 2u);
+  const PlanUpdate& first = (*updates)[0];
+  EXPECT_EQ(first.shard, 2u);
+  EXPECT_EQ(first.shard_incarnation, 79u);
+  EXPECT_EQ(first.addresses,
+            (std::vector<uint64_t>{2000, 2001, 2002, 2008, 2009, 2010, 2016, 2017, 2018}));
+  EXPECT_EQ(first.plan_mean.size(), 9 * kAction);
+  EXPECT_EQ(first.plan_std.size(), 9 * kAction);
+  const PlanUpdate& second = (*updates)[1];
+  EXPECT_EQ(second.shard, 0u);
+  EXPECT_EQ(second.shard_incarnation, 77u);
+  EXPECT_EQ(second.addresses, (std::vector<uint64_t>{4, 5, 6}));
+
+  const auto other = MakeEngine(config);
+  ASSERT_TRUE(engine->Step(**batch, false).ok());
+  ASSERT_TRUE(other->Step(**other->MakeBatch(shares), false).ok());
+  EXPECT_NE(Parameters(*engine), Parameters(*other));
 }
 
 TEST(TorchEngineTest, ARestoredEngineGoesOnBitForBit) {

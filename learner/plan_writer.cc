@@ -1,0 +1,50 @@
+#include "learner/plan_writer.h"
+
+#include <optional>
+#include <utility>
+
+#include "common/log.h"
+
+namespace pompc::learner {
+
+PlanWriter::PlanWriter(ShardManager* shards)
+    : shards_(shards), queue_(kQueue), thread_("plan-writer", [this] { Run(); }) {}
+
+PlanWriter::~PlanWriter() { Close(); }
+
+void PlanWriter::Write(std::vector<PlanUpdate> updates) {
+  for (PlanUpdate& update : updates) {
+    if (!queue_.TryPush(update)) lost_ += update.addresses.size();
+  }
+}
+
+void PlanWriter::Run() {
+  while (std::optional<PlanUpdate> update = queue_.Pop(Clock::Real())) {
+    if (closed_) return;
+    WriteOne(*update);
+  }
+}
+
+void PlanWriter::WriteOne(const PlanUpdate& update) {
+  const absl::StatusOr<proto::UpdatePlansReply> reply =
+      shards_->client(update.shard)
+          .UpdatePlans(update.shard_incarnation, update.addresses, update.plan_mean,
+                       update.plan_std);
+  if (reply.ok()) {
+    written_ += reply->updated();
+    evicted_ += reply->evicted();
+    return;
+  }
+  lost_ += update.addresses.size();
+  Log().debug("shard {} took no plans: {}", update.shard, reply.status().ToString());
+}
+
+PlanWriter::Stats PlanWriter::stats() const { return {written_, evicted_, lost_}; }
+
+void PlanWriter::Close() {
+  closed_ = true;
+  queue_.Close();
+  thread_.Join();
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,37 @@
+#include "learner/update/reanalyze.h"
+
+#include <algorithm>
+
+#include "model/mppi.h"
+
+namespace pompc::update {
+
+Reanalyzed Reanalyze(const model::WorldModel& model, const model::MppiConfig& config, int64_t count,
+                     uint64_t seed, Batch& batch) {
+  at::NoGradGuard no_grad;
+  const int64_t windows = batch.actions.size(0);
+  const int64_t horizon = batch.actions.size(1);
+  Reanalyzed result;
+  count = std::min(count, windows);
+  for (int64_t i = 0; i < count; ++i) result.windows.push_back(i * windows / count);
+  const at::Tensor index = at::tensor(result.windows, at::kLong).to(batch.plan_mean.device());
+
+  model::PlanInputs inputs;
+  inputs.observations =
+      batch.observations.index_select(0, index).narrow(1, 0, horizon).flatten(0, 1);
+  for (int64_t i = 0; i < count * horizon; ++i)
+    inputs.seeds.push_back(seed + static_cast<uint64_t>(i));
+  const model::Plans plans = model::PlanMppi(model, config, inputs);
+  result.plan_mean = plans.mean.view({count, horizon, -1});
+  result.plan_std = plans.std.view({count, horizon, -1});
+
+  const auto put = [&](const at::Tensor& into, const at::Tensor& values) {
+    into.narrow(1, 0, horizon).index_copy_(0, index, values.to(into.options()));
+  };
+  put(batch.plan_mean, result.plan_mean);
+  put(batch.plan_std, result.plan_std);
+  put(batch.has_plan, at::ones({count, horizon}));
+  return result;
+}
+
+}  // namespace pompc::update
