@@ -1,6 +1,5 @@
 #include "learner/update/updater.h"
 
-#include <array>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -8,12 +7,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "learner/update/adam.h"
+#include "learner/update/draws.h"
 #include "learner/update/gaussian.h"
 #include "learner/update/losses.h"
-#include "learner/update/streams.h"
 #include "learner/update/targets.h"
 #include "model/ops.h"
-#include "model/random.h"
 
 namespace pompc::update {
 namespace {
@@ -58,21 +56,19 @@ class Updater::Impl {
 
  private:
   at::TensorOptions options() const { return model_.flat().options(); }
-  at::Tensor Noise(Stream stream, int64_t rows) const;
-  at::Tensor Dropout(Stream stream, int64_t members, int64_t rows) const;
-  std::vector<int64_t> Members(Stream stream) const;
 
-  Targets MakeTargets(const Windows& windows) const;
+  Targets MakeTargets(const Windows& windows, const Draws& draws) const;
   at::Tensor TargetValues(const Mlp& ensemble, const at::Tensor& input,
                           const std::vector<int64_t>& members) const;
   at::Tensor Penalties(const Windows& windows, const at::Tensor& latents, const Gaussian& policy,
                        const at::Tensor& noise) const;
 
-  absl::StatusOr<at::Tensor> StepModel(const Windows& windows, UpdateMetrics* metrics);
-  absl::StatusOr<Gaussian> StepPrior(const Windows& windows, const at::Tensor& latents,
-                                     UpdateMetrics* metrics);
-  absl::Status StepPolicy(const Windows& windows, const at::Tensor& latents, const Gaussian* prior,
-                          UpdateMetrics* metrics);
+  absl::StatusOr<at::Tensor> StepModel(const Windows& windows, const Draws& draws,
+                                       UpdateMetrics* metrics);
+  absl::StatusOr<Gaussian> StepPrior(const Windows& windows, const Draws& draws,
+                                     const at::Tensor& latents, UpdateMetrics* metrics);
+  absl::Status StepPolicy(const Windows& windows, const Draws& draws, const at::Tensor& latents,
+                          const Gaussian* prior, UpdateMetrics* metrics);
   void StepTargets();
 
   // Steps on finite gradients; the error names the loss. Devices other than the CPU check only if
@@ -89,28 +85,6 @@ class Updater::Impl {
   // Of learned_.
   const model::WorldModel& model_;
 };
-
-at::Tensor Updater::Impl::Noise(Stream stream, int64_t rows) const {
-  const model::RandomStream name{stream, static_cast<uint32_t>(learned_.updates)};
-  return model::Normal({learned_.seed}, name, {rows, model_.config().action_size},
-                       model_.device())[0]
-      .to(options());
-}
-
-at::Tensor Updater::Impl::Dropout(Stream stream, int64_t members, int64_t rows) const {
-  if (model_.config().dropout == 0) return at::Tensor();
-  const model::RandomStream name{stream, static_cast<uint32_t>(learned_.updates)};
-  return model::DropoutMask(learned_.seed, name, {members, rows, model_.config().mlp_dim},
-                            model_.config().dropout, model_.device())
-      .to(options());
-}
-
-// Two random members of an ensemble, the same for all rows.
-std::vector<int64_t> Updater::Impl::Members(Stream stream) const {
-  const std::array<int, 2> pair = model::RandomPair(
-      learned_.seed, {stream, static_cast<uint32_t>(learned_.updates)}, model_.config().num_q);
-  return {pair[0], pair[1]};
-}
 
 // Decoded values of two members, reduced as configured, [rows].
 at::Tensor Updater::Impl::TargetValues(const Mlp& ensemble, const at::Tensor& input,
@@ -142,7 +116,7 @@ at::Tensor Updater::Impl::Penalties(const Windows& windows, const at::Tensor& la
   return (kl * config_.Lambda()).view_as(windows.rewards);
 }
 
-Targets Updater::Impl::MakeTargets(const Windows& windows) const {
+Targets Updater::Impl::MakeTargets(const Windows& windows, const Draws& draws) const {
   at::NoGradGuard no_grad;
   const model::PolicyForm form = model_.config().policy_form;
   const int64_t rows = windows.horizon * windows.batch;
@@ -150,26 +124,21 @@ Targets Updater::Impl::MakeTargets(const Windows& windows) const {
   const bool stored = config_.prior == Prior::kReplay;
   const bool penalized =
       learned_.regularized && config_.alpha > 0 && (stored || learned_.prior_trained);
-  // States whose values are needed, those whose policies are, and those whose actions are (the KL
-  // of a squashed policy to a plan is that of its action).
+  // States whose values are needed, and those whose policies are.
   const int64_t value_rows = one_step ? rows : windows.batch;
   const int64_t policy_rows = penalized ? rows : value_rows;
-  const bool acts = penalized && stored && form == model::PolicyForm::kTanhGaussian;
-  const int64_t action_rows = acts ? policy_rows : value_rows;
 
   Targets targets;
   targets.next_latents =
       model_.Encode(windows.observations.narrow(0, 1, windows.horizon).flatten(0, 1));
   const at::Tensor latents = targets.next_latents.narrow(0, rows - policy_rows, policy_rows);
   const Gaussian policy = model_.Policy(latents);
-  const at::Tensor noise = Noise(kTargetAction, action_rows);
   const auto last = [&](const at::Tensor& x) {
     return x.narrow(0, x.size(0) - value_rows, value_rows);
   };
-  const at::Tensor actions =
-      model::SampleActions({last(policy.mean), last(policy.log_std)}, last(noise), form);
+  const at::Tensor actions = model::SampleActions({last(policy.mean), last(policy.log_std)},
+                                                  last(draws.target_noise), form);
   const at::Tensor input = at::cat({last(latents), actions}, 1);
-  const std::vector<int64_t> members = Members(kTargetMembers);
 
   WindowRewards window{windows.rewards, windows.terminated, at::Tensor(), config_.discount};
   const auto targets_of = [&](const at::Tensor& values) {
@@ -177,11 +146,11 @@ Targets Updater::Impl::MakeTargets(const Windows& windows) const {
                      : WindowEndTargets(window, values))
         .flatten();
   };
-  targets.values = targets_of(TargetValues(learned_.q_target, input, members));
+  targets.values = targets_of(TargetValues(learned_.q_target, input, draws.target_members));
   if (!learned_.regularized) return targets;
-  if (penalized) window.penalties = Penalties(windows, latents, policy, noise);
+  if (penalized) window.penalties = Penalties(windows, latents, policy, draws.target_noise);
   targets.regularized_values =
-      targets_of(TargetValues(*learned_.regularized_target, input, members));
+      targets_of(TargetValues(*learned_.regularized_target, input, draws.target_members));
   return targets;
 }
 
@@ -199,16 +168,14 @@ absl::Status Updater::Impl::StepOptimizer(const char* loss, Adam& optimizer, dou
   return absl::OkStatus();
 }
 
-absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Windows& windows,
+absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Windows& windows, const Draws& draws,
                                                     UpdateMetrics* metrics) {
-  const Targets targets = MakeTargets(windows);
-  const at::Tensor dropout =
-      Dropout(kFitDropout, model_.config().num_q, windows.horizon * windows.batch);
+  const Targets targets = MakeTargets(windows, draws);
   learned_.model_adam.gradients().zero_();
   if (learned_.regularized) learned_.regularized_adam->gradients().zero_();
   const ModelLosses losses =
       ComputeModelLosses(model_, learned_.regularized ? &*learned_.regularized : nullptr, windows,
-                         targets, dropout, config_);
+                         targets, draws.fit_dropout, config_);
   const at::Tensor total = losses.Total(config_);
   total.backward();
 
@@ -223,14 +190,12 @@ absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Windows& windows,
   return losses.latents;
 }
 
-absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Windows& windows, const at::Tensor& latents,
+absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Windows& windows, const Draws& draws,
+                                                  const at::Tensor& latents,
                                                   UpdateMetrics* metrics) {
   learned_.prior_adam->gradients().zero_();
-  at::Tensor noise;
-  if (model_.config().policy_form == model::PolicyForm::kTanhGaussian)
-    noise = Noise(kPriorNoise, windows.policy_rows);
-  const PriorLoss loss =
-      ComputePriorLoss(*learned_.prior, model_.config(), windows, latents, noise, config_);
+  const PriorLoss loss = ComputePriorLoss(*learned_.prior, model_.config(), windows, latents,
+                                          draws.prior_noise, config_);
   loss.loss.backward();
   learned_.prior_trained = true;
   if (metrics) {
@@ -244,19 +209,19 @@ absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Windows& windows, const 
   return Gaussian{loss.gaussian.mean.detach(), loss.gaussian.log_std.detach()};
 }
 
-absl::Status Updater::Impl::StepPolicy(const Windows& windows, const at::Tensor& latents,
-                                       const Gaussian* prior, UpdateMetrics* metrics) {
-  const int64_t rows = windows.policy_rows;
+absl::Status Updater::Impl::StepPolicy(const Windows& windows, const Draws& draws,
+                                       const at::Tensor& latents, const Gaussian* prior,
+                                       UpdateMetrics* metrics) {
   PolicyJudges judges;
   if (config_.alpha < 1) {
     judges.values = learned_.regularized ? &*learned_.regularized : &model_.q();
-    judges.members = Members(kPolicyMembers);
-    judges.dropout = Dropout(kPolicyDropout, 2, rows);
+    judges.members = draws.policy_members;
+    judges.dropout = draws.policy_dropout;
   }
   judges.prior = prior;
   learned_.policy_adam.gradients().zero_();
   const PolicyTerms terms =
-      EvaluatePolicy(model_, judges, windows, latents, Noise(kPolicyNoise, rows), config_);
+      EvaluatePolicy(model_, judges, windows, latents, draws.policy_noise, config_);
   const auto first_step = [&](const at::Tensor& x) { return x.narrow(0, 0, windows.batch); };
   if (terms.values.defined()) learned_.value_scale.Update(first_step(terms.values), at::Tensor());
   if (terms.kl.defined())
@@ -325,20 +290,22 @@ absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_
   UpdateMetrics metrics;
   UpdateMetrics* wanted = want_metrics ? &metrics : nullptr;
 
-  const absl::StatusOr<at::Tensor> latents = StepModel(windows, wanted);
+  const Draws draws = DrawUpdate(model_.config(), config_, {windows.horizon, windows.batch},
+                                 learned_.seed, static_cast<uint32_t>(learned_.updates), options());
+  const absl::StatusOr<at::Tensor> latents = StepModel(windows, draws, wanted);
   if (!latents.ok()) return latents.status();
   // Both policies step from the same evaluation of the prior. Without a plan in the batch there is
   // nothing to imitate: the policy then follows the values alone.
   std::optional<Gaussian> prior;
   if (learned_.prior && windows.any_plan) {
-    absl::StatusOr<Gaussian> evaluated = StepPrior(windows, *latents, wanted);
+    absl::StatusOr<Gaussian> evaluated = StepPrior(windows, draws, *latents, wanted);
     if (!evaluated.ok()) return evaluated.status();
     prior = *std::move(evaluated);
   } else if (config_.alpha > 0 && windows.any_plan) {
     prior = PlannerGaussian(windows.OfPolicy(windows.plan_mean), windows.OfPolicy(windows.plan_std),
                             config_);
   }
-  status = StepPolicy(windows, *latents, prior.has_value() ? &*prior : nullptr, wanted);
+  status = StepPolicy(windows, draws, *latents, prior.has_value() ? &*prior : nullptr, wanted);
   if (!status.ok()) return status;
   StepTargets();
   ++learned_.updates;

@@ -1,0 +1,48 @@
+// The randomness of one update.
+#ifndef POMPC_LEARNER_UPDATE_DRAWS_H_
+#define POMPC_LEARNER_UPDATE_DRAWS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "learner/update/config.h"
+#include "model/config.h"
+#include "model/torch_compat.h"
+
+namespace pompc::update {
+
+// Rows are (step, window) pairs, step first.
+struct Draws {
+  // Standard normal, [rows, A]: of the actions that targets look at. One row for each of the H * B
+  // later states; where only the last states of the windows are valued (WINDOW_END), and no KL
+  // needs an action elsewhere (a squashed policy held to stored plans), for those B states alone.
+  at::Tensor target_noise;
+  // Members of both target ensembles.
+  std::vector<int64_t> target_members;
+  // Multiplies the first layer of both ensembles while they are fitted, [N, H * B, mlp_dim];
+  // undefined: none.
+  at::Tensor fit_dropout;
+  // Standard normal, [T * B, A], T as in Windows: of a squashed prior's actions; undefined without.
+  at::Tensor prior_noise;
+  // Standard normal, [T * B, A]: of the actions the policy is judged by.
+  at::Tensor policy_noise;
+  // Members of the ensemble that judges the policy.
+  std::vector<int64_t> policy_members;
+  // As fit_dropout, of those members: [members, T * B, mlp_dim].
+  at::Tensor policy_dropout;
+};
+
+// Windows of a batch.
+struct BatchSize {
+  int64_t horizon = 0;
+  int64_t batch = 0;
+};
+
+// The draws of an update, a function of `seed` and of the number of updates before. The ensemble
+// that judges the policy draws nothing where there is none (alpha = 1).
+Draws DrawUpdate(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size,
+                 uint64_t seed, uint32_t update, const at::TensorOptions& options);
+
+}  // namespace pompc::update
+
+#endif  // POMPC_LEARNER_UPDATE_DRAWS_H_

@@ -1,0 +1,59 @@
+#include "learner/update/draws.h"
+
+#include "gtest/gtest.h"
+#include "tests/model/testing.h"
+
+namespace pompc::update {
+namespace {
+
+constexpr BatchSize kSize{.horizon = 3, .batch = 5};
+
+Draws Draw(const UpdateConfig& config, uint64_t seed, uint32_t update, double dropout = 0.1) {
+  model::ModelConfig model = model::SmallConfig();
+  model.dropout = dropout;
+  model.num_q = 5;
+  return DrawUpdate(model, config, kSize, seed, update, at::TensorOptions(at::kFloat));
+}
+
+TEST(DrawsTest, AreAFunctionOfSeedAndUpdate) {
+  const Draws one = Draw({}, 7, 3);
+  const Draws same = Draw({}, 7, 3);
+  EXPECT_TRUE(one.target_noise.equal(same.target_noise));
+  EXPECT_TRUE(one.fit_dropout.equal(same.fit_dropout));
+  EXPECT_TRUE(one.policy_noise.equal(same.policy_noise));
+  EXPECT_TRUE(one.policy_dropout.equal(same.policy_dropout));
+  EXPECT_EQ(one.target_members, same.target_members);
+  EXPECT_EQ(one.policy_members, same.policy_members);
+  for (const Draws& other : {Draw({}, 8, 3), Draw({}, 7, 4)}) {
+    EXPECT_FALSE(one.target_noise.equal(other.target_noise));
+    EXPECT_FALSE(one.fit_dropout.equal(other.fit_dropout));
+    EXPECT_FALSE(one.policy_noise.equal(other.policy_noise));
+    EXPECT_FALSE(one.policy_dropout.equal(other.policy_dropout));
+  }
+}
+
+TEST(DrawsTest, OneStepTargetsNeedARowForEveryStateWindowEndsOneForEachWindow) {
+  UpdateConfig config;
+  config.target_horizon = TargetHorizon::kOneStep;
+  EXPECT_EQ(Draw(config, 1, 0).target_noise.size(0), 15);
+  config.target_horizon = TargetHorizon::kWindowEnd;
+  EXPECT_EQ(Draw(config, 1, 0).target_noise.size(0), 5);
+  EXPECT_EQ(Draw(config, 1, 0).policy_noise.size(0), 15);
+}
+
+TEST(DrawsTest, WithoutDropoutThereAreNoMasks) {
+  EXPECT_FALSE(Draw({}, 1, 0, 0).fit_dropout.defined());
+  EXPECT_FALSE(Draw({}, 1, 0, 0).policy_dropout.defined());
+}
+
+TEST(DrawsTest, ImitationDrawsNothingForTheEnsembleItDoesNotHave) {
+  UpdateConfig config;
+  config.alpha = 1;
+  const Draws draws = Draw(config, 1, 0);
+  EXPECT_TRUE(draws.policy_members.empty());
+  EXPECT_FALSE(draws.policy_dropout.defined());
+  EXPECT_TRUE(draws.policy_noise.defined());
+}
+
+}  // namespace
+}  // namespace pompc::update
