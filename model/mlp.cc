@@ -241,7 +241,7 @@ at::Tensor Mlp::Forward(const at::Tensor& x, const Options& options) const {
   const bool own_rows = spec_.members > 0 && x.dim() > 2;
   const at::Tensor rows =
       own_rows ? x.reshape({x.size(0), -1, x.size(-1)}) : x.reshape({-1, x.size(-1)});
-  const bool kernel = kernel_layers_ != nullptr && !options.reference;
+  const bool kernel = kernel_layers_ != nullptr && !ReferenceScope::active();
   const at::Tensor y =
       kernel ? ForwardKernel(rows.contiguous(), options) : ForwardReference(rows, options);
   if (x.dim() == 2 || (own_rows && x.dim() == 3)) return y;

@@ -31,8 +31,9 @@ struct MlpSpec {
 
 // On the CPU in float32, with widths that are multiples of 8 and SimNorm over groups of 8, a pass
 // over the whole network is one kernel and one node of the autograd graph (at::mish alone would
-// cost more than the matrix products there); elsewhere it is made of ATen operations. A handle:
-// copies share tensors. Forward is thread-safe; EnableGradients needs exclusion by the caller.
+// cost more than the matrix products there); elsewhere, and in a ReferenceScope, it is made of ATen
+// operations. A handle: copies share tensors. Forward is thread-safe; EnableGradients needs
+// exclusion by the caller.
 class Mlp {
  public:
   // Views `flat`, a vector of spec.NumParameters() elements that stays shared with the caller.
@@ -50,8 +51,6 @@ class Mlp {
     at::Tensor dropout;
     // Members to evaluate, or empty for all. Row block k of the output is member members[k].
     std::vector<int64_t> members;
-    // Uses ATen operations even where there are kernels: what the tests compare them with.
-    bool reference = false;
   };
 
   // x [..., input] -> [..., output]; an ensemble takes x [..., input], shared by all its members,

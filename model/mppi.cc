@@ -19,13 +19,36 @@ enum Stream : uint32_t {
   kExploration = 6,
 };
 
+// Actions of the policy at latents [rows, L] for noise [rows, A].
+at::Tensor Act(const WorldModel& model, const at::Tensor& latents, const at::Tensor& noise) {
+  return SampleActions(model.Policy(latents), noise, model.config().policy_form);
+}
+
+// Mean of two members of the plain Q ensemble at the policy's action, [S * N], from latents of that
+// many rows.
+at::Tensor TerminalValue(const WorldModel& model, const at::Tensor& z,
+                         const TrajectoryDraws& draws) {
+  const int64_t states = draws.noise.size(0);
+  const int64_t rows = draws.noise.size(1);
+  const Bins bins = BinsOf(model.config());
+  const at::Tensor input = at::cat({z, Act(model, z, draws.noise.flatten(0, 1))}, -1);
+  if (model.config().num_q == 2) return TwoHotDecode(model.q().Forward(input), bins).mean(0);
+  // Each state has a pair of its own: row blocks (state, member), each with that member's weights.
+  Mlp::Options options;
+  options.members = draws.members;
+  const at::Tensor blocks = input.view({states, 1, rows, -1})
+                                .expand({states, 2, rows, input.size(1)})
+                                .reshape({2 * states, rows, -1});
+  const at::Tensor values = TwoHotDecode(model.q().Forward(blocks, options), bins);
+  return values.view({states, 2, rows}).mean(1).flatten();
+}
+
 // One pass over some of the states. S states, N samples, H decisions, A numbers of an action.
 class Search {
  public:
   Search(const WorldModel& model, const MppiConfig& config, absl::Span<const uint64_t> seeds)
       : model_(model),
         config_(config),
-        bins_(BinsOf(model.config())),
         seeds_(seeds),
         states_(static_cast<int64_t>(seeds.size())),
         actions_(model.config().action_size) {}
@@ -70,11 +93,6 @@ class Search {
         .to(model_.dtype());
   }
 
-  // Actions of the policy at latents [rows, L] for noise [rows, A].
-  at::Tensor Act(const at::Tensor& latents, const at::Tensor& noise) const {
-    return SampleActions(model_.Policy(latents), noise, model_.config().policy_form);
-  }
-
   // Action sequences of the policy's rollouts in the model, [S, P, H, A], or undefined for none.
   at::Tensor PolicyTrajectories(const at::Tensor& latents) const {
     const int64_t count = config_.policy_samples;
@@ -83,58 +101,24 @@ class Search {
     at::Tensor z = Repeat(latents, count);
     std::vector<at::Tensor> steps;
     for (int t = 0; t < config_.horizon; ++t) {
-      const at::Tensor action = Act(z, noise.select(2, t).reshape({-1, actions_}));
+      const at::Tensor action = Act(model_, z, noise.select(2, t).reshape({-1, actions_}));
       steps.push_back(action.view({states_, count, actions_}));
       if (t + 1 < config_.horizon) z = model_.Next(z, action);
     }
     return at::stack(steps, 2);
   }
 
-  // Discounted model return of sequences [S, N, H, A] from latents [S * N, L]: [S, N]. TD-MPC2's
-  // estimate_value.
+  // Values of sequences [S, N, H, A] from latents [S * N, L]: [S, N].
   at::Tensor Values(const at::Tensor& start, const at::Tensor& sequences, int iteration) const {
-    at::Tensor z = start;
-    at::Tensor total, alive;
-    double discount = 1;
-    for (int t = 0; t < config_.horizon; ++t) {
-      const at::Tensor input = at::cat({z, sequences.select(2, t).reshape({-1, actions_})}, -1);
-      at::Tensor reward = TwoHotDecode(model_.reward().Forward(input), bins_);
-      if (alive.defined()) reward = reward * alive;
-      total = total.defined() ? at::add(total, reward, discount) : reward;
-      z = model_.dynamics().Forward(input);
-      discount *= config_.discount;
-      if (model_.config().terminates) {
-        const at::Tensor goes_on = model_.TerminationLogits(z).le(0).to(z.scalar_type());
-        alive = alive.defined() ? alive * goes_on : goes_on;
-      }
-    }
-    at::Tensor last = TerminalValue(z, iteration);
-    if (alive.defined()) last = last * alive;
-    return at::add(total, last, discount).view({states_, -1});
-  }
-
-  // Mean of two random members of the plain Q ensemble at the policy's action, [rows].
-  at::Tensor TerminalValue(const at::Tensor& z, int iteration) const {
-    const at::Tensor noise =
-        Draw(kTerminalAction, iteration, {z.size(0) / states_, actions_}).view({-1, actions_});
-    const at::Tensor input = at::cat({z, Act(z, noise)}, -1);
-    const int members = model_.config().num_q;
-    if (members == 2) return TwoHotDecode(model_.q().Forward(input), bins_).mean(0);
-    // Each state has a pair of its own: row blocks (state, member), each with that member's
-    // weights.
-    Mlp::Options options;
+    TrajectoryDraws draws;
+    draws.noise = Draw(kTerminalAction, iteration, {sequences.size(1), actions_});
     for (const uint64_t seed : seeds_) {
       for (const int member :
-           RandomPair(seed, {kQMembers, static_cast<uint32_t>(iteration)}, members)) {
-        options.members.push_back(member);
+           RandomPair(seed, {kQMembers, static_cast<uint32_t>(iteration)}, model_.config().num_q)) {
+        draws.members.push_back(member);
       }
     }
-    const int64_t rows = z.size(0) / states_;
-    const at::Tensor blocks = input.view({states_, 1, rows, -1})
-                                  .expand({states_, 2, rows, input.size(1)})
-                                  .reshape({2 * states_, rows, -1});
-    const at::Tensor values = TwoHotDecode(model_.q().Forward(blocks, options), bins_);
-    return values.view({states_, 2, rows}).mean(1).flatten();
+    return TrajectoryValues(model_, config_, start, sequences, draws);
   }
 
   // Fits mean and standard deviation to the elites of one iteration.
@@ -157,7 +141,6 @@ class Search {
 
   const WorldModel& model_;
   const MppiConfig& config_;
-  const Bins bins_;
   const absl::Span<const uint64_t> seeds_;
   const int64_t states_;
   const int64_t actions_;
@@ -226,6 +209,31 @@ at::Tensor FirstGuess(const WorldModel& model, const MppiConfig& config, const P
 }
 
 }  // namespace
+
+at::Tensor TrajectoryValues(const WorldModel& model, const MppiConfig& config,
+                            const at::Tensor& latents, const at::Tensor& sequences,
+                            const TrajectoryDraws& draws) {
+  const Bins bins = BinsOf(model.config());
+  const int64_t actions = sequences.size(3);
+  at::Tensor z = latents;
+  at::Tensor total, alive;
+  double discount = 1;
+  for (int64_t t = 0; t < sequences.size(2); ++t) {
+    const at::Tensor input = at::cat({z, sequences.select(2, t).reshape({-1, actions})}, -1);
+    at::Tensor reward = TwoHotDecode(model.reward().Forward(input), bins);
+    if (alive.defined()) reward = reward * alive;
+    total = total.defined() ? at::add(total, reward, discount) : reward;
+    z = model.dynamics().Forward(input);
+    discount *= config.discount;
+    if (model.config().terminates) {
+      const at::Tensor goes_on = model.TerminationLogits(z).le(0).to(z.scalar_type());
+      alive = alive.defined() ? alive * goes_on : goes_on;
+    }
+  }
+  at::Tensor last = TerminalValue(model, z, draws);
+  if (alive.defined()) last = last * alive;
+  return at::add(total, last, discount).view({sequences.size(0), sequences.size(1)});
+}
 
 Plans PlanMppi(const WorldModel& model, const MppiConfig& config, const PlanInputs& inputs) {
   at::NoGradGuard no_grad;

@@ -42,6 +42,23 @@ struct Plans {
 // shapes as above, config.Validate() is ok.
 Plans PlanMppi(const WorldModel& model, const MppiConfig& config, const PlanInputs& inputs);
 
+// The randomness in the values of N action sequences from each of S states.
+struct TrajectoryDraws {
+  at::Tensor noise;  // [S, N, A], standard normal: of the policy's action at the last state
+  // Two different members of the Q ensemble for each state, one pair after the other, [2 S];
+  // unused where there are two members in all.
+  std::vector<int64_t> members;
+};
+
+// What plans maximise: discounted returns in the model of action sequences [S, N, H, A], any H >=
+// 1, from latents [S * N, L], each state's N rows next to each other: [S, N]. Sum of gamma^t R, and
+// gamma^H times the mean of two members of Q at the policy's action; what comes after a state that
+// is rather terminal than not counts 0 (TD-MPC2's estimate_value). Of `config` only the discount
+// counts. Thread-safe.
+at::Tensor TrajectoryValues(const WorldModel& model, const MppiConfig& config,
+                            const at::Tensor& latents, const at::Tensor& sequences,
+                            const TrajectoryDraws& draws);
+
 }  // namespace pompc::model
 
 #endif  // POMPC_MODEL_MPPI_H_

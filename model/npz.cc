@@ -5,10 +5,12 @@
 #include <cstring>
 #include <numeric>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/npz.h"
 #include "common/status_macros.h"
 
@@ -77,6 +79,14 @@ absl::StatusOr<std::string> PackNpz(const NamedTensors& tensors) {
     arrays.push_back(std::move(array));
   }
   return WriteNpz(arrays);
+}
+
+std::string DescribeArray(at::ScalarType type, at::IntArrayRef shape) {
+  const std::optional<NpyType> known = TypeOf(type);
+  std::vector<std::string> sizes;
+  for (const int64_t size : shape) sizes.push_back(size < 0 ? "any" : absl::StrCat(size));
+  return absl::StrCat(known ? NpyTypeName(*known) : c10::toString(type), " (",
+                      absl::StrJoin(sizes, ", "), ")");
 }
 
 absl::StatusOr<NamedTensors> UnpackNpz(std::string_view content) {

@@ -15,6 +15,9 @@ namespace pompc::model {
 // none of float32, float64, int64 and bool, and as WriteNpz.
 absl::StatusOr<std::string> PackNpz(const NamedTensors& tensors);
 
+// "float32 (2, 3)", for messages; sizes below 0 are shown as "any".
+std::string DescribeArray(at::ScalarType type, at::IntArrayRef shape);
+
 // Owned CPU tensors, row-major, in the file's order. `content` may be anything; errors as ReadNpz.
 absl::StatusOr<NamedTensors> UnpackNpz(std::string_view content);
 

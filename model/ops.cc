@@ -14,8 +14,12 @@ using torch::autograd::Function;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
+// Scopes the thread is in.
+thread_local int reference_scopes = 0;
+
 bool HasTwoHotKernel(const at::Tensor& x, const Bins& bins) {
-  return x.is_cpu() && x.scalar_type() == at::kFloat && bins.count <= kernels::kMaxBins;
+  return x.is_cpu() && x.scalar_type() == at::kFloat && bins.count <= kernels::kMaxBins &&
+         !ReferenceScope::active();
 }
 
 kernels::TwoHotBins KernelBins(const Bins& bins) { return {bins.count, bins.low, bins.width()}; }
@@ -92,6 +96,10 @@ at::Tensor PerMember(const at::Tensor& parameter) {
 
 }  // namespace
 
+ReferenceScope::ReferenceScope() { ++reference_scopes; }
+ReferenceScope::~ReferenceScope() { --reference_scopes; }
+bool ReferenceScope::active() { return reference_scopes > 0; }
+
 Bins BinsOf(const ModelConfig& config) { return {config.num_bins, config.bin_min, config.bin_max}; }
 
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -130,6 +138,7 @@ at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& target
 
 at::Tensor WeightedSquaredError(const at::Tensor& prediction, const at::Tensor& target,
                                 const at::Tensor& weights) {
+  if (ReferenceScope::active()) return reference::WeightedSquaredError(prediction, target, weights);
   return WeightedSquaredErrorFunction::apply(prediction, target, weights);
 }
 
@@ -152,6 +161,11 @@ at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& target
   const at::Tensor two_hot = TwoHotEncode(targets, bins) * weights.unsqueeze(-1);
   const double members = logits.dim() == 3 ? static_cast<double>(logits.size(0)) : 1;
   return -(at::log_softmax(logits, -1) * two_hot).sum() / members;
+}
+
+at::Tensor WeightedSquaredError(const at::Tensor& prediction, const at::Tensor& target,
+                                const at::Tensor& weights) {
+  return ((prediction - target).square().mean(1) * weights).sum();
 }
 
 }  // namespace reference

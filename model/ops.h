@@ -56,11 +56,27 @@ at::Tensor WeightedSquaredError(const at::Tensor& prediction, const at::Tensor& 
 // Two-hot vectors [..., bins] of values [...].
 at::Tensor TwoHotEncode(const at::Tensor& values, const Bins& bins);
 
+// While one lives, what its thread computes is made of ATen operations alone even where there are
+// kernels: the operations above, networks, losses, optimisers. (Random draws are the same numbers
+// either way.) For tests and benches that compare the two. Scopes may be nested.
+class ReferenceScope {
+ public:
+  ReferenceScope();
+  ~ReferenceScope();
+  ReferenceScope(const ReferenceScope&) = delete;
+  ReferenceScope& operator=(const ReferenceScope&) = delete;
+
+  // Whether this thread is in one.
+  static bool active();
+};
+
 namespace reference {
 
 at::Tensor TwoHotDecode(const at::Tensor& logits, const Bins& bins);
 at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
                               const at::Tensor& weights, const Bins& bins);
+at::Tensor WeightedSquaredError(const at::Tensor& prediction, const at::Tensor& target,
+                                const at::Tensor& weights);
 
 }  // namespace reference
 }  // namespace pompc::model

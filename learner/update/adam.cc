@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "model/kernels/adam.h"
+#include "model/ops.h"
 
 namespace pompc::update {
 namespace {
@@ -25,7 +26,8 @@ void Adam::Step(const at::Tensor& norm) {
   at::NoGradGuard no_grad;
   ++steps_;
   int64_t begin = 0;
-  const bool kernel = parameters_.is_cpu() && parameters_.scalar_type() == at::kFloat;
+  const bool kernel = parameters_.is_cpu() && parameters_.scalar_type() == at::kFloat &&
+                      !model::ReferenceScope::active();
   const at::Tensor scale =
       kernel ? at::Tensor() : (options_.max_grad_norm / (norm + 1e-6)).clamp_max(1);
   const double kernel_scale =

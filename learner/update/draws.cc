@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "learner/update/streams.h"
 #include "model/random.h"
 
@@ -26,7 +28,54 @@ bool DrawsPriorNoise(const model::ModelConfig& model, const UpdateConfig& config
   return config.HasLearnedPrior() && model.policy_form == model::PolicyForm::kTanhGaussian;
 }
 
+absl::Status CheckShape(const char* name, const at::Tensor& tensor,
+                        const std::vector<int64_t>& shape) {
+  if (tensor.defined() && tensor.sizes() == at::IntArrayRef(shape)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "draws.", name, " is ",
+      tensor.defined() ? absl::StrCat("[", absl::StrJoin(tensor.sizes(), ", "), "]") : "undefined",
+      ": must be [", absl::StrJoin(shape, ", "), "]"));
+}
+
+absl::Status CheckMembers(const char* name, const std::vector<int64_t>& members, int64_t count) {
+  for (const int64_t member : members) {
+    if (member >= 0 && member < count) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("draws.", name, " has ", member, "; allowed: 0 to ", count - 1));
+  }
+  return members.empty() ? absl::InvalidArgumentError(absl::StrCat("draws.", name, " is empty"))
+                         : absl::OkStatus();
+}
+
 }  // namespace
+
+DrawShapes ShapesOf(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size) {
+  return {TargetRows(model, config, size) / size.batch, PolicyRows(config, size) / size.batch,
+          DrawsPriorNoise(model, config), config.alpha < 1};
+}
+
+absl::Status Draws::Validate(const model::ModelConfig& model, const UpdateConfig& config,
+                             BatchSize size) const {
+  const int64_t policy_rows = PolicyRows(config, size);
+  absl::Status status = CheckShape("target_noise", target_noise,
+                                   {TargetRows(model, config, size), model.action_size});
+  status.Update(CheckMembers("target_members", target_members, model.num_q));
+  if (fit_dropout.defined()) {
+    status.Update(CheckShape("fit_dropout", fit_dropout,
+                             {model.num_q, size.horizon * size.batch, model.mlp_dim}));
+  }
+  if (DrawsPriorNoise(model, config))
+    status.Update(CheckShape("prior_noise", prior_noise, {policy_rows, model.action_size}));
+  status.Update(CheckShape("policy_noise", policy_noise, {policy_rows, model.action_size}));
+  if (config.alpha >= 1) return status;
+  status.Update(CheckMembers("policy_members", policy_members, model.num_q));
+  if (policy_dropout.defined()) {
+    status.Update(
+        CheckShape("policy_dropout", policy_dropout,
+                   {static_cast<int64_t>(policy_members.size()), policy_rows, model.mlp_dim}));
+  }
+  return status;
+}
 
 Draws DrawUpdate(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size,
                  uint64_t seed, uint32_t update, const at::TensorOptions& options) {

@@ -5,11 +5,18 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "learner/update/config.h"
 #include "model/config.h"
 #include "model/torch_compat.h"
 
 namespace pompc::update {
+
+// Windows of a batch.
+struct BatchSize {
+  int64_t horizon = 0;
+  int64_t batch = 0;
+};
 
 // Rows are (step, window) pairs, step first.
 struct Draws {
@@ -30,13 +37,21 @@ struct Draws {
   std::vector<int64_t> policy_members;
   // As fit_dropout, of those members: [members, T * B, mlp_dim].
   at::Tensor policy_dropout;
+
+  // INVALID_ARGUMENT naming what has another shape than above, or the member there is not.
+  absl::Status Validate(const model::ModelConfig& model, const UpdateConfig& config,
+                        BatchSize size) const;
 };
 
-// Windows of a batch.
-struct BatchSize {
-  int64_t horizon = 0;
-  int64_t batch = 0;
+// What Draws hold for a config: states of each window that have target noise, and noise of the
+// policy (and of the prior); whether there is prior noise, and members that judge the policy.
+struct DrawShapes {
+  int64_t target_states = 0;
+  int64_t policy_states = 0;
+  bool prior_noise = false;
+  bool policy_members = false;
 };
+DrawShapes ShapesOf(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size);
 
 // The draws of an update, a function of `seed` and of the number of updates before. The ensemble
 // that judges the policy draws nothing where there is none (alpha = 1).

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "model/ops.h"
+
 namespace pompc::update {
 namespace {
 
@@ -52,6 +54,12 @@ const double kLogSqrtTwoPi = 0.5 * std::log(2 * std::numbers::pi);
 }  // namespace
 
 at::Tensor GaussianKl(const model::Gaussian& p, const model::Gaussian& q, KlReduction reduction) {
+  if (model::ReferenceScope::active()) {
+    const at::Tensor kl =
+        q.log_std - p.log_std - 0.5 +
+        ((2 * p.log_std).exp() + (p.mean - q.mean).square()) / (2 * (2 * q.log_std).exp());
+    return reduction == KlReduction::kMean ? kl.mean(-1) : kl.sum(-1);
+  }
   return KlFunction::apply(p.mean, p.log_std, q.mean, q.log_std, reduction == KlReduction::kMean);
 }
 

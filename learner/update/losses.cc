@@ -83,16 +83,17 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, const Mlp* regula
   }
   losses.consistency =
       model::WeightedSquaredError(rollout.predictions, targets.next_latents, windows.weights);
-  losses.reward = model::TwoHotCrossEntropy(model.reward().Forward(input, Training()),
-                                            windows.rewards.flatten(), windows.weights, bins);
+  losses.reward_logits = model.reward().Forward(input, Training());
+  losses.reward = model::TwoHotCrossEntropy(losses.reward_logits, windows.rewards.flatten(),
+                                            windows.weights, bins);
   losses.value_logits = model.q().Forward(input, Training(dropout));
   losses.value =
       model::TwoHotCrossEntropy(losses.value_logits, targets.values, windows.weights, bins);
   if (regularized != nullptr) {
     const at::Tensor own_input = config.regularized_value_gradient ? input : input.detach();
-    losses.regularized_value =
-        model::TwoHotCrossEntropy(regularized->Forward(own_input, Training(dropout)),
-                                  targets.regularized_values, windows.weights, bins);
+    losses.regularized_value_logits = regularized->Forward(own_input, Training(dropout));
+    losses.regularized_value = model::TwoHotCrossEntropy(
+        losses.regularized_value_logits, targets.regularized_values, windows.weights, bins);
   }
   if (model.config().terminates) {
     const at::Tensor logits =

@@ -29,9 +29,11 @@ struct ModelLosses {
   at::Tensor reward;             // (1/H) sum_t rho^t mean CE(R(zhat_t, a_t), r_t)
   at::Tensor value;              // (1/(H N)) sum_t sum_i rho^t mean CE(Q_i(zhat_t, a_t), y_t)
   at::Tensor regularized_value;  // the same for the regularised ensemble; undefined without one
-  at::Tensor termination;   // mean BCE(D(zhat_{t+1}), d_t); undefined if episodes never terminate
-  at::Tensor latents;       // [T * B, L]: zhat_0..zhat_{T-1}, rolled out from the first observation
-  at::Tensor value_logits;  // [N, H * B, bins]
+  at::Tensor termination;  // mean BCE(D(zhat_{t+1}), d_t); undefined if episodes never terminate
+  at::Tensor latents;      // [T * B, L]: zhat_0..zhat_{T-1}, rolled out from the first observation
+  at::Tensor reward_logits;             // [H * B, bins]
+  at::Tensor value_logits;              // [N, H * B, bins]
+  at::Tensor regularized_value_logits;  // the same; undefined without one
 
   // The sum that is minimised, with the configured coefficients.
   at::Tensor Total(const UpdateConfig& config) const;

@@ -50,6 +50,7 @@ class Updater::Impl {
         model_(learned_.world_model) {}
 
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
+  absl::StatusOr<Evaluation> Evaluate(const Batch& batch, const Draws& draws);
 
   const UpdateConfig& config() const { return config_; }
   Learnables& learned() { return learned_; }
@@ -62,6 +63,27 @@ class Updater::Impl {
                           const std::vector<int64_t>& members) const;
   at::Tensor Penalties(const Windows& windows, const at::Tensor& latents, const Gaussian& policy,
                        const at::Tensor& noise) const;
+
+  // Losses, and their gradients in the vectors of the optimisers concerned.
+  struct ModelPass {
+    Targets targets;
+    ModelLosses losses;
+    at::Tensor total;
+  };
+  ModelPass DifferentiateModel(const Windows& windows, const Draws& draws);
+  PriorLoss DifferentiatePrior(const Windows& windows, const Draws& draws,
+                               const at::Tensor& latents);
+  struct PolicyPass {
+    PolicyTerms terms;
+    at::Tensor loss;
+  };
+  // Updates the running scales on the way.
+  PolicyPass DifferentiatePolicy(const Windows& windows, const Draws& draws,
+                                 const at::Tensor& latents, const Gaussian* prior);
+  // What the policy is held close to where there is no learned prior: the stored plans, or nothing.
+  std::optional<Gaussian> StoredPrior(const Windows& windows) const;
+  // Copies of the gradients; with those of the prior or, where the batch trains none, without.
+  model::NamedTensors Gradients(bool with_prior) const;
 
   absl::StatusOr<at::Tensor> StepModel(const Windows& windows, const Draws& draws,
                                        UpdateMetrics* metrics);
@@ -168,35 +190,46 @@ absl::Status Updater::Impl::StepOptimizer(const char* loss, Adam& optimizer, dou
   return absl::OkStatus();
 }
 
-absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Windows& windows, const Draws& draws,
-                                                    UpdateMetrics* metrics) {
-  const Targets targets = MakeTargets(windows, draws);
+Updater::Impl::ModelPass Updater::Impl::DifferentiateModel(const Windows& windows,
+                                                           const Draws& draws) {
+  ModelPass pass;
+  pass.targets = MakeTargets(windows, draws);
   learned_.model_adam.gradients().zero_();
   if (learned_.regularized) learned_.regularized_adam->gradients().zero_();
-  const ModelLosses losses =
-      ComputeModelLosses(model_, learned_.regularized ? &*learned_.regularized : nullptr, windows,
-                         targets, draws.fit_dropout, config_);
-  const at::Tensor total = losses.Total(config_);
-  total.backward();
+  pass.losses = ComputeModelLosses(model_, learned_.regularized ? &*learned_.regularized : nullptr,
+                                   windows, pass.targets, draws.fit_dropout, config_);
+  pass.total = pass.losses.Total(config_);
+  pass.total.backward();
+  return pass;
+}
 
+absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Windows& windows, const Draws& draws,
+                                                    UpdateMetrics* metrics) {
+  const ModelPass pass = DifferentiateModel(windows, draws);
   absl::Status status = StepOptimizer("model", learned_.model_adam,
                                       metrics ? &metrics->model_gradient_norm : nullptr);
   if (status.ok() && learned_.regularized) {
     status = StepOptimizer("regularized value", *learned_.regularized_adam,
                            metrics ? &metrics->regularized_value_gradient_norm : nullptr);
   }
-  if (!status.ok()) return WithLosses(status, losses);
-  if (metrics) Report(losses, total, targets, *metrics);
-  return losses.latents;
+  if (!status.ok()) return WithLosses(status, pass.losses);
+  if (metrics) Report(pass.losses, pass.total, pass.targets, *metrics);
+  return pass.losses.latents;
+}
+
+PriorLoss Updater::Impl::DifferentiatePrior(const Windows& windows, const Draws& draws,
+                                            const at::Tensor& latents) {
+  learned_.prior_adam->gradients().zero_();
+  PriorLoss loss = ComputePriorLoss(*learned_.prior, model_.config(), windows, latents,
+                                    draws.prior_noise, config_);
+  loss.loss.backward();
+  return loss;
 }
 
 absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Windows& windows, const Draws& draws,
                                                   const at::Tensor& latents,
                                                   UpdateMetrics* metrics) {
-  learned_.prior_adam->gradients().zero_();
-  const PriorLoss loss = ComputePriorLoss(*learned_.prior, model_.config(), windows, latents,
-                                          draws.prior_noise, config_);
-  loss.loss.backward();
+  const PriorLoss loss = DifferentiatePrior(windows, draws, latents);
   learned_.prior_trained = true;
   if (metrics) {
     metrics->prior_loss = loss.loss.item<double>();
@@ -209,9 +242,10 @@ absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Windows& windows, const 
   return Gaussian{loss.gaussian.mean.detach(), loss.gaussian.log_std.detach()};
 }
 
-absl::Status Updater::Impl::StepPolicy(const Windows& windows, const Draws& draws,
-                                       const at::Tensor& latents, const Gaussian* prior,
-                                       UpdateMetrics* metrics) {
+Updater::Impl::PolicyPass Updater::Impl::DifferentiatePolicy(const Windows& windows,
+                                                             const Draws& draws,
+                                                             const at::Tensor& latents,
+                                                             const Gaussian* prior) {
   PolicyJudges judges;
   if (config_.alpha < 1) {
     judges.values = learned_.regularized ? &*learned_.regularized : &model_.q();
@@ -220,18 +254,32 @@ absl::Status Updater::Impl::StepPolicy(const Windows& windows, const Draws& draw
   }
   judges.prior = prior;
   learned_.policy_adam.gradients().zero_();
-  const PolicyTerms terms =
-      EvaluatePolicy(model_, judges, windows, latents, draws.policy_noise, config_);
+  PolicyPass pass;
+  pass.terms = EvaluatePolicy(model_, judges, windows, latents, draws.policy_noise, config_);
+  const PolicyTerms& terms = pass.terms;
   const auto first_step = [&](const at::Tensor& x) { return x.narrow(0, 0, windows.batch); };
   if (terms.values.defined()) learned_.value_scale.Update(first_step(terms.values), at::Tensor());
   if (terms.kl.defined())
     learned_.kl_scale.Update(first_step(terms.kl), first_step(windows.has_plan));
-  const at::Tensor loss =
+  pass.loss =
       PolicyLoss(terms, windows, learned_.value_scale.value(), learned_.kl_scale.value(), config_);
-  loss.backward();
-  if (metrics) Report(terms, loss, windows, *metrics);
+  pass.loss.backward();
+  return pass;
+}
+
+absl::Status Updater::Impl::StepPolicy(const Windows& windows, const Draws& draws,
+                                       const at::Tensor& latents, const Gaussian* prior,
+                                       UpdateMetrics* metrics) {
+  const PolicyPass pass = DifferentiatePolicy(windows, draws, latents, prior);
+  if (metrics) Report(pass.terms, pass.loss, windows, *metrics);
   return StepOptimizer("policy", learned_.policy_adam,
                        metrics ? &metrics->policy_gradient_norm : nullptr);
+}
+
+std::optional<Gaussian> Updater::Impl::StoredPrior(const Windows& windows) const {
+  if (learned_.prior || config_.alpha == 0 || !windows.any_plan) return std::nullopt;
+  return PlannerGaussian(windows.OfPolicy(windows.plan_mean), windows.OfPolicy(windows.plan_std),
+                         config_);
 }
 
 void Updater::Impl::Report(const ModelLosses& losses, const at::Tensor& total,
@@ -296,14 +344,11 @@ absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_
   if (!latents.ok()) return latents.status();
   // Both policies step from the same evaluation of the prior. Without a plan in the batch there is
   // nothing to imitate: the policy then follows the values alone.
-  std::optional<Gaussian> prior;
+  std::optional<Gaussian> prior = StoredPrior(windows);
   if (learned_.prior && windows.any_plan) {
     absl::StatusOr<Gaussian> evaluated = StepPrior(windows, draws, *latents, wanted);
     if (!evaluated.ok()) return evaluated.status();
     prior = *std::move(evaluated);
-  } else if (config_.alpha > 0 && windows.any_plan) {
-    prior = PlannerGaussian(windows.OfPolicy(windows.plan_mean), windows.OfPolicy(windows.plan_std),
-                            config_);
   }
   status = StepPolicy(windows, draws, *latents, prior.has_value() ? &*prior : nullptr, wanted);
   if (!status.ok()) return status;
@@ -315,6 +360,62 @@ absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_
         MaskedMean(windows.OfPolicy(windows.plan_std).mean(1), windows.OfPolicy(windows.has_plan));
   }
   return metrics;
+}
+
+absl::StatusOr<Evaluation> Updater::Impl::Evaluate(const Batch& batch, const Draws& draws) {
+  absl::Status status = batch.Validate(model_.config());
+  if (!status.ok()) return status;
+  Evaluation result;
+  result.windows = MakeWindows(batch, config_, options());
+  const Windows& windows = result.windows;
+  status = draws.Validate(model_.config(), config_, {windows.horizon, windows.batch});
+  if (!status.ok()) return status;
+  c10::AutoGradMode with_gradients(true);
+  const at::Tensor value_scale = learned_.value_scale.value().clone();
+  const at::Tensor kl_scale = learned_.kl_scale.value().clone();
+
+  ModelPass model = DifferentiateModel(windows, draws);
+  result.targets = std::move(model.targets);
+  result.losses = std::move(model.losses);
+  result.total = model.total;
+  std::optional<Gaussian> prior = StoredPrior(windows);
+  if (learned_.prior && windows.any_plan) {
+    result.prior = DifferentiatePrior(windows, draws, result.losses.latents);
+    prior = {result.prior->gaussian.mean.detach(), result.prior->gaussian.log_std.detach()};
+  }
+  PolicyPass policy = DifferentiatePolicy(windows, draws, result.losses.latents,
+                                          prior.has_value() ? &*prior : nullptr);
+  result.policy = std::move(policy.terms);
+  result.policy_loss = policy.loss;
+  result.value_scale = learned_.value_scale.value().clone();
+  result.kl_scale = learned_.kl_scale.value().clone();
+  result.gradients = Gradients(result.prior.has_value());
+  learned_.value_scale.value().copy_(value_scale);
+  learned_.kl_scale.value().copy_(kl_scale);
+  return result;
+}
+
+model::NamedTensors Updater::Impl::Gradients(bool with_prior) const {
+  model::NamedTensors gradients;
+  const auto add = [&](const Mlp& network, const at::Tensor& gradient) {
+    for (model::NamedTensor& named : Mlp(network.spec(), gradient.clone()).Parameters())
+      gradients.push_back(std::move(named));
+  };
+  int64_t offset = 0;
+  const auto add_model = [&](const Mlp& network) {
+    const int64_t count = network.flat().numel();
+    add(network, learned_.model_adam.gradients().narrow(0, offset, count));
+    offset += count;
+  };
+  add_model(model_.encoder());
+  add_model(model_.dynamics());
+  add_model(model_.reward());
+  if (model_.config().terminates) add_model(model_.termination());
+  add_model(model_.q());
+  add(model_.policy(), learned_.policy_adam.gradients());
+  if (learned_.regularized) add(*learned_.regularized, learned_.regularized_adam->gradients());
+  if (with_prior) add(*learned_.prior, learned_.prior_adam->gradients());
+  return gradients;
 }
 
 absl::StatusOr<std::unique_ptr<Updater>> Updater::Create(const model::ModelConfig& model_config,
@@ -335,6 +436,9 @@ Updater::~Updater() = default;
 
 absl::StatusOr<UpdateMetrics> Updater::Step(const Batch& batch, bool want_metrics) {
   return impl_->Step(batch, want_metrics);
+}
+absl::StatusOr<Evaluation> Updater::Evaluate(const Batch& batch, const Draws& draws) {
+  return impl_->Evaluate(batch, draws);
 }
 const model::WorldModel& Updater::model() const { return impl_->learned().world_model; }
 int64_t Updater::update_count() const { return impl_->learned().updates; }

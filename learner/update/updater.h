@@ -5,17 +5,35 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "learner/update/batch.h"
 #include "learner/update/config.h"
+#include "learner/update/draws.h"
 #include "learner/update/learnables.h"
+#include "learner/update/losses.h"
 #include "learner/update/metrics.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
 
 namespace pompc::update {
+
+// What an update computes before its optimisers step.
+struct Evaluation {
+  Windows windows;
+  Targets targets;
+  ModelLosses losses;
+  at::Tensor total;                // losses.Total()
+  std::optional<PriorLoss> prior;  // nothing where no prior is trained from this batch
+  PolicyTerms policy;
+  at::Tensor policy_loss;
+  // The running scales after they followed this batch: those the policy's loss is divided by.
+  at::Tensor value_scale, kl_scale;
+  // Of every parameter that an optimiser steps, named as the parameter; before clipping.
+  model::NamedTensors gradients;
+};
 
 // Owns the world model, target networks, second ensemble, prior policy, optimisers and running
 // scales. Not thread-safe: one thread updates; what other threads read, they read from a Clone() of
@@ -35,6 +53,11 @@ class Updater {
   // incomplete; import an earlier state. Checked in every update on the CPU, elsewhere when metrics
   // are wanted.
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
+
+  // What Step would compute from these draws, all of it at the parameters as they are (in Step, the
+  // optimisers of the model and of the values step before the policy's loss is computed). The state
+  // stays as it is. INVALID_ARGUMENT for a batch or for draws of wrong shapes, naming them.
+  absl::StatusOr<Evaluation> Evaluate(const Batch& batch, const Draws& draws);
 
   // What planners need: encoder, dynamics, reward, termination, plain Q (online), sampling policy.
   const model::WorldModel& model() const;

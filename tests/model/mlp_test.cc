@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "model/ops.h"
 #include "tests/model/testing.h"
 
 namespace pompc::model {
@@ -58,7 +60,8 @@ TEST_P(MlpKernelTest, AgreesWithAtenForwardAndBackward) {
 
   at::Tensor outputs[2], inferred[2], x_gradients[2], frozen_x_gradients[2], gradients[2];
   for (const bool reference : {false, true}) {
-    options.reference = reference;
+    std::optional<ReferenceScope> scope;
+    if (reference) scope.emplace();
     at::Tensor x = Draw(5, shape).requires_grad_(true);
     options.train = true;
     gradient.zero_();

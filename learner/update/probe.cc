@@ -1,0 +1,243 @@
+#include "learner/update/probe.h"
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "model/mppi.h"
+#include "model/npz.h"
+#include "model/ops.h"
+
+namespace pompc::update {
+namespace {
+
+using model::NamedTensors;
+
+// Hands out the arrays by name, each checked, and keeps what is wrong.
+class Inputs {
+ public:
+  explicit Inputs(const NamedTensors& arrays) {
+    for (const model::NamedTensor& named : arrays) arrays_[named.name] = named.tensor;
+  }
+
+  bool Has(const std::string& name) const { return arrays_.contains(name); }
+
+  // Undefined if it is not as it must be. A size of -1 may be any but 0.
+  at::Tensor Take(const std::string& name, at::ScalarType type, std::vector<int64_t> shape) {
+    const auto found = arrays_.find(name);
+    if (found == arrays_.end()) {
+      problems_.push_back(absl::StrCat(name, " is missing"));
+      return at::Tensor();
+    }
+    const at::Tensor tensor = found->second;
+    arrays_.erase(found);
+    bool fits = tensor.scalar_type() == type && tensor.dim() == static_cast<int64_t>(shape.size());
+    for (size_t i = 0; fits && i < shape.size(); ++i) {
+      const int64_t size = tensor.size(static_cast<int64_t>(i));
+      fits = shape[i] < 0 ? size > 0 : size == shape[i];
+    }
+    if (fits) return tensor;
+    problems_.push_back(absl::StrCat(name, " is ",
+                                     model::DescribeArray(tensor.scalar_type(), tensor.sizes()),
+                                     ", must be ", model::DescribeArray(type, shape)));
+    return at::Tensor();
+  }
+
+  // INVALID_ARGUMENT naming what was wrong; if nothing was, what has not been taken.
+  absl::Status status() const {
+    std::vector<std::string> problems = problems_;
+    if (problems.empty()) {
+      for (const auto& [name, tensor] : arrays_) problems.push_back(name + " is unknown");
+    }
+    if (problems.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrJoin(problems, "; "));
+  }
+  bool ok() const { return problems_.empty(); }
+
+ private:
+  std::map<std::string, at::Tensor> arrays_;
+  std::vector<std::string> problems_;
+};
+
+// [B, T, ...] <-> [T * B, ...], step first.
+at::Tensor ToRows(const at::Tensor& x) { return x.transpose(0, 1).flatten(0, 1); }
+at::Tensor FromRows(const at::Tensor& rows, const Windows& windows) {
+  return rows.detach().unflatten(0, {rows.size(0) / windows.batch, windows.batch}).transpose(0, 1);
+}
+
+Batch TakeBatch(const model::ModelConfig& model, Inputs* inputs) {
+  Batch batch;
+  batch.actions = inputs->Take("actions", at::kFloat, {-1, -1, model.action_size});
+  if (!inputs->ok()) return batch;
+  const int64_t b = batch.actions.size(0);
+  const int64_t h = batch.actions.size(1);
+  batch.observations = inputs->Take("observations", at::kFloat, {b, h + 1, model.observation_size});
+  batch.rewards = inputs->Take("rewards", at::kFloat, {b, h});
+  batch.terminated = inputs->Take("terminated", at::kBool, {b, h});
+  batch.plan_mean = inputs->Take("plan_mean", at::kFloat, {b, h + 1, model.action_size});
+  batch.plan_std = inputs->Take("plan_std", at::kFloat, {b, h + 1, model.action_size});
+  batch.has_plan = inputs->Take("has_plan", at::kBool, {b, h + 1});
+  return batch;
+}
+
+std::vector<int64_t> Numbers(const at::Tensor& x) {
+  const at::Tensor flat = x.contiguous();
+  return {flat.data_ptr<int64_t>(), flat.data_ptr<int64_t>() + flat.numel()};
+}
+
+Draws TakeDraws(const model::ModelConfig& model, const UpdateConfig& config, const Batch& batch,
+                Inputs* inputs) {
+  const int64_t b = batch.actions.size(0);
+  const int64_t a = batch.actions.size(2);
+  const DrawShapes shapes = ShapesOf(model, config, {batch.actions.size(1), b});
+  const at::Tensor target_noise =
+      inputs->Take("target_noise", at::kFloat, {b, shapes.target_states, a});
+  const at::Tensor target_members = inputs->Take("target_members", at::kLong, {-1});
+  const at::Tensor policy_noise =
+      inputs->Take("policy_noise", at::kFloat, {b, shapes.policy_states, a});
+  at::Tensor prior_noise, policy_members;
+  if (shapes.prior_noise)
+    prior_noise = inputs->Take("prior_noise", at::kFloat, {b, shapes.policy_states, a});
+  if (shapes.policy_members) policy_members = inputs->Take("policy_members", at::kLong, {-1});
+  Draws draws;
+  if (!inputs->ok()) return draws;
+  draws.target_noise = ToRows(target_noise);
+  draws.target_members = Numbers(target_members);
+  draws.policy_noise = ToRows(policy_noise);
+  if (prior_noise.defined()) draws.prior_noise = ToRows(prior_noise);
+  if (policy_members.defined()) draws.policy_members = Numbers(policy_members);
+  return draws;
+}
+
+struct Sequences {
+  at::Tensor actions;  // [B, N, P, A]; undefined: none
+  model::TrajectoryDraws draws;
+};
+
+Sequences TakeSequences(const model::ModelConfig& model, const Batch& batch, Inputs* inputs) {
+  Sequences sequences;
+  if (!inputs->Has("sequences")) return sequences;
+  const int64_t b = batch.actions.size(0);
+  sequences.actions = inputs->Take("sequences", at::kFloat, {b, -1, -1, model.action_size});
+  if (!inputs->ok()) return sequences;
+  sequences.draws.noise =
+      inputs->Take("sequence_noise", at::kFloat, {b, sequences.actions.size(1), model.action_size});
+  const at::Tensor members = inputs->Take("sequence_members", at::kLong, {b, 2});
+  if (inputs->ok()) sequences.draws.members = Numbers(members);
+  return sequences;
+}
+
+absl::Status CheckMembers(const Sequences& sequences, int num_q) {
+  for (const int64_t member : sequences.draws.members) {
+    if (member >= 0 && member < num_q) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("sequence_members has ", member, "; allowed: 0 to ", num_q - 1));
+  }
+  return absl::OkStatus();
+}
+
+// Running scales among the inputs take the place of the updater's.
+absl::Status TakeScales(Inputs* inputs, Updater* updater) {
+  UpdaterState state = updater->Export();
+  for (const auto& [array, tensor] :
+       {std::pair("value_scale", "scale.value"), std::pair("kl_scale", "scale.kl")}) {
+    if (!inputs->Has(array)) continue;
+    const at::Tensor scale = inputs->Take(array, at::kFloat, {});
+    for (model::NamedTensor& named : state.tensors) {
+      if (named.name == tensor && scale.defined()) named.tensor = scale;
+    }
+  }
+  return inputs->ok() ? updater->Import(state) : absl::OkStatus();
+}
+
+void AddPredictions(const Evaluation& e, const model::Bins& bins, NamedTensors* out) {
+  const auto rows = [&](const char* name, const at::Tensor& x) {
+    if (x.defined()) out->push_back({name, FromRows(x, e.windows)});
+  };
+  const auto members = [&](const char* name, const at::Tensor& logits) {
+    if (!logits.defined()) return;
+    const at::Tensor values = model::TwoHotDecode(logits.detach(), bins);
+    out->push_back(
+        {name, values.unflatten(1, {e.windows.horizon, e.windows.batch}).transpose(1, 2)});
+  };
+  rows("latents", e.losses.latents);
+  rows("next_latents", e.targets.next_latents);
+  rows("predicted_rewards", model::TwoHotDecode(e.losses.reward_logits.detach(), bins));
+  members("values", e.losses.value_logits);
+  members("regularized_values", e.losses.regularized_value_logits);
+  rows("value_targets", e.targets.values);
+  rows("regularized_value_targets", e.targets.regularized_values);
+  rows("policy_mean", e.policy.gaussian.mean);
+  rows("policy_log_std", e.policy.gaussian.log_std);
+  rows("policy_actions", e.policy.actions);
+  rows("policy_values", e.policy.values);
+  rows("policy_kl", e.policy.kl);
+  rows("policy_entropy", e.policy.entropy);
+  if (!e.prior) return;
+  rows("prior_mean", e.prior->gaussian.mean);
+  rows("prior_log_std", e.prior->gaussian.log_std);
+  rows("prior_kl", e.prior->kl);
+}
+
+void AddLosses(const Evaluation& e, NamedTensors* out) {
+  const auto add = [&](const char* name, const at::Tensor& x) {
+    if (x.defined()) out->push_back({name, x.detach()});
+  };
+  add("loss.total", e.total);
+  add("loss.consistency", e.losses.consistency);
+  add("loss.reward", e.losses.reward);
+  add("loss.value", e.losses.value);
+  add("loss.regularized_value", e.losses.regularized_value);
+  add("loss.termination", e.losses.termination);
+  if (e.prior) add("loss.prior", e.prior->loss);
+  add("loss.policy", e.policy_loss);
+  add("value_scale", e.value_scale);
+  add("kl_scale", e.kl_scale);
+  for (const model::NamedTensor& named : e.gradients)
+    out->push_back({"gradient_norm." + named.name, named.tensor.norm()});
+}
+
+at::Tensor SequenceValues(const model::WorldModel& model, const model::MppiConfig& mppi,
+                          const Batch& batch, Sequences sequences) {
+  at::NoGradGuard no_grad;
+  const at::TensorOptions options = model.flat().options();
+  const int64_t count = sequences.actions.size(1);
+  const at::Tensor latents = model.Encode(batch.observations.select(1, 0).to(options));
+  sequences.draws.noise = sequences.draws.noise.to(options);
+  return model::TrajectoryValues(model, mppi, latents.repeat_interleave(count, 0),
+                                 sequences.actions.to(options), sequences.draws);
+}
+
+}  // namespace
+
+absl::StatusOr<NamedTensors> Probe(Updater* updater, const model::MppiConfig& mppi,
+                                   const NamedTensors& arrays) {
+  const model::WorldModel& model = updater->model();
+  Inputs inputs(arrays);
+  const Batch batch = TakeBatch(model.config(), &inputs);
+  if (!inputs.ok()) return inputs.status();
+  Draws draws = TakeDraws(model.config(), updater->config(), batch, &inputs);
+  const Sequences sequences = TakeSequences(model.config(), batch, &inputs);
+  absl::Status status = TakeScales(&inputs, updater);
+  status.Update(inputs.status());
+  status.Update(CheckMembers(sequences, model.config().num_q));
+  if (!status.ok()) return status;
+
+  draws.target_noise = draws.target_noise.to(model.flat().options());
+  draws.policy_noise = draws.policy_noise.to(model.flat().options());
+  if (draws.prior_noise.defined()) draws.prior_noise = draws.prior_noise.to(model.flat().options());
+  const absl::StatusOr<Evaluation> evaluation = updater->Evaluate(batch, draws);
+  if (!evaluation.ok()) return evaluation.status();
+  NamedTensors result;
+  AddPredictions(*evaluation, model::BinsOf(model.config()), &result);
+  if (sequences.actions.defined()) {
+    result.push_back({"sequence_values", SequenceValues(model, mppi, batch, sequences)});
+  }
+  AddLosses(*evaluation, &result);
+  return result;
+}
+
+}  // namespace pompc::update

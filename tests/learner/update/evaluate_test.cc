@@ -1,0 +1,147 @@
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "model/ops.h"
+#include "tests/learner/update/testing.h"
+
+namespace pompc::update {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr BatchSize kSize{.horizon = 3, .batch = 6};
+constexpr uint64_t kSeed = 4;
+
+Draws FirstDraws(const model::ModelConfig& model, const UpdateConfig& config) {
+  return DrawUpdate(model, config, kSize, kSeed, 0, at::TensorOptions(at::kFloat));
+}
+
+// Norm over the gradients of parameters whose names begin with one of the prefixes.
+double NormOf(const Evaluation& evaluation, const std::vector<std::string>& prefixes) {
+  double squares = 0;
+  for (const model::NamedTensor& named : evaluation.gradients) {
+    for (const std::string& prefix : prefixes) {
+      if (named.name.rfind(prefix + ".", 0) == 0)
+        squares += named.tensor.to(at::kDouble).square().sum().item<double>();
+    }
+  }
+  return std::sqrt(squares);
+}
+
+class EvaluateTest : public ::testing::TestWithParam<double> {
+ protected:
+  EvaluateTest() {
+    model_.terminates = true;
+    config_.alpha = GetParam();
+  }
+
+  model::ModelConfig model_ = model::SmallConfig();
+  UpdateConfig config_;
+};
+
+TEST_P(EvaluateTest, GivesTheLossesAndGradientsThatTheStepReports) {
+  const auto updater = MakeUpdater(model_, config_, kSeed);
+  const Batch batch = MakeBatch(model_, 1);
+  const auto evaluation = updater->Evaluate(batch, FirstDraws(model_, config_));
+  ASSERT_TRUE(evaluation.ok()) << evaluation.status();
+  const auto metrics = updater->Step(batch, true);
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+
+  EXPECT_EQ(evaluation->total.item<double>(), metrics->total_loss);
+  EXPECT_EQ(evaluation->losses.consistency.item<double>(), metrics->consistency_loss);
+  EXPECT_EQ(evaluation->losses.reward.item<double>(), metrics->reward_loss);
+  EXPECT_EQ(evaluation->losses.value.item<double>(), metrics->value_loss);
+  EXPECT_EQ(evaluation->losses.termination.item<double>(), metrics->termination_loss);
+  EXPECT_EQ(evaluation->targets.values.mean().item<double>(), metrics->value_target);
+  EXPECT_NEAR(NormOf(*evaluation, {"encoder", "dynamics", "reward", "termination", "q"}),
+              metrics->model_gradient_norm, 1e-5 * metrics->model_gradient_norm);
+  if (config_.alpha < 1) {
+    EXPECT_EQ(evaluation->losses.regularized_value.item<double>(), metrics->regularized_value_loss);
+    EXPECT_NEAR(NormOf(*evaluation, {"regularized_q"}), metrics->regularized_value_gradient_norm,
+                1e-5 * metrics->regularized_value_gradient_norm);
+  } else {
+    // Nothing the policy's loss depends on has stepped.
+    EXPECT_EQ(evaluation->policy_loss.item<double>(), metrics->policy_loss);
+    EXPECT_NEAR(NormOf(*evaluation, {"policy"}), metrics->policy_gradient_norm,
+                1e-5 * metrics->policy_gradient_norm);
+    EXPECT_EQ(evaluation->kl_scale.item<double>(), metrics->kl_scale);
+  }
+  ASSERT_EQ(evaluation->prior.has_value(), config_.alpha > 0);
+  if (evaluation->prior) {
+    EXPECT_EQ(evaluation->prior->loss.item<double>(), metrics->prior_loss);
+    EXPECT_NEAR(NormOf(*evaluation, {"prior"}), metrics->prior_gradient_norm,
+                1e-5 * metrics->prior_gradient_norm);
+  }
+}
+
+TEST_P(EvaluateTest, LeavesTheStateAsItIs) {
+  const auto updater = MakeUpdater(model_, config_, kSeed);
+  const Batch batch = MakeBatch(model_, 1);
+  ASSERT_TRUE(updater->Step(batch, false).ok());
+  const UpdaterState before = updater->Export();
+  ASSERT_TRUE(updater->Evaluate(batch, FirstDraws(model_, config_)).ok());
+  const UpdaterState after = updater->Export();
+  EXPECT_EQ(before.metadata, after.metadata);
+  ASSERT_EQ(before.tensors.size(), after.tensors.size());
+  for (size_t i = 0; i < before.tensors.size(); ++i) {
+    EXPECT_TRUE(before.tensors[i].tensor.equal(after.tensors[i].tensor)) << before.tensors[i].name;
+  }
+}
+
+// The whole update once more, out of ATen's operations.
+TEST_P(EvaluateTest, KernelsComputeWhatTheReferenceDoes) {
+  const auto updater = MakeUpdater(model_, config_, kSeed);
+  const Batch batch = MakeBatch(model_, 1);
+  // Away from the beginning, where the last layers of the values are zero.
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(updater->Step(batch, false).ok());
+  const auto fused = updater->Evaluate(batch, FirstDraws(model_, config_));
+  ASSERT_TRUE(fused.ok()) << fused.status();
+  const model::ReferenceScope scope;
+  const auto eager = updater->Evaluate(batch, FirstDraws(model_, config_));
+  ASSERT_TRUE(eager.ok()) << eager.status();
+  EXPECT_NEAR(fused->total.item<double>(), eager->total.item<double>(), 1e-5);
+  EXPECT_NEAR(fused->policy_loss.item<double>(), eager->policy_loss.item<double>(), 1e-5);
+  ASSERT_EQ(fused->gradients.size(), eager->gradients.size());
+  for (size_t i = 0; i < fused->gradients.size(); ++i) {
+    const at::Tensor& expected = eager->gradients[i].tensor;
+    const double largest = expected.abs().max().item<double>();
+    EXPECT_TRUE(model::AllClose(fused->gradients[i].tensor, expected, 1e-6 + 1e-4 * largest))
+        << fused->gradients[i].name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Alpha, EvaluateTest, ::testing::Values(0, 0.5, 1));
+
+TEST(EvaluateDrawsTest, BadDrawsAreNamed) {
+  const model::ModelConfig model = model::SmallConfig();
+  const UpdateConfig config;
+  const auto updater = MakeUpdater(model, config, kSeed);
+  const Batch batch = MakeBatch(model, 1);
+  const auto refused = [&](const Draws& draws, const char* text) {
+    const absl::Status status = updater->Evaluate(batch, draws).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(text));
+  };
+  const Draws good = FirstDraws(model, config);
+  Draws draws = good;
+  draws.target_noise = at::zeros({3, 2});
+  refused(draws, "target_noise is [3, 2]: must be [18, 2]");
+  draws = good;
+  draws.target_members = {0, 3};
+  refused(draws, "target_members has 3; allowed: 0 to 2");
+  draws = good;
+  draws.policy_members = {};
+  refused(draws, "policy_members is empty");
+  draws = good;
+  draws.policy_noise = at::Tensor();
+  refused(draws, "policy_noise is undefined");
+  draws = good;
+  draws.fit_dropout = at::ones({3, 18, 15});
+  refused(draws, "fit_dropout");
+}
+
+}  // namespace
+}  // namespace pompc::update
