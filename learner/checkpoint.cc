@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "learner/files.h"
@@ -46,7 +48,17 @@ CheckpointInfo FromJson(const Json& json) {
   info.progress.elapsed_seconds = json.at("elapsed_seconds");
   info.progress.rows = RowsFromJson(json.at("rows"));
   info.config = json.at("config");
+  info.written_at = json.value("written_at", "");
   return info;
+}
+
+absl::Status FormatError(const std::string& path, const Json& format) {
+  const bool newer = format.is_number_integer() && format.get<int64_t>() > kFormat;
+  return absl::FailedPreconditionError(absl::StrCat(
+      path, " has format ", format.dump(), ", this pompc reads ", kFormat, ": it was written by ",
+      newer ? "a newer" : "another",
+      " version; go on with that one, or carry the numbers over: `pompc checkpoint export` there,"
+      " `pompc checkpoint import` here"));
 }
 
 // One checkpoint: OK when it was taken over.
@@ -72,15 +84,17 @@ absl::StatusOr<CheckpointInfo> Restore(const CheckpointStore& store, uint64_t up
 
 absl::Status WriteCheckpoint(const std::string& folder, const Checkpoint& checkpoint) {
   const RunProgressState& progress = checkpoint.info.progress;
-  const Json json = {{"format", kFormat},
-                     {"run_id", checkpoint.info.run_id},
-                     {"learner_incarnation", checkpoint.info.learner_incarnation},
-                     {"updates", progress.updates},
-                     {"episodes", progress.episodes},
-                     {"seed_phase_closed", progress.seed_closed},
-                     {"elapsed_seconds", progress.elapsed_seconds},
-                     {"rows", ToJson(progress.rows)},
-                     {"config", checkpoint.info.config}};
+  const Json json = {
+      {"format", kFormat},
+      {"run_id", checkpoint.info.run_id},
+      {"learner_incarnation", checkpoint.info.learner_incarnation},
+      {"updates", progress.updates},
+      {"episodes", progress.episodes},
+      {"seed_phase_closed", progress.seed_closed},
+      {"elapsed_seconds", progress.elapsed_seconds},
+      {"rows", ToJson(progress.rows)},
+      {"config", checkpoint.info.config},
+      {"written_at", absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", WallTime(), absl::UTCTimeZone())}};
   POMPC_RETURN_IF_ERROR(
       WriteFileAtomically(absl::StrCat(folder, "/", kStateFile), json.dump(2) + "\n"));
   return checkpoint.engine->Write(folder);
@@ -93,8 +107,7 @@ absl::StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& folder) {
   try {
     const Json json = Json::parse(*text);
     if (json.at("format") != kFormat) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          path, " has format ", json.at("format").dump(), "; this version reads ", kFormat));
+      return FormatError(path, json.at("format"));
     }
     return FromJson(json);
   } catch (const Json::exception& error) {

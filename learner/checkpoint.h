@@ -22,6 +22,8 @@ struct CheckpointInfo {
   RunProgressState progress;
   // The run's resolved config, protobuf text format.
   std::string config;
+  // When it was written, as read from a checkpoint: RFC 3339 in UTC; empty where it does not say.
+  std::string written_at;
 };
 
 // A checkpoint on its way to the disk.

@@ -10,7 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "learner/files.h"
-#include "nlohmann/json.hpp"
+#include "learner/sealed_folder.h"
 
 namespace pompc::learner {
 namespace {
@@ -19,7 +19,6 @@ namespace fs = std::filesystem;
 
 constexpr char kPrefix[] = "update-";
 constexpr char kTemporary[] = "writing-";
-constexpr char kChecksums[] = "checksums.json";
 constexpr char kBest[] = "best";
 
 std::string FolderName(uint64_t updates) { return absl::StrFormat("update-%09u", updates); }
@@ -36,31 +35,6 @@ std::optional<uint64_t> ParseFolderName(const std::string& name) {
 bool Exists(const std::string& path) {
   std::error_code error;
   return fs::exists(path, error);
-}
-
-absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& folder) {
-  std::error_code error;
-  std::vector<std::string> names;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    names.push_back(it->path().filename().string());
-  }
-  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("listing ", folder));
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-// Makes all files durable and writes their checksums beside them.
-absl::Status Seal(const std::string& folder) {
-  POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
-  nlohmann::json files;
-  for (const std::string& name : names) {
-    const std::string path = absl::StrCat(folder, "/", name);
-    POMPC_RETURN_IF_ERROR(SyncPath(path));
-    POMPC_ASSIGN_OR_RETURN(const Checksum checksum, ChecksumFile(path));
-    files[name] = {{"bytes", checksum.bytes}, {"crc32", checksum.crc32}};
-  }
-  const nlohmann::json sealed = {{"format", 1}, {"files", files}};
-  return WriteFileAtomically(absl::StrCat(folder, "/", kChecksums), sealed.dump(2) + "\n");
 }
 
 }  // namespace
@@ -96,40 +70,12 @@ absl::Status CheckpointStore::Write(
   const std::string path = Path(updates);
   if (Exists(path)) return absl::OkStatus();
   const std::string temporary = absl::StrCat(folder_, "/", kTemporary, FolderName(updates));
-  POMPC_RETURN_IF_ERROR(RemoveAll(temporary));
-  POMPC_RETURN_IF_ERROR(MakeFolders(temporary));
-  absl::Status status = fill(temporary);
-  if (status.ok()) status = Seal(temporary);
-  if (status.ok()) status = SyncPath(temporary);
-  if (status.ok()) status = Rename(temporary, path);
-  if (!status.ok()) {
-    // What was written may be what fills the disk.
-    RemoveAll(temporary).IgnoreError();
-    return status;
-  }
-  POMPC_RETURN_IF_ERROR(SyncPath(folder_));
+  POMPC_RETURN_IF_ERROR(WriteSealedFolder(path, temporary, fill));
   return DeleteOld();
 }
 
 absl::Status CheckpointStore::Verify(uint64_t updates) const {
-  const std::string folder = Path(updates);
-  const absl::StatusOr<std::string> text = ReadFile(absl::StrCat(folder, "/", kChecksums));
-  if (!text.ok()) return absl::DataLossError(absl::StrCat(folder, ": ", text.status().message()));
-  const nlohmann::json sealed = nlohmann::json::parse(*text, nullptr, false);
-  if (!sealed.is_object() || !sealed.contains("files") || !sealed["files"].is_object()) {
-    return absl::DataLossError(absl::StrCat(folder, "/", kChecksums, " is not readable"));
-  }
-  for (const auto& [name, entry] : sealed["files"].items()) {
-    const std::string path = absl::StrCat(folder, "/", name);
-    const absl::StatusOr<Checksum> found = ChecksumFile(path);
-    if (!found.ok()) return absl::DataLossError(found.status().message());
-    const Checksum expected{entry.value("bytes", uint64_t{0}), entry.value("crc32", uint32_t{0})};
-    if (*found == expected) continue;
-    return absl::DataLossError(
-        absl::StrFormat("%s is corrupt: %u bytes with CRC-32 %08x, written were %u with %08x", path,
-                        found->bytes, found->crc32, expected.bytes, expected.crc32));
-  }
-  return absl::OkStatus();
+  return VerifySealedFolder(Path(updates));
 }
 
 absl::Status CheckpointStore::SetAside(uint64_t updates) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 #include <vector>
@@ -95,6 +96,17 @@ absl::Status SyncPath(const std::string& path) {
   if (file.get() < 0) return SystemError(errno, "opening", path);
   if (::fsync(file.get()) != 0) return SystemError(errno, "syncing", path);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& folder) {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    names.push_back(it->path().filename().string());
+  }
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("listing ", folder));
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 absl::Status MakeFolders(const std::string& path) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -28,6 +29,9 @@ absl::Status SyncPath(const std::string& path);
 
 // Ends the name of a file that is being written and not yet in its place.
 inline constexpr char kTemporarySuffix[] = ".tmp";
+
+// Names of what lies in a folder, in order.
+absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& folder);
 
 absl::Status MakeFolders(const std::string& path);
 absl::Status Rename(const std::string& from, const std::string& to);

@@ -9,17 +9,14 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "common/config/differences.h"
 #include "common/config/run_config.h"
 #include "common/config/text_parser.h"
 #include "common/status_macros.h"
-#include "google/protobuf/text_format.h"
 #include "nlohmann/json.hpp"
 
 namespace pompc::learner {
 namespace {
-
-using google::protobuf::FieldDescriptor;
-using google::protobuf::Message;
 
 constexpr char kRunFile[] = "run.json";
 constexpr char kConfigFile[] = "config.textproto";
@@ -79,45 +76,33 @@ absl::Status CheckConfig(const std::string& path, const std::string& file,
       "the run in ", path, " was made with another environment or other networks: ", differences));
 }
 
-std::string ValueText(const Message& message, const FieldDescriptor& field) {
-  std::string text;
-  google::protobuf::TextFormat::PrintFieldValueToString(message, &field, -1, &text);
-  return text;
-}
-
-void CollectDifferences(const Message& before, const Message& now, const std::string& scope,
-                        std::vector<std::string>* differences) {
-  for (int i = 0; i < before.GetDescriptor()->field_count(); ++i) {
-    const FieldDescriptor& field = *before.GetDescriptor()->field(i);
-    const std::string path = absl::StrCat(scope, ".", field.name());
-    if (field.message_type() != nullptr) {
-      CollectDifferences(before.GetReflection()->GetMessage(before, &field),
-                         now.GetReflection()->GetMessage(now, &field), path, differences);
-      continue;
-    }
-    const std::string was = ValueText(before, field);
-    const std::string is = ValueText(now, field);
-    if (was != is) differences->push_back(absl::StrCat(path, ": ", was, ", now ", is));
-  }
-}
-
-// Which networks the policy's update has beside the world model's, as the range its alpha is in.
-std::string AlphaRange(const proto::PoMpcConfig& config) {
-  if (config.has_alpha() ? config.alpha() == 0 : config.lambda() == 0) return "0";
-  return config.has_alpha() && config.alpha() == 1 ? "1" : "between 0 and 1";
+// The networks beside the world model's that these settings ask for.
+std::string Networks(const proto::PoMpcConfig& config) {
+  const bool some = config.has_alpha() ? config.alpha() > 0 : config.lambda() > 0;
+  const bool all = config.has_alpha() && config.alpha() == 1;
+  const bool prior = some && config.prior() != proto::PoMpcConfig::REPLAY;
+  const bool values = !all && config.policy_values() != proto::PoMpcConfig::PLAIN;
+  return absl::StrCat(prior ? "a" : "no", " learned prior and ", values ? "" : "no ",
+                      "KL-regularised values");
 }
 
 }  // namespace
 
 std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now) {
   std::vector<std::string> differences;
-  CollectDifferences(before.env(), now.env(), "env", &differences);
-  CollectDifferences(before.model(), now.model(), "model", &differences);
-  const std::string was = AlphaRange(before.po_mpc());
-  const std::string is = AlphaRange(now.po_mpc());
+  const auto collect = [&](const google::protobuf::Message& was,
+                           const google::protobuf::Message& is, const char* scope) {
+    for (const config::FieldDifference& field : config::Differences(was, is, scope)) {
+      differences.push_back(absl::StrCat(field.path, ": ", field.before, ", now ", field.now));
+    }
+  };
+  collect(before.env(), now.env(), "env");
+  collect(before.model(), now.model(), "model");
+  const std::string was = Networks(before.po_mpc());
+  const std::string is = Networks(now.po_mpc());
   if (was != is) {
-    differences.push_back(
-        absl::StrCat("po_mpc.alpha (lambda / (1 + lambda) if not given): ", was, ", now ", is));
+    differences.push_back(absl::StrCat("po_mpc (alpha or lambda, prior, policy_values): ", was,
+                                       ", now ", is));
   }
   return absl::StrJoin(differences, "; ");
 }

@@ -9,16 +9,14 @@
 #include "common/status_macros.h"
 #include "learner/broadcast/model_config.h"
 #include "learner/control/mix_seed.h"
+#include "learner/torch_state.h"
 #include "learner/update/reanalyze.h"
 #include "learner/update/updater.h"
 #include "learner/update_settings.h"
 #include "model/device.h"
-#include "model/tensor_file.h"
 
 namespace pompc::learner {
 namespace {
-
-constexpr char kUpdaterFile[] = "updater.safetensors";
 
 class TorchBatch : public Engine::Batch {
  public:
@@ -39,18 +37,6 @@ class TorchBatch : public Engine::Batch {
  private:
   update::Batch tensors_;
   const std::vector<Share> shares_;
-};
-
-class TorchState : public Engine::State {
- public:
-  explicit TorchState(update::UpdaterState state) : state_(std::move(state)) {}
-  absl::Status Write(const std::string& folder) const override {
-    return model::WriteTensorFile(absl::StrCat(folder, "/", kUpdaterFile), state_.tensors,
-                                  state_.metadata);
-  }
-
- private:
-  const update::UpdaterState state_;
 };
 
 // Puts one column of several shares one after the other into a tensor of `shape`.
@@ -117,17 +103,11 @@ class TorchEngine : public Engine {
   absl::StatusOr<std::shared_ptr<const std::string>> PackParameters(
       proto::ParametersDescription* description) override;
 
-  std::unique_ptr<State> Export() override {
-    return std::make_unique<TorchState>(updater_->Export());
-  }
+  std::unique_ptr<State> Export() override { return MakeTorchState(updater_->Export()); }
 
   absl::Status Import(const std::string& folder) override {
-    const std::string path = absl::StrCat(folder, "/", kUpdaterFile);
-    absl::StatusOr<model::TensorFile> file = model::ReadTensorFile(path);
-    if (absl::IsNotFound(file.status())) return absl::DataLossError(file.status().message());
-    if (!file.ok()) return file.status();
-    return Annotate(updater_->Import({std::move(file->tensors), std::move(file->metadata)}),
-                    kUpdaterFile);
+    POMPC_ASSIGN_OR_RETURN(const update::UpdaterState state, ReadTorchState(folder));
+    return updater_->Import(state);
   }
 
  private:

@@ -87,13 +87,17 @@ TEST_F(RunDirectoryTest, AnotherModelOrEnvironmentIsRefusedNamingTheFields) {
 }
 
 TEST_F(RunDirectoryTest, ChangesThatNeedOtherNetworksAreRefused) {
-  proto::RunConfig plain = Config(), mixed = Config(), imitation = Config();
+  proto::RunConfig plain = Config(), mixed = Config(), imitation = Config(), stored = Config();
   plain.mutable_po_mpc()->set_lambda(0);
   mixed.mutable_po_mpc()->set_lambda(0.1);
   imitation.mutable_po_mpc()->set_alpha(1);
+  stored.mutable_po_mpc()->set_prior(proto::PoMpcConfig::REPLAY);
   EXPECT_EQ(ConfigDifferences(plain, mixed),
-            "po_mpc.alpha (lambda / (1 + lambda) if not given): 0, now between 0 and 1");
-  EXPECT_THAT(ConfigDifferences(mixed, imitation), HasSubstr("between 0 and 1, now 1"));
+            "po_mpc (alpha or lambda, prior, policy_values): no learned prior and KL-regularised "
+            "values, now a learned prior and KL-regularised values");
+  EXPECT_THAT(ConfigDifferences(mixed, imitation), HasSubstr("and no KL-regularised values"));
+  EXPECT_THAT(ConfigDifferences(mixed, stored), HasSubstr("now no learned prior"));
+  EXPECT_EQ(ConfigDifferences(plain, stored), "") << "neither has a prior's network";
   proto::RunConfig other = mixed;
   other.mutable_po_mpc()->set_alpha(0.5);
   EXPECT_EQ(ConfigDifferences(mixed, other), "");
