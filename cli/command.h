@@ -19,8 +19,10 @@ struct Command {
 };
 
 // Each adds its subcommand to `pompc`, in a file of its name.
+Command AddCheckpoint(CLI::App& pompc);
 Command AddConfig(CLI::App& pompc);
 Command AddEvaluate(CLI::App& pompc);
+Command AddModel(CLI::App& pompc);
 Command AddPlot(CLI::App& pompc);
 Command AddStatus(CLI::App& pompc);
 Command AddStop(CLI::App& pompc);

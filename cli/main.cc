@@ -29,8 +29,8 @@ int main(int argc, char** argv) {
   pompc.require_subcommand(1);
   const std::vector<pompc::cli::Command> commands = {
       pompc::cli::AddTrain(pompc), pompc::cli::AddEvaluate(pompc), pompc::cli::AddStatus(pompc),
-      pompc::cli::AddStop(pompc),  pompc::cli::AddPlot(pompc),     pompc::cli::AddConfig(pompc),
-      pompc::cli::AddTasks(pompc)};
+      pompc::cli::AddStop(pompc),  pompc::cli::AddPlot(pompc),     pompc::cli::AddCheckpoint(pompc),
+      pompc::cli::AddModel(pompc), pompc::cli::AddConfig(pompc),   pompc::cli::AddTasks(pompc)};
   try {
     pompc.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

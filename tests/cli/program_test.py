@@ -9,7 +9,7 @@ import unittest
 import xml.etree.ElementTree
 
 POMPC = os.path.join(sys.argv.pop(1), "bin", "pompc")
-COMMANDS = ("train", "evaluate", "status", "stop", "plot", "config", "tasks")
+COMMANDS = ("train", "evaluate", "status", "stop", "plot", "checkpoint", "model", "config", "tasks")
 
 
 def run(*arguments):

@@ -1,0 +1,61 @@
+#include "cli/checkpoint_file.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cli/checkpoint_planner.h"
+#include "cli/run_directory.h"
+#include "common/config/text_parser.h"
+#include "common/status_macros.h"
+#include "learner/broadcast/model_config.h"
+#include "learner/files.h"
+#include "learner/sealed_folder.h"
+#include "learner/torch_state.h"
+#include "learner/update_settings.h"
+
+namespace pompc::cli {
+
+namespace fs = std::filesystem;
+
+absl::StatusOr<CheckpointFile> OpenCheckpoint(const std::string& path) {
+  CheckpointFile checkpoint;
+  checkpoint.folder = path;
+  std::error_code error;
+  if (HoldsRun(path)) {
+    POMPC_ASSIGN_OR_RETURN(checkpoint.folder, FindCheckpoint(path));
+  } else if (!fs::is_regular_file(path + "/state.json", error)) {
+    return absl::NotFoundError(
+        absl::StrCat(path, ": neither a checkpoint (state.json is missing) nor a run's folder"));
+  }
+  POMPC_RETURN_IF_ERROR(learner::VerifySealedFolder(checkpoint.folder));
+  POMPC_ASSIGN_OR_RETURN(checkpoint.info, learner::ReadCheckpointInfo(checkpoint.folder));
+  POMPC_ASSIGN_OR_RETURN(
+      checkpoint.config,
+      config::ParseRunConfig(checkpoint.info.config, checkpoint.folder + "/state.json, config"));
+  POMPC_ASSIGN_OR_RETURN(checkpoint.state, learner::ReadTorchState(checkpoint.folder));
+  return checkpoint;
+}
+
+absl::Status SaveCheckpoint(const std::string& folder, const CheckpointFile& checkpoint) {
+  const fs::path path = fs::path(folder).lexically_normal();
+  // "a/b/" names the same folder as "a/b".
+  const std::string name = (path.has_filename() ? path : path.parent_path()).string();
+  POMPC_RETURN_IF_ERROR(learner::MakeFolders(fs::absolute(name).parent_path().string()));
+  const learner::Checkpoint written{checkpoint.info, learner::MakeTorchState(checkpoint.state)};
+  return learner::WriteSealedFolder(name, name + ".writing", [&](const std::string& temporary) {
+    return learner::WriteCheckpoint(temporary, written);
+  });
+}
+
+absl::StatusOr<std::unique_ptr<update::Updater>> UpdaterOf(const CheckpointFile& checkpoint) {
+  const proto::RunConfig& config = checkpoint.config;
+  POMPC_ASSIGN_OR_RETURN(const model::ModelConfig model, learner::ModelConfigFrom(config));
+  POMPC_ASSIGN_OR_RETURN(const update::UpdateConfig update, learner::UpdateConfigFrom(config));
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
+                         update::Updater::Create(model, update, at::kCPU, config.seed()));
+  POMPC_RETURN_IF_ERROR(Annotate(updater->Import(checkpoint.state), checkpoint.folder));
+  return updater;
+}
+
+}  // namespace pompc::cli

@@ -1,0 +1,202 @@
+"""pompc checkpoint and pompc model: numbers leave a checkpoint, come back, and are refused where they do not fit."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BUILD = sys.argv.pop(1)
+POMPC = os.path.join(BUILD, "bin", "pompc")
+FROZEN_RUN = os.path.join(BUILD, "tests", "learner_frozen_run")
+
+try:
+    import numpy
+except ImportError:
+    print("skipped: NumPy is not installed (Debian: python3-numpy)")
+    sys.exit(77)
+
+
+def run(*arguments):
+    return subprocess.run([POMPC, *arguments], capture_output=True, text=True, timeout=100, check=False)
+
+
+def output(*arguments):
+    done = run(*arguments)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+class CheckpointTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        checkpoints = os.path.join(cls.folder.name, "run", "checkpoints")
+        subprocess.run([FROZEN_RUN, checkpoints, "7", "0", "po_mpc.lambda=0.5"], check=True, capture_output=True,
+                       timeout=100)
+        cls.checkpoint = os.path.join(checkpoints, "update-000000007")
+        cls.npz = os.path.join(cls.folder.name, "weights.npz")
+        output("checkpoint", "export", cls.checkpoint, "--out", cls.npz)
+
+    def path(self, name):
+        return os.path.join(self.folder.name, self.id().rpartition(".")[2] + "-" + name)
+
+    def arrays(self):
+        return dict(numpy.load(self.npz))
+
+    def write(self, arrays):
+        path = self.path("changed.npz")
+        numpy.savez(path, **arrays)
+        return path
+
+    def refused(self, arguments, *texts, status=2):
+        done = run(*arguments)
+        self.assertEqual(done.returncode, status, done)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        for text in texts:
+            self.assertIn(text, done.stderr)
+
+    def import_refused(self, npz, *texts, status=2):
+        out = self.path("out")
+        self.refused(["checkpoint", "import", npz, "--like", self.checkpoint, "--out", out], *texts, status=status)
+        self.assertFalse(os.path.exists(out))
+
+    def test_inspect_tells_what_it_is(self):
+        text = output("checkpoint", "inspect", self.checkpoint)
+        for part in ("run          frozen", "updates            7", "rows             107", "checksums    hold",
+                     "po_mpc.lambda", "= 0.5", "default 1", "q.0.weight", "(3, 18, 32)", "adam.model", "scale.kl"):
+            self.assertIn(part.replace(" ", ""), text.replace(" ", ""))
+
+    def test_inspect_takes_a_run(self):
+        run_dir = os.path.dirname(os.path.dirname(self.checkpoint))
+        with open(os.path.join(run_dir, "config.textproto"), "w", encoding="utf-8") as file:
+            file.write("seed: 1\n")
+        self.assertIn(self.checkpoint, output("checkpoint", "inspect", run_dir))
+
+    def test_inspect_finds_damage(self):
+        damaged = self.path("damaged")
+        subprocess.run(["cp", "-r", self.checkpoint, damaged], check=True)
+        with open(os.path.join(damaged, "updater.safetensors"), "r+b") as file:
+            file.seek(5000)
+            file.write(b"\xff\xff")
+        self.refused(["checkpoint", "inspect", damaged], "updater.safetensors is corrupt", status=1)
+
+    def test_inspect_where_nothing_is(self):
+        self.refused(["checkpoint", "inspect", self.path("x")], self.path("x"), "neither", status=1)
+
+    def test_another_format_says_what_to_do(self):
+        other = self.path("other")
+        subprocess.run(["cp", "-r", self.checkpoint, other], check=True)
+        os.remove(os.path.join(other, "checksums.json"))
+        state = os.path.join(other, "state.json")
+        with open(state, encoding="utf-8") as file:
+            content = json.load(file)
+        content["format"] = 99
+        with open(state, "w", encoding="utf-8") as file:
+            json.dump(content, file)
+        with open(os.path.join(other, "checksums.json"), "w", encoding="utf-8") as file:
+            json.dump({"format": 1, "files": {}}, file)
+        self.refused(["checkpoint", "inspect", other], "format 99", "newer", "pompc checkpoint export", status=1)
+
+    def test_arrays_have_the_documented_names_and_types(self):
+        arrays = self.arrays()
+        self.assertEqual(arrays["encoder.0.weight"].shape, (5, 128))
+        self.assertEqual(arrays["q.2.bias"].shape, (3, 101))
+        self.assertEqual(arrays["updater.update_count"].dtype, numpy.int64)
+        self.assertEqual(int(arrays["updater.update_count"]), 7)
+        self.assertTrue(all(array.dtype in (numpy.float32, numpy.int64) for array in arrays.values()))
+
+    def test_what_numpy_writes_makes_the_same_checkpoint(self):
+        # Stored column-major: the same numbers.
+        arrays = {name: numpy.array(array, order="F") for name, array in self.arrays().items()}
+        out = self.path("out")
+        output("checkpoint", "import", self.write(arrays), "--like", self.checkpoint, "--out", out)
+        names = sorted(os.listdir(self.checkpoint))
+        self.assertEqual(sorted(os.listdir(out)), names)
+        with open(os.path.join(out, "updater.safetensors"), "rb") as mine, \
+                open(os.path.join(self.checkpoint, "updater.safetensors"), "rb") as theirs:
+            self.assertEqual(mine.read(), theirs.read())
+        output("checkpoint", "inspect", out)
+
+    def test_changed_numbers_arrive(self):
+        arrays = self.arrays()
+        arrays["policy.2.bias"] = arrays["policy.2.bias"] + 1
+        arrays["updater.update_count"] = numpy.int64(9)
+        out, again = self.path("out"), self.path("again.npz")
+        output("checkpoint", "import", self.write(arrays), "--like", self.checkpoint, "--out", out + "/")
+        output("checkpoint", "export", out, "--out", again)
+        exported = dict(numpy.load(again))
+        self.assertEqual(exported.keys(), arrays.keys())
+        for name, array in arrays.items():
+            numpy.testing.assert_array_equal(exported[name], array, err_msg=name)
+        self.assertIn("updates9", output("checkpoint", "inspect", out).replace(" ", ""))
+
+    def test_missing_and_unknown_arrays_are_named(self):
+        arrays = self.arrays()
+        arrays["policy.9.bias"] = arrays.pop("policy.2.bias")
+        del arrays["updater.seed"]
+        self.import_refused(self.write(arrays), "2 missing: policy.2.bias, updater.seed", "1 unknown: policy.9.bias")
+
+    def test_wrong_shapes_and_types_are_named(self):
+        arrays = self.arrays()
+        arrays["q.0.weight"] = arrays["q.0.weight"][:2]
+        arrays["encoder.0.bias"] = arrays["encoder.0.bias"].astype(numpy.float64)
+        self.import_refused(self.write(arrays), "q.0.weight is float32 (2, 18, 32), must be float32 (3, 18, 32)",
+                            "encoder.0.bias is float64")
+
+    def test_numbers_that_are_not_finite_are_refused(self):
+        arrays = self.arrays()
+        arrays["dynamics.0.bias"][3] = numpy.nan
+        self.import_refused(self.write(arrays), "not finite: dynamics.0.bias")
+
+    def test_files_that_cannot_be_used_are_named(self):
+        compressed = self.path("compressed.npz")
+        numpy.savez_compressed(compressed, x=numpy.zeros(3))
+        self.import_refused(compressed, compressed, "compressed")
+        half = self.path("half.npz")
+        numpy.savez(half, x=numpy.zeros(3, numpy.float16))
+        self.import_refused(half, "<f2", "float32")
+        cut = self.path("cut.npz")
+        with open(self.npz, "rb") as whole, open(cut, "wb") as file:
+            file.write(whole.read()[:-100])
+        self.import_refused(cut, cut, status=1)
+        self.import_refused(self.path("none.npz"), "none.npz", status=1)
+
+    def test_nothing_is_overwritten(self):
+        before = os.listdir(self.checkpoint)
+        self.refused(["checkpoint", "import", self.npz, "--like", self.checkpoint, "--out", self.checkpoint],
+                     "exists already", status=1)
+        self.assertEqual(os.listdir(self.checkpoint), before)
+
+    def test_probe_names_what_is_wrong_with_the_batch(self):
+        out = self.path("numbers.npz")
+        arguments = ["model", "probe", "--checkpoint", self.checkpoint, "--out", out, "--like"]
+        batch = {"actions": numpy.zeros((4, 3, 2), numpy.float32), "rewards": numpy.zeros((4, 2), numpy.float32),
+                 "speed": numpy.zeros(3)}
+        self.refused([*arguments, self.write(batch)], "observations is missing", "rewards is float32 (4, 2), must be float32 (4, 3)",
+                     "has_plan is missing")
+        self.assertFalse(os.path.exists(out))
+
+    def test_probe_refuses_arrays_it_does_not_know_and_members_there_are_not(self):
+        b, h, a = 4, 3, 2
+        zeros = lambda *shape: numpy.zeros(shape, numpy.float32)
+        batch = {"observations": zeros(b, h + 1, 5), "actions": zeros(b, h, a), "rewards": zeros(b, h),
+                 "terminated": numpy.zeros((b, h), bool), "plan_mean": zeros(b, h + 1, a),
+                 "plan_std": zeros(b, h + 1, a) + 1, "has_plan": numpy.ones((b, h + 1), bool),
+                 "target_noise": zeros(b, h, a), "target_members": numpy.array([0, 2]), "policy_noise": zeros(b, h, a),
+                 "policy_members": numpy.array([0, 1])}
+        out = self.path("numbers.npz")
+        arguments = ["model", "probe", "--checkpoint", self.checkpoint, "--out", out, "--like"]
+        output(*arguments, self.write(batch))
+        self.assertIn("loss.policy", numpy.load(out).files)
+        os.remove(out)
+        self.refused([*arguments, self.write(batch | {"speed": zeros(3)})], "speed is unknown")
+        self.refused([*arguments, self.write(batch | {"policy_members": numpy.array([0, 3])})], "policy_members has 3",
+                     "0 to 2")
+        self.assertFalse(os.path.exists(out))
+
+
+if __name__ == "__main__":
+    unittest.main()
