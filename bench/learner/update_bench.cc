@@ -1,12 +1,15 @@
-// Time of one PO-MPC update, on one thread.
+// Time of one PO-MPC update, on one thread: with the project's kernels (fused), and with ATen's
+// operations alone (eager).
 #include <benchmark/benchmark.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "learner/update/updater.h"
 #include "model/device.h"
+#include "model/ops.h"
 #include "model/random.h"
 
 namespace pompc::update {
@@ -16,15 +19,22 @@ at::Tensor Draw(uint64_t seed, at::IntArrayRef shape) {
   return model::Normal({seed}, {0, 0}, shape, at::kCPU)[0];
 }
 
-void BM_Update(benchmark::State& state, const char* size, double alpha, TargetHorizon horizon) {
+struct Setting {
+  const char* size;
+  double alpha = 0.5;
+  TargetHorizon horizon = TargetHorizon::kOneStep;
+  bool eager = false;
+};
+
+void BM_Update(benchmark::State& state, Setting setting) {
   model::SetComputeThreads(1);
   model::KeepFreedMemory();
-  model::ModelConfig model_config = *model::ModelSize(size);
+  model::ModelConfig model_config = *model::ModelSize(setting.size);
   model_config.observation_size = 5;
   model_config.action_size = 1;
   UpdateConfig config;
-  config.alpha = alpha;
-  config.target_horizon = horizon;
+  config.alpha = setting.alpha;
+  config.target_horizon = setting.horizon;
   const std::unique_ptr<Updater> updater = *Updater::Create(model_config, config, at::kCPU, 1);
   const int64_t b = state.range(0);
   Batch batch;
@@ -35,19 +45,28 @@ void BM_Update(benchmark::State& state, const char* size, double alpha, TargetHo
   batch.plan_mean = Draw(4, {b, 4, 1}).clamp(-1, 1);
   batch.plan_std = at::full({b, 4, 1}, 0.3);
   batch.has_plan = at::ones({b, 4});
+  std::optional<model::ReferenceScope> scope;
+  if (setting.eager) scope.emplace();
   for (auto _ : state) {
     const auto metrics = updater->Step(batch, false);
     if (!metrics.ok()) state.SkipWithError(std::string(metrics.status().message()).c_str());
   }
 }
 
-constexpr TargetHorizon kEnd = TargetHorizon::kWindowEnd;
-constexpr TargetHorizon kOne = TargetHorizon::kOneStep;
-BENCHMARK_CAPTURE(BM_Update, tiny, "tiny", 0.5, kEnd)->Arg(128)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Update, tiny_one_step, "tiny", 0.5, kOne)->Arg(128)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Update, tiny_imitation, "tiny", 1, kEnd)->Arg(128)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Update, small, "small", 0.5, kEnd)->Arg(256)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Update, 5M, "5M", 0.5, kOne)->Arg(256)->MeasureProcessCPUTime();
+constexpr Setting kTiny{.size = "tiny"};
+constexpr Setting kTinyEager{.size = "tiny", .eager = true};
+constexpr Setting kTinyWindowEnd{.size = "tiny", .horizon = TargetHorizon::kWindowEnd};
+constexpr Setting kTinyImitation{.size = "tiny", .alpha = 1, .horizon = TargetHorizon::kWindowEnd};
+constexpr Setting kSmall{.size = "small"};
+constexpr Setting k5M{.size = "5M"};
+constexpr Setting k5MEager{.size = "5M", .eager = true};
+BENCHMARK_CAPTURE(BM_Update, tiny, kTiny)->Arg(128)->MeasureProcessCPUTime();
+BENCHMARK_CAPTURE(BM_Update, tiny_eager, kTinyEager)->Arg(128)->MeasureProcessCPUTime();
+BENCHMARK_CAPTURE(BM_Update, tiny_window_end, kTinyWindowEnd)->Arg(128)->MeasureProcessCPUTime();
+BENCHMARK_CAPTURE(BM_Update, tiny_imitation, kTinyImitation)->Arg(128)->MeasureProcessCPUTime();
+BENCHMARK_CAPTURE(BM_Update, small, kSmall)->Arg(256)->MeasureProcessCPUTime();
+BENCHMARK_CAPTURE(BM_Update, 5M, k5M)->Arg(256)->MeasureProcessCPUTime();
+BENCHMARK_CAPTURE(BM_Update, 5M_eager, k5MEager)->Arg(256)->MeasureProcessCPUTime();
 
 }  // namespace
 }  // namespace pompc::update

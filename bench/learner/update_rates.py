@@ -1,0 +1,107 @@
+"""Updates per second of the PO-MPC update on one CPU thread, in one run: pompc's kernels, the same update out of ATen's
+operations, and the PyTorch peer (bench/peers).
+
+  python3 bench/learner/update_rates.py [--update-bench build/release/bench/learner/update_bench] [--seconds 5]
+
+Needs PyTorch and NumPy (Debian: python3-torch, python3-numpy). The machine should have nothing else to do.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy
+import torch
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "peers"))
+import po_mpc  # pylint: disable=wrong-import-position
+
+OBSERVATION, ACTION, HORIZON, BINS, SIMNORM = 5, 1, 3, 101, 8
+# As in model/config.cc: encoder_dim, mlp_dim, latent_dim, members; and the batch of update_bench.
+SIZES = {"tiny": (128, 128, 64, 2, 128), "5M": (256, 512, 512, 5, 256)}
+ROUNDS = 3
+
+
+def network(name, sizes, normed_last, members, random):
+    """Arrays of one network with the given widths, the input first."""
+    arrays, leading = {}, (members,) if members else ()
+    for i, (width_in, width_out) in enumerate(zip(sizes, sizes[1:])):
+        arrays[f"{name}.{i}.weight"] = random.normal(0, 0.02, (*leading, width_in, width_out)).astype(numpy.float32)
+        arrays[f"{name}.{i}.bias"] = numpy.zeros((*leading, width_out), numpy.float32)
+        if i + 2 < len(sizes) or normed_last:
+            arrays[f"{name}.{i}.norm.weight"] = numpy.ones((*leading, width_out), numpy.float32)
+            arrays[f"{name}.{i}.norm.bias"] = numpy.zeros((*leading, width_out), numpy.float32)
+    return arrays
+
+
+def fresh_peer(size):
+    encoder, width, latent, members, _ = SIZES[size]
+    random = numpy.random.default_rng(1)
+    joined = latent + ACTION
+    arrays = network("encoder", (OBSERVATION, encoder, latent), True, 0, random)
+    arrays |= network("dynamics", (joined, width, width, latent), True, 0, random)
+    arrays |= network("reward", (joined, width, width, BINS), False, 0, random)
+    for name in ("q", "q_target", "regularized_q", "regularized_q_target"):
+        arrays |= network(name, (joined, width, width, BINS), False, members, random)
+    for name in ("policy", "prior"):
+        arrays |= network(name, (latent, width, width, 2 * ACTION), False, 0, random)
+    arrays |= {"scale.value": 1, "scale.kl": 1, "updater.prior_trained": 0}
+    settings = po_mpc.Settings(
+        alpha=0.5, reverse=False, literal=False, sum_kl=False, window_end=False, entropy_coefficient=1e-4,
+        std_floor=0.05, std_ceiling=2, regularized_value_gradient=False, discount=0.99, rho=0.5, tau=0.01,
+        learning_rate=3e-4, encoder_lr_scale=0.3, max_grad_norm=20, consistency_coefficient=20, reward_coefficient=0.1,
+        value_coefficient=0.1, termination_coefficient=1, simnorm_dim=SIMNORM, dropout=0.01, bin_min=-10, bin_max=10,
+        log_std_min=-3, log_std_max=1)
+    return po_mpc.PoMpc(arrays, settings)
+
+
+def rate_of_peer(size, seconds):
+    torch.manual_seed(1)
+    b = SIZES[size][-1]
+    peer = fresh_peer(size)
+    batch = {
+        "observations": torch.randn(b, HORIZON + 1, OBSERVATION), "actions": torch.rand(b, HORIZON, ACTION) * 2 - 1,
+        "rewards": torch.randn(b, HORIZON), "terminated": torch.zeros(b, HORIZON, dtype=torch.bool),
+        "plan_mean": torch.rand(b, HORIZON + 1, ACTION) * 2 - 1, "plan_std": torch.full((b, HORIZON + 1, ACTION), 0.3),
+        "has_plan": torch.ones(b, HORIZON + 1, dtype=torch.bool)}
+    for _ in range(3):
+        peer.update(batch, peer.draw(batch))
+    updates, begin = 0, time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        peer.update(batch, peer.draw(batch))
+        updates += 1
+    return updates / (time.perf_counter() - begin)
+
+
+def rate_of_bench(binary, case, seconds):
+    done = subprocess.run([binary, f"--benchmark_filter=^BM_Update/{case}/", f"--benchmark_min_time={seconds}",
+                           "--benchmark_format=json"], check=True, capture_output=True, text=True)
+    (result,) = json.loads(done.stdout)["benchmarks"]
+    unit = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1}[result["time_unit"]]
+    return unit / result["real_time"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--update-bench", default="build/release/bench/learner/update_bench", help="pompc's benchmark")
+    parser.add_argument("--seconds", type=float, default=5, help="of each of the measurements")
+    flags = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"PyTorch {torch.__version__}, one thread, updates per second: median of {ROUNDS} turns (least, most)")
+    for size, (*_, batch) in SIZES.items():
+        rates = {"pompc": [], "ATen operations": [], "PyTorch peer": []}
+        for _ in range(ROUNDS):
+            rates["pompc"].append(rate_of_bench(flags.update_bench, size, flags.seconds))
+            rates["ATen operations"].append(rate_of_bench(flags.update_bench, size + "_eager", flags.seconds))
+            rates["PyTorch peer"].append(rate_of_peer(size, flags.seconds))
+        for name, values in rates.items():
+            print(f"{size:5} batch {batch:4} {name:16} {statistics.median(values):7.1f} "
+                  f"({min(values):.1f}, {max(values):.1f})", flush=True)
+
+
+if __name__ == "__main__":
+    main()
