@@ -1,6 +1,6 @@
 """The PO-MPC update in plain PyTorch, after docs/algorithm.md: a second implementation to compare pompc with.
 
-It shares nothing with pompc but the arrays of `pompc checkpoint export` and the config text in a checkpoint's state.json.
+It shares nothing with pompc but the arrays of `pompc checkpoint export` and the config in a checkpoint's state.json.
 Written to be read, not to be fast; it runs on any device that PyTorch has.
 
 Shapes: B windows of H decisions, O numbers in an observation, A in an action, L in a latent, N members of an ensemble.
@@ -17,6 +17,13 @@ import torch.nn.functional as F
 # Networks whose parameters an optimiser steps, and those that follow them.
 MODEL = ("encoder", "dynamics", "reward", "termination", "q")
 TARGET_OF = {"q_target": "q", "regularized_q_target": "regularized_q"}
+
+
+# Settings that only have these values here, where a config has them.
+ONLY = {"model.policy_form": "CLIPPED_GAUSSIAN", "po_mpc.prior": "LEARNED", "po_mpc.policy_kl": "MODE_SEEKING",
+        "po_mpc.scale_kl": "true", "po_mpc.kl_threshold": "0", "po_mpc.target_value_reduction": "MIN",
+        "po_mpc.policy_values": "REGULARIZED", "po_mpc.policy_value_reduction": "AVERAGE",
+        "po_mpc.policy_at_window_end": "false"}
 
 
 def parse_config(text):
@@ -66,6 +73,9 @@ class Settings:
     @staticmethod
     def from_config(text):
         c = parse_config(text)
+        for name, value in ONLY.items():
+            if c.get(name, value) != value:
+                raise ValueError(f"{name} is {c[name]}: the peer knows {value} alone")
         number = lambda name: float(c[name])
         lam = number("po_mpc.lambda")
         discount = number("learner.discount")

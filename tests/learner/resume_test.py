@@ -19,7 +19,8 @@ def numbers(folder, updates):
 
 def run(folder, updates):
     """The update that it began at."""
-    done = subprocess.run([FROZEN_RUN, folder, str(updates), "0"], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run([FROZEN_RUN, folder, str(updates), "0"], capture_output=True, text=True, timeout=100,
+                          check=False)
     assert done.returncode == 0, done
     return int(done.stdout.split()[-1])
 
