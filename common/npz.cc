@@ -213,7 +213,6 @@ absl::StatusOr<NpzArray> ReadArray(const ZipMember& member) {
 }  // namespace
 
 const char* NpyTypeName(NpyType type) { return EntryOf(type).name; }
-uint64_t NpyTypeSize(NpyType type) { return EntryOf(type).bytes; }
 
 absl::StatusOr<std::string> WriteNpz(const std::vector<NpzArray>& arrays) {
   std::vector<ZipMember> members;

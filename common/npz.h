@@ -17,8 +17,6 @@ enum class NpyType { kFloat32, kFloat64, kInt64, kBool };
 
 // "float32", "float64", "int64", "bool".
 const char* NpyTypeName(NpyType type);
-// Bytes of one number.
-uint64_t NpyTypeSize(NpyType type);
 
 struct NpzArray {
   std::string name;

@@ -14,8 +14,11 @@ import subprocess
 import sys
 import time
 
-import numpy
-import torch
+# Before they are loaded: OpenBLAS has threads of its own, which torch.set_num_threads does not reach.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import numpy  # pylint: disable=wrong-import-position
+import torch  # pylint: disable=wrong-import-position
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "peers"))
 import po_mpc  # pylint: disable=wrong-import-position
