@@ -6,17 +6,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/float_bytes.h"
 #include "common/status_macros.h"
 
 namespace pompc::planner {
 namespace {
-
-bool AllFinite(const std::vector<float>& values) {
-  for (const float value : values) {
-    if (!std::isfinite(value)) return false;
-  }
-  return true;
-}
 
 // A plan that is not a number must not reach an actuator or replay.
 absl::Status CheckPlan(const Plan& plan, ParameterVersion version) {

@@ -86,7 +86,8 @@ absl::StatusOr<replay::WindowBatch> BatchOf(uint64_t update) {
   reply.mutable_windows()->set_count(kBatch);
   reply.mutable_windows()->set_horizon(kHorizon);
   for (uint32_t i = 0; i < kBatch; ++i) AddWindow(random.Below(kWindows), reply.mutable_windows());
-  return replay::WindowBatch::FromReply(std::move(reply), {kObservation, kAction}, kHorizon);
+  return replay::WindowBatch::FromReply(std::move(reply), {kObservation, kAction}, kBatch,
+                                         kHorizon);
 }
 
 absl::Status StepOnce(Engine* engine) {
