@@ -82,8 +82,11 @@ absl::StatusOr<std::unique_ptr<replay::TrajectoryWriter>> Session::MakeWriter(Ac
   writer.on_refused = [this, stats, clock](const replay::Refusal& refusal) {
     stats->AddRefusal(refusal.rows);
     if (const uint64_t times = refusals_.Count(clock->Now()); times > 0) {
-      Log().warn("replay refused {} episode{}, the last of environment {}: {}", times,
-                 times == 1 ? "" : "s", refusal.environment, refusal.why.ToString());
+      // Refusals pass by themselves, as at the end of the seed phase, but for rows that are wrong.
+      const auto level =
+          absl::IsInvalidArgument(refusal.why) ? spdlog::level::warn : spdlog::level::info;
+      Log().log(level, "replay refused {} episode{}, the last of environment {}: {}", times,
+                times == 1 ? "" : "s", refusal.environment, refusal.why.ToString());
     }
     listeners_[refusal.environment]->OnRefused(static_cast<int>(refusal.environment), refusal.why);
   };
