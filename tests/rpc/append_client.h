@@ -17,10 +17,13 @@ namespace pompc::rpc {
 // and waits for its end.
 class AppendClient : public grpc::ClientBidiReactor<proto::AppendRequest, proto::AppendReply> {
  public:
+  // With wait_for_ready a connection that fails is tried again until the timeout.
   explicit AppendClient(const std::shared_ptr<grpc::Channel>& channel,
-                        absl::Duration timeout = absl::InfiniteDuration())
+                        absl::Duration timeout = absl::InfiniteDuration(),
+                        bool wait_for_ready = false)
       : stub_(proto::ReplayService::NewStub(channel)) {
     context_.set_deadline(DeadlineAfter(timeout));
+    context_.set_wait_for_ready(wait_for_ready);
     stub_->async()->Append(&context_, this);
     AddHold();
     StartRead(&reply_);

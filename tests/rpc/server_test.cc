@@ -240,9 +240,11 @@ TEST(Server, ManyStreamsHoldFewThreads) {
   for (int i = 0; i < kIdle + kBusy; ++i) {
     grpc::ChannelArguments args = MakeChannelArguments({});
     args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    // Among so many connections at once, loopback now and then refuses one.
     streams.push_back(std::make_unique<AppendClient>(
-        grpc::CreateCustomChannel(server->address(), grpc::InsecureChannelCredentials(), args)));
-    ASSERT_TRUE(streams.back()->RoundTrip(1)) << i;
+        grpc::CreateCustomChannel(server->address(), grpc::InsecureChannelCredentials(), args),
+        absl::Seconds(50), /*wait_for_ready=*/true));
+    ASSERT_TRUE(streams.back()->RoundTrip(1)) << i << ": " << streams.back()->Finish();
   }
   EXPECT_EQ(service.open_streams(), kIdle + kBusy);
   for (int round = 2; round <= kRounds; ++round) {
