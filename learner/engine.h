@@ -28,8 +28,7 @@ struct PlanUpdate {
 
 // What trains: makes updates out of batches, knows its own state. The trainer around it knows
 // neither LibTorch nor losses. One thread at a time calls Step, Reanalyze, PackParameters, Export
-// and Import;
-// MakeBatch and PrepareThread may be called from any.
+// and Import; MakeBatch and PrepareThread may be called from any.
 class Engine {
  public:
   // A batch as the engine wants it, for example tensors on its device.

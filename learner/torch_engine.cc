@@ -142,7 +142,11 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
                              &batch.plan_mean, &batch.plan_std, &batch.has_plan}) {
     *tensor = tensor->to(device_);
   }
+  // Only Reanalyze asks where windows come from.
   std::vector<TorchBatch::Share> origins;
+  if (reanalyze_.every_updates() == 0) {
+    return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
+  }
   for (const WindowBatch& share : shares) {
     const std::span<const uint64_t> addresses = share.addresses();
     origins.push_back({share.info().shard_index(),

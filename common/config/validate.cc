@@ -56,7 +56,8 @@ absl::Status CheckModel(const proto::ModelConfig& model) {
                               " is no multiple of model.simnorm_dim ", model.simnorm_dim()));
   }
   if (model.num_q() == 1) {
-    return Error("model.num_q: 1; a value is the smaller of two Qs: allowed are 0 and 2 to 64");
+    return Error(
+        "model.num_q: 1; values are those of a random pair of Qs: allowed are 0 and 2 to 64");
   }
   if (model.bin_min() >= model.bin_max()) {
     return Error(absl::StrCat("model.bin_min: ", model.bin_min(), " is not below model.bin_max ",

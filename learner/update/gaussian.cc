@@ -58,7 +58,7 @@ at::Tensor GaussianKl(const model::Gaussian& p, const model::Gaussian& q, KlRedu
     const at::Tensor kl =
         q.log_std - p.log_std - 0.5 +
         ((2 * p.log_std).exp() + (p.mean - q.mean).square()) / (2 * (2 * q.log_std).exp());
-    return reduction == KlReduction::kMean ? kl.mean(-1) : kl.sum(-1);
+    return Reduce(kl, reduction);
   }
   return KlFunction::apply(p.mean, p.log_std, q.mean, q.log_std, reduction == KlReduction::kMean);
 }

@@ -7,8 +7,8 @@ import sys
 import tempfile
 import unittest
 
-BUILD = sys.argv.pop(1)
-POMPC = os.path.join(BUILD, "bin", "pompc")
+from program import BUILD, output, run
+
 FROZEN_RUN = os.path.join(BUILD, "tests", "learner_frozen_run")
 
 try:
@@ -16,16 +16,6 @@ try:
 except ImportError:
     print("skipped: NumPy is not installed (Debian: python3-numpy)")
     sys.exit(77)
-
-
-def run(*arguments):
-    return subprocess.run([POMPC, *arguments], capture_output=True, text=True, timeout=100, check=False)
-
-
-def output(*arguments):
-    done = run(*arguments)
-    assert done.returncode == 0, done
-    return done.stdout
 
 
 class CheckpointTest(unittest.TestCase):

@@ -6,8 +6,8 @@ import sys
 import tempfile
 import unittest
 
-BUILD = sys.argv.pop(1)
-POMPC = os.path.join(BUILD, "bin", "pompc")
+from program import BUILD, POMPC
+
 FROZEN_RUN = os.path.join(BUILD, "tests", "learner_frozen_run")
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "bench", "peers"))
 

@@ -2,24 +2,13 @@
 
 import os
 import socket
-import subprocess
-import sys
 import tempfile
 import unittest
 import xml.etree.ElementTree
 
-POMPC = os.path.join(sys.argv.pop(1), "bin", "pompc")
+from program import output, run
+
 COMMANDS = ("train", "evaluate", "status", "stop", "plot", "checkpoint", "model", "config", "tasks")
-
-
-def run(*arguments):
-    return subprocess.run([POMPC, *arguments], capture_output=True, text=True, timeout=50, check=False)
-
-
-def output(*arguments):
-    done = run(*arguments)
-    assert done.returncode == 0, done
-    return done.stdout
 
 
 class HelpTest(unittest.TestCase):
@@ -119,6 +108,10 @@ class ErrorTest(unittest.TestCase):
             address = f"127.0.0.1:{free.getsockname()[1]}"
             self.refused(["status", "--learner", address], address, status=1)
             self.refused(["stop", "--learner", address], address, status=1)
+            for command in ("status", "stop"):
+                done = run(command, POMPC_LEARNER=address)
+                self.assertEqual(done.returncode, 1, done)
+                self.assertIn(address, done.stderr)
         self.refused(["status"], "--learner", "--run-dir", status=2)
         self.refused(["stop", "--learner", "nowhere"], "--learner", "nowhere", status=2)
 

@@ -4,20 +4,16 @@ import csv
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import unittest
 import xml.etree.ElementTree
 
-POMPC = os.path.join(sys.argv.pop(1), "bin", "pompc")
+from program import POMPC, run
+
 # Episodes of ten decisions, updates of sixteen windows.
 SMALL = ["--preset", "quickstart", "--set", "env.action_repeat=100", "--set", "learner.seed_rows=60",
          "--set", "learner.pretrain_updates=10", "--set", "learner.batch_size=16", "--set", "replay.min_rows=30",
          "--set", "evaluation.every_rows=50", "--set", "stop.return_mean=0"]
-
-
-def run(*arguments):
-    return subprocess.run([POMPC, *arguments], capture_output=True, text=True, timeout=200, check=False)
 
 
 class TrainTest(unittest.TestCase):

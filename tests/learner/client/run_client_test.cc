@@ -43,6 +43,16 @@ class RunClientTest : public testing::Test {
     client_->Start();
     clock_.AwaitWaiters(1);
   }
+  // The same over a port, whose address it returns: a learner can be started there anew.
+  std::string JoinOverAPort() {
+    StartLearner(1, "run-1", "127.0.0.1:0");
+    const std::string address = run_->server->address();
+    MakeClient(proto::ACTOR, rpc::Endpoint(address));
+    EXPECT_TRUE(client_->Register(absl::ZeroDuration()).ok());
+    client_->Start();
+    clock_.AwaitWaiters(1);
+    return address;
+  }
   // The learner has heard of nobody for too long.
   void EndLeases() {
     learner_clock_.Advance(absl::Seconds(10));
@@ -131,12 +141,7 @@ TEST_F(RunClientTest, EpisodesAreCountedOnceHoweverManyLeases) {
 }
 
 TEST_F(RunClientTest, ARestartedLearnerIsToldOnlyWhatItsPredecessorWasNot) {
-  StartLearner(1, "run-1", "127.0.0.1:0");
-  const std::string address = run_->server->address();
-  MakeClient(proto::ACTOR, rpc::Endpoint(address));
-  ASSERT_TRUE(client_->Register(absl::ZeroDuration()).ok());
-  client_->Start();
-  clock_.AwaitWaiters(1);
+  const std::string address = JoinOverAPort();
   client_->SetCounters({.rows = 500, .episodes = 5, .last_return = 3});
   Beat();
   run_.reset();
@@ -153,12 +158,7 @@ TEST_F(RunClientTest, ARestartedLearnerIsToldOnlyWhatItsPredecessorWasNot) {
 }
 
 TEST_F(RunClientTest, RegistersAgainWithARestartedLearner) {
-  StartLearner(1, "run-1", "127.0.0.1:0");
-  const std::string address = run_->server->address();
-  MakeClient(proto::ACTOR, rpc::Endpoint(address));
-  ASSERT_TRUE(client_->Register(absl::ZeroDuration()).ok());
-  client_->Start();
-  clock_.AwaitWaiters(1);
+  const std::string address = JoinOverAPort();
   const uint64_t first = client_->news().registration->incarnation();
   run_.reset();
   Beat();
