@@ -16,7 +16,8 @@ readonly BUILD_PACKAGES=(
   libc-ares-dev libre2-dev zlib1g-dev libssl-dev
   libmujoco-dev libqhull-dev
   prometheus-cpp-dev libcpp-httplib-dev libspdlog-dev nlohmann-json3-dev libcli11-dev)
-readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev clang python3 python3-numpy)
+readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev clang
+  python3 python3-numpy python3-grpcio python3-protobuf)
 
 as_root() {
   if [[ "$(id -u)" == 0 ]]; then

@@ -2,7 +2,10 @@
 # Trains with separate processes on this machine: replay shards, planner, learner, actors and an evaluator on free
 # loopback ports. Ends with the learner's exit status, and with everything it started stopped.
 #
-#   scripts/local-cluster.sh [--preset NAME] [--seed N] [--run-dir DIR] [--set field=value]... [--actors N]
+#   scripts/local-cluster.sh [--preset NAME] [--config FILE] [--seed N] [--run-dir DIR] [--set field=value]...
+#                            [--actors N] [--actor-command "PROGRAM ARGUMENT..."]
+#
+# --actor-command starts actors and evaluator of your own instead (docs/external-environments.md).
 #
 # Meanwhile, from another shell (--run-dir DIR chooses among several clusters; default: the newest):
 #
@@ -20,7 +23,7 @@ readonly BIN="${POMPC_BIN_DIR:-$POMPC_ROOT/build/release/bin}"
 readonly NEWEST="$POMPC_ROOT/runs/newest-cluster"
 readonly STOP_SECONDS=30
 
-usage() { sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 # --- Processes -------------------------------------------------------------------------------------------------------
 
@@ -31,6 +34,18 @@ define() {
   pick_port
   echo "127.0.0.1:$port" >"$state/$name.metrics"
   printf '%s\n' "$BIN/pompc-$role" --metrics-listen "127.0.0.1:$port" "$@" >"$state/$name.command"
+  names+=("$name")
+}
+
+# define_actor NAME ARGUMENTS...: the same for actors and evaluators.
+define_actor() {
+  local name="$1"
+  shift
+  if (( ${#actor_command[@]} == 0 )); then
+    define "$name" actor "$@"
+    return
+  fi
+  printf '%s\n' "${actor_command[@]}" "$@" >"$state/$name.command"
   names+=("$name")
 }
 
@@ -88,6 +103,7 @@ write_targets() {
   {
     echo "["
     for name in "${names[@]}"; do
+      [[ -e "$state/$name.metrics" ]] || continue
       printf '%s  {"targets": ["%s"], "labels": {"job": "%s", "process": "%s"}}' "$separator" \
         "$(<"$state/$name.metrics")" "${name%-[0-9]*}" "$name"
       separator=$',\n'
@@ -110,7 +126,8 @@ run_cluster() {
     case "$1" in
       --actors) actors="$2"; shift ;;
       --run-dir) run_dir="$2"; shift ;;
-      --preset | --set) learner_arguments+=("$1" "$2"); shift ;;
+      --actor-command) read -ra actor_command <<<"$2"; shift ;;
+      --preset | --config | --set) learner_arguments+=("$1" "$2"); shift ;;
       --seed) learner_arguments+=(--set "seed=$2"); shift ;;
       *) die "unknown argument '$1'; see --help" ;;
     esac
@@ -122,7 +139,7 @@ run_cluster() {
 
   state="$run_dir.cluster"
   mkdir -p "$state" "$POMPC_ROOT/runs"
-  rm -f "$state"/*.pid "$state"/*.restart
+  rm -f "$state"/*.pid "$state"/*.restart "$state"/*.command "$state"/*.metrics
   ln -sfn "$run_dir" "$NEWEST"
 
   local replay=() planner learner
@@ -134,8 +151,8 @@ run_cluster() {
   define planner planner --listen "$planner" --learner "$learner"
   define learner learner --listen "$learner" --run-dir "$run_dir" --replay "$shards" "${learner_arguments[@]}"
   local peers=(--learner "$learner" --planners "$planner")
-  for (( i = 0; i < actors; ++i )); do define "actor-$i" actor "${peers[@]}" --replay "$shards"; done
-  define evaluator actor --evaluate "${peers[@]}"
+  for (( i = 0; i < actors; ++i )); do define_actor "actor-$i" "${peers[@]}" --replay "$shards"; done
+  define_actor evaluator --evaluate "${peers[@]}"
   write_targets
 
   echo $$ >"$state/supervisor.pid"
@@ -167,8 +184,8 @@ show_status() {
     name="$(basename "$file" .command)" pid="$(pid_of "$name" || true)"
     verdict="gone"
     if [[ -n "$pid" ]] && kill -0 "$pid" 2>/dev/null; then verdict="running"; fi
-    printf '%-10s %-8s pid %-8s http://%s/metrics  %s\n' "$name" "$verdict" "${pid:--}" "$(<"$state/$name.metrics")" \
-      "$(sed -n '/^--listen$/{n;p}' "$file")"
+    printf '%-10s %-8s pid %-8s %s  %s\n' "$name" "$verdict" "${pid:--}" \
+      "$(sed 's,.*,http://&/metrics,' "$state/$name.metrics" 2>/dev/null)" "$(sed -n '/^--listen$/{n;p}' "$file")"
   done
 }
 
@@ -197,6 +214,7 @@ control() {
 
 state=""
 names=()
+actor_command=()
 declare -A pids=()
 case "${1:-}" in
   status | stop | kill | restart) control "$@" ;;

@@ -3,18 +3,20 @@
 random-phase row after the first version, and ends when told to. Usage: cluster_test.py FOLDER_OF_BINARIES."""
 
 import collections
+import os
 import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import unittest
-import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from processes import Process, free_ports
 
 BINARIES = pathlib.Path()
 SETTINGS = (
@@ -26,54 +28,6 @@ SETTINGS = (
 # How soon rates must be back after a process was lost and started again.
 RECOVERY_SECONDS = 30
 RUN_SECONDS = 240
-
-
-def free_ports(count):
-    """Ports nobody listens on; held together until all are chosen, so that they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-class Process:
-    """One process of the run, restarted with the same command."""
-
-    def __init__(self, name, role, log_folder, *arguments):
-        (port,) = free_ports(1)
-        self.name, self.log = name, log_folder / f"{name}.log"
-        self.metrics_url = f"http://127.0.0.1:{port}/metrics"
-        self.command = [str(BINARIES / f"pompc-{role}"), "--metrics-listen", f"127.0.0.1:{port}", *arguments]
-        self.start()
-
-    def start(self):
-        with open(self.log, "ab") as log:
-            self.popen = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-
-    def kill(self):
-        self.popen.kill()
-        self.popen.wait()
-
-    def scrape(self):
-        """The page's text; empty while the process cannot answer."""
-        try:
-            with urllib.request.urlopen(self.metrics_url, timeout=5) as page:
-                return page.read().decode()
-        except OSError:
-            return ""
-
-    def metrics(self):
-        """name -> {labels: value}."""
-        values = collections.defaultdict(dict)
-        for line in self.scrape().splitlines():
-            match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
-            if match:
-                values[match[1]][match[2] or ""] = float(match[3])
-        return values
-
-    def total(self, metric):
-        return sum(self.metrics()[metric].values())
 
 
 class ClusterTest(unittest.TestCase):
@@ -96,7 +50,7 @@ class ClusterTest(unittest.TestCase):
         self.add("evaluator", "actor", "--evaluate", *peers)
 
     def add(self, name, role, *arguments):
-        self.processes[name] = Process(name, role, self.folder, *arguments)
+        self.processes[name] = Process(name, self.folder, BINARIES / f"pompc-{role}", *arguments)
 
     def tearDown(self):
         for process in self.processes.values():

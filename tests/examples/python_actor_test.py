@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""The Python actor in a run of real processes: random rows first, then planned ones, evaluations; it outlives a planner
+and a shard, and ends with the run. With Gymnasium's Pendulum-v1 where Gymnasium is installed, else with the same
+pendulum from this folder. Usage: python_actor_test.py FOLDER_OF_BINARIES."""
+
+import csv
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "support"))
+from processes import Process, free_ports
+
+for module in ("grpc", "google.protobuf", "numpy"):
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
+        sys.exit(77)
+
+ACTOR = HERE.parent.parent / "examples" / "python" / "actor.py"
+ENVIRONMENT = "Pendulum-v1" if importlib.util.find_spec("gymnasium") else "pendulum:Pendulum"
+BINARIES = pathlib.Path()
+SETTINGS = ("learner.seed_rows=400", "learner.pretrain_updates=20", "learner.batch_size=16", "learner.utd=0.1",
+            "replay.min_rows=100", "planner.samples=32", "planner.iterations=2", "planner.policy_samples=4",
+            "planner.elites=8", "evaluation.every_rows=500", "evaluation.episodes=2", "stop.return_mean=0",
+            "stop.max_rows=0")
+SECONDS = 120
+
+
+def run_actor(*arguments):
+    return subprocess.run([sys.executable, ACTOR, "--env", ENVIRONMENT, *arguments], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(HERE)}, timeout=60, check=False)
+
+
+class PythonActorTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.processes = {}
+        self.pause = threading.Event()
+        self.addCleanup(self.end)
+
+    def end(self):
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def start_run(self, config):
+        replay = [f"127.0.0.1:{port}" for port in free_ports(2)]
+        self.planner, self.learner = (f"127.0.0.1:{port}" for port in free_ports(2))
+        self.shards = [Process(f"replay-{i}", self.folder, BINARIES / "pompc-replay", "--listen", address)
+                       for i, address in enumerate(replay)]
+        planner = Process("planner", self.folder, BINARIES / "pompc-planner", "--listen", self.planner, "--learner",
+                          self.learner)
+        settings = [word for setting in SETTINGS for word in ("--set", setting)]
+        learner = Process("learner", self.folder, BINARIES / "pompc-learner", "--listen", self.learner, "--replay",
+                          ",".join(replay), "--run-dir", str(self.folder / "run"), "--preset", "quickstart", "--config",
+                          str(config), *settings)
+        for process in (*self.shards, planner, learner):
+            self.processes[process.name] = process.popen
+        self.planner_process = planner
+        self.replay = ",".join(replay)
+
+    def start_actor(self, name, *arguments):
+        with open(self.folder / f"{name}.log", "ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, ACTOR, "--env", ENVIRONMENT, "--learner", self.learner, "--planners", self.planner,
+                 *arguments], stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(HERE)})
+
+    def wait_until(self, what, condition):
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            for name in ("actor", "evaluator"):
+                if self.processes[name].poll() is not None:
+                    self.fail(f"{name} ended: {(self.folder / f'{name}.log').read_text()}")
+            if time.monotonic() > deadline:
+                logs = "\n".join(path.read_text()[-1000:] for path in self.folder.glob("*.log"))
+                self.fail(f"not within {SECONDS} s: {what}\n{logs}")
+            self.pause.wait(0.1)
+
+    def rows(self, kind):
+        return sum(shard.total(f"pompc_replay_{kind}_rows_total") for shard in self.shards)
+
+    def evaluations(self):
+        path = self.folder / "run" / "evaluations.csv"
+        if not path.exists():
+            return []
+        with open(path, newline="") as file:
+            return list(csv.DictReader(file))
+
+    def test_trains_evaluates_outlives_others_and_ends(self):
+        print(f"environment {ENVIRONMENT}", flush=True)
+        config = self.folder / "env.textproto"
+        printed = run_actor("--print-config")
+        self.assertEqual(printed.returncode, 0, printed)
+        self.assertIn("observation_size: 3 action_size: 1 episode_decisions: 200", printed.stdout)
+        config.write_text(printed.stdout)
+        self.start_run(config)
+        self.start_actor("actor", "--replay", self.replay, "--environments", "2")
+        self.start_actor("evaluator", "--evaluate")
+
+        self.wait_until("rows with plans", lambda: self.rows("planned") > 100)
+        self.assertGreaterEqual(self.rows("accepted") - self.rows("planned"), 400, "the random phase's rows")
+        self.planner_process.kill()
+        self.planner_process.start()
+        self.processes["planner"] = self.planner_process.popen
+        before = self.rows("planned")
+        self.wait_until("rows after the planner was lost", lambda: self.rows("planned") > before + 50)
+        self.shards[1].kill()
+        self.shards[1].start()
+        self.processes["replay-1"] = self.shards[1].popen
+        self.wait_until("rows in the restarted shard",
+                        lambda: self.shards[1].total("pompc_replay_planned_rows_total") > 50)
+
+        self.wait_until("an evaluation", self.evaluations)
+        evaluation = self.evaluations()[0]
+        self.assertEqual(evaluation["episodes"], "2")
+        # No step of the pendulum earns more than 0 or less than about -16.3.
+        self.assertLess(float(evaluation["return_max"]), 0)
+        self.assertGreater(float(evaluation["return_min"]), -17 * 200)
+
+        subprocess.run([BINARIES / "pompc", "stop", "--learner", self.learner], check=True)
+        for name in ("learner", "actor", "evaluator"):
+            self.assertEqual(self.processes[name].wait(SECONDS), 0, name)
+
+    def test_bad_flags_and_sizes_are_told(self):
+        self.assertIn("--learner is missing", run_actor().stderr)
+        config = self.folder / "env.textproto"
+        config.write_text('env { task: "external" action_repeat: 1 spec { observation_size: 4 action_size: 1 '
+                          "episode_decisions: 200 } }")
+        self.start_run(config)
+        done = run_actor("--learner", self.learner, "--planners", self.planner, "--replay", self.replay)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("observation_size 4", done.stderr)
+        done = run_actor("--learner", self.learner, "--planners", self.planner, "--replay", "127.0.0.1:1")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("the run has 2", done.stderr)
+
+
+if __name__ == "__main__":
+    BINARIES = pathlib.Path(sys.argv.pop(1))
+    unittest.main()

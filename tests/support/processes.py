@@ -1,0 +1,55 @@
+"""Processes of a run on loopback ports, for tests."""
+
+import collections
+import re
+import socket
+import subprocess
+import urllib.request
+
+
+def free_ports(count):
+    """Ports nobody listens on; held together until all are chosen, so that they differ."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+class Process:
+    """One of pompc's programs with a metrics page of its own; its log is NAME.log in the folder."""
+
+    def __init__(self, name, log_folder, program, *arguments):
+        (port,) = free_ports(1)
+        self.name, self.log = name, log_folder / f"{name}.log"
+        self.metrics_url = f"http://127.0.0.1:{port}/metrics"
+        self.command = [str(program), "--metrics-listen", f"127.0.0.1:{port}", *arguments]
+        self.start()
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.popen = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def kill(self):
+        self.popen.kill()
+        self.popen.wait()
+
+    def scrape(self):
+        """The page's text; empty while the process cannot answer."""
+        try:
+            with urllib.request.urlopen(self.metrics_url, timeout=5) as page:
+                return page.read().decode()
+        except OSError:
+            return ""
+
+    def metrics(self):
+        """name -> {labels: value}."""
+        values = collections.defaultdict(dict)
+        for line in self.scrape().splitlines():
+            match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            if match:
+                values[match[1]][match[2] or ""] = float(match[3])
+        return values
+
+    def total(self, metric):
+        return sum(self.metrics()[metric].values())
