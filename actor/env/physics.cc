@@ -110,4 +110,9 @@ int Physics::Id(mjtObj type, const char* name) {
   return std::max(id, 0);
 }
 
+int Physics::SensorAddress(const char* name) {
+  const int id = Id(mjOBJ_SENSOR, name);
+  return id < model_->nsensor ? model_->sensor_adr[id] : 0;
+}
+
 }  // namespace pompc::env

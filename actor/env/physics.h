@@ -2,6 +2,7 @@
 #define POMPC_ACTOR_ENV_PHYSICS_H_
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "absl/functional/function_ref.h"
@@ -15,6 +16,8 @@ namespace pompc::env {
 // Entries of a body's row-major rotation matrix: kXz is the world x coordinate of the body's z
 // axis.
 enum MatrixEntry { kXx, kXy, kXz, kYx, kYy, kYz, kZx, kZy, kZz };
+
+enum Axis { kX, kY, kZ };
 
 enum class Actuation { kEnabled, kDisabled };
 
@@ -49,10 +52,17 @@ class Physics {
   // The index of the model's element `name` of type `type`; 0 if there is none, which
   // lookup_status() then reports. For task constructors.
   int Id(mjtObj type, const char* name);
-  // NOT_FOUND naming the first element that Id did not find.
+  // Where the numbers of the sensor `name` begin in sensordata; as Id.
+  int SensorAddress(const char* name);
+  // NOT_FOUND naming the first element that was not found.
   const absl::Status& lookup_status() const { return lookup_status_; }
 
+  std::span<const double> qpos() const { return {data_->qpos, static_cast<size_t>(model_->nq)}; }
+  std::span<const double> qvel() const { return {data_->qvel, static_cast<size_t>(model_->nv)}; }
+  std::span<const double> ctrl() const { return {data_->ctrl, static_cast<size_t>(model_->nu)}; }
+  double xpos(int body, Axis axis) const { return data_->xpos[3 * body + axis]; }
   double xmat(int body, MatrixEntry entry) const { return data_->xmat[9 * body + entry]; }
+  double sensor(int address) const { return data_->sensordata[address]; }
 
  private:
   struct Deleter {

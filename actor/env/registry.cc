@@ -13,7 +13,9 @@ namespace {
 const std::vector<TaskDefinition>& Definitions() {
   static const auto* definitions = [] {
     auto* all = new std::vector<TaskDefinition>;
-    for (const auto& domain : {PendulumTasks(), CartpoleTasks()}) {
+    for (const auto& domain :
+         {PendulumTasks(), CartpoleTasks(), AcrobotTasks(), ReacherTasks(), BallInCupTasks(),
+          FingerTasks(), CheetahTasks(), WalkerTasks(), HopperTasks()}) {
       all->insert(all->end(), domain.begin(), domain.end());
     }
     return all;

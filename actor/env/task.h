@@ -38,6 +38,11 @@ class Task {
   virtual std::span<double> Target(Physics& physics) const { return {}; }
 };
 
+// Appends `numbers` to an observation.
+inline void Append(std::span<const double> numbers, std::vector<double>& out) {
+  out.insert(out.end(), numbers.begin(), numbers.end());
+}
+
 struct TaskDefinition {
   // "domain-task".
   std::string name;

@@ -29,9 +29,24 @@ absl::Status CheckSame(const char* field, bool given, T value, T expected,
 
 const std::vector<TaskSpec>& TaskSpecs() {
   static const auto* specs = new std::vector<TaskSpec>{
-      {"pendulum-swingup", 3, 1, 1000, false},        {"cartpole-balance", 5, 1, 1000, false},
-      {"cartpole-balance-sparse", 5, 1, 1000, false}, {"cartpole-swingup", 5, 1, 1000, false},
+      {"pendulum-swingup", 3, 1, 1000, false},
+      {"cartpole-balance", 5, 1, 1000, false},
+      {"cartpole-balance-sparse", 5, 1, 1000, false},
+      {"cartpole-swingup", 5, 1, 1000, false},
       {"cartpole-swingup-sparse", 5, 1, 1000, false},
+      {"acrobot-swingup", 6, 1, 1000, false},
+      {"reacher-easy", 6, 2, 1000, false},
+      {"reacher-hard", 6, 2, 1000, false},
+      {"cup-catch", 8, 2, 1000, false},
+      {"finger-spin", 9, 2, 1000, false},
+      {"finger-turn-easy", 12, 2, 1000, false},
+      {"finger-turn-hard", 12, 2, 1000, false},
+      {"cheetah-run", 17, 6, 1000, false},
+      {"walker-stand", 24, 6, 1000, false},
+      {"walker-walk", 24, 6, 1000, false},
+      {"walker-run", 24, 6, 1000, false},
+      {"hopper-stand", 15, 4, 1000, false},
+      {"hopper-hop", 15, 4, 1000, false},
   };
   return *specs;
 }

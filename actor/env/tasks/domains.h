@@ -8,8 +8,15 @@
 namespace pompc::env {
 
 // The tasks of each domain; each is defined in the file of the domain's name.
+std::vector<TaskDefinition> AcrobotTasks();
+std::vector<TaskDefinition> BallInCupTasks();
 std::vector<TaskDefinition> CartpoleTasks();
+std::vector<TaskDefinition> CheetahTasks();
+std::vector<TaskDefinition> FingerTasks();
+std::vector<TaskDefinition> HopperTasks();
 std::vector<TaskDefinition> PendulumTasks();
+std::vector<TaskDefinition> ReacherTasks();
+std::vector<TaskDefinition> WalkerTasks();
 
 }  // namespace pompc::env
 

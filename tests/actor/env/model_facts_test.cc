@@ -15,8 +15,11 @@ using ::nlohmann::json;
 
 const std::map<std::string, absl::string_view>& Models() {
   static const auto* models = new std::map<std::string, absl::string_view>{
-      {"cartpole.xml", assets::kCartpole},
-      {"pendulum.xml", assets::kPendulum},
+      {"acrobot.xml", assets::kAcrobot},   {"ball_in_cup.xml", assets::kBallInCup},
+      {"cartpole.xml", assets::kCartpole}, {"cheetah.xml", assets::kCheetah},
+      {"finger.xml", assets::kFinger},     {"hopper.xml", assets::kHopper},
+      {"pendulum.xml", assets::kPendulum}, {"reacher.xml", assets::kReacher},
+      {"walker.xml", assets::kWalker},
   };
   return *models;
 }
