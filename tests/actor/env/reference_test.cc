@@ -14,8 +14,9 @@ namespace {
 
 using ::nlohmann::json;
 
-// Tasks that the project's own data must cover.
-constexpr int kOwnTasks = 2;
+// The project's own data covers every task whose model is its own; any data covers these, at least.
+constexpr int kOwnTasks = 18;
+constexpr int kAdditionalTasks = 6;
 
 std::unique_ptr<Simulation> Make(const std::string& task, uint32_t seed = 0) {
   auto simulation = MakeSimulation(task, seed);
@@ -82,10 +83,15 @@ void ExpectTrajectory(const json& trajectory) {
     ExpectNear(total, record["return"], 1e-6, where + " return");
     EXPECT_EQ(simulation->physics().data().ncon, record["ncon"].get<int>()) << where;
   }
-  EXPECT_EQ(t, 200) << task;
+  EXPECT_GE(t, 100) << task;
 }
 
-using ReferenceTest = ReferenceDataTest;
+class ReferenceTest : public ReferenceDataTest {
+ protected:
+  int TasksCovered() const {
+    return GetParam() == ReferenceFolders().front() ? kOwnTasks : kAdditionalTasks;
+  }
+};
 
 TEST_P(ReferenceTest, TrajectoriesAgree) {
   int compared = 0;
@@ -94,7 +100,7 @@ TEST_P(ReferenceTest, TrajectoriesAgree) {
     ExpectTrajectory(Load(task + ".json"));
     ++compared;
   }
-  EXPECT_GE(compared, kOwnTasks);
+  EXPECT_GE(compared, TasksCovered());
 }
 
 TEST_P(ReferenceTest, PlacedStatesAgree) {
@@ -110,10 +116,10 @@ TEST_P(ReferenceTest, PlacedStatesAgree) {
       ExpectNear(simulation->observation(), probe["obs"], 1e-9, where + " obs");
       ExpectNear(simulation->reward(), probe["reward"], 1e-9, where + " reward");
     }
-    EXPECT_EQ(tasks[task].size(), 16u) << task;
+    EXPECT_GE(tasks[task].size(), 8u) << task;
     ++compared;
   }
-  EXPECT_GE(compared, kOwnTasks);
+  EXPECT_GE(compared, TasksCovered());
 }
 
 // One generator per environment, continued over its episodes.
@@ -133,7 +139,7 @@ TEST_P(ReferenceTest, SeededStartsAgree) {
     EXPECT_EQ(tasks[task].size(), 6u) << task;
     ++compared;
   }
-  EXPECT_GE(compared, kOwnTasks);
+  EXPECT_GE(compared, TasksCovered());
 }
 
 INSTANTIATE_TEST_SUITE_P(ControlSuite, ReferenceTest, testing::ValuesIn(ReferenceFolders()),
