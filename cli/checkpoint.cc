@@ -8,8 +8,8 @@
 #include "cli/checkpoint_file.h"
 #include "cli/checkpoint_report.h"
 #include "cli/command.h"
+#include "common/files.h"
 #include "common/status_macros.h"
-#include "learner/files.h"
 #include "model/npz.h"
 
 namespace pompc::cli {
@@ -38,14 +38,14 @@ absl::Status Inspect(const CheckpointFlags& flags) {
 absl::Status Export(const CheckpointFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(const CheckpointFile checkpoint, OpenCheckpoint(flags.checkpoint));
   POMPC_ASSIGN_OR_RETURN(const std::string file, model::PackNpz(ArraysOf(checkpoint.state)));
-  POMPC_RETURN_IF_ERROR(learner::WriteFileAtomically(flags.out, file));
+  POMPC_RETURN_IF_ERROR(WriteFileAtomically(flags.out, file));
   std::cout << flags.out << std::endl;
   return absl::OkStatus();
 }
 
 absl::Status Import(const CheckpointFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(CheckpointFile checkpoint, OpenCheckpoint(flags.like));
-  POMPC_ASSIGN_OR_RETURN(const std::string file, learner::ReadFile(flags.npz));
+  POMPC_ASSIGN_OR_RETURN(const std::string file, ReadFile(flags.npz));
   absl::StatusOr<model::NamedTensors> arrays = model::UnpackNpz(file);
   if (!arrays.ok()) return Annotate(arrays.status(), flags.npz);
   POMPC_RETURN_IF_ERROR(Annotate(SetArrays(*arrays, &checkpoint.state), flags.npz));

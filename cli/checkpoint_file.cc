@@ -7,9 +7,9 @@
 #include "cli/checkpoint_planner.h"
 #include "cli/run_directory.h"
 #include "common/config/text_parser.h"
+#include "common/files.h"
 #include "common/status_macros.h"
 #include "learner/broadcast/model_config.h"
-#include "learner/files.h"
 #include "learner/sealed_folder.h"
 #include "learner/torch_state.h"
 #include "learner/update_settings.h"
@@ -41,7 +41,7 @@ absl::Status SaveCheckpoint(const std::string& folder, const CheckpointFile& che
   const fs::path path = fs::path(folder).lexically_normal();
   // "a/b/" names the same folder as "a/b".
   const std::string name = (path.has_filename() ? path : path.parent_path()).string();
-  POMPC_RETURN_IF_ERROR(learner::MakeFolders(fs::absolute(name).parent_path().string()));
+  POMPC_RETURN_IF_ERROR(MakeFolders(fs::absolute(name).parent_path().string()));
   const learner::Checkpoint written{checkpoint.info, learner::MakeTorchState(checkpoint.state)};
   return learner::WriteSealedFolder(name, name + ".writing", [&](const std::string& temporary) {
     return learner::WriteCheckpoint(temporary, written);

@@ -7,8 +7,8 @@
 #include "cli/csv.h"
 #include "cli/line_chart.h"
 #include "cli/run_directory.h"
+#include "common/files.h"
 #include "common/status_macros.h"
-#include "learner/files.h"
 
 namespace pompc::cli {
 namespace {
@@ -57,7 +57,7 @@ absl::StatusOr<std::string> LearningCurveSvg(const std::string& run_dir) {
 
 absl::Status WriteLearningCurve(const std::string& run_dir, const std::string& path) {
   POMPC_ASSIGN_OR_RETURN(const std::string svg, LearningCurveSvg(run_dir));
-  return learner::WriteFileAtomically(path, svg);
+  return WriteFileAtomically(path, svg);
 }
 
 }  // namespace pompc::cli

@@ -5,9 +5,9 @@
 #include "CLI/CLI.hpp"
 #include "cli/checkpoint_file.h"
 #include "cli/command.h"
+#include "common/files.h"
 #include "common/status_macros.h"
 #include "learner/broadcast/model_config.h"
-#include "learner/files.h"
 #include "learner/update/probe.h"
 #include "model/npz.h"
 
@@ -31,13 +31,13 @@ absl::Status Probe(const ProbeFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(const model::MppiConfig mppi,
                          learner::MppiConfigFrom(learner::PlanningSections(
                              checkpoint.config, updater->config().discount)));
-  POMPC_ASSIGN_OR_RETURN(const std::string file, learner::ReadFile(flags.like));
+  POMPC_ASSIGN_OR_RETURN(const std::string file, ReadFile(flags.like));
   const absl::StatusOr<model::NamedTensors> inputs = model::UnpackNpz(file);
   if (!inputs.ok()) return Annotate(inputs.status(), flags.like);
   const absl::StatusOr<model::NamedTensors> numbers = update::Probe(updater.get(), mppi, *inputs);
   if (!numbers.ok()) return Annotate(numbers.status(), flags.like);
   POMPC_ASSIGN_OR_RETURN(const std::string written, model::PackNpz(*numbers));
-  POMPC_RETURN_IF_ERROR(learner::WriteFileAtomically(flags.out, written));
+  POMPC_RETURN_IF_ERROR(WriteFileAtomically(flags.out, written));
   std::cout << flags.out << std::endl;
   return absl::OkStatus();
 }

@@ -6,9 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "common/files.h"
 #include "common/log.h"
 #include "common/status_macros.h"
-#include "learner/files.h"
 #include "nlohmann/json.hpp"
 
 namespace pompc::learner {

@@ -8,8 +8,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/files.h"
 #include "common/status_macros.h"
-#include "learner/files.h"
 #include "learner/sealed_folder.h"
 
 namespace pompc::learner {

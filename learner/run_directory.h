@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "learner/files.h"
+#include "common/files.h"
 #include "proto/config.pb.h"
 
 namespace pompc::learner {

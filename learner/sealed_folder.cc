@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/files.h"
 #include "common/status_macros.h"
-#include "learner/files.h"
 #include "nlohmann/json.hpp"
 
 namespace pompc::learner {

@@ -4,9 +4,9 @@
 #include <memory>
 #include <string>
 
+#include "common/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "learner/files.h"
 #include "tests/learner/scratch_folder.h"
 
 namespace pompc::learner {

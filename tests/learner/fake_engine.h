@@ -11,9 +11,9 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/files.h"
 #include "common/mutex.h"
 #include "learner/engine.h"
-#include "learner/files.h"
 
 namespace pompc::learner {
 

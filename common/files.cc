@@ -1,4 +1,4 @@
-#include "learner/files.h"
+#include "common/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 
-namespace pompc::learner {
+namespace pompc {
 namespace {
 
 namespace fs = std::filesystem;
@@ -166,4 +166,4 @@ absl::StatusOr<FileLock> FileLock::Take(const std::string& path) {
   return lock;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc

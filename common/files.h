@@ -1,5 +1,5 @@
-#ifndef POMPC_LEARNER_FILES_H_
-#define POMPC_LEARNER_FILES_H_
+#ifndef POMPC_COMMON_FILES_H_
+#define POMPC_COMMON_FILES_H_
 
 #include <cstdint>
 #include <string>
@@ -9,9 +9,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace pompc::learner {
+namespace pompc {
 
-// The few file operations the run directory needs. Errors name the path and the system's reason.
+// The few file operations that runs and caches need. Errors name the path and the system's reason.
 
 // Whole content. NOT_FOUND when there is no such file.
 absl::StatusOr<std::string> ReadFile(const std::string& path);
@@ -63,6 +63,6 @@ class FileLock {
   int fd_ = -1;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc
 
-#endif  // POMPC_LEARNER_FILES_H_
+#endif  // POMPC_COMMON_FILES_H_
