@@ -12,6 +12,7 @@ if(POMPC_SERVICES)
   find_package(prometheus-cpp REQUIRED CONFIG COMPONENTS core)
   find_package(CLI11 REQUIRED CONFIG)
   find_package(Mujoco REQUIRED)
+  find_package(tinyxml2 REQUIRED CONFIG)
   # cpp-httplib: Debian 12 ships a pkg-config file only, and header-only use needs nothing but the path.
   find_path(HTTPLIB_INCLUDE_DIR httplib.h REQUIRED)
   find_library(HTTPLIB_LIBRARY cpp-httplib REQUIRED)

@@ -14,7 +14,7 @@ readonly BUILD_PACKAGES=(
   libtorch-dev libopenblas-pthread-dev
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev
   libc-ares-dev libre2-dev zlib1g-dev libssl-dev
-  libmujoco-dev libqhull-dev
+  libmujoco-dev libqhull-dev libtinyxml2-dev
   prometheus-cpp-dev libcpp-httplib-dev libspdlog-dev nlohmann-json3-dev libcli11-dev)
 readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev clang
   python3 python3-numpy python3-grpcio python3-protobuf)

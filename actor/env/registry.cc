@@ -8,14 +8,14 @@
 #include "common/status_macros.h"
 
 namespace pompc::env {
-namespace {
 
-const std::vector<TaskDefinition>& Definitions() {
+const std::vector<TaskDefinition>& Tasks() {
   static const auto* definitions = [] {
     auto* all = new std::vector<TaskDefinition>;
     for (const auto& domain :
          {PendulumTasks(), CartpoleTasks(), AcrobotTasks(), ReacherTasks(), BallInCupTasks(),
-          FingerTasks(), CheetahTasks(), WalkerTasks(), HopperTasks()}) {
+          FingerTasks(), CheetahTasks(), WalkerTasks(), HopperTasks(), FishTasks(), HumanoidTasks(),
+          QuadrupedTasks(), DogTasks()}) {
       all->insert(all->end(), domain.begin(), domain.end());
     }
     return all;
@@ -23,36 +23,38 @@ const std::vector<TaskDefinition>& Definitions() {
   return *definitions;
 }
 
-}  // namespace
-
 std::vector<std::string> ListTasks() {
   std::vector<std::string> names;
-  for (const TaskDefinition& definition : Definitions()) names.push_back(definition.name);
+  for (const TaskDefinition& definition : Tasks()) names.push_back(definition.name);
   return names;
 }
 
-absl::StatusOr<std::unique_ptr<Simulation>> MakeSimulation(absl::string_view task, uint32_t seed) {
-  for (const TaskDefinition& definition : Definitions()) {
-    if (definition.name == task) return Simulation::Make(definition, seed);
+absl::StatusOr<std::unique_ptr<Simulation>> MakeSimulation(absl::string_view task, uint32_t seed,
+                                                           const std::string& assets) {
+  for (const TaskDefinition& definition : Tasks()) {
+    if (definition.name == task) return Simulation::Make(definition, seed, assets);
   }
   return absl::NotFoundError(
       absl::StrCat("unknown task \"", task, "\"; tasks are: ", absl::StrJoin(ListTasks(), ", ")));
 }
 
-absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(absl::string_view task,
-                                                             uint32_t seed) {
-  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<Environment> simulation, MakeSimulation(task, seed));
+absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(absl::string_view task, uint32_t seed,
+                                                             const std::string& assets) {
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<Environment> simulation,
+                         MakeSimulation(task, seed, assets));
   return std::make_unique<TimeLimit>(std::make_unique<ActionScaling>(std::move(simulation)));
 }
 
 absl::StatusOr<std::unique_ptr<FloatEnvironment>> MakeFloatEnvironment(absl::string_view task,
                                                                        uint32_t seed,
-                                                                       int action_repeat) {
+                                                                       int action_repeat,
+                                                                       const std::string& assets) {
   if (action_repeat < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("action_repeat is ", action_repeat, ", it must be at least 1"));
   }
-  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<Environment> environment, MakeEnvironment(task, seed));
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<Environment> environment,
+                         MakeEnvironment(task, seed, assets));
   return std::make_unique<FloatEnvironment>(
       std::make_unique<ActionRepeat>(std::move(environment), action_repeat));
 }

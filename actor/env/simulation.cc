@@ -29,6 +29,13 @@ absl::Status Assign(absl::string_view name, std::span<const double> from, double
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::unique_ptr<Physics>> MakePhysics(const TaskDefinition& definition,
+                                                     const std::string& assets) {
+  if (definition.built_in()) return Physics::FromXml(definition.mjcf);
+  POMPC_ASSIGN_OR_RETURN(const std::string mjcf, LoadAssetModel(definition.asset, assets));
+  return Physics::FromXml(mjcf);
+}
+
 EnvironmentSpec MakeSpec(const TaskDefinition& definition, const mjModel& model,
                          int physics_steps) {
   EnvironmentSpec spec;
@@ -48,8 +55,9 @@ EnvironmentSpec MakeSpec(const TaskDefinition& definition, const mjModel& model,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Simulation>> Simulation::Make(const TaskDefinition& definition,
-                                                             uint32_t seed) {
-  auto physics = Physics::FromXml(definition.mjcf);
+                                                             uint32_t seed,
+                                                             const std::string& assets) {
+  auto physics = MakePhysics(definition, assets);
   if (!physics.ok()) return Annotate(physics.status(), definition.name);
   std::unique_ptr<Simulation> simulation(new Simulation(definition, *std::move(physics), seed));
   const mjModel& model = simulation->physics_->model();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "actor/env/environment.h"
@@ -26,8 +27,11 @@ struct PlacedState {
 class Simulation final : public Environment {
  public:
   // INVALID_ARGUMENT or NOT_FOUND if the model does not compile or lacks what the task needs.
+  // `assets` is the folder of a model that is not built in, empty for DefaultAssetFolder();
+  // statuses of LoadAssetModel.
   static absl::StatusOr<std::unique_ptr<Simulation>> Make(const TaskDefinition& definition,
-                                                          uint32_t seed);
+                                                          uint32_t seed,
+                                                          const std::string& assets = "");
 
   const EnvironmentSpec& spec() const override { return spec_; }
   absl::Status Reset() override;

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "actor/env/asset_model.h"
 #include "actor/env/physics.h"
 #include "actor/env/random_state.h"
 
@@ -46,13 +47,16 @@ inline void Append(std::span<const double> numbers, std::vector<double>& out) {
 struct TaskDefinition {
   // "domain-task".
   std::string name;
-  // The model, as MJCF.
-  absl::string_view mjcf;
+  // The model, as MJCF; or empty, and `asset` says which it is.
+  absl::string_view mjcf = {};
   // Simulated time of a control step, and of an episode.
   double control_seconds;
   double episode_seconds;
   std::function<std::unique_ptr<Task>(Physics&)> make;
   bool terminates = false;
+  AssetModel asset = {};
+
+  bool built_in() const { return asset.file.empty(); }
 };
 
 }  // namespace pompc::env

@@ -12,9 +12,13 @@ std::vector<TaskDefinition> AcrobotTasks();
 std::vector<TaskDefinition> BallInCupTasks();
 std::vector<TaskDefinition> CartpoleTasks();
 std::vector<TaskDefinition> CheetahTasks();
+std::vector<TaskDefinition> DogTasks();
 std::vector<TaskDefinition> FingerTasks();
+std::vector<TaskDefinition> FishTasks();
 std::vector<TaskDefinition> HopperTasks();
+std::vector<TaskDefinition> HumanoidTasks();
 std::vector<TaskDefinition> PendulumTasks();
+std::vector<TaskDefinition> QuadrupedTasks();
 std::vector<TaskDefinition> ReacherTasks();
 std::vector<TaskDefinition> WalkerTasks();
 

@@ -1,0 +1,179 @@
+#include "actor/env/asset_model.h"
+
+#include <tinyxml2.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "actor/env/mesh_free_model.h"
+#include "common/files.h"
+#include "common/status_macros.h"
+
+namespace pompc::env {
+namespace {
+
+namespace fs = std::filesystem;
+using tinyxml2::XMLDocument;
+using tinyxml2::XMLElement;
+
+constexpr char kHowToGet[] =
+    "scripts/fetch-control-suite.sh gets the DeepMind Control Suite's models; --assets or "
+    "POMPC_ASSETS names the folder of another copy (dm_control/suite)";
+
+std::string FolderOf(const std::string& given) {
+  return given.empty() ? DefaultAssetFolder() : given;
+}
+
+absl::Status Wrong(absl::string_view what) { return absl::InvalidArgumentError(what); }
+
+absl::Status Parse(const std::string& path, XMLDocument* document) {
+  POMPC_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  if (document->Parse(text.data(), text.size()) != tinyxml2::XML_SUCCESS) {
+    return Wrong(absl::StrCat(path, " is no XML: ", document->ErrorStr()));
+  }
+  const XMLElement* root = document->RootElement();
+  if (root == nullptr || absl::string_view(root->Name()) != "mujoco") {
+    return Wrong(absl::StrCat(path, " is no MuJoCo model: it does not begin with <mujoco>"));
+  }
+  return absl::OkStatus();
+}
+
+// Calls `visit` with `element` and all below it; it may change attributes.
+void ForEach(XMLElement* element, const std::function<void(XMLElement*)>& visit) {
+  visit(element);
+  for (XMLElement* child = element->FirstChildElement(); child != nullptr;
+       child = child->NextSiblingElement()) {
+    ForEach(child, visit);
+  }
+}
+
+std::vector<XMLElement*> Find(XMLElement* root, const AssetModel::Element& wanted) {
+  std::vector<XMLElement*> found;
+  ForEach(root, [&](XMLElement* element) {
+    if (element->Name() != wanted.tag) return;
+    const char* name = element->Attribute("name");
+    if (wanted.name.empty() || (name != nullptr && name == wanted.name)) found.push_back(element);
+  });
+  return found;
+}
+
+absl::StatusOr<std::vector<XMLElement*>> FindSome(XMLElement* root,
+                                                  const AssetModel::Element& wanted) {
+  std::vector<XMLElement*> found = Find(root, wanted);
+  if (!found.empty()) return found;
+  return Wrong(absl::StrCat("there is no ", wanted.tag,
+                            wanted.name.empty() ? "" : absl::StrCat(" named \"", wanted.name, "\""),
+                            " in it"));
+}
+
+void Remove(const std::vector<XMLElement*>& elements) {
+  for (XMLElement* element : elements) element->Parent()->DeleteChild(element);
+}
+
+// Puts what the included files hold in the place of <include file="..."/>, one level deep, as in
+// the suite.
+absl::Status Include(const std::string& folder, XMLDocument* document) {
+  for (XMLElement* include : Find(document->RootElement(), {"include", ""})) {
+    const char* file = include->Attribute("file");
+    const fs::path path = file == nullptr ? "" : file;
+    if (path.empty() || path.is_absolute() || absl::StrContains(path.string(), "..")) {
+      return Wrong(
+          absl::StrCat("line ", include->GetLineNum(), " includes a file outside of the folder"));
+    }
+    XMLDocument included;
+    POMPC_RETURN_IF_ERROR(Parse((fs::path(folder) / path).lexically_normal().string(), &included));
+    tinyxml2::XMLNode* parent = include->Parent();
+    tinyxml2::XMLNode* last = include;
+    for (const XMLElement* child = included.RootElement()->FirstChildElement(); child != nullptr;
+         child = child->NextSiblingElement()) {
+      last = parent->InsertAfterChild(last, child->DeepClone(document));
+    }
+    parent->DeleteChild(include);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Edit(const AssetModel& model, XMLElement* root) {
+  for (const AssetModel::Element& wanted : model.removed) {
+    POMPC_ASSIGN_OR_RETURN(const std::vector<XMLElement*> found, FindSome(root, wanted));
+    Remove(found);
+  }
+  for (const AssetModel::Attribute& attribute : model.set) {
+    POMPC_ASSIGN_OR_RETURN(const std::vector<XMLElement*> found, FindSome(root, attribute.element));
+    for (XMLElement* element : found) {
+      element->SetAttribute(attribute.name.c_str(), attribute.value.c_str());
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Textures are most of a compiled model's memory and of the time it takes, and no physics.
+void RemoveTextures(XMLElement* root) {
+  Remove(Find(root, {"texture", ""}));
+  Remove(Find(root, {"skin", ""}));
+  ForEach(root, [](XMLElement* element) {
+    if (absl::string_view(element->Name()) == "material") element->DeleteAttribute("texture");
+  });
+}
+
+// A height field that no geom uses any more.
+void RemoveUnusedHeightFields(XMLElement* root) {
+  for (XMLElement* field : Find(root, {"hfield", ""})) {
+    bool used = false;
+    ForEach(root, [&](XMLElement* element) {
+      const char* name = field->Attribute("name");
+      used |= name != nullptr && element->Attribute("hfield", name) != nullptr;
+    });
+    if (!used) field->Parent()->DeleteChild(field);
+  }
+}
+
+absl::StatusOr<std::string> Load(const AssetModel& model, const std::string& folder) {
+  const fs::path path = fs::path(folder) / model.file;
+  XMLDocument document;
+  POMPC_RETURN_IF_ERROR(Parse(path.string(), &document));
+  XMLElement* root = document.RootElement();
+  absl::Status status = Include(folder, &document);
+  if (status.ok()) status = Edit(model, root);
+  if (!status.ok()) return Annotate(status, path.string());
+  RemoveTextures(root);
+  RemoveUnusedHeightFields(root);
+  if (!Find(root, {"mesh", ""}).empty()) {
+    POMPC_RETURN_IF_ERROR(Annotate(RemoveMeshes(folder, &document), path.string()));
+  }
+  tinyxml2::XMLPrinter printer;
+  document.Print(&printer);
+  return std::string(printer.CStr());
+}
+
+}  // namespace
+
+std::string DefaultAssetFolder() {
+  const char* data = std::getenv("XDG_DATA_HOME");
+  const char* home = std::getenv("HOME");
+  const fs::path base = data != nullptr && *data != '\0'
+                            ? fs::path(data)
+                            : fs::path(home == nullptr ? "/" : home) / ".local/share";
+  return (base / "pompc/control-suite").string();
+}
+
+absl::Status FindAssetModel(const AssetModel& model, const std::string& folder) {
+  const std::string where = FolderOf(folder);
+  std::error_code ignored;
+  if (fs::is_regular_file(fs::path(where) / model.file, ignored)) return absl::OkStatus();
+  return absl::NotFoundError(
+      absl::StrCat("there is no ", model.file, " in ", where, "; ", kHowToGet));
+}
+
+absl::StatusOr<std::string> LoadAssetModel(const AssetModel& model, const std::string& folder) {
+  POMPC_RETURN_IF_ERROR(FindAssetModel(model, folder));
+  absl::StatusOr<std::string> mjcf = Load(model, FolderOf(folder));
+  if (mjcf.ok()) return mjcf;
+  return absl::Status(mjcf.status().code(), absl::StrCat(mjcf.status().message(), "; ", kHowToGet));
+}
+
+}  // namespace pompc::env
