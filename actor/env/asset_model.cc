@@ -24,6 +24,12 @@ constexpr char kHowToGet[] =
     "scripts/fetch-control-suite.sh gets the DeepMind Control Suite's models; --assets or "
     "POMPC_ASSETS names the folder of another copy (dm_control/suite)";
 
+// Empty if it is not set.
+std::string FromEnvironment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
 std::string FolderOf(const std::string& given) {
   return given.empty() ? DefaultAssetFolder() : given;
 }
@@ -153,12 +159,11 @@ absl::StatusOr<std::string> Load(const AssetModel& model, const std::string& fol
 }  // namespace
 
 std::string DefaultAssetFolder() {
-  const char* data = std::getenv("XDG_DATA_HOME");
-  const char* home = std::getenv("HOME");
-  const fs::path base = data != nullptr && *data != '\0'
-                            ? fs::path(data)
-                            : fs::path(home == nullptr ? "/" : home) / ".local/share";
-  return (base / "pompc/control-suite").string();
+  const fs::path given = FromEnvironment("POMPC_ASSETS");
+  if (!given.empty()) return given.string();
+  fs::path data = FromEnvironment("XDG_DATA_HOME");
+  if (data.empty()) data = fs::path(FromEnvironment("HOME")) / ".local/share";
+  return (data / "pompc/control-suite").string();
 }
 
 absl::Status FindAssetModel(const AssetModel& model, const std::string& folder) {

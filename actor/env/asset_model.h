@@ -30,8 +30,8 @@ struct AssetModel {
   std::vector<Attribute> set = {};
 };
 
-// The folder that scripts/fetch-control-suite.sh fills: pompc/control-suite in $XDG_DATA_HOME, or
-// in ~/.local/share.
+// Where the models are unless it is said otherwise: $POMPC_ASSETS; else the folder that
+// scripts/fetch-control-suite.sh fills, pompc/control-suite in $XDG_DATA_HOME or ~/.local/share.
 std::string DefaultAssetFolder();
 
 // OK if `folder` (the default one if empty) has the model's file; else NOT_FOUND that says how to

@@ -47,6 +47,16 @@ const std::vector<TaskSpec>& TaskSpecs() {
       {"walker-run", 24, 6, 1000, false},
       {"hopper-stand", 15, 4, 1000, false},
       {"hopper-hop", 15, 4, 1000, false},
+      {"fish-swim", 24, 5, 1000, false},
+      {"humanoid-stand", 67, 21, 1000, false},
+      {"humanoid-walk", 67, 21, 1000, false},
+      {"humanoid-run", 67, 21, 1000, false},
+      {"quadruped-walk", 78, 12, 1000, false},
+      {"quadruped-run", 78, 12, 1000, false},
+      {"dog-stand", 223, 38, 1000, false},
+      {"dog-walk", 223, 38, 1000, false},
+      {"dog-trot", 223, 38, 1000, false},
+      {"dog-run", 223, 38, 1000, false},
   };
   return *specs;
 }
