@@ -127,7 +127,7 @@ absl::StatusOr<uint32_t> App::Environments() {
 absl::StatusOr<std::shared_ptr<Worker>> App::MakeWorker(const proto::RegisterReply& registration) {
   EnvironmentFactory factory = options_.factory;
   if (!factory) {
-    POMPC_ASSIGN_OR_RETURN(factory, FactoryForTask(registration.config().env()));
+    POMPC_ASSIGN_OR_RETURN(factory, FactoryForTask(registration.config().env(), options_.assets));
   }
   if (!options_.evaluate) {
     return std::make_shared<ActorWorker>(

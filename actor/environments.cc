@@ -18,14 +18,15 @@ std::string ToString(const proto::EnvSpec& spec) {
 }
 
 // Found by making one.
-absl::StatusOr<proto::EnvSpec> SpecOfTask(const proto::EnvConfig& config) {
+absl::StatusOr<proto::EnvSpec> SpecOfTask(const proto::EnvConfig& config,
+                                          const std::string& assets) {
   if (config.task() == config::kExternalTask) {
     return absl::InvalidArgumentError(
         "env.task is \"external\": its environment is stepped by an actor of your own");
   }
-  POMPC_ASSIGN_OR_RETURN(
-      const auto environment,
-      env::MakeFloatEnvironment(config.task(), 0, static_cast<int>(config.action_repeat())));
+  POMPC_ASSIGN_OR_RETURN(const auto environment,
+                         env::MakeFloatEnvironment(
+                             config.task(), 0, static_cast<int>(config.action_repeat()), assets));
   const env::EnvironmentSpec& found = environment->spec();
   proto::EnvSpec spec;
   spec.set_observation_size(found.observation_size);
@@ -37,16 +38,16 @@ absl::StatusOr<proto::EnvSpec> SpecOfTask(const proto::EnvConfig& config) {
 
 }  // namespace
 
-absl::StatusOr<EnvironmentFactory> FactoryForTask(const proto::EnvConfig& config) {
-  POMPC_ASSIGN_OR_RETURN(const proto::EnvSpec found, SpecOfTask(config));
+absl::StatusOr<EnvironmentFactory> FactoryForTask(const proto::EnvConfig& config,
+                                                  const std::string& assets) {
+  POMPC_ASSIGN_OR_RETURN(const proto::EnvSpec found, SpecOfTask(config, assets));
   const std::string expected = ToString(config.spec());
   if (ToString(found) != expected) {
     return absl::FailedPreconditionError(absl::StrCat("the run expects ", config.task(), " with ",
                                                       expected, "; here it has ", ToString(found)));
   }
-  return [task = config.task(), repeat = static_cast<int>(config.action_repeat())](uint32_t seed) {
-    return env::MakeFloatEnvironment(task, seed, repeat);
-  };
+  return [task = config.task(), repeat = static_cast<int>(config.action_repeat()),
+          assets](uint32_t seed) { return env::MakeFloatEnvironment(task, seed, repeat, assets); };
 }
 
 }  // namespace pompc::actor

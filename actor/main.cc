@@ -40,6 +40,11 @@ int main(int argc, char** argv) {
       ->envname("POMPC_THREADS");
   flags.add_flag("--evaluate", options.evaluate, "play evaluations instead of collecting rows")
       ->envname("POMPC_EVALUATE");
+  flags
+      .add_option("--assets", options.assets,
+                  "folder of the models that are not built in; default: where "
+                  "scripts/fetch-control-suite.sh puts them")
+      ->envname("POMPC_ASSETS");
   flags.add_option("--name", options.name, "name in the learner's status, default host:pid")
       ->envname("POMPC_NAME");
   return role.Run(

@@ -32,6 +32,8 @@ struct AppOptions {
   std::string name;
   // How long Stop lets rows wait that no shard has acknowledged.
   absl::Duration flush_timeout = absl::Seconds(1);
+  // Folder of the models that are not built in; empty: env::DefaultAssetFolder().
+  std::string assets;
   // Makes the environments; empty: those of the run's task.
   EnvironmentFactory factory;
   Clock* clock = Clock::Real();

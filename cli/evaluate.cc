@@ -11,6 +11,7 @@
 #include "actor/evaluator.h"
 #include "actor/planner_plan_source.h"
 #include "actor/stats.h"
+#include "cli/assets_flag.h"
 #include "cli/checkpoint_planner.h"
 #include "cli/command.h"
 #include "cli/format.h"
@@ -34,6 +35,7 @@ struct EvaluateFlags {
   std::string checkpoint;
   int episodes = 10;
   uint64_t seed = 1;
+  std::string assets;
   std::string device = "cpu";
   int threads = 1;
   std::string log_level = "warning";
@@ -42,7 +44,7 @@ struct EvaluateFlags {
 absl::StatusOr<actor::EvaluationOutcome> Play(CheckpointPlanner* planner,
                                               const EvaluateFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(actor::EnvironmentFactory factory,
-                         actor::FactoryForTask(planner->config().env()));
+                         actor::FactoryForTask(planner->config().env(), flags.assets));
   planner::PlannerClientOptions client;
   client.planners = {planner->endpoint()};
   client.run_id = planner->run_id();
@@ -96,6 +98,7 @@ Command AddEvaluate(CLI::App& pompc) {
       ->capture_default_str();
   command->add_option("--seed", flags->seed, "of the episodes' starts and plans")
       ->capture_default_str();
+  AddAssets(*command, &flags->assets);
   command->add_option("--device", flags->device, "where to plan: cpu, cuda or cuda:N")
       ->capture_default_str();
   command->add_option("--threads", flags->threads, "CPU threads of one operation")

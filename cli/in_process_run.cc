@@ -68,6 +68,7 @@ absl::Status InProcessRun::StartActors(const InProcessRunOptions& options) {
   actor.planners = {planner_->server().InProcessEndpoint()};
   actor.replay = shard_endpoints_;
   actor.name = "actor";
+  actor.assets = options.assets;
   actor.metrics = options.metrics;
   actor::AppOptions evaluator = actor;
   evaluator.evaluate = true;

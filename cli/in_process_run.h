@@ -26,6 +26,8 @@ struct InProcessRunOptions {
   proto::RunConfig config;
   std::string run_dir;
   int shards = 2;
+  // Folder of the models that are not built in; empty: env::DefaultAssetFolder().
+  std::string assets;
   // Of learner and planner: cpu, cuda or cuda:N.
   std::string device = "cpu";
   // CPU threads of one operation of the learner, and of the planner.

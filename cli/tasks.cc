@@ -8,8 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "actor/env/recording.h"
 #include "actor/env/registry.h"
+#include "cli/assets_flag.h"
 #include "cli/command.h"
 #include "cli/format.h"
+#include "common/config/task_specs.h"
 #include "common/files.h"
 #include "common/status_macros.h"
 
@@ -22,38 +24,50 @@ constexpr char kExamples[] =
     "  pompc tasks trace cartpole-swingup --like cartpole-swingup.json\n"
     "  pompc tasks probe cartpole-swingup --like reward_probes.json\n"
     "  pompc tasks reset cartpole-swingup --seeds 0,1,2 --episodes 2\n"
+    "  pompc tasks reset dog-walk --assets ~/dm_control/suite\n"
     "An agent's decision is held for env.action_repeat control steps. trace, probe and reset "
     "print\n"
     "JSON to compare with numbers from elsewhere; docs/cli.md has the formats.";
 
 struct TasksFlags {
+  std::string assets;
   std::string task;
   std::string like;
   std::vector<uint32_t> seeds = {0};
   int episodes = 1;
 };
 
-absl::Status PrintTasks() {
+// Where the task's model comes from.
+std::string SourceOf(const env::TaskDefinition& task, const std::string& assets) {
+  if (task.built_in()) return "built in";
+  const bool found = env::FindAssetModel(task.asset, assets).ok();
+  return absl::StrCat(task.asset.file, found ? "" : ": not here");
+}
+
+absl::Status PrintTasks(const TasksFlags& flags) {
   std::vector<std::vector<std::string>> rows = {
       {"task", "observation", "action", "control steps", "step", "ends early", "source"}};
-  for (const std::string& task : env::ListTasks()) {
-    POMPC_ASSIGN_OR_RETURN(const auto environment, env::MakeEnvironment(task, 0));
-    const env::EnvironmentSpec& spec = environment->spec();
-    rows.push_back({task, absl::StrCat(spec.observation_size), absl::StrCat(spec.action_size),
-                    absl::StrCat(spec.episode_steps), absl::StrCat(spec.step_seconds, " s"),
-                    spec.terminates ? "yes" : "no", "built in"});
+  for (const env::TaskDefinition& task : env::Tasks()) {
+    POMPC_ASSIGN_OR_RETURN(const proto::EnvSpec spec, config::MakeEnvSpec(task.name, 1));
+    rows.push_back({task.name, absl::StrCat(spec.observation_size()),
+                    absl::StrCat(spec.action_size()), absl::StrCat(spec.episode_decisions()),
+                    absl::StrCat(task.control_seconds, " s"), spec.terminates() ? "yes" : "no",
+                    SourceOf(task, flags.assets)});
   }
-  std::cout << FormatTable(rows);
+  std::cout << FormatTable(rows) << "\nModels that are not built in are looked for in "
+            << (flags.assets.empty() ? env::DefaultAssetFolder() : flags.assets)
+            << "\n(--assets, POMPC_ASSETS); scripts/fetch-control-suite.sh gets them." << std::endl;
   return absl::OkStatus();
 }
 
 using Computation = absl::StatusOr<std::string> (*)(absl::string_view task,
-                                                    absl::string_view recording);
+                                                    absl::string_view recording,
+                                                    const std::string& assets);
 
 // Prints what `compute` makes of the file flags.like.
 absl::Status PrintLike(const TasksFlags& flags, Computation compute) {
   POMPC_ASSIGN_OR_RETURN(const std::string recording, ReadFile(flags.like));
-  const absl::StatusOr<std::string> text = compute(flags.task, recording);
+  const absl::StatusOr<std::string> text = compute(flags.task, recording, flags.assets);
   if (!text.ok()) return Annotate(text.status(), absl::StrCat(flags.task, " like ", flags.like));
   std::cout << *text << std::flush;
   return absl::OkStatus();
@@ -61,7 +75,7 @@ absl::Status PrintLike(const TasksFlags& flags, Computation compute) {
 
 absl::Status PrintStarts(const TasksFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(const std::string text,
-                         env::SeededStarts(flags.task, flags.seeds, flags.episodes));
+                         env::SeededStarts(flags.task, flags.seeds, flags.episodes, flags.assets));
   std::cout << text << std::flush;
   return absl::OkStatus();
 }
@@ -70,6 +84,8 @@ CLI::App* AddComputation(CLI::App& command, const char* name, const char* summar
                          TasksFlags* flags) {
   CLI::App* computation = command.add_subcommand(name, summary);
   computation->add_option("task", flags->task, "one of the tasks")->type_name("TASK")->required();
+  // --assets may stand behind the computation's name.
+  computation->fallthrough();
   return computation;
 }
 
@@ -102,6 +118,7 @@ Command AddTasks(CLI::App& pompc) {
   command->footer(kExamples);
   command->require_subcommand(0, 1);
   auto flags = std::make_shared<TasksFlags>();
+  AddAssets(*command, &flags->assets);
   const CLI::App* trace = AddLike(
       *command, "trace", "Prints the trajectory from a recording's first state under its actions.",
       flags.get());
@@ -112,7 +129,7 @@ Command AddTasks(CLI::App& pompc) {
             if (trace->parsed()) return PrintLike(*flags, env::TraceLike);
             if (probe->parsed()) return PrintLike(*flags, env::ProbeLike);
             if (reset->parsed()) return PrintStarts(*flags);
-            return PrintTasks();
+            return PrintTasks(*flags);
           }};
 }
 

@@ -5,6 +5,8 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "actor/environments.h"
+#include "cli/assets_flag.h"
 #include "cli/command.h"
 #include "cli/config_flags.h"
 #include "cli/format.h"
@@ -69,6 +71,10 @@ absl::Status Train(const TrainFlags& flags) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = flags.log_level}));
   InProcessRunOptions options = flags.run;
   POMPC_ASSIGN_OR_RETURN(options.config, MakeConfig(flags));
+  // Better heard now than from an actor of a run that has begun.
+  if (options.config.env().task() != config::kExternalTask) {
+    POMPC_RETURN_IF_ERROR(actor::FactoryForTask(options.config.env(), options.assets).status());
+  }
   if (options.run_dir.empty()) options.run_dir = DefaultRunDirectory(options.config.env().task());
   ProgressDisplay display(StandardOutputOptions(), &std::cout);
   Event interrupted;
@@ -82,8 +88,7 @@ absl::Status Train(const TrainFlags& flags) {
   });
   display.Say(absl::StrCat(
       "run directory ", run->learner().run_dir(), ", status page http://", http->address(), "/",
-      options.listen.empty() ? ""
-                             : absl::StrCat(", learner at ", run->learner().address())));
+      options.listen.empty() ? "" : absl::StrCat(", learner at ", run->learner().address())));
   Follow(run.get(), &interrupted, &display);
   display.Finish();
   const absl::StatusOr<proto::GetRunReply> last = run->Get();
@@ -113,6 +118,7 @@ Command AddTrain(CLI::App& pompc) {
       ->add_option("--run-dir", flags->run.run_dir,
                    "the run's folder; default runs/<task>-<date>-<time>")
       ->type_name("DIR");
+  AddAssets(*command, &flags->run.assets);
   command->add_option("--device", flags->run.device, "of learner and planner: cpu, cuda or cuda:N")
       ->capture_default_str();
   command

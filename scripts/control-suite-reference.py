@@ -32,7 +32,7 @@ SEEDS = (0, 1, 2)
 EPISODES = 2
 
 # Where a task's movable target is in its model.
-TARGETS = {"reacher": "geom_pos", "finger-turn": "site_pos"}
+TARGETS = {"reacher": "geom_pos", "finger-turn": "site_pos", "fish-swim": "geom_pos"}
 
 
 class Task:
@@ -52,6 +52,8 @@ class Task:
 
     def state(self):
         state = {"qpos": list(self.physics.data.qpos), "qvel": list(self.physics.data.qvel)}
+        if self.model.na:
+            state["act"] = list(self.physics.data.act)
         if self.target_field:
             state["target_pos"] = list(self.target())
         return state
@@ -60,6 +62,8 @@ class Task:
         self.physics.reset()
         self.physics.data.qpos[:] = state["qpos"]
         self.physics.data.qvel[:] = state["qvel"]
+        if "act" in state:
+            self.physics.data.act[:] = state["act"]
         if "ctrl" in state:
             self.physics.set_control(state["ctrl"])
         if self.target_field:
@@ -119,8 +123,13 @@ def random_state(task, random):
     """A start of the task, disturbed."""
     task.env.reset()
     state = task.state()
-    slides = task.model.jnt_type == mujoco.mjtJoint.mjJNT_SLIDE
-    state["qpos"] = list(state["qpos"] + np.where(slides, 0.3, 0.1) * random.randn(task.model.nq))
+    scale = np.full(task.model.nq, 0.1)
+    scale[task.model.jnt_qposadr[task.model.jnt_type == mujoco.mjtJoint.mjJNT_SLIDE]] = 0.3
+    state["qpos"] = list(state["qpos"] + scale * random.randn(task.model.nq))
+    for joint in np.flatnonzero(task.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE):
+        start = task.model.jnt_qposadr[joint] + 3
+        orientation = np.array(state["qpos"][start:start + 4])
+        state["qpos"][start:start + 4] = list(orientation / np.linalg.norm(orientation))
     state["qvel"] = list(random.choice([0.1, 1, 10]) * random.randn(task.model.nv))
     state["ctrl"] = list(random.uniform(-1.2, 1.2, task.model.nu))
     return state

@@ -17,7 +17,7 @@ readonly BUILD_PACKAGES=(
   libmujoco-dev libqhull-dev libtinyxml2-dev
   prometheus-cpp-dev libcpp-httplib-dev libspdlog-dev nlohmann-json3-dev libcli11-dev)
 readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev clang
-  python3 python3-numpy python3-grpcio python3-protobuf)
+  python3 python3-numpy python3-grpcio python3-protobuf python3-pip)
 
 as_root() {
   if [[ "$(id -u)" == 0 ]]; then

@@ -99,6 +99,7 @@ main() {
   done
   trap summary EXIT
   scripts/install-deps.sh
+  scripts/fetch-control-suite.sh || echo "Tests of the tasks whose models are not built in will be skipped."
   require_proc
   mkdir -p build
   for leg in "${legs[@]}"; do

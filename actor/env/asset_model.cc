@@ -36,14 +36,16 @@ std::string FolderOf(const std::string& given) {
 
 absl::Status Wrong(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
+std::string Name(const std::string& path) { return fs::path(path).filename().string(); }
+
 absl::Status Parse(const std::string& path, XMLDocument* document) {
   POMPC_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   if (document->Parse(text.data(), text.size()) != tinyxml2::XML_SUCCESS) {
-    return Wrong(absl::StrCat(path, " is no XML: ", document->ErrorStr()));
+    return Wrong(absl::StrCat(Name(path), " is no XML: ", document->ErrorStr()));
   }
   const XMLElement* root = document->RootElement();
   if (root == nullptr || absl::string_view(root->Name()) != "mujoco") {
-    return Wrong(absl::StrCat(path, " is no MuJoCo model: it does not begin with <mujoco>"));
+    return Wrong(absl::StrCat(Name(path), " is no MuJoCo model: it does not begin with <mujoco>"));
   }
   return absl::OkStatus();
 }
@@ -139,17 +141,15 @@ void RemoveUnusedHeightFields(XMLElement* root) {
 }
 
 absl::StatusOr<std::string> Load(const AssetModel& model, const std::string& folder) {
-  const fs::path path = fs::path(folder) / model.file;
   XMLDocument document;
-  POMPC_RETURN_IF_ERROR(Parse(path.string(), &document));
+  POMPC_RETURN_IF_ERROR(Parse((fs::path(folder) / model.file).string(), &document));
   XMLElement* root = document.RootElement();
-  absl::Status status = Include(folder, &document);
-  if (status.ok()) status = Edit(model, root);
-  if (!status.ok()) return Annotate(status, path.string());
+  POMPC_RETURN_IF_ERROR(Include(folder, &document));
+  POMPC_RETURN_IF_ERROR(Edit(model, root));
   RemoveTextures(root);
   RemoveUnusedHeightFields(root);
   if (!Find(root, {"mesh", ""}).empty()) {
-    POMPC_RETURN_IF_ERROR(Annotate(RemoveMeshes(folder, &document), path.string()));
+    POMPC_RETURN_IF_ERROR(RemoveMeshes(folder, &document));
   }
   tinyxml2::XMLPrinter printer;
   document.Print(&printer);
@@ -178,7 +178,13 @@ absl::StatusOr<std::string> LoadAssetModel(const AssetModel& model, const std::s
   POMPC_RETURN_IF_ERROR(FindAssetModel(model, folder));
   absl::StatusOr<std::string> mjcf = Load(model, FolderOf(folder));
   if (mjcf.ok()) return mjcf;
-  return absl::Status(mjcf.status().code(), absl::StrCat(mjcf.status().message(), "; ", kHowToGet));
+  return ExplainAssetError(mjcf.status(), model, folder);
+}
+
+absl::Status ExplainAssetError(const absl::Status& error, const AssetModel& model,
+                               const std::string& folder) {
+  const std::string path = (fs::path(FolderOf(folder)) / model.file).string();
+  return absl::Status(error.code(), absl::StrCat(path, ": ", error.message(), "; ", kHowToGet));
 }
 
 }  // namespace pompc::env

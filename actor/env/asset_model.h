@@ -39,9 +39,13 @@ std::string DefaultAssetFolder();
 absl::Status FindAssetModel(const AssetModel& model, const std::string& folder);
 
 // The model as MJCF that refers to no other files: edited, without textures, and without meshes,
-// whose inertias are written into their bodies instead (MeshFreeModel). NOT_FOUND as
-// FindAssetModel; INVALID_ARGUMENT naming the file and what is wrong with it, DATA_LOSS likewise.
+// whose inertias are written into their bodies instead (mesh_free_model.h). NOT_FOUND as
+// FindAssetModel; INVALID_ARGUMENT or NOT_FOUND for what is wrong with it or missing, explained.
 absl::StatusOr<std::string> LoadAssetModel(const AssetModel& model, const std::string& folder);
+
+// An error about the model, with the file's name before it and how to get a good one behind it.
+absl::Status ExplainAssetError(const absl::Status& error, const AssetModel& model,
+                               const std::string& folder);
 
 }  // namespace pompc::env
 

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "actor/env/mujoco_call.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
@@ -56,7 +58,9 @@ absl::StatusOr<std::unique_ptr<Physics>> Physics::FromXml(absl::string_view mjcf
   DataPtr owned_data(data);
   POMPC_RETURN_IF_ERROR(compiled);
   if (model == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat("not a valid MuJoCo model: ", error));
+    const absl::string_view words = absl::StripSuffix(error, "\n");
+    return absl::InvalidArgumentError(
+        absl::StrCat("not a valid MuJoCo model: ", absl::StrReplaceAll(words, {{"\n", ", "}})));
   }
   if (data == nullptr) return absl::ResourceExhaustedError("no memory for a MuJoCo simulation");
   return std::unique_ptr<Physics>(new Physics(std::move(owned_model), std::move(owned_data)));

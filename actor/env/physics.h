@@ -30,7 +30,7 @@ enum class Actuation { kEnabled, kDisabled };
 class Physics {
  public:
   // Compiles the model in `mjcf`, which refers to no other files. INVALID_ARGUMENT with MuJoCo's
-  // words if it is not a valid model.
+  // words, on one line, if it is not a valid model.
   static absl::StatusOr<std::unique_ptr<Physics>> FromXml(absl::string_view mjcf);
 
   // To the model's default state, everything computed with actuation disabled.

@@ -207,8 +207,9 @@ absl::StatusOr<std::vector<Json>> Trace(const SineRule& rule, const std::vector<
 
 }  // namespace
 
-absl::StatusOr<std::string> TraceLike(absl::string_view task, absl::string_view recording) {
-  POMPC_ASSIGN_OR_RETURN(const auto simulation, MakeSimulation(task, 0));
+absl::StatusOr<std::string> TraceLike(absl::string_view task, absl::string_view recording,
+                                      const std::string& assets) {
+  POMPC_ASSIGN_OR_RETURN(const auto simulation, MakeSimulation(task, 0, assets));
   POMPC_ASSIGN_OR_RETURN(const Json given, Parse(recording));
   POMPC_ASSIGN_OR_RETURN(const SineRule rule, SineRule::Read(given));
   POMPC_ASSIGN_OR_RETURN(const Json* records, List(given, "records"));
@@ -222,8 +223,9 @@ absl::StatusOr<std::string> TraceLike(absl::string_view task, absl::string_view 
                       ",\n\"records\":", Lines(trace), "}\n");
 }
 
-absl::StatusOr<std::string> ProbeLike(absl::string_view task, absl::string_view recording) {
-  POMPC_ASSIGN_OR_RETURN(const auto simulation, MakeSimulation(task, 0));
+absl::StatusOr<std::string> ProbeLike(absl::string_view task, absl::string_view recording,
+                                      const std::string& assets) {
+  POMPC_ASSIGN_OR_RETURN(const auto simulation, MakeSimulation(task, 0, assets));
   POMPC_ASSIGN_OR_RETURN(const Json given, Parse(recording));
   const auto tasks = given.find("tasks");
   if (tasks == given.end() || !tasks->is_object()) return Wrong("tasks", "is missing");
@@ -244,11 +246,11 @@ absl::StatusOr<std::string> ProbeLike(absl::string_view task, absl::string_view 
 }
 
 absl::StatusOr<std::string> SeededStarts(absl::string_view task, std::span<const uint32_t> seeds,
-                                         int episodes) {
+                                         int episodes, const std::string& assets) {
   if (episodes < 1) return Wrong("episodes", absl::StrCat("is ", episodes, "; allowed: 1 or more"));
   std::vector<Json> starts;
   for (const uint32_t seed : seeds) {
-    POMPC_ASSIGN_OR_RETURN(const auto simulation, MakeSimulation(task, seed));
+    POMPC_ASSIGN_OR_RETURN(const auto simulation, MakeSimulation(task, seed, assets));
     for (int episode = 0; episode < episodes; ++episode) {
       POMPC_RETURN_IF_ERROR(
           Annotate(simulation->Reset(), absl::StrCat("seed ", seed, ", episode ", episode)));

@@ -33,7 +33,9 @@ absl::StatusOr<std::unique_ptr<Physics>> MakePhysics(const TaskDefinition& defin
                                                      const std::string& assets) {
   if (definition.built_in()) return Physics::FromXml(definition.mjcf);
   POMPC_ASSIGN_OR_RETURN(const std::string mjcf, LoadAssetModel(definition.asset, assets));
-  return Physics::FromXml(mjcf);
+  auto physics = Physics::FromXml(mjcf);
+  if (!physics.ok()) return ExplainAssetError(physics.status(), definition.asset, assets);
+  return physics;
 }
 
 EnvironmentSpec MakeSpec(const TaskDefinition& definition, const mjModel& model,
@@ -60,24 +62,28 @@ absl::StatusOr<std::unique_ptr<Simulation>> Simulation::Make(const TaskDefinitio
   auto physics = MakePhysics(definition, assets);
   if (!physics.ok()) return Annotate(physics.status(), definition.name);
   std::unique_ptr<Simulation> simulation(new Simulation(definition, *std::move(physics), seed));
-  const mjModel& model = simulation->physics_->model();
-  if (simulation->physics_steps_ < 1) {
-    return absl::InvalidArgumentError(absl::StrCat(definition.name, ": control steps of ",
-                                                   definition.control_seconds,
+  absl::Status status = simulation->TryOut(definition);
+  if (status.ok()) return simulation;
+  if (!definition.built_in()) status = ExplainAssetError(status, definition.asset, assets);
+  return Annotate(status, definition.name);
+}
+
+absl::Status Simulation::TryOut(const TaskDefinition& definition) {
+  const mjModel& model = physics_->model();
+  if (physics_steps_ < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("control steps of ", definition.control_seconds,
                                                    " s are shorter than the model's time step"));
   }
   for (int i = 0; i < model.nu; ++i) {
     if (!model.actuator_ctrllimited[i]) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(definition.name, ": actuator ", i, " has no control range"));
+      return absl::InvalidArgumentError(absl::StrCat("actuator ", i, " has no control range"));
     }
   }
-  absl::Status status = simulation->physics_->lookup_status();
-  if (status.ok()) status = simulation->physics_->Reset();
-  if (status.ok()) status = simulation->Read();
-  if (!status.ok()) return Annotate(status, definition.name);
-  simulation->spec_.observation_size = static_cast<int>(simulation->observation_.size());
-  return simulation;
+  POMPC_RETURN_IF_ERROR(physics_->lookup_status());
+  POMPC_RETURN_IF_ERROR(physics_->Reset());
+  POMPC_RETURN_IF_ERROR(Read());
+  spec_.observation_size = static_cast<int>(observation_.size());
+  return absl::OkStatus();
 }
 
 Simulation::Simulation(const TaskDefinition& definition, std::unique_ptr<Physics> physics,

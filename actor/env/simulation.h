@@ -52,6 +52,8 @@ class Simulation final : public Environment {
  private:
   Simulation(const TaskDefinition& definition, std::unique_ptr<Physics> physics, uint32_t seed);
 
+  // Checks that the model is one for the task, and finds the observation's size.
+  absl::Status TryOut(const TaskDefinition& definition);
   // Reads observation and reward; ABORTED, with both unchanged, if a number is not finite.
   absl::Status Read();
   // Computes and reads the state the physics was put into; the episode runs from there.

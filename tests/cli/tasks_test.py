@@ -86,6 +86,55 @@ class ComputationTest(unittest.TestCase):
         self.assertEqual(start["qpos"], [-0.521366120872004])
 
 
+class AssetsTest(unittest.TestCase):
+    """Tasks whose models are not built in, without them."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def sources(self, *arguments, **environment):
+        done = subprocess.run([POMPC, "tasks", *arguments], capture_output=True, text=True, timeout=50, check=True,
+                              env={**os.environ, **environment})
+        # Of each line that begins with a task, the first and the last column.
+        rows = [line.split("  ") for line in done.stdout.splitlines() if "built in" in line or ".xml" in line]
+        return done.stdout, {row[1]: row[-1].strip() for row in rows}
+
+    def test_list_says_where_models_are_from(self):
+        for arguments, environment in ((["--assets", self.folder], {}), ([], {"POMPC_ASSETS": self.folder}),
+                                       ([], {"POMPC_ASSETS": "", "XDG_DATA_HOME": self.folder})):
+            text, sources = self.sources(*arguments, **environment)
+            self.assertEqual(sources["cartpole-swingup"], "built in")
+            self.assertEqual(sources["dog-walk"], "dog.xml: not here")
+            self.assertIn("looked for in " + self.folder, text)
+            self.assertIn("scripts/fetch-control-suite.sh", text)
+        with open(os.path.join(self.folder, "dog.xml"), "w", encoding="utf-8") as file:
+            file.write("<mujoco/>")
+        _, sources = self.sources("--assets", self.folder)
+        self.assertEqual(sources["dog-walk"], "dog.xml")
+        self.assertEqual(sources["humanoid-run"], "humanoid.xml: not here")
+
+    def test_task_without_its_model_is_refused(self):
+        for command in (["tasks", "reset", "humanoid-run", "--assets", self.folder],
+                        ["train", "--task", "humanoid-run", "--assets", self.folder, "--run-dir",
+                         os.path.join(self.folder, "run")]):
+            done = subprocess.run([POMPC, *command], capture_output=True, text=True, timeout=50, check=False)
+            self.assertEqual(done.returncode, 1, done)
+            self.assertIn("humanoid.xml", done.stderr)
+            self.assertIn(self.folder, done.stderr)
+            self.assertIn("scripts/fetch-control-suite.sh", done.stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "run")))
+
+    def test_damaged_model_is_refused(self):
+        with open(os.path.join(self.folder, "humanoid.xml"), "w", encoding="utf-8") as file:
+            file.write("<mujoco><worldbody>")
+        done = run("reset", "humanoid-run", "--assets", self.folder)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn(os.path.join(self.folder, "humanoid.xml"), done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1)
+
+
 class RefusalTest(unittest.TestCase):
     def refused(self, arguments, *texts, status):
         done = run(*arguments)

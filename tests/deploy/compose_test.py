@@ -26,6 +26,17 @@ class ComposeTest(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertRegex(result.stdout, r"(?m)^  grafana:$")
 
+    def test_is_valid_with_assets_and_mounts_them_read_only(self):
+        folder = os.path.dirname(tools.COMPOSE_FILE)
+        arguments = ("-f", os.path.join(folder, "compose.assets.yaml"))
+        result = subprocess.run([*COMPOSE, "-f", tools.COMPOSE_FILE, *arguments, "config"], capture_output=True,
+                                text=True, env=dict(os.environ, POMPC_ASSETS="/srv/control-suite"))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stdout.count("POMPC_ASSETS: /assets"), 2)
+        self.assertRegex(result.stdout, r"/srv/control-suite:/assets:ro|read_only: true\n *source: /srv/control-suite|"
+                                        r"source: /srv/control-suite\n *target: /assets\n *read_only: true")
+        self.assertIn("scripts/fetch-control-suite.sh", config(*arguments).stderr)
+
     def test_has_nothing_that_one_of_the_versions_lacks(self):
         with open(tools.COMPOSE_FILE, encoding="utf-8") as file:
             text = file.read()

@@ -8,6 +8,7 @@
 
 #include "actor/env/registry.h"
 #include "gtest/gtest.h"
+#include "tests/actor/env/available.h"
 
 namespace {
 std::atomic<int64_t> allocations = 0;
@@ -27,7 +28,7 @@ namespace {
 constexpr int kDecisions = 50;
 
 TEST(AllocationTest, StepsAndResetsAllocateNothingAfterTheFirstEpisodes) {
-  for (const std::string& task : ListTasks()) {
+  for (const std::string& task : AvailableTasks()) {
     SCOPED_TRACE(task);
     auto environment = *MakeFloatEnvironment(task, 1, 2);
     const std::vector<float> action(environment->spec().action_size, 0.3f);

@@ -1,11 +1,12 @@
 // The tasks against recorded numbers of the DeepMind Control Suite: trajectories, placed states and
 // seeded starts.
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "actor/env/recording.h"
-#include "actor/env/registry.h"
+#include "tests/actor/env/available.h"
 #include "tests/actor/env/reference_data.h"
 
 namespace pompc::env {
@@ -13,8 +14,9 @@ namespace {
 
 using ::nlohmann::json;
 
-// Tasks that the project's own data must cover.
-constexpr int kOwnTasks = 2;
+// The project's own data covers every task whose model is its own; any data covers these, at least.
+constexpr int kOwnTasks = 18;
+constexpr int kAdditionalTasks = 6;
 
 json Computed(const absl::StatusOr<std::string>& text) {
   EXPECT_TRUE(text.ok()) << text.status();
@@ -36,52 +38,58 @@ void ExpectSame(const json& actual, const json& expected, double tolerance,
 }
 
 // Up to where a trajectory is not yet a matter of the last bits.
-int LastComparedStep(const std::string& task) {
+int LastSureStep(const std::string& task) {
   const std::string domain = task.substr(0, task.find('-'));
   if (domain == "dog") return 50;
   if (domain == "walker" || domain == "humanoid" || domain == "quadruped") return 100;
   return 200;
 }
 
-using ReferenceTest = ReferenceDataTest;
+class ReferenceTest : public ReferenceDataTest {
+ protected:
+  int TasksCovered() const {
+    return GetParam() == ReferenceFolders().front() ? kOwnTasks : kAdditionalTasks;
+  }
+};
 
 TEST_P(ReferenceTest, TrajectoriesAgree) {
   int compared = 0;
-  for (const std::string& task : ListTasks()) {
+  for (const std::string& task : AvailableTasks()) {
     if (!Has(task + ".json")) continue;
     const json expected = Load(task + ".json");
     const json actual = Computed(TraceLike(task, expected.dump()));
-    for (const char* size :
-         {"physics_timestep", "n_sub_steps", "nq", "nv", "nu", "na", "obs_dim"}) {
-      EXPECT_EQ(actual.at(size), expected[size]) << task << " " << size;
+    for (const char* size : {"n_sub_steps", "nq", "nv", "nu", "obs_dim"}) {
+      EXPECT_EQ(actual.at(size), expected.at(size)) << task << " " << size;
     }
     ASSERT_EQ(actual["records"].size(), expected["records"].size());
-    int step = -1;
-    for (size_t i = 0; i < expected["records"].size() && step < LastComparedStep(task); ++i) {
+    int last = 0;
+    for (size_t i = 0; i < expected["records"].size(); ++i) {
       const json& record = expected["records"][i];
-      step = record["step"];
+      const int step = record["step"];
+      if (step > LastSureStep(task)) break;
       ExpectSame(actual["records"][i], record, 1e-6, absl::StrCat(task, " step ", step));
+      last = step;
     }
-    EXPECT_EQ(step, LastComparedStep(task)) << task;
+    EXPECT_GE(last, std::min(100, LastSureStep(task))) << task;
     ++compared;
   }
-  EXPECT_GE(compared, kOwnTasks);
+  EXPECT_GE(compared, TasksCovered());
 }
 
 TEST_P(ReferenceTest, PlacedStatesAgree) {
   const json tasks = Load("reward_probes.json")["tasks"];
   int compared = 0;
-  for (const std::string& task : ListTasks()) {
+  for (const std::string& task : AvailableTasks()) {
     if (!tasks.contains(task)) continue;
     const json actual = Computed(ProbeLike(task, json({{"tasks", tasks}}).dump()))["tasks"][task];
-    ASSERT_EQ(actual.size(), 16u) << task;
-    ASSERT_EQ(tasks[task].size(), 16u) << task;
+    ASSERT_EQ(actual.size(), tasks[task].size()) << task;
+    EXPECT_GE(actual.size(), 8u) << task;
     for (size_t i = 0; i < actual.size(); ++i) {
       ExpectSame(actual[i], tasks[task][i], 1e-9, absl::StrCat(task, " probe ", i));
     }
     ++compared;
   }
-  EXPECT_GE(compared, kOwnTasks);
+  EXPECT_GE(compared, TasksCovered());
 }
 
 // One generator per environment, continued over its episodes.
@@ -89,7 +97,7 @@ TEST_P(ReferenceTest, SeededStartsAgree) {
   const json tasks = Load("seeded_resets.json")["tasks"];
   const std::vector<uint32_t> seeds = {0, 1, 2};
   int compared = 0;
-  for (const std::string& task : ListTasks()) {
+  for (const std::string& task : AvailableTasks()) {
     if (!tasks.contains(task)) continue;
     const json actual = Computed(SeededStarts(task, seeds, 2))["tasks"][task];
     ASSERT_EQ(actual.size(), 6u) << task;
@@ -101,7 +109,7 @@ TEST_P(ReferenceTest, SeededStartsAgree) {
     }
     ++compared;
   }
-  EXPECT_GE(compared, kOwnTasks);
+  EXPECT_GE(compared, TasksCovered());
 }
 
 INSTANTIATE_TEST_SUITE_P(ControlSuite, ReferenceTest, testing::ValuesIn(ReferenceFolders()),

@@ -1,10 +1,12 @@
 #include "common/config/task_specs.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "actor/env/registry.h"
 #include "gtest/gtest.h"
+#include "tests/actor/env/available.h"
 
 namespace pompc::env {
 namespace {
@@ -16,7 +18,9 @@ TEST(TaskSpecsTest, TableListsTheTasksOfTheRegistryInOrder) {
 }
 
 TEST(TaskSpecsTest, TableSaysWhatTheEnvironmentsSay) {
+  const std::vector<std::string> available = AvailableTasks();
   for (const config::TaskSpec& entry : config::TaskSpecs()) {
+    if (std::find(available.begin(), available.end(), entry.task) == available.end()) continue;
     for (int action_repeat : {1, 2, 3}) {
       SCOPED_TRACE(testing::Message() << entry.task << ", action repeat " << action_repeat);
       const auto environment = MakeFloatEnvironment(entry.task, 1, action_repeat);
