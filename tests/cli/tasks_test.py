@@ -2,24 +2,17 @@
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import unittest
 
-POMPC = os.path.join(sys.argv.pop(1), "bin", "pompc")
-DATA = os.path.join(sys.argv.pop(1), "tests", "data", "control_suite")
+import program
+
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "control_suite")
 TASKS = ("pendulum-swingup", "cartpole-swingup")
 
 
-def run(*arguments):
-    return subprocess.run([POMPC, "tasks", *arguments], capture_output=True, text=True, timeout=50, check=False)
-
-
 def computed(*arguments):
-    done = run(*arguments)
-    assert done.returncode == 0, done
-    return json.loads(done.stdout)
+    return json.loads(program.output("tasks", *arguments))
 
 
 def recorded(name):
@@ -95,8 +88,8 @@ class AssetsTest(unittest.TestCase):
         self.folder = folder.name
 
     def sources(self, *arguments, **environment):
-        done = subprocess.run([POMPC, "tasks", *arguments], capture_output=True, text=True, timeout=50, check=True,
-                              env={**os.environ, **environment})
+        done = program.run("tasks", *arguments, **environment)
+        self.assertEqual(done.returncode, 0, done)
         # Of each line that begins with a task, the first and the last column.
         rows = [line.split("  ") for line in done.stdout.splitlines() if "built in" in line or ".xml" in line]
         return done.stdout, {row[1]: row[-1].strip() for row in rows}
@@ -119,7 +112,7 @@ class AssetsTest(unittest.TestCase):
         for command in (["tasks", "reset", "humanoid-run", "--assets", self.folder],
                         ["train", "--task", "humanoid-run", "--assets", self.folder, "--run-dir",
                          os.path.join(self.folder, "run")]):
-            done = subprocess.run([POMPC, *command], capture_output=True, text=True, timeout=50, check=False)
+            done = program.run(*command)
             self.assertEqual(done.returncode, 1, done)
             self.assertIn("humanoid.xml", done.stderr)
             self.assertIn(self.folder, done.stderr)
@@ -129,7 +122,7 @@ class AssetsTest(unittest.TestCase):
     def test_damaged_model_is_refused(self):
         with open(os.path.join(self.folder, "humanoid.xml"), "w", encoding="utf-8") as file:
             file.write("<mujoco><worldbody>")
-        done = run("reset", "humanoid-run", "--assets", self.folder)
+        done = program.run("tasks", "reset", "humanoid-run", "--assets", self.folder)
         self.assertEqual((done.returncode, done.stdout), (2, ""))
         self.assertIn(os.path.join(self.folder, "humanoid.xml"), done.stderr)
         self.assertEqual(done.stderr.count("\n"), 1)
@@ -137,7 +130,7 @@ class AssetsTest(unittest.TestCase):
 
 class RefusalTest(unittest.TestCase):
     def refused(self, arguments, *texts, status):
-        done = run(*arguments)
+        done = program.run("tasks", *arguments)
         self.assertEqual((done.returncode, done.stdout), (status, ""), done)
         lines = [line for line in done.stderr.splitlines() if line and "--help" not in line]
         self.assertEqual(len(lines), 1, done.stderr)
