@@ -20,7 +20,7 @@ complete() { [[ -f "$1/$SUMS" ]] && (cd "$1" && sha256sum --check --quiet --stat
 # Downloads the package into a folder. It is unpacked only: nothing of it is installed or run.
 download() {
   python3 -m pip --version >/dev/null 2>&1 || die "needs pip: install python3-pip"
-  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$1" \
+  python3 -m pip download --quiet --disable-pip-version-check --retries 1 --no-deps --only-binary :all: --dest "$1" \
     "dm_control==$VERSION" || die "pip cannot download dm_control $VERSION; without a network, copy the folder" \
     "dm_control/suite of another machine and name it with --assets or POMPC_ASSETS"
   echo "$SHA256  $1/$WHEEL" | sha256sum --check --quiet --status ||
@@ -49,7 +49,7 @@ PYTHON
 }
 
 main() {
-  local folder="${1:-${POMPC_ASSETS:-${XDG_DATA_HOME:-$HOME/.local/share}/pompc/control-suite}}"
+  local folder="${1:-${POMPC_ASSETS:-${XDG_DATA_HOME:-${HOME:-}/.local/share}/pompc/control-suite}}"
   if complete "$folder"; then
     say "The control suite's models are in $folder"
     return
