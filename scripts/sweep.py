@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Trains every setting of a file with every seed, one run after another, and sums up what came of it.
+
+  scripts/sweep.py bench/learning/family.txt --seeds 11-15 --results docs/results/family.csv --runs runs/family
+  scripts/sweep.py bench/learning/family.txt --results docs/results/family.csv --report
+
+A line of the settings file is `name: flags of pompc train`; the line `every: flags` stands before the flags of all the
+others. Each finished run adds a line to the results; what is there already is not run again, so an interrupted sweep is
+gone on with by the same command. --report prints the table of the results in Markdown: means over seeds with their 95 %
+confidence intervals (Student's t).
+"""
+
+import argparse
+import csv
+import math
+import os
+import pathlib
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Columns of metrics.csv that are told, as means over the second half of a run.
+METRICS = ("policy_prior_kl", "kl_scale", "value_scale", "value", "regularized_value", "clamped_regularized_targets",
+           "clipped_actions", "policy_std", "prior_std", "planner_std")
+COLUMNS = ("setting", "seed", "rows", "updates", "seconds", "return_last", "return_curve", "return_best", *METRICS,
+           "max_policy_prior_kl", "max_clamped_regularized_targets")
+# Of Student's t, 97.5 %, by degrees of freedom from 1.
+T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+
+
+def read_settings(path):
+    """Flags by name, in the file's order."""
+    every, settings = [], {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        line = line.split("#", 1)[0].strip()
+        if not line:
+            continue
+        name, colon, flags = line.partition(":")
+        name = name.strip()
+        if not colon or not name or "/" in name or name in settings:
+            sys.exit(f"{path}:{number}: expected `name: flags`, each name once")
+        if name == "every":
+            every = shlex.split(flags)
+        else:
+            settings[name] = shlex.split(flags)
+    if not settings:
+        sys.exit(f"{path}: no settings in it")
+    return {name: every + flags for name, flags in settings.items()}
+
+
+def read_seeds(text):
+    seeds = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+def read_rows(path):
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def column(rows, name):
+    """Its finite numbers; a cell is empty where a setting has no such thing."""
+    numbers = [float(row[name]) for row in rows if row.get(name, "") != ""]
+    return [number for number in numbers if math.isfinite(number)]
+
+
+def mean_or_empty(numbers):
+    return statistics.fmean(numbers) if numbers else ""
+
+
+def sum_up(run_dir):
+    evaluations = sorted(read_rows(run_dir / "evaluations.csv"), key=lambda row: int(row["rows"]))
+    returns = column(evaluations, "return_mean")
+    if not returns:
+        sys.exit(f"{run_dir}: the run ended without an evaluation")
+    metrics = read_rows(run_dir / "metrics.csv")
+    second_half = metrics[len(metrics) // 2:]
+    summary = {
+        "rows": int(metrics[-1]["rows"]), "updates": int(metrics[-1]["update"]),
+        "seconds": float(read_rows(run_dir / "timings.csv")[-1]["elapsed_seconds"]),
+        "return_last": statistics.fmean(returns[-2:]), "return_curve": statistics.fmean(returns),
+        "return_best": max(returns)}
+    for name in METRICS:
+        summary[name] = mean_or_empty(column(second_half, name))
+    for name in ("policy_prior_kl", "clamped_regularized_targets"):
+        summary["max_" + name] = max(column(metrics, name), default="")
+    return summary
+
+
+def train(pompc, flags, seed, run_dir):
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{run_dir}.log", "a") as log:
+        command = [pompc, "train", "--run-dir", run_dir, *flags, "--seed", str(seed)]
+        if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode != 0:
+            sys.exit(f"{shlex.join(map(str, command))} failed; its log is {run_dir}.log")
+
+
+def sweep(flags, settings):
+    done = {(row["setting"], int(row["seed"])) for row in read_rows(flags.results)}
+    # Seed by seed, so that an unfinished sweep compares all settings.
+    todo = [(name, seed) for seed in flags.seeds for name in settings if (name, seed) not in done]
+    for i, (name, seed) in enumerate(todo, 1):
+        begin = time.monotonic()
+        run_dir = flags.runs / name / f"seed-{seed}"
+        train(flags.pompc, settings[name], seed, run_dir)
+        summary = {"setting": name, "seed": seed, **sum_up(run_dir)}
+        flags.results.parent.mkdir(parents=True, exist_ok=True)
+        new = not flags.results.exists()
+        with open(flags.results, "a", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value
+                             for key, value in summary.items()})
+        print(f"{i} of {len(todo)}: {name}, seed {seed}: {summary['return_last']:.0f} at the end, best "
+              f"{summary['return_best']:.0f}; {summary['rows']} rows, {time.monotonic() - begin:.0f} s", flush=True)
+
+
+def interval(numbers):
+    if len(numbers) < 2:
+        return f"{numbers[0]:.0f}" if numbers else ""
+    t = T_975[len(numbers) - 2] if len(numbers) - 2 < len(T_975) else 1.96
+    return f"{statistics.fmean(numbers):.0f} ± {t * statistics.stdev(numbers) / math.sqrt(len(numbers)):.0f}"
+
+
+def report(results, settings):
+    rows = read_rows(results)
+    print("| setting | seeds | return, end | return, whole curve | KL (max) | S_k | S_q | value | regularised | clamped "
+          "(max) | std of policy, prior, plan |\n|---|---|---|---|---|---|---|---|---|---|---|")
+    for name in [*settings, *sorted({row["setting"] for row in rows} - set(settings))]:
+        of_setting = [row for row in rows if row["setting"] == name]
+
+        def mean(metric, form=".2f"):
+            numbers = column(of_setting, metric)  # pylint: disable=cell-var-from-loop
+            return format(statistics.fmean(numbers), form) if numbers else "–"
+
+        def worst(metric, form=".2f"):
+            return format(max(column(of_setting, metric), default=math.nan), form)  # pylint: disable=cell-var-from-loop
+
+        if of_setting:
+            print(f"| {name} | {len(of_setting)} | {interval(column(of_setting, 'return_last'))} "
+                  f"| {interval(column(of_setting, 'return_curve'))} "
+                  f"| {mean('policy_prior_kl')} ({worst('max_policy_prior_kl', '.0f')}) | {mean('kl_scale')} "
+                  f"| {mean('value_scale', '.1f')} | {mean('value', '.1f')} | {mean('regularized_value', '.1f')} "
+                  f"| {mean('clamped_regularized_targets', '.1%')} "
+                  f"({worst('max_clamped_regularized_targets', '.0%')}) "
+                  f"| {mean('policy_std')}, {mean('prior_std')}, {mean('planner_std')} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("settings", type=pathlib.Path, help="file of `name: flags` lines")
+    parser.add_argument("--seeds", type=read_seeds, default=[1], help="such as 11-15 or 3,5,8 (default: 1)")
+    parser.add_argument("--results", type=pathlib.Path, required=True, help="CSV file with a line for each finished run")
+    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/sweep"),
+                        help="folder of the run directories (default: runs/sweep)")
+    parser.add_argument("--pompc", default=ROOT / "build/release/bin/pompc", help="the program")
+    parser.add_argument("--report", action="store_true", help="print the table instead")
+    flags = parser.parse_args()
+    settings = read_settings(flags.settings)
+    if flags.report:
+        report(flags.results, settings)
+    else:
+        sweep(flags, settings)
+
+
+if __name__ == "__main__":
+    main()
