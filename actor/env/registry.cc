@@ -15,7 +15,7 @@ const std::vector<TaskDefinition>& Tasks() {
     for (const auto& domain :
          {PendulumTasks(), CartpoleTasks(), AcrobotTasks(), ReacherTasks(), BallInCupTasks(),
           FingerTasks(), CheetahTasks(), WalkerTasks(), HopperTasks(), FishTasks(), HumanoidTasks(),
-          QuadrupedTasks(), DogTasks()}) {
+          QuadrupedTasks(), DogTasks(), InvertedPendulumTasks()}) {
       all->insert(all->end(), domain.begin(), domain.end());
     }
     return all;

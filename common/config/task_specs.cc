@@ -57,6 +57,7 @@ const std::vector<TaskSpec>& TaskSpecs() {
       {"dog-walk", 223, 38, 1000, false},
       {"dog-trot", 223, 38, 1000, false},
       {"dog-run", 223, 38, 1000, false},
+      {"inverted-pendulum-balance", 4, 1, 1000, true},
   };
   return *specs;
 }

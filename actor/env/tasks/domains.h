@@ -17,6 +17,7 @@ std::vector<TaskDefinition> FingerTasks();
 std::vector<TaskDefinition> FishTasks();
 std::vector<TaskDefinition> HopperTasks();
 std::vector<TaskDefinition> HumanoidTasks();
+std::vector<TaskDefinition> InvertedPendulumTasks();
 std::vector<TaskDefinition> PendulumTasks();
 std::vector<TaskDefinition> QuadrupedTasks();
 std::vector<TaskDefinition> ReacherTasks();

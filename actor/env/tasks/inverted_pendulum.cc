@@ -1,0 +1,57 @@
+// A pole on a cart, to be kept from falling: each control step earns 1, and the episode ends in a
+// terminal state when the pole leans over or the cart nears the end of its rail. The example of
+// docs/new-task.md.
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "actor/env/assets.h"
+#include "actor/env/tasks/domains.h"
+
+namespace pompc::env {
+namespace {
+
+// Indices of the joints in qpos and qvel, as the model's text has them.
+constexpr int kSlider = 0;
+constexpr int kHinge = 1;
+// Where an episode ends: radians from upright, metres from the middle.
+constexpr double kLean = 0.2;
+constexpr double kRail = 1.0;
+
+class Balance final : public Task {
+ public:
+  absl::Status Initialize(Physics& physics, RandomState& random) override {
+    mjData& data = physics.data();
+    for (const int joint : {kSlider, kHinge}) {
+      data.qpos[joint] = random.Uniform(-0.05, 0.05);
+      data.qvel[joint] = random.Uniform(-0.05, 0.05);
+    }
+    return absl::OkStatus();
+  }
+
+  void Observe(const Physics& physics, std::vector<double>& out) const override {
+    const mjData& data = physics.data();
+    out.insert(out.end(),
+               {data.qpos[kSlider], data.qpos[kHinge], data.qvel[kSlider], data.qvel[kHinge]});
+  }
+
+  double Reward(const Physics& physics) const override { return 1; }
+
+  bool Terminated(const Physics& physics) const override {
+    const mjData& data = physics.data();
+    return std::abs(data.qpos[kHinge]) > kLean || std::abs(data.qpos[kSlider]) > kRail;
+  }
+};
+
+}  // namespace
+
+std::vector<TaskDefinition> InvertedPendulumTasks() {
+  return {{.name = "inverted-pendulum-balance",
+           .mjcf = assets::kInvertedPendulum,
+           .control_seconds = 0.01,
+           .episode_seconds = 10,
+           .make = [](Physics&) { return std::make_unique<Balance>(); },
+           .terminates = true}};
+}
+
+}  // namespace pompc::env
