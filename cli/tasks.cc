@@ -41,7 +41,7 @@ struct TasksFlags {
 std::string SourceOf(const env::TaskDefinition& task, const std::string& assets) {
   if (task.built_in()) return "built in";
   const bool found = env::FindAssetModel(task.asset, assets).ok();
-  return absl::StrCat(task.asset.file, found ? "" : ": not here");
+  return absl::StrCat("asset folder: ", task.asset.file, found ? "" : " is missing");
 }
 
 absl::Status PrintTasks(const TasksFlags& flags) {
@@ -54,9 +54,9 @@ absl::Status PrintTasks(const TasksFlags& flags) {
                     absl::StrCat(task.control_seconds, " s"), spec.terminates() ? "yes" : "no",
                     SourceOf(task, flags.assets)});
   }
-  std::cout << FormatTable(rows) << "\nModels that are not built in are looked for in "
+  std::cout << FormatTable(rows) << "\nThe asset folder is "
             << (flags.assets.empty() ? env::DefaultAssetFolder() : flags.assets)
-            << "\n(--assets, POMPC_ASSETS); scripts/fetch-control-suite.sh gets them." << std::endl;
+            << "\n(--assets, POMPC_ASSETS); scripts/fetch-control-suite.sh fills it." << std::endl;
   return absl::OkStatus();
 }
 

@@ -99,14 +99,14 @@ class AssetsTest(unittest.TestCase):
                                        ([], {"POMPC_ASSETS": "", "XDG_DATA_HOME": self.folder})):
             text, sources = self.sources(*arguments, **environment)
             self.assertEqual(sources["cartpole-swingup"], "built in")
-            self.assertEqual(sources["dog-walk"], "dog.xml: not here")
-            self.assertIn("looked for in " + self.folder, text)
+            self.assertEqual(sources["dog-walk"], "asset folder: dog.xml is missing")
+            self.assertIn("asset folder is " + self.folder, text)
             self.assertIn("scripts/fetch-control-suite.sh", text)
         with open(os.path.join(self.folder, "dog.xml"), "w", encoding="utf-8") as file:
             file.write("<mujoco/>")
         _, sources = self.sources("--assets", self.folder)
-        self.assertEqual(sources["dog-walk"], "dog.xml")
-        self.assertEqual(sources["humanoid-run"], "humanoid.xml: not here")
+        self.assertEqual(sources["dog-walk"], "asset folder: dog.xml")
+        self.assertEqual(sources["humanoid-run"], "asset folder: humanoid.xml is missing")
 
     def test_task_without_its_model_is_refused(self):
         for command in (["tasks", "reset", "humanoid-run", "--assets", self.folder],
