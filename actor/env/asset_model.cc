@@ -2,11 +2,13 @@
 
 #include <tinyxml2.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "actor/env/mesh_free_model.h"
@@ -184,7 +186,11 @@ absl::StatusOr<std::string> LoadAssetModel(const AssetModel& model, const std::s
 absl::Status ExplainAssetError(const absl::Status& error, const AssetModel& model,
                                const std::string& folder) {
   const std::string path = (fs::path(FolderOf(folder)) / model.file).string();
-  return absl::Status(error.code(), absl::StrCat(path, ": ", error.message(), "; ", kHowToGet));
+  // Parsers quote what they do not understand, whatever that is.
+  std::string words(error.message());
+  std::replace_if(
+      words.begin(), words.end(), [](char c) { return !absl::ascii_isprint(c); }, '?');
+  return absl::Status(error.code(), absl::StrCat(path, ": ", words, "; ", kHowToGet));
 }
 
 }  // namespace pompc::env

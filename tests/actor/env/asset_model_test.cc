@@ -245,6 +245,11 @@ TEST_F(AssetModelTest, ModelThatMujocoRejectsIsRefusedWithItsWords) {
   ExpectRefused(absl::StatusCode::kInvalidArgument, "invalid keyword: 'pretzel'");
 }
 
+TEST_F(AssetModelTest, WhatIsNoTextIsNotPrinted) {
+  Replace("type=\"capsule\"", "type=\"pre\xbf\x01zel\"");
+  ExpectRefused(absl::StatusCode::kInvalidArgument, "'pre??zel'");
+}
+
 TEST_F(AssetModelTest, ModelOfAnotherKindIsRefused) {
   Replace("name=\"terrain\" type", "name=\"hill\" type");
   ExpectRefused(absl::StatusCode::kInvalidArgument, "no geom named \"terrain\"");
