@@ -138,7 +138,7 @@ class ConfigTest(unittest.TestCase):
 
     def test_tasks_are_listed_with_their_sizes(self):
         lines = output("tasks").splitlines()
-        swingup = [line.split() for line in lines if line.split()[0] == "cartpole-swingup"]
+        swingup = [line.split() for line in lines if line.split()[:1] == ["cartpole-swingup"]]
         self.assertEqual(swingup[0][1:4], ["5", "1", "1000"])
         self.assertGreaterEqual(len(lines), 6)
 
