@@ -24,7 +24,17 @@ struct AssetModel {
     std::string value;
   };
 
+  // What the task counts on, so that another model is refused.
+  struct Sizes {
+    int positions = 0;
+    int actuators = 0;
+    // All sensors' numbers together.
+    int sensor_numbers = 0;
+    bool operator==(const Sizes&) const = default;
+  };
+
   std::string file;
+  Sizes sizes = {};
   // Each must be there.
   std::vector<Element> removed = {};
   std::vector<Attribute> set = {};

@@ -29,12 +29,26 @@ absl::Status Assign(absl::string_view name, std::span<const double> from, double
   return absl::OkStatus();
 }
 
+std::string ToString(const AssetModel::Sizes& sizes) {
+  return absl::StrCat(sizes.positions, " positions, ", sizes.actuators, " actuators and ",
+                      sizes.sensor_numbers, " sensor numbers");
+}
+
+absl::Status CheckSizes(const mjModel& model, const AssetModel::Sizes& expected) {
+  const AssetModel::Sizes found = {model.nq, model.nu, model.nsensordata};
+  if (found == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("has ", ToString(found), "; the suite's has ", ToString(expected)));
+}
+
 absl::StatusOr<std::unique_ptr<Physics>> MakePhysics(const TaskDefinition& definition,
                                                      const std::string& assets) {
   if (definition.built_in()) return Physics::FromXml(definition.mjcf);
   POMPC_ASSIGN_OR_RETURN(const std::string mjcf, LoadAssetModel(definition.asset, assets));
   auto physics = Physics::FromXml(mjcf);
-  if (!physics.ok()) return ExplainAssetError(physics.status(), definition.asset, assets);
+  const absl::Status status =
+      physics.ok() ? CheckSizes((*physics)->model(), definition.asset.sizes) : physics.status();
+  if (!status.ok()) return ExplainAssetError(status, definition.asset, assets);
   return physics;
 }
 

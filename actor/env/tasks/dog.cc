@@ -154,6 +154,7 @@ TaskDefinition Define(std::string name, double speed, std::string floor_size) {
           .episode_seconds = 15,
           .make = [=](Physics& physics) { return std::make_unique<Dog>(physics, speed); },
           .asset = {.file = "dog.xml",
+                    .sizes = {80, 38, 31},
                     .removed = {{"body", "ball"},
                                 {"geom", "target"},
                                 {"camera", "ball"},

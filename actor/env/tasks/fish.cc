@@ -77,7 +77,7 @@ std::vector<TaskDefinition> FishTasks() {
            .control_seconds = 0.04,
            .episode_seconds = 40,
            .make = [](Physics& physics) { return std::make_unique<Swim>(physics); },
-           .asset = {.file = "fish.xml"}}};
+           .asset = {.file = "fish.xml", .sizes = {14, 5, 6}}}};
 }
 
 }  // namespace pompc::env

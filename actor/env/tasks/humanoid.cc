@@ -106,7 +106,7 @@ TaskDefinition Define(std::string name, double speed) {
           .control_seconds = 0.025,
           .episode_seconds = 25,
           .make = [=](Physics& physics) { return std::make_unique<Humanoid>(physics, speed); },
-          .asset = {.file = "humanoid.xml"}};
+          .asset = {.file = "humanoid.xml", .sizes = {28, 21, 66}}};
 }
 
 }  // namespace

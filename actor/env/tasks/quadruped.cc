@@ -102,6 +102,7 @@ TaskDefinition Define(std::string name, double speed, std::string floor_size) {
           .episode_seconds = 20,
           .make = [=](Physics& physics) { return std::make_unique<Move>(physics, speed); },
           .asset = {.file = "quadruped.xml",
+                    .sizes = {23, 12, 36},
                     .removed = {{"geom", "wall_px"},
                                 {"geom", "wall_py"},
                                 {"geom", "wall_nx"},

@@ -56,6 +56,7 @@ constexpr char kLooks[] = R"(<mujoco>
 </mujoco>)";
 
 const AssetModel kEdited = {.file = "model.xml",
+                            .sizes = {2, 1, 0},
                             .removed = {{"body", "ball"}, {"geom", "terrain"}},
                             .set = {{{"geom", "floor"}, "size", "7 8 .5"}}};
 
@@ -253,6 +254,9 @@ TEST_F(AssetModelTest, WhatIsNoTextIsNotPrinted) {
 TEST_F(AssetModelTest, ModelOfAnotherKindIsRefused) {
   Replace("name=\"terrain\" type", "name=\"hill\" type");
   ExpectRefused(absl::StatusCode::kInvalidArgument, "no geom named \"terrain\"");
+  Replace("<joint name=\"wrist\" axis=\"0 0 1\" limited=\"false\"/>", "");
+  ExpectRefused(absl::StatusCode::kInvalidArgument,
+                "has 1 positions, 1 actuators and 0 sensor numbers; the suite's has 2 positions");
   Replace("body name=\"hand\"", "body name=\"foot\"");
   ExpectRefused(absl::StatusCode::kNotFound, "no body named \"hand\"");
 }
