@@ -184,8 +184,8 @@ def main():
     parser.add_argument("tasks", nargs="+", metavar="TASK")
     arguments = parser.parse_args()
     if arguments.tdmpc2:
-        sys.path.insert(0, os.path.join(arguments.tdmpc2, "tdmpc2"))
-        from envs.tasks import ball_in_cup, cheetah, hopper, pendulum, reacher, walker  # noqa: F401 (they register)
+        sys.path.insert(0, os.path.join(arguments.tdmpc2, "tdmpc2", "envs"))
+        from tasks import ball_in_cup, cheetah, hopper, pendulum, reacher, walker  # noqa: F401 (they register)
     for name in arguments.tasks:
         write_trajectory(arguments.out / f"{name}.json", trajectory(name, arguments.steps))
         merge(arguments.out / "reward_probes.json", name, probes(name))

@@ -1,5 +1,5 @@
 // A one-legged hopper in a vertical plane. Tasks and numbers: DeepMind Control Suite
-// (arXiv:1801.00690), domain "hopper".
+// (arXiv:1801.00690), domain "hopper"; backwards: TD-MPC2 (arXiv:2310.16828).
 #include <cmath>
 #include <memory>
 #include <string>
@@ -14,7 +14,7 @@
 namespace pompc::env {
 namespace {
 
-enum class Goal { kStand, kHop };
+enum class Goal { kStand, kHop, kHopBackwards };
 
 class Hopper final : public Task {
  public:
@@ -52,12 +52,18 @@ class Hopper final : public Task {
   }
 
   double Hopping(const Physics& physics) const {
-    static constexpr Tolerance kFast{.low = 2,
-                                     .high = kInfinity,
-                                     .margin = 1,
-                                     .sigmoid = Sigmoid::kLinear,
-                                     .value_at_margin = 0.5};
-    return kFast(physics.sensor(velocity_ + kX));
+    static constexpr Tolerance kForward{.low = 2,
+                                        .high = kInfinity,
+                                        .margin = 1,
+                                        .sigmoid = Sigmoid::kLinear,
+                                        .value_at_margin = 0.5};
+    static constexpr Tolerance kBackward{.low = -kInfinity,
+                                         .high = -1,
+                                         .margin = 0.5,
+                                         .sigmoid = Sigmoid::kLinear,
+                                         .value_at_margin = 0.5};
+    const double velocity = physics.sensor(velocity_ + kX);
+    return goal_ == Goal::kHop ? kForward(velocity) : kBackward(velocity);
   }
 
   static double SmallControl(const Physics& physics) {
@@ -88,7 +94,8 @@ TaskDefinition Define(std::string name, Goal goal) {
 }  // namespace
 
 std::vector<TaskDefinition> HopperTasks() {
-  return {Define("hopper-stand", Goal::kStand), Define("hopper-hop", Goal::kHop)};
+  return {Define("hopper-stand", Goal::kStand), Define("hopper-hop", Goal::kHop),
+          Define("hopper-hop-backwards", Goal::kHopBackwards)};
 }
 
 }  // namespace pompc::env

@@ -74,7 +74,9 @@ TaskDefinition Define(std::string name, absl::string_view mjcf, double target_ra
 
 std::vector<TaskDefinition> ReacherTasks() {
   return {Define("reacher-easy", assets::kReacher, kBigTarget),
-          Define("reacher-hard", assets::kReacher, kSmallTarget)};
+          Define("reacher-hard", assets::kReacher, kSmallTarget),
+          Define("reacher-three-easy", assets::kReacherThree, kBigTarget),
+          Define("reacher-three-hard", assets::kReacherThree, kSmallTarget)};
 }
 
 }  // namespace pompc::env

@@ -1,5 +1,6 @@
 // A two-legged walker in a vertical plane. Tasks and numbers: DeepMind Control Suite
-// (arXiv:1801.00690), domain "walker".
+// (arXiv:1801.00690), domain "walker"; backwards: TD-MPC2 (arXiv:2310.16828).
+#include <cmath>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,7 +16,7 @@ namespace {
 
 class Walker final : public Task {
  public:
-  // At `speed` in m/s; 0 is to stand.
+  // At `speed` in m/s or more; 0 is to stand, below is backwards.
   Walker(Physics& physics, double speed)
       : torso_(physics.Id(mjOBJ_BODY, "torso")),
         velocity_(physics.SensorAddress("velocity")),
@@ -36,12 +37,13 @@ class Walker final : public Task {
 
   double Reward(const Physics& physics) const override {
     if (speed_ == 0) return Standing(physics);
-    const Tolerance moving{.low = speed_,
+    const Tolerance moving{.low = std::abs(speed_),
                            .high = kInfinity,
-                           .margin = speed_ / 2,
+                           .margin = std::abs(speed_) / 2,
                            .sigmoid = Sigmoid::kLinear,
                            .value_at_margin = 0.5};
-    return Standing(physics) * (5 * moving(physics.sensor(velocity_ + kX)) + 1) / 6;
+    const double velocity = std::copysign(1, speed_) * physics.sensor(velocity_ + kX);
+    return Standing(physics) * (5 * moving(velocity) + 1) / 6;
   }
 
  private:
@@ -67,7 +69,8 @@ TaskDefinition Define(std::string name, double speed) {
 }  // namespace
 
 std::vector<TaskDefinition> WalkerTasks() {
-  return {Define("walker-stand", 0), Define("walker-walk", 1), Define("walker-run", 8)};
+  return {Define("walker-stand", 0), Define("walker-walk", 1), Define("walker-run", 8),
+          Define("walker-walk-backwards", -1), Define("walker-run-backwards", -8)};
 }
 
 }  // namespace pompc::env

@@ -15,7 +15,7 @@ namespace {
 using ::nlohmann::json;
 
 // The project's own data covers every task whose model is its own; any data covers these, at least.
-constexpr int kOwnTasks = 18;
+constexpr int kOwnTasks = 29;
 constexpr int kAdditionalTasks = 6;
 
 json Computed(const absl::StatusOr<std::string>& text) {
