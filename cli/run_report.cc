@@ -21,11 +21,11 @@ std::string Counts(const proto::RunStatus& status) {
 }
 
 std::string Time(const proto::RunStatus& status) {
-  return absl::StrCat(FormatSeconds(status.elapsed_seconds()),
-                      status.remaining_seconds() > 0
-                          ? absl::StrCat(", at most ", FormatSeconds(status.remaining_seconds()),
-                                         " left")
-                          : "");
+  return absl::StrCat(
+      FormatSeconds(status.elapsed_seconds()),
+      status.remaining_seconds() > 0
+          ? absl::StrCat(", at most ", FormatSeconds(status.remaining_seconds()), " left")
+          : "");
 }
 
 std::string Rates(const proto::RunStatus& status) {
@@ -112,6 +112,10 @@ std::string RunReport(const proto::GetRunReply& run) {
                    {"progress", absl::StrCat("at ", Counts(status))},
                    {"rates", absl::StrCat("now ", Rates(status))},
                    {"time", absl::StrCat("ran ", Time(status))},
+                   {"restorations", status.restorations() == 0
+                                        ? "none"
+                                        : absl::StrCat("in all ", status.restorations(),
+                                                       ", the last: ", status.last_restoration())},
                    {"parameters", absl::StrCat("version ", VersionText(status.version()))},
                    {"training", status.episodes() == 0
                                     ? "no episode yet"

@@ -67,11 +67,14 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   Engine* engine = options_.engine.get();
   std::vector<std::string> states;
   for (absl::string_view state : Trainer::StateNames()) states.emplace_back(state);
-  POMPC_ASSIGN_OR_RETURN(
-      log_, TrainingLog::Open(run_->path(), engine->ValueNames(), states, restored_updates));
+  if (options_.config.learner().tensorboard()) {
+    POMPC_ASSIGN_OR_RETURN(events_, EventFile::Create(run_->File("tensorboard"), restored_updates));
+  }
+  POMPC_ASSIGN_OR_RETURN(log_, TrainingLog::Open(run_->path(), Trainer::ValueNames(*engine), states,
+                                                 restored_updates, events_.get()));
   POMPC_ASSIGN_OR_RETURN(
       monitor_, Monitor::Start({.run_dir = run_->path(), .clock = options_.clock}, control_.get(),
-                               checkpoints_.get()));
+                               checkpoints_.get(), events_.get()));
   ShardManagerOptions shards;
   shards.run_id = run_->run_id();
   shards.shards = options_.replay;
@@ -96,12 +99,14 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   trainer.keep_evaluated = options_.evaluation_timeout;
   trainer.clock = options_.clock;
   trainer_ = std::make_unique<Trainer>(
-      trainer, TrainerParts{control_.get(), engine, prefetcher_.get(), publisher_.get(),
-                            checkpoints_.get(), log_.get(), plan_writer_.get()});
-  metrics_ = AddLearnerMetrics(
-      *options_.metrics,
-      {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
-       parameter_service_.get(), plan_writer_.get(), engine->ValueNames(), options_.replay.size()});
+      trainer,
+      TrainerParts{control_.get(), engine, prefetcher_.get(), publisher_.get(), checkpoints_.get(),
+                   log_.get(), plan_writer_.get()});
+  metrics_ =
+      AddLearnerMetrics(*options_.metrics,
+                        {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
+                         parameter_service_.get(), plan_writer_.get(), Trainer::ValueNames(*engine),
+                         engine->LossNames(), options_.replay.size()});
   training_ = Thread("trainer", [this] {
     if (const absl::Status status = trainer_->Run(); !status.ok()) Fail(status);
     trained_.Set();

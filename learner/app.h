@@ -16,6 +16,7 @@
 #include "learner/broadcast/publisher.h"
 #include "learner/checkpoint_writer.h"
 #include "learner/control/run_control.h"
+#include "learner/event_file.h"
 #include "learner/monitor.h"
 #include "learner/options.h"
 #include "learner/plan_writer.h"
@@ -82,6 +83,8 @@ class App {
   std::unique_ptr<RunService> run_service_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
+  // Null unless the config asks for it.
+  std::unique_ptr<EventFile> events_;
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<ShardManager> shards_;
   std::unique_ptr<Prefetcher> prefetcher_;

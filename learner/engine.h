@@ -27,8 +27,8 @@ struct PlanUpdate {
 };
 
 // What trains: makes updates out of batches, knows its own state. The trainer around it knows
-// neither LibTorch nor losses. One thread at a time calls Step, Reanalyze, PackParameters, Export
-// and Import; MakeBatch and PrepareThread may be called from any.
+// neither LibTorch nor losses. MakeBatch and PrepareThread may be called from any thread, the rest
+// from one at a time.
 class Engine {
  public:
   // A batch as the engine wants it, for example tensors on its device.
@@ -54,19 +54,29 @@ class Engine {
   virtual absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
       const std::vector<replay::WindowBatch>& shares) = 0;
 
-  // One update. Values only if wanted (they cost a wait for the device). INTERNAL naming the loss
-  // that is not finite: the update was not made.
+  // One update. Values only if wanted (they cost a wait for the device). NotFiniteError naming a
+  // loss of LossNames() whose numbers are NaN or infinite: the update is half made, GoBack undoes
+  // it. On devices that would have to be waited for, such an update may go unnoticed until Keep.
   virtual absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) = 0;
 
   // Plans states of the batch anew, as learner.reanalyze says: the batch has the plans from then
-  // on, and they are returned by shard.
+  // on, and they are returned by shard. NotFiniteError as Step.
   virtual absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) = 0;
 
   // Names of what Step reports.
   virtual std::vector<std::string> ValueNames() const = 0;
 
+  // What NotFiniteError may name.
+  virtual std::vector<std::string> LossNames() const = 0;
+
   // Updates made, those before an import included.
   virtual uint64_t update_count() const = 0;
+
+  // Keeps a copy of the state in memory, in place of the one before, if everything in it is finite;
+  // otherwise NotFiniteError, and the copy before stays. Waits for the device.
+  virtual absl::Status Keep() = 0;
+  // Back to the state kept last, bit for bit. REQUIRES: Keep was OK once.
+  virtual void GoBack() = 0;
 
   // What planners need: fills in config and tensors of the description and returns the bytes.
   virtual absl::StatusOr<std::shared_ptr<const std::string>> PackParameters(

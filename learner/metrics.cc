@@ -119,10 +119,12 @@ void AddTraining(const LearnerMetricSources& sources, Adder& add) {
              prefetcher->timer(), Prefetcher::StateNames());
   add.Gauge({"pompc_learner_prefetched_batches", "Batches ready for the next updates.", {}},
             [prefetcher] { return Number(prefetcher->ready()); });
-  add.Counter({"pompc_learner_failed_updates_total",
-               "Updates that could not be made, for example because a loss was not finite.",
-               {}},
-              [trainer] { return Number(trainer->failed_updates()); });
+  for (const std::string& loss : sources.losses) {
+    add.Counter({"pompc_learner_restorations_total",
+                 "Returns to the last good state because this loss was not finite.",
+                 {{"loss", loss}}},
+                [trainer, loss] { return Number(trainer->restorations(loss)); });
+  }
   for (size_t i = 0; i < sources.values.size(); ++i) {
     add.Gauge({"pompc_learner_update_value",
                "What the newest logged update reported: losses, norms, KL, scales.",

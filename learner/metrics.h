@@ -21,8 +21,9 @@ struct LearnerMetricSources {
   const CheckpointWriter* checkpoints = nullptr;
   const ParameterService* parameters = nullptr;
   const PlanWriter* plans = nullptr;
-  // Names of what an update reports.
+  // Names of what an update reports, and of what may not be finite in one.
   std::vector<std::string> values;
+  std::vector<std::string> losses;
   size_t shards = 0;
 };
 

@@ -19,22 +19,25 @@ void LogIfFailed(const absl::Status& status) {
 
 absl::StatusOr<std::unique_ptr<Monitor>> Monitor::Start(const MonitorOptions& options,
                                                         RunControl* control,
-                                                        CheckpointWriter* checkpoints) {
+                                                        CheckpointWriter* checkpoints,
+                                                        EventFile* events) {
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<EvaluationLog> evaluations,
                          EvaluationLog::Open(options.run_dir + "/evaluations.csv"));
   POMPC_ASSIGN_OR_RETURN(
       std::unique_ptr<CsvFile> episodes,
       CsvFile::Open(options.run_dir + "/episodes.csv",
                     {"elapsed_seconds", "rows", "episodes", "actor_index", "return"}));
-  return std::unique_ptr<Monitor>(
-      new Monitor(options, control, checkpoints, std::move(evaluations), std::move(episodes)));
+  return std::unique_ptr<Monitor>(new Monitor(options, control, checkpoints, events,
+                                              std::move(evaluations), std::move(episodes)));
 }
 
 Monitor::Monitor(const MonitorOptions& options, RunControl* control, CheckpointWriter* checkpoints,
-                 std::unique_ptr<EvaluationLog> evaluations, std::unique_ptr<CsvFile> episodes)
+                 EventFile* events, std::unique_ptr<EvaluationLog> evaluations,
+                 std::unique_ptr<CsvFile> episodes)
     : options_(options),
       control_(control),
       checkpoints_(checkpoints),
+      events_(events),
       evaluations_(std::move(evaluations)),
       episodes_(std::move(episodes)),
       next_progress_(options.clock->Now() + options.progress_interval),
@@ -71,6 +74,11 @@ void Monitor::Record(const RunControl::EvaluationNews& news) {
   Log().info("evaluation {}: return {:.1f} at {} rows{}", result.id, result.return_mean,
              result.rows, news.best ? ", the best so far" : "");
   LogIfFailed(evaluations_->Append(result));
+  if (events_ == nullptr) return;
+  LogIfFailed(events_->Append(result.updates, "evaluation",
+                              {{"return_mean", result.return_mean},
+                               {"return_min", result.return_min},
+                               {"return_max", result.return_max}}));
 }
 
 void Monitor::LogProgress() {

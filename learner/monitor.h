@@ -14,6 +14,7 @@
 #include "learner/control/run_control.h"
 #include "learner/csv_file.h"
 #include "learner/evaluation_log.h"
+#include "learner/event_file.h"
 
 namespace pompc::learner {
 
@@ -30,10 +31,12 @@ struct MonitorOptions {
 // thread-safe.
 class Monitor {
  public:
-  // What is given must outlive it. Errors name the file that cannot be written.
+  // What is given must outlive it; `events`, where evaluations go as well, may be null. Errors name
+  // the file that cannot be written.
   static absl::StatusOr<std::unique_ptr<Monitor>> Start(const MonitorOptions& options,
                                                         RunControl* control,
-                                                        CheckpointWriter* checkpoints);
+                                                        CheckpointWriter* checkpoints,
+                                                        EventFile* events);
   // Closes.
   ~Monitor();
 
@@ -42,7 +45,8 @@ class Monitor {
 
  private:
   Monitor(const MonitorOptions& options, RunControl* control, CheckpointWriter* checkpoints,
-          std::unique_ptr<EvaluationLog> evaluations, std::unique_ptr<CsvFile> episodes);
+          EventFile* events, std::unique_ptr<EvaluationLog> evaluations,
+          std::unique_ptr<CsvFile> episodes);
 
   void Run();
   void Round();
@@ -52,6 +56,7 @@ class Monitor {
   const MonitorOptions options_;
   RunControl* const control_;
   CheckpointWriter* const checkpoints_;
+  EventFile* const events_;
   const std::unique_ptr<EvaluationLog> evaluations_;
   const std::unique_ptr<CsvFile> episodes_;
   absl::Duration next_progress_;

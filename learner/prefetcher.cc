@@ -79,23 +79,20 @@ void Prefetcher::Run() {
       continue;
     }
     timer_.Enter(State::kFetching);
-    BatchOr batch = Draw(update);
+    Item batch = Draw(update);
     if (absl::IsUnavailable(batch.status())) {
       SetProblem(std::string(batch.status().message()));
       continue;
     }
     SetProblem("");
     timer_.Enter(State::kFull);
-    if (!batch.ok()) {
-      queue_.Push({batch.status(), nullptr});
-      return;
-    }
-    if (!queue_.Push({absl::OkStatus(), *std::move(batch)})) return;
+    const bool last = !batch.ok();
+    if (!queue_.Push(std::move(batch)) || last) return;
     ++update;
   }
 }
 
-Prefetcher::BatchOr Prefetcher::Draw(uint64_t update) {
+Prefetcher::Item Prefetcher::Draw(uint64_t update) {
   const uint64_t seed = MixSeed(options_.seed, update);
   const std::vector<uint32_t> split =
       replay::SplitBatch(options_.batch_size, UsableWindows(), seed);
@@ -106,7 +103,8 @@ Prefetcher::BatchOr Prefetcher::Draw(uint64_t update) {
     return absl::UnavailableError("the learner waits for shards to deliver windows");
   }
   POMPC_ASSIGN_OR_RETURN(const std::vector<replay::WindowBatch> shares, Fetch(split, seed));
-  return engine_->MakeBatch(shares);
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<Engine::Batch> batch, engine_->MakeBatch(shares));
+  return DrawnBatch{std::move(batch), OriginsOf(shares)};
 }
 
 absl::StatusOr<std::vector<replay::WindowBatch>> Prefetcher::Fetch(
@@ -156,10 +154,9 @@ void Prefetcher::SetProblem(std::string problem) {
   problem_ = std::move(problem);
 }
 
-absl::StatusOr<std::unique_ptr<Engine::Batch>> Prefetcher::Next(absl::Duration timeout) {
+absl::StatusOr<DrawnBatch> Prefetcher::Next(absl::Duration timeout) {
   std::optional<Item> item = queue_.Pop(options_.clock, options_.clock->Now() + timeout);
-  if (item.has_value() && !item->status.ok()) return item->status;
-  if (item.has_value()) return std::move(item->batch);
+  if (item.has_value()) return *std::move(item);
   if (queue_.closed()) return absl::CancelledError("no more batches are drawn");
   MutexLock lock(&mu_);
   return absl::DeadlineExceededError(problem_.empty() ? "the learner waits for a batch" : problem_);

@@ -18,9 +18,16 @@
 #include "common/thread.h"
 #include "learner/control/run_control.h"
 #include "learner/engine.h"
+#include "learner/sample_values.h"
 #include "learner/shard_manager.h"
 
 namespace pompc::learner {
+
+// The batch of one update.
+struct DrawnBatch {
+  std::unique_ptr<Engine::Batch> batch;
+  SampleOrigins origins;
+};
 
 // Where the trainer's batches come from.
 class BatchSource {
@@ -30,7 +37,7 @@ class BatchSource {
   // The batch of the next update. Waits for it up to `timeout`: DEADLINE_EXCEEDED saying what it
   // waits for. CANCELLED when there will be no more; another error when a batch cannot be used or a
   // shard refuses to draw one.
-  virtual absl::StatusOr<std::unique_ptr<Engine::Batch>> Next(absl::Duration timeout) = 0;
+  virtual absl::StatusOr<DrawnBatch> Next(absl::Duration timeout) = 0;
 };
 
 struct PrefetcherOptions {
@@ -64,7 +71,7 @@ class Prefetcher : public BatchSource {
   // Closes.
   ~Prefetcher() override;
 
-  absl::StatusOr<std::unique_ptr<Engine::Batch>> Next(absl::Duration timeout) override;
+  absl::StatusOr<DrawnBatch> Next(absl::Duration timeout) override;
 
   // Batches ready.
   size_t ready() const { return queue_.size(); }
@@ -75,16 +82,12 @@ class Prefetcher : public BatchSource {
   void Close();
 
  private:
-  using BatchOr = absl::StatusOr<std::unique_ptr<Engine::Batch>>;
   // A batch, or why there will be no more.
-  struct Item {
-    absl::Status status;
-    std::unique_ptr<Engine::Batch> batch;
-  };
+  using Item = absl::StatusOr<DrawnBatch>;
 
   void Run();
   // The batch of update `update`; UNAVAILABLE when the shards could not deliver it just now.
-  BatchOr Draw(uint64_t update);
+  Item Draw(uint64_t update);
   absl::StatusOr<std::vector<replay::WindowBatch>> Fetch(const std::vector<uint32_t>& split,
                                                          uint64_t seed);
   std::vector<uint64_t> UsableWindows() const;

@@ -95,6 +95,8 @@ proto::RunStatus ToProto(const RunStatus& status) {
   }
   message.set_waiting(status.waiting);
   message.set_over_reason(status.over_reason);
+  message.set_restorations(status.restorations);
+  message.set_last_restoration(status.last_restoration);
   return message;
 }
 

@@ -51,7 +51,11 @@ std::string Summary(const std::string& run_id, const std::string& run_dir,
       Row("td", {"elapsed", Number(status.elapsed_seconds) + " s"}),
       Row("td", {"left, at most",
                  status.remaining_seconds > 0 ? Number(status.remaining_seconds) + " s" : "?"}),
-      Row("td", {"waiting", status.waiting.empty() ? "nobody" : status.waiting}), "</table>");
+      Row("td", {"waiting", status.waiting.empty() ? "nobody" : status.waiting}),
+      Row("td", {"restorations",
+                 absl::StrCat(status.restorations, status.restorations > 0 ? ", the last: " : "",
+                              status.last_restoration)}),
+      "</table>");
 }
 
 std::string Evaluations(const RunStatus& status) {

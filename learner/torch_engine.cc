@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
+#include "common/not_finite.h"
 #include "common/status_macros.h"
 #include "learner/broadcast/model_config.h"
 #include "learner/control/mix_seed.h"
@@ -17,6 +18,9 @@
 
 namespace pompc::learner {
 namespace {
+
+// Beside the losses, what may come out as NaN.
+constexpr char kPlans[] = "plans";
 
 class TorchBatch : public Engine::Batch {
  public:
@@ -98,6 +102,13 @@ class TorchEngine : public Engine {
     return names;
   }
 
+  std::vector<std::string> LossNames() const override {
+    return {update::kModelLoss, update::kRegularizedValueLoss, update::kPriorLoss,
+            update::kPolicyLoss, kPlans};
+  }
+  absl::Status Keep() override { return updater_->Keep(); }
+  void GoBack() override { updater_->GoBack(); }
+
   uint64_t update_count() const override { return static_cast<uint64_t>(updater_->update_count()); }
 
   absl::StatusOr<std::shared_ptr<const std::string>> PackParameters(
@@ -162,7 +173,7 @@ absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {
   const update::Reanalyzed plans = update::Reanalyze(updater_->model(), mppi_, reanalyze_.batch(),
                                                      MixSeed(seed_, update_count()), own.tensors());
   if (!plans.plan_mean.isfinite().all().item<bool>()) {
-    return absl::InternalError("plans of the current model are not finite");
+    return NotFiniteError(kPlans, "plans of the current model are not finite");
   }
   std::vector<PlanUpdate> updates;
   int64_t begin = 0;

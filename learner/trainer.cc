@@ -6,8 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/config/run_config.h"
 #include "common/log.h"
+#include "common/not_finite.h"
 #include "common/status_macros.h"
 #include "learner/broadcast/parameter_snapshot.h"
+#include "learner/sample_values.h"
 
 namespace pompc::learner {
 
@@ -28,7 +30,11 @@ Trainer::Trainer(const TrainerOptions& options, const TrainerParts& parts)
 
 absl::Status Trainer::Run() {
   parts_.engine->PrepareThread();
-  absl::Status status = RunSteps();
+  // What there is to go back to at first.
+  absl::Status status = Keep();
+  if (status.ok()) status = RunSteps();
+  // A run that ends while its newest updates turn out to be no good keeps those before.
+  if (status.ok()) status = Restore(Keep());
   if (status.ok() && parts_.engine->update_count() > checkpointed_) {
     timer_.Enter(State::kCheckpointing);
     status = parts_.checkpoints->WriteAndWait(MakeCheckpoint());
@@ -53,10 +59,10 @@ absl::Status Trainer::RunSteps() {
         POMPC_RETURN_IF_ERROR(Update());
         break;
       case TrainerStep::kCloseSeed:
-        POMPC_RETURN_IF_ERROR(CloseSeed());
+        POMPC_RETURN_IF_ERROR(Restore(CloseSeed()));
         break;
       case TrainerStep::kEvaluate:
-        POMPC_RETURN_IF_ERROR(Evaluate());
+        POMPC_RETURN_IF_ERROR(Restore(Evaluate()));
         break;
     }
   }
@@ -64,7 +70,7 @@ absl::Status Trainer::RunSteps() {
 
 absl::Status Trainer::Update() {
   timer_.Enter(State::kWaitingForData);
-  absl::StatusOr<std::unique_ptr<Engine::Batch>> batch = parts_.batches->Next(options_.look_up);
+  absl::StatusOr<DrawnBatch> batch = parts_.batches->Next(options_.look_up);
   if (absl::IsDeadlineExceeded(batch.status())) {
     parts_.control->SetTrainerWait(std::string(batch.status().message()));
     return absl::OkStatus();
@@ -74,18 +80,46 @@ absl::Status Trainer::Update() {
   if (!batch.ok()) return batch.status();
   parts_.control->SetTrainerWait("");
 
+  return Restore(Step(*batch));
+}
+
+absl::Status Trainer::Step(const DrawnBatch& drawn) {
   timer_.Enter(State::kUpdating);
-  POMPC_RETURN_IF_ERROR(Reanalyze(**batch));
+  Engine::Batch& batch = *drawn.batch;
+  POMPC_RETURN_IF_ERROR(Reanalyze(batch));
   const uint64_t next = parts_.engine->update_count() + 1;
   const bool logged = next % options_.config.learner().log_every_updates() == 0;
-  const absl::StatusOr<NamedValues> values = parts_.engine->Step(**batch, logged);
-  if (!values.ok()) {
-    MutexLock lock(&mu_);
-    ++failed_updates_;
-    return Annotate(values.status(), absl::StrCat("update ", next));
-  }
+  POMPC_ASSIGN_OR_RETURN(NamedValues values, parts_.engine->Step(batch, logged));
   parts_.control->UpdateDone();
-  return AfterUpdate(*values, logged);
+  if (logged) {
+    for (auto& value : SampleValues(drawn.origins, version_)) values.push_back(std::move(value));
+  }
+  return AfterUpdate(values, logged);
+}
+
+absl::Status Trainer::Keep() {
+  const uint64_t updates = parts_.engine->update_count();
+  if (kept_ == updates) return absl::OkStatus();
+  POMPC_RETURN_IF_ERROR(parts_.engine->Keep());
+  kept_ = updates;
+  restored_ = 0;
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::Restore(const absl::Status& status) {
+  const std::string loss = NotFiniteName(status);
+  if (loss.empty()) return status;
+  if (restored_ >= options_.max_restorations) {
+    return Annotate(status, absl::StrCat("after ", restored_, " restorations of update ", *kept_));
+  }
+  ++restored_;
+  parts_.engine->GoBack();
+  const std::string what = absl::StrCat(status.message(), "; gone back to update ", *kept_);
+  Log().warn("{}", what);
+  parts_.control->Restored(*kept_, what);
+  MutexLock lock(&mu_);
+  ++restorations_[loss];
+  return absl::OkStatus();
 }
 
 absl::Status Trainer::Reanalyze(Engine::Batch& batch) {
@@ -101,16 +135,18 @@ absl::Status Trainer::Reanalyze(Engine::Batch& batch) {
 absl::Status Trainer::AfterUpdate(const NamedValues& values, bool logged) {
   const uint64_t updates = parts_.engine->update_count();
   const proto::LearnerConfig& learner = options_.config.learner();
+  const bool publishes = updates % learner.publish_every_updates() == 0;
+  const bool saves = updates % learner.checkpoint_every_updates() == 0;
+  if (logged || publishes || saves) POMPC_RETURN_IF_ERROR(Keep());
   if (logged) LogUpdate(values);
   // Before the first version nothing is published: it marks the end of the random phase.
-  if (version_.valid() && updates % learner.publish_every_updates() == 0) {
-    POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
-  }
-  if (updates % learner.checkpoint_every_updates() == 0) SaveCheckpoint(false);
+  if (publishes && version_.valid()) POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
+  if (saves) SaveCheckpoint(false);
   return absl::OkStatus();
 }
 
 absl::Status Trainer::CloseSeed() {
+  POMPC_RETURN_IF_ERROR(Keep());
   // On disk before anybody sees the version: a learner that resumes knows then that no random rows
   // are wanted any more.
   timer_.Enter(State::kCheckpointing);
@@ -128,6 +164,7 @@ absl::Status Trainer::CloseSeed() {
 }
 
 absl::Status Trainer::Evaluate() {
+  POMPC_RETURN_IF_ERROR(Keep());
   POMPC_RETURN_IF_ERROR(Publish(options_.keep_evaluated));
   const EvaluationAssignment assignment = parts_.control->AddEvaluation(version_);
   Log().info("evaluation {} of version {}: {} rows, {} updates", assignment.id, version_.ToString(),
@@ -187,14 +224,21 @@ std::unique_ptr<Checkpoint> Trainer::MakeCheckpoint() {
   return checkpoint;
 }
 
+std::vector<std::string> Trainer::ValueNames(const Engine& engine) {
+  std::vector<std::string> names = engine.ValueNames();
+  for (std::string& name : SampleValueNames()) names.push_back(std::move(name));
+  return names;
+}
+
 NamedValues Trainer::values() const {
   MutexLock lock(&mu_);
   return values_;
 }
 
-uint64_t Trainer::failed_updates() const {
+uint64_t Trainer::restorations(const std::string& loss) const {
   MutexLock lock(&mu_);
-  return failed_updates_;
+  const auto found = restorations_.find(loss);
+  return found == restorations_.end() ? 0 : found->second;
 }
 
 }  // namespace pompc::learner

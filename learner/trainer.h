@@ -3,8 +3,11 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -30,6 +33,8 @@ struct TrainerOptions {
   proto::RunConfig config;
   // How long planners keep a version that is being evaluated.
   absl::Duration keep_evaluated = absl::Minutes(15);
+  // Restorations of one and the same state; the next failure ends the run.
+  int max_restorations = 5;
   // How long the trainer waits at most before it looks up.
   absl::Duration look_up = absl::Seconds(1);
   Clock* clock = Clock::Real();
@@ -48,7 +53,10 @@ struct TrainerParts {
 };
 
 // Makes the updates of a run: waits until the control allows one, takes a batch, steps, and now and
-// then publishes, logs and checkpoints. Run belongs to one thread; the rest is thread-safe.
+// then publishes, logs and checkpoints. Before anything of the engine's state leaves it so, the
+// engine has found it finite and kept a copy; an update that gives NaN or infinity takes the engine
+// back to that copy, and training goes on with the next batch. Run belongs to one thread; the rest
+// is thread-safe.
 class Trainer {
  public:
   enum class State {
@@ -68,22 +76,32 @@ class Trainer {
   Trainer(const TrainerOptions& options, const TrainerParts& parts);
 
   // Trains until the control says that it is over (or halts), then makes a last checkpoint: OK.
-  // INTERNAL when an update cannot be made, for example because a loss is not finite, naming it;
-  // errors of files when the checkpoint before the first version or the last one cannot be written.
+  // INTERNAL naming the loss when the same state was restored max_restorations times and an update
+  // failed again; errors of files when the checkpoint before the first version or the last one
+  // cannot be written.
   absl::Status Run();
 
   const Timer& timer() const { return timer_; }
-  // Of the newest update that was logged.
+  // Of the newest update that was logged: ValueNames().
   NamedValues values() const;
-  // Updates that could not be made.
-  uint64_t failed_updates() const;
+  // What is logged of an update, the engine's own values first.
+  static std::vector<std::string> ValueNames(const Engine& engine);
+  // Restorations because of this loss, one of Engine::LossNames().
+  uint64_t restorations(const std::string& loss) const;
 
  private:
   absl::Status RunSteps();
   absl::Status Update();
+  absl::Status Step(const DrawnBatch& drawn);
+  // Has the engine keep its state, if it did not after the newest update. NotFiniteError where that
+  // is not finite.
+  absl::Status Keep();
+  // After a NotFiniteError; other errors stay as they are.
+  absl::Status Restore(const absl::Status& status);
   // Plans rows of the batch of the next update anew if it is time to.
   absl::Status Reanalyze(Engine::Batch& batch);
   absl::Status AfterUpdate(const NamedValues& values, bool logged);
+  // These begin with Keep, and with its error nothing has happened.
   absl::Status CloseSeed();
   absl::Status Evaluate();
   absl::Status Publish(absl::Duration keep);
@@ -99,10 +117,13 @@ class Trainer {
   // Of the thread in Run.
   ParameterVersion version_;
   uint64_t checkpointed_ = 0;
+  // After which update the engine's state was kept last, and how often it was restored since.
+  std::optional<uint64_t> kept_;
+  int restored_ = 0;
 
   mutable Mutex mu_;
   NamedValues values_ ABSL_GUARDED_BY(mu_);
-  uint64_t failed_updates_ ABSL_GUARDED_BY(mu_) = 0;
+  std::map<std::string, uint64_t> restorations_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace pompc::learner

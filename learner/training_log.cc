@@ -10,7 +10,7 @@ namespace pompc::learner {
 
 absl::StatusOr<std::unique_ptr<TrainingLog>> TrainingLog::Open(
     const std::string& run_dir, const std::vector<std::string>& value_names,
-    const std::vector<std::string>& states, uint64_t restored_updates) {
+    const std::vector<std::string>& states, uint64_t restored_updates, EventFile* events) {
   const auto keep = [restored_updates](const CsvFile::Row& row) {
     uint64_t update = 0;
     return absl::SimpleAtoi(row[0], &update) && update <= restored_updates;
@@ -24,10 +24,21 @@ absl::StatusOr<std::unique_ptr<TrainingLog>> TrainingLog::Open(
                          CsvFile::Open(run_dir + "/metrics.csv", metrics_columns, keep));
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<CsvFile> timings,
                          CsvFile::Open(run_dir + "/timings.csv", timings_columns, keep));
-  return std::unique_ptr<TrainingLog>(new TrainingLog(std::move(metrics), std::move(timings)));
+  return std::unique_ptr<TrainingLog>(
+      new TrainingLog(std::move(metrics), std::move(timings), events));
+}
+
+absl::Status TrainingLog::AppendEvents(const Entry& entry) {
+  if (events_ == nullptr) return absl::OkStatus();
+  POMPC_RETURN_IF_ERROR(events_->Append(entry.updates, "update", entry.values));
+  return events_->Append(entry.updates, "run",
+                         {{"rows", static_cast<double>(entry.rows)},
+                          {"rows_per_second", entry.rows_per_second},
+                          {"updates_per_second", entry.updates_per_second}});
 }
 
 absl::Status TrainingLog::Append(const Entry& entry) {
+  POMPC_RETURN_IF_ERROR(AppendEvents(entry));
   CsvFile::Row metrics = {absl::StrCat(entry.updates), absl::StrCat(entry.rows)};
   // Losses are computed in float32: more digits would be noise.
   for (const auto& [name, value] : entry.values) {

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "learner/csv_file.h"
 #include "learner/engine.h"
+#include "learner/event_file.h"
 
 namespace pompc::learner {
 
@@ -19,10 +20,11 @@ namespace pompc::learner {
 class TrainingLog {
  public:
   // Rows of updates after `restored_updates`, which were lost and are made again, are dropped.
-  // `states`: what the trainer's time is split into.
+  // `states`: what the trainer's time is split into. What Append is given goes to `events` as well,
+  // unless that is null; it must outlive the log.
   static absl::StatusOr<std::unique_ptr<TrainingLog>> Open(
       const std::string& run_dir, const std::vector<std::string>& value_names,
-      const std::vector<std::string>& states, uint64_t restored_updates);
+      const std::vector<std::string>& states, uint64_t restored_updates, EventFile* events);
 
   struct Entry {
     uint64_t updates = 0;
@@ -37,11 +39,14 @@ class TrainingLog {
   absl::Status Append(const Entry& entry);
 
  private:
-  TrainingLog(std::unique_ptr<CsvFile> metrics, std::unique_ptr<CsvFile> timings)
-      : metrics_(std::move(metrics)), timings_(std::move(timings)) {}
+  TrainingLog(std::unique_ptr<CsvFile> metrics, std::unique_ptr<CsvFile> timings, EventFile* events)
+      : metrics_(std::move(metrics)), timings_(std::move(timings)), events_(events) {}
+
+  absl::Status AppendEvents(const Entry& entry);
 
   const std::unique_ptr<CsvFile> metrics_;
   const std::unique_ptr<CsvFile> timings_;
+  EventFile* const events_;
   std::vector<double> last_seconds_;
 };
 

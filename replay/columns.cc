@@ -59,14 +59,17 @@ absl::StatusOr<WindowColumns> MakeRoom(const TableOptions& table, uint32_t count
   const uint64_t steps = uint64_t{count} * table.horizon, states = steps + count;
   windows->set_count(count);
   windows->set_horizon(table.horizon);
-  return WindowColumns{.observations = Resize<float>(states * o, windows->mutable_observations()),
-                       .actions = Resize<float>(steps * a, windows->mutable_actions()),
-                       .rewards = Resize<float>(steps, windows->mutable_rewards()),
-                       .terminated = Resize<uint8_t>(steps, windows->mutable_terminated()),
-                       .plan_mean = Resize<float>(states * a, windows->mutable_plan_mean()),
-                       .plan_std = Resize<float>(states * a, windows->mutable_plan_std()),
-                       .has_plan = Resize<uint8_t>(states, windows->mutable_has_plan()),
-                       .addresses = Resize<uint64_t>(states, windows->mutable_addresses())};
+  return WindowColumns{
+      .observations = Resize<float>(states * o, windows->mutable_observations()),
+      .actions = Resize<float>(steps * a, windows->mutable_actions()),
+      .rewards = Resize<float>(steps, windows->mutable_rewards()),
+      .terminated = Resize<uint8_t>(steps, windows->mutable_terminated()),
+      .plan_mean = Resize<float>(states * a, windows->mutable_plan_mean()),
+      .plan_std = Resize<float>(states * a, windows->mutable_plan_std()),
+      .has_plan = Resize<uint8_t>(states, windows->mutable_has_plan()),
+      .addresses = Resize<uint64_t>(states, windows->mutable_addresses()),
+      .versions = Resize<uint64_t>(2 * uint64_t{count}, windows->mutable_versions()),
+      .draws = Resize<uint64_t>(count, windows->mutable_draws())};
 }
 
 SegmentId ToSegmentId(const proto::StreamId& id) {

@@ -26,7 +26,7 @@ struct Setting {
   bool eager = false;
 };
 
-void BM_Update(benchmark::State& state, Setting setting) {
+std::unique_ptr<Updater> MakeUpdater(const Setting& setting) {
   model::SetComputeThreads(1);
   model::KeepFreedMemory();
   model::ModelConfig model_config = *model::ModelSize(setting.size);
@@ -35,7 +35,24 @@ void BM_Update(benchmark::State& state, Setting setting) {
   UpdateConfig config;
   config.alpha = setting.alpha;
   config.target_horizon = setting.horizon;
-  const std::unique_ptr<Updater> updater = *Updater::Create(model_config, config, at::kCPU, 1);
+  return *Updater::Create(model_config, config, at::kCPU, 1);
+}
+
+// Looking at the whole state and copying it.
+void BM_Keep(benchmark::State& state, Setting setting) {
+  const std::unique_ptr<Updater> updater = MakeUpdater(setting);
+  for (auto _ : state) {
+    if (!updater->Keep().ok()) state.SkipWithError("the state is not finite");
+  }
+  int64_t bytes = 0;
+  for (const model::NamedTensor& named : updater->Export().tensors) {
+    bytes += static_cast<int64_t>(named.tensor.nbytes());
+  }
+  state.counters["bytes"] = static_cast<double>(bytes);
+}
+
+void BM_Update(benchmark::State& state, Setting setting) {
+  const std::unique_ptr<Updater> updater = MakeUpdater(setting);
   const int64_t b = state.range(0);
   Batch batch;
   batch.observations = Draw(1, {b, 4, 5});
@@ -60,6 +77,8 @@ constexpr Setting kTinyImitation{.size = "tiny", .alpha = 1, .horizon = TargetHo
 constexpr Setting kSmall{.size = "small"};
 constexpr Setting k5M{.size = "5M"};
 constexpr Setting k5MEager{.size = "5M", .eager = true};
+BENCHMARK_CAPTURE(BM_Keep, tiny, kTiny)->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime();
+BENCHMARK_CAPTURE(BM_Keep, 5M, k5M)->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime();
 BENCHMARK_CAPTURE(BM_Update, tiny, kTiny)->Arg(128)->MeasureProcessCPUTime();
 BENCHMARK_CAPTURE(BM_Update, tiny_eager, kTinyEager)->Arg(128)->MeasureProcessCPUTime();
 BENCHMARK_CAPTURE(BM_Update, tiny_window_end, kTinyWindowEnd)->Arg(128)->MeasureProcessCPUTime();

@@ -293,6 +293,13 @@ void RunControl::UpdateDone() {
   ++updates_;
 }
 
+void RunControl::Restored(uint64_t updates, std::string why) {
+  MutexLock lock(&mu_);
+  updates_ = updates;
+  ++restorations_;
+  last_restoration_ = std::move(why);
+}
+
 void RunControl::BeginSeedClosing() {
   MutexLock lock(&mu_);
   closing_seed_ = true;
@@ -481,6 +488,8 @@ RunStatus RunControl::Status() const {
   status.rows = row_counter_.total();
   status.updates = updates_;
   status.episodes = episodes_;
+  status.restorations = restorations_;
+  status.last_restoration = last_restoration_;
   status.rows_per_second = rates_.rows_per_second();
   status.updates_per_second = rates_.updates_per_second();
   status.elapsed_seconds = Elapsed();

@@ -111,6 +111,8 @@ class RunControl {
   // Waits for something to do, up to `timeout`.
   TrainerStep AwaitStep(absl::Duration timeout);
   void UpdateDone();
+  // The newest updates were undone, for the reason `why`: `updates` are left.
+  void Restored(uint64_t updates, std::string why);
   // From now on grants say that the seed phase is over.
   void BeginSeedClosing();
   // Waits until every shard has agreed. False when `timeout` passes or the run is over before.
@@ -217,6 +219,8 @@ class RunControl {
   std::vector<Shard> shards_ ABSL_GUARDED_BY(mu_);
   uint64_t updates_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t episodes_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t restorations_ ABSL_GUARDED_BY(mu_) = 0;
+  std::string last_restoration_ ABSL_GUARDED_BY(mu_);
   double earlier_seconds_ ABSL_GUARDED_BY(mu_) = 0;
   bool halted_ ABSL_GUARDED_BY(mu_) = false;
   // Grants tell that the seed phase is over; all shards had agreed to that in an earlier start.

@@ -75,6 +75,10 @@ struct RunStatus {
   uint64_t rows = 0;
   uint64_t updates = 0;
   uint64_t episodes = 0;
+  // How often updates were undone in this start because something in them was not finite, and what
+  // it was the last time, in words.
+  uint64_t restorations = 0;
+  std::string last_restoration;
   double rows_per_second = 0;
   double updates_per_second = 0;
   // Over all starts of the run.

@@ -37,6 +37,9 @@ class Adam {
   // One step; the gradients stay. `norm` is GradientNorm().
   void Step(const at::Tensor& norm);
 
+  // What a step changes: parameters and moments.
+  std::vector<at::Tensor> Vectors() const { return {parameters_, m_, v_}; }
+
   // The moments, named "<prefix>.m" and "<prefix>.v", and the number of steps: all there is to
   // resume from.
   model::NamedTensors State(const std::string& prefix) const;

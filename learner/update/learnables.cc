@@ -1,10 +1,14 @@
 #include "learner/update/learnables.h"
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/not_finite.h"
 
 namespace pompc::update {
 namespace {
@@ -48,6 +52,19 @@ Adam MakeModelAdam(const model::WorldModel& model, const UpdateConfig& config) {
 
 void Append(NamedTensors part, NamedTensors& all) {
   for (model::NamedTensor& named : part) all.push_back(std::move(named));
+}
+
+// Losses whose vectors hold NaN or infinity, each once. One wait for the device.
+std::vector<std::string> NotFinite(const std::vector<const char*>& losses,
+                                   const std::vector<at::Tensor>& largest) {
+  const at::Tensor on_host = at::stack(largest).to(at::kCPU, at::kDouble);
+  std::vector<std::string> names;
+  for (size_t i = 0; i < losses.size(); ++i) {
+    if (std::isfinite(on_host[static_cast<int64_t>(i)].item<double>())) continue;
+    if (std::find(names.begin(), names.end(), losses[i]) == names.end())
+      names.emplace_back(losses[i]);
+  }
+  return names;
 }
 
 }  // namespace
@@ -152,6 +169,66 @@ absl::Status Learnables::Import(const UpdaterState& state) {
   prior_trained = new_prior_trained;
   for (const auto& [adam, count] : steps) adam->set_steps(static_cast<int64_t>(count));
   return absl::OkStatus();
+}
+
+std::vector<Learnables::Vector> Learnables::Vectors() {
+  std::vector<Vector> vectors;
+  const auto add = [&](const char* loss, const Adam& adam) {
+    for (const at::Tensor& tensor : adam.Vectors()) vectors.push_back({loss, tensor});
+  };
+  add(kModelLoss, model_adam);
+  vectors.push_back({kModelLoss, q_target.flat()});
+  if (regularized) {
+    add(kRegularizedValueLoss, *regularized_adam);
+    vectors.push_back({kRegularizedValueLoss, regularized_target->flat()});
+  }
+  if (prior) add(kPriorLoss, *prior_adam);
+  add(kPolicyLoss, policy_adam);
+  for (const RunningScale* scale : {&value_scale, &kl_scale})
+    vectors.push_back({kPolicyLoss, scale->value().view({1})});
+  return vectors;
+}
+
+absl::Status Learnables::Keep() {
+  at::NoGradGuard no_grad;
+  const std::vector<Vector> vectors = Vectors();
+  std::vector<const char*> losses;
+  std::vector<at::Tensor> largest;
+  for (const Vector& vector : vectors) {
+    // Both ends are NaN if any number is.
+    const auto [low, high] = vector.tensor.detach().aminmax();
+    losses.insert(losses.end(), 2, vector.loss);
+    largest.insert(largest.end(), {low, high});
+  }
+  if (const std::vector<std::string> names = NotFinite(losses, largest); !names.empty()) {
+    return NotFiniteError(
+        names[0], absl::StrCat("what the losses changed is not finite after update ", updates, ": ",
+                               absl::StrJoin(names, ", ")));
+  }
+  kept_.tensors.resize(vectors.size());
+  for (size_t i = 0; i < vectors.size(); ++i) {
+    at::Tensor& kept = kept_.tensors[i];
+    if (!kept.defined()) kept = at::empty_like(vectors[i].tensor.detach());
+    kept.copy_(vectors[i].tensor);
+  }
+  kept_.updates = updates;
+  kept_.prior_trained = prior_trained;
+  kept_.steps.clear();
+  for (const Optimizer& optimizer : Optimizers()) kept_.steps.push_back(optimizer.adam->steps());
+  return absl::OkStatus();
+}
+
+void Learnables::GoBack() {
+  at::NoGradGuard no_grad;
+  const std::vector<Vector> vectors = Vectors();
+  for (size_t i = 0; i < vectors.size(); ++i) {
+    at::Tensor tensor = vectors[i].tensor;
+    tensor.copy_(kept_.tensors.at(i));
+  }
+  updates = kept_.updates;
+  prior_trained = kept_.prior_trained;
+  size_t i = 0;
+  for (const Optimizer& optimizer : Optimizers()) optimizer.adam->set_steps(kept_.steps[i++]);
 }
 
 }  // namespace pompc::update

@@ -18,6 +18,12 @@
 
 namespace pompc::update {
 
+// The losses that optimisers follow, as statuses and metrics name them.
+inline constexpr char kModelLoss[] = "model";
+inline constexpr char kRegularizedValueLoss[] = "regularized_value";
+inline constexpr char kPriorLoss[] = "prior";
+inline constexpr char kPolicyLoss[] = "policy";
+
 // Everything a resumed updater needs to go on bit for bit; fits model::WriteTensorFile.
 struct UpdaterState {
   model::NamedTensors tensors;
@@ -34,6 +40,8 @@ struct Learnables {
   // As Updater's.
   UpdaterState Export();
   absl::Status Import(const UpdaterState& state);
+  absl::Status Keep();
+  void GoBack();
 
   uint64_t seed = 0;
   // Updates made.
@@ -57,6 +65,22 @@ struct Learnables {
   std::vector<Optimizer> Optimizers();
   // Views of everything that changes, scalars apart.
   model::NamedTensors Tensors();
+
+  // The same in a few long vectors, with the loss whose gradient changes each.
+  struct Vector {
+    const char* loss;
+    at::Tensor tensor;
+  };
+  std::vector<Vector> Vectors();
+
+  // What Keep put aside.
+  struct Kept {
+    std::vector<at::Tensor> tensors;  // of Vectors()
+    int64_t updates = 0;
+    bool prior_trained = false;
+    std::vector<int64_t> steps;  // of Optimizers()
+  };
+  Kept kept_;
 };
 
 }  // namespace pompc::update

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/not_finite.h"
 #include "learner/update/adam.h"
 #include "learner/update/draws.h"
 #include "learner/update/gaussian.h"
@@ -36,8 +37,8 @@ absl::Status WithLosses(const absl::Status& status, const ModelLosses& losses) {
   check("regularized value", losses.regularized_value);
   check("termination", losses.termination);
   if (names.empty()) return status;
-  return absl::InternalError(
-      absl::StrCat(std::string(status.message()), "; losses not finite: ", names));
+  return NotFiniteError(NotFiniteName(status), absl::StrCat(std::string(status.message()),
+                                                            "; losses not finite: ", names));
 }
 
 }  // namespace
@@ -182,8 +183,9 @@ absl::Status Updater::Impl::StepOptimizer(const char* loss, Adam& optimizer, dou
     const double value = gradient_norm.item<double>();
     if (norm != nullptr) *norm = value;
     if (!std::isfinite(value)) {
-      return absl::InternalError(absl::StrCat(
-          "the gradient of the ", loss, " loss is not finite in update ", learned_.updates + 1));
+      return NotFiniteError(
+          loss, absl::StrCat("the gradient of the ", loss, " loss is not finite in update ",
+                             learned_.updates + 1));
     }
   }
   optimizer.Step(gradient_norm);
@@ -206,10 +208,10 @@ Updater::Impl::ModelPass Updater::Impl::DifferentiateModel(const Windows& window
 absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Windows& windows, const Draws& draws,
                                                     UpdateMetrics* metrics) {
   const ModelPass pass = DifferentiateModel(windows, draws);
-  absl::Status status = StepOptimizer("model", learned_.model_adam,
+  absl::Status status = StepOptimizer(kModelLoss, learned_.model_adam,
                                       metrics ? &metrics->model_gradient_norm : nullptr);
   if (status.ok() && learned_.regularized) {
-    status = StepOptimizer("regularized value", *learned_.regularized_adam,
+    status = StepOptimizer(kRegularizedValueLoss, *learned_.regularized_adam,
                            metrics ? &metrics->regularized_value_gradient_norm : nullptr);
   }
   if (!status.ok()) return WithLosses(status, pass.losses);
@@ -236,7 +238,7 @@ absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Windows& windows, const 
     metrics->prior_planner_kl = MaskedMean(loss.kl, windows.OfPolicy(windows.has_plan));
     metrics->prior_std = loss.gaussian.log_std.exp().mean().item<double>();
   }
-  const absl::Status status = StepOptimizer("prior", *learned_.prior_adam,
+  const absl::Status status = StepOptimizer(kPriorLoss, *learned_.prior_adam,
                                             metrics ? &metrics->prior_gradient_norm : nullptr);
   if (!status.ok()) return status;
   return Gaussian{loss.gaussian.mean.detach(), loss.gaussian.log_std.detach()};
@@ -272,7 +274,7 @@ absl::Status Updater::Impl::StepPolicy(const Windows& windows, const Draws& draw
                                        UpdateMetrics* metrics) {
   const PolicyPass pass = DifferentiatePolicy(windows, draws, latents, prior);
   if (metrics) Report(pass.terms, pass.loss, windows, *metrics);
-  return StepOptimizer("policy", learned_.policy_adam,
+  return StepOptimizer(kPolicyLoss, learned_.policy_adam,
                        metrics ? &metrics->policy_gradient_norm : nullptr);
 }
 
@@ -445,5 +447,7 @@ int64_t Updater::update_count() const { return impl_->learned().updates; }
 const UpdateConfig& Updater::config() const { return impl_->config(); }
 UpdaterState Updater::Export() const { return impl_->learned().Export(); }
 absl::Status Updater::Import(const UpdaterState& state) { return impl_->learned().Import(state); }
+absl::Status Updater::Keep() { return impl_->learned().Keep(); }
+void Updater::GoBack() { impl_->learned().GoBack(); }
 
 }  // namespace pompc::update

@@ -48,10 +48,9 @@ class Updater {
   ~Updater();
 
   // One update. Metrics are filled in only if wanted (they cost a wait for the device).
-  // INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. INTERNAL naming the loss whose
-  // gradient is not finite, and the update: that optimiser did not step, but the update is
-  // incomplete; import an earlier state. Checked in every update on the CPU, elsewhere when metrics
-  // are wanted.
+  // INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. NotFiniteError naming the loss
+  // whose gradient is not finite, and the update: that optimiser did not step, but the update is
+  // incomplete: GoBack. Checked in every update on the CPU, elsewhere when metrics are wanted.
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
 
   // What Step would compute from these draws, all of it at the parameters as they are (in Step, the
@@ -71,6 +70,13 @@ class Updater {
   // Overwrites the state. INVALID_ARGUMENT naming what is missing or of another shape, or a setting
   // that changes the layout (ModelConfig, alpha == 1); then nothing changed.
   absl::Status Import(const UpdaterState& state);
+
+  // Puts a copy of the state aside, on its device and in place of an earlier one, if all of it is
+  // finite. Otherwise NotFiniteError naming the losses that changed what is not; the earlier copy
+  // stays. Waits for the device.
+  absl::Status Keep();
+  // Back to what was kept last, bit for bit. REQUIRES: Keep was OK once.
+  void GoBack();
 
  private:
   class Impl;

@@ -35,6 +35,8 @@ absl::StatusOr<WindowBatch> WindowBatch::FromReply(proto::SampleReply reply, con
   POMPC_RETURN_IF_ERROR(CheckColumn("plan_std", w.plan_std(), states * a * 4));
   POMPC_RETURN_IF_ERROR(CheckColumn("has_plan", w.has_plan(), states));
   POMPC_RETURN_IF_ERROR(CheckColumn("addresses", w.addresses(), states * 8));
+  POMPC_RETURN_IF_ERROR(CheckColumn("versions", w.versions(), uint64_t{count} * 16));
+  POMPC_RETURN_IF_ERROR(CheckColumn("draws", w.draws(), uint64_t{count} * 8));
   return WindowBatch(std::move(reply));
 }
 
@@ -61,6 +63,12 @@ std::span<const uint8_t> WindowBatch::has_plan() const {
 }
 std::span<const uint64_t> WindowBatch::addresses() const {
   return NumbersIn<uint64_t>(reply_.windows().addresses());
+}
+std::span<const uint64_t> WindowBatch::versions() const {
+  return NumbersIn<uint64_t>(reply_.windows().versions());
+}
+std::span<const uint64_t> WindowBatch::draws() const {
+  return NumbersIn<uint64_t>(reply_.windows().draws());
 }
 
 }  // namespace pompc::replay

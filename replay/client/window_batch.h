@@ -31,6 +31,8 @@ class WindowBatch {
   std::span<const float> plan_std() const;                         // [B, H+1, A]
   std::span<const uint8_t> has_plan() const;                       // [B, H+1]
   std::span<const uint64_t> addresses() const;                     // [B, H+1]
+  std::span<const uint64_t> versions() const;                      // [B, 2]
+  std::span<const uint64_t> draws() const;                         // [B]
 
   // The shard's state when it drew them.
   const proto::ShardInfo& info() const { return reply_.info(); }

@@ -57,12 +57,14 @@ struct WindowColumns {
   std::span<float> plan_std;      // [B, H+1, A]
   std::span<uint8_t> has_plan;    // [B, H+1]
   std::span<uint64_t> addresses;  // [B, H+1]
+  std::span<uint64_t> versions;   // [B, 2]
+  std::span<uint64_t> draws;      // [B]
 };
 
 // Bytes of one window of `horizon` rows in such columns.
 inline uint64_t WindowBytes(const RowSpec& spec, uint32_t horizon) {
   const uint64_t o = spec.observation_size, a = spec.action_size, h = horizon;
-  return (h + 1) * (4 * o + 8 * a + 1 + 8) + h * (4 * a + 4 + 1);
+  return (h + 1) * (4 * o + 8 * a + 1 + 8) + h * (4 * a + 4 + 1) + 3 * 8;
 }
 
 // Bytes of windows that are handed out at once, at most: what fits into one message.

@@ -148,10 +148,16 @@ void Table::OpenWindowEndingAt(uint64_t address) {
   selector_->Insert(static_cast<Selector::Key>(slot));
 }
 
-void Table::Sample(uint64_t seed, const WindowColumns& out) const {
+void Table::Sample(uint64_t seed, const WindowColumns& out) {
   std::vector<Selector::Key> keys(out.rewards.size() / horizon_);
   selector_->Sample(seed, keys);
-  for (size_t b = 0; b < keys.size(); ++b) Gather(AddressOfSlot(keys[b]), b, out);
+  for (size_t b = 0; b < keys.size(); ++b) {
+    Meta& first = MetaOf(keys[b]);
+    out.draws[b] = ++first.draws;
+    out.versions[2 * b] = first.version.incarnation;
+    out.versions[2 * b + 1] = first.version.number;
+    Gather(AddressOfSlot(keys[b]), b, out);
+  }
 }
 
 void Table::Gather(uint64_t address, size_t b, const WindowColumns& out) const {

@@ -55,7 +55,7 @@ class Table {
 
   // Draws as many windows as `out` has rewards for, divided by H. REQUIRES: windows() > 0; all
   // columns have the sizes of one batch.
-  void Sample(uint64_t seed, const WindowColumns& out) const;
+  void Sample(uint64_t seed, const WindowColumns& out);
 
   // Replaces the plan statistics (plan_mean, plan_std [n, A]) of the rows at `addresses` [n], which
   // have a plan from then on. Evicted rows are skipped and counted; final observations are skipped.
@@ -84,6 +84,8 @@ class Table {
     uint32_t to_previous = 0;
     uint32_t to_next = 0;
     uint8_t flags = 0;
+    // How often the window that starts here was drawn.
+    uint32_t draws = 0;
     ParameterVersion version;
   };
   // One slot's numbers stand together, so that a random row costs one run of cache lines:

@@ -60,8 +60,27 @@ TEST_F(LearnerAppTest, TrainsAndHoldsTheRatio) {
   EXPECT_EQ(status.version, (ParameterVersion{1, 21}));
   EXPECT_THAT(FirstColumn("metrics.csv"), ElementsAre("update", "10", "20", "30", "40", "50", "60",
                                                       "70", "80", "90", "100", "110", "120"));
-  EXPECT_THAT(folder_.Read("run/metrics.csv"), HasSubstr("\n120,300,16\n"));
+  EXPECT_THAT(folder_.Read("run/metrics.csv"),
+              StartsWith("update,rows,windows,staleness_versions,sample_draws\n10,100,16,0,"));
+  EXPECT_THAT(folder_.Read("run/metrics.csv"), HasSubstr("\n120,300,16,"));
   EXPECT_EQ(FirstColumn("timings.csv"), FirstColumn("metrics.csv"));
+}
+
+TEST_F(LearnerAppTest, NumbersForTensorBoardAreWrittenOnRequest) {
+  config_.mutable_learner()->set_tensorboard(true);
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  const std::vector<std::string> files = *NamesIn(folder_.File("run/tensorboard"));
+  ASSERT_EQ(files.size(), 1u);
+  EXPECT_THAT(files[0], StartsWith("events.out.tfevents."));
+  const std::string events = folder_.Read("run/tensorboard/" + files[0]);
+  for (const char* tag : {"update/windows", "update/sample_draws", "run/rows"}) {
+    EXPECT_THAT(events, HasSubstr(tag));
+  }
+  learner_.reset();
+  StartLearner();
+  EXPECT_EQ(NamesIn(folder_.File("run/tensorboard"))->size(), 2u);
 }
 
 TEST_F(LearnerAppTest, RowsPlannedAnewAreWrittenBackAndNoOthers) {
@@ -290,21 +309,71 @@ TEST_F(LearnerAppTest, AnotherModelIsRefusedNamingTheField) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("model.mlp_dim: 0, now 77"));
 }
 
-TEST_F(LearnerAppTest, ALossThatIsNotFiniteEndsTheRun) {
-  fail_at_ = 25;
+TEST_F(LearnerAppTest, ALossThatIsNotFiniteTakesItBackToTheLastGoodState) {
+  fail_at_ = 28;
   StartShards(1);
   StartLearner();
   FinishSeedPhase();
-  Write(0, 10, true);
+  Write(0, 40, true);
+  AwaitUpdates(40);
+  const RunStatus status = learner_->Status();
+  EXPECT_EQ(status.updates, 40u);
+  EXPECT_EQ(status.restorations, 1u);
+  // Published, and so kept, every 5 updates.
+  EXPECT_EQ(status.last_restoration, "the model loss is not finite; gone back to update 25");
+  EXPECT_EQ(engine_->update_count(), 40u);
+  EXPECT_EQ(status.version, (ParameterVersion{1, 5}));
+  EXPECT_THAT(FirstColumn("metrics.csv"), ElementsAre("update", "10", "20", "30", "40"));
+  EXPECT_THAT(metrics_->ToText(), HasSubstr("pompc_learner_restorations_total{loss=\"model\"} 1"));
+  EXPECT_THAT(metrics_->ToText(), HasSubstr("pompc_learner_restorations_total{loss=\"policy\"} 0"));
+  EXPECT_THAT(learner_->StatusPage(), HasSubstr("the model loss is not finite"));
+  EXPECT_TRUE(learner_->Health().ok());
+}
+
+TEST_F(LearnerAppTest, AStateThatIsNotFiniteIsNeitherPublishedNorWritten) {
+  spoilt_at_ = 50;
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  for (int i = 0; i < 2; ++i) Write(0, 40, true);
+  AwaitUpdates(60);
+  const RunStatus status = learner_->Status();
+  EXPECT_EQ(status.last_restoration, "the policy is not finite; gone back to update 45");
+  EXPECT_EQ(status.restorations, 1u);
+  // Update 50, made again, is logged once and written.
+  EXPECT_THAT(FirstColumn("metrics.csv"),
+              ElementsAre("update", "10", "20", "30", "40", "50", "60"));
+  EXPECT_EQ(status.version, (ParameterVersion{1, 9}));
+  learner_->Stop();
+  EXPECT_EQ(folder_.Read("run/checkpoints/update-000000050/engine"), "50");
+}
+
+TEST_F(LearnerAppTest, UpdatesThatFailAgainAndAgainEndTheRun) {
+  fail_at_ = 28;
+  failures_ = 6;
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  Write(0, 40, true);
   const absl::Status status = learner_->Wait();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
-  EXPECT_THAT(std::string(status.message()),
-              HasSubstr("update 25: consistency_loss is not finite"));
+  EXPECT_EQ(status.message(), "after 5 restorations of update 25: the model loss is not finite");
   EXPECT_EQ(learner_->Status().phase, Phase::kStopping);
-  EXPECT_EQ(learner_->Status().updates, 24u);
-  EXPECT_THAT(learner_->Status().over_reason, HasSubstr("consistency_loss"));
-  EXPECT_THAT(metrics_->ToText(), HasSubstr("pompc_learner_failed_updates_total 1"));
+  EXPECT_EQ(learner_->Status().updates, 27u);
+  EXPECT_THAT(learner_->Status().over_reason, HasSubstr("the model loss"));
   EXPECT_FALSE(learner_->Health().ok());
+  EXPECT_FALSE(std::filesystem::exists(folder_.File("run/checkpoints/update-000000025")));
+}
+
+TEST_F(LearnerAppTest, OneFailureLessIsGotOver) {
+  fail_at_ = 28;
+  failures_ = 5;
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  Write(0, 40, true);
+  AwaitUpdates(40);
+  EXPECT_EQ(learner_->Status().restorations, 5u);
 }
 
 TEST_F(LearnerAppTest, AShardOfAnotherRunEndsTheRun) {
@@ -447,7 +516,7 @@ TEST_F(LearnerAppTest, ConfigsThatCanNeverDrawABatchAreRefused) {
   options.config.mutable_env()->mutable_spec()->set_observation_size(100000);
   options.config.mutable_learner()->set_batch_size(42);
   EXPECT_THAT(std::string(App::Start(options).status().message()),
-              HasSubstr("learner.batch_size: 42; of windows of 1600095 bytes (planner.horizon 3, "
+              HasSubstr("learner.batch_size: 42; of windows of 1600119 bytes (planner.horizon 3, "
                         "env.spec.observation_size 100000) one message holds 41"));
 }
 

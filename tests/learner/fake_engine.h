@@ -13,12 +13,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 #include "common/mutex.h"
+#include "common/not_finite.h"
 #include "learner/engine.h"
 
 namespace pompc::learner {
 
 // Trains nothing: its one parameter is the number of updates, its one value the number of windows
-// in the batch. The test may let an update fail.
+// in the batch. The test may let updates fail.
 class FakeEngine : public Engine {
  public:
   class FakeBatch : public Batch {
@@ -54,7 +55,12 @@ class FakeEngine : public Engine {
 
   absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) override {
     Await();
-    if (updates_ + 1 == fail_at) return absl::InternalError("consistency_loss is not finite");
+    if (updates_ + 1 == fail_at && failures_left > 0) {
+      --failures_left;
+      // Half made, as a real one would be.
+      updates_ += 1000;
+      return NotFiniteError("model", "the model loss is not finite");
+    }
     ++updates_;
     NamedValues values;
     if (want_values) {
@@ -81,7 +87,18 @@ class FakeEngine : public Engine {
   }
 
   std::vector<std::string> ValueNames() const override { return {"windows"}; }
+  std::vector<std::string> LossNames() const override { return {"model", "policy"}; }
   uint64_t update_count() const override { return updates_; }
+
+  absl::Status Keep() override {
+    if (spoilt_at > 0 && updates_ >= spoilt_at) {
+      spoilt_at = 0;
+      return NotFiniteError("policy", "the policy is not finite");
+    }
+    kept_ = updates_.load();
+    return absl::OkStatus();
+  }
+  void GoBack() override { updates_ = kept_; }
 
   absl::StatusOr<std::shared_ptr<const std::string>> PackParameters(
       proto::ParametersDescription* description) override {
@@ -108,8 +125,11 @@ class FakeEngine : public Engine {
     return absl::OkStatus();
   }
 
-  // The update that is not made, counted from 1.
+  // The update that is not made, counted from 1, and how often it fails.
   std::atomic<uint64_t> fail_at{0};
+  std::atomic<int> failures_left{1};
+  // The update that spoils the state without being noticed before the state is to be kept.
+  std::atomic<uint64_t> spoilt_at{0};
 
   // Updates wait until Release.
   void Hold() { SetHeld(true); }
@@ -131,6 +151,7 @@ class FakeEngine : public Engine {
   bool held_ ABSL_GUARDED_BY(mu_) = false;
   std::set<std::pair<uint32_t, uint64_t>> replanned_ ABSL_GUARDED_BY(mu_);
   std::atomic<uint64_t> updates_{0};
+  uint64_t kept_ = 0;
 };
 
 }  // namespace pompc::learner

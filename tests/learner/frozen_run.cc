@@ -78,6 +78,8 @@ void AddWindow(uint64_t number, proto::Windows* windows) {
   windows->mutable_terminated()->append(terminated);
   windows->mutable_has_plan()->append(std::string(kHorizon + 1, number % 3 == 0 ? '\0' : '\1'));
   windows->mutable_addresses()->append(std::string((kHorizon + 1) * 8, '\0'));
+  windows->mutable_versions()->append(std::string(16, '\0'));
+  windows->mutable_draws()->append(std::string(8, '\0'));
 }
 
 absl::StatusOr<replay::WindowBatch> BatchOf(uint64_t update) {
@@ -87,7 +89,7 @@ absl::StatusOr<replay::WindowBatch> BatchOf(uint64_t update) {
   reply.mutable_windows()->set_horizon(kHorizon);
   for (uint32_t i = 0; i < kBatch; ++i) AddWindow(random.Below(kWindows), reply.mutable_windows());
   return replay::WindowBatch::FromReply(std::move(reply), {kObservation, kAction}, kBatch,
-                                         kHorizon);
+                                        kHorizon);
 }
 
 absl::Status StepOnce(Engine* engine) {

@@ -86,6 +86,8 @@ class LearnerFixture : public testing::Test {
     }
     engine_ = std::make_shared<FakeEngine>();
     engine_->fail_at = fail_at_;
+    engine_->failures_left = failures_;
+    engine_->spoilt_at = spoilt_at_;
     options.engine = engine_;
     options.grant_interval = absl::Milliseconds(2);
     options.shard_timeout = absl::Seconds(2);
@@ -167,7 +169,10 @@ class LearnerFixture : public testing::Test {
 
   ScratchFolder folder_;
   proto::RunConfig config_ = SmallConfig();
+  // As of the engine.
   uint64_t fail_at_ = 0;
+  int failures_ = 1;
+  uint64_t spoilt_at_ = 0;
   std::vector<std::unique_ptr<replay::App>> shards_;
   std::shared_ptr<FakeEngine> engine_;
   std::shared_ptr<MetricsRegistry> metrics_;

@@ -7,6 +7,7 @@
 
 #include "common/config/run_config.h"
 #include "common/float_bytes.h"
+#include "common/not_finite.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "learner/checkpoint.h"
@@ -16,6 +17,7 @@
 namespace pompc::learner {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 
 constexpr uint32_t kObservation = 3;
@@ -36,7 +38,7 @@ proto::RunConfig Config() {
 }
 
 // `count` windows of random numbers, as a shard sends them.
-replay::WindowBatch Windows(uint32_t count, uint64_t seed, uint32_t shard = 0) {
+proto::SampleReply Reply(uint32_t count, uint64_t seed, uint32_t shard = 0) {
   replay::Random random(seed);
   const auto floats = [&](uint32_t n, float low, float high) {
     std::vector<float> values(n);
@@ -60,9 +62,15 @@ replay::WindowBatch Windows(uint32_t count, uint64_t seed, uint32_t shard = 0) {
   std::vector<uint64_t> addresses(states);
   for (uint32_t i = 0; i < states; ++i) addresses[i] = 1000 * shard + i;
   w->set_addresses(ToBytes(absl::MakeConstSpan(addresses)));
+  w->set_versions(std::string(count * 16, '\0'));
+  w->set_draws(std::string(count * 8, '\0'));
   reply.mutable_info()->set_shard_index(shard);
   reply.mutable_info()->set_shard_incarnation(77 + shard);
-  return *replay::WindowBatch::FromReply(std::move(reply), {kObservation, kAction}, count,
+  return reply;
+}
+
+replay::WindowBatch Windows(uint32_t count, uint64_t seed, uint32_t shard = 0) {
+  return *replay::WindowBatch::FromReply(Reply(count, seed, shard), {kObservation, kAction}, count,
                                          kHorizon);
 }
 
@@ -124,6 +132,8 @@ TEST(TorchEngineTest, ABatchIsTheSameHoweverItIsShared) {
     add(share.plan_std(), w->mutable_plan_std());
     add(share.has_plan(), w->mutable_has_plan());
     add(share.addresses(), w->mutable_addresses());
+    add(share.versions(), w->mutable_versions());
+    add(share.draws(), w->mutable_draws());
   }
   std::vector<replay::WindowBatch> whole;
   whole.push_back(*replay::WindowBatch::FromReply(joined, {kObservation, kAction}, 8, kHorizon));
@@ -176,6 +186,31 @@ TEST(TorchEngineTest, ARestoredEngineGoesOnBitForBit) {
   EXPECT_EQ(resumed->update_count(), 1u);
   StepOn(*resumed, 2);
   EXPECT_EQ(Parameters(*straight), Parameters(*resumed));
+}
+
+// A number that replay takes, being finite, and that no network can.
+TEST(TorchEngineTest, AnObservationOutOfAllBoundsIsGotOver) {
+  const auto engine = MakeEngine();
+  StepOn(*engine, 1);
+  ASSERT_TRUE(engine->Keep().ok());
+  const std::string before = Parameters(*engine);
+  proto::SampleReply reply = Reply(8, 2);
+  float* observations =
+      reinterpret_cast<float*>(reply.mutable_windows()->mutable_observations()->data());
+  observations[0] = 3e38f;
+  std::vector<replay::WindowBatch> shares;
+  shares.push_back(*replay::WindowBatch::FromReply(reply, {kObservation, kAction}, 8, kHorizon));
+  const auto batch = engine->MakeBatch(shares);
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  const absl::Status status = engine->Step(**batch, false).status();
+  EXPECT_EQ(NotFiniteName(status), "model") << status;
+  EXPECT_THAT(engine->LossNames(), Contains("model"));
+  engine->GoBack();
+  EXPECT_EQ(Parameters(*engine), before);
+  EXPECT_EQ(engine->update_count(), 1u);
+  StepOn(*engine, 3);
+  EXPECT_TRUE(engine->Keep().ok());
+  EXPECT_EQ(engine->update_count(), 2u);
 }
 
 TEST(TorchEngineTest, AnExportIsACopy) {

@@ -90,15 +90,18 @@ class WindowBuffer {
         plan_std(count * (horizon + 1) * spec.action_size),
         terminated(count * horizon),
         has_plan(count * (horizon + 1)),
-        addresses(count * (horizon + 1)) {}
+        addresses(count * (horizon + 1)),
+        versions(count * 2),
+        draws(count) {}
 
   WindowColumns Columns() {
-    return {observations, actions, rewards, terminated, plan_mean, plan_std, has_plan, addresses};
+    return {observations, actions,  rewards,   terminated, plan_mean,
+            plan_std,     has_plan, addresses, versions,   draws};
   }
 
   std::vector<float> observations, actions, rewards, plan_mean, plan_std;
   std::vector<uint8_t> terminated, has_plan;
-  std::vector<uint64_t> addresses;
+  std::vector<uint64_t> addresses, versions, draws;
 };
 
 }  // namespace pompc::replay

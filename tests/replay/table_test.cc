@@ -33,7 +33,7 @@ void AddRows(Table* table, uint64_t first_id, uint32_t n, uint64_t* tail) {
 }
 
 // Addresses of the first rows of `draws` sampled windows, with how often each came.
-std::map<uint64_t, int> DrawStarts(const Table& table, size_t draws, uint64_t seed) {
+std::map<uint64_t, int> DrawStarts(Table& table, size_t draws, uint64_t seed) {
   WindowBuffer buffer(kSpec, kHorizon, draws);
   table.Sample(seed, buffer.Columns());
   std::map<uint64_t, int> starts;
@@ -223,6 +223,33 @@ TEST(TableTest, SamplingIsUniformOverValidWindows) {
   const double df = static_cast<double>(windows) - 1;
   EXPECT_LT(chi2, df + 5 * std::sqrt(2 * df)) << "seed " << seed;
   EXPECT_GT(chi2, df - 5 * std::sqrt(2 * df)) << "seed " << seed;
+}
+
+TEST(TableTest, WindowsTellWhoPlannedThemAndHowOftenTheyWereDrawn) {
+  Table table = MakeTable(Options(6));
+  uint64_t tail = Table::kNoAddress;
+  RowBuilder rows(kSpec);
+  rows.AddMany(0, 6);
+  for (uint64_t i = 0; i < 6; ++i) rows.versions_[i] = {3, 10 + i};
+  table.Append(rows.View(), 0, &tail);
+  ASSERT_EQ(table.windows(), 3);
+  std::map<uint64_t, uint32_t> drawn;
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    WindowBuffer buffer(kSpec, kHorizon, 5);
+    table.Sample(seed, buffer.Columns());
+    for (size_t b = 0; b < 5; ++b) {
+      const uint64_t start = buffer.addresses[b * (kHorizon + 1)];
+      EXPECT_EQ(buffer.versions[2 * b], 3u);
+      EXPECT_EQ(buffer.versions[2 * b + 1], 10 + start);
+      EXPECT_EQ(buffer.draws[b], ++drawn[start]);
+    }
+  }
+  // Whatever takes the slots of evicted rows begins at 1.
+  AddRows(&table, 6, 6, &tail);
+  WindowBuffer buffer(kSpec, kHorizon, 1);
+  table.Sample(1, buffer.Columns());
+  EXPECT_GE(buffer.addresses[0], 6u);
+  EXPECT_EQ(buffer.draws[0], 1u);
 }
 
 TEST(TableTest, SameSeedOnTheSameRowsDrawsTheSameWindows) {

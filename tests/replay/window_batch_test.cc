@@ -33,6 +33,8 @@ proto::SampleReply Reply() {
   w->set_plan_std(Bytes<float>({5, 6}));
   w->set_has_plan(Bytes<uint8_t>({1, 0}));
   w->set_addresses(Bytes<uint64_t>({uint64_t{1} << 40, 12}));
+  w->set_versions(Bytes<uint64_t>({2, uint64_t{1} << 40}));
+  w->set_draws(Bytes<uint64_t>({8}));
   reply.mutable_info()->set_windows(99);
   return reply;
 }
@@ -51,6 +53,8 @@ TEST(WindowBatchTest, GivesTheColumnsAsNumbersAlsoAfterAMove) {
   EXPECT_THAT(batch.plan_std(), ElementsAre(5, 6));
   EXPECT_THAT(batch.has_plan(), ElementsAre(1, 0));
   EXPECT_THAT(batch.addresses(), ElementsAre(uint64_t{1} << 40, 12));
+  EXPECT_THAT(batch.versions(), ElementsAre(2, uint64_t{1} << 40));
+  EXPECT_THAT(batch.draws(), ElementsAre(8));
   EXPECT_EQ(batch.info().windows(), 99);
 }
 

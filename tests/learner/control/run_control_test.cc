@@ -434,5 +434,21 @@ TEST_F(RunControlTest, StatusTellsRatesAndTimeLeft) {
   EXPECT_EQ(status.shards[1].address, "b:2");
 }
 
+TEST_F(RunControlTest, UndoneUpdatesAreMadeAgain) {
+  FinishSeedPhase();
+  Rows(55);
+  while (Step() == TrainerStep::kUpdate) control_.UpdateDone();
+  EXPECT_EQ(control_.updates(), 20u);
+  control_.Restored(15, "the policy is not finite");
+  EXPECT_EQ(control_.updates(), 15u);
+  EXPECT_EQ(control_.Status().restorations, 1u);
+  EXPECT_EQ(control_.Status().last_restoration, "the policy is not finite");
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_EQ(Step(), TrainerStep::kUpdate);
+    control_.UpdateDone();
+  }
+  EXPECT_EQ(Step(), TrainerStep::kWait);
+}
+
 }  // namespace
 }  // namespace pompc::learner

@@ -9,8 +9,10 @@
 #include <limits>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "common/not_finite.h"
 #include "model/mppi.h"
 #include "tests/learner/update/testing.h"
 
@@ -317,6 +319,62 @@ TEST(UpdaterTest, NonFiniteDataStopsBeforeTheParameters) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("model loss is not finite in update 1"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("reward"));
   EXPECT_TRUE(at::equal(before, updater->model().flat()));
+}
+
+TEST(UpdaterTest, GoesBackToWhatItKeptBitForBit) {
+  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
+  for (uint64_t i = 0; i < 3; ++i) MustStep(*updater, MakeBatch(KernelConfig(), i));
+  ASSERT_TRUE(updater->Keep().ok());
+  const UpdaterState kept = updater->Export();
+  Batch spoilt = MakeBatch(KernelConfig(), 8);
+  // The model and the values are stepped before the policy's loss is found to be no number.
+  spoilt.plan_std[2][0] = std::numeric_limits<float>::quiet_NaN();
+  MustStep(*updater, MakeBatch(KernelConfig(), 7));
+  const absl::Status status = updater->Step(spoilt, false).status();
+  EXPECT_EQ(NotFiniteName(status), "prior") << status;
+  EXPECT_NE(updater->update_count(), 3);
+  updater->GoBack();
+  ExpectSameState(kept, updater->Export());
+  // And on, as if nothing had been.
+  const auto undisturbed = MakeUpdater(KernelConfig(), FastConfig());
+  for (uint64_t i = 0; i < 5; ++i) MustStep(*undisturbed, MakeBatch(KernelConfig(), i));
+  for (uint64_t i = 3; i < 5; ++i) MustStep(*updater, MakeBatch(KernelConfig(), i));
+  ExpectSameState(undisturbed->Export(), updater->Export());
+}
+
+TEST(UpdaterTest, GoesBackToBeforeThePriorWasEverTrained) {
+  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
+  ASSERT_TRUE(updater->Keep().ok());
+  const UpdaterState kept = updater->Export();
+  MustStep(*updater, MakeBatch(KernelConfig(), 1));
+  updater->GoBack();
+  ExpectSameState(kept, updater->Export());
+}
+
+TEST(UpdaterTest, KeepsNothingThatIsNotFiniteAndSaysWhichLossMadeIt) {
+  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
+  MustStep(*updater, MakeBatch(KernelConfig(), 1));
+  ASSERT_TRUE(updater->Keep().ok());
+  const UpdaterState kept = updater->Export();
+  const std::pair<const char*, const char*> cases[] = {
+      {"encoder.0.weight", "model"}, {"q_target.2.weight", "model"},
+      {"adam.model.m", "model"},     {"regularized_q.2.weight", "regularized_value"},
+      {"prior.0.weight", "prior"},   {"policy.0.weight", "policy"},
+      {"adam.policy.v", "policy"},   {"scale.kl", "policy"}};
+  for (const auto& [tensor, loss] : cases) {
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+      UpdaterState state = kept;
+      for (model::NamedTensor& named : state.tensors) {
+        named.tensor = named.tensor.clone();
+        if (named.name == tensor) named.tensor.view(-1)[-1] = bad;
+      }
+      ASSERT_TRUE(updater->Import(state).ok());
+      EXPECT_EQ(NotFiniteName(updater->Keep()), loss) << tensor << " " << bad;
+      updater->GoBack();
+      ExpectSameState(kept, updater->Export());
+    }
+  }
 }
 
 TEST(UpdaterTest, WrongShapesChangeNothing) {

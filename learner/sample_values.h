@@ -1,0 +1,34 @@
+#ifndef POMPC_LEARNER_SAMPLE_VALUES_H_
+#define POMPC_LEARNER_SAMPLE_VALUES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/parameter_version.h"
+#include "learner/engine.h"
+#include "replay/client/window_batch.h"
+
+namespace pompc::learner {
+
+// Where the windows of a batch come from.
+struct SampleOrigins {
+  // That planned the first row of each window; not valid(): none did.
+  std::vector<ParameterVersion> versions;  // [B]
+  // How often each was drawn so far, this time included.
+  std::vector<uint64_t> draws;  // [B]
+};
+
+SampleOrigins OriginsOf(const std::vector<replay::WindowBatch>& shares);
+
+// Columns of metrics.csv that tell of them, in the order of SampleValues.
+std::vector<std::string> SampleValueNames();
+
+// staleness_versions: how many versions newer than the one that planned them there were, the mean
+// over the windows with a plan; those of an earlier start of the learner count as older than all of
+// this one's. sample_draws: the mean of `draws`.
+NamedValues SampleValues(const SampleOrigins& origins, ParameterVersion newest);
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_SAMPLE_VALUES_H_
