@@ -18,7 +18,8 @@ absl::Status ActorWorker::Run() {
     SessionOptions options = {.lease = *lease,
                               .planners = options_.planners,
                               .replay = options_.replay,
-                              .threads = options_.threads};
+                              .threads = options_.threads,
+                              .turns = options_.turns};
     POMPC_ASSIGN_OR_RETURN(std::shared_ptr<Session> session,
                            Session::Make(options, factory_, stats_, clock_));
     {

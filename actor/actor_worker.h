@@ -21,6 +21,8 @@ struct ActorWorkerOptions {
   // How long Stop lets rows wait that no shard has acknowledged. When the run is over, or the lease
   // has ended, nobody wants them.
   absl::Duration flush_timeout = absl::Seconds(1);
+  // As of SessionOptions.
+  Turns* turns = nullptr;
 };
 
 // Acts: one session after the other, each under the lease that holds at its start. A lease that

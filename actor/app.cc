@@ -130,12 +130,12 @@ absl::StatusOr<std::shared_ptr<Worker>> App::MakeWorker(const proto::RegisterRep
     POMPC_ASSIGN_OR_RETURN(factory, FactoryForTask(registration.config().env(), options_.assets));
   }
   if (!options_.evaluate) {
-    return std::make_shared<ActorWorker>(
-        ActorWorkerOptions{.planners = options_.planners,
-                           .replay = options_.replay,
-                           .threads = options_.threads,
-                           .flush_timeout = options_.flush_timeout},
-        std::move(factory), &stats_, options_.clock);
+    return std::make_shared<ActorWorker>(ActorWorkerOptions{.planners = options_.planners,
+                                                            .replay = options_.replay,
+                                                            .threads = options_.threads,
+                                                            .flush_timeout = options_.flush_timeout,
+                                                            .turns = options_.turns},
+                                         std::move(factory), &stats_, options_.clock);
   }
   EvaluatorWorkerOptions options = {.planners = options_.planners};
   if (options_.environments > 0) {

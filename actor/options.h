@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/metrics.h"
 #include "common/rpc/endpoint.h"
+#include "common/turns.h"
 
 namespace pompc::actor {
 
@@ -36,6 +37,8 @@ struct AppOptions {
   std::string assets;
   // Makes the environments; empty: those of the run's task.
   EnvironmentFactory factory;
+  // Of a run in this process whose schedule is LOCKSTEP, else null; must outlive the app.
+  Turns* turns = nullptr;
   Clock* clock = Clock::Real();
   std::shared_ptr<MetricsRegistry> metrics = std::make_shared<MetricsRegistry>();
 

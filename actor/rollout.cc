@@ -8,6 +8,13 @@
 #include "common/status_macros.h"
 
 namespace pompc::actor {
+namespace {
+
+// How often a rollout that waits for its turn looks whether it is to stop.
+constexpr absl::Duration kLookForStop = absl::Milliseconds(50);
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Rollout>> Rollout::Make(const RolloutOptions& options,
                                                        const EnvironmentFactory& factory,
                                                        PlanSource* plans, ActorStats* stats,
@@ -47,24 +54,62 @@ void Rollout::Stop() {
   mailbox_.Wake();
 }
 
-absl::Status Rollout::Run(RowSink* sink) {
+void Rollout::Begin(RowSink* sink) {
   sink_ = sink;
   for (size_t i = 0; i < lanes_.size(); ++i) MakeReady(static_cast<int>(i), Stage::kStart);
   stats_->timer(options_.worker)->Enter(WorkerState::kStepping);
+}
+
+absl::Status Rollout::Run(RowSink* sink) {
+  Begin(sink);
   while (!stop_ && error_.ok()) Round();
   FinishUp();
   return error_;
 }
 
+absl::Status Rollout::RunInTurns(RowSink* sink, Turns* turns,
+                                 const std::function<absl::Status()>& flush) {
+  Begin(sink);
+  while (!stop_ && error_.ok()) {
+    stats_->timer(options_.worker)->Enter(WorkerState::kWaitingForLearner);
+    const std::optional<Turns::Turn> turn = turns->Take(kLookForStop);
+    if (!turn.has_value()) continue;
+    stats_->timer(options_.worker)->Enter(WorkerState::kStepping);
+    PlayTurn(*turn, flush);
+    turns->GiveBack();
+  }
+  FinishUp();
+  return error_;
+}
+
+void Rollout::PlayTurn(const Turns::Turn& turn, const std::function<absl::Status()>& flush) {
+  pinned_ = turn.version;
+  FollowPhase(!turn.version.valid());
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    Lane& lane = lanes_[i];
+    const uint64_t rows = lane.rows;
+    while (lane.rows == rows) {
+      if (stop_ || !error_.ok()) return;
+      if (lane.queued) {
+        std::erase(ready_, static_cast<int>(i));
+        lane.queued = false;
+        Advance(static_cast<int>(i));
+      } else {
+        Hear(/*waits=*/true);
+        WakeHolds();
+      }
+    }
+    absl::Status stored = flush();
+    while (absl::IsDeadlineExceeded(stored) && !stop_) stored = flush();
+    if (!stored.ok() && !stop_) error_ = stored;
+  }
+}
+
 // Hears what has happened, waiting for it only if nothing is left to do, then moves every
 // environment that can move by one decision.
 void Rollout::Round() {
-  const bool waits = ready_.empty();
-  if (waits) EnterWaiting();
-  mailbox_.Take(waits ? next_hold_ : clock_->Now(), &letters_);
-  if (waits) stats_->timer(options_.worker)->Enter(WorkerState::kStepping);
-  for (const Letter& letter : letters_) HandleLetter(letter);
-  FollowPhase();
+  Hear(ready_.empty());
+  FollowPhase(wanted_random_phase_);
   WakeHolds();
   advancing_.swap(ready_);
   for (int lane : advancing_) {
@@ -73,6 +118,13 @@ void Rollout::Round() {
     Advance(lane);
   }
   advancing_.clear();
+}
+
+void Rollout::Hear(bool waits) {
+  if (waits) EnterWaiting();
+  mailbox_.Take(waits ? next_hold_ : clock_->Now(), &letters_);
+  if (waits) stats_->timer(options_.worker)->Enter(WorkerState::kStepping);
+  for (const Letter& letter : letters_) HandleLetter(letter);
 }
 
 void Rollout::EnterWaiting() {
@@ -88,10 +140,9 @@ void Rollout::EnterWaiting() {
 }
 
 // The random phase ends for every environment at once: replay refuses random rows from then on.
-void Rollout::FollowPhase() {
-  const bool wanted = wanted_random_phase_;
-  if (wanted == random_phase_) return;
-  random_phase_ = wanted;
+void Rollout::FollowPhase(bool random) {
+  if (random == random_phase_) return;
+  random_phase_ = random;
   if (random_phase_) return;
   for (size_t i = 0; i < lanes_.size(); ++i) {
     const Lane& lane = lanes_[i];
@@ -153,7 +204,7 @@ void Rollout::Advance(int i) {
   } else {
     lane.stage = Stage::kPlanning;
     lane.asked_at = clock_->Now();
-    lane.slot->RequestPlan(plans_, &mailbox_, i, /*evaluate=*/false, /*pinned=*/{});
+    lane.slot->RequestPlan(plans_, &mailbox_, i, /*evaluate=*/false, pinned_);
   }
 }
 
@@ -193,6 +244,7 @@ void Rollout::Execute(int i) {
   }
   if (lane.refused && sink_->Acknowledged(environment(i)) > lane.acknowledged) ForgetRefusal(i);
   stats_->AddRow(lane.random);
+  ++lane.rows;
   slot.MoveOn();
   if (outcome.done()) {
     CloseEpisode(i, outcome.end());

@@ -2,6 +2,7 @@
 #define POMPC_ACTOR_ROLLOUT_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/occasionally.h"
+#include "common/turns.h"
 
 namespace pompc::actor {
 
@@ -67,7 +69,13 @@ class Rollout {
   // refused for good or the sink fails (the error). Before it returns, every plan under way has
   // come back, and what was played is with the sink, the episodes cut where they stood. Call once.
   absl::Status Run(RowSink* sink);
+  // As Run, but plays in turns: in each, the environments make one row each, in their order, with
+  // the parameters that the turn names, and `flush` sees to it that a row is stored before the next
+  // is made: called again after DEADLINE_EXCEEDED; other errors of its end the rollout. What is
+  // played follows from the turns alone, not from the clock.
+  absl::Status RunInTurns(RowSink* sink, Turns* turns, const std::function<absl::Status()>& flush);
 
+  // Without effect on turns.
   void SetRandomPhase(bool random_phase);
   // Idempotent.
   void Stop();
@@ -92,6 +100,8 @@ class Rollout {
     Backoff backoff;
     Stage stage = Stage::kStart;
     bool random = false;
+    // Made since the start.
+    uint64_t rows = 0;
     // Stands in ready_.
     bool queued = false;
     absl::Duration asked_at;
@@ -106,9 +116,13 @@ class Rollout {
   Rollout(const RolloutOptions& options, std::vector<Lane> lanes, PlanSource* plans,
           ActorStats* stats, Clock* clock);
 
+  void Begin(RowSink* sink);
   void Round();
+  // Hears what has happened; if `waits`, waits for it.
+  void Hear(bool waits);
+  void PlayTurn(const Turns::Turn& turn, const std::function<absl::Status()>& flush);
   void EnterWaiting();
-  void FollowPhase();
+  void FollowPhase(bool random);
   void HandleLetter(const Letter& letter);
   void HandlePlan(int lane, const Letter& letter);
   void HandlePlanFailure(int lane, const absl::Status& status);
@@ -154,6 +168,8 @@ class Rollout {
   // No lane holds until earlier than this.
   absl::Duration next_hold_ = absl::InfiniteDuration();
   bool random_phase_;
+  // The only version to plan with; not valid(): the newest.
+  ParameterVersion pinned_;
   // What the stats hold as reasons for waiting.
   std::string plan_problem_;
   std::string replay_problem_;

@@ -13,6 +13,12 @@
 #include "common/thread.h"
 
 namespace pompc::actor {
+namespace {
+
+// How often a turn that waits for a shard to store its row looks whether it is to stop.
+constexpr absl::Duration kFlushTurn = absl::Milliseconds(100);
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Make(const SessionOptions& options,
                                                        const EnvironmentFactory& factory,
@@ -21,6 +27,11 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Make(const SessionOptions& opt
     return absl::FailedPreconditionError(absl::StrCat("--replay names ", options.replay.size(),
                                                       " shards; the run has ",
                                                       options.lease.num_shards()));
+  }
+  const bool lockstep = options.lease.config().schedule() == proto::RunConfig::LOCKSTEP;
+  if (lockstep != (options.turns != nullptr)) {
+    return absl::FailedPreconditionError(
+        "the run's schedule is LOCKSTEP: its actor lives in the process of `pompc train`");
   }
   std::unique_ptr<Session> session(new Session(options, clock));
   POMPC_RETURN_IF_ERROR(session->MakeRollouts(factory, stats, clock));
@@ -36,6 +47,11 @@ Session::Session(const SessionOptions& options, Clock* clock)
   planner.clock = clock;
   planner.max_calls = environments_;
   planner.seed = MixSeeds({options.lease.incarnation()});
+  // In turns plans are asked for right after a version was published, which is still on its way to
+  // the planner in the same process.
+  if (options.turns != nullptr) {
+    planner.backoff = {.initial = absl::Milliseconds(1), .max = absl::Milliseconds(20)};
+  }
   plans_ = std::make_unique<PlannerPlanSource>(planner);
 }
 
@@ -44,7 +60,7 @@ Session::~Session() { Stop(); }
 absl::Status Session::MakeRollouts(const EnvironmentFactory& factory, ActorStats* stats,
                                    Clock* clock) {
   const proto::RegisterReply& lease = options_.lease;
-  const int threads = std::min(options_.threads, environments_);
+  const int threads = options_.turns != nullptr ? 1 : std::min(options_.threads, environments_);
   for (int i = 0, first = 0; i < threads; ++i) {
     RolloutOptions rollout;
     rollout.environments = (environments_ - first) / (threads - i);
@@ -95,15 +111,20 @@ absl::StatusOr<std::unique_ptr<replay::TrajectoryWriter>> Session::MakeWriter(Ac
   return std::make_unique<replay::TrajectoryWriter>(std::move(writer), clock);
 }
 
-absl::Status Session::Run() {
+absl::Status Session::RunRollout(Rollout* rollout) {
   WriterRowSink sink(writer_.get());
+  if (options_.turns == nullptr) return rollout->Run(&sink);
+  return rollout->RunInTurns(&sink, options_.turns, [this] { return Flush(kFlushTurn); });
+}
+
+absl::Status Session::Run() {
   Mutex mu;
   absl::Status first_error;
   {
     std::vector<Thread> threads;
     for (const auto& rollout : rollouts_) {
       threads.emplace_back("rollout", [&, rollout = rollout.get()] {
-        const absl::Status status = rollout->Run(&sink);
+        const absl::Status status = RunRollout(rollout);
         if (status.ok()) return;
         {
           MutexLock lock(&mu);

@@ -28,6 +28,8 @@ struct SessionOptions {
   std::vector<rpc::Endpoint> replay;
   // Threads the environments are divided over; the stats have as many workers.
   int threads = 1;
+  // Of a run whose schedule is LOCKSTEP, else null; must outlive the session.
+  Turns* turns = nullptr;
 };
 
 // An actor's work under one lease: its environments, stepped by a few threads, with a client of the
@@ -36,8 +38,8 @@ struct SessionOptions {
 class Session {
  public:
   // Makes the environments; connects in the background. FAILED_PRECONDITION if the run has another
-  // number of shards; INVALID_ARGUMENT if its config lacks what the writer needs; otherwise as the
-  // factory fails.
+  // number of shards or schedule; INVALID_ARGUMENT if its config lacks what the writer needs;
+  // otherwise as the factory fails.
   static absl::StatusOr<std::unique_ptr<Session>> Make(const SessionOptions& options,
                                                        const EnvironmentFactory& factory,
                                                        ActorStats* stats, Clock* clock);
@@ -59,7 +61,8 @@ class Session {
   Session(const SessionOptions& options, Clock* clock);
   absl::StatusOr<std::unique_ptr<replay::TrajectoryWriter>> MakeWriter(ActorStats* stats,
                                                                        Clock* clock);
-  // Splits the environments evenly over the threads.
+  absl::Status RunRollout(Rollout* rollout);
+  // Splits the environments evenly over the threads; of turns there is one thread.
   absl::Status MakeRollouts(const EnvironmentFactory& factory, ActorStats* stats, Clock* clock);
 
   const SessionOptions options_;

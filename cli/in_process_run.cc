@@ -9,6 +9,12 @@
 #include "planner/torch_engine.h"
 
 namespace pompc::cli {
+namespace {
+
+// For the actor to find the learner in the same process.
+constexpr absl::Duration kRegistration = absl::Seconds(60);
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<InProcessRun>> InProcessRun::Start(
     const InProcessRunOptions& options) {
@@ -42,6 +48,13 @@ absl::Status InProcessRun::StartLearner(const InProcessRunOptions& options) {
   learner.config = options.config;
   learner.replay = shard_endpoints_;
   learner.metrics = options.metrics;
+  if (options.config.schedule() == proto::RunConfig::LOCKSTEP) {
+    learner.turns = &turns_;
+    // A lease that ends because the machine was busy would give the actor other seeds.
+    learner.lease.duration = absl::Hours(24);
+    // Everything waits while an evaluator does not know what to evaluate.
+    learner.lease.heartbeat = absl::Milliseconds(100);
+  }
   POMPC_ASSIGN_OR_RETURN(
       learner.engine, learner::MakeTorchEngine(
                           options.config, {.device = options.device, .threads = options.threads}));
@@ -71,12 +84,26 @@ absl::Status InProcessRun::StartActors(const InProcessRunOptions& options) {
   actor.assets = options.assets;
   actor.metrics = options.metrics;
   actor::AppOptions evaluator = actor;
+  const bool lockstep = options.config.schedule() == proto::RunConfig::LOCKSTEP;
+  if (lockstep) actor.turns = &turns_;
   evaluator.evaluate = true;
   evaluator.name = "evaluator";
   POMPC_ASSIGN_OR_RETURN(actor_, actor::App::Start(std::move(actor)));
+  // Seeds follow from the order in which leases are taken.
+  if (lockstep) POMPC_RETURN_IF_ERROR(AwaitActor());
   POMPC_ASSIGN_OR_RETURN(evaluator_, actor::App::Start(std::move(evaluator)));
   Watch("actor", actor_.get(), /*ends_the_run=*/false);
   Watch("evaluator", evaluator_.get(), /*ends_the_run=*/false);
+  return absl::OkStatus();
+}
+
+absl::Status InProcessRun::AwaitActor() {
+  const absl::Duration deadline = Clock::Real()->Now() + kRegistration;
+  while (learner_->Status().peers.empty()) {
+    const absl::Duration now = Clock::Real()->Now();
+    if (now > deadline) return absl::DeadlineExceededError("the actor did not register");
+    if (over_.WaitUntil(Clock::Real(), now + absl::Milliseconds(5))) break;
+  }
   return absl::OkStatus();
 }
 

@@ -13,6 +13,7 @@
 #include "common/mutex.h"
 #include "common/rpc/endpoint.h"
 #include "common/thread.h"
+#include "common/turns.h"
 #include "learner/app.h"
 #include "planner/app.h"
 #include "proto/config.pb.h"
@@ -67,10 +68,13 @@ class InProcessRun {
   absl::Status StartLearner(const InProcessRunOptions& options);
   absl::Status StartPlanner(const InProcessRunOptions& options);
   absl::Status StartActors(const InProcessRunOptions& options);
+  absl::Status AwaitActor();
   // Hears when an app ends by itself.
   template <typename App>
   void Watch(const char* name, App* app, bool ends_the_run);
 
+  // Of learner and actor, where the schedule is LOCKSTEP.
+  Turns turns_{Clock::Real()};
   std::vector<std::unique_ptr<replay::App>> shards_;
   std::vector<rpc::Endpoint> shard_endpoints_;
   std::unique_ptr<learner::App> learner_;

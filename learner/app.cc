@@ -89,6 +89,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   prefetch.batches = options_.config.learner().prefetch_batches();
   prefetch.seed = options_.config.seed();
   prefetch.first_update = restored_updates;
+  prefetch.ahead = options_.turns == nullptr;
   prefetch.clock = options_.clock;
   prefetcher_ = std::make_unique<Prefetcher>(prefetch, control_.get(), shards_.get(), engine);
   plan_writer_ = std::make_unique<PlanWriter>(shards_.get());
@@ -101,7 +102,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   trainer_ = std::make_unique<Trainer>(
       trainer,
       TrainerParts{control_.get(), engine, prefetcher_.get(), publisher_.get(), checkpoints_.get(),
-                   log_.get(), plan_writer_.get()});
+                   log_.get(), plan_writer_.get(), options_.turns, shards_.get()});
   metrics_ =
       AddLearnerMetrics(*options_.metrics,
                         {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),

@@ -38,6 +38,11 @@ absl::Status AppOptions::Validate() const {
     return absl::InvalidArgumentError("config: env.spec must be filled in");
   }
   POMPC_RETURN_IF_ERROR(CheckBatchSize(config));
+  if ((config.schedule() == proto::RunConfig::LOCKSTEP) != (turns != nullptr)) {
+    return absl::InvalidArgumentError(
+        "config: schedule: LOCKSTEP is for runs in one process (`pompc train`); allowed elsewhere: "
+        "CONCURRENT");
+  }
   return MakeRunControlOptions(*this, 1).ratio.Validate();
 }
 
@@ -59,6 +64,7 @@ RunControlOptions MakeRunControlOptions(const AppOptions& options, uint64_t lear
   control.stop.return_mean = config.stop().return_mean();
   control.stop.max_time = absl::Minutes(config.stop().max_minutes());
   control.lease = options.lease;
+  control.lockstep = config.schedule() == proto::RunConfig::LOCKSTEP;
   return control;
 }
 

@@ -11,6 +11,7 @@
 #include "common/metrics.h"
 #include "common/rpc/endpoint.h"
 #include "common/rpc/server.h"
+#include "common/turns.h"
 #include "learner/control/leases.h"
 #include "learner/control/run_control.h"
 #include "learner/engine.h"
@@ -30,6 +31,9 @@ struct AppOptions {
   std::vector<rpc::Endpoint> replay;
   // What trains, made from `config`; see MakeTorchEngine. Used by this learner alone.
   std::shared_ptr<Engine> engine;
+  // With config.schedule LOCKSTEP, and with it alone: hands turns to the one actor, which lives in
+  // the same process. Must outlive the learner.
+  Turns* turns = nullptr;
   LeaseOptions lease;
   // How often each shard is told how many rows it may take.
   absl::Duration grant_interval = absl::Milliseconds(50);

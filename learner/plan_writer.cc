@@ -18,6 +18,10 @@ void PlanWriter::Write(std::vector<PlanUpdate> updates) {
   }
 }
 
+void PlanWriter::WriteAndWait(const std::vector<PlanUpdate>& updates) {
+  for (const PlanUpdate& update : updates) WriteOne(update);
+}
+
 void PlanWriter::Run() {
   while (std::optional<PlanUpdate> update = queue_.Pop(Clock::Real())) {
     if (closed_) return;

@@ -35,6 +35,8 @@ class PlanWriter {
 
   // Does not wait.
   void Write(std::vector<PlanUpdate> updates);
+  // Waits until the shards have answered; keeps no order with Write.
+  void WriteAndWait(const std::vector<PlanUpdate>& updates);
 
   Stats stats() const;
 

@@ -64,14 +64,15 @@ Prefetcher::Prefetcher(const PrefetcherOptions& options, RunControl* control, Sh
       engine_(engine),
       queue_(options.batches),
       timer_(options.clock, State::kWaitingForData),
-      avoid_until_(shards->size(), absl::ZeroDuration()),
-      thread_("prefetch", [this] { Run(); }) {}
+      update_(options.first_update),
+      avoid_until_(shards->size(), absl::ZeroDuration()) {
+  if (options_.ahead) thread_ = Thread("prefetch", [this] { Run(); });
+}
 
 Prefetcher::~Prefetcher() { Close(); }
 
 void Prefetcher::Run() {
   engine_->PrepareThread();
-  uint64_t update = options_.first_update;
   while (!closed_.IsSet() && !control_->Done()) {
     timer_.Enter(State::kWaitingForData);
     if (!control_->AwaitSampling(kLookUp)) {
@@ -79,7 +80,7 @@ void Prefetcher::Run() {
       continue;
     }
     timer_.Enter(State::kFetching);
-    Item batch = Draw(update);
+    Item batch = Draw(update_);
     if (absl::IsUnavailable(batch.status())) {
       SetProblem(std::string(batch.status().message()));
       continue;
@@ -88,8 +89,19 @@ void Prefetcher::Run() {
     timer_.Enter(State::kFull);
     const bool last = !batch.ok();
     if (!queue_.Push(std::move(batch)) || last) return;
-    ++update;
+    ++update_;
   }
+}
+
+absl::StatusOr<DrawnBatch> Prefetcher::DrawNow() {
+  timer_.Enter(State::kFetching);
+  absl::StatusOr<DrawnBatch> batch = Draw(update_);
+  timer_.Enter(State::kWaitingForData);
+  if (absl::IsUnavailable(batch.status())) {
+    return absl::DeadlineExceededError(batch.status().message());
+  }
+  ++update_;
+  return batch;
 }
 
 Prefetcher::Item Prefetcher::Draw(uint64_t update) {
@@ -155,6 +167,7 @@ void Prefetcher::SetProblem(std::string problem) {
 }
 
 absl::StatusOr<DrawnBatch> Prefetcher::Next(absl::Duration timeout) {
+  if (!options_.ahead && !closed_.IsSet()) return DrawNow();
   std::optional<Item> item = queue_.Pop(options_.clock, options_.clock->Now() + timeout);
   if (item.has_value()) return *std::move(item);
   if (queue_.closed()) return absl::CancelledError("no more batches are drawn");

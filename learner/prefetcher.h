@@ -44,6 +44,8 @@ struct PrefetcherOptions {
   // Windows in a batch, and batches fetched ahead.
   uint32_t batch_size = 256;
   uint32_t batches = 4;
+  // False: none is fetched ahead, a batch is drawn when it is asked for, on the asking thread.
+  bool ahead = true;
   // Which windows are drawn for update n is a function of (seed, n) and of the shards' rows.
   uint64_t seed = 1;
   // Updates made so far.
@@ -86,6 +88,7 @@ class Prefetcher : public BatchSource {
   using Item = absl::StatusOr<DrawnBatch>;
 
   void Run();
+  absl::StatusOr<DrawnBatch> DrawNow();
   // The batch of update `update`; UNAVAILABLE when the shards could not deliver it just now.
   Item Draw(uint64_t update);
   absl::StatusOr<std::vector<replay::WindowBatch>> Fetch(const std::vector<uint32_t>& split,
@@ -102,7 +105,8 @@ class Prefetcher : public BatchSource {
 
   Event closed_;
 
-  // Of the thread: until when each shard is left out.
+  // Of the thread that draws: the next update to draw for, and until when each shard is left out.
+  uint64_t update_;
   std::vector<absl::Duration> avoid_until_;
 
   mutable Mutex mu_;

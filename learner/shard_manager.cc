@@ -39,6 +39,7 @@ ShardManager::ShardManager(const ShardManagerOptions& options, RunControl* contr
   for (size_t i = 0; i < options_.shards.size(); ++i) {
     clients_.push_back(std::make_unique<replay::ShardClient>(ClientOptions(options_, i),
                                                              options_.shards[i].Channel()));
+    links_.push_back(std::make_unique<Link>());
   }
   for (size_t i = 0; i < clients_.size(); ++i) {
     const int shard = static_cast<int>(i);
@@ -50,14 +51,12 @@ ShardManager::~ShardManager() { Close(); }
 
 void ShardManager::Run(int shard) {
   Backoff backoff(options_.backoff, options_.config.seed() + shard);
-  bool configured = false;
   while (!closed_.IsSet()) {
-    const absl::Status status = Exchange(shard, &configured);
+    const absl::Status status = Exchange(shard);
     absl::Duration pause = options_.grant_interval;
     if (status.ok()) {
       backoff.Reset();
     } else {
-      configured = false;
       if (closed_.IsSet() || !TakeLoss(shard, status)) return;
       pause = backoff.Next();
     }
@@ -65,14 +64,30 @@ void ShardManager::Run(int shard) {
   }
 }
 
-absl::Status ShardManager::Exchange(int shard, bool* configured) {
+absl::Status ShardManager::Exchange(int shard) {
+  Link& link = *links_[shard];
+  MutexLock lock(&link.mu);
+  const absl::Status status = ExchangeLocked(shard, &link);
+  if (!status.ok()) link.configured = false;
+  return status;
+}
+
+absl::Status ShardManager::Refresh() {
+  for (size_t i = 0; i < links_.size(); ++i) {
+    POMPC_RETURN_IF_ERROR(
+        Annotate(Exchange(static_cast<int>(i)), absl::StrCat("replay shard ", i)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
   replay::ShardClient& client = *clients_[shard];
-  if (!*configured) {
+  if (!link->configured) {
     POMPC_ASSIGN_OR_RETURN(const proto::ShardInfo info, client.Configure());
     Log().info("shard {} at {} is ready: {} rows", shard, options_.shards[shard].address(),
                info.stored_rows());
     control_->ShardAnswered(shard, FromProto(info), false);
-    *configured = true;
+    link->configured = true;
   }
   const ShardGrant grant = control_->NextGrant(shard);
   POMPC_ASSIGN_OR_RETURN(

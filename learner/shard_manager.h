@@ -51,13 +51,24 @@ class ShardManager {
   size_t size() const { return clients_.size(); }
   replay::ShardClient& client(size_t shard) { return *clients_[shard]; }
 
+  // Has `control` know how every shard is now: what was stored before the call is counted when it
+  // returns. The error of a shard that does not answer.
+  absl::Status Refresh();
+
   // Cancels all calls to the shards, those of other users too, and ends the threads. Idempotent.
   void Close();
 
  private:
+  // One exchange with a shard at a time, so that no older answer comes after a newer one.
+  struct Link {
+    Mutex mu;
+    // Since the shard was last lost.
+    bool configured ABSL_GUARDED_BY(mu) = false;
+  };
+
   void Run(int shard);
-  // One exchange. `*configured`: whether the shard was configured since it was last lost.
-  absl::Status Exchange(int shard, bool* configured);
+  absl::Status Exchange(int shard);
+  absl::Status ExchangeLocked(int shard, Link* link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(link->mu);
   // Says so, tells the control, and whether to go on.
   bool TakeLoss(int shard, const absl::Status& status);
 
@@ -69,6 +80,7 @@ class ShardManager {
   bool refused_ ABSL_GUARDED_BY(mu_) = false;
 
   std::vector<std::unique_ptr<replay::ShardClient>> clients_;
+  std::vector<std::unique_ptr<Link>> links_;
   std::vector<Thread> threads_;
 };
 

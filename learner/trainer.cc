@@ -64,6 +64,9 @@ absl::Status Trainer::RunSteps() {
       case TrainerStep::kEvaluate:
         POMPC_RETURN_IF_ERROR(Restore(Evaluate()));
         break;
+      case TrainerStep::kAct:
+        POMPC_RETURN_IF_ERROR(Act());
+        break;
     }
   }
 }
@@ -128,7 +131,11 @@ absl::Status Trainer::Reanalyze(Engine::Batch& batch) {
   if (every == 0 || !version_.valid()) return absl::OkStatus();
   if ((parts_.engine->update_count() + 1) % every != 0) return absl::OkStatus();
   POMPC_ASSIGN_OR_RETURN(std::vector<PlanUpdate> plans, parts_.engine->Reanalyze(batch));
-  parts_.plans->Write(std::move(plans));
+  if (parts_.turns != nullptr) {
+    parts_.plans->WriteAndWait(plans);
+  } else {
+    parts_.plans->Write(std::move(plans));
+  }
   return absl::OkStatus();
 }
 
@@ -171,6 +178,17 @@ absl::Status Trainer::Evaluate() {
              assignment.rows, assignment.updates);
   SaveCheckpoint(true);
   return absl::OkStatus();
+}
+
+// Lets the actor make its rows of one turn.
+absl::Status Trainer::Act() {
+  parts_.turns->Give({version_});
+  while (!parts_.turns->AwaitBack(options_.look_up)) {
+    if (parts_.control->Done()) return absl::OkStatus();
+    parts_.control->SetTrainerWait("the learner waits for the actor to end its turn");
+  }
+  parts_.control->SetTrainerWait("");
+  return parts_.control->Done() ? absl::OkStatus() : parts_.shards->Refresh();
 }
 
 absl::Status Trainer::Publish(absl::Duration keep) {

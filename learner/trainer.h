@@ -15,12 +15,14 @@
 #include "common/clock.h"
 #include "common/mutex.h"
 #include "common/state_timer.h"
+#include "common/turns.h"
 #include "learner/broadcast/publisher.h"
 #include "learner/checkpoint_writer.h"
 #include "learner/control/run_control.h"
 #include "learner/engine.h"
 #include "learner/plan_writer.h"
 #include "learner/prefetcher.h"
+#include "learner/shard_manager.h"
 #include "learner/training_log.h"
 #include "proto/config.pb.h"
 
@@ -50,6 +52,10 @@ struct TrainerParts {
   TrainingLog* log = nullptr;
   // Where plans made anew go.
   PlanWriter* plans = nullptr;
+  // Null unless the run's schedule is LOCKSTEP: what hands turns to the actor, and what then tells
+  // the control of the rows.
+  Turns* turns = nullptr;
+  ShardManager* shards = nullptr;
 };
 
 // Makes the updates of a run: waits until the control allows one, takes a batch, steps, and now and
@@ -104,6 +110,7 @@ class Trainer {
   // These begin with Keep, and with its error nothing has happened.
   absl::Status CloseSeed();
   absl::Status Evaluate();
+  absl::Status Act();
   absl::Status Publish(absl::Duration keep);
   void LogUpdate(const NamedValues& values);
   void SaveCheckpoint(bool pin);

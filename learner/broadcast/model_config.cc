@@ -88,6 +88,8 @@ proto::RunConfig PlanningSections(const proto::RunConfig& config, double discoun
   *sections.mutable_env() = config.env();
   *sections.mutable_model() = config.model();
   *sections.mutable_planner() = config.planner();
+  // Sums of floating-point numbers depend on the size of the batch, and that on the clock.
+  if (config.schedule() == proto::RunConfig::LOCKSTEP) sections.mutable_planner()->set_max_batch(1);
   sections.mutable_learner()->set_discount(discount);
   return sections;
 }

@@ -13,6 +13,8 @@ namespace {
 // Training episodes whose returns are averaged for the status.
 constexpr size_t kNewestReturns = 20;
 constexpr size_t kMaxNews = 1024;
+// More than all environments make in one turn.
+constexpr uint64_t kLockstepRows = 1'000'000;
 constexpr char kNotConnected[] = "not connected yet";
 
 EvaluationOptions WithLastRows(EvaluationOptions options, const StopOptions& stop) {
@@ -115,7 +117,7 @@ absl::StatusOr<Phase> RunControl::ReportEvaluation(uint64_t lease, uint64_t id,
     return absl::NotFoundError(absl::StrCat("lease ", lease, " has ended: register again"));
   }
   absl::StatusOr<std::optional<EvaluationResult>> result =
-      evaluations_.Report(id, version, returns, Elapsed());
+      evaluations_.Report(id, version, returns, options_.lockstep ? 0 : Elapsed());
   if (!result.ok()) return result.status();
   if (result->has_value()) {
     const EvaluationResult& r = **result;
@@ -168,6 +170,8 @@ ShardGrant RunControl::NextGrant(int shard) {
 
 uint64_t RunControl::RowsBound() const {
   if (IsOver(phases_.phase())) return 0;
+  // Turns hold the rows back, and a turn that has begun must be able to end.
+  if (options_.lockstep) return row_counter_.total() + kLockstepRows;
   uint64_t bound = ratio_.RowsBound(phases_.phase() == Phase::kSeed, updates_);
   const uint64_t max_rows = phases_.options().max_rows;
   if (max_rows > 0) bound = std::min(bound, max_rows);
@@ -256,18 +260,25 @@ TrainerStep RunControl::WaitFor(std::string what) {
   return TrainerStep::kWait;
 }
 
+TrainerStep RunControl::WaitForRows(std::string what) {
+  return options_.lockstep ? TrainerStep::kAct : WaitFor(std::move(what));
+}
+
 TrainerStep RunControl::NextStep() {
   if (Over()) return TrainerStep::kFinish;
   const uint64_t rows = row_counter_.total();
   if (phases_.phase() == Phase::kSeed) return NextSeedStep();
+  if (options_.lockstep && evaluations_.outstanding()) {
+    return WaitFor("the learner waits for the evaluation under way");
+  }
   if (evaluations_.Due(rows, CaughtUp())) return TrainerStep::kEvaluate;
   if (CaughtUp()) {
     if (phases_.HasAllRows(rows)) {
       return WaitFor("the learner waits for the last evaluations");
     }
-    return WaitFor(absl::StrCat("the learner waits for rows: update ", updates_,
-                                " needs more than ", rows, " rows (", ratio_.options().utd,
-                                " updates per row)"));
+    return WaitForRows(absl::StrCat("the learner waits for rows: update ", updates_,
+                                    " needs more than ", rows, " rows (", ratio_.options().utd,
+                                    " updates per row)"));
   }
   return UpdateUnlessRefilling();
 }
@@ -276,16 +287,17 @@ TrainerStep RunControl::NextSeedStep() {
   const uint64_t rows = row_counter_.total();
   const RatioOptions& ratio = ratio_.options();
   if (rows < ratio.seed_rows && updates_ == 0) {
-    return WaitFor(absl::StrCat("the learner waits for the rows of the seed phase: ", rows, " of ",
-                                ratio.seed_rows));
+    return WaitForRows(absl::StrCat("the learner waits for the rows of the seed phase: ", rows,
+                                    " of ", ratio.seed_rows));
   }
   if (updates_ >= ratio.pretrain_updates) return TrainerStep::kCloseSeed;
   return UpdateUnlessRefilling();
 }
 
 TrainerStep RunControl::UpdateUnlessRefilling() {
-  if (!NeedsRefill()) return TrainerStep::kUpdate;
-  return WaitFor(absl::StrCat("the learner waits for replay to be filled: ", RefillProgress()));
+  // In lockstep rows come on request alone, so nothing else fills replay with whole windows.
+  if (!NeedsRefill() && (!options_.lockstep || MaySample())) return TrainerStep::kUpdate;
+  return WaitForRows(absl::StrCat("the learner waits for replay to be filled: ", RefillProgress()));
 }
 
 void RunControl::UpdateDone() {

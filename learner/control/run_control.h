@@ -33,6 +33,9 @@ struct RunControlOptions {
   EvaluationOptions evaluation;
   StopOptions stop;
   LeaseOptions lease;
+  // Rows come in turns that the trainer hands out (TrainerStep::kAct), nothing moves while a policy
+  // is evaluated, and results do not tell the time.
+  bool lockstep = false;
 };
 
 // What of a run's control outlives the learner, in checkpoints.
@@ -51,6 +54,7 @@ enum class TrainerStep {
   kUpdate,     // one update is allowed
   kCloseSeed,  // pretraining is done: close the seed phase, publish, StartTraining
   kEvaluate,   // publish a version to be evaluated, AddEvaluation
+  kAct,        // rows are needed: let the actors act (lockstep alone)
   kFinish,     // the run is over, or the learner is to halt
   kWait,       // nothing within the timeout
 };
@@ -177,6 +181,8 @@ class RunControl {
   TrainerStep UpdateUnlessRefilling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   TrainerStep NextSeedStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   TrainerStep WaitFor(std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The same for rows.
+  TrainerStep WaitForRows(std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint64_t RowsBound() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string GrantReason() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Over the shards that are reachable: rows they hold, and can hold.

@@ -450,5 +450,73 @@ TEST_F(RunControlTest, UndoneUpdatesAreMadeAgain) {
   EXPECT_EQ(Step(), TrainerStep::kWait);
 }
 
+class LockstepTest : public RunControlTest {
+ protected:
+  LockstepTest() : RunControlTest(LockstepOptions()) {}
+  static RunControlOptions LockstepOptions() {
+    RunControlOptions options = Options();
+    options.lockstep = true;
+    options.stop.max_rows = 300;
+    return options;
+  }
+};
+
+TEST_F(LockstepTest, RowsAreAskedForWhereverTheyAreWaitedFor) {
+  // Nothing is known of the shards yet.
+  EXPECT_EQ(Step(), TrainerStep::kAct);
+  Rows(49);
+  EXPECT_EQ(Step(), TrainerStep::kAct);
+  FinishSeedPhase();
+  EXPECT_EQ(Step(), TrainerStep::kAct);
+  Rows(51);
+  EXPECT_EQ(Step(), TrainerStep::kUpdate);
+  control_.UpdateDone();
+  EXPECT_EQ(Step(), TrainerStep::kUpdate);
+  control_.UpdateDone();
+  EXPECT_EQ(Step(), TrainerStep::kAct);
+}
+
+TEST_F(LockstepTest, ReplayWithTooFewRowsIsFilledByTurns) {
+  FinishSeedPhase();
+  Rows(60);
+  ASSERT_EQ(Step(), TrainerStep::kUpdate);
+  // Their memories are lost.
+  Answer(0, 10, true, 20);
+  Answer(1, 10, true, 21);
+  EXPECT_EQ(Step(), TrainerStep::kAct);
+}
+
+TEST_F(LockstepTest, ATurnThatHasBegunCanAlwaysEnd) {
+  FinishSeedPhase();
+  Rows(149);
+  while (Step() == TrainerStep::kUpdate) control_.UpdateDone();
+  // Two rows before the limit, whatever the slack is.
+  EXPECT_GE(control_.NextGrant(0).max_accepted_rows, 149u + 10000);
+}
+
+TEST_F(LockstepTest, NothingMovesWhileAPolicyIsEvaluated) {
+  FinishSeedPhase();
+  const auto evaluator = Evaluate();
+  Rows(110);
+  EXPECT_EQ(Step(), TrainerStep::kWait);
+  clock_.Advance(absl::Seconds(3));
+  EXPECT_TRUE(control_.ReportEvaluation(evaluator.lease.id, 1, {1, 2}, {5}).ok());
+  EXPECT_EQ(Step(), TrainerStep::kUpdate);
+  EXPECT_EQ(control_.Status().evaluations[0].elapsed_seconds, 0);
+}
+
+TEST_F(LockstepTest, TheRunEndsWhenItHasAllRowsAndTheirUpdates) {
+  FinishSeedPhase();
+  Rows(151);
+  while (Step() == TrainerStep::kUpdate) control_.UpdateDone();
+  EXPECT_EQ(Step(), TrainerStep::kEvaluate);
+  auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
+  control_.AddEvaluation({1, 2});
+  control_.Heartbeat(evaluator.lease.id, {}).IgnoreError();
+  EXPECT_TRUE(control_.ReportEvaluation(evaluator.lease.id, 1, {1, 2}, {5}).ok());
+  control_.Tick();
+  EXPECT_EQ(control_.phase(), Phase::kFinished);
+}
+
 }  // namespace
 }  // namespace pompc::learner
