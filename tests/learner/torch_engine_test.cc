@@ -1,6 +1,7 @@
 #include "learner/torch_engine.h"
 
 #include <cmath>
+#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -188,16 +189,14 @@ TEST(TorchEngineTest, ARestoredEngineGoesOnBitForBit) {
   EXPECT_EQ(Parameters(*straight), Parameters(*resumed));
 }
 
-// A number that replay takes, being finite, and that no network can.
-TEST(TorchEngineTest, AnObservationOutOfAllBoundsIsGotOver) {
+TEST(TorchEngineTest, ARewardThatIsNoNumberIsGotOver) {
   const auto engine = MakeEngine();
   StepOn(*engine, 1);
   ASSERT_TRUE(engine->Keep().ok());
   const std::string before = Parameters(*engine);
   proto::SampleReply reply = Reply(8, 2);
-  float* observations =
-      reinterpret_cast<float*>(reply.mutable_windows()->mutable_observations()->data());
-  observations[0] = 3e38f;
+  const float bad = std::nanf("");
+  std::memcpy(reply.mutable_windows()->mutable_rewards()->data(), &bad, sizeof(bad));
   std::vector<replay::WindowBatch> shares;
   shares.push_back(*replay::WindowBatch::FromReply(reply, {kObservation, kAction}, 8, kHorizon));
   const auto batch = engine->MakeBatch(shares);
