@@ -66,7 +66,7 @@ class LockstepTest(unittest.TestCase):
     def test_separate_processes_refuse_it(self):
         done = program("pompc-learner", "--run-dir", os.path.join(self.folder, "run"), "--replay", "127.0.0.1:1",
                        "--listen", "127.0.0.1:0", *SMALL)
-        self.assertEqual(done.returncode, 1, done)
+        self.assertEqual(done.returncode, 2, done)
         self.assertIn("schedule: LOCKSTEP is for runs in one process (`pompc train`); allowed elsewhere: CONCURRENT",
                       done.stderr)
         self.assertFalse(os.path.exists(os.path.join(self.folder, "run")))
