@@ -21,11 +21,11 @@ std::string Counts(const proto::RunStatus& status) {
 }
 
 std::string Time(const proto::RunStatus& status) {
-  return absl::StrCat(
-      FormatSeconds(status.elapsed_seconds()),
-      status.remaining_seconds() > 0
-          ? absl::StrCat(", at most ", FormatSeconds(status.remaining_seconds()), " left")
-          : "");
+  return absl::StrCat(FormatSeconds(status.elapsed_seconds()),
+                      status.remaining_seconds() > 0
+                          ? absl::StrCat(", at most ", FormatSeconds(status.remaining_seconds()),
+                                         " left")
+                          : "");
 }
 
 std::string Rates(const proto::RunStatus& status) {
