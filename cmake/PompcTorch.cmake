@@ -8,3 +8,29 @@ separate_arguments(POMPC_TORCH_FLAGS UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(pompc_torch INTERFACE ${POMPC_TORCH_FLAGS})
 # Matrix products of model/kernels/ go to the same BLAS as LibTorch's (Debian links that dynamically).
 find_library(POMPC_BLAS NAMES openblas blas REQUIRED)
+
+# Several learner processes on one update take c10d with Gloo. Other LibTorchs hide it, or are built without; Gloo's own
+# headers come in a package of their own.
+include(CheckCXXSourceCompiles)
+find_library(POMPC_GLOO_LIBRARY gloo)
+set(CMAKE_REQUIRED_FLAGS "${TORCH_CXX_FLAGS} -std=c++20")
+set(CMAKE_REQUIRED_DEFINITIONS -DUSE_C10D_GLOO)
+set(CMAKE_REQUIRED_INCLUDES ${TORCH_INCLUDE_DIRS})
+set(CMAKE_REQUIRED_LIBRARIES ${TORCH_LIBRARIES})
+if(POMPC_GLOO_LIBRARY)
+  list(APPEND CMAKE_REQUIRED_LIBRARIES ${POMPC_GLOO_LIBRARY})
+endif()
+check_cxx_source_compiles("
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+int main() {
+  auto options = c10d::ProcessGroupGloo::Options::create(std::chrono::milliseconds(1));
+  options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(\"127.0.0.1\"));
+  c10d::ProcessGroupGloo group({}, 0, 1, options);
+}" POMPC_GLOO)
+unset(CMAKE_REQUIRED_FLAGS)
+unset(CMAKE_REQUIRED_DEFINITIONS)
+unset(CMAKE_REQUIRED_INCLUDES)
+unset(CMAKE_REQUIRED_LIBRARIES)
+if(NOT POMPC_GLOO)
+  message(STATUS "LibTorch's c10d with Gloo (package libgloo-dev) is not here: a learner is one process")
+endif()

@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # libqhull-dev, libc-ares-dev, libre2-dev, zlib1g-dev, libssl-dev: asked for by the CMake packages of others.
 readonly BUILD_PACKAGES=(
   g++ cmake ninja-build ccache pkg-config
-  libtorch-dev libopenblas-pthread-dev
+  libtorch-dev libgloo-dev libopenblas-pthread-dev
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev
   libc-ares-dev libre2-dev zlib1g-dev libssl-dev
   libmujoco-dev libqhull-dev libtinyxml2-dev

@@ -85,6 +85,8 @@ Windows MakeWindows(const Batch& batch, const UpdateConfig& config,
   windows.policy_weights = config.policy_at_window_end
                                ? RowWeights(states, windows.batch, config.rho, options)
                                : windows.weights;
+  windows.planned_weight =
+      (windows.policy_weights * windows.OfPolicy(windows.has_plan)).sum();
   windows.any_plan = has_plan.narrow(1, 0, policy_states).any().item<bool>();
   return windows;
 }

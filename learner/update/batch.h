@@ -47,6 +47,7 @@ struct Windows {
   int64_t policy_rows = 0;    // T B
   at::Tensor policy_weights;  // [T * B]: rho^t / (T B)
   bool any_plan = false;      // whether any of these states has a plan
+  at::Tensor planned_weight;  // a scalar: sum of policy_weights where there is a plan
 
   // The rows of `x` that belong to these states.
   at::Tensor OfPolicy(const at::Tensor& x) const { return x.narrow(0, 0, policy_rows); }

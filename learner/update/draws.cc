@@ -109,4 +109,21 @@ Draws DrawUpdate(const model::ModelConfig& model, const UpdateConfig& config, Ba
   return draws;
 }
 
+Draws DrawsOf(const Draws& whole, int64_t batch, int64_t begin, int64_t count) {
+  // Rows are the dimension before the last; windows vary fastest in it.
+  const auto part = [&](const at::Tensor& x) {
+    if (!x.defined()) return x;
+    const int64_t steps = x.size(-2) / batch;
+    const at::Tensor by_window = x.unflatten(-2, {steps, batch});
+    return by_window.narrow(-2, begin, count).flatten(-3, -2).contiguous();
+  };
+  Draws draws = whole;
+  draws.target_noise = part(whole.target_noise);
+  draws.fit_dropout = part(whole.fit_dropout);
+  draws.prior_noise = part(whole.prior_noise);
+  draws.policy_noise = part(whole.policy_noise);
+  draws.policy_dropout = part(whole.policy_dropout);
+  return draws;
+}
+
 }  // namespace pompc::update

@@ -43,6 +43,10 @@ struct Draws {
                         BatchSize size) const;
 };
 
+// The draws of the windows begin to begin + count of a batch of `batch` windows, out of those of
+// the whole batch.
+Draws DrawsOf(const Draws& whole, int64_t batch, int64_t begin, int64_t count);
+
 // What Draws hold for a config: states of each window that have target noise, and noise of the
 // policy (and of the prior); whether there is prior noise, and members that judge the policy.
 struct DrawShapes {

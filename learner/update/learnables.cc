@@ -231,4 +231,34 @@ void Learnables::GoBack() {
   for (const Optimizer& optimizer : Optimizers()) optimizer.adam->set_steps(kept_.steps[i++]);
 }
 
+absl::Status Learnables::Synchronize(Ranks& ranks) {
+  const NamedTensors tensors = Tensors();
+  int64_t numbers = 0;
+  for (const model::NamedTensor& named : tensors) numbers += named.tensor.numel();
+  const absl::StatusOr<at::Tensor> sizes = ranks.Gather(at::full({1}, numbers, at::kLong));
+  if (!sizes.ok()) return sizes.status();
+  for (int64_t rank = 0; rank < ranks.size(); ++rank) {
+    const auto others = (*sizes)[rank].item<int64_t>();
+    if (others == numbers) continue;
+    return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " has a state of ", others,
+                                                   " numbers, rank ", ranks.rank(), " of ",
+                                                   numbers));
+  }
+  absl::Status status;
+  for (const model::NamedTensor& named : tensors) {
+    if (status.ok()) status = ranks.Broadcast(named.tensor);
+  }
+  std::vector<int64_t> counts = {static_cast<int64_t>(seed), updates, prior_trained ? 1 : 0};
+  for (const Optimizer& optimizer : Optimizers()) counts.push_back(optimizer.adam->steps());
+  const at::Tensor scalars = at::tensor(counts, at::kLong);
+  if (status.ok()) status = ranks.Broadcast(scalars);
+  if (!status.ok()) return status;
+  const int64_t* scalar = scalars.data_ptr<int64_t>();
+  seed = static_cast<uint64_t>(*scalar++);
+  updates = *scalar++;
+  prior_trained = *scalar++ != 0;
+  for (const Optimizer& optimizer : Optimizers()) optimizer.adam->set_steps(*scalar++);
+  return absl::OkStatus();
+}
+
 }  // namespace pompc::update

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "learner/update/adam.h"
 #include "learner/update/config.h"
+#include "learner/update/ranks.h"
 #include "learner/update/running_scale.h"
 #include "model/mlp.h"
 #include "model/parameters.h"
@@ -42,6 +43,7 @@ struct Learnables {
   absl::Status Import(const UpdaterState& state);
   absl::Status Keep();
   void GoBack();
+  absl::Status Synchronize(Ranks& ranks);
 
   uint64_t seed = 0;
   // Updates made.

@@ -116,7 +116,7 @@ PriorLoss ComputePriorLoss(const Mlp& prior, const model::ModelConfig& model_con
                                 config.kl_reduction);
   const at::Tensor& weights = windows.policy_weights;
   const at::Tensor masked = weights * windows.OfPolicy(windows.has_plan);
-  result.loss = (result.kl * (masked * (weights.sum() / masked.sum()))).sum();
+  result.loss = (result.kl * (masked * (weights.sum() / windows.planned_weight))).sum();
   return result;
 }
 

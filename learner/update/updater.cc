@@ -36,9 +36,10 @@ absl::Status WithLosses(const absl::Status& status, const ModelLosses& losses) {
   check("value", losses.value);
   check("regularized value", losses.regularized_value);
   check("termination", losses.termination);
-  if (names.empty()) return status;
-  return NotFiniteError(NotFiniteName(status), absl::StrCat(std::string(status.message()),
-                                                            "; losses not finite: ", names));
+  const std::string loss = NotFiniteName(status);
+  if (names.empty() || loss.empty()) return status;
+  return NotFiniteError(
+      loss, absl::StrCat(std::string(status.message()), "; losses not finite: ", names));
 }
 
 }  // namespace
@@ -55,6 +56,8 @@ class Updater::Impl {
 
   const UpdateConfig& config() const { return config_; }
   Learnables& learned() { return learned_; }
+  void Join(std::shared_ptr<Ranks> ranks) { ranks_ = std::move(ranks); }
+  absl::Status Synchronize() { return learned_.Synchronize(*ranks_); }
 
  private:
   at::TensorOptions options() const { return model_.flat().options(); }
@@ -78,9 +81,9 @@ class Updater::Impl {
     PolicyTerms terms;
     at::Tensor loss;
   };
-  // Updates the running scales on the way.
-  PolicyPass DifferentiatePolicy(const Windows& windows, const Draws& draws,
-                                 const at::Tensor& latents, const Gaussian* prior);
+  // Updates the running scales on the way, from the numbers of all ranks.
+  absl::StatusOr<PolicyPass> DifferentiatePolicy(const Windows& windows, const Draws& draws,
+                                                 const at::Tensor& latents, const Gaussian* prior);
   // What the policy is held close to where there is no learned prior: the stored plans, or nothing.
   std::optional<Gaussian> StoredPrior(const Windows& windows) const;
   // Copies of the gradients; with those of the prior or, where the batch trains none, without.
@@ -94,6 +97,17 @@ class Updater::Impl {
                           const Gaussian* prior, UpdateMetrics* metrics);
   void StepTargets();
 
+  // With other ranks: makes what `windows` say of the plans in the batch that of the whole batch,
+  // and checks that the ranks are about to make the same update. INVALID_ARGUMENT naming the rank
+  // whose batch has other sizes, INTERNAL naming the one that is at another update.
+  absl::Status AgreeWithRanks(Windows& windows) const;
+  // The numbers of all ranks one after the other; those of `x` [n] where there are no others.
+  absl::StatusOr<at::Tensor> OfAllRanks(const at::Tensor& x) const;
+  // The gradient of the whole batch's loss, from those of its equal parts.
+  absl::Status AverageGradient(Adam& optimizer) const;
+  // This rank's part of the randomness of the next update.
+  Draws DrawShare(const Windows& windows) const;
+
   // Steps on finite gradients; the error names the loss. Devices other than the CPU check only if
   // the norm is wanted.
   absl::Status StepOptimizer(const char* loss, Adam& optimizer, double* norm);
@@ -104,6 +118,8 @@ class Updater::Impl {
               UpdateMetrics& metrics) const;
 
   const UpdateConfig config_;
+  // Null: there are no others.
+  std::shared_ptr<Ranks> ranks_;
   Learnables learned_;
   // Of learned_.
   const model::WorldModel& model_;
@@ -177,7 +193,59 @@ Targets Updater::Impl::MakeTargets(const Windows& windows, const Draws& draws) c
   return targets;
 }
 
+absl::Status Updater::Impl::AgreeWithRanks(Windows& windows) const {
+  if (ranks_ == nullptr) return absl::OkStatus();
+  const double batch = static_cast<double>(windows.batch);
+  const double updates = static_cast<double>(learned_.updates);
+  const at::Tensor own = at::tensor(
+      {windows.planned_weight.item<double>(), windows.any_plan ? 1.0 : 0.0, batch, updates},
+      at::kDouble);
+  const absl::StatusOr<at::Tensor> gathered = ranks_->Gather(own.unsqueeze(0));
+  if (!gathered.ok()) return gathered.status();
+  const auto all = gathered->accessor<double, 2>();
+  double planned = 0;
+  for (int64_t rank = 0; rank < ranks_->size(); ++rank) {
+    planned += all[rank][0] / ranks_->size();
+    if (all[rank][1] != 0) windows.any_plan = true;
+    if (all[rank][2] != batch) {
+      return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " has a batch of ",
+                                                     all[rank][2], " windows, rank ",
+                                                     ranks_->rank(), " of ", windows.batch));
+    }
+    if (all[rank][3] != updates) {
+      return absl::InternalError(absl::StrCat("rank ", rank, " has made ", all[rank][3],
+                                              " updates, rank ", ranks_->rank(), " ",
+                                              learned_.updates));
+    }
+  }
+  windows.planned_weight = at::full({}, planned, options());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<at::Tensor> Updater::Impl::OfAllRanks(const at::Tensor& x) const {
+  if (ranks_ == nullptr) return x;
+  return ranks_->Gather(x);
+}
+
+absl::Status Updater::Impl::AverageGradient(Adam& optimizer) const {
+  if (ranks_ == nullptr) return absl::OkStatus();
+  const absl::Status summed = ranks_->Sum(optimizer.gradients());
+  if (summed.ok()) optimizer.gradients().div_(ranks_->size());
+  return summed;
+}
+
+Draws Updater::Impl::DrawShare(const Windows& windows) const {
+  const int64_t shares = ranks_ == nullptr ? 1 : ranks_->size();
+  const BatchSize whole = {windows.horizon, windows.batch * shares};
+  const Draws draws = DrawUpdate(model_.config(), config_, whole, learned_.seed,
+                                 static_cast<uint32_t>(learned_.updates), options());
+  if (shares == 1) return draws;
+  return DrawsOf(draws, whole.batch, ranks_->rank() * windows.batch, windows.batch);
+}
+
 absl::Status Updater::Impl::StepOptimizer(const char* loss, Adam& optimizer, double* norm) {
+  const absl::Status averaged = AverageGradient(optimizer);
+  if (!averaged.ok()) return averaged;
   const at::Tensor gradient_norm = optimizer.GradientNorm();
   if (gradient_norm.is_cpu() || norm != nullptr) {
     const double value = gradient_norm.item<double>();
@@ -244,10 +312,8 @@ absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Windows& windows, const 
   return Gaussian{loss.gaussian.mean.detach(), loss.gaussian.log_std.detach()};
 }
 
-Updater::Impl::PolicyPass Updater::Impl::DifferentiatePolicy(const Windows& windows,
-                                                             const Draws& draws,
-                                                             const at::Tensor& latents,
-                                                             const Gaussian* prior) {
+absl::StatusOr<Updater::Impl::PolicyPass> Updater::Impl::DifferentiatePolicy(
+    const Windows& windows, const Draws& draws, const at::Tensor& latents, const Gaussian* prior) {
   PolicyJudges judges;
   if (config_.alpha < 1) {
     judges.values = learned_.regularized ? &*learned_.regularized : &model_.q();
@@ -259,10 +325,21 @@ Updater::Impl::PolicyPass Updater::Impl::DifferentiatePolicy(const Windows& wind
   PolicyPass pass;
   pass.terms = EvaluatePolicy(model_, judges, windows, latents, draws.policy_noise, config_);
   const PolicyTerms& terms = pass.terms;
-  const auto first_step = [&](const at::Tensor& x) { return x.narrow(0, 0, windows.batch); };
-  if (terms.values.defined()) learned_.value_scale.Update(first_step(terms.values), at::Tensor());
-  if (terms.kl.defined())
-    learned_.kl_scale.Update(first_step(terms.kl), first_step(windows.has_plan));
+  const auto first_step = [&](const at::Tensor& x) {
+    return OfAllRanks(x.narrow(0, 0, windows.batch));
+  };
+  if (terms.values.defined()) {
+    const absl::StatusOr<at::Tensor> values = first_step(terms.values);
+    if (!values.ok()) return values.status();
+    learned_.value_scale.Update(*values, at::Tensor());
+  }
+  if (terms.kl.defined()) {
+    const absl::StatusOr<at::Tensor> kl = first_step(terms.kl);
+    if (!kl.ok()) return kl.status();
+    const absl::StatusOr<at::Tensor> has_plan = first_step(windows.has_plan);
+    if (!has_plan.ok()) return has_plan.status();
+    learned_.kl_scale.Update(*kl, *has_plan);
+  }
   pass.loss =
       PolicyLoss(terms, windows, learned_.value_scale.value(), learned_.kl_scale.value(), config_);
   pass.loss.backward();
@@ -272,8 +349,9 @@ Updater::Impl::PolicyPass Updater::Impl::DifferentiatePolicy(const Windows& wind
 absl::Status Updater::Impl::StepPolicy(const Windows& windows, const Draws& draws,
                                        const at::Tensor& latents, const Gaussian* prior,
                                        UpdateMetrics* metrics) {
-  const PolicyPass pass = DifferentiatePolicy(windows, draws, latents, prior);
-  if (metrics) Report(pass.terms, pass.loss, windows, *metrics);
+  const absl::StatusOr<PolicyPass> pass = DifferentiatePolicy(windows, draws, latents, prior);
+  if (!pass.ok()) return pass.status();
+  if (metrics) Report(pass->terms, pass->loss, windows, *metrics);
   return StepOptimizer(kPolicyLoss, learned_.policy_adam,
                        metrics ? &metrics->policy_gradient_norm : nullptr);
 }
@@ -336,12 +414,13 @@ absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_
   absl::Status status = batch.Validate(model_.config());
   if (!status.ok()) return status;
   c10::AutoGradMode with_gradients(true);
-  const Windows windows = MakeWindows(batch, config_, options());
+  Windows windows = MakeWindows(batch, config_, options());
+  status = AgreeWithRanks(windows);
+  if (!status.ok()) return status;
   UpdateMetrics metrics;
   UpdateMetrics* wanted = want_metrics ? &metrics : nullptr;
 
-  const Draws draws = DrawUpdate(model_.config(), config_, {windows.horizon, windows.batch},
-                                 learned_.seed, static_cast<uint32_t>(learned_.updates), options());
+  const Draws draws = DrawShare(windows);
   const absl::StatusOr<at::Tensor> latents = StepModel(windows, draws, wanted);
   if (!latents.ok()) return latents.status();
   // Both policies step from the same evaluation of the prior. Without a plan in the batch there is
@@ -385,10 +464,11 @@ absl::StatusOr<Evaluation> Updater::Impl::Evaluate(const Batch& batch, const Dra
     result.prior = DifferentiatePrior(windows, draws, result.losses.latents);
     prior = {result.prior->gaussian.mean.detach(), result.prior->gaussian.log_std.detach()};
   }
-  PolicyPass policy = DifferentiatePolicy(windows, draws, result.losses.latents,
-                                          prior.has_value() ? &*prior : nullptr);
-  result.policy = std::move(policy.terms);
-  result.policy_loss = policy.loss;
+  absl::StatusOr<PolicyPass> policy = DifferentiatePolicy(windows, draws, result.losses.latents,
+                                                          prior.has_value() ? &*prior : nullptr);
+  if (!policy.ok()) return policy.status();
+  result.policy = std::move(policy->terms);
+  result.policy_loss = policy->loss;
   result.value_scale = learned_.value_scale.value().clone();
   result.kl_scale = learned_.kl_scale.value().clone();
   result.gradients = Gradients(result.prior.has_value());
@@ -442,6 +522,8 @@ absl::StatusOr<UpdateMetrics> Updater::Step(const Batch& batch, bool want_metric
 absl::StatusOr<Evaluation> Updater::Evaluate(const Batch& batch, const Draws& draws) {
   return impl_->Evaluate(batch, draws);
 }
+void Updater::Join(std::shared_ptr<Ranks> ranks) { impl_->Join(std::move(ranks)); }
+absl::Status Updater::Synchronize() { return impl_->Synchronize(); }
 const model::WorldModel& Updater::model() const { return impl_->learned().world_model; }
 int64_t Updater::update_count() const { return impl_->learned().updates; }
 const UpdateConfig& Updater::config() const { return impl_->config(); }

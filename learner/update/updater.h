@@ -15,6 +15,7 @@
 #include "learner/update/learnables.h"
 #include "learner/update/losses.h"
 #include "learner/update/metrics.h"
+#include "learner/update/ranks.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
 
@@ -47,15 +48,27 @@ class Updater {
                                                          at::ScalarType dtype = at::kFloat);
   ~Updater();
 
-  // One update. Metrics are filled in only if wanted (they cost a wait for the device).
-  // INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. NotFiniteError naming the loss
-  // whose gradient is not finite, and the update: that optimiser did not step, but the update is
-  // incomplete: GoBack. Checked in every update on the CPU, elsewhere when metrics are wanted.
+  // From now on Step makes its share of an update that all ranks make: its batch is this rank's
+  // part of the whole one, as large as the others', and the parameters that come out are the same
+  // on all. Every rank must Join, then Synchronize, then Step.
+  void Join(std::shared_ptr<Ranks> ranks);
+  // The state becomes that of rank 0; also called by all after rank 0 imported one.
+  // INVALID_ARGUMENT when the ranks have models of different sizes, as Ranks otherwise; then the
+  // state is undefined.
+  absl::Status Synchronize();
+
+  // One update. Metrics are filled in only if wanted (they cost a wait for the device); with other
+  // ranks they are those of this rank's share, gradient norms and scales apart.
+  // INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. NotFiniteError naming the
+  // loss whose gradient is not finite, and the update: that optimiser did not step, but the update
+  // is incomplete: GoBack. Checked in every update on the CPU, elsewhere when metrics are wanted. With other ranks, both come on all of them at once, and UNAVAILABLE as Ranks says:
+  // then the update is incomplete as well, and ranks must be joined anew.
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
 
   // What Step would compute from these draws, all of it at the parameters as they are (in Step, the
   // optimisers of the model and of the values step before the policy's loss is computed). The state
   // stays as it is. INVALID_ARGUMENT for a batch or for draws of wrong shapes, naming them.
+  // REQUIRES: no ranks were joined.
   absl::StatusOr<Evaluation> Evaluate(const Batch& batch, const Draws& draws);
 
   // What planners need: encoder, dynamics, reward, termination, plain Q (online), sampling policy.

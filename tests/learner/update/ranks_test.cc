@@ -1,0 +1,233 @@
+// Updates made by several ranks against the same ones made by one; the ranks are threads here.
+#include "learner/update/ranks.h"
+
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "common/event.h"
+#include "common/rendezvous.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/learner/update/testing.h"
+
+namespace pompc::update {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int64_t kBatch = 8;
+
+model::ModelConfig Model() {
+  model::ModelConfig config = *model::ModelSize("tiny");
+  config.observation_size = 4;
+  config.action_size = 2;
+  config.encoder_dim = config.mlp_dim = 24;
+  config.latent_dim = 16;
+  config.dropout = 0.2;
+  return config;
+}
+
+Batch Rows(const Batch& whole, int64_t begin, int64_t count) {
+  Batch part;
+  for (const auto field :
+       {&Batch::observations, &Batch::actions, &Batch::rewards, &Batch::terminated,
+        &Batch::plan_mean, &Batch::plan_std, &Batch::has_plan}) {
+    part.*field = (whole.*field).narrow(0, begin, count);
+  }
+  return part;
+}
+
+// Runs `body` as every rank of a group, each on a thread of its own.
+void AsRanks(int size, const std::function<void(std::shared_ptr<Ranks>)>& body,
+             absl::Duration timeout = absl::Seconds(20)) {
+  const auto rendezvous = std::make_shared<MemoryRendezvous>();
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < size; ++rank) {
+    threads.emplace_back([&, rank] {
+      auto ranks = ConnectGloo({.rank = rank, .size = size, .timeout = timeout}, rendezvous);
+      ASSERT_TRUE(ranks.ok()) << ranks.status();
+      body(*std::move(ranks));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+class RanksTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!HasGloo()) GTEST_SKIP() << "built without Gloo";
+  }
+
+  // Three updates: by one, and by `size` ranks that each hold a part of the same batches.
+  void ExpectSameAsOne(const model::ModelConfig& model, const UpdateConfig& config, int size,
+                       const std::function<void(Batch&)>& change = [](Batch&) {},
+                       at::ScalarType dtype = at::kDouble, double tolerance = 1e-10) {
+    std::vector<Batch> batches;
+    for (uint64_t i = 0; i < 3; ++i) {
+      batches.push_back(MakeBatch(model, 10 + i, kBatch));
+      change(batches.back());
+    }
+    const auto one = MakeUpdater(model, config, 1, dtype);
+    for (const Batch& batch : batches) {
+      const auto metrics = one->Step(batch, false);
+      ASSERT_TRUE(metrics.ok()) << metrics.status();
+    }
+    const UpdaterState expected = one->Export();
+
+    std::vector<UpdaterState> states(size);
+    AsRanks(size, [&](std::shared_ptr<Ranks> ranks) {
+      const int rank = ranks->rank();
+      // Other parameters: they must become those of rank 0.
+      const auto updater = MakeUpdater(model, config, 1 + rank, dtype);
+      updater->Join(ranks);
+      ASSERT_TRUE(updater->Synchronize().ok());
+      const int64_t share = kBatch / size;
+      for (const Batch& batch : batches) {
+        const auto metrics = updater->Step(Rows(batch, rank * share, share), false);
+        ASSERT_TRUE(metrics.ok()) << metrics.status();
+      }
+      states[rank] = updater->Export();
+    });
+    for (int rank = 0; rank < size; ++rank) {
+      ASSERT_EQ(states[rank].metadata, expected.metadata);
+      ASSERT_EQ(states[rank].tensors.size(), expected.tensors.size());
+      for (size_t i = 0; i < expected.tensors.size(); ++i) {
+        const at::Tensor& want = expected.tensors[i].tensor;
+        const at::Tensor& got = states[rank].tensors[i].tensor;
+        EXPECT_TRUE(at::equal(got, states[0].tensors[i].tensor)) << expected.tensors[i].name;
+        EXPECT_TRUE(at::allclose(got, want, tolerance, tolerance))
+            << "rank " << rank << " " << expected.tensors[i].name << ": "
+            << (got - want).abs().max().item<double>();
+      }
+    }
+  }
+};
+
+TEST_F(RanksTest, TwoRanksMakeTheUpdateOfOne) { ExpectSameAsOne(Model(), UpdateConfig(), 2); }
+
+TEST_F(RanksTest, FourRanksMakeTheUpdateOfOne) { ExpectSameAsOne(Model(), UpdateConfig(), 4); }
+
+TEST_F(RanksTest, TwoRanksMakeTheUpdateOfOneInFloat32) {
+  ExpectSameAsOne(
+      Model(), UpdateConfig(), 2, [](Batch&) {}, at::kFloat, 2e-5);
+}
+
+TEST_F(RanksTest, OtherMembersOfTheFamilyAgreeAsWell) {
+  UpdateConfig config;
+  config.alpha = 0;
+  config.policy_at_window_end = true;
+  ExpectSameAsOne(Model(), config, 2);
+  config = UpdateConfig();
+  config.prior = Prior::kReplay;
+  config.target_horizon = TargetHorizon::kWindowEnd;
+  config.kl_threshold = 0.5;
+  ExpectSameAsOne(Model(), config, 2);
+  config = UpdateConfig();
+  config.alpha = 1;
+  ExpectSameAsOne(Model(), config, 2);
+  model::ModelConfig squashed = Model();
+  squashed.policy_form = model::PolicyForm::kTanhGaussian;
+  squashed.terminates = true;
+  config = UpdateConfig();
+  config.prior_kl = PriorKl::kReverse;
+  config.max_grad_norm = 0.01;
+  ExpectSameAsOne(squashed, config, 2);
+}
+
+TEST_F(RanksTest, PlansMayLieUnevenlyOrOnOneRankAlone) {
+  ExpectSameAsOne(Model(), UpdateConfig(), 2, [](Batch& batch) {
+    batch.has_plan[0][1] = 0;
+    batch.has_plan[5] = 0;
+    batch.has_plan[7] = 0;
+  });
+  for (const Prior prior : {Prior::kLearned, Prior::kReplay}) {
+    UpdateConfig config;
+    config.prior = prior;
+    ExpectSameAsOne(Model(), config, 2,
+                    [](Batch& batch) { batch.has_plan.narrow(0, 0, kBatch / 2).zero_(); });
+    ExpectSameAsOne(Model(), config, 2, [](Batch& batch) { batch.has_plan.zero_(); });
+  }
+}
+
+TEST_F(RanksTest, ALossThatIsNotFiniteOnOneRankStopsAll) {
+  AsRanks(2, [&](std::shared_ptr<Ranks> ranks) {
+    const auto updater = MakeUpdater(Model(), UpdateConfig());
+    updater->Join(ranks);
+    Batch batch = MakeBatch(Model(), 1, kBatch / 2);
+    if (ranks->rank() == 1) batch.rewards[0][0] = std::numeric_limits<float>::quiet_NaN();
+    const absl::Status status = updater->Step(batch, false).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("the gradient of the model loss"));
+    EXPECT_EQ(updater->update_count(), 0);
+  });
+}
+
+TEST_F(RanksTest, RanksThatAreNotInStepAreNamed) {
+  AsRanks(2, [&](std::shared_ptr<Ranks> ranks) {
+    const auto updater = MakeUpdater(Model(), UpdateConfig());
+    if (ranks->rank() == 1) ASSERT_TRUE(updater->Step(MakeBatch(Model(), 1), false).ok());
+    updater->Join(ranks);
+    const absl::Status apart = updater->Step(MakeBatch(Model(), 1), false).status();
+    EXPECT_THAT(std::string(apart.message()), HasSubstr("has made"));
+    ASSERT_TRUE(updater->Synchronize().ok());
+    EXPECT_EQ(updater->update_count(), 0);
+    const absl::Status sizes =
+        updater->Step(MakeBatch(Model(), 1, 3 + ranks->rank()), false).status();
+    EXPECT_EQ(sizes.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(sizes.message()), HasSubstr("windows"));
+  });
+}
+
+TEST_F(RanksTest, StatesOfOtherModelsAreRefused) {
+  AsRanks(2, [&](std::shared_ptr<Ranks> ranks) {
+    model::ModelConfig model = Model();
+    if (ranks->rank() == 1) model.mlp_dim = 32;
+    const auto updater = MakeUpdater(model, UpdateConfig());
+    updater->Join(ranks);
+    EXPECT_EQ(updater->Synchronize().code(), absl::StatusCode::kInvalidArgument);
+  });
+}
+
+TEST_F(RanksTest, ARankThatLeavesIsUnavailableToTheOthers) {
+  AsRanks(2, [&](std::shared_ptr<Ranks> ranks) {
+    if (ranks->rank() == 1) return;
+    const absl::Status status = ranks->Sum(at::ones({3}));
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("rank 0 of 2, sum: another rank is gone"));
+    EXPECT_EQ(ranks->Gather(at::ones({3})).status().code(), absl::StatusCode::kUnavailable);
+  });
+}
+
+TEST_F(RanksTest, ARankThatDoesNotComeIsUnavailableWithinTheTimeout) {
+  const auto ranks =
+      ConnectGloo({.rank = 0, .size = 2, .timeout = absl::Milliseconds(50)},
+                  std::make_shared<MemoryRendezvous>());
+  EXPECT_EQ(ranks.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(ranks.status().message()), HasSubstr("rank 0 of 2 cannot connect"));
+}
+
+TEST_F(RanksTest, ARankThatHangsIsUnavailableWithinTheTimeout) {
+  Event done;
+  AsRanks(
+      2,
+      [&](std::shared_ptr<Ranks> ranks) {
+        if (ranks->rank() == 1) return done.Wait();
+        EXPECT_EQ(ranks->Sum(at::ones({3})).code(), absl::StatusCode::kUnavailable);
+        done.Set();
+      },
+      absl::Milliseconds(500));
+}
+
+TEST_F(RanksTest, RankOutOfRangeIsNamed) {
+  const absl::Status status = ConnectGloo({.rank = 2, .size = 2}, nullptr).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("rank 2 of 2: must be 0 to 1"));
+}
+
+}  // namespace
+}  // namespace pompc::update
