@@ -75,6 +75,9 @@ class TorchEngine : public Engine {
         reanalyze_(config.learner().reanalyze()),
         seed_(config.seed()),
         horizon_(config.planner().horizon()),
+        publish_dtype_(config.learner().publish_dtype() == proto::LearnerConfig::BFLOAT16
+                           ? at::kBFloat16
+                           : at::kFloat),
         device_(device),
         threads_(threads),
         updater_(std::move(updater)) {}
@@ -128,6 +131,7 @@ class TorchEngine : public Engine {
   const proto::ReanalyzeConfig reanalyze_;
   const uint64_t seed_;
   const int64_t horizon_;
+  const at::ScalarType publish_dtype_;
   const at::Device device_;
   const int threads_;
   const std::unique_ptr<update::Updater> updater_;
@@ -196,7 +200,9 @@ absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {
 
 absl::StatusOr<std::shared_ptr<const std::string>> TorchEngine::PackParameters(
     proto::ParametersDescription* description) {
-  POMPC_ASSIGN_OR_RETURN(model::PackedTensors packed, model::Pack(updater_->model().Parameters()));
+  POMPC_ASSIGN_OR_RETURN(
+      model::PackedTensors packed,
+      model::Pack(model::Convert(updater_->model().Parameters(), at::kFloat, publish_dtype_)));
   *description->mutable_config() = planning_;
   for (const model::TensorEntry& entry : packed.table) {
     proto::TensorDescription* tensor = description->add_tensors();

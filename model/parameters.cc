@@ -17,8 +17,9 @@ struct DtypeName {
   const char* name;
 };
 
-constexpr std::array<DtypeName, 6> kDtypes = {{{at::kDouble, "F64"},
+constexpr std::array<DtypeName, 7> kDtypes = {{{at::kDouble, "F64"},
                                                {at::kFloat, "F32"},
+                                               {at::kBFloat16, "BF16"},
                                                {at::kLong, "I64"},
                                                {at::kInt, "I32"},
                                                {at::kByte, "U8"},
@@ -98,6 +99,14 @@ absl::StatusOr<NamedTensors> Unpack(const std::vector<TensorEntry>& table, std::
     absl::StatusOr<at::Tensor> tensor = UnpackOne(entry, data);
     if (!tensor.ok()) return tensor.status();
     result.push_back({entry.name, *std::move(tensor)});
+  }
+  return result;
+}
+
+NamedTensors Convert(const NamedTensors& tensors, at::ScalarType from, at::ScalarType to) {
+  NamedTensors result = tensors;
+  for (NamedTensor& named : result) {
+    if (named.tensor.scalar_type() == from) named.tensor = named.tensor.detach().to(to);
   }
   return result;
 }

@@ -21,8 +21,8 @@ struct NamedTensor {
 // The order is part of the format: peers of one build list the same names in the same order.
 using NamedTensors = std::vector<NamedTensor>;
 
-// One tensor in packed data. `dtype` is a safetensors name: "F64", "F32", "I64", "I32", "U8" or
-// "BOOL".
+// One tensor in packed data. `dtype` is a safetensors name: "F64", "F32", "BF16", "I64", "I32",
+// "U8" or "BOOL".
 struct TensorEntry {
   std::string name;
   std::string dtype;
@@ -46,6 +46,11 @@ absl::StatusOr<PackedTensors> Pack(const NamedTensors& tensors);
 // The inverse: owned CPU tensors. INVALID_ARGUMENT naming the entry whose dtype is unknown, whose
 // size does not follow from its shape, or whose bytes lie outside the data.
 absl::StatusOr<NamedTensors> Unpack(const std::vector<TensorEntry>& table, std::string_view data);
+
+// The tensors with those of dtype `from` converted to `to`; the others are shared. Float32 becomes
+// bfloat16 by rounding to nearest, ties to even: NaN stays NaN, infinity infinity, and numbers
+// beyond bfloat16's largest (3.39e38) become infinity. Bfloat16 becomes float32 exactly.
+NamedTensors Convert(const NamedTensors& tensors, at::ScalarType from, at::ScalarType to);
 
 // Copies each tensor of `source` into the tensor of the same name in `destination` (across
 // devices). Both must hold the same names and shapes: INVALID_ARGUMENT naming the first one

@@ -136,7 +136,7 @@ class TorchEngine final : public PlanEngine {
     POMPC_ASSIGN_OR_RETURN(const model::NamedTensors tensors,
                            model::Unpack(Table(description), *snapshot.data));
     POMPC_ASSIGN_OR_RETURN(model::WorldModel world, Blank(config));
-    POMPC_RETURN_IF_ERROR(world.CopyFrom(tensors));
+    POMPC_RETURN_IF_ERROR(world.CopyFrom(model::Convert(tensors, at::kBFloat16, at::kFloat)));
     auto loaded = std::make_shared<const TorchModel>(snapshot.version(), description.run_id(),
                                                      MakeSpec(description.config(), mppi),
                                                      std::move(world), mppi);

@@ -262,6 +262,32 @@ TEST(TorchEngineTest, DescriptionNamesTensorsAndWhatPlanningNeeds) {
   EXPECT_FALSE(description.config().has_po_mpc());
 }
 
+TEST(TorchEngineTest, Bfloat16ParametersTakeHalfTheBytesAndChangeTheLearnerInNothing) {
+  proto::RunConfig config = Config();
+  config.mutable_learner()->set_publish_dtype(proto::LearnerConfig::BFLOAT16);
+  const auto engine = MakeEngine(config);
+  const auto other = MakeEngine();
+  StepOn(*engine, 1);
+  StepOn(*other, 1);
+  proto::ParametersDescription description;
+  const auto data = engine->PackParameters(&description);
+  ASSERT_TRUE(data.ok()) << data.status();
+  EXPECT_EQ(2 * (*data)->size(), Parameters(*other).size());
+  for (const proto::TensorDescription& tensor : description.tensors()) {
+    EXPECT_EQ(tensor.dtype(), "BF16") << tensor.name();
+  }
+  ScratchFolder folder, other_folder;
+  StepOn(*engine, 2);
+  StepOn(*other, 2);
+  ASSERT_TRUE(engine->Export()->Write(folder.path()).ok());
+  ASSERT_TRUE(other->Import(folder.path()).ok());
+  const std::string restored = Parameters(*other);
+  const auto straight = MakeEngine();
+  StepOn(*straight, 1);
+  StepOn(*straight, 2);
+  EXPECT_EQ(restored, Parameters(*straight));
+}
+
 TEST(TorchEngineTest, BadOptionsAreNamed) {
   EXPECT_THAT(std::string(MakeTorchEngine(Config(), {.device = "tpu"}).status().message()),
               HasSubstr("tpu"));

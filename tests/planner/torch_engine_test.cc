@@ -112,6 +112,20 @@ TEST(TorchEngineTest, WarmStartSeedAndEvaluationFlagReachThePlan) {
   EXPECT_NE(evaluated.action, PlanAlone(*engine, *model, item).action);
 }
 
+TEST(TorchEngineTest, Bfloat16ParametersPlanAsTheirValuesInFloat32Do) {
+  const auto engine = CpuEngine();
+  const model::NamedTensors exact = TorchParameters(TestConfig(), 1);
+  const model::NamedTensors narrow = model::Convert(exact, at::kFloat, at::kBFloat16);
+  const model::NamedTensors rounded = model::Convert(narrow, at::kBFloat16, at::kFloat);
+  const auto model = engine->Load(SnapshotOf(TestConfig(), {1, 1}, narrow));
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto same = *engine->Load(SnapshotOf(TestConfig(), {1, 2}, rounded));
+  const auto other = *engine->Load(SnapshotOf(TestConfig(), {1, 3}, exact));
+  const std::vector<float> plan = All(PlanAlone(*engine, **model, TestItem(0)));
+  EXPECT_EQ(plan, All(PlanAlone(*engine, *same, TestItem(0))));
+  EXPECT_NE(plan, All(PlanAlone(*engine, *other, TestItem(0))));
+}
+
 TEST(TorchEngineTest, LoadingAVersionLeavesEarlierOnesAsTheyWere) {
   const auto engine = CpuEngine();
   const auto first = *engine->Load(TorchSnapshot(TestConfig(), {1, 1}, 1));

@@ -13,18 +13,15 @@
 
 namespace pompc::planner {
 
-// Parameters as a learner with fresh ones would publish them; `seed` draws them.
-inline learner::ParameterSnapshot TorchSnapshot(const proto::RunConfig& config,
-                                                ParameterVersion version, uint64_t seed) {
+// `tensors` as a learner would publish them.
+inline learner::ParameterSnapshot SnapshotOf(const proto::RunConfig& config,
+                                             ParameterVersion version,
+                                             const model::NamedTensors& tensors) {
   proto::ParametersDescription description;
   *description.mutable_version() = learner::ToProto(version);
   description.set_run_id("run");
   *description.mutable_config() = config;
-  model::WorldModel world =
-      *model::WorldModel::Create(*learner::ModelConfigFrom(config), at::kCPU, seed);
-  // Fresh values and rewards are zero everywhere, and every plan as good as another.
-  world.flat().add_(at::sin(at::arange(world.NumParameters(), at::kFloat)), 0.03);
-  model::PackedTensors packed = *model::Pack(world.Parameters());
+  model::PackedTensors packed = *model::Pack(tensors);
   for (const model::TensorEntry& entry : packed.table) {
     proto::TensorDescription* tensor = description.add_tensors();
     tensor->set_name(entry.name);
@@ -35,6 +32,20 @@ inline learner::ParameterSnapshot TorchSnapshot(const proto::RunConfig& config,
   }
   return learner::MakeSnapshot(std::move(description),
                                std::make_shared<std::string>(std::move(packed.data)));
+}
+
+// Fresh parameters; `seed` draws them.
+inline model::NamedTensors TorchParameters(const proto::RunConfig& config, uint64_t seed) {
+  model::WorldModel world =
+      *model::WorldModel::Create(*learner::ModelConfigFrom(config), at::kCPU, seed);
+  // Fresh values and rewards are zero everywhere, and every plan as good as another.
+  world.flat().add_(at::sin(at::arange(world.NumParameters(), at::kFloat)), 0.03);
+  return world.Parameters();
+}
+
+inline learner::ParameterSnapshot TorchSnapshot(const proto::RunConfig& config,
+                                                ParameterVersion version, uint64_t seed) {
+  return SnapshotOf(config, version, TorchParameters(config, seed));
 }
 
 }  // namespace pompc::planner
