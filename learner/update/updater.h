@@ -59,10 +59,11 @@ class Updater {
 
   // One update. Metrics are filled in only if wanted (they cost a wait for the device); with other
   // ranks they are those of this rank's share, gradient norms and scales apart.
-  // INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. NotFiniteError naming the
-  // loss whose gradient is not finite, and the update: that optimiser did not step, but the update
-  // is incomplete: GoBack. Checked in every update on the CPU, elsewhere when metrics are wanted. With other ranks, both come on all of them at once, and UNAVAILABLE as Ranks says:
-  // then the update is incomplete as well, and ranks must be joined anew.
+  // INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. NotFiniteError naming the loss
+  // whose gradient is not finite, and the update: that optimiser did not step, but the update is
+  // incomplete: GoBack. Checked in every update on the CPU, elsewhere when metrics are wanted. With
+  // other ranks, both come on all of them at once, and UNAVAILABLE as Ranks says: then the update
+  // is incomplete as well, and ranks must be joined anew.
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
 
   // What Step would compute from these draws, all of it at the parameters as they are (in Step, the
