@@ -12,13 +12,35 @@ extern "C" void cblas_sgemm(int order, int transpose_a, int transpose_b, int m, 
 namespace pompc::model::kernels {
 namespace {
 
-// A tile of c is kTileRows x kTileColumns: its sums fill twelve of the sixteen vector registers,
-// and two more hold b.
-constexpr int64_t kTileRows = 6;
-constexpr int64_t kTileColumns = 2 * kWidth;
-// Rows of b worked on together: a panel of them and of kTileColumns columns is half of the
-// first-level cache.
+// Rows of op(b) worked on together: a panel of them and of one tile's columns is half of the
+// first-level cache, or all of it with vectors of 64 bytes, where halves are no faster.
 constexpr int64_t kPanelRows = 256;
+
+// How a processor multiplies. A tile of c is kRows x kColumns numbers, two vectors wide; its sums
+// fill all vector registers but those that hold a row of op(b) and a number of op(a).
+struct Avx2 {
+  using Vector = Floats;
+  static constexpr int kRows = 6;
+};
+struct Avx512 {
+  using Vector = float __attribute__((vector_size(64)));
+  static constexpr int kRows = 12;
+};
+template <typename Isa>
+constexpr int64_t kLanes = sizeof(typename Isa::Vector) / sizeof(float);
+template <typename Isa>
+constexpr int64_t kColumns = 2 * kLanes<Isa>;
+
+template <typename Vector>
+POMPC_INLINE Vector LoadAs(const float* p) {
+  Vector x;
+  __builtin_memcpy(&x, p, sizeof(x));
+  return x;
+}
+template <typename Vector>
+POMPC_INLINE void StoreAs(float* p, Vector x) {
+  __builtin_memcpy(p, &x, sizeof(x));
+}
 
 // Rows of op(a) from some row and column on.
 struct Rows {
@@ -27,115 +49,186 @@ struct Rows {
   int64_t column_stride;
 };
 
-// kRows rows of c from `depth` columns of op(a) and a packed panel of op(b).
-template <int kRows>
+// kRows rows and kVectors vectors of c from `depth` columns of op(a) and a packed panel of op(b).
+template <typename Isa, int kVectors, int kRows>
 POMPC_INLINE void MultiplyTile(int64_t depth, const Rows& a, const float* panel, bool accumulate,
                                int64_t c_stride, float* c) {
-  Floats left[kRows] = {};
-  Floats right[kRows] = {};
+  using Vector = typename Isa::Vector;
+  Vector sums[kRows][kVectors] = {};
   for (int64_t p = 0; p < depth; ++p) {
-    const Floats b_left = Load(panel + p * kTileColumns);
-    const Floats b_right = Load(panel + p * kTileColumns + kWidth);
-#pragma GCC unroll 8
+    Vector b[kVectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v)
+      b[v] = LoadAs<Vector>(panel + p * kColumns<Isa> + v * kLanes<Isa>);
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const float x = a.data[r * a.row_stride + p * a.column_stride];
-      left[r] += x * b_left;
-      right[r] += x * b_right;
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) sums[r][v] += x * b[v];
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-    float* out = c + r * c_stride;
-    Store(out, accumulate ? left[r] + Load(out) : left[r]);
-    Store(out + kWidth, accumulate ? right[r] + Load(out + kWidth) : right[r]);
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      float* out = c + r * c_stride + v * kLanes<Isa>;
+      StoreAs<Vector>(out, accumulate ? sums[r][v] + LoadAs<Vector>(out) : sums[r][v]);
+    }
   }
 }
 
-// The same for 1 to kTileRows rows.
+// The same for 1 to kRows rows.
+template <typename Isa, int kVectors, int kRows = Isa::kRows>
 POMPC_INLINE void MultiplyRows(int64_t rows, int64_t depth, const Rows& a, const float* panel,
                                bool accumulate, int64_t c_stride, float* c) {
-  switch (rows) {
-    case 1:
-      return MultiplyTile<1>(depth, a, panel, accumulate, c_stride, c);
-    case 2:
-      return MultiplyTile<2>(depth, a, panel, accumulate, c_stride, c);
-    case 3:
-      return MultiplyTile<3>(depth, a, panel, accumulate, c_stride, c);
-    case 4:
-      return MultiplyTile<4>(depth, a, panel, accumulate, c_stride, c);
-    case 5:
-      return MultiplyTile<5>(depth, a, panel, accumulate, c_stride, c);
-    default:
-      return MultiplyTile<kTileRows>(depth, a, panel, accumulate, c_stride, c);
+  if constexpr (kRows > 1) {
+    if (rows < kRows) {
+      return MultiplyRows<Isa, kVectors, kRows - 1>(rows, depth, a, panel, accumulate, c_stride, c);
+    }
+  }
+  MultiplyTile<Isa, kVectors, kRows>(depth, a, panel, accumulate, c_stride, c);
+}
+
+// out [8, 8] with rows `stride` apart = the transpose of x, whose rows are `x_stride` apart.
+POMPC_INLINE void Transpose8(const float* x, int64_t x_stride, float* out, int64_t stride) {
+  Floats rows[8], pairs[8], quads[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) rows[i] = Load(x + i * x_stride);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = __builtin_shufflevector(rows[i], rows[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+    pairs[i + 1] = __builtin_shufflevector(rows[i], rows[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+  }
+#pragma GCC unroll 8
+  for (int k = 0; k < 4; ++k) {
+    const int i = k + k / 2 * 2;
+    quads[i] = __builtin_shufflevector(pairs[i], pairs[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+    quads[i + 2] = __builtin_shufflevector(pairs[i], pairs[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 4; ++i) {
+    const Floats& low = quads[i];
+    const Floats& high = quads[i + 4];
+    Store(out + i * stride, __builtin_shufflevector(low, high, 0, 1, 2, 3, 8, 9, 10, 11));
+    Store(out + (i + 4) * stride, __builtin_shufflevector(low, high, 4, 5, 6, 7, 12, 13, 14, 15));
   }
 }
 
-// Rows `first`..first + depth of `columns` <= kTileColumns columns of op(b) from `column` on,
-// padded with zeros.
-POMPC_INLINE void Pack(const Gemm& gemm, const float* b, int64_t first, int64_t depth,
-                       int64_t column, int64_t columns, float* panel) {
-  if (gemm.transpose_b) {
-    for (int64_t j = 0; j < kTileColumns; ++j) {
-      for (int64_t p = 0; p < depth; ++p) {
-        panel[p * kTileColumns + j] = j < columns ? b[(column + j) * gemm.k + first + p] : 0;
-      }
+// A part of op(b): `depth` rows from `first` on, `columns` columns from `column` on.
+struct Part {
+  int64_t first, depth, column, columns;
+};
+
+// The part of b as a panel [depth, kColumns], padded with zeros.
+template <typename Isa>
+POMPC_INLINE void PackTransposed(const Gemm& gemm, const float* b, const Part& part, float* panel) {
+  constexpr int64_t kPanelColumns = kColumns<Isa>;
+  const float* from = b + part.column * gemm.k + part.first;
+  const int64_t whole_rows = part.depth / 8 * 8;
+  const int64_t whole_columns = part.columns / 8 * 8;
+  for (int64_t p = 0; p < whole_rows; p += 8) {
+    for (int64_t j = 0; j < whole_columns; j += 8) {
+      Transpose8(from + j * gemm.k + p, gemm.k, panel + p * kPanelColumns + j, kPanelColumns);
     }
-    return;
   }
-  for (int64_t p = 0; p < depth; ++p) {
-    const float* row = b + (first + p) * gemm.n + column;
-    float* out = panel + p * kTileColumns;
-    if (columns == kTileColumns) {
-      Store(out, Load(row));
-      Store(out + kWidth, Load(row + kWidth));
+  for (int64_t j = 0; j < kPanelColumns; ++j) {
+    for (int64_t p = j < whole_columns ? whole_rows : 0; p < part.depth; ++p) {
+      panel[p * kPanelColumns + j] = j < part.columns ? from[j * gemm.k + p] : 0;
+    }
+  }
+}
+
+template <typename Isa>
+POMPC_INLINE void Pack(const Gemm& gemm, const float* b, const Part& part, float* panel) {
+  using Vector = typename Isa::Vector;
+  if (gemm.transpose_b) return PackTransposed<Isa>(gemm, b, part, panel);
+  for (int64_t p = 0; p < part.depth; ++p) {
+    const float* row = b + (part.first + p) * gemm.n + part.column;
+    float* out = panel + p * kColumns<Isa>;
+    if (part.columns == kColumns<Isa>) {
+      StoreAs<Vector>(out, LoadAs<Vector>(row));
+      StoreAs<Vector>(out + kLanes<Isa>, LoadAs<Vector>(row + kLanes<Isa>));
     } else {
-      for (int64_t j = 0; j < kTileColumns; ++j) out[j] = j < columns ? row[j] : 0;
+      for (int64_t j = 0; j < kColumns<Isa>; ++j) out[j] = j < part.columns ? row[j] : 0;
     }
   }
 }
 
-// Whether MultiplySmall is the faster one: processors with AVX-512 have BLAS kernels twice as wide.
-bool PrefersSmall(const Gemm& gemm) {
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-  static const bool suits = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                            !__builtin_cpu_supports("avx512f");
-  return suits && gemm.n >= kTileColumns && gemm.n <= 256 && gemm.k <= 2 * kPanelRows;
-#else
-  return false;
-#endif
-}
-
-}  // namespace
-
-POMPC_MULTIVERSION
-void MultiplySmall(const Gemm& gemm, const float* a, const float* b, float* c) {
-  alignas(64) float panel[kPanelRows * kTileColumns];
-  float edge[kTileRows * kTileColumns];
+template <typename Isa>
+POMPC_INLINE void MultiplyWith(const Gemm& gemm, const float* a, const float* b, float* c) {
+  alignas(64) float panel[kPanelRows * kColumns<Isa>];
+  alignas(64) float edge[Isa::kRows * kColumns<Isa>];
   for (int64_t first = 0; first < gemm.k; first += kPanelRows) {
-    const int64_t depth = gemm.k - first < kPanelRows ? gemm.k - first : kPanelRows;
+    Part part;
+    part.first = first;
+    part.depth = gemm.k - first < kPanelRows ? gemm.k - first : kPanelRows;
     const bool accumulate = gemm.accumulate || first > 0;
-    for (int64_t column = 0; column < gemm.n; column += kTileColumns) {
-      const int64_t columns = gemm.n - column < kTileColumns ? gemm.n - column : kTileColumns;
-      Pack(gemm, b, first, depth, column, columns, panel);
-      for (int64_t row = 0; row < gemm.m; row += kTileRows) {
-        const int64_t rows = gemm.m - row < kTileRows ? gemm.m - row : kTileRows;
-        const Rows part = gemm.transpose_a ? Rows{a + first * gemm.m + row, 1, gemm.m}
+    for (int64_t column = 0; column < gemm.n; column += kColumns<Isa>) {
+      part.column = column;
+      part.columns = gemm.n - column < kColumns<Isa> ? gemm.n - column : kColumns<Isa>;
+      Pack<Isa>(gemm, b, part, panel);
+      for (int64_t row = 0; row < gemm.m; row += Isa::kRows) {
+        const int64_t rows = gemm.m - row < Isa::kRows ? gemm.m - row : Isa::kRows;
+        const Rows from = gemm.transpose_a ? Rows{a + first * gemm.m + row, 1, gemm.m}
                                            : Rows{a + row * gemm.k + first, gemm.k, 1};
         float* out = c + row * gemm.n + column;
-        if (columns == kTileColumns) {
-          MultiplyRows(rows, depth, part, panel, accumulate, gemm.n, out);
+        if (part.columns == kColumns<Isa>) {
+          MultiplyRows<Isa, 2>(rows, part.depth, from, panel, accumulate, gemm.n, out);
           continue;
         }
-        MultiplyRows(rows, depth, part, panel, false, kTileColumns, edge);
+        if (part.columns > kLanes<Isa>) {
+          MultiplyRows<Isa, 2>(rows, part.depth, from, panel, false, kColumns<Isa>, edge);
+        } else {
+          MultiplyRows<Isa, 1>(rows, part.depth, from, panel, false, kColumns<Isa>, edge);
+        }
         for (int64_t r = 0; r < rows; ++r) {
-          for (int64_t j = 0; j < columns; ++j) {
+          for (int64_t j = 0; j < part.columns; ++j) {
             float& element = out[r * gemm.n + j];
-            element = edge[r * kTileColumns + j] + (accumulate ? element : 0);
+            element = edge[r * kColumns<Isa> + j] + (accumulate ? element : 0);
           }
         }
       }
     }
   }
+}
+
+// The version of the processor, if it is one that MultiplySmall has been written for: then it is
+// the faster one for small sizes.
+using Version = void (*)(const Gemm& gemm, const float* a, const float* b, float* c);
+
+void MultiplyAnywhere(const Gemm& gemm, const float* a, const float* b, float* c) {
+  MultiplyWith<Avx2>(gemm, a, b, c);
+}
+
+#ifdef POMPC_TARGET
+POMPC_TARGET("arch=x86-64-v3")
+void MultiplyAvx2(const Gemm& gemm, const float* a, const float* b, float* c) {
+  MultiplyWith<Avx2>(gemm, a, b, c);
+}
+POMPC_TARGET("arch=x86-64-v4")
+void MultiplyAvx512(const Gemm& gemm, const float* a, const float* b, float* c) {
+  MultiplyWith<Avx512>(gemm, a, b, c);
+}
+
+Version OwnVersion() {
+  if (__builtin_cpu_supports("x86-64-v4")) return MultiplyAvx512;
+  if (__builtin_cpu_supports("x86-64-v3")) return MultiplyAvx2;
+  return nullptr;
+}
+#else
+Version OwnVersion() { return nullptr; }
+#endif
+
+const Version kOwnVersion = OwnVersion();
+
+bool PrefersSmall(const Gemm& gemm) {
+  return kOwnVersion != nullptr && gemm.n >= kColumns<Avx2> && gemm.n <= 256 && gemm.k <= 2 * kPanelRows;
+}
+
+}  // namespace
+
+void MultiplySmall(const Gemm& gemm, const float* a, const float* b, float* c) {
+  (kOwnVersion != nullptr ? kOwnVersion : MultiplyAnywhere)(gemm, a, b, c);
 }
 
 void MultiplyBlas(const Gemm& gemm, const float* a, const float* b, float* c) {

@@ -13,6 +13,8 @@
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define POMPC_MULTIVERSION \
   __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+// For one of these sets alone; not defined where there are none.
+#define POMPC_TARGET(set) __attribute__((target(set)))
 #else
 #define POMPC_MULTIVERSION
 #endif
