@@ -31,10 +31,10 @@ absl::StatusOr<std::string> FindCheckpoint(const std::string& run_dir) {
 }
 
 absl::StatusOr<std::unique_ptr<CheckpointPlanner>> CheckpointPlanner::Start(
-    const std::string& checkpoint, const std::string& device, int threads) {
+    const std::string& checkpoint, const planner::TorchEngineOptions& engine) {
   std::unique_ptr<CheckpointPlanner> planner(new CheckpointPlanner);
-  POMPC_RETURN_IF_ERROR(planner->Load(checkpoint, device, threads));
-  POMPC_RETURN_IF_ERROR(planner->Serve(device, threads));
+  POMPC_RETURN_IF_ERROR(planner->Load(checkpoint, engine));
+  POMPC_RETURN_IF_ERROR(planner->Serve(engine));
   return planner;
 }
 
@@ -45,8 +45,8 @@ CheckpointPlanner::~CheckpointPlanner() {
 }
 
 // Publishes the checkpoint's parameters as if they were the first version of their run.
-absl::Status CheckpointPlanner::Load(const std::string& checkpoint, const std::string& device,
-                                     int threads) {
+absl::Status CheckpointPlanner::Load(const std::string& checkpoint,
+                                     const planner::TorchEngineOptions& options) {
   std::error_code error;
   if (!fs::is_directory(checkpoint, error)) {
     return absl::NotFoundError(absl::StrCat(checkpoint, ": no checkpoint here"));
@@ -57,8 +57,9 @@ absl::Status CheckpointPlanner::Load(const std::string& checkpoint, const std::s
   updates_ = info.progress.updates;
   POMPC_ASSIGN_OR_RETURN(config_,
                          config::ParseRunConfig(info.config, checkpoint + "/state.json, config"));
-  POMPC_ASSIGN_OR_RETURN(const std::shared_ptr<learner::Engine> engine,
-                         learner::MakeTorchEngine(config_, {.device = device, .threads = threads}));
+  POMPC_ASSIGN_OR_RETURN(
+      const std::shared_ptr<learner::Engine> engine,
+      learner::MakeTorchEngine(config_, {.device = options.device, .threads = options.threads}));
   engine->PrepareThread();
   POMPC_RETURN_IF_ERROR(Annotate(engine->Import(checkpoint), checkpoint));
   proto::ParametersDescription description;
@@ -72,7 +73,7 @@ absl::Status CheckpointPlanner::Load(const std::string& checkpoint, const std::s
   return absl::OkStatus();
 }
 
-absl::Status CheckpointPlanner::Serve(const std::string& device, int threads) {
+absl::Status CheckpointPlanner::Serve(const planner::TorchEngineOptions& engine) {
   parameter_service_ = std::make_unique<learner::ParameterService>(
       &publisher_, learner::ParameterServiceOptions{.run_id = run_id_});
   POMPC_ASSIGN_OR_RETURN(server_, rpc::Server::Start({}, {parameter_service_.get()}));
@@ -81,8 +82,7 @@ absl::Status CheckpointPlanner::Serve(const std::string& device, int threads) {
   options.run_id = run_id_;
   options.name = "evaluate";
   options.metrics = std::make_shared<MetricsRegistry>();
-  POMPC_ASSIGN_OR_RETURN(options.engine,
-                         planner::MakeTorchEngine({.device = device, .threads = threads}));
+  POMPC_ASSIGN_OR_RETURN(options.engine, planner::MakeTorchEngine(engine));
   POMPC_ASSIGN_OR_RETURN(planner_, planner::App::Start(std::move(options)));
   return absl::OkStatus();
 }

@@ -12,6 +12,7 @@
 #include "learner/broadcast/parameter_service.h"
 #include "learner/broadcast/publisher.h"
 #include "planner/app.h"
+#include "planner/torch_engine.h"
 #include "proto/config.pb.h"
 
 namespace pompc::cli {
@@ -25,9 +26,8 @@ class CheckpointPlanner {
  public:
   // NOT_FOUND naming the folder if there is no checkpoint; DATA_LOSS, INVALID_ARGUMENT or
   // FAILED_PRECONDITION as the checkpoint cannot be read or the device does not exist.
-  static absl::StatusOr<std::unique_ptr<CheckpointPlanner>> Start(const std::string& checkpoint,
-                                                                  const std::string& device,
-                                                                  int threads);
+  static absl::StatusOr<std::unique_ptr<CheckpointPlanner>> Start(
+      const std::string& checkpoint, const planner::TorchEngineOptions& engine);
   ~CheckpointPlanner();
 
   rpc::Endpoint endpoint() { return planner_->server().InProcessEndpoint(); }
@@ -40,8 +40,8 @@ class CheckpointPlanner {
  private:
   CheckpointPlanner() = default;
 
-  absl::Status Load(const std::string& checkpoint, const std::string& device, int threads);
-  absl::Status Serve(const std::string& device, int threads);
+  absl::Status Load(const std::string& checkpoint, const planner::TorchEngineOptions& options);
+  absl::Status Serve(const planner::TorchEngineOptions& engine);
 
   std::string run_id_;
   proto::RunConfig config_;

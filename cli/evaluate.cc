@@ -27,6 +27,7 @@ constexpr char kExamples[] =
     "  pompc evaluate --run-dir runs/a                         the best checkpoint of a run\n"
     "  pompc evaluate --run-dir runs/a --episodes 30 --seed 7\n"
     "  pompc evaluate --checkpoint runs/a/checkpoints/update-000012000\n"
+    "  pompc evaluate --run-dir runs/a --policy                its policy without planning\n"
     "Episodes start as --seed says and are planned without exploration noise, so the same command\n"
     "gives the same returns.";
 
@@ -36,8 +37,7 @@ struct EvaluateFlags {
   int episodes = 10;
   uint64_t seed = 1;
   std::string assets;
-  std::string device = "cpu";
-  int threads = 1;
+  planner::TorchEngineOptions engine;
   std::string log_level = "warning";
 };
 
@@ -64,8 +64,7 @@ absl::Status Evaluate(const EvaluateFlags& flags) {
     }
     POMPC_ASSIGN_OR_RETURN(checkpoint, FindCheckpoint(flags.run_dir));
   }
-  POMPC_ASSIGN_OR_RETURN(const auto planner,
-                         CheckpointPlanner::Start(checkpoint, flags.device, flags.threads));
+  POMPC_ASSIGN_OR_RETURN(const auto planner, CheckpointPlanner::Start(checkpoint, flags.engine));
   std::cout << checkpoint << ": " << planner->config().env().task() << " after "
             << FormatCount(planner->updates()) << " updates" << std::endl;
   POMPC_ASSIGN_OR_RETURN(const actor::EvaluationOutcome outcome, Play(planner.get(), flags));
@@ -84,7 +83,8 @@ absl::Status Evaluate(const EvaluateFlags& flags) {
 
 Command AddEvaluate(CLI::App& pompc) {
   CLI::App* command = pompc.add_subcommand(
-      "evaluate", "Plays noise-free episodes with the policy of a checkpoint.");
+      "evaluate",
+      "Plays noise-free episodes with a checkpoint: planning, or with its policy alone.");
   command->footer(kExamples);
   auto flags = std::make_shared<EvaluateFlags>();
   CLI::Option* run_dir =
@@ -98,10 +98,12 @@ Command AddEvaluate(CLI::App& pompc) {
       ->capture_default_str();
   command->add_option("--seed", flags->seed, "of the episodes' starts and plans")
       ->capture_default_str();
+  command->add_flag("--policy", flags->engine.policy_alone,
+                    "act by the mean of the policy alone, without planning");
   AddAssets(*command, &flags->assets);
-  command->add_option("--device", flags->device, "where to plan: cpu, cuda or cuda:N")
+  command->add_option("--device", flags->engine.device, "where to plan: cpu, cuda or cuda:N")
       ->capture_default_str();
-  command->add_option("--threads", flags->threads, "CPU threads of one operation")
+  command->add_option("--threads", flags->engine.threads, "CPU threads of one operation")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command

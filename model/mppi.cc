@@ -208,6 +208,19 @@ at::Tensor FirstGuess(const WorldModel& model, const MppiConfig& config, const P
   return guess;
 }
 
+Plans EmptyPlans(int64_t actions, const MppiConfig& config, int64_t batch) {
+  return {at::empty({batch, actions}), at::empty({batch, actions}), at::empty({batch, actions}),
+          at::empty({batch}), at::empty({batch, config.horizon, actions})};
+}
+
+// 1 where the plan has exploration noise, else 0, [B].
+at::Tensor ExploringStates(const PlanInputs& inputs) {
+  at::Tensor explore = at::ones({inputs.observations.size(0)});
+  for (size_t b = 0; b < inputs.evaluate.size(); ++b)
+    explore.data_ptr<float>()[b] = inputs.evaluate[b] ? 0 : 1;
+  return explore;
+}
+
 }  // namespace
 
 at::Tensor TrajectoryValues(const WorldModel& model, const MppiConfig& config,
@@ -235,18 +248,36 @@ at::Tensor TrajectoryValues(const WorldModel& model, const MppiConfig& config,
   return at::add(total, last, discount).view({sequences.size(0), sequences.size(1)});
 }
 
+Plans ActByPolicy(const WorldModel& model, const MppiConfig& config, const PlanInputs& inputs) {
+  at::NoGradGuard no_grad;
+  const ModelConfig& model_config = model.config();
+  const int64_t batch = inputs.observations.size(0);
+  Plans plans = EmptyPlans(model_config.action_size, config, batch);
+  const at::TensorOptions options = at::TensorOptions(model.dtype()).device(model.device());
+  const at::Tensor latents = model.Encode(inputs.observations.to(options));
+  const Gaussian policy = model.Policy(latents);
+  const at::Tensor noise =
+      Normal(inputs.seeds, {kExploration, 0}, {model_config.action_size}, model.device())
+          .to(options);
+  const at::Tensor explore = ExploringStates(inputs).to(options).unsqueeze(1);
+  const at::Tensor mean = SampleActions(policy, at::zeros_like(noise), model_config.policy_form);
+  plans.actions.copy_(SampleActions(policy, explore * noise, model_config.policy_form));
+  plans.mean.copy_(mean);
+  plans.std.copy_(policy.log_std.exp());
+  const at::Tensor values =
+      TwoHotDecode(model.q().Forward(at::cat({latents, mean}, -1)), BinsOf(model_config));
+  plans.value.copy_(values.mean(0));
+  plans.warm_start.zero_();
+  return plans;
+}
+
 Plans PlanMppi(const WorldModel& model, const MppiConfig& config, const PlanInputs& inputs) {
   at::NoGradGuard no_grad;
   const int64_t batch = inputs.observations.size(0);
-  const int64_t actions = model.config().action_size;
-  Plans plans{at::empty({batch, actions}), at::empty({batch, actions}), at::empty({batch, actions}),
-              at::empty({batch}), at::empty({batch, config.horizon, actions})};
+  const Plans plans = EmptyPlans(model.config().action_size, config, batch);
   const at::Tensor guess = FirstGuess(model, config, inputs);
-  at::Tensor explore = at::ones({batch});
-  for (size_t b = 0; b < inputs.evaluate.size(); ++b)
-    explore.data_ptr<float>()[b] = inputs.evaluate[b] ? 0 : 1;
   const at::Tensor observations = inputs.observations.to(guess.options());
-  explore = explore.to(guess.device());
+  const at::Tensor explore = ExploringStates(inputs).to(guess.device());
 
   int64_t per_pass = config.states_per_pass;
   if (per_pass == 0) per_pass = model.device().is_cpu() ? 1 : batch;

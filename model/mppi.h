@@ -28,7 +28,7 @@ struct PlanInputs {
 
 // float32 on the CPU.
 struct Plans {
-  at::Tensor actions;     // [B, A] in [-1, 1]: what to execute
+  at::Tensor actions;  // [B, A] in [-1, 1]: what to execute
   // The Gaussian of the first decision for a policy to follow, as config.statistic says. [B, A];
   // std is in [min_std, max_std], for kBest at least 1e-3.
   at::Tensor mean, std;
@@ -41,6 +41,10 @@ struct Plans {
 // even that on a CPU with states_per_pass 0). A NaN value of a sequence counts as 0. REQUIRES:
 // shapes as above, config.Validate() is ok.
 Plans PlanMppi(const WorldModel& model, const MppiConfig& config, const PlanInputs& inputs);
+
+// The same without planning: the policy's mean action where evaluating, else one drawn from it;
+// mean and std are the policy's, the value that of the mean action, the warm start all zeros.
+Plans ActByPolicy(const WorldModel& model, const MppiConfig& config, const PlanInputs& inputs);
 
 // The randomness in the values of N action sequences from each of S states.
 struct TrajectoryDraws {

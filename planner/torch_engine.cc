@@ -106,16 +106,17 @@ std::vector<Plan> SplitPlans(model::Plans plans, int64_t batch) {
 
 class TorchEngine final : public PlanEngine {
  public:
-  TorchEngine(at::Device device, int threads) : device_(device), threads_(threads) {}
+  TorchEngine(at::Device device, const TorchEngineOptions& options)
+      : device_(device), threads_(options.threads), policy_alone_(options.policy_alone) {}
 
   absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
                                               absl::Span<const PlanItem* const> items) override {
     UseThreads();
     return CatchTorchErrors([&]() -> absl::StatusOr<std::vector<Plan>> {
       const auto& torch_model = static_cast<const TorchModel&>(model);
-      return SplitPlans(
-          model::PlanMppi(torch_model.world, torch_model.mppi, MakeInputs(items, model.spec())),
-          static_cast<int64_t>(items.size()));
+      const auto plan = policy_alone_ ? model::ActByPolicy : model::PlanMppi;
+      return SplitPlans(plan(torch_model.world, torch_model.mppi, MakeInputs(items, model.spec())),
+                        static_cast<int64_t>(items.size()));
     });
   }
 
@@ -164,6 +165,7 @@ class TorchEngine final : public PlanEngine {
 
   const at::Device device_;
   const int threads_;
+  const bool policy_alone_;
 
   Mutex mu_;
   std::weak_ptr<const TorchModel> last_ ABSL_GUARDED_BY(mu_);
@@ -182,7 +184,7 @@ absl::StatusOr<std::shared_ptr<PlanEngine>> MakeTorchEngine(const TorchEngineOpt
   Log().info("planning on {} with {} thread(s), BLAS: {}", device.str(), options.threads,
              model::BlasName());
   if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn(warning);
-  return std::make_shared<TorchEngine>(device, options.threads);
+  return std::make_shared<TorchEngine>(device, options);
 }
 
 }  // namespace pompc::planner

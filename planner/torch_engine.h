@@ -14,6 +14,8 @@ struct TorchEngineOptions {
   std::string device = "cpu";
   // Threads of one operation on the CPU, in LibTorch and its BLAS. Process-wide.
   int threads = 1;
+  // Whether the sampling policy acts alone, without planning.
+  bool policy_alone = false;
 };
 
 // The engine that plans with LibTorch (model/mppi.h). Says in the log what it computes with, and

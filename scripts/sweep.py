@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Trains every setting of a file with every seed, one run after another, and sums up what came of it.
+"""Trains every setting of a file with every seed, and sums up what came of it.
 
   scripts/sweep.py bench/learning/family.txt --seeds 11-15 --results docs/results/family.csv --runs runs/family
   scripts/sweep.py bench/learning/family.txt --results docs/results/family.csv --report
 
 A line of the settings file is `name: flags of pompc train`; the line `every: flags` stands before the flags of all the
 others. Each finished run adds a line to the results; what is there already is not run again, so an interrupted sweep is
-gone on with by the same command. --report prints the table of the results in Markdown: means over seeds with their 95 %
+gone on with by the same command. --jobs runs go on at a time; with `schedule=LOCKSTEP` in their flags that changes no
+result. --report prints the table of the results in Markdown: means over seeds with their 95 %
 confidence intervals (Student's t).
 """
 
 import argparse
+import concurrent.futures
 import csv
 import math
 import os
@@ -19,6 +21,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -80,7 +83,7 @@ def sum_up(run_dir):
     evaluations = sorted(read_rows(run_dir / "evaluations.csv"), key=lambda row: int(row["rows"]))
     returns = column(evaluations, "return_mean")
     if not returns:
-        sys.exit(f"{run_dir}: the run ended without an evaluation")
+        raise RuntimeError(f"{run_dir}: the run ended without an evaluation")
     metrics = read_rows(run_dir / "metrics.csv")
     second_half = metrics[len(metrics) // 2:]
     summary = {
@@ -96,32 +99,54 @@ def sum_up(run_dir):
 
 
 def train(pompc, flags, seed, run_dir):
+    """Why it failed, or nothing."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{run_dir}.log", "a") as log:
         command = [pompc, "train", "--run-dir", run_dir, *flags, "--seed", str(seed)]
         if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode != 0:
-            sys.exit(f"{shlex.join(map(str, command))} failed; its log is {run_dir}.log")
+            return f"{shlex.join(map(str, command))} failed; its log is {run_dir}.log"
+    return None
+
+
+def append(results, summary):
+    results.parent.mkdir(parents=True, exist_ok=True)
+    new = not results.exists()
+    with open(results, "a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value
+                         for key, value in summary.items()})
 
 
 def sweep(flags, settings):
     done = {(row["setting"], int(row["seed"])) for row in read_rows(flags.results)}
     # Seed by seed, so that an unfinished sweep compares all settings.
     todo = [(name, seed) for seed in flags.seeds for name in settings if (name, seed) not in done]
-    for i, (name, seed) in enumerate(todo, 1):
+    writing = threading.Lock()
+    failures = []
+
+    def run(i, name, seed):
+        if failures:
+            return
         begin = time.monotonic()
         run_dir = flags.runs / name / f"seed-{seed}"
-        train(flags.pompc, settings[name], seed, run_dir)
+        failure = train(flags.pompc, settings[name], seed, run_dir)
+        if failure:
+            failures.append(failure)
+            return
         summary = {"setting": name, "seed": seed, **sum_up(run_dir)}
-        flags.results.parent.mkdir(parents=True, exist_ok=True)
-        new = not flags.results.exists()
-        with open(flags.results, "a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value
-                             for key, value in summary.items()})
-        print(f"{i} of {len(todo)}: {name}, seed {seed}: {summary['return_last']:.0f} at the end, best "
-              f"{summary['return_best']:.0f}; {summary['rows']} rows, {time.monotonic() - begin:.0f} s", flush=True)
+        with writing:
+            append(flags.results, summary)
+            print(f"{i} of {len(todo)}: {name}, seed {seed}: {summary['return_last']:.0f} at the end, best "
+                  f"{summary['return_best']:.0f}; {summary['rows']} rows, {time.monotonic() - begin:.0f} s", flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(flags.jobs) as pool:
+        runs = [pool.submit(run, i, *what) for i, what in enumerate(todo, 1)]
+    for finished in runs:
+        finished.result()
+    if failures:
+        sys.exit("\n".join(failures))
 
 
 def interval(numbers):
@@ -163,9 +188,16 @@ def main():
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/sweep"),
                         help="folder of the run directories (default: runs/sweep)")
     parser.add_argument("--pompc", default=ROOT / "build/release/bin/pompc", help="the program")
+    parser.add_argument("--only", metavar="NAMES", help="of the settings, such as corner,lambda-1 (default: all)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--report", action="store_true", help="print the table instead")
     flags = parser.parse_args()
     settings = read_settings(flags.settings)
+    if flags.only:
+        unknown = set(flags.only.split(",")) - set(settings)
+        if unknown:
+            sys.exit(f"--only: {flags.settings} has no {', '.join(sorted(unknown))}; it has {', '.join(settings)}")
+        settings = {name: settings[name] for name in flags.only.split(",")}
     if flags.report:
         report(flags.results, settings)
     else:

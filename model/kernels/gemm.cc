@@ -222,7 +222,8 @@ Version OwnVersion() { return nullptr; }
 const Version kOwnVersion = OwnVersion();
 
 bool PrefersSmall(const Gemm& gemm) {
-  return kOwnVersion != nullptr && gemm.n >= kColumns<Avx2> && gemm.n <= 256 && gemm.k <= 2 * kPanelRows;
+  return kOwnVersion != nullptr && gemm.n >= kColumns<Avx2> && gemm.n <= 256 &&
+         gemm.k <= 2 * kPanelRows;
 }
 
 }  // namespace

@@ -14,8 +14,12 @@ constexpr float kEpsilon = 1e-5f;
 // others.
 constexpr int kBlock = 4;
 
+// Whether rows of this width are worked on in wide vectors.
+POMPC_INLINE bool IsWide(int64_t width) { return width % kLanes<WideFloats> == 0; }
+
 // Adds the bias and applies dropout to `count` <= kBlock rows, normalises them, all in place;
 // returns the factors.
+template <typename Vector>
 POMPC_INLINE void NormalizeRows(int64_t count, int64_t width, const float* bias,
                                 const float* dropout, float* y, float* factors) {
   const float share = 1.0f / static_cast<float>(width);
@@ -23,25 +27,34 @@ POMPC_INLINE void NormalizeRows(int64_t count, int64_t width, const float* bias,
   for (int64_t r = 0; r < count; ++r) {
     float* row = y + r * width;
     const float* mask = dropout == nullptr ? nullptr : dropout + r * width;
-    means[r] = share * SumOver(width, [&](int64_t i) POMPC_INLINE_LAMBDA {
-                 Floats x = Load(row + i) + Load(bias + i);
-                 if (mask != nullptr) x *= Load(mask + i);
+    means[r] = share * SumOver<Vector>(width, [&](int64_t i) POMPC_INLINE_LAMBDA {
+                 Vector x = Load<Vector>(row + i) + Load<Vector>(bias + i);
+                 if (mask != nullptr) x *= Load<Vector>(mask + i);
                  Store(row + i, x);
                  return x;
                });
   }
   for (int64_t r = 0; r < count; ++r) {
     const float* row = y + r * width;
-    factors[r] = share * SumOver(width, [&](int64_t i) POMPC_INLINE_LAMBDA {
-                   const Floats d = Load(row + i) - means[r];
+    factors[r] = share * SumOver<Vector>(width, [&](int64_t i) POMPC_INLINE_LAMBDA {
+                   const Vector d = Load<Vector>(row + i) - means[r];
                    return d * d;
                  });
   }
   for (int64_t r = 0; r < count; ++r) factors[r] = 1.0f / __builtin_sqrtf(factors[r] + kEpsilon);
   for (int64_t r = 0; r < count; ++r) {
     float* row = y + r * width;
-    for (int64_t i = 0; i < width; i += kWidth)
-      Store(row + i, (Load(row + i) - means[r]) * factors[r]);
+    for (int64_t i = 0; i < width; i += kLanes<Vector>)
+      Store(row + i, (Load<Vector>(row + i) - means[r]) * factors[r]);
+  }
+}
+
+// Scale, shift and Mish.
+template <typename Vector>
+POMPC_INLINE void MishRow(int64_t width, const float* weight, const float* shift, const float* x,
+                          float* out) {
+  for (int64_t i = 0; i < width; i += kLanes<Vector>) {
+    Store(out + i, Mish(Load<Vector>(x + i) * Load<Vector>(weight + i) + Load<Vector>(shift + i)));
   }
 }
 
@@ -81,20 +94,24 @@ struct BackwardRows {
 };
 
 // `kRows` rows side by side, so that sums over rows are written once for all of them.
-template <bool kSimNorm, int kRows>
+template <typename Vector, bool kSimNorm, int kRows>
 POMPC_INLINE void BackwardBlock(int64_t width, const BackwardRows& rows) {
-  Floats gradient_sums[kRows] = {};
-  Floats product_sums[kRows] = {};
-  for (int64_t i = 0; i < width; i += kWidth) {
-    const Floats w = Load(rows.weight + i);
-    Floats weight_sum = {};
-    Floats shift_sum = {};
+  Vector gradient_sums[kRows] = {};
+  Vector product_sums[kRows] = {};
+  for (int64_t i = 0; i < width; i += kLanes<Vector>) {
+    const Vector w = Load<Vector>(rows.weight + i);
+    Vector weight_sum = {};
+    Vector shift_sum = {};
     for (int r = 0; r < kRows; ++r) {
       const int64_t at = r * width + i;
-      const Floats x = Load(rows.normalized + at);
-      const Floats upstream = Load(rows.output_gradient + at);
-      const Floats g = kSimNorm ? SimNormBackward(Load(rows.output + at), upstream)
-                                : upstream * MishDerivative(x * w + Load(rows.shift + i));
+      const Vector x = Load<Vector>(rows.normalized + at);
+      const Vector upstream = Load<Vector>(rows.output_gradient + at);
+      Vector g;
+      if constexpr (kSimNorm) {
+        g = SimNormBackward(Load(rows.output + at), upstream);
+      } else {
+        g = upstream * MishDerivative(x * w + Load<Vector>(rows.shift + i));
+      }
       weight_sum += g * x;
       shift_sum += g;
       Store(rows.gradient + at, g * w);
@@ -102,36 +119,40 @@ POMPC_INLINE void BackwardBlock(int64_t width, const BackwardRows& rows) {
       product_sums[r] += g * w * x;
     }
     if (rows.bias_sum != nullptr) {
-      Store(rows.weight_sum + i, Load(rows.weight_sum + i) + weight_sum);
-      Store(rows.shift_sum + i, Load(rows.shift_sum + i) + shift_sum);
+      Store(rows.weight_sum + i, Load<Vector>(rows.weight_sum + i) + weight_sum);
+      Store(rows.shift_sum + i, Load<Vector>(rows.shift_sum + i) + shift_sum);
     }
   }
   const float share = 1.0f / static_cast<float>(width);
+  float gradient_means[kRows], product_means[kRows];
   for (int r = 0; r < kRows; ++r) {
-    gradient_sums[r] = SumAcross(gradient_sums[r]) * share;
-    product_sums[r] = SumAcross(product_sums[r]) * share;
+    gradient_means[r] = Sum(gradient_sums[r]) * share;
+    product_means[r] = Sum(product_sums[r]) * share;
   }
-  for (int64_t i = 0; i < width; i += kWidth) {
-    Floats bias_sum = {};
+  for (int64_t i = 0; i < width; i += kLanes<Vector>) {
+    Vector bias_sum = {};
     for (int r = 0; r < kRows; ++r) {
       const int64_t at = r * width + i;
-      Floats g = Load(rows.gradient + at) - gradient_sums[r] -
-                 Load(rows.normalized + at) * product_sums[r];
+      Vector g = Load<Vector>(rows.gradient + at) - gradient_means[r] -
+                 Load<Vector>(rows.normalized + at) * product_means[r];
       g *= rows.inverse_std[r];
-      if (rows.dropout != nullptr) g *= Load(rows.dropout + at);
+      if (rows.dropout != nullptr) g *= Load<Vector>(rows.dropout + at);
       Store(rows.gradient + at, g);
       bias_sum += g;
     }
-    if (rows.bias_sum != nullptr) Store(rows.bias_sum + i, Load(rows.bias_sum + i) + bias_sum);
+    if (rows.bias_sum != nullptr)
+      Store(rows.bias_sum + i, Load<Vector>(rows.bias_sum + i) + bias_sum);
   }
 }
 
 template <int kRows>
 POMPC_INLINE void BackwardBlock(bool simnorm, int64_t width, const BackwardRows& rows) {
   if (simnorm) {
-    BackwardBlock<true, kRows>(width, rows);
+    BackwardBlock<Floats, true, kRows>(width, rows);
+  } else if (IsWide(width)) {
+    BackwardBlock<WideFloats, false, kRows>(width, rows);
   } else {
-    BackwardBlock<false, kRows>(width, rows);
+    BackwardBlock<Floats, false, kRows>(width, rows);
   }
 }
 
@@ -150,18 +171,22 @@ void NormForward(const NormShape& shape, const NormParameters& parameters, float
       const float* dropout =
           parameters.dropout == nullptr ? nullptr : parameters.dropout + row * width;
       float factors[kBlock];
-      NormalizeRows(count, width, parameters.bias + member * width, dropout, y + row * width,
-                    factors);
+      const float* bias = parameters.bias + member * width;
+      if (IsWide(width)) {
+        NormalizeRows<WideFloats>(count, width, bias, dropout, y + row * width, factors);
+      } else {
+        NormalizeRows<Floats>(count, width, bias, dropout, y + row * width, factors);
+      }
       for (int64_t r = row; r < row + count; ++r) {
         if (inverse_std != nullptr) inverse_std[r] = factors[r - row];
         const float* x = y + r * width;
         float* out = output + r * width;
         if (shape.simnorm) {
           SimNormRow(width, weight, shift, x, out);
+        } else if (IsWide(width)) {
+          MishRow<WideFloats>(width, weight, shift, x, out);
         } else {
-          for (int64_t i = 0; i < width; i += kWidth) {
-            Store(out + i, Mish(Load(x + i) * Load(weight + i) + Load(shift + i)));
-          }
+          MishRow<Floats>(width, weight, shift, x, out);
         }
       }
     }

@@ -44,8 +44,8 @@ POMPC_INLINE Softmax SoftmaxOf(PaddedRow& row) {
     weighted += e * bins;
     bins += static_cast<float>(kWidth);
   }
-  const float total = SumAcross(sum)[0];
-  return {max[0], total, SumAcross(weighted)[0] / total};
+  const float total = Sum(sum);
+  return {max[0], total, Sum(weighted) / total};
 }
 
 float SymlogMean(const TwoHotBins& bins, const Softmax& softmax) {

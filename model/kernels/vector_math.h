@@ -1,7 +1,7 @@
-// Eight float32 numbers at a time, in the compilers' own vector types: the same source becomes AVX
-// code where the processor has it and pairs of narrower operations elsewhere. The elementary
-// functions are branch-free, accurate to a few units in the last place on the stated ranges, and
-// propagate NaN.
+// Vectors of float32 numbers, eight or sixteen at a time, in the compilers' own vector types: the
+// same source becomes AVX code where the processor has it and pairs of narrower operations
+// elsewhere. The elementary functions are branch-free, accurate to a few units in the last place on
+// the stated ranges, and propagate NaN.
 #ifndef POMPC_MODEL_KERNELS_VECTOR_MATH_H_
 #define POMPC_MODEL_KERNELS_VECTOR_MATH_H_
 
@@ -28,21 +28,39 @@ namespace pompc::model::kernels {
 inline constexpr int kWidth = 8;
 using Floats = float __attribute__((vector_size(kWidth * sizeof(float))));
 using Ints = int32_t __attribute__((vector_size(kWidth * sizeof(int32_t))));
+// Twice as many: one register with AVX-512, two elsewhere, which hide each other's waits.
+using WideFloats = float __attribute__((vector_size(2 * kWidth * sizeof(float))));
+template <typename Vector>
+inline constexpr int kLanes = sizeof(Vector) / sizeof(float);
+template <typename Vector>
+using IntsOf = decltype(Vector{} < Vector{});
 
-POMPC_INLINE Floats Load(const float* p) {
-  Floats x;
+template <typename Vector = Floats>
+POMPC_INLINE Vector Load(const float* p) {
+  Vector x;
   __builtin_memcpy(&x, p, sizeof(x));
   return x;
 }
-POMPC_INLINE void Store(float* p, Floats x) { __builtin_memcpy(p, &x, sizeof(x)); }
-POMPC_INLINE Floats Broadcast(float x) { return Floats{} + x; }
+template <typename Vector>
+POMPC_INLINE void Store(float* p, Vector x) {
+  __builtin_memcpy(p, &x, sizeof(x));
+}
 POMPC_INLINE Floats AsFloats(Ints x) { return __builtin_bit_cast(Floats, x); }
-POMPC_INLINE Ints AsInts(Floats x) { return __builtin_bit_cast(Ints, x); }
+template <typename Vector>
+POMPC_INLINE IntsOf<Vector> AsInts(Vector x) {
+  return __builtin_bit_cast(IntsOf<Vector>, x);
+}
 POMPC_INLINE Floats ToFloats(Ints x) { return __builtin_convertvector(x, Floats); }
 
 // a where it is greater than b, else b; a NaN in b stays, one in a gives b.
-POMPC_INLINE Floats Max(Floats a, Floats b) { return a > b ? a : b; }
-POMPC_INLINE Floats Min(Floats a, Floats b) { return a < b ? a : b; }
+template <typename Vector>
+POMPC_INLINE Vector Max(Vector a, Vector b) {
+  return a > b ? a : b;
+}
+template <typename Vector>
+POMPC_INLINE Vector Min(Vector a, Vector b) {
+  return a < b ? a : b;
+}
 
 // The same reduction in every number.
 POMPC_INLINE Floats SumAcross(Floats x) {
@@ -50,23 +68,29 @@ POMPC_INLINE Floats SumAcross(Floats x) {
   x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5);
   return x + __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6);
 }
+POMPC_INLINE float Sum(Floats x) { return SumAcross(x)[0]; }
+POMPC_INLINE float Sum(WideFloats x) {
+  return Sum(__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7) +
+             __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15));
+}
 POMPC_INLINE Floats MaxAcross(Floats x) {
   x = Max(x, __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3));
   x = Max(x, __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5));
   return Max(x, __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6));
 }
 
-// Sum of f(i) over i = 0, kWidth, 2 kWidth ... < width. Four partial sums, for one would wait for
-// each addition.
-template <typename Function>
+// Sum of f(i) over i = 0, n, 2 n ... < width for vectors of n numbers. Four partial sums, for one
+// would wait for each addition.
+template <typename Vector, typename Function>
 POMPC_INLINE float SumOver(int64_t width, const Function& f) {
-  Floats sums[4] = {};
+  constexpr int kStep = kLanes<Vector>;
+  Vector sums[4] = {};
   int64_t i = 0;
-  for (; i + 4 * kWidth <= width; i += 4 * kWidth) {
-    for (int k = 0; k < 4; ++k) sums[k] += f(i + k * kWidth);
+  for (; i + 4 * kStep <= width; i += 4 * kStep) {
+    for (int k = 0; k < 4; ++k) sums[k] += f(i + k * kStep);
   }
-  for (; i < width; i += kWidth) sums[0] += f(i);
-  return SumAcross((sums[0] + sums[1]) + (sums[2] + sums[3]))[0];
+  for (; i < width; i += kStep) sums[0] += f(i);
+  return Sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 // Adding it rounds to an integer, which then stands in the low bits. REQUIRES: no reassociation of
@@ -74,19 +98,20 @@ POMPC_INLINE float SumOver(int64_t width, const Function& f) {
 inline constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23
 
 // e^x; below -87 it gives e^-87, above 88 e^88. Cephes' polynomial.
-POMPC_INLINE Floats Exp(Floats x) {
-  x = Min(Broadcast(88.0f), Max(Broadcast(-87.0f), x));
-  const Floats shifted = x * 1.44269504088896341f + kRounder;
-  const Floats whole = shifted - kRounder;
-  const Floats r = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
-  Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+template <typename Vector>
+POMPC_INLINE Vector Exp(Vector x) {
+  x = Min(Vector{} + 88.0f, Max(Vector{} - 87.0f, x));
+  const Vector shifted = x * 1.44269504088896341f + kRounder;
+  const Vector whole = shifted - kRounder;
+  const Vector r = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
+  Vector p = r * 1.9875691500e-4f + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + (r + 1.0f);
   // The integer's low bits, moved to the exponent.
-  return p * AsFloats((AsInts(shifted) << 23) + (127 << 23));
+  return p * __builtin_bit_cast(Vector, (AsInts(shifted) << 23) + (127 << 23));
 }
 
 // ln x. REQUIRES: x is normal and positive. Cephes' polynomial.
@@ -131,15 +156,17 @@ POMPC_INLINE SinCos SinCosOfTurns(Floats u) {
 
 // mish(x) = x tanh(softplus(x)) = x n / (n + 2) with n = e^x (e^x + 2), and its derivative. From 20
 // on they are x and 1 to float32 precision, so the exponential is clamped there.
-POMPC_INLINE Floats Mish(Floats x) {
-  const Floats w = Exp(Min(Broadcast(20.0f), x));
-  const Floats n = w * (w + 2.0f);
+template <typename Vector>
+POMPC_INLINE Vector Mish(Vector x) {
+  const Vector w = Exp(Min(Vector{} + 20.0f, x));
+  const Vector n = w * (w + 2.0f);
   return x * n / (n + 2.0f);
 }
-POMPC_INLINE Floats MishDerivative(Floats x) {
-  const Floats w = Exp(Min(Broadcast(20.0f), x));
-  const Floats n = w * (w + 2.0f);
-  const Floats inverse = 1.0f / (n + 2.0f);
+template <typename Vector>
+POMPC_INLINE Vector MishDerivative(Vector x) {
+  const Vector w = Exp(Min(Vector{} + 20.0f, x));
+  const Vector n = w * (w + 2.0f);
+  const Vector inverse = 1.0f / (n + 2.0f);
   return inverse * (n + x * (4.0f * w) * (w + 1.0f) * inverse);
 }
 

@@ -57,6 +57,10 @@ class TrainTest(unittest.TestCase):
         self.assertEqual(first.returncode, 0, first)
         self.assertIn("mean return", first.stdout)
         self.assertEqual(first.stdout, run("evaluate", "--run-dir", self.run_dir, "--episodes", "3", "--seed", "5").stdout)
+        policy = run("evaluate", "--run-dir", self.run_dir, "--episodes", "3", "--seed", "5", "--policy")
+        self.assertEqual(policy.returncode, 0, policy.stderr)
+        self.assertIn("mean return", policy.stdout)
+        self.assertNotEqual(policy.stdout, first.stdout)
 
         more = run("train", "--run-dir", self.run_dir, "--set", "stop.max_rows=300")
         self.assertEqual(more.returncode, 0, more)

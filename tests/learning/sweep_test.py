@@ -64,6 +64,14 @@ class SweepTest(unittest.TestCase):
         self.assertEqual((run_dir / "flags").read_text(),
                          f"train --run-dir {run_dir} --preset quickstart --set a=1 --seed 3")
 
+    def test_runs_those_asked_for_several_at_a_time(self):
+        self.settings.write_text("one:\ntwo:\nthree:\n")
+        done = self.sweep("--seeds", "1-2", "--jobs", "3", "--only", "three,one")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(sorted((row["setting"], row["seed"]) for row in self.rows()),
+                         [("one", "1"), ("one", "2"), ("three", "1"), ("three", "2")])
+        self.assertIn("has no four; it has one, two, three", self.sweep("--only", "four").stderr)
+
     def test_sums_runs_up(self):
         self.settings.write_text("one:\n")
         self.assertEqual(self.sweep("--seeds", "2").returncode, 0)

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -177,6 +178,44 @@ TEST(MppiTest, TheBestEliteIsTheOneOfHighestValue) {
     } else {
       EXPECT_TRUE(AllClose(plans.std, at::full({4, 2}, config.min_std), 1e-6));
     }
+  }
+}
+
+TEST(ActByPolicyTest, TakesTheMeanWhereEvaluatingAndADrawElsewhere) {
+  for (const PolicyForm form : {PolicyForm::kClippedGaussian, PolicyForm::kTanhGaussian}) {
+    ModelConfig model_config = SmallConfig();
+    model_config.policy_form = form;
+    const WorldModel model = MakeModel(model_config);
+    const MppiConfig config = SmallPlan();
+    PlanInputs inputs = MakeInputs(model_config, config, 200, 3);
+    std::fill(inputs.evaluate.begin(), inputs.evaluate.end(), true);
+    const Plans quiet = ActByPolicy(model, config, inputs);
+    const at::Tensor latents = model.Encode(inputs.observations);
+    const Gaussian policy = model.Policy(latents);
+    const at::Tensor mean =
+        form == PolicyForm::kTanhGaussian ? policy.mean.tanh() : policy.mean.clamp(-1, 1);
+    EXPECT_TRUE(AllClose(quiet.actions, mean, 1e-6));
+    EXPECT_TRUE(AllClose(quiet.mean, mean, 1e-6));
+    EXPECT_TRUE(AllClose(quiet.std, policy.log_std.exp(), 1e-6));
+    EXPECT_EQ(quiet.warm_start.abs().max().item<float>(), 0);
+    const at::Tensor values =
+        TwoHotDecode(model.q().Forward(at::cat({latents, mean}, 1)), BinsOf(model_config));
+    EXPECT_TRUE(AllClose(quiet.value, values.mean(0), 1e-4));
+
+    std::fill(inputs.evaluate.begin(), inputs.evaluate.end(), false);
+    const Plans noisy = ActByPolicy(model, config, inputs);
+    EXPECT_TRUE(AllClose(noisy.mean, mean, 1e-6));
+    EXPECT_LE(noisy.actions.abs().max().item<float>(), 1);
+    const at::Tensor inside = noisy.actions.abs().lt(1);
+    const at::Tensor drawn =
+        form == PolicyForm::kTanhGaussian ? noisy.actions.atanh() : noisy.actions;
+    const at::Tensor standard =
+        ((drawn - policy.mean) / policy.log_std.exp()).masked_select(inside);
+    EXPECT_GT(standard.numel(), 100);
+    EXPECT_LT(standard.abs().max().item<float>(), 5);
+    EXPECT_GT(standard.std().item<float>(), 0.3);
+    // One request gives the same action alone.
+    ExpectSamePlan(noisy, 7, ActByPolicy(model, config, OneOf(inputs, 7)), 1e-5);
   }
 }
 
