@@ -1,10 +1,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "learner/update/adam.h"
 #include "learner/update/running_scale.h"
+#include "model/ops.h"
 #include "tests/model/testing.h"
 
 namespace pompc::update {
@@ -93,6 +95,24 @@ TEST(RunningScaleTest, LeavesOutMaskedNumbers) {
   masked.Update(at::tensor({1.0, 2.0}), at::tensor({0.0, 1.0}));
   masked.Update(at::tensor({1.0, 2.0}), at::tensor({0.0, 0.0}));
   EXPECT_EQ(masked.value().item<double>(), before);
+}
+
+TEST(RunningScaleTest, InFloat32OnTheCpuEqualsItsTensorOperations) {
+  for (const int64_t count : {1, 2, 3, 20, 128}) {
+    RunningScale scale(0.3, at::TensorOptions(at::kFloat));
+    RunningScale reference(0.3, at::TensorOptions(at::kFloat));
+    for (uint64_t i = 0; i < 5; ++i) {
+      const at::Tensor x = Draw(100 * static_cast<uint64_t>(count) + i, {count}) * 20;
+      const at::Tensor mask = i % 2 == 0 ? at::Tensor() : Draw(i, {count}).gt(0).to(at::kFloat);
+      scale.Update(x, mask);
+      const model::ReferenceScope scope;
+      reference.Update(x, mask);
+    }
+    EXPECT_NEAR(scale.value().item<float>(), reference.value().item<float>(), 1e-4) << count;
+  }
+  RunningScale scale(0.3, at::TensorOptions(at::kFloat));
+  scale.Update(at::full({10}, std::numeric_limits<float>::quiet_NaN()), at::Tensor());
+  EXPECT_TRUE(std::isnan(scale.value().item<float>()));
 }
 
 }  // namespace
