@@ -37,14 +37,20 @@ absl::Status CheckShape(const char* name, const at::Tensor& tensor,
       ": must be [", absl::StrJoin(shape, ", "), "]"));
 }
 
-absl::Status CheckMembers(const char* name, const std::vector<int64_t>& members, int64_t count) {
-  for (const int64_t member : members) {
+absl::Status CheckMembers(const char* name, const at::Tensor& members, int64_t count) {
+  if (!members.defined() || members.scalar_type() != at::kLong || members.dim() != 1 ||
+      members.numel() == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("draws.", name, " must be int64 [M] with M >= 1"));
+  }
+  const at::Tensor on_host = members.cpu();
+  for (int64_t i = 0; i < on_host.numel(); ++i) {
+    const auto member = on_host[i].item<int64_t>();
     if (member >= 0 && member < count) continue;
     return absl::InvalidArgumentError(
         absl::StrCat("draws.", name, " has ", member, "; allowed: 0 to ", count - 1));
   }
-  return members.empty() ? absl::InvalidArgumentError(absl::StrCat("draws.", name, " is empty"))
-                         : absl::OkStatus();
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -69,10 +75,9 @@ absl::Status Draws::Validate(const model::ModelConfig& model, const UpdateConfig
   status.Update(CheckShape("policy_noise", policy_noise, {policy_rows, model.action_size}));
   if (config.alpha >= 1) return status;
   status.Update(CheckMembers("policy_members", policy_members, model.num_q));
-  if (policy_dropout.defined()) {
-    status.Update(
-        CheckShape("policy_dropout", policy_dropout,
-                   {static_cast<int64_t>(policy_members.size()), policy_rows, model.mlp_dim}));
+  if (status.ok() && policy_dropout.defined()) {
+    status = CheckShape("policy_dropout", policy_dropout,
+                        {policy_members.numel(), policy_rows, model.mlp_dim});
   }
   return status;
 }

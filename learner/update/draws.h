@@ -3,7 +3,6 @@
 #define POMPC_LEARNER_UPDATE_DRAWS_H_
 
 #include <cstdint>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "learner/update/config.h"
@@ -24,8 +23,8 @@ struct Draws {
   // later states; where only the last states of the windows are valued (WINDOW_END), and no KL
   // needs an action elsewhere (a squashed policy held to stored plans), for those B states alone.
   at::Tensor target_noise;
-  // Members of both target ensembles.
-  std::vector<int64_t> target_members;
+  // Members of both target ensembles, int64 [M].
+  at::Tensor target_members;
   // Multiplies the first layer of both ensembles while they are fitted, [N, H * B, mlp_dim];
   // undefined: none.
   at::Tensor fit_dropout;
@@ -33,9 +32,9 @@ struct Draws {
   at::Tensor prior_noise;
   // Standard normal, [T * B, A]: of the actions the policy is judged by.
   at::Tensor policy_noise;
-  // Members of the ensemble that judges the policy.
-  std::vector<int64_t> policy_members;
-  // As fit_dropout, of those members: [members, T * B, mlp_dim].
+  // Members of the ensemble that judges the policy, int64 [M]; undefined where there is none.
+  at::Tensor policy_members;
+  // As fit_dropout, of those members: [M, T * B, mlp_dim].
   at::Tensor policy_dropout;
 
   // INVALID_ARGUMENT naming what has another shape than above, or the member there is not.

@@ -64,7 +64,7 @@ class Updater::Impl {
 
   Targets MakeTargets(const Windows& windows, const Draws& draws) const;
   at::Tensor TargetValues(const Mlp& ensemble, const at::Tensor& input,
-                          const std::vector<int64_t>& members) const;
+                          const at::Tensor& members) const;
   at::Tensor Penalties(const Windows& windows, const at::Tensor& latents, const Gaussian& policy,
                        const at::Tensor& noise) const;
 
@@ -127,7 +127,7 @@ class Updater::Impl {
 
 // Decoded values of two members, reduced as configured, [rows].
 at::Tensor Updater::Impl::TargetValues(const Mlp& ensemble, const at::Tensor& input,
-                                       const std::vector<int64_t>& members) const {
+                                       const at::Tensor& members) const {
   Mlp::Options options;
   options.members = members;
   const at::Tensor logits = ensemble.Forward(input, options);

@@ -51,7 +51,7 @@ TEST_P(MlpKernelTest, AgreesWithAtenForwardAndBackward) {
   const std::vector<int64_t> shape =
       c.shared_x ? std::vector<int64_t>{rows, 7} : std::vector<int64_t>{blocks, rows, 7};
   Mlp::Options options;
-  options.members = c.chosen;
+  if (!c.chosen.empty()) options.members = at::tensor(c.chosen, at::kLong);
   if (c.dropout) {
     const std::vector<int64_t> mask =
         c.members > 0 ? std::vector<int64_t>{blocks, rows, 24} : std::vector<int64_t>{rows, 24};

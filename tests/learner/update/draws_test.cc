@@ -22,8 +22,8 @@ TEST(DrawsTest, AreAFunctionOfSeedAndUpdate) {
   EXPECT_TRUE(one.fit_dropout.equal(same.fit_dropout));
   EXPECT_TRUE(one.policy_noise.equal(same.policy_noise));
   EXPECT_TRUE(one.policy_dropout.equal(same.policy_dropout));
-  EXPECT_EQ(one.target_members, same.target_members);
-  EXPECT_EQ(one.policy_members, same.policy_members);
+  EXPECT_TRUE(one.target_members.equal(same.target_members));
+  EXPECT_TRUE(one.policy_members.equal(same.policy_members));
   for (const Draws& other : {Draw({}, 8, 3), Draw({}, 7, 4)}) {
     EXPECT_FALSE(one.target_noise.equal(other.target_noise));
     EXPECT_FALSE(one.fit_dropout.equal(other.fit_dropout));
@@ -50,7 +50,7 @@ TEST(DrawsTest, ImitationDrawsNothingForTheEnsembleItDoesNotHave) {
   UpdateConfig config;
   config.alpha = 1;
   const Draws draws = Draw(config, 1, 0);
-  EXPECT_TRUE(draws.policy_members.empty());
+  EXPECT_FALSE(draws.policy_members.defined());
   EXPECT_FALSE(draws.policy_dropout.defined());
   EXPECT_TRUE(draws.policy_noise.defined());
 }
