@@ -49,8 +49,8 @@ class Mlp {
     // Multiplier of the first layer's output (inverted dropout), [members, rows, hidden[0]], or
     // undefined for none.
     at::Tensor dropout;
-    // Members to evaluate, int64 [M] on the parameters' device, or undefined for all. Row block k of
-    // the output is member members[k].
+    // Members to evaluate, int64 [M] on the parameters' device, or undefined for all. Row block k
+    // of the output is member members[k].
     at::Tensor members;
   };
 

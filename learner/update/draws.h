@@ -3,6 +3,7 @@
 #define POMPC_LEARNER_UPDATE_DRAWS_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "learner/update/config.h"
@@ -56,10 +57,26 @@ struct DrawShapes {
 };
 DrawShapes ShapesOf(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size);
 
-// The draws of an update, a function of `seed` and of the number of updates before. The ensemble
-// that judges the policy draws nothing where there is none (alpha = 1).
-Draws DrawUpdate(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size,
-                 uint64_t seed, uint32_t update, const at::TensorOptions& options);
+// The random numbers that draws are made of: what is drawn on the host and goes to the device with
+// the batch. Undefined where Draws have nothing. Shapes and dtypes follow from the configs and the
+// batch's size alone.
+struct RandomNumbers {
+  at::Tensor target_noise, prior_noise, policy_noise;  // as in Draws, float32
+  at::Tensor target_members, policy_members;           // int64 [2]
+  at::Tensor fit_zeros, policy_zeros;                  // of the dropout: model::DropoutZeros
+};
+
+// All of them, those undefined included.
+std::vector<at::Tensor*> TensorsOf(RandomNumbers& numbers);
+
+// The numbers of an update, on the CPU: a function of `seed` and of the number of updates before.
+// The ensemble that judges the policy draws nothing where there is none (alpha = 1).
+RandomNumbers DrawNumbers(const model::ModelConfig& model, const UpdateConfig& config,
+                          BatchSize size, uint64_t seed, uint32_t update);
+
+// The draws made of them, in the dtype and on the device of `options`.
+Draws MakeDraws(const RandomNumbers& numbers, const model::ModelConfig& model,
+                const UpdateConfig& config, BatchSize size, const at::TensorOptions& options);
 
 }  // namespace pompc::update
 

@@ -122,8 +122,8 @@ class Drawer {
     return model::RandomPair(kSeed, {stream, index_}, model_.num_q);
   }
   std::vector<std::vector<Row>> Dropout(Stream stream, int64_t members, int64_t rows) const {
-    const at::Tensor mask = model::DropoutMask(
-        kSeed, {stream, index_}, {members, rows, model_.mlp_dim}, model_.dropout, at::kCPU);
+    const at::Tensor mask = model::DrawDropout(kSeed, {stream, index_},
+                                               {members, rows, model_.mlp_dim}, model_.dropout);
     std::vector<std::vector<Row>> result;
     for (int64_t i = 0; i < members; ++i) result.push_back(Rows(mask[i]));
     return result;

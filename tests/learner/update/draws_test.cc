@@ -1,7 +1,7 @@
 #include "learner/update/draws.h"
 
 #include "gtest/gtest.h"
-#include "tests/model/testing.h"
+#include "tests/learner/update/testing.h"
 
 namespace pompc::update {
 namespace {
@@ -12,7 +12,7 @@ Draws Draw(const UpdateConfig& config, uint64_t seed, uint32_t update, double dr
   model::ModelConfig model = model::SmallConfig();
   model.dropout = dropout;
   model.num_q = 5;
-  return DrawUpdate(model, config, kSize, seed, update, at::TensorOptions(at::kFloat));
+  return DrawUpdate(model, config, kSize, seed, update);
 }
 
 TEST(DrawsTest, AreAFunctionOfSeedAndUpdate) {

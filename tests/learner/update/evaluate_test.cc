@@ -16,7 +16,7 @@ constexpr BatchSize kSize{.horizon = 3, .batch = 6};
 constexpr uint64_t kSeed = 4;
 
 Draws FirstDraws(const model::ModelConfig& model, const UpdateConfig& config) {
-  return DrawUpdate(model, config, kSize, kSeed, 0, at::TensorOptions(at::kFloat));
+  return DrawUpdate(model, config, kSize, kSeed, 0);
 }
 
 // Norm over the gradients of parameters whose names begin with one of the prefixes.

@@ -71,8 +71,8 @@ Targets MakeTargets(const WorldModel& model, const Windows& windows) {
 }
 
 at::Tensor Dropout(const model::ModelConfig& config, int64_t members, const Windows& windows) {
-  return model::DropoutMask(43, {0, 0}, {members, windows.horizon * windows.batch, config.mlp_dim},
-                            0.2, at::kCPU)
+  return model::DrawDropout(43, {0, 0}, {members, windows.horizon * windows.batch, config.mlp_dim},
+                            0.2)
       .to(at::kDouble);
 }
 
