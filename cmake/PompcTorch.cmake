@@ -9,9 +9,9 @@ foreach(folder ${CMAKE_PREFIX_PATH})
   endforeach()
 endforeach()
 if(POMPC_CUDA_TORCH)
-  # The headers of a toolkit, or those that came with the Python package.
+  # Those of a toolkit, or of the Python packages nvidia-cuda-runtime and nvidia-cuda-crt.
   file(GLOB cuda_folders "${POMPC_CUDA_TORCH}/../nvidia/cu*/include")
-  find_path(POMPC_CUDA_INCLUDE cuda_runtime_api.h HINTS ENV CUDA_HOME PATHS /usr/local/cuda ${cuda_folders}
+  find_path(POMPC_CUDA_INCLUDE crt/host_config.h HINTS ENV CUDA_HOME PATHS /usr/local/cuda ${cuda_folders}
             PATH_SUFFIXES include REQUIRED)
   set(TORCH_INCLUDE_DIRS "${POMPC_CUDA_TORCH}/include" "${POMPC_CUDA_TORCH}/include/torch/csrc/api/include"
       "${POMPC_CUDA_INCLUDE}")

@@ -58,7 +58,7 @@ at::Tensor MetricTensors::Pack(const at::TensorOptions& options) const {
   for (const auto& [number, scalar] : scalars_) {
     size_t i = 0;
     while (kFields[i].number != number) ++i;
-    numbers[i] = scalar.to(at::kDouble).view({});
+    numbers[i] = scalar.to(at::kDouble);
   }
   return at::stack(numbers);
 }

@@ -55,7 +55,7 @@ struct UpdateMetrics {
 // The metrics of one update while they are scalars on its device. Not thread-safe.
 class MetricTensors {
  public:
-  // `scalar` has one number, of any real dtype. Each field once.
+  // `scalar` has no dimensions and any real dtype. Each field once.
   void Set(double UpdateMetrics::*field, const at::Tensor& scalar) {
     scalars_.emplace_back(field, scalar.detach());
   }
