@@ -1,6 +1,32 @@
 # Target pompc_torch: LibTorch, to be linked PRIVATE. LibTorch's own package sets global compile flags and asks
-# for CUDA toolkits; the imported targets it defines are all that is taken from it.
-find_package(Torch REQUIRED)
+# for CUDA toolkits; the imported targets it defines are all that is taken from it. From a LibTorch with CUDA not even
+# these: its package insists on nvcc, and CUDA's headers are all that is needed.
+foreach(folder ${CMAKE_PREFIX_PATH})
+  foreach(root "${folder}" "${folder}/../..")
+    if(EXISTS "${root}/share/cmake/Torch/TorchConfig.cmake" AND EXISTS "${root}/lib/libtorch_cuda.so")
+      get_filename_component(POMPC_CUDA_TORCH "${root}" ABSOLUTE)
+    endif()
+  endforeach()
+endforeach()
+if(POMPC_CUDA_TORCH)
+  # Those of a toolkit, or of the Python packages nvidia-cuda-runtime and nvidia-cuda-crt.
+  file(GLOB cuda_folders "${POMPC_CUDA_TORCH}/../nvidia/cu*/include")
+  find_path(POMPC_CUDA_INCLUDE crt/host_config.h HINTS ENV CUDA_HOME PATHS /usr/local/cuda ${cuda_folders}
+            PATH_SUFFIXES include REQUIRED)
+  set(TORCH_INCLUDE_DIRS "${POMPC_CUDA_TORCH}/include" "${POMPC_CUDA_TORCH}/include/torch/csrc/api/include"
+      "${POMPC_CUDA_INCLUDE}")
+  # The device registers itself when its library is loaded, whether a symbol is used or not.
+  set(TORCH_LIBRARIES "-Wl,--no-as-needed")
+  foreach(library torch torch_cpu torch_cuda c10 c10_cuda)
+    list(APPEND TORCH_LIBRARIES "${POMPC_CUDA_TORCH}/lib/lib${library}.so")
+  endforeach()
+  list(APPEND TORCH_LIBRARIES "-Wl,--as-needed")
+  set(POMPC_CUDA ON)
+  message(STATUS "LibTorch with CUDA: ${POMPC_CUDA_TORCH}, headers in ${POMPC_CUDA_INCLUDE}")
+else()
+  find_package(Torch REQUIRED)
+  set(POMPC_CUDA OFF)
+endif()
 add_library(pompc_torch INTERFACE)
 target_link_libraries(pompc_torch INTERFACE ${TORCH_LIBRARIES})
 target_include_directories(pompc_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})

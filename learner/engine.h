@@ -31,7 +31,7 @@ struct PlanUpdate {
 // from one at a time.
 class Engine {
  public:
-  // A batch as the engine wants it, for example tensors on its device.
+  // A batch as the engine wants it, for example as tensors.
   class Batch {
    public:
     virtual ~Batch() = default;

@@ -67,8 +67,7 @@ void AppendNumbers(const at::Tensor& floats, std::vector<float>* to) {
 class TorchEngine : public Engine {
  public:
   TorchEngine(const model::ModelConfig& model, const model::MppiConfig& mppi,
-              const proto::RunConfig& config, at::Device device, int threads,
-              std::unique_ptr<update::Updater> updater)
+              const proto::RunConfig& config, int threads, std::unique_ptr<update::Updater> updater)
       : model_(model),
         mppi_(mppi),
         planning_(PlanningSections(config, mppi.discount)),
@@ -78,7 +77,6 @@ class TorchEngine : public Engine {
         publish_dtype_(config.learner().publish_dtype() == proto::LearnerConfig::BFLOAT16
                            ? at::kBFloat16
                            : at::kFloat),
-        device_(device),
         threads_(threads),
         updater_(std::move(updater)) {}
 
@@ -132,7 +130,6 @@ class TorchEngine : public Engine {
   const uint64_t seed_;
   const int64_t horizon_;
   const at::ScalarType publish_dtype_;
-  const at::Device device_;
   const int threads_;
   const std::unique_ptr<update::Updater> updater_;
 };
@@ -153,10 +150,6 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
   batch.plan_mean = Join(shares, &WindowBatch::plan_mean, {b, h + 1, a}, at::kFloat);
   batch.plan_std = Join(shares, &WindowBatch::plan_std, {b, h + 1, a}, at::kFloat);
   batch.has_plan = Join(shares, &WindowBatch::has_plan, {b, h + 1}, at::kByte);
-  for (at::Tensor* tensor : {&batch.observations, &batch.actions, &batch.rewards, &batch.terminated,
-                             &batch.plan_mean, &batch.plan_std, &batch.has_plan}) {
-    *tensor = tensor->to(device_);
-  }
   // Only Reanalyze asks where windows come from.
   std::vector<TorchBatch::Share> origins;
   if (reanalyze_.every_updates() == 0) {
@@ -233,8 +226,7 @@ absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& 
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
                          update::Updater::Create(model, update, device, config.seed()));
   if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn("{}", warning);
-  return std::make_shared<TorchEngine>(model, mppi, config, device, options.threads,
-                                       std::move(updater));
+  return std::make_shared<TorchEngine>(model, mppi, config, options.threads, std::move(updater));
 }
 
 }  // namespace pompc::learner

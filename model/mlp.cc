@@ -174,10 +174,8 @@ void Mlp::Initialize(uint64_t seed) const {
 at::Tensor Mlp::ForwardReference(const at::Tensor& x, const Options& options) const {
   const std::vector<Layer>& layers = options.train ? leaves_ : layers_;
   TORCH_INTERNAL_ASSERT(!layers.empty(), "EnableGradients was not called");
-  at::Tensor members;
-  if (!options.members.empty()) members = at::tensor(options.members, at::kLong).to(x.device());
   const auto pick = [&](const at::Tensor& parameter) {
-    return members.defined() ? parameter.index_select(0, members) : parameter;
+    return options.members.defined() ? parameter.index_select(0, options.members) : parameter;
   };
   at::Tensor y = x;
   for (size_t i = 0; i < layers.size(); ++i) {
@@ -200,8 +198,10 @@ at::Tensor Mlp::ForwardReference(const at::Tensor& x, const Options& options) co
 
 at::Tensor Mlp::ForwardKernel(const at::Tensor& x, const Options& options) const {
   kernels::MlpPass pass;
-  if (!options.members.empty()) {
-    pass.members = options.members;
+  if (options.members.defined()) {
+    const at::Tensor members = options.members.contiguous();
+    const int64_t* first = members.data_ptr<int64_t>();
+    pass.members.assign(first, first + members.numel());
   } else if (spec_.members > 0) {
     pass.members.resize(static_cast<size_t>(spec_.members));
     std::iota(pass.members.begin(), pass.members.end(), 0);

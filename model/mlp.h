@@ -49,8 +49,9 @@ class Mlp {
     // Multiplier of the first layer's output (inverted dropout), [members, rows, hidden[0]], or
     // undefined for none.
     at::Tensor dropout;
-    // Members to evaluate, or empty for all. Row block k of the output is member members[k].
-    std::vector<int64_t> members;
+    // Members to evaluate, int64 [M] on the parameters' device, or undefined for all. Row block k
+    // of the output is member members[k].
+    at::Tensor members;
   };
 
   // x [..., input] -> [..., output]; an ensemble takes x [..., input], shared by all its members,

@@ -35,7 +35,7 @@ at::Tensor TerminalValue(const WorldModel& model, const at::Tensor& z,
   if (model.config().num_q == 2) return TwoHotDecode(model.q().Forward(input), bins).mean(0);
   // Each state has a pair of its own: row blocks (state, member), each with that member's weights.
   Mlp::Options options;
-  options.members = draws.members;
+  options.members = at::tensor(draws.members, at::kLong).to(z.device());
   const at::Tensor blocks = input.view({states, 1, rows, -1})
                                 .expand({states, 2, rows, input.size(1)})
                                 .reshape({2 * states, rows, -1});

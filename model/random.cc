@@ -121,19 +121,21 @@ at::Tensor NormalFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream st
   return Trim(draws.flatten(2), shape);
 }
 
-at::Tensor DropoutMask(uint64_t seed, RandomStream stream, at::IntArrayRef shape, double p,
-                       at::Device device) {
-  const int64_t count = CountOf(shape);
+at::Tensor DropoutZeros(uint64_t seed, RandomStream stream, int64_t count, double p) {
   const double expected = p * static_cast<double>(count);
   // More gaps than zeros fit, but for a chance below 1e-14 of leaving the end without any.
   const int64_t gaps = static_cast<int64_t>(expected + 8 * std::sqrt(expected) + 16);
-  const at::Tensor uniform = Uniform({seed}, stream, {gaps}, device)[0];
+  const at::Tensor uniform = Uniform({seed}, stream, {gaps}, at::kCPU)[0];
   const at::Tensor gap = ((uniform + 0x1p-25).log() / std::log1p(-p)).floor().to(at::kLong) + 1;
-  const at::Tensor position = (gap.cumsum(0) - 1).clamp_max(count);
+  return (gap.cumsum(0) - 1).clamp_max(count);
+}
+
+at::Tensor DropoutMask(const at::Tensor& zeros, at::IntArrayRef shape, double p) {
+  const int64_t count = CountOf(shape);
   // One number more than needed, where the zeros beyond the end go.
   at::Tensor mask =
-      at::full({count + 1}, 1 / (1 - p), at::TensorOptions(at::kFloat).device(device));
-  mask.index_fill_(0, position, 0);
+      at::full({count + 1}, 1 / (1 - p), at::TensorOptions(at::kFloat).device(zeros.device()));
+  mask.index_fill_(0, zeros, 0);
   return mask.narrow(0, 0, count).view(shape);
 }
 

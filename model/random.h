@@ -42,11 +42,14 @@ at::Tensor UniformFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream s
 at::Tensor NormalFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream,
                                at::IntArrayRef shape, at::Device device);
 
-// Multipliers of inverted dropout, float32: 0 with probability p, else 1 / (1 - p), independently.
-// Drawn by the gaps between zeros (geometrically distributed), so that the cost follows p and not
-// the size. REQUIRES: 0 < p < 1.
-at::Tensor DropoutMask(uint64_t seed, RandomStream stream, at::IntArrayRef shape, double p,
-                       at::Device device);
+// Inverted dropout: multipliers that are 0 with probability p, else 1 / (1 - p), independently.
+// Where the zeros of `count` multipliers stand, int64 on the CPU: as many positions for every seed
+// and stream, all after the last zero `count`. Drawn by the gaps between zeros (geometrically
+// distributed), so that the cost follows p and not `count`. REQUIRES: 0 < p < 1.
+at::Tensor DropoutZeros(uint64_t seed, RandomStream stream, int64_t count, double p);
+
+// The multipliers with these zeros, float32 of `shape`, on the device the zeros are on.
+at::Tensor DropoutMask(const at::Tensor& zeros, at::IntArrayRef shape, double p);
 
 // Two different members of an ensemble of `members` >= 2, uniformly, in increasing order.
 std::array<int, 2> RandomPair(uint64_t seed, RandomStream stream, int members);

@@ -1,5 +1,6 @@
-// Time of one PO-MPC update, on one thread: with the project's kernels (fused), and with ATen's
-// operations alone (eager).
+// Time of one PO-MPC update: on a CPU with one thread, with the project's kernels, and with ATen's
+// operations alone (eager); on CUDA replayed from a graph, and launched one by one (eager).
+//   update_bench [--device cpu|cuda|cuda:N] [flags of the benchmark library]
 #include <benchmark/benchmark.h>
 
 #include <memory>
@@ -7,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "bench/device_flag.h"
 #include "learner/update/updater.h"
 #include "model/device.h"
 #include "model/ops.h"
@@ -14,6 +16,8 @@
 
 namespace pompc::update {
 namespace {
+
+at::Device device = at::kCPU;
 
 at::Tensor Draw(uint64_t seed, at::IntArrayRef shape) {
   return model::Normal({seed}, {0, 0}, shape, at::kCPU)[0];
@@ -35,7 +39,7 @@ std::unique_ptr<Updater> MakeUpdater(const Setting& setting) {
   UpdateConfig config;
   config.alpha = setting.alpha;
   config.target_horizon = setting.horizon;
-  return *Updater::Create(model_config, config, at::kCPU, 1);
+  return *Updater::Create(model_config, config, device, 1);
 }
 
 // Looking at the whole state and copying it.
@@ -64,10 +68,27 @@ void BM_Update(benchmark::State& state, Setting setting) {
   batch.has_plan = at::ones({b, 4});
   std::optional<model::ReferenceScope> scope;
   if (setting.eager) scope.emplace();
-  for (auto _ : state) {
+  const Recorder* recorder = nullptr;
+  if (device.is_cuda()) {
+    std::unique_ptr<Recorder> own = MakeRecorder(device, /*records=*/!setting.eager);
+    recorder = own.get();
+    updater->SetRecorder(std::move(own));
+  }
+  const auto update = [&] {
     const auto metrics = updater->Step(batch, false);
     if (!metrics.ok()) state.SkipWithError(std::string(metrics.status().message()).c_str());
+  };
+  const auto wait = [&] { benchmark::DoNotOptimize(updater->model().flat()[0].item<float>()); };
+  // What is not repeated: loading kernels, recording.
+  for (int i = 0; device.is_cuda() && i < 10; ++i) update();
+  wait();
+  // The host runs ahead of other devices, up to the wait.
+  const int64_t updates = device.is_cpu() ? 1 : 100;
+  while (state.KeepRunningBatch(updates)) {
+    for (int64_t i = 0; i < updates; ++i) update();
+    wait();
   }
+  if (recorder != nullptr) state.counters["replays"] = static_cast<double>(recorder->replays());
 }
 
 constexpr Setting kTiny{.size = "tiny"};
@@ -77,17 +98,25 @@ constexpr Setting kTinyImitation{.size = "tiny", .alpha = 1, .horizon = TargetHo
 constexpr Setting kSmall{.size = "small"};
 constexpr Setting k5M{.size = "5M"};
 constexpr Setting k5MEager{.size = "5M", .eager = true};
-BENCHMARK_CAPTURE(BM_Keep, tiny, kTiny)->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Keep, 5M, k5M)->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Update, tiny, kTiny)->Arg(128)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Update, tiny_eager, kTinyEager)->Arg(128)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Update, tiny_window_end, kTinyWindowEnd)->Arg(128)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Update, tiny_imitation, kTinyImitation)->Arg(128)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Update, small, kSmall)->Arg(256)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Update, 5M, k5M)->Arg(256)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Update, 5M_eager, k5MEager)->Arg(256)->MeasureProcessCPUTime();
+
+void Timed(benchmark::internal::Benchmark* bench) {
+  bench->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime()->UseRealTime();
+}
+BENCHMARK_CAPTURE(BM_Keep, tiny, kTiny)->Apply(Timed);
+BENCHMARK_CAPTURE(BM_Keep, 5M, k5M)->Apply(Timed);
+BENCHMARK_CAPTURE(BM_Update, tiny, kTiny)->Arg(128)->Apply(Timed);
+BENCHMARK_CAPTURE(BM_Update, tiny_eager, kTinyEager)->Arg(128)->Apply(Timed);
+BENCHMARK_CAPTURE(BM_Update, tiny_window_end, kTinyWindowEnd)->Arg(128)->Apply(Timed);
+BENCHMARK_CAPTURE(BM_Update, tiny_imitation, kTinyImitation)->Arg(128)->Apply(Timed);
+BENCHMARK_CAPTURE(BM_Update, small, kSmall)->Arg(256)->Apply(Timed);
+BENCHMARK_CAPTURE(BM_Update, 5M, k5M)->Arg(256)->Apply(Timed);
+BENCHMARK_CAPTURE(BM_Update, 5M_eager, k5MEager)->Arg(256)->Apply(Timed);
 
 }  // namespace
 }  // namespace pompc::update
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (!pompc::bench::ParseDeviceFlag(argc, argv, &pompc::update::device)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+}

@@ -1,7 +1,7 @@
-"""Updates per second of the PO-MPC update on one CPU thread, in one run: pompc's kernels, the same update out of ATen's
-operations, and the PyTorch peer (bench/peers).
+"""Updates per second of the PO-MPC update in one run: pompc's, the same update out of ATen's operations one by one, and
+the PyTorch peer (bench/peers). On a CPU all with one thread, pompc's with its kernels; on CUDA pompc's from a graph.
 
-  python3 bench/learner/update_rates.py [--update-bench build/release/bench/learner/update_bench] [--seconds 5]
+  python3 bench/learner/update_rates.py [--device cpu] [--update-bench build/release/bench/learner/update_bench]
 
 Needs PyTorch and NumPy (Debian: python3-torch, python3-numpy). The machine should have nothing else to do.
 """
@@ -41,7 +41,7 @@ def network(name, sizes, normed_last, members, random):
     return arrays
 
 
-def fresh_peer(size):
+def fresh_peer(size, device):
     encoder, width, latent, members, _ = SIZES[size]
     random = numpy.random.default_rng(1)
     joined = latent + ACTION
@@ -59,30 +59,39 @@ def fresh_peer(size):
         learning_rate=3e-4, encoder_lr_scale=0.3, max_grad_norm=20, consistency_coefficient=20, reward_coefficient=0.1,
         value_coefficient=0.1, termination_coefficient=1, simnorm_dim=SIMNORM, dropout=0.01, bin_min=-10, bin_max=10,
         log_std_min=-3, log_std_max=1)
-    return po_mpc.PoMpc(arrays, settings)
+    return po_mpc.PoMpc(arrays, settings, device)
 
 
-def rate_of_peer(size, seconds):
+def wait(device):
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def rate_of_peer(size, device, seconds):
     torch.manual_seed(1)
     b = SIZES[size][-1]
-    peer = fresh_peer(size)
+    peer = fresh_peer(size, device)
     batch = {
         "observations": torch.randn(b, HORIZON + 1, OBSERVATION), "actions": torch.rand(b, HORIZON, ACTION) * 2 - 1,
         "rewards": torch.randn(b, HORIZON), "terminated": torch.zeros(b, HORIZON, dtype=torch.bool),
         "plan_mean": torch.rand(b, HORIZON + 1, ACTION) * 2 - 1, "plan_std": torch.full((b, HORIZON + 1, ACTION), 0.3),
         "has_plan": torch.ones(b, HORIZON + 1, dtype=torch.bool)}
+    batch = {name: tensor.to(device) for name, tensor in batch.items()}
     for _ in range(3):
         peer.update(batch, peer.draw(batch))
+    wait(device)
     updates, begin = 0, time.perf_counter()
     while time.perf_counter() - begin < seconds:
         peer.update(batch, peer.draw(batch))
         updates += 1
+    wait(device)
     return updates / (time.perf_counter() - begin)
 
 
-def rate_of_bench(binary, case, seconds):
-    done = subprocess.run([binary, f"--benchmark_filter=^BM_Update/{case}/", f"--benchmark_min_time={seconds}",
-                           "--benchmark_format=json"], check=True, capture_output=True, text=True)
+def rate_of_bench(binary, case, device, seconds):
+    done = subprocess.run([binary, "--device", device, f"--benchmark_filter=^BM_Update/{case}/",
+                           f"--benchmark_min_time={seconds}", "--benchmark_format=json"],
+                          check=True, capture_output=True, text=True)
     (result,) = json.loads(done.stdout)["benchmarks"]
     unit = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1}[result["time_unit"]]
     return unit / result["real_time"]
@@ -90,17 +99,20 @@ def rate_of_bench(binary, case, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--update-bench", default="build/release/bench/learner/update_bench", help="pompc's benchmark")
     parser.add_argument("--seconds", type=float, default=5, help="of each of the measurements")
     flags = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"PyTorch {torch.__version__}, one thread, updates per second: median of {ROUNDS} turns (least, most)")
+    name = torch.cuda.get_device_name(flags.device) if flags.device.startswith("cuda") else "CPU, one thread"
+    print(f"{name}, PyTorch {torch.__version__}, updates per second: median of {ROUNDS} turns (least, most)")
     for size, (*_, batch) in SIZES.items():
         rates = {"pompc": [], "ATen operations": [], "PyTorch peer": []}
         for _ in range(ROUNDS):
-            rates["pompc"].append(rate_of_bench(flags.update_bench, size, flags.seconds))
-            rates["ATen operations"].append(rate_of_bench(flags.update_bench, size + "_eager", flags.seconds))
-            rates["PyTorch peer"].append(rate_of_peer(size, flags.seconds))
+            rates["pompc"].append(rate_of_bench(flags.update_bench, size, flags.device, flags.seconds))
+            rates["ATen operations"].append(
+                rate_of_bench(flags.update_bench, size + "_eager", flags.device, flags.seconds))
+            rates["PyTorch peer"].append(rate_of_peer(size, flags.device, flags.seconds))
         for name, values in rates.items():
             print(f"{size:5} batch {batch:4} {name:16} {statistics.median(values):7.1f} "
                   f"({min(values):.1f}, {max(values):.1f})", flush=True)

@@ -1,14 +1,19 @@
-// Time of one call of PlanMppi for a batch of states, on one thread.
+// Time of one call of PlanMppi for a batch of states; on a CPU with one thread.
+//   plan_bench [--device cpu|cuda|cuda:N] [flags of the benchmark library]
 #include <benchmark/benchmark.h>
 
 #include <string>
+#include <vector>
 
+#include "bench/device_flag.h"
 #include "model/device.h"
 #include "model/mppi.h"
 #include "model/random.h"
 
 namespace pompc::model {
 namespace {
+
+at::Device device = at::kCPU;
 
 struct Setting {
   const char* size;
@@ -21,7 +26,7 @@ void BM_Plan(benchmark::State& state, Setting setting) {
   ModelConfig config = *ModelSize(setting.size);
   config.observation_size = 5;
   config.action_size = 1;
-  const WorldModel model = *WorldModel::Create(config, at::kCPU, 1);
+  const WorldModel model = *WorldModel::Create(config, device, 1);
   MppiConfig mppi;
   mppi.samples = setting.samples;
   mppi.iterations = setting.iterations;
@@ -38,17 +43,25 @@ void BM_Plan(benchmark::State& state, Setting setting) {
       benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
-BENCHMARK_CAPTURE(BM_Plan, tiny, Setting{"tiny", 128, 4, 8, 16})
-    ->Arg(1)
-    ->Arg(2)
-    ->Arg(4)
-    ->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Plan, small, Setting{"small", 256, 6, 12, 32})
-    ->Arg(1)
-    ->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Plan, 5M, Setting{"5M", 512, 6, 24, 64})->Arg(1)->MeasureProcessCPUTime();
+// A CPU plans states one after the other, other devices all at once.
+void Register() {
+  const auto add = [](const char* name, Setting setting, std::vector<int64_t> cpu_batches) {
+    auto* bench = benchmark::RegisterBenchmark(name, BM_Plan, setting);
+    bench->MeasureProcessCPUTime()->UseRealTime();
+    const std::vector<int64_t> others = {1, 16, 64};
+    for (const int64_t batch : device.is_cpu() ? cpu_batches : others) bench->Arg(batch);
+  };
+  add("BM_Plan/tiny", {"tiny", 128, 4, 8, 16}, {1, 2, 4});
+  add("BM_Plan/small", {"small", 256, 6, 12, 32}, {1});
+  add("BM_Plan/5M", {"5M", 512, 6, 24, 64}, {1});
+}
 
 }  // namespace
 }  // namespace pompc::model
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (!pompc::bench::ParseDeviceFlag(argc, argv, &pompc::model::device)) return 1;
+  pompc::model::Register();
+  benchmark::RunSpecifiedBenchmarks();
+}

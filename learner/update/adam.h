@@ -34,7 +34,10 @@ class Adam {
   const at::Tensor& gradients() const { return gradients_; }
   // Norm of the gradients as they are, a scalar.
   at::Tensor GradientNorm() const { return gradients_.norm(); }
-  // One step; the gradients stay. `norm` is GradientNorm().
+  // A step begins: counts it, and puts what depends on the count where Step finds it. To be called
+  // on the host before each Step, also where the operations of Step are recorded and replayed.
+  void CountStep();
+  // The step; the gradients stay. `norm` is GradientNorm(). Waits for nothing but a CPU.
   void Step(const at::Tensor& norm);
 
   // What a step changes: parameters and moments.
@@ -47,16 +50,20 @@ class Adam {
   void set_steps(int64_t steps) { steps_ = steps; }
 
  private:
-  // One segment, which starts at `begin`: a kernel on the CPU in float32, ATen operations
-  // elsewhere.
+  // A kernel on the CPU in float32, ATen operations elsewhere.
+  bool HasKernel() const;
+  // One segment, which starts at `begin`.
   void StepWithKernel(int64_t begin, const Segment& segment, double gradient_scale);
-  void StepWithTensors(int64_t begin, const Segment& segment, const at::Tensor& gradient_scale);
+  void StepWithTensors(int64_t begin, const Segment& segment, const at::Tensor& gradient_scale,
+                       const at::Tensor& step_size);
   // Bias corrections of the step under way.
   double StepSize(const Segment& segment) const;
   double InverseSqrtCorrection() const;
 
   const Options options_;
   at::Tensor parameters_, gradients_, m_, v_;
+  // StepSize of each segment, then InverseSqrtCorrection: where Step has ATen operations.
+  at::Tensor corrections_;
   int64_t steps_ = 0;
 };
 

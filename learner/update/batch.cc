@@ -19,13 +19,13 @@ absl::Status CheckShape(const char* name, const at::Tensor& tensor,
 
 at::Tensor RowWeights(int64_t horizon, int64_t batch, double rho,
                       const at::TensorOptions& options) {
-  std::vector<double> weights;
+  const at::Tensor weights = at::empty({horizon, batch}, options);
   double weight = 1 / static_cast<double>(horizon * batch);
   for (int64_t t = 0; t < horizon; ++t) {
-    weights.push_back(weight);
+    weights[t].fill_(weight);
     weight *= rho;
   }
-  return at::tensor(weights, at::kDouble).to(options).repeat_interleave(batch);
+  return weights.flatten();
 }
 
 }  // namespace
@@ -57,7 +57,22 @@ absl::Status Batch::Validate(const model::ModelConfig& config) const {
   return absl::OkStatus();
 }
 
+std::vector<at::Tensor*> TensorsOf(Batch& batch) {
+  return {&batch.observations, &batch.actions,  &batch.rewards, &batch.terminated,
+          &batch.plan_mean,    &batch.plan_std, &batch.has_plan};
+}
+
+bool AnyPlan(const Batch& batch, const UpdateConfig& config) {
+  const int64_t states = batch.actions.size(1) + (config.policy_at_window_end ? 1 : 0);
+  return batch.has_plan.narrow(1, 0, states).ne(0).any().item<bool>();
+}
+
 Windows MakeWindows(const Batch& batch, const UpdateConfig& config,
+                    const at::TensorOptions& options) {
+  return MakeWindows(batch, AnyPlan(batch, config), config, options);
+}
+
+Windows MakeWindows(const Batch& batch, bool any_plan, const UpdateConfig& config,
                     const at::TensorOptions& options) {
   const int64_t horizon = batch.actions.size(1);
   const int64_t states = horizon + 1;
@@ -85,9 +100,8 @@ Windows MakeWindows(const Batch& batch, const UpdateConfig& config,
   windows.policy_weights = config.policy_at_window_end
                                ? RowWeights(states, windows.batch, config.rho, options)
                                : windows.weights;
-  windows.planned_weight =
-      (windows.policy_weights * windows.OfPolicy(windows.has_plan)).sum();
-  windows.any_plan = has_plan.narrow(1, 0, policy_states).any().item<bool>();
+  windows.planned_weight = (windows.policy_weights * windows.OfPolicy(windows.has_plan)).sum();
+  windows.any_plan = any_plan;
   return windows;
 }
 

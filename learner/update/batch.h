@@ -2,6 +2,8 @@
 #ifndef POMPC_LEARNER_UPDATE_BATCH_H_
 #define POMPC_LEARNER_UPDATE_BATCH_H_
 
+#include <vector>
+
 #include "absl/status/status.h"
 #include "learner/update/config.h"
 #include "model/config.h"
@@ -25,6 +27,9 @@ struct Batch {
   // `actions`.
   absl::Status Validate(const model::ModelConfig& config) const;
 };
+
+// All of them.
+std::vector<at::Tensor*> TensorsOf(Batch& batch);
 
 // A batch as the update works on it: time first, one row per (step, window), in the model's dtype
 // and on its device.
@@ -53,7 +58,14 @@ struct Windows {
   at::Tensor OfPolicy(const at::Tensor& x) const { return x.narrow(0, 0, policy_rows); }
 };
 
-// T is H, and H + 1 with config.policy_at_window_end. REQUIRES: batch.Validate() is ok.
+// Whether any of the states at which prior and policy learn has a plan. Waits for the device that
+// the batch is on. REQUIRES: batch.Validate() is ok.
+bool AnyPlan(const Batch& batch, const UpdateConfig& config);
+
+// T is H, and H + 1 with config.policy_at_window_end. `any_plan` is AnyPlan(batch, config): where
+// it is given, nothing waits for a device. REQUIRES: batch.Validate() is ok.
+Windows MakeWindows(const Batch& batch, bool any_plan, const UpdateConfig& config,
+                    const at::TensorOptions& options);
 Windows MakeWindows(const Batch& batch, const UpdateConfig& config,
                     const at::TensorOptions& options);
 

@@ -37,14 +37,20 @@ absl::Status CheckShape(const char* name, const at::Tensor& tensor,
       ": must be [", absl::StrJoin(shape, ", "), "]"));
 }
 
-absl::Status CheckMembers(const char* name, const std::vector<int64_t>& members, int64_t count) {
-  for (const int64_t member : members) {
+absl::Status CheckMembers(const char* name, const at::Tensor& members, int64_t count) {
+  if (!members.defined() || members.scalar_type() != at::kLong || members.dim() != 1 ||
+      members.numel() == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("draws.", name, " must be int64 [M] with M >= 1"));
+  }
+  const at::Tensor on_host = members.cpu();
+  for (int64_t i = 0; i < on_host.numel(); ++i) {
+    const auto member = on_host[i].item<int64_t>();
     if (member >= 0 && member < count) continue;
     return absl::InvalidArgumentError(
         absl::StrCat("draws.", name, " has ", member, "; allowed: 0 to ", count - 1));
   }
-  return members.empty() ? absl::InvalidArgumentError(absl::StrCat("draws.", name, " is empty"))
-                         : absl::OkStatus();
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -69,43 +75,68 @@ absl::Status Draws::Validate(const model::ModelConfig& model, const UpdateConfig
   status.Update(CheckShape("policy_noise", policy_noise, {policy_rows, model.action_size}));
   if (config.alpha >= 1) return status;
   status.Update(CheckMembers("policy_members", policy_members, model.num_q));
-  if (policy_dropout.defined()) {
-    status.Update(
-        CheckShape("policy_dropout", policy_dropout,
-                   {static_cast<int64_t>(policy_members.size()), policy_rows, model.mlp_dim}));
+  if (status.ok() && policy_dropout.defined()) {
+    status = CheckShape("policy_dropout", policy_dropout,
+                        {policy_members.numel(), policy_rows, model.mlp_dim});
   }
   return status;
 }
 
-Draws DrawUpdate(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size,
-                 uint64_t seed, uint32_t update, const at::TensorOptions& options) {
+std::vector<at::Tensor*> TensorsOf(RandomNumbers& numbers) {
+  return {&numbers.target_noise,   &numbers.prior_noise,    &numbers.policy_noise,
+          &numbers.target_members, &numbers.policy_members, &numbers.fit_zeros,
+          &numbers.policy_zeros};
+}
+
+RandomNumbers DrawNumbers(const model::ModelConfig& model, const UpdateConfig& config,
+                          BatchSize size, uint64_t seed, uint32_t update) {
   const auto noise = [&](Stream stream, int64_t rows) {
-    return model::Normal({seed}, {stream, update}, {rows, model.action_size}, options.device())[0]
-        .to(options);
+    return model::Normal({seed}, {stream, update}, {rows, model.action_size}, at::kCPU)[0];
   };
   // The same pair for all rows.
   const auto members = [&](Stream stream) {
     const std::array<int, 2> pair = model::RandomPair(seed, {stream, update}, model.num_q);
-    return std::vector<int64_t>{pair[0], pair[1]};
+    return at::tensor(at::ArrayRef<int>(pair), at::kLong);
   };
-  const auto dropout = [&](Stream stream, int64_t count, int64_t rows) {
+  const auto zeros = [&](Stream stream, int64_t count, int64_t rows) {
     if (model.dropout == 0) return at::Tensor();
-    return model::DropoutMask(seed, {stream, update}, {count, rows, model.mlp_dim}, model.dropout,
-                              options.device())
+    return model::DropoutZeros(seed, {stream, update}, count * rows * model.mlp_dim, model.dropout);
+  };
+  RandomNumbers numbers;
+  numbers.target_noise = noise(kTargetAction, TargetRows(model, config, size));
+  numbers.target_members = members(kTargetMembers);
+  numbers.fit_zeros = zeros(kFitDropout, model.num_q, size.horizon * size.batch);
+  const int64_t policy_rows = PolicyRows(config, size);
+  if (DrawsPriorNoise(model, config)) numbers.prior_noise = noise(kPriorNoise, policy_rows);
+  numbers.policy_noise = noise(kPolicyNoise, policy_rows);
+  if (config.alpha >= 1) return numbers;
+  numbers.policy_members = members(kPolicyMembers);
+  numbers.policy_zeros = zeros(kPolicyDropout, numbers.policy_members.numel(), policy_rows);
+  return numbers;
+}
+
+Draws MakeDraws(const RandomNumbers& numbers, const model::ModelConfig& model,
+                const UpdateConfig& config, BatchSize size, const at::TensorOptions& options) {
+  const auto on_device = [&](const at::Tensor& x) {
+    return x.defined() ? x.to(options.device()) : x;
+  };
+  const auto noise = [&](const at::Tensor& x) { return x.defined() ? x.to(options) : x; };
+  const auto dropout = [&](const at::Tensor& zeros, int64_t count, int64_t rows) {
+    if (!zeros.defined()) return zeros;
+    return model::DropoutMask(on_device(zeros), {count, rows, model.mlp_dim}, model.dropout)
         .to(options);
   };
-  const int64_t rows = size.horizon * size.batch;
   Draws draws;
-  draws.target_noise = noise(kTargetAction, TargetRows(model, config, size));
-  draws.target_members = members(kTargetMembers);
-  draws.fit_dropout = dropout(kFitDropout, model.num_q, rows);
-  const int64_t policy_rows = PolicyRows(config, size);
-  if (DrawsPriorNoise(model, config)) draws.prior_noise = noise(kPriorNoise, policy_rows);
-  draws.policy_noise = noise(kPolicyNoise, policy_rows);
-  if (config.alpha >= 1) return draws;
-  draws.policy_members = members(kPolicyMembers);
-  draws.policy_dropout =
-      dropout(kPolicyDropout, static_cast<int64_t>(draws.policy_members.size()), policy_rows);
+  draws.target_noise = noise(numbers.target_noise);
+  draws.target_members = on_device(numbers.target_members);
+  draws.fit_dropout = dropout(numbers.fit_zeros, model.num_q, size.horizon * size.batch);
+  draws.prior_noise = noise(numbers.prior_noise);
+  draws.policy_noise = noise(numbers.policy_noise);
+  draws.policy_members = on_device(numbers.policy_members);
+  if (numbers.policy_zeros.defined()) {
+    draws.policy_dropout =
+        dropout(numbers.policy_zeros, numbers.policy_members.numel(), PolicyRows(config, size));
+  }
   return draws;
 }
 

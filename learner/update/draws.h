@@ -24,8 +24,8 @@ struct Draws {
   // later states; where only the last states of the windows are valued (WINDOW_END), and no KL
   // needs an action elsewhere (a squashed policy held to stored plans), for those B states alone.
   at::Tensor target_noise;
-  // Members of both target ensembles.
-  std::vector<int64_t> target_members;
+  // Members of both target ensembles, int64 [M].
+  at::Tensor target_members;
   // Multiplies the first layer of both ensembles while they are fitted, [N, H * B, mlp_dim];
   // undefined: none.
   at::Tensor fit_dropout;
@@ -33,9 +33,9 @@ struct Draws {
   at::Tensor prior_noise;
   // Standard normal, [T * B, A]: of the actions the policy is judged by.
   at::Tensor policy_noise;
-  // Members of the ensemble that judges the policy.
-  std::vector<int64_t> policy_members;
-  // As fit_dropout, of those members: [members, T * B, mlp_dim].
+  // Members of the ensemble that judges the policy, int64 [M]; undefined where there is none.
+  at::Tensor policy_members;
+  // As fit_dropout, of those members: [M, T * B, mlp_dim].
   at::Tensor policy_dropout;
 
   // INVALID_ARGUMENT naming what has another shape than above, or the member there is not.
@@ -57,10 +57,26 @@ struct DrawShapes {
 };
 DrawShapes ShapesOf(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size);
 
-// The draws of an update, a function of `seed` and of the number of updates before. The ensemble
-// that judges the policy draws nothing where there is none (alpha = 1).
-Draws DrawUpdate(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size,
-                 uint64_t seed, uint32_t update, const at::TensorOptions& options);
+// The random numbers that draws are made of: what is drawn on the host and goes to the device with
+// the batch. Undefined where Draws have nothing. Shapes and dtypes follow from the configs and the
+// batch's size alone.
+struct RandomNumbers {
+  at::Tensor target_noise, prior_noise, policy_noise;  // as in Draws, float32
+  at::Tensor target_members, policy_members;           // int64 [2]
+  at::Tensor fit_zeros, policy_zeros;                  // of the dropout: model::DropoutZeros
+};
+
+// All of them, those undefined included.
+std::vector<at::Tensor*> TensorsOf(RandomNumbers& numbers);
+
+// The numbers of an update, on the CPU: a function of `seed` and of the number of updates before.
+// The ensemble that judges the policy draws nothing where there is none (alpha = 1).
+RandomNumbers DrawNumbers(const model::ModelConfig& model, const UpdateConfig& config,
+                          BatchSize size, uint64_t seed, uint32_t update);
+
+// The draws made of them, in the dtype and on the device of `options`.
+Draws MakeDraws(const RandomNumbers& numbers, const model::ModelConfig& model,
+                const UpdateConfig& config, BatchSize size, const at::TensorOptions& options);
 
 }  // namespace pompc::update
 

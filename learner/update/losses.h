@@ -4,8 +4,6 @@
 #ifndef POMPC_LEARNER_UPDATE_LOSSES_H_
 #define POMPC_LEARNER_UPDATE_LOSSES_H_
 
-#include <vector>
-
 #include "learner/update/batch.h"
 #include "learner/update/config.h"
 #include "model/mlp.h"
@@ -74,7 +72,7 @@ struct PolicyTerms {
 // What the policy is judged by; constants to its gradient.
 struct PolicyJudges {
   const model::Mlp* values = nullptr;  // nullptr: alpha = 1
-  std::vector<int64_t> members;        // of the ensemble to reduce; empty: all
+  at::Tensor members;                  // of the ensemble to reduce, int64; undefined: all
   at::Tensor dropout;                  // as in Mlp::Options
   // [T * B, A], a policy's for Prior::kLearned, of actions for kReplay; nullptr: no row has a plan,
   // or alpha = 0.

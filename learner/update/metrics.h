@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "model/torch_compat.h"
+
 namespace pompc::update {
 
 // All zero unless metrics were wanted.
@@ -49,6 +51,24 @@ struct UpdateMetrics {
   // The same in a fixed order, named as the fields: columns of metrics.csv.
   std::vector<std::pair<std::string_view, double>> Named() const;
 };
+
+// The metrics of one update while they are scalars on its device. Not thread-safe.
+class MetricTensors {
+ public:
+  // `scalar` has no dimensions and any real dtype. Each field once.
+  void Set(double UpdateMetrics::*field, const at::Tensor& scalar) {
+    scalars_.emplace_back(field, scalar.detach());
+  }
+
+  // All metrics in their order, zeros where none was set: float64 [n] on the device of `options`.
+  at::Tensor Pack(const at::TensorOptions& options) const;
+
+ private:
+  std::vector<std::pair<double UpdateMetrics::*, at::Tensor>> scalars_;
+};
+
+// What was packed, on the host; waits for the device.
+UpdateMetrics Unpack(const at::Tensor& packed);
 
 }  // namespace pompc::update
 

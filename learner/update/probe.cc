@@ -105,10 +105,10 @@ Draws TakeDraws(const model::ModelConfig& model, const UpdateConfig& config, con
   Draws draws;
   if (!inputs->ok()) return draws;
   draws.target_noise = ToRows(target_noise);
-  draws.target_members = Numbers(target_members);
+  draws.target_members = target_members;
   draws.policy_noise = ToRows(policy_noise);
   if (prior_noise.defined()) draws.prior_noise = ToRows(prior_noise);
-  if (policy_members.defined()) draws.policy_members = Numbers(policy_members);
+  draws.policy_members = policy_members;
   return draws;
 }
 

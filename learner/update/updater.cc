@@ -11,6 +11,7 @@
 #include "learner/update/draws.h"
 #include "learner/update/gaussian.h"
 #include "learner/update/losses.h"
+#include "learner/update/report.h"
 #include "learner/update/targets.h"
 #include "model/ops.h"
 
@@ -20,8 +21,9 @@ namespace {
 using model::Gaussian;
 using model::Mlp;
 
-double MaskedMean(const at::Tensor& x, const at::Tensor& mask) {
-  return ((x * mask).sum() / mask.sum().clamp_min(1)).item<double>();
+absl::Status GradientError(const char* loss, int64_t update) {
+  return NotFiniteError(
+      loss, absl::StrCat("the gradient of the ", loss, " loss is not finite in update ", update));
 }
 
 // The error with the losses that are not finite themselves.
@@ -49,7 +51,9 @@ class Updater::Impl {
   Impl(model::WorldModel world_model, const UpdateConfig& config, uint64_t seed)
       : config_(config),
         learned_(std::move(world_model), config, seed),
-        model_(learned_.world_model) {}
+        model_(learned_.world_model) {
+    if (!model_.device().is_cpu()) recorder_ = MakeRecorder(model_.device(), /*records=*/true);
+  }
 
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
   absl::StatusOr<Evaluation> Evaluate(const Batch& batch, const Draws& draws);
@@ -57,14 +61,33 @@ class Updater::Impl {
   const UpdateConfig& config() const { return config_; }
   Learnables& learned() { return learned_; }
   void Join(std::shared_ptr<Ranks> ranks) { ranks_ = std::move(ranks); }
+  void SetRecorder(std::unique_ptr<Recorder> recorder) { recorder_ = std::move(recorder); }
   absl::Status Synchronize() { return learned_.Synchronize(*ranks_); }
 
  private:
-  at::TensorOptions options() const { return model_.flat().options(); }
+  // One update under way.
+  struct Occasion {
+    const Windows& windows;
+    const Draws& draws;
+    // Null: not wanted.
+    MetricTensors* metrics = nullptr;
+    // Whether each gradient is looked at before it is used, which waits for the device.
+    bool checked = false;
+  };
 
+  at::TensorOptions options() const { return model_.flat().options(); }
+  // The sizes of the whole batch, the other ranks' parts included.
+  BatchSize WholeBatch(const Batch& batch) const;
+
+  absl::StatusOr<UpdateMetrics> StepDirectly(const Batch& batch, bool want_metrics);
+  absl::StatusOr<UpdateMetrics> StepThroughRecorder(const Batch& batch, bool want_metrics);
+  // What the host keeps of an update that is about to be made: all that is no operation on tensors.
+  void CountSteps(bool any_plan);
+  // The operations of an update.
+  absl::Status MakeUpdate(const Occasion& now);
   Targets MakeTargets(const Windows& windows, const Draws& draws) const;
   at::Tensor TargetValues(const Mlp& ensemble, const at::Tensor& input,
-                          const std::vector<int64_t>& members) const;
+                          const at::Tensor& members) const;
   at::Tensor Penalties(const Windows& windows, const at::Tensor& latents, const Gaussian& policy,
                        const at::Tensor& noise) const;
 
@@ -89,12 +112,9 @@ class Updater::Impl {
   // Copies of the gradients; with those of the prior or, where the batch trains none, without.
   model::NamedTensors Gradients(bool with_prior) const;
 
-  absl::StatusOr<at::Tensor> StepModel(const Windows& windows, const Draws& draws,
-                                       UpdateMetrics* metrics);
-  absl::StatusOr<Gaussian> StepPrior(const Windows& windows, const Draws& draws,
-                                     const at::Tensor& latents, UpdateMetrics* metrics);
-  absl::Status StepPolicy(const Windows& windows, const Draws& draws, const at::Tensor& latents,
-                          const Gaussian* prior, UpdateMetrics* metrics);
+  absl::StatusOr<at::Tensor> StepModel(const Occasion& now);
+  absl::StatusOr<Gaussian> StepPrior(const Occasion& now, const at::Tensor& latents);
+  absl::Status StepPolicy(const Occasion& now, const at::Tensor& latents, const Gaussian* prior);
   void StepTargets();
 
   // With other ranks: makes what `windows` say of the plans in the batch that of the whole batch,
@@ -105,21 +125,20 @@ class Updater::Impl {
   absl::StatusOr<at::Tensor> OfAllRanks(const at::Tensor& x) const;
   // The gradient of the whole batch's loss, from those of its equal parts.
   absl::Status AverageGradient(Adam& optimizer) const;
-  // This rank's part of the randomness of the next update.
-  Draws DrawShare(const Windows& windows) const;
+  // The random numbers of the next update, of the whole batch.
+  RandomNumbers DrawNext(const Batch& batch) const;
+  // This rank's part of the draws made of them.
+  Draws DrawShare(const RandomNumbers& numbers, const Batch& batch) const;
 
-  // Steps on finite gradients; the error names the loss. Devices other than the CPU check only if
-  // the norm is wanted.
-  absl::Status StepOptimizer(const char* loss, Adam& optimizer, double* norm);
-
-  void Report(const ModelLosses& losses, const at::Tensor& total, const Targets& targets,
-              UpdateMetrics& metrics) const;
-  void Report(const PolicyTerms& terms, const at::Tensor& loss, const Windows& windows,
-              UpdateMetrics& metrics) const;
+  // The error names the loss.
+  absl::Status StepOptimizer(const Occasion& now, const char* loss, Adam& optimizer,
+                             double UpdateMetrics::*norm);
 
   const UpdateConfig config_;
   // Null: there are no others.
   std::shared_ptr<Ranks> ranks_;
+  // Null: updates are made directly.
+  std::unique_ptr<Recorder> recorder_;
   Learnables learned_;
   // Of learned_.
   const model::WorldModel& model_;
@@ -127,7 +146,7 @@ class Updater::Impl {
 
 // Decoded values of two members, reduced as configured, [rows].
 at::Tensor Updater::Impl::TargetValues(const Mlp& ensemble, const at::Tensor& input,
-                                       const std::vector<int64_t>& members) const {
+                                       const at::Tensor& members) const {
   Mlp::Options options;
   options.members = members;
   const at::Tensor logits = ensemble.Forward(input, options);
@@ -234,28 +253,32 @@ absl::Status Updater::Impl::AverageGradient(Adam& optimizer) const {
   return summed;
 }
 
-Draws Updater::Impl::DrawShare(const Windows& windows) const {
+BatchSize Updater::Impl::WholeBatch(const Batch& batch) const {
   const int64_t shares = ranks_ == nullptr ? 1 : ranks_->size();
-  const BatchSize whole = {windows.horizon, windows.batch * shares};
-  const Draws draws = DrawUpdate(model_.config(), config_, whole, learned_.seed,
-                                 static_cast<uint32_t>(learned_.updates), options());
-  if (shares == 1) return draws;
-  return DrawsOf(draws, whole.batch, ranks_->rank() * windows.batch, windows.batch);
+  return {batch.actions.size(1), batch.actions.size(0) * shares};
 }
 
-absl::Status Updater::Impl::StepOptimizer(const char* loss, Adam& optimizer, double* norm) {
+RandomNumbers Updater::Impl::DrawNext(const Batch& batch) const {
+  return DrawNumbers(model_.config(), config_, WholeBatch(batch), learned_.seed,
+                     static_cast<uint32_t>(learned_.updates));
+}
+
+Draws Updater::Impl::DrawShare(const RandomNumbers& numbers, const Batch& batch) const {
+  const BatchSize whole = WholeBatch(batch);
+  const Draws draws = MakeDraws(numbers, model_.config(), config_, whole, options());
+  const int64_t share = batch.actions.size(0);
+  if (ranks_ == nullptr) return draws;
+  return DrawsOf(draws, whole.batch, ranks_->rank() * share, share);
+}
+
+absl::Status Updater::Impl::StepOptimizer(const Occasion& now, const char* loss, Adam& optimizer,
+                                          double UpdateMetrics::*norm) {
   const absl::Status averaged = AverageGradient(optimizer);
   if (!averaged.ok()) return averaged;
   const at::Tensor gradient_norm = optimizer.GradientNorm();
-  if (gradient_norm.is_cpu() || norm != nullptr) {
-    const double value = gradient_norm.item<double>();
-    if (norm != nullptr) *norm = value;
-    if (!std::isfinite(value)) {
-      return NotFiniteError(
-          loss, absl::StrCat("the gradient of the ", loss, " loss is not finite in update ",
-                             learned_.updates + 1));
-    }
-  }
+  if (now.checked && !std::isfinite(gradient_norm.item<double>()))
+    return GradientError(loss, learned_.updates + 1);
+  if (now.metrics) now.metrics->Set(norm, gradient_norm);
   optimizer.Step(gradient_norm);
   return absl::OkStatus();
 }
@@ -273,17 +296,19 @@ Updater::Impl::ModelPass Updater::Impl::DifferentiateModel(const Windows& window
   return pass;
 }
 
-absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Windows& windows, const Draws& draws,
-                                                    UpdateMetrics* metrics) {
-  const ModelPass pass = DifferentiateModel(windows, draws);
-  absl::Status status = StepOptimizer(kModelLoss, learned_.model_adam,
-                                      metrics ? &metrics->model_gradient_norm : nullptr);
+absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Occasion& now) {
+  const ModelPass pass = DifferentiateModel(now.windows, now.draws);
+  absl::Status status =
+      StepOptimizer(now, kModelLoss, learned_.model_adam, &UpdateMetrics::model_gradient_norm);
   if (status.ok() && learned_.regularized) {
-    status = StepOptimizer(kRegularizedValueLoss, *learned_.regularized_adam,
-                           metrics ? &metrics->regularized_value_gradient_norm : nullptr);
+    status = StepOptimizer(now, kRegularizedValueLoss, *learned_.regularized_adam,
+                           &UpdateMetrics::regularized_value_gradient_norm);
   }
   if (!status.ok()) return WithLosses(status, pass.losses);
-  if (metrics) Report(pass.losses, pass.total, pass.targets, *metrics);
+  if (now.metrics) {
+    Report(pass.losses, pass.targets, model::BinsOf(model_.config()), *now.metrics);
+    now.metrics->Set(&UpdateMetrics::total_loss, pass.total);
+  }
   return pass.losses.latents;
 }
 
@@ -296,18 +321,11 @@ PriorLoss Updater::Impl::DifferentiatePrior(const Windows& windows, const Draws&
   return loss;
 }
 
-absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Windows& windows, const Draws& draws,
-                                                  const at::Tensor& latents,
-                                                  UpdateMetrics* metrics) {
-  const PriorLoss loss = DifferentiatePrior(windows, draws, latents);
-  learned_.prior_trained = true;
-  if (metrics) {
-    metrics->prior_loss = loss.loss.item<double>();
-    metrics->prior_planner_kl = MaskedMean(loss.kl, windows.OfPolicy(windows.has_plan));
-    metrics->prior_std = loss.gaussian.log_std.exp().mean().item<double>();
-  }
-  const absl::Status status = StepOptimizer(kPriorLoss, *learned_.prior_adam,
-                                            metrics ? &metrics->prior_gradient_norm : nullptr);
+absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Occasion& now, const at::Tensor& latents) {
+  const PriorLoss loss = DifferentiatePrior(now.windows, now.draws, latents);
+  if (now.metrics) Report(loss, now.windows, *now.metrics);
+  const absl::Status status =
+      StepOptimizer(now, kPriorLoss, *learned_.prior_adam, &UpdateMetrics::prior_gradient_norm);
   if (!status.ok()) return status;
   return Gaussian{loss.gaussian.mean.detach(), loss.gaussian.log_std.detach()};
 }
@@ -346,61 +364,25 @@ absl::StatusOr<Updater::Impl::PolicyPass> Updater::Impl::DifferentiatePolicy(
   return pass;
 }
 
-absl::Status Updater::Impl::StepPolicy(const Windows& windows, const Draws& draws,
-                                       const at::Tensor& latents, const Gaussian* prior,
-                                       UpdateMetrics* metrics) {
-  const absl::StatusOr<PolicyPass> pass = DifferentiatePolicy(windows, draws, latents, prior);
+absl::Status Updater::Impl::StepPolicy(const Occasion& now, const at::Tensor& latents,
+                                       const Gaussian* prior) {
+  const absl::StatusOr<PolicyPass> pass =
+      DifferentiatePolicy(now.windows, now.draws, latents, prior);
   if (!pass.ok()) return pass.status();
-  if (metrics) Report(pass->terms, pass->loss, windows, *metrics);
-  return StepOptimizer(kPolicyLoss, learned_.policy_adam,
-                       metrics ? &metrics->policy_gradient_norm : nullptr);
+  if (now.metrics) {
+    Report(pass->terms, now.windows, *now.metrics);
+    now.metrics->Set(&UpdateMetrics::policy_loss, pass->loss);
+    now.metrics->Set(&UpdateMetrics::value_scale, learned_.value_scale.value());
+    now.metrics->Set(&UpdateMetrics::kl_scale, learned_.kl_scale.value());
+  }
+  return StepOptimizer(now, kPolicyLoss, learned_.policy_adam,
+                       &UpdateMetrics::policy_gradient_norm);
 }
 
 std::optional<Gaussian> Updater::Impl::StoredPrior(const Windows& windows) const {
   if (learned_.prior || config_.alpha == 0 || !windows.any_plan) return std::nullopt;
   return PlannerGaussian(windows.OfPolicy(windows.plan_mean), windows.OfPolicy(windows.plan_std),
                          config_);
-}
-
-void Updater::Impl::Report(const ModelLosses& losses, const at::Tensor& total,
-                           const Targets& targets, UpdateMetrics& metrics) const {
-  at::NoGradGuard no_grad;
-  const model::Bins bins = model::BinsOf(model_.config());
-  // Share of targets that the two-hot range cannot hold.
-  const auto clamped = [&](const at::Tensor& values) {
-    const at::Tensor symlog = model::Symlog(values);
-    return symlog.lt(bins.low)
-        .logical_or(symlog.gt(bins.high))
-        .to(at::kDouble)
-        .mean()
-        .item<double>();
-  };
-  metrics.total_loss = total.item<double>();
-  metrics.consistency_loss = losses.consistency.item<double>();
-  metrics.reward_loss = losses.reward.item<double>();
-  metrics.value_loss = losses.value.item<double>();
-  metrics.value = model::TwoHotDecode(losses.value_logits, bins).mean().item<double>();
-  metrics.value_target = targets.values.mean().item<double>();
-  metrics.clamped_targets = clamped(targets.values);
-  if (losses.termination.defined()) metrics.termination_loss = losses.termination.item<double>();
-  if (!losses.regularized_value.defined()) return;
-  metrics.regularized_value_loss = losses.regularized_value.item<double>();
-  metrics.regularized_value_target = targets.regularized_values.mean().item<double>();
-  metrics.clamped_regularized_targets = clamped(targets.regularized_values);
-}
-
-void Updater::Impl::Report(const PolicyTerms& terms, const at::Tensor& loss, const Windows& windows,
-                           UpdateMetrics& metrics) const {
-  at::NoGradGuard no_grad;
-  metrics.policy_loss = loss.item<double>();
-  metrics.policy_std = terms.gaussian.log_std.exp().mean().item<double>();
-  metrics.policy_entropy = terms.entropy.mean().item<double>();
-  metrics.clipped_actions = terms.actions.abs().ge(1).to(at::kDouble).mean().item<double>();
-  metrics.value_scale = learned_.value_scale.value().item<double>();
-  metrics.kl_scale = learned_.kl_scale.value().item<double>();
-  if (terms.values.defined()) metrics.regularized_value = terms.values.mean().item<double>();
-  if (terms.kl.defined())
-    metrics.policy_prior_kl = MaskedMean(terms.kl, windows.OfPolicy(windows.has_plan));
 }
 
 void Updater::Impl::StepTargets() {
@@ -410,37 +392,93 @@ void Updater::Impl::StepTargets() {
     learned_.regularized_target->flat().lerp_(learned_.regularized->flat(), config_.tau);
 }
 
-absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_metrics) {
-  absl::Status status = batch.Validate(model_.config());
-  if (!status.ok()) return status;
-  c10::AutoGradMode with_gradients(true);
-  Windows windows = MakeWindows(batch, config_, options());
-  status = AgreeWithRanks(windows);
-  if (!status.ok()) return status;
-  UpdateMetrics metrics;
-  UpdateMetrics* wanted = want_metrics ? &metrics : nullptr;
+void Updater::Impl::CountSteps(bool any_plan) {
+  learned_.model_adam.CountStep();
+  if (learned_.regularized) learned_.regularized_adam->CountStep();
+  if (learned_.prior && any_plan) learned_.prior_adam->CountStep();
+  learned_.policy_adam.CountStep();
+}
 
-  const Draws draws = DrawShare(windows);
-  const absl::StatusOr<at::Tensor> latents = StepModel(windows, draws, wanted);
+absl::Status Updater::Impl::MakeUpdate(const Occasion& now) {
+  const Windows& windows = now.windows;
+  const absl::StatusOr<at::Tensor> latents = StepModel(now);
   if (!latents.ok()) return latents.status();
   // Both policies step from the same evaluation of the prior. Without a plan in the batch there is
   // nothing to imitate: the policy then follows the values alone.
   std::optional<Gaussian> prior = StoredPrior(windows);
   if (learned_.prior && windows.any_plan) {
-    absl::StatusOr<Gaussian> evaluated = StepPrior(windows, draws, *latents, wanted);
+    absl::StatusOr<Gaussian> evaluated = StepPrior(now, *latents);
     if (!evaluated.ok()) return evaluated.status();
     prior = *std::move(evaluated);
   }
-  status = StepPolicy(windows, draws, *latents, prior.has_value() ? &*prior : nullptr, wanted);
+  const absl::Status status = StepPolicy(now, *latents, prior.has_value() ? &*prior : nullptr);
   if (!status.ok()) return status;
   StepTargets();
+  if (now.metrics) Report(windows, *now.metrics);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<UpdateMetrics> Updater::Impl::StepDirectly(const Batch& batch, bool want_metrics) {
+  Windows windows = MakeWindows(batch, config_, options());
+  absl::Status status = AgreeWithRanks(windows);
+  if (!status.ok()) return status;
+  const Draws draws = DrawShare(DrawNext(batch), batch);
+  MetricTensors metrics;
+  CountSteps(windows.any_plan);
+  status = MakeUpdate({windows, draws, want_metrics ? &metrics : nullptr,
+                       /*checked=*/model_.device().is_cpu() || want_metrics});
+  if (!status.ok()) return status;
+  learned_.prior_trained |= learned_.prior.has_value() && windows.any_plan;
   ++learned_.updates;
-  if (want_metrics) {
-    metrics.planned_share = windows.OfPolicy(windows.has_plan).mean().item<double>();
-    metrics.planner_std =
-        MaskedMean(windows.OfPolicy(windows.plan_std).mean(1), windows.OfPolicy(windows.has_plan));
+  return want_metrics ? Unpack(metrics.Pack(options())) : UpdateMetrics();
+}
+
+absl::StatusOr<UpdateMetrics> Updater::Impl::StepThroughRecorder(const Batch& batch,
+                                                                 bool want_metrics) {
+  Batch own = batch;
+  RandomNumbers numbers = DrawNext(batch);
+  const bool any_plan = AnyPlan(batch, config_);
+  std::vector<at::Tensor*> varying = TensorsOf(own);
+  for (at::Tensor* tensor : TensorsOf(numbers)) varying.push_back(tensor);
+  std::vector<at::Tensor> tensors;
+  for (const at::Tensor* tensor : varying) tensors.push_back(*tensor);
+  tensors = recorder_->Load(tensors);
+  for (size_t i = 0; i < varying.size(); ++i) *varying[i] = tensors[i];
+
+  // All that the operations of an update follow from, beside the configs and the batch's shapes.
+  const int variant =
+      (any_plan ? 1 : 0) + (learned_.prior_trained ? 2 : 0) + (want_metrics ? 4 : 0);
+  CountSteps(any_plan);
+  const at::Tensor packed = recorder_->Run(variant, [&]() -> at::Tensor {
+    const Windows windows = MakeWindows(own, any_plan, config_, options());
+    const Draws draws = DrawShare(numbers, own);
+    MetricTensors metrics;
+    const absl::Status made =
+        MakeUpdate({windows, draws, want_metrics ? &metrics : nullptr, /*checked=*/false});
+    TORCH_INTERNAL_ASSERT(made.ok(), made.ToString());
+    return want_metrics ? metrics.Pack(options()) : at::Tensor();
+  });
+  learned_.prior_trained |= learned_.prior.has_value() && any_plan;
+  ++learned_.updates;
+  if (!want_metrics) return UpdateMetrics();
+  const UpdateMetrics metrics = Unpack(packed);
+  const std::pair<const char*, double> norms[] = {
+      {kModelLoss, metrics.model_gradient_norm},
+      {kRegularizedValueLoss, metrics.regularized_value_gradient_norm},
+      {kPriorLoss, metrics.prior_gradient_norm},
+      {kPolicyLoss, metrics.policy_gradient_norm}};
+  for (const auto& [loss, norm] : norms) {
+    if (!std::isfinite(norm)) return GradientError(loss, learned_.updates);
   }
   return metrics;
+}
+
+absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_metrics) {
+  const absl::Status status = batch.Validate(model_.config());
+  if (!status.ok()) return status;
+  c10::AutoGradMode with_gradients(true);
+  if (recorder_ == nullptr || ranks_ != nullptr) return StepDirectly(batch, want_metrics);
+  return StepThroughRecorder(batch, want_metrics);
 }
 
 absl::StatusOr<Evaluation> Updater::Impl::Evaluate(const Batch& batch, const Draws& draws) {
@@ -531,5 +569,8 @@ UpdaterState Updater::Export() const { return impl_->learned().Export(); }
 absl::Status Updater::Import(const UpdaterState& state) { return impl_->learned().Import(state); }
 absl::Status Updater::Keep() { return impl_->learned().Keep(); }
 void Updater::GoBack() { impl_->learned().GoBack(); }
+void Updater::SetRecorder(std::unique_ptr<Recorder> recorder) {
+  impl_->SetRecorder(std::move(recorder));
+}
 
 }  // namespace pompc::update

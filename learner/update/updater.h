@@ -16,6 +16,7 @@
 #include "learner/update/losses.h"
 #include "learner/update/metrics.h"
 #include "learner/update/ranks.h"
+#include "learner/update/recorder.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
 
@@ -57,13 +58,14 @@ class Updater {
   // state is undefined.
   absl::Status Synchronize();
 
-  // One update. Metrics are filled in only if wanted (they cost a wait for the device); with other
-  // ranks they are those of this rank's share, gradient norms and scales apart.
-  // INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. NotFiniteError naming the loss
-  // whose gradient is not finite, and the update: that optimiser did not step, but the update is
-  // incomplete: GoBack. Checked in every update on the CPU, elsewhere when metrics are wanted. With
-  // other ranks, both come on all of them at once, and UNAVAILABLE as Ranks says: then the update
-  // is incomplete as well, and ranks must be joined anew.
+  // One update; the batch is best in host memory. Metrics are filled in only if wanted (they cost a
+  // wait for the device); with other ranks they are those of this rank's share, gradient norms and
+  // scales apart. INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. NotFiniteError
+  // naming the loss whose gradient is not finite, and the update: GoBack. The update is incomplete
+  // and that optimiser did not step; with a recorder all did.
+  // Checked in every update on the CPU, elsewhere when metrics are wanted. With other ranks, both
+  // come on all of them at once, and UNAVAILABLE as Ranks says: then the update is incomplete as
+  // well, and ranks must be joined anew.
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
 
   // What Step would compute from these draws, all of it at the parameters as they are (in Step, the
@@ -91,6 +93,14 @@ class Updater {
   absl::Status Keep();
   // Back to what was kept last, bit for bit. REQUIRES: Keep was OK once.
   void GoBack();
+
+  // How operations reach the device. Null, as it is for a CPU unless set: each as it comes, and
+  // each gradient looked at before it is used; so it is always with other ranks. With a recorder,
+  // as for other devices unless set (MakeRecorder): nothing waits for the device; what an update
+  // takes in goes through Recorder::Load, and its operations are one program with a variant for
+  // each combination of whether the batch has plans, whether the prior was trained before, and
+  // whether metrics are wanted. The numbers are the same.
+  void SetRecorder(std::unique_ptr<Recorder> recorder);
 
  private:
   class Impl;

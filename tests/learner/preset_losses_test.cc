@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -122,8 +123,8 @@ class Drawer {
     return model::RandomPair(kSeed, {stream, index_}, model_.num_q);
   }
   std::vector<std::vector<Row>> Dropout(Stream stream, int64_t members, int64_t rows) const {
-    const at::Tensor mask = model::DropoutMask(
-        kSeed, {stream, index_}, {members, rows, model_.mlp_dim}, model_.dropout, at::kCPU);
+    const at::Tensor mask = model::DrawDropout(kSeed, {stream, index_},
+                                               {members, rows, model_.mlp_dim}, model_.dropout);
     std::vector<std::vector<Row>> result;
     for (int64_t i = 0; i < members; ++i) result.push_back(Rows(mask[i]));
     return result;
@@ -193,6 +194,28 @@ TEST_P(FamilyLossesTest, EqualThoseOfAnIndependentImplementation) {
   EXPECT_GT(losses.kl_scale, 1.1);
   EXPECT_GT(std::abs(metrics->value_target), 0.1);
   EXPECT_EQ(metrics->policy_prior_kl != 0, config->alpha > 0);
+}
+
+TEST_P(FamilyLossesTest, UpdatesAreTheSameWithARecorder) {
+  const proto::RunConfig run = Load(GetParam());
+  const auto model_config = learner::ModelConfigFrom(run);
+  const auto config = learner::UpdateConfigFrom(run);
+  ASSERT_TRUE(model_config.ok()) << model_config.status();
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto direct = MakeUpdater(*model_config, *config, kSeed);
+  const auto updater = MakeUpdater(*model_config, *config, kSeed);
+  updater->SetRecorder(std::make_unique<Recorder>(at::kCPU));
+  for (uint64_t i = 0; i < 5; ++i) {
+    const Batch batch = ExampleBatch(*model_config, i);
+    ASSERT_TRUE(direct->Step(batch, false).ok());
+    ASSERT_TRUE(updater->Step(batch, false).ok());
+  }
+  const UpdaterState expected = direct->Export();
+  const UpdaterState state = updater->Export();
+  for (size_t i = 0; i < expected.tensors.size(); ++i) {
+    EXPECT_TRUE(state.tensors[i].tensor.equal(expected.tensors[i].tensor))
+        << expected.tensors[i].name;
+  }
 }
 
 std::string NameOf(const ::testing::TestParamInfo<Member>& info) {

@@ -51,11 +51,11 @@ TEST_P(MlpKernelTest, AgreesWithAtenForwardAndBackward) {
   const std::vector<int64_t> shape =
       c.shared_x ? std::vector<int64_t>{rows, 7} : std::vector<int64_t>{blocks, rows, 7};
   Mlp::Options options;
-  options.members = c.chosen;
+  if (!c.chosen.empty()) options.members = at::tensor(c.chosen, at::kLong);
   if (c.dropout) {
     const std::vector<int64_t> mask =
         c.members > 0 ? std::vector<int64_t>{blocks, rows, 24} : std::vector<int64_t>{rows, 24};
-    options.dropout = DropoutMask(3, {1, 1}, mask, 0.3, at::kCPU);
+    options.dropout = DrawDropout(3, {1, 1}, mask, 0.3);
   }
 
   at::Tensor outputs[2], inferred[2], x_gradients[2], frozen_x_gradients[2], gradients[2];

@@ -100,6 +100,20 @@ TEST(MppiTest, PlansInFloat64AgreeWithFloat32) {
     ExpectSamePlan(plans, b, PlanMppi(model, config, OneOf(inputs, b)), 1e-4);
 }
 
+TEST(MppiTest, PlansOnCudaAgreeWithTheCpus) {
+  if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
+  const ModelConfig model_config = SmallConfig();
+  const WorldModel model = MakeModel(model_config);
+  const WorldModel there = model.Clone(at::kCUDA);
+  MppiConfig config = SmallPlan();
+  config.iterations = 1;
+  const PlanInputs inputs = MakeInputs(model_config, config, 3, 5);
+  const Plans plans = PlanMppi(there, config, inputs);
+  EXPECT_TRUE(plans.actions.is_cpu());
+  for (int64_t b = 0; b < 3; ++b)
+    ExpectSamePlan(plans, b, PlanMppi(model, config, OneOf(inputs, b)), 1e-3);
+}
+
 TEST(MppiTest, ShapesAndRanges) {
   const ModelConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);

@@ -48,6 +48,16 @@ TEST(RandomTest, TensorOperationsGiveTheSameDraws) {
   }
 }
 
+TEST(RandomTest, CudaGivesTheSameDraws) {
+  if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
+  const uint64_t seeds[] = {5, uint64_t{1} << 40};
+  const RandomStream stream{3, 9};
+  EXPECT_TRUE(at::equal(Uniform(seeds, stream, {1001}, at::kCPU),
+                        Uniform(seeds, stream, {1001}, at::kCUDA).cpu()));
+  EXPECT_TRUE(AllClose(Normal(seeds, stream, {1001}, at::kCPU),
+                       Normal(seeds, stream, {1001}, at::kCUDA).cpu(), 5e-6));
+}
+
 TEST(RandomTest, DrawsDependOnTheirOwnSeedAlone) {
   const at::Tensor alone = Normal({5}, {1, 2}, {3, 4}, at::kCPU);
   const at::Tensor batched = Normal({9, 5, 5}, {1, 2}, {3, 4}, at::kCPU);
@@ -86,7 +96,7 @@ TEST(RandomTest, UniformDrawsAreUniform) {
 
 TEST(RandomTest, DropoutZeroesTheConfiguredShareAndKeepsTheMean) {
   const double p = 0.01;
-  const at::Tensor mask = DropoutMask(4, {1, 1}, {50, 4000}, p, at::kCPU);
+  const at::Tensor mask = DrawDropout(4, {1, 1}, {50, 4000}, p);
   EXPECT_EQ(mask.sizes(), (std::vector<int64_t>{50, 4000}));
   const at::Tensor zeros = mask.eq(0);
   const double share = zeros.to(at::kDouble).mean().item<double>();
@@ -98,7 +108,7 @@ TEST(RandomTest, DropoutZeroesTheConfiguredShareAndKeepsTheMean) {
   // Zeros reach the end of the tensor, and its parts equally.
   EXPECT_NEAR(zeros.narrow(0, 25, 25).to(at::kDouble).mean().item<double>(), p,
               5 * std::sqrt(p / 100000));
-  EXPECT_FALSE(at::equal(mask, DropoutMask(4, {1, 2}, {50, 4000}, p, at::kCPU)));
+  EXPECT_FALSE(at::equal(mask, DrawDropout(4, {1, 2}, {50, 4000}, p)));
 }
 
 TEST(RandomTest, PairsAreDistinctOrderedAndAllOccur) {

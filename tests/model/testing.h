@@ -45,6 +45,11 @@ inline ::testing::AssertionResult AllClose(const at::Tensor& a, const at::Tensor
   return ::testing::AssertionFailure() << "differ by " << difference << ", more than " << tolerance;
 }
 
+// Multipliers of inverted dropout, a function of (seed, stream).
+inline at::Tensor DrawDropout(uint64_t seed, RandomStream stream, at::IntArrayRef shape, double p) {
+  return DropoutMask(DropoutZeros(seed, stream, c10::multiply_integers(shape), p), shape, p);
+}
+
 }  // namespace pompc::model
 
 #endif  // POMPC_TESTS_MODEL_TESTING_H_

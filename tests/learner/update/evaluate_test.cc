@@ -16,7 +16,7 @@ constexpr BatchSize kSize{.horizon = 3, .batch = 6};
 constexpr uint64_t kSeed = 4;
 
 Draws FirstDraws(const model::ModelConfig& model, const UpdateConfig& config) {
-  return DrawUpdate(model, config, kSize, kSeed, 0, at::TensorOptions(at::kFloat));
+  return DrawUpdate(model, config, kSize, kSeed, 0);
 }
 
 // Norm over the gradients of parameters whose names begin with one of the prefixes.
@@ -130,11 +130,11 @@ TEST(EvaluateDrawsTest, BadDrawsAreNamed) {
   draws.target_noise = at::zeros({3, 2});
   refused(draws, "target_noise is [3, 2]: must be [18, 2]");
   draws = good;
-  draws.target_members = {0, 3};
+  draws.target_members = at::tensor({0, 3}, at::kLong);
   refused(draws, "target_members has 3; allowed: 0 to 2");
   draws = good;
-  draws.policy_members = {};
-  refused(draws, "policy_members is empty");
+  draws.policy_members = at::Tensor();
+  refused(draws, "policy_members must be int64 [M]");
   draws = good;
   draws.policy_noise = at::Tensor();
   refused(draws, "policy_noise is undefined");

@@ -71,8 +71,8 @@ Targets MakeTargets(const WorldModel& model, const Windows& windows) {
 }
 
 at::Tensor Dropout(const model::ModelConfig& config, int64_t members, const Windows& windows) {
-  return model::DropoutMask(43, {0, 0}, {members, windows.horizon * windows.batch, config.mlp_dim},
-                            0.2, at::kCPU)
+  return model::DrawDropout(43, {0, 0}, {members, windows.horizon * windows.batch, config.mlp_dim},
+                            0.2)
       .to(at::kDouble);
 }
 
@@ -259,7 +259,7 @@ class PolicyLossTest : public ::testing::TestWithParam<Family> {
     if (update_.alpha < 1) judges_.values = &n_.regularized;
     prior_ = PriorAt(n_, latents_);
     if (update_.alpha > 0) judges_.prior = &prior_;
-    judges_.members = {0, 2};
+    judges_.members = at::tensor({0, 2}, at::kLong);
     judges_.dropout = Dropout(config_, 2, windows_);
   }
 

@@ -34,6 +34,7 @@ TEST(AdamTest, FollowsThePublishedRecursion) {
       p[i] -= rate * (m[i] / (1 - std::pow(0.9, step))) /
               (std::sqrt(v[i] / (1 - std::pow(0.999, step))) + 1e-8);
     }
+    adam.CountStep();
     adam.Step(adam.GradientNorm());
   }
   EXPECT_EQ(adam.steps(), 5);
@@ -50,6 +51,8 @@ TEST(AdamTest, KernelAgreesWithTensorOperations) {
   for (uint64_t step = 1; step <= 20; ++step) {
     a.gradients().copy_(Draw(step + 10, {8}));
     b.gradients().copy_(a.gradients());
+    a.CountStep();
+    b.CountStep();
     a.Step(a.GradientNorm());
     b.Step(b.GradientNorm());
   }
@@ -60,6 +63,7 @@ TEST(AdamTest, ClippingScalesTheWholeGradient) {
   at::Tensor parameters = at::zeros({8}, at::kDouble);
   Adam adam(parameters, TwoSegments());
   adam.gradients().fill_(100);
+  adam.CountStep();
   adam.Step(adam.GradientNorm());
   const at::Tensor clipped = adam.State("x")[0].tensor / 0.1;
   EXPECT_NEAR(clipped.norm().item<double>(), 20, 1e-6);

@@ -36,6 +36,13 @@ inline std::unique_ptr<Updater> MakeUpdater(const model::ModelConfig& model_conf
   return *std::move(updater);
 }
 
+// The draws of an update on the CPU.
+inline Draws DrawUpdate(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size,
+                        uint64_t seed, uint32_t update) {
+  return MakeDraws(DrawNumbers(model, config, size, seed, update), model, config, size,
+                   at::TensorOptions(at::kFloat));
+}
+
 // A tensor of the exported state by name.
 inline at::Tensor Exported(const Updater& updater, const std::string& name) {
   for (const model::NamedTensor& named : updater.Export().tensors) {
