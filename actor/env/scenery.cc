@@ -19,8 +19,10 @@ constexpr float kLightSquare[4] = {0.37f, 0.44f, 0.51f, 1};
 constexpr double kMinDistance = 0.1;
 // At least so many squares are as long as from the camera to what it looks at.
 constexpr double kMinSquares = 3;
-// In that distance: how far squares are laid, the range over which things vanish in haze, and how
-// far the sun is.
+// In that distance: the range that is drawn, how far squares are laid, the range over which things
+// vanish in haze, and how far the sun is.
+constexpr double kNear = 0.02;
+constexpr double kFar = 20;
 constexpr double kReach = 4.5;
 constexpr double kHazeStart = 2.5;
 constexpr double kHazeEnd = 6;
@@ -88,9 +90,12 @@ Scenery::Scenery(const mjData& data, const mjvScene& scene) {
 }
 
 void Scenery::Prepare(mjModel& model) const {
-  // MuJoCo multiplies them with the extent.
-  model.vis.map.fogstart = static_cast<float>(kHazeStart * distance_ / model.stat.extent);
-  model.vis.map.fogend = static_cast<float>(kHazeEnd * distance_ / model.stat.extent);
+  // MuJoCo multiplies these with the extent, to which a floor that is long adds its length.
+  const double unit = distance_ / model.stat.extent;
+  model.vis.map.znear = static_cast<float>(kNear * unit);
+  model.vis.map.zfar = static_cast<float>(kFar * unit);
+  model.vis.map.fogstart = static_cast<float>(kHazeStart * unit);
+  model.vis.map.fogend = static_cast<float>(kHazeEnd * unit);
   model.vis.map.shadowscale = kShadowScale;
   std::copy(kHorizon.begin(), kHorizon.end(), model.vis.rgba.fog);
 }

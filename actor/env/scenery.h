@@ -22,7 +22,8 @@ class Scenery {
   // The distance from the scene's camera to all that has mass gives the sizes.
   Scenery(const mjData& data, const mjvScene& scene);
 
-  // The haze's colour and range and the width of shadows, for a context that is made afterwards.
+  // The ranges of what is drawn and of the haze, its colour and the width of shadows, for a context
+  // that is made afterwards.
   void Prepare(mjModel& model) const;
   // Replaces the lights, and the looks of the model's floor.
   void Arrange(const mjModel& model, mjvScene& scene) const;

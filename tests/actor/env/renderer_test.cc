@@ -79,13 +79,14 @@ TEST_F(RendererTest, EveryDomainShowsManyColours) {
 }
 
 TEST_F(RendererTest, SkyIsAboveAndFloorBelow) {
-  const auto environment = Start("cheetah-run");
-  const Picture picture = Draw(*MakeRenderer(*environment));
-  // Blue minus red in the middle of the first and the last row.
-  const uint8_t* top = picture.data() + 3 * (kSize.width / 2);
-  const uint8_t* bottom = picture.data() + kSize.bytes() - 3 * (kSize.width / 2);
-  EXPECT_GT(top[2] - top[0], 60);
-  EXPECT_LT(bottom[2] - bottom[0], 60);
+  for (const char* task : {"cartpole-swingup", "cheetah-run", "walker-walk", "hopper-hop"}) {
+    SCOPED_TRACE(task);
+    const auto environment = Start(task);
+    const Picture picture = Draw(*MakeRenderer(*environment));
+    // Blue, in the middle of the first and the last row.
+    EXPECT_GT(picture[3 * (kSize.width / 2) + 2], 200);
+    EXPECT_LT(picture[kSize.bytes() - 3 * (kSize.width / 2) + 2], 190);
+  }
 }
 
 TEST_F(RendererTest, OtherStateOtherPictureSameStateSamePicture) {
