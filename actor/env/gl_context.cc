@@ -66,7 +66,7 @@ absl::StatusOr<Egl> Load() {
   const char* given = std::getenv("POMPC_EGL_LIBRARY");
   const std::string name = given == nullptr || *given == '\0' ? "libEGL.so.1" : given;
   void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return Missing(absl::StrCat(name, " cannot be loaded (", dlerror(), ")"));
+  if (library == nullptr) return Missing(dlerror());
   Egl egl = {};
   const bool complete = Find(library, "eglGetProcAddress", &egl.get_proc_address) &&
                         Find(library, "eglGetError", &egl.get_error) &&
