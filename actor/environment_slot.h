@@ -80,6 +80,7 @@ class EnvironmentSlot {
   double episode_return() const { return return_; }
   uint32_t decisions() const { return decisions_; }
   const env::EnvironmentSpec& spec() const { return environment_->spec(); }
+  env::FloatEnvironment& environment() { return *environment_; }
   // Why the last step was unstable.
   const absl::Status& fault() const { return fault_; }
 

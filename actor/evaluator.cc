@@ -61,6 +61,7 @@ absl::Status Evaluator::StartNext(int i) {
                             .environment = static_cast<uint64_t>(lane.episode)};
   POMPC_ASSIGN_OR_RETURN(lane.slot, EnvironmentSlot::Make(factory_, seeds));
   POMPC_RETURN_IF_ERROR(lane.slot->StartEpisode());
+  POMPC_RETURN_IF_ERROR(Show(lane));
   Ask(i);
   return absl::OkStatus();
 }
@@ -127,7 +128,10 @@ absl::Status Evaluator::HandleFailure(int i, const absl::Status& status) {
 absl::Status Evaluator::Play(int i) {
   EnvironmentSlot& slot = *lanes_[i].slot;
   POMPC_ASSIGN_OR_RETURN(const StepOutcome outcome, slot.Step());
-  if (!outcome.unstable) slot.MoveOn();
+  if (!outcome.unstable) {
+    slot.MoveOn();
+    POMPC_RETURN_IF_ERROR(Show(lanes_[i]));
+  }
   if (!outcome.done()) {
     Ask(i);
     return absl::OkStatus();
@@ -137,6 +141,11 @@ absl::Status Evaluator::Play(int i) {
   outcome_.decisions[lanes_[i].episode] = slot.decisions();
   ++finished_;
   return StartNext(i);
+}
+
+absl::Status Evaluator::Show(const Lane& lane) {
+  if (lane.episode != 0 || options_.spectator == nullptr) return absl::OkStatus();
+  return options_.spectator(lane.slot->environment());
 }
 
 void Evaluator::FinishUp() {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -44,6 +45,9 @@ struct EvaluatorOptions {
   absl::Duration patience = absl::Minutes(5);
   // ... and earlier where planners refuse the requests for a reason that no retry can mend.
   absl::Duration give_up_after = absl::Seconds(10);
+  // Is shown the first episode, if set: its environment at the start and after every decision that
+  // the simulation survived. Called in Run; its error ends the evaluation.
+  std::function<absl::Status(env::FloatEnvironment&)> spectator = nullptr;
 };
 
 // Plays the episodes of one evaluation without exploration noise, several at a time on one thread.
@@ -85,6 +89,7 @@ class Evaluator {
   absl::Status HandlePlan(int lane, const Letter& letter);
   absl::Status HandleFailure(int lane, const absl::Status& status);
   absl::Status Play(int lane);
+  absl::Status Show(const Lane& lane);
   absl::Status Round();
   void FinishUp();
 

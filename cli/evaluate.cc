@@ -14,6 +14,7 @@
 #include "cli/assets_flag.h"
 #include "cli/checkpoint_planner.h"
 #include "cli/command.h"
+#include "cli/episode_film.h"
 #include "cli/format.h"
 #include "common/log.h"
 #include "common/status_macros.h"
@@ -28,6 +29,7 @@ constexpr char kExamples[] =
     "  pompc evaluate --run-dir runs/a --episodes 30 --seed 7\n"
     "  pompc evaluate --checkpoint runs/a/checkpoints/update-000012000\n"
     "  pompc evaluate --run-dir runs/a --policy                its policy without planning\n"
+    "  pompc evaluate --run-dir runs/a --episodes 1 --video swingup.mp4\n"
     "Episodes start as --seed says and are planned without exploration noise, so the same command\n"
     "gives the same returns.";
 
@@ -37,12 +39,14 @@ struct EvaluateFlags {
   int episodes = 10;
   uint64_t seed = 1;
   std::string assets;
+  std::string video;
+  std::string video_size = "640x480";
   planner::TorchEngineOptions engine;
   std::string log_level = "warning";
 };
 
 absl::StatusOr<actor::EvaluationOutcome> Play(CheckpointPlanner* planner,
-                                              const EvaluateFlags& flags) {
+                                              const EvaluateFlags& flags, EpisodeFilm* film) {
   POMPC_ASSIGN_OR_RETURN(actor::EnvironmentFactory factory,
                          actor::FactoryForTask(planner->config().env(), flags.assets));
   planner::PlannerClientOptions client;
@@ -50,13 +54,29 @@ absl::StatusOr<actor::EvaluationOutcome> Play(CheckpointPlanner* planner,
   client.run_id = planner->run_id();
   actor::PlannerPlanSource plans(client);
   actor::ActorStats stats("evaluator", 1, Clock::Real(), std::make_shared<MetricsRegistry>());
-  actor::Evaluator evaluator({}, {.episodes = flags.episodes, .seed = flags.seed},
+  actor::EvaluatorOptions options;
+  if (film != nullptr) {
+    options.spectator = [film](env::FloatEnvironment& environment) {
+      return film->Take(environment);
+    };
+  }
+  actor::Evaluator evaluator(options, {.episodes = flags.episodes, .seed = flags.seed},
                              std::move(factory), &plans, &stats, Clock::Real());
   return evaluator.Run();
 }
 
+// Null if none was asked for.
+absl::StatusOr<std::unique_ptr<EpisodeFilm>> MakeFilm(const EvaluateFlags& flags) {
+  if (flags.video.empty()) return nullptr;
+  POMPC_RETURN_IF_ERROR(Annotate(VideoFile::CheckEnding(flags.video), "--video"));
+  absl::StatusOr<env::PictureSize> size = ParsePictureSize(flags.video_size);
+  if (!size.ok()) return Annotate(size.status(), "--video-size");
+  return EpisodeFilm::Make(flags.video, *size);
+}
+
 absl::Status Evaluate(const EvaluateFlags& flags) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = flags.log_level}));
+  POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<EpisodeFilm> film, MakeFilm(flags));
   std::string checkpoint = flags.checkpoint;
   if (checkpoint.empty()) {
     if (flags.run_dir.empty()) {
@@ -67,7 +87,8 @@ absl::Status Evaluate(const EvaluateFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(const auto planner, CheckpointPlanner::Start(checkpoint, flags.engine));
   std::cout << checkpoint << ": " << planner->config().env().task() << " after "
             << FormatCount(planner->updates()) << " updates" << std::endl;
-  POMPC_ASSIGN_OR_RETURN(const actor::EvaluationOutcome outcome, Play(planner.get(), flags));
+  POMPC_ASSIGN_OR_RETURN(const actor::EvaluationOutcome outcome,
+                         Play(planner.get(), flags, film.get()));
   std::vector<std::vector<std::string>> rows = {{"episode", "return", "decisions"}};
   for (size_t i = 0; i < outcome.returns.size(); ++i) {
     rows.push_back({absl::StrCat(i + 1), absl::StrFormat("%.1f", outcome.returns[i]),
@@ -76,6 +97,10 @@ absl::Status Evaluate(const EvaluateFlags& flags) {
   const learner::SampleStatistics summary = learner::Summarize(outcome.returns);
   std::cout << FormatTable(rows) << "mean return " << FormatMean(summary.mean, summary.ci95)
             << " (95 % interval)" << std::endl;
+  if (film != nullptr) {
+    POMPC_ASSIGN_OR_RETURN(const std::string made, film->Close());
+    std::cout << made << std::endl;
+  }
   return absl::OkStatus();
 }
 
@@ -101,6 +126,13 @@ Command AddEvaluate(CLI::App& pompc) {
   command->add_flag("--policy", flags->engine.policy_alone,
                     "act by the mean of the policy alone, without planning");
   AddAssets(*command, &flags->assets);
+  CLI::Option* video = command->add_option(
+      "--video", flags->video,
+      "films the first episode into this file: .mp4, .mkv, .webm or .gif; needs EGL and ffmpeg");
+  video->type_name("FILE");
+  command->add_option("--video-size", flags->video_size, "WIDTHxHEIGHT of its pictures, in pixels")
+      ->needs(video)
+      ->capture_default_str();
   command->add_option("--device", flags->engine.device, "where to plan: cpu, cuda or cuda:N")
       ->capture_default_str();
   command->add_option("--threads", flags->engine.threads, "CPU threads of one operation")

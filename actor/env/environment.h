@@ -10,6 +10,8 @@
 
 namespace pompc::env {
 
+class Physics;
+
 // What an environment looks like from outside; constant over its life.
 struct EnvironmentSpec {
   std::string task;
@@ -66,6 +68,9 @@ class Environment {
 
   // Why the last step was unstable; OK if it was not.
   virtual const absl::Status& fault() const = 0;
+
+  // The simulated world itself, for a Renderer; the environment's own. Null if it is not MuJoCo's.
+  virtual Physics* world() { return nullptr; }
 };
 
 }  // namespace pompc::env

@@ -38,6 +38,7 @@ class Simulation final : public Environment {
   absl::StatusOr<StepResult> Step(std::span<const double> action) override;
   std::span<const double> observation() const override { return observation_; }
   const absl::Status& fault() const override { return fault_; }
+  Physics* world() override { return physics_.get(); }
 
   // Starts an episode in `state` instead, computed with or without the actuators' forces.
   // INVALID_ARGUMENT: a field has the wrong size or is not finite, or the task has no target.

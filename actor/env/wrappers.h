@@ -19,6 +19,7 @@ class Wrapper : public Environment {
   }
   std::span<const double> observation() const override { return inner_->observation(); }
   const absl::Status& fault() const override { return inner_->fault(); }
+  Physics* world() override { return inner_->world(); }
 
  protected:
   explicit Wrapper(std::unique_ptr<Environment> inner)
@@ -71,6 +72,7 @@ class FloatEnvironment {
   absl::StatusOr<StepResult> Step(std::span<const float> action);
   std::span<const float> observation() const { return observation_; }
   const absl::Status& fault() const { return inner_->fault(); }
+  Physics* world() { return inner_->world(); }
 
  private:
   void CastObservation();

@@ -91,6 +91,29 @@ TEST_F(EvaluatorTest, EveryPlanIsNoiseFreeAndOfThePinnedVersion) {
   }
 }
 
+TEST_F(EvaluatorTest, SpectatorSeesTheFirstEpisodeFromItsStartToItsEnd) {
+  std::vector<std::vector<float>> seen;
+  Start({.episode_steps = 4}, {.episodes = 3},
+        {.parallel = 2, .spectator = [&](env::FloatEnvironment& environment) {
+           const auto observation = environment.observation();
+           seen.emplace_back(observation.begin(), observation.end());
+           return absl::OkStatus();
+         }});
+  AnswerAll(12);
+  ASSERT_TRUE(result_.ok()) << result_.status();
+  ASSERT_THAT(seen, SizeIs(5));
+  for (int i = 0; i < 5; ++i) EXPECT_THAT(seen[i], ElementsAre(seen[0][0], 1, i));
+}
+
+TEST_F(EvaluatorTest, SpectatorsErrorEndsTheEvaluation) {
+  Start({.episode_steps = 4}, {.episodes = 1},
+        {.spectator = [calls = 0](env::FloatEnvironment&) mutable {
+          return ++calls < 3 ? absl::OkStatus() : absl::DataLossError("no film left");
+        }});
+  AnswerAll(2);
+  EXPECT_EQ(result_.status(), absl::DataLossError("no film left"));
+}
+
 TEST_F(EvaluatorTest, PlaysSeveralEpisodesAtATimeButNoMoreThanAllowed) {
   Start({}, {.episodes = 5}, {.parallel = 3});
   EXPECT_EQ(plans_.waiting(), 3u);

@@ -111,7 +111,9 @@ TaskDefinition Define(std::string name, double speed, std::string floor_size) {
                                 {"site", "target"},
                                 {"geom", "terrain"},
                                 {"rangefinder", ""}},
-                    .set = {{{"geom", "floor"}, "size", std::move(floor_size)}}}};
+                    // Close enough to see it.
+                    .set = {{{"geom", "floor"}, "size", std::move(floor_size)},
+                            {{"camera", "global"}, "pos", "-2.5 2.5 2.5"}}}};
 }
 
 }  // namespace
