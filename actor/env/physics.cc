@@ -90,17 +90,21 @@ absl::Status Physics::Forward(Actuation actuation) {
 }
 
 // dm_control's "legacy" order. mj_step1 leaves everything that depends on position and velocity up
-// to date for reading; mj_step2 completes that step. A Runge-Kutta step cannot be split.
+// to date for reading; the rest of that step follows in the next call.
 absl::Status Physics::Advance(int steps) {
   return Compute([this, steps] {
     const mjModel* model = model_.get();
     mjData* data = data_.get();
-    int whole_steps = steps;
-    if (model->opt.integrator != mjINT_RK4) {
+    if (model->opt.integrator == mjINT_RK4) {
+      // mj_step2 cannot do this; mj_step would compute the present state again, which is a fifth of
+      // a Runge-Kutta step.
+      mj_forwardSkip(model, data, mjSTAGE_VEL, 0);
+      mj_checkAcc(model, data);
+      mj_RungeKutta(model, data, 4);
+    } else {
       mj_step2(model, data);
-      --whole_steps;
     }
-    for (int i = 0; i < whole_steps; ++i) mj_step(model, data);
+    for (int i = 1; i < steps; ++i) mj_step(model, data);
     mj_step1(model, data);
   });
 }

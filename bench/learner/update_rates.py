@@ -7,10 +7,7 @@ Needs PyTorch and NumPy (Debian: python3-torch, python3-numpy). The machine shou
 """
 
 import argparse
-import json
 import os
-import statistics
-import subprocess
 import sys
 import time
 
@@ -20,8 +17,10 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy  # pylint: disable=wrong-import-position
 import torch  # pylint: disable=wrong-import-position
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "peers"))
+for folder in ("peers", "support"):
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", folder))
 import po_mpc  # pylint: disable=wrong-import-position
+import rates  # pylint: disable=wrong-import-position
 
 OBSERVATION, ACTION, HORIZON, BINS, SIMNORM = 5, 1, 3, 101, 8
 # As in model/config.cc: encoder_dim, mlp_dim, latent_dim, members; and the batch of update_bench.
@@ -89,12 +88,9 @@ def rate_of_peer(size, device, seconds):
 
 
 def rate_of_bench(binary, case, device, seconds):
-    done = subprocess.run([binary, "--device", device, f"--benchmark_filter=^BM_Update/{case}/",
-                           f"--benchmark_min_time={seconds}", "--benchmark_format=json"],
-                          check=True, capture_output=True, text=True)
-    (result,) = json.loads(done.stdout)["benchmarks"]
-    unit = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1}[result["time_unit"]]
-    return unit / result["real_time"]
+    measured, _ = rates.results(rates.start(binary, f"^BM_Update/{case}/", seconds, arguments=("--device", device)))
+    (result,) = measured.values()
+    return 1 / rates.seconds_of(result, "real_time")
 
 
 def main():
@@ -107,15 +103,14 @@ def main():
     name = torch.cuda.get_device_name(flags.device) if flags.device.startswith("cuda") else "CPU, one thread"
     print(f"{name}, PyTorch {torch.__version__}, updates per second: median of {ROUNDS} turns (least, most)")
     for size, (*_, batch) in SIZES.items():
-        rates = {"pompc": [], "ATen operations": [], "PyTorch peer": []}
+        turns = {"pompc": [], "ATen operations": [], "PyTorch peer": []}
         for _ in range(ROUNDS):
-            rates["pompc"].append(rate_of_bench(flags.update_bench, size, flags.device, flags.seconds))
-            rates["ATen operations"].append(
+            turns["pompc"].append(rate_of_bench(flags.update_bench, size, flags.device, flags.seconds))
+            turns["ATen operations"].append(
                 rate_of_bench(flags.update_bench, size + "_eager", flags.device, flags.seconds))
-            rates["PyTorch peer"].append(rate_of_peer(size, flags.device, flags.seconds))
-        for name, values in rates.items():
-            print(f"{size:5} batch {batch:4} {name:16} {statistics.median(values):7.1f} "
-                  f"({min(values):.1f}, {max(values):.1f})", flush=True)
+            turns["PyTorch peer"].append(rate_of_peer(size, flags.device, flags.seconds))
+        for what, values in turns.items():
+            print(f"{size:5} batch {batch:4} {what:16} {rates.summary(values)}", flush=True)
 
 
 if __name__ == "__main__":

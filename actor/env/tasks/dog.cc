@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "actor/env/in_frame.h"
 #include "actor/env/tasks/domains.h"
 #include "actor/env/tolerance.h"
 
@@ -123,7 +124,7 @@ class Dog final : public Task {
   // Of the body's centre of mass, in the torso's frame.
   void TorsoVelocity(const Physics& physics, mjtNum* out) const {
     const mjData& data = physics.data();
-    mju_rotVecMatT(out, data.sensordata + velocity_, data.xmat + 9 * torso_);
+    InFrame(out, data.sensordata + velocity_, data.xmat + 9 * torso_);
   }
 
   static void Append3(const Physics& physics, const std::vector<int>& sensors,

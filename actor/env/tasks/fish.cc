@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "actor/env/in_frame.h"
 #include "actor/env/random_orientation.h"
 #include "actor/env/tasks/domains.h"
 #include "actor/env/tolerance.h"
@@ -36,7 +37,7 @@ class Swim final : public Task {
     // Seen from the mouth, in its frame.
     mjtNum target[3], seen[3];
     MouthToTarget(physics, target);
-    mju_rotVecMatT(seen, target, physics.data().geom_xmat + 9 * mouth_);
+    InFrame(seen, target, physics.data().geom_xmat + 9 * mouth_);
     Append(seen, out);
     Append(physics.qvel(), out);
   }

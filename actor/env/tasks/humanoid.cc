@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "actor/env/in_frame.h"
 #include "actor/env/random_joints.h"
 #include "actor/env/tasks/domains.h"
 #include "actor/env/tolerance.h"
@@ -46,7 +47,7 @@ class Humanoid final : public Task {
     for (const int limb : limbs_) {
       mjtNum position[3], seen[3];
       mju_sub3(position, data.xpos + 3 * limb, data.xpos + 3 * torso_);
-      mju_rotVecMatT(seen, position, data.xmat + 9 * torso_);
+      InFrame(seen, position, data.xmat + 9 * torso_);
       Append(seen, out);
     }
     for (const MatrixEntry entry : {kZx, kZy, kZz}) out.push_back(physics.xmat(torso_, entry));

@@ -5,9 +5,11 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "actor/env/simulation.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -111,17 +113,19 @@ class AssetModelTest : public testing::Test {
     EXPECT_TRUE(physics.ok()) << physics.status();
     return physics.ok() ? *std::move(physics) : nullptr;
   }
+  static TaskDefinition ArmTest() {
+    return {.name = "arm-test",
+            .control_seconds = 0.02,
+            .episode_seconds = 1,
+            .make = [](Physics& physics) -> std::unique_ptr<Task> {
+              physics.Id(mjOBJ_BODY, "hand");
+              return std::make_unique<Nothing>();
+            },
+            .asset = kEdited};
+  }
   // What a user reads: file, what is wrong with it, what to do.
   void ExpectRefused(absl::StatusCode code, const std::string& problem) {
-    const TaskDefinition task = {.name = "arm-test",
-                                 .control_seconds = 0.02,
-                                 .episode_seconds = 1,
-                                 .make = [](Physics& physics) -> std::unique_ptr<Task> {
-                                   physics.Id(mjOBJ_BODY, "hand");
-                                   return std::make_unique<Nothing>();
-                                 },
-                                 .asset = kEdited};
-    const absl::Status status = Simulation::Make(task, 1, folder_.string()).status();
+    const absl::Status status = Simulation::Make(ArmTest(), 1, folder_.string()).status();
     EXPECT_EQ(status.code(), code) << status;
     EXPECT_THAT(
         std::string(status.message()),
@@ -249,6 +253,35 @@ TEST_F(AssetModelTest, ModelThatMujocoRejectsIsRefusedWithItsWords) {
 TEST_F(AssetModelTest, WhatIsNoTextIsNotPrinted) {
   Replace("type=\"capsule\"", "type=\"pre\xbf\x01zel\"");
   ExpectRefused(absl::StatusCode::kInvalidArgument, "'pre??zel'");
+}
+
+// Whatever became of a file, there is an error that names it, or a model.
+TEST_F(AssetModelTest, DamagedFilesAreRefusedByNameOrWork) {
+  constexpr uint32_t kSeed = 1;
+  SCOPED_TRACE(kSeed);
+  std::mt19937 random(kSeed);
+  int refused = 0;
+  for (int i = 0; i < 300; ++i) {
+    const bool includes = i % 4 == 0;
+    std::string text = includes ? kLooks : kModel;
+    if (i % 3 == 0) {
+      text.resize(random() % text.size());
+    } else {
+      for (int damage = 0; damage < 3; ++damage) {
+        text[random() % text.size()] = static_cast<char>(random());
+      }
+    }
+    SCOPED_TRACE(text);
+    Write("model.xml", includes ? std::string(kModel) : text);
+    Write("common/looks.xml", includes ? text : std::string(kLooks));
+    const absl::Status status = Simulation::Make(ArmTest(), 1, folder_.string()).status();
+    if (status.ok()) continue;
+    ++refused;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("model.xml"));
+    for (const char c : status.message()) ASSERT_TRUE(absl::ascii_isprint(c)) << status;
+  }
+  EXPECT_GT(refused, 100);
+  EXPECT_LT(refused, 300);
 }
 
 TEST_F(AssetModelTest, ModelOfAnotherKindIsRefused) {

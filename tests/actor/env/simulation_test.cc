@@ -198,6 +198,68 @@ TEST(SimulationTest, DivergenceIsAFlaggedTruncation) {
   ExpectFault(*simulation, 0.5);
 }
 
+// What MuJoCo does in the middle of its steps, for a test.
+class DuringSteps {
+ public:
+  explicit DuringSteps(mjfGeneric call) { mjcb_control = call; }
+  ~DuringSteps() { mjcb_control = nullptr; }
+};
+
+TEST(SimulationTest, ErrorOfMujocoInAStepIsAFlaggedTruncation) {
+  const auto simulation = MakeSlider();
+  ASSERT_TRUE(simulation->Place({.qpos = {0.5}}, Actuation::kEnabled).ok());
+  {
+    const DuringSteps fail([](const mjModel*, mjData*) { mju_error("stack overflow"); });
+    const StepResult result = *simulation->Step(std::vector{1.0});
+    EXPECT_TRUE(result.unstable && result.truncated && !result.terminated);
+    EXPECT_EQ(result.reward, 0);
+    EXPECT_EQ(simulation->observation()[0], 0.5);
+    EXPECT_EQ(simulation->fault().code(), absl::StatusCode::kInternal);
+    EXPECT_THAT(std::string(simulation->fault().message()), HasSubstr("stack overflow"));
+    EXPECT_EQ(simulation->Reset().code(), absl::StatusCode::kInternal);
+  }
+  EXPECT_TRUE(simulation->Reset().ok());
+  EXPECT_FALSE(simulation->Step(std::vector{1.0})->unstable);
+}
+
+TEST(SimulationTest, AnyWarningOfMujocoIsAFlaggedTruncation) {
+  static int warning;
+  for (warning = 0; warning < mjNWARNING; ++warning) {
+    SCOPED_TRACE(warning);
+    const auto simulation = MakeSlider();
+    ASSERT_TRUE(simulation->Place({.qpos = {0.5}}, Actuation::kEnabled).ok());
+    const DuringSteps warn([](const mjModel*, mjData* data) { mj_warning(data, warning, 0); });
+    const StepResult result = *simulation->Step(std::vector{1.0});
+    EXPECT_TRUE(result.unstable && result.truncated);
+    EXPECT_EQ(simulation->observation()[0], 0.5);
+    EXPECT_EQ(simulation->fault().code(), absl::StatusCode::kAborted);
+  }
+}
+
+class NowhereSlider final : public Slider {
+ public:
+  using Slider::Slider;
+  absl::Status Initialize(Physics& physics, RandomState& random) override {
+    if (random.Uniform() < 0.5) physics.data().qpos[0] = kNan;
+    return absl::OkStatus();
+  }
+};
+
+TEST(SimulationTest, StartThatIsNotFiniteIsAbortedAndMayBeTriedAgain) {
+  TaskDefinition definition = SliderDefinition();
+  definition.make = [](Physics& physics) { return std::make_unique<NowhereSlider>(physics); };
+  const auto simulation = *Simulation::Make(definition, 1);
+  int started = 0;
+  for (int i = 0; i < 20; ++i) {
+    const absl::Status status = simulation->Reset();
+    EXPECT_TRUE(status.ok() || absl::IsAborted(status)) << status;
+    EXPECT_TRUE(std::isfinite(simulation->observation()[0]));
+    started += status.ok() ? 1 : 0;
+  }
+  EXPECT_GT(started, 0);
+  EXPECT_LT(started, 20);
+}
+
 class BrokenSlider final : public Slider {
  public:
   using Slider::Slider;
