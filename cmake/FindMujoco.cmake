@@ -1,5 +1,5 @@
-# Target Mujoco::mujoco from MUJOCO_ROOT (a release folder, or that of the Python package) or the system. Debian's own CMake package is not
-# used: it asks for OpenGL or Qhull development files that a headless build does not need.
+# Target Mujoco::mujoco from MUJOCO_ROOT (a release folder, or that of the Python package) or the system. Debian's own
+# CMake package is not used: it asks for OpenGL or Qhull development files that a headless build does not need.
 find_path(Mujoco_INCLUDE_DIR mujoco/mujoco.h HINTS "${MUJOCO_ROOT}/include" "$ENV{MUJOCO_ROOT}/include")
 # The Python package has the library under its full name only, beside its modules.
 set(Mujoco_NAMES mujoco)
