@@ -9,8 +9,6 @@
 
 #include <array>
 #include <map>
-
-#include "common/log.h"
 #endif
 
 namespace pompc::update {
@@ -140,8 +138,10 @@ class CudaRecorder : public Recorder {
       });
       return true;
     } catch (const c10::Error& error) {
-      Log().warn("updates cannot be recorded on {} and go on without: {}", device_.str(),
-                 error.what_without_backtrace());
+      // LibTorch's own warnings: newer ones come with headers that Log's library cannot be read
+      // with.
+      TORCH_WARN("updates cannot be recorded on ", device_.str(),
+                 " and go on without: ", error.what_without_backtrace());
     }
     if (recording) End(*own.graph);
     return false;
