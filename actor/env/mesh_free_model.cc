@@ -1,5 +1,6 @@
 #include "actor/env/mesh_free_model.h"
 
+#include <dlfcn.h>
 #include <tinyxml2.h>
 #include <zlib.h>
 
@@ -8,6 +9,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <system_error>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -131,7 +133,29 @@ absl::Status DeleteMeshes(const mjModel& model, XMLDocument* document) {
   return absl::OkStatus();
 }
 
+// Newer versions read mesh files with plug-ins, which lie beside the library in the Python package
+// and beside the programs in a release.
+void LoadDecoders() {
+#if mjVERSION_HEADER >= 300
+  static const bool once = [] {
+    Dl_info library = {};
+    if (dladdr(reinterpret_cast<void*>(&mj_loadXML), &library) == 0) return false;
+    const fs::path folder = fs::path(library.dli_fname).parent_path();
+    for (const char* place : {"plugin", "../bin/mujoco_plugin"}) {
+      for (const char* name : {"libstl_decoder.so", "libobj_decoder.so"}) {
+        const fs::path decoder = folder / place / name;
+        std::error_code ignored;
+        if (fs::exists(decoder, ignored)) mj_loadPluginLibrary(decoder.c_str());
+      }
+    }
+    return true;
+  }();
+  (void)once;
+#endif
+}
+
 absl::StatusOr<std::string> MakeMeshFree(XMLDocument* document) {
+  LoadDecoders();
   POMPC_ASSIGN_OR_RETURN(const auto physics, Physics::FromXml(Text(*document)));
   POMPC_RETURN_IF_ERROR(WriteInertias(physics->model(), document));
   POMPC_RETURN_IF_ERROR(DeleteMeshes(physics->model(), document));

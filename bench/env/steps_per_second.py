@@ -166,8 +166,11 @@ def main():
     peers = start_peers(flags.peers, cores, flags.seconds)
     found = {}
     for task in flags.tasks or builds[0].tasks:
-        found[task] = measure_task(task, builds, peers, cores, flags.turns)
-        print(task, "measured", file=sys.stderr, flush=True)
+        try:
+            found[task] = measure_task(task, builds, peers, cores, flags.turns)
+            print(task, "measured", file=sys.stderr, flush=True)
+        except RuntimeError as error:
+            print(task, "left out:", error, file=sys.stderr, flush=True)
     for peer in peers:
         peer.close()
     print_rates(found, [column.name for column in builds + peers])
