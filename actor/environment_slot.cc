@@ -49,16 +49,13 @@ absl::Status EnvironmentSlot::StartEpisode() {
   return absl::OkStatus();
 }
 
-void EnvironmentSlot::RequestPlan(PlanSource* source, Mailbox* mailbox, int slot, bool evaluate,
-                                  ParameterVersion pinned) {
+PlanQuery EnvironmentSlot::AskPlan(int slot) {
   plan_under_way_ = true;
-  const PlanQuery query = {.observation = observation_,
-                           .warm_start = warm_start_,
-                           .seed = MixSeeds({plan_seeds_, plans_}),
-                           .evaluate = evaluate,
-                           .pinned_version = pinned};
-  source->Request(query, &plan_,
-                  [mailbox, slot](const absl::Status& status) { mailbox->PlanDone(slot, status); });
+  return {.slot = slot,
+          .observation = observation_,
+          .warm_start = warm_start_,
+          .seed = MixSeeds({plan_seeds_, plans_}),
+          .plan = &plan_};
 }
 
 absl::Status EnvironmentSlot::AcceptPlan(const absl::Status& status) {

@@ -54,13 +54,13 @@ class EnvironmentSlot {
   // error, or INTERNAL if its first observation is not finite.
   absl::Status StartEpisode();
 
-  // Asks for the plan of this decision; mailbox->PlanDone(slot, status) follows. A repeated request
-  // of the same decision is the same request. REQUIRES: none is under way.
-  void RequestPlan(PlanSource* source, Mailbox* mailbox, int slot, bool evaluate,
-                   ParameterVersion pinned);
+  // The query for the plan of this decision, which is under way from now on: it must be asked, and
+  // AcceptPlan called when it is answered. A repeated query of the same decision is the same query.
+  // REQUIRES: none is under way.
+  PlanQuery AskPlan(int slot);
   bool plan_under_way() const { return plan_under_way_; }
   // Takes in the plan that arrived: it becomes the action and the next warm start. `status` is that
-  // of the letter; a plan of wrong sizes, with numbers that are not finite or standard deviations
+  // of the answer; a plan of wrong sizes, with numbers that are not finite or standard deviations
   // not above 0 gives INTERNAL, and the decision is still to be planned.
   absl::Status AcceptPlan(const absl::Status& status);
   // Draws the action uniformly instead.

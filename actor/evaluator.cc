@@ -21,10 +21,10 @@ Evaluator::Evaluator(const EvaluatorOptions& options, const EvaluationTask& task
     : options_(options),
       task_(task),
       factory_(std::move(factory)),
-      plans_(plans),
       stats_(stats),
       clock_(clock),
-      mailbox_(0, Lanes(options, task), clock) {
+      mailbox_(0, Lanes(options, task), clock),
+      asker_(plans, &mailbox_) {
   const int lanes = Lanes(options, task);
   for (int i = 0; i < lanes; ++i) {
     lanes_.emplace_back(options.retry, MixSeeds({task.seed, static_cast<uint64_t>(i)}));
@@ -70,7 +70,8 @@ void Evaluator::Ask(int i) {
   Lane& lane = lanes_[i];
   lane.retry_at.reset();
   lane.asked_at = clock_->Now();
-  lane.slot->RequestPlan(plans_, &mailbox_, i, /*evaluate=*/true, task_.version);
+  asker_.Add(lane.slot->AskPlan(i), {.evaluate = true, .pinned_version = task_.version},
+             lane.asked_at);
 }
 
 // Waits for plans, and asks again for those that failed.
@@ -79,6 +80,7 @@ absl::Status Evaluator::Round() {
   for (const Lane& lane : lanes_) {
     if (lane.retry_at.has_value()) deadline = std::min(deadline, *lane.retry_at);
   }
+  asker_.Send();
   stats_->timer(0)->Enter(WorkerState::kWaitingForPlan);
   mailbox_.Take(deadline, &letters_);
   stats_->timer(0)->Enter(WorkerState::kStepping);
@@ -149,6 +151,7 @@ absl::Status Evaluator::Show(const Lane& lane) {
 }
 
 void Evaluator::FinishUp() {
+  asker_.Send();
   std::vector<EnvironmentSlot*> slots;
   for (const Lane& lane : lanes_) slots.push_back(lane.slot.get());
   AwaitPlans(slots, &mailbox_, &letters_);

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "actor/environment_slot.h"
 #include "actor/mailbox.h"
+#include "actor/plan_asker.h"
 #include "actor/plan_source.h"
 #include "actor/stats.h"
 #include "common/backoff.h"
@@ -96,7 +97,6 @@ class Evaluator {
   const EvaluatorOptions options_;
   const EvaluationTask task_;
   const EnvironmentFactory factory_;
-  PlanSource* const plans_;
   ActorStats* const stats_;
   Clock* const clock_;
 
@@ -104,6 +104,7 @@ class Evaluator {
   std::atomic<bool> cancelled_{false};
 
   // Of the thread in Run.
+  PlanAsker asker_;
   std::vector<Lane> lanes_;
   std::vector<Letter> letters_;
   EvaluationOutcome outcome_;

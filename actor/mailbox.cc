@@ -12,18 +12,20 @@ Letter* Mailbox::Open(int slot) {
     open_[slot] = static_cast<int>(letters_.size());
     letters_.emplace_back();
     letters_.back().slot = slot;
-    changed_.Signal();
+    if (letters_.size() == 1) changed_.Signal();
   }
   return &letters_[open_[slot]];
 }
 
-void Mailbox::PlanDone(int slot, const absl::Status& status) {
+void Mailbox::OnPlans(std::span<const int> slots, const absl::Status& status) {
   const absl::Duration now = clock_->Now();
   MutexLock lock(&mu_);
-  Letter* letter = Open(slot);
-  letter->plan_done = true;
-  letter->plan_status = status;
-  letter->plan_time = now;
+  for (const int slot : slots) {
+    Letter* letter = Open(slot);
+    letter->plan_done = true;
+    letter->plan_status = status;
+    letter->plan_time = now;
+  }
 }
 
 void Mailbox::OnRoom(int environment) {

@@ -1,10 +1,12 @@
 #ifndef POMPC_ACTOR_MAILBOX_H_
 #define POMPC_ACTOR_MAILBOX_H_
 
+#include <span>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "actor/plan_source.h"
 #include "actor/row_sink.h"
 #include "common/clock.h"
 #include "common/mutex.h"
@@ -27,12 +29,12 @@ struct Letter {
 // refusals, or just that it should look up. Events of one environment collect in one letter, so the
 // box is bounded by the number of environments and no kind of event is ever lost. Thread-safe; one
 // thread takes.
-class Mailbox : public RowSinkListener {
+class Mailbox : public PlanListener, public RowSinkListener {
  public:
   // For environments `first` .. `first + count - 1`; letters name them as slots 0 .. count - 1.
   Mailbox(int first, int count, Clock* clock);
 
-  void PlanDone(int slot, const absl::Status& status);
+  void OnPlans(std::span<const int> slots, const absl::Status& status) override;
   void OnRoom(int environment) override;
   void OnRefused(int environment, const absl::Status& why) override;
   // Wakes the taker without a letter.

@@ -1,8 +1,8 @@
 #ifndef POMPC_ACTOR_PLAN_SOURCE_H_
 #define POMPC_ACTOR_PLAN_SOURCE_H_
 
+#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <vector>
 
@@ -11,18 +11,6 @@
 
 namespace pompc::actor {
 
-// One decision to plan. The spans stay valid until the request is done.
-struct PlanQuery {
-  std::span<const float> observation;  // [O]
-  // Mean of the previous plan as it came back, [H, A]; empty at the start of an episode.
-  std::span<const float> warm_start;
-  uint64_t seed = 0;
-  // No exploration noise.
-  bool evaluate = false;
-  // The only version to plan with; not valid(): the newest.
-  ParameterVersion pinned_version;
-};
-
 struct Plan {
   std::vector<float> action;      // [A] in [-1, 1]
   std::vector<float> mean;        // [A]
@@ -30,6 +18,36 @@ struct Plan {
   std::vector<float> warm_start;  // [H, A]
   float value = 0;
   ParameterVersion version;
+};
+
+// One decision to plan. What it refers to stays valid until it is answered.
+struct PlanQuery {
+  // By which the listener knows it.
+  int slot = 0;
+  std::span<const float> observation;  // [O]
+  // Mean of the previous plan as it came back, [H, A]; empty at the start of an episode.
+  std::span<const float> warm_start;
+  uint64_t seed = 0;
+  // Where the plan is to be put.
+  Plan* plan = nullptr;
+};
+
+// How the queries of one request are to be planned.
+struct PlanMode {
+  // No exploration noise.
+  bool evaluate = false;
+  // The only version to plan with; not valid(): the newest.
+  ParameterVersion pinned_version;
+
+  bool operator==(const PlanMode&) const = default;
+};
+
+// Hears of answers, on any thread. Must not block.
+class PlanListener {
+ public:
+  virtual ~PlanListener() = default;
+  // The queries of these slots were answered; if OK, their plans have been filled.
+  virtual void OnPlans(std::span<const int> slots, const absl::Status& status) = 0;
 };
 
 // Whether asking again cannot help, unless somebody repairs the other side.
@@ -42,16 +60,18 @@ inline bool IsLasting(const absl::Status& status) {
 // Where plans come from. Thread-safe.
 class PlanSource {
  public:
-  using Done = std::function<void(const absl::Status&)>;
+  // Most queries in one request.
+  static constexpr size_t kMaxQueries = 64;
 
   virtual ~PlanSource() = default;
 
-  // Asks for one plan and returns at once. `done` is called exactly once, on any thread, possibly
-  // before this returns, and at the latest when the source's own time limit for a request is over;
-  // if OK, `plan` has been filled. `plan` must outlive the call of `done`. Codes: INVALID_ARGUMENT
-  // for a request no planner of this run can serve, FAILED_PRECONDITION for planners of another
-  // run; others may pass.
-  virtual void Request(const PlanQuery& query, Plan* plan, Done done) = 0;
+  // Asks for the plans of 1 to kMaxQueries queries and returns at once. `listener` hears of each
+  // exactly once, of several at a time or not, possibly before this returns, and at the latest when
+  // the source's own time limit for a request is over; it must outlive that. A plan depends on its
+  // own query and the mode only. Codes: INVALID_ARGUMENT for queries no planner of this run can
+  // serve, FAILED_PRECONDITION for planners of another run; others may pass.
+  virtual void Request(std::span<const PlanQuery> queries, const PlanMode& mode,
+                       PlanListener* listener) = 0;
 };
 
 }  // namespace pompc::actor

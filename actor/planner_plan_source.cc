@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "common/float_bytes.h"
+#include "common/rpc/wire.h"
 
 namespace pompc::actor {
 namespace {
@@ -24,36 +25,63 @@ void SetBytes(std::span<const float> values, std::string* bytes) {
   AppendBytes<float>({values.data(), values.size()}, bytes);
 }
 
+void CopyPlan(const proto::Plan& from, Plan* plan) {
+  CopyFloats(from.action(), &plan->action);
+  CopyFloats(from.plan_mean(), &plan->mean);
+  CopyFloats(from.plan_std(), &plan->std);
+  CopyFloats(from.warm_start(), &plan->warm_start);
+  plan->value = from.plan_value();
+  plan->version = {from.version().incarnation(), from.version().number()};
+}
+
+// Of one request, until it is answered.
+struct Asked {
+  std::vector<int> slots;
+  std::vector<Plan*> plans;
+
+  absl::Status Fill(const absl::StatusOr<proto::PlanReply>& reply) const {
+    if (!reply.ok()) return reply.status();
+    if (reply->plans_size() != static_cast<int>(plans.size())) {
+      return absl::InternalError(absl::StrCat("planner sent ", reply->plans_size(), " plans for ",
+                                              plans.size(), " queries"));
+    }
+    for (size_t i = 0; i < plans.size(); ++i) {
+      CopyPlan(reply->plans(static_cast<int>(i)), plans[i]);
+    }
+    return absl::OkStatus();
+  }
+};
+
 }  // namespace
 
-void PlannerPlanSource::Request(const PlanQuery& query, Plan* plan, Done done) {
+void PlannerPlanSource::Request(std::span<const PlanQuery> queries, const PlanMode& mode,
+                                PlanListener* listener) {
+  static_assert(kMaxQueries <= rpc::kMaxPlanQueries);
   proto::PlanRequest request;
-  SetBytes(query.observation, request.mutable_observation());
-  SetBytes(query.warm_start, request.mutable_warm_start());
-  request.set_seed(query.seed);
-  request.set_evaluate(query.evaluate);
-  if (query.pinned_version.valid()) {
-    request.mutable_pinned_version()->set_incarnation(query.pinned_version.incarnation);
-    request.mutable_pinned_version()->set_number(query.pinned_version.number);
+  request.set_evaluate(mode.evaluate);
+  if (mode.pinned_version.valid()) {
+    request.mutable_pinned_version()->set_incarnation(mode.pinned_version.incarnation);
+    request.mutable_pinned_version()->set_number(mode.pinned_version.number);
+  }
+  Asked asked;
+  for (const PlanQuery& query : queries) {
+    proto::PlanQuery* message = request.add_queries();
+    SetBytes(query.observation, message->mutable_observation());
+    SetBytes(query.warm_start, message->mutable_warm_start());
+    message->set_seed(query.seed);
+    asked.slots.push_back(query.slot);
+    asked.plans.push_back(query.plan);
   }
   client_.Plan(std::move(request), timeout_,
-               [plan, done = std::move(done)](absl::StatusOr<proto::PlanReply> reply) {
-                 if (reply.ok()) {
-                   CopyFloats(reply->action(), &plan->action);
-                   CopyFloats(reply->plan_mean(), &plan->mean);
-                   CopyFloats(reply->plan_std(), &plan->std);
-                   CopyFloats(reply->warm_start(), &plan->warm_start);
-                   plan->value = reply->plan_value();
-                   plan->version = {reply->version().incarnation(), reply->version().number()};
-                 }
-                 done(reply.status());
+               [asked = std::move(asked), listener](const absl::StatusOr<proto::PlanReply>& reply) {
+                 listener->OnPlans(asked.slots, asked.Fill(reply));
                });
 }
 
 std::string PlannerPlanSource::Waiting() const {
   const planner::PlannerClient::Waiting waiting = client_.waiting();
   if (waiting.calls == 0 || waiting.longest < kNoticeable) return "";
-  return absl::StrCat(waiting.calls, " plans asked for since ",
+  return absl::StrCat(waiting.calls, " plan requests without an answer for ",
                       absl::FormatDuration(absl::Trunc(waiting.longest, absl::Seconds(1))),
                       waiting.reason.empty() ? "" : ": ", waiting.reason);
 }

@@ -1,6 +1,7 @@
 #ifndef POMPC_ACTOR_PLANNER_PLAN_SOURCE_H_
 #define POMPC_ACTOR_PLANNER_PLAN_SOURCE_H_
 
+#include <span>
 #include <string>
 
 #include "absl/time/time.h"
@@ -17,7 +18,8 @@ class PlannerPlanSource : public PlanSource {
                              absl::Duration timeout = absl::Seconds(30))
       : client_(options), timeout_(timeout) {}
 
-  void Request(const PlanQuery& query, Plan* plan, Done done) override;
+  void Request(std::span<const PlanQuery> queries, const PlanMode& mode,
+               PlanListener* listener) override;
 
   // Who has been waiting for planners for more than a moment, and why; empty when nobody has.
   std::string Waiting() const;

@@ -32,11 +32,11 @@ absl::StatusOr<std::unique_ptr<Rollout>> Rollout::Make(const RolloutOptions& opt
 Rollout::Rollout(const RolloutOptions& options, std::vector<Lane> lanes, PlanSource* plans,
                  ActorStats* stats, Clock* clock)
     : options_(options),
-      plans_(plans),
       stats_(stats),
       clock_(clock),
       mailbox_(static_cast<int>(options.seeds.environment), options.environments, clock),
       wanted_random_phase_(options.random_phase),
+      asker_(plans, &mailbox_),
       lanes_(std::move(lanes)),
       random_phase_(options.random_phase) {
   ready_.reserve(lanes_.size());
@@ -94,8 +94,10 @@ void Rollout::PlayTurn(const Turns::Turn& turn, const std::function<absl::Status
         std::erase(ready_, static_cast<int>(i));
         lane.queued = false;
         Advance(static_cast<int>(i));
+        asker_.Send();
       } else {
         Hear(/*waits=*/true);
+        for (const Letter& letter : letters_) HandleLetter(letter);
         WakeHolds();
       }
     }
@@ -105,15 +107,25 @@ void Rollout::PlayTurn(const Turns::Turn& turn, const std::function<absl::Status
   }
 }
 
-// Hears what has happened, waiting for it only if nothing is left to do, then moves every
-// environment that can move by one decision.
+// Hears what has happened, waiting for it only if nothing is left to do, and moves every
+// environment that can move by one decision: those whose plans arrived one after the other from the
+// plan to the next question, so that planners get to work while the rest are stepped.
 void Rollout::Round() {
   Hear(ready_.empty());
   FollowPhase(wanted_random_phase_);
   WakeHolds();
+  AdvanceReady();
+  for (const Letter& letter : letters_) {
+    HandleLetter(letter);
+    AdvanceReady();
+  }
+  asker_.Send();
+}
+
+void Rollout::AdvanceReady() {
   advancing_.swap(ready_);
   for (int lane : advancing_) {
-    if (stop_ || !error_.ok()) return;
+    if (stop_ || !error_.ok()) break;
     lanes_[lane].queued = false;
     Advance(lane);
   }
@@ -124,7 +136,6 @@ void Rollout::Hear(bool waits) {
   if (waits) EnterWaiting();
   mailbox_.Take(waits ? next_hold_ : clock_->Now(), &letters_);
   if (waits) stats_->timer(options_.worker)->Enter(WorkerState::kStepping);
-  for (const Letter& letter : letters_) HandleLetter(letter);
 }
 
 void Rollout::EnterWaiting() {
@@ -204,7 +215,7 @@ void Rollout::Advance(int i) {
   } else {
     lane.stage = Stage::kPlanning;
     lane.asked_at = clock_->Now();
-    lane.slot->RequestPlan(plans_, &mailbox_, i, /*evaluate=*/false, pinned_);
+    asker_.Add(lane.slot->AskPlan(i), {.pinned_version = pinned_}, lane.asked_at);
   }
 }
 
@@ -360,6 +371,7 @@ void Rollout::TellProblems() {
 }
 
 void Rollout::FinishUp() {
+  asker_.Send();
   EnterWaiting();
   std::vector<EnvironmentSlot*> slots;
   for (const Lane& lane : lanes_) slots.push_back(lane.slot.get());

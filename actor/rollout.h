@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "actor/environment_slot.h"
 #include "actor/mailbox.h"
+#include "actor/plan_asker.h"
 #include "actor/plan_source.h"
 #include "actor/row_sink.h"
 #include "actor/seeds.h"
@@ -118,7 +119,7 @@ class Rollout {
 
   void Begin(RowSink* sink);
   void Round();
-  // Hears what has happened; if `waits`, waits for it.
+  // Takes in letters_ what has happened; if `waits`, waits for it.
   void Hear(bool waits);
   void PlayTurn(const Turns::Turn& turn, const std::function<absl::Status()>& flush);
   void EnterWaiting();
@@ -126,6 +127,8 @@ class Rollout {
   void HandleLetter(const Letter& letter);
   void HandlePlan(int lane, const Letter& letter);
   void HandlePlanFailure(int lane, const absl::Status& status);
+  // Moves each environment that can move by one decision.
+  void AdvanceReady();
   void Advance(int lane);
   bool StartEpisode(int lane);
   void Execute(int lane);
@@ -149,7 +152,6 @@ class Rollout {
 
   // Constant after construction.
   const RolloutOptions options_;
-  PlanSource* const plans_;
   ActorStats* const stats_;
   Clock* const clock_;
 
@@ -159,9 +161,10 @@ class Rollout {
   std::atomic<bool> stop_{false};
 
   // Of the thread in Run.
+  PlanAsker asker_;
   RowSink* sink_ = nullptr;
   std::vector<Lane> lanes_;
-  // Lanes that can move, and those moving in this round.
+  // Lanes that can move, and those that are being moved.
   std::vector<int> ready_;
   std::vector<int> advancing_;
   std::vector<Letter> letters_;

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/float_bytes.h"
+#include "common/mutex.h"
 #include "common/rpc/status.h"
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
@@ -39,16 +40,25 @@ uint32_t Micros(absl::Duration duration) {
       std::clamp<int64_t>(absl::ToInt64Microseconds(duration), 0, ~uint32_t{0}));
 }
 
-void FillReply(const PlanResult& result, proto::PlanReply* reply) {
-  reply->set_action(ToBytes<float>(result.plan.action));
-  reply->set_plan_mean(ToBytes<float>(result.plan.plan_mean));
-  reply->set_plan_std(ToBytes<float>(result.plan.plan_std));
-  reply->set_plan_value(result.plan.plan_value);
-  reply->set_warm_start(ToBytes<float>(result.plan.warm_start));
-  *reply->mutable_version() = ToProto(result.version);
-  reply->set_queue_us(Micros(result.queue_wait));
-  reply->set_compute_us(Micros(result.compute));
-  reply->set_batch_size(static_cast<uint32_t>(result.batch_size));
+void FillPlan(const PlanResult& result, proto::Plan* plan) {
+  plan->set_action(ToBytes<float>(result.plan.action));
+  plan->set_plan_mean(ToBytes<float>(result.plan.plan_mean));
+  plan->set_plan_std(ToBytes<float>(result.plan.plan_std));
+  plan->set_plan_value(result.plan.plan_value);
+  plan->set_warm_start(ToBytes<float>(result.plan.warm_start));
+  *plan->mutable_version() = ToProto(result.version);
+  plan->set_queue_us(Micros(result.queue_wait));
+  plan->set_compute_us(Micros(result.compute));
+  plan->set_batch_size(static_cast<uint32_t>(result.batch_size));
+}
+
+absl::StatusOr<PlanItem> ToItem(const proto::PlanQuery& query, bool evaluate) {
+  PlanItem item;
+  POMPC_ASSIGN_OR_RETURN(item.observation, Floats(query.observation(), "observation"));
+  POMPC_ASSIGN_OR_RETURN(item.warm_start, Floats(query.warm_start(), "warm_start"));
+  item.seed = query.seed();
+  item.evaluate = evaluate;
+  return item;
 }
 
 }  // namespace
@@ -59,26 +69,45 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
  public:
   PlanReactor(Batcher* batcher, proto::PlanReply* reply) : batcher_(batcher), reply_(reply) {}
 
-  void Submit(PlanCall call) {
-    call.done = [this](absl::StatusOr<PlanResult> result) { Done(std::move(result)); };
-    absl::StatusOr<uint64_t> id = batcher_->Submit(std::move(call));
-    if (id.ok()) {
-      id_ = *id;
+  void Submit(std::vector<PlanCall> calls) {
+    count_ = calls.size();
+    {
+      MutexLock lock(&mu_);
+      left_ = count_;
+    }
+    for (PlanCall& call : calls) {
+      call.done = [this, plan = reply_->add_plans()](const absl::StatusOr<PlanResult>& result) {
+        Done(result, plan);
+      };
+    }
+    absl::StatusOr<uint64_t> first = batcher_->Submit(std::move(calls));
+    if (first.ok()) {
+      first_ = *first;
     } else {
-      Done(id.status());
+      End(first.status());
     }
   }
 
   void OnCancel() override {
-    if (id_ != 0) batcher_->Cancel(id_);
+    if (first_ != 0) batcher_->Cancel(first_, count_);
   }
   void OnDone() override { delete this; }
 
  private:
-  // On the batcher's thread, or on the caller's.
-  void Done(absl::StatusOr<PlanResult> result) {
-    if (result.ok()) FillReply(*result, reply_);
-    absl::Status status = result.status();
+  // On the batcher's thread or on one that cancels.
+  void Done(const absl::StatusOr<PlanResult>& result, proto::Plan* plan) {
+    absl::Status status;
+    {
+      MutexLock lock(&mu_);
+      if (result.ok()) FillPlan(*result, plan);
+      status_.Update(result.status());
+      if (--left_ > 0) return;
+      status = status_;
+    }
+    End(status);
+  }
+
+  void End(absl::Status status) {
     // The batcher is closing, or the caller is gone and hears nothing: to be asked of another
     // planner.
     if (absl::IsCancelled(status)) status = absl::UnavailableError(status.message());
@@ -88,39 +117,55 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
   Batcher* const batcher_;
   proto::PlanReply* const reply_;
   // Of the batcher; 0: refused.
-  uint64_t id_ = 0;
+  uint64_t first_ = 0;
+  size_t count_ = 0;
+
+  Mutex mu_;
+  size_t left_ ABSL_GUARDED_BY(mu_) = 0;
+  // The first failure.
+  absl::Status status_ ABSL_GUARDED_BY(mu_);
 };
 
 grpc::ServerUnaryReactor* PlannerService::Plan(grpc::CallbackServerContext* context,
                                                const proto::PlanRequest* request,
                                                proto::PlanReply* reply) {
-  absl::StatusOr<PlanCall> call = MakeCall(*context, *request);
-  if (!call.ok()) return rpc::FinishUnary(context, call.status());
+  absl::StatusOr<std::vector<PlanCall>> calls = MakeCalls(*context, *request);
+  if (!calls.ok()) return rpc::FinishUnary(context, calls.status());
   auto* reactor = new PlanReactor(batcher_, reply);
-  reactor->Submit(*std::move(call));
+  reactor->Submit(*std::move(calls));
   return reactor;
 }
 
-absl::StatusOr<PlanCall> PlannerService::MakeCall(const grpc::CallbackServerContext& context,
-                                                  const proto::PlanRequest& request) const {
+absl::StatusOr<std::vector<PlanCall>> PlannerService::MakeCalls(
+    const grpc::CallbackServerContext& context, const proto::PlanRequest& request) const {
   const std::shared_ptr<const PlannerModel> newest = store_->Newest();
   if (newest == nullptr) return absl::UnavailableError("the planner has no parameters yet");
   POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), newest->run_id()));
-  PlanCall call;
+  if (request.queries_size() < 1 || request.queries_size() > rpc::kMaxPlanQueries) {
+    return absl::InvalidArgumentError(absl::StrCat("queries has ", request.queries_size(),
+                                                   " entries; allowed are 1 to ",
+                                                   rpc::kMaxPlanQueries));
+  }
+  std::shared_ptr<const PlannerModel> pinned;
   if (request.has_pinned_version()) {
-    const ParameterVersion pinned = FromProto(request.pinned_version());
-    call.pinned = store_->Find(pinned);
-    if (call.pinned == nullptr) {
+    const ParameterVersion version = FromProto(request.pinned_version());
+    pinned = store_->Find(version);
+    if (pinned == nullptr) {
       return absl::UnavailableError(
-          absl::StrCat("the planner does not hold parameters ", pinned.ToString()));
+          absl::StrCat("the planner does not hold parameters ", version.ToString()));
     }
   }
-  POMPC_ASSIGN_OR_RETURN(call.item.observation, Floats(request.observation(), "observation"));
-  POMPC_ASSIGN_OR_RETURN(call.item.warm_start, Floats(request.warm_start(), "warm_start"));
-  call.item.seed = request.seed();
-  call.item.evaluate = request.evaluate();
-  call.deadline = options_.clock->Now() + std::min(TimeLeft(context), options_.max_queue_wait);
-  return call;
+  const absl::Duration deadline =
+      options_.clock->Now() + std::min(TimeLeft(context), options_.max_queue_wait);
+  std::vector<PlanCall> calls(request.queries_size());
+  for (int i = 0; i < request.queries_size(); ++i) {
+    absl::StatusOr<PlanItem> item = ToItem(request.queries(i), request.evaluate());
+    if (!item.ok()) return Annotate(item.status(), absl::StrCat("queries[", i, "]"));
+    calls[i].item = *std::move(item);
+    calls[i].pinned = pinned;
+    calls[i].deadline = deadline;
+  }
+  return calls;
 }
 
 grpc::ServerUnaryReactor* PlannerService::Info(grpc::CallbackServerContext* context,

@@ -1,6 +1,9 @@
 #ifndef POMPC_PLANNER_SERVICE_H_
 #define POMPC_PLANNER_SERVICE_H_
 
+#include <vector>
+
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "planner/core/batcher.h"
@@ -35,10 +38,10 @@ class PlannerService final : public proto::PlannerService::CallbackService {
  private:
   class PlanReactor;
 
-  // The batcher's call for `request`, without its callback. FAILED_PRECONDITION, INVALID_ARGUMENT
-  // or UNAVAILABLE.
-  absl::StatusOr<PlanCall> MakeCall(const grpc::CallbackServerContext& context,
-                                    const proto::PlanRequest& request) const;
+  // The batcher's calls for `request`, without their callbacks. FAILED_PRECONDITION,
+  // INVALID_ARGUMENT or UNAVAILABLE.
+  absl::StatusOr<std::vector<PlanCall>> MakeCalls(const grpc::CallbackServerContext& context,
+                                                  const proto::PlanRequest& request) const;
 
   Batcher* const batcher_;
   const ParameterStore* const store_;

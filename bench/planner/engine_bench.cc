@@ -1,5 +1,9 @@
-// The LibTorch engine on one CPU thread: taking in a version, and plans by batch size.
+// The LibTorch engine on one CPU thread: taking in a version, plans by batch size, and what
+// parameters published as bfloat16 do to plans.
+#include <cmath>
+#include <cstdint>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -61,6 +65,56 @@ BENCHMARK(BM_PlanBatch)
     ->Arg(4)
     ->Arg(16)
     ->Unit(benchmark::kMillisecond);
+
+struct Difference {
+  double action = 0;
+  double value = 0;
+};
+
+// Mean absolute differences of the plans that two models make of the same items, the second with
+// each seed `shift` higher.
+Difference Compare(PlanEngine& engine, const PlannerModel& one, const PlannerModel& two,
+                   uint64_t shift) {
+  constexpr int kItems = 256;
+  std::mt19937_64 random(1);
+  std::normal_distribution<float> normal;
+  Difference sum;
+  for (int i = 0; i < kItems; ++i) {
+    PlanItem item;
+    for (int k = 0; k < one.spec().observation_size; ++k) {
+      item.observation.push_back(normal(random));
+    }
+    item.seed = i;
+    item.evaluate = true;
+    const Plan a = (*engine.PlanBatch(one, {&item}))[0];
+    item.seed += shift;
+    const Plan b = (*engine.PlanBatch(two, {&item}))[0];
+    sum.action += std::abs(a.action[0] - b.action[0]) / kItems;
+    sum.value += std::abs(a.plan_value - b.plan_value) / kItems;
+  }
+  return sum;
+}
+
+// Float32 parameters against the same as bfloat16, for the same observations and noise; and, for
+// comparison, against themselves with other noise.
+void BM_Bfloat16(benchmark::State& state, const std::string& size) {
+  const auto engine = Engine();
+  const proto::RunConfig config = Config(size);
+  const model::NamedTensors parameters = TorchParameters(config, 1);
+  const auto exact = *engine->Load(SnapshotOf(config, {1, 1}, parameters));
+  const auto rounded = *engine->Load(
+      SnapshotOf(config, {1, 2}, model::Convert(parameters, at::kFloat, at::kBFloat16)));
+  Difference rounding, noise;
+  for (auto _ : state) {
+    rounding = Compare(*engine, *exact, *rounded, 0);
+    noise = Compare(*engine, *exact, *exact, 1000);
+  }
+  state.counters["action"] = rounding.action;
+  state.counters["value"] = rounding.value;
+  state.counters["action_noise"] = noise.action;
+  state.counters["value_noise"] = noise.value;
+}
+BENCHMARK_CAPTURE(BM_Bfloat16, tiny, "tiny")->Iterations(1)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace pompc::planner

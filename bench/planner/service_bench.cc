@@ -1,5 +1,5 @@
-// What a plan costs beside its computation, and how long parameters take to arrive: the planner
-// with an engine that computes nothing, in-process and over loopback.
+// What a plan costs beside its computation: the planner with an engine that computes nothing,
+// in-process and over loopback.
 #include <functional>
 #include <memory>
 #include <string>
@@ -29,7 +29,7 @@ PlanSpec Spec() {
 // A learner's broadcast, a planner that follows it, and a client of the planner.
 class Cluster {
  public:
-  explicit Cluster(bool loopback) {
+  explicit Cluster(bool loopback, int queries = 1) {
     (void)SetUpLogging({.level = "off"});
     rpc::ServerOptions listen;
     if (loopback) listen.listen = "127.0.0.1:0";
@@ -43,7 +43,9 @@ class Cluster {
     publisher_.Publish(FakeSnapshot({1, 1}));
     client_ = std::make_unique<PlannerClient>(
         PlannerClientOptions{.planners = {Endpoint(app_->server(), loopback)}, .run_id = "run"});
-    request_.set_observation(ToBytes<float>(FakeItem(0.5f, Spec()).observation));
+    for (int i = 0; i < queries; ++i) {
+      request_.add_queries()->set_observation(ToBytes<float>(FakeItem(0.5f, Spec()).observation));
+    }
   }
   ~Cluster() { publisher_.Close(); }
 
@@ -74,58 +76,32 @@ void BM_PlanRoundTrip(benchmark::State& state) {
 }
 BENCHMARK(BM_PlanRoundTrip)->ArgName("loopback")->Arg(0)->Arg(1)->UseRealTime();
 
-// So many callers that each ask for the next plan when they have one.
+// So many callers that each ask for the next plans, so many together, when they have the last.
 void BM_PlansPerSecond(benchmark::State& state) {
-  constexpr int kPlansEach = 100;
-  Cluster cluster(/*loopback=*/true);
+  constexpr int kCallsEach = 100;
   const auto callers = static_cast<int>(state.range(0));
+  const auto queries = static_cast<int>(state.range(1));
+  Cluster cluster(/*loopback=*/true, queries);
   for (auto _ : state) {
     Mutex mu;
-    int left = callers * kPlansEach;
+    int left = callers * kCallsEach;
     Event done;
-    std::function<void(int)> ask = [&](int plans_left) {
-      cluster.client().Plan(cluster.request(), kLong, [&, plans_left](const auto&) {
-        if (plans_left > 1) ask(plans_left - 1);
+    std::function<void(int)> ask = [&](int calls_left) {
+      cluster.client().Plan(cluster.request(), kLong, [&, calls_left](const auto&) {
+        if (calls_left > 1) ask(calls_left - 1);
         MutexLock lock(&mu);
         if (--left == 0) done.Set();
       });
     };
-    for (int i = 0; i < callers; ++i) ask(kPlansEach);
+    for (int i = 0; i < callers; ++i) ask(kCallsEach);
     done.Wait();
   }
-  state.SetItemsProcessed(state.iterations() * callers * kPlansEach);
+  state.SetItemsProcessed(state.iterations() * callers * kCallsEach * queries);
 }
-BENCHMARK(BM_PlansPerSecond)->ArgName("callers")->Arg(1)->Arg(8)->Arg(64)->UseRealTime();
-
-// From publication to a verified copy at the subscriber.
-void BM_Broadcast(benchmark::State& state) {
-  (void)SetUpLogging({.level = "off"});
-  learner::Publisher publisher;
-  learner::ParameterService service(&publisher, {.run_id = "run"});
-  auto server = *rpc::Server::Start({.listen = "127.0.0.1:0"}, {&service});
-  Mutex mu;
-  CondVar changed;
-  uint64_t received = 0;
-  learner::ParameterSubscriberOptions options;
-  options.learner = rpc::Endpoint(server->address());
-  learner::ParameterSubscriber subscriber(options, [&](const auto& snapshot) {
-    MutexLock lock(&mu);
-    received = snapshot.version().number;
-    changed.SignalAll();
-    return absl::OkStatus();
-  });
-  const std::string data(static_cast<size_t>(state.range(0)), 'x');
-  uint64_t number = 0;
-  for (auto _ : state) {
-    publisher.Publish(FakeSnapshot({1, ++number}, 0, data));
-    MutexLock lock(&mu);
-    while (received < number) changed.Wait(&mu);
-  }
-  state.SetBytesProcessed(state.iterations() * state.range(0));
-  subscriber.Close();
-  publisher.Close();
-}
-BENCHMARK(BM_Broadcast)->ArgName("bytes")->Arg(600 << 10)->Arg(20 << 20)->UseRealTime();
+BENCHMARK(BM_PlansPerSecond)
+    ->ArgNames({"callers", "queries"})
+    ->ArgsProduct({{1, 8, 64}, {1, 16}})
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace pompc::planner

@@ -10,7 +10,10 @@
 namespace pompc::rpc {
 
 // Version of the messages in proto/. Raised when a change makes an older peer misread them.
-inline constexpr uint32_t kWireVersion = 1;
+inline constexpr uint32_t kWireVersion = 2;
+
+// Most queries in one PlanRequest.
+inline constexpr int kMaxPlanQueries = 64;
 
 // Header of a message of run `run_id`; empty where the caller does not know it yet.
 proto::Header MakeHeader(absl::string_view run_id);

@@ -143,13 +143,13 @@ class Planners:
         self._lease = lease
 
     def plan(self, request, keep_waiting=lambda: True):
-        """None once keep_waiting says no."""
+        """The plan of the request's one query; None once keep_waiting says no."""
         request.header.CopyFrom(wire.header(self._lease.run_id))
         failures = 0
         while keep_waiting():
             self._lease.check()
             try:
-                return self._stubs[next(self._turn) % len(self._stubs)].Plan(request, timeout=PLAN_SECONDS)
+                return self._stubs[next(self._turn) % len(self._stubs)].Plan(request, timeout=PLAN_SECONDS).plans[0]
             except grpc.RpcError as error:
                 if error.code() not in PASSING:
                     raise
@@ -306,9 +306,9 @@ class ActingEnvironment:
             if seed_phase:
                 action = self._random.uniform(-1, 1, self._environment.action_size)
             else:
-                plan = self._planners.plan(wire.planner.PlanRequest(
+                plan = self._planners.plan(wire.planner.PlanRequest(queries=[wire.planner.PlanQuery(
                     observation=wire.to_bytes(observation), warm_start=warm_start,
-                    seed=int(self._random.integers(2**63))))
+                    seed=int(self._random.integers(2**63)))]))
                 warm_start, action = plan.warm_start, wire.to_array(plan.action)
             try:
                 following, reward, terminated, truncated = self._environment.step(action)
@@ -397,8 +397,8 @@ def evaluate_episode(environment, planners, lease, assignment, index):
     total, decisions, warm_start, done = 0.0, 0, b"", False
     while not done:
         plan = planners.plan(
-            wire.planner.PlanRequest(observation=wire.to_bytes(observation), warm_start=warm_start, evaluate=True,
-                                     seed=int(random.integers(2**63)), pinned_version=assignment.version),
+            wire.planner.PlanRequest(evaluate=True, pinned_version=assignment.version, queries=[wire.planner.PlanQuery(
+                observation=wire.to_bytes(observation), warm_start=warm_start, seed=int(random.integers(2**63)))]),
             keep_waiting=lambda: lease.assignment() == assignment)
         if plan is None:
             return None

@@ -13,7 +13,7 @@ import tempfile
 import numpy
 
 # Of the messages: kWireVersion in common/rpc/wire.h.
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 _ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 

@@ -33,28 +33,34 @@ Batcher::Batcher(PlanBackend* backend, const ParameterStore* store, const Batche
 
 Batcher::~Batcher() { Close(); }
 
-absl::StatusOr<uint64_t> Batcher::Submit(PlanCall call) {
+absl::StatusOr<uint64_t> Batcher::Submit(std::vector<PlanCall> calls) {
   const std::shared_ptr<const PlannerModel> newest = store_->Newest();
   if (newest == nullptr) {
     return absl::UnavailableError("the planner has no parameters yet");
   }
-  POMPC_RETURN_IF_ERROR(CheckItem(call.item, (call.pinned ? *call.pinned : *newest).spec()));
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const PlannerModel& model = calls[i].pinned ? *calls[i].pinned : *newest;
+    POMPC_RETURN_IF_ERROR(
+        Annotate(CheckItem(calls[i].item, model.spec()), absl::StrCat("queries[", i, "]")));
+  }
   MutexLock lock(&mu_);
   if (closed_) return absl::CancelledError("the planner is closing");
   absl::StatusOr<uint64_t> id =
-      queue_.Push(std::move(call), newest->spec().max_queue, options_.clock->Now());
+      queue_.Push(std::move(calls), newest->spec().max_queue, options_.clock->Now());
   if (id.ok()) changed_.Signal();
   return id;
 }
 
-void Batcher::Cancel(uint64_t id) {
-  std::optional<PlanCall> call;
+void Batcher::Cancel(uint64_t first, size_t count) {
+  std::vector<PlanCall> removed;
   {
     MutexLock lock(&mu_);
-    call = queue_.Remove(id);
-    if (call.has_value()) ++stats_.cancelled;
+    for (uint64_t id = first; id < first + count; ++id) {
+      if (std::optional<PlanCall> call = queue_.Remove(id)) removed.push_back(*std::move(call));
+    }
+    stats_.cancelled += removed.size();
   }
-  if (call.has_value()) call->done(absl::CancelledError("the caller gave the request up"));
+  for (PlanCall& call : removed) call.done(absl::CancelledError("the caller gave the request up"));
 }
 
 Batcher::Stats Batcher::stats() const {

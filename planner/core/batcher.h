@@ -42,7 +42,7 @@ struct BatcherOptions {
 // Plans the requests of many callers in batches: whenever the backend is free, it takes all that
 // wait for the same parameters, up to their max_batch, and waits for nothing more. Parameters are
 // looked up once for each batch. Thread-safe; owns one thread, on which the backend computes and
-// the answers are handed out. The queue is bounded by the newest parameters' max_queue.
+// the answers are handed out. While the newest parameters' max_queue calls wait no more are taken.
 class Batcher {
  public:
   struct Stats {
@@ -62,15 +62,16 @@ class Batcher {
   // Closes.
   ~Batcher();
 
-  // Queues a call; `call.done` gets a plan, or DEADLINE_EXCEEDED, CANCELLED (by Cancel or Close),
-  // INTERNAL (the plan is not finite: the parameters have diverged) or the backend's error. Returns
-  // an id for Cancel, or, without having called done: UNAVAILABLE before the first parameters,
-  // INVALID_ARGUMENT as CheckItem, RESOURCE_EXHAUSTED when the queue is full, CANCELLED after
-  // Close.
-  absl::StatusOr<uint64_t> Submit(PlanCall call);
+  // Queues calls, all or none; each `done` gets a plan, or DEADLINE_EXCEEDED, CANCELLED (by Cancel
+  // or Close), INTERNAL (the plan is not finite: the parameters have diverged) or the backend's
+  // error. Returns the id of the first (the others count up from it), or, without having called
+  // done: UNAVAILABLE before the first parameters, INVALID_ARGUMENT as CheckItem, naming the call
+  // as queries[i], RESOURCE_EXHAUSTED when the queue is full, CANCELLED after Close.
+  absl::StatusOr<uint64_t> Submit(std::vector<PlanCall> calls);
 
-  // Answers the call with CANCELLED if it still waits; one in a running batch gets its plan.
-  void Cancel(uint64_t id);
+  // Answers the calls `first` .. `first + count - 1` with CANCELLED where they still wait; those in
+  // a running batch get their plans.
+  void Cancel(uint64_t first, size_t count);
 
   Stats stats() const;
 

@@ -7,15 +7,19 @@
 
 namespace pompc::planner {
 
-absl::StatusOr<uint64_t> PlanQueue::Push(PlanCall call, size_t max_queue, absl::Duration now) {
+absl::StatusOr<uint64_t> PlanQueue::Push(std::vector<PlanCall> calls, size_t max_queue,
+                                         absl::Duration now) {
   if (calls_.size() >= max_queue) {
     return absl::ResourceExhaustedError(
         absl::StrCat(calls_.size(), " requests wait already, planner.max_queue is ", max_queue));
   }
-  call.id = next_id_++;
-  call.submitted = now;
-  calls_.push_back(std::move(call));
-  return calls_.back().id;
+  const uint64_t first = next_id_;
+  for (PlanCall& call : calls) {
+    call.id = next_id_++;
+    call.submitted = now;
+    calls_.push_back(std::move(call));
+  }
+  return first;
 }
 
 PlanQueue::Step PlanQueue::Poll(absl::Duration now,

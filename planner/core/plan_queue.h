@@ -57,9 +57,9 @@ class PlanQueue {
     std::shared_ptr<const PlannerModel> model;
   };
 
-  // Appends a call at time `now` and returns its id. RESOURCE_EXHAUSTED when `max_queue` calls wait
-  // already.
-  absl::StatusOr<uint64_t> Push(PlanCall call, size_t max_queue, absl::Duration now);
+  // Appends calls at time `now` and returns the id of the first; the others count up from it.
+  // RESOURCE_EXHAUSTED when `max_queue` calls wait already; until then all are taken.
+  absl::StatusOr<uint64_t> Push(std::vector<PlanCall> calls, size_t max_queue, absl::Duration now);
 
   // Takes out the refused calls, and the next batch: the oldest call decides the parameters, and
   // all that wait for the same parameters join it, oldest first, up to their spec's max_batch.

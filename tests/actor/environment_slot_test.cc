@@ -5,6 +5,7 @@
 #include <new>
 #include <vector>
 
+#include "actor/plan_asker.h"
 #include "gtest/gtest.h"
 #include "tests/actor/fakes.h"
 
@@ -33,12 +34,15 @@ namespace {
 // Answers at once, without allocating once the plan's buffers have their size.
 class InstantPlanSource : public PlanSource {
  public:
-  void Request(const PlanQuery& query, Plan* plan, Done done) override {
-    plan->action.assign(2, 0.5f);
-    plan->mean.assign(2, 0.5f);
-    plan->std.assign(2, 0.5f);
-    plan->warm_start.assign(6, 0.5f);
-    done(absl::OkStatus());
+  void Request(std::span<const PlanQuery> queries, const PlanMode& mode,
+               PlanListener* listener) override {
+    for (const PlanQuery& query : queries) {
+      query.plan->action.assign(2, 0.5f);
+      query.plan->mean.assign(2, 0.5f);
+      query.plan->std.assign(2, 0.5f);
+      query.plan->warm_start.assign(6, 0.5f);
+      listener->OnPlans({&query.slot, 1}, absl::OkStatus());
+    }
   }
 };
 
@@ -46,6 +50,7 @@ TEST(EnvironmentSlotTest, DecisionsDoNotAllocateAfterTheFirstEpisode) {
   FakeClock clock;
   Mailbox mailbox(0, 1, &clock);
   InstantPlanSource plans;
+  PlanAsker asker(&plans, &mailbox);
   auto slot = EnvironmentSlot::Make(FakeFactory({.episode_steps = 1000}), {});
   ASSERT_TRUE(slot.ok());
   std::vector<Letter> letters;
@@ -57,7 +62,8 @@ TEST(EnvironmentSlotTest, DecisionsDoNotAllocateAfterTheFirstEpisode) {
       if (random) {
         (*slot)->DrawAction();
       } else {
-        (*slot)->RequestPlan(&plans, &mailbox, 0, false, {});
+        asker.Add((*slot)->AskPlan(0), {}, clock.Now());
+        asker.Send();
         mailbox.Take(absl::ZeroDuration(), &letters);
         ASSERT_TRUE((*slot)->AcceptPlan(letters[0].plan_status).ok());
       }
@@ -76,16 +82,11 @@ TEST(EnvironmentSlotTest, DecisionsDoNotAllocateAfterTheFirstEpisode) {
 }
 
 TEST(EnvironmentSlotTest, ActionsOutsideTheRangeAreClamped) {
-  FakeClock clock;
-  Mailbox mailbox(0, 1, &clock);
-  FakePlanSource plans(2);
   auto slot = EnvironmentSlot::Make(FakeFactory({}), {});
   ASSERT_TRUE(slot.ok());
   ASSERT_TRUE((*slot)->StartEpisode().ok());
-  (*slot)->RequestPlan(&plans, &mailbox, 0, false, {});
-  auto asked = plans.Take();
-  *asked.plan = {.action = {1.0001f, -3}, .mean = {0, 0}, .std = {1, 1}, .warm_start = {0, 0}};
-  asked.done(absl::OkStatus());
+  *(*slot)->AskPlan(0).plan = {
+      .action = {1.0001f, -3}, .mean = {0, 0}, .std = {1, 1}, .warm_start = {0, 0}};
   ASSERT_TRUE((*slot)->AcceptPlan(absl::OkStatus()).ok());
   ASSERT_TRUE((*slot)->Step().ok());
   EXPECT_EQ((*slot)->row().action[0], 1);

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -117,43 +119,45 @@ class FakePlanSource : public PlanSource {
     bool evaluate = false;
     ParameterVersion pinned_version;
     Plan* plan = nullptr;
-    Done done;
+    // Tells the listener.
+    std::function<void(const absl::Status&)> done;
+    // Which request it came in, counted from 0.
+    int request = 0;
   };
 
   explicit FakePlanSource(int action_size, int horizon = 3)
       : action_size_(action_size), horizon_(horizon) {}
 
-  void Request(const PlanQuery& query, Plan* plan, Done done) override {
-    Asked request = {.observation = {query.observation.begin(), query.observation.end()},
-                     .warm_start = {query.warm_start.begin(), query.warm_start.end()},
-                     .seed = query.seed,
-                     .evaluate = query.evaluate,
-                     .pinned_version = query.pinned_version,
-                     .plan = plan,
-                     .done = std::move(done)};
-    bool answer = false;
+  // Each query is answered by itself.
+  void Request(std::span<const PlanQuery> queries, const PlanMode& mode,
+               PlanListener* listener) override {
+    std::vector<Asked> answered;
     {
       MutexLock lock(&mu_);
-      log_.push_back(request);
-      log_.back().done = nullptr;
-      answer = automatic_ > 0;
-      if (answer) {
-        --automatic_;
-      } else {
-        waiting_.push_back(request);
+      for (const PlanQuery& query : queries) {
+        Asked asked = ToAsked(query, mode, listener);
+        log_.push_back(asked);
+        log_.back().done = nullptr;
+        if (automatic_ > 0) {
+          --automatic_;
+          answered.push_back(std::move(asked));
+        } else {
+          waiting_.push_back(std::move(asked));
+        }
       }
+      ++requests_;
       changed_.SignalAll();
     }
-    if (answer) Answer(request);
+    for (const Asked& asked : answered) Answer(asked);
   }
 
-  // The next `count` requests are answered at once.
+  // The next `count` queries are answered at once.
   void AnswerNext(int count) {
     MutexLock lock(&mu_);
     automatic_ = count;
   }
 
-  // Takes the i-th waiting request as soon as there are more than i.
+  // Takes the i-th waiting query as soon as there are more than i.
   Asked Take(size_t i = 0) {
     MutexLock lock(&mu_);
     while (waiting_.size() <= i) changed_.Wait(&mu_);
@@ -182,7 +186,7 @@ class FakePlanSource : public PlanSource {
     plan.version = {1, 7};
     request.done(absl::OkStatus());
   }
-  // Answers the oldest waiting request.
+  // Answers the oldest waiting query.
   void AnswerOne(size_t i = 0) { Answer(Take(i)); }
   void Fail(const absl::Status& status, size_t i = 0) { Take(i).done(status); }
 
@@ -192,10 +196,24 @@ class FakePlanSource : public PlanSource {
   }
 
  private:
+  Asked ToAsked(const PlanQuery& query, const PlanMode& mode, PlanListener* listener) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return {.observation = {query.observation.begin(), query.observation.end()},
+            .warm_start = {query.warm_start.begin(), query.warm_start.end()},
+            .seed = query.seed,
+            .evaluate = mode.evaluate,
+            .pinned_version = mode.pinned_version,
+            .plan = query.plan,
+            .done = [listener, slot = query.slot](
+                        const absl::Status& status) { listener->OnPlans({&slot, 1}, status); },
+            .request = requests_};
+  }
+
   const int action_size_;
   const int horizon_;
   mutable Mutex mu_;
   CondVar changed_;
+  int requests_ ABSL_GUARDED_BY(mu_) = 0;
   std::deque<Asked> waiting_ ABSL_GUARDED_BY(mu_);
   std::vector<Asked> log_ ABSL_GUARDED_BY(mu_);
   int automatic_ ABSL_GUARDED_BY(mu_) = 0;

@@ -11,22 +11,25 @@ TEST(MailboxTest, EventsOfOneEnvironmentShareOneLetter) {
   Mailbox mailbox(10, 4, &clock);
   clock.Advance(absl::Seconds(1));
   for (int i = 0; i < 1000; ++i) mailbox.OnRoom(12);
-  mailbox.PlanDone(2, absl::UnavailableError("x"));
+  mailbox.OnPlans(std::vector<int>{2, 3}, absl::UnavailableError("x"));
   mailbox.OnRoom(10);
   mailbox.OnRefused(12, absl::FailedPreconditionError("first"));
   mailbox.OnRefused(12, absl::InvalidArgumentError("second"));
   std::vector<Letter> letters;
   mailbox.Take(clock.Now(), &letters);
-  ASSERT_EQ(letters.size(), 2u);
+  ASSERT_EQ(letters.size(), 3u);
   EXPECT_EQ(letters[0].slot, 2);
   EXPECT_TRUE(letters[0].room);
   EXPECT_TRUE(letters[0].plan_done);
   EXPECT_EQ(letters[0].plan_status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(letters[0].plan_time, absl::Seconds(1));
   EXPECT_EQ(letters[0].refusal, absl::InvalidArgumentError("second"));
-  EXPECT_EQ(letters[1].slot, 0);
-  EXPECT_FALSE(letters[1].plan_done);
-  EXPECT_TRUE(letters[1].refusal.ok());
+  EXPECT_EQ(letters[1].slot, 3);
+  EXPECT_TRUE(letters[1].plan_done);
+  EXPECT_FALSE(letters[1].room);
+  EXPECT_EQ(letters[2].slot, 0);
+  EXPECT_FALSE(letters[2].plan_done);
+  EXPECT_TRUE(letters[2].refusal.ok());
 }
 
 TEST(MailboxTest, TakenLettersDoNotComeBack) {

@@ -115,8 +115,11 @@ TEST_F(TurnsTest, APlanThatFailedIsAskedForAgainWithinTheTurn) {
   Start({}, {.environments = 1});
   turns_.Give({{1, 1}});
   clock_.AwaitWaits(1);
+  const int before = clock_.waits();
   plans_.Fail(absl::UnavailableError("the planner does not hold parameters 1.1"));
   plans_.AnswerNext(1);
+  // Until it waits for the next try.
+  clock_.AwaitWaits(before + 1);
   clock_.Advance(absl::Minutes(1));
   ASSERT_TRUE(turns_.AwaitBack(absl::Seconds(20)));
   const auto log = plans_.log();

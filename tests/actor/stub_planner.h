@@ -1,6 +1,7 @@
 #ifndef POMPC_TESTS_ACTOR_STUB_PLANNER_H_
 #define POMPC_TESTS_ACTOR_STUB_PLANNER_H_
 
+#include <cstdint>
 #include <memory>
 #include <set>
 #include <utility>
@@ -16,9 +17,8 @@
 
 namespace pompc::actor {
 
-// A planner that answers every request at once: action = seed % 100 / 100 in every
-// entry. Refuses like a real one what is of another run, wrong in size or pinned to a version it
-// does not hold.
+// A planner that answers every query at once: action = seed % 100 / 100 in every entry. Refuses
+// like a real one what is of another run, wrong in size or pinned to a version it does not hold.
 class StubPlanner final : public proto::PlannerService::CallbackService {
  public:
   // Serves in this process, or on `listen`.
@@ -48,6 +48,15 @@ class StubPlanner final : public proto::PlannerService::CallbackService {
     MutexLock lock(&mu_);
     while (requests_.size() < count) changed_.Wait(&mu_);
   }
+  // Requests so far, and the queries in them.
+  uint64_t calls() const {
+    MutexLock lock(&mu_);
+    return calls_;
+  }
+  uint64_t queries() const {
+    MutexLock lock(&mu_);
+    return queries_;
+  }
   // The first ones.
   std::vector<proto::PlanRequest> requests() const {
     MutexLock lock(&mu_);
@@ -65,16 +74,18 @@ class StubPlanner final : public proto::PlannerService::CallbackService {
 
   absl::Status Answer(const proto::PlanRequest& request, proto::PlanReply* reply) {
     MutexLock lock(&mu_);
+    ++calls_;
+    queries_ += request.queries_size();
     if (requests_.size() < kMaxRequests) requests_.push_back(request);
     changed_.SignalAll();
     if (absl::Status status = rpc::CheckHeader(request.header(), run_id_); !status.ok()) {
       return status;
     }
     if (!status_.ok()) return status_;
-    if (absl::Status status =
-            CheckFloatBytes(request.observation(), "observation", observation_size_);
-        !status.ok()) {
-      return status;
+    for (const proto::PlanQuery& query : request.queries()) {
+      const absl::Status status =
+          CheckFloatBytes(query.observation(), "observation", observation_size_);
+      if (!status.ok()) return status;
     }
     ParameterVersion version = versions_.back();
     if (request.has_pinned_version()) {
@@ -83,15 +94,21 @@ class StubPlanner final : public proto::PlannerService::CallbackService {
       for (const ParameterVersion& one : versions_) held = held || one == version;
       if (!held) return absl::UnavailableError("version is not here yet");
     }
-    const std::vector<float> action(action_size_, static_cast<float>(request.seed() % 100) / 100);
-    const std::vector<float> std(action_size_, 0.5f);
-    reply->set_action(ToBytes<float>(action));
-    reply->set_plan_mean(ToBytes<float>(action));
-    reply->set_plan_std(ToBytes<float>(std));
-    reply->set_warm_start(ToBytes<float>(std));
-    reply->mutable_version()->set_incarnation(version.incarnation);
-    reply->mutable_version()->set_number(version.number);
+    for (const proto::PlanQuery& query : request.queries()) {
+      FillPlan(query.seed(), version, reply->add_plans());
+    }
     return absl::OkStatus();
+  }
+
+  void FillPlan(uint64_t seed, ParameterVersion version, proto::Plan* plan) const {
+    const std::vector<float> action(action_size_, static_cast<float>(seed % 100) / 100);
+    const std::vector<float> std(action_size_, 0.5f);
+    plan->set_action(ToBytes<float>(action));
+    plan->set_plan_mean(ToBytes<float>(action));
+    plan->set_plan_std(ToBytes<float>(std));
+    plan->set_warm_start(ToBytes<float>(std));
+    plan->mutable_version()->set_incarnation(version.incarnation);
+    plan->mutable_version()->set_number(version.number);
   }
 
   const std::string run_id_;
@@ -102,6 +119,8 @@ class StubPlanner final : public proto::PlannerService::CallbackService {
   absl::Status status_ ABSL_GUARDED_BY(mu_);
   std::vector<ParameterVersion> versions_ ABSL_GUARDED_BY(mu_) = {{1, 1}};
   std::vector<proto::PlanRequest> requests_ ABSL_GUARDED_BY(mu_);
+  uint64_t calls_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t queries_ ABSL_GUARDED_BY(mu_) = 0;
   const std::unique_ptr<rpc::Server> server_;
 };
 

@@ -47,11 +47,12 @@ inline learner::ParameterSnapshot FakeSnapshot(ParameterVersion version, uint32_
   return learner::MakeSnapshot(std::move(description), std::make_shared<std::string>(data));
 }
 
-// A request of run "run" that FakeItem(value) stands for, without its header.
+// A request of run "run" for the plan that FakeItem(value) stands for, without its header.
 inline proto::PlanRequest FakeRequest(float value = 0) {
   proto::PlanRequest request;
-  request.set_observation(ToBytes<float>(FakeItem(value).observation));
-  request.set_seed(7);
+  proto::PlanQuery* query = request.add_queries();
+  query->set_observation(ToBytes<float>(FakeItem(value).observation));
+  query->set_seed(7);
   return request;
 }
 

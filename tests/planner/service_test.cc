@@ -30,14 +30,50 @@ TEST_F(PlannerTest, ReplyCarriesPlanVersionAndTimes) {
   Publish(3);
   const auto reply = Plan(FakeRequest(0.5f));
   ASSERT_TRUE(reply.ok()) << reply.status();
-  EXPECT_THAT(Floats(reply->action()), ::testing::ElementsAre(0.5f, 0.5f));
-  EXPECT_THAT(Floats(reply->plan_mean()), ::testing::ElementsAre(0.5f, 0.5f));
-  EXPECT_THAT(Floats(reply->plan_std()), ::testing::ElementsAre(0.5f, 0.5f));
-  EXPECT_EQ(Floats(reply->warm_start()).size(), 4u);
-  EXPECT_EQ(reply->plan_value(), 3);
-  EXPECT_EQ(learner::FromProto(reply->version()), (ParameterVersion{1, 3}));
-  EXPECT_EQ(reply->batch_size(), 1u);
+  EXPECT_THAT(Floats(reply->plans(0).action()), ::testing::ElementsAre(0.5f, 0.5f));
+  EXPECT_THAT(Floats(reply->plans(0).plan_mean()), ::testing::ElementsAre(0.5f, 0.5f));
+  EXPECT_THAT(Floats(reply->plans(0).plan_std()), ::testing::ElementsAre(0.5f, 0.5f));
+  EXPECT_EQ(Floats(reply->plans(0).warm_start()).size(), 4u);
+  EXPECT_EQ(reply->plans(0).plan_value(), 3);
+  EXPECT_EQ(learner::FromProto(reply->plans(0).version()), (ParameterVersion{1, 3}));
+  EXPECT_EQ(reply->plans(0).batch_size(), 1u);
   EXPECT_EQ(Info().plans(), 1u);
+}
+
+TEST_F(PlannerTest, QueriesOfOneRequestAreAnsweredInTheirOrder) {
+  Publish(1);
+  proto::PlanRequest request;
+  for (int i = 0; i < 6; ++i) *request.add_queries() = FakeRequest(i / 8.0f).queries(0);
+  const auto reply = Plan(request);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  ASSERT_EQ(reply->plans_size(), 6);
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_THAT(Floats(reply->plans(i).action()), ::testing::ElementsAre(i / 8.0f, i / 8.0f));
+    // FakeSpec().max_batch is 4.
+    EXPECT_EQ(reply->plans(i).batch_size(), i < 4 ? 4u : 2u);
+  }
+}
+
+TEST_F(PlannerTest, OneBadQueryRefusesTheRequestNamingIt) {
+  Publish(1);
+  proto::PlanRequest request = FakeRequest();
+  *request.add_queries() = FakeRequest(NAN).queries(0);
+  const absl::Status status = Plan(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "queries[1]: observation[0] is nan; allowed are finite numbers");
+  EXPECT_EQ(Info().plans(), 0u);
+}
+
+TEST_F(PlannerTest, RequestsWithoutOrWithTooManyQueriesAreRefused) {
+  Publish(1);
+  proto::PlanRequest request;
+  absl::Status status = Plan(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "queries has 0 entries; allowed are 1 to 64");
+  for (int i = 0; i < 65; ++i) *request.add_queries() = FakeRequest().queries(0);
+  status = Plan(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "queries has 65 entries; allowed are 1 to 64");
 }
 
 TEST_F(PlannerTest, IsNotServingBeforeTheFirstParameters) {
@@ -55,30 +91,31 @@ TEST_F(PlannerTest, IsNotServingBeforeTheFirstParameters) {
 TEST_F(PlannerTest, BadRequestsAreRefusedNamingTheFieldAndTheAllowed) {
   Publish(1);
   proto::PlanRequest request = FakeRequest();
-  request.set_observation(ToBytes<float>(std::vector<float>(5)));
+  request.mutable_queries(0)->set_observation(ToBytes<float>(std::vector<float>(5)));
   absl::Status status = Plan(request).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(), "observation has 5 numbers, the run's observations have 3");
+  EXPECT_EQ(status.message(),
+            "queries[0]: observation has 5 numbers, the run's observations have 3");
 
   request = FakeRequest();
-  request.mutable_observation()->pop_back();
+  request.mutable_queries(0)->mutable_observation()->pop_back();
   status = Plan(request).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(), "observation has 11 bytes; expected a multiple of 4");
+  EXPECT_EQ(status.message(), "queries[0]: observation has 11 bytes; expected a multiple of 4");
 
   request = FakeRequest(NAN);
   status = Plan(request).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(), "observation[0] is nan; allowed are finite numbers");
+  EXPECT_EQ(status.message(), "queries[0]: observation[0] is nan; allowed are finite numbers");
 
   request = FakeRequest();
-  request.set_warm_start(ToBytes<float>(std::vector<float>(3)));
+  request.mutable_queries(0)->set_warm_start(ToBytes<float>(std::vector<float>(3)));
   status = Plan(request).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("warm_start has 3 numbers"));
 
   request = FakeRequest();
-  request.set_warm_start(ToBytes<float>(std::vector<float>(4, INFINITY)));
+  request.mutable_queries(0)->set_warm_start(ToBytes<float>(std::vector<float>(4, INFINITY)));
   EXPECT_EQ(Plan(request).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Info().plans(), 0u);
 }
@@ -103,8 +140,8 @@ TEST_F(PlannerTest, PinnedVersionIsUsedWhileItIsKept) {
   *request.mutable_pinned_version() = learner::ToProto({1, 1});
   const auto reply = Plan(request);
   ASSERT_TRUE(reply.ok()) << reply.status();
-  EXPECT_EQ(learner::FromProto(reply->version()), (ParameterVersion{1, 1}));
-  EXPECT_EQ(Plan(FakeRequest())->version().number(), 2u);
+  EXPECT_EQ(learner::FromProto(reply->plans(0).version()), (ParameterVersion{1, 1}));
+  EXPECT_EQ(Plan(FakeRequest())->plans(0).version().number(), 2u);
   EXPECT_EQ(Info().kept_versions_size(), 1);
 }
 
@@ -146,7 +183,9 @@ TEST_F(PlannerTest, CallThatGivesUpLeavesTheQueue) {
   PlannerClient client({.planners = {app_->server().InProcessEndpoint()}, .run_id = "run"});
   client.Plan(FakeRequest(), kLong, [](const absl::StatusOr<proto::PlanReply>&) {});
   engine_->backend.AwaitBatches(1);
-  EXPECT_EQ(Plan(FakeRequest(), absl::Milliseconds(50)).status().code(),
+  proto::PlanRequest two = FakeRequest();
+  *two.add_queries() = two.queries(0);
+  EXPECT_EQ(Plan(two, absl::Milliseconds(50)).status().code(),
             absl::StatusCode::kDeadlineExceeded);
   ASSERT_TRUE(Await([&] { return Info().queued() == 0; }));
   engine_->backend.Release();

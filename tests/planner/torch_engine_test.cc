@@ -216,21 +216,22 @@ class TorchPlannerTest : public PlannerTestBase {
 
 proto::PlanRequest ToRequest(const PlanItem& item) {
   proto::PlanRequest request;
-  request.set_observation(ToBytes<float>(item.observation));
-  request.set_warm_start(ToBytes<float>(item.warm_start));
-  request.set_seed(item.seed);
+  proto::PlanQuery* query = request.add_queries();
+  query->set_observation(ToBytes<float>(item.observation));
+  query->set_warm_start(ToBytes<float>(item.warm_start));
+  query->set_seed(item.seed);
   request.set_evaluate(item.evaluate);
   return request;
 }
 
-std::vector<float> All(const proto::PlanReply& reply) {
+std::vector<float> All(const proto::Plan& plan) {
   std::vector<float> all;
   for (const std::string* part :
-       {&reply.action(), &reply.plan_mean(), &reply.plan_std(), &reply.warm_start()}) {
+       {&plan.action(), &plan.plan_mean(), &plan.plan_std(), &plan.warm_start()}) {
     const auto values = *FromBytes<float>(*part, "part", part->size() / sizeof(float));
     all.insert(all.end(), values.begin(), values.end());
   }
-  all.push_back(reply.plan_value());
+  all.push_back(plan.plan_value());
   return all;
 }
 
@@ -238,21 +239,21 @@ TEST_F(TorchPlannerTest, RequestAloneAndInABatchGetsTheSamePlan) {
   constexpr int kRequests = 9;
   publisher_.Publish(TorchSnapshot(TestConfig(), {1, 1}, 1));
   ASSERT_TRUE(Await([&] { return app_->Health().ok(); }));
-  std::vector<proto::PlanReply> alone;
+  std::vector<proto::Plan> alone;
   for (int i = 0; i < kRequests; ++i) {
     const auto reply = Plan(ToRequest(TestItem(i)));
     ASSERT_TRUE(reply.ok()) << reply.status();
-    EXPECT_EQ(reply->batch_size(), 1u);
-    alone.push_back(*reply);
+    EXPECT_EQ(reply->plans(0).batch_size(), 1u);
+    alone.push_back(reply->plans(0));
   }
   // The first request occupies the engine; the others meanwhile form a batch.
   gate_->SetClosed(true);
   PlannerClient client({.planners = {app_->server().InProcessEndpoint()}, .run_id = "run"});
-  std::vector<proto::PlanReply> together(kRequests);
+  std::vector<proto::Plan> together(kRequests);
   for (int i = 0; i < kRequests; ++i) {
     client.Plan(ToRequest(TestItem(i)), kLong, [&together, i](absl::StatusOr<proto::PlanReply> r) {
       ASSERT_TRUE(r.ok()) << r.status();
-      together[i] = *std::move(r);
+      together[i] = r->plans(0);
     });
     gate_->AwaitBatch();
     ASSERT_TRUE(Await([&] { return static_cast<int>(Info().queued()) == i; }));
@@ -263,6 +264,18 @@ TEST_F(TorchPlannerTest, RequestAloneAndInABatchGetsTheSamePlan) {
   for (int i = 0; i < kRequests; ++i) {
     EXPECT_EQ(together[i].batch_size(), i == 0 ? 1u : kRequests - 1u);
     EXPECT_THAT(All(together[i]), ::testing::Pointwise(::testing::FloatNear(1e-5f), All(alone[i])));
+  }
+  // Those with exploration noise in one request.
+  proto::PlanRequest request;
+  for (int i = 0; i < kRequests; ++i) {
+    if (!TestItem(i).evaluate) *request.add_queries() = ToRequest(TestItem(i)).queries(0);
+  }
+  const auto reply = Plan(request);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  for (int i = 0, at = 0; i < kRequests; ++i) {
+    if (TestItem(i).evaluate) continue;
+    EXPECT_THAT(All(reply->plans(at++)),
+                ::testing::Pointwise(::testing::FloatNear(1e-5f), All(alone[i])));
   }
 }
 

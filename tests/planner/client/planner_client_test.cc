@@ -44,7 +44,7 @@ class ScriptedPlanner final : public proto::PlannerService::CallbackService {
     ++calls_;
     run_id_ = request->header().run_id();
     if (silent_) return reactor;
-    reply->set_plan_value(static_cast<float>(number_));
+    reply->add_plans()->set_plan_value(static_cast<float>(number_));
     reactor->Finish(rpc::ToGrpc(status_));
     return reactor;
   }
@@ -93,7 +93,7 @@ class PlannerClientTest : public ::testing::Test {
   static float Ask(PlannerClient& client) {
     const auto reply = client.PlanBlocking(proto::PlanRequest(), kLong);
     EXPECT_TRUE(reply.ok()) << reply.status();
-    return reply.ok() ? reply->plan_value() : 0;
+    return reply.ok() ? reply->plans(0).plan_value() : 0;
   }
 
   ScriptedPlanner one_{1}, two_{2};

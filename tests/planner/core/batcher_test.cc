@@ -53,7 +53,13 @@ class BatcherTest : public ::testing::Test {
     call.item = FakeItem(value);
     call.deadline = deadline;
     call.done = answer->Done();
-    return batcher_.Submit(std::move(call));
+    return batcher_.Submit({call});
+  }
+
+  static PlanCall Call() {
+    PlanCall call;
+    call.item = FakeItem();
+    return call;
   }
 
   FakeClock clock_;
@@ -117,7 +123,7 @@ TEST_F(BatcherTest, PinnedCallIsPlannedWithItsVersionThoughItIsSuperseded) {
   call.item = FakeItem();
   call.pinned = store_.Find({1, 1});
   call.done = pinned.Done();
-  ASSERT_TRUE(batcher_.Submit(std::move(call)).ok());
+  ASSERT_TRUE(batcher_.Submit({call}).ok());
   store_.Put(FakeModel(2), absl::ZeroDuration());
   ASSERT_EQ(store_.Find({1, 1}), nullptr);
   backend_.Release();
@@ -142,7 +148,7 @@ TEST_F(BatcherTest, SubmitIsUnavailableBeforeTheFirstParameters) {
   Batcher batcher(&backend_, &empty, {.clock = &clock_});
   PlanCall call;
   call.item = FakeItem();
-  const auto id = batcher.Submit(std::move(call));
+  const auto id = batcher.Submit({call});
   EXPECT_EQ(id.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(id.status().message()), HasSubstr("no parameters yet"));
 }
@@ -151,7 +157,10 @@ TEST_F(BatcherTest, SubmitRefusesWhatCannotBePlanned) {
   PlanCall call;
   call.item = FakeItem();
   call.item.observation.pop_back();
-  EXPECT_EQ(batcher_.Submit(std::move(call)).status().code(), absl::StatusCode::kInvalidArgument);
+  const absl::Status status = batcher_.Submit({Call(), call}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("queries[1]: observation has 2 numbers"));
+  EXPECT_EQ(batcher_.stats().queued, 0u);
 }
 
 TEST_F(BatcherTest, FullQueueRefusesOneMore) {
@@ -176,19 +185,39 @@ TEST_F(BatcherTest, CancelledCallIsAnsweredAndNotPlanned) {
   backend_.AwaitBatches(1);
   const auto id = Submit(&cancelled, 0);
   ASSERT_TRUE(id.ok());
-  batcher_.Cancel(*id);
+  batcher_.Cancel(*id, 1);
   EXPECT_EQ(cancelled.Wait().status().code(), absl::StatusCode::kCancelled);
-  batcher_.Cancel(*id);
+  batcher_.Cancel(*id, 1);
   backend_.Release();
   EXPECT_TRUE(first.Wait().ok());
   EXPECT_EQ(batcher_.stats().cancelled, 1u);
+}
+
+TEST_F(BatcherTest, CancelTakesTheCallsThatWereSubmittedTogether) {
+  backend_.Hold();
+  Answer first, third;
+  std::vector<Answer> cancelled(2);
+  ASSERT_TRUE(Submit(&first, 0).ok());
+  backend_.AwaitBatches(1);
+  std::vector<PlanCall> calls(2, Call());
+  for (size_t i = 0; i < calls.size(); ++i) calls[i].done = cancelled[i].Done();
+  const auto id = batcher_.Submit(calls);
+  ASSERT_TRUE(id.ok());
+  ASSERT_TRUE(Submit(&third, 0).ok());
+  batcher_.Cancel(*id, 2);
+  for (Answer& answer : cancelled) {
+    EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kCancelled);
+  }
+  backend_.Release();
+  EXPECT_TRUE(third.Wait().ok());
+  EXPECT_EQ(batcher_.stats().cancelled, 2u);
 }
 
 TEST_F(BatcherTest, CancelOfAPlannedCallDoesNothing) {
   Answer answer;
   const auto id = Submit(&answer, 0);
   ASSERT_TRUE(answer.Wait().ok());
-  batcher_.Cancel(*id);
+  batcher_.Cancel(*id, 1);
   EXPECT_EQ(batcher_.stats().cancelled, 0u);
 }
 
@@ -222,7 +251,7 @@ TEST_F(BatcherTest, PlanThatIsNotFiniteIsAnInternalErrorNamingTheVersion) {
   PlanCall call;
   call.item = FakeItem();
   call.done = answer.Done();
-  ASSERT_TRUE(batcher.Submit(std::move(call)).ok());
+  ASSERT_TRUE(batcher.Submit({call}).ok());
   const absl::Status status = answer.Wait().status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(status.message()), HasSubstr("parameters 1.1"));
@@ -277,7 +306,7 @@ TEST_F(BatcherTest, ObserverSeesEachBatch) {
   PlanCall call;
   call.item = FakeItem();
   call.done = answer.Done();
-  ASSERT_TRUE(batcher.Submit(std::move(call)).ok());
+  ASSERT_TRUE(batcher.Submit({call}).ok());
   ASSERT_TRUE(answer.Wait().ok());
   batcher.Close();
   EXPECT_THAT(sizes, ElementsAre(1u));
@@ -300,7 +329,7 @@ TEST_F(BatcherTest, ManyCallersPublishersAndCancellersEachGetOneAnswer) {
           Answer answer;
           const auto id = Submit(&answer, 0);
           ASSERT_TRUE(id.ok()) << id.status();
-          if (i % 7 == 0) batcher_.Cancel(*id);
+          if (i % 7 == 0) batcher_.Cancel(*id, 1);
           const auto result = answer.Wait();
           // The value is the version's number: a batch mixed of two versions would show here.
           if (result.ok()) {

@@ -34,8 +34,8 @@ std::vector<float> Values(const std::vector<PlanCall>& calls) {
 
 class PlanQueueTest : public ::testing::Test {
  protected:
-  uint64_t Push(PlanCall call, absl::Duration now = absl::ZeroDuration()) {
-    auto id = queue_.Push(std::move(call), kMaxQueue, now);
+  uint64_t Push(const PlanCall& call, absl::Duration now = absl::ZeroDuration()) {
+    auto id = queue_.Push({call}, kMaxQueue, now);
     EXPECT_TRUE(id.ok()) << id.status();
     return *id;
   }
@@ -125,11 +125,20 @@ TEST_F(PlanQueueTest, CallThatNoLongerFitsTheRunIsRefused) {
 }
 
 TEST_F(PlanQueueTest, FullQueueRefusesOneMore) {
-  ASSERT_TRUE(queue_.Push(Call(0), 1, absl::ZeroDuration()).ok());
-  const auto refused = queue_.Push(Call(1), 1, absl::ZeroDuration());
+  ASSERT_TRUE(queue_.Push({Call(0)}, 1, absl::ZeroDuration()).ok());
+  const auto refused = queue_.Push({Call(1)}, 1, absl::ZeroDuration());
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("planner.max_queue is 1"));
   EXPECT_EQ(queue_.size(), 1u);
+}
+
+TEST_F(PlanQueueTest, CallsThatComeTogetherAreTakenWholeUntilTheQueueIsFull) {
+  const auto first = queue_.Push({Call(0), Call(1), Call(2)}, 2, absl::ZeroDuration());
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(queue_.Push({Call(3)}, 2, absl::ZeroDuration()).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(queue_.Remove(*first + 1)->item.observation[0], 1);
+  EXPECT_THAT(Values(queue_.TakeAll()), ElementsAre(0, 2));
 }
 
 TEST_F(PlanQueueTest, RemoveTakesOutExactlyTheCallWithThatId) {
