@@ -53,9 +53,9 @@ int main() {
   options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(\"127.0.0.1\"));
   c10d::ProcessGroupGloo group({}, 0, 1, options);
 }" POMPC_GLOO)
-# NCCL, between GPUs: only where LibTorch was built for CUDA. Its header lies beside LibTorch's Python package.
-if(TORCH_CUDA_LIBRARIES OR TARGET torch_cuda)
-  find_path(POMPC_NCCL_INCLUDE_DIR nccl.h HINTS "${TORCH_INSTALL_PREFIX}/../nvidia/nccl/include")
+# NCCL, between GPUs. Its header comes as the Python package nvidia-nccl, what else it includes as nvidia-cuda-cccl.
+if(POMPC_CUDA)
+  find_path(POMPC_NCCL_INCLUDE_DIR nccl.h HINTS "${POMPC_CUDA_TORCH}/../nvidia/nccl/include")
   set(CMAKE_REQUIRED_DEFINITIONS -DUSE_C10D_NCCL)
   list(APPEND CMAKE_REQUIRED_INCLUDES ${POMPC_NCCL_INCLUDE_DIR})
   check_cxx_source_compiles("
