@@ -1,7 +1,5 @@
 #include "actor/app.h"
 
-#include <unistd.h>
-
 #include <random>
 #include <utility>
 #include <vector>
@@ -12,6 +10,7 @@
 #include "actor/environments.h"
 #include "actor/evaluator_worker.h"
 #include "common/log.h"
+#include "common/process_name.h"
 #include "common/retry.h"
 #include "common/status_macros.h"
 
@@ -22,12 +21,6 @@ namespace {
 constexpr absl::Duration kTellEvery = absl::Seconds(30);
 // How long the result of an evaluation waits for the learner.
 constexpr absl::Duration kReportTimeout = absl::Minutes(10);
-
-std::string HostAndPid() {
-  char host[256] = "localhost";
-  gethostname(host, sizeof(host) - 1);
-  return absl::StrCat(host, ":", getpid());
-}
 
 // Of delays between tries, which must differ between processes so that they do not all come back to
 // a restarted learner at once. Nothing that is learned depends on it.
@@ -47,7 +40,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
 
 App::App(AppOptions options)
     : options_(std::move(options)),
-      name_(options_.name.empty() ? HostAndPid() : options_.name),
+      name_(options_.name.empty() ? ProcessName() : options_.name),
       jitter_seed_(RandomSeed()),
       stats_(options_.evaluate ? "evaluator" : "actor", options_.evaluate ? 1 : options_.threads,
              options_.clock, options_.metrics) {}

@@ -53,10 +53,19 @@ int main() {
   options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(\"127.0.0.1\"));
   c10d::ProcessGroupGloo group({}, 0, 1, options);
 }" POMPC_GLOO)
+# NCCL, between GPUs. Its header comes as the Python package nvidia-nccl, what else it includes as nvidia-cuda-cccl.
+if(POMPC_CUDA)
+  find_path(POMPC_NCCL_INCLUDE_DIR nccl.h HINTS "${POMPC_CUDA_TORCH}/../nvidia/nccl/include")
+  set(CMAKE_REQUIRED_DEFINITIONS -DUSE_C10D_NCCL)
+  list(APPEND CMAKE_REQUIRED_INCLUDES ${POMPC_NCCL_INCLUDE_DIR})
+  check_cxx_source_compiles("
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+int main() { c10d::ProcessGroupNCCL group({}, 0, 1); }" POMPC_NCCL)
+endif()
 unset(CMAKE_REQUIRED_FLAGS)
 unset(CMAKE_REQUIRED_DEFINITIONS)
 unset(CMAKE_REQUIRED_INCLUDES)
 unset(CMAKE_REQUIRED_LIBRARIES)
-if(NOT POMPC_GLOO)
+if(NOT POMPC_GLOO AND NOT POMPC_NCCL)
   message(STATUS "LibTorch's c10d with Gloo (package libgloo-dev) is not here: a learner is one process")
 endif()

@@ -58,8 +58,15 @@ absl::Status App::Serve() {
       publisher_.get(), ParameterServiceOptions{.run_id = run_->run_id()});
   run_service_ = std::make_unique<RunService>(
       control_.get(), RunServiceOptions{run_->run_id(), options_.config, run_->path()});
+  ranks_ = std::make_shared<RankGroup>(options_.world_size, options_.clock);
+  rank_values_ = std::make_shared<MemoryRendezvous>(options_.clock);
+  rank_service_ = std::make_unique<RankService>(
+      ranks_, rank_values_,
+      RankServiceOptions{run_->run_id(), options_.config,
+                         static_cast<uint32_t>(options_.replay.size())});
   POMPC_ASSIGN_OR_RETURN(
-      server_, rpc::Server::Start(options_.server, {run_service_.get(), parameter_service_.get()}));
+      server_, rpc::Server::Start(options_.server, {run_service_.get(), parameter_service_.get(),
+                                                    rank_service_.get()}));
   return absl::OkStatus();
 }
 
@@ -85,14 +92,15 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   shards.on_refused = [this](const absl::Status& status) { Fail(status); };
   shards_ = std::make_unique<ShardManager>(shards, control_.get());
   PrefetcherOptions prefetch;
-  prefetch.batch_size = options_.config.learner().batch_size();
+  prefetch.batch_size =
+      options_.config.learner().batch_size() / static_cast<uint32_t>(options_.world_size);
   prefetch.batches = options_.config.learner().prefetch_batches();
   prefetch.seed = options_.config.seed();
   prefetch.first_update = restored_updates;
   prefetch.ahead = options_.turns == nullptr;
   prefetch.clock = options_.clock;
-  prefetcher_ = std::make_unique<Prefetcher>(prefetch, control_.get(), shards_.get(), engine);
-  plan_writer_ = std::make_unique<PlanWriter>(shards_.get());
+  prefetcher_ = std::make_unique<Prefetcher>(prefetch, control_.get(), &shards_->clients(), engine);
+  plan_writer_ = std::make_unique<PlanWriter>(&shards_->clients());
   TrainerOptions trainer;
   trainer.run_id = run_->run_id();
   trainer.learner_incarnation = run_->learner_incarnation();
@@ -100,30 +108,50 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   trainer.keep_evaluated = options_.evaluation_timeout;
   trainer.clock = options_.clock;
   trainer_ = std::make_unique<Trainer>(
-      trainer,
-      TrainerParts{control_.get(), engine, prefetcher_.get(), publisher_.get(), checkpoints_.get(),
-                   log_.get(), plan_writer_.get(), options_.turns, shards_.get()});
+      trainer, TrainerParts{control_.get(), engine, prefetcher_.get(), publisher_.get(),
+                            checkpoints_.get(), log_.get(), plan_writer_.get(), options_.turns,
+                            shards_.get(), ranks_.get(), rank_values_});
   metrics_ =
       AddLearnerMetrics(*options_.metrics,
                         {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
                          parameter_service_.get(), plan_writer_.get(), Trainer::ValueNames(*engine),
-                         engine->LossNames(), options_.replay.size()});
-  training_ = Thread("trainer", [this] {
-    if (const absl::Status status = trainer_->Run(); !status.ok()) Fail(status);
-    trained_.Set();
-  });
+                         engine->LossNames(), options_.replay.size(), ranks_.get()});
+  training_ = Thread("trainer", [this] { Train(); });
   return absl::OkStatus();
+}
+
+void App::Train() {
+  const absl::Status status = trainer_->Run();
+  // Nothing but the loss of a rank is UNAVAILABLE where there are others.
+  if (absl::IsUnavailable(status) && options_.world_size > 1) {
+    Interrupt(status);
+  } else if (!status.ok()) {
+    Fail(status);
+  }
+  ranks_->Close(status);
+  trained_.Set();
 }
 
 App::~App() { Stop(); }
 
 void App::Fail(const absl::Status& status) {
   Log().error("the run cannot go on: {}", status.ToString());
-  {
-    MutexLock lock(&mu_);
-    if (error_.ok()) error_ = status;
-  }
+  SetError(status);
   control_->Stop(std::string(status.message()));
+}
+
+void App::Interrupt(const absl::Status& status) {
+  Log().error("this learner ends: {}", status.ToString());
+  SetError(absl::UnavailableError(absl::StrCat(
+      status.message(),
+      "; the run goes on from its newest checkpoint when all ranks are started again")));
+  control_->Halt();
+  interrupted_.Set();
+}
+
+void App::SetError(const absl::Status& status) {
+  MutexLock lock(&mu_);
+  if (error_.ok()) error_ = status;
 }
 
 std::string App::StatusPage() const {
@@ -139,7 +167,7 @@ absl::Status App::Health() const {
 absl::Status App::Wait() {
   trained_.Wait();
   const absl::Duration give_up = options_.clock->Now() + options_.drain_timeout;
-  while (!control_->Drained() && options_.clock->Now() < give_up) {
+  while (!interrupted_.IsSet() && !control_->Drained() && options_.clock->Now() < give_up) {
     if (stopping_.WaitUntil(options_.clock, options_.clock->Now() + absl::Milliseconds(50))) break;
   }
   MutexLock lock(&mu_);

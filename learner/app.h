@@ -15,12 +15,14 @@
 #include "learner/broadcast/parameter_service.h"
 #include "learner/broadcast/publisher.h"
 #include "learner/checkpoint_writer.h"
+#include "learner/control/rank_group.h"
 #include "learner/control/run_control.h"
 #include "learner/event_file.h"
 #include "learner/monitor.h"
 #include "learner/options.h"
 #include "learner/plan_writer.h"
 #include "learner/prefetcher.h"
+#include "learner/rank_service.h"
 #include "learner/run_directory.h"
 #include "learner/service.h"
 #include "learner/shard_manager.h"
@@ -39,7 +41,7 @@ class App {
   // Stops.
   ~App();
 
-  // RunService and ParameterService.
+  // RunService, ParameterService and RankService.
   rpc::Server& server() { return *server_; }
   // "host:port" it listens on; empty when in-process only.
   const std::string& address() const { return server_->address(); }
@@ -58,12 +60,14 @@ class App {
 
   // Blocks until the run is over and actors and evaluators know (for drain_timeout at most), or
   // until Stop. Returns the error that ended it, or OK. The learner goes on answering until Stop.
+  // UNAVAILABLE naming the rank when another rank was lost: then the run is not over, and goes on
+  // from its newest checkpoint when all ranks are started again.
   absl::Status Wait();
 
   // Goes away; the run itself does not end and can be resumed. 1. Health says NOT_SERVING.
   // 2. Training ends with a checkpoint. 3. Calls to shards are cancelled. 4. The server shuts down.
   // 5. What has come in is written down. Idempotent; bounded by an update, the checkpoint and
-  // stop_grace.
+  // stop_grace, with other ranks by the timeout of an exchange.
   void Stop();
 
  private:
@@ -72,8 +76,12 @@ class App {
   absl::Status Open();
   absl::Status Serve();
   absl::Status StartTraining(uint64_t restored_updates);
+  void Train();
   // The run cannot go on.
   void Fail(const absl::Status& status);
+  // This learner cannot; the run does not end.
+  void Interrupt(const absl::Status& status);
+  void SetError(const absl::Status& status);
 
   const AppOptions options_;
   std::unique_ptr<RunDirectory> run_;
@@ -81,6 +89,10 @@ class App {
   std::unique_ptr<Publisher> publisher_;
   std::unique_ptr<ParameterService> parameter_service_;
   std::unique_ptr<RunService> run_service_;
+  // Streams of the service may hold it a little longer.
+  std::shared_ptr<RankGroup> ranks_;
+  std::shared_ptr<Rendezvous> rank_values_;
+  std::unique_ptr<RankService> rank_service_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
   // Null unless the config asks for it.
@@ -95,6 +107,7 @@ class App {
   std::vector<MetricFunction> metrics_;
   Thread training_;
   Event trained_;
+  Event interrupted_;
   Event stopping_;
 
   mutable Mutex mu_;

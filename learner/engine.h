@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/rendezvous.h"
 #include "proto/parameters.pb.h"
 #include "replay/client/window_batch.h"
 
@@ -29,6 +30,11 @@ struct PlanUpdate {
 // What trains: makes updates out of batches, knows its own state. The trainer around it knows
 // neither LibTorch nor losses. MakeBatch and PrepareThread may be called from any thread, the rest
 // from one at a time.
+//
+// Engines of several processes, the ranks, may make each update together, each out of its part of
+// the batch. From Connect on, Exchange, Step, Reanalyze and Keep then wait for one another: all
+// ranks make the same calls in the same order. NotFiniteError comes on all of them at once;
+// UNAVAILABLE when another rank is gone or too late, after which none of these succeeds.
 class Engine {
  public:
   // A batch as the engine wants it, for example as tensors.
@@ -49,6 +55,11 @@ class Engine {
 
   // To be called by each thread before it calls anything else.
   virtual void PrepareThread() {}
+
+  // Connects to the other ranks, if there are any, and takes over the state of rank 0.
+  virtual absl::Status Connect(std::shared_ptr<Rendezvous> rendezvous) { return absl::OkStatus(); }
+  // A number of each rank, in their order.
+  virtual absl::StatusOr<std::vector<int64_t>> Exchange(int64_t own) { return {{own}}; }
 
   // One batch out of the shares of several shards. INVALID_ARGUMENT for windows of other shapes.
   virtual absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
@@ -73,7 +84,8 @@ class Engine {
   virtual uint64_t update_count() const = 0;
 
   // Keeps a copy of the state in memory, in place of the one before, if everything in it is finite;
-  // otherwise NotFiniteError, and the copy before stays. Waits for the device.
+  // otherwise NotFiniteError, and the copy before stays. Waits for the device. INTERNAL when the
+  // ranks no longer have the same parameters.
   virtual absl::Status Keep() = 0;
   // Back to the state kept last, bit for bit. REQUIRES: Keep was OK once.
   virtual void GoBack() = 0;

@@ -107,18 +107,24 @@ void AddPeers(const RunControl* control, size_t shards, Adder& add) {
   }
 }
 
-void AddTraining(const LearnerMetricSources& sources, Adder& add) {
-  const Trainer* trainer = sources.trainer;
-  add.States(
-      {"pompc_learner_state_seconds_total", "What the training thread spent its time on.", {}},
-      trainer->timer(), Trainer::StateNames());
-  const Prefetcher* prefetcher = sources.prefetcher;
+void AddPrefetcher(const Prefetcher* prefetcher, Adder& add) {
   add.States({"pompc_learner_prefetch_state_seconds_total",
               "What the thread that draws batches spent its time on.",
               {}},
              prefetcher->timer(), Prefetcher::StateNames());
   add.Gauge({"pompc_learner_prefetched_batches", "Batches ready for the next updates.", {}},
             [prefetcher] { return Number(prefetcher->ready()); });
+}
+
+void AddTraining(const LearnerMetricSources& sources, Adder& add) {
+  const Trainer* trainer = sources.trainer;
+  add.States(
+      {"pompc_learner_state_seconds_total", "What the training thread spent its time on.", {}},
+      trainer->timer(), Trainer::StateNames());
+  AddPrefetcher(sources.prefetcher, add);
+  const RankGroup* ranks = sources.ranks;
+  add.Gauge({"pompc_learner_ranks", "Learner processes that are there, this one included.", {}},
+            [ranks] { return Number(static_cast<uint64_t>(ranks->present())); });
   for (const std::string& loss : sources.losses) {
     add.Counter({"pompc_learner_restorations_total",
                  "Returns to the last good state because this loss was not finite.",
@@ -189,6 +195,23 @@ std::vector<MetricFunction> AddLearnerMetrics(MetricsRegistry& registry,
   AddTraining(sources, add);
   AddPlanWriter(sources.plans, add);
   AddOutputs(sources, add);
+  return add.Take();
+}
+
+std::vector<MetricFunction> AddFollowerMetrics(MetricsRegistry& registry,
+                                               const FollowerMetricSources& sources) {
+  Adder add(registry);
+  add.States({"pompc_learner_follower_state_seconds_total",
+              "What the updating thread of a rank above 0 spent its time on.",
+              {}},
+             *sources.timer, Follower::StateNames());
+  const std::atomic<uint64_t>* updates = sources.updates;
+  add.Counter({"pompc_learner_follower_updates_total",
+               "Updates a rank above 0 has taken part in, those before it started included.",
+               {}},
+              [updates] { return Number(*updates); });
+  AddPrefetcher(sources.prefetcher, add);
+  AddPlanWriter(sources.plans, add);
   return add.Take();
 }
 

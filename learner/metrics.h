@@ -1,12 +1,17 @@
 #ifndef POMPC_LEARNER_METRICS_H_
 #define POMPC_LEARNER_METRICS_H_
 
+#include <atomic>
+#include <cstdint>
+#include <string>
 #include <vector>
 
 #include "common/metrics.h"
 #include "learner/broadcast/parameter_service.h"
 #include "learner/checkpoint_writer.h"
+#include "learner/control/rank_group.h"
 #include "learner/control/run_control.h"
+#include "learner/follower.h"
 #include "learner/plan_writer.h"
 #include "learner/prefetcher.h"
 #include "learner/trainer.h"
@@ -25,11 +30,26 @@ struct LearnerMetricSources {
   std::vector<std::string> values;
   std::vector<std::string> losses;
   size_t shards = 0;
+  const RankGroup* ranks = nullptr;
 };
 
 // The learner's rows of docs/metrics.md. The sources must outlive what is returned.
 [[nodiscard]] std::vector<MetricFunction> AddLearnerMetrics(MetricsRegistry& registry,
                                                             const LearnerMetricSources& sources);
+
+// What a follower's metrics are read from.
+struct FollowerMetricSources {
+  // Updates made.
+  const std::atomic<uint64_t>* updates = nullptr;
+  const Prefetcher* prefetcher = nullptr;
+  const PlanWriter* plans = nullptr;
+  // Of the thread that makes the updates.
+  const Follower::Timer* timer = nullptr;
+};
+
+// Likewise, a follower's.
+[[nodiscard]] std::vector<MetricFunction> AddFollowerMetrics(MetricsRegistry& registry,
+                                                             const FollowerMetricSources& sources);
 
 }  // namespace pompc::learner
 

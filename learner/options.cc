@@ -8,16 +8,35 @@
 namespace pompc::learner {
 namespace {
 
-// One shard may have to deliver a whole batch, in one message.
-absl::Status CheckBatchSize(const proto::RunConfig& config) {
+// Each rank's part of a batch is as large as the others'.
+absl::Status CheckRanks(const proto::RunConfig& config, int world_size) {
+  constexpr int kMaxRanks = 1024;
+  if (world_size < 1 || world_size > kMaxRanks) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("world_size: ", world_size, "; allowed: 1 to ", kMaxRanks));
+  }
+  if (config.learner().batch_size() % static_cast<uint32_t>(world_size) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("learner.batch_size: ", config.learner().batch_size(),
+                     "; allowed with a world size of ", world_size, ": its multiples"));
+  }
+  if (world_size > 1 && config.schedule() == proto::RunConfig::LOCKSTEP) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("world_size: ", world_size, "; allowed with schedule: LOCKSTEP: 1"));
+  }
+  return absl::OkStatus();
+}
+
+// One shard may have to deliver a rank's whole part of a batch, in one message.
+absl::Status CheckBatchSize(const proto::RunConfig& config, uint32_t windows) {
   const replay::RowSpec spec = {config.env().spec().observation_size(),
                                 config.env().spec().action_size()};
   const uint32_t horizon = config.planner().horizon();
   const uint32_t most = replay::MaxSampleWindows(spec, horizon);
-  if (config.learner().batch_size() <= most) return absl::OkStatus();
+  if (windows <= most) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      "learner.batch_size: ", config.learner().batch_size(), "; of windows of ",
-      replay::WindowBytes(spec, horizon), " bytes (planner.horizon ", horizon,
+      "learner.batch_size: ", config.learner().batch_size(), ", for each rank ", windows,
+      "; of windows of ", replay::WindowBytes(spec, horizon), " bytes (planner.horizon ", horizon,
       ", env.spec.observation_size ", spec.observation_size, ") one message holds ", most));
 }
 
@@ -37,7 +56,9 @@ absl::Status AppOptions::Validate() const {
   if (!config.env().spec().has_observation_size()) {
     return absl::InvalidArgumentError("config: env.spec must be filled in");
   }
-  POMPC_RETURN_IF_ERROR(CheckBatchSize(config));
+  POMPC_RETURN_IF_ERROR(CheckRanks(config, world_size));
+  POMPC_RETURN_IF_ERROR(
+      CheckBatchSize(config, config.learner().batch_size() / static_cast<uint32_t>(world_size)));
   if ((config.schedule() == proto::RunConfig::LOCKSTEP) != (turns != nullptr)) {
     return absl::InvalidArgumentError(
         "config: schedule: LOCKSTEP is for runs in one process (`pompc train`); allowed elsewhere: "

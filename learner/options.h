@@ -31,6 +31,9 @@ struct AppOptions {
   std::vector<rpc::Endpoint> replay;
   // What trains, made from `config`; see MakeTorchEngine. Used by this learner alone.
   std::shared_ptr<Engine> engine;
+  // Processes that make the updates together; this one is rank 0 of them, and `engine` as well. The
+  // others are Followers. learner.batch_size must be a multiple.
+  int world_size = 1;
   // With config.schedule LOCKSTEP, and with it alone: hands turns to the one actor, which lives in
   // the same process. Must outlive the learner.
   Turns* turns = nullptr;

@@ -7,7 +7,7 @@
 
 namespace pompc::learner {
 
-PlanWriter::PlanWriter(ShardManager* shards)
+PlanWriter::PlanWriter(ShardClients* shards)
     : shards_(shards), queue_(kQueue), thread_("plan-writer", [this] { Run(); }) {}
 
 PlanWriter::~PlanWriter() { Close(); }
@@ -30,10 +30,8 @@ void PlanWriter::Run() {
 }
 
 void PlanWriter::WriteOne(const PlanUpdate& update) {
-  const absl::StatusOr<proto::UpdatePlansReply> reply =
-      shards_->client(update.shard)
-          .UpdatePlans(update.shard_incarnation, update.addresses, update.plan_mean,
-                       update.plan_std);
+  const absl::StatusOr<proto::UpdatePlansReply> reply = (*shards_)[update.shard].UpdatePlans(
+      update.shard_incarnation, update.addresses, update.plan_mean, update.plan_std);
   if (reply.ok()) {
     written_ += reply->updated();
     evicted_ += reply->evicted();

@@ -9,7 +9,7 @@
 #include "common/clock.h"
 #include "common/thread.h"
 #include "learner/engine.h"
-#include "learner/shard_manager.h"
+#include "learner/shard_clients.h"
 
 namespace pompc::learner {
 
@@ -29,7 +29,7 @@ class PlanWriter {
   static constexpr size_t kQueue = 16;
 
   // `shards` must outlive this.
-  explicit PlanWriter(ShardManager* shards);
+  explicit PlanWriter(ShardClients* shards);
   // Closes.
   ~PlanWriter();
 
@@ -41,14 +41,14 @@ class PlanWriter {
   Stats stats() const;
 
   // Drops what waits and ends the thread, once a call to a shard that is under way has returned
-  // (ShardManager::Close cancels it). Idempotent.
+  // (ShardClients::Close cancels it). Idempotent.
   void Close();
 
  private:
   void Run();
   void WriteOne(const PlanUpdate& update);
 
-  ShardManager* const shards_;
+  ShardClients* const shards_;
   BoundedQueue<PlanUpdate> queue_;
   std::atomic<bool> closed_{false};
   std::atomic<uint64_t> written_{0}, evicted_{0}, lost_{0};

@@ -56,8 +56,8 @@ const std::array<absl::string_view, Prefetcher::kStates>& Prefetcher::StateNames
   return kNames;
 }
 
-Prefetcher::Prefetcher(const PrefetcherOptions& options, RunControl* control, ShardManager* shards,
-                       Engine* engine)
+Prefetcher::Prefetcher(const PrefetcherOptions& options, SamplingControl* control,
+                       ShardClients* shards, Engine* engine)
     : options_(options),
       control_(control),
       shards_(shards),
@@ -105,7 +105,10 @@ absl::StatusOr<DrawnBatch> Prefetcher::DrawNow() {
 }
 
 Prefetcher::Item Prefetcher::Draw(uint64_t update) {
-  const uint64_t seed = MixSeed(options_.seed, update);
+  const uint64_t of_update = MixSeed(options_.seed, update);
+  // Beyond the shards' numbers, with which it is mixed below.
+  const uint64_t seed =
+      options_.rank == 0 ? of_update : MixSeed(of_update, (uint64_t{1} << 32) + options_.rank);
   const std::vector<uint32_t> split =
       replay::SplitBatch(options_.batch_size, UsableWindows(), seed);
   if (std::accumulate(split.begin(), split.end(), uint64_t{0}) == 0) {
@@ -128,7 +131,7 @@ absl::StatusOr<std::vector<replay::WindowBatch>> Prefetcher::Fetch(
   auto gather = std::make_shared<Gather>(asked.size());
   for (size_t position = 0; position < asked.size(); ++position) {
     const size_t shard = asked[position];
-    shards_->client(shard).SampleAsync(
+    (*shards_)[shard].SampleAsync(
         split[shard], MixSeed(seed, shard),
         [gather, position](Share share) { gather->Put(position, std::move(share)); });
   }

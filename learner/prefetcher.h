@@ -16,10 +16,10 @@
 #include "common/mutex.h"
 #include "common/state_timer.h"
 #include "common/thread.h"
-#include "learner/control/run_control.h"
+#include "learner/control/sampling_control.h"
 #include "learner/engine.h"
 #include "learner/sample_values.h"
-#include "learner/shard_manager.h"
+#include "learner/shard_clients.h"
 
 namespace pompc::learner {
 
@@ -41,13 +41,14 @@ class BatchSource {
 };
 
 struct PrefetcherOptions {
-  // Windows in a batch, and batches fetched ahead.
+  // Windows in a batch (a rank's part of it), and batches fetched ahead.
   uint32_t batch_size = 256;
   uint32_t batches = 4;
   // False: none is fetched ahead, a batch is drawn when it is asked for, on the asking thread.
   bool ahead = true;
-  // Which windows are drawn for update n is a function of (seed, n) and of the shards' rows.
+  // Which windows are drawn for update n is a function of (seed, rank, n) and of the shards' rows.
   uint64_t seed = 1;
+  int rank = 0;
   // Updates made so far.
   uint64_t first_update = 0;
   // A shard that failed to deliver is not asked for so long.
@@ -68,7 +69,7 @@ class Prefetcher : public BatchSource {
   using Timer = StateTimer<State, kStates>;
 
   // What is given must outlive this.
-  Prefetcher(const PrefetcherOptions& options, RunControl* control, ShardManager* shards,
+  Prefetcher(const PrefetcherOptions& options, SamplingControl* control, ShardClients* shards,
              Engine* engine);
   // Closes.
   ~Prefetcher() override;
@@ -80,7 +81,7 @@ class Prefetcher : public BatchSource {
   const Timer& timer() const { return timer_; }
 
   // Wakes who waits with CANCELLED and ends the thread, once a call to the shards that is under way
-  // has returned (ShardManager::Close cancels it). Idempotent.
+  // has returned (ShardClients::Close cancels it). Idempotent.
   void Close();
 
  private:
@@ -97,8 +98,8 @@ class Prefetcher : public BatchSource {
   void SetProblem(std::string problem);
 
   const PrefetcherOptions options_;
-  RunControl* const control_;
-  ShardManager* const shards_;
+  SamplingControl* const control_;
+  ShardClients* const shards_;
   Engine* const engine_;
   BoundedQueue<Item> queue_;
   Timer timer_;

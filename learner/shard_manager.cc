@@ -6,25 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
-#include "grpcpp/channel.h"
 #include "learner/run_messages.h"
 
 namespace pompc::learner {
 namespace {
-
-replay::ShardClientOptions ClientOptions(const ShardManagerOptions& options, size_t shard) {
-  const uint64_t shards = options.shards.size();
-  const proto::ReplayConfig& replay = options.config.replay();
-  replay::ShardClientOptions client;
-  client.run_id = options.run_id;
-  client.shard_index = static_cast<uint32_t>(shard);
-  client.spec = options.config.env().spec();
-  client.horizon = options.config.planner().horizon();
-  client.capacity_rows = (replay.capacity_rows() + shards - 1) / shards;
-  client.capacity_bytes = (replay.capacity_bytes() + shards - 1) / shards;
-  client.timeout = options.timeout;
-  return client;
-}
 
 // Whether trying again cannot help.
 bool IsRefusal(const absl::Status& status) {
@@ -35,12 +20,10 @@ bool IsRefusal(const absl::Status& status) {
 }  // namespace
 
 ShardManager::ShardManager(const ShardManagerOptions& options, RunControl* control)
-    : options_(options), control_(control) {
-  for (size_t i = 0; i < options_.shards.size(); ++i) {
-    clients_.push_back(std::make_unique<replay::ShardClient>(ClientOptions(options_, i),
-                                                             options_.shards[i].Channel()));
-    links_.push_back(std::make_unique<Link>());
-  }
+    : options_(options),
+      control_(control),
+      clients_(options_.run_id, options_.shards, options_.config, options_.timeout) {
+  for (size_t i = 0; i < clients_.size(); ++i) links_.push_back(std::make_unique<Link>());
   for (size_t i = 0; i < clients_.size(); ++i) {
     const int shard = static_cast<int>(i);
     threads_.emplace_back(absl::StrCat("shard-", shard), [this, shard] { Run(shard); });
@@ -81,7 +64,7 @@ absl::Status ShardManager::Refresh() {
 }
 
 absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
-  replay::ShardClient& client = *clients_[shard];
+  replay::ShardClient& client = clients_[shard];
   if (!link->configured) {
     POMPC_ASSIGN_OR_RETURN(const proto::ShardInfo info, client.Configure());
     Log().info("shard {} at {} is ready: {} rows", shard, options_.shards[shard].address(),
@@ -116,7 +99,7 @@ bool ShardManager::TakeLoss(int shard, const absl::Status& status) {
 
 void ShardManager::Close() {
   closed_.Set();
-  for (const auto& client : clients_) client->Close();
+  clients_.Close();
   for (Thread& thread : threads_) thread.Join();
 }
 

@@ -15,8 +15,8 @@
 #include "common/rpc/endpoint.h"
 #include "common/thread.h"
 #include "learner/control/run_control.h"
+#include "learner/shard_clients.h"
 #include "proto/config.pb.h"
-#include "replay/client/shard_client.h"
 
 namespace pompc::learner {
 
@@ -48,8 +48,8 @@ class ShardManager {
   // Closes.
   ~ShardManager();
 
-  size_t size() const { return clients_.size(); }
-  replay::ShardClient& client(size_t shard) { return *clients_[shard]; }
+  // For others to use as well.
+  ShardClients& clients() { return clients_; }
 
   // Has `control` know how every shard is now: what was stored before the call is counted when it
   // returns. The error of a shard that does not answer.
@@ -79,7 +79,7 @@ class ShardManager {
   Mutex mu_;
   bool refused_ ABSL_GUARDED_BY(mu_) = false;
 
-  std::vector<std::unique_ptr<replay::ShardClient>> clients_;
+  ShardClients clients_;
   std::vector<std::unique_ptr<Link>> links_;
   std::vector<Thread> threads_;
 };

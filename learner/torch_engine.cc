@@ -1,5 +1,6 @@
 #include "learner/torch_engine.h"
 
+#include <algorithm>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "learner/broadcast/model_config.h"
 #include "learner/control/mix_seed.h"
 #include "learner/torch_state.h"
+#include "learner/update/ranks.h"
 #include "learner/update/reanalyze.h"
 #include "learner/update/updater.h"
 #include "learner/update_settings.h"
@@ -64,10 +66,14 @@ void AppendNumbers(const at::Tensor& floats, std::vector<float>* to) {
   to->insert(to->end(), from, from + contiguous.numel());
 }
 
+// Between GPUs where it is there, since it does not go through the CPU.
+bool UsesNccl(at::Device device) { return device.is_cuda() && update::HasNccl(); }
+
 class TorchEngine : public Engine {
  public:
   TorchEngine(const model::ModelConfig& model, const model::MppiConfig& mppi,
-              const proto::RunConfig& config, int threads, std::unique_ptr<update::Updater> updater)
+              const proto::RunConfig& config, at::Device device, const TorchEngineOptions& options,
+              std::unique_ptr<update::Updater> updater)
       : model_(model),
         mppi_(mppi),
         planning_(PlanningSections(config, mppi.discount)),
@@ -77,10 +83,14 @@ class TorchEngine : public Engine {
         publish_dtype_(config.learner().publish_dtype() == proto::LearnerConfig::BFLOAT16
                            ? at::kBFloat16
                            : at::kFloat),
-        threads_(threads),
+        device_(device),
+        options_(options),
         updater_(std::move(updater)) {}
 
-  void PrepareThread() override { model::SetComputeThreads(threads_); }
+  void PrepareThread() override { model::SetComputeThreads(options_.threads); }
+
+  absl::Status Connect(std::shared_ptr<Rendezvous> rendezvous) override;
+  absl::StatusOr<std::vector<int64_t>> Exchange(int64_t own) override;
 
   absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
       const std::vector<replay::WindowBatch>& shares) override;
@@ -107,7 +117,7 @@ class TorchEngine : public Engine {
     return {update::kModelLoss, update::kRegularizedValueLoss, update::kPriorLoss,
             update::kPolicyLoss, kPlans};
   }
-  absl::Status Keep() override { return updater_->Keep(); }
+  absl::Status Keep() override;
   void GoBack() override { updater_->GoBack(); }
 
   uint64_t update_count() const override { return static_cast<uint64_t>(updater_->update_count()); }
@@ -123,6 +133,17 @@ class TorchEngine : public Engine {
   }
 
  private:
+  // This rank's part of a number that is of the whole batch.
+  int64_t Part(int64_t whole) const {
+    return whole * (options_.rank + 1) / options_.world_size -
+           whole * options_.rank / options_.world_size;
+  }
+  // Of the plans to be made next; unrelated on any two ranks.
+  uint64_t PlanSeed() const {
+    const uint64_t seed = MixSeed(seed_, update_count());
+    return options_.rank == 0 ? seed : MixSeed(seed, options_.rank);
+  }
+
   const model::ModelConfig model_;
   const model::MppiConfig mppi_;
   const proto::RunConfig planning_;
@@ -130,9 +151,47 @@ class TorchEngine : public Engine {
   const uint64_t seed_;
   const int64_t horizon_;
   const at::ScalarType publish_dtype_;
-  const int threads_;
+  const at::Device device_;
+  const TorchEngineOptions options_;
+  // Null: there are no others.
+  std::shared_ptr<update::Ranks> ranks_;
   const std::unique_ptr<update::Updater> updater_;
 };
+
+absl::Status TorchEngine::Connect(std::shared_ptr<Rendezvous> rendezvous) {
+  if (options_.world_size == 1) return absl::OkStatus();
+  const update::RankOptions ranks = {.rank = options_.rank,
+                                     .size = options_.world_size,
+                                     .host = options_.host,
+                                     .timeout = options_.timeout};
+  POMPC_ASSIGN_OR_RETURN(ranks_, UsesNccl(device_)
+                                     ? update::ConnectNccl(ranks, device_, std::move(rendezvous))
+                                     : update::ConnectGloo(ranks, std::move(rendezvous)));
+  updater_->Join(ranks_);
+  return updater_->Synchronize();
+}
+
+absl::StatusOr<std::vector<int64_t>> TorchEngine::Exchange(int64_t own) {
+  if (ranks_ == nullptr) return std::vector<int64_t>{own};
+  POMPC_ASSIGN_OR_RETURN(const at::Tensor all, ranks_->Gather(at::full({1}, own, at::kLong)));
+  const int64_t* numbers = all.data_ptr<int64_t>();
+  return std::vector<int64_t>(numbers, numbers + all.numel());
+}
+
+absl::Status TorchEngine::Keep() {
+  const absl::Status kept = updater_->Keep();
+  if (ranks_ == nullptr) return kept;
+  const int64_t own = kept.ok() ? updater_->Checksum() : 0;
+  POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> all, Exchange(own));
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank] == all[0]) continue;
+    return absl::InternalError(absl::StrCat("after update ", update_count(), " rank ", rank,
+                                            " has other parameters than rank 0"));
+  }
+  Log().debug("after update {} all ranks have the parameters {:016x}", update_count(),
+              static_cast<uint64_t>(own));
+  return kept;
+}
 
 absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
     const std::vector<replay::WindowBatch>& shares) {
@@ -167,9 +226,15 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
 
 absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {
   auto& own = static_cast<TorchBatch&>(batch);
-  const update::Reanalyzed plans = update::Reanalyze(updater_->model(), mppi_, reanalyze_.batch(),
-                                                     MixSeed(seed_, update_count()), own.tensors());
-  if (!plans.plan_mean.isfinite().all().item<bool>()) {
+  const int64_t count = Part(reanalyze_.batch());
+  update::Reanalyzed plans;
+  bool finite = true;
+  if (count > 0) {
+    plans = update::Reanalyze(updater_->model(), mppi_, count, PlanSeed(), own.tensors());
+    finite = plans.plan_mean.isfinite().all().item<bool>();
+  }
+  POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> all, Exchange(finite ? 1 : 0));
+  if (std::find(all.begin(), all.end(), 0) != all.end()) {
     return NotFiniteError(kPlans, "plans of the current model are not finite");
   }
   std::vector<PlanUpdate> updates;
@@ -217,6 +282,11 @@ absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& 
         absl::StrCat("threads: ", options.threads, "; allowed: 1 to 1024"));
   }
   POMPC_ASSIGN_OR_RETURN(const at::Device device, model::ParseDevice(options.device));
+  if (options.world_size > 1 && !UsesNccl(device) && !update::HasGloo()) {
+    return absl::UnimplementedError(
+        absl::StrCat("world_size: this LibTorch cannot connect processes on ", options.device,
+                     " (docs/build.md, Gloo); allowed: 1"));
+  }
   POMPC_ASSIGN_OR_RETURN(const model::ModelConfig model, ModelConfigFrom(config));
   POMPC_ASSIGN_OR_RETURN(const update::UpdateConfig update, UpdateConfigFrom(config));
   POMPC_ASSIGN_OR_RETURN(const model::MppiConfig mppi,
@@ -226,7 +296,7 @@ absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& 
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
                          update::Updater::Create(model, update, device, config.seed()));
   if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn("{}", warning);
-  return std::make_shared<TorchEngine>(model, mppi, config, options.threads, std::move(updater));
+  return std::make_shared<TorchEngine>(model, mppi, config, device, options, std::move(updater));
 }
 
 }  // namespace pompc::learner

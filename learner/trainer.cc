@@ -1,5 +1,6 @@
 #include "learner/trainer.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,17 @@ Trainer::Trainer(const TrainerOptions& options, const TrainerParts& parts)
 
 absl::Status Trainer::Run() {
   parts_.engine->PrepareThread();
+  absl::Status status = Train();
+  timer_.Enter(State::kEnded);
+  if (absl::IsUnavailable(status) && parts_.ranks->size() > 1) {
+    return parts_.ranks->WhoIsGone(status, options_.hear_of_loss);
+  }
+  return status;
+}
+
+absl::Status Trainer::Train() {
+  POMPC_ASSIGN_OR_RETURN(const bool gathered, GatherRanks());
+  if (!gathered) return absl::OkStatus();
   // What there is to go back to at first.
   absl::Status status = Keep();
   if (status.ok()) status = RunSteps();
@@ -39,8 +51,33 @@ absl::Status Trainer::Run() {
     timer_.Enter(State::kCheckpointing);
     status = parts_.checkpoints->WriteAndWait(MakeCheckpoint());
   }
-  timer_.Enter(State::kEnded);
   return status;
+}
+
+absl::StatusOr<bool> Trainer::GatherRanks() {
+  timer_.Enter(State::kWaitingForData);
+  while (!parts_.ranks->AwaitAll(options_.look_up)) {
+    if (parts_.control->Done()) return false;
+    parts_.control->SetTrainerWait(
+        absl::StrCat("the learner waits for ", parts_.ranks->Missing(), " to join"));
+  }
+  parts_.control->SetTrainerWait("");
+  Tell({RankOrder::Kind::kConnect});
+  POMPC_RETURN_IF_ERROR(parts_.engine->Connect(parts_.rank_values));
+  return true;
+}
+
+absl::StatusOr<bool> Trainer::AwaitOtherBatches() {
+  if (parts_.ranks->size() == 1) return true;
+  while (!parts_.control->Done()) {
+    Tell({.kind = RankOrder::Kind::kDraw, .windows = parts_.control->Windows()});
+    POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> ready, parts_.engine->Exchange(1));
+    const auto missing = std::find(ready.begin(), ready.end(), 0);
+    if (missing == ready.end()) return true;
+    parts_.control->SetTrainerWait(
+        absl::StrCat("the learner waits for rank ", missing - ready.begin(), " to get its batch"));
+  }
+  return false;
 }
 
 absl::Status Trainer::RunSteps() {
@@ -49,6 +86,7 @@ absl::Status Trainer::RunSteps() {
     POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
   }
   while (true) {
+    POMPC_RETURN_IF_ERROR(parts_.ranks->Lost());
     timer_.Enter(State::kWaitingForRows);
     switch (parts_.control->AwaitStep(options_.look_up)) {
       case TrainerStep::kWait:
@@ -81,6 +119,8 @@ absl::Status Trainer::Update() {
   // Cancelled with the run: the control says so too.
   if (absl::IsCancelled(batch.status()) && parts_.control->Done()) return absl::OkStatus();
   if (!batch.ok()) return batch.status();
+  POMPC_ASSIGN_OR_RETURN(const bool complete, AwaitOtherBatches());
+  if (!complete) return absl::OkStatus();
   parts_.control->SetTrainerWait("");
 
   return Restore(Step(*batch));
@@ -92,6 +132,7 @@ absl::Status Trainer::Step(const DrawnBatch& drawn) {
   POMPC_RETURN_IF_ERROR(Reanalyze(batch));
   const uint64_t next = parts_.engine->update_count() + 1;
   const bool logged = next % options_.config.learner().log_every_updates() == 0;
+  Tell({.kind = RankOrder::Kind::kStep, .want_values = logged});
   POMPC_ASSIGN_OR_RETURN(NamedValues values, parts_.engine->Step(batch, logged));
   parts_.control->UpdateDone();
   if (logged) {
@@ -103,6 +144,7 @@ absl::Status Trainer::Step(const DrawnBatch& drawn) {
 absl::Status Trainer::Keep() {
   const uint64_t updates = parts_.engine->update_count();
   if (kept_ == updates) return absl::OkStatus();
+  Tell({RankOrder::Kind::kKeep});
   POMPC_RETURN_IF_ERROR(parts_.engine->Keep());
   kept_ = updates;
   restored_ = 0;
@@ -116,6 +158,7 @@ absl::Status Trainer::Restore(const absl::Status& status) {
     return Annotate(status, absl::StrCat("after ", restored_, " restorations of update ", *kept_));
   }
   ++restored_;
+  Tell({RankOrder::Kind::kGoBack});
   parts_.engine->GoBack();
   const std::string what = absl::StrCat(status.message(), "; gone back to update ", *kept_);
   Log().warn("{}", what);
@@ -130,6 +173,7 @@ absl::Status Trainer::Reanalyze(Engine::Batch& batch) {
   // Before the first version the model has not learned to plan.
   if (every == 0 || !version_.valid()) return absl::OkStatus();
   if ((parts_.engine->update_count() + 1) % every != 0) return absl::OkStatus();
+  Tell({RankOrder::Kind::kReanalyze});
   POMPC_ASSIGN_OR_RETURN(std::vector<PlanUpdate> plans, parts_.engine->Reanalyze(batch));
   if (parts_.turns != nullptr) {
     parts_.plans->WriteAndWait(plans);
@@ -162,6 +206,7 @@ absl::Status Trainer::CloseSeed() {
   parts_.control->BeginSeedClosing();
   while (!parts_.control->AwaitSeedClosed(options_.look_up)) {
     if (parts_.control->Done()) return absl::OkStatus();
+    POMPC_RETURN_IF_ERROR(parts_.ranks->Lost());
   }
   POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
   parts_.control->StartTraining();

@@ -14,10 +14,12 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/mutex.h"
+#include "common/rendezvous.h"
 #include "common/state_timer.h"
 #include "common/turns.h"
 #include "learner/broadcast/publisher.h"
 #include "learner/checkpoint_writer.h"
+#include "learner/control/rank_group.h"
 #include "learner/control/run_control.h"
 #include "learner/engine.h"
 #include "learner/plan_writer.h"
@@ -39,6 +41,8 @@ struct TrainerOptions {
   int max_restorations = 5;
   // How long the trainer waits at most before it looks up.
   absl::Duration look_up = absl::Seconds(1);
+  // After an exchange between ranks failed: how long it waits to hear which one is gone.
+  absl::Duration hear_of_loss = absl::Seconds(2);
   Clock* clock = Clock::Real();
 };
 
@@ -56,18 +60,22 @@ struct TrainerParts {
   // the control of the rows.
   Turns* turns = nullptr;
   ShardManager* shards = nullptr;
+  // The other ranks, and the values by which they are found; the engine's own rank is 0.
+  RankGroup* ranks = nullptr;
+  std::shared_ptr<Rendezvous> rank_values;
 };
 
 // Makes the updates of a run: waits until the control allows one, takes a batch, steps, and now and
 // then publishes, logs and checkpoints. Before anything of the engine's state leaves it so, the
 // engine has found it finite and kept a copy; an update that gives NaN or infinity takes the engine
-// back to that copy, and training goes on with the next batch. Run belongs to one thread; the rest
-// is thread-safe.
+// back to that copy, and training goes on with the next batch. Other ranks are told of each call of
+// the engine that waits for them before it is made. Run belongs to one thread; the rest is
+// thread-safe.
 class Trainer {
  public:
   enum class State {
     kWaitingForRows,  // the ratio, the seed phase or a refill holds updates back
-    kWaitingForData,  // no batch is ready
+    kWaitingForData,  // no batch is ready, or another rank has none
     kUpdating,        // and planning rows anew
     kPublishing,
     kCheckpointing,  // copying the state, or waiting for the disk
@@ -82,6 +90,7 @@ class Trainer {
   Trainer(const TrainerOptions& options, const TrainerParts& parts);
 
   // Trains until the control says that it is over (or halts), then makes a last checkpoint: OK.
+  // UNAVAILABLE naming the rank when one was lost; the newest checkpoint is then what there is.
   // INTERNAL naming the loss when the same state was restored max_restorations times and an update
   // failed again; errors of files when the checkpoint before the first version or the last one
   // cannot be written.
@@ -96,6 +105,12 @@ class Trainer {
   uint64_t restorations(const std::string& loss) const;
 
  private:
+  absl::Status Train();
+  // Waits for the other ranks and connects to them. False: the run was over before.
+  absl::StatusOr<bool> GatherRanks();
+  // Waits until every rank has its part of the batch. False: the run was over before.
+  absl::StatusOr<bool> AwaitOtherBatches();
+  void Tell(RankOrder order) const { parts_.ranks->Tell(order); }
   absl::Status RunSteps();
   absl::Status Update();
   absl::Status Step(const DrawnBatch& drawn);

@@ -1,24 +1,14 @@
 #include "planner/app.h"
 
-#include <unistd.h>
-
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
+#include "common/process_name.h"
 #include "common/status_macros.h"
 
 namespace pompc::planner {
-namespace {
-
-std::string HostAndPid() {
-  char host[256] = "localhost";
-  gethostname(host, sizeof(host) - 1);
-  return absl::StrCat(host, ":", getpid());
-}
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
   POMPC_RETURN_IF_ERROR(options.Validate());
@@ -28,7 +18,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
   learner::ParameterSubscriberOptions subscriber;
   subscriber.learner = app->options_.learner;
   subscriber.run_id = app->options_.run_id;
-  subscriber.name = app->options_.name.empty() ? HostAndPid() : app->options_.name;
+  subscriber.name = app->options_.name.empty() ? ProcessName() : app->options_.name;
   subscriber.clock = app->options_.clock;
   subscriber.backoff = app->options_.learner_backoff;
   subscriber.seed = app->options_.seed;

@@ -20,6 +20,7 @@
 #include "learner/control/row_counter.h"
 #include "learner/control/row_grants.h"
 #include "learner/control/run_status.h"
+#include "learner/control/sampling_control.h"
 #include "learner/control/types.h"
 
 namespace pompc::learner {
@@ -62,7 +63,7 @@ enum class TrainerStep {
 // The control plane of a run: who takes part, which phase it is in, how rows and updates hold each
 // other back, what is evaluated. Thread-safe; nothing blocks but the two Await calls, which
 // whatever changes their answer wakes. Bounded like its parts. Time passes by calls of Tick.
-class RunControl {
+class RunControl : public SamplingControl {
  public:
   // REQUIRES: options.ratio.Validate() is ok, at least one shard. `clock` must outlive this.
   RunControl(const RunControlOptions& options, Clock* clock);
@@ -134,7 +135,7 @@ class RunControl {
   // Waits, up to `timeout`, until batches may be drawn: the seed phase has its rows, replay is
   // filled and some shard holds windows. False after the timeout, or once there is nothing more to
   // train.
-  bool AwaitSampling(absl::Duration timeout);
+  bool AwaitSampling(absl::Duration timeout) override;
 
   // ---- For all.
 
@@ -161,7 +162,7 @@ class RunControl {
   std::vector<EpisodeNews> TakeEpisodeNews();
 
   // Whether nothing is trained any more: the run is over, or the learner halts.
-  bool Done() const;
+  bool Done() const override;
   Phase phase() const;
   uint64_t rows() const;
   uint64_t updates() const;
@@ -169,7 +170,7 @@ class RunControl {
   // Whether every actor and evaluator was told that the run is over, or has gone.
   bool Drained() const;
   // Reachable shards that hold windows: how many windows each holds, 0 for others.
-  std::vector<uint64_t> Windows() const;
+  std::vector<uint64_t> Windows() const override;
   RunStatus Status() const;
 
  private:

@@ -1,10 +1,11 @@
-#include <utility>
+#include <csignal>
 
-#include "absl/strings/str_cat.h"
 #include "learner/update/ranks.h"
 
 #ifdef POMPC_GLOO
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+
+#include "learner/update/c10d_ranks.h"
 #endif
 
 namespace pompc::update {
@@ -13,144 +14,30 @@ namespace pompc::update {
 
 bool HasGloo() { return true; }
 
-namespace {
-
-// A rendezvous as c10d wants it. Errors become exceptions, which is how c10d takes them.
-class RendezvousStore : public c10d::Store {
- public:
-  RendezvousStore(std::shared_ptr<Rendezvous> rendezvous, std::chrono::milliseconds timeout)
-      : c10d::Store(timeout), rendezvous_(std::move(rendezvous)) {}
-
-  using c10d::Store::set;
-  void set(const std::string& key, const std::vector<uint8_t>& value) override {
-    const absl::Status status = rendezvous_->Put(key, std::string(value.begin(), value.end()));
-    TORCH_CHECK(status.ok(), status.ToString());
-  }
-  std::vector<uint8_t> get(const std::string& key) override { return Get(key, timeout_); }
-  bool check(const std::vector<std::string>& keys) override {
-    for (const std::string& key : keys) {
-      if (!rendezvous_->Get(key, absl::ZeroDuration()).ok()) return false;
-    }
-    return true;
-  }
-  void wait(const std::vector<std::string>& keys) override { wait(keys, timeout_); }
-  void wait(const std::vector<std::string>& keys,
-            const std::chrono::milliseconds& timeout) override {
-    for (const std::string& key : keys) Get(key, timeout);
-  }
-
-  // Nothing here asks for these.
-  int64_t add(const std::string& key, int64_t value) override { return Refuse("add"); }
-  bool deleteKey(const std::string& key) override { return Refuse("deleteKey") != 0; }
-  int64_t getNumKeys() override { return Refuse("getNumKeys"); }
-
- private:
-  static int64_t Refuse(const char* call) { TORCH_CHECK(false, "the rendezvous has no ", call); }
-
-  std::vector<uint8_t> Get(const std::string& key, std::chrono::milliseconds timeout) {
-    const absl::StatusOr<std::string> value =
-        rendezvous_->Get(key, absl::Milliseconds(timeout.count()));
-    TORCH_CHECK(value.ok(), value.status().ToString());
-    return {value->begin(), value->end()};
-  }
-
-  const std::shared_ptr<Rendezvous> rendezvous_;
-};
-
-class GlooRanks : public Ranks {
- public:
-  GlooRanks(const GlooOptions& options, std::shared_ptr<Rendezvous> rendezvous)
-      : Ranks(options.rank, options.size) {
-    const std::chrono::milliseconds timeout(absl::ToInt64Milliseconds(options.timeout));
+absl::StatusOr<std::shared_ptr<Ranks>> ConnectGloo(const RankOptions& options,
+                                                   std::shared_ptr<Rendezvous> rendezvous) {
+  // Gloo writes to sockets whose other end may be gone.
+  std::signal(SIGPIPE, SIG_IGN);
+  const auto connect = [&](std::chrono::milliseconds timeout) -> std::shared_ptr<Ranks> {
     auto gloo = c10d::ProcessGroupGloo::Options::create(timeout);
     gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(options.host));
     gloo->threads = 1;
-    group_ = c10::make_intrusive<c10d::ProcessGroupGloo>(
+    auto group = c10::make_intrusive<c10d::ProcessGroupGloo>(
         c10::make_intrusive<RendezvousStore>(std::move(rendezvous), timeout), options.rank,
         options.size, std::move(gloo));
-  }
-
-  absl::Status Sum(const at::Tensor& x) override {
-    return InPlace("sum", x, [this](std::vector<at::Tensor>& tensors) {
-      return group_->allreduce(tensors);
-    });
-  }
-
-  absl::Status Broadcast(const at::Tensor& x) override {
-    return InPlace("broadcast", x, [this](std::vector<at::Tensor>& tensors) {
-      return group_->broadcast(tensors);
-    });
-  }
-
-  absl::StatusOr<at::Tensor> Gather(const at::Tensor& x) override {
-    at::Tensor all;
-    const absl::Status status = Guard("gather", [&] {
-      at::NoGradGuard no_grad;
-      std::vector<at::Tensor> inputs = {x.detach().to(at::kCPU).contiguous()};
-      std::vector<std::vector<at::Tensor>> outputs(1);
-      for (int i = 0; i < size(); ++i) outputs[0].push_back(at::empty_like(inputs[0]));
-      group_->allgather(outputs, inputs)->wait();
-      all = at::cat(outputs[0]).to(x.device());
-    });
-    if (!status.ok()) return status;
-    return all;
-  }
-
- private:
-  template <typename Call>
-  absl::Status InPlace(const char* what, const at::Tensor& x, Call call) {
-    return Guard(what, [&] {
-      at::NoGradGuard no_grad;
-      std::vector<at::Tensor> tensors = {x.detach().to(at::kCPU).contiguous()};
-      call(tensors)->wait();
-      if (tensors[0].data_ptr() != x.data_ptr()) x.detach().copy_(tensors[0]);
-    });
-  }
-
-  template <typename Function>
-  absl::Status Guard(const char* what, Function function) {
-    try {
-      function();
-      return absl::OkStatus();
-    } catch (const std::exception& error) {
-      return absl::UnavailableError(absl::StrCat("rank ", rank(), " of ", size(), ", ", what,
-                                                 ": another rank is gone or too late: ",
-                                                 FirstLine(error.what())));
-    }
-  }
-
-  // Behind it LibTorch prints where it was.
-  static std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
-
-  c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
-};
-
-}  // namespace
-
-absl::StatusOr<std::shared_ptr<Ranks>> ConnectGloo(const GlooOptions& options,
-                                                   std::shared_ptr<Rendezvous> rendezvous) {
-  if (options.size < 1 || options.rank < 0 || options.rank >= options.size) {
-    return absl::InvalidArgumentError(absl::StrCat("rank ", options.rank, " of ", options.size,
-                                                   ": must be 0 to ", options.size - 1));
-  }
-  try {
-    return std::make_shared<GlooRanks>(options, std::move(rendezvous));
-  } catch (const std::exception& error) {
-    const std::string text = error.what();
-    return absl::UnavailableError(absl::StrCat("rank ", options.rank, " of ", options.size,
-                                               " cannot connect to the others: ",
-                                               text.substr(0, text.find('\n'))));
-  }
+    return std::make_shared<C10dRanks<c10d::ProcessGroupGloo>>(
+        options.rank, options.size, at::Device(at::kCPU), timeout, std::move(group));
+  };
+  return ConnectC10d(options, connect);
 }
 
 #else
 
 bool HasGloo() { return false; }
 
-absl::StatusOr<std::shared_ptr<Ranks>> ConnectGloo(const GlooOptions&,
+absl::StatusOr<std::shared_ptr<Ranks>> ConnectGloo(const RankOptions&,
                                                    std::shared_ptr<Rendezvous>) {
-  return absl::UnimplementedError(
-      "built without c10d's Gloo (docs/build.md): one learner process alone can train");
+  return absl::UnimplementedError("built without c10d's Gloo (docs/build.md)");
 }
 
 #endif

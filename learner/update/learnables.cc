@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/not_finite.h"
+#include "common/split_mix.h"
 
 namespace pompc::update {
 namespace {
@@ -229,6 +230,18 @@ void Learnables::GoBack() {
   prior_trained = kept_.prior_trained;
   size_t i = 0;
   for (const Optimizer& optimizer : Optimizers()) optimizer.adam->set_steps(kept_.steps[i++]);
+}
+
+int64_t Learnables::Checksum() {
+  at::NoGradGuard no_grad;
+  uint64_t checksum = static_cast<uint64_t>(updates);
+  for (const Optimizer& optimizer : Optimizers()) {
+    const at::Tensor parameters = optimizer.adam->Vectors().front().detach();
+    const at::ScalarType bits = parameters.scalar_type() == at::kDouble ? at::kLong : at::kInt;
+    const auto sum = parameters.view(bits).sum(at::kLong).item<int64_t>();
+    checksum = SplitMixBits(checksum + static_cast<uint64_t>(sum));
+  }
+  return static_cast<int64_t>(checksum);
 }
 
 absl::Status Learnables::Synchronize(Ranks& ranks) {

@@ -44,6 +44,7 @@ struct Learnables {
   absl::Status Keep();
   void GoBack();
   absl::Status Synchronize(Ranks& ranks);
+  int64_t Checksum();
 
   uint64_t seed = 0;
   // Updates made.

@@ -50,6 +50,8 @@ struct UpdateMetrics {
 
   // The same in a fixed order, named as the fields: columns of metrics.csv.
   std::vector<std::pair<std::string_view, double>> Named() const;
+  // Of a batch, from those of its equally large parts; at least one.
+  static UpdateMetrics OfParts(const std::vector<UpdateMetrics>& parts);
 };
 
 // The metrics of one update while they are scalars on its device. Not thread-safe.

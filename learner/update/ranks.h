@@ -37,22 +37,27 @@ class Ranks {
   const int rank_, size_;
 };
 
-struct GlooOptions {
+struct RankOptions {
   int rank = 0;
   int size = 1;
-  // Address or name of this machine, on which the other ranks reach this one.
+  // Address or name of this machine, on which the other ranks reach this one. NCCL finds its own.
   std::string host = "127.0.0.1";
   // Of connecting, and of each exchange.
   absl::Duration timeout = absl::Seconds(60);
 };
 
-// Whether this LibTorch has c10d with Gloo.
+// Whether this LibTorch has c10d with Gloo, or with NCCL.
 bool HasGloo();
+bool HasNccl();
 
-// Ranks connected by LibTorch's c10d with Gloo, over TCP; tensors of other devices go through the
-// CPU. Blocks until all have come. INVALID_ARGUMENT naming the option that is out of range,
-// UNIMPLEMENTED without HasGloo(), UNAVAILABLE when not all came in time.
-absl::StatusOr<std::shared_ptr<Ranks>> ConnectGloo(const GlooOptions& options,
+// Ranks connected by LibTorch's c10d, with Gloo over TCP or with NCCL between GPUs; tensors of
+// other devices go through the CPU, or through `device`. Blocks until all have come. With Gloo the
+// process ignores SIGPIPE from then on.
+// INVALID_ARGUMENT naming the option that is out of range, UNIMPLEMENTED without HasGloo() or
+// HasNccl(), UNAVAILABLE when not all came in time.
+absl::StatusOr<std::shared_ptr<Ranks>> ConnectGloo(const RankOptions& options,
+                                                   std::shared_ptr<Rendezvous> rendezvous);
+absl::StatusOr<std::shared_ptr<Ranks>> ConnectNccl(const RankOptions& options, at::Device device,
                                                    std::shared_ptr<Rendezvous> rendezvous);
 
 }  // namespace pompc::update

@@ -123,6 +123,8 @@ class Updater::Impl {
   absl::Status AgreeWithRanks(Windows& windows) const;
   // The numbers of all ranks one after the other; those of `x` [n] where there are no others.
   absl::StatusOr<at::Tensor> OfAllRanks(const at::Tensor& x) const;
+  // The metrics of the whole batch, from those of its equal parts.
+  absl::StatusOr<UpdateMetrics> OfWholeBatch(const at::Tensor& packed) const;
   // The gradient of the whole batch's loss, from those of its equal parts.
   absl::Status AverageGradient(Adam& optimizer) const;
   // The random numbers of the next update, of the whole batch.
@@ -244,6 +246,15 @@ absl::Status Updater::Impl::AgreeWithRanks(Windows& windows) const {
 absl::StatusOr<at::Tensor> Updater::Impl::OfAllRanks(const at::Tensor& x) const {
   if (ranks_ == nullptr) return x;
   return ranks_->Gather(x);
+}
+
+absl::StatusOr<UpdateMetrics> Updater::Impl::OfWholeBatch(const at::Tensor& packed) const {
+  if (ranks_ == nullptr) return Unpack(packed);
+  const absl::StatusOr<at::Tensor> all = ranks_->Gather(packed.unsqueeze(0));
+  if (!all.ok()) return all.status();
+  std::vector<UpdateMetrics> parts;
+  for (const at::Tensor& part : all->unbind()) parts.push_back(Unpack(part));
+  return UpdateMetrics::OfParts(parts);
 }
 
 absl::Status Updater::Impl::AverageGradient(Adam& optimizer) const {
@@ -430,7 +441,7 @@ absl::StatusOr<UpdateMetrics> Updater::Impl::StepDirectly(const Batch& batch, bo
   if (!status.ok()) return status;
   learned_.prior_trained |= learned_.prior.has_value() && windows.any_plan;
   ++learned_.updates;
-  return want_metrics ? Unpack(metrics.Pack(options())) : UpdateMetrics();
+  return want_metrics ? OfWholeBatch(metrics.Pack(options())) : UpdateMetrics();
 }
 
 absl::StatusOr<UpdateMetrics> Updater::Impl::StepThroughRecorder(const Batch& batch,
@@ -562,6 +573,7 @@ absl::StatusOr<Evaluation> Updater::Evaluate(const Batch& batch, const Draws& dr
 }
 void Updater::Join(std::shared_ptr<Ranks> ranks) { impl_->Join(std::move(ranks)); }
 absl::Status Updater::Synchronize() { return impl_->Synchronize(); }
+int64_t Updater::Checksum() { return impl_->learned().Checksum(); }
 const model::WorldModel& Updater::model() const { return impl_->learned().world_model; }
 int64_t Updater::update_count() const { return impl_->learned().updates; }
 const UpdateConfig& Updater::config() const { return impl_->config(); }

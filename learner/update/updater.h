@@ -58,14 +58,17 @@ class Updater {
   // state is undefined.
   absl::Status Synchronize();
 
+  // Of the parameters that are trained, bit by bit, and of the number of updates: the same on ranks
+  // that agree. Waits for the device.
+  int64_t Checksum();
+
   // One update; the batch is best in host memory. Metrics are filled in only if wanted (they cost a
-  // wait for the device); with other ranks they are those of this rank's share, gradient norms and
-  // scales apart. INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. NotFiniteError
-  // naming the loss whose gradient is not finite, and the update: GoBack. The update is incomplete
-  // and that optimiser did not step; with a recorder all did.
-  // Checked in every update on the CPU, elsewhere when metrics are wanted. With other ranks, both
-  // come on all of them at once, and UNAVAILABLE as Ranks says: then the update is incomplete as
-  // well, and ranks must be joined anew.
+  // wait for the device); with other ranks all must want them, and get those of the whole batch.
+  // INVALID_ARGUMENT for a batch of wrong shapes, nothing changed. NotFiniteError naming the loss
+  // whose gradient is not finite, and the update: GoBack. The update is incomplete and that
+  // optimiser did not step; with a recorder all did. Checked in every update on the CPU, elsewhere
+  // when metrics are wanted. With other ranks, both come on all of them at once, and UNAVAILABLE as
+  // Ranks says: then the update is incomplete as well, and ranks must be joined anew.
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
 
   // What Step would compute from these draws, all of it at the parameters as they are (in Step, the

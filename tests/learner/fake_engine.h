@@ -15,13 +15,32 @@
 #include "common/mutex.h"
 #include "common/not_finite.h"
 #include "learner/engine.h"
+#include "tests/learner/fake_exchange.h"
 
 namespace pompc::learner {
 
 // Trains nothing: its one parameter is the number of updates, its one value the number of windows
-// in the batch. The test may let updates fail.
+// in the batch. The test may let updates fail, and give it other ranks.
 class FakeEngine : public Engine {
  public:
+  FakeEngine() = default;
+  FakeEngine(int rank, std::shared_ptr<FakeExchange> others)
+      : rank_(rank), others_(std::move(others)) {}
+
+  absl::Status Connect(std::shared_ptr<Rendezvous> rendezvous) override {
+    if (others_ == nullptr) return absl::OkStatus();
+    if (rank_ == 0) return rendezvous->Put("updates", absl::StrCat(updates_.load()));
+    const absl::StatusOr<std::string> text = rendezvous->Get("updates", absl::Seconds(20));
+    uint64_t updates = 0;
+    if (!text.ok() || !absl::SimpleAtoi(*text, &updates)) return text.status();
+    updates_ = updates;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::vector<int64_t>> Exchange(int64_t own) override {
+    if (others_ == nullptr) return std::vector<int64_t>{own};
+    return others_->Give(rank_, own);
+  }
+
   class FakeBatch : public Batch {
    public:
     uint32_t windows = 0;
@@ -55,6 +74,9 @@ class FakeEngine : public Engine {
 
   absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) override {
     Await();
+    const absl::StatusOr<std::vector<int64_t>> counts = Exchange(static_cast<int64_t>(updates_));
+    if (!counts.ok()) return counts.status();
+    if (counts->front() != counts->back()) return absl::InternalError("ranks are not in step");
     if (updates_ + 1 == fail_at && failures_left > 0) {
       --failures_left;
       // Half made, as a real one would be.
@@ -146,6 +168,8 @@ class FakeEngine : public Engine {
     while (held_) changed_.Wait(&mu_);
   }
 
+  const int rank_ = 0;
+  const std::shared_ptr<FakeExchange> others_;
   Mutex mu_;
   CondVar changed_;
   bool held_ ABSL_GUARDED_BY(mu_) = false;

@@ -84,7 +84,8 @@ class LearnerFixture : public testing::Test {
     for (const auto& shard : shards_) {
       options.replay.push_back(rpc::Endpoint(shard->server().address()));
     }
-    engine_ = std::make_shared<FakeEngine>();
+    engine_ = std::make_shared<FakeEngine>(0, exchange_);
+    options.world_size = world_size_;
     engine_->fail_at = fail_at_;
     engine_->failures_left = failures_;
     engine_->spoilt_at = spoilt_at_;
@@ -173,6 +174,9 @@ class LearnerFixture : public testing::Test {
   uint64_t fail_at_ = 0;
   int failures_ = 1;
   uint64_t spoilt_at_ = 0;
+  // With other ranks.
+  int world_size_ = 1;
+  std::shared_ptr<FakeExchange> exchange_;
   std::vector<std::unique_ptr<replay::App>> shards_;
   std::shared_ptr<FakeEngine> engine_;
   std::shared_ptr<MetricsRegistry> metrics_;

@@ -1,6 +1,7 @@
 // Updates made by several ranks against the same ones made by one; the ranks are threads here.
 #include "learner/update/ranks.h"
 
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -42,6 +43,13 @@ Batch Rows(const Batch& whole, int64_t begin, int64_t count) {
   return part;
 }
 
+void ExpectNear(const UpdateMetrics& got, const UpdateMetrics& want, double tolerance) {
+  for (size_t i = 0; i < want.Named().size(); ++i) {
+    const auto [name, value] = want.Named()[i];
+    EXPECT_NEAR(got.Named()[i].second, value, 10 * tolerance * (1 + std::abs(value))) << name;
+  }
+}
+
 // Runs `body` as every rank of a group, each on a thread of its own.
 void AsRanks(int size, const std::function<void(std::shared_ptr<Ranks>)>& body,
              absl::Duration timeout = absl::Seconds(20)) {
@@ -73,9 +81,11 @@ class RanksTest : public ::testing::Test {
       change(batches.back());
     }
     const auto one = MakeUpdater(model, config, 1, dtype);
+    std::vector<UpdateMetrics> wanted;
     for (const Batch& batch : batches) {
-      const auto metrics = one->Step(batch, false);
+      const auto metrics = one->Step(batch, true);
       ASSERT_TRUE(metrics.ok()) << metrics.status();
+      wanted.push_back(*metrics);
     }
     const UpdaterState expected = one->Export();
 
@@ -87,9 +97,10 @@ class RanksTest : public ::testing::Test {
       updater->Join(ranks);
       ASSERT_TRUE(updater->Synchronize().ok());
       const int64_t share = kBatch / size;
-      for (const Batch& batch : batches) {
-        const auto metrics = updater->Step(Rows(batch, rank * share, share), false);
+      for (size_t i = 0; i < batches.size(); ++i) {
+        const auto metrics = updater->Step(Rows(batches[i], rank * share, share), true);
         ASSERT_TRUE(metrics.ok()) << metrics.status();
+        ExpectNear(*metrics, wanted[i], tolerance);
       }
       states[rank] = updater->Export();
     });
@@ -167,6 +178,16 @@ TEST_F(RanksTest, ALossThatIsNotFiniteOnOneRankStopsAll) {
   });
 }
 
+TEST_F(RanksTest, ChecksumsAgreeWhileParametersDo) {
+  const auto one = MakeUpdater(Model(), UpdateConfig());
+  const auto two = MakeUpdater(Model(), UpdateConfig());
+  EXPECT_EQ(one->Checksum(), two->Checksum());
+  ASSERT_TRUE(one->Step(MakeBatch(Model(), 1), false).ok());
+  EXPECT_NE(one->Checksum(), two->Checksum());
+  ASSERT_TRUE(two->Step(MakeBatch(Model(), 1), false).ok());
+  EXPECT_EQ(one->Checksum(), two->Checksum());
+}
+
 TEST_F(RanksTest, RanksThatAreNotInStepAreNamed) {
   AsRanks(2, [&](std::shared_ptr<Ranks> ranks) {
     const auto updater = MakeUpdater(Model(), UpdateConfig());
@@ -194,8 +215,10 @@ TEST_F(RanksTest, StatesOfOtherModelsAreRefused) {
 }
 
 TEST_F(RanksTest, ARankThatLeavesIsUnavailableToTheOthers) {
+  Event connected;
   AsRanks(2, [&](std::shared_ptr<Ranks> ranks) {
-    if (ranks->rank() == 1) return;
+    if (ranks->rank() == 1) return connected.Wait();
+    connected.Set();
     const absl::Status status = ranks->Sum(at::ones({3}));
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("rank 0 of 2, sum: another rank is gone"));

@@ -1,0 +1,15 @@
+#include "common/process_name.h"
+
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace pompc {
+
+std::string ProcessName() {
+  char host[256] = "localhost";
+  gethostname(host, sizeof(host) - 1);
+  return absl::StrCat(host, ":", getpid());
+}
+
+}  // namespace pompc

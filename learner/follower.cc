@@ -1,0 +1,221 @@
+#include "learner/follower.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/not_finite.h"
+#include "common/occasionally.h"
+#include "common/process_name.h"
+#include "common/retry.h"
+#include "common/status_macros.h"
+#include "learner/metrics.h"
+
+namespace pompc::learner {
+namespace {
+
+// How often the log repeats what the process waits for.
+constexpr absl::Duration kTellEvery = absl::Seconds(30);
+
+RankClientOptions ClientOptions(const FollowerOptions& options) {
+  RankClientOptions client;
+  client.leader = options.leader;
+  client.rank = options.rank;
+  client.world_size = options.world_size;
+  client.num_shards = static_cast<uint32_t>(options.replay.size());
+  client.name = options.name.empty() ? ProcessName() : options.name;
+  client.call_timeout = options.call_timeout;
+  client.clock = options.clock;
+  return client;
+}
+
+}  // namespace
+
+absl::Status FollowerOptions::Validate() const {
+  if (rank < 1 || rank >= world_size) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "rank: ", rank, "; allowed with a world size of ", world_size, ": 0 to ", world_size - 1));
+  }
+  if (leader.empty()) {
+    return absl::InvalidArgumentError("rendezvous: the address of rank 0 must be given");
+  }
+  if (replay.empty()) {
+    return absl::InvalidArgumentError("replay: at least one shard must be given");
+  }
+  if (make_engine == nullptr) return absl::InvalidArgumentError("make_engine: must be given");
+  if (metrics == nullptr) return absl::InvalidArgumentError("metrics: must be given");
+  return absl::OkStatus();
+}
+
+const std::array<absl::string_view, Follower::kStates>& Follower::StateNames() {
+  static constexpr std::array<absl::string_view, kStates> kNames = {
+      "joining", "waiting_for_orders", "waiting_for_data", "updating", "ended"};
+  return kNames;
+}
+
+absl::StatusOr<std::unique_ptr<Follower>> Follower::Start(FollowerOptions options) {
+  POMPC_RETURN_IF_ERROR(options.Validate());
+  std::unique_ptr<Follower> follower(new Follower(std::move(options)));
+  POMPC_ASSIGN_OR_RETURN(follower->server_, rpc::Server::Start(follower->options_.server, {}));
+  follower->thread_ = Thread("follower", [follower = follower.get()] {
+    const absl::Status status = follower->Run();
+    follower->timer_.Enter(State::kEnded);
+    {
+      MutexLock lock(&follower->mu_);
+      if (!follower->stopping_.IsSet()) follower->error_ = status;
+    }
+    follower->ended_.Set();
+  });
+  return follower;
+}
+
+Follower::Follower(FollowerOptions options)
+    : options_(std::move(options)),
+      client_(ClientOptions(options_)),
+      timer_(options_.clock, State::kJoining),
+      gate_(options_.replay.size(), options_.clock) {}
+
+Follower::~Follower() { Stop(); }
+
+absl::Status Follower::Run() {
+  POMPC_ASSIGN_OR_RETURN(proto::RankWelcome welcome, Join());
+  config_ = std::move(*welcome.mutable_config());
+  POMPC_ASSIGN_OR_RETURN(engine_, options_.make_engine(config_));
+  engine_->PrepareThread();
+  shards_ = std::make_unique<ShardClients>(welcome.run_id(), options_.replay, config_,
+                                           options_.call_timeout);
+  Log().info("rank {} of {} of run {}", options_.rank, options_.world_size, welcome.run_id());
+  while (true) {
+    POMPC_ASSIGN_OR_RETURN(const std::optional<RankOrder> order, client_.Next());
+    if (!order.has_value()) break;
+    const absl::Status status = Obey(*order);
+    // Of numbers that are not finite rank 0 hears as well, and says how it goes on.
+    if (!status.ok() && NotFiniteName(status).empty()) return status;
+    timer_.Enter(State::kWaitingForOrders);
+  }
+  Log().info("rank 0 has ended after update {}", engine_->update_count());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<proto::RankWelcome> Follower::Join() {
+  proto::RankWelcome joined;
+  Occasionally tell(kTellEvery);
+  RetryOptions retry;
+  retry.backoff = options_.backoff;
+  retry.seed = static_cast<uint64_t>(options_.rank);
+  retry.on_retry = [&](const absl::Status& error, absl::Duration) {
+    if (tell.Count(options_.clock->Now()) == 0) return;
+    Log().warn("waits for rank 0 at {}: {}", options_.leader.address(),
+               std::string(error.message()));
+  };
+  POMPC_RETURN_IF_ERROR(RetryWhileUnavailable(options_.clock, &stopping_, retry, [&] {
+    absl::StatusOr<proto::RankWelcome> welcome = client_.Join();
+    if (welcome.ok()) joined = *std::move(welcome);
+    return welcome.status();
+  }));
+  return joined;
+}
+
+absl::Status Follower::Obey(const RankOrder& order) {
+  if (order.kind != RankOrder::Kind::kConnect && prefetcher_ == nullptr) {
+    return absl::InternalError("rank 0 gives orders before it has connected the ranks");
+  }
+  timer_.Enter(State::kUpdating);
+  switch (order.kind) {
+    case RankOrder::Kind::kConnect:
+      return Connect();
+    case RankOrder::Kind::kDraw:
+      return Draw(order.windows);
+    case RankOrder::Kind::kReanalyze: {
+      if (!batch_.has_value()) return absl::InternalError("rank 0 plans anew without a batch");
+      POMPC_ASSIGN_OR_RETURN(std::vector<PlanUpdate> plans, engine_->Reanalyze(*batch_->batch));
+      plan_writer_->Write(std::move(plans));
+      return absl::OkStatus();
+    }
+    case RankOrder::Kind::kStep:
+      return Step(order.want_values);
+    case RankOrder::Kind::kKeep:
+      return engine_->Keep();
+    case RankOrder::Kind::kGoBack:
+      engine_->GoBack();
+      updates_ = engine_->update_count();
+      // Rank 0 takes another one too.
+      batch_.reset();
+      return absl::OkStatus();
+  }
+  return absl::InternalError("no such order");
+}
+
+absl::Status Follower::Connect() {
+  POMPC_RETURN_IF_ERROR(engine_->Connect(client_.values()));
+  updates_ = engine_->update_count();
+  PrefetcherOptions prefetch;
+  prefetch.batch_size = config_.learner().batch_size() / static_cast<uint32_t>(options_.world_size);
+  prefetch.batches = config_.learner().prefetch_batches();
+  prefetch.seed = config_.seed();
+  prefetch.rank = options_.rank;
+  prefetch.first_update = updates_;
+  prefetch.clock = options_.clock;
+  prefetcher_ = std::make_unique<Prefetcher>(prefetch, &gate_, shards_.get(), engine_.get());
+  plan_writer_ = std::make_unique<PlanWriter>(shards_.get());
+  metrics_ = AddFollowerMetrics(*options_.metrics,
+                                {&updates_, prefetcher_.get(), plan_writer_.get(), &timer_});
+  return absl::OkStatus();
+}
+
+absl::Status Follower::Draw(const std::vector<uint64_t>& windows) {
+  if (windows.size() != options_.replay.size()) {
+    return absl::InternalError(absl::StrCat("rank 0 tells of ", windows.size(), " shards"));
+  }
+  timer_.Enter(State::kWaitingForData);
+  gate_.Open(windows);
+  if (!batch_.has_value()) {
+    absl::StatusOr<DrawnBatch> drawn = prefetcher_->Next(options_.look_up);
+    if (drawn.ok()) {
+      batch_ = *std::move(drawn);
+    } else if (absl::IsDeadlineExceeded(drawn.status())) {
+      Log().debug("no batch: {}", drawn.status().ToString());
+    } else {
+      return drawn.status();
+    }
+  }
+  return engine_->Exchange(batch_.has_value() ? 1 : 0).status();
+}
+
+absl::Status Follower::Step(bool want_values) {
+  if (!batch_.has_value()) return absl::InternalError("rank 0 makes an update without a batch");
+  const DrawnBatch drawn = *std::move(batch_);
+  batch_.reset();
+  POMPC_RETURN_IF_ERROR(engine_->Step(*drawn.batch, want_values).status());
+  updates_ = engine_->update_count();
+  return absl::OkStatus();
+}
+
+absl::Status Follower::Health() const {
+  if (stopping_.IsSet()) return absl::UnavailableError("stopping");
+  MutexLock lock(&mu_);
+  return error_;
+}
+
+absl::Status Follower::Wait() {
+  ended_.Wait();
+  MutexLock lock(&mu_);
+  return error_;
+}
+
+void Follower::Stop() {
+  MutexLock lock(&stop_mu_);
+  if (std::exchange(stopped_, true)) return;
+  stopping_.Set();
+  if (server_ != nullptr) server_->SetServing("", false);
+  client_.Cancel();
+  gate_.Close();
+  thread_.Join();
+  if (shards_ != nullptr) shards_->Close();
+  if (prefetcher_ != nullptr) prefetcher_->Close();
+  if (plan_writer_ != nullptr) plan_writer_->Close();
+  if (server_ != nullptr) server_->Shutdown(options_.stop_grace);
+  metrics_.clear();
+}
+
+}  // namespace pompc::learner

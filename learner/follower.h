@@ -1,0 +1,142 @@
+#ifndef POMPC_LEARNER_FOLLOWER_H_
+#define POMPC_LEARNER_FOLLOWER_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/event.h"
+#include "common/metrics.h"
+#include "common/mutex.h"
+#include "common/rpc/endpoint.h"
+#include "common/rpc/server.h"
+#include "common/state_timer.h"
+#include "common/thread.h"
+#include "learner/control/rank_group.h"
+#include "learner/engine.h"
+#include "learner/plan_writer.h"
+#include "learner/prefetcher.h"
+#include "learner/rank_client.h"
+#include "learner/sampling_gate.h"
+#include "learner/shard_clients.h"
+#include "proto/config.pb.h"
+#include "proto/ranks.pb.h"
+
+namespace pompc::learner {
+
+struct FollowerOptions {
+  // Where to answer health checks; by default in-process only.
+  rpc::ServerOptions server;
+  // Rank 0.
+  rpc::Endpoint leader;
+  // 1 to world_size - 1.
+  int rank = 1;
+  int world_size = 2;
+  // The run's replay shards, in its order.
+  std::vector<rpc::Endpoint> replay;
+  // Makes what trains, of this rank, out of the run's resolved config.
+  std::function<absl::StatusOr<std::shared_ptr<Engine>>(const proto::RunConfig&)> make_engine;
+  // Names the process in rank 0's log; empty: host:pid.
+  std::string name;
+  // Of one call to a shard, or to rank 0.
+  absl::Duration call_timeout = absl::Seconds(5);
+  // How long the other ranks are kept waiting for a batch before they are told that there is none.
+  absl::Duration look_up = absl::Seconds(1);
+  // Between attempts to join.
+  BackoffOptions backoff;
+  // Given to health checks in progress when it stops.
+  absl::Duration stop_grace = absl::Seconds(1);
+  Clock* clock = Clock::Real();
+  // Where its metrics go. Required.
+  std::shared_ptr<MetricsRegistry> metrics;
+
+  // INVALID_ARGUMENT naming what is missing or out of range.
+  absl::Status Validate() const;
+};
+
+// A learner process other than rank 0: takes its part in every update of the run, from batches it
+// draws itself, and nothing else; it does what rank 0 says and ends with it. Thread-safe.
+class Follower {
+ public:
+  enum class State {
+    kJoining,           // rank 0 is not there yet, or other ranks are not
+    kWaitingForOrders,  // rank 0 has something else to do, or is not allowed to update
+    kWaitingForData,    // no batch is ready
+    kUpdating,          // and planning rows anew, keeping a copy of the state
+    kEnded,
+  };
+  static constexpr size_t kStates = 5;
+  // Names of the states, in order.
+  static const std::array<absl::string_view, kStates>& StateNames();
+  using Timer = StateTimer<State, kStates>;
+
+  // INVALID_ARGUMENT as options.Validate(); statuses of rpc::Server::Start.
+  static absl::StatusOr<std::unique_ptr<Follower>> Start(FollowerOptions options);
+  // Stops.
+  ~Follower();
+
+  // OK while it takes part or waits for rank 0; otherwise why not.
+  absl::Status Health() const;
+
+  // Blocks until rank 0 has ended in order, or until Stop: OK. Rank 0's error if it has ended with
+  // one; UNAVAILABLE when another rank was lost; the refusal of rank 0, of the engine or of a
+  // shard.
+  absl::Status Wait();
+
+  // Leaves: the run cannot go on without this rank. Idempotent; bounded by an update, an exchange
+  // between ranks and stop_grace.
+  void Stop();
+
+ private:
+  explicit Follower(FollowerOptions options);
+
+  absl::Status Run();
+  absl::StatusOr<proto::RankWelcome> Join();
+  absl::Status Obey(const RankOrder& order);
+  absl::Status Connect();
+  absl::Status Draw(const std::vector<uint64_t>& windows);
+  absl::Status Step(bool want_values);
+
+  const FollowerOptions options_;
+  RankClient client_;
+  std::unique_ptr<rpc::Server> server_;
+  Timer timer_;
+  Event stopping_;
+  Event ended_;
+
+  // Of the thread; prefetcher and plan writer from Connect on.
+  proto::RunConfig config_;
+  std::shared_ptr<Engine> engine_;
+  SamplingGate gate_;
+  std::unique_ptr<ShardClients> shards_;
+  std::unique_ptr<Prefetcher> prefetcher_;
+  std::unique_ptr<PlanWriter> plan_writer_;
+  // This rank's part of the batch of the next update.
+  std::optional<DrawnBatch> batch_;
+  std::atomic<uint64_t> updates_{0};
+  // Of the above.
+  std::vector<MetricFunction> metrics_;
+
+  mutable Mutex mu_;
+  absl::Status error_ ABSL_GUARDED_BY(mu_);
+
+  // Held while stopping.
+  Mutex stop_mu_;
+  bool stopped_ ABSL_GUARDED_BY(stop_mu_) = false;
+  Thread thread_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_FOLLOWER_H_

@@ -1,0 +1,131 @@
+#include "learner/role.h"
+
+#include <memory>
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/config/task_specs.h"
+#include "common/listen_address.h"
+#include "common/status_macros.h"
+#include "learner/app.h"
+#include "learner/follower.h"
+
+namespace pompc::learner {
+namespace {
+
+absl::Status CheckRanks(const Flags& flags, bool insecure) {
+  const TorchEngineOptions& engine = flags.engine;
+  if (engine.world_size < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--world-size: ", engine.world_size, "; allowed: 1 and more"));
+  }
+  if (engine.rank < 0 || engine.rank >= engine.world_size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--rank: ", engine.rank, "; allowed with --world-size ", engine.world_size,
+                     ": 0 to ", engine.world_size - 1));
+  }
+  if (flags.rank_timeout_seconds < 1 || flags.rank_timeout_seconds > 3600) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--rank-timeout: ", flags.rank_timeout_seconds, "; allowed: 1 to 3600"));
+  }
+  if (engine.world_size == 1) return absl::OkStatus();
+  return Annotate(CheckListenAddress(ListenAddress{engine.host, 0}.ToString(), insecure).status(),
+                  "--rank-host");
+}
+
+absl::StatusOr<rpc::RunningRole> StartLeader(const Flags& flags, const rpc::RoleContext& context) {
+  AppOptions options;
+  options.run_dir = flags.run_dir;
+  POMPC_ASSIGN_OR_RETURN(options.config, config::LoadRunConfig(flags.sources));
+  POMPC_RETURN_IF_ERROR(config::FillEnvSpec(&options.config));
+  POMPC_ASSIGN_OR_RETURN(options.replay, rpc::ParseEndpoints("--replay", flags.replay));
+  POMPC_ASSIGN_OR_RETURN(options.engine, MakeTorchEngine(options.config, flags.engine));
+  options.world_size = flags.engine.world_size;
+  options.server = {.listen = context.flags.listen, .insecure = context.flags.insecure};
+  options.metrics = context.metrics;
+  POMPC_ASSIGN_OR_RETURN(std::shared_ptr<App> app, App::Start(std::move(options)));
+  context.http.AddPage("/", [weak = std::weak_ptr<App>(app)] {
+    const std::shared_ptr<App> alive = weak.lock();
+    return HttpPage{"text/html; charset=utf-8", alive ? alive->StatusPage() : ""};
+  });
+  return rpc::RunningRole{[app] { app->Stop(); }, [app] { return app->Wait(); },
+                          [app] { return app->Health(); }};
+}
+
+absl::StatusOr<rpc::RunningRole> StartFollower(const Flags& flags,
+                                               const rpc::RoleContext& context) {
+  const config::RunConfigSources& sources = flags.sources;
+  if (!flags.run_dir.empty() || !sources.presets.empty() || !sources.files.empty() ||
+      !sources.overrides.empty()) {
+    return absl::InvalidArgumentError(
+        "--run-dir, --preset, --config, --set: with --rank above 0 they come from rank 0; give "
+        "none of them");
+  }
+  FollowerOptions options;
+  options.rank = flags.engine.rank;
+  options.world_size = flags.engine.world_size;
+  if (!flags.rendezvous.empty()) {
+    POMPC_ASSIGN_OR_RETURN(const auto leaders,
+                           rpc::ParseEndpoints("--rendezvous", flags.rendezvous));
+    options.leader = leaders.front();
+  }
+  POMPC_ASSIGN_OR_RETURN(options.replay, rpc::ParseEndpoints("--replay", flags.replay));
+  options.make_engine = [engine = flags.engine](const proto::RunConfig& config) {
+    return MakeTorchEngine(config, engine);
+  };
+  options.server = {.listen = context.flags.listen, .insecure = context.flags.insecure};
+  options.metrics = context.metrics;
+  POMPC_ASSIGN_OR_RETURN(auto follower, Follower::Start(std::move(options)));
+  return rpc::MakeRunningRole(std::move(follower));
+}
+
+}  // namespace
+
+void AddFlags(CLI::App& app, Flags& flags) {
+  TorchEngineOptions& engine = flags.engine;
+  app.add_option("--run-dir", flags.run_dir, "Where the run's files are")->envname("POMPC_RUN_DIR");
+  app.add_option("--replay", flags.replay,
+                 "Replay shards, host:port,host:port, always in this order")
+      ->envname("POMPC_REPLAY");
+  app.add_option("--preset", flags.sources.presets, "Settings by name")->envname("POMPC_PRESET");
+  app.add_option("--config", flags.sources.files, "Settings from a file, protobuf text format");
+  app.add_option("--set", flags.sources.overrides, "One setting, path.to.field=value");
+  app.add_option("--device", engine.device, "Where to train: cpu, cuda or cuda:N")
+      ->envname("POMPC_DEVICE")
+      ->capture_default_str();
+  app.add_option("--threads", engine.threads, "CPU threads of one operation, 1 to 1024")
+      ->envname("POMPC_THREADS")
+      ->capture_default_str();
+  app.add_option("--world-size", engine.world_size,
+                 "Learner processes that make each update together, each out of its part of the "
+                 "batch")
+      ->envname("POMPC_WORLD_SIZE")
+      ->capture_default_str();
+  app.add_option("--rank", engine.rank,
+                 "Which of them this one is; 0 is the run's learner, the others take settings and "
+                 "parameters from it, write nothing and end with it")
+      ->envname("POMPC_RANK")
+      ->capture_default_str();
+  app.add_option("--rendezvous", flags.rendezvous,
+                 "Needed by ranks above 0: where rank 0 listens, host:port")
+      ->envname("POMPC_RENDEZVOUS");
+  app.add_option("--rank-host", engine.host,
+                 "Address or name of this machine, at which the other ranks reach this one")
+      ->envname("POMPC_RANK_HOST")
+      ->capture_default_str();
+  app.add_option("--rank-timeout", flags.rank_timeout_seconds,
+                 "Seconds a rank may keep the others waiting in an update, 1 to 3600; then the "
+                 "ranks end")
+      ->envname("POMPC_RANK_TIMEOUT")
+      ->capture_default_str();
+}
+
+absl::StatusOr<rpc::RunningRole> StartRole(Flags flags, const rpc::RoleContext& context) {
+  POMPC_RETURN_IF_ERROR(CheckRanks(flags, context.flags.insecure));
+  flags.engine.timeout = absl::Seconds(flags.rank_timeout_seconds);
+  return flags.engine.rank == 0 ? StartLeader(flags, context) : StartFollower(flags, context);
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,34 @@
+#ifndef POMPC_LEARNER_ROLE_H_
+#define POMPC_LEARNER_ROLE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/config/run_config.h"
+#include "common/rpc/role_main.h"
+#include "learner/torch_engine.h"
+
+namespace pompc::learner {
+
+// pompc-learner's own flags.
+struct Flags {
+  std::string run_dir;
+  std::string replay;
+  config::RunConfigSources sources;
+  TorchEngineOptions engine;
+  // Of ranks above 0: where rank 0 serves.
+  std::string rendezvous;
+  uint32_t rank_timeout_seconds = 60;
+};
+
+// `flags` must outlive the parsing.
+void AddFlags(CLI::App& app, Flags& flags);
+
+// Starts rank 0, which is the run's learner, or another rank. INVALID_ARGUMENT naming the flag,
+// else as App::Start and Follower::Start.
+absl::StatusOr<rpc::RunningRole> StartRole(Flags flags, const rpc::RoleContext& context);
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_ROLE_H_

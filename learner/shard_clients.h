@@ -1,0 +1,36 @@
+#ifndef POMPC_LEARNER_SHARD_CLIENTS_H_
+#define POMPC_LEARNER_SHARD_CLIENTS_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/rpc/endpoint.h"
+#include "proto/config.pb.h"
+#include "replay/client/shard_client.h"
+
+namespace pompc::learner {
+
+// A client of each of the run's shards. Thread-safe.
+class ShardClients {
+ public:
+  // `config` is resolved; env.spec, planner.horizon and replay's capacity matter. `timeout` is that
+  // of a call.
+  ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
+               const proto::RunConfig& config, absl::Duration timeout);
+
+  size_t size() const { return clients_.size(); }
+  replay::ShardClient& operator[](size_t shard) { return *clients_[shard]; }
+
+  // Cancels all calls, and those made later. Idempotent.
+  void Close();
+
+ private:
+  std::vector<std::unique_ptr<replay::ShardClient>> clients_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_SHARD_CLIENTS_H_
