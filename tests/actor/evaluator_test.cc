@@ -102,7 +102,7 @@ TEST_F(EvaluatorTest, SpectatorSeesTheFirstEpisodeFromItsStartToItsEnd) {
   AnswerAll(12);
   ASSERT_TRUE(result_.ok()) << result_.status();
   ASSERT_THAT(seen, SizeIs(5));
-  for (int i = 0; i < 5; ++i) EXPECT_THAT(seen[i], ElementsAre(seen[0][0], 1, i));
+  for (int i = 0; i < 5; ++i) EXPECT_THAT(seen[i], ElementsAre(seen[0][0], 0, i));
 }
 
 TEST_F(EvaluatorTest, SpectatorsErrorEndsTheEvaluation) {
