@@ -2,7 +2,6 @@
 
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
-#include <torch/version.h>
 
 #include <limits>
 #include <map>
@@ -223,39 +222,6 @@ TEST(RecordedUpdateTest, NonFiniteGradientsAreFoundWhereMetricsAreWantedAndByKee
   updater->GoBack();
   EXPECT_TRUE(updater->Step(MakeBatch(model, 2), true).ok());
 }
-
-#if TORCH_VERSION_MAJOR >= 2
-// Tensors without memory on a device of their own: what would be copied between host and device is
-// seen, and what would be read back is refused.
-TEST(RecordedUpdateTest, NothingMovesBetweenHostAndDevice) {
-  for (const FamilyMember& member : Family()) {
-    SCOPED_TRACE(member.name);
-    auto updater = Updater::Create(member.model, member.config, at::kMeta, 1);
-    ASSERT_TRUE(updater.ok()) << updater.status();
-    class MetaRecorder : public Recorder {
-     public:
-      using Recorder::Recorder;
-      at::Tensor Run(int /*variant*/, absl::FunctionRef<at::Tensor()> program) override {
-        const Trace trace;
-        program();
-        ++replays_;
-        for (const std::string& line : Trace::lines())
-          EXPECT_EQ(line.find("cpu"), std::string::npos) << line;
-        return at::Tensor();
-      }
-    };
-    auto own = std::make_unique<MetaRecorder>(at::kMeta);
-    const Recorder& recorder = *own;
-    (*updater)->SetRecorder(std::move(own));
-    for (uint64_t i = 0; i < 3; ++i) {
-      Batch batch = MakeBatch(member.model, i);
-      if (i == 0) batch.has_plan.zero_();
-      ASSERT_TRUE((*updater)->Step(batch, false).ok());
-    }
-    EXPECT_EQ(recorder.replays(), 3);
-  }
-}
-#endif
 
 }  // namespace
 }  // namespace pompc::update
