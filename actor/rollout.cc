@@ -313,8 +313,8 @@ void Rollout::NoteRefusal(int i, const absl::Status& why, bool lasting) {
 void Rollout::ForgetRefusal(int i) {
   lanes_[i].refused = false;
   lanes_[i].refused_since.reset();
-  const bool others = std::any_of(lanes_.begin(), lanes_.end(),
-                                  [](const Lane& lane) { return lane.refused; });
+  const bool others =
+      std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.refused; });
   if (!others) SetReplayProblem("");
 }
 

@@ -122,8 +122,8 @@ int ServePeers() {
   bench::WriteLine(planner.endpoint().address());
   for (const auto& shard : shards) bench::WriteLine(shard->server().address());
   bench::AwaitEndOfInput();
-  bench::WriteLine(absl::StrCat(static_cast<double>(planner.queries()) /
-                                static_cast<double>(planner.calls())));
+  bench::WriteLine(
+      absl::StrCat(static_cast<double>(planner.queries()) / static_cast<double>(planner.calls())));
   return 0;
 }
 

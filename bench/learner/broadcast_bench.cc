@@ -66,8 +66,8 @@ int Subscribe(const std::string& address, int count) {
   std::vector<std::unique_ptr<ParameterSubscriber>> subscribers;
   for (int i = 0; i < count; ++i) {
     ParameterSubscriberOptions options;
-    options.learner = rpc::Endpoint(grpc::CreateCustomChannel(
-        address, grpc::InsecureChannelCredentials(), own_connection));
+    options.learner = rpc::Endpoint(
+        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), own_connection));
     subscribers.push_back(std::make_unique<ParameterSubscriber>(
         options, [&progress, i](const ParameterSnapshot& snapshot) {
           progress.Received(i, snapshot.version().number);

@@ -86,9 +86,12 @@ TEST_F(EvaluatorWorkerTest, ReportsEveryEpisodeOfThePinnedVersion) {
 TEST_F(EvaluatorWorkerTest, PlaysOneAssignmentAfterTheOther) {
   for (uint64_t id = 1; id <= 3; ++id) {
     Assign(Assignment(id, 1, 1));
-    EXPECT_EQ(Await().assignment.evaluation_id(), id);
+    uint64_t reported = Await().assignment.evaluation_id();
+    // Played again while this thread was slower than retry_after.
+    while (reported == id - 1) reported = Await().assignment.evaluation_id();
+    EXPECT_EQ(reported, id);
   }
-  EXPECT_EQ(stats_.counts().evaluations, 3u);
+  EXPECT_GE(stats_.counts().evaluations, 3u);
 }
 
 TEST_F(EvaluatorWorkerTest, WaitsForAVersionThatIsNotThereYet) {

@@ -204,8 +204,10 @@ class FakePlanSource : public PlanSource {
             .evaluate = mode.evaluate,
             .pinned_version = mode.pinned_version,
             .plan = query.plan,
-            .done = [listener, slot = query.slot](
-                        const absl::Status& status) { listener->OnPlans({&slot, 1}, status); },
+            .done =
+                [listener, slot = query.slot](const absl::Status& status) {
+                  listener->OnPlans({&slot, 1}, status);
+                },
             .request = requests_};
   }
 

@@ -185,8 +185,7 @@ TEST_F(PlannerTest, CallThatGivesUpLeavesTheQueue) {
   engine_->backend.AwaitBatches(1);
   proto::PlanRequest two = FakeRequest();
   *two.add_queries() = two.queries(0);
-  EXPECT_EQ(Plan(two, absl::Milliseconds(50)).status().code(),
-            absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(Plan(two, absl::Milliseconds(50)).status().code(), absl::StatusCode::kDeadlineExceeded);
   ASSERT_TRUE(Await([&] { return Info().queued() == 0; }));
   engine_->backend.Release();
 }

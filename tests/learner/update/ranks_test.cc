@@ -72,9 +72,10 @@ class RanksTest : public ::testing::Test {
   }
 
   // Three updates: by one, and by `size` ranks that each hold a part of the same batches.
-  void ExpectSameAsOne(const model::ModelConfig& model, const UpdateConfig& config, int size,
-                       const std::function<void(Batch&)>& change = [](Batch&) {},
-                       at::ScalarType dtype = at::kDouble, double tolerance = 1e-10) {
+  void ExpectSameAsOne(
+      const model::ModelConfig& model, const UpdateConfig& config, int size,
+      const std::function<void(Batch&)>& change = [](Batch&) {}, at::ScalarType dtype = at::kDouble,
+      double tolerance = 1e-10) {
     std::vector<Batch> batches;
     for (uint64_t i = 0; i < 3; ++i) {
       batches.push_back(MakeBatch(model, 10 + i, kBatch));
@@ -227,9 +228,8 @@ TEST_F(RanksTest, ARankThatLeavesIsUnavailableToTheOthers) {
 }
 
 TEST_F(RanksTest, ARankThatDoesNotComeIsUnavailableWithinTheTimeout) {
-  const auto ranks =
-      ConnectGloo({.rank = 0, .size = 2, .timeout = absl::Milliseconds(50)},
-                  std::make_shared<MemoryRendezvous>());
+  const auto ranks = ConnectGloo({.rank = 0, .size = 2, .timeout = absl::Milliseconds(50)},
+                                 std::make_shared<MemoryRendezvous>());
   EXPECT_EQ(ranks.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(ranks.status().message()), HasSubstr("rank 0 of 2 cannot connect"));
 }
