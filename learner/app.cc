@@ -128,7 +128,10 @@ void App::Train() {
   } else if (!status.ok()) {
     Fail(status);
   }
-  ranks_->Close(status);
+  {
+    MutexLock lock(&mu_);
+    ranks_->Close(error_);
+  }
   trained_.Set();
 }
 

@@ -105,7 +105,8 @@ class RanksTest(unittest.TestCase):
     def test_flags_that_do_not_fit_are_refused(self):
         for arguments, message in (
                 (("--rank", "2", "--world-size", "2"), "--rank: 2; allowed with --world-size 2: 0 to 1"),
-                (("--rank", "1", "--world-size", "2"), "rendezvous: the address of rank 0 must be given"),
+                (("--rank", "1", "--world-size", "2", "--replay", "127.0.0.1:1"),
+                 "rendezvous: the address of rank 0 must be given"),
                 (("--rank", "1", "--world-size", "2", "--preset", "quickstart"), "they come from rank 0"),
                 (("--world-size", "2", "--rank-host", "10.0.0.1"), "--rank-host")):
             done = subprocess.run([BINARIES / "pompc-learner", "--listen", "127.0.0.1:0", *arguments],
