@@ -13,7 +13,7 @@ namespace pompc::model::kernels {
 namespace {
 
 // Rows of op(b) worked on together: a panel of them and of one tile's columns is half of the
-// first-level cache, or all of it with vectors of 64 bytes, where halves are no faster.
+// first-level cache, or all of it with vectors of 64 bytes.
 constexpr int64_t kPanelRows = 256;
 
 // How a processor multiplies. A tile of c is kRows x kColumns numbers, two vectors wide; its sums
@@ -22,25 +22,16 @@ struct Avx2 {
   using Vector = Floats;
   static constexpr int kRows = 6;
 };
+#ifdef POMPC_TARGET
 struct Avx512 {
-  using Vector = float __attribute__((vector_size(64)));
+  using Vector = WideFloats;
   static constexpr int kRows = 12;
 };
+#endif
 template <typename Isa>
-constexpr int64_t kLanes = sizeof(typename Isa::Vector) / sizeof(float);
+constexpr int64_t kStep = kLanes<typename Isa::Vector>;
 template <typename Isa>
-constexpr int64_t kColumns = 2 * kLanes<Isa>;
-
-template <typename Vector>
-POMPC_INLINE Vector LoadAs(const float* p) {
-  Vector x;
-  __builtin_memcpy(&x, p, sizeof(x));
-  return x;
-}
-template <typename Vector>
-POMPC_INLINE void StoreAs(float* p, Vector x) {
-  __builtin_memcpy(p, &x, sizeof(x));
-}
+constexpr int64_t kColumns = 2 * kStep<Isa>;
 
 // Rows of op(a) from some row and column on.
 struct Rows {
@@ -59,7 +50,7 @@ POMPC_INLINE void MultiplyTile(int64_t depth, const Rows& a, const float* panel,
     Vector b[kVectors];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v)
-      b[v] = LoadAs<Vector>(panel + p * kColumns<Isa> + v * kLanes<Isa>);
+      b[v] = Load<Vector>(panel + p * kColumns<Isa> + v * kStep<Isa>);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const float x = a.data[r * a.row_stride + p * a.column_stride];
@@ -71,8 +62,8 @@ POMPC_INLINE void MultiplyTile(int64_t depth, const Rows& a, const float* panel,
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
-      float* out = c + r * c_stride + v * kLanes<Isa>;
-      StoreAs<Vector>(out, accumulate ? sums[r][v] + LoadAs<Vector>(out) : sums[r][v]);
+      float* out = c + r * c_stride + v * kStep<Isa>;
+      Store<Vector>(out, accumulate ? sums[r][v] + Load<Vector>(out) : sums[r][v]);
     }
   }
 }
@@ -146,8 +137,8 @@ POMPC_INLINE void Pack(const Gemm& gemm, const float* b, const Part& part, float
     const float* row = b + (part.first + p) * gemm.n + part.column;
     float* out = panel + p * kColumns<Isa>;
     if (part.columns == kColumns<Isa>) {
-      StoreAs<Vector>(out, LoadAs<Vector>(row));
-      StoreAs<Vector>(out + kLanes<Isa>, LoadAs<Vector>(row + kLanes<Isa>));
+      Store<Vector>(out, Load<Vector>(row));
+      Store<Vector>(out + kStep<Isa>, Load<Vector>(row + kStep<Isa>));
     } else {
       for (int64_t j = 0; j < kColumns<Isa>; ++j) out[j] = j < part.columns ? row[j] : 0;
     }
@@ -176,7 +167,7 @@ POMPC_INLINE void MultiplyWith(const Gemm& gemm, const float* a, const float* b,
           MultiplyRows<Isa, 2>(rows, part.depth, from, panel, accumulate, gemm.n, out);
           continue;
         }
-        if (part.columns > kLanes<Isa>) {
+        if (part.columns > kStep<Isa>) {
           MultiplyRows<Isa, 2>(rows, part.depth, from, panel, false, kColumns<Isa>, edge);
         } else {
           MultiplyRows<Isa, 1>(rows, part.depth, from, panel, false, kColumns<Isa>, edge);

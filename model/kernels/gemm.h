@@ -1,6 +1,6 @@
 // Matrix products in float32: a kernel of our own for the sizes of small networks on processors
-// with AVX2, where packing and other overheads cost BLAS libraries a fifth of their speed, and the
-// BLAS for all others.
+// with AVX2 or AVX-512, where packing and other overheads cost BLAS libraries a fifth of their
+// speed, and the BLAS for all others.
 #ifndef POMPC_MODEL_KERNELS_GEMM_H_
 #define POMPC_MODEL_KERNELS_GEMM_H_
 
