@@ -28,16 +28,18 @@ absl::Status CheckRanks(const proto::RunConfig& config, int world_size) {
 }
 
 // One shard may have to deliver a rank's whole part of a batch, in one message.
-absl::Status CheckBatchSize(const proto::RunConfig& config, uint32_t windows) {
+absl::Status CheckBatchSize(const proto::RunConfig& config, int world_size) {
   const replay::RowSpec spec = {config.env().spec().observation_size(),
                                 config.env().spec().action_size()};
   const uint32_t horizon = config.planner().horizon();
   const uint32_t most = replay::MaxSampleWindows(spec, horizon);
-  if (windows <= most) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "learner.batch_size: ", config.learner().batch_size(), ", for each rank ", windows,
-      "; of windows of ", replay::WindowBytes(spec, horizon), " bytes (planner.horizon ", horizon,
-      ", env.spec.observation_size ", spec.observation_size, ") one message holds ", most));
+  const uint32_t batch = config.learner().batch_size();
+  if (batch / static_cast<uint32_t>(world_size) <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("learner.batch_size: ", batch, "; of windows of ",
+                   replay::WindowBytes(spec, horizon), " bytes (planner.horizon ", horizon,
+                   ", env.spec.observation_size ", spec.observation_size, ") one message holds ",
+                   most, world_size > 1 ? ", and takes a rank's part of the batch" : ""));
 }
 
 }  // namespace

@@ -66,6 +66,7 @@ TEST(TorchEngineTest, ABatchIsTheSameHoweverItIsShared) {
 
 TEST(TorchEngineTest, PlansMadeAnewNameTheirRowsAndTrainTheNextUpdate) {
   proto::RunConfig config = Config();
+  config.mutable_learner()->mutable_reanalyze()->set_every_updates(1);
   config.mutable_learner()->mutable_reanalyze()->set_batch(4);
   config.mutable_po_mpc()->set_prior(proto::PoMpcConfig::REPLAY);
   const auto engine = MakeEngine(config);
