@@ -59,8 +59,7 @@ absl::Status AppOptions::Validate() const {
     return absl::InvalidArgumentError("config: env.spec must be filled in");
   }
   POMPC_RETURN_IF_ERROR(CheckRanks(config, world_size));
-  POMPC_RETURN_IF_ERROR(
-      CheckBatchSize(config, config.learner().batch_size() / static_cast<uint32_t>(world_size)));
+  POMPC_RETURN_IF_ERROR(CheckBatchSize(config, world_size));
   if ((config.schedule() == proto::RunConfig::LOCKSTEP) != (turns != nullptr)) {
     return absl::InvalidArgumentError(
         "config: schedule: LOCKSTEP is for runs in one process (`pompc train`); allowed elsewhere: "
