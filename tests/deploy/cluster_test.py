@@ -133,6 +133,8 @@ class ClusterTest(unittest.TestCase):
 
     def test_1_every_dashboard_query_has_an_answer(self):
         for title, expression in tools.dashboard_queries():
+            # What is shown only when something happened: all else about it must be there.
+            expression = expression.removesuffix(" > 0")
             with self.subTest(panel=title, expression=expression):
                 self.cluster.await_true(f"{title}: {expression}", lambda: self.cluster.query(expression))
 
@@ -151,7 +153,9 @@ class ClusterTest(unittest.TestCase):
             exported |= set(re.findall(r"(?m)^# TYPE (pompc_\w+)", text))
             result = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
             self.assertEqual(result.returncode, 0, f"{process}: {result.stderr}")
-        self.assertEqual(sorted(exported ^ tools.documented_metrics()), [])
+        # This cluster has one learner process; integration/ranks_test has followers.
+        documented = {name for name in tools.documented_metrics() if not name.startswith("pompc_learner_follower_")}
+        self.assertEqual(sorted(exported ^ documented), [])
 
     def test_1_states_of_a_worker_sum_to_its_wall_time(self):
         for metric in ("pompc_actor_state_seconds_total", "pompc_planner_state_seconds_total",
