@@ -55,8 +55,13 @@ class RanksTest(unittest.TestCase):
         for process in self.processes.values():
             if process.popen.poll() is None:
                 process.kill()
-            print(f"--- {process.name}\n{process.log.read_text()[-2000:]}")
+            if self._outcome_failed():
+                print(f"--- {process.name}\n{process.log.read_text()[-3000:]}")
         shutil.rmtree(self.folder)
+
+    def _outcome_failed(self):
+        result = getattr(self._outcome, "result", None)
+        return bool(result and (result.failures or result.errors)) or bool(getattr(self._outcome, "errors", None))
 
     def wait_until(self, what, condition):
         deadline = time.monotonic() + RUN_SECONDS
@@ -102,6 +107,8 @@ class RanksTest(unittest.TestCase):
         self.assertGreaterEqual(len(both), 10)
         self.assertEqual({update: ours[update] for update in both}, {update: theirs[update] for update in both})
 
+
+class RankFlagsTest(unittest.TestCase):
     def test_flags_that_do_not_fit_are_refused(self):
         for arguments, message in (
                 (("--rank", "2", "--world-size", "2"), "--rank: 2; allowed with --world-size 2: 0 to 1"),

@@ -79,7 +79,9 @@ TEST_F(EngineRanksTest, RanksThatDriftApartAreNoticed) {
   ASSERT_TRUE(other->Export()->Write(folder.path()).ok());
   AsRanks(Config(), [&](int rank, Engine& engine) {
     ASSERT_TRUE(engine.Keep().ok());
-    if (rank == 1) ASSERT_TRUE(engine.Import(folder.path()).ok());
+    if (rank == 1) {
+      ASSERT_TRUE(engine.Import(folder.path()).ok());
+    }
     const absl::Status status = engine.Keep();
     EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
     EXPECT_THAT(std::string(status.message()),
