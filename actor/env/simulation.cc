@@ -35,7 +35,9 @@ std::string ToString(const AssetModel::Sizes& sizes) {
 }
 
 absl::Status CheckSizes(const mjModel& model, const AssetModel::Sizes& expected) {
-  const AssetModel::Sizes found = {model.nq, model.nu, model.nsensordata};
+  // Newer MuJoCo counts in 64 bits.
+  const AssetModel::Sizes found = {static_cast<int>(model.nq), static_cast<int>(model.nu),
+                                   static_cast<int>(model.nsensordata)};
   if (found == expected) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("has ", ToString(found), "; the suite's has ", ToString(expected)));

@@ -87,7 +87,7 @@ void ExpectOptions(const mjOption& option, const json& expected) {
   element.Is("impratio", option.impratio);
   element.Is("density", option.density);
   element.Is("viscosity", option.viscosity);
-  element.Is("disableflags", option.disableflags);
+  if (!NewerMujoco()) element.Is("disableflags", option.disableflags);
   element.Is("enableflags", option.enableflags);
   element.Are("gravity", option.gravity, 3);
 }
@@ -184,7 +184,7 @@ void ExpectSensors(const mjModel& model, const json& sensors) {
   ASSERT_EQ(model.nsensor, static_cast<int>(sensors.size()));
   for (int i = 0; i < model.nsensor; ++i) {
     const Element element(sensors[i], absl::StrCat("sensor ", i));
-    element.Is("type", model.sensor_type[i]);
+    if (!NewerMujoco()) element.Is("type", model.sensor_type[i]);
     element.Is("adr", model.sensor_adr[i]);
     element.Is("dim", model.sensor_dim[i]);
   }
@@ -216,7 +216,7 @@ TEST_P(ModelFactsTest, LoadedModelsHaveTheRecordedParameters) {
   const std::vector<std::string> available = AvailableTasks();
   for (const auto& [name, task] : LoadedModels()) {
     SCOPED_TRACE(name);
-    if (!facts.contains(name)) continue;
+    if (!facts.contains(name) || !Comparable(task)) continue;
     if (std::find(available.begin(), available.end(), task) == available.end()) continue;
     const auto simulation = *MakeSimulation(task, 1);
     ExpectModel(simulation->physics().model(), facts[name]);

@@ -37,19 +37,12 @@ void ExpectSame(const json& actual, const json& expected, double tolerance,
   }
 }
 
-std::string Domain(const std::string& task) { return task.substr(0, task.find('-')); }
-
-// The numbers are of MuJoCo 2. Newer versions compute the inertias of meshes otherwise, of which
-// the dog is made.
-const bool newer_mujoco = mj_version() >= 300;
-bool Comparable(const std::string& task) { return !newer_mujoco || Domain(task) != "dog"; }
-
 // Up to where a trajectory is not yet a matter of the last bits.
 int LastSureStep(const std::string& task) {
-  const std::string domain = Domain(task);
+  const std::string domain = task.substr(0, task.find('-'));
   // Under newer versions these part before the first record after the start.
-  if (newer_mujoco && (domain == "cup" || domain == "finger")) return 0;
-  if (newer_mujoco && domain == "humanoid") return 80;
+  if (NewerMujoco() && (domain == "cup" || domain == "finger")) return 0;
+  if (NewerMujoco() && domain == "humanoid") return 80;
   if (domain == "dog") return 50;
   if (domain == "walker" || domain == "humanoid" || domain == "quadruped") return 100;
   return 200;
@@ -78,7 +71,7 @@ class ReferenceTest : public ReferenceDataTest {
     if (GetParam() == kLoadedTasksFolder) return LoadedTasksHere();
     if (GetParam() == ReferenceFolders().front()) return kOwnTasks;
     // One of these is a dog's.
-    return kAdditionalTasks - (newer_mujoco ? 1 : 0);
+    return kAdditionalTasks - (NewerMujoco() ? 1 : 0);
   }
 };
 
