@@ -11,12 +11,14 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
 
 find_program(POMPC_CCACHE ccache)
 if(POMPC_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${POMPC_CCACHE}")
+  # Precompiled headers are cached only if it may overlook macros that a header does not use.
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env CCACHE_SLOPPINESS=pch_defines,time_macros "${POMPC_CCACHE}")
 endif()
 
 add_library(pompc_options INTERFACE)
 target_include_directories(pompc_options INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
-target_compile_options(pompc_options INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers)
+# -pthread everywhere: precompiled headers are taken by those alone that are compiled alike.
+target_compile_options(pompc_options INTERFACE -pthread -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   target_compile_options(pompc_options INTERFACE -Wthread-safety -Werror=thread-safety)
 endif()

@@ -32,6 +32,23 @@ target_link_libraries(pompc_torch INTERFACE ${TORCH_LIBRARIES})
 target_include_directories(pompc_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 separate_arguments(POMPC_TORCH_FLAGS UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(pompc_torch INTERFACE ${POMPC_TORCH_FLAGS})
+
+# pompc_precompile_torch(TARGET...): they take LibTorch's headers, half of the time their files take, as pompc_model has
+# compiled them. What they are compiled with must then be the same, so executables get a library's -fPIC too.
+function(pompc_precompile_torch)
+  foreach(target ${ARGN})
+    target_precompile_headers(${target} REUSE_FROM pompc_model)
+    target_compile_options(${target} PRIVATE ${POMPC_PRECOMPILED_FLAGS})
+    get_target_property(type ${target} TYPE)
+    if(type STREQUAL "EXECUTABLE")
+      target_compile_options(${target} PRIVATE -fPIC)
+    endif()
+  endforeach()
+endfunction()
+# What ccache asks for.
+set(POMPC_PRECOMPILED_FLAGS
+    $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess> "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>")
+
 # Matrix products of model/kernels/ go to the same BLAS as LibTorch's (Debian links that dynamically).
 find_library(POMPC_BLAS NAMES openblas blas REQUIRED)
 
