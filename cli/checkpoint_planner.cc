@@ -57,9 +57,8 @@ absl::Status CheckpointPlanner::Load(const std::string& checkpoint,
   updates_ = info.progress.updates;
   POMPC_ASSIGN_OR_RETURN(config_,
                          config::ParseRunConfig(info.config, checkpoint + "/state.json, config"));
-  POMPC_ASSIGN_OR_RETURN(
-      const std::shared_ptr<learner::Engine> engine,
-      learner::MakeTorchEngine(config_, {.device = options.device, .threads = options.threads}));
+  POMPC_ASSIGN_OR_RETURN(const std::shared_ptr<learner::Engine> engine,
+                         learner::MakeTorchEngine(config_, {.device = options.device}));
   engine->PrepareThread();
   POMPC_RETURN_IF_ERROR(Annotate(engine->Import(checkpoint), checkpoint));
   proto::ParametersDescription description;

@@ -135,8 +135,8 @@ Command AddEvaluate(CLI::App& pompc) {
       ->capture_default_str();
   command->add_option("--device", flags->engine.device, "where to plan: cpu, cuda or cuda:N")
       ->capture_default_str();
-  command->add_option("--threads", flags->engine.threads, "CPU threads of one operation")
-      ->check(CLI::Range(1, 1024))
+  command->add_option("--threads", flags->engine.threads, "CPU threads that plan; 0: one a core")
+      ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command
       ->add_option("--log-level", flags->log_level,

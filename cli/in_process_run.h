@@ -31,8 +31,10 @@ struct InProcessRunOptions {
   std::string assets;
   // Of learner and planner: cpu, cuda or cuda:N.
   std::string device = "cpu";
-  // CPU threads of one operation of the learner, and of the planner.
+  // CPU threads of one operation of the learner.
   int threads = 1;
+  // CPU threads that plan; 0: one a core.
+  int plan_threads = 0;
   // Where the learner serves as well, "host:port"; empty: in this process only.
   std::string listen;
   bool insecure = false;

@@ -122,9 +122,13 @@ Command AddTrain(CLI::App& pompc) {
   command->add_option("--device", flags->run.device, "of learner and planner: cpu, cuda or cuda:N")
       ->capture_default_str();
   command
-      ->add_option("--threads", flags->run.threads,
-                   "CPU threads of one operation, of the learner and of the planner each")
+      ->add_option("--threads", flags->run.threads, "CPU threads of one operation of the learner")
       ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command
+      ->add_option("--plan-threads", flags->run.plan_threads,
+                   "CPU threads that plan, each for some of the environments; 0: one a core")
+      ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->add_option("--shards", flags->run.shards, "replay shards")
       ->check(CLI::Range(1, 64))

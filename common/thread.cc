@@ -1,7 +1,9 @@
 #include "common/thread.h"
 
 #include <pthread.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace pompc {
@@ -22,6 +24,12 @@ Thread::~Thread() { Join(); }
 
 void Thread::Join() {
   if (thread_.joinable()) thread_.join();
+}
+
+int UsableCores() {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return 1;
+  return std::max(1, CPU_COUNT(&allowed));
 }
 
 }  // namespace pompc

@@ -25,6 +25,9 @@ class Thread {
   std::thread thread_;
 };
 
+// Cores that this process may run on, at least 1.
+int UsableCores();
+
 }  // namespace pompc
 
 #endif  // POMPC_COMMON_THREAD_H_

@@ -10,7 +10,7 @@
 namespace pompc::planner {
 
 // A backend that can also make its models from published parameters. Load() may run at the same
-// time as PlanBatch(), each on one thread.
+// time as PlanBatch(), on a thread of its own.
 class PlanEngine : public PlanBackend {
  public:
   // A model of the snapshot's parameters and config, blocking while it builds it and moves it to

@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace pompc::planner {
 namespace {
 
@@ -21,9 +23,14 @@ const std::vector<double>& SizeBuckets() {
 
 void WatchBatcher(MetricsRegistry& registry, const Batcher& batcher,
                   std::vector<MetricFunction>& functions) {
-  functions = registry.StateSeconds(
-      {"pompc_planner_state_seconds_total", "What the planning thread spent its time on.", {}},
-      batcher.timer(), {"idle", "computing", "replying"});
+  for (int i = 0; i < batcher.threads(); ++i) {
+    auto seconds = registry.StateSeconds(
+        {"pompc_planner_state_seconds_total",
+         "Time of each planning thread by what it did; a worker's states sum to its wall time.",
+         {{"worker", absl::StrCat(i)}}},
+        batcher.timer(i), {"idle", "computing", "replying"});
+    for (MetricFunction& function : seconds) functions.push_back(std::move(function));
+  }
   functions.push_back(
       registry.CounterFunction({"pompc_planner_plans_total", "Plans made.", {}},
                                [&batcher] { return static_cast<double>(batcher.stats().plans); }));

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
+#include "common/thread.h"
 #include "learner/broadcast/model_config.h"
 #include "model/device.h"
 #include "model/mppi.h"
@@ -106,12 +107,14 @@ std::vector<Plan> SplitPlans(model::Plans plans, int64_t batch) {
 
 class TorchEngine final : public PlanEngine {
  public:
-  TorchEngine(at::Device device, const TorchEngineOptions& options)
-      : device_(device), threads_(options.threads), policy_alone_(options.policy_alone) {}
+  TorchEngine(at::Device device, int threads, bool policy_alone)
+      : device_(device), threads_(threads), policy_alone_(policy_alone) {}
+
+  int threads() const override { return threads_; }
 
   absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
                                               absl::Span<const PlanItem* const> items) override {
-    UseThreads();
+    UseOneThread();
     return CatchTorchErrors([&]() -> absl::StatusOr<std::vector<Plan>> {
       const auto& torch_model = static_cast<const TorchModel&>(model);
       const auto plan = policy_alone_ ? model::ActByPolicy : model::PlanMppi;
@@ -122,7 +125,7 @@ class TorchEngine final : public PlanEngine {
 
   absl::StatusOr<std::shared_ptr<const PlannerModel>> Load(
       const learner::ParameterSnapshot& snapshot) override {
-    UseThreads();
+    UseOneThread();
     return CatchTorchErrors([&] { return LoadOrThrow(snapshot); });
   }
 
@@ -157,10 +160,11 @@ class TorchEngine final : public PlanEngine {
     return model::WorldModel::Create(config, device_, /*seed=*/0);
   }
 
-  // LibTorch keeps the count for each thread.
-  void UseThreads() const {
-    thread_local int used = 0;
-    if (std::exchange(used, threads_) != threads_) model::SetComputeThreads(threads_);
+  // Requests are planned side by side, operations are not split. LibTorch keeps the count for each
+  // thread.
+  static void UseOneThread() {
+    thread_local bool done = false;
+    if (!std::exchange(done, true)) model::SetComputeThreads(1);
   }
 
   const at::Device device_;
@@ -174,17 +178,18 @@ class TorchEngine final : public PlanEngine {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<PlanEngine>> MakeTorchEngine(const TorchEngineOptions& options) {
-  if (options.threads < 1 || options.threads > 1024) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--threads: ", options.threads, "; allowed: 1 to 1024"));
+  if (options.threads < 0 || options.threads > 1024) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "threads: ", options.threads, "; allowed: 1 to 1024, 0 for as many as there are cores"));
   }
   POMPC_ASSIGN_OR_RETURN(const at::Device device, model::ParseDevice(options.device));
-  model::SetComputeThreads(options.threads);
+  const int wanted = options.threads == 0 ? UsableCores() : options.threads;
+  const int threads = device.is_cpu() ? wanted : 1;
   model::KeepFreedMemory();
-  Log().info("planning on {} with {} thread(s), BLAS: {}", device.str(), options.threads,
+  Log().info("planning on {} with {} thread(s), BLAS: {}", device.str(), threads,
              model::BlasName());
   if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn(warning);
-  return std::make_shared<TorchEngine>(device, options);
+  return std::make_shared<TorchEngine>(device, threads, options.policy_alone);
 }
 
 }  // namespace pompc::planner

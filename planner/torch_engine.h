@@ -12,8 +12,9 @@ namespace pompc::planner {
 struct TorchEngineOptions {
   // cpu, cuda or cuda:N.
   std::string device = "cpu";
-  // Threads of one operation on the CPU, in LibTorch and its BLAS. Process-wide.
-  int threads = 1;
+  // On the CPU: threads that plan, each for some of the requests that wait. 0: as many as this
+  // process may run at once. A GPU is fed by one.
+  int threads = 0;
   // Whether the sampling policy acts alone, without planning.
   bool policy_alone = false;
 };

@@ -65,10 +65,13 @@ class PlannerModel {
   const PlanSpec spec_;
 };
 
-// What computes plans. Used by one thread at a time.
+// What computes plans.
 class PlanBackend {
  public:
   virtual ~PlanBackend() = default;
+
+  // How many threads may be in PlanBatch() at once.
+  virtual int threads() const { return 1; }
 
   // One plan for each item, in their order, blocking while it computes. REQUIRES: `model` was made
   // by this backend, CheckItem() is OK for every item. An error fails the whole batch.

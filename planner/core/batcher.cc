@@ -25,11 +25,15 @@ absl::Status CheckPlan(const Plan& plan, ParameterVersion version) {
 }  // namespace
 
 Batcher::Batcher(PlanBackend* backend, const ParameterStore* store, const BatcherOptions& options)
-    : backend_(backend),
-      store_(store),
-      options_(options),
-      timer_(options.clock, BatcherState::kIdle),
-      thread_("plan-batcher", [this] { Run(); }) {}
+    : backend_(backend), store_(store), options_(options) {
+  for (int i = 0; i < backend->threads(); ++i) {
+    timers_.push_back(std::make_unique<Timer>(options.clock, BatcherState::kIdle));
+  }
+  MutexLock lock(&join_mu_);
+  for (const std::unique_ptr<Timer>& timer : timers_) {
+    threads_.emplace_back("plan-batcher", [this, timer = timer.get()] { Run(*timer); });
+  }
+}
 
 Batcher::~Batcher() { Close(); }
 
@@ -47,7 +51,7 @@ absl::StatusOr<uint64_t> Batcher::Submit(std::vector<PlanCall> calls) {
   if (closed_) return absl::CancelledError("the planner is closing");
   absl::StatusOr<uint64_t> id =
       queue_.Push(std::move(calls), newest->spec().max_queue, options_.clock->Now());
-  if (id.ok()) changed_.Signal();
+  if (id.ok()) changed_.SignalAll();
   return id;
 }
 
@@ -80,15 +84,15 @@ void Batcher::Close() {
   }
   for (PlanCall& call : waiting) call.done(absl::CancelledError("the planner is closing"));
   MutexLock lock(&join_mu_);
-  thread_.Join();
+  for (Thread& thread : threads_) thread.Join();
 }
 
-void Batcher::Run() {
+void Batcher::Run(Timer& timer) {
   PlanQueue::Step step;
   while (NextStep(&step)) {
     for (auto& [call, status] : step.refused) call.done(std::move(status));
-    if (!step.batch.empty()) PlanAndReply(step);
-    timer_.Enter(BatcherState::kIdle);
+    if (!step.batch.empty()) PlanAndReply(step, timer);
+    timer.Enter(BatcherState::kIdle);
     // Lets go of the parameters before the next wait.
     step = PlanQueue::Step();
   }
@@ -100,15 +104,15 @@ bool Batcher::NextStep(PlanQueue::Step* step) {
     options_.clock->WaitUntil(&changed_, &mu_, absl::InfiniteDuration());
   }
   if (closed_) return false;
-  *step = queue_.Poll(options_.clock->Now(), store_->Newest());
+  *step = queue_.Poll(options_.clock->Now(), store_->Newest(), threads());
   for (const auto& [call, status] : step->refused) {
     ++(absl::IsDeadlineExceeded(status) ? stats_.expired : stats_.failed);
   }
   return true;
 }
 
-void Batcher::PlanAndReply(PlanQueue::Step& step) {
-  timer_.Enter(BatcherState::kComputing);
+void Batcher::PlanAndReply(PlanQueue::Step& step, Timer& timer) {
+  timer.Enter(BatcherState::kComputing);
   const absl::Duration start = options_.clock->Now();
   std::vector<const PlanItem*> items;
   std::vector<absl::Duration> queue_waits;
@@ -118,7 +122,7 @@ void Batcher::PlanAndReply(PlanQueue::Step& step) {
   }
   absl::StatusOr<std::vector<Plan>> plans = backend_->PlanBatch(*step.model, items);
   const absl::Duration compute = options_.clock->Now() - start;
-  timer_.Enter(BatcherState::kReplying);
+  timer.Enter(BatcherState::kReplying);
 
   const ParameterVersion version = step.model->version();
   std::vector<absl::StatusOr<PlanResult>> answers;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -18,7 +19,7 @@
 
 namespace pompc::planner {
 
-// What the batcher's thread is doing.
+// What a thread of the batcher is doing.
 enum class BatcherState {
   kIdle,       // nothing waits
   kComputing,  // in the backend
@@ -35,14 +36,15 @@ struct BatchReport {
 
 struct BatcherOptions {
   Clock* clock = Clock::Real();
-  // Called on the batcher's thread after each batch that succeeded; may be empty.
+  // Called on the batcher's threads after each batch that succeeded; may be empty.
   std::function<void(const BatchReport&)> on_batch;
 };
 
-// Plans the requests of many callers in batches: whenever the backend is free, it takes all that
-// wait for the same parameters, up to their max_batch, and waits for nothing more. Parameters are
-// looked up once for each batch. Thread-safe; owns one thread, on which the backend computes and
-// the answers are handed out. While the newest parameters' max_queue calls wait no more are taken.
+// Plans the requests of many callers in batches: whenever a thread is free, it takes all that
+// wait for the same parameters, up to their max_batch, and waits for nothing more; of several
+// threads each takes its share. Parameters are looked up once for each batch. Thread-safe; owns as
+// many threads as the backend can have in it, on which it computes and the answers are handed out.
+// While the newest parameters' max_queue calls wait no more are taken.
 class Batcher {
  public:
   struct Stats {
@@ -75,17 +77,22 @@ class Batcher {
 
   Stats stats() const;
 
-  // What the batcher's thread spends its time on.
-  const StateTimer<BatcherState, kNumBatcherStates>& timer() const { return timer_; }
+  int threads() const { return static_cast<int>(timers_.size()); }
+  // What one of the threads spends its time on. REQUIRES: 0 <= thread < threads().
+  const StateTimer<BatcherState, kNumBatcherStates>& timer(int thread) const {
+    return *timers_[thread];
+  }
 
-  // Answers all that wait with CANCELLED, and waits for the running batch. Idempotent.
+  // Answers all that wait with CANCELLED, and waits for the running batches. Idempotent.
   void Close();
 
  private:
-  void Run();
+  using Timer = StateTimer<BatcherState, kNumBatcherStates>;
+
+  void Run(Timer& timer);
   // Waits for calls. False once closed.
   bool NextStep(PlanQueue::Step* step);
-  void PlanAndReply(PlanQueue::Step& step);
+  void PlanAndReply(PlanQueue::Step& step, Timer& timer);
   // Enters one batch into the statistics.
   void Count(uint64_t planned, uint64_t failed);
 
@@ -93,7 +100,8 @@ class Batcher {
   const ParameterStore* const store_;
   const BatcherOptions options_;
 
-  StateTimer<BatcherState, kNumBatcherStates> timer_;
+  // Of each thread.
+  std::vector<std::unique_ptr<Timer>> timers_;
 
   mutable Mutex mu_;
   CondVar changed_;
@@ -104,7 +112,7 @@ class Batcher {
 
   Mutex join_mu_;
   // Last: it uses all of the above.
-  Thread thread_ ABSL_GUARDED_BY(join_mu_);
+  std::vector<Thread> threads_ ABSL_GUARDED_BY(join_mu_);
 };
 
 }  // namespace pompc::planner

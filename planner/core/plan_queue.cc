@@ -23,8 +23,9 @@ absl::StatusOr<uint64_t> PlanQueue::Push(std::vector<PlanCall> calls, size_t max
 }
 
 PlanQueue::Step PlanQueue::Poll(absl::Duration now,
-                                const std::shared_ptr<const PlannerModel>& newest) {
+                                const std::shared_ptr<const PlannerModel>& newest, int threads) {
   Step step;
+  const size_t share = (calls_.size() + threads - 1) / threads;
   std::deque<PlanCall> still_waiting;
   for (PlanCall& call : calls_) {
     const std::shared_ptr<const PlannerModel>& model = call.pinned ? call.pinned : newest;
@@ -38,7 +39,8 @@ PlanQueue::Step PlanQueue::Poll(absl::Duration now,
       continue;
     }
     if (step.batch.empty()) step.model = model;
-    if (model == step.model && step.batch.size() < static_cast<size_t>(model->spec().max_batch)) {
+    const size_t limit = std::min(share, static_cast<size_t>(model->spec().max_batch));
+    if (model == step.model && step.batch.size() < limit) {
       step.batch.push_back(std::move(call));
     } else {
       still_waiting.push_back(std::move(call));

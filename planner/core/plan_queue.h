@@ -35,7 +35,7 @@ struct PlanCall {
   std::shared_ptr<const PlannerModel> pinned;
   // On the batcher's clock.
   absl::Duration deadline = absl::InfiniteDuration();
-  // Called exactly once, on the batcher's thread, or in Cancel() or Close(); must not block.
+  // Called exactly once, on a thread of the batcher, or in Cancel() or Close(); must not block.
   std::function<void(absl::StatusOr<PlanResult>)> done;
 
   // Filled in by the queue.
@@ -61,10 +61,11 @@ class PlanQueue {
   // RESOURCE_EXHAUSTED when `max_queue` calls wait already; until then all are taken.
   absl::StatusOr<uint64_t> Push(std::vector<PlanCall> calls, size_t max_queue, absl::Duration now);
 
-  // Takes out the refused calls, and the next batch: the oldest call decides the parameters, and
-  // all that wait for the same parameters join it, oldest first, up to their spec's max_batch.
+  // Takes out the refused calls, and the next batch for one of `threads` that plan: the oldest call
+  // decides the parameters, and those that wait for the same parameters join it, oldest first, up
+  // to their spec's max_batch and to the thread's even share of all that wait.
   // REQUIRES: `newest` is not null if a call without pinned parameters waits.
-  Step Poll(absl::Duration now, const std::shared_ptr<const PlannerModel>& newest);
+  Step Poll(absl::Duration now, const std::shared_ptr<const PlannerModel>& newest, int threads = 1);
 
   // Takes out one call, if it still waits.
   std::optional<PlanCall> Remove(uint64_t id);

@@ -218,11 +218,12 @@ TEST_F(PlannerTest, MetricsSayWhoWaitsForWhom) {
   ASSERT_TRUE(Plan(FakeRequest()).ok());
   const std::string text = registry_->ToText();
   for (const char* line :
-       {"pompc_planner_state_seconds_total{state=\"idle\"}",
-        "pompc_planner_state_seconds_total{state=\"computing\"}",
-        "pompc_planner_state_seconds_total{state=\"replying\"}", "pompc_planner_plans_total 1",
-        "pompc_planner_batch_requests_count 1", "pompc_planner_queue_wait_seconds_count 1",
-        "pompc_planner_compute_seconds_count 1", "pompc_planner_queued_requests 0",
+       {"pompc_planner_state_seconds_total{state=\"idle\",worker=\"0\"}",
+        "pompc_planner_state_seconds_total{state=\"computing\",worker=\"0\"}",
+        "pompc_planner_state_seconds_total{state=\"replying\",worker=\"0\"}",
+        "pompc_planner_plans_total 1", "pompc_planner_batch_requests_count 1",
+        "pompc_planner_queue_wait_seconds_count 1", "pompc_planner_compute_seconds_count 1",
+        "pompc_planner_queued_requests 0",
         "pompc_planner_unplanned_requests_total{reason=\"expired\"} 0",
         "pompc_planner_parameters_incarnation 1", "pompc_planner_parameters_number 1",
         "pompc_planner_kept_versions 0", "pompc_planner_received_versions_total 1",

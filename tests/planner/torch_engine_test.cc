@@ -9,6 +9,7 @@
 
 #include "common/float_bytes.h"
 #include "common/mutex.h"
+#include "common/thread.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "planner/client/planner_client.h"
@@ -158,9 +159,31 @@ TEST(TorchEngineTest, UnknownDeviceAndBadThreadsAreRefusedNamingTheAllowed) {
   absl::Status status = MakeTorchEngine({.device = "tpu"}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("cuda"));
-  status = MakeTorchEngine({.threads = 0}).status();
+  status = MakeTorchEngine({.threads = -1}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("1 to 1024"));
+}
+
+TEST(TorchEngineTest, ThreadsThatPlanAtOnceDoNotChangeEachOthersPlans) {
+  constexpr int kThreads = 3, kItems = 6;
+  const auto engine = *MakeTorchEngine({.threads = kThreads});
+  ASSERT_EQ(engine->threads(), kThreads);
+  const auto model = *engine->Load(TorchSnapshot(TestConfig(), {1, 1}, 1));
+  std::vector<std::vector<float>> alone;
+  for (int i = 0; i < kItems; ++i) alone.push_back(All(PlanAlone(*engine, *model, TestItem(i))));
+  std::vector<Thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back("plan", [&, t] {
+      for (int i = t; i < t + kItems; ++i) {
+        const int item = i % kItems;
+        EXPECT_EQ(All(PlanAlone(*engine, *model, TestItem(item))), alone[item]);
+      }
+    });
+  }
+}
+
+TEST(TorchEngineTest, ByDefaultEveryCorePlans) {
+  EXPECT_EQ((*MakeTorchEngine({}))->threads(), UsableCores());
 }
 
 // Lets a test decide when a batch may be planned.

@@ -49,11 +49,15 @@ class BatcherTest : public ::testing::Test {
 
   absl::StatusOr<uint64_t> Submit(Answer* answer, float value,
                                   absl::Duration deadline = absl::InfiniteDuration()) {
+    return SubmitTo(batcher_, answer, value, deadline);
+  }
+  static absl::StatusOr<uint64_t> SubmitTo(Batcher& batcher, Answer* answer, float value,
+                                           absl::Duration deadline = absl::InfiniteDuration()) {
     PlanCall call;
     call.item = FakeItem(value);
     call.deadline = deadline;
     call.done = answer->Done();
-    return batcher_.Submit({call});
+    return batcher.Submit({call});
   }
 
   static PlanCall Call() {
@@ -96,6 +100,28 @@ TEST_F(BatcherTest, WhatArrivesDuringABatchFormsTheNext) {
   EXPECT_THAT(backend_.batch_sizes(), ElementsAre(1, 3));
   EXPECT_EQ(batcher_.stats().plans, 4u);
   EXPECT_EQ(batcher_.stats().batches, 2u);
+}
+
+TEST_F(BatcherTest, SeveralThreadsShareWhatWaits) {
+  FakeBackend backend(/*threads=*/2);
+  Batcher batcher(&backend, &store_, {.clock = &clock_});
+  ASSERT_EQ(batcher.threads(), 2);
+  backend.Hold();
+  std::vector<Answer> answers(4);
+  std::vector<PlanCall> calls(4, Call());
+  for (size_t i = 0; i < calls.size(); ++i) calls[i].done = answers[i].Done();
+  ASSERT_TRUE(batcher.Submit(std::move(calls)).ok());
+  // Both are in the backend at once.
+  backend.AwaitBatches(2);
+  clock_.Advance(absl::Seconds(1));
+  for (int thread : {0, 1}) {
+    EXPECT_DOUBLE_EQ(batcher.timer(thread).Seconds()[static_cast<int>(BatcherState::kComputing)],
+                     1);
+  }
+  backend.Release();
+  for (Answer& answer : answers) EXPECT_TRUE(answer.Wait().ok());
+  batcher.Close();
+  EXPECT_THAT(backend.batch_sizes(), ElementsAre(2, 1, 1));
 }
 
 TEST_F(BatcherTest, ParametersAreSwappedBetweenBatchesOnly) {
@@ -290,7 +316,7 @@ TEST_F(BatcherTest, StatesSumToTheBatchersAge) {
   EXPECT_EQ(answer.Wait()->compute, absl::Seconds(3));
   clock_.AwaitWaiters(1);
   clock_.Advance(absl::Seconds(1));
-  const auto seconds = batcher_.timer().Seconds();
+  const auto seconds = batcher_.timer(0).Seconds();
   EXPECT_DOUBLE_EQ(seconds[static_cast<int>(BatcherState::kIdle)], 3);
   EXPECT_DOUBLE_EQ(seconds[static_cast<int>(BatcherState::kComputing)], 3);
   EXPECT_DOUBLE_EQ(std::accumulate(seconds.begin(), seconds.end(), 0.0), 6);
@@ -314,6 +340,8 @@ TEST_F(BatcherTest, ObserverSeesEachBatch) {
 
 TEST_F(BatcherTest, ManyCallersPublishersAndCancellersEachGetOneAnswer) {
   constexpr int kCallers = 4, kCalls = 200;
+  FakeBackend backend(/*threads=*/3);
+  Batcher batcher(&backend, &store_, {.clock = &clock_});
   std::atomic<int> answered = 0;
   std::atomic<bool> publishing = true;
   Thread publisher("publisher", [&] {
@@ -327,9 +355,9 @@ TEST_F(BatcherTest, ManyCallersPublishersAndCancellersEachGetOneAnswer) {
       callers.emplace_back("caller", [&] {
         for (int i = 0; i < kCalls; ++i) {
           Answer answer;
-          const auto id = Submit(&answer, 0);
+          const auto id = SubmitTo(batcher, &answer, 0);
           ASSERT_TRUE(id.ok()) << id.status();
-          if (i % 7 == 0) batcher_.Cancel(*id, 1);
+          if (i % 7 == 0) batcher.Cancel(*id, 1);
           const auto result = answer.Wait();
           // The value is the version's number: a batch mixed of two versions would show here.
           if (result.ok()) {
@@ -342,9 +370,9 @@ TEST_F(BatcherTest, ManyCallersPublishersAndCancellersEachGetOneAnswer) {
   }
   publishing = false;
   EXPECT_EQ(answered, kCallers * kCalls);
-  const Batcher::Stats stats = batcher_.stats();
+  const Batcher::Stats stats = batcher.stats();
   EXPECT_EQ(stats.plans + stats.cancelled, static_cast<uint64_t>(kCallers * kCalls));
-  EXPECT_THAT(backend_.batch_sizes(), Each(Le(FakeSpec().max_batch)));
+  EXPECT_THAT(backend.batch_sizes(), Each(Le(FakeSpec().max_batch)));
 }
 
 }  // namespace

@@ -30,6 +30,9 @@ inline PlanItem FakeItem(float value = 0, PlanSpec spec = FakeSpec()) {
 // number of the version. A gate can hold batches back inside the backend.
 class FakeBackend : public PlanBackend {
  public:
+  explicit FakeBackend(int threads = 1) : threads_(threads) {}
+
+  int threads() const override { return threads_; }
   absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
                                               absl::Span<const PlanItem* const> items) override {
     {
@@ -80,6 +83,7 @@ class FakeBackend : public PlanBackend {
   }
 
  private:
+  const int threads_;
   Mutex mu_;
   CondVar changed_;
   bool held_ ABSL_GUARDED_BY(mu_) = false;

@@ -65,6 +65,15 @@ TEST_F(PlanQueueTest, BatchIsBoundedByMaxBatch) {
   EXPECT_THAT(Values(queue_.Poll(absl::ZeroDuration(), newest_).batch), ElementsAre(4, 5));
 }
 
+TEST_F(PlanQueueTest, EachThreadTakesItsEvenShareOfWhatWaits) {
+  for (int i = 0; i < 5; ++i) Push(Call(i));
+  const auto poll = [&] { return Values(queue_.Poll(absl::ZeroDuration(), newest_, 2).batch); };
+  EXPECT_THAT(poll(), ElementsAre(0, 1, 2));
+  EXPECT_THAT(poll(), ElementsAre(3));
+  EXPECT_THAT(poll(), ElementsAre(4));
+  EXPECT_TRUE(queue_.empty());
+}
+
 TEST_F(PlanQueueTest, BatchNeverMixesVersions) {
   const auto pinned = FakeModel(2);
   Push(Call(0));
