@@ -21,8 +21,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--device", flags.engine.device, "Where to plan: cpu, cuda or cuda:N")
       ->envname("POMPC_DEVICE")
       ->capture_default_str();
-  app.add_option("--threads", flags.engine.threads,
-                 "CPU threads that plan, 1 to 1024; 0: one a core")
+  app.add_option("--threads", flags.engine.threads, "CPU threads that plan; 0: one a core")
       ->envname("POMPC_THREADS")
       ->capture_default_str();
 }
