@@ -69,9 +69,9 @@ absl::Status InProcessRun::StartPlanner(const InProcessRunOptions& options) {
   planner.learner = learner_endpoint_;
   planner.name = "planner";
   planner.metrics = options.metrics;
-  POMPC_ASSIGN_OR_RETURN(
-      planner.engine,
-      planner::MakeTorchEngine({.device = options.device, .threads = options.plan_threads}));
+  POMPC_ASSIGN_OR_RETURN(planner.engine, planner::MakeTorchEngine({.device = options.device,
+                                                                   .threads = options.plan_threads,
+                                                                   .shares_blas = true}));
   POMPC_ASSIGN_OR_RETURN(planner_, planner::App::Start(std::move(planner)));
   return absl::OkStatus();
 }

@@ -25,7 +25,7 @@ class Thread {
   std::thread thread_;
 };
 
-// Cores that this process may run on, at least 1.
+// Cores that this process may keep busy, by its affinity and its container's share; at least 1.
 int UsableCores();
 
 }  // namespace pompc

@@ -59,7 +59,9 @@ class Engine {
   // Connects to the other ranks, if there are any, and takes over the state of rank 0.
   virtual absl::Status Connect(std::shared_ptr<Rendezvous> rendezvous) { return absl::OkStatus(); }
   // A number of each rank, in their order.
-  virtual absl::StatusOr<std::vector<int64_t>> Exchange(int64_t own) { return {{own}}; }
+  virtual absl::StatusOr<std::vector<int64_t>> Exchange(int64_t own) {
+    return std::vector<int64_t>{own};
+  }
 
   // One batch out of the shares of several shards. INVALID_ARGUMENT for windows of other shapes.
   virtual absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(

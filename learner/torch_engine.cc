@@ -292,6 +292,7 @@ absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& 
   POMPC_ASSIGN_OR_RETURN(const model::MppiConfig mppi,
                          MppiConfigFrom(PlanningSections(config, update.discount)));
   model::SetComputeThreads(options.threads);
+  model::SetBlasThreads(options.threads);
   model::KeepFreedMemory();
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
                          update::Updater::Create(model, update, device, config.seed()));

@@ -57,7 +57,12 @@ absl::StatusOr<at::Device> ParseDevice(std::string_view text) {
 }
 
 void SetComputeThreads(int threads) {
+  // A thread's first look takes what any thread has set last.
+  at::get_num_threads();
   at::set_num_threads(threads);
+}
+
+void SetBlasThreads(int threads) {
   if (const auto set = Find<void (*)(int)>("openblas_set_num_threads")) set(threads);
 }
 

@@ -1,5 +1,4 @@
-// Where tensors live and how many threads compute on them. Process-wide; call at start-up, before
-// other threads use LibTorch.
+// Where tensors live and how many threads compute on them.
 #ifndef POMPC_MODEL_DEVICE_H_
 #define POMPC_MODEL_DEVICE_H_
 
@@ -16,10 +15,14 @@ namespace pompc::model {
 // this LibTorch or this machine has no such device.
 absl::StatusOr<at::Device> ParseDevice(std::string_view text);
 
-// Threads one operation may use, in LibTorch and in the BLAS behind it, for the whole process. One
-// per role is fastest where several roles share a machine: two busy processes of two OpenMP threads
-// each on two cores lose a factor of 30 and more, spinning. REQUIRES: threads >= 1.
+// Threads an operation of LibTorch may use that the calling thread starts. One per role is fastest
+// where several roles share a machine: two busy processes of two OpenMP threads each on two cores
+// lose a factor of 30 and more, spinning. REQUIRES: threads >= 1.
 void SetComputeThreads(int threads);
+
+// Threads of a matrix product in the BLAS, for the whole process: call at start-up, before other
+// threads multiply. REQUIRES: threads >= 1.
+void SetBlasThreads(int threads);
 
 // Makes the C library keep freed memory, up to `bytes` at the top of its heap, instead of returning
 // it to the system: tensors of a step are allocated and freed over and over, and faulting their

@@ -33,8 +33,8 @@ class App {
   absl::Status Health() const;
 
   // 1. Takes no more parameters, health says NOT_SERVING. 2. Answers waiting requests with
-  // UNAVAILABLE and finishes the running batch. 3. Shuts the server down. Idempotent, bounded by a
-  // batch, a load and stop_grace.
+  // UNAVAILABLE and finishes the running batches. 3. Shuts the server down. Idempotent, bounded by
+  // a batch, a load and stop_grace.
   void Stop();
 
   // Blocks until Stop() has been called and is through.

@@ -94,7 +94,7 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 
  private:
-  // On the batcher's thread or on one that cancels.
+  // On a thread of the batcher or on one that cancels.
   void Done(const absl::StatusOr<PlanResult>& result, proto::Plan* plan) {
     absl::Status status;
     {

@@ -13,7 +13,7 @@
 namespace pompc::planner {
 
 // Messages in, messages out; the batcher does the work. A call in progress holds no thread: it is
-// finished from the batcher's. Thread-safe.
+// finished from those of the batcher. Thread-safe.
 class PlannerService final : public proto::PlannerService::CallbackService {
  public:
   struct Options {

@@ -185,6 +185,7 @@ absl::StatusOr<std::shared_ptr<PlanEngine>> MakeTorchEngine(const TorchEngineOpt
   POMPC_ASSIGN_OR_RETURN(const at::Device device, model::ParseDevice(options.device));
   const int wanted = options.threads == 0 ? UsableCores() : options.threads;
   const int threads = device.is_cpu() ? wanted : 1;
+  if (!options.shares_blas) model::SetBlasThreads(1);
   model::KeepFreedMemory();
   Log().info("planning on {} with {} thread(s), BLAS: {}", device.str(), threads,
              model::BlasName());

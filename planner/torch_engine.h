@@ -15,6 +15,9 @@ struct TorchEngineOptions {
   // On the CPU: threads that plan, each for some of the requests that wait. 0: as many as this
   // process may run at once. A GPU is fed by one.
   int threads = 0;
+  // Whether the number of the BLAS's threads, which are the process's, is somebody else's to set.
+  // Else it is 1.
+  bool shares_blas = false;
   // Whether the sampling policy acts alone, without planning.
   bool policy_alone = false;
 };

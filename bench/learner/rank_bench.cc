@@ -79,6 +79,7 @@ struct Setting {
 // What one rank does; rank 0 says how fast it was.
 absl::Status RunRank(const Setting& setting, int rank, const std::string& folder) {
   model::SetComputeThreads(1);
+  model::SetBlasThreads(1);
   model::KeepFreedMemory();
   model::ModelConfig model_config = *model::ModelSize(setting.size);
   model_config.observation_size = 5;

@@ -32,6 +32,7 @@ struct Setting {
 
 std::unique_ptr<Updater> MakeUpdater(const Setting& setting) {
   model::SetComputeThreads(1);
+  model::SetBlasThreads(1);
   model::KeepFreedMemory();
   model::ModelConfig model_config = *model::ModelSize(setting.size);
   model_config.observation_size = 5;

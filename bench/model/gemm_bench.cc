@@ -14,6 +14,7 @@ using Function = void (*)(const Gemm& gemm, const float* a, const float* b, floa
 
 void BM_Multiply(benchmark::State& state, Function multiply, bool transpose_a, bool transpose_b) {
   SetComputeThreads(1);
+  SetBlasThreads(1);
   Gemm gemm;
   gemm.transpose_a = transpose_a;
   gemm.transpose_b = transpose_b;

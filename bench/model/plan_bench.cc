@@ -22,6 +22,7 @@ struct Setting {
 
 void BM_Plan(benchmark::State& state, Setting setting) {
   SetComputeThreads(1);
+  SetBlasThreads(1);
   KeepFreedMemory();
   ModelConfig config = *ModelSize(setting.size);
   config.observation_size = 5;

@@ -17,7 +17,7 @@ struct Gemm {
   bool accumulate = false;
 };
 
-// Thread-safe. The BLAS uses threads inside as SetComputeThreads says, the kernel none.
+// Thread-safe. The BLAS uses threads inside as SetBlasThreads says, the kernel none.
 void Multiply(const Gemm& gemm, const float* a, const float* b, float* c);
 
 // The two behind Multiply, for tests. MultiplySmall runs anywhere, and is fast where Multiply takes

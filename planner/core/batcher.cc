@@ -1,5 +1,6 @@
 #include "planner/core/batcher.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -49,9 +50,11 @@ absl::StatusOr<uint64_t> Batcher::Submit(std::vector<PlanCall> calls) {
   }
   MutexLock lock(&mu_);
   if (closed_) return absl::CancelledError("the planner is closing");
+  const size_t woken = std::min(calls.size(), timers_.size());
   absl::StatusOr<uint64_t> id =
       queue_.Push(std::move(calls), newest->spec().max_queue, options_.clock->Now());
-  if (id.ok()) changed_.SignalAll();
+  if (!id.ok()) return id;
+  for (size_t i = 0; i < woken; ++i) changed_.Signal();
   return id;
 }
 

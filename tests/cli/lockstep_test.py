@@ -10,6 +10,7 @@ BIN = os.path.join(sys.argv.pop(1), "bin")
 # Episodes of ten decisions in two environments, rows in two shards, plans made anew, values every few updates.
 SMALL = ["--preset", "quickstart", "--set", "schedule=LOCKSTEP", "--set", "env.action_repeat=100",
          "--set", "learner.seed_rows=60", "--set", "learner.pretrain_updates=10", "--set", "learner.batch_size=16",
+         "--set", "learner.utd=1",
          "--set", "learner.log_every_updates=3", "--set", "learner.reanalyze.every_updates=7",
          "--set", "planner.samples=32", "--set", "replay.min_rows=30", "--set", "evaluation.every_rows=50",
          "--set", "stop.return_mean=0", "--set", "stop.max_rows=161"]

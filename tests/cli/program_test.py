@@ -67,6 +67,7 @@ class ErrorTest(unittest.TestCase):
     def test_train_numbers_out_of_range(self):
         self.refused(["train", "--shards", "0"], "--shards", status=2)
         self.refused(["train", "--threads", "0"], "--threads", status=2)
+        self.refused(["train", "--plan-threads", "1025"], "--plan-threads", status=2)
 
     def test_train_unknown_device(self):
         with tempfile.TemporaryDirectory() as folder:

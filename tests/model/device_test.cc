@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <thread>
 
 namespace pompc::model {
 namespace {
@@ -40,6 +41,22 @@ TEST(DeviceTest, SetsTheThreadsOfLibTorch) {
   EXPECT_EQ(at::get_num_threads(), 2);
   SetComputeThreads(1);
   EXPECT_EQ(at::get_num_threads(), 1);
+}
+
+TEST(DeviceTest, ThreadsOfLibTorchAreEachThreadsOwn) {
+  SetComputeThreads(1);
+  // LibTorch's own rule is that a thread begins with the number that was set last, by anybody.
+  std::thread([] {
+    SetComputeThreads(3);
+    EXPECT_EQ(at::get_num_threads(), 3);
+  }).join();
+  EXPECT_EQ(at::get_num_threads(), 1);
+  std::thread([] {
+    SetComputeThreads(2);
+    std::thread([] { at::set_num_threads(5); }).join();
+    EXPECT_EQ(at::get_num_threads(), 2);
+  }).join();
+  SetComputeThreads(1);
 }
 
 TEST(DeviceTest, NamesTheBlasAndWarnsOfTheReferenceOneOnly) {

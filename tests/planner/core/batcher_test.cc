@@ -19,6 +19,7 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Le;
+using ::testing::UnorderedElementsAre;
 
 // The answer to one call, to be waited for.
 class Answer {
@@ -121,7 +122,7 @@ TEST_F(BatcherTest, SeveralThreadsShareWhatWaits) {
   backend.Release();
   for (Answer& answer : answers) EXPECT_TRUE(answer.Wait().ok());
   batcher.Close();
-  EXPECT_THAT(backend.batch_sizes(), ElementsAre(2, 1, 1));
+  EXPECT_THAT(backend.batch_sizes(), UnorderedElementsAre(2, 1, 1));
 }
 
 TEST_F(BatcherTest, ParametersAreSwappedBetweenBatchesOnly) {
