@@ -62,7 +62,18 @@ bool Find(void* library, const char* name, Function* function) {
   return *function != nullptr;
 }
 
+// LibTorch 2.6 of Debian 13 exports the functions of an LLVM of its own, which Mesa's software
+// renderer would then call instead of its LLVM, and crash. Loaded first and bound to its own
+// libraries, Mesa's driver is what EGL finds; where there is none, nothing happens.
+void BindMesaToItsOwnLibraries() {
+#if !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)  // These refuse to be passed over.
+  dlopen("libEGL_mesa.so.0", RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+#endif
+}
+
 absl::StatusOr<Egl> Load() {
+  BindMesaToItsOwnLibraries();
   const char* given = std::getenv("POMPC_EGL_LIBRARY");
   const std::string name = given == nullptr || *given == '\0' ? "libEGL.so.1" : given;
   void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);

@@ -125,7 +125,7 @@ class ErrorTest(unittest.TestCase):
 class ConfigTest(unittest.TestCase):
     def test_config_is_complete_and_reads_back_as_itself(self):
         text = output("config", "--preset", "quickstart", "--seed", "7")
-        for field in ("seed: 7", "observation_size: 5", "episode_decisions: 500", "dropout"):
+        for field in ("seed: 7", "observation_size: 5", "episode_decisions: 250", "dropout"):
             self.assertIn(field, text)
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "run.textproto")
