@@ -64,10 +64,10 @@ bool Find(void* library, const char* name, Function* function) {
 
 // LibTorch 2.6 of Debian 13 exports the functions of an LLVM of its own, which Mesa's software
 // renderer would then call instead of its LLVM, and crash. Loaded first and bound to its own
-// libraries, Mesa's driver is what EGL finds; where there is none, nothing happens.
+// libraries, Mesa's driver is what EGL finds; where there is none, nothing happens. Sanitizers
+// refuse to be passed over.
 void BindMesaToItsOwnLibraries() {
-#if !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)  // These refuse to be passed over.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   dlopen("libEGL_mesa.so.0", RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
 #endif
 }

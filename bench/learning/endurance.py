@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""A long run, watched: does memory grow, does the learner slow down, does it wait?
+
+  python3 bench/learning/endurance.py --minutes 40 --run-dir runs/long -- --preset quickstart --task cheetah-run \\
+      --set replay.capacity_rows=40000
+
+Trains with the flags after `--` and without a goal, stops it as Ctrl-C would after --minutes, and prints what happened
+after --settle of them, by when replay should be full: resident memory of the process, updates a second, and the share
+of its time the learner waited for data that were there. Linux only.
+"""
+
+import argparse
+import csv
+import os
+import pathlib
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+SAMPLE_SECONDS = 10
+
+
+def resident_mib(pid):
+    pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def train(flags):
+    """Seconds and MiB of each sample."""
+    command = [flags.pompc, "train", "--run-dir", flags.run_dir, "--set", "stop.return_mean=0",
+               "--set", "stop.max_rows=0", *flags.train]
+    samples = []
+    with open(f"{flags.run_dir}.log", "w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        begin = time.monotonic()
+        while (seconds := time.monotonic() - begin) < 60 * flags.minutes:
+            try:
+                process.wait(SAMPLE_SECONDS)
+                sys.exit(f"the run ended by itself, with status {process.returncode}: see {flags.run_dir}.log")
+            except subprocess.TimeoutExpired:
+                samples.append((seconds, resident_mib(process.pid)))
+        process.send_signal(signal.SIGINT)
+        if process.wait(60) != 0:
+            sys.exit(f"the run failed, with status {process.returncode}: see {flags.run_dir}.log")
+    return samples
+
+
+def ends(values):
+    """Means of the first and of the last tenth."""
+    tenth = max(len(values) // 10, 1)
+    return statistics.fmean(values[:tenth]), statistics.fmean(values[-tenth:])
+
+
+def report(flags, samples):
+    settled = 60 * flags.settle
+    memory = [mib for seconds, mib in samples if seconds >= settled]
+    with open(pathlib.Path(flags.run_dir) / "timings.csv", newline="") as file:
+        timings = [row for row in csv.DictReader(file) if float(row["elapsed_seconds"]) >= settled]
+    rates = [float(row["updates_per_second"]) for row in timings]
+    waiting = statistics.fmean(float(row["share_waiting_for_data"]) for row in timings)
+    print(f"after {flags.settle:g} of {flags.minutes:g} minutes, first and last tenth of the rest:\n")
+    print("| | first | last | change |")
+    print("|---|---|---|---|")
+    for name, values, unit in (("resident memory", memory, "MiB"), ("updates a second", rates, "")):
+        first, last = ends(values)
+        print(f"| {name} | {first:.1f} {unit} | {last:.1f} {unit} | {last / first - 1:+.2%} |")
+    print(f"\nthe learner waited {waiting:.2%} of its time for data that were there")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--settle", type=float, default=10, help="minutes left out at the start (default: 10)")
+    parser.add_argument("--run-dir", required=True)
+    parser.add_argument("--pompc", default=ROOT / "build/release/bin/pompc")
+    parser.add_argument("train", nargs="*", metavar="-- FLAGS", help="of pompc train")
+    flags = parser.parse_args()
+    if not 0 <= flags.settle < flags.minutes:
+        parser.error("--settle must be at least 0 and less than --minutes")
+    pathlib.Path(flags.run_dir).parent.mkdir(parents=True, exist_ok=True)
+    report(flags, train(flags))
+
+
+if __name__ == "__main__":
+    main()
