@@ -4,6 +4,7 @@
 #   scripts/test.sh          what every change must pass; at most 35 minutes on two cores from a cold cache
 #   scripts/test.sh --all    and what takes longer: slow tests, containers, both Debian releases from a bare root
 #   scripts/test.sh LEG...   single legs: sources thread-safety tsan release asan slow containers bare-roots
+#   scripts/test.sh --within MINUTES [...]   leaves out, and names, legs that would not be done by then
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$POMPC_ROOT"
@@ -13,8 +14,11 @@ readonly LEGS=(sources thread-safety tsan release asan)
 readonly ALL_LEGS=("${LEGS[@]}" slow containers bare-roots)
 
 export CTEST_OUTPUT_ON_FAILURE=1 GTEST_COLOR=no PYTHONDONTWRITEBYTECODE=1
+# Seconds a leg takes on two idle cores from a cold cache, to tell from those done how long another one would take.
+declare -A COST=([sources]=2 [thread-safety]=150 [tsan]=100 [release]=650 [asan]=500)
 passed=0 failed=0 skipped=0
 timings=()
+minutes=0
 
 configure_and_build() {
   local preset="$1"
@@ -79,6 +83,17 @@ leg_bare-roots() {
   done
 }
 
+# fits LEG DONE: whether a leg ends within --minutes, going by the pace of those before it, DONE seconds on idle cores.
+fits() {
+  local leg="$1" done_cost="$2" expected
+  (( minutes == 0 || done_cost < 60 )) && return
+  expected=$(( SECONDS * ${COST[$leg]:-0} / done_cost ))
+  (( SECONDS + expected <= 60 * minutes )) && return
+  say "$leg is left out: it would take about $(( expected / 60 )) minutes, and $(( minutes - SECONDS / 60 )) are left"
+  timings+=("$(printf '%-14s left out' "$leg")")
+  return 1
+}
+
 summary() {
   local status=$?
   say "Summary"
@@ -88,7 +103,12 @@ summary() {
 }
 
 main() {
-  local legs=() leg start
+  local legs=() leg start done_cost=0
+  if [[ "${1:-}" == --within ]]; then
+    [[ "${2:-}" =~ ^[1-9][0-9]{0,4}$ ]] || die "--within '${2:-}': must be a number of minutes"
+    minutes="$2"
+    shift 2
+  fi
   case "${1:-}" in
     --all) legs=("${ALL_LEGS[@]}") ;;
     "") legs=("${LEGS[@]}") ;;
@@ -103,10 +123,12 @@ main() {
   require_proc
   mkdir -p build
   for leg in "${legs[@]}"; do
+    fits "$leg" "$done_cost" || continue
     say "$leg"
     start=$SECONDS
     if "leg_$leg"; then
       timings+=("$(printf '%-14s %4d s' "$leg" $(( SECONDS - start )))")
+      done_cost=$(( done_cost + ${COST[$leg]:-0} ))
     else
       timings+=("$(printf '%-14s %4d s  FAILED' "$leg" $(( SECONDS - start )))")
       exit 1
