@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/clock.h"
 #include "common/float_bytes.h"
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
@@ -176,12 +177,19 @@ TEST(ReplayAppTest, ManyStreamsNeedFewThreads) {
   // A connection each, as that many writers have.
   grpc::ChannelArguments own = rpc::MakeChannelArguments({});
   own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  std::vector<std::unique_ptr<proto::ReplayService::Stub>> stubs;
-  std::vector<std::unique_ptr<AppendStream>> streams;
-  std::atomic<uint32_t> acked = 0, ended = 0;
+  std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (uint32_t i = 0; i < kStreams; ++i) {
-    stubs.push_back(proto::ReplayService::NewStub(grpc::CreateCustomChannel(
-        endpoint.address(), grpc::InsecureChannelCredentials(), own)));
+    channels.push_back(
+        grpc::CreateCustomChannel(endpoint.address(), grpc::InsecureChannelCredentials(), own));
+    channels.back()->GetState(/*try_to_connect=*/true);
+  }
+  std::vector<std::unique_ptr<proto::ReplayService::Stub>> stubs;
+  std::atomic<uint32_t> acked = 0, ended = 0;
+  std::vector<std::unique_ptr<AppendStream>> streams;
+  for (uint32_t i = 0; i < kStreams; ++i) {
+    // Among so many connections at once, loopback now and then refuses one, which is tried again.
+    ASSERT_TRUE(channels[i]->WaitForConnected(absl::ToChronoTime(WallTime() + absl::Seconds(50))));
+    stubs.push_back(proto::ReplayService::NewStub(channels[i]));
     streams.push_back(std::make_unique<AppendStream>(
         stubs.back().get(), AppendStream::Callbacks{.on_written = [] {},
                                                     .on_reply = [&](const auto&) { ++acked; },
@@ -191,8 +199,10 @@ TEST(ReplayAppTest, ManyStreamsNeedFewThreads) {
     streams.back()->request()->mutable_stream()->set_actor_index(i);
   }
   for (uint32_t i = 0; i < kBusy; ++i) streams[i]->Write();
-  ASSERT_TRUE(
-      Await([&] { return acked == kBusy && client.Info()->streams() == kStreams; }));
+  EXPECT_TRUE(Await([&] {
+    const auto info = client.Info();
+    return acked == kBusy && info.ok() && info->streams() == kStreams;
+  }));
   EXPECT_EQ(client.Info()->accepted_rows(), kBusy);
   EXPECT_LT(ThreadsOfThisProcess(), 40);
   for (const auto& stream : streams) stream->Cancel();

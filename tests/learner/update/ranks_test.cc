@@ -192,7 +192,9 @@ TEST_F(RanksTest, ChecksumsAgreeWhileParametersDo) {
 TEST_F(RanksTest, RanksThatAreNotInStepAreNamed) {
   AsRanks(2, [&](std::shared_ptr<Ranks> ranks) {
     const auto updater = MakeUpdater(Model(), UpdateConfig());
-    if (ranks->rank() == 1) ASSERT_TRUE(updater->Step(MakeBatch(Model(), 1), false).ok());
+    if (ranks->rank() == 1) {
+      ASSERT_TRUE(updater->Step(MakeBatch(Model(), 1), false).ok());
+    }
     updater->Join(ranks);
     const absl::Status apart = updater->Step(MakeBatch(Model(), 1), false).status();
     EXPECT_THAT(std::string(apart.message()), HasSubstr("has made"));
