@@ -9,9 +9,9 @@ namespace {
 
 constexpr char kExamples[] =
     "Examples:\n"
-    "  pompc-actor --learner 127.0.0.1:50051 --planners 127.0.0.1:50052 \\\n"
-    "      --replay 127.0.0.1:50053,127.0.0.1:50054 --environments 4\n"
-    "  pompc-actor --evaluate --learner 127.0.0.1:50051 --planners 127.0.0.1:50052\n"
+    "  pompc-actor --learner 127.0.0.1:7000 --planners 127.0.0.1:50052 \\\n"
+    "      --replay 127.0.0.1:50061,127.0.0.1:50062 --environments 4\n"
+    "  pompc-actor --evaluate --learner 127.0.0.1:7000 --planners 127.0.0.1:50052\n"
     "The learner hands out the run's config, the task included. Servers that are not there yet\n"
     "are waited for; the process ends with status 0 when the run is over.";
 

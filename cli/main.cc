@@ -17,7 +17,7 @@ constexpr char kExamples[] =
     "  pompc train --run-dir runs/a                    go on with the run in runs/a\n"
     "  pompc evaluate --run-dir runs/a --episodes 10   how good its best policy is\n"
     "  pompc plot --run-dir runs/a                     draw its learning curve\n"
-    "  pompc status --learner 127.0.0.1:50051          a run of separate processes\n"
+    "  pompc status --learner 127.0.0.1:7000           a run of separate processes\n"
     "`pompc COMMAND --help` tells more about each.";
 
 }  // namespace

@@ -28,7 +28,7 @@ Command AddStop(CLI::App& pompc) {
       "stop", "Ends a run: its learner writes a last checkpoint, all its processes exit.");
   command->footer(
       "Example:\n"
-      "  pompc stop --learner 127.0.0.1:50051");
+      "  pompc stop --learner 127.0.0.1:7000");
   auto learner = std::make_shared<std::string>();
   command->add_option("--learner", *learner, "the learner's address")
       ->type_name("HOST:PORT")

@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
   pompc::rpc::RoleMain role(
       {.program = "pompc-planner",
        .summary = "Serves MPPI plans to actors, made with the newest parameters of a learner.",
-       .examples = "Example: pompc-planner --listen 127.0.0.1:50052 --learner 127.0.0.1:50051",
+       .examples = "Example: pompc-planner --listen 127.0.0.1:50052 --learner 127.0.0.1:7000",
        .listen = "127.0.0.1:50052"});
   pompc::planner::Flags flags;
   AddFlags(role.flags(), flags);

@@ -147,7 +147,7 @@ run_cluster() {
   pick_port; planner="127.0.0.1:$port"
   pick_port; learner="127.0.0.1:$port"
   local shards="${replay[0]},${replay[1]}"
-  for i in 0 1; do define "replay-$i" replay --listen "${replay[$i]}"; done
+  for i in 0 1; do define "replay-$i" replay --listen "${replay[$i]}" --shard "$i"; done
   define planner planner --listen "$planner" --learner "$learner"
   define learner learner --listen "$learner" --run-dir "$run_dir" --replay "$shards" "${learner_arguments[@]}"
   local peers=(--learner "$learner" --planners "$planner")
