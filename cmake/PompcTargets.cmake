@@ -54,7 +54,9 @@ function(pompc_test name)
     set(ARG_TIMEOUT 180)
   endif()
   add_test(NAME ${name} COMMAND ${target})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  # Threads of one operation wait for one another by spinning: where the cores are busy that takes minutes.
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
+                       ENVIRONMENT "OMP_NUM_THREADS=1;OPENBLAS_NUM_THREADS=1")
 endfunction()
 
 # pompc_script_test(path/name_test SCRIPT [ARGUMENTS...] [LABELS labels] [TIMEOUT s]): a Python test, registered with
