@@ -6,7 +6,7 @@
 
 Trains with the flags after `--` and without a goal, stops it as Ctrl-C would after --minutes, and prints what happened
 after --settle of them, by when replay should be full: resident memory of the process, updates a second, and the share
-of its time the learner waited for data that were there. Linux only.
+of its time the learner waited for data that were there. Leaves memory.csv in the run's folder. Linux only.
 """
 
 import argparse
@@ -54,6 +54,8 @@ def ends(values):
 
 
 def report(flags, samples):
+    with open(pathlib.Path(flags.run_dir) / "memory.csv", "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([("elapsed_seconds", "resident_mib"), *samples])
     settled = 60 * flags.settle
     memory = [mib for seconds, mib in samples if seconds >= settled]
     with open(pathlib.Path(flags.run_dir) / "timings.csv", newline="") as file:
