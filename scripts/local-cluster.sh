@@ -55,7 +55,8 @@ start() {
   mapfile -t command <"$state/$name.command"
   setsid "${command[@]}" >>"$state/$name.log" 2>&1 </dev/null &
   pids[$name]=$!
-  echo "${pids[$name]}" >"$state/$name.pid"
+  # Whoever reads it finds a number, whenever that is.
+  echo "${pids[$name]}" >"$state/$name.new" && mv "$state/$name.new" "$state/$name.pid"
 }
 
 alive() { kill -0 "${pids[$1]}" 2>/dev/null; }
