@@ -2,14 +2,24 @@
 
 import collections
 import re
+import random
 import socket
 import subprocess
 import urllib.request
 
 
 def free_ports(count):
-    """Ports nobody listens on; held together until all are chosen, so that they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Ports nobody listens on; held together until all are chosen, so that they differ. They lie below those that the
+    system gives to outgoing connections, one of which could take a port before its server does."""
+    sockets = []
+    for port in random.sample(range(20000, 30000), 1000):
+        if len(sockets) == count:
+            break
+        try:
+            sockets.append(socket.create_server(("127.0.0.1", port)))
+        except OSError:
+            pass
+    assert len(sockets) == count, "no free ports"
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
         s.close()
