@@ -1,8 +1,8 @@
 """Processes of a run on loopback ports, for tests."""
 
 import collections
-import re
 import random
+import re
 import socket
 import subprocess
 import urllib.request
