@@ -180,7 +180,7 @@ class TorchEngine final : public PlanEngine {
 absl::StatusOr<std::shared_ptr<PlanEngine>> MakeTorchEngine(const TorchEngineOptions& options) {
   if (options.threads < 0 || options.threads > 1024) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "threads: ", options.threads, "; allowed: 1 to 1024, 0 for as many as there are cores"));
+        "--threads: ", options.threads, "; allowed: 1 to 1024, 0 for as many as there are cores"));
   }
   POMPC_ASSIGN_OR_RETURN(const at::Device device, model::ParseDevice(options.device));
   const int wanted = options.threads == 0 ? UsableCores() : options.threads;

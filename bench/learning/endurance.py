@@ -41,8 +41,15 @@ def train(flags):
                 sys.exit(f"the run ended by itself, with status {process.returncode}: see {flags.run_dir}.log")
             except subprocess.TimeoutExpired:
                 samples.append((seconds, resident_mib(process.pid)))
+                if len(samples) % (60 // SAMPLE_SECONDS) == 0:
+                    print(f"{seconds / 60:.0f} of {flags.minutes:g} minutes, {samples[-1][1]:.1f} MiB", file=sys.stderr)
         process.send_signal(signal.SIGINT)
-        if process.wait(60) != 0:
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            sys.exit(f"the run did not stop within 60 s and was killed: see {flags.run_dir}.log")
+        if process.returncode != 0:
             sys.exit(f"the run failed, with status {process.returncode}: see {flags.run_dir}.log")
     return samples
 
@@ -60,6 +67,8 @@ def report(flags, samples):
     memory = [mib for seconds, mib in samples if seconds >= settled]
     with open(pathlib.Path(flags.run_dir) / "timings.csv", newline="") as file:
         timings = [row for row in csv.DictReader(file) if float(row["elapsed_seconds"]) >= settled]
+    if not memory or not timings:
+        sys.exit("nothing was measured after --settle: take more --minutes")
     rates = [float(row["updates_per_second"]) for row in timings]
     waiting = statistics.fmean(float(row["share_waiting_for_data"]) for row in timings)
     print(f"after {flags.settle:g} of {flags.minutes:g} minutes, first and last tenth of the rest:\n")
