@@ -89,6 +89,9 @@ std::string Networks(const proto::PoMpcConfig& config) {
 }  // namespace
 
 std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now) {
+  // A run may go on with other products.
+  proto::ModelConfig model_before = before.model();
+  model_before.set_matmul_dtype(now.model().matmul_dtype());
   std::vector<std::string> differences;
   const auto collect = [&](const google::protobuf::Message& was,
                            const google::protobuf::Message& is, const char* scope) {
@@ -97,7 +100,7 @@ std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunCo
     }
   };
   collect(before.env(), now.env(), "env");
-  collect(before.model(), now.model(), "model");
+  collect(model_before, now.model(), "model");
   const std::string was = Networks(before.po_mpc());
   const std::string is = Networks(now.po_mpc());
   if (was != is) {

@@ -296,7 +296,10 @@ absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& 
   model::KeepFreedMemory();
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
                          update::Updater::Create(model, update, device, config.seed()));
-  if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn("{}", warning);
+  for (const std::string& warning :
+       {model::BlasWarning(), model::MatmulWarning(model.matmul_dtype, device)}) {
+    if (!warning.empty()) Log().warn("{}", warning);
+  }
   return std::make_shared<TorchEngine>(model, mppi, config, device, options, std::move(updater));
 }
 

@@ -15,6 +15,12 @@ enum class PolicyForm {
   kTanhGaussian,     // samples squashed into (-1, 1) by tanh
 };
 
+// What matrix products multiply; they sum in float32, in which everything else is computed.
+enum class MatmulDtype {
+  kFloat32,
+  kBfloat16,  // where the device is faster with it (a GPU, a CPU with AMX), else float32
+};
+
 // Architecture of the TD-MPC2 world model. Immutable for the life of a run: peers compare it for
 // equality.
 struct ModelConfig {
@@ -46,6 +52,7 @@ struct ModelConfig {
   // Range of the policies' log standard deviation.
   double log_std_min = -3;
   double log_std_max = 1;
+  MatmulDtype matmul_dtype = MatmulDtype::kFloat32;
 
   // INVALID_ARGUMENT naming the field, its value and the allowed range.
   absl::Status Validate() const;

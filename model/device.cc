@@ -12,6 +12,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "model/kernels/gemm_amx.h"
 
 namespace pompc::model {
 namespace {
@@ -87,6 +88,12 @@ std::string BlasWarning() {
   return "LibTorch multiplies matrices with the reference BLAS, about 20 times slower than "
          "OpenBLAS; install "
          "libopenblas0-pthread";
+}
+
+std::string MatmulWarning(MatmulDtype dtype, at::Device device) {
+  if (dtype == MatmulDtype::kFloat32 || !device.is_cpu() || kernels::HasAmx()) return "";
+  return "model.matmul_dtype BFLOAT16 changes nothing here: this processor has no AMX (or the "
+         "program was built without it), matrix products stay float32";
 }
 
 }  // namespace pompc::model

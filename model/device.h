@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "model/config.h"
 #include "model/torch_compat.h"
 
 namespace pompc::model {
@@ -37,6 +38,10 @@ std::string BlasName();
 // Empty, or one line to warn with at start-up: the reference BLAS is about 20 times slower than
 // OpenBLAS.
 std::string BlasWarning();
+
+// Empty, or one line to warn with: matrix products on this device stay float32 although `dtype` is
+// another.
+std::string MatmulWarning(MatmulDtype dtype, at::Device device);
 
 }  // namespace pompc::model
 

@@ -65,6 +65,7 @@ std::shared_ptr<const kernels::MlpLayers> MakeKernelLayers(const MlpSpec& spec,
     layer.in = in;
     layer.out = last ? spec.output : spec.hidden[i];
     layer.simnorm = last && spec.simnorm_dim > 0;
+    layer.bfloat16 = spec.matmul_dtype == MatmulDtype::kBfloat16;
     const bool normed = !last || layer.simnorm;
     layer.parameters = TakeLayer(spec.members, layer.in, layer.out, normed, parameters);
     if (gradients != nullptr)
@@ -181,7 +182,7 @@ at::Tensor Mlp::ForwardReference(const at::Tensor& x, const Options& options) co
   for (size_t i = 0; i < layers.size(); ++i) {
     const Layer& layer = layers[i];
     if (!layer.norm_weight.defined()) {
-      y = Linear(y, pick(layer.weight), pick(layer.bias));
+      y = Linear(y, pick(layer.weight), pick(layer.bias), spec_.matmul_dtype);
       continue;
     }
     NormedLinearParameters p;
@@ -190,6 +191,7 @@ at::Tensor Mlp::ForwardReference(const at::Tensor& x, const Options& options) co
     p.norm_weight = pick(layer.norm_weight);
     p.norm_bias = pick(layer.norm_bias);
     if (i == 0) p.dropout = options.dropout;
+    p.matmul_dtype = spec_.matmul_dtype;
     p.simnorm_dim = i + 1 == layers.size() ? spec_.simnorm_dim : 0;
     y = NormedLinear(y, p);
   }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "model/config.h"
 #include "model/kernels/mlp.h"
 #include "model/parameters.h"
 #include "model/torch_compat.h"
@@ -25,6 +26,7 @@ struct MlpSpec {
   int simnorm_dim = 0;
   // Whether the last layer's weights start at zero.
   bool zero_last = false;
+  MatmulDtype matmul_dtype = MatmulDtype::kFloat32;
 
   int64_t NumParameters() const;
 };

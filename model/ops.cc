@@ -102,14 +102,19 @@ bool ReferenceScope::active() { return reference_scopes > 0; }
 
 Bins BinsOf(const ModelConfig& config) { return {config.num_bins, config.bin_min, config.bin_max}; }
 
-at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                  MatmulDtype matmul_dtype) {
+  if (matmul_dtype == MatmulDtype::kBfloat16 && x.scalar_type() == at::kFloat) {
+    const at::Tensor product = at::matmul(x.to(at::kBFloat16), weight.to(at::kBFloat16));
+    return product.to(at::kFloat) + PerMember(bias);
+  }
   if (weight.dim() == 2) return at::addmm(bias, x, weight);
   return at::baddbmm(bias.unsqueeze(1),
                      x.dim() == 2 ? x.expand({weight.size(0), x.size(0), x.size(1)}) : x, weight);
 }
 
 at::Tensor NormedLinear(const at::Tensor& x, const NormedLinearParameters& p) {
-  at::Tensor y = Linear(x, p.weight, p.bias);
+  at::Tensor y = Linear(x, p.weight, p.bias, p.matmul_dtype);
   if (p.dropout.defined()) y = y * p.dropout;
   y = at::layer_norm(y, {y.size(-1)}) * PerMember(p.norm_weight) + PerMember(p.norm_bias);
   if (p.simnorm_dim == 0) return at::mish(y);

@@ -21,14 +21,17 @@ struct Bins {
 Bins BinsOf(const ModelConfig& config);
 
 // x W + b. x [R, in] or [M, R, in]; W [in, out] or [M, in, out], b [out] or [M, out]. A
-// two-dimensional x is shared by the members of a three-dimensional W.
-at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+// two-dimensional x is shared by the members of a three-dimensional W. With kBfloat16 the product of
+// float32 tensors is made of rounded factors on any device, and is rounded itself.
+at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                  MatmulDtype matmul_dtype = MatmulDtype::kFloat32);
 
 struct NormedLinearParameters {
   at::Tensor weight, bias;            // as in Linear
   at::Tensor norm_weight, norm_bias;  // [out] or [M, out]
   at::Tensor dropout;   // multiplier of the linear layer's output, of its shape; undefined: none
   int simnorm_dim = 0;  // 0: Mish
+  MatmulDtype matmul_dtype = MatmulDtype::kFloat32;
 };
 
 // activation(LayerNorm(dropout * (x W + b))), TD-MPC2's NormedLinear: the activation is Mish, or

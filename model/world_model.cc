@@ -15,6 +15,7 @@ MlpSpec TwoLayers(const char* name, const ModelConfig& config, int input, int ou
   spec.input = input;
   spec.hidden = {config.mlp_dim, config.mlp_dim};
   spec.output = output;
+  spec.matmul_dtype = config.matmul_dtype;
   return spec;
 }
 
@@ -40,6 +41,7 @@ MlpSpec EncoderSpec(const ModelConfig& config) {
                      config.encoder_dim);
   spec.output = config.latent_dim;
   spec.simnorm_dim = config.simnorm_dim;
+  spec.matmul_dtype = config.matmul_dtype;
   return spec;
 }
 

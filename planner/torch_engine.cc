@@ -157,6 +157,8 @@ class TorchEngine final : public PlanEngine {
       last = last_.lock();
     }
     if (last != nullptr && last->world.config() == config) return last->world.Clone();
+    const std::string warning = model::MatmulWarning(config.matmul_dtype, device_);
+    if (!warning.empty()) Log().warn("{}", warning);
     return model::WorldModel::Create(config, device_, /*seed=*/0);
   }
 
@@ -189,7 +191,7 @@ absl::StatusOr<std::shared_ptr<PlanEngine>> MakeTorchEngine(const TorchEngineOpt
   model::KeepFreedMemory();
   Log().info("planning on {} with {} thread(s), BLAS: {}", device.str(), threads,
              model::BlasName());
-  if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn(warning);
+  if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn("{}", warning);
   return std::make_shared<TorchEngine>(device, threads, options.policy_alone);
 }
 

@@ -28,6 +28,7 @@ struct Setting {
   double alpha = 0.5;
   TargetHorizon horizon = TargetHorizon::kOneStep;
   bool eager = false;
+  model::MatmulDtype matmul_dtype = model::MatmulDtype::kFloat32;
 };
 
 std::unique_ptr<Updater> MakeUpdater(const Setting& setting) {
@@ -37,6 +38,7 @@ std::unique_ptr<Updater> MakeUpdater(const Setting& setting) {
   model::ModelConfig model_config = *model::ModelSize(setting.size);
   model_config.observation_size = 5;
   model_config.action_size = 1;
+  model_config.matmul_dtype = setting.matmul_dtype;
   UpdateConfig config;
   config.alpha = setting.alpha;
   config.target_horizon = setting.horizon;
@@ -93,11 +95,14 @@ void BM_Update(benchmark::State& state, Setting setting) {
 }
 
 constexpr Setting kTiny{.size = "tiny"};
+constexpr Setting kTinyBfloat16{.size = "tiny", .matmul_dtype = model::MatmulDtype::kBfloat16};
 constexpr Setting kTinyEager{.size = "tiny", .eager = true};
 constexpr Setting kTinyWindowEnd{.size = "tiny", .horizon = TargetHorizon::kWindowEnd};
 constexpr Setting kTinyImitation{.size = "tiny", .alpha = 1, .horizon = TargetHorizon::kWindowEnd};
 constexpr Setting kSmall{.size = "small"};
+constexpr Setting kSmallBfloat16{.size = "small", .matmul_dtype = model::MatmulDtype::kBfloat16};
 constexpr Setting k5M{.size = "5M"};
+constexpr Setting k5MBfloat16{.size = "5M", .matmul_dtype = model::MatmulDtype::kBfloat16};
 constexpr Setting k5MEager{.size = "5M", .eager = true};
 
 void Timed(benchmark::internal::Benchmark* bench) {
@@ -106,11 +111,14 @@ void Timed(benchmark::internal::Benchmark* bench) {
 BENCHMARK_CAPTURE(BM_Keep, tiny, kTiny)->Apply(Timed);
 BENCHMARK_CAPTURE(BM_Keep, 5M, k5M)->Apply(Timed);
 BENCHMARK_CAPTURE(BM_Update, tiny, kTiny)->Arg(128)->Apply(Timed);
+BENCHMARK_CAPTURE(BM_Update, tiny_bfloat16, kTinyBfloat16)->Arg(128)->Apply(Timed);
 BENCHMARK_CAPTURE(BM_Update, tiny_eager, kTinyEager)->Arg(128)->Apply(Timed);
 BENCHMARK_CAPTURE(BM_Update, tiny_window_end, kTinyWindowEnd)->Arg(128)->Apply(Timed);
 BENCHMARK_CAPTURE(BM_Update, tiny_imitation, kTinyImitation)->Arg(128)->Apply(Timed);
 BENCHMARK_CAPTURE(BM_Update, small, kSmall)->Arg(256)->Apply(Timed);
+BENCHMARK_CAPTURE(BM_Update, small_bfloat16, kSmallBfloat16)->Arg(256)->Apply(Timed);
 BENCHMARK_CAPTURE(BM_Update, 5M, k5M)->Arg(256)->Apply(Timed);
+BENCHMARK_CAPTURE(BM_Update, 5M_bfloat16, k5MBfloat16)->Arg(256)->Apply(Timed);
 BENCHMARK_CAPTURE(BM_Update, 5M_eager, k5MEager)->Arg(256)->Apply(Timed);
 
 }  // namespace

@@ -1,5 +1,6 @@
 """Updates per second of the PO-MPC update in one run: pompc's, the same update out of ATen's operations one by one, and
-the PyTorch peer (bench/peers). On a CPU all with one thread, pompc's with its kernels; on CUDA pompc's from a graph.
+the PyTorch peer (bench/peers). On a CPU all with one thread, pompc's with its kernels; on CUDA pompc's from a graph. With
+bfloat16 pompc rounds the factors of its matrix products (model.matmul_dtype), which a CPU does that has AMX.
 
   python3 bench/learner/update_rates.py [--device cpu] [--update-bench build/release/bench/learner/update_bench]
 
@@ -103,9 +104,11 @@ def main():
     name = torch.cuda.get_device_name(flags.device) if flags.device.startswith("cuda") else "CPU, one thread"
     print(f"{name}, PyTorch {torch.__version__}, updates per second: median of {ROUNDS} turns (least, most)")
     for size, (*_, batch) in SIZES.items():
-        turns = {"pompc": [], "ATen operations": [], "PyTorch peer": []}
+        turns = {"pompc": [], "pompc, bfloat16": [], "ATen operations": [], "PyTorch peer": []}
         for _ in range(ROUNDS):
             turns["pompc"].append(rate_of_bench(flags.update_bench, size, flags.device, flags.seconds))
+            turns["pompc, bfloat16"].append(
+                rate_of_bench(flags.update_bench, size + "_bfloat16", flags.device, flags.seconds))
             turns["ATen operations"].append(
                 rate_of_bench(flags.update_bench, size + "_eager", flags.device, flags.seconds))
             turns["PyTorch peer"].append(rate_of_peer(size, flags.device, flags.seconds))

@@ -1,11 +1,12 @@
-// Matrix products of the sizes of small networks, on one thread: by the kernel of model/kernels,
-// and by the BLAS. `flops` are those of the product alone, a second.
+// Matrix products of the sizes of small networks, on one thread: by the kernels of model/kernels,
+// in float32 and in bfloat16 (AMX), and by the BLAS. `flops` are those of the product alone, a second.
 #include <benchmark/benchmark.h>
 
 #include <vector>
 
 #include "model/device.h"
 #include "model/kernels/gemm.h"
+#include "model/kernels/gemm_amx.h"
 
 namespace pompc::model::kernels {
 namespace {
@@ -13,6 +14,10 @@ namespace {
 using Function = void (*)(const Gemm& gemm, const float* a, const float* b, float* c);
 
 void BM_Multiply(benchmark::State& state, Function multiply, bool transpose_a, bool transpose_b) {
+  if (multiply == &MultiplyAmx && !HasAmx()) {
+    state.SkipWithError("this processor has no AMX");
+    return;
+  }
   SetComputeThreads(1);
   SetBlasThreads(1);
   Gemm gemm;
@@ -33,20 +38,23 @@ void BM_Multiply(benchmark::State& state, Function multiply, bool transpose_a, b
                                                benchmark::Counter::kIsRate);
 }
 
-// Rows of a batch of 128 windows times layers of 128: forward, gradient of the input, gradient of
+// Rows of a batch of 128 windows times layers of 128 (and of 256 times 512): forward, gradient of the input, gradient of
 // the weights.
 void Forward(benchmark::internal::Benchmark* bench) {
-  bench->Args({384, 128, 65})->Args({384, 128, 128})->Args({384, 101, 128});
+  bench->Args({384, 128, 65})->Args({384, 128, 128})->Args({384, 101, 128})->Args({768, 512, 512});
 }
 void Weights(benchmark::internal::Benchmark* bench) {
-  bench->Args({128, 128, 384})->Args({128, 101, 384});
+  bench->Args({128, 128, 384})->Args({128, 101, 384})->Args({512, 512, 768});
 }
 
 BENCHMARK_CAPTURE(BM_Multiply, kernel_forward, MultiplySmall, false, false)->Apply(Forward);
+BENCHMARK_CAPTURE(BM_Multiply, amx_forward, MultiplyAmx, false, false)->Apply(Forward);
 BENCHMARK_CAPTURE(BM_Multiply, blas_forward, MultiplyBlas, false, false)->Apply(Forward);
 BENCHMARK_CAPTURE(BM_Multiply, kernel_input, MultiplySmall, false, true)->Apply(Forward);
+BENCHMARK_CAPTURE(BM_Multiply, amx_input, MultiplyAmx, false, true)->Apply(Forward);
 BENCHMARK_CAPTURE(BM_Multiply, blas_input, MultiplyBlas, false, true)->Apply(Forward);
 BENCHMARK_CAPTURE(BM_Multiply, kernel_weights, MultiplySmall, true, false)->Apply(Weights);
+BENCHMARK_CAPTURE(BM_Multiply, amx_weights, MultiplyAmx, true, false)->Apply(Weights);
 BENCHMARK_CAPTURE(BM_Multiply, blas_weights, MultiplyBlas, true, false)->Apply(Weights);
 
 }  // namespace

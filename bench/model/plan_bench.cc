@@ -18,6 +18,7 @@ at::Device device = at::kCPU;
 struct Setting {
   const char* size;
   int samples, iterations, policy_samples, elites;
+  MatmulDtype matmul_dtype = MatmulDtype::kFloat32;
 };
 
 void BM_Plan(benchmark::State& state, Setting setting) {
@@ -27,6 +28,7 @@ void BM_Plan(benchmark::State& state, Setting setting) {
   ModelConfig config = *ModelSize(setting.size);
   config.observation_size = 5;
   config.action_size = 1;
+  config.matmul_dtype = setting.matmul_dtype;
   const WorldModel model = *WorldModel::Create(config, device, 1);
   MppiConfig mppi;
   mppi.samples = setting.samples;
@@ -46,11 +48,15 @@ void BM_Plan(benchmark::State& state, Setting setting) {
 
 // A CPU plans states one after the other, other devices all at once.
 void Register() {
-  const auto add = [](const char* name, Setting setting, std::vector<int64_t> cpu_batches) {
-    auto* bench = benchmark::RegisterBenchmark(name, BM_Plan, setting);
-    bench->MeasureProcessCPUTime()->UseRealTime();
+  const auto add = [](const std::string& name, Setting setting, std::vector<int64_t> cpu_batches) {
     const std::vector<int64_t> others = {1, 16, 64};
-    for (const int64_t batch : device.is_cpu() ? cpu_batches : others) bench->Arg(batch);
+    for (const auto dtype : {MatmulDtype::kFloat32, MatmulDtype::kBfloat16}) {
+      setting.matmul_dtype = dtype;
+      const std::string suffix = dtype == MatmulDtype::kBfloat16 ? "_bfloat16" : "";
+      auto* bench = benchmark::RegisterBenchmark((name + suffix).c_str(), BM_Plan, setting);
+      bench->MeasureProcessCPUTime()->UseRealTime();
+      for (const int64_t batch : device.is_cpu() ? cpu_batches : others) bench->Arg(batch);
+    }
   };
   add("BM_Plan/tiny", {"tiny", 128, 4, 8, 16}, {1, 2, 4});
   add("BM_Plan/small", {"small", 256, 6, 12, 32}, {1});

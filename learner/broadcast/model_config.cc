@@ -57,6 +57,9 @@ absl::StatusOr<model::ModelConfig> ModelConfigFrom(const proto::RunConfig& confi
                           : model::PolicyForm::kClippedGaussian;
   model.log_std_min = from.log_std_min();
   model.log_std_max = from.log_std_max();
+  model.matmul_dtype = from.matmul_dtype() == proto::ModelConfig::BFLOAT16
+                           ? model::MatmulDtype::kBfloat16
+                           : model::MatmulDtype::kFloat32;
   POMPC_RETURN_IF_ERROR(Annotate(model.Validate(), "model"));
   return model;
 }

@@ -1,7 +1,12 @@
 #include "model/kernels/gemm.h"
 
-#include <cstdint>
+#include <dlfcn.h>
 
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+
+#include "model/kernels/gemm_amx.h"
 #include "model/kernels/vector_math.h"
 
 // Declared here for want of a header that all BLAS packages share.
@@ -212,9 +217,25 @@ Version OwnVersion() { return nullptr; }
 
 const Version kOwnVersion = OwnVersion();
 
+// Whether the BLAS is an OpenBLAS that took this processor for one without AVX2, as releases do with
+// those newer than themselves (0.3.21 of Debian 12 with Xeons of 2023): it is several times slower
+// there than it could be. REQUIRES: the processor has AVX2.
+bool BlasIsOutdated() {
+  using Name = const char* (*)();
+  const auto name = reinterpret_cast<Name>(dlsym(RTLD_DEFAULT, "openblas_get_corename"));
+  if (name == nullptr) return false;
+  for (const char* old : {"Generic", "generic", "Katmai", "Northwood", "Prescott", "Core2",
+                          "Penryn", "Nehalem", "Sandybridge", "Opteron", "Barcelona"}) {
+    if (std::strcmp(name(), old) == 0) return true;
+  }
+  return false;
+}
+
 bool PrefersSmall(const Gemm& gemm) {
-  return kOwnVersion != nullptr && gemm.n >= kColumns<Avx2> && gemm.n <= 256 &&
-         gemm.k <= 2 * kPanelRows;
+  static const bool blas_is_outdated = BlasIsOutdated();
+  return kOwnVersion != nullptr &&
+         (blas_is_outdated ||
+          (gemm.n >= kColumns<Avx2> && gemm.n <= 256 && gemm.k <= 2 * kPanelRows));
 }
 
 }  // namespace
@@ -236,7 +257,9 @@ void MultiplyBlas(const Gemm& gemm, const float* a, const float* b, float* c) {
 }
 
 void Multiply(const Gemm& gemm, const float* a, const float* b, float* c) {
-  if (PrefersSmall(gemm)) {
+  if (gemm.bfloat16 && HasAmx()) {
+    MultiplyAmx(gemm, a, b, c);
+  } else if (PrefersSmall(gemm)) {
     MultiplySmall(gemm, a, b, c);
   } else {
     MultiplyBlas(gemm, a, b, c);

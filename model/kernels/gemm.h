@@ -1,6 +1,6 @@
 // Matrix products in float32: a kernel of our own for the sizes of small networks on processors
 // with AVX2 or AVX-512, where packing and other overheads cost BLAS libraries a fifth of their
-// speed, and the BLAS for all others.
+// speed, or where the BLAS does not know the processor, and the BLAS for all others. On request, in bfloat16 where there is AMX.
 #ifndef POMPC_MODEL_KERNELS_GEMM_H_
 #define POMPC_MODEL_KERNELS_GEMM_H_
 
@@ -15,12 +15,14 @@ struct Gemm {
   bool transpose_b = false;
   int64_t m = 0, n = 0, k = 0;
   bool accumulate = false;
+  // Whether a and b may be rounded to bfloat16; sums are float32. Ignored without AMX.
+  bool bfloat16 = false;
 };
 
 // Thread-safe. The BLAS uses threads inside as SetBlasThreads says, the kernel none.
 void Multiply(const Gemm& gemm, const float* a, const float* b, float* c);
 
-// The two behind Multiply, for tests. MultiplySmall runs anywhere, and is fast where Multiply takes
+// Those behind Multiply beside MultiplyAmx, for tests. MultiplySmall runs anywhere, and is fast where Multiply takes
 // it.
 void MultiplySmall(const Gemm& gemm, const float* a, const float* b, float* c);
 void MultiplyBlas(const Gemm& gemm, const float* a, const float* b, float* c);

@@ -62,13 +62,18 @@ NormParameters NormOf(const LayerTensors<const float>& parameters, const float* 
   return {parameters.bias, parameters.norm_weight, parameters.norm_bias, dropout};
 }
 
-// y = x W.
-void Product(const MlpLayer& layer, int64_t rows, const float* x, const float* weight, float* y) {
+Gemm ForwardGemm(const MlpLayer& layer, int64_t rows) {
   Gemm gemm;
   gemm.m = rows;
   gemm.n = layer.out;
   gemm.k = layer.in;
-  Multiply(gemm, x, weight, y);
+  gemm.bfloat16 = layer.bfloat16;
+  return gemm;
+}
+
+// y = x W.
+void Product(const MlpLayer& layer, int64_t rows, const float* x, const float* weight, float* y) {
+  Multiply(ForwardGemm(layer, rows), x, weight, y);
 }
 
 // y = x W + b.
@@ -77,10 +82,7 @@ void Affine(const MlpLayer& layer, int64_t rows, const float* x, const LayerTens
   for (int64_t row = 0; row < rows; ++row) {
     std::memcpy(y + row * layer.out, p.bias, static_cast<size_t>(layer.out) * sizeof(float));
   }
-  Gemm gemm;
-  gemm.m = rows;
-  gemm.n = layer.out;
-  gemm.k = layer.in;
+  Gemm gemm = ForwardGemm(layer, rows);
   gemm.accumulate = true;
   Multiply(gemm, x, p.weight, y);
 }
@@ -162,14 +164,16 @@ void BackwardMember(const MlpLayers& layers, const MemberBackward& pass, bool tr
     }
     if (train) {
       const float* input = i == 0 ? pass.x : tapes[i - 1].output;
-      Gemm gemm{/*transpose_a=*/true, false, layer.in, layer.out, rows,
-                /*accumulate=*/true};
+      const Gemm gemm{/*transpose_a=*/true, false, layer.in,      layer.out,
+                      rows,                 /*accumulate=*/true, layer.bfloat16};
       Multiply(gemm, input, gradient, sums.weight);
     }
     float* below = i == 0 ? pass.x_gradient : buffers[1];
     if (below == nullptr) return;
-    Gemm gemm{
-        false, /*transpose_b=*/true, rows, layer.in, layer.out, i == 0 && pass.add_to_x_gradient};
+    const Gemm gemm{false,     /*transpose_b=*/true,
+                    rows,      layer.in,
+                    layer.out, /*accumulate=*/i == 0 && pass.add_to_x_gradient,
+                    layer.bfloat16};
     Multiply(gemm, gradient, p.weight, below);
     gradient = below;
     std::swap(buffers[0], buffers[1]);

@@ -1,5 +1,6 @@
 // Forward and backward pass of a whole multi-layer perceptron, or of members of an ensemble, in
-// float32 on the CPU. Thread-safe; one thread apart from the matrix products.
+// float32 on the CPU, matrix products in bfloat16 on request. Thread-safe; one thread apart from the
+// matrix products.
 #ifndef POMPC_MODEL_KERNELS_MLP_H_
 #define POMPC_MODEL_KERNELS_MLP_H_
 
@@ -22,6 +23,7 @@ struct MlpLayer {
   int64_t in = 0;
   int64_t out = 0;  // a multiple of kNormMultiple if the layer is normalised
   bool simnorm = false;
+  bool bfloat16 = false;  // of its matrix products: see Gemm
   LayerTensors<const float> parameters;
   // Where gradients are added; all nullptr: no gradients.
   LayerTensors<float> gradients;

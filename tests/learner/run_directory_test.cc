@@ -103,6 +103,13 @@ TEST_F(RunDirectoryTest, ChangesThatNeedOtherNetworksAreRefused) {
   EXPECT_EQ(ConfigDifferences(mixed, other), "");
 }
 
+TEST_F(RunDirectoryTest, ARunMayGoOnWithOtherMatrixProducts) {
+  proto::RunConfig rounded = Config();
+  rounded.mutable_model()->set_matmul_dtype(proto::ModelConfig::BFLOAT16);
+  EXPECT_EQ(ConfigDifferences(Config(), rounded), "");
+  EXPECT_EQ(ConfigDifferences(rounded, Config()), "");
+}
+
 TEST_F(RunDirectoryTest, OtherSettingsMayChange) {
   Start();
   proto::RunConfig other = Config();

@@ -7,6 +7,8 @@
 #include <string>
 #include <thread>
 
+#include "model/kernels/gemm_amx.h"
+
 namespace pompc::model {
 namespace {
 
@@ -34,6 +36,12 @@ TEST(DeviceTest, SaysSoWhereThereIsNoCuda) {
     EXPECT_EQ(ParseDevice("cuda").status().code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_EQ(ParseDevice("cuda:0").status().code(), absl::StatusCode::kFailedPrecondition);
   }
+}
+
+TEST(DeviceTest, WarnsOfBfloat16WhereThereIsNone) {
+  EXPECT_EQ(MatmulWarning(MatmulDtype::kFloat32, at::kCPU), "");
+  EXPECT_EQ(MatmulWarning(MatmulDtype::kBfloat16, at::kCPU).empty(), kernels::HasAmx());
+  EXPECT_EQ(MatmulWarning(MatmulDtype::kBfloat16, at::Device(at::kCUDA, 0)), "");
 }
 
 TEST(DeviceTest, SetsTheThreadsOfLibTorch) {

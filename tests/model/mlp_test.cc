@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "model/kernels/gemm_amx.h"
 #include "model/ops.h"
 #include "tests/model/testing.h"
 
@@ -100,6 +101,43 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"RepeatedMembersWithOwnInputs", 3, 0, false, false, {1, 1, 0, 2}},
                       Case{"SimNormEnsemble", 2, 8, true, false, {}}),
     [](const auto& info) { return info.param.name; });
+
+// Norm of the difference over that of `expected`.
+double RelativeError(const at::Tensor& x, const at::Tensor& expected) {
+  return ((x.detach() - expected.detach()).norm() / expected.detach().norm()).item<double>();
+}
+
+// Output, gradient of x and gradient of the parameters.
+std::vector<at::Tensor> Pass(MatmulDtype dtype) {
+  MlpSpec spec = Spec(2, 0);
+  spec.matmul_dtype = dtype;
+  at::Tensor gradient;
+  const Mlp mlp = MakeMlp(spec, gradient);
+  at::Tensor x = Draw(5, {40, 7}).requires_grad_(true);
+  Mlp::Options options;
+  options.train = true;
+  const at::Tensor out = mlp.Forward(x, options);
+  (out * Draw(6, out.sizes())).sum().backward();
+  return {out, x.grad(), gradient};
+}
+
+TEST(MlpTest, Bfloat16ChangesEveryPassByItsRoundingAlone) {
+  const std::vector<at::Tensor> exact = Pass(MatmulDtype::kFloat32);
+  const std::vector<at::Tensor> kernel = Pass(MatmulDtype::kBfloat16);
+  const ReferenceScope scope;
+  const std::vector<at::Tensor> aten = Pass(MatmulDtype::kBfloat16);
+  for (size_t i = 0; i < exact.size(); ++i) {
+    // Eight significant bits: 0.4 % at most of each number.
+    EXPECT_LT(RelativeError(kernel[i], exact[i]), 0.02) << i;
+    EXPECT_LT(RelativeError(aten[i], exact[i]), 0.02) << i;
+    EXPECT_GT(RelativeError(aten[i], exact[i]), 1e-4) << i;
+    if (kernels::HasAmx()) {
+      EXPECT_GT(RelativeError(kernel[i], exact[i]), 1e-4) << i;
+    } else {
+      EXPECT_TRUE(at::equal(kernel[i], exact[i])) << i;
+    }
+  }
+}
 
 TEST(MlpTest, InferenceOfManyRowsEqualsThatOfEach) {
   at::NoGradGuard no_grad;

@@ -46,6 +46,7 @@ TEST(ModelConfigTest, EveryFieldOfTheSectionArrives) {
   from->set_policy_form(proto::ModelConfig::TANH_GAUSSIAN);
   from->set_log_std_min(-4);
   from->set_log_std_max(2);
+  from->set_matmul_dtype(proto::ModelConfig::BFLOAT16);
   const auto model = ModelConfigFrom(config);
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(*model, (model::ModelConfig{.observation_size = 5,
@@ -63,7 +64,8 @@ TEST(ModelConfigTest, EveryFieldOfTheSectionArrives) {
                                         .bin_max = 3,
                                         .policy_form = model::PolicyForm::kTanhGaussian,
                                         .log_std_min = -4,
-                                        .log_std_max = 2}));
+                                        .log_std_max = 2,
+                                        .matmul_dtype = model::MatmulDtype::kBfloat16}));
 }
 
 TEST(ModelConfigTest, DefaultsOfTheConfigAreThoseOfTheModel) {

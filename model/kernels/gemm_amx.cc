@@ -1,0 +1,298 @@
+#include "model/kernels/gemm_amx.h"
+
+#include <cstdint>
+
+#include "model/kernels/vector_math.h"
+
+#if defined(POMPC_TARGET) && defined(__linux__)
+#define POMPC_HAS_AMX_CODE
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+#endif
+
+namespace pompc::model::kernels {
+
+#ifdef POMPC_HAS_AMX_CODE
+namespace {
+
+#define POMPC_AMX POMPC_TARGET("arch=x86-64-v4,avx512bf16,amx-tile,amx-bf16")
+
+// A tile of op(a) or c has 16 rows, one of op(b) 16 columns; each row of a tile is 64 bytes.
+constexpr int64_t kTileRows = 16;
+constexpr int64_t kTileDepth = 32;  // of op(a) and op(b), in bfloat16
+// Rows of op(b) worked on together: with two tiles of columns, 32 KiB of the first-level cache.
+constexpr int64_t kPanelTiles = 16;
+// Columns of c made together, in tiles, and rows: their sums fill four of the eight tile registers.
+constexpr int64_t kBlockTiles = 2;
+constexpr int64_t kBlock = kBlockTiles * kTileRows;
+
+// As the tile registers hold it. Of op(a): 16 rows of 32 numbers; of op(b), row p has rows 2 p and
+// 2 p + 1 for each of 16 columns, as a pair.
+struct alignas(64) Tile {
+  uint16_t numbers[kTileRows * kTileDepth];
+};
+
+constexpr int64_t TilesOver(int64_t size, int64_t tile) { return (size + tile - 1) / tile; }
+
+// The first `count` of 16 numbers.
+__mmask16 First(int64_t count) {
+  return static_cast<__mmask16>(count >= 16 ? 0xffff : count <= 0 ? 0 : (1 << count) - 1);
+}
+
+// Up to 32 numbers of a row, as 16 pairs of neighbours.
+POMPC_AMX inline __m512i NeighboursInRow(const float* row, int64_t count) {
+  const __m512 low = _mm512_maskz_loadu_ps(First(count), row);
+  const __m512 high = count > 16 ? _mm512_maskz_loadu_ps(First(count - 16), row + 16)
+                                 : _mm512_setzero_ps();
+  return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+// Up to 16 numbers of a row, each paired with the one below it.
+POMPC_AMX inline __m512i NeighboursBelow(const float* row, int64_t stride, bool has_below,
+                                         int64_t count) {
+  const __m512 upper = _mm512_maskz_loadu_ps(First(count), row);
+  const __m512 lower =
+      has_below ? _mm512_maskz_loadu_ps(First(count), row + stride) : _mm512_setzero_ps();
+  const __m512i interleave =
+      _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                       21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(interleave, (__m512i)_mm512_cvtne2ps_pbh(lower, upper));
+}
+
+// rows[i] number j becomes rows[j] number i, of 16 by 16 numbers of 32 bits.
+POMPC_AMX inline void Transpose(__m512i (&rows)[16]) {
+  __m512i pairs[16], quads[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    quads[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
+    quads[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
+    quads[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+    quads[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+  }
+  // quads[4 g + j] has columns j, j + 4, j + 8, j + 12 of rows 4 g to 4 g + 3, by quarters.
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m512i even_low = _mm512_shuffle_i32x4(quads[j], quads[4 + j], 0x88);
+    const __m512i odd_low = _mm512_shuffle_i32x4(quads[j], quads[4 + j], 0xdd);
+    const __m512i even_high = _mm512_shuffle_i32x4(quads[8 + j], quads[12 + j], 0x88);
+    const __m512i odd_high = _mm512_shuffle_i32x4(quads[8 + j], quads[12 + j], 0xdd);
+    rows[j] = _mm512_shuffle_i32x4(even_low, even_high, 0x88);
+    rows[j + 4] = _mm512_shuffle_i32x4(odd_low, odd_high, 0x88);
+    rows[j + 8] = _mm512_shuffle_i32x4(even_low, even_high, 0xdd);
+    rows[j + 12] = _mm512_shuffle_i32x4(odd_low, odd_high, 0xdd);
+  }
+}
+
+// A part of a factor that becomes a tile: `lines` rows of op(a) or columns of op(b), `depth` columns
+// or rows; zeros beyond. In memory one of the two lies close, the other is `stride` apart.
+struct TileSource {
+  const float* data;
+  int64_t stride;
+  int64_t lines, depth;
+};
+
+// The source's depth lies close: op(a) as it is stored, op(b) stored transposed.
+template <bool kTranspose>
+POMPC_AMX void PackAlongDepth(const TileSource& from, Tile& tile) {
+  __m512i rows[16];
+#pragma GCC unroll 16
+  for (int64_t i = 0; i < 16; ++i) {
+    rows[i] = i < from.lines ? NeighboursInRow(from.data + i * from.stride, from.depth)
+                             : _mm512_setzero_si512();
+  }
+  if constexpr (kTranspose) Transpose(rows);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) _mm512_store_si512(tile.numbers + i * kTileDepth, rows[i]);
+}
+
+// Its lines do.
+template <bool kTranspose>
+POMPC_AMX void PackAcrossDepth(const TileSource& from, Tile& tile) {
+  __m512i rows[16];
+#pragma GCC unroll 16
+  for (int64_t p = 0; p < 16; ++p) {
+    rows[p] = 2 * p < from.depth
+                  ? NeighboursBelow(from.data + 2 * p * from.stride, from.stride,
+                                    2 * p + 1 < from.depth, from.lines)
+                  : _mm512_setzero_si512();
+  }
+  if constexpr (kTranspose) Transpose(rows);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) _mm512_store_si512(tile.numbers + i * kTileDepth, rows[i]);
+}
+
+// A factor: where its lines (rows of op(a), columns of op(b)) and its depth are in memory.
+struct Factor {
+  const float* data;
+  int64_t lines, depth;
+  bool depth_close;  // else lines are
+
+  TileSource At(int64_t line, int64_t position) const {
+    const int64_t stride = depth_close ? depth : lines;
+    return {data + (depth_close ? line * stride + position : position * stride + line), stride,
+            std::min(kTileRows, lines - line), std::min(kTileDepth, depth - position)};
+  }
+};
+
+POMPC_AMX void PackA(const Factor& a, int64_t line, int64_t position, Tile& tile) {
+  if (a.depth_close) {
+    PackAlongDepth</*kTranspose=*/false>(a.At(line, position), tile);
+  } else {
+    PackAcrossDepth</*kTranspose=*/true>(a.At(line, position), tile);
+  }
+}
+
+POMPC_AMX void PackB(const Factor& b, int64_t line, int64_t position, Tile& tile) {
+  if (b.depth_close) {
+    PackAlongDepth</*kTranspose=*/true>(b.At(line, position), tile);
+  } else {
+    PackAcrossDepth</*kTranspose=*/false>(b.At(line, position), tile);
+  }
+}
+
+// c, kRows x kColumns tiles with rows `stride` numbers apart, = or += a b, `depth` tiles deep; tiles
+// of the same rows or columns follow one another, those of the next are kPanelTiles on.
+template <int kRows, int kColumns>
+POMPC_AMX void MultiplyTiles(int64_t depth, const Tile* a, const Tile* b, bool accumulate, float* c,
+                             int64_t stride) {
+  const int64_t bytes = stride * static_cast<int64_t>(sizeof(float));
+  float* below = c + kTileRows * stride;
+  if (accumulate) {
+    _tile_loadd(0, c, bytes);
+    if constexpr (kColumns > 1) _tile_loadd(1, c + kTileRows, bytes);
+    if constexpr (kRows > 1) _tile_loadd(2, below, bytes);
+    if constexpr (kRows > 1 && kColumns > 1) _tile_loadd(3, below + kTileRows, bytes);
+  } else {
+    _tile_zero(0);
+    if constexpr (kColumns > 1) _tile_zero(1);
+    if constexpr (kRows > 1) _tile_zero(2);
+    if constexpr (kRows > 1 && kColumns > 1) _tile_zero(3);
+  }
+  for (int64_t p = 0; p < depth; ++p) {
+    _tile_loadd(4, a + p, 64);
+    _tile_loadd(6, b + p, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (kColumns > 1) {
+      _tile_loadd(7, b + kPanelTiles + p, 64);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+    if constexpr (kRows > 1) {
+      _tile_loadd(5, a + kPanelTiles + p, 64);
+      _tile_dpbf16ps(2, 5, 6);
+    }
+    if constexpr (kRows > 1 && kColumns > 1) _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_stored(0, c, bytes);
+  if constexpr (kColumns > 1) _tile_stored(1, c + kTileRows, bytes);
+  if constexpr (kRows > 1) _tile_stored(2, below, bytes);
+  if constexpr (kRows > 1 && kColumns > 1) _tile_stored(3, below + kTileRows, bytes);
+}
+
+POMPC_AMX void MultiplyTiles(bool two_rows, bool two_columns, int64_t depth, const Tile* a,
+                             const Tile* b, bool accumulate, float* c, int64_t stride) {
+  if (two_rows) {
+    (two_columns ? MultiplyTiles<2, 2> : MultiplyTiles<2, 1>)(depth, a, b, accumulate, c, stride);
+  } else {
+    (two_columns ? MultiplyTiles<1, 2> : MultiplyTiles<1, 1>)(depth, a, b, accumulate, c, stride);
+  }
+}
+
+// The layout of _tile_loadconfig's operand: all tiles of 16 rows of 64 bytes.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+bool RequestAmx() {
+  if (!__builtin_cpu_supports("x86-64-v4") || !__builtin_cpu_supports("avx512bf16") ||
+      !__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-bf16")) {
+    return false;
+  }
+  // The state of tile registers is large; Linux saves it for processes that ask, all their threads.
+  constexpr int kArchReqXcompPerm = 0x1023;
+  constexpr int kTileData = 18;
+  return syscall(SYS_arch_prctl, kArchReqXcompPerm, kTileData) == 0;
+}
+
+}  // namespace
+
+bool HasAmx() {
+  static const bool has = RequestAmx();
+  return has;
+}
+
+POMPC_AMX void MultiplyAmx(const Gemm& gemm, const float* a, const float* b, float* c) {
+  thread_local std::vector<Tile> packed_a;
+  const Factor factor_a{a, gemm.m, gemm.k, !gemm.transpose_a};
+  const Factor factor_b{b, gemm.n, gemm.k, gemm.transpose_b};
+  Tile panel[kBlockTiles * kPanelTiles];
+  alignas(64) float edge[kBlock * kBlock];
+  packed_a.resize(std::max(packed_a.size(),
+                           static_cast<size_t>(TilesOver(gemm.m, kTileRows) * kPanelTiles)));
+  // Whatever used tiles before on this thread may have released them.
+  const TileConfig config;
+  _tile_loadconfig(&config);
+  for (int64_t first = 0; first < gemm.k; first += kPanelTiles * kTileDepth) {
+    const int64_t depth = std::min(kPanelTiles, TilesOver(gemm.k - first, kTileDepth));
+    const bool accumulate = gemm.accumulate || first > 0;
+    for (int64_t row = 0; row < gemm.m; row += kTileRows) {
+      for (int64_t p = 0; p < depth; ++p) {
+        PackA(factor_a, row, first + p * kTileDepth,
+              packed_a[static_cast<size_t>(row / kTileRows * kPanelTiles + p)]);
+      }
+    }
+    for (int64_t column = 0; column < gemm.n; column += kBlock) {
+      const int64_t columns = std::min(kBlock, gemm.n - column);
+      for (int64_t tile = 0; tile * kTileRows < columns; ++tile) {
+        for (int64_t p = 0; p < depth; ++p) {
+          PackB(factor_b, column + tile * kTileRows, first + p * kTileDepth,
+                panel[tile * kPanelTiles + p]);
+        }
+      }
+      for (int64_t row = 0; row < gemm.m; row += kBlock) {
+        const int64_t rows = std::min(kBlock, gemm.m - row);
+        const bool two_rows = rows > kTileRows;
+        const bool two_columns = columns > kTileRows;
+        const Tile* tiles = packed_a.data() + row / kTileRows * kPanelTiles;
+        float* out = c + row * gemm.n + column;
+        if (rows % kTileRows == 0 && columns % kTileRows == 0) {
+          MultiplyTiles(two_rows, two_columns, depth, tiles, panel, accumulate, out, gemm.n);
+          continue;
+        }
+        MultiplyTiles(two_rows, two_columns, depth, tiles, panel, false, edge, kBlock);
+        for (int64_t r = 0; r < rows; ++r) {
+          for (int64_t j = 0; j < columns; ++j) {
+            float& element = out[r * gemm.n + j];
+            element = edge[r * kBlock + j] + (accumulate ? element : 0);
+          }
+        }
+      }
+    }
+  }
+  // Tiles in use make every switch between threads slower.
+  _tile_release();
+}
+
+#else
+
+bool HasAmx() { return false; }
+
+void MultiplyAmx(const Gemm& gemm, const float* a, const float* b, float* c) {
+  MultiplySmall(gemm, a, b, c);
+}
+
+#endif
+
+}  // namespace pompc::model::kernels
