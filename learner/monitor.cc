@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/freed_memory.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 
@@ -84,6 +85,7 @@ void Monitor::Record(const RunControl::EvaluationNews& news) {
 void Monitor::LogProgress() {
   next_progress_ = options_.clock->Now() + options_.progress_interval;
   Log().info("{}", ProgressLine(control_->Status()));
+  ReturnFreedMemory();
 }
 
 void Monitor::Close() {

@@ -21,7 +21,8 @@ namespace pompc::learner {
 struct MonitorOptions {
   std::string run_dir;
   absl::Duration interval = absl::Milliseconds(200);
-  // Between lines of progress in the process's log.
+  // Between lines of progress in the process's log, with each of which freed memory is returned to
+  // the system.
   absl::Duration progress_interval = absl::Seconds(30);
   Clock* clock = Clock::Real();
 };

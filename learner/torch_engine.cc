@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/freed_memory.h"
 #include "common/log.h"
 #include "common/not_finite.h"
 #include "common/status_macros.h"
@@ -293,7 +294,7 @@ absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& 
                          MppiConfigFrom(PlanningSections(config, update.discount)));
   model::SetComputeThreads(options.threads);
   model::SetBlasThreads(options.threads);
-  model::KeepFreedMemory();
+  KeepFreedMemory();
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
                          update::Updater::Create(model, update, device, config.seed()));
   for (const std::string& warning :

@@ -2,12 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
-#include <algorithm>
-#include <limits>
 #include <string>
 
 #include "absl/strings/numbers.h"
@@ -65,16 +60,6 @@ void SetComputeThreads(int threads) {
 
 void SetBlasThreads(int threads) {
   if (const auto set = Find<void (*)(int)>("openblas_set_num_threads")) set(threads);
-}
-
-void KeepFreedMemory(int64_t bytes) {
-#ifdef __GLIBC__
-  // glibc refuses thresholds above 32 MiB for blocks that are mapped one by one.
-  constexpr int64_t kLargestMapThreshold = int64_t{32} << 20;
-  mallopt(M_MMAP_THRESHOLD, static_cast<int>(std::min(bytes, kLargestMapThreshold)));
-  mallopt(M_TRIM_THRESHOLD,
-          static_cast<int>(std::min<int64_t>(bytes, std::numeric_limits<int>::max())));
-#endif
 }
 
 std::string BlasName() {

@@ -2,7 +2,6 @@
 #ifndef POMPC_MODEL_DEVICE_H_
 #define POMPC_MODEL_DEVICE_H_
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -24,12 +23,6 @@ void SetComputeThreads(int threads);
 // Threads of a matrix product in the BLAS, for the whole process: call at start-up, before other
 // threads multiply. REQUIRES: threads >= 1.
 void SetBlasThreads(int threads);
-
-// Makes the C library keep freed memory, up to `bytes` at the top of its heap, instead of returning
-// it to the system: tensors of a step are allocated and freed over and over, and faulting their
-// pages in again costs a sixth of a small update. Does nothing where the C library has no such
-// setting.
-void KeepFreedMemory(int64_t bytes = int64_t{256} << 20);
 
 // What multiplies matrices on the CPU, for the log: the configuration string of OpenBLAS, "MKL", or
 // "reference BLAS".

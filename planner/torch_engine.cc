@@ -10,8 +10,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/clock.h"
+#include "common/freed_memory.h"
 #include "common/log.h"
 #include "common/mutex.h"
+#include "common/occasionally.h"
 #include "common/status_macros.h"
 #include "common/thread.h"
 #include "learner/broadcast/model_config.h"
@@ -146,6 +149,7 @@ class TorchEngine final : public PlanEngine {
                                                      std::move(world), mppi);
     MutexLock lock(&mu_);
     last_ = loaded;
+    if (return_memory_.Count(Clock::Real()->Now()) > 0) ReturnFreedMemory();
     return std::shared_ptr<const PlannerModel>(std::move(loaded));
   }
 
@@ -175,6 +179,7 @@ class TorchEngine final : public PlanEngine {
 
   Mutex mu_;
   std::weak_ptr<const TorchModel> last_ ABSL_GUARDED_BY(mu_);
+  Occasionally return_memory_ ABSL_GUARDED_BY(mu_){absl::Seconds(30)};
 };
 
 }  // namespace
@@ -188,7 +193,7 @@ absl::StatusOr<std::shared_ptr<PlanEngine>> MakeTorchEngine(const TorchEngineOpt
   const int wanted = options.threads == 0 ? UsableCores() : options.threads;
   const int threads = device.is_cpu() ? wanted : 1;
   if (!options.shares_blas) model::SetBlasThreads(1);
-  model::KeepFreedMemory();
+  KeepFreedMemory();
   Log().info("planning on {} with {} thread(s), BLAS: {}", device.str(), threads,
              model::BlasName());
   if (const std::string warning = model::BlasWarning(); !warning.empty()) Log().warn("{}", warning);

@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/event.h"
 #include "common/files.h"
+#include "common/freed_memory.h"
 #include "common/rendezvous.h"
 #include "learner/update/updater.h"
 #include "model/device.h"
@@ -80,7 +81,7 @@ struct Setting {
 absl::Status RunRank(const Setting& setting, int rank, const std::string& folder) {
   model::SetComputeThreads(1);
   model::SetBlasThreads(1);
-  model::KeepFreedMemory();
+  KeepFreedMemory();
   model::ModelConfig model_config = *model::ModelSize(setting.size);
   model_config.observation_size = 5;
   model_config.action_size = 1;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "bench/device_flag.h"
+#include "common/freed_memory.h"
 #include "learner/update/updater.h"
 #include "model/device.h"
 #include "model/ops.h"
@@ -34,7 +35,7 @@ struct Setting {
 std::unique_ptr<Updater> MakeUpdater(const Setting& setting) {
   model::SetComputeThreads(1);
   model::SetBlasThreads(1);
-  model::KeepFreedMemory();
+  KeepFreedMemory();
   model::ModelConfig model_config = *model::ModelSize(setting.size);
   model_config.observation_size = 5;
   model_config.action_size = 1;

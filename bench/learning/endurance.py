@@ -11,7 +11,6 @@ of its time the learner waited for data that were there. Leaves memory.csv in th
 
 import argparse
 import csv
-import os
 import pathlib
 import signal
 import statistics
@@ -24,12 +23,13 @@ SAMPLE_SECONDS = 10
 
 
 def resident_mib(pid):
-    pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    """All of it, and what of it is the process's own: the rest is pages of program files, which the system shares."""
+    status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+    return tuple(int(status[name].split()[0]) / 1024 for name in ("VmRSS", "RssAnon"))
 
 
 def train(flags):
-    """Seconds and MiB of each sample."""
+    """Seconds, and MiB as resident_mib tells them, of each sample."""
     command = [flags.pompc, "train", "--run-dir", flags.run_dir, "--set", "stop.return_mean=0",
                "--set", "stop.max_rows=0", *flags.train]
     samples = []
@@ -40,7 +40,7 @@ def train(flags):
                 process.wait(SAMPLE_SECONDS)
                 sys.exit(f"the run ended by itself, with status {process.returncode}: see {flags.run_dir}.log")
             except subprocess.TimeoutExpired:
-                samples.append((seconds, resident_mib(process.pid)))
+                samples.append((seconds, *resident_mib(process.pid)))
                 if len(samples) % (60 // SAMPLE_SECONDS) == 0:
                     print(f"{seconds / 60:.0f} of {flags.minutes:g} minutes, {samples[-1][1]:.1f} MiB", file=sys.stderr)
         process.send_signal(signal.SIGINT)
@@ -62,9 +62,11 @@ def ends(values):
 
 def report(flags, samples):
     with open(pathlib.Path(flags.run_dir) / "memory.csv", "w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([("elapsed_seconds", "resident_mib"), *samples])
+        header = ("elapsed_seconds", "resident_mib", "own_mib")
+        csv.writer(file, lineterminator="\n").writerows([header, *samples])
     settled = 60 * flags.settle
-    memory = [mib for seconds, mib in samples if seconds >= settled]
+    memory = [resident for seconds, resident, _ in samples if seconds >= settled]
+    own = [own for seconds, _, own in samples if seconds >= settled]
     with open(pathlib.Path(flags.run_dir) / "timings.csv", newline="") as file:
         timings = [row for row in csv.DictReader(file) if float(row["elapsed_seconds"]) >= settled]
     if not memory or not timings:
@@ -74,7 +76,8 @@ def report(flags, samples):
     print(f"after {flags.settle:g} of {flags.minutes:g} minutes, first and last tenth of the rest:\n")
     print("| | first | last | change |")
     print("|---|---|---|---|")
-    for name, values, unit in (("resident memory", memory, "MiB"), ("updates a second", rates, "")):
+    for name, values, unit in (("resident memory", memory, "MiB"), ("of it the process's own", own, "MiB"),
+                               ("updates a second", rates, "")):
         first, last = ends(values)
         print(f"| {name} | {first:.1f} {unit} | {last:.1f} {unit} | {last / first - 1:+.2%} |")
     print(f"\nthe learner waited {waiting:.2%} of its time for data that were there")
