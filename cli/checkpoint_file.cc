@@ -50,7 +50,9 @@ absl::Status SaveCheckpoint(const std::string& folder, const CheckpointFile& che
 
 absl::StatusOr<std::unique_ptr<update::Updater>> UpdaterOf(const CheckpointFile& checkpoint) {
   const proto::RunConfig& config = checkpoint.config;
-  POMPC_ASSIGN_OR_RETURN(const model::ModelConfig model, learner::ModelConfigFrom(config));
+  POMPC_ASSIGN_OR_RETURN(model::ModelConfig model, learner::ModelConfigFrom(config));
+  // Numbers that other programs are held against do not depend on the processor.
+  model.matmul_dtype = model::MatmulDtype::kFloat32;
   POMPC_ASSIGN_OR_RETURN(const update::UpdateConfig update, learner::UpdateConfigFrom(config));
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
                          update::Updater::Create(model, update, at::kCPU, config.seed()));

@@ -1,4 +1,4 @@
-// What happens to memory that was freed. Thread-safe; does nothing where the C library is not glibc.
+// What happens to memory that was freed. Thread-safe; nothing where the C library is not glibc.
 #ifndef POMPC_COMMON_FREED_MEMORY_H_
 #define POMPC_COMMON_FREED_MEMORY_H_
 
@@ -12,8 +12,8 @@ namespace pompc {
 void KeepFreedMemory(int64_t bytes = int64_t{256} << 20);
 
 // Returns all of it now; what is needed again costs a few milliseconds. Called now and then in a
-// process that lives long: every thread's heap keeps the most it ever held, and these maxima creep up
-// for hours (docs/performance.md, "Memory").
+// process that lives long: every thread's heap keeps the most it ever held, and these maxima creep
+// up for hours (docs/performance.md, "Memory").
 void ReturnFreedMemory();
 
 }  // namespace pompc

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/freed_memory.h"
 #include "common/log.h"
 #include "common/not_finite.h"
 #include "common/occasionally.h"
@@ -85,9 +86,11 @@ absl::Status Follower::Run() {
   shards_ = std::make_unique<ShardClients>(welcome.run_id(), options_.replay, config_,
                                            options_.call_timeout);
   Log().info("rank {} of {} of run {}", options_.rank, options_.world_size, welcome.run_id());
+  Occasionally return_memory(absl::Seconds(30));
   while (true) {
     POMPC_ASSIGN_OR_RETURN(const std::optional<RankOrder> order, client_.Next());
     if (!order.has_value()) break;
+    if (return_memory.Count(options_.clock->Now()) > 0) ReturnFreedMemory();
     const absl::Status status = Obey(*order);
     // Of numbers that are not finite rank 0 hears as well, and says how it goes on.
     if (!status.ok() && NotFiniteName(status).empty()) return status;

@@ -89,7 +89,7 @@ std::string Networks(const proto::PoMpcConfig& config) {
 }  // namespace
 
 std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now) {
-  // A run may go on with other products.
+  // The parameters are the same, whatever multiplies them.
   proto::ModelConfig model_before = before.model();
   model_before.set_matmul_dtype(now.model().matmul_dtype());
   std::vector<std::string> differences;

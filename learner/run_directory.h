@@ -48,9 +48,9 @@ class RunDirectory {
   const FileLock lock_;
 };
 
-// What must be equal for a run made with `before` to go on with `now`: env, model, and whether the
-// policy has a prior and KL-regularised values. Empty, or the fields that differ with both values:
-// "model.latent_dim: 64, now 128; ...".
+// What must be equal for a run made with `before` to go on with `now`: env, model without
+// matmul_dtype, and whether the policy has a prior and KL-regularised values. Empty, or the fields
+// that differ with both values: "model.latent_dim: 64, now 128; ...".
 std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now);
 
 }  // namespace pompc::learner

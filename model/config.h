@@ -15,10 +15,10 @@ enum class PolicyForm {
   kTanhGaussian,     // samples squashed into (-1, 1) by tanh
 };
 
-// What matrix products multiply; they sum in float32, in which everything else is computed.
+// What matrix products multiply; everything else is float32.
 enum class MatmulDtype {
   kFloat32,
-  kBfloat16,  // where the device is faster with it (a GPU, a CPU with AMX), else float32
+  kBfloat16,  // on a CPU with AMX, and on a GPU, which rounds products too; elsewhere float32
 };
 
 // Architecture of the TD-MPC2 world model. Immutable for the life of a run: peers compare it for

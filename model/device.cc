@@ -78,7 +78,7 @@ std::string BlasWarning() {
 std::string MatmulWarning(MatmulDtype dtype, at::Device device) {
   if (dtype == MatmulDtype::kFloat32 || !device.is_cpu() || kernels::HasAmx()) return "";
   return "model.matmul_dtype BFLOAT16 changes nothing here: this processor has no AMX (or the "
-         "program was built without it), matrix products stay float32";
+         "system or the compiler of this program does not know it), matrix products stay float32";
 }
 
 }  // namespace pompc::model

@@ -174,6 +174,10 @@ void Mlp::Initialize(uint64_t seed) const {
 
 at::Tensor Mlp::ForwardReference(const at::Tensor& x, const Options& options) const {
   const std::vector<Layer>& layers = options.train ? leaves_ : layers_;
+  // On a CPU only the kernels are faster with other numbers.
+  const MatmulDtype matmul_dtype = flat_.is_cpu() && kernel_layers_ == nullptr
+                                       ? MatmulDtype::kFloat32
+                                       : spec_.matmul_dtype;
   TORCH_INTERNAL_ASSERT(!layers.empty(), "EnableGradients was not called");
   const auto pick = [&](const at::Tensor& parameter) {
     return options.members.defined() ? parameter.index_select(0, options.members) : parameter;
@@ -182,7 +186,7 @@ at::Tensor Mlp::ForwardReference(const at::Tensor& x, const Options& options) co
   for (size_t i = 0; i < layers.size(); ++i) {
     const Layer& layer = layers[i];
     if (!layer.norm_weight.defined()) {
-      y = Linear(y, pick(layer.weight), pick(layer.bias), spec_.matmul_dtype);
+      y = Linear(y, pick(layer.weight), pick(layer.bias), matmul_dtype);
       continue;
     }
     NormedLinearParameters p;
@@ -191,7 +195,7 @@ at::Tensor Mlp::ForwardReference(const at::Tensor& x, const Options& options) co
     p.norm_weight = pick(layer.norm_weight);
     p.norm_bias = pick(layer.norm_bias);
     if (i == 0) p.dropout = options.dropout;
-    p.matmul_dtype = spec_.matmul_dtype;
+    p.matmul_dtype = matmul_dtype;
     p.simnorm_dim = i + 1 == layers.size() ? spec_.simnorm_dim : 0;
     y = NormedLinear(y, p);
   }

@@ -104,13 +104,16 @@ Bins BinsOf(const ModelConfig& config) { return {config.num_bins, config.bin_min
 
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   MatmulDtype matmul_dtype) {
+  const at::Tensor rows = weight.dim() == 3 && x.dim() == 2
+                              ? x.expand({weight.size(0), x.size(0), x.size(1)})
+                              : x;
   if (matmul_dtype == MatmulDtype::kBfloat16 && x.scalar_type() == at::kFloat) {
-    const at::Tensor product = at::matmul(x.to(at::kBFloat16), weight.to(at::kBFloat16));
-    return product.to(at::kFloat) + PerMember(bias);
+    const at::Tensor a = rows.to(at::kBFloat16);
+    const at::Tensor b = weight.to(at::kBFloat16);
+    return (weight.dim() == 2 ? at::mm(a, b) : at::bmm(a, b)).to(at::kFloat) + PerMember(bias);
   }
-  if (weight.dim() == 2) return at::addmm(bias, x, weight);
-  return at::baddbmm(bias.unsqueeze(1),
-                     x.dim() == 2 ? x.expand({weight.size(0), x.size(0), x.size(1)}) : x, weight);
+  if (weight.dim() == 2) return at::addmm(bias, rows, weight);
+  return at::baddbmm(bias.unsqueeze(1), rows, weight);
 }
 
 at::Tensor NormedLinear(const at::Tensor& x, const NormedLinearParameters& p) {

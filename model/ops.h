@@ -21,8 +21,8 @@ struct Bins {
 Bins BinsOf(const ModelConfig& config);
 
 // x W + b. x [R, in] or [M, R, in]; W [in, out] or [M, in, out], b [out] or [M, out]. A
-// two-dimensional x is shared by the members of a three-dimensional W. With kBfloat16 the product of
-// float32 tensors is made of rounded factors on any device, and is rounded itself.
+// two-dimensional x is shared by the members of a three-dimensional W. With kBfloat16 float32
+// tensors are rounded before they are multiplied, on any device, and the product is rounded too.
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   MatmulDtype matmul_dtype = MatmulDtype::kFloat32);
 

@@ -147,9 +147,13 @@ class TorchEngine final : public PlanEngine {
     auto loaded = std::make_shared<const TorchModel>(snapshot.version(), description.run_id(),
                                                      MakeSpec(description.config(), mppi),
                                                      std::move(world), mppi);
-    MutexLock lock(&mu_);
-    last_ = loaded;
-    if (return_memory_.Count(Clock::Real()->Now()) > 0) ReturnFreedMemory();
+    bool return_memory = false;
+    {
+      MutexLock lock(&mu_);
+      last_ = loaded;
+      return_memory = return_memory_.Count(Clock::Real()->Now()) > 0;
+    }
+    if (return_memory) ReturnFreedMemory();
     return std::shared_ptr<const PlannerModel>(std::move(loaded));
   }
 

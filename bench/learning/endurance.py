@@ -40,6 +40,8 @@ def train(flags):
                 process.wait(SAMPLE_SECONDS)
                 sys.exit(f"the run ended by itself, with status {process.returncode}: see {flags.run_dir}.log")
             except subprocess.TimeoutExpired:
+                if process.poll() is not None:
+                    continue
                 samples.append((seconds, *resident_mib(process.pid)))
                 if len(samples) % (60 // SAMPLE_SECONDS) == 0:
                     print(f"{seconds / 60:.0f} of {flags.minutes:g} minutes, {samples[-1][1]:.1f} MiB", file=sys.stderr)

@@ -1,5 +1,6 @@
 // Matrix products of the sizes of small networks, on one thread: by the kernels of model/kernels,
-// in float32 and in bfloat16 (AMX), and by the BLAS. `flops` are those of the product alone, a second.
+// in float32 and in bfloat16 (AMX), and by the BLAS. `flops` are those of the product alone, a
+// second.
 #include <benchmark/benchmark.h>
 
 #include <vector>
@@ -38,8 +39,8 @@ void BM_Multiply(benchmark::State& state, Function multiply, bool transpose_a, b
                                                benchmark::Counter::kIsRate);
 }
 
-// Rows of a batch of 128 windows times layers of 128 (and of 256 times 512): forward, gradient of the input, gradient of
-// the weights.
+// Rows of a batch of 128 windows times layers of 128, and of 256 times 512: forward, gradient of
+// the input, gradient of the weights.
 void Forward(benchmark::internal::Benchmark* bench) {
   bench->Args({384, 128, 65})->Args({384, 128, 128})->Args({384, 101, 128})->Args({768, 512, 512});
 }

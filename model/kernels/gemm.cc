@@ -1,9 +1,9 @@
 #include "model/kernels/gemm.h"
 
 #include <dlfcn.h>
+#include <strings.h>
 
 #include <cstdint>
-#include <cstring>
 #include <initializer_list>
 
 #include "model/kernels/gemm_amx.h"
@@ -217,25 +217,27 @@ Version OwnVersion() { return nullptr; }
 
 const Version kOwnVersion = OwnVersion();
 
-// Whether the BLAS is an OpenBLAS that took this processor for one without AVX2, as releases do with
-// those newer than themselves (0.3.21 of Debian 12 with Xeons of 2023): it is several times slower
-// there than it could be. REQUIRES: the processor has AVX2.
+// Whether the BLAS is an OpenBLAS that took this processor for one without AVX2, as releases do
+// with those newer than themselves (0.3.21 of Debian 12 with Xeons of 2023): it is several times
+// slower there than it could be. REQUIRES: the processor has AVX2.
 bool BlasIsOutdated() {
   using Name = const char* (*)();
   const auto name = reinterpret_cast<Name>(dlsym(RTLD_DEFAULT, "openblas_get_corename"));
   if (name == nullptr) return false;
-  for (const char* old : {"Generic", "generic", "Katmai", "Northwood", "Prescott", "Core2",
-                          "Penryn", "Nehalem", "Sandybridge", "Opteron", "Barcelona"}) {
-    if (std::strcmp(name(), old) == 0) return true;
+  for (const char* old : {"Generic", "Katmai", "Coppermine", "Northwood", "Banias", "Prescott",
+                          "Atom", "Core2", "Penryn", "Dunnington", "Nehalem", "Sandybridge",
+                          "Athlon", "Opteron", "Opteron_SSE3", "Barcelona", "Bobcat", "Bulldozer",
+                          "Piledriver", "Steamroller", "Nano"}) {
+    if (strcasecmp(name(), old) == 0) return true;
   }
   return false;
 }
 
 bool PrefersSmall(const Gemm& gemm) {
-  static const bool blas_is_outdated = BlasIsOutdated();
-  return kOwnVersion != nullptr &&
-         (blas_is_outdated ||
-          (gemm.n >= kColumns<Avx2> && gemm.n <= 256 && gemm.k <= 2 * kPanelRows));
+  static const bool always = kOwnVersion != nullptr && BlasIsOutdated();
+  if (always) return true;
+  return kOwnVersion != nullptr && gemm.n >= kColumns<Avx2> && gemm.n <= 256 &&
+         gemm.k <= 2 * kPanelRows;
 }
 
 }  // namespace

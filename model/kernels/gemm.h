@@ -1,6 +1,7 @@
-// Matrix products in float32: a kernel of our own for the sizes of small networks on processors
-// with AVX2 or AVX-512, where packing and other overheads cost BLAS libraries a fifth of their
-// speed, or where the BLAS does not know the processor, and the BLAS for all others. On request, in bfloat16 where there is AMX.
+// Matrix products of float32 numbers: by a kernel of our own for the sizes of small networks on
+// processors with AVX2 or AVX-512, where packing and other overheads cost BLAS libraries a fifth of
+// their speed, and for all sizes where the BLAS does not know the processor; by the BLAS otherwise.
+// On request in bfloat16, where there is AMX.
 #ifndef POMPC_MODEL_KERNELS_GEMM_H_
 #define POMPC_MODEL_KERNELS_GEMM_H_
 
@@ -19,11 +20,11 @@ struct Gemm {
   bool bfloat16 = false;
 };
 
-// Thread-safe. The BLAS uses threads inside as SetBlasThreads says, the kernel none.
+// Thread-safe. The BLAS uses threads inside as SetBlasThreads says, the kernels none.
 void Multiply(const Gemm& gemm, const float* a, const float* b, float* c);
 
-// Those behind Multiply beside MultiplyAmx, for tests. MultiplySmall runs anywhere, and is fast where Multiply takes
-// it.
+// Those behind Multiply beside MultiplyAmx, for tests. MultiplySmall runs anywhere, and is fast
+// where Multiply takes it.
 void MultiplySmall(const Gemm& gemm, const float* a, const float* b, float* c);
 void MultiplyBlas(const Gemm& gemm, const float* a, const float* b, float* c);
 

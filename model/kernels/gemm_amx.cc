@@ -92,8 +92,8 @@ POMPC_AMX inline void Transpose(__m512i (&rows)[16]) {
   }
 }
 
-// A part of a factor that becomes a tile: `lines` rows of op(a) or columns of op(b), `depth` columns
-// or rows; zeros beyond. In memory one of the two lies close, the other is `stride` apart.
+// A part of a factor that becomes a tile: `lines` rows of op(a) or columns of op(b), `depth`
+// columns or rows; zeros beyond. In memory one of the two lies close, the other is `stride` apart.
 struct TileSource {
   const float* data;
   int64_t stride;
@@ -159,11 +159,16 @@ POMPC_AMX void PackB(const Factor& b, int64_t line, int64_t position, Tile& tile
   }
 }
 
-// c, kRows x kColumns tiles with rows `stride` numbers apart, = or += a b, `depth` tiles deep; tiles
-// of the same rows or columns follow one another, those of the next are kPanelTiles on.
+// The compiler does not know that tile instructions read and write memory: all stores before this
+// are done, and no load after it is early.
+POMPC_INLINE void MeetMemory(const void* written) { asm volatile("" : : "r"(written) : "memory"); }
+
+// c, kRows x kColumns tiles with rows `stride` numbers apart, = or += a b, `depth` tiles deep;
+// tiles of the same rows or columns follow one another, those of the next are `depth` on.
 template <int kRows, int kColumns>
 POMPC_AMX void MultiplyTiles(int64_t depth, const Tile* a, const Tile* b, bool accumulate, float* c,
                              int64_t stride) {
+  MeetMemory(c);
   const int64_t bytes = stride * static_cast<int64_t>(sizeof(float));
   float* below = c + kTileRows * stride;
   if (accumulate) {
@@ -182,11 +187,11 @@ POMPC_AMX void MultiplyTiles(int64_t depth, const Tile* a, const Tile* b, bool a
     _tile_loadd(6, b + p, 64);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (kColumns > 1) {
-      _tile_loadd(7, b + kPanelTiles + p, 64);
+      _tile_loadd(7, b + depth + p, 64);
       _tile_dpbf16ps(1, 4, 7);
     }
     if constexpr (kRows > 1) {
-      _tile_loadd(5, a + kPanelTiles + p, 64);
+      _tile_loadd(5, a + depth + p, 64);
       _tile_dpbf16ps(2, 5, 6);
     }
     if constexpr (kRows > 1 && kColumns > 1) _tile_dpbf16ps(3, 5, 7);
@@ -195,6 +200,7 @@ POMPC_AMX void MultiplyTiles(int64_t depth, const Tile* a, const Tile* b, bool a
   if constexpr (kColumns > 1) _tile_stored(1, c + kTileRows, bytes);
   if constexpr (kRows > 1) _tile_stored(2, below, bytes);
   if constexpr (kRows > 1 && kColumns > 1) _tile_stored(3, below + kTileRows, bytes);
+  MeetMemory(c);
 }
 
 POMPC_AMX void MultiplyTiles(bool two_rows, bool two_columns, int64_t depth, const Tile* a,
@@ -234,23 +240,27 @@ bool HasAmx() {
 }
 
 POMPC_AMX void MultiplyAmx(const Gemm& gemm, const float* a, const float* b, float* c) {
-  thread_local std::vector<Tile> packed_a;
+  thread_local std::vector<Tile> buffer;
   const Factor factor_a{a, gemm.m, gemm.k, !gemm.transpose_a};
   const Factor factor_b{b, gemm.n, gemm.k, gemm.transpose_b};
   Tile panel[kBlockTiles * kPanelTiles];
   alignas(64) float edge[kBlock * kBlock];
-  packed_a.resize(std::max(packed_a.size(),
-                           static_cast<size_t>(TilesOver(gemm.m, kTileRows) * kPanelTiles)));
+  const int64_t most_tiles =
+      TilesOver(gemm.m, kTileRows) * std::min(kPanelTiles, TilesOver(gemm.k, kTileDepth));
+  if (buffer.size() < static_cast<size_t>(most_tiles)) {
+    buffer = std::vector<Tile>(static_cast<size_t>(most_tiles));
+  }
+  Tile* const packed_a = buffer.data();
   // Whatever used tiles before on this thread may have released them.
   const TileConfig config;
+  MeetMemory(&config);
   _tile_loadconfig(&config);
   for (int64_t first = 0; first < gemm.k; first += kPanelTiles * kTileDepth) {
     const int64_t depth = std::min(kPanelTiles, TilesOver(gemm.k - first, kTileDepth));
     const bool accumulate = gemm.accumulate || first > 0;
     for (int64_t row = 0; row < gemm.m; row += kTileRows) {
       for (int64_t p = 0; p < depth; ++p) {
-        PackA(factor_a, row, first + p * kTileDepth,
-              packed_a[static_cast<size_t>(row / kTileRows * kPanelTiles + p)]);
+        PackA(factor_a, row, first + p * kTileDepth, packed_a[row / kTileRows * depth + p]);
       }
     }
     for (int64_t column = 0; column < gemm.n; column += kBlock) {
@@ -258,14 +268,14 @@ POMPC_AMX void MultiplyAmx(const Gemm& gemm, const float* a, const float* b, flo
       for (int64_t tile = 0; tile * kTileRows < columns; ++tile) {
         for (int64_t p = 0; p < depth; ++p) {
           PackB(factor_b, column + tile * kTileRows, first + p * kTileDepth,
-                panel[tile * kPanelTiles + p]);
+                panel[tile * depth + p]);
         }
       }
       for (int64_t row = 0; row < gemm.m; row += kBlock) {
         const int64_t rows = std::min(kBlock, gemm.m - row);
         const bool two_rows = rows > kTileRows;
         const bool two_columns = columns > kTileRows;
-        const Tile* tiles = packed_a.data() + row / kTileRows * kPanelTiles;
+        const Tile* tiles = packed_a + row / kTileRows * depth;
         float* out = c + row * gemm.n + column;
         if (rows % kTileRows == 0 && columns % kTileRows == 0) {
           MultiplyTiles(two_rows, two_columns, depth, tiles, panel, accumulate, out, gemm.n);

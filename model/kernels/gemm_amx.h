@@ -11,8 +11,8 @@ namespace pompc::model::kernels {
 bool HasAmx();
 
 // Rounds a and b to bfloat16 (to nearest, ties to even; subnormal numbers to zero) and multiplies.
-// Thread-safe; each thread that calls it keeps a buffer of the largest `a` it has multiplied, half
-// its size. REQUIRES: HasAmx().
+// Thread-safe; each thread that calls it keeps a buffer, of 1 KiB for each row of the largest op(a)
+// it has multiplied. REQUIRES: HasAmx().
 void MultiplyAmx(const Gemm& gemm, const float* a, const float* b, float* c);
 
 }  // namespace pompc::model::kernels

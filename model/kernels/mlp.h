@@ -1,6 +1,6 @@
 // Forward and backward pass of a whole multi-layer perceptron, or of members of an ensemble, in
-// float32 on the CPU, matrix products in bfloat16 on request. Thread-safe; one thread apart from the
-// matrix products.
+// float32 on the CPU, matrix products in bfloat16 on request. Thread-safe; one thread apart from
+// the matrix products.
 #ifndef POMPC_MODEL_KERNELS_MLP_H_
 #define POMPC_MODEL_KERNELS_MLP_H_
 

@@ -17,7 +17,8 @@ struct Size {
 // Sizes on and off the kernel's tiles, panels and vectors.
 const Size kSizes[] = {{1, 1, 1},       {6, 16, 8},   {5, 17, 3},    {13, 40, 65},
                        {128, 101, 128}, {7, 15, 300}, {64, 256, 513},
-                       {70, 48, 1100}};
+                       {70, 48, 1100},
+                       {48, 48, 70}};
 
 TEST(GemmTest, BothProductsAgreeWithAten) {
   for (const Size& size : kSizes) {

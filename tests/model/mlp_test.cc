@@ -139,6 +139,17 @@ TEST(MlpTest, Bfloat16ChangesEveryPassByItsRoundingAlone) {
   }
 }
 
+TEST(MlpTest, WithoutKernelsProductsOnTheCpuStayFloat32) {
+  const at::NoGradGuard no_grad;
+  MlpSpec spec = Spec(0, 0);
+  spec.hidden = {23, 40};
+  const at::Tensor parameters = Draw(11, {spec.NumParameters()});
+  const at::Tensor x = Draw(5, {3, 7});
+  const at::Tensor expected = Mlp(spec, parameters).Forward(x);
+  spec.matmul_dtype = MatmulDtype::kBfloat16;
+  EXPECT_TRUE(at::equal(Mlp(spec, parameters).Forward(x), expected));
+}
+
 TEST(MlpTest, InferenceOfManyRowsEqualsThatOfEach) {
   at::NoGradGuard no_grad;
   at::Tensor gradient;

@@ -86,6 +86,16 @@ TEST(WorldModelTest, CreatedModelHasTheCountedParametersInTheDocumentedOrder) {
             model.NumParameters() + TerminationSpec(config).NumParameters());
 }
 
+TEST(WorldModelTest, EveryNetworkMultipliesAsTheConfigSays) {
+  ModelConfig config = SmallConfig();
+  config.terminates = true;
+  config.matmul_dtype = MatmulDtype::kBfloat16;
+  for (const MlpSpec& spec : {EncoderSpec(config), DynamicsSpec(config), RewardSpec(config),
+                              TerminationSpec(config), QSpec(config), PolicySpec(config)}) {
+    EXPECT_EQ(spec.matmul_dtype, MatmulDtype::kBfloat16) << spec.name;
+  }
+}
+
 TEST(WorldModelTest, RefusesABadConfig) {
   ModelConfig config = SmallConfig();
   config.latent_dim = 12;
