@@ -9,6 +9,7 @@
 #include "common/status_macros.h"
 #include "learner/broadcast/parameter_snapshot.h"
 #include "learner/checkpoint.h"
+#include "learner/sealed_folder.h"
 #include "learner/torch_engine.h"
 #include "planner/torch_engine.h"
 
@@ -51,6 +52,7 @@ absl::Status CheckpointPlanner::Load(const std::string& checkpoint,
   if (!fs::is_directory(checkpoint, error)) {
     return absl::NotFoundError(absl::StrCat(checkpoint, ": no checkpoint here"));
   }
+  POMPC_RETURN_IF_ERROR(learner::VerifySealedFolder(checkpoint));
   POMPC_ASSIGN_OR_RETURN(const learner::CheckpointInfo info,
                          learner::ReadCheckpointInfo(checkpoint));
   run_id_ = info.run_id;

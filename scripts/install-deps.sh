@@ -18,7 +18,7 @@ readonly BUILD_PACKAGES=(
   prometheus-cpp-dev libcpp-httplib-dev libspdlog-dev nlohmann-json3-dev libcli11-dev)
 # ffmpeg, libegl1, libgl1-mesa-dri: pompc evaluate --video; found when it runs, nothing links them.
 readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev clang
-  python3 python3-numpy python3-grpcio python3-protobuf python3-pip
+  python3 python3-numpy python3-torch python3-grpcio python3-protobuf python3-pip
   ffmpeg libegl1 libgl1-mesa-dri)
 
 as_root() {

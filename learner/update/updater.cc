@@ -109,6 +109,8 @@ class Updater::Impl {
                                                  const at::Tensor& latents, const Gaussian* prior);
   // What the policy is held close to where there is no learned prior: the stored plans, or nothing.
   std::optional<Gaussian> StoredPrior(const Windows& windows) const;
+  // With neither values nor plans to follow its entropy would be all: it would grow wide.
+  bool PolicyLearns(bool any_plan) const { return config_.alpha < 1 || any_plan; }
   // Copies of the gradients; with those of the prior or, where the batch trains none, without.
   model::NamedTensors Gradients(bool with_prior) const;
 
@@ -407,7 +409,7 @@ void Updater::Impl::CountSteps(bool any_plan) {
   learned_.model_adam.CountStep();
   if (learned_.regularized) learned_.regularized_adam->CountStep();
   if (learned_.prior && any_plan) learned_.prior_adam->CountStep();
-  learned_.policy_adam.CountStep();
+  if (PolicyLearns(any_plan)) learned_.policy_adam.CountStep();
 }
 
 absl::Status Updater::Impl::MakeUpdate(const Occasion& now) {
@@ -415,15 +417,17 @@ absl::Status Updater::Impl::MakeUpdate(const Occasion& now) {
   const absl::StatusOr<at::Tensor> latents = StepModel(now);
   if (!latents.ok()) return latents.status();
   // Both policies step from the same evaluation of the prior. Without a plan in the batch there is
-  // nothing to imitate: the policy then follows the values alone.
+  // nothing to imitate: the policy then follows the values alone, or rests.
   std::optional<Gaussian> prior = StoredPrior(windows);
   if (learned_.prior && windows.any_plan) {
     absl::StatusOr<Gaussian> evaluated = StepPrior(now, *latents);
     if (!evaluated.ok()) return evaluated.status();
     prior = *std::move(evaluated);
   }
-  const absl::Status status = StepPolicy(now, *latents, prior.has_value() ? &*prior : nullptr);
-  if (!status.ok()) return status;
+  if (PolicyLearns(windows.any_plan)) {
+    const absl::Status status = StepPolicy(now, *latents, prior.has_value() ? &*prior : nullptr);
+    if (!status.ok()) return status;
+  }
   StepTargets();
   if (now.metrics) Report(windows, *now.metrics);
   return absl::OkStatus();

@@ -65,13 +65,14 @@ class CheckpointTest(unittest.TestCase):
             file.write("seed: 1\n")
         self.assertIn(self.checkpoint, output("checkpoint", "inspect", run_dir))
 
-    def test_inspect_finds_damage(self):
+    def test_damage_is_found(self):
         damaged = self.path("damaged")
         subprocess.run(["cp", "-r", self.checkpoint, damaged], check=True)
         with open(os.path.join(damaged, "updater.safetensors"), "r+b") as file:
             file.seek(5000)
             file.write(b"\xff\xff")
         self.refused(["checkpoint", "inspect", damaged], "updater.safetensors is corrupt", status=1)
+        self.refused(["evaluate", "--checkpoint", damaged], "updater.safetensors is corrupt", status=1)
 
     def test_inspect_where_nothing_is(self):
         self.refused(["checkpoint", "inspect", self.path("x")], self.path("x"), "neither", status=1)

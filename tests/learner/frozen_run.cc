@@ -1,5 +1,5 @@
-// Trains on a frozen replay: a fixed set of windows, of which update n sees those that follow from
-// n. With checkpoints as a learner makes them, and gone on with as a learner does. For tests that
+// Trains on a frozen replay: a fixed set of windows in the file FOLDER.replay (made if there is
+// none), of which update n sees those that follow from n. With checkpoints as a learner makes them, and gone on with as a learner does. For tests that
 // end it in all ways, and for those that need a checkpoint.
 //
 //   frozen_run FOLDER UPDATES HOLD_AT [FIELD=VALUE...]
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -20,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/config/run_config.h"
+#include "common/files.h"
 #include "common/float_bytes.h"
 #include "common/status_macros.h"
 #include "learner/checkpoint.h"
@@ -65,8 +67,8 @@ std::string Floats(replay::Random* random, uint32_t count, float low, float high
   return ToBytes(absl::MakeConstSpan(values));
 }
 
-// One of the windows there are; every third has no plans, every fifth ends in a terminal state.
-void AddWindow(uint64_t number, proto::Windows* windows) {
+// Every third window has no plans, every fifth ends in a terminal state.
+void MakeWindow(uint64_t number, proto::Windows* windows) {
   replay::Random random(number + 1);
   windows->mutable_observations()->append(Floats(&random, (kHorizon + 1) * kObservation, -1, 1));
   windows->mutable_actions()->append(Floats(&random, kHorizon * kAction, -1, 1));
@@ -82,19 +84,52 @@ void AddWindow(uint64_t number, proto::Windows* windows) {
   windows->mutable_draws()->append(std::string(8, '\0'));
 }
 
-absl::StatusOr<replay::WindowBatch> BatchOf(uint64_t update) {
+// All windows, from the file.
+absl::StatusOr<proto::Windows> LoadReplay(const std::string& path) {
+  if (!std::filesystem::exists(path)) {
+    proto::Windows made;
+    for (uint32_t number = 0; number < kWindows; ++number) MakeWindow(number, &made);
+    POMPC_RETURN_IF_ERROR(MakeFolders(std::filesystem::path(path).parent_path().string()));
+    POMPC_RETURN_IF_ERROR(WriteFileAtomically(path, made.SerializeAsString()));
+  }
+  POMPC_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
+  proto::Windows windows;
+  if (!windows.ParseFromString(content)) return absl::DataLossError(path);
+  return windows;
+}
+
+// Appends the bytes of one of the windows in `all`.
+void AppendWindow(const std::string& all, uint64_t number, std::string* windows) {
+  const size_t size = all.size() / kWindows;
+  windows->append(all, number * size, size);
+}
+
+absl::StatusOr<replay::WindowBatch> BatchOf(const proto::Windows& all, uint64_t update) {
   replay::Random random(update + 1000);
   proto::SampleReply reply;
-  reply.mutable_windows()->set_count(kBatch);
-  reply.mutable_windows()->set_horizon(kHorizon);
-  for (uint32_t i = 0; i < kBatch; ++i) AddWindow(random.Below(kWindows), reply.mutable_windows());
+  proto::Windows& windows = *reply.mutable_windows();
+  windows.set_count(kBatch);
+  windows.set_horizon(kHorizon);
+  for (uint32_t i = 0; i < kBatch; ++i) {
+    const uint64_t number = random.Below(kWindows);
+    AppendWindow(all.observations(), number, windows.mutable_observations());
+    AppendWindow(all.actions(), number, windows.mutable_actions());
+    AppendWindow(all.rewards(), number, windows.mutable_rewards());
+    AppendWindow(all.plan_mean(), number, windows.mutable_plan_mean());
+    AppendWindow(all.plan_std(), number, windows.mutable_plan_std());
+    AppendWindow(all.terminated(), number, windows.mutable_terminated());
+    AppendWindow(all.has_plan(), number, windows.mutable_has_plan());
+    AppendWindow(all.addresses(), number, windows.mutable_addresses());
+    AppendWindow(all.versions(), number, windows.mutable_versions());
+    AppendWindow(all.draws(), number, windows.mutable_draws());
+  }
   return replay::WindowBatch::FromReply(std::move(reply), {kObservation, kAction}, kBatch,
                                         kHorizon);
 }
 
-absl::Status StepOnce(Engine* engine) {
+absl::Status StepOnce(const proto::Windows& all, Engine* engine) {
   std::vector<replay::WindowBatch> shares;
-  POMPC_ASSIGN_OR_RETURN(replay::WindowBatch windows, BatchOf(engine->update_count()));
+  POMPC_ASSIGN_OR_RETURN(replay::WindowBatch windows, BatchOf(all, engine->update_count()));
   shares.push_back(std::move(windows));
   POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<Engine::Batch> batch, engine->MakeBatch(shares));
   return engine->Step(*batch, false).status();
@@ -117,12 +152,13 @@ absl::Status Train(const std::string& folder, uint64_t updates, uint64_t hold_at
   POMPC_ASSIGN_OR_RETURN(const proto::RunConfig config, ConfigWith(overrides));
   POMPC_ASSIGN_OR_RETURN(const std::shared_ptr<Engine> engine, MakeTorchEngine(config, {}));
   engine->PrepareThread();
+  POMPC_ASSIGN_OR_RETURN(const proto::Windows windows, LoadReplay(folder + ".replay"));
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointStore> store, CheckpointStore::Open(folder, 3));
   POMPC_RETURN_IF_ERROR(RestoreNewest(store.get(), kRunId, engine.get()).status());
   std::cout << "begins at " << engine->update_count() << std::endl;
   CheckpointWriter writer(std::move(store), Clock::Real());
   while (engine->update_count() < updates) {
-    POMPC_RETURN_IF_ERROR(StepOnce(engine.get()));
+    POMPC_RETURN_IF_ERROR(StepOnce(windows, engine.get()));
     if (engine->update_count() % kCheckpointEvery == 0)
       writer.Write(CheckpointOf(engine.get(), config), /*pin=*/false);
     if (engine->update_count() != hold_at) continue;

@@ -269,6 +269,26 @@ TEST(UpdaterTest, WithoutAnyPlanPriorAndPenaltyRestAndThePolicyFollowsTheValues)
   EXPECT_FALSE(at::equal(prior, Exported(*updater, "prior.0.weight")));
 }
 
+TEST(UpdaterTest, PureImitationRestsUntilThereIsAPlan) {
+  for (const Prior prior : {Prior::kLearned, Prior::kReplay}) {
+    UpdateConfig config = FastConfig();
+    config.alpha = 1;
+    config.prior = prior;
+    const auto updater = MakeUpdater(KernelConfig(), config);
+    const at::Tensor policy = updater->model().policy().flat().clone();
+    Batch batch = MakeBatch(KernelConfig(), 1);
+    batch.has_plan.zero_();
+    for (int i = 0; i < 3; ++i) {
+      const UpdateMetrics metrics = MustStep(*updater, batch);
+      EXPECT_EQ(metrics.policy_loss, 0);
+      EXPECT_GT(metrics.value_loss, 0);
+    }
+    EXPECT_TRUE(at::equal(policy, updater->model().policy().flat()));
+    MustStep(*updater, MakeBatch(KernelConfig(), 2));
+    EXPECT_FALSE(at::equal(policy, updater->model().policy().flat()));
+  }
+}
+
 TEST(UpdaterTest, RowsWithoutAPlanMayHoldAnything) {
   const auto a = MakeUpdater(KernelConfig(), FastConfig());
   const auto b = MakeUpdater(KernelConfig(), FastConfig());
