@@ -257,5 +257,34 @@ INSTANTIATE_TEST_SUITE_P(
         Member{"bmpc-q", {"po_mpc.scale_kl=false", "po_mpc.prior=LEARNED"}}),
     NameOf);
 
+// With equal policy form and states: the presets' networks, draw for draw.
+TEST(PresetsTest, PoMpcWithLambdaZeroMakesTheUpdatesOfTdMpc2) {
+  const auto make = [](const Member& member) {
+    const proto::RunConfig config = Load(member);
+    return *Updater::Create(*learner::ModelConfigFrom(config), *learner::UpdateConfigFrom(config),
+                            at::kCPU, kSeed);
+  };
+  const auto tdmpc2 = make({"tdmpc2"});
+  const auto po_mpc =
+      make({"po-mpc",
+            {"po_mpc.lambda=0", "model.policy_form=TANH_GAUSSIAN", "model.log_std_min=-10",
+             "model.log_std_max=2", "po_mpc.policy_at_window_end=true"}});
+  const at::Tensor policy = tdmpc2->model().policy().flat().clone();
+  for (uint64_t i = 0; i < 10; ++i) {
+    const Batch batch = ExampleBatch(tdmpc2->model().config(), i);
+    ASSERT_TRUE(tdmpc2->Step(batch, false).ok());
+    ASSERT_TRUE(po_mpc->Step(batch, false).ok());
+  }
+  EXPECT_FALSE(at::equal(policy, tdmpc2->model().policy().flat()));
+  for (const model::NamedTensor& named : tdmpc2->Export().tensors) {
+    EXPECT_TRUE(at::equal(named.tensor, Exported(*po_mpc, named.name))) << named.name;
+  }
+  for (const char* layer : {"0.weight", "1.norm.weight", "2.bias"}) {
+    const std::string name = layer;
+    EXPECT_TRUE(
+        at::equal(Exported(*po_mpc, "regularized_q." + name), Exported(*tdmpc2, "q." + name)));
+  }
+}
+
 }  // namespace
 }  // namespace pompc::update
