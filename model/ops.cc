@@ -104,16 +104,18 @@ Bins BinsOf(const ModelConfig& config) { return {config.num_bins, config.bin_min
 
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   MatmulDtype matmul_dtype) {
-  const at::Tensor rows = weight.dim() == 3 && x.dim() == 2
-                              ? x.expand({weight.size(0), x.size(0), x.size(1)})
-                              : x;
+  // A shared x is rounded once, and expanded after that.
+  const auto for_members = [&](const at::Tensor& rows) {
+    return rows.dim() == 2 ? rows.expand({weight.size(0), rows.size(0), rows.size(1)}) : rows;
+  };
   if (matmul_dtype == MatmulDtype::kBfloat16 && x.scalar_type() == at::kFloat) {
-    const at::Tensor a = rows.to(at::kBFloat16);
+    const at::Tensor a = x.to(at::kBFloat16);
     const at::Tensor b = weight.to(at::kBFloat16);
-    return (weight.dim() == 2 ? at::mm(a, b) : at::bmm(a, b)).to(at::kFloat) + PerMember(bias);
+    const at::Tensor product = weight.dim() == 2 ? at::mm(a, b) : at::bmm(for_members(a), b);
+    return product.to(at::kFloat) + PerMember(bias);
   }
-  if (weight.dim() == 2) return at::addmm(bias, rows, weight);
-  return at::baddbmm(bias.unsqueeze(1), rows, weight);
+  if (weight.dim() == 2) return at::addmm(bias, x, weight);
+  return at::baddbmm(bias.unsqueeze(1), for_members(x), weight);
 }
 
 at::Tensor NormedLinear(const at::Tensor& x, const NormedLinearParameters& p) {

@@ -14,67 +14,59 @@ struct Size {
   int64_t m, n, k;
 };
 
-// Sizes on and off the kernel's tiles, panels and vectors.
+// Sizes on and off the kernels' tiles, panels and vectors.
 const Size kSizes[] = {{1, 1, 1},       {6, 16, 8},   {5, 17, 3},    {13, 40, 65},
                        {128, 101, 128}, {7, 15, 300}, {64, 256, 513},
                        {70, 48, 1100},
                        {48, 48, 70}};
 
-TEST(GemmTest, BothProductsAgreeWithAten) {
+// Each size in each layout, to be held against a [m, k] b [k, n] in float64 of factors that
+// `rounded` has gone over.
+template <typename Multiplier, typename Rounding>
+void ExpectProducts(Gemm gemm, const Multiplier& multiply, const Rounding& rounded) {
   for (const Size& size : kSizes) {
-    for (const bool transpose_a : {false, true}) {
-      for (const bool transpose_b : {false, true}) {
-        for (const bool accumulate : {false, true}) {
-          const at::Tensor a = Draw(1, {size.m, size.k});
-          const at::Tensor b = Draw(2, {size.k, size.n});
-          const at::Tensor start = Draw(3, {size.m, size.n});
-          const at::Tensor product = at::mm(a.to(at::kDouble), b.to(at::kDouble));
-          const at::Tensor expected = accumulate ? product + start : product;
-          const at::Tensor stored_a = transpose_a ? a.t().contiguous() : a;
-          const at::Tensor stored_b = transpose_b ? b.t().contiguous() : b;
-          const Gemm gemm{transpose_a, transpose_b, size.m, size.n, size.k, accumulate};
-          for (auto* multiply : {&MultiplySmall, &MultiplyBlas, &Multiply}) {
-            at::Tensor c = start.clone();
-            (*multiply)(gemm, stored_a.data_ptr<float>(), stored_b.data_ptr<float>(),
-                        c.data_ptr<float>());
-            EXPECT_TRUE(AllClose(c.to(at::kDouble), expected,
-                                 1e-5 * std::sqrt(static_cast<double>(size.k))))
-                << size.m << " " << size.n << " " << size.k << " " << transpose_a << transpose_b
-                << accumulate;
-          }
-        }
-      }
+    const at::Tensor a = Draw(1, {size.m, size.k});
+    const at::Tensor b = Draw(2, {size.k, size.n});
+    const at::Tensor start = Draw(3, {size.m, size.n});
+    const at::Tensor product = at::mm(rounded(a).to(at::kDouble), rounded(b).to(at::kDouble));
+    gemm.m = size.m;
+    gemm.n = size.n;
+    gemm.k = size.k;
+    for (int layout = 0; layout < 8; ++layout) {
+      gemm.transpose_a = (layout & 1) != 0;
+      gemm.transpose_b = (layout & 2) != 0;
+      gemm.accumulate = (layout & 4) != 0;
+      const at::Tensor stored_a = gemm.transpose_a ? a.t().contiguous() : a;
+      const at::Tensor stored_b = gemm.transpose_b ? b.t().contiguous() : b;
+      at::Tensor c = start.clone();
+      multiply(gemm, stored_a.data_ptr<float>(), stored_b.data_ptr<float>(), c.data_ptr<float>());
+      EXPECT_TRUE(AllClose(c.to(at::kDouble), gemm.accumulate ? product + start : product,
+                           1e-5 * std::sqrt(static_cast<double>(size.k))))
+          << size.m << " " << size.n << " " << size.k << " " << gemm.transpose_a
+          << gemm.transpose_b << gemm.accumulate;
     }
   }
 }
 
-// Sizes on and off its tiles, and deeper than what it works on at a time.
+TEST(GemmTest, Float32ProductsAgreeWithAten) {
+  for (auto* multiply : {&MultiplySmall, &MultiplyBlas, &Multiply}) {
+    ExpectProducts({}, *multiply, [](const at::Tensor& x) { return x; });
+  }
+}
+
 TEST(GemmTest, Bfloat16ProductsAreThoseOfRoundedFactors) {
   if (!HasAmx()) GTEST_SKIP() << "this processor has no AMX";
-  const auto rounded = [](const at::Tensor& x) { return x.to(at::kBFloat16).to(at::kDouble); };
-  for (const Size& size : kSizes) {
-    for (const bool transpose_a : {false, true}) {
-      for (const bool transpose_b : {false, true}) {
-        for (const bool accumulate : {false, true}) {
-          const at::Tensor a = Draw(1, {size.m, size.k});
-          const at::Tensor b = Draw(2, {size.k, size.n});
-          const at::Tensor start = Draw(3, {size.m, size.n});
-          const at::Tensor product = at::mm(rounded(a), rounded(b));
-          const at::Tensor stored_a = transpose_a ? a.t().contiguous() : a;
-          const at::Tensor stored_b = transpose_b ? b.t().contiguous() : b;
-          Gemm gemm{transpose_a, transpose_b, size.m, size.n, size.k, accumulate};
-          gemm.bfloat16 = true;
-          at::Tensor c = start.clone();
-          Multiply(gemm, stored_a.data_ptr<float>(), stored_b.data_ptr<float>(),
-                   c.data_ptr<float>());
-          EXPECT_TRUE(AllClose(c.to(at::kDouble), accumulate ? product + start : product,
-                               1e-5 * std::sqrt(static_cast<double>(size.k))))
-              << size.m << " " << size.n << " " << size.k << " " << transpose_a << transpose_b
-              << accumulate;
-        }
-      }
-    }
-  }
+  Gemm gemm;
+  gemm.bfloat16 = true;
+  ExpectProducts(gemm, Multiply, [](const at::Tensor& x) { return x.to(at::kBFloat16); });
+}
+
+// Elsewhere the request is ignored.
+TEST(GemmTest, Bfloat16IsFloat32WithoutAmx) {
+  if (HasAmx()) GTEST_SKIP() << "this processor has AMX";
+  Gemm gemm;
+  gemm.bfloat16 = true;
+  ExpectProducts(gemm, Multiply, [](const at::Tensor& x) { return x; });
 }
 
 TEST(GemmTest, Bfloat16ProductsKeepNanAndInfinity) {
