@@ -15,7 +15,7 @@
 namespace pompc::cli {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kCheckpointExamples[] =
     "Examples:\n"
     "  pompc checkpoint inspect runs/a\n"
     "  pompc checkpoint export runs/a --out weights.npz\n"
@@ -96,7 +96,7 @@ CLI::App* AddImport(CLI::App& command, CheckpointFlags* flags) {
 Command AddCheckpoint(CLI::App& pompc) {
   CLI::App* command = pompc.add_subcommand(
       "checkpoint", "Looks into checkpoints, and carries their numbers to NumPy and back.");
-  command->footer(kExamples);
+  command->footer(kCheckpointExamples);
   command->require_subcommand(1);
   auto flags = std::make_shared<CheckpointFlags>();
   const CLI::App* inspect = AddInspect(*command, flags.get());

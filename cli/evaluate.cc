@@ -23,7 +23,7 @@
 namespace pompc::cli {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kEvaluateExamples[] =
     "Examples:\n"
     "  pompc evaluate --run-dir runs/a                         the best checkpoint of a run\n"
     "  pompc evaluate --run-dir runs/a --episodes 30 --seed 7\n"
@@ -110,7 +110,7 @@ Command AddEvaluate(CLI::App& pompc) {
   CLI::App* command = pompc.add_subcommand(
       "evaluate",
       "Plays noise-free episodes with a checkpoint: planning, or with its policy alone.");
-  command->footer(kExamples);
+  command->footer(kEvaluateExamples);
   auto flags = std::make_shared<EvaluateFlags>();
   CLI::Option* run_dir =
       command->add_option("--run-dir", flags->run_dir, "a run's folder: its best checkpoint");

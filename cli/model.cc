@@ -14,7 +14,7 @@
 namespace pompc::cli {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kModelExamples[] =
     "Examples:\n"
     "  pompc model probe --checkpoint runs/a --like batch.npz --out numbers.npz\n"
     "docs/checkpoints.md has the names and shapes of the arrays in both files.";
@@ -47,7 +47,7 @@ absl::Status Probe(const ProbeFlags& flags) {
 Command AddModel(CLI::App& pompc) {
   CLI::App* command =
       pompc.add_subcommand("model", "Computes with the model of a checkpoint, for comparing it.");
-  command->footer(kExamples);
+  command->footer(kModelExamples);
   command->require_subcommand(1);
   auto flags = std::make_shared<ProbeFlags>();
   CLI::App* probe = command->add_subcommand(

@@ -18,7 +18,7 @@
 namespace pompc::cli {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kTasksExamples[] =
     "Examples:\n"
     "  pompc tasks                                                     lists them\n"
     "  pompc tasks trace cartpole-swingup --like cartpole-swingup.json\n"
@@ -115,7 +115,7 @@ CLI::App* AddReset(CLI::App& command, TasksFlags* flags) {
 Command AddTasks(CLI::App& pompc) {
   CLI::App* command = pompc.add_subcommand(
       "tasks", "Lists the tasks: sizes, episode length in control steps, where the model is from.");
-  command->footer(kExamples);
+  command->footer(kTasksExamples);
   command->require_subcommand(0, 1);
   auto flags = std::make_shared<TasksFlags>();
   AddAssets(*command, &flags->assets);

@@ -23,7 +23,7 @@
 namespace pompc::cli {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kTrainExamples[] =
     "Examples:\n"
     "  pompc train --preset quickstart                       minutes on two CPU cores\n"
     "  pompc train --preset quickstart --seed 2 --run-dir runs/two\n"
@@ -111,7 +111,7 @@ absl::Status Train(const TrainFlags& flags) {
 Command AddTrain(CLI::App& pompc) {
   CLI::App* command = pompc.add_subcommand(
       "train", "Trains: all roles of a run in this process, until its goal or limit is reached.");
-  command->footer(kExamples);
+  command->footer(kTrainExamples);
   auto flags = std::make_shared<TrainFlags>();
   flags->config.AddTo(*command);
   command

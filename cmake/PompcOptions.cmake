@@ -32,3 +32,7 @@ elseif(POMPC_SANITIZE STREQUAL "thread")
 elseif(POMPC_SANITIZE)
   message(FATAL_ERROR "POMPC_SANITIZE=${POMPC_SANITIZE}: allowed values are address, thread or empty")
 endif()
+
+# What ccache asks for where headers are precompiled.
+set(POMPC_PRECOMPILED_FLAGS
+    $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess> "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>")

@@ -1,12 +1,23 @@
 # The few functions every folder's CMakeLists.txt uses, in this order: library, protos, binary; tests register
 # themselves in tests/.
 
+# pompc_unite(TARGET): its sources are compiled eight at a time as if they were one file, because most of the time that a
+# file takes goes into the headers it includes. Sources with compile options of their own are compiled alone.
+function(pompc_unite target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${POMPC_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  if(POMPC_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # It takes what is local to a source for what is local to a header, because the united file includes the source.
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+  endif()
+endfunction()
+
 # pompc_library(NAME SOURCES a.cc b.h ... [DEPS targets that appear in public headers] [PRIVATE_DEPS targets])
 function(pompc_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC pompc_options ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  pompc_unite(${name})
 endfunction()
 
 # pompc_binary(NAME SOURCES main.cc DEPS targets): an executable in <build>/bin.
@@ -39,10 +50,22 @@ function(pompc_protos name)
   target_link_libraries(${name} PUBLIC protobuf::libprotobuf gRPC::grpc++)
 endfunction()
 
-# pompc_test(path/name_test SOURCES name_test.cc DEPS targets [LABELS labels] [TIMEOUT s]): a GoogleTest binary,
-# registered with ctest under its path.
+# pompc_test_headers(NAME TARGETS targets HEADERS headers): headers that tests take precompiled.
+function(pompc_test_headers name)
+  cmake_parse_arguments(ARG "" "" "TARGETS;HEADERS" ${ARGN})
+  # A target with precompiled headers must have a source.
+  set(source "${CMAKE_CURRENT_BINARY_DIR}/${name}.cc")
+  file(GENERATE OUTPUT "${source}" CONTENT "")
+  add_library(${name} OBJECT "${source}")
+  target_link_libraries(${name} PRIVATE pompc_options GTest::gmock ${ARG_TARGETS})
+  target_precompile_headers(${name} PRIVATE <gmock/gmock.h> <gtest/gtest.h> ${ARG_HEADERS})
+  target_compile_options(${name} PRIVATE ${POMPC_PRECOMPILED_FLAGS})
+endfunction()
+
+# pompc_test(path/name_test SOURCES name_test.cc DEPS targets [TORCH] [LABELS labels] [TIMEOUT s]): a GoogleTest binary,
+# registered with ctest under its path. TORCH where its sources include LibTorch's headers.
 function(pompc_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
   string(REPLACE "/" "_" target "${name}")
   add_executable(${target} ${ARG_SOURCES})
   target_link_libraries(${target} PRIVATE pompc_options ${ARG_DEPS} GTest::gmock GTest::gtest_main)
@@ -50,6 +73,13 @@ function(pompc_test name)
     POMPC_SOURCE_DIR="${PROJECT_SOURCE_DIR}" POMPC_FIXTURES_DIR="${POMPC_FIXTURES_DIR}"
     POMPC_BINARY_DIR="${PROJECT_BINARY_DIR}")
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+  # The headers of GoogleTest and gRPC would take half of the time that a test takes to compile.
+  set(headers pompc_test_headers)
+  if(ARG_TORCH)
+    set(headers pompc_torch_test_headers)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM ${headers})
+  target_compile_options(${target} PRIVATE ${POMPC_PRECOMPILED_FLAGS})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 180)
   endif()

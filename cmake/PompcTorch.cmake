@@ -45,9 +45,6 @@ function(pompc_precompile_torch)
     endif()
   endforeach()
 endfunction()
-# What ccache asks for.
-set(POMPC_PRECOMPILED_FLAGS
-    $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess> "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>")
 
 # Matrix products of model/kernels/ go to the same BLAS as LibTorch's (Debian links that dynamically).
 find_library(POMPC_BLAS NAMES openblas blas REQUIRED)

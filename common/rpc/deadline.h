@@ -6,6 +6,11 @@
 
 namespace pompc::rpc {
 
+// A duration as gRPC's channel arguments want it.
+inline int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(absl::ToInt64Milliseconds(duration));
+}
+
 // The moment `timeout` from now, as gRPC's deadlines want it:
 // context.set_deadline(DeadlineAfter(d)). gRPC waits on its own clock, so these are the only
 // deadlines that pompc::Clock does not rule.

@@ -1,5 +1,6 @@
 #include "learner/update/batch.h"
 
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -7,15 +8,6 @@
 
 namespace pompc::update {
 namespace {
-
-absl::Status CheckShape(const char* name, const at::Tensor& tensor,
-                        const std::vector<int64_t>& shape) {
-  if (tensor.defined() && tensor.sizes() == at::IntArrayRef(shape)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "batch.", name, " is ",
-      tensor.defined() ? absl::StrCat("[", absl::StrJoin(tensor.sizes(), ", "), "]") : "undefined",
-      ": must be [", absl::StrJoin(shape, ", "), "]"));
-}
 
 at::Tensor RowWeights(int64_t horizon, int64_t batch, double rho,
                       const at::TensorOptions& options) {
@@ -29,6 +21,15 @@ at::Tensor RowWeights(int64_t horizon, int64_t batch, double rho,
 }
 
 }  // namespace
+
+absl::Status CheckShape(const char* name, const at::Tensor& tensor,
+                        const std::vector<int64_t>& shape) {
+  if (tensor.defined() && tensor.sizes() == at::IntArrayRef(shape)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      name, " is ",
+      tensor.defined() ? absl::StrCat("[", absl::StrJoin(tensor.sizes(), ", "), "]") : "undefined",
+      ": must be [", absl::StrJoin(shape, ", "), "]"));
+}
 
 absl::Status Batch::Validate(const model::ModelConfig& config) const {
   if (!actions.defined() || actions.dim() != 3 || actions.size(0) < 1 || actions.size(1) < 1) {
@@ -51,7 +52,8 @@ absl::Status Batch::Validate(const model::ModelConfig& config) const {
       {"has_plan", has_plan, {batch, horizon + 1}},
   };
   for (const Field& field : fields) {
-    absl::Status status = CheckShape(field.name, field.tensor, field.shape);
+    const std::string name = absl::StrCat("batch.", field.name);
+    absl::Status status = CheckShape(name.c_str(), field.tensor, field.shape);
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

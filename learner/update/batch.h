@@ -28,7 +28,12 @@ struct Batch {
   absl::Status Validate(const model::ModelConfig& config) const;
 };
 
-// All of them.
+// INVALID_ARGUMENT naming `name`, its shape and the shape wanted, unless `tensor` is defined and has
+// that shape.
+absl::Status CheckShape(const char* name, const at::Tensor& tensor,
+                        const std::vector<int64_t>& shape);
+
+// All tensors of the batch.
 std::vector<at::Tensor*> TensorsOf(Batch& batch);
 
 // A batch as the update works on it: time first, one row per (step, window), in the model's dtype

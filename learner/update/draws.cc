@@ -3,7 +3,7 @@
 #include <array>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "learner/update/batch.h"
 #include "learner/update/streams.h"
 #include "model/random.h"
 
@@ -26,15 +26,6 @@ int64_t PolicyRows(const UpdateConfig& config, BatchSize size) {
 
 bool DrawsPriorNoise(const model::ModelConfig& model, const UpdateConfig& config) {
   return config.HasLearnedPrior() && model.policy_form == model::PolicyForm::kTanhGaussian;
-}
-
-absl::Status CheckShape(const char* name, const at::Tensor& tensor,
-                        const std::vector<int64_t>& shape) {
-  if (tensor.defined() && tensor.sizes() == at::IntArrayRef(shape)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "draws.", name, " is ",
-      tensor.defined() ? absl::StrCat("[", absl::StrJoin(tensor.sizes(), ", "), "]") : "undefined",
-      ": must be [", absl::StrJoin(shape, ", "), "]"));
 }
 
 absl::Status CheckMembers(const char* name, const at::Tensor& members, int64_t count) {
@@ -63,20 +54,20 @@ DrawShapes ShapesOf(const model::ModelConfig& model, const UpdateConfig& config,
 absl::Status Draws::Validate(const model::ModelConfig& model, const UpdateConfig& config,
                              BatchSize size) const {
   const int64_t policy_rows = PolicyRows(config, size);
-  absl::Status status = CheckShape("target_noise", target_noise,
+  absl::Status status = CheckShape("draws.target_noise", target_noise,
                                    {TargetRows(model, config, size), model.action_size});
   status.Update(CheckMembers("target_members", target_members, model.num_q));
   if (fit_dropout.defined()) {
-    status.Update(CheckShape("fit_dropout", fit_dropout,
+    status.Update(CheckShape("draws.fit_dropout", fit_dropout,
                              {model.num_q, size.horizon * size.batch, model.mlp_dim}));
   }
   if (DrawsPriorNoise(model, config))
-    status.Update(CheckShape("prior_noise", prior_noise, {policy_rows, model.action_size}));
-  status.Update(CheckShape("policy_noise", policy_noise, {policy_rows, model.action_size}));
+    status.Update(CheckShape("draws.prior_noise", prior_noise, {policy_rows, model.action_size}));
+  status.Update(CheckShape("draws.policy_noise", policy_noise, {policy_rows, model.action_size}));
   if (config.alpha >= 1) return status;
   status.Update(CheckMembers("policy_members", policy_members, model.num_q));
   if (status.ok() && policy_dropout.defined()) {
-    status = CheckShape("policy_dropout", policy_dropout,
+    status = CheckShape("draws.policy_dropout", policy_dropout,
                         {policy_members.numel(), policy_rows, model.mlp_dim});
   }
   return status;
