@@ -30,7 +30,10 @@ Reanalyzed Reanalyze(const model::WorldModel& model, const model::MppiConfig& co
   };
   put(batch.plan_mean, result.plan_mean);
   put(batch.plan_std, result.plan_std);
-  put(batch.has_plan, at::ones({count, horizon}));
+  // States behind a terminal one fill a short window up; nobody acts there, so there is no plan to
+  // follow.
+  const at::Tensor alive = batch.terminated.index_select(0, index).narrow(1, 0, horizon - 1).eq(0);
+  put(batch.has_plan, at::cat({at::ones({count, 1}, alive.options()), alive}, 1));
   return result;
 }
 

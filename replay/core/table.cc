@@ -135,17 +135,29 @@ void Table::WriteFinal(std::span<const float> observation, uint64_t slot) {
   MetaOf(slot).flags = kFinal;
 }
 
-// The window whose last observation is at `address` becomes valid if its H rows are still here.
+// The window whose last observation is at `address` becomes valid if its H rows are still here. A
+// segment that terminated before it had so many gets its one window from its first row: what
+// follows a terminal state is known, so Gather can make the rest up.
 void Table::OpenWindowEndingAt(uint64_t address) {
   uint64_t start = address;
   for (uint32_t t = 0; t < horizon_; ++t) {
     const uint32_t distance = MetaOf(Slot(start)).to_previous;
+    if (distance == 0 && EndsTerminated(address)) break;
     if (distance == 0 || start - distance < oldest_) return;
     start -= distance;
   }
   const uint64_t slot = Slot(start);
   MetaOf(slot).flags |= kWindowStart;
   selector_->Insert(static_cast<Selector::Key>(slot));
+}
+
+// Whether a final observation is at `address` and the row before it, still here, led to a terminal
+// state.
+bool Table::EndsTerminated(uint64_t address) const {
+  const Meta& last = MetaOf(Slot(address));
+  if ((last.flags & kFinal) == 0 || last.to_previous == 0) return false;
+  const uint64_t row = address - last.to_previous;
+  return row >= oldest_ && (MetaOf(Slot(row)).flags & kTerminated) != 0;
 }
 
 void Table::Sample(uint64_t seed, const WindowColumns& out) {
@@ -176,7 +188,9 @@ void Table::Gather(uint64_t address, size_t b, const WindowColumns& out) const {
     const size_t step = b * horizon_ + t;
     Copy(numbers + o, a, &out.actions[step * a]);
     out.rewards[step] = numbers[o + 3 * a];
-    out.terminated[step] = (meta.flags & kTerminated) != 0;
+    // Before the window's end a final observation comes only behind a terminated row. It leads
+    // nowhere (to_next is 0), so the other steps stay there: no action, no reward, terminated.
+    out.terminated[step] = (meta.flags & (kTerminated | kFinal)) != 0;
     address += meta.to_next;
   }
 }

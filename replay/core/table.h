@@ -28,7 +28,9 @@ struct TableOptions {
 // The rows of one shard: a ring of fixed-size slots in the order of arrival, the rows of one
 // segment linked. A window of H rows is valid as soon as the observation after its last row is
 // here, and until its first row is evicted: rows of a segment arrive in order and the oldest row
-// goes first, so a window loses its first row first. Not thread-safe.
+// goes first, so a window loses its first row first. A segment that terminated with fewer than H
+// rows makes one window, from its first row: its final observation stands for all states that
+// follow (absorbing: action and reward 0, terminated, no plan). Not thread-safe.
 //
 // A final observation takes a slot of its own (it counts for capacity and bytes, not as a row).
 // Memory is allocated in blocks as the ring first reaches them; after that nothing is allocated for
@@ -106,6 +108,7 @@ class Table {
   void WriteRow(const RowsView& rows, uint32_t i, uint64_t slot);
   void WriteFinal(std::span<const float> observation, uint64_t slot);
   void OpenWindowEndingAt(uint64_t address);
+  bool EndsTerminated(uint64_t address) const;
   void Gather(uint64_t address, size_t b, const WindowColumns& out) const;
 
   const RowSpec spec_;

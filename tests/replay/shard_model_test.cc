@@ -34,12 +34,15 @@ class ModelShard {
     uint64_t position;  // in its segment; a final observation follows the last row
     uint64_t id;
     bool is_final;
+    bool linked = false;  // the one before it was here when it came
   };
+  // Ids of a window's observations: one more than it has rows, H at most.
+  using Window = std::vector<uint64_t>;
 
   ModelShard(uint64_t capacity, uint32_t horizon) : capacity_(capacity), horizon_(horizon) {}
 
   // Whether row `id` leads to a terminal state.
-  static bool Terminated(uint64_t id) { return id % 61 == 0; }
+  static bool Terminated(uint64_t id) { return id % 23 == 0; }
 
   AppendOutcome Append(const SegmentId& id, uint64_t first_row, const std::vector<uint64_t>& ids,
                        const std::vector<bool>& planned, bool bad, bool has_final,
@@ -84,11 +87,14 @@ class ModelShard {
     return {Kind::kAcked, segment.next_row, segment.ended};
   }
 
-  // Ids of the observations of every valid window, with the address of the first.
-  std::map<uint64_t, std::vector<uint64_t>> Windows() const {
-    std::map<uint64_t, std::vector<uint64_t>> windows;
+  // Every valid window, with the address of its first row.
+  std::map<uint64_t, Window> Windows() const {
+    std::map<uint64_t, Window> windows;
+    for (const auto& [address, ids] : short_windows_) {
+      if (address >= first_) windows[address] = ids;
+    }
     for (size_t s = 0; s < slots_.size(); ++s) {
-      std::vector<uint64_t> ids = {slots_[s].id};
+      Window ids = {slots_[s].id};
       uint64_t position = slots_[s].position;
       for (size_t i = s + 1; i < slots_.size() && ids.size() <= horizon_; ++i) {
         if (slots_[i].segment != slots_[s].segment || slots_[i].position != position + 1) continue;
@@ -109,12 +115,36 @@ class ModelShard {
   bool seed_phase_over = false;
 
  private:
-  void Push(const Slot& slot) {
+  void Push(Slot slot) {
+    const bool terminated = slot.is_final && segments_[slot.segment].terminated;
     if (slots_.size() == capacity_) {
       slots_.pop_front();
       ++first_;
     }
+    slot.linked = FindBefore(slot, slots_.size()) < slots_.size();
     slots_.push_back(slot);
+    if (terminated) AddShortWindow();
+  }
+
+  // Position of the slot before `slot` in its segment, among the first `end` ones; `end`: none.
+  size_t FindBefore(const Slot& slot, size_t end) const {
+    for (size_t i = 0; i < end; ++i) {
+      if (slots_[i].segment == slot.segment && slots_[i].position + 1 == slot.position) return i;
+    }
+    return end;
+  }
+
+  // The newest slot ends a segment that terminated: if that is shorter than a window, it is one.
+  void AddShortWindow() {
+    size_t s = slots_.size() - 1;
+    Window ids = {slots_[s].id};
+    while (slots_[s].linked) {
+      const size_t before = FindBefore(slots_[s], s);
+      if (before == s) return;  // evicted since
+      s = before;
+      ids.insert(ids.begin(), slots_[s].id);
+    }
+    if (ids.size() > 1 && ids.size() <= horizon_) short_windows_[first_ + s] = ids;
   }
 
   const uint64_t capacity_;
@@ -123,6 +153,7 @@ class ModelShard {
   std::map<Name, Segment> segments_;
   std::deque<Slot> slots_;
   uint64_t first_ = 0;  // address of slots_[0]
+  std::map<uint64_t, Window> short_windows_;
 };
 
 class Waiter : public RoomWaiter {
@@ -170,17 +201,22 @@ class Duel {
       const uint64_t start = buffer.addresses[b * (horizon_ + 1)];
       ASSERT_TRUE(windows.contains(start)) << "window at " << start << " is not valid";
       seen.insert(start);
+      const ModelShard::Window& ids = windows.at(start);
+      const size_t rows = ids.size() - 1;
+      if (rows < horizon_) ++short_windows_seen_;
       for (uint32_t t = 0; t <= horizon_; ++t) {
-        const uint64_t id = windows.at(start)[t];
+        const uint64_t id = ids[std::min<size_t>(t, rows)];
         ASSERT_EQ(buffer.observations[(b * (horizon_ + 1) + t) * 2],
                   RowBuilder::Observation(id, 0));
-        if (t < horizon_) {
-          ASSERT_EQ(buffer.rewards[b * horizon_ + t], RowBuilder::Reward(id));
-        }
+        if (t == horizon_) break;
+        ASSERT_EQ(buffer.rewards[b * horizon_ + t], t < rows ? RowBuilder::Reward(id) : 0);
+        ASSERT_EQ(buffer.terminated[b * horizon_ + t], t >= rows || ModelShard::Terminated(id));
       }
     }
     ASSERT_GE(seen.size(), windows.size() / 2) << "hardly any window is drawn";
   }
+
+  int short_windows_seen() const { return short_windows_seen_; }
 
  private:
   void Grant() {
@@ -203,7 +239,7 @@ class Duel {
     if (random_.Below(60) == 0 && id.episode > 0) --id.episode;
     const uint64_t back = random_.Below(4) == 0 ? random_.Below(next_row + 1) : 0;
     const uint64_t first_row = next_row - back + (random_.Below(40) == 0 ? 1 : 0);
-    const bool has_final = random_.Below(12) == 0;
+    bool has_final = random_.Below(12) == 0;
     const uint32_t n = random_.Below(6) + (has_final ? 0 : 1);
     const bool bad = random_.Below(50) == 0, planned = random_.Below(20) != 0;
     RowBuilder rows(kSpec);
@@ -216,6 +252,7 @@ class Duel {
       rows.Terminal();
       if (random_.Below(10) != 0) break;
     }
+    if (!ids.empty() && ModelShard::Terminated(ids.back())) has_final |= random_.Below(2) == 0;
     const uint64_t final_id = ids.empty() ? 3 : ids.back() + 1;
     if (has_final) rows.Final(final_id);
     if (bad && n > 0) rows.rewards_.back() = 0.0f / 0.0f;
@@ -241,12 +278,14 @@ class Duel {
   FakeClock clock_;
   Shard shard_;
   ModelShard model_;
+  int short_windows_seen_ = 0;
   std::shared_ptr<Waiter> waiter_ = std::make_shared<Waiter>();
   std::map<uint32_t, uint64_t> incarnation_ = {{0, 1}, {1, 1}};
   std::map<std::pair<uint32_t, uint32_t>, std::pair<uint64_t, uint64_t>> position_;
 };
 
 TEST(ShardModelTest, RandomOperationsAgreeWithThePlainModel) {
+  int short_windows = 0;
   for (uint64_t seed = 1; seed <= 25; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Duel duel(seed);
@@ -255,7 +294,9 @@ TEST(ShardModelTest, RandomOperationsAgreeWithThePlainModel) {
       if (step % 10 == 0) duel.Compare();
       if (HasFatalFailure()) return;
     }
+    short_windows += duel.short_windows_seen();
   }
+  EXPECT_GT(short_windows, 100);
 }
 
 }  // namespace

@@ -87,6 +87,56 @@ TEST(TableTest, WindowHoldsTheColumnsOfItsRows) {
   EXPECT_EQ(buffer.actions, rows.actions_);
 }
 
+// The states behind a terminal one are known: the final observation stands for all of them.
+TEST(TableTest, TerminatedSegmentOfFewerRowsThanAWindowIsOneWindow) {
+  Table table = MakeTable(Options(100));
+  uint64_t tail = Table::kNoAddress;
+  RowBuilder rows(kSpec);
+  rows.Add(5).Add(6).Terminal().Final(7);
+  table.Append(rows.View(), 0, &tail);
+  ASSERT_EQ(table.windows(), 1);
+  WindowBuffer buffer(kSpec, kHorizon, 1);
+  table.Sample(1, buffer.Columns());
+  for (size_t j = 0; j < 3; ++j) {
+    EXPECT_EQ(buffer.observations[0 * 3 + j], RowBuilder::Observation(5, j));
+    EXPECT_EQ(buffer.observations[1 * 3 + j], RowBuilder::Observation(6, j));
+    EXPECT_EQ(buffer.observations[2 * 3 + j], RowBuilder::Observation(7, j));
+    EXPECT_EQ(buffer.observations[3 * 3 + j], RowBuilder::Observation(7, j));
+  }
+  EXPECT_EQ(buffer.actions[1 * 2], RowBuilder::Action(6, 0));
+  EXPECT_EQ(buffer.actions[2 * 2], 0);
+  EXPECT_THAT(buffer.rewards, ElementsAre(-5, -6, 0));
+  EXPECT_THAT(buffer.terminated, ElementsAre(0, 1, 1));
+  EXPECT_THAT(buffer.has_plan, ElementsAre(1, 1, 0, 0));
+  EXPECT_EQ(buffer.plan_std[3 * 2], 1);
+  EXPECT_THAT(buffer.addresses, ElementsAre(0, 1, 2, 2));
+}
+
+TEST(TableTest, ShortSegmentsMakeAWindowOnlyWhenTheyTerminatedAndAreWhole) {
+  Table table = MakeTable(Options(100));
+  uint64_t cut_off = Table::kNoAddress, timed_out = Table::kNoAddress, later = Table::kNoAddress;
+  AddRows(&table, 0, 2, &cut_off);
+  table.Append(RowBuilder(kSpec).AddMany(10, 2).Final(12).View(), 0, &timed_out);
+  table.Append(RowBuilder(kSpec).AddMany(20, 1).Terminal().View(), 0, &later);
+  EXPECT_EQ(table.windows(), 0);
+  table.Append(RowBuilder(kSpec).Final(21).View(), 0, &later);
+  EXPECT_EQ(table.windows(), 1);
+  // Enough rows: as many windows as ever.
+  uint64_t whole = Table::kNoAddress;
+  table.Append(RowBuilder(kSpec).AddMany(30, 4).Terminal().Final(34).View(), 0, &whole);
+  EXPECT_EQ(table.windows(), 3);
+}
+
+TEST(TableTest, ShortWindowLeavesWithItsFirstRow) {
+  Table table = MakeTable(Options(4));
+  uint64_t tail = Table::kNoAddress, other = Table::kNoAddress;
+  table.Append(RowBuilder(kSpec).AddMany(0, 2).Terminal().Final(2).View(), 0, &tail);
+  AddRows(&table, 10, 1, &other);
+  EXPECT_EQ(table.windows(), 1);
+  AddRows(&table, 11, 1, &other);
+  EXPECT_EQ(table.windows(), 0);
+}
+
 TEST(TableTest, WindowsFollowTheirSegmentWhereSegmentsInterleave) {
   Table table = MakeTable(Options(100));
   uint64_t a = Table::kNoAddress, b = Table::kNoAddress;

@@ -70,6 +70,24 @@ TEST(ReanalyzeTest, PlansAreThoseOfAFreshSearchFromEachState) {
   EXPECT_TRUE(AllClose(plans.plan_std[1][1], plan.std[0], 1e-6));
 }
 
+TEST(ReanalyzeTest, StatesBehindATerminalOneGetNoPlan) {
+  Batch batch = ExampleBatch();
+  batch.terminated[1][0] = 1;
+  batch.terminated[1][1] = 1;
+  batch.terminated[1][2] = 1;
+  batch.has_plan[1].zero_();
+  batch.terminated[2][1] = 1;
+  Reanalyze(MakeModel(), SmallPlan(), 100, 11, batch);
+  const auto flags = [&](int64_t b) {
+    std::vector<int> planned;
+    for (int64_t t = 0; t < 3; ++t) planned.push_back(batch.has_plan[b][t].item<int>());
+    return planned;
+  };
+  EXPECT_EQ(flags(0), (std::vector<int>{1, 1, 1}));
+  EXPECT_EQ(flags(1), (std::vector<int>{1, 0, 0}));
+  EXPECT_EQ(flags(2), (std::vector<int>{1, 1, 0}));
+}
+
 TEST(ReanalyzeTest, TakesAllWindowsIfThereAreNoMore) {
   Batch batch = ExampleBatch();
   const Reanalyzed plans = Reanalyze(MakeModel(), SmallPlan(), 100, 11, batch);
