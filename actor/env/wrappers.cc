@@ -74,21 +74,26 @@ FloatEnvironment::FloatEnvironment(std::unique_ptr<Environment> inner)
 
 absl::Status FloatEnvironment::Reset() {
   POMPC_RETURN_IF_ERROR(inner_->Reset());
-  CastObservation();
-  return absl::OkStatus();
+  return CastObservation();
 }
 
 absl::StatusOr<StepResult> FloatEnvironment::Step(std::span<const float> action) {
   POMPC_RETURN_IF_ERROR(CheckSize(action.size(), spec()));
   std::copy(action.begin(), action.end(), action_.begin());
   POMPC_ASSIGN_OR_RETURN(const StepResult result, inner_->Step(action_));
-  CastObservation();
+  POMPC_RETURN_IF_ERROR(CastObservation());
   return result;
 }
 
-void FloatEnvironment::CastObservation() {
-  std::transform(inner_->observation().begin(), inner_->observation().end(), observation_.begin(),
+absl::Status FloatEnvironment::CastObservation() {
+  const std::span<const double> shown = inner_->observation();
+  if (shown.size() != observation_.size()) {
+    return absl::InternalError(absl::StrCat(spec().task, " shows an observation of ", shown.size(),
+                                            " numbers, its spec says ", observation_.size()));
+  }
+  std::transform(shown.begin(), shown.end(), observation_.begin(),
                  [](double x) { return static_cast<float>(x); });
+  return absl::OkStatus();
 }
 
 }  // namespace pompc::env

@@ -62,7 +62,8 @@ class ActionRepeat final : public Wrapper {
 };
 
 // The outermost layer, what an actor holds: actions and observations in float32, as they are sent
-// and learnt from. Same contracts as Environment; owns what it adapts.
+// and learnt from. Same contracts as Environment; owns what it adapts. Observations are copies: what
+// the environment does with its own buffer does not matter.
 class FloatEnvironment {
  public:
   explicit FloatEnvironment(std::unique_ptr<Environment> inner);
@@ -75,7 +76,8 @@ class FloatEnvironment {
   Physics* world() { return inner_->world(); }
 
  private:
-  void CastObservation();
+  // INTERNAL if the environment shows another number of numbers than its spec says.
+  absl::Status CastObservation();
 
   const std::unique_ptr<Environment> inner_;
   std::vector<double> action_;

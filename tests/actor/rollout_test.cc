@@ -148,15 +148,46 @@ TEST_F(RolloutTest, EnvironmentsStepWhileOthersWaitForPlans) {
   EXPECT_EQ(plans_.waiting(), 4u) << "one plan in flight per environment, no more";
 }
 
+// Shows what a FakeEnvironment shows, each time in another buffer: the one before is spoilt and
+// freed.
+class FreeingEnvironment final : public env::Wrapper {
+ public:
+  explicit FreeingEnvironment(std::unique_ptr<env::Environment> inner) : Wrapper(std::move(inner)) {}
+
+  absl::Status Reset() override {
+    const absl::Status status = Wrapper::Reset();
+    Show();
+    return status;
+  }
+  absl::StatusOr<env::StepResult> Step(std::span<const double> action) override {
+    auto result = Wrapper::Step(action);
+    Show();
+    return result;
+  }
+  std::span<const double> observation() const override { return *shown_; }
+
+ private:
+  void Show() {
+    const auto inner = Wrapper::observation();
+    auto next = std::make_unique<std::vector<double>>(inner.begin(), inner.end());
+    if (shown_ != nullptr) shown_->assign(shown_->size(), std::nan(""));
+    shown_ = std::move(next);
+  }
+
+  std::unique_ptr<std::vector<double>> shown_;
+};
+
 // Plays two environments for `rows` rows each, answering always the `pick`-th waiting request.
-std::vector<FakeRowSink::Episode> PlayInOrder(size_t pick, int rows) {
+std::vector<FakeRowSink::Episode> PlayInOrder(
+    size_t pick, int rows,
+    const EnvironmentFactory& factory = FakeFactory({.episode_steps = 4})) {
   FakeClock clock;
   ActorStats stats("actor", 1, &clock, std::make_shared<MetricsRegistry>());
   FakePlanSource plans(2);
   FakeRowSink sink;
   for (int e = 0; e < 2; ++e) sink.SetRoom(e, rows);
-  auto rollout = Rollout::Make({.seeds = {.run_seed = 5}, .environments = 2},
-                               FakeFactory({.episode_steps = 4}), &plans, &stats, &clock);
+  auto rollout = Rollout::Make({.seeds = {.run_seed = 5}, .environments = 2}, factory, &plans,
+                               &stats, &clock);
   sink.SetListener((*rollout)->listener());
   Thread thread("rollout", [&] { EXPECT_TRUE((*rollout)->Run(&sink).ok()); });
   for (int left = 2 * rows; left > 0; --left) {
@@ -177,6 +208,14 @@ TEST(RolloutOrderTest, EpisodesDoNotDependOnTheOrderOfAnswers) {
   const auto first = PlayInOrder(0, 10);
   EXPECT_EQ(first, PlayInOrder(1, 10));
   EXPECT_GE(first.size(), 6u);
+}
+
+TEST(RolloutBufferTest, RowsAreCopiesOfWhatAnEnvironmentShowed) {
+  const auto freeing = [](uint32_t seed) -> absl::StatusOr<std::unique_ptr<env::FloatEnvironment>> {
+    return std::make_unique<env::FloatEnvironment>(std::make_unique<FreeingEnvironment>(
+        std::make_unique<FakeEnvironment>(FakeWorld{.episode_steps = 4}, seed)));
+  };
+  EXPECT_EQ(PlayInOrder(0, 10, freeing), PlayInOrder(0, 10));
 }
 
 TEST_F(RolloutTest, RandomPhaseDrawsActionsAndAsksForNoPlans) {

@@ -16,9 +16,11 @@ import tempfile
 import time
 import unittest
 import urllib.parse
-import urllib.request
 
 import tools
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from processes import DIRECT
 
 BINARIES = sys.argv[1] if len(sys.argv) > 1 else os.path.join(tools.ROOT, "build", "release", "bin")
 SCRIPT = os.path.join(tools.ROOT, "scripts", "local-cluster.sh")
@@ -38,7 +40,7 @@ def free_port():
 
 
 def get(url):
-    with urllib.request.urlopen(url, timeout=10) as reply:
+    with DIRECT.open(url, timeout=10) as reply:
         return reply.read().decode()
 
 

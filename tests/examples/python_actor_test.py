@@ -133,17 +133,16 @@ class PythonActorTest(unittest.TestCase):
         for name in ("learner", "actor", "evaluator"):
             self.assertEqual(self.processes[name].wait(SECONDS), 0, name)
 
-    def test_bad_flags_and_sizes_are_told(self):
-        self.assertIn("--learner is missing", run_actor().stderr)
+    def test_sizes_that_are_not_the_runs_are_told(self):
         config = self.folder / "env.textproto"
         config.write_text('env { task: "external" action_repeat: 1 spec { observation_size: 4 action_size: 1 '
                           "episode_decisions: 200 } }")
         self.start_run(config)
         done = run_actor("--learner", self.learner, "--planners", self.planner, "--replay", self.replay)
-        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(done.returncode, 2)
         self.assertIn("observation_size 4", done.stderr)
         done = run_actor("--learner", self.learner, "--planners", self.planner, "--replay", "127.0.0.1:1")
-        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(done.returncode, 2)
         self.assertIn("the run has 2", done.stderr)
 
 

@@ -6,7 +6,10 @@ import signal
 import subprocess
 import sys
 import unittest
-import urllib.request
+import urllib.error
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from processes import DIRECT, PROXIES
 
 PROGRAM = sys.argv.pop(1)
 TIMEOUT = 20
@@ -37,7 +40,7 @@ class Running:
 
     def get(self, path):
         try:
-            with urllib.request.urlopen(f"http://{self.http}{path}", timeout=TIMEOUT) as reply:
+            with DIRECT.open(f"http://{self.http}{path}", timeout=TIMEOUT) as reply:
                 return reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.read().decode()
@@ -103,6 +106,7 @@ class RoleMainTest(unittest.TestCase):
         with Running() as role:
             address = role.get("/address")
             self.assertEqual(run("--healthcheck", "--listen", address).returncode, 0)
+            self.assertEqual(run("--healthcheck", "--listen", address, env=PROXIES).returncode, 0, "through a proxy")
         result = run("--healthcheck", "--listen", address)
         self.assertEqual(result.returncode, 1)
         self.assertIn(address, result.stderr)

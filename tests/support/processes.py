@@ -8,6 +8,13 @@ import subprocess
 import urllib.request
 
 
+# For pages on loopback, which no proxy has.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+# A variable for each way to name a proxy, where nobody listens: what goes through one does not arrive.
+PROXIES = {name: "http://127.0.0.1:9" for lower in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy")
+           for name in (lower, lower.upper())} | {"no_proxy": "", "NO_PROXY": ""}
+
+
 def free_ports(count):
     """Ports nobody listens on; held together until all are chosen, so that they differ. They lie below those that the
     system gives to outgoing connections, one of which could take a port before its server does."""
@@ -47,7 +54,7 @@ class Process:
     def scrape(self):
         """The page's text; empty while the process cannot answer."""
         try:
-            with urllib.request.urlopen(self.metrics_url, timeout=5) as page:
+            with DIRECT.open(self.metrics_url, timeout=5) as page:
                 return page.read().decode()
         except OSError:
             return ""

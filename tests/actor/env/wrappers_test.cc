@@ -14,6 +14,8 @@ struct Log {
   std::vector<double> last_action;
   int steps = 0;
   int terminate_at = -1;
+  // Step of an episode (0: its start) whose observation has a number too many.
+  int grows_at = -1;
 };
 
 // Two actions with ranges [-1, 3] and [0, 0.5]; the observation and the reward count the steps of
@@ -32,19 +34,23 @@ class CountingEnvironment final : public Environment {
   const EnvironmentSpec& spec() const override { return spec_; }
   absl::Status Reset() override {
     log_->steps = 0;
-    observation_[0] = 0;
+    Observe();
     return absl::OkStatus();
   }
   absl::StatusOr<StepResult> Step(std::span<const double> action) override {
     log_->last_action.assign(action.begin(), action.end());
     ++log_->steps;
-    observation_[0] = log_->steps / 10.0;
+    Observe();
     return StepResult{.reward = observation_[0], .terminated = log_->steps == log_->terminate_at};
   }
   std::span<const double> observation() const override { return observation_; }
   const absl::Status& fault() const override { return fault_; }
 
  private:
+  void Observe() {
+    observation_.assign(log_->steps == log_->grows_at ? 2 : 1, log_->steps / 10.0);
+  }
+
   Log* const log_;
   EnvironmentSpec spec_;
   std::vector<double> observation_ = {0};
@@ -139,6 +145,19 @@ TEST(FloatEnvironmentTest, CastsActionsAndObservationsAndReusesItsBuffer) {
   EXPECT_EQ(environment.observation()[0], 0.1f);
   EXPECT_EQ(environment.observation().data(), buffer);
   EXPECT_EQ(log.last_action, (std::vector<double>{0.1f, 0.2f}));
+}
+
+TEST(FloatEnvironmentTest, ObservationOfAnotherSizeIsAnErrorThatNamesBoth) {
+  for (const int grows_at : {0, 1}) {
+    Log log;
+    log.grows_at = grows_at;
+    FloatEnvironment environment(std::make_unique<CountingEnvironment>(&log));
+    absl::Status status = environment.Reset();
+    if (status.ok()) status = environment.Step(std::vector{0.1f, 0.2f}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+    EXPECT_EQ(status.message(),
+              "counting shows an observation of 2 numbers, its spec says 1");
+  }
 }
 
 TEST(FloatEnvironmentTest, WrongSizeIsRefused) {

@@ -1,0 +1,306 @@
+"""An environment with Gymnasium's interface as a run sees it: a flat observation, actions in [-1, 1], decisions.
+
+This is the boundary between the code of others and ours. Nothing crosses it by reference: an environment may return the
+same buffer each time, change it later or free it, and may keep or change the actions that it is given. Nothing crosses
+it unchecked: what is not as the spaces promise ends the process with one line that says so.
+"""
+
+import contextlib
+import importlib
+import math
+import time
+import traceback
+
+import numpy
+
+from pompc_actor import Failed, Refused
+
+RESET_TRIES = 20
+# kMaxMagnitude in common/number_check.h: rows with larger numbers are refused.
+MAX_MAGNITUDE = 1e18
+
+
+class Unstable(Exception):
+    """The environment returned numbers that no run can learn from; the episode ends in the state before."""
+
+
+def make(name):
+    """`name` is one of Gymnasium's ids, or module:function for a function that returns an environment."""
+    module, colon, function = name.partition(":")
+    if not (colon and function.isidentifier()):
+        return _make_by_id(name)
+    try:
+        loaded = importlib.import_module(module)
+    except Exception as error:  # pylint: disable=broad-except
+        missing = isinstance(error, ModuleNotFoundError) and error.name and module.startswith(error.name)
+        raise Refused(f"there is no module {module}: it is looked for in the current folder and on PYTHONPATH"
+                      if missing else told(error, f"importing {module}")) from error
+    if not callable(getattr(loaded, function, None)):
+        raise Refused(f"module {module} ({loaded.__file__}) has no function {function}")
+    with _refusing(f"{name}()"):
+        return getattr(loaded, function)()
+
+
+def _make_by_id(name):
+    try:
+        gymnasium = importlib.import_module("gymnasium")
+    except ImportError as error:
+        raise Refused(f"{name} is an id of Gymnasium's, which is not installed ({error}): pip install gymnasium, or "
+                      "give module:function") from error
+    with _refusing(f"gymnasium.make({name!r})"):
+        return gymnasium.make(name)
+
+
+@contextlib.contextmanager
+def _refusing(what):
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise Refused(told(error, what)) from error
+
+
+def told(error, what):
+    """What others' code raised and where, in one line."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    text = " ".join("".join(traceback.format_exception_only(type(error), error)).split())
+    return f"{what} raised {text[:500]}{where}"
+
+
+def _is_box(space):
+    return all(hasattr(space, name) for name in ("low", "high", "shape"))
+
+
+class Actions:
+    """Maps actions in [-1, 1] onto an action space: arrays of its dtype and shape that lie within its bounds."""
+
+    def __init__(self, space):
+        if not _is_box(space):
+            raise Refused(f"the action space {_brief(space)} is no Box: pompc's actions are arrays of numbers within "
+                          "bounds. Wrap the environment so that its action_space is a Box of floats")
+        self.shape = tuple(space.shape)
+        self.size = math.prod(self.shape)
+        dtype = getattr(space, "dtype", None)
+        dtype = numpy.asarray(space.low).dtype if dtype is None else numpy.dtype(dtype)
+        if dtype.kind != "f":
+            raise Refused(f"the action space {_brief(space)} has {dtype} numbers; pompc's actions are continuous. Wrap "
+                          "the environment so that its action_space is a Box of floats, which its step() rounds")
+        if self.size == 0:
+            raise Refused(f"the action space {_brief(space)} has no numbers")
+        self._dtype = dtype
+        with numpy.errstate(all="ignore"):
+            self._low, self._high = (numpy.array(numpy.broadcast_to(bound, self.shape), dtype=float)
+                                     for bound in (space.low, space.high))
+            if not (numpy.isfinite(self._low).all() and numpy.isfinite(self._high).all()):
+                raise Refused(f"the action space {_brief(space)} has infinite bounds; every number of an action must "
+                              "have finite ones. Wrap the environment so that its action_space has them")
+            # The bounds as numbers of the dtype, rounded inwards.
+            self._least, self._most = self._low.astype(dtype), self._high.astype(dtype)
+            above, below = (numpy.nextafter(bound, dtype.type(towards)) for bound, towards in
+                            ((self._least, math.inf), (self._most, -math.inf)))
+            self._least = numpy.where(self._least < self._low, above, self._least)
+            self._most = numpy.where(self._most > self._high, below, self._most)
+        if (self._least > self._most).any():
+            raise Refused(f"the action space {_brief(space)} has a lower bound above the upper one")
+        self._check(space)
+
+    def _check(self, space):
+        """Whether the space agrees that these are its actions."""
+        if not hasattr(space, "contains"):
+            return
+        for number in (-1, 0, 1):
+            action = self.of(numpy.full(self.size, number))
+            with _refusing("action_space.contains()"):
+                contained = space.contains(action)
+            if not contained:
+                raise Refused(f"the action space {_brief(space)} does not contain {action!r}, which its bounds allow")
+
+    def of(self, action):
+        """A new array, to be given away. REQUIRES: `action` holds `size` finite numbers."""
+        with numpy.errstate(all="ignore"):
+            part = (numpy.clip(numpy.asarray(action, dtype=float), -1, 1).reshape(self.shape) + 1) / 2
+            scaled = numpy.array(self._low * (1 - part) + self._high * part, dtype=self._dtype)
+        return numpy.clip(scaled, self._least, self._most, out=scaled)
+
+
+class Observations:
+    """Turns what an environment returns as observation into flat float32 arrays of our own."""
+
+    def __init__(self, space):
+        if not _is_box(space):
+            raise Refused(f"the observation space {_brief(space)} is no Box: pompc's observations are arrays of "
+                          "numbers. Wrap the environment in gymnasium.wrappers.FlattenObservation or the like")
+        self.shape = tuple(space.shape)
+        self.size = math.prod(self.shape)
+        if self.size == 0:
+            raise Refused(f"the observation space {_brief(space)} has no numbers")
+
+    def of(self, observation):
+        """A new array. Failed if it is not of the space's kind, Unstable if a number is NaN or too large."""
+        array = _array("observation", observation)
+        if array.shape != self.shape:
+            raise Failed(f"an observation has shape {array.shape}; observation_space says {self.shape}")
+        with numpy.errstate(all="ignore"):
+            flat = numpy.array(array, dtype=numpy.float32, order="C").reshape(-1)
+            usable = numpy.abs(flat) <= MAX_MAGNITUDE
+        if not usable.all():
+            i = int(numpy.argmin(usable))
+            raise Unstable(f"number {i} of an observation is {array.reshape(-1)[i]}; at most {MAX_MAGNITUDE:g} in "
+                           "magnitude can be learnt from")
+        return flat
+
+
+def _brief(value):
+    return " ".join(repr(value).split())[:120]
+
+
+def _array(what, value):
+    """`value` as an array of real numbers, not copied."""
+    if isinstance(value, numpy.ma.MaskedArray):
+        raise Failed(f"the {what} is a masked array; return plain numbers: numpy.ma.filled puts some in place of those "
+                     "masked")
+    try:
+        array = numpy.asarray(value)
+    except Exception as error:  # pylint: disable=broad-except
+        raise Failed(told(error, f"the {what} is a {type(value).__name__} and no array: numpy.asarray()")) from error
+    if array.dtype.kind not in "fiub":
+        raise Failed(f"the {what} is no array of numbers but {_brief(value)}")
+    return array
+
+
+def _scalar(what, value):
+    array = _array(what, value)
+    if array.size != 1:
+        raise Failed(f"the {what} is {array.size} numbers, not one: {_brief(value)} (a vector environment? "
+                     "--environments steps several at a time)")
+    return array.reshape(()).item()
+
+
+class Environment:
+    """Holds each action for a number of steps and sums their rewards; cuts episodes after a number of decisions.
+
+    Used by one thread at a time; `inside` may be read by others. What the environment raises becomes Failed, with its
+    words and the place."""
+
+    def __init__(self, name, environment):
+        """Refused if the spaces are not what a run can use."""
+        self.name = name
+        # (what, since when by the monotonic clock) while the environment's own code runs; else None.
+        self.inside = None
+        self.spec = getattr(environment, "spec", None)
+        self._environment = environment
+        for space in ("action_space", "observation_space"):
+            if not hasattr(environment, space):
+                raise Refused(f"{name} made {_brief(environment)}, which has no {space}: it is no environment of "
+                              "Gymnasium's kind")
+        try:
+            self._actions = Actions(environment.action_space)
+            self._observations = Observations(environment.observation_space)
+        except Refused as error:
+            raise Refused(f"{name}: {error}") from error
+        except Exception as error:  # pylint: disable=broad-except
+            raise Refused(told(error, f"{name}: reading its spaces")) from error
+        self.action_size, self.observation_size = self._actions.size, self._observations.size
+        self._action_repeat, self._episode_decisions, self._terminates = 1, math.inf, True
+        self._decisions = 0
+
+    def is_the_same_as(self, other):
+        return self._environment is other._environment
+
+    def try_out(self):
+        """One reset and one step, so that an environment with another interface is refused before a run sees it."""
+        try:
+            self.reset(0)
+            self.step(numpy.zeros(self.action_size))
+        except Unstable:
+            pass
+        except Failed as error:
+            raise Refused(str(error)) from error
+
+    def follow(self, settings):
+        """Takes on the run's `env`. Refused if the environment has other sizes."""
+        for size in ("observation_size", "action_size"):
+            if getattr(self, size) != getattr(settings.spec, size):
+                raise Refused(f"the run expects env.spec.{size} {getattr(settings.spec, size)}; {self.name} has "
+                              f"{getattr(self, size)}")
+        self._action_repeat, self._episode_decisions = settings.action_repeat, settings.spec.episode_decisions
+        self._terminates = settings.spec.terminates
+
+    def reset(self, seed=None):
+        """The first observation of an episode."""
+        self._decisions = 0
+        for _ in range(RESET_TRIES):
+            try:
+                return self._begin(seed)
+            except Unstable as error:
+                seed, problem = None, error
+        raise Failed(f"{self.name}: {RESET_TRIES} resets one after the other: {problem}")
+
+    def _begin(self, seed):
+        with self._called("reset"):
+            returned = self._environment.reset(seed=seed)
+            if not (isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], dict)):
+                raise Failed(f"returned {_brief(returned)}; Gymnasium's returns (observation, info). {_OLD_GYM}")
+            return self._observations.of(returned[0])
+
+    def step(self, action):
+        """(observation, reward, terminated, truncated) of one decision."""
+        total, terminated, truncated = 0.0, False, False
+        for _ in range(self._action_repeat):
+            with self._called("step"):
+                returned = self._environment.step(self._actions.of(action))
+                if not (isinstance(returned, (tuple, list)) and len(returned) == 5):
+                    count = f"{len(returned)} values" if isinstance(returned, (tuple, list)) else _brief(returned)
+                    raise Failed(f"returned {count}; Gymnasium's returns (observation, reward, terminated, truncated, "
+                                 f"info). {_OLD_GYM}")
+                # What is not copied here may be another thing after the next call.
+                observation = self._observations.of(returned[0])
+                total += float(_scalar("reward", returned[1]))
+                terminated, truncated = (bool(_scalar(flag, value)) for flag, value in
+                                         zip(("terminated flag", "truncated flag"), returned[2:4]))
+            if not abs(total) <= MAX_MAGNITUDE:
+                raise Unstable(f"reward {total}; at most {MAX_MAGNITUDE:g} in magnitude can be learnt from")
+            if terminated or truncated:
+                break
+        if terminated and not self._terminates:
+            raise Failed(f"{self.name}: an episode ended in a terminal state, but the run's config knows of none. Set "
+                         "env.spec.terminates: true (--print-config --terminates prints it), or let the "
+                         "environment return truncated, not terminated, where an episode is only cut")
+        self._decisions += 1
+        return observation, total, terminated, truncated or self._decisions >= self._episode_decisions
+
+    @contextlib.contextmanager
+    def _called(self, what):
+        """Around a call of the environment and the reading of what it returned."""
+        self.inside = (what, time.monotonic())
+        try:
+            yield
+        except Unstable:
+            raise
+        except Failed as error:
+            raise Failed(f"{self.name}: {what}(): {error}") from error
+        except (Exception, SystemExit) as error:
+            hint = " (Gymnasium's reset takes a seed)" if what == "reset" and "'seed'" in str(error) else ""
+            raise Failed(f"{self.name}: {told(error, what + '()')}{hint}") from error
+        finally:
+            self.inside = None
+
+    def close(self):
+        """What goes wrong in it is nobody's concern any more."""
+        with contextlib.suppress(Exception, SystemExit):
+            self._environment.close()
+
+
+_OLD_GYM = "Environments of old gym must be wrapped (for example by the package shimmy)"
+
+
+def make_all(name, count):
+    """`count` environments, tried out. Refused if they are of no use to any run."""
+    made = []
+    for _ in range(count):
+        made.append(Environment(name, make(name)))
+        if any(made[-1].is_the_same_as(other) for other in made[:-1]):
+            raise Refused(f"{name} returned the same environment twice: with --environments each call must make a new "
+                          "one")
+    made[0].try_out()
+    return made

@@ -1,0 +1,244 @@
+"""What an actor and an evaluator do under one lease."""
+
+import itertools
+import queue
+import threading
+import time
+
+import numpy
+
+from pompc_actor import Refused, clients, wire
+from pompc_actor.clients import EpisodeRefused, LeaseEnded, Stopped, log
+from pompc_actor.environment import Unstable
+from pompc_actor.wire import proto
+
+END_SECONDS = 20      # that the threads get to end once the process is told to
+STUCK_SECONDS = 60    # after which the log says that an environment does not return
+COLUMNS = ("observations", "actions", "rewards", "plan_mean", "plan_std", "plan_value")
+
+
+class Chunk:
+    """Rows of an episode that were not sent yet."""
+
+    def __init__(self, action_size):
+        self._action_size = action_size
+        self.clear()
+
+    def clear(self):
+        self.count = 0
+        self._rows = {name: [] for name in (*COLUMNS, "terminated", "has_plan", "versions")}
+
+    def add(self, observation, action, reward, terminated, plan):
+        """`plan` is None for a random action. The arrays are kept, not copied: nobody may change them any more."""
+        rows = self._rows
+        self.count += 1
+        rows["observations"].append(observation)
+        rows["actions"].append(action)
+        rows["rewards"].append(reward)
+        rows["terminated"].append(terminated)
+        rows["has_plan"].append(plan is not None)
+        rows["plan_mean"].append(wire.to_array(plan.plan_mean) if plan else numpy.zeros(self._action_size))
+        rows["plan_std"].append(wire.to_array(plan.plan_std) if plan else numpy.ones(self._action_size))
+        rows["plan_value"].append(plan.plan_value if plan else 0)
+        rows["versions"].append(plan.version if plan else proto.ParameterVersion())
+
+    def message(self, final_observation=None):
+        rows = proto.Rows(count=self.count, versions=self._rows["versions"])
+        for name in COLUMNS:
+            setattr(rows, name, wire.to_bytes(self._rows[name]))
+        for name in ("terminated", "has_plan"):
+            setattr(rows, name, bytes(self._rows[name]))
+        if final_observation is not None:
+            rows.final_observation = wire.to_bytes(final_observation)
+        return rows
+
+
+def query(observation, warm_start, random):
+    return proto.PlanQuery(observation=wire.to_bytes(observation), warm_start=warm_start,
+                           seed=int(random.integers(2**63)))
+
+
+class Player:
+    """Plays episodes in one environment until the lease ends."""
+
+    def __init__(self, index, environment, lease, identity, planners, shard):
+        self._index, self._environment, self._lease = index, environment, lease
+        self._identity, self._planners, self._shard = identity, planners, shard
+        self._chunk_rows = clients.rows_per_chunk(lease.config)
+        registration = lease.registration
+        self._random = numpy.random.default_rng(
+            [lease.config.seed, registration.index, registration.incarnation, index])
+
+    def run(self):
+        seed = int(self._random.integers(2**31))
+        try:
+            for episode in itertools.count():
+                self._lease.check()
+                self._shard.open()
+                try:
+                    left_something = self._play(episode, seed)
+                except EpisodeRefused as error:
+                    self._identity.waits.tell(f"environment {self._index}: an episode is given up: {error}")
+                    left_something = False
+                if not left_something:
+                    time.sleep(clients.RETRY_SECONDS)  # the next one may end as soon
+                seed = None  # the environment's own generator goes on over its episodes
+        finally:
+            self._shard.close()
+
+    def _play(self, episode, seed):
+        """One episode. Returns whether the next one may follow at once: not if this one ended in its first step."""
+        observation = self._environment.reset(seed)
+        chunk, sent, total, warm_start, done = Chunk(self._environment.action_size), 0, 0.0, b"", False
+        seed_phase = self._lease.phase() == proto.Phase.SEED
+        while not done:
+            self._lease.check()
+            if seed_phase and self._lease.phase() != proto.Phase.SEED:
+                return True  # rows of random actions are not taken any more
+            plan, action = None, self._random.uniform(-1, 1, self._environment.action_size).astype(numpy.float32)
+            if not seed_phase:
+                plan = self._planners.plan(
+                    proto.PlanRequest(queries=[query(observation, warm_start, self._random)]), self._index, self._lease,
+                    self._identity.waits)
+                warm_start, action = plan.warm_start, numpy.clip(wire.to_array(plan.action), -1, 1)
+            try:
+                following, reward, terminated, truncated = self._environment.step(action)
+            except Unstable as error:
+                self._identity.waits.tell(f"environment {self._index}: an episode is cut: {error}")
+                done = True
+            else:
+                chunk.add(observation, action, reward, terminated, plan)
+                self._identity.count_row()
+                observation, total, done = following, total + reward, terminated or truncated
+            if chunk.count >= self._chunk_rows or (done and sent + chunk.count > 0):
+                self._shard.send(episode, sent, chunk.message(observation if done else None))
+                sent += chunk.count
+                chunk.clear()
+        if sent > 0:
+            self._identity.count_episode(total)
+        return sent > 0
+
+
+def act(flags, learner, identity, environments, stop):
+    """Under one lease; raises why it ended."""
+    lease = clients.Lease(learner, identity, stop)
+    try:
+        registration = lease.registration
+        log.info("acts in run %s as actor %d", lease.run_id, registration.index)
+        if registration.num_shards != len(flags.replay):
+            raise Refused(f"--replay names {len(flags.replay)} shards; the run has {registration.num_shards}")
+        planners = clients.Planners(flags.planners)
+        players = []
+        for index, environment in enumerate(environments):
+            environment.follow(lease.config.env)
+            shard = clients.ShardStream(flags.replay[registration.shards[index]], lease, index, identity.waits)
+            players.append(Player(index, environment, lease, identity, planners, shard).run)
+        run_threads(players, environments, lease, identity, stop)
+    except Exception as error:
+        leave(lease, error)
+        raise
+
+
+def evaluate(flags, learner, identity, environments, stop):
+    """Under one lease; raises why it ended."""
+    (environment,) = environments
+    lease = clients.Lease(learner, identity, stop)
+    try:
+        log.info("evaluates in run %s", lease.run_id)
+        environment.follow(lease.config.env)
+        planners = clients.Planners(flags.planners)
+        run_threads([lambda: evaluate_all(environment, planners, lease, identity, stop)], environments, lease, identity,
+                    stop)
+    except Exception as error:
+        leave(lease, error)
+        raise
+
+
+def leave(lease, error):
+    if isinstance(error, LeaseEnded):
+        lease.close()
+    else:
+        lease.leave("" if isinstance(error, Stopped) else str(error))
+
+
+def evaluate_all(environment, planners, lease, identity, stop):
+    done = None
+    while True:
+        lease.check()
+        assignment = lease.assignment()
+        if assignment is None or assignment == done:
+            stop.wait(clients.RETRY_SECONDS)
+            continue
+        outcomes = []
+        for index in range(assignment.episodes):
+            outcome = evaluate_episode(environment, planners, lease, identity.waits, assignment, index)
+            if outcome is None:
+                break
+            outcomes.append(outcome)
+        if len(outcomes) == assignment.episodes:
+            returns, decisions = zip(*outcomes)
+            lease.report(assignment, returns, decisions)
+            log.info("evaluation %d: mean return %.1f", assignment.evaluation_id, numpy.mean(returns))
+            done = assignment
+
+
+def evaluate_episode(environment, planners, lease, waits, assignment, index):
+    """(return, decisions); None when the learner wants it no more."""
+    random = numpy.random.default_rng([assignment.seed, index])
+    observation = environment.reset(int(random.integers(2**31)))
+    total, decisions, warm_start, done = 0.0, 0, b"", False
+    while not done:
+        plan = planners.plan(
+            proto.PlanRequest(evaluate=True, pinned_version=assignment.version,
+                              queries=[query(observation, warm_start, random)]),
+            "evaluation", lease, waits, keep_waiting=lambda: lease.assignment() == assignment)
+        if plan is None:
+            return None
+        try:
+            observation, reward, terminated, truncated = environment.step(wire.to_array(plan.action))
+        except Unstable as error:
+            waits.tell(f"an evaluation's episode ends early: {error}")
+            break
+        warm_start, total, decisions, done = plan.warm_start, total + reward, decisions + 1, terminated or truncated
+    return total, decisions
+
+
+def run_threads(workers, environments, lease, identity, stop):
+    """Runs each worker in a thread until the first one ends, and raises why that one did; the others see the same at
+    their next check. An environment that does not return is waited for if the process is to go on with it."""
+    outcomes = queue.SimpleQueue()
+
+    def work(worker):
+        try:
+            worker()
+        except BaseException as error:  # pylint: disable=broad-except
+            outcomes.put(error)
+
+    threads = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in workers]
+    for thread in threads:
+        thread.start()
+    outcome = None
+    while outcome is None:
+        try:
+            outcome = outcomes.get(timeout=clients.RETRY_SECONDS)
+        except queue.Empty:
+            watch(environments, identity.waits)
+            outcome = Stopped() if stop.is_set() else None
+    lease.close()
+    deadline = time.monotonic() + END_SECONDS
+    for thread in threads:
+        while thread.is_alive() and (isinstance(outcome, LeaseEnded) or time.monotonic() < deadline):
+            thread.join(clients.RETRY_SECONDS)
+            watch(environments, identity.waits)
+            if stop.is_set() and isinstance(outcome, LeaseEnded):
+                outcome, deadline = Stopped(), time.monotonic() + END_SECONDS
+    raise outcome
+
+
+def watch(environments, waits):
+    """Says which environments do not return."""
+    for index, environment in enumerate(environments):
+        what, since = environment.inside or ("", time.monotonic())
+        stuck = time.monotonic() - since > STUCK_SECONDS
+        waits.set(("inside", index),
+                  f"environment {index} has not returned from {what}() for {STUCK_SECONDS} s" if stuck else "")

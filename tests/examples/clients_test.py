@@ -1,0 +1,456 @@
+#!/usr/bin/env python3
+"""The Python actor against servers in this process: what it sends, waits for, gives up, and how it ends."""
+
+import contextlib
+import importlib.util
+import io
+import logging
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import types
+import unittest
+import unittest.mock
+
+try:
+    import google.protobuf
+    import grpc
+    import numpy
+except ImportError as error:
+    print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
+    sys.exit(77)
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(ROOT / "examples" / "python"), str(HERE.parent / "support")]
+import contrary
+from fake_run import SECONDS, FakeRun
+from pompc_actor import Failed, Refused, clients, environment, roles, wire
+from pompc_actor.wire import proto
+from processes import PROXIES
+
+NOBODY = "127.0.0.1:9"
+
+
+class InProcessTest(unittest.TestCase):
+    def setUp(self):
+        for module, name, seconds in ((clients, "RETRY_SECONDS", 0.02), (roles, "END_SECONDS", SECONDS)):
+            patch = unittest.mock.patch.object(module, name, seconds)
+            patch.start()
+            self.addCleanup(patch.stop)
+        self.log = io.StringIO()
+        handler = logging.StreamHandler(self.log)
+        clients.log.addHandler(handler)
+        clients.log.setLevel(logging.INFO)
+        clients.log.propagate = False
+        self.addCleanup(clients.log.removeHandler, handler)
+        self.stop = threading.Event()
+        # What waits for ever fails rather than hangs.
+        timer = threading.Timer(SECONDS, self.stop.set)
+        timer.start()
+        self.addCleanup(timer.cancel)
+
+    def run_with(self, **more):
+        run = FakeRun(**more)
+        self.addCleanup(run.stop)
+        return run
+
+    def play(self, run, kind, role=roles.act, planners=None):
+        """Until the lease ends; returns why."""
+        made = [environment.Environment(kind.__name__, kind()) for _ in range(run.environments)]
+        flags = types.SimpleNamespace(planners=planners or [run.address], replay=[run.address])
+        self.identity = clients.Identity(proto.Role.ACTOR, run.environments)
+        with self.assertRaises(Exception) as caught:
+            role(flags, wire.stub("RunService", run.address), self.identity, made, self.stop)
+        return caught.exception
+
+    def in_background(self, function):
+        """Calls it in a thread; a call of what this returns waits for it and gives its result."""
+        results = []
+        thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
+        thread.start()
+
+        def result():
+            thread.join(SECONDS)
+            self.assertFalse(thread.is_alive())
+            return results[0]
+        return result
+
+
+class ActTest(InProcessTest):
+    def test_rows_follow_each_other_whatever_the_environment_does_with_its_buffers(self):
+        for kind in (contrary.OneBuffer, contrary.Spoiling, contrary.Freeing):
+            with self.subTest(kind.__name__):
+                run = self.run_with(rows=200, environments=2)
+                self.assertIsInstance(self.play(run, kind), clients.Stopped)
+                whole = [key for key, chunks in run.episodes.items() if chunks[-1].final_observation]
+                self.assertEqual({environment for _, environment, _ in whole}, {0, 1})
+                planned = 0
+                for key in whole:
+                    observations = run.column(key, "observations").reshape(-1, 2)
+                    self.assertEqual(observations.tolist(), [[step, step] for step in range(20)])
+                    final = wire.to_array(run.episodes[key][-1].final_observation)
+                    self.assertEqual(final.tolist(), [20, 20])
+                    rewards = run.column(key, "rewards").tolist()
+                    self.assertEqual(rewards, list(range(1, 21)) if kind is contrary.OneBuffer else [1] * 20)
+                    self.assertLessEqual(abs(run.column(key, "actions")).max(), 1)
+                    planned += all(set(chunk.has_plan) == {1} for chunk in run.episodes[key])
+                self.assertGreater(planned, 0)
+
+    def test_proxies_are_not_for_the_projects_own_traffic(self):
+        with unittest.mock.patch.dict(os.environ, PROXIES):
+            run = self.run_with()
+            self.assertIsInstance(self.play(run, contrary.Counting), clients.Stopped)
+        self.assertGreaterEqual(run.stored(), 100)
+        self.assertGreater(run.plans, 0)
+
+    def test_termination_that_the_config_does_not_know_ends_the_actor_and_the_learner_hears_why(self):
+        run = self.run_with()
+        error = self.play(run, contrary.Ending)
+        self.assertIsInstance(error, Failed)
+        self.assertIn("env.spec.terminates: true", str(error))
+        self.assertEqual(run.stored(), 0)
+        self.assertTrue(run.heartbeats[-1].leaving)
+        self.assertIn("an episode ended in a terminal state", run.heartbeats[-1].error)
+
+    def test_termination_that_it_knows_is_stored(self):
+        run = self.run_with(terminates=True)
+        self.assertIsInstance(self.play(run, contrary.Ending), clients.Stopped)
+        self.assertEqual(run.heartbeats[-1].error, "")
+        for chunks in run.episodes.values():
+            self.assertIn(b"".join(chunk.terminated for chunk in chunks), (b"\0\0\1", b"\0\0", b"\0"))
+
+    def test_a_message_that_never_fits_is_not_sent_again_for_ever(self):
+        run = self.run_with(max_message_bytes=500, chunk_rows=16)
+        error = self.play(run, contrary.Counting)
+        self.assertIsInstance(error, Failed)
+        self.assertRegex(str(error), f"shard {run.address}: RESOURCE_EXHAUSTED: .*larger than max")
+        self.assertEqual(run.stored(), 0)
+
+    def test_a_shard_that_is_short_of_something_is_asked_again(self):
+        run = self.run_with()
+        run.append_errors = [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE]
+        self.assertIsInstance(self.play(run, contrary.Counting), clients.Stopped)
+        self.assertIn("an episode is given up: shard", self.log.getvalue())
+
+    def test_an_error_of_the_shard_that_does_not_pass_ends_the_actor(self):
+        run = self.run_with()
+        run.append_errors = [grpc.StatusCode.FAILED_PRECONDITION]
+        self.assertRegex(str(self.play(run, contrary.Counting)), f"shard {run.address}: FAILED_PRECONDITION")
+
+    def test_unstable_steps_cut_the_episode_before_them(self):
+        for name in ("observation", "reward"):
+            with self.subTest(name):
+                run = self.run_with()
+                kind = contrary.returning(**{name: lambda step, good: good if step != 6 else good * numpy.nan})
+                self.assertIsInstance(self.play(run, kind), clients.Stopped)
+                whole = [key for key, chunks in run.episodes.items() if chunks[-1].final_observation]
+                self.assertGreater(len(whole), 5)
+                for key in whole:
+                    self.assertEqual(run.column(key, "observations")[::2].tolist(), list(range(5)))
+                    self.assertEqual(wire.to_array(run.episodes[key][-1].final_observation).tolist(), [5, 5])
+
+    def test_other_sizes_and_shards_are_refused(self):
+        self.assertIsInstance(self.play(self.run_with(observation_size=4), contrary.Counting), Refused)
+        run = self.run_with()
+        flags = types.SimpleNamespace(planners=[run.address], replay=[run.address] * 2)
+        with self.assertRaisesRegex(Refused, "names 2 shards; the run has 1"):
+            roles.act(flags, wire.stub("RunService", run.address), clients.Identity(proto.Role.ACTOR, 1), [], self.stop)
+
+    def test_every_wait_is_told_to_log_and_learner(self):
+        run = self.run_with()
+        run.blocked = "rows run ahead of updates"
+        outcome = self.in_background(lambda: self.play(run, contrary.Counting))
+        self.assertTrue(run.wait_until(lambda: any(beat.waiting == run.blocked for beat in run.heartbeats)))
+        self.assertIn(run.blocked, self.log.getvalue())
+        self.stop.set()
+        self.assertIsInstance(outcome(), clients.Stopped)
+
+    def test_planners_that_are_away_are_told_and_others_are_asked(self):
+        run = self.run_with(seed_rows=0)
+        self.assertIsInstance(self.play(run, contrary.Counting, planners=[NOBODY, run.address]), clients.Stopped)
+        outcome = self.in_background(
+            lambda: self.play(self.run_with(seed_rows=0), contrary.Counting, planners=[NOBODY]))
+        with unittest.mock.patch.object(clients, "PLAN_SECONDS", 1):
+            deadline = time.monotonic() + SECONDS
+            while NOBODY not in self.log.getvalue() and time.monotonic() < deadline:
+                self.stop.wait(0.01)
+        self.stop.set()
+        self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertIn(f"no plan: planner {NOBODY}: UNAVAILABLE", self.log.getvalue())
+
+    def test_plans_of_another_size_or_with_nan_are_not_executed(self):
+        class Odd(FakeRun):
+            def _plan(self, request, context):
+                reply = super()._plan(request, context)
+                reply.plans[0].action = self.action
+                return reply
+        for action, words in ((b"1234", "action has 4 bytes for an action size of 3"),
+                              (wire.to_bytes([0, numpy.nan, 0]), "NaN or infinity in its action")):
+            Odd.action = action
+            run = Odd(seed_rows=0)
+            self.addCleanup(run.stop)
+            with unittest.mock.patch.object(clients, "GIVE_UP_SECONDS", 0.1):
+                error = self.play(run, contrary.Counting)
+            self.assertRegex(str(error), f"planner {run.address}: .*{words}")
+            self.assertEqual(run.stored(), 0)
+
+    def test_an_environment_that_does_not_return_is_named_and_does_not_keep_the_process(self):
+        entered, released = threading.Event(), threading.Event()
+        self.addCleanup(released.set)
+
+        class Hanging(contrary.Counting):
+            def step(self, action):
+                entered.set()
+                released.wait()
+                return super().step(action)
+        run = self.run_with()
+        with unittest.mock.patch.object(roles, "STUCK_SECONDS", 0), unittest.mock.patch.object(roles, "END_SECONDS", 0):
+            outcome = self.in_background(lambda: self.play(run, Hanging))
+            entered.wait()
+            self.assertTrue(run.wait_until(lambda: any("has not returned from step()" in beat.waiting
+                                                       for beat in run.heartbeats)))
+            self.stop.set()
+            self.assertIsInstance(outcome(), clients.Stopped)
+
+    def test_the_process_is_recognised_when_it_registers_again_and_counts_on(self):
+        run = self.run_with()
+        identity = clients.Identity(proto.Role.ACTOR, 1)
+        for _ in range(3):
+            identity.count_row()
+        lease = clients.Lease(wire.stub("RunService", run.address), identity, self.stop)
+        # Once the second is sent, the first is known to be heard.
+        self.assertTrue(run.wait_until(lambda: len(run.heartbeats) > 1))
+        lease.close()
+        identity.count_row()
+        again = clients.Lease(wire.stub("RunService", run.address), identity, self.stop)
+        again.leave("it broke")
+        first, second = run.registrations
+        self.assertEqual((first.HasField("former_index"), second.former_index), (False, 0))
+        self.assertTrue(second.HasField("former_index"))
+        self.assertEqual(first.process_id, second.process_id)
+        self.assertNotEqual(first.process_id, 0)
+        self.assertEqual(run.heartbeats[0].rows, 3)
+        self.assertEqual((run.heartbeats[-1].rows, run.heartbeats[-1].leaving, run.heartbeats[-1].error),
+                         (1, True, "it broke"))
+
+
+class EvaluateTest(InProcessTest):
+    def test_a_result_that_the_learner_does_not_hear_is_told_again_not_played_again(self):
+        run = self.run_with(seed_rows=0)
+        run.assignment = proto.EvaluationAssignment(evaluation_id=5, episodes=2, seed=3)
+        run.report_errors = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED]
+        outcome = self.in_background(lambda: self.play(run, contrary.Counting, role=roles.evaluate))
+        self.assertTrue(run.wait_until(lambda: run.reports))
+        self.stop.set()
+        self.assertIsInstance(outcome(), clients.Stopped)
+        (report,) = run.reports
+        self.assertEqual((list(report.returns), list(report.decisions)), ([20, 20], [20, 20]))
+        self.assertEqual(run.plans, 40)
+        self.assertIn("waits for the learner: UNAVAILABLE", self.log.getvalue())
+
+
+class WaitsTest(InProcessTest):
+    def test_each_reason_is_logged_when_it_comes_up_and_now_and_then(self):
+        now = [0.0]
+        waits = clients.Waits(lambda: now[0])
+        for who in range(64):
+            waits.set(who, "no plan")
+        waits.set("learner", "no learner")
+        self.assertEqual(waits.text(), "no plan; no learner")
+        self.assertEqual(self.log.getvalue().split("\n"), ["no plan", "no learner", ""])
+        now[0] = clients.LOG_SECONDS
+        waits.set(1, "no plan")
+        self.assertEqual(self.log.getvalue().count("no plan"), 2)
+        for who in (*range(64), "learner"):
+            waits.set(who, "")
+        self.assertEqual(waits.text(), "")
+        self.assertEqual(self.log.getvalue().split("\n")[-2:], ["goes on", ""])
+
+
+class PlannersTest(unittest.TestCase):
+    def test_a_planner_that_did_not_answer_in_time_is_left_out_while_there_are_others(self):
+        planners = clients.Planners(["a:1", "b:1", "c:1"])
+        planners._barred_until[1] = time.monotonic() + 1000
+        self.assertEqual({planners._next() for _ in range(20)}, {0, 2})
+        planners._barred_until = [time.monotonic() + 1000] * 3
+        self.assertEqual({planners._next() for _ in range(20)}, {0, 1, 2})
+
+
+class WireTest(unittest.TestCase):
+    def test_numbers_are_those_of_the_headers(self):
+        def number(path, name):
+            text = (ROOT / path).read_text()
+            value = re.search(rf"\b{name} = ([^;]+);", text)[1]
+            return eval(re.sub(r"uint64_t\{(\d+)\}", r"\1", value))  # pylint: disable=eval-used
+        self.assertEqual(wire.WIRE_VERSION, number("common/rpc/wire.h", "kWireVersion"))
+        self.assertEqual(wire.MAX_MESSAGE_BYTES, number("common/rpc/endpoint.h", "kMaxMessageBytes"))
+        self.assertEqual(wire.MAX_CHUNK_BYTES, number("replay/client/shard_link.cc", "kMaxChunkBytes"))
+
+    def test_the_largest_chunk_of_every_config_fits(self):
+        for observation_size, action_size in ((1, 1), (100, 20), (27648, 6), (100000, 1000)):
+            config = proto.RunConfig(env=proto.EnvConfig(spec=proto.EnvSpec(
+                observation_size=observation_size, action_size=action_size)))
+            config.actor.chunk_rows = 1024
+            chunk = roles.Chunk(action_size)
+            for _ in range(clients.rows_per_chunk(config)):
+                chunk.add(numpy.zeros(observation_size, numpy.float32), numpy.zeros(action_size), 0.0, False, None)
+            size = chunk.message(numpy.zeros(observation_size)).ByteSize()
+            self.assertLess(size, 2 * wire.MAX_CHUNK_BYTES)
+            self.assertGreaterEqual(chunk.count, 1)
+        self.assertEqual(clients.rows_per_chunk(proto.RunConfig()), 16)
+
+    def test_messages_and_modules_have_no_name_that_others_use(self):
+        loaded = {name.partition(".")[0] for name in sys.modules}
+        self.assertEqual(loaded & {"environments", "wire", "actor", "proto", "environment"}, set())
+        pool = google.protobuf.descriptor_pool.Default()
+        for file in ("proto/common.proto", "proto/run.proto"):
+            with self.assertRaises(KeyError):
+                pool.FindFileByName(file)
+        with self.assertRaises(KeyError):
+            pool.FindMessageTypeByName("pompc.proto.Header")
+
+
+OWN_MODULES = {
+    "environments.py": "mine = True\n", "wire.py": "mine = True\n", "actor.py": "mine = True\n",
+    "environment.py": "mine = True\n", "clients.py": "mine = True\n", "proto/__init__.py": "mine = True\n",
+    "own.py": """
+import actor, clients, contrary, environment, environments, proto, wire
+from google.protobuf import descriptor_pb2, descriptor_pool
+assert all(module.mine for module in (actor, clients, environment, environments, proto, wire))
+for package in ("mine", "pompc.proto"):
+    file = descriptor_pb2.FileDescriptorProto(name="proto/common.proto", package=package)
+    file.name = "proto/common.proto" if package == "mine" else "proto/run.proto"
+    file.message_type.add(name="Header").field.add(name="other", number=1, type=9, label=1)
+    descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
+make = contrary.Counting
+"""}
+
+
+class FlagsTest(unittest.TestCase):
+    def parsed(self, *arguments):
+        """(flags or exit status, what was printed)."""
+        spec = importlib.util.spec_from_file_location("program", ROOT / "examples" / "python" / "actor.py")
+        program = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(program)
+        with contextlib.redirect_stderr(io.StringIO()) as stderr:
+            try:
+                return program.parse_flags(arguments), stderr.getvalue()
+            except SystemExit as ended:
+                return ended.code, stderr.getvalue()
+
+    def test_what_is_no_value_of_a_flag_is_refused(self):
+        for words, arguments in (
+                ("'0' is no whole number from 1 to 4096", ("--environments", "0")),
+                ("'4097' is no whole number", ("--environments", "4097")),
+                ("'-1' is no whole number", ("--episode-steps=-1",)),
+                ("'1e2' is no whole number", ("--action-repeat", "1e2")),
+                ("'0x10' is no whole number", ("--action-repeat", "0x10")),
+                ("'1_0' is no whole number", ("--action-repeat", "1_0")),
+                ("'\u0661' is no whole number", ("--action-repeat", "\u0661")),
+                ("'101' is no whole number", ("--action-repeat", "101")),
+                ("'18446744073709551617' is no", ("--episode-steps", "18446744073709551617")),
+                ("'nowhere' is no address", ("--learner", "nowhere")), ("':1' is no address", ("--learner", ":1")),
+                ("'a:70000' is no address", ("--planners", "b:1,a:70000")), ("'' is no", ("--replay", "a:1,")),
+                ("--learner is missing", ()), ("--planners is missing", ("--learner", "a:1")),
+                ("--replay is missing", ("--learner", "a:1", "--planners", "a:1")),
+                ("unrecognized", ("--learn", "a:1", "--planners", "a:1", "--evaluate"))):
+            with self.subTest(words=words):
+                status, printed = self.parsed("--env", "x", *arguments)
+                self.assertEqual(status, 2)
+                self.assertIn(words, printed)
+
+    def test_values_are_taken_as_the_other_programs_take_them(self):
+        flags, _ = self.parsed("--env", "x", "--environments", "010", "--learner", "dns:///learner:1", "--planners",
+                               "a:1, b:2", "--replay", "[::1]:5")
+        self.assertEqual((flags.environments, flags.learner, flags.planners, flags.replay),
+                         (10, "dns:///learner:1", ["a:1", "b:2"], ["[::1]:5"]))
+
+
+class ProcessTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def start(self, *arguments, path=(), **more):
+        variables = {**os.environ, **PROXIES, "PYTHONPATH": os.pathsep.join(map(str, (*path, HERE))),
+                     "PYTHONDONTWRITEBYTECODE": "1"}
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "examples" / "python" / "actor.py", *map(str, arguments)], text=True,
+            stdout=more.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, env=variables, cwd=self.folder, **more)
+        self.addCleanup(process.stderr.close)
+        if process.stdout:
+            self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_refusals_are_one_line_and_a_status(self):
+        servers = ("--learner", NOBODY, "--planners", NOBODY, "--replay", NOBODY)
+        (self.folder / "grpc.py").write_text("raise ImportError('it was built for another Python')")
+        full = open("/dev/full", "w", encoding="utf-8")
+        self.addCleanup(full.close)
+        started = []
+        for status, words, arguments, more in (
+                (2, "no module nothing_here", ("--env", "nothing_here:make", *servers), {}),
+                (2, "RuntimeError: no licence .*contrary.py", ("--env", "contrary:Raising", *servers), {}),
+                (2, "OldGym: reset", ("--env", "contrary:OldGym", *servers), {}),
+                (1, "it was built for another Python", ("--env", "x"), {"path": [self.folder]}),
+                (1, "No space left", ("--env", "contrary:Counting", "--print-config"), {"stdout": full})):
+            started.append((status, words, self.start(*arguments, **more)))
+        for status, words, process in started:
+            with self.subTest(words=words):
+                _, stderr = process.communicate(timeout=SECONDS)
+                self.assertRegex(stderr, words)
+                self.assertEqual(process.returncode, status, stderr)
+                self.assertRegex(stderr, r"^actor\.py: .*\n$")
+
+    def test_an_environment_imports_its_own_modules_and_messages(self):
+        (self.folder / "proto").mkdir()
+        for name, text in OWN_MODULES.items():
+            (self.folder / name).write_text(text)
+        for name, path in (("current folder", ()), ("PYTHONPATH", [self.folder])):
+            with self.subTest(name):
+                process = self.start("--env", "own:make", "--print-config", path=path)
+                stdout, stderr = process.communicate(timeout=SECONDS)
+                self.assertIn("observation_size: 2 action_size: 3 episode_decisions: 20", stdout, stderr)
+
+    def test_the_config_is_all_that_is_printed(self):
+        process = self.start("--env", "contrary:Printing", "--print-config", "--terminates", "--action-repeat", "007")
+        stdout, stderr = process.communicate(timeout=SECONDS)
+        self.assertEqual(process.returncode, 0, stderr)
+        self.assertEqual(stdout.split(), ["env", "{", "task:", '"external"', "action_repeat:", "7", "spec", "{",
+                                          "observation_size:", "2", "action_size:", "3", "episode_decisions:", "3",
+                                          "terminates:", "true", "}", "}"])
+        self.assertIn("hello from the simulator", stderr)
+
+    def test_signals_end_it_in_order(self):
+        run = FakeRun(seed_rows=10**9, rows=10**9)
+        self.addCleanup(run.stop)
+        names = ("SIGINT", "SIGTERM", "SIGHUP")
+        processes = [self.start("--env", "contrary:Counting", "--learner", run.address, "--planners", run.address,
+                                "--replay", run.address) for _ in names]
+        for process in processes:
+            # Each has a lease, so it is on its way: the handlers were there before it registered.
+            self.assertTrue(run.wait_until(lambda p=process: any(
+                registration.name.endswith(f":{p.pid}") for registration in run.registrations)))
+        for name, process in zip(names, processes):
+            process.send_signal(getattr(signal, name))
+        for name, process in zip(names, processes):
+            with self.subTest(name):
+                _, stderr = process.communicate(timeout=SECONDS)
+                self.assertEqual(process.returncode, 0, stderr)
+                self.assertTrue(stderr.endswith(" ends\n"), stderr)
+        leaving = [beat for beat in run.heartbeats if beat.leaving]
+        self.assertEqual([beat.error for beat in leaving], [""] * 3)
+
+
+if __name__ == "__main__":
+    unittest.main()
