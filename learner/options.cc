@@ -86,6 +86,7 @@ RunControlOptions MakeRunControlOptions(const AppOptions& options, uint64_t lear
   control.stop.return_mean = config.stop().return_mean();
   control.stop.max_time = absl::Minutes(config.stop().max_minutes());
   control.lease = options.lease;
+  control.windows = {config.planner().horizon(), options.window_patience};
   control.lockstep = config.schedule() == proto::RunConfig::LOCKSTEP;
   return control;
 }
