@@ -30,6 +30,7 @@ import wire
 
 PLAN_SECONDS = 10       # after which another planner is asked
 CALL_SECONDS = 5        # of the calls to the learner
+FULL_REQUEST = 2**20    # bytes of rows that fill a chunk; one row may be larger
 STREAM_SECONDS = 600    # after which a stream to a shard is opened anew, between two episodes
 ACK_SECONDS = 60        # without a word from a shard that does not say it is holding rows back
 RETRY_SECONDS = 1
@@ -39,6 +40,11 @@ PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc
            grpc.StatusCode.CANCELLED)
 
 log = logging.getLogger("actor")
+
+
+def too_large(error):
+    """Whether a message does not fit, whenever it is sent. gRPC gives this the code of a busy server."""
+    return "message larger than max" in (error.details() or "")
 
 
 class LeaseEnded(Exception):
@@ -151,7 +157,7 @@ class Planners:
             try:
                 return self._stubs[next(self._turn) % len(self._stubs)].Plan(request, timeout=PLAN_SECONDS).plans[0]
             except grpc.RpcError as error:
-                if error.code() not in PASSING:
+                if error.code() not in PASSING or too_large(error):
                     raise
                 failures += 1
                 if failures % len(self._stubs) == 0:
@@ -230,7 +236,7 @@ class ShardStream:
                 raise SystemExit(f"replay refused rows: {reply.message}")
             return
         self.close()
-        if isinstance(reply, grpc.RpcError) and reply.code() not in PASSING:
+        if isinstance(reply, grpc.RpcError) and (reply.code() not in PASSING or too_large(reply)):
             raise reply
         raise EpisodeRefused(str(reply.details() if isinstance(reply, grpc.RpcError) else reply))
 
@@ -279,6 +285,9 @@ class ActingEnvironment:
         self._index, self._environment, self._lease = index, environment, lease
         self._planners, self._shard = planners, shard
         registration = lease.registration
+        spec = lease.config.env.spec
+        row_bytes = 4 * (spec.observation_size + 3 * spec.action_size) + 34
+        self._chunk_rows = min(lease.config.actor.chunk_rows, max(1, FULL_REQUEST // row_bytes))
         self._random = numpy.random.default_rng(
             [lease.config.seed, registration.index, registration.incarnation, index])
 
@@ -319,7 +328,7 @@ class ActingEnvironment:
             chunk.add(observation, action, reward, terminated, plan)
             self._lease.count_row()
             observation, total, done = following, total + reward, terminated or truncated
-            if done or chunk.count >= self._lease.config.actor.chunk_rows:
+            if done or chunk.count >= self._chunk_rows:
                 self._shard.send(episode, sent, chunk.message(observation if done else None))
                 sent += chunk.count
                 chunk.clear()
