@@ -37,7 +37,7 @@ struct ServerOptions {
   int max_request_bytes = kMaxRequestBytes;
   // Memory for what has been received and not been handed on. While more is needed, connections are
   // read more slowly, then cut off.
-  int64_t max_buffered_bytes = int64_t{256} << 20;
+  int64_t max_buffered_bytes = int64_t{128} << 20;
   // Threads gRPC may use for synchronous methods (reflection).
   int max_threads = 16;
 };

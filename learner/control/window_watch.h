@@ -42,7 +42,7 @@ class WindowWatch {
     // Rows of a window: planner.horizon.
     uint32_t horizon = 1;
     // How long replay may hold enough rows without a window before the run is given up.
-    absl::Duration patience = absl::Seconds(10);
+    absl::Duration patience = absl::Seconds(5);
   };
 
   explicit WindowWatch(const Options& options) : options_(options) {}
