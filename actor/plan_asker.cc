@@ -1,5 +1,7 @@
 #include "actor/plan_asker.h"
 
+#include "common/rpc/message_size.h"
+
 namespace pompc::actor {
 
 PlanAsker::PlanAsker(PlanSource* source, PlanListener* listener)
@@ -8,11 +10,13 @@ PlanAsker::PlanAsker(PlanSource* source, PlanListener* listener)
 }
 
 void PlanAsker::Add(const PlanQuery& query, const PlanMode& mode, absl::Duration now) {
-  if (mode != mode_) Send();
+  const size_t bytes = sizeof(float) * (query.observation.size() + query.warm_start.size());
+  if (mode != mode_ || bytes_ + bytes > rpc::kFullRequestBytes) Send();
   if (queries_.empty()) {
     mode_ = mode;
     since_ = now;
   }
+  bytes_ += bytes;
   queries_.push_back(query);
   if (queries_.size() == PlanSource::kMaxQueries || now - since_ >= kGather) Send();
 }
@@ -21,6 +25,7 @@ void PlanAsker::Send() {
   if (queries_.empty()) return;
   source_->Request(queries_, mode_, listener_);
   queries_.clear();
+  bytes_ = 0;
 }
 
 }  // namespace pompc::actor

@@ -1,6 +1,7 @@
 #ifndef POMPC_ACTOR_PLAN_ASKER_H_
 #define POMPC_ACTOR_PLAN_ASKER_H_
 
+#include <cstddef>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -21,8 +22,9 @@ class PlanAsker {
   // Both must outlive it.
   PlanAsker(PlanSource* source, PlanListener* listener);
 
-  // Adds a query at time `now`. Sends what is there if it is kMaxQueries, has been gathered for
-  // kGather, or before the query is added if that is to be planned in another mode.
+  // Adds a query at time `now`. Sends what is there if it is kMaxQueries or has been gathered for
+  // kGather; before the query is added, if that is to be planned in another mode or would make the
+  // request too large.
   void Add(const PlanQuery& query, const PlanMode& mode, absl::Duration now);
   // Sends what is there, if anything is.
   void Send();
@@ -31,6 +33,8 @@ class PlanAsker {
   PlanSource* const source_;
   PlanListener* const listener_;
   std::vector<PlanQuery> queries_;
+  // Numbers in queries_ take so many bytes.
+  size_t bytes_ = 0;
   // Of queries_, and since when they are gathered.
   PlanMode mode_;
   absl::Duration since_;

@@ -1,8 +1,14 @@
 #include "learner/options.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "absl/strings/str_cat.h"
 #include "common/config/run_config.h"
+#include "common/rpc/message_size.h"
+#include "common/rpc/wire.h"
 #include "common/status_macros.h"
+#include "learner/shard_clients.h"
 #include "replay/core/row.h"
 
 namespace pompc::learner {
@@ -27,10 +33,13 @@ absl::Status CheckRanks(const proto::RunConfig& config, int world_size) {
   return absl::OkStatus();
 }
 
+replay::RowSpec SpecOf(const proto::RunConfig& config) {
+  return {config.env().spec().observation_size(), config.env().spec().action_size()};
+}
+
 // One shard may have to deliver a rank's whole part of a batch, in one message.
 absl::Status CheckBatchSize(const proto::RunConfig& config, int world_size) {
-  const replay::RowSpec spec = {config.env().spec().observation_size(),
-                                config.env().spec().action_size()};
+  const replay::RowSpec spec = SpecOf(config);
   const uint32_t horizon = config.planner().horizon();
   const uint32_t most = replay::MaxSampleWindows(spec, horizon);
   const uint32_t batch = config.learner().batch_size();
@@ -40,6 +49,52 @@ absl::Status CheckBatchSize(const proto::RunConfig& config, int world_size) {
                    replay::WindowBytes(spec, horizon), " bytes (planner.horizon ", horizon,
                    ", env.spec.observation_size ", spec.observation_size, ") one message holds ",
                    most, world_size > 1 ? ", and takes a rank's part of the batch" : ""));
+}
+
+// Every message whose size follows from the config, at its largest. Chunks, plan requests and new
+// plans are cut where they grow large (rpc::ItemsPerRequest), so of these one item has to fit.
+absl::Status CheckMessages(const proto::RunConfig& config, int world_size) {
+  const replay::RowSpec spec = SpecOf(config);
+  const uint64_t o = spec.observation_size, a = spec.action_size, h = config.planner().horizon();
+  struct Message {
+    const char* what;
+    uint64_t bytes;
+    int limit;
+  };
+  // Header, names of streams, tags and lengths.
+  constexpr uint64_t kOther = 4096;
+  const Message messages[] = {
+      {"a chunk of one row", replay::ChunkRowBytes(spec) + 4 * o, rpc::kMaxRequestBytes},
+      {"a request for one plan", 4 * (o + h * a), rpc::kMaxRequestBytes},
+      {"the answer to a full plan request", rpc::kMaxPlanQueries * (4 * (h + 3) * a + 64),
+       rpc::kMaxReplyBytes},
+      {"the new plan of one row", replay::PlanUpdateBytes(a), rpc::kMaxRequestBytes},
+      {"the run's config", config.ByteSizeLong(), rpc::kMaxReplyBytes}};
+  for (const Message& message : messages) {
+    if (message.bytes + kOther <= static_cast<uint64_t>(message.limit)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("env.spec.observation_size ", o, ", env.spec.action_size ", a,
+                     ", planner.horizon ", h, ": ", message.what, " takes ", message.bytes,
+                     " bytes; a message holds ", message.limit));
+  }
+  return CheckBatchSize(config, world_size);
+}
+
+// Rows are evicted from each shard by itself.
+absl::Status CheckCapacity(const proto::RunConfig& config, size_t num_shards) {
+  const replay::TableOptions shard = ShareOfShard(config, num_shards);
+  POMPC_RETURN_IF_ERROR(Annotate(shard.Validate(), "replay.capacity_rows, replay.capacity_bytes"));
+  const uint64_t slots =
+      num_shards * std::min(shard.capacity_rows,
+                            shard.capacity_bytes / replay::Table::SlotBytes(shard.spec));
+  const uint64_t environments = config.actor().environments();
+  const uint64_t wanted = environments * (shard.horizon + 1);
+  if (slots >= wanted) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "replay.capacity_bytes: ", config.replay().capacity_bytes(), "; rows of ",
+      replay::Table::SlotBytes(shard.spec), " bytes: ", slots, " of them are less than ", wanted,
+      ", actor.environments * (planner.horizon + 1): rows would be evicted before they make a "
+      "window"));
 }
 
 }  // namespace
@@ -59,7 +114,8 @@ absl::Status AppOptions::Validate() const {
     return absl::InvalidArgumentError("config: env.spec must be filled in");
   }
   POMPC_RETURN_IF_ERROR(CheckRanks(config, world_size));
-  POMPC_RETURN_IF_ERROR(CheckBatchSize(config, world_size));
+  POMPC_RETURN_IF_ERROR(CheckMessages(config, world_size));
+  POMPC_RETURN_IF_ERROR(CheckCapacity(config, replay.size()));
   if ((config.schedule() == proto::RunConfig::LOCKSTEP) != (turns != nullptr)) {
     return absl::InvalidArgumentError(
         "config: schedule: LOCKSTEP is for runs in one process (`pompc train`); allowed elsewhere: "
@@ -86,6 +142,7 @@ RunControlOptions MakeRunControlOptions(const AppOptions& options, uint64_t lear
   control.stop.return_mean = config.stop().return_mean();
   control.stop.max_time = absl::Minutes(config.stop().max_minutes());
   control.lease = options.lease;
+  control.windows = {config.planner().horizon(), options.window_patience};
   control.lockstep = config.schedule() == proto::RunConfig::LOCKSTEP;
   return control;
 }

@@ -6,16 +6,24 @@
 
 namespace pompc::learner {
 
+replay::TableOptions ShareOfShard(const proto::RunConfig& config, uint64_t num_shards) {
+  const proto::ReplayConfig& replay = config.replay();
+  const proto::EnvSpec& spec = config.env().spec();
+  return {.spec = {spec.observation_size(), spec.action_size()},
+          .horizon = config.planner().horizon(),
+          .capacity_rows = (replay.capacity_rows() + num_shards - 1) / num_shards,
+          .capacity_bytes = (replay.capacity_bytes() + num_shards - 1) / num_shards};
+}
+
 ShardClients::ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
                            const proto::RunConfig& config, absl::Duration timeout) {
-  const uint64_t count = shards.size();
-  const proto::ReplayConfig& replay = config.replay();
+  const replay::TableOptions share = ShareOfShard(config, shards.size());
   replay::ShardClientOptions options;
   options.run_id = run_id;
   options.spec = config.env().spec();
-  options.horizon = config.planner().horizon();
-  options.capacity_rows = (replay.capacity_rows() + count - 1) / count;
-  options.capacity_bytes = (replay.capacity_bytes() + count - 1) / count;
+  options.horizon = share.horizon;
+  options.capacity_rows = share.capacity_rows;
+  options.capacity_bytes = share.capacity_bytes;
   options.timeout = timeout;
   for (const rpc::Endpoint& shard : shards) {
     options.shard_index = static_cast<uint32_t>(clients_.size());

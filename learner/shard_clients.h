@@ -10,8 +10,13 @@
 #include "common/rpc/endpoint.h"
 #include "proto/config.pb.h"
 #include "replay/client/shard_client.h"
+#include "replay/core/table.h"
 
 namespace pompc::learner {
+
+// What one of `num_shards` shards is configured with: its part of the run's capacity, rounded up.
+// `config` is resolved, with env.spec.
+replay::TableOptions ShareOfShard(const proto::RunConfig& config, uint64_t num_shards);
 
 // A client of each of the run's shards. Thread-safe.
 class ShardClients {

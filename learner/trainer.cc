@@ -51,7 +51,7 @@ absl::Status Trainer::Train() {
     timer_.Enter(State::kCheckpointing);
     status = parts_.checkpoints->WriteAndWait(MakeCheckpoint());
   }
-  return status;
+  return status.ok() ? parts_.control->Failure() : status;
 }
 
 absl::StatusOr<bool> Trainer::GatherRanks() {

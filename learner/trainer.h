@@ -89,7 +89,8 @@ class Trainer {
 
   Trainer(const TrainerOptions& options, const TrainerParts& parts);
 
-  // Trains until the control says that it is over (or halts), then makes a last checkpoint: OK.
+  // Trains until the control says that it is over (or halts), then makes a last checkpoint: OK, or
+  // why the control has stopped the run (RunControl::Failure).
   // UNAVAILABLE naming the rank when one was lost; the newest checkpoint is then what there is.
   // INTERNAL naming the loss when the same state was restored max_restorations times and an update
   // failed again; errors of files when the checkpoint before the first version or the last one

@@ -6,13 +6,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/float_bytes.h"
-#include "common/rpc/endpoint.h"
+#include "common/rpc/message_size.h"
 
 namespace pompc::replay {
 namespace {
 
 // Beside the columns a reply holds little.
-static_assert(kMaxSampleBytes + 4096 <= rpc::kMaxMessageBytes);
+static_assert(kMaxSampleBytes + 4096 <= rpc::kMaxReplyBytes);
 
 template <typename T>
 std::span<T> Resize(uint64_t count, std::string* bytes) {

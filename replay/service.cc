@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/float_bytes.h"
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
@@ -48,7 +49,12 @@ grpc::ServerBidiReactor<proto::AppendRequest, proto::AppendReply>* Service::Appe
       });
   MutexLock lock(&mu_);
   streams_.emplace(stream.get(), stream);
-  if (draining_) stream->End(absl::UnavailableError("the shard is stopping"));
+  if (draining_) {
+    stream->End(absl::UnavailableError("the shard is stopping"));
+  } else if (streams_.size() > max_streams_) {
+    stream->End(absl::ResourceExhaustedError(
+        absl::StrCat("the shard serves ", max_streams_, " streams already, the most it does")));
+  }
   return stream.get();
 }
 

@@ -1,6 +1,7 @@
 #ifndef POMPC_REPLAY_SERVICE_H_
 #define POMPC_REPLAY_SERVICE_H_
 
+#include <cstddef>
 #include <memory>
 #include <unordered_map>
 
@@ -17,7 +18,12 @@ namespace pompc::replay {
 // registered with.
 class Service : public proto::ReplayService::CallbackService {
  public:
-  explicit Service(Shard* shard) : shard_(shard) {}
+  // Append streams at once; each keeps one chunk in memory while the limiter is closed. One more is
+  // ended with RESOURCE_EXHAUSTED.
+  static constexpr size_t kMaxStreams = 1024;
+
+  explicit Service(Shard* shard, size_t max_streams = kMaxStreams)
+      : shard_(shard), max_streams_(max_streams) {}
 
   grpc::ServerUnaryReactor* Configure(grpc::CallbackServerContext* context,
                                       const proto::ConfigureRequest* request,
@@ -52,6 +58,7 @@ class Service : public proto::ReplayService::CallbackService {
   void FillInfo(proto::ShardInfo* info) const;
 
   Shard* const shard_;
+  const size_t max_streams_;
 
   mutable Mutex mu_;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;

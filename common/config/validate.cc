@@ -20,6 +20,13 @@ constexpr std::array<const char*, 7> kModelSizes = {"tiny", "small", "1M",  "5M"
 
 absl::Status Error(const std::string& what) { return absl::InvalidArgumentError(what); }
 
+// Rows after which every environment of an actor process has had a window: H rows and the
+// observation after them, each.
+uint64_t RowsOfOneWindowEach(const proto::RunConfig& config) {
+  return uint64_t{config.actor().environments()} * (config.planner().horizon() + 1);
+}
+constexpr char kOneWindowEach[] = "actor.environments * (planner.horizon + 1)";
+
 absl::Status CheckRanges(const Message& message, absl::string_view scope) {
   std::vector<const FieldDescriptor*> fields;
   message.GetReflection()->ListFields(message, &fields);
@@ -132,6 +139,16 @@ absl::Status CheckPoMpc(const proto::RunConfig& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckLosses(const proto::LearnerConfig& learner) {
+  if (learner.consistency_coefficient() > 0 || learner.reward_coefficient() > 0 ||
+      learner.value_coefficient() > 0) {
+    return absl::OkStatus();
+  }
+  return Error(
+      "learner.consistency_coefficient, learner.reward_coefficient, learner.value_coefficient: all "
+      "are 0; the world model would learn nothing");
+}
+
 absl::Status CheckReplay(const proto::RunConfig& config) {
   const proto::ReplayConfig& replay = config.replay();
   if (replay.capacity_rows() < replay.min_rows()) {
@@ -142,6 +159,40 @@ absl::Status CheckReplay(const proto::RunConfig& config) {
   if (actor.max_unacked_rows() < actor.chunk_rows()) {
     return Error(absl::StrCat("actor.max_unacked_rows: ", actor.max_unacked_rows(),
                               " is less than actor.chunk_rows ", actor.chunk_rows()));
+  }
+  // Environments take turns, so their rows stand interleaved.
+  const uint64_t of_one_window_each = RowsOfOneWindowEach(config);
+  if (replay.capacity_rows() < of_one_window_each) {
+    return Error(absl::StrCat("replay.capacity_rows: ", replay.capacity_rows(), " is less than ",
+                              of_one_window_each, ", ", kOneWindowEach,
+                              ": rows would be evicted before they make a window"));
+  }
+  return absl::OkStatus();
+}
+
+// A run whose last row comes before its first update trains nothing.
+absl::Status CheckMaxRows(const proto::RunConfig& config) {
+  const uint64_t max_rows = config.stop().max_rows();
+  if (max_rows == 0) return absl::OkStatus();
+  const proto::LearnerConfig& learner = config.learner();
+  const auto error = [&](auto... why) {
+    return Error(absl::StrCat("stop.max_rows: ", max_rows, " is less than ", why...,
+                              "; allowed: 0 (no limit), or as many and more"));
+  };
+  if (max_rows < learner.seed_rows()) {
+    return error("learner.seed_rows ", learner.seed_rows(), ": the run would end untrained");
+  }
+  if (max_rows < config.replay().min_rows()) {
+    return error("replay.min_rows ", config.replay().min_rows(), ": the run would end untrained");
+  }
+  if (max_rows < RowsOfOneWindowEach(config)) {
+    return error(RowsOfOneWindowEach(config), ", ", kOneWindowEach,
+                 ": there might never be a window");
+  }
+  const double after_seed = static_cast<double>(max_rows - learner.seed_rows());
+  if (learner.pretrain_updates() == 0 && learner.utd() * after_seed < 1) {
+    return error("learner.seed_rows ", learner.seed_rows(), " + 1 / learner.utd ", learner.utd(),
+                 ", and learner.pretrain_updates is 0: the run would end untrained");
   }
   return absl::OkStatus();
 }
@@ -155,7 +206,9 @@ absl::Status Validate(const proto::RunConfig& config) {
   POMPC_RETURN_IF_ERROR(CheckPlanner(config.planner()));
   POMPC_RETURN_IF_ERROR(CheckAroundPlanner(config));
   POMPC_RETURN_IF_ERROR(CheckPoMpc(config));
-  return CheckReplay(config);
+  POMPC_RETURN_IF_ERROR(CheckLosses(config.learner()));
+  POMPC_RETURN_IF_ERROR(CheckReplay(config));
+  return CheckMaxRows(config);
 }
 
 }  // namespace pompc::config

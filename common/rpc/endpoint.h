@@ -17,9 +17,6 @@ class ChannelArguments;
 
 namespace pompc::rpc {
 
-// Largest message either side takes. Batch shares of windows are the largest ones.
-inline constexpr int kMaxMessageBytes = 64 << 20;
-
 struct ChannelOptions {
   enum class Balance {
     kPickFirst,   // one connection, to the first address that answers
@@ -33,7 +30,6 @@ struct ChannelOptions {
   absl::Duration keepalive_timeout = absl::Seconds(5);
   // Longest pause between attempts to connect.
   absl::Duration max_reconnect_backoff = absl::Seconds(2);
-  int max_message_bytes = kMaxMessageBytes;
 };
 
 // Where a service is: an address, or a server of this process. Copyable; thread-safe.

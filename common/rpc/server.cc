@@ -50,10 +50,11 @@ void Configure(const ServerOptions& options, grpc::ServerBuilder& builder) {
   }
   // With port reuse, gRPC's default, two servers on one port would share its connections.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.SetMaxReceiveMessageSize(options.max_message_bytes);
-  builder.SetMaxSendMessageSize(options.max_message_bytes);
+  builder.SetMaxReceiveMessageSize(options.max_request_bytes);
+  builder.SetMaxSendMessageSize(kMaxReplyBytes);
   grpc::ResourceQuota quota("pompc");
   quota.SetMaxThreads(options.max_threads);
+  quota.Resize(static_cast<size_t>(options.max_buffered_bytes));
   builder.SetResourceQuota(quota);
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MIN_POLLERS, 1);

@@ -1,6 +1,7 @@
 #ifndef POMPC_COMMON_RPC_SERVER_H_
 #define POMPC_COMMON_RPC_SERVER_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "absl/time/time.h"
 #include "common/mutex.h"
 #include "common/rpc/endpoint.h"
+#include "common/rpc/message_size.h"
 
 namespace grpc {
 class Server;
@@ -31,7 +33,11 @@ struct ServerOptions {
   // Connections are ended gracefully after so long, which makes clients resolve names anew and find
   // replicas that were added. Zero: never.
   absl::Duration max_connection_age = absl::ZeroDuration();
-  int max_message_bytes = kMaxMessageBytes;
+  // Larger requests are refused (INVALID_ARGUMENT, see FromGrpc).
+  int max_request_bytes = kMaxRequestBytes;
+  // Memory for what has been received and not been handed on. While more is needed, connections are
+  // read more slowly, then cut off.
+  int64_t max_buffered_bytes = int64_t{128} << 20;
   // Threads gRPC may use for synchronous methods (reflection).
   int max_threads = 16;
 };

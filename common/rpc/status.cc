@@ -2,6 +2,9 @@
 
 #include <string>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
 namespace pompc::rpc {
 
 // Both enumerations are google.rpc.Code, so codes are cast, not mapped.
@@ -13,6 +16,12 @@ grpc::Status ToGrpc(const absl::Status& status) {
 
 absl::Status FromGrpc(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
+  // "Received message larger than max (...)", "Sent message larger than max (...)".
+  if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED &&
+      absl::StrContains(status.error_message(), "message larger than max")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a message does not fit, whenever it is sent: ", status.error_message()));
+  }
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 

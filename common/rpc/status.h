@@ -12,6 +12,10 @@ inline constexpr size_t kMaxStatusMessageBytes = 2048;
 
 // Same code, same message (cut at kMaxStatusMessageBytes).
 grpc::Status ToGrpc(const absl::Status& status);
+
+// Likewise; but that a message is larger than the receiver takes (or the sender may send) becomes
+// INVALID_ARGUMENT: gRPC gives it the code of a server that is busy, RESOURCE_EXHAUSTED, which is
+// tried again, and here no retry helps.
 absl::Status FromGrpc(const grpc::Status& status);
 
 }  // namespace pompc::rpc

@@ -34,14 +34,16 @@ void PhaseMachine::Check(const RunProgress& progress, uint64_t seed_rows, absl::
         absl::StrCat("the time limit of ", absl::FormatDuration(options_.max_time), " has passed"));
   }
   if (RowsAreDone(progress, seed_rows, now)) {
-    return Finish(absl::StrCat("all ", options_.max_rows, " rows are there"));
+    return Finish(absl::StrCat(
+        "all ", options_.max_rows, " rows are there",
+        progress.cannot_refill ? "; replay has lost those that the last updates needed" : ""));
   }
 }
 
 bool PhaseMachine::RowsAreDone(const RunProgress& progress, uint64_t seed_rows,
                                absl::Duration now) {
   if (!HasAllRows(progress.rows)) return false;
-  if (phase_ == Phase::kSeed) return progress.rows < seed_rows;
+  if (phase_ == Phase::kSeed) return progress.rows < seed_rows || progress.cannot_refill;
   if (!progress.caught_up) return false;
   if (!done_since_.has_value()) done_since_ = now;
   return !progress.evaluating || now - *done_since_ >= options_.last_evaluations;

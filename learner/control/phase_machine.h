@@ -24,8 +24,10 @@ struct StopOptions {
 // What the conditions are checked against.
 struct RunProgress {
   uint64_t rows = 0;
-  // Whether all updates the rows allow have been made.
+  // Whether all updates the rows allow have been made, or cannot be made.
   bool caught_up = false;
+  // Whether replay needs rows, because it lost those it had, that max_rows does not admit.
+  bool cannot_refill = false;
   // Whether an evaluation is due, or is outstanding with an evaluator there to do it.
   bool evaluating = false;
   // Best mean return of an evaluation; absent while there is none.

@@ -37,9 +37,4 @@ uint64_t Ratio::MinRows(uint64_t capacity_rows) const {
   return std::max<uint64_t>(1, std::min(options_.min_rows, capacity_rows / 2));
 }
 
-uint64_t Ratio::RefillBound(uint64_t rows, uint64_t stored_rows, uint64_t capacity_rows) const {
-  const uint64_t min_rows = MinRows(capacity_rows);
-  return rows + (min_rows - std::min(min_rows, stored_rows));
-}
-
 }  // namespace pompc::learner

@@ -37,19 +37,10 @@ class Ratio {
   // evict before they are full to the row; at least 1.
   uint64_t MinRows(uint64_t capacity_rows) const;
 
-  // Whether replay holds too little to sample from, as after it was lost.
-  bool NeedsRefill(uint64_t stored_rows, uint64_t capacity_rows) const {
-    return stored_rows < MinRows(capacity_rows);
-  }
-
   // Rows that may be accepted in total after `updates`. `seed`: no version exists yet, and rows
   // wait at seed_rows + slack. Otherwise they wait slack_rows ahead of the updates, but never
   // before one more update would be allowed.
   uint64_t RowsBound(bool seed, uint64_t updates) const;
-
-  // Rows that may be accepted in total so that replay is filled to MinRows(capacity_rows), whatever
-  // else holds them back; `rows` of them are there, and `stored_rows` are in replay.
-  uint64_t RefillBound(uint64_t rows, uint64_t stored_rows, uint64_t capacity_rows) const;
 
   const RatioOptions& options() const { return options_; }
 

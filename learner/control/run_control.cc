@@ -41,6 +41,7 @@ RunControl::RunControl(const RunControlOptions& options, Clock* clock)
       phases_(options.stop, start_),
       row_counter_(1024 + options.shards.size()),
       grants_(static_cast<int>(options.shards.size())),
+      window_watch_(options.windows),
       shards_(options.shards.size()) {
   for (size_t i = 0; i < shards_.size(); ++i) {
     shards_[i].view.address = options.shards[i];
@@ -172,58 +173,72 @@ uint64_t RunControl::RowsBound() const {
   if (IsOver(phases_.phase())) return 0;
   // Turns hold the rows back, and a turn that has begun must be able to end.
   if (options_.lockstep) return row_counter_.total() + kLockstepRows;
-  uint64_t bound = ratio_.RowsBound(phases_.phase() == Phase::kSeed, updates_);
-  const uint64_t max_rows = phases_.options().max_rows;
-  if (max_rows > 0) bound = std::min(bound, max_rows);
+  const ReplayContent replay = Replay();
   const uint64_t rows = row_counter_.total();
-  if (phases_.HasAllRows(rows) && CaughtUp()) return bound;
-  return std::max(bound, ratio_.RefillBound(rows, StoredRows(), CapacityRows()));
+  uint64_t bound = std::max(ratio_.RowsBound(phases_.phase() == Phase::kSeed, updates_),
+                            rows + replay.MissingOf(replay.min_rows));
+  // Many environments may have shared these rows so thinly that none has a window.
+  if (replay.windows == 0 && rows >= bound) {
+    bound = rows + replay.MissingOf(window_watch_.EnoughRows(replay));
+  }
+  const uint64_t max_rows = phases_.options().max_rows;
+  return max_rows > 0 ? std::min(bound, max_rows) : bound;
 }
 
 std::string RunControl::GrantReason() const {
   const uint64_t rows = row_counter_.total();
   const RatioOptions& ratio = ratio_.options();
-  switch (phases_.phase()) {
-    case Phase::kFinished:
-    case Phase::kStopping:
-      return absl::StrCat("the run is over: ", phases_.reason());
-    case Phase::kSeed:
-      return absl::StrCat("the learner is at update ", updates_, " of ", ratio.pretrain_updates,
-                          " before the first version; the run has ", rows, " rows of ",
-                          ratio.seed_rows, " + ", ratio.slack_rows, " slack");
-    case Phase::kTraining:
-      break;
-  }
-  if (NeedsRefill()) return absl::StrCat("replay is being filled: ", RefillProgress());
+  if (IsOver(phases_.phase())) return absl::StrCat("the run is over: ", phases_.reason());
   if (phases_.HasAllRows(rows)) return absl::StrCat("the run has all its ", rows, " rows");
+  if (const ReplayContent replay = Replay(); rows >= ratio.seed_rows) {
+    if (replay.NeedsRefill()) return absl::StrCat("replay is being filled: ", replay.Progress());
+    if (replay.windows == 0) return window_watch_.WaitReason(replay);
+  }
+  if (phases_.phase() == Phase::kSeed) {
+    return absl::StrCat("the learner is at update ", updates_, " of ", ratio.pretrain_updates,
+                        " before the first version; the run has ", rows, " rows of ",
+                        ratio.seed_rows, " + ", ratio.slack_rows, " slack");
+  }
   return absl::StrCat("rows run ahead of updates: ", rows, " rows, ", updates_, " updates (",
                       ratio.utd, " per row, ", ratio.slack_rows, " rows slack)");
 }
 
-uint64_t RunControl::StoredRows() const {
-  uint64_t rows = 0;
+ReplayContent RunControl::Replay() const {
+  ReplayContent replay;
   for (const Shard& shard : shards_) {
-    if (shard.view.reachable) rows += shard.view.state.stored_rows;
+    if (!shard.view.reachable) continue;
+    replay.stored_rows += shard.view.state.stored_rows;
+    replay.windows += shard.view.state.windows;
+    replay.capacity_rows += shard.view.state.capacity_rows;
   }
-  return rows;
+  replay.min_rows = ratio_.MinRows(replay.capacity_rows);
+  replay.environments = most_environments_;
+  replay.complete = phases_.HasAllRows(row_counter_.total());
+  return replay;
 }
 
-uint64_t RunControl::CapacityRows() const {
-  uint64_t rows = 0;
-  for (const Shard& shard : shards_) {
-    if (shard.view.reachable) rows += shard.view.state.capacity_rows;
-  }
-  return rows;
+bool RunControl::CannotRefill() const {
+  return phases_.HasAllRows(row_counter_.total()) && AllReachable() && Replay().NeedsRefill();
 }
 
-bool RunControl::NeedsRefill() const { return ratio_.NeedsRefill(StoredRows(), CapacityRows()); }
+bool RunControl::AllReachable() const {
+  return std::all_of(shards_.begin(), shards_.end(),
+                     [](const Shard& shard) { return shard.view.reachable; });
+}
 
-std::string RunControl::RefillProgress() const {
-  return absl::StrCat(StoredRows(), " of ", ratio_.MinRows(CapacityRows()), " rows");
+void RunControl::WatchWindows(absl::Duration now) {
+  uint64_t environments = 0;
+  for (const auto& [id, lease] : leases_.all()) environments += lease.shards.size();
+  most_environments_ = std::max(most_environments_, environments);
+  const bool seed_rows_came = phases_.phase() != Phase::kSeed ||
+                              row_counter_.total() >= ratio_.options().seed_rows;
+  window_watch_.Observe(Replay(), AllReachable() && seed_rows_came, now);
+  const absl::Status& status = window_watch_.status();
+  if (!status.ok()) phases_.Stop(std::string(status.message()));
 }
 
 bool RunControl::CaughtUp() const {
-  return updates_ >= ratio_.UpdatesAllowed(row_counter_.total());
+  return updates_ >= ratio_.UpdatesAllowed(row_counter_.total()) || CannotRefill();
 }
 
 bool RunControl::SeedClosed() const {
@@ -295,9 +310,13 @@ TrainerStep RunControl::NextSeedStep() {
 }
 
 TrainerStep RunControl::UpdateUnlessRefilling() {
-  // In lockstep rows come on request alone, so nothing else fills replay with whole windows.
-  if (!NeedsRefill() && (!options_.lockstep || MaySample())) return TrainerStep::kUpdate;
-  return WaitForRows(absl::StrCat("the learner waits for replay to be filled: ", RefillProgress()));
+  const ReplayContent replay = Replay();
+  if (replay.NeedsRefill()) {
+    return WaitForRows(
+        absl::StrCat("the learner waits for replay to be filled: ", replay.Progress()));
+  }
+  if (replay.windows > 0) return TrainerStep::kUpdate;
+  return WaitForRows(window_watch_.WaitReason(replay));
 }
 
 void RunControl::UpdateDone() {
@@ -357,10 +376,8 @@ bool RunControl::MaySample() const {
   if (phases_.phase() == Phase::kSeed && row_counter_.total() < ratio_.options().seed_rows) {
     return false;
   }
-  return !NeedsRefill() &&
-         std::any_of(shards_.begin(), shards_.end(), [](const Shard& shard) {
-           return shard.view.reachable && shard.view.state.windows > 0;
-         });
+  const ReplayContent replay = Replay();
+  return !replay.NeedsRefill() && replay.windows > 0;
 }
 
 bool RunControl::AwaitSampling(absl::Duration timeout) {
@@ -391,6 +408,7 @@ void RunControl::Tick() {
   for (const EvaluationAssignment& assignment : evaluations_.Expire(now)) GiveUp(assignment);
   rates_.Observe(now, row_counter_.total(), updates_);
   const Phase before = phases_.phase();
+  WatchWindows(now);
   CheckPhase();
   if (phases_.phase() != before) changed_.SignalAll();
 }
@@ -400,6 +418,7 @@ void RunControl::CheckPhase() {
   RunProgress progress;
   progress.rows = rows;
   progress.caught_up = CaughtUp();
+  progress.cannot_refill = CannotRefill();
   progress.evaluating = evaluations_.Due(rows, progress.caught_up) ||
                         (evaluations_.outstanding() && leases_.Any(Role::kEvaluator));
   if (evaluations_.best().has_value()) {
@@ -426,6 +445,11 @@ bool RunControl::Done() const {
 Phase RunControl::phase() const {
   MutexLock lock(&mu_);
   return phases_.phase();
+}
+
+absl::Status RunControl::Failure() const {
+  MutexLock lock(&mu_);
+  return window_watch_.status();
 }
 
 uint64_t RunControl::rows() const {

@@ -22,6 +22,7 @@
 #include "learner/control/run_status.h"
 #include "learner/control/sampling_control.h"
 #include "learner/control/types.h"
+#include "learner/control/window_watch.h"
 
 namespace pompc::learner {
 
@@ -34,6 +35,7 @@ struct RunControlOptions {
   EvaluationOptions evaluation;
   StopOptions stop;
   LeaseOptions lease;
+  WindowWatch::Options windows;
   // Rows come in turns that the trainer hands out (TrainerStep::kAct), nothing moves while a policy
   // is evaluated, and results do not tell the time.
   bool lockstep = false;
@@ -164,6 +166,8 @@ class RunControl : public SamplingControl {
   // Whether nothing is trained any more: the run is over, or the learner halts.
   bool Done() const override;
   Phase phase() const;
+  // Why the run cannot go on, once it was stopped for that (see WindowWatch).
+  absl::Status Failure() const;
   uint64_t rows() const;
   uint64_t updates() const;
   ParameterVersion version() const;
@@ -186,12 +190,13 @@ class RunControl : public SamplingControl {
   TrainerStep WaitForRows(std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint64_t RowsBound() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string GrantReason() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Over the shards that are reachable: rows they hold, and can hold.
-  uint64_t StoredRows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  uint64_t CapacityRows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool NeedsRefill() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // "12 of 100 rows".
-  std::string RefillProgress() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ReplayContent Replay() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool AllReachable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Replay needs rows that stop.max_rows does not admit: the updates that wait for them cannot be
+  // made.
+  bool CannotRefill() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void WatchWindows(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // All updates that the rows allow have been made, or cannot be made.
   bool CaughtUp() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool SeedClosed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string OpenShards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -223,6 +228,9 @@ class RunControl : public SamplingControl {
   RowCounter row_counter_ ABSL_GUARDED_BY(mu_);
   RowGrants grants_ ABSL_GUARDED_BY(mu_);
   Rates rates_ ABSL_GUARDED_BY(mu_);
+  WindowWatch window_watch_ ABSL_GUARDED_BY(mu_);
+  // Most environments that actors had at once.
+  uint64_t most_environments_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<Shard> shards_ ABSL_GUARDED_BY(mu_);
   uint64_t updates_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t episodes_ ABSL_GUARDED_BY(mu_) = 0;

@@ -1,5 +1,6 @@
 #include "replay/client/shard_client.h"
 
+#include <algorithm>
 #include <optional>
 #include <unordered_set>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "common/float_bytes.h"
 #include "common/mutex.h"
 #include "common/rpc/deadline.h"
+#include "common/rpc/message_size.h"
 #include "common/rpc/status.h"
 #include "common/rpc/wire.h"
 #include "common/status_macros.h"
@@ -200,14 +202,24 @@ absl::StatusOr<WindowBatch> ShardClient::Sample(uint32_t count, uint64_t seed) {
 absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
     uint64_t shard_incarnation, std::span<const uint64_t> addresses,
     std::span<const float> plan_mean, std::span<const float> plan_std) {
-  auto request = impl_->New<proto::UpdatePlansRequest>();
-  request.set_count(static_cast<uint32_t>(addresses.size()));
-  request.set_shard_incarnation(shard_incarnation);
-  request.set_addresses(Bytes(addresses));
-  request.set_plan_mean(Bytes(plan_mean));
-  request.set_plan_std(Bytes(plan_std));
-  return impl_->Wait<proto::UpdatePlansRequest, proto::UpdatePlansReply>(
-      &Impl::Stub::async::UpdatePlans, std::move(request));
+  const size_t a = impl_->options().spec.action_size();
+  const size_t rows_at_once = rpc::ItemsPerRequest(PlanUpdateBytes(a), addresses.size() + 1);
+  proto::UpdatePlansReply sum;
+  for (size_t begin = 0; begin < addresses.size(); begin += rows_at_once) {
+    const size_t rows = std::min(rows_at_once, addresses.size() - begin);
+    auto request = impl_->New<proto::UpdatePlansRequest>();
+    request.set_count(static_cast<uint32_t>(rows));
+    request.set_shard_incarnation(shard_incarnation);
+    request.set_addresses(Bytes(addresses.subspan(begin, rows)));
+    request.set_plan_mean(Bytes(plan_mean.subspan(begin * a, rows * a)));
+    request.set_plan_std(Bytes(plan_std.subspan(begin * a, rows * a)));
+    POMPC_ASSIGN_OR_RETURN(const proto::UpdatePlansReply reply,
+                           (impl_->Wait<proto::UpdatePlansRequest, proto::UpdatePlansReply>(
+                               &Impl::Stub::async::UpdatePlans, std::move(request))));
+    sum.set_updated(sum.updated() + reply.updated());
+    sum.set_evicted(sum.evicted() + reply.evicted());
+  }
+  return sum;
 }
 
 void ShardClient::Close() { impl_->Close(); }

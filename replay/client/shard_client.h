@@ -59,7 +59,8 @@ class ShardClient {
 
   // Replaces the plan statistics of the rows at `addresses` [n] with plan_mean, plan_std [n, A].
   // `shard_incarnation` is that of the batch the addresses came with (WindowBatch::info): where the
-  // shard has lost its memory since, all of them count as evicted.
+  // shard has lost its memory since, all of them count as evicted. In as many calls as it takes;
+  // after an error the first of them may have been answered. REQUIRES: sizes that fit together.
   absl::StatusOr<proto::UpdatePlansReply> UpdatePlans(uint64_t shard_incarnation,
                                                       std::span<const uint64_t> addresses,
                                                       std::span<const float> plan_mean,

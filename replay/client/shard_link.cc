@@ -3,18 +3,15 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/rpc/message_size.h"
 #include "common/rpc/wire.h"
 
 namespace pompc::replay {
 namespace {
 
-constexpr uint64_t kMaxChunkBytes = uint64_t{1} << 20;
-
 uint32_t ChunkRows(const TrajectoryWriterOptions& options) {
-  const uint64_t row_bytes =
-      (options.spec.observation_size + 3 * uint64_t{options.spec.action_size} + 4) * sizeof(float);
   return static_cast<uint32_t>(
-      std::clamp<uint64_t>(kMaxChunkBytes / row_bytes, 1, options.chunk_rows));
+      rpc::ItemsPerRequest(ChunkRowBytes(options.spec), options.chunk_rows));
 }
 
 // Whether trying again can help. What cannot: another run or wire version, no such service, no

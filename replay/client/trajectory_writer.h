@@ -37,7 +37,7 @@ struct TrajectoryWriterOptions {
   // Channels to the run's shards, in the run's order.
   std::vector<std::shared_ptr<grpc::Channel>> shards;
 
-  // Rows in one message; fewer where rows are so large that a message would pass 1 MiB.
+  // Rows in one message; fewer where rows are so large that they fill it (rpc::ItemsPerRequest).
   uint32_t chunk_rows = 16;
   // Rows one environment holds that no shard has acknowledged; then Append waits.
   uint32_t max_unacked_rows = 256;

@@ -67,6 +67,16 @@ inline uint64_t WindowBytes(const RowSpec& spec, uint32_t horizon) {
   return (h + 1) * (4 * o + 8 * a + 1 + 8) + h * (4 * a + 4 + 1) + 3 * 8;
 }
 
+// Bytes of one row in a chunk on its way to a shard.
+inline uint64_t ChunkRowBytes(const RowSpec& spec) {
+  // Reward, value, flags, version (two varints in a message of their own).
+  constexpr uint64_t kOther = 4 + 4 + 2 + 24;
+  return 4 * (uint64_t{spec.observation_size} + 3 * uint64_t{spec.action_size}) + kOther;
+}
+
+// Bytes of the new plan of one row on its way to a shard, with `action_size` numbers each.
+inline uint64_t PlanUpdateBytes(uint64_t action_size) { return 8 + 8 * action_size; }
+
 // Bytes of windows that are handed out at once, at most: what fits into one message.
 inline constexpr uint64_t kMaxSampleBytes = (uint64_t{64} << 20) - 4096;
 

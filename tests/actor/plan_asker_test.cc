@@ -45,6 +45,17 @@ TEST_F(PlanAskerTest, NoRequestHasMoreThanTheMostQueries) {
   EXPECT_EQ(requests(), std::vector<int>(PlanSource::kMaxQueries, 0));
 }
 
+TEST_F(PlanAskerTest, NoRequestIsTooLargeForItsMessage) {
+  // With its warm start one query takes more than half of a request.
+  const std::vector<float> observation(100000), warm_start(64 * 1000);
+  const PlanQuery query{.observation = observation, .warm_start = warm_start};
+  for (int i = 0; i < 2; ++i) asker_.Add(query, {}, absl::ZeroDuration());
+  EXPECT_THAT(requests(), ElementsAre(0));
+  asker_.Add({}, {}, absl::ZeroDuration());
+  asker_.Send();
+  EXPECT_THAT(requests(), ElementsAre(0, 1, 1));
+}
+
 TEST_F(PlanAskerTest, QueriesDoNotWaitLongForOthers) {
   Add(absl::ZeroDuration());
   Add(PlanAsker::kGather / 2);

@@ -89,6 +89,46 @@ TEST(Validate, FieldsMustFitTogether) {
   EXPECT_THAT(ErrorOf({"actor.chunk_rows=1000"}), StartsWith("actor.max_unacked_rows: 256"));
 }
 
+// Of two settings that would hold the run for ever, or let it end untrained, the error names both;
+// the value next to it is allowed.
+TEST(Validate, RunsThatCouldNeverBeginAreRefused) {
+  struct Case {
+    std::vector<std::string> refused;
+    std::string error;
+    std::string allowed;
+  };
+  const std::string four = "actor.environments=4", long_windows = "planner.horizon=9";
+  const std::string small = "learner.seed_rows=10", few = "replay.min_rows=10";
+  const std::vector<Case> cases = {
+      {{"stop.max_rows=2499"},
+       "stop.max_rows: 2499 is less than learner.seed_rows 2500: ",
+       "stop.max_rows=2500"},
+      {{small, "stop.max_rows=999"},
+       "stop.max_rows: 999 is less than replay.min_rows 1000: ",
+       "stop.max_rows=1000"},
+      {{small, few, four, long_windows, "stop.max_rows=39"},
+       "stop.max_rows: 39 is less than 40, actor.environments * (planner.horizon + 1): ",
+       "stop.max_rows=40"},
+      {{"learner.pretrain_updates=0", "learner.utd=0.1", "stop.max_rows=2509"},
+       "stop.max_rows: 2509 is less than learner.seed_rows 2500 + 1 / learner.utd 0.1, ",
+       "stop.max_rows=2510"},
+      {{"replay.capacity_rows=1000", "actor.environments=101", long_windows},
+       "replay.capacity_rows: 1000 is less than 1010, actor.environments * (planner.horizon + 1): ",
+       "actor.environments=100"},
+      {{"learner.consistency_coefficient=0", "learner.reward_coefficient=0",
+        "learner.value_coefficient=0"},
+       "learner.consistency_coefficient, learner.reward_coefficient, learner.value_coefficient: ",
+       "learner.reward_coefficient=0.1"}};
+  for (const Case& c : cases) {
+    EXPECT_THAT(ErrorOf(c.refused), StartsWith(c.error));
+    std::vector<std::string> allowed = c.refused;
+    allowed.push_back(c.allowed);
+    const auto config = LoadRunConfig({.overrides = allowed});
+    EXPECT_TRUE(config.ok()) << config.status();
+  }
+  EXPECT_TRUE(LoadRunConfig({.overrides = {"stop.max_rows=0"}}).ok());
+}
+
 TEST(Validate, SquashedPoliciesCannotFollowAPlannersTails) {
   const std::string form = "model.policy_form=TANH_GAUSSIAN";
   EXPECT_THAT(ErrorOf({form}), StartsWith("po_mpc.prior_kl: FORWARD is infinite"));

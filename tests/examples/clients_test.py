@@ -290,8 +290,9 @@ class WireTest(unittest.TestCase):
             value = re.search(rf"\b{name} = ([^;]+);", text)[1]
             return eval(re.sub(r"uint64_t\{(\d+)\}", r"\1", value))  # pylint: disable=eval-used
         self.assertEqual(wire.WIRE_VERSION, number("common/rpc/wire.h", "kWireVersion"))
-        self.assertEqual(wire.MAX_MESSAGE_BYTES, number("common/rpc/endpoint.h", "kMaxMessageBytes"))
-        self.assertEqual(wire.MAX_CHUNK_BYTES, number("replay/client/shard_link.cc", "kMaxChunkBytes"))
+        self.assertEqual(wire.MAX_REPLY_BYTES, number("common/rpc/message_size.h", "kMaxReplyBytes"))
+        self.assertEqual(wire.MAX_REQUEST_BYTES, number("common/rpc/message_size.h", "kMaxRequestBytes"))
+        self.assertEqual(wire.FULL_REQUEST_BYTES, number("common/rpc/message_size.h", "kFullRequestBytes"))
 
     def test_the_largest_chunk_of_every_config_fits(self):
         for observation_size, action_size in ((1, 1), (100, 20), (27648, 6), (100000, 1000)):
@@ -302,7 +303,7 @@ class WireTest(unittest.TestCase):
             for _ in range(clients.rows_per_chunk(config)):
                 chunk.add(numpy.zeros(observation_size, numpy.float32), numpy.zeros(action_size), 0.0, False, None)
             size = chunk.message(numpy.zeros(observation_size)).ByteSize()
-            self.assertLess(size, 2 * wire.MAX_CHUNK_BYTES)
+            self.assertLess(size, 2 * wire.FULL_REQUEST_BYTES)
             self.assertGreaterEqual(chunk.count, 1)
         self.assertEqual(clients.rows_per_chunk(proto.RunConfig()), 16)
 

@@ -38,3 +38,11 @@ class Pendulum:
 
     def close(self):
         pass
+
+
+class CutOff(Pendulum):
+    """Ends its episodes by a time limit of its own, which the run's settings know nothing of."""
+
+    def step(self, action):
+        observation, reward, terminated, _, info = super().step(action)
+        return observation, reward, terminated, self._steps >= 5, info

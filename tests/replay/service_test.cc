@@ -8,6 +8,7 @@
 
 #include "absl/types/span.h"
 #include "common/float_bytes.h"
+#include "common/rpc/message_size.h"
 #include "common/rpc/server.h"
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
@@ -15,6 +16,8 @@
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"
+#include "replay/client/shard_client.h"
+#include "replay/client/trajectory_writer.h"
 #include "replay/columns.h"
 #include "tests/replay/row_builder.h"
 #include "tests/support/await.h"
@@ -352,6 +355,76 @@ TEST_F(ServiceTest, UpdatePlansCountsUpdatedAndEvicted) {
   EXPECT_EQ(code_with([](auto* r) { r->mutable_addresses()->append("abc"); }), kBad);
   EXPECT_EQ(code_with([](auto* r) { r->mutable_plan_mean()->append("abc"); }), kBad);
   EXPECT_EQ(code_with([](auto* r) { r->mutable_plan_std()->append("abc"); }), kBad);
+}
+
+// Plans of more rows than one message holds.
+TEST_F(ServiceTest, ManyNewPlansTravelInSeveralMessages) {
+  Open();
+  Stream stream(*stub_);
+  stream.Exchange(Chunk(0, 0, RowBuilder(kSpec).AddMany(0, 4)));
+  ShardClientOptions options;
+  options.run_id = "run-a";
+  options.spec.set_observation_size(kSpec.observation_size);
+  options.spec.set_action_size(kSpec.action_size);
+  ShardClient client(options, server_->InProcessChannel());
+  constexpr size_t kRows = rpc::kMaxRequestBytes / 8;
+  std::vector<uint64_t> addresses(kRows, 1000);
+  addresses[0] = 1;
+  addresses.back() = 3;
+  const size_t a = kSpec.action_size;
+  std::vector<float> mean(kRows * a, 0.5f), std(kRows * a, 1.0f);
+  mean.back() = 0.25f;
+  const auto reply = client.UpdatePlans(42, addresses, mean, std);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->updated(), 2);
+  EXPECT_EQ(reply->evicted(), kRows - 2);
+  EXPECT_EQ(NumbersIn<float>(Sample(1)->windows().plan_mean())[3 * a + a - 1], 0.25f);
+}
+
+TEST_F(ServiceTest, StreamsAreBounded) {
+  Shard shard(1, Clock::Real(), std::make_unique<MemoryStore>());
+  Service service(&shard, /*max_streams=*/2);
+  auto server = rpc::Server::Start({}, {&service});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto stub = proto::ReplayService::NewStub((*server)->InProcessChannel());
+  auto first = std::make_unique<Stream>(*stub);
+  Stream second(*stub);
+  ASSERT_TRUE(Await([&] { return service.streams() == 2; }));
+  {
+    Stream third(*stub);
+    const absl::Status refused = third.AwaitEnd();
+    EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << refused;
+  }
+  first.reset();
+  ASSERT_TRUE(Await([&] { return service.streams() == 1; }));
+  Stream fourth(*stub);
+  ASSERT_TRUE(Await([&] { return service.streams() == 2; }));
+}
+
+// Whatever bound the server keeps: the writer does not send again and again what never fits.
+TEST_F(ServiceTest, WriterGivesUpWhereItsChunksDoNotFit) {
+  Shard shard(1, Clock::Real(), std::make_unique<MemoryStore>());
+  Service service(&shard);
+  auto server =
+      rpc::Server::Start({.listen = "127.0.0.1:0", .max_request_bytes = 300}, {&service});
+  ASSERT_TRUE(server.ok()) << server.status();
+  TrajectoryWriterOptions options;
+  options.run_id = "run-a";
+  options.spec = kSpec;
+  options.shard_of_environment = {0};
+  options.shards = {rpc::Endpoint((*server)->address()).Channel()};
+  options.chunk_rows = 16;
+  TrajectoryWriter writer(options, Clock::Real());
+  writer.BeginEpisode(0);
+  const RowBuilder rows = RowBuilder(kSpec).Add(1, /*has_plan=*/false);
+  for (int i = 0; i < 16; ++i) {
+    ASSERT_TRUE(writer.Append(0, {.observation = rows.observations_, .action = rows.actions_},
+                              absl::ZeroDuration()).ok());
+  }
+  const absl::Status status = writer.Flush(absl::Seconds(20));
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  EXPECT_NE(status.message().find("larger than max"), std::string::npos) << status;
+  EXPECT_EQ(writer.stats().opened_streams, 1);
 }
 
 // A store that says when its rows are durable only when told to.

@@ -223,12 +223,30 @@ TEST(Server, RoundRobinUsesEveryAddress) {
 TEST(Server, MessagesOverTheBoundAreRefused) {
   EchoService service;
   const auto server =
-      *Server::Start({.listen = "127.0.0.1:0", .max_message_bytes = 1000}, {&service});
+      *Server::Start({.listen = "127.0.0.1:0", .max_request_bytes = 1000}, {&service});
   proto::InfoRequest request;
   request.mutable_header()->set_run_id(std::string(2000, 'x'));
   const auto channel = Endpoint(server->address()).Channel();
-  EXPECT_EQ(AskInfo(channel, request).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(AskInfo(channel, request).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(AskInfo(channel).ok());
+}
+
+TEST(Server, RequestsHaveOneBoundAtBothEnds) {
+  EchoService service;
+  const auto server = Started(&service);
+  const auto channel = Endpoint(server->address()).Channel();
+  proto::InfoRequest request;
+  request.mutable_header()->set_run_id(std::string(kMaxRequestBytes - 100, 'x'));
+  EXPECT_TRUE(AskInfo(channel, request).ok());
+  request.mutable_header()->set_run_id(std::string(kMaxRequestBytes, 'x'));
+  EXPECT_EQ(AskInfo(channel, request).status().code(), absl::StatusCode::kInvalidArgument);
+  // A client of somebody else's sends it all the same.
+  grpc::ChannelArguments unbounded;
+  unbounded.SetMaxSendMessageSize(-1);
+  const auto foreign = grpc::CreateCustomChannel(
+      server->address(), grpc::InsecureChannelCredentials(), unbounded);
+  EXPECT_EQ(AskInfo(foreign, request).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(service.infos(), 1);
 }
 
 TEST(Server, ManyStreamsHoldFewThreads) {

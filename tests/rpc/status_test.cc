@@ -22,6 +22,18 @@ TEST(Status, CodesKeepTheirNames) {
             absl::StatusCode::kDeadlineExceeded);
 }
 
+TEST(Status, WhatIsTooLargeIsNotWhatIsBusy) {
+  const grpc::StatusCode code = grpc::StatusCode::RESOURCE_EXHAUSTED;
+  for (const char* words : {"Received message larger than max (70 vs. 60)",
+                            "CLIENT: Sent message larger than max (70 vs. 60)"}) {
+    const absl::Status status = FromGrpc(grpc::Status(code, words));
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_NE(status.message().find(words), std::string::npos) << status;
+  }
+  EXPECT_EQ(FromGrpc(grpc::Status(code, "the queue is full")).code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
 TEST(Status, LongMessagesAreCut) {
   const grpc::Status status = ToGrpc(absl::InternalError(std::string(100000, 'x')));
   EXPECT_EQ(status.error_message().size(), kMaxStatusMessageBytes);

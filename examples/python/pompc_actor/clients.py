@@ -298,10 +298,10 @@ def _problem_of(reply, action_size):
 
 def rows_per_chunk(config):
     """Rows in one message to a shard: fewer than actor.chunk_rows where rows are so large that it would pass
-    MAX_CHUNK_BYTES. TrajectoryWriter does the same."""
+    FULL_REQUEST_BYTES. TrajectoryWriter does the same."""
     spec = config.env.spec
     row_bytes = 4 * (spec.observation_size + 3 * spec.action_size + 4)
-    return max(1, min(config.actor.chunk_rows, wire.MAX_CHUNK_BYTES // row_bytes))
+    return max(1, min(config.actor.chunk_rows, wire.FULL_REQUEST_BYTES // row_bytes))
 
 
 class ShardStream:
@@ -342,9 +342,9 @@ class ShardStream:
         """Returns when the shard holds the rows."""
         request = proto.AppendRequest(header=wire.header(self._lease.run_id), stream=self._id(episode),
                                       first_row=first_row, rows=rows)
-        if request.ByteSize() > wire.MAX_MESSAGE_BYTES:
+        if request.ByteSize() > wire.MAX_REQUEST_BYTES:
             raise Failed(f"{rows.count} rows take {request.ByteSize()} bytes; a message has at most "
-                         f"{wire.MAX_MESSAGE_BYTES}")
+                         f"{wire.MAX_REQUEST_BYTES}")
         self._requests.put(request)
         try:
             self._await(episode, first_row, rows)

@@ -19,9 +19,10 @@ from pompc_actor import Failed
 
 # kWireVersion in common/rpc/wire.h.
 WIRE_VERSION = 2
-# kMaxMessageBytes in common/rpc/endpoint.h, kMaxChunkBytes in replay/client/shard_link.cc.
-MAX_MESSAGE_BYTES = 64 << 20
-MAX_CHUNK_BYTES = 1 << 20
+# kMaxReplyBytes, kMaxRequestBytes and kFullRequestBytes in common/rpc/message_size.h.
+MAX_REPLY_BYTES = 64 << 20
+MAX_REQUEST_BYTES = 2 << 20
+FULL_REQUEST_BYTES = 1 << 20
 # As MakeChannelArguments in common/rpc/endpoint.cc makes them.
 CHANNEL_ARGUMENTS = (
     ("grpc.keepalive_time_ms", 10000),
@@ -35,8 +36,8 @@ CHANNEL_ARGUMENTS = (
     ("grpc.service_config_disable_resolution", 1),
     # Roles talk to each other directly, whatever http_proxy says.
     ("grpc.enable_http_proxy", 0),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
+    ("grpc.max_send_message_length", MAX_REQUEST_BYTES),
 )
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]

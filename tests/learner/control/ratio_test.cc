@@ -62,28 +62,12 @@ TEST(RatioTest, BothSidesTogetherNeverStandStill) {
   }
 }
 
-TEST(RatioTest, RefillGrantsWhatIsMissing) {
+TEST(RatioTest, MinRowsNeverExceedsHalfTheCapacityAndIsNeverZero) {
   const Ratio ratio(SmallOptions());
-  EXPECT_TRUE(ratio.NeedsRefill(0, 1000));
-  EXPECT_TRUE(ratio.NeedsRefill(49, 1000));
-  EXPECT_FALSE(ratio.NeedsRefill(50, 1000));
-  EXPECT_EQ(ratio.RefillBound(5000, 0, 1000), 5050u);
-  EXPECT_EQ(ratio.RefillBound(5000, 30, 1000), 5020u);
-  EXPECT_EQ(ratio.RefillBound(5000, 700, 1000), 5000u);
-}
-
-TEST(RatioTest, MinRowsNeverExceedsHalfTheCapacity) {
-  RatioOptions options = SmallOptions();
-  options.min_rows = 2000;
-  const Ratio ratio(options);
-  EXPECT_FALSE(ratio.NeedsRefill(500, 1000));
-  EXPECT_TRUE(ratio.NeedsRefill(499, 1000));
-  EXPECT_EQ(ratio.RefillBound(70, 40, 100), 80u);
-}
-
-TEST(RatioTest, NoShardAtAllIsNeverFull) {
-  const Ratio ratio(SmallOptions());
-  EXPECT_TRUE(ratio.NeedsRefill(0, 0));
+  EXPECT_EQ(ratio.MinRows(1000), 50u);
+  EXPECT_EQ(ratio.MinRows(100), 50u);
+  EXPECT_EQ(ratio.MinRows(99), 49u);
+  EXPECT_EQ(ratio.MinRows(0), 1u);
 }
 
 TEST(RatioTest, BadOptionsAreNamed) {
