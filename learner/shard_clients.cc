@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "common/config/run_config.h"
 #include "grpcpp/channel.h"
 
 namespace pompc::learner {
@@ -16,6 +17,10 @@ ShardClients::ShardClients(const std::string& run_id, const std::vector<rpc::End
   options.horizon = config.planner().horizon();
   options.capacity_rows = (replay.capacity_rows() + count - 1) / count;
   options.capacity_bytes = (replay.capacity_bytes() + count - 1) / count;
+  options.chunk_rows = config.actor().chunk_rows();
+  const StdRange plan_std = config::PlanStdRange(config);
+  options.min_plan_std = plan_std.min;
+  options.max_plan_std = plan_std.max;
   options.timeout = timeout;
   for (const rpc::Endpoint& shard : shards) {
     options.shard_index = static_cast<uint32_t>(clients_.size());

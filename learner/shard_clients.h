@@ -16,7 +16,7 @@ namespace pompc::learner {
 // A client of each of the run's shards. Thread-safe.
 class ShardClients {
  public:
-  // `config` is resolved; env.spec, planner.horizon and replay's capacity matter. `timeout` is that
+  // `config` is resolved; env.spec, planner, actor.chunk_rows and replay's capacity matter. `timeout` is that
   // of a call.
   ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
                const proto::RunConfig& config, absl::Duration timeout);
