@@ -21,11 +21,11 @@ absl::Status CheckPlan(const Plan& plan, const StdRange& plan_std) {
   return CheckMagnitudes("value", {&plan.value, 1});
 }
 
-// Also of environments that keep no such promise as Environment does, and of rewards that are summed.
+// Also of environments that do not keep what Environment promises, and of rewards that are summed.
 absl::Status CheckStep(double reward, std::span<const float> observation) {
   if (!IsMagnitude(reward)) {
-    return absl::InternalError(
-        absl::StrCat("the reward is ", reward, ", must be at most ", kMaxMagnitude, " in magnitude"));
+    return absl::InternalError(absl::StrCat("the reward is ", reward, ", must be at most ",
+                                            kMaxMagnitude, " in magnitude"));
   }
   return CheckMagnitudes("observation", observation);
 }

@@ -29,8 +29,8 @@ struct StepOutcome {
   double reward = 0;
   bool terminated = false;
   bool truncated = false;
-  // The simulation failed or gave numbers that replay takes from nobody: the step is to be forgotten and the
-  // episode ends where it stood before.
+  // The simulation failed or gave numbers that replay takes from nobody: the step is to be
+  // forgotten and the episode ends where it stood before.
   bool unstable = false;
 
   bool done() const { return terminated || truncated || unstable; }
@@ -54,7 +54,7 @@ class EnvironmentSlot {
                                                                const StdRange& plan_std = {});
 
   // Starts an episode. Tries several times where the environment finds no valid start; then its
-  // error, or INTERNAL if its first observation is none (number_check.h).
+  // error, or INTERNAL if its first observation is none (common/number_check.h).
   absl::Status StartEpisode();
 
   // The query for the plan of this decision, which is under way from now on: it must be asked, and

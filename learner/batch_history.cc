@@ -19,10 +19,10 @@ std::string Names(uint32_t shard, const std::vector<uint64_t>& rows) {
   const size_t named = std::min(rows.size(), kNamedRows);
   const std::string more =
       named < rows.size() ? absl::StrCat(" and ", rows.size() - named, " more") : "";
+  const auto end = rows.begin() + static_cast<ptrdiff_t>(named);
   return absl::StrCat(rows.size(), rows.size() == 1 ? " window" : " windows", " of shard ", shard,
-                      ": row", rows.size() == 1 ? " " : "s ",
-                      absl::StrJoin(rows.begin(), rows.begin() + static_cast<ptrdiff_t>(named), ", "),
-                      more);
+                      rows.size() == 1 ? ": row " : ": rows ",
+                      absl::StrJoin(rows.begin(), end, ", "), more);
 }
 
 }  // namespace
@@ -42,7 +42,7 @@ std::string BatchHistory::BarUnusable() {
     }
     const size_t windows = batch->origins.windows.size();
     if (found->size() * 2 > windows) {
-      Log().warn("{} of the {} windows of a batch give NaN or infinity: the parameters are at fault",
+      Log().warn("{} of {} windows of a batch give NaN or infinity: the parameters are at fault",
                  found->size(), windows);
       break;
     }

@@ -161,8 +161,8 @@ absl::Status Follower::Connect() {
   prefetcher_ = std::make_unique<Prefetcher>(prefetch, &gate_, shards_.get(), engine_.get());
   plan_writer_ = std::make_unique<PlanWriter>(shards_.get());
   history_ = std::make_unique<BatchHistory>(engine_.get(), shards_.get());
-  metrics_ = AddFollowerMetrics(*options_.metrics,
-                                {&updates_, prefetcher_.get(), plan_writer_.get(), history_.get(), &timer_});
+  metrics_ = AddFollowerMetrics(*options_.metrics, {&updates_, prefetcher_.get(),
+                                                    plan_writer_.get(), history_.get(), &timer_});
   return absl::OkStatus();
 }
 

@@ -16,8 +16,8 @@ namespace pompc::learner {
 // A client of each of the run's shards. Thread-safe.
 class ShardClients {
  public:
-  // `config` is resolved; env.spec, planner, actor.chunk_rows and replay's capacity matter. `timeout` is that
-  // of a call.
+  // `config` is resolved; env.spec, planner, actor.chunk_rows and replay's capacity matter.
+  // `timeout` is that of a call.
   ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
                const proto::RunConfig& config, absl::Duration timeout);
 

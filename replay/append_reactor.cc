@@ -91,7 +91,7 @@ AppendOutcome AppendReactor::AppendRequested() {
   if (!config.ok()) return {Kind::kFailed, 0, false, config.status()};
   const absl::Status header = rpc::CheckHeader(request_.header(), (*config)->run_id);
   if (!header.ok()) return {Kind::kFailed, 0, false, header};
-  // What a stream holds is bounded by what the largest chunk needs, however much a message may hold.
+  // What a stream holds is bounded by what the largest chunk needs, whatever a message may hold.
   if (absl::Status status = CheckChunkBytes(**config, request_); !status.ok()) {
     const SegmentId segment = ToSegmentId(request_.stream());
     proto::AppendRequest small;
@@ -145,8 +145,8 @@ void AppendReactor::ReadNext() {
   Advance();
 }
 
-// Acknowledgements are cumulative, so one that is not being written yet is replaced: a chunk that is
-// stored row by row queues no more answers than one that is stored at once.
+// Acknowledgements are cumulative, so one that is not being written yet is replaced: a chunk that
+// is stored row by row queues no more answers than one that is stored at once.
 void AppendReactor::QueueReply(proto::AppendReply reply) {
   if (waiting_) reply.set_blocked(why_);
   const size_t writing = writing_ ? 1 : 0;

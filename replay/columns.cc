@@ -61,9 +61,9 @@ uint64_t MaxChunkBytes(const ShardConfig& config) {
 absl::Status CheckChunkBytes(const ShardConfig& config, const proto::AppendRequest& request) {
   const uint64_t most = MaxChunkBytes(config), size = request.ByteSizeLong();
   if (size <= most) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("the chunk has ", request.rows().count(), " rows in ", size, " bytes; allowed are ",
-                   config.chunk_rows, " rows (actor.chunk_rows) in ", most, " bytes"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the chunk has ", request.rows().count(), " rows in ", size, " bytes; allowed are ",
+      config.chunk_rows, " rows (actor.chunk_rows) in ", most, " bytes"));
 }
 
 absl::StatusOr<WindowColumns> MakeRoom(const TableOptions& table, uint32_t count,

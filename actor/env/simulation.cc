@@ -162,7 +162,8 @@ absl::Status Simulation::Read() {
   task_->Observe(*physics_, next_observation_);
   if (!IsMagnitude(reward) ||
       !std::all_of(next_observation_.begin(), next_observation_.end(), IsMagnitude)) {
-    return absl::AbortedError("unstable simulation: an observation or reward is not finite, or too large");
+    return absl::AbortedError(
+        "unstable simulation: an observation or reward is not finite, or too large");
   }
   reward_ = reward;
   observation_.swap(next_observation_);

@@ -126,8 +126,8 @@ class RunControl : public SamplingControl {
   // Waits until every shard has agreed. False when `timeout` passes or the run is over before.
   bool AwaitSeedClosed(absl::Duration timeout);
   void StartTraining();
-  // FAILED_PRECONDITION naming both numbers once more than a quarter of the windows that shards hold
-  // are barred from being drawn: what is left does not stand for what the environments do.
+  // FAILED_PRECONDITION naming both numbers once more than a quarter of the windows that shards
+  // hold are barred from being drawn: what is left does not stand for what the environments do.
   absl::Status CheckBarred() const;
   // A version is published.
   void Published(ParameterVersion version);

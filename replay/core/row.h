@@ -47,8 +47,8 @@ struct RowsView {
   std::span<const float> final_observation;  // [O] where the segment ends with these rows, or empty
 };
 
-// The first `count` of `rows`, without a final observation. REQUIRES: count <= rows.count, columns of
-// the sizes that `spec` asks for.
+// The first `count` of `rows`, without a final observation. REQUIRES: count <= rows.count, columns
+// of the sizes that `spec` asks for.
 inline RowsView FirstRows(const RowSpec& spec, const RowsView& rows, uint32_t count) {
   const size_t n = count, o = spec.observation_size, a = spec.action_size;
   return {.count = count,

@@ -55,7 +55,7 @@ struct AppendOutcome {
     kAcked,    // stored, now or before; acknowledge once the store says it is durable
     kGap,      // rows from next_row on are missing
     kRefused,  // the segment is closed, nothing more is stored: `status`
-    kBlocked,  // the limiter does not let all of it in: `status` says why; the waiter will be called
+    kBlocked,  // the limiter does not let all of it in: `status`; the waiter will be called
     kFailed,   // not taken, the shard cannot take anything now: `status`
   };
   Kind kind = Kind::kFailed;
