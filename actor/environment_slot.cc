@@ -1,11 +1,10 @@
 #include "actor/environment_slot.h"
 
 #include <algorithm>
-#include <cmath>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/float_bytes.h"
 #include "common/status_macros.h"
 
 namespace pompc::actor {
@@ -13,18 +12,38 @@ namespace {
 
 constexpr int kResetTries = 20;
 
+absl::Status CheckPlan(const Plan& plan, const StdRange& plan_std) {
+  // An action that is too large is clamped, as an actuator would.
+  POMPC_RETURN_IF_ERROR(CheckMagnitudes("action", plan.action));
+  POMPC_RETURN_IF_ERROR(CheckActions("mean", plan.mean));
+  POMPC_RETURN_IF_ERROR(CheckStds("std", plan_std, plan.std));
+  POMPC_RETURN_IF_ERROR(CheckActions("warm start", plan.warm_start));
+  return CheckMagnitudes("value", {&plan.value, 1});
+}
+
+// Also of environments that do not keep what Environment promises, and of rewards that are summed.
+absl::Status CheckStep(double reward, std::span<const float> observation) {
+  if (!IsMagnitude(reward)) {
+    return absl::InternalError(absl::StrCat("the reward is ", reward, ", must be at most ",
+                                            kMaxMagnitude, " in magnitude"));
+  }
+  return CheckMagnitudes("observation", observation);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EnvironmentSlot>> EnvironmentSlot::Make(
-    const EnvironmentFactory& factory, const SeedSource& seeds) {
+    const EnvironmentFactory& factory, const SeedSource& seeds, const StdRange& plan_std) {
   POMPC_ASSIGN_OR_RETURN(auto environment,
                          factory(static_cast<uint32_t>(seeds.For(SeedUse::kEnvironment))));
-  return std::unique_ptr<EnvironmentSlot>(new EnvironmentSlot(std::move(environment), seeds));
+  return std::unique_ptr<EnvironmentSlot>(
+      new EnvironmentSlot(std::move(environment), seeds, plan_std));
 }
 
 EnvironmentSlot::EnvironmentSlot(std::unique_ptr<env::FloatEnvironment> environment,
-                                 const SeedSource& seeds)
+                                 const SeedSource& seeds, const StdRange& plan_std)
     : environment_(std::move(environment)),
+      plan_std_(plan_std),
       plan_seeds_(seeds.For(SeedUse::kPlans)),
       action_rng_(seeds.For(SeedUse::kRandomActions)),
       observation_(environment_->spec().observation_size),
@@ -38,9 +57,8 @@ absl::Status EnvironmentSlot::StartEpisode() {
   }
   POMPC_RETURN_IF_ERROR(Annotate(status, environment_->spec().task));
   const std::span<const float> observation = environment_->observation();
-  if (!AllFinite(observation)) {
-    return absl::InternalError(
-        absl::StrCat(environment_->spec().task, ": NaN or infinity in the first observation"));
+  if (const absl::Status bad = CheckMagnitudes("first observation", observation); !bad.ok()) {
+    return absl::InternalError(absl::StrCat(environment_->spec().task, ": ", bad.message()));
   }
   std::copy(observation.begin(), observation.end(), observation_.begin());
   warm_start_.clear();
@@ -69,12 +87,8 @@ absl::Status EnvironmentSlot::AcceptPlan(const absl::Status& status) {
                      ", mean ", plan_.mean.size(), ", std ", plan_.std.size(), ", warm start ",
                      plan_.warm_start.size(), " numbers for an action size of ", a));
   }
-  if (!AllFinite(plan_.action) || !AllFinite(plan_.mean) || !AllFinite(plan_.std) ||
-      !AllFinite(plan_.warm_start) || !std::isfinite(plan_.value)) {
-    return absl::InternalError("planner sent a plan with NaN or infinity");
-  }
-  if (std::any_of(plan_.std.begin(), plan_.std.end(), [](float x) { return x <= 0; })) {
-    return absl::InternalError("planner sent a plan with a standard deviation that is not above 0");
+  if (const absl::Status bad = CheckPlan(plan_, plan_std_); !bad.ok()) {
+    return absl::InternalError(absl::StrCat("planner sent a plan whose ", bad.message()));
   }
   for (size_t i = 0; i < a; ++i) action_[i] = std::clamp(plan_.action[i], -1.0f, 1.0f);
   // Exchanged, not copied: the next plan is written where the last warm start stood.
@@ -96,9 +110,8 @@ absl::StatusOr<StepOutcome> EnvironmentSlot::Step() {
   if (result->unstable) {
     fault_ = environment_->fault();
     outcome_.unstable = true;
-  } else if (!std::isfinite(static_cast<float>(result->reward)) ||
-             !AllFinite(environment_->observation())) {
-    fault_ = absl::InternalError("NaN or infinity in the reward or observation");
+  } else if (absl::Status bad = CheckStep(result->reward, environment_->observation()); !bad.ok()) {
+    fault_ = std::move(bad);
     outcome_.unstable = true;
   } else {
     outcome_.reward = result->reward;

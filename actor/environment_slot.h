@@ -16,6 +16,7 @@
 #include "actor/row_sink.h"
 #include "actor/seeds.h"
 #include "actor/stats.h"
+#include "common/number_check.h"
 
 namespace pompc::actor {
 
@@ -28,8 +29,8 @@ struct StepOutcome {
   double reward = 0;
   bool terminated = false;
   bool truncated = false;
-  // The simulation failed or gave numbers that are not finite: the step is to be forgotten and the
-  // episode ends where it stood before.
+  // The simulation failed or gave numbers that replay takes from nobody: the step is to be
+  // forgotten and the episode ends where it stood before.
   bool unstable = false;
 
   bool done() const { return terminated || truncated || unstable; }
@@ -46,12 +47,14 @@ struct StepOutcome {
 // way the slot must stay alive, and only the methods that say so may be called.
 class EnvironmentSlot {
  public:
-  // Environments get the seed of `seeds`. Fails as the factory does.
+  // Environments get the seed of `seeds`. Plans have standard deviations in `plan_std`. Fails as the
+  // factory does.
   static absl::StatusOr<std::unique_ptr<EnvironmentSlot>> Make(const EnvironmentFactory& factory,
-                                                               const SeedSource& seeds);
+                                                               const SeedSource& seeds,
+                                                               const StdRange& plan_std = {});
 
   // Starts an episode. Tries several times where the environment finds no valid start; then its
-  // error, or INTERNAL if its first observation is not finite.
+  // error, or INTERNAL if its first observation is none (common/number_check.h).
   absl::Status StartEpisode();
 
   // The query for the plan of this decision, which is under way from now on: it must be asked, and
@@ -60,8 +63,8 @@ class EnvironmentSlot {
   PlanQuery AskPlan(int slot);
   bool plan_under_way() const { return plan_under_way_; }
   // Takes in the plan that arrived: it becomes the action and the next warm start. `status` is that
-  // of the answer; a plan of wrong sizes, with numbers that are not finite or standard deviations
-  // not above 0 gives INTERNAL, and the decision is still to be planned.
+  // of the answer; a plan of wrong sizes, or with numbers outside their range, gives INTERNAL, and
+  // the decision is still to be planned.
   absl::Status AcceptPlan(const absl::Status& status);
   // Draws the action uniformly instead.
   void DrawAction();
@@ -85,9 +88,11 @@ class EnvironmentSlot {
   const absl::Status& fault() const { return fault_; }
 
  private:
-  EnvironmentSlot(std::unique_ptr<env::FloatEnvironment> environment, const SeedSource& seeds);
+  EnvironmentSlot(std::unique_ptr<env::FloatEnvironment> environment, const SeedSource& seeds,
+                  const StdRange& plan_std);
 
   const std::unique_ptr<env::FloatEnvironment> environment_;
+  const StdRange plan_std_;
   const uint64_t plan_seeds_;
   std::mt19937_64 action_rng_;
 

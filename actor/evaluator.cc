@@ -59,7 +59,7 @@ absl::Status Evaluator::StartNext(int i) {
   lane.episode = next_episode_++;
   const SeedSource seeds = {.run_seed = task_.seed,
                             .environment = static_cast<uint64_t>(lane.episode)};
-  POMPC_ASSIGN_OR_RETURN(lane.slot, EnvironmentSlot::Make(factory_, seeds));
+  POMPC_ASSIGN_OR_RETURN(lane.slot, EnvironmentSlot::Make(factory_, seeds, options_.plan_std));
   POMPC_RETURN_IF_ERROR(lane.slot->StartEpisode());
   POMPC_RETURN_IF_ERROR(Show(lane));
   Ask(i);

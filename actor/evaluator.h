@@ -46,6 +46,8 @@ struct EvaluatorOptions {
   absl::Duration patience = absl::Minutes(5);
   // ... and earlier where planners refuse the requests for a reason that no retry can mend.
   absl::Duration give_up_after = absl::Seconds(10);
+  // Range of the standard deviations of the plans.
+  StdRange plan_std;
   // Is shown the first episode, if set: its environment at the start and after every decision that
   // the simulation survived. Called in Run; its error ends the evaluation.
   std::function<absl::Status(env::FloatEnvironment&)> spectator = nullptr;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/config/run_config.h"
 #include "common/log.h"
 
 namespace pompc::actor {
@@ -77,7 +78,9 @@ std::shared_ptr<EvaluatorWorker::Job> EvaluatorWorker::StartJob(
       .version = {assignment.version().incarnation(), assignment.version().number()},
       .episodes = static_cast<int>(assignment.episodes()),
       .seed = assignment.seed()};
-  job_ = std::make_shared<Job>(planner, options_.evaluator, task, factory_, stats_, clock_);
+  EvaluatorOptions evaluator = options_.evaluator;
+  evaluator.plan_std = config::PlanStdRange(news_.registration->config());
+  job_ = std::make_shared<Job>(planner, evaluator, task, factory_, stats_, clock_);
   assignment_ = assignment;
   Follow();
   return job_;

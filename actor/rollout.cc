@@ -23,7 +23,7 @@ absl::StatusOr<std::unique_ptr<Rollout>> Rollout::Make(const RolloutOptions& opt
   for (int i = 0; i < options.environments; ++i) {
     SeedSource seeds = options.seeds;
     seeds.environment += i;
-    POMPC_ASSIGN_OR_RETURN(auto slot, EnvironmentSlot::Make(factory, seeds));
+    POMPC_ASSIGN_OR_RETURN(auto slot, EnvironmentSlot::Make(factory, seeds, options.plan_std));
     lanes.emplace_back(std::move(slot), options.retry, seeds.For(SeedUse::kRetries));
   }
   return std::unique_ptr<Rollout>(new Rollout(options, std::move(lanes), plans, stats, clock));

@@ -35,6 +35,8 @@ struct RolloutOptions {
   int worker = 0;
   // Whether the run is in its random phase at the start.
   bool random_phase = false;
+  // Range of the standard deviations of the run's plans.
+  StdRange plan_std;
   // Between tries of a plan that failed.
   BackoffOptions retry = {.initial = absl::Milliseconds(50), .max = absl::Seconds(2)};
   // Before an environment starts anew after a refusal, or after it failed at its first decision.

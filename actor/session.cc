@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actor/seeds.h"
+#include "common/config/run_config.h"
 #include "common/log.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
@@ -70,6 +71,7 @@ absl::Status Session::MakeRollouts(const EnvironmentFactory& factory, ActorStats
                      .environment = static_cast<uint64_t>(first)};
     rollout.worker = i;
     rollout.random_phase = lease.phase() == proto::SEED;
+    rollout.plan_std = config::PlanStdRange(lease.config());
     POMPC_ASSIGN_OR_RETURN(auto made, Rollout::Make(rollout, factory, plans_.get(), stats, clock));
     listeners_.insert(listeners_.end(), rollout.environments, made->listener());
     rollouts_.push_back(std::move(made));

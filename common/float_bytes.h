@@ -68,19 +68,6 @@ absl::Span<const T> NumbersIn(const std::string& bytes) {
   return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
 }
 
-// Position of the first NaN or infinity; values.size() if all are finite.
-size_t FirstNonFinite(absl::Span<const float> values);
-
-inline bool AllFinite(absl::Span<const float> values) {
-  return FirstNonFinite(values) == values.size();
-}
-
-// INVALID_ARGUMENT naming `name`, the position and the value if a number is NaN or infinite.
-absl::Status CheckFinite(absl::Span<const float> values, absl::string_view name);
-
-// Checks that `bytes` are exactly `count` finite float32, without copying them anywhere.
-absl::Status CheckFloatBytes(absl::string_view bytes, absl::string_view name, size_t count);
-
 }  // namespace pompc
 
 #endif  // POMPC_COMMON_FLOAT_BYTES_H_

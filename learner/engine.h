@@ -76,6 +76,13 @@ class Engine {
   // on, and they are returned by shard. NotFiniteError as Step.
   virtual absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) = 0;
 
+  // After GoBack: positions, ascending, of the windows of `batch` that no update can be made with
+  // from the present state. Changes nothing and waits for no other rank. An engine that cannot tell
+  // finds none.
+  virtual absl::StatusOr<std::vector<uint32_t>> FindUnusable(const Batch& batch) {
+    return std::vector<uint32_t>();
+  }
+
   // Names of what Step reports.
   virtual std::vector<std::string> ValueNames() const = 0;
 

@@ -138,12 +138,11 @@ absl::Status Follower::Obey(const RankOrder& order) {
     case RankOrder::Kind::kStep:
       return Step(order.want_values);
     case RankOrder::Kind::kKeep:
-      return engine_->Keep();
+      POMPC_RETURN_IF_ERROR(engine_->Keep());
+      history_->Clear();
+      return absl::OkStatus();
     case RankOrder::Kind::kGoBack:
-      engine_->GoBack();
-      updates_ = engine_->update_count();
-      // Rank 0 takes another one too.
-      batch_.reset();
+      GoBack();
       return absl::OkStatus();
   }
   return absl::InternalError("no such order");
@@ -161,8 +160,9 @@ absl::Status Follower::Connect() {
   prefetch.clock = options_.clock;
   prefetcher_ = std::make_unique<Prefetcher>(prefetch, &gate_, shards_.get(), engine_.get());
   plan_writer_ = std::make_unique<PlanWriter>(shards_.get());
-  metrics_ = AddFollowerMetrics(*options_.metrics,
-                                {&updates_, prefetcher_.get(), plan_writer_.get(), &timer_});
+  history_ = std::make_unique<BatchHistory>(engine_.get(), shards_.get());
+  metrics_ = AddFollowerMetrics(*options_.metrics, {&updates_, prefetcher_.get(),
+                                                    plan_writer_.get(), history_.get(), &timer_});
   return absl::OkStatus();
 }
 
@@ -185,9 +185,19 @@ absl::Status Follower::Draw(const std::vector<uint64_t>& windows) {
   return engine_->Exchange(batch_.has_value() ? 1 : 0).status();
 }
 
+void Follower::GoBack() {
+  engine_->GoBack();
+  updates_ = engine_->update_count();
+  // Planning it anew has failed. Rank 0 takes another one too.
+  if (batch_.has_value()) history_->Add(*std::move(batch_));
+  batch_.reset();
+  const std::string barred = history_->BarUnusable();
+  if (!barred.empty()) Log().warn("barred from replay, for no update can be made with: {}", barred);
+}
+
 absl::Status Follower::Step(bool want_values) {
   if (!batch_.has_value()) return absl::InternalError("rank 0 makes an update without a batch");
-  const DrawnBatch drawn = *std::move(batch_);
+  const DrawnBatch& drawn = history_->Add(*std::move(batch_));
   batch_.reset();
   POMPC_RETURN_IF_ERROR(engine_->Step(*drawn.batch, want_values).status());
   updates_ = engine_->update_count();

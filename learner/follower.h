@@ -23,6 +23,7 @@
 #include "common/rpc/server.h"
 #include "common/state_timer.h"
 #include "common/thread.h"
+#include "learner/batch_history.h"
 #include "learner/control/rank_group.h"
 #include "learner/engine.h"
 #include "learner/plan_writer.h"
@@ -107,6 +108,7 @@ class Follower {
   absl::Status Connect();
   absl::Status Draw(const std::vector<uint64_t>& windows);
   absl::Status Step(bool want_values);
+  void GoBack();
 
   const FollowerOptions options_;
   RankClient client_;
@@ -122,6 +124,7 @@ class Follower {
   std::unique_ptr<ShardClients> shards_;
   std::unique_ptr<Prefetcher> prefetcher_;
   std::unique_ptr<PlanWriter> plan_writer_;
+  std::unique_ptr<BatchHistory> history_;
   // This rank's part of the batch of the next update.
   std::optional<DrawnBatch> batch_;
   std::atomic<uint64_t> updates_{0};

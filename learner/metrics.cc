@@ -116,12 +116,21 @@ void AddPrefetcher(const Prefetcher* prefetcher, Adder& add) {
             [prefetcher] { return Number(prefetcher->ready()); });
 }
 
+template <typename Source>
+void AddBarredWindows(const Source* source, Adder& add) {
+  add.Counter({"pompc_learner_barred_windows_total",
+               "Windows barred from replay because no update could be made with them.",
+               {}},
+              [source] { return Number(source->barred_windows()); });
+}
+
 void AddTraining(const LearnerMetricSources& sources, Adder& add) {
   const Trainer* trainer = sources.trainer;
   add.States(
       {"pompc_learner_state_seconds_total", "What the training thread spent its time on.", {}},
       trainer->timer(), Trainer::StateNames());
   AddPrefetcher(sources.prefetcher, add);
+  AddBarredWindows(trainer, add);
   const RankGroup* ranks = sources.ranks;
   add.Gauge({"pompc_learner_ranks", "Learner processes that are there, this one included.", {}},
             [ranks] { return Number(static_cast<uint64_t>(ranks->present())); });
@@ -212,6 +221,7 @@ std::vector<MetricFunction> AddFollowerMetrics(MetricsRegistry& registry,
               [updates] { return Number(*updates); });
   AddPrefetcher(sources.prefetcher, add);
   AddPlanWriter(sources.plans, add);
+  AddBarredWindows(sources.history, add);
   return add.Take();
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/metrics.h"
+#include "learner/batch_history.h"
 #include "learner/broadcast/parameter_service.h"
 #include "learner/checkpoint_writer.h"
 #include "learner/control/rank_group.h"
@@ -43,6 +44,7 @@ struct FollowerMetricSources {
   const std::atomic<uint64_t>* updates = nullptr;
   const Prefetcher* prefetcher = nullptr;
   const PlanWriter* plans = nullptr;
+  const BatchHistory* history = nullptr;
   // Of the thread that makes the updates.
   const Follower::Timer* timer = nullptr;
 };

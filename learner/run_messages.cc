@@ -125,6 +125,7 @@ ShardState FromProto(const proto::ShardInfo& info) {
   state.stored_bytes = info.stored_bytes();
   state.capacity_rows = info.capacity_rows();
   state.windows = info.windows();
+  state.barred_windows = info.barred_windows();
   state.streams = info.streams();
   state.blocked_streams = info.blocked_streams();
   state.bound = info.max_accepted_rows();

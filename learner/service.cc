@@ -3,6 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "common/number_check.h"
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
 #include "common/status_macros.h"
@@ -74,6 +76,11 @@ absl::StatusOr<proto::RegisterReply> RunService::DoRegister(const proto::Registe
 absl::StatusOr<proto::HeartbeatReply> RunService::DoHeartbeat(
     const proto::HeartbeatRequest& request) {
   POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), options_.run_id));
+  if (!IsReturn(request.last_return())) {
+    return absl::InvalidArgumentError(absl::StrCat("last_return is ", request.last_return(),
+                                                   ", must be at most ", kMaxReturn,
+                                                   " in magnitude"));
+  }
   const PeerCounters counters{request.rows(), request.episodes(), request.last_return()};
   POMPC_ASSIGN_OR_RETURN(const RunControl::Instructions instructions,
                          control_->Heartbeat(request.lease_id(), counters));

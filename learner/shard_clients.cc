@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "common/config/run_config.h"
 #include "grpcpp/channel.h"
 
 namespace pompc::learner {
@@ -24,6 +25,10 @@ ShardClients::ShardClients(const std::string& run_id, const std::vector<rpc::End
   options.horizon = share.horizon;
   options.capacity_rows = share.capacity_rows;
   options.capacity_bytes = share.capacity_bytes;
+  options.chunk_rows = config.actor().chunk_rows();
+  const StdRange plan_std = config::PlanStdRange(config);
+  options.min_plan_std = plan_std.min;
+  options.max_plan_std = plan_std.max;
   options.timeout = timeout;
   for (const rpc::Endpoint& shard : shards) {
     options.shard_index = static_cast<uint32_t>(clients_.size());

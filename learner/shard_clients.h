@@ -21,8 +21,8 @@ replay::TableOptions ShareOfShard(const proto::RunConfig& config, uint64_t num_s
 // A client of each of the run's shards. Thread-safe.
 class ShardClients {
  public:
-  // `config` is resolved; env.spec, planner.horizon and replay's capacity matter. `timeout` is that
-  // of a call.
+  // `config` is resolved; env.spec, planner, actor.chunk_rows and replay's capacity matter.
+  // `timeout` is that of a call.
   ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
                const proto::RunConfig& config, absl::Duration timeout);
 

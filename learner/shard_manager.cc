@@ -34,17 +34,34 @@ ShardManager::~ShardManager() { Close(); }
 
 void ShardManager::Run(int shard) {
   Backoff backoff(options_.backoff, options_.config.seed() + shard);
-  while (!closed_.IsSet()) {
+  uint64_t told = 0;
+  absl::Duration pause = absl::ZeroDuration();
+  while (Pause(pause, &told)) {
     const absl::Status status = Exchange(shard);
-    absl::Duration pause = options_.grant_interval;
+    pause = options_.grant_interval;
     if (status.ok()) {
       backoff.Reset();
     } else {
-      if (closed_.IsSet() || !TakeLoss(shard, status)) return;
+      if (!TakeLoss(shard, status)) return;
       pause = backoff.Next();
     }
-    if (closed_.WaitUntil(options_.clock, options_.clock->Now() + pause)) return;
   }
+}
+
+bool ShardManager::Pause(absl::Duration pause, uint64_t* told) {
+  MutexLock lock(&mu_);
+  const absl::Duration deadline = options_.clock->Now() + pause;
+  while (!closed_ && news_ == *told) {
+    if (!options_.clock->WaitUntil(&changed_, &mu_, deadline)) break;
+  }
+  *told = news_;
+  return !closed_;
+}
+
+void ShardManager::GrantNow() {
+  MutexLock lock(&mu_);
+  ++news_;
+  changed_.SignalAll();
 }
 
 absl::Status ShardManager::Exchange(int shard) {
@@ -75,12 +92,17 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
   const ShardGrant grant = control_->NextGrant(shard);
   POMPC_ASSIGN_OR_RETURN(
       const proto::ShardInfo info,
-      client.Grant(grant.max_accepted_rows, grant.reason, grant.seed_phase_over));
+      client.Grant({grant.max_accepted_rows, grant.reason, grant.seed_phase_over,
+                    grant.newest_version}));
   control_->ShardAnswered(shard, FromProto(info), grant.seed_phase_over);
   return absl::OkStatus();
 }
 
 bool ShardManager::TakeLoss(int shard, const absl::Status& status) {
+  {
+    MutexLock lock(&mu_);
+    if (closed_) return false;
+  }
   const std::string& address = options_.shards[shard].address();
   if (control_->ShardLost(shard, std::string(status.message()))) {
     Log().warn("shard {} at {} is away: {}", shard, address, status.ToString());
@@ -98,7 +120,11 @@ bool ShardManager::TakeLoss(int shard, const absl::Status& status) {
 }
 
 void ShardManager::Close() {
-  closed_.Set();
+  {
+    MutexLock lock(&mu_);
+    closed_ = true;
+    changed_.SignalAll();
+  }
   clients_.Close();
   for (Thread& thread : threads_) thread.Join();
 }

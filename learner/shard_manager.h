@@ -1,6 +1,7 @@
 #ifndef POMPC_LEARNER_SHARD_MANAGER_H_
 #define POMPC_LEARNER_SHARD_MANAGER_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -10,7 +11,6 @@
 #include "absl/time/time.h"
 #include "common/backoff.h"
 #include "common/clock.h"
-#include "common/event.h"
 #include "common/mutex.h"
 #include "common/rpc/endpoint.h"
 #include "common/thread.h"
@@ -24,7 +24,7 @@ struct ShardManagerOptions {
   std::string run_id;
   // The run's shards, in its order.
   std::vector<rpc::Endpoint> shards;
-  // Resolved; env.spec, planner.horizon and replay's capacity matter.
+  // Resolved; as ShardClients wants it.
   proto::RunConfig config;
   // How often each shard is told how many rows it may take.
   absl::Duration grant_interval = absl::Milliseconds(50);
@@ -51,6 +51,9 @@ class ShardManager {
   // For others to use as well.
   ShardClients& clients() { return clients_; }
 
+  // Has every shard told what `control` grants now, without waiting for it.
+  void GrantNow();
+
   // Has `control` know how every shard is now: what was stored before the call is counted when it
   // returns. The error of a shard that does not answer.
   absl::Status Refresh();
@@ -67,6 +70,9 @@ class ShardManager {
   };
 
   void Run(int shard);
+  // Waits until `pause` is over, there is something new to grant (then `*told` follows), or Close.
+  // False after Close.
+  bool Pause(absl::Duration pause, uint64_t* told);
   absl::Status Exchange(int shard);
   absl::Status ExchangeLocked(int shard, Link* link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(link->mu);
   // Says so, tells the control, and whether to go on.
@@ -74,10 +80,13 @@ class ShardManager {
 
   const ShardManagerOptions options_;
   RunControl* const control_;
-  Event closed_;
 
   Mutex mu_;
+  CondVar changed_;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
   bool refused_ ABSL_GUARDED_BY(mu_) = false;
+  // Calls of GrantNow.
+  uint64_t news_ ABSL_GUARDED_BY(mu_) = 0;
 
   ShardClients clients_;
   std::vector<std::unique_ptr<Link>> links_;

@@ -16,6 +16,7 @@
 #include "learner/update/ranks.h"
 #include "learner/update/reanalyze.h"
 #include "learner/update/updater.h"
+#include "learner/update/usable.h"
 #include "learner/update_settings.h"
 #include "model/device.h"
 
@@ -107,6 +108,15 @@ class TorchEngine : public Engine {
   }
 
   absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) override;
+
+  absl::StatusOr<std::vector<uint32_t>> FindUnusable(const Batch& batch) override {
+    // Each rank looks at its own part, for as long as that takes.
+    updater_->Join(nullptr);
+    absl::StatusOr<std::vector<uint32_t>> found =
+        update::FindUnusable(*updater_, static_cast<const TorchBatch&>(batch).tensors());
+    updater_->Join(ranks_);
+    return found;
+  }
 
   std::vector<std::string> ValueNames() const override {
     std::vector<std::string> names;

@@ -27,7 +27,8 @@ Trainer::Trainer(const TrainerOptions& options, const TrainerParts& parts)
       config_text_(config::ToText(options.config)),
       timer_(options.clock, State::kWaitingForRows),
       version_{options.learner_incarnation, 0},
-      checkpointed_(parts.engine->update_count()) {}
+      checkpointed_(parts.engine->update_count()),
+      history_(parts.engine, &parts.shards->clients()) {}
 
 absl::Status Trainer::Run() {
   parts_.engine->PrepareThread();
@@ -123,11 +124,12 @@ absl::Status Trainer::Update() {
   if (!complete) return absl::OkStatus();
   parts_.control->SetTrainerWait("");
 
-  return Restore(Step(*batch));
+  return Restore(Step(*std::move(batch)));
 }
 
-absl::Status Trainer::Step(const DrawnBatch& drawn) {
+absl::Status Trainer::Step(DrawnBatch next_batch) {
   timer_.Enter(State::kUpdating);
+  const DrawnBatch& drawn = history_.Add(std::move(next_batch));
   Engine::Batch& batch = *drawn.batch;
   POMPC_RETURN_IF_ERROR(Reanalyze(batch));
   const uint64_t next = parts_.engine->update_count() + 1;
@@ -148,6 +150,7 @@ absl::Status Trainer::Keep() {
   POMPC_RETURN_IF_ERROR(parts_.engine->Keep());
   kept_ = updates;
   restored_ = 0;
+  history_.Clear();
   return absl::OkStatus();
 }
 
@@ -157,15 +160,25 @@ absl::Status Trainer::Restore(const absl::Status& status) {
   if (restored_ >= options_.max_restorations) {
     return Annotate(status, absl::StrCat("after ", restored_, " restorations of update ", *kept_));
   }
-  ++restored_;
   Tell({RankOrder::Kind::kGoBack});
   parts_.engine->GoBack();
-  const std::string what = absl::StrCat(status.message(), "; gone back to update ", *kept_);
+  const std::string barred = history_.BarUnusable();
+  // Without the windows that were at fault the next try is another one: replay has fewer of them
+  // each time, and too many end the run.
+  if (barred.empty()) ++restored_;
+  const std::string what =
+      absl::StrCat(status.message(), "; gone back to update ", *kept_,
+                   barred.empty() ? "" : "; barred from replay, for no update can be made with: ",
+                   barred);
   Log().warn("{}", what);
   parts_.control->Restored(*kept_, what);
-  MutexLock lock(&mu_);
-  ++restorations_[loss];
-  return absl::OkStatus();
+  {
+    MutexLock lock(&mu_);
+    ++restorations_[loss];
+  }
+  // A shard that does not answer is told of by the thread that grants.
+  parts_.shards->Refresh().IgnoreError();
+  return parts_.control->CheckBarred();
 }
 
 absl::Status Trainer::Reanalyze(Engine::Batch& batch) {
@@ -246,8 +259,15 @@ absl::Status Trainer::Publish(absl::Duration keep) {
   description.set_run_id(options_.run_id);
   description.set_update_count(parts_.engine->update_count());
   description.set_keep_seconds(static_cast<uint32_t>(absl::ToInt64Seconds(keep)));
-  parts_.publisher->Publish(MakeSnapshot(std::move(description), std::move(data)));
+  // Shards hear of a version before planners do, so that no row planned by it has to wait for them;
+  // in turns its first row may be asked for at once.
   parts_.control->Published(version_);
+  if (parts_.turns != nullptr) {
+    parts_.shards->Refresh().IgnoreError();
+  } else {
+    parts_.shards->GrantNow();
+  }
+  parts_.publisher->Publish(MakeSnapshot(std::move(description), std::move(data)));
   return absl::OkStatus();
 }
 

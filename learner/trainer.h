@@ -17,6 +17,7 @@
 #include "common/rendezvous.h"
 #include "common/state_timer.h"
 #include "common/turns.h"
+#include "learner/batch_history.h"
 #include "learner/broadcast/publisher.h"
 #include "learner/checkpoint_writer.h"
 #include "learner/control/rank_group.h"
@@ -37,7 +38,8 @@ struct TrainerOptions {
   proto::RunConfig config;
   // How long planners keep a version that is being evaluated.
   absl::Duration keep_evaluated = absl::Minutes(15);
-  // Restorations of one and the same state; the next failure ends the run.
+  // Restorations of one and the same state that no window was barred for; the next failure ends the
+  // run.
   int max_restorations = 5;
   // How long the trainer waits at most before it looks up.
   absl::Duration look_up = absl::Seconds(1);
@@ -68,9 +70,9 @@ struct TrainerParts {
 // Makes the updates of a run: waits until the control allows one, takes a batch, steps, and now and
 // then publishes, logs and checkpoints. Before anything of the engine's state leaves it so, the
 // engine has found it finite and kept a copy; an update that gives NaN or infinity takes the engine
-// back to that copy, and training goes on with the next batch. Other ranks are told of each call of
-// the engine that waits for them before it is made. Run belongs to one thread; the rest is
-// thread-safe.
+// back to that copy, the windows it cannot be made with are barred from replay, and training goes
+// on with the next batch. Other ranks are told of each call of the engine that waits for them
+// before it is made. Run belongs to one thread; the rest is thread-safe.
 class Trainer {
  public:
   enum class State {
@@ -92,9 +94,10 @@ class Trainer {
   // Trains until the control says that it is over (or halts), then makes a last checkpoint: OK, or
   // why the control has stopped the run (RunControl::Failure).
   // UNAVAILABLE naming the rank when one was lost; the newest checkpoint is then what there is.
-  // INTERNAL naming the loss when the same state was restored max_restorations times and an update
-  // failed again; errors of files when the checkpoint before the first version or the last one
-  // cannot be written.
+  // INTERNAL naming the loss when the same state was restored max_restorations times without a
+  // window to blame and an update failed again; FAILED_PRECONDITION when too many windows are
+  // barred (RunControl::CheckBarred); errors of files when the checkpoint before the first version
+  // or the last one cannot be written.
   absl::Status Run();
 
   const Timer& timer() const { return timer_; }
@@ -104,6 +107,8 @@ class Trainer {
   static std::vector<std::string> ValueNames(const Engine& engine);
   // Restorations because of this loss, one of Engine::LossNames().
   uint64_t restorations(const std::string& loss) const;
+  // Windows barred from replay.
+  uint64_t barred_windows() const { return history_.barred_windows(); }
 
  private:
   absl::Status Train();
@@ -114,7 +119,7 @@ class Trainer {
   void Tell(RankOrder order) const { parts_.ranks->Tell(order); }
   absl::Status RunSteps();
   absl::Status Update();
-  absl::Status Step(const DrawnBatch& drawn);
+  absl::Status Step(DrawnBatch drawn);
   // Has the engine keep its state, if it did not after the newest update. NotFiniteError where that
   // is not finite.
   absl::Status Keep();
@@ -140,7 +145,10 @@ class Trainer {
   // Of the thread in Run.
   ParameterVersion version_;
   uint64_t checkpointed_ = 0;
-  // After which update the engine's state was kept last, and how often it was restored since.
+  // Since the engine's state was kept last.
+  BatchHistory history_;
+  // After which update the engine's state was kept last, and how often it was restored since with
+  // no window to blame.
   std::optional<uint64_t> kept_;
   int restored_ = 0;
 

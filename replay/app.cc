@@ -68,6 +68,8 @@ void App::AddMetrics(const AppOptions& options) {
         [this] { return shard_.counts().capacity_rows; });
   gauge("pompc_replay_windows", "Windows that can be sampled.",
         [this] { return shard_.counts().windows; });
+  gauge("pompc_replay_barred_windows", "Windows that no update can be made with.",
+        [this] { return shard_.counts().barred_windows; });
   gauge("pompc_replay_granted_rows", "Accepted rows at which the shard stops reading.",
         [this] { return shard_.counts().max_accepted_rows; });
   gauge("pompc_replay_streams", "Append streams open.", [this] { return service_.streams(); });

@@ -8,6 +8,16 @@ namespace pompc::replay {
 
 using Kind = AppendOutcome::Kind;
 
+namespace {
+
+bool Supersedes(const proto::AppendReply& reply, const proto::AppendReply& before) {
+  const proto::StreamId &a = reply.stream(), &b = before.stream();
+  return reply.verdict() == proto::AppendReply::ACKED && before.has_stream() &&
+         before.verdict() == proto::AppendReply::ACKED && ToSegmentId(a) == ToSegmentId(b);
+}
+
+}  // namespace
+
 std::shared_ptr<AppendReactor> AppendReactor::Start(Shard* shard,
                                                     std::function<void(AppendReactor*)> on_done) {
   std::shared_ptr<AppendReactor> reactor(new AppendReactor(shard, std::move(on_done)));
@@ -66,6 +76,8 @@ void AppendReactor::OnRoom() {
 void AppendReactor::Process() {
   AppendOutcome outcome = AppendRequested();
   while (outcome.kind == Kind::kBlocked) {
+    // The part that fitted need not wait for the rest.
+    if (outcome.stored > 0) AnswerWhenDurable(outcome);
     if (BeginWaiting(outcome.status)) return;
     outcome = AppendRequested();
   }
@@ -79,6 +91,14 @@ AppendOutcome AppendReactor::AppendRequested() {
   if (!config.ok()) return {Kind::kFailed, 0, false, config.status()};
   const absl::Status header = rpc::CheckHeader(request_.header(), (*config)->run_id);
   if (!header.ok()) return {Kind::kFailed, 0, false, header};
+  // What a stream holds is bounded by what the largest chunk needs, whatever a message may hold.
+  if (absl::Status status = CheckChunkBytes(**config, request_); !status.ok()) {
+    const SegmentId segment = ToSegmentId(request_.stream());
+    proto::AppendRequest small;
+    *small.mutable_stream() = request_.stream();
+    request_ = std::move(small);
+    return shard_->Refuse(segment, status);
+  }
   const absl::StatusOr<RowsView> rows = ToRowsView(request_.rows(), &versions_);
   if (!rows.ok()) return shard_->Refuse(ToSegmentId(request_.stream()), rows.status());
   return shard_->Append(ToSegmentId(request_.stream()), request_.first_row(), *rows,
@@ -125,8 +145,12 @@ void AppendReactor::ReadNext() {
   Advance();
 }
 
+// Acknowledgements are cumulative, so one that is not being written yet is replaced: a chunk that
+// is stored row by row queues no more answers than one that is stored at once.
 void AppendReactor::QueueReply(proto::AppendReply reply) {
   if (waiting_) reply.set_blocked(why_);
+  const size_t writing = writing_ ? 1 : 0;
+  if (replies_.size() > writing && Supersedes(reply, replies_.back())) replies_.pop_back();
   replies_.push_back(std::move(reply));
 }
 

@@ -21,7 +21,8 @@ namespace pompc::replay {
 // One Append stream on the server: reads a chunk, gives it to the shard, queues the answer, reads
 // the next. Back-pressure is not reading: while the limiter is closed it keeps the one chunk it has
 // read, tells the writer why, and goes on when the shard calls OnRoom; while kMaxReplies answers
-// are owed (the writer does not read them, or the store is slow) it reads nothing either.
+// are owed (the writer does not read them, or the store is slow) it reads nothing either. So a
+// stream holds one chunk at most, no larger than MaxChunkBytes, and about kMaxReplies answers.
 // Thread-safe; gRPC calls the On... methods. Keeps itself alive until OnDone.
 class AppendReactor : public grpc::ServerBidiReactor<proto::AppendRequest, proto::AppendReply>,
                       public RoomWaiter,

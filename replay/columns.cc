@@ -1,5 +1,6 @@
 #include "replay/columns.h"
 
+#include <algorithm>
 #include <memory>
 #include <span>
 #include <string>
@@ -48,6 +49,23 @@ absl::StatusOr<RowsView> ToRowsView(const proto::Rows& rows,
                   .final_observation = NumbersIn<float>(rows.final_observation())};
 }
 
+uint64_t MaxChunkBytes(const ShardConfig& config) {
+  const uint64_t o = config.table.spec.observation_size, a = config.table.spec.action_size;
+  // A version has two numbers of at most 11 bytes each, and its length.
+  const uint64_t row = (o + 3 * a + 2) * sizeof(float) + 2 + 26;
+  // The header, the stream's numbers, the fields' names and lengths.
+  constexpr uint64_t kAround = 4096;
+  return config.chunk_rows * row + o * sizeof(float) + kAround;
+}
+
+absl::Status CheckChunkBytes(const ShardConfig& config, const proto::AppendRequest& request) {
+  const uint64_t most = MaxChunkBytes(config), size = request.ByteSizeLong();
+  if (size <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the chunk has ", request.rows().count(), " rows in ", size, " bytes; allowed are ",
+      config.chunk_rows, " rows (actor.chunk_rows) in ", most, " bytes"));
+}
+
 absl::StatusOr<WindowColumns> MakeRoom(const TableOptions& table, uint32_t count,
                                        proto::Windows* windows) {
   const uint64_t o = table.spec.observation_size, a = table.spec.action_size;
@@ -81,13 +99,31 @@ SegmentId ToSegmentId(const proto::StreamId& id) {
 }
 
 ShardConfig ToShardConfig(const proto::ConfigureRequest& request) {
-  return {.run_id = request.header().run_id(),
-          .shard_index = request.shard_index(),
-          .table = {.spec = {.observation_size = request.spec().observation_size(),
-                             .action_size = request.spec().action_size()},
-                    .horizon = request.horizon(),
-                    .capacity_rows = request.capacity_rows(),
-                    .capacity_bytes = request.capacity_bytes()}};
+  ShardConfig config = {.run_id = request.header().run_id(),
+                        .shard_index = request.shard_index(),
+                        .table = {.spec = {.observation_size = request.spec().observation_size(),
+                                           .action_size = request.spec().action_size()},
+                                  .horizon = request.horizon(),
+                                  .capacity_rows = request.capacity_rows(),
+                                  .capacity_bytes = request.capacity_bytes()},
+                        .limits = {.terminates = request.spec().terminates()}};
+  if (request.min_plan_std() > 0) config.limits.plan_std.min = request.min_plan_std();
+  if (request.max_plan_std() > 0) config.limits.plan_std.max = request.max_plan_std();
+  if (request.chunk_rows() > 0) {
+    config.chunk_rows = std::min(request.chunk_rows(), ShardConfig::kMaxChunkRows);
+  }
+  return config;
+}
+
+RowGrant ToRowGrant(const proto::GrantRequest& request) {
+  RowGrant grant = {.max_accepted_rows = request.max_accepted_rows(),
+                    .reason = request.reason(),
+                    .seed_phase_over = request.seed_phase_over()};
+  if (request.has_newest_version()) {
+    grant.newest_version = {request.newest_version().incarnation(),
+                            request.newest_version().number()};
+  }
+  return grant;
 }
 
 proto::AppendReply ToReply(const proto::StreamId& stream, const AppendOutcome& outcome) {
@@ -97,6 +133,7 @@ proto::AppendReply ToReply(const proto::StreamId& stream, const AppendOutcome& o
   reply.set_ended(outcome.ended);
   switch (outcome.kind) {
     case AppendOutcome::Kind::kAcked:
+    case AppendOutcome::Kind::kBlocked:  // the part that was stored
       reply.set_verdict(proto::AppendReply::ACKED);
       break;
     case AppendOutcome::Kind::kGap:
@@ -121,6 +158,7 @@ proto::ShardInfo ToShardInfo(const Shard& shard) {
   info.set_stored_rows(counts.stored_rows);
   info.set_stored_bytes(counts.stored_bytes);
   info.set_windows(counts.windows);
+  info.set_barred_windows(counts.barred_windows);
   info.set_capacity_rows(counts.capacity_rows);
   info.set_blocked_streams(counts.blocked_writers);
   info.set_max_accepted_rows(counts.max_accepted_rows);

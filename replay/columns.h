@@ -20,6 +20,11 @@ namespace pompc::replay {
 absl::StatusOr<RowsView> ToRowsView(const proto::Rows& rows,
                                     std::vector<ParameterVersion>* versions);
 
+// Bytes of an AppendRequest with the largest chunk of such a shard, at most.
+uint64_t MaxChunkBytes(const ShardConfig& config);
+// INVALID_ARGUMENT naming both sizes if the request has more.
+absl::Status CheckChunkBytes(const ShardConfig& config, const proto::AppendRequest& request);
+
 // Makes room in `windows` for `count` windows. INVALID_ARGUMENT if count is not in 1..65536 or the
 // reply would be longer than a message may be.
 absl::StatusOr<WindowColumns> MakeRoom(const TableOptions& table, uint32_t count,
@@ -29,7 +34,9 @@ SegmentId ToSegmentId(const proto::StreamId& id);
 
 ShardConfig ToShardConfig(const proto::ConfigureRequest& request);
 
-// The answer to a chunk that was acked, refused or left a gap.
+RowGrant ToRowGrant(const proto::GrantRequest& request);
+
+// The answer to a chunk that was acked, refused or left a gap, or of which a part was stored.
 proto::AppendReply ToReply(const proto::StreamId& stream, const AppendOutcome& outcome);
 
 // All of it except `streams`.

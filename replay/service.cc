@@ -98,14 +98,30 @@ absl::Status Service::DoUpdatePlans(const proto::UpdatePlansRequest& request,
   return absl::OkStatus();
 }
 
+grpc::ServerUnaryReactor* Service::BarWindows(grpc::CallbackServerContext* context,
+                                              const proto::BarWindowsRequest* request,
+                                              proto::BarWindowsReply* reply) {
+  return rpc::FinishUnary(context, DoBarWindows(*request, reply));
+}
+
+absl::Status Service::DoBarWindows(const proto::BarWindowsRequest& request,
+                                   proto::BarWindowsReply* reply) {
+  POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
+  POMPC_RETURN_IF_ERROR(
+      CheckByteCount(request.addresses(), request.count(), sizeof(uint64_t), "addresses"));
+  POMPC_ASSIGN_OR_RETURN(const uint32_t barred,
+                         shard_->BarWindows(request.shard_incarnation(),
+                                            NumbersIn<uint64_t>(request.addresses())));
+  reply->set_barred(barred);
+  reply->set_gone(request.count() - barred);
+  return absl::OkStatus();
+}
+
 grpc::ServerUnaryReactor* Service::Grant(grpc::CallbackServerContext* context,
                                          const proto::GrantRequest* request,
                                          proto::ShardInfo* reply) {
   absl::Status status = CheckHeader(request->header());
-  if (status.ok()) {
-    status =
-        shard_->Grant(request->max_accepted_rows(), request->reason(), request->seed_phase_over());
-  }
+  if (status.ok()) status = shard_->Grant(ToRowGrant(*request));
   if (status.ok()) FillInfo(reply);
   return rpc::FinishUnary(context, status);
 }

@@ -36,6 +36,9 @@ class Service : public proto::ReplayService::CallbackService {
   grpc::ServerUnaryReactor* UpdatePlans(grpc::CallbackServerContext* context,
                                         const proto::UpdatePlansRequest* request,
                                         proto::UpdatePlansReply* reply) override;
+  grpc::ServerUnaryReactor* BarWindows(grpc::CallbackServerContext* context,
+                                       const proto::BarWindowsRequest* request,
+                                       proto::BarWindowsReply* reply) override;
   grpc::ServerUnaryReactor* Grant(grpc::CallbackServerContext* context,
                                   const proto::GrantRequest* request,
                                   proto::ShardInfo* reply) override;
@@ -55,6 +58,7 @@ class Service : public proto::ReplayService::CallbackService {
   absl::Status DoSample(const proto::SampleRequest& request, proto::SampleReply* reply);
   absl::Status DoUpdatePlans(const proto::UpdatePlansRequest& request,
                              proto::UpdatePlansReply* reply);
+  absl::Status DoBarWindows(const proto::BarWindowsRequest& request, proto::BarWindowsReply* reply);
   void FillInfo(proto::ShardInfo* info) const;
 
   Shard* const shard_;

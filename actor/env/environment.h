@@ -40,7 +40,8 @@ struct StepResult {
   bool done() const { return terminated || truncated; }
 };
 
-// One simulated world, stepped by actions. No number it hands out is ever NaN or infinite.
+// One simulated world, stepped by actions. No number it hands out is ever NaN,
+// infinite or larger than kMaxMagnitude (common/number_check.h).
 //
 // Used by one thread at a time; different environments are independent. Nothing blocks; after the
 // first episode, Step does not allocate memory unless the simulation fails.

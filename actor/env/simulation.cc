@@ -2,18 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/number_check.h"
 #include "common/status_macros.h"
 
 namespace pompc::env {
 namespace {
-
-// Finite, also once it is cast to float32.
-bool IsPresentable(double x) { return std::abs(x) <= std::numeric_limits<float>::max(); }
 
 // Copies `from` over the `size` numbers at `to`; an empty `from` leaves them alone.
 absl::Status Assign(absl::string_view name, std::span<const double> from, double* to, int size) {
@@ -22,8 +19,8 @@ absl::Status Assign(absl::string_view name, std::span<const double> from, double
     return absl::InvalidArgumentError(
         absl::StrCat(name, " has ", from.size(), " numbers, the task needs ", size));
   }
-  if (!std::all_of(from.begin(), from.end(), IsPresentable)) {
-    return absl::InvalidArgumentError(absl::StrCat(name, " is not finite"));
+  if (!std::all_of(from.begin(), from.end(), IsMagnitude)) {
+    return absl::InvalidArgumentError(absl::StrCat(name, " is not finite, or too large"));
   }
   std::copy(from.begin(), from.end(), to);
   return absl::OkStatus();
@@ -163,9 +160,10 @@ absl::Status Simulation::Read() {
   const double reward = task_->Reward(*physics_);
   next_observation_.clear();
   task_->Observe(*physics_, next_observation_);
-  if (!IsPresentable(reward) ||
-      !std::all_of(next_observation_.begin(), next_observation_.end(), IsPresentable)) {
-    return absl::AbortedError("unstable simulation: an observation or reward is not finite");
+  if (!IsMagnitude(reward) ||
+      !std::all_of(next_observation_.begin(), next_observation_.end(), IsMagnitude)) {
+    return absl::AbortedError(
+        "unstable simulation: an observation or reward is not finite, or too large");
   }
   reward_ = reward;
   observation_.swap(next_observation_);

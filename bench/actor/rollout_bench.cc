@@ -108,7 +108,7 @@ std::vector<std::unique_ptr<replay::App>> StartShards(const proto::RunConfig& co
     client.capacity_bytes = 1 << 28;
     replay::ShardClient learner(client, shards.back()->server().InProcessChannel());
     (void)learner.Configure();
-    (void)learner.Grant(1'000'000'000, "", true);
+    (void)learner.Grant({1'000'000'000, "", true});
   }
   return shards;
 }

@@ -33,7 +33,7 @@ class Cluster {
     client.capacity_bytes = uint64_t{1} << 34;
     client_ = std::make_unique<ShardClient>(client, channel_);
     (void)client_->Configure();
-    (void)client_->Grant(~uint64_t{0}, "", false);
+    (void)client_->Grant({~uint64_t{0}, "", false});
   }
 
   std::unique_ptr<TrajectoryWriter> NewWriter(uint32_t environments) {

@@ -21,7 +21,7 @@ class NoWaiter : public RoomWaiter {
 std::unique_ptr<Shard> OpenShard(uint64_t capacity_rows) {
   auto shard = std::make_unique<Shard>(1, Clock::Real(), std::make_unique<MemoryStore>());
   (void)shard->Configure({"run", 0, {kSpec, kHorizon, capacity_rows, uint64_t{1} << 40}});
-  (void)shard->Grant(~uint64_t{0}, "", false);
+  (void)shard->Grant({~uint64_t{0}, "", false});
   return shard;
 }
 

@@ -102,6 +102,16 @@ proto::RunConfig Resolve(proto::RunConfig config) {
   return config;
 }
 
+// What model/mppi.cc makes of each statistic.
+StdRange PlanStdRange(const proto::RunConfig& config) {
+  const proto::PlannerConfig& planner = config.planner();
+  if (planner.statistic() == proto::PlannerConfig::BEST) {
+    // The root of 1e-6 and the weighted squares of distances between two actions, 2 at most.
+    return {1e-3f, 2.0001f};
+  }
+  return {static_cast<float>(planner.min_std()), static_cast<float>(planner.max_std())};
+}
+
 std::string ToText(const proto::RunConfig& config) {
   std::string text;
   google::protobuf::TextFormat::PrintToString(config, &text);

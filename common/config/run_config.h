@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/number_check.h"
 #include "proto/config.pb.h"
 
 namespace pompc::config {
@@ -40,6 +41,10 @@ absl::Status Validate(const proto::RunConfig& config);
 // reads the same run. Absent stay po_mpc.alpha (it would replace lambda), and env.spec (the task
 // knows it).
 proto::RunConfig Resolve(proto::RunConfig config);
+
+// Range of the standard deviations that the run's planner stores with its plans, by
+// planner.statistic. `config` is resolved.
+StdRange PlanStdRange(const proto::RunConfig& config);
 
 // Protobuf text format; LoadRunConfig reads the same message from it.
 std::string ToText(const proto::RunConfig& config);

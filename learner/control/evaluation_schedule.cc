@@ -1,10 +1,10 @@
 #include "learner/control/evaluation_schedule.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/number_check.h"
 #include "learner/control/mix_seed.h"
 #include "learner/control/statistics.h"
 
@@ -75,11 +75,15 @@ absl::StatusOr<std::optional<EvaluationResult>> EvaluationSchedule::Report(
         absl::StrCat("evaluation ", id, " of version ", version.ToString(), " is not outstanding"));
   }
   const EvaluationAssignment& assignment = found->assignment;
-  if (returns.size() != assignment.episodes ||
-      !std::all_of(returns.begin(), returns.end(), [](double r) { return std::isfinite(r); })) {
-    return absl::InvalidArgumentError(absl::StrCat("evaluation ", id, ": ", returns.size(),
-                                                   " returns instead of ", assignment.episodes,
-                                                   " finite ones"));
+  if (returns.size() != assignment.episodes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "evaluation ", id, ": ", returns.size(), " returns instead of ", assignment.episodes));
+  }
+  if (const auto bad = std::find_if_not(returns.begin(), returns.end(), IsReturn);
+      bad != returns.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("evaluation ", id, ": a return is ", *bad,
+                                                   ", must be at most ", kMaxReturn,
+                                                   " in magnitude"));
   }
   const SampleStatistics statistics = Summarize(returns);
   EvaluationResult result{id,

@@ -142,6 +142,7 @@ void RunControl::GiveUp(const EvaluationAssignment& assignment) {
 void RunControl::ShardAnswered(int shard, const ShardState& state, bool seed_phase_over) {
   MutexLock lock(&mu_);
   Shard& known = shards_[shard];
+  known.heard = true;
   known.view.reachable = true;
   known.view.problem.clear();
   known.view.state = state;
@@ -163,10 +164,27 @@ bool RunControl::ShardLost(int shard, std::string problem) {
 
 ShardGrant RunControl::NextGrant(int shard) {
   MutexLock lock(&mu_);
+  const ParameterVersion newest = {options_.learner_incarnation, version_.number};
+  if (std::string unheard = UnheardShards(); !unheard.empty()) {
+    return {grants_.Next(shard, 0), std::move(unheard), closing_seed_, newest};
+  }
   const uint64_t bound = RowsBound();
   const uint64_t rows = row_counter_.total();
   const uint64_t remaining = bound - std::min(bound, rows);
-  return {grants_.Next(shard, remaining), GrantReason(), closing_seed_};
+  return {grants_.Next(shard, remaining), GrantReason(), closing_seed_, newest};
+}
+
+// Shards hold rows that were accepted after the last checkpoint; unheard, they do not count.
+std::string RunControl::UnheardShards() const {
+  if (options_.learner_incarnation <= 1) return "";
+  if (clock_->Now() >= start_ + options_.hear_from_shards) return "";
+  std::vector<std::string> unheard;
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    if (!shards_[i].heard) unheard.push_back(absl::StrCat(i, " (", shards_[i].view.address, ")"));
+  }
+  if (unheard.empty()) return "";
+  return absl::StrCat("the learner has started again and waits to hear what these shards hold: ",
+                      absl::StrJoin(unheard, ", "));
 }
 
 uint64_t RunControl::RowsBound() const {
@@ -351,6 +369,21 @@ bool RunControl::AwaitSeedClosed(absl::Duration timeout) {
 void RunControl::StartTraining() {
   MutexLock lock(&mu_);
   phases_.StartTraining();
+}
+
+absl::Status RunControl::CheckBarred() const {
+  MutexLock lock(&mu_);
+  uint64_t barred = 0, windows = 0;
+  for (const Shard& shard : shards_) {
+    if (!shard.view.reachable) continue;
+    barred += shard.view.state.barred_windows;
+    windows += shard.view.state.windows + shard.view.state.barred_windows;
+  }
+  if (barred * 4 <= windows) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(barred, " of the ", windows,
+                   " windows in replay are barred, more than a quarter: updates with them give NaN "
+                   "or infinity. See the log for the losses, and what the environment returns"));
 }
 
 void RunControl::Published(ParameterVersion version) {

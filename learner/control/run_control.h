@@ -36,6 +36,9 @@ struct RunControlOptions {
   StopOptions stop;
   LeaseOptions lease;
   WindowWatch::Options windows;
+  // A learner that starts again grants no rows until all shards have told what they hold, but waits
+  // for them no longer than this.
+  absl::Duration hear_from_shards = absl::Seconds(10);
   // Rows come in turns that the trainer hands out (TrainerStep::kAct), nothing moves while a policy
   // is evaluated, and results do not tell the time.
   bool lockstep = false;
@@ -125,7 +128,10 @@ class RunControl : public SamplingControl {
   // Waits until every shard has agreed. False when `timeout` passes or the run is over before.
   bool AwaitSeedClosed(absl::Duration timeout);
   void StartTraining();
-  // A version was published.
+  // FAILED_PRECONDITION naming both numbers once more than a quarter of the windows that shards
+  // hold are barred from being drawn: what is left does not stand for what the environments do.
+  absl::Status CheckBarred() const;
+  // A version is published.
   void Published(ParameterVersion version);
   // It is to be evaluated.
   EvaluationAssignment AddEvaluation(ParameterVersion version);
@@ -188,6 +194,8 @@ class RunControl : public SamplingControl {
   TrainerStep WaitFor(std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The same for rows.
   TrainerStep WaitForRows(std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Why no shard is granted rows yet; empty once all were heard from, or waited for long enough.
+  std::string UnheardShards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint64_t RowsBound() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string GrantReason() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ReplayContent Replay() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -213,6 +221,8 @@ class RunControl : public SamplingControl {
     ShardView view;
     // Agreed, with its present memory or an earlier one, that the seed phase is over.
     bool seed_closed = false;
+    // It has answered this start of the learner.
+    bool heard = false;
   };
 
   const RunControlOptions options_;

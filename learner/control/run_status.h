@@ -21,6 +21,8 @@ struct ShardState {
   // What it can hold, by whichever of its bounds is met first.
   uint64_t capacity_rows = 0;
   uint64_t windows = 0;
+  // Windows that it holds and does not draw: no update can be made with them.
+  uint64_t barred_windows = 0;
   uint32_t streams = 0;
   uint32_t blocked_streams = 0;
   // The bound on accepted_rows it keeps.
@@ -34,6 +36,8 @@ struct ShardGrant {
   // Why that is the bound, for blocked writers.
   std::string reason;
   bool seed_phase_over = false;
+  // Start of the learner and the newest version it has published, 0 before the first.
+  ParameterVersion newest_version;
 };
 
 // How the learner sees a shard.

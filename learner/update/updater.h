@@ -51,7 +51,7 @@ class Updater {
 
   // From now on Step makes its share of an update that all ranks make: its batch is this rank's
   // part of the whole one, as large as the others', and the parameters that come out are the same
-  // on all. Every rank must Join, then Synchronize, then Step.
+  // on all. Every rank must Join, then Synchronize, then Step. Null: it is alone again.
   void Join(std::shared_ptr<Ranks> ranks);
   // The state becomes that of rank 0; also called by all after rank 0 imported one.
   // INVALID_ARGUMENT when the ranks have models of different sizes, as Ranks otherwise; then the

@@ -3,7 +3,7 @@
 #include <cstddef>
 
 #include "absl/strings/str_cat.h"
-#include "common/float_bytes.h"
+#include "common/number_check.h"
 #include "common/status_macros.h"
 
 namespace pompc::planner {
@@ -20,8 +20,8 @@ absl::Status CheckItem(const PlanItem& item, const PlanSpec& spec) {
         absl::StrCat("warm_start has ", item.warm_start.size(), " numbers, must be empty or have ",
                      plan_size, " (horizon ", spec.horizon, " x ", spec.action_size, ")"));
   }
-  POMPC_RETURN_IF_ERROR(CheckFinite(item.observation, "observation"));
-  return CheckFinite(item.warm_start, "warm_start");
+  POMPC_RETURN_IF_ERROR(CheckMagnitudes("observation", item.observation));
+  return CheckActions("warm_start", item.warm_start);
 }
 
 }  // namespace pompc::planner

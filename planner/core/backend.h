@@ -36,7 +36,7 @@ struct PlanItem {
 };
 
 // OK if `item` can be planned under `spec`; else INVALID_ARGUMENT naming the field, its size and
-// the right one, or its first number that is not finite.
+// the right one, or its first number outside the range.
 absl::Status CheckItem(const PlanItem& item, const PlanSpec& spec);
 
 struct Plan {

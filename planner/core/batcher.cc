@@ -1,26 +1,27 @@
 #include "planner/core/batcher.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "common/float_bytes.h"
+#include "common/number_check.h"
 #include "common/status_macros.h"
 
 namespace pompc::planner {
 namespace {
 
-// A plan that is not a number must not reach an actuator or replay.
+// What is no plan must not reach an actuator or replay.
 absl::Status CheckPlan(const Plan& plan, ParameterVersion version) {
-  if (AllFinite(plan.action) && AllFinite(plan.plan_mean) && AllFinite(plan.plan_std) &&
-      AllFinite(plan.warm_start) && std::isfinite(plan.plan_value)) {
-    return absl::OkStatus();
-  }
-  return absl::InternalError(absl::StrCat("the plan is not finite: parameters ", version.ToString(),
-                                          " have probably diverged"));
+  absl::Status status = CheckActions("action", plan.action);
+  status.Update(CheckActions("plan_mean", plan.plan_mean));
+  status.Update(CheckStds("plan_std", StdRange(), plan.plan_std));
+  status.Update(CheckActions("warm_start", plan.warm_start));
+  status.Update(CheckMagnitudes("plan_value", {&plan.plan_value, 1}));
+  if (status.ok()) return status;
+  return absl::InternalError(absl::StrCat("the plan is none: ", status.message(), "; parameters ",
+                                          version.ToString(), " have probably diverged"));
 }
 
 }  // namespace

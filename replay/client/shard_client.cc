@@ -157,17 +157,22 @@ absl::StatusOr<proto::ShardInfo> ShardClient::Configure() {
   request.set_horizon(options.horizon);
   request.set_capacity_rows(options.capacity_rows);
   request.set_capacity_bytes(options.capacity_bytes);
+  request.set_chunk_rows(options.chunk_rows);
+  request.set_min_plan_std(options.min_plan_std);
+  request.set_max_plan_std(options.max_plan_std);
   return impl_->Wait<proto::ConfigureRequest, proto::ShardInfo>(&Impl::Stub::async::Configure,
                                                                 std::move(request));
 }
 
-absl::StatusOr<proto::ShardInfo> ShardClient::Grant(uint64_t max_accepted_rows,
-                                                    const std::string& reason,
-                                                    bool seed_phase_over) {
+absl::StatusOr<proto::ShardInfo> ShardClient::Grant(const RowGrant& grant) {
   auto request = impl_->New<proto::GrantRequest>();
-  request.set_max_accepted_rows(max_accepted_rows);
-  request.set_reason(reason);
-  request.set_seed_phase_over(seed_phase_over);
+  request.set_max_accepted_rows(grant.max_accepted_rows);
+  request.set_reason(grant.reason);
+  request.set_seed_phase_over(grant.seed_phase_over);
+  if (grant.newest_version.has_value()) {
+    request.mutable_newest_version()->set_incarnation(grant.newest_version->incarnation);
+    request.mutable_newest_version()->set_number(grant.newest_version->number);
+  }
   return impl_->Wait<proto::GrantRequest, proto::ShardInfo>(&Impl::Stub::async::Grant,
                                                             std::move(request));
 }
@@ -220,6 +225,16 @@ absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
     sum.set_evicted(sum.evicted() + reply.evicted());
   }
   return sum;
+}
+
+absl::StatusOr<proto::BarWindowsReply> ShardClient::BarWindows(
+    uint64_t shard_incarnation, std::span<const uint64_t> addresses) {
+  auto request = impl_->New<proto::BarWindowsRequest>();
+  request.set_count(static_cast<uint32_t>(addresses.size()));
+  request.set_shard_incarnation(shard_incarnation);
+  request.set_addresses(Bytes(addresses));
+  return impl_->Wait<proto::BarWindowsRequest, proto::BarWindowsReply>(
+      &Impl::Stub::async::BarWindows, std::move(request));
 }
 
 void ShardClient::Close() { impl_->Close(); }

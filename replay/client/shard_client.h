@@ -12,6 +12,7 @@
 #include "grpcpp/channel.h"
 #include "proto/replay.pb.h"
 #include "replay/client/window_batch.h"
+#include "replay/core/limiter.h"
 #include "replay/core/row.h"
 
 namespace pompc::replay {
@@ -25,6 +26,11 @@ struct ShardClientOptions {
   // This shard's part of the run's capacity.
   uint64_t capacity_rows = 0;
   uint64_t capacity_bytes = 0;
+  // Most rows in one chunk of a writer, and the range of the standard deviations of the run's
+  // plans; 0: the shard takes whatever any run can have.
+  uint32_t chunk_rows = 0;
+  float min_plan_std = 0;
+  float max_plan_std = 0;
   // Of every call.
   absl::Duration timeout = absl::Seconds(10);
 };
@@ -44,9 +50,8 @@ class ShardClient {
   // Opens the shard for the run. Idempotent; needed first and after every restart of the shard.
   absl::StatusOr<proto::ShardInfo> Configure();
 
-  // Sets the number of rows at which the shard stops reading, and why.
-  absl::StatusOr<proto::ShardInfo> Grant(uint64_t max_accepted_rows, const std::string& reason,
-                                         bool seed_phase_over);
+  // Sets what the shard may take.
+  absl::StatusOr<proto::ShardInfo> Grant(const RowGrant& grant);
 
   absl::StatusOr<proto::ShardInfo> Info();
 
@@ -65,6 +70,11 @@ class ShardClient {
                                                       std::span<const uint64_t> addresses,
                                                       std::span<const float> plan_mean,
                                                       std::span<const float> plan_std);
+
+  // Takes windows out of those that the shard draws: those whose first rows are at `addresses`, of
+  // the memory `shard_incarnation`, as of UpdatePlans. Idempotent.
+  absl::StatusOr<proto::BarWindowsReply> BarWindows(uint64_t shard_incarnation,
+                                                    std::span<const uint64_t> addresses);
 
   // As the destructor; calls made later fail with CANCELLED. Idempotent.
   void Close();

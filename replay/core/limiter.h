@@ -2,40 +2,67 @@
 #define POMPC_REPLAY_CORE_LIMITER_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/parameter_version.h"
 
 namespace pompc::replay {
 
-// What the learner has granted a shard: how many rows it may take, and whether rows without a plan
-// are still welcome. A pure decision; whoever asks does the waiting. Not thread-safe.
+// What the learner has granted a shard.
+struct RowGrant {
+  // The shard may have accepted so many rows.
+  uint64_t max_accepted_rows = 0;
+  // Why that is the bound, for those who wait.
+  std::string reason;
+  // Rows without a plan are welcome no more.
+  bool seed_phase_over = false;
+  // Start of the learner and the newest version it has published, 0 before the first; absent: any
+  // version may come.
+  std::optional<ParameterVersion> newest_version = std::nullopt;
+};
+
+// Whether a shard may take rows by what the learner has granted last. A pure decision; whoever asks
+// does the waiting. Not thread-safe.
 class Limiter {
  public:
-  // Whether one more row may be accepted by a shard that has accepted `accepted_rows` so far.
-  bool CanAccept(uint64_t accepted_rows) const { return accepted_rows < max_accepted_rows_; }
-
-  // Replaces the bound, which may also go down. The end of the seed phase stays.
-  void Grant(uint64_t max_accepted_rows, std::string reason, bool seed_phase_over) {
-    max_accepted_rows_ = max_accepted_rows;
-    reason_ = std::move(reason);
-    seed_phase_over_ = seed_phase_over_ || seed_phase_over;
+  // How many more rows may be accepted by a shard that has accepted `accepted_rows` so far.
+  uint64_t Room(uint64_t accepted_rows) const {
+    const uint64_t most = grant_.max_accepted_rows;
+    return most > accepted_rows ? most - accepted_rows : 0;
   }
+
+  // Replaces the grant. The bound on rows may also go down; the end of the seed phase stays.
+  void Grant(RowGrant grant) {
+    grant.seed_phase_over |= grant_.seed_phase_over;
+    grant_ = std::move(grant);
+    ++grants_;
+  }
+
+  // Whether the learner has published `version`, as far as the shard knows. A learner that starts
+  // anew has published whatever the starts before it have.
+  bool IsPublished(ParameterVersion version) const {
+    return !grant_.newest_version.has_value() || version <= *grant_.newest_version;
+  }
+  // REQUIRES: IsPublished was false for some version.
+  ParameterVersion newest_version() const { return *grant_.newest_version; }
 
   // Why a shard that has accepted `accepted_rows` takes no more, for those who wait.
   std::string WhyBlocked(uint64_t accepted_rows) const {
-    return absl::StrCat("shard took ", accepted_rows, " rows of ", max_accepted_rows_,
-                        " granted: ", reason_);
+    return absl::StrCat("shard took ", accepted_rows, " rows of ", grant_.max_accepted_rows,
+                        " granted: ", grant_.reason);
   }
 
-  uint64_t max_accepted_rows() const { return max_accepted_rows_; }
-  bool seed_phase_over() const { return seed_phase_over_; }
+  uint64_t max_accepted_rows() const { return grant_.max_accepted_rows; }
+  bool seed_phase_over() const { return grant_.seed_phase_over; }
+  // Grants received.
+  uint64_t grants() const { return grants_; }
 
  private:
-  uint64_t max_accepted_rows_ = 0;
-  bool seed_phase_over_ = false;
-  std::string reason_ = "the learner has granted nothing yet";
+  RowGrant grant_{.reason = "the learner has granted nothing yet"};
+  uint64_t grants_ = 0;
 };
 
 }  // namespace pompc::replay

@@ -47,6 +47,22 @@ struct RowsView {
   std::span<const float> final_observation;  // [O] where the segment ends with these rows, or empty
 };
 
+// The first `count` of `rows`, without a final observation. REQUIRES: count <= rows.count, columns
+// of the sizes that `spec` asks for.
+inline RowsView FirstRows(const RowSpec& spec, const RowsView& rows, uint32_t count) {
+  const size_t n = count, o = spec.observation_size, a = spec.action_size;
+  return {.count = count,
+          .observations = rows.observations.first(n * o),
+          .actions = rows.actions.first(n * a),
+          .rewards = rows.rewards.first(n),
+          .terminated = rows.terminated.first(n),
+          .plan_mean = rows.plan_mean.first(n * a),
+          .plan_std = rows.plan_std.first(n * a),
+          .plan_value = rows.plan_value.first(n),
+          .has_plan = rows.has_plan.first(n),
+          .versions = rows.versions.first(n)};
+}
+
 // B windows of H rows in columns, to be filled. As `Windows` of proto/trajectory.proto.
 struct WindowColumns {
   std::span<float> observations;  // [B, H+1, O]
@@ -80,10 +96,13 @@ inline uint64_t PlanUpdateBytes(uint64_t action_size) { return 8 + 8 * action_si
 // Bytes of windows that are handed out at once, at most: what fits into one message.
 inline constexpr uint64_t kMaxSampleBytes = (uint64_t{64} << 20) - 4096;
 
+// Windows that one message may draw or bar.
+inline constexpr uint32_t kMaxWindows = 65536;
+
 // Windows that may be drawn at once.
 inline uint32_t MaxSampleWindows(const RowSpec& spec, uint32_t horizon) {
   return static_cast<uint32_t>(
-      std::min<uint64_t>(65536, kMaxSampleBytes / WindowBytes(spec, horizon)));
+      std::min<uint64_t>(kMaxWindows, kMaxSampleBytes / WindowBytes(spec, horizon)));
 }
 
 }  // namespace pompc::replay

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/check.h"
 #include "common/status_macros.h"
-#include "replay/core/row_check.h"
 #include "replay/core/selectors/uniform.h"
 
 namespace pompc::replay {
@@ -65,9 +65,12 @@ Shard::Activity Shard::Resting() const {
 
 absl::Status Shard::Configure(const ShardConfig& config) {
   MutexLock lock(&mu_);
-  if (config_ != nullptr) return CheckSame(*config_, config);
-  POMPC_RETURN_IF_ERROR(config.table.Validate());
-  table_.emplace(config.table, std::make_unique<UniformSelector>());
+  if (config_ != nullptr) {
+    POMPC_RETURN_IF_ERROR(CheckSame(*config_, config));
+  } else {
+    POMPC_RETURN_IF_ERROR(config.table.Validate());
+    table_.emplace(config.table, std::make_unique<UniformSelector>());
+  }
   config_ = std::make_shared<const ShardConfig>(config);
   return absl::OkStatus();
 }
@@ -94,9 +97,7 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
   absl::StatusOr<Streams::Segment*> opened = streams_.Open(id);
   if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
   Streams::Segment* const segment = *opened;
-  if (absl::Status status = CheckSizes(table_->spec(), rows); !status.ok()) {
-    return RefuseSegment(segment, status);
-  }
+  if (absl::Status status = CheckChunk(rows); !status.ok()) return RefuseSegment(segment, status);
   const bool has_final = !rows.final_observation.empty();
   const ChunkVerdict verdict = JudgeChunk(*segment, first_row, rows.count, has_final);
   switch (verdict.kind) {
@@ -112,21 +113,54 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
   if (absl::Status status = CheckNewRows(rows, verdict.skip, first_row); !status.ok()) {
     return RefuseSegment(segment, status);
   }
-  if (verdict.skip < rows.count && !limiter_.CanAccept(accepted_rows_)) {
-    return {Kind::kBlocked, segment->next_row, segment->ended,
-            absl::ResourceExhaustedError(limiter_.WhyBlocked(accepted_rows_))};
+  if (absl::Status status = CheckVersions(rows, verdict.skip, first_row, segment); !status.ok()) {
+    if (!absl::IsUnavailable(status)) return RefuseSegment(segment, status);
+    version_awaited_ = true;
+    return {Kind::kBlocked, segment->next_row, segment->ended, status};
   }
   return StoreNewRows({id, first_row, rows, verdict.skip}, segment);
 }
 
+absl::Status Shard::CheckChunk(const RowsView& rows) const {
+  if (rows.count > config_->chunk_rows) {
+    return absl::InvalidArgumentError(absl::StrCat("the chunk has ", rows.count,
+                                                   " rows; allowed by actor.chunk_rows are ",
+                                                   config_->chunk_rows));
+  }
+  return CheckSizes(table_->spec(), rows);
+}
+
 absl::Status Shard::CheckNewRows(const RowsView& rows, uint32_t begin, uint64_t first_row) const {
-  POMPC_RETURN_IF_ERROR(CheckValues(table_->spec(), rows, begin, first_row));
+  POMPC_RETURN_IF_ERROR(CheckValues(table_->spec(), config_->limits, rows, begin, first_row));
   if (!limiter_.seed_phase_over()) return absl::OkStatus();
   const auto planless = std::find(rows.has_plan.begin() + begin, rows.has_plan.end(), 0);
   if (planless == rows.has_plan.end()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat("row ",
                                                     first_row + (planless - rows.has_plan.begin()),
                                                     " has no plan, and the seed phase is over"));
+}
+
+// A planner may hear of a version, and an actor send a row planned by it, while the grant that
+// tells of it is still on its way. Of the grants that come after the row, the first may have been
+// made before the row was; the second was made after, for there is one exchange at a time.
+absl::Status Shard::CheckVersions(const RowsView& rows, uint32_t begin, uint64_t first_row,
+                                  Streams::Segment* segment) const {
+  const auto ahead = std::find_if(rows.versions.begin() + begin, rows.versions.end(),
+                                  [&](ParameterVersion v) { return !limiter_.IsPublished(v); });
+  if (ahead == rows.versions.end()) {
+    segment->unpublished_since.reset();
+    return absl::OkStatus();
+  }
+  if (!segment->unpublished_since.has_value()) segment->unpublished_since = limiter_.grants();
+  const std::string what = absl::StrCat("row ", first_row + (ahead - rows.versions.begin()),
+                                        " was planned by version ", ahead->ToString());
+  if (limiter_.grants() < *segment->unpublished_since + 2) {
+    return absl::UnavailableError(
+        absl::StrCat(what, ", of which the learner has not told yet"));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, "; the newest that the learner has published is ",
+                   limiter_.newest_version().ToString()));
 }
 
 AppendOutcome Shard::Refuse(const SegmentId& id, absl::Status why) {
@@ -138,18 +172,33 @@ AppendOutcome Shard::Refuse(const SegmentId& id, absl::Status why) {
 }
 
 AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment) {
-  if (absl::Status status = store_->Append(chunk); !status.ok()) {
+  const uint32_t wanted = chunk.rows.count - chunk.begin;
+  const uint32_t new_rows =
+      static_cast<uint32_t>(std::min<uint64_t>(wanted, limiter_.Room(accepted_rows_)));
+  const absl::Status blocked =
+      absl::ResourceExhaustedError(limiter_.WhyBlocked(accepted_rows_ + new_rows));
+  if (new_rows == 0 && wanted > 0) {
+    return {Kind::kBlocked, segment->next_row, segment->ended, blocked};
+  }
+  const RowsView rows = new_rows == wanted
+                            ? chunk.rows
+                            : FirstRows(table_->spec(), chunk.rows, chunk.begin + new_rows);
+  if (absl::Status status = store_->Append({chunk.segment, chunk.first_row, rows, chunk.begin});
+      !status.ok()) {
     return {Kind::kFailed, segment->next_row, segment->ended, status};
   }
-  const RowsView& rows = chunk.rows;
   table_->Append(rows, chunk.begin, &segment->tail);
-  const uint32_t new_rows = rows.count - chunk.begin;
   accepted_rows_ += new_rows;
+  POMPC_CHECK(new_rows == 0 || accepted_rows_ <= limiter_.max_accepted_rows(),
+              limiter_.WhyBlocked(accepted_rows_));
   planned_rows_ += std::count(rows.has_plan.begin() + chunk.begin, rows.has_plan.end(), 1);
   segment->next_row += new_rows;
   if (new_rows > 0) segment->terminated = rows.terminated.back() != 0;
   segment->ended = !rows.final_observation.empty();
-  return {Kind::kAcked, segment->next_row, segment->ended};
+  if (new_rows == wanted) {
+    return {Kind::kAcked, segment->next_row, segment->ended, absl::OkStatus(), new_rows};
+  }
+  return {Kind::kBlocked, segment->next_row, segment->ended, blocked, new_rows};
 }
 
 void Shard::WhenDurable(std::function<void(absl::Status)> done) {
@@ -162,14 +211,17 @@ void Shard::StopWaiting(const RoomWaiter* waiter) {
   activity_.Enter(Resting());
 }
 
-absl::Status Shard::Grant(uint64_t max_accepted_rows, std::string reason, bool seed_phase_over) {
+absl::Status Shard::Grant(RowGrant grant) {
   Waiters woken;
   {
     MutexLock lock(&mu_);
     POMPC_RETURN_IF_ERROR(CheckOpen());
-    const bool phase_ends = seed_phase_over && !limiter_.seed_phase_over();
-    limiter_.Grant(max_accepted_rows, std::move(reason), seed_phase_over);
-    if (limiter_.CanAccept(accepted_rows_) || phase_ends) woken.swap(waiters_);
+    const bool phase_ends = grant.seed_phase_over && !limiter_.seed_phase_over();
+    limiter_.Grant(std::move(grant));
+    if (limiter_.Room(accepted_rows_) > 0 || phase_ends || version_awaited_) {
+      woken.swap(waiters_);
+      version_awaited_ = false;
+    }
     activity_.Enter(Resting());
   }
   // In the order in which they came: whom the room does not reach waits again, in that order.
@@ -198,7 +250,8 @@ absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(uint64_t incarnation,
                                                        std::span<const float> plan_std) {
   MutexLock lock(&mu_);
   POMPC_RETURN_IF_ERROR(CheckOpen());
-  POMPC_RETURN_IF_ERROR(CheckPlans(table_->spec(), addresses.size(), plan_mean, plan_std));
+  POMPC_RETURN_IF_ERROR(
+      CheckPlans(table_->spec(), config_->limits, addresses.size(), plan_mean, plan_std));
   if (incarnation != incarnation_) {
     return Table::UpdateCounts{.evicted = static_cast<uint32_t>(addresses.size())};
   }
@@ -206,6 +259,17 @@ absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(uint64_t incarnation,
   const Table::UpdateCounts counts = table_->UpdatePlans(addresses, plan_mean, plan_std);
   activity_.Enter(Resting());
   return counts;
+}
+
+absl::StatusOr<uint32_t> Shard::BarWindows(uint64_t incarnation,
+                                           std::span<const uint64_t> addresses) {
+  MutexLock lock(&mu_);
+  POMPC_RETURN_IF_ERROR(CheckOpen());
+  if (addresses.size() > kMaxWindows) {
+    return absl::InvalidArgumentError(absl::StrCat("count of windows is ", addresses.size(),
+                                                   ", allowed are 0 to ", kMaxWindows));
+  }
+  return incarnation == incarnation_ ? table_->Bar(addresses) : 0;
 }
 
 ShardCounts Shard::counts() const {
@@ -219,6 +283,7 @@ ShardCounts Shard::counts() const {
   counts.stored_rows = table_->stored_rows();
   counts.stored_bytes = table_->stored_bytes();
   counts.windows = table_->windows();
+  counts.barred_windows = table_->barred_windows();
   counts.capacity_rows = table_->capacity();
   return counts;
 }

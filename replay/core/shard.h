@@ -15,17 +15,24 @@
 #include "common/state_timer.h"
 #include "replay/core/limiter.h"
 #include "replay/core/row.h"
+#include "replay/core/row_check.h"
 #include "replay/core/store.h"
 #include "replay/core/streams.h"
 #include "replay/core/table.h"
 
 namespace pompc::replay {
 
-// What a shard is opened with; the same for as long as it lives.
+// What a shard is opened with. Run, index and table are the same for as long as it lives.
 struct ShardConfig {
+  // Most rows in one chunk: the most that can be configured.
+  static constexpr uint32_t kMaxChunkRows = 1024;
+
   std::string run_id;
   uint32_t shard_index = 0;
   TableOptions table;
+  // What a resumed run may have changed.
+  RowLimits limits;
+  uint32_t chunk_rows = kMaxChunkRows;
 };
 
 // What a shard holds at one moment.
@@ -35,6 +42,7 @@ struct ShardCounts {
   uint64_t stored_rows = 0;
   uint64_t stored_bytes = 0;
   uint64_t windows = 0;
+  uint64_t barred_windows = 0;
   uint64_t capacity_rows = 0;
   uint64_t max_accepted_rows = 0;
   uint64_t sampled_windows = 0;  // ever
@@ -46,8 +54,8 @@ struct AppendOutcome {
   enum class Kind {
     kAcked,    // stored, now or before; acknowledge once the store says it is durable
     kGap,      // rows from next_row on are missing
-    kRefused,  // the segment is closed, nothing was stored: `status`
-    kBlocked,  // not taken, the limiter is closed: `status` says why; the waiter will be called
+    kRefused,  // the segment is closed, nothing more is stored: `status`
+    kBlocked,  // the limiter does not let all of it in: `status`; the waiter will be called
     kFailed,   // not taken, the shard cannot take anything now: `status`
   };
   Kind kind = Kind::kFailed;
@@ -56,6 +64,8 @@ struct AppendOutcome {
   // And its final observation.
   bool ended = false;
   absl::Status status;
+  // Rows stored by this call.
+  uint32_t stored = 0;
 };
 
 // Is told that a blocked chunk may be tried again.
@@ -82,16 +92,18 @@ class Shard {
   // Closes.
   ~Shard();
 
-  // Opens the shard. Idempotent. FAILED_PRECONDITION naming both if it was opened for another run,
-  // spec or capacity; INVALID_ARGUMENT if it cannot work.
+  // Opens the shard. Idempotent; of an open one it replaces limits and chunk_rows.
+  // FAILED_PRECONDITION naming both if it was opened for another run, spec or capacity;
+  // INVALID_ARGUMENT if it cannot work.
   absl::Status Configure(const ShardConfig& config);
 
-  // What the shard was opened with; never changes afterwards. UNAVAILABLE before Configure,
-  // CANCELLED after Close.
+  // What the shard was opened with. UNAVAILABLE before Configure, CANCELLED after Close.
   absl::StatusOr<std::shared_ptr<const ShardConfig>> config() const;
 
   // Takes `rows`, which begin with row `first_row` of their segment; rows that are here already are
-  // skipped. Never stores a part of the new rows. If kBlocked, `waiter` is enrolled. kFailed is
+  // skipped. If not all new rows fit in what is granted, those that do are stored and the rest is
+  // kBlocked, as is a chunk planned by a version that the learner has not told of; `waiter` is
+  // enrolled, and the same chunk is to be given again. A chunk is refused whole. kFailed is
   // UNAVAILABLE before Configure, CANCELLED after Close, else the store's status.
   AppendOutcome Append(const SegmentId& segment, uint64_t first_row, const RowsView& rows,
                        const std::shared_ptr<RoomWaiter>& waiter);
@@ -106,8 +118,8 @@ class Shard {
   // Withdraws a waiter. It may be in OnRoom() even so.
   void StopWaiting(const RoomWaiter* waiter);
 
-  // Sets the limiter and wakes the writers it has room for.
-  absl::Status Grant(uint64_t max_accepted_rows, std::string reason, bool seed_phase_over);
+  // Sets the limiter and wakes the writers that it may let go on.
+  absl::Status Grant(RowGrant grant);
 
   // Draws as many windows as `out` has rewards for. REQUIRES: the columns have the sizes of a
   // batch. FAILED_PRECONDITION while there is no valid window.
@@ -120,6 +132,10 @@ class Shard {
                                                   std::span<const uint64_t> addresses,
                                                   std::span<const float> plan_mean,
                                                   std::span<const float> plan_std);
+
+  // Table::Bar of windows that were drawn from memory `incarnation`; of another one, none.
+  // INVALID_ARGUMENT for more than 65536.
+  absl::StatusOr<uint32_t> BarWindows(uint64_t incarnation, std::span<const uint64_t> addresses);
 
   uint64_t incarnation() const { return incarnation_; }
   ShardCounts counts() const;
@@ -137,8 +153,14 @@ class Shard {
   Activity Resting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   AppendOutcome AppendLocked(const SegmentId& id, uint64_t first_row, const RowsView& rows)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status CheckChunk(const RowsView& rows) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckNewRows(const RowsView& rows, uint32_t begin, uint64_t first_row) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // OK if the learner has published the versions of the rows from `begin` on. UNAVAILABLE while it
+  // may only not have told yet, INVALID_ARGUMENT once it has not.
+  absl::Status CheckVersions(const RowsView& rows, uint32_t begin, uint64_t first_row,
+                             Streams::Segment* segment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // All of them, or those that fit in what is granted.
   AppendOutcome StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -153,6 +175,8 @@ class Shard {
   Streams streams_ ABSL_GUARDED_BY(mu_){Streams::Options()};
   Limiter limiter_ ABSL_GUARDED_BY(mu_);
   Waiters waiters_ ABSL_GUARDED_BY(mu_);
+  // Some of the waiters wait to hear of a version, not for room.
+  bool version_awaited_ ABSL_GUARDED_BY(mu_) = false;
   uint64_t accepted_rows_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t planned_rows_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t sampled_windows_ ABSL_GUARDED_BY(mu_) = 0;

@@ -52,6 +52,9 @@ class Streams {
     absl::Status refused;
     // Address of its newest row.
     uint64_t tail = Table::kNoAddress;
+    // Grants the shard had received when it first saw the next row, planned by a version that it
+    // did not know; absent: its version was known.
+    std::optional<uint64_t> unpublished_since;
 
    private:
     friend class Streams;

@@ -101,6 +101,7 @@ void Table::EvictOldest() {
   const uint8_t flags = MetaOf(slot).flags;
   if (flags & kWindowStart) selector_->Remove(static_cast<Selector::Key>(slot));
   if (flags & kFinal) --finals_;
+  if (flags & kBarred) --barred_;
   ++oldest_;
 }
 
@@ -193,6 +194,21 @@ void Table::Gather(uint64_t address, size_t b, const WindowColumns& out) const {
     out.terminated[step] = (meta.flags & (kTerminated | kFinal)) != 0;
     address += meta.to_next;
   }
+}
+
+uint32_t Table::Bar(std::span<const uint64_t> addresses) {
+  uint32_t count = 0;
+  for (const uint64_t address : addresses) {
+    if (address < oldest_ || address >= next_) continue;
+    const uint64_t slot = Slot(address);
+    Meta& meta = MetaOf(slot);
+    if (!(meta.flags & kWindowStart)) continue;
+    selector_->Remove(static_cast<Selector::Key>(slot));
+    meta.flags = static_cast<uint8_t>((meta.flags & ~kWindowStart) | kBarred);
+    ++barred_;
+    ++count;
+  }
+  return count;
 }
 
 Table::UpdateCounts Table::UpdatePlans(std::span<const uint64_t> addresses,

@@ -64,9 +64,15 @@ class Table {
   UpdateCounts UpdatePlans(std::span<const uint64_t> addresses, std::span<const float> plan_mean,
                            std::span<const float> plan_std);
 
+  // Takes the windows whose first rows are at `addresses` out of those that are drawn, until they
+  // are evicted. Returns how many could be drawn before.
+  uint32_t Bar(std::span<const uint64_t> addresses);
+
   // Slots: the capacity that both bounds leave.
   uint64_t capacity() const { return capacity_; }
   uint64_t windows() const { return selector_->size(); }
+  // Windows stored now that Bar took out.
+  uint64_t barred_windows() const { return barred_; }
   // Rows stored now, without final observations.
   uint64_t stored_rows() const { return next_ - oldest_ - finals_; }
   // Of all used slots.
@@ -80,7 +86,13 @@ class Table {
   static uint64_t SlotBytes(const RowSpec& spec);
 
  private:
-  enum Flag : uint8_t { kTerminated = 1, kHasPlan = 2, kFinal = 4, kWindowStart = 8 };
+  enum Flag : uint8_t {
+    kTerminated = 1,
+    kHasPlan = 2,
+    kFinal = 4,
+    kWindowStart = 8,  // of a window that can be drawn
+    kBarred = 16,      // of one that was barred
+  };
   // What a slot holds besides numbers. Links are distances in addresses; 0: none.
   struct Meta {
     uint32_t to_previous = 0;
@@ -122,6 +134,7 @@ class Table {
   uint64_t oldest_ = 0;  // addresses oldest_ .. next_-1 are stored
   uint64_t next_ = 0;
   uint64_t finals_ = 0;
+  uint64_t barred_ = 0;
 };
 
 }  // namespace pompc::replay

@@ -81,7 +81,7 @@ class AppTest : public ::testing::Test {
   }
   void Grant(uint64_t rows, bool seed_phase_over) {
     for (auto& client : clients_) {
-      const auto info = client->Grant(rows, "updates are behind", seed_phase_over);
+      const auto info = client->Grant({rows, "updates are behind", seed_phase_over});
       ASSERT_TRUE(info.ok()) << info.status();
     }
   }

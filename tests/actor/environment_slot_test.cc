@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <string>
 #include <vector>
 
 #include "actor/plan_asker.h"
@@ -96,6 +97,54 @@ TEST(EnvironmentSlotTest, ActionsOutsideTheRangeAreClamped) {
   ASSERT_TRUE((*slot)->Step().ok());
   EXPECT_EQ((*slot)->row().action[0], 1);
   EXPECT_EQ((*slot)->row().action[1], -1);
+}
+
+// What each of the numbers may be, whatever planner or environment gave it.
+TEST(EnvironmentSlotTest, PlansWithNumbersOutOfTheirMeaningAreNotTaken) {
+  auto slot = EnvironmentSlot::Make(FakeFactory({}), {}, StdRange{0.1f, 2});
+  ASSERT_TRUE(slot.ok());
+  ASSERT_TRUE((*slot)->StartEpisode().ok());
+  const Plan good = {
+      .action = {0, 0}, .mean = {1, -1}, .std = {0.1f, 2}, .warm_start = {1, -1}, .value = 1e18f};
+  const auto accept = [&](auto spoil) {
+    Plan plan = good;
+    spoil(plan);
+    *(*slot)->AskPlan(0).plan = plan;
+    return (*slot)->AcceptPlan(absl::OkStatus());
+  };
+  EXPECT_TRUE(accept([](Plan&) {}).ok());
+  const auto message = [&](auto spoil) {
+    const absl::Status status = accept(spoil);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+    return std::string(status.message());
+  };
+  EXPECT_EQ(message([](Plan& plan) { plan.mean[1] = 1e30f; }),
+            "planner sent a plan whose mean number 1 is 1e+30, must be in [-1, 1]");
+  EXPECT_EQ(message([](Plan& plan) { plan.std[0] = 1e-38f; }),
+            "planner sent a plan whose std number 0 is 1e-38, must be in [0.1, 2]");
+  EXPECT_NE(message([](Plan& plan) { plan.std[0] = 2.1f; }), "");
+  EXPECT_NE(message([](Plan& plan) { plan.warm_start[0] = -1.5f; }), "");
+  EXPECT_NE(message([](Plan& plan) { plan.value = 2e18f; }), "");
+  EXPECT_NE(message([](Plan& plan) { plan.action[0] = 1e19f; }), "");
+}
+
+TEST(EnvironmentSlotTest, ARewardThatReplayWouldRefuseCutsTheEpisodeLikeNan) {
+  for (const FakeWorld& world : {FakeWorld{.nan_reward_at = 2}, FakeWorld{.huge_reward_at = 2}}) {
+    auto slot = EnvironmentSlot::Make(FakeFactory(world), {});
+    ASSERT_TRUE(slot.ok());
+    ASSERT_TRUE((*slot)->StartEpisode().ok());
+    (*slot)->DrawAction();
+    EXPECT_FALSE((*slot)->Step()->unstable);
+    (*slot)->MoveOn();
+    const double before = (*slot)->episode_return();
+    const absl::StatusOr<StepOutcome> outcome = (*slot)->Step();
+    ASSERT_TRUE(outcome.ok());
+    EXPECT_TRUE(outcome->unstable);
+    EXPECT_EQ(outcome->end(), EpisodeEnd::kUnstable);
+    EXPECT_NE((*slot)->fault().message().find("the reward is "), std::string::npos);
+    EXPECT_EQ((*slot)->episode_return(), before);
+    EXPECT_EQ((*slot)->decisions(), 1u);
+  }
 }
 
 }  // namespace

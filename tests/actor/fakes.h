@@ -36,6 +36,8 @@ struct FakeWorld {
   // Step whose observation is NaN; 0: none.
   int nan_observation_at = 0;
   int nan_reward_at = 0;
+  // Step whose reward is finite as a double and no float32; 0: none.
+  int huge_reward_at = 0;
   // Resets that fail with ABORTED before one succeeds.
   int aborted_resets = 0;
 };
@@ -77,6 +79,7 @@ class FakeEnvironment : public env::Environment {
       observation_[1] = std::numeric_limits<double>::quiet_NaN();
     }
     if (step_ == world_.nan_reward_at) result.reward = std::numeric_limits<double>::infinity();
+    if (step_ == world_.huge_reward_at) result.reward = 1e39;
     result.terminated = step_ == world_.terminates_at;
     result.truncated = !result.terminated && step_ == world_.episode_steps;
     return result;
@@ -109,7 +112,7 @@ inline EnvironmentFactory FakeFactory(const FakeWorld& world) {
 }
 
 // Plans whose numbers follow from the request alone: action = seed % 100 / 100, warm start = that
-// of the request + 1 in every entry (0 at the start of an episode).
+// of the request + 1/128 in every entry (0 at the start of an episode).
 class FakePlanSource : public PlanSource {
  public:
   struct Asked {
@@ -181,7 +184,7 @@ class FakePlanSource : public PlanSource {
     plan.mean.assign(action_size_, x / 2);
     plan.std.assign(action_size_, 0.25f);
     plan.warm_start.assign(static_cast<size_t>(action_size_) * horizon_,
-                           request.warm_start.empty() ? 0.0f : request.warm_start[0] + 1);
+                           request.warm_start.empty() ? 0.0f : request.warm_start[0] + 0.0078125f);
     plan.value = 10 * x;
     plan.version = {1, 7};
     request.done(absl::OkStatus());

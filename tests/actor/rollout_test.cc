@@ -103,7 +103,7 @@ TEST_F(RolloutTest, WarmStartTravelsWithinTheEpisodeOnly) {
   const auto log = plans_.log();
   EXPECT_THAT(log[0].warm_start, IsEmpty());
   EXPECT_THAT(log[1].warm_start, ::testing::AllOf(SizeIs(6), Each(0.0f)));
-  EXPECT_THAT(log[2].warm_start, ::testing::AllOf(SizeIs(6), Each(1.0f)));
+  EXPECT_THAT(log[2].warm_start, ::testing::AllOf(SizeIs(6), Each(0.0078125f)));
   EXPECT_THAT(log[3].warm_start, IsEmpty()) << "first decision of the second episode";
   EXPECT_THAT(log[4].warm_start, Each(0.0f));
 }

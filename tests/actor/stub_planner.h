@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "common/float_bytes.h"
+#include "common/number_check.h"
 #include "common/mutex.h"
 #include "common/rpc/server.h"
 #include "common/rpc/unary.h"
@@ -83,9 +84,12 @@ class StubPlanner final : public proto::PlannerService::CallbackService {
     }
     if (!status_.ok()) return status_;
     for (const proto::PlanQuery& query : request.queries()) {
-      const absl::Status status =
-          CheckFloatBytes(query.observation(), "observation", observation_size_);
-      if (!status.ok()) return status;
+      const auto observation =
+          FromBytes<float>(query.observation(), "observation", observation_size_);
+      if (!observation.ok()) return observation.status();
+      if (absl::Status status = CheckMagnitudes("observation", *observation); !status.ok()) {
+        return status;
+      }
     }
     ParameterVersion version = versions_.back();
     if (request.has_pinned_version()) {

@@ -43,19 +43,6 @@ TEST(FloatBytes, WrongSizeNamesFieldAndSizes) {
 TEST(FloatBytes, EmptyIsFine) {
   EXPECT_EQ(ToBytes<float>({}), "");
   EXPECT_TRUE(FromBytes<float>("", "nothing", 0).ok());
-  EXPECT_TRUE(CheckFloatBytes("", "nothing", 0).ok());
-}
-
-TEST(FloatBytes, NonFiniteNumbersAreNamedWithTheirPosition) {
-  EXPECT_TRUE(CheckFinite({0.0f, -3e38f, 1e-45f}, "x").ok());
-  for (float bad : {kNan, -kNan, kInf, -kInf}) {
-    const std::vector<float> values = {1, 2, bad, 4};
-    EXPECT_EQ(FirstNonFinite(values), 2u);
-    const absl::Status status = CheckFloatBytes(ToBytes<float>(values), "rewards", 4);
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("rewards[2] is "));
-    EXPECT_EQ(CheckFinite(values, "rewards"), status);
-  }
 }
 
 }  // namespace

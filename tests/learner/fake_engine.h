@@ -1,10 +1,12 @@
 #ifndef POMPC_TESTS_LEARNER_FAKE_ENGINE_H_
 #define POMPC_TESTS_LEARNER_FAKE_ENGINE_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,7 +22,8 @@
 namespace pompc::learner {
 
 // Trains nothing: its one parameter is the number of updates, its one value the number of windows
-// in the batch. The test may let updates fail, and give it other ranks.
+// in the batch. The test may let updates fail, all of a number or those with poisoned windows, and
+// give it other ranks.
 class FakeEngine : public Engine {
  public:
   FakeEngine() = default;
@@ -46,7 +49,12 @@ class FakeEngine : public Engine {
     uint32_t windows = 0;
     // One row of each shard.
     std::vector<PlanUpdate> rows;
+    // Positions of the windows that have a reward of kPoison or more.
+    std::vector<uint32_t> poisoned;
   };
+  // No update can be made with a window that has such a reward.
+  static constexpr float kPoison = 1000;
+
   class FakeState : public State {
    public:
     explicit FakeState(uint64_t updates) : updates_(updates) {}
@@ -62,6 +70,14 @@ class FakeEngine : public Engine {
       const std::vector<replay::WindowBatch>& shares) override {
     auto batch = std::make_unique<FakeBatch>();
     for (const replay::WindowBatch& share : shares) {
+      const std::span<const float> rewards = share.rewards();
+      for (size_t i = 0; i < rewards.size(); ++i) {
+        const auto window =
+            static_cast<uint32_t>(batch->windows + i / (rewards.size() / share.count()));
+        std::vector<uint32_t>& poisoned = batch->poisoned;
+        if (rewards[i] < kPoison || (!poisoned.empty() && poisoned.back() == window)) continue;
+        poisoned.push_back(window);
+      }
       batch->windows += share.count();
       PlanUpdate row;
       row.shard = share.info().shard_index();
@@ -74,11 +90,16 @@ class FakeEngine : public Engine {
 
   absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) override {
     Await();
-    const absl::StatusOr<std::vector<int64_t>> counts = Exchange(static_cast<int64_t>(updates_));
-    if (!counts.ok()) return counts.status();
-    if (counts->front() != counts->back()) return absl::InternalError("ranks are not in step");
-    if (updates_ + 1 == fail_at && failures_left > 0) {
-      --failures_left;
+    const bool poisoned = !static_cast<const FakeBatch&>(batch).poisoned.empty();
+    const absl::StatusOr<std::vector<int64_t>> told =
+        Exchange(static_cast<int64_t>(2 * updates_ + (poisoned ? 1 : 0)));
+    if (!told.ok()) return told.status();
+    if (told->front() / 2 != told->back() / 2) return absl::InternalError("ranks are not in step");
+    const bool any_poisoned = std::any_of(told->begin(), told->end(),
+                                          [](int64_t number) { return number % 2 != 0; });
+    const bool fails = updates_ + 1 == fail_at && failures_left > 0;
+    if (fails) --failures_left;
+    if (fails || any_poisoned) {
       // Half made, as a real one would be.
       updates_ += 1000;
       return NotFiniteError("model", "the model loss is not finite");
@@ -89,6 +110,10 @@ class FakeEngine : public Engine {
       values.emplace_back("windows", static_cast<const FakeBatch&>(batch).windows);
     }
     return values;
+  }
+
+  absl::StatusOr<std::vector<uint32_t>> FindUnusable(const Batch& batch) override {
+    return static_cast<const FakeBatch&>(batch).poisoned;
   }
 
   // Plans of mean 0.75 and standard deviation 0.125, for actions of one number.

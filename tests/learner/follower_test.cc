@@ -105,6 +105,24 @@ TEST_F(FollowerTest, TheStateGoesBackOnAllRanks) {
   AwaitThat([&] { return follower_engine_->update_count() == 40; });
 }
 
+TEST_F(FollowerTest, EachRankBarsTheWindowsOfItsOwnPart) {
+  StartShards(1);
+  StartRanks();
+  StartFollower(RankOptions());
+  StartWriters(1);
+  ASSERT_TRUE(TryWrite(0, 100, false, /*poison_every=*/50).ok());
+  AwaitTraining();
+  // Rows 49 and 99 stand in three windows and in one.
+  const auto barred = [&] { return shards_[0]->shard().counts().barred_windows; };
+  for (int i = 0; i < 50 && barred() < 4; ++i) Write(0, 20, true);
+  EXPECT_EQ(barred(), 4u);
+  const uint64_t updates = learner_->Status().updates;
+  Write(0, 80, true);
+  AwaitUpdates(updates + 20);
+  EXPECT_TRUE(follower_->Health().ok());
+  AwaitThat([&] { return follower_engine_->update_count() == engine_->update_count(); });
+}
+
 TEST_F(FollowerTest, EachRankWritesBackWhatItPlannedAnew) {
   config_.mutable_learner()->mutable_reanalyze()->set_every_updates(25);
   StartShards(1);

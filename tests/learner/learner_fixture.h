@@ -129,8 +129,9 @@ class LearnerFixture : public testing::Test {
     }
   }
 
-  // Begins an episode at the shard and writes rows, with plans or without.
-  absl::Status TryWrite(size_t shard, int rows, bool planned) {
+  // Begins an episode at the shard and writes rows, with plans or without; every `poison_every`-th
+  // one has a reward that the engine makes no update with.
+  absl::Status TryWrite(size_t shard, int rows, bool planned, int poison_every = 0) {
     replay::TrajectoryWriter& writer = *writers_[shard];
     writer.BeginEpisode(0);
     const std::vector<float> observation = {0.5f, -0.5f}, action = {0.25f}, std = {0.5f};
@@ -138,6 +139,7 @@ class LearnerFixture : public testing::Test {
       replay::RowView row;
       row.observation = observation;
       row.action = action;
+      if (poison_every > 0 && (i + 1) % poison_every == 0) row.reward = FakeEngine::kPoison;
       if (planned) {
         row.plan_mean = action;
         row.plan_std = std;

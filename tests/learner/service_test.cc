@@ -1,5 +1,6 @@
 #include "learner/service.h"
 
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -108,6 +109,24 @@ TEST_F(RunServiceTest, HeartbeatOfAnUnknownLeaseIsNotFound) {
   EXPECT_EQ(Heartbeat(12345).status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(RunServiceTest, HeartbeatWithAReturnThatIsNoneIsRefused) {
+  const auto actor = Register(proto::ACTOR, 1);
+  proto::HeartbeatRequest request;
+  *request.mutable_header() = rpc::MakeHeader("run-1");
+  request.set_lease_id(actor->lease_id());
+  request.set_episodes(1);
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(),
+                           -std::numeric_limits<double>::infinity(), 1e300}) {
+    request.set_last_return(bad);
+    EXPECT_EQ(rpc::CallUnary(*stub_, &Stub::Heartbeat, request, kTimeout).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(GetRun().status().episodes(), 0u);
+  request.set_last_return(-1e20);
+  EXPECT_TRUE(rpc::CallUnary(*stub_, &Stub::Heartbeat, request, kTimeout).ok());
+  EXPECT_EQ(GetRun().status().episodes(), 1u);
+}
+
 TEST_F(RunServiceTest, HeartbeatTellsPhaseVersionAndEvaluation) {
   const auto actor = Register(proto::ACTOR);
   const auto evaluator = Register(proto::EVALUATOR, 0);
@@ -130,6 +149,8 @@ TEST_F(RunServiceTest, ReportedEvaluationAppearsInTheRun) {
   const proto::EvaluationAssignment assignment = Heartbeat(evaluator->lease_id())->evaluation();
   EXPECT_EQ(Report(evaluator->lease_id(), assignment, {1}).code(),
             absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Report(evaluator->lease_id(), assignment, {1e300, 800}).message(),
+            "evaluation 1: a return is 1e+300, must be at most 1e+24 in magnitude");
   ASSERT_TRUE(Report(evaluator->lease_id(), assignment, {600, 800}).ok());
   ASSERT_TRUE(Report(evaluator->lease_id(), assignment, {600, 800}).ok());
   const proto::RunStatus status = GetRun().status();

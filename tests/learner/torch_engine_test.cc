@@ -6,7 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "common/config/run_config.h"
 #include "common/not_finite.h"
+#include "common/number_check.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "learner/checkpoint.h"
@@ -132,6 +134,95 @@ TEST(TorchEngineTest, ARewardThatIsNoNumberIsGotOver) {
   StepOn(*engine, 3);
   EXPECT_TRUE(engine->Keep().ok());
   EXPECT_EQ(engine->update_count(), 2u);
+}
+
+// What a batch of eight windows spoils, with the columns of some of them overwritten.
+std::vector<uint32_t> UnusableWith(Engine& engine, void (*spoil)(proto::Windows*)) {
+  proto::SampleReply reply = Reply(8, 2);
+  spoil(reply.mutable_windows());
+  std::vector<replay::WindowBatch> shares;
+  shares.push_back(*replay::WindowBatch::FromReply(reply, {kObservation, kAction}, 8, kHorizon));
+  const auto batch = engine.MakeBatch(shares);
+  EXPECT_TRUE(batch.ok()) << batch.status();
+  const auto found = engine.FindUnusable(**batch);
+  EXPECT_TRUE(found.ok()) << found.status();
+  return *found;
+}
+
+void Put(float value, size_t position, std::string* column) {
+  std::memcpy(column->data() + position * sizeof(value), &value, sizeof(value));
+}
+
+TEST(TorchEngineTest, WindowsThatNoUpdateCanBeMadeWithAreFoundAndNothingChanges) {
+  const auto engine = MakeEngine();
+  const auto twin = MakeEngine();
+  StepOn(*engine, 1);
+  StepOn(*twin, 1);
+  EXPECT_EQ(UnusableWith(*engine, [](proto::Windows*) {}), std::vector<uint32_t>());
+  EXPECT_EQ(UnusableWith(*engine,
+                         [](proto::Windows* w) {
+                           Put(std::nanf(""), 2 * kHorizon + 1, w->mutable_rewards());
+                           Put(std::nanf(""), 5 * kHorizon, w->mutable_rewards());
+                         }),
+            (std::vector<uint32_t>{2, 5}));
+  // Not NaN yet, but too much for the squares of a layer norm.
+  EXPECT_EQ(UnusableWith(*engine,
+                         [](proto::Windows* w) {
+                           Put(1e30f, 7 * (kHorizon + 1) * kObservation, w->mutable_observations());
+                         }),
+            (std::vector<uint32_t>{7}));
+  EXPECT_EQ(UnusableWith(*engine,
+                         [](proto::Windows* w) {
+                           Put(1e30f, 3 * (kHorizon + 1) * kAction, w->mutable_plan_mean());
+                         }),
+            (std::vector<uint32_t>{3}));
+  StepOn(*engine, 3);
+  StepOn(*twin, 3);
+  EXPECT_EQ(Parameters(*engine), Parameters(*twin));
+}
+
+// The largest numbers that replay takes train.
+TEST(TorchEngineTest, AWindowOfTheLargestNumbersIsUsable) {
+  const auto engine = MakeEngine();
+  StepOn(*engine, 1);
+  EXPECT_EQ(UnusableWith(*engine,
+                         [](proto::Windows* w) {
+                           for (size_t i = 0; i < (kHorizon + 1) * kObservation; ++i) {
+                             Put(i % 2 == 0 ? kMaxMagnitude : -kMaxMagnitude, i,
+                                 w->mutable_observations());
+                           }
+                           Put(kMaxMagnitude, 1, w->mutable_rewards());
+                           Put(-kMaxMagnitude, 2, w->mutable_rewards());
+                         }),
+            std::vector<uint32_t>());
+}
+
+// Whatever the planner says of its decisions, shards and actors take it.
+TEST(TorchEngineTest, PlansOfEveryStatisticLieInTheRangeOfTheRun) {
+  for (const auto statistic : {proto::PlannerConfig::MEAN, proto::PlannerConfig::ELITE,
+                               proto::PlannerConfig::BEST}) {
+    for (const uint32_t elites : {1u, 64u}) {
+      proto::RunConfig config = Config();
+      config.mutable_planner()->set_statistic(statistic);
+      config.mutable_planner()->set_elites(elites);
+      config.mutable_planner()->set_samples(128);
+      config.mutable_planner()->set_iterations(elites == 1 ? 2 : 1);
+      config.mutable_planner()->set_temperature(elites == 1 ? 0.5 : 0);
+      config.mutable_planner()->set_max_std(elites == 1 ? 2 : 10);
+      config.mutable_learner()->mutable_reanalyze()->set_every_updates(1);
+      const auto engine = MakeEngine(config);
+      const auto batch = engine->MakeBatch(Shares({8}, 3));
+      ASSERT_TRUE(batch.ok()) << batch.status();
+      const auto updates = engine->Reanalyze(**batch);
+      ASSERT_TRUE(updates.ok()) << updates.status();
+      for (const PlanUpdate& update : *updates) {
+        EXPECT_TRUE(CheckActions("plan_mean", update.plan_mean).ok());
+        const absl::Status stds =
+            CheckStds("plan_std", config::PlanStdRange(config), update.plan_std);
+        EXPECT_TRUE(stds.ok()) << proto::PlannerConfig::Statistic_Name(statistic) << ": " << stds;
+      }
+    }
+  }
 }
 
 TEST(TorchEngineTest, AnExportIsACopy) {

@@ -60,7 +60,7 @@ TEST_F(PlannerTest, OneBadQueryRefusesTheRequestNamingIt) {
   *request.add_queries() = FakeRequest(NAN).queries(0);
   const absl::Status status = Plan(request).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(), "queries[1]: observation[0] is nan; allowed are finite numbers");
+  EXPECT_EQ(status.message(), "queries[1]: observation number 0 is nan, must be finite");
   EXPECT_EQ(Info().plans(), 0u);
 }
 
@@ -106,7 +106,7 @@ TEST_F(PlannerTest, BadRequestsAreRefusedNamingTheFieldAndTheAllowed) {
   request = FakeRequest(NAN);
   status = Plan(request).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(), "queries[0]: observation[0] is nan; allowed are finite numbers");
+  EXPECT_EQ(status.message(), "queries[0]: observation number 0 is nan, must be finite");
 
   request = FakeRequest();
   request.mutable_queries(0)->set_warm_start(ToBytes<float>(std::vector<float>(3)));

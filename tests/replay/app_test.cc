@@ -74,7 +74,7 @@ TEST(ReplayAppTest, ServesOnALoopbackPort) {
   ASSERT_TRUE(info.ok()) << info.status();
   EXPECT_NE(info->shard_incarnation(), 0);
   EXPECT_EQ(info->capacity_rows(), 100);
-  EXPECT_TRUE(client.Grant(5, "", false).ok());
+  EXPECT_TRUE(client.Grant({5, "", false}).ok());
   EXPECT_EQ(client.Info()->max_accepted_rows(), 5);
 }
 
@@ -172,7 +172,7 @@ TEST(ReplayAppTest, ManyStreamsNeedFewThreads) {
   const rpc::Endpoint endpoint((*app)->server().address());
   ShardClient client(ClientOptions(), endpoint.Channel());
   ASSERT_TRUE(client.Configure().ok());
-  ASSERT_TRUE(client.Grant(1000000, "", false).ok());
+  ASSERT_TRUE(client.Grant({1000000, "", false}).ok());
   constexpr uint32_t kStreams = 364, kBusy = 64;
   // A connection each, as that many writers have.
   grpc::ChannelArguments own = rpc::MakeChannelArguments({});
@@ -221,7 +221,7 @@ TEST(ReplayAppTest, MetricsShowWhatTheShardHolds) {
   std::string text = options.metrics->ToText();
   EXPECT_THAT(text, HasSubstr("pompc_replay_blocked_streams{shard=\"7\"} 1"));
   EXPECT_THAT(text, HasSubstr("pompc_replay_accepted_rows_total{shard=\"7\"} 0"));
-  ASSERT_TRUE(client.Grant(10, "", false).ok());
+  ASSERT_TRUE(client.Grant({10, "", false}).ok());
   ASSERT_TRUE(writer->Flush(absl::Seconds(20)).ok());
   text = options.metrics->ToText();
   EXPECT_THAT(text, HasSubstr("pompc_replay_accepted_rows_total{shard=\"7\"} 1"));

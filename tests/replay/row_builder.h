@@ -16,7 +16,9 @@ class RowBuilder {
   static float Observation(uint64_t id, size_t j) { return static_cast<float>(id) + 0.125f * j; }
   static float Action(uint64_t id, size_t j) { return static_cast<float>((id + j) % 9) / 8; }
   static float Reward(uint64_t id) { return -static_cast<float>(id); }
-  static float PlanMean(uint64_t id, size_t j) { return static_cast<float>(id) / 2 + j; }
+  static float PlanMean(uint64_t id, size_t j) {
+    return static_cast<float>((id + 512 * j) % 1024) / 1024;
+  }
   static float PlanStd(uint64_t id, size_t j) { return static_cast<float>(id % 5) + 0.5f + j; }
 
   // One more row. Without a plan: mean 0, std 1.

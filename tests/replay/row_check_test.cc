@@ -1,5 +1,6 @@
 #include "replay/core/row_check.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -20,14 +21,14 @@ RowBuilder Good() { return RowBuilder(kSpec).Add(1).Add(2, false).Add(3).Final(4
 
 void ExpectBad(const RowBuilder& rows, const char* text) {
   ASSERT_TRUE(CheckSizes(kSpec, rows.View()).ok());
-  const absl::Status status = CheckValues(kSpec, rows.View(), 0, 40);
+  const absl::Status status = CheckValues(kSpec, RowLimits(), rows.View(), 0, 40);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr(text));
 }
 
 TEST(RowCheckTest, GoodRowsPass) {
   EXPECT_TRUE(CheckSizes(kSpec, Good().View()).ok());
-  EXPECT_TRUE(CheckValues(kSpec, Good().View(), 0, 0).ok());
+  EXPECT_TRUE(CheckValues(kSpec, RowLimits(), Good().View(), 0, 0).ok());
 }
 
 TEST(RowCheckTest, WrongSizeNamesTheColumnAndBothSizes) {
@@ -96,10 +97,48 @@ TEST(RowCheckTest, BadNumbersNameRowColumnAndValue) {
   ExpectBad(rows, "final_observation number 2 is nan");
 }
 
+TEST(RowCheckTest, NumbersOutOfTheirMeaningNameWhatIsAllowed) {
+  RowBuilder rows = Good();
+  rows.plan_mean_[1] = 1e30f;
+  ExpectBad(rows, "row 40: plan_mean number 1 is 1e+30, must be in [-1, 1]");
+  rows = Good();
+  rows.plan_std_[4] = 1e-38f;
+  ExpectBad(rows, "row 42: plan_std number 0 is 1e-38");
+  rows = Good();
+  rows.rewards_[0] = 3e38f;
+  ExpectBad(rows, "row 40: reward number 0 is 3e+38, must be at most 1e+18 in magnitude");
+  rows = Good();
+  rows.observations_[0] = -2e18f;
+  ExpectBad(rows, "row 40: observation number 0");
+  rows = Good();
+  rows.plan_value_[2] = 1e19f;
+  ExpectBad(rows, "row 42: plan_value");
+  rows = Good();
+  rows.final_[1] = 1e20f;
+  ExpectBad(rows, "final_observation number 1");
+}
+
+TEST(RowCheckTest, LimitsOfTheRunHoldForRowsWithAPlan) {
+  RowBuilder rows = Good();
+  RowLimits limits;
+  limits.plan_std = {0.1f, 0.2f};
+  std::fill(rows.plan_std_.begin(), rows.plan_std_.end(), 0.15f);
+  rows.plan_std_[2] = 1;  // without a plan
+  EXPECT_TRUE(CheckValues(kSpec, limits, rows.View(), 0, 0).ok());
+  rows.plan_std_[1] = 0.3f;
+  EXPECT_THAT(CheckValues(kSpec, limits, rows.View(), 0, 0).message(),
+              HasSubstr("row 0: plan_std number 1 is 0.3, must be in [0.1, 0.2]"));
+  rows = Good();
+  rows.Terminal();
+  limits = RowLimits{.terminates = false};
+  EXPECT_THAT(CheckValues(kSpec, limits, rows.View(), 0, 0).message(),
+              HasSubstr("set env.spec.terminates: true"));
+}
+
 TEST(RowCheckTest, NothingFollowsATerminatedRow) {
   RowBuilder rows = Good();
   rows.Terminal();
-  EXPECT_TRUE(CheckValues(kSpec, rows.View(), 0, 0).ok()) << "the last row may be";
+  EXPECT_TRUE(CheckValues(kSpec, RowLimits(), rows.View(), 0, 0).ok()) << "the last row may be";
   rows.terminated_[1] = 1;
   ExpectBad(rows, "row 41 is terminated, and rows follow");
 }
@@ -107,14 +146,14 @@ TEST(RowCheckTest, NothingFollowsATerminatedRow) {
 TEST(RowCheckTest, RoundingBeyondTheActionRangePasses) {
   RowBuilder rows = Good();
   rows.actions_[0] = std::nextafter(1.0f, 2.0f);
-  EXPECT_TRUE(CheckValues(kSpec, rows.View(), 0, 0).ok());
+  EXPECT_TRUE(CheckValues(kSpec, RowLimits(), rows.View(), 0, 0).ok());
 }
 
 TEST(RowCheckTest, RowsBeforeBeginAreNotLookedAt) {
   RowBuilder rows = Good();
   rows.rewards_[0] = kNan;
-  EXPECT_FALSE(CheckValues(kSpec, rows.View(), 0, 0).ok());
-  EXPECT_TRUE(CheckValues(kSpec, rows.View(), 1, 0).ok());
+  EXPECT_FALSE(CheckValues(kSpec, RowLimits(), rows.View(), 0, 0).ok());
+  EXPECT_TRUE(CheckValues(kSpec, RowLimits(), rows.View(), 1, 0).ok());
 }
 
 TEST(RowCheckTest, SingleRowsAreCheckedTheSameWay) {

@@ -121,6 +121,7 @@ class ServiceTest : public ::testing::Test {
     request.set_horizon(3);
     request.set_capacity_rows(1000);
     request.set_capacity_bytes(uint64_t{1} << 30);
+    request.mutable_spec()->set_terminates(true);
     return request;
   }
   absl::StatusOr<proto::ShardInfo> Configure(const proto::ConfigureRequest& request) {
@@ -283,6 +284,103 @@ TEST_F(ServiceTest, ClosedLimiterBlocksTheStreamUntilGranted) {
   EXPECT_EQ(Info()->blocked_streams(), 0);
 }
 
+TEST_F(ServiceTest, ThePartOfAChunkThatFitsIsAckedAtOnce) {
+  Open(/*granted=*/3);
+  Stream stream(*stub_);
+  proto::AppendReply reply = stream.Exchange(Chunk(0, 0, RowBuilder(kSpec).AddMany(0, 8).Final(8)));
+  EXPECT_EQ(reply.verdict(), proto::AppendReply::ACKED);
+  EXPECT_EQ(reply.next_row(), 3);
+  EXPECT_FALSE(reply.ended());
+  while (reply.blocked().empty()) reply = stream.Read();
+  EXPECT_EQ(Info()->accepted_rows(), 3);
+  ASSERT_TRUE(Grant(5).ok());
+  while (reply.next_row() < 5) reply = stream.Read();
+  EXPECT_EQ(Info()->accepted_rows(), 5);
+  ASSERT_TRUE(Grant(100).ok());
+  while (!reply.ended()) reply = stream.Read();
+  EXPECT_EQ(reply.next_row(), 8);
+  EXPECT_EQ(reply.blocked(), "");
+  EXPECT_EQ(Info()->windows(), 6);
+}
+
+TEST_F(ServiceTest, WhatAStreamHoldsIsBoundedByTheConfiguredChunk) {
+  proto::ConfigureRequest configure = ConfigureMessage();
+  configure.set_chunk_rows(16);
+  ASSERT_TRUE(Configure(configure).ok());
+  ASSERT_TRUE(Grant(1000).ok());
+  Stream stream(*stub_);
+  proto::AppendReply reply = stream.Exchange(Chunk(0, 0, RowBuilder(kSpec).AddMany(0, 17)));
+  EXPECT_EQ(reply.verdict(), proto::AppendReply::REFUSED);
+  EXPECT_EQ(reply.code(), 3);
+  EXPECT_THAT(reply.message(), HasSubstr("17 rows; allowed by actor.chunk_rows are 16"));
+  reply = stream.Exchange(Chunk(1, 0, RowBuilder(kSpec).AddMany(0, 20000)));
+  EXPECT_EQ(reply.verdict(), proto::AppendReply::REFUSED);
+  EXPECT_EQ(reply.code(), 3);
+  EXPECT_THAT(reply.message(), HasSubstr("20000 rows"));
+  EXPECT_THAT(reply.message(), HasSubstr("allowed are 16 rows (actor.chunk_rows)"));
+  // Whatever the numbers are, the largest chunk is no larger than its bound.
+  RowBuilder largest = RowBuilder(kSpec).AddMany(0, 16).Final(16);
+  largest.versions_.assign(16, {~uint64_t{0}, ~uint64_t{0}});
+  proto::AppendRequest request = Chunk(~uint32_t{0}, 0, largest);
+  request.mutable_stream()->set_incarnation(~uint64_t{0});
+  request.mutable_stream()->set_episode(~uint64_t{0});
+  const ShardConfig config = ToShardConfig(configure);
+  EXPECT_LT(request.ByteSizeLong(), MaxChunkBytes(config));
+  EXPECT_GT(request.ByteSizeLong() + 4096, MaxChunkBytes(config));
+  EXPECT_EQ(stream.Exchange(request).verdict(), proto::AppendReply::ACKED);
+  EXPECT_EQ(Info()->accepted_rows(), 16);
+}
+
+TEST_F(ServiceTest, WhatTheRunLetsRowsHoldComesWithConfigure) {
+  proto::ConfigureRequest configure = ConfigureMessage();
+  configure.mutable_spec()->set_terminates(false);
+  configure.set_min_plan_std(0.25f);
+  configure.set_max_plan_std(3);
+  ASSERT_TRUE(Configure(configure).ok());
+  ASSERT_TRUE(Grant(1000).ok());
+  Stream stream(*stub_);
+  EXPECT_THAT(stream.Exchange(Chunk(0, 0, RowBuilder(kSpec).Add(1).Terminal())).message(),
+              HasSubstr("set env.spec.terminates: true"));
+  RowBuilder narrow = RowBuilder(kSpec).Add(1);
+  narrow.plan_std_[1] = 0.125f;
+  EXPECT_THAT(stream.Exchange(Chunk(1, 0, narrow)).message(), HasSubstr("must be in [0.25, 3]"));
+  auto grant = New<proto::GrantRequest>();
+  grant.set_max_accepted_rows(1000);
+  grant.mutable_newest_version()->set_incarnation(1);
+  grant.mutable_newest_version()->set_number(1);
+  ASSERT_TRUE(rpc::CallUnary(*stub_, &Stub::Grant, grant, kTimeout).ok());
+  // Row 1 has version 1.2.
+  EXPECT_THAT(stream.Exchange(Chunk(2, 0, RowBuilder(kSpec).Add(1))).blocked(),
+              HasSubstr("was planned by version 1.2"));
+  ASSERT_TRUE(rpc::CallUnary(*stub_, &Stub::Grant, grant, kTimeout).ok());
+  ASSERT_TRUE(rpc::CallUnary(*stub_, &Stub::Grant, grant, kTimeout).ok());
+  proto::AppendReply reply = stream.Read();
+  while (!reply.has_stream()) reply = stream.Read();
+  EXPECT_EQ(reply.verdict(), proto::AppendReply::REFUSED);
+  EXPECT_THAT(reply.message(), HasSubstr("the newest that the learner has published is 1.1"));
+  EXPECT_EQ(stream.Exchange(Chunk(3, 0, RowBuilder(kSpec).Add(0))).verdict(),
+            proto::AppendReply::ACKED);
+}
+
+TEST_F(ServiceTest, BarredWindowsAreCounted) {
+  Open();
+  Stream stream(*stub_);
+  stream.Exchange(Chunk(0, 0, RowBuilder(kSpec).AddMany(0, 6)));
+  auto request = New<proto::BarWindowsRequest>();
+  request.set_count(2);
+  request.set_addresses(Bytes<uint64_t>({1, 50}));
+  request.set_shard_incarnation(42);
+  const auto reply = rpc::CallUnary(*stub_, &Stub::BarWindows, request, kTimeout);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->barred(), 1);
+  EXPECT_EQ(reply->gone(), 1);
+  EXPECT_EQ(Info()->windows(), 2);
+  EXPECT_EQ(Info()->barred_windows(), 1);
+  request.set_count(3);
+  EXPECT_EQ(rpc::CallUnary(*stub_, &Stub::BarWindows, request, kTimeout).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(ServiceTest, BlockedSeedRowsAreRefusedWhenTheSeedPhaseEnds) {
   Open(/*granted=*/0);
   Stream stream(*stub_);
@@ -333,14 +431,14 @@ TEST_F(ServiceTest, UpdatePlansCountsUpdatedAndEvicted) {
   auto request = New<proto::UpdatePlansRequest>();
   request.set_count(2);
   request.set_addresses(Bytes<uint64_t>({1, 50}));
-  request.set_plan_mean(Bytes<float>({9, 8, 7, 6}));
+  request.set_plan_mean(Bytes<float>({0.9f, 0.8f, 0.7f, 0.6f}));
   request.set_plan_std(Bytes<float>({1, 2, 3, 4}));
   request.set_shard_incarnation(42);
   const auto reply = rpc::CallUnary(*stub_, &Stub::UpdatePlans, request, kTimeout);
   ASSERT_TRUE(reply.ok()) << reply.status();
   EXPECT_EQ(reply->updated(), 1);
   EXPECT_EQ(reply->evicted(), 1);
-  EXPECT_EQ(NumbersIn<float>(Sample(1)->windows().plan_mean())[2], 9);
+  EXPECT_EQ(NumbersIn<float>(Sample(1)->windows().plan_mean())[2], 0.9f);
   request.clear_shard_incarnation();
   EXPECT_EQ(rpc::CallUnary(*stub_, &Stub::UpdatePlans, request, kTimeout)->evicted(), 2)
       << "whose memory the addresses are of is not said";
@@ -466,7 +564,7 @@ TEST(ServiceStoreTest, NoAnswerComesBeforeTheRowsItSpeaksOfAreDurable) {
                                         .capacity_rows = 100,
                                         .capacity_bytes = 1 << 20}})
                   .ok());
-  ASSERT_TRUE(shard.Grant(100, "", false).ok());
+  ASSERT_TRUE(shard.Grant({100, "", false}).ok());
   Service service(&shard);
   auto server = rpc::Server::Start({}, {&service});
   ASSERT_TRUE(server.ok());

@@ -76,10 +76,12 @@ class ModelShard {
       segment.refused = true;
       return {Kind::kRefused};
     }
-    if (new_rows && accepted >= granted) return {Kind::kBlocked};
-    for (size_t i = skip; i < ids.size(); ++i) Push({name, segment.next_row++, ids[i], false});
-    if (new_rows) segment.terminated = Terminated(ids.back());
-    accepted += ids.size() - std::min<uint64_t>(skip, ids.size());
+    for (size_t i = skip; i < ids.size(); ++i) {
+      if (accepted >= granted) return {Kind::kBlocked, segment.next_row, segment.ended};
+      Push({name, segment.next_row++, ids[i], false});
+      segment.terminated = Terminated(ids[i]);
+      ++accepted;
+    }
     if (has_final) {
       Push({name, segment.next_row, final_id, true});
       segment.ended = true;
@@ -87,11 +89,13 @@ class ModelShard {
     return {Kind::kAcked, segment.next_row, segment.ended};
   }
 
+  void Bar(uint64_t address) { barred_.insert(address); }
+
   // Every valid window, with the address of its first row.
   std::map<uint64_t, Window> Windows() const {
     std::map<uint64_t, Window> windows;
     for (const auto& [address, ids] : short_windows_) {
-      if (address >= first_) windows[address] = ids;
+      if (address >= first_ && !barred_.contains(address)) windows[address] = ids;
     }
     for (size_t s = 0; s < slots_.size(); ++s) {
       Window ids = {slots_[s].id};
@@ -101,7 +105,7 @@ class ModelShard {
         ids.push_back(slots_[i].id);
         ++position;
       }
-      if (ids.size() == horizon_ + 1) windows[first_ + s] = ids;
+      if (ids.size() == horizon_ + 1 && !barred_.contains(first_ + s)) windows[first_ + s] = ids;
     }
     return windows;
   }
@@ -154,6 +158,7 @@ class ModelShard {
   std::deque<Slot> slots_;
   uint64_t first_ = 0;  // address of slots_[0]
   std::map<uint64_t, Window> short_windows_;
+  std::set<uint64_t> barred_;
 };
 
 class Waiter : public RoomWaiter {
@@ -177,6 +182,9 @@ class Duel {
     switch (random_.Below(12)) {
       case 0:
         Grant();
+        break;
+      case 2:
+        BarSomething();
         break;
       case 1:
         if (random_.Below(100) == 0) ++incarnation_[random_.Below(2)];
@@ -222,7 +230,16 @@ class Duel {
   void Grant() {
     model_.granted = model_.accepted + random_.Below(30);
     model_.seed_phase_over = model_.seed_phase_over || random_.Below(50) == 0;
-    ASSERT_TRUE(shard_.Grant(model_.granted, "test", model_.seed_phase_over).ok());
+    ASSERT_TRUE(shard_.Grant({model_.granted, "test", model_.seed_phase_over}).ok());
+  }
+
+  void BarSomething() {
+    const auto windows = model_.Windows();
+    if (windows.empty() || random_.Below(5) != 0) return;
+    const uint64_t address = std::next(windows.begin(), random_.Below(windows.size()))->first;
+    model_.Bar(address);
+    const std::vector<uint64_t> addresses = {address};
+    ASSERT_EQ(shard_.BarWindows(1, addresses).value_or(0), 1);
   }
 
   // A chunk that goes on where its environment stands, or overlaps, or leaves a gap; now and then a
@@ -261,7 +278,7 @@ class Duel {
                                              bad && n > 0, has_final, final_id);
     const AppendOutcome have = shard_.Append(id, first_row, rows.View(), waiter_);
     ASSERT_EQ(have.kind, want.kind) << id.ToString() << ": " << have.status;
-    if (want.kind == Kind::kAcked || want.kind == Kind::kGap) {
+    if (want.kind != Kind::kRefused) {
       ASSERT_EQ(have.next_row, want.next_row);
       ASSERT_EQ(have.ended, want.ended);
       if (id.episode == episode && id.incarnation == incarnation_[actor]) next_row = want.next_row;

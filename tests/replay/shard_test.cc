@@ -1,8 +1,11 @@
 #include "replay/core/shard.h"
 
+#include <algorithm>
 #include <limits>
 #include <memory>
 #include <numeric>
+#include <set>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -53,7 +56,7 @@ class ShardTest : public ::testing::Test {
 
   void Open(uint64_t granted = 1000000) {
     ASSERT_TRUE(shard_->Configure(Config()).ok());
-    ASSERT_TRUE(shard_->Grant(granted, "rows run ahead of updates", false).ok());
+    ASSERT_TRUE(shard_->Grant({granted, "rows run ahead of updates", false}).ok());
   }
 
   AppendOutcome Append(const SegmentId& id, uint64_t first_row, const RowBuilder& rows) {
@@ -71,7 +74,7 @@ TEST_F(ShardTest, BeforeConfigureEverythingIsUnavailable) {
   const AppendOutcome outcome = Append(id_, 0, RowBuilder(kSpec).Add(1));
   EXPECT_EQ(outcome.kind, Kind::kFailed);
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(shard_->Grant(1, "", false).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(shard_->Grant({1, "", false}).code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(shard_->UpdatePlans(77, {}, {}, {}).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(shard_->config().status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(shard_->counts().capacity_rows, 0);
@@ -181,8 +184,8 @@ TEST_F(ShardTest, RefusedSegmentStaysClosed) {
 TEST_F(ShardTest, PlanlessRowsAreRefusedOnceTheSeedPhaseIsOver) {
   Open();
   EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).Add(0, false)).kind, Kind::kAcked);
-  ASSERT_TRUE(shard_->Grant(1000, "", true).ok());
-  ASSERT_TRUE(shard_->Grant(1000, "", false).ok()) << "the end of the seed phase stays";
+  ASSERT_TRUE(shard_->Grant({1000, "", true}).ok());
+  ASSERT_TRUE(shard_->Grant({1000, "", false}).ok()) << "the end of the seed phase stays";
   EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).Add(0, false)).kind, Kind::kAcked)
       << "stored before: acknowledged";
   const AppendOutcome refused = Append(id_, 0, RowBuilder(kSpec).AddMany(0, 2, false));
@@ -214,13 +217,143 @@ TEST_F(ShardTest, ClosedLimiterBlocksAndSaysWhyUntilGranted) {
   EXPECT_EQ(blocked.kind, Kind::kBlocked);
   EXPECT_EQ(blocked.status.message(), "shard took 4 rows of 4 granted: rows run ahead of updates");
   EXPECT_EQ(shard_->counts().blocked_writers, 1);
-  ASSERT_TRUE(shard_->Grant(4, "still", false).ok());
+  ASSERT_TRUE(shard_->Grant({4, "still", false}).ok());
   EXPECT_EQ(waiter_->calls, 0);
-  ASSERT_TRUE(shard_->Grant(5, "", false).ok());
+  ASSERT_TRUE(shard_->Grant({5, "", false}).ok());
   EXPECT_EQ(waiter_->calls, 1);
   EXPECT_EQ(shard_->counts().blocked_writers, 0);
+  const AppendOutcome part = Append(id_, 4, more);
+  EXPECT_EQ(part.kind, Kind::kBlocked);
+  EXPECT_EQ(part.stored, 1) << "what fits is stored";
+  EXPECT_EQ(part.next_row, 5);
+  EXPECT_EQ(shard_->counts().accepted_rows, 5);
+  ASSERT_TRUE(shard_->Grant({100, "", false}).ok());
   EXPECT_EQ(Append(id_, 4, more).kind, Kind::kAcked);
-  EXPECT_EQ(shard_->counts().accepted_rows, 6) << "a chunk is never cut";
+  EXPECT_EQ(shard_->counts().accepted_rows, 6);
+}
+
+TEST_F(ShardTest, NoChunkPassesTheGrantHoweverLargeOrMany) {
+  Open(/*granted=*/7);
+  const RowBuilder large = RowBuilder(kSpec).AddMany(0, 20).Final(20);
+  EXPECT_EQ(Append(id_, 0, large).kind, Kind::kBlocked);
+  SegmentId other = id_;
+  other.environment = 1;
+  EXPECT_EQ(Append(other, 0, large).kind, Kind::kBlocked);
+  EXPECT_EQ(shard_->counts().accepted_rows, 7);
+  EXPECT_EQ(store_->rows, 7);
+  for (uint64_t granted = 8; granted <= 45; ++granted) {
+    ASSERT_TRUE(shard_->Grant({granted, "", false}).ok());
+    Append(id_, 0, large);
+    Append(other, 0, large);
+    EXPECT_EQ(shard_->counts().accepted_rows, std::min<uint64_t>(granted, 40));
+  }
+  EXPECT_TRUE(Append(id_, 0, large).ended);
+  EXPECT_TRUE(Append(other, 0, large).ended);
+  EXPECT_EQ(shard_->counts().windows, 2 * (20 - kHorizon + 1));
+}
+
+TEST_F(ShardTest, AChunkLargerThanConfiguredIsRefusedNamingBoth) {
+  ShardConfig config = Config();
+  config.chunk_rows = 4;
+  ASSERT_TRUE(shard_->Configure(config).ok());
+  ASSERT_TRUE(shard_->Grant({100, "", false}).ok());
+  const AppendOutcome refused = Append(id_, 0, RowBuilder(kSpec).AddMany(0, 5));
+  EXPECT_EQ(refused.kind, Kind::kRefused);
+  EXPECT_EQ(refused.status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused.status.message(), "the chunk has 5 rows; allowed by actor.chunk_rows are 4");
+  EXPECT_EQ(shard_->counts().accepted_rows, 0);
+  // A run that resumes with larger chunks.
+  config.chunk_rows = 5;
+  ASSERT_TRUE(shard_->Configure(config).ok());
+  SegmentId next = id_;
+  next.episode = 1;
+  EXPECT_EQ(Append(next, 0, RowBuilder(kSpec).AddMany(0, 5)).kind, Kind::kAcked);
+}
+
+TEST_F(ShardTest, TerminatedRowsOfAnEnvironmentThatNeverTerminatesAreRefused) {
+  ShardConfig config = Config();
+  config.limits.terminates = false;
+  ASSERT_TRUE(shard_->Configure(config).ok());
+  ASSERT_TRUE(shard_->Grant({100, "", false}).ok());
+  const AppendOutcome refused = Append(id_, 0, RowBuilder(kSpec).AddMany(0, 2).Terminal());
+  EXPECT_EQ(refused.kind, Kind::kRefused);
+  EXPECT_EQ(refused.status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(refused.status.message(), HasSubstr("set env.spec.terminates: true"));
+  EXPECT_EQ(shard_->counts().stored_rows, 0);
+}
+
+TEST_F(ShardTest, RowsOfAVersionNotYetToldWaitAndAreRefusedIfItNeverIs) {
+  Open();
+  const auto grant = [&](uint64_t incarnation, uint64_t number) {
+    ASSERT_TRUE(shard_->Grant({.max_accepted_rows = 100,
+                               .newest_version = ParameterVersion{incarnation, number}})
+                    .ok());
+  };
+  grant(1, 5);
+  RowBuilder rows = RowBuilder(kSpec).AddMany(0, 2);
+  rows.versions_ = {{1, 5}, {1, 6}};
+  AppendOutcome outcome = Append(id_, 0, rows);
+  EXPECT_EQ(outcome.kind, Kind::kBlocked);
+  EXPECT_EQ(outcome.status.message(),
+            "row 1 was planned by version 1.6, of which the learner has not told yet");
+  grant(1, 5);
+  EXPECT_EQ(waiter_->calls, 1);
+  EXPECT_EQ(Append(id_, 0, rows).kind, Kind::kBlocked) << "that grant may be older than the row";
+  grant(1, 6);
+  EXPECT_EQ(waiter_->calls, 2);
+  EXPECT_EQ(Append(id_, 0, rows).kind, Kind::kAcked);
+
+  SegmentId other = id_;
+  other.episode = 1;
+  rows.versions_ = {{1, uint64_t{1} << 63}, {1, 6}};
+  EXPECT_EQ(Append(other, 0, rows).kind, Kind::kBlocked);
+  grant(1, 7);
+  grant(1, 8);
+  outcome = Append(other, 0, rows);
+  EXPECT_EQ(outcome.kind, Kind::kRefused);
+  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(outcome.status.message(), HasSubstr("the newest that the learner has published is "
+                                                  "1.8"));
+
+  // A learner that starts again knows not what the start before it has published.
+  other.episode = 2;
+  rows.versions_ = {{1, 900}, {1, 901}};
+  grant(2, 0);
+  EXPECT_EQ(Append(other, 0, rows).kind, Kind::kAcked);
+  EXPECT_EQ(shard_->counts().accepted_rows, 4);
+}
+
+TEST_F(ShardTest, BarredWindowsAreNeverDrawnAgain) {
+  Open();
+  Append(id_, 0, RowBuilder(kSpec).AddMany(0, 8).Final(8));
+  ASSERT_EQ(shard_->counts().windows, 6);
+  EXPECT_EQ(*shard_->BarWindows(76, std::vector<uint64_t>{0}), 0) << "of another memory";
+  EXPECT_EQ(*shard_->BarWindows(77, std::vector<uint64_t>{1, 4, 7, 99}), 2)
+      << "no window begins at 7, and 99 is not stored";
+  EXPECT_EQ(*shard_->BarWindows(77, std::vector<uint64_t>{1, 4}), 0) << "idempotent";
+  EXPECT_EQ(shard_->counts().windows, 4);
+  EXPECT_EQ(shard_->counts().barred_windows, 2);
+  WindowBuffer buffer(kSpec, kHorizon, 400);
+  ASSERT_TRUE(shard_->Sample(1, buffer.Columns()).ok());
+  std::set<uint64_t> drawn;
+  for (size_t b = 0; b < 400; ++b) drawn.insert(buffer.addresses[b * (kHorizon + 1)]);
+  EXPECT_EQ(drawn, (std::set<uint64_t>{0, 2, 3, 5}));
+  EXPECT_EQ(shard_->BarWindows(77, std::vector<uint64_t>(kMaxWindows + 1)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(ShardTest, BarredWindowsLeaveWithTheirRows) {
+  ShardConfig config = Config();
+  config.table.capacity_rows = 10;
+  ASSERT_TRUE(shard_->Configure(config).ok());
+  ASSERT_TRUE(shard_->Grant({1000, "", false}).ok());
+  Append(id_, 0, RowBuilder(kSpec).AddMany(0, 10));
+  EXPECT_EQ(*shard_->BarWindows(77, std::vector<uint64_t>{0, 6}), 2);
+  Append(id_, 10, RowBuilder(kSpec).AddMany(10, 3));
+  EXPECT_EQ(shard_->counts().barred_windows, 1);
+  Append(id_, 13, RowBuilder(kSpec).AddMany(13, 10));
+  EXPECT_EQ(shard_->counts().barred_windows, 0);
+  EXPECT_EQ(shard_->counts().windows, 7);
 }
 
 TEST_F(ShardTest, NothingGrantedBlocksFromTheStart) {
@@ -241,7 +374,7 @@ TEST_F(ShardTest, ClosedLimiterStillAnswersWhatNeedsNoRoom) {
 TEST_F(ShardTest, EndOfSeedPhaseWakesWaitersEvenWithoutRoom) {
   Open(/*granted=*/0);
   EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).Add(0, false)).kind, Kind::kBlocked);
-  ASSERT_TRUE(shard_->Grant(0, "pretraining", true).ok());
+  ASSERT_TRUE(shard_->Grant({0, "pretraining", true}).ok());
   EXPECT_EQ(waiter_->calls, 1);
   EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).Add(0, false)).kind, Kind::kRefused);
 }
@@ -250,7 +383,7 @@ TEST_F(ShardTest, WithdrawnWaiterIsNotCalled) {
   Open(/*granted=*/0);
   Append(id_, 0, RowBuilder(kSpec).Add(0));
   shard_->StopWaiting(waiter_.get());
-  ASSERT_TRUE(shard_->Grant(10, "", false).ok());
+  ASSERT_TRUE(shard_->Grant({10, "", false}).ok());
   EXPECT_EQ(waiter_->calls, 0);
 }
 
@@ -261,7 +394,7 @@ TEST_F(ShardTest, CloseWakesWaitersAndCancels) {
   shard_->Close();
   EXPECT_EQ(waiter_->calls, 1);
   EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).Add(0)).status.code(), absl::StatusCode::kCancelled);
-  EXPECT_EQ(shard_->Grant(1, "", false).code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(shard_->Grant({1, "", false}).code(), absl::StatusCode::kCancelled);
 }
 
 TEST_F(ShardTest, FullStoreTakesNothing) {
@@ -304,6 +437,11 @@ TEST_F(ShardTest, BadPlansAreRefusedAndNothingReplaced) {
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(shard_->UpdatePlans(77, addresses, {}, std).status().code(),
             absl::StatusCode::kInvalidArgument);
+  const std::vector<float> far = {1, 1, 1e30f, 1}, narrow = {1, 1e-38f, 1, 1};
+  EXPECT_EQ(shard_->UpdatePlans(77, addresses, far, std).status().message(),
+            "plan_mean number 2 is 1e+30, must be in [-1, 1]");
+  EXPECT_EQ(shard_->UpdatePlans(77, addresses, mean, narrow).status().code(),
+            absl::StatusCode::kInvalidArgument);
   WindowBuffer buffer(kSpec, kHorizon, 1);
   ASSERT_TRUE(shard_->Sample(1, buffer.Columns()).ok());
   EXPECT_EQ(buffer.plan_std[0], RowBuilder::PlanStd(0, 0));
@@ -320,7 +458,7 @@ TEST_F(ShardTest, ActivityTimesSumToItsAge) {
   clock_.Advance(absl::Seconds(2));
   Append(id_, 0, RowBuilder(kSpec).Add(0));  // blocked from here on
   clock_.Advance(absl::Seconds(3));
-  ASSERT_TRUE(shard_->Grant(100, "", false).ok());
+  ASSERT_TRUE(shard_->Grant({100, "", false}).ok());
   clock_.Advance(absl::Seconds(5));
   const std::array<double, 4> seconds = shard_->activity().Seconds();
   EXPECT_DOUBLE_EQ(seconds[static_cast<size_t>(Shard::Activity::kIdle)], 7);

@@ -79,7 +79,7 @@ TEST(ShardThreadsTest, WritersReadersAndTheLearnerShareOneShard) {
   }
   uint64_t accepted = 0;
   while (accepted < kWriters * kRowsEach) {
-    ASSERT_TRUE(shard.Grant(accepted + 100, "test", false).ok());
+    ASSERT_TRUE(shard.Grant({accepted + 100, "test", false}).ok());
     accepted = shard.counts().accepted_rows;
   }
   for (Thread& writer : writers) writer.Join();

@@ -83,7 +83,7 @@ class WriterTest : public ::testing::Test {
       options_.shards.push_back(shards_.back()->Channel());
       clients_.push_back(MakeClient(i));
       ASSERT_TRUE(clients_.back()->Configure().ok());
-      ASSERT_TRUE(clients_.back()->Grant(granted, "rows run ahead", false).ok());
+      ASSERT_TRUE(clients_.back()->Grant({granted, "rows run ahead", false}).ok());
     }
   }
   std::unique_ptr<ShardClient> MakeClient(uint32_t index) {
@@ -207,7 +207,7 @@ TEST_F(WriterTest, ClosedLimiterHoldsTheWriterWithinItsBoundAndSaysWhy) {
   EXPECT_THAT(flush.message(),
               HasSubstr("8 rows are not acknowledged: replay shard 0 has stopped"));
 
-  ASSERT_TRUE(clients_[0]->Grant(1000, "", false).ok());
+  ASSERT_TRUE(clients_[0]->Grant({1000, "", false}).ok());
   ASSERT_TRUE(Append(0, id++).ok());
   ASSERT_TRUE(writer_->Flush(kLong).ok());
   EXPECT_EQ(shards_[0]->shard().counts().accepted_rows, id) << "nothing is lost";
@@ -224,7 +224,7 @@ TEST_F(WriterTest, RoomIsReportedToWhoWasToldThereIsNone) {
   EXPECT_FALSE(writer_->HasRoom(0));
   const int before = reports;
   EXPECT_LE(before, static_cast<int>(id));
-  ASSERT_TRUE(clients_[0]->Grant(1000, "", false).ok());
+  ASSERT_TRUE(clients_[0]->Grant({1000, "", false}).ok());
   ASSERT_TRUE(Await([&] { return reports != before; }));
   EXPECT_TRUE(writer_->HasRoom(0));
   writer_->Close();  // before what it reports to goes
@@ -254,7 +254,7 @@ TEST_F(WriterTest, RefusedEpisodeIsReportedAndTheNextOneGoesOn) {
     refused.Set();
   };
   StartShards(1);
-  ASSERT_TRUE(clients_[0]->Grant(1000000, "", /*seed_phase_over=*/true).ok());
+  ASSERT_TRUE(clients_[0]->Grant({1000000, "", /*seed_phase_over=*/true}).ok());
   StartWriter();
   ASSERT_TRUE(Append(0, 1, kLong, /*has_plan=*/false).ok());
   refused.Wait();
@@ -288,7 +288,7 @@ TEST_F(WriterTest, ServerRestartLosesAndRepeatsNothing) {
     shards_[0]->StartServer();
     granted = id + 20;
     // Once its channel has reconnected.
-    ASSERT_TRUE(Await([&] { return clients_[0]->Grant(granted, "rows run ahead", false).ok(); }));
+    ASSERT_TRUE(Await([&] { return clients_[0]->Grant({granted, "rows run ahead", false}).ok(); }));
   }
   ASSERT_TRUE(Append(0, id++).ok());
   ASSERT_TRUE(writer_->Flush(kLong).ok());
@@ -311,7 +311,7 @@ TEST_F(WriterTest, ShardThatLostItsRowsGetsTheRestAsANewSegment) {
   for (uint64_t id = 20; id < 24; ++id) ASSERT_TRUE(Append(0, id).ok());
   // Once its channel has reconnected.
   ASSERT_TRUE(Await([&] { return clients_[0]->Configure().ok(); }));
-  ASSERT_TRUE(clients_[0]->Grant(1000, "", false).ok());
+  ASSERT_TRUE(clients_[0]->Grant({1000, "", false}).ok());
   for (uint64_t id = 24; id < 30; ++id) ASSERT_TRUE(Append(0, id).ok());
   ASSERT_TRUE(writer_->Flush(kLong).ok());
   EXPECT_EQ(shards_[0]->shard().counts().accepted_rows, 10);
@@ -346,7 +346,7 @@ TEST_F(WriterTest, AskingWhyAnEnvironmentIsHeldAsksForNoReport) {
   ASSERT_TRUE(Await([&] {
     return writer_->HeldReason(0).find("has stopped reading") != std::string::npos;
   }));
-  ASSERT_TRUE(clients_[0]->Grant(1000, "", false).ok());
+  ASSERT_TRUE(clients_[0]->Grant({1000, "", false}).ok());
   ASSERT_TRUE(writer_->Flush(kLong).ok());
   EXPECT_EQ(writer_->HeldReason(0), "");
   writer_->Close();

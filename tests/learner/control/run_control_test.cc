@@ -1,6 +1,7 @@
 #include "learner/control/run_control.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -480,6 +481,64 @@ TEST_F(RunControlTest, RestoredRunGoesOnWhereItStood) {
   EXPECT_GT(resumed.Register(Role::kActor, "a", 1)->lease.incarnation, uint64_t{2} << 32);
   clock_.Advance(absl::Seconds(5));
   EXPECT_EQ(resumed.Status().elapsed_seconds, 35);
+}
+
+TEST_F(RunControlTest, ARestartedLearnerGrantsNothingBeforeAllShardsWereHeard) {
+  RunControlOptions options = Options();
+  options.learner_incarnation = 2;
+  RunControl resumed(options, &clock_);
+  resumed.Restore(std::nullopt, {});
+  ShardState state;
+  state.incarnation = 10;
+  state.accepted_rows = state.stored_rows = 40;
+  state.bound = 60;
+  state.capacity_rows = 1000;
+  state.streams = 1;
+  resumed.ShardAnswered(0, state, false);
+  ShardGrant grant = resumed.NextGrant(0);
+  EXPECT_EQ(grant.max_accepted_rows, 40u);
+  EXPECT_EQ(grant.reason, "the learner has started again and waits to hear what these shards hold: "
+                          "1 (b:2)");
+  EXPECT_EQ(grant.newest_version, (ParameterVersion{2, 0}));
+  state.incarnation = 11;
+  state.accepted_rows = state.stored_rows = state.bound = 70;
+  resumed.ShardAnswered(1, state, false);
+  // 100 rows and 20 of slack, of which 110 are there; shard 0 still keeps what it was granted.
+  EXPECT_LE(resumed.NextGrant(0).max_accepted_rows - 40, 10u);
+  EXPECT_LE(resumed.NextGrant(1).max_accepted_rows - 70, 1u);
+}
+
+TEST_F(RunControlTest, AShardThatIsNotHeardIsWaitedForSoLongAndNoLonger) {
+  RunControlOptions options = Options();
+  options.learner_incarnation = 2;
+  options.hear_from_shards = absl::Seconds(7);
+  RunControl resumed(options, &clock_);
+  resumed.Restore(std::nullopt, {});
+  ShardState state;
+  state.incarnation = 10;
+  state.streams = 1;
+  resumed.ShardAnswered(0, state, false);
+  resumed.ShardLost(1, "no route");
+  clock_.Advance(absl::Seconds(6));
+  EXPECT_EQ(resumed.NextGrant(0).max_accepted_rows, 0u);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_GT(resumed.NextGrant(0).max_accepted_rows, 0u);
+}
+
+TEST_F(RunControlTest, MoreThanAQuarterOfBarredWindowsIsTooMuch) {
+  EXPECT_TRUE(control_.CheckBarred().ok());
+  ShardState state;
+  state.incarnation = 10;
+  state.windows = 40;
+  state.barred_windows = 20;
+  control_.ShardAnswered(0, state, false);
+  EXPECT_EQ(control_.CheckBarred().code(), absl::StatusCode::kFailedPrecondition);
+  state.incarnation = 11;
+  state.barred_windows = 0;
+  control_.ShardAnswered(1, state, false);
+  EXPECT_TRUE(control_.CheckBarred().ok()) << "20 of 100";
+  EXPECT_TRUE(control_.ShardLost(1, "no route"));
+  EXPECT_FALSE(control_.CheckBarred().ok()) << "of the shards that are there";
 }
 
 // Two shards that are full with fewer rows than min_rows, then one of them alone.

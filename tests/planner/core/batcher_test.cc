@@ -1,5 +1,6 @@
 #include "planner/core/batcher.h"
 
+#include <functional>
 #include <atomic>
 #include <memory>
 #include <numeric>
@@ -260,28 +261,40 @@ TEST_F(BatcherTest, FailedBatchAnswersAllWithTheError) {
   EXPECT_TRUE(next.Wait().ok());
 }
 
-// Diverged parameters give plans that are not numbers.
-class NanBackend : public FakeBackend {
+// Diverged parameters give plans that are none.
+class SpoilingBackend : public FakeBackend {
  public:
+  explicit SpoilingBackend(std::function<void(Plan&)> spoil) : spoil_(std::move(spoil)) {}
   absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
                                               absl::Span<const PlanItem* const> items) override {
     auto plans = FakeBackend::PlanBatch(model, items);
-    plans->front().plan_mean[0] = NAN;
+    spoil_(plans->front());
     return plans;
   }
+
+ private:
+  const std::function<void(Plan&)> spoil_;
 };
 
-TEST_F(BatcherTest, PlanThatIsNotFiniteIsAnInternalErrorNamingTheVersion) {
-  NanBackend backend;
-  Batcher batcher(&backend, &store_, {.clock = &clock_});
-  Answer answer;
-  PlanCall call;
-  call.item = FakeItem();
-  call.done = answer.Done();
-  ASSERT_TRUE(batcher.Submit({call}).ok());
-  const absl::Status status = answer.Wait().status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("parameters 1.1"));
+TEST_F(BatcherTest, PlanOutOfItsMeaningIsAnInternalErrorNamingTheVersion) {
+  for (const auto& spoil : std::vector<std::function<void(Plan&)>>{
+           [](Plan& plan) { plan.plan_mean[0] = NAN; },
+           [](Plan& plan) { plan.plan_mean[1] = 1.5f; },
+           [](Plan& plan) { plan.plan_std[0] = 1e-38f; },
+           [](Plan& plan) { plan.warm_start[0] = -INFINITY; },
+           [](Plan& plan) { plan.plan_value = 1e30f; },
+           [](Plan& plan) { plan.action[0] = 2; }}) {
+    SpoilingBackend backend(spoil);
+    Batcher batcher(&backend, &store_, {.clock = &clock_});
+    Answer answer;
+    PlanCall call;
+    call.item = FakeItem();
+    call.done = answer.Done();
+    ASSERT_TRUE(batcher.Submit({call}).ok());
+    const absl::Status status = answer.Wait().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("parameters 1.1"));
+  }
 }
 
 TEST_F(BatcherTest, CloseAnswersAllThatWaitAndFinishesTheRunningBatch) {

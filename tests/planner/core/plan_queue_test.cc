@@ -176,17 +176,25 @@ TEST(CheckItemTest, NamesFieldSizeAndRightSize) {
   EXPECT_EQ(status.message(), "warm_start has 3 numbers, must be empty or have 4 (horizon 2 x 2)");
 }
 
-TEST(CheckItemTest, NamesTheNumberThatIsNotFinite) {
+TEST(CheckItemTest, NamesTheNumberThatIsOutOfItsMeaning) {
   PlanItem item = FakeItem();
   item.observation[1] = std::nanf("");
   absl::Status status = CheckItem(item, FakeSpec());
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(), "observation[1] is nan; allowed are finite numbers");
+  EXPECT_EQ(status.message(), "observation number 1 is nan, must be finite");
 
   item = FakeItem();
   item.warm_start = {0, 0, 0, -INFINITY};
   status = CheckItem(item, FakeSpec());
-  EXPECT_EQ(status.message(), "warm_start[3] is -inf; allowed are finite numbers");
+  EXPECT_EQ(status.message(), "warm_start number 3 is -inf, must be in [-1, 1]");
+
+  item = FakeItem();
+  item.observation[2] = 1e30f;
+  EXPECT_EQ(CheckItem(item, FakeSpec()).message(),
+            "observation number 2 is 1e+30, must be at most 1e+18 in magnitude");
+  item = FakeItem();
+  item.warm_start = {1, -1, 0, 1.5f};
+  EXPECT_EQ(CheckItem(item, FakeSpec()).code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace
