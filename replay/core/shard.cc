@@ -49,7 +49,10 @@ AppendOutcome RefuseSegment(Streams::Segment* segment, absl::Status why) {
 }  // namespace
 
 Shard::Shard(uint64_t incarnation, Clock* clock, std::unique_ptr<Store> store)
-    : incarnation_(incarnation), store_(std::move(store)), activity_(clock, Activity::kIdle) {}
+    : incarnation_(incarnation),
+      clock_(clock),
+      store_(std::move(store)),
+      activity_(clock, Activity::kIdle) {}
 
 Shard::~Shard() { Close(); }
 
@@ -65,6 +68,12 @@ Shard::Activity Shard::Resting() const {
 
 absl::Status Shard::Configure(const ShardConfig& config) {
   MutexLock lock(&mu_);
+  const absl::Status status = ConfigureLocked(config);
+  if (status.ok()) limiter_.Heard(clock_->Now());
+  return status;
+}
+
+absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
   if (config_ != nullptr) return CheckSame(*config_, config);
   POMPC_RETURN_IF_ERROR(config.table.Validate());
   table_.emplace(config.table, std::make_unique<UniformSelector>());
@@ -83,7 +92,10 @@ AppendOutcome Shard::Append(const SegmentId& segment, uint64_t first_row, const 
   MutexLock lock(&mu_);
   activity_.Enter(Activity::kInserting);
   AppendOutcome outcome = AppendLocked(segment, first_row, rows);
-  if (outcome.kind == Kind::kBlocked) waiters_.push_back(waiter);
+  if (outcome.kind == Kind::kBlocked) {
+    waiters_.push_back(waiter);
+    told_ = std::string(outcome.status.message());
+  }
   activity_.Enter(Resting());
   return outcome;
 }
@@ -114,7 +126,7 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
   }
   if (verdict.skip < rows.count && !limiter_.CanAccept(accepted_rows_)) {
     return {Kind::kBlocked, segment->next_row, segment->ended,
-            absl::ResourceExhaustedError(limiter_.WhyBlocked(accepted_rows_))};
+            absl::ResourceExhaustedError(WhyBlocked())};
   }
   return StoreNewRows({id, first_row, rows, verdict.skip}, segment);
 }
@@ -168,13 +180,25 @@ absl::Status Shard::Grant(uint64_t max_accepted_rows, std::string reason, bool s
     MutexLock lock(&mu_);
     POMPC_RETURN_IF_ERROR(CheckOpen());
     const bool phase_ends = seed_phase_over && !limiter_.seed_phase_over();
-    limiter_.Grant(max_accepted_rows, std::move(reason), seed_phase_over);
-    if (limiter_.CanAccept(accepted_rows_) || phase_ends) woken.swap(waiters_);
+    const bool was_silent = limiter_.Silent(clock_->Now());
+    limiter_.Grant(max_accepted_rows, std::move(reason), seed_phase_over, clock_->Now());
+    if (limiter_.CanAccept(accepted_rows_) || phase_ends || was_silent) woken.swap(waiters_);
     activity_.Enter(Resting());
   }
   // In the order in which they came: whom the room does not reach waits again, in that order.
   Wake(woken);
   return absl::OkStatus();
+}
+
+void Shard::RenewReasons() {
+  Waiters woken;
+  {
+    MutexLock lock(&mu_);
+    if (closed_ || waiters_.empty() || WhyBlocked() == told_) return;
+    woken.swap(waiters_);
+    activity_.Enter(Resting());
+  }
+  Wake(woken);
 }
 
 absl::Status Shard::Sample(uint64_t seed, const WindowColumns& out) {

@@ -189,7 +189,7 @@ TEST_F(LearnerAppTest, ADeadShardIsLeftOut) {
   AwaitUpdates(60);
   shards_[1]->Stop();
   AwaitThat([&] { return !learner_->Status().shards[1].reachable; });
-  EXPECT_THAT(learner_->Status().waiting, HasSubstr("is away"));
+  EXPECT_THAT(learner_->Status().waiting, HasSubstr("has been unreachable for"));
   Write(0, 40, true);
   AwaitUpdates(80);
   EXPECT_EQ(learner_->Status().rows, 220u);
@@ -349,7 +349,7 @@ TEST_F(LearnerAppTest, AStateThatIsNotFiniteIsNeitherPublishedNorWritten) {
   EXPECT_EQ(folder_.Read("run/checkpoints/update-000000050/engine"), "50");
 }
 
-TEST_F(LearnerAppTest, UpdatesThatFailAgainAndAgainEndTheRun) {
+TEST_F(LearnerAppTest, UpdatesThatFailAgainAndAgainEndTheLearnerNotTheRun) {
   fail_at_ = 28;
   failures_ = 6;
   StartShards(1);
@@ -359,9 +359,9 @@ TEST_F(LearnerAppTest, UpdatesThatFailAgainAndAgainEndTheRun) {
   const absl::Status status = learner_->Wait();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_EQ(status.message(), "after 5 restorations of update 25: the model loss is not finite");
-  EXPECT_EQ(learner_->Status().phase, Phase::kStopping);
+  EXPECT_EQ(learner_->Status().phase, Phase::kTraining) << "the run is not over";
   EXPECT_EQ(learner_->Status().updates, 27u);
-  EXPECT_THAT(learner_->Status().over_reason, HasSubstr("the model loss"));
+  EXPECT_THAT(learner_->Status().waiting, HasSubstr("the model loss"));
   EXPECT_FALSE(learner_->Health().ok());
   EXPECT_FALSE(std::filesystem::exists(folder_.File("run/checkpoints/update-000000025")));
 }
@@ -377,7 +377,79 @@ TEST_F(LearnerAppTest, OneFailureLessIsGotOver) {
   EXPECT_EQ(learner_->Status().restorations, 5u);
 }
 
-TEST_F(LearnerAppTest, AShardOfAnotherRunEndsTheRun) {
+// An actor, whose part the test plays, through a learner that fails and the next one.
+TEST_F(LearnerAppTest, ActorsOutliveALearnerThatFails) {
+  fail_at_ = 28;
+  failures_ = 6;
+  StartShards(1);
+  AppOptions options = LearnerOptions();
+  options.server.listen = "127.0.0.1:0";
+  learner_ = *App::Start(options);
+  const std::string address = learner_->address();
+  RunClientOptions client;
+  client.learner = rpc::Endpoint(address);
+  client.environments = 1;
+  RunClient actor(client);
+  ASSERT_TRUE(actor.Register(absl::Seconds(10)).ok());
+  actor.Start();
+  FinishSeedPhase();
+  Write(0, 40, true);
+  EXPECT_EQ(learner_->Wait().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(learner_->Status().peers.size(), 1u) << "it did not wait for the actor to go home";
+  learner_->Stop();
+  AwaitThat([&] { return !actor.news().problem.empty(); });
+  learner_.reset();
+  fail_at_ = 0;
+  options = LearnerOptions();
+  options.server.listen = address;
+  learner_ = *App::Start(options);
+  AwaitThat([&] { return actor.news().registration->incarnation() >> 32 == 2; });
+  EXPECT_FALSE(actor.news().over());
+  EXPECT_EQ(actor.news().registration->index(), 0u);
+  AwaitUpdates(28);
+  learner_->StopRun("enough");
+  AwaitThat([&] { return actor.news().phase == proto::STOPPING; });
+}
+
+TEST_F(LearnerAppTest, AShardThatSomebodyElseHasTakenIsTriedUntilItIsBack) {
+  StartShards(2);
+  StartLearner();
+  FinishSeedPhase();
+  for (int shard : {0, 1}) Write(shard, 40, true);
+  AwaitUpdates(60);
+  const std::string address = shards_[1]->server().address();
+  writers_.clear();
+  shards_[1].reset();
+  // It restarts empty, and another run is the first to configure it.
+  replay::Shard shard(1, Clock::Real(), std::make_unique<replay::MemoryStore>());
+  replay::ShardConfig other;
+  other.run_id = "somebody-else";
+  other.table = {{.observation_size = 2, .action_size = 1}, 3, 100, uint64_t{1} << 20};
+  ASSERT_TRUE(shard.Configure(other).ok());
+  replay::Service service(&shard);
+  auto server = rpc::Server::Start({.listen = address}, {&service});
+  ASSERT_TRUE(server.ok()) << server.status();
+  AwaitThat([&] {
+    const RunStatus status = learner_->Status();
+    return status.shards[1].problem.find("somebody-else") != std::string::npos &&
+           status.waiting.find("shard 1 (" + address + ") has been unreachable") !=
+               std::string::npos;
+  });
+  EXPECT_EQ(learner_->Status().phase, Phase::kTraining);
+  EXPECT_TRUE(learner_->Health().ok());
+  // The rest of the run goes on without it.
+  StartWriters(2);
+  Write(0, 40, true);
+  AwaitUpdates(80);
+  writers_.clear();
+  (*server)->Shutdown(absl::ZeroDuration());
+  server->reset();
+  StartShard(1, address);
+  AwaitThat([&] { return learner_->Status().shards[1].reachable; });
+  EXPECT_EQ(learner_->Status().waiting.find("somebody-else"), std::string::npos);
+}
+
+TEST_F(LearnerAppTest, AShardThatNeverBelongedToTheRunEndsTheLearnerNotTheRun) {
   StartShards(1);
   StartLearner();
   FinishSeedPhase();
@@ -388,6 +460,7 @@ TEST_F(LearnerAppTest, AShardOfAnotherRunEndsTheRun) {
   const absl::Status status = learner_->Wait();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), StartsWith("replay shard 0"));
+  EXPECT_EQ(learner_->Status().phase, Phase::kSeed);
 }
 
 TEST_F(LearnerAppTest, EvaluationsAreRecordedAndTheBestIsKept) {
@@ -533,7 +606,7 @@ class StingyShard : public ShardService {
   }
 };
 
-TEST_F(LearnerAppTest, AShardThatRefusesToDrawEndsTheRun) {
+TEST_F(LearnerAppTest, AShardThatRefusesToDrawEndsTheLearner) {
   replay::Shard shard(1, Clock::Real(), std::make_unique<replay::MemoryStore>());
   StingyShard service(&shard);
   auto server = rpc::Server::Start({.listen = "127.0.0.1:0"}, {&service});
