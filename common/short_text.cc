@@ -42,7 +42,7 @@ std::string ShortText(absl::string_view text, size_t max_bytes) {
     if (first < 0x20 || first == 0x7f) character = " ";
     if (out.size() + character.size() > max_bytes) {
       out.resize(cut);
-      out.append(kEllipsis.substr(0, max_bytes - cut));
+      out += std::string(kEllipsis.substr(0, max_bytes - cut));
       return out;
     }
     out += character;

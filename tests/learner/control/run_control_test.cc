@@ -288,7 +288,7 @@ TEST_F(RunControlTest, NoReasonOutlivesItsWait) {
   ASSERT_EQ(Step(), TrainerStep::kWait);
   EXPECT_EQ(waiting().find("waits for shard 0"), std::string::npos) << waiting();
   EXPECT_NE(waiting().find("replay to be filled"), std::string::npos);
-  Answer(0, 100, true, 20);
+  Answer(0, 60, true, 20);
   ASSERT_EQ(Step(), TrainerStep::kUpdate);
   EXPECT_EQ(waiting(), quiet);
   control_.ShardLost(1, "connection refused");
@@ -313,6 +313,7 @@ TEST_F(RunControlTest, ALearnerThatEndsDoesNotEndTheRunAnyMore) {
   options.stop.max_time = absl::Minutes(1);
   RunControl control(options, &clock_);
   auto actor = *control.Register(Role::kActor, "a", 1);
+  control.Tick();
   control.Halt("the policy is not finite");
   control.Halt();
   clock_.Advance(absl::Minutes(2));
