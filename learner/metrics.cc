@@ -201,7 +201,7 @@ void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
   add.Gauge({"pompc_learner_subscribers", "Planners that follow the parameters.", {}},
             [parameters] { return Number(parameters->stats().subscribers.size()); });
   add.Gauge({"pompc_learner_subscriber_behind_seconds",
-             "Age of the oldest version that a connected planner lacks, of the one furthest behind.",
+             "Age of the oldest version that a connected planner lacks, of the furthest behind.",
              {}},
             [parameters] {
               absl::Duration behind;

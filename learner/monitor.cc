@@ -90,7 +90,7 @@ void Monitor::Round() {
     Log().warn("this learner did not run for {}; leases end that much later",
                absl::FormatDuration(absl::Trunc(pause, absl::Milliseconds(100))));
   }
-  for (const RunControl::EvaluationNews& news : control_->TakeEvaluationNews()) Record(news);
+  for (const EvaluationNews& news : control_->TakeEvaluationNews()) Record(news);
   for (const EpisodeNews& news : control_->TakeEpisodeNews()) {
     LogIfFailed(episodes_->Append({FormatNumber(news.elapsed_seconds), absl::StrCat(news.rows),
                                    absl::StrCat(news.episodes), absl::StrCat(news.actor_index),
@@ -99,7 +99,7 @@ void Monitor::Round() {
   if (options_.clock->Now() >= next_progress_) LogProgress();
 }
 
-void Monitor::Record(const RunControl::EvaluationNews& news) {
+void Monitor::Record(const EvaluationNews& news) {
   checkpoints_->Settle(news.assignment.updates, news.best);
   if (!news.result.has_value()) {
     Log().warn("evaluation {} of version {} was given up", news.assignment.id,

@@ -54,7 +54,7 @@ class Monitor {
   void Run();
   void Round();
   void Observe();
-  void Record(const RunControl::EvaluationNews& news);
+  void Record(const EvaluationNews& news);
   void LogProgress();
 
   const MonitorOptions options_;

@@ -10,15 +10,14 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/mutex.h"
-#include "common/short_text.h"
 #include "common/rpc/status.h"
 #include "common/rpc/wire.h"
+#include "common/short_text.h"
 #include "common/status_macros.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 #include "learner/broadcast/message_encoding.h"
 
 namespace pompc::learner {
-
 namespace {
 
 // Names come from outside and go to messages and pages.
@@ -45,14 +44,16 @@ struct ParameterService::Shared {
     if (found == streams.end() || found->second.lacks_since.has_value()) return;
     found->second.lacks_since = clock->Now();
   }
-  // The subscriber was sent `version`; it is the newest, or is not.
-  void Sent(const Stream* stream, ParameterVersion version, bool newest) {
+  // The subscriber was sent `version` while `newest` was the newest.
+  void Sent(const Stream* stream, ParameterVersion version, ParameterVersion newest) {
     MutexLock lock(&mu);
     const auto found = streams.find(stream);
     if (found == streams.end()) return;
-    found->second.version = std::max(found->second.version, version);
-    found->second.lacks_since.reset();
-    if (!newest) found->second.lacks_since = clock->Now();
+    Entry& entry = found->second;
+    // A kept version may come after the newest.
+    entry.version = std::max(entry.version, version);
+    entry.lacks_since.reset();
+    if (entry.version < newest) entry.lacks_since = clock->Now();
   }
   void Lost(const Stream* stream) {
     MutexLock lock(&mu);
@@ -106,7 +107,7 @@ class ParameterService::Stream final : public grpc::ServerWriteReactor<grpc::Byt
     }
     if (ok && sent.has_value()) {
       const std::shared_ptr<const ParameterSnapshot> newest = publisher_->Newest();
-      shared_->Sent(this, *sent, newest == nullptr || newest->version() <= *sent);
+      shared_->Sent(this, *sent, newest == nullptr ? *sent : newest->version());
     }
     Pump();
   }

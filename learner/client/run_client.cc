@@ -287,7 +287,8 @@ void RunClient::Leave(const absl::Status& error) {
   if (!error.ok()) request.set_error(ShortText(error.message(), kMaxText));
   const absl::Status left =
       rpc::CallUnary(*stub_, &Stub::Heartbeat, request, options_.leave_timeout).status();
-  if (!left.ok()) Log().info("the learner was not told that this process ends: {}", left.ToString());
+  if (left.ok()) return;
+  Log().info("the learner was not told that this process ends: {}", left.ToString());
 }
 
 void RunClient::Close() {

@@ -120,8 +120,8 @@ class RunClient {
   void Close();
   // Tells the learner that this process ends, with `error` or because it was told to (OK), so that
   // its lease ends at once and people read why. Tries once: a learner that does not answer within
-  // leave_timeout finds out by itself. Nothing happens where there is no lease (any more). REQUIRES:
-  // closed.
+  // leave_timeout finds out by itself. Nothing happens where there is no lease (any more).
+  // REQUIRES: closed.
   void Leave(const absl::Status& error);
 
  private:

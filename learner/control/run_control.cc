@@ -1,7 +1,6 @@
 #include "learner/control/run_control.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,9 +10,6 @@
 namespace pompc::learner {
 namespace {
 
-// Training episodes whose returns are averaged for the status.
-constexpr size_t kNewestReturns = 20;
-constexpr size_t kMaxNews = 1024;
 // More than all environments make in one turn.
 constexpr uint64_t kLockstepRows = 1'000'000;
 constexpr char kNotConnected[] = "not connected yet";
@@ -25,13 +21,6 @@ constexpr absl::Duration kPause = absl::Seconds(2);
 EvaluationOptions WithLastRows(EvaluationOptions options, const StopOptions& stop) {
   options.last_rows = stop.max_rows;
   return options;
-}
-
-template <typename T>
-std::vector<T> TakeAll(std::deque<T>& news) {
-  std::vector<T> taken(std::make_move_iterator(news.begin()), std::make_move_iterator(news.end()));
-  news.clear();
-  return taken;
 }
 
 }  // namespace
@@ -148,11 +137,8 @@ void RunControl::EndLease(uint64_t lease, Role role, LeaseEnd end, std::string h
 void RunControl::CountEpisodes(const Lease& lease, const PeerCounters& counters) {
   if (lease.role != Role::kActor || counters.episodes <= lease.counters.episodes) return;
   episodes_ += counters.episodes - lease.counters.episodes;
-  newest_returns_.push_back(counters.last_return);
-  if (newest_returns_.size() > kNewestReturns) newest_returns_.pop_front();
-  episode_news_.push_back(
-      {lease.index, episodes_, row_counter_.total(), Elapsed(), counters.last_return});
-  if (episode_news_.size() > kMaxNews) episode_news_.pop_front();
+  news_.Add(EpisodeNews{lease.index, episodes_, row_counter_.total(), Elapsed(),
+                        counters.last_return});
 }
 
 absl::StatusOr<Phase> RunControl::ReportEvaluation(uint64_t lease, uint64_t id,
@@ -168,20 +154,11 @@ absl::StatusOr<Phase> RunControl::ReportEvaluation(uint64_t lease, uint64_t id,
   if (result->has_value()) {
     const EvaluationResult& r = **result;
     const bool best = evaluations_.results()[*evaluations_.best()].id == r.id;
-    AddNews({{r.id, r.version, r.rows, r.updates, r.episodes, 0}, r, best});
+    news_.Add(EvaluationNews{{r.id, r.version, r.rows, r.updates, r.episodes, 0}, r, best});
     CheckPhase();
     changed_.SignalAll();
   }
   return phases_.phase();
-}
-
-void RunControl::AddNews(EvaluationNews news) {
-  evaluation_news_.push_back(std::move(news));
-  if (evaluation_news_.size() > kMaxNews) evaluation_news_.pop_front();
-}
-
-void RunControl::GiveUp(const EvaluationAssignment& assignment) {
-  AddNews({assignment, std::nullopt, false});
 }
 
 void RunControl::ShardAnswered(int shard, const ShardState& state, bool seed_phase_over) {
@@ -397,7 +374,7 @@ EvaluationAssignment RunControl::AddEvaluation(ParameterVersion version) {
   std::optional<EvaluationAssignment> given_up;
   EvaluationAssignment added =
       evaluations_.Add(version, row_counter_.total(), updates_, clock_->Now(), &given_up);
-  if (given_up.has_value()) GiveUp(*given_up);
+  if (given_up.has_value()) news_.Add(EvaluationNews{.assignment = *given_up});
   return added;
 }
 
@@ -451,7 +428,9 @@ absl::Duration RunControl::Tick() {
     EndLease(lease.id, lease.role, LeaseEnd::kSilent,
              absl::StrCat("no heartbeat came for ", absl::FormatDuration(silence)));
   }
-  for (const EvaluationAssignment& assignment : evaluations_.Expire(now)) GiveUp(assignment);
+  for (const EvaluationAssignment& assignment : evaluations_.Expire(now)) {
+    news_.Add(EvaluationNews{.assignment = assignment});
+  }
   rates_.Observe(now, row_counter_.total(), updates_);
   if (row_counter_.total() != rows_then_) rows_at_ = now;
   rows_then_ = row_counter_.total();
@@ -482,14 +461,14 @@ void RunControl::CheckPhase() {
   phases_.Check(progress, ratio_.options().seed_rows, clock_->Now());
 }
 
-std::vector<RunControl::EvaluationNews> RunControl::TakeEvaluationNews() {
+std::vector<EvaluationNews> RunControl::TakeEvaluationNews() {
   MutexLock lock(&mu_);
-  return TakeAll(evaluation_news_);
+  return news_.TakeEvaluations();
 }
 
 std::vector<EpisodeNews> RunControl::TakeEpisodeNews() {
   MutexLock lock(&mu_);
-  return TakeAll(episode_news_);
+  return news_.TakeEpisodes();
 }
 
 bool RunControl::Done() const {
@@ -583,11 +562,7 @@ RunStatus RunControl::Status() const {
   status.version = version_;
   status.evaluations = evaluations_.results();
   status.best_evaluation = evaluations_.best();
-  if (!newest_returns_.empty()) {
-    status.training_return_mean =
-        std::accumulate(newest_returns_.begin(), newest_returns_.end(), 0.0) /
-        static_cast<double>(newest_returns_.size());
-  }
+  status.training_return_mean = news_.training_return_mean();
   FillPeers(&status);
   for (const Shard& shard : shards_) {
     ShardView& view = status.shards.emplace_back(shard.view);

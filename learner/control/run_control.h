@@ -2,7 +2,6 @@
 #define POMPC_LEARNER_CONTROL_RUN_CONTROL_H_
 
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +18,7 @@
 #include "learner/control/ratio.h"
 #include "learner/control/row_counter.h"
 #include "learner/control/row_grants.h"
+#include "learner/control/run_news.h"
 #include "learner/control/run_status.h"
 #include "learner/control/sampling_control.h"
 #include "learner/control/types.h"
@@ -85,8 +85,8 @@ class RunControl : public SamplingControl {
     absl::Duration duration;
     absl::Duration heartbeat;
   };
-  // As Leases::Register; a lease that the process still holds ends. Once the run is over no lease is
-  // kept: the phase sends the caller home.
+  // As Leases::Register; a lease that the process still holds ends. Once the run is over no lease
+  // is kept: the phase sends the caller home.
   absl::StatusOr<Welcome> Register(Role role, const std::string& name, uint32_t environments,
                                    ProcessIdentity identity = {});
 
@@ -163,13 +163,6 @@ class RunControl : public SamplingControl {
 
   // Results that came in, and outstanding evaluations that were given up, since the last call; the
   // oldest are dropped beyond 1024.
-  struct EvaluationNews {
-    EvaluationAssignment assignment;
-    // Absent: given up.
-    std::optional<EvaluationResult> result;
-    // The best of the run so far.
-    bool best = false;
-  };
   std::vector<EvaluationNews> TakeEvaluationNews();
   // Likewise, training episodes.
   std::vector<EpisodeNews> TakeEpisodeNews();
@@ -221,8 +214,6 @@ class RunControl : public SamplingControl {
   // Its evaluation, if any, is free for others.
   void EndLease(uint64_t lease, Role role, LeaseEnd end, std::string how)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void GiveUp(const EvaluationAssignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void AddNews(EvaluationNews news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   double Elapsed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   double Remaining(uint64_t rows) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   double SecondsSince(absl::Duration time) const {
@@ -262,9 +253,7 @@ class RunControl : public SamplingControl {
   bool closing_seed_ ABSL_GUARDED_BY(mu_) = false;
   bool seed_was_closed_ ABSL_GUARDED_BY(mu_) = false;
   ParameterVersion version_ ABSL_GUARDED_BY(mu_);
-  std::deque<double> newest_returns_ ABSL_GUARDED_BY(mu_);
-  std::deque<EvaluationNews> evaluation_news_ ABSL_GUARDED_BY(mu_);
-  std::deque<EpisodeNews> episode_news_ ABSL_GUARDED_BY(mu_);
+  RunNews news_ ABSL_GUARDED_BY(mu_);
   // All but the reason of grants, which follows from the rest.
   LearnerWaits waits_ ABSL_GUARDED_BY(mu_);
   std::vector<PlannerView> planners_ ABSL_GUARDED_BY(mu_);

@@ -1,77 +1,15 @@
 #include "learner/control/run_control.h"
 
-#include <array>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "common/thread.h"
 #include "gtest/gtest.h"
+#include "tests/learner/control/run_control_fixture.h"
 
 namespace pompc::learner {
 namespace {
-
-RunControlOptions Options() {
-  RunControlOptions options;
-  options.shards = {"a:1", "b:2"};
-  options.ratio.seed_rows = 100;
-  options.ratio.pretrain_updates = 10;
-  options.ratio.utd = 1;
-  options.ratio.slack_rows = 20;
-  options.ratio.min_rows = 50;
-  options.evaluation.every_rows = 200;
-  options.evaluation.episodes = 1;
-  options.stop.return_mean = 700;
-  options.stop.max_rows = 1000;
-  return options;
-}
-
-// A run in front of its shards, of which the test plays the part.
-class RunControlTest : public testing::Test {
- protected:
-  explicit RunControlTest(const RunControlOptions& options = Options())
-      : control_(options, &clock_) {}
-
-  // Shard `i` answers as memory `incarnation`.
-  void Answer(int i, uint64_t rows, bool seed_over = false, uint64_t incarnation = 0) {
-    ShardState state;
-    state.incarnation = incarnation == 0 ? 10 + i : incarnation;
-    state.accepted_rows = state.stored_rows = state.windows = rows;
-    state.capacity_rows = capacity_;
-    state.streams = 1;
-    state.bound = rows;
-    control_.ShardAnswered(i, state, seed_over);
-  }
-  void Rows(uint64_t each, bool seed_over = false) {
-    Answer(0, each, seed_over);
-    Answer(1, each, seed_over);
-  }
-  TrainerStep Step() { return control_.AwaitStep(absl::ZeroDuration()); }
-  // Up to the first version.
-  void FinishSeedPhase() {
-    Rows(50);
-    for (int i = 0; i < 10; ++i) control_.UpdateDone();
-    control_.BeginSeedClosing();
-    Rows(50, true);
-    control_.Published({1, 1});
-    control_.StartTraining();
-  }
-  // An evaluator that has been given the evaluation of version (1, 2), published at 200 rows.
-  RunControl::Welcome Evaluate() {
-    auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
-    Rows(100);
-    while (Step() == TrainerStep::kUpdate) control_.UpdateDone();
-    control_.Published({1, 2});
-    control_.AddEvaluation({1, 2});
-    EXPECT_TRUE(control_.Heartbeat(evaluator.lease.id, {})->evaluation.has_value());
-    return evaluator;
-  }
-
-  FakeClock clock_;
-  RunControl control_;
-  // Rows each shard can hold.
-  uint64_t capacity_ = 1000000;
-};
 
 TEST_F(RunControlTest, SeedPhaseWaitsForItsRowsThenPretrainsThenCloses) {
   EXPECT_EQ(Step(), TrainerStep::kWait);
@@ -195,131 +133,6 @@ TEST_F(RunControlTest, SilentPeersDoNotHoldUpTheEnd) {
   clock_.Advance(absl::Seconds(10));
   control_.Tick();
   EXPECT_TRUE(control_.Drained());
-}
-
-TEST_F(RunControlTest, ALearnerThatDidNotRunEndsNoLeaseBeforeItHasReadHeartbeats) {
-  FinishSeedPhase();
-  control_.Tick();
-  auto actor = *control_.Register(Role::kActor, "a", 1);
-  auto silent = *control_.Register(Role::kActor, "b", 1);
-  Evaluate();
-  clock_.Advance(absl::Minutes(40));
-  // What the paused process does first is not to be relied on.
-  EXPECT_EQ(control_.Tick(), absl::Minutes(40));
-  EXPECT_EQ(control_.Status().peers.size(), 3u);
-  ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {}).ok());
-  for (int second = 0; second < 11; ++second) {
-    clock_.Advance(absl::Seconds(1));
-    EXPECT_EQ(control_.Tick(), absl::ZeroDuration());
-    ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {}).ok());
-  }
-  // Whoever is gone all the same is found out.
-  EXPECT_FALSE(control_.Heartbeat(silent.lease.id, {}).ok());
-  EXPECT_EQ(control_.Status().peers.size(), 1u);
-  EXPECT_TRUE(control_.TakeEvaluationNews().empty()) << "an evaluation was given up";
-}
-
-TEST_F(RunControlTest, AProcessThatRegistersTwiceHoldsOneLease) {
-  auto first = *control_.Register(Role::kActor, "a", 1, {.process_id = 7});
-  ASSERT_TRUE(control_.Register(Role::kActor, "b", 1, {.process_id = 8}).ok());
-  auto second = *control_.Register(Role::kActor, "a", 1, {.process_id = 7});
-  EXPECT_EQ(second.lease.index, first.lease.index);
-  EXPECT_GT(second.lease.incarnation, first.lease.incarnation);
-  EXPECT_EQ(control_.Status().peers.size(), 2u);
-  EXPECT_TRUE(control_.Status().ended_peers.empty()) << "the process has not ended";
-}
-
-TEST_F(RunControlTest, HowLeasesEndedIsTold) {
-  Rows(10);
-  auto failed = *control_.Register(Role::kActor, "failed", 1);
-  auto stopped = *control_.Register(Role::kActor, "stopped", 1);
-  ASSERT_TRUE(control_.Register(Role::kActor, "silent", 1).ok());
-  ASSERT_TRUE(control_.Leave(failed.lease.id, {.rows = 3}, "wrong action").ok());
-  ASSERT_TRUE(control_.Leave(stopped.lease.id, {}, "").ok());
-  EXPECT_EQ(control_.Leave(stopped.lease.id, {}, "").status().code(), absl::StatusCode::kNotFound);
-  clock_.Advance(absl::Seconds(10));
-  control_.Tick();
-  Step();
-  clock_.Advance(absl::Seconds(2));
-  const RunStatus status = control_.Status();
-  ASSERT_EQ(status.ended_peers.size(), 3u);
-  EXPECT_EQ(status.ended_peers[0].how, "wrong action");
-  EXPECT_EQ(status.ended_peers[0].rows, 3u);
-  EXPECT_EQ(status.ended_peers[0].seconds_ago, 12);
-  EXPECT_TRUE(status.ended_peers[0].nothing_since);
-  EXPECT_EQ(status.ended_peers[1].end, LeaseEnd::kLeft);
-  EXPECT_EQ(status.ended_peers[2].how, "no heartbeat came for 10s");
-  EXPECT_EQ(status.lease_ends, (std::array<uint64_t, kLeaseEnds>{1, 1, 1}));
-  EXPECT_NE(status.waiting.find("no actor is registered; actor 2 (silent) ended after 0 rows"),
-            std::string::npos)
-      << status.waiting;
-  Rows(11);
-  EXPECT_FALSE(control_.Status().ended_peers[0].nothing_since);
-}
-
-TEST_F(RunControlTest, AnEvaluatorThatLeavesFreesItsEvaluation) {
-  FinishSeedPhase();
-  auto evaluator = Evaluate();
-  auto other = *control_.Register(Role::kEvaluator, "f", 0);
-  EXPECT_FALSE(control_.Heartbeat(other.lease.id, {})->evaluation.has_value());
-  ASSERT_TRUE(control_.Leave(evaluator.lease.id, {}, "").ok());
-  EXPECT_TRUE(control_.Heartbeat(other.lease.id, {})->evaluation.has_value());
-}
-
-TEST_F(RunControlTest, WhatPeersWaitForIsOfTheirNewestHeartbeat) {
-  auto actor = *control_.Register(Role::kActor, "a", 1);
-  ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {}, "no plan").ok());
-  EXPECT_EQ(control_.Status().peers[0].waiting, "no plan");
-  ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {}).ok());
-  EXPECT_EQ(control_.Status().peers[0].waiting, "");
-}
-
-TEST_F(RunControlTest, NoReasonOutlivesItsWait) {
-  FinishSeedPhase();
-  const auto waiting = [&] { return control_.Status().waiting; };
-  const std::string quiet = waiting();
-  Rows(60);
-  ASSERT_EQ(Step(), TrainerStep::kUpdate);
-  // A batch that does not come, then rows that are missing: the batch is not waited for any more.
-  control_.SetTrainerWait("the learner waits for shard 0");
-  EXPECT_NE(waiting().find("shard 0"), std::string::npos);
-  Answer(0, 0, true, 20);
-  Answer(1, 0, true, 21);
-  ASSERT_EQ(Step(), TrainerStep::kWait);
-  EXPECT_EQ(waiting().find("waits for shard 0"), std::string::npos) << waiting();
-  EXPECT_NE(waiting().find("replay to be filled"), std::string::npos);
-  Answer(0, 60, true, 20);
-  ASSERT_EQ(Step(), TrainerStep::kUpdate);
-  EXPECT_EQ(waiting(), quiet);
-  control_.ShardLost(1, "connection refused");
-  EXPECT_NE(waiting().find("connection refused"), std::string::npos);
-  clock_.Advance(absl::Seconds(40));
-  control_.ShardLost(1, "no route");
-  EXPECT_NE(waiting().find("unreachable for 40 s: no route"), std::string::npos) << waiting();
-  Answer(1, 10, true, 21);
-  EXPECT_EQ(waiting(), quiet);
-  control_.Observe({}, {.error = "No space left on device", .failing_seconds = 3});
-  EXPECT_NE(waiting().find("No space left"), std::string::npos);
-  control_.Observe({}, {});
-  EXPECT_EQ(waiting(), quiet);
-  control_.SetTrainerWait("the learner waits for rank 1");
-  control_.Stop("asked to");
-  ASSERT_EQ(Step(), TrainerStep::kFinish);
-  EXPECT_EQ(waiting(), "");
-}
-
-TEST_F(RunControlTest, ALearnerThatEndsDoesNotEndTheRunAnyMore) {
-  RunControlOptions options = Options();
-  options.stop.max_time = absl::Minutes(1);
-  RunControl control(options, &clock_);
-  auto actor = *control.Register(Role::kActor, "a", 1);
-  control.Tick();
-  control.Halt("the policy is not finite");
-  control.Halt();
-  clock_.Advance(absl::Minutes(2));
-  control.Tick();
-  EXPECT_EQ(control.Heartbeat(actor.lease.id, {})->phase, Phase::kSeed);
-  EXPECT_NE(control.Status().waiting.find("the policy is not finite"), std::string::npos);
 }
 
 TEST_F(RunControlTest, EvaluationRunsFromMilestoneToFinish) {
