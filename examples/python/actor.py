@@ -56,22 +56,29 @@ class Stopped(Exception):
 class Lease:
     """What the learner knows of this process, and what it says of the run. One thread sends the heartbeats."""
 
+    # By these the learner recognises the process when it registers again, and gives it its index again.
+    _process_id = int.from_bytes(os.urandom(8), "little") | 1
+    _former_index = None
+
     def __init__(self, learner, role, environments_, stop):
         self._learner, self._stop = learner, stop
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self.registration = self._register(role, environments_)
         self.run_id, self.config = self.registration.run_id, self.registration.config
+        Lease._former_index = self.registration.index
         self._lock = threading.Lock()
         self._rows = self._episodes = 0
         self._last_return = 0.0
         self._phase, self._assignment = self.registration.phase, None
         self._ended = threading.Event()
+        self._waiting = {}
         self._heartbeats = threading.Thread(target=self._beat, daemon=True)
         self._heartbeats.start()
 
     def _register(self, role, environments_):
         request = wire.run.RegisterRequest(header=wire.header(""), role=role, name=self._name,
-                                           environments=environments_)
+                                           environments=environments_, process_id=Lease._process_id,
+                                           former_index=Lease._former_index)
         while True:
             if self._stop.is_set():
                 raise Stopped
@@ -85,10 +92,7 @@ class Lease:
 
     def _beat(self):
         while not self._stop.wait(self.registration.heartbeat_ms / 1000) and not self._ended.is_set():
-            with self._lock:
-                request = wire.run.HeartbeatRequest(
-                    header=wire.header(self.run_id), lease_id=self.registration.lease_id, rows=self._rows,
-                    episodes=self._episodes, last_return=self._last_return)
+            request = self._heartbeat(waiting="; ".join(sorted(set(filter(None, list(self._waiting.values()))))))
             try:
                 reply = self._learner.Heartbeat(request, timeout=CALL_SECONDS)
             except grpc.RpcError as error:
@@ -100,8 +104,27 @@ class Lease:
                 self._phase = reply.phase
                 self._assignment = reply.evaluation if reply.HasField("evaluation") else None
 
-    def close(self):
+    def _heartbeat(self, **what):
+        with self._lock:
+            return wire.run.HeartbeatRequest(
+                header=wire.header(self.run_id), lease_id=self.registration.lease_id, rows=self._rows,
+                episodes=self._episodes, last_return=self._last_return, **what)
+
+    def close(self, error=""):
+        """The work under this lease is over: because the lease ended, the process is told to end, or of an error."""
+        if self._ended.is_set():
+            return
         self._ended.set()
+        if self.phase() in (wire.run.FINISHED, wire.run.STOPPING):
+            return
+        try:
+            self._learner.Heartbeat(self._heartbeat(leaving=True, error=error[:1000]), timeout=RETRY_SECONDS)
+        except grpc.RpcError as unheard:
+            log.info("the learner was not told that this process ends: %s", unheard.details())
+
+    def wait_for(self, who, what):
+        """What `who` waits for, in words, for the learner's status; empty: it does not wait."""
+        self._waiting[who] = what
 
     def check(self):
         """Raises when there is nothing more to do under this lease."""
@@ -134,6 +157,15 @@ class Lease:
             timeout=CALL_SECONDS)
 
 
+def reason_of(error):
+    """Why work under a lease ended, for the learner's status; empty unless it is an error."""
+    if isinstance(error, (Stopped, LeaseEnded, KeyboardInterrupt)):
+        return ""
+    if isinstance(error, grpc.RpcError):
+        return f"{error.code().name}: {error.details()}"
+    return str(error) if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+
+
 class Planners:
     """Asks the planners of a run in turn. Plans are functions of their request, so asking twice is harmless."""
 
@@ -149,12 +181,15 @@ class Planners:
         while keep_waiting():
             self._lease.check()
             try:
-                return self._stubs[next(self._turn) % len(self._stubs)].Plan(request, timeout=PLAN_SECONDS).plans[0]
+                plan = self._stubs[next(self._turn) % len(self._stubs)].Plan(request, timeout=PLAN_SECONDS).plans[0]
+                self._lease.wait_for(threading.get_ident(), "")
+                return plan
             except grpc.RpcError as error:
                 if error.code() not in PASSING:
                     raise
                 failures += 1
                 if failures % len(self._stubs) == 0:
+                    self._lease.wait_for(threading.get_ident(), f"no plan: {error.details()}")
                     if failures % (30 * len(self._stubs)) == 0:
                         log.info("waiting for a planner: %s", error.details())
                     time.sleep(min(RETRY_SECONDS, 0.02 * failures))
@@ -214,8 +249,10 @@ class ShardStream:
             heard = time.monotonic()
             self._check(reply)
             if reply.blocked != blocked:
-                log.info("environment %d: %s", self._environment, reply.blocked or "goes on")
+                if not blocked or not reply.blocked:  # the reason is told anew whenever it changes
+                    log.info("environment %d: %s", self._environment, reply.blocked or "goes on")
                 blocked = reply.blocked
+                lease.wait_for(self._environment, f"replay: {blocked}" if blocked else "")
             # Acknowledgements are cumulative; those of an earlier episode may still come in.
             if reply.HasField("stream") and reply.stream.episode == episode:
                 if reply.verdict == wire.replay.AppendReply.ACKED:
@@ -331,8 +368,6 @@ def act(flags, stop):
     lease = Lease(flags.run, wire.run.ACTOR, flags.environments, stop)
     registration = lease.registration
     log.info("acts in run %s as actor %d", lease.run_id, registration.index)
-    if registration.num_shards != len(flags.replay):
-        raise SystemExit(f"--replay names {len(flags.replay)} shards; the run has {registration.num_shards}")
     planners = Planners(flags.planners, lease)
     failures = queue.SimpleQueue()
 
@@ -343,19 +378,24 @@ def act(flags, stop):
             failures.put(error)
 
     threads = []
-    for index in range(flags.environments):
-        shard = ShardStream(flags.replay[registration.shards[index]], lease, index)
-        acting = ActingEnvironment(index, environment_of(flags, lease.config), lease, planners, shard)
-        threads.append(threading.Thread(target=work, args=(acting,), daemon=True))
-    for thread in threads:
-        thread.start()
     try:
+        if registration.num_shards != len(flags.replay):
+            raise SystemExit(f"--replay names {len(flags.replay)} shards; the run has {registration.num_shards}")
+        for index in range(flags.environments):
+            shard = ShardStream(flags.replay[registration.shards[index]], lease, index)
+            acting = ActingEnvironment(index, environment_of(flags, lease.config), lease, planners, shard)
+            threads.append(threading.Thread(target=work, args=(acting,), daemon=True))
+        for thread in threads:
+            thread.start()
         # The first one to end says why; the others see the same at their next check.
         raise failures.get()
+    except BaseException as error:
+        lease.close(reason_of(error))
+        raise
     finally:
-        lease.close()
         for thread in threads:
-            thread.join(PLAN_SECONDS + CALL_SECONDS)
+            if thread.ident is not None:
+                thread.join(PLAN_SECONDS + CALL_SECONDS)
 
 
 def evaluate(flags, stop):
@@ -363,9 +403,9 @@ def evaluate(flags, stop):
     lease = Lease(flags.run, wire.run.EVALUATOR, 0, stop)
     log.info("evaluates in run %s", lease.run_id)
     planners = Planners(flags.planners, lease)
-    environment = environment_of(flags, lease.config)
     done = None
     try:
+        environment = environment_of(flags, lease.config)
         while True:
             lease.check()
             assignment = lease.assignment()
@@ -386,8 +426,9 @@ def evaluate(flags, stop):
                     done = assignment
                 except grpc.RpcError as error:
                     log.info("evaluation %d: %s", assignment.evaluation_id, error.details())
-    finally:
-        lease.close()
+    except BaseException as error:
+        lease.close(reason_of(error))
+        raise
 
 
 def evaluate_episode(environment, planners, lease, assignment, index):

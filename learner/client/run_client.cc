@@ -191,7 +191,7 @@ bool RunClient::TakeIn(const absl::Status& status) {
     news_.error = Annotate(status, "the learner refuses this process");
   } else if (now - last_answer_ >= options_.give_up_after) {
     news_.error = absl::UnavailableError(
-        absl::StrCat("the learner at ", options_.learner.address(), " has been away for ",
+        absl::StrCat("the learner at ", options_.learner.address(), " has been unreachable for ",
                      absl::FormatDuration(now - last_answer_), ": ", status.message()));
   }
   if (!news_.error.ok()) {
