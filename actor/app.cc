@@ -63,10 +63,13 @@ void App::Work() {
     client->Start([this](const learner::RunClient::News& news) { OnNews(news); });
     status = worker->Run();
   }
-  if (client != nullptr) client->Close();
   if (status.ok() || stop_.IsSet()) {
     Log().info("{} ends", options_.evaluate ? "evaluator" : "actor");
     status = absl::OkStatus();
+  }
+  if (client != nullptr) {
+    client->Close();
+    client->Leave(status);
   }
   {
     MutexLock lock(&mu_);
@@ -159,6 +162,7 @@ void App::OnNews(const learner::RunClient::News& news) {
   client->SetCounters({.rows = counts.rows,
                        .episodes = counts.finished_episodes(),
                        .last_return = counts.last_return});
+  client->SetWaiting(WorkWaiting(worker.get()));
   worker->OnNews(news);
   TellWaiting(Waiting());
 }
@@ -199,8 +203,9 @@ absl::Status App::Wait() {
 absl::Status App::Health() const {
   MutexLock lock(&mu_);
   if (worker_ == nullptr) {
+    const std::string problem = client_ == nullptr ? problem_ : client_->news().problem;
     return absl::UnavailableError(absl::StrCat("not registered with ", options_.learner.address(),
-                                               problem_.empty() ? "" : ": ", problem_));
+                                               problem.empty() ? "" : ": ", problem));
   }
   const std::string problem = client_->news().problem;
   return problem.empty() ? absl::OkStatus() : absl::UnavailableError(problem);
@@ -214,13 +219,16 @@ std::string App::Waiting() const {
     MutexLock lock(&mu_);
     client = client_;
     worker = worker_;
-    if (worker == nullptr && !problem_.empty()) reasons.push_back(problem_);
+    if (client == nullptr) reasons.push_back(problem_);
   }
-  if (worker != nullptr) {
-    reasons.push_back(client->news().problem);
-    reasons.push_back(stats_.Waiting());
-    reasons.push_back(worker->Waiting());
-  }
+  if (client != nullptr) reasons.push_back(client->news().problem);
+  if (worker != nullptr) reasons.push_back(WorkWaiting(worker.get()));
+  std::erase(reasons, "");
+  return absl::StrJoin(reasons, "; ");
+}
+
+std::string App::WorkWaiting(Worker* worker) const {
+  std::vector<std::string> reasons = {stats_.Waiting(), worker->Waiting()};
   std::erase(reasons, "");
   return absl::StrJoin(reasons, "; ");
 }

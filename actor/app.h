@@ -52,6 +52,8 @@ class App {
   void OnNews(const learner::RunClient::News& news);
   void TellWaiting(const std::string& waiting);
   std::string Waiting() const;
+  // What the work waits for, whether or not the learner can be reached.
+  std::string WorkWaiting(Worker* worker) const;
 
   const AppOptions options_;
   const std::string name_;
@@ -64,7 +66,7 @@ class App {
   std::shared_ptr<learner::RunClient> client_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<Worker> worker_ ABSL_GUARDED_BY(mu_);
   absl::Status result_ ABSL_GUARDED_BY(mu_);
-  // Why the learner cannot be reached before registration.
+  // Why the learner cannot be reached before there is a client.
   std::string problem_ ABSL_GUARDED_BY(mu_);
 
   // Of thread_ until the heartbeats begin, then of the run client's.

@@ -15,6 +15,10 @@ std::string VersionText(const proto::ParameterVersion& version) {
   return absl::StrCat(version.incarnation(), ".", version.number());
 }
 
+std::string RoleText(proto::Role role) {
+  return role == proto::EVALUATOR ? "evaluator" : "actor";
+}
+
 std::string Counts(const proto::RunStatus& status) {
   return absl::StrCat(FormatCount(status.rows()), " rows, ", FormatCount(status.updates()),
                       " updates, ", FormatCount(status.episodes()), " episodes");
@@ -60,23 +64,59 @@ std::string EvaluationTable(const proto::RunStatus& status) {
 
 std::string PeerTable(const proto::RunStatus& status) {
   std::vector<std::vector<std::string>> rows = {
-      {"role", "index", "name", "rows", "episodes", "last heard of"}};
+      {"role", "index", "name", "rows", "episodes", "last heard of", "waits for"}};
   for (const proto::PeerStatus& peer : status.peers()) {
-    rows.push_back({peer.role() == proto::EVALUATOR ? "evaluator" : "actor",
-                    absl::StrCat(peer.index()), peer.name(), FormatCount(peer.rows()),
-                    FormatCount(peer.episodes()),
-                    absl::StrFormat("%.1f s ago", peer.seconds_since_heartbeat())});
+    rows.push_back({RoleText(peer.role()), absl::StrCat(peer.index()), peer.name(),
+                    FormatCount(peer.rows()), FormatCount(peer.episodes()),
+                    absl::StrFormat("%.1f s ago", peer.seconds_since_heartbeat()),
+                    peer.waiting().empty() ? "nothing" : peer.waiting()});
   }
   return FormatTable(rows);
 }
 
+std::string EndedTable(const proto::RunStatus& status) {
+  std::vector<std::vector<std::string>> rows = {
+      {"role", "index", "name", "rows", "episodes", "ended", "how"}};
+  for (const proto::EndedPeer& peer : status.ended_peers()) {
+    rows.push_back({RoleText(peer.role()), absl::StrCat(peer.index()), peer.name(),
+                    FormatCount(peer.rows()), FormatCount(peer.episodes()),
+                    absl::StrCat(FormatSeconds(peer.seconds_ago()), " ago"), peer.how()});
+  }
+  return FormatTable(rows);
+}
+
+std::string PlannerTable(const proto::RunStatus& status) {
+  std::vector<std::vector<std::string>> rows = {{"name", "address", "state", "version", "behind"}};
+  for (const proto::PlannerStatus& planner : status.planners()) {
+    const std::string since = FormatSeconds(planner.since_seconds());
+    rows.push_back({planner.name(), planner.peer(),
+                    planner.connected() ? absl::StrCat("connected for ", since)
+                                        : absl::StrCat("lost ", since, " ago"),
+                    VersionText(planner.version()),
+                    planner.behind_seconds() > 0 ? FormatSeconds(planner.behind_seconds()) : "no"});
+  }
+  return FormatTable(rows);
+}
+
+std::string CheckpointText(const proto::RunStatus& status) {
+  if (status.checkpoint_error().empty()) return "ok";
+  return absl::StrCat("none could be written for ",
+                      FormatSeconds(status.checkpoint_failing_seconds()), ": ",
+                      status.checkpoint_error());
+}
+
 std::string ShardTable(const proto::RunStatus& status) {
   std::vector<std::vector<std::string>> rows = {
-      {"shard", "address", "reachable", "accepted", "stored", "windows", "blocked streams"}};
+      {"shard", "address", "accepted", "stored", "windows", "blocked streams", "state"}};
   for (const proto::ShardStatus& shard : status.shards()) {
-    rows.push_back({absl::StrCat(shard.index()), shard.address(), shard.reachable() ? "yes" : "no",
+    rows.push_back({absl::StrCat(shard.index()), shard.address(),
                     FormatCount(shard.accepted_rows()), FormatCount(shard.stored_rows()),
-                    FormatCount(shard.windows()), absl::StrCat(shard.blocked_streams())});
+                    FormatCount(shard.windows()), absl::StrCat(shard.blocked_streams()),
+                    shard.reachable()
+                        ? "ok"
+                        : absl::StrCat("unreachable for ",
+                                       FormatSeconds(shard.unreachable_seconds()), ": ",
+                                       shard.problem())});
   }
   return FormatTable(rows);
 }
@@ -117,6 +157,7 @@ std::string RunReport(const proto::GetRunReply& run) {
                                         : absl::StrCat("in all ", status.restorations(),
                                                        ", the last: ", status.last_restoration())},
                    {"parameters", absl::StrCat("version ", VersionText(status.version()))},
+                   {"checkpoints", CheckpointText(status)},
                    {"training", status.episodes() == 0
                                     ? "no episode yet"
                                     : absl::StrFormat("mean return %.1f of the newest episodes",
@@ -127,6 +168,11 @@ std::string RunReport(const proto::GetRunReply& run) {
   if (status.peers_size() > 0) {
     absl::StrAppend(&report, "\nactors and evaluators\n", PeerTable(status));
   }
+  if (status.ended_peers_size() > 0) {
+    absl::StrAppend(&report, "\nended actors and evaluators\n", EndedTable(status));
+  }
+  absl::StrAppend(&report, "\nplanners\n",
+                  status.planners_size() > 0 ? PlannerTable(status) : "  none is connected\n");
   absl::StrAppend(&report, "\nreplay shards\n", ShardTable(status));
   return report;
 }

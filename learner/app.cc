@@ -55,7 +55,8 @@ absl::Status App::Open() {
 absl::Status App::Serve() {
   publisher_ = std::make_unique<Publisher>(PublisherOptions{.clock = options_.clock});
   parameter_service_ = std::make_unique<ParameterService>(
-      publisher_.get(), ParameterServiceOptions{.run_id = run_->run_id()});
+      publisher_.get(),
+      ParameterServiceOptions{.run_id = run_->run_id(), .clock = options_.clock});
   run_service_ = std::make_unique<RunService>(
       control_.get(), RunServiceOptions{run_->run_id(), options_.config, run_->path()});
   ranks_ = std::make_shared<RankGroup>(options_.world_size, options_.clock);
@@ -81,7 +82,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
                                                  restored_updates, events_.get()));
   POMPC_ASSIGN_OR_RETURN(
       monitor_, Monitor::Start({.run_dir = run_->path(), .clock = options_.clock}, control_.get(),
-                               checkpoints_.get(), events_.get()));
+                               checkpoints_.get(), parameter_service_.get(), events_.get()));
   ShardManagerOptions shards;
   shards.run_id = run_->run_id();
   shards.shards = options_.replay;
@@ -122,12 +123,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
 
 void App::Train() {
   const absl::Status status = trainer_->Run();
-  // Nothing but the loss of a rank is UNAVAILABLE where there are others.
-  if (absl::IsUnavailable(status) && options_.world_size > 1) {
-    Interrupt(status);
-  } else if (!status.ok()) {
-    Fail(status);
-  }
+  if (!status.ok()) Fail(status);
   {
     MutexLock lock(&mu_);
     ranks_->Close(error_);
@@ -138,23 +134,22 @@ void App::Train() {
 App::~App() { Stop(); }
 
 void App::Fail(const absl::Status& status) {
-  Log().error("the run cannot go on: {}", status.ToString());
-  SetError(status);
-  control_->Stop(std::string(status.message()));
-}
-
-void App::Interrupt(const absl::Status& status) {
   Log().error("this learner ends: {}", status.ToString());
-  SetError(absl::UnavailableError(absl::StrCat(
-      status.message(),
-      "; the run goes on from its newest checkpoint when all ranks are started again")));
-  control_->Halt();
-  interrupted_.Set();
-}
-
-void App::SetError(const absl::Status& status) {
-  MutexLock lock(&mu_);
-  if (error_.ok()) error_ = status;
+  // Nothing but the loss of a rank is UNAVAILABLE where there are others.
+  absl::Status error = status;
+  if (absl::IsUnavailable(status) && options_.world_size > 1) {
+    error = absl::UnavailableError(absl::StrCat(
+        status.message(),
+        "; the run goes on from its newest checkpoint when all ranks are started again"));
+  }
+  {
+    MutexLock lock(&mu_);
+    if (error_.ok()) error_ = error;
+  }
+  // Peers of a run that is over have been told so, or still are.
+  if (IsOver(control_->phase())) return;
+  control_->Halt(std::string(status.message()));
+  failed_.Set();
 }
 
 std::string App::StatusPage() const {
@@ -170,7 +165,7 @@ absl::Status App::Health() const {
 absl::Status App::Wait() {
   trained_.Wait();
   const absl::Duration give_up = options_.clock->Now() + options_.drain_timeout;
-  while (!interrupted_.IsSet() && !control_->Drained() && options_.clock->Now() < give_up) {
+  while (!failed_.IsSet() && !control_->Drained() && options_.clock->Now() < give_up) {
     if (stopping_.WaitUntil(options_.clock, options_.clock->Now() + absl::Milliseconds(50))) break;
   }
   MutexLock lock(&mu_);

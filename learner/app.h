@@ -58,10 +58,11 @@ class App {
   // Ends the run for everybody: phase STOPPING. Wait() then returns.
   void StopRun(const std::string& reason) { control_->Stop(reason); }
 
-  // Blocks until the run is over and actors and evaluators know (for drain_timeout at most), or
-  // until Stop. Returns the error that ended it, or OK. The learner goes on answering until Stop.
-  // UNAVAILABLE naming the rank when another rank was lost: then the run is not over, and goes on
-  // from its newest checkpoint when all ranks are started again.
+  // Blocks until the run is over and actors and evaluators know (for drain_timeout at most; OK, or
+  // the error with which its last steps failed), until an error ends this learner, or until Stop
+  // (OK). The learner goes on answering until Stop. An error does not end the run: actors and
+  // evaluators wait until a learner goes on from the newest checkpoint. UNAVAILABLE naming the rank
+  // when another rank was lost.
   absl::Status Wait();
 
   // Goes away; the run itself does not end and can be resumed. 1. Health says NOT_SERVING.
@@ -77,11 +78,8 @@ class App {
   absl::Status Serve();
   absl::Status StartTraining(uint64_t restored_updates);
   void Train();
-  // The run cannot go on.
+  // This learner cannot go on. Whether the run is over is not for an error to decide.
   void Fail(const absl::Status& status);
-  // This learner cannot; the run does not end.
-  void Interrupt(const absl::Status& status);
-  void SetError(const absl::Status& status);
 
   const AppOptions options_;
   std::unique_ptr<RunDirectory> run_;
@@ -107,7 +105,7 @@ class App {
   std::vector<MetricFunction> metrics_;
   Thread training_;
   Event trained_;
-  Event interrupted_;
+  Event failed_;
   Event stopping_;
 
   mutable Mutex mu_;

@@ -65,6 +65,7 @@ absl::Status CheckpointWriter::DoWrite(const Checkpoint& checkpoint, bool pin) {
   MutexLock lock(&mu_);
   ++(status.ok() ? stats_.written : stats_.failed);
   stats_.time += clock_->Now() - start;
+  if (stats_.status.ok()) stats_.failing_since = clock_->Now();
   stats_.status = status;
   return status;
 }

@@ -27,6 +27,8 @@ class CheckpointWriter {
     absl::Duration time;
     // Of the newest attempt.
     absl::Status status;
+    // When the first of the attempts failed since which all have; meaningless while `status` is OK.
+    absl::Duration failing_since;
   };
 
   CheckpointWriter(std::unique_ptr<CheckpointStore> store, Clock* clock);

@@ -98,6 +98,26 @@ void AddPeers(const RunControl* control, size_t shards, Adder& add) {
                                       [role](const PeerView& peer) { return peer.role == role; }));
         });
   }
+  for (Role role : {Role::kActor, Role::kEvaluator}) {
+    add.Gauge({"pompc_learner_waiting_leases",
+               "Of the actors and evaluators that take part, those that say what they wait for.",
+               {{"role", RoleName(role)}}},
+              [control, role] {
+                const RunStatus status = control->Status();
+                return Number(std::count_if(
+                    status.peers.begin(), status.peers.end(), [role](const PeerView& peer) {
+                      return peer.role == role && !peer.waiting.empty();
+                    }));
+              });
+  }
+  for (LeaseEnd end : {LeaseEnd::kLeft, LeaseEnd::kFailed, LeaseEnd::kSilent}) {
+    add.Counter({"pompc_learner_ended_leases_total",
+                 "Leases of actors and evaluators that ended while the run was not over.",
+                 {{"how", LeaseEndName(end)}}},
+                [control, end] {
+                  return Number(control->Status().lease_ends[static_cast<size_t>(end)]);
+                });
+  }
   for (size_t i = 0; i < shards; ++i) {
     const MetricLabels label = {{"shard", absl::StrCat(i)}};
     add.Gauge({"pompc_learner_shard_reachable", "1 while the shard answers, else 0.", label},
@@ -177,6 +197,10 @@ void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
   add.Counter({"pompc_learner_checkpoint_seconds_total", "Time spent writing checkpoints.", {}},
               [checkpoints] { return absl::ToDoubleSeconds(checkpoints->stats().time); });
   const RunControl* control = sources.control;
+  add.Gauge({"pompc_learner_checkpoint_failing_seconds",
+             "How long no checkpoint could be written; 0 while the newest one was.",
+             {}},
+            [control] { return control->Status().checkpoints.failing_seconds; });
   add.Gauge({"pompc_learner_parameters_incarnation", "Learner start of the newest parameters.", {}},
             [control] { return Number(control->version().incarnation); });
   add.Gauge(
@@ -185,6 +209,16 @@ void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
   const ParameterService* parameters = sources.parameters;
   add.Gauge({"pompc_learner_subscribers", "Planners that follow the parameters.", {}},
             [parameters] { return Number(parameters->stats().subscribers.size()); });
+  add.Gauge({"pompc_learner_subscriber_behind_seconds",
+             "Age of the oldest version that a connected planner lacks, of the furthest behind.",
+             {}},
+            [parameters] {
+              absl::Duration behind;
+              for (const auto& planner : parameters->stats().subscribers) {
+                behind = std::max(behind, planner.behind);
+              }
+              return absl::ToDoubleSeconds(behind);
+            });
   add.Counter(
       {"pompc_learner_sent_versions_total", "Parameter versions sent, over all planners.", {}},
       [parameters] { return Number(parameters->stats().versions_sent); });

@@ -1,19 +1,33 @@
 #include "learner/monitor.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/freed_memory.h"
 #include "common/log.h"
+#include "common/short_text.h"
 #include "common/status_macros.h"
 
 namespace pompc::learner {
 namespace {
 
+// Of a checkpoint, in bytes.
+constexpr size_t kMaxError = 256;
+
 // A table that cannot be written loses rows, not the run; said each time.
 void LogIfFailed(const absl::Status& status) {
   if (!status.ok()) Log().error("{}", status.ToString());
+}
+
+PlannerView ViewOf(const ParameterService::Subscriber& subscriber) {
+  return {subscriber.name,
+          subscriber.peer,
+          subscriber.connected,
+          subscriber.version,
+          absl::ToDoubleSeconds(subscriber.behind),
+          absl::ToDoubleSeconds(subscriber.since)};
 }
 
 }  // namespace
@@ -21,6 +35,7 @@ void LogIfFailed(const absl::Status& status) {
 absl::StatusOr<std::unique_ptr<Monitor>> Monitor::Start(const MonitorOptions& options,
                                                         RunControl* control,
                                                         CheckpointWriter* checkpoints,
+                                                        const ParameterService* parameters,
                                                         EventFile* events) {
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<EvaluationLog> evaluations,
                          EvaluationLog::Open(options.run_dir + "/evaluations.csv"));
@@ -28,16 +43,17 @@ absl::StatusOr<std::unique_ptr<Monitor>> Monitor::Start(const MonitorOptions& op
       std::unique_ptr<CsvFile> episodes,
       CsvFile::Open(options.run_dir + "/episodes.csv",
                     {"elapsed_seconds", "rows", "episodes", "actor_index", "return"}));
-  return std::unique_ptr<Monitor>(new Monitor(options, control, checkpoints, events,
+  return std::unique_ptr<Monitor>(new Monitor(options, control, checkpoints, parameters, events,
                                               std::move(evaluations), std::move(episodes)));
 }
 
 Monitor::Monitor(const MonitorOptions& options, RunControl* control, CheckpointWriter* checkpoints,
-                 EventFile* events, std::unique_ptr<EvaluationLog> evaluations,
-                 std::unique_ptr<CsvFile> episodes)
+                 const ParameterService* parameters, EventFile* events,
+                 std::unique_ptr<EvaluationLog> evaluations, std::unique_ptr<CsvFile> episodes)
     : options_(options),
       control_(control),
       checkpoints_(checkpoints),
+      parameters_(parameters),
       events_(events),
       evaluations_(std::move(evaluations)),
       episodes_(std::move(episodes)),
@@ -53,9 +69,28 @@ void Monitor::Run() {
   Round();
 }
 
+void Monitor::Observe() {
+  const ParameterService::Stats parameters = parameters_->stats();
+  std::vector<PlannerView> planners;
+  for (const auto& subscriber : parameters.subscribers) planners.push_back(ViewOf(subscriber));
+  for (const auto& subscriber : parameters.lost) planners.push_back(ViewOf(subscriber));
+  const CheckpointWriter::Stats written = checkpoints_->stats();
+  CheckpointView checkpoints;
+  if (!written.status.ok()) {
+    checkpoints.error = ShortText(written.status.message(), kMaxError);
+    checkpoints.failing_seconds =
+        absl::ToDoubleSeconds(options_.clock->Now() - written.failing_since);
+  }
+  control_->Observe(std::move(planners), std::move(checkpoints));
+}
+
 void Monitor::Round() {
-  control_->Tick();
-  for (const RunControl::EvaluationNews& news : control_->TakeEvaluationNews()) Record(news);
+  Observe();
+  if (const absl::Duration pause = control_->Tick(); pause > absl::ZeroDuration()) {
+    Log().warn("this learner did not run for {}; leases end that much later",
+               absl::FormatDuration(absl::Trunc(pause, absl::Milliseconds(100))));
+  }
+  for (const EvaluationNews& news : control_->TakeEvaluationNews()) Record(news);
   for (const EpisodeNews& news : control_->TakeEpisodeNews()) {
     LogIfFailed(episodes_->Append({FormatNumber(news.elapsed_seconds), absl::StrCat(news.rows),
                                    absl::StrCat(news.episodes), absl::StrCat(news.actor_index),
@@ -64,7 +99,7 @@ void Monitor::Round() {
   if (options_.clock->Now() >= next_progress_) LogProgress();
 }
 
-void Monitor::Record(const RunControl::EvaluationNews& news) {
+void Monitor::Record(const EvaluationNews& news) {
   checkpoints_->Settle(news.assignment.updates, news.best);
   if (!news.result.has_value()) {
     Log().warn("evaluation {} of version {} was given up", news.assignment.id,

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/event.h"
 #include "common/thread.h"
+#include "learner/broadcast/parameter_service.h"
 #include "learner/checkpoint_writer.h"
 #include "learner/control/run_control.h"
 #include "learner/csv_file.h"
@@ -27,9 +28,9 @@ struct MonitorOptions {
   Clock* clock = Clock::Real();
 };
 
-// Lets time pass for a RunControl (it ticks it) and writes down what comes in meanwhile:
-// evaluations.csv, episodes.csv, which checkpoint is the best, lines of progress. Owns one thread;
-// thread-safe.
+// Lets time pass for a RunControl (it ticks it), tells it how planners and checkpoints are, and
+// writes down what comes in meanwhile: evaluations.csv, episodes.csv, which checkpoint is the best,
+// lines of progress. Owns one thread; thread-safe.
 class Monitor {
  public:
   // What is given must outlive it; `events`, where evaluations go as well, may be null. Errors name
@@ -37,6 +38,7 @@ class Monitor {
   static absl::StatusOr<std::unique_ptr<Monitor>> Start(const MonitorOptions& options,
                                                         RunControl* control,
                                                         CheckpointWriter* checkpoints,
+                                                        const ParameterService* parameters,
                                                         EventFile* events);
   // Closes.
   ~Monitor();
@@ -46,17 +48,19 @@ class Monitor {
 
  private:
   Monitor(const MonitorOptions& options, RunControl* control, CheckpointWriter* checkpoints,
-          EventFile* events, std::unique_ptr<EvaluationLog> evaluations,
-          std::unique_ptr<CsvFile> episodes);
+          const ParameterService* parameters, EventFile* events,
+          std::unique_ptr<EvaluationLog> evaluations, std::unique_ptr<CsvFile> episodes);
 
   void Run();
   void Round();
-  void Record(const RunControl::EvaluationNews& news);
+  void Observe();
+  void Record(const EvaluationNews& news);
   void LogProgress();
 
   const MonitorOptions options_;
   RunControl* const control_;
   CheckpointWriter* const checkpoints_;
+  const ParameterService* const parameters_;
   EventFile* const events_;
   const std::unique_ptr<EvaluationLog> evaluations_;
   const std::unique_ptr<CsvFile> episodes_;

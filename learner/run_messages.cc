@@ -73,6 +73,30 @@ proto::PeerStatus ToProto(const PeerView& peer) {
   message.set_rows(peer.rows);
   message.set_episodes(peer.episodes);
   message.set_seconds_since_heartbeat(peer.seconds_since_heartbeat);
+  message.set_waiting(peer.waiting);
+  return message;
+}
+
+proto::EndedPeer ToProto(const EndedPeer& peer) {
+  proto::EndedPeer message;
+  message.set_role(learner::ToProto(peer.role));
+  message.set_index(peer.index);
+  message.set_name(peer.name);
+  message.set_rows(peer.rows);
+  message.set_episodes(peer.episodes);
+  message.set_seconds_ago(peer.seconds_ago);
+  message.set_how(peer.how);
+  return message;
+}
+
+proto::PlannerStatus ToProto(const PlannerView& planner) {
+  proto::PlannerStatus message;
+  message.set_name(planner.name);
+  message.set_peer(planner.peer);
+  message.set_connected(planner.connected);
+  *message.mutable_version() = learner::ToProto(planner.version);
+  message.set_behind_seconds(planner.behind_seconds);
+  message.set_since_seconds(planner.since_seconds);
   return message;
 }
 
@@ -85,6 +109,8 @@ proto::ShardStatus ToProto(uint32_t index, const ShardView& shard) {
   message.set_stored_rows(shard.state.stored_rows);
   message.set_windows(shard.state.windows);
   message.set_blocked_streams(shard.state.blocked_streams);
+  message.set_problem(shard.problem);
+  message.set_unreachable_seconds(shard.unreachable_seconds);
   return message;
 }
 
@@ -114,6 +140,10 @@ proto::RunStatus ToProto(const RunStatus& status) {
   message.set_over_reason(status.over_reason);
   message.set_restorations(status.restorations);
   message.set_last_restoration(status.last_restoration);
+  for (const PlannerView& planner : status.planners) *message.add_planners() = ToProto(planner);
+  for (const EndedPeer& peer : status.ended_peers) *message.add_ended_peers() = ToProto(peer);
+  message.set_checkpoint_error(status.checkpoints.error);
+  message.set_checkpoint_failing_seconds(status.checkpoints.failing_seconds);
   return message;
 }
 

@@ -57,8 +57,11 @@ absl::StatusOr<proto::RegisterReply> RunService::DoRegister(const proto::Registe
     return absl::InvalidArgumentError("role: must be ACTOR or EVALUATOR");
   }
   const Role role = request.role() == proto::ACTOR ? Role::kActor : Role::kEvaluator;
-  POMPC_ASSIGN_OR_RETURN(RunControl::Welcome welcome,
-                         control_->Register(role, request.name(), request.environments()));
+  ProcessIdentity identity = {.process_id = request.process_id()};
+  if (request.has_former_index()) identity.former_index = request.former_index();
+  POMPC_ASSIGN_OR_RETURN(
+      RunControl::Welcome welcome,
+      control_->Register(role, request.name(), request.environments(), identity));
   proto::RegisterReply reply;
   reply.set_run_id(options_.run_id);
   reply.set_lease_id(welcome.lease.id);
@@ -82,8 +85,10 @@ absl::StatusOr<proto::HeartbeatReply> RunService::DoHeartbeat(
                                                    " in magnitude"));
   }
   const PeerCounters counters{request.rows(), request.episodes(), request.last_return()};
-  POMPC_ASSIGN_OR_RETURN(const RunControl::Instructions instructions,
-                         control_->Heartbeat(request.lease_id(), counters));
+  POMPC_ASSIGN_OR_RETURN(
+      const RunControl::Instructions instructions,
+      request.leaving() ? control_->Leave(request.lease_id(), counters, request.error())
+                        : control_->Heartbeat(request.lease_id(), counters, request.waiting()));
   proto::HeartbeatReply reply;
   reply.set_phase(ToProto(instructions.phase));
   *reply.mutable_version() = ToProto(instructions.version);

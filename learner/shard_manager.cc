@@ -11,7 +11,7 @@
 namespace pompc::learner {
 namespace {
 
-// Whether trying again cannot help.
+// Whether trying again cannot help, unless another process goes away.
 bool IsRefusal(const absl::Status& status) {
   return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) ||
          absl::IsUnimplemented(status) || absl::IsPermissionDenied(status);
@@ -87,7 +87,7 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
     Log().info("shard {} at {} is ready: {} rows", shard, options_.shards[shard].address(),
                info.stored_rows());
     control_->ShardAnswered(shard, FromProto(info), false);
-    link->configured = true;
+    link->configured = link->answered = true;
   }
   const ShardGrant grant = control_->NextGrant(shard);
   POMPC_ASSIGN_OR_RETURN(
@@ -105,9 +105,9 @@ bool ShardManager::TakeLoss(int shard, const absl::Status& status) {
   }
   const std::string& address = options_.shards[shard].address();
   if (control_->ShardLost(shard, std::string(status.message()))) {
-    Log().warn("shard {} at {} is away: {}", shard, address, status.ToString());
+    Log().warn("shard {} at {} is unreachable: {}", shard, address, status.ToString());
   }
-  if (!IsRefusal(status)) return true;
+  if (!IsRefusal(status) || TakenByOthers(shard, status)) return true;
   bool first = false;
   {
     MutexLock lock(&mu_);
@@ -117,6 +117,17 @@ bool ShardManager::TakeLoss(int shard, const absl::Status& status) {
     options_.on_refused(Annotate(status, absl::StrCat("replay shard ", shard, " at ", address)));
   }
   return false;
+}
+
+bool ShardManager::TakenByOthers(int shard, const absl::Status& refusal) {
+  Link& link = *links_[shard];
+  MutexLock lock(&link.mu);
+  if (!link.answered) return false;
+  if (link.refusals.Count(options_.clock->Now()) > 0) {
+    Log().error("shard {} at {}, which belonged to this run, refuses it; it is tried again: {}",
+                shard, options_.shards[shard].address(), refusal.ToString());
+  }
+  return true;
 }
 
 void ShardManager::Close() {

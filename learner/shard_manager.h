@@ -12,6 +12,7 @@
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/mutex.h"
+#include "common/occasionally.h"
 #include "common/rpc/endpoint.h"
 #include "common/thread.h"
 #include "learner/control/run_control.h"
@@ -33,8 +34,10 @@ struct ShardManagerOptions {
   // Between attempts to reach a shard.
   BackoffOptions backoff = {.initial = absl::Milliseconds(50), .max = absl::Seconds(1)};
   Clock* clock = Clock::Real();
-  // A shard refuses this run for good (it serves another one, or other sizes); called once at most,
-  // from one of the manager's threads. May not call Close.
+  // A shard that has never answered refuses this run (it serves another one, or other sizes):
+  // --replay or the settings are wrong. Called once at most, from one of the manager's threads. May
+  // not call Close. A shard that has answered before and refuses now has been taken by somebody
+  // else; it is tried again like one that is unreachable.
   std::function<void(const absl::Status&)> on_refused;
 };
 
@@ -67,6 +70,10 @@ class ShardManager {
     Mutex mu;
     // Since the shard was last lost.
     bool configured ABSL_GUARDED_BY(mu) = false;
+    // At least once.
+    bool answered ABSL_GUARDED_BY(mu) = false;
+    // For what is told of its refusals.
+    Occasionally refusals ABSL_GUARDED_BY(mu){absl::Seconds(30)};
   };
 
   void Run(int shard);
@@ -75,8 +82,10 @@ class ShardManager {
   bool Pause(absl::Duration pause, uint64_t* told);
   absl::Status Exchange(int shard);
   absl::Status ExchangeLocked(int shard, Link* link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(link->mu);
-  // Says so, tells the control, and whether to go on.
+  // Says so and tells the control. False if the shard is not to be tried again.
   bool TakeLoss(int shard, const absl::Status& status);
+  // Whether a refusal of this shard means that somebody else has taken it. Says so now and then.
+  bool TakenByOthers(int shard, const absl::Status& refusal);
 
   const ShardManagerOptions options_;
   RunControl* const control_;

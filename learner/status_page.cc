@@ -34,6 +34,12 @@ std::string Row(const char* tag, std::initializer_list<std::string> cells) {
 
 std::string Number(double value) { return absl::StrFormat("%.1f", value); }
 
+std::string Checkpoints(const CheckpointView& checkpoints) {
+  if (checkpoints.error.empty()) return "ok";
+  return absl::StrCat("none could be written for ", Number(checkpoints.failing_seconds), " s: ",
+                      checkpoints.error);
+}
+
 std::string Summary(const std::string& run_id, const std::string& run_dir,
                     const RunStatus& status) {
   std::string phase = PhaseName(status.phase);
@@ -52,6 +58,7 @@ std::string Summary(const std::string& run_id, const std::string& run_dir,
       Row("td", {"left, at most",
                  status.remaining_seconds > 0 ? Number(status.remaining_seconds) + " s" : "?"}),
       Row("td", {"waiting", status.waiting.empty() ? "nobody" : status.waiting}),
+      Row("td", {"checkpoints", Checkpoints(status.checkpoints)}),
       Row("td", {"restorations",
                  absl::StrCat(status.restorations, status.restorations > 0 ? ", the last: " : "",
                               status.last_restoration)}),
@@ -77,11 +84,43 @@ std::string Evaluations(const RunStatus& status) {
 std::string Peers(const RunStatus& status) {
   std::string table =
       absl::StrCat("<h2>Actors and evaluators</h2><table>",
-                   Row("th", {"role", "index", "name", "rows", "episodes", "last heard of"}));
+                   Row("th", {"role", "index", "name", "rows", "episodes", "last heard of",
+                              "waits for"}));
   for (const PeerView& peer : status.peers) {
     absl::StrAppend(&table, Row("td", {RoleName(peer.role), absl::StrCat(peer.index), peer.name,
                                        absl::StrCat(peer.rows), absl::StrCat(peer.episodes),
-                                       Number(peer.seconds_since_heartbeat) + " s ago"}));
+                                       Number(peer.seconds_since_heartbeat) + " s ago",
+                                       peer.waiting}));
+  }
+  return table + "</table>";
+}
+
+std::string EndedPeers(const RunStatus& status) {
+  if (status.ended_peers.empty()) return "";
+  std::string table =
+      absl::StrCat("<h2>Ended actors and evaluators</h2><table>",
+                   Row("th", {"role", "index", "name", "rows", "episodes", "ended", "how"}));
+  for (const EndedPeer& peer : status.ended_peers) {
+    absl::StrAppend(&table, Row("td", {RoleName(peer.role), absl::StrCat(peer.index), peer.name,
+                                       absl::StrCat(peer.rows), absl::StrCat(peer.episodes),
+                                       Number(peer.seconds_ago) + " s ago", peer.how}));
+  }
+  return table + "</table>";
+}
+
+std::string Planners(const RunStatus& status) {
+  std::string table =
+      absl::StrCat("<h2>Planners</h2><table>",
+                   Row("th", {"name", "address", "state", "version", "behind"}));
+  for (const PlannerView& planner : status.planners) {
+    const std::string since = Number(planner.since_seconds) + " s";
+    absl::StrAppend(
+        &table, Row("td", {planner.name, planner.peer,
+                           planner.connected ? absl::StrCat("connected for ", since)
+                                             : absl::StrCat("lost ", since, " ago"),
+                           planner.version.ToString(),
+                           planner.behind_seconds > 0 ? Number(planner.behind_seconds) + " s"
+                                                      : "no"}));
   }
   return table + "</table>";
 }
@@ -95,7 +134,10 @@ std::string Shards(const RunStatus& status) {
     absl::StrAppend(
         &table,
         Row("td", {absl::StrCat(i), shard.address,
-                   shard.reachable ? "ok" : absl::StrCat("away: ", shard.problem),
+                   shard.reachable ? "ok"
+                                   : absl::StrCat("unreachable for ",
+                                                  Number(shard.unreachable_seconds), " s: ",
+                                                  shard.problem),
                    absl::StrCat(shard.state.accepted_rows), absl::StrCat(shard.state.stored_rows),
                    absl::StrCat(shard.state.windows), absl::StrCat(shard.state.blocked_streams)}));
   }
@@ -107,7 +149,8 @@ std::string Shards(const RunStatus& status) {
 std::string StatusPage(const std::string& run_id, const std::string& run_dir,
                        const RunStatus& status) {
   return absl::StrCat(kHead, "<h1>pompc learner</h1>", Summary(run_id, run_dir, status),
-                      Evaluations(status), Peers(status), Shards(status), "</body></html>\n");
+                      Evaluations(status), Peers(status), EndedPeers(status), Planners(status),
+                      Shards(status), "</body></html>\n");
 }
 
 }  // namespace pompc::learner

@@ -11,6 +11,8 @@ namespace pompc::replay {
 namespace {
 
 constexpr absl::Duration kShutdownGrace = absl::Milliseconds(500);
+// Between looks at the reasons that blocked writers were given.
+constexpr absl::Duration kRenewReasons = absl::Seconds(5);
 
 // Another value whenever a shard starts with nothing. Never 0, which stands for "unknown".
 uint64_t RandomIncarnation() {
@@ -28,7 +30,8 @@ absl::Status AppOptions::Validate() const {
 }
 
 App::App(const AppOptions& options)
-    : shard_(RandomIncarnation(), options.clock, std::make_unique<MemoryStore>()) {}
+    : clock_(options.clock),
+      shard_(RandomIncarnation(), options.clock, std::make_unique<MemoryStore>()) {}
 
 App::~App() { Stop(); }
 
@@ -40,6 +43,10 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const AppOptions& options) {
   server.insecure = options.insecure;
   POMPC_ASSIGN_OR_RETURN(app->server_, rpc::Server::Start(server, {&app->service_}));
   app->AddMetrics(options);
+  {
+    MutexLock lock(&app->thread_mu_);
+    app->reasons_ = Thread("shard-reasons", [app = app.get()] { app->RenewReasons(); });
+  }
   app->server_->SetServing(proto::ReplayService::service_full_name(), true);
   Log().info("replay shard {} ready, incarnation {:x}", options.shard, app->shard_.incarnation());
   return app;
@@ -82,7 +89,16 @@ void App::AddMetrics(const AppOptions& options) {
   for (MetricFunction& state : states) metrics_.push_back(std::move(state));
 }
 
+void App::RenewReasons() {
+  while (!stopping_.WaitUntil(clock_, clock_->Now() + kRenewReasons)) shard_.RenewReasons();
+}
+
 void App::Stop() {
+  stopping_.Set();
+  {
+    MutexLock lock(&thread_mu_);
+    reasons_.Join();
+  }
   if (server_ != nullptr) {
     server_->SetServing(proto::ReplayService::service_full_name(), false);
     service_.Drain();

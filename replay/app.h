@@ -5,8 +5,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/clock.h"
 #include "common/event.h"
 #include "common/metrics.h"
+#include "common/mutex.h"
+#include "common/thread.h"
 #include "common/rpc/server.h"
 #include "replay/core/shard.h"
 #include "replay/options.h"
@@ -35,12 +38,19 @@ class App {
  private:
   explicit App(const AppOptions& options);
   void AddMetrics(const AppOptions& options);
+  // Every few seconds, until Stop.
+  void RenewReasons();
 
+  Clock* const clock_;
   Shard shard_;
   Service service_{&shard_};
   std::unique_ptr<rpc::Server> server_;
+  Event stopping_;
   Event stopped_;
-  std::vector<MetricFunction> metrics_;  // last: they read everything above
+  std::vector<MetricFunction> metrics_;  // they read everything above
+  Mutex thread_mu_;
+  // Keeps true what blocked writers are told.
+  Thread reasons_ ABSL_GUARDED_BY(thread_mu_);
 };
 
 }  // namespace pompc::replay

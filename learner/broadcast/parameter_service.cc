@@ -1,8 +1,10 @@
 #include "learner/broadcast/parameter_service.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -10,17 +12,63 @@
 #include "common/mutex.h"
 #include "common/rpc/status.h"
 #include "common/rpc/wire.h"
+#include "common/short_text.h"
 #include "common/status_macros.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 #include "learner/broadcast/message_encoding.h"
 
 namespace pompc::learner {
+namespace {
+
+// Names come from outside and go to messages and pages.
+constexpr size_t kMaxName = 128;
+
+}  // namespace
 
 // What the streams of one service have in common.
 struct ParameterService::Shared {
+  struct Entry {
+    std::string name;
+    std::string peer;
+    ParameterVersion version;
+    // When it was connected; of lost ones, when it was lost.
+    absl::Duration at;
+    // When the oldest version came that it lacks.
+    std::optional<absl::Duration> lacks_since;
+  };
+
+  // The stream has, or is to get, something that the subscriber lacks.
+  void Lacks(const Stream* stream) {
+    MutexLock lock(&mu);
+    const auto found = streams.find(stream);
+    if (found == streams.end() || found->second.lacks_since.has_value()) return;
+    found->second.lacks_since = clock->Now();
+  }
+  // The subscriber was sent `version` while `newest` was the newest.
+  void Sent(const Stream* stream, ParameterVersion version, ParameterVersion newest) {
+    MutexLock lock(&mu);
+    const auto found = streams.find(stream);
+    if (found == streams.end()) return;
+    Entry& entry = found->second;
+    // A kept version may come after the newest.
+    entry.version = std::max(entry.version, version);
+    entry.lacks_since.reset();
+    if (entry.version < newest) entry.lacks_since = clock->Now();
+  }
+  void Lost(const Stream* stream) {
+    MutexLock lock(&mu);
+    const auto found = streams.find(stream);
+    if (found == streams.end()) return;
+    found->second.at = clock->Now();
+    lost.push_back(std::move(found->second));
+    if (lost.size() > kMaxLost) lost.pop_front();
+    streams.erase(found);
+  }
+
+  Clock* clock = nullptr;
   Mutex mu;
-  // Names, by stream.
-  std::map<const Stream*, std::string> streams ABSL_GUARDED_BY(mu);
+  std::map<const Stream*, Entry> streams ABSL_GUARDED_BY(mu);
+  std::deque<Entry> lost ABSL_GUARDED_BY(mu);
   uint64_t versions_sent ABSL_GUARDED_BY(mu) = 0;
   uint64_t bytes_sent ABSL_GUARDED_BY(mu) = 0;
 };
@@ -44,13 +92,22 @@ class ParameterService::Stream final : public grpc::ServerWriteReactor<grpc::Byt
     Pump();
   }
 
-  void OnPublished() override { Pump(); }
+  void OnPublished() override {
+    if (!publisher_->closed()) shared_->Lacks(this);
+    Pump();
+  }
 
   void OnWriteDone(bool ok) override {
+    std::optional<ParameterVersion> sent;
     {
       MutexLock lock(&mu_);
       writing_ = false;
       if (!ok) ended_ = true;
+      sent.swap(completes_);
+    }
+    if (ok && sent.has_value()) {
+      const std::shared_ptr<const ParameterSnapshot> newest = publisher_->Newest();
+      shared_->Sent(this, *sent, newest == nullptr ? *sent : newest->version());
     }
     Pump();
   }
@@ -64,10 +121,7 @@ class ParameterService::Stream final : public grpc::ServerWriteReactor<grpc::Byt
   }
 
   void OnDone() override {
-    {
-      MutexLock lock(&shared_->mu);
-      shared_->streams.erase(this);
-    }
+    shared_->Lost(this);
     // A publication that is just being announced may hold the stream a little longer.
     const std::shared_ptr<Stream> self = std::move(self_);
   }
@@ -100,6 +154,7 @@ class ParameterService::Stream final : public grpc::ServerWriteReactor<grpc::Byt
     if (snapshot_ == nullptr) {
       snapshot_ = publisher_->Next(&cursor_);
       if (snapshot_ == nullptr) return false;
+      shared_->Lacks(this);
       offset_ = 0;
       message_ = EncodeDescription(*snapshot_);
     } else {
@@ -113,6 +168,7 @@ class ParameterService::Stream final : public grpc::ServerWriteReactor<grpc::Byt
       shared_->bytes_sent += message_.Length();
       if (last) ++shared_->versions_sent;
     }
+    if (last) completes_ = snapshot_->version();
     if (last) snapshot_ = nullptr;
     return true;
   }
@@ -130,6 +186,8 @@ class ParameterService::Stream final : public grpc::ServerWriteReactor<grpc::Byt
   // Being sent, up to offset_; null between versions.
   std::shared_ptr<const ParameterSnapshot> snapshot_ ABSL_GUARDED_BY(mu_);
   size_t offset_ ABSL_GUARDED_BY(mu_) = 0;
+  // The version of which the message in flight is the last.
+  std::optional<ParameterVersion> completes_ ABSL_GUARDED_BY(mu_);
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   // The subscriber is gone.
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
@@ -164,7 +222,9 @@ absl::Status CheckSubscriber(const proto::Header& header, const std::string& run
 }  // namespace
 
 ParameterService::ParameterService(Publisher* publisher, const ParameterServiceOptions& options)
-    : publisher_(publisher), options_(options), shared_(std::make_shared<Shared>()) {}
+    : publisher_(publisher), options_(options), shared_(std::make_shared<Shared>()) {
+  shared_->clock = options.clock;
+}
 
 ParameterService::~ParameterService() = default;
 
@@ -175,26 +235,40 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ParameterService::Subscribe(
   const absl::Status allowed = CheckSubscriber(parsed->header(), options_.run_id);
   if (!allowed.ok()) return new RefusedStream(allowed);
   auto stream = std::make_shared<Stream>(publisher_, shared_, FromProto(parsed->have()));
-  const absl::Status admitted = Admit(stream.get(), parsed->subscriber());
+  const absl::Status admitted =
+      Admit(stream.get(), parsed->subscriber(), context->peer(), FromProto(parsed->have()));
   if (!admitted.ok()) return new RefusedStream(admitted);
   stream->Start();
   return stream.get();
 }
 
-absl::Status ParameterService::Admit(const Stream* stream, const std::string& name) {
+absl::Status ParameterService::Admit(const Stream* stream, const std::string& name,
+                                     const std::string& peer, ParameterVersion have) {
   MutexLock lock(&shared_->mu);
   if (shared_->streams.size() >= static_cast<size_t>(options_.max_subscribers)) {
     return absl::ResourceExhaustedError(
         absl::StrCat(options_.max_subscribers, " subscribers are connected already"));
   }
-  shared_->streams[stream] = name;
+  // A planner renews its stream now and then, and comes back under its name.
+  const std::string known = ShortText(name, kMaxName);
+  std::erase_if(shared_->lost, [&](const Shared::Entry& lost) { return lost.name == known; });
+  shared_->streams[stream] = {known, peer, have, shared_->clock->Now(), {}};
   return absl::OkStatus();
 }
 
 ParameterService::Stats ParameterService::stats() const {
   MutexLock lock(&shared_->mu);
   Stats stats;
-  for (const auto& [stream, name] : shared_->streams) stats.subscribers.push_back(name);
+  const absl::Duration now = shared_->clock->Now();
+  for (const auto& [stream, entry] : shared_->streams) {
+    stats.subscribers.push_back({entry.name, entry.peer, true, entry.version,
+                                 now - entry.lacks_since.value_or(now), now - entry.at});
+  }
+  for (const Shared::Entry& entry : shared_->lost) {
+    if (now - entry.at > kForgetLost) continue;
+    stats.lost.push_back({entry.name, entry.peer, false, entry.version, absl::ZeroDuration(),
+                          now - entry.at});
+  }
   stats.versions_sent = shared_->versions_sent;
   stats.bytes_sent = shared_->bytes_sent;
   return stats;

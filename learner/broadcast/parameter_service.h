@@ -8,6 +8,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/parameter_version.h"
 #include "learner/broadcast/publisher.h"
 #include "proto/parameters.grpc.pb.h"
 
@@ -18,6 +21,7 @@ struct ParameterServiceOptions {
   std::string run_id;
   // One more stream is refused with RESOURCE_EXHAUSTED.
   int max_subscribers = 256;
+  Clock* clock = Clock::Real();
 };
 
 // Sends what `publisher` holds to its subscribers: a description, then the bytes in messages of at
@@ -30,10 +34,28 @@ class ParameterService final : public proto::ParameterService::WithRawCallbackMe
  public:
   // Bytes of parameters in one message.
   static constexpr size_t kChunkBytes = size_t{1} << 20;
+  static constexpr size_t kMaxLost = 16;
+  static constexpr absl::Duration kForgetLost = absl::Minutes(10);
 
+  struct Subscriber {
+    std::string name;
+    // Address it is connected from, as gRPC writes it.
+    std::string peer;
+    bool connected = true;
+    // Newest version that was sent to it completely, or that it came with.
+    ParameterVersion version;
+    // How long ago the oldest version came that it has not been sent completely; 0 if it has the
+    // newest.
+    absl::Duration behind;
+    // Since when it is connected, or is not.
+    absl::Duration since;
+  };
   struct Stats {
-    // Names of the subscribers connected now.
-    std::vector<std::string> subscribers;
+    // Those connected now.
+    std::vector<Subscriber> subscribers;
+    // Those whose streams ended last and that have not come back, newest last; kMaxLost at most,
+    // and none that is gone for longer than kForgetLost.
+    std::vector<Subscriber> lost;
     uint64_t versions_sent = 0;
     uint64_t bytes_sent = 0;
   };
@@ -53,7 +75,8 @@ class ParameterService final : public proto::ParameterService::WithRawCallbackMe
   struct Shared;
 
   // Enters the stream into the list of subscribers. RESOURCE_EXHAUSTED when there are too many.
-  absl::Status Admit(const Stream* stream, const std::string& name);
+  absl::Status Admit(const Stream* stream, const std::string& name, const std::string& peer,
+                     ParameterVersion have);
 
   Publisher* const publisher_;
   const ParameterServiceOptions options_;

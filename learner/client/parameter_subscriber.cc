@@ -84,6 +84,12 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
     return connected_;
   }
 
+  // Whether it ever had.
+  bool answered() const {
+    MutexLock lock(&mu_);
+    return answered_;
+  }
+
   // REQUIRES: Await gave kEnded.
   absl::Status status() const {
     MutexLock lock(&mu_);
@@ -92,7 +98,7 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
 
   void OnReadInitialMetadataDone(bool ok) override {
     MutexLock lock(&mu_);
-    connected_ = ok;
+    connected_ = answered_ = ok;
   }
   void OnReadDone(bool ok) override {
     bool release;
@@ -129,6 +135,7 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
   // gRPC keeps the call until RemoveHold().
   bool held_ ABSL_GUARDED_BY(mu_) = true;
   bool connected_ ABSL_GUARDED_BY(mu_) = false;
+  bool answered_ ABSL_GUARDED_BY(mu_) = false;
   bool done_ ABSL_GUARDED_BY(mu_) = false;
   grpc::Status status_ ABSL_GUARDED_BY(mu_);
 };
@@ -153,6 +160,8 @@ class ParameterSubscriber::Impl {
     MutexLock lock(&mu_);
     Status status = status_;
     status.connected = stream_ != nullptr && stream_->connected();
+    // Once the learner answers, that it could not be reached is history.
+    if (status.connected && unreachable_) status.last_error.clear();
     return status;
   }
 
@@ -170,23 +179,24 @@ class ParameterSubscriber::Impl {
   void Run() {
     Backoff backoff(options_.backoff, options_.seed);
     while (!stop_.IsSet()) {
-      bool progress = false;
-      const absl::Status ended = FollowOneStream(&progress);
+      bool progress = false, answered = false;
+      const absl::Status ended = FollowOneStream(&progress, &answered);
       if (progress) backoff.Reset();
       if (stop_.IsSet()) return;
-      Record(ended);
+      Record(ended, answered);
       if (IsRenewal(ended)) continue;
       stop_.WaitUntil(options_.clock, options_.clock->Now() + backoff.Next());
     }
   }
 
   // Subscribes, and handles messages until the stream ends. Returns why it ended; `*progress` tells
-  // whether a message came.
-  absl::Status FollowOneStream(bool* progress) {
+  // whether a message came, `*answered` whether the learner accepted the stream.
+  absl::Status FollowOneStream(bool* progress, bool* answered) {
     MessageStream stream(stub_.get(), Request(), options_.max_stream_age);
     SetStream(&stream);
     const absl::Status ended = HandleMessages(stream, progress);
     SetStream(nullptr);
+    *answered = stream.answered();
     return ended;
   }
 
@@ -231,6 +241,7 @@ class ParameterSubscriber::Impl {
     ++status_.versions;
     status_.bytes += snapshot.data->size();
     status_.last_error = taken.ok() ? "" : std::string(taken.message());
+    unreachable_ = false;
     return absl::OkStatus();
   }
 
@@ -250,7 +261,8 @@ class ParameterSubscriber::Impl {
     if (stream_ != nullptr && stop_.IsSet()) stream_->Cancel();
   }
 
-  void Record(const absl::Status& ended) {
+  // A stream ended; `answered`: the learner had accepted it.
+  void Record(const absl::Status& ended, bool answered) {
     const std::string error = absl::StrCat(options_.learner.address(), ": ", ended.ToString());
     MutexLock lock(&mu_);
     ++status_.disconnects;
@@ -258,6 +270,7 @@ class ParameterSubscriber::Impl {
     // Said once, not at every attempt.
     if (error != status_.last_error) Log().warn("no parameters from the learner at {}", error);
     status_.last_error = error;
+    unreachable_ = !answered;
   }
 
   const ParameterSubscriberOptions options_;
@@ -272,6 +285,8 @@ class ParameterSubscriber::Impl {
   mutable Mutex mu_;
   MessageStream* stream_ ABSL_GUARDED_BY(mu_) = nullptr;
   Status status_ ABSL_GUARDED_BY(mu_);
+  // status_.last_error is that the learner could not be reached.
+  bool unreachable_ ABSL_GUARDED_BY(mu_) = false;
 
   Mutex join_mu_;
   // Last: it uses all of the above.

@@ -1,13 +1,16 @@
 #include "learner/client/run_client.h"
 
 #include <algorithm>
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
+#include "common/occasionally.h"
 #include "common/retry.h"
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
+#include "common/short_text.h"
 #include "common/status_macros.h"
 #include "grpcpp/channel.h"
 
@@ -15,6 +18,11 @@ namespace pompc::learner {
 namespace {
 
 using Stub = proto::RunService::Stub;
+
+// How often the log repeats that the learner is waited for.
+constexpr absl::Duration kTellEvery = absl::Seconds(30);
+// Of what this process says about itself, in bytes.
+constexpr size_t kMaxText = 256;
 
 // Whether asking again cannot help.
 bool IsRefusal(absl::StatusCode code) {
@@ -39,6 +47,10 @@ absl::StatusOr<Reply> AsUnavailable(absl::StatusOr<Reply> reply) {
   return absl::UnavailableError(reply.status().message());
 }
 
+std::string AwayText(const absl::Status& status) {
+  return absl::StrCat("the learner is unreachable: ", status.message());
+}
+
 bool SameEvaluation(const proto::EvaluationAssignment& a, const proto::EvaluationAssignment& b) {
   return a.evaluation_id() == b.evaluation_id() &&
          a.version().incarnation() == b.version().incarnation() &&
@@ -55,6 +67,11 @@ RetryOptions MakeRetry(const RunClientOptions& options, absl::Duration give_up_a
 
 }  // namespace
 
+uint64_t DrawProcessId() {
+  std::random_device device;
+  return ((uint64_t{device()} << 32) | device()) | 1;
+}
+
 RunClient::RunClient(const RunClientOptions& options)
     : options_(options),
       stub_(proto::RunService::NewStub(options.learner.Channel())),
@@ -64,12 +81,14 @@ RunClient::~RunClient() { Close(); }
 
 absl::StatusOr<proto::RegisterReply> RunClient::Register(absl::Duration give_up_after) {
   RetryOptions retry = MakeRetry(options_, give_up_after);
-  bool told = false;
+  Occasionally tell(kTellEvery);
   retry.on_retry = [&](const absl::Status& status, absl::Duration) {
-    if (!std::exchange(told, true)) {
+    if (tell.Count(options_.clock->Now()) > 0) {
       Log().info("waiting for the learner at {}: {}", options_.learner.address(),
                  status.ToString());
     }
+    MutexLock lock(&mu_);
+    news_.problem = AwayText(status);
   };
   absl::Status status =
       RetryWhileUnavailable(options_.clock, &closed_, retry, [&] { return TryRegister(); });
@@ -83,6 +102,11 @@ absl::Status RunClient::TryRegister() {
   request.set_role(options_.role);
   request.set_name(options_.name);
   request.set_environments(options_.environments);
+  request.set_process_id(options_.process_id);
+  {
+    MutexLock lock(&mu_);
+    if (news_.registration != nullptr) request.set_former_index(news_.registration->index());
+  }
   absl::StatusOr<proto::RegisterReply> reply =
       AsUnavailable(rpc::CallUnary(*stub_, &Stub::Register, request, options_.call_timeout));
   if (!reply.ok()) return reply.status();
@@ -90,6 +114,7 @@ absl::Status RunClient::TryRegister() {
   counters_before_lease_ = told_counters_;
   news_.phase = reply->phase();
   news_.evaluation.reset();
+  news_.problem.clear();
   news_.registration = std::make_shared<const proto::RegisterReply>(*std::move(reply));
   return absl::OkStatus();
 }
@@ -120,17 +145,24 @@ void RunClient::HeartbeatLoop() {
   }
 }
 
+proto::HeartbeatRequest RunClient::MakeHeartbeat() const {
+  proto::HeartbeatRequest request;
+  *request.mutable_header() = rpc::MakeHeader(news_.registration->run_id());
+  request.set_lease_id(news_.registration->lease_id());
+  request.set_rows(counters_.rows - counters_before_lease_.rows);
+  request.set_episodes(counters_.episodes - counters_before_lease_.episodes);
+  request.set_last_return(counters_.last_return);
+  return request;
+}
+
 absl::Status RunClient::Beat() {
   proto::HeartbeatRequest request;
   RunCounters told;
   {
     MutexLock lock(&mu_);
     told = counters_;
-    *request.mutable_header() = rpc::MakeHeader(news_.registration->run_id());
-    request.set_lease_id(news_.registration->lease_id());
-    request.set_rows(told.rows - counters_before_lease_.rows);
-    request.set_episodes(told.episodes - counters_before_lease_.episodes);
-    request.set_last_return(told.last_return);
+    request = MakeHeartbeat();
+    request.set_waiting(waiting_);
   }
   absl::StatusOr<proto::HeartbeatReply> reply =
       AsUnavailable(rpc::CallUnary(*stub_, &Stub::Heartbeat, request, options_.call_timeout));
@@ -159,15 +191,15 @@ bool RunClient::TakeIn(const absl::Status& status) {
     news_.error = Annotate(status, "the learner refuses this process");
   } else if (now - last_answer_ >= options_.give_up_after) {
     news_.error = absl::UnavailableError(
-        absl::StrCat("the learner at ", options_.learner.address(), " has been away for ",
+        absl::StrCat("the learner at ", options_.learner.address(), " has been unreachable for ",
                      absl::FormatDuration(now - last_answer_), ": ", status.message()));
   }
   if (!news_.error.ok()) {
     Log().error("leaving the run: {}", news_.error.ToString());
   } else if (news_.problem.empty()) {
-    Log().warn("the learner is out of reach: {}", status.ToString());
+    Log().warn("the learner is unreachable: {}", status.ToString());
   }
-  news_.problem = std::string(status.message());
+  news_.problem = AwayText(status);
   return news_.error.ok();
 }
 
@@ -234,6 +266,29 @@ absl::Status RunClient::TryReport(proto::ReportEvaluationRequest request) {
   if (reply.status().code() != absl::StatusCode::kNotFound) return reply.status();
   if (news_.over()) return absl::CancelledError("the run is over");
   return absl::UnavailableError(reply.status().message());
+}
+
+void RunClient::SetWaiting(const std::string& waiting) {
+  // Valid text, or the heartbeat could not be sent.
+  std::string text = ShortText(waiting, kMaxText);
+  MutexLock lock(&mu_);
+  waiting_ = std::move(text);
+}
+
+void RunClient::Leave(const absl::Status& error) {
+  proto::HeartbeatRequest request;
+  {
+    MutexLock lock(&mu_);
+    // A run that is over has no leases.
+    if (news_.registration == nullptr || news_.over()) return;
+    request = MakeHeartbeat();
+  }
+  request.set_leaving(true);
+  if (!error.ok()) request.set_error(ShortText(error.message(), kMaxText));
+  const absl::Status left =
+      rpc::CallUnary(*stub_, &Stub::Heartbeat, request, options_.leave_timeout).status();
+  if (left.ok()) return;
+  Log().info("the learner was not told that this process ends: {}", left.ToString());
 }
 
 void RunClient::Close() {

@@ -21,6 +21,9 @@
 
 namespace pompc::learner {
 
+// Another number for each process that asks; never 0.
+uint64_t DrawProcessId();
+
 struct RunClientOptions {
   rpc::Endpoint learner;
   proto::Role role = proto::ACTOR;
@@ -31,9 +34,13 @@ struct RunClientOptions {
   Clock* clock = Clock::Real();
   // Of each call.
   absl::Duration call_timeout = absl::Seconds(5);
+  // Of the one that says that this process leaves.
+  absl::Duration leave_timeout = absl::Seconds(1);
   // Between tries while the learner cannot be reached.
   BackoffOptions backoff;
   uint64_t seed = 1;
+  // By what the learner recognises this process when it registers again.
+  uint64_t process_id = DrawProcessId();
   // Once registered: the learner may be away for this long, then the client gives up.
   absl::Duration give_up_after = absl::InfiniteDuration();
 };
@@ -55,14 +62,16 @@ class RunClient {
   // What the learner said last.
   struct News {
     // The present lease. Another one (larger incarnation) after it had ended: rows are then written
-    // under the new index, incarnation and shards. Never null once registered.
+    // under the new index (the old one, unless another process has taken it), incarnation and
+    // shards. Never null once registered.
     std::shared_ptr<const proto::RegisterReply> registration;
     proto::Phase phase = proto::PHASE_UNSPECIFIED;
     // Newest published version; (0, 0) before the first.
     proto::ParameterVersion version;
     // For evaluators: what to evaluate now.
     std::optional<proto::EvaluationAssignment> evaluation;
-    // Why the learner cannot be reached just now; empty if it can.
+    // Why the learner cannot be reached just now, also before it was registered with; empty if it
+    // can.
     std::string problem;
     // Not OK: this process has no part in the run any more (another run at this address, another
     // wire version, learner away for too long), and no more news come.
@@ -92,6 +101,8 @@ class RunClient {
   // becomes of the lease: a heartbeat tells what was added under its lease, beginning with what no
   // answered heartbeat of the lease before has told.
   void SetCounters(const RunCounters& counters);
+  // What this process waits for, in words, for the next heartbeat; empty: it does not wait.
+  void SetWaiting(const std::string& waiting);
 
   News news() const;
 
@@ -105,13 +116,20 @@ class RunClient {
                                 const std::vector<uint32_t>& decisions,
                                 absl::Duration give_up_after);
 
-  // Ends the heartbeats (the lease then ends by itself) and waits for the thread. Idempotent.
+  // Ends the heartbeats and waits for the thread. The lease ends by itself, later. Idempotent.
   void Close();
+  // Tells the learner that this process ends, with `error` or because it was told to (OK), so that
+  // its lease ends at once and people read why. Tries once: a learner that does not answer within
+  // leave_timeout finds out by itself. Nothing happens where there is no lease (any more).
+  // REQUIRES: closed.
+  void Leave(const absl::Status& error);
 
  private:
   absl::Status TryRegister();
   void HeartbeatLoop();
   absl::Status Beat();
+  // With the lease and what was done under it.
+  proto::HeartbeatRequest MakeHeartbeat() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Updates the news after an exchange; false when there is nothing more to do.
   bool TakeIn(const absl::Status& status);
   // Waits until the next heartbeat is due, somebody wants one at once, or the client is closed.
@@ -132,6 +150,7 @@ class RunClient {
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
   News news_ ABSL_GUARDED_BY(mu_);
   RunCounters counters_ ABSL_GUARDED_BY(mu_);
+  std::string waiting_ ABSL_GUARDED_BY(mu_);
   // Those of the last heartbeat that was answered, and of the last one before the present lease.
   RunCounters told_counters_ ABSL_GUARDED_BY(mu_);
   RunCounters counters_before_lease_ ABSL_GUARDED_BY(mu_);

@@ -101,6 +101,10 @@ absl::StatusOr<std::optional<EvaluationResult>> EvaluationSchedule::Report(
   return result;
 }
 
+void EvaluationSchedule::Prolong(absl::Duration pause) {
+  for (Pending& pending : outstanding_) pending.since += pause;
+}
+
 std::vector<EvaluationAssignment> EvaluationSchedule::Expire(absl::Duration now) {
   std::vector<EvaluationAssignment> given_up;
   std::erase_if(outstanding_, [&](const Pending& pending) {

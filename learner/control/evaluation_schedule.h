@@ -66,6 +66,8 @@ class EvaluationSchedule {
                                                          absl::Span<const double> returns,
                                                          double elapsed_seconds);
 
+  // The time `pause` does not count for outstanding evaluations.
+  void Prolong(absl::Duration pause);
   // Gives up what is older than the timeout and returns it.
   std::vector<EvaluationAssignment> Expire(absl::Duration now);
 

@@ -1,32 +1,26 @@
 #include "learner/control/run_control.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/short_text.h"
 
 namespace pompc::learner {
 namespace {
 
-// Training episodes whose returns are averaged for the status.
-constexpr size_t kNewestReturns = 20;
-constexpr size_t kMaxNews = 1024;
 // More than all environments make in one turn.
 constexpr uint64_t kLockstepRows = 1'000'000;
 constexpr char kNotConnected[] = "not connected yet";
+// Errors of other processes, in bytes.
+constexpr size_t kMaxError = 256;
+// Tick is called several times a second; if it was not for so long, the learner did not run.
+constexpr absl::Duration kPause = absl::Seconds(2);
 
 EvaluationOptions WithLastRows(EvaluationOptions options, const StopOptions& stop) {
   options.last_rows = stop.max_rows;
   return options;
-}
-
-template <typename T>
-std::vector<T> TakeAll(std::deque<T>& news) {
-  std::vector<T> taken(std::make_move_iterator(news.begin()), std::make_move_iterator(news.end()));
-  news.clear();
-  return taken;
 }
 
 }  // namespace
@@ -46,7 +40,10 @@ RunControl::RunControl(const RunControlOptions& options, Clock* clock)
   for (size_t i = 0; i < shards_.size(); ++i) {
     shards_[i].view.address = options.shards[i];
     shards_[i].view.problem = kNotConnected;
+    shards_[i].lost_at = start_;
   }
+  MutexLock lock(&mu_);
+  rows_at_ = start_;
 }
 
 void RunControl::Restore(const std::optional<RunProgressState>& checkpoint,
@@ -71,11 +68,18 @@ RunProgressState RunControl::Save() const {
   return {updates_, episodes_, closing_seed_ && SeedClosed(), Elapsed(), row_counter_.Save()};
 }
 
-absl::StatusOr<RunControl::Welcome> RunControl::Register(Role role, std::string name,
-                                                         uint32_t environments) {
+absl::StatusOr<RunControl::Welcome> RunControl::Register(Role role, const std::string& name,
+                                                         uint32_t environments,
+                                                         ProcessIdentity identity) {
   MutexLock lock(&mu_);
+  if (const Lease* held = leases_.FindProcess(role, identity.process_id)) {
+    // It never heard the answer.
+    identity.former_index = held->index;
+    evaluations_.LeaseEnded(held->id);
+    leases_.End(held->id);
+  }
   absl::StatusOr<Lease> lease =
-      leases_.Register(role, std::move(name), environments, clock_->Now());
+      leases_.Register(role, name, environments, clock_->Now(), identity);
   if (!lease.ok()) return lease.status();
   if (IsOver(phases_.phase())) leases_.End(lease->id);
   return Welcome{*std::move(lease), phases_.phase(), static_cast<uint32_t>(shards_.size()),
@@ -83,31 +87,59 @@ absl::StatusOr<RunControl::Welcome> RunControl::Register(Role role, std::string 
 }
 
 absl::StatusOr<RunControl::Instructions> RunControl::Heartbeat(uint64_t lease,
-                                                               const PeerCounters& counters) {
+                                                               const PeerCounters& counters,
+                                                               const std::string& waiting) {
   MutexLock lock(&mu_);
-  const Lease* holder = leases_.Find(lease);
-  if (holder != nullptr) CountEpisodes(*holder, counters);
-  if (absl::Status status = leases_.Heartbeat(lease, counters, clock_->Now()); !status.ok()) {
-    return status;
-  }
+  absl::StatusOr<Role> role = Beat(lease, counters, waiting);
+  if (!role.ok()) return role.status();
   Instructions instructions{phases_.phase(), version_, std::nullopt};
   if (IsOver(instructions.phase)) {
     leases_.End(lease);
     evaluations_.LeaseEnded(lease);
-  } else if (holder->role == Role::kEvaluator) {
+  } else if (*role == Role::kEvaluator) {
     instructions.evaluation = evaluations_.Assign(lease);
   }
   return instructions;
 }
 
+absl::StatusOr<RunControl::Instructions> RunControl::Leave(uint64_t lease,
+                                                           const PeerCounters& counters,
+                                                           const std::string& error) {
+  MutexLock lock(&mu_);
+  absl::StatusOr<Role> role = Beat(lease, counters, "");
+  if (!role.ok()) return role.status();
+  EndLease(lease, *role, error.empty() ? LeaseEnd::kLeft : LeaseEnd::kFailed,
+           error.empty() ? "it was told to end" : error);
+  return Instructions{phases_.phase(), version_, std::nullopt};
+}
+
+absl::StatusOr<Role> RunControl::Beat(uint64_t lease, const PeerCounters& counters,
+                                      const std::string& waiting) {
+  if (const Lease* holder = leases_.Find(lease)) CountEpisodes(*holder, counters);
+  if (absl::Status status = leases_.Heartbeat(lease, counters, clock_->Now(), waiting);
+      !status.ok()) {
+    return status;
+  }
+  return leases_.Find(lease)->role;
+}
+
+uint64_t RunControl::ProgressOf(Role role) const {
+  return role == Role::kActor ? row_counter_.total() : evaluations_.results().size();
+}
+
+void RunControl::EndLease(uint64_t lease, Role role, LeaseEnd end, std::string how) {
+  evaluations_.LeaseEnded(lease);
+  leases_.End(lease, {.end = end,
+                      .how = std::move(how),
+                      .at = clock_->Now(),
+                      .progress = ProgressOf(role)});
+}
+
 void RunControl::CountEpisodes(const Lease& lease, const PeerCounters& counters) {
   if (lease.role != Role::kActor || counters.episodes <= lease.counters.episodes) return;
   episodes_ += counters.episodes - lease.counters.episodes;
-  newest_returns_.push_back(counters.last_return);
-  if (newest_returns_.size() > kNewestReturns) newest_returns_.pop_front();
-  episode_news_.push_back(
-      {lease.index, episodes_, row_counter_.total(), Elapsed(), counters.last_return});
-  if (episode_news_.size() > kMaxNews) episode_news_.pop_front();
+  news_.Add(EpisodeNews{lease.index, episodes_, row_counter_.total(), Elapsed(),
+                        counters.last_return});
 }
 
 absl::StatusOr<Phase> RunControl::ReportEvaluation(uint64_t lease, uint64_t id,
@@ -123,20 +155,11 @@ absl::StatusOr<Phase> RunControl::ReportEvaluation(uint64_t lease, uint64_t id,
   if (result->has_value()) {
     const EvaluationResult& r = **result;
     const bool best = evaluations_.results()[*evaluations_.best()].id == r.id;
-    AddNews({{r.id, r.version, r.rows, r.updates, r.episodes, 0}, r, best});
+    news_.Add(EvaluationNews{{r.id, r.version, r.rows, r.updates, r.episodes, 0}, r, best});
     CheckPhase();
     changed_.SignalAll();
   }
   return phases_.phase();
-}
-
-void RunControl::AddNews(EvaluationNews news) {
-  evaluation_news_.push_back(std::move(news));
-  if (evaluation_news_.size() > kMaxNews) evaluation_news_.pop_front();
-}
-
-void RunControl::GiveUp(const EvaluationAssignment& assignment) {
-  AddNews({assignment, std::nullopt, false});
 }
 
 void RunControl::ShardAnswered(int shard, const ShardState& state, bool seed_phase_over) {
@@ -152,12 +175,13 @@ void RunControl::ShardAnswered(int shard, const ShardState& state, bool seed_pha
   changed_.SignalAll();
 }
 
-bool RunControl::ShardLost(int shard, std::string problem) {
+bool RunControl::ShardLost(int shard, const std::string& problem) {
   MutexLock lock(&mu_);
   ShardView& view = shards_[shard].view;
   const bool news = view.reachable || view.problem == kNotConnected;
+  if (view.reachable) shards_[shard].lost_at = clock_->Now();
   view.reachable = false;
-  view.problem = std::move(problem);
+  view.problem = ShortText(problem, kMaxError);
   grants_.Lost(shard);
   return news;
 }
@@ -284,17 +308,22 @@ TrainerStep RunControl::AwaitStep(absl::Duration timeout) {
     step = NextStep();
     if (!woken) break;
   }
-  if (step != TrainerStep::kWait) step_wait_.clear();
+  if (step != TrainerStep::kWait) waits_.step.clear();
+  if (step == TrainerStep::kFinish) waits_.within_step.clear();
   return step;
 }
 
-TrainerStep RunControl::WaitFor(std::string what) {
-  step_wait_ = std::move(what);
+TrainerStep RunControl::WaitFor(std::string what, LearnerWaits::For whom) {
+  waits_.step = std::move(what);
+  waits_.step_for = whom;
+  // Of a step before this one, which the trainer left without its end.
+  waits_.within_step.clear();
   return TrainerStep::kWait;
 }
 
 TrainerStep RunControl::WaitForRows(std::string what) {
-  return options_.lockstep ? TrainerStep::kAct : WaitFor(std::move(what));
+  return options_.lockstep ? TrainerStep::kAct
+                           : WaitFor(std::move(what), LearnerWaits::For::kActors);
 }
 
 TrainerStep RunControl::NextStep() {
@@ -302,12 +331,14 @@ TrainerStep RunControl::NextStep() {
   const uint64_t rows = row_counter_.total();
   if (phases_.phase() == Phase::kSeed) return NextSeedStep();
   if (options_.lockstep && evaluations_.outstanding()) {
-    return WaitFor("the learner waits for the evaluation under way");
+    return WaitFor("the learner waits for the evaluation under way",
+                   LearnerWaits::For::kEvaluators);
   }
   if (evaluations_.Due(rows, CaughtUp())) return TrainerStep::kEvaluate;
   if (CaughtUp()) {
     if (phases_.HasAllRows(rows)) {
-      return WaitFor("the learner waits for the last evaluations");
+      return WaitFor("the learner waits for the last evaluations",
+                     LearnerWaits::For::kEvaluators);
     }
     return WaitForRows(absl::StrCat("the learner waits for rows: update ", updates_,
                                     " needs more than ", rows, " rows (", ratio_.options().utd,
@@ -358,11 +389,10 @@ bool RunControl::AwaitSeedClosed(absl::Duration timeout) {
   MutexLock lock(&mu_);
   const absl::Duration deadline = clock_->Now() + timeout;
   while (!SeedClosed() && !Over()) {
-    step_wait_ =
-        absl::StrCat("the learner waits for shards to close the seed phase: ", OpenShards());
+    WaitFor(absl::StrCat("the learner waits for shards to close the seed phase: ", OpenShards()));
     if (!clock_->WaitUntil(&changed_, &mu_, deadline)) break;
   }
-  if (SeedClosed()) step_wait_.clear();
+  if (SeedClosed() || Over()) waits_.step.clear();
   return SeedClosed() && !Over();
 }
 
@@ -396,13 +426,13 @@ EvaluationAssignment RunControl::AddEvaluation(ParameterVersion version) {
   std::optional<EvaluationAssignment> given_up;
   EvaluationAssignment added =
       evaluations_.Add(version, row_counter_.total(), updates_, clock_->Now(), &given_up);
-  if (given_up.has_value()) GiveUp(*given_up);
+  if (given_up.has_value()) news_.Add(EvaluationNews{.assignment = *given_up});
   return added;
 }
 
 void RunControl::SetTrainerWait(std::string what) {
   MutexLock lock(&mu_);
-  trainer_wait_ = std::move(what);
+  waits_.within_step = std::move(what);
 }
 
 bool RunControl::MaySample() const {
@@ -422,9 +452,10 @@ bool RunControl::AwaitSampling(absl::Duration timeout) {
   return MaySample() && !Over();
 }
 
-void RunControl::Halt() {
+void RunControl::Halt(const std::string& why) {
   MutexLock lock(&mu_);
   halted_ = true;
+  if (waits_.halted.empty()) waits_.halted = ShortText(why, kMaxError);
   changed_.SignalAll();
 }
 
@@ -434,19 +465,41 @@ void RunControl::Stop(std::string reason) {
   changed_.SignalAll();
 }
 
-void RunControl::Tick() {
+absl::Duration RunControl::Tick() {
   MutexLock lock(&mu_);
   const absl::Duration now = clock_->Now();
-  for (const Lease& lease : leases_.Expire(now)) evaluations_.LeaseEnded(lease.id);
-  for (const EvaluationAssignment& assignment : evaluations_.Expire(now)) GiveUp(assignment);
+  const absl::Duration pause = now - std::exchange(ticked_at_, now).value_or(now);
+  if (pause >= kPause) {
+    leases_.Prolong(now + options_.lease.duration);
+    evaluations_.Prolong(pause);
+  }
+  for (const Lease& lease : leases_.Expired(now)) {
+    const absl::Duration silence = absl::Trunc(now - lease.last_heartbeat, absl::Seconds(1));
+    EndLease(lease.id, lease.role, LeaseEnd::kSilent,
+             absl::StrCat("no heartbeat came for ", absl::FormatDuration(silence)));
+  }
+  for (const EvaluationAssignment& assignment : evaluations_.Expire(now)) {
+    news_.Add(EvaluationNews{.assignment = assignment});
+  }
   rates_.Observe(now, row_counter_.total(), updates_);
+  if (row_counter_.total() != rows_then_) rows_at_ = now;
+  rows_then_ = row_counter_.total();
   const Phase before = phases_.phase();
   WatchWindows(now);
   CheckPhase();
   if (phases_.phase() != before) changed_.SignalAll();
+  return pause >= kPause ? pause : absl::ZeroDuration();
+}
+
+void RunControl::Observe(std::vector<PlannerView> planners, CheckpointView checkpoints) {
+  MutexLock lock(&mu_);
+  planners_ = std::move(planners);
+  checkpoints_ = std::move(checkpoints);
 }
 
 void RunControl::CheckPhase() {
+  // Whoever goes away decides nothing any more: its successor does, with what was kept.
+  if (halted_) return;
   const uint64_t rows = row_counter_.total();
   RunProgress progress;
   progress.rows = rows;
@@ -460,14 +513,14 @@ void RunControl::CheckPhase() {
   phases_.Check(progress, ratio_.options().seed_rows, clock_->Now());
 }
 
-std::vector<RunControl::EvaluationNews> RunControl::TakeEvaluationNews() {
+std::vector<EvaluationNews> RunControl::TakeEvaluationNews() {
   MutexLock lock(&mu_);
-  return TakeAll(evaluation_news_);
+  return news_.TakeEvaluations();
 }
 
 std::vector<EpisodeNews> RunControl::TakeEpisodeNews() {
   MutexLock lock(&mu_);
-  return TakeAll(episode_news_);
+  return news_.TakeEpisodes();
 }
 
 bool RunControl::Done() const {
@@ -532,21 +585,21 @@ double RunControl::Remaining(uint64_t rows) const {
   return seconds;
 }
 
-std::string RunControl::Waiting() const {
-  std::vector<std::string> parts;
-  if (!step_wait_.empty()) parts.push_back(step_wait_);
-  if (!trainer_wait_.empty()) parts.push_back(trainer_wait_);
-  uint32_t blocked = 0;
-  for (size_t i = 0; i < shards_.size(); ++i) {
-    const ShardView& view = shards_[i].view;
-    if (!view.reachable) {
-      parts.push_back(absl::StrCat("shard ", i, " (", view.address, ") is away: ", view.problem));
-    } else {
-      blocked += view.state.blocked_streams;
-    }
+void RunControl::FillPeers(RunStatus* status) const {
+  for (const auto& [id, lease] : leases_.all()) {
+    status->peers.push_back({lease.role, lease.index, lease.name, lease.counters.rows,
+                             lease.counters.episodes, SecondsSince(lease.last_heartbeat),
+                             lease.waiting});
   }
-  if (blocked > 0) parts.push_back(absl::StrCat(blocked, " writers wait: ", GrantReason()));
-  return absl::StrJoin(parts, "; ");
+  for (const EndedLease& ended : leases_.ended()) {
+    const Lease& lease = ended.lease;
+    status->ended_peers.push_back({lease.role, lease.index, lease.name, lease.counters.rows,
+                                   lease.counters.episodes, ended.end, ended.how,
+                                   SecondsSince(ended.at),
+                                   ProgressOf(lease.role) == ended.progress});
+  }
+  status->lease_ends = leases_.ends();
+  status->seconds_since_rows = SecondsSince(rows_at_);
 }
 
 RunStatus RunControl::Status() const {
@@ -566,18 +619,17 @@ RunStatus RunControl::Status() const {
   status.version = version_;
   status.evaluations = evaluations_.results();
   status.best_evaluation = evaluations_.best();
-  if (!newest_returns_.empty()) {
-    status.training_return_mean =
-        std::accumulate(newest_returns_.begin(), newest_returns_.end(), 0.0) /
-        static_cast<double>(newest_returns_.size());
+  status.training_return_mean = news_.training_return_mean();
+  FillPeers(&status);
+  for (const Shard& shard : shards_) {
+    ShardView& view = status.shards.emplace_back(shard.view);
+    if (!view.reachable) view.unreachable_seconds = SecondsSince(shard.lost_at);
   }
-  for (const auto& [id, lease] : leases_.all()) {
-    status.peers.push_back({lease.role, lease.index, lease.name, lease.counters.rows,
-                            lease.counters.episodes,
-                            absl::ToDoubleSeconds(clock_->Now() - lease.last_heartbeat)});
-  }
-  for (const Shard& shard : shards_) status.shards.push_back(shard.view);
-  status.waiting = Waiting();
+  status.planners = planners_;
+  status.checkpoints = checkpoints_;
+  LearnerWaits waits = waits_;
+  waits.grant = GrantReason();
+  status.waiting = WaitingText(status, waits);
   return status;
 }
 

@@ -2,7 +2,6 @@
 #define POMPC_LEARNER_CONTROL_RUN_CONTROL_H_
 
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,9 +18,11 @@
 #include "learner/control/ratio.h"
 #include "learner/control/row_counter.h"
 #include "learner/control/row_grants.h"
+#include "learner/control/run_news.h"
 #include "learner/control/run_status.h"
 #include "learner/control/sampling_control.h"
 #include "learner/control/types.h"
+#include "learner/control/waiting.h"
 #include "learner/control/window_watch.h"
 
 namespace pompc::learner {
@@ -89,8 +90,10 @@ class RunControl : public SamplingControl {
     absl::Duration duration;
     absl::Duration heartbeat;
   };
-  // As Leases::Register. Once the run is over no lease is kept: the phase sends the caller home.
-  absl::StatusOr<Welcome> Register(Role role, std::string name, uint32_t environments);
+  // As Leases::Register; a lease that the process still holds ends. Once the run is over no lease
+  // is kept: the phase sends the caller home.
+  absl::StatusOr<Welcome> Register(Role role, const std::string& name, uint32_t environments,
+                                   ProcessIdentity identity = {});
 
   struct Instructions {
     Phase phase;
@@ -99,8 +102,14 @@ class RunControl : public SamplingControl {
     // For evaluators.
     std::optional<EvaluationAssignment> evaluation;
   };
-  // NOT_FOUND when the lease has ended. Telling a holder that the run is over ends its lease.
-  absl::StatusOr<Instructions> Heartbeat(uint64_t lease, const PeerCounters& counters);
+  // `waiting`: what the holder waits for, in words; empty when it does not wait. NOT_FOUND when the
+  // lease has ended. Telling a holder that the run is over ends its lease.
+  absl::StatusOr<Instructions> Heartbeat(uint64_t lease, const PeerCounters& counters,
+                                         const std::string& waiting = "");
+  // The holder ends, with `error` or because it was told to (empty), and its lease with it. As
+  // Heartbeat otherwise.
+  absl::StatusOr<Instructions> Leave(uint64_t lease, const PeerCounters& counters,
+                                     const std::string& error);
 
   // NOT_FOUND when the lease has ended; otherwise as EvaluationSchedule::Report.
   absl::StatusOr<Phase> ReportEvaluation(uint64_t lease, uint64_t id, ParameterVersion version,
@@ -112,7 +121,7 @@ class RunControl : public SamplingControl {
   // grant said so.
   void ShardAnswered(int shard, const ShardState& state, bool seed_phase_over);
   // The shard does not answer. False if that was known.
-  bool ShardLost(int shard, std::string problem);
+  bool ShardLost(int shard, const std::string& problem);
   // REQUIRES: ShardAnswered since it was last lost.
   ShardGrant NextGrant(int shard);
 
@@ -148,23 +157,20 @@ class RunControl : public SamplingControl {
   // ---- For all.
 
   // The learner goes away, the run does not end: the phase stays, and nothing waits here any more.
-  // Idempotent.
-  void Halt();
+  // `why` is told to those who ask for the status meanwhile. Idempotent: the first reason stays.
+  void Halt(const std::string& why = "");
   // Ends the run: phase STOPPING unless it is over. Idempotent.
   void Stop(std::string reason);
   // Ends leases and evaluations whose time is up, checks the stop conditions, measures rates. To be
-  // called several times a second.
-  void Tick();
+  // called several times a second. If it was not (the learner was paused, or its machine was), the
+  // heartbeats and results of that time are still to be read: no lease and no evaluation ends
+  // before it has had its time anew. Returns how long the learner did not run, usually zero.
+  absl::Duration Tick();
+  // What Status tells of planners and checkpoints from now on.
+  void Observe(std::vector<PlannerView> planners, CheckpointView checkpoints);
 
   // Results that came in, and outstanding evaluations that were given up, since the last call; the
   // oldest are dropped beyond 1024.
-  struct EvaluationNews {
-    EvaluationAssignment assignment;
-    // Absent: given up.
-    std::optional<EvaluationResult> result;
-    // The best of the run so far.
-    bool best = false;
-  };
   std::vector<EvaluationNews> TakeEvaluationNews();
   // Likewise, training episodes.
   std::vector<EpisodeNews> TakeEpisodeNews();
@@ -191,7 +197,9 @@ class RunControl : public SamplingControl {
   }
   TrainerStep UpdateUnlessRefilling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   TrainerStep NextSeedStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  TrainerStep WaitFor(std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // `whom`: who could end the wait.
+  TrainerStep WaitFor(std::string what, LearnerWaits::For whom = LearnerWaits::For::kNobody)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The same for rows.
   TrainerStep WaitForRows(std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Why no shard is granted rows yet; empty once all were heard from, or waited for long enough.
@@ -211,14 +219,25 @@ class RunControl : public SamplingControl {
   void CheckPhase() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CountEpisodes(const Lease& lease, const PeerCounters& counters)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void GiveUp(const EvaluationAssignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void AddNews(EvaluationNews news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The part of Heartbeat that Leave has too; the role of the holder.
+  absl::StatusOr<Role> Beat(uint64_t lease, const PeerCounters& counters,
+                            const std::string& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // How far the run is with what holders of the role bring it: rows, or results.
+  uint64_t ProgressOf(Role role) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Its evaluation, if any, is free for others.
+  void EndLease(uint64_t lease, Role role, LeaseEnd end, std::string how)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   double Elapsed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   double Remaining(uint64_t rows) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  std::string Waiting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  double SecondsSince(absl::Duration time) const {
+    return absl::ToDoubleSeconds(clock_->Now() - time);
+  }
+  void FillPeers(RunStatus* status) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   struct Shard {
     ShardView view;
+    // When it was lost; the learner's start before it first answered.
+    absl::Duration lost_at;
     // Agreed, with its present memory or an earlier one, that the seed phase is over.
     bool seed_closed = false;
     // It has answered this start of the learner.
@@ -252,12 +271,15 @@ class RunControl : public SamplingControl {
   bool closing_seed_ ABSL_GUARDED_BY(mu_) = false;
   bool seed_was_closed_ ABSL_GUARDED_BY(mu_) = false;
   ParameterVersion version_ ABSL_GUARDED_BY(mu_);
-  std::deque<double> newest_returns_ ABSL_GUARDED_BY(mu_);
-  std::deque<EvaluationNews> evaluation_news_ ABSL_GUARDED_BY(mu_);
-  std::deque<EpisodeNews> episode_news_ ABSL_GUARDED_BY(mu_);
-  // What AwaitStep waits for, and what the trainer said it waits for.
-  std::string step_wait_ ABSL_GUARDED_BY(mu_);
-  std::string trainer_wait_ ABSL_GUARDED_BY(mu_);
+  RunNews news_ ABSL_GUARDED_BY(mu_);
+  // All but the reason of grants, which follows from the rest.
+  LearnerWaits waits_ ABSL_GUARDED_BY(mu_);
+  std::vector<PlannerView> planners_ ABSL_GUARDED_BY(mu_);
+  CheckpointView checkpoints_ ABSL_GUARDED_BY(mu_);
+  // When Tick was last called, and when rows were last found to be more than before.
+  std::optional<absl::Duration> ticked_at_ ABSL_GUARDED_BY(mu_);
+  absl::Duration rows_at_ ABSL_GUARDED_BY(mu_);
+  uint64_t rows_then_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace pompc::learner

@@ -1,6 +1,7 @@
 #ifndef POMPC_LEARNER_CONTROL_RUN_STATUS_H_
 #define POMPC_LEARNER_CONTROL_RUN_STATUS_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -46,6 +47,8 @@ struct ShardView {
   bool reachable = false;
   // Why it is not; empty if it is.
   std::string problem;
+  // Since when it is not; 0 if it is.
+  double unreachable_seconds = 0;
   // The last one it gave.
   ShardState state;
 };
@@ -58,6 +61,46 @@ struct PeerView {
   uint64_t rows = 0;
   uint64_t episodes = 0;
   double seconds_since_heartbeat = 0;
+  // What it waited for at its newest heartbeat, in words; empty when it did not wait.
+  std::string waiting;
+};
+
+// An actor or evaluator whose lease has ended.
+struct EndedPeer {
+  Role role = Role::kActor;
+  uint32_t index = 0;
+  std::string name;
+  uint64_t rows = 0;
+  uint64_t episodes = 0;
+  LeaseEnd end = LeaseEnd::kLeft;
+  // How it ended, in words.
+  std::string how;
+  double seconds_ago = 0;
+  // Whether the run has not moved since: no row has come (after an actor), no result of an
+  // evaluation (after an evaluator).
+  bool nothing_since = false;
+};
+
+// How the learner sees a planner that follows the parameters, or was lost.
+struct PlannerView {
+  std::string name;
+  // Address it was connected from.
+  std::string peer;
+  bool connected = false;
+  // Newest version that was sent to it completely; (0, 0) before the first.
+  ParameterVersion version;
+  // Age of the oldest version that it has not been sent completely; 0 when it has the newest.
+  double behind_seconds = 0;
+  // Since when it is connected, or is not.
+  double since_seconds = 0;
+};
+
+// What becomes of the checkpoints.
+struct CheckpointView {
+  // Why the newest one could not be written; empty when it was.
+  std::string error;
+  // Since when none could be written; 0 when the newest one was.
+  double failing_seconds = 0;
 };
 
 // A finished training episode that an actor told of. Actors tell of their newest at each heartbeat,
@@ -96,8 +139,17 @@ struct RunStatus {
   // Mean return of the newest training episodes; absent before the first.
   std::optional<double> training_return_mean;
   std::vector<PeerView> peers;
+  // The leases that ended last, oldest first; 16 at most.
+  std::vector<EndedPeer> ended_peers;
+  // Leases that ended in this start of the learner, by LeaseEnd.
+  std::array<uint64_t, kLeaseEnds> lease_ends = {};
+  // Planners that are connected, then those that were lost last.
+  std::vector<PlannerView> planners;
   std::vector<ShardView> shards;
-  // Who waits for whom just now, in words; empty when nothing is blocked.
+  CheckpointView checkpoints;
+  // How long no row has come.
+  double seconds_since_rows = 0;
+  // Who waits for whom just now and what is out of order, in words; empty when nothing is.
   std::string waiting;
 };
 

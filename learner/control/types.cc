@@ -16,6 +16,18 @@ const char* PhaseName(Phase phase) {
   return "?";
 }
 
+const char* LeaseEndName(LeaseEnd end) {
+  switch (end) {
+    case LeaseEnd::kLeft:
+      return "left";
+    case LeaseEnd::kFailed:
+      return "failed";
+    case LeaseEnd::kSilent:
+      return "silent";
+  }
+  return "?";
+}
+
 const char* RoleName(Role role) { return role == Role::kActor ? "actor" : "evaluator"; }
 
 }  // namespace pompc::learner

@@ -1,6 +1,7 @@
 #ifndef POMPC_LEARNER_CONTROL_TYPES_H_
 #define POMPC_LEARNER_CONTROL_TYPES_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -16,7 +17,7 @@ enum class Phase {
   kTraining,
   // The run's goal or limit was reached.
   kFinished,
-  // The run was told to stop, or cannot go on.
+  // The run was told to stop.
   kStopping,
 };
 
@@ -30,6 +31,17 @@ enum class Role { kActor, kEvaluator };
 
 // "actor", "evaluator".
 const char* RoleName(Role role);
+
+// How a lease ended.
+enum class LeaseEnd {
+  kLeft,    // its holder was told to end
+  kFailed,  // its holder ended with an error
+  kSilent,  // no heartbeat came
+};
+inline constexpr size_t kLeaseEnds = 3;
+
+// "left", "failed", "silent".
+const char* LeaseEndName(LeaseEnd end);
 
 // One evaluation an evaluator has to do: `episodes` noise-free episodes with plans of `version`.
 struct EvaluationAssignment {

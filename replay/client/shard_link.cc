@@ -162,6 +162,7 @@ void ShardLink::OnWritten(absl::Duration now) {
 
 void ShardLink::OnReply(const proto::AppendReply& reply, absl::Duration now) {
   progress_at_ = now;
+  answered_ = true;
   blocked_ = reply.blocked();
   last_error_ = absl::OkStatus();
   backoff_.Reset();
@@ -211,7 +212,10 @@ void ShardLink::OnEnded(const absl::Status& status, absl::Duration now) {
   writing_ = false;
   blocked_.clear();
   if (!meant) last_error_ = status.ok() ? absl::UnavailableError("the stream ended") : status;
-  if (!meant && IsPermanent(status)) broken_ = status;
+  // A shard that took rows of this run and now belongs to another has lost its memory, and somebody
+  // else was there first: it may come back. One that never took any was named by mistake.
+  const bool taken = answered_ && absl::IsFailedPrecondition(status);
+  if (!meant && IsPermanent(status) && !taken) broken_ = status;
   retry_at_ = meant ? now : now + backoff_.Next();
   for (auto& [index, environment] : environments_) {
     environment.outbox.OnDisconnected();
@@ -231,6 +235,10 @@ std::string ShardLink::WaitReasonFor(uint64_t unacked) const {
   if (!broken_.ok()) return absl::StrCat(name, " turned this actor away: ", broken_.message());
   if (unacked == 0) return "";
   if (!blocked_.empty()) return absl::StrCat(name, " has stopped reading: ", blocked_);
+  if (absl::IsFailedPrecondition(last_error_)) {
+    return absl::StrCat(name, " has been taken by others and is tried again: ",
+                        last_error_.message());
+  }
   if (!last_error_.ok()) {
     return absl::StrCat(name, " cannot be reached: ", absl::StatusCodeToString(last_error_.code()),
                         ": ", last_error_.message());

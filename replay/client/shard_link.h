@@ -67,7 +67,8 @@ class ShardLink {
   uint64_t acknowledged(uint32_t environment) const {
     return environments_.at(environment).acknowledged;
   }
-  // Not OK once the shard turned this process away for good.
+  // Not OK once the shard turned this process away for good: for another run only if it never
+  // answered before.
   const absl::Status& broken() const { return broken_; }
   // Why rows are not acknowledged just now, in words; empty when none waits.
   std::string WaitReason() const;
@@ -112,6 +113,7 @@ class ShardLink {
   std::string blocked_;      // the shard's reason for not reading; empty: it reads
   absl::Status last_error_;  // of the stream, until it is open and answers
   absl::Status broken_;
+  bool answered_ = false;  // ever
   std::vector<Refusal> refusals_;
   std::vector<uint32_t> resumed_;
   TrajectoryWriter::Stats stats_;

@@ -101,7 +101,7 @@ class TrajectoryWriter {
   // NaN or infinity, actions outside [-1, 1]; the row is not taken. FAILED_PRECONDITION
   // without an episode, and after a terminated row. ABORTED when the shard refused the episode (its
   // seed phase is over, a later incarnation wrote): begin another one. Once a shard turned the
-  // process away for good (it serves another run): that status, from every call. CANCELLED after
+  // process away for good (it never served this run): that status, from every call. CANCELLED after
   // Close.
   absl::Status Append(uint32_t environment, const RowView& row, absl::Duration timeout);
 

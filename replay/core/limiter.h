@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "common/parameter_version.h"
 
 namespace pompc::replay {
@@ -25,17 +26,25 @@ struct RowGrant {
 };
 
 // Whether a shard may take rows by what the learner has granted last. A pure decision; whoever asks
-// does the waiting. Not thread-safe.
+// does the waiting, and says what time it is. Not thread-safe.
 class Limiter {
  public:
+  // Grants come several times a second. After so long without one their reason is no longer known
+  // to hold.
+  static constexpr absl::Duration kSilence = absl::Seconds(3);
+
   // How many more rows may be accepted by a shard that has accepted `accepted_rows` so far.
   uint64_t Room(uint64_t accepted_rows) const {
     const uint64_t most = grant_.max_accepted_rows;
     return most > accepted_rows ? most - accepted_rows : 0;
   }
 
+  // The learner was heard from.
+  void Heard(absl::Duration now) { heard_at_ = now; }
+
   // Replaces the grant. The bound on rows may also go down; the end of the seed phase stays.
-  void Grant(RowGrant grant) {
+  void Grant(RowGrant grant, absl::Duration now) {
+    Heard(now);
     grant.seed_phase_over |= grant_.seed_phase_over;
     grant_ = std::move(grant);
     ++grants_;
@@ -50,10 +59,13 @@ class Limiter {
   ParameterVersion newest_version() const { return *grant_.newest_version; }
 
   // Why a shard that has accepted `accepted_rows` takes no more, for those who wait.
-  std::string WhyBlocked(uint64_t accepted_rows) const {
+  std::string WhyBlocked(uint64_t accepted_rows, absl::Duration now) const {
     return absl::StrCat("shard took ", accepted_rows, " rows of ", grant_.max_accepted_rows,
-                        " granted: ", grant_.reason);
+                        " granted: ", Silent(now) ? SilenceText(now) : grant_.reason);
   }
+
+  // Whether the learner has not been heard from for too long.
+  bool Silent(absl::Duration now) const { return now - heard_at_ >= kSilence; }
 
   uint64_t max_accepted_rows() const { return grant_.max_accepted_rows; }
   bool seed_phase_over() const { return grant_.seed_phase_over; }
@@ -61,8 +73,14 @@ class Limiter {
   uint64_t grants() const { return grants_; }
 
  private:
+  std::string SilenceText(absl::Duration now) const {
+    return absl::StrCat("the learner has not been heard from for ",
+                        absl::ToInt64Seconds(now - heard_at_), " s");
+  }
+
   RowGrant grant_{.reason = "the learner has granted nothing yet"};
   uint64_t grants_ = 0;
+  absl::Duration heard_at_;
 };
 
 }  // namespace pompc::replay

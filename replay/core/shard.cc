@@ -49,7 +49,10 @@ AppendOutcome RefuseSegment(Streams::Segment* segment, absl::Status why) {
 }  // namespace
 
 Shard::Shard(uint64_t incarnation, Clock* clock, std::unique_ptr<Store> store)
-    : incarnation_(incarnation), store_(std::move(store)), activity_(clock, Activity::kIdle) {}
+    : incarnation_(incarnation),
+      clock_(clock),
+      store_(std::move(store)),
+      activity_(clock, Activity::kIdle) {}
 
 Shard::~Shard() { Close(); }
 
@@ -65,6 +68,12 @@ Shard::Activity Shard::Resting() const {
 
 absl::Status Shard::Configure(const ShardConfig& config) {
   MutexLock lock(&mu_);
+  POMPC_RETURN_IF_ERROR(ConfigureLocked(config));
+  limiter_.Heard(clock_->Now());
+  return absl::OkStatus();
+}
+
+absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
   if (config_ != nullptr) {
     POMPC_RETURN_IF_ERROR(CheckSame(*config_, config));
   } else {
@@ -86,7 +95,10 @@ AppendOutcome Shard::Append(const SegmentId& segment, uint64_t first_row, const 
   MutexLock lock(&mu_);
   activity_.Enter(Activity::kInserting);
   AppendOutcome outcome = AppendLocked(segment, first_row, rows);
-  if (outcome.kind == Kind::kBlocked) waiters_.push_back(waiter);
+  if (outcome.kind == Kind::kBlocked) {
+    waiters_.push_back(waiter);
+    told_ = std::string(outcome.status.message());
+  }
   activity_.Enter(Resting());
   return outcome;
 }
@@ -175,10 +187,9 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
   const uint32_t wanted = chunk.rows.count - chunk.begin;
   const uint32_t new_rows =
       static_cast<uint32_t>(std::min<uint64_t>(wanted, limiter_.Room(accepted_rows_)));
-  const absl::Status blocked =
-      absl::ResourceExhaustedError(limiter_.WhyBlocked(accepted_rows_ + new_rows));
   if (new_rows == 0 && wanted > 0) {
-    return {Kind::kBlocked, segment->next_row, segment->ended, blocked};
+    return {Kind::kBlocked, segment->next_row, segment->ended,
+            absl::ResourceExhaustedError(WhyBlocked())};
   }
   const RowsView rows = new_rows == wanted
                             ? chunk.rows
@@ -190,7 +201,7 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
   table_->Append(rows, chunk.begin, &segment->tail);
   accepted_rows_ += new_rows;
   POMPC_CHECK(new_rows == 0 || accepted_rows_ <= limiter_.max_accepted_rows(),
-              limiter_.WhyBlocked(accepted_rows_));
+              WhyBlocked());
   planned_rows_ += std::count(rows.has_plan.begin() + chunk.begin, rows.has_plan.end(), 1);
   segment->next_row += new_rows;
   if (new_rows > 0) segment->terminated = rows.terminated.back() != 0;
@@ -198,7 +209,8 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
   if (new_rows == wanted) {
     return {Kind::kAcked, segment->next_row, segment->ended, absl::OkStatus(), new_rows};
   }
-  return {Kind::kBlocked, segment->next_row, segment->ended, blocked, new_rows};
+  return {Kind::kBlocked, segment->next_row, segment->ended,
+          absl::ResourceExhaustedError(WhyBlocked()), new_rows};
 }
 
 void Shard::WhenDurable(std::function<void(absl::Status)> done) {
@@ -217,8 +229,9 @@ absl::Status Shard::Grant(RowGrant grant) {
     MutexLock lock(&mu_);
     POMPC_RETURN_IF_ERROR(CheckOpen());
     const bool phase_ends = grant.seed_phase_over && !limiter_.seed_phase_over();
-    limiter_.Grant(std::move(grant));
-    if (limiter_.Room(accepted_rows_) > 0 || phase_ends || version_awaited_) {
+    const bool was_silent = limiter_.Silent(clock_->Now());
+    limiter_.Grant(std::move(grant), clock_->Now());
+    if (limiter_.Room(accepted_rows_) > 0 || phase_ends || version_awaited_ || was_silent) {
       woken.swap(waiters_);
       version_awaited_ = false;
     }
@@ -227,6 +240,17 @@ absl::Status Shard::Grant(RowGrant grant) {
   // In the order in which they came: whom the room does not reach waits again, in that order.
   Wake(woken);
   return absl::OkStatus();
+}
+
+void Shard::RenewReasons() {
+  Waiters woken;
+  {
+    MutexLock lock(&mu_);
+    if (closed_ || waiters_.empty() || WhyBlocked() == told_) return;
+    woken.swap(waiters_);
+    activity_.Enter(Resting());
+  }
+  Wake(woken);
 }
 
 absl::Status Shard::Sample(uint64_t seed, const WindowColumns& out) {

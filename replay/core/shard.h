@@ -72,8 +72,8 @@ struct AppendOutcome {
 class RoomWaiter {
  public:
   virtual ~RoomWaiter() = default;
-  // Called once for each enrolment, without locks held, by whichever thread opened the limiter or
-  // closed the shard. Must not block.
+  // Called once for each enrolment, without locks held, by whichever thread opened the limiter,
+  // closed the shard or found that the reason for waiting has changed. Must not block.
   virtual void OnRoom() = 0;
 };
 
@@ -118,7 +118,13 @@ class Shard {
   // Withdraws a waiter. It may be in OnRoom() even so.
   void StopWaiting(const RoomWaiter* waiter);
 
-  // Sets the limiter and wakes the writers that it may let go on.
+  // Has waiters try again whose reason for waiting has changed since they were told it, so that
+  // they hear the true one: the learner's newest, or for how long it has not been heard from. To be
+  // called every few seconds.
+  void RenewReasons();
+
+  // Sets the limiter and wakes the writers that it may let go on; all of them if they have been told
+  // that the learner is silent.
   absl::Status Grant(RowGrant grant);
 
   // Draws as many windows as `out` has rewards for. REQUIRES: the columns have the sizes of a
@@ -148,6 +154,11 @@ class Shard {
  private:
   using Waiters = std::vector<std::shared_ptr<RoomWaiter>>;
 
+  std::string WhyBlocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return limiter_.WhyBlocked(accepted_rows_, clock_->Now());
+  }
+
+  absl::Status ConfigureLocked(const ShardConfig& config) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckOpen() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What the shard does when it is not working.
   Activity Resting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -165,6 +176,7 @@ class Shard {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const uint64_t incarnation_;
+  Clock* const clock_;
   const std::unique_ptr<Store> store_;
   StateTimer<Activity, kActivities> activity_;
 
@@ -177,6 +189,8 @@ class Shard {
   Waiters waiters_ ABSL_GUARDED_BY(mu_);
   // Some of the waiters wait to hear of a version, not for room.
   bool version_awaited_ ABSL_GUARDED_BY(mu_) = false;
+  // What the one that came last was told.
+  std::string told_ ABSL_GUARDED_BY(mu_);
   uint64_t accepted_rows_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t planned_rows_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t sampled_windows_ ABSL_GUARDED_BY(mu_) = 0;

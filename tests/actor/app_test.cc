@@ -242,11 +242,58 @@ TEST_F(AppTest, EvaluatorReportsToTheLearner) {
 TEST_F(AppTest, OtherNumberOfShardsIsRefusedNamingBoth) {
   StartShards(10);
   AppOptions options = Hasty();
+  options.name = "host:7";
   options.replay = {shards_[0]->server().InProcessEndpoint()};
   StartApp(options);
   const absl::Status status = app_->Wait();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("--replay names 1 shards; the run has 2"));
+  // The learner knows who died, and of what.
+  const learner::RunStatus run = control_->Status();
+  EXPECT_TRUE(run.peers.empty());
+  ASSERT_EQ(run.ended_peers.size(), 1u);
+  EXPECT_EQ(run.ended_peers[0].name, "host:7");
+  EXPECT_EQ(run.ended_peers[0].end, learner::LeaseEnd::kFailed);
+  EXPECT_EQ(run.ended_peers[0].how, status.message());
+}
+
+// As where the model of a task is missing, or an environment cannot be made.
+TEST_F(AppTest, AnActorThatDiesBeforeItsFirstStepTellsTheLearner) {
+  StartShards(10);
+  AppOptions options = Hasty();
+  options.learner = learner_->InProcessEndpoint();
+  options.planners = {planner_.endpoint()};
+  for (auto& shard : shards_) options.replay.push_back(shard->server().InProcessEndpoint());
+  options.factory = [](uint32_t) -> absl::StatusOr<std::unique_ptr<env::FloatEnvironment>> {
+    return absl::NotFoundError("no model humanoid.xml");
+  };
+  app_ = *App::Start(std::move(options));
+  EXPECT_FALSE(app_->Wait().ok());
+  ASSERT_EQ(control_->Status().ended_peers.size(), 1u);
+  EXPECT_THAT(control_->Status().ended_peers[0].how, HasSubstr("no model humanoid.xml"));
+}
+
+TEST_F(AppTest, WhoeverIsToldToEndFreesTheLeaseAtOnce) {
+  StartShards(1000000);
+  StartApp();
+  AwaitAccepted(20);
+  app_->Stop();
+  EXPECT_TRUE(control_->Status().peers.empty());
+  ASSERT_EQ(control_->Status().ended_peers.size(), 1u);
+  EXPECT_EQ(control_->Status().ended_peers[0].end, learner::LeaseEnd::kLeft);
+  EXPECT_GE(control_->Status().ended_peers[0].rows, 40u);
+}
+
+TEST_F(AppTest, HeartbeatsSayWhatItWaitsFor) {
+  StartShards(20);
+  StartApp();
+  const auto waiting = [&] {
+    const learner::RunStatus status = control_->Status();
+    return status.peers.empty() ? "" : status.peers[0].waiting;
+  };
+  ASSERT_TRUE(Await([&] { return waiting().find("updates are behind") != std::string::npos; }));
+  Grant(1000000, false);
+  EXPECT_TRUE(Await([&] { return waiting().empty(); })) << waiting();
 }
 
 TEST_F(AppTest, TaskOfOtherSizesIsRefusedNamingBoth) {

@@ -123,6 +123,26 @@ proto::GetRunReply SomeRun() {
   proto::ShardStatus& shard = *status.add_shards();
   shard.set_address("127.0.0.1:9");
   shard.set_reachable(false);
+  shard.set_problem("connection refused");
+  shard.set_unreachable_seconds(75);
+  peer.set_waiting("no plan: planner p:1");
+  proto::EndedPeer& ended = *status.add_ended_peers();
+  ended.set_role(proto::EVALUATOR);
+  ended.set_name("host:78");
+  ended.set_seconds_ago(12);
+  ended.set_how("ValueError: wrong action");
+  proto::PlannerStatus& planner = *status.add_planners();
+  planner.set_name("host:79");
+  planner.set_peer("ipv4:1.2.3.4:5");
+  planner.set_connected(true);
+  planner.mutable_version()->set_incarnation(1);
+  planner.mutable_version()->set_number(40);
+  planner.set_behind_seconds(31);
+  proto::PlannerStatus& lost = *status.add_planners();
+  lost.set_name("host:80");
+  lost.set_since_seconds(8);
+  status.set_checkpoint_error("No space left on device");
+  status.set_checkpoint_failing_seconds(70);
   return run;
 }
 
@@ -146,6 +166,17 @@ TEST(RunReportTest, ReportShowsEvaluationsPeersAndShards) {
                            "127.0.0.1:9", "650.0 ± 20.0", "best"}) {
     EXPECT_THAT(report, HasSubstr(text));
   }
+}
+
+TEST(RunReportTest, ReportShowsWhatIsOutOfOrder) {
+  const std::string report = RunReport(SomeRun());
+  for (const char* text :
+       {"unreachable for 1:15: connection refused", "no plan: planner p:1",
+        "0:12 ago  ValueError: wrong action", "ipv4:1.2.3.4:5", "connected for 0:00", "1.40",
+        "0:31", "lost 0:08 ago", "none could be written for 1:10: No space left on device"}) {
+    EXPECT_THAT(report, HasSubstr(text));
+  }
+  EXPECT_THAT(RunReport({}), HasSubstr("none is connected"));
 }
 
 TEST(RunReportTest, SummaryNamesTheBestEvaluation) {

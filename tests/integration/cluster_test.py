@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""A run as separate processes on loopback ports: it trains, survives kill -9 of the planner and of an actor, takes no
-random-phase row after the first version, and ends when told to. Usage: cluster_test.py FOLDER_OF_BINARIES."""
+"""A run as separate processes on loopback ports: it trains, survives kill -9 of the planner and of an actor and a restart
+of the learner alone, says what it waits for, takes no random-phase row after the first version, and ends when told to.
+Usage: cluster_test.py FOLDER_OF_BINARIES."""
 
 import collections
 import os
@@ -93,7 +94,11 @@ class ClusterTest(unittest.TestCase):
         self.wait_until("rows with plans", lambda: self.planned_rows() > 100, RUN_SECONDS)
         self.check_metrics_pages()
 
-        self.lose("planner")
+        self.processes["planner"].kill()
+        self.wait_until("the missing planner in the status",
+                        lambda: "no planner is connected: actors that need plans wait" in self.status(),
+                        RECOVERY_SECONDS)
+        self.processes["planner"].start()
         before = self.planned_rows()
         self.wait_until("rows after the planner was restarted", lambda: self.planned_rows() > before + 100,
                         RECOVERY_SECONDS)
@@ -101,6 +106,10 @@ class ClusterTest(unittest.TestCase):
         actor = self.processes["actor-0"]
         self.wait_until("rows of the restarted actor", lambda: actor.total("pompc_actor_rows_total") > 50,
                         RECOVERY_SECONDS)
+
+        self.wait_until("the killed actor in the status", lambda: "no heartbeat came for" in self.status(),
+                        RECOVERY_SECONDS)
+        self.restart_learner()
 
         self.check_states_sum_to_wall_time()
         evaluator = self.processes["evaluator"]
@@ -114,6 +123,23 @@ class ClusterTest(unittest.TestCase):
             self.assertEqual(self.processes[name].popen.wait(20), 0, name)
         evaluations = (self.folder / "run" / "evaluations.csv").read_text().splitlines()
         self.assertGreater(len(evaluations), 1)
+
+    def status(self):
+        return subprocess.run([BINARIES / "pompc", "status", "--learner", self.learner_address], capture_output=True,
+                              text=True, timeout=30).stdout
+
+    def restart_learner(self):
+        """Ends the learner and starts it again, as a supervisor does; the others wait for it."""
+        learner = self.processes["learner"]
+        learner.popen.send_signal(signal.SIGTERM)
+        self.assertEqual(learner.popen.wait(RUN_SECONDS), 0)
+        learner.start()
+        self.wait_until("peers at the restarted learner", lambda: self.status().count(" s ago") >= 3, RECOVERY_SECONDS)
+        before = self.planned_rows()
+        self.wait_until("rows after the learner was restarted", lambda: self.planned_rows() > before + 100,
+                        RECOVERY_SECONDS)
+        for name in ("actor-0", "actor-1", "evaluator", "planner"):
+            self.assertIsNone(self.processes[name].popen.poll(), f"{name} did not wait for the learner")
 
     def lose(self, name):
         self.processes[name].kill()

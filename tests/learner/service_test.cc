@@ -192,6 +192,63 @@ TEST_F(RunServiceTest, GetRunTellsPeersShardsAndWaiting) {
   EXPECT_THAT(run.status().waiting(), HasSubstr("60 of 100"));
 }
 
+TEST_F(RunServiceTest, WhatAProcessSaysAboutItselfIsInTheStatus) {
+  const auto actor = Register(proto::ACTOR);
+  proto::HeartbeatRequest request;
+  *request.mutable_header() = rpc::MakeHeader("run-1");
+  request.set_lease_id(actor->lease_id());
+  request.set_waiting("no plan: planner p:1");
+  ASSERT_TRUE(rpc::CallUnary(*stub_, &Stub::Heartbeat, request, kTimeout).ok());
+  EXPECT_EQ(GetRun().status().peers(0).waiting(), "no plan: planner p:1");
+  request.set_leaving(true);
+  request.set_rows(9);
+  request.set_error("wrong action");
+  ASSERT_TRUE(rpc::CallUnary(*stub_, &Stub::Heartbeat, request, kTimeout).ok());
+  const proto::RunStatus status = GetRun().status();
+  EXPECT_EQ(status.peers_size(), 0);
+  ASSERT_EQ(status.ended_peers_size(), 1);
+  EXPECT_EQ(status.ended_peers(0).name(), "host:1");
+  EXPECT_EQ(status.ended_peers(0).rows(), 9u);
+  EXPECT_EQ(status.ended_peers(0).how(), "wrong action");
+  EXPECT_EQ(rpc::CallUnary(*stub_, &Stub::Heartbeat, request, kTimeout).status().code(),
+            absl::StatusCode::kNotFound);
+}
+
+TEST_F(RunServiceTest, PlannersShardsAndCheckpointsAreInTheStatus) {
+  run_.control.Observe({{.name = "planner-1", .peer = "ipv4:1.2.3.4:5", .connected = true,
+                         .version = {1, 4}, .behind_seconds = 2, .since_seconds = 3}},
+                       {.error = "disk full", .failing_seconds = 7});
+  run_.Rows(1);
+  run_.control.ShardLost(1, "no route");
+  clock_.Advance(absl::Seconds(9));
+  const proto::RunStatus status = GetRun().status();
+  ASSERT_EQ(status.planners_size(), 1);
+  EXPECT_EQ(status.planners(0).name(), "planner-1");
+  EXPECT_EQ(status.planners(0).peer(), "ipv4:1.2.3.4:5");
+  EXPECT_TRUE(status.planners(0).connected());
+  EXPECT_EQ(status.planners(0).version().number(), 4u);
+  EXPECT_EQ(status.planners(0).behind_seconds(), 2);
+  EXPECT_EQ(status.checkpoint_error(), "disk full");
+  EXPECT_EQ(status.checkpoint_failing_seconds(), 7);
+  EXPECT_EQ(status.shards(0).problem(), "");
+  EXPECT_EQ(status.shards(1).problem(), "no route");
+  EXPECT_EQ(status.shards(1).unreachable_seconds(), 9);
+}
+
+TEST_F(RunServiceTest, AProcessThatRegistersAgainKeepsItsIndex) {
+  proto::RegisterRequest request;
+  *request.mutable_header() = rpc::MakeHeader("");
+  request.set_role(proto::ACTOR);
+  request.set_environments(1);
+  request.set_process_id(77);
+  request.set_former_index(5);
+  EXPECT_EQ(rpc::CallUnary(*stub_, &Stub::Register, request, kTimeout)->index(), 5u);
+  request.clear_former_index();
+  EXPECT_EQ(rpc::CallUnary(*stub_, &Stub::Register, request, kTimeout)->index(), 5u)
+      << "it still holds the lease";
+  EXPECT_EQ(GetRun().status().peers_size(), 1);
+}
+
 TEST_F(RunServiceTest, StopRunSendsPeersHome) {
   const auto actor = Register(proto::ACTOR);
   proto::StopRunRequest request;

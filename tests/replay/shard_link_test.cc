@@ -142,6 +142,19 @@ TEST_F(ShardLinkTest, ShardThatServesAnotherRunIsNotAskedAgain) {
   EXPECT_THAT(link_.WaitReason(0), HasSubstr("turned this actor away: run A, not B"));
 }
 
+TEST_F(ShardLinkTest, ShardThatAnotherRunHasTakenIsTriedUntilItIsBack) {
+  Add(0, 8);
+  Open();
+  Answer(Write(), proto::AppendReply::ACKED, 4);
+  link_.OnEnded(absl::FailedPreconditionError("run A, not B"), now_);
+  EXPECT_TRUE(link_.broken().ok());
+  EXPECT_THAT(link_.WaitReason(0), HasSubstr("has been taken by others and is tried again: run A"));
+  now_ += absl::Minutes(1);
+  Open();
+  link_.OnEnded(absl::PermissionDeniedError("not an actor"), now_);
+  EXPECT_FALSE(link_.broken().ok()) << "what nobody else can have caused";
+}
+
 TEST_F(ShardLinkTest, SilenceEndsTheStream) {
   Add(0, 4);
   Open();

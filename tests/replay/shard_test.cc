@@ -363,6 +363,47 @@ TEST_F(ShardTest, NothingGrantedBlocksFromTheStart) {
   EXPECT_THAT(blocked.status.message(), HasSubstr("granted nothing yet"));
 }
 
+TEST_F(ShardTest, WritersHearThatTheLearnerIsSilentAndThatItIsBack) {
+  Open(/*granted=*/4);
+  Append(id_, 0, RowBuilder(kSpec).AddMany(0, 4));
+  const RowBuilder more = RowBuilder(kSpec).Add(4);
+  const auto reason = [&] { return std::string(Append(id_, 4, more).status.message()); };
+  EXPECT_THAT(reason(), HasSubstr("rows run ahead"));
+  clock_.Advance(absl::Seconds(2));
+  shard_->RenewReasons();
+  EXPECT_EQ(waiter_->calls, 0) << "the reason holds";
+  clock_.Advance(absl::Seconds(10));
+  shard_->RenewReasons();
+  EXPECT_EQ(waiter_->calls, 1);
+  EXPECT_EQ(reason(),
+            "shard took 4 rows of 4 granted: the learner has not been heard from for 12 s");
+  shard_->RenewReasons();
+  EXPECT_EQ(waiter_->calls, 1) << "it was told just now";
+  // Configured anew by a learner that resumes and may grant nothing yet.
+  ASSERT_TRUE(shard_->Configure(Config()).ok());
+  shard_->RenewReasons();
+  EXPECT_EQ(waiter_->calls, 2);
+  EXPECT_THAT(reason(), HasSubstr("rows run ahead"));
+  clock_.Advance(absl::Seconds(3));
+  shard_->RenewReasons();
+  EXPECT_THAT(reason(), HasSubstr("not been heard from for 3 s"));
+  const int calls = waiter_->calls;
+  ASSERT_TRUE(shard_->Grant(4, "replay is being filled", false).ok());
+  EXPECT_EQ(waiter_->calls, calls + 1) << "no room, but another reason";
+  EXPECT_EQ(reason(), "shard took 4 rows of 4 granted: replay is being filled");
+}
+
+TEST_F(ShardTest, AReasonThatHasChangedIsToldAgain) {
+  Open(/*granted=*/0);
+  Append(id_, 0, RowBuilder(kSpec).Add(0));
+  ASSERT_TRUE(shard_->Grant(0, "the run is over", false).ok());
+  EXPECT_EQ(waiter_->calls, 0) << "grants come often";
+  shard_->RenewReasons();
+  EXPECT_EQ(waiter_->calls, 1);
+  EXPECT_THAT(Append(id_, 0, RowBuilder(kSpec).Add(0)).status.message(),
+              HasSubstr("the run is over"));
+}
+
 TEST_F(ShardTest, ClosedLimiterStillAnswersWhatNeedsNoRoom) {
   Open(/*granted=*/4);
   Append(id_, 0, RowBuilder(kSpec).AddMany(0, 4));

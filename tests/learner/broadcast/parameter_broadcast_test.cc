@@ -32,8 +32,10 @@ constexpr size_t kLarge = 3 * ParameterService::kChunkBytes + 17;
 
 // A learner's end of the broadcast.
 struct Broadcaster {
-  explicit Broadcaster(const std::string& listen = "", int max_subscribers = 8)
-      : service(&publisher, {.run_id = "run", .max_subscribers = max_subscribers}) {
+  explicit Broadcaster(const std::string& listen = "", int max_subscribers = 8,
+                       Clock* clock = Clock::Real())
+      : service(&publisher,
+                {.run_id = "run", .max_subscribers = max_subscribers, .clock = clock}) {
     rpc::ServerOptions options;
     options.listen = listen;
     auto started = rpc::Server::Start(options, {&service});
@@ -177,6 +179,20 @@ TEST(ParameterBroadcastTest, SubscriberResumesAfterARestartOfTheLearner) {
   EXPECT_GE(subscriber.status().disconnects, 1u);
   // Once the callback that it was given to has returned.
   EXPECT_TRUE(Await([&] { return subscriber.status().have == ParameterVersion{2, 1}; }));
+}
+
+TEST(ParameterBroadcastTest, ThatTheLearnerWasUnreachableIsHistoryOnceItAnswers) {
+  auto learner = std::make_unique<Broadcaster>("127.0.0.1:0");
+  const std::string address = learner->server->address();
+  Received received;
+  ParameterSubscriber subscriber(Options(rpc::Endpoint(address)), received.Callback());
+  ASSERT_TRUE(Await([&] { return subscriber.status().connected; }));
+  learner.reset();
+  ASSERT_TRUE(Await([&] { return subscriber.status().disconnects >= 2; }));
+  EXPECT_THAT(subscriber.status().last_error, HasSubstr("UNAVAILABLE"));
+  learner = std::make_unique<Broadcaster>(address);
+  ASSERT_TRUE(Await([&] { return subscriber.status().connected; }));
+  EXPECT_EQ(subscriber.status().last_error, "") << "though no version has come";
 }
 
 TEST(ParameterBroadcastTest, ResumedStreamDoesNotRepeatTheNewest) {
@@ -374,8 +390,55 @@ TEST(ParameterBroadcastTest, OneSubscriberTooManyIsRefused) {
   Received received;
   ParameterSubscriber subscriber(Options(learner.server->InProcessEndpoint()), received.Callback());
   received.Await(1);
-  EXPECT_THAT(learner.service.stats().subscribers, ElementsAre("planner-1"));
+  ASSERT_EQ(learner.service.stats().subscribers.size(), 1u);
+  EXPECT_EQ(learner.service.stats().subscribers[0].name, "planner-1");
   EXPECT_EQ(SubscribeCode(learner, rpc::MakeHeader("run")), absl::StatusCode::kResourceExhausted);
+}
+
+TEST(ParameterBroadcastTest, StatsTellWhatEachSubscriberHasAndWhoWasLost) {
+  FakeClock clock;
+  Broadcaster learner("", 8, &clock);
+  const auto only = [&] {
+    const ParameterService::Stats stats = learner.service.stats();
+    EXPECT_EQ(stats.subscribers.size(), 1u);
+    return stats.subscribers.empty() ? ParameterService::Subscriber() : stats.subscribers[0];
+  };
+  Received received;
+  // Large enough that not all of it fits into what the connection buffers.
+  constexpr size_t kHuge = size_t{64} << 20;
+  learner.publisher.Publish(TestSnapshot({1, 1}));
+  auto subscriber = std::make_unique<ParameterSubscriber>(
+      Options(learner.server->InProcessEndpoint()), received.Callback());
+  received.Await(1);
+  ASSERT_TRUE(Await([&] { return only().version == ParameterVersion{1, 1}; }));
+  EXPECT_NE(only().peer, "");
+  clock.Advance(absl::Seconds(5));
+  EXPECT_EQ(only().behind, absl::ZeroDuration());
+  EXPECT_EQ(only().since, absl::Seconds(5));
+  // It takes version 2 and then reads no more: 3 is under way, 4 is published.
+  received.Hold(true);
+  learner.publisher.Publish(TestSnapshot({1, 2}));
+  received.Await(2);
+  learner.publisher.Publish(TestSnapshot({1, 3}, kHuge));
+  clock.Advance(absl::Seconds(7));
+  learner.publisher.Publish(TestSnapshot({1, 4}));
+  EXPECT_EQ(only().version, (ParameterVersion{1, 2}));
+  EXPECT_EQ(only().behind, absl::Seconds(7)) << "since version 3";
+  received.Hold(false);
+  ASSERT_TRUE(Await([&] { return only().version == ParameterVersion{1, 4}; }));
+  EXPECT_EQ(only().behind, absl::ZeroDuration());
+
+  subscriber.reset();
+  ASSERT_TRUE(Await([&] { return learner.service.stats().subscribers.empty(); }));
+  clock.Advance(absl::Seconds(3));
+  ASSERT_EQ(learner.service.stats().lost.size(), 1u);
+  EXPECT_EQ(learner.service.stats().lost[0].name, "planner-1");
+  EXPECT_FALSE(learner.service.stats().lost[0].connected);
+  EXPECT_EQ(learner.service.stats().lost[0].since, absl::Seconds(3));
+  // It comes back.
+  ParameterSubscriber again(Options(learner.server->InProcessEndpoint()), received.Callback());
+  ASSERT_TRUE(Await([&] { return !learner.service.stats().subscribers.empty(); }));
+  EXPECT_TRUE(learner.service.stats().lost.empty());
 }
 
 TEST(ParameterBroadcastTest, StatsCountVersionsAndBytes) {

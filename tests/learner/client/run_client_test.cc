@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/bounded_queue.h"
 #include "common/rpc/server.h"
 #include "common/rpc/unary.h"
@@ -53,10 +54,12 @@ class RunClientTest : public testing::Test {
     clock_.AwaitWaiters(1);
     return address;
   }
-  // The learner has heard of nobody for too long.
+  // The learner, which runs all the time, has heard of nobody for too long.
   void EndLeases() {
-    learner_clock_.Advance(absl::Seconds(10));
-    run_->control.Tick();
+    for (int second = 0; second < 10; ++second) {
+      learner_clock_.Advance(absl::Seconds(1));
+      run_->control.Tick();
+    }
   }
   // One more heartbeat, and its answer taken in.
   void Beat(absl::Duration after = absl::Seconds(1)) {
@@ -117,6 +120,44 @@ TEST_F(RunClientTest, AnEndedLeaseIsReplaced) {
   EXPECT_GT(client_->news().registration->incarnation(), first);
   EXPECT_EQ(run_->control.Status().peers.size(), 1u);
   EXPECT_TRUE(client_->news().problem.empty());
+}
+
+TEST_F(RunClientTest, ItKeepsItsIndexUnderEveryLease) {
+  StartLearner(1, "run-1", "127.0.0.1:0");
+  const std::string address = run_->server->address();
+  ASSERT_TRUE(run_->control.Register(Role::kActor, "first", 1).ok());
+  MakeClient(proto::ACTOR, rpc::Endpoint(address));
+  ASSERT_EQ(client_->Register(absl::ZeroDuration())->index(), 1u);
+  client_->Start();
+  clock_.AwaitWaiters(1);
+  EndLeases();
+  Beat();
+  EXPECT_EQ(client_->news().registration->index(), 1u) << "though 0 is free";
+  run_.reset();
+  Beat();
+  StartLearner(2, "run-1", address);
+  while (!client_->news().problem.empty()) Beat();
+  EXPECT_EQ(client_->news().registration->index(), 1u);
+  EXPECT_EQ(client_->news().registration->incarnation() >> 32, 2u);
+}
+
+TEST_F(RunClientTest, LeavingEndsTheLeaseAtOnceAndSaysWhy) {
+  StartLearner(1);
+  Join(proto::ACTOR);
+  client_->SetWaiting("no plan \xff");
+  Beat();
+  EXPECT_EQ(run_->control.Status().peers[0].waiting, "no plan ?");
+  client_->SetCounters({.rows = 4, .episodes = 1, .last_return = 2});
+  client_->Close();
+  client_->Leave(absl::InternalError(absl::StrCat("the simulation \xfe", std::string(9000, 'x'))));
+  const RunStatus status = run_->control.Status();
+  EXPECT_TRUE(status.peers.empty());
+  ASSERT_EQ(status.ended_peers.size(), 1u);
+  EXPECT_THAT(status.ended_peers[0].how, ::testing::StartsWith("the simulation ?xxx"));
+  EXPECT_EQ(status.ended_peers[0].rows, 4u);
+  EXPECT_EQ(status.episodes, 1u);
+  client_->Leave(absl::OkStatus());
+  EXPECT_EQ(run_->control.Status().ended_peers.size(), 1u) << "there is no lease any more";
 }
 
 TEST_F(RunClientTest, EpisodesAreCountedOnceHoweverManyLeases) {
@@ -214,6 +255,7 @@ TEST_F(RunClientTest, RegisterWaitsForTheLearnerUpToItsBound) {
   absl::Status status;
   Thread waiter("waiter", [&] { status = client_->Register(absl::Hours(1)).status(); });
   clock_.AwaitWaiters(1);
+  EXPECT_THAT(client_->news().problem, HasSubstr("the learner is unreachable"));
   client_->Close();
   waiter.Join();
   EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);

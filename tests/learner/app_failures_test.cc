@@ -1,0 +1,145 @@
+// Errors that end a learner, or do not: the run is over only when it says so.
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "common/rpc/server.h"
+#include "common/rpc/unary.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "learner/app.h"
+#include "learner/client/run_client.h"
+#include "replay/service.h"
+#include "tests/learner/learner_fixture.h"
+
+namespace pompc::learner {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+using LearnerFailureTest = LearnerFixture;
+
+// An actor, whose part the test plays, through a learner that fails and the next one.
+TEST_F(LearnerFailureTest, ActorsOutliveALearnerThatFails) {
+  fail_at_ = 28;
+  failures_ = 6;
+  StartShards(1);
+  AppOptions options = LearnerOptions();
+  options.server.listen = "127.0.0.1:0";
+  learner_ = *App::Start(options);
+  const std::string address = learner_->address();
+  RunClientOptions client;
+  client.learner = rpc::Endpoint(address);
+  client.environments = 1;
+  RunClient actor(client);
+  ASSERT_TRUE(actor.Register(absl::Seconds(10)).ok());
+  actor.Start();
+  FinishSeedPhase();
+  Write(0, 40, true);
+  EXPECT_EQ(learner_->Wait().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(learner_->Status().peers.size(), 1u) << "it did not wait for the actor to go home";
+  learner_->Stop();
+  AwaitThat([&] { return !actor.news().problem.empty(); });
+  learner_.reset();
+  fail_at_ = 0;
+  options = LearnerOptions();
+  options.server.listen = address;
+  learner_ = *App::Start(options);
+  AwaitThat([&] { return actor.news().registration->incarnation() >> 32 == 2; });
+  EXPECT_FALSE(actor.news().over());
+  EXPECT_EQ(actor.news().registration->index(), 0u);
+  AwaitUpdates(28);
+  learner_->StopRun("enough");
+  AwaitThat([&] { return actor.news().phase == proto::STOPPING; });
+}
+
+TEST_F(LearnerFailureTest, AShardThatSomebodyElseHasTakenIsTriedUntilItIsBack) {
+  StartShards(2);
+  StartLearner();
+  FinishSeedPhase();
+  for (int shard : {0, 1}) Write(shard, 40, true);
+  AwaitUpdates(60);
+  const std::string address = shards_[1]->server().address();
+  writers_.clear();
+  shards_[1].reset();
+  // It restarts empty, and another run is the first to configure it.
+  replay::Shard shard(1, Clock::Real(), std::make_unique<replay::MemoryStore>());
+  replay::ShardConfig other;
+  other.run_id = "somebody-else";
+  other.table = {{.observation_size = 2, .action_size = 1}, 3, 100, uint64_t{1} << 20};
+  ASSERT_TRUE(shard.Configure(other).ok());
+  replay::Service service(&shard);
+  auto server = rpc::Server::Start({.listen = address}, {&service});
+  ASSERT_TRUE(server.ok()) << server.status();
+  AwaitThat([&] {
+    const RunStatus status = learner_->Status();
+    return status.shards[1].problem.find("somebody-else") != std::string::npos &&
+           status.waiting.find("shard 1 (" + address + ") has been unreachable") !=
+               std::string::npos;
+  });
+  EXPECT_EQ(learner_->Status().phase, Phase::kTraining);
+  EXPECT_TRUE(learner_->Health().ok());
+  // The rest of the run goes on without it.
+  StartWriters(2);
+  Write(0, 40, true);
+  AwaitUpdates(80);
+  writers_.clear();
+  (*server)->Shutdown(absl::ZeroDuration());
+  server->reset();
+  StartShard(1, address);
+  AwaitThat([&] { return learner_->Status().shards[1].reachable; });
+  EXPECT_EQ(learner_->Status().waiting.find("somebody-else"), std::string::npos);
+}
+
+TEST_F(LearnerFailureTest, AShardThatNeverBelongedToTheRunEndsTheLearnerNotTheRun) {
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  writers_.clear();
+  learner_.reset();
+  std::filesystem::remove_all(folder_.File("run"));
+  StartLearner();
+  const absl::Status status = learner_->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), StartsWith("replay shard 0"));
+  EXPECT_EQ(learner_->Status().phase, Phase::kSeed);
+}
+
+// A shard that takes rows and refuses to hand them out.
+using ShardService = replay::Service;
+class StingyShard : public ShardService {
+ public:
+  using ShardService::ShardService;
+  grpc::ServerUnaryReactor* Sample(grpc::CallbackServerContext* context,
+                                   const proto::SampleRequest* /*request*/,
+                                   proto::SampleReply* /*reply*/) override {
+    return rpc::FinishUnary(context, absl::InvalidArgumentError("count of windows is 16"));
+  }
+};
+
+TEST_F(LearnerFailureTest, AShardThatRefusesToDrawEndsTheLearner) {
+  replay::Shard shard(1, Clock::Real(), std::make_unique<replay::MemoryStore>());
+  StingyShard service(&shard);
+  auto server = rpc::Server::Start({.listen = "127.0.0.1:0"}, {&service});
+  ASSERT_TRUE(server.ok()) << server.status();
+  AppOptions options = LearnerOptions();
+  options.replay = {rpc::Endpoint((*server)->address())};
+  auto learner = App::Start(options);
+  ASSERT_TRUE(learner.ok()) << learner.status();
+  learner_ = *std::move(learner);
+  replay::TrajectoryWriterOptions writer = WriterOptions(1);
+  writer.shards = {options.replay[0].Channel()};
+  writers_.push_back(std::make_unique<replay::TrajectoryWriter>(writer, Clock::Real()));
+  Write(0, 100, false);
+  const absl::Status status = learner_->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("shard 0: count of windows is 16"));
+  writers_.clear();
+  learner_.reset();
+  (*server)->Shutdown(absl::ZeroDuration());
+}
+
+}  // namespace
+}  // namespace pompc::learner
