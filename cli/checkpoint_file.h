@@ -15,8 +15,8 @@
 namespace pompc::cli {
 
 // The best checkpoint of a run that exists and verifies; while none was evaluated, the newest.
-// Statuses of learner::ChooseCheckpoint, FAILED_PRECONDITION naming the line of evaluations.csv that
-// cannot be read.
+// Statuses of learner::ChooseCheckpoint, FAILED_PRECONDITION naming the line of evaluations.csv
+// that cannot be read.
 absl::StatusOr<learner::ChosenCheckpoint> BestCheckpoint(const std::string& run_dir);
 // The newest one that verifies, evaluated or not.
 absl::StatusOr<learner::ChosenCheckpoint> NewestCheckpoint(const std::string& run_dir);

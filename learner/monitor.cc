@@ -78,7 +78,8 @@ absl::Status Monitor::Finish(absl::Duration timeout) {
     const absl::Status status = Round();
     const absl::Duration now = options_.clock->Now();
     if (status.ok() || now >= give_up) return status;
-    if (closed_.WaitUntil(options_.clock, std::min(give_up, now + options_.interval))) return status;
+    const absl::Duration next = std::min(give_up, now + options_.interval);
+    if (closed_.WaitUntil(options_.clock, next)) return status;
   }
 }
 

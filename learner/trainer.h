@@ -36,8 +36,8 @@ struct TrainerOptions {
   uint64_t learner_incarnation = 1;
   // Resolved.
   proto::RunConfig config;
-  // How long a checkpoint is tried again that must be written: the one before the first version, and
-  // the last one.
+  // How long a checkpoint is tried again that must be written: the one before the first version,
+  // and the last one.
   absl::Duration write_timeout = absl::Seconds(10);
   // How long planners keep a version that is being evaluated.
   absl::Duration keep_evaluated = absl::Minutes(15);

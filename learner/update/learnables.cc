@@ -91,8 +91,8 @@ std::string CounterProblem(const std::string& name, const std::string& text) {
   if (name == "updater.format") return text == "1" ? "" : "must be 1";
   if (name == "updater.prior_trained") return text == "0" || text == "1" ? "" : "must be 0 or 1";
   const bool digits = !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isdigit);
-  const uint64_t most = name == "updater.seed" ? std::numeric_limits<uint64_t>::max()
-                                               : std::numeric_limits<int64_t>::max();
+  // Counters are int64 where they are used.
+  const uint64_t most = std::numeric_limits<uint64_t>::max() >> (name == "updater.seed" ? 0 : 1);
   uint64_t value = 0;
   if (digits && absl::SimpleAtoi(text, &value) && value <= most) return "";
   return absl::StrCat("must be a whole number from 0 to ", most);
@@ -191,7 +191,8 @@ absl::Status Learnables::Import(const UpdaterState& state) {
     if (found == state.metadata.end()) {
       status.Update(absl::InvalidArgumentError(absl::StrCat("metadata \"", key, "\" is missing")));
     } else if (!absl::SimpleAtoi(found->second, &value)) {
-      status.Update(absl::InvalidArgumentError(absl::StrCat("metadata \"", key, "\" is no number")));
+      status.Update(
+          absl::InvalidArgumentError(absl::StrCat("metadata \"", key, "\" is no number")));
     }
     return value;
   };

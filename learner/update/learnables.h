@@ -32,8 +32,8 @@ struct UpdaterState {
   model::Metadata metadata;
 };
 
-// Why a tensor of this name cannot be part of an updater's state, as a rule: numbers must be finite,
-// second moments (adam.*.v) 0 or more, running scales (scale.*) above 0. Empty: it can be.
+// Why a tensor of this name cannot be part of an updater's state, as a rule: numbers must be
+// finite, second moments (adam.*.v) 0 or more, running scales (scale.*) above 0. Empty: it can be.
 std::string TensorProblem(const model::NamedTensor& named);
 // The same of a counter: a whole number in decimal, from 0 to 2^63 - 1; the seed to 2^64 - 1,
 // updater.prior_trained 0 or 1, updater.format 1.

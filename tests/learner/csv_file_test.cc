@@ -103,7 +103,8 @@ TEST_F(CsvFileTest, TheNewestRowsWaitAndNoMoreThanTheBound) {
 
 TEST_F(CsvFileTest, CarriageReturnsOfAnEditorAreNoPartOfTheCells) {
   folder_.Write("t.csv", "update,loss\r\n1,5\r\n");
-  EXPECT_THAT(*ReadCsv(folder_.File("t.csv"), {"update", "loss"}), ElementsAre(ElementsAre("1", "5")));
+  EXPECT_THAT(*ReadCsv(folder_.File("t.csv"), {"update", "loss"}),
+              ElementsAre(ElementsAre("1", "5")));
   ASSERT_TRUE(AppendOne({"2", "6"}).ok());
   EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n1,5\n2,6\n");
 }
