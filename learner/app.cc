@@ -35,7 +35,8 @@ absl::Status App::Open() {
                          EvaluationLog::Read(run_->File("evaluations.csv")));
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointStore> store,
                          CheckpointStore::Open(run_->File("checkpoints"),
-                                               options_.config.learner().keep_checkpoints()));
+                                               options_.config.learner().keep_checkpoints(),
+                                               evaluations));
   POMPC_ASSIGN_OR_RETURN(const std::optional<CheckpointInfo> checkpoint,
                          RestoreNewest(store.get(), run_->run_id(), options_.engine.get()));
   POMPC_RETURN_IF_ERROR(run_->WriteConfig(options_.config));
@@ -106,6 +107,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   trainer.run_id = run_->run_id();
   trainer.learner_incarnation = run_->learner_incarnation();
   trainer.config = options_.config;
+  trainer.write_timeout = options_.write_timeout;
   trainer.keep_evaluated = options_.evaluation_timeout;
   trainer.clock = options_.clock;
   trainer_ = std::make_unique<Trainer>(
@@ -124,6 +126,10 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
 void App::Train() {
   const absl::Status status = trainer_->Run();
   if (!status.ok()) Fail(status);
+  // Evaluations decide which policy is the best and whether the goal is reached: none may be lost.
+  if (const absl::Status written = monitor_->Finish(options_.write_timeout); !written.ok()) {
+    Fail(written);
+  }
   {
     MutexLock lock(&mu_);
     ranks_->Close(error_);

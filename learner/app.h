@@ -59,7 +59,7 @@ class App {
   void StopRun(const std::string& reason) { control_->Stop(reason); }
 
   // Blocks until the run is over and actors and evaluators know (for drain_timeout at most; OK, or
-  // the error with which its last steps failed), until an error ends this learner, or until Stop
+  // the error by which its last checkpoint or evaluations could not be written), until an error ends this learner, or until Stop
   // (OK). The learner goes on answering until Stop. An error does not end the run: actors and
   // evaluators wait until a learner goes on from the newest checkpoint. UNAVAILABLE naming the rank
   // when another rank was lost.

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/mutex.h"
+#include "common/occasionally.h"
 #include "common/rendezvous.h"
 #include "common/state_timer.h"
 #include "common/turns.h"
@@ -36,6 +37,9 @@ struct TrainerOptions {
   uint64_t learner_incarnation = 1;
   // Resolved.
   proto::RunConfig config;
+  // How long a checkpoint is tried again that must be written: the one before the first version,
+  // and the last one.
+  absl::Duration write_timeout = absl::Seconds(10);
   // How long planners keep a version that is being evaluated.
   absl::Duration keep_evaluated = absl::Minutes(15);
   // Restorations of one and the same state that no window was barred for; the next failure ends the
@@ -97,7 +101,7 @@ class Trainer {
   // INTERNAL naming the loss when the same state was restored max_restorations times without a
   // window to blame and an update failed again; FAILED_PRECONDITION when too many windows are
   // barred (RunControl::CheckBarred); errors of files when the checkpoint before the first version
-  // or the last one cannot be written.
+  // or the last one cannot be written within write_timeout.
   absl::Status Run();
 
   const Timer& timer() const { return timer_; }
@@ -135,6 +139,8 @@ class Trainer {
   absl::Status Publish(absl::Duration keep);
   void LogUpdate(const NamedValues& values);
   void SaveCheckpoint(bool pin);
+  // Returns when it is on disk; `which` stands in the error.
+  absl::Status SaveCheckpointNow(absl::string_view which);
   std::unique_ptr<Checkpoint> MakeCheckpoint();
 
   const TrainerOptions options_;
@@ -144,7 +150,9 @@ class Trainer {
 
   // Of the thread in Run.
   ParameterVersion version_;
-  uint64_t checkpointed_ = 0;
+  // Updates that this start of the learner began with.
+  const uint64_t restored_updates_;
+  Occasionally log_failed_{absl::Seconds(30)};
   // Since the engine's state was kept last.
   BatchHistory history_;
   // After which update the engine's state was kept last, and how often it was restored since with
