@@ -1,14 +1,17 @@
 #ifndef POMPC_COMMON_RPC_SERVER_H_
 #define POMPC_COMMON_RPC_SERVER_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/mutex.h"
+#include "common/rpc/connection_acceptor.h"
 #include "common/rpc/endpoint.h"
 
 namespace grpc {
@@ -37,8 +40,9 @@ struct ServerOptions {
 };
 
 // A gRPC server with health checking (v1) and reflection. Services use the callback API: a
-// synchronous stream would cost a thread. Thread-safe. Does not own the services: they must outlive
-// it. Destruction shuts it down.
+// synchronous stream would cost a thread. It goes on accepting connections whatever happens to
+// file descriptors, and refuses those that would leave too few (see ConnectionAcceptor).
+// Thread-safe. Does not own the services: they must outlive it. Destruction shuts it down.
 class Server {
  public:
   // Starts serving `services`. INVALID_ARGUMENT for an address that is none, FAILED_PRECONDITION
@@ -61,21 +65,37 @@ class Server {
   Endpoint InProcessEndpoint() { return Endpoint(InProcessChannel()); }
 
   // What the health service answers for `service`; "" is the server as a whole, which serves from
-  // the start.
+  // the start. While Health() is not OK, no service does.
   void SetServing(const std::string& service, bool serving);
 
-  // 1. Health says NOT_SERVING; new calls are refused. 2. Calls in progress get `grace` to end
-  // (none over in-process channels), then are cancelled: their reactors' OnCancel must finish
-  // them. 3. Waits until all have ended. Close the core behind the services before, so that calls
-  // waiting in it return. Idempotent.
+  // OK while new clients reach it; UNAVAILABLE saying what keeps them out (too many connections, no
+  // file descriptor left). A server in process only is always healthy.
+  absl::Status Health() const;
+
+  // 1. Health says NOT_SERVING; new connections and calls are refused. 2. Calls in progress get
+  // `grace` to end (none over in-process channels), then are cancelled: their reactors' OnCancel
+  // must finish them. 3. Waits until all have ended. Close the core behind the services before, so
+  // that calls waiting in it return. Idempotent.
   void Shutdown(absl::Duration grace);
 
  private:
   Server() = default;
 
+  void SetReachable(bool reachable);
+  void PublishServing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(serving_mu_);
+
   std::string address_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
+
+  Mutex serving_mu_;
+  // By service, as SetServing() said last.
+  std::map<std::string, bool> serving_ ABSL_GUARDED_BY(serving_mu_) = {{"", true}};
+  // Whether new clients reach the server.
+  bool reachable_ ABSL_GUARDED_BY(serving_mu_) = true;
+
+  // Null when in-process only. It reports to the fields above.
+  std::unique_ptr<ConnectionAcceptor> acceptor_;
 
   Mutex mu_;
   bool shut_down_ ABSL_GUARDED_BY(mu_) = false;
