@@ -69,8 +69,7 @@ absl::Status ConnectionAcceptor::Health() const {
   if (stopping_) return absl::UnavailableError("stopping");
   // The thread comes by at every check; it may hang in what takes connections over.
   if (now - seen_ > options_.check_interval + options_.check_timeout) {
-    return absl::UnavailableError(absl::StrCat(address_,
-                                               " has accepted no connection for ",
+    return absl::UnavailableError(absl::StrCat(address_, " has accepted no connection for ",
                                                absl::ToInt64Seconds(now - seen_), " s"));
   }
   return health_;
@@ -120,7 +119,7 @@ void ConnectionAcceptor::AcceptAll(absl::Duration now) {
     Descriptor connection = listener_->Accept(now);
     if (!connection.valid()) break;
     if (connection.get() >= ConnectionDescriptorBound()) {
-      Refuse(connection.get(), now);
+      Refuse(connection.get());
     } else {
       options_.take(std::move(connection));
     }
@@ -129,15 +128,10 @@ void ConnectionAcceptor::AcceptAll(absl::Duration now) {
   if (!shortage.ok()) SetHealth(absl::UnavailableError(shortage.message()));
 }
 
-void ConnectionAcceptor::Refuse(int number, absl::Duration now) {
-  const absl::Status reason = absl::UnavailableError(
+void ConnectionAcceptor::Refuse(int number) {
+  SetHealth(absl::UnavailableError(
       absl::StrCat("refuses connections: ", number, " file descriptors are open, of ",
-                   DescriptorLimit(), " allowed; ", ReservedDescriptors(), " are kept free"));
-  if (const uint64_t times = tell_refused_.Count(now); times > 0) {
-    Log().warn("{}: {} ({} times)", address_, std::string(reason.message()),
-               times);
-  }
-  SetHealth(reason);
+                   DescriptorLimit(), " allowed; ", ReservedDescriptors(), " are kept free")));
 }
 
 void ConnectionAcceptor::BeginCheck(absl::Duration now) {
@@ -146,8 +140,7 @@ void ConnectionAcceptor::BeginCheck(absl::Duration now) {
   if (connection.ok()) {
     check_ = {*std::move(connection), now + options_.check_timeout};
   } else if (!absl::IsFailedPrecondition(connection.status())) {
-    EndCheck(now, absl::UnavailableError(absl::StrCat("no connection to ",
-                                                      address_, ": ",
+    EndCheck(now, absl::UnavailableError(absl::StrCat("no connection to ", address_, ": ",
                                                       connection.status().message())));
   }
 }
@@ -158,9 +151,9 @@ void ConnectionAcceptor::GoOnWithCheck(absl::Duration now) {
   if (word.heard) {
     EndCheck(now, word.status);
   } else if (now >= check_.deadline) {
-    EndCheck(now, absl::UnavailableError(absl::StrCat(
-                      address_, " did not answer a connection within ",
-                      absl::FormatDuration(options_.check_timeout))));
+    EndCheck(now, absl::UnavailableError(
+                      absl::StrCat(address_, " did not answer a connection within ",
+                                   absl::FormatDuration(options_.check_timeout))));
   }
 }
 
@@ -183,8 +176,11 @@ void ConnectionAcceptor::SetHealth(const absl::Status& health) {
     health_ = health;
   }
   if (!changed) return;
-  Log().info("{}: {}", address_, health.ok() ? "serves new connections again"
-                                             : std::string(health.message()));
+  if (health.ok()) {
+    Log().info("{}: serves new connections again", address_);
+  } else {
+    Log().warn("{}: {}", address_, std::string(health.message()));
+  }
   if (options_.on_health) options_.on_health(health.ok());
 }
 

@@ -11,7 +11,6 @@
 #include "common/descriptors.h"
 #include "common/listener.h"
 #include "common/mutex.h"
-#include "common/occasionally.h"
 #include "common/thread.h"
 
 namespace pompc::rpc {
@@ -59,7 +58,7 @@ class ConnectionAcceptor {
   // Blocks until there is something to do.
   void Poll(absl::Duration now);
   void AcceptAll(absl::Duration now);
-  void Refuse(int number, absl::Duration now);
+  void Refuse(int number);
   void BeginCheck(absl::Duration now);
   // Looks whether the server has answered.
   void GoOnWithCheck(absl::Duration now);
@@ -74,7 +73,6 @@ class ConnectionAcceptor {
   Check check_;
   absl::Duration next_check_ = -absl::InfiniteDuration();
   size_t checks_ = 0;
-  Occasionally tell_refused_{absl::Seconds(30)};
 
   PollWaker waker_;
 

@@ -11,6 +11,7 @@
 #include "common/listen_address.h"
 #include "common/listener.h"
 #include "common/log.h"
+#include "common/rpc/connection_acceptor.h"
 #include "common/rpc/deadline.h"
 #include "common/status_macros.h"
 #include "grpc/support/log.h"
@@ -116,11 +117,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   server->address_ = listener->address().ToString();
   ConnectionAcceptorOptions acceptor;
   acceptor.take = HandTo(std::move(grpc_acceptor), options);
+  acceptor.check_interval = options.self_check_interval;
   acceptor.on_health = [raw = server.get()](bool healthy) { raw->SetReachable(healthy); };
   POMPC_ASSIGN_OR_RETURN(server->acceptor_,
                          ConnectionAcceptor::Start(std::move(listener), std::move(acceptor)));
   return server;
 }
+
+Server::Server() = default;
 
 Server::~Server() { Shutdown(absl::ZeroDuration()); }
 

@@ -11,7 +11,6 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/mutex.h"
-#include "common/rpc/connection_acceptor.h"
 #include "common/rpc/endpoint.h"
 
 namespace grpc {
@@ -20,6 +19,8 @@ class Service;
 }  // namespace grpc
 
 namespace pompc::rpc {
+
+class ConnectionAcceptor;
 
 struct ServerOptions {
   // "host:port" of a loopback address; port 0 takes any free one. Empty: in-process only.
@@ -34,6 +35,8 @@ struct ServerOptions {
   // Connections are ended gracefully after so long, which makes clients resolve names anew and find
   // replicas that were added. Zero: never.
   absl::Duration max_connection_age = absl::ZeroDuration();
+  // How often it connects to itself, to know whether clients can.
+  absl::Duration self_check_interval = absl::Seconds(2);
   int max_message_bytes = kMaxMessageBytes;
   // Threads gRPC may use for synchronous methods (reflection).
   int max_threads = 16;
@@ -79,7 +82,7 @@ class Server {
   void Shutdown(absl::Duration grace);
 
  private:
-  Server() = default;
+  Server();
 
   void SetReachable(bool reachable);
   void PublishServing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(serving_mu_);
