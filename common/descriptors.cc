@@ -21,8 +21,8 @@ namespace {
 constexpr int kLeastDescriptors = 64;
 // Below this, a fleet of a hundred actors is near the limit.
 constexpr int kLowDescriptors = 512;
-// An idle gRPC connection costs the server some 20 KB: more of them than this are a fault of the
-// clients, whatever the limit allows (Docker's is 1,048,576, or more).
+// A connection costs the server 15 KB before it has said anything. More of them than this are a
+// fault of the clients, whatever the limit allows (Docker's is 1,048,576, or more).
 constexpr int kMostDescriptors = 16384;
 
 }  // namespace

@@ -45,7 +45,7 @@ struct Response {
   std::string status;
   HttpPage page;
   // Further lines of the head, each with its end.
-  std::string headers;
+  std::string headers = {};
 };
 
 std::string Serialize(const Response& response, bool head_only) {

@@ -143,8 +143,8 @@ class RoleMainTest(unittest.TestCase):
             self.assertIn("(ulimit -n) is 64", "".join(role.lines))
 
     def test_the_limit_of_descriptors_is_raised(self):
-        with Running(descriptors=(32, 2048)) as role:
-            self.assertEqual(role.metric("process_max_fds"), 2048)
+        with Running(descriptors=(32, 1024)) as role:
+            self.assertEqual(role.metric("process_max_fds"), 1024)
             self.assertNotIn("ulimit", "".join(role.lines))
 
     def test_more_clients_than_descriptors_are_survived(self):
