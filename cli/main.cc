@@ -4,6 +4,7 @@
 
 #include "CLI/CLI.hpp"
 #include "cli/command.h"
+#include "common/descriptors.h"
 #include "common/version.h"
 
 namespace {
@@ -40,7 +41,8 @@ int main(int argc, char** argv) {
   }
   for (const pompc::cli::Command& command : commands) {
     if (!command.flags->parsed()) continue;
-    const absl::Status status = command.run();
+    absl::Status status = pompc::RaiseDescriptorLimit();
+    if (status.ok()) status = command.run();
     if (status.ok()) return 0;
     std::cerr << "pompc " << command.flags->get_name() << ": " << std::string(status.message())
               << std::endl;

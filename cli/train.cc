@@ -1,7 +1,8 @@
-#include <chrono>
+#include <atomic>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
@@ -74,6 +75,10 @@ void Follow(InProcessRun* run, Event* interrupted, ProgressDisplay* display) {
   }
 }
 
+absl::Status Health(const InProcessRun* run) {
+  return run == nullptr ? absl::UnavailableError("starting") : run->learner().Health();
+}
+
 absl::Status Train(const TrainFlags& flags) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = flags.log_level}));
   InProcessRunOptions options = flags.run;
@@ -86,10 +91,16 @@ absl::Status Train(const TrainFlags& flags) {
   ProgressDisplay display(StandardOutputOptions(), &std::cout);
   Event interrupted;
   SignalHandler signals([&](int) { interrupted.Set(); });
+  const std::vector<MetricFunction> process = AddProcessMetrics(*options.metrics, "pompc-train");
+  // Pages read it only between its start and http->Stop().
+  std::atomic<const InProcessRun*> running = nullptr;
   POMPC_ASSIGN_OR_RETURN(
       const std::unique_ptr<HttpServer> http,
-      HttpServer::Start({.listen = flags.metrics_listen, .metrics = options.metrics}));
+      HttpServer::Start({.listen = flags.metrics_listen,
+                         .metrics = options.metrics,
+                         .health = [&running] { return Health(running); }}));
   POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<InProcessRun> run, InProcessRun::Start(options));
+  running = run.get();
   http->AddPage("/", [run = run.get()] {
     return HttpPage{"text/html; charset=utf-8", run->learner().StatusPage()};
   });

@@ -1,17 +1,26 @@
 #include "common/http_server.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "common/bounded_queue.h"
 #include "common/clock.h"
-#include "common/event.h"
+#include "common/descriptors.h"
 #include "common/listen_address.h"
+#include "common/listener.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
 #include "common/thread.h"
@@ -20,89 +29,114 @@
 namespace pompc {
 namespace {
 
-constexpr int kThreads = 2;
-constexpr size_t kQueuedConnections = 16;
-constexpr size_t kMaxRequestBytes = 64 << 10;
+constexpr int kPageThreads = 2;
+constexpr int kMaxConnections = 512;
+constexpr size_t kMaxRequestBytes = 16 << 10;
+constexpr absl::Duration kRequestTimeout = absl::Seconds(5);
+constexpr absl::Duration kAnswerTimeout = absl::Seconds(5);
+// How long the client's end of the connection is awaited after the answer. To close at once would,
+// where the client has sent more than was read, destroy the answer on its way.
+constexpr absl::Duration kLingerTimeout = absl::Seconds(1);
+constexpr absl::Duration kStopTimeout = absl::Milliseconds(1500);
 constexpr char kTextType[] = "text/plain; charset=utf-8";
 
-// Connections accepted and not yet answered. When it is full the accepting thread waits: further
-// connections stay in the kernel's bounded queue.
-class ConnectionQueue : public httplib::TaskQueue {
- public:
-  ConnectionQueue() : tasks_(kQueuedConnections) {
-    for (int i = 0; i < kThreads; ++i) {
-      threads_.emplace_back(absl::StrCat("http-", i), [this] {
-        while (auto task = tasks_.Pop(Clock::Real())) (*task)();
-      });
-    }
-  }
-
-  // Returns void in older versions of the library and bool in newer ones.
-  using Enqueued = decltype(std::declval<httplib::TaskQueue>().enqueue(nullptr));
-  Enqueued enqueue(std::function<void()> task) override {
-    return static_cast<Enqueued>(tasks_.Push(std::move(task)));
-  }
-
-  void shutdown() override {
-    tasks_.Close();
-    for (Thread& thread : threads_) thread.Join();
-  }
-
- private:
-  BoundedQueue<std::function<void()>> tasks_;
-  std::vector<Thread> threads_;
+struct Response {
+  // "200 OK".
+  std::string status;
+  HttpPage page;
+  // Further lines of the head, each with its end.
+  std::string headers = {};
 };
+
+std::string Serialize(const Response& response, bool head_only) {
+  return absl::StrCat("HTTP/1.1 ", response.status,
+                      "\r\nContent-Type: ", response.page.content_type,
+                      "\r\nContent-Length: ", response.page.body.size(),
+                      "\r\nConnection: close\r\n", response.headers, "\r\n",
+                      head_only ? "" : response.page.body);
+}
+
+struct Request {
+  std::string path;
+  bool head_only = false;
+  // What to answer instead of the page where the request is refused.
+  std::optional<Response> refusal;
+};
+
+Request Refused(std::string status, std::string text, std::string headers = "") {
+  return {.refusal = Response{std::move(status), {kTextType, std::move(text)}, std::move(headers)}};
+}
+
+// Reads the first line; no page depends on the others.
+Request ParseRequest(absl::string_view input) {
+  const std::vector<absl::string_view> line =
+      absl::StrSplit(input.substr(0, input.find_first_of("\r\n")), ' ');
+  if (line.size() != 3 || line[1].empty() || !absl::StartsWith(line[2], "HTTP/1.")) {
+    return Refused("400 Bad Request", "this is no request of HTTP/1.1\n");
+  }
+  if (line[0] != "GET" && line[0] != "HEAD") {
+    return Refused("405 Method Not Allowed", "pages can be read alone: GET, HEAD\n",
+                   "Allow: GET, HEAD\r\n");
+  }
+  absl::string_view path = line[1];
+  // A proxy may send the whole address.
+  if (absl::StartsWith(path, "http://")) {
+    const size_t slash = path.find('/', 7);
+    path = slash == absl::string_view::npos ? "/" : path.substr(slash);
+  }
+  path = path.substr(0, path.find_first_of("?#"));
+  return {.path = std::string(path), .head_only = line[0] == "HEAD"};
+}
+
+bool IsComplete(absl::string_view input) {
+  return absl::StrContains(input, "\r\n\r\n") || absl::StrContains(input, "\n\n");
+}
+
+struct Connection {
+  enum class State { kReading, kAnswering, kWriting, kLingering };
+
+  Descriptor socket;
+  State state = State::kReading;
+  absl::Duration deadline;
+  std::string input;
+  std::string output;
+  size_t written = 0;
+};
+
+bool WouldBlock() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
+
+int MaxConnections() { return std::min(kMaxConnections, ReservedDescriptors() / 2); }
 
 }  // namespace
 
 class HttpServer::Impl {
  public:
-  explicit Impl(HttpServerOptions options) : options_(std::move(options)) {
-    server_.new_task_queue = [] { return new ConnectionQueue; };
-    // The library's default shares a port that another process listens on.
-    server_.set_socket_options([](socket_t sock) {
-      const int on = 1;
-      setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    });
-    // One request for each connection, promptly: two silent clients must not occupy both threads,
-    // and Stop() waits for them.
-    server_.set_keep_alive_max_count(1);
-    server_.set_keep_alive_timeout(1);
-    server_.set_read_timeout(0, 500000);
-    server_.set_write_timeout(1);
-    server_.set_payload_max_length(kMaxRequestBytes);
-    server_.Get(".*", [this](const httplib::Request& request, httplib::Response& response) {
-      Answer(request.path, response);
-    });
-  }
+  explicit Impl(HttpServerOptions options) : options_(std::move(options)) {}
+  ~Impl() { Stop(); }
 
   absl::Status Start() {
-    POMPC_ASSIGN_OR_RETURN(address_, CheckListenAddress(options_.listen, options_.insecure));
-    POMPC_RETURN_IF_ERROR(ProbeListen(address_));
-    if (address_.port == 0) {
-      address_.port = server_.bind_to_any_port(address_.host.c_str());
-    } else if (!server_.bind_to_port(address_.host.c_str(), address_.port)) {
-      address_.port = -1;
+    POMPC_ASSIGN_OR_RETURN(const ListenAddress address,
+                           CheckListenAddress(options_.listen, options_.insecure));
+    POMPC_ASSIGN_OR_RETURN(listener_, Listener::Open(address));
+    POMPC_RETURN_IF_ERROR(waker_.Open());
+    port_ = listener_->address().port;
+    text_address_ = listener_->address().ToString();
+    MutexLock lock(&stop_mu_);
+    for (int i = 0; i < kPageThreads; ++i) {
+      threads_.emplace_back(absl::StrCat("http-page-", i), [this] { MakePages(); });
     }
-    if (address_.port < 0) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", options_.listen));
-    }
-    text_address_ = address_.ToString();
-    acceptor_ = Thread("http-accept", [this] {
-      server_.listen_after_bind();
-      ended_.Set();
-    });
-    // stop() has no effect before the loop runs, and older versions cannot be asked to wait for it.
-    while (!server_.is_running() &&
-           !ended_.WaitUntil(Clock::Real(), Clock::Real()->Now() + absl::Milliseconds(1))) {
-    }
+    threads_.emplace_back("http", [this] { Run(); });
     return absl::OkStatus();
   }
 
   void Stop() {
+    {
+      MutexLock lock(&mu_);
+      stopping_ = true;
+    }
+    waker_.Wake();
     MutexLock lock(&stop_mu_);
-    server_.stop();
-    acceptor_.Join();
+    for (Thread& thread : threads_) thread.Join();
   }
 
   void AddPage(const std::string& path, std::function<HttpPage()> page) {
@@ -111,28 +145,216 @@ class HttpServer::Impl {
   }
 
   const std::string& text_address() const { return text_address_; }
-  int port() const { return address_.port; }
+  int port() const { return port_; }
 
  private:
-  void Answer(const std::string& path, httplib::Response& response) {
-    if (path == "/metrics" && options_.metrics != nullptr) {
-      response.set_content(options_.metrics->ToText(), "text/plain; version=0.0.4; charset=utf-8");
-    } else if (path == "/healthz") {
-      AnswerHealth(response);
-    } else if (std::function<HttpPage()> page = FindPage(path)) {
-      const HttpPage content = page();
-      response.set_content(content.body, content.content_type.c_str());
-    } else {
-      response.status = 404;
-      response.set_content(absl::StrCat("no page ", path, "; there are: ", PageList(), "\n"),
-                           kTextType);
+  using Connections = std::map<uint64_t, Connection>;
+
+  // A request that waits for its page, and the page on its way back.
+  struct Question {
+    uint64_t connection;
+    Request request;
+  };
+  struct Answer {
+    uint64_t connection;
+    std::string bytes;
+  };
+
+  // --- In the thread of all connections.
+
+  void Run() {
+    absl::Duration end = absl::InfiniteDuration();
+    while (true) {
+      const absl::Duration now = Clock::Real()->Now();
+      if (listener_ != nullptr && StopAsked()) {
+        end = now + kStopTimeout;
+        listener_.reset();
+      }
+      if (listener_ == nullptr) CloseIdle();
+      if (now >= end || (listener_ == nullptr && connections_.empty())) break;
+      const std::vector<uint64_t> ready = AwaitReady(now, end);
+      const absl::Duration later = Clock::Real()->Now();
+      for (const uint64_t id : ready) Advance(connections_.find(id), later);
+      TakeAnswers(later);
+      if (listener_ != nullptr) AcceptAll(later);
+    }
+    connections_.clear();
+    while (questions_.TryPop().has_value()) {
+    }
+    questions_.Close();
+  }
+
+  bool StopAsked() {
+    MutexLock lock(&mu_);
+    return stopping_;
+  }
+
+  // Those that nothing is owed to.
+  void CloseIdle() {
+    std::erase_if(connections_, [](const auto& entry) {
+      return entry.second.state == Connection::State::kReading ||
+             entry.second.state == Connection::State::kLingering;
+    });
+  }
+
+  // The oldest connection that has not asked for anything yet.
+  Connections::iterator OldestSilent() {
+    return std::find_if(connections_.begin(), connections_.end(), [](const auto& entry) {
+      return entry.second.state == Connection::State::kReading;
+    });
+  }
+
+  bool IsFull() const { return static_cast<int>(connections_.size()) >= MaxConnections(); }
+
+  // Blocks until connections can be read or written, their time is up, there is something else to
+  // do, or `end`. The connections are returned.
+  std::vector<uint64_t> AwaitReady(absl::Duration now, absl::Duration end) {
+    std::vector<pollfd> polled;
+    for (const auto& [id, connection] : connections_) {
+      end = std::min(end, connection.deadline);
+      // One that waits for its page is left out, for poll reports a client that hung up unasked.
+      const bool waits = connection.state == Connection::State::kAnswering;
+      const bool writes = connection.state == Connection::State::kWriting;
+      polled.push_back({waits ? -1 : connection.socket.get(),
+                        static_cast<int16_t>(writes ? POLLOUT : POLLIN), 0});
+    }
+    polled.push_back({waker_.fd(), POLLIN, 0});
+    // While all connections are being answered, further ones wait in the kernel's queue.
+    if (listener_ != nullptr && (!IsFull() || OldestSilent() != connections_.end())) {
+      listener_->AddTo(&polled, now);
+      end = std::min(end, listener_->paused_until(now));
+    }
+    // In whole milliseconds, and one more so as not to wake just before the time.
+    const int64_t wait_ms = absl::ToInt64Milliseconds(end - now) + 1;
+    poll(polled.data(), polled.size(), static_cast<int>(std::clamp<int64_t>(wait_ms, 0, 60000)));
+    waker_.Clear();
+    const absl::Duration later = Clock::Real()->Now();
+    std::vector<uint64_t> ready;
+    size_t i = 0;
+    for (const auto& [id, connection] : connections_) {
+      if (polled[i++].revents != 0 || later >= connection.deadline) ready.push_back(id);
+    }
+    return ready;
+  }
+
+  void AcceptAll(absl::Duration now) {
+    for (int i = 0; i < kMaxConnections; ++i) {
+      const auto oldest = IsFull() ? OldestSilent() : connections_.end();
+      if (IsFull() && oldest == connections_.end()) return;
+      Connection connection{.socket = listener_->Accept(now), .deadline = now + kRequestTimeout};
+      if (!connection.socket.valid()) return;
+      if (oldest != connections_.end()) connections_.erase(oldest);
+      connections_.emplace(next_id_++, std::move(connection));
     }
   }
 
-  void AnswerHealth(httplib::Response& response) {
-    const absl::Status health = options_.health ? options_.health() : absl::OkStatus();
-    response.status = health.ok() ? 200 : 503;
-    response.set_content(health.ok() ? "ok\n" : absl::StrCat(health.message(), "\n"), kTextType);
+  // Reads or writes what there is; closes the connection when it has ended or its time is up.
+  void Advance(Connections::iterator it, absl::Duration now) {
+    Connection& connection = it->second;
+    bool open = now < connection.deadline;
+    switch (connection.state) {
+      case Connection::State::kReading:
+        open = open && Read(it->first, connection, now);
+        break;
+      case Connection::State::kWriting:
+        open = open && Write(connection, now);
+        break;
+      case Connection::State::kLingering: {
+        std::array<char, 4096> unwanted;
+        const ssize_t got =
+            recv(connection.socket.get(), unwanted.data(), unwanted.size(), MSG_DONTWAIT);
+        open = open && (got > 0 || (got < 0 && WouldBlock()));
+        break;
+      }
+      case Connection::State::kAnswering:
+        break;
+    }
+    if (!open) connections_.erase(it);
+  }
+
+  // False when the client has gone.
+  bool Read(uint64_t id, Connection& connection, absl::Duration now) {
+    std::array<char, 4096> buffer;
+    const ssize_t got = recv(connection.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (got <= 0) return got < 0 && WouldBlock();
+    connection.input.append(buffer.data(), static_cast<size_t>(got));
+    Request request;
+    if (IsComplete(connection.input)) {
+      request = ParseRequest(connection.input);
+    } else if (connection.input.size() > kMaxRequestBytes) {
+      request = Refused("431 Request Header Fields Too Large", "the request is too long\n");
+    } else {
+      return true;
+    }
+    if (request.refusal.has_value()) {
+      return StartWriting(connection, Serialize(*request.refusal, request.head_only), now);
+    }
+    connection.state = Connection::State::kAnswering;
+    connection.deadline = absl::InfiniteDuration();
+    // There is room: no connection has two.
+    questions_.Push({id, std::move(request)});
+    return true;
+  }
+
+  bool StartWriting(Connection& connection, std::string bytes, absl::Duration now) {
+    connection.state = Connection::State::kWriting;
+    connection.deadline = now + kAnswerTimeout;
+    connection.output = std::move(bytes);
+    return Write(connection, now);
+  }
+
+  bool Write(Connection& connection, absl::Duration now) {
+    while (connection.written < connection.output.size()) {
+      const ssize_t sent = send(connection.socket.get(), &connection.output[connection.written],
+                                connection.output.size() - connection.written,
+                                MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (sent < 0) return WouldBlock();
+      connection.written += static_cast<size_t>(sent);
+    }
+    shutdown(connection.socket.get(), SHUT_WR);
+    connection.state = Connection::State::kLingering;
+    connection.deadline = now + kLingerTimeout;
+    return true;
+  }
+
+  void TakeAnswers(absl::Duration now) {
+    std::vector<Answer> answers;
+    {
+      MutexLock lock(&mu_);
+      answers.swap(answers_);
+    }
+    for (Answer& answer : answers) {
+      const auto it = connections_.find(answer.connection);
+      if (!StartWriting(it->second, std::move(answer.bytes), now)) connections_.erase(it);
+    }
+  }
+
+  // --- In the threads that make pages.
+
+  void MakePages() {
+    while (std::optional<Question> question = questions_.Pop(Clock::Real())) {
+      const Request& request = question->request;
+      Answer answer{question->connection, Serialize(MakePage(request.path), request.head_only)};
+      {
+        MutexLock lock(&mu_);
+        answers_.push_back(std::move(answer));
+      }
+      waker_.Wake();
+    }
+  }
+
+  Response MakePage(const std::string& path) {
+    if (path == "/metrics" && options_.metrics != nullptr) {
+      return {"200 OK", {"text/plain; version=0.0.4; charset=utf-8", options_.metrics->ToText()}};
+    }
+    if (path == "/healthz") {
+      const absl::Status health = options_.health ? options_.health() : absl::OkStatus();
+      if (health.ok()) return {"200 OK", {kTextType, "ok\n"}};
+      return {"503 Service Unavailable", {kTextType, absl::StrCat(health.message(), "\n")}};
+    }
+    if (const std::function<HttpPage()> page = FindPage(path)) return {"200 OK", page()};
+    return {"404 Not Found",
+            {kTextType, absl::StrCat("no page ", path, "; there are: ", PageList(), "\n")}};
   }
 
   std::function<HttpPage()> FindPage(const std::string& path) {
@@ -149,16 +371,26 @@ class HttpServer::Impl {
   }
 
   const HttpServerOptions options_;
-  ListenAddress address_;
+  // As they are after Start().
   std::string text_address_;
-  httplib::Server server_;
-  Event ended_;
-  Thread acceptor_;
+  int port_ = 0;
 
-  Mutex stop_mu_;
+  // Used by the thread of all connections alone. Without a listener the server is stopping.
+  std::unique_ptr<Listener> listener_;
+  Connections connections_;
+  uint64_t next_id_ = 0;
+
+  PollWaker waker_;
+  BoundedQueue<Question> questions_{kMaxConnections};
 
   Mutex mu_;
   std::map<std::string, std::function<HttpPage()>> pages_ ABSL_GUARDED_BY(mu_);
+  std::vector<Answer> answers_ ABSL_GUARDED_BY(mu_);
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+
+  // Held while stopping.
+  Mutex stop_mu_;
+  std::vector<Thread> threads_ ABSL_GUARDED_BY(stop_mu_);
 };
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options) {

@@ -29,10 +29,14 @@ struct HttpPage {
   std::string body;
 };
 
-// Serves /metrics, /healthz and pages of the role's own to Prometheus and people, on its own port.
-// Thread-safe. Two threads answer, one connection's request each; connections beyond a few wait in
-// the kernel's queue. (prometheus-cpp's own server cannot be used: it starts its threads with
-// stacks too small for a process with LibTorch, and aborts.)
+// Serves /metrics, /healthz and pages of the role's own to Prometheus and people, on its own port:
+// GET and HEAD, one request for each connection. Thread-safe. One thread reads and writes all
+// connections, two make the pages, so that no client waits for another that is silent or slow. A
+// client gets 5 s to send its request and 5 s to take the answer. At most ReservedDescriptors() / 2
+// connections (512 at most) are open: one more replaces the oldest that has sent no request yet.
+// (prometheus-cpp's own server cannot be used: it starts its threads with stacks too small for a
+// process with LibTorch, and aborts. cpp-httplib's, which was used, lets a silent client occupy a
+// thread, and stops accepting for good after some errors.)
 class HttpServer {
  public:
   // INVALID_ARGUMENT, FAILED_PRECONDITION or UNAVAILABLE as rpc::Server::Start.
@@ -48,7 +52,7 @@ class HttpServer {
   const std::string& address() const;
   int port() const;
 
-  // Takes no more connections and waits for requests in progress, under 2 s whatever clients do.
+  // Takes no more connections and waits for answers in progress, under 2 s whatever clients do.
   // Idempotent.
   void Stop();
 

@@ -1,36 +1,10 @@
 #include "common/listen_address.h"
 
-#include <netdb.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace pompc {
-namespace {
-
-absl::Status CannotListen(const ListenAddress& address, absl::string_view why) {
-  return absl::UnavailableError(absl::StrCat("cannot listen on ", address.ToString(), ": ", why));
-}
-
-// 0 or the errno of binding one resolved address.
-int TryBind(const addrinfo& info) {
-  const int fd = socket(info.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return errno;
-  const int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  const bool bound = bind(fd, info.ai_addr, info.ai_addrlen) == 0 && listen(fd, 1) == 0;
-  const int error = bound ? 0 : errno;
-  close(fd);
-  return error;
-}
-
-}  // namespace
 
 std::string ListenAddress::ToString() const {
   const bool v6 = absl::StrContains(host, ':');
@@ -68,20 +42,6 @@ absl::StatusOr<ListenAddress> CheckListenAddress(absl::string_view text, bool in
       absl::StrCat("refusing to listen on ", text,
                    ": other hosts can reach it and connections are plaintext; give --insecure to "
                    "allow that, or listen on 127.0.0.1"));
-}
-
-absl::Status ProbeListen(const ListenAddress& address) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  addrinfo* found = nullptr;
-  const std::string port = absl::StrCat(address.port);
-  const int error = getaddrinfo(address.host.c_str(), port.c_str(), &hints, &found);
-  if (error != 0) return CannotListen(address, gai_strerror(error));
-  const int bind_error = TryBind(*found);
-  freeaddrinfo(found);
-  if (bind_error != 0) return CannotListen(address, std::strerror(bind_error));
-  return absl::OkStatus();
 }
 
 }  // namespace pompc

@@ -26,10 +26,6 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text);
 // not allow that: what listens there is neither encrypted nor authenticated.
 absl::StatusOr<ListenAddress> CheckListenAddress(absl::string_view text, bool insecure);
 
-// Tries to bind the address and lets go of it: OK, or UNAVAILABLE saying what is wrong with it
-// ("address already in use").
-absl::Status ProbeListen(const ListenAddress& address);
-
 }  // namespace pompc
 
 #endif  // POMPC_COMMON_LISTEN_ADDRESS_H_

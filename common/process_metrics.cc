@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "common/clock.h"
+#include "common/descriptors.h"
 #include "common/metrics.h"
 #include "common/version.h"
 
@@ -57,6 +58,8 @@ std::vector<MetricFunction> AddProcessMetrics(MetricsRegistry& registry, absl::s
                                              [] { return CountEntries("/proc/self/task"); }));
   functions.push_back(registry.GaugeFunction({"process_open_fds", "Open file descriptors.", {}},
                                              [] { return CountEntries("/proc/self/fd"); }));
+  functions.push_back(registry.GaugeFunction(
+      {"process_max_fds", "Limit of open file descriptors.", {}}, DescriptorLimit));
   return functions;
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/listen_address.h"
+#include "common/listener.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "learner/checkpoint.h"
@@ -28,7 +29,7 @@ absl::Status App::Open() {
   // A port that is taken must not leave a run directory behind.
   if (!options_.server.listen.empty()) {
     POMPC_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options_.server.listen));
-    POMPC_RETURN_IF_ERROR(ProbeListen(address));
+    POMPC_RETURN_IF_ERROR(Listener::Open(address).status());
   }
   POMPC_ASSIGN_OR_RETURN(run_, RunDirectory::Open(options_.run_dir, options_.config));
   POMPC_ASSIGN_OR_RETURN(std::vector<EvaluationResult> evaluations,
@@ -164,8 +165,11 @@ std::string App::StatusPage() const {
 
 absl::Status App::Health() const {
   if (stopping_.IsSet()) return absl::UnavailableError("stopping");
-  MutexLock lock(&mu_);
-  return error_;
+  {
+    MutexLock lock(&mu_);
+    if (!error_.ok()) return error_;
+  }
+  return server_->Health();
 }
 
 absl::Status App::Wait() {

@@ -206,8 +206,11 @@ absl::Status Follower::Step(bool want_values) {
 
 absl::Status Follower::Health() const {
   if (stopping_.IsSet()) return absl::UnavailableError("stopping");
-  MutexLock lock(&mu_);
-  return error_;
+  {
+    MutexLock lock(&mu_);
+    if (!error_.ok()) return error_;
+  }
+  return server_->Health();
 }
 
 absl::Status Follower::Wait() {

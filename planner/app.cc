@@ -43,7 +43,7 @@ App::App(AppOptions options)
 App::~App() { Stop(); }
 
 absl::Status App::Health() const {
-  if (store_.Newest() != nullptr) return absl::OkStatus();
+  if (store_.Newest() != nullptr) return server_->Health();
   const learner::ParameterSubscriber::Status status = subscriber_->status();
   if (!status.last_error.empty()) {
     return absl::UnavailableError(absl::StrCat("no parameters: ", status.last_error));

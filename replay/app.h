@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "common/event.h"
@@ -28,6 +29,9 @@ class App {
 
   rpc::Server& server() { return *server_; }
   const Shard& shard() const { return shard_; }
+
+  // OK while clients reach it; otherwise why not.
+  absl::Status Health() const { return server_->Health(); }
 
   // 1. Health says NOT_SERVING. 2. Streams end with UNAVAILABLE. 3. The shard takes nothing more.
   // 4. The server shuts down. Under 2 s, whatever its clients do. Idempotent.

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/descriptors.h"
 #include "common/log.h"
 #include "common/mutex.h"
 #include "common/signals.h"
@@ -142,6 +143,7 @@ int RoleMain::Run(int argc, char** argv,
 absl::Status RoleMain::RunRole(
     const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = description_.program, .level = values_.log_level}));
+  POMPC_RETURN_IF_ERROR(RaiseDescriptorLimit());
   if (values_.healthcheck) {
     if (!values_.listen.empty()) return CheckHealth(values_.listen);
     if (absl::EndsWith(values_.metrics_listen, ":0")) {

@@ -1,12 +1,17 @@
 #include "common/rpc/server.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <utility>
 
-#include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/listen_address.h"
+#include "common/listener.h"
 #include "common/log.h"
+#include "common/rpc/connection_acceptor.h"
 #include "common/rpc/deadline.h"
 #include "common/status_macros.h"
 #include "grpc/support/log.h"
@@ -18,6 +23,8 @@
 
 namespace pompc::rpc {
 namespace {
+
+constexpr absl::Duration kHandshakeTimeout = absl::Seconds(15);
 
 // gRPC reports to its log what its calls report as well; here that is a debugging aid, but for the
 // last words before it ends the process.
@@ -46,10 +53,11 @@ void Configure(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              Milliseconds(options.min_client_ping_interval));
   if (options.max_connection_age > absl::ZeroDuration()) {
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, Milliseconds(options.max_connection_age));
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                               Milliseconds(options.max_connection_age));
   }
-  // With port reuse, gRPC's default, two servers on one port would share its connections.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // A connection on which no client speaks must not hold a descriptor for gRPC's two minutes.
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Milliseconds(kHandshakeTimeout));
   builder.SetMaxReceiveMessageSize(options.max_request_bytes);
   builder.SetMaxSendMessageSize(kMaxReplyBytes);
   grpc::ResourceQuota quota("pompc");
@@ -61,34 +69,60 @@ void Configure(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 1);
 }
 
+using GrpcAcceptor = grpc::experimental::ExternalConnectionAcceptor;
+
+// Hands connections to gRPC. The kernel gives up on data that is not acknowledged for as long as
+// keepalive waits for an answer, as gRPC sets it for connections of its own listener.
+std::function<void(Descriptor)> HandTo(std::shared_ptr<GrpcAcceptor> acceptor,
+                                       const ServerOptions& options) {
+  const unsigned user_timeout_ms = static_cast<unsigned>(Millis(options.keepalive_timeout));
+  return [acceptor = std::move(acceptor), user_timeout_ms](Descriptor connection) {
+    setsockopt(connection.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms,
+               sizeof(user_timeout_ms));
+    GrpcAcceptor::NewConnectionParameters parameters;
+    parameters.fd = connection.Release();
+    acceptor->HandleNewConnection(&parameters);
+  };
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                                       const std::vector<grpc::Service*>& services) {
-  ListenAddress address;
-  const bool listens = !options.listen.empty();
-  if (listens) {
-    POMPC_ASSIGN_OR_RETURN(address, CheckListenAddress(options.listen, options.insecure));
-    POMPC_RETURN_IF_ERROR(ProbeListen(address));
+  std::unique_ptr<Listener> listener;
+  if (!options.listen.empty()) {
+    POMPC_ASSIGN_OR_RETURN(const ListenAddress address,
+                           CheckListenAddress(options.listen, options.insecure));
+    POMPC_ASSIGN_OR_RETURN(listener, Listener::Open(address));
   }
   SetUpGrpcOnce();
   grpc::ServerBuilder builder;
   Configure(options, builder);
-  std::unique_ptr<Server> server(new Server);
-  if (listens) {
-    builder.AddListeningPort(address.ToString(), grpc::InsecureServerCredentials(), &server->port_);
+  std::shared_ptr<GrpcAcceptor> grpc_acceptor;
+  if (listener != nullptr) {
+    grpc_acceptor = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        grpc::InsecureServerCredentials());
   }
   for (grpc::Service* service : services) builder.RegisterService(service);
+  std::unique_ptr<Server> server(new Server);
   server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr || (listens && server->port_ == 0)) {
+  if (server->server_ == nullptr) {
     return absl::UnavailableError(absl::StrCat("cannot serve on ", options.listen));
   }
-  if (listens) {
-    address.port = server->port_;
-    server->address_ = address.ToString();
-  }
+  if (listener == nullptr) return server;
+  server->port_ = listener->address().port;
+  server->address_ = listener->address().ToString();
+  ConnectionAcceptorOptions acceptor;
+  acceptor.take = HandTo(std::move(grpc_acceptor), options);
+  acceptor.check_interval = options.self_check_interval;
+  acceptor.on_health = [raw = server.get()](bool healthy) { raw->SetReachable(healthy); };
+  POMPC_ASSIGN_OR_RETURN(server->acceptor_,
+                         ConnectionAcceptor::Start(std::move(listener), std::move(acceptor)));
   return server;
 }
+
+Server::Server() = default;
 
 Server::~Server() { Shutdown(absl::ZeroDuration()); }
 
@@ -97,7 +131,25 @@ std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
 }
 
 void Server::SetServing(const std::string& service, bool serving) {
-  server_->GetHealthCheckService()->SetServingStatus(service, serving);
+  MutexLock lock(&serving_mu_);
+  serving_[service] = serving;
+  PublishServing();
+}
+
+void Server::SetReachable(bool reachable) {
+  MutexLock lock(&serving_mu_);
+  reachable_ = reachable;
+  PublishServing();
+}
+
+void Server::PublishServing() {
+  for (const auto& [service, serving] : serving_) {
+    server_->GetHealthCheckService()->SetServingStatus(service, serving && reachable_);
+  }
+}
+
+absl::Status Server::Health() const {
+  return acceptor_ == nullptr ? absl::OkStatus() : acceptor_->Health();
 }
 
 void Server::Shutdown(absl::Duration grace) {
@@ -106,6 +158,7 @@ void Server::Shutdown(absl::Duration grace) {
   if (shut_down_) return;
   shut_down_ = true;
   server_->GetHealthCheckService()->Shutdown();  // 1.
+  if (acceptor_ != nullptr) acceptor_->Stop();
   server_->Shutdown(DeadlineAfter(grace));       // 2.
   server_->Wait();                               // 3.
 }

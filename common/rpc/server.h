@@ -2,10 +2,12 @@
 #define POMPC_COMMON_RPC_SERVER_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -19,6 +21,8 @@ class Service;
 }  // namespace grpc
 
 namespace pompc::rpc {
+
+class ConnectionAcceptor;
 
 struct ServerOptions {
   // "host:port" of a loopback address; port 0 takes any free one. Empty: in-process only.
@@ -38,13 +42,16 @@ struct ServerOptions {
   // Memory for what has been received and not been handed on. While more is needed, connections are
   // read more slowly, then cut off.
   int64_t max_buffered_bytes = int64_t{128} << 20;
+  // How often it connects to itself, to know whether clients can.
+  absl::Duration self_check_interval = absl::Seconds(2);
   // Threads gRPC may use for synchronous methods (reflection).
   int max_threads = 16;
 };
 
 // A gRPC server with health checking (v1) and reflection. Services use the callback API: a
-// synchronous stream would cost a thread. Thread-safe. Does not own the services: they must outlive
-// it. Destruction shuts it down.
+// synchronous stream would cost a thread. It goes on accepting connections whatever happens to
+// file descriptors, and refuses those that would leave too few (see ConnectionAcceptor).
+// Thread-safe. Does not own the services: they must outlive it. Destruction shuts it down.
 class Server {
  public:
   // Starts serving `services`. INVALID_ARGUMENT for an address that is none, FAILED_PRECONDITION
@@ -67,21 +74,37 @@ class Server {
   Endpoint InProcessEndpoint() { return Endpoint(InProcessChannel()); }
 
   // What the health service answers for `service`; "" is the server as a whole, which serves from
-  // the start.
+  // the start. While Health() is not OK, no service does.
   void SetServing(const std::string& service, bool serving);
 
-  // 1. Health says NOT_SERVING; new calls are refused. 2. Calls in progress get `grace` to end
-  // (none over in-process channels), then are cancelled: their reactors' OnCancel must finish
-  // them. 3. Waits until all have ended. Close the core behind the services before, so that calls
-  // waiting in it return. Idempotent.
+  // OK while new clients reach it; UNAVAILABLE saying what keeps them out (too many connections, no
+  // file descriptor left). A server in process only is always healthy.
+  absl::Status Health() const;
+
+  // 1. Health says NOT_SERVING; new connections and calls are refused. 2. Calls in progress get
+  // `grace` to end (none over in-process channels), then are cancelled: their reactors' OnCancel
+  // must finish them. 3. Waits until all have ended. Close the core behind the services before, so
+  // that calls waiting in it return. Idempotent.
   void Shutdown(absl::Duration grace);
 
  private:
-  Server() = default;
+  Server();
+
+  void SetReachable(bool reachable);
+  void PublishServing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(serving_mu_);
 
   std::string address_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
+
+  Mutex serving_mu_;
+  // By service, as SetServing() said last.
+  std::map<std::string, bool> serving_ ABSL_GUARDED_BY(serving_mu_) = {{"", true}};
+  // Whether new clients reach the server.
+  bool reachable_ ABSL_GUARDED_BY(serving_mu_) = true;
+
+  // Null when in-process only. It reports to the fields above.
+  std::unique_ptr<ConnectionAcceptor> acceptor_;
 
   Mutex mu_;
   bool shut_down_ ABSL_GUARDED_BY(mu_) = false;

@@ -2,13 +2,19 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
+import sys
 import tempfile
 import unittest
+import urllib.request
 import xml.etree.ElementTree
 
 from program import POMPC, run
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import metrics_table
 
 # Episodes of ten decisions, updates of sixteen windows.
 SMALL = ["--preset", "quickstart", "--set", "env.action_repeat=100", "--set", "learner.seed_rows=60",
@@ -36,7 +42,7 @@ class TrainTest(unittest.TestCase):
     def await_line(self, process, text):
         for line in process.stdout:
             if text in line:
-                return
+                return line
         self.fail(f"ended without {text!r}: {process.communicate()}")
 
     def test_run_to_its_limit_leaves_everything_behind(self):
@@ -95,9 +101,21 @@ class TrainTest(unittest.TestCase):
                 self.assertEqual(cut.returncode, 1, cut)
                 self.assertIn("config.textproto", cut.stderr)
 
+    def check_pages(self, address):
+        """One process serves what all roles serve, and the health of the run."""
+        def get(page):
+            with urllib.request.urlopen(address + page, timeout=20) as reply:
+                return reply.read().decode()
+        table = metrics_table
+        self.assertEqual(table.differences(get("metrics"), table.EVERY, table.ACTOR, table.PLANNER, table.REPLAY,
+                                           table.LEARNER), [])
+        self.assertEqual(get("healthz"), "ok\n")
+
     def test_interrupt_ends_with_a_checkpoint_and_the_run_goes_on(self):
         process = self.start(*SMALL, "--set", "stop.max_rows=1000000", "--listen", "127.0.0.1:0")
+        pages = re.search(r"status page (http://\S+/)", self.await_line(process, "status page"))[1]
         self.await_line(process, "TRAINING")
+        self.check_pages(pages)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, (out, err))

@@ -1,9 +1,5 @@
 #include "common/listen_address.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <string>
 
 #include "gmock/gmock.h"
@@ -39,31 +35,6 @@ TEST(ListenAddress, BeyondLoopbackNeedsInsecure) {
   for (const char* text : {"127.0.0.1:1", "127.1.2.3:1", "localhost:1", "[::1]:1"}) {
     EXPECT_TRUE(CheckListenAddress(text, /*insecure=*/false).ok()) << text;
   }
-}
-
-TEST(ListenAddress, ProbeNamesABusyPort) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in bound{};
-  bound.sin_family = AF_INET;
-  bound.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(bound);
-  ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&bound), size), 0);
-  ASSERT_EQ(listen(fd, 1), 0);
-  ASSERT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size), 0);
-  const ListenAddress address{"127.0.0.1", ntohs(bound.sin_port)};
-
-  const absl::Status busy = ProbeListen(address);
-  EXPECT_EQ(busy.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(busy.message()),
-              ::testing::AllOf(HasSubstr(address.ToString()), HasSubstr("in use")));
-  close(fd);
-  EXPECT_TRUE(ProbeListen(address).ok());
-}
-
-TEST(ListenAddress, ProbeNamesAnUnknownHost) {
-  const absl::Status status = ProbeListen({"no-such-host.invalid", 0});
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("no-such-host.invalid"));
 }
 
 }  // namespace

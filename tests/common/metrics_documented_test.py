@@ -1,9 +1,14 @@
-"""docs/metrics.md has exactly the metrics that the source makes, under names that follow the rule."""
+"""docs/metrics.md has exactly the metrics that the source makes, under names that follow the rule. What each program
+really serves is compared with it by tests/integration and tests/cli/train_test.py."""
 
+import os
 import pathlib
 import re
 import sys
 import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import metrics_table
 
 ROOT = pathlib.Path(sys.argv.pop(1))
 FOLDERS = ("common", "replay", "planner", "learner", "actor", "model", "cli")
@@ -18,33 +23,74 @@ def names_in_source():
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.cc")) + sorted((ROOT / folder).rglob("*.h")):
             for name in METRIC.findall(path.read_text()):
-                names[name] = path.relative_to(ROOT)
+                names[name] = str(path.relative_to(ROOT))
     return names
 
 
-def rows_in_documentation():
-    """Name -> kind."""
-    page = (ROOT / "docs/metrics.md").read_text()
-    return dict(re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \|", page, re.MULTILINE))
-
-
 class MetricsDocumentedTest(unittest.TestCase):
-    def test_every_metric_is_a_row(self):
-        missing = {name: str(path) for name, path in names_in_source().items()
-                   if name not in rows_in_documentation()}
-        self.assertEqual(missing, {}, "metrics without a row in docs/metrics.md")
-
-    def test_every_row_is_a_metric(self):
-        self.assertEqual(set(rows_in_documentation()) - set(names_in_source()), set(),
-                         "rows of docs/metrics.md without a metric")
+    def test_every_metric_is_a_row_and_every_row_a_metric(self):
+        rows, source = metrics_table.all_documented().keys(), names_in_source()
+        self.assertIn("pompc_build_info", source)
+        self.assertEqual({name: source[name] for name in source.keys() - rows}, {}, "metrics without a row")
+        self.assertEqual(rows - source.keys(), set(), "rows without a metric")
 
     def test_names_follow_the_rule(self):
-        for name, kind in rows_in_documentation().items():
+        for name, metric in metrics_table.all_documented().items():
             self.assertTrue(NAME.fullmatch(name), name)
-            self.assertEqual(name.endswith("_total"), kind == "counter", name)
+            self.assertIn(metric.kind, ("counter", "gauge", "histogram"), name)
+            self.assertEqual(name.endswith("_total"), metric.kind == "counter", name)
 
-    def test_the_source_is_found(self):
-        self.assertIn("pompc_build_info", names_in_source())
+
+class TableTest(unittest.TestCase):
+    """The comparison finds each kind of difference."""
+
+    def page(self, **changes):
+        lines = []
+        for name, metric in metrics_table.documented()[metrics_table.EVERY].items():
+            labels = ",".join(f'{label}="x"' for label in metric.labels)
+            lines += [f"# HELP {name} {metric.text}", f"# TYPE {name} {metric.kind}", f"{name}{{{labels}}} 1"]
+        page = "\n".join(lines)
+        for old, new in changes.values():
+            self.assertIn(old, page)
+            page = page.replace(old, new)
+        return metrics_table.differences(page, metrics_table.EVERY)
+
+    def test_the_page_as_documented_passes(self):
+        self.assertEqual(self.page(), [])
+
+    def test_each_difference_is_found(self):
+        for old, new, problem in (
+                ("process_threads", "process_thread", "process_threads: not served"),
+                ("process_threads", "process_thread", "process_thread: not documented"),
+                ("TYPE process_threads gauge", "TYPE process_threads counter", "process_threads: is a counter"),
+                ("HELP process_threads T", "HELP process_threads x", 'its help "x'),
+                ('role="x"', 'rule="x"', "pompc_build_info: has labels ['rule', 'version']")):
+            with self.subTest(new=new):
+                found = self.page(change=(old, new))
+                self.assertTrue(any(problem in line for line in found), found)
+
+    def test_values_of_labels_are_compared(self):
+        text = metrics_table.documented()[metrics_table.LEARNER]["pompc_learner_leases"].text
+        page = (f"# HELP pompc_learner_leases {text}\n# TYPE pompc_learner_leases gauge\n"
+                'pompc_learner_leases{role="actor"} 1\n')
+        self.assertIn("pompc_learner_leases: label role is ['actor'], documented ['actor', 'evaluator']",
+                      metrics_table.differences(page, metrics_table.LEARNER))
+
+    def test_unknown_names_in_queries_are_found(self):
+        for expression, legend, problem in (
+                ("rate(pompc_learner_update_total[5m])", "", "no metric pompc_learner_update_total"),
+                ("sum(process_fds)", "", "no metric process_fds"),
+                ('pompc_learner_leases{rank="1"}', "", "has no label rank"),
+                ('pompc_learner_leases{role="planner"}', "", "label role is never planner"),
+                ('pompc_learner_leases{role=~"actor|planner"}', "", "label role is never planner"),
+                ("sum by (state) (pompc_learner_leases)", "", "has a label state"),
+                ("pompc_learner_leases", "{{state}}", "has a label state")):
+            with self.subTest(expression=expression):
+                found = metrics_table.unknown_in(expression, legend)
+                self.assertTrue(any(problem in line for line in found), found)
+        good = ('sum by (role, job) (pompc_learner_leases{role=~"act.*"}) / on() group_left() up and '
+                "histogram_quantile(0.5, sum by (le) (rate(pompc_actor_plan_latency_seconds_bucket[20s]))) > 1e3")
+        self.assertEqual(metrics_table.unknown_in(good, "{{role}} {{ $labels.instance }}"), [])
 
 
 if __name__ == "__main__":

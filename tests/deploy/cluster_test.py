@@ -1,12 +1,11 @@
 """A real small run of scripts/local-cluster.sh, scraped by a real Prometheus: every dashboard query and alert has an
-answer, metrics are as documented, a killed planner and actor come back, and stopping ends everything.
+answer, a killed planner and actor come back, and stopping ends everything.
 
 Usage: cluster_test.py BINARY_FOLDER
 """
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -134,7 +133,7 @@ class ClusterTest(unittest.TestCase):
             cls.cluster.query('pompc_learner_checkpoints_total{result="written"} > 0')))
 
     def test_1_every_dashboard_query_has_an_answer(self):
-        for title, expression in tools.dashboard_queries():
+        for title, expression, _ in tools.dashboard_queries():
             # What is shown only when something happened: all else about it must be there.
             expression = expression.removesuffix(" > 0")
             with self.subTest(panel=title, expression=expression):
@@ -146,18 +145,6 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual({rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"}, {})
         firing = {rule["name"] for rule in rules if rule["state"] == "firing"}
         self.assertEqual(firing, {"Watchdog"})
-
-    def test_1_metrics_are_well_formed_and_documented(self):
-        promtool = tools.require("promtool")
-        exported = set()
-        for process, address in self.cluster.targets().items():
-            text = get(f"http://{address}/metrics")
-            exported |= set(re.findall(r"(?m)^# TYPE (pompc_\w+)", text))
-            result = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
-            self.assertEqual(result.returncode, 0, f"{process}: {result.stderr}")
-        # This cluster has one learner process; integration/ranks_test has followers.
-        documented = {name for name in tools.documented_metrics() if not name.startswith("pompc_learner_follower_")}
-        self.assertEqual(sorted(exported ^ documented), [])
 
     def test_1_states_of_a_worker_sum_to_its_wall_time(self):
         for metric in ("pompc_actor_state_seconds_total", "pompc_planner_state_seconds_total",

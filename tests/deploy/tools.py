@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import metrics_table  # noqa: F401 (for the tests of this folder)
 # scripts/install-deps.sh unpacks prometheus and promtool here when the system has none.
 os.environ["PATH"] += os.pathsep + "/usr/local/lib/pompc/bin"
 
@@ -55,7 +57,7 @@ def panels(dashboard):
 
 
 def dashboard_queries():
-    """(title of the panel, PromQL) of every query of every dashboard, Grafana's variables filled in."""
+    """(title of the panel, PromQL, legend) of every query of every dashboard, Grafana's variables filled in."""
     filled = {"$__rate_interval": "20s", "$__interval": "5s", "$__range": "1m"}
     queries = []
     for dashboard in dashboards().values():
@@ -64,7 +66,7 @@ def dashboard_queries():
                 expression = target["expr"]
                 for variable, value in filled.items():
                     expression = expression.replace(variable, value)
-                queries.append((panel["title"], expression))
+                queries.append((panel["title"], expression, target.get("legendFormat") or ""))
     return queries
 
 
@@ -73,12 +75,10 @@ def alert_file_text():
         return file.read()
 
 
-def metrics_in(text):
-    """Names of our metrics in PromQL, histograms by their family's name."""
-    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bpompc_[a-z0-9_]+", text)}
-
-
-def documented_metrics():
-    """Names in the first column of the table in docs/metrics.md."""
-    with open(os.path.join(ROOT, "docs", "metrics.md"), encoding="utf-8") as file:
-        return set(re.findall(r"^\|\s*`(pompc_[a-z0-9_]+)", file.read(), re.MULTILINE))
+def alert_rules():
+    """(name, PromQL, the text about it) of every alert."""
+    rules = []
+    for rule in alert_file_text().split("- alert: ")[1:]:
+        name, rest = rule.split("\n", 1)
+        rules.append((name, re.search(r"^ +expr: (.*)$", rest, re.MULTILINE)[1], rest.split("annotations:")[1]))
+    return rules

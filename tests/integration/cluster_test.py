@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A run as separate processes on loopback ports: it trains, survives kill -9 of the planner and of an actor and a restart
-of the learner alone, says what it waits for, takes no random-phase row after the first version, and ends when told to.
+of the learner alone, says what it waits for, takes no random-phase row after the first version, serves the metrics
+that docs/metrics.md promises, and ends when told to.
 Usage: cluster_test.py FOLDER_OF_BINARIES."""
 
 import collections
@@ -17,7 +18,13 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import metrics_table
 from processes import Process, free_ports
+
+# By the first word of the processes' names: the part of docs/metrics.md beyond what every process serves.
+SECTIONS = {"replay": metrics_table.REPLAY, "planner": metrics_table.PLANNER, "learner": metrics_table.LEARNER,
+            "actor": metrics_table.ACTOR, "evaluator": metrics_table.ACTOR}
+PROGRAMS = {"evaluator": "actor"}
 
 BINARIES = pathlib.Path()
 SETTINGS = (
@@ -149,7 +156,10 @@ class ClusterTest(unittest.TestCase):
         promtool = shutil.which("promtool") or shutil.which("promtool", path="/usr/local/lib/pompc/bin")
         for process in self.processes.values():
             page = process.scrape()
-            self.assertIn("pompc_build_info", page, process.name)
+            role = process.name.split("-")[0]
+            self.assertEqual(metrics_table.differences(page, metrics_table.EVERY, SECTIONS[role]), [], process.name)
+            # Labels that say which process it is, whatever their values.
+            self.assertIn(f'pompc_build_info{{role="pompc-{PROGRAMS.get(role, role)}",', page, process.name)
             if promtool:
                 check = subprocess.run([promtool, "check", "metrics"], input=page, text=True, capture_output=True)
                 self.assertEqual(check.returncode, 0, f"{process.name}: {check.stdout}{check.stderr}")

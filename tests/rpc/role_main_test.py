@@ -2,9 +2,12 @@
 
 import os
 import re
+import resource
 import signal
+import socket
 import subprocess
 import sys
+import time
 import unittest
 import urllib.error
 
@@ -15,16 +18,22 @@ PROGRAM = sys.argv.pop(1)
 TIMEOUT = 20
 
 
-def run(*flags, env=None):
+def limited(descriptors):
+    """For preexec_fn: gives the program a soft and a hard limit of open file descriptors."""
+    return (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)) if descriptors else None
+
+
+def run(*flags, env=None, descriptors=None):
     return subprocess.run([PROGRAM, *flags], capture_output=True, text=True, timeout=TIMEOUT,
-                          env={**os.environ, **(env or {})})
+                          env={**os.environ, **(env or {})}, preexec_fn=limited(descriptors))
 
 
 class Running:
     """The program, started and ready."""
 
-    def __init__(self, *flags):
-        self.process = subprocess.Popen([PROGRAM, *flags], stderr=subprocess.PIPE, text=True)
+    def __init__(self, *flags, descriptors=None):
+        self.process = subprocess.Popen([PROGRAM, *flags], stderr=subprocess.PIPE, text=True,
+                                        preexec_fn=limited(descriptors))
         self.lines = []
         while True:
             line = self.process.stderr.readline()
@@ -44,6 +53,16 @@ class Running:
                 return reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.read().decode()
+
+    def await_health(self, part):
+        """Blocks until /healthz says what is given."""
+        deadline = time.monotonic() + TIMEOUT
+        while part not in (health := self.get("/healthz")):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"health is {health!r}, not {part!r}")
+
+    def metric(self, name):
+        return int(float(re.search(rf"(?m)^{name} (\S+)$", self.get("/metrics"))[1]))
 
     def __enter__(self):
         return self
@@ -118,6 +137,36 @@ class RoleMainTest(unittest.TestCase):
                 self.assertEqual(result.returncode, 1)
                 self.assertIn(f"cannot listen on {address}: Address already in use",
                               result.stderr.splitlines()[-1])
+
+    def test_a_limit_of_descriptors_that_is_too_low_is_named(self):
+        result = run(descriptors=(32, 32))
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stderr, "sample-role: the limit of open file descriptors (ulimit -n) is 32; "
+                                        "at least 64 are needed\n")
+        with Running(descriptors=(64, 64)) as role:
+            self.assertIn("(ulimit -n) is 64", "".join(role.lines))
+
+    def test_the_limit_of_descriptors_is_raised(self):
+        with Running(descriptors=(32, 1024)) as role:
+            self.assertEqual(role.metric("process_max_fds"), 1024)
+            self.assertNotIn("ulimit", "".join(role.lines))
+
+    def test_more_clients_than_descriptors_are_survived(self):
+        limit = 128
+        with Running(descriptors=(limit, limit)) as role:
+            address = role.get("/address")
+            host, port = address.split(":")
+            clients = [socket.create_connection((host, int(port))) for _ in range(3 * limit)]
+            role.await_health("refuses connections")
+            # Descriptors are left for what matters.
+            self.assertLess(role.metric("process_open_fds"), limit - 8)
+            result = run("--healthcheck", "--listen", address)
+            self.assertEqual(result.returncode, 1)
+            for client in clients:
+                client.close()
+            role.await_health("ok\n")
+            result = run("--healthcheck", "--listen", address)
+            self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_metrics_say_what_runs(self):
         with Running() as role:

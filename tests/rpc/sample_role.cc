@@ -21,6 +21,7 @@ struct App {
     stopped.Set();
   }
   void Wait() { stopped.Wait(); }
+  absl::Status Health() const { return server->Health(); }
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "common/rpc/server.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <iterator>
 #include <memory>
@@ -7,6 +9,7 @@
 #include <vector>
 
 #include "common/clock.h"
+#include "common/descriptors.h"
 #include "common/rpc/role_main.h"
 #include "common/rpc/unary.h"
 #include "common/thread.h"
@@ -18,6 +21,7 @@
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
 #include "gtest/gtest.h"
+#include "tests/common/low_descriptor_limit.h"
 #include "tests/rpc/append_client.h"
 #include "tests/rpc/echo_service.h"
 
@@ -97,6 +101,35 @@ TEST(Server, HealthFollowsSetServing) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("not serving"));
   server->SetServing("", true);
   EXPECT_TRUE(CheckHealth(server->address()).ok());
+}
+
+TEST(Server, HealthIsAboutNewConnections) {
+  EchoService service;
+  EXPECT_TRUE(Started(&service, "")->Health().ok());
+  const auto server = *Server::Start(
+      {.listen = "127.0.0.1:0", .self_check_interval = absl::Milliseconds(20)}, {&service});
+  const auto channel = Endpoint(server->address()).Channel();
+  ASSERT_TRUE(AskInfo(channel).ok());
+  {
+    const LowDescriptorLimit low(200);
+    std::vector<Descriptor> filling;
+    for (int fd = 0; fd < ConnectionDescriptorBound(); fd = filling.back().get()) {
+      filling.emplace_back(dup(0));
+      ASSERT_TRUE(filling.back().valid());
+    }
+    const absl::Duration limit = Clock::Real()->Now() + absl::Seconds(20);
+    while (server->Health().ok() && Clock::Real()->Now() < limit) {
+    }
+    EXPECT_THAT(std::string(server->Health().message()), HasSubstr("refuses connections"));
+    EXPECT_FALSE(CheckHealth(server->address()).ok());
+    // Those that were there before are served.
+    EXPECT_TRUE(AskInfo(channel).ok());
+  }
+  EXPECT_TRUE(AskInfo(Endpoint(server->address()).Channel()).ok());
+  const absl::Duration limit = Clock::Real()->Now() + absl::Seconds(20);
+  while (!CheckHealth(server->address()).ok() && Clock::Real()->Now() < limit) {
+  }
+  EXPECT_TRUE(server->Health().ok());
 }
 
 TEST(Server, ReflectionListsTheServices) {

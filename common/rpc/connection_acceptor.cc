@@ -1,0 +1,187 @@
+#include "common/rpc/connection_acceptor.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+
+namespace pompc::rpc {
+namespace {
+
+// Connections accepted before the thread looks at its other work.
+constexpr int kAcceptedInARow = 256;
+
+// The kernel counts in whole milliseconds; one more, so as not to wake just before the time.
+int PollTimeout(absl::Duration wait) {
+  return static_cast<int>(std::clamp<int64_t>(absl::ToInt64Milliseconds(wait) + 1, 0, 60000));
+}
+
+// What the server's first word on a connection says of its health: nothing yet, all is well, or why
+// not.
+struct FirstWord {
+  bool heard = false;
+  absl::Status status;
+};
+
+FirstWord Listen(int fd) {
+  char byte = 0;
+  const ssize_t got = recv(fd, &byte, 1, MSG_DONTWAIT);
+  if (got > 0) return {true, absl::OkStatus()};
+  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOTCONN)) {
+    return {};
+  }
+  const char* why = got == 0 ? "closed by the server" : std::strerror(errno);
+  return {true, absl::UnavailableError(absl::StrCat("refuses connections: ", why))};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Start(
+    std::unique_ptr<Listener> listener, ConnectionAcceptorOptions options) {
+  std::unique_ptr<ConnectionAcceptor> acceptor(
+      new ConnectionAcceptor(std::move(listener), std::move(options)));
+  POMPC_RETURN_IF_ERROR(acceptor->waker_.Open());
+  MutexLock lock(&acceptor->stop_mu_);
+  acceptor->thread_ = Thread("rpc-accept", [raw = acceptor.get()] { raw->Run(); });
+  return acceptor;
+}
+
+ConnectionAcceptor::ConnectionAcceptor(std::unique_ptr<Listener> listener,
+                                       ConnectionAcceptorOptions options)
+    : options_(std::move(options)),
+      address_(listener->address().ToString()),
+      listener_(std::move(listener)),
+      seen_(Clock::Real()->Now()) {}
+
+ConnectionAcceptor::~ConnectionAcceptor() { Stop(); }
+
+absl::Status ConnectionAcceptor::Health() const {
+  const absl::Duration now = Clock::Real()->Now();
+  MutexLock lock(&mu_);
+  if (stopping_) return absl::UnavailableError("stopping");
+  // The thread comes by at every check; it may hang in what takes connections over.
+  if (now - seen_ > options_.check_interval + options_.check_timeout) {
+    return absl::UnavailableError(absl::StrCat(address_, " has accepted no connection for ",
+                                               absl::ToInt64Seconds(now - seen_), " s"));
+  }
+  return health_;
+}
+
+void ConnectionAcceptor::Stop() {
+  {
+    MutexLock lock(&mu_);
+    stopping_ = true;
+  }
+  waker_.Wake();
+  MutexLock lock(&stop_mu_);
+  thread_.Join();
+}
+
+void ConnectionAcceptor::Run() {
+  while (true) {
+    const absl::Duration now = Clock::Real()->Now();
+    {
+      MutexLock lock(&mu_);
+      seen_ = now;
+      if (stopping_) break;
+    }
+    if (!check_.connection.valid() && now >= next_check_) BeginCheck(now);
+    Poll(now);
+    AcceptAll(Clock::Real()->Now());
+    GoOnWithCheck(Clock::Real()->Now());
+  }
+  listener_.reset();
+  check_.connection.Reset();
+}
+
+void ConnectionAcceptor::Poll(absl::Duration now) {
+  std::vector<pollfd> polled = {{waker_.fd(), POLLIN, 0}};
+  listener_->AddTo(&polled, now);
+  absl::Duration until = next_check_;
+  if (check_.connection.valid()) {
+    until = check_.deadline;
+    polled.push_back({check_.connection.get(), POLLIN, 0});
+  }
+  until = std::min(until, listener_->paused_until(now));
+  poll(polled.data(), polled.size(), PollTimeout(until - now));
+}
+
+void ConnectionAcceptor::AcceptAll(absl::Duration now) {
+  for (int i = 0; i < kAcceptedInARow; ++i) {
+    Descriptor connection = listener_->Accept(now);
+    if (!connection.valid()) break;
+    if (connection.get() >= ConnectionDescriptorBound()) {
+      Refuse(connection.get());
+    } else {
+      options_.take(std::move(connection));
+    }
+  }
+  const absl::Status& shortage = listener_->shortage();
+  if (!shortage.ok()) SetHealth(absl::UnavailableError(shortage.message()));
+}
+
+void ConnectionAcceptor::Refuse(int number) {
+  SetHealth(absl::UnavailableError(
+      absl::StrCat("refuses connections: ", number, " file descriptors are open, of ",
+                   DescriptorLimit(), " allowed; ", ReservedDescriptors(), " are kept free")));
+}
+
+void ConnectionAcceptor::BeginCheck(absl::Duration now) {
+  next_check_ = now + options_.check_interval;
+  absl::StatusOr<Descriptor> connection = listener_->ConnectToSelf(checks_++);
+  if (connection.ok()) {
+    check_ = {*std::move(connection), now + options_.check_timeout};
+  } else if (!absl::IsFailedPrecondition(connection.status())) {
+    EndCheck(now, absl::UnavailableError(absl::StrCat("no connection to ", address_, ": ",
+                                                      connection.status().message())));
+  }
+}
+
+void ConnectionAcceptor::GoOnWithCheck(absl::Duration now) {
+  if (!check_.connection.valid()) return;
+  const FirstWord word = Listen(check_.connection.get());
+  if (word.heard) {
+    EndCheck(now, word.status);
+  } else if (now >= check_.deadline) {
+    EndCheck(now, absl::UnavailableError(
+                      absl::StrCat(address_, " did not answer a connection within ",
+                                   absl::FormatDuration(options_.check_timeout))));
+  }
+}
+
+void ConnectionAcceptor::EndCheck(absl::Duration now, const absl::Status& result) {
+  check_.connection.Reset();
+  next_check_ = now + options_.check_interval;
+  // Where it was refused itself, the reason is known better already.
+  {
+    MutexLock lock(&mu_);
+    if (!result.ok() && !health_.ok()) return;
+  }
+  SetHealth(result);
+}
+
+void ConnectionAcceptor::SetHealth(const absl::Status& health) {
+  bool changed = false;
+  {
+    MutexLock lock(&mu_);
+    changed = health.ok() != health_.ok();
+    health_ = health;
+  }
+  if (!changed) return;
+  if (health.ok()) {
+    Log().info("{}: serves new connections again", address_);
+  } else {
+    Log().warn("{}: {}", address_, std::string(health.message()));
+  }
+  if (options_.on_health) options_.on_health(health.ok());
+}
+
+}  // namespace pompc::rpc

@@ -1,0 +1,160 @@
+#include "common/rpc/connection_acceptor.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/event.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/common/low_descriptor_limit.h"
+
+namespace pompc::rpc {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+
+constexpr absl::Duration kPatience = absl::Seconds(20);
+
+absl::Duration Limit() { return Clock::Real()->Now() + kPatience; }
+
+// A server that says a word on each connection and closes it; when silent it does neither.
+class Greeter {
+ public:
+  explicit Greeter(absl::Duration check_timeout = kPatience) {
+    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Open({"127.0.0.1", 0});
+    EXPECT_TRUE(listener.ok()) << listener.status();
+    ConnectionAcceptorOptions options;
+    options.take = [this](Descriptor connection) { Take(std::move(connection)); };
+    options.on_health = [this](bool healthy) { (healthy ? recovered_ : lost_).Set(); };
+    options.check_interval = absl::Milliseconds(5);
+    options.check_timeout = check_timeout;
+    port_ = (*listener)->address().port;
+    auto started = ConnectionAcceptor::Start(*std::move(listener), std::move(options));
+    EXPECT_TRUE(started.ok()) << started.status();
+    acceptor_ = *std::move(started);
+  }
+
+  void SetSilent(bool silent) { silent_ = silent; }
+  // Connections are taken no more until Release().
+  void Hold() { held_ = true; }
+  void Release() { released_.Set(); }
+
+  bool AwaitLoss() { return lost_.WaitUntil(Clock::Real(), Limit()); }
+  bool AwaitRecovery() { return recovered_.WaitUntil(Clock::Real(), Limit()); }
+  std::string Health() const { return std::string(acceptor_->Health().message()); }
+  void Stop() { acceptor_->Stop(); }
+
+  // What a client gets: the word, nothing, or an error, as recv() has it.
+  ssize_t Ask() const {
+    const Descriptor client(socket(AF_INET, SOCK_STREAM, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<in_port_t>(port_));
+    if (connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
+      return -1;
+    }
+    char byte = 0;
+    return recv(client.get(), &byte, 1, 0);
+  }
+
+ private:
+  void Take(Descriptor connection) {
+    if (held_) released_.Wait();
+    if (silent_) {
+      silent_connections_.push_back(std::move(connection));
+    } else {
+      send(connection.get(), "x", 1, MSG_NOSIGNAL);
+    }
+  }
+
+  int port_ = 0;
+  std::atomic<bool> silent_ = false;
+  std::atomic<bool> held_ = false;
+  Event released_, lost_, recovered_;
+  // Of the acceptor's thread.
+  std::vector<Descriptor> silent_connections_;
+  std::unique_ptr<ConnectionAcceptor> acceptor_;
+};
+
+// Opens descriptors until `most` are open or the limit is reached.
+std::vector<Descriptor> Fill(int most) {
+  std::vector<Descriptor> filling;
+  while (true) {
+    Descriptor fd(dup(0));
+    if (!fd.valid() || fd.get() >= most) return filling;
+    filling.push_back(std::move(fd));
+  }
+}
+
+TEST(ConnectionAcceptor, HandsConnectionsOver) {
+  Greeter greeter;
+  EXPECT_EQ(greeter.Ask(), 1);
+  EXPECT_EQ(greeter.Health(), "");
+  greeter.Stop();
+  greeter.Stop();
+  EXPECT_EQ(greeter.Health(), "stopping");
+  EXPECT_EQ(greeter.Ask(), -1);
+}
+
+TEST(ConnectionAcceptor, RefusesBeyondTheBoundAndRecovers) {
+  Greeter greeter;
+  const LowDescriptorLimit low(200);
+  std::vector<Descriptor> filling = Fill(ConnectionDescriptorBound());
+  ASSERT_TRUE(greeter.AwaitLoss());
+  EXPECT_THAT(greeter.Health(), HasSubstr("descriptors are open, of 200 allowed; 50 are kept"));
+  EXPECT_EQ(greeter.Ask(), 0);
+  filling.clear();
+  ASSERT_TRUE(greeter.AwaitRecovery());
+  EXPECT_EQ(greeter.Health(), "");
+  EXPECT_EQ(greeter.Ask(), 1);
+}
+
+TEST(ConnectionAcceptor, RecoversWhenDescriptorsRanOut) {
+  Greeter greeter;
+  const LowDescriptorLimit low(200);
+  std::vector<Descriptor> filling = Fill(200);
+  ASSERT_TRUE(greeter.AwaitLoss());
+  EXPECT_THAT(greeter.Health(), AnyOf(HasSubstr("Too many open files"), HasSubstr("kept free")));
+  filling.clear();
+  ASSERT_TRUE(greeter.AwaitRecovery());
+  EXPECT_EQ(greeter.Health(), "");
+  EXPECT_EQ(greeter.Ask(), 1);
+}
+
+TEST(ConnectionAcceptor, AServerThatSaysNothingIsNoticed) {
+  Greeter greeter(/*check_timeout=*/absl::Milliseconds(30));
+  greeter.SetSilent(true);
+  ASSERT_TRUE(greeter.AwaitLoss());
+  EXPECT_THAT(greeter.Health(), HasSubstr("did not answer a connection within 30ms"));
+  greeter.SetSilent(false);
+  EXPECT_TRUE(greeter.AwaitRecovery());
+}
+
+TEST(ConnectionAcceptor, AServerThatTakesNothingIsNoticed) {
+  Greeter greeter(/*check_timeout=*/absl::Milliseconds(30));
+  greeter.Hold();
+  const absl::Duration limit = Limit();
+  std::string health;
+  while (health.find("has accepted no connection for") == std::string::npos &&
+         Clock::Real()->Now() < limit) {
+    health = greeter.Health();
+  }
+  EXPECT_THAT(health, HasSubstr("has accepted no connection for"));
+  greeter.Release();
+  while (!greeter.Health().empty() && Clock::Real()->Now() < limit) {
+  }
+  EXPECT_EQ(greeter.Health(), "");
+}
+
+}  // namespace
+}  // namespace pompc::rpc
