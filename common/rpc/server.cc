@@ -75,7 +75,7 @@ using GrpcAcceptor = grpc::experimental::ExternalConnectionAcceptor;
 // keepalive waits for an answer, as gRPC sets it for connections of its own listener.
 std::function<void(Descriptor)> HandTo(std::shared_ptr<GrpcAcceptor> acceptor,
                                        const ServerOptions& options) {
-  const unsigned user_timeout_ms = static_cast<unsigned>(Millis(options.keepalive_timeout));
+  const unsigned user_timeout_ms = static_cast<unsigned>(Milliseconds(options.keepalive_timeout));
   return [acceptor = std::move(acceptor), user_timeout_ms](Descriptor connection) {
     setsockopt(connection.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms,
                sizeof(user_timeout_ms));
