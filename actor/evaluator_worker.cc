@@ -74,6 +74,7 @@ std::shared_ptr<EvaluatorWorker::Job> EvaluatorWorker::StartJob(
   planner.sticky = true;
   planner.clock = clock_;
   planner.seed = assignment.seed();
+  planner.on_hedge = [stats = stats_](size_t queries) { stats->AddHedgedPlans(queries); };
   const EvaluationTask task = {
       .version = {assignment.version().incarnation(), assignment.version().number()},
       .episodes = static_cast<int>(assignment.episodes()),

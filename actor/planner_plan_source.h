@@ -13,9 +13,10 @@ namespace pompc::actor {
 // Plans from the run's planners. Thread-safe; owns the client and with it one thread.
 class PlannerPlanSource : public PlanSource {
  public:
-  // A request is given up after `timeout`.
+  // A request is given up after `timeout`, which is longer than 64 plans of the largest model take
+  // on one core.
   explicit PlannerPlanSource(const planner::PlannerClientOptions& options,
-                             absl::Duration timeout = absl::Seconds(30))
+                             absl::Duration timeout = absl::Minutes(2))
       : client_(options), timeout_(timeout) {}
 
   void Request(std::span<const PlanQuery> queries, const PlanMode& mode,

@@ -34,13 +34,13 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Make(const SessionOptions& opt
     return absl::FailedPreconditionError(
         "the run's schedule is LOCKSTEP: its actor lives in the process of `pompc train`");
   }
-  std::unique_ptr<Session> session(new Session(options, clock));
+  std::unique_ptr<Session> session(new Session(options, stats, clock));
   POMPC_RETURN_IF_ERROR(session->MakeRollouts(factory, stats, clock));
   POMPC_ASSIGN_OR_RETURN(session->writer_, session->MakeWriter(stats, clock));
   return session;
 }
 
-Session::Session(const SessionOptions& options, Clock* clock)
+Session::Session(const SessionOptions& options, ActorStats* stats, Clock* clock)
     : options_(options), environments_(options.lease.shards_size()) {
   planner::PlannerClientOptions planner;
   planner.planners = options.planners;
@@ -48,6 +48,7 @@ Session::Session(const SessionOptions& options, Clock* clock)
   planner.clock = clock;
   planner.max_calls = environments_;
   planner.seed = MixSeeds({options.lease.incarnation()});
+  planner.on_hedge = [stats](size_t queries) { stats->AddHedgedPlans(queries); };
   // In turns plans are asked for right after a version was published, which is still on its way to
   // the planner in the same process.
   if (options.turns != nullptr) {

@@ -58,7 +58,7 @@ class Session {
   std::string Waiting() const;
 
  private:
-  Session(const SessionOptions& options, Clock* clock);
+  Session(const SessionOptions& options, ActorStats* stats, Clock* clock);
   absl::StatusOr<std::unique_ptr<replay::TrajectoryWriter>> MakeWriter(ActorStats* stats,
                                                                        Clock* clock);
   absl::Status RunRollout(Rollout* rollout);

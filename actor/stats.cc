@@ -57,6 +57,9 @@ void ActorStats::RegisterMetrics(const std::string& role) {
           [](const Counts& c) { return static_cast<double>(c.resumed_segments); });
   counter("pompc_actor_plan_failures_total", "Requests for a plan that failed and were repeated.",
           {}, [](const Counts& c) { return static_cast<double>(c.plan_failures); });
+  counter("pompc_actor_hedged_plans_total",
+          "Plans asked of a second planner because the first had not answered in time.", {},
+          [](const Counts& c) { return static_cast<double>(c.hedged_plans); });
   counter("pompc_actor_evaluations_total", "Evaluations played to their end.", {},
           [](const Counts& c) { return static_cast<double>(c.evaluations); });
   metric_functions_.push_back(
@@ -106,6 +109,11 @@ void ActorStats::AddPlan(absl::Duration latency) {
 void ActorStats::AddPlanFailure() {
   MutexLock lock(&mu_);
   ++counts_.plan_failures;
+}
+
+void ActorStats::AddHedgedPlans(uint64_t plans) {
+  MutexLock lock(&mu_);
+  counts_.hedged_plans += plans;
 }
 
 void ActorStats::AddEvaluation() {

@@ -54,6 +54,8 @@ class ActorStats {
     // Episodes continued as a new segment because a shard lost its rows.
     uint64_t resumed_segments = 0;
     uint64_t plan_failures = 0;
+    // Plans asked of a second planner because the first was late.
+    uint64_t hedged_plans = 0;
     uint64_t evaluations = 0;
 
     // Episodes that ended by themselves.
@@ -70,6 +72,7 @@ class ActorStats {
   void AddResumedSegment();
   void AddPlan(absl::Duration latency);
   void AddPlanFailure();
+  void AddHedgedPlans(uint64_t plans);
   void AddEvaluation();
 
   WorkerTimer* timer(int worker) { return timers_[worker].get(); }

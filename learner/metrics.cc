@@ -129,11 +129,16 @@ void AddPeers(const RunControl* control, size_t shards, Adder& add) {
 
 void AddPrefetcher(const Prefetcher* prefetcher, Adder& add) {
   add.States({"pompc_learner_prefetch_state_seconds_total",
-              "What the thread that draws batches spent its time on.",
+              "What the thread that draws batches spent its time on; fetching includes waiting for "
+              "batches in flight.",
               {}},
              prefetcher->timer(), Prefetcher::StateNames());
   add.Gauge({"pompc_learner_prefetched_batches", "Batches ready for the next updates.", {}},
             [prefetcher] { return Number(prefetcher->ready()); });
+  add.Gauge({"pompc_learner_prefetch_in_flight_batches",
+             "Batches requested from the shards and not complete.",
+             {}},
+            [prefetcher] { return Number(prefetcher->in_flight()); });
 }
 
 template <typename Source>

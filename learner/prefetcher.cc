@@ -1,8 +1,8 @@
 #include "learner/prefetcher.h"
 
 #include <algorithm>
+#include <deque>
 #include <numeric>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,31 +24,98 @@ bool MayPass(const absl::Status& status) {
   return !absl::IsInvalidArgument(status) && !absl::IsDataLoss(status);
 }
 
-// Collects the answers of several shards. Callbacks hold it too, so it lives until the last came.
-class Gather {
- public:
-  explicit Gather(size_t shares) : shares_(shares), missing_(shares) {}
+}  // namespace
 
-  void Put(size_t position, Share share) {
-    MutexLock lock(&mu_);
-    shares_[position] = std::move(share);
-    if (--missing_ == 0) complete_.Signal();
-  }
-  // Waits; every call to a shard has a deadline.
-  std::vector<std::optional<Share>> Take() {
-    MutexLock lock(&mu_);
-    while (missing_ > 0) complete_.Wait(&mu_);
-    return std::move(shares_);
-  }
+PrefetchDepth::PrefetchDepth(uint32_t most)
+    : least_(std::min(kLeast, most)), most_(most), depth_(least_) {}
 
- private:
-  Mutex mu_;
-  CondVar complete_;
-  std::vector<std::optional<Share>> shares_ ABSL_GUARDED_BY(mu_);
-  size_t missing_ ABSL_GUARDED_BY(mu_);
+bool PrefetchDepth::Wanted(size_t ready, size_t in_flight) {
+  least_ready_ = wanted_ == 0 ? ready : std::min(least_ready_, ready);
+  ++wanted_;
+  if (ready == 0 && in_flight > 0 && depth_ < most_) {
+    ++depth_;
+    wanted_ = 0;
+    return true;
+  }
+  if (wanted_ == kPeriod) {
+    // One of those that were ready is what the update takes, the second was to spare.
+    if (least_ready_ >= 2 && depth_ > least_) --depth_;
+    wanted_ = 0;
+  }
+  return false;
+}
+
+// A batch on its way, guarded by the pipeline's mutex.
+struct Prefetcher::Slot {
+  enum class Stage { kToDraw, kInFlight, kReady };
+
+  explicit Slot(uint64_t update) : update(update) {}
+
+  bool complete() const { return stage == Stage::kInFlight && missing == 0; }
+
+  const uint64_t update;
+  Stage stage = Stage::kToDraw;
+  // The shards that were asked, and the answer of each.
+  std::vector<size_t> asked;
+  std::vector<std::optional<Share>> shares;
+  size_t missing = 0;
+  // What the update gets, when ready.
+  std::optional<Item> item;
 };
 
-}  // namespace
+struct Prefetcher::Pipeline {
+  explicit Pipeline(const PrefetcherOptions& options)
+      : depth(options.batches), next_update(options.first_update) {}
+
+  size_t Count(Slot::Stage stage) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    return std::count_if(slots.begin(), slots.end(),
+                         [stage](const auto& slot) { return slot->stage == stage; });
+  }
+  // How many updates could be made one after the other without waiting.
+  size_t ReadyInOrder() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    const auto end = std::find_if(slots.begin(), slots.end(), [](const auto& slot) {
+      return slot->stage != Slot::Stage::kReady;
+    });
+    return end - slots.begin();
+  }
+  // What the next update waits for.
+  std::string Waiting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    if (!problem.empty()) return problem;
+    std::string silent;
+    if (!slots.empty() && !slots.front()->complete()) {
+      const Slot& next = *slots.front();
+      for (size_t i = 0; i < next.shares.size(); ++i) {
+        if (next.shares[i].has_value()) continue;
+        absl::StrAppend(&silent, silent.empty() ? " from shard " : ", ", next.asked[i]);
+      }
+    }
+    return absl::StrCat("the learner waits for a batch", silent);
+  }
+  // Has the thread look for work.
+  void Wake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    woken = true;
+    work.Signal();
+  }
+
+  mutable Mutex mu;
+  // Wake the thread that draws, and Next.
+  CondVar work;
+  CondVar ready;
+  // In the order of updates, without a gap.
+  std::deque<std::shared_ptr<Slot>> slots ABSL_GUARDED_BY(mu);
+  PrefetchDepth depth ABSL_GUARDED_BY(mu);
+  // The update of the next slot.
+  uint64_t next_update ABSL_GUARDED_BY(mu);
+  // The update whose batch Next wanted last.
+  std::optional<uint64_t> wanted ABSL_GUARDED_BY(mu);
+  // Something has changed since the thread looked.
+  bool woken ABSL_GUARDED_BY(mu) = false;
+  // The newest slot holds the error after which nothing is drawn.
+  bool last ABSL_GUARDED_BY(mu) = false;
+  bool closed ABSL_GUARDED_BY(mu) = false;
+  // Why there is no batch just now.
+  std::string problem ABSL_GUARDED_BY(mu);
+};
 
 const std::array<absl::string_view, Prefetcher::kStates>& Prefetcher::StateNames() {
   static constexpr std::array<absl::string_view, kStates> kNames = {"waiting_for_data", "fetching",
@@ -57,15 +124,14 @@ const std::array<absl::string_view, Prefetcher::kStates>& Prefetcher::StateNames
 }
 
 Prefetcher::Prefetcher(const PrefetcherOptions& options, SamplingControl* control,
-                       ShardClients* shards, Engine* engine)
+                       WindowSource* shards, Engine* engine)
     : options_(options),
       control_(control),
       shards_(shards),
       engine_(engine),
-      queue_(options.batches),
       timer_(options.clock, State::kWaitingForData),
-      update_(options.first_update),
-      avoid_until_(shards->size(), absl::ZeroDuration()) {
+      avoid_until_(shards->size(), absl::ZeroDuration()),
+      pipeline_(std::make_shared<Pipeline>(options)) {
   if (options_.ahead) thread_ = Thread("prefetch", [this] { Run(); });
 }
 
@@ -73,86 +139,184 @@ Prefetcher::~Prefetcher() { Close(); }
 
 void Prefetcher::Run() {
   engine_->PrepareThread();
-  while (!closed_.IsSet() && !control_->Done()) {
-    timer_.Enter(State::kWaitingForData);
-    if (!control_->AwaitSampling(kLookUp)) {
-      SetProblem("the learner waits for windows in replay");
-      continue;
+  Pipeline& pipeline = *pipeline_;
+  while (!control_->Done()) {
+    absl::Duration wait;
+    const bool worked = RunOnce(&wait);
+    MutexLock lock(&pipeline.mu);
+    if (pipeline.closed) return;
+    if (worked) continue;
+    // Every batch before the error is ready, and none comes after it.
+    if (pipeline.last && pipeline.ReadyInOrder() == pipeline.slots.size()) return;
+    const absl::Duration until = options_.clock->Now() + wait;
+    while (!pipeline.woken && !pipeline.closed) {
+      if (!options_.clock->WaitUntil(&pipeline.work, &pipeline.mu, until)) break;
     }
-    timer_.Enter(State::kFetching);
-    Item batch = Draw(update_);
-    if (absl::IsUnavailable(batch.status())) {
-      SetProblem(std::string(batch.status().message()));
-      continue;
-    }
-    SetProblem("");
-    timer_.Enter(State::kFull);
-    const bool last = !batch.ok();
-    if (!queue_.Push(std::move(batch)) || last) return;
-    ++update_;
   }
+}
+
+bool Prefetcher::RunOnce(absl::Duration* wait) {
+  std::shared_ptr<Slot> to_draw;
+  std::shared_ptr<Slot> complete;
+  bool in_flight = false;
+  {
+    Pipeline& pipeline = *pipeline_;
+    MutexLock lock(&pipeline.mu);
+    pipeline.woken = false;
+    while (!pipeline.last && pipeline.slots.size() < pipeline.depth.value()) {
+      pipeline.slots.push_back(std::make_shared<Slot>(pipeline.next_update++));
+    }
+    for (const std::shared_ptr<Slot>& slot : pipeline.slots) {
+      in_flight = in_flight || slot->stage == Slot::Stage::kInFlight;
+      if (to_draw == nullptr && slot->stage == Slot::Stage::kToDraw) to_draw = slot;
+      if (complete == nullptr && slot->complete()) complete = slot;
+    }
+  }
+  // Requests go out before answers are put together: they need a round trip, and little of this
+  // thread.
+  bool may_draw = false;
+  if (to_draw != nullptr) {
+    if (!in_flight) timer_.Enter(State::kWaitingForData);
+    may_draw = MayDraw(in_flight);
+    if (may_draw && Request(to_draw)) return true;
+  }
+  if (complete != nullptr) {
+    timer_.Enter(State::kFetching);
+    Deliver(complete, Assemble(*complete));
+    return true;
+  }
+  if (in_flight) {
+    timer_.Enter(State::kFetching);
+  } else {
+    timer_.Enter(to_draw != nullptr ? State::kWaitingForData : State::kFull);
+  }
+  *wait = absl::InfiniteDuration();
+  // A shard is left out for a moment only, and the control may say at any time that batches may be
+  // drawn; where nothing else was to be waited for, MayDraw has waited for that.
+  if (to_draw != nullptr) *wait = may_draw || in_flight ? options_.avoid / 10 : absl::ZeroDuration();
+  return false;
+}
+
+bool Prefetcher::MayDraw(bool others_in_flight) {
+  if (control_->AwaitSampling(others_in_flight ? absl::ZeroDuration() : kLookUp)) return true;
+  SetProblem("the learner waits for windows in replay");
+  return false;
+}
+
+void Prefetcher::Deliver(const std::shared_ptr<Slot>& slot, Item item) {
+  Pipeline& pipeline = *pipeline_;
+  MutexLock lock(&pipeline.mu);
+  if (absl::IsUnavailable(item.status())) {
+    // Its place in the order of updates stays, and so does its seed.
+    slot->stage = Slot::Stage::kToDraw;
+    pipeline.problem = std::string(item.status().message());
+    return;
+  }
+  pipeline.problem.clear();
+  pipeline.last = pipeline.last || !item.ok();
+  while (!item.ok() && pipeline.slots.back() != slot) pipeline.slots.pop_back();
+  slot->item = std::move(item);
+  slot->stage = Slot::Stage::kReady;
+  if (pipeline.slots.front() == slot) pipeline.ready.Signal();
 }
 
 absl::StatusOr<DrawnBatch> Prefetcher::DrawNow() {
-  timer_.Enter(State::kFetching);
-  absl::StatusOr<DrawnBatch> batch = Draw(update_);
-  timer_.Enter(State::kWaitingForData);
-  if (absl::IsUnavailable(batch.status())) {
-    return absl::DeadlineExceededError(batch.status().message());
+  Pipeline& pipeline = *pipeline_;
+  std::shared_ptr<Slot> slot;
+  {
+    MutexLock lock(&pipeline.mu);
+    slot = std::make_shared<Slot>(pipeline.next_update);
   }
-  ++update_;
-  return batch;
+  timer_.Enter(State::kFetching);
+  if (Request(slot)) {
+    {
+      // Every call to a shard has a deadline.
+      MutexLock lock(&pipeline.mu);
+      while (slot->missing > 0 && !pipeline.closed) pipeline.work.Wait(&pipeline.mu);
+      if (pipeline.closed) return absl::CancelledError("no more batches are drawn");
+    }
+    Item item = Assemble(*slot);
+    timer_.Enter(State::kWaitingForData);
+    MutexLock lock(&pipeline.mu);
+    if (!absl::IsUnavailable(item.status())) {
+      ++pipeline.next_update;
+      return item;
+    }
+    return absl::DeadlineExceededError(item.status().message());
+  }
+  timer_.Enter(State::kWaitingForData);
+  MutexLock lock(&pipeline.mu);
+  const absl::Duration until = options_.clock->Now() + options_.avoid / 10;
+  while (!pipeline.closed) {
+    if (!options_.clock->WaitUntil(&pipeline.work, &pipeline.mu, until)) break;
+  }
+  return absl::DeadlineExceededError(pipeline.problem);
 }
 
-Prefetcher::Item Prefetcher::Draw(uint64_t update) {
+uint64_t Prefetcher::SeedOf(uint64_t update) const {
   const uint64_t of_update = MixSeed(options_.seed, update);
-  // Beyond the shards' numbers, with which it is mixed below.
-  const uint64_t seed =
-      options_.rank == 0 ? of_update : MixSeed(of_update, (uint64_t{1} << 32) + options_.rank);
+  // Ranks are counted from beyond the shards' numbers, with which it is mixed as well.
+  return options_.rank == 0 ? of_update
+                            : MixSeed(of_update, (uint64_t{1} << 32) + options_.rank);
+}
+
+bool Prefetcher::Request(const std::shared_ptr<Slot>& slot) {
+  const uint64_t seed = SeedOf(slot->update);
   const std::vector<uint32_t> split =
       replay::SplitBatch(options_.batch_size, UsableWindows(), seed);
   if (std::accumulate(split.begin(), split.end(), uint64_t{0}) == 0) {
-    // Every shard with windows just failed.
-    timer_.Enter(State::kWaitingForData);
-    closed_.WaitUntil(options_.clock, options_.clock->Now() + options_.avoid / 10);
-    return absl::UnavailableError("the learner waits for shards to deliver windows");
+    // Every shard with windows failed a moment ago.
+    SetProblem("the learner waits for shards to deliver windows");
+    return false;
   }
-  POMPC_ASSIGN_OR_RETURN(const std::vector<replay::WindowBatch> shares, Fetch(split, seed));
-  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<Engine::Batch> batch, engine_->MakeBatch(shares));
-  return DrawnBatch{std::move(batch), OriginsOf(shares)};
-}
-
-absl::StatusOr<std::vector<replay::WindowBatch>> Prefetcher::Fetch(
-    const std::vector<uint32_t>& split, uint64_t seed) {
   std::vector<size_t> asked;
   for (size_t i = 0; i < split.size(); ++i) {
     if (split[i] > 0) asked.push_back(i);
   }
-  auto gather = std::make_shared<Gather>(asked.size());
+  {
+    MutexLock lock(&pipeline_->mu);
+    slot->stage = Slot::Stage::kInFlight;
+    slot->asked = asked;
+    slot->shares.assign(asked.size(), std::nullopt);
+    slot->missing = asked.size();
+  }
   for (size_t position = 0; position < asked.size(); ++position) {
     const size_t shard = asked[position];
-    (*shards_)[shard].SampleAsync(
-        split[shard], MixSeed(seed, shard),
-        [gather, position](Share share) { gather->Put(position, std::move(share)); });
+    shards_->SampleAsync(shard, split[shard], MixSeed(seed, shard),
+                         [pipeline = pipeline_, slot, position](Share share) {
+                           MutexLock lock(&pipeline->mu);
+                           slot->shares[position] = std::move(share);
+                           if (--slot->missing == 0) pipeline->Wake();
+                         });
   }
-  std::vector<std::optional<Share>> shares = gather->Take();
+  return true;
+}
+
+Prefetcher::Item Prefetcher::Assemble(Slot& slot) {
+  std::vector<std::optional<Share>> shares;
+  {
+    MutexLock lock(&pipeline_->mu);
+    shares.swap(slot.shares);
+  }
   std::vector<replay::WindowBatch> windows;
   absl::Status failure;
-  for (size_t position = 0; position < asked.size(); ++position) {
+  for (size_t position = 0; position < shares.size(); ++position) {
     Share& share = *shares[position];
+    const size_t shard = slot.asked[position];
     if (share.ok()) {
       windows.push_back(*std::move(share));
       continue;
     }
     if (!MayPass(share.status())) {
-      return Annotate(share.status(), absl::StrCat("shard ", asked[position]));
+      return Annotate(share.status(), absl::StrCat("shard ", shard));
     }
-    avoid_until_[asked[position]] = options_.clock->Now() + options_.avoid;
-    failure.Update(absl::UnavailableError(absl::StrCat(
-        "the learner waits for shard ", asked[position], ": ", share.status().message())));
+    avoid_until_[shard] = options_.clock->Now() + options_.avoid;
+    failure.Update(absl::UnavailableError(absl::StrCat("the learner waits for shard ", shard, ": ",
+                                                       share.status().message())));
   }
-  if (!failure.ok()) return failure;
-  return windows;
+  POMPC_RETURN_IF_ERROR(failure);
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<Engine::Batch> batch, engine_->MakeBatch(windows));
+  return DrawnBatch{std::move(batch), OriginsOf(windows)};
 }
 
 std::vector<uint64_t> Prefetcher::UsableWindows() const {
@@ -165,22 +329,57 @@ std::vector<uint64_t> Prefetcher::UsableWindows() const {
 }
 
 void Prefetcher::SetProblem(std::string problem) {
-  MutexLock lock(&mu_);
-  problem_ = std::move(problem);
+  MutexLock lock(&pipeline_->mu);
+  pipeline_->problem = std::move(problem);
 }
 
 absl::StatusOr<DrawnBatch> Prefetcher::Next(absl::Duration timeout) {
-  if (!options_.ahead && !closed_.IsSet()) return DrawNow();
-  std::optional<Item> item = queue_.Pop(options_.clock, options_.clock->Now() + timeout);
-  if (item.has_value()) return *std::move(item);
-  if (queue_.closed()) return absl::CancelledError("no more batches are drawn");
-  MutexLock lock(&mu_);
-  return absl::DeadlineExceededError(problem_.empty() ? "the learner waits for a batch" : problem_);
+  Pipeline& pipeline = *pipeline_;
+  const absl::Status closed = absl::CancelledError("no more batches are drawn");
+  if (!options_.ahead) {
+    {
+      MutexLock lock(&pipeline.mu);
+      if (pipeline.closed) return closed;
+    }
+    return DrawNow();
+  }
+  const absl::Duration deadline = options_.clock->Now() + timeout;
+  MutexLock lock(&pipeline.mu);
+  if (!pipeline.slots.empty() && pipeline.wanted != pipeline.slots.front()->update) {
+    pipeline.wanted = pipeline.slots.front()->update;
+    if (pipeline.depth.Wanted(pipeline.ReadyInOrder(), pipeline.Count(Slot::Stage::kInFlight))) {
+      pipeline.Wake();
+    }
+  }
+  while (pipeline.ReadyInOrder() == 0 && !pipeline.closed) {
+    if (options_.clock->WaitUntil(&pipeline.ready, &pipeline.mu, deadline)) continue;
+    if (pipeline.ReadyInOrder() > 0 || pipeline.closed) break;
+    return absl::DeadlineExceededError(pipeline.Waiting());
+  }
+  if (pipeline.closed) return closed;
+  Item item = *std::move(pipeline.slots.front()->item);
+  pipeline.slots.pop_front();
+  pipeline.Wake();
+  return item;
+}
+
+size_t Prefetcher::ready() const {
+  MutexLock lock(&pipeline_->mu);
+  return pipeline_->Count(Slot::Stage::kReady);
+}
+
+size_t Prefetcher::in_flight() const {
+  MutexLock lock(&pipeline_->mu);
+  return pipeline_->Count(Slot::Stage::kInFlight);
 }
 
 void Prefetcher::Close() {
-  closed_.Set();
-  queue_.Close();
+  {
+    MutexLock lock(&pipeline_->mu);
+    pipeline_->closed = true;
+    pipeline_->work.SignalAll();
+    pipeline_->ready.SignalAll();
+  }
   thread_.Join();
 }
 

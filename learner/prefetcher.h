@@ -2,17 +2,17 @@
 #define POMPC_LEARNER_PREFETCHER_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "common/bounded_queue.h"
 #include "common/clock.h"
-#include "common/event.h"
 #include "common/mutex.h"
 #include "common/state_timer.h"
 #include "common/thread.h"
@@ -41,10 +41,11 @@ class BatchSource {
 };
 
 struct PrefetcherOptions {
-  // Windows in a batch (a rank's part of it), and batches fetched ahead.
+  // Windows in a batch (a rank's part of it).
   uint32_t batch_size = 256;
-  uint32_t batches = 4;
-  // False: none is fetched ahead, a batch is drawn when it is asked for, on the asking thread.
+  // Most batches requested ahead of the update, in flight and ready together.
+  uint32_t batches = 16;
+  // False: none is requested ahead, a batch is drawn when it is asked for, on the asking thread.
   bool ahead = true;
   // Which windows are drawn for update n is a function of (seed, rank, n) and of the shards' rows.
   uint64_t seed = 1;
@@ -56,10 +57,38 @@ struct PrefetcherOptions {
   Clock* clock = Clock::Real();
 };
 
+// Decides how many batches are requested ahead. An update that finds no batch ready while some are
+// in flight shows that the requests in flight are too few for the round trip, and one more is kept
+// from then on; one fewer, when one was to spare at every one of the last kPeriod updates. So the
+// depth settles at round trip x updates a second, rounded up, and a shard nearby is asked for few
+// batches, which are as fresh as can be. Not thread-safe.
+class PrefetchDepth {
+ public:
+  static constexpr uint32_t kLeast = 4;
+  static constexpr int kPeriod = 256;
+
+  // The depth is between kLeast and `most`, or `most` where that is less.
+  explicit PrefetchDepth(uint32_t most);
+
+  uint32_t value() const { return depth_; }
+  // A batch is wanted while `ready` are ready and `in_flight` are requested. True if the depth grew.
+  bool Wanted(size_t ready, size_t in_flight);
+
+ private:
+  const uint32_t least_;
+  const uint32_t most_;
+  uint32_t depth_;
+  // Batches wanted in this period so far, and the least that were ready at one of them.
+  int wanted_ = 0;
+  size_t least_ready_ = 0;
+};
+
 // Draws batches from all shards, ahead of the updates: splits each over the shards by their numbers
-// of windows, asks all of them at once and puts the answers together, on a thread of its own. A
-// shard that does not deliver is left out while others hold windows. Batches are drawn only while
-// `control` says that it makes sense. Thread-safe; Next is for one caller.
+// of windows, asks all of them at once and puts the answers together, on a thread of its own.
+// Several batches are in flight at a time and are handed out in the order of updates, whatever the
+// order of the answers. A shard that does not deliver is left out while others hold windows; what
+// it failed to deliver is drawn anew while the other batches stay in flight. Batches are drawn only
+// while `control` says that it makes sense. Thread-safe; Next is for one caller.
 class Prefetcher : public BatchSource {
  public:
   enum class State { kWaitingForData, kFetching, kFull };
@@ -69,50 +98,58 @@ class Prefetcher : public BatchSource {
   using Timer = StateTimer<State, kStates>;
 
   // What is given must outlive this.
-  Prefetcher(const PrefetcherOptions& options, SamplingControl* control, ShardClients* shards,
+  Prefetcher(const PrefetcherOptions& options, SamplingControl* control, WindowSource* shards,
              Engine* engine);
   // Closes.
   ~Prefetcher() override;
 
   absl::StatusOr<DrawnBatch> Next(absl::Duration timeout) override;
 
-  // Batches ready.
-  size_t ready() const { return queue_.size(); }
+  // Batches that are ready.
+  size_t ready() const;
+  // Batches that are requested from the shards and not complete.
+  size_t in_flight() const;
   const Timer& timer() const { return timer_; }
 
-  // Wakes who waits with CANCELLED and ends the thread, once a call to the shards that is under way
-  // has returned (ShardClients::Close cancels it). Idempotent.
+  // Wakes who waits with CANCELLED and ends the thread. What is in flight is left to the shards'
+  // calls, which ShardClients::Close cancels; their late answers are dropped. Idempotent.
   void Close();
 
  private:
   // A batch, or why there will be no more.
   using Item = absl::StatusOr<DrawnBatch>;
+  struct Slot;
+  struct Pipeline;
 
   void Run();
+  // One piece of work of the thread: assembles a batch that is complete, or requests one. False
+  // when there is nothing to do; then it says in `wait` for how long nothing will be, unless the
+  // pipeline changes.
+  bool RunOnce(absl::Duration* wait);
+  // Whether batches may be drawn now. Waits for it only if nothing else can happen meanwhile.
+  bool MayDraw(bool others_in_flight);
   absl::StatusOr<DrawnBatch> DrawNow();
-  // The batch of update `update`; UNAVAILABLE when the shards could not deliver it just now.
-  Item Draw(uint64_t update);
-  absl::StatusOr<std::vector<replay::WindowBatch>> Fetch(const std::vector<uint32_t>& split,
-                                                         uint64_t seed);
+  // Requests the slot's windows. False, after noting why, when no shard can be asked just now.
+  bool Request(const std::shared_ptr<Slot>& slot);
+  // The batch of a slot whose answers are complete; UNAVAILABLE when it has to be drawn anew.
+  Item Assemble(Slot& slot);
+  // Makes the slot ready with what Assemble gave, or has it drawn anew.
+  void Deliver(const std::shared_ptr<Slot>& slot, Item item);
+  uint64_t SeedOf(uint64_t update) const;
   std::vector<uint64_t> UsableWindows() const;
   void SetProblem(std::string problem);
 
   const PrefetcherOptions options_;
   SamplingControl* const control_;
-  ShardClients* const shards_;
+  WindowSource* const shards_;
   Engine* const engine_;
-  BoundedQueue<Item> queue_;
   Timer timer_;
 
-  Event closed_;
-
-  // Of the thread that draws: the next update to draw for, and until when each shard is left out.
-  uint64_t update_;
+  // Belongs to the thread that draws: until when each shard is left out.
   std::vector<absl::Duration> avoid_until_;
 
-  mutable Mutex mu_;
-  // Why there is no batch just now.
-  std::string problem_ ABSL_GUARDED_BY(mu_);
+  // Shared with the calls in flight, which may end later than this.
+  const std::shared_ptr<Pipeline> pipeline_;
 
   Thread thread_;
 };

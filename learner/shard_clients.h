@@ -2,8 +2,10 @@
 #define POMPC_LEARNER_SHARD_CLIENTS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -18,15 +20,31 @@ namespace pompc::learner {
 // `config` is resolved, with env.spec.
 replay::TableOptions ShareOfShard(const proto::RunConfig& config, uint64_t num_shards);
 
+// Draws windows from shards, which are numbered 0 .. size() - 1. Thread-safe.
+class WindowSource {
+ public:
+  virtual ~WindowSource() = default;
+
+  virtual size_t size() const = 0;
+  // Starts drawing from one shard, as replay::ShardClient::SampleAsync. `done` is called exactly
+  // once, possibly before this returns.
+  virtual void SampleAsync(size_t shard, uint32_t count, uint64_t seed,
+                           replay::ShardClient::SampleCallback done) = 0;
+};
+
 // A client of each of the run's shards. Thread-safe.
-class ShardClients {
+class ShardClients : public WindowSource {
  public:
   // `config` is resolved; env.spec, planner, actor.chunk_rows and replay's capacity matter.
   // `timeout` is that of a call.
   ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
                const proto::RunConfig& config, absl::Duration timeout);
 
-  size_t size() const { return clients_.size(); }
+  size_t size() const override { return clients_.size(); }
+  void SampleAsync(size_t shard, uint32_t count, uint64_t seed,
+                   replay::ShardClient::SampleCallback done) override {
+    clients_[shard]->SampleAsync(count, seed, std::move(done));
+  }
   replay::ShardClient& operator[](size_t shard) { return *clients_[shard]; }
 
   // Cancels all calls, and those made later. Idempotent.

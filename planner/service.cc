@@ -1,6 +1,7 @@
 #include "planner/service.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -28,6 +29,12 @@ absl::StatusOr<std::vector<float>> Floats(const std::string& bytes, absl::string
         absl::StrCat(name, " has ", bytes.size(), " bytes; expected a multiple of 4"));
   }
   return FromBytes<float>(bytes, name, bytes.size() / sizeof(float));
+}
+
+// Who asks: a connection, apart by whether it asks for evaluations, for in one process the actor and
+// the evaluator reach the planner the same way. Two that fall on the same number share one turn.
+uint64_t ClientOf(const grpc::CallbackServerContext& context, const proto::PlanRequest& request) {
+  return 2 * std::hash<std::string>()(context.peer()) + (request.evaluate() ? 1 : 0);
 }
 
 // Time left until the call's deadline, which gRPC keeps as time of day.
@@ -157,12 +164,14 @@ absl::StatusOr<std::vector<PlanCall>> PlannerService::MakeCalls(
   }
   const absl::Duration deadline =
       options_.clock->Now() + std::min(TimeLeft(context), options_.max_queue_wait);
+  const uint64_t client = ClientOf(context, request);
   std::vector<PlanCall> calls(request.queries_size());
   for (int i = 0; i < request.queries_size(); ++i) {
     absl::StatusOr<PlanItem> item = ToItem(request.queries(i), request.evaluate());
     if (!item.ok()) return Annotate(item.status(), absl::StrCat("queries[", i, "]"));
     calls[i].item = *std::move(item);
     calls[i].pinned = pinned;
+    calls[i].client = client;
     calls[i].deadline = deadline;
   }
   return calls;

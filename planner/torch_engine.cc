@@ -114,6 +114,7 @@ class TorchEngine final : public PlanEngine {
       : device_(device), threads_(threads), policy_alone_(policy_alone) {}
 
   int threads() const override { return threads_; }
+  bool plans_one_by_one() const override { return device_.is_cpu(); }
 
   absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
                                               absl::Span<const PlanItem* const> items) override {

@@ -12,6 +12,7 @@
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/rpc/endpoint.h"
+#include "planner/client/endpoint_picker.h"
 #include "proto/planner.pb.h"
 
 namespace pompc::planner {
@@ -26,10 +27,15 @@ struct PlannerClientOptions {
   Clock* clock = Clock::Real();
   // Between one round over all planners and the next.
   BackoffOptions backoff = {absl::Milliseconds(20), absl::Seconds(1), 2.0};
-  // An attempt without an answer for so long is given up, and the next planner asked.
+  // An attempt without an answer for so long is given up, and asked for again: each of a call waits
+  // twice as long as the one before, and longer than the planner was measured to take.
   absl::Duration attempt_timeout = absl::Seconds(10);
-  // A planner that could not be reached is asked last for so long.
-  absl::Duration avoid_after_failure = absl::Seconds(2);
+  // When a planner is avoided, and when a second one is asked as well. `endpoints` and `sticky` are
+  // filled in.
+  EndpointPickerOptions picker;
+  // Called with the number of queries that are sent to a second planner because the first has not
+  // answered in time; may be empty. Must not block nor call the client.
+  std::function<void(size_t)> on_hedge;
   // One more call is refused with RESOURCE_EXHAUSTED.
   int max_calls = 4096;
   // Of the jitter.
@@ -38,8 +44,16 @@ struct PlannerClientOptions {
 
 // Asks the planners of a run for plans, in turn. UNAVAILABLE, RESOURCE_EXHAUSTED, CANCELLED and an
 // attempt's timeout lead to the next planner, and after one round to a jittered pause; other errors
-// are the caller's. Plans are pure functions of their request, so asking twice is harmless. Owns
-// one thread (for retries); calls in flight hold none. Thread-safe.
+// are the caller's.
+//
+// Where there are several planners, one that is slow holds nobody up: when an answer is later than
+// the planner's latencies so far let expect, another planner is asked as well, and the first answer
+// counts; the other attempt is cancelled. Such hedges are bounded to a share of the queries. A planner
+// that was outrun and has answered nothing meanwhile is taken to hang: what else it has to answer is
+// asked of others at once, and it is avoided, but for a copy of a request now and then, until it
+// answers one. Plans are pure functions of their request, so asking twice is harmless.
+//
+// Owns one thread (for retries and hedges); calls in flight hold none. Thread-safe.
 class PlannerClient {
  public:
   // Called exactly once, on a thread of the client or of gRPC, or within Plan() when the call is

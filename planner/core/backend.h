@@ -73,6 +73,10 @@ class PlanBackend {
   // How many threads may be in PlanBatch() at once.
   virtual int threads() const { return 1; }
 
+  // Whether a batch takes as long as its plans one after the other, as on a CPU: then little is won
+  // by large ones, and who waits for one plan waits for all.
+  virtual bool plans_one_by_one() const { return false; }
+
   // One plan for each item, in their order, blocking while it computes. REQUIRES: `model` was made
   // by this backend, CheckItem() is OK for every item. An error fails the whole batch.
   virtual absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,

@@ -27,7 +27,10 @@ absl::Status CheckPlan(const Plan& plan, ParameterVersion version) {
 }  // namespace
 
 Batcher::Batcher(PlanBackend* backend, const ParameterStore* store, const BatcherOptions& options)
-    : backend_(backend), store_(store), options_(options) {
+    : backend_(backend),
+      store_(store),
+      options_(options),
+      queue_(backend->plans_one_by_one() ? options.slice : absl::InfiniteDuration()) {
   for (int i = 0; i < backend->threads(); ++i) {
     timers_.push_back(std::make_unique<Timer>(options.clock, BatcherState::kIdle));
   }
@@ -142,13 +145,14 @@ void Batcher::PlanAndReply(PlanQueue::Step& step, Timer& timer) {
     }
   }
   // Counted before anybody hears of it, so that whoever has an answer finds it counted.
-  Count(planned, step.batch.size() - planned);
+  Count(planned, step.batch.size() - planned, compute);
   if (planned > 0 && options_.on_batch) options_.on_batch({compute, queue_waits});
   for (size_t i = 0; i < step.batch.size(); ++i) step.batch[i].done(std::move(answers[i]));
 }
 
-void Batcher::Count(uint64_t planned, uint64_t failed) {
+void Batcher::Count(uint64_t planned, uint64_t failed, absl::Duration compute) {
   MutexLock lock(&mu_);
+  queue_.Planned(planned + failed, compute);
   ++stats_.batches;
   stats_.plans += planned;
   stats_.failed += failed;

@@ -36,13 +36,17 @@ struct BatchReport {
 
 struct BatcherOptions {
   Clock* clock = Clock::Real();
+  // About how long a batch may take where its plans are made one after the other.
+  absl::Duration slice = absl::Milliseconds(20);
   // Called on the batcher's threads after each batch that succeeded; may be empty.
   std::function<void(const BatchReport&)> on_batch;
 };
 
-// Plans the requests of many callers in batches: whenever a thread is free, it takes all that
-// wait for the same parameters, up to their max_batch, and waits for nothing more; of several
-// threads each takes its share. Parameters are looked up once for each batch. Thread-safe; owns as
+// Plans the requests of many callers in batches: whenever a thread is free, it takes what waits for
+// the same parameters, up to their max_batch, and waits for nothing more; of several threads each
+// takes its share, and clients take turns (PlanQueue). Where a batch takes as long as its plans one
+// after the other, it is kept to a slice of time, so that who asks for one plan does not wait for a
+// batch of others'. Parameters are looked up once for each batch. Thread-safe; owns as
 // many threads as the backend can have in it, on which it computes and the answers are handed out.
 // While the newest parameters' max_queue calls wait no more are taken.
 class Batcher {
@@ -93,8 +97,8 @@ class Batcher {
   // Waits for calls. False once closed.
   bool NextStep(PlanQueue::Step* step);
   void PlanAndReply(PlanQueue::Step& step, Timer& timer);
-  // Enters one batch into the statistics.
-  void Count(uint64_t planned, uint64_t failed);
+  // Enters one batch into the statistics, and tells the queue how long it took.
+  void Count(uint64_t planned, uint64_t failed, absl::Duration compute);
 
   PlanBackend* const backend_;
   const ParameterStore* const store_;

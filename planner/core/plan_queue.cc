@@ -9,60 +9,134 @@ namespace pompc::planner {
 
 absl::StatusOr<uint64_t> PlanQueue::Push(std::vector<PlanCall> calls, size_t max_queue,
                                          absl::Duration now) {
-  if (calls_.size() >= max_queue) {
+  if (size_ >= max_queue) {
     return absl::ResourceExhaustedError(
-        absl::StrCat(calls_.size(), " requests wait already, planner.max_queue is ", max_queue));
+        absl::StrCat(size_, " requests wait already, planner.max_queue is ", max_queue));
   }
   const uint64_t first = next_id_;
   for (PlanCall& call : calls) {
     call.id = next_id_++;
     call.submitted = now;
-    calls_.push_back(std::move(call));
+    next_deadline_ = std::min(next_deadline_, call.deadline);
+    const auto [lane, is_new] = lanes_.try_emplace({call.client, call.pinned.get()});
+    // Without credit for the time in which it asked for nothing.
+    if (is_new) lane->second.served = turn_;
+    lane->second.calls.push_back(std::move(call));
   }
+  size_ += calls.size();
   return first;
 }
 
 PlanQueue::Step PlanQueue::Poll(absl::Duration now,
                                 const std::shared_ptr<const PlannerModel>& newest, int threads) {
   Step step;
-  const size_t share = (calls_.size() + threads - 1) / threads;
-  std::deque<PlanCall> still_waiting;
-  for (PlanCall& call : calls_) {
-    const std::shared_ptr<const PlannerModel>& model = call.pinned ? call.pinned : newest;
-    absl::Status status = CheckItem(call.item, model->spec());
-    if (call.deadline <= now) {
-      status = absl::DeadlineExceededError(
-          absl::StrCat("waited ", absl::FormatDuration(now - call.submitted), " for a batch"));
-    }
-    if (!status.ok()) {
-      step.refused.emplace_back(std::move(call), std::move(status));
+  RefuseExpired(now, &step);
+  const size_t share = std::min((size_ + threads - 1) / threads, MostInSlice());
+  while (true) {
+    const auto lane = NextLane(step.model.get(), newest.get());
+    if (lane == lanes_.end()) break;
+    const PlanCall& first = lane->second.calls.front();
+    const std::shared_ptr<const PlannerModel> model = first.pinned ? first.pinned : newest;
+    if (step.batch.size() >= std::min(share, static_cast<size_t>(model->spec().max_batch))) break;
+    // It fitted when it came, but the run may have been resumed with another horizon since.
+    absl::Status fits = CheckItem(first.item, model->spec());
+    // The lane that leads a batch is the one served least of all; those that join it, because they
+    // wait for the same parameters, may be ahead of others.
+    if (step.batch.empty()) turn_ = lane->second.served;
+    ++lane->second.served;
+    PlanCall call = TakeFirst(lane);
+    if (!fits.ok()) {
+      step.refused.emplace_back(std::move(call), std::move(fits));
       continue;
     }
-    if (step.batch.empty()) step.model = model;
-    const size_t limit = std::min(share, static_cast<size_t>(model->spec().max_batch));
-    if (model == step.model && step.batch.size() < limit) {
-      step.batch.push_back(std::move(call));
-    } else {
-      still_waiting.push_back(std::move(call));
-    }
+    step.model = model;
+    step.batch.push_back(std::move(call));
   }
-  calls_ = std::move(still_waiting);
   return step;
 }
 
-std::optional<PlanCall> PlanQueue::Remove(uint64_t id) {
-  const auto it = std::lower_bound(calls_.begin(), calls_.end(), id,
-                                   [](const PlanCall& call, uint64_t id) { return call.id < id; });
-  if (it == calls_.end() || it->id != id) return std::nullopt;
-  std::optional<PlanCall> call(std::move(*it));
-  calls_.erase(it);
+PlanQueue::Lanes::iterator PlanQueue::NextLane(const PlannerModel* model,
+                                               const PlannerModel* newest) {
+  auto next = lanes_.end();
+  for (auto lane = lanes_.begin(); lane != lanes_.end(); ++lane) {
+    const PlannerModel* wanted = lane->first.second != nullptr ? lane->first.second : newest;
+    if (model != nullptr && wanted != model) continue;
+    const auto rank = [](const Lane& l) { return std::pair(l.served, l.calls.front().id); };
+    if (next == lanes_.end() || rank(lane->second) < rank(next->second)) next = lane;
+  }
+  return next;
+}
+
+PlanCall PlanQueue::TakeFirst(Lanes::iterator lane) {
+  PlanCall call = std::move(lane->second.calls.front());
+  lane->second.calls.pop_front();
+  --size_;
+  if (lane->second.calls.empty()) lanes_.erase(lane);
   return call;
 }
 
+void PlanQueue::RefuseExpired(absl::Duration now, Step* step) {
+  if (next_deadline_ > now) return;
+  next_deadline_ = absl::InfiniteDuration();
+  for (auto it = lanes_.begin(); it != lanes_.end();) {
+    std::deque<PlanCall> waiting;
+    for (PlanCall& call : it->second.calls) {
+      if (call.deadline > now) {
+        next_deadline_ = std::min(next_deadline_, call.deadline);
+        waiting.push_back(std::move(call));
+        continue;
+      }
+      absl::Status late = absl::DeadlineExceededError(
+          absl::StrCat("waited ", absl::FormatDuration(now - call.submitted), " for a batch"));
+      step->refused.emplace_back(std::move(call), std::move(late));
+      --size_;
+    }
+    it->second.calls = std::move(waiting);
+    it = it->second.calls.empty() ? lanes_.erase(it) : std::next(it);
+  }
+}
+
+void PlanQueue::Planned(size_t plans, absl::Duration compute) {
+  // The newest counts a quarter: a hiccup of the machine must not matter for long, and the first
+  // plans with other parameters neither.
+  const absl::Duration each = compute / static_cast<int64_t>(plans);
+  plan_time_ = plan_time_.has_value() ? *plan_time_ * 0.75 + each * 0.25 : each;
+}
+
+size_t PlanQueue::MostInSlice() const {
+  constexpr double kMost = 1 << 20;
+  if (slice_ == absl::InfiniteDuration()) return static_cast<size_t>(kMost);
+  if (!plan_time_.has_value()) return 1;
+  // Of a plan that took no time a batch holds as many as there are.
+  const double plans = absl::FDivDuration(slice_, *plan_time_);
+  return static_cast<size_t>(std::clamp(plans, 1.0, kMost));
+}
+
+std::optional<PlanCall> PlanQueue::Remove(uint64_t id) {
+  for (auto lane = lanes_.begin(); lane != lanes_.end(); ++lane) {
+    std::deque<PlanCall>& calls = lane->second.calls;
+    const auto it = std::lower_bound(
+        calls.begin(), calls.end(), id,
+        [](const PlanCall& call, uint64_t wanted) { return call.id < wanted; });
+    if (it == calls.end() || it->id != id) continue;
+    std::optional<PlanCall> call(std::move(*it));
+    calls.erase(it);
+    --size_;
+    if (calls.empty()) lanes_.erase(lane);
+    return call;
+  }
+  return std::nullopt;
+}
+
 std::vector<PlanCall> PlanQueue::TakeAll() {
-  std::vector<PlanCall> all(std::make_move_iterator(calls_.begin()),
-                            std::make_move_iterator(calls_.end()));
-  calls_.clear();
+  std::vector<PlanCall> all;
+  for (auto& [key, lane] : lanes_) {
+    std::move(lane.calls.begin(), lane.calls.end(), std::back_inserter(all));
+  }
+  std::sort(all.begin(), all.end(),
+            [](const PlanCall& a, const PlanCall& b) { return a.id < b.id; });
+  lanes_.clear();
+  size_ = 0;
   return all;
 }
 

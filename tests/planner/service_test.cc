@@ -54,6 +54,26 @@ TEST_F(PlannerTest, QueriesOfOneRequestAreAnsweredInTheirOrder) {
   }
 }
 
+TEST_F(PlannerTest, AnEvaluationSharesTheNextBatchWithAnActorThatAskedForMuchBefore) {
+  Publish(1);
+  engine_->backend.Hold();
+  proto::PlanRequest many;
+  for (int i = 0; i < 12; ++i) *many.add_queries() = FakeRequest().queries(0);
+  Thread actor("actor", [&] { EXPECT_TRUE(Plan(many).ok()); });
+  engine_->backend.AwaitBatches(1);
+  // FakeSpec().max_batch is 4, so eight of the actor's wait.
+  Thread evaluator("evaluator", [&] {
+    proto::PlanRequest request = FakeRequest();
+    request.set_evaluate(true);
+    const auto reply = Plan(request);
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    // With three of the actor's.
+    EXPECT_EQ(reply->plans(0).batch_size(), 4u);
+  });
+  EXPECT_TRUE(Await([&] { return Info().queued() == 9; }));
+  engine_->backend.Release();
+}
+
 TEST_F(PlannerTest, OneBadQueryRefusesTheRequestNamingIt) {
   Publish(1);
   proto::PlanRequest request = FakeRequest();

@@ -1,8 +1,12 @@
 #include "planner/client/planner_client.h"
 
+#include <algorithm>
+#include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/event.h"
@@ -36,26 +40,39 @@ class ScriptedPlanner final : public proto::PlannerService::CallbackService {
                                  proto::PlanReply* reply) override {
     class Reactor : public grpc::ServerUnaryReactor {
      public:
-      void OnCancel() override { Finish(grpc::Status::CANCELLED); }
+      explicit Reactor(ScriptedPlanner* planner) : planner_(planner) {}
+      void OnCancel() override { planner_->Cancel(this); }
       void OnDone() override { delete this; }
+
+     private:
+      ScriptedPlanner* const planner_;
     };
-    auto* reactor = new Reactor;
+    auto* reactor = new Reactor(this);
     MutexLock lock(&mu_);
     ++calls_;
     run_id_ = request->header().run_id();
-    if (silent_) return reactor;
-    reply->add_plans()->set_plan_value(static_cast<float>(number_));
-    reactor->Finish(rpc::ToGrpc(status_));
+    if (silent_) {
+      silenced_[reactor] = reply;
+    } else {
+      Answer(reactor, reply);
+    }
     return reactor;
+  }
+
+  // Answers the calls that were left without an answer.
+  void AnswerSilenced() {
+    MutexLock lock(&mu_);
+    for (const auto& [reactor, reply] : silenced_) Answer(reactor, reply);
+    silenced_.clear();
   }
 
   void AnswerWith(absl::Status status) {
     MutexLock lock(&mu_);
     status_ = std::move(status);
   }
-  void BeSilent() {
+  void BeSilent(bool silent = true) {
     MutexLock lock(&mu_);
-    silent_ = true;
+    silent_ = silent;
   }
   int calls() {
     MutexLock lock(&mu_);
@@ -68,11 +85,23 @@ class ScriptedPlanner final : public proto::PlannerService::CallbackService {
   rpc::Endpoint endpoint() { return server_->InProcessEndpoint(); }
 
  private:
+  void Answer(grpc::ServerUnaryReactor* reactor, proto::PlanReply* reply)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    reply->add_plans()->set_plan_value(static_cast<float>(number_));
+    reactor->Finish(rpc::ToGrpc(status_));
+  }
+  void Cancel(grpc::ServerUnaryReactor* reactor) {
+    MutexLock lock(&mu_);
+    if (silenced_.erase(reactor) > 0) reactor->Finish(grpc::Status::CANCELLED);
+  }
+
   const int number_;
   Mutex mu_;
   absl::Status status_ ABSL_GUARDED_BY(mu_);
   bool silent_ ABSL_GUARDED_BY(mu_) = false;
   int calls_ ABSL_GUARDED_BY(mu_) = 0;
+  // Calls without an answer.
+  std::map<grpc::ServerUnaryReactor*, proto::PlanReply*> silenced_ ABSL_GUARDED_BY(mu_);
   std::string run_id_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<rpc::Server> server_;
 };
@@ -134,15 +163,158 @@ TEST_F(PlannerClientTest, UnreachablePlannerCostsOneTryOnAnother) {
   EXPECT_EQ(Ask(client), 2);
 }
 
-TEST_F(PlannerClientTest, SilentPlannerIsGivenUpAfterTheAttemptTimeout) {
+TEST_F(PlannerClientTest, SilentPlannerAloneIsAskedAgainAfterTheAttemptTimeout) {
   PlannerClientOptions options = Options();
+  options.planners = {one_.endpoint()};
   options.attempt_timeout = absl::Milliseconds(20);
   one_.BeSilent();
   PlannerClient client(options);
+  Event answered;
+  client.Plan(proto::PlanRequest(), kLong, [&](const absl::StatusOr<proto::PlanReply>& reply) {
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    answered.Set();
+  });
+  ASSERT_TRUE(Await([&] { return one_.calls() >= 2; }));
+  one_.BeSilent(false);
+  answered.Wait();
+}
+
+// Time is the test's: what a client does about a planner that does not answer.
+class SilentPlannerTest : public PlannerClientTest {
+ protected:
+  // Calls of so many queries each that `client` has begun, and the answers they got.
+  struct Answers {
+    Mutex mu;
+    std::vector<float> values ABSL_GUARDED_BY(mu);
+
+    size_t size() {
+      MutexLock lock(&mu);
+      return values.size();
+    }
+    int Of(float planner) {
+      MutexLock lock(&mu);
+      return static_cast<int>(std::count(values.begin(), values.end(), planner));
+    }
+  };
+
+  PlannerClientOptions Options() {
+    PlannerClientOptions options = PlannerClientTest::Options();
+    options.clock = &clock_;
+    options.on_hedge = [this](size_t queries) { hedged_ += static_cast<int>(queries); };
+    return options;
+  }
+
+  static void Begin(PlannerClient& client, Answers& answers) {
+    proto::PlanRequest request;
+    request.add_queries();
+    client.Plan(std::move(request), kLong, [&](const absl::StatusOr<proto::PlanReply>& reply) {
+      EXPECT_TRUE(reply.ok()) << reply.status();
+      MutexLock lock(&answers.mu);
+      answers.values.push_back(reply.ok() ? reply->plans(0).plan_value() : 0);
+    });
+  }
+
+  // Has both planners measured.
+  static void Measure(PlannerClient& client) {
+    for (int i = 0; i < 20; ++i) Ask(client);
+  }
+
+  FakeClock clock_;
+  std::atomic<int> hedged_{0};
+};
+
+TEST_F(SilentPlannerTest, WhatOneLeavesUnansweredTheOtherAnswersOncePatienceIsOver) {
+  PlannerClient client(Options());
+  Measure(client);
+  one_.BeSilent();
+  Answers answers;
+  const int before = two_.calls();
+  for (int i = 0; i < 32; ++i) Begin(client, answers);
+  ASSERT_TRUE(Await([&] { return answers.size() == 16; }));
+  EXPECT_EQ(two_.calls() - before, 16);
+  EXPECT_EQ(hedged_, 0);
+  clock_.Advance(absl::Milliseconds(250));
+  ASSERT_TRUE(Await([&] { return answers.size() == 32; }));
+  EXPECT_EQ(answers.Of(2), 32);
+  // From now on it is not asked any more, so nobody waits.
+  const int silent = one_.calls();
+  for (int i = 0; i < 32; ++i) Begin(client, answers);
+  ASSERT_TRUE(Await([&] { return answers.size() == 64; }));
+  EXPECT_EQ(one_.calls(), silent);
+  EXPECT_EQ(client.waiting().calls, 0);
+}
+
+TEST_F(SilentPlannerTest, AProbeHoldsNobodyUpAndBringsThePlannerBack) {
+  PlannerClient client(Options());
+  Measure(client);
+  one_.BeSilent();
+  Answers answers;
+  for (int i = 0; i < 2; ++i) Begin(client, answers);
+  ASSERT_TRUE(Await([&] { return answers.size() == 1; }));
+  clock_.Advance(absl::Milliseconds(250));
+  ASSERT_TRUE(Await([&] { return answers.size() == 2; }));
+  clock_.Advance(absl::Seconds(1));
+  // This one is sent to both, and the second answers.
+  const int silent = one_.calls();
   EXPECT_EQ(Ask(client), 2);
-  // And asked last from then on.
+  ASSERT_TRUE(Await([&] { return one_.calls() == silent + 1; }));
   EXPECT_EQ(Ask(client), 2);
-  EXPECT_EQ(one_.calls(), 1);
+  EXPECT_EQ(one_.calls(), silent + 1);
+  // The copy is answered at last.
+  one_.BeSilent(false);
+  one_.AnswerSilenced();
+  ASSERT_TRUE(Await([&] { return Ask(client) == 1; }));
+}
+
+TEST_F(SilentPlannerTest, EvaluationsMoveToTheOtherPlannerAndStayThere) {
+  PlannerClientOptions options = Options();
+  options.sticky = true;
+  PlannerClient client(options);
+  Measure(client);
+  one_.BeSilent();
+  Answers answers;
+  for (int i = 0; i < 4; ++i) Begin(client, answers);
+  ASSERT_TRUE(Await([&] { return one_.calls() >= 24; }));
+  clock_.Advance(absl::Milliseconds(250));
+  ASSERT_TRUE(Await([&] { return answers.size() == 4; }));
+  EXPECT_EQ(Ask(client), 2);
+  clock_.Advance(absl::Hours(1));
+  EXPECT_EQ(Ask(client), 2);
+}
+
+TEST_F(SilentPlannerTest, AHedgeThatIsRefusedLeavesTheFirstAttemptAlone) {
+  PlannerClient client(Options());
+  Measure(client);
+  one_.BeSilent();
+  two_.AnswerWith(absl::UnavailableError("the planner does not hold parameters 1.7"));
+  Answers answers;
+  const int silent = one_.calls(), before = two_.calls();
+  Begin(client, answers);
+  ASSERT_TRUE(Await([&] { return one_.calls() == silent + 1; }));
+  clock_.Advance(absl::Milliseconds(250));
+  ASSERT_TRUE(Await([&] { return two_.calls() == before + 1; }));
+  one_.BeSilent(false);
+  one_.AnswerSilenced();
+  ASSERT_TRUE(Await([&] { return answers.size() == 1; }));
+  EXPECT_EQ(answers.Of(1), 1);
+}
+
+TEST_F(SilentPlannerTest, OfTwoThatAreSilentNoneIsAskedTwiceForTheSame) {
+  PlannerClient client(Options());
+  Measure(client);
+  one_.BeSilent();
+  two_.BeSilent();
+  Answers answers;
+  const int before = one_.calls() + two_.calls();
+  Begin(client, answers);
+  for (int i = 0; i < 20; ++i) {
+    clock_.AwaitWaiters(1);
+    clock_.Advance(absl::Milliseconds(250));
+  }
+  ASSERT_TRUE(Await([&] { return one_.calls() + two_.calls() == before + 2; }));
+  EXPECT_EQ(hedged_, 1);
+  two_.AnswerSilenced();
+  ASSERT_TRUE(Await([&] { return answers.size() == 1; }));
 }
 
 TEST_F(PlannerClientTest, WrongInputIsNotRetried) {

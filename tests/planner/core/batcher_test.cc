@@ -126,6 +126,24 @@ TEST_F(BatcherTest, SeveralThreadsShareWhatWaits) {
   EXPECT_THAT(backend.batch_sizes(), UnorderedElementsAre(2, 1, 1));
 }
 
+TEST_F(BatcherTest, WherePlansAreMadeOneByOneABatchIsKeptToTheSlice) {
+  FakeBackend backend(/*threads=*/1, /*one_by_one=*/true);
+  Batcher batcher(&backend, &store_, {.clock = &clock_, .slice = absl::Milliseconds(20)});
+  backend.Hold();
+  std::vector<Answer> answers(6);
+  ASSERT_TRUE(SubmitTo(batcher, &answers[0], 0).ok());
+  backend.AwaitBatches(1);
+  for (size_t i = 1; i < answers.size(); ++i) ASSERT_TRUE(SubmitTo(batcher, &answers[i], 0).ok());
+  // The first plan takes 10 ms, so that two are a slice.
+  clock_.Advance(absl::Milliseconds(10));
+  backend.Release();
+  for (Answer& answer : answers) EXPECT_TRUE(answer.Wait().ok());
+  batcher.Close();
+  ASSERT_GE(backend.batch_sizes().size(), 2u);
+  EXPECT_EQ(backend.batch_sizes()[0], 1);
+  EXPECT_EQ(backend.batch_sizes()[1], 2);
+}
+
 TEST_F(BatcherTest, ParametersAreSwappedBetweenBatchesOnly) {
   backend_.Hold();
   std::vector<Answer> answers(3);

@@ -30,9 +30,11 @@ inline PlanItem FakeItem(float value = 0, PlanSpec spec = FakeSpec()) {
 // number of the version. A gate can hold batches back inside the backend.
 class FakeBackend : public PlanBackend {
  public:
-  explicit FakeBackend(int threads = 1) : threads_(threads) {}
+  explicit FakeBackend(int threads = 1, bool one_by_one = false)
+      : threads_(threads), one_by_one_(one_by_one) {}
 
   int threads() const override { return threads_; }
+  bool plans_one_by_one() const override { return one_by_one_; }
   absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
                                               absl::Span<const PlanItem* const> items) override {
     {
@@ -84,6 +86,7 @@ class FakeBackend : public PlanBackend {
 
  private:
   const int threads_;
+  const bool one_by_one_;
   Mutex mu_;
   CondVar changed_;
   bool held_ ABSL_GUARDED_BY(mu_) = false;

@@ -94,14 +94,91 @@ TEST_F(PlanQueueTest, PinnedNewestJoinsTheUnpinned) {
   EXPECT_THAT(Values(queue_.Poll(absl::ZeroDuration(), newest_).batch), ElementsAre(0, 1));
 }
 
-TEST_F(PlanQueueTest, OldestCallDecidesTheVersionSoNoVersionStarves) {
+TEST_F(PlanQueueTest, NoVersionStarvesBehindAnother) {
   const auto pinned = FakeModel(2);
   for (int i = 0; i < 8; ++i) Push(Call(i));
   Push(Call(8, absl::InfiniteDuration(), pinned));
   queue_.Poll(absl::ZeroDuration(), newest_);
-  queue_.Poll(absl::ZeroDuration(), newest_);
   for (int i = 9; i < 12; ++i) Push(Call(i));
   EXPECT_THAT(Values(queue_.Poll(absl::ZeroDuration(), newest_).batch), ElementsAre(8));
+}
+
+PlanCall CallOf(uint64_t client, float value,
+                std::shared_ptr<const PlannerModel> pinned = nullptr) {
+  PlanCall call = Call(value, absl::InfiniteDuration(), std::move(pinned));
+  call.client = client;
+  return call;
+}
+
+TEST_F(PlanQueueTest, ClientsShareEachBatchEvenly) {
+  for (int i = 0; i < 50; ++i) Push(CallOf(1, 100 + i));
+  for (int i = 0; i < 3; ++i) Push(CallOf(2, 200 + i));
+  const auto poll = [&] { return Values(queue_.Poll(absl::ZeroDuration(), newest_).batch); };
+  EXPECT_THAT(poll(), ElementsAre(100, 200, 101, 201));
+  EXPECT_THAT(poll(), ElementsAre(102, 202, 103, 104));
+  // One that comes back is served at once again, but has no credit for the time it was away.
+  poll();
+  for (int i = 3; i < 9; ++i) Push(CallOf(2, 200 + i));
+  EXPECT_THAT(poll(), ElementsAre(203, 204, 205, 206));
+  EXPECT_THAT(poll(), ElementsAre(109, 207, 110, 208));
+}
+
+// The evaluator of a run beside an actor with 64 environments: it waits for about as many plans of
+// the actor's as it asks for itself, not for all that wait.
+TEST_F(PlanQueueTest, FewPlansOfAnEvaluationDoNotWaitForTheManyOfAnActor) {
+  const auto pinned = FakeModel(2);
+  int next = 0;
+  const auto refill = [&] {
+    while (queue_.size() < 64) Push(CallOf(1, static_cast<float>(next++)));
+  };
+  refill();
+  for (int decision = 0; decision < 20; ++decision) {
+    for (int i = 0; i < 8; ++i) Push(CallOf(2, -1, pinned));
+    int left = 8, others = 0;
+    while (left > 0) {
+      const PlanQueue::Step step = queue_.Poll(absl::ZeroDuration(), newest_, /*threads=*/2);
+      (step.model == pinned ? left : others) -= static_cast<int>(step.batch.size());
+      if (left > 0 || step.model != pinned) refill();
+    }
+    EXPECT_LE(-others, 12);
+  }
+}
+
+TEST_F(PlanQueueTest, ManyClientsWithFewCallsAreServedBeforeOneWithMany) {
+  for (int i = 0; i < 30; ++i) Push(CallOf(1, 1));
+  for (uint64_t client = 2; client < 12; ++client) Push(CallOf(client, 2));
+  int polls = 0;
+  for (int served = 0; served < 10; ++polls) {
+    for (const float value : Values(queue_.Poll(absl::ZeroDuration(), newest_).batch)) {
+      if (value == 2) ++served;
+    }
+  }
+  // 11 clients, 4 in a batch.
+  EXPECT_EQ(polls, 3);
+}
+
+TEST_F(PlanQueueTest, ABatchIsKeptToTheSlice) {
+  PlanQueue queue(absl::Milliseconds(20));
+  const auto poll = [&] {
+    std::vector<PlanCall> calls;
+    for (int i = 0; i < 8; ++i) calls.push_back(Call(i));
+    EXPECT_TRUE(queue.Push(std::move(calls), kMaxQueue, absl::ZeroDuration()).ok());
+    const size_t size = queue.Poll(absl::ZeroDuration(), newest_).batch.size();
+    queue.TakeAll();
+    return size;
+  };
+  // While nothing is measured.
+  EXPECT_EQ(poll(), 1u);
+  queue.Planned(1, absl::Milliseconds(7));
+  EXPECT_EQ(poll(), 2u);
+  for (int i = 0; i < 50; ++i) queue.Planned(2, absl::Milliseconds(9));
+  EXPECT_EQ(poll(), 4u);
+  // Of plans that take longer than the slice each is a batch.
+  for (int i = 0; i < 50; ++i) queue.Planned(1, absl::Seconds(1));
+  EXPECT_EQ(poll(), 1u);
+  // And max_batch holds.
+  for (int i = 0; i < 100; ++i) queue.Planned(1, absl::ZeroDuration());
+  EXPECT_EQ(poll(), static_cast<size_t>(FakeSpec().max_batch));
 }
 
 TEST_F(PlanQueueTest, UnpinnedCallsUseTheVersionThatIsNewestWhenTheBatchStarts) {
