@@ -190,10 +190,11 @@ bool Prefetcher::RunOnce(absl::Duration* wait) {
   } else {
     timer_.Enter(to_draw != nullptr ? State::kWaitingForData : State::kFull);
   }
-  *wait = absl::InfiniteDuration();
   // A shard is left out for a moment only, and the control may say at any time that batches may be
   // drawn; where nothing else was to be waited for, MayDraw has waited for that.
-  if (to_draw != nullptr) *wait = may_draw || in_flight ? options_.avoid / 10 : absl::ZeroDuration();
+  const bool has_waited = !may_draw && !in_flight;
+  *wait = has_waited ? absl::ZeroDuration() : options_.avoid / 10;
+  if (to_draw == nullptr) *wait = absl::InfiniteDuration();
   return false;
 }
 

@@ -71,7 +71,8 @@ class PrefetchDepth {
   explicit PrefetchDepth(uint32_t most);
 
   uint32_t value() const { return depth_; }
-  // A batch is wanted while `ready` are ready and `in_flight` are requested. True if the depth grew.
+  // A batch is wanted while `ready` are ready and `in_flight` are requested. True if the depth
+  // grew.
   bool Wanted(size_t ready, size_t in_flight);
 
  private:

@@ -58,8 +58,8 @@ class EndpointPicker {
   // has answered nothing since, it is avoided from now on: true if it was not before.
   bool Outrun(size_t endpoint, absl::Duration asked, absl::Duration now);
 
-  // How long a request to the planner may take before it is hedged. One that has answered too little
-  // yet is measured by the slowest of the others.
+  // How long a request to the planner may take before it is hedged. One that has answered too
+  // little yet is measured by the slowest of the others.
   absl::Duration Patience(size_t endpoint);
   // The same; zero while nothing is measured.
   absl::Duration MeasuredPatience(size_t endpoint);

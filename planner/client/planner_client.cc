@@ -42,6 +42,8 @@ struct Call {
   int timeouts = 0;
   // The newest failure, with the planner's address.
   absl::Status last_error;
+  // When it asks again, while it pauses.
+  std::optional<absl::Duration> retry_at;
   // The attempts in flight, probes apart; at most one at each planner.
   std::vector<Attempt*> attempts;
   // Its callback was or is being called; attempts may outlive that.
@@ -143,8 +145,9 @@ class PlannerClient::Impl {
     {
       MutexLock lock(&mu_);
       closed_ = true;
-      for (const auto& [when, id] : retries_) cancelled.push_back(Take(*calls_.at(id))->callback);
-      retries_.clear();
+      while (!retries_.empty()) {
+        cancelled.push_back(Take(*calls_.at(retries_.begin()->second))->callback);
+      }
       for (const auto& [id, attempt] : attempts_) attempt->context.TryCancel();
       due_.Signal();
     }
@@ -187,6 +190,7 @@ class PlannerClient::Impl {
     std::shared_ptr<Call> taken = std::move(it->second);
     calls_.erase(it);
     taken->ended = true;
+    if (taken->retry_at.has_value()) retries_.erase({*taken->retry_at, taken->id});
     for (Attempt* attempt : taken->attempts) {
       Unwatch(*attempt);
       attempt->cancelled = true;
@@ -209,6 +213,8 @@ class PlannerClient::Impl {
     absl::Status status;
     {
       MutexLock lock(&mu_);
+      // A probe may have been answered meanwhile.
+      if (call->ended) return;
       const absl::Duration now = options_.clock->Now();
       if (closed_) {
         status = ClosedError();
@@ -406,7 +412,8 @@ class PlannerClient::Impl {
 
   void ScheduleRetry(Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const absl::Duration when = options_.clock->Now() + call.backoff.Next();
-    retries_.emplace(std::min(when, call.deadline), call.id);
+    call.retry_at = std::min(when, call.deadline);
+    retries_.emplace(*call.retry_at, call.id);
     WakeIfEarlier();
   }
 
@@ -447,6 +454,7 @@ class PlannerClient::Impl {
         const absl::Duration now = options_.clock->Now();
         if (!retries_.empty() && retries_.begin()->first <= now) {
           again = calls_.at(retries_.begin()->second);
+          again->retry_at.reset();
           retries_.erase(retries_.begin());
         } else {
           HedgeLate(now);

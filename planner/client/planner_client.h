@@ -48,10 +48,10 @@ struct PlannerClientOptions {
 //
 // Where there are several planners, one that is slow holds nobody up: when an answer is later than
 // the planner's latencies so far let expect, another planner is asked as well, and the first answer
-// counts; the other attempt is cancelled. Such hedges are bounded to a share of the queries. A planner
-// that was outrun and has answered nothing meanwhile is taken to hang: what else it has to answer is
-// asked of others at once, and it is avoided, but for a copy of a request now and then, until it
-// answers one. Plans are pure functions of their request, so asking twice is harmless.
+// counts; the other attempt is cancelled. Such hedges are bounded to a share of the queries. A
+// planner that was outrun and has answered nothing meanwhile is taken to hang: what else it has to
+// answer is asked of others at once, and it is avoided, but for a copy of a request now and then,
+// until it answers one. Plans are pure functions of their request, so asking twice is harmless.
 //
 // Owns one thread (for retries and hedges); calls in flight hold none. Thread-safe.
 class PlannerClient {

@@ -46,9 +46,9 @@ struct PlanCall {
   absl::Duration submitted;
 };
 
-// The calls that wait, and the decision what to plan next. Clients share the planner evenly, plan by
-// plan, however many calls each has waiting: a client that asks for a few plans at a time gets them
-// within about as many turns, beside others that always have hundreds waiting (start-time fair
+// The calls that wait, and the decision what to plan next. Clients share the planner evenly, plan
+// by plan, however many calls each has waiting: a client that asks for a few plans at a time gets
+// them within about as many turns, beside others that always have hundreds waiting (start-time fair
 // queueing; calls pinned to different parameters count as different clients). A client's own calls
 // are planned in their order. No threads, no locks, no clock: the batcher's lock guards it, and
 // tests step it.
@@ -74,10 +74,10 @@ class PlanQueue {
   absl::StatusOr<uint64_t> Push(std::vector<PlanCall> calls, size_t max_queue, absl::Duration now);
 
   // Takes out the refused calls, and the next batch for one of `threads` that plan: the client that
-  // was served least decides the parameters, and calls that wait for the same parameters join, those
-  // of the client served least first, up to their spec's max_batch, the slice, and the thread's even
-  // share of all that wait. REQUIRES: `newest` is not null if a call without pinned parameters
-  // waits.
+  // was served least decides the parameters, and calls that wait for the same parameters join,
+  // those of the client served least first, up to their spec's max_batch, the slice, and the
+  // thread's even share of all that wait. REQUIRES: `newest` is not null if a call without pinned
+  // parameters waits.
   Step Poll(absl::Duration now, const std::shared_ptr<const PlannerModel>& newest, int threads = 1);
 
   // `plans` plans of a batch took `compute` together.
