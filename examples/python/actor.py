@@ -16,6 +16,7 @@ import itertools
 import logging
 import os
 import queue
+import re
 import signal
 import socket
 import sys
@@ -58,7 +59,9 @@ class Lease:
 
     def __init__(self, learner, role, environments_, stop):
         self._learner, self._stop = learner, stop
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        # Messages take text alone; a host's name may be any bytes.
+        host = os.fsencode(socket.gethostname()).decode("utf-8", "backslashreplace")
+        self._name = f"{host}:{os.getpid()}"
         self.registration = self._register(role, environments_)
         self.run_id, self.config = self.registration.run_id, self.registration.config
         self._lock = threading.Lock()
@@ -433,6 +436,15 @@ def print_config(flags):
           f"episode_decisions: {-(-steps // flags.action_repeat)} }}\n}}")
 
 
+def integer(low, high):
+    """Reads a whole number as pompc's programs do: in decimal alone, without a leading zero."""
+    def parse(text):
+        if not re.fullmatch("0|[1-9][0-9]{0,18}", text, re.ASCII) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f'"{text}"; allowed: integer in decimal, {low} to {high}')
+        return int(text)
+    return parse
+
+
 def parse_flags():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", required=True, help="an id of Gymnasium's, or module:function")
@@ -440,11 +452,12 @@ def parse_flags():
     parser.add_argument("--planners", type=lambda text: text.split(","), help="host:port of each, comma-separated")
     parser.add_argument("--replay", type=lambda text: text.split(","), default=[],
                         help="host:port of each shard, in the learner's order")
-    parser.add_argument("--environments", type=int, default=1, help="stepped at the same time (default: 1)")
+    parser.add_argument("--environments", type=integer(1, 4096), default=1, help="stepped at the same time (default: 1)")
     parser.add_argument("--evaluate", action="store_true", help="play the evaluations instead")
     parser.add_argument("--print-config", action="store_true", help="print what the run's config needs, and stop")
-    parser.add_argument("--action-repeat", type=int, default=1, help="for --print-config (default: 1)")
-    parser.add_argument("--episode-steps", type=int, help="for --print-config, if the environment does not tell")
+    parser.add_argument("--action-repeat", type=integer(1, 100), default=1, help="for --print-config (default: 1)")
+    parser.add_argument("--episode-steps", type=integer(1, 10**8),
+                        help="for --print-config, if the environment does not tell")
     flags = parser.parse_args()
     wanted = [] if flags.print_config else ["learner", "planners"] + ([] if flags.evaluate else ["replay"])
     for name in wanted:
@@ -460,8 +473,10 @@ def main():
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # nohup has SIGHUP ignored, which stays so.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop.set())
     flags.run = wire.RunStub(grpc.insecure_channel(flags.learner, CHANNEL))
     while True:
         try:

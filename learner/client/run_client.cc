@@ -9,6 +9,7 @@
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "grpcpp/channel.h"
 
 namespace pompc::learner {
@@ -81,7 +82,7 @@ absl::Status RunClient::TryRegister() {
   proto::RegisterRequest request;
   *request.mutable_header() = rpc::MakeHeader(run_id());
   request.set_role(options_.role);
-  request.set_name(options_.name);
+  request.set_name(ToUtf8(options_.name));
   request.set_environments(options_.environments);
   absl::StatusOr<proto::RegisterReply> reply =
       AsUnavailable(rpc::CallUnary(*stub_, &Stub::Register, request, options_.call_timeout));

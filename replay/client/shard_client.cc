@@ -8,9 +8,10 @@
 #include "common/float_bytes.h"
 #include "common/mutex.h"
 #include "common/rpc/deadline.h"
-#include "common/rpc/status.h"
+#include "common/rpc/message_text.h"
 #include "common/rpc/wire.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "grpcpp/client_context.h"
 #include "proto/replay.grpc.pb.h"
 
@@ -88,7 +89,8 @@ class ShardClient::Impl {
                                 if (status.ok()) {
                                   done(std::move(call->reply));
                                 } else {
-                                  done(rpc::FromGrpc(status));
+                                  done(rpc::CallError(status, call->request,
+                                                      Reply::descriptor()->name()));
                                 }
                                 // The context keeps the channel. Were it the last one to do so,
                                 // here, in gRPC's own thread, gRPC would wait for that thread.
@@ -164,7 +166,7 @@ absl::StatusOr<proto::ShardInfo> ShardClient::Grant(uint64_t max_accepted_rows,
                                                     bool seed_phase_over) {
   auto request = impl_->New<proto::GrantRequest>();
   request.set_max_accepted_rows(max_accepted_rows);
-  request.set_reason(reason);
+  request.set_reason(ToUtf8(reason));
   request.set_seed_phase_over(seed_phase_over);
   return impl_->Wait<proto::GrantRequest, proto::ShardInfo>(&Impl::Stub::async::Grant,
                                                             std::move(request));
