@@ -452,7 +452,8 @@ def parse_flags():
     parser.add_argument("--planners", type=lambda text: text.split(","), help="host:port of each, comma-separated")
     parser.add_argument("--replay", type=lambda text: text.split(","), default=[],
                         help="host:port of each shard, in the learner's order")
-    parser.add_argument("--environments", type=integer(1, 4096), default=1, help="stepped at the same time (default: 1)")
+    parser.add_argument("--environments", type=integer(1, 4096), default=1,
+                        help="stepped at the same time (default: 1)")
     parser.add_argument("--evaluate", action="store_true", help="play the evaluations instead")
     parser.add_argument("--print-config", action="store_true", help="print what the run's config needs, and stop")
     parser.add_argument("--action-repeat", type=integer(1, 100), default=1, help="for --print-config (default: 1)")

@@ -254,8 +254,8 @@ class ConfigFileTest(unittest.TestCase):
     def test_pipes(self):
         os.mkfifo(self.path)
         self.refused(1, "nobody writes to")
-        done = subprocess.run(["bash", "-c", '"$0" config --config <(echo "seed: 7")', os.path.join(BUILD, "bin/pompc")],
-                              capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(["bash", "-c", '"$0" config --config <(echo "seed: 7")',
+                               os.path.join(BUILD, "bin", "pompc")], capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 0, done)
         self.assertIn("seed: 7\n", done.stdout)
 

@@ -66,7 +66,7 @@ TEST(Overrides, NumbersAreDecimal) {
   for (const char* text : {"010", "-1", "0x10", "+1", "1e3", "1.0", "", "18446744073709551616",
                            "1_000", "08"}) {
     EXPECT_THAT(ErrorOf(std::string("seed=") + text),
-                HasSubstr(std::string("seed: \"") + text + "\" is no such value; allowed: integer"));
+                HasSubstr(std::string("\"") + text + "\" is no such value; allowed: integer"));
   }
   for (const char* text : {"01", "0x1", "+1", "inf", "-inf", "1,5", "1e999", ""}) {
     EXPECT_THAT(ErrorOf(std::string("learner.utd=") + text), HasSubstr("allowed: number, 0.001"));

@@ -74,14 +74,15 @@ TEST(TextParser, IntegersAreDecimal) {
   EXPECT_EQ(ErrorOf("env { task: \"010\" }\nseed: 010\n"),
             "my.textproto:2: seed: 010 is not decimal; allowed: integer");
   EXPECT_EQ(ErrorOf("learner {\n  utd: 1\n  batch_size: 0x10 }"),
-            "my.textproto:3: learner.batch_size: 0x10 is not decimal; allowed: integer, 1 to 65536");
+            "my.textproto:3: learner.batch_size: 0x10 is not decimal; allowed: integer, 1 to "
+            "65536");
   EXPECT_EQ(ErrorOf("seed: 08"), "my.textproto:1: seed: 08 is not decimal; allowed: integer");
   EXPECT_THAT(ErrorOf("learner { utd: 010 }"),
               StartsWith("my.textproto:1: learner.utd: 010 is not decimal"));
   EXPECT_THAT(ErrorOf("stop { return_mean: -010 }"),
               StartsWith("my.textproto:1: stop.return_mean: 010 is not decimal"));
   EXPECT_THAT(ErrorOf("po_mpc { prior_kl: 01 }"), HasSubstr("allowed: FORWARD or REVERSE"));
-  const auto config = ParseRunConfig("# 010\nseed: 0 stop { max_rows: 100 return_mean: -0.5 }", "f");
+  const auto config = ParseRunConfig("# 010\nseed: 0 stop { return_mean: -0.5 }", "f");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->stop().return_mean(), -0.5);
 }

@@ -85,7 +85,8 @@ class RoleMainTest(unittest.TestCase):
         for value in ("010", "-1", "0x10", "+1", " 1", "1e3", "", "257", "0"):
             result = run(f"--threads={value}") if value else run("--threads", "")
             self.assertEqual(result.returncode, 2, value)
-            self.assertIn(f'--threads or POMPC_THREADS: "{value}"; allowed: integer in decimal, 1 to 256', result.stderr)
+            self.assertIn(f'--threads or POMPC_THREADS: "{value}"; allowed: integer in decimal, 1 to 256',
+                          result.stderr)
         result = run("--seed", "18446744073709551616")
         self.assertEqual(result.returncode, 2)
         self.assertIn("0 to 18446744073709551615", result.stderr)
@@ -106,7 +107,8 @@ class RoleMainTest(unittest.TestCase):
     def test_help_that_does_not_arrive_is_an_error(self):
         for flag in ("--help", "--version"):
             with open("/dev/full", "w") as full:
-                result = subprocess.run([PROGRAM, flag], stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT)
+                result = subprocess.run([PROGRAM, flag], stdout=full, stderr=subprocess.PIPE, text=True,
+                                        timeout=TIMEOUT)
             self.assertEqual(result.returncode, 1, result)
             self.assertIn("standard output: No space left", result.stderr)
 

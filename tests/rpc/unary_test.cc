@@ -69,8 +69,8 @@ TEST_F(UnaryTest, RequestThatIsNoTextIsNamed) {
             "the server cannot read this InfoRequest: its field header.run_id is no UTF-8 text");
 }
 
-// Puts bytes that are no text into its replies: GetRun through FinishUnary's escaping, Register past
-// it.
+// Puts bytes that are no text into its replies: GetRun through FinishUnary's escaping, Register
+// past it.
 class NoTextService : public proto::RunService::CallbackService {
   grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context,
                                    const proto::GetRunRequest* request,
