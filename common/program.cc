@@ -10,10 +10,13 @@
 #include <iostream>
 #include <new>
 #include <system_error>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/event.h"
+#include "common/thread.h"
 
 namespace pompc {
 namespace {
@@ -86,6 +89,25 @@ int RunProgram(const std::string& name, const std::function<int()>& body) {
   // Nothing is caught here: destructors on the way would wait for threads that wait in turn for
   // what was never made.
   return body();
+}
+
+absl::Status CheckThreads(int count) {
+  Event checked;
+  std::vector<Thread> threads;
+  bool refused = false;
+  try {
+    while (threads.size() < static_cast<size_t>(count)) {
+      threads.emplace_back("check", [&checked] { checked.Wait(); });
+    }
+  } catch (const std::system_error&) {
+    refused = true;
+  }
+  checked.Set();
+  const size_t started = threads.size();
+  threads.clear();
+  if (!refused) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat(count, " threads are needed; after ", started, " of them ", kOutOfThreads));
 }
 
 absl::Status FlushStandardOutput() {

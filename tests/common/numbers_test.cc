@@ -23,9 +23,11 @@ TEST(ParseInteger, ReadsDecimalDigits) {
 
 TEST(ParseInteger, RefusesAllElse) {
   for (const char* text :
-       {"", " ", "010", "08", "00", "-0", "-01", "+1", " 1", "1 ", "1\n", "\t1", "0x10", "0X1F",
-        "0b1", "0o7", "1e3", "1.0", "1.", "1,000", "1'000", "1_000", "one", "--1", "- 1",
-        "\xd9\xa1", "1L", "1u", "nan", "inf", "18446744073709551616", "99999999999999999999999", "-1"}) {
+       {"",     " ",    "010",  "08",      "00",   "-0",    "-01",   "+1",    " 1",
+        "1 ",   "1\n",  "\t1",  "0x10",    "0X1F", "0b1",   "0o7",   "1e3",   "1.0",
+        "1.",   "1,0",  "1'0",  "1_000",   "one",  "--1",   "- 1",   "1L",    "1u",
+        "nan",  "inf",  "-1",   "\xd9\xa1", "18446744073709551616",
+        "99999999999999999999999"}) {
     const absl::StatusOr<uint64_t> value = ParseInteger<uint64_t>(text);
     EXPECT_EQ(value.status().code(), absl::StatusCode::kInvalidArgument) << text;
     EXPECT_THAT(std::string(value.status().message()), HasSubstr("0 to 18446744073709551615"));

@@ -69,6 +69,21 @@ TEST_F(ProgramDeathTest, OurOwnFaultsStillAbort) {
               "tool: index 7\n");
 }
 
+TEST_F(ProgramDeathTest, ThreadsAreCountedBeforeALibraryNeedsThem) {
+  EXPECT_TRUE(CheckThreads(8).ok());
+  EXPECT_EXIT(
+      {
+        const rlimit limit = {3, 3};
+        setrlimit(RLIMIT_NPROC, &limit);
+        // No limit holds root.
+        if (getuid() == 0 && setuid(64321) != 0) _exit(2);
+        const absl::Status status = CheckThreads(8);
+        std::cerr << std::string(status.message());
+        _exit(absl::IsResourceExhausted(status) ? 0 : 1);
+      },
+      ExitedWithCode(0), "8 threads are needed; after [0-2] of them no thread can be started");
+}
+
 // Writes a megabyte where a kilobyte is allowed; 0 if that is an error.
 int WriteTooMuch() {
   const rlimit limit = {1024, 1024};
