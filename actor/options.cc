@@ -1,6 +1,8 @@
 #include "actor/options.h"
 
+#include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "common/rpc/integer_flag.h"
 #include "common/status_macros.h"
 
 namespace pompc::actor {
@@ -35,14 +37,40 @@ absl::Status AppOptions::Validate() const {
     return absl::InvalidArgumentError(
         "--replay is missing: host:port of each shard of the run, in the run's order");
   }
-  if (environments > 4096) {
+  if (environments > kMaxEnvironments) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--environments: ", environments, "; allowed: 0 to 4096"));
+        absl::StrCat("--environments: ", environments, "; allowed: 0 to ", kMaxEnvironments));
   }
-  if (threads < 1 || threads > 256) {
-    return absl::InvalidArgumentError(absl::StrCat("--threads: ", threads, "; allowed: 1 to 256"));
+  if (threads < 1 || threads > kMaxThreads) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--threads: ", threads, "; allowed: 1 to ", kMaxThreads));
   }
   return absl::OkStatus();
+}
+
+void AddFlags(CLI::App& app, Flags& flags) {
+  AppOptions& options = flags.options;
+  app.add_option("--learner", flags.learner, "host:port of the learner")->envname("POMPC_LEARNER");
+  app.add_option("--planners", flags.planners, "host:port of each planner, separated by commas")
+      ->envname("POMPC_PLANNERS");
+  app.add_option("--replay", flags.replay, "host:port of each shard, in the run's order")
+      ->envname("POMPC_REPLAY");
+  rpc::AddInteger(app,
+                  {"--environments",
+                   "environments to step, 0: as the run's config says; with --evaluate: episodes "
+                   "played at a time, 0: 8",
+                   0, kMaxEnvironments, "POMPC_ENVIRONMENTS"},
+                  &options.environments);
+  rpc::AddInteger(app, {"--threads", "threads to step them on", 1, kMaxThreads, "POMPC_THREADS"},
+                  &options.threads);
+  app.add_flag("--evaluate", options.evaluate, "play evaluations instead of collecting rows")
+      ->envname("POMPC_EVALUATE");
+  app.add_option("--assets", options.assets,
+                 "folder of the models that are not built in; default: where "
+                 "scripts/fetch-control-suite.sh puts them")
+      ->envname("POMPC_ASSETS");
+  app.add_option("--name", options.name, "name in the learner's status, default host:pid")
+      ->envname("POMPC_NAME");
 }
 
 }  // namespace pompc::actor

@@ -14,7 +14,14 @@
 #include "common/rpc/endpoint.h"
 #include "common/turns.h"
 
+namespace CLI {
+class App;
+}  // namespace CLI
+
 namespace pompc::actor {
+
+inline constexpr uint32_t kMaxEnvironments = 4096;
+inline constexpr int kMaxThreads = 256;
 
 struct AppOptions {
   rpc::Endpoint learner;
@@ -51,6 +58,17 @@ struct AppOptions {
   // INVALID_ARGUMENT naming the flag and what it may be.
   absl::Status Validate() const;
 };
+
+// pompc-actor's own flags.
+struct Flags {
+  // Addresses, as SetAddresses takes them.
+  std::string learner, planners, replay;
+  // All else that flags set.
+  AppOptions options;
+};
+
+// `flags` must outlive the parsing.
+void AddFlags(CLI::App& app, Flags& flags);
 
 }  // namespace pompc::actor
 

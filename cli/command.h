@@ -16,6 +16,8 @@ namespace pompc::cli {
 struct Command {
   CLI::App* flags = nullptr;
   std::function<absl::Status()> run;
+  // Fails if what it prints does not arrive; a command that is not run for its output says false.
+  bool needs_output = true;
 };
 
 // Each adds its subcommand to `pompc`, in a file of its name.

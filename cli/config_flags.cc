@@ -3,6 +3,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "common/config/task_specs.h"
+#include "common/rpc/integer_flag.h"
 #include "common/status_macros.h"
 
 namespace pompc::cli {
@@ -21,7 +22,7 @@ void ConfigFlags::AddTo(CLI::App& command) {
       ->type_name("FIELD=VALUE");
   command.add_option("--task", task, "short for --set env.task=NAME; `pompc tasks` lists them")
       ->type_name("NAME");
-  command.add_option("--seed", seed, "short for --set seed=N")->type_name("N");
+  rpc::AddInteger(command, {"--seed", "short for --set seed=N"}, &seed);
 }
 
 absl::StatusOr<proto::RunConfig> ConfigFlags::Load(const Check& check) const {

@@ -1,13 +1,13 @@
 #include "cli/csv.h"
 
-#include <fstream>
-#include <iterator>
 #include <limits>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/files.h"
+#include "common/status_macros.h"
+#include "learner/csv_file.h"
 
 namespace pompc::cli {
 
@@ -23,16 +23,8 @@ double CsvTable::cell(const std::string& name, size_t row) const {
 }
 
 absl::StatusOr<CsvTable> ReadCsv(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, ": cannot be read"));
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  std::vector<std::string> lines = absl::StrSplit(text, '\n');
-  // What stands behind the last line end is nothing, or an unfinished line.
-  lines.pop_back();
-  // Some editors put a carriage return before each line end.
-  for (std::string& line : lines) {
-    if (absl::EndsWith(line, "\r")) line.pop_back();
-  }
+  POMPC_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const std::vector<std::string> lines = learner::FinishedLines(text);
   CsvTable table;
   if (lines.empty()) return table;
   const std::vector<std::string> names = absl::StrSplit(lines[0], ',');

@@ -23,8 +23,8 @@ struct CsvTable {
 };
 
 // A last line without its end is left out: somebody may be writing it. NOT_FOUND naming the file if
-// it cannot be read; INVALID_ARGUMENT naming the line if a line has another number of cells than
-// the header.
+// there is none, another error if it cannot be read; INVALID_ARGUMENT naming the line if a line has
+// another number of cells than the header.
 absl::StatusOr<CsvTable> ReadCsv(const std::string& path);
 
 // The same, but an empty table where there is no file yet.

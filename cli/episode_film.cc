@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "common/numbers.h"
 #include "common/status_macros.h"
 
 namespace pompc::cli {
@@ -17,19 +18,22 @@ namespace {
 
 constexpr double kMaxPicturesPerSecond = 60;
 
-// Encoders halve the resolution of colours.
-bool IsSide(int pixels) {
-  return pixels >= env::kMinPictureSide && pixels <= env::kMaxPictureSide && pixels % 2 == 0;
+// Absent if it is none. Encoders halve the resolution of colours.
+std::optional<int> ParseSide(const std::string& text) {
+  const absl::StatusOr<int> pixels =
+      ParseInteger<int>(text, env::kMinPictureSide, env::kMaxPictureSide);
+  if (!pixels.ok() || *pixels % 2 != 0) return std::nullopt;
+  return *pixels;
 }
 
 }  // namespace
 
 absl::StatusOr<env::PictureSize> ParsePictureSize(const std::string& text) {
-  env::PictureSize size;
   const std::vector<std::string> sides = absl::StrSplit(text, 'x');
-  if (sides.size() == 2 && absl::SimpleAtoi(sides[0], &size.width) &&
-      absl::SimpleAtoi(sides[1], &size.height) && IsSide(size.width) && IsSide(size.height)) {
-    return size;
+  if (sides.size() == 2) {
+    const std::optional<int> width = ParseSide(sides[0]);
+    const std::optional<int> height = ParseSide(sides[1]);
+    if (width.has_value() && height.has_value()) return env::PictureSize{*width, *height};
   }
   return absl::InvalidArgumentError(absl::StrCat(
       "\"", text, "\" is no picture size: WIDTHxHEIGHT, each an even number of pixels from ",

@@ -18,6 +18,7 @@
 #include "cli/episode_film.h"
 #include "cli/format.h"
 #include "common/log.h"
+#include "common/rpc/integer_flag.h"
 #include "common/status_macros.h"
 #include "learner/control/statistics.h"
 
@@ -120,11 +121,8 @@ Command AddEvaluate(CLI::App& pompc) {
   command->add_option("--checkpoint", flags->checkpoint, "folder of one checkpoint")
       ->type_name("DIR")
       ->excludes(run_dir);
-  command->add_option("--episodes", flags->episodes, "how many to play")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  command->add_option("--seed", flags->seed, "of the episodes' starts and plans")
-      ->capture_default_str();
+  rpc::AddInteger(*command, {"--episodes", "how many to play", 1, 1000}, &flags->episodes);
+  rpc::AddInteger(*command, {"--seed", "of the episodes' starts and plans"}, &flags->seed);
   command->add_flag("--policy", flags->engine.policy_alone,
                     "act by the mean of the policy alone, without planning");
   AddAssets(*command, &flags->assets);
@@ -137,9 +135,8 @@ Command AddEvaluate(CLI::App& pompc) {
       ->capture_default_str();
   command->add_option("--device", flags->engine.device, "where to plan: cpu, cuda or cuda:N")
       ->capture_default_str();
-  command->add_option("--threads", flags->engine.threads, "CPU threads that plan; 0: one a core")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
+  rpc::AddInteger(*command, {"--threads", "CPU threads that plan, 0: one a core", 0, 1024},
+                  &flags->engine.threads);
   command
       ->add_option("--log-level", flags->log_level,
                    "trace, debug, info, warning, error, critical or off")

@@ -37,7 +37,7 @@ absl::StatusOr<std::string> LearningCurveSvg(const std::string& run_dir) {
   options.title = absl::StrCat(config.env().task(), ", seed ", config.seed());
   options.x_label = "rows (decisions of the agent)";
   options.y_label = "return of an episode";
-  if (config.stop().return_mean() > 0) {
+  if (config.stop().return_mean() != 0) {
     options.reference = config.stop().return_mean();
     options.reference_name = "goal";
   }

@@ -5,6 +5,7 @@
 #include "CLI/CLI.hpp"
 #include "cli/command.h"
 #include "common/descriptors.h"
+#include "common/program.h"
 #include "common/version.h"
 
 namespace {
@@ -21,9 +22,14 @@ constexpr char kExamples[] =
     "  pompc status --learner 127.0.0.1:7000           a run of separate processes\n"
     "`pompc COMMAND --help` tells more about each.";
 
-}  // namespace
+// The exit status for what `who` came to; an error is told.
+int Exit(const std::string& who, const absl::Status& status) {
+  if (status.ok()) return 0;
+  std::cerr << who << ": " << std::string(status.message()) << std::endl;
+  return absl::IsInvalidArgument(status) ? 2 : 1;
+}
 
-int main(int argc, char** argv) {
+int Run(int argc, char** argv) {
   CLI::App pompc(kSummary, "pompc");
   pompc.set_version_flag("--version", pompc::Version());
   pompc.footer(kExamples);
@@ -36,17 +42,21 @@ int main(int argc, char** argv) {
     pompc.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // Help and version are no errors.
-    const int status = pompc.exit(error);
-    return status == 0 ? 0 : 2;
+    if (pompc.exit(error) != 0) return 2;
+    return Exit("pompc", pompc::FlushStandardOutput());
   }
   for (const pompc::cli::Command& command : commands) {
     if (!command.flags->parsed()) continue;
     absl::Status status = pompc::RaiseDescriptorLimit();
     if (status.ok()) status = command.run();
-    if (status.ok()) return 0;
-    std::cerr << "pompc " << command.flags->get_name() << ": " << std::string(status.message())
-              << std::endl;
-    return absl::IsInvalidArgument(status) ? 2 : 1;
+    if (status.ok() && command.needs_output) status = pompc::FlushStandardOutput();
+    return Exit("pompc " + command.flags->get_name(), status);
   }
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return pompc::RunProgram("pompc", [argc, argv] { return Run(argc, argv); });
 }

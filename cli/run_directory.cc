@@ -1,5 +1,7 @@
 #include "cli/run_directory.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
@@ -37,9 +39,18 @@ absl::StatusOr<proto::RunConfig> ReadRunConfig(const std::string& run_dir) {
   return config::LoadRunConfig({.files = {ConfigFile(run_dir)}});
 }
 
-std::string DefaultRunDirectory(const std::string& task) {
-  return absl::StrCat("runs/", task, "-",
-                      absl::FormatTime("%Y%m%d-%H%M%S", WallTime(), absl::LocalTimeZone()));
+absl::StatusOr<NewRunDirectory> NewRunDirectory::Make(const std::string& task) {
+  POMPC_ASSIGN_OR_RETURN(
+      std::string path,
+      MakeNewFolder(absl::StrCat(
+          "runs/", task, "-",
+          absl::FormatTime("%Y%m%d-%H%M%S", WallTime(), absl::LocalTimeZone()))));
+  return NewRunDirectory(std::move(path));
+}
+
+NewRunDirectory::~NewRunDirectory() {
+  // A folder with something in it stays.
+  if (!path_.empty()) rmdir(path_.c_str());
 }
 
 }  // namespace pompc::cli

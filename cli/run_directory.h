@@ -2,6 +2,7 @@
 #define POMPC_CLI_RUN_DIRECTORY_H_
 
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "proto/config.pb.h"
@@ -24,8 +25,27 @@ bool HoldsRun(const std::string& run_dir);
 // config.textproto when it is empty or cut off.
 absl::StatusOr<proto::RunConfig> ReadRunConfig(const std::string& run_dir);
 
-// "runs/<task>-<date>-<time>": where a run goes when nobody says.
-std::string DefaultRunDirectory(const std::string& task);
+// Where a run goes when nobody says: a folder of its own, even if another run starts in the same
+// second.
+class NewRunDirectory {
+ public:
+  // Makes "runs/<task>-<date>-<time>", followed by -2, -3, ... where that exists.
+  static absl::StatusOr<NewRunDirectory> Make(const std::string& task);
+  NewRunDirectory(NewRunDirectory&& other) noexcept : path_(std::exchange(other.path_, "")) {}
+  NewRunDirectory& operator=(NewRunDirectory&& other) noexcept {
+    std::swap(path_, other.path_);
+    return *this;
+  }
+  // Removes the folder if nothing was put into it.
+  ~NewRunDirectory();
+
+  const std::string& path() const { return path_; }
+
+ private:
+  explicit NewRunDirectory(std::string path) : path_(std::move(path)) {}
+
+  std::string path_;
+};
 
 }  // namespace pompc::cli
 

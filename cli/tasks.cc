@@ -6,6 +6,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "actor/env/recording.h"
 #include "actor/env/registry.h"
 #include "cli/assets_flag.h"
@@ -13,6 +14,8 @@
 #include "cli/format.h"
 #include "common/config/task_specs.h"
 #include "common/files.h"
+#include "common/numbers.h"
+#include "common/rpc/integer_flag.h"
 #include "common/status_macros.h"
 
 namespace pompc::cli {
@@ -33,7 +36,7 @@ struct TasksFlags {
   std::string assets;
   std::string task;
   std::string like;
-  std::vector<uint32_t> seeds = {0};
+  std::string seeds = "0";
   int episodes = 1;
 };
 
@@ -73,9 +76,20 @@ absl::Status PrintLike(const TasksFlags& flags, Computation compute) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<uint32_t>> ParseSeeds(const std::string& text) {
+  std::vector<uint32_t> seeds;
+  for (absl::string_view part : absl::StrSplit(text, ',')) {
+    const absl::StatusOr<uint32_t> seed = ParseInteger<uint32_t>(part);
+    if (!seed.ok()) return Annotate(seed.status(), "--seeds");
+    seeds.push_back(*seed);
+  }
+  return seeds;
+}
+
 absl::Status PrintStarts(const TasksFlags& flags) {
+  POMPC_ASSIGN_OR_RETURN(const std::vector<uint32_t> seeds, ParseSeeds(flags.seeds));
   POMPC_ASSIGN_OR_RETURN(const std::string text,
-                         env::SeededStarts(flags.task, flags.seeds, flags.episodes, flags.assets));
+                         env::SeededStarts(flags.task, seeds, flags.episodes, flags.assets));
   std::cout << text << std::flush;
   return absl::OkStatus();
 }
@@ -101,12 +115,14 @@ CLI::App* AddReset(CLI::App& command, TasksFlags* flags) {
   CLI::App* reset = AddComputation(
       command, "reset", "Prints the states in which the episodes of seeded environments start.",
       flags);
-  reset->add_option("--seeds", flags->seeds, "of one environment each, separated by commas")
-      ->delimiter(',')
+  reset
+      ->add_option("--seeds", flags->seeds,
+                   "of one environment each, separated by commas; 0 to 4294967295")
+      ->type_name("N,N,...")
       ->capture_default_str();
-  reset->add_option("--episodes", flags->episodes, "consecutive starts of each environment")
-      ->check(CLI::Range(1, 1'000'000))
-      ->capture_default_str();
+  rpc::AddInteger(*reset,
+                  {"--episodes", "consecutive starts of each environment", 1, 1'000'000},
+                  &flags->episodes);
   return reset;
 }
 

@@ -1,6 +1,7 @@
 #include <atomic>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@
 #include "cli/run_report.h"
 #include "common/http_server.h"
 #include "common/log.h"
+#include "common/program.h"
+#include "common/rpc/integer_flag.h"
 #include "common/signals.h"
 #include "common/status_macros.h"
 #include "learner/run_directory.h"
@@ -32,8 +35,9 @@ constexpr char kTrainExamples[] =
     "  pompc train --preset quickstart --seed 2 --run-dir runs/two\n"
     "  pompc train --preset quickstart --set learner.utd=1 --set stop.return_mean=800\n"
     "  pompc train --run-dir runs/two                        goes on from its last checkpoint\n"
-    "Ctrl-C ends the run with a checkpoint; a second one at once. A run directory that holds a\n"
-    "run is gone on with; without --preset and --config it is gone on with as it was configured.";
+    "Ctrl-C, SIGTERM and SIGHUP (a terminal that closes; nohup prevents it) end the run with a\n"
+    "checkpoint; a second Ctrl-C ends it at once. A run directory that holds a run is gone on\n"
+    "with; without --preset and --config it is gone on with as it was configured.";
 
 // How often the progress is looked at.
 constexpr absl::Duration kLook = absl::Milliseconds(500);
@@ -87,7 +91,6 @@ absl::Status Train(const TrainFlags& flags) {
   if (options.config.env().task() != config::kExternalTask) {
     POMPC_RETURN_IF_ERROR(actor::FactoryForTask(options.config.env(), options.assets).status());
   }
-  if (options.run_dir.empty()) options.run_dir = DefaultRunDirectory(options.config.env().task());
   ProgressDisplay display(StandardOutputOptions(), &std::cout);
   Event interrupted;
   SignalHandler signals([&](int) { interrupted.Set(); });
@@ -99,6 +102,12 @@ absl::Status Train(const TrainFlags& flags) {
       HttpServer::Start({.listen = flags.metrics_listen,
                          .metrics = options.metrics,
                          .health = [&running] { return Health(running); }}));
+  // Late, so that what is refused before leaves no folder behind.
+  std::optional<NewRunDirectory> made;
+  if (options.run_dir.empty()) {
+    POMPC_ASSIGN_OR_RETURN(made, NewRunDirectory::Make(options.config.env().task()));
+    options.run_dir = made->path();
+  }
   POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<InProcessRun> run, InProcessRun::Start(options));
   running = run.get();
   http->AddPage("/", [run = run.get()] {
@@ -125,7 +134,21 @@ absl::Status Train(const TrainFlags& flags) {
   if (drawn.ok()) std::cout << "  learning curve   " << LearningCurveFile(run_dir) << std::endl;
   POMPC_RETURN_IF_ERROR(run->error());
   if (!over) std::cout << "go on with: pompc train --run-dir " << run_dir << std::endl;
+  // What is shown is not what the run was for: it ends as well as it would have otherwise.
+  const absl::Status shown = FlushStandardOutput();
+  if (!shown.ok()) Log().warn("{}; the run is in {}", shown.message(), run_dir);
   return absl::OkStatus();
+}
+
+void AddSizes(CLI::App& command, InProcessRunOptions* run) {
+  rpc::AddInteger(command, {"--threads", "CPU threads of one operation of the learner", 1, 1024},
+                  &run->threads);
+  rpc::AddInteger(command,
+                  {"--plan-threads",
+                   "CPU threads that plan, each for some of the environments, 0: one a core", 0,
+                   1024},
+                  &run->plan_threads);
+  rpc::AddInteger(command, {"--shards", "replay shards", 1, 64}, &run->shards);
 }
 
 }  // namespace
@@ -138,23 +161,12 @@ Command AddTrain(CLI::App& pompc) {
   flags->config.AddTo(*command);
   command
       ->add_option("--run-dir", flags->run.run_dir,
-                   "the run's folder; default runs/<task>-<date>-<time>")
+                   "the run's folder; default a new one, runs/<task>-<date>-<time>")
       ->type_name("DIR");
   AddAssets(*command, &flags->run.assets);
   command->add_option("--device", flags->run.device, "of learner and planner: cpu, cuda or cuda:N")
       ->capture_default_str();
-  command
-      ->add_option("--threads", flags->run.threads, "CPU threads of one operation of the learner")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
-  command
-      ->add_option("--plan-threads", flags->run.plan_threads,
-                   "CPU threads that plan, each for some of the environments; 0: one a core")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
-  command->add_option("--shards", flags->run.shards, "replay shards")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
+  AddSizes(*command, &flags->run);
   command
       ->add_option("--listen", flags->run.listen,
                    "serve the learner here as well, for pompc status; default: not at all")
@@ -170,10 +182,13 @@ Command AddTrain(CLI::App& pompc) {
       ->add_option("--log-level", flags->log_level,
                    "trace, debug, info, warning, error, critical or off")
       ->capture_default_str();
-  return {command, [flags] {
-            BlockSignals();
-            return Train(*flags);
-          }};
+  return {.flags = command,
+          .run =
+              [flags] {
+                BlockSignals();
+                return Train(*flags);
+              },
+          .needs_output = false};
 }
 
 }  // namespace pompc::cli

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -43,19 +45,46 @@ class Descriptor {
   int fd_;
 };
 
-// Calls `take` with one piece of the file after the other.
+// How long the writer of a pipe may keep its reader waiting.
+constexpr int kPipePatienceMs = 30'000;
+
+// Waits until a pipe has something to read or has ended.
+absl::Status AwaitInput(int fd, const std::string& path) {
+  pollfd input = {fd, POLLIN, 0};
+  const int ready = ::poll(&input, 1, kPipePatienceMs);
+  if (ready < 0 && errno != EINTR) return SystemError(errno, "waiting for", path);
+  if (ready != 0) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat(
+      "reading ", path, ": nothing was written to it for ", kPipePatienceMs / 1000, " s"));
+}
+
+// Calls `take` with one piece of the file after the other, until there is no more or an error.
 template <typename Take>
 absl::Status ReadPieces(const std::string& path, Take take) {
-  const Descriptor file(path, O_RDONLY | O_CLOEXEC);
+  // Opening a pipe that nobody writes to would block for ever; regular files do not care.
+  const Descriptor file(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (file.get() < 0) return SystemError(errno, "opening", path);
   std::vector<char> buffer(1 << 20);
+  bool empty = true;
   while (true) {
     const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return SystemError(errno, "reading", path);
-    if (got == 0) return absl::OkStatus();
-    take(absl::string_view(buffer.data(), static_cast<size_t>(got)));
+    if (got > 0) {
+      empty = false;
+      POMPC_RETURN_IF_ERROR(take(absl::string_view(buffer.data(), static_cast<size_t>(got))));
+    } else if (got == 0) {
+      break;
+    } else if (errno == EAGAIN) {
+      POMPC_RETURN_IF_ERROR(AwaitInput(file.get(), path));
+    } else if (errno != EINTR) {
+      return SystemError(errno, "reading", path);
+    }
   }
+  struct stat info {};
+  if (empty && ::fstat(file.get(), &info) == 0 && S_ISFIFO(info.st_mode)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("reading ", path, ": it is a pipe that nobody writes to"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status WriteDurably(const std::string& path, absl::string_view content) {
@@ -91,10 +120,16 @@ absl::Status WriteAll(int fd, absl::string_view content, const std::string& path
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
+absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes) {
   std::string content;
-  POMPC_RETURN_IF_ERROR(ReadPieces(
-      path, [&](absl::string_view piece) { content.append(piece.data(), piece.size()); }));
+  POMPC_RETURN_IF_ERROR(ReadPieces(path, [&](absl::string_view piece) {
+    if (piece.size() > max_bytes - content.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, " is larger than ", max_bytes, " bytes"));
+    }
+    content.append(piece.data(), piece.size());
+    return absl::OkStatus();
+  }));
   return content;
 }
 
@@ -129,6 +164,7 @@ absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& folder) {
 }
 
 absl::Status MakeFolders(const std::string& path) {
+  if (path.empty()) return absl::OkStatus();
   std::error_code error;
   fs::create_directories(path, error);
   if (!error) return absl::OkStatus();
@@ -137,6 +173,19 @@ absl::Status MakeFolders(const std::string& path) {
   if (file.empty()) return SystemError(error.value(), "creating folder", path);
   return absl::FailedPreconditionError(
       absl::StrCat("creating folder ", path, ": ", file, " is a file, not a folder"));
+}
+
+absl::StatusOr<std::string> MakeNewFolder(const std::string& path) {
+  constexpr int kMostNames = 10'000;
+  POMPC_RETURN_IF_ERROR(MakeFolders(fs::path(path).parent_path().string()));
+  for (int i = 1; i <= kMostNames; ++i) {
+    std::string name = i == 1 ? path : absl::StrCat(path, "-", i);
+    if (::mkdir(name.c_str(), 0777) == 0) return name;
+    if (errno != EEXIST) return SystemError(errno, "creating folder", name);
+  }
+  return absl::AlreadyExistsError(
+      absl::StrCat("creating folder ", path, ": it exists, and so does every name up to ", path,
+                   "-", kMostNames));
 }
 
 absl::Status Rename(const std::string& from, const std::string& to) {
@@ -157,6 +206,7 @@ absl::StatusOr<Checksum> ChecksumFile(const std::string& path) {
   POMPC_RETURN_IF_ERROR(ReadPieces(path, [&](absl::string_view piece) {
     checksum.bytes += piece.size();
     crc = crc32(crc, reinterpret_cast<const Bytef*>(piece.data()), static_cast<uInt>(piece.size()));
+    return absl::OkStatus();
   }));
   checksum.crc32 = static_cast<uint32_t>(crc);
   return checksum;

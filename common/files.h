@@ -1,7 +1,9 @@
 #ifndef POMPC_COMMON_FILES_H_
 #define POMPC_COMMON_FILES_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -13,8 +15,11 @@ namespace pompc {
 
 // The few file operations that runs and caches need. Errors name the path and the system's reason.
 
-// Whole content. NOT_FOUND when there is no such file.
-absl::StatusOr<std::string> ReadFile(const std::string& path);
+// Whole content. NOT_FOUND when there is no such file, INVALID_ARGUMENT when it is larger than
+// `max_bytes`. Pipes are read as well; FAILED_PRECONDITION when nobody writes to one,
+// DEADLINE_EXCEEDED when its writer keeps it waiting for half a minute.
+absl::StatusOr<std::string> ReadFile(const std::string& path,
+                                     size_t max_bytes = std::numeric_limits<size_t>::max());
 
 // Writes all of `content` at the descriptor's position; `path` is for the message.
 absl::Status WriteAll(int fd, absl::string_view content, const std::string& path);
@@ -36,6 +41,9 @@ absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& folder);
 // The folder and those above it, where they do not exist. FAILED_PRECONDITION naming the part of
 // the path that is a file.
 absl::Status MakeFolders(const std::string& path);
+// Makes a folder that was not there before: `path`, or else `path`-2, `path`-3 and so on. Returns
+// its path. No two processes get the same one.
+absl::StatusOr<std::string> MakeNewFolder(const std::string& path);
 absl::Status Rename(const std::string& from, const std::string& to);
 // With all that is in it; OK when there is nothing.
 absl::Status RemoveAll(const std::string& path);

@@ -1,8 +1,8 @@
 #include "common/listen_address.h"
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/numbers.h"
 
 namespace pompc {
 
@@ -26,13 +26,9 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
   } else if (absl::StrContains(host, ':')) {
     return error;
   }
-  ListenAddress address;
-  address.host = std::string(host);
-  if (host.empty() || !absl::SimpleAtoi(text.substr(colon + 1), &address.port) ||
-      address.port < 0 || address.port > 65535) {
-    return error;
-  }
-  return address;
+  const absl::StatusOr<int> port = ParseInteger<int>(text.substr(colon + 1), 0, 65535);
+  if (host.empty() || !port.ok()) return error;
+  return ListenAddress{std::string(host), *port};
 }
 
 absl::StatusOr<ListenAddress> CheckListenAddress(absl::string_view text, bool insecure) {

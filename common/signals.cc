@@ -26,6 +26,9 @@ sigset_t TerminationSignals() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  struct sigaction hangup {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -33,7 +36,10 @@ sigset_t TerminationSignals() {
 // libraries started before main (OpenBLAS does), for which sigwait would come too late. Only
 // async-signal-safe calls are allowed here.
 void OnSignal(int signal) {
-  if (signals_seen.fetch_add(1) > 0) _exit(128 + signal);
+  if (signals_seen.fetch_add(1) > 0) {
+    if (signal == SIGHUP) return;
+    _exit(128 + signal);
+  }
   const int saved_errno = errno;
   const uint64_t number = static_cast<uint64_t>(signal);
   // It cannot fail: the counter is far from full.
@@ -58,8 +64,9 @@ void SetHandler(void (*handler)(int)) {
   action.sa_handler = handler;
   action.sa_mask = TerminationSignals();
   action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    if (sigismember(&action.sa_mask, signal) == 1) sigaction(signal, &action, nullptr);
+  }
 }
 
 void Serve(int fd, const std::function<void(int)>& on_first) {

@@ -12,9 +12,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 
 namespace pompc::learner {
 namespace {
@@ -25,17 +28,6 @@ std::string Shortest(T value) {
   char buffer[32];
   const auto result = std::to_chars(buffer, buffer + sizeof(buffer), value);
   return std::string(buffer, result.ptr);
-}
-
-// Lines that ended with a line feed; the carriage return that some editors put before it is none of
-// the last cell.
-std::vector<std::string> FinishedLines(const std::string& content) {
-  std::vector<std::string> lines = absl::StrSplit(content, '\n');
-  lines.pop_back();
-  for (std::string& line : lines) {
-    if (absl::EndsWith(line, "\r")) line.pop_back();
-  }
-  return lines;
 }
 
 absl::StatusOr<std::string> ReadIfThere(const std::string& path) {
@@ -59,6 +51,16 @@ std::string Kept(const std::vector<std::string>& lines, const std::string& heade
 
 std::string FormatNumber(double value) { return Shortest(value); }
 std::string FormatNumber(float value) { return Shortest(value); }
+
+std::vector<std::string> FinishedLines(const std::string& content) {
+  const absl::string_view text = absl::StripPrefix(content, kByteOrderMark);
+  std::vector<std::string> lines;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    lines.emplace_back(absl::StripSuffix(line, "\r"));
+  }
+  lines.pop_back();
+  return lines;
+}
 
 absl::StatusOr<std::unique_ptr<CsvFile>> CsvFile::Open(
     const std::string& path, const std::vector<std::string>& columns,

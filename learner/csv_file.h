@@ -27,7 +27,8 @@ class CsvFile {
   static constexpr size_t kMaxWaiting = 4096;
 
   // Opens `path` for appending and creates it with its header if need be. Rows of an earlier start
-  // that `keep` (if given) refuses are dropped, as is a last row that was not finished. A file with
+  // that `keep` (if given) refuses are dropped, as is a last row that was not finished; what
+  // FinishedLines drops is dropped from the file. A file with
   // another header (of another version of this program) is renamed to "<path>.old" first. Errors
   // name the path.
   static absl::StatusOr<std::unique_ptr<CsvFile>> Open(
@@ -58,6 +59,11 @@ class CsvFile {
   // Lines that could not be written yet.
   std::deque<std::string> waiting_;
 };
+
+// The lines of a table that ended with a line feed, without it; what follows the last one is left
+// out, as somebody may be writing it. Takes tables that went through a spreadsheet: carriage
+// returns before line feeds and a byte order mark at the beginning are dropped.
+std::vector<std::string> FinishedLines(const std::string& content);
 
 // All finished rows of the table at `path`, without the header; empty when there is no file.
 // FAILED_PRECONDITION naming the line when the header or a row has another number of columns than

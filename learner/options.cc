@@ -16,7 +16,6 @@ namespace {
 
 // Each rank's part of a batch is as large as the others'.
 absl::Status CheckRanks(const proto::RunConfig& config, int world_size) {
-  constexpr int kMaxRanks = 1024;
   if (world_size < 1 || world_size > kMaxRanks) {
     return absl::InvalidArgumentError(
         absl::StrCat("world_size: ", world_size, "; allowed: 1 to ", kMaxRanks));
@@ -139,7 +138,8 @@ RunControlOptions MakeRunControlOptions(const AppOptions& options, uint64_t lear
   control.evaluation.seed = config.seed();
   control.evaluation.timeout = options.evaluation_timeout;
   control.stop.max_rows = config.stop().max_rows();
-  control.stop.return_mean = config.stop().return_mean();
+  // 0 is no goal, as resolved configs write it.
+  if (config.stop().return_mean() != 0) control.stop.return_mean = config.stop().return_mean();
   control.stop.max_time = absl::Minutes(config.stop().max_minutes());
   control.lease = options.lease;
   control.windows = {config.planner().horizon(), options.window_patience};

@@ -19,6 +19,9 @@
 
 namespace pompc::learner {
 
+// Most processes that make the updates together.
+inline constexpr int kMaxRanks = 1024;
+
 // How a learner runs.
 struct AppOptions {
   // Where to serve; by default in-process only.

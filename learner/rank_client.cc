@@ -9,6 +9,7 @@
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "learner/run_messages.h"
@@ -80,7 +81,7 @@ absl::StatusOr<proto::RankWelcome> RankClient::Join() {
   *request.mutable_header() = rpc::MakeHeader("");
   request.set_rank(static_cast<uint32_t>(options_.rank));
   request.set_world_size(static_cast<uint32_t>(options_.world_size));
-  request.set_name(options_.name);
+  request.set_name(ToUtf8(options_.name));
   request.set_num_shards(options_.num_shards);
   {
     MutexLock lock(&mu_);

@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "common/config/task_specs.h"
 #include "common/listen_address.h"
+#include "common/rpc/integer_flag.h"
 #include "common/status_macros.h"
 #include "learner/app.h"
 #include "learner/follower.h"
@@ -17,18 +18,10 @@ namespace {
 
 absl::Status CheckRanks(const Flags& flags, bool insecure) {
   const TorchEngineOptions& engine = flags.engine;
-  if (engine.world_size < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--world-size: ", engine.world_size, "; allowed: 1 and more"));
-  }
-  if (engine.rank < 0 || engine.rank >= engine.world_size) {
+  if (engine.rank >= engine.world_size) {
     return absl::InvalidArgumentError(
         absl::StrCat("--rank: ", engine.rank, "; allowed with --world-size ", engine.world_size,
                      ": 0 to ", engine.world_size - 1));
-  }
-  if (flags.rank_timeout_seconds < 1 || flags.rank_timeout_seconds > 3600) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--rank-timeout: ", flags.rank_timeout_seconds, "; allowed: 1 to 3600"));
   }
   if (engine.world_size == 1) return absl::OkStatus();
   return Annotate(CheckListenAddress(ListenAddress{engine.host, 0}.ToString(), insecure).status(),
@@ -95,19 +88,20 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--device", engine.device, "Where to train: cpu, cuda or cuda:N")
       ->envname("POMPC_DEVICE")
       ->capture_default_str();
-  app.add_option("--threads", engine.threads, "CPU threads of one operation, 1 to 1024")
-      ->envname("POMPC_THREADS")
-      ->capture_default_str();
-  app.add_option("--world-size", engine.world_size,
-                 "Learner processes that make each update together, each out of its part of the "
-                 "batch")
-      ->envname("POMPC_WORLD_SIZE")
-      ->capture_default_str();
-  app.add_option("--rank", engine.rank,
-                 "Which of them this one is; 0 is the run's learner, the others take settings and "
-                 "parameters from it, write nothing and end with it")
-      ->envname("POMPC_RANK")
-      ->capture_default_str();
+  rpc::AddInteger(app, {"--threads", "CPU threads of one operation", 1, 1024, "POMPC_THREADS"},
+                  &engine.threads);
+  rpc::AddInteger(app,
+                  {"--world-size",
+                   "Learner processes that make each update together, each out of its part of the "
+                   "batch",
+                   1, kMaxRanks, "POMPC_WORLD_SIZE"},
+                  &engine.world_size);
+  rpc::AddInteger(app,
+                  {"--rank",
+                   "Which of them this one is; 0 is the run's learner, the others take settings "
+                   "and parameters from it, write nothing and end with it",
+                   0, kMaxRanks - 1, "POMPC_RANK"},
+                  &engine.rank);
   app.add_option("--rendezvous", flags.rendezvous,
                  "Needed by ranks above 0: where rank 0 listens, host:port")
       ->envname("POMPC_RENDEZVOUS");
@@ -115,11 +109,11 @@ void AddFlags(CLI::App& app, Flags& flags) {
                  "Address or name of this machine, at which the other ranks reach this one")
       ->envname("POMPC_RANK_HOST")
       ->capture_default_str();
-  app.add_option("--rank-timeout", flags.rank_timeout_seconds,
-                 "Seconds a rank may keep the others waiting in an update, 1 to 3600; then the "
-                 "ranks end")
-      ->envname("POMPC_RANK_TIMEOUT")
-      ->capture_default_str();
+  rpc::AddInteger(app,
+                  {"--rank-timeout",
+                   "Seconds a rank may keep the others waiting in an update; then the ranks end",
+                   1, 3600, "POMPC_RANK_TIMEOUT"},
+                  &flags.rank_timeout_seconds);
 }
 
 absl::StatusOr<rpc::RunningRole> StartRole(Flags flags, const rpc::RoleContext& context) {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "common/utf8.h"
 
 namespace pompc::learner {
 namespace {
@@ -18,9 +19,9 @@ constexpr char kHead[] =
     "table{border-collapse:collapse;margin:1em 0}td,th{padding:2px 12px 2px 0;text-align:left}"
     "th{border-bottom:1px solid #999}</style></head><body>";
 
-// Names come from other processes.
+// Names come from other processes, paths may be any bytes.
 std::string Escape(const std::string& text) {
-  return absl::StrReplaceAll(text,
+  return absl::StrReplaceAll(ToUtf8(text),
                              {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
 }
 

@@ -5,8 +5,8 @@
 
 #include <string>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/numbers.h"
 #include "model/kernels/gemm_amx.h"
 
 namespace pompc::model {
@@ -29,20 +29,22 @@ const char* OpenBlasConfig() {
 absl::StatusOr<at::Device> ParseDevice(std::string_view text) {
   const std::string name(text);
   if (name == "cpu") return at::Device(at::kCPU);
-  int index = 0;
-  const bool cuda =
-      name == "cuda" || (name.rfind("cuda:", 0) == 0 && absl::SimpleAtoi(name.substr(5), &index) &&
-                         index >= 0 && index < 128);
-  if (!cuda) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("device \"", name, "\": must be cpu, cuda or cuda:N"));
+  absl::StatusOr<int> index = 0;
+  if (name != "cuda") {
+    index = name.starts_with("cuda:")
+                ? ParseInteger<int>(name.substr(5), 0, 127)
+                : absl::InvalidArgumentError("");
+  }
+  if (!index.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "device \"", name, "\": must be cpu, cuda or cuda:N with N in decimal, 0 to 127"));
   }
   if (!at::hasCUDA()) {
     return absl::FailedPreconditionError(
         absl::StrCat("device \"", name,
                      "\": this LibTorch has no CUDA, or the machine has no CUDA device; use cpu"));
   }
-  const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+  const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(*index));
   try {
     at::empty({1}, at::TensorOptions(at::kFloat).device(device));
   } catch (const c10::Error& error) {

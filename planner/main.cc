@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "CLI/CLI.hpp"
+#include "common/rpc/integer_flag.h"
 #include "common/rpc/role_main.h"
 #include "common/status_macros.h"
 #include "planner/app.h"
@@ -21,9 +22,8 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--device", flags.engine.device, "Where to plan: cpu, cuda or cuda:N")
       ->envname("POMPC_DEVICE")
       ->capture_default_str();
-  app.add_option("--threads", flags.engine.threads, "CPU threads that plan; 0: one a core")
-      ->envname("POMPC_THREADS")
-      ->capture_default_str();
+  rpc::AddInteger(app, {"--threads", "threads that plan, 0: one a core", 0, 1024, "POMPC_THREADS"},
+                  &flags.engine.threads);
 }
 
 // Actors look the planners' names up again at least this often, and find those that were added.

@@ -4,8 +4,10 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 
 namespace pompc::replay {
 namespace {
@@ -25,7 +27,10 @@ uint64_t RandomIncarnation() {
 absl::Status AppOptions::Validate() const {
   if (metrics == nullptr) return absl::InvalidArgumentError("replay: metrics is not set");
   if (clock == nullptr) return absl::InvalidArgumentError("replay: clock is not set");
-  if (shard.empty()) return absl::InvalidArgumentError("replay: shard is empty");
+  if (shard.empty() || !IsUtf8(shard)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--shard: \"", ToUtf8(shard), "\"; allowed: text (UTF-8) that is not empty"));
+  }
   return absl::OkStatus();
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/float_bytes.h"
 #include "common/rpc/message_size.h"
+#include "common/utf8.h"
 
 namespace pompc::replay {
 namespace {
@@ -142,7 +143,7 @@ proto::AppendReply ToReply(const proto::StreamId& stream, const AppendOutcome& o
     default:
       reply.set_verdict(proto::AppendReply::REFUSED);
       reply.set_code(static_cast<uint32_t>(outcome.status.code()));
-      reply.set_message(std::string(outcome.status.message()));
+      reply.set_message(ToUtf8(outcome.status.message()));
       break;
   }
   return reply;

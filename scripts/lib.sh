@@ -14,6 +14,14 @@ die() {
   exit 1
 }
 
+# decimal FLAG TEXT MIN MAX: prints TEXT if it is a whole number in decimal within the range. (Bash reads 010 as 8.)
+decimal() {
+  if [[ ! "$2" =~ ^(0|[1-9][0-9]{0,8})$ ]] || (( $2 < $3 || $2 > $4 )); then
+    die "$1: \"$2\"; allowed: integer in decimal, $3 to $4"
+  fi
+  printf '%s' "$2"
+}
+
 # Parallel compile jobs: one a core, but never more than memory carries (a file that includes LibTorch takes
 # up to 1.5 GB).
 build_jobs() {

@@ -63,7 +63,7 @@ alive() { kill -0 "${pids[$1]}" 2>/dev/null; }
 
 stop_all() {
   local name deadline=$(( SECONDS + STOP_SECONDS ))
-  trap '' INT TERM
+  trap '' HUP INT TERM
   for name in "${names[@]}"; do kill -TERM "${pids[$name]}" 2>/dev/null || true; done
   for name in "${names[@]}"; do
     while alive "$name" && (( SECONDS < deadline )); do sleep 0.1; done
@@ -121,11 +121,32 @@ build_binaries() {
     { tail -30 "$log"; die "the build failed; scripts/install-deps.sh build installs what it needs"; }
 }
 
+# claim_state [RUN_DIR]: makes the folder of a cluster's own files, `state`, for one cluster alone; without a RUN_DIR one
+# of a new run.
+claim_state() {
+  local name suffix="" i=1 claim
+  if [[ -n "${1:-}" ]]; then
+    state="$(realpath -m "$1").cluster"
+    mkdir -p "$state"
+  else
+    name="$POMPC_ROOT/runs/cluster-$(date +%Y%m%d-%H%M%S)"
+    # Another cluster may start in the same second: only one of them makes a folder.
+    until mkdir "$name$suffix.cluster" 2>/dev/null; do
+      i=$(( i + 1 )) suffix="-$i"
+      (( i < 1000 )) || die "cannot make a folder $name.cluster"
+    done
+    state="$name$suffix.cluster"
+  fi
+  # Held for as long as this process or one that it started lives.
+  exec {claim}>"$state/claim"
+  flock -n "$claim" || die "a cluster runs in ${state%.cluster} already"
+}
+
 run_cluster() {
   local actors=2 run_dir="" learner_arguments=() i status=0
   while (( $# > 0 )); do
     case "$1" in
-      --actors) actors="$2"; shift ;;
+      --actors) actors="$(decimal --actors "$2" 0 256)"; shift ;;
       --run-dir) run_dir="$2"; shift ;;
       --actor-command) read -ra actor_command <<<"$2"; shift ;;
       --preset | --config | --set) learner_arguments+=("$1" "$2"); shift ;;
@@ -135,11 +156,11 @@ run_cluster() {
     shift
   done
   if [[ " ${learner_arguments[*]} " != *" --preset "* ]]; then learner_arguments+=(--preset quickstart); fi
-  run_dir="$(realpath -m "${run_dir:-$POMPC_ROOT/runs/cluster-$(date +%Y%m%d-%H%M%S)}")"
   [[ -n "${POMPC_BIN_DIR:-}" ]] || build_binaries
 
-  state="$run_dir.cluster"
-  mkdir -p "$state" "$POMPC_ROOT/runs"
+  mkdir -p "$POMPC_ROOT/runs"
+  claim_state "$run_dir"
+  run_dir="${state%.cluster}"
   rm -f "$state"/*.pid "$state"/*.restart "$state"/*.command "$state"/*.metrics
   ln -sfn "$run_dir" "$NEWEST"
 
@@ -158,6 +179,7 @@ run_cluster() {
 
   echo $$ >"$state/supervisor.pid"
   trap stop_all EXIT
+  trap 'exit 129' HUP
   trap 'exit 130' INT
   trap 'exit 143' TERM
   for i in "${names[@]}"; do start "$i"; done

@@ -17,6 +17,7 @@ import csv
 import math
 import os
 import pathlib
+import re
 import shlex
 import statistics
 import subprocess
@@ -54,12 +55,26 @@ def read_settings(path):
     return {name: every + flags for name, flags in settings.items()}
 
 
+def decimal(text):
+    """A whole number as pompc reads one: digits alone, without a leading zero."""
+    if not re.fullmatch("0|[1-9][0-9]{0,18}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f'"{text}"; allowed: integer in decimal')
+    return int(text)
+
+
 def read_seeds(text):
     seeds = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        seeds += range(int(first), int(last or first) + 1)
+        first, dash, last = part.partition("-")
+        seeds += range(decimal(first), decimal(last if dash else first) + 1)
     return seeds
+
+
+def read_jobs(text):
+    jobs = decimal(text)
+    if not 1 <= jobs <= 1024:
+        raise argparse.ArgumentTypeError(f'"{text}"; allowed: integer in decimal, 1 to 1024')
+    return jobs
 
 
 def read_rows(path):
@@ -189,7 +204,7 @@ def main():
                         help="folder of the run directories (default: runs/sweep)")
     parser.add_argument("--pompc", default=ROOT / "build/release/bin/pompc", help="the program")
     parser.add_argument("--only", metavar="NAMES", help="of the settings, such as corner,lambda-1 (default: all)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("--jobs", type=read_jobs, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--report", action="store_true", help="print the table instead")
     flags = parser.parse_args()
     settings = read_settings(flags.settings)

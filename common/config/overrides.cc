@@ -1,6 +1,7 @@
 #include "common/config/overrides.h"
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -9,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/config/fields.h"
+#include "common/numbers.h"
 #include "common/status_macros.h"
 
 namespace pompc::config {
@@ -20,10 +22,9 @@ using google::protobuf::Reflection;
 
 template <typename T, typename Set>
 bool SetInteger(const std::string& text, Set set) {
-  T value;
-  if (!absl::SimpleAtoi(text, &value)) return false;
-  set(value);
-  return true;
+  const absl::StatusOr<T> value = ParseInteger<T>(text);
+  if (value.ok()) set(*value);
+  return value.ok();
 }
 
 bool SetEnum(const std::string& text, const FieldDescriptor& field, Message* message) {
@@ -40,10 +41,9 @@ bool SetBool(const std::string& text, const FieldDescriptor& field, Message* mes
 }
 
 bool SetDouble(const std::string& text, const FieldDescriptor& field, Message* message) {
-  double value;
-  if (!absl::SimpleAtod(text, &value)) return false;
-  message->GetReflection()->SetDouble(message, &field, value);
-  return true;
+  const std::optional<double> value = ParseNumber(text);
+  if (value.has_value()) message->GetReflection()->SetDouble(message, &field, *value);
+  return value.has_value();
 }
 
 // False if `text` is no value of the field's type.

@@ -1,11 +1,10 @@
 #include "common/config/run_config.h"
 
-#include <fstream>
-
 #include "absl/strings/str_cat.h"
 #include "common/config/overrides.h"
 #include "common/config/presets.h"
 #include "common/config/text_parser.h"
+#include "common/files.h"
 #include "common/status_macros.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/text_format.h"
@@ -20,21 +19,10 @@ using google::protobuf::Reflection;
 
 constexpr size_t kMaxFileBytes = 1 << 20;
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat("cannot read config file ", path));
-  std::string text(kMaxFileBytes + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (file.bad()) return absl::NotFoundError(absl::StrCat("cannot read config file ", path));
-  text.resize(static_cast<size_t>(file.gcount()));
-  if (text.size() <= kMaxFileBytes) return text;
-  return absl::InvalidArgumentError(
-      absl::StrCat("config file ", path, " is larger than ", kMaxFileBytes, " bytes"));
-}
-
 absl::Status MergeFile(const std::string& path, proto::RunConfig* config) {
-  POMPC_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  POMPC_ASSIGN_OR_RETURN(const proto::RunConfig layer, ParseRunConfig(text, path));
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
+  if (!text.ok()) return Annotate(text.status(), "config file");
+  POMPC_ASSIGN_OR_RETURN(const proto::RunConfig layer, ParseRunConfig(*text, path));
   config->MergeFrom(layer);
   return absl::OkStatus();
 }

@@ -29,7 +29,7 @@ struct RunConfigSources {
 
 // The config the sources make: checked, and with every default filled in. INVALID_ARGUMENT
 // "where: field: value; allowed: ..." for bad content, NOT_FOUND for files and presets that are
-// not there.
+// not there, statuses of ReadFile for files that cannot be read.
 absl::StatusOr<proto::RunConfig> LoadRunConfig(const RunConfigSources& sources);
 
 // Checks the ranges of all fields, and what several fields must fulfil together; defaults count

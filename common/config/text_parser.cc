@@ -9,7 +9,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/config/fields.h"
+#include "common/numbers.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "google/protobuf/io/tokenizer.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "google/protobuf/text_format.h"
@@ -171,9 +173,33 @@ absl::Status CheckRanges(const Message& message, const TextFormat::ParseInfoTree
   return absl::OkStatus();
 }
 
+// protobuf reads 010 as 8 and 0x10 as 16; elsewhere integers are decimal alone.
+absl::Status CheckIntegers(const std::string& text, absl::string_view file) {
+  Tokens tokens(text);
+  while (tokens.Next()) {
+    const Tokenizer::Token& token = tokens.current();
+    if (token.type != Tokenizer::TYPE_INTEGER || IsDecimalInteger(token.text)) continue;
+    const Position position = FindPosition(text, token.line, token.column);
+    const Descriptor* type = FindType(position.groups);
+    const FieldDescriptor* field =
+        type == nullptr ? nullptr : type->FindFieldByName(position.field);
+    const std::string name = JoinPath(absl::StrJoin(position.groups, "."), position.field);
+    return LocatedError(file, token.line,
+                        absl::StrCat(name, ": ", token.text, " is not decimal; allowed: ",
+                                     field == nullptr ? "integers in decimal" : Allowed(*field)));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::StatusOr<proto::RunConfig> ParseRunConfig(const std::string& text, absl::string_view file) {
+absl::StatusOr<proto::RunConfig> ParseRunConfig(const std::string& given, absl::string_view file) {
+  const std::string text(absl::StripPrefix(given, kByteOrderMark));
+  // The byte order marks of UTF-16.
+  if (absl::StartsWith(text, "\xff\xfe") || absl::StartsWith(text, "\xfe\xff")) {
+    return LocatedError(file, 0, "the text is in UTF-16; allowed: UTF-8");
+  }
+  POMPC_RETURN_IF_ERROR(CheckIntegers(text, file));
   FirstError error;
   TextFormat::ParseInfoTree tree;
   TextFormat::Parser parser;

@@ -11,7 +11,9 @@ namespace pompc::config {
 
 // Reads a run config in protobuf text format; `file` names it in errors. INVALID_ARGUMENT
 // "file:line: field: what is wrong; allowed: ..." for text that does not parse, for unknown fields
-// and for values outside their range. Only what the text sets is set in the result.
+// and for values outside their range, and for integers that are octal or hexadecimal: they read as
+// with --set, in decimal alone. A byte order mark and carriage returns do no harm. Only what the
+// text sets is set in the result.
 absl::StatusOr<proto::RunConfig> ParseRunConfig(const std::string& text, absl::string_view file);
 
 // Reads the resolved config of a run, every default written out, as a run directory holds it. As

@@ -6,12 +6,13 @@
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/numbers.h"
 #include "common/rpc/deadline.h"
 #include "common/rpc/message_size.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
@@ -20,17 +21,18 @@ namespace pompc::rpc {
 namespace {
 
 absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
-  if (absl::StrContains(address, ":///") || absl::StartsWith(address, "unix:")) {
+  // Addresses stand in messages, which take text alone.
+  const bool text = IsUtf8(address);
+  const bool named = absl::StrContains(address, ":///") || absl::StartsWith(address, "unix:");
+  if (text && named) return absl::OkStatus();
+  const size_t colon = address.rfind(':');
+  if (text && colon != absl::string_view::npos && colon > 0 &&
+      ParseInteger<int>(address.substr(colon + 1), 1, 65535).ok()) {
     return absl::OkStatus();
   }
-  const size_t colon = address.rfind(':');
-  uint32_t port = 0;
-  if (colon == absl::string_view::npos || colon == 0 ||
-      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port == 0 || port > 65535) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        flag, ": \"", address, "\" is no address; expected host:port with a port of 1 to 65535"));
-  }
-  return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(flag, ": \"", ToUtf8(address),
+                   "\" is no address; expected host:port with a port of 1 to 65535"));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "common/descriptors.h"
 #include "common/log.h"
 #include "common/mutex.h"
+#include "common/program.h"
 #include "common/signals.h"
 #include "common/status_macros.h"
 #include "common/version.h"
@@ -127,14 +128,22 @@ CLI::App& RoleMain::flags() { return *flags_; }
 
 int RoleMain::Run(int argc, char** argv,
                   const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start) {
+  return RunProgram(description_.program, [&] { return RunProcess(argc, argv, start); });
+}
+
+int RoleMain::RunProcess(
+    int argc, char** argv,
+    const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start) {
   BlockSignals();
+  absl::Status status;
   try {
     flags_->parse(argc, argv);
+    status = RunRole(start);
   } catch (const CLI::ParseError& error) {
     // Prints the help, the version or what is wrong.
-    return flags_->exit(error) == 0 ? 0 : 2;
+    if (flags_->exit(error) != 0) return 2;
+    status = FlushStandardOutput();
   }
-  const absl::Status status = RunRole(start);
   if (status.ok()) return 0;
   std::cerr << description_.program << ": " << std::string(status.message()) << std::endl;
   return status.code() == absl::StatusCode::kInvalidArgument ? 2 : 1;

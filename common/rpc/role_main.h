@@ -101,13 +101,15 @@ class RoleMain {
   // To add the role's own flags to, before Run().
   CLI::App& flags();
 
-  // Parses the flags, starts the role, and blocks until it ends by itself or SIGINT or SIGTERM
-  // asked it to stop and it has. Returns the process's exit status: 0; 1 with one line on standard
-  // error when the role failed (or --healthcheck found it unhealthy); 2 for bad flags.
+  // Parses the flags, starts the role, and blocks until it ends by itself or SIGINT, SIGTERM or
+  // SIGHUP asked it to stop and it has. Returns the process's exit status: 0; 1 with one line on
+  // standard error when the role failed (or --healthcheck found it unhealthy); 2 for bad flags.
   int Run(int argc, char** argv,
           const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start);
 
  private:
+  int RunProcess(int argc, char** argv,
+                 const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start);
   absl::Status RunRole(const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start);
 
   const RoleDescription description_;

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -12,8 +13,10 @@
 #include "common/listener.h"
 #include "common/log.h"
 #include "common/rpc/connection_acceptor.h"
+#include "common/program.h"
 #include "common/rpc/deadline.h"
 #include "common/status_macros.h"
+#include "grpc/support/cpu.h"
 #include "grpc/support/log.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
@@ -34,15 +37,18 @@ void LogFromGrpc(gpr_log_func_args* args) {
             args->line, args->message);
 }
 
-// gRPC's process-wide settings, made once and before the first server.
-void SetUpGrpcOnce() {
-  static const bool done = [] {
+// gRPC's process-wide settings, made once and before the first server. Refused some of its threads,
+// gRPC hangs or aborts, so there must be enough for it.
+absl::Status SetUpGrpcOnce() {
+  static const auto* done = new absl::Status([] {
     gpr_set_log_function(LogFromGrpc);
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-    return true;
-  }();
-  static_cast<void>(done);
+    // Its pools grow with the cores, to these bounds; timers, resolver and executor come on top.
+    const int cores = static_cast<int>(gpr_cpu_num_cores());
+    return CheckThreads(8 + std::clamp(cores, 2, 32) + std::clamp(cores / 2, 2, 16));
+  }());
+  return *done;
 }
 
 void Configure(const ServerOptions& options, grpc::ServerBuilder& builder) {
@@ -95,7 +101,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                            CheckListenAddress(options.listen, options.insecure));
     POMPC_ASSIGN_OR_RETURN(listener, Listener::Open(address));
   }
-  SetUpGrpcOnce();
+  POMPC_RETURN_IF_ERROR(Annotate(SetUpGrpcOnce(), "gRPC"));
   grpc::ServerBuilder builder;
   Configure(options, builder);
   std::shared_ptr<GrpcAcceptor> grpc_acceptor;

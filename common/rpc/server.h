@@ -56,7 +56,7 @@ class Server {
  public:
   // Starts serving `services`. INVALID_ARGUMENT for an address that is none, FAILED_PRECONDITION
   // for plaintext beyond loopback without `insecure`, UNAVAILABLE naming the address when the port
-  // is taken.
+  // is taken, RESOURCE_EXHAUSTED when the system allows fewer threads than gRPC needs.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                        const std::vector<grpc::Service*>& services);
   ~Server();

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/rpc/deadline.h"
+#include "common/rpc/message_text.h"
 #include "common/rpc/status.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/server_context.h"
@@ -15,7 +16,8 @@ namespace pompc::rpc {
 // One blocking call with a deadline:
 //   absl::StatusOr<proto::ShardInfo> info =
 //       CallUnary(*stub, &proto::ReplayService::Stub::Info, request, absl::Seconds(2));
-// Fails at once with UNAVAILABLE when there is no connection; DEADLINE_EXCEEDED after `timeout`.
+// Fails at once with UNAVAILABLE when there is no connection; DEADLINE_EXCEEDED after `timeout`;
+// INTERNAL naming the cause when one side cannot read the other's message.
 template <typename Stub, typename Request, typename Reply>
 absl::StatusOr<Reply> CallUnary(Stub& stub,
                                 grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
@@ -25,7 +27,7 @@ absl::StatusOr<Reply> CallUnary(Stub& stub,
   context.set_deadline(DeadlineAfter(timeout));
   Reply reply;
   const grpc::Status status = (stub.*method)(&context, request, &reply);
-  if (!status.ok()) return FromGrpc(status);
+  if (!status.ok()) return CallError(status, request, Reply::descriptor()->name());
   return reply;
 }
 
@@ -38,11 +40,15 @@ inline grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* contex
   return reactor;
 }
 
-// As above, with the reply moved out of `result` when there is one.
+// As above, with the reply moved out of `result` when there is one. Bytes in its text fields that
+// are no UTF-8 (paths, names) are escaped, since clients could not read the reply.
 template <typename Reply>
 grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* context,
                                       absl::StatusOr<Reply> result, Reply* reply) {
-  if (result.ok()) *reply = *std::move(result);
+  if (result.ok()) {
+    *reply = *std::move(result);
+    MakeText(reply);
+  }
   return FinishUnary(context, result.status());
 }
 

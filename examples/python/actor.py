@@ -94,7 +94,8 @@ def stop_at_signals():
     stop = threading.Event()
 
     def handle(number, _):
-        if stop.is_set():
+        # A terminal that closes sends SIGHUP twice.
+        if stop.is_set() and number != signal.SIGHUP:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         stop.set()
@@ -109,7 +110,7 @@ def stop_at_signals():
 def whole_number(most):
     """A flag's value from 1 to `most`, in decimal digits."""
     def parse(text):
-        if not re.fullmatch("[0-9]{1,18}", text) or not 1 <= int(text) <= most:
+        if not re.fullmatch("[1-9][0-9]{0,17}", text, re.ASCII) or int(text) > most:
             raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 to {most}")
         return int(text)
     return parse

@@ -13,6 +13,7 @@
 #include "common/rpc/wire.h"
 #include "common/status_macros.h"
 #include "common/thread.h"
+#include "common/utf8.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/client_callback.h"
@@ -248,7 +249,7 @@ class ParameterSubscriber::Impl {
   proto::SubscribeRequest Request() const {
     proto::SubscribeRequest request;
     *request.mutable_header() = rpc::MakeHeader(run_id_);
-    request.set_subscriber(options_.name);
+    request.set_subscriber(ToUtf8(options_.name));
     MutexLock lock(&mu_);
     *request.mutable_have() = ToProto(status_.have);
     return request;

@@ -12,6 +12,7 @@
 #include "common/rpc/wire.h"
 #include "common/short_text.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "grpcpp/channel.h"
 
 namespace pompc::learner {
@@ -100,7 +101,7 @@ absl::Status RunClient::TryRegister() {
   proto::RegisterRequest request;
   *request.mutable_header() = rpc::MakeHeader(run_id());
   request.set_role(options_.role);
-  request.set_name(options_.name);
+  request.set_name(ToUtf8(options_.name));
   request.set_environments(options_.environments);
   request.set_process_id(options_.process_id);
   {

@@ -24,10 +24,10 @@ void PhaseMachine::Finish(std::string reason) {
 
 void PhaseMachine::Check(const RunProgress& progress, uint64_t seed_rows, absl::Duration now) {
   if (IsOver(phase_)) return;
-  if (options_.return_mean > 0 && progress.best_return.has_value() &&
-      *progress.best_return >= options_.return_mean) {
+  if (options_.return_mean.has_value() && progress.best_return.has_value() &&
+      *progress.best_return >= *options_.return_mean) {
     return Finish(absl::StrFormat("an evaluation reached a mean return of %.1f (goal %.1f)",
-                                  *progress.best_return, options_.return_mean));
+                                  *progress.best_return, *options_.return_mean));
   }
   if (options_.max_time > absl::ZeroDuration() && now - start_ >= options_.max_time) {
     return Finish(

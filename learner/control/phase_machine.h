@@ -10,11 +10,11 @@
 
 namespace pompc::learner {
 
-// When a run is finished: whichever comes first. 0 switches a condition off.
+// When a run is finished: whichever comes first. 0, or no value, switches a condition off.
 struct StopOptions {
   uint64_t max_rows = 0;
-  // Mean return of one evaluation.
-  double return_mean = 0;
+  // Mean return of one evaluation; may be negative.
+  std::optional<double> return_mean;
   // Since this start of the learner.
   absl::Duration max_time;
   // Once max_rows are there, the last evaluations are waited for this long at most.

@@ -10,9 +10,11 @@
 #include "common/mutex.h"
 #include "common/rpc/deadline.h"
 #include "common/rpc/message_size.h"
+#include "common/rpc/message_text.h"
 #include "common/rpc/status.h"
 #include "common/rpc/wire.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "grpcpp/client_context.h"
 #include "proto/replay.grpc.pb.h"
 
@@ -90,7 +92,8 @@ class ShardClient::Impl {
                                 if (status.ok()) {
                                   done(std::move(call->reply));
                                 } else {
-                                  done(rpc::FromGrpc(status));
+                                  done(rpc::CallError(status, call->request,
+                                                      Reply::descriptor()->name()));
                                 }
                                 // The context keeps the channel. Were it the last one to do so,
                                 // here, in gRPC's own thread, gRPC would wait for that thread.
@@ -167,7 +170,7 @@ absl::StatusOr<proto::ShardInfo> ShardClient::Configure() {
 absl::StatusOr<proto::ShardInfo> ShardClient::Grant(const RowGrant& grant) {
   auto request = impl_->New<proto::GrantRequest>();
   request.set_max_accepted_rows(grant.max_accepted_rows);
-  request.set_reason(grant.reason);
+  request.set_reason(ToUtf8(grant.reason));
   request.set_seed_phase_over(grant.seed_phase_over);
   if (grant.newest_version.has_value()) {
     request.mutable_newest_version()->set_incarnation(grant.newest_version->incarnation);

@@ -9,7 +9,13 @@ POMPC = os.path.join(BUILD, "bin", "pompc")
 
 
 def run(*arguments, **environment):
-    return subprocess.run([POMPC, *arguments], capture_output=True, text=True, timeout=200, check=False,
+    return run_with({}, *arguments, **environment)
+
+
+def run_with(options, *arguments, **environment):
+    """run with options of subprocess.run: another stdout, or preexec_fn."""
+    return subprocess.run([POMPC, *arguments], **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+                          text=True, errors="surrogateescape", timeout=200, check=False,
                           env={**os.environ, **environment})
 
 

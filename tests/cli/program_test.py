@@ -1,14 +1,18 @@
 """The pompc program as its users meet it: help, errors, and the commands that need no training."""
 
 import os
+import resource
+import signal
 import socket
+import subprocess
 import tempfile
 import unittest
 import xml.etree.ElementTree
 
-from program import output, run
+from program import BUILD, output, run, run_with
 
 COMMANDS = ("train", "evaluate", "status", "stop", "plot", "checkpoint", "model", "config", "tasks")
+NO_INTEGERS = ("010", "-1", "0x10", "+1", " 1", "1 ", "18446744073709551616", "1e3", "")
 
 
 class HelpTest(unittest.TestCase):
@@ -122,6 +126,147 @@ class ErrorTest(unittest.TestCase):
             self.refused(["plot", "--run-dir", folder], folder, "no run here", status=1)
 
 
+class NumbersTest(unittest.TestCase):
+    """A number is what it looks like in decimal, or it is refused."""
+
+    def refused(self, flag, value, *arguments):
+        done = run(*arguments)
+        self.assertEqual(done.returncode, 2, (arguments, done))
+        for text in (flag, f'"{value}"', "allowed: integer"):
+            self.assertIn(text, done.stderr, arguments)
+
+    def test_seeds_of_every_kind(self):
+        for value in NO_INTEGERS:
+            self.refused("--seed", value, "config", "--seed", value)
+        self.assertIn("seed: 18446744073709551615\n", output("config", "--seed", "18446744073709551615"))
+        self.assertIn("seed: 10\n", output("config", "--seed", "10"))
+
+    def test_every_integer_flag(self):
+        for *command, flag in (("train", "--seed"), ("train", "--threads"), ("train", "--plan-threads"),
+                               ("train", "--shards"), ("evaluate", "--episodes"), ("evaluate", "--seed"),
+                               ("evaluate", "--threads"), ("tasks", "reset", "cartpole-swingup", "--episodes"),
+                               ("tasks", "reset", "cartpole-swingup", "--seeds")):
+            self.refused(flag, "010", *command, flag, "010")
+        self.refused("--seeds", "-1", "tasks", "reset", "cartpole-swingup", "--seeds=1,-1")
+
+    def test_no_flag_of_any_program_is_read_by_the_library(self):
+        # CLI11 shows these types where it reads the number itself.
+        programs = [[name] for name in sorted(os.listdir(os.path.join(BUILD, "bin"))) if name.startswith("pompc")]
+        programs += [["pompc", command] for command in COMMANDS] + [["pompc", "tasks", "reset"]]
+        for program, *command in programs:
+            done = subprocess.run([os.path.join(BUILD, "bin", program), *command, "--help"], capture_output=True,
+                                  text=True, timeout=60, check=True)
+            self.assertNotRegex(done.stdout, r"\b(INT|UINT|FLOAT)\b", (program, command))
+
+    def test_settings_and_files(self):
+        for value in NO_INTEGERS:
+            if value == value.strip():
+                self.refused("seed", value, "config", "--set", f"seed={value}")
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "run.textproto")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("seed: 010\n")
+            done = run("config", "--config", path)
+            self.assertEqual(done.returncode, 2, done)
+            self.assertIn(f"{path}:1: seed: 010 is not decimal", done.stderr)
+
+    def test_addresses(self):
+        for port in ("080", "0x50", "+80", " 80", "8e1", "65536"):
+            done = run("status", "--learner", f"127.0.0.1:{port}")
+            self.assertEqual(done.returncode, 2, done)
+            self.assertIn("port of 1 to 65535", done.stderr)
+            done = run("train", "--metrics-listen", f"127.0.0.1:{port}")
+            self.assertEqual(done.returncode, 2, done)
+            self.assertIn("port of 0 to 65535", done.stderr)
+
+    def test_the_locale_changes_nothing(self):
+        arguments = ("config", "--set", "learner.utd=0.5", "--set", "stop.return_mean=-1234567.5")
+        self.assertEqual(run(*arguments, LC_ALL="de_DE.UTF-8", LC_NUMERIC="de_DE").stdout, output(*arguments))
+
+
+class OutputTest(unittest.TestCase):
+    """Commands whose output is their purpose fail when it does not arrive."""
+
+    def test_a_full_disk_behind_standard_output(self):
+        for arguments in (["config"], ["tasks"], ["--help"], ["--version"], ["train", "--help"],
+                          ["tasks", "reset", "pendulum-swingup"]):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                done = run_with({"stdout": full}, *arguments)
+            self.assertEqual(done.returncode, 1, (arguments, done))
+            self.assertRegex(done.stderr, r"\Apompc[^\n]*: writing to standard output: No space left on device\n\Z")
+
+    def test_closed_standard_descriptors(self):
+        done = run_with({"stdout": None, "preexec_fn": lambda: os.close(1)}, "config")
+        self.assertEqual(done.returncode, 1, done)
+        self.assertRegex(done.stderr, r"\Apompc config: writing to standard output: [^\n]*\n\Z")
+        # Without standard error there is nobody to tell, but still a status.
+        done = run_with({"stdout": None, "preexec_fn": lambda: os.closerange(0, 3)}, "config", "--seed", "x")
+        self.assertEqual(done.returncode, 2, done)
+        # A file that the command opens takes the number of none of them.
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "config.textproto"), "w", encoding="utf-8") as file:
+                file.write(output("config", "--preset", "quickstart"))
+            picture = os.path.join(folder, "picture.svg")
+            run_with({"stdout": None, "preexec_fn": lambda: os.closerange(0, 3)}, "plot", "--run-dir", folder, "--out",
+                     picture)
+            xml.etree.ElementTree.parse(picture)
+
+    def test_a_reader_that_has_gone(self):
+        for restore_signals, status, error in ((True, -signal.SIGPIPE, ""), (False, 1, "Broken pipe")):
+            reading, writing = os.pipe()
+            os.close(reading)
+            # Python ignores SIGPIPE, and hands that on unless signals are restored.
+            done = run_with({"stdout": writing, "restore_signals": restore_signals}, "tasks")
+            os.close(writing)
+            self.assertEqual(done.returncode, status, done)
+            self.assertIn(error, done.stderr)
+            self.assertLessEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
+
+class ConfigFileTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = os.path.join(folder.name, "run.textproto")
+
+    def write(self, content):
+        with open(self.path, "wb") as file:
+            file.write(content)
+
+    def refused(self, status, *texts):
+        done = run("config", "--config", self.path)
+        self.assertEqual(done.returncode, status, done)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        for text in (self.path, *texts):
+            self.assertIn(text, done.stderr)
+
+    def test_byte_order_mark_and_carriage_returns(self):
+        self.write(b"\xef\xbb\xbf# a comment\r\nseed: 7\r\nlearner {\r\n  utd: 0.5\r\n}\r\n")
+        self.assertEqual(output("config", "--config", self.path),
+                         output("config", "--seed", "7", "--set", "learner.utd=0.5"))
+        self.write("seed: 7\n".encode("utf-16"))
+        self.refused(2, "UTF-16")
+
+    def test_a_folder(self):
+        os.mkdir(self.path)
+        self.refused(1, "Is a directory")
+
+    def test_pipes(self):
+        os.mkfifo(self.path)
+        self.refused(1, "nobody writes to")
+        done = subprocess.run(["bash", "-c", '"$0" config --config <(echo "seed: 7")',
+                               os.path.join(BUILD, "bin", "pompc")], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn("seed: 7\n", done.stdout)
+
+    def test_a_name_that_is_no_text(self):
+        self.path = os.path.join(os.path.dirname(self.path), os.fsdecode(b"run-\xe4"))
+        self.write(b"seed: 7\n")
+        self.assertIn("seed: 7\n", output("config", "--config", self.path))
+        self.write(b"seed: x\n")
+        self.refused(2, ":1: seed")
+
+
 class ConfigTest(unittest.TestCase):
     def test_config_is_complete_and_reads_back_as_itself(self):
         text = output("config", "--preset", "quickstart", "--seed", "7")
@@ -192,6 +337,22 @@ class RunDirectoryTest(unittest.TestCase):
         text = output("status", "--run-dir", self.folder.name)
         for part in ("cartpole-swingup", "210.5 ± 50.1", "712.2", "2,000"):
             self.assertIn(part, text)
+
+    def test_status_reads_what_a_spreadsheet_saved(self):
+        self.write_results()
+        text = output("status", "--run-dir", self.folder.name)
+        path = os.path.join(self.folder.name, "evaluations.csv")
+        with open(path, "rb") as file:
+            content = file.read()
+        with open(path, "wb") as file:
+            file.write(b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n"))
+        self.assertEqual(output("status", "--run-dir", self.folder.name), text)
+
+    def test_a_picture_beyond_the_largest_file_allowed(self):
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        done = run_with({"preexec_fn": limit}, "plot", "--run-dir", self.folder.name)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertRegex(done.stderr, r"\Apompc plot: [^\n]*learning_curve.svg[^\n]*File too large\n\Z")
 
 
 if __name__ == "__main__":

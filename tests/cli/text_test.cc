@@ -64,6 +64,13 @@ TEST_F(CsvTest, LeavesOutALineThatIsBeingWritten) {
   EXPECT_THAT(ReadCsv(Write(""))->columns, IsEmpty());
 }
 
+TEST_F(CsvTest, ReadsWhatASpreadsheetSaved) {
+  const auto table = ReadCsv(Write("\xef\xbb\xbfrows,return_mean\r\n10,1.5\r\n20,2.5\r\n"));
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_THAT(table->column("rows"), ElementsAre(10, 20));
+  EXPECT_THAT(table->column("return_mean"), ElementsAre(1.5, 2.5));
+}
+
 TEST_F(CsvTest, ErrorsNameFileAndLine) {
   const absl::Status ragged = ReadCsv(Write("a,b\n1,2\n3\n")).status();
   EXPECT_EQ(ragged.code(), absl::StatusCode::kInvalidArgument);

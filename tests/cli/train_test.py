@@ -3,15 +3,17 @@
 import csv
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import urllib.request
 import xml.etree.ElementTree
 
-from program import POMPC, run
+from program import POMPC, run, run_with
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import metrics_table
@@ -35,9 +37,9 @@ class TrainTest(unittest.TestCase):
         with open(self.file(name), encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
-    def start(self, *arguments):
+    def start(self, *arguments, **options):
         return subprocess.Popen([POMPC, "train", "--run-dir", self.run_dir, *arguments], text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
     def await_line(self, process, text):
         for line in process.stdout:
@@ -129,6 +131,73 @@ class TrainTest(unittest.TestCase):
         self.assertIn(self.run_dir, other.stderr)
         process.kill()
         process.communicate(timeout=60)
+
+
+    def test_hangup_ends_with_a_checkpoint(self):
+        process = self.start(*SMALL, "--set", "stop.max_rows=1000000")
+        self.await_line(process, "TRAINING")
+        process.send_signal(signal.SIGHUP)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, (out, err))
+        self.assertTrue(any(name.startswith("update-") for name in os.listdir(self.file("checkpoints"))))
+
+    def test_nohup_keeps_the_run(self):
+        process = self.start(*SMALL, "--set", "stop.max_rows=1000000",
+                             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        self.await_line(process, "TRAINING")
+        process.send_signal(signal.SIGHUP)
+        self.await_line(process, "TRAINING")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, (out, err))
+
+    def test_a_folder_whose_name_is_no_text_and_output_that_nobody_gets(self):
+        self.run_dir = os.path.join(os.path.dirname(self.run_dir), os.fsdecode(b"run-\xe4\xff"))
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = run_with({"stdout": full}, "train", "--run-dir", self.run_dir, *SMALL, "--set", "stop.max_rows=100")
+        self.assertEqual(done.returncode, 0, done)
+        lines = done.stderr.splitlines()
+        self.assertEqual(len(lines), 1, lines)
+        self.assertIn("standard output: No space left on device; the run is in " + self.run_dir, lines[0])
+        self.assertTrue(os.path.isdir(self.file("checkpoints/best")))
+        more = run("train", "--run-dir", self.run_dir, "--set", "stop.max_rows=150")
+        self.assertEqual(more.returncode, 0, more)
+        self.assertIn("FINISHED", more.stdout)
+
+    def test_files_that_may_not_grow_end_the_run_with_their_names(self):
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+        done = run_with({"preexec_fn": limit}, "train", "--run-dir", self.run_dir, *SMALL, "--set", "stop.max_rows=200")
+        self.assertIn(done.returncode, (0, 1), done)
+        self.assertIn("File too large", done.stderr)
+        self.assertIn(self.run_dir, done.stderr)
+
+
+class DefaultFolderTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def test_runs_of_the_same_second_have_folders_of_their_own(self):
+        # Others that started in this second, or in the next two minutes.
+        now = int(time.time())
+        taken = ["runs/cartpole-swingup-" + time.strftime("%Y%m%d-%H%M%S", time.localtime(now + i)) for i in range(120)]
+        for name in taken:
+            os.makedirs(os.path.join(self.folder, name))
+        process = subprocess.Popen([POMPC, "train", *SMALL], text=True, stdout=subprocess.PIPE, cwd=self.folder)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        line = process.stdout.readline()
+        made = re.match("run directory (runs/[^,]*)", line)
+        self.assertTrue(made, line)
+        self.assertIn(made[1].removesuffix("-2"), taken)
+        self.assertNotIn(made[1], taken)
+
+    def test_a_start_that_fails_leaves_none(self):
+        done = run_with({"cwd": self.folder}, "train", *SMALL, "--device", "abacus")
+        self.assertEqual(done.returncode, 2, done)
+        self.assertEqual(os.listdir(os.path.join(self.folder, "runs")), [])
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ TEST(PictureSizeTest, IsTwoEvenNumbers) {
   EXPECT_EQ(size->width, 320);
   EXPECT_EQ(size->height, 240);
   for (const char* text : {"", "640", "640x", "axb", "641x480", "640x481", "14x16", "16x2050",
-                           "640x480x3", "-640x480", "640 x 480x"}) {
+                           "640x480x3", "-640x480", "640 x 480x", "0640x480", "640x0x1e0",
+                           "+640x480", "640x480 ", "1e2x100"}) {
     const absl::Status status = ParsePictureSize(text).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
     EXPECT_THAT(status.message(), HasSubstr("16 to 2048")) << text;

@@ -18,7 +18,8 @@ TEST(ListenAddress, ParsesHostAndPort) {
 
 TEST(ListenAddress, RefusesWhatIsNone) {
   for (const char* text :
-       {"", "host", ":80", "host:", "host:x", "host:-1", "host:65536", "::1:80", "[::1]"}) {
+       {"", "host", ":80", "host:", "host:x", "host:-1", "host:65536", "::1:80", "[::1]",
+        "host: 80", "host:+80", "host:080", "host:0x50", "host:8e1", "host:80 "}) {
     const auto address = ParseListenAddress(text);
     EXPECT_EQ(address.status().code(), absl::StatusCode::kInvalidArgument) << text;
     EXPECT_THAT(std::string(address.status().message()), HasSubstr("expected host:port"));

@@ -117,6 +117,62 @@ TEST_F(SignalsDeathTest, HandlerEndsWithoutASignal) {
       ::testing::ExitedWithCode(0), "");
 }
 
+TEST_F(SignalsDeathTest, HangupIsASignalLikeTheOthers) {
+  EXPECT_EXIT(
+      {
+        BlockSignals();
+        Event stopped;
+        int seen = 0;
+        SignalHandler handler([&](int signal) {
+          seen = signal;
+          stopped.Set();
+        });
+        kill(getpid(), SIGHUP);
+        stopped.Wait();
+        _exit(seen == SIGHUP ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+// A terminal that closes sends it twice.
+TEST_F(SignalsDeathTest, SecondHangupChangesNothingButASecondTerminationDoes) {
+  EXPECT_EXIT(
+      {
+        BlockSignals();
+        Event draining;
+        Event never;
+        SignalHandler handler([&](int signal) {
+          draining.Set();
+          never.Wait();
+        });
+        kill(getpid(), SIGHUP);
+        draining.Wait();
+        kill(getpid(), SIGHUP);
+        kill(getpid(), SIGTERM);
+        never.Wait();
+      },
+      ::testing::ExitedWithCode(128 + SIGTERM), "");
+}
+
+TEST_F(SignalsDeathTest, HangupThatIsIgnoredStaysIgnored) {
+  EXPECT_EXIT(
+      {
+        signal(SIGHUP, SIG_IGN);  // as nohup does
+        BlockSignals();
+        Event stopped;
+        int seen = 0;
+        SignalHandler handler([&](int signal) {
+          seen = signal;
+          stopped.Set();
+        });
+        kill(getpid(), SIGHUP);
+        kill(getpid(), SIGTERM);
+        stopped.Wait();
+        _exit(seen == SIGTERM ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
 TEST_F(SignalsDeathTest, BrokenPipesAreErrorsNotDeaths) {
   EXPECT_EXIT(
       {

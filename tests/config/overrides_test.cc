@@ -61,6 +61,20 @@ TEST(Overrides, BadValueNamesFlagFieldAndAllowedValues) {
   EXPECT_THAT(ErrorOf("env.spec.terminates=perhaps"), HasSubstr("allowed: true or false"));
 }
 
+// A number is what it looks like, and nothing else is one.
+TEST(Overrides, NumbersAreDecimal) {
+  for (const char* text : {"010", "-1", "0x10", "+1", "1e3", "1.0", "", "18446744073709551616",
+                           "1_000", "08"}) {
+    EXPECT_THAT(ErrorOf(std::string("seed=") + text),
+                HasSubstr(std::string("\"") + text + "\" is no such value; allowed: integer"));
+  }
+  for (const char* text : {"01", "0x1", "+1", "inf", "-inf", "1,5", "1e999", ""}) {
+    EXPECT_THAT(ErrorOf(std::string("learner.utd=") + text), HasSubstr("allowed: number, 0.001"));
+  }
+  EXPECT_EQ(Applied("stop.return_mean=-250").stop().return_mean(), -250);
+  EXPECT_EQ(Applied("stop.return_mean=-1e-6").stop().return_mean(), -1e-6);
+}
+
 TEST(Overrides, GroupsAreNotAssigned) {
   EXPECT_THAT(ErrorOf("learner=1"), HasSubstr("learner is a group; name a field of it"));
   EXPECT_THAT(ErrorOf("seed.x=1"), HasSubstr("seed is a field, not a group"));

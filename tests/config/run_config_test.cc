@@ -1,5 +1,6 @@
 #include "common/config/run_config.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -64,6 +65,17 @@ TEST(LoadRunConfig, MissingFileIsNamed) {
   const auto config = LoadRunConfig({.files = {"/nonexistent.textproto"}});
   EXPECT_EQ(config.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(config.status().message()), HasSubstr("/nonexistent.textproto"));
+}
+
+TEST(LoadRunConfig, WhatIsNoFileIsNamed) {
+  const std::string folder = ::testing::TempDir();
+  EXPECT_THAT(std::string(LoadRunConfig({.files = {folder}}).status().message()),
+              ::testing::AllOf(HasSubstr("config file"), HasSubstr("Is a directory")));
+  const std::string pipe = folder + "/" + std::to_string(getpid()) + "config-pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(std::string(LoadRunConfig({.files = {pipe}}).status().message()),
+              ::testing::AllOf(HasSubstr(pipe), HasSubstr("nobody writes to")));
+  unlink(pipe.c_str());
 }
 
 TEST(LoadRunConfig, HugeFileIsRefused) {

@@ -69,6 +69,36 @@ TEST(TextParser, NegativeValueForACountNamesFieldAndRange) {
             "65536");
 }
 
+// protobuf would read octal and hexadecimal numbers; --set reads decimal ones.
+TEST(TextParser, IntegersAreDecimal) {
+  EXPECT_EQ(ErrorOf("env { task: \"010\" }\nseed: 010\n"),
+            "my.textproto:2: seed: 010 is not decimal; allowed: integer");
+  EXPECT_EQ(ErrorOf("learner {\n  utd: 1\n  batch_size: 0x10 }"),
+            "my.textproto:3: learner.batch_size: 0x10 is not decimal; allowed: integer, 1 to "
+            "65536");
+  EXPECT_EQ(ErrorOf("seed: 08"), "my.textproto:1: seed: 08 is not decimal; allowed: integer");
+  EXPECT_THAT(ErrorOf("learner { utd: 010 }"),
+              StartsWith("my.textproto:1: learner.utd: 010 is not decimal"));
+  EXPECT_THAT(ErrorOf("stop { return_mean: -010 }"),
+              StartsWith("my.textproto:1: stop.return_mean: 010 is not decimal"));
+  EXPECT_THAT(ErrorOf("po_mpc { prior_kl: 01 }"), HasSubstr("allowed: FORWARD or REVERSE"));
+  const auto config = ParseRunConfig("# 010\nseed: 0 stop { return_mean: -0.5 }", "f");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->stop().return_mean(), -0.5);
+}
+
+TEST(TextParser, FilesOfOtherEditorsRead) {
+  const auto config =
+      ParseRunConfig("\xef\xbb\xbf# comment\r\nseed: 7\r\nlearner {\r\n  utd: 0.5\r\n}\r\n", "f");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->seed(), 7);
+  EXPECT_EQ(config->learner().utd(), 0.5);
+  EXPECT_EQ(ErrorOf("\xef\xbb\xbfseed: 1\r\nplanner { samples: 1 }\r\n"),
+            "my.textproto:2: planner.samples: 1 is out of range; allowed: integer, 2 to 65536");
+  EXPECT_EQ(ErrorOf(std::string("\xff\xfes\0e\0", 6)),
+            "my.textproto:1: the text is in UTF-16; allowed: UTF-8");
+}
+
 TEST(TextParser, TabsDoNotMoveWhatAnErrorNames) {
   EXPECT_EQ(ErrorOf("learner {\n\t\tbatch_size: -5\n}"),
             "my.textproto:2: learner.batch_size: Expected integer, got: -5; allowed: integer, 1 to "

@@ -1,8 +1,10 @@
 """The scripts parse, are executable, and say what is wrong with a bad argument."""
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 import unittest
 
 import tools
@@ -43,11 +45,27 @@ class ScriptsTest(unittest.TestCase):
                 ("bare-root.sh", ["sid", "scripts/test.sh"], "'sid': allowed are bookworm, trixie"),
                 ("docker-base.sh", ["sid"], "'sid': allowed are"),
                 ("local-cluster.sh", ["--shards", "3"], "'--shards'"),
+                ("local-cluster.sh", ["--actors", "010"], '--actors: "010"; allowed: integer in decimal, 0 to 256'),
+                ("local-cluster.sh", ["--actors", "-1"], '--actors: "-1"'),
+                ("local-cluster.sh", ["--actors", "257"], '--actors: "257"'),
                 ("local-cluster.sh", ["status", "--run-dir", "/nonexistent"], "no cluster runs in /nonexistent")):
             with self.subTest(script=script, arguments=arguments):
                 result = run(script, *arguments)
                 self.assertNotEqual(result.returncode, 0)
                 self.assertIn(expected, result.stderr)
+
+    def test_one_cluster_for_each_folder(self):
+        with tempfile.TemporaryDirectory() as folder:
+            state = os.path.join(folder, "run.cluster")
+            os.mkdir(state)
+            with open(os.path.join(state, "claim"), "w") as claim:
+                fcntl.flock(claim, fcntl.LOCK_EX)
+                result = subprocess.run([os.path.join(SCRIPTS, "local-cluster.sh"), "--run-dir", state[:-8]],
+                                        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60,
+                                        env={**os.environ, "POMPC_BIN_DIR": folder})
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(f"a cluster runs in {state[:-8]} already", result.stderr)
+            self.assertEqual(os.listdir(state), ["claim"])
 
     def test_package_lists_are_printed(self):
         self.assertIn("libtorch-dev\n", run("install-deps.sh", "--list", "build").stdout)

@@ -122,6 +122,18 @@ TEST_F(CsvFileTest, ReadsWhatWasWritten) {
   EXPECT_THAT(*rows, ElementsAre(ElementsAre("1", "5"), ElementsAre("2", "6")));
 }
 
+// A table that somebody saved in a spreadsheet.
+TEST_F(CsvFileTest, CarriageReturnsAndAByteOrderMarkDoNoHarm) {
+  folder_.Write("t.csv", "\xef\xbb\xbfupdate,loss\r\n1,5\r\n2,6\r\n");
+  const auto rows = ReadCsv(folder_.File("t.csv"), {"update", "loss"});
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  EXPECT_THAT(*rows, ElementsAre(ElementsAre("1", "5"), ElementsAre("2", "6")));
+  auto file = CsvFile::Open(folder_.File("t.csv"), {"update", "loss"});
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE((*file)->Append({"3", "7"}).ok());
+  EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n1,5\n2,6\n3,7\n");
+}
+
 TEST_F(CsvFileTest, ReadingNamesTheLineThatDoesNotFit) {
   folder_.Write("t.csv", "update,loss\n1,5\n2\n");
   const auto rows = ReadCsv(folder_.File("t.csv"), {"update", "loss"});

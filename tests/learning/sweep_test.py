@@ -93,6 +93,15 @@ class SweepTest(unittest.TestCase):
         # 250, 500, 750 have a standard deviation of 250; t is 4.303 with two degrees of freedom.
         self.assertIn("| one | 3 | 500 ± 621 |", done.stdout)
 
+    def test_numbers_are_decimal(self):
+        self.settings.write_text("one:\n")
+        for flag, value in (("--seeds", "010"), ("--seeds", "+1"), ("--seeds", "1, 2"), ("--seeds", "3-"),
+                            ("--jobs", "0"), ("--jobs", "1e1")):
+            done = self.sweep(flag, value)
+            self.assertEqual(done.returncode, 2, (flag, value))
+            self.assertIn(flag, done.stderr)
+            self.assertIn("allowed: integer in decimal", done.stderr)
+
     def test_says_what_is_wrong(self):
         self.settings.write_text("one\n")
         self.assertIn("settings.txt:1: expected", self.sweep().stderr)

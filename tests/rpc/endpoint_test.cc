@@ -21,7 +21,9 @@ TEST(Endpoint, ListsAreSplit) {
 }
 
 TEST(Endpoint, WhatIsNoAddressIsNamedWithItsFlag) {
-  for (const char* text : {"", "a", "a:", ":1", "a:0", "a:65536", "a:1,,b:2", "a:b"}) {
+  for (const char* text : {"", "a", "a:", ":1", "a:0", "a:65536", "a:1,,b:2", "a:b",
+                           "a: 1", "a:+1", "a:080", "a:0x50", "a:8e1", "a\xff:1",
+                           "dns:///\xff:1"}) {
     const auto endpoints = ParseEndpoints("--replay", text);
     EXPECT_EQ(endpoints.status().code(), absl::StatusCode::kInvalidArgument) << text;
     EXPECT_THAT(std::string(endpoints.status().message()), HasSubstr("--replay: \""));

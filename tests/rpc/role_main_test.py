@@ -31,9 +31,9 @@ def run(*flags, env=None, descriptors=None):
 class Running:
     """The program, started and ready."""
 
-    def __init__(self, *flags, descriptors=None):
+    def __init__(self, *flags, descriptors=None, preexec_fn=None):
         self.process = subprocess.Popen([PROGRAM, *flags], stderr=subprocess.PIPE, text=True,
-                                        preexec_fn=limited(descriptors))
+                                        preexec_fn=preexec_fn or limited(descriptors))
         self.lines = []
         while True:
             line = self.process.stderr.readline()
@@ -102,12 +102,52 @@ class RoleMainTest(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("--insecure", result.stderr.splitlines()[-1])
 
+    def test_integers_are_decimal(self):
+        for value in ("010", "-1", "0x10", "+1", " 1", "1e3", "", "257", "0"):
+            result = run(f"--threads={value}") if value else run("--threads", "")
+            self.assertEqual(result.returncode, 2, value)
+            self.assertIn(f'--threads or POMPC_THREADS: "{value}"; allowed: integer in decimal, 1 to 256',
+                          result.stderr)
+        result = run("--seed", "18446744073709551616")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("0 to 18446744073709551615", result.stderr)
+        result = run(env={"POMPC_THREADS": "08"})
+        self.assertEqual(result.returncode, 2)
+        self.assertIn('POMPC_THREADS: "08"', result.stderr)
+
+    def test_threads_that_the_system_refuses_are_told(self):
+        # Ours fail one by one; gRPC's are counted before it starts. Another user's processes count against the limit,
+        # so all but the first are for root, who can be somebody else.
+        for threads in (1, 2, 4, 5, 6, 8, 10) if os.getuid() == 0 else (1,):
+            def limit():
+                resource.setrlimit(resource.RLIMIT_NPROC, (threads, threads))  # pylint: disable=cell-var-from-loop
+                if os.getuid() == 0:  # whom no limit holds
+                    os.setuid(64321)
+
+            result = subprocess.run([PROGRAM], capture_output=True, text=True, timeout=TIMEOUT, preexec_fn=limit)
+            self.assertEqual(result.returncode, 1, (threads, result))
+            self.assertRegex(result.stderr.splitlines()[-1],
+                             "^sample-role: .*no thread can be started: .*ulimit -u", threads)
+
+    def test_help_that_does_not_arrive_is_an_error(self):
+        for flag in ("--help", "--version"):
+            with open("/dev/full", "w") as full:
+                result = subprocess.run([PROGRAM, flag], stdout=full, stderr=subprocess.PIPE, text=True,
+                                        timeout=TIMEOUT)
+            self.assertEqual(result.returncode, 1, result)
+            self.assertIn("standard output: No space left", result.stderr)
+
+    def test_closed_descriptors_do_no_harm(self):
+        result = subprocess.run([PROGRAM, "--listen", "here"], timeout=TIMEOUT,
+                                preexec_fn=lambda: os.closerange(0, 3))
+        self.assertEqual(result.returncode, 2)
+
     def test_flags_come_from_the_environment(self):
         result = run(env={"POMPC_LISTEN": "from-environment"})
         self.assertIn("from-environment", result.stderr.splitlines()[-1])
 
     def test_first_signal_stops_in_an_orderly_way(self):
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with Running() as role:
                 role.process.send_signal(number)
                 self.assertEqual(role.process.wait(TIMEOUT), 0)
@@ -120,6 +160,14 @@ class RoleMainTest(unittest.TestCase):
                 pass
             role.process.send_signal(signal.SIGTERM)
             self.assertEqual(role.process.wait(TIMEOUT), 128 + signal.SIGTERM)
+
+    def test_nohup_keeps_the_process(self):
+        with Running(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as role:
+            role.process.send_signal(signal.SIGHUP)
+            self.assertEqual(role.get("/healthz"), "ok\n")
+            role.process.send_signal(signal.SIGTERM)
+            self.assertEqual(role.process.wait(TIMEOUT), 0)
+            self.assertIn(f"signal {int(signal.SIGTERM)}: stopping", role.process.stderr.read())
 
     def test_health_check_asks_the_running_process(self):
         with Running() as role:

@@ -1,11 +1,16 @@
 // A role that does nothing, for the tests of what all roles' programs share.
 
+#include <cstdint>
+#include <vector>
+
 #include "CLI/CLI.hpp"
 #include "common/clock.h"
 #include "common/event.h"
+#include "common/rpc/integer_flag.h"
 #include "common/rpc/role_main.h"
 #include "common/rpc/server.h"
 #include "common/status_macros.h"
+#include "common/thread.h"
 
 namespace {
 
@@ -32,10 +37,20 @@ int main(int argc, char** argv) {
                              .examples = "Example:\n  sample-role --listen 127.0.0.1:0",
                              .listen = "127.0.0.1:0"});
   bool hang = false;
+  int threads = 1;
+  uint64_t seed = 1;
+  pompc::rpc::AddInteger(role.flags(), {"--threads", "Idle threads", 1, 256, "POMPC_THREADS"},
+                         &threads);
+  pompc::rpc::AddInteger(role.flags(), {"--seed", "Of nothing"}, &seed);
   role.flags().add_flag("--hang", hang, "Never finish stopping");
   return role.Run(
       argc, argv,
       [&](const pompc::rpc::RoleContext& context) -> absl::StatusOr<pompc::rpc::RunningRole> {
+        // Like a role's own threads, they wait for something that comes after them.
+        std::vector<pompc::Thread> idle;
+        pompc::Event started;
+        for (int i = 1; i < threads; ++i) idle.emplace_back("idle", [&] { started.Wait(); });
+        started.Set();
         auto app = std::make_unique<App>();
         app->hang = hang;
         POMPC_ASSIGN_OR_RETURN(

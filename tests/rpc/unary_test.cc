@@ -8,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"
+#include "proto/run.grpc.pb.h"
 #include "tests/rpc/echo_service.h"
 
 namespace pompc::rpc {
@@ -58,6 +59,54 @@ TEST_F(UnaryTest, NobodyThereIsUnavailableAtOnce) {
   const auto info =
       CallUnary(*stub, &proto::ReplayService::Stub::Info, proto::InfoRequest(), absl::Seconds(30));
   EXPECT_EQ(info.status().code(), absl::StatusCode::kUnavailable);
+}
+
+// Whichever side's message is no text, the error names it.
+TEST_F(UnaryTest, RequestThatIsNoTextIsNamed) {
+  const absl::Status status = Info("run-\xff", absl::Seconds(10)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(status.message(),
+            "the server cannot read this InfoRequest: its field header.run_id is no UTF-8 text");
+}
+
+// Puts bytes that are no text into its replies: GetRun through FinishUnary's escaping, Register
+// past it.
+class NoTextService : public proto::RunService::CallbackService {
+  grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context,
+                                   const proto::GetRunRequest* request,
+                                   proto::GetRunReply* reply) override {
+    proto::GetRunReply run;
+    run.mutable_status()->set_run_dir("/tmp/\xff");
+    return FinishUnary<proto::GetRunReply>(context, run, reply);
+  }
+  grpc::ServerUnaryReactor* Register(grpc::CallbackServerContext* context,
+                                     const proto::RegisterRequest* request,
+                                     proto::RegisterReply* reply) override {
+    reply->set_run_id("\xff");
+    return FinishUnary(context, absl::OkStatus());
+  }
+};
+
+TEST_F(UnaryTest, ReplyThatIsNoTextIsEscapedOrNamed) {
+  using Stub = proto::RunService::Stub;
+  NoTextService service;
+  const auto server = *Server::Start({}, {&service});
+  const auto stub = proto::RunService::NewStub(server->InProcessChannel());
+  const auto run = CallUnary(*stub, &Stub::GetRun, proto::GetRunRequest(), absl::Seconds(10));
+  ASSERT_TRUE(run.ok()) << run.status();
+  EXPECT_EQ(run->status().run_dir(), "/tmp/\\xff");
+  const auto reply = CallUnary(*stub, &Stub::Register, proto::RegisterRequest(), absl::Seconds(10));
+  EXPECT_EQ(reply.status().code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(reply.status().message()),
+              ::testing::HasSubstr("RegisterReply cannot be read: a text in it is no UTF-8"));
+}
+
+TEST_F(UnaryTest, MethodThatTheServerDoesNotHaveIsNamed) {
+  const auto stub = proto::RunService::NewStub(server_->InProcessChannel());
+  const auto run = CallUnary(*stub, &proto::RunService::Stub::GetRun, proto::GetRunRequest(),
+                             absl::Seconds(10));
+  EXPECT_EQ(run.status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(run.status().message()), ::testing::HasSubstr("GetRunRequest"));
 }
 
 TEST_F(UnaryTest, FinishMovesTheReplyOut) {

@@ -9,6 +9,10 @@ CLOCK = ("common/clock.h", "common/clock.cc")
 MUTEX = ("common/mutex.h",)
 THREAD = ("common/thread.h", "common/thread.cc")
 
+# These read numbers that pompc itself wrote.
+FILE_FORMATS = ("cli/checkpoint_arrays.cc", "learner/checkpoint_store.cc", "learner/evaluation_log.cc",
+                "learner/training_log.cc", "learner/update/learnables.cc")
+
 # What, why, the files where it may appear.
 BANNED = (
     (r"\babsl::Now\b|\bGetCurrentTimeNanos\b", "time comes from pompc::Clock", CLOCK),
@@ -25,12 +29,16 @@ BANNED = (
     (r"\bgrpc::Server(Reader|Writer|ReaderWriter|AsyncReader|AsyncWriter|AsyncReaderWriter)\s*<"
      r"|::AsyncService\b|public\s+[\w:]+::Service\b(?!\w)", "services use gRPC's callback API", ()),
     (r"\busing namespace (std|torch|at|pompc)\s*;", "names are qualified", ()),
+    (r"\bSimpleAtoi\b|\bstd::sto(i|l|ll|ul|ull)\b|\bato(i|l|ll)\s*\(|\bstrtou?ll?\b|\bCLI::Range\b",
+     "numbers that people write are read by ParseInteger and AddInteger", FILE_FORMATS),
+    (r"\bsetlocale\s*\(|\bstd::locale\b", "numbers read and look the same in every locale", ()),
 )
 EXEMPT = {
     # Tensors are detached from the graph by the same name.
     r"(\.|->)detach\s*\(\s*\)(?=\s*;)": ("model", "learner/update", "tests/model", "tests/learner", "bench"),
     # Short-lived and joined a few lines below.
     r"\bstd::j?thread\b(?!::)|\bstd::async\b|\bpthread_create\b": ("tests", "bench"),
+    r"\bSimpleAtoi\b|\bstd::sto(i|l|ll|ul|ull)\b|\bato(i|l|ll)\s*\(|\bstrtou?ll?\b|\bCLI::Range\b": ("tests", "bench"),
 }
 
 
@@ -65,7 +73,8 @@ class BannedCallsTest(unittest.TestCase):
         bad = ("auto t = absl::Now();", "std::chrono::steady_clock::now();", "std::this_thread::sleep_for(x);",
                "usleep(10);", "std::mutex mu;", "absl::Mutex mu;", "std::thread t(f);", "worker.detach();",
                "int i = rand();", "grpc::ServerReader<Foo>* reader;", "class A : public proto::Foo::Service {",
-               "using namespace std;")
+               "using namespace std;", "absl::SimpleAtoi(text, &n);", "option->check(CLI::Range(1, 5));",
+               'setlocale(LC_ALL, "");')
         for line in bad:
             self.assertTrue(violations("actor/app.cc", line), line)
 

@@ -33,6 +33,18 @@ TEST(PhaseMachineTest, FinishesAtTheReturn) {
   EXPECT_NE(machine.reason().find("700"), std::string::npos);
 }
 
+// Rewards may be costs: Pendulum's returns are all below zero.
+TEST(PhaseMachineTest, TheReturnMayBeNegative) {
+  PhaseMachine machine({.return_mean = -250}, absl::ZeroDuration());
+  machine.StartTraining();
+  machine.Check({.rows = 500}, kSeedRows, absl::Seconds(1));
+  machine.Check({.rows = 500, .best_return = -250.5}, kSeedRows, absl::Seconds(1));
+  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  machine.Check({.rows = 500, .best_return = -249}, kSeedRows, absl::Seconds(1));
+  EXPECT_EQ(machine.phase(), Phase::kFinished);
+  EXPECT_NE(machine.reason().find("-249.0 (goal -250.0)"), std::string::npos) << machine.reason();
+}
+
 TEST(PhaseMachineTest, FinishesAtTheTimeLimitOfThisStart) {
   PhaseMachine machine(AllConditions(), absl::Seconds(1000));
   machine.Check({}, kSeedRows, absl::Seconds(1299));
