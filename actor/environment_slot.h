@@ -47,8 +47,8 @@ struct StepOutcome {
 // way the slot must stay alive, and only the methods that say so may be called.
 class EnvironmentSlot {
  public:
-  // Environments get the seed of `seeds`. Plans have standard deviations in `plan_std`. Fails as the
-  // factory does.
+  // Environments get the seed of `seeds`. Plans have standard deviations in `plan_std`. Fails as
+  // the factory does.
   static absl::StatusOr<std::unique_ptr<EnvironmentSlot>> Make(const EnvironmentFactory& factory,
                                                                const SeedSource& seeds,
                                                                const StdRange& plan_std = {});

@@ -10,9 +10,6 @@
 
 namespace {
 
-constexpr char kSummary[] =
-    "Trains, evaluates and looks after reinforcement-learning runs with PO-MPC.";
-
 constexpr char kExamples[] =
     "Examples:\n"
     "  pompc train --preset quickstart                 learn to swing up a cart-pole\n"
@@ -30,7 +27,7 @@ int Exit(const std::string& who, const absl::Status& status) {
 }
 
 int Run(int argc, char** argv) {
-  CLI::App pompc(kSummary, "pompc");
+  CLI::App pompc("Trains, evaluates and looks after runs of PO-MPC.", "pompc");
   pompc.set_version_flag("--version", pompc::Version());
   pompc.footer(kExamples);
   pompc.require_subcommand(1);
@@ -42,8 +39,7 @@ int Run(int argc, char** argv) {
     pompc.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // Help and version are no errors.
-    if (pompc.exit(error) != 0) return 2;
-    return Exit("pompc", pompc::FlushStandardOutput());
+    return pompc.exit(error) != 0 ? 2 : Exit("pompc", pompc::FlushStandardOutput());
   }
   for (const pompc::cli::Command& command : commands) {
     if (!command.flags->parsed()) continue;

@@ -16,8 +16,8 @@ namespace pompc {
 // main.
 int RunProgram(const std::string& name, const std::function<int()>& body);
 
-// RESOURCE_EXHAUSTED naming the limits unless so many threads more can be started now. For libraries
-// that hang or abort where they are refused some.
+// RESOURCE_EXHAUSTED naming the limits unless so many threads more can be started now. For
+// libraries that hang or abort where they are refused some.
 absl::Status CheckThreads(int count);
 
 // Hands what was written to std::cout to the system. An error saying why if not all of it arrived:

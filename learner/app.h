@@ -59,10 +59,10 @@ class App {
   void StopRun(const std::string& reason) { control_->Stop(reason); }
 
   // Blocks until the run is over and actors and evaluators know (for drain_timeout at most; OK, or
-  // the error by which its last checkpoint or evaluations could not be written), until an error ends this learner, or until Stop
-  // (OK). The learner goes on answering until Stop. An error does not end the run: actors and
-  // evaluators wait until a learner goes on from the newest checkpoint. UNAVAILABLE naming the rank
-  // when another rank was lost.
+  // the error by which its last checkpoint or evaluations could not be written), until an error
+  // ends this learner, or until Stop (OK). The learner goes on answering until Stop. An error does
+  // not end the run: actors and evaluators wait until a learner goes on from the newest checkpoint.
+  // UNAVAILABLE naming the rank when another rank was lost.
   absl::Status Wait();
 
   // Goes away; the run itself does not end and can be resumed. 1. Health says NOT_SERVING.

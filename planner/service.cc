@@ -31,8 +31,9 @@ absl::StatusOr<std::vector<float>> Floats(const std::string& bytes, absl::string
   return FromBytes<float>(bytes, name, bytes.size() / sizeof(float));
 }
 
-// Who asks: a connection, apart by whether it asks for evaluations, for in one process the actor and
-// the evaluator reach the planner the same way. Two that fall on the same number share one turn.
+// Who asks: a connection, apart by whether it asks for evaluations, for in one process the actor
+// and the evaluator reach the planner the same way. Two that fall on the same number share one
+// turn.
 uint64_t ClientOf(const grpc::CallbackServerContext& context, const proto::PlanRequest& request) {
   return 2 * std::hash<std::string>()(context.peer()) + (request.evaluate() ? 1 : 0);
 }

@@ -62,8 +62,8 @@ class ActionRepeat final : public Wrapper {
 };
 
 // The outermost layer, what an actor holds: actions and observations in float32, as they are sent
-// and learnt from. Same contracts as Environment; owns what it adapts. Observations are copies: what
-// the environment does with its own buffer does not matter.
+// and learnt from. Same contracts as Environment; owns what it adapts. Observations are copies:
+// what the environment does with its own buffer does not matter.
 class FloatEnvironment {
  public:
   explicit FloatEnvironment(std::unique_ptr<Environment> inner);

@@ -28,8 +28,8 @@ struct Batch {
   absl::Status Validate(const model::ModelConfig& config) const;
 };
 
-// INVALID_ARGUMENT naming `name`, its shape and the shape wanted, unless `tensor` is defined and has
-// that shape.
+// INVALID_ARGUMENT naming `name`, its shape and the shape wanted, unless `tensor` is defined and
+// has that shape.
 absl::Status CheckShape(const char* name, const at::Tensor& tensor,
                         const std::vector<int64_t>& shape);
 

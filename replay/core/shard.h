@@ -123,8 +123,8 @@ class Shard {
   // called every few seconds.
   void RenewReasons();
 
-  // Sets the limiter and wakes the writers that it may let go on; all of them if they have been told
-  // that the learner is silent.
+  // Sets the limiter and wakes the writers that it may let go on; all of them if they have been
+  // told that the learner is silent.
   absl::Status Grant(RowGrant grant);
 
   // Draws as many windows as `out` has rewards for. REQUIRES: the columns have the sizes of a

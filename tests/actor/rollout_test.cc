@@ -152,7 +152,8 @@ TEST_F(RolloutTest, EnvironmentsStepWhileOthersWaitForPlans) {
 // freed.
 class FreeingEnvironment final : public env::Wrapper {
  public:
-  explicit FreeingEnvironment(std::unique_ptr<env::Environment> inner) : Wrapper(std::move(inner)) {}
+  explicit FreeingEnvironment(std::unique_ptr<env::Environment> inner)
+      : Wrapper(std::move(inner)) {}
 
   absl::Status Reset() override {
     const absl::Status status = Wrapper::Reset();
