@@ -25,6 +25,12 @@ std::optional<uint64_t> Counter(const std::string& text) {
   return number;
 }
 
+// Seeds above 2^63 show as negative.
+std::string CounterText(const std::string& name, int64_t number) {
+  if (name == "updater.seed") return absl::StrCat(static_cast<uint64_t>(number));
+  return absl::StrCat(number);
+}
+
 std::string Description(const at::Tensor& tensor) {
   return model::DescribeArray(tensor.scalar_type(), tensor.sizes());
 }
@@ -54,7 +60,7 @@ model::NamedTensors ArraysOf(const update::UpdaterState& state) {
 absl::Status SetArrays(const model::NamedTensors& arrays, update::UpdaterState* state) {
   std::map<std::string, at::Tensor> given;
   for (const model::NamedTensor& named : arrays) given[named.name] = named.tensor;
-  std::vector<std::string> missing, wrong, infinite, unknown;
+  std::vector<std::string> missing, wrong, impossible, unknown;
   update::UpdaterState result{{}, state->metadata};
   for (const model::NamedTensor& wanted : ArraysOf(*state)) {
     const auto found = given.find(wanted.name);
@@ -68,11 +74,16 @@ absl::Status SetArrays(const model::NamedTensors& arrays, update::UpdaterState* 
         tensor.scalar_type() != wanted.tensor.scalar_type()) {
       wrong.push_back(absl::StrCat(wanted.name, " is ", Description(tensor), ", must be ",
                                    Description(wanted.tensor)));
-    } else if (!at::isfinite(tensor).all().item<bool>()) {
-      infinite.push_back(wanted.name);
     } else if (state->metadata.contains(wanted.name)) {
-      result.metadata[wanted.name] = absl::StrCat(static_cast<uint64_t>(tensor.item<int64_t>()));
+      const std::string text = CounterText(wanted.name, tensor.item<int64_t>());
+      const std::string rule = update::CounterProblem(wanted.name, text);
+      if (!rule.empty()) {
+        impossible.push_back(absl::StrCat(wanted.name, " is ", text, ", ", rule));
+      }
+      result.metadata[wanted.name] = text;
     } else {
+      const std::string rule = update::TensorProblem({wanted.name, tensor});
+      if (!rule.empty()) impossible.push_back(absl::StrCat(wanted.name, ", which ", rule));
       result.tensors.push_back({wanted.name, tensor});
     }
   }
@@ -81,7 +92,7 @@ absl::Status SetArrays(const model::NamedTensors& arrays, update::UpdaterState* 
   AddProblem(missing, "missing", &problems);
   AddProblem(unknown, "unknown", &problems);
   AddProblem(wrong, "of another shape or type", &problems);
-  AddProblem(infinite, "not finite", &problems);
+  AddProblem(impossible, "with numbers that cannot be", &problems);
   if (!problems.empty())
     return absl::InvalidArgumentError(absl::StrCat("arrays ", absl::StrJoin(problems, "; ")));
   *state = std::move(result);

@@ -12,7 +12,8 @@ namespace pompc::cli {
 model::NamedTensors ArraysOf(const update::UpdaterState& state);
 
 // Puts arrays back into a state of the same names, shapes and types. INVALID_ARGUMENT naming every
-// array that is missing, unknown, of another shape or type, or not finite; then nothing changed.
+// array that is missing, unknown, of another shape or type, or that no state can hold, with the
+// rule (update::TensorProblem, update::CounterProblem); then nothing changed.
 absl::Status SetArrays(const model::NamedTensors& arrays, update::UpdaterState* state);
 
 }  // namespace pompc::cli

@@ -4,12 +4,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "cli/checkpoint_planner.h"
 #include "cli/run_directory.h"
 #include "common/config/text_parser.h"
 #include "common/files.h"
+#include "common/log.h"
 #include "common/status_macros.h"
 #include "learner/broadcast/model_config.h"
+#include "learner/evaluation_log.h"
 #include "learner/sealed_folder.h"
 #include "learner/torch_state.h"
 #include "learner/update_settings.h"
@@ -18,12 +19,32 @@ namespace pompc::cli {
 
 namespace fs = std::filesystem;
 
+absl::StatusOr<learner::ChosenCheckpoint> BestCheckpoint(const std::string& run_dir) {
+  POMPC_ASSIGN_OR_RETURN(const auto evaluations,
+                         learner::EvaluationLog::Read(EvaluationsFile(run_dir)));
+  return learner::ChooseCheckpoint(CheckpointsFolder(run_dir), evaluations);
+}
+
+absl::StatusOr<learner::ChosenCheckpoint> NewestCheckpoint(const std::string& run_dir) {
+  return learner::ChooseCheckpoint(CheckpointsFolder(run_dir), {});
+}
+
+absl::StatusOr<learner::RankedCheckpoint> FindCheckpoint(const std::string& run_dir) {
+  POMPC_ASSIGN_OR_RETURN(learner::ChosenCheckpoint best, BestCheckpoint(run_dir));
+  for (const std::string& reason : best.passed_over) {
+    Log().warn("{}: {}; {} is taken", run_dir, reason, best.checkpoint.folder);
+  }
+  return std::move(best.checkpoint);
+}
+
 absl::StatusOr<CheckpointFile> OpenCheckpoint(const std::string& path) {
   CheckpointFile checkpoint;
   checkpoint.folder = path;
   std::error_code error;
   if (HoldsRun(path)) {
-    POMPC_ASSIGN_OR_RETURN(checkpoint.folder, FindCheckpoint(path));
+    POMPC_ASSIGN_OR_RETURN(const learner::RankedCheckpoint best, FindCheckpoint(path));
+    checkpoint.folder = best.folder;
+    checkpoint.return_mean = best.return_mean;
   } else if (!fs::is_regular_file(path + "/state.json", error)) {
     return absl::NotFoundError(
         absl::StrCat(path, ": neither a checkpoint (state.json is missing) nor a run's folder"));
@@ -34,6 +55,7 @@ absl::StatusOr<CheckpointFile> OpenCheckpoint(const std::string& path) {
       checkpoint.config,
       config::ParseRunConfig(checkpoint.info.config, checkpoint.folder + "/state.json, config"));
   POMPC_ASSIGN_OR_RETURN(checkpoint.state, learner::ReadTorchState(checkpoint.folder));
+  POMPC_RETURN_IF_ERROR(Annotate(update::CheckValues(checkpoint.state), checkpoint.folder));
   return checkpoint;
 }
 

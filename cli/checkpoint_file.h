@@ -2,19 +2,33 @@
 #define POMPC_CLI_CHECKPOINT_FILE_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "learner/checkpoint.h"
+#include "learner/checkpoint_store.h"
 #include "learner/update/updater.h"
 #include "proto/config.pb.h"
 
 namespace pompc::cli {
 
+// The best checkpoint of a run that exists and verifies; while none was evaluated, the newest.
+// Statuses of learner::ChooseCheckpoint, FAILED_PRECONDITION naming the line of evaluations.csv
+// that cannot be read.
+absl::StatusOr<learner::ChosenCheckpoint> BestCheckpoint(const std::string& run_dir);
+// The newest one that verifies, evaluated or not.
+absl::StatusOr<learner::ChosenCheckpoint> NewestCheckpoint(const std::string& run_dir);
+
+// As BestCheckpoint, with a warning in the log for each better one that was passed over.
+absl::StatusOr<learner::RankedCheckpoint> FindCheckpoint(const std::string& run_dir);
+
 // All that a checkpoint holds, for looking at it without a learner.
 struct CheckpointFile {
   std::string folder;
+  // Best mean return of its evaluations; absent where it has none, or was given without its run.
+  std::optional<double> return_mean;
   learner::CheckpointInfo info;
   // info.config, parsed.
   proto::RunConfig config;
@@ -23,7 +37,8 @@ struct CheckpointFile {
 
 // Reads a checkpoint, or the best one (else the newest) of a run, and checks its checksums.
 // NOT_FOUND naming the folder where there is neither, DATA_LOSS naming the file that is damaged,
-// FAILED_PRECONDITION for one in another format.
+// FAILED_PRECONDITION for one in another format, INVALID_ARGUMENT naming the tensor or counter that
+// cannot be (update::CheckValues).
 absl::StatusOr<CheckpointFile> OpenCheckpoint(const std::string& path);
 
 // Writes it as a checkpoint of its own, checksums included, as a whole or not at all.

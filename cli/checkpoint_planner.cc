@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "common/config/text_parser.h"
 #include "common/status_macros.h"
 #include "learner/broadcast/parameter_snapshot.h"
@@ -16,20 +15,6 @@
 namespace pompc::cli {
 
 namespace fs = std::filesystem;
-
-absl::StatusOr<std::string> FindCheckpoint(const std::string& run_dir) {
-  const std::string folder = run_dir + "/checkpoints";
-  std::error_code error;
-  if (fs::is_directory(folder + "/best", error)) return folder + "/best";
-  // Numbers have leading zeros: the newest is the last by name.
-  std::string newest;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename();
-    if (absl::StartsWith(name, "update-") && name > newest) newest = name;
-  }
-  if (newest.empty()) return absl::NotFoundError(absl::StrCat(folder, ": no checkpoint here"));
-  return absl::StrCat(folder, "/", newest);
-}
 
 absl::StatusOr<std::unique_ptr<CheckpointPlanner>> CheckpointPlanner::Start(
     const std::string& checkpoint, const planner::TorchEngineOptions& engine) {

@@ -17,10 +17,6 @@
 
 namespace pompc::cli {
 
-// Folder of a run's checkpoint: its best, else its newest. NOT_FOUND naming the folder that was
-// looked into.
-absl::StatusOr<std::string> FindCheckpoint(const std::string& run_dir);
-
 // A planner in this process with the parameters of one checkpoint. Thread-safe.
 class CheckpointPlanner {
  public:

@@ -38,6 +38,10 @@ std::string Summary(const CheckpointFile& checkpoint) {
                       {"checksums", "hold"},
                       {"run", info.run_id},
                       {"task", checkpoint.config.env().task()},
+                      {"evaluated", checkpoint.return_mean
+                                        ? absl::StrFormat("return %.1f, the run's best checkpoint",
+                                                          *checkpoint.return_mean)
+                                        : "unknown"},
                       {"written", info.written_at.empty() ? "unknown" : info.written_at},
                       {"updates", FormatCount(info.progress.updates)},
                       {"rows", FormatCount(rows.total())},

@@ -24,11 +24,12 @@ void ConfigFlags::AddTo(CLI::App& command) {
   command.add_option("--seed", seed, "short for --set seed=N")->type_name("N");
 }
 
-absl::StatusOr<proto::RunConfig> ConfigFlags::Load() const {
+absl::StatusOr<proto::RunConfig> ConfigFlags::Load(const Check& check) const {
   config::RunConfigSources all = sources;
   if (!task.empty()) all.overrides.push_back(absl::StrCat("env.task=", task));
   if (seed.has_value()) all.overrides.push_back(absl::StrCat("seed=", *seed));
   POMPC_ASSIGN_OR_RETURN(proto::RunConfig loaded, config::LoadRunConfig(all));
+  if (check != nullptr) POMPC_RETURN_IF_ERROR(check(loaded));
   POMPC_RETURN_IF_ERROR(config::FillEnvSpec(&loaded));
   return loaded;
 }

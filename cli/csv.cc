@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -28,6 +29,10 @@ absl::StatusOr<CsvTable> ReadCsv(const std::string& path) {
   std::vector<std::string> lines = absl::StrSplit(text, '\n');
   // What stands behind the last line end is nothing, or an unfinished line.
   lines.pop_back();
+  // Some editors put a carriage return before each line end.
+  for (std::string& line : lines) {
+    if (absl::EndsWith(line, "\r")) line.pop_back();
+  }
   CsvTable table;
   if (lines.empty()) return table;
   const std::vector<std::string> names = absl::StrSplit(lines[0], ',');

@@ -12,6 +12,7 @@
 #include "actor/planner_plan_source.h"
 #include "actor/stats.h"
 #include "cli/assets_flag.h"
+#include "cli/checkpoint_file.h"
 #include "cli/checkpoint_planner.h"
 #include "cli/command.h"
 #include "cli/episode_film.h"
@@ -82,7 +83,8 @@ absl::Status Evaluate(const EvaluateFlags& flags) {
     if (flags.run_dir.empty()) {
       return absl::InvalidArgumentError("give --run-dir DIR or --checkpoint DIR");
     }
-    POMPC_ASSIGN_OR_RETURN(checkpoint, FindCheckpoint(flags.run_dir));
+    POMPC_ASSIGN_OR_RETURN(const learner::RankedCheckpoint best, FindCheckpoint(flags.run_dir));
+    checkpoint = best.folder;
   }
   POMPC_ASSIGN_OR_RETURN(const auto planner, CheckpointPlanner::Start(checkpoint, flags.engine));
   std::cout << checkpoint << ": " << planner->config().env().task() << " after "

@@ -114,7 +114,9 @@ void InProcessRun::Watch(const char* name, App* app, bool ends_the_run) {
     const absl::Status status = app->Wait();
     {
       MutexLock lock(&mu_);
-      if (!status.ok() && !stopping_ && error_.ok()) error_ = Annotate(status, name);
+      // While the run is stopped the others miss one another; the learner tells what was not saved.
+      const bool counts = !stopping_ || ends_the_run;
+      if (!status.ok() && counts && error_.ok()) error_ = Annotate(status, name);
     }
     if (!status.ok() || ends_the_run) over_.Set();
   });

@@ -6,6 +6,9 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/config/run_config.h"
+#include "common/config/text_parser.h"
+#include "common/files.h"
+#include "common/status_macros.h"
 
 namespace pompc::cli {
 
@@ -14,6 +17,7 @@ std::string MetricsFile(const std::string& run_dir) { return run_dir + "/metrics
 std::string TimingsFile(const std::string& run_dir) { return run_dir + "/timings.csv"; }
 std::string EpisodesFile(const std::string& run_dir) { return run_dir + "/episodes.csv"; }
 std::string EvaluationsFile(const std::string& run_dir) { return run_dir + "/evaluations.csv"; }
+std::string CheckpointsFolder(const std::string& run_dir) { return run_dir + "/checkpoints"; }
 std::string LearningCurveFile(const std::string& run_dir) {
   return run_dir + "/learning_curve.svg";
 }
@@ -27,6 +31,9 @@ absl::StatusOr<proto::RunConfig> ReadRunConfig(const std::string& run_dir) {
   if (!HoldsRun(run_dir)) {
     return absl::NotFoundError(absl::StrCat(run_dir, ": no run here, config.textproto is missing"));
   }
+  // The defaults must not stand in for a part that was lost.
+  POMPC_ASSIGN_OR_RETURN(const std::string text, ReadFile(ConfigFile(run_dir)));
+  POMPC_RETURN_IF_ERROR(config::ParseResolvedConfig(text, ConfigFile(run_dir)).status());
   return config::LoadRunConfig({.files = {ConfigFile(run_dir)}});
 }
 

@@ -14,12 +14,14 @@ std::string MetricsFile(const std::string& run_dir);
 std::string TimingsFile(const std::string& run_dir);
 std::string EpisodesFile(const std::string& run_dir);
 std::string EvaluationsFile(const std::string& run_dir);
+std::string CheckpointsFolder(const std::string& run_dir);
 std::string LearningCurveFile(const std::string& run_dir);
 
 // Whether the folder holds a run.
 bool HoldsRun(const std::string& run_dir);
 
-// The resolved config of the run. NOT_FOUND naming the folder if it holds no run.
+// The resolved config of the run. NOT_FOUND naming the folder if it holds no run, DATA_LOSS naming
+// config.textproto when it is empty or cut off.
 absl::StatusOr<proto::RunConfig> ReadRunConfig(const std::string& run_dir);
 
 // "runs/<task>-<date>-<time>": where a run goes when nobody says.

@@ -81,6 +81,15 @@ std::string ShardTable(const proto::RunStatus& status) {
   return FormatTable(rows);
 }
 
+std::string CheckpointText(const absl::StatusOr<learner::ChosenCheckpoint>& chosen) {
+  if (!chosen.ok()) return absl::StrCat("none: ", chosen.status().message());
+  const learner::RankedCheckpoint& checkpoint = chosen->checkpoint;
+  return absl::StrCat(checkpoint.folder, checkpoint.return_mean
+                                             ? absl::StrFormat(", return %.1f",
+                                                               *checkpoint.return_mean)
+                                             : "");
+}
+
 }  // namespace
 
 std::string ProgressLine(const proto::RunStatus& status) {
@@ -131,7 +140,9 @@ std::string RunReport(const proto::GetRunReply& run) {
   return report;
 }
 
-std::string RunSummary(const proto::GetRunReply& run) {
+std::string RunSummary(const proto::GetRunReply& run,
+                       const absl::StatusOr<learner::ChosenCheckpoint>& best_checkpoint,
+                       const absl::StatusOr<learner::ChosenCheckpoint>& newest_checkpoint) {
   const proto::RunStatus& status = run.status();
   std::string best = "no evaluation was made";
   if (const proto::EvaluationResult* result = Best(status)) {
@@ -139,11 +150,20 @@ std::string RunSummary(const proto::GetRunReply& run) {
         absl::StrCat("return ", FormatMean(result->return_mean(), result->return_ci95()), " over ",
                      result->episodes(), " episodes, after ", FormatCount(result->rows()), " rows");
   }
-  return FormatTable({{"phase", PhaseText(status)},
-                      {"best evaluation", best},
-                      {"made", absl::StrCat("in all ", Counts(status))},
-                      {"time", absl::StrCat("ran ", FormatSeconds(status.elapsed_seconds()))},
-                      {"run directory", status.run_dir()}});
+  std::vector<std::vector<std::string>> rows = {
+      {"phase", PhaseText(status)},
+      {"best evaluation", best},
+      {"made", absl::StrCat("in all ", Counts(status))},
+      {"time", absl::StrCat("ran ", FormatSeconds(status.elapsed_seconds()))},
+      {"run directory", status.run_dir()},
+      {"best checkpoint", CheckpointText(best_checkpoint)},
+      {"newest checkpoint", CheckpointText(newest_checkpoint)}};
+  if (best_checkpoint.ok()) {
+    for (const std::string& reason : best_checkpoint->passed_over) {
+      rows.push_back({"passed over", reason});
+    }
+  }
+  return FormatTable(rows);
 }
 
 }  // namespace pompc::cli

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "absl/status/statusor.h"
+#include "learner/checkpoint_store.h"
 #include "proto/run.pb.h"
 
 namespace pompc::cli {
@@ -13,8 +15,11 @@ std::string ProgressLine(const proto::RunStatus& status);
 // A run's state as a page of tables: progress, evaluations, who takes part, shards.
 std::string RunReport(const proto::GetRunReply& run);
 
-// What a run came to, when it is over: best evaluation, counts, where things are.
-std::string RunSummary(const proto::GetRunReply& run);
+// What a run came to, when it is over: best evaluation, counts, where things are. `best` and
+// `newest`: the checkpoints that it leaves behind.
+std::string RunSummary(const proto::GetRunReply& run,
+                       const absl::StatusOr<learner::ChosenCheckpoint>& best,
+                       const absl::StatusOr<learner::ChosenCheckpoint>& newest);
 
 }  // namespace pompc::cli
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "actor/environments.h"
 #include "cli/assets_flag.h"
+#include "cli/checkpoint_file.h"
 #include "cli/command.h"
 #include "cli/config_flags.h"
 #include "cli/format.h"
@@ -19,6 +20,7 @@
 #include "common/log.h"
 #include "common/signals.h"
 #include "common/status_macros.h"
+#include "learner/run_directory.h"
 
 namespace pompc::cli {
 namespace {
@@ -44,10 +46,15 @@ struct TrainFlags {
 
 // The config of a new run, or of one that is gone on with.
 absl::StatusOr<proto::RunConfig> MakeConfig(TrainFlags flags) {
-  if (!flags.config.HasBase() && HoldsRun(flags.run.run_dir)) {
-    flags.config.sources.files.push_back(ConfigFile(flags.run.run_dir));
-  }
-  return flags.config.Load();
+  const std::string& run_dir = flags.run.run_dir;
+  if (flags.config.HasBase() || !HoldsRun(run_dir)) return flags.config.Load();
+  POMPC_ASSIGN_OR_RETURN(const proto::RunConfig before, ReadRunConfig(run_dir));
+  flags.config.sources.files.push_back(ConfigFile(run_dir));
+  // The run's own env.spec would be found at odds with another task or action repeat, and blamed
+  // instead of the field that the user set.
+  return flags.config.Load([&](const proto::RunConfig& now) {
+    return learner::CheckSameRun(run_dir, before, now);
+  });
 }
 
 // Shows the run's progress until it is over or `interrupted`.
@@ -97,11 +104,15 @@ absl::Status Train(const TrainFlags& flags) {
   // Pages read the run: they go first.
   http->Stop();
   run->Stop();
-  POMPC_RETURN_IF_ERROR(run->error());
   const std::string& run_dir = run->learner().run_dir();
-  POMPC_RETURN_IF_ERROR(WriteLearningCurve(run_dir, LearningCurveFile(run_dir)));
-  if (last.ok()) std::cout << RunSummary(*last);
-  std::cout << "  learning curve   " << LearningCurveFile(run_dir) << std::endl;
+  // It can be drawn again at any time: that there is no room for it is no failure of the run.
+  const absl::Status drawn = WriteLearningCurve(run_dir, LearningCurveFile(run_dir));
+  if (!drawn.ok()) Log().warn("learning curve: {}; `pompc plot` draws it", drawn.ToString());
+  if (last.ok()) {
+    std::cout << RunSummary(*last, BestCheckpoint(run_dir), NewestCheckpoint(run_dir));
+  }
+  if (drawn.ok()) std::cout << "  learning curve   " << LearningCurveFile(run_dir) << std::endl;
+  POMPC_RETURN_IF_ERROR(run->error());
   if (!over) std::cout << "go on with: pompc train --run-dir " << run_dir << std::endl;
   return absl::OkStatus();
 }

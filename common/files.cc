@@ -58,6 +58,25 @@ absl::Status ReadPieces(const std::string& path, Take take) {
   }
 }
 
+absl::Status WriteDurably(const std::string& path, absl::string_view content) {
+  const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+  if (file.get() < 0) return SystemError(errno, "creating", path);
+  POMPC_RETURN_IF_ERROR(WriteAll(file.get(), content, path));
+  if (::fsync(file.get()) != 0) return SystemError(errno, "syncing", path);
+  return absl::OkStatus();
+}
+
+// The first part of `path` that exists and is no folder; empty: there is none.
+std::string FileOnTheWay(const std::string& path) {
+  fs::path part;
+  std::error_code ignored;
+  for (const fs::path& name : fs::path(path)) {
+    part /= name;
+    if (fs::exists(part, ignored) && !fs::is_directory(part, ignored)) return part.string();
+  }
+  return "";
+}
+
 }  // namespace
 
 absl::Status WriteAll(int fd, absl::string_view content, const std::string& path) {
@@ -81,13 +100,13 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content) {
   const std::string temporary = absl::StrCat(path, kTemporarySuffix);
-  {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
-    if (file.get() < 0) return SystemError(errno, "creating", temporary);
-    POMPC_RETURN_IF_ERROR(WriteAll(file.get(), content, temporary));
-    if (::fsync(file.get()) != 0) return SystemError(errno, "syncing", temporary);
+  absl::Status status = WriteDurably(temporary, content);
+  if (status.ok()) status = Rename(temporary, path);
+  if (!status.ok()) {
+    // What was written may be what fills the disk.
+    ::unlink(temporary.c_str());
+    return status;
   }
-  POMPC_RETURN_IF_ERROR(Rename(temporary, path));
   return SyncPath(fs::path(path).parent_path().string());
 }
 
@@ -112,7 +131,12 @@ absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& folder) {
 absl::Status MakeFolders(const std::string& path) {
   std::error_code error;
   fs::create_directories(path, error);
-  return FilesystemError(error, "creating folder", path);
+  if (!error) return absl::OkStatus();
+  // "Not a directory" alone does not say what is none.
+  const std::string file = FileOnTheWay(path);
+  if (file.empty()) return SystemError(error.value(), "creating folder", path);
+  return absl::FailedPreconditionError(
+      absl::StrCat("creating folder ", path, ": ", file, " is a file, not a folder"));
 }
 
 absl::Status Rename(const std::string& from, const std::string& to) {
@@ -155,8 +179,7 @@ absl::StatusOr<FileLock> FileLock::Take(const std::string& path) {
   if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return SystemError(errno, "locking", path);
     const absl::StatusOr<std::string> holder = ReadFile(path);
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, " is locked by process ", holder.value_or("?")));
+    return absl::AbortedError(absl::StrCat(path, " is locked by process ", holder.value_or("?")));
   }
   const std::string pid = absl::StrCat(::getpid());
   if (::ftruncate(file.get(), 0) != 0) return SystemError(errno, "truncating", path);

@@ -20,7 +20,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path);
 absl::Status WriteAll(int fd, absl::string_view content, const std::string& path);
 
 // Replaces the file atomically and durably: after a failure or a crash `path` holds either its old
-// content or the new. RESOURCE_EXHAUSTED when the disk is full.
+// content or the new. RESOURCE_EXHAUSTED when the disk is full; then nothing is left beside `path`.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content);
 
 // Makes what was written to the file, or what was created and renamed in the folder, survive a
@@ -33,6 +33,8 @@ inline constexpr char kTemporarySuffix[] = ".tmp";
 // Names of what lies in a folder, in order.
 absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& folder);
 
+// The folder and those above it, where they do not exist. FAILED_PRECONDITION naming the part of
+// the path that is a file.
 absl::Status MakeFolders(const std::string& path);
 absl::Status Rename(const std::string& from, const std::string& to);
 // With all that is in it; OK when there is nothing.
@@ -55,8 +57,9 @@ class FileLock {
   FileLock& operator=(FileLock&& other) noexcept;
   ~FileLock();
 
-  // Creates the file if need be and writes this process's id into it. FAILED_PRECONDITION naming
-  // the holder's id when another process, or another FileLock of this one, holds it.
+  // Creates the file if need be and writes this process's id into it. ABORTED naming the holder's
+  // id when another process, or another FileLock of this one, holds it: that error alone means a
+  // lock that is held.
   static absl::StatusOr<FileLock> Take(const std::string& path);
 
  private:

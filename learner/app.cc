@@ -35,7 +35,8 @@ absl::Status App::Open() {
                          EvaluationLog::Read(run_->File("evaluations.csv")));
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointStore> store,
                          CheckpointStore::Open(run_->File("checkpoints"),
-                                               options_.config.learner().keep_checkpoints()));
+                                               options_.config.learner().keep_checkpoints(),
+                                               evaluations));
   POMPC_ASSIGN_OR_RETURN(const std::optional<CheckpointInfo> checkpoint,
                          RestoreNewest(store.get(), run_->run_id(), options_.engine.get()));
   POMPC_RETURN_IF_ERROR(run_->WriteConfig(options_.config));
@@ -105,6 +106,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   trainer.run_id = run_->run_id();
   trainer.learner_incarnation = run_->learner_incarnation();
   trainer.config = options_.config;
+  trainer.write_timeout = options_.write_timeout;
   trainer.keep_evaluated = options_.evaluation_timeout;
   trainer.clock = options_.clock;
   trainer_ = std::make_unique<Trainer>(
@@ -125,9 +127,14 @@ void App::Train() {
   // Nothing but the loss of a rank is UNAVAILABLE where there are others.
   if (absl::IsUnavailable(status) && options_.world_size > 1) {
     Interrupt(status);
+  } else if (!status.ok() && control_->Done()) {
+    // The run is over, or goes on with another start; that something was lost is this learner's.
+    Log().error("{}", status.ToString());
+    SetError(status);
   } else if (!status.ok()) {
     Fail(status);
   }
+  SetError(monitor_->Finish(options_.write_timeout));
   {
     MutexLock lock(&mu_);
     ranks_->Close(error_);

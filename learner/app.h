@@ -59,7 +59,8 @@ class App {
   void StopRun(const std::string& reason) { control_->Stop(reason); }
 
   // Blocks until the run is over and actors and evaluators know (for drain_timeout at most), or
-  // until Stop. Returns the error that ended it, or OK. The learner goes on answering until Stop.
+  // until Stop. Returns the error that ended it, or by which the last checkpoint or evaluations
+  // could not be written, or OK. The learner goes on answering until Stop.
   // UNAVAILABLE naming the rank when another rank was lost: then the run is not over, and goes on
   // from its newest checkpoint when all ranks are started again.
   absl::Status Wait();

@@ -1,6 +1,6 @@
 #include "learner/checkpoint.h"
 
-#include <algorithm>
+#include <stdexcept>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -20,6 +20,10 @@ constexpr char kStateFile[] = "state.json";
 // Raised when a change makes older checkpoints unreadable.
 constexpr int kFormat = 1;
 
+std::invalid_argument Invalid(const char* name, const Json& value, const char* rule) {
+  return std::invalid_argument(absl::StrCat("\"", name, "\" is ", value.dump(), ": ", rule));
+}
+
 Json ToJson(const RowCounter::State& rows) {
   Json incarnations = Json::array();
   for (const RowCounter::Incarnation& entry : rows.incarnations) {
@@ -28,24 +32,37 @@ Json ToJson(const RowCounter::State& rows) {
   return {{"past_rows", rows.past_rows}, {"shard_incarnations", incarnations}};
 }
 
+// The library would turn -1 into 2^64 - 1 and 1.5 into 1.
+uint64_t Count(const Json& json, const char* name) {
+  const Json& value = json.at(name);
+  if (value.is_number_unsigned()) return value;
+  throw Invalid(name, value, "must be a whole number, 0 or more");
+}
+
+double Seconds(const Json& json, const char* name) {
+  const Json& value = json.at(name);
+  if (value.is_number() && value.get<double>() >= 0) return value;
+  throw Invalid(name, value, "must be a number, 0 or more");
+}
+
 RowCounter::State RowsFromJson(const Json& json) {
   RowCounter::State rows;
-  rows.past_rows = json.at("past_rows");
+  rows.past_rows = Count(json, "past_rows");
   for (const Json& entry : json.at("shard_incarnations")) {
-    rows.incarnations.push_back({entry.at("id"), entry.at("rows")});
+    rows.incarnations.push_back({Count(entry, "id"), Count(entry, "rows")});
   }
   return rows;
 }
 
-// Throws nlohmann::json::exception for what is missing or of another type.
+// Throws std::exception for what is missing, of another type or out of its range.
 CheckpointInfo FromJson(const Json& json) {
   CheckpointInfo info;
   info.run_id = json.at("run_id");
-  info.learner_incarnation = json.at("learner_incarnation");
-  info.progress.updates = json.at("updates");
-  info.progress.episodes = json.at("episodes");
+  info.learner_incarnation = Count(json, "learner_incarnation");
+  info.progress.updates = Count(json, "updates");
+  info.progress.episodes = Count(json, "episodes");
   info.progress.seed_closed = json.at("seed_phase_closed");
-  info.progress.elapsed_seconds = json.at("elapsed_seconds");
+  info.progress.elapsed_seconds = Seconds(json, "elapsed_seconds");
   info.progress.rows = RowsFromJson(json.at("rows"));
   info.config = json.at("config");
   info.written_at = json.value("written_at", "");
@@ -110,7 +127,7 @@ absl::StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& folder) {
       return FormatError(path, json.at("format"));
     }
     return FromJson(json);
-  } catch (const Json::exception& error) {
+  } catch (const std::exception& error) {
     return absl::DataLossError(absl::StrCat(path, ": ", error.what()));
   }
 }

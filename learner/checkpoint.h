@@ -35,7 +35,8 @@ struct Checkpoint {
 // Writes state.json and the engine's files into an existing folder.
 absl::Status WriteCheckpoint(const std::string& folder, const Checkpoint& checkpoint);
 
-// Reads state.json. DATA_LOSS naming the file when it cannot be read.
+// Reads state.json. DATA_LOSS naming the file when it cannot be read, and the number in it that is
+// negative or not whole.
 absl::StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& folder);
 
 // Brings `engine` to the newest checkpoint that can be read and returns what it says; nothing when

@@ -1,43 +1,75 @@
 #include "learner/checkpoint_writer.h"
 
-#include <optional>
+#include <algorithm>
+#include <iterator>
 #include <utility>
+#include <vector>
 
 #include "common/event.h"
 #include "common/log.h"
 
 namespace pompc::learner {
 
-CheckpointWriter::CheckpointWriter(std::unique_ptr<CheckpointStore> store, Clock* clock)
-    : clock_(clock), store_(std::move(store)), thread_("checkpoints", [this] { Run(); }) {}
+CheckpointWriter::CheckpointWriter(std::unique_ptr<CheckpointStore> store, Clock* clock,
+                                   const BackoffOptions& retry)
+    : clock_(clock), store_(std::move(store)), backoff_(retry, /*seed=*/0) {
+  const absl::StatusOr<std::vector<uint64_t>> all = store_->List();
+  if (all.ok() && !all->empty()) {
+    MutexLock lock(&mu_);
+    stats_.newest = all->back();
+  }
+  thread_ = Thread("checkpoints", [this] { Run(); });
+}
 
 CheckpointWriter::~CheckpointWriter() { Close(); }
 
 void CheckpointWriter::Run() {
-  while (std::optional<std::function<void()>> job = jobs_.Pop(clock_)) (*job)();
+  // An earlier start may have found no room to set the link to the best one.
+  Tidy();
+  while (true) {
+    const std::optional<std::function<void()>> job = jobs_.Pop(clock_, next_try_);
+    if (job.has_value()) (*job)();
+    if (clock_->Now() >= next_try_) TryAgain();
+    if (!job.has_value() && jobs_.closed() && jobs_.size() == 0) break;
+  }
+  if (next_try_ != absl::InfiniteDuration()) TryAgain();
+  for (const auto& [updates, checkpoint] : failed_) {
+    Log().error("the checkpoint of update {} was never written", updates);
+  }
 }
 
 void CheckpointWriter::Write(std::unique_ptr<Checkpoint> checkpoint, bool pin) {
   TakePlace();
-  std::shared_ptr<Checkpoint> shared = std::move(checkpoint);
-  jobs_.Push([this, shared, pin] { DoWrite(*shared, pin).IgnoreError(); });
+  const Shared shared = std::move(checkpoint);
+  jobs_.Push([this, shared, pin] { DoWrite(shared, pin).IgnoreError(); });
 }
 
-absl::Status CheckpointWriter::WriteAndWait(std::unique_ptr<Checkpoint> checkpoint) {
-  TakePlace();
-  absl::Status status = absl::CancelledError("the checkpoint writer is closed");
-  Event done;
-  if (jobs_.Push([&] {
-        status = DoWrite(*checkpoint, false);
-        done.Set();
-      })) {
+absl::Status CheckpointWriter::WriteAndWait(std::unique_ptr<Checkpoint> checkpoint,
+                                            absl::Duration retry_for) {
+  const Shared shared = std::move(checkpoint);
+  const absl::Duration give_up = clock_->Now() + retry_for;
+  // Shorter delays than those of the thread: somebody waits.
+  Backoff backoff({.initial = absl::Milliseconds(50), .max = absl::Seconds(1)}, /*seed=*/0);
+  while (true) {
+    TakePlace();
+    absl::Status status = absl::CancelledError("the checkpoint writer is closed");
+    Event done;
+    if (!jobs_.Push([&] {
+          status = DoWrite(shared, false);
+          done.Set();
+        })) {
+      return status;
+    }
     done.Wait();
+    const absl::Duration now = clock_->Now();
+    if (status.ok() || now >= give_up) return status;
+    Event never;
+    never.WaitUntil(clock_, std::min(give_up, now + backoff.Next()));
   }
-  return status;
 }
 
-void CheckpointWriter::Settle(uint64_t updates, bool best) {
-  jobs_.Push([this, updates, best] { DoSettle(updates, best); });
+void CheckpointWriter::Settle(uint64_t updates, std::optional<EvaluationResult> result) {
+  jobs_.Push([this, updates, result = std::move(result)] { DoSettle(updates, result); });
 }
 
 void CheckpointWriter::TakePlace() {
@@ -46,34 +78,126 @@ void CheckpointWriter::TakePlace() {
   ++waiting_;
 }
 
-absl::Status CheckpointWriter::DoWrite(const Checkpoint& checkpoint, bool pin) {
+absl::Status CheckpointWriter::DoWrite(const Shared& checkpoint, bool pin) {
   {
     MutexLock lock(&mu_);
     --waiting_;
     taken_.Signal();
   }
+  const uint64_t updates = checkpoint->info.progress.updates;
+  if (pin) store_->Pin(updates);
+  const absl::Status status = Put(*checkpoint);
+  if (status.ok()) {
+    failed_.erase(updates);
+  } else {
+    failed_[updates] = checkpoint;
+  }
+  DropFailed();
+  // Where one could be written there may be room for those that failed.
+  if (status.ok() && !failed_.empty()) {
+    TryAgain();
+  } else {
+    Tidy();
+  }
+  return status;
+}
+
+absl::Status CheckpointWriter::Put(const Checkpoint& checkpoint) {
   const uint64_t updates = checkpoint.info.progress.updates;
   const absl::Duration start = clock_->Now();
-  if (pin) store_->Pin(updates);
   const absl::Status status = store_->Write(
       updates, [&](const std::string& folder) { return WriteCheckpoint(folder, checkpoint); });
   if (status.ok()) {
     Log().debug("checkpoint {}", store_->Path(updates));
   } else {
-    Log().error("no checkpoint at update {}: {}", updates, status.ToString());
+    Log().error("the checkpoint of update {} could not be written: {}", updates,
+                status.ToString());
   }
   MutexLock lock(&mu_);
   ++(status.ok() ? stats_.written : stats_.failed);
   stats_.time += clock_->Now() - start;
   stats_.status = status;
+  if (status.ok()) stats_.newest = std::max(stats_.newest.value_or(0), updates);
   return status;
 }
 
-void CheckpointWriter::DoSettle(uint64_t updates, bool best) {
+void CheckpointWriter::DoSettle(uint64_t updates, const std::optional<EvaluationResult>& result) {
+  if (result.has_value()) store_->AddEvaluation(*result);
+  store_->Unpin(updates);
+  DropFailed();
+  Tidy();
+}
+
+std::map<uint64_t, CheckpointWriter::Shared>::iterator CheckpointWriter::BestFailed() {
+  auto found = failed_.end();
+  std::optional<double> best;
+  if (const auto stored = store_->Best(); stored.ok() && stored->has_value()) {
+    best = (*stored)->return_mean;
+  }
+  for (auto it = failed_.begin(); it != failed_.end(); ++it) {
+    const std::optional<double> mean =
+        store_->ReturnOf(it->first, it->second->info.learner_incarnation);
+    if (!mean.has_value() || mean <= best) continue;
+    best = mean;
+    found = it;
+  }
+  return found;
+}
+
+void CheckpointWriter::DropFailed() {
+  if (failed_.empty()) return;
+  const auto best = BestFailed();
+  const std::optional<uint64_t> best_updates =
+      best == failed_.end() ? std::nullopt : std::optional(best->first);
+  std::optional<uint64_t> newest_written;
+  {
+    MutexLock lock(&mu_);
+    newest_written = stats_.newest;
+  }
+  const uint64_t newest = failed_.rbegin()->first;
+  const auto needed = [&](uint64_t updates) {
+    return updates == best_updates || (updates == newest && newest > newest_written);
+  };
+  std::erase_if(failed_, [&](const auto& entry) {
+    return !needed(entry.first) && !store_->IsPinned(entry.first);
+  });
+  // Of those under evaluation the oldest go first: the policies that come later tend to be better.
+  while (failed_.size() > kMaxFailed) {
+    const auto victim = std::find_if(failed_.begin(), failed_.end(),
+                                     [&](const auto& entry) { return !needed(entry.first); });
+    Log().error("the checkpoint of update {} is given up: {} newer ones wait to be written",
+                victim->first, kMaxFailed);
+    failed_.erase(victim);
+  }
+}
+
+void CheckpointWriter::TryAgain() {
   absl::Status status;
-  if (best) status = store_->SetBest(updates);
-  status.Update(store_->Unpin(updates));
-  if (!status.ok()) Log().error("checkpoint {}: {}", updates, status.ToString());
+  while (!failed_.empty() && status.ok()) {
+    auto next = BestFailed();
+    if (next == failed_.end()) next = std::prev(failed_.end());
+    status = Put(*next->second);
+    if (!status.ok()) break;
+    Log().info("the checkpoint of update {} is written now", next->first);
+    failed_.erase(next);
+    DropFailed();
+  }
+  Tidy();
+}
+
+void CheckpointWriter::Tidy() {
+  const absl::Status status = store_->Tidy();
+  if (!status.ok()) Log().error("checkpoints: {}", status.ToString());
+  const absl::Duration now = clock_->Now();
+  if (failed_.empty() && status.ok()) {
+    next_try_ = absl::InfiniteDuration();
+    backoff_.Reset();
+  } else if (next_try_ == absl::InfiniteDuration() || now >= next_try_) {
+    next_try_ = now + backoff_.Next();
+  }
+  MutexLock lock(&mu_);
+  if (stats_.waiting == 0) stats_.waiting_since = now;
+  stats_.waiting = failed_.size();
 }
 
 CheckpointWriter::Stats CheckpointWriter::stats() const {

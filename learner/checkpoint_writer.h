@@ -3,9 +3,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 
 #include "absl/status/status.h"
+#include "common/backoff.h"
 #include "common/bounded_queue.h"
 #include "common/clock.h"
 #include "common/mutex.h"
@@ -15,54 +18,85 @@
 
 namespace pompc::learner {
 
-// Writes checkpoints on a thread of its own, so that updates go on meanwhile. What is asked for is
-// done in order. Failures are logged and counted, the run goes on. Thread-safe. Owns the store
-// while it lives.
+// Writes checkpoints on a thread of its own, so that updates go on meanwhile. What is requested is
+// done in order. Failures are logged and counted, and the run goes on; what could not be written
+// (the disk is full) is kept in memory and tried again, with backoff and whenever something else
+// could be written: the newest checkpoint, the one of the best policy so far, and those under
+// evaluation, kMaxFailed of them in all. Thread-safe. Owns the store while it lives.
 class CheckpointWriter {
  public:
+  static constexpr size_t kMaxFailed = 3;
+
   struct Stats {
+    // Checkpoints written, and tries that failed.
     uint64_t written = 0;
     uint64_t failed = 0;
     // Time spent writing.
     absl::Duration time;
-    // Of the newest attempt.
+    // Outcome of the newest try.
     absl::Status status;
+    // Checkpoints that could not be written and are to be tried again, and the time on the writer's
+    // clock since when there are any.
+    uint64_t waiting = 0;
+    absl::Duration waiting_since;
+    // Update of the newest checkpoint on disk.
+    std::optional<uint64_t> newest;
   };
 
-  CheckpointWriter(std::unique_ptr<CheckpointStore> store, Clock* clock);
+  CheckpointWriter(std::unique_ptr<CheckpointStore> store, Clock* clock,
+                   const BackoffOptions& retry = {.initial = absl::Seconds(1),
+                                                  .max = absl::Seconds(30)});
   // Closes.
   ~CheckpointWriter();
 
-  // Blocks while another checkpoint waits to be written: two of them in memory are enough. A pinned
-  // checkpoint stays until Settle.
+  // Blocks while another checkpoint waits to be written: one that waits and one that is being
+  // written are enough in memory, beside those that failed. A pinned checkpoint stays until Settle.
   void Write(std::unique_ptr<Checkpoint> checkpoint, bool pin);
-  // As Write, and waits until it is on disk.
-  absl::Status WriteAndWait(std::unique_ptr<Checkpoint> checkpoint);
-  // The evaluation of the pinned checkpoint of `updates` is over; it was the best of all, or not.
-  void Settle(uint64_t updates, bool best);
+  // As Write, and waits until it is on disk. Tried again for `retry_for` at most; the error of the
+  // last try then, CANCELLED once the writer is closed.
+  absl::Status WriteAndWait(std::unique_ptr<Checkpoint> checkpoint,
+                            absl::Duration retry_for = absl::ZeroDuration());
+  // The evaluation of the pinned checkpoint of `updates` is over, with a result or without.
+  void Settle(uint64_t updates, std::optional<EvaluationResult> result);
 
   Stats stats() const;
 
-  // Finishes what was asked for before; later requests are dropped. Idempotent.
+  // Finishes what was requested before, and tries once more what failed; later requests are
+  // dropped. Idempotent.
   void Close();
 
  private:
+  using Shared = std::shared_ptr<const Checkpoint>;
+
   void Run();
   // Takes the one place for a checkpoint that waits; DoWrite frees it.
   void TakePlace();
-  absl::Status DoWrite(const Checkpoint& checkpoint, bool pin);
-  void DoSettle(uint64_t updates, bool best);
+  absl::Status DoWrite(const Shared& checkpoint, bool pin);
+  void DoSettle(uint64_t updates, const std::optional<EvaluationResult>& result);
+  // One try.
+  absl::Status Put(const Checkpoint& checkpoint);
+  void TryAgain();
+  // The failed checkpoint of the best return, if that is better than all on disk.
+  std::map<uint64_t, Shared>::iterator BestFailed();
+  // Forgets failed checkpoints that nobody needs any more.
+  void DropFailed();
+  // Puts the folder in order, and decides when to try again.
+  void Tidy();
 
   Clock* const clock_;
-  // Used by the thread alone.
+  // From here on: used by the thread alone.
   const std::unique_ptr<CheckpointStore> store_;
+  Backoff backoff_;
+  // What could not be written, by updates.
+  std::map<uint64_t, Shared> failed_;
+  absl::Duration next_try_ = absl::InfiniteDuration();
 
   // Far more than evaluations can be outstanding.
   BoundedQueue<std::function<void()>> jobs_{256};
 
   mutable Mutex mu_;
   CondVar taken_;
-  // Checkpoints asked for that the thread has not begun to write.
+  // Checkpoints requested that the thread has not begun to write.
   int waiting_ ABSL_GUARDED_BY(mu_) = 0;
   Stats stats_ ABSL_GUARDED_BY(mu_);
 

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -26,10 +27,14 @@ std::string Shortest(T value) {
   return std::string(buffer, result.ptr);
 }
 
-// Lines that ended with a line feed.
+// Lines that ended with a line feed; the carriage return that some editors put before it is none of
+// the last cell.
 std::vector<std::string> FinishedLines(const std::string& content) {
   std::vector<std::string> lines = absl::StrSplit(content, '\n');
   lines.pop_back();
+  for (std::string& line : lines) {
+    if (absl::EndsWith(line, "\r")) line.pop_back();
+  }
   return lines;
 }
 
@@ -81,14 +86,30 @@ absl::Status CsvFile::Append(const Row& row) {
     return absl::InternalError(
         absl::StrCat(path_, ": a row of ", row.size(), " cells for ", columns_, " columns"));
   }
-  const std::string line = absl::StrJoin(row, ",") + "\n";
-  absl::Status status = WriteAll(fd_, line, path_);
-  if (status.ok()) {
-    bytes_ += static_cast<int64_t>(line.size());
-  } else if (::ftruncate(fd_, bytes_) != 0) {
-    status.Update(absl::ErrnoToStatus(errno, absl::StrCat("truncating ", path_)));
+  if (waiting_.size() >= kMaxWaiting) waiting_.pop_front();
+  waiting_.push_back(absl::StrJoin(row, ",") + "\n");
+  return Flush();
+}
+
+absl::Status CsvFile::Flush() {
+  const size_t waited = waiting_.size();
+  while (!waiting_.empty()) {
+    // What an earlier try wrote of a row must go before another one follows it.
+    if (torn_ && ::ftruncate(fd_, bytes_) != 0) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("truncating ", path_));
+    }
+    torn_ = true;
+    if (const absl::Status status = WriteAll(fd_, waiting_.front(), path_); !status.ok()) {
+      torn_ = ::ftruncate(fd_, bytes_) != 0;
+      return absl::Status(status.code(), absl::StrCat(status.message(), "; ", waiting_.size(),
+                                                      " rows wait to be written"));
+    }
+    torn_ = false;
+    bytes_ += static_cast<int64_t>(waiting_.front().size());
+    waiting_.pop_front();
   }
-  return status;
+  if (waited > 1) Log().info("{}: {} rows that waited are written", path_, waited);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<CsvFile::Row>> ReadCsv(const std::string& path,

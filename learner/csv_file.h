@@ -2,6 +2,7 @@
 #define POMPC_LEARNER_CSV_FILE_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,10 +19,12 @@ std::string FormatNumber(float value);
 
 // A table that grows by rows, in a file: one header line, then comma-separated numbers and words
 // without quotes. Each row is handed to the system at once, so a reader sees whole rows but perhaps
-// the last, and a crash loses none. Not thread-safe.
+// the last, and a crash loses none. Rows that cannot be written (the disk is full) wait in memory,
+// kMaxWaiting of them, the newest, until there is room. Not thread-safe.
 class CsvFile {
  public:
   using Row = std::vector<std::string>;
+  static constexpr size_t kMaxWaiting = 4096;
 
   // Opens `path` for appending and creates it with its header if need be. Rows of an earlier start
   // that `keep` (if given) refuses are dropped, as is a last row that was not finished. A file with
@@ -34,9 +37,12 @@ class CsvFile {
   CsvFile(const CsvFile&) = delete;
   CsvFile& operator=(const CsvFile&) = delete;
 
-  // REQUIRES: as many cells as columns. After an error (RESOURCE_EXHAUSTED: the disk is full) the
-  // file has the rows it had before.
+  // Writes the row, behind those that wait. INTERNAL unless it has as many cells as columns. After
+  // another error (RESOURCE_EXHAUSTED: the disk is full) the file has whole rows, and the others
+  // wait for the next Append or Flush.
   absl::Status Append(const Row& row);
+  // Writes the rows that wait; OK when there are none. Errors as Append.
+  absl::Status Flush();
 
  private:
   CsvFile(std::string path, size_t columns, int fd, int64_t bytes)
@@ -45,8 +51,12 @@ class CsvFile {
   const std::string path_;
   const size_t columns_;
   const int fd_;
-  // Of whole rows.
+  // Size of the file's whole rows.
   int64_t bytes_;
+  // Whether there is a part of a row behind them.
+  bool torn_ = false;
+  // Lines that could not be written yet.
+  std::deque<std::string> waiting_;
 };
 
 // All finished rows of the table at `path`, without the header; empty when there is no file.

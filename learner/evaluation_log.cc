@@ -1,5 +1,6 @@
 #include "learner/evaluation_log.h"
 
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -28,7 +29,7 @@ bool ParseResult(const CsvFile::Row& row, EvaluationResult* result) {
          absl::SimpleAtoi(row[2], &result->rows) && absl::SimpleAtoi(row[3], &result->updates) &&
          absl::SimpleAtod(row[4], &result->elapsed_seconds) &&
          absl::SimpleAtoi(row[5], &result->episodes) &&
-         absl::SimpleAtod(row[6], &result->return_mean) &&
+         absl::SimpleAtod(row[6], &result->return_mean) && std::isfinite(result->return_mean) &&
          absl::SimpleAtod(row[7], &result->return_ci95) &&
          absl::SimpleAtod(row[8], &result->return_min) &&
          absl::SimpleAtod(row[9], &result->return_max);

@@ -17,11 +17,14 @@ namespace pompc::learner {
 class EvaluationLog {
  public:
   // Results of earlier starts, in the order they came in. FAILED_PRECONDITION naming the line that
-  // cannot be read.
+  // cannot be read, or whose return is no finite number.
   static absl::StatusOr<std::vector<EvaluationResult>> Read(const std::string& path);
 
   static absl::StatusOr<std::unique_ptr<EvaluationLog>> Open(const std::string& path);
+  // A result that cannot be written (the disk is full) waits, as CsvFile's rows do.
   absl::Status Append(const EvaluationResult& result);
+  // Writes the results that wait; OK when there are none.
+  absl::Status Flush() { return file_->Flush(); }
 
  private:
   explicit EvaluationLog(std::unique_ptr<CsvFile> file) : file_(std::move(file)) {}

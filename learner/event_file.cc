@@ -89,7 +89,14 @@ absl::Status EventFile::Write(proto::Event event, uint64_t step) {
   event.set_step(static_cast<int64_t>(step));
   MutexLock lock(&mu_);
   event.set_wall_time(absl::ToDoubleSeconds(WallTime() - absl::UnixEpoch()));
-  return WriteAll(fd_, TfRecord(event.SerializeAsString()), path_);
+  const std::string record = TfRecord(event.SerializeAsString());
+  if (torn_ && ::ftruncate(fd_, bytes_) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("truncating ", path_));
+  }
+  const absl::Status status = WriteAll(fd_, record, path_);
+  torn_ = !status.ok() && ::ftruncate(fd_, bytes_) != 0;
+  if (status.ok()) bytes_ += static_cast<int64_t>(record.size());
+  return status;
 }
 
 }  // namespace pompc::learner

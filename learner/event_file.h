@@ -35,8 +35,8 @@ class EventFile {
   EventFile(const EventFile&) = delete;
   EventFile& operator=(const EventFile&) = delete;
 
-  // Numbers after `updates`, each under the tag "<group>/<name>". After an error the file ends in a
-  // record that was cut off, at which readers stop.
+  // Numbers after `updates`, each under the tag "<group>/<name>". After an error (the disk is full)
+  // the numbers are lost; the file has whole records, since readers stop at one that was cut off.
   absl::Status Append(uint64_t updates, absl::string_view group,
                       const std::vector<std::pair<std::string, double>>& values);
 
@@ -48,6 +48,10 @@ class EventFile {
   const std::string path_;
   const int fd_;
   Mutex mu_;
+  // Size of the file's whole records.
+  int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  // Whether there is a part of a record behind them.
+  bool torn_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace pompc::learner

@@ -158,13 +158,17 @@ void AddPlanWriter(const PlanWriter* plans, Adder& add) {
 void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
   const CheckpointWriter* checkpoints = sources.checkpoints;
   add.Counter({"pompc_learner_checkpoints_total",
-               "Checkpoints, by what became of them.",
+               "Tries to write a checkpoint, by what became of them.",
                {{"result", "written"}}},
               [checkpoints] { return Number(checkpoints->stats().written); });
   add.Counter({"pompc_learner_checkpoints_total",
-               "Checkpoints, by what became of them.",
+               "Tries to write a checkpoint, by what became of them.",
                {{"result", "failed"}}},
               [checkpoints] { return Number(checkpoints->stats().failed); });
+  add.Gauge({"pompc_learner_checkpoints_waiting",
+             "Checkpoints that could not be written and are to be tried again.",
+             {}},
+            [checkpoints] { return Number(checkpoints->stats().waiting); });
   add.Counter({"pompc_learner_checkpoint_seconds_total", "Time spent writing checkpoints.", {}},
               [checkpoints] { return absl::ToDoubleSeconds(checkpoints->stats().time); });
   const RunControl* control = sources.control;

@@ -1,5 +1,6 @@
 #include "learner/monitor.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,9 +12,9 @@
 namespace pompc::learner {
 namespace {
 
-// A table that cannot be written loses rows, not the run; said each time.
-void LogIfFailed(const absl::Status& status) {
-  if (!status.ok()) Log().error("{}", status.ToString());
+// A file that cannot be written does not end the run.
+void LogIfFailed(const absl::Status& status, Occasionally* failed, absl::Duration now) {
+  if (!status.ok() && failed->Count(now) > 0) Log().error("{}", status.ToString());
 }
 
 }  // namespace
@@ -48,24 +49,45 @@ Monitor::~Monitor() { Close(); }
 
 void Monitor::Run() {
   do {
-    Round();
+    Round().IgnoreError();
   } while (!closed_.WaitUntil(options_.clock, options_.clock->Now() + options_.interval));
-  Round();
+  if (const absl::Status status = Round(); !status.ok()) Log().error("{}", status.ToString());
 }
 
-void Monitor::Round() {
+absl::Status Monitor::Round() {
+  MutexLock lock(&mu_);
   control_->Tick();
   for (const RunControl::EvaluationNews& news : control_->TakeEvaluationNews()) Record(news);
+  absl::Status episodes = episodes_->Flush();
   for (const EpisodeNews& news : control_->TakeEpisodeNews()) {
-    LogIfFailed(episodes_->Append({FormatNumber(news.elapsed_seconds), absl::StrCat(news.rows),
-                                   absl::StrCat(news.episodes), absl::StrCat(news.actor_index),
-                                   FormatNumber(news.episode_return)}));
+    episodes = episodes_->Append({FormatNumber(news.elapsed_seconds), absl::StrCat(news.rows),
+                                  absl::StrCat(news.episodes), absl::StrCat(news.actor_index),
+                                  FormatNumber(news.episode_return)});
   }
-  if (options_.clock->Now() >= next_progress_) LogProgress();
+  const absl::Duration now = options_.clock->Now();
+  LogIfFailed(episodes, &episodes_failed_, now);
+  const absl::Status evaluations = evaluations_->Flush();
+  LogIfFailed(evaluations, &evaluations_failed_, now);
+  if (now >= next_progress_) LogProgress();
+  return evaluations;
+}
+
+absl::Status Monitor::Finish(absl::Duration timeout) {
+  const absl::Duration give_up = options_.clock->Now() + timeout;
+  while (true) {
+    const absl::Status status = Round();
+    const absl::Duration now = options_.clock->Now();
+    if (status.ok() || now >= give_up) return status;
+    const absl::Duration next = std::min(give_up, now + options_.interval);
+    if (closed_.WaitUntil(options_.clock, next)) return status;
+  }
 }
 
 void Monitor::Record(const RunControl::EvaluationNews& news) {
-  checkpoints_->Settle(news.assignment.updates, news.best);
+  // The table comes first: it decides which checkpoint is the best. Round tells of its errors, and
+  // tries again.
+  if (news.result.has_value()) evaluations_->Append(*news.result).IgnoreError();
+  checkpoints_->Settle(news.assignment.updates, news.result);
   if (!news.result.has_value()) {
     Log().warn("evaluation {} of version {} was given up", news.assignment.id,
                news.assignment.version.ToString());
@@ -74,12 +96,12 @@ void Monitor::Record(const RunControl::EvaluationNews& news) {
   const EvaluationResult& result = *news.result;
   Log().info("evaluation {}: return {:.1f} at {} rows{}", result.id, result.return_mean,
              result.rows, news.best ? ", the best so far" : "");
-  LogIfFailed(evaluations_->Append(result));
   if (events_ == nullptr) return;
   LogIfFailed(events_->Append(result.updates, "evaluation",
                               {{"return_mean", result.return_mean},
                                {"return_min", result.return_min},
-                               {"return_max", result.return_max}}));
+                               {"return_max", result.return_max}}),
+              &events_failed_, options_.clock->Now());
 }
 
 void Monitor::LogProgress() {

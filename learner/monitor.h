@@ -9,6 +9,8 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/event.h"
+#include "common/mutex.h"
+#include "common/occasionally.h"
 #include "common/thread.h"
 #include "learner/checkpoint_writer.h"
 #include "learner/control/run_control.h"
@@ -28,8 +30,8 @@ struct MonitorOptions {
 };
 
 // Lets time pass for a RunControl (it ticks it) and writes down what comes in meanwhile:
-// evaluations.csv, episodes.csv, which checkpoint is the best, lines of progress. Owns one thread;
-// thread-safe.
+// evaluations.csv, episodes.csv, lines of progress; tells the checkpoint writer of results. What
+// cannot be written (the disk is full) is tried again. Owns one thread; thread-safe.
 class Monitor {
  public:
   // What is given must outlive it; `events`, where evaluations go as well, may be null. Errors name
@@ -41,26 +43,41 @@ class Monitor {
   // Closes.
   ~Monitor();
 
+  // Writes down the evaluations that have come in until now, for `timeout` at most while they
+  // cannot be written. Errors then, naming the file.
+  absl::Status Finish(absl::Duration timeout);
+
   // Writes down what has come in until now and ends the thread. Idempotent.
   void Close();
 
  private:
+  // Between log lines about one file that cannot be written.
+  static constexpr absl::Duration kTellAgain = absl::Seconds(30);
+
   Monitor(const MonitorOptions& options, RunControl* control, CheckpointWriter* checkpoints,
           EventFile* events, std::unique_ptr<EvaluationLog> evaluations,
           std::unique_ptr<CsvFile> episodes);
 
   void Run();
-  void Round();
-  void Record(const RunControl::EvaluationNews& news);
-  void LogProgress();
+  // The error of evaluations.csv.
+  absl::Status Round();
+  void Record(const RunControl::EvaluationNews& news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LogProgress() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const MonitorOptions options_;
   RunControl* const control_;
   CheckpointWriter* const checkpoints_;
   EventFile* const events_;
-  const std::unique_ptr<EvaluationLog> evaluations_;
-  const std::unique_ptr<CsvFile> episodes_;
-  absl::Duration next_progress_;
+
+  // Held for a whole round.
+  Mutex mu_;
+  const std::unique_ptr<EvaluationLog> evaluations_ ABSL_PT_GUARDED_BY(mu_);
+  const std::unique_ptr<CsvFile> episodes_ ABSL_PT_GUARDED_BY(mu_);
+  absl::Duration next_progress_ ABSL_GUARDED_BY(mu_);
+  Occasionally evaluations_failed_ ABSL_GUARDED_BY(mu_){kTellAgain};
+  Occasionally episodes_failed_ ABSL_GUARDED_BY(mu_){kTellAgain};
+  Occasionally events_failed_ ABSL_GUARDED_BY(mu_){kTellAgain};
+
   Event closed_;
   Thread thread_;
 };

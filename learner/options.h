@@ -47,6 +47,9 @@ struct AppOptions {
   // Once the run is over: how long actors and evaluators are waited for to hear of it. Longer than
   // a lease, which ends what does not answer.
   absl::Duration drain_timeout = absl::Seconds(15);
+  // When training ends: how long the last checkpoint and evaluations.csv are tried again if they
+  // cannot be written. Then the learner ends with an error.
+  absl::Duration write_timeout = absl::Seconds(10);
   // Given to calls in progress when the learner stops.
   absl::Duration stop_grace = absl::Seconds(1);
   Clock* clock = Clock::Real();

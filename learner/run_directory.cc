@@ -34,14 +34,24 @@ struct Identity {
   uint64_t incarnation = 0;
 };
 
+// Without its identity a run cannot be resumed: its checkpoints and rows name it.
+absl::Status IdentityLost(const std::string& path, absl::string_view what) {
+  return absl::DataLossError(absl::StrCat(
+      path, " ", what,
+      R"(; expected {"run_id": text, "learner_incarnation": count}: restore it (state.json of each)"
+      " checkpoint names the run), or begin a new run in another folder"));
+}
+
 absl::StatusOr<Identity> ReadIdentity(const std::string& path) {
   const absl::StatusOr<std::string> text = ReadFile(path);
   if (absl::IsNotFound(text.status())) return Identity{NewRunId(), 0};
   if (!text.ok()) return text.status();
+  if (text->empty()) return IdentityLost(path, "is empty");
   const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
+  if (json.is_discarded()) return IdentityLost(path, "is no JSON, or was cut off");
   if (!json.is_object() || !json.contains("run_id") || !json["run_id"].is_string() ||
       !json.contains("learner_incarnation") || !json["learner_incarnation"].is_number_unsigned()) {
-    return absl::DataLossError(absl::StrCat(path, " is not readable"));
+    return IdentityLost(path, "does not name a run");
   }
   return Identity{json["run_id"], json["learner_incarnation"]};
 }
@@ -69,11 +79,8 @@ absl::Status CheckConfig(const std::string& path, const std::string& file,
   const absl::StatusOr<std::string> text = ReadFile(file);
   if (absl::IsNotFound(text.status())) return absl::OkStatus();
   if (!text.ok()) return text.status();
-  POMPC_ASSIGN_OR_RETURN(const proto::RunConfig before, config::ParseRunConfig(*text, file));
-  const std::string differences = ConfigDifferences(before, config);
-  if (differences.empty()) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "the run in ", path, " was made with another environment or other networks: ", differences));
+  POMPC_ASSIGN_OR_RETURN(const proto::RunConfig before, config::ParseResolvedConfig(*text, file));
+  return CheckSameRun(path, before, config);
 }
 
 // The networks beside the world model's that these settings ask for.
@@ -84,6 +91,15 @@ std::string Networks(const proto::PoMpcConfig& config) {
   const bool values = !all && config.policy_values() != proto::PoMpcConfig::PLAIN;
   return absl::StrCat(prior ? "a" : "no", " learned prior and ", values ? "" : "no ",
                       "KL-regularised values");
+}
+
+// The environment of before as it is compared: its spec follows from the task and the action
+// repeat, which users set, so that it is no difference of its own where these differ.
+proto::EnvConfig EnvironmentBefore(proto::EnvConfig before, const proto::EnvConfig& now) {
+  const bool other = before.task() != now.task() || before.action_repeat() != now.action_repeat();
+  const bool given = before.task() == config::kExternalTask && now.task() == config::kExternalTask;
+  if (other && !given) *before.mutable_spec() = now.spec();
+  return before;
 }
 
 }  // namespace
@@ -99,7 +115,7 @@ std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunCo
       differences.push_back(absl::StrCat(field.path, ": ", field.before, ", now ", field.now));
     }
   };
-  collect(before.env(), now.env(), "env");
+  collect(EnvironmentBefore(before.env(), now.env()), now.env(), "env");
   collect(model_before, now.model(), "model");
   const std::string was = Networks(before.po_mpc());
   const std::string is = Networks(now.po_mpc());
@@ -110,6 +126,14 @@ std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunCo
   return absl::StrJoin(differences, "; ");
 }
 
+absl::Status CheckSameRun(const std::string& path, const proto::RunConfig& before,
+                          const proto::RunConfig& now) {
+  const std::string differences = ConfigDifferences(before, now);
+  if (differences.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the run in ", path, " was made with another environment or other networks: ", differences));
+}
+
 absl::StatusOr<std::unique_ptr<RunDirectory>> RunDirectory::Open(const std::string& path,
                                                                  const proto::RunConfig& config) {
   POMPC_RETURN_IF_ERROR(MakeFolders(path));
@@ -118,7 +142,13 @@ absl::StatusOr<std::unique_ptr<RunDirectory>> RunDirectory::Open(const std::stri
   std::error_code ignored;
   if (!std::filesystem::exists(run_file, ignored)) POMPC_RETURN_IF_ERROR(CheckIsRunOrEmpty(path));
   absl::StatusOr<FileLock> lock = FileLock::Take(absl::StrCat(path, "/", kLockFile));
-  if (!lock.ok()) return Annotate(lock.status(), "another learner uses this run directory");
+  if (absl::IsAborted(lock.status())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("another learner uses this run directory: ", lock.status().message()));
+  }
+  if (!lock.ok()) {
+    return Annotate(lock.status(), absl::StrCat("the run directory ", path, " cannot be written"));
+  }
   POMPC_RETURN_IF_ERROR(CheckConfig(path, config_file, config));
   POMPC_ASSIGN_OR_RETURN(Identity identity, ReadIdentity(run_file));
   ++identity.incarnation;

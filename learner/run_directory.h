@@ -19,8 +19,9 @@ class RunDirectory {
  public:
   // Creates the folder for a new run, or takes over that of an earlier start of the same run, to be
   // gone on with as `config` says. FAILED_PRECONDITION: another learner holds it; it is not empty
-  // but no run directory; or the run was made with another environment or other networks, naming
-  // the fields and both values. Nothing is changed then.
+  // but no run directory; a part of the path is a file; or as CheckSameRun. DATA_LOSS naming
+  // run.json or config.textproto when it is empty or cut off. Otherwise the system's reason, with
+  // the file that cannot be written. The run stays as it was then.
   static absl::StatusOr<std::unique_ptr<RunDirectory>> Open(const std::string& path,
                                                             const proto::RunConfig& config);
 
@@ -50,8 +51,13 @@ class RunDirectory {
 
 // What must be equal for a run made with `before` to go on with `now`: env, model without
 // matmul_dtype, and whether the policy has a prior and KL-regularised values. Empty, or the fields
-// that differ with both values: "model.latent_dim: 64, now 128; ...".
+// that differ with both values: "model.latent_dim: 64, now 128; ...". Where the task or the action
+// repeat differs, env.spec, which follows from them, is not listed.
 std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now);
+
+// FAILED_PRECONDITION naming `path` and the ConfigDifferences, if there are any.
+absl::Status CheckSameRun(const std::string& path, const proto::RunConfig& before,
+                          const proto::RunConfig& now);
 
 }  // namespace pompc::learner
 

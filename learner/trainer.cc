@@ -27,7 +27,7 @@ Trainer::Trainer(const TrainerOptions& options, const TrainerParts& parts)
       config_text_(config::ToText(options.config)),
       timer_(options.clock, State::kWaitingForRows),
       version_{options.learner_incarnation, 0},
-      checkpointed_(parts.engine->update_count()) {}
+      restored_updates_(parts.engine->update_count()) {}
 
 absl::Status Trainer::Run() {
   parts_.engine->PrepareThread();
@@ -47,10 +47,11 @@ absl::Status Trainer::Train() {
   if (status.ok()) status = RunSteps();
   // A run that ends while its newest updates turn out to be no good keeps those before.
   if (status.ok()) status = Restore(Keep());
-  if (status.ok() && parts_.engine->update_count() > checkpointed_) {
-    timer_.Enter(State::kCheckpointing);
-    status = parts_.checkpoints->WriteAndWait(MakeCheckpoint());
+  // That an earlier checkpoint of this update was requested does not mean that it was written.
+  if (status.ok() && parts_.engine->update_count() > restored_updates_) {
+    status = SaveCheckpointNow("the last checkpoint");
   }
+  if (const absl::Status log = parts_.log->Flush(); !log.ok()) Log().error("{}", log.ToString());
   return status;
 }
 
@@ -200,8 +201,7 @@ absl::Status Trainer::CloseSeed() {
   POMPC_RETURN_IF_ERROR(Keep());
   // On disk before anybody sees the version: a learner that resumes knows then that no random rows
   // are wanted any more.
-  timer_.Enter(State::kCheckpointing);
-  POMPC_RETURN_IF_ERROR(parts_.checkpoints->WriteAndWait(MakeCheckpoint()));
+  POMPC_RETURN_IF_ERROR(SaveCheckpointNow("the checkpoint before the first version"));
   timer_.Enter(State::kClosingSeed);
   parts_.control->BeginSeedClosing();
   while (!parts_.control->AwaitSeedClosed(options_.look_up)) {
@@ -266,14 +266,29 @@ void Trainer::LogUpdate(const NamedValues& values) {
     MutexLock lock(&mu_);
     values_ = values;
   }
-  // A table that cannot be written loses a row, not the run.
+  // A table that cannot be written does not end the run.
   const absl::Status written = parts_.log->Append(entry);
-  if (!written.ok()) Log().error("{}", written.ToString());
+  if (!written.ok() && log_failed_.Count(options_.clock->Now()) > 0) {
+    Log().error("{}", written.ToString());
+  }
 }
 
 void Trainer::SaveCheckpoint(bool pin) {
   timer_.Enter(State::kCheckpointing);
   parts_.checkpoints->Write(MakeCheckpoint(), pin);
+}
+
+absl::Status Trainer::SaveCheckpointNow(absl::string_view which) {
+  timer_.Enter(State::kCheckpointing);
+  const absl::Status status =
+      parts_.checkpoints->WriteAndWait(MakeCheckpoint(), options_.write_timeout);
+  if (status.ok()) return status;
+  const std::optional<uint64_t> newest = parts_.checkpoints->stats().newest;
+  return Annotate(status, absl::StrCat(which, ", of update ", parts_.engine->update_count(),
+                                       ", could not be written within ",
+                                       absl::FormatDuration(options_.write_timeout),
+                                       newest ? absl::StrCat("; the newest is of update ", *newest)
+                                              : "; there is no other"));
 }
 
 std::unique_ptr<Checkpoint> Trainer::MakeCheckpoint() {
@@ -283,7 +298,6 @@ std::unique_ptr<Checkpoint> Trainer::MakeCheckpoint() {
   checkpoint->info.progress = parts_.control->Save();
   checkpoint->info.config = config_text_;
   checkpoint->engine = parts_.engine->Export();
-  checkpointed_ = parts_.engine->update_count();
   return checkpoint;
 }
 

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/mutex.h"
+#include "common/occasionally.h"
 #include "common/rendezvous.h"
 #include "common/state_timer.h"
 #include "common/turns.h"
@@ -35,6 +36,9 @@ struct TrainerOptions {
   uint64_t learner_incarnation = 1;
   // Resolved.
   proto::RunConfig config;
+  // How long a checkpoint is tried again that must be written: the one before the first version,
+  // and the last one.
+  absl::Duration write_timeout = absl::Seconds(10);
   // How long planners keep a version that is being evaluated.
   absl::Duration keep_evaluated = absl::Minutes(15);
   // Restorations of one and the same state; the next failure ends the run.
@@ -92,8 +96,8 @@ class Trainer {
   // Trains until the control says that it is over (or halts), then makes a last checkpoint: OK.
   // UNAVAILABLE naming the rank when one was lost; the newest checkpoint is then what there is.
   // INTERNAL naming the loss when the same state was restored max_restorations times and an update
-  // failed again; errors of files when the checkpoint before the first version or the last one
-  // cannot be written.
+  // failed again; errors of files, saying which checkpoint is the newest, when the one before the
+  // first version or the last one cannot be written within write_timeout.
   absl::Status Run();
 
   const Timer& timer() const { return timer_; }
@@ -129,6 +133,8 @@ class Trainer {
   absl::Status Publish(absl::Duration keep);
   void LogUpdate(const NamedValues& values);
   void SaveCheckpoint(bool pin);
+  // Returns when it is on disk; `which` stands in the error.
+  absl::Status SaveCheckpointNow(absl::string_view which);
   std::unique_ptr<Checkpoint> MakeCheckpoint();
 
   const TrainerOptions options_;
@@ -138,7 +144,9 @@ class Trainer {
 
   // Of the thread in Run.
   ParameterVersion version_;
-  uint64_t checkpointed_ = 0;
+  // Updates that this start of the learner began with.
+  const uint64_t restored_updates_;
+  Occasionally log_failed_{absl::Seconds(30)};
   // After which update the engine's state was kept last, and how often it was restored since.
   std::optional<uint64_t> kept_;
   int restored_ = 0;

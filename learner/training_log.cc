@@ -38,13 +38,14 @@ absl::Status TrainingLog::AppendEvents(const Entry& entry) {
 }
 
 absl::Status TrainingLog::Append(const Entry& entry) {
-  POMPC_RETURN_IF_ERROR(AppendEvents(entry));
+  // Each file is written whatever becomes of the others.
+  absl::Status status = AppendEvents(entry);
   CsvFile::Row metrics = {absl::StrCat(entry.updates), absl::StrCat(entry.rows)};
   // Losses are computed in float32: more digits would be noise.
   for (const auto& [name, value] : entry.values) {
     metrics.push_back(FormatNumber(static_cast<float>(value)));
   }
-  POMPC_RETURN_IF_ERROR(metrics_->Append(metrics));
+  status.Update(metrics_->Append(metrics));
 
   std::vector<double> spent = entry.state_seconds;
   for (size_t i = 0; i < last_seconds_.size(); ++i) spent[i] -= last_seconds_[i];
@@ -54,7 +55,14 @@ absl::Status TrainingLog::Append(const Entry& entry) {
                           FormatNumber(entry.rows_per_second),
                           FormatNumber(entry.updates_per_second)};
   for (double seconds : spent) timings.push_back(FormatNumber(all > 0 ? seconds / all : 0));
-  return timings_->Append(timings);
+  status.Update(timings_->Append(timings));
+  return status;
+}
+
+absl::Status TrainingLog::Flush() {
+  absl::Status status = metrics_->Flush();
+  status.Update(timings_->Flush());
+  return status;
 }
 
 }  // namespace pompc::learner

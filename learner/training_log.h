@@ -36,7 +36,11 @@ class TrainingLog {
     // Seconds in each state since the process started; the log has the shares since the last entry.
     std::vector<double> state_seconds;
   };
+  // Rows that cannot be written (the disk is full) wait, as CsvFile's do; what could not be written
+  // to `events` is lost.
   absl::Status Append(const Entry& entry);
+  // Writes the rows that wait; OK when there are none.
+  absl::Status Flush();
 
  private:
   TrainingLog(std::unique_ptr<CsvFile> metrics, std::unique_ptr<CsvFile> timings, EventFile* events)

@@ -31,11 +31,7 @@ constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 
 absl::Status SystemError(const std::string& doing, const std::string& path) {
-  const int error = errno;
-  const std::string text = absl::StrCat(doing, " ", path, ": ", std::strerror(error));
-  if (error == ENOENT) return absl::NotFoundError(text);
-  if (error == ENOSPC || error == EDQUOT) return absl::ResourceExhaustedError(text);
-  return absl::UnavailableError(text);
+  return absl::ErrnoToStatus(errno, absl::StrCat(doing, " ", path));
 }
 
 std::string HeaderOf(const PackedTensors& packed, const Metadata& metadata) {

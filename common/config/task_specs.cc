@@ -18,11 +18,12 @@ std::string TaskNames() {
 
 template <typename T>
 absl::Status CheckSame(const char* field, bool given, T value, T expected,
-                       const std::string& task) {
+                       const proto::EnvConfig& env) {
   if (!given || value == expected) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("env.spec.", field, ": ", value, "; task \"", task,
-                                                 "\" has ", expected,
-                                                 " (leave env.spec out to have it filled in)"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("env.spec.", field, ": ", value, "; env.task \"", env.task(),
+                   "\" with env.action_repeat ", env.action_repeat(), " has ", expected,
+                   " (leave env.spec out to have it filled in)"));
 }
 
 }  // namespace
@@ -90,19 +91,18 @@ absl::StatusOr<proto::EnvSpec> MakeEnvSpec(const std::string& task, uint32_t act
 }
 
 absl::Status FillEnvSpec(proto::RunConfig* config) {
-  const std::string& task = config->env().task();
-  if (task == kExternalTask) return absl::OkStatus();
-  POMPC_ASSIGN_OR_RETURN(const proto::EnvSpec spec,
-                         MakeEnvSpec(task, config->env().action_repeat()));
-  const proto::EnvSpec& given = config->env().spec();
+  const proto::EnvConfig& env = config->env();
+  if (env.task() == kExternalTask) return absl::OkStatus();
+  POMPC_ASSIGN_OR_RETURN(const proto::EnvSpec spec, MakeEnvSpec(env.task(), env.action_repeat()));
+  const proto::EnvSpec& given = env.spec();
   POMPC_RETURN_IF_ERROR(CheckSame("observation_size", given.has_observation_size(),
-                                  given.observation_size(), spec.observation_size(), task));
+                                  given.observation_size(), spec.observation_size(), env));
   POMPC_RETURN_IF_ERROR(CheckSame("action_size", given.has_action_size(), given.action_size(),
-                                  spec.action_size(), task));
+                                  spec.action_size(), env));
   POMPC_RETURN_IF_ERROR(CheckSame("episode_decisions", given.has_episode_decisions(),
-                                  given.episode_decisions(), spec.episode_decisions(), task));
+                                  given.episode_decisions(), spec.episode_decisions(), env));
   POMPC_RETURN_IF_ERROR(
-      CheckSame("terminates", given.has_terminates(), given.terminates(), spec.terminates(), task));
+      CheckSame("terminates", given.has_terminates(), given.terminates(), spec.terminates(), env));
   *config->mutable_env()->mutable_spec() = spec;
   return absl::OkStatus();
 }

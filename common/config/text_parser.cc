@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -182,6 +183,21 @@ absl::StatusOr<proto::RunConfig> ParseRunConfig(const std::string& text, absl::s
   if (!parser.ParseFromString(text, &config)) return ExplainError(text, file, error);
   POMPC_RETURN_IF_ERROR(CheckRanges(config, tree, file, ""));
   return config;
+}
+
+absl::StatusOr<proto::RunConfig> ParseResolvedConfig(const std::string& text,
+                                                     absl::string_view file) {
+  if (absl::StripAsciiWhitespace(text).empty()) {
+    return absl::DataLossError(
+        absl::StrCat(file, " is empty: it was the run's config, with every default written out"));
+  }
+  POMPC_ASSIGN_OR_RETURN(proto::RunConfig config, ParseRunConfig(text, file));
+  // Text that is cut off between two groups still parses, and the defaults of today would silently
+  // stand in for what the run was made with. Groups are written in the order of their numbers;
+  // every version so far has written `stop`, and fields that were added behind it may be missing.
+  if (config.has_stop()) return config;
+  return absl::DataLossError(
+      absl::StrCat(file, " was cut off: its last group, `stop`, is missing"));
 }
 
 }  // namespace pompc::config

@@ -14,6 +14,11 @@ namespace pompc::config {
 // and for values outside their range. Only what the text sets is set in the result.
 absl::StatusOr<proto::RunConfig> ParseRunConfig(const std::string& text, absl::string_view file);
 
+// Reads the resolved config of a run, every default written out, as a run directory holds it. As
+// ParseRunConfig; DATA_LOSS naming the file when it is empty or its end is missing.
+absl::StatusOr<proto::RunConfig> ParseResolvedConfig(const std::string& text,
+                                                     absl::string_view file);
+
 }  // namespace pompc::config
 
 #endif  // POMPC_COMMON_CONFIG_TEXT_PARSER_H_

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -69,6 +72,48 @@ std::vector<std::string> NotFinite(const std::vector<const char*>& losses,
 }
 
 }  // namespace
+
+std::string TensorProblem(const model::NamedTensor& named) {
+  const at::Tensor& numbers = named.tensor;
+  if (!at::isfinite(numbers).all().item<bool>()) return "must be finite";
+  // Their root is what a step is divided by.
+  if (absl::StartsWith(named.name, "adam.") && absl::EndsWith(named.name, ".v") &&
+      numbers.lt(0).any().item<bool>()) {
+    return "must be 0 or more";
+  }
+  if (absl::StartsWith(named.name, "scale.") && numbers.le(0).any().item<bool>()) {
+    return "must be above 0";
+  }
+  return "";
+}
+
+std::string CounterProblem(const std::string& name, const std::string& text) {
+  if (name == "updater.format") return text == "1" ? "" : "must be 1";
+  if (name == "updater.prior_trained") return text == "0" || text == "1" ? "" : "must be 0 or 1";
+  const bool digits = !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isdigit);
+  // Counters are int64 where they are used.
+  const uint64_t most = std::numeric_limits<uint64_t>::max() >> (name == "updater.seed" ? 0 : 1);
+  uint64_t value = 0;
+  if (digits && absl::SimpleAtoi(text, &value) && value <= most) return "";
+  return absl::StrCat("must be a whole number from 0 to ", most);
+}
+
+absl::Status CheckValues(const UpdaterState& state) {
+  for (const model::NamedTensor& named : state.tensors) {
+    if (const std::string rule = TensorProblem(named); !rule.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor \"", named.name, "\": all its numbers ", rule));
+    }
+  }
+  for (const auto& [name, text] : state.metadata) {
+    if (!absl::StartsWith(name, "updater.")) continue;
+    if (const std::string rule = CounterProblem(name, text); !rule.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("metadata \"", name, "\" is \"", text, "\": ", rule));
+    }
+  }
+  return absl::OkStatus();
+}
 
 Learnables::Learnables(model::WorldModel fresh, const UpdateConfig& config, uint64_t initial_seed)
     : seed(initial_seed),
@@ -138,7 +183,7 @@ UpdaterState Learnables::Export() {
 
 absl::Status Learnables::Import(const UpdaterState& state) {
   // Read everything before changing anything.
-  absl::Status status;
+  absl::Status status = CheckValues(state);
   const auto number = [&](const std::string& name) {
     const std::string key = absl::StrCat("updater.", name);
     const auto found = state.metadata.find(key);
@@ -146,22 +191,18 @@ absl::Status Learnables::Import(const UpdaterState& state) {
     if (found == state.metadata.end()) {
       status.Update(absl::InvalidArgumentError(absl::StrCat("metadata \"", key, "\" is missing")));
     } else if (!absl::SimpleAtoi(found->second, &value)) {
-      status.Update(absl::InvalidArgumentError(
-          absl::StrCat("metadata \"", key, "\" is \"", found->second, "\": must be a number")));
+      status.Update(
+          absl::InvalidArgumentError(absl::StrCat("metadata \"", key, "\" is no number")));
     }
     return value;
   };
-  const uint64_t format = number("format");
+  number("format");
   const uint64_t new_seed = number("seed");
   const uint64_t new_updates = number("update_count");
   const bool new_prior_trained = number("prior_trained") != 0;
   std::vector<std::pair<Adam*, uint64_t>> steps;
   for (const auto& [name, adam] : Optimizers())
     steps.emplace_back(adam, number(absl::StrCat("adam_steps.", name)));
-  if (status.ok() && format != 1) {
-    status = absl::InvalidArgumentError(
-        absl::StrCat("metadata \"updater.format\" is ", format, ": must be 1"));
-  }
   if (status.ok()) status = model::CopyTensors(state.tensors, Tensors());
   if (!status.ok()) return status;
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -30,6 +31,15 @@ struct UpdaterState {
   model::NamedTensors tensors;
   model::Metadata metadata;
 };
+
+// Why a tensor of this name cannot be part of an updater's state, as a rule: numbers must be
+// finite, second moments (adam.*.v) 0 or more, running scales (scale.*) above 0. Empty: it can be.
+std::string TensorProblem(const model::NamedTensor& named);
+// The same of a counter: a whole number in decimal, from 0 to 2^63 - 1; the seed to 2^64 - 1,
+// updater.prior_trained 0 or 1, updater.format 1.
+std::string CounterProblem(const std::string& name, const std::string& text);
+// INVALID_ARGUMENT naming the first tensor or counter that has a problem, and the rule.
+absl::Status CheckValues(const UpdaterState& state);
 
 // Networks, target networks, optimisers and running scales of one updater, as config asks for them.
 // Not thread-safe; neither copied nor moved, since gradients and optimisers share its tensors.

@@ -86,8 +86,8 @@ class Updater {
   // A copy on the CPU of the full state; `metadata` holds the scalars under names that start with
   // "updater.".
   UpdaterState Export() const;
-  // Overwrites the state. INVALID_ARGUMENT naming what is missing or of another shape, or a setting
-  // that changes the layout (ModelConfig, alpha == 1); then nothing changed.
+  // Overwrites the state. INVALID_ARGUMENT naming what is missing or of another shape, a setting
+  // that changes the layout (ModelConfig, alpha == 1), or as CheckValues; then nothing changed.
   absl::Status Import(const UpdaterState& state);
 
   // Puts a copy of the state aside, on its device and in place of an earlier one, if all of it is

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 
 from program import BUILD, output, run
 
@@ -140,7 +141,63 @@ class CheckpointTest(unittest.TestCase):
     def test_numbers_that_are_not_finite_are_refused(self):
         arrays = self.arrays()
         arrays["dynamics.0.bias"][3] = numpy.nan
-        self.import_refused(self.write(arrays), "not finite: dynamics.0.bias")
+        self.import_refused(self.write(arrays), "dynamics.0.bias, which must be finite")
+
+    def test_numbers_that_no_update_makes_are_refused(self):
+        for name, change, rule in (("adam.model.v", -1e-6, "must be 0 or more"), ("adam.prior.v", -numpy.inf, "must be finite"),
+                                   ("scale.value", 0, "must be above 0"), ("scale.kl", -2, "must be above 0"),
+                                   ("updater.update_count", -3, "must be a whole number from 0"),
+                                   ("updater.adam_steps.policy", -1, "must be a whole number from 0"),
+                                   ("updater.prior_trained", 7, "must be 0 or 1"), ("updater.format", 2, "must be 1")):
+            arrays = self.arrays()
+            arrays[name] = arrays[name].copy()
+            arrays[name].flat[0] = change
+            self.import_refused(self.write(arrays), name, rule)
+        arrays = self.arrays() | {"updater.update_count": numpy.float64(1.5)}
+        self.import_refused(self.write(arrays), "updater.update_count is float64 (), must be int64 ()")
+        # Together they are told in one line.
+        arrays = self.arrays()
+        arrays["scale.kl"] = numpy.float32(0)
+        arrays["updater.adam_steps.model"] = numpy.int64(-9)
+        self.import_refused(self.write(arrays), "scale.kl", "updater.adam_steps.model is -9")
+
+    def reseal(self, folder):
+        """Makes the checksums those of the files as they are."""
+        files = {}
+        for name in os.listdir(folder):
+            if name != "checksums.json":
+                with open(os.path.join(folder, name), "rb") as file:
+                    content = file.read()
+                files[name] = {"bytes": len(content), "crc32": zlib.crc32(content)}
+        with open(os.path.join(folder, "checksums.json"), "w", encoding="utf-8") as file:
+            json.dump({"format": 1, "files": files}, file)
+
+    def test_a_checkpoint_that_cannot_be_ours_is_refused_by_all_that_load_it(self):
+        changed = self.path("changed")
+        subprocess.run(["cp", "-r", self.checkpoint, changed], check=True)
+        weights = os.path.join(changed, "updater.safetensors")
+        with open(weights, "rb") as file:
+            content = bytearray(file.read())
+        length = int.from_bytes(content[:8], "little")
+        begin = 8 + length + json.loads(content[8:8 + length])["adam.policy.v"]["data_offsets"][0]
+        content[begin:begin + 4] = numpy.float32(-1).tobytes()
+        with open(weights, "wb") as file:
+            file.write(content)
+        self.reseal(changed)
+        for command in (["checkpoint", "inspect", changed], ["evaluate", "--checkpoint", changed],
+                        ["checkpoint", "export", changed, "--out", self.path("x.npz")]):
+            self.refused(command, changed, "adam.policy.v", "must be 0 or more")
+
+    def test_counters_of_state_json_are_checked(self):
+        changed = self.path("changed")
+        subprocess.run(["cp", "-r", self.checkpoint, changed], check=True)
+        with open(os.path.join(changed, "state.json"), encoding="utf-8") as file:
+            whole = json.load(file)
+        for name, value in (("updates", -7), ("episodes", 1.5), ("learner_incarnation", "1"), ("elapsed_seconds", -1.0)):
+            with open(os.path.join(changed, "state.json"), "w", encoding="utf-8") as file:
+                json.dump(whole | {name: value}, file)
+            self.reseal(changed)
+            self.refused(["checkpoint", "inspect", changed], "state.json", f'"{name}" is', "0 or more", status=1)
 
     def test_files_that_cannot_be_used_are_named(self):
         compressed = self.path("compressed.npz")

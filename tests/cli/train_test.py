@@ -75,8 +75,25 @@ class TrainTest(unittest.TestCase):
         other = run("train", "--run-dir", self.run_dir, "--set", "po_mpc.alpha=1", "--set", "stop.max_rows=400")
         self.assertEqual(other.returncode, 1, other)
         self.assertIn("po_mpc (alpha", other.stderr)
+        for setting, named in (("env.task=pendulum-swingup", 'env.task: "cartpole-swingup", now "pendulum-swingup"'),
+                               ("env.action_repeat=50", "env.action_repeat: 100, now 50")):
+            other = run("train", "--run-dir", self.run_dir, "--set", setting)
+            self.assertEqual(other.returncode, 1, other)
+            self.assertIn(named, other.stderr)
+            self.assertNotIn("env.spec", other.stderr)
         again = run("train", "--run-dir", self.run_dir)
         self.assertEqual(again.returncode, 0, again)
+
+        # A config that was cut off is not filled up with the defaults.
+        with open(self.file("config.textproto"), encoding="utf-8") as file:
+            text = file.read()
+        for part in ("", text[:text.index("learner {")]):
+            with open(self.file("config.textproto"), "w", encoding="utf-8") as file:
+                file.write(part)
+            for command in ("train", "status"):
+                cut = run(command, "--run-dir", self.run_dir)
+                self.assertEqual(cut.returncode, 1, cut)
+                self.assertIn("config.textproto", cut.stderr)
 
     def test_interrupt_ends_with_a_checkpoint_and_the_run_goes_on(self):
         process = self.start(*SMALL, "--set", "stop.max_rows=1000000", "--listen", "127.0.0.1:0")

@@ -1,18 +1,17 @@
 #include "learner/csv_file.h"
 
-#include <sys/resource.h>
-
-#include <csignal>
 #include <limits>
 #include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/learner/file_size_limit.h"
 #include "tests/learner/scratch_folder.h"
 
 namespace pompc::learner {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -26,26 +25,6 @@ TEST(FormatNumberTest, IsTheShortestTextThatReadsBack) {
   EXPECT_EQ(FormatNumber(-std::numeric_limits<double>::quiet_NaN()), "nan");
   EXPECT_EQ(FormatNumber(std::numeric_limits<double>::infinity()), "inf");
 }
-
-// While it lives, files of this process cannot grow beyond so many bytes: writes then fail as on a
-// full disk.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(size_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    rlimit limit = before_;
-    limit.rlim_cur = bytes;
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_;
-  void (*handler_)(int);
-};
 
 class CsvFileTest : public testing::Test {
  protected:
@@ -89,16 +68,45 @@ TEST_F(CsvFileTest, ARowOfAnotherWidthIsRefused) {
   EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n");
 }
 
-TEST_F(CsvFileTest, AFullDiskLosesTheRowAndNothingElse) {
+TEST_F(CsvFileTest, RowsWaitWhileTheDiskIsFull) {
   auto file = CsvFile::Open(folder_.File("t.csv"), {"update", "loss"});
   ASSERT_TRUE((*file)->Append({"1", "5"}).ok());
   {
+    // Room for a part of the next row.
     const FileSizeLimit limit(folder_.Read("t.csv").size() + 3);
     EXPECT_FALSE((*file)->Append({"2", "6"}).ok());
+    EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n1,5\n");
+    EXPECT_THAT(std::string((*file)->Append({"3", "7"}).message()),
+                AllOf(HasSubstr("t.csv"), HasSubstr("2 rows wait")));
+    EXPECT_FALSE((*file)->Flush().ok());
   }
-  EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n1,5\n");
-  ASSERT_TRUE((*file)->Append({"3", "7"}).ok());
-  EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n1,5\n3,7\n");
+  ASSERT_TRUE((*file)->Flush().ok());
+  EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n1,5\n2,6\n3,7\n");
+  ASSERT_TRUE((*file)->Append({"4", "8"}).ok());
+  EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n1,5\n2,6\n3,7\n4,8\n");
+}
+
+TEST_F(CsvFileTest, TheNewestRowsWaitAndNoMoreThanTheBound) {
+  auto file = CsvFile::Open(folder_.File("t.csv"), {"update"});
+  const size_t more = CsvFile::kMaxWaiting + 10;
+  {
+    const FileSizeLimit limit(folder_.Read("t.csv").size());
+    for (size_t i = 1; i <= more; ++i) EXPECT_FALSE((*file)->Append({std::to_string(i)}).ok());
+  }
+  ASSERT_TRUE((*file)->Flush().ok());
+  const auto rows = ReadCsv(folder_.File("t.csv"), {"update"});
+  ASSERT_TRUE(rows.ok());
+  ASSERT_EQ(rows->size(), CsvFile::kMaxWaiting);
+  EXPECT_EQ(rows->front()[0], "11");
+  EXPECT_EQ(rows->back()[0], std::to_string(more));
+}
+
+TEST_F(CsvFileTest, CarriageReturnsOfAnEditorAreNoPartOfTheCells) {
+  folder_.Write("t.csv", "update,loss\r\n1,5\r\n");
+  EXPECT_THAT(*ReadCsv(folder_.File("t.csv"), {"update", "loss"}),
+              ElementsAre(ElementsAre("1", "5")));
+  ASSERT_TRUE(AppendOne({"2", "6"}).ok());
+  EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n1,5\n2,6\n");
 }
 
 TEST_F(CsvFileTest, AFolderThatIsNotThereIsNamed) {

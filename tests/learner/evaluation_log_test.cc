@@ -64,10 +64,13 @@ TEST(EvaluationLogTest, NamesALineThatIsNoEvaluation) {
   ScratchFolder folder;
   const std::string path = folder.File("evaluations.csv");
   ASSERT_TRUE((*EvaluationLog::Open(path))->Append(Result(1, 1)).ok());
-  folder.Write("evaluations.csv", folder.Read("evaluations.csv") + "2,1.x,1,1,1,1,1,1,1,1\n");
-  const auto results = EvaluationLog::Read(path);
-  EXPECT_EQ(results.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(results.status().message()), HasSubstr("evaluations.csv:3"));
+  const std::string first = folder.Read("evaluations.csv");
+  for (const char* row : {"2,1.x,1,1,1,1,1,1,1,1\n", "2,1.2,1,1,1,1,nan,1,1,1\n"}) {
+    folder.Write("evaluations.csv", first + row);
+    const auto results = EvaluationLog::Read(path);
+    EXPECT_EQ(results.status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(results.status().message()), HasSubstr("evaluations.csv:3"));
+  }
 }
 
 }  // namespace

@@ -49,13 +49,17 @@ class FakeEngine : public Engine {
   };
   class FakeState : public State {
    public:
-    explicit FakeState(uint64_t updates) : updates_(updates) {}
+    FakeState(uint64_t updates, std::shared_ptr<std::atomic<int>> failures)
+        : updates_(updates), failures_(std::move(failures)) {}
     absl::Status Write(const std::string& folder) const override {
+      if (failures_->fetch_sub(1) > 0) return absl::ResourceExhaustedError("no space left");
+      *failures_ = 0;
       return WriteFileAtomically(folder + "/engine", absl::StrCat(updates_));
     }
 
    private:
     const uint64_t updates_;
+    const std::shared_ptr<std::atomic<int>> failures_;
   };
 
   absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
@@ -135,7 +139,9 @@ class FakeEngine : public Engine {
     return std::make_shared<const std::string>(std::move(data));
   }
 
-  std::unique_ptr<State> Export() override { return std::make_unique<FakeState>(updates_); }
+  std::unique_ptr<State> Export() override {
+    return std::make_unique<FakeState>(updates_, write_failures);
+  }
 
   absl::Status Import(const std::string& folder) override {
     const absl::StatusOr<std::string> text = ReadFile(folder + "/engine");
@@ -152,6 +158,9 @@ class FakeEngine : public Engine {
   std::atomic<int> failures_left{1};
   // The update that spoils the state without being noticed before the state is to be kept.
   std::atomic<uint64_t> spoilt_at{0};
+
+  // So many writes of the state find the disk full.
+  const std::shared_ptr<std::atomic<int>> write_failures = std::make_shared<std::atomic<int>>(0);
 
   // Updates wait until Release.
   void Hold() { SetHeld(true); }

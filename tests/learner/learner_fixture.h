@@ -92,6 +92,7 @@ class LearnerFixture : public testing::Test {
     options.engine = engine_;
     options.grant_interval = absl::Milliseconds(2);
     options.shard_timeout = absl::Seconds(2);
+    options.write_timeout = write_timeout_;
     options.lease.heartbeat = absl::Milliseconds(5);
     metrics_ = std::make_shared<MetricsRegistry>();
     options.metrics = metrics_;
@@ -174,6 +175,7 @@ class LearnerFixture : public testing::Test {
   uint64_t fail_at_ = 0;
   int failures_ = 1;
   uint64_t spoilt_at_ = 0;
+  absl::Duration write_timeout_ = absl::Seconds(10);
   // With other ranks.
   int world_size_ = 1;
   std::shared_ptr<FakeExchange> exchange_;

@@ -1,11 +1,15 @@
 #include "learner/run_directory.h"
 
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "common/config/run_config.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/learner/file_size_limit.h"
 #include "tests/learner/scratch_folder.h"
 
 namespace pompc::learner {
@@ -78,12 +82,25 @@ TEST_F(RunDirectoryTest, AnotherModelOrEnvironmentIsRefusedNamingTheFields) {
   const std::string message(status.message());
   EXPECT_THAT(message, HasSubstr("model.latent_dim: 0, now 64"));
   EXPECT_THAT(message, HasSubstr("env.task: \"cartpole-swingup\", now \"pendulum-swingup\""));
-  EXPECT_THAT(message, HasSubstr("env.spec.observation_size: 5, now 3"));
+  EXPECT_THAT(message, Not(HasSubstr("env.spec"))) << "it follows from the task";
   EXPECT_THAT(message, Not(HasSubstr("model.mlp_dim")));
   // The refused start left no trace.
   const auto again = Open();
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ((*again)->learner_incarnation(), 2u);
+}
+
+TEST_F(RunDirectoryTest, WhatTheUserSetIsNamedAndNotWhatFollowsFromIt) {
+  proto::RunConfig other = Config();
+  other.mutable_env()->set_action_repeat(4);
+  other.mutable_env()->mutable_spec()->set_episode_decisions(250);
+  EXPECT_EQ(ConfigDifferences(Config(), other), "env.action_repeat: 2, now 4");
+  proto::RunConfig external = Config();
+  external.mutable_env()->set_task(config::kExternalTask);
+  other = external;
+  other.mutable_env()->mutable_spec()->set_observation_size(6);
+  EXPECT_EQ(ConfigDifferences(external, other), "env.spec.observation_size: 5, now 6")
+      << "there the user sets it";
 }
 
 TEST_F(RunDirectoryTest, ChangesThatNeedOtherNetworksAreRefused) {
@@ -137,10 +154,66 @@ TEST_F(RunDirectoryTest, AFirstStartThatWasCutOffIsBegunAnew) {
 
 TEST_F(RunDirectoryTest, ADamagedIdentityIsNotReplaced) {
   ASSERT_TRUE(Open().ok());
-  folder_.Write("run/run.json", "{\"run_id\": 7}");
-  const auto run = Open();
-  EXPECT_EQ(run.status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(std::string(run.status().message()), HasSubstr("run.json"));
+  const std::string whole = folder_.Read("run/run.json");
+  const std::vector<std::pair<std::string, const char*>> damaged = {
+      {"", "is empty"}, {whole.substr(0, whole.size() / 2), "cut off"},
+      {"{\"run_id\": 7}", "does not name a run"}};
+  for (const auto& [content, words] : damaged) {
+    folder_.Write("run/run.json", content);
+    const auto run = Open();
+    EXPECT_EQ(run.status().code(), absl::StatusCode::kDataLoss);
+    EXPECT_THAT(std::string(run.status().message()), HasSubstr("run/run.json"));
+    EXPECT_THAT(std::string(run.status().message()), HasSubstr(words));
+    EXPECT_EQ(folder_.Read("run/run.json"), content);
+  }
+}
+
+TEST_F(RunDirectoryTest, ADamagedConfigIsNamedWhereverItWasCutOff) {
+  Start();
+  const std::string whole = folder_.Read("run/config.textproto");
+  const size_t stop = whole.find("\nstop {");
+  ASSERT_NE(stop, std::string::npos);
+  // Between two groups, in a group, in a name, before everything.
+  for (const size_t size : {stop + 1, stop - 3, whole.find("action_repeat") + 3, size_t{0}}) {
+    folder_.Write("run/config.textproto", whole.substr(0, size));
+    const auto run = Open();
+    ASSERT_FALSE(run.ok()) << size;
+    EXPECT_THAT(std::string(run.status().message()), HasSubstr("run/config.textproto"));
+    EXPECT_THAT(std::string(run.status().message()), Not(HasSubstr("another environment")));
+  }
+  folder_.Write("run/config.textproto", whole);
+  EXPECT_TRUE(Open().ok());
+}
+
+TEST_F(RunDirectoryTest, ALockFileThatADeadProcessLeftIsNoLock) {
+  Start();
+  folder_.Write("run/lock", "1");
+  EXPECT_TRUE(Open().ok());
+}
+
+TEST_F(RunDirectoryTest, WhatCannotBeLockedIsNotReportedAsAnotherLearner) {
+  Start();
+  std::filesystem::remove(folder_.File("run/lock"));
+  std::filesystem::create_directory(folder_.File("run/lock"));
+  const std::string message(Open().status().message());
+  EXPECT_THAT(message, HasSubstr("cannot be written"));
+  EXPECT_THAT(message, HasSubstr("run/lock"));
+  EXPECT_THAT(message, Not(HasSubstr("another learner")));
+}
+
+TEST_F(RunDirectoryTest, AFullDiskLeavesTheRunAsItWas) {
+  Start();
+  const std::string before = folder_.Read("run/run.json");
+  {
+    // Room for the process id in the lock, not for more.
+    const FileSizeLimit limit(10);
+    const auto run = Open();
+    ASSERT_FALSE(run.ok());
+    EXPECT_THAT(std::string(run.status().message()), HasSubstr("run/run.json.tmp"));
+  }
+  EXPECT_EQ(folder_.Read("run/run.json"), before);
+  EXPECT_FALSE(std::filesystem::exists(folder_.File("run/run.json.tmp")));
+  EXPECT_TRUE(Open().ok());
 }
 
 TEST_F(RunDirectoryTest, AFolderThatCannotBeMadeIsNamed) {
@@ -148,6 +221,7 @@ TEST_F(RunDirectoryTest, AFolderThatCannotBeMadeIsNamed) {
   const auto run = RunDirectory::Open(folder_.File("file/run"), Config());
   EXPECT_FALSE(run.ok());
   EXPECT_THAT(std::string(run.status().message()), HasSubstr("file/run"));
+  EXPECT_THAT(std::string(run.status().message()), HasSubstr("/file is a file, not a folder"));
 }
 
 }  // namespace

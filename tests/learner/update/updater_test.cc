@@ -424,7 +424,34 @@ TEST(UpdaterTest, ImportRefusesWhatDoesNotFitAndChangesNothing) {
   refused(state, "\"updater.seed\" is \"x\"");
   state = before;
   state.metadata["updater.format"] = "2";
-  refused(state, "\"updater.format\" is 2: must be 1");
+  refused(state, "\"updater.format\" is \"2\": must be 1");
+  for (const char* count : {"-1", "1.5", "1e3", "", " 1", "9223372036854775808"}) {
+    state = before;
+    state.metadata["updater.update_count"] = count;
+    refused(state, "\"updater.update_count\" is");
+    state = before;
+    state.metadata["updater.adam_steps.model"] = count;
+    refused(state, "\"updater.adam_steps.model\" is");
+  }
+  state = before;
+  state.metadata["updater.prior_trained"] = "2";
+  refused(state, "must be 0 or 1");
+  // What no update makes, one number of each kind of tensor.
+  const auto with = [&](const std::string& name, double number) {
+    UpdaterState changed = before;
+    for (model::NamedTensor& named : changed.tensors) {
+      if (named.name != name) continue;
+      named.tensor = named.tensor.clone();
+      named.tensor.view({-1})[0] = number;
+    }
+    return changed;
+  };
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  refused(with("encoder.0.weight", nan), "\"encoder.0.weight\": all its numbers must be finite");
+  refused(with("adam.model.m", INFINITY), "\"adam.model.m\": all its numbers must be finite");
+  refused(with("adam.policy.v", -1e-30), "\"adam.policy.v\": all its numbers must be 0 or more");
+  refused(with("scale.value", 0), "\"scale.value\": all its numbers must be above 0");
+  refused(with("scale.kl", -1), "\"scale.kl\": all its numbers must be above 0");
   state = before;
   state.tensors.pop_back();
   refused(state, "\"scale.kl\" is missing");
