@@ -49,6 +49,14 @@ if not enter_namespace():
     sys.exit(77)
 
 
+class Train(Process):
+    def start(self):
+        # The flags of a command stand behind its name.
+        program, flag, address, *arguments = self.command
+        self.command = [program, "train", flag, address, *arguments]
+        super().start()
+
+
 class FullDiskTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -71,7 +79,7 @@ class FullDiskTest(unittest.TestCase):
         os.remove(self.disk / "filler")
 
     def start(self, *arguments):
-        process = Process("train", self.logs, POMPC, "train", "--run-dir", str(self.run_dir), *arguments)
+        process = Train("train", self.logs, POMPC, "--run-dir", str(self.run_dir), *arguments)
         self.addCleanup(process.kill)
         return process
 
@@ -90,10 +98,8 @@ class FullDiskTest(unittest.TestCase):
         process.popen.send_signal(signal.SIGINT)
         return process.popen.wait(timeout=60), process.log.read_text()
 
-    def evaluations(self):
-        with open(self.run_dir / "evaluations.csv", encoding="utf-8") as file:
-            self.assertTrue(file.read().endswith("\n"))
-            file.seek(0)
+    def rows(self, name):
+        with open(self.run_dir / name, encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
     def checkpoints(self):
@@ -108,19 +114,19 @@ class FullDiskTest(unittest.TestCase):
 
     def test_a_disk_that_was_full_for_a_moment_costs_nothing_that_counts(self):
         process = self.begin()
-        full = len(self.evaluations())
+        full = len(self.rows("evaluations.csv"))
         # Those that are evaluated and the periodic ones.
         self.await_that(process, lambda: self.failed(process) >= 4, "failed checkpoint")
         self.free()
-        self.await_that(process, lambda: len(self.evaluations()) > full + 1, "evaluation")
+        self.await_that(process, lambda: len(self.rows("evaluations.csv")) > full + 1, "evaluation")
         self.await_that(process, lambda: not process.total("pompc_learner_checkpoints_waiting"), "room for checkpoints")
         status, log = self.end(process)
         self.assertEqual(status, 0, log)
 
-        results = self.evaluations()
+        results = self.rows("evaluations.csv")
         self.assertEqual([int(row["evaluation_id"]) for row in results], list(range(1, len(results) + 1)))
         self.assertTrue(all(None not in row.values() and None not in row for row in results), results)
-        updates = [int(row["update"]) for row in csv.DictReader(open(self.run_dir / "metrics.csv", encoding="utf-8"))]
+        updates = [int(row["update"]) for row in self.rows("metrics.csv")]
         self.assertEqual(updates, list(range(5, updates[-1] + 1, 5)))
         # The best of those that exist.
         returns = {}
