@@ -136,7 +136,7 @@ absl::Status Train(const TrainFlags& flags) {
   if (!over) std::cout << "go on with: pompc train --run-dir " << run_dir << std::endl;
   // What is shown is not what the run was for: it ends as well as it would have otherwise.
   const absl::Status shown = FlushStandardOutput();
-  if (!shown.ok()) Log().warn("{}; the run is in {}", shown.message(), run_dir);
+  if (!shown.ok()) Log().warn("{}; the run is in {}", std::string(shown.message()), run_dir);
   return absl::OkStatus();
 }
 
