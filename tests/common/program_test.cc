@@ -73,7 +73,8 @@ TEST_F(ProgramDeathTest, ThreadsAreCountedBeforeALibraryNeedsThem) {
   EXPECT_TRUE(CheckThreads(8).ok());
   EXPECT_EXIT(
       {
-        const rlimit limit = {3, 3};
+        rlimit limit;
+        limit.rlim_cur = limit.rlim_max = 3;
         setrlimit(RLIMIT_NPROC, &limit);
         // No limit holds root.
         if (getuid() == 0 && setuid(64321) != 0) _exit(2);

@@ -388,7 +388,7 @@ TEST_F(ShardTest, WritersHearThatTheLearnerIsSilentAndThatItIsBack) {
   shard_->RenewReasons();
   EXPECT_THAT(reason(), HasSubstr("not been heard from for 3 s"));
   const int calls = waiter_->calls;
-  ASSERT_TRUE(shard_->Grant(4, "replay is being filled", false).ok());
+  ASSERT_TRUE(shard_->Grant({4, "replay is being filled", false}).ok());
   EXPECT_EQ(waiter_->calls, calls + 1) << "no room, but another reason";
   EXPECT_EQ(reason(), "shard took 4 rows of 4 granted: replay is being filled");
 }
@@ -396,7 +396,7 @@ TEST_F(ShardTest, WritersHearThatTheLearnerIsSilentAndThatItIsBack) {
 TEST_F(ShardTest, AReasonThatHasChangedIsToldAgain) {
   Open(/*granted=*/0);
   Append(id_, 0, RowBuilder(kSpec).Add(0));
-  ASSERT_TRUE(shard_->Grant(0, "the run is over", false).ok());
+  ASSERT_TRUE(shard_->Grant({0, "the run is over", false}).ok());
   EXPECT_EQ(waiter_->calls, 0) << "grants come often";
   shard_->RenewReasons();
   EXPECT_EQ(waiter_->calls, 1);
