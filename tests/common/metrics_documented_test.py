@@ -13,18 +13,26 @@ import metrics_table
 ROOT = pathlib.Path(sys.argv.pop(1))
 FOLDERS = ("common", "replay", "planner", "learner", "actor", "model", "cli")
 METRIC = re.compile(r'"((?:pompc|process)_[a-z0-9_]+)"')
+# A name and the literals of its help text.
+HELP = re.compile(METRIC.pattern + r',\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
 NAME = re.compile(
     r"process_\w+|pompc_build_info|pompc_(actor|planner|replay|learner)_[a-z0-9]+(_[a-z0-9]+)*")
 
 
+def source_files():
+    for folder in FOLDERS:
+        yield from sorted((ROOT / folder).rglob("*.cc")) + sorted((ROOT / folder).rglob("*.h"))
+
+
 def names_in_source():
     """Name -> file of every metric named in the source: MetricName's are string literals."""
-    names = {}
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.cc")) + sorted((ROOT / folder).rglob("*.h")):
-            for name in METRIC.findall(path.read_text()):
-                names[name] = str(path.relative_to(ROOT))
-    return names
+    return {name: str(path.relative_to(ROOT)) for path in source_files() for name in METRIC.findall(path.read_text())}
+
+
+def help_in_source():
+    """Name -> help text, the same way."""
+    return {name: "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', literals))
+            for path in source_files() for name, literals in HELP.findall(path.read_text())}
 
 
 class MetricsDocumentedTest(unittest.TestCase):
@@ -33,6 +41,12 @@ class MetricsDocumentedTest(unittest.TestCase):
         self.assertIn("pompc_build_info", source)
         self.assertEqual({name: source[name] for name in source.keys() - rows}, {}, "metrics without a row")
         self.assertEqual(rows - source.keys(), set(), "rows without a metric")
+
+    def test_meanings_begin_with_the_help_text(self):
+        rows, texts = metrics_table.all_documented(), help_in_source()
+        self.assertGreater(len(texts), len(rows) // 2)
+        self.assertEqual({name: (text, rows[name].text) for name, text in texts.items()
+                          if name in rows and not metrics_table.begins(rows[name].text, text)}, {})
 
     def test_names_follow_the_rule(self):
         for name, metric in metrics_table.all_documented().items():

@@ -85,8 +85,7 @@ class RanksTest(unittest.TestCase):
         rank_0, rank_1 = self.processes["rank-0"], self.processes["rank-1"]
         self.wait_until("updates with plans", lambda: self.updates() >= 100)
         self.assertEqual(rank_0.total("pompc_learner_ranks"), 2)
-        self.assertEqual(metrics_table.differences(rank_1.scrape(), metrics_table.EVERY, metrics_table.FOLLOWER,
-                                                   shared_by_followers=True), [])
+        self.assertEqual(metrics_table.differences(rank_1.scrape(), metrics_table.EVERY, metrics_table.FOLLOWER), [])
         self.wait_until("plans of rank 1 in replay",
                         lambda: rank_1.metrics()["pompc_learner_replanned_rows_total"].get('result="written"', 0) > 0)
 

@@ -12,11 +12,8 @@ SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? \S+")
 PAIR = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 EVERY, ACTOR, PLANNER, REPLAY, LEARNER = "Every process", "Actor and evaluator", "Planner", "Replay", "Learner"
-# The second table of the learner's section.
+# The second table of the learner's section, with the rows of the first that the text above it names.
 FOLLOWER = "Learner, rank above 0"
-# What a learner process of rank above 0 shares with rank 0, as the page says.
-SHARED_BY_FOLLOWERS = ("pompc_learner_prefetch_state_seconds_total", "pompc_learner_prefetched_batches",
-                       "pompc_learner_replanned_rows_total")
 
 
 class Metric:
@@ -34,7 +31,10 @@ def documented():
             section = line[3:]
         elif line.startswith("A learner process of rank above 0"):
             section = FOLLOWER
-        elif match := ROW.match(line):
+        if section == FOLLOWER and not line.startswith("|"):
+            shared = re.findall(r"`(pompc_\w+)`", line)
+            sections.setdefault(section, {}).update((name, sections[LEARNER][name]) for name in shared)
+        if match := ROW.match(line):
             name, kind, labels, meaning = match.groups()
             values = {label: set(known.split(", ")) if known else None for label, known in LABEL.findall(labels)}
             sections.setdefault(section, {})[name] = Metric(kind, values, meaning.replace("`", ""))
@@ -70,11 +70,9 @@ def begins(meaning, text):
     return meaning.startswith(text) and not meaning[len(text):len(text) + 1].isalnum()
 
 
-def differences(page, *sections, shared_by_followers=False):
+def differences(page, *sections):
     """In words, how a served page differs from what the tables of these sections promise."""
     wanted = {name: metric for section in sections for name, metric in documented()[section].items()}
-    if shared_by_followers:
-        wanted.update((name, documented()[LEARNER][name]) for name in SHARED_BY_FOLLOWERS)
     got = served(page)
     problems = [f"{name}: not served" for name in sorted(wanted.keys() - got.keys())]
     problems += [f"{name}: not documented" for name in sorted(got.keys() - wanted.keys())]
