@@ -8,16 +8,6 @@ namespace pompc::replay {
 
 using Kind = AppendOutcome::Kind;
 
-namespace {
-
-bool Supersedes(const proto::AppendReply& reply, const proto::AppendReply& before) {
-  const proto::StreamId &a = reply.stream(), &b = before.stream();
-  return reply.verdict() == proto::AppendReply::ACKED && before.has_stream() &&
-         before.verdict() == proto::AppendReply::ACKED && ToSegmentId(a) == ToSegmentId(b);
-}
-
-}  // namespace
-
 std::shared_ptr<AppendReactor> AppendReactor::Start(Shard* shard,
                                                     std::function<void(AppendReactor*)> on_done) {
   std::shared_ptr<AppendReactor> reactor(new AppendReactor(shard, std::move(on_done)));
@@ -129,12 +119,12 @@ void AppendReactor::AnswerWhenDurable(const AppendOutcome& outcome) {
     MutexLock lock(&mu_);
     ++undurable_;
   }
-  shard_->WhenDurable([self = shared_from_this(),
+  shard_->WhenDurable([self = shared_from_this(), partial = outcome.kind == Kind::kBlocked,
                        reply = ToReply(request_.stream(), outcome)](const absl::Status& status) {
     if (!status.ok()) return self->End(status);
     MutexLock lock(&self->mu_);
     --self->undurable_;
-    self->QueueReply(reply);
+    self->QueueReply(reply, partial);
     self->Advance();
   });
 }
@@ -145,19 +135,21 @@ void AppendReactor::ReadNext() {
   Advance();
 }
 
-// Acknowledgements are cumulative, so one that is not being written yet is replaced: a chunk that
-// is stored row by row queues no more answers than one that is stored at once.
-void AppendReactor::QueueReply(proto::AppendReply reply) {
+// What is queued of a part of a chunk is replaced by what comes of the rest: a chunk that is stored
+// row by row owes no more answers than one that is stored at once.
+void AppendReactor::QueueReply(proto::AppendReply reply, bool partial) {
   if (waiting_) reply.set_blocked(why_);
   const size_t writing = writing_ ? 1 : 0;
-  if (replies_.size() > writing && Supersedes(reply, replies_.back())) replies_.pop_back();
+  if (partial_ && replies_.size() > writing) replies_.pop_back();
+  partial_ = partial;
   replies_.push_back(std::move(reply));
 }
 
 // One message about being blocked stands in the queue at most, however often the reason changes.
 void AppendReactor::QueueBlocked() {
   const size_t writing = writing_ ? 1 : 0;
-  if (replies_.size() == writing || replies_.back().has_stream()) replies_.emplace_back();
+  const bool alone = replies_.size() == writing;
+  if (alone || (replies_.back().has_stream() && !partial_)) replies_.emplace_back();
   replies_.back().set_blocked(why_);
 }
 

@@ -58,7 +58,8 @@ class AppendReactor : public grpc::ServerBidiReactor<proto::AppendRequest, proto
   void AnswerWhenDurable(const AppendOutcome& outcome);
   // The next chunk may be read.
   void ReadNext();
-  void QueueReply(proto::AppendReply reply) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // `partial`: the answer is to a part of the chunk in request_, and more comes.
+  void QueueReply(proto::AppendReply reply, bool partial) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void QueueBlocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Starts whatever may be started: a write, a read, or the end.
   void Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -75,6 +76,8 @@ class AppendReactor : public grpc::ServerBidiReactor<proto::AppendRequest, proto
   // Answers to be written; the first one is being written while writing_.
   std::deque<proto::AppendReply> replies_ ABSL_GUARDED_BY(mu_);
   size_t undurable_ ABSL_GUARDED_BY(mu_) = 0;  // chunks whose answer waits for the store
+  // The newest answer is a partial one; only messages about being blocked came after it.
+  bool partial_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool reading_ ABSL_GUARDED_BY(mu_) = false;      // a read is under way, or its chunk in process
   bool writer_done_ ABSL_GUARDED_BY(mu_) = false;  // no more chunks come

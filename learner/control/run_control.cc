@@ -189,10 +189,7 @@ bool RunControl::ShardLost(int shard, const std::string& problem) {
 ShardGrant RunControl::NextGrant(int shard) {
   MutexLock lock(&mu_);
   const ParameterVersion newest = {options_.learner_incarnation, version_.number};
-  if (std::string unheard = UnheardShards(); !unheard.empty()) {
-    return {grants_.Next(shard, 0), std::move(unheard), closing_seed_, newest};
-  }
-  const uint64_t bound = RowsBound();
+  const uint64_t bound = UnheardShards().empty() ? RowsBound() : 0;
   const uint64_t rows = row_counter_.total();
   const uint64_t remaining = bound - std::min(bound, rows);
   return {grants_.Next(shard, remaining), GrantReason(), closing_seed_, newest};
@@ -200,7 +197,7 @@ ShardGrant RunControl::NextGrant(int shard) {
 
 // Shards hold rows that were accepted after the last checkpoint; unheard, they do not count.
 std::string RunControl::UnheardShards() const {
-  if (options_.learner_incarnation <= 1) return "";
+  if (options_.learner_incarnation <= 1 || IsOver(phases_.phase())) return "";
   if (clock_->Now() >= start_ + options_.hear_from_shards) return "";
   std::vector<std::string> unheard;
   for (size_t i = 0; i < shards_.size(); ++i) {
@@ -228,6 +225,7 @@ uint64_t RunControl::RowsBound() const {
 }
 
 std::string RunControl::GrantReason() const {
+  if (std::string unheard = UnheardShards(); !unheard.empty()) return unheard;
   const uint64_t rows = row_counter_.total();
   const RatioOptions& ratio = ratio_.options();
   if (IsOver(phases_.phase())) return absl::StrCat("the run is over: ", phases_.reason());

@@ -495,12 +495,12 @@ TEST_F(RolloutTest, PlanWithBadNumbersIsNotExecuted) {
   request = plans_.Take();
   *request.plan = {.action = {0, NAN}, .mean = {0, 0}, .std = {1, 1}, .warm_start = {0, 0}};
   Do([&] { request.done(absl::OkStatus()); });
-  EXPECT_THAT(stats_.Waiting(), HasSubstr("NaN"));
+  EXPECT_THAT(stats_.Waiting(), HasSubstr("action number 1 is nan"));
   Wait(absl::Seconds(2));
   request = plans_.Take();
   *request.plan = {.action = {0, 0}, .mean = {0, 0}, .std = {1, 0}, .warm_start = {0, 0}};
   Do([&] { request.done(absl::OkStatus()); });
-  EXPECT_THAT(stats_.Waiting(), HasSubstr("not above 0"));
+  EXPECT_THAT(stats_.Waiting(), HasSubstr("std number 1 is 0"));
   EXPECT_THAT(sink_.episodes()[0].rows, IsEmpty());
 }
 

@@ -38,7 +38,7 @@ TEST(NumberCheckTest, MagnitudesAreBounded) {
   // Finite as double, not as float32.
   EXPECT_FALSE(IsMagnitude(1e39));
   EXPECT_FALSE(IsMagnitude(-1e300));
-  EXPECT_TRUE(IsMagnitude(-1e18));
+  EXPECT_TRUE(IsMagnitude(-kMaxMagnitude));
 }
 
 TEST(NumberCheckTest, ActionsAndMeansMayBeRounded) {

@@ -165,12 +165,13 @@ TEST(TorchEngineTest, WindowsThatNoUpdateCanBeMadeWithAreFoundAndNothingChanges)
                            Put(std::nanf(""), 5 * kHorizon, w->mutable_rewards());
                          }),
             (std::vector<uint32_t>{2, 5}));
-  // Not NaN yet, but too much for the squares of a layer norm.
   EXPECT_EQ(UnusableWith(*engine,
                          [](proto::Windows* w) {
-                           Put(1e30f, 7 * (kHorizon + 1) * kObservation, w->mutable_observations());
+                           const size_t last = 8 * (kHorizon + 1) * kObservation - 1;
+                           Put(std::nanf(""), last, w->mutable_observations());
                          }),
             (std::vector<uint32_t>{7}));
+  // Too much for its square.
   EXPECT_EQ(UnusableWith(*engine,
                          [](proto::Windows* w) {
                            Put(1e30f, 3 * (kHorizon + 1) * kAction, w->mutable_plan_mean());
