@@ -350,6 +350,7 @@ class FlagsTest(unittest.TestCase):
         for words, arguments in (
                 ("'0' is no whole number from 1 to 4096", ("--environments", "0")),
                 ("'4097' is no whole number", ("--environments", "4097")),
+                ("'010' is no whole number", ("--environments", "010")),
                 ("'-1' is no whole number", ("--episode-steps=-1",)),
                 ("'1e2' is no whole number", ("--action-repeat", "1e2")),
                 ("'0x10' is no whole number", ("--action-repeat", "0x10")),
@@ -368,7 +369,7 @@ class FlagsTest(unittest.TestCase):
                 self.assertIn(words, printed)
 
     def test_values_are_taken_as_the_other_programs_take_them(self):
-        flags, _ = self.parsed("--env", "x", "--environments", "010", "--learner", "dns:///learner:1", "--planners",
+        flags, _ = self.parsed("--env", "x", "--environments", "10", "--learner", "dns:///learner:1", "--planners",
                                "a:1, b:2", "--replay", "[::1]:5")
         self.assertEqual((flags.environments, flags.learner, flags.planners, flags.replay),
                          (10, "dns:///learner:1", ["a:1", "b:2"], ["[::1]:5"]))
@@ -424,7 +425,7 @@ class ProcessTest(unittest.TestCase):
                 self.assertIn("observation_size: 2 action_size: 3 episode_decisions: 20", stdout, stderr)
 
     def test_the_config_is_all_that_is_printed(self):
-        process = self.start("--env", "contrary:Printing", "--print-config", "--terminates", "--action-repeat", "007")
+        process = self.start("--env", "contrary:Printing", "--print-config", "--terminates", "--action-repeat", "7")
         stdout, stderr = process.communicate(timeout=SECONDS)
         self.assertEqual(process.returncode, 0, stderr)
         self.assertEqual(stdout.split(), ["env", "{", "task:", '"external"', "action_repeat:", "7", "spec", "{",

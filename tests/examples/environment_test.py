@@ -4,6 +4,7 @@
 import itertools
 import math
 import pathlib
+import re
 import sys
 import types
 import unittest
@@ -19,7 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "examples" / "python"))
 import contrary
 from pompc_actor import Failed, Refused
-from pompc_actor.environment import Actions, Environment, Unstable, make, make_all
+from pompc_actor.environment import MAX_MAGNITUDE, Actions, Environment, Unstable, make, make_all
 
 
 def settings(action_repeat=1, episode_decisions=1000, terminates=False, observation_size=2, action_size=3):
@@ -225,6 +226,10 @@ class ObservationsTest(unittest.TestCase):
 
 
 class StepTest(unittest.TestCase):
+    def test_the_largest_number_is_that_of_the_header(self):
+        header = (HERE.parent.parent / "common" / "number_check.h").read_text()
+        self.assertEqual(float(re.search(r"kMaxMagnitude = ([0-9.e]+)f;", header)[1]), MAX_MAGNITUDE)
+
     def test_rewards_that_no_run_can_learn_from_end_the_episode(self):
         for reward in (math.nan, math.inf, -math.inf, 1e39, -1e39, 1.1e18, -1.1e18, numpy.float32("inf")):
             with self.subTest(reward=reward):
