@@ -109,7 +109,7 @@ void EndpointPicker::TimedOut(size_t endpoint, absl::Duration elapsed, absl::Dur
 
 bool EndpointPicker::Outrun(size_t endpoint, absl::Duration asked, absl::Duration now) {
   Endpoint& it = endpoints_[endpoint];
-  if (it.answered < asked) return Silence(it, now);
+  if (it.answered <= asked) return Silence(it, now);
   // It answers others: it is slow, takes at least so long, and is given more time from now on.
   it.latencies.Add(now - asked);
   return false;
