@@ -69,6 +69,8 @@ void App::Work() {
   }
   if (client != nullptr) {
     client->Close();
+    // What was done since the last heartbeat, of which there may have been none.
+    TellCounts(*client);
     client->Leave(status);
   }
   {
@@ -150,6 +152,13 @@ absl::StatusOr<std::shared_ptr<Worker>> App::MakeWorker(const proto::RegisterRep
                                            options_.clock);
 }
 
+void App::TellCounts(learner::RunClient& client) {
+  const ActorStats::Counts counts = stats_.counts();
+  client.SetCounters({.rows = counts.rows,
+                      .episodes = counts.finished_episodes(),
+                      .last_return = counts.last_return});
+}
+
 void App::OnNews(const learner::RunClient::News& news) {
   std::shared_ptr<Worker> worker;
   std::shared_ptr<learner::RunClient> client;
@@ -158,10 +167,7 @@ void App::OnNews(const learner::RunClient::News& news) {
     worker = worker_;
     client = client_;
   }
-  const ActorStats::Counts counts = stats_.counts();
-  client->SetCounters({.rows = counts.rows,
-                       .episodes = counts.finished_episodes(),
-                       .last_return = counts.last_return});
+  TellCounts(*client);
   client->SetWaiting(WorkWaiting(worker.get()));
   worker->OnNews(news);
   TellWaiting(Waiting());

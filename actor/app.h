@@ -49,6 +49,8 @@ class App {
   // How many environments to register with.
   absl::StatusOr<uint32_t> Environments();
   absl::StatusOr<std::shared_ptr<Worker>> MakeWorker(const proto::RegisterReply& registration);
+  // Gives the client what its next heartbeat is to tell of the work.
+  void TellCounts(learner::RunClient& client);
   void OnNews(const learner::RunClient::News& news);
   void TellWaiting(const std::string& waiting);
   std::string Waiting() const;

@@ -82,7 +82,9 @@ TEST_F(LearnerFailureTest, AShardThatSomebodyElseHasTakenIsTriedUntilItIsBack) {
   EXPECT_EQ(learner_->Status().phase, Phase::kTraining);
   EXPECT_TRUE(learner_->Health().ok());
   // The rest of the run goes on without it.
-  StartWriters(2);
+  replay::TrajectoryWriterOptions writer = WriterOptions(2);
+  writer.shards = {rpc::Endpoint(shards_[0]->server().address()).Channel()};
+  writers_.push_back(std::make_unique<replay::TrajectoryWriter>(writer, Clock::Real()));
   Write(0, 40, true);
   AwaitUpdates(80);
   writers_.clear();
