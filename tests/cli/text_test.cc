@@ -1,7 +1,9 @@
 #include <cmath>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "cli/csv.h"
 #include "cli/format.h"
@@ -186,16 +188,38 @@ TEST(RunReportTest, ReportShowsWhatIsOutOfOrder) {
   EXPECT_THAT(RunReport({}), HasSubstr("none is connected"));
 }
 
+// A checkpoint of the run, with its return.
+learner::ChosenCheckpoint Chosen(std::string folder, std::optional<double> return_mean) {
+  learner::ChosenCheckpoint chosen;
+  chosen.checkpoint.folder = std::move(folder);
+  chosen.checkpoint.return_mean = return_mean;
+  return chosen;
+}
+
 TEST(RunReportTest, SummaryNamesTheBestEvaluation) {
-  EXPECT_THAT(RunSummary(SomeRun()), HasSubstr("return 650.0 ± 20.0 over 3 episodes"));
-  EXPECT_THAT(RunSummary({}), HasSubstr("no evaluation was made"));
+  const auto none = absl::NotFoundError("there is no checkpoint");
+  EXPECT_THAT(RunSummary(SomeRun(), none, none), HasSubstr("return 650.0 ± 20.0 over 3 episodes"));
+  EXPECT_THAT(RunSummary({}, none, none), HasSubstr("no evaluation was made"));
+}
+
+TEST(RunReportTest, SummaryNamesTheCheckpointsThatThereAre) {
+  learner::ChosenCheckpoint best = Chosen("c/update-000000060", 247.1);
+  best.passed_over = {"c/update-000000090 is damaged"};
+  const std::string summary = RunSummary(SomeRun(), best, Chosen("c/update-000000100", {}));
+  for (const char* text : {"c/update-000000060, return 247.1", "c/update-000000090 is damaged",
+                           "c/update-000000100\n"}) {
+    EXPECT_THAT(summary, HasSubstr(text));
+  }
+  EXPECT_THAT(RunSummary(SomeRun(), absl::NotFoundError("all are damaged"), best),
+              HasSubstr("none: all are damaged"));
 }
 
 TEST(RunReportTest, SummaryTellsAGoalFromALimit) {
   proto::GetRunReply run = SomeRun();
   run.mutable_status()->set_phase(proto::FINISHED);
   run.mutable_status()->set_over_reason("all 2000 rows are there");
-  EXPECT_THAT(RunSummary(run), HasSubstr("FINISHED: all 2000 rows are there"));
+  const auto none = absl::NotFoundError("there is no checkpoint");
+  EXPECT_THAT(RunSummary(run, none, none), HasSubstr("FINISHED: all 2000 rows are there"));
 }
 
 }  // namespace

@@ -31,7 +31,9 @@ class NoWindowsTest : public RunControlTest {
   }
   void Pass(absl::Duration time) {
     clock_.Advance(time);
-    if (lease_ != 0) ASSERT_TRUE(control_.Heartbeat(lease_, {}).ok());
+    if (lease_ != 0) {
+      ASSERT_TRUE(control_.Heartbeat(lease_, {}).ok());
+    }
     control_.Tick();
   }
   void StartActor() { lease_ = control_.Register(Role::kActor, "a", 2)->lease.id; }
