@@ -157,15 +157,15 @@ absl::Status Shard::CheckNewRows(const RowsView& rows, uint32_t begin, uint64_t 
 // made before the row was; the second was made after, for there is one exchange at a time.
 absl::Status Shard::CheckVersions(const RowsView& rows, uint32_t begin, uint64_t first_row,
                                   Streams::Segment* segment) const {
-  const auto ahead = std::find_if(rows.versions.begin() + begin, rows.versions.end(),
-                                  [&](ParameterVersion v) { return !limiter_.IsPublished(v); });
-  if (ahead == rows.versions.end()) {
+  size_t ahead = begin;
+  while (ahead < rows.versions.size() && limiter_.IsPublished(rows.versions[ahead])) ++ahead;
+  if (ahead == rows.versions.size()) {
     segment->unpublished_since.reset();
     return absl::OkStatus();
   }
   if (!segment->unpublished_since.has_value()) segment->unpublished_since = limiter_.grants();
-  const std::string what = absl::StrCat("row ", first_row + (ahead - rows.versions.begin()),
-                                        " was planned by version ", ahead->ToString());
+  const std::string what = absl::StrCat("row ", first_row + ahead, " was planned by version ",
+                                        rows.versions[ahead].ToString());
   if (limiter_.grants() < *segment->unpublished_since + 2) {
     return absl::UnavailableError(
         absl::StrCat(what, ", of which the learner has not told yet"));

@@ -58,10 +58,10 @@ TEST_F(PlannerTest, AnEvaluationSharesTheNextBatchWithAnActorThatAskedForMuchBef
   Publish(1);
   engine_->backend.Hold();
   proto::PlanRequest many;
-  for (int i = 0; i < 12; ++i) *many.add_queries() = FakeRequest().queries(0);
+  for (int i = 0; i < 8; ++i) *many.add_queries() = FakeRequest().queries(0);
   Thread actor("actor", [&] { EXPECT_TRUE(Plan(many).ok()); });
   engine_->backend.AwaitBatches(1);
-  // FakeSpec().max_batch is 4, so eight of the actor's wait.
+  // FakeSpec().max_batch is 4, so four of the actor's wait.
   Thread evaluator("evaluator", [&] {
     proto::PlanRequest request = FakeRequest();
     request.set_evaluate(true);
@@ -70,7 +70,7 @@ TEST_F(PlannerTest, AnEvaluationSharesTheNextBatchWithAnActorThatAskedForMuchBef
     // With three of the actor's.
     EXPECT_EQ(reply->plans(0).batch_size(), 4u);
   });
-  EXPECT_TRUE(Await([&] { return Info().queued() == 9; }));
+  EXPECT_TRUE(Await([&] { return Info().queued() == 5; }));
   engine_->backend.Release();
 }
 

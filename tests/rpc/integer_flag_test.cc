@@ -91,7 +91,8 @@ TEST(IntegerFlag, HelpTellsRangeAndDefault) {
   Program program;
   const std::string help = program.app.help();
   EXPECT_THAT(help, HasSubstr("1 to 64"));
-  EXPECT_THAT(help, HasSubstr("[2]"));
+  // CLI11 2.1 shows a default as "=2", later versions as "[2]".
+  EXPECT_THAT(help, ::testing::ContainsRegex("--threads.*(=2|\\[2\\])"));
   EXPECT_THAT(help, HasSubstr("0 to 18446744073709551615"));
 }
 

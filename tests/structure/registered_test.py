@@ -5,6 +5,7 @@ Usage: registered_test.py BUILD_FOLDER
 
 import json
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -22,9 +23,21 @@ def registered_commands():
 
 def compiled_into():
     """Source path below the root -> object file, for all that the build compiles."""
+    outputs = {}
     with open(os.path.join(BUILD, "compile_commands.json"), encoding="utf-8") as file:
-        return {os.path.relpath(entry["file"], source_tree.ROOT): entry["command"].partition(" -o ")[2].split()[0]
-                for entry in json.load(file)}
+        commands = json.load(file)
+    for entry in commands:
+        compiled = entry["file"]
+        output = entry["command"].partition(" -o ")[2].split()[0]
+        for source in united(compiled) if "/Unity/" in compiled else [compiled]:
+            outputs[os.path.relpath(source, source_tree.ROOT)] = output
+    return outputs
+
+
+def united(path):
+    """The sources that CMake compiles as one file."""
+    with open(path, encoding="utf-8") as file:
+        return re.findall(r'^#include "(.+)"', file.read(), re.MULTILINE)
 
 
 class RegisteredTest(unittest.TestCase):
