@@ -18,6 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "common/descriptors.h"
 
 namespace pompc {
 namespace {
@@ -134,9 +135,7 @@ bool ChildProcess::Await(short events, absl::Duration deadline) {
   // A negative descriptor is skipped.
   std::array<pollfd, 2> waits = {pollfd{.fd = errors_, .events = POLLIN, .revents = 0},
                                  pollfd{.fd = input_, .events = events, .revents = 0}};
-  const int milliseconds =
-      static_cast<int>(std::clamp<int64_t>(absl::ToInt64Milliseconds(left) + 1, 1, int64_t{1000}));
-  poll(waits.data(), waits.size(), milliseconds);
+  poll(waits.data(), waits.size(), PollTimeout(std::min(left, absl::Seconds(1))));
   if (waits[0].revents != 0) ReadErrors();
   return true;
 }

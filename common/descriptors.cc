@@ -75,6 +75,11 @@ void Descriptor::Reset() {
   if (valid()) close(Release());
 }
 
+int PollTimeout(absl::Duration wait) {
+  if (wait < absl::ZeroDuration()) return 0;
+  return static_cast<int>(absl::ToInt64Milliseconds(std::min(wait, absl::Minutes(1)))) + 1;
+}
+
 absl::Status PollWaker::Open() {
   event_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (event_.valid()) return absl::OkStatus();

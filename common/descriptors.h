@@ -2,6 +2,7 @@
 #define POMPC_COMMON_DESCRIPTORS_H_
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 
 namespace pompc {
 
@@ -45,6 +46,10 @@ class Descriptor {
  private:
   int fd_ = -1;
 };
+
+// `wait` as poll() wants it, which counts in whole milliseconds: one more than fit, so as not to
+// return just before the time; a minute at most, and nothing for a time that has passed.
+int PollTimeout(absl::Duration wait);
 
 // Wakes one thread that waits in poll(). Thread-safe.
 class PollWaker {

@@ -224,9 +224,7 @@ class HttpServer::Impl {
       listener_->AddTo(&polled, now);
       end = std::min(end, listener_->paused_until(now));
     }
-    // In whole milliseconds, and one more so as not to wake just before the time.
-    const int64_t wait_ms = absl::ToInt64Milliseconds(end - now) + 1;
-    poll(polled.data(), polled.size(), static_cast<int>(std::clamp<int64_t>(wait_ms, 0, 60000)));
+    poll(polled.data(), polled.size(), PollTimeout(end - now));
     waker_.Clear();
     const absl::Duration later = Clock::Real()->Now();
     std::vector<uint64_t> ready;

@@ -19,11 +19,6 @@ namespace {
 // Connections accepted before the thread looks at its other work.
 constexpr int kAcceptedInARow = 256;
 
-// The kernel counts in whole milliseconds; one more, so as not to wake just before the time.
-int PollTimeout(absl::Duration wait) {
-  return static_cast<int>(std::clamp<int64_t>(absl::ToInt64Milliseconds(wait) + 1, 0, 60000));
-}
-
 // What the server's first word on a connection says of its health: nothing yet, all is well, or why
 // not.
 struct FirstWord {

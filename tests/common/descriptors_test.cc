@@ -68,5 +68,13 @@ TEST(Descriptors, AWakerIsReadableUntilCleared) {
   EXPECT_EQ(poll(&polled, 1, 0), 0);
 }
 
+TEST(PollTimeout, RoundsUpAndIsBounded) {
+  EXPECT_EQ(PollTimeout(absl::Microseconds(1500)), 2);
+  EXPECT_EQ(PollTimeout(absl::ZeroDuration()), 1);
+  EXPECT_EQ(PollTimeout(-absl::Seconds(1)), 0);
+  EXPECT_EQ(PollTimeout(-absl::InfiniteDuration()), 0);
+  EXPECT_EQ(PollTimeout(absl::InfiniteDuration()), 60001);
+}
+
 }  // namespace
 }  // namespace pompc
