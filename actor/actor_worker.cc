@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "common/log.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
+#include "common/process/log.h"
 
 namespace pompc::actor {
 

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "actor/core/stats.h"
 #include "actor/session.h"
-#include "actor/stats.h"
 #include "actor/worker.h"
-#include "common/clock.h"
-#include "common/mutex.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
 
 namespace pompc::actor {
 

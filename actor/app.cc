@@ -9,10 +9,10 @@
 #include "actor/actor_worker.h"
 #include "actor/environments.h"
 #include "actor/evaluator_worker.h"
-#include "common/log.h"
-#include "common/process_name.h"
-#include "common/retry.h"
-#include "common/status_macros.h"
+#include "common/base/retry.h"
+#include "common/base/status_macros.h"
+#include "common/process/log.h"
+#include "common/process/process_name.h"
 
 namespace pompc::actor {
 namespace {

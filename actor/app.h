@@ -7,13 +7,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "actor/core/stats.h"
 #include "actor/options.h"
-#include "actor/stats.h"
 #include "actor/worker.h"
-#include "common/event.h"
-#include "common/mutex.h"
-#include "common/thread.h"
-#include "learner/client/run_client.h"
+#include "common/base/event.h"
+#include "common/base/mutex.h"
+#include "common/base/thread.h"
+#include "run/run_client.h"
 
 namespace pompc::actor {
 

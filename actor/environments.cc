@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "actor/env/registry.h"
+#include "common/base/status_macros.h"
 #include "common/config/run_config.h"
-#include "common/status_macros.h"
 
 namespace pompc::actor {
 namespace {

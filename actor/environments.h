@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "actor/environment_slot.h"
+#include "actor/core/environment_slot.h"
 #include "proto/config.pb.h"
 
 namespace pompc::actor {

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/config/run_config.h"
-#include "common/log.h"
+#include "common/process/log.h"
 
 namespace pompc::actor {
 

@@ -8,12 +8,12 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "actor/evaluator.h"
+#include "actor/core/evaluator.h"
+#include "actor/core/stats.h"
 #include "actor/planner_plan_source.h"
-#include "actor/stats.h"
 #include "actor/worker.h"
-#include "common/clock.h"
-#include "common/mutex.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/rpc/endpoint.h"
 
 namespace pompc::actor {

@@ -1,6 +1,6 @@
 #include "actor/app.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/role_main.h"
-#include "common/status_macros.h"
 
 namespace {
 

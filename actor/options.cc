@@ -2,8 +2,8 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/integer_flag.h"
-#include "common/status_macros.h"
 
 namespace pompc::actor {
 

@@ -8,11 +8,11 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "actor/environment_slot.h"
-#include "common/clock.h"
-#include "common/metrics.h"
+#include "actor/core/environment_slot.h"
+#include "common/base/clock.h"
+#include "common/base/turns.h"
+#include "common/metrics/metrics.h"
 #include "common/rpc/endpoint.h"
-#include "common/turns.h"
 
 namespace CLI {
 class App;

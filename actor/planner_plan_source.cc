@@ -6,8 +6,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "common/float_bytes.h"
 #include "common/rpc/wire.h"
+#include "common/values/float_bytes.h"
 
 namespace pompc::actor {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/time/time.h"
-#include "actor/plan_source.h"
+#include "actor/core/plan_source.h"
 #include "planner/client/planner_client.h"
 
 namespace pompc::actor {

@@ -6,12 +6,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "actor/seeds.h"
+#include "actor/core/seeds.h"
+#include "common/base/mutex.h"
+#include "common/base/status_macros.h"
+#include "common/base/thread.h"
 #include "common/config/run_config.h"
-#include "common/log.h"
-#include "common/mutex.h"
-#include "common/status_macros.h"
-#include "common/thread.h"
+#include "common/process/log.h"
 
 namespace pompc::actor {
 namespace {

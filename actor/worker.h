@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "learner/client/run_client.h"
+#include "run/run_client.h"
 
 namespace pompc::actor {
 

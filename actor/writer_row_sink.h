@@ -1,7 +1,7 @@
 #ifndef POMPC_ACTOR_WRITER_ROW_SINK_H_
 #define POMPC_ACTOR_WRITER_ROW_SINK_H_
 
-#include "actor/row_sink.h"
+#include "actor/core/row_sink.h"
 #include "replay/client/trajectory_writer.h"
 
 namespace pompc::actor {

@@ -3,10 +3,10 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
-#include "cli/command.h"
-#include "common/descriptors.h"
-#include "common/program.h"
-#include "common/version.h"
+#include "cli/commands/command.h"
+#include "common/io/descriptors.h"
+#include "common/process/program.h"
+#include "common/process/version.h"
 
 namespace {
 

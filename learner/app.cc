@@ -4,15 +4,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/listen_address.h"
-#include "common/listener.h"
-#include "common/log.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
+#include "common/io/listen_address.h"
+#include "common/io/listener.h"
+#include "common/process/log.h"
 #include "learner/checkpoint.h"
-#include "learner/checkpoint_store.h"
-#include "learner/evaluation_log.h"
 #include "learner/metrics.h"
 #include "learner/status_page.h"
+#include "rundir/checkpoint_store.h"
+#include "rundir/evaluation_log.h"
 
 namespace pompc::learner {
 

@@ -5,10 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "common/clock.h"
-#include "common/files.h"
-#include "common/log.h"
-#include "common/status_macros.h"
+#include "common/base/clock.h"
+#include "common/base/status_macros.h"
+#include "common/io/files.h"
+#include "common/process/log.h"
 #include "nlohmann/json.hpp"
 
 namespace pompc::learner {

@@ -8,9 +8,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "learner/checkpoint_store.h"
-#include "learner/control/run_control.h"
-#include "learner/engine.h"
+#include "learner/engine/engine.h"
+#include "run/control/run_control.h"
+#include "rundir/checkpoint_store.h"
 
 namespace pompc::learner {
 

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/event.h"
-#include "common/log.h"
+#include "common/base/event.h"
+#include "common/process/log.h"
 
 namespace pompc::learner {
 

@@ -8,13 +8,13 @@
 #include <optional>
 
 #include "absl/status/status.h"
-#include "common/backoff.h"
-#include "common/bounded_queue.h"
-#include "common/clock.h"
-#include "common/mutex.h"
-#include "common/thread.h"
+#include "common/base/backoff.h"
+#include "common/base/bounded_queue.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/base/thread.h"
 #include "learner/checkpoint.h"
-#include "learner/checkpoint_store.h"
+#include "rundir/checkpoint_store.h"
 
 namespace pompc::learner {
 

@@ -3,13 +3,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/freed_memory.h"
-#include "common/log.h"
-#include "common/not_finite.h"
-#include "common/occasionally.h"
-#include "common/process_name.h"
-#include "common/retry.h"
-#include "common/status_macros.h"
+#include "common/base/occasionally.h"
+#include "common/base/retry.h"
+#include "common/base/status_macros.h"
+#include "common/process/freed_memory.h"
+#include "common/process/log.h"
+#include "common/process/process_name.h"
+#include "common/values/not_finite.h"
 #include "learner/metrics.h"
 
 namespace pompc::learner {

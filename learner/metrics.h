@@ -6,16 +6,16 @@
 #include <string>
 #include <vector>
 
-#include "common/metrics.h"
-#include "learner/batch_history.h"
-#include "learner/broadcast/parameter_service.h"
+#include "common/metrics/metrics.h"
 #include "learner/checkpoint_writer.h"
-#include "learner/control/rank_group.h"
-#include "learner/control/run_control.h"
+#include "learner/feed/batch_history.h"
+#include "learner/feed/plan_writer.h"
+#include "learner/feed/prefetcher.h"
 #include "learner/follower.h"
-#include "learner/plan_writer.h"
-#include "learner/prefetcher.h"
+#include "learner/ranks/rank_group.h"
 #include "learner/trainer.h"
+#include "parameters/parameter_service.h"
+#include "run/control/run_control.h"
 
 namespace pompc::learner {
 

@@ -6,10 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "common/freed_memory.h"
-#include "common/log.h"
-#include "common/short_text.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
+#include "common/process/freed_memory.h"
+#include "common/process/log.h"
+#include "common/values/short_text.h"
 
 namespace pompc::learner {
 namespace {

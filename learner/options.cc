@@ -4,11 +4,11 @@
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 #include "common/config/run_config.h"
 #include "common/rpc/message_size.h"
 #include "common/rpc/wire.h"
-#include "common/status_macros.h"
-#include "learner/shard_clients.h"
+#include "learner/feed/shard_clients.h"
 #include "replay/core/row.h"
 
 namespace pompc::learner {

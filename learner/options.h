@@ -7,15 +7,15 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "common/clock.h"
-#include "common/metrics.h"
+#include "common/base/clock.h"
+#include "common/base/turns.h"
+#include "common/metrics/metrics.h"
 #include "common/rpc/endpoint.h"
 #include "common/rpc/server.h"
-#include "common/turns.h"
-#include "learner/control/leases.h"
-#include "learner/control/run_control.h"
-#include "learner/engine.h"
+#include "learner/engine/engine.h"
 #include "proto/config.pb.h"
+#include "run/control/leases.h"
+#include "run/control/run_control.h"
 
 namespace pompc::learner {
 

@@ -6,10 +6,10 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "common/base/status_macros.h"
 #include "common/config/task_specs.h"
-#include "common/listen_address.h"
+#include "common/io/listen_address.h"
 #include "common/rpc/integer_flag.h"
-#include "common/status_macros.h"
 #include "learner/app.h"
 #include "learner/follower.h"
 

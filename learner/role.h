@@ -7,7 +7,7 @@
 #include "absl/status/statusor.h"
 #include "common/config/run_config.h"
 #include "common/rpc/role_main.h"
-#include "learner/torch_engine.h"
+#include "learner/engine/torch_engine.h"
 
 namespace pompc::learner {
 

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
-#include "common/utf8.h"
+#include "common/values/utf8.h"
 
 namespace pompc::learner {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "learner/control/run_status.h"
+#include "run/control/run_status.h"
 
 namespace pompc::learner {
 

@@ -5,12 +5,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 #include "common/config/run_config.h"
-#include "common/log.h"
-#include "common/not_finite.h"
-#include "common/status_macros.h"
-#include "learner/broadcast/parameter_snapshot.h"
-#include "learner/sample_values.h"
+#include "common/process/log.h"
+#include "common/values/not_finite.h"
+#include "learner/feed/sample_values.h"
+#include "parameters/parameter_snapshot.h"
 
 namespace pompc::learner {
 

@@ -9,9 +9,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "learner/csv_file.h"
-#include "learner/engine.h"
-#include "learner/event_file.h"
+#include "learner/engine/engine.h"
+#include "rundir/csv_file.h"
+#include "rundir/event_file.h"
 
 namespace pompc::learner {
 

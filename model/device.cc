@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "common/numbers.h"
+#include "common/values/numbers.h"
 #include "model/kernels/gemm_amx.h"
 
 namespace pompc::model {

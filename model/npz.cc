@@ -11,8 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/npz.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
+#include "common/io/npz.h"
 
 namespace pompc::model {
 namespace {

@@ -1,4 +1,4 @@
-// Named tensors as .npz files (common/npz.h), which NumPy opens.
+// Named tensors as .npz files (common/io/npz.h), which NumPy opens.
 #ifndef POMPC_MODEL_NPZ_H_
 #define POMPC_MODEL_NPZ_H_
 

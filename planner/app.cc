@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/log.h"
-#include "common/process_name.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
+#include "common/process/log.h"
+#include "common/process/process_name.h"
 
 namespace pompc::planner {
 

@@ -6,10 +6,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/event.h"
-#include "common/metrics.h"
+#include "common/base/event.h"
+#include "common/metrics/metrics.h"
 #include "common/rpc/server.h"
-#include "learner/client/parameter_subscriber.h"
+#include "parameters/parameter_subscriber.h"
 #include "planner/core/batcher.h"
 #include "planner/core/parameter_store.h"
 #include "planner/metrics.h"

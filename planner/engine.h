@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "learner/broadcast/parameter_snapshot.h"
+#include "parameters/parameter_snapshot.h"
 #include "planner/core/backend.h"
 
 namespace pompc::planner {

@@ -2,9 +2,9 @@
 #include <utility>
 
 #include "CLI/CLI.hpp"
+#include "common/base/status_macros.h"
 #include "common/rpc/integer_flag.h"
 #include "common/rpc/role_main.h"
-#include "common/status_macros.h"
 #include "planner/app.h"
 #include "planner/torch_engine.h"
 

@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "common/metrics.h"
-#include "learner/client/parameter_subscriber.h"
+#include "common/metrics/metrics.h"
+#include "parameters/parameter_subscriber.h"
 #include "planner/core/batcher.h"
 #include "planner/core/parameter_store.h"
 

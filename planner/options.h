@@ -8,9 +8,9 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "common/backoff.h"
-#include "common/clock.h"
-#include "common/metrics.h"
+#include "common/base/backoff.h"
+#include "common/base/clock.h"
+#include "common/metrics/metrics.h"
 #include "common/rpc/endpoint.h"
 #include "common/rpc/server.h"
 #include "planner/engine.h"

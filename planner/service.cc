@@ -9,13 +9,13 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "common/float_bytes.h"
-#include "common/mutex.h"
+#include "common/base/mutex.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/status.h"
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
-#include "common/status_macros.h"
-#include "learner/broadcast/parameter_snapshot.h"
+#include "common/values/float_bytes.h"
+#include "parameters/parameter_snapshot.h"
 
 namespace pompc::planner {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "planner/core/batcher.h"
 #include "planner/core/parameter_store.h"
 #include "proto/planner.grpc.pb.h"

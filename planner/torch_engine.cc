@@ -10,19 +10,19 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "common/clock.h"
-#include "common/freed_memory.h"
-#include "common/log.h"
-#include "common/mutex.h"
-#include "common/occasionally.h"
-#include "common/status_macros.h"
-#include "common/thread.h"
-#include "learner/broadcast/model_config.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/base/occasionally.h"
+#include "common/base/status_macros.h"
+#include "common/base/thread.h"
+#include "common/process/freed_memory.h"
+#include "common/process/log.h"
 #include "model/device.h"
 #include "model/mppi.h"
 #include "model/parameters.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
+#include "parameters/model_config.h"
 
 namespace pompc::planner {
 namespace {

@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/log.h"
-#include "common/status_macros.h"
-#include "common/utf8.h"
+#include "common/base/status_macros.h"
+#include "common/process/log.h"
+#include "common/values/utf8.h"
 
 namespace pompc::replay {
 namespace {

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "common/mutex.h"
-#include "common/parameter_version.h"
+#include "common/base/mutex.h"
+#include "common/values/parameter_version.h"
 #include "grpcpp/support/server_callback.h"
 #include "proto/replay.pb.h"
 #include "replay/core/shard.h"

@@ -6,9 +6,9 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "common/float_bytes.h"
 #include "common/rpc/message_size.h"
-#include "common/utf8.h"
+#include "common/values/float_bytes.h"
+#include "common/values/utf8.h"
 
 namespace pompc::replay {
 namespace {

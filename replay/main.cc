@@ -1,6 +1,6 @@
 #include "CLI/CLI.hpp"
+#include "common/base/status_macros.h"
 #include "common/rpc/role_main.h"
-#include "common/status_macros.h"
 #include "replay/app.h"
 
 int main(int argc, char** argv) {

@@ -4,10 +4,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/float_bytes.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
-#include "common/status_macros.h"
+#include "common/values/float_bytes.h"
 #include "replay/columns.h"
 
 namespace pompc::replay {

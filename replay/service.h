@@ -5,7 +5,7 @@
 #include <memory>
 #include <unordered_map>
 
-#include "common/mutex.h"
+#include "common/base/mutex.h"
 #include "grpcpp/support/server_callback.h"
 #include "proto/replay.grpc.pb.h"
 #include "replay/append_reactor.h"

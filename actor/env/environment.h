@@ -41,7 +41,7 @@ struct StepResult {
 };
 
 // One simulated world, stepped by actions. No number it hands out is ever NaN,
-// infinite or larger than kMaxMagnitude (common/number_check.h).
+// infinite or larger than kMaxMagnitude (common/values/number_check.h).
 //
 // Used by one thread at a time; different environments are independent. Nothing blocks; after the
 // first episode, Step does not allocate memory unless the simulation fails.

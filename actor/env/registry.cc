@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actor/env/tasks/domains.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
 
 namespace pompc::env {
 

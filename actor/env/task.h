@@ -9,9 +9,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "actor/env/asset_model.h"
-#include "actor/env/physics.h"
-#include "actor/env/random_state.h"
+#include "actor/env/physics/asset_model.h"
+#include "actor/env/physics/physics.h"
+#include "actor/env/physics/random_state.h"
 
 namespace pompc::env {
 

@@ -14,15 +14,15 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "actor/core/rollout.h"
 #include "actor/environments.h"
-#include "actor/rollout.h"
 #include "actor/session.h"
 #include "bench/support/process.h"
 #include "benchmark/benchmark.h"
+#include "common/base/thread.h"
 #include "common/config/run_config.h"
 #include "common/config/task_specs.h"
-#include "common/log.h"
-#include "common/thread.h"
+#include "common/process/log.h"
 #include "replay/app.h"
 #include "replay/client/shard_client.h"
 #include "tests/actor/stub_planner.h"

@@ -14,7 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actor/env/registry.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
 
 namespace pompc::env {
 namespace {

@@ -16,15 +16,15 @@
 #include "absl/strings/str_cat.h"
 #include "bench/support/process.h"
 #include "benchmark/benchmark.h"
-#include "common/log.h"
-#include "common/mutex.h"
+#include "common/base/mutex.h"
+#include "common/process/log.h"
 #include "common/rpc/server.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
-#include "learner/broadcast/parameter_service.h"
-#include "learner/broadcast/publisher.h"
-#include "learner/client/parameter_subscriber.h"
+#include "parameters/parameter_service.h"
+#include "parameters/parameter_subscriber.h"
+#include "parameters/publisher.h"
 
 namespace pompc::learner {
 namespace {

@@ -13,11 +13,11 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
-#include "common/clock.h"
-#include "common/event.h"
-#include "common/files.h"
-#include "common/freed_memory.h"
-#include "common/rendezvous.h"
+#include "common/base/clock.h"
+#include "common/base/event.h"
+#include "common/base/rendezvous.h"
+#include "common/io/files.h"
+#include "common/process/freed_memory.h"
 #include "learner/update/updater.h"
 #include "model/device.h"
 #include "model/random.h"

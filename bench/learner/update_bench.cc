@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "bench/device_flag.h"
-#include "common/freed_memory.h"
+#include "common/process/freed_memory.h"
 #include "learner/update/updater.h"
 #include "model/device.h"
 #include "model/ops.h"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "bench/device_flag.h"
-#include "common/freed_memory.h"
+#include "common/process/freed_memory.h"
 #include "model/device.h"
 #include "model/mppi.h"
 #include "model/random.h"

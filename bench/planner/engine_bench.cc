@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "benchmark/benchmark.h"
-#include "common/log.h"
+#include "common/process/log.h"
 #include "planner/torch_engine.h"
 #include "tests/planner/torch_snapshot.h"
 

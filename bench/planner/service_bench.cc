@@ -5,12 +5,12 @@
 #include <string>
 
 #include "benchmark/benchmark.h"
-#include "common/event.h"
-#include "common/log.h"
-#include "common/mutex.h"
+#include "common/base/event.h"
+#include "common/base/mutex.h"
+#include "common/process/log.h"
 #include "common/rpc/server.h"
-#include "learner/broadcast/parameter_service.h"
-#include "learner/broadcast/publisher.h"
+#include "parameters/parameter_service.h"
+#include "parameters/publisher.h"
 #include "planner/app.h"
 #include "planner/client/planner_client.h"
 #include "tests/planner/fake_engine.h"

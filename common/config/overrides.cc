@@ -9,9 +9,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/status_macros.h"
 #include "common/config/fields.h"
-#include "common/numbers.h"
-#include "common/status_macros.h"
+#include "common/values/numbers.h"
 
 namespace pompc::config {
 namespace {

@@ -1,11 +1,11 @@
 #include "common/config/run_config.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 #include "common/config/overrides.h"
 #include "common/config/presets.h"
 #include "common/config/text_parser.h"
-#include "common/files.h"
-#include "common/status_macros.h"
+#include "common/io/files.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/text_format.h"
 

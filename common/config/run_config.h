@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/number_check.h"
+#include "common/values/number_check.h"
 #include "proto/config.pb.h"
 
 namespace pompc::config {

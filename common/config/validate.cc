@@ -4,9 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/status_macros.h"
 #include "common/config/fields.h"
 #include "common/config/run_config.h"
-#include "common/status_macros.h"
 
 namespace pompc::config {
 namespace {

@@ -8,10 +8,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/descriptors.h"
-#include "common/listener.h"
-#include "common/mutex.h"
-#include "common/thread.h"
+#include "common/base/mutex.h"
+#include "common/base/thread.h"
+#include "common/io/descriptors.h"
+#include "common/io/listener.h"
 
 namespace pompc::rpc {
 

@@ -4,7 +4,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
-#include "common/numbers.h"
+#include "common/values/numbers.h"
 
 namespace pompc::rpc {
 

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/rpc/status.h"
-#include "common/utf8.h"
+#include "common/values/utf8.h"
 #include "google/protobuf/descriptor.h"
 
 namespace pompc::rpc {

@@ -8,13 +8,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "common/descriptors.h"
-#include "common/log.h"
-#include "common/mutex.h"
-#include "common/program.h"
-#include "common/signals.h"
-#include "common/status_macros.h"
-#include "common/version.h"
+#include "common/base/mutex.h"
+#include "common/base/status_macros.h"
+#include "common/io/descriptors.h"
+#include "common/process/log.h"
+#include "common/process/program.h"
+#include "common/process/signals.h"
+#include "common/process/version.h"
 
 namespace pompc::rpc {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/http_server.h"
-#include "common/metrics.h"
+#include "common/metrics/http_server.h"
+#include "common/metrics/metrics.h"
 
 namespace CLI {
 class App;

@@ -11,8 +11,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/not_finite.h"
-#include "common/split_mix.h"
+#include "common/values/not_finite.h"
+#include "common/values/split_mix.h"
 
 namespace pompc::update {
 namespace {

@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/rendezvous.h"
+#include "common/base/rendezvous.h"
 #include "model/torch_compat.h"
 
 namespace pompc::update {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/not_finite.h"
+#include "common/values/not_finite.h"
 #include "learner/update/adam.h"
 #include "learner/update/draws.h"
 #include "learner/update/gaussian.h"

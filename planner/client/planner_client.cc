@@ -9,13 +9,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/event.h"
-#include "common/log.h"
-#include "common/mutex.h"
+#include "common/base/event.h"
+#include "common/base/mutex.h"
+#include "common/base/thread.h"
+#include "common/process/log.h"
 #include "common/rpc/deadline.h"
 #include "common/rpc/status.h"
 #include "common/rpc/wire.h"
-#include "common/thread.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "planner/client/endpoint_picker.h"

@@ -3,8 +3,8 @@
 #include <cstddef>
 
 #include "absl/strings/str_cat.h"
-#include "common/number_check.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
+#include "common/values/number_check.h"
 
 namespace pompc::planner {
 

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "common/parameter_version.h"
+#include "common/values/parameter_version.h"
 
 namespace pompc::planner {
 

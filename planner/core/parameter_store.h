@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
-#include "common/clock.h"
-#include "common/mutex.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "planner/core/backend.h"
 
 namespace pompc::planner {

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
-#include "common/float_bytes.h"
+#include "common/values/float_bytes.h"
 
 namespace pompc::replay {
 namespace {

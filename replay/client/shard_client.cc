@@ -6,15 +6,15 @@
 #include <utility>
 
 #include "absl/types/span.h"
-#include "common/float_bytes.h"
-#include "common/mutex.h"
+#include "common/base/mutex.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/deadline.h"
 #include "common/rpc/message_size.h"
 #include "common/rpc/message_text.h"
 #include "common/rpc/status.h"
 #include "common/rpc/wire.h"
-#include "common/status_macros.h"
-#include "common/utf8.h"
+#include "common/values/float_bytes.h"
+#include "common/values/utf8.h"
 #include "grpcpp/client_context.h"
 #include "proto/replay.grpc.pb.h"
 

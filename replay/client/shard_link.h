@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "common/backoff.h"
+#include "common/base/backoff.h"
 #include "proto/replay.pb.h"
 #include "replay/client/outbox.h"
 #include "replay/client/trajectory_writer.h"

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/mutex.h"
+#include "common/base/mutex.h"
+#include "common/base/status_macros.h"
+#include "common/base/thread.h"
 #include "common/rpc/status.h"
-#include "common/status_macros.h"
-#include "common/thread.h"
 #include "replay/client/append_stream.h"
 #include "replay/client/shard_link.h"
 #include "replay/core/row_check.h"

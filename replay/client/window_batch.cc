@@ -3,8 +3,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "common/float_bytes.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
+#include "common/values/float_bytes.h"
 
 namespace pompc::replay {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "common/parameter_version.h"
+#include "common/values/parameter_version.h"
 
 namespace pompc::replay {
 

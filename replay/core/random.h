@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "common/split_mix.h"
+#include "common/values/split_mix.h"
 
 namespace pompc::replay {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "common/parameter_version.h"
+#include "common/values/parameter_version.h"
 
 namespace pompc::replay {
 

@@ -6,7 +6,7 @@
 #include <span>
 
 #include "absl/status/status.h"
-#include "common/number_check.h"
+#include "common/values/number_check.h"
 #include "replay/core/row.h"
 
 namespace pompc::replay {

@@ -10,9 +10,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/clock.h"
-#include "common/mutex.h"
-#include "common/state_timer.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/base/state_timer.h"
 #include "replay/core/limiter.h"
 #include "replay/core/row.h"
 #include "replay/core/row_check.h"

@@ -1,4 +1,4 @@
-#include "actor/environment_slot.h"
+#include "actor/core/environment_slot.h"
 
 #include <atomic>
 #include <cstdlib>
@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "actor/plan_asker.h"
+#include "actor/core/plan_asker.h"
 #include "gtest/gtest.h"
 #include "tests/actor/fakes.h"
 

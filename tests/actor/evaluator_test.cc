@@ -1,11 +1,11 @@
-#include "actor/evaluator.h"
+#include "actor/core/evaluator.h"
 
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "common/thread.h"
+#include "common/base/thread.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/actor/fakes.h"

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "common/bounded_queue.h"
-#include "common/thread.h"
+#include "common/base/bounded_queue.h"
+#include "common/base/thread.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/actor/fakes.h"

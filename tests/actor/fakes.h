@@ -14,12 +14,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "actor/core/environment_slot.h"
+#include "actor/core/plan_source.h"
+#include "actor/core/row_sink.h"
 #include "actor/env/environment.h"
 #include "actor/env/wrappers.h"
-#include "actor/environment_slot.h"
-#include "actor/plan_source.h"
-#include "actor/row_sink.h"
-#include "common/mutex.h"
+#include "common/base/mutex.h"
 
 namespace pompc::actor {
 

@@ -1,6 +1,6 @@
-#include "actor/mailbox.h"
+#include "actor/core/mailbox.h"
 
-#include "common/thread.h"
+#include "common/base/thread.h"
 #include "gtest/gtest.h"
 
 namespace pompc::actor {

@@ -1,4 +1,4 @@
-#include "actor/plan_asker.h"
+#include "actor/core/plan_asker.h"
 
 #include <vector>
 

@@ -1,4 +1,4 @@
-#include "actor/rollout.h"
+#include "actor/core/rollout.h"
 
 #include <cmath>
 #include <memory>
@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/thread.h"
+#include "common/base/thread.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/actor/fakes.h"

@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "actor/rollout.h"
-#include "common/thread.h"
-#include "common/turns.h"
+#include "actor/core/rollout.h"
+#include "common/base/thread.h"
+#include "common/base/turns.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/actor/fakes.h"

@@ -1,4 +1,4 @@
-#include "actor/seeds.h"
+#include "actor/core/seeds.h"
 
 #include <set>
 

@@ -8,12 +8,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "common/float_bytes.h"
-#include "common/number_check.h"
-#include "common/mutex.h"
+#include "common/base/mutex.h"
 #include "common/rpc/server.h"
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
+#include "common/values/float_bytes.h"
+#include "common/values/number_check.h"
 #include "proto/planner.grpc.pb.h"
 
 namespace pompc::actor {

@@ -1,4 +1,4 @@
-#include "cli/line_chart.h"
+#include "cli/report/line_chart.h"
 
 #include <cmath>
 #include <limits>

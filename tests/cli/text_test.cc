@@ -5,10 +5,10 @@
 #include <string>
 #include <utility>
 
-#include "cli/csv.h"
-#include "cli/format.h"
-#include "cli/progress_display.h"
-#include "cli/run_report.h"
+#include "cli/report/csv.h"
+#include "cli/report/format.h"
+#include "cli/report/progress_display.h"
+#include "cli/report/run_report.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -1,4 +1,4 @@
-#include "cli/video_file.h"
+#include "cli/film/video_file.h"
 
 #include <cstdint>
 #include <cstdlib>
@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/episode_film.h"
-#include "common/files.h"
+#include "cli/film/episode_film.h"
+#include "common/io/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

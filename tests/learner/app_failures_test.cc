@@ -9,8 +9,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "learner/app.h"
-#include "learner/client/run_client.h"
 #include "replay/service.h"
+#include "run/run_client.h"
 #include "tests/learner/learner_fixture.h"
 
 namespace pompc::learner {

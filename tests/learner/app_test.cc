@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "absl/strings/str_split.h"
-#include "common/thread.h"
+#include "common/base/thread.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "learner/client/parameter_subscriber.h"
-#include "learner/client/run_client.h"
+#include "parameters/parameter_subscriber.h"
 #include "replay/client/shard_client.h"
+#include "run/run_client.h"
 #include "tests/learner/learner_fixture.h"
 
 namespace pompc::learner {

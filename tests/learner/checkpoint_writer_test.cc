@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "common/files.h"
+#include "common/io/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/learner/scratch_folder.h"
+#include "tests/rundir/scratch_folder.h"
 #include "tests/support/await.h"
 
 namespace pompc::learner {

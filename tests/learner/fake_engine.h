@@ -13,10 +13,10 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "common/files.h"
-#include "common/mutex.h"
-#include "common/not_finite.h"
-#include "learner/engine.h"
+#include "common/base/mutex.h"
+#include "common/io/files.h"
+#include "common/values/not_finite.h"
+#include "learner/engine/engine.h"
 #include "tests/learner/fake_exchange.h"
 
 namespace pompc::learner {

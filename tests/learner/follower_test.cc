@@ -9,7 +9,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "learner/rank_client.h"
+#include "learner/ranks/rank_client.h"
 #include "tests/learner/learner_fixture.h"
 
 namespace pompc::learner {

@@ -20,17 +20,17 @@
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
+#include "common/base/status_macros.h"
 #include "common/config/run_config.h"
-#include "common/files.h"
-#include "common/float_bytes.h"
-#include "common/status_macros.h"
+#include "common/io/files.h"
+#include "common/values/float_bytes.h"
 #include "learner/checkpoint.h"
-#include "learner/checkpoint_store.h"
 #include "learner/checkpoint_writer.h"
-#include "learner/torch_engine.h"
+#include "learner/engine/torch_engine.h"
 #include "replay/client/window_batch.h"
 #include "replay/core/random.h"
+#include "rundir/checkpoint_store.h"
 
 namespace pompc::learner {
 namespace {

@@ -4,9 +4,9 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "learner/client/run_client.h"
-#include "tests/learner/file_size_limit.h"
+#include "run/run_client.h"
 #include "tests/learner/learner_fixture.h"
+#include "tests/rundir/file_size_limit.h"
 
 namespace pompc::learner {
 namespace {

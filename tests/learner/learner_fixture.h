@@ -7,16 +7,16 @@
 #include <utility>
 #include <vector>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/config/run_config.h"
-#include "common/metrics.h"
+#include "common/metrics/metrics.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"
 #include "learner/app.h"
 #include "replay/app.h"
 #include "replay/client/trajectory_writer.h"
 #include "tests/learner/fake_engine.h"
-#include "tests/learner/scratch_folder.h"
+#include "tests/rundir/scratch_folder.h"
 #include "tests/support/await.h"
 
 namespace pompc::learner {

@@ -4,11 +4,11 @@
 #include <memory>
 #include <string>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/rpc/server.h"
 #include "gtest/gtest.h"
-#include "learner/control/run_control.h"
-#include "learner/service.h"
+#include "run/control/run_control.h"
+#include "run/service.h"
 
 namespace pompc::learner {
 

@@ -3,8 +3,8 @@
 #include <cstring>
 #include <string>
 
-#include "common/npz.h"
-#include "common/zip_archive.h"
+#include "common/io/npz.h"
+#include "common/io/zip_archive.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/model/testing.h"

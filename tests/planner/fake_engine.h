@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/float_bytes.h"
+#include "common/values/float_bytes.h"
 #include "planner/engine.h"
 #include "proto/planner.pb.h"
 #include "tests/planner/core/fake_backend.h"

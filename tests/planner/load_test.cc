@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "common/event.h"
-#include "common/mutex.h"
+#include "common/base/event.h"
+#include "common/base/mutex.h"
 #include "common/rpc/deadline.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"

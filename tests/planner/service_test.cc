@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "common/event.h"
+#include "common/base/event.h"
+#include "common/base/thread.h"
 #include "common/rpc/wire.h"
-#include "common/thread.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "planner/app.h"

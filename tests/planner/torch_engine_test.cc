@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "common/float_bytes.h"
-#include "common/mutex.h"
-#include "common/thread.h"
+#include "common/base/mutex.h"
+#include "common/base/thread.h"
+#include "common/values/float_bytes.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "planner/client/planner_client.h"

@@ -5,11 +5,11 @@
 #include <string>
 #include <utility>
 
-#include "learner/broadcast/model_config.h"
-#include "learner/broadcast/parameter_snapshot.h"
 #include "model/parameters.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
+#include "parameters/model_config.h"
+#include "parameters/parameter_snapshot.h"
 
 namespace pompc::planner {
 

@@ -6,10 +6,10 @@
 #include <memory>
 #include <vector>
 
-#include "common/clock.h"
-#include "common/float_bytes.h"
+#include "common/base/clock.h"
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
+#include "common/values/float_bytes.h"
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/create_channel.h"

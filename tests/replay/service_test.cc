@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "common/float_bytes.h"
+#include "common/base/thread.h"
 #include "common/rpc/message_size.h"
 #include "common/rpc/server.h"
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
-#include "common/thread.h"
+#include "common/values/float_bytes.h"
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "common/float_bytes.h"
+#include "common/values/float_bytes.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -4,9 +4,9 @@
 #include <set>
 #include <vector>
 
-#include "common/event.h"
+#include "common/base/event.h"
+#include "common/base/thread.h"
 #include "common/rpc/server.h"
-#include "common/thread.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "replay/client/batch_split.h"

@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include "common/event.h"
+#include "common/base/event.h"
 #include "common/rpc/deadline.h"
 #include "common/rpc/status.h"
 #include "grpcpp/channel.h"

@@ -10,11 +10,11 @@
 #include <utility>
 #include <vector>
 
-#include "common/clock.h"
-#include "common/event.h"
+#include "common/base/clock.h"
+#include "common/base/event.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/common/low_descriptor_limit.h"
+#include "tests/common/io/low_descriptor_limit.h"
 #include "tests/support/await.h"
 
 namespace pompc::rpc {

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <string>
 
-#include "common/event.h"
+#include "common/base/event.h"
 #include "common/rpc/unary.h"
 #include "proto/replay.grpc.pb.h"
 

@@ -4,13 +4,13 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
-#include "common/clock.h"
-#include "common/event.h"
+#include "common/base/clock.h"
+#include "common/base/event.h"
+#include "common/base/status_macros.h"
+#include "common/base/thread.h"
 #include "common/rpc/integer_flag.h"
 #include "common/rpc/role_main.h"
 #include "common/rpc/server.h"
-#include "common/status_macros.h"
-#include "common/thread.h"
 
 namespace {
 

@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "common/clock.h"
-#include "common/descriptors.h"
+#include "common/base/clock.h"
+#include "common/base/thread.h"
+#include "common/io/descriptors.h"
 #include "common/rpc/role_main.h"
 #include "common/rpc/unary.h"
-#include "common/thread.h"
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/completion_queue.h"
@@ -21,7 +21,7 @@
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
 #include "gtest/gtest.h"
-#include "tests/common/low_descriptor_limit.h"
+#include "tests/common/io/low_descriptor_limit.h"
 #include "tests/rpc/append_client.h"
 #include "tests/rpc/echo_service.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/thread.h"
+#include "common/base/thread.h"
 
 namespace pompc::rpc {
 

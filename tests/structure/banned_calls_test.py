@@ -5,12 +5,12 @@ import unittest
 
 import source_tree
 
-CLOCK = ("common/clock.h", "common/clock.cc")
-MUTEX = ("common/mutex.h",)
-THREAD = ("common/thread.h", "common/thread.cc")
+CLOCK = ("common/base/clock.h", "common/base/clock.cc")
+MUTEX = ("common/base/mutex.h",)
+THREAD = ("common/base/thread.h", "common/base/thread.cc")
 
 # These read numbers that pompc itself wrote.
-FILE_FORMATS = ("cli/checkpoint_arrays.cc", "learner/checkpoint_store.cc", "learner/evaluation_log.cc",
+FILE_FORMATS = ("cli/checkpoint/checkpoint_arrays.cc", "rundir/checkpoint_store.cc", "rundir/evaluation_log.cc",
                 "learner/training_log.cc", "learner/update/learnables.cc")
 
 # What, why, the files where it may appear.

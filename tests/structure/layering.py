@@ -5,49 +5,81 @@ import re
 
 import source_tree
 
-BASE = ("common", "proto", "common/config", "common/rpc")
+# common/ from the bottom up.
+VALUES = ("common/values",)
+THREADS = VALUES + ("common/base",)
+PROCESS = THREADS + ("common/process",)
+IO = PROCESS + ("common/io",)
+COMMON = IO + ("common/metrics",)
+CONFIG = COMMON + ("proto", "common/config")
+BASE = CONFIG + ("common/rpc",)
+RUN_CONTROL = ("run/control", "run/rows")
+REPLAY_CLIENT = ("replay/core", "replay/client")
 
 # Folder: the project folders it may include besides itself. The longest matching prefix of a path names its folder.
 ALLOWED = {
-    "common": (),
-    "proto": ("common",),
-    "common/config": ("common", "proto"),
-    "common/rpc": ("common", "proto"),
-    "model": ("common",),
-    "replay/core": ("common",),
+    "common/values": (),
+    "common/base": VALUES,
+    "common/process": THREADS,
+    "common/io": PROCESS,
+    "common/metrics": IO,
+    "proto": COMMON,
+    "common/config": IO + ("proto",),
+    "common/rpc": COMMON + ("proto",),
+    "model": IO,
+    "run/rows": VALUES,
+    "run/control": THREADS + ("run/rows",),
+    "run": BASE + ("parameters",) + RUN_CONTROL,
+    "parameters": BASE,
+    "rundir": CONFIG + ("run/control",),
+    "replay/core": PROCESS,
     "replay/client": BASE + ("replay/core",),
     "replay": BASE + ("replay/core",),
-    "planner/core": ("common",),
+    "planner/core": PROCESS,
     "planner/client": BASE,
-    "planner": BASE + ("model", "planner/core", "learner/client", "learner/broadcast"),
-    "learner/update": ("common", "model"),
-    "learner/control": ("common",),
-    "learner/broadcast": BASE,
-    "learner/client": BASE + ("learner/broadcast",),
-    "learner": BASE + ("model", "learner/update", "learner/control", "learner/broadcast", "replay/core",
-                       "replay/client", "planner/client"),
-    "actor/env": ("common",),
-    "actor": BASE + ("actor/env", "replay/core", "replay/client", "planner/client", "learner/client"),
+    "planner": BASE + ("model", "planner/core", "parameters"),
+    "learner/update": IO + ("model",),
+    "learner/ranks": BASE,
+    "learner/engine": BASE + ("model", "parameters", "learner/update") + REPLAY_CLIENT,
+    "learner/feed": BASE + ("learner/engine", "run") + RUN_CONTROL + REPLAY_CLIENT,
+    "learner": BASE + ("learner/engine", "learner/feed", "learner/ranks", "parameters", "run", "rundir") + RUN_CONTROL
+               + REPLAY_CLIENT,
+    "actor/env/physics": PROCESS + ("common/io",),
+    "actor/env/render": IO + ("actor/env/physics",),
+    # Tasks register themselves, so that these two see each other.
+    "actor/env/tasks": IO + ("actor/env/physics", "actor/env"),
+    "actor/env": IO + ("actor/env/physics", "actor/env/tasks"),
+    "actor/core": COMMON + ("actor/env",),
+    "actor": BASE + ("actor/core", "actor/env", "planner/client", "run") + REPLAY_CLIENT,
 }
 # Single headers beyond those folders.
 ALLOWED_HEADERS = {
     # Plain structs without LibTorch.
-    "learner/broadcast": ("model/config.h",),
+    "parameters": ("model/config.h",),
+    # Constants alone.
+    "actor/core": ("common/rpc/message_size.h",),
 }
 # What includes everything: the command that embeds all roles, and tests and benches of anything.
 TOP = ("cli", "tests", "bench")
+# The folders within cli/, and which of those each may include.
+INSIDE_CLI = {
+    "cli/report": (),
+    "cli/film": (),
+    "cli/checkpoint": ("cli/report",),
+    "cli/commands": ("cli/report", "cli/film", "cli/checkpoint"),
+}
 
 # Third-party headers: pattern, and the folders (with all below them) that may include it.
 THIRD_PARTY = (
     ("gRPC", re.compile(r"^grpc(pp)?/"),
-     ("common/rpc", "replay", "planner", "learner", "actor") + TOP,
-     ("replay/core", "planner/core", "learner/update", "learner/control", "actor/env")),
+     ("common/rpc", "parameters", "run", "replay", "planner", "learner", "actor") + TOP,
+     ("run/control", "run/rows", "replay/core", "planner/core", "learner/update", "actor/env")),
     ("Protocol Buffers", re.compile(r"^google/protobuf/|^proto/.*\.pb\.h$"),
-     ("proto", "common/config", "common/rpc", "replay", "planner", "learner", "actor") + TOP,
-     ("replay/core", "planner/core", "learner/update", "learner/control", "actor/env")),
+     ("proto", "common/config", "common/rpc", "parameters", "run", "rundir", "replay", "planner", "learner", "actor") + TOP,
+     ("run/control", "run/rows", "replay/core", "planner/core", "learner/update", "actor/env")),
     ("LibTorch", re.compile(r"^(torch|ATen|c10|caffe2)/"),
      ("model", "planner", "learner") + TOP,
-     ("planner/core", "planner/client", "learner/control", "learner/broadcast", "learner/client")),
+     ("planner/core", "planner/client", "learner/feed", "learner/ranks")),
     ("MuJoCo", re.compile(r"^mujoco/"), ("actor/env", "tests", "bench"), ()),
 )
 
@@ -75,6 +107,9 @@ def violations(path, text):
         if target is not None and own not in TOP and target != own and target not in ALLOWED[own] \
                 and header not in ALLOWED_HEADERS.get(own, ()):
             problems.append(f"{path}: {own}/ must not include {header}")
+        inside, wanted = os.path.dirname(path), os.path.dirname(header)
+        if inside in INSIDE_CLI and wanted.startswith("cli") and wanted not in (inside, *INSIDE_CLI[inside]):
+            problems.append(f"{path}: {inside}/ must not include {header}")
         if target in ("tests", "bench") and own != target and not (own == "bench" and target == "tests"):
             problems.append(f"{path}: {header} is for {target}/ alone")
         for library, pattern, allowed, denied in THIRD_PARTY:

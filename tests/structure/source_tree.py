@@ -4,7 +4,8 @@ import os
 import re
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-SOURCE_FOLDERS = ("common", "proto", "model", "replay", "planner", "learner", "actor", "cli", "tests", "bench")
+SOURCE_FOLDERS = ("common", "proto", "model", "parameters", "run", "rundir", "replay", "planner", "learner", "actor", "cli",
+                  "tests", "bench")
 
 
 def files(folders, suffixes):

@@ -3,8 +3,8 @@
 
 #include <functional>
 
-#include "common/clock.h"
-#include "common/mutex.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
 
 namespace pompc {
 

@@ -10,7 +10,7 @@
 #include "actor/env/assets.h"
 #include "actor/env/tasks/domains.h"
 #include "actor/env/tolerance.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
 
 namespace pompc::env {
 namespace {

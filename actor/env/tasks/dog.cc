@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "actor/env/in_frame.h"
+#include "actor/env/physics/in_frame.h"
 #include "actor/env/tasks/domains.h"
 #include "actor/env/tolerance.h"
 

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "actor/env/assets.h"
-#include "actor/env/random_joints.h"
+#include "actor/env/physics/random_joints.h"
 #include "actor/env/tasks/domains.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
 
 namespace pompc::env {
 namespace {

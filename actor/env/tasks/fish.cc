@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "actor/env/in_frame.h"
-#include "actor/env/random_orientation.h"
+#include "actor/env/physics/in_frame.h"
+#include "actor/env/physics/random_orientation.h"
 #include "actor/env/tasks/domains.h"
 #include "actor/env/tolerance.h"
 

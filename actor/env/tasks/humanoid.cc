@@ -6,11 +6,11 @@
 #include <utility>
 #include <vector>
 
-#include "actor/env/in_frame.h"
-#include "actor/env/random_joints.h"
+#include "actor/env/physics/in_frame.h"
+#include "actor/env/physics/random_joints.h"
 #include "actor/env/tasks/domains.h"
 #include "actor/env/tolerance.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
 
 namespace pompc::env {
 namespace {

@@ -7,11 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "actor/env/mujoco_call.h"
-#include "actor/env/random_orientation.h"
+#include "actor/env/physics/mujoco_call.h"
+#include "actor/env/physics/random_orientation.h"
 #include "actor/env/tasks/domains.h"
 #include "actor/env/tolerance.h"
-#include "common/status_macros.h"
+#include "common/base/status_macros.h"
 
 namespace pompc::env {
 namespace {

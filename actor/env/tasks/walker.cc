@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "actor/env/assets.h"
-#include "actor/env/random_joints.h"
+#include "actor/env/physics/random_joints.h"
 #include "actor/env/tasks/domains.h"
 #include "actor/env/tolerance.h"
 

@@ -16,7 +16,7 @@ import numpy
 from pompc_actor import Failed, Refused
 
 RESET_TRIES = 20
-# kMaxMagnitude in common/number_check.h: rows with larger numbers are refused.
+# kMaxMagnitude in common/values/number_check.h: rows with larger numbers are refused.
 MAX_MAGNITUDE = 1e18
 
 

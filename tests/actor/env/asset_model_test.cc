@@ -1,5 +1,5 @@
 // Models that are loaded from a folder, here a small one made by each test.
-#include "actor/env/asset_model.h"
+#include "actor/env/physics/asset_model.h"
 
 #include <chrono>
 #include <cstdlib>

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actor/env/assets.h"
-#include "actor/env/physics.h"
+#include "actor/env/physics/physics.h"
 #include "tests/actor/env/available.h"
 #include "tests/actor/env/reference_data.h"
 

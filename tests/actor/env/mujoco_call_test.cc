@@ -1,4 +1,4 @@
-#include "actor/env/mujoco_call.h"
+#include "actor/env/physics/mujoco_call.h"
 
 #include <thread>
 

@@ -1,4 +1,4 @@
-#include "actor/env/physics.h"
+#include "actor/env/physics/physics.h"
 
 #include <memory>
 #include <string>

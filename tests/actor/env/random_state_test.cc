@@ -1,4 +1,4 @@
-#include "actor/env/random_state.h"
+#include "actor/env/physics/random_state.h"
 
 #include <array>
 #include <numbers>

@@ -1,4 +1,4 @@
-#include "actor/env/renderer.h"
+#include "actor/env/render/renderer.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "actor/env/gl_context.h"
 #include "actor/env/registry.h"
+#include "actor/env/render/gl_context.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/actor/env/available.h"

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/not_finite.h"
+#include "common/values/not_finite.h"
 #include "tests/learner/update/family.h"
 #include "tests/learner/update/testing.h"
 

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/not_finite.h"
+#include "common/values/not_finite.h"
 #include "model/ops.h"
 #include "tests/learner/update/family.h"
 #include "tests/learner/update/testing.h"

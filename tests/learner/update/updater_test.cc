@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/not_finite.h"
+#include "common/values/not_finite.h"
 #include "learner/update/learnables.h"
 #include "model/mppi.h"
 #include "tests/learner/update/testing.h"

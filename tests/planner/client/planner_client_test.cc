@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/event.h"
-#include "common/mutex.h"
+#include "common/base/event.h"
+#include "common/base/mutex.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
 #include "common/rpc/wire.h"

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "common/mutex.h"
-#include "common/thread.h"
+#include "common/base/mutex.h"
+#include "common/base/thread.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/planner/core/fake_backend.h"

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/mutex.h"
+#include "common/base/mutex.h"
 #include "planner/core/backend.h"
 
 namespace pompc::planner {

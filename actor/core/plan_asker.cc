@@ -1,0 +1,31 @@
+#include "actor/core/plan_asker.h"
+
+#include "common/rpc/message_size.h"
+
+namespace pompc::actor {
+
+PlanAsker::PlanAsker(PlanSource* source, PlanListener* listener)
+    : source_(source), listener_(listener) {
+  queries_.reserve(PlanSource::kMaxQueries);
+}
+
+void PlanAsker::Add(const PlanQuery& query, const PlanMode& mode, absl::Duration now) {
+  const size_t bytes = sizeof(float) * (query.observation.size() + query.warm_start.size());
+  if (mode != mode_ || bytes_ + bytes > rpc::kFullRequestBytes) Send();
+  if (queries_.empty()) {
+    mode_ = mode;
+    since_ = now;
+  }
+  bytes_ += bytes;
+  queries_.push_back(query);
+  if (queries_.size() == PlanSource::kMaxQueries || now - since_ >= kGather) Send();
+}
+
+void PlanAsker::Send() {
+  if (queries_.empty()) return;
+  source_->Request(queries_, mode_, listener_);
+  queries_.clear();
+  bytes_ = 0;
+}
+
+}  // namespace pompc::actor

@@ -1,0 +1,144 @@
+#include "actor/core/stats.h"
+
+#include <functional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace pompc::actor {
+namespace {
+
+const std::vector<double>& LatencyBuckets() {
+  static const auto* buckets =
+      new std::vector<double>{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0};
+  return *buckets;
+}
+
+}  // namespace
+
+ActorStats::ActorStats(const std::string& role, int workers, Clock* clock,
+                       std::shared_ptr<MetricsRegistry> metrics)
+    : metrics_(std::move(metrics)),
+      plan_latency_(metrics_->Histogram({"pompc_actor_plan_latency_seconds",
+                                         "From asking for a plan to its arrival.",
+                                         {{"role", role}}},
+                                        LatencyBuckets())),
+      waiting_(workers) {
+  for (int i = 0; i < workers; ++i) {
+    timers_.push_back(std::make_unique<WorkerTimer>(clock, WorkerState::kWaitingForLearner));
+  }
+  RegisterMetrics(role);
+}
+
+void ActorStats::RegisterMetrics(const std::string& role) {
+  const auto counter = [&](const char* name, const char* help, MetricLabels labels,
+                           std::function<double(const Counts&)> value) {
+    labels["role"] = role;
+    metric_functions_.push_back(
+        metrics_->CounterFunction({name, help, std::move(labels)},
+                                  [this, value = std::move(value)] { return value(counts()); }));
+  };
+  counter("pompc_actor_rows_total", "Rows handed to replay.", {{"phase", "random"}},
+          [](const Counts& c) { return static_cast<double>(c.random_rows); });
+  counter("pompc_actor_rows_total", "Rows handed to replay.", {{"phase", "planned"}},
+          [](const Counts& c) { return static_cast<double>(c.rows - c.random_rows); });
+  for (int i = 0; i < kEpisodeEnds; ++i) {
+    counter("pompc_actor_episodes_total", "Episodes by how they ended.",
+            {{"end", std::string(kEpisodeEndNames[i])}},
+            [i](const Counts& c) { return static_cast<double>(c.episodes[i]); });
+  }
+  counter("pompc_actor_refused_episodes_total", "Episodes that replay refused.", {},
+          [](const Counts& c) { return static_cast<double>(c.refused); });
+  counter("pompc_actor_refused_rows_total",
+          "Rows of refused episodes that replay had not acknowledged; they are lost.", {},
+          [](const Counts& c) { return static_cast<double>(c.refused_rows); });
+  counter("pompc_actor_resumed_segments_total",
+          "Episodes continued as a new segment because a shard lost its rows.", {},
+          [](const Counts& c) { return static_cast<double>(c.resumed_segments); });
+  counter("pompc_actor_plan_failures_total", "Requests for a plan that failed and were repeated.",
+          {}, [](const Counts& c) { return static_cast<double>(c.plan_failures); });
+  counter("pompc_actor_hedged_plans_total",
+          "Plans asked of a second planner because the first had not answered in time.", {},
+          [](const Counts& c) { return static_cast<double>(c.hedged_plans); });
+  counter("pompc_actor_evaluations_total", "Evaluations played to their end.", {},
+          [](const Counts& c) { return static_cast<double>(c.evaluations); });
+  metric_functions_.push_back(
+      metrics_->GaugeFunction({"pompc_actor_episode_return",
+                               "Return of the newest episode that ended by itself.",
+                               {{"role", role}}},
+                              [this] { return counts().last_return; }));
+  for (int i = 0; i < workers(); ++i) {
+    auto seconds = metrics_->StateSeconds(
+        {"pompc_actor_state_seconds_total",
+         "Time of each worker thread by what it did; a worker's states sum to its wall time.",
+         {{"role", role}, {"worker", absl::StrCat(i)}}},
+        *timers_[i], kWorkerStateNames);
+    for (MetricFunction& function : seconds) metric_functions_.push_back(std::move(function));
+  }
+}
+
+void ActorStats::AddRow(bool random) {
+  MutexLock lock(&mu_);
+  ++counts_.rows;
+  if (random) ++counts_.random_rows;
+}
+
+void ActorStats::AddEpisode(EpisodeEnd end, double episode_return) {
+  MutexLock lock(&mu_);
+  ++counts_.episodes[static_cast<int>(end)];
+  if (end == EpisodeEnd::kTerminated || end == EpisodeEnd::kTruncated) {
+    counts_.last_return = episode_return;
+  }
+}
+
+void ActorStats::AddRefusal(uint64_t rows) {
+  MutexLock lock(&mu_);
+  ++counts_.refused;
+  counts_.refused_rows += rows;
+}
+
+void ActorStats::AddResumedSegment() {
+  MutexLock lock(&mu_);
+  ++counts_.resumed_segments;
+}
+
+void ActorStats::AddPlan(absl::Duration latency) {
+  plan_latency_.Observe(absl::ToDoubleSeconds(latency));
+}
+
+void ActorStats::AddPlanFailure() {
+  MutexLock lock(&mu_);
+  ++counts_.plan_failures;
+}
+
+void ActorStats::AddHedgedPlans(uint64_t plans) {
+  MutexLock lock(&mu_);
+  counts_.hedged_plans += plans;
+}
+
+void ActorStats::AddEvaluation() {
+  MutexLock lock(&mu_);
+  ++counts_.evaluations;
+}
+
+void ActorStats::SetWaiting(int worker, std::string why) {
+  MutexLock lock(&mu_);
+  waiting_[worker] = std::move(why);
+}
+
+std::string ActorStats::Waiting() const {
+  MutexLock lock(&mu_);
+  std::string all;
+  for (const std::string& why : waiting_) {
+    if (why.empty()) continue;
+    absl::StrAppend(&all, all.empty() ? "" : "; ", why);
+  }
+  return all;
+}
+
+ActorStats::Counts ActorStats::counts() const {
+  MutexLock lock(&mu_);
+  return counts_;
+}
+
+}  // namespace pompc::actor

@@ -1,0 +1,85 @@
+#include "cli/checkpoint/checkpoint_file.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cli/report/run_directory.h"
+#include "common/base/status_macros.h"
+#include "common/config/text_parser.h"
+#include "common/io/files.h"
+#include "common/process/log.h"
+#include "learner/engine/torch_state.h"
+#include "learner/engine/update_settings.h"
+#include "parameters/model_config.h"
+#include "rundir/evaluation_log.h"
+#include "rundir/sealed_folder.h"
+
+namespace pompc::cli {
+
+namespace fs = std::filesystem;
+
+absl::StatusOr<learner::ChosenCheckpoint> BestCheckpoint(const std::string& run_dir) {
+  POMPC_ASSIGN_OR_RETURN(const auto evaluations,
+                         learner::EvaluationLog::Read(EvaluationsFile(run_dir)));
+  return learner::ChooseCheckpoint(CheckpointsFolder(run_dir), evaluations);
+}
+
+absl::StatusOr<learner::ChosenCheckpoint> NewestCheckpoint(const std::string& run_dir) {
+  return learner::ChooseCheckpoint(CheckpointsFolder(run_dir), {});
+}
+
+absl::StatusOr<learner::RankedCheckpoint> FindCheckpoint(const std::string& run_dir) {
+  POMPC_ASSIGN_OR_RETURN(learner::ChosenCheckpoint best, BestCheckpoint(run_dir));
+  for (const std::string& reason : best.passed_over) {
+    Log().warn("{}: {}; {} is taken", run_dir, reason, best.checkpoint.folder);
+  }
+  return std::move(best.checkpoint);
+}
+
+absl::StatusOr<CheckpointFile> OpenCheckpoint(const std::string& path) {
+  CheckpointFile checkpoint;
+  checkpoint.folder = path;
+  std::error_code error;
+  if (HoldsRun(path)) {
+    POMPC_ASSIGN_OR_RETURN(const learner::RankedCheckpoint best, FindCheckpoint(path));
+    checkpoint.folder = best.folder;
+    checkpoint.return_mean = best.return_mean;
+  } else if (!fs::is_regular_file(path + "/state.json", error)) {
+    return absl::NotFoundError(
+        absl::StrCat(path, ": neither a checkpoint (state.json is missing) nor a run's folder"));
+  }
+  POMPC_RETURN_IF_ERROR(learner::VerifySealedFolder(checkpoint.folder));
+  POMPC_ASSIGN_OR_RETURN(checkpoint.info, learner::ReadCheckpointInfo(checkpoint.folder));
+  POMPC_ASSIGN_OR_RETURN(
+      checkpoint.config,
+      config::ParseRunConfig(checkpoint.info.config, checkpoint.folder + "/state.json, config"));
+  POMPC_ASSIGN_OR_RETURN(checkpoint.state, learner::ReadTorchState(checkpoint.folder));
+  POMPC_RETURN_IF_ERROR(Annotate(update::CheckValues(checkpoint.state), checkpoint.folder));
+  return checkpoint;
+}
+
+absl::Status SaveCheckpoint(const std::string& folder, const CheckpointFile& checkpoint) {
+  const fs::path path = fs::path(folder).lexically_normal();
+  // "a/b/" names the same folder as "a/b".
+  const std::string name = (path.has_filename() ? path : path.parent_path()).string();
+  POMPC_RETURN_IF_ERROR(MakeFolders(fs::absolute(name).parent_path().string()));
+  const learner::Checkpoint written{checkpoint.info, learner::MakeTorchState(checkpoint.state)};
+  return learner::WriteSealedFolder(name, name + ".writing", [&](const std::string& temporary) {
+    return learner::WriteCheckpoint(temporary, written);
+  });
+}
+
+absl::StatusOr<std::unique_ptr<update::Updater>> UpdaterOf(const CheckpointFile& checkpoint) {
+  const proto::RunConfig& config = checkpoint.config;
+  POMPC_ASSIGN_OR_RETURN(model::ModelConfig model, learner::ModelConfigFrom(config));
+  // Numbers that other programs are held against do not depend on the processor.
+  model.matmul_dtype = model::MatmulDtype::kFloat32;
+  POMPC_ASSIGN_OR_RETURN(const update::UpdateConfig update, learner::UpdateConfigFrom(config));
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
+                         update::Updater::Create(model, update, at::kCPU, config.seed()));
+  POMPC_RETURN_IF_ERROR(Annotate(updater->Import(checkpoint.state), checkpoint.folder));
+  return updater;
+}
+
+}  // namespace pompc::cli

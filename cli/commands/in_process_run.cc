@@ -1,0 +1,147 @@
+#include "cli/commands/in_process_run.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "learner/engine/torch_engine.h"
+#include "planner/torch_engine.h"
+#include "run/run_client.h"
+
+namespace pompc::cli {
+namespace {
+
+// For the actor to find the learner in the same process.
+constexpr absl::Duration kRegistration = absl::Seconds(60);
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<InProcessRun>> InProcessRun::Start(
+    const InProcessRunOptions& options) {
+  std::unique_ptr<InProcessRun> run(new InProcessRun);
+  POMPC_RETURN_IF_ERROR(run->StartShards(options));
+  POMPC_RETURN_IF_ERROR(run->StartLearner(options));
+  POMPC_RETURN_IF_ERROR(run->StartPlanner(options));
+  POMPC_RETURN_IF_ERROR(run->StartActors(options));
+  return run;
+}
+
+InProcessRun::~InProcessRun() { Stop(); }
+
+absl::Status InProcessRun::StartShards(const InProcessRunOptions& options) {
+  for (int i = 0; i < options.shards; ++i) {
+    replay::AppOptions shard;
+    shard.shard = absl::StrCat(i);
+    shard.metrics = options.metrics;
+    POMPC_ASSIGN_OR_RETURN(auto app, replay::App::Start(shard));
+    shard_endpoints_.push_back(app->server().InProcessEndpoint());
+    shards_.push_back(std::move(app));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status InProcessRun::StartLearner(const InProcessRunOptions& options) {
+  learner::AppOptions learner;
+  learner.server.listen = options.listen;
+  learner.server.insecure = options.insecure;
+  learner.run_dir = options.run_dir;
+  learner.config = options.config;
+  learner.replay = shard_endpoints_;
+  learner.metrics = options.metrics;
+  if (options.config.schedule() == proto::RunConfig::LOCKSTEP) {
+    learner.turns = &turns_;
+    // A lease that ends because the machine was busy would give the actor other seeds.
+    learner.lease.duration = absl::Hours(24);
+    // Everything waits while an evaluator does not know what to evaluate.
+    learner.lease.heartbeat = absl::Milliseconds(100);
+  }
+  POMPC_ASSIGN_OR_RETURN(
+      learner.engine, learner::MakeTorchEngine(
+                          options.config, {.device = options.device, .threads = options.threads}));
+  POMPC_ASSIGN_OR_RETURN(learner_, learner::App::Start(std::move(learner)));
+  learner_endpoint_ = learner_->server().InProcessEndpoint();
+  Watch("learner", learner_.get(), /*ends_the_run=*/true);
+  return absl::OkStatus();
+}
+
+absl::Status InProcessRun::StartPlanner(const InProcessRunOptions& options) {
+  planner::AppOptions planner;
+  planner.learner = learner_endpoint_;
+  planner.name = "planner";
+  planner.metrics = options.metrics;
+  POMPC_ASSIGN_OR_RETURN(planner.engine, planner::MakeTorchEngine({.device = options.device,
+                                                                   .threads = options.plan_threads,
+                                                                   .shares_blas = true}));
+  POMPC_ASSIGN_OR_RETURN(planner_, planner::App::Start(std::move(planner)));
+  return absl::OkStatus();
+}
+
+absl::Status InProcessRun::StartActors(const InProcessRunOptions& options) {
+  actor::AppOptions actor;
+  actor.learner = learner_endpoint_;
+  actor.planners = {planner_->server().InProcessEndpoint()};
+  actor.replay = shard_endpoints_;
+  actor.name = "actor";
+  actor.assets = options.assets;
+  actor.metrics = options.metrics;
+  actor::AppOptions evaluator = actor;
+  const bool lockstep = options.config.schedule() == proto::RunConfig::LOCKSTEP;
+  if (lockstep) actor.turns = &turns_;
+  evaluator.evaluate = true;
+  evaluator.name = "evaluator";
+  POMPC_ASSIGN_OR_RETURN(actor_, actor::App::Start(std::move(actor)));
+  // Seeds follow from the order in which leases are taken.
+  if (lockstep) POMPC_RETURN_IF_ERROR(AwaitActor());
+  POMPC_ASSIGN_OR_RETURN(evaluator_, actor::App::Start(std::move(evaluator)));
+  Watch("actor", actor_.get(), /*ends_the_run=*/false);
+  Watch("evaluator", evaluator_.get(), /*ends_the_run=*/false);
+  return absl::OkStatus();
+}
+
+absl::Status InProcessRun::AwaitActor() {
+  const absl::Duration deadline = Clock::Real()->Now() + kRegistration;
+  while (learner_->Status().peers.empty()) {
+    const absl::Duration now = Clock::Real()->Now();
+    if (now > deadline) return absl::DeadlineExceededError("the actor did not register");
+    if (over_.WaitUntil(Clock::Real(), now + absl::Milliseconds(5))) break;
+  }
+  return absl::OkStatus();
+}
+
+template <typename App>
+void InProcessRun::Watch(const char* name, App* app, bool ends_the_run) {
+  watchers_.emplace_back("watch-role", [this, name, app, ends_the_run] {
+    const absl::Status status = app->Wait();
+    {
+      MutexLock lock(&mu_);
+      // While the run is stopped the others miss one another; the learner tells what was not saved.
+      const bool counts = !stopping_ || ends_the_run;
+      if (!status.ok() && counts && error_.ok()) error_ = Annotate(status, name);
+    }
+    if (!status.ok() || ends_the_run) over_.Set();
+  });
+}
+
+absl::StatusOr<proto::GetRunReply> InProcessRun::Get() {
+  return learner::GetRun(learner_endpoint_, absl::Seconds(5));
+}
+
+absl::Status InProcessRun::error() const {
+  MutexLock lock(&mu_);
+  return error_;
+}
+
+void InProcessRun::Stop() {
+  {
+    MutexLock lock(&mu_);
+    stopping_ = true;
+  }
+  if (evaluator_ != nullptr) evaluator_->Stop();
+  if (actor_ != nullptr) actor_->Stop();
+  if (planner_ != nullptr) planner_->Stop();
+  if (learner_ != nullptr) learner_->Stop();
+  for (const auto& shard : shards_) shard->Stop();
+  for (Thread& watcher : watchers_) watcher.Join();
+}
+
+}  // namespace pompc::cli

@@ -1,0 +1,99 @@
+#ifndef POMPC_CLI_COMMANDS_IN_PROCESS_RUN_H_
+#define POMPC_CLI_COMMANDS_IN_PROCESS_RUN_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "actor/app.h"
+#include "common/base/event.h"
+#include "common/base/mutex.h"
+#include "common/base/thread.h"
+#include "common/base/turns.h"
+#include "common/metrics/metrics.h"
+#include "common/rpc/endpoint.h"
+#include "learner/app.h"
+#include "planner/app.h"
+#include "proto/config.pb.h"
+#include "proto/run.pb.h"
+#include "replay/app.h"
+
+namespace pompc::cli {
+
+struct InProcessRunOptions {
+  // Resolved, with env.spec.
+  proto::RunConfig config;
+  std::string run_dir;
+  int shards = 2;
+  // Folder of the models that are not built in; empty: env::DefaultAssetFolder().
+  std::string assets;
+  // Of learner and planner: cpu, cuda or cuda:N.
+  std::string device = "cpu";
+  // CPU threads of one operation of the learner.
+  int threads = 1;
+  // CPU threads that plan; 0: one a core.
+  int plan_threads = 0;
+  // Where the learner serves as well, "host:port"; empty: in this process only.
+  std::string listen;
+  bool insecure = false;
+  std::shared_ptr<MetricsRegistry> metrics = std::make_shared<MetricsRegistry>();
+};
+
+// All roles of a run in one process: shards, learner, planner, an actor and an evaluator, the same
+// objects that the separate programs run, connected by in-process channels. Thread-safe.
+class InProcessRun {
+ public:
+  // Starts the roles in the order in which they need each other. Statuses of their Start.
+  static absl::StatusOr<std::unique_ptr<InProcessRun>> Start(const InProcessRunOptions& options);
+  // Stops.
+  ~InProcessRun();
+
+  // Config and state of the run.
+  absl::StatusOr<proto::GetRunReply> Get();
+  const learner::App& learner() const { return *learner_; }
+
+  // Set once the run is over: finished, or a role failed.
+  Event* over() { return &over_; }
+  // Why the run cannot go on; OK otherwise.
+  absl::Status error() const;
+
+  // Ends all roles: those that collect first, so that nothing waits in vain; the learner makes a
+  // last checkpoint. Blocks for some seconds at most. Idempotent.
+  void Stop();
+
+ private:
+  InProcessRun() = default;
+
+  absl::Status StartShards(const InProcessRunOptions& options);
+  absl::Status StartLearner(const InProcessRunOptions& options);
+  absl::Status StartPlanner(const InProcessRunOptions& options);
+  absl::Status StartActors(const InProcessRunOptions& options);
+  absl::Status AwaitActor();
+  // Hears when an app ends by itself.
+  template <typename App>
+  void Watch(const char* name, App* app, bool ends_the_run);
+
+  // Of learner and actor, where the schedule is LOCKSTEP.
+  Turns turns_{Clock::Real()};
+  std::vector<std::unique_ptr<replay::App>> shards_;
+  std::vector<rpc::Endpoint> shard_endpoints_;
+  std::unique_ptr<learner::App> learner_;
+  rpc::Endpoint learner_endpoint_;
+  std::unique_ptr<planner::App> planner_;
+  std::unique_ptr<actor::App> actor_;
+  std::unique_ptr<actor::App> evaluator_;
+  Event over_;
+
+  mutable Mutex mu_;
+  absl::Status error_ ABSL_GUARDED_BY(mu_);
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+
+  // Last: they use everything above.
+  std::vector<Thread> watchers_;
+};
+
+}  // namespace pompc::cli
+
+#endif  // POMPC_CLI_COMMANDS_IN_PROCESS_RUN_H_

@@ -1,0 +1,67 @@
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "cli/checkpoint/checkpoint_file.h"
+#include "cli/commands/command.h"
+#include "common/base/status_macros.h"
+#include "common/io/files.h"
+#include "learner/update/probe.h"
+#include "model/npz.h"
+#include "parameters/model_config.h"
+
+namespace pompc::cli {
+namespace {
+
+constexpr char kModelExamples[] =
+    "Examples:\n"
+    "  pompc model probe --checkpoint runs/a --like batch.npz --out numbers.npz\n"
+    "docs/checkpoints.md has the names and shapes of the arrays in both files.";
+
+struct ProbeFlags {
+  std::string checkpoint;
+  std::string like;
+  std::string out;
+};
+
+absl::Status Probe(const ProbeFlags& flags) {
+  POMPC_ASSIGN_OR_RETURN(const CheckpointFile checkpoint, OpenCheckpoint(flags.checkpoint));
+  POMPC_ASSIGN_OR_RETURN(const auto updater, UpdaterOf(checkpoint));
+  POMPC_ASSIGN_OR_RETURN(const model::MppiConfig mppi,
+                         learner::MppiConfigFrom(learner::PlanningSections(
+                             checkpoint.config, updater->config().discount)));
+  POMPC_ASSIGN_OR_RETURN(const std::string file, ReadFile(flags.like));
+  const absl::StatusOr<model::NamedTensors> inputs = model::UnpackNpz(file);
+  if (!inputs.ok()) return Annotate(inputs.status(), flags.like);
+  const absl::StatusOr<model::NamedTensors> numbers = update::Probe(updater.get(), mppi, *inputs);
+  if (!numbers.ok()) return Annotate(numbers.status(), flags.like);
+  POMPC_ASSIGN_OR_RETURN(const std::string written, model::PackNpz(*numbers));
+  POMPC_RETURN_IF_ERROR(WriteFileAtomically(flags.out, written));
+  std::cout << flags.out << std::endl;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Command AddModel(CLI::App& pompc) {
+  CLI::App* command =
+      pompc.add_subcommand("model", "Computes with the model of a checkpoint, for comparing it.");
+  command->footer(kModelExamples);
+  command->require_subcommand(1);
+  auto flags = std::make_shared<ProbeFlags>();
+  CLI::App* probe = command->add_subcommand(
+      "probe",
+      "Writes what an update computes from a batch and given draws: latents, predictions, targets, "
+      "losses, gradient norms, values of action sequences.");
+  probe->add_option("--checkpoint", flags->checkpoint, "a checkpoint, or a run: its best")
+      ->type_name("DIR")
+      ->required();
+  probe->add_option("--like", flags->like, "batch, draws and scales")
+      ->type_name("BATCH.npz")
+      ->required();
+  probe->add_option("--out", flags->out, "the file to write")->type_name("OUT.npz")->required();
+  return {command, [flags] { return Probe(*flags); }};
+}
+
+}  // namespace pompc::cli

@@ -1,0 +1,81 @@
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "cli/commands/command.h"
+#include "cli/report/csv.h"
+#include "cli/report/format.h"
+#include "cli/report/run_directory.h"
+#include "cli/report/run_report.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/endpoint.h"
+#include "run/run_client.h"
+
+namespace pompc::cli {
+namespace {
+
+absl::Status PrintRunningRun(const std::string& learner) {
+  POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", learner));
+  POMPC_ASSIGN_OR_RETURN(const proto::GetRunReply run,
+                         learner::GetRun(endpoints.front(), absl::Seconds(5)));
+  std::cout << RunReport(run);
+  return absl::OkStatus();
+}
+
+// How far the newest update was.
+std::string ProgressText(const CsvTable& metrics, const CsvTable& timings) {
+  const size_t updates = metrics.column("update").size();
+  if (updates == 0) return "no update yet";
+  const size_t times = timings.column("elapsed_seconds").size();
+  return absl::StrCat("at ", FormatNumber(metrics.cell("rows", updates - 1)), " rows, ",
+                      FormatNumber(metrics.cell("update", updates - 1)), " updates, after ",
+                      FormatSeconds(timings.cell("elapsed_seconds", times - 1)));
+}
+
+// What the files say, whether or not the run is still running.
+absl::Status PrintRunDirectory(const std::string& run_dir) {
+  POMPC_ASSIGN_OR_RETURN(const proto::RunConfig config, ReadRunConfig(run_dir));
+  POMPC_ASSIGN_OR_RETURN(const CsvTable metrics, ReadCsvIfThere(MetricsFile(run_dir)));
+  POMPC_ASSIGN_OR_RETURN(const CsvTable timings, ReadCsvIfThere(TimingsFile(run_dir)));
+  POMPC_ASSIGN_OR_RETURN(const CsvTable evaluations, ReadCsvIfThere(EvaluationsFile(run_dir)));
+  std::cout << FormatTable({{"folder", run_dir},
+                            {"task", config.env().task()},
+                            {"seed", absl::StrCat(config.seed())},
+                            {"progress", ProgressText(metrics, timings)}});
+  std::vector<std::vector<std::string>> rows = {{"rows", "updates", "return", "time"}};
+  for (size_t i = 0; i < evaluations.column("return_mean").size(); ++i) {
+    rows.push_back(
+        {FormatNumber(evaluations.cell("rows", i)), FormatNumber(evaluations.cell("updates", i)),
+         FormatMean(evaluations.cell("return_mean", i), evaluations.cell("return_ci95", i)),
+         FormatSeconds(evaluations.cell("elapsed_seconds", i))});
+  }
+  std::cout << "\nevaluations\n" << (rows.size() > 1 ? FormatTable(rows) : "  none yet\n");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Command AddStatus(CLI::App& pompc) {
+  CLI::App* command = pompc.add_subcommand("status", "Shows how far a run is.");
+  command->footer(
+      "Examples:\n"
+      "  pompc status --learner 127.0.0.1:7000    asks the run's learner: all there is to know\n"
+      "  pompc status --run-dir runs/a            reads the run's files: progress, evaluations");
+  struct Flags {
+    std::string learner, run_dir;
+  };
+  auto flags = std::make_shared<Flags>();
+  CLI::Option* learner = command->add_option("--learner", flags->learner, "the learner's address");
+  learner->type_name("HOST:PORT")->envname("POMPC_LEARNER");
+  command->add_option("--run-dir", flags->run_dir, "the run's folder; goes before --learner")
+      ->type_name("DIR");
+  return {command, [flags] {
+            if (!flags->run_dir.empty()) return PrintRunDirectory(flags->run_dir);
+            if (!flags->learner.empty()) return PrintRunningRun(flags->learner);
+            return absl::InvalidArgumentError("give --learner HOST:PORT or --run-dir DIR");
+          }};
+}
+
+}  // namespace pompc::cli

@@ -1,0 +1,40 @@
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "cli/commands/command.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/endpoint.h"
+#include "run/run_client.h"
+
+namespace pompc::cli {
+namespace {
+
+absl::Status Stop(const std::string& learner) {
+  POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", learner));
+  POMPC_ASSIGN_OR_RETURN(const proto::GetRunReply run,
+                         learner::GetRun(endpoints.front(), absl::Seconds(5)));
+  POMPC_ASSIGN_OR_RETURN(const proto::StopRunReply reply,
+                         learner::StopRun(endpoints.front(), run.run_id(), absl::Seconds(5)));
+  std::cout << "run " << run.run_id() << ": " << proto::Phase_Name(reply.phase()) << std::endl;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Command AddStop(CLI::App& pompc) {
+  CLI::App* command = pompc.add_subcommand(
+      "stop", "Ends a run: its learner writes a last checkpoint, all its processes exit.");
+  command->footer(
+      "Example:\n"
+      "  pompc stop --learner 127.0.0.1:7000");
+  auto learner = std::make_shared<std::string>();
+  command->add_option("--learner", *learner, "the learner's address")
+      ->type_name("HOST:PORT")
+      ->envname("POMPC_LEARNER")
+      ->required();
+  return {command, [learner] { return Stop(*learner); }};
+}
+
+}  // namespace pompc::cli

@@ -1,0 +1,194 @@
+#include <atomic>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "actor/environments.h"
+#include "cli/checkpoint/checkpoint_file.h"
+#include "cli/commands/assets_flag.h"
+#include "cli/commands/command.h"
+#include "cli/commands/config_flags.h"
+#include "cli/commands/in_process_run.h"
+#include "cli/report/format.h"
+#include "cli/report/learning_curve.h"
+#include "cli/report/progress_display.h"
+#include "cli/report/run_directory.h"
+#include "cli/report/run_report.h"
+#include "common/base/status_macros.h"
+#include "common/metrics/http_server.h"
+#include "common/process/log.h"
+#include "common/process/program.h"
+#include "common/process/signals.h"
+#include "common/rpc/integer_flag.h"
+#include "rundir/run_directory.h"
+
+namespace pompc::cli {
+namespace {
+
+constexpr char kTrainExamples[] =
+    "Examples:\n"
+    "  pompc train --preset quickstart                       minutes on two CPU cores\n"
+    "  pompc train --preset quickstart --seed 2 --run-dir runs/two\n"
+    "  pompc train --preset quickstart --set learner.utd=1 --set stop.return_mean=800\n"
+    "  pompc train --run-dir runs/two                        goes on from its last checkpoint\n"
+    "Ctrl-C, SIGTERM and SIGHUP (a terminal that closes; nohup prevents it) end the run with a\n"
+    "checkpoint; a second Ctrl-C ends it at once. A run directory that holds a run is gone on\n"
+    "with; without --preset and --config it is gone on with as it was configured.";
+
+// How often the progress is looked at.
+constexpr absl::Duration kLook = absl::Milliseconds(500);
+
+struct TrainFlags {
+  ConfigFlags config;
+  InProcessRunOptions run;
+  std::string metrics_listen = "127.0.0.1:0";
+  std::string log_level = "warning";
+};
+
+// The config of a new run, or of one that is gone on with.
+absl::StatusOr<proto::RunConfig> MakeConfig(TrainFlags flags) {
+  const std::string& run_dir = flags.run.run_dir;
+  if (flags.config.HasBase() || !HoldsRun(run_dir)) return flags.config.Load();
+  POMPC_ASSIGN_OR_RETURN(const proto::RunConfig before, ReadRunConfig(run_dir));
+  flags.config.sources.files.push_back(ConfigFile(run_dir));
+  // The run's own env.spec would be found at odds with another task or action repeat, and blamed
+  // instead of the field that the user set.
+  return flags.config.Load([&](const proto::RunConfig& now) {
+    return learner::CheckSameRun(run_dir, before, now);
+  });
+}
+
+// Shows the run's progress until it is over or `interrupted`.
+void Follow(InProcessRun* run, Event* interrupted, ProgressDisplay* display) {
+  int evaluations = -1;
+  while (!run->over()->WaitUntil(Clock::Real(), Clock::Real()->Now() + kLook)) {
+    if (interrupted->IsSet()) return;
+    const absl::StatusOr<proto::GetRunReply> got = run->Get();
+    if (!got.ok()) continue;
+    display->Show(ProgressLine(got->status()));
+    const int now = got->status().evaluations_size();
+    if (now == evaluations) continue;
+    evaluations = now;
+    const std::string& run_dir = run->learner().run_dir();
+    const absl::Status drawn = WriteLearningCurve(run_dir, LearningCurveFile(run_dir));
+    if (!drawn.ok()) Log().warn("learning curve: {}", drawn.ToString());
+  }
+}
+
+absl::Status Health(const InProcessRun* run) {
+  return run == nullptr ? absl::UnavailableError("starting") : run->learner().Health();
+}
+
+absl::Status Train(const TrainFlags& flags) {
+  POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = flags.log_level}));
+  InProcessRunOptions options = flags.run;
+  POMPC_ASSIGN_OR_RETURN(options.config, MakeConfig(flags));
+  // Better heard now than from an actor of a run that has begun.
+  if (options.config.env().task() != config::kExternalTask) {
+    POMPC_RETURN_IF_ERROR(actor::FactoryForTask(options.config.env(), options.assets).status());
+  }
+  ProgressDisplay display(StandardOutputOptions(), &std::cout);
+  Event interrupted;
+  SignalHandler signals([&](int) { interrupted.Set(); });
+  const std::vector<MetricFunction> process = AddProcessMetrics(*options.metrics, "pompc-train");
+  // Pages read it only between its start and http->Stop().
+  std::atomic<const InProcessRun*> running = nullptr;
+  POMPC_ASSIGN_OR_RETURN(
+      const std::unique_ptr<HttpServer> http,
+      HttpServer::Start({.listen = flags.metrics_listen,
+                         .metrics = options.metrics,
+                         .health = [&running] { return Health(running); }}));
+  // Late, so that what is refused before leaves no folder behind.
+  std::optional<NewRunDirectory> made;
+  if (options.run_dir.empty()) {
+    POMPC_ASSIGN_OR_RETURN(made, NewRunDirectory::Make(options.config.env().task()));
+    options.run_dir = made->path();
+  }
+  POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<InProcessRun> run, InProcessRun::Start(options));
+  running = run.get();
+  http->AddPage("/", [run = run.get()] {
+    return HttpPage{"text/html; charset=utf-8", run->learner().StatusPage()};
+  });
+  display.Say(absl::StrCat(
+      "run directory ", run->learner().run_dir(), ", status page http://", http->address(), "/",
+      options.listen.empty() ? "" : absl::StrCat(", learner at ", run->learner().address())));
+  Follow(run.get(), &interrupted, &display);
+  display.Finish();
+  const absl::StatusOr<proto::GetRunReply> last = run->Get();
+  const bool over = run->over()->IsSet();
+  if (!over) display.Say("stopping with a checkpoint; Ctrl-C once more stops at once");
+  // Pages read the run: they go first.
+  http->Stop();
+  run->Stop();
+  const std::string& run_dir = run->learner().run_dir();
+  // It can be drawn again at any time: that there is no room for it is no failure of the run.
+  const absl::Status drawn = WriteLearningCurve(run_dir, LearningCurveFile(run_dir));
+  if (!drawn.ok()) Log().warn("learning curve: {}; `pompc plot` draws it", drawn.ToString());
+  if (last.ok()) {
+    std::cout << RunSummary(*last, BestCheckpoint(run_dir), NewestCheckpoint(run_dir));
+  }
+  if (drawn.ok()) std::cout << "  learning curve   " << LearningCurveFile(run_dir) << std::endl;
+  POMPC_RETURN_IF_ERROR(run->error());
+  if (!over) std::cout << "go on with: pompc train --run-dir " << run_dir << std::endl;
+  // What is shown is not what the run was for: it ends as well as it would have otherwise.
+  const absl::Status shown = FlushStandardOutput();
+  if (!shown.ok()) Log().warn("{}; the run is in {}", std::string(shown.message()), run_dir);
+  return absl::OkStatus();
+}
+
+void AddSizes(CLI::App& command, InProcessRunOptions* run) {
+  rpc::AddInteger(command, {"--threads", "CPU threads of one operation of the learner", 1, 1024},
+                  &run->threads);
+  rpc::AddInteger(command,
+                  {"--plan-threads",
+                   "CPU threads that plan, each for some of the environments, 0: one a core", 0,
+                   1024},
+                  &run->plan_threads);
+  rpc::AddInteger(command, {"--shards", "replay shards", 1, 64}, &run->shards);
+}
+
+}  // namespace
+
+Command AddTrain(CLI::App& pompc) {
+  CLI::App* command = pompc.add_subcommand(
+      "train", "Trains: all roles of a run in this process, until its goal or limit is reached.");
+  command->footer(kTrainExamples);
+  auto flags = std::make_shared<TrainFlags>();
+  flags->config.AddTo(*command);
+  command
+      ->add_option("--run-dir", flags->run.run_dir,
+                   "the run's folder; default a new one, runs/<task>-<date>-<time>")
+      ->type_name("DIR");
+  AddAssets(*command, &flags->run.assets);
+  command->add_option("--device", flags->run.device, "of learner and planner: cpu, cuda or cuda:N")
+      ->capture_default_str();
+  AddSizes(*command, &flags->run);
+  command
+      ->add_option("--listen", flags->run.listen,
+                   "serve the learner here as well, for pompc status; default: not at all")
+      ->type_name("HOST:PORT");
+  command->add_flag("--insecure", flags->run.insecure,
+                    "allow --listen on addresses that other hosts can reach");
+  command
+      ->add_option("--metrics-listen", flags->metrics_listen,
+                   "serve /metrics, /healthz and the status page here; port 0 takes a free one")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  command
+      ->add_option("--log-level", flags->log_level,
+                   "trace, debug, info, warning, error, critical or off")
+      ->capture_default_str();
+  return {.flags = command,
+          .run =
+              [flags] {
+                BlockSignals();
+                return Train(*flags);
+              },
+          .needs_output = false};
+}
+
+}  // namespace pompc::cli

@@ -1,0 +1,231 @@
+#include "cli/report/line_chart.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+
+namespace pompc::cli {
+namespace {
+
+constexpr int kLeft = 72, kRight = 24, kTop = 76, kBottom = 60;
+constexpr char kInk[] = "#222222";
+constexpr char kGrid[] = "#e3e3e3";
+
+std::string Escape(const std::string& text) {
+  return absl::StrReplaceAll(text,
+                             {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
+}
+
+std::string Text(double x, double y, const std::string& attributes, const std::string& text) {
+  return absl::StrFormat("<text x=\"%.1f\" y=\"%.1f\" %s>%s</text>\n", x, y, attributes,
+                         Escape(text));
+}
+
+std::string Line(double x1, double y1, double x2, double y2, const std::string& attributes) {
+  return absl::StrFormat("<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" %s/>\n", x1, y1, x2,
+                         y2, attributes);
+}
+
+std::string TickLabel(double value) {
+  const double size = std::abs(value);
+  if (size >= 1e6) return absl::StrCat(value / 1e6, "M");
+  if (size >= 1e4) return absl::StrCat(value / 1e3, "k");
+  // Ticks are multiples of a round step: what is this small is zero with a rounding error.
+  return absl::StrCat(size < 1e-9 ? 0.0 : value);
+}
+
+struct Bounds {
+  double x_low = INFINITY, x_high = -INFINITY, y_low = INFINITY, y_high = -INFINITY;
+
+  void Add(double x, double y) {
+    x_low = std::min(x_low, x);
+    x_high = std::max(x_high, x);
+    y_low = std::min(y_low, y);
+    y_high = std::max(y_high, y);
+  }
+  bool empty() const { return x_low > x_high; }
+};
+
+// The points of one series that can be drawn.
+struct Points {
+  std::vector<double> x, y, half_width;
+};
+
+Points Drawable(const ChartSeries& series) {
+  Points points;
+  for (size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
+    if (!std::isfinite(series.x[i]) || !std::isfinite(series.y[i])) continue;
+    const double half = i < series.half_width.size() ? series.half_width[i] : 0;
+    points.x.push_back(series.x[i]);
+    points.y.push_back(series.y[i]);
+    points.half_width.push_back(std::isfinite(half) ? half : 0);
+  }
+  return points;
+}
+
+// Data coordinates to those of the picture.
+class Plane {
+ public:
+  Plane(const ChartOptions& options, const Bounds& bounds)
+      : options_(options),
+        x_ticks_(RoundTicks(bounds.x_low, bounds.x_high, 8)),
+        y_ticks_(RoundTicks(bounds.y_low, bounds.y_high, 6)) {}
+
+  double x(double value) const {
+    return kLeft + (value - x_ticks_.front()) / (x_ticks_.back() - x_ticks_.front()) *
+                       (options_.width - kLeft - kRight);
+  }
+  double y(double value) const {
+    return options_.height - kBottom -
+           (value - y_ticks_.front()) / (y_ticks_.back() - y_ticks_.front()) *
+               (options_.height - kTop - kBottom);
+  }
+
+  std::string Axes() const {
+    std::string svg;
+    const std::string grid = absl::StrCat("stroke=\"", kGrid, "\" stroke-width=\"1\"");
+    const double left = kLeft, right = options_.width - kRight;
+    const double top = kTop, bottom = options_.height - kBottom;
+    for (double tick : x_ticks_) {
+      absl::StrAppend(&svg, Line(x(tick), top, x(tick), bottom, grid),
+                      Text(x(tick), bottom + 18, "text-anchor=\"middle\"", TickLabel(tick)));
+    }
+    for (double tick : y_ticks_) {
+      absl::StrAppend(&svg, Line(left, y(tick), right, y(tick), grid),
+                      Text(left - 8, y(tick) + 4, "text-anchor=\"end\"", TickLabel(tick)));
+    }
+    const std::string axis = absl::StrCat("stroke=\"", kInk, "\" stroke-width=\"1\"");
+    absl::StrAppend(&svg, Line(left, bottom, right, bottom, axis),
+                    Line(left, top, left, bottom, axis));
+    absl::StrAppend(
+        &svg,
+        Text((left + right) / 2, options_.height - 16, "text-anchor=\"middle\"", options_.x_label),
+        absl::StrFormat("<text transform=\"translate(18,%.1f) rotate(-90)\" "
+                        "text-anchor=\"middle\">%s</text>\n",
+                        (top + bottom) / 2, Escape(options_.y_label)));
+    return svg;
+  }
+
+  std::string Reference() const {
+    const double at = y(*options_.reference);
+    return absl::StrCat(
+        Line(kLeft, at, options_.width - kRight, at, "stroke=\"#888888\" stroke-dasharray=\"6 4\""),
+        Text(options_.width - kRight - 4, at - 6, "text-anchor=\"end\" fill=\"#666666\"",
+             options_.reference_name));
+  }
+
+  std::string Series(const ChartSeries& series, const Points& points) const {
+    std::string svg, line;
+    for (size_t i = 0; i < points.x.size(); ++i) {
+      absl::StrAppendFormat(&line, "%.1f,%.1f ", x(points.x[i]), y(points.y[i]));
+    }
+    if (!series.half_width.empty()) absl::StrAppend(&svg, Band(series.color, points));
+    absl::StrAppendFormat(&svg,
+                          "<polyline points=\"%s\" fill=\"none\" stroke=\"%s\" "
+                          "stroke-width=\"2\" stroke-linejoin=\"round\"/>\n",
+                          line, series.color);
+    for (size_t i = 0; series.markers && i < points.x.size(); ++i) {
+      absl::StrAppendFormat(&svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\" fill=\"%s\"/>\n",
+                            x(points.x[i]), y(points.y[i]), series.color);
+    }
+    return svg;
+  }
+
+ private:
+  std::string Band(const std::string& color, const Points& points) const {
+    std::string outline;
+    for (size_t i = 0; i < points.x.size(); ++i) {
+      absl::StrAppendFormat(&outline, "%.1f,%.1f ", x(points.x[i]),
+                            y(points.y[i] + points.half_width[i]));
+    }
+    for (size_t i = points.x.size(); i-- > 0;) {
+      absl::StrAppendFormat(&outline, "%.1f,%.1f ", x(points.x[i]),
+                            y(points.y[i] - points.half_width[i]));
+    }
+    return absl::StrFormat("<polygon points=\"%s\" fill=\"%s\" fill-opacity=\"0.18\"/>\n", outline,
+                           color);
+  }
+
+  const ChartOptions& options_;
+  const std::vector<double> x_ticks_;
+  const std::vector<double> y_ticks_;
+};
+
+std::string Legend(const std::vector<ChartSeries>& series) {
+  std::string svg;
+  double x = kLeft;
+  for (const ChartSeries& one : series) {
+    absl::StrAppend(
+        &svg,
+        Line(x, 54, x + 22, 54, absl::StrCat("stroke=\"", one.color, "\" stroke-width=\"3\"")),
+        Text(x + 28, 58, "", one.name));
+    // Letters of this size are about 7 wide.
+    x += 28 + 7.0 * static_cast<double>(one.name.size()) + 24;
+  }
+  return svg;
+}
+
+}  // namespace
+
+std::vector<double> RoundTicks(double low, double high, int count) {
+  if (high - low < 1e-12 * std::max(1.0, std::abs(high))) {
+    low -= 0.5;
+    high += 0.5;
+  }
+  const double raw = (high - low) / (count - 1);
+  const double power = std::pow(10, std::floor(std::log10(raw)));
+  double step = 10 * power;
+  for (double factor : {1.0, 2.0, 5.0}) {
+    if (factor * power >= raw * (1 - 1e-9)) {
+      step = factor * power;
+      break;
+    }
+  }
+  std::vector<double> ticks;
+  const double first = std::floor(low / step + 1e-9);
+  for (double i = first; ticks.size() < 2 || ticks.back() < high - 1e-9 * step; ++i) {
+    ticks.push_back(i * step);
+  }
+  return ticks;
+}
+
+std::string LineChartSvg(const ChartOptions& options, const std::vector<ChartSeries>& series) {
+  std::string svg = absl::StrFormat(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+      "viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"13\" fill=\"%s\">\n"
+      "<title>%s</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
+      options.width, options.height, options.width, options.height, kInk, Escape(options.title));
+  absl::StrAppend(&svg, Text(kLeft, 30, "font-size=\"17\" font-weight=\"bold\"", options.title));
+  std::vector<Points> points;
+  Bounds bounds;
+  for (const ChartSeries& one : series) {
+    points.push_back(Drawable(one));
+    const Points& p = points.back();
+    for (size_t i = 0; i < p.x.size(); ++i) {
+      bounds.Add(p.x[i], p.y[i] - p.half_width[i]);
+      bounds.Add(p.x[i], p.y[i] + p.half_width[i]);
+    }
+  }
+  if (bounds.empty()) {
+    absl::StrAppend(&svg, Text(options.width / 2.0, options.height / 2.0,
+                               "text-anchor=\"middle\" fill=\"#666666\"", "no data yet"));
+  } else {
+    // Both axes begin at zero where the data allow it: runs are compared by eye.
+    bounds.Add(std::min(0.0, bounds.x_low), std::min(0.0, bounds.y_low));
+    if (options.reference.has_value()) bounds.Add(bounds.x_low, *options.reference);
+    const Plane plane(options, bounds);
+    absl::StrAppend(&svg, plane.Axes());
+    if (options.reference.has_value()) absl::StrAppend(&svg, plane.Reference());
+    for (size_t i = 0; i < series.size(); ++i) {
+      absl::StrAppend(&svg, plane.Series(series[i], points[i]));
+    }
+    absl::StrAppend(&svg, Legend(series));
+  }
+  absl::StrAppend(&svg, "</svg>\n");
+  return svg;
+}
+
+}  // namespace pompc::cli

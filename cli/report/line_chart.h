@@ -1,0 +1,44 @@
+#ifndef POMPC_CLI_REPORT_LINE_CHART_H_
+#define POMPC_CLI_REPORT_LINE_CHART_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pompc::cli {
+
+// One line of a chart. Points whose x or y is not finite are left out.
+struct ChartSeries {
+  std::string name;
+  // As SVG takes it: "#1f6fb4".
+  std::string color;
+  std::vector<double> x;
+  std::vector<double> y;
+  // Half the height of the band around each point; empty: no band.
+  std::vector<double> half_width;
+  // Draws the points as well.
+  bool markers = false;
+};
+
+struct ChartOptions {
+  std::string title;
+  std::string x_label;
+  std::string y_label;
+  // A dashed horizontal line, with its name.
+  std::optional<double> reference;
+  std::string reference_name;
+  int width = 860;
+  int height = 520;
+};
+
+// A picture of the lines over one pair of axes with round ticks and a legend, as a standalone SVG
+// document. Without a single point it says so in words.
+std::string LineChartSvg(const ChartOptions& options, const std::vector<ChartSeries>& series);
+
+// Round numbers (1, 2 or 5 times a power of ten apart) that cover low..high, about `count` of them.
+// REQUIRES: both finite, low <= high, count >= 2.
+std::vector<double> RoundTicks(double low, double high, int count);
+
+}  // namespace pompc::cli
+
+#endif  // POMPC_CLI_REPORT_LINE_CHART_H_

@@ -1,0 +1,92 @@
+#ifndef POMPC_COMMON_BASE_BOUNDED_QUEUE_H_
+#define POMPC_COMMON_BASE_BOUNDED_QUEUE_H_
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+
+namespace pompc {
+
+// First-in first-out queue of at most `capacity` items between threads. Thread-safe. Push blocks
+// while it is full, Pop while it is empty; Close wakes both.
+template <typename T>
+class BoundedQueue {
+ public:
+  explicit BoundedQueue(size_t capacity) : capacity_(capacity) {}
+
+  // Waits for room. False, with `item` dropped, once the queue is closed.
+  bool Push(T item) {
+    MutexLock lock(&mu_);
+    while (!closed_ && items_.size() >= capacity_) not_full_.Wait(&mu_);
+    if (closed_) return false;
+    items_.push_back(std::move(item));
+    not_empty_.Signal();
+    return true;
+  }
+
+  // False, with `item` untouched, when the queue is full or closed.
+  bool TryPush(T& item) {
+    MutexLock lock(&mu_);
+    if (closed_ || items_.size() >= capacity_) return false;
+    items_.push_back(std::move(item));
+    not_empty_.Signal();
+    return true;
+  }
+
+  // Waits for an item until `deadline` of `clock`. Nothing when the time is up, or when the queue
+  // is closed and empty.
+  std::optional<T> Pop(Clock* clock, absl::Duration deadline = absl::InfiniteDuration()) {
+    MutexLock lock(&mu_);
+    while (items_.empty() && !closed_) {
+      if (!clock->WaitUntil(&not_empty_, &mu_, deadline) && items_.empty()) return std::nullopt;
+    }
+    return TakeFront();
+  }
+
+  // An item if there is one.
+  std::optional<T> TryPop() {
+    MutexLock lock(&mu_);
+    return TakeFront();
+  }
+
+  // No more items come in; those inside can still be taken. Idempotent.
+  void Close() {
+    MutexLock lock(&mu_);
+    closed_ = true;
+    not_empty_.SignalAll();
+    not_full_.SignalAll();
+  }
+
+  size_t size() const {
+    MutexLock lock(&mu_);
+    return items_.size();
+  }
+  bool closed() const {
+    MutexLock lock(&mu_);
+    return closed_;
+  }
+
+ private:
+  std::optional<T> TakeFront() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (items_.empty()) return std::nullopt;
+    std::optional<T> item(std::move(items_.front()));
+    items_.pop_front();
+    not_full_.Signal();
+    return item;
+  }
+
+  const size_t capacity_;
+  mutable Mutex mu_;
+  CondVar not_empty_;
+  CondVar not_full_;
+  std::deque<T> items_ ABSL_GUARDED_BY(mu_);
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace pompc
+
+#endif  // POMPC_COMMON_BASE_BOUNDED_QUEUE_H_

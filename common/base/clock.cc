@@ -1,0 +1,105 @@
+#include "common/base/clock.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "absl/time/clock.h"
+
+namespace pompc {
+
+class RealClock : public Clock {
+ public:
+  absl::Duration Now() const override {
+    return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+  }
+
+  bool WaitUntil(CondVar* cv, Mutex* mu, absl::Duration deadline) override
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    if (deadline == absl::InfiniteDuration()) {
+      cv->Wait(mu);
+      return true;
+    }
+    const auto at = std::chrono::steady_clock::time_point(
+        std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+            absl::ToChronoNanoseconds(deadline)));
+    return cv->WaitUntil(mu, at);
+  }
+};
+
+Clock* Clock::Real() {
+  static RealClock* clock = new RealClock;
+  return clock;
+}
+
+absl::Time WallTime() { return absl::Now(); }
+
+absl::Duration FakeClock::Now() const {
+  MutexLock lock(&mu_);
+  return now_;
+}
+
+bool FakeClock::WaitUntil(CondVar* cv, Mutex* mu, absl::Duration deadline) {
+  Waiter self{cv, mu, deadline};
+  {
+    MutexLock lock(&mu_);
+    if (now_ >= deadline) return false;
+    waiters_.push_back(&self);
+    ++waits_;
+    changed_.SignalAll();
+  }
+  // Advance() takes *mu before it signals, so a wake-up between registering and waiting cannot be
+  // lost.
+  cv->Wait(mu);
+  {
+    MutexLock lock(&mu_);
+    std::erase(waiters_, &self);
+    if (!self.pinned) return now_ < deadline;
+  }
+  // Signalled by somebody else while Advance() is about to signal as well, for which it needs *mu.
+  mu->Unlock();
+  {
+    MutexLock lock(&mu_);
+    while (self.pinned) changed_.Wait(&mu_);
+  }
+  mu->Lock();
+  return Now() < deadline;
+}
+
+void FakeClock::Advance(absl::Duration by) {
+  std::vector<Waiter*> due;
+  {
+    MutexLock lock(&mu_);
+    now_ += by;
+    for (Waiter* waiter : waiters_) {
+      if (waiter->deadline > now_) continue;
+      waiter->pinned = true;
+      due.push_back(waiter);
+    }
+    std::erase_if(waiters_, [](const Waiter* waiter) { return waiter->pinned; });
+  }
+  for (Waiter* waiter : due) {
+    waiter->mu->Lock();
+    waiter->cv->SignalAll();
+    waiter->mu->Unlock();
+    MutexLock lock(&mu_);
+    waiter->pinned = false;
+    changed_.SignalAll();
+  }
+}
+
+void FakeClock::AwaitWaiters(int n) {
+  MutexLock lock(&mu_);
+  while (static_cast<int>(waiters_.size()) < n) changed_.Wait(&mu_);
+}
+
+int64_t FakeClock::waits() const {
+  MutexLock lock(&mu_);
+  return waits_;
+}
+
+void FakeClock::AwaitWaits(int64_t total) {
+  MutexLock lock(&mu_);
+  while (waits_ < total) changed_.Wait(&mu_);
+}
+
+}  // namespace pompc

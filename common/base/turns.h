@@ -1,0 +1,68 @@
+#ifndef POMPC_COMMON_BASE_TURNS_H_
+#define POMPC_COMMON_BASE_TURNS_H_
+
+#include <optional>
+
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/values/parameter_version.h"
+
+namespace pompc {
+
+// Lets two threads of one process work in turns: one hands the other a turn and waits until it has
+// come back. At most one turn is out. Thread-safe.
+class Turns {
+ public:
+  struct Turn {
+    // To plan with; not valid(): act at random.
+    ParameterVersion version;
+  };
+
+  explicit Turns(Clock* clock) : clock_(clock) {}
+
+  // Hands out a turn. REQUIRES: none is out.
+  void Give(const Turn& turn) {
+    MutexLock lock(&mu_);
+    given_ = turn;
+    out_ = true;
+    changed_.SignalAll();
+  }
+  // Whether the turn is back, waiting for it up to `timeout`.
+  bool AwaitBack(absl::Duration timeout) {
+    MutexLock lock(&mu_);
+    const absl::Duration deadline = clock_->Now() + timeout;
+    while (out_ && clock_->WaitUntil(&changed_, &mu_, deadline)) {
+    }
+    return !out_;
+  }
+
+  // Takes the turn that was handed out, waiting for one up to `timeout`; nothing then. Whoever
+  // takes it gives it back.
+  std::optional<Turn> Take(absl::Duration timeout) {
+    MutexLock lock(&mu_);
+    const absl::Duration deadline = clock_->Now() + timeout;
+    while (!given_.has_value() && clock_->WaitUntil(&changed_, &mu_, deadline)) {
+    }
+    std::optional<Turn> taken;
+    taken.swap(given_);
+    return taken;
+  }
+  void GiveBack() {
+    MutexLock lock(&mu_);
+    out_ = false;
+    changed_.SignalAll();
+  }
+
+ private:
+  Clock* const clock_;
+  Mutex mu_;
+  CondVar changed_;
+  // Handed out and not taken yet.
+  std::optional<Turn> given_ ABSL_GUARDED_BY(mu_);
+  bool out_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace pompc
+
+#endif  // POMPC_COMMON_BASE_TURNS_H_

@@ -1,0 +1,100 @@
+#include "common/io/descriptors.h"
+
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/process/log.h"
+
+namespace pompc {
+namespace {
+
+// `pompc train` opens some 30 before the first client comes.
+constexpr int kLeastDescriptors = 64;
+// Below this, a fleet of a hundred actors is near the limit.
+constexpr int kLowDescriptors = 512;
+// A connection costs the server 15 KB before it has said anything. More of them than this are a
+// fault of the clients, whatever the limit allows (Docker's is 1,048,576, or more).
+constexpr int kMostDescriptors = 16384;
+
+}  // namespace
+
+absl::Status RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    // It stays as it is where that is forbidden, and is judged below.
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  const int now = DescriptorLimit();
+  if (now < kLeastDescriptors) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the limit of open file descriptors (ulimit -n) is ", now, "; at least ",
+                     kLeastDescriptors, " are needed"));
+  }
+  if (now < kLowDescriptors) {
+    Log().warn(
+        "the limit of open file descriptors (ulimit -n) is {}: clients beyond about {} connections "
+        "will be refused",
+        now, ConnectionDescriptorBound());
+  }
+  return absl::OkStatus();
+}
+
+int DescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMostDescriptors;
+  return static_cast<int>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<int>::max()));
+}
+
+int ReservedDescriptors() { return std::clamp(DescriptorLimit() / 4, 16, 1024); }
+
+int ConnectionDescriptorBound() {
+  return std::min(DescriptorLimit(), kMostDescriptors) - ReservedDescriptors();
+}
+
+Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+  if (this != &other) {
+    Reset();
+    fd_ = other.Release();
+  }
+  return *this;
+}
+
+int Descriptor::Release() { return std::exchange(fd_, -1); }
+
+void Descriptor::Reset() {
+  if (valid()) close(Release());
+}
+
+int PollTimeout(absl::Duration wait) {
+  if (wait < absl::ZeroDuration()) return 0;
+  return static_cast<int>(absl::ToInt64Milliseconds(std::min(wait, absl::Minutes(1)))) + 1;
+}
+
+absl::Status PollWaker::Open() {
+  event_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (event_.valid()) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("no event descriptor: ", std::strerror(errno)));
+}
+
+void PollWaker::Wake() {
+  const uint64_t one = 1;
+  // It cannot fail but by a full counter, and then the thread wakes as well.
+  [[maybe_unused]] const ssize_t written = write(fd(), &one, sizeof(one));
+}
+
+void PollWaker::Clear() {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t taken = read(fd(), &count, sizeof(count));
+}
+
+}  // namespace pompc

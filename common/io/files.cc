@@ -1,0 +1,242 @@
+#include "common/io/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+
+namespace pompc {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::Status SystemError(int code, absl::string_view doing, absl::string_view path) {
+  return absl::ErrnoToStatus(code, absl::StrCat(doing, " ", path));
+}
+
+absl::Status FilesystemError(const std::error_code& error, absl::string_view doing,
+                             absl::string_view path) {
+  if (!error) return absl::OkStatus();
+  return SystemError(error.value(), doing, path);
+}
+
+// Closes on destruction.
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, int flags) : fd_(::open(path.c_str(), flags, 0644)) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+// How long the writer of a pipe may keep its reader waiting.
+constexpr int kPipePatienceMs = 30'000;
+
+// Waits until a pipe has something to read or has ended.
+absl::Status AwaitInput(int fd, const std::string& path) {
+  pollfd input = {fd, POLLIN, 0};
+  const int ready = ::poll(&input, 1, kPipePatienceMs);
+  if (ready < 0 && errno != EINTR) return SystemError(errno, "waiting for", path);
+  if (ready != 0) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat(
+      "reading ", path, ": nothing was written to it for ", kPipePatienceMs / 1000, " s"));
+}
+
+// Calls `take` with one piece of the file after the other, until there is no more or an error.
+template <typename Take>
+absl::Status ReadPieces(const std::string& path, Take take) {
+  // Opening a pipe that nobody writes to would block for ever; regular files do not care.
+  const Descriptor file(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (file.get() < 0) return SystemError(errno, "opening", path);
+  std::vector<char> buffer(1 << 20);
+  bool empty = true;
+  while (true) {
+    const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
+    if (got > 0) {
+      empty = false;
+      POMPC_RETURN_IF_ERROR(take(absl::string_view(buffer.data(), static_cast<size_t>(got))));
+    } else if (got == 0) {
+      break;
+    } else if (errno == EAGAIN) {
+      POMPC_RETURN_IF_ERROR(AwaitInput(file.get(), path));
+    } else if (errno != EINTR) {
+      return SystemError(errno, "reading", path);
+    }
+  }
+  struct stat info {};
+  if (empty && ::fstat(file.get(), &info) == 0 && S_ISFIFO(info.st_mode)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("reading ", path, ": it is a pipe that nobody writes to"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteDurably(const std::string& path, absl::string_view content) {
+  const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+  if (file.get() < 0) return SystemError(errno, "creating", path);
+  POMPC_RETURN_IF_ERROR(WriteAll(file.get(), content, path));
+  if (::fsync(file.get()) != 0) return SystemError(errno, "syncing", path);
+  return absl::OkStatus();
+}
+
+// The first part of `path` that exists and is no folder; empty: there is none.
+std::string FileOnTheWay(const std::string& path) {
+  fs::path part;
+  std::error_code ignored;
+  for (const fs::path& name : fs::path(path)) {
+    part /= name;
+    if (fs::exists(part, ignored) && !fs::is_directory(part, ignored)) return part.string();
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::Status WriteAll(int fd, absl::string_view content, const std::string& path) {
+  while (!content.empty()) {
+    const ssize_t written = ::write(fd, content.data(), content.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return SystemError(errno, "writing", path);
+    }
+    content.remove_prefix(static_cast<size_t>(written));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes) {
+  std::string content;
+  POMPC_RETURN_IF_ERROR(ReadPieces(path, [&](absl::string_view piece) {
+    if (piece.size() > max_bytes - content.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, " is larger than ", max_bytes, " bytes"));
+    }
+    content.append(piece.data(), piece.size());
+    return absl::OkStatus();
+  }));
+  return content;
+}
+
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view content) {
+  const std::string temporary = absl::StrCat(path, kTemporarySuffix);
+  absl::Status status = WriteDurably(temporary, content);
+  if (status.ok()) status = Rename(temporary, path);
+  if (!status.ok()) {
+    // What was written may be what fills the disk.
+    ::unlink(temporary.c_str());
+    return status;
+  }
+  return SyncPath(fs::path(path).parent_path().string());
+}
+
+absl::Status SyncPath(const std::string& path) {
+  const Descriptor file(path.empty() ? "." : path, O_RDONLY | O_CLOEXEC);
+  if (file.get() < 0) return SystemError(errno, "opening", path);
+  if (::fsync(file.get()) != 0) return SystemError(errno, "syncing", path);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& folder) {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    names.push_back(it->path().filename().string());
+  }
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("listing ", folder));
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+absl::Status MakeFolders(const std::string& path) {
+  if (path.empty()) return absl::OkStatus();
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (!error) return absl::OkStatus();
+  // "Not a directory" alone does not say what is none.
+  const std::string file = FileOnTheWay(path);
+  if (file.empty()) return SystemError(error.value(), "creating folder", path);
+  return absl::FailedPreconditionError(
+      absl::StrCat("creating folder ", path, ": ", file, " is a file, not a folder"));
+}
+
+absl::StatusOr<std::string> MakeNewFolder(const std::string& path) {
+  constexpr int kMostNames = 10'000;
+  POMPC_RETURN_IF_ERROR(MakeFolders(fs::path(path).parent_path().string()));
+  for (int i = 1; i <= kMostNames; ++i) {
+    std::string name = i == 1 ? path : absl::StrCat(path, "-", i);
+    if (::mkdir(name.c_str(), 0777) == 0) return name;
+    if (errno != EEXIST) return SystemError(errno, "creating folder", name);
+  }
+  return absl::AlreadyExistsError(
+      absl::StrCat("creating folder ", path, ": it exists, and so does every name up to ", path,
+                   "-", kMostNames));
+}
+
+absl::Status Rename(const std::string& from, const std::string& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  return FilesystemError(error, absl::StrCat("renaming ", from, " to"), to);
+}
+
+absl::Status RemoveAll(const std::string& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  return FilesystemError(error, "removing", path);
+}
+
+absl::StatusOr<Checksum> ChecksumFile(const std::string& path) {
+  Checksum checksum;
+  uLong crc = crc32(0, nullptr, 0);
+  POMPC_RETURN_IF_ERROR(ReadPieces(path, [&](absl::string_view piece) {
+    checksum.bytes += piece.size();
+    crc = crc32(crc, reinterpret_cast<const Bytef*>(piece.data()), static_cast<uInt>(piece.size()));
+    return absl::OkStatus();
+  }));
+  checksum.crc32 = static_cast<uint32_t>(crc);
+  return checksum;
+}
+
+FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+FileLock& FileLock::operator=(FileLock&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+FileLock::~FileLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+absl::StatusOr<FileLock> FileLock::Take(const std::string& path) {
+  Descriptor file(path, O_RDWR | O_CREAT | O_CLOEXEC);
+  if (file.get() < 0) return SystemError(errno, "opening", path);
+  if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return SystemError(errno, "locking", path);
+    const absl::StatusOr<std::string> holder = ReadFile(path);
+    return absl::AbortedError(absl::StrCat(path, " is locked by process ", holder.value_or("?")));
+  }
+  const std::string pid = absl::StrCat(::getpid());
+  if (::ftruncate(file.get(), 0) != 0) return SystemError(errno, "truncating", path);
+  POMPC_RETURN_IF_ERROR(WriteAll(file.get(), pid, path));
+  FileLock lock;
+  lock.fd_ = file.release();
+  return lock;
+}
+
+}  // namespace pompc

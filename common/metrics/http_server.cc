@@ -1,0 +1,434 @@
+#include "common/metrics/http_server.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "common/base/bounded_queue.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/base/status_macros.h"
+#include "common/base/thread.h"
+#include "common/io/descriptors.h"
+#include "common/io/listen_address.h"
+#include "common/io/listener.h"
+#include "httplib.h"
+
+namespace pompc {
+namespace {
+
+constexpr int kPageThreads = 2;
+constexpr int kMaxConnections = 512;
+constexpr size_t kMaxRequestBytes = 16 << 10;
+constexpr absl::Duration kRequestTimeout = absl::Seconds(5);
+constexpr absl::Duration kAnswerTimeout = absl::Seconds(5);
+// How long the client's end of the connection is awaited after the answer. To close at once would,
+// where the client has sent more than was read, destroy the answer on its way.
+constexpr absl::Duration kLingerTimeout = absl::Seconds(1);
+constexpr absl::Duration kStopTimeout = absl::Milliseconds(1500);
+constexpr char kTextType[] = "text/plain; charset=utf-8";
+
+struct Response {
+  // "200 OK".
+  std::string status;
+  HttpPage page;
+  // Further lines of the head, each with its end.
+  std::string headers = {};
+};
+
+std::string Serialize(const Response& response, bool head_only) {
+  return absl::StrCat("HTTP/1.1 ", response.status,
+                      "\r\nContent-Type: ", response.page.content_type,
+                      "\r\nContent-Length: ", response.page.body.size(),
+                      "\r\nConnection: close\r\n", response.headers, "\r\n",
+                      head_only ? "" : response.page.body);
+}
+
+struct Request {
+  std::string path;
+  bool head_only = false;
+  // What to answer instead of the page where the request is refused.
+  std::optional<Response> refusal;
+};
+
+Request Refused(std::string status, std::string text, std::string headers = "") {
+  return {.refusal = Response{std::move(status), {kTextType, std::move(text)}, std::move(headers)}};
+}
+
+// Reads the first line; no page depends on the others.
+Request ParseRequest(absl::string_view input) {
+  const std::vector<absl::string_view> line =
+      absl::StrSplit(input.substr(0, input.find_first_of("\r\n")), ' ');
+  if (line.size() != 3 || line[1].empty() || !absl::StartsWith(line[2], "HTTP/1.")) {
+    return Refused("400 Bad Request", "this is no request of HTTP/1.1\n");
+  }
+  if (line[0] != "GET" && line[0] != "HEAD") {
+    return Refused("405 Method Not Allowed", "pages can be read alone: GET, HEAD\n",
+                   "Allow: GET, HEAD\r\n");
+  }
+  absl::string_view path = line[1];
+  // A proxy may send the whole address.
+  if (absl::StartsWith(path, "http://")) {
+    const size_t slash = path.find('/', 7);
+    path = slash == absl::string_view::npos ? "/" : path.substr(slash);
+  }
+  path = path.substr(0, path.find_first_of("?#"));
+  return {.path = std::string(path), .head_only = line[0] == "HEAD"};
+}
+
+bool IsComplete(absl::string_view input) {
+  return absl::StrContains(input, "\r\n\r\n") || absl::StrContains(input, "\n\n");
+}
+
+struct Connection {
+  enum class State { kReading, kAnswering, kWriting, kLingering };
+
+  Descriptor socket;
+  State state = State::kReading;
+  absl::Duration deadline;
+  std::string input;
+  std::string output;
+  size_t written = 0;
+};
+
+bool WouldBlock() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
+
+int MaxConnections() { return std::min(kMaxConnections, ReservedDescriptors() / 2); }
+
+}  // namespace
+
+class HttpServer::Impl {
+ public:
+  explicit Impl(HttpServerOptions options) : options_(std::move(options)) {}
+  ~Impl() { Stop(); }
+
+  absl::Status Start() {
+    POMPC_ASSIGN_OR_RETURN(const ListenAddress address,
+                           CheckListenAddress(options_.listen, options_.insecure));
+    POMPC_ASSIGN_OR_RETURN(listener_, Listener::Open(address));
+    POMPC_RETURN_IF_ERROR(waker_.Open());
+    port_ = listener_->address().port;
+    text_address_ = listener_->address().ToString();
+    MutexLock lock(&stop_mu_);
+    for (int i = 0; i < kPageThreads; ++i) {
+      threads_.emplace_back(absl::StrCat("http-page-", i), [this] { MakePages(); });
+    }
+    threads_.emplace_back("http", [this] { Run(); });
+    return absl::OkStatus();
+  }
+
+  void Stop() {
+    {
+      MutexLock lock(&mu_);
+      stopping_ = true;
+    }
+    waker_.Wake();
+    MutexLock lock(&stop_mu_);
+    for (Thread& thread : threads_) thread.Join();
+  }
+
+  void AddPage(const std::string& path, std::function<HttpPage()> page) {
+    MutexLock lock(&mu_);
+    pages_[path] = std::move(page);
+  }
+
+  const std::string& text_address() const { return text_address_; }
+  int port() const { return port_; }
+
+ private:
+  using Connections = std::map<uint64_t, Connection>;
+
+  // A request that waits for its page, and the page on its way back.
+  struct Question {
+    uint64_t connection;
+    Request request;
+  };
+  struct Answer {
+    uint64_t connection;
+    std::string bytes;
+  };
+
+  // --- In the thread of all connections.
+
+  void Run() {
+    absl::Duration end = absl::InfiniteDuration();
+    while (true) {
+      const absl::Duration now = Clock::Real()->Now();
+      if (listener_ != nullptr && StopAsked()) {
+        end = now + kStopTimeout;
+        listener_.reset();
+      }
+      if (listener_ == nullptr) CloseIdle();
+      if (now >= end || (listener_ == nullptr && connections_.empty())) break;
+      const std::vector<uint64_t> ready = AwaitReady(now, end);
+      const absl::Duration later = Clock::Real()->Now();
+      for (const uint64_t id : ready) Advance(connections_.find(id), later);
+      TakeAnswers(later);
+      if (listener_ != nullptr) AcceptAll(later);
+    }
+    connections_.clear();
+    while (questions_.TryPop().has_value()) {
+    }
+    questions_.Close();
+  }
+
+  bool StopAsked() {
+    MutexLock lock(&mu_);
+    return stopping_;
+  }
+
+  // Those that nothing is owed to.
+  void CloseIdle() {
+    std::erase_if(connections_, [](const auto& entry) {
+      return entry.second.state == Connection::State::kReading ||
+             entry.second.state == Connection::State::kLingering;
+    });
+  }
+
+  // The oldest connection that has not asked for anything yet.
+  Connections::iterator OldestSilent() {
+    return std::find_if(connections_.begin(), connections_.end(), [](const auto& entry) {
+      return entry.second.state == Connection::State::kReading;
+    });
+  }
+
+  bool IsFull() const { return static_cast<int>(connections_.size()) >= MaxConnections(); }
+
+  // Blocks until connections can be read or written, their time is up, there is something else to
+  // do, or `end`. The connections are returned.
+  std::vector<uint64_t> AwaitReady(absl::Duration now, absl::Duration end) {
+    std::vector<pollfd> polled;
+    for (const auto& [id, connection] : connections_) {
+      end = std::min(end, connection.deadline);
+      // One that waits for its page is left out, for poll reports a client that hung up unasked.
+      const bool waits = connection.state == Connection::State::kAnswering;
+      const bool writes = connection.state == Connection::State::kWriting;
+      polled.push_back({waits ? -1 : connection.socket.get(),
+                        static_cast<int16_t>(writes ? POLLOUT : POLLIN), 0});
+    }
+    polled.push_back({waker_.fd(), POLLIN, 0});
+    // While all connections are being answered, further ones wait in the kernel's queue.
+    if (listener_ != nullptr && (!IsFull() || OldestSilent() != connections_.end())) {
+      listener_->AddTo(&polled, now);
+      end = std::min(end, listener_->paused_until(now));
+    }
+    poll(polled.data(), polled.size(), PollTimeout(end - now));
+    waker_.Clear();
+    const absl::Duration later = Clock::Real()->Now();
+    std::vector<uint64_t> ready;
+    size_t i = 0;
+    for (const auto& [id, connection] : connections_) {
+      if (polled[i++].revents != 0 || later >= connection.deadline) ready.push_back(id);
+    }
+    return ready;
+  }
+
+  void AcceptAll(absl::Duration now) {
+    for (int i = 0; i < kMaxConnections; ++i) {
+      const auto oldest = IsFull() ? OldestSilent() : connections_.end();
+      if (IsFull() && oldest == connections_.end()) return;
+      Connection connection{.socket = listener_->Accept(now), .deadline = now + kRequestTimeout};
+      if (!connection.socket.valid()) return;
+      if (oldest != connections_.end()) connections_.erase(oldest);
+      connections_.emplace(next_id_++, std::move(connection));
+    }
+  }
+
+  // Reads or writes what there is; closes the connection when it has ended or its time is up.
+  void Advance(Connections::iterator it, absl::Duration now) {
+    Connection& connection = it->second;
+    bool open = now < connection.deadline;
+    switch (connection.state) {
+      case Connection::State::kReading:
+        open = open && Read(it->first, connection, now);
+        break;
+      case Connection::State::kWriting:
+        open = open && Write(connection, now);
+        break;
+      case Connection::State::kLingering: {
+        std::array<char, 4096> unwanted;
+        const ssize_t got =
+            recv(connection.socket.get(), unwanted.data(), unwanted.size(), MSG_DONTWAIT);
+        open = open && (got > 0 || (got < 0 && WouldBlock()));
+        break;
+      }
+      case Connection::State::kAnswering:
+        break;
+    }
+    if (!open) connections_.erase(it);
+  }
+
+  // False when the client has gone.
+  bool Read(uint64_t id, Connection& connection, absl::Duration now) {
+    std::array<char, 4096> buffer;
+    const ssize_t got = recv(connection.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (got <= 0) return got < 0 && WouldBlock();
+    connection.input.append(buffer.data(), static_cast<size_t>(got));
+    Request request;
+    if (IsComplete(connection.input)) {
+      request = ParseRequest(connection.input);
+    } else if (connection.input.size() > kMaxRequestBytes) {
+      request = Refused("431 Request Header Fields Too Large", "the request is too long\n");
+    } else {
+      return true;
+    }
+    if (request.refusal.has_value()) {
+      return StartWriting(connection, Serialize(*request.refusal, request.head_only), now);
+    }
+    connection.state = Connection::State::kAnswering;
+    connection.deadline = absl::InfiniteDuration();
+    // There is room: no connection has two.
+    questions_.Push({id, std::move(request)});
+    return true;
+  }
+
+  bool StartWriting(Connection& connection, std::string bytes, absl::Duration now) {
+    connection.state = Connection::State::kWriting;
+    connection.deadline = now + kAnswerTimeout;
+    connection.output = std::move(bytes);
+    return Write(connection, now);
+  }
+
+  bool Write(Connection& connection, absl::Duration now) {
+    while (connection.written < connection.output.size()) {
+      const ssize_t sent = send(connection.socket.get(), &connection.output[connection.written],
+                                connection.output.size() - connection.written,
+                                MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (sent < 0) return WouldBlock();
+      connection.written += static_cast<size_t>(sent);
+    }
+    shutdown(connection.socket.get(), SHUT_WR);
+    connection.state = Connection::State::kLingering;
+    connection.deadline = now + kLingerTimeout;
+    return true;
+  }
+
+  void TakeAnswers(absl::Duration now) {
+    std::vector<Answer> answers;
+    {
+      MutexLock lock(&mu_);
+      answers.swap(answers_);
+    }
+    for (Answer& answer : answers) {
+      const auto it = connections_.find(answer.connection);
+      if (!StartWriting(it->second, std::move(answer.bytes), now)) connections_.erase(it);
+    }
+  }
+
+  // --- In the threads that make pages.
+
+  void MakePages() {
+    while (std::optional<Question> question = questions_.Pop(Clock::Real())) {
+      const Request& request = question->request;
+      Answer answer{question->connection, Serialize(MakePage(request.path), request.head_only)};
+      {
+        MutexLock lock(&mu_);
+        answers_.push_back(std::move(answer));
+      }
+      waker_.Wake();
+    }
+  }
+
+  Response MakePage(const std::string& path) {
+    if (path == "/metrics" && options_.metrics != nullptr) {
+      return {"200 OK", {"text/plain; version=0.0.4; charset=utf-8", options_.metrics->ToText()}};
+    }
+    if (path == "/healthz") {
+      const absl::Status health = options_.health ? options_.health() : absl::OkStatus();
+      if (health.ok()) return {"200 OK", {kTextType, "ok\n"}};
+      return {"503 Service Unavailable", {kTextType, absl::StrCat(health.message(), "\n")}};
+    }
+    if (const std::function<HttpPage()> page = FindPage(path)) return {"200 OK", page()};
+    return {"404 Not Found",
+            {kTextType, absl::StrCat("no page ", path, "; there are: ", PageList(), "\n")}};
+  }
+
+  std::function<HttpPage()> FindPage(const std::string& path) {
+    MutexLock lock(&mu_);
+    const auto found = pages_.find(path);
+    return found == pages_.end() ? nullptr : found->second;
+  }
+
+  std::string PageList() {
+    MutexLock lock(&mu_);
+    std::vector<std::string> paths = {"/metrics", "/healthz"};
+    for (const auto& [path, page] : pages_) paths.push_back(path);
+    return absl::StrJoin(paths, ", ");
+  }
+
+  const HttpServerOptions options_;
+  // As they are after Start().
+  std::string text_address_;
+  int port_ = 0;
+
+  // Used by the thread of all connections alone. Without a listener the server is stopping.
+  std::unique_ptr<Listener> listener_;
+  Connections connections_;
+  uint64_t next_id_ = 0;
+
+  PollWaker waker_;
+  BoundedQueue<Question> questions_{kMaxConnections};
+
+  Mutex mu_;
+  std::map<std::string, std::function<HttpPage()>> pages_ ABSL_GUARDED_BY(mu_);
+  std::vector<Answer> answers_ ABSL_GUARDED_BY(mu_);
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+
+  // Held while stopping.
+  Mutex stop_mu_;
+  std::vector<Thread> threads_ ABSL_GUARDED_BY(stop_mu_);
+};
+
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(options));
+  POMPC_RETURN_IF_ERROR(impl->Start());
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+}
+
+HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+HttpServer::~HttpServer() { Stop(); }
+
+void HttpServer::AddPage(const std::string& path, std::function<HttpPage()> page) {
+  impl_->AddPage(path, std::move(page));
+}
+
+const std::string& HttpServer::address() const { return impl_->text_address(); }
+
+int HttpServer::port() const { return impl_->port(); }
+
+void HttpServer::Stop() { impl_->Stop(); }
+
+absl::StatusOr<std::string> HttpGet(const std::string& address, const std::string& path,
+                                    absl::Duration timeout) {
+  POMPC_ASSIGN_OR_RETURN(ListenAddress parsed, ParseListenAddress(address));
+  if (parsed.host == "0.0.0.0") parsed.host = "127.0.0.1";
+  httplib::Client client(parsed.host, parsed.port);
+  const auto seconds = absl::ToInt64Seconds(timeout);
+  const auto rest = absl::ToInt64Microseconds(timeout - absl::Seconds(seconds));
+  client.set_connection_timeout(seconds, rest);
+  client.set_read_timeout(seconds, rest);
+  client.set_write_timeout(seconds, rest);
+  const httplib::Result result = client.Get(path.c_str());
+  if (!result) {
+    return absl::UnavailableError(absl::StrCat("no answer from http://", parsed.ToString(), path,
+                                               ": ", httplib::to_string(result.error())));
+  }
+  if (result->status == 200) return result->body;
+  return absl::UnavailableError(absl::StrCat("http://", parsed.ToString(), path, " answers ",
+                                             result->status, ": ", result->body));
+}
+
+}  // namespace pompc

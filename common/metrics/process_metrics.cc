@@ -1,0 +1,66 @@
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <system_error>
+
+#include "common/base/clock.h"
+#include "common/io/descriptors.h"
+#include "common/metrics/metrics.h"
+#include "common/process/version.h"
+
+namespace pompc {
+namespace {
+
+double CpuSeconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
+         1e-6 * (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+// Second field of statm: resident pages.
+double ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  double size = 0, resident = 0;
+  statm >> size >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+double CountEntries(const char* folder) {
+  double count = 0;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
+std::vector<MetricFunction> AddProcessMetrics(MetricsRegistry& registry, absl::string_view role) {
+  registry
+      .Gauge({"pompc_build_info",
+              "Always 1; the labels say what runs here.",
+              {{"version", Version()}, {"role", std::string(role)}}})
+      .Set(1);
+  registry.Gauge({"process_start_time_seconds", "Start of the process, in seconds since 1970.", {}})
+      .Set(absl::ToDoubleSeconds(WallTime() - absl::UnixEpoch()));
+  std::vector<MetricFunction> functions;
+  functions.push_back(registry.CounterFunction(
+      {"process_cpu_seconds_total", "CPU time of the process, user and system.", {}}, CpuSeconds));
+  functions.push_back(registry.GaugeFunction(
+      {"process_resident_memory_bytes", "Memory of the process in RAM.", {}}, ResidentBytes));
+  functions.push_back(registry.GaugeFunction({"process_threads", "Threads of the process.", {}},
+                                             [] { return CountEntries("/proc/self/task"); }));
+  functions.push_back(registry.GaugeFunction({"process_open_fds", "Open file descriptors.", {}},
+                                             [] { return CountEntries("/proc/self/fd"); }));
+  functions.push_back(registry.GaugeFunction(
+      {"process_max_fds", "Limit of open file descriptors.", {}}, DescriptorLimit));
+  return functions;
+}
+
+}  // namespace pompc

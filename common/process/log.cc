@@ -1,0 +1,45 @@
+#include "common/process/log.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "spdlog/sinks/stdout_sinks.h"
+
+namespace pompc {
+namespace {
+
+constexpr std::array<const char*, 7> kLevels = {"trace", "debug",    "info", "warning",
+                                                "error", "critical", "off"};
+
+void SetPattern(spdlog::logger& logger, absl::string_view role) {
+  logger.set_pattern(
+      absl::StrCat("%Y-%m-%d %H:%M:%S.%e %L ", role, role.empty() ? "" : ": ", "%v"));
+}
+
+}  // namespace
+
+spdlog::logger& Log() {
+  // Never destroyed: threads may log while the process exits.
+  static spdlog::logger* logger = [] {
+    auto* made = new spdlog::logger("pompc", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    SetPattern(*made, "");
+    return made;
+  }();
+  return *logger;
+}
+
+absl::Status SetUpLogging(const LogOptions& options) {
+  const auto level = std::find(kLevels.begin(), kLevels.end(), options.level);
+  if (level == kLevels.end()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "log level \"", options.level, "\": allowed are ", absl::StrJoin(kLevels, ", ")));
+  }
+  SetPattern(Log(), options.role);
+  Log().set_level(static_cast<spdlog::level::level_enum>(level - kLevels.begin()));
+  return absl::OkStatus();
+}
+
+}  // namespace pompc

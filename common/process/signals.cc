@@ -1,0 +1,107 @@
+#include "common/process/signals.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <utility>
+
+namespace pompc {
+namespace {
+
+// What a handler function, which gets nothing but the number, needs to know.
+std::atomic<int> signals_seen{0};
+std::atomic<int> wake_fd{-1};
+
+// Added to the event counter to end the thread without a signal; signal numbers are smaller.
+constexpr uint64_t kEndThread = 1 << 16;
+
+sigset_t TerminationSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  struct sigaction hangup {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
+  return set;
+}
+
+// Runs in the handler's thread, where alone the signals are not blocked; but also in threads that
+// libraries started before main (OpenBLAS does), for which sigwait would come too late. Only
+// async-signal-safe calls are allowed here.
+void OnSignal(int signal) {
+  if (signals_seen.fetch_add(1) > 0) {
+    if (signal == SIGHUP) return;
+    _exit(128 + signal);
+  }
+  const int saved_errno = errno;
+  const uint64_t number = static_cast<uint64_t>(signal);
+  // It cannot fail: the counter is far from full.
+  [[maybe_unused]] const ssize_t written = write(wake_fd.load(), &number, sizeof(number));
+  errno = saved_errno;
+}
+
+// Blocks until OnSignal or the destructor adds to the counter. It waits in poll, not in read, as
+// ThreadSanitizer lets handlers run in the former only.
+uint64_t ReadEvent(int fd) {
+  pollfd polled = {fd, POLLIN, 0};
+  while (poll(&polled, 1, -1) < 0 && errno == EINTR) {
+  }
+  uint64_t value = 0;
+  while (read(fd, &value, sizeof(value)) < 0 && errno == EINTR) {
+  }
+  return value;
+}
+
+void SetHandler(void (*handler)(int)) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_mask = TerminationSignals();
+  action.sa_flags = SA_RESTART;
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    if (sigismember(&action.sa_mask, signal) == 1) sigaction(signal, &action, nullptr);
+  }
+}
+
+void Serve(int fd, const std::function<void(int)>& on_first) {
+  const sigset_t set = TerminationSignals();
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  const uint64_t first = ReadEvent(fd);
+  if (first >= kEndThread) return;
+  on_first(static_cast<int>(first));
+  // Stays to let a second signal in: it is blocked everywhere else.
+  while (ReadEvent(fd) < kEndThread) {
+  }
+}
+
+}  // namespace
+
+void BlockSignals() {
+  const sigset_t set = TerminationSignals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+SignalHandler::SignalHandler(std::function<void(int signal)> on_first)
+    : wake_fd_(eventfd(0, EFD_CLOEXEC)) {
+  signals_seen = 0;
+  wake_fd = wake_fd_;
+  SetHandler(OnSignal);
+  thread_ =
+      Thread("signals", [fd = wake_fd_, on_first = std::move(on_first)] { Serve(fd, on_first); });
+}
+
+SignalHandler::~SignalHandler() {
+  [[maybe_unused]] const ssize_t written = write(wake_fd_, &kEndThread, sizeof(kEndThread));
+  thread_.Join();
+  SetHandler(SIG_DFL);
+  close(wake_fd_);
+}
+
+}  // namespace pompc

@@ -1,0 +1,7 @@
+#include "common/process/version.h"
+
+namespace pompc {
+
+const char* Version() { return POMPC_VERSION; }
+
+}  // namespace pompc

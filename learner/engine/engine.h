@@ -1,0 +1,114 @@
+#ifndef POMPC_LEARNER_ENGINE_ENGINE_H_
+#define POMPC_LEARNER_ENGINE_ENGINE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/rendezvous.h"
+#include "proto/parameters.pb.h"
+#include "replay/client/window_batch.h"
+
+namespace pompc::learner {
+
+// What an update reports, in a fixed order: columns of metrics.csv.
+using NamedValues = std::vector<std::pair<std::string, double>>;
+
+// Plans made anew, to be written back to the shard that holds the rows.
+struct PlanUpdate {
+  uint32_t shard = 0;
+  // The shard's memory that the addresses belong to.
+  uint64_t shard_incarnation = 0;
+  std::vector<uint64_t> addresses;         // [n]
+  std::vector<float> plan_mean, plan_std;  // [n, A]
+};
+
+// What trains: makes updates out of batches, knows its own state. The trainer around it knows
+// neither LibTorch nor losses. MakeBatch and PrepareThread may be called from any thread, the rest
+// from one at a time.
+//
+// Engines of several processes, the ranks, may make each update together, each out of its part of
+// the batch. From Connect on, Exchange, Step, Reanalyze and Keep then wait for one another: all
+// ranks make the same calls in the same order. NotFiniteError comes on all of them at once;
+// UNAVAILABLE when another rank is gone or too late, after which none of these succeeds.
+class Engine {
+ public:
+  // A batch as the engine wants it, for example as tensors.
+  class Batch {
+   public:
+    virtual ~Batch() = default;
+  };
+
+  // A copy of everything a resumed engine needs to go on bit for bit.
+  class State {
+   public:
+    virtual ~State() = default;
+    // Writes files into an existing folder. Any thread.
+    virtual absl::Status Write(const std::string& folder) const = 0;
+  };
+
+  virtual ~Engine() = default;
+
+  // To be called by each thread before it calls anything else.
+  virtual void PrepareThread() {}
+
+  // Connects to the other ranks, if there are any, and takes over the state of rank 0.
+  virtual absl::Status Connect(std::shared_ptr<Rendezvous> rendezvous) { return absl::OkStatus(); }
+  // A number of each rank, in their order.
+  virtual absl::StatusOr<std::vector<int64_t>> Exchange(int64_t own) {
+    return std::vector<int64_t>{own};
+  }
+
+  // One batch out of the shares of several shards. INVALID_ARGUMENT for windows of other shapes.
+  virtual absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
+      const std::vector<replay::WindowBatch>& shares) = 0;
+
+  // One update. Values only if wanted (they cost a wait for the device). NotFiniteError naming a
+  // loss of LossNames() whose numbers are NaN or infinite: the update is half made, GoBack undoes
+  // it. On devices that would have to be waited for, such an update may go unnoticed until Keep.
+  virtual absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) = 0;
+
+  // Plans states of the batch anew, as learner.reanalyze says: the batch has the plans from then
+  // on, and they are returned by shard. NotFiniteError as Step.
+  virtual absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) = 0;
+
+  // After GoBack: positions, ascending, of the windows of `batch` that no update can be made with
+  // from the present state. Changes nothing and waits for no other rank. An engine that cannot tell
+  // finds none.
+  virtual absl::StatusOr<std::vector<uint32_t>> FindUnusable(const Batch& batch) {
+    return std::vector<uint32_t>();
+  }
+
+  // Names of what Step reports.
+  virtual std::vector<std::string> ValueNames() const = 0;
+
+  // What NotFiniteError may name.
+  virtual std::vector<std::string> LossNames() const = 0;
+
+  // Updates made, those before an import included.
+  virtual uint64_t update_count() const = 0;
+
+  // Keeps a copy of the state in memory, in place of the one before, if everything in it is finite;
+  // otherwise NotFiniteError, and the copy before stays. Waits for the device. INTERNAL when the
+  // ranks no longer have the same parameters.
+  virtual absl::Status Keep() = 0;
+  // Back to the state kept last, bit for bit. REQUIRES: Keep was OK once.
+  virtual void GoBack() = 0;
+
+  // What planners need: fills in config and tensors of the description and returns the bytes.
+  virtual absl::StatusOr<std::shared_ptr<const std::string>> PackParameters(
+      proto::ParametersDescription* description) = 0;
+
+  virtual std::unique_ptr<State> Export() = 0;
+  // Takes over what State::Write wrote into `folder`. DATA_LOSS when it cannot be read,
+  // INVALID_ARGUMENT when it belongs to other settings, naming what differs; then nothing changed.
+  virtual absl::Status Import(const std::string& folder) = 0;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_ENGINE_ENGINE_H_

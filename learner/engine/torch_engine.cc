@@ -1,0 +1,317 @@
+#include "learner/engine/torch_engine.h"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/process/freed_memory.h"
+#include "common/process/log.h"
+#include "common/values/mix_seed.h"
+#include "common/values/not_finite.h"
+#include "learner/engine/torch_state.h"
+#include "learner/engine/update_settings.h"
+#include "learner/update/ranks.h"
+#include "learner/update/reanalyze.h"
+#include "learner/update/updater.h"
+#include "learner/update/usable.h"
+#include "model/device.h"
+#include "parameters/model_config.h"
+
+namespace pompc::learner {
+namespace {
+
+// Beside the losses, what may come out as NaN.
+constexpr char kPlans[] = "plans";
+
+class TorchBatch : public Engine::Batch {
+ public:
+  // The windows of one shard, in the order of the batch.
+  struct Share {
+    uint32_t shard = 0;
+    uint64_t incarnation = 0;
+    int64_t count = 0;
+    std::vector<uint64_t> addresses;  // [count, H+1]
+  };
+
+  TorchBatch(update::Batch tensors, std::vector<Share> shares)
+      : tensors_(std::move(tensors)), shares_(std::move(shares)) {}
+  const update::Batch& tensors() const { return tensors_; }
+  update::Batch& tensors() { return tensors_; }
+  const std::vector<Share>& shares() const { return shares_; }
+
+ private:
+  update::Batch tensors_;
+  const std::vector<Share> shares_;
+};
+
+// Puts one column of several shares one after the other into a tensor of `shape`.
+template <typename T>
+at::Tensor Join(const std::vector<replay::WindowBatch>& shares,
+                std::span<const T> (replay::WindowBatch::*column)() const, at::IntArrayRef shape,
+                at::ScalarType type) {
+  at::Tensor joined = at::empty(shape, type);
+  char* to = static_cast<char*>(joined.data_ptr());
+  for (const replay::WindowBatch& share : shares) {
+    const std::span<const T> from = (share.*column)();
+    std::memcpy(to, from.data(), from.size_bytes());
+    to += from.size_bytes();
+  }
+  return joined;
+}
+
+void AppendNumbers(const at::Tensor& floats, std::vector<float>* to) {
+  const at::Tensor contiguous = floats.contiguous();
+  const float* from = contiguous.data_ptr<float>();
+  to->insert(to->end(), from, from + contiguous.numel());
+}
+
+// Between GPUs where it is there, since it does not go through the CPU.
+bool UsesNccl(at::Device device) { return device.is_cuda() && update::HasNccl(); }
+
+class TorchEngine : public Engine {
+ public:
+  TorchEngine(const model::ModelConfig& model, const model::MppiConfig& mppi,
+              const proto::RunConfig& config, at::Device device, const TorchEngineOptions& options,
+              std::unique_ptr<update::Updater> updater)
+      : model_(model),
+        mppi_(mppi),
+        planning_(PlanningSections(config, mppi.discount)),
+        reanalyze_(config.learner().reanalyze()),
+        seed_(config.seed()),
+        horizon_(config.planner().horizon()),
+        publish_dtype_(config.learner().publish_dtype() == proto::LearnerConfig::BFLOAT16
+                           ? at::kBFloat16
+                           : at::kFloat),
+        device_(device),
+        options_(options),
+        updater_(std::move(updater)) {}
+
+  void PrepareThread() override { model::SetComputeThreads(options_.threads); }
+
+  absl::Status Connect(std::shared_ptr<Rendezvous> rendezvous) override;
+  absl::StatusOr<std::vector<int64_t>> Exchange(int64_t own) override;
+
+  absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
+      const std::vector<replay::WindowBatch>& shares) override;
+
+  absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) override {
+    const update::Batch& tensors = static_cast<const TorchBatch&>(batch).tensors();
+    POMPC_ASSIGN_OR_RETURN(const update::UpdateMetrics metrics,
+                           updater_->Step(tensors, want_values));
+    NamedValues values;
+    if (!want_values) return values;
+    for (const auto& [name, value] : metrics.Named()) values.emplace_back(name, value);
+    return values;
+  }
+
+  absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) override;
+
+  absl::StatusOr<std::vector<uint32_t>> FindUnusable(const Batch& batch) override {
+    // Each rank looks at its own part, for as long as that takes.
+    updater_->Join(nullptr);
+    absl::StatusOr<std::vector<uint32_t>> found =
+        update::FindUnusable(*updater_, static_cast<const TorchBatch&>(batch).tensors());
+    updater_->Join(ranks_);
+    return found;
+  }
+
+  std::vector<std::string> ValueNames() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, value] : update::UpdateMetrics().Named()) names.emplace_back(name);
+    return names;
+  }
+
+  std::vector<std::string> LossNames() const override {
+    return {update::kModelLoss, update::kRegularizedValueLoss, update::kPriorLoss,
+            update::kPolicyLoss, kPlans};
+  }
+  absl::Status Keep() override;
+  void GoBack() override { updater_->GoBack(); }
+
+  uint64_t update_count() const override { return static_cast<uint64_t>(updater_->update_count()); }
+
+  absl::StatusOr<std::shared_ptr<const std::string>> PackParameters(
+      proto::ParametersDescription* description) override;
+
+  std::unique_ptr<State> Export() override { return MakeTorchState(updater_->Export()); }
+
+  absl::Status Import(const std::string& folder) override {
+    POMPC_ASSIGN_OR_RETURN(const update::UpdaterState state, ReadTorchState(folder));
+    return updater_->Import(state);
+  }
+
+ private:
+  // This rank's part of a number that is of the whole batch.
+  int64_t Part(int64_t whole) const {
+    return whole * (options_.rank + 1) / options_.world_size -
+           whole * options_.rank / options_.world_size;
+  }
+  // Of the plans to be made next; unrelated on any two ranks.
+  uint64_t PlanSeed() const {
+    const uint64_t seed = MixSeed(seed_, update_count());
+    return options_.rank == 0 ? seed : MixSeed(seed, options_.rank);
+  }
+
+  const model::ModelConfig model_;
+  const model::MppiConfig mppi_;
+  const proto::RunConfig planning_;
+  const proto::ReanalyzeConfig reanalyze_;
+  const uint64_t seed_;
+  const int64_t horizon_;
+  const at::ScalarType publish_dtype_;
+  const at::Device device_;
+  const TorchEngineOptions options_;
+  // Null: there are no others.
+  std::shared_ptr<update::Ranks> ranks_;
+  const std::unique_ptr<update::Updater> updater_;
+};
+
+absl::Status TorchEngine::Connect(std::shared_ptr<Rendezvous> rendezvous) {
+  if (options_.world_size == 1) return absl::OkStatus();
+  const update::RankOptions ranks = {.rank = options_.rank,
+                                     .size = options_.world_size,
+                                     .host = options_.host,
+                                     .timeout = options_.timeout};
+  POMPC_ASSIGN_OR_RETURN(ranks_, UsesNccl(device_)
+                                     ? update::ConnectNccl(ranks, device_, std::move(rendezvous))
+                                     : update::ConnectGloo(ranks, std::move(rendezvous)));
+  updater_->Join(ranks_);
+  return updater_->Synchronize();
+}
+
+absl::StatusOr<std::vector<int64_t>> TorchEngine::Exchange(int64_t own) {
+  if (ranks_ == nullptr) return std::vector<int64_t>{own};
+  POMPC_ASSIGN_OR_RETURN(const at::Tensor all, ranks_->Gather(at::full({1}, own, at::kLong)));
+  const int64_t* numbers = all.data_ptr<int64_t>();
+  return std::vector<int64_t>(numbers, numbers + all.numel());
+}
+
+absl::Status TorchEngine::Keep() {
+  const absl::Status kept = updater_->Keep();
+  if (ranks_ == nullptr) return kept;
+  const int64_t own = kept.ok() ? updater_->Checksum() : 0;
+  POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> all, Exchange(own));
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank] == all[0]) continue;
+    return absl::InternalError(absl::StrCat("after update ", update_count(), " rank ", rank,
+                                            " has other parameters than rank 0"));
+  }
+  Log().debug("after update {} all ranks have the parameters {:016x}", update_count(),
+              static_cast<uint64_t>(own));
+  return kept;
+}
+
+absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
+    const std::vector<replay::WindowBatch>& shares) {
+  using replay::WindowBatch;
+  int64_t b = 0;
+  for (const WindowBatch& share : shares) b += share.count();
+  const int64_t h = horizon_;
+  const int64_t o = model_.observation_size;
+  const int64_t a = model_.action_size;
+  update::Batch batch;
+  batch.observations = Join(shares, &WindowBatch::observations, {b, h + 1, o}, at::kFloat);
+  batch.actions = Join(shares, &WindowBatch::actions, {b, h, a}, at::kFloat);
+  batch.rewards = Join(shares, &WindowBatch::rewards, {b, h}, at::kFloat);
+  batch.terminated = Join(shares, &WindowBatch::terminated, {b, h}, at::kByte);
+  batch.plan_mean = Join(shares, &WindowBatch::plan_mean, {b, h + 1, a}, at::kFloat);
+  batch.plan_std = Join(shares, &WindowBatch::plan_std, {b, h + 1, a}, at::kFloat);
+  batch.has_plan = Join(shares, &WindowBatch::has_plan, {b, h + 1}, at::kByte);
+  // Only Reanalyze asks where windows come from.
+  std::vector<TorchBatch::Share> origins;
+  if (reanalyze_.every_updates() == 0) {
+    return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
+  }
+  for (const WindowBatch& share : shares) {
+    const std::span<const uint64_t> addresses = share.addresses();
+    origins.push_back({share.info().shard_index(),
+                       share.info().shard_incarnation(),
+                       share.count(),
+                       {addresses.begin(), addresses.end()}});
+  }
+  return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
+}
+
+absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {
+  auto& own = static_cast<TorchBatch&>(batch);
+  const int64_t count = Part(reanalyze_.batch());
+  update::Reanalyzed plans;
+  bool finite = true;
+  if (count > 0) {
+    plans = update::Reanalyze(updater_->model(), mppi_, count, PlanSeed(), own.tensors());
+    finite = plans.plan_mean.isfinite().all().item<bool>();
+  }
+  POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> all, Exchange(finite ? 1 : 0));
+  if (std::find(all.begin(), all.end(), 0) != all.end()) {
+    return NotFiniteError(kPlans, "plans of the current model are not finite");
+  }
+  std::vector<PlanUpdate> updates;
+  int64_t begin = 0;
+  size_t i = 0;
+  for (const TorchBatch::Share& share : own.shares()) {
+    PlanUpdate update;
+    update.shard = share.shard;
+    update.shard_incarnation = share.incarnation;
+    for (; i < plans.windows.size() && plans.windows[i] < begin + share.count; ++i) {
+      const auto first = share.addresses.begin() + (plans.windows[i] - begin) * (horizon_ + 1);
+      update.addresses.insert(update.addresses.end(), first, first + horizon_);
+      AppendNumbers(plans.plan_mean[static_cast<int64_t>(i)], &update.plan_mean);
+      AppendNumbers(plans.plan_std[static_cast<int64_t>(i)], &update.plan_std);
+    }
+    if (!update.addresses.empty()) updates.push_back(std::move(update));
+    begin += share.count;
+  }
+  return updates;
+}
+
+absl::StatusOr<std::shared_ptr<const std::string>> TorchEngine::PackParameters(
+    proto::ParametersDescription* description) {
+  POMPC_ASSIGN_OR_RETURN(
+      model::PackedTensors packed,
+      model::Pack(model::Convert(updater_->model().Parameters(), at::kFloat, publish_dtype_)));
+  *description->mutable_config() = planning_;
+  for (const model::TensorEntry& entry : packed.table) {
+    proto::TensorDescription* tensor = description->add_tensors();
+    tensor->set_name(entry.name);
+    tensor->set_dtype(entry.dtype);
+    tensor->mutable_shape()->Add(entry.shape.begin(), entry.shape.end());
+    tensor->set_offset(entry.offset);
+    tensor->set_bytes(entry.bytes);
+  }
+  return std::make_shared<const std::string>(std::move(packed.data));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& config,
+                                                        const TorchEngineOptions& options) {
+  if (options.threads < 1 || options.threads > 1024) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("threads: ", options.threads, "; allowed: 1 to 1024"));
+  }
+  POMPC_ASSIGN_OR_RETURN(const at::Device device, model::ParseDevice(options.device));
+  if (options.world_size > 1 && !UsesNccl(device) && !update::HasGloo()) {
+    return absl::UnimplementedError(
+        absl::StrCat("world_size: this LibTorch cannot connect processes on ", options.device,
+                     " (docs/build.md, Gloo); allowed: 1"));
+  }
+  POMPC_ASSIGN_OR_RETURN(const model::ModelConfig model, ModelConfigFrom(config));
+  POMPC_ASSIGN_OR_RETURN(const update::UpdateConfig update, UpdateConfigFrom(config));
+  POMPC_ASSIGN_OR_RETURN(const model::MppiConfig mppi,
+                         MppiConfigFrom(PlanningSections(config, update.discount)));
+  model::SetComputeThreads(options.threads);
+  model::SetBlasThreads(options.threads);
+  KeepFreedMemory();
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
+                         update::Updater::Create(model, update, device, config.seed()));
+  for (const std::string& warning :
+       {model::BlasWarning(), model::MatmulWarning(model.matmul_dtype, device)}) {
+    if (!warning.empty()) Log().warn("{}", warning);
+  }
+  return std::make_shared<TorchEngine>(model, mppi, config, device, options, std::move(updater));
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,79 @@
+#include "learner/feed/batch_history.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/process/log.h"
+
+namespace pompc::learner {
+namespace {
+
+// Rows named of one shard.
+constexpr size_t kNamedRows = 16;
+
+std::string Names(uint32_t shard, const std::vector<uint64_t>& rows) {
+  const size_t named = std::min(rows.size(), kNamedRows);
+  const std::string more =
+      named < rows.size() ? absl::StrCat(" and ", rows.size() - named, " more") : "";
+  const auto end = rows.begin() + static_cast<ptrdiff_t>(named);
+  return absl::StrCat(rows.size(), rows.size() == 1 ? " window" : " windows", " of shard ", shard,
+                      rows.size() == 1 ? ": row " : ": rows ",
+                      absl::StrJoin(rows.begin(), end, ", "), more);
+}
+
+}  // namespace
+
+DrawnBatch& BatchHistory::Add(DrawnBatch batch) {
+  if (batches_.size() >= kBatches) batches_.pop_front();
+  return batches_.emplace_back(std::move(batch));
+}
+
+std::string BatchHistory::BarUnusable() {
+  std::string names;
+  for (auto batch = batches_.rbegin(); batch != batches_.rend() && names.empty(); ++batch) {
+    const absl::StatusOr<std::vector<uint32_t>> found = engine_->FindUnusable(*batch->batch);
+    if (!found.ok()) {
+      Log().error("no window was looked at: {}", found.status().ToString());
+      break;
+    }
+    const size_t windows = batch->origins.windows.size();
+    if (found->size() * 2 > windows) {
+      Log().warn("{} of {} windows of a batch give NaN or infinity: the parameters are at fault",
+                 found->size(), windows);
+      break;
+    }
+    names = Bar(batch->origins.windows, *found);
+  }
+  batches_.clear();
+  return names;
+}
+
+std::string BatchHistory::Bar(const std::vector<WindowAddress>& windows,
+                              const std::vector<uint32_t>& positions) {
+  // A window may stand in a batch several times.
+  std::map<std::pair<uint32_t, uint64_t>, std::set<uint64_t>> by_shard;
+  for (const uint32_t position : positions) {
+    const WindowAddress& window = windows[position];
+    by_shard[{window.shard, window.shard_incarnation}].insert(window.address);
+  }
+  std::vector<std::string> names;
+  for (const auto& [shard, addresses] : by_shard) {
+    const std::vector<uint64_t> rows(addresses.begin(), addresses.end());
+    const absl::StatusOr<proto::BarWindowsReply> reply =
+        (*shards_)[shard.first].BarWindows(shard.second, rows);
+    if (!reply.ok()) {
+      Log().warn("{} give NaN or infinity, but are not barred: {}", Names(shard.first, rows),
+                 reply.status().ToString());
+      continue;
+    }
+    barred_ += reply->barred();
+    names.push_back(Names(shard.first, rows));
+  }
+  return absl::StrJoin(names, "; ");
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,46 @@
+#include "learner/feed/sample_values.h"
+
+#include <numeric>
+#include <span>
+
+namespace pompc::learner {
+namespace {
+
+double Mean(double sum, size_t count) { return count == 0 ? 0 : sum / static_cast<double>(count); }
+
+}  // namespace
+
+SampleOrigins OriginsOf(const std::vector<replay::WindowBatch>& shares) {
+  SampleOrigins origins;
+  for (const replay::WindowBatch& share : shares) {
+    const std::span<const uint64_t> versions = share.versions();
+    const std::span<const uint64_t> addresses = share.addresses();
+    const size_t states = share.count() == 0 ? 0 : addresses.size() / share.count();
+    for (uint32_t b = 0; b < share.count(); ++b) {
+      origins.windows.push_back(
+          {share.info().shard_index(), share.info().shard_incarnation(), addresses[b * states]});
+      origins.versions.push_back({versions[2 * b], versions[2 * b + 1]});
+    }
+    const std::span<const uint64_t> draws = share.draws();
+    origins.draws.insert(origins.draws.end(), draws.begin(), draws.end());
+  }
+  return origins;
+}
+
+std::vector<std::string> SampleValueNames() { return {"staleness_versions", "sample_draws"}; }
+
+NamedValues SampleValues(const SampleOrigins& origins, ParameterVersion newest) {
+  double staleness = 0;
+  size_t planned = 0;
+  for (const ParameterVersion& version : origins.versions) {
+    if (!version.valid()) continue;
+    ++planned;
+    const uint64_t before = version.incarnation == newest.incarnation ? version.number : 0;
+    staleness += static_cast<double>(newest.number - before);
+  }
+  const double draws = std::accumulate(origins.draws.begin(), origins.draws.end(), 0.0);
+  const std::vector<std::string> names = SampleValueNames();
+  return {{names[0], Mean(staleness, planned)}, {names[1], Mean(draws, origins.draws.size())}};
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,42 @@
+#ifndef POMPC_LEARNER_FEED_SAMPLE_VALUES_H_
+#define POMPC_LEARNER_FEED_SAMPLE_VALUES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/values/parameter_version.h"
+#include "learner/engine/engine.h"
+#include "replay/client/window_batch.h"
+
+namespace pompc::learner {
+
+// Where replay holds a window: its first row in the memory of a shard.
+struct WindowAddress {
+  uint32_t shard = 0;
+  uint64_t shard_incarnation = 0;
+  uint64_t address = 0;
+};
+
+// Where the windows of a batch come from.
+struct SampleOrigins {
+  std::vector<WindowAddress> windows;  // [B]
+  // That planned the first row of each window; not valid(): none did.
+  std::vector<ParameterVersion> versions;  // [B]
+  // How often each was drawn so far, this time included.
+  std::vector<uint64_t> draws;  // [B]
+};
+
+SampleOrigins OriginsOf(const std::vector<replay::WindowBatch>& shares);
+
+// Columns of metrics.csv that tell of them, in the order of SampleValues.
+std::vector<std::string> SampleValueNames();
+
+// staleness_versions: how many versions newer than the one that planned them there were, the mean
+// over the windows with a plan; those of an earlier start of the learner count as older than all of
+// this one's. sample_draws: the mean of `draws`.
+NamedValues SampleValues(const SampleOrigins& origins, ParameterVersion newest);
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_FEED_SAMPLE_VALUES_H_

@@ -1,0 +1,63 @@
+#ifndef POMPC_LEARNER_FEED_SAMPLING_GATE_H_
+#define POMPC_LEARNER_FEED_SAMPLING_GATE_H_
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "run/control/sampling_control.h"
+
+namespace pompc::learner {
+
+// Lets a follower draw batches with what rank 0 says of the shards, from the first time on.
+// Thread-safe.
+class SamplingGate : public SamplingControl {
+ public:
+  // Of `shards` shards.
+  SamplingGate(size_t shards, Clock* clock) : clock_(clock), windows_(shards, 0) {}
+
+  // The shards hold so many windows now.
+  void Open(std::vector<uint64_t> windows) {
+    MutexLock lock(&mu_);
+    windows_ = std::move(windows);
+    open_ = true;
+    changed_.SignalAll();
+  }
+  // For good. Idempotent.
+  void Close() {
+    MutexLock lock(&mu_);
+    closed_ = true;
+    changed_.SignalAll();
+  }
+
+  bool AwaitSampling(absl::Duration timeout) override {
+    MutexLock lock(&mu_);
+    const absl::Duration deadline = clock_->Now() + timeout;
+    while (!open_ && !closed_ && clock_->WaitUntil(&changed_, &mu_, deadline)) {
+    }
+    return open_ && !closed_;
+  }
+  bool Done() const override {
+    MutexLock lock(&mu_);
+    return closed_;
+  }
+  std::vector<uint64_t> Windows() const override {
+    MutexLock lock(&mu_);
+    return windows_;
+  }
+
+ private:
+  Clock* const clock_;
+  mutable Mutex mu_;
+  CondVar changed_;
+  std::vector<uint64_t> windows_ ABSL_GUARDED_BY(mu_);
+  bool open_ ABSL_GUARDED_BY(mu_) = false;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_FEED_SAMPLING_GATE_H_

@@ -1,0 +1,43 @@
+#include "learner/feed/shard_clients.h"
+
+#include <cstdint>
+
+#include "common/config/run_config.h"
+#include "grpcpp/channel.h"
+
+namespace pompc::learner {
+
+replay::TableOptions ShareOfShard(const proto::RunConfig& config, uint64_t num_shards) {
+  const proto::ReplayConfig& replay = config.replay();
+  const proto::EnvSpec& spec = config.env().spec();
+  return {.spec = {spec.observation_size(), spec.action_size()},
+          .horizon = config.planner().horizon(),
+          .capacity_rows = (replay.capacity_rows() + num_shards - 1) / num_shards,
+          .capacity_bytes = (replay.capacity_bytes() + num_shards - 1) / num_shards};
+}
+
+ShardClients::ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
+                           const proto::RunConfig& config, absl::Duration timeout) {
+  const replay::TableOptions share = ShareOfShard(config, shards.size());
+  replay::ShardClientOptions options;
+  options.run_id = run_id;
+  options.spec = config.env().spec();
+  options.horizon = share.horizon;
+  options.capacity_rows = share.capacity_rows;
+  options.capacity_bytes = share.capacity_bytes;
+  options.chunk_rows = config.actor().chunk_rows();
+  const StdRange plan_std = config::PlanStdRange(config);
+  options.min_plan_std = plan_std.min;
+  options.max_plan_std = plan_std.max;
+  options.timeout = timeout;
+  for (const rpc::Endpoint& shard : shards) {
+    options.shard_index = static_cast<uint32_t>(clients_.size());
+    clients_.push_back(std::make_unique<replay::ShardClient>(options, shard.Channel()));
+  }
+}
+
+void ShardClients::Close() {
+  for (const auto& client : clients_) client->Close();
+}
+
+}  // namespace pompc::learner

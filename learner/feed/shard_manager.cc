@@ -1,0 +1,143 @@
+#include "learner/feed/shard_manager.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/process/log.h"
+#include "run/run_messages.h"
+
+namespace pompc::learner {
+namespace {
+
+// Whether trying again cannot help, unless another process goes away.
+bool IsRefusal(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) ||
+         absl::IsUnimplemented(status) || absl::IsPermissionDenied(status);
+}
+
+}  // namespace
+
+ShardManager::ShardManager(const ShardManagerOptions& options, RunControl* control)
+    : options_(options),
+      control_(control),
+      clients_(options_.run_id, options_.shards, options_.config, options_.timeout) {
+  for (size_t i = 0; i < clients_.size(); ++i) links_.push_back(std::make_unique<Link>());
+  for (size_t i = 0; i < clients_.size(); ++i) {
+    const int shard = static_cast<int>(i);
+    threads_.emplace_back(absl::StrCat("shard-", shard), [this, shard] { Run(shard); });
+  }
+}
+
+ShardManager::~ShardManager() { Close(); }
+
+void ShardManager::Run(int shard) {
+  Backoff backoff(options_.backoff, options_.config.seed() + shard);
+  uint64_t told = 0;
+  absl::Duration pause = absl::ZeroDuration();
+  while (Pause(pause, &told)) {
+    const absl::Status status = Exchange(shard);
+    pause = options_.grant_interval;
+    if (status.ok()) {
+      backoff.Reset();
+    } else {
+      if (!TakeLoss(shard, status)) return;
+      pause = backoff.Next();
+    }
+  }
+}
+
+bool ShardManager::Pause(absl::Duration pause, uint64_t* told) {
+  MutexLock lock(&mu_);
+  const absl::Duration deadline = options_.clock->Now() + pause;
+  while (!closed_ && news_ == *told) {
+    if (!options_.clock->WaitUntil(&changed_, &mu_, deadline)) break;
+  }
+  *told = news_;
+  return !closed_;
+}
+
+void ShardManager::GrantNow() {
+  MutexLock lock(&mu_);
+  ++news_;
+  changed_.SignalAll();
+}
+
+absl::Status ShardManager::Exchange(int shard) {
+  Link& link = *links_[shard];
+  MutexLock lock(&link.mu);
+  const absl::Status status = ExchangeLocked(shard, &link);
+  if (!status.ok()) link.configured = false;
+  return status;
+}
+
+absl::Status ShardManager::Refresh() {
+  for (size_t i = 0; i < links_.size(); ++i) {
+    POMPC_RETURN_IF_ERROR(
+        Annotate(Exchange(static_cast<int>(i)), absl::StrCat("replay shard ", i)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
+  replay::ShardClient& client = clients_[shard];
+  if (!link->configured) {
+    POMPC_ASSIGN_OR_RETURN(const proto::ShardInfo info, client.Configure());
+    Log().info("shard {} at {} is ready: {} rows", shard, options_.shards[shard].address(),
+               info.stored_rows());
+    control_->ShardAnswered(shard, FromProto(info), false);
+    link->configured = link->answered = true;
+  }
+  const ShardGrant grant = control_->NextGrant(shard);
+  POMPC_ASSIGN_OR_RETURN(
+      const proto::ShardInfo info,
+      client.Grant({grant.max_accepted_rows, grant.reason, grant.seed_phase_over,
+                    grant.newest_version}));
+  control_->ShardAnswered(shard, FromProto(info), grant.seed_phase_over);
+  return absl::OkStatus();
+}
+
+bool ShardManager::TakeLoss(int shard, const absl::Status& status) {
+  {
+    MutexLock lock(&mu_);
+    if (closed_) return false;
+  }
+  const std::string& address = options_.shards[shard].address();
+  if (control_->ShardLost(shard, std::string(status.message()))) {
+    Log().warn("shard {} at {} is unreachable: {}", shard, address, status.ToString());
+  }
+  if (!IsRefusal(status) || TakenByOthers(shard, status)) return true;
+  bool first = false;
+  {
+    MutexLock lock(&mu_);
+    first = !std::exchange(refused_, true);
+  }
+  if (first && options_.on_refused) {
+    options_.on_refused(Annotate(status, absl::StrCat("replay shard ", shard, " at ", address)));
+  }
+  return false;
+}
+
+bool ShardManager::TakenByOthers(int shard, const absl::Status& refusal) {
+  Link& link = *links_[shard];
+  MutexLock lock(&link.mu);
+  if (!link.answered) return false;
+  if (link.refusals.Count(options_.clock->Now()) > 0) {
+    Log().error("shard {} at {}, which belonged to this run, refuses it; it is tried again: {}",
+                shard, options_.shards[shard].address(), refusal.ToString());
+  }
+  return true;
+}
+
+void ShardManager::Close() {
+  {
+    MutexLock lock(&mu_);
+    closed_ = true;
+    changed_.SignalAll();
+  }
+  clients_.Close();
+  for (Thread& thread : threads_) thread.Join();
+}
+
+}  // namespace pompc::learner

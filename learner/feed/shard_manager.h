@@ -1,0 +1,107 @@
+#ifndef POMPC_LEARNER_FEED_SHARD_MANAGER_H_
+#define POMPC_LEARNER_FEED_SHARD_MANAGER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/base/backoff.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/base/occasionally.h"
+#include "common/base/thread.h"
+#include "common/rpc/endpoint.h"
+#include "learner/feed/shard_clients.h"
+#include "proto/config.pb.h"
+#include "run/control/run_control.h"
+
+namespace pompc::learner {
+
+struct ShardManagerOptions {
+  std::string run_id;
+  // The run's shards, in its order.
+  std::vector<rpc::Endpoint> shards;
+  // Resolved; as ShardClients wants it.
+  proto::RunConfig config;
+  // How often each shard is told how many rows it may take.
+  absl::Duration grant_interval = absl::Milliseconds(50);
+  // Of one call.
+  absl::Duration timeout = absl::Seconds(5);
+  // Between attempts to reach a shard.
+  BackoffOptions backoff = {.initial = absl::Milliseconds(50), .max = absl::Seconds(1)};
+  Clock* clock = Clock::Real();
+  // A shard that has never answered refuses this run (it serves another one, or other sizes):
+  // --replay or the settings are wrong. Called once at most, from one of the manager's threads. May
+  // not call Close. A shard that has answered before and refuses now has been taken by somebody
+  // else; it is tried again like one that is unreachable.
+  std::function<void(const absl::Status&)> on_refused;
+};
+
+// Keeps the run's shards going: configures each, first and whenever it comes back, tells it what
+// `control` grants and tells `control` how it is. One thread for each shard, so that one which
+// hangs holds up no other. Thread-safe.
+class ShardManager {
+ public:
+  // `control` must outlive this.
+  ShardManager(const ShardManagerOptions& options, RunControl* control);
+  // Closes.
+  ~ShardManager();
+
+  // For others to use as well.
+  ShardClients& clients() { return clients_; }
+
+  // Has every shard told what `control` grants now, without waiting for it.
+  void GrantNow();
+
+  // Has `control` know how every shard is now: what was stored before the call is counted when it
+  // returns. The error of a shard that does not answer.
+  absl::Status Refresh();
+
+  // Cancels all calls to the shards, those of other users too, and ends the threads. Idempotent.
+  void Close();
+
+ private:
+  // One exchange with a shard at a time, so that no older answer comes after a newer one.
+  struct Link {
+    Mutex mu;
+    // Since the shard was last lost.
+    bool configured ABSL_GUARDED_BY(mu) = false;
+    // At least once.
+    bool answered ABSL_GUARDED_BY(mu) = false;
+    // For what is told of its refusals.
+    Occasionally refusals ABSL_GUARDED_BY(mu){absl::Seconds(30)};
+  };
+
+  void Run(int shard);
+  // Waits until `pause` is over, there is something new to grant (then `*told` follows), or Close.
+  // False after Close.
+  bool Pause(absl::Duration pause, uint64_t* told);
+  absl::Status Exchange(int shard);
+  absl::Status ExchangeLocked(int shard, Link* link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(link->mu);
+  // Says so and tells the control. False if the shard is not to be tried again.
+  bool TakeLoss(int shard, const absl::Status& status);
+  // Whether a refusal of this shard means that somebody else has taken it. Says so now and then.
+  bool TakenByOthers(int shard, const absl::Status& refusal);
+
+  const ShardManagerOptions options_;
+  RunControl* const control_;
+
+  Mutex mu_;
+  CondVar changed_;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  bool refused_ ABSL_GUARDED_BY(mu_) = false;
+  // Calls of GrantNow.
+  uint64_t news_ ABSL_GUARDED_BY(mu_) = 0;
+
+  ShardClients clients_;
+  std::vector<std::unique_ptr<Link>> links_;
+  std::vector<Thread> threads_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_LEARNER_FEED_SHARD_MANAGER_H_

@@ -1,0 +1,132 @@
+#include "learner/ranks/rank_client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/event.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/status.h"
+#include "common/rpc/unary.h"
+#include "common/rpc/wire.h"
+#include "common/values/utf8.h"
+#include "grpcpp/channel.h"
+#include "grpcpp/client_context.h"
+#include "learner/ranks/rank_messages.h"
+
+namespace pompc::learner {
+namespace {
+
+// How often a value that nobody has left yet is asked for.
+constexpr absl::Duration kAskAgain = absl::Milliseconds(20);
+
+class RpcRendezvous : public Rendezvous {
+ public:
+  RpcRendezvous(std::shared_ptr<proto::RankService::Stub> stub, std::string run_id,
+                absl::Duration call_timeout, Clock* clock)
+      : stub_(std::move(stub)),
+        run_id_(std::move(run_id)),
+        call_timeout_(call_timeout),
+        clock_(clock) {}
+
+  absl::Status Put(const std::string& key, const std::string& value) override {
+    proto::PutValueRequest request;
+    *request.mutable_header() = rpc::MakeHeader(run_id_);
+    request.set_key(key);
+    request.set_value(value);
+    return rpc::CallUnary(*stub_, &proto::RankService::Stub::PutValue, request, call_timeout_)
+        .status();
+  }
+
+  absl::StatusOr<std::string> Get(const std::string& key, absl::Duration timeout) override {
+    proto::GetValueRequest request;
+    *request.mutable_header() = rpc::MakeHeader(run_id_);
+    request.set_key(key);
+    const absl::Duration deadline = clock_->Now() + timeout;
+    while (true) {
+      absl::StatusOr<proto::GetValueReply> reply =
+          rpc::CallUnary(*stub_, &proto::RankService::Stub::GetValue, request, call_timeout_);
+      if (reply.ok()) return reply->value();
+      if (!absl::IsNotFound(reply.status())) return reply.status();
+      const absl::Duration now = clock_->Now();
+      if (now >= deadline) return absl::DeadlineExceededError(reply.status().message());
+      Event().WaitUntil(clock_, std::min(deadline, now + kAskAgain));
+    }
+  }
+
+ private:
+  const std::shared_ptr<proto::RankService::Stub> stub_;
+  const std::string run_id_;
+  const absl::Duration call_timeout_;
+  Clock* const clock_;
+};
+
+}  // namespace
+
+struct RankClient::Call {
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReader<proto::RankOrder>> reader;
+};
+
+RankClient::RankClient(const RankClientOptions& options)
+    : options_(options), stub_(proto::RankService::NewStub(options.leader.Channel())) {}
+
+RankClient::~RankClient() {
+  Cancel();
+  if (call_ != nullptr) EndOf(*call_).IgnoreError();
+}
+
+absl::StatusOr<proto::RankWelcome> RankClient::Join() {
+  proto::JoinRequest request;
+  *request.mutable_header() = rpc::MakeHeader("");
+  request.set_rank(static_cast<uint32_t>(options_.rank));
+  request.set_world_size(static_cast<uint32_t>(options_.world_size));
+  request.set_name(ToUtf8(options_.name));
+  request.set_num_shards(options_.num_shards);
+  {
+    MutexLock lock(&mu_);
+    if (cancelled_) return absl::CancelledError("this rank is to end");
+    call_ = std::make_unique<Call>();
+  }
+  call_->reader = stub_->Join(&call_->context, request);
+  proto::RankOrder order;
+  if (!call_->reader->Read(&order)) {
+    const absl::Status refused = EndOf(*call_);
+    MutexLock lock(&mu_);
+    call_ = nullptr;
+    return refused.ok() ? absl::UnavailableError("rank 0 has just ended") : refused;
+  }
+  run_id_ = order.welcome().run_id();
+  return order.welcome();
+}
+
+absl::StatusOr<std::optional<RankOrder>> RankClient::Next() {
+  proto::RankOrder order;
+  if (call_->reader == nullptr || !call_->reader->Read(&order)) {
+    POMPC_RETURN_IF_ERROR(EndOf(*call_));
+    return std::nullopt;
+  }
+  return FromProto(order);
+}
+
+absl::Status RankClient::EndOf(Call& call) {
+  if (call.reader == nullptr) return absl::CancelledError("the call has ended");
+  // What is still on its way is of no use: without reading it there would be no end.
+  for (proto::RankOrder order; call.reader->Read(&order);) {
+  }
+  const absl::Status status = rpc::FromGrpc(call.reader->Finish());
+  call.reader = nullptr;
+  return status;
+}
+
+std::shared_ptr<Rendezvous> RankClient::values() const {
+  return std::make_shared<RpcRendezvous>(stub_, run_id_, options_.call_timeout, options_.clock);
+}
+
+void RankClient::Cancel() {
+  MutexLock lock(&mu_);
+  cancelled_ = true;
+  if (call_ != nullptr) call_->context.TryCancel();
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,89 @@
+#ifndef POMPC_PARAMETERS_PARAMETER_SERVICE_H_
+#define POMPC_PARAMETERS_PARAMETER_SERVICE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/values/parameter_version.h"
+#include "parameters/publisher.h"
+#include "proto/parameters.grpc.pb.h"
+
+namespace pompc::learner {
+
+struct ParameterServiceOptions {
+  // Subscribers to another run are refused.
+  std::string run_id;
+  // One more stream is refused with RESOURCE_EXHAUSTED.
+  int max_subscribers = 256;
+  Clock* clock = Clock::Real();
+};
+
+// Sends what `publisher` holds to its subscribers: a description, then the bytes in messages of at
+// most 1 MiB, without copying the data (the messages of all streams refer to the one snapshot). One
+// write is in flight per stream; a subscriber that reads slowly skips to the newest version.
+// Streams use the callback API and hold no threads; they end with UNAVAILABLE when the publisher
+// closes. Thread-safe.
+class ParameterService final : public proto::ParameterService::WithRawCallbackMethod_Subscribe<
+                                   proto::ParameterService::Service> {
+ public:
+  // Bytes of parameters in one message.
+  static constexpr size_t kChunkBytes = size_t{1} << 20;
+  static constexpr size_t kMaxLost = 16;
+  static constexpr absl::Duration kForgetLost = absl::Minutes(10);
+
+  struct Subscriber {
+    std::string name;
+    // Address it is connected from, as gRPC writes it.
+    std::string peer;
+    bool connected = true;
+    // Newest version that was sent to it completely, or that it came with.
+    ParameterVersion version;
+    // How long ago the oldest version came that it has not been sent completely; 0 if it has the
+    // newest.
+    absl::Duration behind;
+    // Since when it is connected, or is not.
+    absl::Duration since;
+  };
+  struct Stats {
+    // Those connected now.
+    std::vector<Subscriber> subscribers;
+    // Those whose streams ended last and that have not come back, newest last; kMaxLost at most,
+    // and none that is gone for longer than kForgetLost.
+    std::vector<Subscriber> lost;
+    uint64_t versions_sent = 0;
+    uint64_t bytes_sent = 0;
+  };
+
+  // `publisher` must outlive the server this is registered with.
+  ParameterService(Publisher* publisher, const ParameterServiceOptions& options);
+  ~ParameterService() override;
+
+  // As proto/parameters.proto says. FAILED_PRECONDITION for another wire version or run.
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Subscribe(grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* request) override;
+
+  Stats stats() const;
+
+ private:
+  class Stream;
+  struct Shared;
+
+  // Enters the stream into the list of subscribers. RESOURCE_EXHAUSTED when there are too many.
+  absl::Status Admit(const Stream* stream, const std::string& name, const std::string& peer,
+                     ParameterVersion have);
+
+  Publisher* const publisher_;
+  const ParameterServiceOptions options_;
+  // Outlives the service until the last stream is gone.
+  const std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_PARAMETERS_PARAMETER_SERVICE_H_

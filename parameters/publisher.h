@@ -1,0 +1,93 @@
+#ifndef POMPC_PARAMETERS_PUBLISHER_H_
+#define POMPC_PARAMETERS_PUBLISHER_H_
+
+#include <cstddef>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/values/parameter_version.h"
+#include "parameters/parameter_snapshot.h"
+
+namespace pompc::learner {
+
+struct PublisherOptions {
+  Clock* clock = Clock::Real();
+  // Most versions held because of their keep_seconds, beside the newest; the oldest goes first.
+  size_t max_kept = 8;
+};
+
+// Holds what subscribers are to get: the newest snapshot, and those published with keep_seconds
+// until that time is over. Decides what comes next for each subscriber, and tells subscribers when
+// there is more. Knows nothing of RPCs. Thread-safe; nothing blocks beyond a short critical
+// section.
+class Publisher {
+ public:
+  // Whoever wants to know about publications. Held weakly: a listener that is gone is forgotten.
+  class Listener {
+   public:
+    virtual ~Listener() = default;
+    // Next() may have more, or the publisher closed. Called on the publishing thread without locks
+    // held; must not block.
+    virtual void OnPublished() = 0;
+  };
+
+  // What one subscriber has been given. Owned by the subscriber, which calls Next() from one thread
+  // at a time.
+  struct Cursor {
+    // Newest version the subscriber holds.
+    ParameterVersion have;
+
+   private:
+    friend class Publisher;
+    bool started = false;
+    std::set<ParameterVersion> kept_sent;
+  };
+
+  explicit Publisher(const PublisherOptions& options = {}) : options_(options) {}
+
+  // Makes `snapshot` the newest and tells the listeners. With description.keep_seconds > 0 it
+  // remains available for that long after newer ones came. REQUIRES: its version is greater than
+  // that of every snapshot before.
+  void Publish(ParameterSnapshot snapshot);
+
+  // What the subscriber is to get next, or null when it has everything: first the newest version
+  // (so that a new planner can serve at once), then the kept ones it was not given on this cursor,
+  // oldest first, then whatever is newest. Versions between are skipped.
+  std::shared_ptr<const ParameterSnapshot> Next(Cursor* cursor);
+
+  // Null before the first publication.
+  std::shared_ptr<const ParameterSnapshot> Newest() const;
+  // The newest or a kept snapshot with this version, else null.
+  std::shared_ptr<const ParameterSnapshot> Find(ParameterVersion version) const;
+
+  void AddListener(std::weak_ptr<Listener> listener);
+
+  // From now on closed() holds; tells the listeners. Idempotent.
+  void Close();
+  bool closed() const;
+
+ private:
+  struct Held {
+    std::shared_ptr<const ParameterSnapshot> snapshot;
+    absl::Duration keep_until;
+  };
+
+  void DropExpired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void NotifyListeners();
+
+  const PublisherOptions options_;
+
+  mutable Mutex mu_;
+  std::shared_ptr<const ParameterSnapshot> newest_ ABSL_GUARDED_BY(mu_);
+  // By version, oldest first; may contain the newest.
+  std::vector<Held> kept_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::weak_ptr<Listener>> listeners_ ABSL_GUARDED_BY(mu_);
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_PARAMETERS_PUBLISHER_H_

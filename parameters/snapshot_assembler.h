@@ -1,0 +1,42 @@
+#ifndef POMPC_PARAMETERS_SNAPSHOT_ASSEMBLER_H_
+#define POMPC_PARAMETERS_SNAPSHOT_ASSEMBLER_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "parameters/parameter_snapshot.h"
+#include "proto/parameters.pb.h"
+
+namespace pompc::learner {
+
+// Puts the messages of one parameter stream together. Not thread-safe. After an error the stream is
+// to be dropped, and with it the assembler.
+class SnapshotAssembler {
+ public:
+  // Versions of more than `max_bytes` are refused.
+  explicit SnapshotAssembler(uint64_t max_bytes) : max_bytes_(max_bytes) {}
+
+  // Takes the next message; gives the version it completes, if it does. DATA_LOSS naming what is
+  // wrong when a message is out of order, of another version, or the complete data is not what was
+  // announced (CheckSnapshot); RESOURCE_EXHAUSTED for a version that is too large.
+  absl::StatusOr<std::optional<ParameterSnapshot>> Add(const proto::ParametersMessage& message);
+
+  // Whether a version has begun and is not complete.
+  bool in_progress() const { return data_ != nullptr; }
+
+ private:
+  absl::Status Begin(const proto::ParametersDescription& description);
+  absl::Status Append(const proto::ParametersData& data);
+
+  const uint64_t max_bytes_;
+  proto::ParametersDescription description_;
+  // What has come of the version in progress; null between versions.
+  std::shared_ptr<std::string> data_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_PARAMETERS_SNAPSHOT_ASSEMBLER_H_

@@ -1,0 +1,143 @@
+#include "run/control/evaluation_schedule.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/values/mix_seed.h"
+#include "common/values/number_check.h"
+#include "run/control/statistics.h"
+
+namespace pompc::learner {
+EvaluationSchedule::EvaluationSchedule(const EvaluationOptions& options) : options_(options) {}
+
+void EvaluationSchedule::Restore(std::vector<EvaluationResult> results, uint64_t rows) {
+  for (const EvaluationResult& result : results) {
+    next_id_ = std::max(next_id_, result.id + 1);
+    if (result.rows <= rows) served_rows_ = std::max(served_rows_, result.rows);
+    AddResult(result);
+  }
+}
+
+bool EvaluationSchedule::Due(uint64_t rows, bool caught_up) const {
+  const uint64_t last = options_.last_rows;
+  if (last > 0 && rows >= last) return served_rows_ < last && caught_up;
+  return rows / options_.every_rows > served_rows_ / options_.every_rows;
+}
+
+EvaluationAssignment EvaluationSchedule::Add(ParameterVersion version, uint64_t rows,
+                                             uint64_t updates, absl::Duration now,
+                                             std::optional<EvaluationAssignment>* given_up) {
+  served_rows_ = std::max(served_rows_, rows);
+  if (outstanding_.size() >= options_.max_outstanding) {
+    auto victim = std::find_if(outstanding_.begin(), outstanding_.end(),
+                               [](const Pending& pending) { return !pending.lease.has_value(); });
+    if (victim == outstanding_.end()) victim = outstanding_.begin();
+    if (given_up != nullptr) *given_up = victim->assignment;
+    outstanding_.erase(victim);
+  }
+  EvaluationAssignment assignment{next_id_, version,           rows,
+                                  updates,  options_.episodes, MixSeed(options_.seed, next_id_)};
+  ++next_id_;
+  outstanding_.push_back({assignment, now, std::nullopt});
+  return assignment;
+}
+
+std::optional<EvaluationAssignment> EvaluationSchedule::Assign(uint64_t lease) {
+  auto held = [&](const Pending& pending) { return pending.lease == lease; };
+  auto free = [](const Pending& pending) { return !pending.lease.has_value(); };
+  auto found = std::find_if(outstanding_.begin(), outstanding_.end(), held);
+  if (found == outstanding_.end()) {
+    found = std::find_if(outstanding_.begin(), outstanding_.end(), free);
+  }
+  if (found == outstanding_.end()) return std::nullopt;
+  found->lease = lease;
+  return found->assignment;
+}
+
+void EvaluationSchedule::LeaseEnded(uint64_t lease) {
+  for (Pending& pending : outstanding_) {
+    if (pending.lease == lease) pending.lease.reset();
+  }
+}
+
+absl::StatusOr<std::optional<EvaluationResult>> EvaluationSchedule::Report(
+    uint64_t id, ParameterVersion version, absl::Span<const double> returns,
+    double elapsed_seconds) {
+  if (const EvaluationResult* known = FindResult(id);
+      known != nullptr && known->version == version) {
+    return std::nullopt;
+  }
+  auto found = std::find_if(outstanding_.begin(), outstanding_.end(),
+                            [&](const Pending& pending) { return pending.assignment.id == id; });
+  if (found == outstanding_.end() || found->assignment.version != version) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("evaluation ", id, " of version ", version.ToString(), " is not outstanding"));
+  }
+  const EvaluationAssignment& assignment = found->assignment;
+  if (returns.size() != assignment.episodes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "evaluation ", id, ": ", returns.size(), " returns instead of ", assignment.episodes));
+  }
+  if (const auto bad = std::find_if_not(returns.begin(), returns.end(), IsReturn);
+      bad != returns.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("evaluation ", id, ": a return is ", *bad,
+                                                   ", must be at most ", kMaxReturn,
+                                                   " in magnitude"));
+  }
+  const SampleStatistics statistics = Summarize(returns);
+  EvaluationResult result{id,
+                          version,
+                          assignment.rows,
+                          assignment.updates,
+                          assignment.episodes,
+                          statistics.mean,
+                          statistics.ci95,
+                          statistics.min,
+                          statistics.max,
+                          elapsed_seconds};
+  outstanding_.erase(found);
+  AddResult(result);
+  return result;
+}
+
+void EvaluationSchedule::Prolong(absl::Duration pause) {
+  for (Pending& pending : outstanding_) pending.since += pause;
+}
+
+std::vector<EvaluationAssignment> EvaluationSchedule::Expire(absl::Duration now) {
+  std::vector<EvaluationAssignment> given_up;
+  std::erase_if(outstanding_, [&](const Pending& pending) {
+    if (now - pending.since < options_.timeout) return false;
+    given_up.push_back(pending.assignment);
+    return true;
+  });
+  return given_up;
+}
+
+std::vector<EvaluationAssignment> EvaluationSchedule::Outstanding() const {
+  std::vector<EvaluationAssignment> assignments;
+  for (const Pending& pending : outstanding_) assignments.push_back(pending.assignment);
+  return assignments;
+}
+
+void EvaluationSchedule::AddResult(const EvaluationResult& result) {
+  if (results_.size() >= options_.max_results) {
+    const size_t victim = best_ == size_t{0} && results_.size() > 1 ? 1 : 0;
+    results_.erase(results_.begin() + victim);
+    if (best_.has_value() && *best_ > victim) --*best_;
+  }
+  results_.push_back(result);
+  if (!best_.has_value() || result.return_mean > results_[*best_].return_mean) {
+    best_ = results_.size() - 1;
+  }
+}
+
+const EvaluationResult* EvaluationSchedule::FindResult(uint64_t id) const {
+  for (auto it = results_.rbegin(); it != results_.rend(); ++it) {
+    if (it->id == id) return &*it;
+  }
+  return nullptr;
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,130 @@
+#include "run/control/leases.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/values/short_text.h"
+
+namespace pompc::learner {
+namespace {
+
+// Texts come from outside and go to messages, logs and pages.
+constexpr size_t kMaxName = 128;
+constexpr size_t kMaxWaiting = 256;
+constexpr size_t kMaxHow = 256;
+
+}  // namespace
+
+Leases::Leases(const LeaseOptions& options, int num_shards, uint64_t learner_incarnation)
+    : options_(options),
+      num_shards_(num_shards),
+      next_incarnation_((learner_incarnation << 32) + 1) {}
+
+absl::StatusOr<Lease> Leases::Register(Role role, const std::string& name, uint32_t environments,
+                                       absl::Duration now, const ProcessIdentity& identity) {
+  if (role == Role::kActor && (environments < 1 || environments > options_.max_environments)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "environments: ", environments, " is outside [1, ", options_.max_environments, "]"));
+  }
+  if (leases_.size() >= options_.max_leases) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("all ", options_.max_leases, " leases of the run are out"));
+  }
+  Lease lease;
+  lease.id = lease.incarnation = next_incarnation_++;
+  lease.role = role;
+  lease.index = FreeIndex(role, identity.former_index);
+  lease.name = ShortText(name, kMaxName);
+  lease.process_id = identity.process_id;
+  if (role == Role::kActor) lease.shards = AssignShards(environments);
+  lease.last_heartbeat = now;
+  lease.expires = now + options_.duration;
+  leases_[lease.id] = lease;
+  return lease;
+}
+
+absl::Status Leases::Heartbeat(uint64_t id, const PeerCounters& counters, absl::Duration now,
+                               const std::string& waiting) {
+  auto found = leases_.find(id);
+  if (found == leases_.end()) {
+    return absl::NotFoundError(absl::StrCat("lease ", id, " has ended: register again"));
+  }
+  Lease& lease = found->second;
+  lease.counters = counters;
+  lease.waiting = ShortText(waiting, kMaxWaiting);
+  lease.last_heartbeat = now;
+  lease.expires = std::max(lease.expires, now + options_.duration);
+  return absl::OkStatus();
+}
+
+void Leases::Prolong(absl::Duration time) {
+  for (auto& [id, lease] : leases_) lease.expires = std::max(lease.expires, time);
+}
+
+void Leases::End(uint64_t id, EndedLease how) {
+  const auto found = leases_.find(id);
+  if (found == leases_.end()) return;
+  how.lease = std::move(found->second);
+  how.how = ShortText(how.how, kMaxHow);
+  leases_.erase(found);
+  ++ends_[static_cast<size_t>(how.end)];
+  ended_.push_back(std::move(how));
+  if (ended_.size() > kMaxEnded) ended_.pop_front();
+}
+
+std::vector<Lease> Leases::Expired(absl::Duration now) const {
+  std::vector<Lease> expired;
+  for (const auto& [id, lease] : leases_) {
+    if (now >= lease.expires) expired.push_back(lease);
+  }
+  return expired;
+}
+
+const Lease* Leases::Find(uint64_t id) const {
+  auto found = leases_.find(id);
+  return found == leases_.end() ? nullptr : &found->second;
+}
+
+const Lease* Leases::FindProcess(Role role, uint64_t process_id) const {
+  if (process_id == 0) return nullptr;
+  const auto found = std::find_if(leases_.begin(), leases_.end(), [&](const auto& entry) {
+    return entry.second.role == role && entry.second.process_id == process_id;
+  });
+  return found == leases_.end() ? nullptr : &found->second;
+}
+
+bool Leases::Any(Role role) const {
+  return std::any_of(leases_.begin(), leases_.end(),
+                     [&](const auto& entry) { return entry.second.role == role; });
+}
+
+uint32_t Leases::FreeIndex(Role role, std::optional<uint32_t> wanted) const {
+  std::set<uint32_t> taken;
+  for (const auto& [id, lease] : leases_) {
+    if (lease.role == role) taken.insert(lease.index);
+  }
+  // As many indices as leases: what is said to be a former index comes from outside.
+  if (wanted.has_value() && *wanted < options_.max_leases && !taken.contains(*wanted)) {
+    return *wanted;
+  }
+  uint32_t index = 0;
+  while (taken.contains(index)) ++index;
+  return index;
+}
+
+std::vector<uint32_t> Leases::AssignShards(uint32_t environments) const {
+  std::vector<uint64_t> load(num_shards_, 0);
+  for (const auto& [id, lease] : leases_) {
+    for (uint32_t shard : lease.shards) ++load[shard];
+  }
+  std::vector<uint32_t> shards(environments);
+  for (uint32_t& shard : shards) {
+    shard = static_cast<uint32_t>(std::min_element(load.begin(), load.end()) - load.begin());
+    ++load[shard];
+  }
+  return shards;
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,137 @@
+#ifndef POMPC_RUN_CONTROL_LEASES_H_
+#define POMPC_RUN_CONTROL_LEASES_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "run/control/types.h"
+
+namespace pompc::learner {
+
+struct LeaseOptions {
+  // A lease ends so long after its last heartbeat.
+  absl::Duration duration = absl::Seconds(10);
+  // How often holders are asked to send one.
+  absl::Duration heartbeat = absl::Seconds(1);
+  // Leases at once, and environments of one actor.
+  size_t max_leases = 4096;
+  uint32_t max_environments = 4096;
+};
+
+// What a holder tells about itself, since its lease began.
+struct PeerCounters {
+  uint64_t rows = 0;
+  uint64_t episodes = 0;
+  // Of the newest finished episode; only with episodes > 0.
+  double last_return = 0;
+};
+
+// By what a process is recognised when it registers again.
+struct ProcessIdentity {
+  // Drawn by the process when it starts; 0: not recognised.
+  uint64_t process_id = 0;
+  // Index of its last lease, possibly of an earlier learner.
+  std::optional<uint32_t> former_index;
+};
+
+struct Lease {
+  // Equal to the incarnation; no learner of the run hands one out twice.
+  uint64_t id = 0;
+  Role role = Role::kActor;
+  // The holder's former index, otherwise the smallest of its role that was free.
+  uint32_t index = 0;
+  // Larger than that of every earlier lease of the run.
+  uint64_t incarnation = 0;
+  std::string name;
+  uint64_t process_id = 0;
+  // Shard each environment writes to.
+  std::vector<uint32_t> shards;
+  PeerCounters counters;
+  // What its holder waits for, in words; empty when it does not wait.
+  std::string waiting;
+  absl::Duration last_heartbeat;
+  // When it ends if no heartbeat comes before.
+  absl::Duration expires;
+};
+
+// A lease that has ended.
+struct EndedLease {
+  Lease lease;
+  LeaseEnd end = LeaseEnd::kLeft;
+  // How it ended, in words.
+  std::string how;
+  absl::Duration at;
+  // How far the run was then with what holders of the role bring it.
+  uint64_t progress = 0;
+};
+
+// Who takes part in a run. Not thread-safe; time is what the caller says it is and does not go
+// back. Bounded by options.max_leases.
+class Leases {
+ public:
+  static constexpr size_t kMaxEnded = 16;
+
+  // Incarnations are learner_incarnation << 32 | counter, so a learner that resumes a run fences
+  // the leases of its predecessor.
+  Leases(const LeaseOptions& options, int num_shards, uint64_t learner_incarnation);
+
+  // Hands out a lease. A process that is recognised gets its former index, so that processes which
+  // all register again do not take each other's and fence each other's rows. Environments are
+  // spread so that shards differ by one environment at most, as far as the leases that live allow.
+  // INVALID_ARGUMENT: an actor without environments or with too many. RESOURCE_EXHAUSTED:
+  // max_leases are out.
+  absl::StatusOr<Lease> Register(Role role, const std::string& name, uint32_t environments,
+                                 absl::Duration now, const ProcessIdentity& identity = {});
+
+  // Prolongs a lease. NOT_FOUND when it has ended or never was.
+  absl::Status Heartbeat(uint64_t id, const PeerCounters& counters, absl::Duration now,
+                         const std::string& waiting = "");
+
+  // No lease ends before `time`.
+  void Prolong(absl::Duration time);
+
+  // Ends a lease; nothing happens if it has ended.
+  void End(uint64_t id) { leases_.erase(id); }
+  // The same, and remembers how it ended: the kMaxEnded newest are kept.
+  void End(uint64_t id, EndedLease how);
+
+  // Leases whose time is up.
+  std::vector<Lease> Expired(absl::Duration now) const;
+
+  // The leases whose end is remembered, oldest first, and how many ever ended so, by LeaseEnd.
+  const std::deque<EndedLease>& ended() const { return ended_; }
+  const std::array<uint64_t, kLeaseEnds>& ends() const { return ends_; }
+
+  // nullptr when it has ended or never was. Valid until the next non-const call.
+  const Lease* Find(uint64_t id) const;
+  // The lease that process `process_id` holds in this role; nullptr if none, or if the id is 0.
+  const Lease* FindProcess(Role role, uint64_t process_id) const;
+  bool Any(Role role) const;
+  const std::map<uint64_t, Lease>& all() const { return leases_; }
+  const LeaseOptions& options() const { return options_; }
+
+ private:
+  // `wanted` if it is free, otherwise the smallest free index.
+  uint32_t FreeIndex(Role role, std::optional<uint32_t> wanted) const;
+  std::vector<uint32_t> AssignShards(uint32_t environments) const;
+
+  const LeaseOptions options_;
+  const int num_shards_;
+  uint64_t next_incarnation_;
+  std::map<uint64_t, Lease> leases_;
+  std::deque<EndedLease> ended_;
+  std::array<uint64_t, kLeaseEnds> ends_ = {};
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUN_CONTROL_LEASES_H_

@@ -1,0 +1,77 @@
+#ifndef POMPC_RUN_CONTROL_PHASE_MACHINE_H_
+#define POMPC_RUN_CONTROL_PHASE_MACHINE_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+#include "run/control/types.h"
+
+namespace pompc::learner {
+
+// When a run is finished: whichever comes first. 0, or no value, switches a condition off.
+struct StopOptions {
+  uint64_t max_rows = 0;
+  // Mean return of one evaluation; may be negative.
+  std::optional<double> return_mean;
+  // Since this start of the learner.
+  absl::Duration max_time;
+  // Once max_rows are there, the last evaluations are waited for this long at most.
+  absl::Duration last_evaluations = absl::Minutes(10);
+};
+
+// What the conditions are checked against.
+struct RunProgress {
+  uint64_t rows = 0;
+  // Whether all updates the rows allow have been made, or cannot be made.
+  bool caught_up = false;
+  // Whether replay needs rows, because it lost those it had, that max_rows does not admit.
+  bool cannot_refill = false;
+  // Whether an evaluation is due, or is outstanding with an evaluator there to do it.
+  bool evaluating = false;
+  // Best mean return of an evaluation; absent while there is none.
+  std::optional<double> best_return;
+};
+
+// The phase of a run: SEED -> TRAINING -> FINISHED, and STOPPING from either of the first two. The
+// last two are final. Not thread-safe.
+class PhaseMachine {
+ public:
+  // `start`: when the learner started, on the clock that tells `now` below.
+  PhaseMachine(const StopOptions& options, absl::Duration start)
+      : options_(options), start_(start) {}
+
+  Phase phase() const { return phase_; }
+  // Why the run is over, in words; empty while it is not.
+  const std::string& reason() const { return reason_; }
+
+  // The seed phase is closed at every shard and parameters are published.
+  void StartTraining();
+  void Stop(std::string reason);
+  // Finishes the run if a condition holds. max_rows holds once updates and evaluations have caught
+  // up with the rows (or before the seed phase has enough of them, when it does so at once).
+  void Check(const RunProgress& progress, uint64_t seed_rows, absl::Duration now);
+
+  // Whether the run takes no more rows because it has all it may have.
+  bool HasAllRows(uint64_t rows) const {
+    return options_.max_rows > 0 && rows >= options_.max_rows;
+  }
+
+  const StopOptions& options() const { return options_; }
+
+ private:
+  void Finish(std::string reason);
+  bool RowsAreDone(const RunProgress& progress, uint64_t seed_rows, absl::Duration now);
+
+  const StopOptions options_;
+  const absl::Duration start_;
+  Phase phase_ = Phase::kSeed;
+  std::string reason_;
+  // When rows and updates were all there.
+  std::optional<absl::Duration> done_since_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUN_CONTROL_PHASE_MACHINE_H_

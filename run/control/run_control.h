@@ -1,0 +1,287 @@
+#ifndef POMPC_RUN_CONTROL_RUN_CONTROL_H_
+#define POMPC_RUN_CONTROL_RUN_CONTROL_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "run/control/evaluation_schedule.h"
+#include "run/control/leases.h"
+#include "run/control/phase_machine.h"
+#include "run/control/run_news.h"
+#include "run/control/run_status.h"
+#include "run/control/sampling_control.h"
+#include "run/control/types.h"
+#include "run/control/waiting.h"
+#include "run/rows/rates.h"
+#include "run/rows/ratio.h"
+#include "run/rows/row_counter.h"
+#include "run/rows/row_grants.h"
+#include "run/rows/window_watch.h"
+
+namespace pompc::learner {
+
+struct RunControlOptions {
+  // Counts the starts of the learner of this run.
+  uint64_t learner_incarnation = 1;
+  // Addresses of the run's shards, in their order.
+  std::vector<std::string> shards;
+  RatioOptions ratio;
+  EvaluationOptions evaluation;
+  StopOptions stop;
+  LeaseOptions lease;
+  WindowWatch::Options windows;
+  // A learner that starts again grants no rows until all shards have told what they hold, but waits
+  // for them no longer than this.
+  absl::Duration hear_from_shards = absl::Seconds(10);
+  // Rows come in turns that the trainer hands out (TrainerStep::kAct), nothing moves while a policy
+  // is evaluated, and results do not tell the time.
+  bool lockstep = false;
+};
+
+// What of a run's control outlives the learner, in checkpoints.
+struct RunProgressState {
+  uint64_t updates = 0;
+  uint64_t episodes = 0;
+  // Whether every shard has agreed that the seed phase is over.
+  bool seed_closed = false;
+  // Over all starts so far.
+  double elapsed_seconds = 0;
+  RowCounter::State rows;
+};
+
+// What the trainer is to do next.
+enum class TrainerStep {
+  kUpdate,     // one update is allowed
+  kCloseSeed,  // pretraining is done: close the seed phase, publish, StartTraining
+  kEvaluate,   // publish a version to be evaluated, AddEvaluation
+  kAct,        // rows are needed: let the actors act (lockstep alone)
+  kFinish,     // the run is over, or the learner is to halt
+  kWait,       // nothing within the timeout
+};
+
+// The control plane of a run: who takes part, which phase it is in, how rows and updates hold each
+// other back, what is evaluated. Thread-safe; nothing blocks but the two Await calls, which
+// whatever changes their answer wakes. Bounded like its parts. Time passes by calls of Tick.
+class RunControl : public SamplingControl {
+ public:
+  // REQUIRES: options.ratio.Validate() is ok, at least one shard. `clock` must outlive this.
+  RunControl(const RunControlOptions& options, Clock* clock);
+
+  // Goes on from a checkpoint, if there is one, and with the evaluations of earlier starts: in
+  // phase TRAINING if the seed phase was closed. REQUIRES: called before anything else.
+  void Restore(const std::optional<RunProgressState>& checkpoint,
+               std::vector<EvaluationResult> evaluations);
+  RunProgressState Save() const;
+
+  // ---- For actors and evaluators.
+
+  struct Welcome {
+    Lease lease;
+    Phase phase;
+    uint32_t num_shards;
+    // As LeaseOptions.
+    absl::Duration duration;
+    absl::Duration heartbeat;
+  };
+  // As Leases::Register; a lease that the process still holds ends. Once the run is over no lease
+  // is kept: the phase sends the caller home.
+  absl::StatusOr<Welcome> Register(Role role, const std::string& name, uint32_t environments,
+                                   ProcessIdentity identity = {});
+
+  struct Instructions {
+    Phase phase;
+    // Newest published; (0, 0) before the first.
+    ParameterVersion version;
+    // For evaluators.
+    std::optional<EvaluationAssignment> evaluation;
+  };
+  // `waiting`: what the holder waits for, in words; empty when it does not wait. NOT_FOUND when the
+  // lease has ended. Telling a holder that the run is over ends its lease.
+  absl::StatusOr<Instructions> Heartbeat(uint64_t lease, const PeerCounters& counters,
+                                         const std::string& waiting = "");
+  // The holder ends, with `error` or because it was told to (empty), and its lease with it. As
+  // Heartbeat otherwise.
+  absl::StatusOr<Instructions> Leave(uint64_t lease, const PeerCounters& counters,
+                                     const std::string& error);
+
+  // NOT_FOUND when the lease has ended; otherwise as EvaluationSchedule::Report.
+  absl::StatusOr<Phase> ReportEvaluation(uint64_t lease, uint64_t id, ParameterVersion version,
+                                         absl::Span<const double> returns);
+
+  // ---- For whoever talks to the shards.
+
+  // What a shard answered to a grant (or to being configured). `seed_phase_over`: the answered
+  // grant said so.
+  void ShardAnswered(int shard, const ShardState& state, bool seed_phase_over);
+  // The shard does not answer. False if that was known.
+  bool ShardLost(int shard, const std::string& problem);
+  // REQUIRES: ShardAnswered since it was last lost.
+  ShardGrant NextGrant(int shard);
+
+  // ---- For the trainer.
+
+  // Waits for something to do, up to `timeout`.
+  TrainerStep AwaitStep(absl::Duration timeout);
+  void UpdateDone();
+  // The newest updates were undone, for the reason `why`: `updates` are left.
+  void Restored(uint64_t updates, std::string why);
+  // From now on grants say that the seed phase is over.
+  void BeginSeedClosing();
+  // Waits until every shard has agreed. False when `timeout` passes or the run is over before.
+  bool AwaitSeedClosed(absl::Duration timeout);
+  void StartTraining();
+  // FAILED_PRECONDITION naming both numbers once more than a quarter of the windows that shards
+  // hold are barred from being drawn: what is left does not stand for what the environments do.
+  absl::Status CheckBarred() const;
+  // A version is published.
+  void Published(ParameterVersion version);
+  // It is to be evaluated.
+  EvaluationAssignment AddEvaluation(ParameterVersion version);
+  // What the trainer waits for beyond what AwaitStep knows; empty: nothing.
+  void SetTrainerWait(std::string what);
+
+  // ---- For whoever draws batches.
+
+  // Waits, up to `timeout`, until batches may be drawn: the seed phase has its rows, replay is
+  // filled and some shard holds windows. False after the timeout, or once there is nothing more to
+  // train.
+  bool AwaitSampling(absl::Duration timeout) override;
+
+  // ---- For all.
+
+  // The learner goes away, the run does not end: the phase stays, and nothing waits here any more.
+  // `why` is told to those who ask for the status meanwhile. Idempotent: the first reason stays.
+  void Halt(const std::string& why = "");
+  // Ends the run: phase STOPPING unless it is over. Idempotent.
+  void Stop(std::string reason);
+  // Ends leases and evaluations whose time is up, checks the stop conditions, measures rates. To be
+  // called several times a second. If it was not (the learner was paused, or its machine was), the
+  // heartbeats and results of that time are still to be read: no lease and no evaluation ends
+  // before it has had its time anew. Returns how long the learner did not run, usually zero.
+  absl::Duration Tick();
+  // What Status tells of planners and checkpoints from now on.
+  void Observe(std::vector<PlannerView> planners, CheckpointView checkpoints);
+
+  // Results that came in, and outstanding evaluations that were given up, since the last call; the
+  // oldest are dropped beyond 1024.
+  std::vector<EvaluationNews> TakeEvaluationNews();
+  // Likewise, training episodes.
+  std::vector<EpisodeNews> TakeEpisodeNews();
+
+  // Whether nothing is trained any more: the run is over, or the learner halts.
+  bool Done() const override;
+  Phase phase() const;
+  // Why the run cannot go on, once it was stopped for that (see WindowWatch).
+  absl::Status Failure() const;
+  uint64_t rows() const;
+  uint64_t updates() const;
+  ParameterVersion version() const;
+  // Whether every actor and evaluator was told that the run is over, or has gone.
+  bool Drained() const;
+  // Reachable shards that hold windows: how many windows each holds, 0 for others.
+  std::vector<uint64_t> Windows() const override;
+  RunStatus Status() const;
+
+ private:
+  TrainerStep NextStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool MaySample() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool Over() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return halted_ || IsOver(phases_.phase());
+  }
+  TrainerStep UpdateUnlessRefilling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  TrainerStep NextSeedStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // `whom`: who could end the wait.
+  TrainerStep WaitFor(std::string what, LearnerWaits::For whom = LearnerWaits::For::kNobody)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The same for rows.
+  TrainerStep WaitForRows(std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Why no shard is granted rows yet; empty once all were heard from, or waited for long enough.
+  std::string UnheardShards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  uint64_t RowsBound() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::string GrantReason() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ReplayContent Replay() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool AllReachable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Replay needs rows that stop.max_rows does not admit: the updates that wait for them cannot be
+  // made.
+  bool CannotRefill() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void WatchWindows(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // All updates that the rows allow have been made, or cannot be made.
+  bool CaughtUp() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool SeedClosed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::string OpenShards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void CheckPhase() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void CountEpisodes(const Lease& lease, const PeerCounters& counters)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The part of Heartbeat that Leave has too; the role of the holder.
+  absl::StatusOr<Role> Beat(uint64_t lease, const PeerCounters& counters,
+                            const std::string& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // How far the run is with what holders of the role bring it: rows, or results.
+  uint64_t ProgressOf(Role role) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Its evaluation, if any, is free for others.
+  void EndLease(uint64_t lease, Role role, LeaseEnd end, std::string how)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  double Elapsed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  double Remaining(uint64_t rows) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  double SecondsSince(absl::Duration time) const {
+    return absl::ToDoubleSeconds(clock_->Now() - time);
+  }
+  void FillPeers(RunStatus* status) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  struct Shard {
+    ShardView view;
+    // When it was lost; the learner's start before it first answered.
+    absl::Duration lost_at;
+    // Agreed, with its present memory or an earlier one, that the seed phase is over.
+    bool seed_closed = false;
+    // It has answered this start of the learner.
+    bool heard = false;
+  };
+
+  const RunControlOptions options_;
+  const Ratio ratio_;
+  Clock* const clock_;
+  const absl::Duration start_;
+
+  mutable Mutex mu_;
+  CondVar changed_;
+  Leases leases_ ABSL_GUARDED_BY(mu_);
+  EvaluationSchedule evaluations_ ABSL_GUARDED_BY(mu_);
+  PhaseMachine phases_ ABSL_GUARDED_BY(mu_);
+  RowCounter row_counter_ ABSL_GUARDED_BY(mu_);
+  RowGrants grants_ ABSL_GUARDED_BY(mu_);
+  Rates rates_ ABSL_GUARDED_BY(mu_);
+  WindowWatch window_watch_ ABSL_GUARDED_BY(mu_);
+  // Most environments that actors had at once.
+  uint64_t most_environments_ ABSL_GUARDED_BY(mu_) = 0;
+  std::vector<Shard> shards_ ABSL_GUARDED_BY(mu_);
+  uint64_t updates_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t episodes_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t restorations_ ABSL_GUARDED_BY(mu_) = 0;
+  std::string last_restoration_ ABSL_GUARDED_BY(mu_);
+  double earlier_seconds_ ABSL_GUARDED_BY(mu_) = 0;
+  bool halted_ ABSL_GUARDED_BY(mu_) = false;
+  // Grants tell that the seed phase is over; all shards had agreed to that in an earlier start.
+  bool closing_seed_ ABSL_GUARDED_BY(mu_) = false;
+  bool seed_was_closed_ ABSL_GUARDED_BY(mu_) = false;
+  ParameterVersion version_ ABSL_GUARDED_BY(mu_);
+  RunNews news_ ABSL_GUARDED_BY(mu_);
+  // All but the reason of grants, which follows from the rest.
+  LearnerWaits waits_ ABSL_GUARDED_BY(mu_);
+  std::vector<PlannerView> planners_ ABSL_GUARDED_BY(mu_);
+  CheckpointView checkpoints_ ABSL_GUARDED_BY(mu_);
+  // When Tick was last called, and when rows were last found to be more than before.
+  std::optional<absl::Duration> ticked_at_ ABSL_GUARDED_BY(mu_);
+  absl::Duration rows_at_ ABSL_GUARDED_BY(mu_);
+  uint64_t rows_then_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUN_CONTROL_RUN_CONTROL_H_

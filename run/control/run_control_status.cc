@@ -1,0 +1,75 @@
+// What RunControl tells of the run: everything here only reads.
+#include <algorithm>
+
+#include "run/control/run_control.h"
+#include "run/control/waiting.h"
+
+namespace pompc::learner {
+
+double RunControl::Elapsed() const {
+  return earlier_seconds_ + absl::ToDoubleSeconds(clock_->Now() - start_);
+}
+
+double RunControl::Remaining(uint64_t rows) const {
+  double seconds = 0;
+  const StopOptions& stop = phases_.options();
+  if (stop.max_rows > rows && rates_.rows_per_second() > 0) {
+    seconds = static_cast<double>(stop.max_rows - rows) / rates_.rows_per_second();
+  }
+  if (stop.max_time > absl::ZeroDuration()) {
+    const double limit =
+        std::max(0.0, absl::ToDoubleSeconds(stop.max_time - (clock_->Now() - start_)));
+    seconds = seconds > 0 ? std::min(seconds, limit) : limit;
+  }
+  return seconds;
+}
+
+void RunControl::FillPeers(RunStatus* status) const {
+  for (const auto& [id, lease] : leases_.all()) {
+    status->peers.push_back({lease.role, lease.index, lease.name, lease.counters.rows,
+                             lease.counters.episodes, SecondsSince(lease.last_heartbeat),
+                             lease.waiting});
+  }
+  for (const EndedLease& ended : leases_.ended()) {
+    const Lease& lease = ended.lease;
+    status->ended_peers.push_back({lease.role, lease.index, lease.name, lease.counters.rows,
+                                   lease.counters.episodes, ended.end, ended.how,
+                                   SecondsSince(ended.at),
+                                   ProgressOf(lease.role) == ended.progress});
+  }
+  status->lease_ends = leases_.ends();
+  status->seconds_since_rows = SecondsSince(rows_at_);
+}
+
+RunStatus RunControl::Status() const {
+  MutexLock lock(&mu_);
+  RunStatus status;
+  status.phase = phases_.phase();
+  status.over_reason = phases_.reason();
+  status.rows = row_counter_.total();
+  status.updates = updates_;
+  status.episodes = episodes_;
+  status.restorations = restorations_;
+  status.last_restoration = last_restoration_;
+  status.rows_per_second = rates_.rows_per_second();
+  status.updates_per_second = rates_.updates_per_second();
+  status.elapsed_seconds = Elapsed();
+  status.remaining_seconds = IsOver(status.phase) ? 0 : Remaining(status.rows);
+  status.version = version_;
+  status.evaluations = evaluations_.results();
+  status.best_evaluation = evaluations_.best();
+  status.training_return_mean = news_.training_return_mean();
+  FillPeers(&status);
+  for (const Shard& shard : shards_) {
+    ShardView& view = status.shards.emplace_back(shard.view);
+    if (!view.reachable) view.unreachable_seconds = SecondsSince(shard.lost_at);
+  }
+  status.planners = planners_;
+  status.checkpoints = checkpoints_;
+  LearnerWaits waits = waits_;
+  waits.grant = GrantReason();
+  status.waiting = WaitingText(status, waits);
+  return status;
+}
+
+}  // namespace pompc::learner

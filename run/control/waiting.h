@@ -1,0 +1,34 @@
+#ifndef POMPC_RUN_CONTROL_WAITING_H_
+#define POMPC_RUN_CONTROL_WAITING_H_
+
+#include <string>
+
+#include "run/control/run_status.h"
+
+namespace pompc::learner {
+
+// What the learner itself waits for.
+struct LearnerWaits {
+  // Who could end the wait.
+  enum class For { kNobody, kActors, kEvaluators };
+  // What the trainer waits for before its next step, in words, and for whom; empty: it does not
+  // wait.
+  std::string step;
+  For step_for = For::kNobody;
+  // What it waits for within a step.
+  std::string within_step;
+  // Why the learner ends though the run is not over; empty while it does not.
+  std::string halted;
+  // Why shards hold writers back.
+  std::string grant;
+};
+
+// Who waits for whom, and what is out of order, in words for people; empty when nothing is. Besides
+// `waits` it names what may be the cause: actors or evaluators that are missing, have ended or wait
+// themselves, planners that are missing or behind, shards that cannot be reached, checkpoints that
+// cannot be written. Bounded: of each kind of peer one is named, of shards all.
+std::string WaitingText(const RunStatus& status, const LearnerWaits& waits);
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUN_CONTROL_WAITING_H_

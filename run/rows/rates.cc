@@ -1,0 +1,22 @@
+#include "run/rows/rates.h"
+
+namespace pompc::learner {
+
+void Rates::Observe(absl::Duration now, uint64_t rows, uint64_t updates) {
+  latest_ = {now, rows, updates};
+  if (samples_.empty() || now - samples_.back().at >= window_ / 60) samples_.push_back(latest_);
+  // The oldest sample kept is the newest one that is at least a window old.
+  while (samples_.size() > 1 && now - samples_[1].at >= window_) samples_.pop_front();
+}
+
+double Rates::rows_per_second() const { return PerSecond(&Sample::rows); }
+double Rates::updates_per_second() const { return PerSecond(&Sample::updates); }
+
+double Rates::PerSecond(uint64_t Sample::*counter) const {
+  if (samples_.empty() || latest_.at <= samples_.front().at) return 0;
+  const double seconds = absl::ToDoubleSeconds(latest_.at - samples_.front().at);
+  return (static_cast<double>(latest_.*counter) - static_cast<double>(samples_.front().*counter)) /
+         seconds;
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,53 @@
+#ifndef POMPC_RUN_ROWS_RATIO_H_
+#define POMPC_RUN_ROWS_RATIO_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+
+namespace pompc::learner {
+
+// Sizes in rows and updates of the whole run; defaults as in RunConfig.
+struct RatioOptions {
+  uint64_t seed_rows = 2500;
+  uint64_t pretrain_updates = 2500;
+  // Updates per row after the seed phase.
+  double utd = 1;
+  // Rows that may run ahead of the updates.
+  uint64_t slack_rows = 1000;
+  // Rows replay must hold before updates are made.
+  uint64_t min_rows = 1000;
+
+  // INVALID_ARGUMENT naming the field and the allowed range.
+  absl::Status Validate() const;
+};
+
+// How updates and rows hold each other back: updates <= pretrain_updates + utd * (rows -
+// seed_rows), and rows ahead of that by slack_rows at most. Pure; thread-safe as it never changes.
+class Ratio {
+ public:
+  // REQUIRES: options.Validate() is ok.
+  explicit Ratio(const RatioOptions& options) : options_(options) {}
+
+  // Updates that may have been made in total once `rows` rows were accepted; 0 before seed_rows.
+  uint64_t UpdatesAllowed(uint64_t rows) const;
+
+  // Rows that replay must hold before updates are made if it can hold `capacity_rows`: min_rows,
+  // but no more than half of what it can hold, for final observations take room too and shards
+  // evict before they are full to the row; at least 1.
+  uint64_t MinRows(uint64_t capacity_rows) const;
+
+  // Rows that may be accepted in total after `updates`. `seed`: no version exists yet, and rows
+  // wait at seed_rows + slack. Otherwise they wait slack_rows ahead of the updates, but never
+  // before one more update would be allowed.
+  uint64_t RowsBound(bool seed, uint64_t updates) const;
+
+  const RatioOptions& options() const { return options_; }
+
+ private:
+  const RatioOptions options_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUN_ROWS_RATIO_H_

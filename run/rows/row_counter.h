@@ -1,0 +1,51 @@
+#ifndef POMPC_RUN_ROWS_ROW_COUNTER_H_
+#define POMPC_RUN_ROWS_ROW_COUNTER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace pompc::learner {
+
+// Rows of a run ever accepted, over all shards and over the memories they lost. Each incarnation of
+// a shard counts from 0, so the run's count is the sum over incarnations. Not thread-safe.
+class RowCounter {
+ public:
+  struct Incarnation {
+    uint64_t id = 0;
+    uint64_t rows = 0;
+
+    bool operator==(const Incarnation&) const = default;
+  };
+  // What a checkpoint keeps.
+  struct State {
+    // Of incarnations too long gone to be told apart.
+    uint64_t past_rows = 0;
+    // Oldest first.
+    std::vector<Incarnation> incarnations;
+
+    bool operator==(const State&) const = default;
+  };
+
+  // Incarnations told apart at most; the oldest beyond that are summed up. REQUIRES: > 0 and more
+  // than the run has shards.
+  explicit RowCounter(size_t max_incarnations = 1024) : max_incarnations_(max_incarnations) {}
+
+  // A shard's memory `incarnation` has accepted `rows` rows so far. A smaller count than before
+  // (a reply that was overtaken) changes nothing.
+  void Observe(uint64_t incarnation, uint64_t rows);
+
+  uint64_t total() const { return total_; }
+
+  State Save() const { return state_; }
+  void Restore(State state);
+
+ private:
+  const size_t max_incarnations_;
+  State state_;
+  uint64_t total_ = 0;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUN_ROWS_ROW_COUNTER_H_

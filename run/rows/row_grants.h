@@ -1,0 +1,50 @@
+#ifndef POMPC_RUN_ROWS_ROW_GRANTS_H_
+#define POMPC_RUN_ROWS_ROW_GRANTS_H_
+
+#include <cstdint>
+#include <vector>
+
+namespace pompc::learner {
+
+// Splits the run's bound on rows over its shards, which count rows only in their own memory. What
+// one shard was granted and has not used cannot be granted to another until that shard has agreed
+// to less; so the sum of all grants keeps the run's bound (exceeding it by one row per shard at
+// most, without which a bound smaller than the number of shards could starve the one shard that is
+// written to). Not thread-safe.
+class RowGrants {
+ public:
+  explicit RowGrants(int num_shards) : shards_(num_shards) {}
+
+  // A shard's own account: rows accepted by memory `incarnation`, the bound it now keeps, and the
+  // number of writers' streams it serves.
+  void Observe(int shard, uint64_t incarnation, uint64_t accepted_rows, uint64_t bound,
+               uint32_t streams);
+  // The shard does not answer: what it was granted goes to the others.
+  void Lost(int shard);
+
+  // The bound to send to `shard` now, in rows ever accepted by its present memory: its share of
+  // `remaining`, the rows the run may still take. Remembered as granted. Shards without streams get
+  // nothing while others have some. REQUIRES: Observe(shard) since it was last lost.
+  uint64_t Next(int shard, uint64_t remaining);
+
+ private:
+  struct Shard {
+    bool known = false;
+    uint64_t incarnation = 0;
+    uint64_t accepted = 0;
+    // The largest bound the shard may be keeping now.
+    uint64_t granted = 0;
+    uint32_t streams = 0;
+  };
+
+  // Rows granted to other shards that they have not used.
+  uint64_t OutstandingElsewhere(int shard) const;
+  // Shards that share the rows; `shard` is one of them or gets nothing.
+  int Sharers(int shard, bool* takes_part) const;
+
+  std::vector<Shard> shards_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUN_ROWS_ROW_GRANTS_H_

@@ -1,0 +1,131 @@
+#include "run/service.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/unary.h"
+#include "common/rpc/wire.h"
+#include "common/values/number_check.h"
+#include "parameters/parameter_snapshot.h"
+#include "run/run_messages.h"
+
+namespace pompc::learner {
+
+RunService::RunService(RunControl* control, const RunServiceOptions& options)
+    : control_(control), options_(options) {}
+
+grpc::ServerUnaryReactor* RunService::Register(grpc::CallbackServerContext* context,
+                                               const proto::RegisterRequest* request,
+                                               proto::RegisterReply* reply) {
+  return rpc::FinishUnary(context, DoRegister(*request), reply);
+}
+
+grpc::ServerUnaryReactor* RunService::Heartbeat(grpc::CallbackServerContext* context,
+                                                const proto::HeartbeatRequest* request,
+                                                proto::HeartbeatReply* reply) {
+  return rpc::FinishUnary(context, DoHeartbeat(*request), reply);
+}
+
+grpc::ServerUnaryReactor* RunService::ReportEvaluation(
+    grpc::CallbackServerContext* context, const proto::ReportEvaluationRequest* request,
+    proto::ReportEvaluationReply* reply) {
+  return rpc::FinishUnary(context, DoReport(*request), reply);
+}
+
+grpc::ServerUnaryReactor* RunService::GetRun(grpc::CallbackServerContext* context,
+                                             const proto::GetRunRequest* request,
+                                             proto::GetRunReply* reply) {
+  return rpc::FinishUnary(context, DoGetRun(*request), reply);
+}
+
+grpc::ServerUnaryReactor* RunService::StopRun(grpc::CallbackServerContext* context,
+                                              const proto::StopRunRequest* request,
+                                              proto::StopRunReply* reply) {
+  return rpc::FinishUnary(context, DoStopRun(*request), reply);
+}
+
+absl::Status RunService::CheckOpenHeader(const proto::Header& header) const {
+  if (header.run_id().empty()) return rpc::CheckWireVersion(header);
+  return rpc::CheckHeader(header, options_.run_id);
+}
+
+absl::StatusOr<proto::RegisterReply> RunService::DoRegister(const proto::RegisterRequest& request) {
+  POMPC_RETURN_IF_ERROR(CheckOpenHeader(request.header()));
+  if (request.role() != proto::ACTOR && request.role() != proto::EVALUATOR) {
+    return absl::InvalidArgumentError("role: must be ACTOR or EVALUATOR");
+  }
+  const Role role = request.role() == proto::ACTOR ? Role::kActor : Role::kEvaluator;
+  ProcessIdentity identity = {.process_id = request.process_id()};
+  if (request.has_former_index()) identity.former_index = request.former_index();
+  POMPC_ASSIGN_OR_RETURN(
+      RunControl::Welcome welcome,
+      control_->Register(role, request.name(), request.environments(), identity));
+  proto::RegisterReply reply;
+  reply.set_run_id(options_.run_id);
+  reply.set_lease_id(welcome.lease.id);
+  reply.set_index(welcome.lease.index);
+  reply.set_incarnation(welcome.lease.incarnation);
+  reply.mutable_shards()->Add(welcome.lease.shards.begin(), welcome.lease.shards.end());
+  reply.set_num_shards(welcome.num_shards);
+  reply.set_lease_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(welcome.duration)));
+  reply.set_heartbeat_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(welcome.heartbeat)));
+  *reply.mutable_config() = options_.config;
+  reply.set_phase(ToProto(welcome.phase));
+  return reply;
+}
+
+absl::StatusOr<proto::HeartbeatReply> RunService::DoHeartbeat(
+    const proto::HeartbeatRequest& request) {
+  POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), options_.run_id));
+  if (!IsReturn(request.last_return())) {
+    return absl::InvalidArgumentError(absl::StrCat("last_return is ", request.last_return(),
+                                                   ", must be at most ", kMaxReturn,
+                                                   " in magnitude"));
+  }
+  const PeerCounters counters{request.rows(), request.episodes(), request.last_return()};
+  POMPC_ASSIGN_OR_RETURN(
+      const RunControl::Instructions instructions,
+      request.leaving() ? control_->Leave(request.lease_id(), counters, request.error())
+                        : control_->Heartbeat(request.lease_id(), counters, request.waiting()));
+  proto::HeartbeatReply reply;
+  reply.set_phase(ToProto(instructions.phase));
+  *reply.mutable_version() = ToProto(instructions.version);
+  if (instructions.evaluation.has_value()) {
+    *reply.mutable_evaluation() = ToProto(*instructions.evaluation);
+  }
+  return reply;
+}
+
+absl::StatusOr<proto::ReportEvaluationReply> RunService::DoReport(
+    const proto::ReportEvaluationRequest& request) {
+  POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), options_.run_id));
+  const std::vector<double> returns(request.returns().begin(), request.returns().end());
+  POMPC_ASSIGN_OR_RETURN(const Phase phase,
+                         control_->ReportEvaluation(request.lease_id(), request.evaluation_id(),
+                                                    FromProto(request.version()), returns));
+  proto::ReportEvaluationReply reply;
+  reply.set_phase(ToProto(phase));
+  return reply;
+}
+
+absl::StatusOr<proto::GetRunReply> RunService::DoGetRun(const proto::GetRunRequest& request) {
+  POMPC_RETURN_IF_ERROR(CheckOpenHeader(request.header()));
+  proto::GetRunReply reply;
+  reply.set_run_id(options_.run_id);
+  *reply.mutable_config() = options_.config;
+  *reply.mutable_status() = ToProto(control_->Status());
+  reply.mutable_status()->set_run_dir(options_.run_dir);
+  return reply;
+}
+
+absl::StatusOr<proto::StopRunReply> RunService::DoStopRun(const proto::StopRunRequest& request) {
+  POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), options_.run_id));
+  control_->Stop("somebody asked for it");
+  proto::StopRunReply reply;
+  reply.set_phase(ToProto(control_->phase()));
+  return reply;
+}
+
+}  // namespace pompc::learner

@@ -1,0 +1,269 @@
+#include "rundir/checkpoint_store.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/status_macros.h"
+#include "common/io/files.h"
+#include "common/process/log.h"
+#include "nlohmann/json.hpp"
+#include "rundir/sealed_folder.h"
+
+namespace pompc::learner {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kPrefix[] = "update-";
+constexpr char kTemporary[] = "writing-";
+constexpr char kBest[] = "best";
+constexpr size_t kMaxEvaluations = 4096;
+
+std::string FolderName(uint64_t updates) { return absl::StrFormat("update-%09u", updates); }
+
+// Nothing for what is no checkpoint, names in another spelling included.
+std::optional<uint64_t> ParseFolderName(const std::string& name) {
+  uint64_t updates = 0;
+  if (!absl::StartsWith(name, kPrefix) ||
+      !absl::SimpleAtoi(absl::string_view(name).substr(sizeof(kPrefix) - 1), &updates) ||
+      name != FolderName(updates)) {
+    return std::nullopt;
+  }
+  return updates;
+}
+
+bool Exists(const std::string& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+std::string PathIn(const std::string& folder, uint64_t updates) {
+  return absl::StrCat(folder, "/", FolderName(updates));
+}
+
+absl::StatusOr<std::vector<uint64_t>> ListIn(const std::string& folder) {
+  POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
+  std::vector<uint64_t> all;
+  for (const std::string& name : names) {
+    if (const std::optional<uint64_t> updates = ParseFolderName(name)) all.push_back(*updates);
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+// Start of the learner that wrote the checkpoint; 0, before all, where it does not say.
+uint64_t IncarnationOf(const std::string& checkpoint) {
+  const absl::StatusOr<std::string> text = ReadFile(checkpoint + "/state.json");
+  if (!text.ok()) return 0;
+  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
+  if (!json.is_object() || !json.contains("learner_incarnation")) return 0;
+  const nlohmann::json& incarnation = json["learner_incarnation"];
+  return incarnation.is_number_unsigned() ? incarnation.get<uint64_t>() : 0;
+}
+
+std::optional<double> BestReturn(const std::vector<EvaluationResult>& evaluations,
+                                 uint64_t updates, uint64_t incarnation) {
+  std::optional<double> best;
+  for (const EvaluationResult& result : evaluations) {
+    if (result.updates != updates || result.version.incarnation < incarnation) continue;
+    if (!best || result.return_mean > *best) best = result.return_mean;
+  }
+  return best;
+}
+
+bool IsEvaluated(const std::vector<EvaluationResult>& evaluations, uint64_t updates) {
+  return std::any_of(evaluations.begin(), evaluations.end(),
+                     [&](const EvaluationResult& result) { return result.updates == updates; });
+}
+
+// The best one first.
+absl::StatusOr<std::vector<RankedCheckpoint>> RankIn(
+    const std::string& folder, const std::vector<EvaluationResult>& evaluations) {
+  POMPC_ASSIGN_OR_RETURN(const std::vector<uint64_t> all, ListIn(folder));
+  std::vector<RankedCheckpoint> ranked;
+  for (const uint64_t updates : all) {
+    RankedCheckpoint checkpoint{updates, PathIn(folder, updates), std::nullopt};
+    if (IsEvaluated(evaluations, updates)) {
+      checkpoint.return_mean =
+          BestReturn(evaluations, updates, IncarnationOf(checkpoint.folder));
+    }
+    ranked.push_back(std::move(checkpoint));
+  }
+  std::sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) {
+    if (a.return_mean != b.return_mean) return a.return_mean > b.return_mean;  // absent comes last
+    return a.return_mean.has_value() ? a.updates < b.updates : a.updates > b.updates;
+  });
+  return ranked;
+}
+
+}  // namespace
+
+absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
+    const std::string& folder, const std::vector<EvaluationResult>& evaluations) {
+  absl::StatusOr<std::vector<RankedCheckpoint>> ranked = RankIn(folder, evaluations);
+  if (!ranked.ok() && !absl::IsNotFound(ranked.status())) return ranked.status();
+  if (!ranked.ok() || ranked->empty()) {
+    return absl::NotFoundError(absl::StrCat(folder, ": no checkpoint here"));
+  }
+  ChosenCheckpoint chosen;
+  const auto best = std::max_element(
+      evaluations.begin(), evaluations.end(),
+      [](const auto& a, const auto& b) { return a.return_mean < b.return_mean; });
+  if (best != evaluations.end() && std::optional(best->return_mean) > ranked->front().return_mean) {
+    chosen.passed_over.push_back(
+        absl::StrFormat("the best evaluation, return %.1f after update %u, has no checkpoint",
+                        best->return_mean, best->updates));
+  }
+  absl::Status first_error;
+  for (RankedCheckpoint& checkpoint : *ranked) {
+    const absl::Status status = VerifySealedFolder(checkpoint.folder);
+    if (status.ok()) {
+      chosen.checkpoint = std::move(checkpoint);
+      return chosen;
+    }
+    first_error.Update(status);
+    chosen.passed_over.push_back(absl::StrCat(
+        checkpoint.return_mean
+            ? absl::StrFormat("the checkpoint of return %.1f, ", *checkpoint.return_mean)
+            : "the checkpoint ",
+        FolderName(checkpoint.updates), ", is damaged: ", status.message()));
+  }
+  return absl::DataLossError(absl::StrCat("none of the ", ranked->size(), " checkpoints in ",
+                                          folder, " can be read; the best: ",
+                                          first_error.message()));
+}
+
+absl::StatusOr<std::unique_ptr<CheckpointStore>> CheckpointStore::Open(
+    const std::string& folder, uint32_t keep, const std::vector<EvaluationResult>& evaluations) {
+  POMPC_RETURN_IF_ERROR(MakeFolders(folder));
+  POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
+  for (const std::string& name : names) {
+    if (absl::StartsWith(name, kTemporary)) {
+      POMPC_RETURN_IF_ERROR(RemoveAll(absl::StrCat(folder, "/", name)));
+    }
+  }
+  return std::unique_ptr<CheckpointStore>(new CheckpointStore(folder, keep, evaluations));
+}
+
+absl::StatusOr<std::vector<uint64_t>> CheckpointStore::List() const { return ListIn(folder_); }
+
+std::string CheckpointStore::Path(uint64_t updates) const { return PathIn(folder_, updates); }
+
+absl::Status CheckpointStore::Write(
+    uint64_t updates, absl::FunctionRef<absl::Status(const std::string& folder)> fill) {
+  const std::string path = Path(updates);
+  // It may have been renamed to its place without having been made durable there.
+  if (Exists(path)) return SyncPath(folder_);
+  const std::string temporary = absl::StrCat(folder_, "/", kTemporary, FolderName(updates));
+  POMPC_RETURN_IF_ERROR(WriteSealedFolder(path, temporary, fill));
+  intact_[updates] = true;
+  return absl::OkStatus();
+}
+
+absl::Status CheckpointStore::Verify(uint64_t updates) const {
+  return VerifySealedFolder(Path(updates));
+}
+
+absl::Status CheckpointStore::SetAside(uint64_t updates) {
+  const std::string aside = absl::StrCat(folder_, "/corrupt-", FolderName(updates));
+  POMPC_RETURN_IF_ERROR(RemoveAll(aside));
+  POMPC_RETURN_IF_ERROR(Rename(Path(updates), aside));
+  intact_.erase(updates);
+  return absl::OkStatus();
+}
+
+void CheckpointStore::AddEvaluation(const EvaluationResult& result) {
+  if (evaluations_.size() >= kMaxEvaluations) {
+    const auto forgotten =
+        std::find_if(evaluations_.begin(), evaluations_.end(), [&](const EvaluationResult& old) {
+          return !Exists(Path(old.updates)) && !IsPinned(old.updates);
+        });
+    if (forgotten != evaluations_.end()) evaluations_.erase(forgotten);
+  }
+  evaluations_.push_back(result);
+}
+
+std::optional<double> CheckpointStore::ReturnOf(uint64_t updates,
+                                                uint64_t learner_incarnation) const {
+  return BestReturn(evaluations_, updates, learner_incarnation);
+}
+
+bool CheckpointStore::IsIntact(uint64_t updates) {
+  const auto known = intact_.find(updates);
+  if (known != intact_.end()) return known->second;
+  const absl::Status status = Verify(updates);
+  if (!status.ok()) Log().warn("checkpoint {} is passed over: {}", updates, status.ToString());
+  return intact_[updates] = status.ok();
+}
+
+absl::StatusOr<std::optional<RankedCheckpoint>> CheckpointStore::Best() {
+  POMPC_ASSIGN_OR_RETURN(std::vector<RankedCheckpoint> ranked, RankIn(folder_, evaluations_));
+  for (RankedCheckpoint& checkpoint : ranked) {
+    if (!checkpoint.return_mean.has_value()) break;
+    if (IsIntact(checkpoint.updates)) return std::optional(std::move(checkpoint));
+  }
+  return std::optional<RankedCheckpoint>();
+}
+
+absl::Status CheckpointStore::Tidy() {
+  POMPC_ASSIGN_OR_RETURN(const std::optional<RankedCheckpoint> best, Best());
+  std::optional<uint64_t> updates;
+  if (best.has_value()) updates = best->updates;
+  absl::Status linked = PointBestAt(updates);
+  const absl::Status deleted = DeleteOld(updates);
+  // What was deleted may have made the room that the link needs.
+  if (!linked.ok()) linked = PointBestAt(updates);
+  linked.Update(deleted);
+  return linked;
+}
+
+absl::Status CheckpointStore::PointBestAt(std::optional<uint64_t> updates) {
+  const std::string link = absl::StrCat(folder_, "/", kBest);
+  std::error_code error;
+  const fs::path target = fs::read_symlink(link, error);
+  const bool is_link = !error;
+  std::optional<uint64_t> now;
+  if (is_link) now = ParseFolderName(target.string());
+  if (is_link == updates.has_value() && now == updates) return absl::OkStatus();
+  // Programs that copy folders may have followed the link.
+  if (!is_link && Exists(link)) POMPC_RETURN_IF_ERROR(Rename(link, link + ".old"));
+  absl::Status status;
+  if (updates.has_value()) status = Link(*updates);
+  if (updates.has_value() && status.ok()) return SyncPath(folder_);
+  // No link is better than one to a worse checkpoint.
+  if (is_link) status.Update(RemoveAll(link));
+  return status;
+}
+
+absl::Status CheckpointStore::Link(uint64_t updates) {
+  const std::string link = absl::StrCat(folder_, "/", kBest);
+  const std::string temporary = absl::StrCat(folder_, "/", kTemporary, kBest);
+  POMPC_RETURN_IF_ERROR(RemoveAll(temporary));
+  std::error_code error;
+  fs::create_directory_symlink(FolderName(updates), temporary, error);
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("linking ", link));
+  return Rename(temporary, link);
+}
+
+absl::Status CheckpointStore::DeleteOld(std::optional<uint64_t> best) {
+  POMPC_ASSIGN_OR_RETURN(std::vector<uint64_t> all, List());
+  while (all.size() > keep_) {
+    const uint64_t updates = all.front();
+    all.erase(all.begin());
+    if (pinned_.contains(updates) || updates == best) continue;
+    // Not to be taken for a checkpoint while half of it is deleted.
+    const std::string doomed = absl::StrCat(folder_, "/", kTemporary, FolderName(updates));
+    POMPC_RETURN_IF_ERROR(RemoveAll(doomed));
+    POMPC_RETURN_IF_ERROR(Rename(Path(updates), doomed));
+    intact_.erase(updates);
+    POMPC_RETURN_IF_ERROR(RemoveAll(doomed));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace pompc::learner

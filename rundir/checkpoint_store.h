@@ -1,0 +1,116 @@
+#ifndef POMPC_RUNDIR_CHECKPOINT_STORE_H_
+#define POMPC_RUNDIR_CHECKPOINT_STORE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "run/control/types.h"
+
+namespace pompc::learner {
+
+// A checkpoint, and what evaluations found of its policy.
+struct RankedCheckpoint {
+  uint64_t updates = 0;
+  std::string folder;
+  // Best mean return of its evaluations; absent: it has none.
+  std::optional<double> return_mean;
+};
+
+// Which checkpoint of a run is the best one is decided in this file alone, out of the checkpoints
+// that exist and the results in evaluations.csv: evaluated ones come first, the best return first
+// (of equal ones the earliest), then the others, the newest first. An evaluation counts for the
+// checkpoint after as many updates, unless that was written by a later start of the learner, which
+// made these updates anew.
+
+// A checkpoint that exists and verifies.
+struct ChosenCheckpoint {
+  RankedCheckpoint checkpoint;
+  // Why it is not a better one, a line for each: those that are damaged, and the best evaluation if
+  // there is no checkpoint of it.
+  std::vector<std::string> passed_over;
+};
+
+// The best checkpoint in `folder` whose checksums hold. For programs that read a run; the run may
+// be running. NOT_FOUND naming the folder if there is none, DATA_LOSS if all are damaged.
+absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(const std::string& folder,
+                                                  const std::vector<EvaluationResult>& evaluations);
+
+// The folder of a run's checkpoints: "update-000012345/", one folder for each, and "best", a
+// symbolic link to the best one of them, for people. A checkpoint is there as a whole or not at
+// all, whatever happens while it is written: it is written to a temporary folder with checksums of
+// all its files, made durable, then renamed. Kept are the newest ones, the best one, and those
+// pinned. Of what a checkpoint holds it knows the learner's incarnation in state.json alone. Not
+// thread-safe.
+class CheckpointStore {
+ public:
+  // Creates the folder if need be and removes what an interrupted write left. `keep` >= 1: how many
+  // of the newest are kept. `evaluations`: results of earlier starts.
+  static absl::StatusOr<std::unique_ptr<CheckpointStore>> Open(
+      const std::string& folder, uint32_t keep,
+      const std::vector<EvaluationResult>& evaluations = {});
+
+  // Updates of the complete checkpoints, ascending.
+  absl::StatusOr<std::vector<uint64_t>> List() const;
+  // Folder of the checkpoint after `updates`.
+  std::string Path(uint64_t updates) const;
+
+  // Makes the checkpoint of `updates`, whose files `fill` writes into the folder it is given. Does
+  // nothing if it is there already. After an error the checkpoints are as they were.
+  absl::Status Write(uint64_t updates,
+                     absl::FunctionRef<absl::Status(const std::string& folder)> fill);
+
+  // Whether the files are those that were written. DATA_LOSS naming the file that is missing, of
+  // another size or of another checksum.
+  absl::Status Verify(uint64_t updates) const;
+  // Renames a checkpoint that cannot be read to "corrupt-update-...": out of the way, for people to
+  // look at.
+  absl::Status SetAside(uint64_t updates);
+
+  // A pinned checkpoint is kept until it is unpinned; pins do not outlive this object.
+  void Pin(uint64_t updates) { pinned_.insert(updates); }
+  void Unpin(uint64_t updates) { pinned_.erase(updates); }
+  bool IsPinned(uint64_t updates) const { return pinned_.contains(updates); }
+
+  // A result that came in. Of results without a checkpoint the newest 4096 are remembered.
+  void AddEvaluation(const EvaluationResult& result);
+  // Best mean return of the policy after `updates`, as this start of the learner made it; nothing
+  // when it has no evaluation.
+  std::optional<double> ReturnOf(uint64_t updates, uint64_t learner_incarnation) const;
+  // The best evaluated checkpoint that exists and verifies; nothing when there is none. Reads each
+  // checkpoint through once in the lifetime of this object, except those it wrote.
+  absl::StatusOr<std::optional<RankedCheckpoint>> Best();
+
+  // Makes "best" a link to Best() and deletes what is to be kept no longer; to be called when a
+  // checkpoint was written or unpinned, or an evaluation came in. After an error "best" is right or
+  // missing, and it is to be called again.
+  absl::Status Tidy();
+
+ private:
+  CheckpointStore(std::string folder, uint32_t keep,
+                  const std::vector<EvaluationResult>& evaluations)
+      : folder_(std::move(folder)), keep_(keep), evaluations_(evaluations) {}
+
+  bool IsIntact(uint64_t updates);
+  absl::Status PointBestAt(std::optional<uint64_t> updates);
+  absl::Status Link(uint64_t updates);
+  absl::Status DeleteOld(std::optional<uint64_t> best);
+
+  const std::string folder_;
+  const uint32_t keep_;
+  std::vector<EvaluationResult> evaluations_;
+  std::set<uint64_t> pinned_;
+  // Checkpoints that were verified, and whether they were found intact.
+  std::map<uint64_t, bool> intact_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUNDIR_CHECKPOINT_STORE_H_

@@ -1,0 +1,76 @@
+#ifndef POMPC_RUNDIR_CSV_FILE_H_
+#define POMPC_RUNDIR_CSV_FILE_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace pompc::learner {
+
+// The shortest text that reads back as `value`; "nan", "inf". The same on every machine.
+std::string FormatNumber(double value);
+std::string FormatNumber(float value);
+
+// A table that grows by rows, in a file: one header line, then comma-separated numbers and words
+// without quotes. Each row is handed to the system at once, so a reader sees whole rows but perhaps
+// the last, and a crash loses none. Rows that cannot be written (the disk is full) wait in memory,
+// kMaxWaiting of them, the newest, until there is room. Not thread-safe.
+class CsvFile {
+ public:
+  using Row = std::vector<std::string>;
+  static constexpr size_t kMaxWaiting = 4096;
+
+  // Opens `path` for appending and creates it with its header if need be. Rows of an earlier start
+  // that `keep` (if given) refuses are dropped, as is a last row that was not finished; what
+  // FinishedLines drops is dropped from the file. A file with
+  // another header (of another version of this program) is renamed to "<path>.old" first. Errors
+  // name the path.
+  static absl::StatusOr<std::unique_ptr<CsvFile>> Open(
+      const std::string& path, const std::vector<std::string>& columns,
+      const std::function<bool(const Row&)>& keep = nullptr);
+  ~CsvFile();
+  CsvFile(const CsvFile&) = delete;
+  CsvFile& operator=(const CsvFile&) = delete;
+
+  // Writes the row, behind those that wait. INTERNAL unless it has as many cells as columns. After
+  // another error (RESOURCE_EXHAUSTED: the disk is full) the file has whole rows, and the others
+  // wait for the next Append or Flush.
+  absl::Status Append(const Row& row);
+  // Writes the rows that wait; OK when there are none. Errors as Append.
+  absl::Status Flush();
+
+ private:
+  CsvFile(std::string path, size_t columns, int fd, int64_t bytes)
+      : path_(std::move(path)), columns_(columns), fd_(fd), bytes_(bytes) {}
+
+  const std::string path_;
+  const size_t columns_;
+  const int fd_;
+  // Size of the file's whole rows.
+  int64_t bytes_;
+  // Whether there is a part of a row behind them.
+  bool torn_ = false;
+  // Lines that could not be written yet.
+  std::deque<std::string> waiting_;
+};
+
+// The lines of a table that ended with a line feed, without it; what follows the last one is left
+// out, as somebody may be writing it. Takes tables that went through a spreadsheet: carriage
+// returns before line feeds and a byte order mark at the beginning are dropped.
+std::vector<std::string> FinishedLines(const std::string& content);
+
+// All finished rows of the table at `path`, without the header; empty when there is no file.
+// FAILED_PRECONDITION naming the line when the header or a row has another number of columns than
+// `columns`.
+absl::StatusOr<std::vector<CsvFile::Row>> ReadCsv(const std::string& path,
+                                                  const std::vector<std::string>& columns);
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUNDIR_CSV_FILE_H_

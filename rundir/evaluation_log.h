@@ -1,0 +1,37 @@
+#ifndef POMPC_RUNDIR_EVALUATION_LOG_H_
+#define POMPC_RUNDIR_EVALUATION_LOG_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "run/control/types.h"
+#include "rundir/csv_file.h"
+
+namespace pompc::learner {
+
+// evaluations.csv of a run directory: what was measured of the run's policies. Results are facts:
+// they stay when the run resumes from a checkpoint made before them. Not thread-safe.
+class EvaluationLog {
+ public:
+  // Results of earlier starts, in the order they came in. FAILED_PRECONDITION naming the line that
+  // cannot be read, or whose return is no finite number.
+  static absl::StatusOr<std::vector<EvaluationResult>> Read(const std::string& path);
+
+  static absl::StatusOr<std::unique_ptr<EvaluationLog>> Open(const std::string& path);
+  // A result that cannot be written (the disk is full) waits, as CsvFile's rows do.
+  absl::Status Append(const EvaluationResult& result);
+  // Writes the results that wait; OK when there are none.
+  absl::Status Flush() { return file_->Flush(); }
+
+ private:
+  explicit EvaluationLog(std::unique_ptr<CsvFile> file) : file_(std::move(file)) {}
+
+  const std::unique_ptr<CsvFile> file_;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUNDIR_EVALUATION_LOG_H_

@@ -1,0 +1,59 @@
+#ifndef POMPC_RUNDIR_EVENT_FILE_H_
+#define POMPC_RUNDIR_EVENT_FILE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/base/mutex.h"
+#include "proto/event_file.pb.h"
+
+namespace pompc::learner {
+
+// CRC-32C (Castagnoli) of `data`. Debian 12 has no C++ library with it.
+uint32_t Crc32c(absl::string_view data);
+
+// A record of a TFRecord file: length, its masked CRC-32C, the data, its masked CRC-32C; numbers
+// are little-endian.
+std::string TfRecord(absl::string_view data);
+
+// Numbers over updates in a file that TensorBoard reads. Each record is handed to the system at
+// once. Thread-safe.
+class EventFile {
+ public:
+  // A new file in `folder`, which is made if need be. Of earlier files TensorBoard shows what
+  // stands there up to update `restored_updates`: the updates after that are made again. Errors
+  // name the path.
+  static absl::StatusOr<std::unique_ptr<EventFile>> Create(const std::string& folder,
+                                                           uint64_t restored_updates);
+  ~EventFile();
+  EventFile(const EventFile&) = delete;
+  EventFile& operator=(const EventFile&) = delete;
+
+  // Numbers after `updates`, each under the tag "<group>/<name>". After an error (the disk is full)
+  // the numbers are lost; the file has whole records, since readers stop at one that was cut off.
+  absl::Status Append(uint64_t updates, absl::string_view group,
+                      const std::vector<std::pair<std::string, double>>& values);
+
+ private:
+  EventFile(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+
+  absl::Status Write(proto::Event event, uint64_t step);
+
+  const std::string path_;
+  const int fd_;
+  Mutex mu_;
+  // Size of the file's whole records.
+  int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  // Whether there is a part of a record behind them.
+  bool torn_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUNDIR_EVENT_FILE_H_

@@ -1,0 +1,164 @@
+#include "rundir/run_directory.h"
+
+#include <filesystem>
+#include <random>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/status_macros.h"
+#include "common/config/differences.h"
+#include "common/config/run_config.h"
+#include "common/config/text_parser.h"
+#include "nlohmann/json.hpp"
+
+namespace pompc::learner {
+namespace {
+
+constexpr char kRunFile[] = "run.json";
+constexpr char kConfigFile[] = "config.textproto";
+constexpr char kLockFile[] = "lock";
+
+// Sorts by time, and two runs begun in the same second differ.
+std::string NewRunId() {
+  std::random_device random;
+  return absl::StrCat(absl::FormatTime("%Y%m%d-%H%M%S", WallTime(), absl::UTCTimeZone()),
+                      absl::StrFormat("-%08x", random()));
+}
+
+struct Identity {
+  std::string run_id;
+  uint64_t incarnation = 0;
+};
+
+// Without its identity a run cannot be resumed: its checkpoints and rows name it.
+absl::Status IdentityLost(const std::string& path, absl::string_view what) {
+  return absl::DataLossError(absl::StrCat(
+      path, " ", what,
+      R"(; expected {"run_id": text, "learner_incarnation": count}: restore it (state.json of each)"
+      " checkpoint names the run), or begin a new run in another folder"));
+}
+
+absl::StatusOr<Identity> ReadIdentity(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadFile(path);
+  if (absl::IsNotFound(text.status())) return Identity{NewRunId(), 0};
+  if (!text.ok()) return text.status();
+  if (text->empty()) return IdentityLost(path, "is empty");
+  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
+  if (json.is_discarded()) return IdentityLost(path, "is no JSON, or was cut off");
+  if (!json.is_object() || !json.contains("run_id") || !json["run_id"].is_string() ||
+      !json.contains("learner_incarnation") || !json["learner_incarnation"].is_number_unsigned()) {
+    return IdentityLost(path, "does not name a run");
+  }
+  return Identity{json["run_id"], json["learner_incarnation"]};
+}
+
+absl::Status WriteIdentity(const std::string& path, const Identity& identity) {
+  const nlohmann::json json = {{"run_id", identity.run_id},
+                               {"learner_incarnation", identity.incarnation}};
+  return WriteFileAtomically(path, json.dump(2) + "\n");
+}
+
+absl::Status CheckIsRunOrEmpty(const std::string& path) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    // A first start that was cut off may have left these.
+    if (entry.path().filename() == kLockFile) continue;
+    if (entry.path().filename() == absl::StrCat(kRunFile, kTemporarySuffix)) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is not empty and no run directory: it has no ", kRunFile));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckConfig(const std::string& path, const std::string& file,
+                         const proto::RunConfig& config) {
+  const absl::StatusOr<std::string> text = ReadFile(file);
+  if (absl::IsNotFound(text.status())) return absl::OkStatus();
+  if (!text.ok()) return text.status();
+  POMPC_ASSIGN_OR_RETURN(const proto::RunConfig before, config::ParseResolvedConfig(*text, file));
+  return CheckSameRun(path, before, config);
+}
+
+// The networks beside the world model's that these settings ask for.
+std::string Networks(const proto::PoMpcConfig& config) {
+  const bool some = config.has_alpha() ? config.alpha() > 0 : config.lambda() > 0;
+  const bool all = config.has_alpha() && config.alpha() == 1;
+  const bool prior = some && config.prior() != proto::PoMpcConfig::REPLAY;
+  const bool values = !all && config.policy_values() != proto::PoMpcConfig::PLAIN;
+  return absl::StrCat(prior ? "a" : "no", " learned prior and ", values ? "" : "no ",
+                      "KL-regularised values");
+}
+
+// The environment of before as it is compared: its spec follows from the task and the action
+// repeat, which users set, so that it is no difference of its own where these differ.
+proto::EnvConfig EnvironmentBefore(proto::EnvConfig before, const proto::EnvConfig& now) {
+  const bool other = before.task() != now.task() || before.action_repeat() != now.action_repeat();
+  const bool given = before.task() == config::kExternalTask && now.task() == config::kExternalTask;
+  if (other && !given) *before.mutable_spec() = now.spec();
+  return before;
+}
+
+}  // namespace
+
+std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now) {
+  // The parameters are the same, whatever multiplies them.
+  proto::ModelConfig model_before = before.model();
+  model_before.set_matmul_dtype(now.model().matmul_dtype());
+  std::vector<std::string> differences;
+  const auto collect = [&](const google::protobuf::Message& was,
+                           const google::protobuf::Message& is, const char* scope) {
+    for (const config::FieldDifference& field : config::Differences(was, is, scope)) {
+      differences.push_back(absl::StrCat(field.path, ": ", field.before, ", now ", field.now));
+    }
+  };
+  collect(EnvironmentBefore(before.env(), now.env()), now.env(), "env");
+  collect(model_before, now.model(), "model");
+  const std::string was = Networks(before.po_mpc());
+  const std::string is = Networks(now.po_mpc());
+  if (was != is) {
+    differences.push_back(absl::StrCat("po_mpc (alpha or lambda, prior, policy_values): ", was,
+                                       ", now ", is));
+  }
+  return absl::StrJoin(differences, "; ");
+}
+
+absl::Status CheckSameRun(const std::string& path, const proto::RunConfig& before,
+                          const proto::RunConfig& now) {
+  const std::string differences = ConfigDifferences(before, now);
+  if (differences.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the run in ", path, " was made with another environment or other networks: ", differences));
+}
+
+absl::StatusOr<std::unique_ptr<RunDirectory>> RunDirectory::Open(const std::string& path,
+                                                                 const proto::RunConfig& config) {
+  POMPC_RETURN_IF_ERROR(MakeFolders(path));
+  const std::string run_file = absl::StrCat(path, "/", kRunFile);
+  const std::string config_file = absl::StrCat(path, "/", kConfigFile);
+  std::error_code ignored;
+  if (!std::filesystem::exists(run_file, ignored)) POMPC_RETURN_IF_ERROR(CheckIsRunOrEmpty(path));
+  absl::StatusOr<FileLock> lock = FileLock::Take(absl::StrCat(path, "/", kLockFile));
+  if (absl::IsAborted(lock.status())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("another learner uses this run directory: ", lock.status().message()));
+  }
+  if (!lock.ok()) {
+    return Annotate(lock.status(), absl::StrCat("the run directory ", path, " cannot be written"));
+  }
+  POMPC_RETURN_IF_ERROR(CheckConfig(path, config_file, config));
+  POMPC_ASSIGN_OR_RETURN(Identity identity, ReadIdentity(run_file));
+  ++identity.incarnation;
+  POMPC_RETURN_IF_ERROR(WriteIdentity(run_file, identity));
+  return std::unique_ptr<RunDirectory>(
+      new RunDirectory(path, identity.run_id, identity.incarnation, *std::move(lock)));
+}
+
+absl::Status RunDirectory::WriteConfig(const proto::RunConfig& config) const {
+  return WriteFileAtomically(File(kConfigFile), config::ToText(config));
+}
+
+}  // namespace pompc::learner

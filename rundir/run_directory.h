@@ -1,0 +1,64 @@
+#ifndef POMPC_RUNDIR_RUN_DIRECTORY_H_
+#define POMPC_RUNDIR_RUN_DIRECTORY_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/io/files.h"
+#include "proto/config.pb.h"
+
+namespace pompc::learner {
+
+// The folder that is all a run leaves behind (docs/run-directory.md). Held by one learner at a
+// time; destruction lets go of it.
+class RunDirectory {
+ public:
+  // Creates the folder for a new run, or takes over that of an earlier start of the same run, to be
+  // gone on with as `config` says. FAILED_PRECONDITION: another learner holds it; it is not empty
+  // but no run directory; a part of the path is a file; or as CheckSameRun. DATA_LOSS naming
+  // run.json or config.textproto when it is empty or cut off. Otherwise the system's reason, with
+  // the file that cannot be written. The run stays as it was then.
+  static absl::StatusOr<std::unique_ptr<RunDirectory>> Open(const std::string& path,
+                                                            const proto::RunConfig& config);
+
+  // Makes this resolved config the run's. For a start that is sure to succeed: later ones go on
+  // with what is written here.
+  absl::Status WriteConfig(const proto::RunConfig& config) const;
+
+  const std::string& path() const { return path_; }
+  std::string File(const std::string& name) const { return path_ + "/" + name; }
+  // Names the run in every message.
+  const std::string& run_id() const { return run_id_; }
+  // Counts the starts of the run; 1 for the first.
+  uint64_t learner_incarnation() const { return learner_incarnation_; }
+
+ private:
+  RunDirectory(std::string path, std::string run_id, uint64_t learner_incarnation, FileLock lock)
+      : path_(std::move(path)),
+        run_id_(std::move(run_id)),
+        learner_incarnation_(learner_incarnation),
+        lock_(std::move(lock)) {}
+
+  const std::string path_;
+  const std::string run_id_;
+  const uint64_t learner_incarnation_;
+  const FileLock lock_;
+};
+
+// What must be equal for a run made with `before` to go on with `now`: env, model without
+// matmul_dtype, and whether the policy has a prior and KL-regularised values. Empty, or the fields
+// that differ with both values: "model.latent_dim: 64, now 128; ...". Where the task or the action
+// repeat differs, env.spec, which follows from them, is not listed.
+std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now);
+
+// FAILED_PRECONDITION naming `path` and the ConfigDifferences, if there are any.
+absl::Status CheckSameRun(const std::string& path, const proto::RunConfig& before,
+                          const proto::RunConfig& now);
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUNDIR_RUN_DIRECTORY_H_

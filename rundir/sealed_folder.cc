@@ -1,0 +1,80 @@
+#include "rundir/sealed_folder.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/status_macros.h"
+#include "common/io/files.h"
+#include "nlohmann/json.hpp"
+
+namespace pompc::learner {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kChecksums[] = "checksums.json";
+
+// Makes all files durable and writes their checksums beside them.
+absl::Status Seal(const std::string& folder) {
+  POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
+  nlohmann::json files;
+  for (const std::string& name : names) {
+    const std::string path = absl::StrCat(folder, "/", name);
+    POMPC_RETURN_IF_ERROR(SyncPath(path));
+    POMPC_ASSIGN_OR_RETURN(const Checksum checksum, ChecksumFile(path));
+    files[name] = {{"bytes", checksum.bytes}, {"crc32", checksum.crc32}};
+  }
+  const nlohmann::json sealed = {{"format", 1}, {"files", files}};
+  return WriteFileAtomically(absl::StrCat(folder, "/", kChecksums), sealed.dump(2) + "\n");
+}
+
+}  // namespace
+
+absl::Status WriteSealedFolder(const std::string& path, const std::string& temporary,
+                               absl::FunctionRef<absl::Status(const std::string& folder)> fill) {
+  std::error_code error;
+  if (fs::exists(path, error)) {
+    return absl::AlreadyExistsError(absl::StrCat(path, " exists already"));
+  }
+  POMPC_RETURN_IF_ERROR(RemoveAll(temporary));
+  POMPC_RETURN_IF_ERROR(MakeFolders(temporary));
+  absl::Status status = fill(temporary);
+  if (status.ok()) status = Seal(temporary);
+  if (status.ok()) status = SyncPath(temporary);
+  if (status.ok()) status = Rename(temporary, path);
+  if (!status.ok()) {
+    // What was written may be what fills the disk.
+    RemoveAll(temporary).IgnoreError();
+    return status;
+  }
+  return SyncPath(fs::path(path).parent_path().string());
+}
+
+absl::Status VerifySealedFolder(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadFile(absl::StrCat(path, "/", kChecksums));
+  if (!text.ok()) return absl::DataLossError(absl::StrCat(path, ": ", text.status().message()));
+  const nlohmann::json sealed = nlohmann::json::parse(*text, nullptr, false);
+  if (!sealed.is_object() || !sealed.contains("files") || !sealed["files"].is_object()) {
+    return absl::DataLossError(absl::StrCat(path, "/", kChecksums, " is not readable"));
+  }
+  for (const auto& [name, entry] : sealed["files"].items()) {
+    const std::string file = absl::StrCat(path, "/", name);
+    if (!entry.is_object() || !entry.contains("bytes") || !entry["bytes"].is_number_unsigned() ||
+        !entry.contains("crc32") || !entry["crc32"].is_number_unsigned()) {
+      return absl::DataLossError(absl::StrCat(path, "/", kChecksums, " is not readable"));
+    }
+    const absl::StatusOr<Checksum> found = ChecksumFile(file);
+    if (!found.ok()) return absl::DataLossError(found.status().message());
+    const Checksum expected{entry["bytes"], entry["crc32"]};
+    if (*found == expected) continue;
+    return absl::DataLossError(
+        absl::StrFormat("%s is corrupt: %u bytes with CRC-32 %08x, written were %u with %08x", file,
+                        found->bytes, found->crc32, expected.bytes, expected.crc32));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace pompc::learner

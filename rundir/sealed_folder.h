@@ -1,0 +1,26 @@
+#ifndef POMPC_RUNDIR_SEALED_FOLDER_H_
+#define POMPC_RUNDIR_SEALED_FOLDER_H_
+
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+
+namespace pompc::learner {
+
+// Folders that are there as a whole or not at all, whatever happens while they are written, with
+// checksums of all their files in checksums.json.
+
+// Makes the folder `path`: `fill` writes its files into the folder it is given, `temporary`, which
+// then gets checksums, is made durable and renamed. ALREADY_EXISTS if there is something at `path`.
+// After an error nothing is left at either place. Both lie in the same folder, which exists.
+absl::Status WriteSealedFolder(const std::string& path, const std::string& temporary,
+                               absl::FunctionRef<absl::Status(const std::string& folder)> fill);
+
+// Whether the files are those that were written. DATA_LOSS naming the file that is missing, of
+// another size or of another checksum.
+absl::Status VerifySealedFolder(const std::string& path);
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_RUNDIR_SEALED_FOLDER_H_

@@ -1,0 +1,123 @@
+#include "common/metrics/metrics.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace pompc {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+int Count(const std::string& text, const std::string& part) {
+  int count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+TEST(Metrics, ShowValuesInPrometheusText) {
+  MetricsRegistry registry;
+  registry.Counter({"pompc_replay_rows_total", "Rows.", {{"shard", "0"}}}).Increment(3);
+  registry.Gauge({"pompc_replay_windows", "Windows.", {}}).Set(2.5);
+  registry.Histogram({"pompc_planner_batch_size", "Requests.", {}}, {1, 2, 4}).Observe(2);
+  const std::string text = registry.ToText();
+  EXPECT_THAT(text, HasSubstr("# HELP pompc_replay_rows_total Rows.\n"
+                              "# TYPE pompc_replay_rows_total counter\n"
+                              "pompc_replay_rows_total{shard=\"0\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("pompc_replay_windows 2.5\n"));
+  EXPECT_THAT(text, HasSubstr("pompc_planner_batch_size_bucket{le=\"2\"} 1\n"));
+}
+
+TEST(Metrics, SameNameAndLabelsGiveTheSameObject) {
+  MetricsRegistry registry;
+  const MetricName name{"pompc_a_total", "A.", {{"x", "1"}}};
+  EXPECT_EQ(&registry.Counter(name), &registry.Counter(name));
+  EXPECT_NE(&registry.Counter(name), &registry.Counter({"pompc_a_total", "A.", {{"x", "2"}}}));
+}
+
+TEST(Metrics, FunctionsAreAskedWhenReadAndGoneWhenRemoved) {
+  MetricsRegistry registry;
+  double value = 1;
+  MetricFunction function =
+      registry.GaugeFunction({"pompc_a_rows", "A.", {}}, [&] { return value; });
+  EXPECT_THAT(registry.ToText(), HasSubstr("pompc_a_rows 1\n"));
+  value = 2;
+  EXPECT_THAT(registry.ToText(), HasSubstr("pompc_a_rows 2\n"));
+  MetricFunction moved = std::move(function);
+  function.Remove();
+  EXPECT_THAT(registry.ToText(), HasSubstr("pompc_a_rows 2\n"));
+  moved.Remove();
+  moved.Remove();
+  EXPECT_THAT(registry.ToText(), Not(HasSubstr("pompc_a_rows")));
+}
+
+TEST(Metrics, FunctionsOfOneNameShareOneHeading) {
+  MetricsRegistry registry;
+  const MetricFunction zero =
+      registry.CounterFunction({"pompc_a_total", "A.", {{"shard", "0"}}}, [] { return 1; });
+  const MetricFunction other =
+      registry.CounterFunction({"pompc_b_total", "B.", {{"shard", "0"}}}, [] { return 1; });
+  const MetricFunction one =
+      registry.CounterFunction({"pompc_a_total", "A.", {{"shard", "1"}}}, [] { return 2; });
+  const std::string text = registry.ToText();
+  EXPECT_EQ(Count(text, "# TYPE pompc_a_total counter"), 1);
+  EXPECT_THAT(text, HasSubstr("pompc_a_total{shard=\"0\"} 1\npompc_a_total{shard=\"1\"} 2\n"));
+}
+
+TEST(Metrics, FunctionsMayOutliveTheRegistry) {
+  MetricFunction function;
+  {
+    MetricsRegistry registry;
+    function = registry.GaugeFunction({"pompc_a_rows", "A.", {}}, [] { return 1; });
+  }
+  function.Remove();
+}
+
+TEST(Metrics, StateSecondsSumToTheWallTime) {
+  enum class State { kIdle, kBusy };
+  FakeClock clock;
+  StateTimer<State, 2> timer(&clock, State::kIdle);
+  MetricsRegistry registry;
+  const auto functions = registry.StateSeconds({"pompc_actor_state_seconds_total", "Time.", {}},
+                                               timer, {"idle", "busy"});
+  clock.Advance(absl::Seconds(3));
+  timer.Enter(State::kBusy);
+  clock.Advance(absl::Seconds(4));
+  const std::string text = registry.ToText();
+  EXPECT_THAT(text, HasSubstr("pompc_actor_state_seconds_total{state=\"idle\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("pompc_actor_state_seconds_total{state=\"busy\"} 4\n"));
+}
+
+TEST(Metrics, ProcessMetricsAreThere) {
+  MetricsRegistry registry;
+  const auto functions = AddProcessMetrics(registry, "pompc-replay");
+  const std::string text = registry.ToText();
+  EXPECT_THAT(text, HasSubstr("pompc_build_info{role=\"pompc-replay\",version=\""));
+  for (const char* name : {"process_cpu_seconds_total", "process_open_fds",
+                           "process_resident_memory_bytes", "process_threads"}) {
+    const size_t at = text.find(std::string("\n") + name + " ");
+    ASSERT_NE(at, std::string::npos) << name;
+    EXPECT_GT(std::stod(text.substr(text.find(' ', at))), 0) << name;
+  }
+}
+
+TEST(Metrics, TextPassesPromtool) {
+  if (std::system("command -v promtool >/dev/null 2>&1") != 0) {
+    GTEST_SKIP() << "promtool is not installed (Debian package prometheus)";
+  }
+  MetricsRegistry registry;
+  const auto process = AddProcessMetrics(registry, "pompc-replay");
+  registry.Counter({"pompc_replay_rows_total", "Rows.", {{"shard", "\"\n\\"}}});
+  registry.Histogram({"pompc_planner_wait_seconds", "Wait.", {}}, {0.001, 0.01}).Observe(0.005);
+  const std::string path = ::testing::TempDir() + "/metrics_test.txt";
+  std::ofstream(path) << registry.ToText();
+  EXPECT_EQ(std::system(("promtool check metrics < " + path).c_str()), 0);
+}
+
+}  // namespace
+}  // namespace pompc

@@ -1,0 +1,189 @@
+#include "common/process/signals.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/event.h"
+#include "gtest/gtest.h"
+
+namespace pompc {
+namespace {
+
+// Each test runs in a process of its own: dispositions and masks are the process's.
+class SignalsDeathTest : public ::testing::Test {
+ protected:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(SignalsDeathTest, FirstSignalCallsTheHandlerOnce) {
+  EXPECT_EXIT(
+      {
+        BlockSignals();
+        Event stopped;
+        int seen = 0;
+        SignalHandler handler([&](int signal) {
+          seen = signal;
+          stopped.Set();
+        });
+        kill(getpid(), SIGTERM);
+        stopped.Wait();
+        _exit(seen == SIGTERM ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(SignalsDeathTest, SignalBeforeTheHandlerExistsIsNotLost) {
+  EXPECT_EXIT(
+      {
+        BlockSignals();
+        kill(getpid(), SIGINT);
+        Event stopped;
+        SignalHandler handler([&](int signal) { stopped.Set(); });
+        stopped.Wait();
+        _exit(0);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(SignalsDeathTest, SecondSignalEndsTheProcessWhileTheFirstIsHandled) {
+  EXPECT_EXIT(
+      {
+        BlockSignals();
+        Event draining;
+        Event never;
+        SignalHandler handler([&](int signal) {
+          draining.Set();
+          never.Wait();
+        });
+        kill(getpid(), SIGTERM);
+        draining.Wait();
+        kill(getpid(), SIGTERM);
+        never.Wait();
+      },
+      ::testing::ExitedWithCode(128 + SIGTERM), "");
+}
+
+TEST_F(SignalsDeathTest, SecondSignalCountsAfterTheFirstWasHandledToo) {
+  EXPECT_EXIT(
+      {
+        BlockSignals();
+        Event handled;
+        Event never;
+        SignalHandler handler([&](int signal) { handled.Set(); });
+        kill(getpid(), SIGINT);
+        handled.Wait();
+        kill(getpid(), SIGINT);
+        never.Wait();
+      },
+      ::testing::ExitedWithCode(128 + SIGINT), "");
+}
+
+// Libraries start threads before main, which block nothing.
+TEST_F(SignalsDeathTest, SignalInAForeignThreadIsHandled) {
+  EXPECT_EXIT(
+      {
+        Event stopped;
+        Event ready;
+        Event blocked;
+        Thread foreign("foreign", [&] {
+          ready.Set();
+          blocked.Wait();
+          pthread_kill(pthread_self(), SIGTERM);
+        });
+        ready.Wait();
+        BlockSignals();
+        SignalHandler handler([&](int signal) { stopped.Set(); });
+        blocked.Set();
+        stopped.Wait();
+        foreign.Join();
+        _exit(0);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(SignalsDeathTest, HandlerEndsWithoutASignal) {
+  EXPECT_EXIT(
+      {
+        BlockSignals();
+        {
+          SignalHandler handler([](int) {});
+        }
+        {
+          SignalHandler again([](int) {});
+        }
+        _exit(0);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(SignalsDeathTest, HangupIsASignalLikeTheOthers) {
+  EXPECT_EXIT(
+      {
+        BlockSignals();
+        Event stopped;
+        int seen = 0;
+        SignalHandler handler([&](int signal) {
+          seen = signal;
+          stopped.Set();
+        });
+        kill(getpid(), SIGHUP);
+        stopped.Wait();
+        _exit(seen == SIGHUP ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+// A terminal that closes sends it twice.
+TEST_F(SignalsDeathTest, SecondHangupChangesNothingButASecondTerminationDoes) {
+  EXPECT_EXIT(
+      {
+        BlockSignals();
+        Event draining;
+        Event never;
+        SignalHandler handler([&](int signal) {
+          draining.Set();
+          never.Wait();
+        });
+        kill(getpid(), SIGHUP);
+        draining.Wait();
+        kill(getpid(), SIGHUP);
+        kill(getpid(), SIGTERM);
+        never.Wait();
+      },
+      ::testing::ExitedWithCode(128 + SIGTERM), "");
+}
+
+TEST_F(SignalsDeathTest, HangupThatIsIgnoredStaysIgnored) {
+  EXPECT_EXIT(
+      {
+        signal(SIGHUP, SIG_IGN);  // as nohup does
+        BlockSignals();
+        Event stopped;
+        int seen = 0;
+        SignalHandler handler([&](int signal) {
+          seen = signal;
+          stopped.Set();
+        });
+        kill(getpid(), SIGHUP);
+        kill(getpid(), SIGTERM);
+        stopped.Wait();
+        _exit(seen == SIGTERM ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(SignalsDeathTest, BrokenPipesAreErrorsNotDeaths) {
+  EXPECT_EXIT(
+      {
+        BlockSignals();
+        int ends[2];
+        if (pipe(ends) != 0) _exit(2);
+        close(ends[0]);
+        _exit(write(ends[1], "x", 1) < 0 ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+}  // namespace
+}  // namespace pompc

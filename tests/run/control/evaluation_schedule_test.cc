@@ -1,0 +1,193 @@
+#include "run/control/evaluation_schedule.h"
+
+#include <limits>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace pompc::learner {
+namespace {
+
+constexpr absl::Duration kNow = absl::Seconds(50);
+
+EvaluationOptions Options() {
+  EvaluationOptions options;
+  options.every_rows = 1000;
+  options.episodes = 2;
+  options.max_outstanding = 2;
+  return options;
+}
+
+ParameterVersion V(uint64_t number) { return {1, number}; }
+
+EvaluationResult Result(uint64_t id, uint64_t rows, double mean) {
+  EvaluationResult result;
+  result.id = id;
+  result.version = V(id);
+  result.rows = rows;
+  result.return_mean = mean;
+  return result;
+}
+
+TEST(EvaluationScheduleTest, IsDueOnceForEachMilestone) {
+  EvaluationSchedule schedule(Options());
+  EXPECT_FALSE(schedule.Due(999, true));
+  EXPECT_TRUE(schedule.Due(1003, false));
+  schedule.Add(V(1), 1003, 10, kNow);
+  EXPECT_FALSE(schedule.Due(1003, true));
+  EXPECT_FALSE(schedule.Due(1999, true));
+  EXPECT_TRUE(schedule.Due(2000, true));
+}
+
+TEST(EvaluationScheduleTest, OneEvaluationServesMilestonesCrossedTogether) {
+  EvaluationSchedule schedule(Options());
+  EXPECT_TRUE(schedule.Due(3500, true));
+  schedule.Add(V(1), 3500, 10, kNow);
+  EXPECT_FALSE(schedule.Due(3999, true));
+  EXPECT_TRUE(schedule.Due(4000, true));
+}
+
+TEST(EvaluationScheduleTest, TheLastIsDueOnceUpdatesHaveCaughtUp) {
+  EvaluationOptions options = Options();
+  options.last_rows = 2500;
+  EvaluationSchedule schedule(options);
+  schedule.Add(V(1), 2004, 10, kNow);
+  EXPECT_FALSE(schedule.Due(2500, false));
+  EXPECT_TRUE(schedule.Due(2500, true));
+  schedule.Add(V(2), 2503, 20, kNow);
+  EXPECT_FALSE(schedule.Due(2503, true));
+}
+
+TEST(EvaluationScheduleTest, AnEvaluatorKeepsItsAssignmentUntilItReports) {
+  EvaluationSchedule schedule(Options());
+  const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
+  EXPECT_EQ(added.episodes, 2u);
+  EXPECT_EQ(schedule.Assign(7), added);
+  EXPECT_EQ(schedule.Assign(7), added);
+  EXPECT_EQ(schedule.Assign(8), std::nullopt);
+  ASSERT_TRUE(schedule.Report(added.id, V(1), {1, 2}, 0).ok());
+  EXPECT_EQ(schedule.Assign(7), std::nullopt);
+}
+
+TEST(EvaluationScheduleTest, AnEndedLeaseLeavesItsEvaluationToOthers) {
+  EvaluationSchedule schedule(Options());
+  const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
+  ASSERT_EQ(schedule.Assign(7), added);
+  schedule.LeaseEnded(7);
+  EXPECT_EQ(schedule.Assign(8), added);
+}
+
+TEST(EvaluationScheduleTest, TheOldestIsDoneFirst) {
+  EvaluationSchedule schedule(Options());
+  const EvaluationAssignment first = schedule.Add(V(1), 1000, 10, kNow);
+  const EvaluationAssignment second = schedule.Add(V(2), 2000, 20, kNow);
+  EXPECT_EQ(schedule.Assign(7), first);
+  EXPECT_EQ(schedule.Assign(8), second);
+  EXPECT_NE(first.seed, second.seed);
+}
+
+TEST(EvaluationScheduleTest, WithTooManyTheOldestIdleOneIsGivenUp) {
+  EvaluationSchedule schedule(Options());
+  const EvaluationAssignment first = schedule.Add(V(1), 1000, 10, kNow);
+  const EvaluationAssignment second = schedule.Add(V(2), 2000, 20, kNow);
+  ASSERT_EQ(schedule.Assign(7), first);
+  std::optional<EvaluationAssignment> given_up;
+  const EvaluationAssignment third = schedule.Add(V(3), 3000, 30, kNow, &given_up);
+  EXPECT_EQ(given_up, second);
+  EXPECT_EQ(schedule.Outstanding(), (std::vector<EvaluationAssignment>{first, third}));
+}
+
+TEST(EvaluationScheduleTest, AnEvaluationWithoutResultIsGivenUpAfterItsTime) {
+  EvaluationSchedule schedule(Options());
+  const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
+  EXPECT_TRUE(schedule.Expire(kNow + absl::Minutes(29)).empty());
+  EXPECT_EQ(schedule.Expire(kNow + absl::Minutes(30)), std::vector<EvaluationAssignment>{added});
+  EXPECT_EQ(schedule.Report(added.id, V(1), {1, 2}, 0).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(EvaluationScheduleTest, ResultHasTheStatisticsAndTheAssignment) {
+  EvaluationSchedule schedule(Options());
+  const EvaluationAssignment added = schedule.Add(V(1), 1003, 10, kNow);
+  const auto reported = schedule.Report(added.id, V(1), {500, 700}, 12.5);
+  ASSERT_TRUE(reported.ok() && reported->has_value());
+  const EvaluationResult& result = **reported;
+  EXPECT_EQ(result.version, V(1));
+  EXPECT_EQ(result.rows, 1003u);
+  EXPECT_EQ(result.updates, 10u);
+  EXPECT_EQ(result.return_mean, 600);
+  EXPECT_NEAR(result.return_ci95, 12.7062 * 100, 1e-6);
+  EXPECT_EQ(result.return_min, 500);
+  EXPECT_EQ(result.return_max, 700);
+  EXPECT_EQ(result.elapsed_seconds, 12.5);
+}
+
+TEST(EvaluationScheduleTest, TheFirstResultStands) {
+  EvaluationSchedule schedule(Options());
+  const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
+  ASSERT_TRUE(schedule.Report(added.id, V(1), {1, 1}, 0).ok());
+  const auto again = schedule.Report(added.id, V(1), {9, 9}, 0);
+  ASSERT_TRUE(again.ok());
+  EXPECT_FALSE(again->has_value());
+  ASSERT_EQ(schedule.results().size(), 1u);
+  EXPECT_EQ(schedule.results()[0].return_mean, 1);
+}
+
+TEST(EvaluationScheduleTest, UnknownEvaluationsAndVersionsAreRefused) {
+  EvaluationSchedule schedule(Options());
+  const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
+  EXPECT_EQ(schedule.Report(99, V(1), {1, 2}, 0).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(schedule.Report(added.id, V(2), {1, 2}, 0).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(EvaluationScheduleTest, BadReturnsAreRefusedAndTheEvaluationStays) {
+  EvaluationSchedule schedule(Options());
+  const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
+  EXPECT_EQ(schedule.Report(added.id, V(1), {1}, 0).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(schedule.Report(added.id, V(1), {1, std::numeric_limits<double>::quiet_NaN()}, 0)
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(schedule.outstanding());
+  EXPECT_TRUE(schedule.results().empty());
+}
+
+TEST(EvaluationScheduleTest, BestIsTheHighestMeanTheEarliestOfEquals) {
+  EvaluationSchedule schedule(Options());
+  EXPECT_EQ(schedule.best(), std::nullopt);
+  schedule.Restore(
+      {Result(1, 1000, -5), Result(2, 2000, 8), Result(3, 3000, 8), Result(4, 4000, 7)}, 4000);
+  EXPECT_EQ(schedule.best(), 1u);
+}
+
+TEST(EvaluationScheduleTest, TheBestOutlivesOlderResults) {
+  EvaluationOptions options = Options();
+  options.max_results = 3;
+  EvaluationSchedule schedule(options);
+  std::vector<EvaluationResult> results;
+  for (uint64_t id = 1; id <= 10; ++id) results.push_back(Result(id, id, id == 4 ? 100 : 1));
+  schedule.Restore(results, 0);
+  ASSERT_EQ(schedule.results().size(), 3u);
+  ASSERT_TRUE(schedule.best().has_value());
+  EXPECT_EQ(schedule.results()[*schedule.best()].id, 4u);
+  EXPECT_EQ(schedule.results().back().id, 10u);
+}
+
+TEST(EvaluationScheduleTest, ARestoredScheduleRepeatsNothingAndMissesNothing) {
+  EvaluationSchedule schedule(Options());
+  schedule.Restore({Result(1, 1002, 1), Result(2, 2001, 1), Result(3, 3000, 1)}, 2400);
+  // The evaluation at 3000 lies after the checkpoint: its rows are yet to come again.
+  EXPECT_FALSE(schedule.Due(2400, true));
+  EXPECT_TRUE(schedule.Due(3000, true));
+  EXPECT_EQ(schedule.Add(V(9), 3000, 10, kNow).id, 4u);
+  // A milestone whose evaluation had no result when the learner died is due again.
+  EvaluationSchedule interrupted(Options());
+  interrupted.Restore({Result(1, 1002, 1)}, 2001);
+  EXPECT_TRUE(interrupted.Due(2001, true));
+}
+
+}  // namespace
+}  // namespace pompc::learner

@@ -1,0 +1,111 @@
+#include "run/control/phase_machine.h"
+
+#include "gtest/gtest.h"
+
+namespace pompc::learner {
+namespace {
+
+constexpr uint64_t kSeedRows = 100;
+
+StopOptions AllConditions() {
+  StopOptions options;
+  options.max_rows = 1000;
+  options.return_mean = 700;
+  options.max_time = absl::Minutes(5);
+  options.last_evaluations = absl::Minutes(1);
+  return options;
+}
+
+TEST(PhaseMachineTest, GoesFromSeedToTraining) {
+  PhaseMachine machine(AllConditions(), absl::ZeroDuration());
+  EXPECT_EQ(machine.phase(), Phase::kSeed);
+  machine.StartTraining();
+  EXPECT_EQ(machine.phase(), Phase::kTraining);
+}
+
+TEST(PhaseMachineTest, FinishesAtTheReturn) {
+  PhaseMachine machine(AllConditions(), absl::ZeroDuration());
+  machine.StartTraining();
+  machine.Check({.rows = 500, .best_return = 699.9}, kSeedRows, absl::Seconds(1));
+  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  machine.Check({.rows = 500, .best_return = 700}, kSeedRows, absl::Seconds(1));
+  EXPECT_EQ(machine.phase(), Phase::kFinished);
+  EXPECT_NE(machine.reason().find("700"), std::string::npos);
+}
+
+// Rewards may be costs: Pendulum's returns are all below zero.
+TEST(PhaseMachineTest, TheReturnMayBeNegative) {
+  PhaseMachine machine({.return_mean = -250}, absl::ZeroDuration());
+  machine.StartTraining();
+  machine.Check({.rows = 500}, kSeedRows, absl::Seconds(1));
+  machine.Check({.rows = 500, .best_return = -250.5}, kSeedRows, absl::Seconds(1));
+  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  machine.Check({.rows = 500, .best_return = -249}, kSeedRows, absl::Seconds(1));
+  EXPECT_EQ(machine.phase(), Phase::kFinished);
+  EXPECT_NE(machine.reason().find("-249.0 (goal -250.0)"), std::string::npos) << machine.reason();
+}
+
+TEST(PhaseMachineTest, FinishesAtTheTimeLimitOfThisStart) {
+  PhaseMachine machine(AllConditions(), absl::Seconds(1000));
+  machine.Check({}, kSeedRows, absl::Seconds(1299));
+  EXPECT_EQ(machine.phase(), Phase::kSeed);
+  machine.Check({}, kSeedRows, absl::Seconds(1300));
+  EXPECT_EQ(machine.phase(), Phase::kFinished);
+}
+
+TEST(PhaseMachineTest, WithAllRowsWaitsForUpdatesAndEvaluations) {
+  PhaseMachine machine(AllConditions(), absl::ZeroDuration());
+  machine.StartTraining();
+  machine.Check({.rows = 1000}, kSeedRows, absl::Seconds(1));
+  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  machine.Check({.rows = 1000, .caught_up = true, .evaluating = true}, kSeedRows, absl::Seconds(2));
+  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  machine.Check({.rows = 1000, .caught_up = true}, kSeedRows, absl::Seconds(3));
+  EXPECT_EQ(machine.phase(), Phase::kFinished);
+}
+
+TEST(PhaseMachineTest, TheLastEvaluationsAreWaitedForWithABound) {
+  PhaseMachine machine(AllConditions(), absl::ZeroDuration());
+  machine.StartTraining();
+  const RunProgress evaluating{.rows = 1000, .caught_up = true, .evaluating = true};
+  machine.Check(evaluating, kSeedRows, absl::Seconds(10));
+  machine.Check(evaluating, kSeedRows, absl::Seconds(69));
+  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  machine.Check(evaluating, kSeedRows, absl::Seconds(70));
+  EXPECT_EQ(machine.phase(), Phase::kFinished);
+}
+
+TEST(PhaseMachineTest, AllRowsInTheSeedPhaseStillTrains) {
+  PhaseMachine machine(AllConditions(), absl::ZeroDuration());
+  machine.Check({.rows = 1000, .caught_up = true}, kSeedRows, absl::Seconds(1));
+  EXPECT_EQ(machine.phase(), Phase::kSeed);
+}
+
+TEST(PhaseMachineTest, FewerRowsThanTheSeedPhaseNeedsFinishesWithoutTraining) {
+  StopOptions options = AllConditions();
+  options.max_rows = 50;
+  PhaseMachine machine(options, absl::ZeroDuration());
+  machine.Check({.rows = 50, .caught_up = true}, kSeedRows, absl::Seconds(1));
+  EXPECT_EQ(machine.phase(), Phase::kFinished);
+}
+
+TEST(PhaseMachineTest, ZerosSwitchConditionsOff) {
+  PhaseMachine machine(StopOptions{}, absl::ZeroDuration());
+  machine.StartTraining();
+  machine.Check({.rows = 1000000, .caught_up = true, .best_return = 1e9}, kSeedRows,
+                absl::Hours(1000));
+  EXPECT_EQ(machine.phase(), Phase::kTraining);
+}
+
+TEST(PhaseMachineTest, OverIsFinal) {
+  PhaseMachine machine(AllConditions(), absl::ZeroDuration());
+  machine.Stop("asked to");
+  machine.StartTraining();
+  machine.Check({.rows = 1000, .caught_up = true, .best_return = 900}, kSeedRows, absl::Hours(1));
+  machine.Stop("again");
+  EXPECT_EQ(machine.phase(), Phase::kStopping);
+  EXPECT_EQ(machine.reason(), "asked to");
+}
+
+}  // namespace
+}  // namespace pompc::learner

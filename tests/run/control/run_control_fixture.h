@@ -1,0 +1,74 @@
+#ifndef POMPC_TESTS_RUN_CONTROL_RUN_CONTROL_FIXTURE_H_
+#define POMPC_TESTS_RUN_CONTROL_RUN_CONTROL_FIXTURE_H_
+
+#include "common/base/clock.h"
+#include "gtest/gtest.h"
+#include "run/control/run_control.h"
+
+namespace pompc::learner {
+
+inline RunControlOptions Options() {
+  RunControlOptions options;
+  options.shards = {"a:1", "b:2"};
+  options.ratio.seed_rows = 100;
+  options.ratio.pretrain_updates = 10;
+  options.ratio.utd = 1;
+  options.ratio.slack_rows = 20;
+  options.ratio.min_rows = 50;
+  options.evaluation.every_rows = 200;
+  options.evaluation.episodes = 1;
+  options.stop.return_mean = 700;
+  options.stop.max_rows = 1000;
+  return options;
+}
+
+// A run in front of its shards, of which the test plays the part.
+class RunControlTest : public testing::Test {
+ protected:
+  explicit RunControlTest(const RunControlOptions& options = Options())
+      : control_(options, &clock_) {}
+
+  // Shard `i` answers as memory `incarnation`.
+  void Answer(int i, uint64_t rows, bool seed_over = false, uint64_t incarnation = 0) {
+    ShardState state;
+    state.incarnation = incarnation == 0 ? 10 + i : incarnation;
+    state.accepted_rows = state.stored_rows = state.windows = rows;
+    state.capacity_rows = capacity_;
+    state.streams = 1;
+    state.bound = rows;
+    control_.ShardAnswered(i, state, seed_over);
+  }
+  void Rows(uint64_t each, bool seed_over = false) {
+    Answer(0, each, seed_over);
+    Answer(1, each, seed_over);
+  }
+  TrainerStep Step() { return control_.AwaitStep(absl::ZeroDuration()); }
+  // Up to the first version.
+  void FinishSeedPhase() {
+    Rows(50);
+    for (int i = 0; i < 10; ++i) control_.UpdateDone();
+    control_.BeginSeedClosing();
+    Rows(50, true);
+    control_.Published({1, 1});
+    control_.StartTraining();
+  }
+  // An evaluator that has been given the evaluation of version (1, 2), published at 200 rows.
+  RunControl::Welcome Evaluate() {
+    auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
+    Rows(100);
+    while (Step() == TrainerStep::kUpdate) control_.UpdateDone();
+    control_.Published({1, 2});
+    control_.AddEvaluation({1, 2});
+    EXPECT_TRUE(control_.Heartbeat(evaluator.lease.id, {})->evaluation.has_value());
+    return evaluator;
+  }
+
+  FakeClock clock_;
+  RunControl control_;
+  // Rows each shard can hold.
+  uint64_t capacity_ = 1000000;
+};
+
+}  // namespace pompc::learner
+
+#endif  // POMPC_TESTS_RUN_CONTROL_RUN_CONTROL_FIXTURE_H_

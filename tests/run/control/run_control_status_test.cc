@@ -1,0 +1,140 @@
+// What a run tells of those who take part in it, and of what it waits for.
+#include <array>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "run/control/run_control.h"
+#include "tests/run/control/run_control_fixture.h"
+
+namespace pompc::learner {
+namespace {
+
+using RunControlStatusTest = RunControlTest;
+
+TEST_F(RunControlStatusTest, ALearnerThatDidNotRunEndsNoLeaseBeforeItHasReadHeartbeats) {
+  FinishSeedPhase();
+  control_.Tick();
+  auto actor = *control_.Register(Role::kActor, "a", 1);
+  auto silent = *control_.Register(Role::kActor, "b", 1);
+  Evaluate();
+  clock_.Advance(absl::Minutes(40));
+  // What the paused process does first is not to be relied on.
+  EXPECT_EQ(control_.Tick(), absl::Minutes(40));
+  EXPECT_EQ(control_.Status().peers.size(), 3u);
+  ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {}).ok());
+  for (int second = 0; second < 11; ++second) {
+    clock_.Advance(absl::Seconds(1));
+    EXPECT_EQ(control_.Tick(), absl::ZeroDuration());
+    ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {}).ok());
+  }
+  // Whoever is gone all the same is found out.
+  EXPECT_FALSE(control_.Heartbeat(silent.lease.id, {}).ok());
+  EXPECT_EQ(control_.Status().peers.size(), 1u);
+  EXPECT_TRUE(control_.TakeEvaluationNews().empty()) << "an evaluation was given up";
+}
+
+TEST_F(RunControlStatusTest, AProcessThatRegistersTwiceHoldsOneLease) {
+  auto first = *control_.Register(Role::kActor, "a", 1, {.process_id = 7});
+  ASSERT_TRUE(control_.Register(Role::kActor, "b", 1, {.process_id = 8}).ok());
+  auto second = *control_.Register(Role::kActor, "a", 1, {.process_id = 7});
+  EXPECT_EQ(second.lease.index, first.lease.index);
+  EXPECT_GT(second.lease.incarnation, first.lease.incarnation);
+  EXPECT_EQ(control_.Status().peers.size(), 2u);
+  EXPECT_TRUE(control_.Status().ended_peers.empty()) << "the process has not ended";
+}
+
+TEST_F(RunControlStatusTest, HowLeasesEndedIsTold) {
+  Rows(10);
+  auto failed = *control_.Register(Role::kActor, "failed", 1);
+  auto stopped = *control_.Register(Role::kActor, "stopped", 1);
+  ASSERT_TRUE(control_.Register(Role::kActor, "silent", 1).ok());
+  ASSERT_TRUE(control_.Leave(failed.lease.id, {.rows = 3}, "wrong action").ok());
+  ASSERT_TRUE(control_.Leave(stopped.lease.id, {}, "").ok());
+  EXPECT_EQ(control_.Leave(stopped.lease.id, {}, "").status().code(), absl::StatusCode::kNotFound);
+  clock_.Advance(absl::Seconds(10));
+  control_.Tick();
+  Step();
+  clock_.Advance(absl::Seconds(2));
+  const RunStatus status = control_.Status();
+  ASSERT_EQ(status.ended_peers.size(), 3u);
+  EXPECT_EQ(status.ended_peers[0].how, "wrong action");
+  EXPECT_EQ(status.ended_peers[0].rows, 3u);
+  EXPECT_EQ(status.ended_peers[0].seconds_ago, 12);
+  EXPECT_TRUE(status.ended_peers[0].nothing_since);
+  EXPECT_EQ(status.ended_peers[1].end, LeaseEnd::kLeft);
+  EXPECT_EQ(status.ended_peers[2].how, "no heartbeat came for 10s");
+  EXPECT_EQ(status.lease_ends, (std::array<uint64_t, kLeaseEnds>{1, 1, 1}));
+  EXPECT_NE(status.waiting.find("no actor is registered; actor 2 (silent) ended after 0 rows"),
+            std::string::npos)
+      << status.waiting;
+  Rows(11);
+  EXPECT_FALSE(control_.Status().ended_peers[0].nothing_since);
+}
+
+TEST_F(RunControlStatusTest, AnEvaluatorThatLeavesFreesItsEvaluation) {
+  FinishSeedPhase();
+  auto evaluator = Evaluate();
+  auto other = *control_.Register(Role::kEvaluator, "f", 0);
+  EXPECT_FALSE(control_.Heartbeat(other.lease.id, {})->evaluation.has_value());
+  ASSERT_TRUE(control_.Leave(evaluator.lease.id, {}, "").ok());
+  EXPECT_TRUE(control_.Heartbeat(other.lease.id, {})->evaluation.has_value());
+}
+
+TEST_F(RunControlStatusTest, WhatPeersWaitForIsOfTheirNewestHeartbeat) {
+  auto actor = *control_.Register(Role::kActor, "a", 1);
+  ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {}, "no plan").ok());
+  EXPECT_EQ(control_.Status().peers[0].waiting, "no plan");
+  ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {}).ok());
+  EXPECT_EQ(control_.Status().peers[0].waiting, "");
+}
+
+TEST_F(RunControlStatusTest, NoReasonOutlivesItsWait) {
+  FinishSeedPhase();
+  const auto waiting = [&] { return control_.Status().waiting; };
+  const std::string quiet = waiting();
+  Rows(60);
+  ASSERT_EQ(Step(), TrainerStep::kUpdate);
+  // A batch that does not come, then rows that are missing: the batch is not waited for any more.
+  control_.SetTrainerWait("the learner waits for shard 0");
+  EXPECT_NE(waiting().find("shard 0"), std::string::npos);
+  Answer(0, 0, true, 20);
+  Answer(1, 0, true, 21);
+  ASSERT_EQ(Step(), TrainerStep::kWait);
+  EXPECT_EQ(waiting().find("waits for shard 0"), std::string::npos) << waiting();
+  EXPECT_NE(waiting().find("replay to be filled"), std::string::npos);
+  Answer(0, 60, true, 20);
+  ASSERT_EQ(Step(), TrainerStep::kUpdate);
+  EXPECT_EQ(waiting(), quiet);
+  control_.ShardLost(1, "connection refused");
+  EXPECT_NE(waiting().find("connection refused"), std::string::npos);
+  clock_.Advance(absl::Seconds(40));
+  control_.ShardLost(1, "no route");
+  EXPECT_NE(waiting().find("unreachable for 40 s: no route"), std::string::npos) << waiting();
+  Answer(1, 10, true, 21);
+  EXPECT_EQ(waiting(), quiet);
+  control_.Observe({}, {.error = "No space left on device", .failing_seconds = 3});
+  EXPECT_NE(waiting().find("No space left"), std::string::npos);
+  control_.Observe({}, {});
+  EXPECT_EQ(waiting(), quiet);
+  control_.SetTrainerWait("the learner waits for rank 1");
+  control_.Stop("asked to");
+  ASSERT_EQ(Step(), TrainerStep::kFinish);
+  EXPECT_EQ(waiting(), "");
+}
+
+TEST_F(RunControlStatusTest, ALearnerThatEndsDoesNotEndTheRunAnyMore) {
+  RunControlOptions options = Options();
+  options.stop.max_time = absl::Minutes(1);
+  RunControl control(options, &clock_);
+  auto actor = *control.Register(Role::kActor, "a", 1);
+  control.Tick();
+  control.Halt("the policy is not finite");
+  control.Halt();
+  clock_.Advance(absl::Minutes(2));
+  control.Tick();
+  EXPECT_EQ(control.Heartbeat(actor.lease.id, {})->phase, Phase::kSeed);
+  EXPECT_NE(control.Status().waiting.find("the policy is not finite"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace pompc::learner

@@ -1,0 +1,113 @@
+#include "run/control/run_control.h"
+
+#include <string>
+
+#include "gtest/gtest.h"
+#include "tests/run/control/run_control_fixture.h"
+
+namespace pompc::learner {
+namespace {
+
+class NoWindowsTest : public RunControlTest {
+ protected:
+  NoWindowsTest() : RunControlTest(LongWindows()) {}
+  static RunControlOptions LongWindows() {
+    RunControlOptions options = Options();
+    options.windows = {.horizon = 64, .patience = absl::Seconds(10)};
+    return options;
+  }
+  // Each shard holds `rows` rows.
+  void RowsAndWindows(uint64_t rows, uint64_t windows) {
+    for (int i = 0; i < 2; ++i) {
+      ShardState state;
+      state.incarnation = 10 + i;
+      state.accepted_rows = state.stored_rows = state.bound = rows;
+      state.windows = windows;
+      state.capacity_rows = capacity_;
+      state.streams = 1;
+      control_.ShardAnswered(i, state, false);
+    }
+    control_.Tick();
+  }
+  void Pass(absl::Duration time) {
+    clock_.Advance(time);
+    if (lease_ != 0) {
+      ASSERT_TRUE(control_.Heartbeat(lease_, {}).ok());
+    }
+    control_.Tick();
+  }
+  void StartActor() { lease_ = control_.Register(Role::kActor, "a", 2)->lease.id; }
+
+  uint64_t lease_ = 0;
+};
+
+TEST_F(NoWindowsTest, TheRunEndsWithAnErrorThatSaysWhatToChange) {
+  StartActor();
+  RowsAndWindows(60, 0);
+  EXPECT_EQ(Step(), TrainerStep::kWait);
+  for (const std::string& waits : {control_.Status().waiting, control_.NextGrant(0).reason}) {
+    EXPECT_NE(waits.find("0 windows in 120 stored rows of 2 environments"), std::string::npos)
+        << waits;
+    EXPECT_NE(waits.find("planner.horizon 64"), std::string::npos) << waits;
+  }
+  // 120 rows are all that the seed phase may have, but two environments may both be short of a
+  // window then. 50 + 2 * 65 must be enough.
+  EXPECT_EQ(control_.NextGrant(0).max_accepted_rows + control_.NextGrant(1).max_accepted_rows,
+            180u);
+  Pass(absl::Seconds(9));
+  Pass(absl::Seconds(9));
+  EXPECT_EQ(control_.phase(), Phase::kSeed) << "rows may still come";
+  RowsAndWindows(90, 0);
+  EXPECT_EQ(control_.NextGrant(0).max_accepted_rows, 90u);
+  Pass(absl::Seconds(9));
+  EXPECT_EQ(control_.phase(), Phase::kSeed);
+  EXPECT_TRUE(control_.Failure().ok());
+  Pass(absl::Seconds(1));
+  EXPECT_EQ(control_.phase(), Phase::kStopping);
+  EXPECT_EQ(Step(), TrainerStep::kFinish);
+  const absl::Status failure = control_.Failure();
+  EXPECT_EQ(failure.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(failure.message().find("lower planner.horizon"), std::string::npos) << failure;
+}
+
+TEST_F(NoWindowsTest, AWindowInTimeIsEnough) {
+  StartActor();
+  RowsAndWindows(90, 0);
+  Pass(absl::Seconds(9));
+  RowsAndWindows(90, 1);
+  EXPECT_EQ(Step(), TrainerStep::kUpdate);
+  EXPECT_TRUE(control_.AwaitSampling(absl::ZeroDuration()));
+  RowsAndWindows(90, 0);
+  Pass(absl::Seconds(9));
+  EXPECT_EQ(control_.phase(), Phase::kSeed);
+}
+
+TEST_F(NoWindowsTest, AShardThatIsAwayMayHoldWindows) {
+  StartActor();
+  RowsAndWindows(90, 0);
+  control_.ShardLost(1, "gone");
+  Pass(absl::Seconds(9));
+  Pass(absl::Seconds(9));
+  EXPECT_EQ(control_.phase(), Phase::kSeed);
+}
+
+TEST_F(NoWindowsTest, ARunWithAllItsRowsWaitsForNoMore) {
+  RunControlOptions options = LongWindows();
+  options.stop.max_rows = 100;
+  RunControl control(options, &clock_);
+  for (int i = 0; i < 2; ++i) {
+    ShardState state;
+    state.incarnation = 10 + i;
+    state.accepted_rows = state.stored_rows = 50;
+    state.capacity_rows = capacity_;
+    control.ShardAnswered(i, state, false);
+  }
+  ASSERT_TRUE(control.Register(Role::kActor, "a", 1000).ok());
+  control.Tick();
+  clock_.Advance(absl::Seconds(10));
+  control.Tick();
+  EXPECT_EQ(control.Failure().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+}  // namespace
+}  // namespace pompc::learner

@@ -1,0 +1,255 @@
+#include "rundir/checkpoint_store.h"
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/io/files.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/rundir/scratch_folder.h"
+
+namespace pompc::learner {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class CheckpointStoreTest : public testing::Test {
+ protected:
+  CheckpointStoreTest() { Open(2); }
+
+  void Open(uint32_t keep, const std::vector<EvaluationResult>& evaluations = {}) {
+    auto store = CheckpointStore::Open(folder_.File("checkpoints"), keep, evaluations);
+    ASSERT_TRUE(store.ok()) << store.status();
+    store_ = *std::move(store);
+  }
+  absl::Status Write(uint64_t updates, const std::string& content = "state") {
+    absl::Status status = store_->Write(updates, [&](const std::string& folder) {
+      return WriteFileAtomically(folder + "/state.json", content);
+    });
+    status.Update(store_->Tidy());
+    return status;
+  }
+  // By the learner's start `incarnation`.
+  void WriteOf(uint64_t updates, uint64_t incarnation) {
+    ASSERT_TRUE(
+        Write(updates, absl::StrCat("{\"learner_incarnation\": ", incarnation, "}")).ok());
+  }
+  static EvaluationResult Result(uint64_t updates, double mean, uint64_t incarnation = 1) {
+    EvaluationResult result;
+    result.version = {incarnation, 1};
+    result.updates = updates;
+    result.return_mean = mean;
+    return result;
+  }
+  void Evaluate(uint64_t updates, double mean) {
+    store_->AddEvaluation(Result(updates, mean));
+    ASSERT_TRUE(store_->Tidy().ok());
+  }
+  // Where "best" points; empty: there is no such link.
+  std::string Link() {
+    std::error_code error;
+    return std::filesystem::read_symlink(folder_.File("checkpoints/best"), error).string();
+  }
+  std::optional<uint64_t> Best() {
+    const auto best = store_->Best();
+    EXPECT_TRUE(best.ok()) << best.status();
+    if (!best.ok() || !best->has_value()) return std::nullopt;
+    return (*best)->updates;
+  }
+  absl::StatusOr<ChosenCheckpoint> Choose(const std::vector<EvaluationResult>& evaluations) {
+    return ChooseCheckpoint(folder_.File("checkpoints"), evaluations);
+  }
+  void Damage(uint64_t updates) {
+    ASSERT_TRUE(WriteFileAtomically(StateOf(updates), "damaged").ok());
+  }
+  std::string StateOf(uint64_t updates) { return store_->Path(updates) + "/state.json"; }
+
+  ScratchFolder folder_;
+  std::unique_ptr<CheckpointStore> store_;
+};
+
+TEST_F(CheckpointStoreTest, KeepsTheNewest) {
+  for (uint64_t updates : {100, 200, 300}) ASSERT_TRUE(Write(updates).ok());
+  EXPECT_THAT(*store_->List(), ElementsAre(200, 300));
+  EXPECT_THAT(store_->Path(300), HasSubstr("checkpoints/update-000000300"));
+  EXPECT_TRUE(store_->Verify(300).ok());
+}
+
+TEST_F(CheckpointStoreTest, KeepsTheBestAndThePinned) {
+  for (uint64_t updates : {100, 200}) ASSERT_TRUE(Write(updates).ok());
+  Evaluate(100, 5);
+  store_->Pin(200);
+  for (uint64_t updates : {300, 400, 500}) ASSERT_TRUE(Write(updates).ok());
+  EXPECT_THAT(*store_->List(), ElementsAre(100, 200, 400, 500));
+  EXPECT_EQ(folder_.Read("checkpoints/best/state.json"), "state");
+  store_->Unpin(200);
+  ASSERT_TRUE(store_->Tidy().ok());
+  EXPECT_THAT(*store_->List(), ElementsAre(100, 400, 500));
+  Evaluate(500, 5.5);
+  EXPECT_THAT(*store_->List(), ElementsAre(400, 500));
+}
+
+TEST_F(CheckpointStoreTest, BestFollowsFromTheEvaluationsAfterARestart) {
+  ASSERT_TRUE(Write(100).ok());
+  Open(1, {Result(100, 5)});
+  ASSERT_TRUE(Write(200).ok());
+  EXPECT_EQ(Best(), 100u);
+  EXPECT_EQ(Link(), "update-000000100");
+  EXPECT_THAT(*store_->List(), ElementsAre(100, 200));
+}
+
+TEST_F(CheckpointStoreTest, WithoutAnEvaluatedCheckpointNothingIsTheBest) {
+  Evaluate(7, 100);
+  ASSERT_TRUE(Write(100).ok());
+  EXPECT_EQ(Best(), std::nullopt);
+  EXPECT_EQ(Link(), "");
+}
+
+TEST_F(CheckpointStoreTest, TheBestEvaluationWithoutACheckpointLeavesTheNextBest) {
+  for (uint64_t updates : {100, 200}) ASSERT_TRUE(Write(updates).ok());
+  Evaluate(100, 5);
+  Evaluate(200, 3);
+  Evaluate(300, 9);
+  EXPECT_EQ(Best(), 100u);
+  // Written after all, as when the disk has room again.
+  ASSERT_TRUE(Write(300).ok());
+  EXPECT_EQ(Best(), 300u);
+  EXPECT_EQ(Link(), "update-000000300");
+}
+
+TEST_F(CheckpointStoreTest, ADamagedCheckpointIsNotTheBest) {
+  for (uint64_t updates : {100, 200}) ASSERT_TRUE(Write(updates).ok());
+  Damage(100);
+  Open(1, {Result(100, 5), Result(200, 3)});
+  ASSERT_TRUE(Write(300).ok());
+  EXPECT_EQ(Best(), 200u);
+  EXPECT_EQ(Link(), "update-000000200");
+  EXPECT_THAT(*store_->List(), ElementsAre(200, 300)) << "the best one that verifies is kept";
+}
+
+TEST_F(CheckpointStoreTest, AnEvaluationOfUpdatesThatWereMadeAnewDoesNotCount) {
+  WriteOf(100, 1);
+  WriteOf(200, 3);
+  // Start 2 evaluated an update 200 that was lost with it, start 4 the checkpoint it resumed from.
+  Open(2, {Result(100, 5, 1), Result(200, 9, 2)});
+  EXPECT_EQ(Best(), 100u);
+  store_->AddEvaluation(Result(200, 8, 4));
+  EXPECT_EQ(Best(), 200u);
+}
+
+TEST_F(CheckpointStoreTest, AWrongLinkIsSetRight) {
+  for (uint64_t updates : {100, 200}) ASSERT_TRUE(Write(updates).ok());
+  const std::string link = folder_.File("checkpoints/best");
+  for (const char* wrong : {"update-000000100", "update-000000999", "elsewhere"}) {
+    std::filesystem::remove(link);
+    std::filesystem::create_directory_symlink(wrong, link);
+    Open(2, {Result(200, 1)});
+    ASSERT_TRUE(store_->Tidy().ok());
+    EXPECT_EQ(Link(), "update-000000200") << wrong;
+  }
+  // Copied by a program that follows links.
+  std::filesystem::remove(link);
+  std::filesystem::create_directory(link);
+  ASSERT_TRUE(store_->Tidy().ok());
+  EXPECT_EQ(Link(), "update-000000200");
+  // Nothing of what it could point to is the best any more.
+  Open(2);
+  ASSERT_TRUE(store_->Tidy().ok());
+  EXPECT_EQ(Link(), "");
+}
+
+TEST_F(CheckpointStoreTest, ALinkThatCannotBeSetIsSetLater) {
+  for (uint64_t updates : {100, 200}) ASSERT_TRUE(Write(updates).ok());
+  Evaluate(100, 1);
+  // Something that can neither be replaced nor be put out of the way.
+  const std::string blocked = folder_.File("checkpoints/best.old");
+  const std::string link = folder_.File("checkpoints/best");
+  std::filesystem::remove(link);
+  std::filesystem::create_directory(link);
+  std::filesystem::create_directories(blocked + "/file");
+  store_->AddEvaluation(Result(200, 2));
+  EXPECT_FALSE(store_->Tidy().ok());
+  EXPECT_EQ(Link(), "");
+  std::filesystem::remove_all(blocked);
+  EXPECT_TRUE(store_->Tidy().ok());
+  EXPECT_EQ(Link(), "update-000000200");
+}
+
+TEST_F(CheckpointStoreTest, ReadersGetTheBestThatVerifiesAndHearWhatWasPassedOver) {
+  EXPECT_EQ(Choose({}).status().code(), absl::StatusCode::kNotFound);
+  for (uint64_t updates : {100, 200}) ASSERT_TRUE(Write(updates).ok());
+  EXPECT_EQ(Choose({})->checkpoint.updates, 200u) << "the newest, where none was evaluated";
+  const std::vector<EvaluationResult> evaluations = {Result(100, 7), Result(200, 3),
+                                                     Result(510, 247.1)};
+  auto chosen = Choose(evaluations);
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  EXPECT_EQ(chosen->checkpoint.updates, 100u);
+  EXPECT_EQ(chosen->checkpoint.return_mean, 7);
+  EXPECT_THAT(chosen->passed_over, ElementsAre(HasSubstr("return 247.1 after update 510")));
+  Damage(100);
+  chosen = Choose(evaluations);
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  EXPECT_EQ(chosen->checkpoint.updates, 200u);
+  EXPECT_THAT(chosen->passed_over, ElementsAre(HasSubstr("247.1"), HasSubstr("update-000000100")));
+  Damage(200);
+  EXPECT_EQ(Choose(evaluations).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(CheckpointStoreTest, AFolderOfAnotherNameIsNoCheckpoint) {
+  std::filesystem::create_directories(folder_.File("checkpoints/update-600"));
+  EXPECT_TRUE(store_->List()->empty());
+}
+
+TEST_F(CheckpointStoreTest, AFailedWriteLeavesNothingAndDeletesNothing) {
+  for (uint64_t updates : {100, 200}) ASSERT_TRUE(Write(updates).ok());
+  const absl::Status status = store_->Write(300, [&](const std::string& folder) {
+    WriteFileAtomically(folder + "/half", "x").IgnoreError();
+    return absl::ResourceExhaustedError("disk full");
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(*store_->List(), ElementsAre(100, 200));
+  EXPECT_FALSE(std::filesystem::exists(folder_.File("checkpoints/writing-update-000000300")));
+}
+
+TEST_F(CheckpointStoreTest, AnInterruptedWriteIsNoCheckpointAndIsRemoved) {
+  std::filesystem::create_directories(folder_.File("checkpoints/writing-update-000000300"));
+  EXPECT_TRUE(store_->List()->empty());
+  Open(2);
+  EXPECT_FALSE(std::filesystem::exists(folder_.File("checkpoints/writing-update-000000300")));
+}
+
+TEST_F(CheckpointStoreTest, TheSameUpdateIsWrittenOnce) {
+  ASSERT_TRUE(Write(100, "first").ok());
+  ASSERT_TRUE(Write(100, "second").ok());
+  EXPECT_EQ(*ReadFile(StateOf(100)), "first");
+}
+
+TEST_F(CheckpointStoreTest, DamageIsFoundAndNamed) {
+  ASSERT_TRUE(Write(100, "healthy").ok());
+  ASSERT_TRUE(WriteFileAtomically(StateOf(100), "damaged").ok());
+  EXPECT_EQ(store_->Verify(100).code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(store_->Verify(100).message()), HasSubstr("state.json"));
+  ASSERT_TRUE(WriteFileAtomically(StateOf(100), "cut").ok());
+  EXPECT_EQ(store_->Verify(100).code(), absl::StatusCode::kDataLoss);
+  ASSERT_TRUE(RemoveAll(StateOf(100)).ok());
+  EXPECT_EQ(store_->Verify(100).code(), absl::StatusCode::kDataLoss);
+  ASSERT_TRUE(WriteFileAtomically(store_->Path(100) + "/checksums.json", "{").ok());
+  EXPECT_EQ(store_->Verify(100).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(CheckpointStoreTest, ADamagedCheckpointCanBeSetAside) {
+  ASSERT_TRUE(Write(100).ok());
+  ASSERT_TRUE(store_->SetAside(100).ok());
+  EXPECT_TRUE(store_->List()->empty());
+  EXPECT_TRUE(std::filesystem::exists(folder_.File("checkpoints/corrupt-update-000000100")));
+  ASSERT_TRUE(Write(100).ok());
+  EXPECT_TRUE(store_->Verify(100).ok());
+}
+
+}  // namespace
+}  // namespace pompc::learner
