@@ -51,7 +51,7 @@ std::shared_ptr<const proto::RegisterReply> ActorWorker::AwaitLease() {
   return done() ? nullptr : news_.registration;
 }
 
-void ActorWorker::OnNews(const learner::RunClient::News& news) {
+void ActorWorker::OnNews(const run::RunClient::News& news) {
   MutexLock lock(&mu_);
   news_ = news;
   Follow();

@@ -34,7 +34,7 @@ class ActorWorker : public Worker {
               Clock* clock);
 
   absl::Status Run() override;
-  void OnNews(const learner::RunClient::News& news) override;
+  void OnNews(const run::RunClient::News& news) override;
   void Stop() override;
   std::string Waiting() override;
 
@@ -52,7 +52,7 @@ class ActorWorker : public Worker {
 
   Mutex mu_;
   CondVar changed_;
-  learner::RunClient::News news_ ABSL_GUARDED_BY(mu_);
+  run::RunClient::News news_ ABSL_GUARDED_BY(mu_);
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   // The session that runs, and its lease.
   std::shared_ptr<Session> session_ ABSL_GUARDED_BY(mu_);

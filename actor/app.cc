@@ -49,7 +49,7 @@ App::~App() { Stop(); }
 
 void App::Work() {
   absl::Status status = Register();
-  std::shared_ptr<learner::RunClient> client;
+  std::shared_ptr<run::RunClient> client;
   std::shared_ptr<Worker> worker;
   {
     MutexLock lock(&mu_);
@@ -60,7 +60,7 @@ void App::Work() {
     // What Register heard, before what heartbeats bring: later it could undo the news that the run
     // is over.
     OnNews(client->news());
-    client->Start([this](const learner::RunClient::News& news) { OnNews(news); });
+    client->Start([this](const run::RunClient::News& news) { OnNews(news); });
     status = worker->Run();
   }
   if (status.ok() || stop_.IsSet()) {
@@ -82,14 +82,14 @@ void App::Work() {
 
 // Joins the run, and makes the worker for it.
 absl::Status App::Register() {
-  learner::RunClientOptions options;
+  run::RunClientOptions options;
   options.learner = options_.learner;
   options.role = options_.evaluate ? proto::EVALUATOR : proto::ACTOR;
   options.name = name_;
   options.clock = options_.clock;
   options.seed = jitter_seed_;
   POMPC_ASSIGN_OR_RETURN(options.environments, Environments());
-  const auto client = std::make_shared<learner::RunClient>(options);
+  const auto client = std::make_shared<run::RunClient>(options);
   {
     MutexLock lock(&mu_);
     client_ = client;
@@ -115,7 +115,7 @@ absl::StatusOr<uint32_t> App::Environments() {
     problem_ = std::string(error.message());
   };
   POMPC_RETURN_IF_ERROR(RetryWhileUnavailable(options_.clock, &stop_, retry, [&] {
-    const auto run = learner::GetRun(options_.learner, absl::Seconds(2));
+    const auto run = run::GetRun(options_.learner, absl::Seconds(2));
     if (run.ok()) environments = run->config().actor().environments();
     return run.status();
   }));
@@ -141,7 +141,7 @@ absl::StatusOr<std::shared_ptr<Worker>> App::MakeWorker(const proto::RegisterRep
   }
   auto report = [this](const proto::EvaluationAssignment& assignment,
                        const EvaluationOutcome& outcome) {
-    std::shared_ptr<learner::RunClient> client;
+    std::shared_ptr<run::RunClient> client;
     {
       MutexLock lock(&mu_);
       client = client_;
@@ -152,16 +152,16 @@ absl::StatusOr<std::shared_ptr<Worker>> App::MakeWorker(const proto::RegisterRep
                                            options_.clock);
 }
 
-void App::TellCounts(learner::RunClient& client) {
+void App::TellCounts(run::RunClient& client) {
   const ActorStats::Counts counts = stats_.counts();
   client.SetCounters({.rows = counts.rows,
                       .episodes = counts.finished_episodes(),
                       .last_return = counts.last_return});
 }
 
-void App::OnNews(const learner::RunClient::News& news) {
+void App::OnNews(const run::RunClient::News& news) {
   std::shared_ptr<Worker> worker;
-  std::shared_ptr<learner::RunClient> client;
+  std::shared_ptr<run::RunClient> client;
   {
     MutexLock lock(&mu_);
     worker = worker_;
@@ -188,7 +188,7 @@ void App::TellWaiting(const std::string& waiting) {
 
 void App::Stop() {
   stop_.Set();
-  std::shared_ptr<learner::RunClient> client;
+  std::shared_ptr<run::RunClient> client;
   std::shared_ptr<Worker> worker;
   {
     MutexLock lock(&mu_);
@@ -218,7 +218,7 @@ absl::Status App::Health() const {
 }
 
 std::string App::Waiting() const {
-  std::shared_ptr<learner::RunClient> client;
+  std::shared_ptr<run::RunClient> client;
   std::shared_ptr<Worker> worker;
   std::vector<std::string> reasons;
   {

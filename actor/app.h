@@ -50,8 +50,8 @@ class App {
   absl::StatusOr<uint32_t> Environments();
   absl::StatusOr<std::shared_ptr<Worker>> MakeWorker(const proto::RegisterReply& registration);
   // Gives the client what its next heartbeat is to tell of the work.
-  void TellCounts(learner::RunClient& client);
-  void OnNews(const learner::RunClient::News& news);
+  void TellCounts(run::RunClient& client);
+  void OnNews(const run::RunClient::News& news);
   void TellWaiting(const std::string& waiting);
   std::string Waiting() const;
   // What the work waits for, whether or not the learner can be reached.
@@ -65,7 +65,7 @@ class App {
   Event done_;
 
   mutable Mutex mu_;
-  std::shared_ptr<learner::RunClient> client_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<run::RunClient> client_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<Worker> worker_ ABSL_GUARDED_BY(mu_);
   absl::Status result_ ABSL_GUARDED_BY(mu_);
   // Why the learner cannot be reached before there is a client.

@@ -94,7 +94,7 @@ bool EvaluatorWorker::Wanted(const proto::EvaluationAssignment& assignment) cons
          news_.evaluation->version().number() == assignment.version().number();
 }
 
-void EvaluatorWorker::OnNews(const learner::RunClient::News& news) {
+void EvaluatorWorker::OnNews(const run::RunClient::News& news) {
   MutexLock lock(&mu_);
   news_ = news;
   Follow();

@@ -38,7 +38,7 @@ class EvaluatorWorker : public Worker {
                   ActorStats* stats, Clock* clock);
 
   absl::Status Run() override;
-  void OnNews(const learner::RunClient::News& news) override;
+  void OnNews(const run::RunClient::News& news) override;
   void Stop() override;
   std::string Waiting() override;
 
@@ -73,7 +73,7 @@ class EvaluatorWorker : public Worker {
 
   Mutex mu_;
   CondVar changed_;
-  learner::RunClient::News news_ ABSL_GUARDED_BY(mu_);
+  run::RunClient::News news_ ABSL_GUARDED_BY(mu_);
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   std::shared_ptr<Job> job_ ABSL_GUARDED_BY(mu_);
   // The evaluation under way, or the last one.

@@ -17,7 +17,7 @@ class Worker {
   // Works until the run is over or Stop was called (OK), or cannot go on (the error). Call once.
   virtual absl::Status Run() = 0;
   // Takes in what the learner says, at each heartbeat; does not block for long.
-  virtual void OnNews(const learner::RunClient::News& news) = 0;
+  virtual void OnNews(const run::RunClient::News& news) = 0;
   // Idempotent.
   virtual void Stop() = 0;
   // What holds it up just now, in words; empty when nothing does.

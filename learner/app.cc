@@ -31,19 +31,19 @@ absl::Status App::Open() {
     POMPC_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options_.server.listen));
     POMPC_RETURN_IF_ERROR(Listener::Open(address).status());
   }
-  POMPC_ASSIGN_OR_RETURN(run_, RunDirectory::Open(options_.run_dir, options_.config));
-  POMPC_ASSIGN_OR_RETURN(std::vector<EvaluationResult> evaluations,
-                         EvaluationLog::Read(run_->File("evaluations.csv")));
-  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointStore> store,
-                         CheckpointStore::Open(run_->File("checkpoints"),
-                                               options_.config.learner().keep_checkpoints(),
-                                               evaluations));
+  POMPC_ASSIGN_OR_RETURN(run_, rundir::RunDirectory::Open(options_.run_dir, options_.config));
+  POMPC_ASSIGN_OR_RETURN(std::vector<run::EvaluationResult> evaluations,
+                         rundir::EvaluationLog::Read(run_->File("evaluations.csv")));
+  POMPC_ASSIGN_OR_RETURN(
+      std::unique_ptr<rundir::CheckpointStore> store,
+      rundir::CheckpointStore::Open(run_->File("checkpoints"), options_.config.learner().keep_checkpoints(),
+                            evaluations));
   POMPC_ASSIGN_OR_RETURN(const std::optional<CheckpointInfo> checkpoint,
                          RestoreNewest(store.get(), run_->run_id(), options_.engine.get()));
   POMPC_RETURN_IF_ERROR(run_->WriteConfig(options_.config));
-  control_ = std::make_unique<RunControl>(
+  control_ = std::make_unique<run::RunControl>(
       MakeRunControlOptions(options_, run_->learner_incarnation()), options_.clock);
-  std::optional<RunProgressState> progress;
+  std::optional<run::RunProgressState> progress;
   if (checkpoint.has_value()) progress = checkpoint->progress;
   control_->Restore(progress, std::move(evaluations));
   Log().info(
@@ -55,12 +55,13 @@ absl::Status App::Open() {
 }
 
 absl::Status App::Serve() {
-  publisher_ = std::make_unique<Publisher>(PublisherOptions{.clock = options_.clock});
-  parameter_service_ = std::make_unique<ParameterService>(
+  publisher_ = std::make_unique<parameters::Publisher>(
+      parameters::PublisherOptions{.clock = options_.clock});
+  parameter_service_ = std::make_unique<parameters::ParameterService>(
       publisher_.get(),
-      ParameterServiceOptions{.run_id = run_->run_id(), .clock = options_.clock});
-  run_service_ = std::make_unique<RunService>(
-      control_.get(), RunServiceOptions{run_->run_id(), options_.config, run_->path()});
+      parameters::ParameterServiceOptions{.run_id = run_->run_id(), .clock = options_.clock});
+  run_service_ = std::make_unique<run::RunService>(
+      control_.get(), run::RunServiceOptions{run_->run_id(), options_.config, run_->path()});
   ranks_ = std::make_shared<RankGroup>(options_.world_size, options_.clock);
   rank_values_ = std::make_shared<MemoryRendezvous>(options_.clock);
   rank_service_ = std::make_unique<RankService>(
@@ -78,7 +79,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   std::vector<std::string> states;
   for (absl::string_view state : Trainer::StateNames()) states.emplace_back(state);
   if (options_.config.learner().tensorboard()) {
-    POMPC_ASSIGN_OR_RETURN(events_, EventFile::Create(run_->File("tensorboard"), restored_updates));
+    POMPC_ASSIGN_OR_RETURN(events_, rundir::EventFile::Create(run_->File("tensorboard"), restored_updates));
   }
   POMPC_ASSIGN_OR_RETURN(log_, TrainingLog::Open(run_->path(), Trainer::ValueNames(*engine), states,
                                                  restored_updates, events_.get()));
@@ -154,7 +155,7 @@ void App::Fail(const absl::Status& status) {
     if (error_.ok()) error_ = error;
   }
   // Peers of a run that is over have been told so, or still are.
-  if (IsOver(control_->phase())) return;
+  if (run::IsOver(control_->phase())) return;
   control_->Halt(std::string(status.message()));
   failed_.Set();
 }

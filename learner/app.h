@@ -35,7 +35,7 @@ namespace pompc::learner {
 // control plane. Knows no difference between its own process and another's. Thread-safe.
 class App {
  public:
-  // INVALID_ARGUMENT as options.Validate(); statuses of RunDirectory::Open, RestoreNewest and
+  // INVALID_ARGUMENT as options.Validate(); statuses of rundir::RunDirectory::Open, RestoreNewest and
   // rpc::Server::Start.
   static absl::StatusOr<std::unique_ptr<App>> Start(AppOptions options);
   // Stops.
@@ -49,7 +49,7 @@ class App {
   const std::string& run_dir() const { return run_->path(); }
 
   // The run at this moment, for whoever shows progress.
-  RunStatus Status() const { return control_->Status(); }
+  run::RunStatus Status() const { return control_->Status(); }
   // The same as an HTML page.
   std::string StatusPage() const;
   // OK while it trains; otherwise why not.
@@ -82,11 +82,11 @@ class App {
   void Fail(const absl::Status& status);
 
   const AppOptions options_;
-  std::unique_ptr<RunDirectory> run_;
-  std::unique_ptr<RunControl> control_;
-  std::unique_ptr<Publisher> publisher_;
-  std::unique_ptr<ParameterService> parameter_service_;
-  std::unique_ptr<RunService> run_service_;
+  std::unique_ptr<rundir::RunDirectory> run_;
+  std::unique_ptr<run::RunControl> control_;
+  std::unique_ptr<parameters::Publisher> publisher_;
+  std::unique_ptr<parameters::ParameterService> parameter_service_;
+  std::unique_ptr<run::RunService> run_service_;
   // Streams of the service may hold it a little longer.
   std::shared_ptr<RankGroup> ranks_;
   std::shared_ptr<Rendezvous> rank_values_;
@@ -94,7 +94,7 @@ class App {
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
   // Null unless the config asks for it.
-  std::unique_ptr<EventFile> events_;
+  std::unique_ptr<rundir::EventFile> events_;
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<ShardManager> shards_;
   std::unique_ptr<Prefetcher> prefetcher_;

@@ -24,9 +24,9 @@ std::invalid_argument Invalid(const char* name, const Json& value, const char* r
   return std::invalid_argument(absl::StrCat("\"", name, "\" is ", value.dump(), ": ", rule));
 }
 
-Json ToJson(const RowCounter::State& rows) {
+Json ToJson(const run::RowCounter::State& rows) {
   Json incarnations = Json::array();
-  for (const RowCounter::Incarnation& entry : rows.incarnations) {
+  for (const run::RowCounter::Incarnation& entry : rows.incarnations) {
     incarnations.push_back({{"id", entry.id}, {"rows", entry.rows}});
   }
   return {{"past_rows", rows.past_rows}, {"shard_incarnations", incarnations}};
@@ -45,8 +45,8 @@ double Seconds(const Json& json, const char* name) {
   throw Invalid(name, value, "must be a number, 0 or more");
 }
 
-RowCounter::State RowsFromJson(const Json& json) {
-  RowCounter::State rows;
+run::RowCounter::State RowsFromJson(const Json& json) {
+  run::RowCounter::State rows;
   rows.past_rows = Count(json, "past_rows");
   for (const Json& entry : json.at("shard_incarnations")) {
     rows.incarnations.push_back({Count(entry, "id"), Count(entry, "rows")});
@@ -79,7 +79,7 @@ absl::Status FormatError(const std::string& path, const Json& format) {
 }
 
 // One checkpoint: OK when it was taken over.
-absl::StatusOr<CheckpointInfo> Restore(const CheckpointStore& store, uint64_t updates,
+absl::StatusOr<CheckpointInfo> Restore(const rundir::CheckpointStore& store, uint64_t updates,
                                        const std::string& run_id, Engine* engine) {
   const std::string folder = store.Path(updates);
   POMPC_RETURN_IF_ERROR(store.Verify(updates));
@@ -100,7 +100,7 @@ absl::StatusOr<CheckpointInfo> Restore(const CheckpointStore& store, uint64_t up
 }  // namespace
 
 absl::Status WriteCheckpoint(const std::string& folder, const Checkpoint& checkpoint) {
-  const RunProgressState& progress = checkpoint.info.progress;
+  const run::RunProgressState& progress = checkpoint.info.progress;
   const Json json = {
       {"format", kFormat},
       {"run_id", checkpoint.info.run_id},
@@ -132,7 +132,7 @@ absl::StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& folder) {
   }
 }
 
-absl::StatusOr<std::optional<CheckpointInfo>> RestoreNewest(CheckpointStore* store,
+absl::StatusOr<std::optional<CheckpointInfo>> RestoreNewest(rundir::CheckpointStore* store,
                                                             const std::string& run_id,
                                                             Engine* engine) {
   POMPC_ASSIGN_OR_RETURN(std::vector<uint64_t> all, store->List());

@@ -19,7 +19,7 @@ struct CheckpointInfo {
   std::string run_id;
   // Of the learner that wrote it.
   uint64_t learner_incarnation = 0;
-  RunProgressState progress;
+  run::RunProgressState progress;
   // The run's resolved config, protobuf text format.
   std::string config;
   // When it was written, as read from a checkpoint: RFC 3339 in UTC; empty where it does not say.
@@ -43,7 +43,7 @@ absl::StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& folder);
 // there is no checkpoint at all. Newer ones that cannot be read are logged and set aside. DATA_LOSS
 // when there are some and none can be read, INVALID_ARGUMENT or FAILED_PRECONDITION when the newest
 // belongs to other settings or to another run; then nothing was changed.
-absl::StatusOr<std::optional<CheckpointInfo>> RestoreNewest(CheckpointStore* store,
+absl::StatusOr<std::optional<CheckpointInfo>> RestoreNewest(rundir::CheckpointStore* store,
                                                             const std::string& run_id,
                                                             Engine* engine);
 

@@ -10,7 +10,7 @@
 
 namespace pompc::learner {
 
-CheckpointWriter::CheckpointWriter(std::unique_ptr<CheckpointStore> store, Clock* clock,
+CheckpointWriter::CheckpointWriter(std::unique_ptr<rundir::CheckpointStore> store, Clock* clock,
                                    const BackoffOptions& retry)
     : clock_(clock), store_(std::move(store)), backoff_(retry, /*seed=*/0) {
   const absl::StatusOr<std::vector<uint64_t>> all = store_->List();
@@ -68,7 +68,7 @@ absl::Status CheckpointWriter::WriteAndWait(std::unique_ptr<Checkpoint> checkpoi
   }
 }
 
-void CheckpointWriter::Settle(uint64_t updates, std::optional<EvaluationResult> result) {
+void CheckpointWriter::Settle(uint64_t updates, std::optional<run::EvaluationResult> result) {
   jobs_.Push([this, updates, result = std::move(result)] { DoSettle(updates, result); });
 }
 
@@ -122,7 +122,8 @@ absl::Status CheckpointWriter::Put(const Checkpoint& checkpoint) {
   return status;
 }
 
-void CheckpointWriter::DoSettle(uint64_t updates, const std::optional<EvaluationResult>& result) {
+void CheckpointWriter::DoSettle(uint64_t updates,
+                                const std::optional<run::EvaluationResult>& result) {
   if (result.has_value()) store_->AddEvaluation(*result);
   store_->Unpin(updates);
   DropFailed();

@@ -43,7 +43,7 @@ class CheckpointWriter {
     std::optional<uint64_t> newest;
   };
 
-  CheckpointWriter(std::unique_ptr<CheckpointStore> store, Clock* clock,
+  CheckpointWriter(std::unique_ptr<rundir::CheckpointStore> store, Clock* clock,
                    const BackoffOptions& retry = {.initial = absl::Seconds(1),
                                                   .max = absl::Seconds(30)});
   // Closes.
@@ -57,7 +57,7 @@ class CheckpointWriter {
   absl::Status WriteAndWait(std::unique_ptr<Checkpoint> checkpoint,
                             absl::Duration retry_for = absl::ZeroDuration());
   // The evaluation of the pinned checkpoint of `updates` is over, with a result or without.
-  void Settle(uint64_t updates, std::optional<EvaluationResult> result);
+  void Settle(uint64_t updates, std::optional<run::EvaluationResult> result);
 
   Stats stats() const;
 
@@ -72,7 +72,7 @@ class CheckpointWriter {
   // Takes the one place for a checkpoint that waits; DoWrite frees it.
   void TakePlace();
   absl::Status DoWrite(const Shared& checkpoint, bool pin);
-  void DoSettle(uint64_t updates, const std::optional<EvaluationResult>& result);
+  void DoSettle(uint64_t updates, const std::optional<run::EvaluationResult>& result);
   // One try.
   absl::Status Put(const Checkpoint& checkpoint);
   void TryAgain();
@@ -85,7 +85,7 @@ class CheckpointWriter {
 
   Clock* const clock_;
   // From here on: used by the thread alone.
-  const std::unique_ptr<CheckpointStore> store_;
+  const std::unique_ptr<rundir::CheckpointStore> store_;
   Backoff backoff_;
   // What could not be written, by updates.
   std::map<uint64_t, Shared> failed_;

@@ -38,7 +38,7 @@ class Adder {
 
 double Number(uint64_t value) { return static_cast<double>(value); }
 
-void AddProgress(const RunControl* control, Adder& add) {
+void AddProgress(const run::RunControl* control, Adder& add) {
   add.Counter(
       {"pompc_learner_rows_total", "Rows the run has accepted, earlier starts included.", {}},
       [control] { return Number(control->rows()); });
@@ -54,26 +54,26 @@ void AddProgress(const RunControl* control, Adder& add) {
             [control] { return control->Status().updates_per_second; });
   add.Gauge({"pompc_learner_elapsed_seconds", "Age of the run, over all its starts.", {}},
             [control] { return control->Status().elapsed_seconds; });
-  for (Phase phase : {Phase::kSeed, Phase::kTraining, Phase::kFinished, Phase::kStopping}) {
+  for (run::Phase phase : {run::Phase::kSeed, run::Phase::kTraining, run::Phase::kFinished, run::Phase::kStopping}) {
     add.Gauge({"pompc_learner_phase_active",
                "1 for the phase the run is in, 0 for the others.",
-               {{"phase", PhaseName(phase)}}},
+               {{"phase", run::PhaseName(phase)}}},
               [control, phase] { return control->phase() == phase ? 1.0 : 0.0; });
   }
 }
 
-void AddReturns(const RunControl* control, Adder& add) {
+void AddReturns(const run::RunControl* control, Adder& add) {
   add.Counter({"pompc_learner_evaluations_total", "Evaluations with a result.", {}},
               [control] { return Number(control->Status().evaluations.size()); });
   add.Gauge({"pompc_learner_evaluation_return_mean", "Mean return of the newest evaluation.", {}},
             [control] {
-              const RunStatus status = control->Status();
+              const run::RunStatus status = control->Status();
               return status.evaluations.empty() ? std::numeric_limits<double>::quiet_NaN()
                                                 : status.evaluations.back().return_mean;
             });
   add.Gauge({"pompc_learner_evaluation_best_return_mean", "Best mean return of an evaluation.", {}},
             [control] {
-              const RunStatus status = control->Status();
+              const run::RunStatus status = control->Status();
               return status.best_evaluation.has_value()
                          ? status.evaluations[*status.best_evaluation].return_mean
                          : std::numeric_limits<double>::quiet_NaN();
@@ -86,37 +86,36 @@ void AddReturns(const RunControl* control, Adder& add) {
       });
 }
 
-void AddPeers(const RunControl* control, size_t shards, Adder& add) {
-  for (Role role : {Role::kActor, Role::kEvaluator}) {
-    add.Gauge(
-        {"pompc_learner_leases",
-         "Actors and evaluators that take part.",
-         {{"role", RoleName(role)}}},
-        [control, role] {
-          const RunStatus status = control->Status();
-          return Number(std::count_if(status.peers.begin(), status.peers.end(),
-                                      [role](const PeerView& peer) { return peer.role == role; }));
-        });
-  }
-  for (Role role : {Role::kActor, Role::kEvaluator}) {
-    add.Gauge({"pompc_learner_waiting_leases",
-               "Of the actors and evaluators that take part, those that say what they wait for.",
-               {{"role", RoleName(role)}}},
+void AddPeers(const run::RunControl* control, size_t shards, Adder& add) {
+  for (run::Role role : {run::Role::kActor, run::Role::kEvaluator}) {
+    add.Gauge({"pompc_learner_leases",
+               "Actors and evaluators that take part.",
+               {{"role", run::RoleName(role)}}},
               [control, role] {
-                const RunStatus status = control->Status();
-                return Number(std::count_if(
-                    status.peers.begin(), status.peers.end(), [role](const PeerView& peer) {
-                      return peer.role == role && !peer.waiting.empty();
-                    }));
+                const run::RunStatus status = control->Status();
+                return Number(
+                    std::count_if(status.peers.begin(), status.peers.end(),
+                                  [role](const run::PeerView& peer) { return peer.role == role; }));
               });
   }
-  for (LeaseEnd end : {LeaseEnd::kLeft, LeaseEnd::kFailed, LeaseEnd::kSilent}) {
-    add.Counter({"pompc_learner_ended_leases_total",
-                 "Leases of actors and evaluators that ended while the run was not over.",
-                 {{"how", LeaseEndName(end)}}},
-                [control, end] {
-                  return Number(control->Status().lease_ends[static_cast<size_t>(end)]);
-                });
+  for (run::Role role : {run::Role::kActor, run::Role::kEvaluator}) {
+    add.Gauge({"pompc_learner_waiting_leases",
+               "Of the actors and evaluators that take part, those that say what they wait for.",
+               {{"role", run::RoleName(role)}}},
+              [control, role] {
+                const run::RunStatus status = control->Status();
+                return Number(std::count_if(status.peers.begin(), status.peers.end(),
+                                            [role](const run::PeerView& peer) {
+                                              return peer.role == role && !peer.waiting.empty();
+                                            }));
+              });
+  }
+  for (run::LeaseEnd end : {run::LeaseEnd::kLeft, run::LeaseEnd::kFailed, run::LeaseEnd::kSilent}) {
+    add.Counter(
+        {"pompc_learner_ended_leases_total",
+         "Leases of actors and evaluators that ended while the run was not over.",
+         {{"how", run::LeaseEndName(end)}}},
+        [control, end] { return Number(control->Status().lease_ends[static_cast<size_t>(end)]); });
   }
   for (size_t i = 0; i < shards; ++i) {
     const MetricLabels label = {{"shard", absl::StrCat(i)}};
@@ -205,7 +204,7 @@ void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
             [checkpoints] { return Number(checkpoints->stats().waiting); });
   add.Counter({"pompc_learner_checkpoint_seconds_total", "Time spent writing checkpoints.", {}},
               [checkpoints] { return absl::ToDoubleSeconds(checkpoints->stats().time); });
-  const RunControl* control = sources.control;
+  const run::RunControl* control = sources.control;
   add.Gauge({"pompc_learner_checkpoint_failing_seconds",
              "How long no checkpoint could be written; 0 while the newest one was.",
              {}},
@@ -215,7 +214,7 @@ void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
   add.Gauge(
       {"pompc_learner_parameters_number", "Number of the newest parameters; 0 without any.", {}},
       [control] { return Number(control->version().number); });
-  const ParameterService* parameters = sources.parameters;
+  const parameters::ParameterService* parameters = sources.parameters;
   add.Gauge({"pompc_learner_subscribers", "Planners that follow the parameters.", {}},
             [parameters] { return Number(parameters->stats().subscribers.size()); });
   add.Gauge({"pompc_learner_subscriber_behind_seconds",

@@ -21,11 +21,11 @@ namespace pompc::learner {
 
 // What the learner's metrics are read from.
 struct LearnerMetricSources {
-  const RunControl* control = nullptr;
+  const run::RunControl* control = nullptr;
   const Trainer* trainer = nullptr;
   const Prefetcher* prefetcher = nullptr;
   const CheckpointWriter* checkpoints = nullptr;
-  const ParameterService* parameters = nullptr;
+  const parameters::ParameterService* parameters = nullptr;
   const PlanWriter* plans = nullptr;
   // Names of what an update reports, and of what may not be finite in one.
   std::vector<std::string> values;

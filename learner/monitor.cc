@@ -22,7 +22,7 @@ void LogIfFailed(const absl::Status& status, Occasionally* failed, absl::Duratio
   if (!status.ok() && failed->Count(now) > 0) Log().error("{}", status.ToString());
 }
 
-PlannerView ViewOf(const ParameterService::Subscriber& subscriber) {
+run::PlannerView ViewOf(const parameters::ParameterService::Subscriber& subscriber) {
   return {subscriber.name,
           subscriber.peer,
           subscriber.connected,
@@ -33,24 +33,23 @@ PlannerView ViewOf(const ParameterService::Subscriber& subscriber) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Monitor>> Monitor::Start(const MonitorOptions& options,
-                                                        RunControl* control,
-                                                        CheckpointWriter* checkpoints,
-                                                        const ParameterService* parameters,
-                                                        EventFile* events) {
-  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<EvaluationLog> evaluations,
-                         EvaluationLog::Open(options.run_dir + "/evaluations.csv"));
+absl::StatusOr<std::unique_ptr<Monitor>> Monitor::Start(
+    const MonitorOptions& options, run::RunControl* control, CheckpointWriter* checkpoints,
+    const parameters::ParameterService* parameters, rundir::EventFile* events) {
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<rundir::EvaluationLog> evaluations,
+                         rundir::EvaluationLog::Open(options.run_dir + "/evaluations.csv"));
   POMPC_ASSIGN_OR_RETURN(
-      std::unique_ptr<CsvFile> episodes,
-      CsvFile::Open(options.run_dir + "/episodes.csv",
+      std::unique_ptr<rundir::CsvFile> episodes,
+      rundir::CsvFile::Open(options.run_dir + "/episodes.csv",
                     {"elapsed_seconds", "rows", "episodes", "actor_index", "return"}));
   return std::unique_ptr<Monitor>(new Monitor(options, control, checkpoints, parameters, events,
                                               std::move(evaluations), std::move(episodes)));
 }
 
-Monitor::Monitor(const MonitorOptions& options, RunControl* control, CheckpointWriter* checkpoints,
-                 const ParameterService* parameters, EventFile* events,
-                 std::unique_ptr<EvaluationLog> evaluations, std::unique_ptr<CsvFile> episodes)
+Monitor::Monitor(const MonitorOptions& options, run::RunControl* control,
+                 CheckpointWriter* checkpoints, const parameters::ParameterService* parameters,
+                 rundir::EventFile* events, std::unique_ptr<rundir::EvaluationLog> evaluations,
+                 std::unique_ptr<rundir::CsvFile> episodes)
     : options_(options),
       control_(control),
       checkpoints_(checkpoints),
@@ -71,12 +70,12 @@ void Monitor::Run() {
 }
 
 void Monitor::Observe() {
-  const ParameterService::Stats parameters = parameters_->stats();
-  std::vector<PlannerView> planners;
+  const parameters::ParameterService::Stats parameters = parameters_->stats();
+  std::vector<run::PlannerView> planners;
   for (const auto& subscriber : parameters.subscribers) planners.push_back(ViewOf(subscriber));
   for (const auto& subscriber : parameters.lost) planners.push_back(ViewOf(subscriber));
   const CheckpointWriter::Stats written = checkpoints_->stats();
-  CheckpointView checkpoints;
+  run::CheckpointView checkpoints;
   if (!written.status.ok()) {
     checkpoints.error = ShortText(written.status.message(), kMaxError);
     checkpoints.failing_seconds =
@@ -92,12 +91,13 @@ absl::Status Monitor::Round() {
     Log().warn("this learner did not run for {}; leases end that much later",
                absl::FormatDuration(absl::Trunc(pause, absl::Milliseconds(100))));
   }
-  for (const EvaluationNews& news : control_->TakeEvaluationNews()) Record(news);
+  for (const run::EvaluationNews& news : control_->TakeEvaluationNews()) Record(news);
   absl::Status episodes = episodes_->Flush();
-  for (const EpisodeNews& news : control_->TakeEpisodeNews()) {
-    episodes = episodes_->Append({FormatNumber(news.elapsed_seconds), absl::StrCat(news.rows),
-                                  absl::StrCat(news.episodes), absl::StrCat(news.actor_index),
-                                  FormatNumber(news.episode_return)});
+  for (const run::EpisodeNews& news : control_->TakeEpisodeNews()) {
+    episodes =
+        episodes_->Append({rundir::FormatNumber(news.elapsed_seconds), absl::StrCat(news.rows),
+                           absl::StrCat(news.episodes), absl::StrCat(news.actor_index),
+                           rundir::FormatNumber(news.episode_return)});
   }
   const absl::Duration now = options_.clock->Now();
   LogIfFailed(episodes, &episodes_failed_, now);
@@ -118,7 +118,7 @@ absl::Status Monitor::Finish(absl::Duration timeout) {
   }
 }
 
-void Monitor::Record(const EvaluationNews& news) {
+void Monitor::Record(const run::EvaluationNews& news) {
   // The table comes first: it decides which checkpoint is the best. Round tells of its errors, and
   // tries again.
   if (news.result.has_value()) evaluations_->Append(*news.result).IgnoreError();
@@ -128,7 +128,7 @@ void Monitor::Record(const EvaluationNews& news) {
                news.assignment.version.ToString());
     return;
   }
-  const EvaluationResult& result = *news.result;
+  const run::EvaluationResult& result = *news.result;
   Log().info("evaluation {}: return {:.1f} at {} rows{}", result.id, result.return_mean,
              result.rows, news.best ? ", the best so far" : "");
   if (events_ == nullptr) return;
@@ -150,10 +150,10 @@ void Monitor::Close() {
   thread_.Join();
 }
 
-std::string ProgressLine(const RunStatus& status) {
-  std::string line = absl::StrFormat("%s: %u rows (%.1f/s), %u updates (%.1f/s)",
-                                     PhaseName(status.phase), status.rows, status.rows_per_second,
-                                     status.updates, status.updates_per_second);
+std::string ProgressLine(const run::RunStatus& status) {
+  std::string line = absl::StrFormat(
+      "%s: %u rows (%.1f/s), %u updates (%.1f/s)", run::PhaseName(status.phase), status.rows,
+      status.rows_per_second, status.updates, status.updates_per_second);
   if (!status.evaluations.empty()) {
     absl::StrAppendFormat(&line, ", last evaluation %.1f, best %.1f",
                           status.evaluations.back().return_mean,

@@ -38,11 +38,9 @@ class Monitor {
  public:
   // What is given must outlive it; `events`, where evaluations go as well, may be null. Errors name
   // the file that cannot be written.
-  static absl::StatusOr<std::unique_ptr<Monitor>> Start(const MonitorOptions& options,
-                                                        RunControl* control,
-                                                        CheckpointWriter* checkpoints,
-                                                        const ParameterService* parameters,
-                                                        EventFile* events);
+  static absl::StatusOr<std::unique_ptr<Monitor>> Start(
+      const MonitorOptions& options, run::RunControl* control, CheckpointWriter* checkpoints,
+      const parameters::ParameterService* parameters, rundir::EventFile* events);
   // Closes.
   ~Monitor();
 
@@ -57,27 +55,28 @@ class Monitor {
   // Between log lines about one file that cannot be written.
   static constexpr absl::Duration kTellAgain = absl::Seconds(30);
 
-  Monitor(const MonitorOptions& options, RunControl* control, CheckpointWriter* checkpoints,
-          const ParameterService* parameters, EventFile* events,
-          std::unique_ptr<EvaluationLog> evaluations, std::unique_ptr<CsvFile> episodes);
+  Monitor(const MonitorOptions& options, run::RunControl* control, CheckpointWriter* checkpoints,
+          const parameters::ParameterService* parameters, rundir::EventFile* events,
+          std::unique_ptr<rundir::EvaluationLog> evaluations,
+          std::unique_ptr<rundir::CsvFile> episodes);
 
   void Run();
   // The error of evaluations.csv.
   absl::Status Round();
   void Observe();
-  void Record(const EvaluationNews& news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Record(const run::EvaluationNews& news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void LogProgress() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const MonitorOptions options_;
-  RunControl* const control_;
+  run::RunControl* const control_;
   CheckpointWriter* const checkpoints_;
-  const ParameterService* const parameters_;
-  EventFile* const events_;
+  const parameters::ParameterService* const parameters_;
+  rundir::EventFile* const events_;
 
   // Held for a whole round.
   Mutex mu_;
-  const std::unique_ptr<EvaluationLog> evaluations_ ABSL_PT_GUARDED_BY(mu_);
-  const std::unique_ptr<CsvFile> episodes_ ABSL_PT_GUARDED_BY(mu_);
+  const std::unique_ptr<rundir::EvaluationLog> evaluations_ ABSL_PT_GUARDED_BY(mu_);
+  const std::unique_ptr<rundir::CsvFile> episodes_ ABSL_PT_GUARDED_BY(mu_);
   absl::Duration next_progress_ ABSL_GUARDED_BY(mu_);
   Occasionally evaluations_failed_ ABSL_GUARDED_BY(mu_){kTellAgain};
   Occasionally episodes_failed_ ABSL_GUARDED_BY(mu_){kTellAgain};
@@ -88,7 +87,7 @@ class Monitor {
 };
 
 // One line: phase, rows, updates, rates, newest evaluation, time left, who waits.
-std::string ProgressLine(const RunStatus& status);
+std::string ProgressLine(const run::RunStatus& status);
 
 }  // namespace pompc::learner
 

@@ -123,9 +123,10 @@ absl::Status AppOptions::Validate() const {
   return MakeRunControlOptions(*this, 1).ratio.Validate();
 }
 
-RunControlOptions MakeRunControlOptions(const AppOptions& options, uint64_t learner_incarnation) {
+run::RunControlOptions MakeRunControlOptions(const AppOptions& options,
+                                             uint64_t learner_incarnation) {
   const proto::RunConfig& config = options.config;
-  RunControlOptions control;
+  run::RunControlOptions control;
   control.learner_incarnation = learner_incarnation;
   for (const rpc::Endpoint& shard : options.replay) control.shards.push_back(shard.address());
   control.ratio.seed_rows = config.learner().seed_rows();

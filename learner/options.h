@@ -40,7 +40,7 @@ struct AppOptions {
   // With config.schedule LOCKSTEP, and with it alone: hands turns to the one actor, which lives in
   // the same process. Must outlive the learner.
   Turns* turns = nullptr;
-  LeaseOptions lease;
+  run::LeaseOptions lease;
   // How often each shard is told how many rows it may take.
   absl::Duration grant_interval = absl::Milliseconds(50);
   // Of one call to a shard.
@@ -66,7 +66,8 @@ struct AppOptions {
 };
 
 // The control plane's settings out of the run's config.
-RunControlOptions MakeRunControlOptions(const AppOptions& options, uint64_t learner_incarnation);
+run::RunControlOptions MakeRunControlOptions(const AppOptions& options,
+                                             uint64_t learner_incarnation);
 
 }  // namespace pompc::learner
 

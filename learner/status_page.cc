@@ -35,15 +35,15 @@ std::string Row(const char* tag, std::initializer_list<std::string> cells) {
 
 std::string Number(double value) { return absl::StrFormat("%.1f", value); }
 
-std::string Checkpoints(const CheckpointView& checkpoints) {
+std::string Checkpoints(const run::CheckpointView& checkpoints) {
   if (checkpoints.error.empty()) return "ok";
   return absl::StrCat("none could be written for ", Number(checkpoints.failing_seconds), " s: ",
                       checkpoints.error);
 }
 
 std::string Summary(const std::string& run_id, const std::string& run_dir,
-                    const RunStatus& status) {
-  std::string phase = PhaseName(status.phase);
+                    const run::RunStatus& status) {
+  std::string phase = run::PhaseName(status.phase);
   if (!status.over_reason.empty()) absl::StrAppend(&phase, ": ", status.over_reason);
   return absl::StrCat(
       "<table>", Row("td", {"run", run_id}), Row("td", {"directory", run_dir}),
@@ -66,13 +66,13 @@ std::string Summary(const std::string& run_id, const std::string& run_dir,
       "</table>");
 }
 
-std::string Evaluations(const RunStatus& status) {
+std::string Evaluations(const run::RunStatus& status) {
   std::string table = absl::StrCat(
       "<h2>Evaluations</h2><table>",
       Row("th", {"", "version", "rows", "updates", "return", "95 %", "lowest", "highest"}));
   const size_t n = status.evaluations.size();
   for (size_t i = n; i > 0 && i + kEvaluations > n; --i) {
-    const EvaluationResult& result = status.evaluations[i - 1];
+    const run::EvaluationResult& result = status.evaluations[i - 1];
     const bool best = status.best_evaluation == i - 1;
     absl::StrAppend(&table, Row("td", {best ? "best" : "", result.version.ToString(),
                                        absl::StrCat(result.rows), absl::StrCat(result.updates),
@@ -82,38 +82,39 @@ std::string Evaluations(const RunStatus& status) {
   return table + "</table>";
 }
 
-std::string Peers(const RunStatus& status) {
+std::string Peers(const run::RunStatus& status) {
   std::string table =
       absl::StrCat("<h2>Actors and evaluators</h2><table>",
                    Row("th", {"role", "index", "name", "rows", "episodes", "last heard of",
                               "waits for"}));
-  for (const PeerView& peer : status.peers) {
-    absl::StrAppend(&table, Row("td", {RoleName(peer.role), absl::StrCat(peer.index), peer.name,
-                                       absl::StrCat(peer.rows), absl::StrCat(peer.episodes),
-                                       Number(peer.seconds_since_heartbeat) + " s ago",
-                                       peer.waiting}));
+  for (const run::PeerView& peer : status.peers) {
+    absl::StrAppend(&table,
+                    Row("td", {run::RoleName(peer.role), absl::StrCat(peer.index), peer.name,
+                               absl::StrCat(peer.rows), absl::StrCat(peer.episodes),
+                               Number(peer.seconds_since_heartbeat) + " s ago", peer.waiting}));
   }
   return table + "</table>";
 }
 
-std::string EndedPeers(const RunStatus& status) {
+std::string EndedPeers(const run::RunStatus& status) {
   if (status.ended_peers.empty()) return "";
   std::string table =
       absl::StrCat("<h2>Ended actors and evaluators</h2><table>",
                    Row("th", {"role", "index", "name", "rows", "episodes", "ended", "how"}));
-  for (const EndedPeer& peer : status.ended_peers) {
-    absl::StrAppend(&table, Row("td", {RoleName(peer.role), absl::StrCat(peer.index), peer.name,
-                                       absl::StrCat(peer.rows), absl::StrCat(peer.episodes),
-                                       Number(peer.seconds_ago) + " s ago", peer.how}));
+  for (const run::EndedPeer& peer : status.ended_peers) {
+    absl::StrAppend(&table,
+                    Row("td", {run::RoleName(peer.role), absl::StrCat(peer.index), peer.name,
+                               absl::StrCat(peer.rows), absl::StrCat(peer.episodes),
+                               Number(peer.seconds_ago) + " s ago", peer.how}));
   }
   return table + "</table>";
 }
 
-std::string Planners(const RunStatus& status) {
+std::string Planners(const run::RunStatus& status) {
   std::string table =
       absl::StrCat("<h2>Planners</h2><table>",
                    Row("th", {"name", "address", "state", "version", "behind"}));
-  for (const PlannerView& planner : status.planners) {
+  for (const run::PlannerView& planner : status.planners) {
     const std::string since = Number(planner.since_seconds) + " s";
     absl::StrAppend(
         &table, Row("td", {planner.name, planner.peer,
@@ -126,12 +127,12 @@ std::string Planners(const RunStatus& status) {
   return table + "</table>";
 }
 
-std::string Shards(const RunStatus& status) {
+std::string Shards(const run::RunStatus& status) {
   std::string table = absl::StrCat("<h2>Replay</h2><table>",
                                    Row("th", {"shard", "address", "state", "accepted rows",
                                               "stored rows", "windows", "blocked writers"}));
   for (size_t i = 0; i < status.shards.size(); ++i) {
-    const ShardView& shard = status.shards[i];
+    const run::ShardView& shard = status.shards[i];
     absl::StrAppend(
         &table,
         Row("td", {absl::StrCat(i), shard.address,
@@ -148,7 +149,7 @@ std::string Shards(const RunStatus& status) {
 }  // namespace
 
 std::string StatusPage(const std::string& run_id, const std::string& run_dir,
-                       const RunStatus& status) {
+                       const run::RunStatus& status) {
   return absl::StrCat(kHead, "<h1>pompc learner</h1>", Summary(run_id, run_dir, status),
                       Evaluations(status), Peers(status), EndedPeers(status), Planners(status),
                       Shards(status), "</body></html>\n");

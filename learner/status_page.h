@@ -9,7 +9,7 @@ namespace pompc::learner {
 
 // The run at a glance, as an HTML page that reloads itself every few seconds.
 std::string StatusPage(const std::string& run_id, const std::string& run_dir,
-                       const RunStatus& status);
+                       const run::RunStatus& status);
 
 }  // namespace pompc::learner
 

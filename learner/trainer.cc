@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/config/run_config.h"
 #include "common/process/log.h"
+#include "common/rpc/wire.h"
 #include "common/values/not_finite.h"
 #include "learner/feed/sample_values.h"
 #include "parameters/parameter_snapshot.h"
@@ -84,27 +85,27 @@ absl::StatusOr<bool> Trainer::AwaitOtherBatches() {
 
 absl::Status Trainer::RunSteps() {
   // A run that goes on: its planners need the parameters before anything else moves.
-  if (parts_.control->phase() == Phase::kTraining) {
+  if (parts_.control->phase() == run::Phase::kTraining) {
     POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
   }
   while (true) {
     POMPC_RETURN_IF_ERROR(parts_.ranks->Lost());
     timer_.Enter(State::kWaitingForRows);
     switch (parts_.control->AwaitStep(options_.look_up)) {
-      case TrainerStep::kWait:
+      case run::TrainerStep::kWait:
         break;
-      case TrainerStep::kFinish:
+      case run::TrainerStep::kFinish:
         return absl::OkStatus();
-      case TrainerStep::kUpdate:
+      case run::TrainerStep::kUpdate:
         POMPC_RETURN_IF_ERROR(Update());
         break;
-      case TrainerStep::kCloseSeed:
+      case run::TrainerStep::kCloseSeed:
         POMPC_RETURN_IF_ERROR(Restore(CloseSeed()));
         break;
-      case TrainerStep::kEvaluate:
+      case run::TrainerStep::kEvaluate:
         POMPC_RETURN_IF_ERROR(Restore(Evaluate()));
         break;
-      case TrainerStep::kAct:
+      case run::TrainerStep::kAct:
         POMPC_RETURN_IF_ERROR(Act());
         break;
     }
@@ -231,7 +232,7 @@ absl::Status Trainer::CloseSeed() {
 absl::Status Trainer::Evaluate() {
   POMPC_RETURN_IF_ERROR(Keep());
   POMPC_RETURN_IF_ERROR(Publish(options_.keep_evaluated));
-  const EvaluationAssignment assignment = parts_.control->AddEvaluation(version_);
+  const run::EvaluationAssignment assignment = parts_.control->AddEvaluation(version_);
   Log().info("evaluation {} of version {}: {} rows, {} updates", assignment.id, version_.ToString(),
              assignment.rows, assignment.updates);
   SaveCheckpoint(true);
@@ -267,12 +268,12 @@ absl::Status Trainer::Publish(absl::Duration keep) {
   } else {
     parts_.shards->GrantNow();
   }
-  parts_.publisher->Publish(MakeSnapshot(std::move(description), std::move(data)));
+  parts_.publisher->Publish(parameters::MakeSnapshot(std::move(description), std::move(data)));
   return absl::OkStatus();
 }
 
 void Trainer::LogUpdate(const NamedValues& values) {
-  const RunStatus status = parts_.control->Status();
+  const run::RunStatus status = parts_.control->Status();
   const auto seconds = timer_.Seconds();
   TrainingLog::Entry entry;
   entry.updates = parts_.engine->update_count();

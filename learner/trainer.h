@@ -54,10 +54,10 @@ struct TrainerOptions {
 
 // What the trainer works with; all must outlive it.
 struct TrainerParts {
-  RunControl* control = nullptr;
+  run::RunControl* control = nullptr;
   Engine* engine = nullptr;
   BatchSource* batches = nullptr;
-  Publisher* publisher = nullptr;
+  parameters::Publisher* publisher = nullptr;
   CheckpointWriter* checkpoints = nullptr;
   TrainingLog* log = nullptr;
   // Where plans made anew go.
@@ -96,11 +96,11 @@ class Trainer {
   Trainer(const TrainerOptions& options, const TrainerParts& parts);
 
   // Trains until the control says that it is over (or halts), then makes a last checkpoint: OK, or
-  // why the control has stopped the run (RunControl::Failure).
+  // why the control has stopped the run (run::RunControl::Failure).
   // UNAVAILABLE naming the rank when one was lost; the newest checkpoint is then what there is.
   // INTERNAL naming the loss when the same state was restored max_restorations times without a
   // window to blame and an update failed again; FAILED_PRECONDITION when too many windows are
-  // barred (RunControl::CheckBarred); errors of files when the checkpoint before the first version
+  // barred (run::RunControl::CheckBarred); errors of files when the checkpoint before the first version
   // or the last one cannot be written within write_timeout.
   absl::Status Run();
 

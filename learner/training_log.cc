@@ -10,8 +10,8 @@ namespace pompc::learner {
 
 absl::StatusOr<std::unique_ptr<TrainingLog>> TrainingLog::Open(
     const std::string& run_dir, const std::vector<std::string>& value_names,
-    const std::vector<std::string>& states, uint64_t restored_updates, EventFile* events) {
-  const auto keep = [restored_updates](const CsvFile::Row& row) {
+    const std::vector<std::string>& states, uint64_t restored_updates, rundir::EventFile* events) {
+  const auto keep = [restored_updates](const rundir::CsvFile::Row& row) {
     uint64_t update = 0;
     return absl::SimpleAtoi(row[0], &update) && update <= restored_updates;
   };
@@ -20,10 +20,10 @@ absl::StatusOr<std::unique_ptr<TrainingLog>> TrainingLog::Open(
   std::vector<std::string> timings_columns = {"update", "elapsed_seconds", "rows_per_second",
                                               "updates_per_second"};
   for (const std::string& state : states) timings_columns.push_back("share_" + state);
-  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<CsvFile> metrics,
-                         CsvFile::Open(run_dir + "/metrics.csv", metrics_columns, keep));
-  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<CsvFile> timings,
-                         CsvFile::Open(run_dir + "/timings.csv", timings_columns, keep));
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<rundir::CsvFile> metrics,
+                         rundir::CsvFile::Open(run_dir + "/metrics.csv", metrics_columns, keep));
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<rundir::CsvFile> timings,
+                         rundir::CsvFile::Open(run_dir + "/timings.csv", timings_columns, keep));
   return std::unique_ptr<TrainingLog>(
       new TrainingLog(std::move(metrics), std::move(timings), events));
 }
@@ -40,10 +40,10 @@ absl::Status TrainingLog::AppendEvents(const Entry& entry) {
 absl::Status TrainingLog::Append(const Entry& entry) {
   // Each file is written whatever becomes of the others.
   absl::Status status = AppendEvents(entry);
-  CsvFile::Row metrics = {absl::StrCat(entry.updates), absl::StrCat(entry.rows)};
+  rundir::CsvFile::Row metrics = {absl::StrCat(entry.updates), absl::StrCat(entry.rows)};
   // Losses are computed in float32: more digits would be noise.
   for (const auto& [name, value] : entry.values) {
-    metrics.push_back(FormatNumber(static_cast<float>(value)));
+    metrics.push_back(rundir::FormatNumber(static_cast<float>(value)));
   }
   status.Update(metrics_->Append(metrics));
 
@@ -51,10 +51,10 @@ absl::Status TrainingLog::Append(const Entry& entry) {
   for (size_t i = 0; i < last_seconds_.size(); ++i) spent[i] -= last_seconds_[i];
   last_seconds_ = entry.state_seconds;
   const double all = std::accumulate(spent.begin(), spent.end(), 0.0);
-  CsvFile::Row timings = {absl::StrCat(entry.updates), FormatNumber(entry.elapsed_seconds),
-                          FormatNumber(entry.rows_per_second),
-                          FormatNumber(entry.updates_per_second)};
-  for (double seconds : spent) timings.push_back(FormatNumber(all > 0 ? seconds / all : 0));
+  rundir::CsvFile::Row timings = {absl::StrCat(entry.updates), rundir::FormatNumber(entry.elapsed_seconds),
+                          rundir::FormatNumber(entry.rows_per_second),
+                          rundir::FormatNumber(entry.updates_per_second)};
+  for (double seconds : spent) timings.push_back(rundir::FormatNumber(all > 0 ? seconds / all : 0));
   status.Update(timings_->Append(timings));
   return status;
 }

@@ -24,7 +24,7 @@ class TrainingLog {
   // unless that is null; it must outlive the log.
   static absl::StatusOr<std::unique_ptr<TrainingLog>> Open(
       const std::string& run_dir, const std::vector<std::string>& value_names,
-      const std::vector<std::string>& states, uint64_t restored_updates, EventFile* events);
+      const std::vector<std::string>& states, uint64_t restored_updates, rundir::EventFile* events);
 
   struct Entry {
     uint64_t updates = 0;
@@ -43,14 +43,15 @@ class TrainingLog {
   absl::Status Flush();
 
  private:
-  TrainingLog(std::unique_ptr<CsvFile> metrics, std::unique_ptr<CsvFile> timings, EventFile* events)
+  TrainingLog(std::unique_ptr<rundir::CsvFile> metrics, std::unique_ptr<rundir::CsvFile> timings,
+              rundir::EventFile* events)
       : metrics_(std::move(metrics)), timings_(std::move(timings)), events_(events) {}
 
   absl::Status AppendEvents(const Entry& entry);
 
-  const std::unique_ptr<CsvFile> metrics_;
-  const std::unique_ptr<CsvFile> timings_;
-  EventFile* const events_;
+  const std::unique_ptr<rundir::CsvFile> metrics_;
+  const std::unique_ptr<rundir::CsvFile> timings_;
+  rundir::EventFile* const events_;
   std::vector<double> last_seconds_;
 };
 

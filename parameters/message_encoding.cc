@@ -9,7 +9,7 @@
 #include "grpcpp/support/slice.h"
 #include "proto/parameters.pb.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 namespace {
 
 using google::protobuf::internal::WireFormatLite;
@@ -56,4 +56,4 @@ grpc::ByteBuffer EncodeData(const ParameterSnapshot& snapshot, uint64_t offset, 
   return grpc::ByteBuffer(slices, 2);
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters

@@ -7,7 +7,7 @@
 #include "grpcpp/support/byte_buffer.h"
 #include "parameters/parameter_snapshot.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 
 // A serialised ParametersMessage with the description of `snapshot`.
 grpc::ByteBuffer EncodeDescription(const ParameterSnapshot& snapshot);
@@ -17,6 +17,6 @@ grpc::ByteBuffer EncodeDescription(const ParameterSnapshot& snapshot);
 // same bytes. REQUIRES: offset + bytes <= data size, bytes > 0.
 grpc::ByteBuffer EncodeData(const ParameterSnapshot& snapshot, uint64_t offset, size_t bytes);
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters
 
 #endif  // POMPC_PARAMETERS_MESSAGE_ENCODING_H_

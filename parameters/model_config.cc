@@ -5,7 +5,7 @@
 #include "absl/status/status.h"
 #include "common/base/status_macros.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 namespace {
 
 absl::Status CheckSpec(const proto::RunConfig& config) {
@@ -97,4 +97,4 @@ proto::RunConfig PlanningSections(const proto::RunConfig& config, double discoun
   return sections;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters

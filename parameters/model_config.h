@@ -5,7 +5,7 @@
 #include "model/config.h"
 #include "proto/config.pb.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 
 // The plain structs of model/ from a run config: the one place that knows both. Learner and
 // planners build the same model from the same sections.
@@ -23,6 +23,6 @@ absl::StatusOr<model::MppiConfig> MppiConfigFrom(const proto::RunConfig& config)
 // model, planner), and `discount` as learner.discount.
 proto::RunConfig PlanningSections(const proto::RunConfig& config, double discount);
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters
 
 #endif  // POMPC_PARAMETERS_MODEL_CONFIG_H_

@@ -17,7 +17,7 @@
 #include "grpcpp/impl/codegen/proto_utils.h"
 #include "parameters/message_encoding.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 namespace {
 
 // Names come from outside and go to messages and pages.
@@ -274,4 +274,4 @@ ParameterService::Stats ParameterService::stats() const {
   return stats;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters

@@ -14,7 +14,7 @@
 #include "parameters/publisher.h"
 #include "proto/parameters.grpc.pb.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 
 struct ParameterServiceOptions {
   // Subscribers to another run are refused.
@@ -84,6 +84,6 @@ class ParameterService final : public proto::ParameterService::WithRawCallbackMe
   const std::shared_ptr<Shared> shared_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters
 
 #endif  // POMPC_PARAMETERS_PARAMETER_SERVICE_H_

@@ -5,19 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/rpc/wire.h"
 
-namespace pompc::learner {
-
-ParameterVersion FromProto(const proto::ParameterVersion& version) {
-  return {version.incarnation(), version.number()};
-}
-
-proto::ParameterVersion ToProto(ParameterVersion version) {
-  proto::ParameterVersion message;
-  message.set_incarnation(version.incarnation);
-  message.set_number(version.number);
-  return message;
-}
+namespace pompc::parameters {
 
 ParameterVersion ParameterSnapshot::version() const { return FromProto(description.version()); }
 
@@ -55,4 +45,4 @@ absl::Status CheckSnapshot(const ParameterSnapshot& snapshot) {
   return absl::OkStatus();
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters

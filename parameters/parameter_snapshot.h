@@ -10,7 +10,7 @@
 #include "common/values/parameter_version.h"
 #include "proto/parameters.pb.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 
 // One version of the parameters as it travels: what it is, and its bytes. Copies share the bytes.
 struct ParameterSnapshot {
@@ -34,9 +34,6 @@ absl::Status CheckSnapshot(const ParameterSnapshot& snapshot);
 // CRC-32 (zlib) of bytes of any length.
 uint32_t Crc32(absl::string_view bytes);
 
-ParameterVersion FromProto(const proto::ParameterVersion& version);
-proto::ParameterVersion ToProto(ParameterVersion version);
-
-}  // namespace pompc::learner
+}  // namespace pompc::parameters
 
 #endif  // POMPC_PARAMETERS_PARAMETER_SNAPSHOT_H_

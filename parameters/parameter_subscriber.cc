@@ -20,7 +20,7 @@
 #include "parameters/snapshot_assembler.h"
 #include "proto/parameters.grpc.pb.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 namespace {
 
 // One Subscribe call. The next message is read only when the one before was taken, so that a
@@ -304,4 +304,4 @@ ParameterSubscriber::Status ParameterSubscriber::status() const { return impl_->
 
 void ParameterSubscriber::Close() { impl_->Close(); }
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters

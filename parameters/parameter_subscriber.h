@@ -14,7 +14,7 @@
 #include "common/values/parameter_version.h"
 #include "parameters/parameter_snapshot.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 
 struct ParameterSubscriberOptions {
   rpc::Endpoint learner;
@@ -71,6 +71,6 @@ class ParameterSubscriber {
   const std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters
 
 #endif  // POMPC_PARAMETERS_PARAMETER_SUBSCRIBER_H_

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace pompc::learner {
+namespace pompc::parameters {
 
 void Publisher::Publish(ParameterSnapshot snapshot) {
   auto published = std::make_shared<const ParameterSnapshot>(std::move(snapshot));
@@ -98,4 +98,4 @@ void Publisher::NotifyListeners() {
   for (const std::shared_ptr<Listener>& listener : listeners) listener->OnPublished();
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters

@@ -11,7 +11,7 @@
 #include "common/values/parameter_version.h"
 #include "parameters/parameter_snapshot.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 
 struct PublisherOptions {
   Clock* clock = Clock::Real();
@@ -88,6 +88,6 @@ class Publisher {
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters
 
 #endif  // POMPC_PARAMETERS_PUBLISHER_H_

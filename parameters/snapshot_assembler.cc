@@ -5,8 +5,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/wire.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 
 absl::StatusOr<std::optional<ParameterSnapshot>> SnapshotAssembler::Add(
     const proto::ParametersMessage& message) {
@@ -61,4 +62,4 @@ absl::Status SnapshotAssembler::Append(const proto::ParametersData& data) {
   return absl::OkStatus();
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters

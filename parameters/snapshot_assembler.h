@@ -10,7 +10,7 @@
 #include "parameters/parameter_snapshot.h"
 #include "proto/parameters.pb.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 
 // Puts the messages of one parameter stream together. Not thread-safe. After an error the stream is
 // to be dropped, and with it the assembler.
@@ -37,6 +37,6 @@ class SnapshotAssembler {
   std::shared_ptr<std::string> data_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters
 
 #endif  // POMPC_PARAMETERS_SNAPSHOT_ASSEMBLER_H_

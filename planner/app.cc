@@ -15,15 +15,15 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
   std::unique_ptr<App> app(new App(std::move(options)));
   POMPC_ASSIGN_OR_RETURN(app->server_, rpc::Server::Start(app->options_.server, {&app->service_}));
   app->SetServing(false);
-  learner::ParameterSubscriberOptions subscriber;
+  parameters::ParameterSubscriberOptions subscriber;
   subscriber.learner = app->options_.learner;
   subscriber.run_id = app->options_.run_id;
   subscriber.name = app->options_.name.empty() ? ProcessName() : app->options_.name;
   subscriber.clock = app->options_.clock;
   subscriber.backoff = app->options_.learner_backoff;
   subscriber.seed = app->options_.seed;
-  app->subscriber_ = std::make_unique<learner::ParameterSubscriber>(
-      subscriber, [app = app.get()](const learner::ParameterSnapshot& snapshot) {
+  app->subscriber_ = std::make_unique<parameters::ParameterSubscriber>(
+      subscriber, [app = app.get()](const parameters::ParameterSnapshot& snapshot) {
         return app->Take(snapshot);
       });
   app->watched_ = app->metrics_.Watch(app->batcher_, app->store_, *app->subscriber_);
@@ -44,7 +44,7 @@ App::~App() { Stop(); }
 
 absl::Status App::Health() const {
   if (store_.Newest() != nullptr) return server_->Health();
-  const learner::ParameterSubscriber::Status status = subscriber_->status();
+  const parameters::ParameterSubscriber::Status status = subscriber_->status();
   if (!status.last_error.empty()) {
     return absl::UnavailableError(absl::StrCat("no parameters: ", status.last_error));
   }
@@ -52,7 +52,7 @@ absl::Status App::Health() const {
                                                  : "not connected to the learner yet");
 }
 
-absl::Status App::Take(const learner::ParameterSnapshot& snapshot) {
+absl::Status App::Take(const parameters::ParameterSnapshot& snapshot) {
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<const PlannerModel> model,
                          options_.engine->Load(snapshot));
   const bool first = store_.Newest() == nullptr;

@@ -44,7 +44,7 @@ class App {
   explicit App(AppOptions options);
 
   // Makes a published version the planner's.
-  absl::Status Take(const learner::ParameterSnapshot& snapshot);
+  absl::Status Take(const parameters::ParameterSnapshot& snapshot);
   void SetServing(bool serving);
 
   const AppOptions options_;
@@ -53,7 +53,7 @@ class App {
   Batcher batcher_;
   PlannerService service_;
   std::unique_ptr<rpc::Server> server_;
-  std::unique_ptr<learner::ParameterSubscriber> subscriber_;
+  std::unique_ptr<parameters::ParameterSubscriber> subscriber_;
   // Of the above.
   std::vector<MetricFunction> watched_;
 

@@ -17,7 +17,7 @@ class PlanEngine : public PlanBackend {
   // the device. INVALID_ARGUMENT naming what does not fit: a config section, a tensor's name or
   // shape.
   virtual absl::StatusOr<std::shared_ptr<const PlannerModel>> Load(
-      const learner::ParameterSnapshot& snapshot) = 0;
+      const parameters::ParameterSnapshot& snapshot) = 0;
 };
 
 }  // namespace pompc::planner

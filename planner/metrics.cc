@@ -68,7 +68,7 @@ void WatchStore(MetricsRegistry& registry, const ParameterStore& store,
       [&store] { return static_cast<double>(store.KeptVersions().size()); }));
 }
 
-void WatchSubscriber(MetricsRegistry& registry, const learner::ParameterSubscriber& subscriber,
+void WatchSubscriber(MetricsRegistry& registry, const parameters::ParameterSubscriber& subscriber,
                      std::vector<MetricFunction>& functions) {
   functions.push_back(registry.CounterFunction(
       {"pompc_planner_received_versions_total", "Parameter versions received.", {}},
@@ -106,9 +106,9 @@ void PlannerMetrics::Observe(const BatchReport& report) {
   }
 }
 
-std::vector<MetricFunction> PlannerMetrics::Watch(const Batcher& batcher,
-                                                  const ParameterStore& store,
-                                                  const learner::ParameterSubscriber& subscriber) {
+std::vector<MetricFunction> PlannerMetrics::Watch(
+    const Batcher& batcher, const ParameterStore& store,
+    const parameters::ParameterSubscriber& subscriber) {
   std::vector<MetricFunction> functions;
   WatchBatcher(*registry_, batcher, functions);
   WatchStore(*registry_, store, functions);

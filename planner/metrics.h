@@ -20,9 +20,9 @@ class PlannerMetrics {
   void Observe(const BatchReport& report);
 
   // Metrics of what these hold, which must outlive what is returned.
-  [[nodiscard]] std::vector<MetricFunction> Watch(const Batcher& batcher,
-                                                  const ParameterStore& store,
-                                                  const learner::ParameterSubscriber& subscriber);
+  [[nodiscard]] std::vector<MetricFunction> Watch(
+      const Batcher& batcher, const ParameterStore& store,
+      const parameters::ParameterSubscriber& subscriber);
 
  private:
   const std::shared_ptr<MetricsRegistry> registry_;

@@ -20,9 +20,6 @@
 namespace pompc::planner {
 namespace {
 
-using learner::FromProto;
-using learner::ToProto;
-
 absl::StatusOr<std::vector<float>> Floats(const std::string& bytes, absl::string_view name) {
   if (bytes.size() % sizeof(float) != 0) {
     return absl::InvalidArgumentError(

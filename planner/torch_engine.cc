@@ -128,19 +128,19 @@ class TorchEngine final : public PlanEngine {
   }
 
   absl::StatusOr<std::shared_ptr<const PlannerModel>> Load(
-      const learner::ParameterSnapshot& snapshot) override {
+      const parameters::ParameterSnapshot& snapshot) override {
     UseOneThread();
     return CatchTorchErrors([&] { return LoadOrThrow(snapshot); });
   }
 
  private:
   absl::StatusOr<std::shared_ptr<const PlannerModel>> LoadOrThrow(
-      const learner::ParameterSnapshot& snapshot) {
+      const parameters::ParameterSnapshot& snapshot) {
     const proto::ParametersDescription& description = snapshot.description;
     POMPC_ASSIGN_OR_RETURN(const model::ModelConfig config,
-                           learner::ModelConfigFrom(description.config()));
+                           parameters::ModelConfigFrom(description.config()));
     POMPC_ASSIGN_OR_RETURN(const model::MppiConfig mppi,
-                           learner::MppiConfigFrom(description.config()));
+                           parameters::MppiConfigFrom(description.config()));
     POMPC_ASSIGN_OR_RETURN(const model::NamedTensors tensors,
                            model::Unpack(Table(description), *snapshot.data));
     POMPC_ASSIGN_OR_RETURN(model::WorldModel world, Blank(config));

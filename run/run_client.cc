@@ -15,7 +15,7 @@
 #include "common/values/utf8.h"
 #include "grpcpp/channel.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 using Stub = proto::RunService::Stub;
@@ -319,4 +319,4 @@ absl::StatusOr<proto::StopRunReply> StopRun(const rpc::Endpoint& learner, const 
   return AsUnavailable(rpc::CallUnary(*stub, &Stub::StopRun, request, timeout));
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -19,7 +19,7 @@
 #include "common/rpc/endpoint.h"
 #include "proto/run.grpc.pb.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // Another number for each process that asks; never 0.
 uint64_t DrawProcessId();
@@ -167,6 +167,6 @@ absl::StatusOr<proto::GetRunReply> GetRun(const rpc::Endpoint& learner, absl::Du
 absl::StatusOr<proto::StopRunReply> StopRun(const rpc::Endpoint& learner, const std::string& run_id,
                                             absl::Duration timeout);
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_RUN_CLIENT_H_

@@ -1,9 +1,9 @@
 #include "run/run_messages.h"
 
 #include "absl/strings/str_cat.h"
-#include "parameters/parameter_snapshot.h"
+#include "common/rpc/wire.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 proto::Phase ToProto(Phase phase) {
   switch (phase) {
@@ -51,7 +51,7 @@ namespace {
 
 proto::PeerStatus ToProto(const PeerView& peer) {
   proto::PeerStatus message;
-  message.set_role(learner::ToProto(peer.role));
+  message.set_role(run::ToProto(peer.role));
   message.set_index(peer.index);
   message.set_name(peer.name);
   message.set_rows(peer.rows);
@@ -63,7 +63,7 @@ proto::PeerStatus ToProto(const PeerView& peer) {
 
 proto::EndedPeer ToProto(const EndedPeer& peer) {
   proto::EndedPeer message;
-  message.set_role(learner::ToProto(peer.role));
+  message.set_role(run::ToProto(peer.role));
   message.set_index(peer.index);
   message.set_name(peer.name);
   message.set_rows(peer.rows);
@@ -78,7 +78,7 @@ proto::PlannerStatus ToProto(const PlannerView& planner) {
   message.set_name(planner.name);
   message.set_peer(planner.peer);
   message.set_connected(planner.connected);
-  *message.mutable_version() = learner::ToProto(planner.version);
+  *message.mutable_version() = ToProto(planner.version);
   message.set_behind_seconds(planner.behind_seconds);
   message.set_since_seconds(planner.since_seconds);
   return message;
@@ -146,4 +146,4 @@ ShardState FromProto(const proto::ShardInfo& info) {
   return state;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -8,7 +8,7 @@
 #include "run/control/run_status.h"
 #include "run/control/types.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // Between the plain structs of control/ and the messages of RunService and ReplayService.
 
@@ -20,6 +20,6 @@ proto::RunStatus ToProto(const RunStatus& status);
 
 ShardState FromProto(const proto::ShardInfo& info);
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_RUN_MESSAGES_H_

@@ -8,10 +8,9 @@
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
 #include "common/values/number_check.h"
-#include "parameters/parameter_snapshot.h"
 #include "run/run_messages.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 RunService::RunService(RunControl* control, const RunServiceOptions& options)
     : control_(control), options_(options) {}
@@ -104,7 +103,7 @@ absl::StatusOr<proto::ReportEvaluationReply> RunService::DoReport(
   const std::vector<double> returns(request.returns().begin(), request.returns().end());
   POMPC_ASSIGN_OR_RETURN(const Phase phase,
                          control_->ReportEvaluation(request.lease_id(), request.evaluation_id(),
-                                                    FromProto(request.version()), returns));
+                                                    pompc::FromProto(request.version()), returns));
   proto::ReportEvaluationReply reply;
   reply.set_phase(ToProto(phase));
   return reply;
@@ -128,4 +127,4 @@ absl::StatusOr<proto::StopRunReply> RunService::DoStopRun(const proto::StopRunRe
   return reply;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

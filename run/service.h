@@ -6,7 +6,7 @@
 #include "proto/run.grpc.pb.h"
 #include "run/control/run_control.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // What the run is, beyond its control.
 struct RunServiceOptions {
@@ -54,6 +54,6 @@ class RunService final : public proto::RunService::CallbackService {
   const RunServiceOptions options_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_SERVICE_H_

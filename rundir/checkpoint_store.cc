@@ -14,7 +14,7 @@
 #include "nlohmann/json.hpp"
 #include "rundir/sealed_folder.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 namespace {
 
 namespace fs = std::filesystem;
@@ -66,24 +66,25 @@ uint64_t IncarnationOf(const std::string& checkpoint) {
   return incarnation.is_number_unsigned() ? incarnation.get<uint64_t>() : 0;
 }
 
-std::optional<double> BestReturn(const std::vector<EvaluationResult>& evaluations,
+std::optional<double> BestReturn(const std::vector<run::EvaluationResult>& evaluations,
                                  uint64_t updates, uint64_t incarnation) {
   std::optional<double> best;
-  for (const EvaluationResult& result : evaluations) {
+  for (const run::EvaluationResult& result : evaluations) {
     if (result.updates != updates || result.version.incarnation < incarnation) continue;
     if (!best || result.return_mean > *best) best = result.return_mean;
   }
   return best;
 }
 
-bool IsEvaluated(const std::vector<EvaluationResult>& evaluations, uint64_t updates) {
-  return std::any_of(evaluations.begin(), evaluations.end(),
-                     [&](const EvaluationResult& result) { return result.updates == updates; });
+bool IsEvaluated(const std::vector<run::EvaluationResult>& evaluations, uint64_t updates) {
+  return std::any_of(
+      evaluations.begin(), evaluations.end(),
+      [&](const run::EvaluationResult& result) { return result.updates == updates; });
 }
 
 // The best one first.
 absl::StatusOr<std::vector<RankedCheckpoint>> RankIn(
-    const std::string& folder, const std::vector<EvaluationResult>& evaluations) {
+    const std::string& folder, const std::vector<run::EvaluationResult>& evaluations) {
   POMPC_ASSIGN_OR_RETURN(const std::vector<uint64_t> all, ListIn(folder));
   std::vector<RankedCheckpoint> ranked;
   for (const uint64_t updates : all) {
@@ -104,7 +105,7 @@ absl::StatusOr<std::vector<RankedCheckpoint>> RankIn(
 }  // namespace
 
 absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
-    const std::string& folder, const std::vector<EvaluationResult>& evaluations) {
+    const std::string& folder, const std::vector<run::EvaluationResult>& evaluations) {
   absl::StatusOr<std::vector<RankedCheckpoint>> ranked = RankIn(folder, evaluations);
   if (!ranked.ok() && !absl::IsNotFound(ranked.status())) return ranked.status();
   if (!ranked.ok() || ranked->empty()) {
@@ -139,7 +140,8 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
 }
 
 absl::StatusOr<std::unique_ptr<CheckpointStore>> CheckpointStore::Open(
-    const std::string& folder, uint32_t keep, const std::vector<EvaluationResult>& evaluations) {
+    const std::string& folder, uint32_t keep,
+    const std::vector<run::EvaluationResult>& evaluations) {
   POMPC_RETURN_IF_ERROR(MakeFolders(folder));
   POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
   for (const std::string& name : names) {
@@ -177,10 +179,10 @@ absl::Status CheckpointStore::SetAside(uint64_t updates) {
   return absl::OkStatus();
 }
 
-void CheckpointStore::AddEvaluation(const EvaluationResult& result) {
+void CheckpointStore::AddEvaluation(const run::EvaluationResult& result) {
   if (evaluations_.size() >= kMaxEvaluations) {
-    const auto forgotten =
-        std::find_if(evaluations_.begin(), evaluations_.end(), [&](const EvaluationResult& old) {
+    const auto forgotten = std::find_if(
+        evaluations_.begin(), evaluations_.end(), [&](const run::EvaluationResult& old) {
           return !Exists(Path(old.updates)) && !IsPinned(old.updates);
         });
     if (forgotten != evaluations_.end()) evaluations_.erase(forgotten);
@@ -266,4 +268,4 @@ absl::Status CheckpointStore::DeleteOld(std::optional<uint64_t> best) {
   return absl::OkStatus();
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::rundir

@@ -14,7 +14,7 @@
 #include "absl/status/statusor.h"
 #include "run/control/types.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 
 // A checkpoint, and what evaluations found of its policy.
 struct RankedCheckpoint {
@@ -40,8 +40,8 @@ struct ChosenCheckpoint {
 
 // The best checkpoint in `folder` whose checksums hold. For programs that read a run; the run may
 // be running. NOT_FOUND naming the folder if there is none, DATA_LOSS if all are damaged.
-absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(const std::string& folder,
-                                                  const std::vector<EvaluationResult>& evaluations);
+absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
+    const std::string& folder, const std::vector<run::EvaluationResult>& evaluations);
 
 // The folder of a run's checkpoints: "update-000012345/", one folder for each, and "best", a
 // symbolic link to the best one of them, for people. A checkpoint is there as a whole or not at
@@ -55,7 +55,7 @@ class CheckpointStore {
   // of the newest are kept. `evaluations`: results of earlier starts.
   static absl::StatusOr<std::unique_ptr<CheckpointStore>> Open(
       const std::string& folder, uint32_t keep,
-      const std::vector<EvaluationResult>& evaluations = {});
+      const std::vector<run::EvaluationResult>& evaluations = {});
 
   // Updates of the complete checkpoints, ascending.
   absl::StatusOr<std::vector<uint64_t>> List() const;
@@ -80,7 +80,7 @@ class CheckpointStore {
   bool IsPinned(uint64_t updates) const { return pinned_.contains(updates); }
 
   // A result that came in. Of results without a checkpoint the newest 4096 are remembered.
-  void AddEvaluation(const EvaluationResult& result);
+  void AddEvaluation(const run::EvaluationResult& result);
   // Best mean return of the policy after `updates`, as this start of the learner made it; nothing
   // when it has no evaluation.
   std::optional<double> ReturnOf(uint64_t updates, uint64_t learner_incarnation) const;
@@ -95,7 +95,7 @@ class CheckpointStore {
 
  private:
   CheckpointStore(std::string folder, uint32_t keep,
-                  const std::vector<EvaluationResult>& evaluations)
+                  const std::vector<run::EvaluationResult>& evaluations)
       : folder_(std::move(folder)), keep_(keep), evaluations_(evaluations) {}
 
   bool IsIntact(uint64_t updates);
@@ -105,12 +105,12 @@ class CheckpointStore {
 
   const std::string folder_;
   const uint32_t keep_;
-  std::vector<EvaluationResult> evaluations_;
+  std::vector<run::EvaluationResult> evaluations_;
   std::set<uint64_t> pinned_;
   // Checkpoints that were verified, and whether they were found intact.
   std::map<uint64_t, bool> intact_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::rundir
 
 #endif  // POMPC_RUNDIR_CHECKPOINT_STORE_H_

@@ -19,7 +19,7 @@
 #include "common/process/log.h"
 #include "common/values/utf8.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 namespace {
 
 template <typename T>
@@ -130,4 +130,4 @@ absl::StatusOr<std::vector<CsvFile::Row>> ReadCsv(const std::string& path,
   return rows;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::rundir

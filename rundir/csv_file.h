@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 
 // The shortest text that reads back as `value`; "nan", "inf". The same on every machine.
 std::string FormatNumber(double value);
@@ -71,6 +71,6 @@ std::vector<std::string> FinishedLines(const std::string& content);
 absl::StatusOr<std::vector<CsvFile::Row>> ReadCsv(const std::string& path,
                                                   const std::vector<std::string>& columns);
 
-}  // namespace pompc::learner
+}  // namespace pompc::rundir
 
 #endif  // POMPC_RUNDIR_CSV_FILE_H_

@@ -8,7 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 namespace {
 
 const std::vector<std::string>& Columns() {
@@ -24,7 +24,7 @@ bool ParseVersion(const std::string& text, ParameterVersion* version) {
          absl::SimpleAtoi(parts[1], &version->number);
 }
 
-bool ParseResult(const CsvFile::Row& row, EvaluationResult* result) {
+bool ParseResult(const CsvFile::Row& row, run::EvaluationResult* result) {
   return absl::SimpleAtoi(row[0], &result->id) && ParseVersion(row[1], &result->version) &&
          absl::SimpleAtoi(row[2], &result->rows) && absl::SimpleAtoi(row[3], &result->updates) &&
          absl::SimpleAtod(row[4], &result->elapsed_seconds) &&
@@ -37,9 +37,9 @@ bool ParseResult(const CsvFile::Row& row, EvaluationResult* result) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<EvaluationResult>> EvaluationLog::Read(const std::string& path) {
+absl::StatusOr<std::vector<run::EvaluationResult>> EvaluationLog::Read(const std::string& path) {
   POMPC_ASSIGN_OR_RETURN(const std::vector<CsvFile::Row> rows, ReadCsv(path, Columns()));
-  std::vector<EvaluationResult> results(rows.size());
+  std::vector<run::EvaluationResult> results(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
     if (ParseResult(rows[i], &results[i])) continue;
     return absl::FailedPreconditionError(
@@ -53,7 +53,7 @@ absl::StatusOr<std::unique_ptr<EvaluationLog>> EvaluationLog::Open(const std::st
   return std::unique_ptr<EvaluationLog>(new EvaluationLog(std::move(file)));
 }
 
-absl::Status EvaluationLog::Append(const EvaluationResult& result) {
+absl::Status EvaluationLog::Append(const run::EvaluationResult& result) {
   return file_->Append({absl::StrCat(result.id), result.version.ToString(),
                         absl::StrCat(result.rows), absl::StrCat(result.updates),
                         FormatNumber(result.elapsed_seconds), absl::StrCat(result.episodes),
@@ -61,4 +61,4 @@ absl::Status EvaluationLog::Append(const EvaluationResult& result) {
                         FormatNumber(result.return_min), FormatNumber(result.return_max)});
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::rundir

@@ -10,7 +10,7 @@
 #include "run/control/types.h"
 #include "rundir/csv_file.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 
 // evaluations.csv of a run directory: what was measured of the run's policies. Results are facts:
 // they stay when the run resumes from a checkpoint made before them. Not thread-safe.
@@ -18,11 +18,11 @@ class EvaluationLog {
  public:
   // Results of earlier starts, in the order they came in. FAILED_PRECONDITION naming the line that
   // cannot be read, or whose return is no finite number.
-  static absl::StatusOr<std::vector<EvaluationResult>> Read(const std::string& path);
+  static absl::StatusOr<std::vector<run::EvaluationResult>> Read(const std::string& path);
 
   static absl::StatusOr<std::unique_ptr<EvaluationLog>> Open(const std::string& path);
   // A result that cannot be written (the disk is full) waits, as CsvFile's rows do.
-  absl::Status Append(const EvaluationResult& result);
+  absl::Status Append(const run::EvaluationResult& result);
   // Writes the results that wait; OK when there are none.
   absl::Status Flush() { return file_->Flush(); }
 
@@ -32,6 +32,6 @@ class EvaluationLog {
   const std::unique_ptr<CsvFile> file_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::rundir
 
 #endif  // POMPC_RUNDIR_EVALUATION_LOG_H_

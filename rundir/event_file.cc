@@ -13,7 +13,7 @@
 #include "common/base/status_macros.h"
 #include "common/io/files.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 namespace {
 
 // The polynomial, bits reversed.
@@ -99,4 +99,4 @@ absl::Status EventFile::Write(proto::Event event, uint64_t step) {
   return status;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::rundir

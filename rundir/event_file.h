@@ -13,7 +13,7 @@
 #include "common/base/mutex.h"
 #include "proto/event_file.pb.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 
 // CRC-32C (Castagnoli) of `data`. Debian 12 has no C++ library with it.
 uint32_t Crc32c(absl::string_view data);
@@ -54,6 +54,6 @@ class EventFile {
   bool torn_ ABSL_GUARDED_BY(mu_) = false;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::rundir
 
 #endif  // POMPC_RUNDIR_EVENT_FILE_H_

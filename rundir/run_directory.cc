@@ -15,7 +15,7 @@
 #include "common/config/text_parser.h"
 #include "nlohmann/json.hpp"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 namespace {
 
 constexpr char kRunFile[] = "run.json";
@@ -161,4 +161,4 @@ absl::Status RunDirectory::WriteConfig(const proto::RunConfig& config) const {
   return WriteFileAtomically(File(kConfigFile), config::ToText(config));
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::rundir

@@ -11,7 +11,7 @@
 #include "common/io/files.h"
 #include "proto/config.pb.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 
 // The folder that is all a run leaves behind (docs/run-directory.md). Held by one learner at a
 // time; destruction lets go of it.
@@ -59,6 +59,6 @@ std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunCo
 absl::Status CheckSameRun(const std::string& path, const proto::RunConfig& before,
                           const proto::RunConfig& now);
 
-}  // namespace pompc::learner
+}  // namespace pompc::rundir
 
 #endif  // POMPC_RUNDIR_RUN_DIRECTORY_H_

@@ -10,7 +10,7 @@
 #include "common/io/files.h"
 #include "nlohmann/json.hpp"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 namespace {
 
 namespace fs = std::filesystem;
@@ -77,4 +77,4 @@ absl::Status VerifySealedFolder(const std::string& path) {
   return absl::OkStatus();
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::rundir

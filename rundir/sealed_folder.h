@@ -6,7 +6,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 
 // Folders that are there as a whole or not at all, whatever happens while they are written, with
 // checksums of all their files in checksums.json.
@@ -21,6 +21,6 @@ absl::Status WriteSealedFolder(const std::string& path, const std::string& tempo
 // another size or of another checksum.
 absl::Status VerifySealedFolder(const std::string& path);
 
-}  // namespace pompc::learner
+}  // namespace pompc::rundir
 
 #endif  // POMPC_RUNDIR_SEALED_FOLDER_H_

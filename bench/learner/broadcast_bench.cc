@@ -63,13 +63,13 @@ int Subscribe(const std::string& address, int count) {
   grpc::ChannelArguments own_connection = rpc::MakeChannelArguments({});
   own_connection.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   Progress progress(count);
-  std::vector<std::unique_ptr<ParameterSubscriber>> subscribers;
+  std::vector<std::unique_ptr<parameters::ParameterSubscriber>> subscribers;
   for (int i = 0; i < count; ++i) {
-    ParameterSubscriberOptions options;
+    parameters::ParameterSubscriberOptions options;
     options.learner = rpc::Endpoint(
         grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), own_connection));
-    subscribers.push_back(std::make_unique<ParameterSubscriber>(
-        options, [&progress, i](const ParameterSnapshot& snapshot) {
+    subscribers.push_back(std::make_unique<parameters::ParameterSubscriber>(
+        options, [&progress, i](const parameters::ParameterSnapshot& snapshot) {
           progress.Received(i, snapshot.version().number);
           return absl::OkStatus();
         }));
@@ -81,7 +81,7 @@ int Subscribe(const std::string& address, int count) {
 // A learner's broadcast with so many subscribers, all of which hold version 1.
 class Broadcast {
  public:
-  Broadcast(int subscribers, const ParameterSnapshot& first) {
+  Broadcast(int subscribers, const parameters::ParameterSnapshot& first) {
     (void)SetUpLogging({.level = "off"});
     server_ = *rpc::Server::Start({.listen = "127.0.0.1:0"}, {&service_});
     peers_ = std::make_unique<bench::PeerProcess>(
@@ -92,7 +92,7 @@ class Broadcast {
   ~Broadcast() { publisher_.Close(); }
 
   // Publishes it under the next number, which is returned. Copies share the data.
-  uint64_t Publish(ParameterSnapshot snapshot) {
+  uint64_t Publish(parameters::ParameterSnapshot snapshot) {
     snapshot.description.mutable_version()->set_number(++number_);
     publisher_.Publish(std::move(snapshot));
     return number_;
@@ -101,29 +101,30 @@ class Broadcast {
   void Await(uint64_t number) {
     while (held_ < number) held_ = std::strtoull(peers_->ReadLine().c_str(), nullptr, 10);
   }
-  ParameterService::Stats stats() const { return service_.stats(); }
+  parameters::ParameterService::Stats stats() const { return service_.stats(); }
 
  private:
-  Publisher publisher_;
-  ParameterService service_{&publisher_, {.run_id = "run"}};
+  parameters::Publisher publisher_;
+  parameters::ParameterService service_{&publisher_, {.run_id = "run"}};
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<bench::PeerProcess> peers_;
   uint64_t number_ = 0;
   uint64_t held_ = 0;
 };
 
-ParameterSnapshot Snapshot(int64_t bytes) {
+parameters::ParameterSnapshot Snapshot(int64_t bytes) {
   proto::ParametersDescription description;
   description.mutable_version()->set_incarnation(1);
   description.set_run_id("run");
-  return MakeSnapshot(std::move(description), std::make_shared<std::string>(bytes, 'x'));
+  return parameters::MakeSnapshot(std::move(description),
+                                  std::make_shared<std::string>(bytes, 'x'));
 }
 
 double Megabytes(uint64_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
 // One version after the other, each when all have the one before.
 void BM_Version(benchmark::State& state) {
-  const ParameterSnapshot snapshot = Snapshot(state.range(0));
+  const parameters::ParameterSnapshot snapshot = Snapshot(state.range(0));
   const auto subscribers = static_cast<int>(state.range(1));
   Broadcast broadcast(subscribers, snapshot);
   bench::ResetPeakMemory();

@@ -27,7 +27,7 @@ proto::RunConfig Config(const std::string& size) {
     config.mutable_planner()->set_policy_samples(8);
     config.mutable_planner()->set_elites(16);
   }
-  return learner::PlanningSections(config, 0.98);
+  return parameters::PlanningSections(config, 0.98);
 }
 
 std::shared_ptr<PlanEngine> Engine() {
@@ -37,7 +37,7 @@ std::shared_ptr<PlanEngine> Engine() {
 
 void BM_Load(benchmark::State& state, const std::string& size) {
   const auto engine = Engine();
-  const learner::ParameterSnapshot snapshot = TorchSnapshot(Config(size), {1, 1}, 1);
+  const parameters::ParameterSnapshot snapshot = TorchSnapshot(Config(size), {1, 1}, 1);
   // A planner always holds the version before.
   auto model = *engine->Load(snapshot);
   for (auto _ : state) model = *engine->Load(snapshot);

@@ -57,8 +57,8 @@ class Cluster {
   }
 
  private:
-  learner::Publisher publisher_;
-  learner::ParameterService service_{&publisher_, {.run_id = "run"}};
+  parameters::Publisher publisher_;
+  parameters::ParameterService service_{&publisher_, {.run_id = "run"}};
   std::unique_ptr<rpc::Server> learner_server_;
   std::unique_ptr<App> app_;
   std::unique_ptr<PlannerClient> client_;

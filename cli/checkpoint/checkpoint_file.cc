@@ -19,18 +19,18 @@ namespace pompc::cli {
 
 namespace fs = std::filesystem;
 
-absl::StatusOr<learner::ChosenCheckpoint> BestCheckpoint(const std::string& run_dir) {
+absl::StatusOr<rundir::ChosenCheckpoint> BestCheckpoint(const std::string& run_dir) {
   POMPC_ASSIGN_OR_RETURN(const auto evaluations,
-                         learner::EvaluationLog::Read(EvaluationsFile(run_dir)));
-  return learner::ChooseCheckpoint(CheckpointsFolder(run_dir), evaluations);
+                         rundir::EvaluationLog::Read(EvaluationsFile(run_dir)));
+  return rundir::ChooseCheckpoint(CheckpointsFolder(run_dir), evaluations);
 }
 
-absl::StatusOr<learner::ChosenCheckpoint> NewestCheckpoint(const std::string& run_dir) {
-  return learner::ChooseCheckpoint(CheckpointsFolder(run_dir), {});
+absl::StatusOr<rundir::ChosenCheckpoint> NewestCheckpoint(const std::string& run_dir) {
+  return rundir::ChooseCheckpoint(CheckpointsFolder(run_dir), {});
 }
 
-absl::StatusOr<learner::RankedCheckpoint> FindCheckpoint(const std::string& run_dir) {
-  POMPC_ASSIGN_OR_RETURN(learner::ChosenCheckpoint best, BestCheckpoint(run_dir));
+absl::StatusOr<rundir::RankedCheckpoint> FindCheckpoint(const std::string& run_dir) {
+  POMPC_ASSIGN_OR_RETURN(rundir::ChosenCheckpoint best, BestCheckpoint(run_dir));
   for (const std::string& reason : best.passed_over) {
     Log().warn("{}: {}; {} is taken", run_dir, reason, best.checkpoint.folder);
   }
@@ -42,14 +42,14 @@ absl::StatusOr<CheckpointFile> OpenCheckpoint(const std::string& path) {
   checkpoint.folder = path;
   std::error_code error;
   if (HoldsRun(path)) {
-    POMPC_ASSIGN_OR_RETURN(const learner::RankedCheckpoint best, FindCheckpoint(path));
+    POMPC_ASSIGN_OR_RETURN(const rundir::RankedCheckpoint best, FindCheckpoint(path));
     checkpoint.folder = best.folder;
     checkpoint.return_mean = best.return_mean;
   } else if (!fs::is_regular_file(path + "/state.json", error)) {
     return absl::NotFoundError(
         absl::StrCat(path, ": neither a checkpoint (state.json is missing) nor a run's folder"));
   }
-  POMPC_RETURN_IF_ERROR(learner::VerifySealedFolder(checkpoint.folder));
+  POMPC_RETURN_IF_ERROR(rundir::VerifySealedFolder(checkpoint.folder));
   POMPC_ASSIGN_OR_RETURN(checkpoint.info, learner::ReadCheckpointInfo(checkpoint.folder));
   POMPC_ASSIGN_OR_RETURN(
       checkpoint.config,
@@ -65,14 +65,14 @@ absl::Status SaveCheckpoint(const std::string& folder, const CheckpointFile& che
   const std::string name = (path.has_filename() ? path : path.parent_path()).string();
   POMPC_RETURN_IF_ERROR(MakeFolders(fs::absolute(name).parent_path().string()));
   const learner::Checkpoint written{checkpoint.info, learner::MakeTorchState(checkpoint.state)};
-  return learner::WriteSealedFolder(name, name + ".writing", [&](const std::string& temporary) {
+  return rundir::WriteSealedFolder(name, name + ".writing", [&](const std::string& temporary) {
     return learner::WriteCheckpoint(temporary, written);
   });
 }
 
 absl::StatusOr<std::unique_ptr<update::Updater>> UpdaterOf(const CheckpointFile& checkpoint) {
   const proto::RunConfig& config = checkpoint.config;
-  POMPC_ASSIGN_OR_RETURN(model::ModelConfig model, learner::ModelConfigFrom(config));
+  POMPC_ASSIGN_OR_RETURN(model::ModelConfig model, parameters::ModelConfigFrom(config));
   // Numbers that other programs are held against do not depend on the processor.
   model.matmul_dtype = model::MatmulDtype::kFloat32;
   POMPC_ASSIGN_OR_RETURN(const update::UpdateConfig update, learner::UpdateConfigFrom(config));

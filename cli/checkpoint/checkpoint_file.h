@@ -15,14 +15,14 @@
 namespace pompc::cli {
 
 // The best checkpoint of a run that exists and verifies; while none was evaluated, the newest.
-// Statuses of learner::ChooseCheckpoint, FAILED_PRECONDITION naming the line of evaluations.csv
+// Statuses of rundir::ChooseCheckpoint, FAILED_PRECONDITION naming the line of evaluations.csv
 // that cannot be read.
-absl::StatusOr<learner::ChosenCheckpoint> BestCheckpoint(const std::string& run_dir);
+absl::StatusOr<rundir::ChosenCheckpoint> BestCheckpoint(const std::string& run_dir);
 // The newest one that verifies, evaluated or not.
-absl::StatusOr<learner::ChosenCheckpoint> NewestCheckpoint(const std::string& run_dir);
+absl::StatusOr<rundir::ChosenCheckpoint> NewestCheckpoint(const std::string& run_dir);
 
 // As BestCheckpoint, with a warning in the log for each better one that was passed over.
-absl::StatusOr<learner::RankedCheckpoint> FindCheckpoint(const std::string& run_dir);
+absl::StatusOr<rundir::RankedCheckpoint> FindCheckpoint(const std::string& run_dir);
 
 // All that a checkpoint holds, for looking at it without a learner.
 struct CheckpointFile {

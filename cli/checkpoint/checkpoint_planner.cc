@@ -37,7 +37,7 @@ absl::Status CheckpointPlanner::Load(const std::string& checkpoint,
   if (!fs::is_directory(checkpoint, error)) {
     return absl::NotFoundError(absl::StrCat(checkpoint, ": no checkpoint here"));
   }
-  POMPC_RETURN_IF_ERROR(learner::VerifySealedFolder(checkpoint));
+  POMPC_RETURN_IF_ERROR(rundir::VerifySealedFolder(checkpoint));
   POMPC_ASSIGN_OR_RETURN(const learner::CheckpointInfo info,
                          learner::ReadCheckpointInfo(checkpoint));
   run_id_ = info.run_id;
@@ -55,13 +55,13 @@ absl::Status CheckpointPlanner::Load(const std::string& checkpoint,
   description.set_update_count(updates_);
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<const std::string> data,
                          engine->PackParameters(&description));
-  publisher_.Publish(learner::MakeSnapshot(std::move(description), std::move(data)));
+  publisher_.Publish(parameters::MakeSnapshot(std::move(description), std::move(data)));
   return absl::OkStatus();
 }
 
 absl::Status CheckpointPlanner::Serve(const planner::TorchEngineOptions& engine) {
-  parameter_service_ = std::make_unique<learner::ParameterService>(
-      &publisher_, learner::ParameterServiceOptions{.run_id = run_id_});
+  parameter_service_ = std::make_unique<parameters::ParameterService>(
+      &publisher_, parameters::ParameterServiceOptions{.run_id = run_id_});
   POMPC_ASSIGN_OR_RETURN(server_, rpc::Server::Start({}, {parameter_service_.get()}));
   planner::AppOptions options;
   options.learner = server_->InProcessEndpoint();

@@ -42,8 +42,8 @@ class CheckpointPlanner {
   std::string run_id_;
   proto::RunConfig config_;
   uint64_t updates_ = 0;
-  learner::Publisher publisher_;
-  std::unique_ptr<learner::ParameterService> parameter_service_;
+  parameters::Publisher publisher_;
+  std::unique_ptr<parameters::ParameterService> parameter_service_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<planner::App> planner_;
 };

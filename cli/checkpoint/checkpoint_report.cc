@@ -32,7 +32,7 @@ std::string GroupOf(const std::string& name) {
 
 std::string Summary(const CheckpointFile& checkpoint) {
   const learner::CheckpointInfo& info = checkpoint.info;
-  learner::RowCounter rows;
+  run::RowCounter rows;
   rows.Restore(info.progress.rows);
   return FormatTable({{"checkpoint", checkpoint.folder},
                       {"checksums", "hold"},

@@ -84,7 +84,7 @@ absl::Status Evaluate(const EvaluateFlags& flags) {
     if (flags.run_dir.empty()) {
       return absl::InvalidArgumentError("give --run-dir DIR or --checkpoint DIR");
     }
-    POMPC_ASSIGN_OR_RETURN(const learner::RankedCheckpoint best, FindCheckpoint(flags.run_dir));
+    POMPC_ASSIGN_OR_RETURN(const rundir::RankedCheckpoint best, FindCheckpoint(flags.run_dir));
     checkpoint = best.folder;
   }
   POMPC_ASSIGN_OR_RETURN(const auto planner, CheckpointPlanner::Start(checkpoint, flags.engine));
@@ -97,7 +97,7 @@ absl::Status Evaluate(const EvaluateFlags& flags) {
     rows.push_back({absl::StrCat(i + 1), absl::StrFormat("%.1f", outcome.returns[i]),
                     absl::StrCat(outcome.decisions[i])});
   }
-  const learner::SampleStatistics summary = learner::Summarize(outcome.returns);
+  const run::SampleStatistics summary = run::Summarize(outcome.returns);
   std::cout << FormatTable(rows) << "mean return " << FormatMean(summary.mean, summary.ci95)
             << " (95 % interval)" << std::endl;
   if (film != nullptr) {

@@ -123,7 +123,7 @@ void InProcessRun::Watch(const char* name, App* app, bool ends_the_run) {
 }
 
 absl::StatusOr<proto::GetRunReply> InProcessRun::Get() {
-  return learner::GetRun(learner_endpoint_, absl::Seconds(5));
+  return run::GetRun(learner_endpoint_, absl::Seconds(5));
 }
 
 absl::Status InProcessRun::error() const {

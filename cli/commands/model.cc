@@ -29,7 +29,7 @@ absl::Status Probe(const ProbeFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(const CheckpointFile checkpoint, OpenCheckpoint(flags.checkpoint));
   POMPC_ASSIGN_OR_RETURN(const auto updater, UpdaterOf(checkpoint));
   POMPC_ASSIGN_OR_RETURN(const model::MppiConfig mppi,
-                         learner::MppiConfigFrom(learner::PlanningSections(
+                         parameters::MppiConfigFrom(parameters::PlanningSections(
                              checkpoint.config, updater->config().discount)));
   POMPC_ASSIGN_OR_RETURN(const std::string file, ReadFile(flags.like));
   const absl::StatusOr<model::NamedTensors> inputs = model::UnpackNpz(file);

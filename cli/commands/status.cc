@@ -19,7 +19,7 @@ namespace {
 absl::Status PrintRunningRun(const std::string& learner) {
   POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", learner));
   POMPC_ASSIGN_OR_RETURN(const proto::GetRunReply run,
-                         learner::GetRun(endpoints.front(), absl::Seconds(5)));
+                         run::GetRun(endpoints.front(), absl::Seconds(5)));
   std::cout << RunReport(run);
   return absl::OkStatus();
 }

@@ -14,9 +14,9 @@ namespace {
 absl::Status Stop(const std::string& learner) {
   POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", learner));
   POMPC_ASSIGN_OR_RETURN(const proto::GetRunReply run,
-                         learner::GetRun(endpoints.front(), absl::Seconds(5)));
+                         run::GetRun(endpoints.front(), absl::Seconds(5)));
   POMPC_ASSIGN_OR_RETURN(const proto::StopRunReply reply,
-                         learner::StopRun(endpoints.front(), run.run_id(), absl::Seconds(5)));
+                         run::StopRun(endpoints.front(), run.run_id(), absl::Seconds(5)));
   std::cout << "run " << run.run_id() << ": " << proto::Phase_Name(reply.phase()) << std::endl;
   return absl::OkStatus();
 }

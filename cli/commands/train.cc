@@ -57,9 +57,8 @@ absl::StatusOr<proto::RunConfig> MakeConfig(TrainFlags flags) {
   flags.config.sources.files.push_back(ConfigFile(run_dir));
   // The run's own env.spec would be found at odds with another task or action repeat, and blamed
   // instead of the field that the user set.
-  return flags.config.Load([&](const proto::RunConfig& now) {
-    return learner::CheckSameRun(run_dir, before, now);
-  });
+  return flags.config.Load(
+      [&](const proto::RunConfig& now) { return rundir::CheckSameRun(run_dir, before, now); });
 }
 
 // Shows the run's progress until it is over or `interrupted`.

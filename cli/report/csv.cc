@@ -24,7 +24,7 @@ double CsvTable::cell(const std::string& name, size_t row) const {
 
 absl::StatusOr<CsvTable> ReadCsv(const std::string& path) {
   POMPC_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  const std::vector<std::string> lines = learner::FinishedLines(text);
+  const std::vector<std::string> lines = rundir::FinishedLines(text);
   CsvTable table;
   if (lines.empty()) return table;
   const std::vector<std::string> names = absl::StrSplit(lines[0], ',');

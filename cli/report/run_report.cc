@@ -121,9 +121,9 @@ std::string ShardTable(const proto::RunStatus& status) {
   return FormatTable(rows);
 }
 
-std::string CheckpointText(const absl::StatusOr<learner::ChosenCheckpoint>& chosen) {
+std::string CheckpointText(const absl::StatusOr<rundir::ChosenCheckpoint>& chosen) {
   if (!chosen.ok()) return absl::StrCat("none: ", chosen.status().message());
-  const learner::RankedCheckpoint& checkpoint = chosen->checkpoint;
+  const rundir::RankedCheckpoint& checkpoint = chosen->checkpoint;
   return absl::StrCat(checkpoint.folder, checkpoint.return_mean
                                              ? absl::StrFormat(", return %.1f",
                                                                *checkpoint.return_mean)
@@ -187,8 +187,8 @@ std::string RunReport(const proto::GetRunReply& run) {
 }
 
 std::string RunSummary(const proto::GetRunReply& run,
-                       const absl::StatusOr<learner::ChosenCheckpoint>& best_checkpoint,
-                       const absl::StatusOr<learner::ChosenCheckpoint>& newest_checkpoint) {
+                       const absl::StatusOr<rundir::ChosenCheckpoint>& best_checkpoint,
+                       const absl::StatusOr<rundir::ChosenCheckpoint>& newest_checkpoint) {
   const proto::RunStatus& status = run.status();
   std::string best = "no evaluation was made";
   if (const proto::EvaluationResult* result = Best(status)) {

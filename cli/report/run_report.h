@@ -18,8 +18,8 @@ std::string RunReport(const proto::GetRunReply& run);
 // What a run came to, when it is over: best evaluation, counts, where things are. `best` and
 // `newest`: the checkpoints that it leaves behind.
 std::string RunSummary(const proto::GetRunReply& run,
-                       const absl::StatusOr<learner::ChosenCheckpoint>& best,
-                       const absl::StatusOr<learner::ChosenCheckpoint>& newest);
+                       const absl::StatusOr<rundir::ChosenCheckpoint>& best,
+                       const absl::StatusOr<rundir::ChosenCheckpoint>& newest);
 
 }  // namespace pompc::cli
 

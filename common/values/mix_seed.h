@@ -5,13 +5,13 @@
 
 #include "common/values/split_mix.h"
 
-namespace pompc::learner {
+namespace pompc {
 
 // A seed for occasion `n` of something seeded with `seed`; any two occasions' are unrelated.
 inline uint64_t MixSeed(uint64_t seed, uint64_t n) {
   return SplitMixBits(seed * kSplitMixStep + n);
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc
 
 #endif  // POMPC_COMMON_VALUES_MIX_SEED_H_

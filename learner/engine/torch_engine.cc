@@ -78,7 +78,7 @@ class TorchEngine : public Engine {
               std::unique_ptr<update::Updater> updater)
       : model_(model),
         mppi_(mppi),
-        planning_(PlanningSections(config, mppi.discount)),
+        planning_(parameters::PlanningSections(config, mppi.discount)),
         reanalyze_(config.learner().reanalyze()),
         seed_(config.seed()),
         horizon_(config.planner().horizon()),
@@ -298,10 +298,11 @@ absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& 
         absl::StrCat("world_size: this LibTorch cannot connect processes on ", options.device,
                      " (docs/build.md, Gloo); allowed: 1"));
   }
-  POMPC_ASSIGN_OR_RETURN(const model::ModelConfig model, ModelConfigFrom(config));
+  POMPC_ASSIGN_OR_RETURN(const model::ModelConfig model, parameters::ModelConfigFrom(config));
   POMPC_ASSIGN_OR_RETURN(const update::UpdateConfig update, UpdateConfigFrom(config));
-  POMPC_ASSIGN_OR_RETURN(const model::MppiConfig mppi,
-                         MppiConfigFrom(PlanningSections(config, update.discount)));
+  POMPC_ASSIGN_OR_RETURN(
+      const model::MppiConfig mppi,
+      parameters::MppiConfigFrom(parameters::PlanningSections(config, update.discount)));
   model::SetComputeThreads(options.threads);
   model::SetBlasThreads(options.threads);
   KeepFreedMemory();

@@ -123,7 +123,7 @@ const std::array<absl::string_view, Prefetcher::kStates>& Prefetcher::StateNames
   return kNames;
 }
 
-Prefetcher::Prefetcher(const PrefetcherOptions& options, SamplingControl* control,
+Prefetcher::Prefetcher(const PrefetcherOptions& options, run::SamplingControl* control,
                        WindowSource* shards, Engine* engine)
     : options_(options),
       control_(control),

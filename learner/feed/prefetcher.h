@@ -99,7 +99,7 @@ class Prefetcher : public BatchSource {
   using Timer = StateTimer<State, kStates>;
 
   // What is given must outlive this.
-  Prefetcher(const PrefetcherOptions& options, SamplingControl* control, WindowSource* shards,
+  Prefetcher(const PrefetcherOptions& options, run::SamplingControl* control, WindowSource* shards,
              Engine* engine);
   // Closes.
   ~Prefetcher() override;
@@ -141,7 +141,7 @@ class Prefetcher : public BatchSource {
   void SetProblem(std::string problem);
 
   const PrefetcherOptions options_;
-  SamplingControl* const control_;
+  run::SamplingControl* const control_;
   WindowSource* const shards_;
   Engine* const engine_;
   Timer timer_;

@@ -14,7 +14,7 @@ namespace pompc::learner {
 
 // Lets a follower draw batches with what rank 0 says of the shards, from the first time on.
 // Thread-safe.
-class SamplingGate : public SamplingControl {
+class SamplingGate : public run::SamplingControl {
  public:
   // Of `shards` shards.
   SamplingGate(size_t shards, Clock* clock) : clock_(clock), windows_(shards, 0) {}

@@ -19,7 +19,7 @@ bool IsRefusal(const absl::Status& status) {
 
 }  // namespace
 
-ShardManager::ShardManager(const ShardManagerOptions& options, RunControl* control)
+ShardManager::ShardManager(const ShardManagerOptions& options, run::RunControl* control)
     : options_(options),
       control_(control),
       clients_(options_.run_id, options_.shards, options_.config, options_.timeout) {
@@ -86,15 +86,15 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
     POMPC_ASSIGN_OR_RETURN(const proto::ShardInfo info, client.Configure());
     Log().info("shard {} at {} is ready: {} rows", shard, options_.shards[shard].address(),
                info.stored_rows());
-    control_->ShardAnswered(shard, FromProto(info), false);
+    control_->ShardAnswered(shard, run::FromProto(info), false);
     link->configured = link->answered = true;
   }
-  const ShardGrant grant = control_->NextGrant(shard);
+  const run::ShardGrant grant = control_->NextGrant(shard);
   POMPC_ASSIGN_OR_RETURN(
       const proto::ShardInfo info,
       client.Grant({grant.max_accepted_rows, grant.reason, grant.seed_phase_over,
                     grant.newest_version}));
-  control_->ShardAnswered(shard, FromProto(info), grant.seed_phase_over);
+  control_->ShardAnswered(shard, run::FromProto(info), grant.seed_phase_over);
   return absl::OkStatus();
 }
 

@@ -47,7 +47,7 @@ struct ShardManagerOptions {
 class ShardManager {
  public:
   // `control` must outlive this.
-  ShardManager(const ShardManagerOptions& options, RunControl* control);
+  ShardManager(const ShardManagerOptions& options, run::RunControl* control);
   // Closes.
   ~ShardManager();
 
@@ -88,7 +88,7 @@ class ShardManager {
   bool TakenByOthers(int shard, const absl::Status& refusal);
 
   const ShardManagerOptions options_;
-  RunControl* const control_;
+  run::RunControl* const control_;
 
   Mutex mu_;
   CondVar changed_;

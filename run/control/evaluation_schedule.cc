@@ -8,7 +8,7 @@
 #include "common/values/number_check.h"
 #include "run/control/statistics.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 EvaluationSchedule::EvaluationSchedule(const EvaluationOptions& options) : options_(options) {}
 
 void EvaluationSchedule::Restore(std::vector<EvaluationResult> results, uint64_t rows) {
@@ -140,4 +140,4 @@ const EvaluationResult* EvaluationSchedule::FindResult(uint64_t id) const {
   return nullptr;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -13,7 +13,7 @@
 #include "absl/types/span.h"
 #include "run/control/types.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 struct EvaluationOptions {
   // Rows between evaluations.
@@ -96,6 +96,6 @@ class EvaluationSchedule {
   std::optional<size_t> best_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_CONTROL_EVALUATION_SCHEDULE_H_

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/values/short_text.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 // Texts come from outside and go to messages, logs and pages.
@@ -127,4 +127,4 @@ std::vector<uint32_t> Leases::AssignShards(uint32_t environments) const {
   return shards;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -15,7 +15,7 @@
 #include "absl/time/time.h"
 #include "run/control/types.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 struct LeaseOptions {
   // A lease ends so long after its last heartbeat.
@@ -132,6 +132,6 @@ class Leases {
   std::array<uint64_t, kLeaseEnds> ends_ = {};
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_CONTROL_LEASES_H_

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 void PhaseMachine::StartTraining() {
   if (phase_ == Phase::kSeed) phase_ = Phase::kTraining;
@@ -49,4 +49,4 @@ bool PhaseMachine::RowsAreDone(const RunProgress& progress, uint64_t seed_rows,
   return !progress.evaluating || now - *done_since_ >= options_.last_evaluations;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -8,7 +8,7 @@
 #include "absl/time/time.h"
 #include "run/control/types.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // When a run is finished: whichever comes first. 0, or no value, switches a condition off.
 struct StopOptions {
@@ -72,6 +72,6 @@ class PhaseMachine {
   std::optional<absl::Duration> done_since_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_CONTROL_PHASE_MACHINE_H_

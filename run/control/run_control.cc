@@ -7,7 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "common/values/short_text.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 // More than all environments make in one turn.
@@ -565,4 +565,4 @@ std::vector<uint64_t> RunControl::Windows() const {
   return windows;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

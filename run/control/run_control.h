@@ -25,7 +25,7 @@
 #include "run/rows/row_grants.h"
 #include "run/rows/window_watch.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 struct RunControlOptions {
   // Counts the starts of the learner of this run.
@@ -282,6 +282,6 @@ class RunControl : public SamplingControl {
   uint64_t rows_then_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_CONTROL_RUN_CONTROL_H_

@@ -4,7 +4,7 @@
 #include "run/control/run_control.h"
 #include "run/control/waiting.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 double RunControl::Elapsed() const {
   return earlier_seconds_ + absl::ToDoubleSeconds(clock_->Now() - start_);
@@ -72,4 +72,4 @@ RunStatus RunControl::Status() const {
   return status;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

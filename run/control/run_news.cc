@@ -4,7 +4,7 @@
 #include <numeric>
 #include <utility>
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 template <typename T>
@@ -38,4 +38,4 @@ std::optional<double> RunNews::training_return_mean() const {
          static_cast<double>(newest_returns_.size());
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

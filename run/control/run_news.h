@@ -9,7 +9,7 @@
 #include "run/control/run_status.h"
 #include "run/control/types.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // A result that came in, or an outstanding evaluation that was given up.
 struct EvaluationNews {
@@ -44,6 +44,6 @@ class RunNews {
   std::deque<double> newest_returns_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_CONTROL_RUN_NEWS_H_

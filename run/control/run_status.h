@@ -10,7 +10,7 @@
 
 #include "run/control/types.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // A shard's own account of itself.
 struct ShardState {
@@ -153,6 +153,6 @@ struct RunStatus {
   std::string waiting;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_CONTROL_RUN_STATUS_H_

@@ -6,7 +6,7 @@
 
 #include "absl/time/time.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // What whoever draws batches asks the run. Thread-safe.
 class SamplingControl {
@@ -22,6 +22,6 @@ class SamplingControl {
   virtual std::vector<uint64_t> Windows() const = 0;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_CONTROL_SAMPLING_CONTROL_H_

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 // Exact for few degrees of freedom, where the expansion below is poor.
@@ -42,4 +42,4 @@ SampleStatistics Summarize(absl::Span<const double> values) {
   return result;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -3,7 +3,7 @@
 
 #include "absl/types/span.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // What a sample of returns says about their mean.
 struct SampleStatistics {
@@ -22,6 +22,6 @@ SampleStatistics Summarize(absl::Span<const double> values);
 // REQUIRES: degrees >= 1.
 double StudentT975(int degrees);
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_CONTROL_STATISTICS_H_

@@ -1,6 +1,6 @@
 #include "run/control/types.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 const char* PhaseName(Phase phase) {
   switch (phase) {
@@ -30,4 +30,4 @@ const char* LeaseEndName(LeaseEnd end) {
 
 const char* RoleName(Role role) { return role == Role::kActor ? "actor" : "evaluator"; }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

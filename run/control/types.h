@@ -7,7 +7,7 @@
 
 #include "common/values/parameter_version.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // Where a run stands; the meaning for actors is that of proto::Phase.
 enum class Phase {
@@ -74,6 +74,6 @@ struct EvaluationResult {
   double elapsed_seconds = 0;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_CONTROL_TYPES_H_

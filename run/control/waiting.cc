@@ -8,7 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 // Rows come in chunks and heartbeats once a second: what peers say matters once rows stay away for
@@ -121,4 +121,4 @@ std::string WaitingText(const RunStatus& status, const LearnerWaits& waits) {
   return absl::StrJoin(parts, "; ");
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

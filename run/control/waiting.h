@@ -5,7 +5,7 @@
 
 #include "run/control/run_status.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // What the learner itself waits for.
 struct LearnerWaits {
@@ -29,6 +29,6 @@ struct LearnerWaits {
 // cannot be written. Bounded: of each kind of peer one is named, of shards all.
 std::string WaitingText(const RunStatus& status, const LearnerWaits& waits);
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_CONTROL_WAITING_H_

@@ -1,6 +1,6 @@
 #include "run/rows/rates.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 void Rates::Observe(absl::Duration now, uint64_t rows, uint64_t updates) {
   latest_ = {now, rows, updates};
@@ -19,4 +19,4 @@ double Rates::PerSecond(uint64_t Sample::*counter) const {
          seconds;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

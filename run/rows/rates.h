@@ -6,7 +6,7 @@
 
 #include "absl/time/time.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // Speed of two counters over a sliding window. Not thread-safe.
 class Rates {
@@ -35,6 +35,6 @@ class Rates {
   Sample latest_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_ROWS_RATES_H_

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 absl::Status RatioOptions::Validate() const {
   if (!(utd > 0) || !std::isfinite(utd)) {
@@ -37,4 +37,4 @@ uint64_t Ratio::MinRows(uint64_t capacity_rows) const {
   return std::max<uint64_t>(1, std::min(options_.min_rows, capacity_rows / 2));
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

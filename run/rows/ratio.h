@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // Sizes in rows and updates of the whole run; defaults as in RunConfig.
 struct RatioOptions {
@@ -48,6 +48,6 @@ class Ratio {
   const RatioOptions options_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_ROWS_RATIO_H_

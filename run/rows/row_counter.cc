@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace pompc::learner {
+namespace pompc::run {
 
 void RowCounter::Observe(uint64_t incarnation, uint64_t rows) {
   std::vector<Incarnation>& known = state_.incarnations;
@@ -27,4 +27,4 @@ void RowCounter::Restore(State state) {
   for (const Incarnation& entry : state_.incarnations) total_ += entry.rows;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // Rows of a run ever accepted, over all shards and over the memories they lost. Each incarnation of
 // a shard counts from 0, so the run's count is the sum over incarnations. Not thread-safe.
@@ -46,6 +46,6 @@ class RowCounter {
   uint64_t total_ = 0;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_ROWS_ROW_COUNTER_H_

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace pompc::learner {
+namespace pompc::run {
 
 void RowGrants::Observe(int shard, uint64_t incarnation, uint64_t accepted_rows, uint64_t bound,
                         uint32_t streams) {
@@ -45,4 +45,4 @@ int RowGrants::Sharers(int shard, bool* takes_part) const {
   return written == 0 ? known : written;
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // Splits the run's bound on rows over its shards, which count rows only in their own memory. What
 // one shard was granted and has not used cannot be granted to another until that shard has agreed
@@ -45,6 +45,6 @@ class RowGrants {
   std::vector<Shard> shards_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_ROWS_ROW_GRANTS_H_

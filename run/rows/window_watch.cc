@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 uint64_t WindowWatch::EnoughRows(const ReplayContent& replay) const {
   const uint64_t most = std::max<uint64_t>(1, replay.capacity_rows / 2);
@@ -41,4 +41,4 @@ std::string WindowWatch::WhatIsStored(const ReplayContent& replay) const {
                       " rows of one episode, unless that terminated before");
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // What replay holds, over the shards that are reachable.
 struct ReplayContent {
@@ -71,6 +71,6 @@ class WindowWatch {
   absl::Status status_;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_RUN_ROWS_WINDOW_WATCH_H_

@@ -49,13 +49,13 @@ class AppTest : public ::testing::Test {
 
   void StartLearner(const proto::RunConfig& config) {
     if (learner_ != nullptr) learner_->Shutdown(absl::ZeroDuration());
-    learner::RunControlOptions options;
+    run::RunControlOptions options;
     options.shards = {"a", "b"};
     options.lease.heartbeat = absl::Milliseconds(5);
     options.evaluation.episodes = 2;
-    control_ = std::make_unique<learner::RunControl>(options, &learner_clock_);
-    run_service_ = std::make_unique<learner::RunService>(
-        control_.get(), learner::RunServiceOptions{.run_id = kRun, .config = config});
+    control_ = std::make_unique<run::RunControl>(options, &learner_clock_);
+    run_service_ = std::make_unique<run::RunService>(
+        control_.get(), run::RunServiceOptions{.run_id = kRun, .config = config});
     learner_ = *rpc::Server::Start({}, {run_service_.get()});
   }
 
@@ -126,8 +126,8 @@ class AppTest : public ::testing::Test {
   FakeClock learner_clock_;
   std::shared_ptr<MetricsRegistry> metrics_ = std::make_shared<MetricsRegistry>();
   StubPlanner planner_{kRun, 3, 2};
-  std::unique_ptr<learner::RunControl> control_;
-  std::unique_ptr<learner::RunService> run_service_;
+  std::unique_ptr<run::RunControl> control_;
+  std::unique_ptr<run::RunService> run_service_;
   std::unique_ptr<rpc::Server> learner_;
   std::vector<std::unique_ptr<replay::App>> shards_;
   std::vector<std::unique_ptr<replay::ShardClient>> clients_;
@@ -233,7 +233,7 @@ TEST_F(AppTest, EvaluatorReportsToTheLearner) {
   ASSERT_TRUE(Await([&] { return !control_->Status().peers.empty(); }));
   control_->AddEvaluation({1, 1});
   ASSERT_TRUE(Await([&] { return !control_->Status().evaluations.empty(); }));
-  const learner::EvaluationResult result = control_->Status().evaluations[0];
+  const run::EvaluationResult result = control_->Status().evaluations[0];
   EXPECT_EQ(result.episodes, 2u);
   EXPECT_EQ(result.version, (ParameterVersion{1, 1}));
   EXPECT_GT(result.return_mean, 0);
@@ -249,11 +249,11 @@ TEST_F(AppTest, OtherNumberOfShardsIsRefusedNamingBoth) {
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("--replay names 1 shards; the run has 2"));
   // The learner knows who died, and of what.
-  const learner::RunStatus run = control_->Status();
+  const run::RunStatus run = control_->Status();
   EXPECT_TRUE(run.peers.empty());
   ASSERT_EQ(run.ended_peers.size(), 1u);
   EXPECT_EQ(run.ended_peers[0].name, "host:7");
-  EXPECT_EQ(run.ended_peers[0].end, learner::LeaseEnd::kFailed);
+  EXPECT_EQ(run.ended_peers[0].end, run::LeaseEnd::kFailed);
   EXPECT_EQ(run.ended_peers[0].how, status.message());
 }
 
@@ -280,7 +280,7 @@ TEST_F(AppTest, WhoeverIsToldToEndFreesTheLeaseAtOnce) {
   app_->Stop();
   EXPECT_TRUE(control_->Status().peers.empty());
   ASSERT_EQ(control_->Status().ended_peers.size(), 1u);
-  EXPECT_EQ(control_->Status().ended_peers[0].end, learner::LeaseEnd::kLeft);
+  EXPECT_EQ(control_->Status().ended_peers[0].end, run::LeaseEnd::kLeft);
   EXPECT_GE(control_->Status().ended_peers[0].rows, 40u);
 }
 
@@ -288,7 +288,7 @@ TEST_F(AppTest, HeartbeatsSayWhatItWaitsFor) {
   StartShards(20);
   StartApp();
   const auto waiting = [&] {
-    const learner::RunStatus status = control_->Status();
+    const run::RunStatus status = control_->Status();
     return status.peers.empty() ? "" : status.peers[0].waiting;
   };
   ASSERT_TRUE(Await([&] { return waiting().find("updates are behind") != std::string::npos; }));

@@ -64,7 +64,7 @@ class EvaluatorWorkerTest : public ::testing::Test {
   StubPlanner planner_{"run", 3, 2};
   ActorStats stats_{"evaluator", 1, Clock::Real(), std::make_shared<MetricsRegistry>()};
   BoundedQueue<Reported> reports_{100};
-  learner::RunClient::News news_;
+  run::RunClient::News news_;
   std::unique_ptr<EvaluatorWorker> worker_;
   absl::Status result_;
   Thread thread_;

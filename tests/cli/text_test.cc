@@ -189,8 +189,8 @@ TEST(RunReportTest, ReportShowsWhatIsOutOfOrder) {
 }
 
 // A checkpoint of the run, with its return.
-learner::ChosenCheckpoint Chosen(std::string folder, std::optional<double> return_mean) {
-  learner::ChosenCheckpoint chosen;
+rundir::ChosenCheckpoint Chosen(std::string folder, std::optional<double> return_mean) {
+  rundir::ChosenCheckpoint chosen;
   chosen.checkpoint.folder = std::move(folder);
   chosen.checkpoint.return_mean = return_mean;
   return chosen;
@@ -203,7 +203,7 @@ TEST(RunReportTest, SummaryNamesTheBestEvaluation) {
 }
 
 TEST(RunReportTest, SummaryNamesTheCheckpointsThatThereAre) {
-  learner::ChosenCheckpoint best = Chosen("c/update-000000060", 247.1);
+  rundir::ChosenCheckpoint best = Chosen("c/update-000000060", 247.1);
   best.passed_over = {"c/update-000000090 is damaged"};
   const std::string summary = RunSummary(SomeRun(), best, Chosen("c/update-000000100", {}));
   for (const char* text : {"c/update-000000060, return 247.1", "c/update-000000090 is damaged",

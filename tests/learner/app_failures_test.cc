@@ -30,10 +30,10 @@ TEST_F(LearnerFailureTest, ActorsOutliveALearnerThatFails) {
   options.server.listen = "127.0.0.1:0";
   learner_ = *App::Start(options);
   const std::string address = learner_->address();
-  RunClientOptions client;
+  run::RunClientOptions client;
   client.learner = rpc::Endpoint(address);
   client.environments = 1;
-  RunClient actor(client);
+  run::RunClient actor(client);
   ASSERT_TRUE(actor.Register(absl::Seconds(10)).ok());
   actor.Start();
   FinishSeedPhase();
@@ -74,12 +74,12 @@ TEST_F(LearnerFailureTest, AShardThatSomebodyElseHasTakenIsTriedUntilItIsBack) {
   auto server = rpc::Server::Start({.listen = address}, {&service});
   ASSERT_TRUE(server.ok()) << server.status();
   AwaitThat([&] {
-    const RunStatus status = learner_->Status();
+    const run::RunStatus status = learner_->Status();
     return status.shards[1].problem.find("somebody-else") != std::string::npos &&
            status.waiting.find("shard 1 (" + address + ") has been unreachable") !=
                std::string::npos;
   });
-  EXPECT_EQ(learner_->Status().phase, Phase::kTraining);
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining);
   EXPECT_TRUE(learner_->Health().ok());
   // The rest of the run goes on without it.
   replay::TrajectoryWriterOptions writer = WriterOptions(2);
@@ -106,7 +106,7 @@ TEST_F(LearnerFailureTest, AShardThatNeverBelongedToTheRunEndsTheLearnerNotTheRu
   const absl::Status status = learner_->Wait();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), StartsWith("replay shard 0"));
-  EXPECT_EQ(learner_->Status().phase, Phase::kSeed);
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kSeed);
 }
 
 // A shard that takes rows and refuses to hand them out.

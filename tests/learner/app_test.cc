@@ -44,7 +44,7 @@ class LearnerAppTest : public LearnerFixture {
 TEST_F(LearnerAppTest, TrainsAndHoldsTheRatio) {
   StartShards(2);
   StartLearner();
-  EXPECT_EQ(learner_->Status().phase, Phase::kSeed);
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kSeed);
   FinishSeedPhase();
   EXPECT_EQ(learner_->Status().updates, 20u);
   EXPECT_EQ(learner_->Status().version, (ParameterVersion{1, 1}));
@@ -52,7 +52,7 @@ TEST_F(LearnerAppTest, TrainsAndHoldsTheRatio) {
   AwaitUpdates(120);
   // Published every 5 updates since the first version, logged every 10 before that.
   AwaitThat([&] { return learner_->Status().version == ParameterVersion{1, 21}; });
-  const RunStatus status = learner_->Status();
+  const run::RunStatus status = learner_->Status();
   EXPECT_EQ(status.rows, 300u);
   EXPECT_EQ(status.updates, 120u);
   EXPECT_THAT(FirstColumn("metrics.csv"), ElementsAre("update", "10", "20", "30", "40", "50", "60",
@@ -170,7 +170,7 @@ TEST_F(LearnerAppTest, NoVersionBeforeEveryShardClosedTheSeedPhase) {
     return learner_->Status().waiting.find("close the seed phase: 1 (" + address) !=
            std::string::npos;
   });
-  EXPECT_EQ(learner_->Status().phase, Phase::kSeed);
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kSeed);
   EXPECT_FALSE(learner_->Status().version.valid());
   StartShard(1, address);
   AwaitTraining();
@@ -203,7 +203,7 @@ TEST_F(LearnerAppTest, AShardThatLostItsMemoryIsTakenBack) {
   shards_[1].reset();
   StartShard(1, address);
   AwaitThat([&] {
-    const RunStatus status = learner_->Status();
+    const run::RunStatus status = learner_->Status();
     return status.shards[1].reachable && status.shards[1].state.stored_rows == 0;
   });
   StartWriters(2);
@@ -230,8 +230,8 @@ TEST_F(LearnerAppTest, ResumesWithItsCountersAndRefillsReplay) {
   StartLearner();
   EXPECT_EQ(learner_->run_id(), run_id);
   AwaitThat([&] { return learner_->Status().version.valid(); });
-  RunStatus status = learner_->Status();
-  EXPECT_EQ(status.phase, Phase::kTraining);
+  run::RunStatus status = learner_->Status();
+  EXPECT_EQ(status.phase, run::Phase::kTraining);
   EXPECT_EQ(status.version, (ParameterVersion{2, 1}));
   EXPECT_EQ(status.updates, 60u);
   EXPECT_EQ(status.rows, 180u);
@@ -318,7 +318,7 @@ TEST_F(LearnerAppTest, ALossThatIsNotFiniteTakesItBackToTheLastGoodState) {
   AwaitUpdates(40);
   // Which are published after they are made.
   ASSERT_TRUE(Await([&] { return learner_->Status().version == ParameterVersion{1, 5}; }));
-  const RunStatus status = learner_->Status();
+  const run::RunStatus status = learner_->Status();
   EXPECT_EQ(status.updates, 40u);
   EXPECT_EQ(status.restorations, 1u);
   // Published, and so kept, every 5 updates.
@@ -339,7 +339,7 @@ TEST_F(LearnerAppTest, AStateThatIsNotFiniteIsNeitherPublishedNorWritten) {
   for (int i = 0; i < 2; ++i) Write(0, 40, true);
   AwaitUpdates(60);
   ASSERT_TRUE(Await([&] { return learner_->Status().version == ParameterVersion{1, 9}; }));
-  const RunStatus status = learner_->Status();
+  const run::RunStatus status = learner_->Status();
   EXPECT_EQ(status.last_restoration, "the policy is not finite; gone back to update 45");
   EXPECT_EQ(status.restorations, 1u);
   // Update 50, made again, is logged once and written.
@@ -359,7 +359,7 @@ TEST_F(LearnerAppTest, UpdatesThatFailAgainAndAgainEndTheLearnerNotTheRun) {
   const absl::Status status = learner_->Wait();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_EQ(status.message(), "after 5 restorations of update 25: the model loss is not finite");
-  EXPECT_EQ(learner_->Status().phase, Phase::kTraining) << "the run is not over";
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining) << "the run is not over";
   EXPECT_EQ(learner_->Status().updates, 27u);
   EXPECT_THAT(learner_->Status().waiting, HasSubstr("the model loss"));
   EXPECT_FALSE(learner_->Health().ok());
@@ -382,10 +382,10 @@ TEST_F(LearnerAppTest, EvaluationsAreRecordedAndTheBestIsKept) {
   config_.mutable_stop()->set_return_mean(500);
   StartShards(2);
   StartLearner();
-  RunClientOptions options;
+  run::RunClientOptions options;
   options.learner = learner_->server().InProcessEndpoint();
   options.role = proto::EVALUATOR;
-  RunClient evaluator(options);
+  run::RunClient evaluator(options);
   ASSERT_TRUE(evaluator.Register(absl::ZeroDuration()).ok());
   evaluator.Start();
   FinishSeedPhase();
@@ -402,7 +402,7 @@ TEST_F(LearnerAppTest, EvaluationsAreRecordedAndTheBestIsKept) {
   for (int i = 0; i < 4; ++i) Write(i % 2, 36, true);
   evaluate({600, 700});
   EXPECT_TRUE(learner_->Wait().ok());
-  EXPECT_EQ(learner_->Status().phase, Phase::kFinished);
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kFinished);
   AwaitThat([&] { return evaluator.news().phase == proto::FINISHED; });
   // gRPC can crash where a call begins on an in-process channel while its server shuts down.
   evaluator.Close();
@@ -413,26 +413,27 @@ TEST_F(LearnerAppTest, EvaluationsAreRecordedAndTheBestIsKept) {
   learner_.reset();
   StartLearner();
   EXPECT_TRUE(learner_->Wait().ok());
-  EXPECT_EQ(learner_->Status().phase, Phase::kFinished);
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kFinished);
 }
 
 TEST_F(LearnerAppTest, PublishesWhatTheEngineHolds) {
   StartShards(1);
   StartLearner();
-  BoundedQueue<ParameterSnapshot> received(100);
-  ParameterSubscriberOptions options;
+  BoundedQueue<parameters::ParameterSnapshot> received(100);
+  parameters::ParameterSubscriberOptions options;
   options.learner = learner_->server().InProcessEndpoint();
   options.name = "test";
-  ParameterSubscriber subscriber(options, [&](const ParameterSnapshot& snapshot) {
-    received.Push(snapshot);
-    return absl::OkStatus();
-  });
+  parameters::ParameterSubscriber subscriber(options,
+                                             [&](const parameters::ParameterSnapshot& snapshot) {
+                                               received.Push(snapshot);
+                                               return absl::OkStatus();
+                                             });
   FinishSeedPhase();
-  const ParameterSnapshot first = *received.Pop(Clock::Real());
+  const parameters::ParameterSnapshot first = *received.Pop(Clock::Real());
   EXPECT_EQ(first.version(), (ParameterVersion{1, 1}));
   EXPECT_EQ(first.description.run_id(), learner_->run_id());
   EXPECT_EQ(first.description.update_count(), 20u);
-  EXPECT_TRUE(CheckSnapshot(first).ok());
+  EXPECT_TRUE(parameters::CheckSnapshot(first).ok());
   float updates = 0;
   ASSERT_EQ(first.data->size(), sizeof(updates));
   std::memcpy(&updates, first.data->data(), sizeof(updates));
@@ -447,7 +448,7 @@ TEST_F(LearnerAppTest, StopEndsWithACheckpointWithoutEndingTheRun) {
   Write(0, 20, true);
   AwaitUpdates(30);
   learner_->Stop();
-  EXPECT_EQ(learner_->Status().phase, Phase::kTraining);
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining);
   EXPECT_TRUE(learner_->Wait().ok());
   EXPECT_TRUE(std::filesystem::exists(folder_.File("run/checkpoints/update-000000030")));
 }
@@ -474,7 +475,7 @@ TEST_F(LearnerAppTest, ServesOnALoopbackPort) {
   AppOptions options = LearnerOptions();
   options.server.listen = "127.0.0.1:0";
   learner_ = *App::Start(options);
-  const auto run = GetRun(rpc::Endpoint(learner_->server().address()), absl::Seconds(10));
+  const auto run = run::GetRun(rpc::Endpoint(learner_->server().address()), absl::Seconds(10));
   ASSERT_TRUE(run.ok()) << run.status();
   EXPECT_EQ(run->run_id(), learner_->run_id());
   EXPECT_EQ(run->config().learner().seed_rows(), 100u);

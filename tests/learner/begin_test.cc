@@ -47,7 +47,7 @@ TEST_F(BeginTest, EpisodesThatAreCutOffBeforeTheyMakeAWindowEndTheRunWithAnError
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("0 windows in 100 stored rows"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("lower planner.horizon"));
-  EXPECT_EQ(learner_->Status().phase, Phase::kStopping);
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kStopping);
   EXPECT_EQ(learner_->Status().updates, 0u);
 }
 

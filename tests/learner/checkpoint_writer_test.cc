@@ -44,7 +44,7 @@ class CheckpointWriterTest : public testing::Test {
 
   void Start(Clock* clock) {
     writer_.reset();
-    auto store = CheckpointStore::Open(folder_.File("checkpoints"), 1);
+    auto store = rundir::CheckpointStore::Open(folder_.File("checkpoints"), 1);
     ASSERT_TRUE(store.ok()) << store.status();
     writer_ = std::make_unique<CheckpointWriter>(*std::move(store), clock);
   }
@@ -57,7 +57,7 @@ class CheckpointWriterTest : public testing::Test {
   }
   void Write(uint64_t updates, bool pin = false) { writer_->Write(Make(updates), pin); }
   void Settle(uint64_t updates, double mean) {
-    EvaluationResult result;
+    run::EvaluationResult result;
     result.version = {1, 1};
     result.updates = updates;
     result.return_mean = mean;
@@ -77,7 +77,7 @@ class CheckpointWriterTest : public testing::Test {
     ASSERT_TRUE(Await([&] { return writer_->stats().waiting == n; }));
   }
   std::vector<uint64_t> Written() {
-    return *(*CheckpointStore::Open(folder_.File("checkpoints"), 1))->List();
+    return *(*rundir::CheckpointStore::Open(folder_.File("checkpoints"), 1))->List();
   }
   std::string Best() {
     std::error_code error;

@@ -155,7 +155,7 @@ TEST_F(FollowerTest, ALostRankInterruptsTheRunWhichGoesOnFromItsCheckpoint) {
       std::string(status.message()),
       HasSubstr("rank 1 (second) of 2 is gone; the run goes on from its newest checkpoint"));
   // Actors wait for it instead of going home.
-  EXPECT_EQ(learner_->Status().phase, Phase::kTraining);
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining);
   EXPECT_FALSE(learner_->Health().ok());
 
   learner_.reset();

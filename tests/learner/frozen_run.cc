@@ -154,7 +154,8 @@ absl::Status Train(const std::string& folder, uint64_t updates, uint64_t hold_at
   POMPC_ASSIGN_OR_RETURN(const std::shared_ptr<Engine> engine, MakeTorchEngine(config, {}));
   engine->PrepareThread();
   POMPC_ASSIGN_OR_RETURN(const proto::Windows windows, LoadReplay(folder + ".replay"));
-  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointStore> store, CheckpointStore::Open(folder, 3));
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<rundir::CheckpointStore> store,
+                         rundir::CheckpointStore::Open(folder, 3));
   POMPC_RETURN_IF_ERROR(RestoreNewest(store.get(), kRunId, engine.get()).status());
   std::cout << "begins at " << engine->update_count() << std::endl;
   CheckpointWriter writer(std::move(store), Clock::Real());

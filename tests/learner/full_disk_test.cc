@@ -30,7 +30,7 @@ TEST_F(FullDiskTest, ALastCheckpointThatCannotBeWrittenIsTheLearnersError) {
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("the last checkpoint, of update 30"),
                     HasSubstr("the newest is of update 20"), HasSubstr("no space left")));
-  EXPECT_EQ(learner_->Status().phase, Phase::kTraining) << "the run goes on with another start";
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining) << "the run goes on with another start";
 }
 
 TEST_F(FullDiskTest, AFailedCheckpointOfTheLastUpdateIsWrittenAgain) {
@@ -57,10 +57,10 @@ TEST_F(FullDiskTest, EvaluationsThatCannotBeWrittenAreTheLearnersError) {
   for (int i = 1; i <= 1000; ++i) absl::StrAppend(&table, i, ",1.1,0,0,0,2,-5,1,-6,-4\n");
   folder_.Write("run/evaluations.csv", table);
   StartLearner();
-  RunClientOptions options;
+  run::RunClientOptions options;
   options.learner = learner_->server().InProcessEndpoint();
   options.role = proto::EVALUATOR;
-  RunClient evaluator(options);
+  run::RunClient evaluator(options);
   ASSERT_TRUE(evaluator.Register(absl::ZeroDuration()).ok());
   evaluator.Start();
   FinishSeedPhase();

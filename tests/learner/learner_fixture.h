@@ -165,7 +165,7 @@ class LearnerFixture : public testing::Test {
     AwaitTraining();
   }
   void AwaitTraining() {
-    AwaitThat([&] { return learner_->Status().phase == Phase::kTraining; });
+    AwaitThat([&] { return learner_->Status().phase == run::Phase::kTraining; });
   }
   void AwaitUpdates(uint64_t updates) {
     AwaitThat([&] { return learner_->Status().updates >= updates; });

@@ -13,8 +13,8 @@
 namespace pompc::learner {
 
 // A small run whose shards the test plays.
-inline RunControlOptions SmallRun(uint64_t learner_incarnation = 1) {
-  RunControlOptions options;
+inline run::RunControlOptions SmallRun(uint64_t learner_incarnation = 1) {
+  run::RunControlOptions options;
   options.learner_incarnation = learner_incarnation;
   options.shards = {"a:1", "b:2"};
   options.ratio.seed_rows = 100;
@@ -26,8 +26,8 @@ inline RunControlOptions SmallRun(uint64_t learner_incarnation = 1) {
   return options;
 }
 
-inline RunServiceOptions SmallRunService(const std::string& run_id) {
-  RunServiceOptions options;
+inline run::RunServiceOptions SmallRunService(const std::string& run_id) {
+  run::RunServiceOptions options;
   options.run_id = run_id;
   options.run_dir = "/runs/one";
   options.config.mutable_env()->set_task("cartpole-swingup");
@@ -36,7 +36,7 @@ inline RunServiceOptions SmallRunService(const std::string& run_id) {
 
 // Control plane and server of one learner.
 struct ServedRun {
-  ServedRun(const RunControlOptions& options, const std::string& run_id, Clock* clock,
+  ServedRun(const run::RunControlOptions& options, const std::string& run_id, Clock* clock,
             const std::string& listen = "")
       : control(options, clock), service(&control, SmallRunService(run_id)) {
     auto started = rpc::Server::Start({.listen = listen}, {&service});
@@ -47,7 +47,7 @@ struct ServedRun {
   // Both shards hold `each` rows.
   void Rows(uint64_t each) {
     for (int i = 0; i < 2; ++i) {
-      ShardState state;
+      run::ShardState state;
       state.incarnation = 10 + i;
       state.accepted_rows = state.stored_rows = state.windows = each;
       state.capacity_rows = 1000000;
@@ -62,8 +62,8 @@ struct ServedRun {
     control.AddEvaluation(version);
   }
 
-  RunControl control;
-  RunService service;
+  run::RunControl control;
+  run::RunService service;
   std::unique_ptr<rpc::Server> server;
 };
 

@@ -29,7 +29,7 @@ TEST_F(UnusableWindowsTest, WindowsThatNoUpdateCanBeMadeWithAreBarredAndTheRunGo
   // Each is met sooner or later, alone or with others, and once.
   for (int i = 0; i < 50 && barred() < 3; ++i) Write(i % 2, 20, true);
   EXPECT_EQ(barred(), 3u);
-  const RunStatus status = learner_->Status();
+  const run::RunStatus status = learner_->Status();
   EXPECT_GE(status.restorations, 1u);
   EXPECT_THAT(status.last_restoration,
               HasSubstr("barred from replay, for no update can be made with: "));

@@ -3,12 +3,13 @@
 #include <memory>
 #include <string>
 
+#include "common/rpc/wire.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 #include "gtest/gtest.h"
 #include "proto/parameters.pb.h"
 #include "tests/parameters/snapshots.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 namespace {
 
 proto::ParametersMessage Decode(grpc::ByteBuffer bytes) {
@@ -52,4 +53,4 @@ TEST(MessageEncodingTest, EncodedDataKeepsTheSnapshotAliveWithoutCopyingIt) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::parameters

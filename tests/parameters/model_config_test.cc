@@ -5,7 +5,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 namespace {
 
 using ::testing::HasSubstr;
@@ -164,4 +164,4 @@ TEST(PlanningSectionsTest, CarryWhatPlanningNeedsAndNothingElse) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::parameters

@@ -21,7 +21,7 @@
 #include "tests/parameters/snapshots.h"
 #include "tests/support/await.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 namespace {
 
 using ::testing::ElementsAre;
@@ -452,4 +452,4 @@ TEST(ParameterBroadcastTest, StatsCountVersionsAndBytes) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::parameters

@@ -7,7 +7,7 @@
 #include "gtest/gtest.h"
 #include "tests/parameters/snapshots.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 namespace {
 
 using ::testing::HasSubstr;
@@ -186,4 +186,4 @@ TEST(SnapshotTest, TensorOutsideTheDataIsDataLoss) {
 TEST(SnapshotTest, Crc32IsThatOfZlib) { EXPECT_EQ(Crc32("123456789"), 0xcbf43926u); }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::parameters

@@ -8,7 +8,7 @@
 #include "gtest/gtest.h"
 #include "tests/parameters/snapshots.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 namespace {
 
 using ::testing::HasSubstr;
@@ -114,4 +114,4 @@ TEST_F(SnapshotAssemblerTest, VersionBeyondTheBoundIsRefusedBeforeItsData) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::parameters

@@ -7,7 +7,7 @@
 
 #include "parameters/parameter_snapshot.h"
 
-namespace pompc::learner {
+namespace pompc::parameters {
 
 // Parameters of run "run" with one tensor of `bytes` bytes that depend on the version.
 inline ParameterSnapshot TestSnapshot(ParameterVersion version, size_t bytes = 100,
@@ -27,6 +27,6 @@ inline ParameterSnapshot TestSnapshot(ParameterVersion version, size_t bytes = 1
   return MakeSnapshot(std::move(description), std::move(data));
 }
 
-}  // namespace pompc::learner
+}  // namespace pompc::parameters
 
 #endif  // POMPC_TESTS_PARAMETERS_SNAPSHOTS_H_

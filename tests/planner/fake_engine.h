@@ -25,7 +25,7 @@ class FakeEngine : public PlanEngine {
   }
 
   absl::StatusOr<std::shared_ptr<const PlannerModel>> Load(
-      const learner::ParameterSnapshot& snapshot) override {
+      const parameters::ParameterSnapshot& snapshot) override {
     if (*snapshot.data == "broken") return absl::InvalidArgumentError("cannot be loaded");
     return std::make_shared<const PlannerModel>(snapshot.version(), snapshot.description.run_id(),
                                                 spec_);
@@ -38,13 +38,14 @@ class FakeEngine : public PlanEngine {
 };
 
 // Parameters of run "run" for a FakeEngine.
-inline learner::ParameterSnapshot FakeSnapshot(ParameterVersion version, uint32_t keep_seconds = 0,
-                                               const std::string& data = "data") {
+inline parameters::ParameterSnapshot FakeSnapshot(ParameterVersion version,
+                                                  uint32_t keep_seconds = 0,
+                                                  const std::string& data = "data") {
   proto::ParametersDescription description;
-  *description.mutable_version() = learner::ToProto(version);
+  *description.mutable_version() = run::ToProto(version);
   description.set_run_id("run");
   description.set_keep_seconds(keep_seconds);
-  return learner::MakeSnapshot(std::move(description), std::make_shared<std::string>(data));
+  return parameters::MakeSnapshot(std::move(description), std::make_shared<std::string>(data));
 }
 
 // A request of run "run" for the plan that FakeItem(value) stands for, without its header.

@@ -51,8 +51,8 @@ class PlannerTestBase : public ::testing::Test {
   }
 
   const std::shared_ptr<MetricsRegistry> registry_ = std::make_shared<MetricsRegistry>();
-  learner::Publisher publisher_;
-  learner::ParameterService learner_service_{&publisher_, {.run_id = "run"}};
+  parameters::Publisher publisher_;
+  parameters::ParameterService learner_service_{&publisher_, {.run_id = "run"}};
   std::unique_ptr<rpc::Server> learner_server_;
   std::unique_ptr<App> app_;
   std::unique_ptr<proto::PlannerService::Stub> stub_;

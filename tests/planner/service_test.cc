@@ -35,7 +35,7 @@ TEST_F(PlannerTest, ReplyCarriesPlanVersionAndTimes) {
   EXPECT_THAT(Floats(reply->plans(0).plan_std()), ::testing::ElementsAre(0.5f, 0.5f));
   EXPECT_EQ(Floats(reply->plans(0).warm_start()).size(), 4u);
   EXPECT_EQ(reply->plans(0).plan_value(), 3);
-  EXPECT_EQ(learner::FromProto(reply->plans(0).version()), (ParameterVersion{1, 3}));
+  EXPECT_EQ(FromProto(reply->plans(0).version()), (ParameterVersion{1, 3}));
   EXPECT_EQ(reply->plans(0).batch_size(), 1u);
   EXPECT_EQ(Info().plans(), 1u);
 }
@@ -157,10 +157,10 @@ TEST_F(PlannerTest, PinnedVersionIsUsedWhileItIsKept) {
   Publish(1, /*keep_seconds=*/1000);
   Publish(2);
   proto::PlanRequest request = FakeRequest();
-  *request.mutable_pinned_version() = learner::ToProto({1, 1});
+  *request.mutable_pinned_version() = ToProto(ParameterVersion{1, 1});
   const auto reply = Plan(request);
   ASSERT_TRUE(reply.ok()) << reply.status();
-  EXPECT_EQ(learner::FromProto(reply->plans(0).version()), (ParameterVersion{1, 1}));
+  EXPECT_EQ(FromProto(reply->plans(0).version()), (ParameterVersion{1, 1}));
   EXPECT_EQ(Plan(FakeRequest())->plans(0).version().number(), 2u);
   EXPECT_EQ(Info().kept_versions_size(), 1);
 }
@@ -168,7 +168,7 @@ TEST_F(PlannerTest, PinnedVersionIsUsedWhileItIsKept) {
 TEST_F(PlannerTest, PinnedVersionThatIsNotThereIsUnavailable) {
   Publish(1);
   proto::PlanRequest request = FakeRequest();
-  *request.mutable_pinned_version() = learner::ToProto({1, 9});
+  *request.mutable_pinned_version() = ToProto(ParameterVersion{1, 9});
   const absl::Status status = Plan(request).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr("parameters 1.9"));

@@ -35,7 +35,7 @@ proto::RunConfig TestConfig() {
   planner->set_samples(64);
   planner->set_policy_samples(4);
   planner->set_elites(8);
-  return learner::PlanningSections(config, 0.98);
+  return parameters::PlanningSections(config, 0.98);
 }
 
 // Requests that differ in everything a request has.
@@ -138,7 +138,7 @@ TEST(TorchEngineTest, LoadingAVersionLeavesEarlierOnesAsTheyWere) {
 
 TEST(TorchEngineTest, ParametersThatDoNotFitAreRefusedNamingWhat) {
   const auto engine = CpuEngine();
-  learner::ParameterSnapshot snapshot = TorchSnapshot(TestConfig(), {1, 1}, 1);
+  parameters::ParameterSnapshot snapshot = TorchSnapshot(TestConfig(), {1, 1}, 1);
   snapshot.description.mutable_tensors(0)->set_name("encoder.unknown");
   absl::Status status = engine->Load(snapshot).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
@@ -203,7 +203,7 @@ class GatedEngine : public PlanEngine {
     return engine_->PlanBatch(model, items);
   }
   absl::StatusOr<std::shared_ptr<const PlannerModel>> Load(
-      const learner::ParameterSnapshot& snapshot) override {
+      const parameters::ParameterSnapshot& snapshot) override {
     return engine_->Load(snapshot);
   }
 

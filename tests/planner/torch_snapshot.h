@@ -14,11 +14,11 @@
 namespace pompc::planner {
 
 // `tensors` as a learner would publish them.
-inline learner::ParameterSnapshot SnapshotOf(const proto::RunConfig& config,
-                                             ParameterVersion version,
-                                             const model::NamedTensors& tensors) {
+inline parameters::ParameterSnapshot SnapshotOf(const proto::RunConfig& config,
+                                                ParameterVersion version,
+                                                const model::NamedTensors& tensors) {
   proto::ParametersDescription description;
-  *description.mutable_version() = learner::ToProto(version);
+  *description.mutable_version() = run::ToProto(version);
   description.set_run_id("run");
   *description.mutable_config() = config;
   model::PackedTensors packed = *model::Pack(tensors);
@@ -30,21 +30,21 @@ inline learner::ParameterSnapshot SnapshotOf(const proto::RunConfig& config,
     tensor->set_offset(entry.offset);
     tensor->set_bytes(entry.bytes);
   }
-  return learner::MakeSnapshot(std::move(description),
-                               std::make_shared<std::string>(std::move(packed.data)));
+  return parameters::MakeSnapshot(std::move(description),
+                                  std::make_shared<std::string>(std::move(packed.data)));
 }
 
 // Fresh parameters; `seed` draws them.
 inline model::NamedTensors TorchParameters(const proto::RunConfig& config, uint64_t seed) {
   model::WorldModel world =
-      *model::WorldModel::Create(*learner::ModelConfigFrom(config), at::kCPU, seed);
+      *model::WorldModel::Create(*parameters::ModelConfigFrom(config), at::kCPU, seed);
   // Fresh values and rewards are zero everywhere, and every plan as good as another.
   world.flat().add_(at::sin(at::arange(world.NumParameters(), at::kFloat)), 0.03);
   return world.Parameters();
 }
 
-inline learner::ParameterSnapshot TorchSnapshot(const proto::RunConfig& config,
-                                                ParameterVersion version, uint64_t seed) {
+inline parameters::ParameterSnapshot TorchSnapshot(const proto::RunConfig& config,
+                                                   ParameterVersion version, uint64_t seed) {
   return SnapshotOf(config, version, TorchParameters(config, seed));
 }
 

@@ -14,7 +14,7 @@
 #include "tests/learner/run_fixture.h"
 #include "tests/support/await.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 using ::testing::HasSubstr;
@@ -349,4 +349,4 @@ TEST_F(RunClientTest, ToolsGetAndStopTheRun) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

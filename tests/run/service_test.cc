@@ -11,7 +11,7 @@
 #include "gtest/gtest.h"
 #include "tests/learner/run_fixture.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 using Stub = proto::RunService::Stub;
@@ -261,4 +261,4 @@ TEST_F(RunServiceTest, StopRunSendsPeersHome) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

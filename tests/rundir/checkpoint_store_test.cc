@@ -12,7 +12,7 @@
 #include "gtest/gtest.h"
 #include "tests/rundir/scratch_folder.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 namespace {
 
 using ::testing::ElementsAre;
@@ -22,7 +22,7 @@ class CheckpointStoreTest : public testing::Test {
  protected:
   CheckpointStoreTest() { Open(2); }
 
-  void Open(uint32_t keep, const std::vector<EvaluationResult>& evaluations = {}) {
+  void Open(uint32_t keep, const std::vector<run::EvaluationResult>& evaluations = {}) {
     auto store = CheckpointStore::Open(folder_.File("checkpoints"), keep, evaluations);
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
@@ -39,8 +39,8 @@ class CheckpointStoreTest : public testing::Test {
     ASSERT_TRUE(
         Write(updates, absl::StrCat("{\"learner_incarnation\": ", incarnation, "}")).ok());
   }
-  static EvaluationResult Result(uint64_t updates, double mean, uint64_t incarnation = 1) {
-    EvaluationResult result;
+  static run::EvaluationResult Result(uint64_t updates, double mean, uint64_t incarnation = 1) {
+    run::EvaluationResult result;
     result.version = {incarnation, 1};
     result.updates = updates;
     result.return_mean = mean;
@@ -61,7 +61,7 @@ class CheckpointStoreTest : public testing::Test {
     if (!best.ok() || !best->has_value()) return std::nullopt;
     return (*best)->updates;
   }
-  absl::StatusOr<ChosenCheckpoint> Choose(const std::vector<EvaluationResult>& evaluations) {
+  absl::StatusOr<ChosenCheckpoint> Choose(const std::vector<run::EvaluationResult>& evaluations) {
     return ChooseCheckpoint(folder_.File("checkpoints"), evaluations);
   }
   void Damage(uint64_t updates) {
@@ -184,8 +184,8 @@ TEST_F(CheckpointStoreTest, ReadersGetTheBestThatVerifiesAndHearWhatWasPassedOve
   EXPECT_EQ(Choose({}).status().code(), absl::StatusCode::kNotFound);
   for (uint64_t updates : {100, 200}) ASSERT_TRUE(Write(updates).ok());
   EXPECT_EQ(Choose({})->checkpoint.updates, 200u) << "the newest, where none was evaluated";
-  const std::vector<EvaluationResult> evaluations = {Result(100, 7), Result(200, 3),
-                                                     Result(510, 247.1)};
+  const std::vector<run::EvaluationResult> evaluations = {Result(100, 7), Result(200, 3),
+                                                          Result(510, 247.1)};
   auto chosen = Choose(evaluations);
   ASSERT_TRUE(chosen.ok()) << chosen.status();
   EXPECT_EQ(chosen->checkpoint.updates, 100u);
@@ -252,4 +252,4 @@ TEST_F(CheckpointStoreTest, ADamagedCheckpointCanBeSetAside) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::rundir

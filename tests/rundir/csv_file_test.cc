@@ -8,7 +8,7 @@
 #include "tests/rundir/file_size_limit.h"
 #include "tests/rundir/scratch_folder.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 namespace {
 
 using ::testing::AllOf;
@@ -142,4 +142,4 @@ TEST_F(CsvFileTest, ReadingNamesTheLineThatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::rundir

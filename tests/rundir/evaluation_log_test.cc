@@ -8,14 +8,14 @@
 #include "gtest/gtest.h"
 #include "tests/rundir/scratch_folder.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-EvaluationResult Result(uint64_t id, double mean) {
-  EvaluationResult result;
+run::EvaluationResult Result(uint64_t id, double mean) {
+  run::EvaluationResult result;
   result.id = id;
   result.version = {2, 17};
   result.rows = 5000;
@@ -37,7 +37,7 @@ TEST(EvaluationLogTest, ReadsBackExactlyWhatWasWritten) {
     auto log = EvaluationLog::Open(path);
     ASSERT_TRUE(log.ok()) << log.status();
     ASSERT_TRUE((*log)->Append(Result(1, 0.1)).ok());
-    EvaluationResult single = Result(2, 700);
+    run::EvaluationResult single = Result(2, 700);
     single.return_ci95 = std::numeric_limits<double>::quiet_NaN();
     ASSERT_TRUE((*log)->Append(single).ok());
   }
@@ -47,7 +47,7 @@ TEST(EvaluationLogTest, ReadsBackExactlyWhatWasWritten) {
   const auto results = EvaluationLog::Read(path);
   ASSERT_TRUE(results.ok()) << results.status();
   ASSERT_EQ(results->size(), 2u);
-  const EvaluationResult& first = (*results)[0];
+  const run::EvaluationResult& first = (*results)[0];
   EXPECT_EQ(first.version, (ParameterVersion{2, 17}));
   EXPECT_EQ(first.rows, 5000u);
   EXPECT_EQ(first.updates, 4000u);
@@ -74,4 +74,4 @@ TEST(EvaluationLogTest, NamesALineThatIsNoEvaluation) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::rundir

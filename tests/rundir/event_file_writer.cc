@@ -12,7 +12,7 @@
 #include "common/base/status_macros.h"
 #include "rundir/event_file.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 namespace {
 
 absl::Status WriteNumbers(const char* folder, uint64_t restored, uint64_t first, uint64_t last) {
@@ -26,7 +26,7 @@ absl::Status WriteNumbers(const char* folder, uint64_t restored, uint64_t first,
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::rundir
 
 int main(int argc, char** argv) {
   uint64_t restored = 0, first = 0, last = 0;
@@ -35,7 +35,7 @@ int main(int argc, char** argv) {
     std::cerr << "usage: event_file_writer FOLDER RESTORED_UPDATES FIRST LAST" << std::endl;
     return 2;
   }
-  const absl::Status status = pompc::learner::WriteNumbers(argv[1], restored, first, last);
+  const absl::Status status = pompc::rundir::WriteNumbers(argv[1], restored, first, last);
   if (status.ok()) return 0;
   std::cerr << status.ToString() << std::endl;
   return 1;

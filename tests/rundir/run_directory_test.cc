@@ -12,7 +12,7 @@
 #include "tests/rundir/file_size_limit.h"
 #include "tests/rundir/scratch_folder.h"
 
-namespace pompc::learner {
+namespace pompc::rundir {
 namespace {
 
 using ::testing::HasSubstr;
@@ -225,4 +225,4 @@ TEST_F(RunDirectoryTest, AFolderThatCannotBeMadeIsNamed) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::rundir

@@ -29,7 +29,7 @@ ALLOWED = {
     "model": IO,
     "run/rows": VALUES,
     "run/control": THREADS + ("run/rows",),
-    "run": BASE + ("parameters",) + RUN_CONTROL,
+    "run": BASE + RUN_CONTROL,
     "parameters": BASE,
     "rundir": CONFIG + ("run/control",),
     "replay/core": PROCESS,

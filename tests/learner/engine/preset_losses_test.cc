@@ -161,7 +161,7 @@ class FamilyLossesTest : public ::testing::TestWithParam<Member> {};
 
 TEST_P(FamilyLossesTest, EqualThoseOfAnIndependentImplementation) {
   const proto::RunConfig run = Load(GetParam());
-  const auto model_config = learner::ModelConfigFrom(run);
+  const auto model_config = parameters::ModelConfigFrom(run);
   const auto config = learner::UpdateConfigFrom(run);
   ASSERT_TRUE(model_config.ok()) << model_config.status();
   ASSERT_TRUE(config.ok()) << config.status();
@@ -198,7 +198,7 @@ TEST_P(FamilyLossesTest, EqualThoseOfAnIndependentImplementation) {
 
 TEST_P(FamilyLossesTest, UpdatesAreTheSameWithARecorder) {
   const proto::RunConfig run = Load(GetParam());
-  const auto model_config = learner::ModelConfigFrom(run);
+  const auto model_config = parameters::ModelConfigFrom(run);
   const auto config = learner::UpdateConfigFrom(run);
   ASSERT_TRUE(model_config.ok()) << model_config.status();
   ASSERT_TRUE(config.ok()) << config.status();
@@ -261,8 +261,8 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(PresetsTest, PoMpcWithLambdaZeroMakesTheUpdatesOfTdMpc2) {
   const auto make = [](const Member& member) {
     const proto::RunConfig config = Load(member);
-    return *Updater::Create(*learner::ModelConfigFrom(config), *learner::UpdateConfigFrom(config),
-                            at::kCPU, kSeed);
+    return *Updater::Create(*parameters::ModelConfigFrom(config),
+                            *learner::UpdateConfigFrom(config), at::kCPU, kSeed);
   };
   const auto tdmpc2 = make({"tdmpc2"});
   const auto po_mpc =

@@ -95,7 +95,7 @@ class HeldShards : public WindowSource {
 };
 
 // Batches may always be drawn.
-class OpenControl : public SamplingControl {
+class OpenControl : public run::SamplingControl {
  public:
   explicit OpenControl(std::vector<uint64_t> windows) : windows_(std::move(windows)) {}
 

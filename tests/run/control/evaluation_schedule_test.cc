@@ -5,7 +5,7 @@
 
 #include "gtest/gtest.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 constexpr absl::Duration kNow = absl::Seconds(50);
@@ -190,4 +190,4 @@ TEST(EvaluationScheduleTest, ARestoredScheduleRepeatsNothingAndMissesNothing) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 constexpr absl::Duration kStart = absl::Seconds(100);
@@ -177,4 +177,4 @@ TEST(LeasesTest, TextsOfOthersAreCutAndValid) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -2,7 +2,7 @@
 
 #include "gtest/gtest.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 constexpr uint64_t kSeedRows = 100;
@@ -108,4 +108,4 @@ TEST(PhaseMachineTest, OverIsFinal) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -5,7 +5,7 @@
 #include "gtest/gtest.h"
 #include "run/control/run_control.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 inline RunControlOptions Options() {
   RunControlOptions options;
@@ -69,6 +69,6 @@ class RunControlTest : public testing::Test {
   uint64_t capacity_ = 1000000;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
 #endif  // POMPC_TESTS_RUN_CONTROL_RUN_CONTROL_FIXTURE_H_

@@ -6,7 +6,7 @@
 #include "run/control/run_control.h"
 #include "tests/run/control/run_control_fixture.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 using RunControlStatusTest = RunControlTest;
@@ -137,4 +137,4 @@ TEST_F(RunControlStatusTest, ALearnerThatEndsDoesNotEndTheRunAnyMore) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -9,7 +9,7 @@
 #include "gtest/gtest.h"
 #include "tests/run/control/run_control_fixture.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 TEST_F(RunControlTest, SeedPhaseWaitsForItsRowsThenPretrainsThenCloses) {
@@ -574,4 +574,4 @@ TEST_F(LockstepTest, TheRunEndsWhenItHasAllRowsAndTheirUpdates) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -1,11 +1,10 @@
-#include "run/control/run_control.h"
-
 #include <string>
 
 #include "gtest/gtest.h"
+#include "run/control/run_control.h"
 #include "tests/run/control/run_control_fixture.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 class NoWindowsTest : public RunControlTest {
@@ -110,4 +109,4 @@ TEST_F(NoWindowsTest, ARunWithAllItsRowsWaitsForNoMore) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -4,7 +4,7 @@
 
 #include "gtest/gtest.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 TEST(StatisticsTest, QuantilesAreThoseOfTheTables) {
@@ -40,4 +40,4 @@ TEST(StatisticsTest, OneValueHasNoInterval) {
 TEST(StatisticsTest, EqualValuesHaveAnIntervalOfZero) { EXPECT_EQ(Summarize({3, 3, 3}).ci95, 0); }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

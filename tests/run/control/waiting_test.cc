@@ -5,7 +5,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 using ::testing::HasSubstr;
@@ -134,4 +134,4 @@ TEST(WaitingTextTest, ALearnerThatEndsSaysSoUnlessTheRunIsOver) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

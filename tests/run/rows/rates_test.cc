@@ -2,7 +2,7 @@
 
 #include "gtest/gtest.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 TEST(RatesTest, AreZeroBeforeTwoSamples) {
@@ -40,4 +40,4 @@ TEST(RatesTest, FallToZeroWhenNothingHappens) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

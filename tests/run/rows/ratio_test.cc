@@ -2,7 +2,7 @@
 
 #include "gtest/gtest.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 RatioOptions SmallOptions() {
@@ -82,4 +82,4 @@ TEST(RatioTest, BadOptionsAreNamed) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

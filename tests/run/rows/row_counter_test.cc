@@ -2,7 +2,7 @@
 
 #include "gtest/gtest.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 TEST(RowCounterTest, SumsOverShards) {
@@ -49,4 +49,4 @@ TEST(RowCounterTest, ManyRestartsAreSummedUpInBoundedSpace) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

@@ -6,7 +6,7 @@
 
 #include "gtest/gtest.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 TEST(RowGrantsTest, SharesEquallyAmongShards) {
@@ -94,4 +94,4 @@ TEST(RowGrantsTest, TheSumKeepsTheBoundWhateverTheOrder) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run

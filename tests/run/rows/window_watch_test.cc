@@ -2,7 +2,7 @@
 
 #include "gtest/gtest.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 namespace {
 
 constexpr absl::Duration kStart = absl::Seconds(1000);
@@ -68,4 +68,4 @@ TEST_F(WindowWatchTest, RowsThatCannotComeAreNotWaitedFor) {
 }
 
 }  // namespace
-}  // namespace pompc::learner
+}  // namespace pompc::run
