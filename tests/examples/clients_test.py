@@ -291,6 +291,20 @@ class ActTest(InProcessTest):
             self.stop.set()
             self.assertIsInstance(outcome(), clients.Stopped)
 
+    def test_a_planner_that_hangs_is_left_as_soon_as_another_one_is_back(self):
+        run, hung = self.run_with(seed_rows=0), self.run_with()
+        hung.plans_go_out.clear()
+        run.plans_away = True
+        with unittest.mock.patch.object(clients, "PLAN_SECONDS", 0.2), \
+                unittest.mock.patch.object(clients, "AWAY_SECONDS", 0.02):
+            outcome = self.in_background(
+                lambda: self.play(run, contrary.Counting, planners=[hung.address, run.address]))
+            self.assertTrue(hung.wait_until(lambda: any(0.6 < timeout < 10 for timeout in hung.plan_timeouts)))
+            self.assertEqual(hung.plans_withdrawn, 0)
+            run.plans_away = False
+            self.assertTrue(hung.wait_until(lambda: hung.plans_withdrawn > 0))
+            self.assertIsInstance(outcome(), clients.Stopped)
+
     def test_a_planner_that_is_slow_is_given_more_and_more_time_and_told(self):
         run = self.run_with(seed_rows=0)
         run.plans_go_out.clear()

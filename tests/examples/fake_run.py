@@ -30,6 +30,8 @@ class FakeRun:
         self.plan_timeouts = []      # of each request for a plan, in seconds
         self.plans_go_out = threading.Event()
         self.plans_go_out.set()      # while it is not set, the planner hangs
+        self.plans_withdrawn = 0     # by their callers, before their time was over
+        self.plans_away = False      # the planner has no parameters
         self.episodes = {}           # (incarnation, environment, episode) -> [Rows]
         self.assignment = None
         self.append_errors = []      # statuses that the next streams end with after their first request
@@ -109,8 +111,11 @@ class FakeRun:
         self._note(self.plan_timeouts, context.time_remaining())
         while not self.plans_go_out.wait(0.01) and context.is_active():
             pass
+        if self.plans_away:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "as the test wants it")
         with self.changed:
             self.plans += 1
+            self.plans_withdrawn += not context.is_active() and context.time_remaining() > 0.1
             self.changed.notify_all()
         size = self.config.env.spec.action_size
         return proto.PlanReply(plans=[proto.Plan(

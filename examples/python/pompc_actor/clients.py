@@ -339,7 +339,7 @@ class Planners:
 
     def _ask(self, planner, request, lease, keep_waiting, tell):
         """The reply; None when it is not waited for any longer: nobody wants it, or another planner is to be asked."""
-        self._probe(request)
+        self._probe(request, planner)
         timeout, began = planner.patience, time.monotonic()
         call = planner.stub.Plan.future(request, timeout=timeout)
         try:
@@ -349,7 +349,7 @@ class Planners:
                     break
                 except grpc.FutureTimeoutError:
                     lease.check()
-                    self._probe(request)
+                    self._probe(request, planner)
                     if not keep_waiting() or (planner.avoided and self._have_others()):
                         return None
                     if time.monotonic() - began > QUIET_SECONDS:
@@ -366,14 +366,12 @@ class Planners:
         with self._lock:
             return any(not planner.avoided for planner in self._planners)
 
-    def _probe(self, request):
-        """Sends a copy to those that are avoided and whose time has come. Without others they are asked anyway."""
-        if not self._have_others():
-            return
+    def _probe(self, request, asked):
+        """Sends a copy to those that are avoided and whose time has come, but for the one that is asked just now."""
         now = time.monotonic()
         with self._lock:
             due = [planner for planner in self._planners
-                   if planner.avoided and not planner.probing and planner.probe_at <= now]
+                   if planner is not asked and planner.avoided and not planner.probing and planner.probe_at <= now]
             for planner in due:
                 planner.probing = True
         for planner in due:
