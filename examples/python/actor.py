@@ -14,7 +14,7 @@ when something else is wrong. docs/external-environments.md says how a run with 
 """
 
 import argparse
-import logging
+import numbers
 import os
 import re
 import signal
@@ -30,15 +30,19 @@ except Exception as problem:  # pylint: disable=broad-except
     sys.exit(f"actor.py: {' '.join(str(problem).split())}")
 
 MAX_ENVIRONMENTS = 4096
+EXIT_SECONDS = 10   # that the environments' own code gets to end
 
 
 def prepare_imports():
     """Environments import what they would in a program of their own: modules of the current folder are looked for where
     those of this file's folder were until now."""
     here = os.path.dirname(os.path.realpath(__file__))
-    sys.path[:] = [folder for folder in sys.path if os.path.realpath(folder) != here]
+    sys.path[:] = [folder for folder in sys.path if not os.path.isabs(folder) or os.path.realpath(folder) != here]
     if not getattr(sys.flags, "safe_path", False):
-        sys.path.insert(0, os.getcwd())
+        try:
+            sys.path.insert(0, os.getcwd())
+        except OSError:
+            pass  # the current folder was deleted: nothing is in it
 
 
 def print_config(flags):
@@ -48,28 +52,24 @@ def print_config(flags):
     stdout = os.dup(1)
     os.dup2(2 if sys.stderr else os.open(os.devnull, os.O_WRONLY), 1)
     (made,) = environment.make_all(flags.env, 1)
-    steps = flags.episode_steps or getattr(made.spec, "max_episode_steps", None)
-    if not steps:
+    steps = flags.episode_steps or made.max_episode_steps
+    if not isinstance(steps, numbers.Integral) or steps < 1:
         raise Refused(f"{flags.env} does not tell how long its episodes are: give --episode-steps")
     terminates = "\n         terminates: true" if flags.terminates else ""
     text = (f'env {{\n  task: "external"\n  action_repeat: {flags.action_repeat}\n'
             f"  spec {{ observation_size: {made.observation_size} action_size: {made.action_size} "
-            f"episode_decisions: {-(-steps // flags.action_repeat)}{terminates} }}\n}}\n")
-    made.close()
+            f"episode_decisions: {-(-int(steps) // flags.action_repeat)}{terminates} }}\n}}\n")
     try:
         with open(stdout, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise Failed(f"cannot print the config: {error.strerror}") from error
+    exit_within(EXIT_SECONDS, 0)
+    made.close()
 
 
 def play(flags):
     """Until the run is over."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    clients.log.addHandler(handler)
-    clients.log.setLevel(logging.INFO)
-    clients.log.propagate = False
     # Before any channel is made: environments that fork would disturb gRPC.
     made = environment.make_all(flags.env, 1 if flags.evaluate else flags.environments)
     stop = stop_at_signals()
@@ -84,6 +84,7 @@ def play(flags):
         except clients.Stopped:
             break
     clients.log.info("ends")
+    exit_within(EXIT_SECONDS, 0)
     for one in made:
         if one.inside is None:
             one.close()
@@ -122,7 +123,7 @@ def address(text):
     if ":///" in text or text.startswith("unix:"):
         return text
     host, _, port = text.rpartition(":")
-    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+    if not host or not re.fullmatch("[1-9][0-9]{0,4}", port) or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"'{text}' is no address; expected host:port with a port of 1 to 65535")
     return text
 
@@ -155,13 +156,27 @@ def parse_flags(arguments=None):
     return flags
 
 
+def exit_within(seconds, status):
+    """Ends the process with that status even if the environment's own code does not let it: threads that it started,
+    its close(), what it registered with atexit."""
+    def end():
+        clients.log.say(f"actor.py: code of the environment has not ended within {seconds} s; it is not waited for")
+        os._exit(status)
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
 def main():
     flags = parse_flags()
+    if sys.stderr is not None:
+        # As it is now, whatever the environment does with it.
+        clients.log.stream = open(os.dup(2), "w", buffering=1, errors="backslashreplace")
     prepare_imports()
     try:
         (print_config if flags.print_config else play)(flags)
     except (Refused, Failed) as error:
-        print(f"actor.py: {' '.join(str(error).split())}", file=sys.stderr)
+        clients.log.say(f"actor.py: {' '.join(str(error).split())}")
         return 2 if isinstance(error, Refused) else 1
     except KeyboardInterrupt:
         return 130
@@ -169,4 +184,9 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    result = 1
+    try:
+        result = main()
+    finally:
+        exit_within(EXIT_SECONDS, result)
+    sys.exit(result)

@@ -4,7 +4,7 @@
 import contextlib
 import importlib.util
 import io
-import logging
+import math
 import os
 import pathlib
 import re
@@ -45,12 +45,9 @@ class InProcessTest(unittest.TestCase):
             patch.start()
             self.addCleanup(patch.stop)
         self.log = io.StringIO()
-        handler = logging.StreamHandler(self.log)
-        clients.log.addHandler(handler)
-        clients.log.setLevel(logging.INFO)
-        clients.log.propagate = False
-        self.addCleanup(clients.log.removeHandler, handler)
-        self.stop = threading.Event()
+        clients.log.stream = self.log
+        self.addCleanup(setattr, clients.log, "stream", None)
+        self.stop, self.identity = threading.Event(), None
         # What waits for ever fails rather than hangs.
         timer = threading.Timer(SECONDS, self.stop.set)
         timer.start()
@@ -61,14 +58,29 @@ class InProcessTest(unittest.TestCase):
         self.addCleanup(run.stop)
         return run
 
-    def play(self, run, kind, role=roles.act, planners=None):
+    def play(self, run, kind, role=roles.act, planners=None, replay=None):
         """Until the lease ends; returns why."""
         made = [environment.Environment(kind.__name__, kind()) for _ in range(run.environments)]
-        flags = types.SimpleNamespace(planners=planners or [run.address], replay=[run.address])
-        self.identity = clients.Identity(proto.Role.ACTOR, run.environments)
+        return self.play_in(made, run, role, planners, replay)
+
+    def play_in(self, made, run, role=roles.act, planners=None, replay=None):
+        """Likewise, in environments that were made before, as the same process."""
+        flags = types.SimpleNamespace(planners=planners or [run.address], replay=replay or [run.address])
+        self.identity = self.identity or clients.Identity(proto.Role.ACTOR, run.environments)
         with self.assertRaises(Exception) as caught:
             role(flags, wire.stub("RunService", run.address), self.identity, made, self.stop)
         return caught.exception
+
+    def wait_for_reason(self, run, words):
+        """Until a heartbeat gives it."""
+        self.assertTrue(run.wait_until(lambda: any(words in beat.waiting for beat in run.heartbeats)),
+                        self.log.getvalue())
+
+    def wait_for_no_reason(self):
+        deadline = time.monotonic() + SECONDS
+        while self.identity.waits.text() and time.monotonic() < deadline:
+            self.stop.wait(0.01)
+        self.assertEqual(self.identity.waits.text(), "")
 
     def in_background(self, function):
         """Calls it in a thread; a call of what this returns waits for it and gives its result."""
@@ -105,7 +117,7 @@ class ActTest(InProcessTest):
 
     def test_proxies_are_not_for_the_projects_own_traffic(self):
         with unittest.mock.patch.dict(os.environ, PROXIES):
-            run = self.run_with()
+            run = self.run_with(seed_rows=0)
             self.assertIsInstance(self.play(run, contrary.Counting), clients.Stopped)
         self.assertGreaterEqual(run.stored(), 100)
         self.assertGreater(run.plans, 0)
@@ -140,9 +152,83 @@ class ActTest(InProcessTest):
         self.assertIn("an episode is given up: shard", self.log.getvalue())
 
     def test_an_error_of_the_shard_that_does_not_pass_ends_the_actor(self):
+        for code, answered in ((grpc.StatusCode.FAILED_PRECONDITION, False), (grpc.StatusCode.UNIMPLEMENTED, True)):
+            with self.subTest(code=code):
+                run, self.identity = self.run_with(rows=10**9), None
+                if not answered:
+                    run.append_errors = [code] * 10000
+                with unittest.mock.patch.object(clients, "GIVE_UP_SECONDS", 0.1):
+                    outcome = self.in_background(lambda: self.play(run, contrary.Counting))
+                    if answered:
+                        self.assertTrue(run.wait_until(lambda: run.stored() > 8))
+                        run.append_errors = [code] * 10000
+                    self.assertRegex(str(outcome()), f"shard {run.address}: {code.name}")
+                self.assertLess(len(run.append_errors), 9999)
+
+    def test_an_error_of_the_shard_that_others_mend_meanwhile_is_outlived(self):
         run = self.run_with()
-        run.append_errors = [grpc.StatusCode.FAILED_PRECONDITION]
-        self.assertRegex(str(self.play(run, contrary.Counting)), f"shard {run.address}: FAILED_PRECONDITION")
+        run.append_errors = [grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INTERNAL]
+        self.assertIsInstance(self.play(run, contrary.Counting), clients.Stopped)
+
+    def test_a_shard_that_was_taken_by_another_run_is_waited_for(self):
+        run = self.run_with(rows=10**9)
+        with unittest.mock.patch.object(clients, "GIVE_UP_SECONDS", 0):
+            outcome = self.in_background(lambda: self.play(run, contrary.Counting))
+            self.assertTrue(run.wait_until(lambda: run.stored() > 8))
+            run.append_errors = [grpc.StatusCode.FAILED_PRECONDITION] * 10000
+            self.wait_for_reason(run, f"shard {run.address} has been taken by others and is tried again")
+            run.append_errors, before = [], run.stored()
+            self.assertTrue(run.wait_until(lambda: run.stored() > before + 8))
+            heard = len(run.heartbeats) + 1
+            self.assertTrue(run.wait_until(lambda: any(beat.waiting == "" for beat in run.heartbeats[heard:])))
+            self.stop.set()
+            self.assertIsInstance(outcome(), clients.Stopped)
+
+    def test_rows_that_a_shard_refuses_again_and_again_end_the_actor(self):
+        class Refusing(FakeRun):
+            def _append(self, requests, context):
+                for request in requests:
+                    self._note(self.appends, request)
+                    yield proto.AppendReply(stream=request.stream, verdict=proto.AppendReply.REFUSED, code=3,
+                                            message="a row is bad")
+        run = Refusing()
+        self.addCleanup(run.stop)
+        with unittest.mock.patch.object(clients, "GIVE_UP_SECONDS", 0.1):
+            self.assertRegex(str(self.play(run, contrary.Counting)), f"shard {run.address} refused rows: a row is bad")
+        self.assertGreater(len(run.appends), 1)
+
+    def test_a_shard_that_cannot_be_reached_is_what_the_actor_waits_for(self):
+        run = self.run_with()
+        outcome = self.in_background(lambda: self.play(run, contrary.Counting, replay=[NOBODY]))
+        words = f"environment 0: an episode is given up: shard {NOBODY}: UNAVAILABLE"
+        self.wait_for_reason(run, words)
+        first = next(i for i, beat in enumerate(run.heartbeats) if words in beat.waiting)
+        self.assertTrue(run.wait_until(lambda: len(run.heartbeats) > first + 10))
+        # It stands while the next episodes are played.
+        self.assertEqual({f"shard {NOBODY}" in beat.waiting for beat in run.heartbeats[first:first + 10]}, {True})
+        self.stop.set()
+        self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertEqual(self.identity.waits.text(), "")
+
+    def test_episodes_that_are_cut_in_their_first_step_are_what_the_actor_waits_for(self):
+        run = self.run_with()
+        kind = contrary.returning(reward=lambda step, good: numpy.nan)
+        outcome = self.in_background(lambda: self.play(run, kind))
+        self.wait_for_reason(run, "environment 0: an episode is cut in its first step: reward nan")
+        self.stop.set()
+        self.assertIsInstance(outcome(), clients.Stopped)
+
+    def test_streams_are_renewed_within_episodes_and_while_a_shard_holds_rows_back(self):
+        run = self.run_with(seed_rows=0)
+        run.blocked = "rows run ahead of updates"
+        with unittest.mock.patch.object(clients, "STREAM_SECONDS", 0.1):
+            outcome = self.in_background(lambda: self.play(run, contrary.Counting))
+            self.assertTrue(run.wait_until(lambda: len(run.appends) > 3))
+            run.blocked = ""
+            self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertNotIn("given up", self.log.getvalue())
+        # All of one episode, sent again and again.
+        self.assertEqual({(request.stream.episode, request.first_row) for request in run.appends[:4]}, {(0, 0)})
 
     def test_unstable_steps_cut_the_episode_before_them(self):
         for name in ("observation", "reward"):
@@ -167,7 +253,7 @@ class ActTest(InProcessTest):
         run = self.run_with()
         run.blocked = "rows run ahead of updates"
         outcome = self.in_background(lambda: self.play(run, contrary.Counting))
-        self.assertTrue(run.wait_until(lambda: any(beat.waiting == run.blocked for beat in run.heartbeats)))
+        self.wait_for_reason(run, run.blocked)
         self.assertIn(run.blocked, self.log.getvalue())
         self.stop.set()
         self.assertIsInstance(outcome(), clients.Stopped)
@@ -175,15 +261,81 @@ class ActTest(InProcessTest):
     def test_planners_that_are_away_are_told_and_others_are_asked(self):
         run = self.run_with(seed_rows=0)
         self.assertIsInstance(self.play(run, contrary.Counting, planners=[NOBODY, run.address]), clients.Stopped)
-        outcome = self.in_background(
-            lambda: self.play(self.run_with(seed_rows=0), contrary.Counting, planners=[NOBODY]))
-        with unittest.mock.patch.object(clients, "PLAN_SECONDS", 1):
-            deadline = time.monotonic() + SECONDS
-            while NOBODY not in self.log.getvalue() and time.monotonic() < deadline:
-                self.stop.wait(0.01)
+        run, self.identity = self.run_with(seed_rows=0), None
+        outcome = self.in_background(lambda: self.play(run, contrary.Counting, planners=[NOBODY]))
+        self.wait_for_reason(run, f"no plan: planner {NOBODY}: UNAVAILABLE")
         self.stop.set()
         self.assertIsInstance(outcome(), clients.Stopped)
         self.assertIn(f"no plan: planner {NOBODY}: UNAVAILABLE", self.log.getvalue())
+
+    def test_a_planner_that_hangs_holds_each_environment_up_once_and_is_used_again_when_it_answers(self):
+        run, hung = self.run_with(seed_rows=0, rows=10**9, environments=3), self.run_with()
+        hung.plans_go_out.clear()
+        seconds = (("PLAN_SECONDS", 0.2), ("BAR_SECONDS", 0.02), ("AWAY_SECONDS", 0.02), ("MAX_PLAN_SECONDS", 50))
+        with contextlib.ExitStack() as patches:
+            for name, value in seconds:
+                patches.enter_context(unittest.mock.patch.object(clients, name, value))
+            outcome = self.in_background(
+                lambda: self.play(run, contrary.Counting, planners=[hung.address, run.address]))
+            self.assertTrue(run.wait_until(lambda: run.plans > 200))
+            self.assertTrue(hung.wait_until(lambda: any(timeout > 1 for timeout in hung.plan_timeouts)))
+            before = run.plans
+            self.assertTrue(run.wait_until(lambda: run.plans > before + 200))
+            asked, probes = ([timeout for timeout in hung.plan_timeouts if (timeout > 1) == probe]
+                             for probe in (False, True))
+            # One waits at most from each, and one copy that nobody waits for.
+            self.assertLessEqual(len(asked), 3)
+            self.assertEqual(len(probes), 1)
+            hung.plans_go_out.set()
+            self.assertTrue(hung.wait_until(lambda: hung.plans > 20))
+            self.stop.set()
+            self.assertIsInstance(outcome(), clients.Stopped)
+
+    def test_a_planner_that_hangs_is_left_as_soon_as_another_one_is_back(self):
+        run, hung = self.run_with(seed_rows=0), self.run_with()
+        hung.plans_go_out.clear()
+        run.plans_away = True
+        with unittest.mock.patch.object(clients, "PLAN_SECONDS", 0.2), \
+                unittest.mock.patch.object(clients, "AWAY_SECONDS", 0.02):
+            outcome = self.in_background(
+                lambda: self.play(run, contrary.Counting, planners=[hung.address, run.address]))
+            self.assertTrue(hung.wait_until(lambda: any(0.6 < timeout < 10 for timeout in hung.plan_timeouts)))
+            self.assertEqual(hung.plans_withdrawn, 0)
+            run.plans_away = False
+            self.assertTrue(hung.wait_until(lambda: hung.plans_withdrawn > 0))
+            self.assertIsInstance(outcome(), clients.Stopped)
+
+    def test_a_planner_that_is_slow_is_given_more_and_more_time_and_told(self):
+        run = self.run_with(seed_rows=0)
+        run.plans_go_out.clear()
+        with unittest.mock.patch.object(clients, "PLAN_SECONDS", 0.1), \
+                unittest.mock.patch.object(clients, "MAX_PLAN_SECONDS", 1), \
+                unittest.mock.patch.object(clients, "QUIET_SECONDS", 0):
+            outcome = self.in_background(lambda: self.play(run, contrary.Counting))
+            self.wait_for_reason(run, f"no plan: planner {run.address} has not answered yet")
+            self.wait_for_reason(run, f"no plan: planner {run.address}: DEADLINE_EXCEEDED")
+            self.assertTrue(run.wait_until(lambda: len([t for t in run.plan_timeouts if t > 0.5]) > 1))
+            self.assertLess(max(run.plan_timeouts), 1.5)
+            run.plans_go_out.set()
+            self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertEqual(self.identity.waits.text(), "")
+
+    def test_a_plan_that_is_not_wanted_any_more_is_not_waited_for(self):
+        run = self.run_with(seed_rows=0)
+        run.plans_go_out.clear()
+        outcome = self.in_background(lambda: self.play(run, contrary.Counting))
+        self.assertTrue(run.wait_until(lambda: run.plan_timeouts))
+        self.stop.set()
+        self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertFalse(run.plans_go_out.is_set())
+
+    def test_messages_that_are_refused_for_their_size_are_not_sent_again(self):
+        planner = self.run_with(max_message_bytes=10)
+        error = self.play(self.run_with(seed_rows=0), contrary.Counting, planners=[planner.address])
+        self.assertRegex(str(error), f"planner {planner.address}: RESOURCE_EXHAUSTED: .*larger than max")
+        self.identity = None
+        error = self.play(planner, contrary.Counting)
+        self.assertRegex(str(error), f"learner {planner.address}: RESOURCE_EXHAUSTED: .*larger than max")
 
     def test_plans_of_another_size_or_with_nan_are_not_executed(self):
         class Odd(FakeRun):
@@ -214,10 +366,34 @@ class ActTest(InProcessTest):
         with unittest.mock.patch.object(roles, "STUCK_SECONDS", 0), unittest.mock.patch.object(roles, "END_SECONDS", 0):
             outcome = self.in_background(lambda: self.play(run, Hanging))
             entered.wait()
-            self.assertTrue(run.wait_until(lambda: any("has not returned from step()" in beat.waiting
-                                                       for beat in run.heartbeats)))
+            self.wait_for_reason(run, "has not returned from step()")
             self.stop.set()
             self.assertIsInstance(outcome(), clients.Stopped)
+
+    def test_a_lease_that_ends_while_an_environment_does_not_return_is_followed_by_another_at_once(self):
+        entered, released = threading.Event(), threading.Event()
+        self.addCleanup(released.set)
+
+        class Hanging(contrary.Counting):
+            def step(self, action):
+                entered.set()
+                released.wait()
+                return super().step(action)
+        run = self.run_with()
+        made = [environment.Environment("it", Hanging())]
+        with unittest.mock.patch.object(roles, "STUCK_SECONDS", 0):
+            outcome = self.in_background(lambda: self.play_in(made, run))
+            entered.wait(SECONDS)
+            run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
+            self.assertIsInstance(outcome(), clients.LeaseEnded)
+            outcome, before = self.in_background(lambda: self.play_in(made, run)), len(run.heartbeats)
+            for words in ("has not returned from step()", "still does what it was told under an earlier lease"):
+                self.assertTrue(run.wait_until(
+                    lambda w=words: any(w in beat.waiting for beat in run.heartbeats[before:])))
+            self.assertEqual(len(run.registrations), 2)
+            released.set()
+            self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertGreaterEqual(run.stored(), 100)
 
     def test_the_process_is_recognised_when_it_registers_again_and_counts_on(self):
         run = self.run_with()
@@ -255,6 +431,65 @@ class EvaluateTest(InProcessTest):
         self.assertEqual(run.plans, 40)
         self.assertIn("waits for the learner: UNAVAILABLE", self.log.getvalue())
 
+    def evaluate(self, run, kind, episodes=2):
+        """Assigns an evaluation and has it played; waits for the end, once the test has set self.stop."""
+        run.assignment = proto.EvaluationAssignment(evaluation_id=5, episodes=episodes, seed=3)
+        return self.in_background(lambda: self.play(run, kind, role=roles.evaluate))
+
+    def test_a_report_that_waits_under_a_lease_that_ends_is_no_reason_under_the_next(self):
+        run = self.run_with(seed_rows=0)
+        run.report_errors = [grpc.StatusCode.UNAVAILABLE] * 10000
+        outcome = self.evaluate(run, contrary.Counting)
+        self.wait_for_reason(run, "waits for the learner: UNAVAILABLE")
+        run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
+        self.assertIsInstance(outcome(), clients.LeaseEnded)
+        self.wait_for_no_reason()
+
+    def test_plans_that_are_missing_under_a_lease_that_ends_are_no_reason_under_the_next(self):
+        run = self.run_with(seed_rows=0)
+        outcome = self.in_background(lambda: self.play(run, contrary.Counting, planners=[NOBODY]))
+        self.wait_for_reason(run, "no plan")
+        run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
+        self.assertIsInstance(outcome(), clients.LeaseEnded)
+        self.wait_for_no_reason()
+
+    def test_an_episode_that_is_cut_is_played_again_with_another_seed(self):
+        seeds = []
+
+        class CutAtFirst(contrary.Counting):
+            """Rewards are costs: what is cut would look better than what is whole."""
+            def reset(self, seed=None):
+                seeds.append(seed)
+                return super().reset(seed)
+
+            def step(self, action):
+                observation, _, terminated, truncated, info = super().step(action)
+                return observation, math.nan if len(seeds) < 3 and self.count == 6 else -1, terminated, truncated, info
+        run = self.run_with(seed_rows=0)
+        outcome = self.evaluate(run, CutAtFirst)
+        self.assertTrue(run.wait_until(lambda: run.reports))
+        self.stop.set()
+        self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertEqual((list(run.reports[0].returns), list(run.reports[0].decisions)), ([-20, -20], [20, 20]))
+        self.assertEqual(len(set(seeds)), 4)
+
+    def test_an_evaluation_with_an_episode_that_is_always_cut_is_given_up_and_told(self):
+        for reward in (math.nan, 1e39, 10**20):
+            with self.subTest(reward=reward):
+                run, self.identity = self.run_with(seed_rows=0), None
+                self.stop.clear()
+                kind = contrary.returning(reward=lambda step, _, cut=reward: cut if step == 6 else -1)
+                outcome = self.evaluate(run, kind)
+                self.wait_for_reason(run, "evaluation 5 is given up: episode 0 was cut 3 times: reward")
+                self.assertEqual(run.plans, 3 * 6)
+                # The learner gives it up; the reason goes with it.
+                with run.changed:
+                    run.assignment, heard = None, len(run.heartbeats) + 1
+                self.assertTrue(run.wait_until(lambda: any(beat.waiting == "" for beat in run.heartbeats[heard:])))
+                self.stop.set()
+                self.assertIsInstance(outcome(), clients.Stopped)
+                self.assertEqual((run.reports, run.plans), ([], 3 * 6))
+
 
 class WaitsTest(InProcessTest):
     def test_each_reason_is_logged_when_it_comes_up_and_now_and_then(self):
@@ -264,23 +499,18 @@ class WaitsTest(InProcessTest):
             waits.set(who, "no plan")
         waits.set("learner", "no learner")
         self.assertEqual(waits.text(), "no plan; no learner")
-        self.assertEqual(self.log.getvalue().split("\n"), ["no plan", "no learner", ""])
+        self.assertEqual(self.logged(), ["no plan", "no learner"])
         now[0] = clients.LOG_SECONDS
         waits.set(1, "no plan")
         self.assertEqual(self.log.getvalue().count("no plan"), 2)
         for who in (*range(64), "learner"):
             waits.set(who, "")
         self.assertEqual(waits.text(), "")
-        self.assertEqual(self.log.getvalue().split("\n")[-2:], ["goes on", ""])
+        self.assertEqual(self.logged()[-1], "goes on")
 
-
-class PlannersTest(unittest.TestCase):
-    def test_a_planner_that_did_not_answer_in_time_is_left_out_while_there_are_others(self):
-        planners = clients.Planners(["a:1", "b:1", "c:1"])
-        planners._barred_until[1] = time.monotonic() + 1000
-        self.assertEqual({planners._next() for _ in range(20)}, {0, 2})
-        planners._barred_until = [time.monotonic() + 1000] * 3
-        self.assertEqual({planners._next() for _ in range(20)}, {0, 1, 2})
+    def logged(self):
+        """The lines, without their times."""
+        return [line.split(" ", 2)[2] for line in self.log.getvalue().splitlines()]
 
 
 class WireTest(unittest.TestCase):
@@ -360,6 +590,7 @@ class FlagsTest(unittest.TestCase):
                 ("'18446744073709551617' is no", ("--episode-steps", "18446744073709551617")),
                 ("'nowhere' is no address", ("--learner", "nowhere")), ("':1' is no address", ("--learner", ":1")),
                 ("'a:70000' is no address", ("--planners", "b:1,a:70000")), ("'' is no", ("--replay", "a:1,")),
+                ("'a:080' is no address", ("--learner", "a:080")), ("'a:0' is no address", ("--learner", "a:0")),
                 ("--learner is missing", ()), ("--planners is missing", ("--learner", "a:1")),
                 ("--replay is missing", ("--learner", "a:1", "--planners", "a:1")),
                 ("unrecognized", ("--learn", "a:1", "--planners", "a:1", "--evaluate"))):
@@ -375,6 +606,12 @@ class FlagsTest(unittest.TestCase):
                          (10, "dns:///learner:1", ["a:1", "b:2"], ["[::1]:5"]))
 
 
+def delete_current(folder):
+    """Of the process that is about to start."""
+    os.chdir(folder)
+    folder.rmdir()
+
+
 class ProcessTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -385,7 +622,8 @@ class ProcessTest(unittest.TestCase):
         variables = {**os.environ, **PROXIES, "PYTHONPATH": os.pathsep.join(map(str, (*path, HERE))),
                      "PYTHONDONTWRITEBYTECODE": "1"}
         process = subprocess.Popen(
-            [sys.executable, ROOT / "examples" / "python" / "actor.py", *map(str, arguments)], text=True,
+            [sys.executable, more.pop("program", ROOT / "examples" / "python" / "actor.py"), *map(str, arguments)],
+            text=True,
             stdout=more.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, env=variables, cwd=self.folder, **more)
         self.addCleanup(process.stderr.close)
         if process.stdout:
@@ -396,7 +634,9 @@ class ProcessTest(unittest.TestCase):
 
     def test_refusals_are_one_line_and_a_status(self):
         servers = ("--learner", NOBODY, "--planners", NOBODY, "--replay", NOBODY)
-        (self.folder / "grpc.py").write_text("raise ImportError('it was built for another Python')")
+        (self.folder / "broken").mkdir()
+        (self.folder / "broken" / "grpc.py").write_text("raise ImportError('it was built for another Python')")
+        (self.folder / "leaving.py").write_text("import sys; sys.exit(0)")
         full = open("/dev/full", "w", encoding="utf-8")
         self.addCleanup(full.close)
         started = []
@@ -404,7 +644,8 @@ class ProcessTest(unittest.TestCase):
                 (2, "no module nothing_here", ("--env", "nothing_here:make", *servers), {}),
                 (2, "RuntimeError: no licence .*contrary.py", ("--env", "contrary:Raising", *servers), {}),
                 (2, "OldGym: reset", ("--env", "contrary:OldGym", *servers), {}),
-                (1, "it was built for another Python", ("--env", "x"), {"path": [self.folder]}),
+                (2, "importing leaving raised SystemExit: 0", ("--env", "leaving:make", *servers), {}),
+                (1, "it was built for another Python", ("--env", "x"), {"path": [self.folder / "broken"]}),
                 (1, "No space left", ("--env", "contrary:Counting", "--print-config"), {"stdout": full})):
             started.append((status, words, self.start(*arguments, **more)))
         for status, words, process in started:
@@ -423,6 +664,52 @@ class ProcessTest(unittest.TestCase):
                 process = self.start("--env", "own:make", "--print-config", path=path)
                 stdout, stderr = process.communicate(timeout=SECONDS)
                 self.assertIn("observation_size: 2 action_size: 3 episode_decisions: 20", stdout, stderr)
+
+    def test_a_current_folder_that_was_deleted_is_no_trouble(self):
+        gone = self.folder / "gone"
+        gone.mkdir()
+        process = self.start("--env", "contrary:Counting", "--print-config", preexec_fn=lambda: delete_current(gone))
+        stdout, stderr = process.communicate(timeout=SECONDS)
+        self.assertIn("observation_size: 2", stdout, stderr)
+        self.assertEqual((process.returncode, stderr), (0, ""))
+
+    def test_what_an_environment_raises_or_hides_is_told(self):
+        run = FakeRun(seed_rows=10**9, rows=10**9)
+        self.addCleanup(run.stop)
+        started = [(words, self.start("--env", f"contrary:{name}", "--learner", run.address, "--planners", run.address,
+                                      "--replay", run.address))
+                   for name, words in (("Interrupting", "raised KeyboardInterrupt"),
+                                       ("Hiding", "raised RuntimeError: the simulator is gone"))]
+        for words, process in started:
+            with self.subTest(words):
+                _, stderr = process.communicate(timeout=SECONDS)
+                self.assertEqual(process.returncode, 1, stderr)
+                self.assertRegex(stderr, rf"^[^\n]* acts in run run as actor 0\nactor\.py: .*{words} \(.*\)\n$")
+
+    def test_code_of_an_environment_that_does_not_end_does_not_keep_the_process(self):
+        program = ROOT / "examples" / "python" / "actor.py"
+        text = program.read_text().replace("EXIT_SECONDS = 10 ", "EXIT_SECONDS = 0.1 ")
+        self.assertIn("EXIT_SECONDS = 0.1 ", text)
+        (self.folder / "hasty.py").write_text(text)
+        process = self.start("--env", "contrary:Staying", "--print-config", program=self.folder / "hasty.py",
+                             path=[program.parent])
+        stdout, stderr = process.communicate(timeout=SECONDS)
+        self.assertIn("observation_size: 2", stdout, stderr)
+        self.assertEqual(process.returncode, 0)
+        self.assertRegex(stderr, r"^actor\.py: code of the environment has not ended within 0\.1 s; .*\n$")
+
+    def test_lengths_of_episodes_that_are_none_are_not_printed(self):
+        (self.folder / "odd.py").write_text("""
+import contrary, types
+def made(steps):
+    return lambda: contrary.with_spaces(spec=types.SimpleNamespace(max_episode_steps=steps))()
+text, negative, nothing = made("many"), made(-1), made(None)
+""")
+        for name in ("text", "negative", "nothing"):
+            process = self.start("--env", f"odd:{name}", "--print-config")
+            stdout, stderr = process.communicate(timeout=SECONDS)
+            self.assertEqual((process.returncode, stdout), (2, ""))
+            self.assertRegex(stderr, r"^actor\.py: odd:\w+ does not tell how long its episodes are: .*\n$")
 
     def test_the_config_is_all_that_is_printed(self):
         process = self.start("--env", "contrary:Printing", "--print-config", "--terminates", "--action-repeat", "7")

@@ -1,6 +1,10 @@
 """Environments with Gymnasium's interface that treat their data as the interface allows, or break it. The observation
 of a step is its number in the episode, twice: rows that follow each other differ by 1."""
 
+import logging.config
+import os
+import sys
+import threading
 import types
 
 import numpy
@@ -211,6 +215,42 @@ class Raising(Counting):
     def __init__(self):
         super().__init__()
         raise RuntimeError("no licence\nfor this simulator")
+
+
+class Interrupting(Counting):
+    """Raises what Ctrl-C would, as libraries with a main loop of their own do."""
+
+    def step(self, action):
+        if self.count == 5:
+            raise KeyboardInterrupt
+        return super().step(action)
+
+
+class Hiding(Counting):
+    """Sees to it that nobody's log lines are shown any more, and breaks."""
+
+    def __init__(self):
+        super().__init__()
+        logging.config.dictConfig({"version": 1})
+        logging.disable(logging.CRITICAL)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.stderr = None
+
+    def step(self, action):
+        if self.count == 5:
+            raise RuntimeError("the simulator is gone")
+        return super().step(action)
+
+
+class Staying(Counting):
+    """Has a thread that does not end, and no end to its close()."""
+
+    def __init__(self):
+        super().__init__()
+        threading.Thread(target=threading.Event().wait).start()
+
+    def close(self):
+        threading.Event().wait()
 
 
 SHARED = Counting()

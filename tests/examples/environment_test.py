@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """The boundary between environments of others and the Python actor, without any process."""
 
+import asyncio
+import fractions
 import itertools
 import math
 import pathlib
 import re
 import sys
+import threading
 import types
 import unittest
+import unittest.mock
 import warnings
 
 try:
@@ -33,6 +37,13 @@ def environment_of(kind, **more):
     environment = Environment(kind.__name__, kind())
     environment.follow(settings(**more))
     return environment
+
+
+class NeverSaid(BaseException):
+    """Of no use in a message."""
+
+    def __str__(self):
+        raise ValueError("no words")
 
 
 class DataTest(unittest.TestCase):
@@ -205,6 +216,23 @@ class ObservationsTest(unittest.TestCase):
                         environment.step(numpy.zeros(3))
                 self.assertEqual(environment.reset().tolist(), [0, 0])
 
+    def test_whole_numbers_of_any_size_end_the_episode(self):
+        for number in (10**20, -10**20, 2**64, 10**400, 10**5000):
+            for name, value in (("observation", [0, number]), ("observation", [0.5, number]), ("reward", number),
+                                ("reward", [number])):
+                with self.subTest(name=name, digits=math.log10(abs(number))):
+                    kind = contrary.returning(**{name: lambda step, good, v=value: v if step == 2 else good})
+                    environment = environment_of(kind)
+                    environment.reset()
+                    environment.step(numpy.zeros(3))
+                    with self.assertRaisesRegex(Unstable, name):
+                        environment.step(numpy.zeros(3))
+
+    def test_whole_numbers_beyond_those_of_numpy_are_taken_where_they_are_small_enough(self):
+        environment = environment_of(contrary.returning(
+            observation=lambda step, good: numpy.array([step, fractions.Fraction(1, 2)], dtype=object)))
+        self.assertEqual(environment.reset().tolist(), [0, 0.5])
+
     def test_spaces_that_are_no_arrays_are_refused_with_what_to_do(self):
         for space in (types.SimpleNamespace(n=4, shape=()), types.SimpleNamespace(spaces={}, shape=None)):
             with self.assertRaisesRegex(Refused, "FlattenObservation"):
@@ -258,9 +286,25 @@ class StepTest(unittest.TestCase):
                                    ("reward", numpy.ma.masked_array([1.0], [True]), "masked"),
                                    ("terminated", {}, "terminated flag is no"),
                                    ("truncated", None, "truncated flag is no"),
+                                   ("truncated", "False", "truncated flag is no"),
+                                   ("terminated", 2, "flag is 2, neither true nor false"),
+                                   ("terminated", 0.5, "neither true nor false"),
+                                   ("truncated", math.nan, "neither true nor false"),
+                                   ("truncated", -1, "neither true nor false"),
+                                   ("truncated", 10**400, "flag is"),
+                                   ("observation", [None, 1], "observation is no"),
+                                   ("reward", numpy.array([None]), "reward is no"),
                                    ("terminated", numpy.zeros(4, bool), "--environments")):
             with self.subTest(name=name, value=value), self.assertRaisesRegex(Refused, words):
                 Environment("it", contrary.returning(**{name: lambda step, good: value})()).try_out()
+
+    def test_flags_of_every_kind_are_taken(self):
+        for value in (False, True, numpy.False_, numpy.True_, numpy.array([True]), numpy.array(False), 0, 1, 1.0,
+                      numpy.uint8(1)):
+            with self.subTest(value=value):
+                environment = environment_of(contrary.returning(terminated=lambda step, good: value), terminates=True)
+                environment.reset()
+                self.assertIs(environment.step(numpy.zeros(3))[2], bool(value))
 
     def test_old_gym_and_other_interfaces_are_refused_at_the_start(self):
         for kind, words in ((contrary.OldGym, r"OldGym: reset\(\) raised TypeError: .*seed.*takes a seed"),
@@ -304,7 +348,9 @@ class MakeTest(unittest.TestCase):
         for name, words in (("nothing_of_this_name:make", "no module nothing_of_this_name"),
                             ("contrary:nothing", "has no function nothing"), ("contrary:types", "has no function"),
                             ("contrary:Raising", r"RuntimeError: no licence for this simulator \(.*contrary.py:\d+\)"),
-                            ("contrary:no_environment", "has no action_space"), (":make", "importing"),
+                            ("contrary:no_environment", "has no action_space"), ("sys:nothing", "has no function"),
+                            ("contrary.more:make", "no module contrary.more"),
+                            ("contr:make", "no module contr:"), (":make", "importing"),
                             ("NoSuchThing-v0", "Gymnasium|raised"), ("", "Gymnasium|raised")):
             with self.subTest(name=name), self.assertRaisesRegex(Refused, words) as caught:
                 Environment(name, make(name))
@@ -319,6 +365,58 @@ class MakeTest(unittest.TestCase):
         for size in ("observation_size", "action_size"):
             with self.assertRaisesRegex(Refused, f"env.spec.{size} 7"):
                 environment_of(contrary.Counting, **{size: 7})
+
+    def test_what_is_raised_while_it_is_made_is_refused(self):
+        class NoSpec(contrary.Counting):
+            @property
+            def spec(self):
+                raise KeyError("no spec")
+
+        class NoSpace(contrary.Counting):
+            @property
+            def action_space(self):
+                raise SystemExit(0)
+        for kind, words in ((NoSpec, "reading its spec and spaces raised KeyError: 'no spec'"),
+                            (NoSpace, "reading its spec and spaces raised SystemExit: 0")):
+            with self.assertRaisesRegex(Refused, words):
+                Environment("it", kind())
+        for error in (SystemExit(0), asyncio.CancelledError(), NeverSaid()):
+            loader = types.SimpleNamespace(side_effect=error)
+            with unittest.mock.patch("importlib.import_module", side_effect=loader.side_effect), \
+                    self.assertRaisesRegex(Refused, f"importing own raised .*{type(error).__name__}"):
+                make("own:make")
+
+    def test_whatever_is_raised_ends_the_process_with_one_line(self):
+        class Recursive(contrary.Counting):
+            def step(self, action):
+                return self.step(action)
+        kinds = [(Recursive, "RecursionError")]
+        for error in (KeyboardInterrupt, GeneratorExit, StopIteration, asyncio.CancelledError, NeverSaid):
+            kinds.append((contrary.returning(reward=unittest.mock.Mock(side_effect=error)), error.__name__))
+        for kind, words in kinds:
+            with self.subTest(words):
+                raised = []
+
+                def play(kind=kind, raised=raised):
+                    environment = environment_of(kind)
+                    environment.reset()
+                    try:
+                        environment.step(numpy.zeros(3))
+                    except BaseException as error:  # pylint: disable=broad-except
+                        raised.append(error)
+                # Where environments are stepped: no Ctrl-C comes there.
+                thread = threading.Thread(target=play)
+                thread.start()
+                thread.join()
+                self.assertIsInstance(raised[0], Failed)
+                self.assertRegex(str(raised[0]), rf"^\w+: step\(\) raised .*{words}")
+                self.assertNotIn("\n", str(raised[0]))
+
+    def test_ctrl_c_is_no_fault_of_the_environment(self):
+        environment = environment_of(contrary.returning(reward=unittest.mock.Mock(side_effect=KeyboardInterrupt)))
+        environment.reset()
+        with self.assertRaises(KeyboardInterrupt):
+            environment.step(numpy.zeros(3))
 
     def test_what_an_environment_raises_is_told_in_one_line_with_the_place(self):
         class Broken(contrary.Counting):

@@ -27,10 +27,16 @@ class FakeRun:
         self.changed = threading.Condition()
         self.registrations, self.heartbeats, self.reports, self.appends = [], [], [], []
         self.plans = 0
+        self.plan_timeouts = []      # of each request for a plan, in seconds
+        self.plans_go_out = threading.Event()
+        self.plans_go_out.set()      # while it is not set, the planner hangs
+        self.plans_withdrawn = 0     # by their callers, before their time was over
+        self.plans_away = False      # the planner has no parameters
         self.episodes = {}           # (incarnation, environment, episode) -> [Rows]
         self.assignment = None
         self.append_errors = []      # statuses that the next streams end with after their first request
         self.report_errors = []      # statuses of the next reports
+        self.heartbeat_errors = []   # statuses of the next heartbeats
         self.blocked = ""            # what the shard says instead of taking rows
         self._server = grpc.server(concurrent.futures.ThreadPoolExecutor(32),
                                    options=[("grpc.max_receive_message_length", max_message_bytes)])
@@ -51,6 +57,7 @@ class FakeRun:
         return grpc.method_handlers_generic_handler(f"pompc.proto.{service}", handlers)
 
     def stop(self):
+        self.plans_go_out.set()
         self._server.stop(0).wait()
 
     def wait_until(self, condition):
@@ -60,7 +67,8 @@ class FakeRun:
 
     def stored(self):
         """Rows taken so far."""
-        return sum(rows.count for chunks in self.episodes.values() for rows in chunks)
+        with self.changed:
+            return sum(rows.count for chunks in self.episodes.values() for rows in chunks)
 
     def phase(self):
         stored = self.stored()
@@ -72,6 +80,13 @@ class FakeRun:
             messages.append(message)
             self.changed.notify_all()
 
+    def _fail_with_next(self, errors, context):
+        with self.changed:
+            error = errors.pop(0) if errors else None
+            self.changed.notify_all()
+        if error:
+            context.abort(error, "as the test wants it")
+
     def _register(self, request, _):
         self._note(self.registrations, request)
         return proto.RegisterReply(
@@ -79,24 +94,29 @@ class FakeRun:
             shards=[0] * self.environments, num_shards=1, lease_ms=60000, heartbeat_ms=20, config=self.config,
             phase=self.phase())
 
-    def _heartbeat(self, request, _):
+    def _heartbeat(self, request, context):
         self._note(self.heartbeats, request)
+        self._fail_with_next(self.heartbeat_errors, context)
         with self.changed:
             return proto.HeartbeatReply(phase=self.phase(), evaluation=self.assignment)
 
     def _report(self, request, context):
-        with self.changed:
-            error = self.report_errors.pop(0) if self.report_errors else None
-        if error:
-            context.abort(error, "as the test wants it")
+        self._fail_with_next(self.report_errors, context)
         self._note(self.reports, request)
         with self.changed:
             self.assignment = None
         return proto.ReportEvaluationReply()
 
-    def _plan(self, request, _):
+    def _plan(self, request, context):
+        self._note(self.plan_timeouts, context.time_remaining())
+        while not self.plans_go_out.wait(0.01) and context.is_active():
+            pass
+        if self.plans_away:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "as the test wants it")
         with self.changed:
             self.plans += 1
+            self.plans_withdrawn += not context.is_active() and context.time_remaining() > 0.1
+            self.changed.notify_all()
         size = self.config.env.spec.action_size
         return proto.PlanReply(plans=[proto.Plan(
             action=wire.to_bytes(numpy.zeros(size)), plan_mean=wire.to_bytes(numpy.zeros(size)),
@@ -106,14 +126,15 @@ class FakeRun:
     def _append(self, requests, context):
         for request in requests:
             self._note(self.appends, request)
-            with self.changed:
-                error = self.append_errors.pop(0) if self.append_errors else None
-            if error:
-                context.abort(error, "as the test wants it")
+            self._fail_with_next(self.append_errors, context)
             if self.blocked:
                 yield proto.AppendReply(blocked=self.blocked)
                 continue
             stream, rows = request.stream, request.rows
+            if self.stored() >= self._seed_rows and not all(rows.has_plan):
+                yield proto.AppendReply(stream=stream, verdict=proto.AppendReply.REFUSED, code=9,
+                                        message="the seed phase is over")
+                continue
             with self.changed:
                 chunks = self.episodes.setdefault((stream.incarnation, stream.environment, stream.episode), [])
                 assert request.first_row == sum(chunk.count for chunk in chunks)

@@ -1,7 +1,7 @@
 """The servers of a run as an actor or evaluator sees them: the learner, planners and replay shards."""
 
+import contextlib
 import itertools
-import logging
 import os
 import queue
 import secrets
@@ -15,11 +15,14 @@ import numpy
 from pompc_actor import Failed, wire
 from pompc_actor.wire import proto
 
-PLAN_SECONDS = 10       # after which another planner is asked
-BAR_SECONDS = 30        # for which a planner that took longer is left out, while there are others
+PLAN_SECONDS = 10       # after which a plan is asked for anew, of another planner where there is one
+MAX_PLAN_SECONDS = 120  # to which that grows with planners that are slow
+QUIET_SECONDS = 5       # of waiting for a plan that nobody is told of
+BAR_SECONDS = 30        # until a planner that did not answer is tried again, while there are others
+AWAY_SECONDS = 2        # likewise, of one that could not be reached
 CALL_SECONDS = 5        # of the calls to the learner
 LEAVE_SECONDS = 2       # of the last of them
-STREAM_SECONDS = 600    # after which a stream to a shard ends, whatever its state; it is opened anew between episodes
+STREAM_SECONDS = 600    # that a stream to a shard lasts at most; one half as old is opened anew before the next chunk
 ACK_SECONDS = 60        # without a word from a shard that does not say it is holding rows back
 RETRY_SECONDS = 1
 GIVE_UP_SECONDS = 10    # of errors that do not pass by themselves
@@ -29,7 +32,27 @@ PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc
            grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED)
 INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT.value[0]
 
-log = logging.getLogger("pompc_actor")
+
+
+class Log:
+    """Lines for whoever runs the process. Not of the package logging, whose settings are the environment's: it may
+    silence what is there already. Thread-safe."""
+
+    def __init__(self):
+        self.stream = None  # nothing is written before it is set
+        self._lock = threading.Lock()
+
+    def info(self, text):
+        now = time.time()
+        self.say(f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now))},{int(now % 1 * 1000):03} {text}")
+
+    def say(self, line):
+        """A log that cannot be written stops nobody."""
+        with self._lock, contextlib.suppress(OSError, ValueError, AttributeError):
+            self.stream.write(line + "\n")
+
+
+log = Log()
 
 
 class LeaseEnded(Exception):
@@ -47,6 +70,17 @@ class Stopped(Exception):
 def words(error):
     """What an RpcError says."""
     return f"{error.code().name}: {error.details()}"
+
+
+def too_large(error):
+    """Whether gRPC refused a message for its size; a server that is short of something uses the same code, and
+    recovers."""
+    return error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in (error.details() or "")
+
+
+def passing(error):
+    """Whether the same call may succeed later without anyone doing anything about this process."""
+    return error.code() in PASSING and not too_large(error)
 
 
 def for_status(text):
@@ -87,7 +121,7 @@ class Waits:
         self._logged = {old: at for old, at in self._logged.items() if now - at < LOG_SECONDS}
         if text not in self._logged:
             self._logged[text] = now
-            log.info("%s", text)
+            log.info(text)
 
 
 class Identity:
@@ -156,7 +190,7 @@ class Lease:
                 identity.waits.set("learner", "")
                 return reply
             except grpc.RpcError as error:
-                if error.code() not in PASSING:
+                if not passing(error):
                     raise Failed(f"learner {self._learner.address}: {words(error)}") from error
                 identity.waits.set("learner", f"waits for the learner {self._learner.address}: {words(error)}")
             self._stop.wait(RETRY_SECONDS)
@@ -175,10 +209,10 @@ class Lease:
             try:
                 reply = self._heartbeat(CALL_SECONDS)
             except grpc.RpcError as error:
-                if error.code() in PASSING:
+                if passing(error):
                     self._identity.waits.tell(f"the learner does not answer: {words(error)}")
                 else:
-                    log.info("the lease has ended: %s", words(error))
+                    log.info(f"the lease has ended: {words(error)}")
                     self._ended.set()
                 continue
             with self._lock:
@@ -192,10 +226,8 @@ class Lease:
     def leave(self, error=""):
         """Tells the learner that the process ends, with which error; it may not hear it."""
         self.close()
-        try:
+        with contextlib.suppress(grpc.RpcError):
             self._heartbeat(LEAVE_SECONDS, leaving=True, error=for_status(error))
-        except grpc.RpcError as unheard:
-            log.debug("the learner did not hear that this process ends: %s", words(unheard))
 
     def check(self):
         """Raises when there is nothing more to do under this lease."""
@@ -217,69 +249,156 @@ class Lease:
         request = proto.ReportEvaluationRequest(
             header=wire.header(self.run_id), lease_id=self.registration.lease_id,
             evaluation_id=assignment.evaluation_id, version=assignment.version, returns=returns, decisions=decisions)
-        while self.assignment() == assignment:
-            self.check()
-            try:
-                self._learner.ReportEvaluation(request, timeout=CALL_SECONDS)
-                break
-            except grpc.RpcError as error:
-                if error.code() == grpc.StatusCode.NOT_FOUND:
-                    raise LeaseEnded from error
-                if error.code() not in PASSING:
-                    log.info("evaluation %d is not taken: %s", assignment.evaluation_id, words(error))
+        try:
+            while self.assignment() == assignment:
+                self.check()
+                problem = self._try_to_report(request)
+                if not problem:
                     break
-                self._identity.waits.set("report", f"waits for the learner: {words(error)}")
-            self._stop.wait(RETRY_SECONDS)
-        self._identity.waits.set("report", "")
+                self._identity.waits.set("report", f"waits for the learner: {problem}")
+                self._stop.wait(RETRY_SECONDS)
+        finally:
+            self._identity.waits.set("report", "")
+
+    def _try_to_report(self, request):
+        """Why it must be tried again; empty if it need not."""
+        try:
+            self._learner.ReportEvaluation(request, timeout=CALL_SECONDS)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.NOT_FOUND:
+                raise LeaseEnded from error
+            if too_large(error):
+                raise Failed(f"learner {self._learner.address}: {words(error)}") from error
+            if passing(error):
+                return words(error)
+            log.info(f"evaluation {request.evaluation_id} is not taken: {words(error)}")
+        return ""
+
+
+class _Planner:
+    """One of them, as far as it is known. Guarded by the lock of Planners."""
+
+    def __init__(self, address):
+        self.stub = wire.stub("PlannerService", address)
+        self.patience = PLAN_SECONDS
+        self.avoided = False    # it did not answer, or could not be reached
+        self.probe_at = 0.0     # when one that is avoided is tried again
+        self.probing = False
 
 
 class Planners:
-    """Asks the planners of a run in turn. Plans are functions of their request, so asking twice is harmless.
-    Thread-safe."""
+    """Asks the planners of a run in turn. One that does not answer is avoided while there are others, and is tried with
+    copies of requests that nobody waits for until it answers one. Plans are functions of their request, so asking twice
+    is harmless. Thread-safe."""
 
     def __init__(self, addresses):
-        self._stubs = [wire.stub("PlannerService", address) for address in addresses]
-        self._turn = itertools.count()
-        self._barred_until = [0.0] * len(addresses)
-
-    def _next(self):
-        """The next one in turn that is not barred, or just the next one."""
-        now = time.monotonic()
-        for _ in self._stubs:
-            i = next(self._turn) % len(self._stubs)
-            if self._barred_until[i] <= now:
-                return i
-        return next(self._turn) % len(self._stubs)
+        self._planners = [_Planner(address) for address in addresses]
+        self._turn = itertools.cycle(self._planners)
+        self._lock = threading.Lock()
 
     def plan(self, request, who, lease, waits, keep_waiting=lambda: True):
         """The plan of the request's one query; None once keep_waiting says no. `who` waits for it."""
         request.header.CopyFrom(wire.header(lease.run_id))
+        try:
+            return self._plan(request, lease, lambda why: waits.set(who, why), keep_waiting)
+        finally:
+            waits.set(who, "")
+
+    def _plan(self, request, lease, tell, keep_waiting):
         failures, failing_since = 0, None
         while keep_waiting():
             lease.check()
-            i = self._next()
-            stub = self._stubs[i]
+            planner = self._next()
+            address, lasting = planner.stub.address, True
             try:
-                reply = stub.Plan(request, timeout=PLAN_SECONDS)
+                reply = self._ask(planner, request, lease, keep_waiting, tell if failures == 0 else lambda why: None)
+                if reply is None:
+                    continue
                 problem = _problem_of(reply, lease.config.env.spec.action_size)
                 if not problem:
-                    waits.set(who, "")
                     return reply.plans[0]
-                passing = False
             except grpc.RpcError as error:
-                problem, passing = words(error), error.code() in PASSING
-                if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-                    self._barred_until[i] = time.monotonic() + BAR_SECONDS
+                problem, lasting = words(error), not passing(error)
+                if too_large(error):
+                    raise Failed(f"planner {address}: {problem}") from error
             now = time.monotonic()
-            failing_since = None if passing else failing_since or now
+            failing_since = (failing_since or now) if lasting else None
             if failing_since and now - failing_since >= GIVE_UP_SECONDS:
-                raise Failed(f"planner {stub.address}: {problem}")
+                raise Failed(f"planner {address}: {problem}")
             failures += 1
-            if failures % len(self._stubs) == 0:
-                waits.set(who, f"no plan: planner {stub.address}: {problem}")
+            if failures % len(self._planners) == 0:
+                tell(f"no plan: planner {address}: {problem}")
                 time.sleep(min(RETRY_SECONDS, 0.02 * failures))
-        waits.set(who, "")
         return None
+
+    def _next(self):
+        """The next one in turn that is not avoided, or just the next one."""
+        with self._lock:
+            return next((planner for planner in itertools.islice(self._turn, len(self._planners))
+                         if not planner.avoided), None) or next(self._turn)
+
+    def _ask(self, planner, request, lease, keep_waiting, tell):
+        """The reply; None when it is not waited for any longer: nobody wants it, or another planner is to be asked."""
+        self._probe(request, planner)
+        timeout, began = planner.patience, time.monotonic()
+        call = planner.stub.Plan.future(request, timeout=timeout)
+        try:
+            while True:
+                try:
+                    reply = call.result(timeout=RETRY_SECONDS)
+                    break
+                except grpc.FutureTimeoutError:
+                    lease.check()
+                    self._probe(request, planner)
+                    if not keep_waiting() or (planner.avoided and self._have_others()):
+                        return None
+                    if time.monotonic() - began > QUIET_SECONDS:
+                        tell(f"no plan: planner {planner.stub.address} has not answered yet")
+        except grpc.RpcError as error:
+            self._note_failure(planner, error.code(), timeout)
+            raise
+        finally:
+            call.cancel()
+        self._note_answer(planner, time.monotonic() - began)
+        return reply
+
+    def _have_others(self):
+        with self._lock:
+            return any(not planner.avoided for planner in self._planners)
+
+    def _probe(self, request, asked):
+        """Sends a copy to those that are avoided and whose time has come, but for the one that is asked just now."""
+        now = time.monotonic()
+        with self._lock:
+            due = [planner for planner in self._planners
+                   if planner is not asked and planner.avoided and not planner.probing and planner.probe_at <= now]
+            for planner in due:
+                planner.probing = True
+        for planner in due:
+            call = planner.stub.Plan.future(request, timeout=MAX_PLAN_SECONDS)
+            call.add_done_callback(lambda call, planner=planner: self._probed(planner, call.code(), now))
+
+    def _probed(self, planner, code, began):
+        if code == grpc.StatusCode.OK:
+            self._note_answer(planner, time.monotonic() - began)
+        else:
+            self._note_failure(planner, code, planner.patience / 2)
+        with self._lock:
+            planner.probing = False
+
+    def _note_answer(self, planner, seconds):
+        with self._lock:
+            planner.avoided = False
+            planner.patience = min(max(PLAN_SECONDS, 2 * seconds), MAX_PLAN_SECONDS)
+
+    def _note_failure(self, planner, code, timeout):
+        """The next request waits twice as long as one that waited in vain."""
+        late = code == grpc.StatusCode.DEADLINE_EXCEEDED
+        with self._lock:
+            if late:
+                planner.patience = max(planner.patience, min(2 * timeout, MAX_PLAN_SECONDS))
+            planner.avoided = late or code == grpc.StatusCode.UNAVAILABLE
+            planner.probe_at = time.monotonic() + (BAR_SECONDS if late else AWAY_SECONDS)
 
 
 def _problem_of(reply, action_size):
@@ -304,30 +423,45 @@ def rows_per_chunk(config):
     return max(1, min(config.actor.chunk_rows, wire.FULL_REQUEST_BYTES // row_bytes))
 
 
-class ShardStream:
-    """One environment's stream of rows to its shard. After a chunk is sent, the next waits until it is acknowledged."""
+class Shard:
+    """A replay shard, to all environments that write to it under one lease."""
 
-    def __init__(self, address, lease, environment, waits):
-        self._stub = wire.stub("ReplayService", address)
-        self._lease, self._environment, self._waits = lease, environment, waits
+    def __init__(self, address):
+        self.stub = wire.stub("ReplayService", address)
+        self.name = f"shard {address}"
+        self.answered = False   # it is one of the run's
+
+
+class ShardStream:
+    """One environment's rows on their way to its shard. After a chunk is sent, the next waits until it is acknowledged.
+    `who` waits for the shard, from a chunk that it does not take until one that it does."""
+
+    def __init__(self, shard, lease, environment, waits):
+        self.who = ("rows", environment)
+        self._shard, self._lease, self._environment, self._waits = shard, lease, environment, waits
         self._opened = None
         self._call = self._requests = self._replies = None
+        self._failing_since = None
 
     def _read(self, call, replies):
         try:
             for reply in call:
                 replies.put(reply)
-            replies.put(EpisodeRefused(f"shard {self._stub.address} ended the stream"))
+            replies.put(EpisodeRefused(f"{self._shard.name} ended the stream"))
         except grpc.RpcError as error:
             replies.put(error)
 
-    def open(self):
-        """Called between episodes."""
-        if self._opened is not None and time.monotonic() - self._opened < STREAM_SECONDS / 2:
-            return
-        self.close()
+    def _age(self):
+        return 0 if self._opened is None else time.monotonic() - self._opened
+
+    def _open(self):
+        """Another stream, when there is none or it may end before a chunk's time is over."""
+        if self._opened is not None:
+            if self._age() < STREAM_SECONDS / 2:
+                return
+            self.close()
         self._requests, self._replies = queue.SimpleQueue(), queue.SimpleQueue()
-        self._call = self._stub.Append(iter(self._requests.get, None), timeout=STREAM_SECONDS)
+        self._call = self._shard.stub.Append(iter(self._requests.get, None), timeout=STREAM_SECONDS)
         threading.Thread(target=self._read, args=(self._call, self._replies), daemon=True).start()
         self._opened = time.monotonic()
 
@@ -345,54 +479,75 @@ class ShardStream:
         if request.ByteSize() > wire.MAX_REQUEST_BYTES:
             raise Failed(f"{rows.count} rows take {request.ByteSize()} bytes; a message has at most "
                          f"{wire.MAX_REQUEST_BYTES}")
+        self._open()
         self._requests.put(request)
-        try:
-            self._await(episode, first_row, rows)
-        finally:
-            self._waits.set(self._environment, "")
+        self._await(request)
+        self._failing_since = None
+        self._waits.set(self.who, "")
 
     def _id(self, episode):
         registration = self._lease.registration
         return proto.StreamId(actor_index=registration.index, incarnation=registration.incarnation,
                               environment=self._environment, episode=episode)
 
-    def _await(self, episode, first_row, rows):
+    def _await(self, request):
+        """Until the request is acknowledged."""
         blocked, heard = "", time.monotonic()
         while True:
             self._lease.check()
             try:
                 reply = self._replies.get(timeout=RETRY_SECONDS)
             except queue.Empty:
-                silent = time.monotonic() - heard
                 if not blocked:
-                    self._waits.set(self._environment, f"shard {self._stub.address} has not acknowledged rows")
-                    if silent > ACK_SECONDS:
+                    self._waits.set(self.who, f"{self._shard.name} has not acknowledged rows")
+                    if time.monotonic() - heard > ACK_SECONDS:
                         self.close()
-                        raise EpisodeRefused(f"no word from shard {self._stub.address} for {ACK_SECONDS} s") from None
+                        raise EpisodeRefused(f"no word from {self._shard.name} for {ACK_SECONDS} s") from None
                 continue
             heard = time.monotonic()
             if isinstance(reply, Exception):
-                self._fail(reply)
+                blocked = ""
+                self._send_again(request, reply)
+                continue
+            self._shard.answered = True
+            if reply.blocked or blocked:
+                self._waits.set(self.who, reply.blocked)
             blocked = reply.blocked
-            self._waits.set(self._environment, blocked)
-            # Acknowledgements are cumulative; those of an earlier episode may still come in.
-            if reply.HasField("stream") and reply.stream.episode == episode:
-                if reply.verdict == proto.AppendReply.ACKED:
-                    if reply.next_row >= first_row + rows.count and (reply.ended or not rows.final_observation):
-                        return
-                elif reply.verdict == proto.AppendReply.REFUSED and reply.code == INVALID_ARGUMENT:
-                    raise Failed(f"shard {self._stub.address} refused rows: {reply.message}")
-                else:
-                    raise EpisodeRefused(reply.message or "rows are missing at the shard")
+            if self._is_acknowledged(request, reply):
+                return
 
-    def _fail(self, error):
-        """The stream has ended."""
+    def _is_acknowledged(self, request, reply):
+        """Acknowledgements are cumulative; those of an earlier episode may still come in."""
+        if not reply.HasField("stream") or reply.stream.episode != request.stream.episode:
+            return False
+        if reply.verdict == proto.AppendReply.ACKED:
+            return (reply.next_row >= request.first_row + request.rows.count
+                    and (reply.ended or not request.rows.final_observation))
+        if reply.verdict == proto.AppendReply.REFUSED and reply.code == INVALID_ARGUMENT:
+            self._give_up(f"{self._shard.name} refused rows: {reply.message}", lasting=True)
+        raise EpisodeRefused(reply.message or "rows are missing at the shard")
+
+    def _send_again(self, request, error):
+        """The stream has ended. If only because it was old, the shard knows the episode on the next one as well."""
+        old = self._age() >= STREAM_SECONDS / 2
         self.close()
         if isinstance(error, EpisodeRefused):
             raise error
-        where = f"shard {self._stub.address}: {words(error)}"
-        # gRPC's own refusal of a message; a shard that is short of something uses the same code, and recovers.
-        too_large = error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in (error.details() or "")
-        if too_large or error.code() not in PASSING:
-            raise Failed(f"{where} (of actor.chunk_rows rows)" if too_large else where) from error
-        raise EpisodeRefused(where) from error
+        if old and error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+            self._open()
+            self._requests.put(request)
+            return
+        if too_large(error):
+            raise Failed(f"{self._shard.name}: {words(error)} (of actor.chunk_rows rows)") from error
+        # One that took rows of this run may belong to it again; one that never did was named by mistake.
+        taken = self._shard.answered and error.code() == grpc.StatusCode.FAILED_PRECONDITION
+        why = " has been taken by others and is tried again" if taken else ""
+        self._give_up(f"{self._shard.name}{why}: {words(error)}", lasting=not (taken or passing(error)))
+
+    def _give_up(self, why, lasting):
+        """The episode; or the process, where for GIVE_UP_SECONDS nothing came between errors that do not pass."""
+        now = time.monotonic()
+        self._failing_since = (self._failing_since or now) if lasting else None
+        if self._failing_since and now - self._failing_since >= GIVE_UP_SECONDS:
+            raise Failed(why)
+        raise EpisodeRefused(why)

@@ -8,6 +8,8 @@ it unchecked: what is not as the spaces promise ends the process with one line t
 import contextlib
 import importlib
 import math
+import numbers
+import threading
 import time
 import traceback
 
@@ -29,24 +31,28 @@ def make(name):
     module, colon, function = name.partition(":")
     if not (colon and function.isidentifier()):
         return _make_by_id(name)
-    try:
-        loaded = importlib.import_module(module)
-    except Exception as error:  # pylint: disable=broad-except
-        missing = isinstance(error, ModuleNotFoundError) and error.name and module.startswith(error.name)
-        raise Refused(f"there is no module {module}: it is looked for in the current folder and on PYTHONPATH"
-                      if missing else told(error, f"importing {module}")) from error
-    if not callable(getattr(loaded, function, None)):
-        raise Refused(f"module {module} ({loaded.__file__}) has no function {function}")
+    with _refusing(f"importing {module}"):
+        try:
+            loaded = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not error.name or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            raise Refused(f"there is no module {module}: it is looked for in the current folder and on "
+                          "PYTHONPATH") from error
+        made_by = getattr(loaded, function, None)
+        if not callable(made_by):
+            raise Refused(f"module {module} ({getattr(loaded, '__file__', None)}) has no function {function}")
     with _refusing(f"{name}()"):
-        return getattr(loaded, function)()
+        return made_by()
 
 
 def _make_by_id(name):
-    try:
-        gymnasium = importlib.import_module("gymnasium")
-    except ImportError as error:
-        raise Refused(f"{name} is an id of Gymnasium's, which is not installed ({error}): pip install gymnasium, or "
-                      "give module:function") from error
+    with _refusing("importing gymnasium"):
+        try:
+            gymnasium = importlib.import_module("gymnasium")
+        except ImportError as error:
+            raise Refused(f"{name} is an id of Gymnasium's, which is not installed ({error}): pip install gymnasium, "
+                          "or give module:function") from error
     with _refusing(f"gymnasium.make({name!r})"):
         return gymnasium.make(name)
 
@@ -55,15 +61,27 @@ def _make_by_id(name):
 def _refusing(what):
     try:
         yield
-    except (Exception, SystemExit) as error:
+    except (Refused, Failed):
+        raise
+    except BaseException as error:  # pylint: disable=broad-except
+        if is_by_the_user(error):
+            raise
         raise Refused(told(error, what)) from error
+
+
+def is_by_the_user(error):
+    """Whether it is Ctrl-C, which Python raises in the main thread alone, and not what others' code raises."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def told(error, what):
     """What others' code raised and where, in one line."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    text = " ".join("".join(traceback.format_exception_only(type(error), error)).split())
+    try:
+        text = " ".join("".join(traceback.format_exception_only(type(error), error)).split())
+    except Exception:  # pylint: disable=broad-except
+        text = type(error).__name__  # it does not say what it is
     return f"{what} raised {text[:500]}{where}"
 
 
@@ -151,7 +169,10 @@ class Observations:
 
 
 def _brief(value):
-    return " ".join(repr(value).split())[:120]
+    try:
+        return " ".join(repr(value).split())[:120]
+    except Exception:  # pylint: disable=broad-except
+        return f"a {type(value).__name__}"
 
 
 def _array(what, value):
@@ -161,6 +182,11 @@ def _array(what, value):
                      "masked")
     try:
         array = numpy.asarray(value)
+        # What NumPy makes of whole numbers beyond 64 bits.
+        if array.dtype.kind == "O" and all(isinstance(number, numbers.Real) for number in array.flat):
+            array = array.astype(float)
+    except OverflowError as error:
+        raise Unstable(f"the {what} is {_brief(value)}: {error}") from error
     except Exception as error:  # pylint: disable=broad-except
         raise Failed(told(error, f"the {what} is a {type(value).__name__} and no array: numpy.asarray()")) from error
     if array.dtype.kind not in "fiub":
@@ -176,30 +202,41 @@ def _scalar(what, value):
     return array.reshape(()).item()
 
 
+def _flag(what, value):
+    try:
+        number = _scalar(what, value)
+    except Unstable as error:
+        raise Failed(str(error)) from error
+    if number not in (0, 1):
+        raise Failed(f"the {what} is {_brief(value)}, neither true nor false")
+    return bool(number)
+
+
 class Environment:
     """Holds each action for a number of steps and sums their rewards; cuts episodes after a number of decisions.
 
-    Used by one thread at a time; `inside` may be read by others. What the environment raises becomes Failed, with its
-    words and the place."""
+    Used by one thread at a time, which holds `user`; `inside` may be read by others. What the environment raises
+    becomes Failed, with its words and the place."""
 
     def __init__(self, name, environment):
         """Refused if the spaces are not what a run can use."""
         self.name = name
         # (what, since when by the monotonic clock) while the environment's own code runs; else None.
         self.inside = None
-        self.spec = getattr(environment, "spec", None)
+        self.user = threading.Lock()
         self._environment = environment
-        for space in ("action_space", "observation_space"):
-            if not hasattr(environment, space):
-                raise Refused(f"{name} made {_brief(environment)}, which has no {space}: it is no environment of "
-                              "Gymnasium's kind")
-        try:
-            self._actions = Actions(environment.action_space)
-            self._observations = Observations(environment.observation_space)
-        except Refused as error:
-            raise Refused(f"{name}: {error}") from error
-        except Exception as error:  # pylint: disable=broad-except
-            raise Refused(told(error, f"{name}: reading its spaces")) from error
+        with _refusing(f"{name}: reading its spec and spaces"):
+            # How long its episodes are, as Gymnasium's wrappers note it; None if it does not say.
+            self.max_episode_steps = getattr(getattr(environment, "spec", None), "max_episode_steps", None)
+            for space in ("action_space", "observation_space"):
+                if not hasattr(environment, space):
+                    raise Refused(f"{name} made {_brief(environment)}, which has no {space}: it is no environment of "
+                                  "Gymnasium's kind")
+            try:
+                self._actions = Actions(environment.action_space)
+                self._observations = Observations(environment.observation_space)
+            except Refused as error:
+                raise Refused(f"{name}: {error}") from error
         self.action_size, self.observation_size = self._actions.size, self._observations.size
         self._action_repeat, self._episode_decisions, self._terminates = 1, math.inf, True
         self._decisions = 0
@@ -256,7 +293,7 @@ class Environment:
                 # What is not copied here may be another thing after the next call.
                 observation = self._observations.of(returned[0])
                 total += float(_scalar("reward", returned[1]))
-                terminated, truncated = (bool(_scalar(flag, value)) for flag, value in
+                terminated, truncated = (_flag(flag, value) for flag, value in
                                          zip(("terminated flag", "truncated flag"), returned[2:4]))
             if not abs(total) <= MAX_MAGNITUDE:
                 raise Unstable(f"reward {total}; at most {MAX_MAGNITUDE:g} in magnitude can be learnt from")
@@ -279,15 +316,18 @@ class Environment:
             raise
         except Failed as error:
             raise Failed(f"{self.name}: {what}(): {error}") from error
-        except (Exception, SystemExit) as error:
-            hint = " (Gymnasium's reset takes a seed)" if what == "reset" and "'seed'" in str(error) else ""
-            raise Failed(f"{self.name}: {told(error, what + '()')}{hint}") from error
+        except BaseException as error:  # pylint: disable=broad-except
+            if is_by_the_user(error):
+                raise
+            text = told(error, f"{what}()")
+            hint = " (Gymnasium's reset takes a seed)" if what == "reset" and "'seed'" in text else ""
+            raise Failed(f"{self.name}: {text}{hint}") from error
         finally:
             self.inside = None
 
     def close(self):
         """What goes wrong in it is nobody's concern any more."""
-        with contextlib.suppress(Exception, SystemExit):
+        with contextlib.suppress(BaseException):
             self._environment.close()
 
 

@@ -1,5 +1,6 @@
 """What an actor and an evaluator do under one lease."""
 
+import contextlib
 import itertools
 import queue
 import threading
@@ -7,13 +8,14 @@ import time
 
 import numpy
 
-from pompc_actor import Refused, clients, wire
+from pompc_actor import Failed, Refused, clients, wire
 from pompc_actor.clients import EpisodeRefused, LeaseEnded, Stopped, log
 from pompc_actor.environment import Unstable
 from pompc_actor.wire import proto
 
 END_SECONDS = 20      # that the threads get to end once the process is told to
-STUCK_SECONDS = 60    # after which the log says that an environment does not return
+STUCK_SECONDS = 60    # after which log and status say that an environment does not return
+EPISODE_TRIES = 3     # of an evaluation's episode that cannot be played to its end
 COLUMNS = ("observations", "actions", "rewards", "plan_mean", "plan_std", "plan_value")
 
 
@@ -74,17 +76,21 @@ class Player:
         try:
             for episode in itertools.count():
                 self._lease.check()
-                self._shard.open()
                 try:
                     left_something = self._play(episode, seed)
                 except EpisodeRefused as error:
-                    self._identity.waits.tell(f"environment {self._index}: an episode is given up: {error}")
+                    self._wait(f"an episode is given up: {error}")
                     left_something = False
                 if not left_something:
                     time.sleep(clients.RETRY_SECONDS)  # the next one may end as soon
                 seed = None  # the environment's own generator goes on over its episodes
         finally:
             self._shard.close()
+            self._identity.waits.set(self._shard.who, "")
+
+    def _wait(self, why):
+        """Nothing gets into the replay, until the shard takes rows."""
+        self._identity.waits.set(self._shard.who, f"environment {self._index}: {why}")
 
     def _play(self, episode, seed):
         """One episode. Returns whether the next one may follow at once: not if this one ended in its first step."""
@@ -98,14 +104,17 @@ class Player:
             plan, action = None, self._random.uniform(-1, 1, self._environment.action_size).astype(numpy.float32)
             if not seed_phase:
                 plan = self._planners.plan(
-                    proto.PlanRequest(queries=[query(observation, warm_start, self._random)]), self._index, self._lease,
-                    self._identity.waits)
+                    proto.PlanRequest(queries=[query(observation, warm_start, self._random)]), ("plan", self._index),
+                    self._lease, self._identity.waits)
                 warm_start, action = plan.warm_start, numpy.clip(wire.to_array(plan.action), -1, 1)
             try:
                 following, reward, terminated, truncated = self._environment.step(action)
             except Unstable as error:
-                self._identity.waits.tell(f"environment {self._index}: an episode is cut: {error}")
                 done = True
+                if sent + chunk.count > 0:
+                    self._identity.waits.tell(f"environment {self._index}: an episode is cut: {error}")
+                else:
+                    self._wait(f"an episode is cut in its first step: {error}")
             else:
                 chunk.add(observation, action, reward, terminated, plan)
                 self._identity.count_row()
@@ -124,16 +133,16 @@ def act(flags, learner, identity, environments, stop):
     lease = clients.Lease(learner, identity, stop)
     try:
         registration = lease.registration
-        log.info("acts in run %s as actor %d", lease.run_id, registration.index)
+        log.info(f"acts in run {lease.run_id} as actor {registration.index}")
         if registration.num_shards != len(flags.replay):
             raise Refused(f"--replay names {len(flags.replay)} shards; the run has {registration.num_shards}")
         planners = clients.Planners(flags.planners)
+        shards = [clients.Shard(address) for address in flags.replay]
         players = []
         for index, environment in enumerate(environments):
-            environment.follow(lease.config.env)
-            shard = clients.ShardStream(flags.replay[registration.shards[index]], lease, index, identity.waits)
+            shard = clients.ShardStream(shards[registration.shards[index]], lease, index, identity.waits)
             players.append(Player(index, environment, lease, identity, planners, shard).run)
-        run_threads(players, environments, lease, identity, stop)
+        run_threads(players, environments, lease, identity)
     except Exception as error:
         leave(lease, error)
         raise
@@ -144,11 +153,9 @@ def evaluate(flags, learner, identity, environments, stop):
     (environment,) = environments
     lease = clients.Lease(learner, identity, stop)
     try:
-        log.info("evaluates in run %s", lease.run_id)
-        environment.follow(lease.config.env)
+        log.info(f"evaluates in run {lease.run_id}")
         planners = clients.Planners(flags.planners)
-        run_threads([lambda: evaluate_all(environment, planners, lease, identity, stop)], environments, lease, identity,
-                    stop)
+        run_threads([lambda: evaluate_all(environment, planners, lease, identity, stop)], environments, lease, identity)
     except Exception as error:
         leave(lease, error)
         raise
@@ -163,76 +170,125 @@ def leave(lease, error):
 
 def evaluate_all(environment, planners, lease, identity, stop):
     done = None
-    while True:
-        lease.check()
-        assignment = lease.assignment()
-        if assignment is None or assignment == done:
-            stop.wait(clients.RETRY_SECONDS)
-            continue
-        outcomes = []
-        for index in range(assignment.episodes):
-            outcome = evaluate_episode(environment, planners, lease, identity.waits, assignment, index)
-            if outcome is None:
-                break
-            outcomes.append(outcome)
-        if len(outcomes) == assignment.episodes:
-            returns, decisions = zip(*outcomes)
-            lease.report(assignment, returns, decisions)
-            log.info("evaluation %d: mean return %.1f", assignment.evaluation_id, numpy.mean(returns))
-            done = assignment
+    try:
+        while True:
+            lease.check()
+            assignment = lease.assignment()
+            if assignment is not None and assignment != done:
+                identity.waits.set("evaluation", "")
+                if evaluate_one(environment, planners, lease, identity.waits, assignment):
+                    done = assignment
+            else:
+                if assignment is None:
+                    identity.waits.set("evaluation", "")
+                stop.wait(clients.RETRY_SECONDS)
+    finally:
+        identity.waits.set("evaluation", "")
+
+
+def evaluate_one(environment, planners, lease, waits, assignment):
+    """Plays and reports it. Returns whether it is done with: not when the learner withdrew it; yes when an episode
+    cannot be played to its end. A part of a return is none, so nothing is reported, the status says why, and the
+    learner gives it up in its time."""
+    outcomes = []
+    for index in range(assignment.episodes):
+        try:
+            outcome = evaluate_episode(environment, planners, lease, waits, assignment, index)
+        except Unstable as error:
+            waits.set("evaluation", f"evaluation {assignment.evaluation_id} is given up: episode {index} was cut "
+                      f"{EPISODE_TRIES} times: {error}")
+            return True
+        if outcome is None:
+            return False
+        outcomes.append(outcome)
+    returns, decisions = zip(*outcomes)
+    lease.report(assignment, returns, decisions)
+    log.info(f"evaluation {assignment.evaluation_id}: mean return {numpy.mean(returns):.1f}")
+    return True
 
 
 def evaluate_episode(environment, planners, lease, waits, assignment, index):
-    """(return, decisions); None when the learner wants it no more."""
-    random = numpy.random.default_rng([assignment.seed, index])
+    """(return, decisions); None when the learner wants it no more. An episode that is cut is played again with another
+    seed; the last try raises Unstable."""
+    for further in [()] + [(i,) for i in range(1, EPISODE_TRIES)]:
+        random = numpy.random.default_rng([assignment.seed, index, *further])
+        try:
+            return play_evaluation(environment, planners, lease, waits, assignment, random)
+        except Unstable as error:
+            waits.tell(f"episode {index} of an evaluation is cut: {error}")
+            cut = error
+    raise cut
+
+
+def play_evaluation(environment, planners, lease, waits, assignment, random):
+    """(return, decisions) of one episode; None when the learner wants it no more."""
     observation = environment.reset(int(random.integers(2**31)))
     total, decisions, warm_start, done = 0.0, 0, b"", False
     while not done:
         plan = planners.plan(
             proto.PlanRequest(evaluate=True, pinned_version=assignment.version,
                               queries=[query(observation, warm_start, random)]),
-            "evaluation", lease, waits, keep_waiting=lambda: lease.assignment() == assignment)
+            "plan", lease, waits, keep_waiting=lambda: lease.assignment() == assignment)
         if plan is None:
             return None
-        try:
-            observation, reward, terminated, truncated = environment.step(wire.to_array(plan.action))
-        except Unstable as error:
-            waits.tell(f"an evaluation's episode ends early: {error}")
-            break
+        observation, reward, terminated, truncated = environment.step(wire.to_array(plan.action))
         warm_start, total, decisions, done = plan.warm_start, total + reward, decisions + 1, terminated or truncated
     return total, decisions
 
 
-def run_threads(workers, environments, lease, identity, stop):
-    """Runs each worker in a thread until the first one ends, and raises why that one did; the others see the same at
-    their next check. An environment that does not return is waited for if the process is to go on with it."""
+def run_threads(workers, environments, lease, identity):
+    """Runs each worker, with its environment, in a thread until the first one ends, and raises why that one did; the
+    others see the same at their next check. When the lease has ended, threads whose environment does not return are
+    left to end in their time, so that the learner hears of this process again at once."""
     outcomes = queue.SimpleQueue()
 
-    def work(worker):
+    def work(index, worker):
         try:
-            worker()
+            with held(index, environments[index], lease, identity.waits):
+                environments[index].follow(lease.config.env)
+                worker()
         except BaseException as error:  # pylint: disable=broad-except
             outcomes.put(error)
 
-    threads = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in workers]
-    for thread in threads:
-        thread.start()
+    threads = [threading.Thread(target=work, args=indexed, daemon=True) for indexed in enumerate(workers)]
+    try:
+        for thread in threads:
+            thread.start()
+    except RuntimeError as error:
+        raise Failed(f"cannot start {len(threads)} threads: {error}") from error
     outcome = None
     while outcome is None:
+        watch(environments, identity.waits)
         try:
             outcome = outcomes.get(timeout=clients.RETRY_SECONDS)
         except queue.Empty:
-            watch(environments, identity.waits)
-            outcome = Stopped() if stop.is_set() else None
+            try:
+                lease.check()  # for those that are in their environments
+            except (LeaseEnded, Stopped) as error:
+                outcome = error
     lease.close()
-    deadline = time.monotonic() + END_SECONDS
+    deadline = time.monotonic() + (0 if isinstance(outcome, LeaseEnded) else END_SECONDS)
     for thread in threads:
-        while thread.is_alive() and (isinstance(outcome, LeaseEnded) or time.monotonic() < deadline):
+        while thread.is_alive() and time.monotonic() < deadline:
             thread.join(clients.RETRY_SECONDS)
             watch(environments, identity.waits)
-            if stop.is_set() and isinstance(outcome, LeaseEnded):
-                outcome, deadline = Stopped(), time.monotonic() + END_SECONDS
     raise outcome
+
+
+@contextlib.contextmanager
+def held(index, environment, lease, waits):
+    """While a thread uses the environment. One of an earlier lease may still be inside."""
+    who = ("environment", index)
+    try:
+        while not environment.user.acquire(timeout=clients.RETRY_SECONDS):
+            lease.check()
+            waits.set(who, f"environment {index} still does what it was told under an earlier lease")
+    finally:
+        waits.set(who, "")
+    try:
+        yield
+    finally:
+        environment.user.release()
 
 
 def watch(environments, waits):
