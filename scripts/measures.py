@@ -21,7 +21,7 @@ import source_tree
 from sizes_test import long_functions
 
 OWN_INCLUDE = re.compile(r'^\s*#\s*include "(?:%s)/' % "|".join(source_tree.SOURCE_FOLDERS), re.MULTILINE)
-CHECK = re.compile(r"\bD?CHECK(_[A-Z]+)?\(")
+CHECK = re.compile(r"\bPOMPC_D?CHECK(_[A-Z]+)?\(")
 
 
 class Measures(collections.Counter):

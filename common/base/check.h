@@ -1,26 +1,111 @@
 #ifndef POMPC_COMMON_BASE_CHECK_H_
 #define POMPC_COMMON_BASE_CHECK_H_
 
-#include <cstdio>
-#include <cstdlib>
 #include <string>
+#include <type_traits>
 
-namespace pompc {
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
-[[noreturn]] inline void CheckFailed(const char* file, int line, const char* condition,
-                                     const std::string& what) {
-  std::fprintf(stderr, "%s:%d: %s does not hold: %s\n", file, line, condition, what.c_str());
-  std::abort();
+// Checks of what the code itself promises: what a header asks of its caller, and what must hold
+// between the fields of an object after each change. A check that fails is a bug of this program;
+// going on would spoil a run, so it prints file, line, the condition and the values, and aborts.
+// What the world can cause (input, networks, disks) is an absl::Status instead.
+//
+//   POMPC_CHECK(!closed_);
+//   POMPC_CHECK(mean <= bound, "rows run ahead of what was granted");
+//   POMPC_CHECK_LT(shard, num_shards());
+//
+// POMPC_DCHECK and its relatives do the same in builds without NDEBUG (those with sanitizers) and
+// cost nothing in others: for loops whose time counts.
+
+namespace pompc::check_internal {
+
+// `value` as a failed check prints it.
+template <typename T>
+std::string Shown(const T& value) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return value ? "true" : "false";
+  } else if constexpr (std::is_enum_v<T>) {
+    return absl::StrCat(static_cast<std::underlying_type_t<T>>(value));
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    return absl::StrCat(value);
+  } else if constexpr (std::is_convertible_v<const T&, absl::string_view>) {
+    return absl::StrCat("\"", absl::string_view(value), "\"");
+  } else if constexpr (std::is_same_v<T, absl::Duration>) {
+    return absl::FormatDuration(value);
+  } else if constexpr (requires { value.ToString(); }) {
+    return value.ToString();
+  } else {
+    return "(not printable)";
+  }
 }
 
-}  // namespace pompc
+[[noreturn]] void Failed(const char* file, int line, const char* condition,
+                         absl::string_view values, absl::string_view what = "");
 
-// Aborts with the string `what`, which is evaluated only then, if `condition` does not hold. For
-// invariants: what is violated is a bug of ours, and to go on would spoil a run. Errors that the
-// world can cause are statuses.
-#define POMPC_CHECK(condition, what)                                                          \
-  do {                                                                                        \
-    if (!(condition)) ::pompc::CheckFailed(__FILE__, __LINE__, #condition, (what));           \
+}  // namespace pompc::check_internal
+
+// POMPC_CHECK(condition[, what]): `what`, any text, is evaluated only when the check fails.
+#define POMPC_CHECK(condition, ...)                                                       \
+  do {                                                                                    \
+    if (!(condition)) [[unlikely]] {                                                      \
+      ::pompc::check_internal::Failed(__FILE__, __LINE__, #condition, "", ##__VA_ARGS__); \
+    }                                                                                     \
   } while (0)
+
+// POMPC_CHECK_OK(status[, what])
+#define POMPC_CHECK_OK(status, ...)                                                       \
+  do {                                                                                    \
+    if (const ::absl::Status& check_status = (status); !check_status.ok()) [[unlikely]] { \
+      ::pompc::check_internal::Failed(__FILE__, __LINE__, #status " is OK",               \
+                                      check_status.ToString(), ##__VA_ARGS__);            \
+    }                                                                                     \
+  } while (0)
+
+#define POMPC_CHECK_COMPARE(a, op, b, ...)                                     \
+  do {                                                                         \
+    const auto& check_a = (a);                                                 \
+    const auto& check_b = (b);                                                 \
+    if (!(check_a op check_b)) [[unlikely]] {                                  \
+      ::pompc::check_internal::Failed(                                         \
+          __FILE__, __LINE__, #a " " #op " " #b,                               \
+          ::absl::StrCat(::pompc::check_internal::Shown(check_a), " against ", \
+                         ::pompc::check_internal::Shown(check_b)),             \
+          ##__VA_ARGS__);                                                      \
+    }                                                                          \
+  } while (0)
+
+// POMPC_CHECK_EQ(a, b[, what]) and so on; both are evaluated once.
+#define POMPC_CHECK_EQ(a, b, ...) POMPC_CHECK_COMPARE(a, ==, b, ##__VA_ARGS__)
+#define POMPC_CHECK_NE(a, b, ...) POMPC_CHECK_COMPARE(a, !=, b, ##__VA_ARGS__)
+#define POMPC_CHECK_LE(a, b, ...) POMPC_CHECK_COMPARE(a, <=, b, ##__VA_ARGS__)
+#define POMPC_CHECK_LT(a, b, ...) POMPC_CHECK_COMPARE(a, <, b, ##__VA_ARGS__)
+#define POMPC_CHECK_GE(a, b, ...) POMPC_CHECK_COMPARE(a, >=, b, ##__VA_ARGS__)
+#define POMPC_CHECK_GT(a, b, ...) POMPC_CHECK_COMPARE(a, >, b, ##__VA_ARGS__)
+
+#ifdef NDEBUG
+// Compiled, so that it stays right, but never evaluated.
+#define POMPC_DCHECK(condition, ...)                  \
+  do {                                                \
+    if (false) POMPC_CHECK(condition, ##__VA_ARGS__); \
+  } while (0)
+#define POMPC_DCHECK_COMPARE(a, op, b, ...)                  \
+  do {                                                       \
+    if (false) POMPC_CHECK_COMPARE(a, op, b, ##__VA_ARGS__); \
+  } while (0)
+#else
+#define POMPC_DCHECK(condition, ...) POMPC_CHECK(condition, ##__VA_ARGS__)
+#define POMPC_DCHECK_COMPARE(a, op, b, ...) POMPC_CHECK_COMPARE(a, op, b, ##__VA_ARGS__)
+#endif
+
+#define POMPC_DCHECK_EQ(a, b, ...) POMPC_DCHECK_COMPARE(a, ==, b, ##__VA_ARGS__)
+#define POMPC_DCHECK_NE(a, b, ...) POMPC_DCHECK_COMPARE(a, !=, b, ##__VA_ARGS__)
+#define POMPC_DCHECK_LE(a, b, ...) POMPC_DCHECK_COMPARE(a, <=, b, ##__VA_ARGS__)
+#define POMPC_DCHECK_LT(a, b, ...) POMPC_DCHECK_COMPARE(a, <, b, ##__VA_ARGS__)
+#define POMPC_DCHECK_GE(a, b, ...) POMPC_DCHECK_COMPARE(a, >=, b, ##__VA_ARGS__)
+#define POMPC_DCHECK_GT(a, b, ...) POMPC_DCHECK_COMPARE(a, >, b, ##__VA_ARGS__)
 
 #endif  // POMPC_COMMON_BASE_CHECK_H_
