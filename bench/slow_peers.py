@@ -104,8 +104,8 @@ class Run:
     def wait_until(self, what, condition):
         deadline = time.monotonic() + BEGIN_SECONDS
         while not condition():
-            if time.monotonic() > deadline:
-                sys.exit(f"not within {BEGIN_SECONDS} s: {what}\n{self.learner.log.read_text()[-2000:]}")
+            if time.monotonic() > deadline or self.learner.popen.poll() is not None:
+                sys.exit(f"not reached: {what}\n{self.learner.log.read_text()[-2000:]}")
             time.sleep(0.2)
 
     def __enter__(self):
@@ -136,9 +136,10 @@ def shards(arguments):
 def planner(arguments):
     # Rows alone: one update, and no evaluation.
     settings = ["stop.max_rows=0", "stop.return_mean=0", "learner.utd=0.001", "learner.seed_rows=1000",
-                "learner.pretrain_updates=1", "actor.environments=8", "evaluation.every_rows=0"]
+                "learner.pretrain_updates=1", "actor.environments=8", "evaluation.every_rows=1000000000"]
     with Run(arguments.binaries, settings, planners=2) as run:
-        rows = lambda: run.actor.metrics()["pompc_actor_rows_total"].get('role="actor",phase="planned"', 0)
+        rows = lambda: sum(value for labels, value in run.actor.metrics()["pompc_actor_rows_total"].items()
+                           if 'phase="planned"' in labels)
         run.wait_until("planned rows", lambda: rows() > 500)
         last, last_time = rows(), time.monotonic()
 

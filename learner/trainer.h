@@ -100,8 +100,8 @@ class Trainer {
   // UNAVAILABLE naming the rank when one was lost; the newest checkpoint is then what there is.
   // INTERNAL naming the loss when the same state was restored max_restorations times without a
   // window to blame and an update failed again; FAILED_PRECONDITION when too many windows are
-  // barred (run::RunControl::CheckBarred); errors of files when the checkpoint before the first version
-  // or the last one cannot be written within write_timeout.
+  // barred (run::RunControl::CheckBarred); errors of files when the checkpoint before the first
+  // version or the last one cannot be written within write_timeout.
   absl::Status Run();
 
   const Timer& timer() const { return timer_; }
