@@ -52,6 +52,9 @@ void EvaluatorWorker::Evaluate(const proto::EvaluationAssignment& assignment) {
     Log().info("evaluation {} is not wanted any more", assignment.evaluation_id());
   } else if (!status.ok()) {
     Log().warn("evaluation {}: {}", assignment.evaluation_id(), status.ToString());
+    MutexLock lock(&mu_);
+    failure_ = absl::StrCat("evaluation ", assignment.evaluation_id(),
+                            " failed and will be tried again: ", status.message());
   } else {
     Log().info("evaluation {}, version {}.{}: mean return {:.1f} over {} episodes",
                assignment.evaluation_id(), assignment.version().incarnation(),
@@ -83,6 +86,7 @@ std::shared_ptr<EvaluatorWorker::Job> EvaluatorWorker::StartJob(
   evaluator.plan_std = config::PlanStdRange(news_.registration->config());
   job_ = std::make_shared<Job>(planner, evaluator, task, factory_, stats_, clock_);
   assignment_ = assignment;
+  failure_.clear();
   Follow();
   return job_;
 }
@@ -117,9 +121,10 @@ std::string EvaluatorWorker::Waiting() {
   std::shared_ptr<Job> job;
   {
     MutexLock lock(&mu_);
+    if (job_ == nullptr) return Wanted(assignment_) ? failure_ : "";
     job = job_;
   }
-  return job == nullptr ? "" : job->plans.Waiting();
+  return job->plans.Waiting();
 }
 
 }  // namespace pompc::actor

@@ -26,8 +26,8 @@ struct EvaluatorWorkerOptions {
 };
 
 // Plays the evaluations that the learner assigns, one after the other, and hands their results to
-// `report`. An evaluation whose assignment is withdrawn, or that fails, reports nothing. Does not
-// own stats and clock.
+// `report`. An evaluation whose assignment is withdrawn, or that fails, reports nothing; Waiting()
+// says why it failed until it is tried again. Does not own stats and clock.
 class EvaluatorWorker : public Worker {
  public:
   // Hands in a result; blocks until the learner has answered. Ends early when the process stops.
@@ -78,6 +78,8 @@ class EvaluatorWorker : public Worker {
   std::shared_ptr<Job> job_ ABSL_GUARDED_BY(mu_);
   // The evaluation under way, or the last one.
   proto::EvaluationAssignment assignment_ ABSL_GUARDED_BY(mu_);
+  // Why that one failed; empty: it did not, or is under way again.
+  std::string failure_ ABSL_GUARDED_BY(mu_);
   // The last evaluation is not to be played again before this time: it is done, or has failed.
   absl::Duration not_before_ ABSL_GUARDED_BY(mu_);
 };

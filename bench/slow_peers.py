@@ -18,7 +18,9 @@ import tempfile
 import threading
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "support"))
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "scripts")]
+from integers import integer
 from processes import Process, free_ports
 
 # How long a run may take to get where the measurement begins.
@@ -163,8 +165,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["shards", "planner"])
     parser.add_argument("binaries", type=pathlib.Path, help="build/release/bin")
-    parser.add_argument("--delay-ms", type=int, nargs="+", default=[0, 100], help="each way (default: 0 100)")
-    parser.add_argument("--seconds", type=int, default=20, help="how long to measure (default: 20)")
+    parser.add_argument("--delay-ms", type=integer(0, 60_000), nargs="+", default=[0, 100], help="each way (default: 0 100)")
+    parser.add_argument("--seconds", type=integer(1, 3600), default=20, help="how long to measure (default: 20)")
     arguments = parser.parse_args()
     {"shards": shards, "planner": planner}[arguments.what](arguments)
 

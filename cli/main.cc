@@ -43,8 +43,8 @@ int Run(int argc, char** argv) {
   }
   for (const pompc::cli::Command& command : commands) {
     if (!command.flags->parsed()) continue;
-    absl::Status status = pompc::RaiseDescriptorLimit();
-    if (status.ok()) status = command.run();
+    pompc::RaiseDescriptorLimit();
+    absl::Status status = command.run();
     if (status.ok() && command.needs_output) status = pompc::FlushStandardOutput();
     return Exit("pompc " + command.flags->get_name(), status);
   }

@@ -35,12 +35,12 @@ main() {
       --ccache) ccache="$(realpath -m "$2")"; shift 2 ;;
       --help) usage; return ;;
       --inside) shift; enter_root "$@" ;;
-      *) die "unknown option $1; see --help" ;;
+      *) refuse "unknown option $1; see --help" ;;
     esac
   done
   if (( $# < 2 )); then usage >&2; exit 2; fi
   suite="$1"; shift
-  [[ "$suite" == bookworm || "$suite" == trixie ]] || die "unknown release '$suite': allowed are bookworm, trixie"
+  [[ "$suite" == bookworm || "$suite" == trixie ]] || refuse "unknown release '$suite': allowed are bookworm, trixie"
 
   if [[ -z "$dir" ]]; then
     dir="$(mktemp -d "${TMPDIR:-/var/tmp}/pompc-root.XXXXXX")"

@@ -22,6 +22,8 @@ import mujoco
 import numpy as np
 from dm_control import suite
 
+from integers import integer
+
 OMEGA = 0.1
 PHASE_PER_DIM = 1
 STEPS_BETWEEN_RECORDS = 40
@@ -180,7 +182,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--tdmpc2", help="a checkout of TD-MPC2's repository")
-    parser.add_argument("--steps", type=int, default=200, help="control steps of a trajectory")
+    parser.add_argument("--steps", type=integer(1, 1_000_000), default=200, help="control steps of a trajectory")
     parser.add_argument("tasks", nargs="+", metavar="TASK")
     arguments = parser.parse_args()
     if arguments.tdmpc2:

@@ -90,7 +90,7 @@ main() {
     case "$1" in
       --force) force=1 ;;
       bookworm | trixie) suite="$1" ;;
-      *) die "unknown argument '$1': allowed are --force, bookworm, trixie" ;;
+      *) refuse "unknown argument '$1': allowed are --force, bookworm, trixie" ;;
     esac
     shift
   done

@@ -95,7 +95,7 @@ list_packages() {
   case "${1:-}" in
     build) printf '%s\n' "${BUILD_PACKAGES[@]}" ;;
     test) printf '%s\n' "${TEST_PACKAGES[@]}" ;;
-    *) die "--list ${1:-}: allowed are build, test" ;;
+    *) refuse "--list ${1:-}: allowed are build, test" ;;
   esac
 }
 
@@ -105,7 +105,7 @@ main() {
     list_packages "${2:-}"
     return
   fi
-  [[ "$group" == all || "$group" == build ]] || die "unknown group '$group': allowed are all, build, --list"
+  [[ "$group" == all || "$group" == build ]] || refuse "unknown group '$group': allowed are all, build, --list"
   check_distribution
   install_packages "${BUILD_PACKAGES[@]}"
   if [[ "$group" == all ]]; then

@@ -14,10 +14,16 @@ die() {
   exit 1
 }
 
+# For arguments that are no good: status 2, as of all programs here.
+refuse() {
+  printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+  exit 2
+}
+
 # decimal FLAG TEXT MIN MAX: prints TEXT if it is a whole number in decimal within the range. (Bash reads 010 as 8.)
 decimal() {
   if [[ ! "$2" =~ ^(0|[1-9][0-9]{0,8})$ ]] || (( $2 < $3 || $2 > $4 )); then
-    die "$1: \"$2\"; allowed: integer in decimal, $3 to $4"
+    refuse "$1: \"$2\"; allowed: integer in decimal, $3 to $4"
   fi
   printf '%s' "$2"
 }

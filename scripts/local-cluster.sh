@@ -146,12 +146,15 @@ run_cluster() {
   local actors=2 run_dir="" learner_arguments=() i status=0
   while (( $# > 0 )); do
     case "$1" in
+      --actors | --run-dir | --actor-command | --preset | --config | --set | --seed) (( $# > 1 )) || refuse "$1 needs a value" ;;
+    esac
+    case "$1" in
       --actors) actors="$(decimal --actors "$2" 0 256)"; shift ;;
       --run-dir) run_dir="$2"; shift ;;
       --actor-command) read -ra actor_command <<<"$2"; shift ;;
       --preset | --config | --set) learner_arguments+=("$1" "$2"); shift ;;
       --seed) learner_arguments+=(--set "seed=$2"); shift ;;
-      *) die "unknown argument '$1'; see --help" ;;
+      *) refuse "unknown argument '$1'; see --help" ;;
     esac
     shift
   done
@@ -198,7 +201,7 @@ pid_of() { cat "$state/$1.pid" 2>/dev/null; }
 known_names() { find "$state" -name '*.command' -printf '%f\n' | sed 's/\.command$//' | sort | paste -sd' '; }
 
 require_name() {
-  [[ -e "$state/${1:-}.command" ]] || die "no process '${1:-}': allowed are $(known_names)"
+  [[ -e "$state/${1:-}.command" ]] || refuse "no process '${1:-}': allowed are $(known_names)"
 }
 
 show_status() {

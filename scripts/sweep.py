@@ -17,7 +17,6 @@ import csv
 import math
 import os
 import pathlib
-import re
 import shlex
 import statistics
 import subprocess
@@ -25,12 +24,16 @@ import sys
 import threading
 import time
 
+from integers import integer
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Columns of metrics.csv that are told, as means over the second half of a run.
 METRICS = ("policy_prior_kl", "kl_scale", "value_scale", "value", "regularized_value", "clamped_regularized_targets",
            "clipped_actions", "policy_std", "prior_std", "planner_std")
 COLUMNS = ("setting", "seed", "rows", "updates", "seconds", "return_last", "return_curve", "return_best", *METRICS,
            "max_policy_prior_kl", "max_clamped_regularized_targets")
+# More would be a slip of the fingers, and fill the memory.
+MOST_SEEDS = 10_000
 # Of Student's t, 97.5 %, by degrees of freedom from 1.
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 
@@ -55,26 +58,18 @@ def read_settings(path):
     return {name: every + flags for name, flags in settings.items()}
 
 
-def decimal(text):
-    """A whole number as pompc reads one: digits alone, without a leading zero."""
-    if not re.fullmatch("0|[1-9][0-9]{0,18}", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f'"{text}"; allowed: integer in decimal')
-    return int(text)
-
-
 def read_seeds(text):
     seeds = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        seeds += range(decimal(first), decimal(last if dash else first) + 1)
+        first = integer()(first)
+        last = integer()(last) if dash else first
+        if last < first:
+            raise argparse.ArgumentTypeError(f'"{part}"; the last seed of a range is at least the first')
+        if last - first >= MOST_SEEDS:
+            raise argparse.ArgumentTypeError(f'"{part}"; a range has at most {MOST_SEEDS} seeds')
+        seeds += range(first, last + 1)
     return seeds
-
-
-def read_jobs(text):
-    jobs = decimal(text)
-    if not 1 <= jobs <= 1024:
-        raise argparse.ArgumentTypeError(f'"{text}"; allowed: integer in decimal, 1 to 1024')
-    return jobs
 
 
 def read_rows(path):
@@ -204,7 +199,7 @@ def main():
                         help="folder of the run directories (default: runs/sweep)")
     parser.add_argument("--pompc", default=ROOT / "build/release/bin/pompc", help="the program")
     parser.add_argument("--only", metavar="NAMES", help="of the settings, such as corner,lambda-1 (default: all)")
-    parser.add_argument("--jobs", type=read_jobs, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("--jobs", type=integer(1, 1024), default=1, help="runs at a time (default: 1)")
     parser.add_argument("--report", action="store_true", help="print the table instead")
     flags = parser.parse_args()
     settings = read_settings(flags.settings)

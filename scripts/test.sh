@@ -108,7 +108,7 @@ summary() {
 main() {
   local legs=() leg start done_cost=0
   if [[ "${1:-}" == --within ]]; then
-    [[ "${2:-}" =~ ^[1-9][0-9]{0,4}$ ]] || die "--within '${2:-}': must be a number of minutes"
+    [[ "${2:-}" =~ ^[1-9][0-9]{0,4}$ ]] || refuse "--within '${2:-}': must be a number of minutes"
     minutes="$2"
     shift 2
   fi
@@ -118,7 +118,7 @@ main() {
     *) legs=("$@") ;;
   esac
   for leg in "${legs[@]}"; do
-    [[ " ${ALL_LEGS[*]} " == *" $leg "* ]] || die "unknown leg '$leg': allowed are --all, ${ALL_LEGS[*]}"
+    [[ " ${ALL_LEGS[*]} " == *" $leg "* ]] || refuse "unknown leg '$leg': allowed are --all, ${ALL_LEGS[*]}"
   done
   trap summary EXIT
   scripts/install-deps.sh

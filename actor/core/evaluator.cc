@@ -10,6 +10,9 @@
 namespace pompc::actor {
 namespace {
 
+// Tries of an episode whose simulation fails; what fails so often will not come right.
+constexpr int kEpisodeTries = 3;
+
 int Lanes(const EvaluatorOptions& options, const EvaluationTask& task) {
   return std::max(1, std::min(options.parallel, task.episodes));
 }
@@ -57,6 +60,7 @@ absl::Status Evaluator::StartNext(int i) {
   lane.slot = nullptr;
   if (next_episode_ == task_.episodes) return absl::OkStatus();
   lane.episode = next_episode_++;
+  lane.failed_tries = 0;
   const SeedSource seeds = {.run_seed = task_.seed,
                             .environment = static_cast<uint64_t>(lane.episode)};
   POMPC_ASSIGN_OR_RETURN(lane.slot, EnvironmentSlot::Make(factory_, seeds, options_.plan_std));
@@ -130,10 +134,9 @@ absl::Status Evaluator::HandleFailure(int i, const absl::Status& status) {
 absl::Status Evaluator::Play(int i) {
   EnvironmentSlot& slot = *lanes_[i].slot;
   POMPC_ASSIGN_OR_RETURN(const StepOutcome outcome, slot.Step());
-  if (!outcome.unstable) {
-    slot.MoveOn();
-    POMPC_RETURN_IF_ERROR(Show(lanes_[i]));
-  }
+  if (outcome.unstable) return PlayAgain(i);
+  slot.MoveOn();
+  POMPC_RETURN_IF_ERROR(Show(lanes_[i]));
   if (!outcome.done()) {
     Ask(i);
     return absl::OkStatus();
@@ -143,6 +146,23 @@ absl::Status Evaluator::Play(int i) {
   outcome_.decisions[lanes_[i].episode] = slot.decisions();
   ++finished_;
   return StartNext(i);
+}
+
+// The environment's generator and the numbers of the plans go on, so that the new try is another
+// one, and still follows from the episode's seed.
+absl::Status Evaluator::PlayAgain(int i) {
+  Lane& lane = lanes_[i];
+  EnvironmentSlot& slot = *lane.slot;
+  stats_->AddEpisode(EpisodeEnd::kUnstable, slot.episode_return());
+  if (++lane.failed_tries == kEpisodeTries) {
+    return absl::AbortedError(absl::StrCat("episode ", lane.episode + 1,
+                                           ": the simulation failed in each of ", kEpisodeTries,
+                                           " tries: ", slot.fault().message()));
+  }
+  POMPC_RETURN_IF_ERROR(slot.StartEpisode());
+  POMPC_RETURN_IF_ERROR(Show(lane));
+  Ask(i);
+  return absl::OkStatus();
 }
 
 absl::Status Evaluator::Show(const Lane& lane) {

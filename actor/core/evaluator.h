@@ -49,7 +49,7 @@ struct EvaluatorOptions {
   // Range of the standard deviations of the plans.
   StdRange plan_std;
   // Is shown the first episode, if set: its environment at the start and after every decision that
-  // the simulation survived. Called in Run; its error ends the evaluation.
+  // the simulation survived, of every try. Called in Run; its error ends the evaluation.
   std::function<absl::Status(env::FloatEnvironment&)> spectator = nullptr;
 };
 
@@ -57,7 +57,9 @@ struct EvaluatorOptions {
 // Episode i depends on the task's seed and i alone, not on how many are played at a time. Plans
 // that fail are asked for again: planning is stateless and the version pinned, so an evaluation
 // goes on where it stood when its planner dies and another one (or the same, restarted) holds the
-// version. An episode whose simulation fails counts with the return it had earned.
+// version. An episode whose simulation fails says nothing of the parameters (where rewards are
+// costs, the part that was played looks better than a whole one): it is played again, from the
+// environment's next start, and the evaluation fails if that does not help.
 //
 // Run belongs to one thread; Cancel may be called from any. Does not own what it is given.
 class Evaluator {
@@ -66,8 +68,9 @@ class Evaluator {
             PlanSource* plans, ActorStats* stats, Clock* clock);
 
   // Plays all episodes. CANCELLED after Cancel; DEADLINE_EXCEEDED with the last failure when no
-  // plan came for too long; the planner's or the environment's error otherwise. Before it returns,
-  // every plan under way has come back. Call once.
+  // plan came for too long; ABORTED with the last fault when the simulation failed in every try of
+  // an episode; the planner's or the environment's error otherwise. Before it returns, every plan
+  // under way has come back. Call once.
   absl::StatusOr<EvaluationOutcome> Run();
 
   // Idempotent; may come before Run.
@@ -81,6 +84,8 @@ class Evaluator {
     std::unique_ptr<EnvironmentSlot> slot;
     Backoff backoff;
     int episode = 0;
+    // Tries of the episode in which the simulation failed.
+    int failed_tries = 0;
     absl::Duration asked_at;
     // Not nothing: a plan failed and is asked for again then.
     std::optional<absl::Duration> retry_at;
@@ -92,6 +97,7 @@ class Evaluator {
   absl::Status HandlePlan(int lane, const Letter& letter);
   absl::Status HandleFailure(int lane, const absl::Status& status);
   absl::Status Play(int lane);
+  absl::Status PlayAgain(int lane);
   absl::Status Show(const Lane& lane);
   absl::Status Round();
   void FinishUp();

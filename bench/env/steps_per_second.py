@@ -16,8 +16,9 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "support"))
+sys.path[:0] = [os.path.join(HERE, "..", "support"), os.path.join(HERE, "..", "..", "scripts")]
 import rates  # pylint: disable=wrong-import-position
+from integers import integer  # pylint: disable=wrong-import-position
 
 # EnvPool has MuJoCo 3.6.0 built in; dm_control is to have the same one.
 PEER_PACKAGES = ("dm_control==1.0.38", "mujoco==3.6.0", "envpool==1.2.5")
@@ -156,7 +157,7 @@ def main():
     parser.add_argument("--install-peers", metavar="DIR", help="make such an environment, and nothing else")
     parser.add_argument("--tasks", nargs="+", help="default: all whose models are here")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each measurement")
-    parser.add_argument("--turns", type=int, default=3, help="of each measurement")
+    parser.add_argument("--turns", type=integer(1, 1000), default=3, help="of each measurement")
     flags = parser.parse_args()
     if flags.install_peers:
         return install_peers(flags.install_peers)

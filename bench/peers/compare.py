@@ -17,6 +17,9 @@ import torch
 
 import po_mpc
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts"))
+from integers import integer  # pylint: disable=wrong-import-position
+
 # Two float32 computations of the same formula in another order of sums: |a - b| <= ABSOLUTE + RELATIVE * |b|, where |b|
 # is the largest number of the array (a small number next to large ones carries their rounding).
 RELATIVE = 1e-4
@@ -102,7 +105,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pompc", default="build/release/bin/pompc", help="the program to compare with")
     parser.add_argument("--checkpoint", required=True, help="folder of one checkpoint")
-    parser.add_argument("--seed", type=int, default=1, help="of the batch")
+    parser.add_argument("--seed", type=integer(), default=1, help="of the batch")
     parser.add_argument("--device", default="cpu", help="of the peer: cpu, cuda")
     flags = parser.parse_args()
     ours, theirs, problems = compare(flags.pompc, flags.checkpoint, flags.seed, flags.device)

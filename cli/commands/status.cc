@@ -11,6 +11,7 @@
 #include "cli/report/run_report.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/endpoint.h"
+#include "common/rpc/set_up.h"
 #include "run/run_client.h"
 
 namespace pompc::cli {
@@ -18,6 +19,7 @@ namespace {
 
 absl::Status PrintRunningRun(const std::string& learner) {
   POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", learner));
+  POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
   POMPC_ASSIGN_OR_RETURN(const proto::GetRunReply run,
                          run::GetRun(endpoints.front(), absl::Seconds(5)));
   std::cout << RunReport(run);

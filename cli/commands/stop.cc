@@ -6,6 +6,7 @@
 #include "cli/commands/command.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/endpoint.h"
+#include "common/rpc/set_up.h"
 #include "run/run_client.h"
 
 namespace pompc::cli {
@@ -13,6 +14,7 @@ namespace {
 
 absl::Status Stop(const std::string& learner) {
   POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", learner));
+  POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
   POMPC_ASSIGN_OR_RETURN(const proto::GetRunReply run,
                          run::GetRun(endpoints.front(), absl::Seconds(5)));
   POMPC_ASSIGN_OR_RETURN(const proto::StopRunReply reply,

@@ -19,6 +19,7 @@
 #include "cli/report/run_directory.h"
 #include "cli/report/run_report.h"
 #include "common/base/status_macros.h"
+#include "common/io/descriptors.h"
 #include "common/metrics/http_server.h"
 #include "common/process/log.h"
 #include "common/process/program.h"
@@ -84,6 +85,7 @@ absl::Status Health(const InProcessRun* run) {
 
 absl::Status Train(const TrainFlags& flags) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = flags.log_level}));
+  POMPC_RETURN_IF_ERROR(CheckDescriptorLimit());
   InProcessRunOptions options = flags.run;
   POMPC_ASSIGN_OR_RETURN(options.config, MakeConfig(flags));
   // Better heard now than from an actor of a run that has begun.

@@ -27,13 +27,16 @@ constexpr int kMostDescriptors = 16384;
 
 }  // namespace
 
-absl::Status RaiseDescriptorLimit() {
+void RaiseDescriptorLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;
-    // It stays as it is where that is forbidden, and is judged below.
+    // It stays as it is where that is forbidden.
     setrlimit(RLIMIT_NOFILE, &limit);
   }
+}
+
+absl::Status CheckDescriptorLimit() {
   const int now = DescriptorLimit();
   if (now < kLeastDescriptors) {
     return absl::ResourceExhaustedError(

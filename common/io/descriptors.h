@@ -10,9 +10,12 @@ namespace pompc {
 // no number of connections keeps it from opening a file or answering a health check.
 
 // Raises the limit of open file descriptors (`ulimit -n`) to the most the system allows. Every
-// program calls it once, at its start. RESOURCE_EXHAUSTED, naming the limit, if that is too low for
-// any program to run; a limit that is merely low is logged.
-absl::Status RaiseDescriptorLimit();
+// program calls it once, at its start.
+void RaiseDescriptorLimit();
+
+// Whether the limit suffices for a process that serves others: RESOURCE_EXHAUSTED, naming it, if it
+// is too low for any; one that is merely low is logged.
+absl::Status CheckDescriptorLimit();
 
 // The limit in force: descriptors are numbered from 0 to one less.
 int DescriptorLimit();

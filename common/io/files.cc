@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/io/descriptors.h"
 
 namespace pompc {
 namespace {
@@ -31,19 +32,10 @@ absl::Status FilesystemError(const std::error_code& error, absl::string_view doi
   return SystemError(error.value(), doing, path);
 }
 
-// Closes on destruction.
-class Descriptor {
- public:
-  Descriptor(const std::string& path, int flags) : fd_(::open(path.c_str(), flags, 0644)) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
+// Invalid, with errno set, if it cannot be opened.
+Descriptor Open(const std::string& path, int flags) {
+  return Descriptor(::open(path.c_str(), flags, 0644));
+}
 
 // How long the writer of a pipe may keep its reader waiting.
 constexpr int kPipePatienceMs = 30'000;
@@ -62,8 +54,8 @@ absl::Status AwaitInput(int fd, const std::string& path) {
 template <typename Take>
 absl::Status ReadPieces(const std::string& path, Take take) {
   // Opening a pipe that nobody writes to would block for ever; regular files do not care.
-  const Descriptor file(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (file.get() < 0) return SystemError(errno, "opening", path);
+  const Descriptor file = Open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (!file.valid()) return SystemError(errno, "opening", path);
   std::vector<char> buffer(1 << 20);
   bool empty = true;
   while (true) {
@@ -88,8 +80,8 @@ absl::Status ReadPieces(const std::string& path, Take take) {
 }
 
 absl::Status WriteDurably(const std::string& path, absl::string_view content) {
-  const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
-  if (file.get() < 0) return SystemError(errno, "creating", path);
+  const Descriptor file = Open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+  if (!file.valid()) return SystemError(errno, "creating", path);
   POMPC_RETURN_IF_ERROR(WriteAll(file.get(), content, path));
   if (::fsync(file.get()) != 0) return SystemError(errno, "syncing", path);
   return absl::OkStatus();
@@ -146,8 +138,8 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
 }
 
 absl::Status SyncPath(const std::string& path) {
-  const Descriptor file(path.empty() ? "." : path, O_RDONLY | O_CLOEXEC);
-  if (file.get() < 0) return SystemError(errno, "opening", path);
+  const Descriptor file = Open(path.empty() ? "." : path, O_RDONLY | O_CLOEXEC);
+  if (!file.valid()) return SystemError(errno, "opening", path);
   if (::fsync(file.get()) != 0) return SystemError(errno, "syncing", path);
   return absl::OkStatus();
 }
@@ -212,20 +204,9 @@ absl::StatusOr<Checksum> ChecksumFile(const std::string& path) {
   return checksum;
 }
 
-FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-FileLock& FileLock::operator=(FileLock&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
-FileLock::~FileLock() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 absl::StatusOr<FileLock> FileLock::Take(const std::string& path) {
-  Descriptor file(path, O_RDWR | O_CREAT | O_CLOEXEC);
-  if (file.get() < 0) return SystemError(errno, "opening", path);
+  Descriptor file = Open(path, O_RDWR | O_CREAT | O_CLOEXEC);
+  if (!file.valid()) return SystemError(errno, "opening", path);
   if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return SystemError(errno, "locking", path);
     const absl::StatusOr<std::string> holder = ReadFile(path);
@@ -234,9 +215,7 @@ absl::StatusOr<FileLock> FileLock::Take(const std::string& path) {
   const std::string pid = absl::StrCat(::getpid());
   if (::ftruncate(file.get(), 0) != 0) return SystemError(errno, "truncating", path);
   POMPC_RETURN_IF_ERROR(WriteAll(file.get(), pid, path));
-  FileLock lock;
-  lock.fd_ = file.release();
-  return lock;
+  return FileLock(std::move(file));
 }
 
 }  // namespace pompc

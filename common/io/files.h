@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/io/descriptors.h"
 
 namespace pompc {
 
@@ -60,18 +62,15 @@ absl::StatusOr<Checksum> ChecksumFile(const std::string& path);
 // An exclusive lock on a file, held until destruction or the end of the process, however it ends.
 class FileLock {
  public:
-  FileLock() = default;
-  FileLock(FileLock&& other) noexcept;
-  FileLock& operator=(FileLock&& other) noexcept;
-  ~FileLock();
-
   // Creates the file if need be and writes this process's id into it. ABORTED naming the holder's
   // id when another process, or another FileLock of this one, holds it: that error alone means a
   // lock that is held.
   static absl::StatusOr<FileLock> Take(const std::string& path);
 
  private:
-  int fd_ = -1;
+  explicit FileLock(Descriptor file) : file_(std::move(file)) {}
+
+  Descriptor file_;
 };
 
 }  // namespace pompc

@@ -126,13 +126,6 @@ void ReplaceWildcard(sockaddr_storage& address) {
   }
 }
 
-absl::Status ConnectError(int error) {
-  const std::string why = std::strerror(error);
-  if (IsShortage(error)) return absl::ResourceExhaustedError(why);
-  if (error == ECONNREFUSED || error == ECONNRESET) return absl::UnavailableError(why);
-  return absl::FailedPreconditionError(why);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const ListenAddress& address) {
@@ -182,6 +175,13 @@ Descriptor Listener::Accept(absl::Duration now) {
   }
   shortage_ = absl::OkStatus();
   return Descriptor();
+}
+
+absl::Status Listener::ConnectError(int error) {
+  const std::string why = std::strerror(error);
+  if (IsShortage(error)) return absl::ResourceExhaustedError(why);
+  if (error == ECONNREFUSED || error == ECONNRESET) return absl::UnavailableError(why);
+  return absl::FailedPreconditionError(why);
 }
 
 absl::StatusOr<Descriptor> Listener::ConnectToSelf(size_t turn) const {

@@ -49,6 +49,8 @@ class Listener {
   // free descriptor, FAILED_PRECONDITION when this machine cannot reach its own address, which says
   // nothing about the listener.
   absl::StatusOr<Descriptor> ConnectToSelf(size_t turn) const;
+  // The same of a connection that failed later, with the system's number for it.
+  static absl::Status ConnectError(int error);
 
  private:
   explicit Listener(ListenAddress address) : address_(std::move(address)) {}

@@ -20,7 +20,7 @@ namespace {
 constexpr int kAcceptedInARow = 256;
 
 // What the server's first word on a connection says of its health: nothing yet, all is well, or why
-// not.
+// not; FAILED_PRECONDITION: the connection was never made, through no fault of the server.
 struct FirstWord {
   bool heard = false;
   absl::Status status;
@@ -33,8 +33,19 @@ FirstWord Listen(int fd) {
   if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOTCONN)) {
     return {};
   }
+  if (got < 0 && absl::IsFailedPrecondition(Listener::ConnectError(errno))) {
+    return {true, absl::FailedPreconditionError(std::strerror(errno))};
+  }
   const char* why = got == 0 ? "closed by the server" : std::strerror(errno);
   return {true, absl::UnavailableError(absl::StrCat("refuses connections: ", why))};
+}
+
+// The system makes a connection without the server, which only accepts it: one that was not made
+// was held back on its way.
+bool IsConnected(int fd) {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof(peer);
+  return getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
 }
 
 }  // namespace
@@ -114,19 +125,24 @@ void ConnectionAcceptor::AcceptAll(absl::Duration now) {
     Descriptor connection = listener_->Accept(now);
     if (!connection.valid()) break;
     if (connection.get() >= ConnectionDescriptorBound()) {
-      Refuse(connection.get());
+      Refuse(connection.get(), now);
     } else {
       options_.take(std::move(connection));
     }
   }
   const absl::Status& shortage = listener_->shortage();
-  if (!shortage.ok()) SetHealth(absl::UnavailableError(shortage.message()));
+  if (!shortage.ok()) TurnedAway(now, absl::UnavailableError(shortage.message()));
 }
 
-void ConnectionAcceptor::Refuse(int number) {
-  SetHealth(absl::UnavailableError(
-      absl::StrCat("refuses connections: ", number, " file descriptors are open, of ",
-                   DescriptorLimit(), " allowed; ", ReservedDescriptors(), " are kept free")));
+void ConnectionAcceptor::Refuse(int number, absl::Duration now) {
+  TurnedAway(now, absl::UnavailableError(absl::StrCat(
+                      "refuses connections: ", number, " file descriptors are open, of ",
+                      DescriptorLimit(), " allowed; ", ReservedDescriptors(), " are kept free")));
+}
+
+void ConnectionAcceptor::TurnedAway(absl::Duration now, const absl::Status& why) {
+  turned_away_ = now;
+  SetHealth(why);
 }
 
 void ConnectionAcceptor::BeginCheck(absl::Duration now) {
@@ -134,7 +150,9 @@ void ConnectionAcceptor::BeginCheck(absl::Duration now) {
   absl::StatusOr<Descriptor> connection = listener_->ConnectToSelf(checks_++);
   if (connection.ok()) {
     check_ = {*std::move(connection), now + options_.check_timeout};
-  } else if (!absl::IsFailedPrecondition(connection.status())) {
+  } else if (absl::IsFailedPrecondition(connection.status())) {
+    EndCheck(now, connection.status());
+  } else {
     EndCheck(now, absl::UnavailableError(absl::StrCat("no connection to ", address_, ": ",
                                                       connection.status().message())));
   }
@@ -145,6 +163,8 @@ void ConnectionAcceptor::GoOnWithCheck(absl::Duration now) {
   const FirstWord word = Listen(check_.connection.get());
   if (word.heard) {
     EndCheck(now, word.status);
+  } else if (now >= check_.deadline && !IsConnected(check_.connection.get())) {
+    EndCheck(now, absl::FailedPreconditionError("no connection was made"));
   } else if (now >= check_.deadline) {
     EndCheck(now, absl::UnavailableError(
                       absl::StrCat(address_, " did not answer a connection within ",
@@ -155,12 +175,19 @@ void ConnectionAcceptor::GoOnWithCheck(absl::Duration now) {
 void ConnectionAcceptor::EndCheck(absl::Duration now, const absl::Status& result) {
   check_.connection.Reset();
   next_check_ = now + options_.check_interval;
-  // Where it was refused itself, the reason is known better already.
-  {
-    MutexLock lock(&mu_);
-    if (!result.ok() && !health_.ok()) return;
+  if (absl::IsFailedPrecondition(result)) {
+    // Nothing is known but what became of clients.
+    if (!turned_away_.has_value() || now - *turned_away_ < options_.check_interval) return;
+  } else if (!result.ok()) {
+    {
+      MutexLock lock(&mu_);
+      // Where it was refused itself, the reason is known better already.
+      if (!health_.ok()) return;
+    }
+    return SetHealth(result);
   }
-  SetHealth(result);
+  turned_away_.reset();
+  SetHealth(absl::OkStatus());
 }
 
 void ConnectionAcceptor::SetHealth(const absl::Status& health) {

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -29,8 +30,9 @@ struct ConnectionAcceptorOptions {
 // Accepts the connections of a server, which gRPC's own listener does not survive: gRPC 1.51 stops
 // listening for good once accept() fails for want of a descriptor. Connections that would leave
 // fewer than ReservedDescriptors() are closed at once; their clients try again. It connects to
-// itself now and then, so that it knows when clients are not served, and why. One thread of its
-// own. Thread-safe.
+// itself now and then, so that it knows when clients are not served, and why. Where this machine
+// does not let it (no loopback, a firewall) it goes by its clients: all is well again once none was
+// turned away for an interval. One thread of its own. Thread-safe.
 class ConnectionAcceptor {
  public:
   // RESOURCE_EXHAUSTED when descriptors have run out.
@@ -58,10 +60,13 @@ class ConnectionAcceptor {
   // Blocks until there is something to do.
   void Poll(absl::Duration now);
   void AcceptAll(absl::Duration now);
-  void Refuse(int number);
+  void Refuse(int number, absl::Duration now);
+  // A client could not be served.
+  void TurnedAway(absl::Duration now, const absl::Status& why);
   void BeginCheck(absl::Duration now);
   // Looks whether the server has answered.
   void GoOnWithCheck(absl::Duration now);
+  // `result` is FAILED_PRECONDITION where it says nothing about the server.
   void EndCheck(absl::Duration now, const absl::Status& result);
   void SetHealth(const absl::Status& health);
 
@@ -73,6 +78,8 @@ class ConnectionAcceptor {
   Check check_;
   absl::Duration next_check_ = -absl::InfiniteDuration();
   size_t checks_ = 0;
+  // When a client was turned away last, if that is what health is about.
+  std::optional<absl::Duration> turned_away_;
 
   PollWaker waker_;
 

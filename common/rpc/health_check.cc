@@ -6,6 +6,7 @@
 #include "common/rpc/deadline.h"
 #include "common/rpc/endpoint.h"
 #include "common/rpc/role_main.h"
+#include "common/rpc/set_up.h"
 #include "common/rpc/status.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
@@ -49,6 +50,7 @@ absl::Status CheckHealth(const std::string& address) {
   if (absl::StartsWith(address, "0.0.0.0:")) {
     reachable = absl::StrCat("127.0.0.1:", address.substr(address.find(':') + 1));
   }
+  POMPC_RETURN_IF_ERROR(SetUpGrpc());
   const absl::StatusOr<std::string> reply = AskHealth(reachable);
   if (!reply.ok()) {
     return absl::UnavailableError(

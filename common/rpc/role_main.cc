@@ -15,6 +15,7 @@
 #include "common/process/program.h"
 #include "common/process/signals.h"
 #include "common/process/version.h"
+#include "common/rpc/set_up.h"
 
 namespace pompc::rpc {
 namespace {
@@ -152,7 +153,7 @@ int RoleMain::RunProcess(
 absl::Status RoleMain::RunRole(
     const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = description_.program, .level = values_.log_level}));
-  POMPC_RETURN_IF_ERROR(RaiseDescriptorLimit());
+  RaiseDescriptorLimit();
   if (values_.healthcheck) {
     if (!values_.listen.empty()) return CheckHealth(values_.listen);
     if (absl::EndsWith(values_.metrics_listen, ":0")) {
@@ -162,6 +163,7 @@ absl::Status RoleMain::RunRole(
     }
     return HttpGet(values_.metrics_listen, "/healthz").status();
   }
+  POMPC_RETURN_IF_ERROR(CheckDescriptorLimit());
   Log().info("version {}, {}", Version(), EffectiveFlags(*flags_));
   RoleSlot slot;
   auto metrics = std::make_shared<MetricsRegistry>();
@@ -176,6 +178,8 @@ absl::Status RoleMain::RunRole(
     Log().info("signal {}: stopping; once more to stop at once", signal);
     slot.Stop();
   });
+  // A role that serves nothing has channels all the same.
+  POMPC_RETURN_IF_ERROR(SetUpGrpc());
   POMPC_ASSIGN_OR_RETURN(RunningRole role, start(RoleContext{values_, metrics, *http}));
   const std::function<absl::Status()> wait = role.wait;
   slot.Put(std::move(role));

@@ -118,7 +118,7 @@ class RoleMain {
 };
 
 // Asks the health service at `address` ("0.0.0.0:p" is asked at 127.0.0.1:p): OK if it serves,
-// UNAVAILABLE if not or if there is no answer within 3 s.
+// UNAVAILABLE if not or if there is no answer within 3 s, RESOURCE_EXHAUSTED as SetUpGrpc.
 absl::Status CheckHealth(const std::string& address);
 
 }  // namespace pompc::rpc

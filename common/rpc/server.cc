@@ -4,21 +4,15 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/io/listen_address.h"
 #include "common/io/listener.h"
-#include "common/process/log.h"
-#include "common/process/program.h"
 #include "common/rpc/connection_acceptor.h"
 #include "common/rpc/deadline.h"
-#include "grpc/support/cpu.h"
-#include "grpc/support/log.h"
-#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "common/rpc/set_up.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
 #include "grpcpp/server.h"
@@ -29,25 +23,9 @@ namespace {
 
 constexpr absl::Duration kHandshakeTimeout = absl::Seconds(15);
 
-// gRPC reports to its log what its calls report as well; here that is a debugging aid, but for the
-// last words before it ends the process.
-void LogFromGrpc(gpr_log_func_args* args) {
-  const bool fatal = absl::StrContains(args->message, "assertion failed");
-  Log().log(fatal ? spdlog::level::critical : spdlog::level::debug, "gRPC: {}:{}: {}", args->file,
-            args->line, args->message);
-}
-
-// gRPC's process-wide settings, made once and before the first server. Refused some of its threads,
-// gRPC hangs or aborts, so there must be enough for it.
+// Once: a later server finds gRPC's threads running.
 absl::Status SetUpGrpcOnce() {
-  static const auto* done = new absl::Status([] {
-    gpr_set_log_function(LogFromGrpc);
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-    // Its pools grow with the cores, to these bounds; timers, resolver and executor come on top.
-    const int cores = static_cast<int>(gpr_cpu_num_cores());
-    return CheckThreads(8 + std::clamp(cores, 2, 32) + std::clamp(cores / 2, 2, 16));
-  }());
+  static const auto* done = new absl::Status(SetUpGrpc());
   return *done;
 }
 
@@ -102,7 +80,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                            CheckListenAddress(options.listen, options.insecure));
     POMPC_ASSIGN_OR_RETURN(listener, Listener::Open(address));
   }
-  POMPC_RETURN_IF_ERROR(Annotate(SetUpGrpcOnce(), "gRPC"));
+  POMPC_RETURN_IF_ERROR(SetUpGrpcOnce());
   grpc::ServerBuilder builder;
   Configure(options, builder);
   std::shared_ptr<GrpcAcceptor> grpc_acceptor;

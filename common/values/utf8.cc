@@ -1,16 +1,12 @@
 #include "common/values/utf8.h"
 
-#include <cstddef>
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
 
 namespace pompc {
-namespace {
 
-// Bytes of the character that `bytes` begins with; 0 if it begins with none. As RFC 3629 says:
-// overlong forms, surrogates and what is above U+10FFFF are no characters.
-size_t CharacterSize(absl::string_view bytes) {
+size_t Utf8CharacterSize(absl::string_view bytes) {
   const auto at = [bytes](size_t i) { return static_cast<uint8_t>(bytes[i]); };
   const uint8_t first = at(0);
   if (first < 0x80) return 1;
@@ -27,11 +23,9 @@ size_t CharacterSize(absl::string_view bytes) {
   return size;
 }
 
-}  // namespace
-
 bool IsUtf8(absl::string_view bytes) {
   while (!bytes.empty()) {
-    const size_t size = CharacterSize(bytes);
+    const size_t size = Utf8CharacterSize(bytes);
     if (size == 0) return false;
     bytes.remove_prefix(size);
   }
@@ -42,7 +36,7 @@ std::string ToUtf8(absl::string_view bytes) {
   std::string text;
   text.reserve(bytes.size());
   while (!bytes.empty()) {
-    const size_t size = CharacterSize(bytes);
+    const size_t size = Utf8CharacterSize(bytes);
     if (size == 0) {
       absl::StrAppend(&text, "\\x",
                       absl::Hex(static_cast<uint8_t>(bytes[0]), absl::kZeroPad2));

@@ -1,6 +1,7 @@
 #ifndef POMPC_COMMON_VALUES_UTF8_H_
 #define POMPC_COMMON_VALUES_UTF8_H_
 
+#include <cstddef>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -9,6 +10,11 @@ namespace pompc {
 
 // Stands at the beginning of files that some editors write; it is no part of their text.
 inline constexpr absl::string_view kByteOrderMark = "\xef\xbb\xbf";
+
+// Bytes of the character that `bytes`, which is not empty, begins with; 0 if it begins with none.
+// As RFC 3629 says: overlong forms, surrogates and what is above U+10FFFF are no characters
+// (protobuf refuses them, too).
+size_t Utf8CharacterSize(absl::string_view bytes);
 
 // Whether the bytes are text in UTF-8. File names, host names and flags may be any bytes; messages,
 // web pages and metrics carry text alone.

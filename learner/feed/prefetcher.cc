@@ -358,10 +358,10 @@ absl::StatusOr<DrawnBatch> Prefetcher::Next(absl::Duration timeout) {
     return absl::DeadlineExceededError(pipeline.Waiting());
   }
   if (pipeline.closed) return closed;
-  Item item = *std::move(pipeline.slots.front()->item);
+  const std::shared_ptr<Slot> first = std::move(pipeline.slots.front());
   pipeline.slots.pop_front();
   pipeline.Wake();
-  return item;
+  return *std::move(first->item);
 }
 
 size_t Prefetcher::ready() const {

@@ -274,7 +274,7 @@ void RunControl::WatchWindows(absl::Duration now) {
                               row_counter_.total() >= ratio_.options().seed_rows;
   window_watch_.Observe(Replay(), AllReachable() && seed_rows_came, now);
   const absl::Status& status = window_watch_.status();
-  if (!status.ok()) phases_.Stop(std::string(status.message()));
+  if (!status.ok()) HaltFor(std::string(status.message()));
 }
 
 bool RunControl::CaughtUp() const {
@@ -452,6 +452,10 @@ bool RunControl::AwaitSampling(absl::Duration timeout) {
 
 void RunControl::Halt(const std::string& why) {
   MutexLock lock(&mu_);
+  HaltFor(why);
+}
+
+void RunControl::HaltFor(const std::string& why) {
   halted_ = true;
   if (waits_.halted.empty()) waits_.halted = ShortText(why, kMaxError);
   changed_.SignalAll();

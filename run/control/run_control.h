@@ -178,7 +178,7 @@ class RunControl : public SamplingControl {
   // Whether nothing is trained any more: the run is over, or the learner halts.
   bool Done() const override;
   Phase phase() const;
-  // Why the run cannot go on, once it was stopped for that (see WindowWatch).
+  // Why the learner halts, if the run cannot go on as it is configured (see WindowWatch).
   absl::Status Failure() const;
   uint64_t rows() const;
   uint64_t updates() const;
@@ -190,6 +190,7 @@ class RunControl : public SamplingControl {
   RunStatus Status() const;
 
  private:
+  void HaltFor(const std::string& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   TrainerStep NextStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool MaySample() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Over() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {

@@ -197,12 +197,41 @@ TEST_F(EvaluatorTest, GivesUpSoonWhenRequestsAreRefusedForGood) {
   EXPECT_EQ(result_.status().code(), absl::StatusCode::kInvalidArgument);
 }
 
-TEST_F(EvaluatorTest, UnstableEpisodeCountsWithWhatItHadEarned) {
-  Start({.episode_steps = 5, .unstable_at = 3}, {.episodes = 1});
+// With costs, the part of an episode that was played would be the best evaluation of the run.
+TEST_F(EvaluatorTest, UnstableEpisodeIsPlayedAgainAndCountsAsAWholeOneAlone) {
+  Start({.episode_steps = 5, .unstable_at = 3, .unstable_episodes = 2, .reward_scale = -1},
+        {.episodes = 1});
+  AnswerAll(3 + 3 + 5);
+  ASSERT_TRUE(result_.ok()) << result_.status();
+  EXPECT_THAT(result_->decisions, ElementsAre(5));
+  const auto asked = plans_.log();
+  double cost = 0;
+  for (size_t i = asked.size() - 5; i < asked.size(); ++i) {
+    cost += static_cast<float>(asked[i].seed % 100) / 100;
+  }
+  EXPECT_GT(cost, 0);
+  EXPECT_NEAR(result_->returns[0], -cost, 1e-5);
+  // Each try is another one.
+  EXPECT_NE(asked[0].seed, asked[3].seed);
+  EXPECT_NE(asked[0].observation, asked[3].observation);
+  EXPECT_TRUE(asked[3].warm_start.empty());
+  EXPECT_EQ(stats_.counts().episodes[static_cast<int>(EpisodeEnd::kUnstable)], 2u);
+  EXPECT_EQ(stats_.counts().episodes[static_cast<int>(EpisodeEnd::kTruncated)], 1u);
+}
+
+TEST_F(EvaluatorTest, AnEpisodeThatIsUnstableInEveryTryFailsTheEvaluation) {
+  Start({.unstable_at = 1}, {.episodes = 1});
   AnswerAll(3);
-  ASSERT_TRUE(result_.ok());
-  EXPECT_THAT(result_->decisions, ElementsAre(2));
-  EXPECT_EQ(stats_.counts().episodes[static_cast<int>(EpisodeEnd::kUnstable)], 1u);
+  EXPECT_EQ(result_.status(),
+            absl::AbortedError("episode 1: the simulation failed in each of 3 tries: exploded"));
+  EXPECT_EQ(stats_.counts().evaluations, 0u);
+}
+
+TEST_F(EvaluatorTest, ANumberThatIsNoneFailsTheEvaluationToo) {
+  Start({.nan_reward_at = 1}, {.episodes = 1});
+  AnswerAll(3);
+  EXPECT_EQ(result_.status().code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(std::string(result_.status().message()), HasSubstr("the reward is inf"));
 }
 
 TEST_F(EvaluatorTest, EnvironmentErrorsEndIt) {

@@ -4,12 +4,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "common/base/bounded_queue.h"
 #include "common/base/thread.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/actor/fakes.h"
 #include "tests/actor/stub_planner.h"
+#include "tests/support/await.h"
 
 namespace pompc::actor {
 namespace {
@@ -34,11 +36,9 @@ proto::EvaluationAssignment Assignment(uint64_t id, uint64_t version, uint32_t e
 class EvaluatorWorkerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    EvaluatorWorkerOptions options;
-    options.planners = {planner_.endpoint()};
-    options.retry_after = absl::Milliseconds(1);
+    options_.planners = {planner_.endpoint()};
     worker_ = std::make_unique<EvaluatorWorker>(
-        options, FakeFactory({.episode_steps = 4}),
+        options_, FakeFactory(world_),
         [this](const proto::EvaluationAssignment& assignment, const EvaluationOutcome& outcome) {
           reports_.Push({assignment, outcome});
           return absl::OkStatus();
@@ -61,6 +61,8 @@ class EvaluatorWorkerTest : public ::testing::Test {
   }
   Reported Await() { return *reports_.Pop(Clock::Real()); }
 
+  FakeWorld world_ = {.episode_steps = 4};
+  EvaluatorWorkerOptions options_ = {.retry_after = absl::Milliseconds(1)};
   StubPlanner planner_{"run", 3, 2};
   ActorStats stats_{"evaluator", 1, Clock::Real(), std::make_shared<MetricsRegistry>()};
   BoundedQueue<Reported> reports_{100};
@@ -122,6 +124,24 @@ TEST_F(EvaluatorWorkerTest, FailedEvaluationIsTriedAgainWhileItIsAssigned) {
   planner_.AwaitRequests(1);
   planner_.SetStatus(absl::OkStatus());
   EXPECT_EQ(Await().assignment.evaluation_id(), 1u);
+}
+
+class UnstableEvaluatorWorkerTest : public EvaluatorWorkerTest {
+ protected:
+  UnstableEvaluatorWorkerTest() {
+    world_.unstable_at = 2;
+    options_.retry_after = absl::Minutes(10);
+  }
+};
+
+TEST_F(UnstableEvaluatorWorkerTest, FailureIsWhatHeartbeatsTellUntilTheAssignmentIsWithdrawn) {
+  Assign(Assignment(1, 1, 1));
+  ASSERT_TRUE(pompc::Await([&] { return absl::StrContains(worker_->Waiting(), "exploded"); }));
+  EXPECT_THAT(worker_->Waiting(), ::testing::StartsWith("evaluation 1 failed and will be tried"));
+  EXPECT_EQ(reports_.size(), 0u);
+  news_.evaluation.reset();
+  worker_->OnNews(news_);
+  EXPECT_EQ(worker_->Waiting(), "");
 }
 
 TEST_F(EvaluatorWorkerTest, EndsWhenTheRunIsOver) {

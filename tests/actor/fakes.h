@@ -31,6 +31,10 @@ struct FakeWorld {
   int terminates_at = 0;
   // Step that the simulation fails in; 0: none.
   int unstable_at = 0;
+  // Only that many first episodes are unstable.
+  int unstable_episodes = std::numeric_limits<int>::max();
+  // Every reward is multiplied with it.
+  double reward_scale = 1;
   // Step that is refused as misuse; 0: none.
   int misused_at = 0;
   // Step whose observation is NaN; 0: none.
@@ -68,9 +72,9 @@ class FakeEnvironment : public env::Environment {
   absl::StatusOr<env::StepResult> Step(std::span<const double> action) override {
     ++step_;
     env::StepResult result;
-    result.reward = action[0];
+    result.reward = world_.reward_scale * action[0];
     if (step_ == world_.misused_at) return absl::InvalidArgumentError("action of another size");
-    if (step_ == world_.unstable_at) {
+    if (step_ == world_.unstable_at && episode_ < world_.unstable_episodes) {
       fault_ = absl::InternalError("exploded");
       return env::StepResult{.truncated = true, .unstable = true};
     }

@@ -1,8 +1,12 @@
 """pompc-actor seen from outside. Usage: program_test.py PROGRAM."""
 
+import os
 import subprocess
 import sys
 import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from processes import FEW_THREADS, limit_threads
 
 PROGRAM = sys.argv.pop(1)
 
@@ -21,6 +25,16 @@ class ProgramTest(unittest.TestCase):
     def test_health_check_of_a_process_that_is_not_there_fails(self):
         result = run("--healthcheck", "--metrics-listen", "127.0.0.1:1")
         self.assertEqual(result.returncode, 1)
+
+    def test_threads_that_the_system_refuses_are_told(self):
+        # It serves no RPCs, but has channels.
+        for threads in FEW_THREADS:
+            result = subprocess.run([PROGRAM, "--learner", "127.0.0.1:1", "--planners", "127.0.0.1:1", "--replay",
+                                     "127.0.0.1:1"], capture_output=True, text=True, timeout=20,
+                                    preexec_fn=limit_threads(threads))
+            self.assertEqual(result.returncode, 1, (threads, result))
+            self.assertRegex(result.stderr.splitlines()[-1],
+                             "^pompc-actor: .*no thread can be started: .*ulimit -u", threads)
 
     def test_help_says_what_environments_are_to_an_evaluator(self):
         self.assertRegex(run("--help").stdout, r"with\s+--evaluate:\s+episodes\s+played\s+at\s+a\s+time")

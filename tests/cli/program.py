@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+
 BUILD = sys.argv.pop(1)
 POMPC = os.path.join(BUILD, "bin", "pompc")
 

@@ -10,6 +10,7 @@ import unittest
 import xml.etree.ElementTree
 
 from program import BUILD, output, run, run_with
+from processes import FEW_THREADS, limit_threads  # found by the way of program.py
 
 COMMANDS = ("train", "evaluate", "status", "stop", "plot", "checkpoint", "model", "config", "tasks")
 NO_INTEGERS = ("010", "-1", "0x10", "+1", " 1", "1 ", "18446744073709551616", "1e3", "")
@@ -124,6 +125,33 @@ class ErrorTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             self.refused(["status", "--run-dir", folder], folder, "no run here", status=1)
             self.refused(["plot", "--run-dir", folder], folder, "no run here", status=1)
+
+
+class LimitsTest(unittest.TestCase):
+    """Limits of the system end a program with one line, or do not matter to it."""
+
+    def test_threads_that_the_system_refuses_are_told(self):
+        # OpenBLAS starts its own before the program, and ends it itself where they are refused.
+        for command in ("status", "stop"):
+            for threads in FEW_THREADS:
+                done = run_with({"preexec_fn": limit_threads(threads)}, command, "--learner", "127.0.0.1:1",
+                                OPENBLAS_NUM_THREADS="1")
+                self.assertEqual(done.returncode, 1, (command, threads, done))
+                self.assertRegex(done.stderr, r"\Apompc[^\n]*no thread can be started: [^\n]*ulimit -u[^\n]*\n\Z")
+
+    def test_few_descriptors_matter_to_those_who_serve_alone(self):
+        for descriptors in (32, 256):
+            limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE,
+                                               (descriptors, descriptors))  # pylint: disable=cell-var-from-loop
+            done = run_with({"preexec_fn": limit}, "config")
+            self.assertEqual((done.returncode, done.stderr), (0, ""), done)
+            done = run_with({"preexec_fn": limit}, "status", "--learner", "127.0.0.1:1")
+            self.assertNotIn("ulimit", done.stderr)
+        limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+        with tempfile.TemporaryDirectory() as folder:
+            done = run_with({"preexec_fn": limit}, "train", "--run-dir", os.path.join(folder, "run"))
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("(ulimit -n) is 32; at least 64 are needed", done.stderr)
 
 
 class NumbersTest(unittest.TestCase):

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pathlib
 import shutil
 import subprocess
 import tempfile
@@ -48,11 +49,23 @@ class ScriptsTest(unittest.TestCase):
                 ("local-cluster.sh", ["--actors", "010"], '--actors: "010"; allowed: integer in decimal, 0 to 256'),
                 ("local-cluster.sh", ["--actors", "-1"], '--actors: "-1"'),
                 ("local-cluster.sh", ["--actors", "257"], '--actors: "257"'),
-                ("local-cluster.sh", ["status", "--run-dir", "/nonexistent"], "no cluster runs in /nonexistent")):
+                ("local-cluster.sh", ["--actors"], "--actors needs a value"),
+                ("local-cluster.sh", ["--seed", "1", "--run-dir"], "--run-dir needs a value")):
             with self.subTest(script=script, arguments=arguments):
                 result = run(script, *arguments)
-                self.assertNotEqual(result.returncode, 0)
+                self.assertEqual(result.returncode, 2)
                 self.assertIn(expected, result.stderr)
+
+    def test_a_cluster_that_does_not_run_is_named(self):
+        result = run("local-cluster.sh", "status", "--run-dir", "/nonexistent")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("no cluster runs in /nonexistent", result.stderr)
+
+    def test_programs_read_integers_as_pompc_does(self):
+        # argparse's own int takes 010, 1_0 and -5.
+        for folder in ("scripts", "bench", "examples"):
+            for path in pathlib.Path(tools.ROOT, folder).rglob("*.py"):
+                self.assertNotRegex(path.read_text(), r"\btype=int\b", path)
 
     def test_one_cluster_for_each_folder(self):
         with tempfile.TemporaryDirectory() as folder:

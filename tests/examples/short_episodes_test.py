@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A run whose episodes are cut off before they make a window ends by itself and says why.
+"""The learner of a run whose episodes are cut off before they make a window ends by itself and says why.
 Usage: short_episodes_test.py FOLDER_OF_BINARIES"""
 
 import importlib
@@ -60,8 +60,8 @@ class ShortEpisodesTest(unittest.TestCase):
         self.assertRegex(log, r"0 windows in (8[4-9]|9\d) stored rows of 2 environments")
         self.assertIn("planner.horizon 16", log)
         self.assertIn("lower planner.horizon", log)
-        # The run is over: its actors go home.
-        self.assertEqual(actor.wait(SECONDS), 0, (self.folder / "actor.log").read_text())
+        # The run is not over: its actors wait for a learner that is set up better.
+        self.assertIsNone(actor.poll(), (self.folder / "actor.log").read_text())
 
 
 if __name__ == "__main__":

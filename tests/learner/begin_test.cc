@@ -40,14 +40,15 @@ class BeginTest : public LearnerFixture {
   }
 };
 
-TEST_F(BeginTest, EpisodesThatAreCutOffBeforeTheyMakeAWindowEndTheRunWithAnError) {
+TEST_F(BeginTest, EpisodesThatAreCutOffBeforeTheyMakeAWindowEndTheLearnerWithAnError) {
   StartWithPatience(absl::Milliseconds(20));
   WriteShortEpisodes(50, /*terminated=*/false);
   const absl::Status status = learner_->Wait();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("0 windows in 100 stored rows"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("lower planner.horizon"));
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kStopping);
+  // The run is not over.
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kSeed);
   EXPECT_EQ(learner_->Status().updates, 0u);
 }
 

@@ -102,6 +102,14 @@ class SweepTest(unittest.TestCase):
             self.assertIn(flag, done.stderr)
             self.assertIn("allowed: integer in decimal", done.stderr)
 
+    def test_ranges_of_seeds_that_make_no_sense_are_refused(self):
+        self.settings.write_text("one:\n")
+        for value, why in (("5-1", "at least the first"), ("1-10001", "at most 10000")):
+            done = self.sweep("--seeds", value)
+            self.assertEqual(done.returncode, 2, value)
+            self.assertIn(why, done.stderr)
+        self.assertFalse(self.results.exists())
+
     def test_says_what_is_wrong(self):
         self.settings.write_text("one\n")
         self.assertIn("settings.txt:1: expected", self.sweep().stderr)

@@ -1,10 +1,15 @@
 #include "common/rpc/connection_acceptor.h"
 
+#include <linux/filter.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +17,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/event.h"
+#include "common/base/thread.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/common/io/low_descriptor_limit.h"
@@ -49,6 +55,7 @@ class Greeter {
   void Hold() { held_ = true; }
   void Release() { released_.Set(); }
 
+  int port() const { return port_; }
   bool lost() const { return lost_.IsSet(); }
   bool AwaitLoss() { return lost_.WaitUntil(Clock::Real(), Limit()); }
   bool AwaitRecovery() { return recovered_.WaitUntil(Clock::Real(), Limit()); }
@@ -98,6 +105,17 @@ std::vector<Descriptor> Fill(int most) {
   }
 }
 
+// Fills the descriptors of the process up to the bound, until `greeter` has refused a connection.
+std::vector<Descriptor> FillUntilRefused(const Greeter& greeter) {
+  std::vector<Descriptor> filling;
+  // A check in flight gives its numbers back after a filling, so one filling may not be enough.
+  EXPECT_TRUE(Await([&] {
+    for (Descriptor& fd : Fill(ConnectionDescriptorBound())) filling.push_back(std::move(fd));
+    return greeter.lost();
+  }));
+  return filling;
+}
+
 TEST(ConnectionAcceptor, HandsConnectionsOver) {
   Greeter greeter;
   EXPECT_EQ(greeter.Ask(), 1);
@@ -111,12 +129,7 @@ TEST(ConnectionAcceptor, HandsConnectionsOver) {
 TEST(ConnectionAcceptor, RefusesBeyondTheBoundAndRecovers) {
   Greeter greeter;
   const LowDescriptorLimit low(200);
-  std::vector<Descriptor> filling;
-  // A check in flight gives its numbers back after a filling, so one filling may not be enough.
-  ASSERT_TRUE(Await([&] {
-    for (Descriptor& fd : Fill(ConnectionDescriptorBound())) filling.push_back(std::move(fd));
-    return greeter.lost();
-  }));
+  std::vector<Descriptor> filling = FillUntilRefused(greeter);
   EXPECT_THAT(greeter.Health(), HasSubstr("descriptors are open, of 200 allowed; 50 are kept"));
   EXPECT_EQ(greeter.Ask(), 0);
   filling.clear();
@@ -135,6 +148,69 @@ TEST(ConnectionAcceptor, RecoversWhenDescriptorsRanOut) {
   ASSERT_TRUE(greeter.AwaitRecovery());
   EXPECT_EQ(greeter.Health(), "");
   EXPECT_EQ(greeter.Ask(), 1);
+}
+
+// Has the kernel drop what comes to the sockets of this process that listen on `port`, as a
+// firewall would.
+void DropAllThatComesTo(int port) {
+  sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+  const sock_fprog program = {1, &drop};
+  int dropped = 0;
+  for (int fd = 0; fd < DescriptorLimit(); ++fd) {
+    int listens = 0;
+    socklen_t size = sizeof(listens);
+    sockaddr_in address{};
+    socklen_t address_size = sizeof(address);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0 ||
+        getsockname(fd, reinterpret_cast<sockaddr*>(&address), &address_size) != 0 ||
+        ntohs(address.sin_port) != port) {
+      continue;
+    }
+    dropped += setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
+  }
+  EXPECT_EQ(dropped, 1);
+}
+
+TEST(ConnectionAcceptor, AConnectionThatIsHeldBackOnItsWayIsNoDeafServer) {
+  Greeter greeter(/*check_timeout=*/absl::Milliseconds(30));
+  const LowDescriptorLimit low(200);
+  std::vector<Descriptor> filling = FillUntilRefused(greeter);
+  DropAllThatComesTo(greeter.port());
+  filling.clear();
+  EXPECT_TRUE(greeter.AwaitRecovery()) << greeter.Health();
+}
+
+void BringLoopbackUp(int any_socket) {
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP;
+  EXPECT_EQ(ioctl(any_socket, SIOCSIFFLAGS, &request), 0);
+}
+
+void TakeLoopbackAddressAway(int any_socket) {
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_addr.sa_family = AF_INET;
+  EXPECT_EQ(ioctl(any_socket, SIOCSIFADDR, &request), 0);
+}
+
+TEST(ConnectionAcceptor, RecoversWhereItCannotReachItself) {
+  bool allowed = false;
+  // A thread of its own has a network of its own.
+  Thread thread("lonely", [&allowed] {
+    allowed = unshare(CLONE_NEWNET) == 0;
+    if (!allowed) return;
+    const Descriptor network(socket(AF_INET, SOCK_STREAM, 0));
+    BringLoopbackUp(network.get());
+    Greeter greeter;
+    const LowDescriptorLimit low(200);
+    std::vector<Descriptor> filling = FillUntilRefused(greeter);
+    TakeLoopbackAddressAway(network.get());
+    filling.clear();
+    EXPECT_TRUE(greeter.AwaitRecovery()) << greeter.Health();
+  });
+  thread.Join();
+  if (!allowed) GTEST_SKIP() << "no network of its own is allowed";
 }
 
 TEST(ConnectionAcceptor, AServerThatSaysNothingIsNoticed) {

@@ -1,8 +1,10 @@
 """Processes of a run on loopback ports, for tests."""
 
 import collections
+import os
 import random
 import re
+import resource
 import socket
 import subprocess
 import urllib.request
@@ -13,6 +15,21 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 # A variable for each way to name a proxy, where nobody listens: what goes through one does not arrive.
 PROXIES = {name: "http://127.0.0.1:9" for lower in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy")
            for name in (lower, lower.upper())} | {"no_proxy": "", "NO_PROXY": ""}
+
+# Numbers of threads that do not suffice for any program with gRPC. Other processes of a user count against the limit, so
+# all but the first are for root, who can be somebody else.
+FEW_THREADS = (1, 2, 4, 5, 6, 8, 10) if os.getuid() == 0 else (1,)
+
+
+def limit_threads(threads):
+    """For preexec_fn: the program may have so many."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NPROC, (threads, threads))
+        if os.getuid() == 0:  # whom no limit holds
+            os.setuid(64321)
+
+    return limit
 
 
 def free_ports(count):

@@ -20,11 +20,23 @@ TEST(Descriptors, TheLimitIsRaisedToTheMostAllowed) {
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &most), 0);
   const LowDescriptorLimit low(100);
   ASSERT_EQ(DescriptorLimit(), 100);
-  EXPECT_TRUE(RaiseDescriptorLimit().ok());
+  RaiseDescriptorLimit();
   rlimit now{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &now), 0);
   EXPECT_EQ(now.rlim_cur, most.rlim_max);
   EXPECT_EQ(now.rlim_max, most.rlim_max);
+}
+
+TEST(Descriptors, ALimitThatIsTooLowToServeIsNamed) {
+  {
+    const LowDescriptorLimit low(63);
+    const absl::Status status = CheckDescriptorLimit();
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(status.message(),
+              "the limit of open file descriptors (ulimit -n) is 63; at least 64 are needed");
+  }
+  const LowDescriptorLimit low(64);
+  EXPECT_TRUE(CheckDescriptorLimit().ok());
 }
 
 TEST(Descriptors, SomeAreAlwaysLeftForFiles) {

@@ -8,10 +8,13 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/event.h"
 #include "common/base/thread.h"
 #include "common/io/descriptors.h"
+#include "common/process/log.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "spdlog/sinks/sink.h"
 #include "tests/common/io/low_descriptor_limit.h"
 
 namespace pompc {
@@ -96,7 +99,7 @@ TEST(HttpServer, PortIsFreeAgainAfterStop) {
   EXPECT_TRUE(HttpServer::Start({.listen = address}).ok());
 }
 
-TEST(HttpServer, StopsInTwoSecondsWithSilentClients) {
+TEST(HttpServer, StopsBeforeSilentClientsHaveHadTheirTime) {
   auto server = Started({});
   const int silent = ConnectTo(server->port());
   // Comes after the silent client, so that one is being waited for.
@@ -105,7 +108,7 @@ TEST(HttpServer, StopsInTwoSecondsWithSilentClients) {
   ASSERT_GT(write(halfway, "GET /met", 8), 0);
   const absl::Duration start = Clock::Real()->Now();
   server->Stop();
-  EXPECT_LT(Clock::Real()->Now() - start, absl::Seconds(2));
+  EXPECT_LT(Clock::Real()->Now() - start, absl::Seconds(5));
   close(silent);
   close(halfway);
 }
@@ -123,8 +126,12 @@ std::string Answer(int port, const std::string& request) {
   return answer;
 }
 
+// A client that waited for one silent client after the other would wait for minutes; a machine that
+// is busy may take its time.
+constexpr absl::Duration kPatience = absl::Seconds(10);
+
 TEST(HttpServer, SilentClientsDelayNobody) {
-  ASSERT_TRUE(RaiseDescriptorLimit().ok());
+  RaiseDescriptorLimit();
   const auto server = Started({.metrics = std::make_shared<MetricsRegistry>()});
   std::vector<Descriptor> silent;
   for (const size_t clients : {size_t{100}, size_t{500}, size_t{600}}) {
@@ -134,7 +141,7 @@ TEST(HttpServer, SilentClientsDelayNobody) {
       if (silent.size() % 2 == 0) send(silent.back().get(), "GET /met", 8, MSG_NOSIGNAL);
     }
     for (int i = 0; i < 5; ++i) {
-      EXPECT_TRUE(HttpGet(server->address(), "/metrics", absl::Seconds(2)).ok()) << clients;
+      EXPECT_TRUE(HttpGet(server->address(), "/metrics", kPatience).ok()) << clients;
     }
   }
 }
@@ -149,11 +156,46 @@ TEST(HttpServer, ClientsThatTakeNoAnswerDelayNobody) {
     clients.emplace_back(ConnectTo(server->port()));
     ASSERT_GT(send(clients.back().get(), request.data(), request.size(), MSG_NOSIGNAL), 0);
   }
-  EXPECT_TRUE(HttpGet(server->address(), "/healthz", absl::Seconds(2)).ok());
+  EXPECT_TRUE(HttpGet(server->address(), "/healthz", kPatience).ok());
   EXPECT_EQ(HttpGet(server->address(), "/large", absl::Seconds(20))->size(), kLarge);
 }
 
+// Waits for a line of the log that has `part` in it. Must live longer than whoever logs.
+class AwaitedLine {
+ public:
+  explicit AwaitedLine(const std::string& part) {
+    auto sink = std::make_shared<Sink>();
+    sink->part = part;
+    sink_ = sink.get();
+    Log().sinks().push_back(std::move(sink));
+  }
+  ~AwaitedLine() { Log().sinks().pop_back(); }
+
+  // False if it has not come within a generous time.
+  bool Await() {
+    return sink_->logged.WaitUntil(Clock::Real(), Clock::Real()->Now() + absl::Seconds(60));
+  }
+
+ private:
+  struct Sink : public spdlog::sinks::sink {
+    void log(const spdlog::details::log_msg& line) override {
+      if (std::string(line.payload.data(), line.payload.size()).find(part) != std::string::npos) {
+        logged.Set();
+      }
+    }
+    void flush() override {}
+    void set_pattern(const std::string&) override {}
+    void set_formatter(std::unique_ptr<spdlog::formatter>) override {}
+
+    std::string part;
+    Event logged;
+  };
+
+  Sink* sink_ = nullptr;
+};
+
 TEST(HttpServer, GoesOnAfterDescriptorsRanOut) {
+  AwaitedLine shortage("cannot accept connections");
   const auto server = Started({});
   const Descriptor client(socket(AF_INET, SOCK_STREAM, 0));
   {
@@ -166,6 +208,7 @@ TEST(HttpServer, GoesOnAfterDescriptorsRanOut) {
     Connect(client.get(), server->port());
     const std::string request = "GET /healthz HTTP/1.1\r\n\r\n";
     ASSERT_GT(send(client.get(), request.data(), request.size(), MSG_NOSIGNAL), 0);
+    EXPECT_TRUE(shortage.Await());
     char byte = 0;
     EXPECT_EQ(recv(client.get(), &byte, 1, MSG_DONTWAIT), -1);
   }
