@@ -188,6 +188,7 @@ bool RunControl::ShardLost(int shard, const std::string& problem) {
 
 ShardGrant RunControl::NextGrant(int shard) {
   MutexLock lock(&mu_);
+  GiveUpShards(clock_->Now());
   const ParameterVersion newest = {options_.learner_incarnation, version_.number};
   const uint64_t bound = UnheardShards().empty() ? RowsBound() : 0;
   const uint64_t rows = row_counter_.total();
@@ -224,8 +225,29 @@ uint64_t RunControl::RowsBound() const {
   return max_rows > 0 ? std::min(bound, max_rows) : bound;
 }
 
+std::string RunControl::KeptGrants() const {
+  const uint64_t bound = RowsBound(), rows = row_counter_.total(), kept = grants_.Kept();
+  if (rows >= bound || rows + kept < bound) return "";
+  std::vector<std::string> lost;
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    if (!shards_[i].view.reachable) lost.push_back(absl::StrCat(i, " (", shards_[i].view.address, ")"));
+  }
+  return absl::StrCat(kept, " rows are kept for shards that do not answer the learner, for they may "
+                      "be taking them (", absl::FormatDuration(options_.keep_grants),
+                      " from their last answer on): ", absl::StrJoin(lost, ", "));
+}
+
+void RunControl::GiveUpShards(absl::Duration now) {
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    const Shard& shard = shards_[i];
+    if (shard.view.reachable || now < shard.lost_at + options_.keep_grants) continue;
+    grants_.GiveUp(static_cast<int>(i));
+  }
+}
+
 std::string RunControl::GrantReason() const {
   if (std::string unheard = UnheardShards(); !unheard.empty()) return unheard;
+  if (std::string kept = KeptGrants(); !kept.empty()) return kept;
   const uint64_t rows = row_counter_.total();
   const RatioOptions& ratio = ratio_.options();
   if (IsOver(phases_.phase())) return absl::StrCat("the run is over: ", phases_.reason());
