@@ -219,7 +219,7 @@ uint64_t RunControl::RowsBound() const {
                             rows + replay.MissingOf(replay.min_rows));
   // Many environments may have shared these rows so thinly that none has a window.
   if (replay.windows == 0 && rows >= bound) {
-    bound = rows + replay.MissingOf(window_watch_.EnoughRows(replay));
+    bound = rows + window_watch_.MissingRows(replay);
   }
   const uint64_t max_rows = phases_.options().max_rows;
   return max_rows > 0 ? std::min(bound, max_rows) : bound;
@@ -270,6 +270,7 @@ ReplayContent RunControl::Replay() const {
   for (const Shard& shard : shards_) {
     if (!shard.view.reachable) continue;
     replay.stored_rows += shard.view.state.stored_rows;
+    replay.accepted_rows += shard.view.state.accepted_rows;
     replay.windows += shard.view.state.windows;
     replay.capacity_rows += shard.view.state.capacity_rows;
   }
