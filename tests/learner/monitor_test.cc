@@ -22,11 +22,11 @@ TEST(MonitorTest, ACheckpointThatTakesLongToWriteIsToldOf) {
   ASSERT_TRUE(store.ok()) << store.status();
   CheckpointWriter writer(*std::move(store), Clock::Real());
   run::RunControl control(SmallRun(), Clock::Real());
-  parameters::Publisher publisher({});
-  const parameters::ParameterService parameters(&publisher, {});
+  parameters::Publisher publisher(parameters::PublisherOptions{});
+  const parameters::ParameterService service(&publisher, {});
   auto monitor = Monitor::Start(
       {.run_dir = folder.File(""), .interval = absl::Milliseconds(1), .slow_write = absl::Milliseconds(5)},
-      &control, &writer, &parameters, nullptr);
+      &control, &writer, &service, nullptr);
   ASSERT_TRUE(monitor.ok()) << monitor.status();
   FakeEngine engine;
   engine.write_after = std::make_shared<Event>();
