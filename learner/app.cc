@@ -36,8 +36,8 @@ absl::Status App::Open() {
                          rundir::EvaluationLog::Read(run_->File("evaluations.csv")));
   POMPC_ASSIGN_OR_RETURN(
       std::unique_ptr<rundir::CheckpointStore> store,
-      rundir::CheckpointStore::Open(run_->File("checkpoints"), options_.config.learner().keep_checkpoints(),
-                            evaluations));
+      rundir::CheckpointStore::Open(run_->File("checkpoints"),
+                                    options_.config.learner().keep_checkpoints(), evaluations));
   POMPC_ASSIGN_OR_RETURN(const std::optional<CheckpointInfo> checkpoint,
                          RestoreNewest(store.get(), run_->run_id(), options_.engine.get()));
   POMPC_RETURN_IF_ERROR(run_->WriteConfig(options_.config));
@@ -79,7 +79,8 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   std::vector<std::string> states;
   for (absl::string_view state : Trainer::StateNames()) states.emplace_back(state);
   if (options_.config.learner().tensorboard()) {
-    POMPC_ASSIGN_OR_RETURN(events_, rundir::EventFile::Create(run_->File("tensorboard"), restored_updates));
+    POMPC_ASSIGN_OR_RETURN(events_,
+                           rundir::EventFile::Create(run_->File("tensorboard"), restored_updates));
   }
   POMPC_ASSIGN_OR_RETURN(log_, TrainingLog::Open(run_->path(), Trainer::ValueNames(*engine), states,
                                                  restored_updates, events_.get()));

@@ -35,8 +35,8 @@ namespace pompc::learner {
 // control plane. Knows no difference between its own process and another's. Thread-safe.
 class App {
  public:
-  // INVALID_ARGUMENT as options.Validate(); statuses of rundir::RunDirectory::Open, RestoreNewest and
-  // rpc::Server::Start.
+  // INVALID_ARGUMENT as options.Validate(); statuses of rundir::RunDirectory::Open, RestoreNewest
+  // and rpc::Server::Start.
   static absl::StatusOr<std::unique_ptr<App>> Start(AppOptions options);
   // Stops.
   ~App();

@@ -54,7 +54,8 @@ void AddProgress(const run::RunControl* control, Adder& add) {
             [control] { return control->Status().updates_per_second; });
   add.Gauge({"pompc_learner_elapsed_seconds", "Age of the run, over all its starts.", {}},
             [control] { return control->Status().elapsed_seconds; });
-  for (run::Phase phase : {run::Phase::kSeed, run::Phase::kTraining, run::Phase::kFinished, run::Phase::kStopping}) {
+  for (run::Phase phase :
+       {run::Phase::kSeed, run::Phase::kTraining, run::Phase::kFinished, run::Phase::kStopping}) {
     add.Gauge({"pompc_learner_phase_active",
                "1 for the phase the run is in, 0 for the others.",
                {{"phase", run::PhaseName(phase)}}},

@@ -41,7 +41,7 @@ absl::StatusOr<std::unique_ptr<Monitor>> Monitor::Start(
   POMPC_ASSIGN_OR_RETURN(
       std::unique_ptr<rundir::CsvFile> episodes,
       rundir::CsvFile::Open(options.run_dir + "/episodes.csv",
-                    {"elapsed_seconds", "rows", "episodes", "actor_index", "return"}));
+                            {"elapsed_seconds", "rows", "episodes", "actor_index", "return"}));
   return std::unique_ptr<Monitor>(new Monitor(options, control, checkpoints, parameters, events,
                                               std::move(evaluations), std::move(episodes)));
 }

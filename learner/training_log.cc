@@ -51,9 +51,9 @@ absl::Status TrainingLog::Append(const Entry& entry) {
   for (size_t i = 0; i < last_seconds_.size(); ++i) spent[i] -= last_seconds_[i];
   last_seconds_ = entry.state_seconds;
   const double all = std::accumulate(spent.begin(), spent.end(), 0.0);
-  rundir::CsvFile::Row timings = {absl::StrCat(entry.updates), rundir::FormatNumber(entry.elapsed_seconds),
-                          rundir::FormatNumber(entry.rows_per_second),
-                          rundir::FormatNumber(entry.updates_per_second)};
+  rundir::CsvFile::Row timings = {
+      absl::StrCat(entry.updates), rundir::FormatNumber(entry.elapsed_seconds),
+      rundir::FormatNumber(entry.rows_per_second), rundir::FormatNumber(entry.updates_per_second)};
   for (double seconds : spent) timings.push_back(rundir::FormatNumber(all > 0 ? seconds / all : 0));
   status.Update(timings_->Append(timings));
   return status;

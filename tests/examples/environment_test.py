@@ -227,7 +227,7 @@ class ObservationsTest(unittest.TestCase):
 
 class StepTest(unittest.TestCase):
     def test_the_largest_number_is_that_of_the_header(self):
-        header = (HERE.parent.parent / "common" / "number_check.h").read_text()
+        header = (HERE.parent.parent / "common" / "values" / "number_check.h").read_text()
         self.assertEqual(float(re.search(r"kMaxMagnitude = ([0-9.e]+)f;", header)[1]), MAX_MAGNITUDE)
 
     def test_rewards_that_no_run_can_learn_from_end_the_episode(self):

@@ -30,7 +30,8 @@ TEST_F(FullDiskTest, ALastCheckpointThatCannotBeWrittenIsTheLearnersError) {
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("the last checkpoint, of update 30"),
                     HasSubstr("the newest is of update 20"), HasSubstr("no space left")));
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining) << "the run goes on with another start";
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining)
+      << "the run goes on with another start";
 }
 
 TEST_F(FullDiskTest, AFailedCheckpointOfTheLastUpdateIsWrittenAgain) {

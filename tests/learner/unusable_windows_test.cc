@@ -60,13 +60,16 @@ TEST_F(UnusableWindowsTest, TooManyBarredWindowsEndTheRun) {
 }
 
 TEST_F(UnusableWindowsTest, UpdatesMadeBeforeTooManyWereBarredAreKept) {
+  config_.mutable_replay()->set_slack_rows(80);
   StartShards(1);
   StartLearner();
   FinishSeedPhase();
   Write(0, 20, true);
   AwaitUpdates(30);
-  // The learner ends while this is being written.
-  (void)TryWrite(0, 80, true, /*poison_every=*/3);
+  // All of them, before the learner meets the first.
+  engine_->Hold();
+  ASSERT_TRUE(TryWrite(0, 60, true, /*poison_every=*/3).ok());
+  engine_->Release();
   EXPECT_EQ(learner_->Wait().code(), absl::StatusCode::kFailedPrecondition);
   const uint64_t updates = learner_->Status().updates;
   EXPECT_GE(updates, 30u) << "the checkpoint before was of update 20";

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "common/rpc/wire.h"
 #include "parameters/parameter_snapshot.h"
 
 namespace pompc::parameters {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
 #include "planner/engine.h"
 #include "proto/planner.pb.h"
@@ -42,7 +43,7 @@ inline parameters::ParameterSnapshot FakeSnapshot(ParameterVersion version,
                                                   uint32_t keep_seconds = 0,
                                                   const std::string& data = "data") {
   proto::ParametersDescription description;
-  *description.mutable_version() = run::ToProto(version);
+  *description.mutable_version() = ToProto(version);
   description.set_run_id("run");
   description.set_keep_seconds(keep_seconds);
   return parameters::MakeSnapshot(std::move(description), std::make_shared<std::string>(data));

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "common/rpc/wire.h"
 #include "model/parameters.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
@@ -18,7 +19,7 @@ inline parameters::ParameterSnapshot SnapshotOf(const proto::RunConfig& config,
                                                 ParameterVersion version,
                                                 const model::NamedTensors& tensors) {
   proto::ParametersDescription description;
-  *description.mutable_version() = run::ToProto(version);
+  *description.mutable_version() = ToProto(version);
   description.set_run_id("run");
   *description.mutable_config() = config;
   model::PackedTensors packed = *model::Pack(tensors);

@@ -11,7 +11,7 @@
 #include "common/rpc/unary.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/learner/run_fixture.h"
+#include "tests/run/run_fixture.h"
 #include "tests/support/await.h"
 
 namespace pompc::run {

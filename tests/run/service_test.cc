@@ -9,7 +9,7 @@
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"
-#include "tests/learner/run_fixture.h"
+#include "tests/run/run_fixture.h"
 
 namespace pompc::run {
 namespace {

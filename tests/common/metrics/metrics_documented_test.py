@@ -7,11 +7,11 @@ import re
 import sys
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "support"))
 import metrics_table
 
 ROOT = pathlib.Path(sys.argv.pop(1))
-FOLDERS = ("common", "replay", "planner", "learner", "actor", "model", "cli")
+FOLDERS = ("common", "parameters", "run", "rundir", "replay", "planner", "learner", "actor", "model", "cli")
 METRIC = re.compile(r'"((?:pompc|process)_[a-z0-9_]+)"')
 # A name and the literals of its help text.
 HELP = re.compile(METRIC.pattern + r',\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')

@@ -1,7 +1,7 @@
 #include "planner/core/batcher.h"
 
-#include <functional>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <string>

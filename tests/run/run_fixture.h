@@ -1,5 +1,5 @@
-#ifndef POMPC_TESTS_LEARNER_RUN_FIXTURE_H_
-#define POMPC_TESTS_LEARNER_RUN_FIXTURE_H_
+#ifndef POMPC_TESTS_RUN_RUN_FIXTURE_H_
+#define POMPC_TESTS_RUN_RUN_FIXTURE_H_
 
 #include <memory>
 #include <string>
@@ -10,11 +10,11 @@
 #include "run/control/run_control.h"
 #include "run/service.h"
 
-namespace pompc::learner {
+namespace pompc::run {
 
 // A small run whose shards the test plays.
-inline run::RunControlOptions SmallRun(uint64_t learner_incarnation = 1) {
-  run::RunControlOptions options;
+inline RunControlOptions SmallRun(uint64_t learner_incarnation = 1) {
+  RunControlOptions options;
   options.learner_incarnation = learner_incarnation;
   options.shards = {"a:1", "b:2"};
   options.ratio.seed_rows = 100;
@@ -26,8 +26,8 @@ inline run::RunControlOptions SmallRun(uint64_t learner_incarnation = 1) {
   return options;
 }
 
-inline run::RunServiceOptions SmallRunService(const std::string& run_id) {
-  run::RunServiceOptions options;
+inline RunServiceOptions SmallRunService(const std::string& run_id) {
+  RunServiceOptions options;
   options.run_id = run_id;
   options.run_dir = "/runs/one";
   options.config.mutable_env()->set_task("cartpole-swingup");
@@ -36,7 +36,7 @@ inline run::RunServiceOptions SmallRunService(const std::string& run_id) {
 
 // Control plane and server of one learner.
 struct ServedRun {
-  ServedRun(const run::RunControlOptions& options, const std::string& run_id, Clock* clock,
+  ServedRun(const RunControlOptions& options, const std::string& run_id, Clock* clock,
             const std::string& listen = "")
       : control(options, clock), service(&control, SmallRunService(run_id)) {
     auto started = rpc::Server::Start({.listen = listen}, {&service});
@@ -47,7 +47,7 @@ struct ServedRun {
   // Both shards hold `each` rows.
   void Rows(uint64_t each) {
     for (int i = 0; i < 2; ++i) {
-      run::ShardState state;
+      ShardState state;
       state.incarnation = 10 + i;
       state.accepted_rows = state.stored_rows = state.windows = each;
       state.capacity_rows = 1000000;
@@ -62,11 +62,11 @@ struct ServedRun {
     control.AddEvaluation(version);
   }
 
-  run::RunControl control;
-  run::RunService service;
+  RunControl control;
+  RunService service;
   std::unique_ptr<rpc::Server> server;
 };
 
-}  // namespace pompc::learner
+}  // namespace pompc::run
 
-#endif  // POMPC_TESTS_LEARNER_RUN_FIXTURE_H_
+#endif  // POMPC_TESTS_RUN_RUN_FIXTURE_H_
