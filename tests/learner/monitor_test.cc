@@ -8,7 +8,7 @@
 #include "gtest/gtest.h"
 #include "parameters/publisher.h"
 #include "tests/learner/fake_engine.h"
-#include "tests/learner/run_fixture.h"
+#include "tests/run/run_fixture.h"
 #include "tests/rundir/scratch_folder.h"
 #include "tests/support/await.h"
 
@@ -21,7 +21,7 @@ TEST(MonitorTest, ACheckpointThatTakesLongToWriteIsToldOf) {
   auto store = rundir::CheckpointStore::Open(folder.File("checkpoints"), 1);
   ASSERT_TRUE(store.ok()) << store.status();
   CheckpointWriter writer(*std::move(store), Clock::Real());
-  run::RunControl control(SmallRun(), Clock::Real());
+  run::RunControl control(run::SmallRun(), Clock::Real());
   parameters::Publisher publisher(parameters::PublisherOptions{});
   const parameters::ParameterService service(&publisher, {});
   auto monitor = Monitor::Start(
