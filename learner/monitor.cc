@@ -72,8 +72,9 @@ void Monitor::Run() {
 void Monitor::Observe() {
   const parameters::ParameterService::Stats parameters = parameters_->stats();
   std::vector<run::PlannerView> planners;
-  for (const auto& subscriber : parameters.subscribers) planners.push_back(PlannerViewOf(subscriber));
-  for (const auto& subscriber : parameters.lost) planners.push_back(PlannerViewOf(subscriber));
+  for (const auto* subscribers : {&parameters.subscribers, &parameters.lost}) {
+    for (const auto& subscriber : *subscribers) planners.push_back(PlannerViewOf(subscriber));
+  }
   control_->Observe(std::move(planners), ViewOf(checkpoints_->stats()));
 }
 

@@ -194,8 +194,8 @@ absl::Status Trainer::Restore(const absl::Status& status) {
     ++restored_;
     keeps_often_ = true;
   }
-  const std::string what = absl::StrCat(status.message(), "; gone back to update ", *kept_,
-                                        BarredText(own, barred));
+  const std::string what =
+      absl::StrCat(status.message(), "; gone back to update ", *kept_, BarredText(own, barred));
   Log().warn("{}", what);
   parts_.control->Restored(*kept_, what);
   {
@@ -330,9 +330,8 @@ void Trainer::SaveCheckpoint(bool pin) {
 
 void Trainer::BeginCheckpointing() {
   timer_.Enter(State::kCheckpointing);
-  parts_.control->SetTrainerWait(
-      absl::StrCat("the learner waits to write the checkpoint of update ",
-                   parts_.engine->update_count()));
+  parts_.control->SetTrainerWait(absl::StrCat(
+      "the learner waits to write the checkpoint of update ", parts_.engine->update_count()));
 }
 
 absl::Status Trainer::SaveCheckpointNow(absl::string_view which) {

@@ -230,11 +230,12 @@ std::string RunControl::KeptGrants() const {
   if (rows >= bound || rows + kept < bound) return "";
   std::vector<std::string> lost;
   for (size_t i = 0; i < shards_.size(); ++i) {
-    if (!shards_[i].view.reachable) lost.push_back(absl::StrCat(i, " (", shards_[i].view.address, ")"));
+    const ShardView& view = shards_[i].view;
+    if (!view.reachable) lost.push_back(absl::StrCat(i, " (", view.address, ")"));
   }
-  return absl::StrCat(kept, " rows are kept for shards that do not answer the learner, for they may "
-                      "be taking them (", absl::FormatDuration(options_.keep_grants),
-                      " from their last answer on): ", absl::StrJoin(lost, ", "));
+  return absl::StrCat(kept, " rows are kept for shards that do not answer the learner, for ",
+                      absl::FormatDuration(options_.keep_grants),
+                      ", as actors may reach them: ", absl::StrJoin(lost, ", "));
 }
 
 void RunControl::GiveUpShards(absl::Duration now) {

@@ -20,9 +20,8 @@ uint64_t WindowWatch::OneWindowEach(const ReplayContent& replay) const {
 }
 
 void WindowWatch::Observe(const ReplayContent& replay, bool settled, absl::Duration now) {
-  const bool overdue =
-      settled && replay.windows == 0 && !replay.NeedsRefill() &&
-      (replay.complete || MissingRows(replay) == 0);
+  const bool overdue = settled && replay.windows == 0 && !replay.NeedsRefill() &&
+                       (replay.complete || MissingRows(replay) == 0);
   if (!overdue) {
     overdue_since_.reset();
     return;

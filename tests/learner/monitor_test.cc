@@ -24,9 +24,10 @@ TEST(MonitorTest, ACheckpointThatTakesLongToWriteIsToldOf) {
   run::RunControl control(run::SmallRun(), Clock::Real());
   parameters::Publisher publisher(parameters::PublisherOptions{});
   const parameters::ParameterService service(&publisher, {});
-  auto monitor = Monitor::Start(
-      {.run_dir = folder.File(""), .interval = absl::Milliseconds(1), .slow_write = absl::Milliseconds(5)},
-      &control, &writer, &service, nullptr);
+  auto monitor = Monitor::Start({.run_dir = folder.File(""),
+                                 .interval = absl::Milliseconds(1),
+                                 .slow_write = absl::Milliseconds(5)},
+                                &control, &writer, &service, nullptr);
   ASSERT_TRUE(monitor.ok()) << monitor.status();
   FakeEngine engine;
   engine.write_after = std::make_shared<Event>();
