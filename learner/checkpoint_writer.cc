@@ -105,6 +105,11 @@ absl::Status CheckpointWriter::DoWrite(const Shared& checkpoint, bool pin) {
 absl::Status CheckpointWriter::Put(const Checkpoint& checkpoint) {
   const uint64_t updates = checkpoint.info.progress.updates;
   const absl::Duration start = clock_->Now();
+  {
+    MutexLock lock(&mu_);
+    stats_.writing = updates;
+    stats_.writing_since = start;
+  }
   const absl::Status status = store_->Write(
       updates, [&](const std::string& folder) { return WriteCheckpoint(folder, checkpoint); });
   if (status.ok()) {
@@ -114,6 +119,7 @@ absl::Status CheckpointWriter::Put(const Checkpoint& checkpoint) {
                 status.ToString());
   }
   MutexLock lock(&mu_);
+  stats_.writing.reset();
   ++(status.ok() ? stats_.written : stats_.failed);
   stats_.time += clock_->Now() - start;
   if (stats_.status.ok()) stats_.failing_since = clock_->Now();

@@ -41,6 +41,9 @@ class CheckpointWriter {
     uint64_t waiting = 0;
     // Update of the newest checkpoint on disk.
     std::optional<uint64_t> newest;
+    // Update of the checkpoint that is being written, and since when; absent while none is.
+    std::optional<uint64_t> writing;
+    absl::Duration writing_since;
   };
 
   CheckpointWriter(std::unique_ptr<rundir::CheckpointStore> store, Clock* clock,

@@ -142,8 +142,7 @@ absl::Status Follower::Obey(const RankOrder& order) {
       history_->Clear();
       return absl::OkStatus();
     case RankOrder::Kind::kGoBack:
-      GoBack();
-      return absl::OkStatus();
+      return GoBack();
   }
   return absl::InternalError("no such order");
 }
@@ -185,14 +184,17 @@ absl::Status Follower::Draw(const std::vector<uint64_t>& windows) {
   return engine_->Exchange(batch_.has_value() ? 1 : 0).status();
 }
 
-void Follower::GoBack() {
+absl::Status Follower::GoBack() {
   engine_->GoBack();
   updates_ = engine_->update_count();
   // Planning it anew has failed. Rank 0 takes another one too.
   if (batch_.has_value()) history_->Add(*std::move(batch_));
   batch_.reset();
-  const std::string barred = history_->BarUnusable();
-  if (!barred.empty()) Log().warn("barred from replay, for no update can be made with: {}", barred);
+  const BatchHistory::Barred barred = history_->BarUnusable();
+  if (barred.windows > 0) {
+    Log().warn("barred from replay, for no update can be made with: {}", barred.names);
+  }
+  return engine_->Exchange(static_cast<int64_t>(barred.windows)).status();
 }
 
 absl::Status Follower::Step(bool want_values) {

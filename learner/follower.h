@@ -108,7 +108,8 @@ class Follower {
   absl::Status Connect();
   absl::Status Draw(const std::vector<uint64_t>& windows);
   absl::Status Step(bool want_values);
-  void GoBack();
+  // Tells the others how many windows it has barred.
+  absl::Status GoBack();
 
   const FollowerOptions options_;
   RankClient client_;

@@ -207,7 +207,8 @@ void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
               [checkpoints] { return absl::ToDoubleSeconds(checkpoints->stats().time); });
   const run::RunControl* control = sources.control;
   add.Gauge({"pompc_learner_checkpoint_failing_seconds",
-             "How long no checkpoint could be written; 0 while the newest one was.",
+             "How long no checkpoint could be written, or the one that is being written takes once "
+             "that is more than 30 s; 0 otherwise.",
              {}},
             [control] { return control->Status().checkpoints.failing_seconds; });
   add.Gauge({"pompc_learner_parameters_incarnation", "Learner start of the newest parameters.", {}},

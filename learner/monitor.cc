@@ -22,7 +22,7 @@ void LogIfFailed(const absl::Status& status, Occasionally* failed, absl::Duratio
   if (!status.ok() && failed->Count(now) > 0) Log().error("{}", status.ToString());
 }
 
-run::PlannerView ViewOf(const parameters::ParameterService::Subscriber& subscriber) {
+run::PlannerView PlannerViewOf(const parameters::ParameterService::Subscriber& subscriber) {
   return {subscriber.name,
           subscriber.peer,
           subscriber.connected,
@@ -72,16 +72,21 @@ void Monitor::Run() {
 void Monitor::Observe() {
   const parameters::ParameterService::Stats parameters = parameters_->stats();
   std::vector<run::PlannerView> planners;
-  for (const auto& subscriber : parameters.subscribers) planners.push_back(ViewOf(subscriber));
-  for (const auto& subscriber : parameters.lost) planners.push_back(ViewOf(subscriber));
-  const CheckpointWriter::Stats written = checkpoints_->stats();
-  run::CheckpointView checkpoints;
-  if (!written.status.ok()) {
-    checkpoints.error = ShortText(written.status.message(), kMaxError);
-    checkpoints.failing_seconds =
-        absl::ToDoubleSeconds(options_.clock->Now() - written.failing_since);
+  for (const auto* subscribers : {&parameters.subscribers, &parameters.lost}) {
+    for (const auto& subscriber : *subscribers) planners.push_back(PlannerViewOf(subscriber));
   }
-  control_->Observe(std::move(planners), std::move(checkpoints));
+  control_->Observe(std::move(planners), ViewOf(checkpoints_->stats()));
+}
+
+run::CheckpointView Monitor::ViewOf(const CheckpointWriter::Stats& stats) const {
+  const absl::Duration now = options_.clock->Now();
+  if (!stats.status.ok()) {
+    return {ShortText(stats.status.message(), kMaxError),
+            absl::ToDoubleSeconds(now - stats.failing_since)};
+  }
+  if (!stats.writing.has_value() || now - stats.writing_since < options_.slow_write) return {};
+  return {absl::StrCat("that of update ", *stats.writing, " is still being written"),
+          absl::ToDoubleSeconds(now - stats.writing_since)};
 }
 
 absl::Status Monitor::Round() {
@@ -112,7 +117,8 @@ absl::Status Monitor::Finish(absl::Duration timeout) {
   while (true) {
     const absl::Status status = Round();
     const absl::Duration now = options_.clock->Now();
-    if (status.ok() || now >= give_up) return status;
+    // What is lost does not come back.
+    if (status.ok() || absl::IsDataLoss(status) || now >= give_up) return status;
     const absl::Duration next = std::min(give_up, now + options_.interval);
     if (closed_.WaitUntil(options_.clock, next)) return status;
   }

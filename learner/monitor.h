@@ -27,6 +27,8 @@ struct MonitorOptions {
   // Between lines of progress in the process's log, with each of which freed memory is returned to
   // the system.
   absl::Duration progress_interval = absl::Seconds(30);
+  // A checkpoint that takes longer to write is told of like one that could not be written.
+  absl::Duration slow_write = absl::Seconds(30);
   Clock* clock = Clock::Real();
 };
 
@@ -64,6 +66,7 @@ class Monitor {
   // The error of evaluations.csv.
   absl::Status Round();
   void Observe();
+  run::CheckpointView ViewOf(const CheckpointWriter::Stats& stats) const;
   void Record(const run::EvaluationNews& news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void LogProgress() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

@@ -37,6 +37,7 @@ absl::StatusOr<rpc::RunningRole> StartLeader(const Flags& flags, const rpc::Role
   POMPC_ASSIGN_OR_RETURN(options.engine, MakeTorchEngine(options.config, flags.engine));
   options.world_size = flags.engine.world_size;
   options.server = {.listen = context.flags.listen, .insecure = context.flags.insecure};
+  options.lease.await_former = options.lease.duration;
   options.metrics = context.metrics;
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<App> app, App::Start(std::move(options)));
   context.http.AddPage("/", [weak = std::weak_ptr<App>(app)] {

@@ -14,6 +14,23 @@
 #include "parameters/parameter_snapshot.h"
 
 namespace pompc::learner {
+namespace {
+
+// What was barred, in words that follow others: by this rank, rank 0, and by the others.
+std::string BarredText(const BatchHistory::Barred& own, const std::vector<int64_t>& by_rank) {
+  std::string text;
+  if (own.windows > 0) {
+    absl::StrAppend(&text, "; barred from replay, for no update can be made with: ", own.names);
+  }
+  for (size_t rank = 1; rank < by_rank.size(); ++rank) {
+    if (by_rank[rank] == 0) continue;
+    absl::StrAppend(&text, "; barred by rank ", rank, " (see its log): ", by_rank[rank],
+                    by_rank[rank] == 1 ? " window" : " windows");
+  }
+  return text;
+}
+
+}  // namespace
 
 const std::array<absl::string_view, Trainer::kStates>& Trainer::StateNames() {
   static constexpr std::array<absl::string_view, kStates> kNames = {
@@ -49,9 +66,13 @@ absl::Status Trainer::Train() {
   if (status.ok()) status = RunSteps();
   // A run that ends while its newest updates turn out to be no good keeps those before.
   if (status.ok()) status = Restore(Keep());
-  // That an earlier checkpoint of this update was requested does not mean that it was written.
-  if (status.ok() && parts_.engine->update_count() > restored_updates_) {
-    status = SaveCheckpointNow("the last checkpoint");
+  // That an earlier checkpoint of this update was requested does not mean that it was written. Too
+  // many barred windows are no fault of the parameters. Those that no update can be made from are
+  // not written: the next start would fail with them too.
+  if ((status.ok() || too_many_barred_) && parts_.engine->update_count() > restored_updates_) {
+    const absl::Status written = SaveCheckpointNow("the last checkpoint");
+    if (!status.ok() && !written.ok()) Log().error("{}", written.ToString());
+    status.Update(written);
   }
   if (const absl::Status log = parts_.log->Flush(); !log.ok()) Log().error("{}", log.ToString());
   return status.ok() ? parts_.control->Failure() : status;
@@ -164,14 +185,17 @@ absl::Status Trainer::Restore(const absl::Status& status) {
   }
   Tell({RankOrder::Kind::kGoBack});
   parts_.engine->GoBack();
-  const std::string barred = history_.BarUnusable();
+  const BatchHistory::Barred own = history_.BarUnusable();
+  POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> barred,
+                         parts_.engine->Exchange(static_cast<int64_t>(own.windows)));
   // Without the windows that were at fault the next try is another one: replay has fewer of them
   // each time, and too many end the run.
-  if (barred.empty()) ++restored_;
+  if (std::all_of(barred.begin(), barred.end(), [](int64_t windows) { return windows == 0; })) {
+    ++restored_;
+    keeps_often_ = true;
+  }
   const std::string what =
-      absl::StrCat(status.message(), "; gone back to update ", *kept_,
-                   barred.empty() ? "" : "; barred from replay, for no update can be made with: ",
-                   barred);
+      absl::StrCat(status.message(), "; gone back to update ", *kept_, BarredText(own, barred));
   Log().warn("{}", what);
   parts_.control->Restored(*kept_, what);
   {
@@ -180,7 +204,9 @@ absl::Status Trainer::Restore(const absl::Status& status) {
   }
   // A shard that does not answer is told of by the thread that grants.
   parts_.shards->Refresh().IgnoreError();
-  return parts_.control->CheckBarred();
+  const absl::Status replay = parts_.control->CheckBarred();
+  too_many_barred_ = !replay.ok();
+  return replay;
 }
 
 absl::Status Trainer::Reanalyze(Engine::Batch& batch) {
@@ -203,7 +229,9 @@ absl::Status Trainer::AfterUpdate(const NamedValues& values, bool logged) {
   const proto::LearnerConfig& learner = options_.config.learner();
   const bool publishes = updates % learner.publish_every_updates() == 0;
   const bool saves = updates % learner.checkpoint_every_updates() == 0;
-  if (logged || publishes || saves) POMPC_RETURN_IF_ERROR(Keep());
+  // Beyond the history's batches the window that is at fault would not be found.
+  const bool checks = keeps_often_ && updates >= *kept_ + BatchHistory::kBatches;
+  if (logged || publishes || saves || checks) POMPC_RETURN_IF_ERROR(Keep());
   if (logged) LogUpdate(values);
   // Before the first version nothing is published: it marks the end of the random phase.
   if (publishes && version_.valid()) POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
@@ -295,14 +323,22 @@ void Trainer::LogUpdate(const NamedValues& values) {
 }
 
 void Trainer::SaveCheckpoint(bool pin) {
-  timer_.Enter(State::kCheckpointing);
+  BeginCheckpointing();
   parts_.checkpoints->Write(MakeCheckpoint(), pin);
+  parts_.control->SetTrainerWait("");
+}
+
+void Trainer::BeginCheckpointing() {
+  timer_.Enter(State::kCheckpointing);
+  parts_.control->SetTrainerWait(absl::StrCat(
+      "the learner waits to write the checkpoint of update ", parts_.engine->update_count()));
 }
 
 absl::Status Trainer::SaveCheckpointNow(absl::string_view which) {
-  timer_.Enter(State::kCheckpointing);
+  BeginCheckpointing();
   const absl::Status status =
       parts_.checkpoints->WriteAndWait(MakeCheckpoint(), options_.write_timeout);
+  parts_.control->SetTrainerWait("");
   if (status.ok()) return status;
   const std::optional<uint64_t> newest = parts_.checkpoints->stats().newest;
   return Annotate(status, absl::StrCat(which, ", of update ", parts_.engine->update_count(),

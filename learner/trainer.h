@@ -99,9 +99,10 @@ class Trainer {
   // why the control has stopped the run (run::RunControl::Failure).
   // UNAVAILABLE naming the rank when one was lost; the newest checkpoint is then what there is.
   // INTERNAL naming the loss when the same state was restored max_restorations times without a
-  // window to blame and an update failed again; FAILED_PRECONDITION when too many windows are
-  // barred (run::RunControl::CheckBarred); errors of files when the checkpoint before the first
-  // version or the last one cannot be written within write_timeout.
+  // window to blame and an update failed again, likewise. FAILED_PRECONDITION when too many windows
+  // are barred (run::RunControl::CheckBarred), after a last checkpoint of what was kept. Errors of
+  // files when the checkpoint before the first version or the last one cannot be written within
+  // write_timeout.
   absl::Status Run();
 
   const Timer& timer() const { return timer_; }
@@ -138,6 +139,8 @@ class Trainer {
   absl::Status Act();
   absl::Status Publish(absl::Duration keep);
   void LogUpdate(const NamedValues& values);
+  // Enters the state, and says what may be waited for.
+  void BeginCheckpointing();
   void SaveCheckpoint(bool pin);
   // Returns when it is on disk; `which` stands in the error.
   absl::Status SaveCheckpointNow(absl::string_view which);
@@ -159,6 +162,11 @@ class Trainer {
   // no window to blame.
   std::optional<uint64_t> kept_;
   int restored_ = 0;
+  // No window was found to blame at least once: the engine notices late, and is asked before the
+  // history forgets a batch.
+  bool keeps_often_ = false;
+  // The run ends because of windows; the engine is at the state that was kept last.
+  bool too_many_barred_ = false;
 
   mutable Mutex mu_;
   NamedValues values_ ABSL_GUARDED_BY(mu_);

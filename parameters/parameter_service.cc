@@ -59,10 +59,16 @@ struct ParameterService::Shared {
     MutexLock lock(&mu);
     const auto found = streams.find(stream);
     if (found == streams.end()) return;
-    found->second.at = clock->Now();
-    lost.push_back(std::move(found->second));
-    if (lost.size() > kMaxLost) lost.pop_front();
+    Entry entry = std::move(found->second);
     streams.erase(found);
+    // Of a stream that it has renewed, its subscriber's next one may have been there first.
+    const bool renewed = std::any_of(streams.begin(), streams.end(), [&](const auto& other) {
+      return other.second.name == entry.name;
+    });
+    if (renewed) return;
+    entry.at = clock->Now();
+    lost.push_back(std::move(entry));
+    if (lost.size() > kMaxLost) lost.pop_front();
   }
 
   Clock* clock = nullptr;

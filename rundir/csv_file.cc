@@ -88,9 +88,17 @@ absl::Status CsvFile::Append(const Row& row) {
     return absl::InternalError(
         absl::StrCat(path_, ": a row of ", row.size(), " cells for ", columns_, " columns"));
   }
-  if (waiting_.size() >= kMaxWaiting) waiting_.pop_front();
+  if (waiting_.size() >= kMaxWaiting) {
+    waiting_.pop_front();
+    ++lost_rows_;
+  }
   waiting_.push_back(absl::StrJoin(row, ",") + "\n");
   return Flush();
+}
+
+std::string CsvFile::LostText() const {
+  if (lost_rows_ == 0) return "";
+  return absl::StrCat("; ", lost_rows_, " older rows are lost");
 }
 
 absl::Status CsvFile::Flush() {
@@ -104,13 +112,13 @@ absl::Status CsvFile::Flush() {
     if (const absl::Status status = WriteAll(fd_, waiting_.front(), path_); !status.ok()) {
       torn_ = ::ftruncate(fd_, bytes_) != 0;
       return absl::Status(status.code(), absl::StrCat(status.message(), "; ", waiting_.size(),
-                                                      " rows wait to be written"));
+                                                      " rows wait to be written", LostText()));
     }
     torn_ = false;
     bytes_ += static_cast<int64_t>(waiting_.front().size());
     waiting_.pop_front();
   }
-  if (waited > 1) Log().info("{}: {} rows that waited are written", path_, waited);
+  if (waited > 1) Log().info("{}: {} rows that waited are written{}", path_, waited, LostText());
   return absl::OkStatus();
 }
 

@@ -20,7 +20,8 @@ std::string FormatNumber(float value);
 // A table that grows by rows, in a file: one header line, then comma-separated numbers and words
 // without quotes. Each row is handed to the system at once, so a reader sees whole rows but perhaps
 // the last, and a crash loses none. Rows that cannot be written (the disk is full) wait in memory,
-// kMaxWaiting of them, the newest, until there is room. Not thread-safe.
+// kMaxWaiting of them, the newest, until there is room; older ones are lost, and counted. Not
+// thread-safe.
 class CsvFile {
  public:
   using Row = std::vector<std::string>;
@@ -44,8 +45,12 @@ class CsvFile {
   absl::Status Append(const Row& row);
   // Writes the rows that wait; OK when there are none. Errors as Append.
   absl::Status Flush();
+  // Rows that will never be written: too many waited.
+  uint64_t lost_rows() const { return lost_rows_; }
 
  private:
+  // "; 3 older rows are lost", if any are.
+  std::string LostText() const;
   CsvFile(std::string path, size_t columns, int fd, int64_t bytes)
       : path_(std::move(path)), columns_(columns), fd_(fd), bytes_(bytes) {}
 
@@ -58,6 +63,7 @@ class CsvFile {
   bool torn_ = false;
   // Lines that could not be written yet.
   std::deque<std::string> waiting_;
+  uint64_t lost_rows_ = 0;
 };
 
 // The lines of a table that ended with a line feed, without it; what follows the last one is left

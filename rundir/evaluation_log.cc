@@ -53,6 +53,14 @@ absl::StatusOr<std::unique_ptr<EvaluationLog>> EvaluationLog::Open(const std::st
   return std::unique_ptr<EvaluationLog>(new EvaluationLog(std::move(file)));
 }
 
+absl::Status EvaluationLog::Flush() {
+  POMPC_RETURN_IF_ERROR(file_->Flush());
+  if (file_->lost_rows() == 0) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("evaluations.csv lacks ", file_->lost_rows(),
+                                          " results: it could not be written for so long that no "
+                                          "more could be kept"));
+}
+
 absl::Status EvaluationLog::Append(const run::EvaluationResult& result) {
   return file_->Append({absl::StrCat(result.id), result.version.ToString(),
                         absl::StrCat(result.rows), absl::StrCat(result.updates),

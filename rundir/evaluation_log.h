@@ -23,8 +23,9 @@ class EvaluationLog {
   static absl::StatusOr<std::unique_ptr<EvaluationLog>> Open(const std::string& path);
   // A result that cannot be written (the disk is full) waits, as CsvFile's rows do.
   absl::Status Append(const run::EvaluationResult& result);
-  // Writes the results that wait; OK when there are none.
-  absl::Status Flush() { return file_->Flush(); }
+  // Writes the results that wait; OK when there are none. DATA_LOSS, from then on, once some were
+  // lost because too many waited.
+  absl::Status Flush();
 
  private:
   explicit EvaluationLog(std::unique_ptr<CsvFile> file) : file_(std::move(file)) {}

@@ -32,9 +32,9 @@ DrawnBatch& BatchHistory::Add(DrawnBatch batch) {
   return batches_.emplace_back(std::move(batch));
 }
 
-std::string BatchHistory::BarUnusable() {
-  std::string names;
-  for (auto batch = batches_.rbegin(); batch != batches_.rend() && names.empty(); ++batch) {
+BatchHistory::Barred BatchHistory::BarUnusable() {
+  Barred barred;
+  for (auto batch = batches_.rbegin(); batch != batches_.rend() && barred.windows == 0; ++batch) {
     const absl::StatusOr<std::vector<uint32_t>> found = engine_->FindUnusable(*batch->batch);
     if (!found.ok()) {
       Log().error("no window was looked at: {}", found.status().ToString());
@@ -46,20 +46,21 @@ std::string BatchHistory::BarUnusable() {
                  found->size(), windows);
       break;
     }
-    names = Bar(batch->origins.windows, *found);
+    barred = Bar(batch->origins.windows, *found);
   }
   batches_.clear();
-  return names;
+  return barred;
 }
 
-std::string BatchHistory::Bar(const std::vector<WindowAddress>& windows,
-                              const std::vector<uint32_t>& positions) {
+BatchHistory::Barred BatchHistory::Bar(const std::vector<WindowAddress>& windows,
+                                       const std::vector<uint32_t>& positions) {
   // A window may stand in a batch several times.
   std::map<std::pair<uint32_t, uint64_t>, std::set<uint64_t>> by_shard;
   for (const uint32_t position : positions) {
     const WindowAddress& window = windows[position];
     by_shard[{window.shard, window.shard_incarnation}].insert(window.address);
   }
+  Barred barred;
   std::vector<std::string> names;
   for (const auto& [shard, addresses] : by_shard) {
     const std::vector<uint64_t> rows(addresses.begin(), addresses.end());
@@ -71,9 +72,11 @@ std::string BatchHistory::Bar(const std::vector<WindowAddress>& windows,
       continue;
     }
     barred_ += reply->barred();
+    barred.windows += rows.size();
     names.push_back(Names(shard.first, rows));
   }
-  return absl::StrJoin(names, "; ");
+  barred.names = absl::StrJoin(names, "; ");
+  return barred;
 }
 
 }  // namespace pompc::learner

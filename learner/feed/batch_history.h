@@ -30,20 +30,23 @@ class BatchHistory {
   // The updates made with them are good.
   void Clear() { batches_.clear(); }
 
+  struct Barred {
+    size_t windows = 0;
+    // "2 windows of shard 0: rows 17, 90"; empty where there are none.
+    std::string names;
+  };
   // After Engine::GoBack. Looks through the batches, newest first, for one with windows that the
-  // engine finds unusable, bars those and names them: "2 windows of shard 0: rows 17, 90". Empty
-  // where there are none, or where they are more than half of their batch: then the parameters are
-  // at fault rather than the windows. A shard that does not answer bars nothing; its windows are
-  // not among those named. Forgets all batches.
-  std::string BarUnusable();
+  // engine finds unusable and bars those. None where they are more than half of their batch: then
+  // the parameters are at fault rather than the windows. A shard that does not answer bars nothing;
+  // its windows are not among those told. Forgets all batches.
+  Barred BarUnusable();
 
   // Windows barred since the process started.
   uint64_t barred_windows() const { return barred_; }
 
  private:
   // Those at `positions`, by shard.
-  std::string Bar(const std::vector<WindowAddress>& windows,
-                  const std::vector<uint32_t>& positions);
+  Barred Bar(const std::vector<WindowAddress>& windows, const std::vector<uint32_t>& positions);
 
   Engine* const engine_;
   ShardClients* const shards_;

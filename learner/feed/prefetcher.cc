@@ -280,6 +280,8 @@ bool Prefetcher::Request(const std::shared_ptr<Slot>& slot) {
     slot->asked = asked;
     slot->shares.assign(asked.size(), std::nullopt);
     slot->missing = asked.size();
+    // Whatever it was, the batch is on its way.
+    pipeline_->problem.clear();
   }
   for (size_t position = 0; position < asked.size(); ++position) {
     const size_t shard = asked[position];

@@ -44,8 +44,10 @@ class EndpointPicker {
   // The same, but none that is avoided.
   std::optional<size_t> PickHealthy(const std::vector<bool>& tried, absl::Duration now);
   // An avoided one whose time has come, to be sent a copy of a request; none while a probe of it is
-  // in flight, that is, until one of the four below is called for it. Nothing in sticky mode.
+  // in flight, that is, until one of the five below is called for it. Nothing in sticky mode.
   std::optional<size_t> PickProbe(absl::Duration now);
+  // The probe has ended, and tells nothing about the planner: another one may be sent.
+  void ProbeEnded(size_t endpoint) { endpoints_[endpoint].probing = false; }
 
   // It answered. True if it was avoided for its silence.
   bool Succeeded(size_t endpoint, absl::Duration latency, absl::Duration now);

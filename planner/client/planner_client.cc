@@ -68,6 +68,9 @@ struct Attempt {
   absl::Duration started;
   // Since when patience counts: from its start, or from when it was last found to be late.
   absl::Duration watched_since;
+  // Its planner is avoided and sent no other probe until this one has ended: a probe, or the only
+  // attempt of a call where all planners are avoided.
+  bool probes = false;
   // A hedge that counts against the share of hedges.
   bool counted = false;
   // Another was faster.
@@ -238,11 +241,14 @@ class PlannerClient::Impl {
       call->tried.assign(call->tried.size(), false);
       endpoint = picker_.Pick(call->tried, now);
     }
-    Send(call, *endpoint, Attempt::Kind::kFirst, now);
+    Attempt* const first = Send(call, *endpoint, Attempt::Kind::kFirst, now);
     if (!HasSeveral()) return;
     const std::optional<size_t> probe = picker_.PickProbe(now);
+    if (!probe.has_value()) return;
     // Where all are avoided, the call itself is the probe.
-    if (probe.has_value() && *probe != *endpoint) Send(call, *probe, Attempt::Kind::kProbe, now);
+    Attempt* const prober =
+        *probe == *endpoint ? first : Send(call, *probe, Attempt::Kind::kProbe, now);
+    prober->probes = true;
   }
 
   // gRPC never calls back within the call that starts an attempt, so this may hold the lock; and it
@@ -294,6 +300,7 @@ class PlannerClient::Impl {
       const std::shared_ptr<Call>& call = attempt->call;
       const absl::Status status =
           grpc_status.ok() ? Succeeded(*attempt, now) : Failed(*attempt, grpc_status, now);
+      if (attempt->probes) picker_.ProbeEnded(attempt->endpoint);
       const bool probe = attempt->kind == Attempt::Kind::kProbe;
       if (call->ended || (probe && !status.ok())) {
         // The call has its answer, or waits for it from elsewhere.
@@ -350,7 +357,11 @@ class PlannerClient::Impl {
     if (attempt.cancelled || closed_) return error;
     Call& call = *attempt.call;
     if (attempt.kind != Attempt::Kind::kProbe) call.last_error = error;
-    if (!IsTransient(status.code())) return error;
+    if (!IsTransient(status.code())) {
+      // Elsewhere the request is at fault; a planner that is avoided stays so.
+      if (attempt.probes) picker_.Failed(attempt.endpoint, now);
+      return error;
+    }
     reason_ = error.ToString();
     if (attempt.counted) picker_.GiveBackHedge(call.queries());
     if (absl::IsDeadlineExceeded(status)) {

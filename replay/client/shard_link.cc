@@ -179,12 +179,9 @@ void ShardLink::OnVerdict(uint32_t index, Environment* environment,
   const uint32_t segment = reply.stream().segment();
   Outbox& outbox = environment->outbox;
   switch (reply.verdict()) {
-    case proto::AppendReply::ACKED: {
-      const uint32_t unacked = outbox.unacked();
-      stats_.acked_rows += outbox.OnAcked(episode, segment, reply.next_row(), reply.ended());
-      environment->acknowledged += unacked - outbox.unacked();
+    case proto::AppendReply::ACKED:
+      OnStored(environment, reply);
       break;
-    }
     case proto::AppendReply::GAP:
       if (outbox.OnGap(episode, segment, reply.next_row())) {
         ++stats_.resumed_segments;
@@ -193,6 +190,8 @@ void ShardLink::OnVerdict(uint32_t index, Environment* environment,
       environment->flush = outbox.HasChunk(1, true);
       break;
     case proto::AppendReply::REFUSED: {
+      // The rows before it are stored, of which no other answer may tell.
+      OnStored(environment, reply);
       const absl::Status why(static_cast<absl::StatusCode>(reply.code()), reply.message());
       const std::optional<uint32_t> dropped = outbox.OnRefused(episode, segment, why);
       if (!dropped.has_value()) break;
@@ -204,6 +203,14 @@ void ShardLink::OnVerdict(uint32_t index, Environment* environment,
     default:
       break;
   }
+}
+
+void ShardLink::OnStored(Environment* environment, const proto::AppendReply& reply) {
+  Outbox& outbox = environment->outbox;
+  const uint32_t unacked = outbox.unacked();
+  stats_.acked_rows += outbox.OnAcked(reply.stream().episode(), reply.stream().segment(),
+                                      reply.next_row(), reply.ended());
+  environment->acknowledged += unacked - outbox.unacked();
 }
 
 void ShardLink::OnEnded(const absl::Status& status, absl::Duration now) {

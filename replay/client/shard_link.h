@@ -93,6 +93,8 @@ class ShardLink {
   bool IsStuck(absl::Duration now);
   std::string WaitReasonFor(uint64_t unacked) const;
   void OnVerdict(uint32_t index, Environment* environment, const proto::AppendReply& reply);
+  // Takes note of the rows that the reply says are stored.
+  void OnStored(Environment* environment, const proto::AppendReply& reply);
 
   const TrajectoryWriterOptions& options_;
   const uint32_t shard_;

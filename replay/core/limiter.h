@@ -66,6 +66,11 @@ class Limiter {
 
   // Whether the learner has not been heard from for too long.
   bool Silent(absl::Duration now) const { return now - heard_at_ >= kSilence; }
+  // For how long it has not been, in words.
+  std::string SilenceText(absl::Duration now) const {
+    return absl::StrCat("the learner has not been heard from for ",
+                        absl::ToInt64Seconds(now - heard_at_), " s");
+  }
 
   uint64_t max_accepted_rows() const { return grant_.max_accepted_rows; }
   bool seed_phase_over() const { return grant_.seed_phase_over; }
@@ -73,11 +78,6 @@ class Limiter {
   uint64_t grants() const { return grants_; }
 
  private:
-  std::string SilenceText(absl::Duration now) const {
-    return absl::StrCat("the learner has not been heard from for ",
-                        absl::ToInt64Seconds(now - heard_at_), " s");
-  }
-
   RowGrant grant_{.reason = "the learner has granted nothing yet"};
   uint64_t grants_ = 0;
   absl::Duration heard_at_;

@@ -167,8 +167,10 @@ absl::Status Shard::CheckVersions(const RowsView& rows, uint32_t begin, uint64_t
   const std::string what = absl::StrCat("row ", first_row + ahead, " was planned by version ",
                                         rows.versions[ahead].ToString());
   if (limiter_.grants() < *segment->unpublished_since + 2) {
+    const absl::Duration now = clock_->Now();
     return absl::UnavailableError(
-        absl::StrCat(what, ", of which the learner has not told yet"));
+        absl::StrCat(what, ", of which the learner has not told yet",
+                     limiter_.Silent(now) ? "; " + limiter_.SilenceText(now) : ""));
   }
   return absl::InvalidArgumentError(
       absl::StrCat(what, "; the newest that the learner has published is ",

@@ -20,6 +20,7 @@ constexpr size_t kMaxHow = 256;
 Leases::Leases(const LeaseOptions& options, int num_shards, uint64_t learner_incarnation)
     : options_(options),
       num_shards_(num_shards),
+      started_again_(learner_incarnation > 1),
       next_incarnation_((learner_incarnation << 32) + 1) {}
 
 absl::StatusOr<Lease> Leases::Register(Role role, const std::string& name, uint32_t environments,
@@ -35,7 +36,9 @@ absl::StatusOr<Lease> Leases::Register(Role role, const std::string& name, uint3
   Lease lease;
   lease.id = lease.incarnation = next_incarnation_++;
   lease.role = role;
-  lease.index = FreeIndex(role, identity.former_index);
+  // An index that two actors have had in turn fences the rows of the one that had it first.
+  const bool from_above = role == Role::kActor && AwaitsFormer(now);
+  lease.index = FreeIndex(role, identity.former_index, from_above);
   lease.name = ShortText(name, kMaxName);
   lease.process_id = identity.process_id;
   if (role == Role::kActor) lease.shards = AssignShards(environments);
@@ -100,7 +103,12 @@ bool Leases::Any(Role role) const {
                      [&](const auto& entry) { return entry.second.role == role; });
 }
 
-uint32_t Leases::FreeIndex(Role role, std::optional<uint32_t> wanted) const {
+bool Leases::AwaitsFormer(absl::Duration now) {
+  if (!first_at_.has_value()) first_at_ = now;
+  return started_again_ && now < *first_at_ + options_.await_former;
+}
+
+uint32_t Leases::FreeIndex(Role role, std::optional<uint32_t> wanted, bool from_above) const {
   std::set<uint32_t> taken;
   for (const auto& [id, lease] : leases_) {
     if (lease.role == role) taken.insert(lease.index);
@@ -109,8 +117,9 @@ uint32_t Leases::FreeIndex(Role role, std::optional<uint32_t> wanted) const {
   if (wanted.has_value() && *wanted < options_.max_leases && !taken.contains(*wanted)) {
     return *wanted;
   }
-  uint32_t index = 0;
-  while (taken.contains(index)) ++index;
+  // There are fewer leases than indices below max_leases.
+  uint32_t index = from_above ? static_cast<uint32_t>(options_.max_leases) - 1 : 0;
+  while (taken.contains(index)) index += from_above ? -1 : 1;
   return index;
 }
 

@@ -22,6 +22,9 @@ struct LeaseOptions {
   absl::Duration duration = absl::Seconds(10);
   // How often holders are asked to send one.
   absl::Duration heartbeat = absl::Seconds(1);
+  // For so long, from the first registration on, a learner that has started again leaves the small
+  // indices of actors to the processes that had them: others get the largest that are free.
+  absl::Duration await_former;
   // Leases at once, and environments of one actor.
   size_t max_leases = 4096;
   uint32_t max_environments = 4096;
@@ -47,7 +50,8 @@ struct Lease {
   // Equal to the incarnation; no learner of the run hands one out twice.
   uint64_t id = 0;
   Role role = Role::kActor;
-  // The holder's former index, otherwise the smallest of its role that was free.
+  // The holder's former index, otherwise the smallest of its role that was free (but see
+  // LeaseOptions::await_former).
   uint32_t index = 0;
   // Larger than that of every earlier lease of the run.
   uint64_t incarnation = 0;
@@ -120,12 +124,17 @@ class Leases {
   const LeaseOptions& options() const { return options_; }
 
  private:
-  // `wanted` if it is free, otherwise the smallest free index.
-  uint32_t FreeIndex(Role role, std::optional<uint32_t> wanted) const;
+  // `wanted` if it is free, otherwise the smallest free index, or the largest if `from_above`.
+  uint32_t FreeIndex(Role role, std::optional<uint32_t> wanted, bool from_above) const;
+  // Whether former holders of indices may still come.
+  bool AwaitsFormer(absl::Duration now);
   std::vector<uint32_t> AssignShards(uint32_t environments) const;
 
   const LeaseOptions options_;
   const int num_shards_;
+  const bool started_again_;
+  // When the first process registered.
+  std::optional<absl::Duration> first_at_;
   uint64_t next_incarnation_;
   std::map<uint64_t, Lease> leases_;
   std::deque<EndedLease> ended_;

@@ -188,6 +188,7 @@ bool RunControl::ShardLost(int shard, const std::string& problem) {
 
 ShardGrant RunControl::NextGrant(int shard) {
   MutexLock lock(&mu_);
+  GiveUpShards(clock_->Now());
   const ParameterVersion newest = {options_.learner_incarnation, version_.number};
   const uint64_t bound = UnheardShards().empty() ? RowsBound() : 0;
   const uint64_t rows = row_counter_.total();
@@ -218,14 +219,36 @@ uint64_t RunControl::RowsBound() const {
                             rows + replay.MissingOf(replay.min_rows));
   // Many environments may have shared these rows so thinly that none has a window.
   if (replay.windows == 0 && rows >= bound) {
-    bound = rows + replay.MissingOf(window_watch_.EnoughRows(replay));
+    bound = rows + window_watch_.MissingRows(replay);
   }
   const uint64_t max_rows = phases_.options().max_rows;
   return max_rows > 0 ? std::min(bound, max_rows) : bound;
 }
 
+std::string RunControl::KeptGrants() const {
+  const uint64_t bound = RowsBound(), rows = row_counter_.total(), kept = grants_.Kept();
+  if (rows >= bound || rows + kept < bound) return "";
+  std::vector<std::string> lost;
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    const ShardView& view = shards_[i].view;
+    if (!view.reachable) lost.push_back(absl::StrCat(i, " (", view.address, ")"));
+  }
+  return absl::StrCat(kept, " rows are kept for shards that do not answer the learner, for ",
+                      absl::FormatDuration(options_.keep_grants),
+                      ", as actors may reach them: ", absl::StrJoin(lost, ", "));
+}
+
+void RunControl::GiveUpShards(absl::Duration now) {
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    const Shard& shard = shards_[i];
+    if (shard.view.reachable || now < shard.lost_at + options_.keep_grants) continue;
+    grants_.GiveUp(static_cast<int>(i));
+  }
+}
+
 std::string RunControl::GrantReason() const {
   if (std::string unheard = UnheardShards(); !unheard.empty()) return unheard;
+  if (std::string kept = KeptGrants(); !kept.empty()) return kept;
   const uint64_t rows = row_counter_.total();
   const RatioOptions& ratio = ratio_.options();
   if (IsOver(phases_.phase())) return absl::StrCat("the run is over: ", phases_.reason());
@@ -248,6 +271,7 @@ ReplayContent RunControl::Replay() const {
   for (const Shard& shard : shards_) {
     if (!shard.view.reachable) continue;
     replay.stored_rows += shard.view.state.stored_rows;
+    replay.accepted_rows += shard.view.state.accepted_rows;
     replay.windows += shard.view.state.windows;
     replay.capacity_rows += shard.view.state.capacity_rows;
   }

@@ -40,6 +40,9 @@ struct RunControlOptions {
   // A learner that starts again grants no rows until all shards have told what they hold, but waits
   // for them no longer than this.
   absl::Duration hear_from_shards = absl::Seconds(10);
+  // What a shard was granted is kept for it so long when it does not answer: actors may reach it
+  // even so. After that the others are granted it.
+  absl::Duration keep_grants = absl::Seconds(60);
   // Rows come in turns that the trainer hands out (TrainerStep::kAct), nothing moves while a policy
   // is evaluated, and results do not tell the time.
   bool lockstep = false;
@@ -207,6 +210,10 @@ class RunControl : public SamplingControl {
   std::string UnheardShards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint64_t RowsBound() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string GrantReason() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Which shards the run's last rows may be kept for; empty while there are others to grant.
+  std::string KeptGrants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Those that have been lost for too long.
+  void GiveUpShards(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ReplayContent Replay() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool AllReachable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Replay needs rows that stop.max_rows does not admit: the updates that wait for them cannot be

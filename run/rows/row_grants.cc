@@ -9,13 +9,27 @@ void RowGrants::Observe(int shard, uint64_t incarnation, uint64_t accepted_rows,
   shards_[shard] = {true, incarnation, accepted_rows, bound, streams};
 }
 
-void RowGrants::Lost(int shard) { shards_[shard] = {}; }
+void RowGrants::Lost(int shard) { shards_[shard].known = false; }
+
+void RowGrants::GiveUp(int shard) {
+  if (!shards_[shard].known) shards_[shard] = {};
+}
+
+uint64_t RowGrants::Kept() const {
+  uint64_t sum = 0;
+  for (const Shard& shard : shards_) {
+    if (!shard.known) sum += shard.Unused();
+  }
+  return sum;
+}
 
 uint64_t RowGrants::Next(int shard, uint64_t remaining) {
   Shard& self = shards_[shard];
   bool takes_part = false;
   const uint64_t sharers = Sharers(shard, &takes_part);
   uint64_t share = 0;
+  // Whoever does not answer cannot agree to less, so not even a single row of its is granted twice.
+  remaining -= std::min(remaining, Kept());
   if (takes_part && remaining > 0) {
     const uint64_t elsewhere = OutstandingElsewhere(shard);
     const uint64_t free = remaining - std::min(remaining, elsewhere);
@@ -30,8 +44,7 @@ uint64_t RowGrants::Next(int shard, uint64_t remaining) {
 uint64_t RowGrants::OutstandingElsewhere(int shard) const {
   uint64_t sum = 0;
   for (size_t i = 0; i < shards_.size(); ++i) {
-    if (static_cast<int>(i) == shard || !shards_[i].known) continue;
-    sum += shards_[i].granted - std::min(shards_[i].granted, shards_[i].accepted);
+    if (static_cast<int>(i) != shard && shards_[i].known) sum += shards_[i].Unused();
   }
   return sum;
 }

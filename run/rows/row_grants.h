@@ -19,8 +19,14 @@ class RowGrants {
   // number of writers' streams it serves.
   void Observe(int shard, uint64_t incarnation, uint64_t accepted_rows, uint64_t bound,
                uint32_t streams);
-  // The shard does not answer: what it was granted goes to the others.
+  // The shard does not answer. Writers may reach it even so, so what it was granted and has not
+  // used is kept for it, until it answers again or is given up.
   void Lost(int shard);
+  // A lost shard is not expected to take anything any more: what was kept for it goes to the
+  // others. Nothing happens to one that answers.
+  void GiveUp(int shard);
+  // Rows kept for shards that are lost.
+  uint64_t Kept() const;
 
   // The bound to send to `shard` now, in rows ever accepted by its present memory: its share of
   // `remaining`, the rows the run may still take. Remembered as granted. Shards without streams get
@@ -29,15 +35,18 @@ class RowGrants {
 
  private:
   struct Shard {
+    // It answers.
     bool known = false;
     uint64_t incarnation = 0;
     uint64_t accepted = 0;
     // The largest bound the shard may be keeping now.
     uint64_t granted = 0;
     uint32_t streams = 0;
+
+    uint64_t Unused() const { return granted > accepted ? granted - accepted : 0; }
   };
 
-  // Rows granted to other shards that they have not used.
+  // Rows granted to other shards that answer, which they have not used.
   uint64_t OutstandingElsewhere(int shard) const;
   // Shards that share the rows; `shard` is one of them or gets nothing.
   int Sharers(int shard, bool* takes_part) const;

@@ -15,6 +15,8 @@ namespace pompc::run {
 // What replay holds, over the shards that are reachable.
 struct ReplayContent {
   uint64_t stored_rows = 0;
+  // Rows it has ever taken.
+  uint64_t accepted_rows = 0;
   uint64_t windows = 0;
   // Rows it can hold.
   uint64_t capacity_rows = 0;
@@ -47,9 +49,11 @@ class WindowWatch {
 
   explicit WindowWatch(const Options& options) : options_(options) {}
 
-  // Rows after which a window is overdue: beyond min_rows, each environment has had the H + 1 rows
-  // that make one. No more than half of what replay can hold.
+  // Rows that replay must have taken until a window is overdue: beyond min_rows, each environment
+  // has had the H + 1 rows that make one.
   uint64_t EnoughRows(const ReplayContent& replay) const;
+  // Of these, rows that are to come.
+  uint64_t MissingRows(const ReplayContent& replay) const;
 
   // Tells how replay stands now; `settled`: every shard is reachable and the seed phase has its
   // rows.
@@ -64,6 +68,9 @@ class WindowWatch {
 
  private:
   std::string WhatIsStored(const ReplayContent& replay) const;
+  // What to change, in words.
+  std::string Advice(const ReplayContent& replay) const;
+  uint64_t OneWindowEach(const ReplayContent& replay) const;
 
   const Options options_;
   // When a window became overdue; absent while none is.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <set>
 #include <span>
@@ -13,6 +14,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/event.h"
 #include "common/base/mutex.h"
 #include "common/io/files.h"
 #include "common/values/not_finite.h"
@@ -57,9 +59,11 @@ class FakeEngine : public Engine {
 
   class FakeState : public State {
    public:
-    FakeState(uint64_t updates, std::shared_ptr<std::atomic<int>> failures)
-        : updates_(updates), failures_(std::move(failures)) {}
+    FakeState(uint64_t updates, std::shared_ptr<std::atomic<int>> failures,
+              std::shared_ptr<Event> write_after)
+        : updates_(updates), failures_(std::move(failures)), write_after_(std::move(write_after)) {}
     absl::Status Write(const std::string& folder) const override {
+      if (write_after_ != nullptr) write_after_->Wait();
       if (failures_->fetch_sub(1) > 0) return absl::ResourceExhaustedError("no space left");
       *failures_ = 0;
       return WriteFileAtomically(folder + "/engine", absl::StrCat(updates_));
@@ -68,6 +72,7 @@ class FakeEngine : public Engine {
    private:
     const uint64_t updates_;
     const std::shared_ptr<std::atomic<int>> failures_;
+    const std::shared_ptr<Event> write_after_;
   };
 
   absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
@@ -89,6 +94,8 @@ class FakeEngine : public Engine {
       row.addresses = {share.addresses()[0]};
       batch->rows.push_back(std::move(row));
     }
+    ++batches_made_;
+    if (bad_batch && bad_batch(batches_made_) && batch->poisoned.empty()) batch->poisoned = {0};
     return batch;
   }
 
@@ -103,7 +110,8 @@ class FakeEngine : public Engine {
                                           [](int64_t number) { return number % 2 != 0; });
     const bool fails = updates_ + 1 == fail_at && failures_left > 0;
     if (fails) --failures_left;
-    if (fails || any_poisoned) {
+    if (any_poisoned && notices_late) spoilt_ = true;
+    if (fails || (any_poisoned && !notices_late)) {
       // Half made, as a real one would be.
       updates_ += 1000;
       return NotFiniteError("model", "the model loss is not finite");
@@ -146,10 +154,14 @@ class FakeEngine : public Engine {
       spoilt_at = 0;
       return NotFiniteError("policy", "the policy is not finite");
     }
+    if (spoilt_) return NotFiniteError("policy", "the policy is not finite");
     kept_ = updates_.load();
     return absl::OkStatus();
   }
-  void GoBack() override { updates_ = kept_; }
+  void GoBack() override {
+    updates_ = kept_;
+    spoilt_ = false;
+  }
 
   absl::StatusOr<std::shared_ptr<const std::string>> PackParameters(
       proto::ParametersDescription* description) override {
@@ -165,7 +177,7 @@ class FakeEngine : public Engine {
   }
 
   std::unique_ptr<State> Export() override {
-    return std::make_unique<FakeState>(updates_, write_failures);
+    return std::make_unique<FakeState>(updates_, write_failures, write_after);
   }
 
   absl::Status Import(const std::string& folder) override {
@@ -183,9 +195,16 @@ class FakeEngine : public Engine {
   std::atomic<int> failures_left{1};
   // The update that spoils the state without being noticed before the state is to be kept.
   std::atomic<uint64_t> spoilt_at{0};
+  // Which of the batches made here, counted from 1, have a window as if it was poisoned.
+  std::function<bool(int)> bad_batch;
+  // Updates with poisoned windows are made, and their state is found spoilt when it is to be kept.
+  bool notices_late = false;
 
   // So many writes of the state find the disk full.
   const std::shared_ptr<std::atomic<int>> write_failures = std::make_shared<std::atomic<int>>(0);
+
+  // Writes of the state wait for it, unless it is null.
+  std::shared_ptr<Event> write_after;
 
   // Updates wait until Release.
   void Hold() { SetHeld(true); }
@@ -209,7 +228,9 @@ class FakeEngine : public Engine {
   bool held_ ABSL_GUARDED_BY(mu_) = false;
   std::set<std::pair<uint32_t, uint64_t>> replanned_ ABSL_GUARDED_BY(mu_);
   std::atomic<uint64_t> updates_{0};
+  std::atomic<int> batches_made_{0};
   uint64_t kept_ = 0;
+  bool spoilt_ = false;
 };
 
 }  // namespace pompc::learner

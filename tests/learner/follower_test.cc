@@ -37,6 +37,7 @@ class FollowerTest : public LearnerFixture {
     follower_engine_ = std::make_shared<FakeEngine>(1, exchange_);
     follower_engine_->fail_at = fail_at_;
     follower_engine_->failures_left = failures_;
+    follower_engine_->bad_batch = follower_bad_batch_;
     options.make_engine = [this](const proto::RunConfig& config) {
       seen_ = config;
       return follower_engine_;
@@ -67,6 +68,7 @@ class FollowerTest : public LearnerFixture {
   }
 
   std::shared_ptr<FakeEngine> follower_engine_;
+  std::function<bool(int)> follower_bad_batch_;
   proto::RunConfig seen_;
   std::shared_ptr<MetricsRegistry> follower_metrics_;
   std::unique_ptr<Follower> follower_;
@@ -121,6 +123,22 @@ TEST_F(FollowerTest, EachRankBarsTheWindowsOfItsOwnPart) {
   AwaitUpdates(updates + 20);
   EXPECT_TRUE(follower_->Health().ok());
   AwaitThat([&] { return follower_engine_->update_count() == engine_->update_count(); });
+}
+
+// More of them than restorations of one state are allowed without a window to blame.
+TEST_F(FollowerTest, RankZeroHearsOfTheWindowsThatOthersHaveBarred) {
+  follower_bad_batch_ = [](int batch) { return batch <= 8; };
+  StartShards(1);
+  StartRanks();
+  StartFollower(RankOptions());
+  FinishSeedPhase();
+  const run::RunStatus status = learner_->Status();
+  EXPECT_EQ(status.restorations, 8u);
+  EXPECT_EQ(status.last_restoration,
+            "the model loss is not finite; gone back to update 0; barred by rank 1 (see its log): "
+            "1 window");
+  EXPECT_GE(shards_[0]->shard().counts().barred_windows, 1u);
+  EXPECT_TRUE(learner_->Health().ok());
 }
 
 TEST_F(FollowerTest, EachRankWritesBackWhatItPlannedAnew) {

@@ -47,6 +47,22 @@ TEST_F(FullDiskTest, AFailedCheckpointOfTheLastUpdateIsWrittenAgain) {
   EXPECT_EQ(folder_.Read("run/checkpoints/update-000000050/engine"), "50");
 }
 
+// A disk that takes a write and never ends it.
+TEST_F(FullDiskTest, WhoeverAsksIsToldThatACheckpointIsWaitedFor) {
+  write_after_ = std::make_shared<Event>();
+  StartShards(1);
+  StartLearner();
+  StartWriters(1);
+  Write(0, 100, false);
+  AwaitThat([&] {
+    return learner_->Status().waiting.find(
+               "the learner waits to write the checkpoint of update 20") != std::string::npos;
+  });
+  write_after_->Set();
+  AwaitTraining();
+  EXPECT_EQ(learner_->Status().waiting.find("checkpoint"), std::string::npos);
+}
+
 TEST_F(FullDiskTest, EvaluationsThatCannotBeWrittenAreTheLearnersError) {
   write_timeout_ = absl::Milliseconds(20);
   config_.mutable_evaluation()->set_every_rows(140);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/event.h"
 #include "common/config/run_config.h"
 #include "common/metrics/metrics.h"
 #include "grpcpp/channel.h"
@@ -55,6 +56,7 @@ class LearnerFixture : public testing::Test {
  protected:
   ~LearnerFixture() override {
     if (engine_ != nullptr) engine_->Release();
+    if (write_after_ != nullptr) write_after_->Set();
     writers_.clear();
     learner_.reset();
     shards_.clear();
@@ -89,6 +91,9 @@ class LearnerFixture : public testing::Test {
     engine_->fail_at = fail_at_;
     engine_->failures_left = failures_;
     engine_->spoilt_at = spoilt_at_;
+    engine_->bad_batch = bad_batch_;
+    engine_->notices_late = notices_late_;
+    engine_->write_after = write_after_;
     options.engine = engine_;
     options.grant_interval = absl::Milliseconds(2);
     options.shard_timeout = absl::Seconds(2);
@@ -177,6 +182,9 @@ class LearnerFixture : public testing::Test {
   uint64_t fail_at_ = 0;
   int failures_ = 1;
   uint64_t spoilt_at_ = 0;
+  std::function<bool(int)> bad_batch_;
+  bool notices_late_ = false;
+  std::shared_ptr<Event> write_after_;
   absl::Duration write_timeout_ = absl::Seconds(10);
   // With other ranks.
   int world_size_ = 1;

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/learner/learner_fixture.h"
@@ -15,6 +16,8 @@ using ::testing::HasSubstr;
 using UnusableWindowsTest = LearnerFixture;
 
 TEST_F(UnusableWindowsTest, WindowsThatNoUpdateCanBeMadeWithAreBarredAndTheRunGoesOn) {
+  // So many updates follow each row that no window is left out.
+  config_.mutable_learner()->set_utd(4);
   StartShards(2);
   StartLearner();
   StartWriters(1);
@@ -28,7 +31,7 @@ TEST_F(UnusableWindowsTest, WindowsThatNoUpdateCanBeMadeWithAreBarredAndTheRunGo
   };
   // Each is met sooner or later, alone or with others, and once.
   for (int i = 0; i < 50 && barred() < 3; ++i) Write(i % 2, 20, true);
-  EXPECT_EQ(barred(), 3u);
+  AwaitThat([&] { return barred() == 3; });
   const run::RunStatus status = learner_->Status();
   EXPECT_GE(status.restorations, 1u);
   EXPECT_THAT(status.last_restoration,
@@ -54,6 +57,44 @@ TEST_F(UnusableWindowsTest, TooManyBarredWindowsEndTheRun) {
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("of the 96 windows in replay are barred, more than a quarter"));
   EXPECT_FALSE(learner_->Health().ok());
+}
+
+TEST_F(UnusableWindowsTest, UpdatesMadeBeforeTooManyWereBarredAreKept) {
+  config_.mutable_replay()->set_slack_rows(80);
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  Write(0, 20, true);
+  AwaitUpdates(30);
+  // All of them, before the learner meets the first.
+  engine_->Hold();
+  ASSERT_TRUE(TryWrite(0, 60, true, /*poison_every=*/3).ok());
+  engine_->Release();
+  EXPECT_EQ(learner_->Wait().code(), absl::StatusCode::kFailedPrecondition);
+  const uint64_t updates = learner_->Status().updates;
+  EXPECT_GE(updates, 30u) << "the checkpoint before was of update 20";
+  EXPECT_EQ(folder_.Read(absl::StrCat("run/checkpoints/update-0000000", updates, "/engine")),
+            absl::StrCat(updates));
+}
+
+// The engine notices long after the batch that was at fault was forgotten; from then on it is asked
+// before that. Of each 60 batches the 30th is bad: it would never be among the newest.
+TEST_F(UnusableWindowsTest, WhatIsNoticedLateIsLookedForInTime) {
+  bad_batch_ = [](int batch) { return batch % 60 == 30; };
+  notices_late_ = true;
+  proto::LearnerConfig* learner = config_.mutable_learner();
+  learner->set_utd(2);
+  learner->set_publish_every_updates(200);
+  learner->set_log_every_updates(200);
+  learner->set_checkpoint_every_updates(200);
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  Write(0, 100, true);
+  AwaitThat([&] { return learner_->Status().version == ParameterVersion{1, 2}; });
+  EXPECT_GE(shards_[0]->shard().counts().barred_windows, 1u);
+  EXPECT_GE(learner_->Status().restorations, 2u);
+  EXPECT_TRUE(learner_->Health().ok());
 }
 
 TEST_F(UnusableWindowsTest, WhereMostWindowsFailTheParametersAreAtFault) {

@@ -441,6 +441,23 @@ TEST(ParameterBroadcastTest, StatsTellWhatEachSubscriberHasAndWhoWasLost) {
   EXPECT_TRUE(learner.service.stats().lost.empty());
 }
 
+TEST(ParameterBroadcastTest, ASubscriberThatHasRenewedItsStreamIsNotLost) {
+  Broadcaster learner;
+  Received received;
+  const auto connected = [&] { return learner.service.stats().subscribers.size(); };
+  auto first = std::make_unique<ParameterSubscriber>(Options(learner.server->InProcessEndpoint()),
+                                                     received.Callback());
+  ASSERT_TRUE(Await([&] { return connected() == 1; }));
+  auto second = std::make_unique<ParameterSubscriber>(Options(learner.server->InProcessEndpoint()),
+                                                      received.Callback());
+  ASSERT_TRUE(Await([&] { return connected() == 2; }));
+  first.reset();
+  ASSERT_TRUE(Await([&] { return connected() == 1; }));
+  EXPECT_TRUE(learner.service.stats().lost.empty());
+  second.reset();
+  ASSERT_TRUE(Await([&] { return learner.service.stats().lost.size() == 1; }));
+}
+
 TEST(ParameterBroadcastTest, StatsCountVersionsAndBytes) {
   Broadcaster learner;
   learner.publisher.Publish(TestSnapshot({1, 1}, kLarge));

@@ -250,6 +250,18 @@ TEST_F(ShardLinkTest, RefusalIsReportedOnceAndItsRowsLeave) {
   EXPECT_EQ(link_.Poll(now_), Action::kNone) << "the two rows that waited for company are gone";
 }
 
+// A part of the chunk was stored before the rest was refused.
+TEST_F(ShardLinkTest, RowsBeforeTheRefusedOnesAreAcknowledged) {
+  Add(0, 4);
+  Open();
+  Answer(Write(), proto::AppendReply::REFUSED, 3);
+  EXPECT_EQ(link_.stats().acked_rows, 3);
+  EXPECT_EQ(link_.acknowledged(0), 3);
+  EXPECT_EQ(link_.stats().dropped_rows, 1);
+  ASSERT_EQ(link_.TakeRefusals().size(), 1);
+  EXPECT_EQ(link_.unacked(), 0);
+}
+
 TEST_F(ShardLinkTest, AcknowledgedRowsAndEndsAreCountedForTheirEnvironment) {
   Add(0, 4);
   Open();

@@ -92,7 +92,10 @@ TEST_F(CsvFileTest, TheNewestRowsWaitAndNoMoreThanTheBound) {
   {
     const FileSizeLimit limit(folder_.Read("t.csv").size());
     for (size_t i = 1; i <= more; ++i) EXPECT_FALSE((*file)->Append({std::to_string(i)}).ok());
+    EXPECT_THAT(std::string((*file)->Flush().message()),
+                HasSubstr("4096 rows wait to be written; 10 older rows are lost"));
   }
+  EXPECT_EQ((*file)->lost_rows(), 10u);
   ASSERT_TRUE((*file)->Flush().ok());
   const auto rows = ReadCsv(folder_.File("t.csv"), {"update"});
   ASSERT_TRUE(rows.ok());

@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/rundir/file_size_limit.h"
 #include "tests/rundir/scratch_folder.h"
 
 namespace pompc::rundir {
@@ -58,6 +59,22 @@ TEST(EvaluationLogTest, ReadsBackExactlyWhatWasWritten) {
   EXPECT_EQ(first.return_max, 1.1);
   EXPECT_EQ(first.elapsed_seconds, 12.25);
   EXPECT_TRUE(std::isnan((*results)[1].return_ci95));
+}
+
+TEST(EvaluationLogTest, SaysHowManyResultsWereLost) {
+  ScratchFolder folder;
+  auto log = EvaluationLog::Open(folder.File("evaluations.csv"));
+  ASSERT_TRUE(log.ok()) << log.status();
+  {
+    const FileSizeLimit limit(folder.Read("evaluations.csv").size());
+    for (uint64_t i = 0; i < CsvFile::kMaxWaiting + 3; ++i) {
+      EXPECT_FALSE((*log)->Append(Result(i, 1)).ok());
+    }
+  }
+  const absl::Status lost = (*log)->Flush();
+  EXPECT_EQ(lost.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(lost.message()), HasSubstr("evaluations.csv lacks 3 results"));
+  EXPECT_EQ(EvaluationLog::Read(folder.File("evaluations.csv"))->size(), CsvFile::kMaxWaiting);
 }
 
 TEST(EvaluationLogTest, NamesALineThatIsNoEvaluation) {

@@ -65,6 +65,15 @@ TEST(EndpointPickerTest, AvoidedOneIsProbedByOneRequestAtATime) {
   EXPECT_EQ(picker.PickProbe(due + absl::Hours(1)), std::nullopt);
 }
 
+TEST(EndpointPickerTest, AProbeThatTellsNothingMakesRoomForAnother) {
+  EndpointPicker picker(Options(2));
+  picker.Failed(0, kNow);
+  const absl::Duration due = kNow + EndpointPickerOptions().avoid_failed;
+  ASSERT_EQ(picker.PickProbe(due), 0u);
+  picker.ProbeEnded(0);
+  EXPECT_EQ(picker.PickProbe(due), 0u);
+}
+
 TEST(EndpointPickerTest, StickyStaysWithTheOneThatAnsweredAndProbesNoOther) {
   EndpointPicker picker(Options(3, /*sticky=*/true));
   EXPECT_EQ(picker.Pick(kNoneTried, kNow), 0u);

@@ -265,6 +265,52 @@ TEST_F(SilentPlannerTest, AProbeHoldsNobodyUpAndBringsThePlannerBack) {
   ASSERT_TRUE(Await([&] { return Ask(client) == 1; }));
 }
 
+// Whatever a probe is answered with, it is not the last one.
+TEST_F(SilentPlannerTest, APlannerIsProbedAgainAfterAnErrorThatIsNotRetried) {
+  PlannerClient client(Options());
+  one_.AnswerWith(absl::UnavailableError("restarting"));
+  EXPECT_EQ(Ask(client), 2);
+  one_.AnswerWith(absl::InternalError("no device"));
+  const int refused = one_.calls();
+  clock_.Advance(absl::Seconds(2));
+  EXPECT_EQ(Ask(client), 2);
+  ASSERT_TRUE(Await([&] { return one_.calls() == refused + 1; }));
+  one_.AnswerWith(absl::OkStatus());
+  EXPECT_TRUE(Await([&] {
+    clock_.Advance(absl::Seconds(2));
+    return Ask(client) == 1;
+  }));
+}
+
+// Where all planners are avoided the call itself is the probe.
+TEST_F(SilentPlannerTest, ACallThatProbesMakesRoomForTheNextProbeHoweverItEnds) {
+  for (const auto code : {absl::StatusCode::kResourceExhausted, absl::StatusCode::kInternal}) {
+    PlannerClient client(Options());
+    one_.AnswerWith(absl::UnavailableError("restarting"));
+    two_.AnswerWith(absl::UnavailableError("restarting"));
+    Event ended;
+    client.Plan(proto::PlanRequest(), absl::Milliseconds(1), [&](const auto&) { ended.Set(); });
+    ASSERT_TRUE(Await([&] { return client.waiting().pausing == 1; }));
+    clock_.Advance(absl::Seconds(2));
+    ended.Wait();
+    // Both may be probed now: this call asks one of them, which refuses it, and then the other.
+    one_.AnswerWith(absl::Status(code, "not now"));
+    two_.AnswerWith(absl::Status(code, "not now"));
+    client.Plan(proto::PlanRequest(), absl::Seconds(1), [&](const auto&) {});
+    ASSERT_TRUE(Await([&] { return client.waiting().pausing == client.waiting().calls; }));
+    two_.AnswerWith(absl::OkStatus());
+    one_.AnswerWith(absl::OkStatus());
+    EXPECT_TRUE(Await([&] {
+      clock_.Advance(absl::Seconds(2));
+      return Ask(client) == 1;
+    }));
+    EXPECT_TRUE(Await([&] {
+      clock_.Advance(absl::Seconds(2));
+      return Ask(client) == 2;
+    }));
+  }
+}
+
 TEST_F(SilentPlannerTest, EvaluationsMoveToTheOtherPlannerAndStayThere) {
   PlannerClientOptions options = Options();
   options.sticky = true;

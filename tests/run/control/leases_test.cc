@@ -122,6 +122,23 @@ TEST(LeasesTest, AFormerIndexThatIsTakenOrOutOfRangeIsNotGivenAgain) {
   EXPECT_EQ(leases.Register(Role::kActor, "c", 1, kStart, {.former_index = 3})->index, 2u);
 }
 
+// Those that had indices come after one that had none; whoever comes late gets a small one again.
+TEST(LeasesTest, ALearnerThatStartsAgainLeavesIndicesToTheirFormerHolders) {
+  const LeaseOptions options{.await_former = absl::Seconds(10), .max_leases = 100};
+  Leases leases(options, 1, 2);
+  const auto index = [&](Role role, absl::Duration at, ProcessIdentity identity = {}) {
+    return leases.Register(role, "a", 1, kStart + at, identity)->index;
+  };
+  EXPECT_EQ(index(Role::kActor, absl::ZeroDuration()), 99u);
+  EXPECT_EQ(index(Role::kActor, absl::Seconds(1), {.former_index = 99}), 98u) << "it is taken";
+  EXPECT_EQ(index(Role::kActor, absl::Seconds(1), {.former_index = 1}), 1u);
+  EXPECT_EQ(index(Role::kActor, absl::Seconds(9), {.former_index = 0}), 0u);
+  EXPECT_EQ(index(Role::kActor, absl::Seconds(10)), 2u);
+  EXPECT_EQ(index(Role::kEvaluator, absl::Seconds(1)), 0u) << "fences nobody";
+  Leases first(options, 1, 1);
+  EXPECT_EQ(first.Register(Role::kActor, "a", 1, kStart)->index, 0u) << "there were none before";
+}
+
 TEST(LeasesTest, AProcessIsFoundInItsRoleOnly) {
   Leases leases = MakeLeases();
   const Lease lease = *leases.Register(Role::kActor, "a", 1, kStart, {.process_id = 7});

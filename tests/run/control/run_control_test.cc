@@ -366,6 +366,22 @@ TEST_F(RunControlTest, AShardThatIsNotHeardIsWaitedForSoLongAndNoLonger) {
   EXPECT_GT(resumed.NextGrant(0).max_accepted_rows, 0u);
 }
 
+// Cut off from the learner, but not from its actors.
+TEST_F(RunControlTest, WhatAShardWasGrantedIsKeptForItWhileItDoesNotAnswer) {
+  Rows(0);
+  ASSERT_EQ(control_.NextGrant(0).max_accepted_rows, 60u);
+  ASSERT_EQ(control_.NextGrant(1).max_accepted_rows, 60u);
+  control_.ShardLost(0, "no route");
+  Answer(1, 60);
+  clock_.Advance(absl::Seconds(59));
+  const ShardGrant grant = control_.NextGrant(1);
+  EXPECT_EQ(grant.max_accepted_rows, 60u);
+  EXPECT_EQ(grant.reason.substr(0, 21), "60 rows are kept for ") << grant.reason;
+  EXPECT_NE(grant.reason.find("0 (a:1)"), std::string::npos) << grant.reason;
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(control_.NextGrant(1).max_accepted_rows, 120u);
+}
+
 TEST_F(RunControlTest, MoreThanAQuarterOfBarredWindowsIsTooMuch) {
   EXPECT_TRUE(control_.CheckBarred().ok());
   ShardState state;

@@ -8,7 +8,11 @@ namespace {
 constexpr absl::Duration kStart = absl::Seconds(1000);
 
 ReplayContent Full() {
-  return {.stored_rows = 70, .capacity_rows = 1000, .min_rows = 50, .environments = 4};
+  return {.stored_rows = 70,
+          .accepted_rows = 70,
+          .capacity_rows = 1000,
+          .min_rows = 50,
+          .environments = 4};
 }
 
 class WindowWatchTest : public testing::Test {
@@ -22,9 +26,38 @@ class WindowWatchTest : public testing::Test {
 
 TEST_F(WindowWatchTest, EnoughIsARoundOfWindowsBeyondWhatUpdatesNeed) {
   EXPECT_EQ(watch_.EnoughRows(Full()), 50u + 4 * 4);
+  EXPECT_EQ(watch_.MissingRows(Full()), 0u);
+  ReplayContent few = Full();
+  few.accepted_rows = 60;
+  EXPECT_EQ(watch_.MissingRows(few), 6u);
+}
+
+// What is evicted meanwhile counts: small replay never holds so many rows at once.
+TEST_F(WindowWatchTest, SmallReplayIsGivenAsManyRowsAsLargeReplay) {
   ReplayContent small = Full();
-  small.capacity_rows = 100;
-  EXPECT_EQ(watch_.EnoughRows(small), 50u) << "half of what it can hold";
+  small.capacity_rows = small.stored_rows = 60;
+  small.accepted_rows = 65;
+  Observe(small, absl::ZeroDuration());
+  Observe(small, absl::Seconds(10));
+  EXPECT_TRUE(watch_.status().ok());
+  small.accepted_rows = 66;
+  Observe(small, absl::Seconds(10));
+  Observe(small, absl::Seconds(20));
+  ASSERT_FALSE(watch_.status().ok());
+  EXPECT_EQ(watch_.status().message().find("replay.capacity_rows"), std::string::npos);
+}
+
+TEST_F(WindowWatchTest, WhereReplayIsTooSmallForTheEnvironmentsTheErrorSaysSo) {
+  ReplayContent small = Full();
+  small.capacity_rows = small.stored_rows = 15;
+  small.min_rows = 7;
+  Observe(small, absl::ZeroDuration());
+  Observe(small, absl::Seconds(10));
+  EXPECT_NE(watch_.status().message().find(
+                "raise replay.capacity_rows or replay.capacity_bytes: the shards hold 15 rows, and "
+                "one window of each environment takes 16"),
+            std::string::npos)
+      << watch_.status();
 }
 
 TEST_F(WindowWatchTest, GivesUpOnceAWindowHasBeenOverdueForItsPatience) {
@@ -42,7 +75,7 @@ TEST_F(WindowWatchTest, GivesUpOnceAWindowHasBeenOverdueForItsPatience) {
 
 TEST_F(WindowWatchTest, WaitsWhileAnythingElseIsMissing) {
   ReplayContent few = Full(), refilling = Full(), fine = Full();
-  few.stored_rows = 65;
+  few.accepted_rows = 65;
   refilling.stored_rows = 49;
   refilling.complete = true;
   fine.windows = 1;
