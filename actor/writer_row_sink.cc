@@ -1,8 +1,17 @@
 #include "actor/writer_row_sink.h"
 
+#include "common/base/check.h"
+
 namespace pompc::actor {
 
+bool WriterRowSink::HasRoom(int environment) {
+  const bool room = writer_->HasRoom(environment);
+  if (room) have_room_.insert(environment);
+  return room;
+}
+
 absl::Status WriterRowSink::Append(int environment, const Row& row) {
+  POMPC_CHECK_EQ(have_room_.erase(environment), 1u, "HasRoom was not asked");
   const replay::RowView view = {.observation = row.observation,
                                 .action = row.action,
                                 .reward = row.reward,

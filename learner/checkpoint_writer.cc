@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/check.h"
 #include "common/base/event.h"
 #include "common/process/log.h"
 
@@ -81,6 +82,7 @@ void CheckpointWriter::TakePlace() {
 absl::Status CheckpointWriter::DoWrite(const Shared& checkpoint, bool pin) {
   {
     MutexLock lock(&mu_);
+    POMPC_CHECK_GT(waiting_, 0, "it waits for no place");
     --waiting_;
     taken_.Signal();
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/config/run_config.h"
 #include "common/process/log.h"
@@ -183,6 +184,7 @@ absl::Status Trainer::Restore(const absl::Status& status) {
   if (restored_ >= options_.max_restorations) {
     return Annotate(status, absl::StrCat("after ", restored_, " restorations of update ", *kept_));
   }
+  POMPC_CHECK(kept_.has_value(), "there is nothing to go back to");
   Tell({RankOrder::Kind::kGoBack});
   parts_.engine->GoBack();
   const BatchHistory::Barred own = history_.BarUnusable();
@@ -202,7 +204,7 @@ absl::Status Trainer::Restore(const absl::Status& status) {
     MutexLock lock(&mu_);
     ++restorations_[loss];
   }
-  // A shard that does not answer is told of by the thread that grants.
+  // A shard that does not answer is told of where it is found out.
   parts_.shards->Refresh().IgnoreError();
   const absl::Status replay = parts_.control->CheckBarred();
   too_many_barred_ = !replay.ok();

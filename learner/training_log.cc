@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::learner {
@@ -48,6 +49,7 @@ absl::Status TrainingLog::Append(const Entry& entry) {
   status.Update(metrics_->Append(metrics));
 
   std::vector<double> spent = entry.state_seconds;
+  POMPC_CHECK(last_seconds_.empty() || last_seconds_.size() == spent.size());
   for (size_t i = 0; i < last_seconds_.size(); ++i) spent[i] -= last_seconds_[i];
   last_seconds_ = entry.state_seconds;
   const double all = std::accumulate(spent.begin(), spent.end(), 0.0);

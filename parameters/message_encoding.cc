@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "common/base/check.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "google/protobuf/wire_format_lite.h"
@@ -42,6 +43,9 @@ grpc::ByteBuffer EncodeDescription(const ParameterSnapshot& snapshot) {
 }
 
 grpc::ByteBuffer EncodeData(const ParameterSnapshot& snapshot, uint64_t offset, size_t bytes) {
+  POMPC_CHECK_GT(bytes, 0u);
+  POMPC_CHECK_LE(offset, snapshot.data->size());
+  POMPC_CHECK_LE(bytes, snapshot.data->size() - offset);
   // ParametersMessage{data: ParametersData{version, offset, data}}, all but the last field's
   // content, which follows as a slice of its own.
   proto::ParametersData head;

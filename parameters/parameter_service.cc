@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/status.h"
@@ -107,6 +108,7 @@ class ParameterService::Stream final : public grpc::ServerWriteReactor<grpc::Byt
     std::optional<ParameterVersion> sent;
     {
       MutexLock lock(&mu_);
+      POMPC_CHECK(writing_);
       writing_ = false;
       if (!ok) ended_ = true;
       sent.swap(completes_);
@@ -168,6 +170,7 @@ class ParameterService::Stream final : public grpc::ServerWriteReactor<grpc::Byt
       message_ = EncodeData(*snapshot_, offset_, bytes);
       offset_ += bytes;
     }
+    POMPC_CHECK_LE(offset_, snapshot_->data->size());
     const bool last = offset_ == snapshot_->data->size();
     {
       MutexLock lock(&shared_->mu);

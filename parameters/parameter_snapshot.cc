@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/rpc/wire.h"
 
 namespace pompc::parameters {
@@ -18,6 +19,7 @@ uint32_t Crc32(absl::string_view bytes) {
 
 ParameterSnapshot MakeSnapshot(proto::ParametersDescription description,
                                std::shared_ptr<const std::string> data) {
+  POMPC_CHECK(data != nullptr);
   description.set_total_bytes(data->size());
   description.set_crc32(Crc32(*data));
   return {std::move(description), std::move(data)};

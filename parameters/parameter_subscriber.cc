@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/event.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
@@ -69,10 +70,15 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
   }
 
   // REQUIRES: Await gave kMessage, and ReadNext was not called since.
-  const proto::ParametersMessage& message() const { return message_; }
+  const proto::ParametersMessage& message() const {
+    MutexLock lock(&mu_);
+    POMPC_CHECK(has_message_ && !reading_);
+    return message_;
+  }
   void ReadNext() {
     {
       MutexLock lock(&mu_);
+      POMPC_CHECK(has_message_ && !reading_);
       has_message_ = false;
       reading_ = true;
     }
@@ -94,6 +100,7 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
   // REQUIRES: Await gave kEnded.
   absl::Status status() const {
     MutexLock lock(&mu_);
+    POMPC_CHECK(done_);
     return rpc::FromGrpc(status_);
   }
 

@@ -3,18 +3,24 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+
 namespace pompc::parameters {
 
 void Publisher::Publish(ParameterSnapshot snapshot) {
   auto published = std::make_shared<const ParameterSnapshot>(std::move(snapshot));
   {
     MutexLock lock(&mu_);
+    POMPC_CHECK(newest_ == nullptr || published->version() > newest_->version(),
+                absl::StrCat("version ", published->version().ToString(), " comes too late"));
     DropExpired();
     if (const uint32_t seconds = published->description.keep_seconds(); seconds > 0) {
       kept_.push_back({published, options_.clock->Now() + absl::Seconds(seconds)});
       if (kept_.size() > options_.max_kept) kept_.erase(kept_.begin());
     }
     newest_ = std::move(published);
+    CheckInvariants();
   }
   NotifyListeners();
 }
@@ -85,6 +91,14 @@ bool Publisher::closed() const {
 void Publisher::DropExpired() {
   const absl::Duration now = options_.clock->Now();
   std::erase_if(kept_, [now](const Held& kept) { return kept.keep_until <= now; });
+}
+
+void Publisher::CheckInvariants() const {
+  POMPC_CHECK_LE(kept_.size(), options_.max_kept);
+  for (size_t i = 1; i < kept_.size(); ++i) {
+    POMPC_CHECK_LT(kept_[i - 1].snapshot->version(), kept_[i].snapshot->version());
+  }
+  POMPC_CHECK(kept_.empty() || kept_.back().snapshot->version() <= newest_->version());
 }
 
 void Publisher::NotifyListeners() {

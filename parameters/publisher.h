@@ -76,6 +76,8 @@ class Publisher {
   };
 
   void DropExpired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What must hold between the fields after each change.
+  void CheckInvariants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NotifyListeners();
 
   const PublisherOptions options_;

@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/wire.h"
 
@@ -52,6 +53,7 @@ absl::Status SnapshotAssembler::Append(const proto::ParametersData& data) {
     return absl::DataLossError(absl::StrCat(
         "data of parameters ", FromProto(data.version()).ToString(), " within ", version));
   }
+  POMPC_CHECK_LE(data_->size(), description_.total_bytes());
   const uint64_t room = description_.total_bytes() - data_->size();
   if (data.offset() != data_->size() || data.data().empty() || data.data().size() > room) {
     return absl::DataLossError(absl::StrCat("parameters ", version, ": ", data.data().size(),

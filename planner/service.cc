@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/status.h"
@@ -106,6 +107,7 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
       MutexLock lock(&mu_);
       if (result.ok()) FillPlan(*result, plan);
       status_.Update(result.status());
+      POMPC_CHECK_GT(left_, 0u, "a call is answered once");
       if (--left_ > 0) return;
       status = status_;
     }

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/occasionally.h"
@@ -78,6 +79,7 @@ model::PlanInputs MakeInputs(absl::Span<const PlanItem* const> items, const Plan
   float* observation = inputs.observations.data_ptr<float>();
   float* warm_start = inputs.warm_start.data_ptr<float>();
   for (const PlanItem* item : items) {
+    POMPC_DCHECK(CheckItem(*item, spec).ok());
     observation = std::copy(item->observation.begin(), item->observation.end(), observation);
     std::copy(item->warm_start.begin(), item->warm_start.end(), warm_start);
     warm_start += static_cast<ptrdiff_t>(spec.horizon) * spec.action_size;
@@ -118,6 +120,7 @@ class TorchEngine final : public PlanEngine {
 
   absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
                                               absl::Span<const PlanItem* const> items) override {
+    POMPC_CHECK(dynamic_cast<const TorchModel*>(&model) != nullptr, "a model of another backend");
     UseOneThread();
     return CatchTorchErrors([&]() -> absl::StatusOr<std::vector<Plan>> {
       const auto& torch_model = static_cast<const TorchModel&>(model);

@@ -1,5 +1,6 @@
 #include "replay/append_reactor.h"
 
+#include "common/base/check.h"
 #include "common/rpc/status.h"
 #include "common/rpc/wire.h"
 #include "replay/columns.h"
@@ -39,6 +40,7 @@ void AppendReactor::OnReadDone(bool ok) {
 
 void AppendReactor::OnWriteDone(bool /*ok*/) {
   MutexLock lock(&mu_);
+  POMPC_CHECK(writing_ && !replies_.empty());
   writing_ = false;
   replies_.pop_front();
   Advance();
@@ -123,6 +125,7 @@ void AppendReactor::AnswerWhenDurable(const AppendOutcome& outcome) {
                        reply = ToReply(request_.stream(), outcome)](const absl::Status& status) {
     if (!status.ok()) return self->End(status);
     MutexLock lock(&self->mu_);
+    POMPC_CHECK_GT(self->undurable_, 0u, "the store called back twice");
     --self->undurable_;
     self->QueueReply(reply, partial);
     self->Advance();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/occasionally.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
@@ -124,6 +125,9 @@ void RunClient::Start(OnNews on_news) {
   on_news_ = std::move(on_news);
   {
     MutexLock lock(&mu_);
+    POMPC_CHECK(news_.registration != nullptr, "Register comes first");
+    POMPC_CHECK(!started_, "Start is called once");
+    started_ = true;
     last_answer_ = options_.clock->Now();
   }
   MutexLock lock(&thread_mu_);
@@ -147,6 +151,7 @@ void RunClient::HeartbeatLoop() {
 }
 
 proto::HeartbeatRequest RunClient::MakeHeartbeat() const {
+  POMPC_CHECK(news_.registration != nullptr);
   proto::HeartbeatRequest request;
   *request.mutable_header() = rpc::MakeHeader(news_.registration->run_id());
   request.set_lease_id(news_.registration->lease_id());
@@ -225,6 +230,11 @@ RunClient::News RunClient::news() const {
   return news_;
 }
 
+bool RunClient::Started() const {
+  MutexLock lock(&mu_);
+  return started_;
+}
+
 std::string RunClient::run_id() const {
   MutexLock lock(&mu_);
   return news_.registration == nullptr ? "" : news_.registration->run_id();
@@ -234,6 +244,8 @@ absl::Status RunClient::ReportEvaluation(const proto::EvaluationAssignment& assi
                                          const std::vector<double>& returns,
                                          const std::vector<uint32_t>& decisions,
                                          absl::Duration give_up_after) {
+  POMPC_CHECK(Started());
+  POMPC_CHECK_EQ(returns.size(), decisions.size());
   proto::ReportEvaluationRequest request;
   request.set_evaluation_id(assignment.evaluation_id());
   *request.mutable_version() = assignment.version();
@@ -277,6 +289,7 @@ void RunClient::SetWaiting(const std::string& waiting) {
 }
 
 void RunClient::Leave(const absl::Status& error) {
+  POMPC_CHECK(closed_.IsSet(), "Close comes first");
   proto::HeartbeatRequest request;
   {
     MutexLock lock(&mu_);

@@ -94,7 +94,7 @@ class RunClient {
   // refusal. Call once, before Start.
   absl::StatusOr<proto::RegisterReply> Register(absl::Duration give_up_after);
 
-  // Begins the heartbeats; `on_news` may be empty. REQUIRES: registered.
+  // Begins the heartbeats; `on_news` may be empty. Call once. REQUIRES: registered.
   void Start(OnNews on_news = nullptr);
 
   // What the next heartbeat is to tell. The learner counts each row and episode once, whatever
@@ -135,6 +135,7 @@ class RunClient {
   // Waits until the next heartbeat is due, somebody wants one at once, or the client is closed.
   void AwaitNextBeat();
   absl::Status TryReport(proto::ReportEvaluationRequest request);
+  bool Started() const;
   std::string run_id() const;
 
   const RunClientOptions options_;
@@ -148,6 +149,8 @@ class RunClient {
   CondVar wake_;
   bool beat_now_ ABSL_GUARDED_BY(mu_) = false;
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
+  // Start was called.
+  bool started_ ABSL_GUARDED_BY(mu_) = false;
   News news_ ABSL_GUARDED_BY(mu_);
   RunCounters counters_ ABSL_GUARDED_BY(mu_);
   std::string waiting_ ABSL_GUARDED_BY(mu_);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::actor {
@@ -68,6 +69,7 @@ absl::Status EnvironmentSlot::StartEpisode() {
 }
 
 PlanQuery EnvironmentSlot::AskPlan(int slot) {
+  POMPC_CHECK(!plan_under_way_);
   plan_under_way_ = true;
   return {.slot = slot,
           .observation = observation_,
@@ -77,6 +79,7 @@ PlanQuery EnvironmentSlot::AskPlan(int slot) {
 }
 
 absl::Status EnvironmentSlot::AcceptPlan(const absl::Status& status) {
+  POMPC_CHECK(plan_under_way_, "nobody has asked for this plan");
   plan_under_way_ = false;
   POMPC_RETURN_IF_ERROR(status);
   const size_t a = action_.size();
@@ -104,6 +107,7 @@ void EnvironmentSlot::DrawAction() {
 }
 
 absl::StatusOr<StepOutcome> EnvironmentSlot::Step() {
+  POMPC_CHECK(!plan_under_way_);
   outcome_ = StepOutcome{};
   const absl::StatusOr<env::StepResult> result = environment_->Step(action_);
   if (!result.ok()) return Annotate(result.status(), environment_->spec().task);

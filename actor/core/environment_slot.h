@@ -16,6 +16,7 @@
 #include "actor/core/seeds.h"
 #include "actor/core/stats.h"
 #include "actor/env/wrappers.h"
+#include "common/base/check.h"
 #include "common/values/number_check.h"
 
 namespace pompc::actor {
@@ -36,6 +37,7 @@ struct StepOutcome {
   bool done() const { return terminated || truncated || unstable; }
   // REQUIRES: done().
   EpisodeEnd end() const {
+    POMPC_CHECK(done());
     return unstable     ? EpisodeEnd::kUnstable
            : terminated ? EpisodeEnd::kTerminated
                         : EpisodeEnd::kTruncated;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actor/core/seeds.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::actor {
@@ -106,6 +107,7 @@ absl::Status Evaluator::Round() {
 
 absl::Status Evaluator::HandlePlan(int i, const Letter& letter) {
   Lane& lane = lanes_[i];
+  POMPC_CHECK(lane.slot != nullptr, "a plan for a lane that is done");
   const absl::Status status = lane.slot->AcceptPlan(letter.plan_status);
   if (!status.ok()) return HandleFailure(i, status);
   lane.backoff.Reset();
@@ -145,6 +147,7 @@ absl::Status Evaluator::Play(int i) {
   outcome_.returns[lanes_[i].episode] = slot.episode_return();
   outcome_.decisions[lanes_[i].episode] = slot.decisions();
   ++finished_;
+  POMPC_CHECK_LE(finished_, task_.episodes);
   return StartNext(i);
 }
 

@@ -1,5 +1,7 @@
 #include "actor/core/mailbox.h"
 
+#include "common/base/check.h"
+
 namespace pompc::actor {
 
 Mailbox::Mailbox(int first, int count, Clock* clock)
@@ -8,6 +10,8 @@ Mailbox::Mailbox(int first, int count, Clock* clock)
 }
 
 Letter* Mailbox::Open(int slot) {
+  POMPC_CHECK_GE(slot, 0);
+  POMPC_CHECK_LT(slot, static_cast<int>(open_.size()));
   if (open_[slot] < 0) {
     open_[slot] = static_cast<int>(letters_.size());
     letters_.emplace_back();
@@ -22,6 +26,7 @@ void Mailbox::OnPlans(std::span<const int> slots, const absl::Status& status) {
   MutexLock lock(&mu_);
   for (const int slot : slots) {
     Letter* letter = Open(slot);
+    POMPC_CHECK(!letter->plan_done, "a query is answered once");
     letter->plan_done = true;
     letter->plan_status = status;
     letter->plan_time = now;

@@ -1,5 +1,6 @@
 #include "actor/core/plan_asker.h"
 
+#include "common/base/check.h"
 #include "common/rpc/message_size.h"
 
 namespace pompc::actor {
@@ -17,6 +18,7 @@ void PlanAsker::Add(const PlanQuery& query, const PlanMode& mode, absl::Duration
     since_ = now;
   }
   bytes_ += bytes;
+  POMPC_CHECK_LT(queries_.size(), static_cast<size_t>(PlanSource::kMaxQueries));
   queries_.push_back(query);
   if (queries_.size() == PlanSource::kMaxQueries || now - since_ >= kGather) Send();
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
 
@@ -39,6 +40,7 @@ Rollout::Rollout(const RolloutOptions& options, std::vector<Lane> lanes, PlanSou
       asker_(plans, &mailbox_),
       lanes_(std::move(lanes)),
       random_phase_(options.random_phase) {
+  POMPC_CHECK(!lanes_.empty());
   ready_.reserve(lanes_.size());
   advancing_.reserve(lanes_.size());
   letters_.reserve(lanes_.size());
@@ -177,6 +179,7 @@ void Rollout::HandleLetter(const Letter& letter) {
 
 void Rollout::HandlePlan(int i, const Letter& letter) {
   Lane& lane = lanes_[i];
+  POMPC_CHECK(lane.stage == Stage::kPlanning, "a plan that nobody waits for");
   const absl::Status status = lane.slot->AcceptPlan(letter.plan_status);
   if (!status.ok()) {
     HandlePlanFailure(i, status);

@@ -110,14 +110,14 @@ Simulation::Simulation(const TaskDefinition& definition, std::unique_ptr<Physics
 }
 
 absl::Status Simulation::Reset() {
-  running_ = false;
+  running_ = succeeded_ = false;
   POMPC_RETURN_IF_ERROR(physics_->Reset());
   POMPC_RETURN_IF_ERROR(task_->Initialize(*physics_, random_));
   return Begin(Actuation::kDisabled);
 }
 
 absl::Status Simulation::Place(const PlacedState& state, Actuation actuation) {
-  running_ = false;
+  running_ = succeeded_ = false;
   POMPC_RETURN_IF_ERROR(physics_->Reset());
   const mjModel& model = physics_->model();
   mjData& data = physics_->data();
@@ -134,7 +134,7 @@ absl::Status Simulation::Begin(Actuation actuation) {
   POMPC_RETURN_IF_ERROR(physics_->Forward(actuation));
   POMPC_RETURN_IF_ERROR(Read());
   fault_ = absl::OkStatus();
-  running_ = true;
+  running_ = succeeded_ = true;
   return absl::OkStatus();
 }
 
@@ -146,7 +146,7 @@ absl::StatusOr<StepResult> Simulation::Step(std::span<const double> action) {
   if (fault_.ok()) fault_ = Read();
   StepResult result;
   if (!fault_.ok()) {
-    running_ = false;
+    running_ = succeeded_ = false;
     result.truncated = result.unstable = true;
     return result;
   }

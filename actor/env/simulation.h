@@ -9,6 +9,7 @@
 
 #include "actor/env/environment.h"
 #include "actor/env/task.h"
+#include "common/base/check.h"
 
 namespace pompc::env {
 
@@ -45,7 +46,10 @@ class Simulation final : public Environment {
   absl::Status Place(const PlacedState& state, Actuation actuation);
 
   // The reward of the present state and action; REQUIRES: Reset, Place or Step succeeded last.
-  double reward() const { return reward_; }
+  double reward() const {
+    POMPC_CHECK(succeeded_);
+    return reward_;
+  }
   // Where the task's movable target stands: x, y, z, or empty without one.
   std::span<const double> target() { return task_->Target(*physics_); }
   Physics& physics() { return *physics_; }
@@ -68,6 +72,8 @@ class Simulation final : public Environment {
   // Physics steps in a control step.
   const int physics_steps_;
   bool running_ = false;
+  // The last of Reset, Place and Step that was tried succeeded.
+  bool succeeded_ = false;
   std::vector<double> observation_;
   std::vector<double> next_observation_;
   double reward_ = 0;

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "common/base/check.h"
+
 namespace pompc::env {
 namespace {
 
@@ -45,6 +47,8 @@ double Falloff(Sigmoid sigmoid, double d, double v) {
 }  // namespace
 
 double Tolerance::operator()(double x) const {
+  POMPC_DCHECK_LE(low, high);
+  POMPC_DCHECK_GE(margin, 0);
   if (low <= x && x <= high) return 1;
   if (margin == 0) return 0;
   return Falloff(sigmoid, (x < low ? low - x : x - high) / margin, value_at_margin);

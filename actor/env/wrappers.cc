@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::env {
@@ -52,6 +53,7 @@ absl::StatusOr<StepResult> TimeLimit::Step(std::span<const double> action) {
 
 ActionRepeat::ActionRepeat(std::unique_ptr<Environment> inner, int repeat)
     : Wrapper(std::move(inner)), repeat_(repeat) {
+  POMPC_CHECK_GE(repeat, 1);
   spec_.episode_steps = (spec_.episode_steps + repeat - 1) / repeat;
   spec_.step_seconds *= repeat;
 }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/io/files.h"
 
@@ -69,6 +70,7 @@ absl::Status VideoFile::CheckEnding(const std::string& path) {
 }
 
 absl::StatusOr<std::unique_ptr<VideoFile>> VideoFile::Make(const std::string& path) {
+  POMPC_CHECK_OK(CheckEnding(path));
   auto ffmpeg = ChildProcess::Start({"ffmpeg", "-version"}, kPatience);
   const absl::Status status = ffmpeg.ok() ? (*ffmpeg)->Finish() : ffmpeg.status();
   if (!status.ok()) {
@@ -90,6 +92,9 @@ VideoFile::~VideoFile() {
 }
 
 absl::Status VideoFile::Begin(int width, int height, double picture_seconds) {
+  POMPC_CHECK(ffmpeg_ == nullptr, "Begin is called once");
+  POMPC_CHECK(width > 0 && height > 0 && width % 2 == 0 && height % 2 == 0);
+  POMPC_CHECK_GT(picture_seconds, 0);
   const Format& format = *FormatOf(path_);
   std::vector<std::string> command = {
       "ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-f", "rawvideo",
@@ -103,10 +108,12 @@ absl::Status VideoFile::Begin(int width, int height, double picture_seconds) {
 }
 
 absl::Status VideoFile::Add(std::span<const uint8_t> picture) {
+  POMPC_CHECK(ffmpeg_ != nullptr, "Begin comes first");
   return Annotate(ffmpeg_->Write(picture), path_);
 }
 
 absl::Status VideoFile::Close() {
+  POMPC_CHECK(ffmpeg_ != nullptr, "Begin comes first");
   POMPC_RETURN_IF_ERROR(Annotate(ffmpeg_->Finish(), path_));
   return Rename(unfinished_, path_);
 }

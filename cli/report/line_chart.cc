@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "common/base/check.h"
 
 namespace pompc::cli {
 namespace {
@@ -49,6 +50,9 @@ struct Bounds {
   bool empty() const { return x_low > x_high; }
 };
 
+// Not so of infinity and NaN, and of what is too large to reckon with.
+bool IsDrawable(double number) { return std::abs(number) <= 1e15; }
+
 // The points of one series that can be drawn.
 struct Points {
   std::vector<double> x, y, half_width;
@@ -57,11 +61,11 @@ struct Points {
 Points Drawable(const ChartSeries& series) {
   Points points;
   for (size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
-    if (!std::isfinite(series.x[i]) || !std::isfinite(series.y[i])) continue;
+    if (!IsDrawable(series.x[i]) || !IsDrawable(series.y[i])) continue;
     const double half = i < series.half_width.size() ? series.half_width[i] : 0;
     points.x.push_back(series.x[i]);
     points.y.push_back(series.y[i]);
-    points.half_width.push_back(std::isfinite(half) ? half : 0);
+    points.half_width.push_back(IsDrawable(half) ? half : 0);
   }
   return points;
 }
@@ -171,6 +175,9 @@ std::string Legend(const std::vector<ChartSeries>& series) {
 }  // namespace
 
 std::vector<double> RoundTicks(double low, double high, int count) {
+  POMPC_CHECK(std::isfinite(low) && std::isfinite(high));
+  POMPC_CHECK_LE(low, high);
+  POMPC_CHECK_GE(count, 2);
   if (high - low < 1e-12 * std::max(1.0, std::abs(high))) {
     low -= 0.5;
     high += 0.5;
@@ -215,10 +222,11 @@ std::string LineChartSvg(const ChartOptions& options, const std::vector<ChartSer
   } else {
     // Both axes begin at zero where the data allow it: runs are compared by eye.
     bounds.Add(std::min(0.0, bounds.x_low), std::min(0.0, bounds.y_low));
-    if (options.reference.has_value()) bounds.Add(bounds.x_low, *options.reference);
+    const bool reference = options.reference.has_value() && IsDrawable(*options.reference);
+    if (reference) bounds.Add(bounds.x_low, *options.reference);
     const Plane plane(options, bounds);
     absl::StrAppend(&svg, plane.Axes());
-    if (options.reference.has_value()) absl::StrAppend(&svg, plane.Reference());
+    if (reference) absl::StrAppend(&svg, plane.Reference());
     for (size_t i = 0; i < series.size(); ++i) {
       absl::StrAppend(&svg, plane.Series(series[i], points[i]));
     }

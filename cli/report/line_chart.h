@@ -7,7 +7,7 @@
 
 namespace pompc::cli {
 
-// One line of a chart. Points whose x or y is not finite are left out.
+// One line of a chart. Points whose x or y is not finite, or larger than 1e15, are left out.
 struct ChartSeries {
   std::string name;
   // As SVG takes it: "#1f6fb4".
@@ -24,7 +24,7 @@ struct ChartOptions {
   std::string title;
   std::string x_label;
   std::string y_label;
-  // A dashed horizontal line, with its name.
+  // A dashed horizontal line, with its name; left out where it is no such number.
   std::optional<double> reference;
   std::string reference_name;
   int width = 860;

@@ -6,17 +6,18 @@
 #include <optional>
 #include <utility>
 
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 
 namespace pompc {
 
-// First-in first-out queue of at most `capacity` items between threads. Thread-safe. Push blocks
-// while it is full, Pop while it is empty; Close wakes both.
+// First-in first-out queue of at most `capacity` items, at least 1, between threads. Thread-safe.
+// Push blocks while it is full, Pop while it is empty; Close wakes both.
 template <typename T>
 class BoundedQueue {
  public:
-  explicit BoundedQueue(size_t capacity) : capacity_(capacity) {}
+  explicit BoundedQueue(size_t capacity) : capacity_(capacity) { POMPC_CHECK_GT(capacity, 0u); }
 
   // Waits for room. False, with `item` dropped, once the queue is closed.
   bool Push(T item) {

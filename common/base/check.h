@@ -57,25 +57,27 @@ std::string Shown(const T& value) {
   } while (0)
 
 // POMPC_CHECK_OK(status[, what])
-#define POMPC_CHECK_OK(status, ...)                                                       \
-  do {                                                                                    \
-    if (const ::absl::Status& check_status = (status); !check_status.ok()) [[unlikely]] { \
-      ::pompc::check_internal::Failed(__FILE__, __LINE__, #status " is OK",               \
-                                      check_status.ToString(), ##__VA_ARGS__);            \
-    }                                                                                     \
+#define POMPC_CHECK_OK(status, ...)                                                      \
+  do {                                                                                   \
+    if (const ::absl::Status check_status = (status); !check_status.ok()) [[unlikely]] { \
+      ::pompc::check_internal::Failed(__FILE__, __LINE__, #status " is OK",              \
+                                      check_status.ToString(), ##__VA_ARGS__);           \
+    }                                                                                    \
   } while (0)
 
-#define POMPC_CHECK_COMPARE(a, op, b, ...)                                     \
-  do {                                                                         \
-    const auto& check_a = (a);                                                 \
-    const auto& check_b = (b);                                                 \
-    if (!(check_a op check_b)) [[unlikely]] {                                  \
-      ::pompc::check_internal::Failed(                                         \
-          __FILE__, __LINE__, #a " " #op " " #b,                               \
-          ::absl::StrCat(::pompc::check_internal::Shown(check_a), " against ", \
-                         ::pompc::check_internal::Shown(check_b)),             \
-          ##__VA_ARGS__);                                                      \
-    }                                                                          \
+// A function, so that what `a` and `b` refer to lives as long as they are compared: std::min, for
+// one, gives back a reference to its argument.
+#define POMPC_CHECK_COMPARE(a, op, b, ...)                                       \
+  do {                                                                           \
+    [&](const auto& check_a, const auto& check_b) {                              \
+      if (!(check_a op check_b)) [[unlikely]] {                                  \
+        ::pompc::check_internal::Failed(                                         \
+            __FILE__, __LINE__, #a " " #op " " #b,                               \
+            ::absl::StrCat(::pompc::check_internal::Shown(check_a), " against ", \
+                           ::pompc::check_internal::Shown(check_b)),             \
+            ##__VA_ARGS__);                                                      \
+      }                                                                          \
+    }((a), (b));                                                                 \
   } while (0)
 
 // POMPC_CHECK_EQ(a, b[, what]) and so on; both are evaluated once.

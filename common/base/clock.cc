@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "absl/time/clock.h"
+#include "common/base/check.h"
 
 namespace pompc {
 
@@ -66,6 +67,7 @@ bool FakeClock::WaitUntil(CondVar* cv, Mutex* mu, absl::Duration deadline) {
 }
 
 void FakeClock::Advance(absl::Duration by) {
+  POMPC_CHECK_GE(by, absl::ZeroDuration(), "time does not go back");
   std::vector<Waiter*> due;
   {
     MutexLock lock(&mu_);

@@ -21,7 +21,7 @@ class Clock {
 
   // Waits on `cv` until it is signalled or Now() >= deadline. Returns false if the deadline has
   // passed. May wake spuriously: callers loop over their condition. An infinite deadline waits for
-  // the signal alone. REQUIRES: *mu is held.
+  // the signal alone. To be called with *mu held.
   virtual bool WaitUntil(CondVar* cv, Mutex* mu, absl::Duration deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) = 0;
 

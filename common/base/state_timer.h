@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 
@@ -23,6 +24,8 @@ class StateTimer {
   void Enter(State state) {
     MutexLock lock(&mu_);
     const absl::Duration now = clock_->Now();
+    POMPC_DCHECK_LT(static_cast<size_t>(state), N);
+    POMPC_DCHECK_GE(now, since_, "time went back");
     total_[current_] += now - since_;
     since_ = now;
     current_ = static_cast<size_t>(state);

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "absl/time/time.h"
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/values/parameter_version.h"
@@ -24,6 +25,7 @@ class Turns {
   // Hands out a turn. REQUIRES: none is out.
   void Give(const Turn& turn) {
     MutexLock lock(&mu_);
+    POMPC_CHECK(!out_, "one turn at a time");
     given_ = turn;
     out_ = true;
     changed_.SignalAll();
@@ -38,7 +40,7 @@ class Turns {
   }
 
   // Takes the turn that was handed out, waiting for one up to `timeout`; nothing then. Whoever
-  // takes it gives it back.
+  // takes it gives it back, once.
   std::optional<Turn> Take(absl::Duration timeout) {
     MutexLock lock(&mu_);
     const absl::Duration deadline = clock_->Now() + timeout;
@@ -50,6 +52,7 @@ class Turns {
   }
   void GiveBack() {
     MutexLock lock(&mu_);
+    POMPC_CHECK(out_ && !given_.has_value(), "given back without having been taken");
     out_ = false;
     changed_.SignalAll();
   }

@@ -18,6 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "common/base/check.h"
 #include "common/io/descriptors.h"
 
 namespace pompc {
@@ -68,6 +69,7 @@ absl::string_view LastLine(absl::string_view text) {
 
 absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(
     const std::vector<std::string>& arguments, absl::Duration patience) {
+  POMPC_CHECK(!arguments.empty());
   // Its input is a socket, not a pipe: writing to one never raises SIGPIPE.
   std::array<int, 2> input = {-1, -1}, errors = {-1, -1};
   pid_t pid = 0;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 // The records of a zip file, after "APPNOTE.TXT - .ZIP File Format Specification", PKWARE, 6.3.10,
@@ -46,6 +47,8 @@ void Put(Number number, std::string* to) {
 // REQUIRES: the field lies within `bytes`.
 template <typename Number>
 Number Get(std::string_view bytes, size_t offset) {
+  POMPC_DCHECK_LE(offset, bytes.size());
+  POMPC_DCHECK_LE(sizeof(Number), bytes.size() - offset);
   Number number;
   std::memcpy(&number, bytes.data() + offset, sizeof(number));
   return number;

@@ -11,12 +11,16 @@
 #include <cstdint>
 #include <utility>
 
+#include "common/base/check.h"
+
 namespace pompc {
 namespace {
 
 // What a handler function, which gets nothing but the number, needs to know.
 std::atomic<int> signals_seen{0};
 std::atomic<int> wake_fd{-1};
+// Whether there is a SignalHandler.
+std::atomic<bool> exists{false};
 
 // Added to the event counter to end the thread without a signal; signal numbers are smaller.
 constexpr uint64_t kEndThread = 1 << 16;
@@ -30,6 +34,14 @@ sigset_t TerminationSignals() {
   sigaction(SIGHUP, nullptr, &hangup);
   if (hangup.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
   return set;
+}
+
+// Whether this thread leaves the signals to another.
+bool SignalsAreBlocked() {
+  sigset_t blocked;
+  sigemptyset(&blocked);
+  pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+  return sigismember(&blocked, SIGINT) == 1 && sigismember(&blocked, SIGTERM) == 1;
 }
 
 // Runs in the handler's thread, where alone the signals are not blocked; but also in threads that
@@ -90,6 +102,8 @@ void BlockSignals() {
 
 SignalHandler::SignalHandler(std::function<void(int signal)> on_first)
     : wake_fd_(eventfd(0, EFD_CLOEXEC)) {
+  POMPC_CHECK(SignalsAreBlocked(), "BlockSignals() comes first");
+  POMPC_CHECK(!exists.exchange(true), "one SignalHandler at a time");
   signals_seen = 0;
   wake_fd = wake_fd_;
   SetHandler(OnSignal);
@@ -102,6 +116,7 @@ SignalHandler::~SignalHandler() {
   thread_.Join();
   SetHandler(SIG_DFL);
   close(wake_fd_);
+  exists = false;
 }
 
 }  // namespace pompc

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/deadline.h"
 #include "common/rpc/message_size.h"
@@ -62,6 +63,7 @@ grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options) {
 }
 
 std::shared_ptr<grpc::Channel> Endpoint::Channel(const ChannelOptions& options) const {
+  POMPC_CHECK(!empty(), "nowhere to connect to");
   if (channel_ != nullptr) return channel_;
   return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(),
                                    MakeChannelArguments(options));

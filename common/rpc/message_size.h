@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "common/base/check.h"
+
 namespace pompc::rpc {
 
 // Largest reply. Batch shares of windows are the largest ones.
@@ -19,6 +21,8 @@ inline constexpr uint64_t kFullRequestBytes = uint64_t{1} << 20;
 // Items of `item_bytes` in one request: as many as fill it, one at least, `most` at most. REQUIRES:
 // item_bytes > 0, most > 0.
 inline uint64_t ItemsPerRequest(uint64_t item_bytes, uint64_t most) {
+  POMPC_CHECK_GT(item_bytes, 0u);
+  POMPC_CHECK_GT(most, 0u);
   return std::clamp<uint64_t>(kFullRequestBytes / item_bytes, 1, most);
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/check.h"
 #include "common/process/log.h"
 
 namespace pompc::learner {
@@ -57,6 +58,7 @@ BatchHistory::Barred BatchHistory::Bar(const std::vector<WindowAddress>& windows
   // A window may stand in a batch several times.
   std::map<std::pair<uint32_t, uint64_t>, std::set<uint64_t>> by_shard;
   for (const uint32_t position : positions) {
+    POMPC_CHECK_LT(position, windows.size());
     const WindowAddress& window = windows[position];
     by_shard[{window.shard, window.shard_incarnation}].insert(window.address);
   }

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/base/check.h"
 #include "common/process/log.h"
 
 namespace pompc::learner {
@@ -30,6 +31,7 @@ void PlanWriter::Run() {
 }
 
 void PlanWriter::WriteOne(const PlanUpdate& update) {
+  POMPC_CHECK_LT(update.shard, shards_->size());
   const absl::StatusOr<proto::UpdatePlansReply> reply = (*shards_)[update.shard].UpdatePlans(
       update.shard_incarnation, update.addresses, update.plan_mean, update.plan_std);
   if (reply.ok()) {

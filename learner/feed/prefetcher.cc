@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/values/mix_seed.h"
 #include "replay/client/batch_split.h"
@@ -216,6 +217,7 @@ void Prefetcher::Deliver(const std::shared_ptr<Slot>& slot, Item item) {
   pipeline.problem.clear();
   pipeline.last = pipeline.last || !item.ok();
   while (!item.ok() && pipeline.slots.back() != slot) pipeline.slots.pop_back();
+  POMPC_CHECK(slot->complete());
   slot->item = std::move(item);
   slot->stage = Slot::Stage::kReady;
   if (pipeline.slots.front() == slot) pipeline.ready.Signal();
@@ -288,6 +290,7 @@ bool Prefetcher::Request(const std::shared_ptr<Slot>& slot) {
     shards_->SampleAsync(shard, split[shard], MixSeed(seed, shard),
                          [pipeline = pipeline_, slot, position](Share share) {
                            MutexLock lock(&pipeline->mu);
+                           POMPC_CHECK(!slot->shares[position].has_value(), "two answers");
                            slot->shares[position] = std::move(share);
                            if (--slot->missing == 0) pipeline->Wake();
                          });
@@ -304,6 +307,7 @@ Prefetcher::Item Prefetcher::Assemble(Slot& slot) {
   std::vector<replay::WindowBatch> windows;
   absl::Status failure;
   for (size_t position = 0; position < shares.size(); ++position) {
+    POMPC_CHECK(shares[position].has_value(), "the batch is not complete");
     Share& share = *shares[position];
     const size_t shard = slot.asked[position];
     if (share.ok()) {
@@ -361,6 +365,7 @@ absl::StatusOr<DrawnBatch> Prefetcher::Next(absl::Duration timeout) {
   }
   if (pipeline.closed) return closed;
   const std::shared_ptr<Slot> first = std::move(pipeline.slots.front());
+  POMPC_CHECK(first->item.has_value());
   pipeline.slots.pop_front();
   pipeline.Wake();
   return *std::move(first->item);

@@ -42,7 +42,7 @@ void ShardManager::Run(int shard) {
     if (status.ok()) {
       backoff.Reset();
     } else {
-      if (!TakeLoss(shard, status)) return;
+      if (!MayTryAgain(shard, status)) return;
       pause = backoff.Next();
     }
   }
@@ -68,8 +68,21 @@ absl::Status ShardManager::Exchange(int shard) {
   Link& link = *links_[shard];
   MutexLock lock(&link.mu);
   const absl::Status status = ExchangeLocked(shard, &link);
-  if (!status.ok()) link.configured = false;
+  if (!status.ok()) LoseLocked(shard, status, &link);
   return status;
+}
+
+// Within the exchange: told later, it could contradict the answer to another one that came between.
+void ShardManager::LoseLocked(int shard, const absl::Status& status, Link* link) {
+  link->configured = false;
+  {
+    MutexLock lock(&mu_);
+    if (closed_) return;
+  }
+  if (control_->ShardLost(shard, std::string(status.message()))) {
+    Log().warn("shard {} at {} is unreachable: {}", shard, options_.shards[shard].address(),
+               status.ToString());
+  }
 }
 
 absl::Status ShardManager::Refresh() {
@@ -98,14 +111,10 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
   return absl::OkStatus();
 }
 
-bool ShardManager::TakeLoss(int shard, const absl::Status& status) {
+bool ShardManager::MayTryAgain(int shard, const absl::Status& status) {
   {
     MutexLock lock(&mu_);
     if (closed_) return false;
-  }
-  const std::string& address = options_.shards[shard].address();
-  if (control_->ShardLost(shard, std::string(status.message()))) {
-    Log().warn("shard {} at {} is unreachable: {}", shard, address, status.ToString());
   }
   if (!IsRefusal(status) || TakenByOthers(shard, status)) return true;
   bool first = false;
@@ -114,7 +123,8 @@ bool ShardManager::TakeLoss(int shard, const absl::Status& status) {
     first = !std::exchange(refused_, true);
   }
   if (first && options_.on_refused) {
-    options_.on_refused(Annotate(status, absl::StrCat("replay shard ", shard, " at ", address)));
+    options_.on_refused(Annotate(
+        status, absl::StrCat("replay shard ", shard, " at ", options_.shards[shard].address())));
   }
   return false;
 }

@@ -82,8 +82,11 @@ class ShardManager {
   bool Pause(absl::Duration pause, uint64_t* told);
   absl::Status Exchange(int shard);
   absl::Status ExchangeLocked(int shard, Link* link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(link->mu);
-  // Says so and tells the control. False if the shard is not to be tried again.
-  bool TakeLoss(int shard, const absl::Status& status);
+  // The shard did not answer, or refused: says so and tells the control.
+  void LoseLocked(int shard, const absl::Status& status, Link* link)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(link->mu);
+  // After an exchange that failed. False if the shard is not to be tried again.
+  bool MayTryAgain(int shard, const absl::Status& status);
   // Whether a refusal of this shard means that somebody else has taken it. Says so now and then.
   bool TakenByOthers(int shard, const absl::Status& refusal);
 

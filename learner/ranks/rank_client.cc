@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/event.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/status.h"
@@ -101,6 +102,7 @@ absl::StatusOr<proto::RankWelcome> RankClient::Join() {
 }
 
 absl::StatusOr<std::optional<RankOrder>> RankClient::Next() {
+  POMPC_CHECK(call_ != nullptr, "Join comes first");
   proto::RankOrder order;
   if (call_->reader == nullptr || !call_->reader->Read(&order)) {
     POMPC_RETURN_IF_ERROR(EndOf(*call_));
@@ -120,6 +122,7 @@ absl::Status RankClient::EndOf(Call& call) {
 }
 
 std::shared_ptr<Rendezvous> RankClient::values() const {
+  POMPC_CHECK(call_ != nullptr, "Join comes first");
   return std::make_shared<RpcRendezvous>(stub_, run_id_, options_.call_timeout, options_.clock);
 }
 

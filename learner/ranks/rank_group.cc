@@ -4,10 +4,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/check.h"
 
 namespace pompc::learner {
 
-RankGroup::RankGroup(int size, Clock* clock) : size_(size), clock_(clock), members_(size) {}
+RankGroup::RankGroup(int size, Clock* clock) : size_(size), clock_(clock), members_(size) {
+  POMPC_CHECK_GE(size, 1);
+}
 
 absl::Status RankGroup::Join(int rank, int size, std::string name,
                              std::weak_ptr<Listener> listener) {
@@ -33,9 +36,14 @@ absl::Status RankGroup::Join(int rank, int size, std::string name,
   return absl::OkStatus();
 }
 
+RankGroup::Member& RankGroup::MemberAt(int rank) {
+  POMPC_CHECK(rank >= 1 && rank < size_, "no rank that may join");
+  return members_[rank];
+}
+
 std::optional<RankOrder> RankGroup::NextOrder(int rank) {
   MutexLock lock(&mu_);
-  std::deque<RankOrder>& orders = members_[rank].orders;
+  std::deque<RankOrder>& orders = MemberAt(rank).orders;
   if (orders.empty()) return std::nullopt;
   RankOrder order = std::move(orders.front());
   orders.pop_front();
@@ -44,12 +52,13 @@ std::optional<RankOrder> RankGroup::NextOrder(int rank) {
 
 std::optional<absl::Status> RankGroup::Ended(int rank) const {
   MutexLock lock(&mu_);
+  POMPC_CHECK(rank >= 1 && rank < size_);
   return members_[rank].orders.empty() ? ended_ : std::nullopt;
 }
 
 void RankGroup::Leave(int rank) {
   MutexLock lock(&mu_);
-  members_[rank].present = false;
+  MemberAt(rank).present = false;
   changed_.SignalAll();
 }
 

@@ -92,6 +92,8 @@ class RankGroup {
     std::deque<RankOrder> orders;
   };
 
+  // Of a rank that may join: 1 .. size - 1.
+  Member& MemberAt(int rank) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status LostLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<int> Absent() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string Named(const std::vector<int>& ranks) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
@@ -36,6 +37,7 @@ class RankService::Stream final : public grpc::ServerWriteReactor<proto::RankOrd
   void OnWriteDone(bool ok) override {
     {
       MutexLock lock(&mu_);
+      POMPC_CHECK(writing_);
       writing_ = false;
       if (!ok) gone_ = true;
     }

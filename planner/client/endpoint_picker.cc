@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/base/check.h"
+
 namespace pompc::planner {
 
 void EndpointPicker::Latencies::Add(absl::Duration latency) {
@@ -27,12 +29,14 @@ std::optional<absl::Duration> EndpointPicker::Latencies::High() {
 
 EndpointPicker::EndpointPicker(const EndpointPickerOptions& options)
     : options_(options), endpoints_(options.endpoints), hedges_(options.hedge_burst) {
+  POMPC_CHECK_GT(options.endpoints, 0u);
   for (Endpoint& endpoint : endpoints_) endpoint.next_silence = options.avoid_silent;
 }
 
 template <typename Usable>
 std::optional<size_t> EndpointPicker::PickInTurn(const std::vector<bool>& tried, Usable usable) {
   const size_t count = endpoints_.size();
+  POMPC_CHECK_EQ(tried.size(), count);
   for (size_t i = 0; i < count; ++i) {
     const size_t endpoint = (first_ + i) % count;
     if (tried[endpoint] || !usable(endpoints_[endpoint])) continue;
@@ -70,7 +74,7 @@ std::optional<size_t> EndpointPicker::PickProbe(absl::Duration now) {
 }
 
 bool EndpointPicker::Succeeded(size_t endpoint, absl::Duration latency, absl::Duration now) {
-  Endpoint& it = endpoints_[endpoint];
+  Endpoint& it = At(endpoint);
   const bool was_silent = it.avoided && it.silent;
   it.latencies.Add(latency);
   it.answered = now;
@@ -81,7 +85,7 @@ bool EndpointPicker::Succeeded(size_t endpoint, absl::Duration latency, absl::Du
 }
 
 void EndpointPicker::Failed(size_t endpoint, absl::Duration now) {
-  Endpoint& it = endpoints_[endpoint];
+  Endpoint& it = At(endpoint);
   it.probing = false;
   // Its failure is news, whatever it was avoided for: it is not the hung process any more.
   it.avoided = true;
@@ -101,14 +105,14 @@ bool EndpointPicker::Silence(Endpoint& endpoint, absl::Duration now) {
 }
 
 void EndpointPicker::TimedOut(size_t endpoint, absl::Duration elapsed, absl::Duration now) {
-  Endpoint& it = endpoints_[endpoint];
+  Endpoint& it = At(endpoint);
   it.probing = false;
   // The time of its caller may just have been short.
   if (elapsed >= Patience(endpoint)) Silence(it, now);
 }
 
 bool EndpointPicker::Outrun(size_t endpoint, absl::Duration asked, absl::Duration now) {
-  Endpoint& it = endpoints_[endpoint];
+  Endpoint& it = At(endpoint);
   if (it.answered <= asked) return Silence(it, now);
   // It answers others: it is slow, takes at least so long, and is given more time from now on.
   it.latencies.Add(now - asked);
@@ -121,7 +125,7 @@ absl::Duration EndpointPicker::Patience(size_t endpoint) {
 }
 
 absl::Duration EndpointPicker::MeasuredPatience(size_t endpoint) {
-  std::optional<absl::Duration> high = endpoints_[endpoint].latencies.High();
+  std::optional<absl::Duration> high = At(endpoint).latencies.High();
   if (!high.has_value()) {
     for (Endpoint& other : endpoints_) {
       if (const auto measured = other.latencies.High()) {

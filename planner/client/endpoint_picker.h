@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/base/check.h"
 
 namespace pompc::planner {
 
@@ -36,6 +37,7 @@ struct EndpointPickerOptions {
 // clock.
 class EndpointPicker {
  public:
+  // REQUIRES: options.endpoints > 0. Endpoints are 0 .. options.endpoints - 1 everywhere.
   explicit EndpointPicker(const EndpointPickerOptions& options);
 
   // One that is not yet marked in `tried` [endpoints], preferably one that is not avoided. Nothing
@@ -47,7 +49,7 @@ class EndpointPicker {
   // in flight, that is, until one of the five below is called for it. Nothing in sticky mode.
   std::optional<size_t> PickProbe(absl::Duration now);
   // The probe has ended, and tells nothing about the planner: another one may be sent.
-  void ProbeEnded(size_t endpoint) { endpoints_[endpoint].probing = false; }
+  void ProbeEnded(size_t endpoint) { At(endpoint).probing = false; }
 
   // It answered. True if it was avoided for its silence.
   bool Succeeded(size_t endpoint, absl::Duration latency, absl::Duration now);
@@ -99,6 +101,10 @@ class EndpointPicker {
     bool probing = false;
   };
 
+  Endpoint& At(size_t endpoint) {
+    POMPC_CHECK_LT(endpoint, endpoints_.size());
+    return endpoints_[endpoint];
+  }
   // In turns, the first that is not tried and for which `usable` holds.
   template <typename Usable>
   std::optional<size_t> PickInTurn(const std::vector<bool>& tried, Usable usable);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/event.h"
 #include "common/base/mutex.h"
 #include "common/base/thread.h"
@@ -190,6 +191,7 @@ class PlannerClient::Impl {
   // in flight for it is cancelled, but for probes.
   std::shared_ptr<Call> Take(Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const auto it = calls_.find(call.id);
+    POMPC_CHECK(it != calls_.end() && !call.ended, "a call ends once");
     std::shared_ptr<Call> taken = std::move(it->second);
     calls_.erase(it);
     taken->ended = true;
@@ -206,6 +208,7 @@ class PlannerClient::Impl {
   void Run(const Callback& callback, absl::StatusOr<proto::PlanReply> result) {
     callback(std::move(result));
     MutexLock lock(&mu_);
+    POMPC_CHECK_GT(running_callbacks_, 0);
     --running_callbacks_;
     changed_.SignalAll();
   }
@@ -218,6 +221,7 @@ class PlannerClient::Impl {
       MutexLock lock(&mu_);
       // A probe may have been answered meanwhile.
       if (call->ended) return;
+      POMPC_CHECK(call->attempts.empty() && !call->retry_at.has_value());
       const absl::Duration now = options_.clock->Now();
       if (closed_) {
         status = ClosedError();
@@ -241,6 +245,7 @@ class PlannerClient::Impl {
       call->tried.assign(call->tried.size(), false);
       endpoint = picker_.Pick(call->tried, now);
     }
+    POMPC_CHECK(endpoint.has_value(), "there is a planner at least");
     Attempt* const first = Send(call, *endpoint, Attempt::Kind::kFirst, now);
     if (!HasSeveral()) return;
     const std::optional<size_t> probe = picker_.PickProbe(now);

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/values/number_check.h"
 
@@ -31,6 +32,7 @@ Batcher::Batcher(PlanBackend* backend, const ParameterStore* store, const Batche
       store_(store),
       options_(options),
       queue_(backend->plans_one_by_one() ? options.slice : absl::InfiniteDuration()) {
+  POMPC_CHECK_GE(backend->threads(), 1);
   for (int i = 0; i < backend->threads(); ++i) {
     timers_.push_back(std::make_unique<Timer>(options.clock, BatcherState::kIdle));
   }
@@ -121,14 +123,17 @@ bool Batcher::NextStep(PlanQueue::Step* step) {
 void Batcher::PlanAndReply(PlanQueue::Step& step, Timer& timer) {
   timer.Enter(BatcherState::kComputing);
   const absl::Duration start = options_.clock->Now();
+  POMPC_CHECK(!step.batch.empty() && step.model != nullptr);
   std::vector<const PlanItem*> items;
   std::vector<absl::Duration> queue_waits;
   for (const PlanCall& call : step.batch) {
+    POMPC_DCHECK(CheckItem(call.item, step.model->spec()).ok());
     items.push_back(&call.item);
     queue_waits.push_back(start - call.submitted);
   }
   absl::StatusOr<std::vector<Plan>> plans = backend_->PlanBatch(*step.model, items);
   const absl::Duration compute = options_.clock->Now() - start;
+  POMPC_CHECK(!plans.ok() || plans->size() == items.size(), "one plan for each item");
   timer.Enter(BatcherState::kReplying);
 
   const ParameterVersion version = step.model->version();

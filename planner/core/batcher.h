@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/state_timer.h"
@@ -84,6 +85,8 @@ class Batcher {
   int threads() const { return static_cast<int>(timers_.size()); }
   // What one of the threads spends its time on. REQUIRES: 0 <= thread < threads().
   const StateTimer<BatcherState, kNumBatcherStates>& timer(int thread) const {
+    POMPC_CHECK_GE(thread, 0);
+    POMPC_CHECK_LT(thread, threads());
     return *timers_[thread];
   }
 

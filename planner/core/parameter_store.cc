@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/check.h"
+
 namespace pompc::planner {
 
 void ParameterStore::Put(std::shared_ptr<const PlannerModel> model, absl::Duration keep) {
+  POMPC_CHECK(model != nullptr);
   const absl::Duration now = clock_->Now();
   // What is dropped is destroyed after the lock: it may be gigabytes.
   std::vector<std::shared_ptr<const PlannerModel>> dropped;
@@ -31,6 +34,15 @@ void ParameterStore::Put(std::shared_ptr<const PlannerModel> model, absl::Durati
   if (newest_ == nullptr || newest_->version() < model->version()) {
     dropped.push_back(std::exchange(newest_, std::move(model)));
   }
+  CheckInvariants();
+}
+
+void ParameterStore::CheckInvariants() const {
+  POMPC_CHECK_LE(kept_.size(), max_kept_);
+  for (size_t i = 1; i < kept_.size(); ++i) {
+    POMPC_CHECK_LT(kept_[i - 1].model->version(), kept_[i].model->version());
+  }
+  POMPC_CHECK(kept_.empty() || kept_.back().model->version() <= newest_->version());
 }
 
 std::shared_ptr<const PlannerModel> ParameterStore::Newest() const {

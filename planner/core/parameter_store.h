@@ -18,8 +18,8 @@ class ParameterStore {
   // At most `max_kept` kept versions beside the newest; then the oldest goes, whatever time it has.
   ParameterStore(Clock* clock, size_t max_kept) : clock_(clock), max_kept_(max_kept) {}
 
-  // Adds a version, in any order of versions. It becomes the newest if it is; with keep > 0 it can
-  // be found for that long. Given again, it is kept for the longer of the two times.
+  // Adds a version, not null, in any order of versions. It becomes the newest if it is; with keep >
+  // 0 it can be found for that long. Given again, it is kept for the longer of the two times.
   void Put(std::shared_ptr<const PlannerModel> model, absl::Duration keep);
 
   // Null before the first version.
@@ -32,6 +32,9 @@ class ParameterStore {
   std::vector<ParameterVersion> KeptVersions() const;
 
  private:
+  // What must hold between the fields after each change.
+  void CheckInvariants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   struct Kept {
     std::shared_ptr<const PlannerModel> model;
     absl::Duration until;

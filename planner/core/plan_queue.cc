@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 
 namespace pompc::planner {
 
@@ -24,11 +25,13 @@ absl::StatusOr<uint64_t> PlanQueue::Push(std::vector<PlanCall> calls, size_t max
     lane->second.calls.push_back(std::move(call));
   }
   size_ += calls.size();
+  CheckInvariants();
   return first;
 }
 
 PlanQueue::Step PlanQueue::Poll(absl::Duration now,
                                 const std::shared_ptr<const PlannerModel>& newest, int threads) {
+  POMPC_CHECK_GE(threads, 1);
   Step step;
   RefuseExpired(now, &step);
   const size_t share = std::min((size_ + threads - 1) / threads, MostInSlice());
@@ -37,11 +40,13 @@ PlanQueue::Step PlanQueue::Poll(absl::Duration now,
     if (lane == lanes_.end()) break;
     const PlanCall& first = lane->second.calls.front();
     const std::shared_ptr<const PlannerModel> model = first.pinned ? first.pinned : newest;
+    POMPC_CHECK(model != nullptr, "a call waits for parameters that are not there");
     if (step.batch.size() >= std::min(share, static_cast<size_t>(model->spec().max_batch))) break;
     // It fitted when it came, but the run may have been resumed with another horizon since.
     absl::Status fits = CheckItem(first.item, model->spec());
     // The lane that leads a batch is the one served least of all; those that join it, because they
     // wait for the same parameters, may be ahead of others.
+    POMPC_CHECK_GE(lane->second.served, turn_, "virtual time went back");
     if (step.batch.empty()) turn_ = lane->second.served;
     ++lane->second.served;
     PlanCall call = TakeFirst(lane);
@@ -52,6 +57,7 @@ PlanQueue::Step PlanQueue::Poll(absl::Duration now,
     step.model = model;
     step.batch.push_back(std::move(call));
   }
+  CheckInvariants();
   return step;
 }
 
@@ -68,6 +74,7 @@ PlanQueue::Lanes::iterator PlanQueue::NextLane(const PlannerModel* model,
 }
 
 PlanCall PlanQueue::TakeFirst(Lanes::iterator lane) {
+  POMPC_CHECK(!lane->second.calls.empty() && size_ > 0);
   PlanCall call = std::move(lane->second.calls.front());
   lane->second.calls.pop_front();
   --size_;
@@ -97,6 +104,7 @@ void PlanQueue::RefuseExpired(absl::Duration now, Step* step) {
 }
 
 void PlanQueue::Planned(size_t plans, absl::Duration compute) {
+  POMPC_CHECK_GT(plans, 0u);
   // The newest counts a quarter: a hiccup of the machine must not matter for long, and the first
   // plans with other parameters neither.
   const absl::Duration each = compute / static_cast<int64_t>(plans);
@@ -123,6 +131,7 @@ std::optional<PlanCall> PlanQueue::Remove(uint64_t id) {
     calls.erase(it);
     --size_;
     if (calls.empty()) lanes_.erase(lane);
+    CheckInvariants();
     return call;
   }
   return std::nullopt;
@@ -135,9 +144,37 @@ std::vector<PlanCall> PlanQueue::TakeAll() {
   }
   std::sort(all.begin(), all.end(),
             [](const PlanCall& a, const PlanCall& b) { return a.id < b.id; });
+  POMPC_CHECK_EQ(all.size(), size_);
   lanes_.clear();
   size_ = 0;
   return all;
+}
+
+void PlanQueue::CheckInvariants() const {
+  // There is a lane while it has calls.
+  POMPC_CHECK_EQ(lanes_.empty(), empty());
+  POMPC_CHECK_LE(lanes_.size(), size_);
+#ifndef NDEBUG
+  CheckLanes();
+#endif
+}
+
+void PlanQueue::CheckLanes() const {
+  size_t waiting = 0;
+  for (const auto& [key, lane] : lanes_) {
+    POMPC_CHECK(!lane.calls.empty());
+    POMPC_CHECK_GE(lane.served, turn_);
+    waiting += lane.calls.size();
+    uint64_t before = 0;
+    for (const PlanCall& call : lane.calls) {
+      POMPC_CHECK_GT(call.id, before);
+      POMPC_CHECK_LT(call.id, next_id_);
+      POMPC_CHECK_GE(call.deadline, next_deadline_);
+      POMPC_CHECK(call.client == key.first && call.pinned.get() == key.second);
+      before = call.id;
+    }
+  }
+  POMPC_CHECK_EQ(waiting, size_);
 }
 
 }  // namespace pompc::planner

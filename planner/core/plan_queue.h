@@ -77,10 +77,10 @@ class PlanQueue {
   // was served least decides the parameters, and calls that wait for the same parameters join,
   // those of the client served least first, up to their spec's max_batch, the slice, and the
   // thread's even share of all that wait. REQUIRES: `newest` is not null if a call without pinned
-  // parameters waits.
+  // parameters waits, threads >= 1.
   Step Poll(absl::Duration now, const std::shared_ptr<const PlannerModel>& newest, int threads = 1);
 
-  // `plans` plans of a batch took `compute` together.
+  // `plans` plans of a batch took `compute` together. REQUIRES: plans > 0.
   void Planned(size_t plans, absl::Duration compute);
 
   // Takes out one call, if it still waits.
@@ -108,6 +108,10 @@ class PlanQueue {
   PlanCall TakeFirst(Lanes::iterator lane);
   void RefuseExpired(absl::Duration now, Step* step);
   size_t MostInSlice() const;
+  // What must hold between the fields after each change.
+  void CheckInvariants() const;
+  // Part of it: walks through all calls.
+  void CheckLanes() const;
 
   const absl::Duration slice_;
   Lanes lanes_;

@@ -1,8 +1,10 @@
 #ifndef POMPC_REPLAY_CLIENT_APPEND_STREAM_H_
 #define POMPC_REPLAY_CLIENT_APPEND_STREAM_H_
 
+#include <atomic>
 #include <functional>
 
+#include "common/base/check.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/client_callback.h"
 #include "proto/replay.grpc.pb.h"
@@ -34,10 +36,15 @@ class AppendStream : public grpc::ClientBidiReactor<proto::AppendRequest, proto:
   proto::AppendRequest* request() { return &request_; }
   // REQUIRES: on_written was called since the last Write; on_closing was not, and cannot be at the
   // same time.
-  void Write() { StartWrite(&request_); }
+  void Write() {
+    POMPC_CHECK(!writing_.exchange(true), "the write before is under way");
+    POMPC_CHECK(!closing_, "the stream is closing");
+    StartWrite(&request_);
+  }
   void Cancel() { context_.TryCancel(); }
 
   void OnWriteDone(bool ok) override {
+    writing_ = false;
     if (ok) callbacks_.on_written();
   }
   void OnReadDone(bool ok) override {
@@ -47,6 +54,7 @@ class AppendStream : public grpc::ClientBidiReactor<proto::AppendRequest, proto:
       return;
     }
     callbacks_.on_closing();
+    closing_ = true;
     RemoveHold();
   }
   void OnDone(const grpc::Status& status) override { callbacks_.on_ended(status); }
@@ -56,6 +64,9 @@ class AppendStream : public grpc::ClientBidiReactor<proto::AppendRequest, proto:
   grpc::ClientContext context_;
   proto::AppendRequest request_;
   proto::AppendReply reply_;
+  // A write was started and is not done; on_closing was called.
+  std::atomic<bool> writing_ = false;
+  std::atomic<bool> closing_ = false;
 };
 
 }  // namespace pompc::replay

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "common/base/check.h"
 #include "replay/core/random.h"
 
 namespace pompc::replay {
@@ -17,6 +18,7 @@ std::vector<uint32_t> SplitBatch(uint32_t batch, std::span<const uint64_t> windo
   for (uint32_t i = 0; i < batch; ++i) {
     const uint64_t window = random.Below(cumulative.back());
     const auto shard = std::upper_bound(cumulative.begin(), cumulative.end(), window);
+    POMPC_DCHECK(shard != cumulative.end());
     ++shares[shard - cumulative.begin()];
   }
   return shares;

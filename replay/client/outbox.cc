@@ -4,7 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
+#include "common/base/check.h"
 #include "common/values/float_bytes.h"
+#include "replay/core/row_check.h"
 
 namespace pompc::replay {
 namespace {
@@ -26,12 +28,17 @@ std::string Bytes(const std::vector<T>& values, size_t begin, size_t count) {
 
 }  // namespace
 
+Outbox::Outbox(const RowSpec& spec, uint32_t max_rows) : spec_(spec), max_rows_(max_rows) {
+  POMPC_CHECK_GT(max_rows, 0u);
+}
+
 void Outbox::BeginEpisode() {
   if (episode_.ok()) Close(&segments_.back());
   EraseDone();
   segments_.push_back({.episode = next_episode_++});
   episode_ = absl::OkStatus();
   terminated_ = false;
+  CheckInvariants();
 }
 
 absl::Status Outbox::CheckOpen() const { return episode_; }
@@ -42,6 +49,9 @@ absl::Status Outbox::CheckTakesRows() const {
 }
 
 void Outbox::Append(const RowView& row) {
+  POMPC_CHECK_OK(CheckTakesRows());
+  POMPC_CHECK(HasRoom());
+  POMPC_DCHECK(CheckRow(spec_, row).ok());
   Segment& segment = segments_.back();
   Add(row.observation, &segment.observations);
   Add(row.action, &segment.actions);
@@ -60,9 +70,12 @@ void Outbox::Append(const RowView& row) {
   segment.versions.push_back(row.has_plan() ? row.version : ParameterVersion());
   ++segment.end;
   ++unacked_;
+  CheckInvariants();
 }
 
 void Outbox::End(std::span<const float> final_observation) {
+  POMPC_CHECK_OK(CheckOpen());
+  POMPC_CHECK_EQ(final_observation.size(), spec_.observation_size);
   Segment& segment = segments_.back();
   // After a gap the rows before may all be gone: then there is no window for it to complete.
   if (segment.end > 0) {
@@ -71,6 +84,7 @@ void Outbox::End(std::span<const float> final_observation) {
   }
   Close(&segment);
   EraseDone();
+  CheckInvariants();
 }
 
 void Outbox::Close(Segment* segment) {
@@ -88,8 +102,10 @@ bool Outbox::HasChunk(uint32_t chunk_rows, bool partial) const {
 }
 
 uint32_t Outbox::FillChunk(uint32_t chunk_rows, proto::AppendRequest* request) {
-  Segment& segment = *std::find_if(segments_.begin(), segments_.end(),
-                                   [](const Segment& s) { return s.Sendable(); });
+  const auto found = std::find_if(segments_.begin(), segments_.end(),
+                                  [](const Segment& s) { return s.Sendable(); });
+  POMPC_CHECK(found != segments_.end(), "nothing is to be sent");
+  Segment& segment = *found;
   const uint64_t first = segment.next_send;
   const uint64_t end = std::min(segment.end, first + chunk_rows);
   request->mutable_stream()->set_episode(segment.episode);
@@ -133,6 +149,8 @@ std::list<Outbox::Segment>::iterator Outbox::Find(uint64_t episode, uint32_t seg
 }
 
 void Outbox::DropRowsBefore(Segment* segment, uint64_t row) {
+  POMPC_CHECK_GE(row, segment->base);
+  POMPC_CHECK_LE(row, segment->end);
   const size_t n = row - segment->base, o = spec_.observation_size, a = spec_.action_size;
   DropFront(n * o, &segment->observations);
   DropFront(n * a, &segment->actions);
@@ -160,6 +178,7 @@ uint32_t Outbox::OnAcked(uint64_t episode, uint32_t segment_number, uint64_t nex
     --unacked_;
   }
   EraseDone();
+  CheckInvariants();
   return freed;
 }
 
@@ -170,6 +189,7 @@ bool Outbox::OnGap(uint64_t episode, uint32_t segment_number, uint64_t next_row)
   if (next_row >= segment->base) {
     DropRowsBefore(&*segment, next_row);
     segment->next_send = next_row;
+    CheckInvariants();
     return false;
   }
   ++segment->segment;
@@ -182,6 +202,7 @@ bool Outbox::OnGap(uint64_t episode, uint32_t segment_number, uint64_t next_row)
     --unacked_;
   }
   EraseDone();
+  CheckInvariants();
   return true;
 }
 
@@ -196,6 +217,7 @@ std::optional<uint32_t> Outbox::OnRefused(uint64_t episode, uint32_t segment_num
   const uint32_t rows = static_cast<uint32_t>(segment->end - segment->base);
   unacked_ -= rows + (segment->final_observation.empty() ? 0 : 1);
   segments_.erase(segment);
+  CheckInvariants();
   return rows;
 }
 
@@ -208,6 +230,23 @@ void Outbox::OnDisconnected() {
 
 void Outbox::EraseDone() {
   std::erase_if(segments_, [](const Segment& segment) { return segment.Done(); });
+}
+
+void Outbox::CheckInvariants() const {
+  POMPC_CHECK_LE(unacked_, uint64_t{max_rows_} + 1);
+  POMPC_CHECK(!episode_.ok() || (!segments_.empty() && !segments_.back().closed),
+              "the episode under way has no segment");
+#ifndef NDEBUG
+  uint64_t held = 0;
+  for (const Segment& segment : segments_) {
+    POMPC_CHECK_LE(segment.base, segment.next_send);
+    POMPC_CHECK_LE(segment.next_send, segment.end);
+    POMPC_CHECK_LE(segment.max_sent, segment.end);
+    POMPC_CHECK_EQ(segment.rewards.size(), segment.end - segment.base);
+    held += segment.rewards.size() + (segment.final_observation.empty() ? 0 : 1);
+  }
+  POMPC_CHECK_EQ(held, unacked_);
+#endif
 }
 
 bool Outbox::AwaitsReply() const {

@@ -15,10 +15,11 @@ namespace pompc::replay {
 
 // The rows of one environment that no shard has acknowledged yet, in segments, oldest first: what
 // is to be sent next, and what must be sent again. Holds at most max_rows rows (an unacknowledged
-// final observation counts as one, and may be one more). Not thread-safe; never blocks.
+// final observation counts as one, and may be one more). max_rows is at least 1. Not thread-safe;
+// never blocks.
 class Outbox {
  public:
-  Outbox(const RowSpec& spec, uint32_t max_rows) : spec_(spec), max_rows_(max_rows) {}
+  Outbox(const RowSpec& spec, uint32_t max_rows);
 
   // Begins the next episode; one that was not ended is cut off.
   void BeginEpisode();
@@ -83,6 +84,8 @@ class Outbox {
   void Close(Segment* segment);
   void EraseDone();
   void FillRows(const Segment& segment, size_t begin, size_t count, proto::Rows* rows) const;
+  // What must hold between the fields after each change.
+  void CheckInvariants() const;
 
   const RowSpec spec_;
   const uint32_t max_rows_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/types/span.h"
+#include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/deadline.h"
@@ -32,6 +33,7 @@ class Handover {
  public:
   void Set(T value) {
     MutexLock lock(&mu_);
+    POMPC_CHECK(!value_.has_value(), "a call has one result");
     value_.emplace(std::move(value));
     set_.Signal();
   }
@@ -134,6 +136,7 @@ class ShardClient::Impl {
   }
   void Leave() {
     MutexLock lock(&mu_);
+    POMPC_CHECK_GT(running_, 0u);
     --running_;
     left_.SignalAll();
   }
@@ -211,6 +214,8 @@ absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
     uint64_t shard_incarnation, std::span<const uint64_t> addresses,
     std::span<const float> plan_mean, std::span<const float> plan_std) {
   const size_t a = impl_->options().spec.action_size();
+  POMPC_CHECK_EQ(plan_mean.size(), addresses.size() * a);
+  POMPC_CHECK_EQ(plan_std.size(), addresses.size() * a);
   const size_t rows_at_once = rpc::ItemsPerRequest(PlanUpdateBytes(a), addresses.size() + 1);
   proto::UpdatePlansReply sum;
   for (size_t begin = 0; begin < addresses.size(); begin += rows_at_once) {

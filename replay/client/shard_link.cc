@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/rpc/message_size.h"
 #include "common/rpc/wire.h"
 
@@ -132,6 +133,7 @@ absl::Duration ShardLink::NextDeadline() const {
 }
 
 void ShardLink::OnOpened(absl::Duration now) {
+  POMPC_CHECK(state_ == State::kClosed, "one stream at a time");
   state_ = State::kOpen;
   opened_at_ = now;
   progress_at_ = now;
@@ -139,6 +141,7 @@ void ShardLink::OnOpened(absl::Duration now) {
 }
 
 void ShardLink::NextChunk(absl::Duration now, proto::AppendRequest* request) {
+  POMPC_CHECK(state_ == State::kOpen && !writing_ && !ready_.empty(), "Poll did not return kWrite");
   const uint32_t index = ready_.front();
   ready_.pop_front();
   Environment& environment = environments_.at(index);
@@ -156,6 +159,7 @@ void ShardLink::NextChunk(absl::Duration now, proto::AppendRequest* request) {
 }
 
 void ShardLink::OnWritten(absl::Duration now) {
+  POMPC_CHECK(writing_, "nothing was being written");
   writing_ = false;
   progress_at_ = now;
 }
@@ -210,6 +214,7 @@ void ShardLink::OnStored(Environment* environment, const proto::AppendReply& rep
   const uint32_t unacked = outbox.unacked();
   stats_.acked_rows += outbox.OnAcked(reply.stream().episode(), reply.stream().segment(),
                                       reply.next_row(), reply.ended());
+  POMPC_CHECK_LE(outbox.unacked(), unacked);
   environment->acknowledged += unacked - outbox.unacked();
 }
 

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/backoff.h"
+#include "common/base/check.h"
 #include "proto/replay.pb.h"
 #include "replay/client/outbox.h"
 #include "replay/client/trajectory_writer.h"
@@ -35,8 +36,14 @@ class ShardLink {
 
   // The environment's rows. REQUIRES: it writes to this shard. After adding to it, call OnAdded; if
   // it returns true, Poll has something new to consider.
-  Outbox& outbox(uint32_t environment) { return environments_.at(environment).outbox; }
-  const Outbox& outbox(uint32_t environment) const { return environments_.at(environment).outbox; }
+  Outbox& outbox(uint32_t environment) {
+    POMPC_DCHECK(environments_.contains(environment));
+    return environments_.at(environment).outbox;
+  }
+  const Outbox& outbox(uint32_t environment) const {
+    POMPC_DCHECK(environments_.contains(environment));
+    return environments_.at(environment).outbox;
+  }
   bool OnAdded(uint32_t environment, absl::Duration now);
   // Whether the environment should go on and make its next row: always once the shard is broken
   // (then the row meets the error); while the shard holds rows back only up to one chunk, for rows

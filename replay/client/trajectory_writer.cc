@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/base/thread.h"
@@ -59,9 +60,11 @@ class TrajectoryWriter::Impl {
   };
 
   ShardLink& LinkOf(uint32_t environment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    POMPC_DCHECK_LT(environment, options_.shard_of_environment.size());
     return links_[options_.shard_of_environment[environment]];
   }
   const ShardLink& LinkOf(uint32_t environment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    POMPC_DCHECK_LT(environment, options_.shard_of_environment.size());
     return links_[options_.shard_of_environment[environment]];
   }
   absl::Status CheckWritable(uint32_t environment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -94,6 +97,7 @@ class TrajectoryWriter::Impl {
 
 TrajectoryWriter::Impl::Impl(TrajectoryWriterOptions options, Clock* clock)
     : options_(std::move(options)), clock_(clock) {
+  POMPC_CHECK_OK(options_.Validate());
   for (uint32_t shard = 0; shard < options_.shards.size(); ++shard) {
     links_.emplace_back(options_, shard);
     lines_.emplace_back().stub = proto::ReplayService::NewStub(options_.shards[shard]);

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "common/base/check.h"
 #include "common/values/parameter_version.h"
 
 namespace pompc::replay {
@@ -40,7 +41,10 @@ class Limiter {
   }
 
   // The learner was heard from.
-  void Heard(absl::Duration now) { heard_at_ = now; }
+  void Heard(absl::Duration now) {
+    POMPC_CHECK_GE(now, heard_at_, "time went back");
+    heard_at_ = now;
+  }
 
   // Replaces the grant. The bound on rows may also go down; the end of the seed phase stays.
   void Grant(RowGrant grant, absl::Duration now) {
@@ -56,7 +60,15 @@ class Limiter {
     return !grant_.newest_version.has_value() || version <= *grant_.newest_version;
   }
   // REQUIRES: IsPublished was false for some version.
-  ParameterVersion newest_version() const { return *grant_.newest_version; }
+  ParameterVersion newest_version() const {
+    POMPC_CHECK(grant_.newest_version.has_value());
+    return *grant_.newest_version;
+  }
+
+  // Rows were taken within their Room: so many are accepted by now.
+  void Accepted(uint64_t accepted_rows) const {
+    POMPC_CHECK_LE(accepted_rows, grant_.max_accepted_rows, "more rows than were granted");
+  }
 
   // Why a shard that has accepted `accepted_rows` takes no more, for those who wait.
   std::string WhyBlocked(uint64_t accepted_rows, absl::Duration now) const {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "common/base/check.h"
 #include "common/values/split_mix.h"
 
 namespace pompc::replay {
@@ -17,6 +18,7 @@ class Random {
   // Exactly uniform over 0 .. n-1 (Lemire 2019: multiply, reject the short bucket). REQUIRES: n >
   // 0.
   uint64_t Below(uint64_t n) {
+    POMPC_DCHECK_GT(n, 0u);
     unsigned __int128 product = static_cast<unsigned __int128>(Next()) * n;
     if (static_cast<uint64_t>(product) < n) {
       const uint64_t threshold = -n % n;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "common/base/check.h"
 #include "common/values/parameter_version.h"
 
 namespace pompc::replay {
@@ -51,6 +52,9 @@ struct RowsView {
 // of the sizes that `spec` asks for.
 inline RowsView FirstRows(const RowSpec& spec, const RowsView& rows, uint32_t count) {
   const size_t n = count, o = spec.observation_size, a = spec.action_size;
+  POMPC_CHECK_LE(count, rows.count);
+  POMPC_CHECK_EQ(rows.observations.size(), rows.count * o);
+  POMPC_CHECK_EQ(rows.actions.size(), rows.count * a);
   return {.count = count,
           .observations = rows.observations.first(n * o),
           .actions = rows.actions.first(n * a),

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::replay {
@@ -63,6 +64,7 @@ absl::Status CheckSizes(const RowSpec& spec, const RowsView& rows) {
 
 absl::Status CheckValues(const RowSpec& spec, const RowLimits& limits, const RowsView& rows,
                          uint32_t begin, uint64_t first_row) {
+  POMPC_DCHECK(CheckSizes(spec, rows).ok());
   for (uint32_t i = begin; i < rows.count; ++i) {
     const absl::Status status = CheckRowValues(spec, limits, rows, i);
     if (!status.ok()) return Annotate(status, absl::StrCat("row ", first_row + i));

@@ -52,7 +52,9 @@ Shard::Shard(uint64_t incarnation, Clock* clock, std::unique_ptr<Store> store)
     : incarnation_(incarnation),
       clock_(clock),
       store_(std::move(store)),
-      activity_(clock, Activity::kIdle) {}
+      activity_(clock, Activity::kIdle) {
+  POMPC_CHECK(store_ != nullptr);
+}
 
 Shard::~Shard() { Close(); }
 
@@ -186,6 +188,7 @@ AppendOutcome Shard::Refuse(const SegmentId& id, absl::Status why) {
 }
 
 AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment) {
+  POMPC_CHECK_LE(chunk.begin, chunk.rows.count, "rows are skipped that the chunk does not have");
   const uint32_t wanted = chunk.rows.count - chunk.begin;
   const uint32_t new_rows =
       static_cast<uint32_t>(std::min<uint64_t>(wanted, limiter_.Room(accepted_rows_)));
@@ -202,9 +205,9 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
   }
   table_->Append(rows, chunk.begin, &segment->tail);
   accepted_rows_ += new_rows;
-  POMPC_CHECK(new_rows == 0 || accepted_rows_ <= limiter_.max_accepted_rows(),
-              WhyBlocked());
+  if (new_rows > 0) limiter_.Accepted(accepted_rows_);
   planned_rows_ += std::count(rows.has_plan.begin() + chunk.begin, rows.has_plan.end(), 1);
+  POMPC_CHECK_LE(planned_rows_, accepted_rows_);
   segment->next_row += new_rows;
   if (new_rows > 0) segment->terminated = rows.terminated.back() != 0;
   segment->ended = !rows.final_observation.empty();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::replay {
@@ -10,6 +11,10 @@ namespace pompc::replay {
 std::string SegmentId::ToString() const {
   return absl::StrCat("actor ", actor_index, ".", incarnation, " environment ", environment,
                       " episode ", episode, " segment ", segment);
+}
+
+Streams::Streams(const Options& options) : options_(options) {
+  POMPC_CHECK_GT(options.max_segments, 0u);
 }
 
 absl::StatusOr<Streams::Segment*> Streams::Open(const SegmentId& id) {
@@ -29,6 +34,7 @@ absl::StatusOr<Streams::Segment*> Streams::Open(const SegmentId& id) {
   used_.push_front(id);
   Segment& segment = environment.segments[position];
   segment.used = used_.begin();
+  CheckInvariants();
   return &segment;
 }
 
@@ -55,6 +61,7 @@ void Streams::ForgetAll(Actor* actor) {
   for (auto& [index, environment] : actor->environments) {
     for (auto& [position, segment] : environment.segments) used_.erase(segment.used);
   }
+  POMPC_CHECK_LE(actor->environments.size(), environments_);
   environments_ -= actor->environments.size();
   actor->environments.clear();
 }
@@ -64,8 +71,26 @@ void Streams::ForgetLeastRecentlyUsed() {
   used_.pop_back();
   Environment& environment = actors_[id.actor_index].environments[id.environment];
   const Position position{id.episode, id.segment};
-  environment.segments.erase(position);
+  POMPC_CHECK_EQ(environment.segments.erase(position), 1u, "a segment is used but not there");
   environment.forgotten = std::max(environment.forgotten.value_or(position), position);
+}
+
+void Streams::CheckInvariants() const {
+  POMPC_CHECK_LE(used_.size(), options_.max_segments);
+  POMPC_CHECK_LE(environments_, options_.max_environments);
+#ifndef NDEBUG
+  // Many segments would take too long to walk through at every chunk.
+  if (used_.size() > 1024) return;
+  size_t segments = 0, environments = 0;
+  for (const auto& [index, actor] : actors_) {
+    environments += actor.environments.size();
+    for (const auto& [number, environment] : actor.environments) {
+      segments += environment.segments.size();
+    }
+  }
+  POMPC_CHECK_EQ(segments, used_.size());
+  POMPC_CHECK_EQ(environments, environments_);
+#endif
 }
 
 ChunkVerdict JudgeChunk(const Streams::Segment& segment, uint64_t first_row, uint32_t count,
@@ -90,6 +115,7 @@ ChunkVerdict JudgeChunk(const Streams::Segment& segment, uint64_t first_row, uin
             absl::InvalidArgumentError(absl::StrCat("ends before row ", end, ", but row ",
                                                     segment.next_row - 1, " is stored"))};
   }
+  POMPC_CHECK_LE(first_row, segment.next_row);
   const bool new_final = has_final && !segment.ended;
   if (end <= segment.next_row && !new_final) return {Kind::kStored};
   return {Kind::kStore, static_cast<uint32_t>(segment.next_row - first_row)};

@@ -36,6 +36,7 @@ struct SegmentId {
 class Streams {
  public:
   struct Options {
+    // At least 1.
     size_t max_segments = size_t{1} << 17;
     size_t max_environments = size_t{1} << 16;
   };
@@ -61,7 +62,7 @@ class Streams {
     std::list<SegmentId>::iterator used;
   };
 
-  explicit Streams(const Options& options) : options_(options) {}
+  explicit Streams(const Options& options);
 
   // State of a segment; a segment not seen before is new: 0 rows. The pointer holds until the next
   // call. FAILED_PRECONDITION if a later incarnation wrote, or the segment was forgotten;
@@ -87,6 +88,8 @@ class Streams {
   absl::StatusOr<Actor*> OpenActor(const SegmentId& id);
   void ForgetAll(Actor* actor);
   void ForgetLeastRecentlyUsed();
+  // What must hold between the fields after each change.
+  void CheckInvariants() const;
 
   const Options options_;
   std::unordered_map<uint32_t, Actor> actors_;

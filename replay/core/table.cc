@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "replay/core/row_check.h"
 
 namespace pompc::replay {
 namespace {
@@ -21,6 +23,22 @@ uint64_t SlotsThatFit(const TableOptions& options) {
 }
 
 void Copy(const float* from, size_t n, float* to) { std::copy_n(from, n, to); }
+
+// Whether there is room for a batch of `b` windows, no more and no less.
+void CheckColumns(const RowSpec& spec, size_t horizon, size_t b, const WindowColumns& out) {
+  const size_t o = spec.observation_size, a = spec.action_size;
+  const size_t steps = b * horizon, states = steps + b;
+  POMPC_CHECK_EQ(out.observations.size(), states * o);
+  POMPC_CHECK_EQ(out.actions.size(), steps * a);
+  POMPC_CHECK_EQ(out.rewards.size(), steps);
+  POMPC_CHECK_EQ(out.terminated.size(), steps);
+  POMPC_CHECK_EQ(out.plan_mean.size(), states * a);
+  POMPC_CHECK_EQ(out.plan_std.size(), states * a);
+  POMPC_CHECK_EQ(out.has_plan.size(), states);
+  POMPC_CHECK_EQ(out.addresses.size(), states);
+  POMPC_CHECK_EQ(out.versions.size(), 2 * b);
+  POMPC_CHECK_EQ(out.draws.size(), b);
+}
 
 }  // namespace
 
@@ -49,6 +67,8 @@ Table::Table(const TableOptions& options, std::unique_ptr<Selector> selector)
       slot_bytes_(SlotBytes(options.spec)),
       capacity_(SlotsThatFit(options)),
       selector_(std::move(selector)) {
+  POMPC_CHECK_OK(options.Validate());
+  POMPC_CHECK(selector_ != nullptr);
   block_shift_ = 0;
   while (slot_bytes_ << (block_shift_ + 1) <= kBlockBytes) ++block_shift_;
 }
@@ -59,26 +79,35 @@ uint64_t Table::AddressOfSlot(uint32_t slot) const {
 }
 
 float* Table::Numbers(uint64_t slot) const {
+  POMPC_DCHECK_LT(slot, capacity_);
+  POMPC_DCHECK_LT(slot >> block_shift_, blocks_.size());
   const uint64_t within = slot & ((uint64_t{1} << block_shift_) - 1);
   return blocks_[slot >> block_shift_].numbers.get() + within * numbers_per_slot_;
 }
 
 Table::Meta& Table::MetaOf(uint64_t slot) const {
+  POMPC_DCHECK_LT(slot, capacity_);
+  POMPC_DCHECK_LT(slot >> block_shift_, blocks_.size());
   const uint64_t within = slot & ((uint64_t{1} << block_shift_) - 1);
   return blocks_[slot >> block_shift_].meta[within];
 }
 
 void Table::Append(const RowsView& rows, uint32_t begin, uint64_t* tail) {
+  POMPC_CHECK_OK(CheckSizes(spec_, rows));
+  POMPC_CHECK_LE(begin, rows.count);
+  POMPC_CHECK(*tail == kNoAddress || *tail < next_, "the segment's tail was never stored");
   for (uint32_t i = begin; i < rows.count; ++i) {
     *tail = AppendSlot(*tail);
     WriteRow(rows, i, Slot(*tail));
     OpenWindowEndingAt(*tail);
   }
-  if (rows.final_observation.empty()) return;
-  *tail = AppendSlot(*tail);
-  WriteFinal(rows.final_observation, Slot(*tail));
-  ++finals_;
-  OpenWindowEndingAt(*tail);
+  if (!rows.final_observation.empty()) {
+    *tail = AppendSlot(*tail);
+    WriteFinal(rows.final_observation, Slot(*tail));
+    ++finals_;
+    OpenWindowEndingAt(*tail);
+  }
+  CheckInvariants();
 }
 
 // Takes the next slot and links it behind `tail`, unless that was evicted meanwhile.
@@ -97,6 +126,7 @@ uint64_t Table::AppendSlot(uint64_t tail) {
 }
 
 void Table::EvictOldest() {
+  POMPC_DCHECK_LT(oldest_, next_);
   const uint64_t slot = Slot(oldest_);
   const uint8_t flags = MetaOf(slot).flags;
   if (flags & kWindowStart) selector_->Remove(static_cast<Selector::Key>(slot));
@@ -107,6 +137,7 @@ void Table::EvictOldest() {
 
 void Table::AllocateBlock() {
   const uint64_t begin = static_cast<uint64_t>(blocks_.size()) << block_shift_;
+  POMPC_CHECK_LT(begin, capacity_);
   const uint64_t slots = std::min(uint64_t{1} << block_shift_, capacity_ - begin);
   blocks_.push_back({std::make_unique_for_overwrite<float[]>(slots * numbers_per_slot_),
                      std::make_unique_for_overwrite<Meta[]>(slots)});
@@ -148,6 +179,7 @@ void Table::OpenWindowEndingAt(uint64_t address) {
     start -= distance;
   }
   const uint64_t slot = Slot(start);
+  POMPC_DCHECK_EQ(MetaOf(slot).flags & (kWindowStart | kBarred | kFinal), 0);
   MetaOf(slot).flags |= kWindowStart;
   selector_->Insert(static_cast<Selector::Key>(slot));
 }
@@ -162,10 +194,13 @@ bool Table::EndsTerminated(uint64_t address) const {
 }
 
 void Table::Sample(uint64_t seed, const WindowColumns& out) {
+  POMPC_CHECK_GT(windows(), 0u);
   std::vector<Selector::Key> keys(out.rewards.size() / horizon_);
+  CheckColumns(spec_, horizon_, keys.size(), out);
   selector_->Sample(seed, keys);
   for (size_t b = 0; b < keys.size(); ++b) {
     Meta& first = MetaOf(keys[b]);
+    POMPC_DCHECK(first.flags & kWindowStart);
     out.draws[b] = ++first.draws;
     out.versions[2 * b] = first.version.incarnation;
     out.versions[2 * b + 1] = first.version.number;
@@ -208,13 +243,48 @@ uint32_t Table::Bar(std::span<const uint64_t> addresses) {
     ++barred_;
     ++count;
   }
+  CheckInvariants();
   return count;
+}
+
+void Table::CheckInvariants() const {
+  const uint64_t used = next_ - oldest_;
+  POMPC_CHECK_LE(oldest_, next_);
+  POMPC_CHECK_LE(used, capacity_);
+  POMPC_CHECK_LE(finals_, used);
+  // A window begins at a row, and no two of them at the same.
+  POMPC_CHECK_LE(windows() + barred_, stored_rows());
+  POMPC_CHECK_GE(static_cast<uint64_t>(blocks_.size()) << block_shift_, std::min(next_, capacity_),
+                 "slots without memory");
+#ifndef NDEBUG
+  // Large tables would take too long to walk through at every chunk.
+  if (used <= 1024) CheckCounts();
+#endif
+}
+
+void Table::CheckCounts() const {
+  uint64_t finals = 0, barred = 0, starts = 0;
+  for (uint64_t address = oldest_; address < next_; ++address) {
+    const Meta& meta = MetaOf(Slot(address));
+    POMPC_CHECK_EQ(AddressOfSlot(static_cast<uint32_t>(Slot(address))), address);
+    finals += (meta.flags & kFinal) != 0;
+    barred += (meta.flags & kBarred) != 0;
+    starts += (meta.flags & kWindowStart) != 0;
+    if (meta.to_next == 0) continue;
+    POMPC_CHECK_LT(address + meta.to_next, next_);
+    POMPC_CHECK_EQ(MetaOf(Slot(address + meta.to_next)).to_previous, meta.to_next);
+  }
+  POMPC_CHECK_EQ(finals, finals_);
+  POMPC_CHECK_EQ(barred, barred_);
+  POMPC_CHECK_EQ(starts, windows());
 }
 
 Table::UpdateCounts Table::UpdatePlans(std::span<const uint64_t> addresses,
                                        std::span<const float> plan_mean,
                                        std::span<const float> plan_std) {
   const size_t o = spec_.observation_size, a = spec_.action_size;
+  POMPC_CHECK_EQ(plan_mean.size(), addresses.size() * a);
+  POMPC_CHECK_EQ(plan_std.size(), addresses.size() * a);
   UpdateCounts counts;
   for (size_t i = 0; i < addresses.size(); ++i) {
     if (addresses[i] < oldest_ || addresses[i] >= next_) {

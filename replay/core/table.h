@@ -122,6 +122,10 @@ class Table {
   void OpenWindowEndingAt(uint64_t address);
   bool EndsTerminated(uint64_t address) const;
   void Gather(uint64_t address, size_t b, const WindowColumns& out) const;
+  // What must hold between the fields after each change.
+  void CheckInvariants() const;
+  // Part of it: the counts, taken anew from all slots.
+  void CheckCounts() const;
 
   const RowSpec spec_;
   const uint32_t horizon_;

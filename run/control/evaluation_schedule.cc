@@ -4,12 +4,19 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/values/mix_seed.h"
 #include "common/values/number_check.h"
 #include "run/control/statistics.h"
 
 namespace pompc::run {
-EvaluationSchedule::EvaluationSchedule(const EvaluationOptions& options) : options_(options) {}
+
+EvaluationSchedule::EvaluationSchedule(const EvaluationOptions& options) : options_(options) {
+  POMPC_CHECK_GT(options.every_rows, 0u);
+  POMPC_CHECK_GT(options.episodes, 0u);
+  POMPC_CHECK_GT(options.max_outstanding, 0u);
+  POMPC_CHECK_GT(options.max_results, 0u);
+}
 
 void EvaluationSchedule::Restore(std::vector<EvaluationResult> results, uint64_t rows) {
   for (const EvaluationResult& result : results) {
@@ -40,6 +47,7 @@ EvaluationAssignment EvaluationSchedule::Add(ParameterVersion version, uint64_t 
                                   updates,  options_.episodes, MixSeed(options_.seed, next_id_)};
   ++next_id_;
   outstanding_.push_back({assignment, now, std::nullopt});
+  CheckInvariants();
   return assignment;
 }
 
@@ -131,6 +139,14 @@ void EvaluationSchedule::AddResult(const EvaluationResult& result) {
   if (!best_.has_value() || result.return_mean > results_[*best_].return_mean) {
     best_ = results_.size() - 1;
   }
+  CheckInvariants();
+}
+
+void EvaluationSchedule::CheckInvariants() const {
+  POMPC_CHECK_LE(outstanding_.size(), options_.max_outstanding);
+  POMPC_CHECK_LE(results_.size(), options_.max_results);
+  POMPC_CHECK_EQ(best_.has_value(), !results_.empty());
+  POMPC_CHECK(!best_.has_value() || *best_ < results_.size());
 }
 
 const EvaluationResult* EvaluationSchedule::FindResult(uint64_t id) const {

@@ -35,6 +35,7 @@ struct EvaluationOptions {
 // max_outstanding evaluations, max_results results.
 class EvaluationSchedule {
  public:
+  // REQUIRES: all numbers of the options are at least 1, but for last_rows and the seed.
   explicit EvaluationSchedule(const EvaluationOptions& options);
 
   // Takes over the results of earlier starts of the run, in the order they came in, and goes on at
@@ -85,6 +86,8 @@ class EvaluationSchedule {
   };
 
   void AddResult(const EvaluationResult& result);
+  // What must hold between the fields after each change.
+  void CheckInvariants() const;
   const EvaluationResult* FindResult(uint64_t id) const;
 
   const EvaluationOptions options_;

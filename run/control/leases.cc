@@ -1,10 +1,12 @@
 #include "run/control/leases.h"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/values/short_text.h"
 
 namespace pompc::run {
@@ -21,7 +23,9 @@ Leases::Leases(const LeaseOptions& options, int num_shards, uint64_t learner_inc
     : options_(options),
       num_shards_(num_shards),
       started_again_(learner_incarnation > 1),
-      next_incarnation_((learner_incarnation << 32) + 1) {}
+      next_incarnation_((learner_incarnation << 32) + 1) {
+  POMPC_CHECK_GE(num_shards, 1);
+}
 
 absl::StatusOr<Lease> Leases::Register(Role role, const std::string& name, uint32_t environments,
                                        absl::Duration now, const ProcessIdentity& identity) {
@@ -44,7 +48,8 @@ absl::StatusOr<Lease> Leases::Register(Role role, const std::string& name, uint3
   if (role == Role::kActor) lease.shards = AssignShards(environments);
   lease.last_heartbeat = now;
   lease.expires = now + options_.duration;
-  leases_[lease.id] = lease;
+  POMPC_CHECK(leases_.emplace(lease.id, lease).second);
+  CheckInvariants();
   return lease;
 }
 
@@ -55,15 +60,22 @@ absl::Status Leases::Heartbeat(uint64_t id, const PeerCounters& counters, absl::
     return absl::NotFoundError(absl::StrCat("lease ", id, " has ended: register again"));
   }
   Lease& lease = found->second;
+  POMPC_CHECK_GE(now, lease.last_heartbeat, "time went back");
   lease.counters = counters;
   lease.waiting = ShortText(waiting, kMaxWaiting);
   lease.last_heartbeat = now;
   lease.expires = std::max(lease.expires, now + options_.duration);
+  CheckInvariants();
   return absl::OkStatus();
 }
 
 void Leases::Prolong(absl::Duration time) {
   for (auto& [id, lease] : leases_) lease.expires = std::max(lease.expires, time);
+}
+
+void Leases::End(uint64_t id) {
+  leases_.erase(id);
+  CheckInvariants();
 }
 
 void Leases::End(uint64_t id, EndedLease how) {
@@ -75,6 +87,7 @@ void Leases::End(uint64_t id, EndedLease how) {
   ++ends_[static_cast<size_t>(how.end)];
   ended_.push_back(std::move(how));
   if (ended_.size() > kMaxEnded) ended_.pop_front();
+  CheckInvariants();
 }
 
 std::vector<Lease> Leases::Expired(absl::Duration now) const {
@@ -121,6 +134,30 @@ uint32_t Leases::FreeIndex(Role role, std::optional<uint32_t> wanted, bool from_
   uint32_t index = from_above ? static_cast<uint32_t>(options_.max_leases) - 1 : 0;
   while (taken.contains(index)) index += from_above ? -1 : 1;
   return index;
+}
+
+void Leases::CheckInvariants() const {
+  POMPC_CHECK_LE(leases_.size(), options_.max_leases);
+  POMPC_CHECK_EQ(ended_.size(),
+                 std::min<uint64_t>(kMaxEnded, std::accumulate(ends_.begin(), ends_.end(), 0ull)));
+  POMPC_CHECK(leases_.empty() || leases_.rbegin()->first < next_incarnation_);
+#ifndef NDEBUG
+  CheckLeases();
+#endif
+}
+
+void Leases::CheckLeases() const {
+  std::set<std::pair<Role, uint32_t>> indices;
+  for (const auto& [id, lease] : leases_) {
+    POMPC_CHECK_EQ(lease.id, id);
+    POMPC_CHECK_EQ(lease.incarnation, id);
+    POMPC_CHECK_LT(lease.index, options_.max_leases);
+    POMPC_CHECK(indices.emplace(lease.role, lease.index).second, "two leases have one index");
+    POMPC_CHECK_LE(lease.last_heartbeat, lease.expires);
+    for (const uint32_t shard : lease.shards) {
+      POMPC_CHECK_LT(shard, static_cast<uint32_t>(num_shards_));
+    }
+  }
 }
 
 std::vector<uint32_t> Leases::AssignShards(uint32_t environments) const {

@@ -85,7 +85,7 @@ class Leases {
   static constexpr size_t kMaxEnded = 16;
 
   // Incarnations are learner_incarnation << 32 | counter, so a learner that resumes a run fences
-  // the leases of its predecessor.
+  // the leases of its predecessor. REQUIRES: num_shards >= 1.
   Leases(const LeaseOptions& options, int num_shards, uint64_t learner_incarnation);
 
   // Hands out a lease. A process that is recognised gets its former index, so that processes which
@@ -104,7 +104,7 @@ class Leases {
   void Prolong(absl::Duration time);
 
   // Ends a lease; nothing happens if it has ended.
-  void End(uint64_t id) { leases_.erase(id); }
+  void End(uint64_t id);
   // The same, and remembers how it ended: the kMaxEnded newest are kept.
   void End(uint64_t id, EndedLease how);
 
@@ -129,6 +129,10 @@ class Leases {
   // Whether former holders of indices may still come.
   bool AwaitsFormer(absl::Duration now);
   std::vector<uint32_t> AssignShards(uint32_t environments) const;
+  // What must hold between the fields after each change.
+  void CheckInvariants() const;
+  // Part of it: walks through all leases.
+  void CheckLeases() const;
 
   const LeaseOptions options_;
   const int num_shards_;

@@ -4,23 +4,41 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/check.h"
 
 namespace pompc::run {
+namespace {
+
+// SEED -> TRAINING -> FINISHED, and STOPPING or FINISHED from either of the first two.
+bool MayFollow(Phase from, Phase to) {
+  return to == Phase::kTraining ? from == Phase::kSeed : IsOver(to) && !IsOver(from);
+}
+
+}  // namespace
+
+void PhaseMachine::Enter(Phase phase, std::string reason) {
+  POMPC_CHECK(MayFollow(phase_, phase),
+              absl::StrCat(PhaseName(phase), " does not follow ", PhaseName(phase_)));
+  phase_ = phase;
+  reason_ = std::move(reason);
+  CheckInvariants();
+}
+
+void PhaseMachine::CheckInvariants() const {
+  POMPC_CHECK(IsOver(phase_) || reason_.empty(), "a reason to end, but it goes on");
+  POMPC_CHECK(!done_since_.has_value() || phase_ != Phase::kSeed);
+}
 
 void PhaseMachine::StartTraining() {
-  if (phase_ == Phase::kSeed) phase_ = Phase::kTraining;
+  if (phase_ == Phase::kSeed) Enter(Phase::kTraining, "");
 }
 
 void PhaseMachine::Stop(std::string reason) {
   if (IsOver(phase_)) return;
-  phase_ = Phase::kStopping;
-  reason_ = std::move(reason);
+  Enter(Phase::kStopping, std::move(reason));
 }
 
-void PhaseMachine::Finish(std::string reason) {
-  phase_ = Phase::kFinished;
-  reason_ = std::move(reason);
-}
+void PhaseMachine::Finish(std::string reason) { Enter(Phase::kFinished, std::move(reason)); }
 
 void PhaseMachine::Check(const RunProgress& progress, uint64_t seed_rows, absl::Duration now) {
   if (IsOver(phase_)) return;

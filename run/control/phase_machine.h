@@ -61,7 +61,11 @@ class PhaseMachine {
   const StopOptions& options() const { return options_; }
 
  private:
+  // The run goes on in `phase`, for `reason` if it is over.
+  void Enter(Phase phase, std::string reason);
   void Finish(std::string reason);
+  // What must hold between the fields after each change.
+  void CheckInvariants() const;
   bool RowsAreDone(const RunProgress& progress, uint64_t seed_rows, absl::Duration now);
 
   const StopOptions options_;

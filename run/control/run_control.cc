@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/check.h"
 #include "common/values/short_text.h"
 
 namespace pompc::run {
@@ -37,6 +38,7 @@ RunControl::RunControl(const RunControlOptions& options, Clock* clock)
       grants_(static_cast<int>(options.shards.size())),
       window_watch_(options.windows),
       shards_(options.shards.size()) {
+  POMPC_CHECK(!options.shards.empty());
   for (size_t i = 0; i < shards_.size(); ++i) {
     shards_[i].view.address = options.shards[i];
     shards_[i].view.problem = kNotConnected;
@@ -49,6 +51,9 @@ RunControl::RunControl(const RunControlOptions& options, Clock* clock)
 void RunControl::Restore(const std::optional<RunProgressState>& checkpoint,
                          std::vector<EvaluationResult> evaluations) {
   MutexLock lock(&mu_);
+  POMPC_CHECK(updates_ == 0 && row_counter_.total() == 0 && leases_.all().empty() &&
+                  evaluations_.results().empty() && !ticked_at_.has_value(),
+              "the run has begun already");
   if (checkpoint.has_value()) {
     updates_ = checkpoint->updates;
     episodes_ = checkpoint->episodes;
@@ -164,7 +169,7 @@ absl::StatusOr<Phase> RunControl::ReportEvaluation(uint64_t lease, uint64_t id,
 
 void RunControl::ShardAnswered(int shard, const ShardState& state, bool seed_phase_over) {
   MutexLock lock(&mu_);
-  Shard& known = shards_[shard];
+  Shard& known = ShardAt(shard);
   known.heard = true;
   known.view.reachable = true;
   known.view.problem.clear();
@@ -175,9 +180,15 @@ void RunControl::ShardAnswered(int shard, const ShardState& state, bool seed_pha
   changed_.SignalAll();
 }
 
+RunControl::Shard& RunControl::ShardAt(int shard) {
+  POMPC_CHECK_GE(shard, 0);
+  POMPC_CHECK_LT(shard, static_cast<int>(shards_.size()));
+  return shards_[shard];
+}
+
 bool RunControl::ShardLost(int shard, const std::string& problem) {
   MutexLock lock(&mu_);
-  ShardView& view = shards_[shard].view;
+  ShardView& view = ShardAt(shard).view;
   const bool news = view.reachable || view.problem == kNotConnected;
   if (view.reachable) shards_[shard].lost_at = clock_->Now();
   view.reachable = false;
@@ -188,6 +199,7 @@ bool RunControl::ShardLost(int shard, const std::string& problem) {
 
 ShardGrant RunControl::NextGrant(int shard) {
   MutexLock lock(&mu_);
+  POMPC_CHECK(ShardAt(shard).view.reachable, "a shard that does not answer is granted nothing");
   GiveUpShards(clock_->Now());
   const ParameterVersion newest = {options_.learner_incarnation, version_.number};
   const uint64_t bound = UnheardShards().empty() ? RowsBound() : 0;
@@ -423,23 +435,9 @@ void RunControl::StartTraining() {
   phases_.StartTraining();
 }
 
-absl::Status RunControl::CheckBarred() const {
-  MutexLock lock(&mu_);
-  uint64_t barred = 0, windows = 0;
-  for (const Shard& shard : shards_) {
-    if (!shard.view.reachable) continue;
-    barred += shard.view.state.barred_windows;
-    windows += shard.view.state.windows + shard.view.state.barred_windows;
-  }
-  if (barred * 4 <= windows) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat(barred, " of the ", windows,
-                   " windows in replay are barred, more than a quarter: updates with them give NaN "
-                   "or infinity. See the log for the losses, and what the environment returns"));
-}
-
 void RunControl::Published(ParameterVersion version) {
   MutexLock lock(&mu_);
+  POMPC_CHECK_GE(version, version_, "versions ascend");
   version_ = version;
 }
 

@@ -143,7 +143,7 @@ class RunControl : public SamplingControl {
   // FAILED_PRECONDITION naming both numbers once more than a quarter of the windows that shards
   // hold are barred from being drawn: what is left does not stand for what the environments do.
   absl::Status CheckBarred() const;
-  // A version is published.
+  // A version is published, newer than those before.
   void Published(ParameterVersion version);
   // It is to be evaluated.
   EvaluationAssignment AddEvaluation(ParameterVersion version);
@@ -251,6 +251,8 @@ class RunControl : public SamplingControl {
     // It has answered this start of the learner.
     bool heard = false;
   };
+
+  Shard& ShardAt(int shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const RunControlOptions options_;
   const Ratio ratio_;

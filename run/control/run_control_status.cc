@@ -1,6 +1,7 @@
 // What RunControl tells of the run: everything here only reads.
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "run/control/run_control.h"
 #include "run/control/waiting.h"
 
@@ -39,6 +40,21 @@ void RunControl::FillPeers(RunStatus* status) const {
   }
   status->lease_ends = leases_.ends();
   status->seconds_since_rows = SecondsSince(rows_at_);
+}
+
+absl::Status RunControl::CheckBarred() const {
+  MutexLock lock(&mu_);
+  uint64_t barred = 0, windows = 0;
+  for (const Shard& shard : shards_) {
+    if (!shard.view.reachable) continue;
+    barred += shard.view.state.barred_windows;
+    windows += shard.view.state.windows + shard.view.state.barred_windows;
+  }
+  if (barred * 4 <= windows) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(barred, " of the ", windows,
+                   " windows in replay are barred, more than a quarter: updates with them give NaN "
+                   "or infinity. See the log for the losses, and what the environment returns"));
 }
 
 RunStatus RunControl::Status() const {

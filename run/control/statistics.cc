@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "common/base/check.h"
+
 namespace pompc::run {
 namespace {
 
@@ -14,6 +16,7 @@ constexpr double kQuantiles[] = {12.7062, 4.3027, 3.1824, 2.7764, 2.5706,
 }  // namespace
 
 double StudentT975(int degrees) {
+  POMPC_CHECK_GE(degrees, 1);
   if (degrees <= static_cast<int>(std::size(kQuantiles))) return kQuantiles[degrees - 1];
   // Cornish-Fisher expansion around the normal quantile (Abramowitz and Stegun, 26.7.5).
   const double z = 1.959963984540054;
@@ -26,6 +29,8 @@ double StudentT975(int degrees) {
 }
 
 SampleStatistics Summarize(absl::Span<const double> values) {
+  POMPC_CHECK(!values.empty());
+  POMPC_CHECK(std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }));
   const double n = static_cast<double>(values.size());
   SampleStatistics result;
   for (double value : values) result.mean += value / n;

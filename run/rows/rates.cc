@@ -1,8 +1,11 @@
 #include "run/rows/rates.h"
 
+#include "common/base/check.h"
+
 namespace pompc::run {
 
 void Rates::Observe(absl::Duration now, uint64_t rows, uint64_t updates) {
+  POMPC_CHECK(samples_.empty() || now >= samples_.back().at, "time went back");
   latest_ = {now, rows, updates};
   if (samples_.empty() || now - samples_.back().at >= window_ / 60) samples_.push_back(latest_);
   // The oldest sample kept is the newest one that is at least a window old.

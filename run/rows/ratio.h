@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "common/base/check.h"
 
 namespace pompc::run {
 
@@ -27,7 +28,9 @@ struct RatioOptions {
 class Ratio {
  public:
   // REQUIRES: options.Validate() is ok.
-  explicit Ratio(const RatioOptions& options) : options_(options) {}
+  explicit Ratio(const RatioOptions& options) : options_(options) {
+    POMPC_CHECK_OK(options.Validate());
+  }
 
   // Updates that may have been made in total once `rows` rows were accepted; 0 before seed_rows.
   uint64_t UpdatesAllowed(uint64_t rows) const;

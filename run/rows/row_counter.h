@@ -27,9 +27,9 @@ class RowCounter {
     bool operator==(const State&) const = default;
   };
 
-  // Incarnations told apart at most; the oldest beyond that are summed up. REQUIRES: > 0 and more
-  // than the run has shards.
-  explicit RowCounter(size_t max_incarnations = 1024) : max_incarnations_(max_incarnations) {}
+  // Incarnations told apart at most; the oldest beyond that are summed up. To be more than the run
+  // has shards. REQUIRES: > 0.
+  explicit RowCounter(size_t max_incarnations = 1024);
 
   // A shard's memory `incarnation` has accepted `rows` rows so far. A smaller count than before
   // (a reply that was overtaken) changes nothing.
@@ -41,6 +41,11 @@ class RowCounter {
   void Restore(State state);
 
  private:
+  // The oldest incarnations beyond `most` are told apart no more.
+  void SumUpBeyond(size_t most);
+  // What must hold between the fields after each change.
+  void CheckInvariants() const;
+
   const size_t max_incarnations_;
   State state_;
   uint64_t total_ = 0;

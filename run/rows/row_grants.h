@@ -13,7 +13,8 @@ namespace pompc::run {
 // written to). Not thread-safe.
 class RowGrants {
  public:
-  explicit RowGrants(int num_shards) : shards_(num_shards) {}
+  // REQUIRES: num_shards >= 1.
+  explicit RowGrants(int num_shards);
 
   // A shard's own account: rows accepted by memory `incarnation`, the bound it now keeps, and the
   // number of writers' streams it serves.
@@ -46,6 +47,9 @@ class RowGrants {
     uint64_t Unused() const { return granted > accepted ? granted - accepted : 0; }
   };
 
+  Shard& At(int shard);
+  // What must hold after a shard was granted its `share` of `remaining` rows.
+  void CheckInvariants(int shard, uint64_t share, uint64_t remaining) const;
   // Rows granted to other shards that answer, which they have not used.
   uint64_t OutstandingElsewhere(int shard) const;
   // Shards that share the rows; `shard` is one of them or gets nothing.

@@ -147,5 +147,9 @@ TEST(EnvironmentSlotTest, ARewardThatReplayWouldRefuseCutsTheEpisodeLikeNan) {
   }
 }
 
+TEST(StepOutcomeDeathTest, AnEpisodeThatGoesOnHasNoEnd) {
+  EXPECT_DEATH(StepOutcome().end(), "done\\(\\)");
+}
+
 }  // namespace
 }  // namespace pompc::actor

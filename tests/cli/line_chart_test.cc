@@ -101,5 +101,17 @@ TEST(LineChartTest, OnePointIsEnough) {
   EXPECT_THAT(svg, Not(HasSubstr("inf")));
 }
 
+TEST(LineChartTest, NumbersTooLargeToDrawAreLeftOut) {
+  const ChartSeries series = {.name = "a",
+                              .color = "#000000",
+                              .x = {0, 1, 2},
+                              .y = {1, 1e308, 3},
+                              .half_width = {1e308, 0, 0}};
+  const std::string svg = LineChartSvg({.reference = -1e308}, {series});
+  EXPECT_EQ(svg.find("inf"), std::string::npos);
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  EXPECT_NE(svg.find("<polyline"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace pompc::cli

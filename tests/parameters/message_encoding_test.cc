@@ -52,5 +52,11 @@ TEST(MessageEncodingTest, EncodedDataKeepsTheSnapshotAliveWithoutCopyingIt) {
   EXPECT_TRUE(watched.expired());
 }
 
+TEST(MessageEncodingDeathTest, BytesThatAreNotThereAreABug) {
+  const ParameterSnapshot snapshot = TestSnapshot({1, 1}, 100);
+  EXPECT_DEATH(EncodeData(snapshot, 90, 11), "11 against 10");
+  EXPECT_DEATH(EncodeData(snapshot, 101, 1), "101 against 100");
+}
+
 }  // namespace
 }  // namespace pompc::parameters

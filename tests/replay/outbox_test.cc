@@ -241,5 +241,14 @@ TEST_F(OutboxTest, RefusalOfAnEndedEpisodeDoesNotConcernTheNext) {
   EXPECT_EQ(outbox_.unacked(), 1);
 }
 
+TEST_F(OutboxTest, RowsWithoutAnEpisodeOrRoomAreBugs) {
+  EXPECT_DEATH(Add(1), "no episode was begun");
+  outbox_.BeginEpisode();
+  Add(8);
+  EXPECT_DEATH(Add(1), "HasRoom");
+  Send(100);
+  EXPECT_DEATH(Send(100), "nothing is to be sent");
+}
+
 }  // namespace
 }  // namespace pompc::replay

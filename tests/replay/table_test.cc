@@ -311,5 +311,16 @@ TEST(TableTest, SameSeedOnTheSameRowsDrawsTheSameWindows) {
   EXPECT_NE(DrawStarts(a, 100, 7), DrawStarts(a, 100, 8));
 }
 
+TEST(TableDeathTest, RowsOfOtherSizesAndUnknownTailsAreBugs) {
+  Table table = MakeTable(Options(100));
+  uint64_t tail = Table::kNoAddress;
+  constexpr RowSpec kOther{.observation_size = 2, .action_size = 2};
+  EXPECT_DEATH(table.Append(RowBuilder(kOther).Add(1).View(), 0, &tail), "observations has 2");
+  uint64_t never = 7;
+  EXPECT_DEATH(AddRows(&table, 0, 1, &never), "the segment's tail was never stored");
+  WindowBuffer buffer(kSpec, kHorizon, 1);
+  EXPECT_DEATH(table.Sample(1, buffer.Columns()), "windows\\(\\) > 0u");
+}
+
 }  // namespace
 }  // namespace pompc::replay

@@ -57,5 +57,9 @@ TEST(Endpoint, DefaultsFindAVanishedPeerInTwentySecondsAndRespectTheServer) {
   EXPECT_EQ(checked, 3);
 }
 
+TEST(EndpointDeathTest, NowhereHasNoChannel) {
+  EXPECT_DEATH(Endpoint().Channel(), "nowhere to connect to");
+}
+
 }  // namespace
 }  // namespace pompc::rpc

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "mujoco/mujoco.h"
 
 namespace pompc::env {
@@ -44,6 +45,7 @@ bool InstallHandlers() {
 absl::Status CallMujoco(absl::FunctionRef<void()> call) {
   static const bool installed = InstallHandlers();
   (void)installed;
+  POMPC_CHECK(trap.target == nullptr, "calls of MuJoCo do not nest");
   std::jmp_buf target;
   trap.target = &target;
   if (setjmp(target) != 0) {

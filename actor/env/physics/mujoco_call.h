@@ -10,8 +10,8 @@ namespace pompc::env {
 // would otherwise end the process. MuJoCo's warnings are kept for LastMujocoWarning instead of
 // being printed and appended to a file in the working directory.
 //
-// Any thread may call; calls do not nest. REQUIRES: `call` holds nothing that needs destruction
-// while in MuJoCo, because an error leaves it by longjmp. What MuJoCo was working on is then
+// Any thread may call. REQUIRES: calls do not nest. Nothing that `call` holds while in MuJoCo may
+// need destruction, because an error leaves it by longjmp. What MuJoCo was working on is then
 // undefined until it is reset.
 absl::Status CallMujoco(absl::FunctionRef<void()> call);
 

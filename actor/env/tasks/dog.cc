@@ -84,10 +84,11 @@ class Dog final : public Task {
   // Heights and weight are asked of the model. If it cannot be computed, nobody will use it.
   void MeasureDefaultPose(Physics& physics) {
     if (!physics.Reset().ok()) return;
-    torso_height_ = 0.9 * physics.xpos(torso_, kZ);
-    pelvis_height_ = 0.9 * physics.xpos(pelvis_, kZ);
+    // The model is a file: one that lies below the ground must not ask for negative margins.
+    torso_height_ = std::max(0.0, 0.9 * physics.xpos(torso_, kZ));
+    pelvis_height_ = std::max(0.0, 0.9 * physics.xpos(pelvis_, kZ));
     const mjModel& model = physics.model();
-    weight_ = -model.opt.gravity[2] * model.body_subtreemass[torso_];
+    weight_ = std::max(0.0, -model.opt.gravity[2] * model.body_subtreemass[torso_]);
   }
 
   double Standing(const Physics& physics) const {

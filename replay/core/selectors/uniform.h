@@ -18,6 +18,8 @@ class UniformSelector : public Selector {
   void Sample(uint64_t seed, std::span<Key> keys) const override;
 
  private:
+  bool IsPresent(Key key) const;
+
   std::vector<Key> keys_;
   std::vector<uint32_t> position_;  // of each key in keys_; meaningless for absent keys
 };

@@ -1,5 +1,7 @@
 #include "common/base/check.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <string>
 
 #include "absl/status/status.h"
@@ -20,6 +22,13 @@ TEST(CheckTest, WhatHoldsCostsNothingAndIsEvaluatedOnce) {
   POMPC_CHECK(true, (++evaluated, "unused"));
   POMPC_CHECK_LE(1, 1, (++evaluated, "unused"));
   EXPECT_EQ(evaluated, 3);
+}
+
+// As the sanitizers see.
+TEST(CheckTest, WhatIsComparedLivesAsLongAsTheComparison) {
+  const std::string name = "grants";
+  POMPC_CHECK_EQ(std::min(name + "!", name + "?"), "grants!");
+  POMPC_CHECK_LE(std::max(name.size() + 1, size_t{2}), 7u);
 }
 
 TEST(CheckDeathTest, FailuresTellWhereWhatAndTheValues) {

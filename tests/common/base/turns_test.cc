@@ -48,5 +48,13 @@ TEST(TurnsTest, TwoThreadsWorkInTurns) {
   }
 }
 
+TEST(TurnsDeathTest, TurnsAreGivenAndComeBackOneByOne) {
+  Turns turns(Clock::Real());
+  EXPECT_DEATH(turns.GiveBack(), "without having been taken");
+  turns.Give({});
+  EXPECT_DEATH(turns.GiveBack(), "without having been taken");
+  EXPECT_DEATH(turns.Give({}), "one turn at a time");
+}
+
 }  // namespace
 }  // namespace pompc

@@ -274,5 +274,12 @@ TEST(CheckItemTest, NamesTheNumberThatIsOutOfItsMeaning) {
   EXPECT_EQ(CheckItem(item, FakeSpec()).code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(PlanQueueTest, PlanningWithoutParametersIsABug) {
+  Push(Call(1));
+  EXPECT_DEATH(queue_.Poll(absl::ZeroDuration(), nullptr), "parameters that are not there");
+  EXPECT_DEATH(queue_.Poll(absl::ZeroDuration(), newest_, 0), "0 against 1");
+  EXPECT_DEATH(queue_.Planned(0, absl::Seconds(1)), "plans > 0u");
+}
+
 }  // namespace
 }  // namespace pompc::planner

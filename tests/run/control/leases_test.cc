@@ -193,5 +193,12 @@ TEST(LeasesTest, TextsOfOthersAreCutAndValid) {
   EXPECT_EQ(leases.Find(lease.id)->waiting, absl::StrCat(std::string(253, '?'), "..."));
 }
 
+TEST(LeasesDeathTest, TimeThatGoesBackIsABug) {
+  Leases leases = MakeLeases();
+  const Lease lease = *leases.Register(Role::kActor, "a", 1, kStart);
+  EXPECT_DEATH(leases.Heartbeat(lease.id, {}, kStart - absl::Seconds(1)).IgnoreError(),
+               "time went back");
+}
+
 }  // namespace
 }  // namespace pompc::run

@@ -39,5 +39,10 @@ TEST(StatisticsTest, OneValueHasNoInterval) {
 
 TEST(StatisticsTest, EqualValuesHaveAnIntervalOfZero) { EXPECT_EQ(Summarize({3, 3, 3}).ci95, 0); }
 
+TEST(StatisticsDeathTest, NothingHasNoMean) {
+  EXPECT_DEATH(Summarize({}), "values.empty");
+  EXPECT_DEATH(StudentT975(0), "0 against 1");
+}
+
 }  // namespace
 }  // namespace pompc::run

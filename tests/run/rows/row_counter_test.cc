@@ -48,5 +48,17 @@ TEST(RowCounterTest, ManyRestartsAreSummedUpInBoundedSpace) {
   EXPECT_EQ(counter.Save().past_rows, 960u);
 }
 
+TEST(RowCounterTest, ARunThatGoesOnWithFewerShardsKeepsItsRows) {
+  RowCounter before(4);
+  for (uint64_t i = 0; i < 4; ++i) before.Observe(i, 10);
+  RowCounter after(2);
+  after.Restore(before.Save());
+  EXPECT_EQ(after.total(), 40u);
+  EXPECT_EQ(after.Save().past_rows, 20u);
+  EXPECT_EQ(after.Save().incarnations.size(), 2u);
+  after.Observe(3, 15);
+  EXPECT_EQ(after.total(), 45u);
+}
+
 }  // namespace
 }  // namespace pompc::run

@@ -1,6 +1,7 @@
 #include "run/rows/row_grants.h"
 
 #include <algorithm>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -122,6 +123,24 @@ TEST(RowGrantsTest, TheSumKeepsTheBoundWhateverTheOrder) {
     }
     EXPECT_GE(sum(accepted), total);
   }
+}
+
+TEST(RowGrantsTest, AShardThatClaimsToHaveAllRowsIsGrantedNoFewer) {
+  constexpr uint64_t kAll = std::numeric_limits<uint64_t>::max();
+  RowGrants grants(2);
+  grants.Observe(0, 1, kAll - 2, kAll - 2, 1);
+  grants.Observe(1, 2, 0, 0, 1);
+  EXPECT_EQ(grants.Next(0, 100), kAll);
+  EXPECT_EQ(grants.Next(1, kAll), kAll / 2 + 1);
+}
+
+TEST(RowGrantsDeathTest, GrantingToAShardThatDoesNotAnswerIsABug) {
+  RowGrants grants(1);
+  EXPECT_DEATH(grants.Next(0, 100), "a shard that does not answer is granted nothing");
+  grants.Observe(0, 1, 0, 0, 1);
+  grants.Lost(0);
+  EXPECT_DEATH(grants.Next(0, 100), "a shard that does not answer is granted nothing");
+  EXPECT_DEATH(grants.Lost(1), "1 against 1");
 }
 
 }  // namespace

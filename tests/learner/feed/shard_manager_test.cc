@@ -1,0 +1,41 @@
+#include "learner/feed/shard_manager.h"
+
+#include <string>
+
+#include "gtest/gtest.h"
+#include "tests/learner/learner_fixture.h"
+
+namespace pompc::learner {
+namespace {
+
+using ShardManagerTest = LearnerFixture;
+
+// The thread that grants and whoever asks for a refresh reach a shard in turns: what one of them
+// finds must be known before the other one tries.
+TEST_F(ShardManagerTest, ARefreshThatFailsTellsThatTheShardIsLost) {
+  StartShards(1);
+  const std::string address = shards_[0]->server().address();
+  run::RunControlOptions control_options;
+  control_options.shards = {address};
+  run::RunControl control(control_options, Clock::Real());
+  ShardManagerOptions options;
+  options.run_id = "run";
+  options.shards = {rpc::Endpoint(address)};
+  options.config = config_;
+  options.grant_interval = absl::Hours(1);
+  options.backoff = {.initial = absl::Hours(1), .max = absl::Hours(1)};
+  ShardManager manager(options, &control);
+  ASSERT_TRUE(manager.Refresh().ok());
+  EXPECT_TRUE(control.Status().shards[0].reachable);
+
+  shards_[0].reset();
+  EXPECT_FALSE(manager.Refresh().ok());
+  EXPECT_FALSE(control.Status().shards[0].reachable);
+
+  StartShard(0, address);
+  AwaitThat([&] { return manager.Refresh().ok(); });
+  EXPECT_TRUE(control.Status().shards[0].reachable);
+}
+
+}  // namespace
+}  // namespace pompc::learner

@@ -1,0 +1,41 @@
+"""What a header asks of its callers is checked: a class or function with REQUIRES in its header has checks in it."""
+
+import os
+import re
+import unittest
+
+import source_tree
+
+FOLDERS = ("common/base", "common/io", "common/process", "common/rpc", "parameters", "run", "rundir", "replay", "planner",
+           "learner/feed", "learner/ranks", "actor", "cli")
+# Interfaces, and where what they ask for is checked.
+CHECKED_BY = {
+    "actor/core/row_sink.h": "actor/writer_row_sink.cc",
+    "planner/core/backend.h": "planner/torch_engine.cc",
+    "replay/core/selectors/selector.h": "replay/core/selectors/uniform.cc",
+}
+CHECK = re.compile(r"\bPOMPC_D?CHECK(_[A-Z]+)?\(")
+
+
+def unchecked(path):
+    """Whether the file asks for something that neither it nor its .cc checks."""
+    if "REQUIRES:" not in source_tree.read(path):
+        return False
+    places = [path, CHECKED_BY.get(path, re.sub(r"\.h$", ".cc", path))]
+    return not any(CHECK.search(source_tree.read(place)) for place in places
+                   if os.path.exists(os.path.join(source_tree.ROOT, place)))
+
+
+class ContractsTest(unittest.TestCase):
+    def test_what_is_required_is_checked(self):
+        paths = source_tree.files(FOLDERS, (".h", ".cc"))
+        self.assertGreater(len(paths), 100)
+        self.assertEqual([path for path in paths if unchecked(path)], [], "REQUIRES without a check")
+
+    def test_the_exceptions_still_exist(self):
+        for path in CHECKED_BY:
+            self.assertIn("REQUIRES:", source_tree.read(path))
+
+
+if __name__ == "__main__":
+    unittest.main()
