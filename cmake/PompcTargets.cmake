@@ -29,25 +29,24 @@ function(pompc_binary name)
   install(TARGETS ${name} RUNTIME DESTINATION bin)
 endfunction()
 
-# pompc_protos(NAME a.proto ...): messages and gRPC stubs, included as "proto/a.pb.h" and "proto/a.grpc.pb.h".
+# pompc_protos(NAME SUFFIX .pb|.grpc.pb PROTOS a.proto ... FLAGS flags of protoc DEPS targets): what protoc makes of
+# them, included as "proto/a.pb.h" or "proto/a.grpc.pb.h".
 function(pompc_protos name)
+  cmake_parse_arguments(ARG "" "SUFFIX" "PROTOS;FLAGS;DEPS" ${ARGN})
   set(out "${PROJECT_BINARY_DIR}/generated")
   file(MAKE_DIRECTORY "${out}")
-  get_target_property(plugin gRPC::grpc_cpp_plugin LOCATION)
   set(generated)
-  foreach(proto ${ARGN})
-    string(REGEX REPLACE "\\.proto$" "" stem "${proto}")
-    set(files "${out}/proto/${stem}.pb.cc" "${out}/proto/${stem}.pb.h"
-              "${out}/proto/${stem}.grpc.pb.cc" "${out}/proto/${stem}.grpc.pb.h")
+  foreach(proto ${ARG_PROTOS})
+    string(REGEX REPLACE "\\.proto$" "${ARG_SUFFIX}" stem "${proto}")
+    set(files "${out}/proto/${stem}.cc" "${out}/proto/${stem}.h")
     add_custom_command(OUTPUT ${files}
-      COMMAND protobuf::protoc --cpp_out=${out} --grpc_out=${out} --plugin=protoc-gen-grpc=${plugin}
-              -I ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/proto/${proto}
-      DEPENDS "${PROJECT_SOURCE_DIR}/proto/${proto}" VERBATIM)
+      COMMAND protobuf::protoc ${ARG_FLAGS} -I ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/proto/${proto}
+      WORKING_DIRECTORY "${out}" DEPENDS "${PROJECT_SOURCE_DIR}/proto/${proto}" VERBATIM)
     list(APPEND generated ${files})
   endforeach()
   add_library(${name} STATIC ${generated})
   target_include_directories(${name} SYSTEM PUBLIC "${out}")
-  target_link_libraries(${name} PUBLIC protobuf::libprotobuf gRPC::grpc++)
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS})
 endfunction()
 
 # pompc_test_headers(NAME TARGETS targets HEADERS headers): headers that tests take precompiled.

@@ -77,8 +77,8 @@ std::string BlasWarning() {
          "libopenblas0-pthread";
 }
 
-std::string MatmulWarning(MatmulDtype dtype, at::Device device) {
-  if (dtype == MatmulDtype::kFloat32 || !device.is_cpu() || kernels::HasAmx()) return "";
+std::string MatmulWarning(proto::ModelConfig::MatmulDtype dtype, at::Device device) {
+  if (dtype == proto::ModelConfig::FLOAT32 || !device.is_cpu() || kernels::HasAmx()) return "";
   return "model.matmul_dtype BFLOAT16 changes nothing here: this processor has no AMX (or the "
          "system or the compiler of this program does not know it), matrix products stay float32";
 }

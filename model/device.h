@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "model/config.h"
 #include "model/torch_compat.h"
+#include "proto/config.pb.h"
 
 namespace pompc::model {
 
@@ -34,7 +34,7 @@ std::string BlasWarning();
 
 // Empty, or one line to warn with: matrix products on this device stay float32 although `dtype` is
 // another.
-std::string MatmulWarning(MatmulDtype dtype, at::Device device);
+std::string MatmulWarning(proto::ModelConfig::MatmulDtype dtype, at::Device device);
 
 }  // namespace pompc::model
 

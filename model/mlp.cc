@@ -65,7 +65,7 @@ std::shared_ptr<const kernels::MlpLayers> MakeKernelLayers(const MlpSpec& spec,
     layer.in = in;
     layer.out = last ? spec.output : spec.hidden[i];
     layer.simnorm = last && spec.simnorm_dim > 0;
-    layer.bfloat16 = spec.matmul_dtype == MatmulDtype::kBfloat16;
+    layer.bfloat16 = spec.matmul_dtype == proto::ModelConfig::BFLOAT16;
     const bool normed = !last || layer.simnorm;
     layer.parameters = TakeLayer(spec.members, layer.in, layer.out, normed, parameters);
     if (gradients != nullptr)
@@ -175,9 +175,9 @@ void Mlp::Initialize(uint64_t seed) const {
 at::Tensor Mlp::ForwardReference(const at::Tensor& x, const Options& options) const {
   const std::vector<Layer>& layers = options.train ? leaves_ : layers_;
   // On a CPU only the kernels are faster with other numbers.
-  const MatmulDtype matmul_dtype = flat_.is_cpu() && kernel_layers_ == nullptr
-                                       ? MatmulDtype::kFloat32
-                                       : spec_.matmul_dtype;
+  const proto::ModelConfig::MatmulDtype matmul_dtype = flat_.is_cpu() && kernel_layers_ == nullptr
+                                                           ? proto::ModelConfig::FLOAT32
+                                                           : spec_.matmul_dtype;
   TORCH_INTERNAL_ASSERT(!layers.empty(), "EnableGradients was not called");
   const auto pick = [&](const at::Tensor& parameter) {
     return options.members.defined() ? parameter.index_select(0, options.members) : parameter;

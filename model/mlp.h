@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "model/config.h"
 #include "model/kernels/mlp.h"
 #include "model/parameters.h"
 #include "model/torch_compat.h"
+#include "proto/config.pb.h"
 
 namespace pompc::model {
 
@@ -26,7 +26,7 @@ struct MlpSpec {
   int simnorm_dim = 0;
   // Whether the last layer's weights start at zero.
   bool zero_last = false;
-  MatmulDtype matmul_dtype = MatmulDtype::kFloat32;
+  proto::ModelConfig::MatmulDtype matmul_dtype = proto::ModelConfig::FLOAT32;
 
   int64_t NumParameters() const;
 };

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/config.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
+#include "proto/config.pb.h"
 
 namespace pompc::model {
 
@@ -24,13 +24,16 @@ struct PlanInputs {
   std::vector<uint64_t> seeds;
   // Plans without exploration noise. [B], empty: none.
   std::vector<bool> evaluate;
+  // States planned in one pass over the networks; 0: one at a time on a CPU (each pass fills it,
+  // and a plan is then independent of its batch to the last bit), all at once elsewhere.
+  int64_t states_per_pass = 0;
 };
 
 // float32 on the CPU.
 struct Plans {
   at::Tensor actions;  // [B, A] in [-1, 1]: what to execute
-  // The Gaussian of the first decision for a policy to follow, as config.statistic says. [B, A];
-  // std is in [min_std, max_std], for kBest at least 1e-3.
+  // The Gaussian of the first decision for a policy to follow, as planner.statistic says. [B, A];
+  // std is in [min_std, max_std], for BEST at least 1e-3.
   at::Tensor mean, std;
   at::Tensor value;       // [B]: value of the elite the action comes from
   at::Tensor warm_start;  // [B, H, A]: mean of the whole plan, unshifted
@@ -39,12 +42,13 @@ struct Plans {
 // Plans B decisions. Builds no graph; thread-safe; blocks the calling thread while it computes.
 // Plan b depends on request b, and on the others only through the order of floating-point sums (not
 // even that on a CPU with states_per_pass 0). A NaN value of a sequence counts as 0. REQUIRES:
-// shapes as above, config.Validate() is ok.
-Plans PlanMppi(const WorldModel& model, const MppiConfig& config, const PlanInputs& inputs);
+// shapes as above; `config` is one that config::Derive made, for this model.
+Plans PlanMppi(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs);
 
 // The same without planning: the policy's mean action where evaluating, else one drawn from it;
 // mean and std are the policy's, the value that of the mean action, the warm start all zeros.
-Plans ActByPolicy(const WorldModel& model, const MppiConfig& config, const PlanInputs& inputs);
+Plans ActByPolicy(const WorldModel& model, const proto::RunConfig& config,
+                  const PlanInputs& inputs);
 
 // The randomness in the values of N action sequences from each of S states.
 struct TrajectoryDraws {
@@ -57,11 +61,9 @@ struct TrajectoryDraws {
 // What plans maximise: discounted returns in the model of action sequences [S, N, H, A], any H >=
 // 1, from latents [S * N, L], each state's N rows next to each other: [S, N]. Sum of gamma^t R, and
 // gamma^H times the mean of two members of Q at the policy's action; what comes after a state that
-// is rather terminal than not counts 0 (TD-MPC2's estimate_value). Of `config` only the discount
-// counts. Thread-safe.
-at::Tensor TrajectoryValues(const WorldModel& model, const MppiConfig& config,
-                            const at::Tensor& latents, const at::Tensor& sequences,
-                            const TrajectoryDraws& draws);
+// is rather terminal than not counts 0 (TD-MPC2's estimate_value). Thread-safe.
+at::Tensor TrajectoryValues(const WorldModel& model, double discount, const at::Tensor& latents,
+                            const at::Tensor& sequences, const TrajectoryDraws& draws);
 
 }  // namespace pompc::model
 

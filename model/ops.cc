@@ -100,15 +100,17 @@ ReferenceScope::ReferenceScope() { ++reference_scopes; }
 ReferenceScope::~ReferenceScope() { --reference_scopes; }
 bool ReferenceScope::active() { return reference_scopes > 0; }
 
-Bins BinsOf(const ModelConfig& config) { return {config.num_bins, config.bin_min, config.bin_max}; }
+Bins BinsOf(const proto::ModelConfig& config) {
+  return {static_cast<int>(config.num_bins()), config.bin_min(), config.bin_max()};
+}
 
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                  MatmulDtype matmul_dtype) {
+                  proto::ModelConfig::MatmulDtype matmul_dtype) {
   // A shared x is rounded once, and expanded after that.
   const auto for_members = [&](const at::Tensor& rows) {
     return rows.dim() == 2 ? rows.expand({weight.size(0), rows.size(0), rows.size(1)}) : rows;
   };
-  if (matmul_dtype == MatmulDtype::kBfloat16 && x.scalar_type() == at::kFloat) {
+  if (matmul_dtype == proto::ModelConfig::BFLOAT16 && x.scalar_type() == at::kFloat) {
     const at::Tensor a = x.to(at::kBFloat16);
     const at::Tensor b = weight.to(at::kBFloat16);
     const at::Tensor product = weight.dim() == 2 ? at::mm(a, b) : at::bmm(for_members(a), b);

@@ -4,8 +4,8 @@
 #ifndef POMPC_MODEL_OPS_H_
 #define POMPC_MODEL_OPS_H_
 
-#include "model/config.h"
 #include "model/torch_compat.h"
+#include "proto/config.pb.h"
 
 namespace pompc::model {
 
@@ -18,20 +18,20 @@ struct Bins {
   double width() const { return (high - low) / (count - 1); }
 };
 
-Bins BinsOf(const ModelConfig& config);
+Bins BinsOf(const proto::ModelConfig& config);
 
 // x W + b. x [R, in] or [M, R, in]; W [in, out] or [M, in, out], b [out] or [M, out]. A
-// two-dimensional x is shared by the members of a three-dimensional W. With kBfloat16 float32
+// two-dimensional x is shared by the members of a three-dimensional W. With BFLOAT16 float32
 // tensors are rounded before they are multiplied, on any device, and the product is rounded too.
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                  MatmulDtype matmul_dtype = MatmulDtype::kFloat32);
+                  proto::ModelConfig::MatmulDtype matmul_dtype = proto::ModelConfig::FLOAT32);
 
 struct NormedLinearParameters {
   at::Tensor weight, bias;            // as in Linear
   at::Tensor norm_weight, norm_bias;  // [out] or [M, out]
   at::Tensor dropout;   // multiplier of the linear layer's output, of its shape; undefined: none
   int simnorm_dim = 0;  // 0: Mish
-  MatmulDtype matmul_dtype = MatmulDtype::kFloat32;
+  proto::ModelConfig::MatmulDtype matmul_dtype = proto::ModelConfig::FLOAT32;
 };
 
 // activation(LayerNorm(dropout * (x W + b))), TD-MPC2's NormedLinear: the activation is Mish, or

@@ -2,8 +2,8 @@
 #ifndef POMPC_MODEL_POLICY_H_
 #define POMPC_MODEL_POLICY_H_
 
-#include "model/config.h"
 #include "model/torch_compat.h"
+#include "proto/config.pb.h"
 
 namespace pompc::model {
 
@@ -16,10 +16,11 @@ struct Gaussian {
 
 // Reads a policy network's raw output [..., 2A], (m, l), as log_std = lo + (hi - lo) / 2 (tanh(l) +
 // 1) and mean = tanh(m) in the clipped form, m in the squashed one.
-Gaussian PolicyFromRaw(const at::Tensor& raw, const ModelConfig& config);
+Gaussian PolicyFromRaw(const at::Tensor& raw, const proto::ModelConfig& config);
 
 // Actions for standard normal noise of the mean's shape.
-at::Tensor SampleActions(const Gaussian& policy, const at::Tensor& noise, PolicyForm form);
+at::Tensor SampleActions(const Gaussian& policy, const at::Tensor& noise,
+                         proto::ModelConfig::PolicyForm form);
 
 }  // namespace pompc::model
 

@@ -4,24 +4,30 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 
 namespace pompc::model {
 namespace {
 
-MlpSpec TwoLayers(const char* name, const ModelConfig& config, int input, int output) {
+MlpSpec TwoLayers(const char* name, const proto::ModelConfig& config, uint32_t input,
+                  uint32_t output) {
   MlpSpec spec;
   spec.name = name;
-  spec.input = input;
-  spec.hidden = {config.mlp_dim, config.mlp_dim};
-  spec.output = output;
-  spec.matmul_dtype = config.matmul_dtype;
+  spec.input = static_cast<int>(input);
+  spec.hidden.assign(2, static_cast<int>(config.mlp_dim()));
+  spec.output = static_cast<int>(output);
+  spec.matmul_dtype = config.matmul_dtype();
   return spec;
 }
 
-std::vector<MlpSpec> Specs(const ModelConfig& config) {
+// Numbers of a latent and an action together.
+uint32_t StepSize(const proto::RunConfig& config) {
+  return config.model().latent_dim() + config.env().spec().action_size();
+}
+
+std::vector<MlpSpec> Specs(const proto::RunConfig& config) {
   std::vector<MlpSpec> specs = {EncoderSpec(config), DynamicsSpec(config), RewardSpec(config)};
-  if (config.terminates) specs.push_back(TerminationSpec(config));
+  if (config.env().spec().terminates()) specs.push_back(TerminationSpec(config));
   specs.push_back(QSpec(config));
   specs.push_back(PolicySpec(config));
   return specs;
@@ -33,48 +39,51 @@ at::Tensor WithActions(const at::Tensor& latents, const at::Tensor& actions) {
 
 }  // namespace
 
-MlpSpec EncoderSpec(const ModelConfig& config) {
+MlpSpec EncoderSpec(const proto::RunConfig& config) {
+  const proto::ModelConfig& model = config.model();
   MlpSpec spec;
   spec.name = "encoder";
-  spec.input = config.observation_size;
-  spec.hidden.assign(static_cast<size_t>(std::max(config.encoder_layers - 1, 1)),
-                     config.encoder_dim);
-  spec.output = config.latent_dim;
-  spec.simnorm_dim = config.simnorm_dim;
-  spec.matmul_dtype = config.matmul_dtype;
+  spec.input = static_cast<int>(config.env().spec().observation_size());
+  spec.hidden.assign(std::max(model.encoder_layers(), 2u) - 1,
+                     static_cast<int>(model.encoder_dim()));
+  spec.output = static_cast<int>(model.latent_dim());
+  spec.simnorm_dim = static_cast<int>(model.simnorm_dim());
+  spec.matmul_dtype = model.matmul_dtype();
   return spec;
 }
 
-MlpSpec DynamicsSpec(const ModelConfig& config) {
-  MlpSpec spec =
-      TwoLayers("dynamics", config, config.latent_dim + config.action_size, config.latent_dim);
-  spec.simnorm_dim = config.simnorm_dim;
+MlpSpec DynamicsSpec(const proto::RunConfig& config) {
+  const proto::ModelConfig& model = config.model();
+  MlpSpec spec = TwoLayers("dynamics", model, StepSize(config), model.latent_dim());
+  spec.simnorm_dim = static_cast<int>(model.simnorm_dim());
   return spec;
 }
 
-MlpSpec RewardSpec(const ModelConfig& config) {
-  MlpSpec spec =
-      TwoLayers("reward", config, config.latent_dim + config.action_size, config.num_bins);
+MlpSpec RewardSpec(const proto::RunConfig& config) {
+  const proto::ModelConfig& model = config.model();
+  MlpSpec spec = TwoLayers("reward", model, StepSize(config), model.num_bins());
   spec.zero_last = true;
   return spec;
 }
 
-MlpSpec TerminationSpec(const ModelConfig& config) {
-  return TwoLayers("termination", config, config.latent_dim, 1);
+MlpSpec TerminationSpec(const proto::RunConfig& config) {
+  return TwoLayers("termination", config.model(), config.model().latent_dim(), 1);
 }
 
-MlpSpec QSpec(const ModelConfig& config) {
-  MlpSpec spec = TwoLayers("q", config, config.latent_dim + config.action_size, config.num_bins);
-  spec.members = config.num_q;
+MlpSpec QSpec(const proto::RunConfig& config) {
+  const proto::ModelConfig& model = config.model();
+  MlpSpec spec = TwoLayers("q", model, StepSize(config), model.num_bins());
+  spec.members = static_cast<int>(model.num_q());
   spec.zero_last = true;
   return spec;
 }
 
-MlpSpec PolicySpec(const ModelConfig& config) {
-  return TwoLayers("policy", config, config.latent_dim, 2 * config.action_size);
+MlpSpec PolicySpec(const proto::RunConfig& config) {
+  return TwoLayers("policy", config.model(), config.model().latent_dim(),
+                   2 * config.env().spec().action_size());
 }
 
-WorldModel::WorldModel(const ModelConfig& config, at::Tensor flat)
+WorldModel::WorldModel(const proto::RunConfig& config, at::Tensor flat)
     : config_(config), flat_(std::move(flat)) {
   int64_t offset = 0;
   const auto take = [&](const MlpSpec& spec) {
@@ -85,15 +94,14 @@ WorldModel::WorldModel(const ModelConfig& config, at::Tensor flat)
   encoder_.emplace(take(EncoderSpec(config)));
   dynamics_.emplace(take(DynamicsSpec(config)));
   reward_.emplace(take(RewardSpec(config)));
-  if (config.terminates) termination_.emplace(take(TerminationSpec(config)));
+  if (config.env().spec().terminates()) termination_.emplace(take(TerminationSpec(config)));
   q_.emplace(take(QSpec(config)));
   policy_.emplace(take(PolicySpec(config)));
 }
 
-absl::StatusOr<WorldModel> WorldModel::Create(const ModelConfig& config, at::Device device,
-                                              uint64_t seed, at::ScalarType dtype) {
-  const absl::Status valid = config.Validate();
-  if (!valid.ok()) return valid;
+WorldModel WorldModel::Create(const proto::RunConfig& config, at::Device device, uint64_t seed,
+                              at::ScalarType dtype) {
+  POMPC_CHECK_GT(config.model().latent_dim(), 0u);
   int64_t total = 0;
   for (const MlpSpec& spec : Specs(config)) total += spec.NumParameters();
   WorldModel model(config, at::empty({total}, at::TensorOptions(dtype).device(device)));
@@ -165,13 +173,13 @@ at::Tensor WorldModel::QLogits(const at::Tensor& latents, const at::Tensor& acti
   const at::Tensor input = WithActions(latents, actions);
   const at::Tensor rows = q_->Forward(input.reshape({-1, input.size(-1)}));
   std::vector<int64_t> shape = input.sizes().vec();
-  shape.insert(shape.begin(), config_.num_q);
-  shape.back() = config_.num_bins;
+  shape.insert(shape.begin(), config_.model().num_q());
+  shape.back() = config_.model().num_bins();
   return rows.view(shape);
 }
 
 Gaussian WorldModel::Policy(const at::Tensor& latents) const {
-  return PolicyFromRaw(policy_->Forward(latents), config_);
+  return PolicyFromRaw(policy_->Forward(latents), config_.model());
 }
 
 }  // namespace pompc::model

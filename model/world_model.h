@@ -8,23 +8,22 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "model/config.h"
 #include "model/mlp.h"
 #include "model/parameters.h"
 #include "model/policy.h"
 #include "model/torch_compat.h"
+#include "proto/config.pb.h"
 
 namespace pompc::model {
 
 // Layout of each network, for the world model and for copies of parts of it (targets, second
 // ensemble, prior policy).
-MlpSpec EncoderSpec(const ModelConfig& config);
-MlpSpec DynamicsSpec(const ModelConfig& config);
-MlpSpec RewardSpec(const ModelConfig& config);
-MlpSpec TerminationSpec(const ModelConfig& config);
-MlpSpec QSpec(const ModelConfig& config);
-MlpSpec PolicySpec(const ModelConfig& config);
+MlpSpec EncoderSpec(const proto::RunConfig& config);
+MlpSpec DynamicsSpec(const proto::RunConfig& config);
+MlpSpec RewardSpec(const proto::RunConfig& config);
+MlpSpec TerminationSpec(const proto::RunConfig& config);
+MlpSpec QSpec(const proto::RunConfig& config);
+MlpSpec PolicySpec(const proto::RunConfig& config);
 
 // What a planner needs and a learner trains. A handle: copies share tensors; Clone() does not. All
 // parameters lie in one flat tensor in the order encoder, dynamics, reward, termination (if any),
@@ -35,9 +34,9 @@ class WorldModel {
  public:
   // Fresh parameters on `device`, a function of `seed` alone (TD-MPC2's initialisation: weights
   // N(0, 0.02) truncated, biases 0, last layers of reward and Q zero). float64 serves tests.
-  // INVALID_ARGUMENT as config.Validate().
-  static absl::StatusOr<WorldModel> Create(const ModelConfig& config, at::Device device,
-                                           uint64_t seed, at::ScalarType dtype = at::kFloat);
+  // `config` is one that config::Derive made; sections env.spec and model count.
+  static WorldModel Create(const proto::RunConfig& config, at::Device device, uint64_t seed,
+                           at::ScalarType dtype = at::kFloat);
 
   // A model with its own copy of the parameters, on this model's device or on another.
   WorldModel Clone() const;
@@ -61,13 +60,13 @@ class WorldModel {
   at::Tensor Next(const at::Tensor& latents, const at::Tensor& actions) const;
   // [..., num_bins], see TwoHotDecode.
   at::Tensor RewardLogits(const at::Tensor& latents, const at::Tensor& actions) const;
-  // [...]; the probability of termination is its sigmoid. REQUIRES: config().terminates.
+  // [...]; the probability of termination is its sigmoid. REQUIRES: env.spec.terminates.
   at::Tensor TerminationLogits(const at::Tensor& latents) const;
   // [num_q, ..., num_bins], without dropout.
   at::Tensor QLogits(const at::Tensor& latents, const at::Tensor& actions) const;
   Gaussian Policy(const at::Tensor& latents) const;
 
-  const ModelConfig& config() const { return config_; }
+  const proto::RunConfig& config() const { return config_; }
   at::Device device() const { return flat_.device(); }
   at::ScalarType dtype() const { return flat_.scalar_type(); }
 
@@ -81,12 +80,12 @@ class WorldModel {
   const Mlp& policy() const { return *policy_; }
 
  private:
-  WorldModel(const ModelConfig& config, at::Tensor flat);
+  WorldModel(const proto::RunConfig& config, at::Tensor flat);
 
   // The networks that exist, in the flat order.
   std::vector<const Mlp*> Networks() const;
 
-  ModelConfig config_;
+  proto::RunConfig config_;
   at::Tensor flat_;
   std::optional<Mlp> encoder_, dynamics_, reward_, termination_, q_, policy_;
 };

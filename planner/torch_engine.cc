@@ -16,6 +16,8 @@
 #include "common/base/occasionally.h"
 #include "common/base/status_macros.h"
 #include "common/base/thread.h"
+#include "common/config/derive.h"
+#include "common/config/differences.h"
 #include "common/process/freed_memory.h"
 #include "common/process/log.h"
 #include "model/device.h"
@@ -23,7 +25,6 @@
 #include "model/parameters.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
-#include "parameters/model_config.h"
 
 namespace pompc::planner {
 namespace {
@@ -32,11 +33,13 @@ namespace {
 class TorchModel final : public PlannerModel {
  public:
   TorchModel(ParameterVersion version, std::string run_id, const PlanSpec& spec,
-             model::WorldModel world, const model::MppiConfig& mppi)
-      : PlannerModel(version, std::move(run_id), spec), world(std::move(world)), mppi(mppi) {}
+             model::WorldModel world, proto::RunConfig config)
+      : PlannerModel(version, std::move(run_id), spec),
+        world(std::move(world)),
+        config(std::move(config)) {}
 
   const model::WorldModel world;
-  const model::MppiConfig mppi;
+  const proto::RunConfig config;
 };
 
 // LibTorch reports by exception, out of device memory for example; they end here.
@@ -61,14 +64,20 @@ std::vector<model::TensorEntry> Table(const proto::ParametersDescription& descri
   return table;
 }
 
-PlanSpec MakeSpec(const proto::RunConfig& config, const model::MppiConfig& mppi) {
+PlanSpec MakeSpec(const proto::RunConfig& config) {
   PlanSpec spec;
   spec.observation_size = static_cast<int>(config.env().spec().observation_size());
   spec.action_size = static_cast<int>(config.env().spec().action_size());
-  spec.horizon = mppi.horizon;
+  spec.horizon = static_cast<int>(config.planner().horizon());
   spec.max_batch = static_cast<int>(config.planner().max_batch());
   spec.max_queue = static_cast<int>(config.planner().max_queue());
   return spec;
+}
+
+// Whether both have models of the same layout that compute the same.
+bool SameModel(const proto::RunConfig& a, const proto::RunConfig& b) {
+  return config::Differences(a.model(), b.model(), "").empty() &&
+         config::Differences(a.env().spec(), b.env().spec(), "").empty();
 }
 
 model::PlanInputs MakeInputs(absl::Span<const PlanItem* const> items, const PlanSpec& spec) {
@@ -125,8 +134,9 @@ class TorchEngine final : public PlanEngine {
     return CatchTorchErrors([&]() -> absl::StatusOr<std::vector<Plan>> {
       const auto& torch_model = static_cast<const TorchModel&>(model);
       const auto plan = policy_alone_ ? model::ActByPolicy : model::PlanMppi;
-      return SplitPlans(plan(torch_model.world, torch_model.mppi, MakeInputs(items, model.spec())),
-                        static_cast<int64_t>(items.size()));
+      return SplitPlans(
+          plan(torch_model.world, torch_model.config, MakeInputs(items, model.spec())),
+          static_cast<int64_t>(items.size()));
     });
   }
 
@@ -140,17 +150,13 @@ class TorchEngine final : public PlanEngine {
   absl::StatusOr<std::shared_ptr<const PlannerModel>> LoadOrThrow(
       const parameters::ParameterSnapshot& snapshot) {
     const proto::ParametersDescription& description = snapshot.description;
-    POMPC_ASSIGN_OR_RETURN(const model::ModelConfig config,
-                           parameters::ModelConfigFrom(description.config()));
-    POMPC_ASSIGN_OR_RETURN(const model::MppiConfig mppi,
-                           parameters::MppiConfigFrom(description.config()));
+    POMPC_ASSIGN_OR_RETURN(const proto::RunConfig config, config::Derive(description.config()));
     POMPC_ASSIGN_OR_RETURN(const model::NamedTensors tensors,
                            model::Unpack(Table(description), *snapshot.data));
-    POMPC_ASSIGN_OR_RETURN(model::WorldModel world, Blank(config));
+    model::WorldModel world = Blank(config);
     POMPC_RETURN_IF_ERROR(world.CopyFrom(model::Convert(tensors, at::kBFloat16, at::kFloat)));
     auto loaded = std::make_shared<const TorchModel>(snapshot.version(), description.run_id(),
-                                                     MakeSpec(description.config(), mppi),
-                                                     std::move(world), mppi);
+                                                     MakeSpec(config), std::move(world), config);
     bool return_memory = false;
     {
       MutexLock lock(&mu_);
@@ -162,14 +168,14 @@ class TorchEngine final : public PlanEngine {
   }
 
   // A model to be overwritten. Cloning the one before is cheaper than drawing initial parameters.
-  absl::StatusOr<model::WorldModel> Blank(const model::ModelConfig& config) {
+  model::WorldModel Blank(const proto::RunConfig& config) {
     std::shared_ptr<const TorchModel> last;
     {
       MutexLock lock(&mu_);
       last = last_.lock();
     }
-    if (last != nullptr && last->world.config() == config) return last->world.Clone();
-    const std::string warning = model::MatmulWarning(config.matmul_dtype, device_);
+    if (last != nullptr && SameModel(last->config, config)) return last->world.Clone();
+    const std::string warning = model::MatmulWarning(config.model().matmul_dtype(), device_);
     if (!warning.empty()) Log().warn("{}", warning);
     return model::WorldModel::Create(config, device_, /*seed=*/0);
   }

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "bench/sized_config.h"
 #include "common/base/clock.h"
 #include "common/base/event.h"
 #include "common/base/rendezvous.h"
@@ -82,19 +83,15 @@ absl::Status RunRank(const Setting& setting, int rank, const std::string& folder
   model::SetComputeThreads(1);
   model::SetBlasThreads(1);
   KeepFreedMemory();
-  model::ModelConfig model_config = *model::ModelSize(setting.size);
-  model_config.observation_size = 5;
-  model_config.action_size = 1;
-  auto updater = Updater::Create(model_config, UpdateConfig(), at::kCPU, 1);
-  if (!updater.ok()) return updater.status();
+  const auto updater = Updater::Create(bench::SizedConfig(setting.size), at::kCPU, 1);
   std::shared_ptr<Ranks> ranks;
   if (setting.ranks > 1) {
     auto connected = ConnectGloo({.rank = rank, .size = setting.ranks},
                                  std::make_shared<FolderRendezvous>(folder));
     if (!connected.ok()) return connected.status();
     ranks = *std::move(connected);
-    (*updater)->Join(ranks);
-    if (const absl::Status status = (*updater)->Synchronize(); !status.ok()) return status;
+    updater->Join(ranks);
+    if (const absl::Status status = updater->Synchronize(); !status.ok()) return status;
   }
   const Batch batch = MakeBatch(setting.batch / setting.ranks);
   Clock* const clock = Clock::Real();
@@ -102,7 +99,7 @@ absl::Status RunRank(const Setting& setting, int rank, const std::string& folder
   int64_t updates = -3;  // to warm up
   bool more = true;
   while (more) {
-    const auto metrics = (*updater)->Step(batch, false);
+    const auto metrics = updater->Step(batch, false);
     if (!metrics.ok()) return metrics.status();
     if (++updates == 0) start = clock->Now();
     more = updates <= 0 || clock->Now() - start < absl::Seconds(setting.seconds);

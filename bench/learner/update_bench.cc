@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "bench/device_flag.h"
+#include "bench/sized_config.h"
 #include "common/process/freed_memory.h"
 #include "learner/update/updater.h"
 #include "model/device.h"
@@ -17,6 +18,8 @@
 
 namespace pompc::update {
 namespace {
+
+using proto::PoMpcConfig;
 
 at::Device device = at::kCPU;
 
@@ -27,23 +30,20 @@ at::Tensor Draw(uint64_t seed, at::IntArrayRef shape) {
 struct Setting {
   const char* size;
   double alpha = 0.5;
-  TargetHorizon horizon = TargetHorizon::kOneStep;
+  PoMpcConfig::TargetHorizon horizon = PoMpcConfig::ONE_STEP;
   bool eager = false;
-  model::MatmulDtype matmul_dtype = model::MatmulDtype::kFloat32;
+  proto::ModelConfig::MatmulDtype matmul_dtype = proto::ModelConfig::FLOAT32;
 };
 
 std::unique_ptr<Updater> MakeUpdater(const Setting& setting) {
   model::SetComputeThreads(1);
   model::SetBlasThreads(1);
   KeepFreedMemory();
-  model::ModelConfig model_config = *model::ModelSize(setting.size);
-  model_config.observation_size = 5;
-  model_config.action_size = 1;
-  model_config.matmul_dtype = setting.matmul_dtype;
-  UpdateConfig config;
-  config.alpha = setting.alpha;
-  config.target_horizon = setting.horizon;
-  return *Updater::Create(model_config, config, device, 1);
+  proto::RunConfig config = bench::SizedConfig(setting.size);
+  config.mutable_model()->set_matmul_dtype(setting.matmul_dtype);
+  config.mutable_po_mpc()->set_alpha(setting.alpha);
+  config.mutable_po_mpc()->set_target_horizon(setting.horizon);
+  return Updater::Create(config, device, 1);
 }
 
 // Looking at the whole state and copying it.
@@ -96,14 +96,14 @@ void BM_Update(benchmark::State& state, Setting setting) {
 }
 
 constexpr Setting kTiny{.size = "tiny"};
-constexpr Setting kTinyBfloat16{.size = "tiny", .matmul_dtype = model::MatmulDtype::kBfloat16};
+constexpr Setting kTinyBfloat16{.size = "tiny", .matmul_dtype = proto::ModelConfig::BFLOAT16};
 constexpr Setting kTinyEager{.size = "tiny", .eager = true};
-constexpr Setting kTinyWindowEnd{.size = "tiny", .horizon = TargetHorizon::kWindowEnd};
-constexpr Setting kTinyImitation{.size = "tiny", .alpha = 1, .horizon = TargetHorizon::kWindowEnd};
+constexpr Setting kTinyWindowEnd{.size = "tiny", .horizon = PoMpcConfig::WINDOW_END};
+constexpr Setting kTinyImitation{.size = "tiny", .alpha = 1, .horizon = PoMpcConfig::WINDOW_END};
 constexpr Setting kSmall{.size = "small"};
-constexpr Setting kSmallBfloat16{.size = "small", .matmul_dtype = model::MatmulDtype::kBfloat16};
+constexpr Setting kSmallBfloat16{.size = "small", .matmul_dtype = proto::ModelConfig::BFLOAT16};
 constexpr Setting k5M{.size = "5M"};
-constexpr Setting k5MBfloat16{.size = "5M", .matmul_dtype = model::MatmulDtype::kBfloat16};
+constexpr Setting k5MBfloat16{.size = "5M", .matmul_dtype = proto::ModelConfig::BFLOAT16};
 constexpr Setting k5MEager{.size = "5M", .eager = true};
 
 void Timed(benchmark::internal::Benchmark* bench) {

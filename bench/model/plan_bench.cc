@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench/device_flag.h"
+#include "bench/sized_config.h"
 #include "common/process/freed_memory.h"
 #include "model/device.h"
 #include "model/mppi.h"
@@ -19,29 +20,28 @@ at::Device device = at::kCPU;
 struct Setting {
   const char* size;
   int samples, iterations, policy_samples, elites;
-  MatmulDtype matmul_dtype = MatmulDtype::kFloat32;
+  proto::ModelConfig::MatmulDtype matmul_dtype = proto::ModelConfig::FLOAT32;
 };
 
 void BM_Plan(benchmark::State& state, Setting setting) {
   SetComputeThreads(1);
   SetBlasThreads(1);
   KeepFreedMemory();
-  ModelConfig config = *ModelSize(setting.size);
-  config.observation_size = 5;
-  config.action_size = 1;
-  config.matmul_dtype = setting.matmul_dtype;
-  const WorldModel model = *WorldModel::Create(config, device, 1);
-  MppiConfig mppi;
-  mppi.samples = setting.samples;
-  mppi.iterations = setting.iterations;
-  mppi.policy_samples = setting.policy_samples;
-  mppi.elites = setting.elites;
+  proto::RunConfig config = bench::SizedConfig(setting.size);
+  config.mutable_model()->set_matmul_dtype(setting.matmul_dtype);
+  proto::PlannerConfig& planner = *config.mutable_planner();
+  planner.set_samples(setting.samples);
+  planner.set_iterations(setting.iterations);
+  planner.set_policy_samples(setting.policy_samples);
+  planner.set_elites(setting.elites);
+  const WorldModel model = WorldModel::Create(config, device, 1);
   const int64_t batch = state.range(0);
   PlanInputs inputs;
   for (int64_t b = 0; b < batch; ++b) inputs.seeds.push_back(static_cast<uint64_t>(b));
-  inputs.observations = Normal(inputs.seeds, {0, 0}, {config.observation_size}, at::kCPU);
+  inputs.observations =
+      Normal(inputs.seeds, {0, 0}, {config.env().spec().observation_size()}, at::kCPU);
   for (auto _ : state)
-    benchmark::DoNotOptimize(PlanMppi(model, mppi, inputs).actions.data_ptr<float>());
+    benchmark::DoNotOptimize(PlanMppi(model, config, inputs).actions.data_ptr<float>());
   state.counters["ms_per_plan"] = benchmark::Counter(
       static_cast<double>(batch) * 1e-3,
       benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
@@ -51,9 +51,9 @@ void BM_Plan(benchmark::State& state, Setting setting) {
 void Register() {
   const auto add = [](const std::string& name, Setting setting, std::vector<int64_t> cpu_batches) {
     const std::vector<int64_t> others = {1, 16, 64};
-    for (const auto dtype : {MatmulDtype::kFloat32, MatmulDtype::kBfloat16}) {
+    for (const auto dtype : {proto::ModelConfig::FLOAT32, proto::ModelConfig::BFLOAT16}) {
       setting.matmul_dtype = dtype;
-      const std::string suffix = dtype == MatmulDtype::kBfloat16 ? "_bfloat16" : "";
+      const std::string suffix = dtype == proto::ModelConfig::BFLOAT16 ? "_bfloat16" : "";
       auto* bench = benchmark::RegisterBenchmark((name + suffix).c_str(), BM_Plan, setting);
       bench->MeasureProcessCPUTime()->UseRealTime();
       for (const int64_t batch : device.is_cpu() ? cpu_batches : others) bench->Arg(batch);

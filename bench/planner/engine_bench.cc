@@ -21,13 +21,14 @@ proto::RunConfig Config(const std::string& size) {
   config.mutable_env()->mutable_spec()->set_observation_size(5);
   config.mutable_env()->mutable_spec()->set_action_size(1);
   config.mutable_model()->set_size(size);
+  config.mutable_learner()->set_discount(0.98);
   if (size == "tiny") {
     config.mutable_planner()->set_iterations(4);
     config.mutable_planner()->set_samples(128);
     config.mutable_planner()->set_policy_samples(8);
     config.mutable_planner()->set_elites(16);
   }
-  return parameters::PlanningSections(config, 0.98);
+  return config;
 }
 
 std::shared_ptr<PlanEngine> Engine() {

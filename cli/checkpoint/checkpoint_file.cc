@@ -6,12 +6,11 @@
 #include "absl/strings/str_cat.h"
 #include "cli/report/run_directory.h"
 #include "common/base/status_macros.h"
+#include "common/config/derive.h"
 #include "common/config/text_parser.h"
 #include "common/io/files.h"
 #include "common/process/log.h"
 #include "learner/engine/torch_state.h"
-#include "learner/engine/update_settings.h"
-#include "parameters/model_config.h"
 #include "rundir/evaluation_log.h"
 #include "rundir/sealed_folder.h"
 
@@ -71,13 +70,11 @@ absl::Status SaveCheckpoint(const std::string& folder, const CheckpointFile& che
 }
 
 absl::StatusOr<std::unique_ptr<update::Updater>> UpdaterOf(const CheckpointFile& checkpoint) {
-  const proto::RunConfig& config = checkpoint.config;
-  POMPC_ASSIGN_OR_RETURN(model::ModelConfig model, parameters::ModelConfigFrom(config));
+  POMPC_ASSIGN_OR_RETURN(proto::RunConfig config, config::Derive(checkpoint.config));
   // Numbers that other programs are held against do not depend on the processor.
-  model.matmul_dtype = model::MatmulDtype::kFloat32;
-  POMPC_ASSIGN_OR_RETURN(const update::UpdateConfig update, learner::UpdateConfigFrom(config));
-  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
-                         update::Updater::Create(model, update, at::kCPU, config.seed()));
+  config.mutable_model()->set_matmul_dtype(proto::ModelConfig::FLOAT32);
+  std::unique_ptr<update::Updater> updater =
+      update::Updater::Create(config, at::kCPU, config.seed());
   POMPC_RETURN_IF_ERROR(Annotate(updater->Import(checkpoint.state), checkpoint.folder));
   return updater;
 }

@@ -9,7 +9,6 @@
 #include "common/io/files.h"
 #include "learner/update/probe.h"
 #include "model/npz.h"
-#include "parameters/model_config.h"
 
 namespace pompc::cli {
 namespace {
@@ -28,13 +27,10 @@ struct ProbeFlags {
 absl::Status Probe(const ProbeFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(const CheckpointFile checkpoint, OpenCheckpoint(flags.checkpoint));
   POMPC_ASSIGN_OR_RETURN(const auto updater, UpdaterOf(checkpoint));
-  POMPC_ASSIGN_OR_RETURN(const model::MppiConfig mppi,
-                         parameters::MppiConfigFrom(parameters::PlanningSections(
-                             checkpoint.config, updater->config().discount)));
   POMPC_ASSIGN_OR_RETURN(const std::string file, ReadFile(flags.like));
   const absl::StatusOr<model::NamedTensors> inputs = model::UnpackNpz(file);
   if (!inputs.ok()) return Annotate(inputs.status(), flags.like);
-  const absl::StatusOr<model::NamedTensors> numbers = update::Probe(updater.get(), mppi, *inputs);
+  const absl::StatusOr<model::NamedTensors> numbers = update::Probe(updater.get(), *inputs);
   if (!numbers.ok()) return Annotate(numbers.status(), flags.like);
   POMPC_ASSIGN_OR_RETURN(const std::string written, model::PackNpz(*numbers));
   POMPC_RETURN_IF_ERROR(WriteFileAtomically(flags.out, written));

@@ -1,10 +1,8 @@
-#include <algorithm>
-#include <array>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/config/derive.h"
 #include "common/config/fields.h"
 #include "common/config/run_config.h"
 
@@ -13,10 +11,6 @@ namespace {
 
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-
-// Their widths are in model/config.cc.
-constexpr std::array<const char*, 7> kModelSizes = {"tiny", "small", "1M",  "5M",
-                                                    "19M",  "48M",   "317M"};
 
 absl::Status Error(const std::string& what) { return absl::InvalidArgumentError(what); }
 
@@ -53,11 +47,8 @@ absl::Status CheckEnv(const proto::EnvConfig& env) {
       "episode_decisions");
 }
 
-absl::Status CheckModel(const proto::ModelConfig& model) {
-  if (std::find(kModelSizes.begin(), kModelSizes.end(), model.size()) == kModelSizes.end()) {
-    return Error(absl::StrCat("model.size: \"", model.size(),
-                              "\" is no size; allowed: ", absl::StrJoin(kModelSizes, ", ")));
-  }
+absl::Status CheckModel(const proto::ModelConfig& given) {
+  POMPC_ASSIGN_OR_RETURN(const proto::ModelConfig model, FillSizes(given));
   if (model.latent_dim() % model.simnorm_dim() != 0) {
     return Error(absl::StrCat("model.latent_dim: ", model.latent_dim(),
                               " is no multiple of model.simnorm_dim ", model.simnorm_dim()));

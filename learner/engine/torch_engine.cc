@@ -7,18 +7,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/config/derive.h"
 #include "common/process/freed_memory.h"
 #include "common/process/log.h"
 #include "common/values/mix_seed.h"
 #include "common/values/not_finite.h"
 #include "learner/engine/torch_state.h"
-#include "learner/engine/update_settings.h"
 #include "learner/update/ranks.h"
 #include "learner/update/reanalyze.h"
 #include "learner/update/updater.h"
 #include "learner/update/usable.h"
 #include "model/device.h"
-#include "parameters/model_config.h"
 
 namespace pompc::learner {
 namespace {
@@ -73,14 +72,9 @@ bool UsesNccl(at::Device device) { return device.is_cuda() && update::HasNccl();
 
 class TorchEngine : public Engine {
  public:
-  TorchEngine(const model::ModelConfig& model, const model::MppiConfig& mppi,
-              const proto::RunConfig& config, at::Device device, const TorchEngineOptions& options,
+  TorchEngine(const proto::RunConfig& config, at::Device device, const TorchEngineOptions& options,
               std::unique_ptr<update::Updater> updater)
-      : model_(model),
-        mppi_(mppi),
-        planning_(parameters::PlanningSections(config, mppi.discount)),
-        reanalyze_(config.learner().reanalyze()),
-        seed_(config.seed()),
+      : config_(config),
         horizon_(config.planner().horizon()),
         publish_dtype_(config.learner().publish_dtype() == proto::LearnerConfig::BFLOAT16
                            ? at::kBFloat16
@@ -151,15 +145,11 @@ class TorchEngine : public Engine {
   }
   // Of the plans to be made next; unrelated on any two ranks.
   uint64_t PlanSeed() const {
-    const uint64_t seed = MixSeed(seed_, update_count());
+    const uint64_t seed = MixSeed(config_.seed(), update_count());
     return options_.rank == 0 ? seed : MixSeed(seed, options_.rank);
   }
 
-  const model::ModelConfig model_;
-  const model::MppiConfig mppi_;
-  const proto::RunConfig planning_;
-  const proto::ReanalyzeConfig reanalyze_;
-  const uint64_t seed_;
+  const proto::RunConfig config_;
   const int64_t horizon_;
   const at::ScalarType publish_dtype_;
   const at::Device device_;
@@ -210,8 +200,8 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
   int64_t b = 0;
   for (const WindowBatch& share : shares) b += share.count();
   const int64_t h = horizon_;
-  const int64_t o = model_.observation_size;
-  const int64_t a = model_.action_size;
+  const int64_t o = config_.env().spec().observation_size();
+  const int64_t a = config_.env().spec().action_size();
   update::Batch batch;
   batch.observations = Join(shares, &WindowBatch::observations, {b, h + 1, o}, at::kFloat);
   batch.actions = Join(shares, &WindowBatch::actions, {b, h, a}, at::kFloat);
@@ -222,7 +212,7 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
   batch.has_plan = Join(shares, &WindowBatch::has_plan, {b, h + 1}, at::kByte);
   // Only Reanalyze asks where windows come from.
   std::vector<TorchBatch::Share> origins;
-  if (reanalyze_.every_updates() == 0) {
+  if (config_.learner().reanalyze().every_updates() == 0) {
     return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
   }
   for (const WindowBatch& share : shares) {
@@ -237,11 +227,11 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
 
 absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {
   auto& own = static_cast<TorchBatch&>(batch);
-  const int64_t count = Part(reanalyze_.batch());
+  const int64_t count = Part(config_.learner().reanalyze().batch());
   update::Reanalyzed plans;
   bool finite = true;
   if (count > 0) {
-    plans = update::Reanalyze(updater_->model(), mppi_, count, PlanSeed(), own.tensors());
+    plans = update::Reanalyze(updater_->model(), config_, count, PlanSeed(), own.tensors());
     finite = plans.plan_mean.isfinite().all().item<bool>();
   }
   POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> all, Exchange(finite ? 1 : 0));
@@ -272,7 +262,7 @@ absl::StatusOr<std::shared_ptr<const std::string>> TorchEngine::PackParameters(
   POMPC_ASSIGN_OR_RETURN(
       model::PackedTensors packed,
       model::Pack(model::Convert(updater_->model().Parameters(), at::kFloat, publish_dtype_)));
-  *description->mutable_config() = planning_;
+  *description->mutable_config() = config_;
   for (const model::TensorEntry& entry : packed.table) {
     proto::TensorDescription* tensor = description->add_tensors();
     tensor->set_name(entry.name);
@@ -286,7 +276,7 @@ absl::StatusOr<std::shared_ptr<const std::string>> TorchEngine::PackParameters(
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& config,
+absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& given,
                                                         const TorchEngineOptions& options) {
   if (options.threads < 1 || options.threads > 1024) {
     return absl::InvalidArgumentError(
@@ -298,21 +288,16 @@ absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& 
         absl::StrCat("world_size: this LibTorch cannot connect processes on ", options.device,
                      " (docs/build.md, Gloo); allowed: 1"));
   }
-  POMPC_ASSIGN_OR_RETURN(const model::ModelConfig model, parameters::ModelConfigFrom(config));
-  POMPC_ASSIGN_OR_RETURN(const update::UpdateConfig update, UpdateConfigFrom(config));
-  POMPC_ASSIGN_OR_RETURN(
-      const model::MppiConfig mppi,
-      parameters::MppiConfigFrom(parameters::PlanningSections(config, update.discount)));
+  POMPC_ASSIGN_OR_RETURN(const proto::RunConfig config, config::Derive(given));
   model::SetComputeThreads(options.threads);
   model::SetBlasThreads(options.threads);
   KeepFreedMemory();
-  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<update::Updater> updater,
-                         update::Updater::Create(model, update, device, config.seed()));
+  std::unique_ptr<update::Updater> updater = update::Updater::Create(config, device, config.seed());
   for (const std::string& warning :
-       {model::BlasWarning(), model::MatmulWarning(model.matmul_dtype, device)}) {
+       {model::BlasWarning(), model::MatmulWarning(config.model().matmul_dtype(), device)}) {
     if (!warning.empty()) Log().warn("{}", warning);
   }
-  return std::make_shared<TorchEngine>(model, mppi, config, device, options, std::move(updater));
+  return std::make_shared<TorchEngine>(config, device, options, std::move(updater));
 }
 
 }  // namespace pompc::learner

@@ -31,7 +31,7 @@ absl::Status CheckShape(const char* name, const at::Tensor& tensor,
       ": must be [", absl::StrJoin(shape, ", "), "]"));
 }
 
-absl::Status Batch::Validate(const model::ModelConfig& config) const {
+absl::Status Batch::Validate(const proto::RunConfig& config) const {
   if (!actions.defined() || actions.dim() != 3 || actions.size(0) < 1 || actions.size(1) < 1) {
     return absl::InvalidArgumentError("batch.actions must be [B, H, action_size] with B, H >= 1");
   }
@@ -43,12 +43,12 @@ absl::Status Batch::Validate(const model::ModelConfig& config) const {
     std::vector<int64_t> shape;
   };
   const Field fields[] = {
-      {"observations", observations, {batch, horizon + 1, config.observation_size}},
-      {"actions", actions, {batch, horizon, config.action_size}},
+      {"observations", observations, {batch, horizon + 1, config.env().spec().observation_size()}},
+      {"actions", actions, {batch, horizon, config.env().spec().action_size()}},
       {"rewards", rewards, {batch, horizon}},
       {"terminated", terminated, {batch, horizon}},
-      {"plan_mean", plan_mean, {batch, horizon + 1, config.action_size}},
-      {"plan_std", plan_std, {batch, horizon + 1, config.action_size}},
+      {"plan_mean", plan_mean, {batch, horizon + 1, config.env().spec().action_size()}},
+      {"plan_std", plan_std, {batch, horizon + 1, config.env().spec().action_size()}},
       {"has_plan", has_plan, {batch, horizon + 1}},
   };
   for (const Field& field : fields) {
@@ -64,17 +64,17 @@ std::vector<at::Tensor*> TensorsOf(Batch& batch) {
           &batch.plan_mean,    &batch.plan_std, &batch.has_plan};
 }
 
-bool AnyPlan(const Batch& batch, const UpdateConfig& config) {
-  const int64_t states = batch.actions.size(1) + (config.policy_at_window_end ? 1 : 0);
+bool AnyPlan(const Batch& batch, const proto::RunConfig& config) {
+  const int64_t states = batch.actions.size(1) + (config.po_mpc().policy_at_window_end() ? 1 : 0);
   return batch.has_plan.narrow(1, 0, states).ne(0).any().item<bool>();
 }
 
-Windows MakeWindows(const Batch& batch, const UpdateConfig& config,
+Windows MakeWindows(const Batch& batch, const proto::RunConfig& config,
                     const at::TensorOptions& options) {
   return MakeWindows(batch, AnyPlan(batch, config), config, options);
 }
 
-Windows MakeWindows(const Batch& batch, bool any_plan, const UpdateConfig& config,
+Windows MakeWindows(const Batch& batch, bool any_plan, const proto::RunConfig& config,
                     const at::TensorOptions& options) {
   const int64_t horizon = batch.actions.size(1);
   const int64_t states = horizon + 1;
@@ -88,7 +88,7 @@ Windows MakeWindows(const Batch& batch, bool any_plan, const UpdateConfig& confi
   windows.actions = time_major(batch.actions, horizon).flatten(0, 1);
   windows.rewards = time_major(batch.rewards, horizon);
   windows.terminated = time_major(batch.terminated.ne(0), horizon);
-  windows.weights = RowWeights(horizon, windows.batch, config.rho, options);
+  windows.weights = RowWeights(horizon, windows.batch, config.learner().rho(), options);
 
   const at::Tensor has_plan = batch.has_plan.ne(0);
   windows.has_plan = time_major(has_plan, states).flatten();
@@ -97,10 +97,10 @@ Windows MakeWindows(const Batch& batch, bool any_plan, const UpdateConfig& confi
   windows.plan_mean = time_major(batch.plan_mean, states).flatten(0, 1).masked_fill_(missing, 0);
   windows.plan_std = time_major(batch.plan_std, states).flatten(0, 1).masked_fill_(missing, 1);
 
-  const int64_t policy_states = config.policy_at_window_end ? states : horizon;
+  const int64_t policy_states = config.po_mpc().policy_at_window_end() ? states : horizon;
   windows.policy_rows = policy_states * windows.batch;
-  windows.policy_weights = config.policy_at_window_end
-                               ? RowWeights(states, windows.batch, config.rho, options)
+  windows.policy_weights = config.po_mpc().policy_at_window_end()
+                               ? RowWeights(states, windows.batch, config.learner().rho(), options)
                                : windows.weights;
   windows.planned_weight = (windows.policy_weights * windows.OfPolicy(windows.has_plan)).sum();
   windows.any_plan = any_plan;

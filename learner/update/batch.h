@@ -5,9 +5,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "learner/update/config.h"
-#include "model/config.h"
 #include "model/torch_compat.h"
+#include "proto/config.pb.h"
 
 namespace pompc::update {
 
@@ -25,7 +24,7 @@ struct Batch {
 
   // INVALID_ARGUMENT naming the tensor, its shape and the shape wanted. B and H follow from
   // `actions`.
-  absl::Status Validate(const model::ModelConfig& config) const;
+  absl::Status Validate(const proto::RunConfig& config) const;
 };
 
 // INVALID_ARGUMENT naming `name`, its shape and the shape wanted, unless `tensor` is defined and
@@ -65,13 +64,13 @@ struct Windows {
 
 // Whether any of the states at which prior and policy learn has a plan. Waits for the device that
 // the batch is on. REQUIRES: batch.Validate() is ok.
-bool AnyPlan(const Batch& batch, const UpdateConfig& config);
+bool AnyPlan(const Batch& batch, const proto::RunConfig& config);
 
-// T is H, and H + 1 with config.policy_at_window_end. `any_plan` is AnyPlan(batch, config): where
+// T is H, and H + 1 with po_mpc.policy_at_window_end. `any_plan` is AnyPlan(batch, config): where
 // it is given, nothing waits for a device. REQUIRES: batch.Validate() is ok.
-Windows MakeWindows(const Batch& batch, bool any_plan, const UpdateConfig& config,
+Windows MakeWindows(const Batch& batch, bool any_plan, const proto::RunConfig& config,
                     const at::TensorOptions& options);
-Windows MakeWindows(const Batch& batch, const UpdateConfig& config,
+Windows MakeWindows(const Batch& batch, const proto::RunConfig& config,
                     const at::TensorOptions& options);
 
 }  // namespace pompc::update

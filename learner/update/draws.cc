@@ -4,28 +4,32 @@
 
 #include "absl/strings/str_cat.h"
 #include "learner/update/batch.h"
+#include "learner/update/family.h"
 #include "learner/update/streams.h"
 #include "model/random.h"
 
 namespace pompc::update {
 namespace {
 
+using proto::PoMpcConfig;
+
 // Rows of the target noise. The KL of a squashed policy to a stored plan is that of its action, so
 // there every later state has one.
-int64_t TargetRows(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size) {
-  const bool acts = config.HasRegularizedValues() && config.alpha > 0 &&
-                    config.prior == Prior::kReplay &&
-                    model.policy_form == model::PolicyForm::kTanhGaussian;
-  const bool all = acts || config.target_horizon == TargetHorizon::kOneStep;
+int64_t TargetRows(const proto::RunConfig& config, BatchSize size) {
+  const bool acts = HasRegularizedValues(config.po_mpc()) && config.po_mpc().alpha() > 0 &&
+                    config.po_mpc().prior() == PoMpcConfig::REPLAY &&
+                    config.model().policy_form() == proto::ModelConfig::TANH_GAUSSIAN;
+  const bool all = acts || config.po_mpc().target_horizon() == PoMpcConfig::ONE_STEP;
   return all ? size.horizon * size.batch : size.batch;
 }
 
-int64_t PolicyRows(const UpdateConfig& config, BatchSize size) {
-  return (size.horizon + (config.policy_at_window_end ? 1 : 0)) * size.batch;
+int64_t PolicyRows(const proto::RunConfig& config, BatchSize size) {
+  return (size.horizon + (config.po_mpc().policy_at_window_end() ? 1 : 0)) * size.batch;
 }
 
-bool DrawsPriorNoise(const model::ModelConfig& model, const UpdateConfig& config) {
-  return config.HasLearnedPrior() && model.policy_form == model::PolicyForm::kTanhGaussian;
+bool DrawsPriorNoise(const proto::RunConfig& config) {
+  return HasLearnedPrior(config.po_mpc()) &&
+         config.model().policy_form() == proto::ModelConfig::TANH_GAUSSIAN;
 }
 
 absl::Status CheckMembers(const char* name, const at::Tensor& members, int64_t count) {
@@ -46,29 +50,30 @@ absl::Status CheckMembers(const char* name, const at::Tensor& members, int64_t c
 
 }  // namespace
 
-DrawShapes ShapesOf(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size) {
-  return {TargetRows(model, config, size) / size.batch, PolicyRows(config, size) / size.batch,
-          DrawsPriorNoise(model, config), config.alpha < 1};
+DrawShapes ShapesOf(const proto::RunConfig& config, BatchSize size) {
+  return {TargetRows(config, size) / size.batch, PolicyRows(config, size) / size.batch,
+          DrawsPriorNoise(config), config.po_mpc().alpha() < 1};
 }
 
-absl::Status Draws::Validate(const model::ModelConfig& model, const UpdateConfig& config,
-                             BatchSize size) const {
+absl::Status Draws::Validate(const proto::RunConfig& config, BatchSize size) const {
+  const proto::ModelConfig& model = config.model();
+  const int64_t actions = config.env().spec().action_size();
   const int64_t policy_rows = PolicyRows(config, size);
-  absl::Status status = CheckShape("draws.target_noise", target_noise,
-                                   {TargetRows(model, config, size), model.action_size});
-  status.Update(CheckMembers("target_members", target_members, model.num_q));
+  absl::Status status =
+      CheckShape("draws.target_noise", target_noise, {TargetRows(config, size), actions});
+  status.Update(CheckMembers("target_members", target_members, model.num_q()));
   if (fit_dropout.defined()) {
     status.Update(CheckShape("draws.fit_dropout", fit_dropout,
-                             {model.num_q, size.horizon * size.batch, model.mlp_dim}));
+                             {model.num_q(), size.horizon * size.batch, model.mlp_dim()}));
   }
-  if (DrawsPriorNoise(model, config))
-    status.Update(CheckShape("draws.prior_noise", prior_noise, {policy_rows, model.action_size}));
-  status.Update(CheckShape("draws.policy_noise", policy_noise, {policy_rows, model.action_size}));
-  if (config.alpha >= 1) return status;
-  status.Update(CheckMembers("policy_members", policy_members, model.num_q));
+  if (DrawsPriorNoise(config))
+    status.Update(CheckShape("draws.prior_noise", prior_noise, {policy_rows, actions}));
+  status.Update(CheckShape("draws.policy_noise", policy_noise, {policy_rows, actions}));
+  if (config.po_mpc().alpha() >= 1) return status;
+  status.Update(CheckMembers("policy_members", policy_members, model.num_q()));
   if (status.ok() && policy_dropout.defined()) {
     status = CheckShape("draws.policy_dropout", policy_dropout,
-                        {policy_members.numel(), policy_rows, model.mlp_dim});
+                        {policy_members.numel(), policy_rows, model.mlp_dim()});
   }
   return status;
 }
@@ -79,48 +84,52 @@ std::vector<at::Tensor*> TensorsOf(RandomNumbers& numbers) {
           &numbers.policy_zeros};
 }
 
-RandomNumbers DrawNumbers(const model::ModelConfig& model, const UpdateConfig& config,
-                          BatchSize size, uint64_t seed, uint32_t update) {
+RandomNumbers DrawNumbers(const proto::RunConfig& config, BatchSize size, uint64_t seed,
+                          uint32_t update) {
+  const proto::ModelConfig& model = config.model();
+  const int64_t actions = config.env().spec().action_size();
   const auto noise = [&](Stream stream, int64_t rows) {
-    return model::Normal({seed}, {stream, update}, {rows, model.action_size}, at::kCPU)[0];
+    return model::Normal({seed}, {stream, update}, {rows, actions}, at::kCPU)[0];
   };
   // The same pair for all rows.
   const auto members = [&](Stream stream) {
-    const std::array<int, 2> pair = model::RandomPair(seed, {stream, update}, model.num_q);
+    const std::array<int, 2> pair = model::RandomPair(seed, {stream, update}, model.num_q());
     return at::tensor(at::ArrayRef<int>(pair), at::kLong);
   };
   const auto zeros = [&](Stream stream, int64_t count, int64_t rows) {
-    if (model.dropout == 0) return at::Tensor();
-    return model::DropoutZeros(seed, {stream, update}, count * rows * model.mlp_dim, model.dropout);
+    if (model.dropout() == 0) return at::Tensor();
+    return model::DropoutZeros(seed, {stream, update}, count * rows * model.mlp_dim(),
+                               model.dropout());
   };
   RandomNumbers numbers;
-  numbers.target_noise = noise(kTargetAction, TargetRows(model, config, size));
+  numbers.target_noise = noise(kTargetAction, TargetRows(config, size));
   numbers.target_members = members(kTargetMembers);
-  numbers.fit_zeros = zeros(kFitDropout, model.num_q, size.horizon * size.batch);
+  numbers.fit_zeros = zeros(kFitDropout, model.num_q(), size.horizon * size.batch);
   const int64_t policy_rows = PolicyRows(config, size);
-  if (DrawsPriorNoise(model, config)) numbers.prior_noise = noise(kPriorNoise, policy_rows);
+  if (DrawsPriorNoise(config)) numbers.prior_noise = noise(kPriorNoise, policy_rows);
   numbers.policy_noise = noise(kPolicyNoise, policy_rows);
-  if (config.alpha >= 1) return numbers;
+  if (config.po_mpc().alpha() >= 1) return numbers;
   numbers.policy_members = members(kPolicyMembers);
   numbers.policy_zeros = zeros(kPolicyDropout, numbers.policy_members.numel(), policy_rows);
   return numbers;
 }
 
-Draws MakeDraws(const RandomNumbers& numbers, const model::ModelConfig& model,
-                const UpdateConfig& config, BatchSize size, const at::TensorOptions& options) {
+Draws MakeDraws(const RandomNumbers& numbers, const proto::RunConfig& config, BatchSize size,
+                const at::TensorOptions& options) {
+  const proto::ModelConfig& model = config.model();
   const auto on_device = [&](const at::Tensor& x) {
     return x.defined() ? x.to(options.device()) : x;
   };
   const auto noise = [&](const at::Tensor& x) { return x.defined() ? x.to(options) : x; };
   const auto dropout = [&](const at::Tensor& zeros, int64_t count, int64_t rows) {
     if (!zeros.defined()) return zeros;
-    return model::DropoutMask(on_device(zeros), {count, rows, model.mlp_dim}, model.dropout)
+    return model::DropoutMask(on_device(zeros), {count, rows, model.mlp_dim()}, model.dropout())
         .to(options);
   };
   Draws draws;
   draws.target_noise = noise(numbers.target_noise);
   draws.target_members = on_device(numbers.target_members);
-  draws.fit_dropout = dropout(numbers.fit_zeros, model.num_q, size.horizon * size.batch);
+  draws.fit_dropout = dropout(numbers.fit_zeros, model.num_q(), size.horizon * size.batch);
   draws.prior_noise = noise(numbers.prior_noise);
   draws.policy_noise = noise(numbers.policy_noise);
   draws.policy_members = on_device(numbers.policy_members);

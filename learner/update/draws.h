@@ -6,9 +6,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "learner/update/config.h"
-#include "model/config.h"
 #include "model/torch_compat.h"
+#include "proto/config.pb.h"
 
 namespace pompc::update {
 
@@ -39,8 +38,7 @@ struct Draws {
   at::Tensor policy_dropout;
 
   // INVALID_ARGUMENT naming what has another shape than above, or the member there is not.
-  absl::Status Validate(const model::ModelConfig& model, const UpdateConfig& config,
-                        BatchSize size) const;
+  absl::Status Validate(const proto::RunConfig& config, BatchSize size) const;
 };
 
 // The draws of the windows begin to begin + count of a batch of `batch` windows, out of those of
@@ -55,7 +53,7 @@ struct DrawShapes {
   bool prior_noise = false;
   bool policy_members = false;
 };
-DrawShapes ShapesOf(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size);
+DrawShapes ShapesOf(const proto::RunConfig& config, BatchSize size);
 
 // The random numbers that draws are made of: what is drawn on the host and goes to the device with
 // the batch. Undefined where Draws have nothing. Shapes and dtypes follow from the configs and the
@@ -71,12 +69,12 @@ std::vector<at::Tensor*> TensorsOf(RandomNumbers& numbers);
 
 // The numbers of an update, on the CPU: a function of `seed` and of the number of updates before.
 // The ensemble that judges the policy draws nothing where there is none (alpha = 1).
-RandomNumbers DrawNumbers(const model::ModelConfig& model, const UpdateConfig& config,
-                          BatchSize size, uint64_t seed, uint32_t update);
+RandomNumbers DrawNumbers(const proto::RunConfig& config, BatchSize size, uint64_t seed,
+                          uint32_t update);
 
 // The draws made of them, in the dtype and on the device of `options`.
-Draws MakeDraws(const RandomNumbers& numbers, const model::ModelConfig& model,
-                const UpdateConfig& config, BatchSize size, const at::TensorOptions& options);
+Draws MakeDraws(const RandomNumbers& numbers, const proto::RunConfig& config, BatchSize size,
+                const at::TensorOptions& options);
 
 }  // namespace pompc::update
 

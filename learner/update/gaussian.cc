@@ -10,6 +10,7 @@
 namespace pompc::update {
 namespace {
 
+using proto::PoMpcConfig;
 using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
@@ -45,22 +46,23 @@ struct KlFunction : public torch::autograd::Function<KlFunction> {
   }
 };
 
-at::Tensor Reduce(const at::Tensor& x, KlReduction reduction) {
-  return reduction == KlReduction::kMean ? x.mean(-1) : x.sum(-1);
+at::Tensor Reduce(const at::Tensor& x, PoMpcConfig::KlReduction reduction) {
+  return reduction == PoMpcConfig::MEAN ? x.mean(-1) : x.sum(-1);
 }
 
 const double kLogSqrtTwoPi = 0.5 * std::log(2 * std::numbers::pi);
 
 }  // namespace
 
-at::Tensor GaussianKl(const model::Gaussian& p, const model::Gaussian& q, KlReduction reduction) {
+at::Tensor GaussianKl(const model::Gaussian& p, const model::Gaussian& q,
+                      PoMpcConfig::KlReduction reduction) {
   if (model::ReferenceScope::active()) {
     const at::Tensor kl =
         q.log_std - p.log_std - 0.5 +
         ((2 * p.log_std).exp() + (p.mean - q.mean).square()) / (2 * (2 * q.log_std).exp());
     return Reduce(kl, reduction);
   }
-  return KlFunction::apply(p.mean, p.log_std, q.mean, q.log_std, reduction == KlReduction::kMean);
+  return KlFunction::apply(p.mean, p.log_std, q.mean, q.log_std, reduction == PoMpcConfig::MEAN);
 }
 
 at::Tensor Entropy(const model::Gaussian& gaussian) {
@@ -68,30 +70,31 @@ at::Tensor Entropy(const model::Gaussian& gaussian) {
   return gaussian.log_std.sum(-1) + constant * static_cast<double>(gaussian.log_std.size(-1));
 }
 
-at::Tensor LogDensity(const model::Gaussian& gaussian, const at::Tensor& x, KlReduction reduction) {
+at::Tensor LogDensity(const model::Gaussian& gaussian, const at::Tensor& x,
+                      PoMpcConfig::KlReduction reduction) {
   const at::Tensor standard = (x - gaussian.mean) * (-gaussian.log_std).exp();
   return Reduce(standard.square() * -0.5 - gaussian.log_std - kLogSqrtTwoPi, reduction);
 }
 
 at::Tensor SquashedLogDensity(const model::Gaussian& policy, const at::Tensor& noise,
-                              KlReduction reduction) {
+                              PoMpcConfig::KlReduction reduction) {
   const at::Tensor drawn = at::addcmul(policy.mean, policy.log_std.exp(), noise);
   // ln(1 - tanh(u)^2) without the difference that vanishes for large u.
   const at::Tensor log_slope = (std::numbers::ln2 - drawn - at::softplus(drawn * -2)) * 2;
   return Reduce(noise.square() * -0.5 - policy.log_std - kLogSqrtTwoPi - log_slope, reduction);
 }
 
-at::Tensor KlToPlanner(const model::Gaussian& policy, model::PolicyForm form,
+at::Tensor KlToPlanner(const model::Gaussian& policy, proto::ModelConfig::PolicyForm form,
                        const at::Tensor& noise, const model::Gaussian& planner,
-                       KlReduction reduction) {
-  if (form == model::PolicyForm::kClippedGaussian) return GaussianKl(policy, planner, reduction);
+                       PoMpcConfig::KlReduction reduction) {
+  if (form == proto::ModelConfig::CLIPPED_GAUSSIAN) return GaussianKl(policy, planner, reduction);
   return SquashedLogDensity(policy, noise, reduction) -
          LogDensity(planner, model::SampleActions(policy, noise, form), reduction);
 }
 
 model::Gaussian PlannerGaussian(const at::Tensor& mean, const at::Tensor& std,
-                                const UpdateConfig& config) {
-  return {mean, std.clamp(config.planner_std_floor, config.planner_std_ceiling).log()};
+                                const proto::RunConfig& config) {
+  return {mean, std.clamp(config.po_mpc().planner_std_floor(), config.planner().max_std()).log()};
 }
 
 }  // namespace pompc::update

@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "common/values/not_finite.h"
 #include "common/values/split_mix.h"
+#include "learner/update/family.h"
 
 namespace pompc::update {
 namespace {
@@ -39,19 +40,20 @@ Mlp CopyNetwork(const Mlp& source, const char* name) {
   return copy;
 }
 
-Adam MakeAdam(const at::Tensor& parameters, double epsilon, const UpdateConfig& config) {
+Adam MakeAdam(const at::Tensor& parameters, double epsilon, const proto::LearnerConfig& config) {
   return Adam(parameters,
-              {{{parameters.numel(), config.learning_rate}}, epsilon, config.max_grad_norm});
+              {{{parameters.numel(), config.learning_rate()}}, epsilon, config.max_grad_norm()});
 }
 
 // Of encoder, dynamics, reward, termination and plain values: all but the policy, which lies last.
-Adam MakeModelAdam(const model::WorldModel& model, const UpdateConfig& config) {
+Adam MakeModelAdam(const model::WorldModel& model) {
+  const proto::LearnerConfig& config = model.config().learner();
   const int64_t encoder = model.encoder().flat().numel();
   const int64_t rest = model.flat().numel() - encoder - model.policy().flat().numel();
-  const double lr = config.learning_rate;
+  const double lr = config.learning_rate();
   return Adam(
       model.flat().narrow(0, 0, encoder + rest),
-      {{{encoder, lr * config.encoder_lr_scale}, {rest, lr}}, kEpsilon, config.max_grad_norm});
+      {{{encoder, lr * config.encoder_lr_scale()}, {rest, lr}}, kEpsilon, config.max_grad_norm()});
 }
 
 void Append(NamedTensors part, NamedTensors& all) {
@@ -115,28 +117,30 @@ absl::Status CheckValues(const UpdaterState& state) {
   return absl::OkStatus();
 }
 
-Learnables::Learnables(model::WorldModel fresh, const UpdateConfig& config, uint64_t initial_seed)
+Learnables::Learnables(model::WorldModel fresh, uint64_t initial_seed)
     : seed(initial_seed),
       world_model(std::move(fresh)),
       q_target(CopyNetwork(world_model.q(), "q_target")),
-      model_adam(MakeModelAdam(world_model, config)),
-      policy_adam(MakeAdam(world_model.policy().flat(), kPolicyEpsilon, config)),
-      value_scale(config.tau, world_model.flat().options()),
-      kl_scale(config.tau, world_model.flat().options()) {
+      model_adam(MakeModelAdam(world_model)),
+      policy_adam(
+          MakeAdam(world_model.policy().flat(), kPolicyEpsilon, world_model.config().learner())),
+      value_scale(world_model.config().learner().tau(), world_model.flat().options()),
+      kl_scale(world_model.config().learner().tau(), world_model.flat().options()) {
   at::NoGradGuard no_grad;
+  const proto::RunConfig& config = world_model.config();
   world_model.EnableGradients(model_adam.gradients(), policy_adam.gradients());
-  if (config.HasRegularizedValues()) {
+  if (HasRegularizedValues(config.po_mpc())) {
     // Starts as a copy of the plain ensemble: with lambda = 0 the two stay equal.
     regularized.emplace(CopyNetwork(world_model.q(), "regularized_q"));
     regularized_target.emplace(CopyNetwork(world_model.q(), "regularized_q_target"));
-    regularized_adam.emplace(MakeAdam(regularized->flat(), kEpsilon, config));
+    regularized_adam.emplace(MakeAdam(regularized->flat(), kEpsilon, config.learner()));
     regularized->EnableGradients(regularized_adam->gradients());
   }
-  if (config.HasLearnedPrior()) {
-    const model::MlpSpec spec = model::PolicySpec(world_model.config());
+  if (HasLearnedPrior(config.po_mpc())) {
+    const model::MlpSpec spec = model::PolicySpec(config);
     prior.emplace(MakeNetwork(spec, "prior", world_model.flat()));
     prior->Initialize(seed);
-    prior_adam.emplace(MakeAdam(prior->flat(), kEpsilon, config));
+    prior_adam.emplace(MakeAdam(prior->flat(), kEpsilon, config.learner()));
     prior->EnableGradients(prior_adam->gradients());
   }
 }

@@ -9,7 +9,6 @@
 
 #include "absl/status/status.h"
 #include "learner/update/adam.h"
-#include "learner/update/config.h"
 #include "learner/update/ranks.h"
 #include "learner/update/running_scale.h"
 #include "model/mlp.h"
@@ -41,10 +40,11 @@ std::string CounterProblem(const std::string& name, const std::string& text);
 // INVALID_ARGUMENT naming the first tensor or counter that has a problem, and the rule.
 absl::Status CheckValues(const UpdaterState& state);
 
-// Networks, target networks, optimisers and running scales of one updater, as config asks for them.
-// Not thread-safe; neither copied nor moved, since gradients and optimisers share its tensors.
+// Networks, target networks, optimisers and running scales of one updater, as its config asks for
+// them. Not thread-safe; neither copied nor moved, since gradients and optimisers share its
+// tensors.
 struct Learnables {
-  Learnables(model::WorldModel fresh, const UpdateConfig& config, uint64_t initial_seed);
+  Learnables(model::WorldModel fresh, uint64_t initial_seed);
   Learnables(const Learnables&) = delete;
   Learnables& operator=(const Learnables&) = delete;
 

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "learner/update/family.h"
 #include "learner/update/gaussian.h"
 #include "model/ops.h"
 
@@ -12,6 +13,7 @@ namespace {
 
 using model::Gaussian;
 using model::Mlp;
+using proto::PoMpcConfig;
 
 Mlp::Options Training(const at::Tensor& dropout = at::Tensor()) {
   Mlp::Options options;
@@ -38,45 +40,46 @@ Rollout RollOut(const model::WorldModel& model, const Windows& windows) {
 }
 
 // What the policy pays in each row, as configured.
-at::Tensor KlOfPolicy(const Gaussian& policy, model::PolicyForm form, const at::Tensor& noise,
-                      const Gaussian& prior, const UpdateConfig& config) {
-  const KlReduction reduction = config.kl_reduction;
-  if (config.policy_kl == PolicyKl::kMassCovering) return GaussianKl(prior, policy, reduction);
-  const at::Tensor kl = config.prior == Prior::kReplay
+at::Tensor KlOfPolicy(const Gaussian& policy, proto::ModelConfig::PolicyForm form,
+                      const at::Tensor& noise, const Gaussian& prior, const PoMpcConfig& config) {
+  const PoMpcConfig::KlReduction reduction = config.kl_reduction();
+  if (config.policy_kl() == PoMpcConfig::MASS_COVERING) return GaussianKl(prior, policy, reduction);
+  const at::Tensor kl = config.prior() == PoMpcConfig::REPLAY
                             ? KlToPlanner(policy, form, noise, prior, reduction)
                             : GaussianKl(policy, prior, reduction);
-  if (config.policy_kl == PolicyKl::kModeSeeking) return kl;
-  if (form == model::PolicyForm::kTanhGaussian) {
+  if (config.policy_kl() == PoMpcConfig::MODE_SEEKING) return kl;
+  if (form == proto::ModelConfig::TANH_GAUSSIAN) {
     return kl - SquashedLogDensity(policy, noise, reduction);
   }
   const double numbers = static_cast<double>(policy.mean.size(-1));
-  return kl + Entropy(policy) / (reduction == KlReduction::kMean ? numbers : 1);
+  return kl + Entropy(policy) / (reduction == PoMpcConfig::MEAN ? numbers : 1);
 }
 
 }  // namespace
 
-at::Tensor ReduceMembers(const at::Tensor& values, ValueReduction reduction) {
-  return reduction == ValueReduction::kMin ? values.amin(0) : values.mean(0);
+at::Tensor ReduceMembers(const at::Tensor& values, PoMpcConfig::ValueReduction reduction) {
+  return reduction == PoMpcConfig::MIN ? values.amin(0) : values.mean(0);
 }
 
-at::Tensor ModelLosses::Total(const UpdateConfig& config) const {
-  at::Tensor total = consistency * config.consistency_coefficient +
-                     reward * config.reward_coefficient + value * config.value_coefficient;
-  if (regularized_value.defined()) total = total + regularized_value * config.value_coefficient;
-  if (termination.defined()) total = total + termination * config.termination_coefficient;
+at::Tensor ModelLosses::Total(const proto::RunConfig& config) const {
+  const proto::LearnerConfig& learner = config.learner();
+  at::Tensor total = consistency * learner.consistency_coefficient() +
+                     reward * learner.reward_coefficient() + value * learner.value_coefficient();
+  if (regularized_value.defined()) total = total + regularized_value * learner.value_coefficient();
+  if (termination.defined()) total = total + termination * learner.termination_coefficient();
   return total;
 }
 
 ModelLosses ComputeModelLosses(const model::WorldModel& model, const Mlp* regularized,
                                const Windows& windows, const Targets& targets,
-                               const at::Tensor& dropout, const UpdateConfig& config) {
-  const model::Bins bins = model::BinsOf(model.config());
+                               const at::Tensor& dropout, const proto::RunConfig& config) {
+  const model::Bins bins = model::BinsOf(model.config().model());
   const Rollout rollout = RollOut(model, windows);
   const at::Tensor input = at::cat({rollout.latents, windows.actions}, 1);
 
   ModelLosses losses;
   losses.latents = rollout.latents.detach();
-  if (config.policy_at_window_end) {
+  if (config.po_mpc().policy_at_window_end()) {
     const at::Tensor last = rollout.predictions.detach().narrow(
         0, (windows.horizon - 1) * windows.batch, windows.batch);
     losses.latents = at::cat({losses.latents, last});
@@ -90,12 +93,13 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, const Mlp* regula
   losses.value =
       model::TwoHotCrossEntropy(losses.value_logits, targets.values, windows.weights, bins);
   if (regularized != nullptr) {
-    const at::Tensor own_input = config.regularized_value_gradient ? input : input.detach();
+    const at::Tensor own_input =
+        config.po_mpc().regularized_value_gradient() ? input : input.detach();
     losses.regularized_value_logits = regularized->Forward(own_input, Training(dropout));
     losses.regularized_value = model::TwoHotCrossEntropy(
         losses.regularized_value_logits, targets.regularized_values, windows.weights, bins);
   }
-  if (model.config().terminates) {
+  if (model.config().env().spec().terminates()) {
     const at::Tensor logits =
         model.termination().Forward(rollout.predictions, Training()).squeeze(1);
     losses.termination = at::binary_cross_entropy_with_logits(logits, windows.terminated.flatten());
@@ -103,17 +107,16 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, const Mlp* regula
   return losses;
 }
 
-PriorLoss ComputePriorLoss(const Mlp& prior, const model::ModelConfig& model_config,
-                           const Windows& windows, const at::Tensor& latents,
-                           const at::Tensor& noise, const UpdateConfig& config) {
+PriorLoss ComputePriorLoss(const Mlp& prior, const Windows& windows, const at::Tensor& latents,
+                           const at::Tensor& noise, const proto::RunConfig& config) {
   PriorLoss result;
-  result.gaussian = model::PolicyFromRaw(prior.Forward(latents, Training()), model_config);
+  result.gaussian = model::PolicyFromRaw(prior.Forward(latents, Training()), config.model());
   const Gaussian planner = PlannerGaussian(windows.OfPolicy(windows.plan_mean),
                                            windows.OfPolicy(windows.plan_std), config);
-  result.kl = config.prior_kl == PriorKl::kForward
-                  ? GaussianKl(planner, result.gaussian, config.kl_reduction)
-                  : KlToPlanner(result.gaussian, model_config.policy_form, noise, planner,
-                                config.kl_reduction);
+  result.kl = config.po_mpc().prior_kl() == PoMpcConfig::FORWARD
+                  ? GaussianKl(planner, result.gaussian, config.po_mpc().kl_reduction())
+                  : KlToPlanner(result.gaussian, config.model().policy_form(), noise, planner,
+                                config.po_mpc().kl_reduction());
   const at::Tensor& weights = windows.policy_weights;
   const at::Tensor masked = weights * windows.OfPolicy(windows.has_plan);
   result.loss = (result.kl * (masked * (weights.sum() / windows.planned_weight))).sum();
@@ -122,43 +125,44 @@ PriorLoss ComputePriorLoss(const Mlp& prior, const model::ModelConfig& model_con
 
 PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& judges,
                            const Windows& windows, const at::Tensor& latents,
-                           const at::Tensor& noise, const UpdateConfig& config) {
+                           const at::Tensor& noise, const proto::RunConfig& config) {
   PolicyTerms terms;
   terms.gaussian =
-      model::PolicyFromRaw(model.policy().Forward(latents, Training()), model.config());
-  terms.actions = model::SampleActions(terms.gaussian, noise, model.config().policy_form);
+      model::PolicyFromRaw(model.policy().Forward(latents, Training()), model.config().model());
+  terms.actions = model::SampleActions(terms.gaussian, noise, model.config().model().policy_form());
   terms.entropy = Entropy(terms.gaussian);
   if (judges.values != nullptr) {
     Mlp::Options options;
     options.members = judges.members;
     options.dropout = judges.dropout;
     const at::Tensor logits = judges.values->Forward(at::cat({latents, terms.actions}, 1), options);
-    terms.values = ReduceMembers(model::TwoHotDecode(logits, model::BinsOf(model.config())),
-                                 config.policy_value_reduction);
+    terms.values = ReduceMembers(model::TwoHotDecode(logits, model::BinsOf(model.config().model())),
+                                 config.po_mpc().policy_value_reduction());
   }
   if (judges.prior != nullptr) {
-    terms.kl =
-        KlOfPolicy(terms.gaussian, model.config().policy_form, noise, *judges.prior, config) *
-        windows.OfPolicy(windows.has_plan);
+    terms.kl = KlOfPolicy(terms.gaussian, model.config().model().policy_form(), noise,
+                          *judges.prior, config.po_mpc()) *
+               windows.OfPolicy(windows.has_plan);
   }
   return terms;
 }
 
 at::Tensor PolicyLoss(const PolicyTerms& terms, const Windows& windows,
                       const at::Tensor& value_scale, const at::Tensor& kl_scale,
-                      const UpdateConfig& config) {
+                      const proto::RunConfig& config) {
+  const PoMpcConfig& po_mpc = config.po_mpc();
   const double action_size = static_cast<double>(terms.actions.size(1));
-  at::Tensor loss = terms.entropy * (-config.entropy_coefficient * action_size);
-  const bool mix = config.actor_weights == ActorWeights::kMix || config.alpha >= 1;
+  at::Tensor loss = terms.entropy * (-po_mpc.entropy_coefficient() * action_size);
+  const bool mix = po_mpc.actor_weights() == PoMpcConfig::MIX || po_mpc.alpha() >= 1;
   if (terms.values.defined()) {
-    const double weight = mix ? 1 - config.alpha : 1;
+    const double weight = mix ? 1 - po_mpc.alpha() : 1;
     loss = loss - terms.values * (weight / value_scale);
   }
   if (terms.kl.defined()) {
-    const double factor = mix ? config.alpha : config.Lambda();
+    const double factor = mix ? po_mpc.alpha() : Lambda(po_mpc);
     at::Tensor weight = factor / (mix ? kl_scale : value_scale);
-    if (!config.scale_kl) weight = at::full_like(weight, factor);
-    if (config.kl_threshold > 0) weight = weight * value_scale.gt(config.kl_threshold);
+    if (!po_mpc.scale_kl()) weight = at::full_like(weight, factor);
+    if (po_mpc.kl_threshold() > 0) weight = weight * value_scale.gt(po_mpc.kl_threshold());
     loss = loss + terms.kl * weight;
   }
   return (loss * windows.policy_weights).sum();

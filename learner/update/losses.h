@@ -5,10 +5,10 @@
 #define POMPC_LEARNER_UPDATE_LOSSES_H_
 
 #include "learner/update/batch.h"
-#include "learner/update/config.h"
 #include "model/mlp.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
+#include "proto/config.pb.h"
 
 namespace pompc::update {
 
@@ -20,7 +20,7 @@ struct Targets {
 };
 
 // One value out of those of several members, [M, ...] -> [...].
-at::Tensor ReduceMembers(const at::Tensor& values, ValueReduction reduction);
+at::Tensor ReduceMembers(const at::Tensor& values, proto::PoMpcConfig::ValueReduction reduction);
 
 struct ModelLosses {
   at::Tensor consistency;        // (1/H) sum_t rho^t mean (zhat_{t+1} - next_latent_t)^2
@@ -34,15 +34,15 @@ struct ModelLosses {
   at::Tensor regularized_value_logits;  // the same; undefined without one
 
   // The sum that is minimised, with the configured coefficients.
-  at::Tensor Total(const UpdateConfig& config) const;
+  at::Tensor Total(const proto::RunConfig& config) const;
 };
 
 // `regularized` may be nullptr. `dropout` multiplies the first layer of both ensembles' members,
 // [N, H * B, mlp_dim], or undefined: none. Gradients flow into the networks' parameters; those of
-// the regularised values reach the latents only if config.regularized_value_gradient.
+// the regularised values reach the latents only if po_mpc.regularized_value_gradient.
 ModelLosses ComputeModelLosses(const model::WorldModel& model, const model::Mlp* regularized,
                                const Windows& windows, const Targets& targets,
-                               const at::Tensor& dropout, const UpdateConfig& config);
+                               const at::Tensor& dropout, const proto::RunConfig& config);
 
 struct PriorLoss {
   // sum of row weights times KL over the rows with plans, over the sum of their weights times T /
@@ -54,9 +54,9 @@ struct PriorLoss {
 
 // KL between planner and prior in the configured direction; `noise` [T * B, A] is for a squashed
 // prior alone. REQUIRES: windows.any_plan.
-PriorLoss ComputePriorLoss(const model::Mlp& prior, const model::ModelConfig& model_config,
-                           const Windows& windows, const at::Tensor& latents,
-                           const at::Tensor& noise, const UpdateConfig& config);
+PriorLoss ComputePriorLoss(const model::Mlp& prior, const Windows& windows,
+                           const at::Tensor& latents, const at::Tensor& noise,
+                           const proto::RunConfig& config);
 
 // One evaluation of the policy at `latents`, on the way to its loss.
 struct PolicyTerms {
@@ -74,22 +74,22 @@ struct PolicyJudges {
   const model::Mlp* values = nullptr;  // nullptr: alpha = 1
   at::Tensor members;                  // of the ensemble to reduce, int64; undefined: all
   at::Tensor dropout;                  // as in Mlp::Options
-  // [T * B, A], a policy's for Prior::kLearned, of actions for kReplay; nullptr: no row has a plan,
+  // [T * B, A], a policy's for a LEARNED prior, of actions for REPLAY; nullptr: no row has a plan,
   // or alpha = 0.
   const model::Gaussian* prior = nullptr;
 };
 
 PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& judges,
                            const Windows& windows, const at::Tensor& latents,
-                           const at::Tensor& noise, const UpdateConfig& config);
+                           const at::Tensor& noise, const proto::RunConfig& config);
 
 // (1/T) sum_t rho^t mean_batch [-w_q value / value_scale + w_k kl / kl_scale - c A entropy], with
 // (w_q, w_k) = (1 - alpha, alpha) and two scales for MIX, (1, lambda) and the value's scale for
 // LITERAL. For alpha = 1 both are pure imitation, (0, 1) over the KL's scale. Without
-// config.scale_kl the KL is divided by 1; w_k is 0 unless value_scale > config.kl_threshold.
+// po_mpc.scale_kl the KL is divided by 1; w_k is 0 unless value_scale > po_mpc.kl_threshold.
 at::Tensor PolicyLoss(const PolicyTerms& terms, const Windows& windows,
                       const at::Tensor& value_scale, const at::Tensor& kl_scale,
-                      const UpdateConfig& config);
+                      const proto::RunConfig& config);
 
 }  // namespace pompc::update
 

@@ -68,17 +68,18 @@ at::Tensor FromRows(const at::Tensor& rows, const Windows& windows) {
   return rows.detach().unflatten(0, {rows.size(0) / windows.batch, windows.batch}).transpose(0, 1);
 }
 
-Batch TakeBatch(const model::ModelConfig& model, Inputs* inputs) {
+Batch TakeBatch(const proto::EnvSpec& spec, Inputs* inputs) {
   Batch batch;
-  batch.actions = inputs->Take("actions", at::kFloat, {-1, -1, model.action_size});
+  batch.actions = inputs->Take("actions", at::kFloat, {-1, -1, spec.action_size()});
   if (!inputs->ok()) return batch;
   const int64_t b = batch.actions.size(0);
   const int64_t h = batch.actions.size(1);
-  batch.observations = inputs->Take("observations", at::kFloat, {b, h + 1, model.observation_size});
+  batch.observations =
+      inputs->Take("observations", at::kFloat, {b, h + 1, spec.observation_size()});
   batch.rewards = inputs->Take("rewards", at::kFloat, {b, h});
   batch.terminated = inputs->Take("terminated", at::kBool, {b, h});
-  batch.plan_mean = inputs->Take("plan_mean", at::kFloat, {b, h + 1, model.action_size});
-  batch.plan_std = inputs->Take("plan_std", at::kFloat, {b, h + 1, model.action_size});
+  batch.plan_mean = inputs->Take("plan_mean", at::kFloat, {b, h + 1, spec.action_size()});
+  batch.plan_std = inputs->Take("plan_std", at::kFloat, {b, h + 1, spec.action_size()});
   batch.has_plan = inputs->Take("has_plan", at::kBool, {b, h + 1});
   return batch;
 }
@@ -88,11 +89,10 @@ std::vector<int64_t> Numbers(const at::Tensor& x) {
   return {flat.data_ptr<int64_t>(), flat.data_ptr<int64_t>() + flat.numel()};
 }
 
-Draws TakeDraws(const model::ModelConfig& model, const UpdateConfig& config, const Batch& batch,
-                Inputs* inputs) {
+Draws TakeDraws(const proto::RunConfig& config, const Batch& batch, Inputs* inputs) {
   const int64_t b = batch.actions.size(0);
   const int64_t a = batch.actions.size(2);
-  const DrawShapes shapes = ShapesOf(model, config, {batch.actions.size(1), b});
+  const DrawShapes shapes = ShapesOf(config, {batch.actions.size(1), b});
   const at::Tensor target_noise =
       inputs->Take("target_noise", at::kFloat, {b, shapes.target_states, a});
   const at::Tensor target_members = inputs->Take("target_members", at::kLong, {-1});
@@ -117,14 +117,14 @@ struct Sequences {
   model::TrajectoryDraws draws;
 };
 
-Sequences TakeSequences(const model::ModelConfig& model, const Batch& batch, Inputs* inputs) {
+Sequences TakeSequences(const proto::EnvSpec& spec, const Batch& batch, Inputs* inputs) {
   Sequences sequences;
   if (!inputs->Has("sequences")) return sequences;
   const int64_t b = batch.actions.size(0);
-  sequences.actions = inputs->Take("sequences", at::kFloat, {b, -1, -1, model.action_size});
+  sequences.actions = inputs->Take("sequences", at::kFloat, {b, -1, -1, spec.action_size()});
   if (!inputs->ok()) return sequences;
-  sequences.draws.noise =
-      inputs->Take("sequence_noise", at::kFloat, {b, sequences.actions.size(1), model.action_size});
+  sequences.draws.noise = inputs->Take("sequence_noise", at::kFloat,
+                                       {b, sequences.actions.size(1), spec.action_size()});
   const at::Tensor members = inputs->Take("sequence_members", at::kLong, {b, 2});
   if (inputs->ok()) sequences.draws.members = Numbers(members);
   return sequences;
@@ -200,30 +200,30 @@ void AddLosses(const Evaluation& e, NamedTensors* out) {
     out->push_back({"gradient_norm." + named.name, named.tensor.norm()});
 }
 
-at::Tensor SequenceValues(const model::WorldModel& model, const model::MppiConfig& mppi,
-                          const Batch& batch, Sequences sequences) {
+at::Tensor SequenceValues(const Updater& updater, const Batch& batch, Sequences sequences) {
   at::NoGradGuard no_grad;
+  const model::WorldModel& model = updater.model();
   const at::TensorOptions options = model.flat().options();
   const int64_t count = sequences.actions.size(1);
   const at::Tensor latents = model.Encode(batch.observations.select(1, 0).to(options));
   sequences.draws.noise = sequences.draws.noise.to(options);
-  return model::TrajectoryValues(model, mppi, latents.repeat_interleave(count, 0),
-                                 sequences.actions.to(options), sequences.draws);
+  return model::TrajectoryValues(model, updater.config().learner().discount(),
+                                 latents.repeat_interleave(count, 0), sequences.actions.to(options),
+                                 sequences.draws);
 }
 
 }  // namespace
 
-absl::StatusOr<NamedTensors> Probe(Updater* updater, const model::MppiConfig& mppi,
-                                   const NamedTensors& arrays) {
+absl::StatusOr<NamedTensors> Probe(Updater* updater, const NamedTensors& arrays) {
   const model::WorldModel& model = updater->model();
   Inputs inputs(arrays);
-  const Batch batch = TakeBatch(model.config(), &inputs);
+  const Batch batch = TakeBatch(model.config().env().spec(), &inputs);
   if (!inputs.ok()) return inputs.status();
-  Draws draws = TakeDraws(model.config(), updater->config(), batch, &inputs);
-  const Sequences sequences = TakeSequences(model.config(), batch, &inputs);
+  Draws draws = TakeDraws(updater->config(), batch, &inputs);
+  const Sequences sequences = TakeSequences(model.config().env().spec(), batch, &inputs);
   absl::Status status = TakeScales(&inputs, updater);
   status.Update(inputs.status());
-  status.Update(CheckMembers(sequences, model.config().num_q));
+  status.Update(CheckMembers(sequences, model.config().model().num_q()));
   if (!status.ok()) return status;
 
   draws.target_noise = draws.target_noise.to(model.flat().options());
@@ -232,9 +232,9 @@ absl::StatusOr<NamedTensors> Probe(Updater* updater, const model::MppiConfig& mp
   const absl::StatusOr<Evaluation> evaluation = updater->Evaluate(batch, draws);
   if (!evaluation.ok()) return evaluation.status();
   NamedTensors result;
-  AddPredictions(*evaluation, model::BinsOf(model.config()), &result);
+  AddPredictions(*evaluation, model::BinsOf(model.config().model()), &result);
   if (sequences.actions.defined()) {
-    result.push_back({"sequence_values", SequenceValues(model, mppi, batch, sequences)});
+    result.push_back({"sequence_values", SequenceValues(*updater, batch, sequences)});
   }
   AddLosses(*evaluation, &result);
   return result;

@@ -4,7 +4,6 @@
 
 #include "absl/status/statusor.h"
 #include "learner/update/updater.h"
-#include "model/config.h"
 #include "model/parameters.h"
 
 namespace pompc::update {
@@ -15,8 +14,7 @@ namespace pompc::update {
 // the functions of the update and of MPPI themselves. Running scales among the inputs replace the
 // updater's; nothing else of its state changes. INVALID_ARGUMENT naming the arrays that are
 // missing, unknown, or of another shape or type.
-absl::StatusOr<model::NamedTensors> Probe(Updater* updater, const model::MppiConfig& mppi,
-                                          const model::NamedTensors& inputs);
+absl::StatusOr<model::NamedTensors> Probe(Updater* updater, const model::NamedTensors& inputs);
 
 }  // namespace pompc::update
 

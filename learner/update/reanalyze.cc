@@ -6,7 +6,7 @@
 
 namespace pompc::update {
 
-Reanalyzed Reanalyze(const model::WorldModel& model, const model::MppiConfig& config, int64_t count,
+Reanalyzed Reanalyze(const model::WorldModel& model, const proto::RunConfig& config, int64_t count,
                      uint64_t seed, Batch& batch) {
   at::NoGradGuard no_grad;
   const int64_t windows = batch.actions.size(0);

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "learner/update/batch.h"
-#include "model/config.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
+#include "proto/config.pb.h"
 
 namespace pompc::update {
 
@@ -22,7 +22,7 @@ struct Reanalyzed {
 // Plans the states 0..H-1 of `count` windows (all, if there are fewer) with `model`, without warm
 // starts, and puts the plans into the batch: it has them from then on. All randomness follows from
 // `seed`. REQUIRES: batch.Validate() is ok; the batch's floats are float32.
-Reanalyzed Reanalyze(const model::WorldModel& model, const model::MppiConfig& config, int64_t count,
+Reanalyzed Reanalyze(const model::WorldModel& model, const proto::RunConfig& config, int64_t count,
                      uint64_t seed, Batch& batch);
 
 }  // namespace pompc::update

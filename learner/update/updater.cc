@@ -9,6 +9,7 @@
 #include "common/values/not_finite.h"
 #include "learner/update/adam.h"
 #include "learner/update/draws.h"
+#include "learner/update/family.h"
 #include "learner/update/gaussian.h"
 #include "learner/update/losses.h"
 #include "learner/update/report.h"
@@ -20,6 +21,7 @@ namespace {
 
 using model::Gaussian;
 using model::Mlp;
+using proto::PoMpcConfig;
 
 absl::Status GradientError(const char* loss, int64_t update) {
   return NotFiniteError(
@@ -48,9 +50,9 @@ absl::Status WithLosses(const absl::Status& status, const ModelLosses& losses) {
 
 class Updater::Impl {
  public:
-  Impl(model::WorldModel world_model, const UpdateConfig& config, uint64_t seed)
-      : config_(config),
-        learned_(std::move(world_model), config, seed),
+  Impl(model::WorldModel world_model, uint64_t seed)
+      : config_(world_model.config()),
+        learned_(std::move(world_model), seed),
         model_(learned_.world_model) {
     if (!model_.device().is_cpu()) recorder_ = MakeRecorder(model_.device(), /*records=*/true);
   }
@@ -58,7 +60,7 @@ class Updater::Impl {
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
   absl::StatusOr<Evaluation> Evaluate(const Batch& batch, const Draws& draws);
 
-  const UpdateConfig& config() const { return config_; }
+  const proto::RunConfig& config() const { return config_; }
   Learnables& learned() { return learned_; }
   void Join(std::shared_ptr<Ranks> ranks) { ranks_ = std::move(ranks); }
   void SetRecorder(std::unique_ptr<Recorder> recorder) { recorder_ = std::move(recorder); }
@@ -110,7 +112,7 @@ class Updater::Impl {
   // What the policy is held close to where there is no learned prior: the stored plans, or nothing.
   std::optional<Gaussian> StoredPrior(const Windows& windows) const;
   // With neither values nor plans to follow its entropy would be all: it would grow wide.
-  bool PolicyLearns(bool any_plan) const { return config_.alpha < 1 || any_plan; }
+  bool PolicyLearns(bool any_plan) const { return config_.po_mpc().alpha() < 1 || any_plan; }
   // Copies of the gradients; with those of the prior or, where the batch trains none, without.
   model::NamedTensors Gradients(bool with_prior) const;
 
@@ -138,7 +140,7 @@ class Updater::Impl {
   absl::Status StepOptimizer(const Occasion& now, const char* loss, Adam& optimizer,
                              double UpdateMetrics::*norm);
 
-  const UpdateConfig config_;
+  const proto::RunConfig config_;
   // Null: there are no others.
   std::shared_ptr<Ranks> ranks_;
   // Null: updates are made directly.
@@ -154,8 +156,8 @@ at::Tensor Updater::Impl::TargetValues(const Mlp& ensemble, const at::Tensor& in
   Mlp::Options options;
   options.members = members;
   const at::Tensor logits = ensemble.Forward(input, options);
-  return ReduceMembers(model::TwoHotDecode(logits, model::BinsOf(model_.config())),
-                       config_.target_value_reduction);
+  return ReduceMembers(model::TwoHotDecode(logits, model::BinsOf(config_.model())),
+                       config_.po_mpc().target_value_reduction());
 }
 
 // lambda KL(policy || prior) at states 1..H, [H, B]; 0 where a stored prior is wanted and there is
@@ -164,28 +166,29 @@ at::Tensor Updater::Impl::Penalties(const Windows& windows, const at::Tensor& la
                                     const Gaussian& policy, const at::Tensor& noise) const {
   at::Tensor kl;
   if (learned_.prior) {
-    const Gaussian prior = model::PolicyFromRaw(learned_.prior->Forward(latents), model_.config());
-    kl = GaussianKl(policy, prior, config_.kl_reduction);
+    const Gaussian prior = model::PolicyFromRaw(learned_.prior->Forward(latents), config_.model());
+    kl = GaussianKl(policy, prior, config_.po_mpc().kl_reduction());
   } else {
     const auto later = [&](const at::Tensor& x) {
       return x.narrow(0, windows.batch, latents.size(0));
     };
     const Gaussian planner =
         PlannerGaussian(later(windows.plan_mean), later(windows.plan_std), config_);
-    kl = KlToPlanner(policy, model_.config().policy_form, noise, planner, config_.kl_reduction) *
+    kl = KlToPlanner(policy, config_.model().policy_form(), noise, planner,
+                     config_.po_mpc().kl_reduction()) *
          later(windows.has_plan);
   }
-  return (kl * config_.Lambda()).view_as(windows.rewards);
+  return (kl * Lambda(config_.po_mpc())).view_as(windows.rewards);
 }
 
 Targets Updater::Impl::MakeTargets(const Windows& windows, const Draws& draws) const {
   at::NoGradGuard no_grad;
-  const model::PolicyForm form = model_.config().policy_form;
+  const proto::ModelConfig::PolicyForm form = config_.model().policy_form();
   const int64_t rows = windows.horizon * windows.batch;
-  const bool one_step = config_.target_horizon == TargetHorizon::kOneStep;
-  const bool stored = config_.prior == Prior::kReplay;
+  const bool one_step = config_.po_mpc().target_horizon() == PoMpcConfig::ONE_STEP;
+  const bool stored = config_.po_mpc().prior() == PoMpcConfig::REPLAY;
   const bool penalized =
-      learned_.regularized && config_.alpha > 0 && (stored || learned_.prior_trained);
+      learned_.regularized && config_.po_mpc().alpha() > 0 && (stored || learned_.prior_trained);
   // States whose values are needed, and those whose policies are.
   const int64_t value_rows = one_step ? rows : windows.batch;
   const int64_t policy_rows = penalized ? rows : value_rows;
@@ -202,7 +205,8 @@ Targets Updater::Impl::MakeTargets(const Windows& windows, const Draws& draws) c
                                                   last(draws.target_noise), form);
   const at::Tensor input = at::cat({last(latents), actions}, 1);
 
-  WindowRewards window{windows.rewards, windows.terminated, at::Tensor(), config_.discount};
+  WindowRewards window{windows.rewards, windows.terminated, at::Tensor(),
+                       config_.learner().discount()};
   const auto targets_of = [&](const at::Tensor& values) {
     return (one_step ? OneStepTargets(window, values.view_as(windows.rewards))
                      : WindowEndTargets(window, values))
@@ -272,13 +276,13 @@ BatchSize Updater::Impl::WholeBatch(const Batch& batch) const {
 }
 
 RandomNumbers Updater::Impl::DrawNext(const Batch& batch) const {
-  return DrawNumbers(model_.config(), config_, WholeBatch(batch), learned_.seed,
+  return DrawNumbers(config_, WholeBatch(batch), learned_.seed,
                      static_cast<uint32_t>(learned_.updates));
 }
 
 Draws Updater::Impl::DrawShare(const RandomNumbers& numbers, const Batch& batch) const {
   const BatchSize whole = WholeBatch(batch);
-  const Draws draws = MakeDraws(numbers, model_.config(), config_, whole, options());
+  const Draws draws = MakeDraws(numbers, config_, whole, options());
   const int64_t share = batch.actions.size(0);
   if (ranks_ == nullptr) return draws;
   return DrawsOf(draws, whole.batch, ranks_->rank() * share, share);
@@ -319,7 +323,7 @@ absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Occasion& now) {
   }
   if (!status.ok()) return WithLosses(status, pass.losses);
   if (now.metrics) {
-    Report(pass.losses, pass.targets, model::BinsOf(model_.config()), *now.metrics);
+    Report(pass.losses, pass.targets, model::BinsOf(config_.model()), *now.metrics);
     now.metrics->Set(&UpdateMetrics::total_loss, pass.total);
   }
   return pass.losses.latents;
@@ -328,8 +332,7 @@ absl::StatusOr<at::Tensor> Updater::Impl::StepModel(const Occasion& now) {
 PriorLoss Updater::Impl::DifferentiatePrior(const Windows& windows, const Draws& draws,
                                             const at::Tensor& latents) {
   learned_.prior_adam->gradients().zero_();
-  PriorLoss loss = ComputePriorLoss(*learned_.prior, model_.config(), windows, latents,
-                                    draws.prior_noise, config_);
+  PriorLoss loss = ComputePriorLoss(*learned_.prior, windows, latents, draws.prior_noise, config_);
   loss.loss.backward();
   return loss;
 }
@@ -346,7 +349,7 @@ absl::StatusOr<Gaussian> Updater::Impl::StepPrior(const Occasion& now, const at:
 absl::StatusOr<Updater::Impl::PolicyPass> Updater::Impl::DifferentiatePolicy(
     const Windows& windows, const Draws& draws, const at::Tensor& latents, const Gaussian* prior) {
   PolicyJudges judges;
-  if (config_.alpha < 1) {
+  if (config_.po_mpc().alpha() < 1) {
     judges.values = learned_.regularized ? &*learned_.regularized : &model_.q();
     judges.members = draws.policy_members;
     judges.dropout = draws.policy_dropout;
@@ -393,16 +396,17 @@ absl::Status Updater::Impl::StepPolicy(const Occasion& now, const at::Tensor& la
 }
 
 std::optional<Gaussian> Updater::Impl::StoredPrior(const Windows& windows) const {
-  if (learned_.prior || config_.alpha == 0 || !windows.any_plan) return std::nullopt;
+  if (learned_.prior || config_.po_mpc().alpha() == 0 || !windows.any_plan) return std::nullopt;
   return PlannerGaussian(windows.OfPolicy(windows.plan_mean), windows.OfPolicy(windows.plan_std),
                          config_);
 }
 
 void Updater::Impl::StepTargets() {
   at::NoGradGuard no_grad;
-  learned_.q_target.flat().lerp_(model_.q().flat(), config_.tau);
+  learned_.q_target.flat().lerp_(model_.q().flat(), config_.learner().tau());
   if (learned_.regularized)
-    learned_.regularized_target->flat().lerp_(learned_.regularized->flat(), config_.tau);
+    learned_.regularized_target->flat().lerp_(learned_.regularized->flat(),
+                                              config_.learner().tau());
 }
 
 void Updater::Impl::CountSteps(bool any_plan) {
@@ -489,7 +493,7 @@ absl::StatusOr<UpdateMetrics> Updater::Impl::StepThroughRecorder(const Batch& ba
 }
 
 absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_metrics) {
-  const absl::Status status = batch.Validate(model_.config());
+  const absl::Status status = batch.Validate(config_);
   if (!status.ok()) return status;
   c10::AutoGradMode with_gradients(true);
   if (recorder_ == nullptr || ranks_ != nullptr) return StepDirectly(batch, want_metrics);
@@ -497,12 +501,12 @@ absl::StatusOr<UpdateMetrics> Updater::Impl::Step(const Batch& batch, bool want_
 }
 
 absl::StatusOr<Evaluation> Updater::Impl::Evaluate(const Batch& batch, const Draws& draws) {
-  absl::Status status = batch.Validate(model_.config());
+  absl::Status status = batch.Validate(config_);
   if (!status.ok()) return status;
   Evaluation result;
   result.windows = MakeWindows(batch, config_, options());
   const Windows& windows = result.windows;
-  status = draws.Validate(model_.config(), config_, {windows.horizon, windows.batch});
+  status = draws.Validate(config_, {windows.horizon, windows.batch});
   if (!status.ok()) return status;
   c10::AutoGradMode with_gradients(true);
   const at::Tensor value_scale = learned_.value_scale.value().clone();
@@ -545,7 +549,7 @@ model::NamedTensors Updater::Impl::Gradients(bool with_prior) const {
   add_model(model_.encoder());
   add_model(model_.dynamics());
   add_model(model_.reward());
-  if (model_.config().terminates) add_model(model_.termination());
+  if (config_.env().spec().terminates()) add_model(model_.termination());
   add_model(model_.q());
   add(model_.policy(), learned_.policy_adam.gradients());
   if (learned_.regularized) add(*learned_.regularized, learned_.regularized_adam->gradients());
@@ -553,17 +557,10 @@ model::NamedTensors Updater::Impl::Gradients(bool with_prior) const {
   return gradients;
 }
 
-absl::StatusOr<std::unique_ptr<Updater>> Updater::Create(const model::ModelConfig& model_config,
-                                                         const UpdateConfig& update_config,
-                                                         at::Device device, uint64_t seed,
-                                                         at::ScalarType dtype) {
-  const absl::Status valid = update_config.Validate(model_config.policy_form);
-  if (!valid.ok()) return valid;
-  absl::StatusOr<model::WorldModel> world_model =
-      model::WorldModel::Create(model_config, device, seed, dtype);
-  if (!world_model.ok()) return world_model.status();
-  return std::unique_ptr<Updater>(
-      new Updater(std::make_unique<Impl>(*std::move(world_model), update_config, seed)));
+std::unique_ptr<Updater> Updater::Create(const proto::RunConfig& config, at::Device device,
+                                         uint64_t seed, at::ScalarType dtype) {
+  return std::unique_ptr<Updater>(new Updater(
+      std::make_unique<Impl>(model::WorldModel::Create(config, device, seed, dtype), seed)));
 }
 
 Updater::Updater(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -580,7 +577,7 @@ absl::Status Updater::Synchronize() { return impl_->Synchronize(); }
 int64_t Updater::Checksum() { return impl_->learned().Checksum(); }
 const model::WorldModel& Updater::model() const { return impl_->learned().world_model; }
 int64_t Updater::update_count() const { return impl_->learned().updates; }
-const UpdateConfig& Updater::config() const { return impl_->config(); }
+const proto::RunConfig& Updater::config() const { return impl_->config(); }
 UpdaterState Updater::Export() const { return impl_->learned().Export(); }
 absl::Status Updater::Import(const UpdaterState& state) { return impl_->learned().Import(state); }
 absl::Status Updater::Keep() { return impl_->learned().Keep(); }

@@ -10,7 +10,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "learner/update/batch.h"
-#include "learner/update/config.h"
 #include "learner/update/draws.h"
 #include "learner/update/learnables.h"
 #include "learner/update/losses.h"
@@ -19,6 +18,7 @@
 #include "learner/update/recorder.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
+#include "proto/config.pb.h"
 
 namespace pompc::update {
 
@@ -42,11 +42,9 @@ struct Evaluation {
 // model(). All randomness of update n is a function of (seed, n).
 class Updater {
  public:
-  // INVALID_ARGUMENT as the configs' Validate().
-  static absl::StatusOr<std::unique_ptr<Updater>> Create(const model::ModelConfig& model_config,
-                                                         const UpdateConfig& update_config,
-                                                         at::Device device, uint64_t seed,
-                                                         at::ScalarType dtype = at::kFloat);
+  // `config` is one that config::Derive made.
+  static std::unique_ptr<Updater> Create(const proto::RunConfig& config, at::Device device,
+                                         uint64_t seed, at::ScalarType dtype = at::kFloat);
   ~Updater();
 
   // From now on Step makes its share of an update that all ranks make: its batch is this rank's
@@ -81,13 +79,14 @@ class Updater {
   const model::WorldModel& model() const;
   // Updates made, those before an import included.
   int64_t update_count() const;
-  const UpdateConfig& config() const;
+  const proto::RunConfig& config() const;
 
   // A copy on the CPU of the full state; `metadata` holds the scalars under names that start with
   // "updater.".
   UpdaterState Export() const;
   // Overwrites the state. INVALID_ARGUMENT naming what is missing or of another shape, a setting
-  // that changes the layout (ModelConfig, alpha == 1), or as CheckValues; then nothing changed.
+  // that changes the layout (model.*, po_mpc.alpha of 0 or 1), or as CheckValues; then nothing
+  // changed.
   absl::Status Import(const UpdaterState& state);
 
   // Puts a copy of the state aside, on its device and in place of an earlier one, if all of it is

@@ -35,12 +35,11 @@ class Search {
   absl::StatusOr<bool> IsUsable(int64_t begin, int64_t count) {
     Batch part = batch_;
     for (at::Tensor* tensor : TensorsOf(part)) *tensor = tensor->narrow(0, begin, count);
-    const model::ModelConfig& model = updater_.model().config();
+    const proto::RunConfig& config = updater_.config();
     const BatchSize size = {part.actions.size(1), count};
-    const RandomNumbers numbers = DrawNumbers(model, updater_.config(), size, /*seed=*/0,
-                                              static_cast<uint32_t>(updater_.update_count()));
-    const Draws draws = MakeDraws(numbers, model, updater_.config(), size,
-                                  updater_.model().flat().options());
+    const RandomNumbers numbers =
+        DrawNumbers(config, size, /*seed=*/0, static_cast<uint32_t>(updater_.update_count()));
+    const Draws draws = MakeDraws(numbers, config, size, updater_.model().flat().options());
     const absl::StatusOr<Evaluation> evaluation = updater_.Evaluate(part, draws);
     if (!evaluation.ok()) return evaluation.status();
     return IsFinite(*evaluation);
@@ -67,7 +66,7 @@ class Search {
 }  // namespace
 
 absl::StatusOr<std::vector<uint32_t>> FindUnusable(Updater& updater, const Batch& batch) {
-  if (absl::Status status = batch.Validate(updater.model().config()); !status.ok()) return status;
+  if (absl::Status status = batch.Validate(updater.config()); !status.ok()) return status;
   Search search(updater, batch);
   const absl::Status status = search.Run(0, batch.actions.size(0));
   if (!status.ok()) return status;

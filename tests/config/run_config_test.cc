@@ -161,6 +161,11 @@ TEST(Validate, PureImitationHasNoValueScaleToWaitFor) {
               StartsWith("po_mpc.kl_threshold: 2 waits"));
 }
 
+TEST(Validate, ALatentOfTheModelsSizeMustFitAsWell) {
+  EXPECT_THAT(ErrorOf({"model.size=tiny", "model.simnorm_dim=7"}),
+              HasSubstr("model.latent_dim: 64 is no multiple of model.simnorm_dim 7"));
+}
+
 TEST(Validate, UnknownModelSizeListsTheSizes) {
   EXPECT_EQ(ErrorOf({"model.size=huge"}),
             "model.size: \"huge\" is no size; allowed: tiny, small, 1M, 5M, 19M, 48M, 317M");

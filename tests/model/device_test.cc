@@ -39,9 +39,9 @@ TEST(DeviceTest, SaysSoWhereThereIsNoCuda) {
 }
 
 TEST(DeviceTest, WarnsOfBfloat16WhereThereIsNone) {
-  EXPECT_EQ(MatmulWarning(MatmulDtype::kFloat32, at::kCPU), "");
-  EXPECT_EQ(MatmulWarning(MatmulDtype::kBfloat16, at::kCPU).empty(), kernels::HasAmx());
-  EXPECT_EQ(MatmulWarning(MatmulDtype::kBfloat16, at::Device(at::kCUDA, 0)), "");
+  EXPECT_EQ(MatmulWarning(proto::ModelConfig::FLOAT32, at::kCPU), "");
+  EXPECT_EQ(MatmulWarning(proto::ModelConfig::BFLOAT16, at::kCPU).empty(), kernels::HasAmx());
+  EXPECT_EQ(MatmulWarning(proto::ModelConfig::BFLOAT16, at::Device(at::kCUDA, 0)), "");
 }
 
 TEST(DeviceTest, SetsTheThreadsOfLibTorch) {

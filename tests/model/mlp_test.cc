@@ -108,7 +108,7 @@ double RelativeError(const at::Tensor& x, const at::Tensor& expected) {
 }
 
 // Output, gradient of x and gradient of the parameters.
-std::vector<at::Tensor> Pass(MatmulDtype dtype) {
+std::vector<at::Tensor> Pass(proto::ModelConfig::MatmulDtype dtype) {
   MlpSpec spec = Spec(2, 0);
   spec.matmul_dtype = dtype;
   at::Tensor gradient;
@@ -122,10 +122,10 @@ std::vector<at::Tensor> Pass(MatmulDtype dtype) {
 }
 
 TEST(MlpTest, Bfloat16ChangesEveryPassByItsRoundingAlone) {
-  const std::vector<at::Tensor> exact = Pass(MatmulDtype::kFloat32);
-  const std::vector<at::Tensor> kernel = Pass(MatmulDtype::kBfloat16);
+  const std::vector<at::Tensor> exact = Pass(proto::ModelConfig::FLOAT32);
+  const std::vector<at::Tensor> kernel = Pass(proto::ModelConfig::BFLOAT16);
   const ReferenceScope scope;
-  const std::vector<at::Tensor> aten = Pass(MatmulDtype::kBfloat16);
+  const std::vector<at::Tensor> aten = Pass(proto::ModelConfig::BFLOAT16);
   for (size_t i = 0; i < exact.size(); ++i) {
     // Eight significant bits: 0.4 % at most of each number.
     EXPECT_LT(RelativeError(kernel[i], exact[i]), 0.02) << i;
@@ -146,7 +146,7 @@ TEST(MlpTest, WithoutKernelsProductsOnTheCpuStayFloat32) {
   const at::Tensor parameters = Draw(11, {spec.NumParameters()});
   const at::Tensor x = Draw(5, {3, 7});
   const at::Tensor expected = Mlp(spec, parameters).Forward(x);
-  spec.matmul_dtype = MatmulDtype::kBfloat16;
+  spec.matmul_dtype = proto::ModelConfig::BFLOAT16;
   EXPECT_TRUE(at::equal(Mlp(spec, parameters).Forward(x), expected));
 }
 

@@ -13,27 +13,28 @@ namespace pompc::model {
 namespace {
 
 // A model with arbitrary rewards and values; fresh ones are zero, where all plans tie.
-WorldModel MakeModel(ModelConfig config) {
-  const WorldModel model = *WorldModel::Create(config, at::kCPU, 1);
+WorldModel MakeModel(proto::RunConfig config) {
+  const WorldModel model = WorldModel::Create(config, at::kCPU, 1);
   model.flat().add_(Draw(21, {model.NumParameters()}) * 0.3);
   return model;
 }
 
-MppiConfig SmallPlan() {
-  MppiConfig config;
-  config.iterations = 3;
-  config.samples = 64;
-  config.policy_samples = 8;
-  config.elites = 12;
-  config.discount = 0.97;
+proto::RunConfig SmallPlan() {
+  proto::RunConfig config = SmallConfig();
+  config.mutable_planner()->set_iterations(3);
+  config.mutable_planner()->set_samples(64);
+  config.mutable_planner()->set_policy_samples(8);
+  config.mutable_planner()->set_elites(12);
+  config.mutable_learner()->set_discount(0.97);
   return config;
 }
 
-PlanInputs MakeInputs(const ModelConfig& model, const MppiConfig& config, int64_t batch,
-                      uint64_t seed) {
+PlanInputs MakeInputs(const proto::RunConfig& config, int64_t batch, uint64_t seed) {
+  const proto::EnvSpec& spec = config.env().spec();
   PlanInputs inputs;
-  inputs.observations = Draw(seed, {batch, model.observation_size});
-  inputs.warm_start = Draw(seed + 1, {batch, config.horizon, model.action_size}).clamp(-1, 1);
+  inputs.observations = Draw(seed, {batch, spec.observation_size()});
+  inputs.warm_start =
+      Draw(seed + 1, {batch, config.planner().horizon(), spec.action_size()}).clamp(-1, 1);
   for (int64_t b = 0; b < batch; ++b) {
     inputs.has_warm_start.push_back(b % 3 != 0);
     inputs.evaluate.push_back(b % 2 == 0);
@@ -67,17 +68,16 @@ class PlanInvarianceTest : public ::testing::TestWithParam<int> {};
 // last bits; the seeds here are fixed, so the test is not flaky.
 TEST_P(PlanInvarianceTest, PlanAloneEqualsPlanInABatch) {
   for (const bool terminates : {false, true}) {
-    ModelConfig model_config = SmallConfig();
-    model_config.num_q = 5;
-    model_config.terminates = terminates;
+    proto::RunConfig model_config = SmallConfig();
+    model_config.mutable_model()->set_num_q(5);
+    model_config.mutable_env()->mutable_spec()->set_terminates(terminates);
     const WorldModel model = MakeModel(model_config);
-    MppiConfig config = SmallPlan();
-    const PlanInputs inputs = MakeInputs(model_config, config, 6, 3);
-    const MppiConfig alone = config;
-    config.states_per_pass = GetParam();
+    const proto::RunConfig config = SmallPlan();
+    PlanInputs inputs = MakeInputs(config, 6, 3);
+    inputs.states_per_pass = GetParam();
     const Plans plans = PlanMppi(model, config, inputs);
     for (int64_t b = 0; b < 6; ++b) {
-      ExpectSamePlan(plans, b, PlanMppi(model, alone, OneOf(inputs, b)),
+      ExpectSamePlan(plans, b, PlanMppi(model, config, OneOf(inputs, b)),
                      GetParam() <= 1 ? 0 : 1e-5);
     }
   }
@@ -86,13 +86,13 @@ TEST_P(PlanInvarianceTest, PlanAloneEqualsPlanInABatch) {
 INSTANTIATE_TEST_SUITE_P(StatesPerPass, PlanInvarianceTest, ::testing::Values(0, 1, 4, 64));
 
 TEST(MppiTest, PlansInFloat64AgreeWithFloat32) {
-  const ModelConfig model_config = SmallConfig();
+  const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
-  WorldModel wide = *WorldModel::Create(model_config, at::kCPU, 1, at::kDouble);
+  WorldModel wide = WorldModel::Create(model_config, at::kCPU, 1, at::kDouble);
   wide.flat().copy_(model.flat());
-  MppiConfig config = SmallPlan();
-  config.iterations = 1;
-  const PlanInputs inputs = MakeInputs(model_config, config, 3, 5);
+  proto::RunConfig config = SmallPlan();
+  config.mutable_planner()->set_iterations(1);
+  const PlanInputs inputs = MakeInputs(config, 3, 5);
   const Plans single = PlanMppi(model, config, inputs);
   const Plans plans = PlanMppi(wide, config, inputs);
   EXPECT_EQ(plans.actions.scalar_type(), at::kFloat);
@@ -102,12 +102,12 @@ TEST(MppiTest, PlansInFloat64AgreeWithFloat32) {
 
 TEST(MppiTest, PlansOnCudaAgreeWithTheCpus) {
   if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
-  const ModelConfig model_config = SmallConfig();
+  const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
   const WorldModel there = model.Clone(at::kCUDA);
-  MppiConfig config = SmallPlan();
-  config.iterations = 1;
-  const PlanInputs inputs = MakeInputs(model_config, config, 3, 5);
+  proto::RunConfig config = SmallPlan();
+  config.mutable_planner()->set_iterations(1);
+  const PlanInputs inputs = MakeInputs(config, 3, 5);
   const Plans plans = PlanMppi(there, config, inputs);
   EXPECT_TRUE(plans.actions.is_cpu());
   for (int64_t b = 0; b < 3; ++b)
@@ -115,24 +115,24 @@ TEST(MppiTest, PlansOnCudaAgreeWithTheCpus) {
 }
 
 TEST(MppiTest, ShapesAndRanges) {
-  const ModelConfig model_config = SmallConfig();
+  const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
-  const MppiConfig config = SmallPlan();
-  const Plans plans = PlanMppi(model, config, MakeInputs(model_config, config, 4, 7));
+  const proto::RunConfig config = SmallPlan();
+  const Plans plans = PlanMppi(model, config, MakeInputs(config, 4, 7));
   EXPECT_EQ(plans.actions.sizes(), (std::vector<int64_t>{4, 2}));
   EXPECT_EQ(plans.warm_start.sizes(), (std::vector<int64_t>{4, 3, 2}));
   EXPECT_LE(plans.actions.abs().max().item<float>(), 1);
-  EXPECT_GE(plans.std.min().item<float>(), static_cast<float>(config.min_std));
-  EXPECT_LE(plans.std.max().item<float>(), static_cast<float>(config.max_std));
+  EXPECT_GE(plans.std.min().item<float>(), static_cast<float>(config.planner().min_std()));
+  EXPECT_LE(plans.std.max().item<float>(), static_cast<float>(config.planner().max_std()));
   EXPECT_TRUE(at::equal(plans.mean, plans.warm_start.select(1, 0)));
   EXPECT_FALSE(plans.actions.requires_grad());
 }
 
 TEST(MppiTest, SeedsDecideAndEvaluationTakesTheNoiseAway) {
-  const ModelConfig model_config = SmallConfig();
+  const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
-  const MppiConfig config = SmallPlan();
-  PlanInputs inputs = OneOf(MakeInputs(model_config, config, 1, 7), 0);
+  const proto::RunConfig config = SmallPlan();
+  PlanInputs inputs = OneOf(MakeInputs(config, 1, 7), 0);
   inputs.evaluate = {true};
   const Plans quiet = PlanMppi(model, config, inputs);
   ExpectSamePlan(quiet, 0, PlanMppi(model, config, inputs), 0);
@@ -146,14 +146,14 @@ TEST(MppiTest, SeedsDecideAndEvaluationTakesTheNoiseAway) {
 }
 
 TEST(MppiTest, TheStatisticIsAllThatChangesWithItsSetting) {
-  const ModelConfig model_config = SmallConfig();
+  const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
-  MppiConfig config = SmallPlan();
-  const PlanInputs inputs = MakeInputs(model_config, config, 6, 7);
+  proto::RunConfig config = SmallPlan();
+  const PlanInputs inputs = MakeInputs(config, 6, 7);
   const Plans mean = PlanMppi(model, config, inputs);
-  config.statistic = PlanStatistic::kElite;
+  config.mutable_planner()->set_statistic(proto::PlannerConfig::ELITE);
   const Plans elite = PlanMppi(model, config, inputs);
-  config.statistic = PlanStatistic::kBest;
+  config.mutable_planner()->set_statistic(proto::PlannerConfig::BEST);
   const Plans best = PlanMppi(model, config, inputs);
   for (const Plans& other : {elite, best}) {
     EXPECT_TRUE(at::equal(other.actions, mean.actions));
@@ -166,54 +166,55 @@ TEST(MppiTest, TheStatisticIsAllThatChangesWithItsSetting) {
   for (int64_t b = 0; b < 6; b += 2) EXPECT_TRUE(at::equal(elite.mean[b], elite.actions[b]));
   // A weighted deviation from any point is the one from the mean and the distance to it. The clamp
   // of the mean's deviation does not show here.
-  ASSERT_GT(mean.std.min().item<float>(), config.min_std);
-  ASSERT_LT(mean.std.max().item<float>(), config.max_std);
+  ASSERT_GT(mean.std.min().item<float>(), config.planner().min_std());
+  ASSERT_LT(mean.std.max().item<float>(), config.planner().max_std());
   const at::Tensor expected = (mean.std.square() + (best.mean - mean.mean).square() + 1e-6).sqrt();
   EXPECT_TRUE(AllClose(best.std, expected, 1e-4));
 }
 
 TEST(MppiTest, TheBestEliteIsTheOneOfHighestValue) {
-  const ModelConfig model_config = SmallConfig();
+  const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
-  MppiConfig config = SmallPlan();
-  config.iterations = 1;
-  const PlanInputs inputs = MakeInputs(model_config, config, 4, 7);
-  config.statistic = PlanStatistic::kBest;
+  proto::RunConfig config = SmallPlan();
+  config.mutable_planner()->set_iterations(1);
+  const PlanInputs inputs = MakeInputs(config, 4, 7);
+  config.mutable_planner()->set_statistic(proto::PlannerConfig::BEST);
   const Plans best = PlanMppi(model, config, inputs);
   // With a single elite every statistic is its action.
-  config.elites = 1;
-  for (const PlanStatistic statistic :
-       {PlanStatistic::kElite, PlanStatistic::kMean, PlanStatistic::kBest}) {
-    config.statistic = statistic;
+  config.mutable_planner()->set_elites(1);
+  for (const proto::PlannerConfig::Statistic statistic :
+       {proto::PlannerConfig::ELITE, proto::PlannerConfig::MEAN, proto::PlannerConfig::BEST}) {
+    config.mutable_planner()->set_statistic(statistic);
     const Plans plans = PlanMppi(model, config, inputs);
     EXPECT_TRUE(AllClose(plans.mean, best.mean, 1e-6));
-    if (statistic == PlanStatistic::kBest) {
+    if (statistic == proto::PlannerConfig::BEST) {
       EXPECT_TRUE(AllClose(plans.std, at::full({4, 2}, 1e-3), 1e-6));
     } else {
-      EXPECT_TRUE(AllClose(plans.std, at::full({4, 2}, config.min_std), 1e-6));
+      EXPECT_TRUE(AllClose(plans.std, at::full({4, 2}, config.planner().min_std()), 1e-6));
     }
   }
 }
 
 TEST(ActByPolicyTest, TakesTheMeanWhereEvaluatingAndADrawElsewhere) {
-  for (const PolicyForm form : {PolicyForm::kClippedGaussian, PolicyForm::kTanhGaussian}) {
-    ModelConfig model_config = SmallConfig();
-    model_config.policy_form = form;
+  for (const proto::ModelConfig::PolicyForm form :
+       {proto::ModelConfig::CLIPPED_GAUSSIAN, proto::ModelConfig::TANH_GAUSSIAN}) {
+    proto::RunConfig model_config = SmallConfig();
+    model_config.mutable_model()->set_policy_form(form);
     const WorldModel model = MakeModel(model_config);
-    const MppiConfig config = SmallPlan();
-    PlanInputs inputs = MakeInputs(model_config, config, 200, 3);
+    const proto::RunConfig config = SmallPlan();
+    PlanInputs inputs = MakeInputs(config, 200, 3);
     std::fill(inputs.evaluate.begin(), inputs.evaluate.end(), true);
     const Plans quiet = ActByPolicy(model, config, inputs);
     const at::Tensor latents = model.Encode(inputs.observations);
     const Gaussian policy = model.Policy(latents);
     const at::Tensor mean =
-        form == PolicyForm::kTanhGaussian ? policy.mean.tanh() : policy.mean.clamp(-1, 1);
+        form == proto::ModelConfig::TANH_GAUSSIAN ? policy.mean.tanh() : policy.mean.clamp(-1, 1);
     EXPECT_TRUE(AllClose(quiet.actions, mean, 1e-6));
     EXPECT_TRUE(AllClose(quiet.mean, mean, 1e-6));
     EXPECT_TRUE(AllClose(quiet.std, policy.log_std.exp(), 1e-6));
     EXPECT_EQ(quiet.warm_start.abs().max().item<float>(), 0);
     const at::Tensor values =
-        TwoHotDecode(model.q().Forward(at::cat({latents, mean}, 1)), BinsOf(model_config));
+        TwoHotDecode(model.q().Forward(at::cat({latents, mean}, 1)), BinsOf(model_config.model()));
     EXPECT_TRUE(AllClose(quiet.value, values.mean(0), 1e-4));
 
     std::fill(inputs.evaluate.begin(), inputs.evaluate.end(), false);
@@ -222,7 +223,7 @@ TEST(ActByPolicyTest, TakesTheMeanWhereEvaluatingAndADrawElsewhere) {
     EXPECT_LE(noisy.actions.abs().max().item<float>(), 1);
     const at::Tensor inside = noisy.actions.abs().lt(1);
     const at::Tensor drawn =
-        form == PolicyForm::kTanhGaussian ? noisy.actions.atanh() : noisy.actions;
+        form == proto::ModelConfig::TANH_GAUSSIAN ? noisy.actions.atanh() : noisy.actions;
     const at::Tensor standard =
         ((drawn - policy.mean) / policy.log_std.exp()).masked_select(inside);
     EXPECT_GT(standard.numel(), 100);
@@ -234,40 +235,41 @@ TEST(ActByPolicyTest, TakesTheMeanWhereEvaluatingAndADrawElsewhere) {
 }
 
 TEST(MppiTest, SquashedPoliciesProposeSquashedActions) {
-  ModelConfig model_config = SmallConfig();
+  proto::RunConfig model_config = SmallConfig();
   const WorldModel clipped = MakeModel(model_config);
-  model_config.policy_form = PolicyForm::kTanhGaussian;
-  model_config.log_std_min = -10;
-  model_config.log_std_max = -9;
-  WorldModel squashed = *WorldModel::Create(model_config, at::kCPU, 1);
+  model_config.mutable_model()->set_policy_form(proto::ModelConfig::TANH_GAUSSIAN);
+  model_config.mutable_model()->set_log_std_min(-10);
+  model_config.mutable_model()->set_log_std_max(-9);
+  WorldModel squashed = WorldModel::Create(model_config, at::kCPU, 1);
   squashed.flat().copy_(clipped.flat());
   // Nearly all sequences are the policy's, and all are elites.
-  MppiConfig config = SmallPlan();
-  config.horizon = 1;
-  config.iterations = 1;
-  config.samples = 64;
-  config.policy_samples = 63;
-  config.elites = 63;
-  config.temperature = 0;
-  PlanInputs inputs = OneOf(MakeInputs(model_config, config, 1, 7), 0);
+  proto::RunConfig config = SmallPlan();
+  config.mutable_planner()->set_horizon(1);
+  config.mutable_planner()->set_iterations(1);
+  config.mutable_planner()->set_samples(64);
+  config.mutable_planner()->set_policy_samples(63);
+  config.mutable_planner()->set_elites(63);
+  config.mutable_planner()->set_temperature(0);
+  PlanInputs inputs = OneOf(MakeInputs(config, 1, 7), 0);
   inputs.warm_start = at::Tensor();
   inputs.has_warm_start = {};
   at::NoGradGuard no_grad;
   const at::Tensor raw = squashed.policy().Forward(squashed.Encode(inputs.observations));
-  const at::Tensor expected = at::tanh(raw.narrow(1, 0, model_config.action_size));
+  const at::Tensor expected = at::tanh(raw.narrow(1, 0, model_config.env().spec().action_size()));
   EXPECT_TRUE(AllClose(PlanMppi(squashed, config, inputs).mean, expected, 0.05));
 }
 
 TEST(MppiTest, WarmStartIsShiftedByOneDecision) {
-  const ModelConfig model_config = SmallConfig();
+  const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
-  MppiConfig config = SmallPlan();
+  proto::RunConfig config = SmallPlan();
   // Samples stay within a few thousandths of the first guess, and all are elites.
-  config.iterations = 1;
-  config.policy_samples = 0;
-  config.elites = config.samples;
-  config.min_std = config.max_std = 1e-3;
-  PlanInputs inputs = OneOf(MakeInputs(model_config, config, 2, 7), 1);
+  config.mutable_planner()->set_iterations(1);
+  config.mutable_planner()->set_policy_samples(0);
+  config.mutable_planner()->set_elites(config.planner().samples());
+  config.mutable_planner()->set_min_std(1e-3);
+  config.mutable_planner()->set_max_std(1e-3);
+  PlanInputs inputs = OneOf(MakeInputs(config, 2, 7), 1);
   inputs.warm_start = at::tensor({0.1f, 0.2f, 0.3f, 0.4f, 0.5f, 0.6f}).view({1, 3, 2});
   const at::Tensor expected = at::tensor({0.3f, 0.4f, 0.5f, 0.6f, 0.0f, 0.0f}).view({1, 3, 2});
   EXPECT_TRUE(AllClose(PlanMppi(model, config, inputs).warm_start, expected, 2e-3));
@@ -281,15 +283,15 @@ TEST(MppiTest, WarmStartIsShiftedByOneDecision) {
 }
 
 TEST(MppiTest, MoreIterationsFindBetterPlans) {
-  const ModelConfig model_config = SmallConfig();
+  const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
-  MppiConfig config = SmallPlan();
-  config.policy_samples = 0;
-  config.horizon = 5;
-  const PlanInputs inputs = MakeInputs(model_config, config, 16, 9);
-  config.iterations = 1;
+  proto::RunConfig config = SmallPlan();
+  config.mutable_planner()->set_policy_samples(0);
+  config.mutable_planner()->set_horizon(5);
+  const PlanInputs inputs = MakeInputs(config, 16, 9);
+  config.mutable_planner()->set_iterations(1);
   const double once = PlanMppi(model, config, inputs).value.mean().item<double>();
-  config.iterations = 6;
+  config.mutable_planner()->set_iterations(6);
   const double often = PlanMppi(model, config, inputs).value.mean().item<double>();
   EXPECT_GT(often, once);
 }
@@ -298,24 +300,25 @@ TEST(MppiTest, MoreIterationsFindBetterPlans) {
 // rewards and the terminal value of the zero plan, recomputed here step by step.
 TEST(MppiTest, ValueIsTheDiscountedModelReturn) {
   for (const bool terminates : {false, true}) {
-    ModelConfig model_config = SmallConfig();
-    model_config.num_q = 2;
-    model_config.terminates = terminates;
-    model_config.log_std_max = -9;
-    model_config.log_std_min = -10;
+    proto::RunConfig model_config = SmallConfig();
+    model_config.mutable_model()->set_num_q(2);
+    model_config.mutable_env()->mutable_spec()->set_terminates(terminates);
+    model_config.mutable_model()->set_log_std_max(-9);
+    model_config.mutable_model()->set_log_std_min(-10);
     const WorldModel model = MakeModel(model_config);
-    MppiConfig config = SmallPlan();
-    config.iterations = 1;
-    config.policy_samples = 0;
-    config.min_std = config.max_std = 1e-4;
-    const PlanInputs inputs = MakeInputs(model_config, config, 8, 13);
+    proto::RunConfig config = SmallPlan();
+    config.mutable_planner()->set_iterations(1);
+    config.mutable_planner()->set_policy_samples(0);
+    config.mutable_planner()->set_min_std(1e-4);
+    config.mutable_planner()->set_max_std(1e-4);
+    const PlanInputs inputs = MakeInputs(config, 8, 13);
     if (terminates) {
       // Half of the states end at some decision of the zero plan, the others go on.
       at::NoGradGuard no_grad;
-      const at::Tensor a = at::zeros({8, model_config.action_size});
+      const at::Tensor a = at::zeros({8, model_config.env().spec().action_size()});
       at::Tensor z = model.Encode(inputs.observations);
       at::Tensor highest = at::full({8}, -1e9f);
-      for (int t = 0; t < config.horizon; ++t) {
+      for (int t = 0; t < 3; ++t) {
         z = model.Next(z, a);
         highest = at::maximum(highest, model.TerminationLogits(z));
       }
@@ -328,16 +331,16 @@ TEST(MppiTest, ValueIsTheDiscountedModelReturn) {
     const at::Tensor value = PlanMppi(model, config, cold).value;
 
     at::NoGradGuard no_grad;
-    const Bins bins = BinsOf(model_config);
-    const at::Tensor a = at::zeros({8, model_config.action_size});
+    const Bins bins = BinsOf(model_config.model());
+    const at::Tensor a = at::zeros({8, model_config.env().spec().action_size()});
     at::Tensor z = model.Encode(inputs.observations);
     at::Tensor expected = at::zeros({8});
     at::Tensor alive = at::ones({8});
     double discount = 1;
-    for (int t = 0; t < config.horizon; ++t) {
+    for (int t = 0; t < 3; ++t) {
       expected += discount * alive * TwoHotDecode(model.RewardLogits(z, a), bins);
       z = model.Next(z, a);
-      discount *= config.discount;
+      discount *= config.learner().discount();
       if (terminates) alive = alive * model.TerminationLogits(z).sigmoid().le(0.5);
     }
     const at::Tensor last = TwoHotDecode(model.QLogits(z, model.Policy(z).mean), bins).mean(0);
@@ -351,11 +354,11 @@ TEST(MppiTest, ValueIsTheDiscountedModelReturn) {
 }
 
 TEST(MppiTest, NanValuesCountAsZero) {
-  const ModelConfig model_config = SmallConfig();
+  const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
   model.reward().flat().fill_(std::numeric_limits<float>::quiet_NaN());
-  const MppiConfig config = SmallPlan();
-  const Plans plans = PlanMppi(model, config, MakeInputs(model_config, config, 2, 3));
+  const proto::RunConfig config = SmallPlan();
+  const Plans plans = PlanMppi(model, config, MakeInputs(config, 2, 3));
   EXPECT_TRUE(plans.actions.isfinite().all().item<bool>());
   EXPECT_TRUE(at::equal(plans.value, at::zeros({2})));
 }

@@ -8,11 +8,13 @@ namespace pompc::model {
 namespace {
 
 TEST(PolicyTest, StaysInItsRange) {
-  const ModelConfig config = SmallConfig();
-  const Gaussian far = PolicyFromRaw(at::tensor({100.0, -100.0, 100.0, -100.0}), config);
+  const proto::RunConfig config = SmallConfig();
+  const Gaussian far = PolicyFromRaw(at::tensor({100.0, -100.0, 100.0, -100.0}), config.model());
   EXPECT_TRUE(AllClose(far.mean, at::tensor({1.0, -1.0}), 1e-12));
-  EXPECT_TRUE(AllClose(far.log_std, at::tensor({config.log_std_max, config.log_std_min}), 1e-12));
-  const Gaussian centre = PolicyFromRaw(at::zeros({4}), config);
+  EXPECT_TRUE(AllClose(far.log_std,
+                       at::tensor({config.model().log_std_max(), config.model().log_std_min()}),
+                       1e-12));
+  const Gaussian centre = PolicyFromRaw(at::zeros({4}), config.model());
   EXPECT_TRUE(AllClose(centre.log_std, at::full({2}, -1.0), 1e-6));
 }
 
@@ -20,24 +22,25 @@ TEST(PolicyTest, SamplesAreClippedAndPassGradientsInside) {
   at::Tensor mean = at::tensor({0.9, 0.0, -0.9}).requires_grad_(true);
   const Gaussian p{mean, at::zeros({3}, at::kDouble)};
   const at::Tensor sample =
-      SampleActions(p, at::tensor({1.0, 0.5, -1.0}), PolicyForm::kClippedGaussian);
+      SampleActions(p, at::tensor({1.0, 0.5, -1.0}), proto::ModelConfig::CLIPPED_GAUSSIAN);
   EXPECT_TRUE(AllClose(sample, at::tensor({1.0, 0.5, -1.0}), 1e-12));
   sample.sum().backward();
   EXPECT_TRUE(AllClose(mean.grad(), at::tensor({0.0, 1.0, 0.0}), 1e-12));
 }
 
 TEST(PolicyTest, SquashedFormLeavesTheMeanToTheSamples) {
-  ModelConfig config = SmallConfig();
-  config.policy_form = PolicyForm::kTanhGaussian;
-  config.log_std_min = -10;
-  config.log_std_max = 2;
+  proto::RunConfig config = SmallConfig();
+  config.mutable_model()->set_policy_form(proto::ModelConfig::TANH_GAUSSIAN);
+  config.mutable_model()->set_log_std_min(-10);
+  config.mutable_model()->set_log_std_max(2);
   const at::Tensor raw = at::tensor({3.0, -0.5, 100.0, 0.0});
-  const Gaussian policy = PolicyFromRaw(raw, config);
+  const Gaussian policy = PolicyFromRaw(raw, config.model());
   EXPECT_TRUE(AllClose(policy.mean, at::tensor({3.0, -0.5}), 1e-12));
   EXPECT_TRUE(AllClose(policy.log_std, at::tensor({2.0, -4.0}), 1e-12));
   const at::Tensor noise = at::tensor({-0.5, 2.0});
   const at::Tensor expected = at::tanh(policy.mean + policy.log_std.exp() * noise);
-  EXPECT_TRUE(AllClose(SampleActions(policy, noise, PolicyForm::kTanhGaussian), expected, 1e-12));
+  EXPECT_TRUE(
+      AllClose(SampleActions(policy, noise, proto::ModelConfig::TANH_GAUSSIAN), expected, 1e-12));
 }
 
 }  // namespace

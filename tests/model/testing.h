@@ -8,26 +8,29 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "model/config.h"
+#include "common/config/derive.h"
 #include "model/random.h"
 #include "model/torch_compat.h"
 
 namespace pompc::model {
 
-// A model small enough for finite differences, with more than two members in its ensembles.
-inline ModelConfig SmallConfig() {
-  ModelConfig config;
-  config.observation_size = 3;
-  config.action_size = 2;
-  config.encoder_dim = 8;
-  config.mlp_dim = 16;
-  config.latent_dim = 16;
-  config.encoder_layers = 2;
-  config.num_q = 3;
-  config.num_bins = 21;
-  config.bin_min = -4;
-  config.bin_max = 4;
-  return config;
+// A model small enough for finite differences, with more than two members in its ensembles; all
+// else is as by default.
+inline proto::RunConfig SmallConfig() {
+  proto::RunConfig config;
+  proto::EnvSpec* spec = config.mutable_env()->mutable_spec();
+  spec->set_observation_size(3);
+  spec->set_action_size(2);
+  spec->set_episode_decisions(500);
+  proto::ModelConfig* model = config.mutable_model();
+  model->set_encoder_dim(8);
+  model->set_mlp_dim(16);
+  model->set_latent_dim(16);
+  model->set_num_q(3);
+  model->set_num_bins(21);
+  model->set_bin_min(-4);
+  model->set_bin_max(4);
+  return *config::Derive(config);
 }
 
 // Standard normal numbers, a function of `seed`.

@@ -12,7 +12,15 @@
 namespace pompc::model {
 namespace {
 
-int64_t CountParameters(ModelConfig config) {
+proto::RunConfig OfSize(const char* size) {
+  proto::RunConfig config;
+  config.mutable_env()->mutable_spec()->set_observation_size(5);
+  config.mutable_env()->mutable_spec()->set_action_size(1);
+  config.mutable_model()->set_size(size);
+  return *config::Derive(config);
+}
+
+int64_t CountParameters(proto::RunConfig config) {
   int64_t total = 0;
   for (const MlpSpec& spec : {EncoderSpec(config), DynamicsSpec(config), RewardSpec(config),
                               QSpec(config), PolicySpec(config)}) {
@@ -36,14 +44,12 @@ TEST(WorldModelTest, HasTheParameterCountsOfTdMpc2) {
                           {"48M", 47.1, 48.1, 0.1},
                           {"317M", 312.3, 315.0, 0.1}};
   for (const Count& count : counts) {
-    ModelConfig config = *ModelSize(count.size);
-    config.observation_size = 5;
-    config.action_size = 1;
+    proto::RunConfig config = OfSize(count.size);
     EXPECT_NEAR(static_cast<double>(CountParameters(config)) / 1e6, count.cartpole_millions,
                 count.digit / 2)
         << count.size;
-    config.observation_size = 223;
-    config.action_size = 38;
+    config.mutable_env()->mutable_spec()->set_observation_size(223);
+    config.mutable_env()->mutable_spec()->set_action_size(38);
     EXPECT_NEAR(static_cast<double>(CountParameters(config)) / 1e6, count.dog_millions,
                 count.digit / 2)
         << count.size;
@@ -51,22 +57,20 @@ TEST(WorldModelTest, HasTheParameterCountsOfTdMpc2) {
 }
 
 TEST(WorldModelTest, HasTheParameterCountsOfEachNetworkOfTheDefaultSize) {
-  ModelConfig config = *ModelSize("5M");
-  config.observation_size = 5;
-  config.action_size = 1;
+  proto::RunConfig config = OfSize("5M");
   EXPECT_EQ(EncoderSpec(config).NumParameters(), 134656);
   EXPECT_EQ(DynamicsSpec(config).NumParameters(), 791552);
   EXPECT_EQ(RewardSpec(config).NumParameters(), 579685);
   EXPECT_EQ(PolicySpec(config).NumParameters(), 528386);
   EXPECT_EQ(QSpec(config).NumParameters(), 2898425);
-  config.observation_size = 67;
-  config.action_size = 21;
+  config.mutable_env()->mutable_spec()->set_observation_size(67);
+  config.mutable_env()->mutable_spec()->set_action_size(21);
   EXPECT_NEAR(static_cast<double>(CountParameters(config)) / 1e6, 5.04, 0.005);
 }
 
 TEST(WorldModelTest, CreatedModelHasTheCountedParametersInTheDocumentedOrder) {
-  ModelConfig config = SmallConfig();
-  const WorldModel model = *WorldModel::Create(config, at::kCPU, 1);
+  proto::RunConfig config = SmallConfig();
+  const WorldModel model = WorldModel::Create(config, at::kCPU, 1);
   EXPECT_EQ(model.NumParameters(), CountParameters(config));
   std::vector<std::string> networks;
   int64_t total = 0;
@@ -80,58 +84,54 @@ TEST(WorldModelTest, CreatedModelHasTheCountedParametersInTheDocumentedOrder) {
   EXPECT_EQ(total, model.NumParameters());
   EXPECT_EQ(networks, (std::vector<std::string>{"encoder", "dynamics", "reward", "q", "policy"}));
 
-  config.terminates = true;
-  const WorldModel terminating = *WorldModel::Create(config, at::kCPU, 1);
+  config.mutable_env()->mutable_spec()->set_terminates(true);
+  const WorldModel terminating = WorldModel::Create(config, at::kCPU, 1);
   EXPECT_EQ(terminating.NumParameters(),
             model.NumParameters() + TerminationSpec(config).NumParameters());
 }
 
 TEST(WorldModelTest, EveryNetworkMultipliesAsTheConfigSays) {
-  ModelConfig config = SmallConfig();
-  config.terminates = true;
-  config.matmul_dtype = MatmulDtype::kBfloat16;
+  proto::RunConfig config = SmallConfig();
+  config.mutable_env()->mutable_spec()->set_terminates(true);
+  config.mutable_model()->set_matmul_dtype(proto::ModelConfig::BFLOAT16);
   for (const MlpSpec& spec : {EncoderSpec(config), DynamicsSpec(config), RewardSpec(config),
                               TerminationSpec(config), QSpec(config), PolicySpec(config)}) {
-    EXPECT_EQ(spec.matmul_dtype, MatmulDtype::kBfloat16) << spec.name;
+    EXPECT_EQ(spec.matmul_dtype, proto::ModelConfig::BFLOAT16) << spec.name;
   }
 }
 
-TEST(WorldModelTest, RefusesABadConfig) {
-  ModelConfig config = SmallConfig();
-  config.latent_dim = 12;
-  EXPECT_EQ(WorldModel::Create(config, at::kCPU, 1).status().code(),
-            absl::StatusCode::kInvalidArgument);
-}
-
 TEST(WorldModelTest, LatentsAreSimplices) {
-  const ModelConfig config = SmallConfig();
-  const WorldModel model = *WorldModel::Create(config, at::kCPU, 1);
+  const proto::RunConfig config = SmallConfig();
+  const WorldModel model = WorldModel::Create(config, at::kCPU, 1);
   at::NoGradGuard no_grad;
-  const at::Tensor z = model.Encode(Draw(1, {9, config.observation_size}) * 100);
-  const at::Tensor next = model.Next(z, Draw(2, {9, config.action_size}));
+  const at::Tensor z = model.Encode(Draw(1, {9, config.env().spec().observation_size()}) * 100);
+  const at::Tensor next = model.Next(z, Draw(2, {9, config.env().spec().action_size()}));
   for (const at::Tensor& latents : {z, next}) {
-    ASSERT_EQ(latents.sizes(), (std::vector<int64_t>{9, config.latent_dim}));
+    ASSERT_EQ(latents.sizes(), (std::vector<int64_t>{9, config.model().latent_dim()}));
     const at::Tensor groups =
-        latents.view({9, config.latent_dim / config.simnorm_dim, config.simnorm_dim});
+        latents.view({9, config.model().latent_dim() / config.model().simnorm_dim(),
+                      config.model().simnorm_dim()});
     EXPECT_TRUE(AllClose(groups.sum(-1), at::ones({9, 2}), 1e-6));
     EXPECT_GE(latents.min().item<float>(), 0);
   }
 }
 
 TEST(WorldModelTest, FreshValuesAndRewardsAreZero) {
-  const ModelConfig config = SmallConfig();
-  const WorldModel model = *WorldModel::Create(config, at::kCPU, 1);
+  const proto::RunConfig config = SmallConfig();
+  const WorldModel model = WorldModel::Create(config, at::kCPU, 1);
   at::NoGradGuard no_grad;
-  const at::Tensor z = model.Encode(Draw(1, {4, config.observation_size}));
-  const at::Tensor a = Draw(2, {4, config.action_size});
-  EXPECT_EQ(model.QLogits(z, a).sizes(), (std::vector<int64_t>{config.num_q, 4, config.num_bins}));
-  EXPECT_TRUE(AllClose(TwoHotDecode(model.QLogits(z, a), BinsOf(config)), at::zeros({3, 4}), 1e-5));
+  const at::Tensor z = model.Encode(Draw(1, {4, config.env().spec().observation_size()}));
+  const at::Tensor a = Draw(2, {4, config.env().spec().action_size()});
+  EXPECT_EQ(model.QLogits(z, a).sizes(),
+            (std::vector<int64_t>{config.model().num_q(), 4, config.model().num_bins()}));
   EXPECT_TRUE(
-      AllClose(TwoHotDecode(model.RewardLogits(z, a), BinsOf(config)), at::zeros({4}), 1e-5));
+      AllClose(TwoHotDecode(model.QLogits(z, a), BinsOf(config.model())), at::zeros({3, 4}), 1e-5));
+  EXPECT_TRUE(AllClose(TwoHotDecode(model.RewardLogits(z, a), BinsOf(config.model())),
+                       at::zeros({4}), 1e-5));
 }
 
 TEST(WorldModelTest, CloneIsIndependentAndCopyFromRestores) {
-  const WorldModel model = *WorldModel::Create(SmallConfig(), at::kCPU, 1);
+  const WorldModel model = WorldModel::Create(SmallConfig(), at::kCPU, 1);
   const WorldModel clone = model.Clone();
   const WorldModel handle = model;
   EXPECT_TRUE(at::equal(clone.flat(), model.flat()));
@@ -143,11 +143,11 @@ TEST(WorldModelTest, CloneIsIndependentAndCopyFromRestores) {
 }
 
 TEST(WorldModelTest, CopyFromRefusesAnotherArchitecture) {
-  WorldModel model = *WorldModel::Create(SmallConfig(), at::kCPU, 1);
-  ModelConfig other = SmallConfig();
-  other.mlp_dim = 24;
+  WorldModel model = WorldModel::Create(SmallConfig(), at::kCPU, 1);
+  proto::RunConfig other = SmallConfig();
+  other.mutable_model()->set_mlp_dim(24);
   const at::Tensor before = model.flat().clone();
-  const WorldModel source = *WorldModel::Create(other, at::kCPU, 2);
+  const WorldModel source = WorldModel::Create(other, at::kCPU, 2);
   const absl::Status status = model.CopyFrom(source.Parameters());
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_NE(status.message().find("dynamics.0.weight"), absl::string_view::npos) << status;
@@ -155,9 +155,9 @@ TEST(WorldModelTest, CopyFromRefusesAnotherArchitecture) {
 }
 
 TEST(WorldModelTest, ParametersDependOnTheSeedAlone) {
-  const WorldModel a = *WorldModel::Create(SmallConfig(), at::kCPU, 1);
-  const WorldModel b = *WorldModel::Create(SmallConfig(), at::kCPU, 1);
-  const WorldModel c = *WorldModel::Create(SmallConfig(), at::kCPU, 2);
+  const WorldModel a = WorldModel::Create(SmallConfig(), at::kCPU, 1);
+  const WorldModel b = WorldModel::Create(SmallConfig(), at::kCPU, 1);
+  const WorldModel c = WorldModel::Create(SmallConfig(), at::kCPU, 2);
   EXPECT_TRUE(at::equal(a.flat(), b.flat()));
   EXPECT_FALSE(at::equal(a.flat(), c.flat()));
 }

@@ -35,7 +35,8 @@ proto::RunConfig TestConfig() {
   planner->set_samples(64);
   planner->set_policy_samples(4);
   planner->set_elites(8);
-  return parameters::PlanningSections(config, 0.98);
+  config.mutable_learner()->set_discount(0.98);
+  return config;
 }
 
 // Requests that differ in everything a request has.

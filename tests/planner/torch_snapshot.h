@@ -5,11 +5,11 @@
 #include <string>
 #include <utility>
 
+#include "common/config/derive.h"
 #include "common/rpc/wire.h"
 #include "model/parameters.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
-#include "parameters/model_config.h"
 #include "parameters/parameter_snapshot.h"
 
 namespace pompc::planner {
@@ -37,8 +37,7 @@ inline parameters::ParameterSnapshot SnapshotOf(const proto::RunConfig& config,
 
 // Fresh parameters; `seed` draws them.
 inline model::NamedTensors TorchParameters(const proto::RunConfig& config, uint64_t seed) {
-  model::WorldModel world =
-      *model::WorldModel::Create(*parameters::ModelConfigFrom(config), at::kCPU, seed);
+  model::WorldModel world = model::WorldModel::Create(*config::Derive(config), at::kCPU, seed);
   // Fresh values and rewards are zero everywhere, and every plan as good as another.
   world.flat().add_(at::sin(at::arange(world.NumParameters(), at::kFloat)), 0.03);
   return world.Parameters();

@@ -54,10 +54,11 @@ ALLOWED = {
 }
 # Single headers beyond those folders.
 ALLOWED_HEADERS = {
-    # Plain structs without LibTorch.
-    "parameters": ("model/config.h",),
     # What neither waits nor knows the time.
     "run/rows": ("common/base/check.h",),
+    # The run's config: the one message that they read.
+    "model": ("proto/config.pb.h",),
+    "learner/update": ("proto/config.pb.h",),
     # Constants alone.
     "actor/core": ("common/rpc/message_size.h",),
 }
@@ -77,8 +78,9 @@ THIRD_PARTY = (
      ("common/rpc", "parameters", "run", "replay", "planner", "learner", "actor") + TOP,
      ("run/control", "run/rows", "replay/core", "planner/core", "learner/update", "actor/env")),
     ("Protocol Buffers", re.compile(r"^google/protobuf/|^proto/.*\.pb\.h$"),
-     ("proto", "common/config", "common/rpc", "parameters", "run", "rundir", "replay", "planner", "learner", "actor") + TOP,
-     ("run/control", "run/rows", "replay/core", "planner/core", "learner/update", "actor/env")),
+     ("proto", "common/config", "common/rpc", "model", "parameters", "run", "rundir", "replay", "planner", "learner",
+      "actor") + TOP,
+     ("run/control", "run/rows", "replay/core", "planner/core", "actor/env")),
     ("LibTorch", re.compile(r"^(torch|ATen|c10|caffe2)/"),
      ("model", "planner", "learner") + TOP,
      ("planner/core", "planner/client", "learner/feed", "learner/ranks")),

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "common/config/derive.h"
 #include "common/config/run_config.h"
-#include "learner/engine/update_settings.h"
+#include "learner/update/family.h"
 #include "learner/update/streams.h"
 #include "model/random.h"
-#include "parameters/model_config.h"
 #include "tests/learner/update/reference_update.h"
 #include "tests/learner/update/testing.h"
 
@@ -46,11 +46,11 @@ proto::RunConfig Load(const Member& member) {
                                        .presets_dir = std::string(POMPC_SOURCE_DIR) + "/presets"});
   EXPECT_TRUE(config.ok()) << config.status();
   if (config->model().num_q() == 0) config->mutable_model()->set_num_q(3);
-  return *config;
+  return *config::Derive(*config);
 }
 
 // Windows with terminal states, values that spread, and rows without a plan.
-Batch ExampleBatch(const model::ModelConfig& config, uint64_t seed) {
+Batch ExampleBatch(const proto::RunConfig& config, uint64_t seed) {
   Batch batch = MakeBatch(config, seed, kBatch, kHorizon);
   batch.rewards = batch.rewards * 20;
   batch.terminated[1][1] = 1;
@@ -113,38 +113,42 @@ UpdaterState Perturbed(UpdaterState state) {
 // The draws of the update after `updates` others.
 class Drawer {
  public:
-  Drawer(const model::ModelConfig& model, int64_t updates)
-      : model_(model), index_(static_cast<uint32_t>(updates)) {}
+  Drawer(const proto::RunConfig& config, int64_t updates)
+      : model_(config.model()),
+        action_size_(config.env().spec().action_size()),
+        index_(static_cast<uint32_t>(updates)) {}
 
   std::vector<Row> Noise(Stream stream, int64_t rows) const {
-    return Rows(model::Normal({kSeed}, {stream, index_}, {rows, model_.action_size}, at::kCPU)[0]);
+    return Rows(model::Normal({kSeed}, {stream, index_}, {rows, action_size_}, at::kCPU)[0]);
   }
   std::array<int, 2> Members(Stream stream) const {
-    return model::RandomPair(kSeed, {stream, index_}, model_.num_q);
+    return model::RandomPair(kSeed, {stream, index_}, model_.num_q());
   }
   std::vector<std::vector<Row>> Dropout(Stream stream, int64_t members, int64_t rows) const {
     const at::Tensor mask = model::DrawDropout(kSeed, {stream, index_},
-                                               {members, rows, model_.mlp_dim}, model_.dropout);
+                                               {members, rows, model_.mlp_dim()}, model_.dropout());
     std::vector<std::vector<Row>> result;
     for (int64_t i = 0; i < members; ++i) result.push_back(Rows(mask[i]));
     return result;
   }
 
  private:
-  const model::ModelConfig& model_;
+  const proto::ModelConfig& model_;
+  const int64_t action_size_;
   const uint32_t index_;
 };
 
-reference::Draws MakeDraws(const model::ModelConfig& model, const UpdateConfig& config,
-                           int64_t updates) {
-  const Drawer drawer(model, updates);
+reference::Draws MakeDraws(const proto::RunConfig& config, int64_t updates) {
+  const Drawer drawer(config, updates);
   const int64_t rows = kHorizon * kBatch;
-  const int64_t policy_rows = rows + (config.policy_at_window_end ? kBatch : 0);
+  const int64_t policy_rows = rows + (config.po_mpc().policy_at_window_end() ? kBatch : 0);
   // At a window's end alone where no other state needs an action.
-  const bool sampled_penalty = config.HasRegularizedValues() && config.alpha > 0 &&
-                               config.prior == Prior::kReplay &&
-                               model.policy_form == model::PolicyForm::kTanhGaussian;
-  const bool all = config.target_horizon == TargetHorizon::kOneStep || sampled_penalty;
+  const bool sampled_penalty = HasRegularizedValues(config.po_mpc()) &&
+                               config.po_mpc().alpha() > 0 &&
+                               config.po_mpc().prior() == proto::PoMpcConfig::REPLAY &&
+                               config.model().policy_form() == proto::ModelConfig::TANH_GAUSSIAN;
+  const bool all =
+      config.po_mpc().target_horizon() == proto::PoMpcConfig::ONE_STEP || sampled_penalty;
   reference::Draws draws;
   draws.target_noise = drawer.Noise(kTargetAction, all ? rows : kBatch);
   if (!all) draws.target_noise.insert(draws.target_noise.begin(), rows - kBatch, Row());
@@ -152,7 +156,7 @@ reference::Draws MakeDraws(const model::ModelConfig& model, const UpdateConfig& 
   draws.prior_noise = drawer.Noise(kPriorNoise, policy_rows);
   draws.target_members = drawer.Members(kTargetMembers);
   draws.policy_members = drawer.Members(kPolicyMembers);
-  draws.fit_dropout = drawer.Dropout(kFitDropout, model.num_q, rows);
+  draws.fit_dropout = drawer.Dropout(kFitDropout, config.model().num_q(), rows);
   draws.policy_dropout = drawer.Dropout(kPolicyDropout, 2, policy_rows);
   return draws;
 }
@@ -160,20 +164,15 @@ reference::Draws MakeDraws(const model::ModelConfig& model, const UpdateConfig& 
 class FamilyLossesTest : public ::testing::TestWithParam<Member> {};
 
 TEST_P(FamilyLossesTest, EqualThoseOfAnIndependentImplementation) {
-  const proto::RunConfig run = Load(GetParam());
-  const auto model_config = parameters::ModelConfigFrom(run);
-  const auto config = learner::UpdateConfigFrom(run);
-  ASSERT_TRUE(model_config.ok()) << model_config.status();
-  ASSERT_TRUE(config.ok()) << config.status();
-  const auto updater = MakeUpdater(*model_config, *config, kSeed, at::kDouble);
+  const proto::RunConfig config = Load(GetParam());
+  const auto updater = MakeUpdater(config, kSeed, at::kDouble);
   ASSERT_TRUE(updater->Import(Perturbed(updater->Export())).ok());
-  for (uint64_t i = 0; i < 3; ++i)
-    ASSERT_TRUE(updater->Step(ExampleBatch(*model_config, i), false).ok());
+  for (uint64_t i = 0; i < 3; ++i) ASSERT_TRUE(updater->Step(ExampleBatch(config, i), false).ok());
 
-  reference::Update update{*model_config, *config};
-  const Batch batch = ExampleBatch(*model_config, 100);
+  reference::Update update{config};
+  const Batch batch = ExampleBatch(config, 100);
   update.windows = Windows(batch);
-  update.draws = MakeDraws(*model_config, *config, updater->update_count());
+  update.draws = MakeDraws(config, updater->update_count());
   update.prior_trained = true;
   update.before = ToParameters(updater->Export());
   const absl::StatusOr<UpdateMetrics> metrics = updater->Step(batch, true);
@@ -193,20 +192,16 @@ TEST_P(FamilyLossesTest, EqualThoseOfAnIndependentImplementation) {
   EXPECT_GT(losses.value_scale, 2);
   EXPECT_GT(losses.kl_scale, 1.1);
   EXPECT_GT(std::abs(metrics->value_target), 0.1);
-  EXPECT_EQ(metrics->policy_prior_kl != 0, config->alpha > 0);
+  EXPECT_EQ(metrics->policy_prior_kl != 0, config.po_mpc().alpha() > 0);
 }
 
 TEST_P(FamilyLossesTest, UpdatesAreTheSameWithARecorder) {
-  const proto::RunConfig run = Load(GetParam());
-  const auto model_config = parameters::ModelConfigFrom(run);
-  const auto config = learner::UpdateConfigFrom(run);
-  ASSERT_TRUE(model_config.ok()) << model_config.status();
-  ASSERT_TRUE(config.ok()) << config.status();
-  const auto direct = MakeUpdater(*model_config, *config, kSeed);
-  const auto updater = MakeUpdater(*model_config, *config, kSeed);
+  const proto::RunConfig config = Load(GetParam());
+  const auto direct = MakeUpdater(config, kSeed);
+  const auto updater = MakeUpdater(config, kSeed);
   updater->SetRecorder(std::make_unique<Recorder>(at::kCPU));
   for (uint64_t i = 0; i < 5; ++i) {
-    const Batch batch = ExampleBatch(*model_config, i);
+    const Batch batch = ExampleBatch(config, i);
     ASSERT_TRUE(direct->Step(batch, false).ok());
     ASSERT_TRUE(updater->Step(batch, false).ok());
   }
@@ -260,9 +255,7 @@ INSTANTIATE_TEST_SUITE_P(
 // With equal policy form and states: the presets' networks, draw for draw.
 TEST(PresetsTest, PoMpcWithLambdaZeroMakesTheUpdatesOfTdMpc2) {
   const auto make = [](const Member& member) {
-    const proto::RunConfig config = Load(member);
-    return *Updater::Create(*parameters::ModelConfigFrom(config),
-                            *learner::UpdateConfigFrom(config), at::kCPU, kSeed);
+    return Updater::Create(Load(member), at::kCPU, kSeed);
   };
   const auto tdmpc2 = make({"tdmpc2"});
   const auto po_mpc =

@@ -273,7 +273,6 @@ TEST(TorchEngineTest, DescriptionNamesTensorsAndWhatPlanningNeeds) {
   EXPECT_EQ(description.config().model().mlp_dim(), 32u);
   // 500 decisions: TD-MPC2's rule.
   EXPECT_DOUBLE_EQ(description.config().learner().discount(), 0.99);
-  EXPECT_FALSE(description.config().has_po_mpc());
 }
 
 TEST(TorchEngineTest, Bfloat16ParametersTakeHalfTheBytesAndChangeTheLearnerInNothing) {

@@ -14,7 +14,7 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(BatchTest, RefusesWrongShapesByName) {
-  const model::ModelConfig config = model::SmallConfig();
+  const proto::RunConfig config = model::SmallConfig();
   EXPECT_TRUE(MakeBatch(config, 1).Validate(config).ok());
   const auto refused = [&](auto change, const char* text) {
     Batch batch = MakeBatch(config, 1);
@@ -34,11 +34,11 @@ TEST(BatchTest, RefusesWrongShapesByName) {
 }
 
 TEST(BatchTest, WindowsAreTimeMajor) {
-  const model::ModelConfig config = model::SmallConfig();
+  const proto::RunConfig config = model::SmallConfig();
   Batch batch = MakeBatch(config, 1);
   batch.terminated[4][1] = 1;
   batch.has_plan[2][0] = 0;
-  const Windows windows = MakeWindows(batch, UpdateConfig(), at::TensorOptions(at::kDouble));
+  const Windows windows = MakeWindows(batch, config, at::TensorOptions(at::kDouble));
   EXPECT_EQ(windows.batch, 6);
   EXPECT_EQ(windows.horizon, 3);
   EXPECT_TRUE(at::equal(windows.observations[2][5], batch.observations[5][2].to(at::kDouble)));
@@ -54,41 +54,38 @@ TEST(BatchTest, WindowsAreTimeMajor) {
 }
 
 TEST(BatchTest, TakesBytesForFlags) {
-  const model::ModelConfig config = model::SmallConfig();
+  const proto::RunConfig config = model::SmallConfig();
   Batch batch = MakeBatch(config, 1);
   batch.terminated = batch.terminated.to(at::kByte);
   batch.has_plan = batch.has_plan.to(at::kByte);
   ASSERT_TRUE(batch.Validate(config).ok());
-  EXPECT_EQ(MakeWindows(batch, UpdateConfig(), at::TensorOptions(at::kFloat))
-                .has_plan.sum()
-                .item<float>(),
+  EXPECT_EQ(MakeWindows(batch, config, at::TensorOptions(at::kFloat)).has_plan.sum().item<float>(),
             24);
 }
 
 TEST(BatchTest, RowsWithoutAPlanHoldNothingThatCouldSpread) {
-  const model::ModelConfig config = model::SmallConfig();
+  const proto::RunConfig config = model::SmallConfig();
   Batch batch = MakeBatch(config, 1);
   batch.has_plan.zero_();
   batch.plan_mean.fill_(std::numeric_limits<float>::quiet_NaN());
   batch.plan_std.fill_(0);
-  const Windows windows = MakeWindows(batch, UpdateConfig(), at::TensorOptions(at::kFloat));
+  const Windows windows = MakeWindows(batch, config, at::TensorOptions(at::kFloat));
   EXPECT_FALSE(windows.any_plan);
   EXPECT_TRUE(at::equal(windows.plan_mean, at::zeros({24, 2})));
   EXPECT_TRUE(at::equal(windows.plan_std, at::ones({24, 2})));
 }
 
 TEST(BatchTest, PriorAndPolicyLearnAtTheWindowsEndOnlyIfAskedTo) {
-  const model::ModelConfig config = model::SmallConfig();
+  proto::RunConfig config = model::SmallConfig();
   Batch batch = MakeBatch(config, 1);
   batch.has_plan.zero_();
   batch.has_plan[2][3] = 1;
-  UpdateConfig update;
-  Windows windows = MakeWindows(batch, update, at::TensorOptions(at::kDouble));
+  Windows windows = MakeWindows(batch, config, at::TensorOptions(at::kDouble));
   EXPECT_EQ(windows.policy_rows, 18);
   EXPECT_TRUE(at::equal(windows.policy_weights, windows.weights));
   EXPECT_FALSE(windows.any_plan);
-  update.policy_at_window_end = true;
-  windows = MakeWindows(batch, update, at::TensorOptions(at::kDouble));
+  config.mutable_po_mpc()->set_policy_at_window_end(true);
+  windows = MakeWindows(batch, config, at::TensorOptions(at::kDouble));
   EXPECT_EQ(windows.policy_rows, 24);
   EXPECT_NEAR(windows.policy_weights.sum().item<double>(), (1 + 0.5 + 0.25 + 0.125) / 4, 1e-12);
   EXPECT_NEAR(windows.policy_weights[18].item<double>(), 0.125 / 24, 1e-12);

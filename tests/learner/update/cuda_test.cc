@@ -16,8 +16,8 @@ namespace {
 
 constexpr uint64_t kSeed = 3;
 
-Batch SomeBatch(const model::ModelConfig& model, uint64_t i) {
-  Batch batch = MakeBatch(model, i, 32);
+Batch SomeBatch(const proto::RunConfig& config, uint64_t i) {
+  Batch batch = MakeBatch(config, i, 32);
   if (i % 5 == 0) batch.has_plan.zero_();
   batch.has_plan[2].zero_();
   batch.terminated[1][1] = 1;
@@ -39,9 +39,9 @@ double Distance(const Updater& a, const Updater& b, const at::Tensor& start) {
   return ((Numbers(b) - ours).norm() / (ours - start).norm()).item<double>();
 }
 
-void Step(Updater& updater, const model::ModelConfig& model, uint64_t first, uint64_t last) {
+void Step(Updater& updater, const proto::RunConfig& config, uint64_t first, uint64_t last) {
   for (uint64_t i = first; i < last; ++i) {
-    const auto metrics = updater.Step(SomeBatch(model, i), i % 4 == 1);
+    const auto metrics = updater.Step(SomeBatch(config, i), i % 4 == 1);
     ASSERT_TRUE(metrics.ok()) << metrics.status();
   }
 }
@@ -53,9 +53,7 @@ class CudaTest : public ::testing::TestWithParam<FamilyMember> {
   }
 
   static std::unique_ptr<Updater> Make(at::Device device) {
-    auto updater = Updater::Create(GetParam().model, GetParam().config, device, kSeed);
-    EXPECT_TRUE(updater.ok()) << updater.status();
-    return *std::move(updater);
+    return Updater::Create(GetParam().config, device, kSeed);
   }
 };
 
@@ -71,8 +69,8 @@ TEST_P(CudaTest, ReplayedUpdatesAreThoseLaunchedOneByOne) {
   replayed->SetRecorder(std::move(own));
   launched->SetRecorder(MakeRecorder(launched->model().device(), /*records=*/false));
   const at::Tensor start = Numbers(*replayed);
-  Step(*replayed, GetParam().model, 0, 40);
-  Step(*launched, GetParam().model, 0, 40);
+  Step(*replayed, GetParam().config, 0, 40);
+  Step(*launched, GetParam().config, 0, 40);
   EXPECT_GE(recorder.replays(), 20);
   EXPECT_LT(Distance(*replayed, *launched, start), kClose);
   EXPECT_EQ(replayed->Export().metadata, launched->Export().metadata);
@@ -83,17 +81,17 @@ TEST_P(CudaTest, UpdatesAreThoseOfTheCpu) {
   const auto cpu = Make(at::kCPU);
   const at::Tensor start = Numbers(*cpu);
   EXPECT_TRUE(Numbers(*cuda).equal(start));
-  Step(*cuda, GetParam().model, 0, 20);
-  Step(*cpu, GetParam().model, 0, 20);
+  Step(*cuda, GetParam().config, 0, 20);
+  Step(*cpu, GetParam().config, 0, 20);
   EXPECT_LT(Distance(*cuda, *cpu, start), kClose);
 }
 
 TEST_P(CudaTest, MetricsAndGradientsAreThoseOfTheCpu) {
   const auto cuda = Make(at::kCUDA);
   const auto cpu = Make(at::kCPU);
-  const auto& [name, model, config] = GetParam();
-  const Batch batch = SomeBatch(model, 1);
-  const Draws draws = DrawUpdate(model, config, {3, 32}, kSeed, 0);
+  const auto& [name, config] = GetParam();
+  const Batch batch = SomeBatch(config, 1);
+  const Draws draws = DrawUpdate(config, {3, 32}, kSeed, 0);
   Draws on_device = draws;
   for (at::Tensor* tensor :
        {&on_device.target_noise, &on_device.target_members, &on_device.fit_dropout,
@@ -126,15 +124,15 @@ TEST_P(CudaTest, GoesOnFromWhatItKeptWithItsRecordings) {
   const auto updater = Make(at::kCUDA);
   const auto undisturbed = Make(at::kCUDA);
   const at::Tensor start = Numbers(*updater);
-  Step(*updater, GetParam().model, 0, 20);
-  Step(*undisturbed, GetParam().model, 0, 40);
+  Step(*updater, GetParam().config, 0, 20);
+  Step(*undisturbed, GetParam().config, 0, 40);
   ASSERT_TRUE(updater->Keep().ok());
-  Batch spoilt = SomeBatch(GetParam().model, 1);
+  Batch spoilt = SomeBatch(GetParam().config, 1);
   spoilt.rewards[0][1] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_TRUE(updater->Step(spoilt, false).ok());
   EXPECT_EQ(NotFiniteName(updater->Keep()), "model");
   updater->GoBack();
-  Step(*updater, GetParam().model, 20, 40);
+  Step(*updater, GetParam().config, 20, 40);
   EXPECT_LT(Distance(*updater, *undisturbed, start), kClose);
   EXPECT_EQ(updater->Export().metadata, undisturbed->Export().metadata);
 }
@@ -150,7 +148,7 @@ TEST_P(CudaTest, BatchesOfOtherSizesAreRecordedAnew) {
   int64_t before = 0;
   for (const int64_t size : {8, 5, 8}) {
     for (uint64_t i = 0; i < 6; ++i) {
-      const Batch batch = MakeBatch(GetParam().model, i, size);
+      const Batch batch = MakeBatch(GetParam().config, i, size);
       ASSERT_TRUE(replayed->Step(batch, false).ok());
       ASSERT_TRUE(launched->Step(batch, false).ok());
     }

@@ -15,9 +15,7 @@ using ::testing::HasSubstr;
 constexpr BatchSize kSize{.horizon = 3, .batch = 6};
 constexpr uint64_t kSeed = 4;
 
-Draws FirstDraws(const model::ModelConfig& model, const UpdateConfig& config) {
-  return DrawUpdate(model, config, kSize, kSeed, 0);
-}
+Draws FirstDraws(const proto::RunConfig& config) { return DrawUpdate(config, kSize, kSeed, 0); }
 
 // Norm over the gradients of parameters whose names begin with one of the prefixes.
 double NormOf(const Evaluation& evaluation, const std::vector<std::string>& prefixes) {
@@ -34,18 +32,17 @@ double NormOf(const Evaluation& evaluation, const std::vector<std::string>& pref
 class EvaluateTest : public ::testing::TestWithParam<double> {
  protected:
   EvaluateTest() {
-    model_.terminates = true;
-    config_.alpha = GetParam();
+    config_.mutable_env()->mutable_spec()->set_terminates(true);
+    config_.mutable_po_mpc()->set_alpha(GetParam());
   }
 
-  model::ModelConfig model_ = model::SmallConfig();
-  UpdateConfig config_;
+  proto::RunConfig config_ = model::SmallConfig();
 };
 
 TEST_P(EvaluateTest, GivesTheLossesAndGradientsThatTheStepReports) {
-  const auto updater = MakeUpdater(model_, config_, kSeed);
-  const Batch batch = MakeBatch(model_, 1);
-  const auto evaluation = updater->Evaluate(batch, FirstDraws(model_, config_));
+  const auto updater = MakeUpdater(config_, kSeed);
+  const Batch batch = MakeBatch(config_, 1);
+  const auto evaluation = updater->Evaluate(batch, FirstDraws(config_));
   ASSERT_TRUE(evaluation.ok()) << evaluation.status();
   const auto metrics = updater->Step(batch, true);
   ASSERT_TRUE(metrics.ok()) << metrics.status();
@@ -58,7 +55,7 @@ TEST_P(EvaluateTest, GivesTheLossesAndGradientsThatTheStepReports) {
   EXPECT_EQ(evaluation->targets.values.mean().item<double>(), metrics->value_target);
   EXPECT_NEAR(NormOf(*evaluation, {"encoder", "dynamics", "reward", "termination", "q"}),
               metrics->model_gradient_norm, 1e-5 * metrics->model_gradient_norm);
-  if (config_.alpha < 1) {
+  if (config_.po_mpc().alpha() < 1) {
     EXPECT_EQ(evaluation->losses.regularized_value.item<double>(), metrics->regularized_value_loss);
     EXPECT_NEAR(NormOf(*evaluation, {"regularized_q"}), metrics->regularized_value_gradient_norm,
                 1e-5 * metrics->regularized_value_gradient_norm);
@@ -69,7 +66,7 @@ TEST_P(EvaluateTest, GivesTheLossesAndGradientsThatTheStepReports) {
                 1e-5 * metrics->policy_gradient_norm);
     EXPECT_EQ(evaluation->kl_scale.item<double>(), metrics->kl_scale);
   }
-  ASSERT_EQ(evaluation->prior.has_value(), config_.alpha > 0);
+  ASSERT_EQ(evaluation->prior.has_value(), config_.po_mpc().alpha() > 0);
   if (evaluation->prior) {
     EXPECT_EQ(evaluation->prior->loss.item<double>(), metrics->prior_loss);
     EXPECT_NEAR(NormOf(*evaluation, {"prior"}), metrics->prior_gradient_norm,
@@ -78,11 +75,11 @@ TEST_P(EvaluateTest, GivesTheLossesAndGradientsThatTheStepReports) {
 }
 
 TEST_P(EvaluateTest, LeavesTheStateAsItIs) {
-  const auto updater = MakeUpdater(model_, config_, kSeed);
-  const Batch batch = MakeBatch(model_, 1);
+  const auto updater = MakeUpdater(config_, kSeed);
+  const Batch batch = MakeBatch(config_, 1);
   ASSERT_TRUE(updater->Step(batch, false).ok());
   const UpdaterState before = updater->Export();
-  ASSERT_TRUE(updater->Evaluate(batch, FirstDraws(model_, config_)).ok());
+  ASSERT_TRUE(updater->Evaluate(batch, FirstDraws(config_)).ok());
   const UpdaterState after = updater->Export();
   EXPECT_EQ(before.metadata, after.metadata);
   ASSERT_EQ(before.tensors.size(), after.tensors.size());
@@ -93,14 +90,14 @@ TEST_P(EvaluateTest, LeavesTheStateAsItIs) {
 
 // The whole update once more, out of ATen's operations.
 TEST_P(EvaluateTest, KernelsComputeWhatTheReferenceDoes) {
-  const auto updater = MakeUpdater(model_, config_, kSeed);
-  const Batch batch = MakeBatch(model_, 1);
+  const auto updater = MakeUpdater(config_, kSeed);
+  const Batch batch = MakeBatch(config_, 1);
   // Away from the beginning, where the last layers of the values are zero.
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(updater->Step(batch, false).ok());
-  const auto fused = updater->Evaluate(batch, FirstDraws(model_, config_));
+  const auto fused = updater->Evaluate(batch, FirstDraws(config_));
   ASSERT_TRUE(fused.ok()) << fused.status();
   const model::ReferenceScope scope;
-  const auto eager = updater->Evaluate(batch, FirstDraws(model_, config_));
+  const auto eager = updater->Evaluate(batch, FirstDraws(config_));
   ASSERT_TRUE(eager.ok()) << eager.status();
   EXPECT_NEAR(fused->total.item<double>(), eager->total.item<double>(), 1e-5);
   EXPECT_NEAR(fused->policy_loss.item<double>(), eager->policy_loss.item<double>(), 1e-5);
@@ -116,16 +113,15 @@ TEST_P(EvaluateTest, KernelsComputeWhatTheReferenceDoes) {
 INSTANTIATE_TEST_SUITE_P(Alpha, EvaluateTest, ::testing::Values(0, 0.5, 1));
 
 TEST(EvaluateDrawsTest, BadDrawsAreNamed) {
-  const model::ModelConfig model = model::SmallConfig();
-  const UpdateConfig config;
-  const auto updater = MakeUpdater(model, config, kSeed);
-  const Batch batch = MakeBatch(model, 1);
+  const proto::RunConfig config = model::SmallConfig();
+  const auto updater = MakeUpdater(config, kSeed);
+  const Batch batch = MakeBatch(config, 1);
   const auto refused = [&](const Draws& draws, const char* text) {
     const absl::Status status = updater->Evaluate(batch, draws).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()), HasSubstr(text));
   };
-  const Draws good = FirstDraws(model, config);
+  const Draws good = FirstDraws(config);
   Draws draws = good;
   draws.target_noise = at::zeros({3, 2});
   refused(draws, "target_noise is [3, 2]: must be [18, 2]");

@@ -6,15 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "learner/update/config.h"
 #include "tests/model/testing.h"
 
 namespace pompc::update {
 
 struct FamilyMember {
   std::string name;
-  model::ModelConfig model;
-  UpdateConfig config;
+  proto::RunConfig config;
 };
 
 inline void PrintTo(const FamilyMember& member, std::ostream* out) { *out << member.name; }
@@ -22,46 +20,47 @@ inline void PrintTo(const FamilyMember& member, std::ostream* out) { *out << mem
 inline std::vector<FamilyMember> Family() {
   std::vector<FamilyMember> family;
   const auto add = [&](const char* name, auto change) {
-    FamilyMember member{name, model::SmallConfig(), UpdateConfig()};
-    change(member.model, member.config);
+    FamilyMember member{name, model::SmallConfig()};
+    change(*member.config.mutable_model(), *member.config.mutable_po_mpc());
     family.push_back(member);
   };
-  using Model = model::ModelConfig;
-  using Config = UpdateConfig;
-  add("PoMpc", [](Model& model, Config&) { model.terminates = true; });
-  add("WindowEnd", [](Model&, Config& config) {
-    config.target_horizon = TargetHorizon::kWindowEnd;
-    config.policy_kl = PolicyKl::kMassCovering;
-    config.actor_weights = ActorWeights::kLiteral;
-    config.regularized_value_gradient = true;
+  using Model = proto::ModelConfig;
+  using PoMpc = proto::PoMpcConfig;
+  add("PoMpc", [](Model&, PoMpc&) {});
+  family.back().config.mutable_env()->mutable_spec()->set_terminates(true);
+  add("WindowEnd", [](Model&, PoMpc& po_mpc) {
+    po_mpc.set_target_horizon(PoMpc::WINDOW_END);
+    po_mpc.set_policy_kl(PoMpc::MASS_COVERING);
+    po_mpc.set_actor_weights(PoMpc::LITERAL);
+    po_mpc.set_regularized_value_gradient(true);
   });
-  add("Imitation", [](Model& model, Config& config) {
-    config.alpha = 1;
-    config.prior_kl = PriorKl::kReverse;
-    model.dropout = 0;
+  add("Imitation", [](Model& model, PoMpc& po_mpc) {
+    po_mpc.set_alpha(1);
+    po_mpc.set_prior_kl(PoMpc::REVERSE);
+    model.set_dropout(0);
   });
-  add("StoredPlans", [](Model&, Config& config) {
-    config.prior = Prior::kReplay;
-    config.kl_threshold = 2;
-    config.policy_kl = PolicyKl::kCrossEntropy;
+  add("StoredPlans", [](Model&, PoMpc& po_mpc) {
+    po_mpc.set_prior(PoMpc::REPLAY);
+    po_mpc.set_kl_threshold(2);
+    po_mpc.set_policy_kl(PoMpc::CROSS_ENTROPY);
   });
-  add("SquashedStoredPlans", [](Model& model, Config& config) {
-    model.policy_form = model::PolicyForm::kTanhGaussian;
-    config.prior = Prior::kReplay;
-    config.scale_kl = false;
-    config.kl_reduction = KlReduction::kSum;
-    config.target_horizon = TargetHorizon::kWindowEnd;
+  add("SquashedStoredPlans", [](Model& model, PoMpc& po_mpc) {
+    model.set_policy_form(Model::TANH_GAUSSIAN);
+    po_mpc.set_prior(PoMpc::REPLAY);
+    po_mpc.set_scale_kl(false);
+    po_mpc.set_kl_reduction(PoMpc::SUM);
+    po_mpc.set_target_horizon(PoMpc::WINDOW_END);
   });
-  add("SquashedPrior", [](Model& model, Config& config) {
-    model.policy_form = model::PolicyForm::kTanhGaussian;
-    config.prior_kl = PriorKl::kReverse;
-    config.policy_at_window_end = true;
+  add("SquashedPrior", [](Model& model, PoMpc& po_mpc) {
+    model.set_policy_form(Model::TANH_GAUSSIAN);
+    po_mpc.set_prior_kl(PoMpc::REVERSE);
+    po_mpc.set_policy_at_window_end(true);
   });
-  add("TdMpc2", [](Model& model, Config& config) {
-    model.policy_form = model::PolicyForm::kTanhGaussian;
-    config.alpha = 0;
-    config.policy_values = PolicyValues::kPlain;
-    config.policy_at_window_end = true;
+  add("TdMpc2", [](Model& model, PoMpc& po_mpc) {
+    model.set_policy_form(Model::TANH_GAUSSIAN);
+    po_mpc.set_alpha(0);
+    po_mpc.set_policy_values(PoMpc::PLAIN);
+    po_mpc.set_policy_at_window_end(true);
   });
   return family;
 }

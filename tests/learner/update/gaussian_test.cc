@@ -30,21 +30,22 @@ TEST(GaussianTest, KlAgreesWithMonteCarlo) {
     const at::Tensor x = p.mean + p.log_std.exp() * Draw(99 + seed, {samples, 3}, at::kDouble);
     const at::Tensor ratio = LogDensity(p, x) - LogDensity(q, x);
     const double error = 5 * ratio.std().item<double>() / std::sqrt(static_cast<double>(samples));
-    const double kl = GaussianKl(p, q, KlReduction::kSum).item<double>();
+    const double kl = GaussianKl(p, q, proto::PoMpcConfig::SUM).item<double>();
     EXPECT_NEAR(ratio.mean().item<double>(), kl, error) << "seed " << seed;
     EXPECT_GT(kl, 10 * error);
-    EXPECT_NEAR(GaussianKl(p, q, KlReduction::kMean).item<double>(), kl / 3, 1e-12);
+    EXPECT_NEAR(GaussianKl(p, q, proto::PoMpcConfig::MEAN).item<double>(), kl / 3, 1e-12);
   }
 }
 
 TEST(GaussianTest, KlIsZeroForEqualAndKnownForSimpleOnes) {
   const Gaussian p = Example(1, {4, 3});
-  EXPECT_TRUE(AllClose(GaussianKl(p, p, KlReduction::kSum), at::zeros({4}), 1e-12));
+  EXPECT_TRUE(AllClose(GaussianKl(p, p, proto::PoMpcConfig::SUM), at::zeros({4}), 1e-12));
   // Means one standard deviation apart; and twice the standard deviation.
   const Gaussian a{at::zeros({1}), at::zeros({1})};
-  EXPECT_NEAR(GaussianKl({at::ones({1}), at::zeros({1})}, a, KlReduction::kSum).item<double>(), 0.5,
-              1e-6);
-  EXPECT_NEAR(GaussianKl({at::zeros({1}), at::full({1}, std::log(2.0))}, a, KlReduction::kSum)
+  EXPECT_NEAR(
+      GaussianKl({at::ones({1}), at::zeros({1})}, a, proto::PoMpcConfig::SUM).item<double>(), 0.5,
+      1e-6);
+  EXPECT_NEAR(GaussianKl({at::zeros({1}), at::full({1}, std::log(2.0))}, a, proto::PoMpcConfig::SUM)
                   .item<double>(),
               1.5 - std::log(2.0), 1e-6);
 }
@@ -60,8 +61,9 @@ TEST(GaussianTest, EntropyIsTheExpectedNegativeLogDensity) {
 TEST(GaussianTest, LogDensityIsThatOfTheFormula) {
   const Gaussian p = Example(3, {4, 2});
   const at::Tensor x = Draw(8, {4, 2}, at::kDouble);
-  EXPECT_TRUE(AllClose(update::LogDensity(p, x, KlReduction::kSum), LogDensity(p, x), 1e-12));
-  EXPECT_TRUE(AllClose(update::LogDensity(p, x, KlReduction::kMean), LogDensity(p, x) / 2, 1e-12));
+  EXPECT_TRUE(AllClose(update::LogDensity(p, x, proto::PoMpcConfig::SUM), LogDensity(p, x), 1e-12));
+  EXPECT_TRUE(
+      AllClose(update::LogDensity(p, x, proto::PoMpcConfig::MEAN), LogDensity(p, x) / 2, 1e-12));
 }
 
 // The numbers of a grid as one row each, and standard normal noise that lands on them.
@@ -77,7 +79,8 @@ TEST(GaussianTest, SquashedDensityIntegratesToOne) {
   for (const double mean : {-1.0, 0.0, 0.7}) {
     const Gaussian policy{at::full({1}, mean, at::kDouble), at::full({1}, -0.8, at::kDouble)};
     const Grid grid(policy);
-    const at::Tensor density = SquashedLogDensity(policy, grid.noise, KlReduction::kSum).exp();
+    const at::Tensor density =
+        SquashedLogDensity(policy, grid.noise, proto::PoMpcConfig::SUM).exp();
     EXPECT_NEAR(grid.Integral(density), 1, 1e-4);
   }
 }
@@ -85,7 +88,7 @@ TEST(GaussianTest, SquashedDensityIntegratesToOne) {
 TEST(GaussianTest, SquashedDensityIsFiniteFarOut) {
   const Gaussian policy{at::full({1}, 40.0), at::full({1}, 0.0)};
   const double density =
-      SquashedLogDensity(policy, at::zeros({1}), KlReduction::kSum).item<double>();
+      SquashedLogDensity(policy, at::zeros({1}), proto::PoMpcConfig::SUM).item<double>();
   EXPECT_NEAR(density, -0.5 * std::log(2 * M_PI) + 2 * (40 - std::log(2.0)), 1e-4);
 }
 
@@ -94,29 +97,30 @@ TEST(GaussianTest, KlOfASquashedPolicyToThePlannerIsRightOnAverage) {
   const Gaussian policy{at::full({1}, 0.4, at::kDouble), at::full({1}, -0.7, at::kDouble)};
   const Gaussian planner{at::full({1}, -0.2, at::kDouble), at::full({1}, -0.3, at::kDouble)};
   const Grid grid(policy);
-  const at::Tensor log_density = SquashedLogDensity(policy, grid.noise, KlReduction::kSum);
+  const at::Tensor log_density = SquashedLogDensity(policy, grid.noise, proto::PoMpcConfig::SUM);
   const double expected =
       grid.Integral(log_density.exp() * (log_density - LogDensity(planner, grid.actions)));
   const at::Tensor drawn =
-      KlToPlanner(policy, model::PolicyForm::kTanhGaussian, Draw(9, {samples, 1}, at::kDouble),
-                  planner, KlReduction::kSum);
+      KlToPlanner(policy, proto::ModelConfig::TANH_GAUSSIAN, Draw(9, {samples, 1}, at::kDouble),
+                  planner, proto::PoMpcConfig::SUM);
   const double error = 5 * drawn.std().item<double>() / std::sqrt(static_cast<double>(samples));
   EXPECT_NEAR(drawn.mean().item<double>(), expected, error);
   EXPECT_GT(expected, 10 * error);
   // Between two squashed policies it is that of their Gaussians.
   const Grid other(planner);
-  const at::Tensor at_same = SquashedLogDensity(
-      planner, (grid.actions.atanh() - planner.mean) / planner.log_std.exp(), KlReduction::kSum);
+  const at::Tensor at_same =
+      SquashedLogDensity(planner, (grid.actions.atanh() - planner.mean) / planner.log_std.exp(),
+                         proto::PoMpcConfig::SUM);
   EXPECT_NEAR(grid.Integral(log_density.exp() * (log_density - at_same)),
-              GaussianKl(policy, planner, KlReduction::kSum).item<double>(), 1e-4);
+              GaussianKl(policy, planner, proto::PoMpcConfig::SUM).item<double>(), 1e-4);
 }
 
 TEST(GaussianTest, KlOfAClippedPolicyToThePlannerIsClosed) {
   const Gaussian policy = Example(1, {4, 3});
   const Gaussian planner = Example(5, {4, 3});
-  EXPECT_TRUE(at::equal(KlToPlanner(policy, model::PolicyForm::kClippedGaussian, at::Tensor(),
-                                    planner, KlReduction::kMean),
-                        GaussianKl(policy, planner, KlReduction::kMean)));
+  EXPECT_TRUE(at::equal(KlToPlanner(policy, proto::ModelConfig::CLIPPED_GAUSSIAN, at::Tensor(),
+                                    planner, proto::PoMpcConfig::MEAN),
+                        GaussianKl(policy, planner, proto::PoMpcConfig::MEAN)));
 }
 
 // TD-MPC2 scales its entropy estimate by g / ln pi(a), g the density before tanh; its gradient is
@@ -143,7 +147,7 @@ TEST(GaussianTest, EntropyHasTheGradientOfTdMpc2sScaledEntropy) {
 }
 
 TEST(GaussianTest, PlannerStdIsClamped) {
-  UpdateConfig config;
+  proto::RunConfig config = model::SmallConfig();
   const Gaussian planner = PlannerGaussian(at::zeros({3}), at::tensor({0.001, 0.5, 7.0}), config);
   EXPECT_TRUE(AllClose(planner.log_std.exp(), at::tensor({0.05, 0.5, 2.0}), 1e-9));
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "learner/update/family.h"
 #include "learner/update/gaussian.h"
 #include "model/ops.h"
 #include "tests/learner/update/testing.h"
@@ -21,8 +22,8 @@ using model::WorldModel;
 
 // Networks with arbitrary parameters in float64, with gradients.
 struct Networks {
-  explicit Networks(model::ModelConfig config)
-      : model(*WorldModel::Create(config, at::kCPU, 1, at::kDouble)),
+  explicit Networks(proto::RunConfig config)
+      : model(WorldModel::Create(config, at::kCPU, 1, at::kDouble)),
         regularized(MakeMlp(model::QSpec(config), 31)),
         prior(MakeMlp(model::PolicySpec(config), 32)) {
     model.flat().add_(Draw(33, {model.NumParameters()}, at::kDouble) * 0.3);
@@ -47,20 +48,19 @@ struct Networks {
   at::Tensor model_gradient, policy_gradient, regularized_gradient, prior_gradient;
 };
 
-model::ModelConfig TerminatingConfig() {
-  model::ModelConfig config = model::SmallConfig();
-  config.terminates = true;
+proto::RunConfig TerminatingConfig() {
+  proto::RunConfig config = model::SmallConfig();
+  config.mutable_env()->mutable_spec()->set_terminates(true);
   return config;
 }
 
-Windows MakeExample(const model::ModelConfig& config, double rho = 0.5) {
+Windows MakeExample(proto::RunConfig config, double rho = 0.5) {
   Batch batch = MakeBatch(config, 5);
   batch.terminated[1][2] = 1;
   batch.has_plan[2][0] = 0;
   batch.has_plan[3].zero_();
-  UpdateConfig update;
-  update.rho = rho;
-  return MakeWindows(batch, update, at::TensorOptions(at::kDouble));
+  config.mutable_learner()->set_rho(rho);
+  return MakeWindows(batch, config, at::TensorOptions(at::kDouble));
 }
 
 Targets MakeTargets(const WorldModel& model, const Windows& windows) {
@@ -70,9 +70,9 @@ Targets MakeTargets(const WorldModel& model, const Windows& windows) {
           Draw(41, {rows}, at::kDouble) * 3, Draw(42, {rows}, at::kDouble) * 3};
 }
 
-at::Tensor Dropout(const model::ModelConfig& config, int64_t members, const Windows& windows) {
-  return model::DrawDropout(43, {0, 0}, {members, windows.horizon * windows.batch, config.mlp_dim},
-                            0.2)
+at::Tensor Dropout(const proto::RunConfig& config, int64_t members, const Windows& windows) {
+  return model::DrawDropout(
+             43, {0, 0}, {members, windows.horizon * windows.batch, config.model().mlp_dim()}, 0.2)
       .to(at::kDouble);
 }
 
@@ -101,14 +101,14 @@ void ExpectGradient(const std::string& what, const std::function<at::Tensor()>& 
 }
 
 TEST(ModelLossesTest, GradientsAgreeWithFiniteDifferences) {
-  const model::ModelConfig config = TerminatingConfig();
+  const proto::RunConfig config = TerminatingConfig();
   for (const bool shared : {false, true}) {
     const Networks n(config);
-    UpdateConfig update;
-    update.regularized_value_gradient = shared;
+    proto::RunConfig update = config;
+    update.mutable_po_mpc()->set_regularized_value_gradient(shared);
     const Windows windows = MakeExample(config);
     const Targets targets = MakeTargets(n.model, windows);
-    const at::Tensor dropout = Dropout(config, config.num_q, windows);
+    const at::Tensor dropout = Dropout(config, config.model().num_q(), windows);
     const auto losses = [&] {
       return ComputeModelLosses(n.model, &n.regularized, windows, targets, dropout, update);
     };
@@ -127,15 +127,15 @@ TEST(ModelLossesTest, GradientsAgreeWithFiniteDifferences) {
 }
 
 TEST(ModelLossesTest, DetachedRegularizedValuesLeaveTheModelsGradientUntouched) {
-  const model::ModelConfig config = model::SmallConfig();
+  const proto::RunConfig config = model::SmallConfig();
   const Networks n(config);
   const Windows windows = MakeExample(config);
   const Targets targets = MakeTargets(n.model, windows);
   at::Tensor gradients[3];
   int i = 0;
   for (const auto& [with, shared] : {std::pair{false, false}, {true, false}, {true, true}}) {
-    UpdateConfig update;
-    update.regularized_value_gradient = shared;
+    proto::RunConfig update = model::SmallConfig();
+    update.mutable_po_mpc()->set_regularized_value_gradient(shared);
     n.model_gradient.zero_();
     ComputeModelLosses(n.model, with ? &n.regularized : nullptr, windows, targets, at::Tensor(),
                        update)
@@ -148,16 +148,16 @@ TEST(ModelLossesTest, DetachedRegularizedValuesLeaveTheModelsGradientUntouched) 
 }
 
 TEST(ModelLossesTest, AreTheDocumentedSums) {
-  const model::ModelConfig config = TerminatingConfig();
+  const proto::RunConfig config = TerminatingConfig();
   const Networks n(config);
-  UpdateConfig update;
+  proto::RunConfig update = config;
   const Windows windows = MakeExample(config, 0.7);
   const Targets targets = MakeTargets(n.model, windows);
   const ModelLosses losses =
       ComputeModelLosses(n.model, &n.regularized, windows, targets, at::Tensor(), update);
 
   at::NoGradGuard no_grad;
-  const model::Bins bins = model::BinsOf(config);
+  const model::Bins bins = model::BinsOf(config.model());
   const int64_t batch = windows.batch;
   const auto step = [&](const at::Tensor& x, int64_t t) {
     return x.narrow(x.dim() - (x.dim() > 1 ? 2 : 1), t * batch, batch);
@@ -196,69 +196,70 @@ TEST(ModelLossesTest, AreTheDocumentedSums) {
 }
 
 TEST(PriorLossTest, GradientsAgreeWithFiniteDifferences) {
-  const model::ModelConfig config = model::SmallConfig();
-  for (const PriorKl direction : {PriorKl::kForward, PriorKl::kReverse}) {
-    for (const KlReduction reduction : {KlReduction::kMean, KlReduction::kSum}) {
+  const proto::RunConfig config = model::SmallConfig();
+  for (const proto::PoMpcConfig::PriorKl direction :
+       {proto::PoMpcConfig::FORWARD, proto::PoMpcConfig::REVERSE}) {
+    for (const proto::PoMpcConfig::KlReduction reduction :
+         {proto::PoMpcConfig::MEAN, proto::PoMpcConfig::SUM}) {
       const Networks n(config);
-      UpdateConfig update;
-      update.prior_kl = direction;
-      update.kl_reduction = reduction;
+      proto::RunConfig update = model::SmallConfig();
+      update.mutable_po_mpc()->set_prior_kl(direction);
+      update.mutable_po_mpc()->set_kl_reduction(reduction);
       const Windows windows = MakeExample(config);
       const at::Tensor latents = MakeTargets(n.model, windows).next_latents;
       ExpectGradient(
           "prior",
-          [&] {
-            return ComputePriorLoss(n.prior, config, windows, latents, at::Tensor(), update).loss;
-          },
+          [&] { return ComputePriorLoss(n.prior, windows, latents, at::Tensor(), update).loss; },
           n.prior.flat(), n.prior_gradient);
     }
   }
 }
 
 TEST(PriorLossTest, IsTheMeanOverRowsWithPlansInTheChosenDirection) {
-  const model::ModelConfig config = model::SmallConfig();
+  const proto::RunConfig config = model::SmallConfig();
   const Networks n(config);
-  UpdateConfig update;
+  proto::RunConfig update = config;
   const Windows windows = MakeExample(config, 1);
   const at::Tensor latents = MakeTargets(n.model, windows).next_latents;
   const at::Tensor kept = windows.OfPolicy(windows.has_plan).nonzero().squeeze(1);
   ASSERT_LT(kept.size(0), windows.policy_rows);
-  for (const PriorKl direction : {PriorKl::kForward, PriorKl::kReverse}) {
-    update.prior_kl = direction;
-    const model::Gaussian prior = model::PolicyFromRaw(n.prior.Forward(latents), config);
+  for (const proto::PoMpcConfig::PriorKl direction :
+       {proto::PoMpcConfig::FORWARD, proto::PoMpcConfig::REVERSE}) {
+    update.mutable_po_mpc()->set_prior_kl(direction);
+    const model::Gaussian prior = model::PolicyFromRaw(n.prior.Forward(latents), config.model());
     const model::Gaussian planner = PlannerGaussian(windows.OfPolicy(windows.plan_mean),
                                                     windows.OfPolicy(windows.plan_std), update);
-    const at::Tensor kl = direction == PriorKl::kForward
-                              ? GaussianKl(planner, prior, KlReduction::kMean)
-                              : GaussianKl(prior, planner, KlReduction::kMean);
-    EXPECT_NEAR(ComputePriorLoss(n.prior, config, windows, latents, at::Tensor(), update)
-                    .loss.item<double>(),
-                kl.index_select(0, kept).mean().item<double>(), 1e-9);
+    const at::Tensor kl = direction == proto::PoMpcConfig::FORWARD
+                              ? GaussianKl(planner, prior, proto::PoMpcConfig::MEAN)
+                              : GaussianKl(prior, planner, proto::PoMpcConfig::MEAN);
+    EXPECT_NEAR(
+        ComputePriorLoss(n.prior, windows, latents, at::Tensor(), update).loss.item<double>(),
+        kl.index_select(0, kept).mean().item<double>(), 1e-9);
   }
 }
 
 model::Gaussian PriorAt(const Networks& n, const at::Tensor& latents) {
   at::NoGradGuard no_grad;
-  return model::PolicyFromRaw(n.prior.Forward(latents), n.model.config());
+  return model::PolicyFromRaw(n.prior.Forward(latents), n.model.config().model());
 }
 
 // Judges of the policy in the different members of the family.
 struct Family {
   double alpha;
-  ActorWeights weights;
+  proto::PoMpcConfig::ActorWeights weights;
 };
 
 class PolicyLossTest : public ::testing::TestWithParam<Family> {
  protected:
   PolicyLossTest() : config_(model::SmallConfig()), n_(config_), windows_(MakeExample(config_)) {
-    update_.alpha = GetParam().alpha;
-    update_.actor_weights = GetParam().weights;
-    update_.entropy_coefficient = 0.01;
+    update_.mutable_po_mpc()->set_alpha(GetParam().alpha);
+    update_.mutable_po_mpc()->set_actor_weights(GetParam().weights);
+    update_.mutable_po_mpc()->set_entropy_coefficient(0.01);
     latents_ = MakeTargets(n_.model, windows_).next_latents;
-    noise_ = Draw(51, {latents_.size(0), config_.action_size}, at::kDouble) * 0.3;
-    if (update_.alpha < 1) judges_.values = &n_.regularized;
+    noise_ = Draw(51, {latents_.size(0), config_.env().spec().action_size()}, at::kDouble) * 0.3;
+    if (update_.po_mpc().alpha() < 1) judges_.values = &n_.regularized;
     prior_ = PriorAt(n_, latents_);
-    if (update_.alpha > 0) judges_.prior = &prior_;
+    if (update_.po_mpc().alpha() > 0) judges_.prior = &prior_;
     judges_.members = at::tensor({0, 2}, at::kLong);
     judges_.dropout = Dropout(config_, 2, windows_);
   }
@@ -271,10 +272,10 @@ class PolicyLossTest : public ::testing::TestWithParam<Family> {
                       at::full({}, kl_scale, at::kDouble), update_);
   }
 
-  const model::ModelConfig config_;
+  const proto::RunConfig config_;
   const Networks n_;
   const Windows windows_;
-  UpdateConfig update_;
+  proto::RunConfig update_ = config_;
   PolicyJudges judges_;
   model::Gaussian prior_;
   at::Tensor latents_, noise_;
@@ -291,27 +292,29 @@ TEST_P(PolicyLossTest, GradientsAgreeWithFiniteDifferences) {
 
 TEST_P(PolicyLossTest, IsTheDocumentedSum) {
   const PolicyTerms terms = Terms();
-  const double lambda = update_.Lambda();
+  const double lambda = Lambda(update_.po_mpc());
   at::Tensor rows = -0.01 * 2 * terms.entropy;
-  if (update_.alpha == 1) {
+  if (update_.po_mpc().alpha() == 1) {
     rows = rows + terms.kl / 2;
-  } else if (update_.alpha == 0) {
+  } else if (update_.po_mpc().alpha() == 0) {
     rows = rows - terms.values / 3;
-  } else if (update_.actor_weights == ActorWeights::kMix) {
-    rows = rows - (1 - update_.alpha) * terms.values / 3 + update_.alpha * terms.kl / 2;
+  } else if (update_.po_mpc().actor_weights() == proto::PoMpcConfig::MIX) {
+    rows = rows - (1 - update_.po_mpc().alpha()) * terms.values / 3 +
+           update_.po_mpc().alpha() * terms.kl / 2;
   } else {
     rows = rows - terms.values / 3 + lambda * terms.kl / 3;
   }
   double expected = 0;
   for (int64_t t = 0; t < 3; ++t) {
-    expected += std::pow(update_.rho, t) * rows.view({3, -1})[t].mean().item<double>() / 3;
+    expected +=
+        std::pow(update_.learner().rho(), t) * rows.view({3, -1})[t].mean().item<double>() / 3;
   }
   EXPECT_NEAR(Loss().item<double>(), expected, 1e-9);
 }
 
 TEST_P(PolicyLossTest, RowsWithoutAPlanHaveNoKl) {
   const PolicyTerms terms = Terms();
-  if (update_.alpha == 0) {
+  if (update_.po_mpc().alpha() == 0) {
     EXPECT_FALSE(terms.kl.defined());
     return;
   }
@@ -329,23 +332,24 @@ TEST_P(PolicyLossTest, FallsWhenMinimized) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Family, PolicyLossTest,
-                         ::testing::Values(Family{0, ActorWeights::kMix},
-                                           Family{0.5, ActorWeights::kMix},
-                                           Family{0.9, ActorWeights::kLiteral},
-                                           Family{1, ActorWeights::kMix},
-                                           Family{1, ActorWeights::kLiteral}));
+                         ::testing::Values(Family{0, proto::PoMpcConfig::MIX},
+                                           Family{0.5, proto::PoMpcConfig::MIX},
+                                           Family{0.9, proto::PoMpcConfig::LITERAL},
+                                           Family{1, proto::PoMpcConfig::MIX},
+                                           Family{1, proto::PoMpcConfig::LITERAL}));
 
 TEST(PolicyWeightsTest, PureImitationIgnoresTheValues) {
-  const model::ModelConfig config = model::SmallConfig();
+  const proto::RunConfig config = model::SmallConfig();
   const Networks n(config);
   const Windows windows = MakeExample(config);
   const at::Tensor latents = MakeTargets(n.model, windows).next_latents;
-  UpdateConfig update;
-  update.alpha = 1;
+  proto::RunConfig update = model::SmallConfig();
+  update.mutable_po_mpc()->set_alpha(1);
   const model::Gaussian prior = PriorAt(n, latents);
   PolicyJudges judges;
   judges.prior = &prior;
-  const at::Tensor noise = at::zeros({latents.size(0), config.action_size}, at::kDouble);
+  const at::Tensor noise =
+      at::zeros({latents.size(0), config.env().spec().action_size()}, at::kDouble);
   PolicyTerms terms = EvaluatePolicy(n.model, judges, windows, latents, noise, update);
   const at::Tensor one = at::ones({}, at::kDouble);
   const double without = PolicyLoss(terms, windows, one, one, update).item<double>();

@@ -23,13 +23,17 @@ using ::testing::HasSubstr;
 
 constexpr int64_t kBatch = 8;
 
-model::ModelConfig Model() {
-  model::ModelConfig config = *model::ModelSize("tiny");
-  config.observation_size = 4;
-  config.action_size = 2;
-  config.encoder_dim = config.mlp_dim = 24;
-  config.latent_dim = 16;
-  config.dropout = 0.2;
+proto::RunConfig Config() {
+  proto::RunConfig config = model::SmallConfig();
+  config.mutable_env()->mutable_spec()->set_observation_size(4);
+  proto::ModelConfig* model = config.mutable_model();
+  model->set_encoder_dim(24);
+  model->set_mlp_dim(24);
+  model->set_num_q(2);
+  model->set_num_bins(101);
+  model->set_bin_min(-10);
+  model->set_bin_max(10);
+  model->set_dropout(0.2);
   return config;
 }
 
@@ -73,15 +77,15 @@ class RanksTest : public ::testing::Test {
 
   // Three updates: by one, and by `size` ranks that each hold a part of the same batches.
   void ExpectSameAsOne(
-      const model::ModelConfig& model, const UpdateConfig& config, int size,
+      const proto::RunConfig& config, int size,
       const std::function<void(Batch&)>& change = [](Batch&) {}, at::ScalarType dtype = at::kDouble,
       double tolerance = 1e-10) {
     std::vector<Batch> batches;
     for (uint64_t i = 0; i < 3; ++i) {
-      batches.push_back(MakeBatch(model, 10 + i, kBatch));
+      batches.push_back(MakeBatch(config, 10 + i, kBatch));
       change(batches.back());
     }
-    const auto one = MakeUpdater(model, config, 1, dtype);
+    const auto one = MakeUpdater(config, 1, dtype);
     std::vector<UpdateMetrics> wanted;
     for (const Batch& batch : batches) {
       const auto metrics = one->Step(batch, true);
@@ -94,7 +98,7 @@ class RanksTest : public ::testing::Test {
     AsRanks(size, [&](std::shared_ptr<Ranks> ranks) {
       const int rank = ranks->rank();
       // Other parameters: they must become those of rank 0.
-      const auto updater = MakeUpdater(model, config, 1 + rank, dtype);
+      const auto updater = MakeUpdater(config, 1 + rank, dtype);
       updater->Join(ranks);
       ASSERT_TRUE(updater->Synchronize().ok());
       const int64_t share = kBatch / size;
@@ -120,57 +124,57 @@ class RanksTest : public ::testing::Test {
   }
 };
 
-TEST_F(RanksTest, TwoRanksMakeTheUpdateOfOne) { ExpectSameAsOne(Model(), UpdateConfig(), 2); }
+TEST_F(RanksTest, TwoRanksMakeTheUpdateOfOne) { ExpectSameAsOne(Config(), 2); }
 
-TEST_F(RanksTest, FourRanksMakeTheUpdateOfOne) { ExpectSameAsOne(Model(), UpdateConfig(), 4); }
+TEST_F(RanksTest, FourRanksMakeTheUpdateOfOne) { ExpectSameAsOne(Config(), 4); }
 
 TEST_F(RanksTest, TwoRanksMakeTheUpdateOfOneInFloat32) {
   ExpectSameAsOne(
-      Model(), UpdateConfig(), 2, [](Batch&) {}, at::kFloat, 2e-5);
+      Config(), 2, [](Batch&) {}, at::kFloat, 2e-5);
 }
 
 TEST_F(RanksTest, OtherMembersOfTheFamilyAgreeAsWell) {
-  UpdateConfig config;
-  config.alpha = 0;
-  config.policy_at_window_end = true;
-  ExpectSameAsOne(Model(), config, 2);
-  config = UpdateConfig();
-  config.prior = Prior::kReplay;
-  config.target_horizon = TargetHorizon::kWindowEnd;
-  config.kl_threshold = 0.5;
-  ExpectSameAsOne(Model(), config, 2);
-  config = UpdateConfig();
-  config.alpha = 1;
-  ExpectSameAsOne(Model(), config, 2);
-  model::ModelConfig squashed = Model();
-  squashed.policy_form = model::PolicyForm::kTanhGaussian;
-  squashed.terminates = true;
-  config = UpdateConfig();
-  config.prior_kl = PriorKl::kReverse;
-  config.max_grad_norm = 0.01;
-  ExpectSameAsOne(squashed, config, 2);
+  proto::RunConfig config = Config();
+  config.mutable_po_mpc()->set_alpha(0);
+  config.mutable_po_mpc()->set_policy_at_window_end(true);
+  ExpectSameAsOne(config, 2);
+  config = Config();
+  config.mutable_po_mpc()->set_prior(proto::PoMpcConfig::REPLAY);
+  config.mutable_po_mpc()->set_target_horizon(proto::PoMpcConfig::WINDOW_END);
+  config.mutable_po_mpc()->set_kl_threshold(0.5);
+  ExpectSameAsOne(config, 2);
+  config = Config();
+  config.mutable_po_mpc()->set_alpha(1);
+  ExpectSameAsOne(config, 2);
+  config = Config();
+  config.mutable_model()->set_policy_form(proto::ModelConfig::TANH_GAUSSIAN);
+  config.mutable_env()->mutable_spec()->set_terminates(true);
+  config.mutable_po_mpc()->set_prior_kl(proto::PoMpcConfig::REVERSE);
+  config.mutable_learner()->set_max_grad_norm(0.01);
+  ExpectSameAsOne(config, 2);
 }
 
 TEST_F(RanksTest, PlansMayLieUnevenlyOrOnOneRankAlone) {
-  ExpectSameAsOne(Model(), UpdateConfig(), 2, [](Batch& batch) {
+  ExpectSameAsOne(Config(), 2, [](Batch& batch) {
     batch.has_plan[0][1] = 0;
     batch.has_plan[5] = 0;
     batch.has_plan[7] = 0;
   });
-  for (const Prior prior : {Prior::kLearned, Prior::kReplay}) {
-    UpdateConfig config;
-    config.prior = prior;
-    ExpectSameAsOne(Model(), config, 2,
+  for (const proto::PoMpcConfig::Prior prior :
+       {proto::PoMpcConfig::LEARNED, proto::PoMpcConfig::REPLAY}) {
+    proto::RunConfig config = Config();
+    config.mutable_po_mpc()->set_prior(prior);
+    ExpectSameAsOne(config, 2,
                     [](Batch& batch) { batch.has_plan.narrow(0, 0, kBatch / 2).zero_(); });
-    ExpectSameAsOne(Model(), config, 2, [](Batch& batch) { batch.has_plan.zero_(); });
+    ExpectSameAsOne(config, 2, [](Batch& batch) { batch.has_plan.zero_(); });
   }
 }
 
 TEST_F(RanksTest, ALossThatIsNotFiniteOnOneRankStopsAll) {
   AsRanks(2, [&](std::shared_ptr<Ranks> ranks) {
-    const auto updater = MakeUpdater(Model(), UpdateConfig());
+    const auto updater = MakeUpdater(Config());
     updater->Join(ranks);
-    Batch batch = MakeBatch(Model(), 1, kBatch / 2);
+    Batch batch = MakeBatch(Config(), 1, kBatch / 2);
     if (ranks->rank() == 1) batch.rewards[0][0] = std::numeric_limits<float>::quiet_NaN();
     const absl::Status status = updater->Step(batch, false).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
@@ -180,28 +184,28 @@ TEST_F(RanksTest, ALossThatIsNotFiniteOnOneRankStopsAll) {
 }
 
 TEST_F(RanksTest, ChecksumsAgreeWhileParametersDo) {
-  const auto one = MakeUpdater(Model(), UpdateConfig());
-  const auto two = MakeUpdater(Model(), UpdateConfig());
+  const auto one = MakeUpdater(Config());
+  const auto two = MakeUpdater(Config());
   EXPECT_EQ(one->Checksum(), two->Checksum());
-  ASSERT_TRUE(one->Step(MakeBatch(Model(), 1), false).ok());
+  ASSERT_TRUE(one->Step(MakeBatch(Config(), 1), false).ok());
   EXPECT_NE(one->Checksum(), two->Checksum());
-  ASSERT_TRUE(two->Step(MakeBatch(Model(), 1), false).ok());
+  ASSERT_TRUE(two->Step(MakeBatch(Config(), 1), false).ok());
   EXPECT_EQ(one->Checksum(), two->Checksum());
 }
 
 TEST_F(RanksTest, RanksThatAreNotInStepAreNamed) {
   AsRanks(2, [&](std::shared_ptr<Ranks> ranks) {
-    const auto updater = MakeUpdater(Model(), UpdateConfig());
+    const auto updater = MakeUpdater(Config());
     if (ranks->rank() == 1) {
-      ASSERT_TRUE(updater->Step(MakeBatch(Model(), 1), false).ok());
+      ASSERT_TRUE(updater->Step(MakeBatch(Config(), 1), false).ok());
     }
     updater->Join(ranks);
-    const absl::Status apart = updater->Step(MakeBatch(Model(), 1), false).status();
+    const absl::Status apart = updater->Step(MakeBatch(Config(), 1), false).status();
     EXPECT_THAT(std::string(apart.message()), HasSubstr("has made"));
     ASSERT_TRUE(updater->Synchronize().ok());
     EXPECT_EQ(updater->update_count(), 0);
     const absl::Status sizes =
-        updater->Step(MakeBatch(Model(), 1, 3 + ranks->rank()), false).status();
+        updater->Step(MakeBatch(Config(), 1, 3 + ranks->rank()), false).status();
     EXPECT_EQ(sizes.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(sizes.message()), HasSubstr("windows"));
   });
@@ -209,9 +213,9 @@ TEST_F(RanksTest, RanksThatAreNotInStepAreNamed) {
 
 TEST_F(RanksTest, StatesOfOtherModelsAreRefused) {
   AsRanks(2, [&](std::shared_ptr<Ranks> ranks) {
-    model::ModelConfig model = Model();
-    if (ranks->rank() == 1) model.mlp_dim = 32;
-    const auto updater = MakeUpdater(model, UpdateConfig());
+    proto::RunConfig config = Config();
+    if (ranks->rank() == 1) config.mutable_model()->set_mlp_dim(32);
+    const auto updater = MakeUpdater(config);
     updater->Join(ranks);
     EXPECT_EQ(updater->Synchronize().code(), absl::StatusCode::kInvalidArgument);
   });

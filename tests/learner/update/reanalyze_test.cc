@@ -12,18 +12,18 @@ namespace {
 
 using model::AllClose;
 
-model::MppiConfig SmallPlan() {
-  model::MppiConfig config;
-  config.iterations = 2;
-  config.samples = 32;
-  config.policy_samples = 4;
-  config.elites = 8;
+proto::RunConfig SmallPlan() {
+  proto::RunConfig config = model::SmallConfig();
+  config.mutable_planner()->set_iterations(2);
+  config.mutable_planner()->set_samples(32);
+  config.mutable_planner()->set_policy_samples(4);
+  config.mutable_planner()->set_elites(8);
   return config;
 }
 
 model::WorldModel MakeModel() {
   const model::WorldModel world_model =
-      *model::WorldModel::Create(model::SmallConfig(), at::kCPU, 1);
+      model::WorldModel::Create(model::SmallConfig(), at::kCPU, 1);
   world_model.flat().add_(model::Draw(21, {world_model.NumParameters()}) * 0.3);
   return world_model;
 }

@@ -53,9 +53,9 @@ TEST(RecorderTest, OtherShapesAndDtypesAreLoadedAsWell) {
 
 // Steps `a` directly and `b` through a recorder on the same batches, which have plans or none, and
 // with metrics or without.
-void ExpectSameUpdates(Updater& a, Updater& b, const model::ModelConfig& model) {
+void ExpectSameUpdates(Updater& a, Updater& b, const proto::RunConfig& config) {
   for (uint64_t i = 0; i < 8; ++i) {
-    Batch batch = MakeBatch(model, i, i < 6 ? 6 : 4);
+    Batch batch = MakeBatch(config, i, i < 6 ? 6 : 4);
     if (i == 0 || i == 3) batch.has_plan.zero_();
     batch.terminated[1][1] = 1;
     const bool wanted = i % 2 == 1;
@@ -78,21 +78,21 @@ void ExpectSameUpdates(Updater& a, Updater& b, const model::ModelConfig& model) 
 class RecordedFamilyTest : public ::testing::TestWithParam<FamilyMember> {};
 
 TEST_P(RecordedFamilyTest, UpdatesAreTheSameWithARecorder) {
-  const auto& [name, model, config] = GetParam();
-  const auto a = MakeUpdater(model, config, 3);
-  const auto b = MakeUpdater(model, config, 3);
+  const auto& [name, config] = GetParam();
+  const auto a = MakeUpdater(config, 3);
+  const auto b = MakeUpdater(config, 3);
   b->SetRecorder(std::make_unique<Recorder>(at::kCPU));
-  ExpectSameUpdates(*a, *b, model);
+  ExpectSameUpdates(*a, *b, config);
 }
 
 // What other devices compute: ATen's operations alone.
 TEST_P(RecordedFamilyTest, UpdatesOutOfAtenOperationsAreTheSameWithARecorder) {
-  const auto& [name, model, config] = GetParam();
+  const auto& [name, config] = GetParam();
   const model::ReferenceScope scope;
-  const auto a = MakeUpdater(model, config, 3);
-  const auto b = MakeUpdater(model, config, 3);
+  const auto a = MakeUpdater(config, 3);
+  const auto b = MakeUpdater(config, 3);
   b->SetRecorder(std::make_unique<Recorder>(at::kCPU));
-  ExpectSameUpdates(*a, *b, model);
+  ExpectSameUpdates(*a, *b, config);
 }
 
 // The operations of the current thread, each with its numbers and the shapes of its tensors.
@@ -185,14 +185,14 @@ class StrictRecorder : public Recorder {
 // What a recording relies on, and what no device is needed to see: an operation that reads a
 // number back, or a number of the host that changes from update to update.
 TEST_P(RecordedFamilyTest, EveryUpdateOfAVariantIsTheSameOperationsAndNoneWaits) {
-  const auto& [name, model, config] = GetParam();
+  const auto& [name, config] = GetParam();
   const model::ReferenceScope scope;
-  const auto updater = MakeUpdater(model, config, 3);
+  const auto updater = MakeUpdater(config, 3);
   auto own = std::make_unique<StrictRecorder>(at::kCPU);
   const StrictRecorder& recorder = *own;
   updater->SetRecorder(std::move(own));
   for (uint64_t i = 0; i < 12; ++i) {
-    Batch batch = MakeBatch(model, i);
+    Batch batch = MakeBatch(config, i);
     if (i < 4) batch.has_plan.zero_();
     ASSERT_TRUE(updater->Step(batch, i % 4 == 1).ok());
   }
@@ -203,13 +203,13 @@ INSTANTIATE_TEST_SUITE_P(Family, RecordedFamilyTest, ::testing::ValuesIn(Family(
                          [](const auto& info) { return info.param.name; });
 
 TEST(RecordedUpdateTest, NonFiniteGradientsAreFoundWhereMetricsAreWantedAndByKeep) {
-  const model::ModelConfig model = model::SmallConfig();
-  const auto updater = MakeUpdater(model, {});
+  const proto::RunConfig config = model::SmallConfig();
+  const auto updater = MakeUpdater(config);
   updater->SetRecorder(std::make_unique<Recorder>(at::kCPU));
-  ASSERT_TRUE(updater->Step(MakeBatch(model, 1), false).ok());
+  ASSERT_TRUE(updater->Step(MakeBatch(config, 1), false).ok());
   ASSERT_TRUE(updater->Keep().ok());
   const at::Tensor before = updater->model().flat().clone();
-  Batch batch = MakeBatch(model, 2);
+  Batch batch = MakeBatch(config, 2);
   batch.rewards[0][1] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_TRUE(updater->Step(batch, false).ok());
   EXPECT_EQ(NotFiniteName(updater->Keep()), "model");
@@ -220,7 +220,7 @@ TEST(RecordedUpdateTest, NonFiniteGradientsAreFoundWhereMetricsAreWantedAndByKee
   EXPECT_EQ(NotFiniteName(status), "model") << status;
   EXPECT_NE(status.message().find("in update 2"), std::string_view::npos) << status;
   updater->GoBack();
-  EXPECT_TRUE(updater->Step(MakeBatch(model, 2), true).ok());
+  EXPECT_TRUE(updater->Step(MakeBatch(config, 2), true).ok());
 }
 
 }  // namespace

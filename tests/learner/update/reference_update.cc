@@ -8,6 +8,8 @@
 namespace pompc::update::reference {
 namespace {
 
+using proto::PoMpcConfig;
+
 constexpr double kPi = 3.14159265358979323846;
 
 struct Normal {
@@ -59,10 +61,11 @@ class Losser {
   explicit Losser(const Update& update)
       : u_(update),
         c_(update.config),
+        m_(update.config.model()),
         batch_(update.windows.size()),
         horizon_(update.windows[0].actions.size()),
-        policy_states_(horizon_ + (c_.policy_at_window_end ? 1 : 0)),
-        tanh_(update.model.policy_form == model::PolicyForm::kTanhGaussian) {}
+        policy_states_(horizon_ + (c_.po_mpc().policy_at_window_end() ? 1 : 0)),
+        tanh_(update.config.model().policy_form() == proto::ModelConfig::TANH_GAUSSIAN) {}
 
   Losses Compute() {
     RollOut();
@@ -70,7 +73,8 @@ class Losser {
     losses.total = ModelLoss();
     losses.value_scale = u_.before.at("scale.value").data[0];
     losses.kl_scale = u_.before.at("scale.kl").data[0];
-    if (c_.alpha > 0 && c_.prior == Prior::kLearned && AnyPlan()) losses.prior = PriorLoss();
+    if (c_.po_mpc().alpha() > 0 && c_.po_mpc().prior() == PoMpcConfig::LEARNED && AnyPlan())
+      losses.prior = PriorLoss();
     losses.policy = PolicyLoss(losses.value_scale, losses.kl_scale);
     return losses;
   }
@@ -100,27 +104,25 @@ class Losser {
       if (at(layer + 1, "weight") != nullptr) {
         Mish(x);
       } else {
-        SimNorm(static_cast<size_t>(u_.model.simnorm_dim), x);
+        SimNorm(m_.simnorm_dim(), x);
       }
     }
     return x;
   }
 
-  double BinWidth() const {
-    return (u_.model.bin_max - u_.model.bin_min) / (u_.model.num_bins - 1);
-  }
+  double BinWidth() const { return (m_.bin_max() - m_.bin_min()) / (m_.num_bins() - 1); }
 
   double Decode(const Row& logits) const {
     const Row p = Softmax(logits);
     double mean = 0;
     for (size_t k = 0; k < p.size(); ++k)
-      mean += p[k] * (u_.model.bin_min + static_cast<double>(k) * BinWidth());
+      mean += p[k] * (m_.bin_min() + static_cast<double>(k) * BinWidth());
     return Symexp(mean);
   }
 
   double CrossEntropy(const Row& logits, double value) const {
-    const double clamped = std::clamp(Symlog(value), u_.model.bin_min, u_.model.bin_max);
-    const double position = (clamped - u_.model.bin_min) / BinWidth();
+    const double clamped = std::clamp(Symlog(value), m_.bin_min(), m_.bin_max());
+    const double position = (clamped - m_.bin_min()) / BinWidth();
     const size_t below = std::min(static_cast<size_t>(std::floor(position)), logits.size() - 2);
     const double above_share = position - static_cast<double>(below);
     const Row p = Softmax(logits);
@@ -134,9 +136,8 @@ class Losser {
     Normal policy;
     for (size_t i = 0; i < numbers; ++i) {
       policy.mean.push_back(tanh_ ? raw[i] : std::tanh(raw[i]));
-      const double half = (u_.model.log_std_max - u_.model.log_std_min) / 2;
-      policy.std.push_back(
-          std::exp(u_.model.log_std_min + half * (std::tanh(raw[numbers + i]) + 1)));
+      const double half = (m_.log_std_max() - m_.log_std_min()) / 2;
+      policy.std.push_back(std::exp(m_.log_std_min() + half * (std::tanh(raw[numbers + i]) + 1)));
     }
     return policy;
   }
@@ -151,7 +152,8 @@ class Losser {
   }
 
   double Reduced(double sum, size_t numbers) const {
-    return c_.kl_reduction == KlReduction::kMean ? sum / static_cast<double>(numbers) : sum;
+    return c_.po_mpc().kl_reduction() == PoMpcConfig::MEAN ? sum / static_cast<double>(numbers)
+                                                           : sum;
   }
 
   double Kl(const Normal& p, const Normal& q) const {
@@ -197,7 +199,7 @@ class Losser {
   Normal Plan(size_t t, size_t b) const {
     Normal plan{u_.windows[b].plan_mean[t], u_.windows[b].plan_std[t]};
     for (double& std : plan.std)
-      std = std::clamp(std, c_.planner_std_floor, c_.planner_std_ceiling);
+      std = std::clamp(std, c_.po_mpc().planner_std_floor(), c_.planner().max_std());
     return plan;
   }
 
@@ -212,7 +214,8 @@ class Losser {
 
   // rho^t / (states B)
   double Weight(size_t t, size_t states) const {
-    return std::pow(c_.rho, static_cast<double>(t)) / static_cast<double>(states * batch_);
+    return std::pow(c_.learner().rho(), static_cast<double>(t)) /
+           static_cast<double>(states * batch_);
   }
 
   void RollOut() {
@@ -228,15 +231,15 @@ class Losser {
 
   // Value of two members at an action.
   double PairValue(const Parameters& parameters, const std::string& network,
-                   const std::array<int, 2>& members, const Row& input, ValueReduction reduction,
+                   const std::array<int, 2>& members, const Row& input,
+                   PoMpcConfig::ValueReduction reduction,
                    const std::vector<std::vector<Row>>& dropout = {}, size_t row = 0) const {
     double value[2];
     for (size_t k = 0; k < 2; ++k) {
       value[k] = Decode(Forward(parameters, network, members[k], input,
                                 dropout.empty() ? Row() : dropout[k][row]));
     }
-    return reduction == ValueReduction::kMin ? std::min(value[0], value[1])
-                                             : (value[0] + value[1]) / 2;
+    return reduction == PoMpcConfig::MIN ? std::min(value[0], value[1]) : (value[0] + value[1]) / 2;
   }
 
   const Row& TargetNoise(size_t t, size_t b) const {
@@ -246,10 +249,10 @@ class Losser {
 
   // lambda KL(policy || prior) at the state after step t.
   double Penalty(size_t t, size_t b, const Row& z) const {
-    if (c_.alpha == 0) return 0;
-    const double lambda = c_.alpha / (1 - c_.alpha);
+    if (c_.po_mpc().alpha() == 0) return 0;
+    const double lambda = c_.po_mpc().alpha() / (1 - c_.po_mpc().alpha());
     const Normal policy = Policy("policy", z);
-    if (c_.prior == Prior::kLearned) {
+    if (c_.po_mpc().prior() == PoMpcConfig::LEARNED) {
       return u_.prior_trained ? lambda * Kl(policy, Policy("prior", z)) : 0;
     }
     if (!u_.windows[b].has_plan[t + 1]) return 0;
@@ -263,32 +266,33 @@ class Losser {
     for (size_t t = horizon_; t-- > 0;) {
       const Row z = Forward(u_.before, "encoder", -1, window.observations[t + 1]);
       double next;
-      if (c_.target_horizon == TargetHorizon::kOneStep || t + 1 == horizon_) {
+      if (c_.po_mpc().target_horizon() == PoMpcConfig::ONE_STEP || t + 1 == horizon_) {
         const Row input = Concatenate(z, Act(Policy("policy", z), TargetNoise(t, b)));
         next = PairValue(u_.before, network, u_.draws.target_members, input,
-                         c_.target_value_reduction);
+                         c_.po_mpc().target_value_reduction());
       } else {
         next = targets[t + 1];
       }
       if (penalized) next -= Penalty(t, b, z);
-      targets[t] = window.rewards[t] + (window.terminated[t] ? 0 : c_.discount * next);
+      targets[t] = window.rewards[t] + (window.terminated[t] ? 0 : c_.learner().discount() * next);
     }
     return targets;
   }
 
   double ValueLoss(const std::string& network, const Row& input, size_t row, double target) const {
     double sum = 0;
-    for (int i = 0; i < u_.model.num_q; ++i) {
+    for (int i = 0; i < static_cast<int>(m_.num_q()); ++i) {
       const auto& dropout = u_.draws.fit_dropout;
       sum += CrossEntropy(Forward(u_.before, network, i, input,
                                   dropout.empty() ? Row() : dropout[static_cast<size_t>(i)][row]),
                           target);
     }
-    return sum / u_.model.num_q;
+    return sum / m_.num_q();
   }
 
   double ModelLoss() const {
-    const bool regularized = c_.alpha < 1 && c_.policy_values == PolicyValues::kRegularized;
+    const bool regularized =
+        c_.po_mpc().alpha() < 1 && c_.po_mpc().policy_values() == PoMpcConfig::REGULARIZED;
     double total = 0;
     for (size_t b = 0; b < batch_; ++b) {
       const Window& window = u_.windows[b];
@@ -302,18 +306,20 @@ class Losser {
         double distance = 0;
         for (size_t i = 0; i < real.size(); ++i)
           distance += std::pow(rolled_[b][t + 1][i] - real[i], 2);
-        total += c_.consistency_coefficient * weight * distance / static_cast<double>(real.size());
-        total += c_.reward_coefficient * weight *
+        total += c_.learner().consistency_coefficient() * weight * distance /
+                 static_cast<double>(real.size());
+        total += c_.learner().reward_coefficient() * weight *
                  CrossEntropy(Forward(u_.before, "reward", -1, input), window.rewards[t]);
         const size_t row = t * batch_ + b;
-        total += c_.value_coefficient * weight * ValueLoss("q", input, row, targets[t]);
+        total += c_.learner().value_coefficient() * weight * ValueLoss("q", input, row, targets[t]);
         if (regularized) {
-          total += c_.value_coefficient * weight *
+          total += c_.learner().value_coefficient() * weight *
                    ValueLoss("regularized_q", input, row, regularized_targets[t]);
         }
-        if (u_.model.terminates) {
+        if (c_.env().spec().terminates()) {
           const double p = Sigmoid(Forward(u_.before, "termination", -1, rolled_[b][t + 1])[0]);
-          total -= c_.termination_coefficient * std::log(window.terminated[t] ? p : 1 - p) /
+          total -= c_.learner().termination_coefficient() *
+                   std::log(window.terminated[t] ? p : 1 - p) /
                    static_cast<double>(horizon_ * batch_);
         }
       }
@@ -330,7 +336,7 @@ class Losser {
         if (!u_.windows[b].has_plan[t]) continue;
         kept += weight;
         const Normal prior = Policy("prior", rolled_[b][t]);
-        sum += weight * (c_.prior_kl == PriorKl::kForward
+        sum += weight * (c_.po_mpc().prior_kl() == PoMpcConfig::FORWARD
                              ? Kl(Plan(t, b), prior)
                              : KlToPlan(prior, tanh_ ? u_.draws.prior_noise[t * batch_ + b] : Row(),
                                         Plan(t, b)));
@@ -341,11 +347,11 @@ class Losser {
 
   double PolicyKlAt(size_t t, size_t b, const Normal& policy, const Row& noise) const {
     if (!u_.windows[b].has_plan[t]) return 0;
-    const bool stored = c_.prior == Prior::kReplay;
+    const bool stored = c_.po_mpc().prior() == PoMpcConfig::REPLAY;
     const Normal prior = stored ? Plan(t, b) : Policy("prior", rolled_[b][t]);
-    if (c_.policy_kl == PolicyKl::kMassCovering) return Kl(prior, policy);
+    if (c_.po_mpc().policy_kl() == PoMpcConfig::MASS_COVERING) return Kl(prior, policy);
     const double kl = stored ? KlToPlan(policy, noise, prior) : Kl(policy, prior);
-    if (c_.policy_kl == PolicyKl::kModeSeeking) return kl;
+    if (c_.po_mpc().policy_kl() == PoMpcConfig::MODE_SEEKING) return kl;
     return kl +
            (tanh_ ? -LogSquashed(policy, noise) : Reduced(Entropy(policy), policy.mean.size()));
   }
@@ -360,13 +366,14 @@ class Losser {
       const size_t above = std::min(below + 1, values.size() - 1);
       return values[below] + (values[above] - values[below]) * (position - std::floor(position));
     };
-    return scale + c_.tau * (std::max(percentile(0.95) - percentile(0.05), 1.0) - scale);
+    return scale +
+           c_.learner().tau() * (std::max(percentile(0.95) - percentile(0.05), 1.0) - scale);
   }
 
   double PolicyLoss(double& value_scale, double& kl_scale) const {
-    const bool follows = c_.alpha > 0 && AnyPlan();
+    const bool follows = c_.po_mpc().alpha() > 0 && AnyPlan();
     const std::string network =
-        c_.policy_values == PolicyValues::kRegularized ? "regularized_q" : "q";
+        c_.po_mpc().policy_values() == PoMpcConfig::REGULARIZED ? "regularized_q" : "q";
     Row values, kls, entropies, first_values, first_kls;
     for (size_t t = 0; t < policy_states_; ++t) {
       for (size_t b = 0; b < batch_; ++b) {
@@ -375,35 +382,37 @@ class Losser {
         const Row& z = rolled_[b][t];
         const Normal policy = Policy("policy", z);
         const Row input = Concatenate(z, Act(policy, noise));
-        values.push_back(c_.alpha == 1
+        values.push_back(c_.po_mpc().alpha() == 1
                              ? 0
                              : PairValue(u_.after, network, u_.draws.policy_members, input,
-                                         c_.policy_value_reduction, u_.draws.policy_dropout, row));
+                                         c_.po_mpc().policy_value_reduction(),
+                                         u_.draws.policy_dropout, row));
         kls.push_back(follows ? PolicyKlAt(t, b, policy, noise) : 0);
         entropies.push_back(Entropy(policy));
-        if (t == 0 && c_.alpha < 1) first_values.push_back(values.back());
+        if (t == 0 && c_.po_mpc().alpha() < 1) first_values.push_back(values.back());
         if (t == 0 && follows && u_.windows[b].has_plan[0]) first_kls.push_back(kls.back());
       }
     }
     value_scale = MoveScale(value_scale, first_values);
     kl_scale = MoveScale(kl_scale, first_kls);
 
-    const bool mix = c_.actor_weights == ActorWeights::kMix || c_.alpha == 1;
-    const double value_weight = (mix ? 1 - c_.alpha : 1) / value_scale;
-    double kl_weight = mix ? c_.alpha : c_.alpha / (1 - c_.alpha);
-    if (c_.scale_kl) kl_weight /= mix ? kl_scale : value_scale;
-    if (c_.kl_threshold > 0 && value_scale <= c_.kl_threshold) kl_weight = 0;
+    const bool mix = c_.po_mpc().actor_weights() == PoMpcConfig::MIX || c_.po_mpc().alpha() == 1;
+    const double value_weight = (mix ? 1 - c_.po_mpc().alpha() : 1) / value_scale;
+    double kl_weight = mix ? c_.po_mpc().alpha() : c_.po_mpc().alpha() / (1 - c_.po_mpc().alpha());
+    if (c_.po_mpc().scale_kl()) kl_weight /= mix ? kl_scale : value_scale;
+    if (c_.po_mpc().kl_threshold() > 0 && value_scale <= c_.po_mpc().kl_threshold()) kl_weight = 0;
     double loss = 0;
     for (size_t row = 0; row < values.size(); ++row) {
       loss += Weight(row / batch_, policy_states_) *
               (-value_weight * values[row] + kl_weight * kls[row] -
-               c_.entropy_coefficient * u_.model.action_size * entropies[row]);
+               c_.po_mpc().entropy_coefficient() * c_.env().spec().action_size() * entropies[row]);
     }
     return loss;
   }
 
   const Update& u_;
-  const UpdateConfig& c_;
+  const proto::RunConfig& c_;
+  const proto::ModelConfig& m_;
   const size_t batch_, horizon_, policy_states_;
   const bool tanh_;
   std::vector<std::vector<Row>> rolled_;  // [window][state]: latents along the window's actions

@@ -8,8 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "learner/update/config.h"
-#include "model/config.h"
+#include "proto/config.pb.h"
 
 namespace pompc::update::reference {
 
@@ -41,8 +40,7 @@ struct Draws {
 };
 
 struct Update {
-  model::ModelConfig model;
-  UpdateConfig config;
+  proto::RunConfig config;
   std::vector<Window> windows;
   Draws draws;
   bool prior_trained = false;

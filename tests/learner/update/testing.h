@@ -13,33 +13,30 @@
 namespace pompc::update {
 
 // A batch of arbitrary numbers; every row has a plan.
-inline Batch MakeBatch(const model::ModelConfig& config, uint64_t seed, int64_t batch = 6,
+inline Batch MakeBatch(const proto::RunConfig& config, uint64_t seed, int64_t batch = 6,
                        int64_t horizon = 3) {
   using model::Draw;
+  const proto::EnvSpec& spec = config.env().spec();
   Batch b;
-  b.observations = Draw(seed, {batch, horizon + 1, config.observation_size});
-  b.actions = Draw(seed + 100, {batch, horizon, config.action_size}).clamp(-1, 1);
+  b.observations = Draw(seed, {batch, horizon + 1, spec.observation_size()});
+  b.actions = Draw(seed + 100, {batch, horizon, spec.action_size()}).clamp(-1, 1);
   b.rewards = Draw(seed + 200, {batch, horizon});
   b.terminated = at::zeros({batch, horizon});
-  b.plan_mean = Draw(seed + 300, {batch, horizon + 1, config.action_size}).clamp(-1, 1);
-  b.plan_std = Draw(seed + 400, {batch, horizon + 1, config.action_size}).abs() * 0.5 + 0.1;
+  b.plan_mean = Draw(seed + 300, {batch, horizon + 1, spec.action_size()}).clamp(-1, 1);
+  b.plan_std = Draw(seed + 400, {batch, horizon + 1, spec.action_size()}).abs() * 0.5 + 0.1;
   b.has_plan = at::ones({batch, horizon + 1});
   return b;
 }
 
-inline std::unique_ptr<Updater> MakeUpdater(const model::ModelConfig& model_config,
-                                            const UpdateConfig& config, uint64_t seed = 1,
+inline std::unique_ptr<Updater> MakeUpdater(const proto::RunConfig& config, uint64_t seed = 1,
                                             at::ScalarType dtype = at::kFloat) {
-  absl::StatusOr<std::unique_ptr<Updater>> updater =
-      Updater::Create(model_config, config, at::kCPU, seed, dtype);
-  EXPECT_TRUE(updater.ok()) << updater.status();
-  return *std::move(updater);
+  return Updater::Create(config, at::kCPU, seed, dtype);
 }
 
 // The draws of an update on the CPU.
-inline Draws DrawUpdate(const model::ModelConfig& model, const UpdateConfig& config, BatchSize size,
-                        uint64_t seed, uint32_t update) {
-  return MakeDraws(DrawNumbers(model, config, size, seed, update), model, config, size,
+inline Draws DrawUpdate(const proto::RunConfig& config, BatchSize size, uint64_t seed,
+                        uint32_t update) {
+  return MakeDraws(DrawNumbers(config, size, seed, update), config, size,
                    at::TensorOptions(at::kFloat));
 }
 

@@ -22,18 +22,16 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Settings that learn within few updates.
-UpdateConfig FastConfig() {
-  UpdateConfig config;
-  config.learning_rate = 3e-3;
-  config.tau = 0.02;
-  config.discount = 0.9;
-  config.target_horizon = TargetHorizon::kWindowEnd;
+// Settings that learn within few updates, of widths that kernels want: the tests run what training
+// runs.
+proto::RunConfig FastConfig() {
+  proto::RunConfig config = model::SmallConfig();
+  config.mutable_learner()->set_learning_rate(3e-3);
+  config.mutable_learner()->set_tau(0.02);
+  config.mutable_learner()->set_discount(0.9);
+  config.mutable_po_mpc()->set_target_horizon(proto::PoMpcConfig::WINDOW_END);
   return config;
 }
-
-// KernelConfig has the widths that kernels want, so that the tests run what training runs.
-model::ModelConfig KernelConfig() { return model::SmallConfig(); }
 
 void ExpectSameState(const UpdaterState& a, const UpdaterState& b) {
   EXPECT_EQ(a.metadata, b.metadata);
@@ -53,12 +51,11 @@ UpdateMetrics MustStep(Updater& updater, const Batch& batch, bool want_metrics =
 class FamilyTest : public ::testing::TestWithParam<double> {};
 
 TEST_P(FamilyTest, EveryLossFallsOnAFixedBatch) {
-  model::ModelConfig model_config = KernelConfig();
-  model_config.terminates = true;
-  UpdateConfig config = FastConfig();
-  config.alpha = GetParam();
-  const auto updater = MakeUpdater(model_config, config);
-  Batch batch = MakeBatch(model_config, 5, 32);
+  proto::RunConfig config = FastConfig();
+  config.mutable_env()->mutable_spec()->set_terminates(true);
+  config.mutable_po_mpc()->set_alpha(GetParam());
+  const auto updater = MakeUpdater(config);
+  Batch batch = MakeBatch(config, 5, 32);
   batch.terminated[3][1] = 1;
   const UpdateMetrics first = MustStep(*updater, batch);
   for (int i = 0; i < 250; ++i) MustStep(*updater, batch, false);
@@ -67,24 +64,24 @@ TEST_P(FamilyTest, EveryLossFallsOnAFixedBatch) {
   EXPECT_LT(last.termination_loss, 0.5 * first.termination_loss);
   EXPECT_LT(last.value_loss, 0.9 * first.value_loss);
   EXPECT_LT(last.total_loss, 0.8 * first.total_loss);
-  if (config.alpha < 1) {
+  if (config.po_mpc().alpha() < 1) {
     EXPECT_LT(last.regularized_value_loss, 0.9 * first.regularized_value_loss);
   }
-  if (config.alpha > 0) {
+  if (config.po_mpc().alpha() > 0) {
     EXPECT_LT(last.prior_loss, 0.9 * first.prior_loss);
     EXPECT_LT(last.prior_planner_kl, first.prior_planner_kl);
   }
-  if (config.alpha == 1) {
+  if (config.po_mpc().alpha() == 1) {
     EXPECT_LT(last.policy_prior_kl, 0.1);
   }
   EXPECT_EQ(updater->update_count(), 252);
 }
 
 TEST_P(FamilyTest, ResumesBitForBit) {
-  UpdateConfig config = FastConfig();
-  config.alpha = GetParam();
-  const auto original = MakeUpdater(KernelConfig(), config, 1);
-  for (uint64_t i = 0; i < 5; ++i) MustStep(*original, MakeBatch(KernelConfig(), i));
+  proto::RunConfig config = FastConfig();
+  config.mutable_po_mpc()->set_alpha(GetParam());
+  const auto original = MakeUpdater(config, 1);
+  for (uint64_t i = 0; i < 5; ++i) MustStep(*original, MakeBatch(FastConfig(), i));
 
   const std::string path =
       ::testing::TempDir() + "updater_test_" + std::to_string(::getpid()) + ".safetensors";
@@ -94,12 +91,12 @@ TEST_P(FamilyTest, ResumesBitForBit) {
   std::filesystem::remove(path);
   ASSERT_TRUE(file.ok()) << file.status();
 
-  const auto resumed = MakeUpdater(KernelConfig(), config, 2);
+  const auto resumed = MakeUpdater(config, 2);
   ASSERT_TRUE(resumed->Import({file->tensors, file->metadata}).ok());
   EXPECT_EQ(resumed->update_count(), 5);
   for (uint64_t i = 5; i < 10; ++i) {
-    MustStep(*original, MakeBatch(KernelConfig(), i));
-    MustStep(*resumed, MakeBatch(KernelConfig(), i));
+    MustStep(*original, MakeBatch(FastConfig(), i));
+    MustStep(*resumed, MakeBatch(FastConfig(), i));
   }
   ExpectSameState(original->Export(), resumed->Export());
 }
@@ -107,13 +104,13 @@ TEST_P(FamilyTest, ResumesBitForBit) {
 INSTANTIATE_TEST_SUITE_P(Alpha, FamilyTest, ::testing::Values(0.0, 0.5, 1.0));
 
 TEST(UpdaterTest, SameSeedSameUpdatesAndMetricsDoNotMatter) {
-  const auto a = MakeUpdater(KernelConfig(), FastConfig(), 7);
-  const auto b = MakeUpdater(KernelConfig(), FastConfig(), 7);
-  const auto other = MakeUpdater(KernelConfig(), FastConfig(), 8);
+  const auto a = MakeUpdater(FastConfig(), 7);
+  const auto b = MakeUpdater(FastConfig(), 7);
+  const auto other = MakeUpdater(FastConfig(), 8);
   for (uint64_t i = 0; i < 4; ++i) {
-    MustStep(*a, MakeBatch(KernelConfig(), i), true);
-    MustStep(*b, MakeBatch(KernelConfig(), i), false);
-    MustStep(*other, MakeBatch(KernelConfig(), i), false);
+    MustStep(*a, MakeBatch(FastConfig(), i), true);
+    MustStep(*b, MakeBatch(FastConfig(), i), false);
+    MustStep(*other, MakeBatch(FastConfig(), i), false);
   }
   ExpectSameState(a->Export(), b->Export());
   EXPECT_FALSE(at::equal(a->model().flat(), other->model().flat()));
@@ -121,13 +118,14 @@ TEST(UpdaterTest, SameSeedSameUpdatesAndMetricsDoNotMatter) {
 
 // Same policy form, weights and draws: without a penalty the two ensembles are one.
 TEST(UpdaterTest, RegularizedValuesEqualPlainOnesForLambdaZero) {
-  for (const TargetHorizon horizon : {TargetHorizon::kOneStep, TargetHorizon::kWindowEnd}) {
-    UpdateConfig config = FastConfig();
-    config.alpha = 0;
-    config.target_horizon = horizon;
-    const auto updater = MakeUpdater(KernelConfig(), config);
+  for (const proto::PoMpcConfig::TargetHorizon horizon :
+       {proto::PoMpcConfig::ONE_STEP, proto::PoMpcConfig::WINDOW_END}) {
+    proto::RunConfig config = FastConfig();
+    config.mutable_po_mpc()->set_alpha(0);
+    config.mutable_po_mpc()->set_target_horizon(horizon);
+    const auto updater = MakeUpdater(config);
     UpdateMetrics metrics;
-    for (uint64_t i = 0; i < 20; ++i) metrics = MustStep(*updater, MakeBatch(KernelConfig(), i));
+    for (uint64_t i = 0; i < 20; ++i) metrics = MustStep(*updater, MakeBatch(FastConfig(), i));
     EXPECT_EQ(metrics.value_loss, metrics.regularized_value_loss);
     EXPECT_EQ(metrics.value_target, metrics.regularized_value_target);
     EXPECT_GT(std::abs(metrics.value_target), 0.01);
@@ -144,21 +142,20 @@ TEST(UpdaterTest, RegularizedValuesEqualPlainOnesForLambdaZero) {
 
 // Same policy form, states, weights and draws: lambda = 0 makes the updates of the tdmpc2 preset.
 TEST(UpdaterTest, LambdaZeroMakesTdMpc2sUpdates) {
-  for (const model::PolicyForm form :
-       {model::PolicyForm::kClippedGaussian, model::PolicyForm::kTanhGaussian}) {
-    model::ModelConfig model_config = KernelConfig();
-    model_config.policy_form = form;
-    UpdateConfig config = FastConfig();
-    config.alpha = 0;
-    config.target_horizon = TargetHorizon::kOneStep;
-    config.policy_at_window_end = true;
-    const auto regularized = MakeUpdater(model_config, config);
-    config.policy_values = PolicyValues::kPlain;
-    const auto tdmpc2 = MakeUpdater(model_config, config);
+  for (const proto::ModelConfig::PolicyForm form :
+       {proto::ModelConfig::CLIPPED_GAUSSIAN, proto::ModelConfig::TANH_GAUSSIAN}) {
+    proto::RunConfig config = FastConfig();
+    config.mutable_model()->set_policy_form(form);
+    config.mutable_po_mpc()->set_alpha(0);
+    config.mutable_po_mpc()->set_target_horizon(proto::PoMpcConfig::ONE_STEP);
+    config.mutable_po_mpc()->set_policy_at_window_end(true);
+    const auto regularized = MakeUpdater(config);
+    config.mutable_po_mpc()->set_policy_values(proto::PoMpcConfig::PLAIN);
+    const auto tdmpc2 = MakeUpdater(config);
     const at::Tensor policy = tdmpc2->model().policy().flat().clone();
     for (uint64_t i = 0; i < 20; ++i) {
-      MustStep(*tdmpc2, MakeBatch(model_config, i));
-      MustStep(*regularized, MakeBatch(model_config, i));
+      MustStep(*tdmpc2, MakeBatch(config, i));
+      MustStep(*regularized, MakeBatch(config, i));
     }
     EXPECT_TRUE(at::equal(regularized->model().flat(), tdmpc2->model().flat()));
     EXPECT_FALSE(at::equal(policy, tdmpc2->model().policy().flat()));
@@ -172,11 +169,11 @@ TEST(UpdaterTest, LambdaZeroMakesTdMpc2sUpdates) {
 }
 
 TEST(UpdaterTest, StoredPlansNeedNoPriorNetwork) {
-  UpdateConfig config = FastConfig();
-  config.prior = Prior::kReplay;
-  const auto updater = MakeUpdater(KernelConfig(), config);
+  proto::RunConfig config = FastConfig();
+  config.mutable_po_mpc()->set_prior(proto::PoMpcConfig::REPLAY);
+  const auto updater = MakeUpdater(config);
   UpdateMetrics metrics;
-  for (uint64_t i = 0; i < 100; ++i) metrics = MustStep(*updater, MakeBatch(KernelConfig(), 3));
+  for (uint64_t i = 0; i < 100; ++i) metrics = MustStep(*updater, MakeBatch(FastConfig(), 3));
   for (const model::NamedTensor& named : updater->Export().tensors)
     EXPECT_EQ(named.name.find("prior"), std::string::npos) << named.name;
   EXPECT_EQ(metrics.prior_loss, 0);
@@ -186,11 +183,11 @@ TEST(UpdaterTest, StoredPlansNeedNoPriorNetwork) {
 
 // The state after step t is row t + 1: the policy's loss looks at rows 0..H-1, targets at 1..H.
 TEST(UpdaterTest, StoredPlansCountWhereTheyWereMade) {
-  UpdateConfig config = FastConfig();
-  config.prior = Prior::kReplay;
+  proto::RunConfig config = FastConfig();
+  config.mutable_po_mpc()->set_prior(proto::PoMpcConfig::REPLAY);
   const auto target = [&](int64_t planned_row) {
-    const auto updater = MakeUpdater(KernelConfig(), config);
-    Batch batch = MakeBatch(KernelConfig(), 3);
+    const auto updater = MakeUpdater(config);
+    Batch batch = MakeBatch(FastConfig(), 3);
     batch.has_plan.zero_();
     if (planned_row >= 0) batch.has_plan.select(1, planned_row).fill_(1);
     return MustStep(*updater, batch);
@@ -207,11 +204,11 @@ TEST(UpdaterTest, StoredPlansCountWhereTheyWereMade) {
 }
 
 TEST(UpdaterTest, ImitationOfStoredPlansReachesThem) {
-  UpdateConfig config = FastConfig();
-  config.alpha = 1;
-  config.prior = Prior::kReplay;
-  const auto updater = MakeUpdater(KernelConfig(), config);
-  const Batch batch = MakeBatch(KernelConfig(), 3);
+  proto::RunConfig config = FastConfig();
+  config.mutable_po_mpc()->set_alpha(1);
+  config.mutable_po_mpc()->set_prior(proto::PoMpcConfig::REPLAY);
+  const auto updater = MakeUpdater(config);
+  const Batch batch = MakeBatch(FastConfig(), 3);
   const double before = MustStep(*updater, batch).policy_prior_kl;
   for (int i = 0; i < 400; ++i) MustStep(*updater, batch, false);
   EXPECT_LT(MustStep(*updater, batch).policy_prior_kl, 0.3 * before);
@@ -219,24 +216,24 @@ TEST(UpdaterTest, ImitationOfStoredPlansReachesThem) {
 }
 
 TEST(UpdaterTest, ThePenaltyLowersRegularizedValues) {
-  UpdateConfig config = FastConfig();
-  config.alpha = 0.9;
-  const auto updater = MakeUpdater(KernelConfig(), config);
+  proto::RunConfig config = FastConfig();
+  config.mutable_po_mpc()->set_alpha(0.9);
+  const auto updater = MakeUpdater(config);
   UpdateMetrics metrics;
-  for (uint64_t i = 0; i < 100; ++i) metrics = MustStep(*updater, MakeBatch(KernelConfig(), 3));
+  for (uint64_t i = 0; i < 100; ++i) metrics = MustStep(*updater, MakeBatch(FastConfig(), 3));
   EXPECT_LT(metrics.regularized_value_target, metrics.value_target - 0.05);
   EXPECT_GT(metrics.policy_prior_kl, 0);
 }
 
 TEST(UpdaterTest, PureImitationHasNoRegularizedValuesAndTakesNothingFromTheOthers) {
-  UpdateConfig config = FastConfig();
-  config.alpha = 1;
-  const auto a = MakeUpdater(KernelConfig(), config);
-  const auto b = MakeUpdater(KernelConfig(), config);
+  proto::RunConfig config = FastConfig();
+  config.mutable_po_mpc()->set_alpha(1);
+  const auto a = MakeUpdater(config);
+  const auto b = MakeUpdater(config);
   for (const model::NamedTensor& named : a->Export().tensors)
     EXPECT_NE(named.name.rfind("regularized", 0), 0u);
   // Other rewards change model and values, and leave the policy's step as it is.
-  Batch batch = MakeBatch(KernelConfig(), 5);
+  Batch batch = MakeBatch(FastConfig(), 5);
   const UpdateMetrics metrics = MustStep(*a, batch);
   batch.rewards = batch.rewards * 100 + 50;
   MustStep(*b, batch);
@@ -247,13 +244,13 @@ TEST(UpdaterTest, PureImitationHasNoRegularizedValuesAndTakesNothingFromTheOther
 }
 
 TEST(UpdaterTest, WithoutAnyPlanPriorAndPenaltyRestAndThePolicyFollowsTheValues) {
-  UpdateConfig config = FastConfig();
-  const auto updater = MakeUpdater(KernelConfig(), config);
+  proto::RunConfig config = FastConfig();
+  const auto updater = MakeUpdater(config);
   const at::Tensor prior = Exported(*updater, "prior.0.weight");
   const at::Tensor policy = updater->model().policy().flat().clone();
   UpdateMetrics metrics;
   for (uint64_t i = 0; i < 20; ++i) {
-    Batch batch = MakeBatch(KernelConfig(), i);
+    Batch batch = MakeBatch(FastConfig(), i);
     batch.has_plan.zero_();
     metrics = MustStep(*updater, batch);
   }
@@ -265,19 +262,20 @@ TEST(UpdaterTest, WithoutAnyPlanPriorAndPenaltyRestAndThePolicyFollowsTheValues)
   EXPECT_TRUE(
       at::equal(Exported(*updater, "q.2.weight"), Exported(*updater, "regularized_q.2.weight")));
   // From the first plan on all of it is trained.
-  metrics = MustStep(*updater, MakeBatch(KernelConfig(), 50));
+  metrics = MustStep(*updater, MakeBatch(FastConfig(), 50));
   EXPECT_GT(metrics.prior_loss, 0);
   EXPECT_FALSE(at::equal(prior, Exported(*updater, "prior.0.weight")));
 }
 
 TEST(UpdaterTest, PureImitationRestsUntilThereIsAPlan) {
-  for (const Prior prior : {Prior::kLearned, Prior::kReplay}) {
-    UpdateConfig config = FastConfig();
-    config.alpha = 1;
-    config.prior = prior;
-    const auto updater = MakeUpdater(KernelConfig(), config);
+  for (const proto::PoMpcConfig::Prior prior :
+       {proto::PoMpcConfig::LEARNED, proto::PoMpcConfig::REPLAY}) {
+    proto::RunConfig config = FastConfig();
+    config.mutable_po_mpc()->set_alpha(1);
+    config.mutable_po_mpc()->set_prior(prior);
+    const auto updater = MakeUpdater(config);
     const at::Tensor policy = updater->model().policy().flat().clone();
-    Batch batch = MakeBatch(KernelConfig(), 1);
+    Batch batch = MakeBatch(FastConfig(), 1);
     batch.has_plan.zero_();
     for (int i = 0; i < 3; ++i) {
       const UpdateMetrics metrics = MustStep(*updater, batch);
@@ -285,15 +283,15 @@ TEST(UpdaterTest, PureImitationRestsUntilThereIsAPlan) {
       EXPECT_GT(metrics.value_loss, 0);
     }
     EXPECT_TRUE(at::equal(policy, updater->model().policy().flat()));
-    MustStep(*updater, MakeBatch(KernelConfig(), 2));
+    MustStep(*updater, MakeBatch(FastConfig(), 2));
     EXPECT_FALSE(at::equal(policy, updater->model().policy().flat()));
   }
 }
 
 TEST(UpdaterTest, RowsWithoutAPlanMayHoldAnything) {
-  const auto a = MakeUpdater(KernelConfig(), FastConfig());
-  const auto b = MakeUpdater(KernelConfig(), FastConfig());
-  Batch batch = MakeBatch(KernelConfig(), 5);
+  const auto a = MakeUpdater(FastConfig());
+  const auto b = MakeUpdater(FastConfig());
+  Batch batch = MakeBatch(FastConfig(), 5);
   batch.has_plan.narrow(0, 0, 3).zero_();
   MustStep(*a, batch);
   batch.plan_mean.narrow(0, 0, 3).fill_(std::numeric_limits<float>::quiet_NaN());
@@ -303,11 +301,11 @@ TEST(UpdaterTest, RowsWithoutAPlanMayHoldAnything) {
 }
 
 TEST(UpdaterTest, TargetsFollowAtRateTau) {
-  UpdateConfig config = FastConfig();
-  config.tau = 0.25;
-  const auto updater = MakeUpdater(KernelConfig(), config);
+  proto::RunConfig config = FastConfig();
+  config.mutable_learner()->set_tau(0.25);
+  const auto updater = MakeUpdater(config);
   const at::Tensor before = Exported(*updater, "q.2.weight");
-  MustStep(*updater, MakeBatch(KernelConfig(), 1));
+  MustStep(*updater, MakeBatch(FastConfig(), 1));
   for (const std::string prefix : {"q", "regularized_q"}) {
     const at::Tensor online = Exported(*updater, prefix + ".2.weight");
     EXPECT_TRUE(model::AllClose(Exported(*updater, prefix + "_target.2.weight"),
@@ -317,23 +315,22 @@ TEST(UpdaterTest, TargetsFollowAtRateTau) {
 }
 
 TEST(UpdaterTest, MetricsHaveUniqueNamesAndComeOnlyWhenWanted) {
-  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
-  const auto wanted = MustStep(*updater, MakeBatch(KernelConfig(), 1), true).Named();
+  const auto updater = MakeUpdater(FastConfig());
+  const auto wanted = MustStep(*updater, MakeBatch(FastConfig(), 1), true).Named();
   std::set<std::string> names;
   for (const auto& [name, value] : wanted) {
     EXPECT_TRUE(names.insert(std::string(name)).second) << name;
     EXPECT_TRUE(std::isfinite(value)) << name;
   }
-  for (const auto& [name, value] :
-       MustStep(*updater, MakeBatch(KernelConfig(), 1), false).Named()) {
+  for (const auto& [name, value] : MustStep(*updater, MakeBatch(FastConfig(), 1), false).Named()) {
     EXPECT_EQ(value, 0) << name;
   }
 }
 
 TEST(UpdaterTest, NonFiniteDataStopsBeforeTheParameters) {
-  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
+  const auto updater = MakeUpdater(FastConfig());
   const at::Tensor before = updater->model().flat().clone();
-  Batch batch = MakeBatch(KernelConfig(), 1);
+  Batch batch = MakeBatch(FastConfig(), 1);
   batch.rewards[0][1] = std::numeric_limits<float>::quiet_NaN();
   const absl::Status status = updater->Step(batch, false).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
@@ -343,41 +340,38 @@ TEST(UpdaterTest, NonFiniteDataStopsBeforeTheParameters) {
 }
 
 TEST(UpdaterTest, GoesBackToWhatItKeptBitForBit) {
-  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
-  for (uint64_t i = 0; i < 3; ++i) MustStep(*updater, MakeBatch(KernelConfig(), i));
+  const auto updater = MakeUpdater(FastConfig());
+  for (uint64_t i = 0; i < 3; ++i) MustStep(*updater, MakeBatch(FastConfig(), i));
   ASSERT_TRUE(updater->Keep().ok());
   const UpdaterState kept = updater->Export();
-  Batch spoilt = MakeBatch(KernelConfig(), 8);
+  Batch spoilt = MakeBatch(FastConfig(), 8);
   // The model and the values are stepped before the policy's loss is found to be no number.
   spoilt.plan_std[2][0] = std::numeric_limits<float>::quiet_NaN();
-  MustStep(*updater, MakeBatch(KernelConfig(), 7));
+  MustStep(*updater, MakeBatch(FastConfig(), 7));
   const absl::Status status = updater->Step(spoilt, false).status();
   EXPECT_EQ(NotFiniteName(status), "prior") << status;
   EXPECT_NE(updater->update_count(), 3);
   updater->GoBack();
   ExpectSameState(kept, updater->Export());
   // And on, as if nothing had been.
-  const auto undisturbed = MakeUpdater(KernelConfig(), FastConfig());
-  for (uint64_t i = 0; i < 5; ++i) MustStep(*undisturbed, MakeBatch(KernelConfig(), i));
-  for (uint64_t i = 3; i < 5; ++i) MustStep(*updater, MakeBatch(KernelConfig(), i));
+  const auto undisturbed = MakeUpdater(FastConfig());
+  for (uint64_t i = 0; i < 5; ++i) MustStep(*undisturbed, MakeBatch(FastConfig(), i));
+  for (uint64_t i = 3; i < 5; ++i) MustStep(*updater, MakeBatch(FastConfig(), i));
   ExpectSameState(undisturbed->Export(), updater->Export());
 }
 
 TEST(UpdaterTest, GoesBackToBeforeThePriorWasEverTrained) {
-  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
+  const auto updater = MakeUpdater(FastConfig());
   ASSERT_TRUE(updater->Keep().ok());
   const UpdaterState kept = updater->Export();
-  MustStep(*updater, MakeBatch(KernelConfig(), 1));
+  MustStep(*updater, MakeBatch(FastConfig(), 1));
   updater->GoBack();
   ExpectSameState(kept, updater->Export());
 }
 
 // An update that goes wrong, or a device that does, can leave any number behind.
 TEST(UpdaterTest, KeepsNothingThatIsNotFiniteAndSaysWhichLossMadeIt) {
-  absl::StatusOr<model::WorldModel> fresh =
-      model::WorldModel::Create(KernelConfig(), at::kCPU, /*seed=*/1, at::kFloat);
-  ASSERT_TRUE(fresh.ok()) << fresh.status();
-  Learnables learned(*std::move(fresh), FastConfig(), 1);
+  Learnables learned(model::WorldModel::Create(FastConfig(), at::kCPU, /*seed=*/1), 1);
   ASSERT_TRUE(learned.Keep().ok());
   const UpdaterState kept = learned.Export();
   at::NoGradGuard no_grad;
@@ -402,17 +396,17 @@ TEST(UpdaterTest, KeepsNothingThatIsNotFiniteAndSaysWhichLossMadeIt) {
 }
 
 TEST(UpdaterTest, WrongShapesChangeNothing) {
-  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
+  const auto updater = MakeUpdater(FastConfig());
   const UpdaterState before = updater->Export();
-  Batch batch = MakeBatch(KernelConfig(), 1);
+  Batch batch = MakeBatch(FastConfig(), 1);
   batch.rewards = batch.rewards.narrow(1, 0, 2);
   EXPECT_EQ(updater->Step(batch, false).status().code(), absl::StatusCode::kInvalidArgument);
   ExpectSameState(before, updater->Export());
 }
 
 TEST(UpdaterTest, ImportRefusesWhatDoesNotFitAndChangesNothing) {
-  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
-  MustStep(*updater, MakeBatch(KernelConfig(), 1));
+  const auto updater = MakeUpdater(FastConfig());
+  MustStep(*updater, MakeBatch(FastConfig(), 1));
   const UpdaterState before = updater->Export();
   const auto refused = [&](UpdaterState state, const char* what) {
     const absl::Status status = updater->Import(state);
@@ -459,32 +453,21 @@ TEST(UpdaterTest, ImportRefusesWhatDoesNotFitAndChangesNothing) {
   state = before;
   state.tensors.pop_back();
   refused(state, "\"scale.kl\" is missing");
-  UpdateConfig imitation = FastConfig();
-  imitation.alpha = 1;
-  refused(MakeUpdater(KernelConfig(), imitation)->Export(), "regularized");
-  model::ModelConfig larger = KernelConfig();
-  larger.mlp_dim = 24;
-  refused(MakeUpdater(larger, FastConfig())->Export(), "dynamics.0.weight");
-}
-
-TEST(UpdaterTest, CreateRefusesBadSettings) {
-  UpdateConfig config;
-  config.alpha = 2;
-  EXPECT_EQ(Updater::Create(KernelConfig(), config, at::kCPU, 1).status().code(),
-            absl::StatusCode::kInvalidArgument);
-  model::ModelConfig model_config = KernelConfig();
-  model_config.num_q = 0;
-  EXPECT_EQ(Updater::Create(model_config, FastConfig(), at::kCPU, 1).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  proto::RunConfig imitation = FastConfig();
+  imitation.mutable_po_mpc()->set_alpha(1);
+  refused(MakeUpdater(imitation)->Export(), "regularized");
+  proto::RunConfig larger = FastConfig();
+  larger.mutable_model()->set_mlp_dim(24);
+  refused(MakeUpdater(larger)->Export(), "dynamics.0.weight");
 }
 
 // The paths without kernels: float64, and the ATen operations that other devices use.
 TEST(UpdaterTest, Float64AgreesWithFloat32) {
-  model::ModelConfig model_config = KernelConfig();
-  const auto single = MakeUpdater(model_config, FastConfig(), 1);
-  const auto wide = MakeUpdater(model_config, FastConfig(), 1, at::kDouble);
-  const UpdateMetrics a = MustStep(*single, MakeBatch(model_config, 1));
-  const UpdateMetrics b = MustStep(*wide, MakeBatch(model_config, 1));
+  const proto::RunConfig config = FastConfig();
+  const auto single = MakeUpdater(config, 1);
+  const auto wide = MakeUpdater(config, 1, at::kDouble);
+  const UpdateMetrics a = MustStep(*single, MakeBatch(config, 1));
+  const UpdateMetrics b = MustStep(*wide, MakeBatch(config, 1));
   const auto named = b.Named();
   for (size_t i = 0; i < named.size(); ++i) {
     EXPECT_NEAR(a.Named()[i].second, named[i].second, 1e-4 * (1 + std::abs(named[i].second)))
@@ -493,12 +476,12 @@ TEST(UpdaterTest, Float64AgreesWithFloat32) {
 }
 
 TEST(UpdaterTest, ModelPlansAfterUpdates) {
-  const auto updater = MakeUpdater(KernelConfig(), FastConfig());
-  for (uint64_t i = 0; i < 3; ++i) MustStep(*updater, MakeBatch(KernelConfig(), i), false);
-  model::MppiConfig config;
-  config.samples = 32;
-  config.policy_samples = 4;
-  config.elites = 8;
+  const auto updater = MakeUpdater(FastConfig());
+  for (uint64_t i = 0; i < 3; ++i) MustStep(*updater, MakeBatch(FastConfig(), i), false);
+  proto::RunConfig config = FastConfig();
+  config.mutable_planner()->set_samples(32);
+  config.mutable_planner()->set_policy_samples(4);
+  config.mutable_planner()->set_elites(8);
   model::PlanInputs inputs;
   inputs.observations = model::Draw(1, {2, 3});
   inputs.seeds = {1, 2};
