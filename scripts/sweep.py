@@ -5,10 +5,11 @@
   scripts/sweep.py bench/learning/family.txt --results docs/results/family.csv --report
 
 A line of the settings file is `name: flags of pompc train`; the line `every: flags` stands before the flags of all the
-others. Each finished run adds a line to the results; what is there already is not run again, so an interrupted sweep is
-gone on with by the same command. --jobs runs go on at a time; with `schedule=LOCKSTEP` in their flags that changes no
-result. --report prints the table of the results in Markdown: means over seeds with their 95 %
-confidence intervals (Student's t).
+others. Each run that reached its goal or limit adds a line to the results; what is there already is not run again.
+Ctrl-C, SIGTERM and SIGHUP end the sweep and its runs with a checkpoint, and a second Ctrl-C or SIGTERM ends them at
+once; the same command goes on with it. --jobs runs go on at a time; with `schedule=LOCKSTEP` in their flags that
+changes no result. --report prints the table of the results in Markdown: means over seeds with their 95 % confidence
+intervals (Student's t).
 """
 
 import argparse
@@ -17,7 +18,10 @@ import csv
 import math
 import os
 import pathlib
+import queue
+import re
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -34,6 +38,8 @@ COLUMNS = ("setting", "seed", "rows", "updates", "seconds", "return_last", "retu
            "max_policy_prior_kl", "max_clamped_regularized_targets")
 # More would be a slip of the fingers, and fill the memory.
 MOST_SEEDS = 10_000
+# What pompc train says of a run that reached its goal or limit. It ends with status 0 after a Ctrl-C as well.
+FINISHED = re.compile(r"^ *phase +FINISHED\b", re.MULTILINE)
 # Of Student's t, 97.5 %, by degrees of freedom from 1.
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 
@@ -108,14 +114,52 @@ def sum_up(run_dir):
     return summary
 
 
-def train(pompc, flags, seed, run_dir):
-    """Why it failed, or nothing."""
+class Programs:
+    """Those that run now. Each is in a session of its own: a Ctrl-C reaches this script alone, which ends them."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._running = set()
+        self.stopping = False
+
+    def run(self, command, log):
+        """Its exit status, negative after a signal; nothing when all are being stopped already."""
+        with self._lock:
+            if self.stopping:
+                return None
+            program = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                                       start_new_session=True)
+            self._running.add(program)
+        try:
+            return program.wait()
+        finally:
+            with self._lock:
+                self._running.discard(program)
+
+    def stop(self, number):
+        """Ends those that run and lets no other one begin."""
+        with self._lock:
+            self.stopping = True
+            for program in self._running:
+                program.send_signal(number)
+
+
+def train(programs, pompc, flags, seed, run_dir):
+    """Why there is no result, or nothing."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{run_dir}.log", "a") as log:
+    with open(f"{run_dir}.log", "a+", errors="replace") as log:
+        begin = log.seek(0, os.SEEK_END)
         command = [pompc, "train", "--run-dir", run_dir, *flags, "--seed", str(seed)]
-        if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode != 0:
-            return f"{shlex.join(map(str, command))} failed; its log is {run_dir}.log"
-    return None
+        try:
+            status = programs.run(command, log)
+        except OSError as error:
+            return f"{pompc} does not start: {error.strerror}"
+        log.seek(begin)
+        if status == 0 and FINISHED.search(log.read()):
+            return None
+    if status == 0 or programs.stopping:
+        return f"{run_dir.parent.name}, seed {seed}: interrupted, not recorded"
+    return f"{shlex.join(map(str, command))} failed; its log is {run_dir}.log"
 
 
 def append(results, summary):
@@ -129,19 +173,51 @@ def append(results, summary):
                          for key, value in summary.items()})
 
 
+def signals():
+    """A queue of the signals that end a sweep, from now on."""
+    events = queue.SimpleQueue()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # What nohup or a shell ignores for this script stays ignored.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: events.put(number))
+    return events
+
+
+def await_runs(runs, pool, programs, events):
+    """The signal that ended them, or nothing."""
+    for run in runs:
+        run.add_done_callback(events.put)
+    ended_by, left = None, len(runs)
+    while left > 0:
+        event = events.get()
+        if isinstance(event, concurrent.futures.Future):
+            left -= 1
+        elif ended_by is None:
+            ended_by = event
+            print("stopping with checkpoints; Ctrl-C once more stops at once", file=sys.stderr, flush=True)
+            programs.stop(signal.SIGTERM)
+            pool.shutdown(wait=False, cancel_futures=True)
+        elif event != signal.SIGHUP:  # which a terminal that closes sends twice
+            programs.stop(signal.SIGKILL)
+    return ended_by
+
+
 def sweep(flags, settings):
+    """The exit status."""
     done = {(row["setting"], int(row["seed"])) for row in read_rows(flags.results)}
     # Seed by seed, so that an unfinished sweep compares all settings.
     todo = [(name, seed) for seed in flags.seeds for name in settings if (name, seed) not in done]
     writing = threading.Lock()
+    programs = Programs()
     failures = []
+    events = signals()
 
     def run(i, name, seed):
-        if failures:
+        if failures or programs.stopping:
             return
         begin = time.monotonic()
         run_dir = flags.runs / name / f"seed-{seed}"
-        failure = train(flags.pompc, settings[name], seed, run_dir)
+        failure = train(programs, flags.pompc, settings[name], seed, run_dir)
         if failure:
             failures.append(failure)
             return
@@ -153,10 +229,15 @@ def sweep(flags, settings):
 
     with concurrent.futures.ThreadPoolExecutor(flags.jobs) as pool:
         runs = [pool.submit(run, i, *what) for i, what in enumerate(todo, 1)]
+        ended_by = await_runs(runs, pool, programs, events)
     for finished in runs:
-        finished.result()
-    if failures:
-        sys.exit("\n".join(failures))
+        if not finished.cancelled():
+            finished.result()
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    if ended_by is not None:
+        return 128 + ended_by
+    return 1 if failures else 0
 
 
 def interval(numbers):
@@ -211,7 +292,7 @@ def main():
     if flags.report:
         report(flags.results, settings)
     else:
-        sweep(flags, settings)
+        sys.exit(sweep(flags, settings))
 
 
 if __name__ == "__main__":
