@@ -7,12 +7,14 @@
 A line of the settings file is `name: flags of pompc train`; the line `every: flags` stands before the flags of all the
 others. Each run that reached its goal or limit adds a line to the results; what is there already is not run again.
 Ctrl-C, SIGTERM and SIGHUP end the sweep and its runs with a checkpoint, and a second Ctrl-C or SIGTERM ends them at
-once; the same command goes on with it. --jobs runs go on at a time; with `schedule=LOCKSTEP` in their flags that
-changes no result. --report prints the table of the results in Markdown: means over seeds with their 95 % confidence
-intervals (Student's t).
+once; the same command goes on with it. A setting whose flags are no longer those that its runs were begun with is
+refused, by --report too: beside a run directory is a file of its flags, and the results have them. --jobs runs go on at
+a time; with `schedule=LOCKSTEP` in their flags that changes no result. --report prints the table of the results in
+Markdown: means over seeds with their 95 % confidence intervals (Student's t).
 """
 
 import argparse
+import collections
 import concurrent.futures
 import csv
 import math
@@ -35,7 +37,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 METRICS = ("policy_prior_kl", "kl_scale", "value_scale", "value", "regularized_value", "clamped_regularized_targets",
            "clipped_actions", "policy_std", "prior_std", "planner_std")
 COLUMNS = ("setting", "seed", "rows", "updates", "seconds", "return_last", "return_curve", "return_best", *METRICS,
-           "max_policy_prior_kl", "max_clamped_regularized_targets")
+           "max_policy_prior_kl", "max_clamped_regularized_targets", "flags")
+NO_FLAGS = "(none)"
 # More would be a slip of the fingers, and fill the memory.
 MOST_SEEDS = 10_000
 # What pompc train says of a run that reached its goal or limit. It ends with status 0 after a Ctrl-C as well.
@@ -62,6 +65,11 @@ def read_settings(path):
     if not settings:
         sys.exit(f"{path}: no settings in it")
     return {name: every + flags for name, flags in settings.items()}
+
+
+def flags_text(flags):
+    """As they are written down; an empty cell is of a file that does not tell them."""
+    return shlex.join(flags) or NO_FLAGS
 
 
 def read_seeds(text):
@@ -114,6 +122,58 @@ def sum_up(run_dir):
     return summary
 
 
+def flags_file(run_dir):
+    return run_dir.with_name(run_dir.name + ".flags")
+
+
+def flags_begun_with(run_dir):
+    """The flags that a run was begun with; empty where nothing tells."""
+    file = flags_file(run_dir)
+    return file.read_text().strip() if run_dir.exists() and file.exists() else ""
+
+
+def difference(before, now):
+    before, now = ([] if text == NO_FLAGS else shlex.split(text) for text in (before, now))
+    gone = collections.Counter(before) - collections.Counter(now)
+    new = collections.Counter(now) - collections.Counter(before)
+    if not gone and not new:
+        return "another order"
+    gone, new = (shlex.join(words.elements()) or "nothing" for words in (gone, new))
+    return f"{gone} before, {new} now"
+
+
+def runs_to_check(flags, settings):
+    """Each with what tells its flags, and these; empty if nothing tells them."""
+    rows = {(row["setting"], int(row["seed"])): row for row in read_rows(flags.results) if row["setting"] in settings}
+    begun = [] if flags.report else [(name, seed) for name in settings for seed in flags.seeds
+                                     if (flags.runs / name / f"seed-{seed}").exists()]
+    for name, seed in [*rows, *(run for run in begun if run not in rows)]:
+        told = rows.get((name, seed), {}).get("flags")
+        if told or flags.report:
+            yield name, seed, flags.results, told
+        else:
+            run_dir = flags.runs / name / f"seed-{seed}"
+            yield name, seed, flags_file(run_dir), flags_begun_with(run_dir)
+
+
+def refuse_changed_settings(flags, settings):
+    refused = unknown = 0
+    for name, seed, where, before in runs_to_check(flags, settings):
+        now = flags_text(settings[name])
+        if not before:
+            unknown += 1
+        elif before != now:
+            refused += 1
+            print(f"{name}, seed {seed}: {flags.settings} has other flags than {where} ({difference(before, now)}); "
+                  f"remove {flags.runs / name / f'seed-{seed}'} and its line in {flags.results}, or give the setting "
+                  "another name", file=sys.stderr)
+    if refused:
+        sys.exit(2)
+    if unknown:
+        print(f"warning: nothing tells the flags of {unknown} of the runs; they are taken for those of "
+              f"{flags.settings}", file=sys.stderr)
+
+
 class Programs:
     """Those that run now. Each is in a session of its own: a Ctrl-C reaches this script alone, which ends them."""
 
@@ -147,6 +207,8 @@ class Programs:
 def train(programs, pompc, flags, seed, run_dir):
     """Why there is no result, or nothing."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
+    if not run_dir.exists():
+        flags_file(run_dir).write_text(flags_text(flags) + "\n")
     with open(f"{run_dir}.log", "a+", errors="replace") as log:
         begin = log.seek(0, os.SEEK_END)
         command = [pompc, "train", "--run-dir", run_dir, *flags, "--seed", str(seed)]
@@ -162,15 +224,29 @@ def train(programs, pompc, flags, seed, run_dir):
     return f"{shlex.join(map(str, command))} failed; its log is {run_dir}.log"
 
 
+def read_header(results):
+    if not results.exists():
+        return []
+    with open(results, newline="") as file:
+        return next(csv.reader(file), [])
+
+
 def append(results, summary):
-    results.parent.mkdir(parents=True, exist_ok=True)
-    new = not results.exists()
-    with open(results, "a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
+    columns = read_header(results)
+    if "flags" not in columns:
+        # A new file, or one from before it had flags.
+        columns = [*columns, "flags"] if columns else COLUMNS
+        before = read_rows(results)
+        results.parent.mkdir(parents=True, exist_ok=True)
+        new = results.with_name(results.name + ".new")
+        with open(new, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
-        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value
-                         for key, value in summary.items()})
+            writer.writerows(before)
+        new.replace(results)
+    with open(results, "a", newline="") as file:
+        csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n").writerow(
+            {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in summary.items()})
 
 
 def signals():
@@ -221,7 +297,7 @@ def sweep(flags, settings):
         if failure:
             failures.append(failure)
             return
-        summary = {"setting": name, "seed": seed, **sum_up(run_dir)}
+        summary = {"setting": name, "seed": seed, **sum_up(run_dir), "flags": flags_begun_with(run_dir)}
         with writing:
             append(flags.results, summary)
             print(f"{i} of {len(todo)}: {name}, seed {seed}: {summary['return_last']:.0f} at the end, best "
@@ -289,6 +365,7 @@ def main():
         if unknown:
             sys.exit(f"--only: {flags.settings} has no {', '.join(sorted(unknown))}; it has {', '.join(settings)}")
         settings = {name: settings[name] for name in flags.only.split(",")}
+    refuse_changed_settings(flags, settings)
     if flags.report:
         report(flags.results, settings)
     else:

@@ -8,6 +8,7 @@ Usage: sweep_test.py PROGRAM
 import csv
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,6 +158,68 @@ class SweepTest(unittest.TestCase):
             self.assertEqual(done.returncode, 2, value)
             self.assertIn(why, done.stderr)
         self.assertFalse(self.results.exists())
+
+    def test_a_finished_run_does_not_stand_for_a_changed_setting(self):
+        self.settings.write_text("one: --set a=1 --set b=1\ntwo: --set a=5\n")
+        self.assertEqual(self.sweep("--seeds", "3").returncode, 0)
+        self.assertEqual([row["flags"] for row in self.rows()], ["--set a=1 --set b=1", "--set a=5"])
+        before = self.results.read_text()
+        self.settings.write_text("one: --set a=2 --set b=1\ntwo: --set a=5\n")
+        for arguments in (("--seeds", "3"), ("--seeds", "4"), ("--report",)):
+            done = self.sweep(*arguments)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertIn("one, seed 3: ", done.stderr)
+            self.assertIn("a=1 before, a=2 now", done.stderr)
+            self.assertIn(f"remove {self.folder}/runs/one/seed-3 and its line in {self.results}", done.stderr)
+            self.assertNotIn("two, seed", done.stderr)
+            self.assertEqual(done.stdout, "")
+        self.assertEqual(self.results.read_text(), before)
+        self.assertEqual(self.sweep("--seeds", "3-4", "--only", "two").returncode, 0)
+        # What the message advises.
+        shutil.rmtree(self.folder / "runs" / "one" / "seed-3")
+        self.results.write_text("".join(line for line in self.results.read_text().splitlines(True)
+                                        if not line.startswith("one,")))
+        self.assertEqual(self.sweep("--seeds", "3").returncode, 0)
+        self.assertEqual(self.rows()[-1]["flags"], "--set a=2 --set b=1")
+
+    def test_an_interrupted_run_does_not_go_on_as_a_changed_setting(self):
+        self.settings.write_text("every: --preset x\none: fail\ntwo: slow\n")
+        self.assertEqual(self.sweep("--only", "one").returncode, 1)
+        sweep = self.start("--only", "two")
+        self.await_run("two")
+        sweep.terminate()
+        sweep.communicate(timeout=PATIENCE_SECONDS)
+        self.settings.write_text("every:\none:\ntwo:\n")
+        # What never began left nothing behind.
+        self.assertEqual(self.sweep("--only", "one").returncode, 0)
+        self.assertEqual([row["flags"] for row in self.rows()], ["(none)"])
+        done = self.sweep()
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("two, seed 1: ", done.stderr)
+        self.assertIn("--preset x slow before, nothing now", done.stderr)
+        self.assertNotIn("one, seed", done.stderr)
+        self.settings.write_text("every: x\none:\ntwo: slow\n")
+        self.assertIn("one, seed 1: ", self.sweep("--report").stderr)
+        self.settings.write_text("two: slow --preset x\n")
+        self.assertIn("(another order)", self.sweep().stderr)
+
+    def test_results_without_flags_are_read(self):
+        self.settings.write_text("one:\n")
+        self.assertEqual(self.sweep("--seeds", "1").returncode, 0)
+        old = self.results.read_text().replace(",flags\n", "\n").replace(",(none)\n", "\n")
+        self.results.write_text(old)
+        shutil.rmtree(self.folder / "runs")
+        for arguments in (("--report",), ("--seeds", "1-2")):
+            done = self.sweep(*arguments)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("nothing tells the flags of 1 of the runs", done.stderr)
+        self.assertEqual([(row["seed"], row["return_best"], row["flags"]) for row in self.rows()],
+                         [("1", "300", ""), ("2", "600", "(none)")])
+        # A run directory without them, as an older sweep left it.
+        (self.folder / "runs" / "one" / "seed-3").mkdir()
+        done = self.sweep("--seeds", "3")
+        self.assertIn("nothing tells the flags of 2 of the runs", done.stderr)
+        self.assertEqual([row["flags"] for row in self.rows()], ["", "(none)", ""])
 
     def test_signals_end_the_sweep_and_record_no_unfinished_run(self):
         self.settings.write_text("one: slow\ntwo:\n")
