@@ -14,6 +14,8 @@
 #   scripts/local-cluster.sh restart NAME     start it again, after stopping it where it still runs
 #   scripts/local-cluster.sh stop             ends the training
 #
+# Where this script itself was killed, its processes run on: status says so, and stop ends them.
+#
 # Names: replay-0 replay-1 planner learner actor-0 actor-1 ... evaluator. Logs and process ids: DIR.cluster/.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -23,7 +25,7 @@ readonly BIN="${POMPC_BIN_DIR:-$POMPC_ROOT/build/release/bin}"
 readonly NEWEST="$POMPC_ROOT/runs/newest-cluster"
 readonly STOP_SECONDS=30
 
-usage() { sed -n '2,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,20s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 # --- Processes -------------------------------------------------------------------------------------------------------
 
@@ -49,32 +51,61 @@ define_actor() {
   names+=("$name")
 }
 
+started=""
+# started_at PID: sets `started` to when it began, in clock ticks since the machine started; fails where it has ended.
+# The system gives the number of a process that has ended to another one, but not with the same start.
+started_at() {
+  local stat="" fields
+  { IFS= read -r -d '' stat <"/proc/$1/stat"; } 2>/dev/null || true
+  [[ -n "$stat" ]] || return 1
+  # In brackets is the program's name, whatever is in it; after it come the state and, as the 20th, the start.
+  read -ra fields <<<"${stat##*) }"
+  [[ "${fields[0]}" != [ZX] ]] || return 1
+  started="${fields[19]}"
+}
+
+# identity PID: what is kept of it, in `pids` and in files: "PID START".
+identity() {
+  started_at "$1" || started="ended"
+  echo "$1 $started"
+}
+
+# runs "PID START": whether that very process does.
+runs() { [[ "$1" == *" "* ]] && started_at "${1% *}" && [[ "$started" == "${1#* }" ]]; }
+
+# send SIGNAL "PID START": to that very process, where it runs.
+send() {
+  if runs "$2"; then kill "-$1" "${2% *}" 2>/dev/null || true; fi
+}
+
+# write_pid NAME PID_AND_START: whoever reads it finds all of it, whenever that is.
+write_pid() { echo "$2" >"$state/$1.new" && mv "$state/$1.new" "$state/$1.pid"; }
+
 # In a session of its own: Ctrl-C reaches this script alone, which then stops everything in order.
 start() {
   local name="$1" command
   mapfile -t command <"$state/$name.command"
   setsid "${command[@]}" >>"$state/$name.log" 2>&1 </dev/null &
-  pids[$name]=$!
-  # Whoever reads it finds a number, whenever that is.
-  echo "${pids[$name]}" >"$state/$name.new" && mv "$state/$name.new" "$state/$name.pid"
+  pids[$name]="$(identity $!)"
+  write_pid "$name" "${pids[$name]}"
 }
 
-alive() { kill -0 "${pids[$1]}" 2>/dev/null; }
+alive() { runs "${pids[$1]}"; }
 
 stop_all() {
   local name deadline=$(( SECONDS + STOP_SECONDS ))
   trap '' HUP INT TERM
-  for name in "${names[@]}"; do kill -TERM "${pids[$name]}" 2>/dev/null || true; done
+  for name in "${names[@]}"; do send TERM "${pids[$name]}"; done
   for name in "${names[@]}"; do
     while alive "$name" && (( SECONDS < deadline )); do sleep 0.1; done
     if alive "$name"; then
       echo "$name did not stop within $STOP_SECONDS s: killed" >&2
-      kill -KILL "${pids[$name]}" 2>/dev/null || true
+      send KILL "${pids[$name]}"
     fi
-    wait "${pids[$name]}" 2>/dev/null || true
+    wait "${pids[$name]% *}" 2>/dev/null || true
     rm -f "$state/$name.pid"
   done
-  [[ -z "${tail_pid:-}" ]] || kill "$tail_pid" 2>/dev/null || true
+  send TERM "${tail_pid:-}"
   rm -f "$state/supervisor.pid"
 }
 
@@ -86,12 +117,12 @@ supervise() {
       if ! alive "$name" && [[ -e "$state/$name.restart" ]]; then
         rm -f "$state/$name.restart"
         start "$name"
-        echo "$name: started again as process ${pids[$name]}"
+        echo "$name: started again as process ${pids[$name]% *}"
       fi
     done
     if ! alive learner; then
       status=0
-      wait "${pids[learner]}" || status=$?
+      wait "${pids[learner]% *}" || status=$?
       return "$status"
     fi
     sleep 0.3
@@ -113,6 +144,24 @@ write_targets() {
   } >"$state/targets.json"
 }
 
+# What is written down of a process: "PID START", or nothing.
+read_pid() { cat "$state/$1.pid" 2>/dev/null || true; }
+
+known_names() { find "$state" -name '*.command' -printf '%f\n' 2>/dev/null | sed 's/\.command$//' | sort | paste -sd' '; }
+
+# Those that run, the learner first.
+running_names() {
+  local name
+  for name in learner $(known_names); do
+    if runs "$(read_pid "$name")"; then echo "$name"; fi
+  done | awk '!seen[$0]++'
+}
+
+orphans_note() {
+  echo "the script of the cluster in ${state%.cluster} is gone; its processes run on:" \
+    "'scripts/local-cluster.sh stop --run-dir ${state%.cluster}' ends them"
+}
+
 build_binaries() {
   local log="$POMPC_ROOT/build/local-cluster.log"
   mkdir -p "$POMPC_ROOT/build"
@@ -124,7 +173,7 @@ build_binaries() {
 # claim_state [RUN_DIR]: makes the folder of a cluster's own files, `state`, for one cluster alone; without a RUN_DIR one
 # of a new run.
 claim_state() {
-  local name suffix="" i=1 claim
+  local name suffix="" i=1
   if [[ -n "${1:-}" ]]; then
     state="$(realpath -m "$1").cluster"
     mkdir -p "$state"
@@ -139,7 +188,11 @@ claim_state() {
   fi
   # Held for as long as this process or one that it started lives.
   exec {claim}>"$state/claim"
-  flock -n "$claim" || die "a cluster runs in ${state%.cluster} already"
+  flock -n "$claim" && return
+  if ! runs "$(read_pid supervisor)" && [[ -n "$(running_names)" ]]; then
+    die "$(orphans_note)"
+  fi
+  die "a cluster runs in ${state%.cluster} already, or something that one started holds $state/claim"
 }
 
 run_cluster() {
@@ -180,25 +233,22 @@ run_cluster() {
   define_actor evaluator --evaluate "${peers[@]}"
   write_targets
 
-  echo $$ >"$state/supervisor.pid"
+  write_pid supervisor "$(identity $$)"
   trap stop_all EXIT
   trap 'exit 129' HUP
   trap 'exit 130' INT
   trap 'exit 143' TERM
   for i in "${names[@]}"; do start "$i"; done
   echo "Run $run_dir: ${#names[@]} processes; logs in $state; 'scripts/local-cluster.sh status' from another shell"
-  tail -n +1 -F "$state/learner.log" 2>/dev/null &
-  tail_pid=$!
+  # Ends with this script even where that is killed, and does not hold the claim.
+  tail --pid=$$ -n +1 -F "$state/learner.log" 2>/dev/null {claim}>&- &
+  tail_pid="$(identity $!)"
   supervise || status=$?
   echo "The learner ended with status $status"
   return "$status"
 }
 
 # --- From another shell ----------------------------------------------------------------------------------------------
-
-pid_of() { cat "$state/$1.pid" 2>/dev/null; }
-
-known_names() { find "$state" -name '*.command' -printf '%f\n' | sed 's/\.command$//' | sort | paste -sd' '; }
 
 require_name() {
   [[ -e "$state/${1:-}.command" ]] || refuse "no process '${1:-}': allowed are $(known_names)"
@@ -207,34 +257,51 @@ require_name() {
 show_status() {
   local file name pid verdict
   for file in "$state"/*.command; do
-    name="$(basename "$file" .command)" pid="$(pid_of "$name" || true)"
+    name="$(basename "$file" .command)" pid="$(read_pid "$name")"
     verdict="gone"
-    if [[ -n "$pid" ]] && kill -0 "$pid" 2>/dev/null; then verdict="running"; fi
-    printf '%-10s %-8s pid %-8s %s  %s\n' "$name" "$verdict" "${pid:--}" \
+    if runs "$pid"; then verdict="running"; fi
+    printf '%-10s %-8s pid %-8s %s  %s\n' "$name" "$verdict" "${pid% *}" \
       "$(sed 's,.*,http://&/metrics,' "$state/$name.metrics" 2>/dev/null)" "$(sed -n '/^--listen$/{n;p}' "$file")"
   done
 }
 
+# Where the script that started the processes was killed.
+control_orphans() {
+  local name
+  mapfile -t names < <(running_names)
+  (( ${#names[@]} > 0 )) || die "no cluster runs in ${state%.cluster}"
+  case "$1" in
+    status) orphans_note; show_status ;;
+    stop)
+      for name in "${names[@]}"; do pids[$name]="$(read_pid "$name")"; done
+      stop_all ;;
+    *) die "$(orphans_note)" ;;
+  esac
+}
+
 control() {
-  local action="$1" name="" run_dir="$NEWEST"
+  local action="$1" name="" run_dir="$NEWEST" supervisor pid
   shift
   while (( $# > 0 )); do
     case "$1" in
-      --run-dir) run_dir="$2"; shift ;;
+      --run-dir) (( $# > 1 )) || refuse "$1 needs a value"; run_dir="$2"; shift ;;
       *) name="$1" ;;
     esac
     shift
   done
   state="$(realpath -m "$run_dir").cluster"
-  kill -0 "$(pid_of supervisor)" 2>/dev/null || die "no cluster runs in ${state%.cluster}"
+  supervisor="$(read_pid supervisor)"
+  if ! runs "$supervisor"; then
+    control_orphans "$action"
+    return
+  fi
+  if [[ "$action" == kill || "$action" == restart ]]; then require_name "$name"; fi
+  pid="$(read_pid "$name")"
   case "$action" in
     status) show_status ;;
-    stop) kill -TERM "$(pid_of supervisor)" ;;
-    kill) require_name "$name"; kill -KILL "$(pid_of "$name")" ;;
-    restart)
-      require_name "$name"
-      touch "$state/$name.restart"
-      kill -TERM "$(pid_of "$name")" 2>/dev/null || true ;;
+    stop) send TERM "$supervisor" ;;
+    kill) runs "$pid" || die "$name does not run"; send KILL "$pid" ;;
+    restart) touch "$state/$name.restart"; send TERM "$pid" ;;
   esac
 }
 

@@ -5,19 +5,25 @@
   scripts/sweep.py bench/learning/family.txt --results docs/results/family.csv --report
 
 A line of the settings file is `name: flags of pompc train`; the line `every: flags` stands before the flags of all the
-others. Each finished run adds a line to the results; what is there already is not run again, so an interrupted sweep is
-gone on with by the same command. --jobs runs go on at a time; with `schedule=LOCKSTEP` in their flags that changes no
-result. --report prints the table of the results in Markdown: means over seeds with their 95 %
-confidence intervals (Student's t).
+others. Each run that reached its goal or limit adds a line to the results; what is there already is not run again.
+Ctrl-C, SIGTERM and SIGHUP end the sweep and its runs with a checkpoint, and a second Ctrl-C or SIGTERM ends them at
+once; the same command goes on with it. A setting whose flags are no longer those that its runs were begun with is
+refused, by --report too: beside a run directory is a file of its flags, and the results have them. --jobs runs go on at
+a time; with `schedule=LOCKSTEP` in their flags that changes no result. --report prints the table of the results in
+Markdown: means over seeds with their 95 % confidence intervals (Student's t).
 """
 
 import argparse
+import collections
 import concurrent.futures
 import csv
 import math
 import os
 import pathlib
+import queue
+import re
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -31,9 +37,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 METRICS = ("policy_prior_kl", "kl_scale", "value_scale", "value", "regularized_value", "clamped_regularized_targets",
            "clipped_actions", "policy_std", "prior_std", "planner_std")
 COLUMNS = ("setting", "seed", "rows", "updates", "seconds", "return_last", "return_curve", "return_best", *METRICS,
-           "max_policy_prior_kl", "max_clamped_regularized_targets")
+           "max_policy_prior_kl", "max_clamped_regularized_targets", "flags")
+NO_FLAGS = "(none)"
 # More would be a slip of the fingers, and fill the memory.
 MOST_SEEDS = 10_000
+# What pompc train says of a run that reached its goal or limit. It ends with status 0 after a Ctrl-C as well.
+FINISHED = re.compile(r"^ *phase +FINISHED\b", re.MULTILINE)
 # Of Student's t, 97.5 %, by degrees of freedom from 1.
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 
@@ -56,6 +65,11 @@ def read_settings(path):
     if not settings:
         sys.exit(f"{path}: no settings in it")
     return {name: every + flags for name, flags in settings.items()}
+
+
+def flags_text(flags):
+    """As they are written down; an empty cell is of a file that does not tell them."""
+    return shlex.join(flags) or NO_FLAGS
 
 
 def read_seeds(text):
@@ -108,44 +122,182 @@ def sum_up(run_dir):
     return summary
 
 
-def train(pompc, flags, seed, run_dir):
-    """Why it failed, or nothing."""
+def flags_file(run_dir):
+    return run_dir.with_name(run_dir.name + ".flags")
+
+
+def flags_begun_with(run_dir):
+    """The flags that a run was begun with; empty where nothing tells."""
+    file = flags_file(run_dir)
+    return file.read_text().strip() if run_dir.exists() and file.exists() else ""
+
+
+def difference(before, now):
+    before, now = ([] if text == NO_FLAGS else shlex.split(text) for text in (before, now))
+    gone = collections.Counter(before) - collections.Counter(now)
+    new = collections.Counter(now) - collections.Counter(before)
+    if not gone and not new:
+        return "another order"
+    gone, new = (shlex.join(words.elements()) or "nothing" for words in (gone, new))
+    return f"{gone} before, {new} now"
+
+
+def runs_to_check(flags, settings):
+    """Each with what tells its flags, and these; empty if nothing tells them."""
+    rows = {(row["setting"], int(row["seed"])): row for row in read_rows(flags.results) if row["setting"] in settings}
+    begun = [] if flags.report else [(name, seed) for name in settings for seed in flags.seeds
+                                     if (flags.runs / name / f"seed-{seed}").exists()]
+    for name, seed in [*rows, *(run for run in begun if run not in rows)]:
+        told = rows.get((name, seed), {}).get("flags")
+        if told or flags.report:
+            yield name, seed, flags.results, told
+        else:
+            run_dir = flags.runs / name / f"seed-{seed}"
+            yield name, seed, flags_file(run_dir), flags_begun_with(run_dir)
+
+
+def refuse_changed_settings(flags, settings):
+    refused = unknown = 0
+    for name, seed, where, before in runs_to_check(flags, settings):
+        now = flags_text(settings[name])
+        if not before:
+            unknown += 1
+        elif before != now:
+            refused += 1
+            print(f"{name}, seed {seed}: {flags.settings} has other flags than {where} ({difference(before, now)}); "
+                  f"remove {flags.runs / name / f'seed-{seed}'} and its line in {flags.results}, or give the setting "
+                  "another name", file=sys.stderr)
+    if refused:
+        sys.exit(2)
+    if unknown:
+        print(f"warning: nothing tells the flags of {unknown} of the runs; they are taken for those of "
+              f"{flags.settings}", file=sys.stderr)
+
+
+class Programs:
+    """Those that run now. Each is in a session of its own: a Ctrl-C reaches this script alone, which ends them."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._running = set()
+        self.stopping = False
+
+    def run(self, command, log):
+        """Its exit status, negative after a signal; nothing when all are being stopped already."""
+        with self._lock:
+            if self.stopping:
+                return None
+            program = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                                       start_new_session=True)
+            self._running.add(program)
+        try:
+            return program.wait()
+        finally:
+            with self._lock:
+                self._running.discard(program)
+
+    def stop(self, number):
+        """Ends those that run and lets no other one begin."""
+        with self._lock:
+            self.stopping = True
+            for program in self._running:
+                program.send_signal(number)
+
+
+def train(programs, pompc, flags, seed, run_dir):
+    """Why there is no result, or nothing."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{run_dir}.log", "a") as log:
+    if not run_dir.exists():
+        flags_file(run_dir).write_text(flags_text(flags) + "\n")
+    with open(f"{run_dir}.log", "a+", errors="replace") as log:
+        begin = log.seek(0, os.SEEK_END)
         command = [pompc, "train", "--run-dir", run_dir, *flags, "--seed", str(seed)]
-        if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode != 0:
-            return f"{shlex.join(map(str, command))} failed; its log is {run_dir}.log"
-    return None
+        try:
+            status = programs.run(command, log)
+        except OSError as error:
+            return f"{pompc} does not start: {error.strerror}"
+        log.seek(begin)
+        if status == 0 and FINISHED.search(log.read()):
+            return None
+    if status == 0 or programs.stopping:
+        return f"{run_dir.parent.name}, seed {seed}: interrupted, not recorded"
+    return f"{shlex.join(map(str, command))} failed; its log is {run_dir}.log"
+
+
+def read_header(results):
+    if not results.exists():
+        return []
+    with open(results, newline="") as file:
+        return next(csv.reader(file), [])
 
 
 def append(results, summary):
-    results.parent.mkdir(parents=True, exist_ok=True)
-    new = not results.exists()
-    with open(results, "a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
+    columns = read_header(results)
+    if "flags" not in columns:
+        # A new file, or one from before it had flags.
+        columns = [*columns, "flags"] if columns else COLUMNS
+        before = read_rows(results)
+        results.parent.mkdir(parents=True, exist_ok=True)
+        new = results.with_name(results.name + ".new")
+        with open(new, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
-        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value
-                         for key, value in summary.items()})
+            writer.writerows(before)
+        new.replace(results)
+    with open(results, "a", newline="") as file:
+        csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n").writerow(
+            {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in summary.items()})
+
+
+def signals():
+    """A queue of the signals that end a sweep, from now on."""
+    events = queue.SimpleQueue()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # What nohup or a shell ignores for this script stays ignored.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: events.put(number))
+    return events
+
+
+def await_runs(runs, pool, programs, events):
+    """The signal that ended them, or nothing."""
+    for run in runs:
+        run.add_done_callback(events.put)
+    ended_by, left = None, len(runs)
+    while left > 0:
+        event = events.get()
+        if isinstance(event, concurrent.futures.Future):
+            left -= 1
+        elif ended_by is None:
+            ended_by = event
+            print("stopping with checkpoints; Ctrl-C once more stops at once", file=sys.stderr, flush=True)
+            programs.stop(signal.SIGTERM)
+            pool.shutdown(wait=False, cancel_futures=True)
+        elif event != signal.SIGHUP:  # which a terminal that closes sends twice
+            programs.stop(signal.SIGKILL)
+    return ended_by
 
 
 def sweep(flags, settings):
+    """The exit status."""
     done = {(row["setting"], int(row["seed"])) for row in read_rows(flags.results)}
     # Seed by seed, so that an unfinished sweep compares all settings.
     todo = [(name, seed) for seed in flags.seeds for name in settings if (name, seed) not in done]
     writing = threading.Lock()
+    programs = Programs()
     failures = []
+    events = signals()
 
     def run(i, name, seed):
-        if failures:
+        if failures or programs.stopping:
             return
         begin = time.monotonic()
         run_dir = flags.runs / name / f"seed-{seed}"
-        failure = train(flags.pompc, settings[name], seed, run_dir)
+        failure = train(programs, flags.pompc, settings[name], seed, run_dir)
         if failure:
             failures.append(failure)
             return
-        summary = {"setting": name, "seed": seed, **sum_up(run_dir)}
+        summary = {"setting": name, "seed": seed, **sum_up(run_dir), "flags": flags_begun_with(run_dir)}
         with writing:
             append(flags.results, summary)
             print(f"{i} of {len(todo)}: {name}, seed {seed}: {summary['return_last']:.0f} at the end, best "
@@ -153,10 +305,15 @@ def sweep(flags, settings):
 
     with concurrent.futures.ThreadPoolExecutor(flags.jobs) as pool:
         runs = [pool.submit(run, i, *what) for i, what in enumerate(todo, 1)]
+        ended_by = await_runs(runs, pool, programs, events)
     for finished in runs:
-        finished.result()
-    if failures:
-        sys.exit("\n".join(failures))
+        if not finished.cancelled():
+            finished.result()
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    if ended_by is not None:
+        return 128 + ended_by
+    return 1 if failures else 0
 
 
 def interval(numbers):
@@ -208,10 +365,11 @@ def main():
         if unknown:
             sys.exit(f"--only: {flags.settings} has no {', '.join(sorted(unknown))}; it has {', '.join(settings)}")
         settings = {name: settings[name] for name in flags.only.split(",")}
+    refuse_changed_settings(flags, settings)
     if flags.report:
         report(flags.results, settings)
     else:
-        sweep(flags, settings)
+        sys.exit(sweep(flags, settings))
 
 
 if __name__ == "__main__":

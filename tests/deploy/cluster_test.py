@@ -108,7 +108,7 @@ class Cluster:
 
     def pid(self, name):
         with open(f"{self.run_dir}.cluster/{name}.pid", encoding="utf-8") as file:
-            return int(file.read())
+            return int(file.read().split()[0])
 
     def stop(self):
         for process in (self.script, self.prometheus):

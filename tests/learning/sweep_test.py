@@ -1,34 +1,61 @@
 #!/usr/bin/env python3
-"""scripts/sweep.py with a stand-in for pompc: which runs it makes, what it writes of them, what it reports."""
+"""scripts/sweep.py with a stand-in for pompc: which runs it makes, what it writes of them, what it reports. One run is
+made by pompc itself.
+
+Usage: sweep_test.py PROGRAM
+"""
 
 import csv
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 import unittest
 
 SWEEP = pathlib.Path(__file__).resolve().parent.parent.parent / "scripts" / "sweep.py"
 
-# Leaves the files of a run: returns 100 x seed, 200 x seed and 300 x seed; a KL of 1, 2, 3 and 4.
+PROGRAM = sys.argv[1] if len(sys.argv) > 1 else SWEEP.parent.parent / "build" / "release" / "bin" / "pompc"
+PATIENCE_SECONDS = 120
+# Of pompc itself: ends within seconds.
+SMALL = ("--preset quickstart --set env.action_repeat=10 --set learner.seed_rows=200 --set learner.pretrain_updates=5 "
+         "--set learner.utd=0.05 --set learner.batch_size=16 --set learner.log_every_updates=5 "
+         "--set replay.min_rows=100 --set evaluation.every_rows=200 --set evaluation.episodes=1")
+
+# Leaves the files of a run: returns 100 x seed, 200 x seed and 300 x seed; a KL of 1, 2, 3 and 4. With the flag "slow"
+# it waits for SIGTERM, as a run that takes long, and ends as an interrupted one does: with status 0. With "deaf" it does
+# not end by it.
 POMPC = textwrap.dedent("""\
     #!/usr/bin/env python3
-    import pathlib, sys
+    import os, pathlib, signal, sys
     words = sys.argv[1:]
     assert words[0] == "train", words
     if "fail" in words:
         sys.exit("this one fails")
     run_dir = pathlib.Path(words[words.index("--run-dir") + 1])
     seed = int(words[words.index("--seed") + 1])
-    run_dir.mkdir(parents=True)
+    run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "flags").write_text(" ".join(words))
     (run_dir / "evaluations.csv").write_text("rows,return_mean\\n" + "".join(
         f"{rows},{rows * seed}\\n" for rows in (200, 100, 300)))
     (run_dir / "metrics.csv").write_text("update,rows,policy_prior_kl,prior_std\\n" + "".join(
         f"{10 * i},{20 * i},{i},\\n" for i in range(1, 5)))
     (run_dir / "timings.csv").write_text("update,elapsed_seconds\\n40,12.5\\n")
+    if "slow" in words or "deaf" in words:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        signal.alarm(300)
+        (run_dir / "pid").write_text(str(os.getpid()))
+        while True:
+            signal.sigwait([signal.SIGTERM])
+            (run_dir / "stopped").touch()
+            if "slow" in words:
+                print("  phase              TRAINING\\ngo on with: pompc train --run-dir", run_dir)
+                sys.exit(0)
+    print("  phase              FINISHED: all 80 rows are there")
 """)
 
 
@@ -43,10 +70,32 @@ class SweepTest(unittest.TestCase):
         self.settings = self.folder / "settings.txt"
         self.results = self.folder / "out" / "results.csv"
 
+    def command(self, *arguments):
+        return [sys.executable, SWEEP, self.settings, "--results", self.results, "--runs", self.folder / "runs",
+                "--pompc", self.pompc, *arguments]
+
     def sweep(self, *arguments):
-        return subprocess.run(
-            [sys.executable, SWEEP, self.settings, "--results", self.results, "--runs", self.folder / "runs", "--pompc",
-             self.pompc, *arguments], capture_output=True, text=True, timeout=60, check=False, env=os.environ)
+        return subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=PATIENCE_SECONDS,
+                              check=False, env=os.environ)
+
+    def start(self, *arguments):
+        """A sweep in a process group of its own, as a shell starts it."""
+        sweep = subprocess.Popen(self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                 start_new_session=True)
+        self.addCleanup(lambda: sweep.poll() is None and sweep.kill())
+        return sweep
+
+    def await_true(self, what, condition):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, what)
+            time.sleep(0.02)
+
+    def await_run(self, name, seed=1):
+        """Its process, once it goes on."""
+        file = self.folder / "runs" / name / f"seed-{seed}" / "pid"
+        self.await_true(file, lambda: file.exists() and file.read_text() != "")
+        return int(file.read_text())
 
     def rows(self):
         with open(self.results, newline="") as file:
@@ -110,6 +159,136 @@ class SweepTest(unittest.TestCase):
             self.assertIn(why, done.stderr)
         self.assertFalse(self.results.exists())
 
+    def test_a_finished_run_does_not_stand_for_a_changed_setting(self):
+        self.settings.write_text("one: --set a=1 --set b=1\ntwo: --set a=5\n")
+        self.assertEqual(self.sweep("--seeds", "3").returncode, 0)
+        self.assertEqual([row["flags"] for row in self.rows()], ["--set a=1 --set b=1", "--set a=5"])
+        before = self.results.read_text()
+        self.settings.write_text("one: --set a=2 --set b=1\ntwo: --set a=5\n")
+        for arguments in (("--seeds", "3"), ("--seeds", "4"), ("--report",)):
+            done = self.sweep(*arguments)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertIn("one, seed 3: ", done.stderr)
+            self.assertIn("a=1 before, a=2 now", done.stderr)
+            self.assertIn(f"remove {self.folder}/runs/one/seed-3 and its line in {self.results}", done.stderr)
+            self.assertNotIn("two, seed", done.stderr)
+            self.assertEqual(done.stdout, "")
+        self.assertEqual(self.results.read_text(), before)
+        self.assertEqual(self.sweep("--seeds", "3-4", "--only", "two").returncode, 0)
+        # What the message advises.
+        shutil.rmtree(self.folder / "runs" / "one" / "seed-3")
+        self.results.write_text("".join(line for line in self.results.read_text().splitlines(True)
+                                        if not line.startswith("one,")))
+        self.assertEqual(self.sweep("--seeds", "3").returncode, 0)
+        self.assertEqual(self.rows()[-1]["flags"], "--set a=2 --set b=1")
+
+    def test_an_interrupted_run_does_not_go_on_as_a_changed_setting(self):
+        self.settings.write_text("every: --preset x\none: fail\ntwo: slow\n")
+        self.assertEqual(self.sweep("--only", "one").returncode, 1)
+        sweep = self.start("--only", "two")
+        self.await_run("two")
+        sweep.terminate()
+        sweep.communicate(timeout=PATIENCE_SECONDS)
+        self.settings.write_text("every:\none:\ntwo:\n")
+        # What never began left nothing behind.
+        self.assertEqual(self.sweep("--only", "one").returncode, 0)
+        self.assertEqual([row["flags"] for row in self.rows()], ["(none)"])
+        done = self.sweep()
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("two, seed 1: ", done.stderr)
+        self.assertIn("--preset x slow before, nothing now", done.stderr)
+        self.assertNotIn("one, seed", done.stderr)
+        self.settings.write_text("every: x\none:\ntwo: slow\n")
+        self.assertIn("one, seed 1: ", self.sweep("--report").stderr)
+        self.settings.write_text("two: slow --preset x\n")
+        self.assertIn("(another order)", self.sweep().stderr)
+
+    def test_results_without_flags_are_read(self):
+        self.settings.write_text("one:\n")
+        self.assertEqual(self.sweep("--seeds", "1").returncode, 0)
+        old = self.results.read_text().replace(",flags\n", "\n").replace(",(none)\n", "\n")
+        self.results.write_text(old)
+        shutil.rmtree(self.folder / "runs")
+        for arguments in (("--report",), ("--seeds", "1-2")):
+            done = self.sweep(*arguments)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("nothing tells the flags of 1 of the runs", done.stderr)
+        self.assertEqual([(row["seed"], row["return_best"], row["flags"]) for row in self.rows()],
+                         [("1", "300", ""), ("2", "600", "(none)")])
+        # A run directory without them, as an older sweep left it.
+        (self.folder / "runs" / "one" / "seed-3").mkdir()
+        done = self.sweep("--seeds", "3")
+        self.assertIn("nothing tells the flags of 2 of the runs", done.stderr)
+        self.assertEqual([row["flags"] for row in self.rows()], ["", "(none)", ""])
+
+    def test_signals_end_the_sweep_and_record_no_unfinished_run(self):
+        self.settings.write_text("one: slow\ntwo:\n")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(signal=number.name):
+                sweep = self.start()
+                pid = self.await_run("one")
+                os.killpg(sweep.pid, number)
+                _, stderr = sweep.communicate(timeout=PATIENCE_SECONDS)
+                self.assertEqual(sweep.returncode, 128 + number)
+                self.assertIn("one, seed 1: interrupted, not recorded", stderr)
+                self.assertFalse(pathlib.Path(f"/proc/{pid}").exists())
+                self.assertFalse(self.results.exists())
+                self.assertFalse((self.folder / "runs" / "two").exists(), "a run began after the signal")
+                (self.folder / "runs" / "one" / "seed-1" / "pid").unlink()
+
+    def test_an_interrupted_sweep_is_gone_on_with(self):
+        self.settings.write_text("one: slow\ntwo:\n")
+        sweep = self.start("--jobs", "2")
+        self.await_run("one")
+        self.await_true("two is finished", self.results.exists)
+        os.killpg(sweep.pid, signal.SIGINT)
+        sweep.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual([row["setting"] for row in self.rows()], ["two"])
+        self.pompc.write_text(POMPC.replace('"slow" in words or ', ""))
+        done = self.sweep()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("1 of 1: one, seed 1", done.stdout)
+        self.assertEqual([row["setting"] for row in self.rows()], ["two", "one"])
+
+    def test_a_second_signal_ends_runs_that_do_not_stop(self):
+        self.settings.write_text("one: deaf\n")
+        sweep = self.start()
+        pid = self.await_run("one")
+        stopped = self.folder / "runs" / "one" / "seed-1" / "stopped"
+        sweep.send_signal(signal.SIGHUP)
+        self.await_true("SIGTERM has come", stopped.exists)
+        # A terminal that closes sends it twice.
+        sweep.send_signal(signal.SIGHUP)
+        sweep.send_signal(signal.SIGTERM)
+        _, stderr = sweep.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(sweep.returncode, 128 + signal.SIGHUP)
+        self.assertIn("one, seed 1: interrupted, not recorded", stderr)
+        self.assertFalse(pathlib.Path(f"/proc/{pid}").exists())
+
+    def test_a_run_that_someone_else_ends_is_not_recorded(self):
+        self.settings.write_text("one: slow\n")
+        sweep = self.start()
+        os.kill(self.await_run("one"), signal.SIGTERM)
+        _, stderr = sweep.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(sweep.returncode, 1)
+        self.assertIn("one, seed 1: interrupted, not recorded", stderr)
+        self.assertFalse(self.results.exists())
+
+    def test_runs_of_pompc_are_recorded_when_they_reach_their_limit(self):
+        self.pompc = PROGRAM
+        self.settings.write_text(f"endless: {SMALL} --set stop.max_rows=1000000\nsmall: {SMALL} --set stop.max_rows=300\n")
+        sweep = self.start("--only", "endless")
+        evaluations = self.folder / "runs" / "endless" / "seed-1" / "evaluations.csv"
+        self.await_true("an evaluation", lambda: evaluations.exists() and len(evaluations.read_text().split()) > 1)
+        os.killpg(sweep.pid, signal.SIGINT)
+        _, stderr = sweep.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(sweep.returncode, 130)
+        self.assertIn("endless, seed 1: interrupted, not recorded", stderr)
+        self.assertFalse(self.results.exists())
+        done = self.sweep("--only", "small")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([row["setting"] for row in self.rows()], ["small"])
+
     def test_says_what_is_wrong(self):
         self.settings.write_text("one\n")
         self.assertIn("settings.txt:1: expected", self.sweep().stderr)
@@ -118,7 +297,9 @@ class SweepTest(unittest.TestCase):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("seed-1.log", done.stderr)
         self.assertFalse(self.results.exists())
+        self.pompc = self.folder / "absent"
+        self.assertIn("absent does not start: No such file", self.sweep().stderr)
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(argv=sys.argv[:1])
