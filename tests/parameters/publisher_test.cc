@@ -185,7 +185,9 @@ TEST(SnapshotTest, TensorOutsideTheDataIsDataLoss) {
 
 TEST(SnapshotTest, Crc32IsThatOfZlib) { EXPECT_EQ(Crc32("123456789"), 0xcbf43926u); }
 
-TEST_F(PublisherTest, AVersionThatIsNotNewerIsABug) {
+using PublisherDeathTest = PublisherTest;
+
+TEST_F(PublisherDeathTest, AVersionThatIsNotNewerIsABug) {
   Publish(2);
   EXPECT_DEATH(Publish(1), "version 1.1 comes too late");
   EXPECT_DEATH(Publish(2), "version 1.2 comes too late");

@@ -241,7 +241,9 @@ TEST_F(OutboxTest, RefusalOfAnEndedEpisodeDoesNotConcernTheNext) {
   EXPECT_EQ(outbox_.unacked(), 1);
 }
 
-TEST_F(OutboxTest, RowsWithoutAnEpisodeOrRoomAreBugs) {
+using OutboxDeathTest = OutboxTest;
+
+TEST_F(OutboxDeathTest, RowsWithoutAnEpisodeOrRoomAreBugs) {
   EXPECT_DEATH(Add(1), "no episode was begun");
   outbox_.BeginEpisode();
   Add(8);

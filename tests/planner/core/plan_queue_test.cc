@@ -274,7 +274,9 @@ TEST(CheckItemTest, NamesTheNumberThatIsOutOfItsMeaning) {
   EXPECT_EQ(CheckItem(item, FakeSpec()).code(), absl::StatusCode::kInvalidArgument);
 }
 
-TEST_F(PlanQueueTest, PlanningWithoutParametersIsABug) {
+using PlanQueueDeathTest = PlanQueueTest;
+
+TEST_F(PlanQueueDeathTest, PlanningWithoutParametersIsABug) {
   Push(Call(1));
   EXPECT_DEATH(queue_.Poll(absl::ZeroDuration(), nullptr), "parameters that are not there");
   EXPECT_DEATH(queue_.Poll(absl::ZeroDuration(), newest_, 0), "0 against 1");
