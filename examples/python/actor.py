@@ -21,23 +21,33 @@ import signal
 import sys
 import threading
 
-try:
-    from pompc_actor import Failed, Refused, clients, environment, roles, wire
-except ImportError as missing:
-    sys.exit(f"actor.py: {missing} (it needs NumPy, grpcio and protobuf; Debian: python3-numpy python3-grpcio "
-             "python3-protobuf)")
-except Exception as problem:  # pylint: disable=broad-except
-    sys.exit(f"actor.py: {' '.join(str(problem).split())}")
+# Worker processes that an environment starts import this file too, without the folder of pompc_actor in their search
+# path: only the standard library is imported here, the rest by import_parts().
 
 MAX_ENVIRONMENTS = 4096
 EXIT_SECONDS = 10   # that the environments' own code gets to end
+HERE = os.path.dirname(os.path.realpath(__file__))
+
+
+def import_parts():
+    """The rest of this program, which lies beside this file, whether or not Python looks there by itself."""
+    global Failed, Refused, clients, environment, roles, wire  # pylint: disable=global-statement
+    sys.path.insert(0, HERE)
+    try:
+        from pompc_actor import Failed, Refused, clients, environment, roles, wire
+    except ImportError as error:
+        needed = (error.name or "").partition(".")[0] in ("numpy", "grpc", "google")
+        hint = (" (it needs NumPy, grpcio and protobuf; Debian: python3-numpy python3-grpcio python3-protobuf)"
+                if needed else "")
+        sys.exit(f"actor.py: {error}{hint}")
+    except Exception as problem:  # pylint: disable=broad-except
+        sys.exit(f"actor.py: {' '.join(str(problem).split())}")
 
 
 def prepare_imports():
     """Environments import what they would in a program of their own: modules of the current folder are looked for where
     those of this file's folder were until now."""
-    here = os.path.dirname(os.path.realpath(__file__))
-    sys.path[:] = [folder for folder in sys.path if not os.path.isabs(folder) or os.path.realpath(folder) != here]
+    sys.path[:] = [folder for folder in sys.path if not os.path.isabs(folder) or os.path.realpath(folder) != HERE]
     if not getattr(sys.flags, "safe_path", False):
         try:
             sys.path.insert(0, os.getcwd())
@@ -184,6 +194,7 @@ def main():
 
 
 if __name__ == "__main__":
+    import_parts()
     result = 1
     try:
         result = main()

@@ -618,11 +618,12 @@ class ProcessTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def start(self, *arguments, path=(), **more):
+    def start(self, *arguments, path=(), python=(), **more):
         variables = {**os.environ, **PROXIES, "PYTHONPATH": os.pathsep.join(map(str, (*path, HERE))),
-                     "PYTHONDONTWRITEBYTECODE": "1"}
+                     "PYTHONDONTWRITEBYTECODE": "1", **more.pop("variables", {})}
+        program = more.pop("program", ROOT / "examples" / "python" / "actor.py")
         process = subprocess.Popen(
-            [sys.executable, more.pop("program", ROOT / "examples" / "python" / "actor.py"), *map(str, arguments)],
+            [sys.executable, *python, program, *map(str, arguments)],
             text=True,
             stdout=more.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, env=variables, cwd=self.folder, **more)
         self.addCleanup(process.stderr.close)
@@ -664,6 +665,34 @@ class ProcessTest(unittest.TestCase):
                 process = self.start("--env", "own:make", "--print-config", path=path)
                 stdout, stderr = process.communicate(timeout=SECONDS)
                 self.assertIn("observation_size: 2 action_size: 3 episode_decisions: 20", stdout, stderr)
+
+    def test_the_program_finds_its_parts_where_python_does_not_look_for_them(self):
+        safe = self.start("--env", "contrary:Counting", "--print-config", variables={"PYTHONSAFEPATH": "1"})
+        isolated = self.start("--env", "nothing_here:make", "--print-config", python=["-I"])
+        stdout, stderr = safe.communicate(timeout=SECONDS)
+        self.assertIn("observation_size: 2", stdout, stderr)
+        _, stderr = isolated.communicate(timeout=SECONDS)
+        self.assertRegex(stderr, "^actor.py: (there is no module nothing_here: |No module named '(numpy|grpc|google))")
+
+    def test_only_what_is_not_installed_is_said_to_be_needed(self):
+        for text, hint in (("import numpy.nothing", True), ("import nothing", False),
+                           ("raise ImportError('it was built for another Python')", False)):
+            with self.subTest(text):
+                (self.folder / "grpc.py").write_text(text)
+                _, stderr = self.start("--env", "x", path=[self.folder]).communicate(timeout=SECONDS)
+                self.assertEqual("Debian: python3-numpy" in stderr, hint, stderr)
+
+    def test_an_environment_may_start_worker_processes_of_every_kind(self):
+        for method in ("Spawning", "ForkServing"):
+            with self.subTest(method):
+                run = FakeRun(seed_rows=30, rows=60)
+                self.addCleanup(run.stop)
+                process = self.start("--env", f"workers:{method}", "--learner", run.address, "--planners", run.address,
+                                     "--replay", run.address)
+                _, stderr = process.communicate(timeout=SECONDS)
+                self.assertEqual(process.returncode, 0, stderr)
+                self.assertGreaterEqual(run.stored(), 60)
+                self.assertNotIn("has not ended", stderr)
 
     def test_a_current_folder_that_was_deleted_is_no_trouble(self):
         gone = self.folder / "gone"

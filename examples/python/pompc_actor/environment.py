@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import math
 import numbers
+import sys
 import threading
 import time
 import traceback
@@ -37,8 +38,9 @@ def make(name):
         except ModuleNotFoundError as error:
             if not error.name or not f"{module}.".startswith(f"{error.name}."):
                 raise
-            raise Refused(f"there is no module {module}: it is looked for in the current folder and on "
-                          "PYTHONPATH") from error
+            where = ("on Python's search path, without the current folder (PYTHONSAFEPATH, -P or -I)"
+                     if getattr(sys.flags, "safe_path", False) else "in the current folder and on PYTHONPATH")
+            raise Refused(f"there is no module {module}: it is looked for {where}") from error
         made_by = getattr(loaded, function, None)
         if not callable(made_by):
             raise Refused(f"module {module} ({getattr(loaded, '__file__', None)}) has no function {function}")
