@@ -111,11 +111,34 @@ def stop_at_signals():
             os.kill(os.getpid(), number)
         stop.set()
 
+    former = {}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # nohup has SIGHUP ignored.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, handle)
+            former[number] = signal.signal(number, handle)
+    restore_in_forks(handle, former)
     return stop
+
+
+def restore_in_forks(handle, former):
+    """In processes that the environments fork, signals do what they did before `handle`. One that comes in between
+    waits until then."""
+    masks = threading.local()
+
+    def before():
+        masks.mask = signal.pthread_sigmask(signal.SIG_BLOCK, former)
+
+    def in_parent():
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.mask)
+
+    def in_child():
+        for number, handler in former.items():
+            # An environment may have set its own.
+            if signal.getsignal(number) is handle:
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.mask)
+
+    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
 
 
 def whole_number(most):

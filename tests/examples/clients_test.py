@@ -683,7 +683,7 @@ class ProcessTest(unittest.TestCase):
                 self.assertEqual("Debian: python3-numpy" in stderr, hint, stderr)
 
     def test_an_environment_may_start_worker_processes_of_every_kind(self):
-        for method in ("Spawning", "ForkServing"):
+        for method in ("Spawning", "ForkServing", "Forking"):
             with self.subTest(method):
                 run = FakeRun(seed_rows=30, rows=60)
                 self.addCleanup(run.stop)
