@@ -75,7 +75,7 @@ def print_config(flags):
     except OSError as error:
         raise Failed(f"cannot print the config: {error.strerror}") from error
     exit_within(EXIT_SECONDS, 0)
-    made.close()
+    made.home.call(made.close)
 
 
 def play(flags):
@@ -95,9 +95,8 @@ def play(flags):
             break
     clients.log.info("ends")
     exit_within(EXIT_SECONDS, 0)
-    for one in made:
-        if one.inside is None:
-            one.close()
+    for closed in [one.home.begin(one.close) for one in made if one.inside is None]:
+        closed.result()
 
 
 def stop_at_signals():

@@ -31,11 +31,15 @@ ROOT = HERE.parent.parent
 sys.path[:0] = [str(ROOT / "examples" / "python"), str(HERE.parent / "support")]
 import contrary
 from fake_run import SECONDS, FakeRun
-from pompc_actor import Failed, Refused, clients, environment, roles, wire
+from pompc_actor import Failed, Refused, clients, environment, home, roles, wire
 from pompc_actor.wire import proto
 from processes import PROXIES
 
 NOBODY = "127.0.0.1:9"
+
+
+def made_at_home(kind):
+    return environment.make_at_home(kind.__name__, kind, home.Home(event_loop=True))
 
 
 class InProcessTest(unittest.TestCase):
@@ -60,7 +64,7 @@ class InProcessTest(unittest.TestCase):
 
     def play(self, run, kind, role=roles.act, planners=None, replay=None):
         """Until the lease ends; returns why."""
-        made = [environment.Environment(kind.__name__, kind()) for _ in range(run.environments)]
+        made = [made_at_home(kind) for _ in range(run.environments)]
         return self.play_in(made, run, role, planners, replay)
 
     def play_in(self, made, run, role=roles.act, planners=None, replay=None):
@@ -380,7 +384,7 @@ class ActTest(InProcessTest):
                 released.wait()
                 return super().step(action)
         run = self.run_with()
-        made = [environment.Environment("it", Hanging())]
+        made = [made_at_home(Hanging)]
         with unittest.mock.patch.object(roles, "STUCK_SECONDS", 0):
             outcome = self.in_background(lambda: self.play_in(made, run))
             entered.wait(SECONDS)
@@ -394,6 +398,16 @@ class ActTest(InProcessTest):
             released.set()
             self.assertIsInstance(outcome(), clients.Stopped)
         self.assertGreaterEqual(run.stored(), 100)
+
+    def test_an_environment_stays_in_its_thread_over_all_leases(self):
+        run = self.run_with(environments=2)
+        made = [made_at_home(contrary.Bound) for _ in range(2)]
+        outcome = self.in_background(lambda: self.play_in(made, run))
+        self.assertTrue(run.wait_until(lambda: run.stored() > 8))
+        run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
+        self.assertIsInstance(outcome(), clients.LeaseEnded)
+        self.assertIsInstance(self.play_in(made, run), clients.Stopped)
+        self.assertEqual(len(run.registrations), 2)
 
     def test_the_process_is_recognised_when_it_registers_again_and_counts_on(self):
         run = self.run_with()
@@ -693,6 +707,17 @@ class ProcessTest(unittest.TestCase):
                 self.assertEqual(process.returncode, 0, stderr)
                 self.assertGreaterEqual(run.stored(), 60)
                 self.assertNotIn("has not ended", stderr)
+
+    def test_an_environment_is_closed_in_the_thread_that_made_it(self):
+        run = FakeRun()
+        self.addCleanup(run.stop)
+        servers = ("--learner", run.address, "--planners", run.address, "--replay", run.address)
+        for arguments in (servers, ("--print-config",)):
+            with self.subTest(arguments):
+                process = self.start("--env", "contrary:Bound", *arguments)
+                stdout, stderr = process.communicate(timeout=SECONDS)
+                self.assertEqual(process.returncode, 0, stderr)
+                self.assertIn("closed\n", stdout + stderr)
 
     def test_a_current_folder_that_was_deleted_is_no_trouble(self):
         gone = self.folder / "gone"

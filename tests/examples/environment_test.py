@@ -24,7 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "examples" / "python"))
 import contrary
 from pompc_actor import Failed, Refused
-from pompc_actor.environment import MAX_MAGNITUDE, Actions, Environment, Unstable, make, make_all
+from pompc_actor.environment import MAX_MAGNITUDE, Actions, Environment, Unstable, make_all, maker
 
 
 def settings(action_repeat=1, episode_decisions=1000, terminates=False, observation_size=2, action_size=3):
@@ -353,13 +353,23 @@ class MakeTest(unittest.TestCase):
                             ("contr:make", "no module contr:"), (":make", "importing"),
                             ("NoSuchThing-v0", "Gymnasium|raised"), ("", "Gymnasium|raised")):
             with self.subTest(name=name), self.assertRaisesRegex(Refused, words) as caught:
-                Environment(name, make(name))
+                Environment(name, maker(name)())
             self.assertNotIn("\n", str(caught.exception))
 
     def test_environments_of_one_process_are_different_ones(self):
         self.assertEqual(len(make_all("contrary:Counting", 3)), 3)
         with self.assertRaisesRegex(Refused, "same environment twice"):
             make_all("contrary:shared", 2)
+
+    def test_environments_live_in_threads_of_their_own_that_have_event_loops(self):
+        made = make_all("contrary:Bound", 2)
+        loops = {id(one.home.call(lambda: asyncio.get_event_loop_policy().get_event_loop())) for one in made}
+        self.assertEqual(len(loops), 2)
+        threads = {one._environment.thread for one in made} | {threading.get_ident()}
+        self.assertEqual(len(threads), 3)
+        with unittest.mock.patch("threading.Thread.start", side_effect=RuntimeError("can't start new thread")), \
+                self.assertRaisesRegex(Failed, "cannot start a thread for another environment: can't start"):
+            make_all("contrary:Counting", 1)
 
     def test_sizes_that_are_not_the_runs_are_refused(self):
         for size in ("observation_size", "action_size"):
@@ -384,7 +394,7 @@ class MakeTest(unittest.TestCase):
             loader = types.SimpleNamespace(side_effect=error)
             with unittest.mock.patch("importlib.import_module", side_effect=loader.side_effect), \
                     self.assertRaisesRegex(Refused, f"importing own raised .*{type(error).__name__}"):
-                make("own:make")
+                maker("own:make")
 
     def test_whatever_is_raised_ends_the_process_with_one_line(self):
         class Recursive(contrary.Counting):

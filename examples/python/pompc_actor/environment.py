@@ -17,6 +17,7 @@ import traceback
 import numpy
 
 from pompc_actor import Failed, Refused
+from pompc_actor.home import MAX_EVENT_LOOPS, Home
 
 RESET_TRIES = 20
 # kMaxMagnitude in common/values/number_check.h: rows with larger numbers are refused.
@@ -27,11 +28,12 @@ class Unstable(Exception):
     """The environment returned numbers that no run can learn from; the episode ends in the state before."""
 
 
-def make(name):
-    """`name` is one of Gymnasium's ids, or module:function for a function that returns an environment."""
+def maker(name):
+    """A function that makes an environment. `name` is one of Gymnasium's ids, or module:function for a function that
+    returns an environment."""
     module, colon, function = name.partition(":")
     if not (colon and function.isidentifier()):
-        return _make_by_id(name)
+        return _maker_by_id(name)
     with _refusing(f"importing {module}"):
         try:
             loaded = importlib.import_module(module)
@@ -44,19 +46,22 @@ def make(name):
         made_by = getattr(loaded, function, None)
         if not callable(made_by):
             raise Refused(f"module {module} ({getattr(loaded, '__file__', None)}) has no function {function}")
-    with _refusing(f"{name}()"):
-        return made_by()
+    return lambda: _made(f"{name}()", made_by)
 
 
-def _make_by_id(name):
+def _maker_by_id(name):
     with _refusing("importing gymnasium"):
         try:
             gymnasium = importlib.import_module("gymnasium")
         except ImportError as error:
             raise Refused(f"{name} is an id of Gymnasium's, which is not installed ({error}): pip install gymnasium, "
                           "or give module:function") from error
-    with _refusing(f"gymnasium.make({name!r})"):
-        return gymnasium.make(name)
+    return lambda: _made(f"gymnasium.make({name!r})", lambda: gymnasium.make(name))
+
+
+def _made(what, made_by):
+    with _refusing(what):
+        return made_by()
 
 
 @contextlib.contextmanager
@@ -217,15 +222,14 @@ def _flag(what, value):
 class Environment:
     """Holds each action for a number of steps and sums their rewards; cuts episodes after a number of decisions.
 
-    Used by one thread at a time, which holds `user`; `inside` may be read by others. What the environment raises
-    becomes Failed, with its words and the place."""
+    Made and used in the thread of its `home`, if it has one; `inside` may be read by others. What the environment raises becomes
+    Failed, with its words and the place."""
 
-    def __init__(self, name, environment):
+    def __init__(self, name, environment, home=None):
         """Refused if the spaces are not what a run can use."""
-        self.name = name
+        self.name, self.home = name, home
         # (what, since when by the monotonic clock) while the environment's own code runs; else None.
         self.inside = None
-        self.user = threading.Lock()
         self._environment = environment
         with _refusing(f"{name}: reading its spec and spaces"):
             # How long its episodes are, as Gymnasium's wrappers note it; None if it does not say.
@@ -336,13 +340,19 @@ class Environment:
 _OLD_GYM = "Environments of old gym must be wrapped (for example by the package shimmy)"
 
 
+def make_at_home(name, make, home):
+    """The environment that `make` makes, in the thread of that home."""
+    return home.call(lambda: Environment(name, make(), home))
+
+
 def make_all(name, count):
-    """`count` environments, tried out. Refused if they are of no use to any run."""
+    """`count` environments, tried out, each in a home of its own. Refused if they are of no use to any run."""
+    make = maker(name)
     made = []
     for _ in range(count):
-        made.append(Environment(name, make(name)))
+        made.append(make_at_home(name, make, Home(event_loop=count <= MAX_EVENT_LOOPS)))
         if any(made[-1].is_the_same_as(other) for other in made[:-1]):
             raise Refused(f"{name} returned the same environment twice: with --environments each call must make a new "
                           "one")
-    made[0].try_out()
+    made[0].home.call(made[0].try_out)
     return made

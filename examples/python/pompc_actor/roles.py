@@ -1,9 +1,9 @@
 """What an actor and an evaluator do under one lease."""
 
-import contextlib
+import concurrent.futures
+import functools
 import itertools
 import queue
-import threading
 import time
 
 import numpy
@@ -13,7 +13,7 @@ from pompc_actor.clients import EpisodeRefused, LeaseEnded, Stopped, log
 from pompc_actor.environment import Unstable
 from pompc_actor.wire import proto
 
-END_SECONDS = 20      # that the threads get to end once the process is told to
+END_SECONDS = 20      # that the environments get to return once the process is told to
 STUCK_SECONDS = 60    # after which log and status say that an environment does not return
 EPISODE_TRIES = 3     # of an evaluation's episode that cannot be played to its end
 COLUMNS = ("observations", "actions", "rewards", "plan_mean", "plan_std", "plan_value")
@@ -142,7 +142,7 @@ def act(flags, learner, identity, environments, stop):
         for index, environment in enumerate(environments):
             shard = clients.ShardStream(shards[registration.shards[index]], lease, index, identity.waits)
             players.append(Player(index, environment, lease, identity, planners, shard).run)
-        run_threads(players, environments, lease, identity)
+        run_workers(players, environments, lease, identity)
     except Exception as error:
         leave(lease, error)
         raise
@@ -155,7 +155,7 @@ def evaluate(flags, learner, identity, environments, stop):
     try:
         log.info(f"evaluates in run {lease.run_id}")
         planners = clients.Planners(flags.planners)
-        run_threads([lambda: evaluate_all(environment, planners, lease, identity, stop)], environments, lease, identity)
+        run_workers([lambda: evaluate_all(environment, planners, lease, identity, stop)], environments, lease, identity)
     except Exception as error:
         leave(lease, error)
         raise
@@ -236,65 +236,49 @@ def play_evaluation(environment, planners, lease, waits, assignment, random):
     return total, decisions
 
 
-def run_threads(workers, environments, lease, identity):
-    """Runs each worker, with its environment, in a thread until the first one ends, and raises why that one did; the
-    others see the same at their next check. When the lease has ended, threads whose environment does not return are
-    left to end in their time, so that the learner hears of this process again at once."""
+def run_workers(workers, environments, lease, identity):
+    """Runs each worker at its environment's home until the first one ends, and raises why that one did; the others see
+    the same at their next check. When the lease has ended, environments that do not return are left to do so in their
+    time, so that the learner hears of this process again at once."""
     outcomes = queue.SimpleQueue()
 
-    def work(index, worker):
+    def work(environment, worker):
         try:
-            with held(index, environments[index], lease, identity.waits):
-                environments[index].follow(lease.config.env)
-                worker()
+            environment.follow(lease.config.env)
+            worker()
         except BaseException as error:  # pylint: disable=broad-except
             outcomes.put(error)
 
-    threads = [threading.Thread(target=work, args=indexed, daemon=True) for indexed in enumerate(workers)]
-    try:
-        for thread in threads:
-            thread.start()
-    except RuntimeError as error:
-        raise Failed(f"cannot start {len(threads)} threads: {error}") from error
+    tasks = [environment.home.begin(functools.partial(work, environment, worker))
+             for environment, worker in zip(environments, workers)]
     outcome = None
     while outcome is None:
-        watch(environments, identity.waits)
         try:
             outcome = outcomes.get(timeout=clients.RETRY_SECONDS)
         except queue.Empty:
+            watch(environments, tasks, identity.waits)
             try:
                 lease.check()  # for those that are in their environments
             except (LeaseEnded, Stopped) as error:
                 outcome = error
     lease.close()
+    tasks = [task for task in tasks if not task.cancel()]
     deadline = time.monotonic() + (0 if isinstance(outcome, LeaseEnded) else END_SECONDS)
-    for thread in threads:
-        while thread.is_alive() and time.monotonic() < deadline:
-            thread.join(clients.RETRY_SECONDS)
-            watch(environments, identity.waits)
+    while not all(task.done() for task in tasks) and time.monotonic() < deadline:
+        concurrent.futures.wait(tasks, timeout=clients.RETRY_SECONDS)
+        watch(environments, [], identity.waits)
+    for index in range(len(environments)):
+        identity.waits.set(("environment", index), "")
     raise outcome
 
 
-@contextlib.contextmanager
-def held(index, environment, lease, waits):
-    """While a thread uses the environment. One of an earlier lease may still be inside."""
-    who = ("environment", index)
-    try:
-        while not environment.user.acquire(timeout=clients.RETRY_SECONDS):
-            lease.check()
-            waits.set(who, f"environment {index} still does what it was told under an earlier lease")
-    finally:
-        waits.set(who, "")
-    try:
-        yield
-    finally:
-        environment.user.release()
-
-
-def watch(environments, waits):
-    """Says which environments do not return."""
+def watch(environments, tasks, waits):
+    """Says which environments do not return, and which of the tasks have not begun for that reason."""
     for index, environment in enumerate(environments):
         what, since = environment.inside or ("", time.monotonic())
         stuck = time.monotonic() - since > STUCK_SECONDS
         waits.set(("inside", index),
                   f"environment {index} has not returned from {what}() for {STUCK_SECONDS} s" if stuck else "")
+    for index, task in enumerate(tasks):
+        waits.set(("environment", index), "" if task.running() or task.done() else
+                  f"environment {index} still does what it was told under an earlier lease")
