@@ -2,6 +2,7 @@
 """The Python actor against servers in this process: what it sends, waits for, gives up, and how it ends."""
 
 import contextlib
+import ctypes
 import importlib.util
 import io
 import math
@@ -97,6 +98,30 @@ class InProcessTest(unittest.TestCase):
             self.assertFalse(thread.is_alive())
             return results[0]
         return result
+
+
+def grasping(run, method, seconds=0.5):
+    """Holds Python's interpreter lock in each call of that method, and has the run end its lease meanwhile."""
+    class Grasping(contrary.Counting):
+        harmless = False
+
+        def _grasp(self):
+            leases = len(run.registrations)
+            if not self.harmless:
+                ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+                run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
+                run.wait_until(lambda: len(run.registrations) > leases)
+
+        def reset(self, seed=None):
+            if method == "reset":
+                self._grasp()
+            return super().reset(seed)
+
+        def step(self, action):
+            if method == "step":
+                self._grasp()
+            return super().step(action)
+    return Grasping
 
 
 class ActTest(InProcessTest):
@@ -408,6 +433,46 @@ class ActTest(InProcessTest):
         self.assertIsInstance(outcome(), clients.LeaseEnded)
         self.assertIsInstance(self.play_in(made, run), clients.Stopped)
         self.assertEqual(len(run.registrations), 2)
+
+    def test_an_environment_that_holds_the_interpreter_lock_in_reset_is_named_and_its_episode_played(self):
+        run = self.run_with(seed_rows=0, lease_ms=200, rows=10**9)
+        made = [made_at_home(grasping(run, "reset"))]
+        self.assertIsInstance(self.play_in(made, run), clients.LeaseEnded)
+        outcome = self.in_background(lambda: self.play_in(made, run))
+        self.wait_for_reason(run, "environment 0 in reset() held Python's interpreter lock for ")
+        # Under the second lease, in the state that the reset of the first one returned.
+        self.assertTrue(run.wait_until(lambda: run.stored() >= 20))
+        self.assertIsInstance(outcome(), clients.LeaseEnded)
+        self.assertEqual(set(run.episodes), {(2, 0, 0)})
+        self.assertIn("environment 0 in reset() held", self.identity.waits.text())
+        run.heartbeat_errors = []
+        made[0]._environment.harmless = True
+        outcome = self.in_background(lambda: self.play_in(made, run))
+        self.assertTrue(run.wait_until(lambda: run.stored() >= 60))
+        self.wait_for_no_reason()
+        self.stop.set()
+        self.assertIsInstance(outcome(), clients.Stopped)
+
+    def test_leases_that_end_in_vain_for_the_interpreter_lock_end_the_actor_and_the_learner_hears_why(self):
+        run = self.run_with(lease_ms=200)
+        made = [made_at_home(grasping(run, "step"))]
+        for _ in range(3):
+            self.assertIsInstance(self.play_in(made, run), clients.LeaseEnded)
+        error = self.play_in(made, run)
+        words = r"3 leases in a row ended in vain: environment 0 in step\(\) held .*the GIL"
+        self.assertIsInstance(error, Failed)
+        self.assertRegex(str(error), words)
+        self.assertTrue(run.heartbeats[-1].leaving)
+        self.assertRegex(run.heartbeats[-1].error, words)
+
+    def test_leases_that_end_for_another_reason_are_asked_for_again_and_again(self):
+        run = self.run_with(rows=10**9)
+        made = [made_at_home(contrary.Counting)]
+        for _ in range(4):
+            outcome = self.in_background(lambda: self.play_in(made, run))
+            run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
+            self.assertIsInstance(outcome(), clients.LeaseEnded)
+        self.assertEqual(self.identity.waits.text(), "")
 
     def test_the_process_is_recognised_when_it_registers_again_and_counts_on(self):
         run = self.run_with()

@@ -253,6 +253,26 @@ class ObservationsTest(unittest.TestCase):
                 self.assertEqual(len(tries), 20)
 
 
+class ResetTest(unittest.TestCase):
+    def test_an_episode_that_has_begun_is_not_begun_anew_before_its_first_step(self):
+        seeds = []
+
+        class Seeing(contrary.Counting):
+            def reset(self, seed=None):
+                seeds.append(seed)
+                return super().reset(seed)
+        environment = environment_of(Seeing)
+        self.assertFalse(environment.has_begun())
+        for seed in (1, 1, None, 2, None):
+            self.assertEqual(environment.reset(seed).tolist(), [0, 0])
+            self.assertTrue(environment.has_begun())
+        self.assertEqual(seeds, [1, 2])
+        environment.step(numpy.zeros(3))
+        self.assertFalse(environment.has_begun())
+        environment.reset(2)
+        self.assertEqual(seeds, [1, 2, 2])
+
+
 class StepTest(unittest.TestCase):
     def test_the_largest_number_is_that_of_the_header(self):
         header = (HERE.parent.parent / "common" / "values" / "number_check.h").read_text()

@@ -5,6 +5,7 @@ same buffer each time, change it later or free it, and may keep or change the ac
 it unchecked: what is not as the spaces promise ends the process with one line that says so.
 """
 
+import collections
 import contextlib
 import importlib
 import math
@@ -20,6 +21,7 @@ from pompc_actor import Failed, Refused
 from pompc_actor.home import MAX_EVENT_LOOPS, Home
 
 RESET_TRIES = 20
+SLOW_SECONDS = 0.1  # of a call that is remembered
 # kMaxMagnitude in common/values/number_check.h: rows with larger numbers are refused.
 MAX_MAGNITUDE = 1e18
 
@@ -244,8 +246,23 @@ class Environment:
             except Refused as error:
                 raise Refused(f"{name}: {error}") from error
         self.action_size, self.observation_size = self._actions.size, self._observations.size
+        self._slow_calls = collections.deque(maxlen=64)  # (what, from, to), the last ones
+        # (seed, observation) of the last reset, until the first step.
+        self._begun = None
         self._action_repeat, self._episode_decisions, self._terminates = 1, math.inf, True
         self._decisions = 0
+
+    def has_begun(self):
+        """Whether an episode has begun in which no step came yet."""
+        return self._begun is not None
+
+    def was_in(self, start, end):
+        """What the environment's own code did for most of that time, by the monotonic clock: "reset" or "step", or
+        nothing that is known. Thread-safe."""
+        inside = self.inside
+        calls = [*self._slow_calls, *([(*inside, time.monotonic())] if inside else [])]
+        return next((what for what, since, until in calls if min(until, end) - max(since, start) > (end - start) / 2),
+                    "")
 
     def is_the_same_as(self, other):
         return self._environment is other._environment
@@ -270,11 +287,15 @@ class Environment:
         self._terminates = settings.spec.terminates
 
     def reset(self, seed=None):
-        """The first observation of an episode."""
-        self._decisions = 0
+        """The first observation of an episode: of the one that has begun, where no step came yet and it is as good. A
+        reset may take longer than a lease, and would be lost with it again and again."""
+        if self._begun is not None and seed in (None, self._begun[0]):
+            return self._begun[1]
+        self._begun, self._decisions, first_seed = None, 0, seed
         for _ in range(RESET_TRIES):
             try:
-                return self._begin(seed)
+                self._begun = (first_seed, self._begin(seed))
+                return self._begun[1]
             except Unstable as error:
                 seed, problem = None, error
         raise Failed(f"{self.name}: {RESET_TRIES} resets one after the other: {problem}")
@@ -288,6 +309,7 @@ class Environment:
 
     def step(self, action):
         """(observation, reward, terminated, truncated) of one decision."""
+        self._begun = None
         total, terminated, truncated = 0.0, False, False
         for _ in range(self._action_repeat):
             with self._called("step"):
@@ -315,7 +337,8 @@ class Environment:
     @contextlib.contextmanager
     def _called(self, what):
         """Around a call of the environment and the reading of what it returned."""
-        self.inside = (what, time.monotonic())
+        since = time.monotonic()
+        self.inside = (what, since)
         try:
             yield
         except Unstable:
@@ -329,6 +352,8 @@ class Environment:
             hint = " (Gymnasium's reset takes a seed)" if what == "reset" and "'seed'" in text else ""
             raise Failed(f"{self.name}: {text}{hint}") from error
         finally:
+            if time.monotonic() - since > SLOW_SECONDS:
+                self._slow_calls.append((what, since, time.monotonic()))
             self.inside = None
 
     def close(self):

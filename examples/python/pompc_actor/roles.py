@@ -73,6 +73,8 @@ class Player:
 
     def run(self):
         seed = int(self._random.integers(2**31))
+        if self._environment.has_begun():
+            seed = None  # under an earlier lease
         try:
             for episode in itertools.count():
                 self._lease.check()
@@ -121,6 +123,7 @@ class Player:
                 observation, total, done = following, total + reward, terminated or truncated
             if chunk.count >= self._chunk_rows or (done and sent + chunk.count > 0):
                 self._shard.send(episode, sent, chunk.message(observation if done else None))
+                self._identity.note_success(lasting=episode > 0)
                 sent += chunk.count
                 chunk.clear()
         if sent > 0:
@@ -133,6 +136,7 @@ def act(flags, learner, identity, environments, stop):
     lease = clients.Lease(learner, identity, stop)
     try:
         registration = lease.registration
+        identity.check()
         log.info(f"acts in run {lease.run_id} as actor {registration.index}")
         if registration.num_shards != len(flags.replay):
             raise Refused(f"--replay names {len(flags.replay)} shards; the run has {registration.num_shards}")
@@ -153,6 +157,7 @@ def evaluate(flags, learner, identity, environments, stop):
     (environment,) = environments
     lease = clients.Lease(learner, identity, stop)
     try:
+        identity.check()
         log.info(f"evaluates in run {lease.run_id}")
         planners = clients.Planners(flags.planners)
         run_workers([lambda: evaluate_all(environment, planners, lease, identity, stop)], environments, lease, identity)
@@ -178,6 +183,7 @@ def evaluate_all(environment, planners, lease, identity, stop):
                 identity.waits.set("evaluation", "")
                 if evaluate_one(environment, planners, lease, identity.waits, assignment):
                     done = assignment
+                    identity.note_success(lasting=True)
             else:
                 if assignment is None:
                     identity.waits.set("evaluation", "")
@@ -262,6 +268,8 @@ def run_workers(workers, environments, lease, identity):
             except (LeaseEnded, Stopped) as error:
                 outcome = error
     lease.close()
+    if isinstance(outcome, LeaseEnded) and lease.silence():
+        note_silence(environments, *lease.silence(), identity)
     tasks = [task for task in tasks if not task.cancel()]
     deadline = time.monotonic() + (0 if isinstance(outcome, LeaseEnded) else END_SECONDS)
     while not all(task.done() for task in tasks) and time.monotonic() < deadline:
@@ -270,6 +278,15 @@ def run_workers(workers, environments, lease, identity):
     for index in range(len(environments)):
         identity.waits.set(("environment", index), "")
     raise outcome
+
+
+def note_silence(environments, start, end, identity):
+    """No thread of this process ran for longer than the lease: names the environments that can have seen to that."""
+    calls = [(index, environment.was_in(start, end)) for index, environment in enumerate(environments)]
+    those = " or ".join([f"environment {index} in {what}()" for index, what in calls if what][:4])
+    if those:
+        identity.note_silence(f"{those} held Python's interpreter lock for {end - start:.0f} s, so the lease ended: "
+                              "release the lock (the GIL), or step the environment in a process of its own")
 
 
 def watch(environments, tasks, waits):
