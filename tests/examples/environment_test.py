@@ -356,6 +356,29 @@ class StepTest(unittest.TestCase):
         observation, reward, terminated, truncated = environment.step(numpy.zeros(3))
         self.assertEqual((observation.tolist(), reward, terminated, truncated), ([3, 3], 1, True, False))
 
+    def test_the_last_observation_is_that_of_the_episode_where_the_environment_has_reset_itself(self):
+        nan = numpy.full(2, math.nan)
+        for key, ended, found, seen in (("final_observation", (True, False), numpy.array([3, 3]), [3, 3]),
+                                        ("final_obs", (True, False), [3, 3], [3, 3]),
+                                        ("final_observation", (False, True), numpy.array([3, 3]), [3, 3]),
+                                        ("final_obs", (False, True), numpy.array([3, 3]), [3, 3]),
+                                        ("final_obs", (False, True), None, [0, 0]),
+                                        ("other", (False, True), [3, 3], [0, 0]),
+                                        ("final_obs", (False, False), [3, 3], [0, 0]),
+                                        ("final_obs", (False, True), nan, Unstable),
+                                        ("final_observation", (False, True), [3, 3, 3], Failed)):
+            with self.subTest(key=key, ended=ended, found=found):
+                environment = environment_of(contrary.returning(
+                    step=lambda *_, k=key, e=ended, f=found: (numpy.zeros(2), 1, *e, {k: f})), terminates=True)
+                environment.reset()
+                if isinstance(seen, list):
+                    observation, _, *flags = environment.step(numpy.zeros(3))
+                    self.assertEqual((observation.tolist(), tuple(flags)), (seen, ended))
+                    self.assertFalse(isinstance(found, numpy.ndarray) and numpy.shares_memory(observation, found))
+                else:
+                    with self.assertRaises(seen):
+                        environment.step(numpy.zeros(3))
+
     def test_the_time_limit_truncates(self):
         environment = environment_of(contrary.Counting, episode_decisions=4)
         for _ in range(2):

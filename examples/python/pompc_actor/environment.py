@@ -221,6 +221,14 @@ def _flag(what, value):
     return bool(number)
 
 
+def _final_observation(returned):
+    """Of the last step of an episode. Environments that reset themselves return the next episode's first observation,
+    and in the info the one that is asked for: Gymnasium's AutoResetWrapper, for one."""
+    info = returned[4] if isinstance(returned[4], dict) else {}
+    found = (info.get(key) for key in ("final_observation", "final_obs"))
+    return next((value for value in found if value is not None), returned[0])
+
+
 class Environment:
     """Holds each action for a number of steps and sums their rewards; cuts episodes after a number of decisions.
 
@@ -319,10 +327,11 @@ class Environment:
                     raise Failed(f"returned {count}; Gymnasium's returns (observation, reward, terminated, truncated, "
                                  f"info). {_OLD_GYM}")
                 # What is not copied here may be another thing after the next call.
-                observation = self._observations.of(returned[0])
-                total += float(_scalar("reward", returned[1]))
                 terminated, truncated = (_flag(flag, value) for flag, value in
                                          zip(("terminated flag", "truncated flag"), returned[2:4]))
+                observation = self._observations.of(
+                    _final_observation(returned) if terminated or truncated else returned[0])
+                total += float(_scalar("reward", returned[1]))
             if not abs(total) <= MAX_MAGNITUDE:
                 raise Unstable(f"reward {total}; at most {MAX_MAGNITUDE:g} in magnitude can be learnt from")
             if terminated or truncated:
