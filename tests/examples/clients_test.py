@@ -144,6 +144,30 @@ class ActTest(InProcessTest):
                     planned += all(set(chunk.has_plan) == {1} for chunk in run.episodes[key])
                 self.assertGreater(planned, 0)
 
+    def test_rows_do_not_wait_for_a_chunk_that_slow_steps_fill(self):
+        run = self.run_with(seed_rows=10**9, chunk_rows=1000, rows=10**9)
+
+        class Slow(contrary.Counting):
+            """Takes its last step once the first ones are stored."""
+            def step(self, action):
+                assert self.count < 19 or run.wait_until(lambda: run.stored() > 0)
+                return super().step(action)
+        with unittest.mock.patch.object(roles, "CHUNK_SECONDS", 0):
+            outcome = self.in_background(lambda: self.play(run, Slow))
+            self.assertTrue(run.wait_until(lambda: run.stored() >= 20))
+            self.stop.set()
+            self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertEqual({request.rows.count for request in run.appends}, {1})
+
+    def test_rows_of_quick_steps_wait_until_their_chunk_is_full(self):
+        run = self.run_with(seed_rows=10**9, chunk_rows=8, rows=10**9)
+        with unittest.mock.patch.object(roles, "CHUNK_SECONDS", SECONDS):
+            outcome = self.in_background(lambda: self.play(run, contrary.Counting))
+            self.assertTrue(run.wait_until(lambda: run.stored() >= 40))
+            self.stop.set()
+            self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertEqual([request.rows.count for request in run.appends[:6]], [8, 8, 4, 8, 8, 4])
+
     def test_proxies_are_not_for_the_projects_own_traffic(self):
         with unittest.mock.patch.dict(os.environ, PROXIES):
             run = self.run_with(seed_rows=0)

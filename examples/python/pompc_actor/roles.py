@@ -13,6 +13,7 @@ from pompc_actor.clients import EpisodeRefused, LeaseEnded, Stopped, log
 from pompc_actor.environment import Unstable
 from pompc_actor.wire import proto
 
+CHUNK_SECONDS = 0.05  # that rows wait for others of their chunk, and for the step that ends after it
 END_SECONDS = 20      # that the environments get to return once the process is told to
 STUCK_SECONDS = 60    # after which log and status say that an environment does not return
 EPISODE_TRIES = 3     # of an evaluation's episode that cannot be played to its end
@@ -27,12 +28,14 @@ class Chunk:
         self.clear()
 
     def clear(self):
-        self.count = 0
+        self.count, self._since = 0, 0.0
         self._rows = {name: [] for name in (*COLUMNS, "terminated", "has_plan", "versions")}
 
     def add(self, observation, action, reward, terminated, plan):
         """`plan` is None for a random action. The arrays are kept, not copied: nobody may change them any more."""
         rows = self._rows
+        if self.count == 0:
+            self._since = time.monotonic()
         self.count += 1
         rows["observations"].append(observation)
         rows["actions"].append(action)
@@ -43,6 +46,10 @@ class Chunk:
         rows["plan_std"].append(wire.to_array(plan.plan_std) if plan else numpy.ones(self._action_size))
         rows["plan_value"].append(plan.plan_value if plan else 0)
         rows["versions"].append(plan.version if plan else proto.ParameterVersion())
+
+    def is_due(self, full):
+        """Whether it is to be sent now: it has `full` rows, or its first one has waited."""
+        return self.count >= full or (self.count > 0 and time.monotonic() - self._since >= CHUNK_SECONDS)
 
     def message(self, final_observation=None):
         rows = proto.Rows(count=self.count, versions=self._rows["versions"])
@@ -121,7 +128,7 @@ class Player:
                 chunk.add(observation, action, reward, terminated, plan)
                 self._identity.count_row()
                 observation, total, done = following, total + reward, terminated or truncated
-            if chunk.count >= self._chunk_rows or (done and sent + chunk.count > 0):
+            if chunk.is_due(self._chunk_rows) or (done and sent + chunk.count > 0):
                 self._shard.send(episode, sent, chunk.message(observation if done else None))
                 self._identity.note_success(lasting=episode > 0)
                 sent += chunk.count
