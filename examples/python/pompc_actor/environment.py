@@ -232,8 +232,8 @@ def _final_observation(returned):
 class Environment:
     """Holds each action for a number of steps and sums their rewards; cuts episodes after a number of decisions.
 
-    Made and used in the thread of its `home`, if it has one; `inside` may be read by others. What the environment raises becomes
-    Failed, with its words and the place."""
+    Made and used in the thread of its `home`, if it has one; others may ask for `inside` and was_in(). What the
+    environment raises becomes Failed, with its words and the place."""
 
     def __init__(self, name, environment, home=None):
         """Refused if the spaces are not what a run can use."""
