@@ -21,23 +21,33 @@ import signal
 import sys
 import threading
 
-try:
-    from pompc_actor import Failed, Refused, clients, environment, roles, wire
-except ImportError as missing:
-    sys.exit(f"actor.py: {missing} (it needs NumPy, grpcio and protobuf; Debian: python3-numpy python3-grpcio "
-             "python3-protobuf)")
-except Exception as problem:  # pylint: disable=broad-except
-    sys.exit(f"actor.py: {' '.join(str(problem).split())}")
+# Worker processes that an environment starts import this file too, without the folder of pompc_actor in their search
+# path: only the standard library is imported here, the rest by import_parts().
 
 MAX_ENVIRONMENTS = 4096
 EXIT_SECONDS = 10   # that the environments' own code gets to end
+HERE = os.path.dirname(os.path.realpath(__file__))
+
+
+def import_parts():
+    """The rest of this program, which lies beside this file, whether or not Python looks there by itself."""
+    global Failed, Refused, clients, environment, roles, wire  # pylint: disable=global-statement
+    sys.path.insert(0, HERE)
+    try:
+        from pompc_actor import Failed, Refused, clients, environment, roles, wire
+    except ImportError as error:
+        needed = (error.name or "").partition(".")[0] in ("numpy", "grpc", "google")
+        hint = (" (it needs NumPy, grpcio and protobuf; Debian: python3-numpy python3-grpcio python3-protobuf)"
+                if needed else "")
+        sys.exit(f"actor.py: {error}{hint}")
+    except Exception as problem:  # pylint: disable=broad-except
+        sys.exit(f"actor.py: {' '.join(str(problem).split())}")
 
 
 def prepare_imports():
     """Environments import what they would in a program of their own: modules of the current folder are looked for where
     those of this file's folder were until now."""
-    here = os.path.dirname(os.path.realpath(__file__))
-    sys.path[:] = [folder for folder in sys.path if not os.path.isabs(folder) or os.path.realpath(folder) != here]
+    sys.path[:] = [folder for folder in sys.path if not os.path.isabs(folder) or os.path.realpath(folder) != HERE]
     if not getattr(sys.flags, "safe_path", False):
         try:
             sys.path.insert(0, os.getcwd())
@@ -65,7 +75,7 @@ def print_config(flags):
     except OSError as error:
         raise Failed(f"cannot print the config: {error.strerror}") from error
     exit_within(EXIT_SECONDS, 0)
-    made.close()
+    made.home.call(made.close)
 
 
 def play(flags):
@@ -85,9 +95,8 @@ def play(flags):
             break
     clients.log.info("ends")
     exit_within(EXIT_SECONDS, 0)
-    for one in made:
-        if one.inside is None:
-            one.close()
+    for closed in [one.home.begin(one.close) for one in made if one.inside is None]:
+        closed.result()
 
 
 def stop_at_signals():
@@ -101,11 +110,34 @@ def stop_at_signals():
             os.kill(os.getpid(), number)
         stop.set()
 
+    former = {}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # nohup has SIGHUP ignored.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, handle)
+            former[number] = signal.signal(number, handle)
+    restore_in_forks(handle, former)
     return stop
+
+
+def restore_in_forks(handle, former):
+    """In processes that the environments fork, signals do what they did before `handle`. One that comes in between
+    waits until then."""
+    masks = threading.local()
+
+    def before():
+        masks.mask = signal.pthread_sigmask(signal.SIG_BLOCK, former)
+
+    def in_parent():
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.mask)
+
+    def in_child():
+        for number, handler in former.items():
+            # An environment may have set its own.
+            if signal.getsignal(number) is handle:
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.mask)
+
+    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
 
 
 def whole_number(most):
@@ -184,6 +216,7 @@ def main():
 
 
 if __name__ == "__main__":
+    import_parts()
     result = 1
     try:
         result = main()

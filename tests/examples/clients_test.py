@@ -2,6 +2,7 @@
 """The Python actor against servers in this process: what it sends, waits for, gives up, and how it ends."""
 
 import contextlib
+import ctypes
 import importlib.util
 import io
 import math
@@ -31,11 +32,15 @@ ROOT = HERE.parent.parent
 sys.path[:0] = [str(ROOT / "examples" / "python"), str(HERE.parent / "support")]
 import contrary
 from fake_run import SECONDS, FakeRun
-from pompc_actor import Failed, Refused, clients, environment, roles, wire
+from pompc_actor import Failed, Refused, clients, environment, home, roles, wire
 from pompc_actor.wire import proto
 from processes import PROXIES
 
 NOBODY = "127.0.0.1:9"
+
+
+def made_at_home(kind):
+    return environment.make_at_home(kind.__name__, kind, home.Home(event_loop=True))
 
 
 class InProcessTest(unittest.TestCase):
@@ -60,7 +65,7 @@ class InProcessTest(unittest.TestCase):
 
     def play(self, run, kind, role=roles.act, planners=None, replay=None):
         """Until the lease ends; returns why."""
-        made = [environment.Environment(kind.__name__, kind()) for _ in range(run.environments)]
+        made = [made_at_home(kind) for _ in range(run.environments)]
         return self.play_in(made, run, role, planners, replay)
 
     def play_in(self, made, run, role=roles.act, planners=None, replay=None):
@@ -95,6 +100,30 @@ class InProcessTest(unittest.TestCase):
         return result
 
 
+def grasping(run, method, seconds=0.5):
+    """Holds Python's interpreter lock in each call of that method, and has the run end its lease meanwhile."""
+    class Grasping(contrary.Counting):
+        harmless = False
+
+        def _grasp(self):
+            leases = len(run.registrations)
+            if not self.harmless:
+                ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+                run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
+                run.wait_until(lambda: len(run.registrations) > leases)
+
+        def reset(self, seed=None):
+            if method == "reset":
+                self._grasp()
+            return super().reset(seed)
+
+        def step(self, action):
+            if method == "step":
+                self._grasp()
+            return super().step(action)
+    return Grasping
+
+
 class ActTest(InProcessTest):
     def test_rows_follow_each_other_whatever_the_environment_does_with_its_buffers(self):
         for kind in (contrary.OneBuffer, contrary.Spoiling, contrary.Freeing):
@@ -114,6 +143,30 @@ class ActTest(InProcessTest):
                     self.assertLessEqual(abs(run.column(key, "actions")).max(), 1)
                     planned += all(set(chunk.has_plan) == {1} for chunk in run.episodes[key])
                 self.assertGreater(planned, 0)
+
+    def test_rows_do_not_wait_for_a_chunk_that_slow_steps_fill(self):
+        run = self.run_with(seed_rows=10**9, chunk_rows=1000, rows=10**9)
+
+        class Slow(contrary.Counting):
+            """Takes its last step once the first ones are stored."""
+            def step(self, action):
+                assert self.count < 19 or run.wait_until(lambda: run.stored() > 0)
+                return super().step(action)
+        with unittest.mock.patch.object(roles, "CHUNK_SECONDS", 0):
+            outcome = self.in_background(lambda: self.play(run, Slow))
+            self.assertTrue(run.wait_until(lambda: run.stored() >= 20))
+            self.stop.set()
+            self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertEqual({request.rows.count for request in run.appends}, {1})
+
+    def test_rows_of_quick_steps_wait_until_their_chunk_is_full(self):
+        run = self.run_with(seed_rows=10**9, chunk_rows=8, rows=10**9)
+        with unittest.mock.patch.object(roles, "CHUNK_SECONDS", SECONDS):
+            outcome = self.in_background(lambda: self.play(run, contrary.Counting))
+            self.assertTrue(run.wait_until(lambda: run.stored() >= 40))
+            self.stop.set()
+            self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertEqual([request.rows.count for request in run.appends[:6]], [8, 8, 4, 8, 8, 4])
 
     def test_proxies_are_not_for_the_projects_own_traffic(self):
         with unittest.mock.patch.dict(os.environ, PROXIES):
@@ -380,7 +433,7 @@ class ActTest(InProcessTest):
                 released.wait()
                 return super().step(action)
         run = self.run_with()
-        made = [environment.Environment("it", Hanging())]
+        made = [made_at_home(Hanging)]
         with unittest.mock.patch.object(roles, "STUCK_SECONDS", 0):
             outcome = self.in_background(lambda: self.play_in(made, run))
             entered.wait(SECONDS)
@@ -394,6 +447,56 @@ class ActTest(InProcessTest):
             released.set()
             self.assertIsInstance(outcome(), clients.Stopped)
         self.assertGreaterEqual(run.stored(), 100)
+
+    def test_an_environment_stays_in_its_thread_over_all_leases(self):
+        run = self.run_with(environments=2)
+        made = [made_at_home(contrary.Bound) for _ in range(2)]
+        outcome = self.in_background(lambda: self.play_in(made, run))
+        self.assertTrue(run.wait_until(lambda: run.stored() > 8))
+        run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
+        self.assertIsInstance(outcome(), clients.LeaseEnded)
+        self.assertIsInstance(self.play_in(made, run), clients.Stopped)
+        self.assertEqual(len(run.registrations), 2)
+
+    def test_an_environment_that_holds_the_interpreter_lock_in_reset_is_named_and_its_episode_played(self):
+        run = self.run_with(seed_rows=0, lease_ms=200, rows=10**9)
+        made = [made_at_home(grasping(run, "reset"))]
+        self.assertIsInstance(self.play_in(made, run), clients.LeaseEnded)
+        outcome = self.in_background(lambda: self.play_in(made, run))
+        self.wait_for_reason(run, "environment 0 in reset() held Python's interpreter lock for ")
+        # Under the second lease, in the state that the reset of the first one returned.
+        self.assertTrue(run.wait_until(lambda: run.stored() >= 20))
+        self.assertIsInstance(outcome(), clients.LeaseEnded)
+        self.assertEqual(set(run.episodes), {(2, 0, 0)})
+        self.assertIn("environment 0 in reset() held", self.identity.waits.text())
+        run.heartbeat_errors = []
+        made[0]._environment.harmless = True
+        outcome = self.in_background(lambda: self.play_in(made, run))
+        self.assertTrue(run.wait_until(lambda: run.stored() >= 60))
+        self.wait_for_no_reason()
+        self.stop.set()
+        self.assertIsInstance(outcome(), clients.Stopped)
+
+    def test_leases_that_end_in_vain_for_the_interpreter_lock_end_the_actor_and_the_learner_hears_why(self):
+        run = self.run_with(lease_ms=200)
+        made = [made_at_home(grasping(run, "step"))]
+        for _ in range(3):
+            self.assertIsInstance(self.play_in(made, run), clients.LeaseEnded)
+        error = self.play_in(made, run)
+        words = r"3 leases in a row ended in vain: environment 0 in step\(\) held .*the GIL"
+        self.assertIsInstance(error, Failed)
+        self.assertRegex(str(error), words)
+        self.assertTrue(run.heartbeats[-1].leaving)
+        self.assertRegex(run.heartbeats[-1].error, words)
+
+    def test_leases_that_end_for_another_reason_are_asked_for_again_and_again(self):
+        run = self.run_with(rows=10**9)
+        made = [made_at_home(contrary.Counting)]
+        for _ in range(4):
+            outcome = self.in_background(lambda: self.play_in(made, run))
+            run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
+            self.assertIsInstance(outcome(), clients.LeaseEnded)
+        self.assertEqual(self.identity.waits.text(), "")
 
     def test_the_process_is_recognised_when_it_registers_again_and_counts_on(self):
         run = self.run_with()
@@ -618,11 +721,12 @@ class ProcessTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def start(self, *arguments, path=(), **more):
+    def start(self, *arguments, path=(), python=(), **more):
         variables = {**os.environ, **PROXIES, "PYTHONPATH": os.pathsep.join(map(str, (*path, HERE))),
-                     "PYTHONDONTWRITEBYTECODE": "1"}
+                     "PYTHONDONTWRITEBYTECODE": "1", **more.pop("variables", {})}
+        program = more.pop("program", ROOT / "examples" / "python" / "actor.py")
         process = subprocess.Popen(
-            [sys.executable, more.pop("program", ROOT / "examples" / "python" / "actor.py"), *map(str, arguments)],
+            [sys.executable, *python, program, *map(str, arguments)],
             text=True,
             stdout=more.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, env=variables, cwd=self.folder, **more)
         self.addCleanup(process.stderr.close)
@@ -664,6 +768,45 @@ class ProcessTest(unittest.TestCase):
                 process = self.start("--env", "own:make", "--print-config", path=path)
                 stdout, stderr = process.communicate(timeout=SECONDS)
                 self.assertIn("observation_size: 2 action_size: 3 episode_decisions: 20", stdout, stderr)
+
+    def test_the_program_finds_its_parts_where_python_does_not_look_for_them(self):
+        safe = self.start("--env", "contrary:Counting", "--print-config", variables={"PYTHONSAFEPATH": "1"})
+        isolated = self.start("--env", "nothing_here:make", "--print-config", python=["-I"])
+        stdout, stderr = safe.communicate(timeout=SECONDS)
+        self.assertIn("observation_size: 2", stdout, stderr)
+        _, stderr = isolated.communicate(timeout=SECONDS)
+        self.assertRegex(stderr, "^actor.py: (there is no module nothing_here: |No module named '(numpy|grpc|google))")
+
+    def test_only_what_is_not_installed_is_said_to_be_needed(self):
+        for text, hint in (("import numpy.nothing", True), ("import nothing", False),
+                           ("raise ImportError('it was built for another Python')", False)):
+            with self.subTest(text):
+                (self.folder / "grpc.py").write_text(text)
+                _, stderr = self.start("--env", "x", path=[self.folder]).communicate(timeout=SECONDS)
+                self.assertEqual("Debian: python3-numpy" in stderr, hint, stderr)
+
+    def test_an_environment_may_start_worker_processes_of_every_kind(self):
+        for method in ("Spawning", "ForkServing", "Forking"):
+            with self.subTest(method):
+                run = FakeRun(seed_rows=30, rows=60)
+                self.addCleanup(run.stop)
+                process = self.start("--env", f"workers:{method}", "--learner", run.address, "--planners", run.address,
+                                     "--replay", run.address)
+                _, stderr = process.communicate(timeout=SECONDS)
+                self.assertEqual(process.returncode, 0, stderr)
+                self.assertGreaterEqual(run.stored(), 60)
+                self.assertNotIn("has not ended", stderr)
+
+    def test_an_environment_is_closed_in_the_thread_that_made_it(self):
+        run = FakeRun()
+        self.addCleanup(run.stop)
+        servers = ("--learner", run.address, "--planners", run.address, "--replay", run.address)
+        for arguments in (servers, ("--print-config",)):
+            with self.subTest(arguments):
+                process = self.start("--env", "contrary:Bound", *arguments)
+                stdout, stderr = process.communicate(timeout=SECONDS)
+                self.assertEqual(process.returncode, 0, stderr)
+                self.assertIn("closed\n", stdout + stderr)
 
     def test_a_current_folder_that_was_deleted_is_no_trouble(self):
         gone = self.folder / "gone"

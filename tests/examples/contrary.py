@@ -1,6 +1,7 @@
 """Environments with Gymnasium's interface that treat their data as the interface allows, or break it. The observation
 of a step is its number in the episode, twice: rows that follow each other differ by 1."""
 
+import asyncio
 import logging.config
 import os
 import sys
@@ -240,6 +241,33 @@ class Hiding(Counting):
         if self.count == 5:
             raise RuntimeError("the simulator is gone")
         return super().step(action)
+
+
+class Bound(Counting):
+    """May only be used in the thread that made it, and by its event loop."""
+
+    def __init__(self):
+        super().__init__()
+        self.thread, self.closed = threading.get_ident(), False
+        self._loop = asyncio.get_event_loop()
+
+    def _check(self):
+        assert threading.get_ident() == self.thread, "used in another thread"
+        assert asyncio.get_event_loop() is self._loop
+        self._loop.run_until_complete(asyncio.sleep(0))
+
+    def reset(self, seed=None):
+        self._check()
+        return super().reset(seed)
+
+    def step(self, action):
+        self._check()
+        return super().step(action)
+
+    def close(self):
+        self._check()
+        self._loop.close()
+        print("closed", flush=True)
 
 
 class Staying(Counting):

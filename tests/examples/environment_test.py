@@ -24,7 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "examples" / "python"))
 import contrary
 from pompc_actor import Failed, Refused
-from pompc_actor.environment import MAX_MAGNITUDE, Actions, Environment, Unstable, make, make_all
+from pompc_actor.environment import MAX_MAGNITUDE, Actions, Environment, Unstable, make_all, maker
 
 
 def settings(action_repeat=1, episode_decisions=1000, terminates=False, observation_size=2, action_size=3):
@@ -253,6 +253,26 @@ class ObservationsTest(unittest.TestCase):
                 self.assertEqual(len(tries), 20)
 
 
+class ResetTest(unittest.TestCase):
+    def test_an_episode_that_has_begun_is_not_begun_anew_before_its_first_step(self):
+        seeds = []
+
+        class Seeing(contrary.Counting):
+            def reset(self, seed=None):
+                seeds.append(seed)
+                return super().reset(seed)
+        environment = environment_of(Seeing)
+        self.assertFalse(environment.has_begun())
+        for seed in (1, 1, None, 2, None):
+            self.assertEqual(environment.reset(seed).tolist(), [0, 0])
+            self.assertTrue(environment.has_begun())
+        self.assertEqual(seeds, [1, 2])
+        environment.step(numpy.zeros(3))
+        self.assertFalse(environment.has_begun())
+        environment.reset(2)
+        self.assertEqual(seeds, [1, 2, 2])
+
+
 class StepTest(unittest.TestCase):
     def test_the_largest_number_is_that_of_the_header(self):
         header = (HERE.parent.parent / "common" / "values" / "number_check.h").read_text()
@@ -336,6 +356,29 @@ class StepTest(unittest.TestCase):
         observation, reward, terminated, truncated = environment.step(numpy.zeros(3))
         self.assertEqual((observation.tolist(), reward, terminated, truncated), ([3, 3], 1, True, False))
 
+    def test_the_last_observation_is_that_of_the_episode_where_the_environment_has_reset_itself(self):
+        nan = numpy.full(2, math.nan)
+        for key, ended, found, seen in (("final_observation", (True, False), numpy.array([3, 3]), [3, 3]),
+                                        ("final_obs", (True, False), [3, 3], [3, 3]),
+                                        ("final_observation", (False, True), numpy.array([3, 3]), [3, 3]),
+                                        ("final_obs", (False, True), numpy.array([3, 3]), [3, 3]),
+                                        ("final_obs", (False, True), None, [0, 0]),
+                                        ("other", (False, True), [3, 3], [0, 0]),
+                                        ("final_obs", (False, False), [3, 3], [0, 0]),
+                                        ("final_obs", (False, True), nan, Unstable),
+                                        ("final_observation", (False, True), [3, 3, 3], Failed)):
+            with self.subTest(key=key, ended=ended, found=found):
+                environment = environment_of(contrary.returning(
+                    step=lambda *_, k=key, e=ended, f=found: (numpy.zeros(2), 1, *e, {k: f})), terminates=True)
+                environment.reset()
+                if isinstance(seen, list):
+                    observation, _, *flags = environment.step(numpy.zeros(3))
+                    self.assertEqual((observation.tolist(), tuple(flags)), (seen, ended))
+                    self.assertFalse(isinstance(found, numpy.ndarray) and numpy.shares_memory(observation, found))
+                else:
+                    with self.assertRaises(seen):
+                        environment.step(numpy.zeros(3))
+
     def test_the_time_limit_truncates(self):
         environment = environment_of(contrary.Counting, episode_decisions=4)
         for _ in range(2):
@@ -353,13 +396,23 @@ class MakeTest(unittest.TestCase):
                             ("contr:make", "no module contr:"), (":make", "importing"),
                             ("NoSuchThing-v0", "Gymnasium|raised"), ("", "Gymnasium|raised")):
             with self.subTest(name=name), self.assertRaisesRegex(Refused, words) as caught:
-                Environment(name, make(name))
+                Environment(name, maker(name)())
             self.assertNotIn("\n", str(caught.exception))
 
     def test_environments_of_one_process_are_different_ones(self):
         self.assertEqual(len(make_all("contrary:Counting", 3)), 3)
         with self.assertRaisesRegex(Refused, "same environment twice"):
             make_all("contrary:shared", 2)
+
+    def test_environments_live_in_threads_of_their_own_that_have_event_loops(self):
+        made = make_all("contrary:Bound", 2)
+        loops = {id(one.home.call(lambda: asyncio.get_event_loop_policy().get_event_loop())) for one in made}
+        self.assertEqual(len(loops), 2)
+        threads = {one._environment.thread for one in made} | {threading.get_ident()}
+        self.assertEqual(len(threads), 3)
+        with unittest.mock.patch("threading.Thread.start", side_effect=RuntimeError("can't start new thread")), \
+                self.assertRaisesRegex(Failed, "cannot start a thread for another environment: can't start"):
+            make_all("contrary:Counting", 1)
 
     def test_sizes_that_are_not_the_runs_are_refused(self):
         for size in ("observation_size", "action_size"):
@@ -384,7 +437,7 @@ class MakeTest(unittest.TestCase):
             loader = types.SimpleNamespace(side_effect=error)
             with unittest.mock.patch("importlib.import_module", side_effect=loader.side_effect), \
                     self.assertRaisesRegex(Refused, f"importing own raised .*{type(error).__name__}"):
-                make("own:make")
+                maker("own:make")
 
     def test_whatever_is_raised_ends_the_process_with_one_line(self):
         class Recursive(contrary.Counting):

@@ -15,7 +15,7 @@ SECONDS = 60
 class FakeRun:
     """Plans are zero actions; a random phase comes first. What a test is to see is kept in public members."""
 
-    def __init__(self, seed_rows=30, rows=100, environments=1, max_message_bytes=-1, **config):
+    def __init__(self, seed_rows=30, rows=100, environments=1, max_message_bytes=-1, lease_ms=60000, **config):
         """Ends after so many rows."""
         spec = dict(observation_size=2, action_size=3, episode_decisions=1000, terminates=False)
         spec.update({name: config.pop(name) for name in list(config) if name in spec})
@@ -24,6 +24,7 @@ class FakeRun:
         self.config.actor.chunk_rows = config.pop("chunk_rows", 4)
         assert not config, config
         self.environments, self._seed_rows, self._rows = environments, seed_rows, rows
+        self._lease_ms = lease_ms
         self.changed = threading.Condition()
         self.registrations, self.heartbeats, self.reports, self.appends = [], [], [], []
         self.plans = 0
@@ -91,7 +92,7 @@ class FakeRun:
         self._note(self.registrations, request)
         return proto.RegisterReply(
             run_id="run", lease_id=len(self.registrations), index=0, incarnation=len(self.registrations),
-            shards=[0] * self.environments, num_shards=1, lease_ms=60000, heartbeat_ms=20, config=self.config,
+            shards=[0] * self.environments, num_shards=1, lease_ms=self._lease_ms, heartbeat_ms=20, config=self.config,
             phase=self.phase())
 
     def _heartbeat(self, request, context):

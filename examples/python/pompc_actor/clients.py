@@ -26,6 +26,7 @@ STREAM_SECONDS = 600    # that a stream to a shard lasts at most; one half as ol
 ACK_SECONDS = 60        # without a word from a shard that does not say it is holding rows back
 RETRY_SECONDS = 1
 GIVE_UP_SECONDS = 10    # of errors that do not pass by themselves
+VAIN_LEASES = 3         # in a row, after which it is no use to ask for another one
 LOG_SECONDS = 30        # between two lines that say the same
 # What passes by itself: the server is away, busy, or was asked for too short a time.
 PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -136,6 +137,7 @@ class Identity:
         self._lock = threading.Lock()
         self._rows = self._episodes = self._told_rows = self._told_episodes = 0
         self._last_return = 0.0
+        self._why_vain, self._vain_leases = "", 0
 
     def count_row(self):
         with self._lock:
@@ -150,6 +152,27 @@ class Identity:
         """(rows, episodes, return of the last episode) since the start."""
         with self._lock:
             return self._rows, self._episodes, self._last_return
+
+    def note_success(self, lasting):
+        """Rows are at their shard, or a result at the learner. `lasting`: and a whole episode went before it, so that
+        what ended an earlier lease did not end this one."""
+        with self._lock:
+            self._why_vain, self._vain_leases = "", 0
+        if lasting:
+            self.waits.set("silence", "")
+
+    def note_silence(self, why):
+        """A lease has ended because this process could not send heartbeats, and why that was. Stays a reason to wait
+        until there is a lasting success."""
+        with self._lock:
+            self._why_vain, self._vain_leases = why, self._vain_leases + 1
+        self.waits.set("silence", why)
+
+    def check(self):
+        """Raises when further leases are of no use."""
+        with self._lock:
+            if self._vain_leases >= VAIN_LEASES:
+                raise Failed(f"{self._vain_leases} leases in a row ended in vain: {self._why_vain}")
 
     def told(self, rows, episodes):
         """The learner knows of so many."""
@@ -173,6 +196,7 @@ class Lease:
         self.run_id, self.config = self.registration.run_id, self.registration.config
         self._lock = threading.Lock()
         self._phase, self._assignment = self.registration.phase, None
+        self._silence = None
         self._ended = threading.Event()
         self._heartbeats = threading.Thread(target=self._beat, daemon=True)
         self._heartbeats.start()
@@ -205,7 +229,10 @@ class Lease:
         return reply
 
     def _beat(self):
+        last = time.monotonic()
         while not self._ended.wait(self.registration.heartbeat_ms / 1000):
+            self._note_silence(last)
+            sent, last = last, time.monotonic()
             try:
                 reply = self._heartbeat(CALL_SECONDS)
             except grpc.RpcError as error:
@@ -213,11 +240,25 @@ class Lease:
                     self._identity.waits.tell(f"the learner does not answer: {words(error)}")
                 else:
                     log.info(f"the lease has ended: {words(error)}")
+                    if self.silence() is None:
+                        self._note_silence(sent)
                     self._ended.set()
                 continue
             with self._lock:
                 self._phase = reply.phase
                 self._assignment = reply.evaluation if reply.HasField("evaluation") else None
+
+    def _note_silence(self, since):
+        now = time.monotonic()
+        if now - since > self.registration.lease_ms / 1000:
+            with self._lock:
+                self._silence = (since, now)
+
+    def silence(self):
+        """(from, to) by the monotonic clock: for longer than the lease this process did not come to send a heartbeat.
+        None if there was no such time."""
+        with self._lock:
+            return self._silence
 
     def close(self):
         """Whoever checks it from now on hears that it has ended."""

@@ -5,10 +5,12 @@ same buffer each time, change it later or free it, and may keep or change the ac
 it unchecked: what is not as the spaces promise ends the process with one line that says so.
 """
 
+import collections
 import contextlib
 import importlib
 import math
 import numbers
+import sys
 import threading
 import time
 import traceback
@@ -16,8 +18,10 @@ import traceback
 import numpy
 
 from pompc_actor import Failed, Refused
+from pompc_actor.home import MAX_EVENT_LOOPS, Home
 
 RESET_TRIES = 20
+SLOW_SECONDS = 0.1  # of a call that is remembered
 # kMaxMagnitude in common/values/number_check.h: rows with larger numbers are refused.
 MAX_MAGNITUDE = 1e18
 
@@ -26,35 +30,40 @@ class Unstable(Exception):
     """The environment returned numbers that no run can learn from; the episode ends in the state before."""
 
 
-def make(name):
-    """`name` is one of Gymnasium's ids, or module:function for a function that returns an environment."""
+def maker(name):
+    """A function that makes an environment. `name` is one of Gymnasium's ids, or module:function for a function that
+    returns an environment."""
     module, colon, function = name.partition(":")
     if not (colon and function.isidentifier()):
-        return _make_by_id(name)
+        return _maker_by_id(name)
     with _refusing(f"importing {module}"):
         try:
             loaded = importlib.import_module(module)
         except ModuleNotFoundError as error:
             if not error.name or not f"{module}.".startswith(f"{error.name}."):
                 raise
-            raise Refused(f"there is no module {module}: it is looked for in the current folder and on "
-                          "PYTHONPATH") from error
+            where = ("on Python's search path, without the current folder (PYTHONSAFEPATH, -P or -I)"
+                     if getattr(sys.flags, "safe_path", False) else "in the current folder and on PYTHONPATH")
+            raise Refused(f"there is no module {module}: it is looked for {where}") from error
         made_by = getattr(loaded, function, None)
         if not callable(made_by):
             raise Refused(f"module {module} ({getattr(loaded, '__file__', None)}) has no function {function}")
-    with _refusing(f"{name}()"):
-        return made_by()
+    return lambda: _made(f"{name}()", made_by)
 
 
-def _make_by_id(name):
+def _maker_by_id(name):
     with _refusing("importing gymnasium"):
         try:
             gymnasium = importlib.import_module("gymnasium")
         except ImportError as error:
             raise Refused(f"{name} is an id of Gymnasium's, which is not installed ({error}): pip install gymnasium, "
                           "or give module:function") from error
-    with _refusing(f"gymnasium.make({name!r})"):
-        return gymnasium.make(name)
+    return lambda: _made(f"gymnasium.make({name!r})", lambda: gymnasium.make(name))
+
+
+def _made(what, made_by):
+    with _refusing(what):
+        return made_by()
 
 
 @contextlib.contextmanager
@@ -212,18 +221,25 @@ def _flag(what, value):
     return bool(number)
 
 
+def _final_observation(returned):
+    """Of the last step of an episode. Environments that reset themselves return the next episode's first observation,
+    and in the info the one that is asked for: Gymnasium's AutoResetWrapper, for one."""
+    info = returned[4] if isinstance(returned[4], dict) else {}
+    found = (info.get(key) for key in ("final_observation", "final_obs"))
+    return next((value for value in found if value is not None), returned[0])
+
+
 class Environment:
     """Holds each action for a number of steps and sums their rewards; cuts episodes after a number of decisions.
 
-    Used by one thread at a time, which holds `user`; `inside` may be read by others. What the environment raises
-    becomes Failed, with its words and the place."""
+    Made and used in the thread of its `home`, if it has one; others may ask for `inside` and was_in(). What the
+    environment raises becomes Failed, with its words and the place."""
 
-    def __init__(self, name, environment):
+    def __init__(self, name, environment, home=None):
         """Refused if the spaces are not what a run can use."""
-        self.name = name
+        self.name, self.home = name, home
         # (what, since when by the monotonic clock) while the environment's own code runs; else None.
         self.inside = None
-        self.user = threading.Lock()
         self._environment = environment
         with _refusing(f"{name}: reading its spec and spaces"):
             # How long its episodes are, as Gymnasium's wrappers note it; None if it does not say.
@@ -238,8 +254,23 @@ class Environment:
             except Refused as error:
                 raise Refused(f"{name}: {error}") from error
         self.action_size, self.observation_size = self._actions.size, self._observations.size
+        self._slow_calls = collections.deque(maxlen=64)  # (what, from, to), the last ones
+        # (seed, observation) of the last reset, until the first step.
+        self._begun = None
         self._action_repeat, self._episode_decisions, self._terminates = 1, math.inf, True
         self._decisions = 0
+
+    def has_begun(self):
+        """Whether an episode has begun in which no step came yet."""
+        return self._begun is not None
+
+    def was_in(self, start, end):
+        """What the environment's own code did for most of that time, by the monotonic clock: "reset" or "step", or
+        nothing that is known. Thread-safe."""
+        inside = self.inside
+        calls = [*self._slow_calls, *([(*inside, time.monotonic())] if inside else [])]
+        return next((what for what, since, until in calls if min(until, end) - max(since, start) > (end - start) / 2),
+                    "")
 
     def is_the_same_as(self, other):
         return self._environment is other._environment
@@ -264,11 +295,15 @@ class Environment:
         self._terminates = settings.spec.terminates
 
     def reset(self, seed=None):
-        """The first observation of an episode."""
-        self._decisions = 0
+        """The first observation of an episode: of the one that has begun, where no step came yet and it is as good. A
+        reset may take longer than a lease, and would be lost with it again and again."""
+        if self._begun is not None and seed in (None, self._begun[0]):
+            return self._begun[1]
+        self._begun, self._decisions, first_seed = None, 0, seed
         for _ in range(RESET_TRIES):
             try:
-                return self._begin(seed)
+                self._begun = (first_seed, self._begin(seed))
+                return self._begun[1]
             except Unstable as error:
                 seed, problem = None, error
         raise Failed(f"{self.name}: {RESET_TRIES} resets one after the other: {problem}")
@@ -282,6 +317,7 @@ class Environment:
 
     def step(self, action):
         """(observation, reward, terminated, truncated) of one decision."""
+        self._begun = None
         total, terminated, truncated = 0.0, False, False
         for _ in range(self._action_repeat):
             with self._called("step"):
@@ -291,10 +327,11 @@ class Environment:
                     raise Failed(f"returned {count}; Gymnasium's returns (observation, reward, terminated, truncated, "
                                  f"info). {_OLD_GYM}")
                 # What is not copied here may be another thing after the next call.
-                observation = self._observations.of(returned[0])
-                total += float(_scalar("reward", returned[1]))
                 terminated, truncated = (_flag(flag, value) for flag, value in
                                          zip(("terminated flag", "truncated flag"), returned[2:4]))
+                observation = self._observations.of(
+                    _final_observation(returned) if terminated or truncated else returned[0])
+                total += float(_scalar("reward", returned[1]))
             if not abs(total) <= MAX_MAGNITUDE:
                 raise Unstable(f"reward {total}; at most {MAX_MAGNITUDE:g} in magnitude can be learnt from")
             if terminated or truncated:
@@ -309,7 +346,8 @@ class Environment:
     @contextlib.contextmanager
     def _called(self, what):
         """Around a call of the environment and the reading of what it returned."""
-        self.inside = (what, time.monotonic())
+        since = time.monotonic()
+        self.inside = (what, since)
         try:
             yield
         except Unstable:
@@ -323,6 +361,8 @@ class Environment:
             hint = " (Gymnasium's reset takes a seed)" if what == "reset" and "'seed'" in text else ""
             raise Failed(f"{self.name}: {text}{hint}") from error
         finally:
+            if time.monotonic() - since > SLOW_SECONDS:
+                self._slow_calls.append((what, since, time.monotonic()))
             self.inside = None
 
     def close(self):
@@ -334,13 +374,19 @@ class Environment:
 _OLD_GYM = "Environments of old gym must be wrapped (for example by the package shimmy)"
 
 
+def make_at_home(name, make, home):
+    """The environment that `make` makes, in the thread of that home."""
+    return home.call(lambda: Environment(name, make(), home))
+
+
 def make_all(name, count):
-    """`count` environments, tried out. Refused if they are of no use to any run."""
+    """`count` environments, tried out, each in a home of its own. Refused if they are of no use to any run."""
+    make = maker(name)
     made = []
     for _ in range(count):
-        made.append(Environment(name, make(name)))
+        made.append(make_at_home(name, make, Home(event_loop=count <= MAX_EVENT_LOOPS)))
         if any(made[-1].is_the_same_as(other) for other in made[:-1]):
             raise Refused(f"{name} returned the same environment twice: with --environments each call must make a new "
                           "one")
-    made[0].try_out()
+    made[0].home.call(made[0].try_out)
     return made

@@ -1,9 +1,9 @@
 """What an actor and an evaluator do under one lease."""
 
-import contextlib
+import concurrent.futures
+import functools
 import itertools
 import queue
-import threading
 import time
 
 import numpy
@@ -13,7 +13,8 @@ from pompc_actor.clients import EpisodeRefused, LeaseEnded, Stopped, log
 from pompc_actor.environment import Unstable
 from pompc_actor.wire import proto
 
-END_SECONDS = 20      # that the threads get to end once the process is told to
+CHUNK_SECONDS = 0.05  # that rows wait for others of their chunk, and for the step that ends after it
+END_SECONDS = 20      # that the environments get to return once the process is told to
 STUCK_SECONDS = 60    # after which log and status say that an environment does not return
 EPISODE_TRIES = 3     # of an evaluation's episode that cannot be played to its end
 COLUMNS = ("observations", "actions", "rewards", "plan_mean", "plan_std", "plan_value")
@@ -27,12 +28,14 @@ class Chunk:
         self.clear()
 
     def clear(self):
-        self.count = 0
+        self.count, self._since = 0, 0.0
         self._rows = {name: [] for name in (*COLUMNS, "terminated", "has_plan", "versions")}
 
     def add(self, observation, action, reward, terminated, plan):
         """`plan` is None for a random action. The arrays are kept, not copied: nobody may change them any more."""
         rows = self._rows
+        if self.count == 0:
+            self._since = time.monotonic()
         self.count += 1
         rows["observations"].append(observation)
         rows["actions"].append(action)
@@ -43,6 +46,10 @@ class Chunk:
         rows["plan_std"].append(wire.to_array(plan.plan_std) if plan else numpy.ones(self._action_size))
         rows["plan_value"].append(plan.plan_value if plan else 0)
         rows["versions"].append(plan.version if plan else proto.ParameterVersion())
+
+    def is_due(self, full):
+        """Whether it is to be sent now: it has `full` rows, or its first one has waited."""
+        return self.count >= full or (self.count > 0 and time.monotonic() - self._since >= CHUNK_SECONDS)
 
     def message(self, final_observation=None):
         rows = proto.Rows(count=self.count, versions=self._rows["versions"])
@@ -73,6 +80,8 @@ class Player:
 
     def run(self):
         seed = int(self._random.integers(2**31))
+        if self._environment.has_begun():
+            seed = None  # under an earlier lease
         try:
             for episode in itertools.count():
                 self._lease.check()
@@ -119,8 +128,9 @@ class Player:
                 chunk.add(observation, action, reward, terminated, plan)
                 self._identity.count_row()
                 observation, total, done = following, total + reward, terminated or truncated
-            if chunk.count >= self._chunk_rows or (done and sent + chunk.count > 0):
+            if chunk.is_due(self._chunk_rows) or (done and sent + chunk.count > 0):
                 self._shard.send(episode, sent, chunk.message(observation if done else None))
+                self._identity.note_success(lasting=episode > 0)
                 sent += chunk.count
                 chunk.clear()
         if sent > 0:
@@ -133,6 +143,7 @@ def act(flags, learner, identity, environments, stop):
     lease = clients.Lease(learner, identity, stop)
     try:
         registration = lease.registration
+        identity.check()
         log.info(f"acts in run {lease.run_id} as actor {registration.index}")
         if registration.num_shards != len(flags.replay):
             raise Refused(f"--replay names {len(flags.replay)} shards; the run has {registration.num_shards}")
@@ -142,7 +153,7 @@ def act(flags, learner, identity, environments, stop):
         for index, environment in enumerate(environments):
             shard = clients.ShardStream(shards[registration.shards[index]], lease, index, identity.waits)
             players.append(Player(index, environment, lease, identity, planners, shard).run)
-        run_threads(players, environments, lease, identity)
+        run_workers(players, environments, lease, identity)
     except Exception as error:
         leave(lease, error)
         raise
@@ -153,9 +164,10 @@ def evaluate(flags, learner, identity, environments, stop):
     (environment,) = environments
     lease = clients.Lease(learner, identity, stop)
     try:
+        identity.check()
         log.info(f"evaluates in run {lease.run_id}")
         planners = clients.Planners(flags.planners)
-        run_threads([lambda: evaluate_all(environment, planners, lease, identity, stop)], environments, lease, identity)
+        run_workers([lambda: evaluate_all(environment, planners, lease, identity, stop)], environments, lease, identity)
     except Exception as error:
         leave(lease, error)
         raise
@@ -178,6 +190,7 @@ def evaluate_all(environment, planners, lease, identity, stop):
                 identity.waits.set("evaluation", "")
                 if evaluate_one(environment, planners, lease, identity.waits, assignment):
                     done = assignment
+                    identity.note_success(lasting=True)
             else:
                 if assignment is None:
                     identity.waits.set("evaluation", "")
@@ -236,65 +249,60 @@ def play_evaluation(environment, planners, lease, waits, assignment, random):
     return total, decisions
 
 
-def run_threads(workers, environments, lease, identity):
-    """Runs each worker, with its environment, in a thread until the first one ends, and raises why that one did; the
-    others see the same at their next check. When the lease has ended, threads whose environment does not return are
-    left to end in their time, so that the learner hears of this process again at once."""
+def run_workers(workers, environments, lease, identity):
+    """Runs each worker at its environment's home until the first one ends, and raises why that one did; the others see
+    the same at their next check. When the lease has ended, environments that do not return are left to do so in their
+    time, so that the learner hears of this process again at once."""
     outcomes = queue.SimpleQueue()
 
-    def work(index, worker):
+    def work(environment, worker):
         try:
-            with held(index, environments[index], lease, identity.waits):
-                environments[index].follow(lease.config.env)
-                worker()
+            environment.follow(lease.config.env)
+            worker()
         except BaseException as error:  # pylint: disable=broad-except
             outcomes.put(error)
 
-    threads = [threading.Thread(target=work, args=indexed, daemon=True) for indexed in enumerate(workers)]
-    try:
-        for thread in threads:
-            thread.start()
-    except RuntimeError as error:
-        raise Failed(f"cannot start {len(threads)} threads: {error}") from error
+    tasks = [environment.home.begin(functools.partial(work, environment, worker))
+             for environment, worker in zip(environments, workers)]
     outcome = None
     while outcome is None:
-        watch(environments, identity.waits)
         try:
             outcome = outcomes.get(timeout=clients.RETRY_SECONDS)
         except queue.Empty:
+            watch(environments, tasks, identity.waits)
             try:
                 lease.check()  # for those that are in their environments
             except (LeaseEnded, Stopped) as error:
                 outcome = error
     lease.close()
+    if isinstance(outcome, LeaseEnded) and lease.silence():
+        note_silence(environments, *lease.silence(), identity)
+    tasks = [task for task in tasks if not task.cancel()]
     deadline = time.monotonic() + (0 if isinstance(outcome, LeaseEnded) else END_SECONDS)
-    for thread in threads:
-        while thread.is_alive() and time.monotonic() < deadline:
-            thread.join(clients.RETRY_SECONDS)
-            watch(environments, identity.waits)
+    while not all(task.done() for task in tasks) and time.monotonic() < deadline:
+        concurrent.futures.wait(tasks, timeout=clients.RETRY_SECONDS)
+        watch(environments, [], identity.waits)
+    for index in range(len(environments)):
+        identity.waits.set(("environment", index), "")
     raise outcome
 
 
-@contextlib.contextmanager
-def held(index, environment, lease, waits):
-    """While a thread uses the environment. One of an earlier lease may still be inside."""
-    who = ("environment", index)
-    try:
-        while not environment.user.acquire(timeout=clients.RETRY_SECONDS):
-            lease.check()
-            waits.set(who, f"environment {index} still does what it was told under an earlier lease")
-    finally:
-        waits.set(who, "")
-    try:
-        yield
-    finally:
-        environment.user.release()
+def note_silence(environments, start, end, identity):
+    """No thread of this process ran for longer than the lease: names the environments that can have seen to that."""
+    calls = [(index, environment.was_in(start, end)) for index, environment in enumerate(environments)]
+    those = " or ".join([f"environment {index} in {what}()" for index, what in calls if what][:4])
+    if those:
+        identity.note_silence(f"{those} held Python's interpreter lock for {end - start:.0f} s, so the lease ended: "
+                              "release the lock (the GIL), or step the environment in a process of its own")
 
 
-def watch(environments, waits):
-    """Says which environments do not return."""
+def watch(environments, tasks, waits):
+    """Says which environments do not return, and which of the tasks have not begun for that reason."""
     for index, environment in enumerate(environments):
         what, since = environment.inside or ("", time.monotonic())
         stuck = time.monotonic() - since > STUCK_SECONDS
         waits.set(("inside", index),
                   f"environment {index} has not returned from {what}() for {STUCK_SECONDS} s" if stuck else "")
+    for index, task in enumerate(tasks):
+        waits.set(("environment", index), "" if task.running() or task.done() else
+                  f"environment {index} still does what it was told under an earlier lease")
