@@ -8,7 +8,8 @@ int main(int argc, char** argv) {
                   "with.",
        .examples = "Example: pompc-learner --preset quickstart --run-dir runs/one --replay "
                    "127.0.0.1:7100,127.0.0.1:7101",
-       .listen = "127.0.0.1:7000"});
+       .listen = "127.0.0.1:7000",
+       .health_service = pompc::learner::kHealthService});
   pompc::learner::Flags flags;
   pompc::learner::AddFlags(role.flags(), flags);
   return role.Run(argc, argv,

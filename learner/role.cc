@@ -10,6 +10,7 @@
 #include "common/config/task_specs.h"
 #include "common/io/listen_address.h"
 #include "common/rpc/integer_flag.h"
+#include "common/rpc/server.h"
 #include "learner/app.h"
 #include "learner/follower.h"
 
@@ -28,6 +29,12 @@ absl::Status CheckRanks(const Flags& flags, bool insecure) {
                   "--rank-host");
 }
 
+rpc::ServerOptions ServerOptions(const rpc::RoleContext& context) {
+  return {.listen = context.flags.listen,
+          .insecure = context.flags.insecure,
+          .health_service = kHealthService};
+}
+
 absl::StatusOr<rpc::RunningRole> StartLeader(const Flags& flags, const rpc::RoleContext& context) {
   AppOptions options;
   options.run_dir = flags.run_dir;
@@ -36,7 +43,7 @@ absl::StatusOr<rpc::RunningRole> StartLeader(const Flags& flags, const rpc::Role
   POMPC_ASSIGN_OR_RETURN(options.replay, rpc::ParseEndpoints("--replay", flags.replay));
   POMPC_ASSIGN_OR_RETURN(options.engine, MakeTorchEngine(options.config, flags.engine));
   options.world_size = flags.engine.world_size;
-  options.server = {.listen = context.flags.listen, .insecure = context.flags.insecure};
+  options.server = ServerOptions(context);
   options.lease.await_former = options.lease.duration;
   options.metrics = context.metrics;
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<App> app, App::Start(std::move(options)));
@@ -69,7 +76,7 @@ absl::StatusOr<rpc::RunningRole> StartFollower(const Flags& flags,
   options.make_engine = [engine = flags.engine](const proto::RunConfig& config) {
     return MakeTorchEngine(config, engine);
   };
-  options.server = {.listen = context.flags.listen, .insecure = context.flags.insecure};
+  options.server = ServerOptions(context);
   options.metrics = context.metrics;
   POMPC_ASSIGN_OR_RETURN(auto follower, Follower::Start(std::move(options)));
   return rpc::MakeRunningRole(std::move(follower));

@@ -11,6 +11,9 @@
 
 namespace pompc::learner {
 
+// The health service answers for it on every rank: above 0 there is no other service.
+inline constexpr char kHealthService[] = "pompc-learner";
+
 // pompc-learner's own flags.
 struct Flags {
   std::string run_dir;

@@ -193,8 +193,32 @@ class ParameterSubscriber::Impl {
       if (stop_.IsSet()) return;
       Record(ended, answered);
       if (IsRenewal(ended)) continue;
+      if (IsWrongPeer(ended, progress || answered) && GiveUp(ended)) return;
       stop_.WaitUntil(options_.clock, options_.clock->Now() + backoff.Next());
     }
+  }
+
+  // Whether what ended a stream shows for long enough that no learner is there; `answered`: the
+  // stream had been accepted.
+  bool IsWrongPeer(const absl::Status& ended, bool answered) {
+    const bool no_method = absl::IsUnimplemented(ended);
+    if (answered && !no_method) was_learner_ = true;
+    if (was_learner_ || !no_method) {
+      no_method_since_.reset();
+      return false;
+    }
+    const absl::Duration now = options_.clock->Now();
+    if (!no_method_since_.has_value()) no_method_since_ = now;
+    return now - *no_method_since_ >= options_.wrong_peer_timeout;
+  }
+
+  // False if nobody wants to know.
+  bool GiveUp(const absl::Status& ended) {
+    if (options_.on_wrong_peer == nullptr) return false;
+    options_.on_wrong_peer(absl::Status(
+        ended.code(),
+        absl::StrCat("no learner at ", options_.learner.address(), ": ", ended.message())));
+    return true;
   }
 
   // Subscribes, and handles messages until the stream ends. Returns why it ended; `*progress` tells
@@ -289,6 +313,10 @@ class ParameterSubscriber::Impl {
 
   // The thread's own.
   std::string run_id_;
+  // Something at the learner's address has taken a stream; since when it has only said that it has
+  // no such method.
+  bool was_learner_ = false;
+  std::optional<absl::Duration> no_method_since_;
 
   mutable Mutex mu_;
   MessageStream* stream_ ABSL_GUARDED_BY(mu_) = nullptr;

@@ -30,13 +30,19 @@ struct ParameterSubscriberOptions {
   absl::Duration progress_timeout = absl::Seconds(20);
   // A stream is renewed after this time.
   absl::Duration max_stream_age = absl::Hours(1);
+  // A server that has no such method (UNIMPLEMENTED) for so long, and was never a learner before,
+  // is taken to be something else: `on_wrong_peer` is told, and nothing is tried any more.
+  absl::Duration wrong_peer_timeout = absl::Seconds(10);
+  // Called on the subscriber's thread, once at most. Must not close the subscriber. Without it the
+  // subscriber goes on trying.
+  std::function<void(const absl::Status&)> on_wrong_peer;
   // A version larger than this is refused.
   uint64_t max_bytes = uint64_t{8} << 30;
 };
 
 // Follows the learner's parameters and hands on each complete, verified version. Connects again
-// with backoff when the stream breaks, for as long as it lives, and resumes after the newest
-// version it has. Owns one thread; thread-safe.
+// with backoff when the stream breaks, for as long as it lives (but see wrong_peer_timeout), and
+// resumes after the newest version it has. Owns one thread; thread-safe.
 class ParameterSubscriber {
  public:
   // Takes one version, newest or kept (description.keep_seconds > 0), possibly older than one

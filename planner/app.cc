@@ -22,6 +22,8 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
   subscriber.clock = app->options_.clock;
   subscriber.backoff = app->options_.learner_backoff;
   subscriber.seed = app->options_.seed;
+  subscriber.wrong_peer_timeout = app->options_.wrong_peer_timeout;
+  subscriber.on_wrong_peer = [app = app.get()](const absl::Status& status) { app->Fail(status); };
   app->subscriber_ = std::make_unique<parameters::ParameterSubscriber>(
       subscriber, [app = app.get()](const parameters::ParameterSnapshot& snapshot) {
         return app->Take(snapshot);
@@ -65,6 +67,20 @@ absl::Status App::Take(const parameters::ParameterSnapshot& snapshot) {
   return absl::OkStatus();
 }
 
+void App::Fail(const absl::Status& status) {
+  {
+    MutexLock lock(&mu_);
+    failure_ = status;
+  }
+  ended_.Set();
+}
+
+absl::Status App::Wait() {
+  ended_.Wait();
+  MutexLock lock(&mu_);
+  return failure_;
+}
+
 void App::SetServing(bool serving) {
   server_->SetServing("", serving);
   server_->SetServing(proto::PlannerService::service_full_name(), serving);
@@ -78,7 +94,7 @@ void App::Stop() {
   batcher_.Close();
   // 3.
   if (server_ != nullptr) server_->Shutdown(options_.stop_grace);
-  stopped_.Set();
+  ended_.Set();
 }
 
 }  // namespace pompc::planner

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/event.h"
+#include "common/base/mutex.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/server.h"
 #include "parameters/parameter_subscriber.h"
@@ -37,8 +38,9 @@ class App {
   // a batch, a load and stop_grace.
   void Stop();
 
-  // Blocks until Stop() has been called and is through.
-  void Wait() { stopped_.Wait(); }
+  // Blocks until Stop() has been called and is through; or until what is at the learner's address
+  // has shown to be none, which it then says: UNIMPLEMENTED.
+  absl::Status Wait();
 
  private:
   explicit App(AppOptions options);
@@ -46,6 +48,8 @@ class App {
   // Makes a published version the planner's.
   absl::Status Take(const parameters::ParameterSnapshot& snapshot);
   void SetServing(bool serving);
+  // There is no learner.
+  void Fail(const absl::Status& status);
 
   const AppOptions options_;
   ParameterStore store_;
@@ -57,7 +61,10 @@ class App {
   // Of the above.
   std::vector<MetricFunction> watched_;
 
-  Event stopped_;
+  Mutex mu_;
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);
+  // Stopped, or failed.
+  Event ended_;
 };
 
 }  // namespace pompc::planner

@@ -7,6 +7,7 @@
 #include "common/rpc/role_main.h"
 #include "planner/app.h"
 #include "planner/torch_engine.h"
+#include "proto/planner.grpc.pb.h"
 
 namespace pompc::planner {
 namespace {
@@ -26,9 +27,6 @@ void AddFlags(CLI::App& app, Flags& flags) {
                   &flags.engine.threads);
 }
 
-// Actors look the planners' names up again at least this often, and find those that were added.
-constexpr absl::Duration kMaxConnectionAge = absl::Minutes(5);
-
 absl::StatusOr<rpc::RunningRole> Start(const Flags& flags, const rpc::RoleContext& context) {
   AppOptions options;
   // Not a required flag for the parser, since --healthcheck does without.
@@ -36,9 +34,9 @@ absl::StatusOr<rpc::RunningRole> Start(const Flags& flags, const rpc::RoleContex
     POMPC_ASSIGN_OR_RETURN(const auto learners, rpc::ParseEndpoints("--learner", flags.learner));
     options.learner = learners.front();
   }
-  options.server = {.listen = context.flags.listen,
-                    .insecure = context.flags.insecure,
-                    .max_connection_age = kMaxConnectionAge};
+  options.server = {.listen = context.flags.listen, .insecure = context.flags.insecure};
+  // Actors look the planners' names up again at least this often, and find those that were added.
+  options.server.max_connection_age = absl::Minutes(5);
   options.metrics = context.metrics;
   POMPC_ASSIGN_OR_RETURN(options.engine, MakeTorchEngine(flags.engine));
   POMPC_ASSIGN_OR_RETURN(auto app, App::Start(std::move(options)));
@@ -53,7 +51,8 @@ int main(int argc, char** argv) {
       {.program = "pompc-planner",
        .summary = "Serves MPPI plans to actors, made with the newest parameters of a learner.",
        .examples = "Example: pompc-planner --listen 127.0.0.1:50052 --learner 127.0.0.1:7000",
-       .listen = "127.0.0.1:50052"});
+       .listen = "127.0.0.1:50052",
+       .health_service = pompc::proto::PlannerService::service_full_name()});
   pompc::planner::Flags flags;
   AddFlags(role.flags(), flags);
   return role.Run(argc, argv, [&](const auto& context) { return Start(flags, context); });

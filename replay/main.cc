@@ -1,6 +1,7 @@
 #include "CLI/CLI.hpp"
 #include "common/base/status_macros.h"
 #include "common/rpc/role_main.h"
+#include "proto/replay.grpc.pb.h"
 #include "replay/app.h"
 
 int main(int argc, char** argv) {
@@ -11,6 +12,7 @@ int main(int argc, char** argv) {
       .examples = "  pompc-replay --listen 127.0.0.1:50061\n"
                   "  pompc-replay --listen 0.0.0.0:50061 --insecure --shard 1\n",
       .listen = "127.0.0.1:50061",
+      .health_service = pompc::proto::ReplayService::service_full_name(),
   });
   pompc::replay::AppOptions options;
   role.flags()

@@ -36,9 +36,11 @@ constexpr char kTrainExamples[] =
     "  pompc train --preset quickstart --seed 2 --run-dir runs/two\n"
     "  pompc train --preset quickstart --set learner.utd=1 --set stop.return_mean=800\n"
     "  pompc train --run-dir runs/two                        goes on from its last checkpoint\n"
-    "Ctrl-C, SIGTERM and SIGHUP (a terminal that closes; nohup prevents it) end the run with a\n"
-    "checkpoint; a second Ctrl-C ends it at once. A run directory that holds a run is gone on\n"
-    "with; without --preset and --config it is gone on with as it was configured.";
+    "Ctrl-C, SIGTERM, SIGHUP (a terminal that closes; nohup prevents it), SIGUSR1, SIGUSR2 and "
+    "the\n"
+    "limit of CPU time (ulimit -S -t) end the run with a checkpoint; a second Ctrl-C ends it at\n"
+    "once. A run directory that holds a run is gone on with; without --preset and --config it is\n"
+    "gone on with as it was configured.";
 
 // How often the progress is looked at.
 constexpr absl::Duration kLook = absl::Milliseconds(500);
@@ -94,7 +96,11 @@ absl::Status Train(const TrainFlags& flags) {
   }
   ProgressDisplay display(StandardOutputOptions(), &std::cout);
   Event interrupted;
-  SignalHandler signals([&](int) { interrupted.Set(); });
+  std::atomic<int> signal_seen = 0;
+  SignalHandler signals([&](int signal) {
+    signal_seen = signal;
+    interrupted.Set();
+  });
   const std::vector<MetricFunction> process = AddProcessMetrics(*options.metrics, "pompc-train");
   // Pages read it only between its start and http->Stop().
   std::atomic<const InProcessRun*> running = nullptr;
@@ -121,7 +127,10 @@ absl::Status Train(const TrainFlags& flags) {
   display.Finish();
   const absl::StatusOr<proto::GetRunReply> last = run->Get();
   const bool over = run->over()->IsSet();
-  if (!over) display.Say("stopping with a checkpoint; Ctrl-C once more stops at once");
+  if (!over) {
+    display.Say(absl::StrCat(StopReason(signal_seen),
+                             ": stopping with a checkpoint; Ctrl-C from now on stops at once"));
+  }
   // Pages read the run: they go first.
   http->Stop();
   run->Stop();

@@ -3,14 +3,18 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 
 namespace pompc {
@@ -25,14 +29,23 @@ std::atomic<bool> exists{false};
 // Added to the event counter to end the thread without a signal; signal numbers are smaller.
 constexpr uint64_t kEndThread = 1 << 16;
 
+// Those that may come again, and may be ignored.
+constexpr std::array<int, 4> kNotices = {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2};
+
+bool IsNotice(int signal) {
+  return std::find(kNotices.begin(), kNotices.end(), signal) != kNotices.end();
+}
+
 sigset_t TerminationSignals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
-  struct sigaction hangup {};
-  sigaction(SIGHUP, nullptr, &hangup);
-  if (hangup.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
+  for (const int notice : kNotices) {
+    struct sigaction action {};
+    sigaction(notice, nullptr, &action);
+    if (action.sa_handler != SIG_IGN) sigaddset(&set, notice);
+  }
   return set;
 }
 
@@ -49,7 +62,7 @@ bool SignalsAreBlocked() {
 // async-signal-safe calls are allowed here.
 void OnSignal(int signal) {
   if (signals_seen.fetch_add(1) > 0) {
-    if (signal == SIGHUP) return;
+    if (IsNotice(signal)) return;
     _exit(128 + signal);
   }
   const int saved_errno = errno;
@@ -76,7 +89,7 @@ void SetHandler(void (*handler)(int)) {
   action.sa_handler = handler;
   action.sa_mask = TerminationSignals();
   action.sa_flags = SA_RESTART;
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2}) {
     if (sigismember(&action.sa_mask, signal) == 1) sigaction(signal, &action, nullptr);
   }
 }
@@ -98,6 +111,13 @@ void BlockSignals() {
   const sigset_t set = TerminationSignals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
+}
+
+std::string StopReason(int signal) {
+  if (signal == SIGXCPU) return "CPU time limit (ulimit -t) reached";
+  const char* name = sigabbrev_np(signal);
+  return name == nullptr ? absl::StrCat("told to end by signal ", signal)
+                         : absl::StrCat("told to end by SIG", name);
 }
 
 SignalHandler::SignalHandler(std::function<void(int signal)> on_first)

@@ -1,11 +1,13 @@
+#include "common/rpc/health_check.h"
+
 #include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/deadline.h"
 #include "common/rpc/endpoint.h"
-#include "common/rpc/role_main.h"
 #include "common/rpc/set_up.h"
 #include "common/rpc/status.h"
 #include "grpcpp/channel.h"
@@ -19,17 +21,22 @@ namespace {
 
 constexpr absl::Duration kTimeout = absl::Seconds(3);
 
-// Calls grpc.health.v1.Health.Check for the server as a whole. gRPC's packages come without that
-// service's messages, and these are simple: the request (service "") has no bytes, the reply is
-// field 1, a varint.
-absl::StatusOr<std::string> AskHealth(const std::string& address) {
+// Both messages of grpc.health.v1.Health.Check, without which gRPC's packages come, are simple: the
+// request is field 1, a text, and has no bytes where that is empty; the reply is field 1, a varint.
+std::string HealthRequest(const std::string& service) {
+  POMPC_CHECK_LT(service.size(), 128u, "its length is one byte");
+  if (service.empty()) return "";
+  return absl::StrCat("\x0a", std::string(1, static_cast<char>(service.size())), service);
+}
+
+absl::StatusOr<std::string> AskHealth(const std::string& address, const std::string& service) {
   grpc::GenericStub stub(Endpoint(address).Channel());
   grpc::ClientContext context;
   context.set_deadline(DeadlineAfter(kTimeout));
   grpc::CompletionQueue queue;
-  const grpc::Slice no_bytes;
+  const grpc::Slice request(HealthRequest(service));
   const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check",
-                                          grpc::ByteBuffer(&no_bytes, 1), &queue);
+                                          grpc::ByteBuffer(&request, 1), &queue);
   call->StartCall();
   grpc::ByteBuffer reply;
   grpc::Status status;
@@ -45,13 +52,17 @@ absl::StatusOr<std::string> AskHealth(const std::string& address) {
 
 }  // namespace
 
-absl::Status CheckHealth(const std::string& address) {
+absl::Status CheckHealth(const std::string& address, const std::string& service) {
   std::string reachable = address;
   if (absl::StartsWith(address, "0.0.0.0:")) {
     reachable = absl::StrCat("127.0.0.1:", address.substr(address.find(':') + 1));
   }
   POMPC_RETURN_IF_ERROR(SetUpGrpc());
-  const absl::StatusOr<std::string> reply = AskHealth(reachable);
+  const absl::StatusOr<std::string> reply = AskHealth(reachable, service);
+  if (absl::IsNotFound(reply.status())) {
+    return absl::UnavailableError(
+        absl::StrCat(reachable, " serves, but not as ", service, ": is it another role of pompc?"));
+  }
   if (!reply.ok()) {
     return absl::UnavailableError(
         absl::StrCat("no health from ", reachable, ": ", reply.status().message()));

@@ -103,10 +103,12 @@ absl::Status CallError(const grpc::Status& status, const Message& request,
                      " cannot be read: a text in it is no UTF-8, or it is of another version of "
                      "the messages"));
   }
-  if (!error.message().empty()) return error;
-  return absl::Status(error.code(), absl::StrCat("the server has no method that takes a ",
-                                                 request.GetDescriptor()->name(),
-                                                 ", or cannot read it"));
+  if (!status.error_message().empty()) return error;
+  return absl::Status(
+      error.code(),
+      absl::StrCat("the server there has no method that takes a ", request.GetDescriptor()->name(),
+                   ", or cannot read it: is it another role of pompc, or another "
+                   "version?"));
 }
 
 }  // namespace pompc::rpc

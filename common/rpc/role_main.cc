@@ -15,6 +15,7 @@
 #include "common/process/program.h"
 #include "common/process/signals.h"
 #include "common/process/version.h"
+#include "common/rpc/health_check.h"
 #include "common/rpc/set_up.h"
 
 namespace pompc::rpc {
@@ -155,7 +156,7 @@ absl::Status RoleMain::RunRole(
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = description_.program, .level = values_.log_level}));
   RaiseDescriptorLimit();
   if (values_.healthcheck) {
-    if (!values_.listen.empty()) return CheckHealth(values_.listen);
+    if (!values_.listen.empty()) return CheckHealth(values_.listen, description_.health_service);
     if (absl::EndsWith(values_.metrics_listen, ":0")) {
       return absl::InvalidArgumentError(
           absl::StrCat("--healthcheck asks the process at --metrics-listen; ",
@@ -175,7 +176,7 @@ absl::Status RoleMain::RunRole(
                                             .health = [&slot] { return slot.Health(); }}));
   Log().info("metrics on http://{}/metrics", http->address());
   SignalHandler signals([&slot](int signal) {
-    Log().info("signal {}: stopping; once more to stop at once", signal);
+    Log().info("{}: stopping; SIGTERM or SIGINT from now on stops at once", StopReason(signal));
     slot.Stop();
   });
   // A role that serves nothing has channels all the same.

@@ -28,6 +28,9 @@ struct RoleDescription {
   std::string examples;
   // Default of --listen; empty: the role serves no RPCs and has no such flag.
   std::string listen;
+  // The name for which --healthcheck asks: one that servers of this role alone answer for, such as
+  // their gRPC service's. Empty: whatever serves there will do.
+  std::string health_service;
   // Default of --metrics-listen.
   std::string metrics_listen = "127.0.0.1:0";
 };
@@ -101,8 +104,8 @@ class RoleMain {
   // To add the role's own flags to, before Run().
   CLI::App& flags();
 
-  // Parses the flags, starts the role, and blocks until it ends by itself or SIGINT, SIGTERM or
-  // SIGHUP asked it to stop and it has. Returns the process's exit status: 0; 1 with one line on
+  // Parses the flags, starts the role, and blocks until it ends by itself or one of SignalHandler's
+  // signals asked it to stop and it has. Returns the process's exit status: 0; 1 with one line on
   // standard error when the role failed (or --healthcheck found it unhealthy); 2 for bad flags.
   int Run(int argc, char** argv,
           const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start);
@@ -116,10 +119,6 @@ class RoleMain {
   RoleFlags values_;
   const std::unique_ptr<CLI::App> flags_;
 };
-
-// Asks the health service at `address` ("0.0.0.0:p" is asked at 127.0.0.1:p): OK if it serves,
-// UNAVAILABLE if not or if there is no answer within 3 s, RESOURCE_EXHAUSTED as SetUpGrpc.
-absl::Status CheckHealth(const std::string& address);
 
 }  // namespace pompc::rpc
 

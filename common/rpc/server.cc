@@ -90,11 +90,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
         grpc::InsecureServerCredentials());
   }
   for (grpc::Service* service : services) builder.RegisterService(service);
-  std::unique_ptr<Server> server(new Server);
+  std::unique_ptr<Server> server(new Server(options.health_service));
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr) {
     return absl::UnavailableError(absl::StrCat("cannot serve on ", options.listen));
   }
+  server->SetServing("", true);
   if (listener == nullptr) return server;
   server->port_ = listener->address().port;
   server->address_ = listener->address().ToString();
@@ -107,7 +108,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   return server;
 }
 
-Server::Server() = default;
+Server::Server(std::string health_service) : health_service_(std::move(health_service)) {}
 
 Server::~Server() { Shutdown(absl::ZeroDuration()); }
 
@@ -131,6 +132,8 @@ void Server::PublishServing() {
   for (const auto& [service, serving] : serving_) {
     server_->GetHealthCheckService()->SetServingStatus(service, serving && reachable_);
   }
+  if (health_service_.empty()) return;
+  server_->GetHealthCheckService()->SetServingStatus(health_service_, serving_[""] && reachable_);
 }
 
 absl::Status Server::Health() const {

@@ -29,6 +29,9 @@ struct ServerOptions {
   std::string listen;
   // Also allows addresses other hosts can reach, in plaintext.
   bool insecure = false;
+  // A name of what serves here, for which the health service answers as for "", the server as a
+  // whole: it tells who is asked that it is the right one (see CheckHealth). Empty: none.
+  std::string health_service;
   // As in ChannelOptions, for finding clients that vanished.
   absl::Duration keepalive_time = absl::Seconds(10);
   absl::Duration keepalive_timeout = absl::Seconds(5);
@@ -88,7 +91,7 @@ class Server {
   void Shutdown(absl::Duration grace);
 
  private:
-  Server();
+  explicit Server(std::string health_service);
 
   void SetReachable(bool reachable);
   void PublishServing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(serving_mu_);
@@ -98,6 +101,8 @@ class Server {
   std::unique_ptr<grpc::Server> server_;
 
   Mutex serving_mu_;
+  // As ServerOptions.
+  const std::string health_service_;
   // By service, as SetServing() said last.
   std::map<std::string, bool> serving_ ABSL_GUARDED_BY(serving_mu_) = {{"", true}};
   // Whether new clients reach the server.

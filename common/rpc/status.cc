@@ -22,6 +22,10 @@ absl::Status FromGrpc(const grpc::Status& status) {
     return absl::InvalidArgumentError(
         absl::StrCat("a message does not fit, whenever it is sent: ", status.error_message()));
   }
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED && status.error_message().empty()) {
+    return absl::UnimplementedError(
+        "the server there has no such method: is it another role of pompc, or another version?");
+  }
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 

@@ -15,7 +15,8 @@ grpc::Status ToGrpc(const absl::Status& status);
 
 // Likewise; but that a message is larger than the receiver takes (or the sender may send) becomes
 // INVALID_ARGUMENT: gRPC gives it the code of a server that is busy, RESOURCE_EXHAUSTED, which is
-// tried again, and here no retry helps.
+// tried again, and here no retry helps. A server that does not have the method says UNIMPLEMENTED
+// and nothing more: what that means is added.
 absl::Status FromGrpc(const grpc::Status& status);
 
 }  // namespace pompc::rpc

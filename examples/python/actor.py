@@ -100,20 +100,22 @@ def play(flags):
 
 
 def stop_at_signals():
-    """An event that the first SIGINT, SIGTERM or SIGHUP sets; a second one ends the process at once."""
+    """An event that SIGINT, SIGTERM and notices of the end set; a later SIGINT or SIGTERM ends the process at once."""
     stop = threading.Event()
+    # The terminal is gone, the CPU time is used up, a batch system is about to end the process.
+    notices = (signal.SIGHUP, signal.SIGXCPU, signal.SIGUSR1, signal.SIGUSR2)
 
     def handle(number, _):
-        # A terminal that closes sends SIGHUP twice.
-        if stop.is_set() and number != signal.SIGHUP:
+        # A terminal that closes sends SIGHUP twice, the kernel SIGXCPU every second.
+        if stop.is_set() and number not in notices:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         stop.set()
 
     former = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, *notices):
         # nohup has SIGHUP ignored.
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+        if number not in notices or signal.getsignal(number) != signal.SIG_IGN:
             former[number] = signal.signal(number, handle)
     restore_in_forks(handle, former)
     return stop

@@ -123,6 +123,12 @@ std::vector<EvaluationAssignment> EvaluationSchedule::Expire(absl::Duration now)
   return given_up;
 }
 
+std::vector<EvaluationAssignment> EvaluationSchedule::GiveUp() {
+  std::vector<EvaluationAssignment> given_up = Outstanding();
+  outstanding_.clear();
+  return given_up;
+}
+
 std::vector<EvaluationAssignment> EvaluationSchedule::Outstanding() const {
   std::vector<EvaluationAssignment> assignments;
   for (const Pending& pending : outstanding_) assignments.push_back(pending.assignment);

@@ -71,6 +71,8 @@ class EvaluationSchedule {
   void Prolong(absl::Duration pause);
   // Gives up what is older than the timeout and returns it.
   std::vector<EvaluationAssignment> Expire(absl::Duration now);
+  // Gives up all that is outstanding and returns it.
+  std::vector<EvaluationAssignment> GiveUp();
 
   bool outstanding() const { return !outstanding_.empty(); }
   std::vector<EvaluationAssignment> Outstanding() const;

@@ -9,6 +9,17 @@
 namespace pompc::run {
 namespace {
 
+// Which evaluations the run ends without; empty when all have a result.
+std::string MissingEvaluations(const RunProgress& progress, const StopOptions& options) {
+  const size_t missing = progress.outstanding_evaluations;
+  if (missing == 0) return "";
+  return absl::StrCat(
+      "; ", missing, missing == 1 ? " evaluation" : " evaluations", " had no result: ",
+      progress.evaluator
+          ? absl::StrCat("none came within ", absl::FormatDuration(options.last_evaluations))
+          : "no evaluator");
+}
+
 // SEED -> TRAINING -> FINISHED, and STOPPING or FINISHED from either of the first two.
 bool MayFollow(Phase from, Phase to) {
   return to == Phase::kTraining ? from == Phase::kSeed : IsOver(to) && !IsOver(from);
@@ -54,7 +65,8 @@ void PhaseMachine::Check(const RunProgress& progress, uint64_t seed_rows, absl::
   if (RowsAreDone(progress, seed_rows, now)) {
     return Finish(absl::StrCat(
         "all ", options_.max_rows, " rows are there",
-        progress.cannot_refill ? "; replay has lost those that the last updates needed" : ""));
+        progress.cannot_refill ? "; replay has lost those that the last updates needed" : "",
+        MissingEvaluations(progress, options_)));
   }
 }
 
@@ -64,7 +76,17 @@ bool PhaseMachine::RowsAreDone(const RunProgress& progress, uint64_t seed_rows,
   if (phase_ == Phase::kSeed) return progress.rows < seed_rows || progress.cannot_refill;
   if (!progress.caught_up) return false;
   if (!done_since_.has_value()) done_since_ = now;
-  return !progress.evaluating || now - *done_since_ >= options_.last_evaluations;
+  return !Evaluating(progress, now);
+}
+
+bool PhaseMachine::Evaluating(const RunProgress& progress, absl::Duration now) {
+  if (!progress.evaluation_due && progress.outstanding_evaluations == 0) return false;
+  if (now - *done_since_ >= options_.last_evaluations) return false;
+  if (progress.evaluator) no_evaluator_since_.reset();
+  if (progress.evaluation_due || progress.evaluator) return true;
+  if (!no_evaluator_since_.has_value()) no_evaluator_since_ = now;
+  const absl::Duration since = progress.had_evaluator ? *no_evaluator_since_ : start_;
+  return now - since < options_.evaluator_comes;
 }
 
 }  // namespace pompc::run

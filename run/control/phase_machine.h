@@ -1,6 +1,7 @@
 #ifndef POMPC_RUN_CONTROL_PHASE_MACHINE_H_
 #define POMPC_RUN_CONTROL_PHASE_MACHINE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,6 +20,9 @@ struct StopOptions {
   absl::Duration max_time;
   // Once max_rows are there, the last evaluations are waited for this long at most.
   absl::Duration last_evaluations = absl::Minutes(10);
+  // As part of that, for an evaluator to take part while there is none: after the last one has gone
+  // or, while there never was one, after the start.
+  absl::Duration evaluator_comes = absl::Minutes(2);
 };
 
 // What the conditions are checked against.
@@ -28,8 +32,13 @@ struct RunProgress {
   bool caught_up = false;
   // Whether replay needs rows, because it lost those it had, that max_rows does not admit.
   bool cannot_refill = false;
-  // Whether an evaluation is due, or is outstanding with an evaluator there to do it.
-  bool evaluating = false;
+  // Whether an evaluation is due.
+  bool evaluation_due = false;
+  // Evaluations that have no result yet.
+  size_t outstanding_evaluations = 0;
+  // Whether an evaluator takes part, and whether one ever has.
+  bool evaluator = false;
+  bool had_evaluator = false;
   // Best mean return of an evaluation; absent while there is none.
   std::optional<double> best_return;
 };
@@ -50,7 +59,8 @@ class PhaseMachine {
   void StartTraining();
   void Stop(std::string reason);
   // Finishes the run if a condition holds. max_rows holds once updates and evaluations have caught
-  // up with the rows (or before the seed phase has enough of them, when it does so at once).
+  // up with the rows (or before the seed phase has enough of them, when it does so at once), or the
+  // evaluations have been waited for long enough: the reason then says how many had no result.
   void Check(const RunProgress& progress, uint64_t seed_rows, absl::Duration now);
 
   // Whether the run takes no more rows because it has all it may have.
@@ -67,6 +77,8 @@ class PhaseMachine {
   // What must hold between the fields after each change.
   void CheckInvariants() const;
   bool RowsAreDone(const RunProgress& progress, uint64_t seed_rows, absl::Duration now);
+  // Whether the last evaluations are still waited for, since `done_since_`.
+  bool Evaluating(const RunProgress& progress, absl::Duration now);
 
   const StopOptions options_;
   const absl::Duration start_;
@@ -74,6 +86,8 @@ class PhaseMachine {
   std::string reason_;
   // When rows and updates were all there.
   std::optional<absl::Duration> done_since_;
+  // Since when, after that, no evaluator has taken part.
+  std::optional<absl::Duration> no_evaluator_since_;
 };
 
 }  // namespace pompc::run

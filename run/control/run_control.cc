@@ -24,6 +24,13 @@ EvaluationOptions WithLastRows(EvaluationOptions options, const StopOptions& sto
   return options;
 }
 
+// In lockstep the evaluator is of the same process: if it is not there, none comes.
+StopOptions Stops(const RunControlOptions& options) {
+  StopOptions stop = options.stop;
+  if (options.lockstep) stop.evaluator_comes = absl::ZeroDuration();
+  return stop;
+}
+
 }  // namespace
 
 RunControl::RunControl(const RunControlOptions& options, Clock* clock)
@@ -33,7 +40,7 @@ RunControl::RunControl(const RunControlOptions& options, Clock* clock)
       start_(clock->Now()),
       leases_(options.lease, static_cast<int>(options.shards.size()), options.learner_incarnation),
       evaluations_(WithLastRows(options.evaluation, options.stop)),
-      phases_(options.stop, start_),
+      phases_(Stops(options), start_),
       row_counter_(1024 + options.shards.size()),
       grants_(static_cast<int>(options.shards.size())),
       window_watch_(options.windows),
@@ -77,6 +84,7 @@ absl::StatusOr<RunControl::Welcome> RunControl::Register(Role role, const std::s
                                                          uint32_t environments,
                                                          ProcessIdentity identity) {
   MutexLock lock(&mu_);
+  had_evaluator_ |= role == Role::kEvaluator;
   if (const Lease* held = leases_.FindProcess(role, identity.process_id)) {
     // It never heard the answer.
     identity.former_index = held->index;
@@ -371,8 +379,7 @@ TrainerStep RunControl::NextStep() {
   if (evaluations_.Due(rows, CaughtUp())) return TrainerStep::kEvaluate;
   if (CaughtUp()) {
     if (phases_.HasAllRows(rows)) {
-      return WaitFor("the learner waits for the last evaluations",
-                     LearnerWaits::For::kEvaluators);
+      return WaitFor(LastEvaluations(), LearnerWaits::For::kEvaluators);
     }
     return WaitForRows(absl::StrCat("the learner waits for rows: update ", updates_,
                                     " needs more than ", rows, " rows (", ratio_.options().utd,
@@ -524,17 +531,14 @@ void RunControl::Observe(std::vector<PlannerView> planners, CheckpointView check
 void RunControl::CheckPhase() {
   // Whoever goes away decides nothing any more: its successor does, with what was kept.
   if (halted_) return;
-  const uint64_t rows = row_counter_.total();
-  RunProgress progress;
-  progress.rows = rows;
-  progress.caught_up = CaughtUp();
-  progress.cannot_refill = CannotRefill();
-  progress.evaluating = evaluations_.Due(rows, progress.caught_up) ||
-                        (evaluations_.outstanding() && leases_.Any(Role::kEvaluator));
-  if (evaluations_.best().has_value()) {
-    progress.best_return = evaluations_.results()[*evaluations_.best()].return_mean;
-  }
+  const bool before = IsOver(phases_.phase());
+  const RunProgress progress = Progress();
   phases_.Check(progress, ratio_.options().seed_rows, clock_->Now());
+  // Where something else ends the run, what its evaluators still report counts.
+  if (before || !IsOver(phases_.phase()) || !phases_.HasAllRows(progress.rows)) return;
+  for (const EvaluationAssignment& assignment : evaluations_.GiveUp()) {
+    news_.Add(EvaluationNews{.assignment = assignment});
+  }
 }
 
 std::vector<EvaluationNews> RunControl::TakeEvaluationNews() {

@@ -224,6 +224,9 @@ class RunControl : public SamplingControl {
   bool CaughtUp() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool SeedClosed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string OpenShards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  RunProgress Progress() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // That they are waited for, in words.
+  std::string LastEvaluations() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CheckPhase() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CountEpisodes(const Lease& lease, const PeerCounters& counters)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -282,6 +285,8 @@ class RunControl : public SamplingControl {
   bool seed_was_closed_ ABSL_GUARDED_BY(mu_) = false;
   ParameterVersion version_ ABSL_GUARDED_BY(mu_);
   RunNews news_ ABSL_GUARDED_BY(mu_);
+  // In this start of the learner.
+  bool had_evaluator_ ABSL_GUARDED_BY(mu_) = false;
   // All but the reason of grants, which follows from the rest.
   LearnerWaits waits_ ABSL_GUARDED_BY(mu_);
   std::vector<PlannerView> planners_ ABSL_GUARDED_BY(mu_);

@@ -42,6 +42,28 @@ void RunControl::FillPeers(RunStatus* status) const {
   status->seconds_since_rows = SecondsSince(rows_at_);
 }
 
+RunProgress RunControl::Progress() const {
+  RunProgress progress;
+  progress.rows = row_counter_.total();
+  progress.caught_up = CaughtUp();
+  progress.cannot_refill = CannotRefill();
+  progress.evaluation_due = evaluations_.Due(progress.rows, progress.caught_up);
+  progress.outstanding_evaluations = evaluations_.Outstanding().size();
+  progress.evaluator = leases_.Any(Role::kEvaluator);
+  progress.had_evaluator = had_evaluator_ || !evaluations_.results().empty();
+  if (evaluations_.best().has_value()) {
+    progress.best_return = evaluations_.results()[*evaluations_.best()].return_mean;
+  }
+  return progress;
+}
+
+std::string RunControl::LastEvaluations() const {
+  const char what[] = "the learner waits for the last evaluations";
+  if (leases_.Any(Role::kEvaluator)) return what;
+  return absl::StrCat(what, " and for an evaluator to make them, ",
+                      absl::FormatDuration(phases_.options().evaluator_comes), " at most");
+}
+
 absl::Status RunControl::CheckBarred() const {
   MutexLock lock(&mu_);
   uint64_t barred = 0, windows = 0;

@@ -133,13 +133,20 @@ class TrainTest(unittest.TestCase):
         process.communicate(timeout=60)
 
 
-    def test_hangup_ends_with_a_checkpoint(self):
+    def ends_with_a_checkpoint(self, number, reason):
         process = self.start(*SMALL, "--set", "stop.max_rows=1000000")
         self.await_line(process, "TRAINING")
-        process.send_signal(signal.SIGHUP)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, (out, err))
+        self.assertIn(f"{reason}: stopping with a checkpoint", out)
         self.assertTrue(any(name.startswith("update-") for name in os.listdir(self.file("checkpoints"))))
+
+    def test_hangup_ends_with_a_checkpoint(self):
+        self.ends_with_a_checkpoint(signal.SIGHUP, "told to end by SIGHUP")
+
+    def test_the_limit_of_cpu_time_ends_with_a_checkpoint(self):
+        self.ends_with_a_checkpoint(signal.SIGXCPU, "CPU time limit (ulimit -t) reached")
 
     def test_nohup_keeps_the_run(self):
         process = self.start(*SMALL, "--set", "stop.max_rows=1000000",

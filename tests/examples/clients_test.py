@@ -866,7 +866,7 @@ text, negative, nothing = made("many"), made(-1), made(None)
     def test_signals_end_it_in_order(self):
         run = FakeRun(seed_rows=10**9, rows=10**9)
         self.addCleanup(run.stop)
-        names = ("SIGINT", "SIGTERM", "SIGHUP")
+        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU")
         processes = [self.start("--env", "contrary:Counting", "--learner", run.address, "--planners", run.address,
                                 "--replay", run.address) for _ in names]
         for process in processes:
@@ -881,7 +881,7 @@ text, negative, nothing = made("many"), made(-1), made(None)
                 self.assertEqual(process.returncode, 0, stderr)
                 self.assertTrue(stderr.endswith(" ends\n"), stderr)
         leaving = [beat for beat in run.heartbeats if beat.leaving]
-        self.assertEqual([beat.error for beat in leaving], [""] * 3)
+        self.assertEqual([beat.error for beat in leaving], [""] * len(names))
 
 
 if __name__ == "__main__":

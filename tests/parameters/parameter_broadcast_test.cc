@@ -195,6 +195,28 @@ TEST(ParameterBroadcastTest, ThatTheLearnerWasUnreachableIsHistoryOnceItAnswers)
   EXPECT_EQ(subscriber.status().last_error, "") << "though no version has come";
 }
 
+// Its port may be another's for a while: the planner serves what it has.
+TEST(ParameterBroadcastTest, WhereALearnerHasBeenOneIsAwaited) {
+  auto learner = std::make_unique<Broadcaster>("127.0.0.1:0");
+  const std::string address = learner->server->address();
+  learner->publisher.Publish(TestSnapshot({1, 1}));
+  Received received;
+  ParameterSubscriberOptions options = Options(rpc::Endpoint(address));
+  options.wrong_peer_timeout = absl::ZeroDuration();
+  options.on_wrong_peer = [](const absl::Status& status) { ADD_FAILURE() << status; };
+  ParameterSubscriber subscriber(options, received.Callback());
+  received.Await(1);
+  learner.reset();
+  auto other = rpc::Server::Start({.listen = address}, {});
+  ASSERT_TRUE(other.ok()) << other.status();
+  ASSERT_TRUE(Await(
+      [&] { return subscriber.status().last_error.find("another role") != std::string::npos; }));
+  other->reset();
+  learner = std::make_unique<Broadcaster>(address);
+  learner->publisher.Publish(TestSnapshot({2, 1}));
+  received.Await(2);
+}
+
 TEST(ParameterBroadcastTest, ResumedStreamDoesNotRepeatTheNewest) {
   Broadcaster learner;
   learner.publisher.Publish(TestSnapshot({1, 1}));

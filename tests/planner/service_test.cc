@@ -276,5 +276,22 @@ TEST(PlannerAppTest, HealthNamesTheLearnerThatCannotBeReached) {
   }));
 }
 
+// What a port mix-up looks like: another role serves where the learner should.
+TEST(PlannerAppTest, EndsWhereTheLearnerShouldBeAnotherRoleIs) {
+  const auto other = *rpc::Server::Start({.listen = "127.0.0.1:0"}, {});
+  AppOptions options;
+  options.engine = std::make_shared<FakeEngine>();
+  options.metrics = std::make_shared<MetricsRegistry>();
+  options.learner = rpc::Endpoint(other->address());
+  options.learner_backoff = {absl::Milliseconds(1), absl::Milliseconds(10), 2.0};
+  options.wrong_peer_timeout = absl::Milliseconds(20);
+  auto app = App::Start(options);
+  ASSERT_TRUE(app.ok()) << app.status();
+  const absl::Status status = (*app)->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no learner at " + other->address()));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("is it another role of pompc"));
+}
+
 }  // namespace
 }  // namespace pompc::planner

@@ -40,6 +40,15 @@ TEST(MessageText, EveryFieldThatIsNoTextIsFoundAndMended) {
   EXPECT_EQ(reply.config().env().task(), "\\xfe");
 }
 
+TEST(MessageText, AServerWithoutTheMethodIsNamedAsTheCause) {
+  proto::RegisterRequest request;
+  const absl::Status error =
+      CallError(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, ""), request, "RegisterReply");
+  EXPECT_EQ(error.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(error.message()),
+              AllOf(HasSubstr("RegisterRequest"), HasSubstr("is it another role of pompc")));
+}
+
 TEST(MessageText, ErrorsThatHaveACauseKeepIt) {
   proto::RegisterRequest request;
   const absl::Status error = CallError(

@@ -143,11 +143,16 @@ class RoleMainTest(unittest.TestCase):
         self.assertIn("from-environment", result.stderr.splitlines()[-1])
 
     def test_first_signal_stops_in_an_orderly_way(self):
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            with Running() as role:
+        for number, reason in ((signal.SIGTERM, "told to end by SIGTERM"), (signal.SIGINT, "told to end by SIGINT"),
+                               (signal.SIGHUP, "told to end by SIGHUP"), (signal.SIGUSR1, "told to end by SIGUSR1"),
+                               (signal.SIGUSR2, "told to end by SIGUSR2"),
+                               (signal.SIGXCPU, "CPU time limit (ulimit -t) reached")):
+            with self.subTest(reason), Running() as role:
                 role.process.send_signal(number)
                 self.assertEqual(role.process.wait(TIMEOUT), 0)
-                self.assertIn("ended: ok", role.process.stderr.read())
+                log = role.process.stderr.read()
+                self.assertIn(f"{reason}: stopping", log)
+                self.assertIn("ended: ok", log)
 
     def test_second_signal_stops_at_once(self):
         with Running("--hang") as role:
@@ -163,7 +168,7 @@ class RoleMainTest(unittest.TestCase):
             self.assertEqual(role.get("/healthz"), "ok\n")
             role.process.send_signal(signal.SIGTERM)
             self.assertEqual(role.process.wait(TIMEOUT), 0)
-            self.assertIn(f"signal {int(signal.SIGTERM)}: stopping", role.process.stderr.read())
+            self.assertIn("told to end by SIGTERM: stopping", role.process.stderr.read())
 
     def test_health_check_asks_the_running_process(self):
         with Running() as role:
@@ -173,6 +178,13 @@ class RoleMainTest(unittest.TestCase):
         result = run("--healthcheck", "--listen", address)
         self.assertEqual(result.returncode, 1)
         self.assertIn(address, result.stderr)
+
+    def test_health_check_is_not_content_with_another_role(self):
+        with Running("--serves-as", "another") as role:
+            address = role.get("/address")
+            result = run("--healthcheck", "--listen", address)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(f"{address} serves, but not as sample: is it another role", result.stderr)
 
     def test_busy_ports_are_named(self):
         with Running() as role:

@@ -35,13 +35,16 @@ int main(int argc, char** argv) {
   pompc::rpc::RoleMain role({.program = "sample-role",
                              .summary = "Does nothing.",
                              .examples = "Example:\n  sample-role --listen 127.0.0.1:0",
-                             .listen = "127.0.0.1:0"});
+                             .listen = "127.0.0.1:0",
+                             .health_service = "sample"});
   bool hang = false;
+  std::string serves_as = "sample";
   int threads = 1;
   uint64_t seed = 1;
   pompc::rpc::AddInteger(role.flags(), {"--threads", "Idle threads", 1, 256, "POMPC_THREADS"},
                          &threads);
   pompc::rpc::AddInteger(role.flags(), {"--seed", "Of nothing"}, &seed);
+  role.flags().add_option("--serves-as", serves_as, "Name that health checks are answered for");
   role.flags().add_flag("--hang", hang, "Never finish stopping");
   return role.Run(
       argc, argv,
@@ -53,10 +56,11 @@ int main(int argc, char** argv) {
         started.Set();
         auto app = std::make_unique<App>();
         app->hang = hang;
-        POMPC_ASSIGN_OR_RETURN(
-            app->server,
-            pompc::rpc::Server::Start(
-                {.listen = context.flags.listen, .insecure = context.flags.insecure}, {}));
+        POMPC_ASSIGN_OR_RETURN(app->server,
+                               pompc::rpc::Server::Start({.listen = context.flags.listen,
+                                                          .insecure = context.flags.insecure,
+                                                          .health_service = serves_as},
+                                                         {}));
         context.http.AddPage(
             "/address", [text = app->server->address()] { return pompc::HttpPage{.body = text}; });
         return pompc::rpc::MakeRunningRole(std::move(app));

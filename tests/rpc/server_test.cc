@@ -11,7 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/thread.h"
 #include "common/io/descriptors.h"
-#include "common/rpc/role_main.h"
+#include "common/rpc/health_check.h"
 #include "common/rpc/unary.h"
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
@@ -101,6 +101,20 @@ TEST(Server, HealthFollowsSetServing) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("not serving"));
   server->SetServing("", true);
   EXPECT_TRUE(CheckHealth(server->address()).ok());
+}
+
+TEST(Server, HealthIsAskedOfTheRightOne) {
+  EchoService service;
+  const auto server =
+      *Server::Start({.listen = "127.0.0.1:0", .health_service = "echo"}, {&service});
+  EXPECT_TRUE(CheckHealth(server->address(), "echo").ok());
+  EXPECT_TRUE(CheckHealth(server->address()).ok());
+  const absl::Status other = CheckHealth(server->address(), "another");
+  EXPECT_EQ(other.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(other.message()), HasSubstr("serves, but not as another"));
+  server->SetServing("", false);
+  EXPECT_THAT(std::string(CheckHealth(server->address(), "echo").message()),
+              HasSubstr("not serving"));
 }
 
 TEST(Server, HealthIsAboutNewConnections) {

@@ -34,6 +34,13 @@ TEST(Status, WhatIsTooLargeIsNotWhatIsBusy) {
             absl::StatusCode::kResourceExhausted);
 }
 
+// gRPC gives no more than the code, whatever kind of call it was.
+TEST(Status, AServerWithoutTheMethodIsNamedAsTheCause) {
+  const absl::Status status = FromGrpc(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, ""));
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_NE(status.message().find("is it another role of pompc"), std::string::npos) << status;
+}
+
 TEST(Status, LongMessagesAreCut) {
   const grpc::Status status = ToGrpc(absl::InternalError(std::string(100000, 'x')));
   EXPECT_EQ(status.error_message().size(), kMaxStatusMessageBytes);

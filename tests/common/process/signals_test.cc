@@ -154,6 +154,33 @@ TEST_F(SignalsDeathTest, SecondHangupChangesNothingButASecondTerminationDoes) {
       ::testing::ExitedWithCode(128 + SIGTERM), "");
 }
 
+// The kernel sends SIGXCPU every second, and batch systems may repeat themselves.
+TEST_F(SignalsDeathTest, EachNoticeIsTakenOnceAndItsRepetitionsChangeNothing) {
+  for (const int notice : {SIGXCPU, SIGUSR1, SIGUSR2}) {
+    EXPECT_EXIT(
+        {
+          BlockSignals();
+          Event stopped;
+          int seen = 0;
+          SignalHandler handler([&](int signal) {
+            seen = signal;
+            stopped.Set();
+          });
+          kill(getpid(), notice);
+          stopped.Wait();
+          for (const int again : {SIGXCPU, SIGUSR1, SIGUSR2}) kill(getpid(), again);
+          _exit(seen == notice ? 0 : 1);
+        },
+        ::testing::ExitedWithCode(0), "");
+  }
+}
+
+TEST(Signals, SayWhyTheProcessStops) {
+  EXPECT_EQ(StopReason(SIGXCPU), "CPU time limit (ulimit -t) reached");
+  EXPECT_EQ(StopReason(SIGUSR1), "told to end by SIGUSR1");
+  EXPECT_EQ(StopReason(SIGTERM), "told to end by SIGTERM");
+}
+
 TEST_F(SignalsDeathTest, HangupThatIsIgnoredStaysIgnored) {
   EXPECT_EXIT(
       {

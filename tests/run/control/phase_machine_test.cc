@@ -13,7 +13,17 @@ StopOptions AllConditions() {
   options.return_mean = 700;
   options.max_time = absl::Minutes(5);
   options.last_evaluations = absl::Minutes(1);
+  options.evaluator_comes = absl::Seconds(20);
   return options;
+}
+
+// All is there but the results of the last evaluations. An evaluator has taken part.
+RunProgress Evaluating(bool evaluator) {
+  return {.rows = 1000,
+          .caught_up = true,
+          .outstanding_evaluations = 3,
+          .evaluator = evaluator,
+          .had_evaluator = true};
 }
 
 TEST(PhaseMachineTest, GoesFromSeedToTraining) {
@@ -58,7 +68,8 @@ TEST(PhaseMachineTest, WithAllRowsWaitsForUpdatesAndEvaluations) {
   machine.StartTraining();
   machine.Check({.rows = 1000}, kSeedRows, absl::Seconds(1));
   EXPECT_EQ(machine.phase(), Phase::kTraining);
-  machine.Check({.rows = 1000, .caught_up = true, .evaluating = true}, kSeedRows, absl::Seconds(2));
+  machine.Check({.rows = 1000, .caught_up = true, .evaluation_due = true}, kSeedRows,
+                absl::Seconds(2));
   EXPECT_EQ(machine.phase(), Phase::kTraining);
   machine.Check({.rows = 1000, .caught_up = true}, kSeedRows, absl::Seconds(3));
   EXPECT_EQ(machine.phase(), Phase::kFinished);
@@ -67,12 +78,44 @@ TEST(PhaseMachineTest, WithAllRowsWaitsForUpdatesAndEvaluations) {
 TEST(PhaseMachineTest, TheLastEvaluationsAreWaitedForWithABound) {
   PhaseMachine machine(AllConditions(), absl::ZeroDuration());
   machine.StartTraining();
-  const RunProgress evaluating{.rows = 1000, .caught_up = true, .evaluating = true};
+  const RunProgress evaluating = Evaluating(/*evaluator=*/true);
   machine.Check(evaluating, kSeedRows, absl::Seconds(10));
   machine.Check(evaluating, kSeedRows, absl::Seconds(69));
   EXPECT_EQ(machine.phase(), Phase::kTraining);
   machine.Check(evaluating, kSeedRows, absl::Seconds(70));
   EXPECT_EQ(machine.phase(), Phase::kFinished);
+  EXPECT_EQ(machine.reason(),
+            "all 1000 rows are there; 3 evaluations had no result: none came within 1m");
+}
+
+TEST(PhaseMachineTest, AnEvaluatorThatHasGoneIsWaitedForWithABound) {
+  PhaseMachine machine(AllConditions(), absl::ZeroDuration());
+  machine.StartTraining();
+  machine.Check(Evaluating(/*evaluator=*/true), kSeedRows, absl::Seconds(100));
+  machine.Check(Evaluating(/*evaluator=*/false), kSeedRows, absl::Seconds(110));
+  machine.Check(Evaluating(/*evaluator=*/false), kSeedRows, absl::Seconds(129));
+  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  // One that has come and gone is waited for anew.
+  machine.Check(Evaluating(/*evaluator=*/true), kSeedRows, absl::Seconds(130));
+  machine.Check(Evaluating(/*evaluator=*/false), kSeedRows, absl::Seconds(131));
+  machine.Check(Evaluating(/*evaluator=*/false), kSeedRows, absl::Seconds(150));
+  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  machine.Check(Evaluating(/*evaluator=*/false), kSeedRows, absl::Seconds(151));
+  EXPECT_EQ(machine.phase(), Phase::kFinished);
+  EXPECT_EQ(machine.reason(), "all 1000 rows are there; 3 evaluations had no result: no evaluator");
+}
+
+TEST(PhaseMachineTest, AFirstEvaluatorIsWaitedForSinceTheStart) {
+  RunProgress progress = Evaluating(/*evaluator=*/false);
+  progress.had_evaluator = false;
+  progress.outstanding_evaluations = 1;
+  PhaseMachine machine(AllConditions(), absl::Seconds(100));
+  machine.StartTraining();
+  machine.Check(progress, kSeedRows, absl::Seconds(119));
+  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  machine.Check(progress, kSeedRows, absl::Seconds(120));
+  EXPECT_EQ(machine.phase(), Phase::kFinished);
+  EXPECT_EQ(machine.reason(), "all 1000 rows are there; 1 evaluation had no result: no evaluator");
 }
 
 TEST(PhaseMachineTest, AllRowsInTheSeedPhaseStillTrains) {

@@ -63,6 +63,27 @@ class RunControlTest : public testing::Test {
     return evaluator;
   }
 
+  // All rows and updates are there, and the last evaluation is outstanding.
+  void AwaitLastEvaluation() {
+    Rows(500, true);
+    while (Step() == TrainerStep::kUpdate) control_.UpdateDone();
+    ASSERT_EQ(Step(), TrainerStep::kEvaluate);
+    control_.AddEvaluation({1, 5});
+  }
+  // What the evaluator with `lease` is to do has the result 1.
+  void Report(uint64_t lease) {
+    const auto told = control_.Heartbeat(lease, {})->evaluation;
+    ASSERT_TRUE(told.has_value());
+    ASSERT_TRUE(control_.ReportEvaluation(lease, told->id, told->version, {1}).ok());
+  }
+  // Time passes as it does while the learner runs.
+  void TickFor(absl::Duration time) {
+    for (; time > absl::ZeroDuration(); time -= absl::Seconds(1)) {
+      clock_.Advance(absl::Seconds(1));
+      control_.Tick();
+    }
+  }
+
   FakeClock clock_;
   RunControl control_;
   // Rows each shard can hold.

@@ -113,6 +113,7 @@ TEST_F(RunControlTest, LostReplayIsNotFilledBeyondTheLastRow) {
   control_.Tick();
   EXPECT_EQ(control_.phase(), Phase::kTraining);
   Answer(1, 2, true, 21);
+  clock_.Advance(absl::Minutes(2));
   control_.Tick();
   EXPECT_EQ(control_.phase(), Phase::kFinished);
   EXPECT_NE(control_.Status().over_reason.find("replay has lost"), std::string::npos);
@@ -191,88 +192,6 @@ TEST_F(RunControlTest, SilentPeersDoNotHoldUpTheEnd) {
   clock_.Advance(absl::Seconds(10));
   control_.Tick();
   EXPECT_TRUE(control_.Drained());
-}
-
-TEST_F(RunControlTest, EvaluationRunsFromMilestoneToFinish) {
-  FinishSeedPhase();
-  auto actor = *control_.Register(Role::kActor, "a", 1);
-  auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
-  Rows(100);
-  ASSERT_EQ(Step(), TrainerStep::kEvaluate);
-  control_.Published({1, 2});
-  const EvaluationAssignment added = control_.AddEvaluation({1, 2});
-  EXPECT_EQ(Step(), TrainerStep::kUpdate);
-
-  EXPECT_EQ(control_.Heartbeat(actor.lease.id, {})->evaluation, std::nullopt);
-  const auto told = *control_.Heartbeat(evaluator.lease.id, {});
-  EXPECT_EQ(told.version, (ParameterVersion{1, 2}));
-  EXPECT_EQ(told.evaluation, added);
-
-  EXPECT_EQ(*control_.ReportEvaluation(evaluator.lease.id, added.id, {1, 2}, {710}),
-            Phase::kFinished);
-  EXPECT_EQ(Step(), TrainerStep::kFinish);
-  const auto news = control_.TakeEvaluationNews();
-  ASSERT_EQ(news.size(), 1u);
-  EXPECT_TRUE(news[0].best);
-  EXPECT_EQ(news[0].result->return_mean, 710);
-  EXPECT_TRUE(control_.TakeEvaluationNews().empty());
-  EXPECT_NE(control_.Status().over_reason.find("710"), std::string::npos);
-}
-
-TEST_F(RunControlTest, ReportOfAnEndedLeaseIsNotFound) {
-  FinishSeedPhase();
-  auto evaluator = Evaluate();
-  clock_.Advance(absl::Seconds(10));
-  control_.Tick();
-  EXPECT_EQ(control_.ReportEvaluation(evaluator.lease.id, 1, {1, 2}, {500}).status().code(),
-            absl::StatusCode::kNotFound);
-  // Another evaluator is given the same evaluation.
-  auto other = *control_.Register(Role::kEvaluator, "f", 0);
-  EXPECT_EQ(control_.Heartbeat(other.lease.id, {})->evaluation->id, 1u);
-}
-
-TEST_F(RunControlTest, OnlyTheBestResultIsBest) {
-  FinishSeedPhase();
-  auto evaluator = Evaluate();
-  ASSERT_TRUE(control_.ReportEvaluation(evaluator.lease.id, 1, {1, 2}, {500}).ok());
-  control_.AddEvaluation({1, 3});
-  ASSERT_TRUE(control_.ReportEvaluation(evaluator.lease.id, 2, {1, 3}, {400}).ok());
-  const auto news = control_.TakeEvaluationNews();
-  ASSERT_EQ(news.size(), 2u);
-  EXPECT_TRUE(news[0].best);
-  EXPECT_FALSE(news[1].best);
-  EXPECT_EQ(control_.Status().best_evaluation, 0u);
-}
-
-TEST_F(RunControlTest, AllRowsFinishOnceTheLastEvaluationIsIn) {
-  FinishSeedPhase();
-  auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
-  Rows(500);
-  uint64_t updates = control_.updates();
-  while (Step() == TrainerStep::kUpdate) {
-    control_.UpdateDone();
-    ++updates;
-  }
-  EXPECT_EQ(updates, 910u);
-  // The last evaluation is of the last parameters.
-  ASSERT_EQ(Step(), TrainerStep::kEvaluate);
-  control_.AddEvaluation({1, 5});
-  control_.Tick();
-  EXPECT_EQ(Step(), TrainerStep::kWait);
-  const auto told = control_.Heartbeat(evaluator.lease.id, {})->evaluation;
-  ASSERT_TRUE(told.has_value());
-  ASSERT_TRUE(control_.ReportEvaluation(evaluator.lease.id, told->id, told->version, {1}).ok());
-  EXPECT_EQ(control_.phase(), Phase::kFinished);
-}
-
-TEST_F(RunControlTest, AllRowsFinishWithoutEvaluators) {
-  FinishSeedPhase();
-  Rows(500);
-  while (Step() == TrainerStep::kUpdate) control_.UpdateDone();
-  ASSERT_EQ(Step(), TrainerStep::kEvaluate);
-  control_.AddEvaluation({1, 5});
-  control_.Tick();
-  EXPECT_EQ(control_.phase(), Phase::kFinished);
 }
 
 TEST_F(RunControlTest, NoMoreRowsThanTheRunMayHave) {
