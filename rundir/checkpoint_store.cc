@@ -149,7 +149,17 @@ absl::StatusOr<std::unique_ptr<CheckpointStore>> CheckpointStore::Open(
       POMPC_RETURN_IF_ERROR(RemoveAll(absl::StrCat(folder, "/", name)));
     }
   }
-  return std::unique_ptr<CheckpointStore>(new CheckpointStore(folder, keep, evaluations));
+  POMPC_ASSIGN_OR_RETURN(HeldFolder run_dir,
+                         HeldFolder::Open(fs::path(folder).parent_path().string()));
+  return std::unique_ptr<CheckpointStore>(
+      new CheckpointStore(std::move(run_dir), folder, keep, evaluations));
+}
+
+absl::Status CheckpointStore::CheckInPlace() const {
+  if (run_dir_.InPlace()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the run directory ", run_dir_.path(),
+                   " was moved or deleted while the run was going on"));
 }
 
 absl::StatusOr<std::vector<uint64_t>> CheckpointStore::List() const { return ListIn(folder_); }
@@ -158,9 +168,14 @@ std::string CheckpointStore::Path(uint64_t updates) const { return PathIn(folder
 
 absl::Status CheckpointStore::Write(
     uint64_t updates, absl::FunctionRef<absl::Status(const std::string& folder)> fill) {
+  POMPC_RETURN_IF_ERROR(CheckInPlace());
   const std::string path = Path(updates);
   // It may have been renamed to its place without having been made durable there.
   if (Exists(path)) return SyncPath(folder_);
+  // Somebody may have removed it with all checkpoints.
+  std::error_code error;
+  fs::create_directory(folder_, error);
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("creating folder ", folder_));
   const std::string temporary = absl::StrCat(folder_, "/", kTemporary, FolderName(updates));
   POMPC_RETURN_IF_ERROR(WriteSealedFolder(path, temporary, fill));
   intact_[updates] = true;
@@ -213,6 +228,7 @@ absl::StatusOr<std::optional<RankedCheckpoint>> CheckpointStore::Best() {
 }
 
 absl::Status CheckpointStore::Tidy() {
+  POMPC_RETURN_IF_ERROR(CheckInPlace());
   POMPC_ASSIGN_OR_RETURN(const std::optional<RankedCheckpoint> best, Best());
   std::optional<uint64_t> updates;
   if (best.has_value()) updates = best->updates;

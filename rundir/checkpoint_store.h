@@ -7,12 +7,14 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "run/control/types.h"
+#include "rundir/held_folder.h"
 
 namespace pompc::rundir {
 
@@ -46,7 +48,8 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
 // The folder of a run's checkpoints: "update-000012345/", one folder for each, and "best", a
 // symbolic link to the best one of them, for people. A checkpoint is there as a whole or not at
 // all, whatever happens while it is written: it is written to a temporary folder with checksums of
-// all its files, made durable, then renamed. Kept are the newest ones, the best one, and those
+// all its files, made durable, then renamed. Nothing is written, renamed or deleted once the folder
+// that it lies in, the run directory, has been moved or deleted. Kept are the newest ones, the best one, and those
 // pinned. Of what a checkpoint holds it knows the learner's incarnation in state.json alone. Not
 // thread-safe.
 class CheckpointStore {
@@ -56,6 +59,9 @@ class CheckpointStore {
   static absl::StatusOr<std::unique_ptr<CheckpointStore>> Open(
       const std::string& folder, uint32_t keep,
       const std::vector<run::EvaluationResult>& evaluations = {});
+
+  // FAILED_PRECONDITION when the run directory was moved or deleted since Open. Thread-safe.
+  absl::Status CheckInPlace() const;
 
   // Updates of the complete checkpoints, ascending.
   absl::StatusOr<std::vector<uint64_t>> List() const;
@@ -94,15 +100,19 @@ class CheckpointStore {
   absl::Status Tidy();
 
  private:
-  CheckpointStore(std::string folder, uint32_t keep,
+  CheckpointStore(HeldFolder run_dir, std::string folder, uint32_t keep,
                   const std::vector<run::EvaluationResult>& evaluations)
-      : folder_(std::move(folder)), keep_(keep), evaluations_(evaluations) {}
+      : run_dir_(std::move(run_dir)),
+        folder_(std::move(folder)),
+        keep_(keep),
+        evaluations_(evaluations) {}
 
   bool IsIntact(uint64_t updates);
   absl::Status PointBestAt(std::optional<uint64_t> updates);
   absl::Status Link(uint64_t updates);
   absl::Status DeleteOld(std::optional<uint64_t> best);
 
+  const HeldFolder run_dir_;
   const std::string folder_;
   const uint32_t keep_;
   std::vector<run::EvaluationResult> evaluations_;

@@ -223,6 +223,35 @@ TEST_F(CheckpointStoreTest, AnInterruptedWriteIsNoCheckpointAndIsRemoved) {
   EXPECT_FALSE(std::filesystem::exists(folder_.File("checkpoints/writing-update-000000300")));
 }
 
+TEST_F(CheckpointStoreTest, NothingIsTouchedOnceTheRunDirectoryIsElsewhere) {
+  const std::string run = folder_.File("run");
+  auto store = CheckpointStore::Open(run + "/checkpoints", 1);
+  ASSERT_TRUE(store.ok()) << store.status();
+  store_ = *std::move(store);
+  ASSERT_TRUE(Write(100).ok());
+  std::filesystem::rename(run, folder_.File("moved"));
+  EXPECT_EQ(Write(200).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(std::filesystem::exists(run));
+  // Another run has taken its name.
+  std::filesystem::create_directories(run + "/checkpoints/update-000000001");
+  std::filesystem::create_directories(run + "/checkpoints/update-000000002");
+  const absl::Status status = Write(200);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(run + " was moved or deleted"));
+  EXPECT_EQ(store_->Tidy().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(*store_->List(), ElementsAre(1, 2));
+  std::filesystem::remove_all(run);
+  std::filesystem::rename(folder_.File("moved"), run);
+  EXPECT_TRUE(Write(200).ok());
+}
+
+TEST_F(CheckpointStoreTest, CheckpointsThatSomebodyRemovedAreWrittenAgain) {
+  ASSERT_TRUE(Write(100).ok());
+  std::filesystem::remove_all(folder_.File("checkpoints"));
+  ASSERT_TRUE(Write(200).ok());
+  EXPECT_THAT(*store_->List(), ElementsAre(200));
+}
+
 TEST_F(CheckpointStoreTest, TheSameUpdateIsWrittenOnce) {
   ASSERT_TRUE(Write(100, "first").ok());
   ASSERT_TRUE(Write(100, "second").ok());
