@@ -56,14 +56,38 @@ absl::StatusOr<std::vector<uint64_t>> ListIn(const std::string& folder) {
   return all;
 }
 
+// A count in the checkpoint's state.json, where it says.
+std::optional<uint64_t> CountIn(const std::string& checkpoint, const char* name) {
+  const absl::StatusOr<std::string> text = ReadFile(checkpoint + "/state.json");
+  if (!text.ok()) return std::nullopt;
+  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
+  if (!json.is_object() || !json.contains(name)) return std::nullopt;
+  const nlohmann::json& count = json[name];
+  return count.is_number_unsigned() ? std::optional(count.get<uint64_t>()) : std::nullopt;
+}
+
 // Start of the learner that wrote the checkpoint; 0, before all, where it does not say.
 uint64_t IncarnationOf(const std::string& checkpoint) {
-  const absl::StatusOr<std::string> text = ReadFile(checkpoint + "/state.json");
-  if (!text.ok()) return 0;
-  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
-  if (!json.is_object() || !json.contains("learner_incarnation")) return 0;
-  const nlohmann::json& incarnation = json["learner_incarnation"];
-  return incarnation.is_number_unsigned() ? incarnation.get<uint64_t>() : 0;
+  return CountIn(checkpoint, "learner_incarnation").value_or(0);
+}
+
+// Whether the folder has the name of the update that is in it. Where it does not say, other checks
+// will.
+absl::Status CheckNameIn(const std::string& folder, uint64_t updates) {
+  const std::string path = PathIn(folder, updates);
+  const uint64_t held = CountIn(path, "updates").value_or(updates);
+  if (held == updates) return absl::OkStatus();
+  const std::string name = FolderName(held);
+  return absl::FailedPreconditionError(absl::StrCat(
+      path, " holds update ", held, ": ",
+      Exists(PathIn(folder, held)) ? absl::StrCat("remove it, or ", name, ", which exists as well")
+                                   : absl::StrCat("name it ", name)));
+}
+
+// Whether it is the checkpoint that its name says, and its files are those that were written.
+absl::Status CheckIn(const std::string& folder, uint64_t updates) {
+  POMPC_RETURN_IF_ERROR(VerifySealedFolder(PathIn(folder, updates)));
+  return CheckNameIn(folder, updates);
 }
 
 std::optional<double> BestReturn(const std::vector<run::EvaluationResult>& evaluations,
@@ -122,7 +146,7 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
   }
   absl::Status first_error;
   for (RankedCheckpoint& checkpoint : *ranked) {
-    const absl::Status status = VerifySealedFolder(checkpoint.folder);
+    const absl::Status status = CheckIn(folder, checkpoint.updates);
     if (status.ok()) {
       chosen.checkpoint = std::move(checkpoint);
       return chosen;
@@ -132,10 +156,11 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
         checkpoint.return_mean
             ? absl::StrFormat("the checkpoint of return %.1f, ", *checkpoint.return_mean)
             : "the checkpoint ",
-        FolderName(checkpoint.updates), ", is damaged: ", status.message()));
+        FolderName(checkpoint.updates), ", ",
+        absl::IsDataLoss(status) ? "is damaged: " : "has a wrong name: ", status.message()));
   }
   return absl::DataLossError(absl::StrCat("none of the ", ranked->size(), " checkpoints in ",
-                                          folder, " can be read; the best: ",
+                                          folder, " can be taken; the best: ",
                                           first_error.message()));
 }
 
@@ -171,7 +196,10 @@ absl::Status CheckpointStore::Write(
   POMPC_RETURN_IF_ERROR(CheckInPlace());
   const std::string path = Path(updates);
   // It may have been renamed to its place without having been made durable there.
-  if (Exists(path)) return SyncPath(folder_);
+  if (Exists(path)) {
+    POMPC_RETURN_IF_ERROR(CheckName(updates));
+    return SyncPath(folder_);
+  }
   // Somebody may have removed it with all checkpoints.
   std::error_code error;
   fs::create_directory(folder_, error);
@@ -184,6 +212,10 @@ absl::Status CheckpointStore::Write(
 
 absl::Status CheckpointStore::Verify(uint64_t updates) const {
   return VerifySealedFolder(Path(updates));
+}
+
+absl::Status CheckpointStore::CheckName(uint64_t updates) const {
+  return CheckNameIn(folder_, updates);
 }
 
 absl::Status CheckpointStore::SetAside(uint64_t updates) {
@@ -213,7 +245,7 @@ std::optional<double> CheckpointStore::ReturnOf(uint64_t updates,
 bool CheckpointStore::IsIntact(uint64_t updates) {
   const auto known = intact_.find(updates);
   if (known != intact_.end()) return known->second;
-  const absl::Status status = Verify(updates);
+  const absl::Status status = CheckIn(folder_, updates);
   if (!status.ok()) Log().warn("checkpoint {} is passed over: {}", updates, status.ToString());
   return intact_[updates] = status.ok();
 }

@@ -32,16 +32,17 @@ struct RankedCheckpoint {
 // checkpoint after as many updates, unless that was written by a later start of the learner, which
 // made these updates anew.
 
-// A checkpoint that exists and verifies.
+// A checkpoint that exists, verifies, and is of the update that its name says.
 struct ChosenCheckpoint {
   RankedCheckpoint checkpoint;
-  // Why it is not a better one, a line for each: those that are damaged, and the best evaluation if
-  // there is no checkpoint of it.
+  // Why it is not a better one, a line for each: those that are damaged or have a wrong name, and
+  // the best evaluation if there is no checkpoint of it.
   std::vector<std::string> passed_over;
 };
 
-// The best checkpoint in `folder` whose checksums hold. For programs that read a run; the run may
-// be running. NOT_FOUND naming the folder if there is none, DATA_LOSS if all are damaged.
+// The best checkpoint in `folder` whose checksums and name hold. For programs that read a run; the
+// run may be running. NOT_FOUND naming the folder if there is none, DATA_LOSS if all are passed
+// over.
 absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
     const std::string& folder, const std::vector<run::EvaluationResult>& evaluations);
 
@@ -50,8 +51,8 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
 // all, whatever happens while it is written: it is written to a temporary folder with checksums of
 // all its files, made durable, then renamed. Nothing is written, renamed or deleted once the folder
 // that it lies in, the run directory, has been moved or deleted. Kept are the newest ones, the best one, and those
-// pinned. Of what a checkpoint holds it knows the learner's incarnation in state.json alone. Not
-// thread-safe.
+// pinned. Of what a checkpoint holds it knows two counts in state.json alone: the updates and the
+// learner's incarnation. Not thread-safe.
 class CheckpointStore {
  public:
   // Creates the folder if need be and removes what an interrupted write left. `keep` >= 1: how many
@@ -69,13 +70,17 @@ class CheckpointStore {
   std::string Path(uint64_t updates) const;
 
   // Makes the checkpoint of `updates`, whose files `fill` writes into the folder it is given. Does
-  // nothing if it is there already. After an error the checkpoints are as they were.
+  // nothing if it is there already; then FAILED_PRECONDITION as CheckName. After an error the
+  // checkpoints are as they were.
   absl::Status Write(uint64_t updates,
                      absl::FunctionRef<absl::Status(const std::string& folder)> fill);
 
   // Whether the files are those that were written. DATA_LOSS naming the file that is missing, of
   // another size or of another checksum.
   absl::Status Verify(uint64_t updates) const;
+  // FAILED_PRECONDITION when the checkpoint's folder has a wrong name: it holds another update than
+  // its name says. What is said of its update, by evaluations for example, is not of what it holds.
+  absl::Status CheckName(uint64_t updates) const;
   // Renames a checkpoint that cannot be read to "corrupt-update-...": out of the way, for people to
   // look at.
   absl::Status SetAside(uint64_t updates);

@@ -135,6 +135,27 @@ TEST_F(LearnerFailureTest, ARunDirectoryThatIsMovedEndsTheLearnerNotTheRun) {
   EXPECT_EQ(learner_->Status().updates, 20u);
 }
 
+// Also of an older number than another checkpoint's: it may be the newest.
+TEST_F(LearnerFailureTest, ACheckpointUnderAWrongNumberIsRefusedWithItsName) {
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  Write(0, 60, true);
+  AwaitUpdates(50);
+  learner_.reset();
+  const std::string path = folder_.File("run/checkpoints/update-0000000");
+  for (const char* wrong : {"99", "10"}) {
+    std::filesystem::rename(path + "50", path + wrong);
+    const absl::Status status = TryStartLearner();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(path + wrong + " holds update 50: name it update-000000050"));
+    std::filesystem::rename(path + wrong, path + "50");
+  }
+  StartLearner();
+  EXPECT_EQ(learner_->Status().updates, 50u);
+}
+
 // A shard that takes rows and refuses to hand them out.
 using ShardService = replay::Service;
 class StingyShard : public ShardService {

@@ -200,6 +200,32 @@ TEST_F(CheckpointStoreTest, ReadersGetTheBestThatVerifiesAndHearWhatWasPassedOve
   EXPECT_EQ(Choose(evaluations).status().code(), absl::StatusCode::kDataLoss);
 }
 
+TEST_F(CheckpointStoreTest, ACheckpointUnderAWrongNumberIsNamedAndNotTakenForIt) {
+  ASSERT_TRUE(Write(100, "{\"updates\": 100}").ok());
+  ASSERT_TRUE(Write(105, "{\"updates\": 105}").ok());
+  EXPECT_TRUE(store_->CheckName(105).ok());
+  std::filesystem::rename(store_->Path(105), store_->Path(500));
+  const absl::Status status = store_->CheckName(500);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(std::string(status.message()),
+            store_->Path(500) + " holds update 105: name it update-000000105");
+  EXPECT_EQ(Write(500, "{\"updates\": 500}"), status) << "it counts as written";
+  // Evaluations of update 500 say nothing of it.
+  const std::vector<run::EvaluationResult> evaluations = {Result(100, 3), Result(500, 9)};
+  Open(2, evaluations);
+  EXPECT_EQ(Best(), 100u);
+  const auto chosen = Choose(evaluations);
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  EXPECT_EQ(chosen->checkpoint.updates, 100u);
+  EXPECT_THAT(chosen->passed_over,
+              ElementsAre(HasSubstr("update-000000500, has a wrong name: ")));
+  EXPECT_EQ(Choose({})->checkpoint.updates, 100u);
+  // A copy beside the original.
+  ASSERT_TRUE(Write(105, "{\"updates\": 105}").ok());
+  EXPECT_THAT(std::string(store_->CheckName(500).message()),
+              HasSubstr("remove it, or update-000000105, which exists as well"));
+}
+
 TEST_F(CheckpointStoreTest, AFolderOfAnotherNameIsNoCheckpoint) {
   std::filesystem::create_directories(folder_.File("checkpoints/update-600"));
   EXPECT_TRUE(store_->List()->empty());
