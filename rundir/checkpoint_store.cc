@@ -1,5 +1,7 @@
 #include "rundir/checkpoint_store.h"
 
+#include <errno.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <utility>
@@ -296,7 +298,16 @@ absl::Status CheckpointStore::Link(uint64_t updates) {
   POMPC_RETURN_IF_ERROR(RemoveAll(temporary));
   std::error_code error;
   fs::create_directory_symlink(FolderName(updates), temporary, error);
-  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("linking ", link));
+  // As FAT and some network file systems answer.
+  const int code = error.value();
+  if (code == EPERM || code == EOPNOTSUPP || code == ENOSYS) {
+    if (!std::exchange(told_of_no_links_, true)) {
+      Log().warn("the file system of {} has no symbolic links: there is no {}; nothing else needs it",
+                 folder_, link);
+    }
+    return absl::OkStatus();
+  }
+  if (error) return absl::ErrnoToStatus(code, absl::StrCat("linking ", link));
   return Rename(temporary, link);
 }
 

@@ -100,7 +100,8 @@ class CheckpointStore {
   absl::StatusOr<std::optional<RankedCheckpoint>> Best();
 
   // Makes "best" a link to Best() and deletes what is to be kept no longer; to be called when a
-  // checkpoint was written or unpinned, or an evaluation came in. After an error "best" is right or
+  // checkpoint was written or unpinned, or an evaluation came in. On a file system without symbolic
+  // links there is no "best", which is logged once. After an error "best" is right or
   // missing, and it is to be called again.
   absl::Status Tidy();
 
@@ -124,6 +125,8 @@ class CheckpointStore {
   std::set<uint64_t> pinned_;
   // Checkpoints that were verified, and whether they were found intact.
   std::map<uint64_t, bool> intact_;
+  // That the file system has no symbolic links was logged.
+  bool told_of_no_links_ = false;
 };
 
 }  // namespace pompc::rundir

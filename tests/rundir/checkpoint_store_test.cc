@@ -1,5 +1,9 @@
 #include "rundir/checkpoint_store.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -11,6 +15,20 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/rundir/scratch_folder.h"
+
+namespace {
+
+// What a file system answers that makes no symbolic link; 0: it makes them.
+int symlink_error = 0;
+
+}  // namespace
+
+// In place of the C library's, which file systems that a test could mount would have to be behind.
+extern "C" int symlink(const char* target, const char* link) noexcept {
+  if (symlink_error == 0) return ::symlinkat(target, AT_FDCWD, link);
+  errno = symlink_error;
+  return -1;
+}
 
 namespace pompc::rundir {
 namespace {
@@ -68,6 +86,8 @@ class CheckpointStoreTest : public testing::Test {
     ASSERT_TRUE(WriteFileAtomically(StateOf(updates), "damaged").ok());
   }
   std::string StateOf(uint64_t updates) { return store_->Path(updates) + "/state.json"; }
+
+  ~CheckpointStoreTest() override { symlink_error = 0; }
 
   ScratchFolder folder_;
   std::unique_ptr<CheckpointStore> store_;
@@ -166,18 +186,25 @@ TEST_F(CheckpointStoreTest, AWrongLinkIsSetRight) {
 TEST_F(CheckpointStoreTest, ALinkThatCannotBeSetIsSetLater) {
   for (uint64_t updates : {100, 200}) ASSERT_TRUE(Write(updates).ok());
   Evaluate(100, 1);
-  // Something that can neither be replaced nor be put out of the way.
-  const std::string blocked = folder_.File("checkpoints/best.old");
-  const std::string link = folder_.File("checkpoints/best");
-  std::filesystem::remove(link);
-  std::filesystem::create_directory(link);
-  std::filesystem::create_directories(blocked + "/file");
+  symlink_error = ENOSPC;
   store_->AddEvaluation(Result(200, 2));
   EXPECT_FALSE(store_->Tidy().ok());
-  EXPECT_EQ(Link(), "");
-  std::filesystem::remove_all(blocked);
+  EXPECT_EQ(Link(), "") << "it led to a worse one";
+  symlink_error = 0;
   EXPECT_TRUE(store_->Tidy().ok());
   EXPECT_EQ(Link(), "update-000000200");
+}
+
+TEST_F(CheckpointStoreTest, WithoutSymbolicLinksThereIsNoBestAndNoError) {
+  for (const int error : {EPERM, EOPNOTSUPP, ENOSYS}) {
+    symlink_error = error;
+    Open(2, {Result(100, 1)});
+    for (uint64_t updates : {100, 200, 300, 400}) EXPECT_TRUE(Write(updates).ok());
+    EXPECT_THAT(*NamesIn(folder_.File("checkpoints")),
+                ElementsAre("update-000000100", "update-000000300", "update-000000400"));
+  }
+  symlink_error = EACCES;
+  EXPECT_EQ(store_->Tidy().code(), absl::StatusCode::kPermissionDenied);
 }
 
 TEST_F(CheckpointStoreTest, ReadersGetTheBestThatVerifiesAndHearWhatWasPassedOver) {
