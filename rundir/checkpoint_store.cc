@@ -14,6 +14,7 @@
 #include "common/io/files.h"
 #include "common/process/log.h"
 #include "nlohmann/json.hpp"
+#include "rundir/put_aside.h"
 #include "rundir/sealed_folder.h"
 
 namespace pompc::rundir {
@@ -283,7 +284,7 @@ absl::Status CheckpointStore::PointBestAt(std::optional<uint64_t> updates) {
   if (is_link) now = ParseFolderName(target.string());
   if (is_link == updates.has_value() && now == updates) return absl::OkStatus();
   // Programs that copy folders may have followed the link.
-  if (!is_link && Exists(link)) POMPC_RETURN_IF_ERROR(Rename(link, link + ".old"));
+  if (!is_link && Exists(link)) POMPC_RETURN_IF_ERROR(PutAside(link).status());
   absl::Status status;
   if (updates.has_value()) status = Link(*updates);
   if (updates.has_value() && status.ok()) return SyncPath(folder_);

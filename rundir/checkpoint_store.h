@@ -101,7 +101,7 @@ class CheckpointStore {
 
   // Makes "best" a link to Best() and deletes what is to be kept no longer; to be called when a
   // checkpoint was written or unpinned, or an evaluation came in. On a file system without symbolic
-  // links there is no "best", which is logged once. After an error "best" is right or
+  // links there is no "best", which is logged once. A "best" that is no link is put aside. After an error "best" is right or
   // missing, and it is to be called again.
   absl::Status Tidy();
 

@@ -172,11 +172,15 @@ TEST_F(CheckpointStoreTest, AWrongLinkIsSetRight) {
     ASSERT_TRUE(store_->Tidy().ok());
     EXPECT_EQ(Link(), "update-000000200") << wrong;
   }
-  // Copied by a program that follows links.
-  std::filesystem::remove(link);
-  std::filesystem::create_directory(link);
-  ASSERT_TRUE(store_->Tidy().ok());
-  EXPECT_EQ(Link(), "update-000000200");
+  // Copied by a program that follows links, more than once.
+  for (const char* copy : {"best.old", "best.old-2", "best.old-3"}) {
+    std::filesystem::remove(link);
+    std::filesystem::create_directory(link);
+    folder_.Write("checkpoints/best/copy", copy);
+    ASSERT_TRUE(store_->Tidy().ok());
+    EXPECT_EQ(Link(), "update-000000200");
+    EXPECT_EQ(folder_.Read(absl::StrCat("checkpoints/", copy, "/copy")), copy);
+  }
   // Nothing of what it could point to is the best any more.
   Open(2);
   ASSERT_TRUE(store_->Tidy().ok());
