@@ -219,9 +219,9 @@ absl::Status CheckpointWriter::CheckInPlace() const {
   const std::optional<uint64_t> newest = stats().newest;
   return absl::Status(
       status.code(),
-      absl::StrCat(status.message(), newest ? absl::StrCat("; its newest checkpoint is of update ",
-                                                           *newest)
-                                            : "; it has no checkpoint"));
+      absl::StrCat(status.message(),
+                   newest ? absl::StrCat("; its newest checkpoint is of update ", *newest)
+                          : "; it has no checkpoint"));
 }
 
 void CheckpointWriter::Close() {

@@ -38,8 +38,8 @@ struct MonitorOptions {
 
 // Lets time pass for a RunControl (it ticks it), tells it how planners and checkpoints are, and
 // writes down what comes in meanwhile: evaluations.csv, episodes.csv, lines of progress; tells the
-// checkpoint writer of results; looks whether the run directory is still in its place. What cannot be written (the disk is full) is tried again. Owns one
-// thread; thread-safe.
+// checkpoint writer of results; looks whether the run directory is still in its place. What cannot
+// be written (the disk is full) is tried again. Owns one thread; thread-safe.
 class Monitor {
  public:
   // What is given must outlive it; `events`, where evaluations go as well, may be null. Errors name

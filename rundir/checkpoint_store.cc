@@ -163,8 +163,8 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
         absl::IsDataLoss(status) ? "is damaged: " : "has a wrong name: ", status.message()));
   }
   return absl::DataLossError(absl::StrCat("none of the ", ranked->size(), " checkpoints in ",
-                                          folder, " can be taken; the best: ",
-                                          first_error.message()));
+                                          folder,
+                                          " can be taken; the best: ", first_error.message()));
 }
 
 absl::StatusOr<std::unique_ptr<CheckpointStore>> CheckpointStore::Open(
@@ -185,9 +185,8 @@ absl::StatusOr<std::unique_ptr<CheckpointStore>> CheckpointStore::Open(
 
 absl::Status CheckpointStore::CheckInPlace() const {
   if (run_dir_.InPlace()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("the run directory ", run_dir_.path(),
-                   " was moved or deleted while the run was going on"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the run directory ", run_dir_.path(), " was moved or deleted while the run was going on"));
 }
 
 absl::StatusOr<std::vector<uint64_t>> CheckpointStore::List() const { return ListIn(folder_); }
@@ -303,8 +302,9 @@ absl::Status CheckpointStore::Link(uint64_t updates) {
   const int code = error.value();
   if (code == EPERM || code == EOPNOTSUPP || code == ENOSYS) {
     if (!std::exchange(told_of_no_links_, true)) {
-      Log().warn("the file system of {} has no symbolic links: there is no {}; nothing else needs it",
-                 folder_, link);
+      Log().warn(
+          "the file system of {} has no symbolic links: there is no {}; nothing else needs it",
+          folder_, link);
     }
     return absl::OkStatus();
   }

@@ -50,9 +50,9 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
 // symbolic link to the best one of them, for people. A checkpoint is there as a whole or not at
 // all, whatever happens while it is written: it is written to a temporary folder with checksums of
 // all its files, made durable, then renamed. Nothing is written, renamed or deleted once the folder
-// that it lies in, the run directory, has been moved or deleted. Kept are the newest ones, the best one, and those
-// pinned. Of what a checkpoint holds it knows two counts in state.json alone: the updates and the
-// learner's incarnation. Not thread-safe.
+// that it lies in, the run directory, has been moved or deleted. Kept are the newest ones, the best
+// one, and those pinned. Of what a checkpoint holds it knows two counts in state.json alone: the
+// updates and the learner's incarnation. Not thread-safe.
 class CheckpointStore {
  public:
   // Creates the folder if need be and removes what an interrupted write left. `keep` >= 1: how many
@@ -101,8 +101,8 @@ class CheckpointStore {
 
   // Makes "best" a link to Best() and deletes what is to be kept no longer; to be called when a
   // checkpoint was written or unpinned, or an evaluation came in. On a file system without symbolic
-  // links there is no "best", which is logged once. A "best" that is no link is put aside. After an error "best" is right or
-  // missing, and it is to be called again.
+  // links there is no "best", which is logged once. A "best" that is no link is put aside. After an
+  // error "best" is right or missing, and it is to be called again.
   absl::Status Tidy();
 
  private:

@@ -248,8 +248,7 @@ TEST_F(CheckpointStoreTest, ACheckpointUnderAWrongNumberIsNamedAndNotTakenForIt)
   const auto chosen = Choose(evaluations);
   ASSERT_TRUE(chosen.ok()) << chosen.status();
   EXPECT_EQ(chosen->checkpoint.updates, 100u);
-  EXPECT_THAT(chosen->passed_over,
-              ElementsAre(HasSubstr("update-000000500, has a wrong name: ")));
+  EXPECT_THAT(chosen->passed_over, ElementsAre(HasSubstr("update-000000500, has a wrong name: ")));
   EXPECT_EQ(Choose({})->checkpoint.updates, 100u);
   // A copy beside the original.
   ASSERT_TRUE(Write(105, "{\"updates\": 105}").ok());
