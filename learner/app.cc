@@ -84,9 +84,12 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   }
   POMPC_ASSIGN_OR_RETURN(log_, TrainingLog::Open(run_->path(), Trainer::ValueNames(*engine), states,
                                                  restored_updates, events_.get()));
-  POMPC_ASSIGN_OR_RETURN(
-      monitor_, Monitor::Start({.run_dir = run_->path(), .clock = options_.clock}, control_.get(),
-                               checkpoints_.get(), parameter_service_.get(), events_.get()));
+  MonitorOptions monitor;
+  monitor.run_dir = run_->path();
+  monitor.on_moved = [this](const absl::Status& status) { Fail(status); };
+  monitor.clock = options_.clock;
+  POMPC_ASSIGN_OR_RETURN(monitor_, Monitor::Start(monitor, control_.get(), checkpoints_.get(),
+                                                  parameter_service_.get(), events_.get()));
   ShardManagerOptions shards;
   shards.run_id = run_->run_id();
   shards.shards = options_.replay;
@@ -143,7 +146,6 @@ void App::Train() {
 App::~App() { Stop(); }
 
 void App::Fail(const absl::Status& status) {
-  Log().error("this learner ends: {}", status.ToString());
   // Nothing but the loss of a rank is UNAVAILABLE where there are others.
   absl::Status error = status;
   if (absl::IsUnavailable(status) && options_.world_size > 1) {
@@ -153,8 +155,10 @@ void App::Fail(const absl::Status& status) {
   }
   {
     MutexLock lock(&mu_);
+    if (error_ == error) return;
     if (error_.ok()) error_ = error;
   }
+  Log().error("this learner ends: {}", status.ToString());
   // Peers of a run that is over have been told so, or still are.
   if (run::IsOver(control_->phase())) return;
   control_->Halt(std::string(status.message()));

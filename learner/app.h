@@ -62,7 +62,8 @@ class App {
   // the error by which its last checkpoint or evaluations could not be written), until an error
   // ends this learner, or until Stop (OK). The learner goes on answering until Stop. An error does
   // not end the run: actors and evaluators wait until a learner goes on from the newest checkpoint.
-  // UNAVAILABLE naming the rank when another rank was lost.
+  // UNAVAILABLE naming the rank when another rank was lost, FAILED_PRECONDITION when the run
+  // directory was moved or deleted.
   absl::Status Wait();
 
   // Goes away; the run itself does not end and can be resumed. 1. Health says NOT_SERVING.

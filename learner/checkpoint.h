@@ -42,7 +42,8 @@ absl::StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& folder);
 // Brings `engine` to the newest checkpoint that can be read and returns what it says; nothing when
 // there is no checkpoint at all. Newer ones that cannot be read are logged and set aside. DATA_LOSS
 // when there are some and none can be read, INVALID_ARGUMENT or FAILED_PRECONDITION when the newest
-// belongs to other settings or to another run; then nothing was changed.
+// belongs to other settings or to another run, FAILED_PRECONDITION when a folder's name says
+// another update than is in it; then nothing was changed.
 absl::StatusOr<std::optional<CheckpointInfo>> RestoreNewest(rundir::CheckpointStore* store,
                                                             const std::string& run_id,
                                                             Engine* engine);

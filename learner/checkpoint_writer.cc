@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/event.h"
 #include "common/process/log.h"
@@ -63,7 +64,7 @@ absl::Status CheckpointWriter::WriteAndWait(std::unique_ptr<Checkpoint> checkpoi
     }
     done.Wait();
     const absl::Duration now = clock_->Now();
-    if (status.ok() || now >= give_up) return status;
+    if (status.ok() || now >= give_up || !CheckInPlace().ok()) return status;
     Event never;
     never.WaitUntil(clock_, std::min(give_up, now + backoff.Next()));
   }
@@ -212,6 +213,17 @@ void CheckpointWriter::Tidy() {
 CheckpointWriter::Stats CheckpointWriter::stats() const {
   MutexLock lock(&mu_);
   return stats_;
+}
+
+absl::Status CheckpointWriter::CheckInPlace() const {
+  const absl::Status status = store_->CheckInPlace();
+  if (status.ok()) return status;
+  const std::optional<uint64_t> newest = stats().newest;
+  return absl::Status(
+      status.code(),
+      absl::StrCat(status.message(),
+                   newest ? absl::StrCat("; its newest checkpoint is of update ", *newest)
+                          : "; it has no checkpoint"));
 }
 
 void CheckpointWriter::Close() {

@@ -55,14 +55,18 @@ class CheckpointWriter {
   // Blocks while another checkpoint waits to be written: one that waits and one that is being
   // written are enough in memory, beside those that failed. A pinned checkpoint stays until Settle.
   void Write(std::unique_ptr<Checkpoint> checkpoint, bool pin);
-  // As Write, and waits until it is on disk. Tried again for `retry_for` at most; the error of the
-  // last try then, CANCELLED once the writer is closed.
+  // As Write, and waits until it is on disk. Tried again for `retry_for` at most, and not at all
+  // once CheckInPlace fails; the error of the last try then, CANCELLED once the writer is closed.
   absl::Status WriteAndWait(std::unique_ptr<Checkpoint> checkpoint,
                             absl::Duration retry_for = absl::ZeroDuration());
   // The evaluation of the pinned checkpoint of `updates` is over, with a result or without.
   void Settle(uint64_t updates, std::optional<run::EvaluationResult> result);
 
   Stats stats() const;
+
+  // FAILED_PRECONDITION when the run directory was moved or deleted since the store was opened,
+  // naming the newest checkpoint: nothing is written any more.
+  absl::Status CheckInPlace() const;
 
   // Finishes what was requested before, and tries once more what failed; later requests are
   // dropped. Idempotent.
@@ -87,7 +91,7 @@ class CheckpointWriter {
   void Tidy();
 
   Clock* const clock_;
-  // From here on: used by the thread alone.
+  // From here on: used by the thread alone, but for store_->CheckInPlace().
   const std::unique_ptr<rundir::CheckpointStore> store_;
   Backoff backoff_;
   // What could not be written, by updates.

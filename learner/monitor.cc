@@ -91,6 +91,7 @@ run::CheckpointView Monitor::ViewOf(const CheckpointWriter::Stats& stats) const 
 
 absl::Status Monitor::Round() {
   MutexLock lock(&mu_);
+  LookForFolder();
   Observe();
   if (const absl::Duration pause = control_->Tick(); pause > absl::ZeroDuration()) {
     Log().warn("this learner did not run for {}; leases end that much later",
@@ -110,6 +111,13 @@ absl::Status Monitor::Round() {
   LogIfFailed(evaluations, &evaluations_failed_, now);
   if (now >= next_progress_) LogProgress();
   return evaluations;
+}
+
+void Monitor::LookForFolder() {
+  if (moved_ || options_.on_moved == nullptr) return;
+  const absl::Status status = checkpoints_->CheckInPlace();
+  moved_ = !status.ok();
+  if (moved_) options_.on_moved(status);
 }
 
 absl::Status Monitor::Finish(absl::Duration timeout) {

@@ -1,6 +1,7 @@
 #ifndef POMPC_LEARNER_MONITOR_H_
 #define POMPC_LEARNER_MONITOR_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -29,13 +30,16 @@ struct MonitorOptions {
   absl::Duration progress_interval = absl::Seconds(30);
   // A checkpoint that takes longer to write is told of like one that could not be written.
   absl::Duration slow_write = absl::Seconds(30);
+  // Called once, from a thread that lets time pass, with the error of
+  // CheckpointWriter::CheckInPlace. May be null.
+  std::function<void(const absl::Status&)> on_moved;
   Clock* clock = Clock::Real();
 };
 
 // Lets time pass for a RunControl (it ticks it), tells it how planners and checkpoints are, and
 // writes down what comes in meanwhile: evaluations.csv, episodes.csv, lines of progress; tells the
-// checkpoint writer of results. What cannot be written (the disk is full) is tried again. Owns one
-// thread; thread-safe.
+// checkpoint writer of results; looks whether the run directory is still in its place. What cannot
+// be written (the disk is full) is tried again. Owns one thread; thread-safe.
 class Monitor {
  public:
   // What is given must outlive it; `events`, where evaluations go as well, may be null. Errors name
@@ -66,6 +70,7 @@ class Monitor {
   // The error of evaluations.csv.
   absl::Status Round();
   void Observe();
+  void LookForFolder() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   run::CheckpointView ViewOf(const CheckpointWriter::Stats& stats) const;
   void Record(const run::EvaluationNews& news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void LogProgress() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -81,6 +86,8 @@ class Monitor {
   const std::unique_ptr<rundir::EvaluationLog> evaluations_ ABSL_PT_GUARDED_BY(mu_);
   const std::unique_ptr<rundir::CsvFile> episodes_ ABSL_PT_GUARDED_BY(mu_);
   absl::Duration next_progress_ ABSL_GUARDED_BY(mu_);
+  // The run directory is no longer in its place, and on_moved was called.
+  bool moved_ ABSL_GUARDED_BY(mu_) = false;
   Occasionally evaluations_failed_ ABSL_GUARDED_BY(mu_){kTellAgain};
   Occasionally episodes_failed_ ABSL_GUARDED_BY(mu_){kTellAgain};
   Occasionally events_failed_ ABSL_GUARDED_BY(mu_){kTellAgain};

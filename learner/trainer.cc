@@ -342,6 +342,7 @@ absl::Status Trainer::SaveCheckpointNow(absl::string_view which) {
       parts_.checkpoints->WriteAndWait(MakeCheckpoint(), options_.write_timeout);
   parts_.control->SetTrainerWait("");
   if (status.ok()) return status;
+  POMPC_RETURN_IF_ERROR(parts_.checkpoints->CheckInPlace());
   const std::optional<uint64_t> newest = parts_.checkpoints->stats().newest;
   return Annotate(status, absl::StrCat(which, ", of update ", parts_.engine->update_count(),
                                        ", could not be written within ",

@@ -102,7 +102,7 @@ class Trainer {
   // window to blame and an update failed again, likewise. FAILED_PRECONDITION when too many windows
   // are barred (run::RunControl::CheckBarred), after a last checkpoint of what was kept. Errors of
   // files when the checkpoint before the first version or the last one cannot be written within
-  // write_timeout.
+  // write_timeout, or at once as CheckpointWriter::CheckInPlace.
   absl::Status Run();
 
   const Timer& timer() const { return timer_; }

@@ -1,5 +1,7 @@
 #include "rundir/checkpoint_store.h"
 
+#include <errno.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <utility>
@@ -12,6 +14,7 @@
 #include "common/io/files.h"
 #include "common/process/log.h"
 #include "nlohmann/json.hpp"
+#include "rundir/put_aside.h"
 #include "rundir/sealed_folder.h"
 
 namespace pompc::rundir {
@@ -56,14 +59,38 @@ absl::StatusOr<std::vector<uint64_t>> ListIn(const std::string& folder) {
   return all;
 }
 
+// A count in the checkpoint's state.json, where it says.
+std::optional<uint64_t> CountIn(const std::string& checkpoint, const char* name) {
+  const absl::StatusOr<std::string> text = ReadFile(checkpoint + "/state.json");
+  if (!text.ok()) return std::nullopt;
+  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
+  if (!json.is_object() || !json.contains(name)) return std::nullopt;
+  const nlohmann::json& count = json[name];
+  return count.is_number_unsigned() ? std::optional(count.get<uint64_t>()) : std::nullopt;
+}
+
 // Start of the learner that wrote the checkpoint; 0, before all, where it does not say.
 uint64_t IncarnationOf(const std::string& checkpoint) {
-  const absl::StatusOr<std::string> text = ReadFile(checkpoint + "/state.json");
-  if (!text.ok()) return 0;
-  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
-  if (!json.is_object() || !json.contains("learner_incarnation")) return 0;
-  const nlohmann::json& incarnation = json["learner_incarnation"];
-  return incarnation.is_number_unsigned() ? incarnation.get<uint64_t>() : 0;
+  return CountIn(checkpoint, "learner_incarnation").value_or(0);
+}
+
+// Whether the folder has the name of the update that is in it. Where it does not say, other checks
+// will.
+absl::Status CheckNameIn(const std::string& folder, uint64_t updates) {
+  const std::string path = PathIn(folder, updates);
+  const uint64_t held = CountIn(path, "updates").value_or(updates);
+  if (held == updates) return absl::OkStatus();
+  const std::string name = FolderName(held);
+  return absl::FailedPreconditionError(absl::StrCat(
+      path, " holds update ", held, ": ",
+      Exists(PathIn(folder, held)) ? absl::StrCat("remove it, or ", name, ", which exists as well")
+                                   : absl::StrCat("name it ", name)));
+}
+
+// Whether it is the checkpoint that its name says, and its files are those that were written.
+absl::Status CheckIn(const std::string& folder, uint64_t updates) {
+  POMPC_RETURN_IF_ERROR(VerifySealedFolder(PathIn(folder, updates)));
+  return CheckNameIn(folder, updates);
 }
 
 std::optional<double> BestReturn(const std::vector<run::EvaluationResult>& evaluations,
@@ -122,7 +149,7 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
   }
   absl::Status first_error;
   for (RankedCheckpoint& checkpoint : *ranked) {
-    const absl::Status status = VerifySealedFolder(checkpoint.folder);
+    const absl::Status status = CheckIn(folder, checkpoint.updates);
     if (status.ok()) {
       chosen.checkpoint = std::move(checkpoint);
       return chosen;
@@ -132,11 +159,12 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
         checkpoint.return_mean
             ? absl::StrFormat("the checkpoint of return %.1f, ", *checkpoint.return_mean)
             : "the checkpoint ",
-        FolderName(checkpoint.updates), ", is damaged: ", status.message()));
+        FolderName(checkpoint.updates), ", ",
+        absl::IsDataLoss(status) ? "is damaged: " : "has a wrong name: ", status.message()));
   }
   return absl::DataLossError(absl::StrCat("none of the ", ranked->size(), " checkpoints in ",
-                                          folder, " can be read; the best: ",
-                                          first_error.message()));
+                                          folder,
+                                          " can be taken; the best: ", first_error.message()));
 }
 
 absl::StatusOr<std::unique_ptr<CheckpointStore>> CheckpointStore::Open(
@@ -149,7 +177,16 @@ absl::StatusOr<std::unique_ptr<CheckpointStore>> CheckpointStore::Open(
       POMPC_RETURN_IF_ERROR(RemoveAll(absl::StrCat(folder, "/", name)));
     }
   }
-  return std::unique_ptr<CheckpointStore>(new CheckpointStore(folder, keep, evaluations));
+  POMPC_ASSIGN_OR_RETURN(HeldFolder run_dir,
+                         HeldFolder::Open(fs::path(folder).parent_path().string()));
+  return std::unique_ptr<CheckpointStore>(
+      new CheckpointStore(std::move(run_dir), folder, keep, evaluations));
+}
+
+absl::Status CheckpointStore::CheckInPlace() const {
+  if (run_dir_.InPlace()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the run directory ", run_dir_.path(), " was moved or deleted while the run was going on"));
 }
 
 absl::StatusOr<std::vector<uint64_t>> CheckpointStore::List() const { return ListIn(folder_); }
@@ -158,9 +195,17 @@ std::string CheckpointStore::Path(uint64_t updates) const { return PathIn(folder
 
 absl::Status CheckpointStore::Write(
     uint64_t updates, absl::FunctionRef<absl::Status(const std::string& folder)> fill) {
+  POMPC_RETURN_IF_ERROR(CheckInPlace());
   const std::string path = Path(updates);
   // It may have been renamed to its place without having been made durable there.
-  if (Exists(path)) return SyncPath(folder_);
+  if (Exists(path)) {
+    POMPC_RETURN_IF_ERROR(CheckName(updates));
+    return SyncPath(folder_);
+  }
+  // Somebody may have removed it with all checkpoints.
+  std::error_code error;
+  fs::create_directory(folder_, error);
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("creating folder ", folder_));
   const std::string temporary = absl::StrCat(folder_, "/", kTemporary, FolderName(updates));
   POMPC_RETURN_IF_ERROR(WriteSealedFolder(path, temporary, fill));
   intact_[updates] = true;
@@ -169,6 +214,10 @@ absl::Status CheckpointStore::Write(
 
 absl::Status CheckpointStore::Verify(uint64_t updates) const {
   return VerifySealedFolder(Path(updates));
+}
+
+absl::Status CheckpointStore::CheckName(uint64_t updates) const {
+  return CheckNameIn(folder_, updates);
 }
 
 absl::Status CheckpointStore::SetAside(uint64_t updates) {
@@ -198,7 +247,7 @@ std::optional<double> CheckpointStore::ReturnOf(uint64_t updates,
 bool CheckpointStore::IsIntact(uint64_t updates) {
   const auto known = intact_.find(updates);
   if (known != intact_.end()) return known->second;
-  const absl::Status status = Verify(updates);
+  const absl::Status status = CheckIn(folder_, updates);
   if (!status.ok()) Log().warn("checkpoint {} is passed over: {}", updates, status.ToString());
   return intact_[updates] = status.ok();
 }
@@ -213,6 +262,7 @@ absl::StatusOr<std::optional<RankedCheckpoint>> CheckpointStore::Best() {
 }
 
 absl::Status CheckpointStore::Tidy() {
+  POMPC_RETURN_IF_ERROR(CheckInPlace());
   POMPC_ASSIGN_OR_RETURN(const std::optional<RankedCheckpoint> best, Best());
   std::optional<uint64_t> updates;
   if (best.has_value()) updates = best->updates;
@@ -233,7 +283,7 @@ absl::Status CheckpointStore::PointBestAt(std::optional<uint64_t> updates) {
   if (is_link) now = ParseFolderName(target.string());
   if (is_link == updates.has_value() && now == updates) return absl::OkStatus();
   // Programs that copy folders may have followed the link.
-  if (!is_link && Exists(link)) POMPC_RETURN_IF_ERROR(Rename(link, link + ".old"));
+  if (!is_link && Exists(link)) POMPC_RETURN_IF_ERROR(PutAside(link).status());
   absl::Status status;
   if (updates.has_value()) status = Link(*updates);
   if (updates.has_value() && status.ok()) return SyncPath(folder_);
@@ -248,7 +298,17 @@ absl::Status CheckpointStore::Link(uint64_t updates) {
   POMPC_RETURN_IF_ERROR(RemoveAll(temporary));
   std::error_code error;
   fs::create_directory_symlink(FolderName(updates), temporary, error);
-  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("linking ", link));
+  // As FAT and some network file systems answer.
+  const int code = error.value();
+  if (code == EPERM || code == EOPNOTSUPP || code == ENOSYS) {
+    if (!std::exchange(told_of_no_links_, true)) {
+      Log().warn(
+          "the file system of {} has no symbolic links: there is no {}; nothing else needs it",
+          folder_, link);
+    }
+    return absl::OkStatus();
+  }
+  if (error) return absl::ErrnoToStatus(code, absl::StrCat("linking ", link));
   return Rename(temporary, link);
 }
 

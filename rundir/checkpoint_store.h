@@ -7,12 +7,14 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "run/control/types.h"
+#include "rundir/held_folder.h"
 
 namespace pompc::rundir {
 
@@ -30,25 +32,27 @@ struct RankedCheckpoint {
 // checkpoint after as many updates, unless that was written by a later start of the learner, which
 // made these updates anew.
 
-// A checkpoint that exists and verifies.
+// A checkpoint that exists, verifies, and is of the update that its name says.
 struct ChosenCheckpoint {
   RankedCheckpoint checkpoint;
-  // Why it is not a better one, a line for each: those that are damaged, and the best evaluation if
-  // there is no checkpoint of it.
+  // Why it is not a better one, a line for each: those that are damaged or have a wrong name, and
+  // the best evaluation if there is no checkpoint of it.
   std::vector<std::string> passed_over;
 };
 
-// The best checkpoint in `folder` whose checksums hold. For programs that read a run; the run may
-// be running. NOT_FOUND naming the folder if there is none, DATA_LOSS if all are damaged.
+// The best checkpoint in `folder` whose checksums and name hold. For programs that read a run; the
+// run may be running. NOT_FOUND naming the folder if there is none, DATA_LOSS if all are passed
+// over.
 absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
     const std::string& folder, const std::vector<run::EvaluationResult>& evaluations);
 
 // The folder of a run's checkpoints: "update-000012345/", one folder for each, and "best", a
 // symbolic link to the best one of them, for people. A checkpoint is there as a whole or not at
 // all, whatever happens while it is written: it is written to a temporary folder with checksums of
-// all its files, made durable, then renamed. Kept are the newest ones, the best one, and those
-// pinned. Of what a checkpoint holds it knows the learner's incarnation in state.json alone. Not
-// thread-safe.
+// all its files, made durable, then renamed. Nothing is written, renamed or deleted once the folder
+// that it lies in, the run directory, has been moved or deleted. Kept are the newest ones, the best
+// one, and those pinned. Of what a checkpoint holds it knows two counts in state.json alone: the
+// updates and the learner's incarnation. Not thread-safe.
 class CheckpointStore {
  public:
   // Creates the folder if need be and removes what an interrupted write left. `keep` >= 1: how many
@@ -57,19 +61,26 @@ class CheckpointStore {
       const std::string& folder, uint32_t keep,
       const std::vector<run::EvaluationResult>& evaluations = {});
 
+  // FAILED_PRECONDITION when the run directory was moved or deleted since Open. Thread-safe.
+  absl::Status CheckInPlace() const;
+
   // Updates of the complete checkpoints, ascending.
   absl::StatusOr<std::vector<uint64_t>> List() const;
   // Folder of the checkpoint after `updates`.
   std::string Path(uint64_t updates) const;
 
   // Makes the checkpoint of `updates`, whose files `fill` writes into the folder it is given. Does
-  // nothing if it is there already. After an error the checkpoints are as they were.
+  // nothing if it is there already; then FAILED_PRECONDITION as CheckName. After an error the
+  // checkpoints are as they were.
   absl::Status Write(uint64_t updates,
                      absl::FunctionRef<absl::Status(const std::string& folder)> fill);
 
   // Whether the files are those that were written. DATA_LOSS naming the file that is missing, of
   // another size or of another checksum.
   absl::Status Verify(uint64_t updates) const;
+  // FAILED_PRECONDITION when the checkpoint's folder has a wrong name: it holds another update than
+  // its name says. What is said of its update, by evaluations for example, is not of what it holds.
+  absl::Status CheckName(uint64_t updates) const;
   // Renames a checkpoint that cannot be read to "corrupt-update-...": out of the way, for people to
   // look at.
   absl::Status SetAside(uint64_t updates);
@@ -89,26 +100,33 @@ class CheckpointStore {
   absl::StatusOr<std::optional<RankedCheckpoint>> Best();
 
   // Makes "best" a link to Best() and deletes what is to be kept no longer; to be called when a
-  // checkpoint was written or unpinned, or an evaluation came in. After an error "best" is right or
-  // missing, and it is to be called again.
+  // checkpoint was written or unpinned, or an evaluation came in. On a file system without symbolic
+  // links there is no "best", which is logged once. A "best" that is no link is put aside. After an
+  // error "best" is right or missing, and it is to be called again.
   absl::Status Tidy();
 
  private:
-  CheckpointStore(std::string folder, uint32_t keep,
+  CheckpointStore(HeldFolder run_dir, std::string folder, uint32_t keep,
                   const std::vector<run::EvaluationResult>& evaluations)
-      : folder_(std::move(folder)), keep_(keep), evaluations_(evaluations) {}
+      : run_dir_(std::move(run_dir)),
+        folder_(std::move(folder)),
+        keep_(keep),
+        evaluations_(evaluations) {}
 
   bool IsIntact(uint64_t updates);
   absl::Status PointBestAt(std::optional<uint64_t> updates);
   absl::Status Link(uint64_t updates);
   absl::Status DeleteOld(std::optional<uint64_t> best);
 
+  const HeldFolder run_dir_;
   const std::string folder_;
   const uint32_t keep_;
   std::vector<run::EvaluationResult> evaluations_;
   std::set<uint64_t> pinned_;
   // Checkpoints that were verified, and whether they were found intact.
   std::map<uint64_t, bool> intact_;
+  // That the file system has no symbolic links was logged.
+  bool told_of_no_links_ = false;
 };
 
 }  // namespace pompc::rundir

@@ -18,6 +18,7 @@
 #include "common/io/files.h"
 #include "common/process/log.h"
 #include "common/values/utf8.h"
+#include "rundir/put_aside.h"
 
 namespace pompc::rundir {
 namespace {
@@ -69,8 +70,8 @@ absl::StatusOr<std::unique_ptr<CsvFile>> CsvFile::Open(
   POMPC_ASSIGN_OR_RETURN(const std::string before, ReadIfThere(path));
   std::vector<std::string> lines = FinishedLines(before);
   if (!lines.empty() && lines[0] != header) {
-    Log().warn("{} has other columns than this version writes; it goes on as {}.old", path, path);
-    POMPC_RETURN_IF_ERROR(Rename(path, path + ".old"));
+    POMPC_ASSIGN_OR_RETURN(const std::string aside, PutAside(path));
+    Log().warn("{} has other columns than this version writes; it goes on as {}", path, aside);
     lines.clear();
   }
   const std::string after = Kept(lines, header, keep);

@@ -30,8 +30,8 @@ class CsvFile {
   // Opens `path` for appending and creates it with its header if need be. Rows of an earlier start
   // that `keep` (if given) refuses are dropped, as is a last row that was not finished; what
   // FinishedLines drops is dropped from the file. A file with
-  // another header (of another version of this program) is renamed to "<path>.old" first. Errors
-  // name the path.
+  // another header (of another version of this program) is put aside first, as PutAside
+  // does. Errors name the path.
   static absl::StatusOr<std::unique_ptr<CsvFile>> Open(
       const std::string& path, const std::vector<std::string>& columns,
       const std::function<bool(const Row&)>& keep = nullptr);

@@ -40,7 +40,11 @@ absl::Status WriteSealedFolder(const std::string& path, const std::string& tempo
     return absl::AlreadyExistsError(absl::StrCat(path, " exists already"));
   }
   POMPC_RETURN_IF_ERROR(RemoveAll(temporary));
-  POMPC_RETURN_IF_ERROR(MakeFolders(temporary));
+  // Not those above it: if they are gone, nobody will look for it there.
+  fs::create_directory(temporary, error);
+  if (error) {
+    return absl::ErrnoToStatus(error.value(), absl::StrCat("creating folder ", temporary));
+  }
   absl::Status status = fill(temporary);
   if (status.ok()) status = Seal(temporary);
   if (status.ok()) status = SyncPath(temporary);

@@ -81,6 +81,17 @@ void Follow(InProcessRun* run, Event* interrupted, ProgressDisplay* display) {
   }
 }
 
+// Whether this process has an actor for the task.
+absl::Status CheckTask(const InProcessRunOptions& options) {
+  if (options.config.env().task() == config::kExternalTask) {
+    return absl::InvalidArgumentError(
+        "env.task is \"external\": its environment is stepped by an actor of your own, which this"
+        " process does not start; scripts/local-cluster.sh --actor-command does"
+        " (docs/external-environments.md)");
+  }
+  return actor::FactoryForTask(options.config.env(), options.assets).status();
+}
+
 absl::Status Health(const InProcessRun* run) {
   return run == nullptr ? absl::UnavailableError("starting") : run->learner().Health();
 }
@@ -91,9 +102,7 @@ absl::Status Train(const TrainFlags& flags) {
   InProcessRunOptions options = flags.run;
   POMPC_ASSIGN_OR_RETURN(options.config, MakeConfig(flags));
   // Better heard now than from an actor of a run that has begun.
-  if (options.config.env().task() != config::kExternalTask) {
-    POMPC_RETURN_IF_ERROR(actor::FactoryForTask(options.config.env(), options.assets).status());
-  }
+  POMPC_RETURN_IF_ERROR(CheckTask(options));
   ProgressDisplay display(StandardOutputOptions(), &std::cout);
   Event interrupted;
   std::atomic<int> signal_seen = 0;

@@ -13,6 +13,7 @@
 #include "common/values/mix_seed.h"
 #include "common/values/not_finite.h"
 #include "learner/engine/torch_state.h"
+#include "learner/update/learnables.h"
 #include "learner/update/ranks.h"
 #include "learner/update/reanalyze.h"
 #include "learner/update/updater.h"
@@ -24,6 +25,8 @@ namespace {
 
 // Beside the losses, what may come out as NaN.
 constexpr char kPlans[] = "plans";
+// In the metadata of an updater's state.
+constexpr char kSeed[] = "updater.seed";
 
 class TorchBatch : public Engine::Batch {
  public:
@@ -132,10 +135,7 @@ class TorchEngine : public Engine {
 
   std::unique_ptr<State> Export() override { return MakeTorchState(updater_->Export()); }
 
-  absl::Status Import(const std::string& folder) override {
-    POMPC_ASSIGN_OR_RETURN(const update::UpdaterState state, ReadTorchState(folder));
-    return updater_->Import(state);
-  }
+  absl::Status Import(const std::string& folder) override;
 
  private:
   // This rank's part of a number that is of the whole batch.
@@ -170,6 +170,23 @@ absl::Status TorchEngine::Connect(std::shared_ptr<Rendezvous> rendezvous) {
                                      : update::ConnectGloo(ranks, std::move(rendezvous)));
   updater_->Join(ranks_);
   return updater_->Synchronize();
+}
+
+absl::Status TorchEngine::Import(const std::string& folder) {
+  POMPC_ASSIGN_OR_RETURN(update::UpdaterState state, ReadTorchState(folder));
+  // Batches and environments follow the config's seed, and so does everything else.
+  const std::string seed = absl::StrCat(seed_);
+  std::string before = seed;
+  const auto found = state.metadata.find(kSeed);
+  if (found != state.metadata.end() && update::CounterProblem(kSeed, found->second).empty()) {
+    before = std::exchange(found->second, seed);
+  }
+  POMPC_RETURN_IF_ERROR(updater_->Import(state));
+  if (before != seed) {
+    Log().warn("{} is of seed {}; everything random follows the config's seed {} from here on",
+               folder, before, seed);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<int64_t>> TorchEngine::Exchange(int64_t own) {

@@ -29,6 +29,7 @@ struct TorchEngineOptions {
 // The PO-MPC update on LibTorch, with fresh parameters that follow from config.seed. `config` is
 // resolved, with env.spec. INVALID_ARGUMENT naming the field or option, FAILED_PRECONDITION when
 // there is no such device, UNIMPLEMENTED for several ranks where this LibTorch cannot connect them.
+// A state that it imports goes on with config.seed, too; a change of the seed is logged.
 absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& config,
                                                         const TorchEngineOptions& options);
 

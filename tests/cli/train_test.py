@@ -203,6 +203,19 @@ class DefaultFolderTest(unittest.TestCase):
         self.assertIn(made[1].removesuffix("-2"), taken)
         self.assertNotIn(made[1], taken)
 
+    def test_a_task_that_another_program_steps_is_refused_before_anything_begins(self):
+        spec = ["observation_size=2", "action_size=1", "episode_decisions=10"]
+        external = [part for field in ["task=external", *(f"spec.{field}" for field in spec)]
+                    for part in ("--set", "env." + field)]
+        for arguments in ([], ["--run-dir", "run"]):
+            done = run_with({"cwd": self.folder}, "train", *SMALL, *external, *arguments)
+            self.assertEqual(done.returncode, 2, done)
+            self.assertEqual(done.stdout, "")
+            self.assertEqual(len(done.stderr.splitlines()), 1, done)
+            for text in ("scripts/local-cluster.sh --actor-command", "docs/external-environments.md"):
+                self.assertIn(text, done.stderr)
+            self.assertEqual(os.listdir(self.folder), [])
+
     def test_a_start_that_fails_leaves_none(self):
         done = run_with({"cwd": self.folder}, "train", *SMALL, "--device", "abacus")
         self.assertEqual(done.returncode, 2, done)

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/rpc/server.h"
 #include "common/rpc/unary.h"
@@ -107,6 +108,52 @@ TEST_F(LearnerFailureTest, AShardThatNeverBelongedToTheRunEndsTheLearnerNotTheRu
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), StartsWith("replay shard 0"));
   EXPECT_EQ(learner_->Status().phase, run::Phase::kSeed);
+}
+
+TEST_F(LearnerFailureTest, ARunDirectoryThatIsMovedEndsTheLearnerNotTheRun) {
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  Write(0, 20, true);
+  AwaitUpdates(30);
+  std::filesystem::rename(folder_.File("run"), folder_.File("moved"));
+  // Another folder of its name is not the run's.
+  std::filesystem::create_directories(folder_.File("run/checkpoints/writing-update-000000001"));
+  const absl::Status status = learner_->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(std::string(status.message()),
+            "the run directory " + folder_.File("run") +
+                " was moved or deleted while the run was going on; its newest checkpoint is of "
+                "update 20");
+  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining);
+  learner_.reset();
+  EXPECT_EQ(*NamesIn(folder_.File("run/checkpoints")),
+            std::vector<std::string>{"writing-update-000000001"});
+  std::filesystem::remove_all(folder_.File("run"));
+  std::filesystem::rename(folder_.File("moved"), folder_.File("run"));
+  StartLearner();
+  EXPECT_EQ(learner_->Status().updates, 20u);
+}
+
+// Also of an older number than another checkpoint's: it may be the newest.
+TEST_F(LearnerFailureTest, ACheckpointUnderAWrongNumberIsRefusedWithItsName) {
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  Write(0, 60, true);
+  AwaitUpdates(50);
+  learner_.reset();
+  const std::string path = folder_.File("run/checkpoints/update-0000000");
+  for (const char* wrong : {"99", "10"}) {
+    std::filesystem::rename(path + "50", path + wrong);
+    const absl::Status status = TryStartLearner();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(path + wrong + " holds update 50: name it update-000000050"));
+    std::filesystem::rename(path + wrong, path + "50");
+  }
+  StartLearner();
+  EXPECT_EQ(learner_->Status().updates, 50u);
 }
 
 // A shard that takes rows and refuses to hand them out.

@@ -1,5 +1,9 @@
 #include "rundir/checkpoint_store.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -11,6 +15,20 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/rundir/scratch_folder.h"
+
+namespace {
+
+// What a file system answers that makes no symbolic link; 0: it makes them.
+int symlink_error = 0;
+
+}  // namespace
+
+// In place of the C library's, which file systems that a test could mount would have to be behind.
+extern "C" int symlink(const char* target, const char* link) noexcept {
+  if (symlink_error == 0) return ::symlinkat(target, AT_FDCWD, link);
+  errno = symlink_error;
+  return -1;
+}
 
 namespace pompc::rundir {
 namespace {
@@ -68,6 +86,8 @@ class CheckpointStoreTest : public testing::Test {
     ASSERT_TRUE(WriteFileAtomically(StateOf(updates), "damaged").ok());
   }
   std::string StateOf(uint64_t updates) { return store_->Path(updates) + "/state.json"; }
+
+  ~CheckpointStoreTest() override { symlink_error = 0; }
 
   ScratchFolder folder_;
   std::unique_ptr<CheckpointStore> store_;
@@ -152,11 +172,15 @@ TEST_F(CheckpointStoreTest, AWrongLinkIsSetRight) {
     ASSERT_TRUE(store_->Tidy().ok());
     EXPECT_EQ(Link(), "update-000000200") << wrong;
   }
-  // Copied by a program that follows links.
-  std::filesystem::remove(link);
-  std::filesystem::create_directory(link);
-  ASSERT_TRUE(store_->Tidy().ok());
-  EXPECT_EQ(Link(), "update-000000200");
+  // Copied by a program that follows links, more than once.
+  for (const char* copy : {"best.old", "best.old-2", "best.old-3"}) {
+    std::filesystem::remove(link);
+    std::filesystem::create_directory(link);
+    folder_.Write("checkpoints/best/copy", copy);
+    ASSERT_TRUE(store_->Tidy().ok());
+    EXPECT_EQ(Link(), "update-000000200");
+    EXPECT_EQ(folder_.Read(absl::StrCat("checkpoints/", copy, "/copy")), copy);
+  }
   // Nothing of what it could point to is the best any more.
   Open(2);
   ASSERT_TRUE(store_->Tidy().ok());
@@ -166,18 +190,25 @@ TEST_F(CheckpointStoreTest, AWrongLinkIsSetRight) {
 TEST_F(CheckpointStoreTest, ALinkThatCannotBeSetIsSetLater) {
   for (uint64_t updates : {100, 200}) ASSERT_TRUE(Write(updates).ok());
   Evaluate(100, 1);
-  // Something that can neither be replaced nor be put out of the way.
-  const std::string blocked = folder_.File("checkpoints/best.old");
-  const std::string link = folder_.File("checkpoints/best");
-  std::filesystem::remove(link);
-  std::filesystem::create_directory(link);
-  std::filesystem::create_directories(blocked + "/file");
+  symlink_error = ENOSPC;
   store_->AddEvaluation(Result(200, 2));
   EXPECT_FALSE(store_->Tidy().ok());
-  EXPECT_EQ(Link(), "");
-  std::filesystem::remove_all(blocked);
+  EXPECT_EQ(Link(), "") << "it led to a worse one";
+  symlink_error = 0;
   EXPECT_TRUE(store_->Tidy().ok());
   EXPECT_EQ(Link(), "update-000000200");
+}
+
+TEST_F(CheckpointStoreTest, WithoutSymbolicLinksThereIsNoBestAndNoError) {
+  for (const int error : {EPERM, EOPNOTSUPP, ENOSYS}) {
+    symlink_error = error;
+    Open(2, {Result(100, 1)});
+    for (uint64_t updates : {100, 200, 300, 400}) EXPECT_TRUE(Write(updates).ok());
+    EXPECT_THAT(*NamesIn(folder_.File("checkpoints")),
+                ElementsAre("update-000000100", "update-000000300", "update-000000400"));
+  }
+  symlink_error = EACCES;
+  EXPECT_EQ(store_->Tidy().code(), absl::StatusCode::kPermissionDenied);
 }
 
 TEST_F(CheckpointStoreTest, ReadersGetTheBestThatVerifiesAndHearWhatWasPassedOver) {
@@ -198,6 +229,31 @@ TEST_F(CheckpointStoreTest, ReadersGetTheBestThatVerifiesAndHearWhatWasPassedOve
   EXPECT_THAT(chosen->passed_over, ElementsAre(HasSubstr("247.1"), HasSubstr("update-000000100")));
   Damage(200);
   EXPECT_EQ(Choose(evaluations).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(CheckpointStoreTest, ACheckpointUnderAWrongNumberIsNamedAndNotTakenForIt) {
+  ASSERT_TRUE(Write(100, "{\"updates\": 100}").ok());
+  ASSERT_TRUE(Write(105, "{\"updates\": 105}").ok());
+  EXPECT_TRUE(store_->CheckName(105).ok());
+  std::filesystem::rename(store_->Path(105), store_->Path(500));
+  const absl::Status status = store_->CheckName(500);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(std::string(status.message()),
+            store_->Path(500) + " holds update 105: name it update-000000105");
+  EXPECT_EQ(Write(500, "{\"updates\": 500}"), status) << "it counts as written";
+  // Evaluations of update 500 say nothing of it.
+  const std::vector<run::EvaluationResult> evaluations = {Result(100, 3), Result(500, 9)};
+  Open(2, evaluations);
+  EXPECT_EQ(Best(), 100u);
+  const auto chosen = Choose(evaluations);
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  EXPECT_EQ(chosen->checkpoint.updates, 100u);
+  EXPECT_THAT(chosen->passed_over, ElementsAre(HasSubstr("update-000000500, has a wrong name: ")));
+  EXPECT_EQ(Choose({})->checkpoint.updates, 100u);
+  // A copy beside the original.
+  ASSERT_TRUE(Write(105, "{\"updates\": 105}").ok());
+  EXPECT_THAT(std::string(store_->CheckName(500).message()),
+              HasSubstr("remove it, or update-000000105, which exists as well"));
 }
 
 TEST_F(CheckpointStoreTest, AFolderOfAnotherNameIsNoCheckpoint) {
@@ -221,6 +277,35 @@ TEST_F(CheckpointStoreTest, AnInterruptedWriteIsNoCheckpointAndIsRemoved) {
   EXPECT_TRUE(store_->List()->empty());
   Open(2);
   EXPECT_FALSE(std::filesystem::exists(folder_.File("checkpoints/writing-update-000000300")));
+}
+
+TEST_F(CheckpointStoreTest, NothingIsTouchedOnceTheRunDirectoryIsElsewhere) {
+  const std::string run = folder_.File("run");
+  auto store = CheckpointStore::Open(run + "/checkpoints", 1);
+  ASSERT_TRUE(store.ok()) << store.status();
+  store_ = *std::move(store);
+  ASSERT_TRUE(Write(100).ok());
+  std::filesystem::rename(run, folder_.File("moved"));
+  EXPECT_EQ(Write(200).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(std::filesystem::exists(run));
+  // Another run has taken its name.
+  std::filesystem::create_directories(run + "/checkpoints/update-000000001");
+  std::filesystem::create_directories(run + "/checkpoints/update-000000002");
+  const absl::Status status = Write(200);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(run + " was moved or deleted"));
+  EXPECT_EQ(store_->Tidy().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(*store_->List(), ElementsAre(1, 2));
+  std::filesystem::remove_all(run);
+  std::filesystem::rename(folder_.File("moved"), run);
+  EXPECT_TRUE(Write(200).ok());
+}
+
+TEST_F(CheckpointStoreTest, CheckpointsThatSomebodyRemovedAreWrittenAgain) {
+  ASSERT_TRUE(Write(100).ok());
+  std::filesystem::remove_all(folder_.File("checkpoints"));
+  ASSERT_TRUE(Write(200).ok());
+  EXPECT_THAT(*store_->List(), ElementsAre(200));
 }
 
 TEST_F(CheckpointStoreTest, TheSameUpdateIsWrittenOnce) {

@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "learner/checkpoint.h"
+#include "learner/engine/torch_state.h"
 #include "tests/learner/engine/torch_engine_testing.h"
 #include "tests/rundir/scratch_folder.h"
 
@@ -111,6 +112,23 @@ TEST(TorchEngineTest, ARestoredEngineGoesOnBitForBit) {
   EXPECT_EQ(resumed->update_count(), 1u);
   StepOn(*resumed, 2);
   EXPECT_EQ(Parameters(*straight), Parameters(*resumed));
+}
+
+TEST(TorchEngineTest, ARestoredEngineFollowsTheSeedOfItsConfig) {
+  ScratchFolder folder;
+  const auto before = MakeEngine();
+  StepOn(*before, 1);
+  ASSERT_TRUE(before->Export()->Write(folder.path()).ok());
+  proto::RunConfig config = Config();
+  config.set_seed(config.seed() + 1);
+  const auto other = MakeEngine(config);
+  ASSERT_TRUE(other->Import(folder.path()).ok());
+  EXPECT_EQ(Parameters(*other), Parameters(*before));
+  StepOn(*before, 2);
+  StepOn(*other, 2);
+  EXPECT_NE(Parameters(*other), Parameters(*before)) << "the random numbers of an update";
+  ASSERT_TRUE(other->Export()->Write(folder.path()).ok());
+  EXPECT_EQ(ReadTorchState(folder.path())->metadata["updater.seed"], std::to_string(config.seed()));
 }
 
 TEST(TorchEngineTest, ARewardThatIsNoNumberIsGotOver) {
