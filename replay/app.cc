@@ -1,10 +1,10 @@
 #include "replay/app.h"
 
-#include <random>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/random_id.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
 #include "common/values/utf8.h"
@@ -15,12 +15,6 @@ namespace {
 constexpr absl::Duration kShutdownGrace = absl::Milliseconds(500);
 // Between looks at the reasons that blocked writers were given.
 constexpr absl::Duration kRenewReasons = absl::Seconds(5);
-
-// Another value whenever a shard starts with nothing. Never 0, which stands for "unknown".
-uint64_t RandomIncarnation() {
-  std::random_device device;
-  return ((uint64_t{device()} << 32) | device()) | 1;
-}
 
 }  // namespace
 
@@ -35,8 +29,7 @@ absl::Status AppOptions::Validate() const {
 }
 
 App::App(const AppOptions& options)
-    : clock_(options.clock),
-      shard_(RandomIncarnation(), options.clock, std::make_unique<MemoryStore>()) {}
+    : clock_(options.clock), shard_(RandomId(), options.clock, std::make_unique<MemoryStore>()) {}
 
 App::~App() { Stop(); }
 

@@ -113,7 +113,13 @@ ShardConfig ToShardConfig(const proto::ConfigureRequest& request) {
   if (request.chunk_rows() > 0) {
     config.chunk_rows = std::min(request.chunk_rows(), ShardConfig::kMaxChunkRows);
   }
+  config.shard_count = request.shard_count();
+  config.learner = ToLearnerStart(request.learner_start());
   return config;
+}
+
+LearnerStart ToLearnerStart(const proto::LearnerStart& start) {
+  return {start.incarnation(), start.token()};
 }
 
 RowGrant ToRowGrant(const proto::GrantRequest& request) {

@@ -35,6 +35,7 @@ SegmentId ToSegmentId(const proto::StreamId& id);
 ShardConfig ToShardConfig(const proto::ConfigureRequest& request);
 
 RowGrant ToRowGrant(const proto::GrantRequest& request);
+LearnerStart ToLearnerStart(const proto::LearnerStart& start);
 
 // The answer to a chunk that was acked, refused or left a gap, or of which a part was stored.
 proto::AppendReply ToReply(const proto::StreamId& stream, const AppendOutcome& outcome);

@@ -121,7 +121,9 @@ grpc::ServerUnaryReactor* Service::Grant(grpc::CallbackServerContext* context,
                                          const proto::GrantRequest* request,
                                          proto::ShardInfo* reply) {
   absl::Status status = CheckHeader(request->header());
-  if (status.ok()) status = shard_->Grant(ToRowGrant(*request));
+  if (status.ok()) {
+    status = shard_->Grant(ToRowGrant(*request), ToLearnerStart(request->learner_start()));
+  }
   if (status.ok()) FillInfo(reply);
   return rpc::FinishUnary(context, status);
 }

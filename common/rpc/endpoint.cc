@@ -1,5 +1,6 @@
 #include "common/rpc/endpoint.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -75,6 +76,11 @@ absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(absl::string_view flag,
   for (absl::string_view part : absl::StrSplit(addresses, ',')) {
     part = absl::StripAsciiWhitespace(part);
     POMPC_RETURN_IF_ERROR(CheckAddress(flag, part));
+    const auto same = [part](const Endpoint& other) { return other.address() == part; };
+    if (std::any_of(endpoints.begin(), endpoints.end(), same)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(flag, ": \"", part, "\" is given twice; expected each address once"));
+    }
     endpoints.emplace_back(std::string(part));
   }
   return endpoints;

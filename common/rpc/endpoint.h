@@ -61,7 +61,8 @@ class Endpoint {
 grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options);
 
 // "a:1,b:2" -> one endpoint for each address. INVALID_ARGUMENT naming `flag` if one of them is
-// neither host:port nor a name that gRPC resolves itself ("dns:///planner:50051", "unix:/path").
+// neither host:port nor a name that gRPC resolves itself ("dns:///planner:50051", "unix:/path"),
+// or is there twice.
 absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(absl::string_view flag,
                                                      absl::string_view addresses);
 

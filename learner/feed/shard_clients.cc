@@ -17,10 +17,13 @@ replay::TableOptions ShareOfShard(const proto::RunConfig& config, uint64_t num_s
 }
 
 ShardClients::ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
-                           const proto::RunConfig& config, absl::Duration timeout) {
+                           const proto::RunConfig& config, absl::Duration timeout,
+                           const replay::LearnerStart& start) {
   const replay::TableOptions share = ShareOfShard(config, shards.size());
   replay::ShardClientOptions options;
   options.run_id = run_id;
+  options.shard_count = static_cast<uint32_t>(shards.size());
+  options.start = start;
   options.spec = config.env().spec();
   options.horizon = share.horizon;
   options.capacity_rows = share.capacity_rows;

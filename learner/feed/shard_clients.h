@@ -12,6 +12,7 @@
 #include "common/rpc/endpoint.h"
 #include "proto/config.pb.h"
 #include "replay/client/shard_client.h"
+#include "replay/core/learner_start.h"
 #include "replay/core/table.h"
 
 namespace pompc::learner {
@@ -36,9 +37,10 @@ class WindowSource {
 class ShardClients : public WindowSource {
  public:
   // `config` is resolved; env.spec, planner, actor.chunk_rows and replay's capacity matter.
-  // `timeout` is that of a call.
+  // `timeout` is that of a call; `start` who configures and grants, if anybody does.
   ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
-               const proto::RunConfig& config, absl::Duration timeout);
+               const proto::RunConfig& config, absl::Duration timeout,
+               const replay::LearnerStart& start = {});
 
   size_t size() const override { return clients_.size(); }
   void SampleAsync(size_t shard, uint32_t count, uint64_t seed,

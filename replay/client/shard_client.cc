@@ -155,10 +155,20 @@ ShardClient::ShardClient(ShardClientOptions options, std::shared_ptr<grpc::Chann
     : impl_(std::make_unique<Impl>(std::move(options), std::move(channel))) {}
 ShardClient::~ShardClient() = default;
 
+namespace {
+
+void FillStart(const LearnerStart& start, proto::LearnerStart* message) {
+  message->set_incarnation(start.incarnation);
+  message->set_token(start.token);
+}
+
+}  // namespace
+
 absl::StatusOr<proto::ShardInfo> ShardClient::Configure() {
   const ShardClientOptions& options = impl_->options();
   auto request = impl_->New<proto::ConfigureRequest>();
   request.set_shard_index(options.shard_index);
+  request.set_shard_count(options.shard_count);
   *request.mutable_spec() = options.spec;
   request.set_horizon(options.horizon);
   request.set_capacity_rows(options.capacity_rows);
@@ -166,6 +176,7 @@ absl::StatusOr<proto::ShardInfo> ShardClient::Configure() {
   request.set_chunk_rows(options.chunk_rows);
   request.set_min_plan_std(options.min_plan_std);
   request.set_max_plan_std(options.max_plan_std);
+  FillStart(options.start, request.mutable_learner_start());
   return impl_->Wait<proto::ConfigureRequest, proto::ShardInfo>(&Impl::Stub::async::Configure,
                                                                 std::move(request));
 }
@@ -175,6 +186,7 @@ absl::StatusOr<proto::ShardInfo> ShardClient::Grant(const RowGrant& grant) {
   request.set_max_accepted_rows(grant.max_accepted_rows);
   request.set_reason(ToUtf8(grant.reason));
   request.set_seed_phase_over(grant.seed_phase_over);
+  FillStart(impl_->options().start, request.mutable_learner_start());
   if (grant.newest_version.has_value()) {
     request.mutable_newest_version()->set_incarnation(grant.newest_version->incarnation);
     request.mutable_newest_version()->set_number(grant.newest_version->number);

@@ -12,6 +12,7 @@
 #include "grpcpp/channel.h"
 #include "proto/replay.pb.h"
 #include "replay/client/window_batch.h"
+#include "replay/core/learner_start.h"
 #include "replay/core/limiter.h"
 #include "replay/core/row.h"
 
@@ -20,6 +21,10 @@ namespace pompc::replay {
 struct ShardClientOptions {
   std::string run_id;
   uint32_t shard_index = 0;
+  // Length of the run's list of shards.
+  uint32_t shard_count = 1;
+  // Who configures and grants; of a client that does neither it does not matter.
+  LearnerStart start;
   // The run's environment; RowSpec is taken from it.
   proto::EnvSpec spec;
   uint32_t horizon = 0;  // H
@@ -47,7 +52,8 @@ class ShardClient {
   // Cancels the calls that are under way and waits for their callbacks.
   ~ShardClient();
 
-  // Opens the shard for the run. Idempotent; needed first and after every restart of the shard.
+  // Opens the shard for the run. Idempotent; needed first and after every restart of the shard. As
+  // Grant it is ABORTED if another start of the run's learner holds the shard.
   absl::StatusOr<proto::ShardInfo> Configure();
 
   // Sets what the shard may take.

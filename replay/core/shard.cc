@@ -13,21 +13,46 @@ namespace {
 
 using Kind = AppendOutcome::Kind;
 
-absl::Status Differs(const char* what, const std::string& have, const std::string& want) {
-  if (have == want) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("shard is open for ", what, " ", have, ", not ", want));
-}
+// What may be done where a setting differs.
+constexpr char kSettingRemedy[] =
+    "; a shard keeps this for as long as its process lives: restart it to change this, which loses "
+    "its rows, or go on with the setting as it was";
 
 absl::Status Differs(const char* what, uint64_t have, uint64_t want) {
-  return Differs(what, absl::StrCat(have), absl::StrCat(want));
+  if (have == want) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("shard is open for ", what, " ", have, ", not ", want, kSettingRemedy));
+}
+
+absl::Status CheckRun(const std::string& have, const std::string& want) {
+  if (have == want) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("shard is open for run ", have, ", not ", want,
+                   "; a shard serves one run for as long as its process lives: restart it for "
+                   "another run, or give the --run-dir of that run"));
+}
+
+// The learner must be able to tell this from a shard that another run has taken, for which it
+// waits: hence a code of its own.
+absl::Status HeldByAnother(const ShardConfig& config) {
+  return absl::AbortedError(
+      absl::StrCat("the shard is held by another start (", config.learner.incarnation, ") of run ",
+                   config.run_id,
+                   "; is this run directory a copy of another one? Each needs shards of its own, ",
+                   "and an older state of a run directory needs shards that were restarted"));
+}
+
+absl::Status CheckShardCount(uint32_t have, uint32_t want) {
+  if (have == want) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("shard is one of ", have, ", now of ", want, " (--replay)", kSettingRemedy));
 }
 
 // FAILED_PRECONDITION naming the first value in which `want` differs from what the shard was opened
-// with.
+// with. The number of shards comes before the capacities, which follow from it.
 absl::Status CheckSame(const ShardConfig& have, const ShardConfig& want) {
   const TableOptions &h = have.table, &w = want.table;
-  POMPC_RETURN_IF_ERROR(Differs("run", have.run_id, want.run_id));
+  POMPC_RETURN_IF_ERROR(CheckShardCount(have.shard_count, want.shard_count));
   POMPC_RETURN_IF_ERROR(Differs("shard index", have.shard_index, want.shard_index));
   POMPC_RETURN_IF_ERROR(
       Differs("observation size", h.spec.observation_size, w.spec.observation_size));
@@ -77,6 +102,9 @@ absl::Status Shard::Configure(const ShardConfig& config) {
 
 absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
   if (config_ != nullptr) {
+    POMPC_RETURN_IF_ERROR(CheckRun(config_->run_id, config.run_id));
+    const bool later = config.learner.incarnation > config_->learner.incarnation;
+    if (!later && config.learner != config_->learner) return HeldByAnother(*config_);
     POMPC_RETURN_IF_ERROR(CheckSame(*config_, config));
   } else {
     POMPC_RETURN_IF_ERROR(config.table.Validate());
@@ -228,11 +256,12 @@ void Shard::StopWaiting(const RoomWaiter* waiter) {
   activity_.Enter(Resting());
 }
 
-absl::Status Shard::Grant(RowGrant grant) {
+absl::Status Shard::Grant(RowGrant grant, const LearnerStart& from) {
   Waiters woken;
   {
     MutexLock lock(&mu_);
     POMPC_RETURN_IF_ERROR(CheckOpen());
+    if (from != config_->learner) return HeldByAnother(*config_);
     const bool phase_ends = grant.seed_phase_over && !limiter_.seed_phase_over();
     const bool was_silent = limiter_.Silent(clock_->Now());
     limiter_.Grant(std::move(grant), clock_->Now());

@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/state_timer.h"
+#include "replay/core/learner_start.h"
 #include "replay/core/limiter.h"
 #include "replay/core/row.h"
 #include "replay/core/row_check.h"
@@ -22,7 +23,7 @@
 
 namespace pompc::replay {
 
-// What a shard is opened with. Run, index and table are the same for as long as it lives.
+// What a shard is opened with. Run, index, count and table are the same for as long as it lives.
 struct ShardConfig {
   // Most rows in one chunk: the most that can be configured.
   static constexpr uint32_t kMaxChunkRows = 1024;
@@ -33,6 +34,10 @@ struct ShardConfig {
   // What a resumed run may have changed.
   RowLimits limits;
   uint32_t chunk_rows = kMaxChunkRows;
+  // Length of the run's list of shards.
+  uint32_t shard_count = 1;
+  // Who opens it, and holds it until a start with a higher incarnation does.
+  LearnerStart learner;
 };
 
 // What a shard holds at one moment.
@@ -92,9 +97,10 @@ class Shard {
   // Closes.
   ~Shard();
 
-  // Opens the shard. Idempotent; of an open one it replaces limits and chunk_rows.
-  // FAILED_PRECONDITION naming both if it was opened for another run, spec or capacity;
-  // INVALID_ARGUMENT if it cannot work.
+  // Opens the shard. Idempotent; of an open one it replaces limits, chunk_rows and learner.
+  // FAILED_PRECONDITION naming both if it was opened for another run, spec, number of shards or
+  // capacity; ABORTED if a start of the learner holds it that is neither this one nor an earlier
+  // one; INVALID_ARGUMENT if it cannot work.
   absl::Status Configure(const ShardConfig& config);
 
   // What the shard was opened with. UNAVAILABLE before Configure, CANCELLED after Close.
@@ -124,8 +130,9 @@ class Shard {
   void RenewReasons();
 
   // Sets the limiter and wakes the writers that it may let go on; all of them if they have been
-  // told that the learner is silent.
-  absl::Status Grant(RowGrant grant);
+  // told that the learner is silent. ABORTED, with nothing changed, if `from` is not the start that
+  // holds the shard.
+  absl::Status Grant(RowGrant grant, const LearnerStart& from = {});
 
   // Draws as many windows as `out` has rewards for. REQUIRES: the columns have the sizes of a
   // batch. FAILED_PRECONDITION while there is no valid window.

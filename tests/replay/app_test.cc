@@ -78,6 +78,26 @@ TEST(ReplayAppTest, ServesOnALoopbackPort) {
   EXPECT_EQ(client.Info()->max_accepted_rows(), 5);
 }
 
+// Two learners of one run, as two copies of a run directory have them.
+TEST(ReplayAppTest, OneStartOfTheRunsLearnerIsServed) {
+  const auto app = App::Start(Options());
+  ASSERT_TRUE(app.ok()) << app.status();
+  const auto client_of = [&](const LearnerStart& start) {
+    ShardClientOptions options = ClientOptions();
+    options.start = start;
+    return std::make_unique<ShardClient>(options, (*app)->server().InProcessChannel());
+  };
+  const auto first = client_of({2, 100}), copy = client_of({2, 200}), later = client_of({3, 200});
+  ASSERT_TRUE(first->Configure().ok());
+  ASSERT_TRUE(first->Grant({5, "", false}).ok());
+  EXPECT_EQ(copy->Configure().status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(copy->Grant({7, "", false}).status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(first->Info()->max_accepted_rows(), 5);
+  ASSERT_TRUE(later->Configure().ok());
+  EXPECT_TRUE(later->Grant({9, "", false}).ok());
+  EXPECT_EQ(first->Grant({5, "", false}).status().code(), absl::StatusCode::kAborted);
+}
+
 TEST(ReplayAppTest, BusyPortIsNamed) {
   AppOptions options = Options();
   options.listen = "127.0.0.1:0";

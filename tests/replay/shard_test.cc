@@ -5,6 +5,7 @@
 #include <memory>
 #include <numeric>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -15,6 +16,7 @@ namespace pompc::replay {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 using Kind = AppendOutcome::Kind;
 
 constexpr RowSpec kSpec{.observation_size = 3, .action_size = 2};
@@ -87,16 +89,75 @@ TEST_F(ShardTest, ConfigureIsIdempotentAndRefusesAnotherRunOrSpec) {
   other.run_id = "run-b";
   absl::Status status = shard_->Configure(other);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(status.message(), "shard is open for run run-a, not run-b");
+  EXPECT_THAT(
+      std::string(status.message()),
+      StartsWith("shard is open for run run-a, not run-b; a shard serves one run for as long "
+                 "as its process lives: restart it"));
   other = Config();
   other.table.spec.observation_size = 4;
   status = shard_->Configure(other);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(status.message(), "shard is open for observation size 3, not 4");
+  EXPECT_THAT(std::string(status.message()),
+              StartsWith("shard is open for observation size 3, not 4; a shard keeps this for as "
+                         "long as its process lives: restart it"));
   other = Config();
   other.table.horizon = 5;
   EXPECT_EQ(shard_->Configure(other).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ((*shard_->config())->run_id, "run-a");
+}
+
+// The capacity of a shard follows from how many there are: it is not what the user has changed.
+TEST_F(ShardTest, AnotherNumberOfShardsIsNamedBeforeTheCapacity) {
+  ShardConfig one_of_two = Config();
+  one_of_two.shard_count = 2;
+  ASSERT_TRUE(shard_->Configure(one_of_two).ok());
+  ShardConfig alone = Config();
+  alone.shard_index = 0;
+  alone.table.capacity_rows = 2000;
+  const absl::Status status = shard_->Configure(alone);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              StartsWith("shard is one of 2, now of 1 (--replay); a shard keeps this"));
+}
+
+TEST_F(ShardTest, OneStartOfTheLearnerHoldsItUntilALaterOneTakesItOver) {
+  const LearnerStart second = {2, 100}, copy_of_second = {2, 200}, third = {3, 300};
+  const auto open = [&](const LearnerStart& start) {
+    ShardConfig config = Config();
+    config.learner = start;
+    return shard_->Configure(config);
+  };
+  const auto grant = [&](const LearnerStart& from, uint64_t rows) {
+    return shard_->Grant({rows, "", false}, from);
+  };
+  ASSERT_TRUE(open(second).ok());
+  EXPECT_TRUE(open(second).ok()) << "a learner may open it again";
+  ASSERT_TRUE(grant(second, 10).ok());
+  const absl::Status held = open(copy_of_second);
+  EXPECT_EQ(held.code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(
+      std::string(held.message()),
+      StartsWith("the shard is held by another start (2) of run run-a; is this run directory "
+                 "a copy of another one?"));
+  EXPECT_EQ(grant(copy_of_second, 1000).code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(shard_->counts().max_accepted_rows, 10u);
+
+  ASSERT_TRUE(open(third).ok());
+  EXPECT_TRUE(grant(third, 20).ok());
+  EXPECT_EQ(open(second).code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(grant(second, 1000).code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(shard_->counts().max_accepted_rows, 20u);
+}
+
+// Settings that the shard cannot have do not change who holds it.
+TEST_F(ShardTest, ALaterStartThatIsRefusedDoesNotTakeItOver) {
+  ShardConfig config = Config();
+  config.learner = {1, 100};
+  ASSERT_TRUE(shard_->Configure(config).ok());
+  config.learner = {2, 200};
+  config.table.horizon = 5;
+  EXPECT_EQ(shard_->Configure(config).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(shard_->Grant({10, "", false}, {1, 100}).ok());
 }
 
 TEST_F(ShardTest, ConfigureThatHoldsNoWindowIsRefusedAndNotKept) {

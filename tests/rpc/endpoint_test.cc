@@ -30,6 +30,14 @@ TEST(Endpoint, WhatIsNoAddressIsNamedWithItsFlag) {
   }
 }
 
+TEST(Endpoint, AnAddressThatIsGivenTwiceIsRefused) {
+  const auto endpoints = ParseEndpoints("--replay", "a:1,b:1, a:1");
+  EXPECT_EQ(endpoints.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(endpoints.status().message(),
+            "--replay: \"a:1\" is given twice; expected each address once");
+  EXPECT_TRUE(ParseEndpoints("--replay", "a:1,a:11,b:1").ok());
+}
+
 TEST(Endpoint, EmptyIsNowhere) {
   EXPECT_TRUE(Endpoint().empty());
   EXPECT_FALSE(Endpoint("a:1").empty());
