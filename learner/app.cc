@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/random_id.h"
 #include "common/base/status_macros.h"
 #include "common/io/listen_address.h"
 #include "common/io/listener.h"
@@ -40,7 +41,8 @@ absl::Status App::Open() {
                                     options_.config.learner().keep_checkpoints(), evaluations));
   POMPC_ASSIGN_OR_RETURN(const std::optional<CheckpointInfo> checkpoint,
                          RestoreNewest(store.get(), run_->run_id(), options_.engine.get()));
-  POMPC_RETURN_IF_ERROR(run_->WriteConfig(options_.config));
+  // A run that was gone on with before keeps its config until a shard agrees to this one.
+  if (run_->learner_incarnation() == 1) POMPC_RETURN_IF_ERROR(run_->WriteConfig(options_.config));
   control_ = std::make_unique<run::RunControl>(
       MakeRunControlOptions(options_, run_->learner_incarnation()), options_.clock);
   std::optional<run::RunProgressState> progress;
@@ -92,11 +94,15 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
                                                   parameter_service_.get(), events_.get()));
   ShardManagerOptions shards;
   shards.run_id = run_->run_id();
+  shards.start = {run_->learner_incarnation(), RandomId()};
   shards.shards = options_.replay;
   shards.config = options_.config;
   shards.grant_interval = options_.grant_interval;
   shards.timeout = options_.shard_timeout;
   shards.clock = options_.clock;
+  shards.on_agreed = [this] {
+    if (const absl::Status status = run_->WriteConfig(options_.config); !status.ok()) Fail(status);
+  };
   shards.on_refused = [this](const absl::Status& status) { Fail(status); };
   shards_ = std::make_unique<ShardManager>(shards, control_.get());
   PrefetcherOptions prefetch;

@@ -11,10 +11,14 @@
 namespace pompc::learner {
 namespace {
 
+// Whether another start of this run's learner holds the shard, and this one is not to have it.
+bool IsHeldByAnotherStart(const absl::Status& status) { return absl::IsAborted(status); }
+
 // Whether trying again cannot help, unless another process goes away.
 bool IsRefusal(const absl::Status& status) {
-  return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) ||
-         absl::IsUnimplemented(status) || absl::IsPermissionDenied(status);
+  return IsHeldByAnotherStart(status) || absl::IsFailedPrecondition(status) ||
+         absl::IsInvalidArgument(status) || absl::IsUnimplemented(status) ||
+         absl::IsPermissionDenied(status);
 }
 
 }  // namespace
@@ -22,7 +26,8 @@ bool IsRefusal(const absl::Status& status) {
 ShardManager::ShardManager(const ShardManagerOptions& options, run::RunControl* control)
     : options_(options),
       control_(control),
-      clients_(options_.run_id, options_.shards, options_.config, options_.timeout) {
+      clients_(options_.run_id, options_.shards, options_.config, options_.timeout,
+               options_.start) {
   for (size_t i = 0; i < clients_.size(); ++i) links_.push_back(std::make_unique<Link>());
   for (size_t i = 0; i < clients_.size(); ++i) {
     const int shard = static_cast<int>(i);
@@ -99,6 +104,7 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
     POMPC_ASSIGN_OR_RETURN(const proto::ShardInfo info, client.Configure());
     Log().info("shard {} at {} is ready: {} rows", shard, options_.shards[shard].address(),
                info.stored_rows());
+    TellAgreed();
     control_->ShardAnswered(shard, run::FromProto(info), false);
     link->configured = link->answered = true;
   }
@@ -109,6 +115,14 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
                     grant.newest_version}));
   control_->ShardAnswered(shard, run::FromProto(info), grant.seed_phase_over);
   return absl::OkStatus();
+}
+
+void ShardManager::TellAgreed() {
+  {
+    MutexLock lock(&mu_);
+    if (std::exchange(agreed_, true)) return;
+  }
+  if (options_.on_agreed) options_.on_agreed();
 }
 
 bool ShardManager::MayTryAgain(int shard, const absl::Status& status) {
@@ -130,6 +144,7 @@ bool ShardManager::MayTryAgain(int shard, const absl::Status& status) {
 }
 
 bool ShardManager::TakenByOthers(int shard, const absl::Status& refusal) {
+  if (IsHeldByAnotherStart(refusal)) return false;
   Link& link = *links_[shard];
   MutexLock lock(&link.mu);
   if (!link.answered) return false;

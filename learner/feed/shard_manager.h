@@ -17,12 +17,15 @@
 #include "common/rpc/endpoint.h"
 #include "learner/feed/shard_clients.h"
 #include "proto/config.pb.h"
+#include "replay/core/learner_start.h"
 #include "run/control/run_control.h"
 
 namespace pompc::learner {
 
 struct ShardManagerOptions {
   std::string run_id;
+  // Of this learner.
+  replay::LearnerStart start;
   // The run's shards, in its order.
   std::vector<rpc::Endpoint> shards;
   // Resolved; as ShardClients wants it.
@@ -34,10 +37,14 @@ struct ShardManagerOptions {
   // Between attempts to reach a shard.
   BackoffOptions backoff = {.initial = absl::Milliseconds(50), .max = absl::Seconds(1)};
   Clock* clock = Clock::Real();
+  // The first shard has agreed to the settings; `control` has not heard of it yet. Called once at
+  // most, by whoever reached the shard. May not call the manager.
+  std::function<void()> on_agreed;
   // A shard that has never answered refuses this run (it serves another one, or other sizes):
-  // --replay or the settings are wrong. Called once at most, from one of the manager's threads. May
-  // not call Close. A shard that has answered before and refuses now has been taken by somebody
-  // else; it is tried again like one that is unreachable.
+  // --replay or the settings are wrong. Or any shard is held by another start of this run's
+  // learner. Called once at most, from one of the manager's threads. May not call Close. A shard
+  // that has answered before and refuses now has been taken by another run; it is tried again like
+  // one that is unreachable.
   std::function<void(const absl::Status&)> on_refused;
 };
 
@@ -87,7 +94,9 @@ class ShardManager {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(link->mu);
   // After an exchange that failed. False if the shard is not to be tried again.
   bool MayTryAgain(int shard, const absl::Status& status);
-  // Whether a refusal of this shard means that somebody else has taken it. Says so now and then.
+  // Calls on_agreed, the first time.
+  void TellAgreed();
+  // Whether a refusal of this shard means that another run has taken it. Says so now and then.
   bool TakenByOthers(int shard, const absl::Status& refusal);
 
   const ShardManagerOptions options_;
@@ -96,6 +105,7 @@ class ShardManager {
   Mutex mu_;
   CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  bool agreed_ ABSL_GUARDED_BY(mu_) = false;
   bool refused_ ABSL_GUARDED_BY(mu_) = false;
   // Calls of GrantNow.
   uint64_t news_ ABSL_GUARDED_BY(mu_) = 0;

@@ -17,6 +17,7 @@
 namespace pompc::learner {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -106,7 +107,9 @@ TEST_F(LearnerFailureTest, AShardThatNeverBelongedToTheRunEndsTheLearnerNotTheRu
   StartLearner();
   const absl::Status status = learner_->Wait();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), StartsWith("replay shard 0"));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(StartsWith("replay shard 0"),
+                    HasSubstr("a shard serves one run for as long as its process lives")));
   EXPECT_EQ(learner_->Status().phase, run::Phase::kSeed);
 }
 
@@ -154,6 +157,78 @@ TEST_F(LearnerFailureTest, ACheckpointUnderAWrongNumberIsRefusedWithItsName) {
   }
   StartLearner();
   EXPECT_EQ(learner_->Status().updates, 50u);
+}
+
+// Both folders name the same run, so that shards and rows look as if they belonged to either.
+TEST_F(LearnerFailureTest, ACopyOfTheRunDirectoryNeedsShardsOfItsOwn) {
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  writers_.clear();
+  learner_.reset();
+  std::filesystem::copy(
+      folder_.File("run"), folder_.File("copy"),
+      std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+  StartLearner();
+  AwaitTraining();
+  AwaitThat([&] { return learner_->Status().shards[0].reachable; });
+  const auto start_copy = [&] {
+    AppOptions options = LearnerOptions();
+    options.run_dir = folder_.File("copy");
+    return *App::Start(options);
+  };
+  std::unique_ptr<App> copy = start_copy();
+  ASSERT_EQ(copy->run_id(), learner_->run_id());
+  absl::Status status = copy->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(StartsWith("replay shard 0"), HasSubstr("held by another start (2) of run"),
+                    HasSubstr("a copy of another one?")));
+  EXPECT_TRUE(learner_->Health().ok()) << learner_->Health();
+
+  // As a later start would of the same folder, its next one takes the shard: the learner that held
+  // it must not wait for it to come back.
+  copy.reset();
+  copy = start_copy();
+  status = learner_->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("held by another start (3) of run"));
+  EXPECT_TRUE(copy->Health().ok()) << copy->Health();
+}
+
+TEST_F(LearnerFailureTest, FewerShardsThanBeforeAreNamed) {
+  StartShards(2);
+  StartLearner();
+  FinishSeedPhase();
+  writers_.clear();
+  learner_.reset();
+  shards_.pop_back();
+  StartLearner();
+  const absl::Status status = learner_->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("shard is one of 2, now of 1 (--replay)"));
+}
+
+TEST_F(LearnerFailureTest, SettingsThatTheShardsRefuseAreNotMadeTheRuns) {
+  StartShards(1);
+  StartLearner();
+  FinishSeedPhase();
+  writers_.clear();
+  learner_.reset();
+  config_.mutable_planner()->set_horizon(5);
+  StartLearner();
+  const absl::Status status = learner_->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("shard is open for horizon 3, not 5; a shard keeps this for as long as its "
+                        "process lives: restart it"));
+  EXPECT_THAT(folder_.Read("run/config.textproto"), HasSubstr("horizon: 3"));
+  learner_.reset();
+  shards_.clear();
+  StartShards(1);
+  StartLearner();
+  AwaitThat([&] { return learner_->Status().shards[0].reachable; });
+  EXPECT_THAT(folder_.Read("run/config.textproto"), HasSubstr("horizon: 5"));
 }
 
 // A shard that takes rows and refuses to hand them out.
