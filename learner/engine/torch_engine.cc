@@ -175,7 +175,7 @@ absl::Status TorchEngine::Connect(std::shared_ptr<Rendezvous> rendezvous) {
 absl::Status TorchEngine::Import(const std::string& folder) {
   POMPC_ASSIGN_OR_RETURN(update::UpdaterState state, ReadTorchState(folder));
   // Batches and environments follow the config's seed, and so does everything else.
-  const std::string seed = absl::StrCat(seed_);
+  const std::string seed = absl::StrCat(config_.seed());
   std::string before = seed;
   const auto found = state.metadata.find(kSeed);
   if (found != state.metadata.end() && update::CounterProblem(kSeed, found->second).empty()) {
