@@ -99,7 +99,8 @@ absl::Status Evaluate(const EvaluateFlags& flags) {
   }
   const run::SampleStatistics summary = run::Summarize(outcome.returns);
   std::cout << FormatTable(rows) << "mean return " << FormatMean(summary.mean, summary.ci95)
-            << " (95 % interval)" << std::endl;
+            << (outcome.returns.size() > 1 ? " (95 % interval)" : " (one episode: no interval)")
+            << std::endl;
   if (film != nullptr) {
     POMPC_ASSIGN_OR_RETURN(const std::string made, film->Close());
     std::cout << made << std::endl;

@@ -93,7 +93,9 @@ void AddShards(const RunStatus& status, const std::string& grant, std::vector<st
     parts.push_back(absl::StrFormat("shard %u (%s) has been unreachable for %.0f s: %s", i,
                                     shard.address, shard.unreachable_seconds, shard.problem));
   }
-  if (blocked > 0) parts.push_back(absl::StrCat(blocked, " writers wait: ", grant));
+  if (blocked > 0) {
+    parts.push_back(absl::StrCat(blocked, blocked == 1 ? " writer waits: " : " writers wait: ", grant));
+  }
 }
 
 }  // namespace

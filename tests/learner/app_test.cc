@@ -125,7 +125,7 @@ TEST_F(LearnerAppTest, RowsStopWhenTheyRunAheadOfUpdates) {
   AwaitReason("rows run ahead of updates");
   // Slack, and the chunk that met the bound.
   EXPECT_LE(learner_->Status().rows, 100u + 40 + 4);
-  AwaitThat([&] { return learner_->Status().waiting.find("1 writers wait") != std::string::npos; });
+  AwaitThat([&] { return learner_->Status().waiting.find("1 writer waits") != std::string::npos; });
   engine_->Release();
   writer.Join();
   EXPECT_TRUE(status.ok()) << status;
