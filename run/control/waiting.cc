@@ -94,7 +94,8 @@ void AddShards(const RunStatus& status, const std::string& grant, std::vector<st
                                     shard.address, shard.unreachable_seconds, shard.problem));
   }
   if (blocked > 0) {
-    parts.push_back(absl::StrCat(blocked, blocked == 1 ? " writer waits: " : " writers wait: ", grant));
+    parts.push_back(
+        absl::StrCat(blocked, blocked == 1 ? " writer waits: " : " writers wait: ", grant));
   }
 }
 
