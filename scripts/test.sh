@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs the tests: sources, thread-safety analysis, TSan, release, ASan.
 #
-#   scripts/test.sh          what every change must pass; about 40 minutes on two cores from a cold cache
+#   scripts/test.sh          what every change must pass; about 35 minutes on two cores from a cold cache
 #   scripts/test.sh --all    and what takes longer: slow tests, containers, both Debian releases from a bare root
 #   scripts/test.sh LEG...   single legs: sources thread-safety tsan release asan slow containers bare-roots
 #   scripts/test.sh --within MINUTES [...]   leaves out, and names, legs but release that would not be done by then
@@ -15,7 +15,7 @@ readonly ALL_LEGS=("${LEGS[@]}" slow containers bare-roots)
 
 export CTEST_OUTPUT_ON_FAILURE=1 GTEST_COLOR=no PYTHONDONTWRITEBYTECODE=1
 # Seconds a leg took on two idle cores from a cold cache, to tell from those done how long another one would take.
-declare -A COST=([sources]=3 [thread-safety]=197 [tsan]=103 [release]=1365 [asan]=802)
+declare -A COST=([sources]=3 [thread-safety]=197 [tsan]=103 [release]=850 [asan]=802)
 passed=0 failed=0 skipped=0
 timings=()
 minutes=0
