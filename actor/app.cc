@@ -1,6 +1,5 @@
 #include "actor/app.h"
 
-#include <random>
 #include <utility>
 #include <vector>
 
@@ -9,6 +8,7 @@
 #include "actor/actor_worker.h"
 #include "actor/environments.h"
 #include "actor/evaluator_worker.h"
+#include "common/base/random_id.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
@@ -22,13 +22,6 @@ constexpr absl::Duration kTellEvery = absl::Seconds(30);
 // How long the result of an evaluation waits for the learner.
 constexpr absl::Duration kReportTimeout = absl::Minutes(10);
 
-// Of delays between tries, which must differ between processes so that they do not all come back to
-// a restarted learner at once. Nothing that is learned depends on it.
-uint64_t RandomSeed() {
-  std::random_device device;
-  return (uint64_t{device()} << 32) | device();
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
@@ -41,7 +34,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
 App::App(AppOptions options)
     : options_(std::move(options)),
       name_(options_.name.empty() ? ProcessName() : options_.name),
-      jitter_seed_(RandomSeed()),
+      jitter_seed_(RandomId()),
       stats_(options_.evaluate ? "evaluator" : "actor", options_.evaluate ? 1 : options_.threads,
              options_.clock, options_.metrics) {}
 

@@ -59,6 +59,8 @@ class App {
 
   const AppOptions options_;
   const std::string name_;
+  // Of the delays between tries, which differ between processes so that they do not all come back
+  // to a restarted learner at once.
   const uint64_t jitter_seed_;
   ActorStats stats_;
   Event stop_;

@@ -6,12 +6,16 @@ namespace pompc::actor {
 
 bool WriterRowSink::HasRoom(int environment) {
   const bool room = writer_->HasRoom(environment);
-  if (room) have_room_.insert(environment);
+  const auto i = static_cast<size_t>(environment);
+  if (i >= have_room_.size()) have_room_.resize(i + 1);
+  have_room_[i] = room;
   return room;
 }
 
 absl::Status WriterRowSink::Append(int environment, const Row& row) {
-  POMPC_CHECK_EQ(have_room_.erase(environment), 1u, "HasRoom was not asked");
+  const auto i = static_cast<size_t>(environment);
+  POMPC_CHECK(i < have_room_.size() && have_room_[i], "HasRoom was not asked");
+  have_room_[i] = false;
   const replay::RowView view = {.observation = row.observation,
                                 .action = row.action,
                                 .reward = row.reward,

@@ -1,7 +1,7 @@
 #ifndef POMPC_ACTOR_WRITER_ROW_SINK_H_
 #define POMPC_ACTOR_WRITER_ROW_SINK_H_
 
-#include <set>
+#include <vector>
 
 #include "actor/core/row_sink.h"
 #include "replay/client/trajectory_writer.h"
@@ -24,8 +24,8 @@ class WriterRowSink : public RowSink {
 
  private:
   replay::TrajectoryWriter* const writer_;
-  // Environments of this sink's user that have room for the row that comes next.
-  std::set<int> have_room_;
+  // By environment: true if it has room for the row that comes next.
+  std::vector<bool> have_room_;
 };
 
 }  // namespace pompc::actor

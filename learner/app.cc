@@ -42,7 +42,7 @@ absl::Status App::Open() {
   POMPC_ASSIGN_OR_RETURN(const std::optional<CheckpointInfo> checkpoint,
                          RestoreNewest(store.get(), run_->run_id(), options_.engine.get()));
   // A run that was gone on with before keeps its config until a shard agrees to this one.
-  if (run_->learner_incarnation() == 1) POMPC_RETURN_IF_ERROR(run_->WriteConfig(options_.config));
+  POMPC_RETURN_IF_ERROR(run_->WriteConfigIfMissing(options_.config));
   control_ = std::make_unique<run::RunControl>(
       MakeRunControlOptions(options_, run_->learner_incarnation()), options_.clock);
   std::optional<run::RunProgressState> progress;

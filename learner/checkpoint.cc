@@ -137,7 +137,7 @@ absl::StatusOr<std::optional<CheckpointInfo>> RestoreNewest(rundir::CheckpointSt
                                                             Engine* engine) {
   POMPC_ASSIGN_OR_RETURN(std::vector<uint64_t> all, store->List());
   if (all.empty()) return std::optional<CheckpointInfo>();
-  // Also of older ones: the newest may be among them.
+  // Older numbers are checked as well: the newest checkpoint may have been renamed to one.
   for (const uint64_t updates : all) POMPC_RETURN_IF_ERROR(store->CheckName(updates));
   std::vector<uint64_t> unreadable;
   absl::Status first_error;

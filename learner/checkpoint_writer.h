@@ -55,8 +55,9 @@ class CheckpointWriter {
   // Blocks while another checkpoint waits to be written: one that waits and one that is being
   // written are enough in memory, beside those that failed. A pinned checkpoint stays until Settle.
   void Write(std::unique_ptr<Checkpoint> checkpoint, bool pin);
-  // As Write, and waits until it is on disk. Tried again for `retry_for` at most, and not at all
-  // once CheckInPlace fails; the error of the last try then, CANCELLED once the writer is closed.
+  // Writes the checkpoint like Write and waits until it is on disk. A failed write is repeated for
+  // `retry_for` at most, and not at all once CheckInPlace fails; then the error of the last try is
+  // returned. CANCELLED once the writer is closed.
   absl::Status WriteAndWait(std::unique_ptr<Checkpoint> checkpoint,
                             absl::Duration retry_for = absl::ZeroDuration());
   // The evaluation of the pinned checkpoint of `updates` is over, with a result or without.

@@ -96,7 +96,7 @@ class Trainer {
   Trainer(const TrainerOptions& options, const TrainerParts& parts);
 
   // Trains until the control says that it is over (or halts), then makes a last checkpoint: OK, or
-  // why the control has stopped the run (run::RunControl::Failure).
+  // why the control halts the learner (run::RunControl::Failure).
   // UNAVAILABLE naming the rank when one was lost; the newest checkpoint is then what there is.
   // INTERNAL naming the loss when the same state was restored max_restorations times without a
   // window to blame and an update failed again, likewise. FAILED_PRECONDITION when too many windows

@@ -62,7 +62,7 @@ struct ParameterService::Shared {
     if (found == streams.end()) return;
     Entry entry = std::move(found->second);
     streams.erase(found);
-    // Of a stream that it has renewed, its subscriber's next one may have been there first.
+    // A subscriber that renews its stream may have begun the next one before this one ends.
     const bool renewed = std::any_of(streams.begin(), streams.end(), [&](const auto& other) {
       return other.second.name == entry.name;
     });

@@ -198,8 +198,8 @@ class ParameterSubscriber::Impl {
     }
   }
 
-  // Whether what ended a stream shows for long enough that no learner is there; `answered`: the
-  // stream had been accepted.
+  // True once streams have ended for long enough in a way that shows that no learner is there.
+  // `answered` says that this stream had been accepted.
   bool IsWrongPeer(const absl::Status& ended, bool answered) {
     const bool no_method = absl::IsUnimplemented(ended);
     if (answered && !no_method) was_learner_ = true;

@@ -35,8 +35,8 @@ struct AppOptions {
   absl::Duration max_queue_wait = absl::Seconds(60);
   // Between attempts to reach the learner.
   BackoffOptions learner_backoff;
-  // For so long what is found there may have no such method; then it is no learner, and the planner
-  // ends.
+  // If the server at `learner` never was a learner and lacks its methods for this long, it is
+  // another program, and the planner ends.
   absl::Duration wrong_peer_timeout = absl::Seconds(10);
   // Of the jitter.
   uint64_t seed = 1;

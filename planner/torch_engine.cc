@@ -74,7 +74,7 @@ PlanSpec MakeSpec(const proto::RunConfig& config) {
   return spec;
 }
 
-// Whether both have models of the same layout that compute the same.
+// True if models of both configs have the same layout and compute the same.
 bool SameModel(const proto::RunConfig& a, const proto::RunConfig& b) {
   return config::Differences(a.model(), b.model(), "").empty() &&
          config::Differences(a.env().spec(), b.env().spec(), "").empty();

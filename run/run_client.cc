@@ -1,7 +1,6 @@
 #include "run/run_client.h"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -68,11 +67,6 @@ RetryOptions MakeRetry(const RunClientOptions& options, absl::Duration give_up_a
 }
 
 }  // namespace
-
-uint64_t DrawProcessId() {
-  std::random_device device;
-  return ((uint64_t{device()} << 32) | device()) | 1;
-}
 
 RunClient::RunClient(const RunClientOptions& options)
     : options_(options),

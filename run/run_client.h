@@ -15,14 +15,12 @@
 #include "common/base/clock.h"
 #include "common/base/event.h"
 #include "common/base/mutex.h"
+#include "common/base/random_id.h"
 #include "common/base/thread.h"
 #include "common/rpc/endpoint.h"
 #include "proto/run.grpc.pb.h"
 
 namespace pompc::run {
-
-// Another number for each process that asks; never 0.
-uint64_t DrawProcessId();
 
 struct RunClientOptions {
   rpc::Endpoint learner;
@@ -40,7 +38,7 @@ struct RunClientOptions {
   BackoffOptions backoff;
   uint64_t seed = 1;
   // By what the learner recognises this process when it registers again.
-  uint64_t process_id = DrawProcessId();
+  uint64_t process_id = RandomId();
   // Once registered: the learner may be away for this long, then the client gives up.
   absl::Duration give_up_after = absl::InfiniteDuration();
 };

@@ -74,8 +74,8 @@ uint64_t IncarnationOf(const std::string& checkpoint) {
   return CountIn(checkpoint, "learner_incarnation").value_or(0);
 }
 
-// Whether the folder has the name of the update that is in it. Where it does not say, other checks
-// will.
+// FAILED_PRECONDITION if the folder is named after another update than it holds. OK if the folder
+// does not say what it holds: other checks find that.
 absl::Status CheckNameIn(const std::string& folder, uint64_t updates) {
   const std::string path = PathIn(folder, updates);
   const uint64_t held = CountIn(path, "updates").value_or(updates);
@@ -87,7 +87,7 @@ absl::Status CheckNameIn(const std::string& folder, uint64_t updates) {
                                    : absl::StrCat("name it ", name)));
 }
 
-// Whether it is the checkpoint that its name says, and its files are those that were written.
+// Verifies the checksums of a checkpoint, and that its folder is named after the update it holds.
 absl::Status CheckIn(const std::string& folder, uint64_t updates) {
   POMPC_RETURN_IF_ERROR(VerifySealedFolder(PathIn(folder, updates)));
   return CheckNameIn(folder, updates);
@@ -298,7 +298,7 @@ absl::Status CheckpointStore::Link(uint64_t updates) {
   POMPC_RETURN_IF_ERROR(RemoveAll(temporary));
   std::error_code error;
   fs::create_directory_symlink(FolderName(updates), temporary, error);
-  // As FAT and some network file systems answer.
+  // FAT and some network file systems have no symbolic links and answer so.
   const int code = error.value();
   if (code == EPERM || code == EOPNOTSUPP || code == ENOSYS) {
     if (!std::exchange(told_of_no_links_, true)) {

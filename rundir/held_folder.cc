@@ -21,7 +21,7 @@ bool HeldFolder::InPlace() const {
   if (::stat(path_.c_str(), &named) != 0) return errno != ENOENT && errno != ENOTDIR;
   struct stat held {};
   if (::fstat(folder_.get(), &held) != 0) return true;
-  // While it is held no other folder gets its number.
+  // An open folder keeps its inode number, so that no other folder can have it.
   return named.st_dev == held.st_dev && named.st_ino == held.st_ino;
 }
 

@@ -17,8 +17,8 @@ class HeldFolder {
   static absl::StatusOr<HeldFolder> Open(const std::string& path);
 
   const std::string& path() const { return path_; }
-  // Whether the path still leads to it. True as well where the system does not say: what cannot be
-  // looked at need not be gone.
+  // True while the path still leads to the folder, and also if the system does not say: a folder
+  // that cannot be looked at need not be gone.
   bool InPlace() const;
 
  private:

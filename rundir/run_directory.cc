@@ -157,6 +157,12 @@ absl::StatusOr<std::unique_ptr<RunDirectory>> RunDirectory::Open(const std::stri
       new RunDirectory(path, identity.run_id, identity.incarnation, *std::move(lock)));
 }
 
+absl::Status RunDirectory::WriteConfigIfMissing(const proto::RunConfig& config) const {
+  std::error_code unknown;
+  if (std::filesystem::exists(File(kConfigFile), unknown)) return absl::OkStatus();
+  return WriteConfig(config);
+}
+
 absl::Status RunDirectory::WriteConfig(const proto::RunConfig& config) const {
   return WriteFileAtomically(File(kConfigFile), config::ToText(config));
 }

@@ -28,6 +28,8 @@ class RunDirectory {
   // Makes this resolved config the run's. For a start that is sure to succeed: later ones go on
   // with what is written here.
   absl::Status WriteConfig(const proto::RunConfig& config) const;
+  // The same if no start has written a config yet, because it was cut off before.
+  absl::Status WriteConfigIfMissing(const proto::RunConfig& config) const;
 
   const std::string& path() const { return path_; }
   std::string File(const std::string& name) const { return path_ + "/" + name; }

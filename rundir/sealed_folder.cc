@@ -40,7 +40,7 @@ absl::Status WriteSealedFolder(const std::string& path, const std::string& tempo
     return absl::AlreadyExistsError(absl::StrCat(path, " exists already"));
   }
   POMPC_RETURN_IF_ERROR(RemoveAll(temporary));
-  // Not those above it: if they are gone, nobody will look for it there.
+  // The folders above are not made: if they are gone, nobody would look for the checkpoint there.
   fs::create_directory(temporary, error);
   if (error) {
     return absl::ErrnoToStatus(error.value(), absl::StrCat("creating folder ", temporary));

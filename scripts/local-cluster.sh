@@ -260,7 +260,8 @@ show_status() {
     name="$(basename "$file" .command)" pid="$(read_pid "$name")"
     verdict="gone"
     if runs "$pid"; then verdict="running"; fi
-    printf '%-10s %-8s pid %-8s %s  %s\n' "$name" "$verdict" "${pid% *}" \
+    pid="${pid% *}"
+    printf '%-10s %-8s pid %-8s %s  %s\n' "$name" "$verdict" "${pid:--}" \
       "$(sed 's,.*,http://&/metrics,' "$state/$name.metrics" 2>/dev/null)" "$(sed -n '/^--listen$/{n;p}' "$file")"
   done
 }

@@ -81,7 +81,7 @@ void Follow(InProcessRun* run, Event* interrupted, ProgressDisplay* display) {
   }
 }
 
-// Whether this process has an actor for the task.
+// INVALID_ARGUMENT if no actor of this process can step the task.
 absl::Status CheckTask(const InProcessRunOptions& options) {
   if (options.config.env().task() == config::kExternalTask) {
     return absl::InvalidArgumentError(

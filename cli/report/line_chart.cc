@@ -50,7 +50,7 @@ struct Bounds {
   bool empty() const { return x_low > x_high; }
 };
 
-// Not so of infinity and NaN, and of what is too large to reckon with.
+// False for NaN, infinity, and numbers too large for the arithmetic of the axes.
 bool IsDrawable(double number) { return std::abs(number) <= 1e15; }
 
 // The points of one series that can be drawn.

@@ -24,11 +24,10 @@ std::string Counts(const proto::RunStatus& status) {
                       " updates, ", FormatCount(status.episodes()), " episodes");
 }
 
-// The rates of the seed phase tell nothing of the time that training takes.
 std::string Time(const proto::RunStatus& status) {
   return absl::StrCat(
       FormatSeconds(status.elapsed_seconds()),
-      status.phase() == proto::TRAINING && status.remaining_seconds() > 0
+      status.remaining_seconds() > 0
           ? absl::StrCat(", at most ", FormatSeconds(status.remaining_seconds()), " left")
           : "");
 }

@@ -7,7 +7,7 @@ namespace pompc::check_internal {
 
 void Failed(const char* file, int line, const char* condition, absl::string_view values,
             absl::string_view what) {
-  // Not by way of the log: whatever is broken may be the log itself.
+  // This does not use the log, because the log itself may be what is broken.
   const std::string text =
       absl::StrCat(file, ":", line, ": this should hold and does not: ", condition,
                    values.empty() ? "" : absl::StrCat(" (", values, ")"),

@@ -43,8 +43,8 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
 // (clock.h).
 class CondVar {
  public:
-  // To be called with *mu held, which it releases while waiting; may wake spuriously, so callers
-  // loop over their condition.
+  // The caller holds *mu; it is released during the wait. The wait may end without a signal, so
+  // callers loop over their condition.
   void Wait(Mutex* mu) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
     std::unique_lock<std::mutex> lock(mu->mu_, std::adopt_lock);
     cv_.wait(lock);

@@ -13,8 +13,8 @@ namespace pompc {
 // program calls it once, at its start.
 void RaiseDescriptorLimit();
 
-// Whether the limit suffices for a process that serves others: RESOURCE_EXHAUSTED, naming it, if it
-// is too low for any; one that is merely low is logged.
+// Checks the limit for a process that serves others. RESOURCE_EXHAUSTED naming the limit if it is
+// too low to serve anybody; a limit that is merely low is logged.
 absl::Status CheckDescriptorLimit();
 
 // The limit in force: descriptors are numbered from 0 to one less.

@@ -23,13 +23,14 @@ namespace {
 // What a handler function, which gets nothing but the number, needs to know.
 std::atomic<int> signals_seen{0};
 std::atomic<int> wake_fd{-1};
-// Whether there is a SignalHandler.
+// True while a SignalHandler exists: there is at most one.
 std::atomic<bool> exists{false};
 
 // Added to the event counter to end the thread without a signal; signal numbers are smaller.
 constexpr uint64_t kEndThread = 1 << 16;
 
-// Those that may come again, and may be ignored.
+// The signals that announce an end rather than demand it: they may be repeated without effect, and
+// stay ignored where they were ignored at the start.
 constexpr std::array<int, 4> kNotices = {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2};
 
 bool IsNotice(int signal) {
@@ -49,7 +50,7 @@ sigset_t TerminationSignals() {
   return set;
 }
 
-// Whether this thread leaves the signals to another.
+// True if the calling thread blocks the signals, which leaves them to the handler's thread.
 bool SignalsAreBlocked() {
   sigset_t blocked;
   sigemptyset(&blocked);

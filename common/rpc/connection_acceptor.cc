@@ -181,7 +181,7 @@ void ConnectionAcceptor::EndCheck(absl::Duration now, const absl::Status& result
   } else if (!result.ok()) {
     {
       MutexLock lock(&mu_);
-      // Where it was refused itself, the reason is known better already.
+      // If the check itself was refused, health_ already has the true reason.
       if (!health_.ok()) return;
     }
     return SetHealth(result);

@@ -101,7 +101,7 @@ class Server {
   std::unique_ptr<grpc::Server> server_;
 
   Mutex serving_mu_;
-  // As ServerOptions.
+  // ServerOptions::health_service.
   const std::string health_service_;
   // By service, as SetServing() said last.
   std::map<std::string, bool> serving_ ABSL_GUARDED_BY(serving_mu_) = {{"", true}};

@@ -12,8 +12,8 @@ namespace pompc {
 inline constexpr absl::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 // Bytes of the character that `bytes`, which is not empty, begins with; 0 if it begins with none.
-// As RFC 3629 says: overlong forms, surrogates and what is above U+10FFFF are no characters
-// (protobuf refuses them, too).
+// The encoding is that of RFC 3629: overlong forms, surrogates and values above U+10FFFF are no
+// characters. Protobuf refuses them as well.
 size_t Utf8CharacterSize(absl::string_view bytes);
 
 // Whether the bytes are text in UTF-8. File names, host names and flags may be any bytes; messages,

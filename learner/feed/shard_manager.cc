@@ -11,7 +11,7 @@
 namespace pompc::learner {
 namespace {
 
-// Whether another start of this run's learner holds the shard, and this one is not to have it.
+// True for the refusal of a shard that another start of this run's learner holds.
 bool IsHeldByAnotherStart(const absl::Status& status) { return absl::IsAborted(status); }
 
 // Whether trying again cannot help, unless another process goes away.
@@ -77,7 +77,8 @@ absl::Status ShardManager::Exchange(int shard) {
   return status;
 }
 
-// Within the exchange: told later, it could contradict the answer to another one that came between.
+// The loss is told within the exchange: told later, it could contradict the answer to another
+// exchange that came between.
 void ShardManager::LoseLocked(int shard, const absl::Status& status, Link* link) {
   link->configured = false;
   {

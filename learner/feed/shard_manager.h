@@ -24,7 +24,7 @@ namespace pompc::learner {
 
 struct ShardManagerOptions {
   std::string run_id;
-  // Of this learner.
+  // Tells this start of the learner from others of the same run.
   replay::LearnerStart start;
   // The run's shards, in its order.
   std::vector<rpc::Endpoint> shards;
@@ -96,7 +96,7 @@ class ShardManager {
   bool MayTryAgain(int shard, const absl::Status& status);
   // Calls on_agreed, the first time.
   void TellAgreed();
-  // Whether a refusal of this shard means that another run has taken it. Says so now and then.
+  // True if the refusal means that another run has taken the shard; logs that now and then.
   bool TakenByOthers(int shard, const absl::Status& refusal);
 
   const ShardManagerOptions options_;

@@ -92,7 +92,7 @@ class RankGroup {
     std::deque<RankOrder> orders;
   };
 
-  // Of a rank that may join: 1 .. size - 1.
+  // The member of a rank that may join, 1 .. size - 1.
   Member& MemberAt(int rank) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status LostLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<int> Absent() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

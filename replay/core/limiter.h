@@ -78,7 +78,7 @@ class Limiter {
 
   // Whether the learner has not been heard from for too long.
   bool Silent(absl::Duration now) const { return now - heard_at_ >= kSilence; }
-  // For how long it has not been, in words.
+  // Says how long the learner has been silent, for reasons that writers get.
   std::string SilenceText(absl::Duration now) const {
     return absl::StrCat("the learner has not been heard from for ",
                         absl::ToInt64Seconds(now - heard_at_), " s");

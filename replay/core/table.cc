@@ -24,7 +24,7 @@ uint64_t SlotsThatFit(const TableOptions& options) {
 
 void Copy(const float* from, size_t n, float* to) { std::copy_n(from, n, to); }
 
-// Whether there is room for a batch of `b` windows, no more and no less.
+// Checks that the columns have exactly the sizes of a batch of `b` windows.
 void CheckColumns(const RowSpec& spec, size_t horizon, size_t b, const WindowColumns& out) {
   const size_t o = spec.observation_size, a = spec.action_size;
   const size_t steps = b * horizon, states = steps + b;

@@ -22,8 +22,8 @@ struct LeaseOptions {
   absl::Duration duration = absl::Seconds(10);
   // How often holders are asked to send one.
   absl::Duration heartbeat = absl::Seconds(1);
-  // For so long, from the first registration on, a learner that has started again leaves the small
-  // indices of actors to the processes that had them: others get the largest that are free.
+  // For this long after the first registration, a learner that has started again keeps the small
+  // indices for the actors that had them; other actors get the largest free ones.
   absl::Duration await_former;
   // Leases at once, and environments of one actor.
   size_t max_leases = 4096;
@@ -126,7 +126,7 @@ class Leases {
  private:
   // `wanted` if it is free, otherwise the smallest free index, or the largest if `from_above`.
   uint32_t FreeIndex(Role role, std::optional<uint32_t> wanted, bool from_above) const;
-  // Whether former holders of indices may still come.
+  // True while former holders of indices may still register.
   bool AwaitsFormer(absl::Duration now);
   std::vector<uint32_t> AssignShards(uint32_t environments) const;
   // What must hold between the fields after each change.

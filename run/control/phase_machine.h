@@ -20,8 +20,8 @@ struct StopOptions {
   absl::Duration max_time;
   // Once max_rows are there, the last evaluations are waited for this long at most.
   absl::Duration last_evaluations = absl::Minutes(10);
-  // As part of that, for an evaluator to take part while there is none: after the last one has gone
-  // or, while there never was one, after the start.
+  // Part of that time: how long to wait for an evaluator while none takes part, counted from when
+  // the last one left within it or, if there never was one, from the start.
   absl::Duration evaluator_comes = absl::Minutes(2);
 };
 
@@ -77,7 +77,7 @@ class PhaseMachine {
   // What must hold between the fields after each change.
   void CheckInvariants() const;
   bool RowsAreDone(const RunProgress& progress, uint64_t seed_rows, absl::Duration now);
-  // Whether the last evaluations are still waited for, since `done_since_`.
+  // True while the last evaluations are waited for, which began at `done_since_`.
   bool Evaluating(const RunProgress& progress, absl::Duration now);
 
   const StopOptions options_;

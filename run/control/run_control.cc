@@ -534,7 +534,8 @@ void RunControl::CheckPhase() {
   const bool before = IsOver(phases_.phase());
   const RunProgress progress = Progress();
   phases_.Check(progress, ratio_.options().seed_rows, clock_->Now());
-  // Where something else ends the run, what its evaluators still report counts.
+  // Only waiting for evaluations is given up here: if something else ends the run, what evaluators
+  // still report counts.
   if (before || !IsOver(phases_.phase()) || !phases_.HasAllRows(progress.rows)) return;
   for (const EvaluationAssignment& assignment : evaluations_.GiveUp()) {
     news_.Add(EvaluationNews{.assignment = assignment});

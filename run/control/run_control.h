@@ -212,7 +212,7 @@ class RunControl : public SamplingControl {
   std::string GrantReason() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Which shards the run's last rows may be kept for; empty while there are others to grant.
   std::string KeptGrants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Those that have been lost for too long.
+  // Gives up the grants of shards that have been lost for longer than `keep_grants`.
   void GiveUpShards(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ReplayContent Replay() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool AllReachable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -14,7 +14,9 @@ double RunControl::Elapsed() const {
 double RunControl::Remaining(uint64_t rows) const {
   double seconds = 0;
   const StopOptions& stop = phases_.options();
-  if (stop.max_rows > rows && rates_.rows_per_second() > 0) {
+  // The rates of the seed phase tell nothing of the time that training takes.
+  if (phases_.phase() == Phase::kTraining && stop.max_rows > rows &&
+      rates_.rows_per_second() > 0) {
     seconds = static_cast<double>(stop.max_rows - rows) / rates_.rows_per_second();
   }
   if (stop.max_time > absl::ZeroDuration()) {

@@ -45,8 +45,8 @@ std::string WindowWatch::Advice(const ReplayContent& replay) const {
 
 std::string WindowWatch::WaitReason(const ReplayContent& replay) const {
   return absl::StrCat("the learner waits for windows: ", WhatIsStored(replay),
-                      "; the run ends with an error if there is none after ", EnoughRows(replay),
-                      " rows and ", absl::FormatDuration(options_.patience));
+                      "; the learner ends with an error if there is none after ",
+                      EnoughRows(replay), " rows and ", absl::FormatDuration(options_.patience));
 }
 
 std::string WindowWatch::WhatIsStored(const ReplayContent& replay) const {

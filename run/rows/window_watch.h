@@ -43,7 +43,7 @@ class WindowWatch {
   struct Options {
     // Rows of a window: planner.horizon.
     uint32_t horizon = 1;
-    // How long replay may hold enough rows without a window before the run is given up.
+    // How long replay may hold enough rows without a window before the learner gives up.
     absl::Duration patience = absl::Seconds(5);
   };
 
@@ -52,7 +52,7 @@ class WindowWatch {
   // Rows that replay must have taken until a window is overdue: beyond min_rows, each environment
   // has had the H + 1 rows that make one.
   uint64_t EnoughRows(const ReplayContent& replay) const;
-  // Of these, rows that are to come.
+  // How many of EnoughRows() the shards have not taken yet.
   uint64_t MissingRows(const ReplayContent& replay) const;
 
   // Tells how replay stands now; `settled`: every shard is reachable and the seed phase has its

@@ -52,6 +52,19 @@ TEST_F(RunDirectoryTest, NewRunHasAnIdentityAndItsConfig) {
   EXPECT_EQ((*run)->File("metrics.csv"), folder_.File("run/metrics.csv"));
 }
 
+TEST_F(RunDirectoryTest, AStartThatWasCutOffLeavesTheConfigToTheNextOne) {
+  ASSERT_TRUE(Open().ok());
+  proto::RunConfig config = Config();
+  config.set_seed(7);
+  const auto run = Open(config);
+  ASSERT_TRUE(run.ok()) << run.status();
+  ASSERT_TRUE((*run)->WriteConfigIfMissing(config).ok());
+  EXPECT_THAT(folder_.Read("run/config.textproto"), HasSubstr("seed: 7"));
+  config.set_seed(8);
+  ASSERT_TRUE((*run)->WriteConfigIfMissing(config).ok());
+  EXPECT_THAT(folder_.Read("run/config.textproto"), HasSubstr("seed: 7"));
+}
+
 TEST_F(RunDirectoryTest, EachStartOfTheRunHasALaterIncarnation) {
   const std::string run_id = (*Open())->run_id();
   const auto again = Open();
