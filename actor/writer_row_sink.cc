@@ -12,19 +12,11 @@ bool WriterRowSink::HasRoom(int environment) {
   return room;
 }
 
-absl::Status WriterRowSink::Append(int environment, const Row& row) {
+absl::Status WriterRowSink::Append(int environment, const replay::RowView& row) {
   const auto i = static_cast<size_t>(environment);
   POMPC_CHECK(i < have_room_.size() && have_room_[i], "HasRoom was not asked");
   have_room_[i] = false;
-  const replay::RowView view = {.observation = row.observation,
-                                .action = row.action,
-                                .reward = row.reward,
-                                .terminated = row.terminated,
-                                .plan_mean = row.plan_mean,
-                                .plan_std = row.plan_std,
-                                .plan_value = row.plan_value,
-                                .version = row.version};
-  return writer_->Append(environment, view, absl::ZeroDuration());
+  return writer_->Append(environment, row, absl::ZeroDuration());
 }
 
 }  // namespace pompc::actor

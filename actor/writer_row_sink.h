@@ -16,7 +16,7 @@ class WriterRowSink : public RowSink {
 
   void BeginEpisode(int environment) override { writer_->BeginEpisode(environment); }
   bool HasRoom(int environment) override;
-  absl::Status Append(int environment, const Row& row) override;
+  absl::Status Append(int environment, const replay::RowView& row) override;
   absl::Status EndEpisode(int environment, std::span<const float> final_observation) override {
     return writer_->EndEpisode(environment, final_observation);
   }

@@ -3,7 +3,8 @@
 #include "common/base/check.h"
 #include "common/rpc/status.h"
 #include "common/rpc/wire.h"
-#include "replay/columns.h"
+#include "replay/messages.h"
+#include "replay/wire/columns.h"
 
 namespace pompc::replay {
 
@@ -91,7 +92,7 @@ AppendOutcome AppendReactor::AppendRequested() {
     request_ = std::move(small);
     return shard_->Refuse(segment, status);
   }
-  const absl::StatusOr<RowsView> rows = ToRowsView(request_.rows(), &versions_);
+  const absl::StatusOr<RowView> rows = ViewOf(request_.rows(), &versions_);
   if (!rows.ok()) return shard_->Refuse(ToSegmentId(request_.stream()), rows.status());
   return shard_->Append(ToSegmentId(request_.stream()), request_.first_row(), *rows,
                         shared_from_this());

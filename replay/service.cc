@@ -8,7 +8,7 @@
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
-#include "replay/columns.h"
+#include "replay/messages.h"
 
 namespace pompc::replay {
 namespace {
@@ -68,7 +68,7 @@ absl::Status Service::DoSample(const proto::SampleRequest& request, proto::Sampl
   POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
   POMPC_ASSIGN_OR_RETURN(const auto config, shard_->config());
   POMPC_ASSIGN_OR_RETURN(const WindowColumns columns,
-                         MakeRoom(config->table, request.count(), reply->mutable_windows()));
+                         MakeRoomFor(request.count(), config->table, reply->mutable_windows()));
   POMPC_RETURN_IF_ERROR(shard_->Sample(request.seed(), columns));
   FillInfo(reply->mutable_info());
   return absl::OkStatus();

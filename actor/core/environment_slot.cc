@@ -96,14 +96,14 @@ absl::Status EnvironmentSlot::AcceptPlan(const absl::Status& status) {
   for (size_t i = 0; i < a; ++i) action_[i] = std::clamp(plan_.action[i], -1.0f, 1.0f);
   // Exchanged, not copied: the next plan is written where the last warm start stood.
   warm_start_.swap(plan_.warm_start);
-  has_plan_ = true;
+  has_plan_ = 1;
   ++plans_;
   return absl::OkStatus();
 }
 
 void EnvironmentSlot::DrawAction() {
   UniformAction(&action_rng_, action_);
-  has_plan_ = false;
+  has_plan_ = 0;
 }
 
 absl::StatusOr<StepOutcome> EnvironmentSlot::Step() {
@@ -122,21 +122,23 @@ absl::StatusOr<StepOutcome> EnvironmentSlot::Step() {
     outcome_.terminated = result->terminated;
     outcome_.truncated = result->truncated;
   }
+  reward_ = static_cast<float>(outcome_.reward);
+  terminated_ = outcome_.terminated ? 1 : 0;
   return outcome_;
 }
 
-Row EnvironmentSlot::row() const {
-  Row row = {.observation = observation_,
-             .action = action_,
-             .reward = static_cast<float>(outcome_.reward),
-             .terminated = outcome_.terminated};
-  if (has_plan_) {
-    row.plan_mean = plan_.mean;
-    row.plan_std = plan_.std;
-    row.plan_value = plan_.value;
-    row.version = plan_.version;
-  }
-  return row;
+replay::RowView EnvironmentSlot::row() const {
+  replay::RowView row;
+  row.Set<float>("observations", observation_)
+      .Set<float>("actions", action_)
+      .Set<float>("rewards", reward_)
+      .Set<uint8_t>("terminated", terminated_);
+  if (has_plan_ == 0) return row;
+  return row.Set<uint8_t>("has_plan", has_plan_)
+      .Set<float>("plan_mean", plan_.mean)
+      .Set<float>("plan_std", plan_.std)
+      .Set<float>("plan_value", plan_.value)
+      .Set<ParameterVersion>("versions", plan_.version);
 }
 
 void EnvironmentSlot::MoveOn() {

@@ -74,8 +74,8 @@ class EnvironmentSlot {
   // Executes the action chosen. Unless unstable, the row of this decision is `row()`, and MoveOn
   // must follow. An error is one of use (Environment::Step), which no other episode mends.
   absl::StatusOr<StepOutcome> Step();
-  // The decision just executed. Valid after Step, before MoveOn.
-  Row row() const;
+  // The decision just executed, borrowed from the slot. Valid after Step, before MoveOn.
+  replay::RowView row() const;
   // Makes the state after the step the present one.
   void MoveOn();
 
@@ -103,7 +103,10 @@ class EnvironmentSlot {
   std::vector<float> warm_start_;
   Plan plan_;
   bool plan_under_way_ = false;
-  bool has_plan_ = false;
+  // Columns of the row that Step makes, as replay has them.
+  uint8_t has_plan_ = 0;
+  uint8_t terminated_ = 0;
+  float reward_ = 0;
   // Decisions planned since the slot was made: numbers the plans' seeds.
   uint64_t plans_ = 0;
 

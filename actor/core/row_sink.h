@@ -5,23 +5,9 @@
 #include <span>
 
 #include "absl/status/status.h"
-#include "common/values/parameter_version.h"
+#include "replay/core/row.h"
 
 namespace pompc::actor {
-
-// One decision of an episode: what was seen, done and earned, and the plan behind it.
-struct Row {
-  std::span<const float> observation;  // [O]
-  std::span<const float> action;       // [A], each in [-1, 1]
-  float reward = 0;
-  bool terminated = false;
-  std::span<const float> plan_mean;  // [A]; empty in the random phase: there is no plan
-  std::span<const float> plan_std;   // [A]; the same
-  float plan_value = 0;
-  ParameterVersion version;
-
-  bool has_plan() const { return !plan_mean.empty(); }
-};
 
 // Hears from a RowSink, on any thread. Calls must not block and must not call the sink.
 class RowSinkListener {
@@ -49,7 +35,7 @@ class RowSink {
   // ABORTED when replay refused the present episode (begin another; the listener hears why).
   // FAILED_PRECONDITION when replay turns this process away. CANCELLED when the sink is closed.
   // Other errors are here to stay.
-  virtual absl::Status Append(int environment, const Row& row) = 0;
+  virtual absl::Status Append(int environment, const replay::RowView& row) = 0;
   // The episode ended, by termination or truncation, in `final_observation` [O]. As Append.
   virtual absl::Status EndEpisode(int environment, std::span<const float> final_observation) = 0;
   // Rows and ends of episodes of the environment that replay has stored so far. Grows only.

@@ -61,7 +61,7 @@ class CountingSink : public RowSink {
   void BeginEpisode(int environment) override {}
   bool HasRoom(int environment) override { return true; }
   uint64_t Acknowledged(int environment) override { return 0; }
-  absl::Status Append(int environment, const Row& row) override {
+  absl::Status Append(int environment, const replay::RowView& row) override {
     if (--left_ == 0) rollout_->Stop();
     return absl::OkStatus();
   }

@@ -64,11 +64,16 @@ class Rollout {
   Rollout(TrajectoryWriter* writer, uint32_t environments)
       : writer_(writer), environments_(environments) {}
   void Step() {
-    const RowView row{.observation = observation_,
-                      .action = action_,
-                      .plan_mean = action_,
-                      .plan_std = std_,
-                      .version = {1, 1}};
+    RowView row;
+    row.Set<float>("observations", observation_)
+        .Set<float>("actions", action_)
+        .Set<float>("rewards", zero_)
+        .Set<uint8_t>("terminated", no_)
+        .Set<uint8_t>("has_plan", yes_)
+        .Set<float>("plan_mean", action_)
+        .Set<float>("plan_std", std_)
+        .Set<float>("plan_value", zero_)
+        .Set<ParameterVersion>("versions", version_);
     for (uint32_t e = 0; e < environments_; ++e) (void)writer_->Append(e, row, kLong);
     if (++step_ % kEpisodeRows != 0) return;
     for (uint32_t e = 0; e < environments_; ++e) {
@@ -83,6 +88,9 @@ class Rollout {
   const std::vector<float> observation_ = std::vector<float>(kSpec.observation_size, 0.5f);
   const std::vector<float> action_ = std::vector<float>(kSpec.action_size, 0.25f);
   const std::vector<float> std_ = std::vector<float>(kSpec.action_size, 1.0f);
+  const float zero_ = 0;
+  const uint8_t no_ = 0, yes_ = 1;
+  const ParameterVersion version_ = {1, 1};
   uint64_t step_ = 0;
 };
 

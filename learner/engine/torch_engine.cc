@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/config/derive.h"
 #include "common/process/freed_memory.h"
@@ -49,18 +50,20 @@ class TorchBatch : public Engine::Batch {
   const std::vector<Share> shares_;
 };
 
-// Puts one column of several shares one after the other into a tensor of `shape`.
-template <typename T>
-at::Tensor Join(const std::vector<replay::WindowBatch>& shares,
-                std::span<const T> (replay::WindowBatch::*column)() const, at::IntArrayRef shape,
-                at::ScalarType type) {
-  at::Tensor joined = at::empty(shape, type);
+// Puts a column of several shares one after the other into a tensor.
+at::Tensor Join(const std::vector<replay::WindowBatch>& shares, size_t column,
+                const std::vector<int64_t>& shape) {
+  const bool floats = replay::kColumns[column].element == replay::Element::kFloat;
+  at::Tensor joined = at::empty(shape, floats ? at::kFloat : at::kByte);
   char* to = static_cast<char*>(joined.data_ptr());
+  const char* const end = to + joined.nbytes();
   for (const replay::WindowBatch& share : shares) {
-    const std::span<const T> from = (share.*column)();
-    std::memcpy(to, from.data(), from.size_bytes());
-    to += from.size_bytes();
+    const std::string& from = share.Bytes(column);
+    POMPC_CHECK_LE(from.size(), static_cast<size_t>(end - to), replay::kColumns[column].name);
+    std::memcpy(to, from.data(), from.size());
+    to += from.size();
   }
+  POMPC_CHECK(to == end, replay::kColumns[column].name);
   return joined;
 }
 
@@ -213,27 +216,20 @@ absl::Status TorchEngine::Keep() {
 
 absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
     const std::vector<replay::WindowBatch>& shares) {
-  using replay::WindowBatch;
   int64_t b = 0;
-  for (const WindowBatch& share : shares) b += share.count();
-  const int64_t h = horizon_;
-  const int64_t o = config_.env().spec().observation_size();
-  const int64_t a = config_.env().spec().action_size();
+  for (const replay::WindowBatch& share : shares) b += share.count();
   update::Batch batch;
-  batch.observations = Join(shares, &WindowBatch::observations, {b, h + 1, o}, at::kFloat);
-  batch.actions = Join(shares, &WindowBatch::actions, {b, h, a}, at::kFloat);
-  batch.rewards = Join(shares, &WindowBatch::rewards, {b, h}, at::kFloat);
-  batch.terminated = Join(shares, &WindowBatch::terminated, {b, h}, at::kByte);
-  batch.plan_mean = Join(shares, &WindowBatch::plan_mean, {b, h + 1, a}, at::kFloat);
-  batch.plan_std = Join(shares, &WindowBatch::plan_std, {b, h + 1, a}, at::kFloat);
-  batch.has_plan = Join(shares, &WindowBatch::has_plan, {b, h + 1}, at::kByte);
+  for (const update::BatchColumn& column : update::kBatchColumns) {
+    batch.*column.tensor =
+        Join(shares, column.column, column.Shape(b, horizon_, config_.env().spec()));
+  }
   // Only Reanalyze asks where windows come from.
   std::vector<TorchBatch::Share> origins;
   if (config_.learner().reanalyze().every_updates() == 0) {
     return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
   }
-  for (const WindowBatch& share : shares) {
-    const std::span<const uint64_t> addresses = share.addresses();
+  for (const replay::WindowBatch& share : shares) {
+    const std::span<const uint64_t> addresses = share.Get<uint64_t>("addresses");
     origins.push_back({share.info().shard_index(),
                        share.info().shard_incarnation(),
                        share.count(),

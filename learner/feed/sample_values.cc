@@ -13,15 +13,15 @@ double Mean(double sum, size_t count) { return count == 0 ? 0 : sum / static_cas
 SampleOrigins OriginsOf(const std::vector<replay::WindowBatch>& shares) {
   SampleOrigins origins;
   for (const replay::WindowBatch& share : shares) {
-    const std::span<const uint64_t> versions = share.versions();
-    const std::span<const uint64_t> addresses = share.addresses();
+    const std::span<const uint64_t> addresses = share.Get<uint64_t>("addresses");
     const size_t states = share.count() == 0 ? 0 : addresses.size() / share.count();
     for (uint32_t b = 0; b < share.count(); ++b) {
       origins.windows.push_back(
           {share.info().shard_index(), share.info().shard_incarnation(), addresses[b * states]});
-      origins.versions.push_back({versions[2 * b], versions[2 * b + 1]});
     }
-    const std::span<const uint64_t> draws = share.draws();
+    const std::span<const ParameterVersion> versions = share.Get<ParameterVersion>("versions");
+    origins.versions.insert(origins.versions.end(), versions.begin(), versions.end());
+    const std::span<const uint64_t> draws = share.Get<uint64_t>("draws");
     origins.draws.insert(origins.draws.end(), draws.begin(), draws.end());
   }
   return origins;

@@ -37,31 +37,28 @@ absl::Status Batch::Validate(const proto::RunConfig& config) const {
   }
   const int64_t batch = actions.size(0);
   const int64_t horizon = actions.size(1);
-  struct Field {
-    const char* name;
-    const at::Tensor& tensor;
-    std::vector<int64_t> shape;
-  };
-  const Field fields[] = {
-      {"observations", observations, {batch, horizon + 1, config.env().spec().observation_size()}},
-      {"actions", actions, {batch, horizon, config.env().spec().action_size()}},
-      {"rewards", rewards, {batch, horizon}},
-      {"terminated", terminated, {batch, horizon}},
-      {"plan_mean", plan_mean, {batch, horizon + 1, config.env().spec().action_size()}},
-      {"plan_std", plan_std, {batch, horizon + 1, config.env().spec().action_size()}},
-      {"has_plan", has_plan, {batch, horizon + 1}},
-  };
-  for (const Field& field : fields) {
-    const std::string name = absl::StrCat("batch.", field.name);
-    absl::Status status = CheckShape(name.c_str(), field.tensor, field.shape);
+  for (const BatchColumn& column : kBatchColumns) {
+    const std::string name = absl::StrCat("batch.", replay::kColumns[column.column].name);
+    absl::Status status = CheckShape(name.c_str(), this->*column.tensor,
+                                     column.Shape(batch, horizon, config.env().spec()));
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
+std::vector<int64_t> BatchColumn::Shape(int64_t batch, int64_t horizon,
+                                        const proto::EnvSpec& spec) const {
+  const replay::Column& of_replay = replay::kColumns[column];
+  const replay::RowSpec sizes = {spec.observation_size(), spec.action_size()};
+  std::vector<int64_t> shape = {batch, static_cast<int64_t>(of_replay.per_window(horizon))};
+  if (of_replay.count != replay::One) shape.push_back(static_cast<int64_t>(of_replay.count(sizes)));
+  return shape;
+}
+
 std::vector<at::Tensor*> TensorsOf(Batch& batch) {
-  return {&batch.observations, &batch.actions,  &batch.rewards, &batch.terminated,
-          &batch.plan_mean,    &batch.plan_std, &batch.has_plan};
+  std::vector<at::Tensor*> tensors;
+  for (const BatchColumn& column : kBatchColumns) tensors.push_back(&(batch.*column.tensor));
+  return tensors;
 }
 
 bool AnyPlan(const Batch& batch, const proto::RunConfig& config) {

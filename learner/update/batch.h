@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "model/torch_compat.h"
 #include "proto/config.pb.h"
+#include "replay/core/row.h"
 
 namespace pompc::update {
 
@@ -25,6 +26,25 @@ struct Batch {
   // INVALID_ARGUMENT naming the tensor, its shape and the shape wanted. B and H follow from
   // `actions`.
   absl::Status Validate(const proto::RunConfig& config) const;
+};
+
+// Which columns of replay's windows a batch consists of, and where each of them goes. Shapes and
+// names follow from replay's schema.
+struct BatchColumn {
+  size_t column;  // its number in replay::kColumns
+  at::Tensor Batch::*tensor;
+
+  // [B, H or H + 1] and, for vectors, their size.
+  std::vector<int64_t> Shape(int64_t batch, int64_t horizon, const proto::EnvSpec& spec) const;
+};
+inline constexpr BatchColumn kBatchColumns[] = {
+    {replay::WindowColumn<float>("observations").index, &Batch::observations},
+    {replay::WindowColumn<float>("actions").index, &Batch::actions},
+    {replay::WindowColumn<float>("rewards").index, &Batch::rewards},
+    {replay::WindowColumn<uint8_t>("terminated").index, &Batch::terminated},
+    {replay::WindowColumn<float>("plan_mean").index, &Batch::plan_mean},
+    {replay::WindowColumn<float>("plan_std").index, &Batch::plan_std},
+    {replay::WindowColumn<uint8_t>("has_plan").index, &Batch::has_plan},
 };
 
 // INVALID_ARGUMENT naming `name`, its shape and the shape wanted, unless `tensor` is defined and

@@ -6,27 +6,9 @@
 #include "absl/types/span.h"
 #include "common/base/check.h"
 #include "common/values/float_bytes.h"
-#include "replay/core/row_check.h"
+#include "replay/wire/columns.h"
 
 namespace pompc::replay {
-namespace {
-
-template <typename T>
-void Add(std::span<const T> from, std::vector<T>* to) {
-  to->insert(to->end(), from.begin(), from.end());
-}
-
-template <typename T>
-void DropFront(size_t n, std::vector<T>* values) {
-  values->erase(values->begin(), values->begin() + n);
-}
-
-template <typename T>
-std::string Bytes(const std::vector<T>& values, size_t begin, size_t count) {
-  return ToBytes(absl::MakeConstSpan(values).subspan(begin, count));
-}
-
-}  // namespace
 
 Outbox::Outbox(const RowSpec& spec, uint32_t max_rows) : spec_(spec), max_rows_(max_rows) {
   POMPC_CHECK_GT(max_rows, 0u);
@@ -53,21 +35,18 @@ void Outbox::Append(const RowView& row) {
   POMPC_CHECK(HasRoom());
   POMPC_DCHECK(CheckRow(spec_, row).ok());
   Segment& segment = segments_.back();
-  Add(row.observation, &segment.observations);
-  Add(row.action, &segment.actions);
-  segment.rewards.push_back(row.reward);
-  segment.terminated.push_back(row.terminated);
-  terminated_ = row.terminated;
-  segment.has_plan.push_back(row.has_plan());
-  if (row.has_plan()) {
-    Add(row.plan_mean, &segment.plan_mean);
-    Add(row.plan_std, &segment.plan_std);
-  } else {
-    segment.plan_mean.resize(segment.plan_mean.size() + spec_.action_size, 0.0f);
-    segment.plan_std.resize(segment.plan_std.size() + spec_.action_size, 1.0f);
+  for (size_t c = 0; c < kRowColumns; ++c) {
+    const std::span<const std::byte> bytes = row.columns[c];
+    std::string& held = segment.columns[c];
+    if (!bytes.empty()) {
+      held.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      continue;
+    }
+    const size_t before = held.size();
+    held.resize(before + kColumns[c].bytes(spec_));
+    WriteFiller(kColumns[c], spec_, reinterpret_cast<std::byte*>(held.data() + before));
   }
-  segment.plan_value.push_back(row.has_plan() ? row.plan_value : 0);
-  segment.versions.push_back(row.has_plan() ? row.version : ParameterVersion());
+  terminated_ = row.Get<uint8_t>("terminated")[0] != 0;
   ++segment.end;
   ++unacked_;
   CheckInvariants();
@@ -92,6 +71,20 @@ void Outbox::Close(Segment* segment) {
   episode_ = absl::FailedPreconditionError("the episode has ended");
 }
 
+RowView Outbox::Segment::Rows(const RowSpec& spec, uint64_t from, uint64_t to) const {
+  POMPC_CHECK_LE(base, from);
+  POMPC_CHECK_LE(from, to);
+  POMPC_CHECK_LE(to, end);
+  RowView rows;
+  rows.count = static_cast<uint32_t>(to - from);
+  for (size_t c = 0; c < kRowColumns; ++c) {
+    const uint64_t n = kColumns[c].bytes(spec);
+    rows.columns[c] =
+        std::as_bytes(std::span(columns[c])).subspan((from - base) * n, rows.count * n);
+  }
+  return rows;
+}
+
 bool Outbox::HasChunk(uint32_t chunk_rows, bool partial) const {
   for (const Segment& segment : segments_) {
     if (!segment.Sendable()) continue;
@@ -111,7 +104,7 @@ uint32_t Outbox::FillChunk(uint32_t chunk_rows, proto::AppendRequest* request) {
   request->mutable_stream()->set_episode(segment.episode);
   request->mutable_stream()->set_segment(segment.segment);
   request->set_first_row(first);
-  FillRows(segment, first - segment.base, end - first, request->mutable_rows());
+  FillRows(segment.Rows(spec_, first, end), request->mutable_rows());
   if (end == segment.end && !segment.final_observation.empty()) {
     request->mutable_rows()->set_final_observation(
         ToBytes(absl::MakeConstSpan(segment.final_observation)));
@@ -123,25 +116,6 @@ uint32_t Outbox::FillChunk(uint32_t chunk_rows, proto::AppendRequest* request) {
   return static_cast<uint32_t>(sent_before);
 }
 
-void Outbox::FillRows(const Segment& segment, size_t begin, size_t count, proto::Rows* rows) const {
-  const size_t o = spec_.observation_size, a = spec_.action_size;
-  rows->set_count(static_cast<uint32_t>(count));
-  rows->set_observations(Bytes(segment.observations, begin * o, count * o));
-  rows->set_actions(Bytes(segment.actions, begin * a, count * a));
-  rows->set_rewards(Bytes(segment.rewards, begin, count));
-  rows->set_terminated(Bytes(segment.terminated, begin, count));
-  rows->set_plan_mean(Bytes(segment.plan_mean, begin * a, count * a));
-  rows->set_plan_std(Bytes(segment.plan_std, begin * a, count * a));
-  rows->set_plan_value(Bytes(segment.plan_value, begin, count));
-  rows->set_has_plan(Bytes(segment.has_plan, begin, count));
-  rows->clear_versions();
-  for (size_t i = begin; i < begin + count; ++i) {
-    proto::ParameterVersion* version = rows->add_versions();
-    version->set_incarnation(segment.versions[i].incarnation);
-    version->set_number(segment.versions[i].number);
-  }
-}
-
 std::list<Outbox::Segment>::iterator Outbox::Find(uint64_t episode, uint32_t segment) {
   return std::find_if(segments_.begin(), segments_.end(), [&](const Segment& s) {
     return s.episode == episode && s.segment == segment;
@@ -151,16 +125,10 @@ std::list<Outbox::Segment>::iterator Outbox::Find(uint64_t episode, uint32_t seg
 void Outbox::DropRowsBefore(Segment* segment, uint64_t row) {
   POMPC_CHECK_GE(row, segment->base);
   POMPC_CHECK_LE(row, segment->end);
-  const size_t n = row - segment->base, o = spec_.observation_size, a = spec_.action_size;
-  DropFront(n * o, &segment->observations);
-  DropFront(n * a, &segment->actions);
-  DropFront(n, &segment->rewards);
-  DropFront(n, &segment->terminated);
-  DropFront(n * a, &segment->plan_mean);
-  DropFront(n * a, &segment->plan_std);
-  DropFront(n, &segment->plan_value);
-  DropFront(n, &segment->has_plan);
-  DropFront(n, &segment->versions);
+  const uint64_t n = row - segment->base;
+  for (size_t c = 0; c < kRowColumns; ++c) {
+    segment->columns[c].erase(0, n * kColumns[c].bytes(spec_));
+  }
   segment->base = row;
   segment->next_send = std::max(segment->next_send, row);
   unacked_ -= n;
@@ -242,8 +210,11 @@ void Outbox::CheckInvariants() const {
     POMPC_CHECK_LE(segment.base, segment.next_send);
     POMPC_CHECK_LE(segment.next_send, segment.end);
     POMPC_CHECK_LE(segment.max_sent, segment.end);
-    POMPC_CHECK_EQ(segment.rewards.size(), segment.end - segment.base);
-    held += segment.rewards.size() + (segment.final_observation.empty() ? 0 : 1);
+    const uint64_t rows = segment.end - segment.base;
+    for (size_t c = 0; c < kRowColumns; ++c) {
+      POMPC_CHECK_EQ(segment.columns[c].size(), rows * kColumns[c].bytes(spec_), kColumns[c].name);
+    }
+    held += rows + (segment.final_observation.empty() ? 0 : 1);
   }
   POMPC_CHECK_EQ(held, unacked_);
 #endif

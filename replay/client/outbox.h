@@ -1,10 +1,12 @@
 #ifndef POMPC_REPLAY_CLIENT_OUTBOX_H_
 #define POMPC_REPLAY_CLIENT_OUTBOX_H_
 
+#include <array>
 #include <cstdint>
 #include <list>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -68,12 +70,12 @@ class Outbox {
     uint64_t max_sent = 0;   // rows before this one were sent once
     bool closed = false;     // no more rows come
     bool final_sent = false;
-    // Columns of the rows held, as in proto::Rows.
-    std::vector<float> observations, actions, rewards, plan_mean, plan_std, plan_value;
-    std::vector<uint8_t> terminated, has_plan;
-    std::vector<ParameterVersion> versions;
+    // Bytes of each column of the rows held, as messages carry them.
+    std::array<std::string, kRowColumns> columns;
     std::vector<float> final_observation;
 
+    // Borrows rows from .. to-1. REQUIRES: base <= from <= to <= end.
+    RowView Rows(const RowSpec& spec, uint64_t from, uint64_t to) const;
     bool FinalToSend() const { return !final_observation.empty() && !final_sent; }
     bool Sendable() const { return next_send < end || FinalToSend(); }
     bool Done() const { return closed && base == end && final_observation.empty(); }
@@ -83,7 +85,6 @@ class Outbox {
   void DropRowsBefore(Segment* segment, uint64_t row);
   void Close(Segment* segment);
   void EraseDone();
-  void FillRows(const Segment& segment, size_t begin, size_t count, proto::Rows* rows) const;
   // What must hold between the fields after each change.
   void CheckInvariants() const;
 

@@ -12,7 +12,6 @@
 #include "common/rpc/status.h"
 #include "replay/client/append_stream.h"
 #include "replay/client/shard_link.h"
-#include "replay/core/row_check.h"
 
 namespace pompc::replay {
 

@@ -1,11 +1,17 @@
 #ifndef POMPC_REPLAY_CORE_ROW_H_
 #define POMPC_REPLAY_CORE_ROW_H_
 
-#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
+#include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "common/base/check.h"
+#include "common/values/number_check.h"
 #include "common/values/parameter_version.h"
 
 namespace pompc::replay {
@@ -18,81 +24,229 @@ struct RowSpec {
   bool operator==(const RowSpec&) const = default;
 };
 
-// One row of an episode, borrowed: observation o_t, the action executed there, what it earned, and
-// the plan made at o_t. Rows of the seed phase have no plan: both plan spans are empty.
-struct RowView {
-  std::span<const float> observation;  // [O]
-  std::span<const float> action;       // [A], each in [-1, 1]
-  float reward = 0;                    // summed over action repeat
-  bool terminated = false;             // a true terminal state followed; never the time limit
-  std::span<const float> plan_mean;    // [A], or empty
-  std::span<const float> plan_std;     // [A] > 0, or empty
-  float plan_value = 0;
-  ParameterVersion version;
+// What one number of a column is in memory and in messages.
+enum class Element : uint8_t { kFloat, kByte, kUint64, kVersion };
 
-  bool has_plan() const { return !plan_mean.empty(); }
+// What the numbers of a column mean, which decides how they are checked.
+enum class Meaning : uint8_t {
+  kMagnitude,  // at most kMaxMagnitude in magnitude
+  kAction,     // in [-1, 1]
+  kStd,        // a standard deviation of the planner
+  kFlag,       // 0 or 1
+  kUnchecked,
 };
 
-// n consecutive rows of one segment in columns, borrowed. As `Rows` of proto/trajectory.proto.
-struct RowsView {
-  uint32_t count = 0;                          // n; 0 only together with a final observation
-  std::span<const float> observations;         // [n, O]
-  std::span<const float> actions;              // [n, A]
-  std::span<const float> rewards;              // [n]
-  std::span<const uint8_t> terminated;         // [n]
-  std::span<const float> plan_mean;            // [n, A]; zeros where has_plan is 0
-  std::span<const float> plan_std;             // [n, A] > 0; ones where has_plan is 0
-  std::span<const float> plan_value;           // [n]
-  std::span<const uint8_t> has_plan;           // [n]
-  std::span<const ParameterVersion> versions;  // [n]
-  std::span<const float> final_observation;  // [O] where the segment ends with these rows, or empty
+// For which of its rows a window of H rows holds the column.
+enum class InWindow : uint8_t {
+  kNever,
+  kRows,    // its H rows
+  kStates,  // its H rows and the observation after them
+  kFirst,   // its first row
+};
+
+// How many numbers a column has in one row.
+constexpr uint64_t One(const RowSpec&) { return 1; }
+constexpr uint64_t ObservationSize(const RowSpec& spec) { return spec.observation_size; }
+constexpr uint64_t ActionSize(const RowSpec& spec) { return spec.action_size; }
+
+struct Column {
+  // Name of its field in proto::Rows and proto::Windows.
+  absl::string_view name;
+  Element element;
+  uint64_t (*count)(const RowSpec&);
+  Meaning meaning;
+  InWindow in_window;
+  // True: the column is part of the plan, and rows of the seed phase do not have it.
+  bool of_plan;
+  // The number that stands where the column has none: in rows without a plan, and behind a terminal
+  // state.
+  uint8_t filler;
+
+  constexpr uint64_t element_bytes() const {
+    constexpr uint64_t kBytes[] = {sizeof(float), 1, sizeof(uint64_t), sizeof(ParameterVersion)};
+    return kBytes[static_cast<size_t>(element)];
+  }
+  // Bytes of the column in one row.
+  constexpr uint64_t bytes(const RowSpec& spec) const { return count(spec) * element_bytes(); }
+  // How often a window of `horizon` rows holds the column.
+  constexpr uint64_t per_window(uint64_t horizon) const {
+    if (in_window == InWindow::kNever) return 0;
+    if (in_window == InWindow::kFirst) return 1;
+    return in_window == InWindow::kRows ? horizon : horizon + 1;
+  }
+};
+
+// The schema of a row. Checks, copies, messages, the table's slots and windows all follow from this
+// table: a new column needs one line here and a field of that name in proto/trajectory.proto. Row t
+// is: the observation o_t, the action executed there, the reward that it earned, whether a true
+// terminal state followed (never the time limit), and the plan made at o_t.
+inline constexpr Column kColumns[] = {
+    {"observations", Element::kFloat, ObservationSize, Meaning::kMagnitude, InWindow::kStates,
+     false, 0},
+    {"actions", Element::kFloat, ActionSize, Meaning::kAction, InWindow::kRows, false, 0},
+    {"rewards", Element::kFloat, One, Meaning::kMagnitude, InWindow::kRows, false, 0},
+    {"terminated", Element::kByte, One, Meaning::kFlag, InWindow::kRows, false, 1},
+    {"has_plan", Element::kByte, One, Meaning::kFlag, InWindow::kStates, true, 0},
+    {"plan_mean", Element::kFloat, ActionSize, Meaning::kAction, InWindow::kStates, true, 0},
+    {"plan_std", Element::kFloat, ActionSize, Meaning::kStd, InWindow::kStates, true, 1},
+    {"plan_value", Element::kFloat, One, Meaning::kMagnitude, InWindow::kNever, true, 0},
+    {"versions", Element::kVersion, One, Meaning::kUnchecked, InWindow::kFirst, true, 0},
+    // What windows tell of their rows besides. Rows on their way to a shard do not have it.
+    {"addresses", Element::kUint64, One, Meaning::kUnchecked, InWindow::kStates, false, 0},
+    {"draws", Element::kUint64, One, Meaning::kUnchecked, InWindow::kFirst, false, 0},
+};
+inline constexpr size_t kNumColumns = std::size(kColumns);
+// The first so many are the columns of a row.
+inline constexpr size_t kRowColumns = kNumColumns - 2;
+
+template <typename T>
+constexpr bool Holds(const Column& column) {
+  switch (column.element) {
+    case Element::kFloat:
+      return std::is_same_v<T, float>;
+    case Element::kByte:
+      return std::is_same_v<T, uint8_t>;
+    case Element::kUint64:
+      return std::is_same_v<T, uint64_t>;
+    case Element::kVersion:
+      return std::is_same_v<T, ParameterVersion>;
+  }
+  return false;
+}
+
+// Names a column of rows in code. A name that is none, or whose column does not hold T, does not
+// compile.
+template <typename T>
+struct RowColumn {
+  consteval RowColumn(const char* name) {  // NOLINT(google-explicit-constructor)
+    while (index < kRowColumns && kColumns[index].name != name) ++index;
+    if (index == kRowColumns || !Holds<T>(kColumns[index])) throw "no such column of rows";
+  }
+  size_t index = 0;
+};
+
+// Names a column of windows, likewise.
+template <typename T>
+struct WindowColumn {
+  consteval WindowColumn(const char* name) {  // NOLINT(google-explicit-constructor)
+    while (index < kNumColumns && kColumns[index].name != name) ++index;
+    if (index == kNumColumns || !Holds<T>(kColumns[index]) ||
+        kColumns[index].in_window == InWindow::kNever) {
+      throw "no such column of windows";
+    }
+  }
+  size_t index = 0;
+};
+
+// Calls `f` with the number of each column of a row as a std::integral_constant. The calls are
+// unrolled, so that copies of columns with one number compile to single moves.
+template <typename F>
+constexpr void ForEachRowColumn(F f) {
+  [&]<size_t... I>(std::index_sequence<I...>) { (f(std::integral_constant<size_t, I>()), ...); }
+  (std::make_index_sequence<kRowColumns>());
+}
+
+// Consecutive rows of one segment in columns, borrowed: one row on its way from an environment, or
+// a chunk on its way from a message into a table.
+struct RowView {
+  // Number of rows, n; 0 only together with a final observation.
+  uint32_t count = 1;
+  // Bytes of each column, [n, count(spec)]. In a single row on its way from an environment, all
+  // columns of the plan are empty where there is none; in a chunk fillers stand there.
+  std::array<std::span<const std::byte>, kRowColumns> columns;
+  // Observation after the last row, [O], where the segment ends with these rows; otherwise empty.
+  std::span<const float> final_observation;
+
+  template <typename T>
+  std::span<const T> Get(RowColumn<T> column) const {
+    const std::span<const std::byte> bytes = columns[column.index];
+    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+  }
+  // Borrows `values`.
+  template <typename T>
+  RowView& Set(RowColumn<T> column, std::span<const T> values) {
+    columns[column.index] = std::as_bytes(values);
+    return *this;
+  }
+  template <typename T>
+  RowView& Set(RowColumn<T> column, const T& value) {
+    return Set<T>(column, std::span<const T>(&value, 1));
+  }
+  template <typename T>
+  RowView& Set(RowColumn<T> column, const T&& value) = delete;
+
+  // Of a single row: whether it has a plan.
+  bool has_plan() const { return !Get<uint8_t>("has_plan").empty(); }
 };
 
 // The first `count` of `rows`, without a final observation. REQUIRES: count <= rows.count, columns
 // of the sizes that `spec` asks for.
-inline RowsView FirstRows(const RowSpec& spec, const RowsView& rows, uint32_t count) {
-  const size_t n = count, o = spec.observation_size, a = spec.action_size;
+inline RowView FirstRows(const RowSpec& spec, const RowView& rows, uint32_t count) {
   POMPC_CHECK_LE(count, rows.count);
-  POMPC_CHECK_EQ(rows.observations.size(), rows.count * o);
-  POMPC_CHECK_EQ(rows.actions.size(), rows.count * a);
-  return {.count = count,
-          .observations = rows.observations.first(n * o),
-          .actions = rows.actions.first(n * a),
-          .rewards = rows.rewards.first(n),
-          .terminated = rows.terminated.first(n),
-          .plan_mean = rows.plan_mean.first(n * a),
-          .plan_std = rows.plan_std.first(n * a),
-          .plan_value = rows.plan_value.first(n),
-          .has_plan = rows.has_plan.first(n),
-          .versions = rows.versions.first(n)};
+  RowView first;
+  first.count = count;
+  for (size_t c = 0; c < kRowColumns; ++c) {
+    POMPC_CHECK_EQ(rows.columns[c].size(), rows.count * kColumns[c].bytes(spec));
+    first.columns[c] = rows.columns[c].first(count * kColumns[c].bytes(spec));
+  }
+  return first;
 }
 
-// B windows of H rows in columns, to be filled. As `Windows` of proto/trajectory.proto.
+// Room for B windows in columns, to be filled: [B, per_window(H), count(spec)] each.
 struct WindowColumns {
-  std::span<float> observations;  // [B, H+1, O]
-  std::span<float> actions;       // [B, H, A]
-  std::span<float> rewards;       // [B, H]
-  std::span<uint8_t> terminated;  // [B, H]
-  std::span<float> plan_mean;     // [B, H+1, A]
-  std::span<float> plan_std;      // [B, H+1, A]
-  std::span<uint8_t> has_plan;    // [B, H+1]
-  std::span<uint64_t> addresses;  // [B, H+1]
-  std::span<uint64_t> versions;   // [B, 2]
-  std::span<uint64_t> draws;      // [B]
+  uint32_t count = 0;  // B
+  std::array<std::span<std::byte>, kNumColumns> columns;
+
+  template <typename T>
+  std::span<T> Get(WindowColumn<T> column) const {
+    const std::span<std::byte> bytes = columns[column.index];
+    return {reinterpret_cast<T*>(bytes.data()), bytes.size() / sizeof(T)};
+  }
+  template <typename T>
+  void Set(WindowColumn<T> column, std::span<T> values) {
+    columns[column.index] = std::as_writable_bytes(values);
+  }
 };
 
-// Bytes of one window of `horizon` rows in such columns.
-inline uint64_t WindowBytes(const RowSpec& spec, uint32_t horizon) {
-  const uint64_t o = spec.observation_size, a = spec.action_size, h = horizon;
-  return (h + 1) * (4 * o + 8 * a + 1 + 8) + h * (4 * a + 4 + 1) + 3 * 8;
-}
+// What a run lets rows hold, beside their sizes.
+struct RowLimits {
+  // Whether a row may be terminated: env.spec.terminates.
+  bool terminates = true;
+  // Range of the plans' standard deviations.
+  StdRange plan_std;
+};
 
-// Bytes of one row in a chunk on its way to a shard.
-inline uint64_t ChunkRowBytes(const RowSpec& spec) {
-  // Reward, value, flags, version (two varints in a message of their own).
-  constexpr uint64_t kOther = 4 + 4 + 2 + 24;
-  return 4 * (uint64_t{spec.observation_size} + 3 * uint64_t{spec.action_size}) + kOther;
-}
+// Checks that the columns of a chunk have the sizes that `rows.count` and `spec` ask for.
+// INVALID_ARGUMENT naming the column and both sizes. If it is OK, every index below is in range.
+absl::Status CheckSizes(const RowSpec& spec, const RowView& rows);
+
+// Checks that the numbers of rows `begin` .. count-1 and of the final observation are what their
+// columns mean, that standard deviations and terminated rows keep to `limits`, and that at most the
+// last row is terminated, for nothing follows a terminal state. INVALID_ARGUMENT naming the row (as
+// `first_row` + position), the number and its value. REQUIRES: CheckSizes is OK.
+absl::Status CheckValues(const RowSpec& spec, const RowLimits& limits, const RowView& rows,
+                         uint32_t begin, uint64_t first_row);
+
+// Makes both checks of a single row for its writer, which leaves the limits to the shard. All
+// columns of the plan must be there, or none.
+absl::Status CheckRow(const RowSpec& spec, const RowView& row);
+
+// Checks sizes and numbers of the plans of `count` rows, plan_mean and plan_std [count, A].
+absl::Status CheckPlans(const RowSpec& spec, const RowLimits& limits, size_t count,
+                        std::span<const float> plan_mean, std::span<const float> plan_std);
+
+// Checks size and numbers of an observation; `what` names it in the message.
+absl::Status CheckObservation(const RowSpec& spec, std::span<const float> observation,
+                              absl::string_view what);
+
+// Writes the filler of a column in one row, column.bytes(spec) bytes.
+void WriteFiller(const Column& column, const RowSpec& spec, std::byte* to);
+
+// Bytes of one window of `horizon` rows in such columns.
+uint64_t WindowBytes(const RowSpec& spec, uint32_t horizon);
+
+// Bytes of one row in a chunk on its way to a shard, at most.
+uint64_t ChunkRowBytes(const RowSpec& spec);
 
 // Bytes of the new plan of one row on its way to a shard, with `action_size` numbers each.
 inline uint64_t PlanUpdateBytes(uint64_t action_size) { return 8 + 8 * action_size; }
@@ -104,10 +258,7 @@ inline constexpr uint64_t kMaxSampleBytes = (uint64_t{64} << 20) - 4096;
 inline constexpr uint32_t kMaxWindows = 65536;
 
 // Windows that may be drawn at once.
-inline uint32_t MaxSampleWindows(const RowSpec& spec, uint32_t horizon) {
-  return static_cast<uint32_t>(
-      std::min<uint64_t>(kMaxWindows, kMaxSampleBytes / WindowBytes(spec, horizon)));
-}
+uint32_t MaxSampleWindows(const RowSpec& spec, uint32_t horizon);
 
 }  // namespace pompc::replay
 

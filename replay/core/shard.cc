@@ -120,7 +120,7 @@ absl::StatusOr<std::shared_ptr<const ShardConfig>> Shard::config() const {
   return config_;
 }
 
-AppendOutcome Shard::Append(const SegmentId& segment, uint64_t first_row, const RowsView& rows,
+AppendOutcome Shard::Append(const SegmentId& segment, uint64_t first_row, const RowView& rows,
                             const std::shared_ptr<RoomWaiter>& waiter) {
   MutexLock lock(&mu_);
   activity_.Enter(Activity::kInserting);
@@ -134,7 +134,7 @@ AppendOutcome Shard::Append(const SegmentId& segment, uint64_t first_row, const 
 }
 
 // What can be decided without room is decided first, so that nothing waits for the limiter in vain.
-AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const RowsView& rows) {
+AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const RowView& rows) {
   if (absl::Status status = CheckOpen(); !status.ok()) return {Kind::kFailed, 0, false, status};
   absl::StatusOr<Streams::Segment*> opened = streams_.Open(id);
   if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
@@ -163,7 +163,7 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
   return StoreNewRows({id, first_row, rows, verdict.skip}, segment);
 }
 
-absl::Status Shard::CheckChunk(const RowsView& rows) const {
+absl::Status Shard::CheckChunk(const RowView& rows) const {
   if (rows.count > config_->chunk_rows) {
     return absl::InvalidArgumentError(absl::StrCat("the chunk has ", rows.count,
                                                    " rows; allowed by actor.chunk_rows are ",
@@ -172,30 +172,32 @@ absl::Status Shard::CheckChunk(const RowsView& rows) const {
   return CheckSizes(table_->spec(), rows);
 }
 
-absl::Status Shard::CheckNewRows(const RowsView& rows, uint32_t begin, uint64_t first_row) const {
+absl::Status Shard::CheckNewRows(const RowView& rows, uint32_t begin, uint64_t first_row) const {
   POMPC_RETURN_IF_ERROR(CheckValues(table_->spec(), config_->limits, rows, begin, first_row));
   if (!limiter_.seed_phase_over()) return absl::OkStatus();
-  const auto planless = std::find(rows.has_plan.begin() + begin, rows.has_plan.end(), 0);
-  if (planless == rows.has_plan.end()) return absl::OkStatus();
+  const std::span<const uint8_t> has_plan = rows.Get<uint8_t>("has_plan");
+  const auto planless = std::find(has_plan.begin() + begin, has_plan.end(), 0);
+  if (planless == has_plan.end()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat("row ",
-                                                    first_row + (planless - rows.has_plan.begin()),
+                                                    first_row + (planless - has_plan.begin()),
                                                     " has no plan, and the seed phase is over"));
 }
 
 // A planner may hear of a version, and an actor send a row planned by it, while the grant that
 // tells of it is still on its way. Of the grants that come after the row, the first may have been
 // made before the row was; the second was made after, for there is one exchange at a time.
-absl::Status Shard::CheckVersions(const RowsView& rows, uint32_t begin, uint64_t first_row,
+absl::Status Shard::CheckVersions(const RowView& rows, uint32_t begin, uint64_t first_row,
                                   Streams::Segment* segment) const {
+  const std::span<const ParameterVersion> versions = rows.Get<ParameterVersion>("versions");
   size_t ahead = begin;
-  while (ahead < rows.versions.size() && limiter_.IsPublished(rows.versions[ahead])) ++ahead;
-  if (ahead == rows.versions.size()) {
+  while (ahead < versions.size() && limiter_.IsPublished(versions[ahead])) ++ahead;
+  if (ahead == versions.size()) {
     segment->unpublished_since.reset();
     return absl::OkStatus();
   }
   if (!segment->unpublished_since.has_value()) segment->unpublished_since = limiter_.grants();
   const std::string what = absl::StrCat("row ", first_row + ahead, " was planned by version ",
-                                        rows.versions[ahead].ToString());
+                                        versions[ahead].ToString());
   if (limiter_.grants() < *segment->unpublished_since + 2) {
     const absl::Duration now = clock_->Now();
     return absl::UnavailableError(
@@ -224,9 +226,9 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
     return {Kind::kBlocked, segment->next_row, segment->ended,
             absl::ResourceExhaustedError(WhyBlocked())};
   }
-  const RowsView rows = new_rows == wanted
-                            ? chunk.rows
-                            : FirstRows(table_->spec(), chunk.rows, chunk.begin + new_rows);
+  const RowView rows = new_rows == wanted
+                           ? chunk.rows
+                           : FirstRows(table_->spec(), chunk.rows, chunk.begin + new_rows);
   if (absl::Status status = store_->Append({chunk.segment, chunk.first_row, rows, chunk.begin});
       !status.ok()) {
     return {Kind::kFailed, segment->next_row, segment->ended, status};
@@ -234,10 +236,11 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
   table_->Append(rows, chunk.begin, &segment->tail);
   accepted_rows_ += new_rows;
   if (new_rows > 0) limiter_.Accepted(accepted_rows_);
-  planned_rows_ += std::count(rows.has_plan.begin() + chunk.begin, rows.has_plan.end(), 1);
+  const std::span<const uint8_t> has_plan = rows.Get<uint8_t>("has_plan");
+  planned_rows_ += std::count(has_plan.begin() + chunk.begin, has_plan.end(), 1);
   POMPC_CHECK_LE(planned_rows_, accepted_rows_);
   segment->next_row += new_rows;
-  if (new_rows > 0) segment->terminated = rows.terminated.back() != 0;
+  if (new_rows > 0) segment->terminated = rows.Get<uint8_t>("terminated").back() != 0;
   segment->ended = !rows.final_observation.empty();
   if (new_rows == wanted) {
     return {Kind::kAcked, segment->next_row, segment->ended, absl::OkStatus(), new_rows};
@@ -297,7 +300,7 @@ absl::Status Shard::Sample(uint64_t seed, const WindowColumns& out) {
   }
   activity_.Enter(Activity::kSampling);
   table_->Sample(seed, out);
-  sampled_windows_ += out.rewards.size() / table_->horizon();
+  sampled_windows_ += out.count;
   activity_.Enter(Resting());
   return absl::OkStatus();
 }

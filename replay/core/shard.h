@@ -16,7 +16,6 @@
 #include "replay/core/learner_start.h"
 #include "replay/core/limiter.h"
 #include "replay/core/row.h"
-#include "replay/core/row_check.h"
 #include "replay/core/store.h"
 #include "replay/core/streams.h"
 #include "replay/core/table.h"
@@ -111,7 +110,7 @@ class Shard {
   // kBlocked, as is a chunk planned by a version that the learner has not told of; `waiter` is
   // enrolled, and the same chunk is to be given again. A chunk is refused whole. kFailed is
   // UNAVAILABLE before Configure, CANCELLED after Close, else the store's status.
-  AppendOutcome Append(const SegmentId& segment, uint64_t first_row, const RowsView& rows,
+  AppendOutcome Append(const SegmentId& segment, uint64_t first_row, const RowView& rows,
                        const std::shared_ptr<RoomWaiter>& waiter);
 
   // Closes the segment to everything that follows, for a chunk that cannot be read as rows:
@@ -134,8 +133,8 @@ class Shard {
   // holds the shard.
   absl::Status Grant(RowGrant grant, const LearnerStart& from = {});
 
-  // Draws as many windows as `out` has rewards for. REQUIRES: the columns have the sizes of a
-  // batch. FAILED_PRECONDITION while there is no valid window.
+  // Draws out.count windows. REQUIRES: the columns have the sizes of so many.
+  // FAILED_PRECONDITION while there is no valid window.
   absl::Status Sample(uint64_t seed, const WindowColumns& out);
 
   // Replaces plan statistics, plan_mean and plan_std [n, A], of the rows at `addresses` [n], which
@@ -169,14 +168,14 @@ class Shard {
   absl::Status CheckOpen() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What the shard does when it is not working.
   Activity Resting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  AppendOutcome AppendLocked(const SegmentId& id, uint64_t first_row, const RowsView& rows)
+  AppendOutcome AppendLocked(const SegmentId& id, uint64_t first_row, const RowView& rows)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  absl::Status CheckChunk(const RowsView& rows) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  absl::Status CheckNewRows(const RowsView& rows, uint32_t begin, uint64_t first_row) const
+  absl::Status CheckChunk(const RowView& rows) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status CheckNewRows(const RowView& rows, uint32_t begin, uint64_t first_row) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // OK if the learner has published the versions of the rows from `begin` on. UNAVAILABLE while it
   // may only not have told yet, INVALID_ARGUMENT once it has not.
-  absl::Status CheckVersions(const RowsView& rows, uint32_t begin, uint64_t first_row,
+  absl::Status CheckVersions(const RowView& rows, uint32_t begin, uint64_t first_row,
                              Streams::Segment* segment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // All of them, or those that fit in what is granted.
   AppendOutcome StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment)

@@ -15,7 +15,7 @@ namespace pompc::replay {
 struct StoredChunk {
   SegmentId segment;
   uint64_t first_row = 0;
-  const RowsView& rows;
+  const RowView& rows;
   uint32_t begin = 0;
 };
 

@@ -1,11 +1,11 @@
 #include "replay/core/table.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "replay/core/row_check.h"
 
 namespace pompc::replay {
 namespace {
@@ -13,31 +13,18 @@ namespace {
 // Blocks are as large as malloc and the page table like, and small beside any capacity.
 constexpr uint64_t kBlockBytes = uint64_t{1} << 20;
 
-size_t NumbersPerSlot(const RowSpec& spec) {
-  return size_t{spec.observation_size} + 3 * size_t{spec.action_size} + 2;
-}
-
 uint64_t SlotsThatFit(const TableOptions& options) {
   const uint64_t by_bytes = options.capacity_bytes / Table::SlotBytes(options.spec);
   return std::min({options.capacity_rows, by_bytes, Table::kMaxSlots});
 }
 
-void Copy(const float* from, size_t n, float* to) { std::copy_n(from, n, to); }
-
-// Checks that the columns have exactly the sizes of a batch of `b` windows.
-void CheckColumns(const RowSpec& spec, size_t horizon, size_t b, const WindowColumns& out) {
-  const size_t o = spec.observation_size, a = spec.action_size;
-  const size_t steps = b * horizon, states = steps + b;
-  POMPC_CHECK_EQ(out.observations.size(), states * o);
-  POMPC_CHECK_EQ(out.actions.size(), steps * a);
-  POMPC_CHECK_EQ(out.rewards.size(), steps);
-  POMPC_CHECK_EQ(out.terminated.size(), steps);
-  POMPC_CHECK_EQ(out.plan_mean.size(), states * a);
-  POMPC_CHECK_EQ(out.plan_std.size(), states * a);
-  POMPC_CHECK_EQ(out.has_plan.size(), states);
-  POMPC_CHECK_EQ(out.addresses.size(), states);
-  POMPC_CHECK_EQ(out.versions.size(), 2 * b);
-  POMPC_CHECK_EQ(out.draws.size(), b);
+// Checks that the columns have exactly the sizes of out.count windows.
+void CheckColumns(const RowSpec& spec, size_t horizon, const WindowColumns& out) {
+  for (size_t c = 0; c < kNumColumns; ++c) {
+    const Column& column = kColumns[c];
+    POMPC_CHECK_EQ(out.columns[c].size(),
+                   out.count * column.per_window(horizon) * column.bytes(spec), column.name);
+  }
 }
 
 }  // namespace
@@ -55,15 +42,28 @@ absl::Status TableOptions::Validate() const {
       " rows of ", Table::SlotBytes(spec), " bytes; one window needs ", horizon + 1));
 }
 
+// Columns of single bytes stand last, so that they leave no gaps: a slot is a multiple of 4 bytes
+// for the sake of the links of the next one. Other columns are copied, and need no alignment.
+Table::Layout::Layout(const RowSpec& spec) : slot_bytes(sizeof(Links)) {
+  for (const bool single : {false, true}) {
+    for (size_t c = 0; c < kRowColumns; ++c) {
+      if ((kColumns[c].element_bytes() == 1) != single) continue;
+      offset[c] = slot_bytes;
+      slot_bytes += static_cast<uint32_t>(kColumns[c].bytes(spec));
+    }
+  }
+  slot_bytes = (slot_bytes + alignof(Links) - 1) / alignof(Links) * alignof(Links);
+}
+
 uint64_t Table::SlotBytes(const RowSpec& spec) {
   // 8: what the uniform selector keeps for a window.
-  return NumbersPerSlot(spec) * sizeof(float) + sizeof(Meta) + 8;
+  return Layout(spec).slot_bytes + 8;
 }
 
 Table::Table(const TableOptions& options, std::unique_ptr<Selector> selector)
     : spec_(options.spec),
       horizon_(options.horizon),
-      numbers_per_slot_(NumbersPerSlot(options.spec)),
+      layout_(options.spec),
       slot_bytes_(SlotBytes(options.spec)),
       capacity_(SlotsThatFit(options)),
       selector_(std::move(selector)) {
@@ -78,21 +78,14 @@ uint64_t Table::AddressOfSlot(uint32_t slot) const {
   return oldest_ + (slot >= oldest_slot ? slot - oldest_slot : slot + capacity_ - oldest_slot);
 }
 
-float* Table::Numbers(uint64_t slot) const {
+std::byte* Table::SlotData(uint64_t slot) const {
   POMPC_DCHECK_LT(slot, capacity_);
   POMPC_DCHECK_LT(slot >> block_shift_, blocks_.size());
   const uint64_t within = slot & ((uint64_t{1} << block_shift_) - 1);
-  return blocks_[slot >> block_shift_].numbers.get() + within * numbers_per_slot_;
+  return blocks_[slot >> block_shift_].get() + within * layout_.slot_bytes;
 }
 
-Table::Meta& Table::MetaOf(uint64_t slot) const {
-  POMPC_DCHECK_LT(slot, capacity_);
-  POMPC_DCHECK_LT(slot >> block_shift_, blocks_.size());
-  const uint64_t within = slot & ((uint64_t{1} << block_shift_) - 1);
-  return blocks_[slot >> block_shift_].meta[within];
-}
-
-void Table::Append(const RowsView& rows, uint32_t begin, uint64_t* tail) {
+void Table::Append(const RowView& rows, uint32_t begin, uint64_t* tail) {
   POMPC_CHECK_OK(CheckSizes(spec_, rows));
   POMPC_CHECK_LE(begin, rows.count);
   POMPC_CHECK(*tail == kNoAddress || *tail < next_, "the segment's tail was never stored");
@@ -110,28 +103,31 @@ void Table::Append(const RowsView& rows, uint32_t begin, uint64_t* tail) {
   CheckInvariants();
 }
 
-// Takes the next slot and links it behind `tail`, unless that was evicted meanwhile.
+// Takes the next slot and links it behind `tail`, unless that was evicted meanwhile: then the rest
+// of the segment begins anew, for no window may miss a row.
 uint64_t Table::AppendSlot(uint64_t tail) {
   if (next_ - oldest_ == capacity_) EvictOldest();
   const uint64_t address = next_++;
   const uint64_t slot = Slot(address);
   if (slot >> block_shift_ >= blocks_.size()) AllocateBlock();
-  Meta& meta = MetaOf(slot);
-  meta = Meta();
+  Links* const links = new (SlotData(slot)) Links();
   if (tail != kNoAddress && tail >= oldest_) {
-    meta.to_previous = static_cast<uint32_t>(address - tail);
-    MetaOf(Slot(tail)).to_next = meta.to_previous;
+    links->to_previous = static_cast<uint32_t>(address - tail);
+    LinksOf(Slot(tail)).to_next = links->to_previous;
   }
   return address;
 }
 
+// Eviction is in the order of arrival, whatever segment a row belongs to. The row's slot is written
+// again at once, so that nothing needs to be cleared: links that lead here are compared with
+// oldest_ before they are followed.
 void Table::EvictOldest() {
   POMPC_DCHECK_LT(oldest_, next_);
   const uint64_t slot = Slot(oldest_);
-  const uint8_t flags = MetaOf(slot).flags;
-  if (flags & kWindowStart) selector_->Remove(static_cast<Selector::Key>(slot));
-  if (flags & kFinal) --finals_;
-  if (flags & kBarred) --barred_;
+  const Links& links = LinksOf(slot);
+  if (links.window_start) selector_->Remove(static_cast<Selector::Key>(slot));
+  finals_ -= links.is_final;
+  barred_ -= links.barred;
   ++oldest_;
 }
 
@@ -139,32 +135,27 @@ void Table::AllocateBlock() {
   const uint64_t begin = static_cast<uint64_t>(blocks_.size()) << block_shift_;
   POMPC_CHECK_LT(begin, capacity_);
   const uint64_t slots = std::min(uint64_t{1} << block_shift_, capacity_ - begin);
-  blocks_.push_back({std::make_unique_for_overwrite<float[]>(slots * numbers_per_slot_),
-                     std::make_unique_for_overwrite<Meta[]>(slots)});
+  // Not cleared: the kernel gives a page when it is first written, and a slot is written whole.
+  blocks_.push_back(std::make_unique_for_overwrite<std::byte[]>(slots * layout_.slot_bytes));
 }
 
-void Table::WriteRow(const RowsView& rows, uint32_t i, uint64_t slot) {
-  const size_t o = spec_.observation_size, a = spec_.action_size;
-  float* numbers = Numbers(slot);
-  Copy(&rows.observations[i * o], o, numbers);
-  Copy(&rows.actions[i * a], a, numbers + o);
-  Copy(&rows.plan_mean[i * a], a, numbers + o + a);
-  Copy(&rows.plan_std[i * a], a, numbers + o + 2 * a);
-  numbers[o + 3 * a] = rows.rewards[i];
-  numbers[o + 3 * a + 1] = rows.plan_value[i];
-  Meta& meta = MetaOf(slot);
-  meta.flags = (rows.terminated[i] ? kTerminated : 0) | (rows.has_plan[i] ? kHasPlan : 0);
-  meta.version = rows.versions[i];
+void Table::WriteRow(const RowView& rows, uint32_t i, uint64_t slot) {
+  std::byte* const data = SlotData(slot);
+  ForEachRowColumn([&](auto c) {
+    constexpr Column kColumn = kColumns[c];
+    const uint64_t n = kColumn.bytes(spec_);
+    std::memcpy(data + layout_.offset[c], rows.columns[c].data() + i * n, n);
+  });
 }
 
+// A final observation takes the slot of a row whose other columns are fillers. That is what the
+// states behind a terminal one look like (no action, no reward, terminated), so Gather reads them
+// like any row.
 void Table::WriteFinal(std::span<const float> observation, uint64_t slot) {
-  const size_t o = spec_.observation_size, a = spec_.action_size;
-  float* numbers = Numbers(slot);
-  Copy(observation.data(), o, numbers);
-  std::fill_n(numbers + o, 2 * a, 0.0f);      // action and plan mean
-  std::fill_n(numbers + o + 2 * a, a, 1.0f);  // plan std
-  std::fill_n(numbers + o + 3 * a, 2, 0.0f);
-  MetaOf(slot).flags = kFinal;
+  constexpr RowColumn<float> kObservations = "observations";
+  for (size_t c = 0; c < kRowColumns; ++c) WriteFiller(kColumns[c], spec_, Cell(slot, c));
+  std::memcpy(Cell(slot, kObservations.index), observation.data(), observation.size_bytes());
+  LinksOf(slot).is_final = 1;
 }
 
 // The window whose last observation is at `address` becomes valid if its H rows are still here. A
@@ -173,61 +164,66 @@ void Table::WriteFinal(std::span<const float> observation, uint64_t slot) {
 void Table::OpenWindowEndingAt(uint64_t address) {
   uint64_t start = address;
   for (uint32_t t = 0; t < horizon_; ++t) {
-    const uint32_t distance = MetaOf(Slot(start)).to_previous;
+    const uint32_t distance = LinksOf(Slot(start)).to_previous;
     if (distance == 0 && EndsTerminated(address)) break;
     if (distance == 0 || start - distance < oldest_) return;
     start -= distance;
   }
   const uint64_t slot = Slot(start);
-  POMPC_DCHECK_EQ(MetaOf(slot).flags & (kWindowStart | kBarred | kFinal), 0);
-  MetaOf(slot).flags |= kWindowStart;
+  Links& links = LinksOf(slot);
+  POMPC_DCHECK(!links.window_start && !links.barred && !links.is_final);
+  links.window_start = 1;
   selector_->Insert(static_cast<Selector::Key>(slot));
 }
 
-// Whether a final observation is at `address` and the row before it, still here, led to a terminal
+// True if a final observation is at `address` and the row before it, still here, led to a terminal
 // state.
 bool Table::EndsTerminated(uint64_t address) const {
-  const Meta& last = MetaOf(Slot(address));
-  if ((last.flags & kFinal) == 0 || last.to_previous == 0) return false;
+  const Links& last = LinksOf(Slot(address));
+  if (!last.is_final || last.to_previous == 0) return false;
   const uint64_t row = address - last.to_previous;
-  return row >= oldest_ && (MetaOf(Slot(row)).flags & kTerminated) != 0;
+  return row >= oldest_ && Flag(Slot(row), "terminated");
 }
 
 void Table::Sample(uint64_t seed, const WindowColumns& out) {
   POMPC_CHECK_GT(windows(), 0u);
-  std::vector<Selector::Key> keys(out.rewards.size() / horizon_);
-  CheckColumns(spec_, horizon_, keys.size(), out);
+  CheckColumns(spec_, horizon_, out);
+  std::vector<Selector::Key> keys(out.count);
   selector_->Sample(seed, keys);
+  const std::span<uint64_t> draws = out.Get<uint64_t>("draws");
   for (size_t b = 0; b < keys.size(); ++b) {
-    Meta& first = MetaOf(keys[b]);
-    POMPC_DCHECK(first.flags & kWindowStart);
-    out.draws[b] = ++first.draws;
-    out.versions[2 * b] = first.version.incarnation;
-    out.versions[2 * b + 1] = first.version.number;
+    Links& first = LinksOf(keys[b]);
+    POMPC_DCHECK(first.window_start);
+    if (first.draws < Links::kMaxDraws) ++first.draws;
+    draws[b] = first.draws;
     Gather(AddressOfSlot(keys[b]), b, out);
   }
 }
 
+// Window b of `out` from the row at `address` on. A final observation that comes before the
+// window's end stands behind a terminated row and leads nowhere (to_next is 0), so the other states
+// stay there.
 void Table::Gather(uint64_t address, size_t b, const WindowColumns& out) const {
-  const size_t o = spec_.observation_size, a = spec_.action_size;
-  for (uint32_t t = 0; t <= horizon_; ++t) {
-    const size_t state = b * (horizon_ + 1) + t;
-    const uint64_t slot = Slot(address);
-    const float* numbers = Numbers(slot);
-    const Meta& meta = MetaOf(slot);
-    Copy(numbers, o, &out.observations[state * o]);
-    Copy(numbers + o + a, a, &out.plan_mean[state * a]);
-    Copy(numbers + o + 2 * a, a, &out.plan_std[state * a]);
-    out.has_plan[state] = (meta.flags & kHasPlan) != 0;
-    out.addresses[state] = address;
-    if (t == horizon_) break;
-    const size_t step = b * horizon_ + t;
-    Copy(numbers + o, a, &out.actions[step * a]);
-    out.rewards[step] = numbers[o + 3 * a];
-    // Before the window's end a final observation comes only behind a terminated row. It leads
-    // nowhere (to_next is 0), so the other steps stay there: no action, no reward, terminated.
-    out.terminated[step] = (meta.flags & (kTerminated | kFinal)) != 0;
-    address += meta.to_next;
+  // Copies, so that the compiler need not fear for them at every write to `out`.
+  const RowSpec spec = spec_;
+  const Layout layout = layout_;
+  const uint32_t horizon = horizon_;
+  std::array<std::byte*, kRowColumns> to;
+  ForEachRowColumn([&](auto c) {
+    constexpr Column kColumn = kColumns[c];
+    to[c] = out.columns[c].data() + b * kColumn.per_window(horizon) * kColumn.bytes(spec);
+  });
+  uint64_t* const addresses = out.Get<uint64_t>("addresses").data() + b * (horizon + 1);
+  for (uint32_t t = 0; t <= horizon; ++t) {
+    std::byte* const data = SlotData(Slot(address));
+    ForEachRowColumn([&](auto c) {
+      constexpr Column kColumn = kColumns[c];
+      if (t >= kColumn.per_window(horizon)) return;
+      const uint64_t n = kColumn.bytes(spec);
+      std::memcpy(to[c] + t * n, data + layout.offset[c], n);
+    });
+    addresses[t] = address;
+    address += LinksAt(data).to_next;
   }
 }
 
@@ -236,10 +232,11 @@ uint32_t Table::Bar(std::span<const uint64_t> addresses) {
   for (const uint64_t address : addresses) {
     if (address < oldest_ || address >= next_) continue;
     const uint64_t slot = Slot(address);
-    Meta& meta = MetaOf(slot);
-    if (!(meta.flags & kWindowStart)) continue;
+    Links& links = LinksOf(slot);
+    if (!links.window_start) continue;
     selector_->Remove(static_cast<Selector::Key>(slot));
-    meta.flags = static_cast<uint8_t>((meta.flags & ~kWindowStart) | kBarred);
+    links.window_start = 0;
+    links.barred = 1;
     ++barred_;
     ++count;
   }
@@ -265,14 +262,14 @@ void Table::CheckInvariants() const {
 void Table::CheckCounts() const {
   uint64_t finals = 0, barred = 0, starts = 0;
   for (uint64_t address = oldest_; address < next_; ++address) {
-    const Meta& meta = MetaOf(Slot(address));
+    const Links& links = LinksOf(Slot(address));
     POMPC_CHECK_EQ(AddressOfSlot(static_cast<uint32_t>(Slot(address))), address);
-    finals += (meta.flags & kFinal) != 0;
-    barred += (meta.flags & kBarred) != 0;
-    starts += (meta.flags & kWindowStart) != 0;
-    if (meta.to_next == 0) continue;
-    POMPC_CHECK_LT(address + meta.to_next, next_);
-    POMPC_CHECK_EQ(MetaOf(Slot(address + meta.to_next)).to_previous, meta.to_next);
+    finals += links.is_final;
+    barred += links.barred;
+    starts += links.window_start;
+    if (links.to_next == 0) continue;
+    POMPC_CHECK_LT(address + links.to_next, next_);
+    POMPC_CHECK_EQ(LinksOf(Slot(address + links.to_next)).to_previous, links.to_next);
   }
   POMPC_CHECK_EQ(finals, finals_);
   POMPC_CHECK_EQ(barred, barred_);
@@ -282,7 +279,9 @@ void Table::CheckCounts() const {
 Table::UpdateCounts Table::UpdatePlans(std::span<const uint64_t> addresses,
                                        std::span<const float> plan_mean,
                                        std::span<const float> plan_std) {
-  const size_t o = spec_.observation_size, a = spec_.action_size;
+  constexpr RowColumn<float> kMean = "plan_mean", kStd = "plan_std";
+  constexpr RowColumn<uint8_t> kHasPlan = "has_plan";
+  const size_t a = spec_.action_size;
   POMPC_CHECK_EQ(plan_mean.size(), addresses.size() * a);
   POMPC_CHECK_EQ(plan_std.size(), addresses.size() * a);
   UpdateCounts counts;
@@ -292,11 +291,10 @@ Table::UpdateCounts Table::UpdatePlans(std::span<const uint64_t> addresses,
       continue;
     }
     const uint64_t slot = Slot(addresses[i]);
-    Meta& meta = MetaOf(slot);
-    if (meta.flags & kFinal) continue;
-    Copy(&plan_mean[i * a], a, Numbers(slot) + o + a);
-    Copy(&plan_std[i * a], a, Numbers(slot) + o + 2 * a);
-    meta.flags |= kHasPlan;
+    if (LinksOf(slot).is_final) continue;
+    std::memcpy(Cell(slot, kMean.index), &plan_mean[i * a], a * sizeof(float));
+    std::memcpy(Cell(slot, kStd.index), &plan_std[i * a], a * sizeof(float));
+    *Cell(slot, kHasPlan.index) = std::byte{1};
     ++counts.updated;
   }
   return counts;

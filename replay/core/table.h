@@ -1,9 +1,12 @@
 #ifndef POMPC_REPLAY_CORE_TABLE_H_
 #define POMPC_REPLAY_CORE_TABLE_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <new>
 #include <span>
 #include <vector>
 
@@ -53,10 +56,10 @@ class Table {
   // Appends rows `begin` .. count-1 and, where there is one, the final observation to the segment
   // whose newest row is at *tail (kNoAddress begins a segment), and moves *tail. Evicts the oldest
   // rows as needed. REQUIRES: CheckSizes(spec, rows) is OK.
-  void Append(const RowsView& rows, uint32_t begin, uint64_t* tail);
+  void Append(const RowView& rows, uint32_t begin, uint64_t* tail);
 
-  // Draws as many windows as `out` has rewards for, divided by H. REQUIRES: windows() > 0; all
-  // columns have the sizes of one batch.
+  // Draws out.count windows. REQUIRES: windows() > 0; all columns have the sizes of out.count
+  // windows.
   void Sample(uint64_t seed, const WindowColumns& out);
 
   // Replaces the plan statistics (plan_mean, plan_std [n, A]) of the rows at `addresses` [n], which
@@ -86,55 +89,62 @@ class Table {
   static uint64_t SlotBytes(const RowSpec& spec);
 
  private:
-  enum Flag : uint8_t {
-    kTerminated = 1,
-    kHasPlan = 2,
-    kFinal = 4,
-    kWindowStart = 8,  // of a window that can be drawn
-    kBarred = 16,      // of one that was barred
-  };
-  // What a slot holds besides numbers. Links are distances in addresses; 0: none.
-  struct Meta {
+  // What the table keeps of a slot beside its row. It stands at the beginning of the slot; the
+  // columns of the row follow, so that a random row costs one run of cache lines.
+  struct Links {
+    // Distances in addresses to the rows before and behind it in its segment; 0: none.
     uint32_t to_previous = 0;
     uint32_t to_next = 0;
-    uint8_t flags = 0;
-    // How often the window that starts here was drawn.
-    uint32_t draws = 0;
-    ParameterVersion version;
+    // How often the window that starts here was drawn; the count stops at kMaxDraws.
+    static constexpr uint32_t kMaxDraws = (uint32_t{1} << 29) - 1;
+    uint32_t draws : 29 = 0;
+    uint32_t is_final : 1 = 0;      // a final observation, not a row
+    uint32_t window_start : 1 = 0;  // of a window that can be drawn
+    uint32_t barred : 1 = 0;        // the start of one that was barred
   };
-  // One slot's numbers stand together, so that a random row costs one run of cache lines:
-  // observation [O], action [A], plan mean [A], plan std [A], reward, plan value.
-  struct Block {
-    std::unique_ptr<float[]> numbers;
-    std::unique_ptr<Meta[]> meta;
+  // How a row stands in a slot: the offset of each column.
+  struct Layout {
+    explicit Layout(const RowSpec& spec);
+    std::array<uint32_t, kRowColumns> offset;
+    uint32_t slot_bytes;
   };
 
   uint64_t Slot(uint64_t address) const { return address % capacity_; }
   uint64_t AddressOfSlot(uint32_t slot) const;
-  float* Numbers(uint64_t slot) const;
-  Meta& MetaOf(uint64_t slot) const;
+  std::byte* SlotData(uint64_t slot) const;
+  static Links& LinksAt(std::byte* slot_data) {
+    return *std::launder(reinterpret_cast<Links*>(slot_data));
+  }
+  Links& LinksOf(uint64_t slot) const { return LinksAt(SlotData(slot)); }
+  // The bytes of a column in a slot.
+  std::byte* Cell(uint64_t slot, size_t column) const {
+    return SlotData(slot) + layout_.offset[column];
+  }
+  bool Flag(uint64_t slot, RowColumn<uint8_t> column) const {
+    return *Cell(slot, column.index) != std::byte{0};
+  }
 
   uint64_t AppendSlot(uint64_t tail);
   void EvictOldest();
   void AllocateBlock();
-  void WriteRow(const RowsView& rows, uint32_t i, uint64_t slot);
+  void WriteRow(const RowView& rows, uint32_t i, uint64_t slot);
   void WriteFinal(std::span<const float> observation, uint64_t slot);
   void OpenWindowEndingAt(uint64_t address);
   bool EndsTerminated(uint64_t address) const;
   void Gather(uint64_t address, size_t b, const WindowColumns& out) const;
-  // What must hold between the fields after each change.
+  // Checks what must hold between the fields after each change.
   void CheckInvariants() const;
-  // Part of it: the counts, taken anew from all slots.
+  // Does the part of it that counts all slots anew.
   void CheckCounts() const;
 
   const RowSpec spec_;
   const uint32_t horizon_;
-  const size_t numbers_per_slot_;
+  const Layout layout_;
   const uint64_t slot_bytes_;
   const uint64_t capacity_;
   uint32_t block_shift_;  // slots of a block: 1 << block_shift_
   const std::unique_ptr<Selector> selector_;
-  std::vector<Block> blocks_;
+  std::vector<std::unique_ptr<std::byte[]>> blocks_;
   uint64_t oldest_ = 0;  // addresses oldest_ .. next_-1 are stored
   uint64_t next_ = 0;
   uint64_t finals_ = 0;

@@ -74,7 +74,7 @@ TEST(EnvironmentSlotTest, DecisionsDoNotAllocateAfterTheFirstEpisode) {
         ASSERT_TRUE((*slot)->AcceptPlan(letters[0].plan_status).ok());
       }
       ASSERT_TRUE((*slot)->Step().ok());
-      rewards += (*slot)->row().reward;
+      rewards += (*slot)->row().Get<float>("rewards")[0];
       (*slot)->MoveOn();
     }
   };
@@ -95,8 +95,8 @@ TEST(EnvironmentSlotTest, ActionsOutsideTheRangeAreClamped) {
       .action = {1.0001f, -3}, .mean = {0, 0}, .std = {1, 1}, .warm_start = {0, 0}};
   ASSERT_TRUE((*slot)->AcceptPlan(absl::OkStatus()).ok());
   ASSERT_TRUE((*slot)->Step().ok());
-  EXPECT_EQ((*slot)->row().action[0], 1);
-  EXPECT_EQ((*slot)->row().action[1], -1);
+  EXPECT_EQ((*slot)->row().Get<float>("actions")[0], 1);
+  EXPECT_EQ((*slot)->row().Get<float>("actions")[1], -1);
 }
 
 // What each of the numbers may be, whatever planner or environment gave it.

@@ -304,20 +304,25 @@ class FakeRowSink : public RowSink {
     const auto it = room_.find(environment);
     return it == room_.end() || it->second > 0;
   }
-  absl::Status Append(int environment, const Row& row) override {
+  absl::Status Append(int environment, const replay::RowView& row) override {
     MutexLock lock(&mu_);
     if (!refuses_all_.ok()) return refuses_all_;
     if (refused_.count(environment) > 0) return refused_[environment];
     if (const auto it = room_.find(environment); it != room_.end()) --it->second;
-    episodes_[current_[environment]].rows.push_back(
-        {.observation = {row.observation.begin(), row.observation.end()},
-         .action = {row.action.begin(), row.action.end()},
-         .plan_mean = {row.plan_mean.begin(), row.plan_mean.end()},
-         .plan_std = {row.plan_std.begin(), row.plan_std.end()},
-         .reward = row.reward,
-         .terminated = row.terminated,
-         .plan_value = row.plan_value,
-         .version = row.version});
+    const auto floats = [](std::span<const float> values) {
+      return std::vector<float>(values.begin(), values.end());
+    };
+    StoredRow stored = {.observation = floats(row.Get<float>("observations")),
+                        .action = floats(row.Get<float>("actions")),
+                        .plan_mean = floats(row.Get<float>("plan_mean")),
+                        .plan_std = floats(row.Get<float>("plan_std")),
+                        .reward = row.Get<float>("rewards")[0],
+                        .terminated = row.Get<uint8_t>("terminated")[0] != 0};
+    if (row.has_plan()) {
+      stored.plan_value = row.Get<float>("plan_value")[0];
+      stored.version = row.Get<ParameterVersion>("versions")[0];
+    }
+    episodes_[current_[environment]].rows.push_back(std::move(stored));
     ++rows_;
     if (!held_back_.contains(environment)) ++acknowledged_[environment];
     changed_.SignalAll();

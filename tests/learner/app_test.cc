@@ -104,10 +104,10 @@ TEST_F(LearnerAppTest, RowsPlannedAnewAreWrittenBackAndNoOthers) {
       replay::ShardClient client(options, shards_[shard]->server().InProcessChannel());
       const auto windows = client.Sample(2000, 1);
       if (!windows.ok()) continue;
-      for (size_t i = 0; i < windows->addresses().size(); ++i) {
+      for (size_t i = 0; i < windows->Get<uint64_t>("addresses").size(); ++i) {
         if (windows->has_plan()[i] == 0 || windows->plan_mean()[i] != 0.75f) continue;
         EXPECT_EQ(windows->plan_std()[i], 0.125f);
-        rows.emplace(shard, windows->addresses()[i]);
+        rows.emplace(shard, windows->Get<uint64_t>("addresses")[i]);
       }
     }
     return rows;

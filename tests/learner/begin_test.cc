@@ -29,9 +29,14 @@ class BeginTest : public LearnerFixture {
     const std::vector<float> observation = {0.5f, -0.5f}, action = {0.25f};
     for (int e = 0; e < episodes; ++e) {
       writer.BeginEpisode(0);
-      replay::RowView row{.observation = observation, .action = action};
+      const float reward = 0;
+      replay::RowView row;
+      row.Set<float>("observations", observation)
+          .Set<float>("actions", action)
+          .Set<float>("rewards", reward);
       for (const bool last : {false, true}) {
-        row.terminated = last && terminated;
+        const uint8_t ends = last && terminated ? 1 : 0;
+        row.Set<uint8_t>("terminated", ends);
         ASSERT_TRUE(writer.Append(0, row, absl::Seconds(20)).ok());
       }
       ASSERT_TRUE(writer.EndEpisode(0, observation).ok());

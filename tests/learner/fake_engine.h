@@ -79,7 +79,7 @@ class FakeEngine : public Engine {
       const std::vector<replay::WindowBatch>& shares) override {
     auto batch = std::make_unique<FakeBatch>();
     for (const replay::WindowBatch& share : shares) {
-      const std::span<const float> rewards = share.rewards();
+      const std::span<const float> rewards = share.Get<float>("rewards");
       for (size_t i = 0; i < rewards.size(); ++i) {
         const auto window =
             static_cast<uint32_t>(batch->windows + i / (rewards.size() / share.count()));
@@ -91,7 +91,7 @@ class FakeEngine : public Engine {
       PlanUpdate row;
       row.shard = share.info().shard_index();
       row.shard_incarnation = share.info().shard_incarnation();
-      row.addresses = {share.addresses()[0]};
+      row.addresses = {share.Get<uint64_t>("addresses")[0]};
       batch->rows.push_back(std::move(row));
     }
     ++batches_made_;

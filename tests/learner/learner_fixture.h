@@ -142,14 +142,21 @@ class LearnerFixture : public testing::Test {
     writer.BeginEpisode(0);
     const std::vector<float> observation = {0.5f, -0.5f}, action = {0.25f}, std = {0.5f};
     for (int i = 0; i < rows; ++i) {
+      const bool poisoned = poison_every > 0 && (i + 1) % poison_every == 0;
+      const float reward = poisoned ? FakeEngine::kPoison : 0, value = 0;
+      const uint8_t terminated = 0, has_plan = 1;
+      const ParameterVersion version = {1, 1};
       replay::RowView row;
-      row.observation = observation;
-      row.action = action;
-      if (poison_every > 0 && (i + 1) % poison_every == 0) row.reward = FakeEngine::kPoison;
+      row.Set<float>("observations", observation)
+          .Set<float>("actions", action)
+          .Set<float>("rewards", reward)
+          .Set<uint8_t>("terminated", terminated);
       if (planned) {
-        row.plan_mean = action;
-        row.plan_std = std;
-        row.version = {1, 1};
+        row.Set<uint8_t>("has_plan", has_plan)
+            .Set<float>("plan_mean", action)
+            .Set<float>("plan_std", std)
+            .Set<float>("plan_value", value)
+            .Set<ParameterVersion>("versions", version);
       }
       const absl::Status status = writer.Append(0, row, absl::Seconds(20));
       if (!status.ok()) return status;

@@ -20,6 +20,7 @@
 #include "replay/client/append_stream.h"
 #include "replay/client/shard_client.h"
 #include "replay/client/trajectory_writer.h"
+#include "tests/replay/row_builder.h"
 #include "tests/support/await.h"
 
 namespace pompc::replay {
@@ -53,11 +54,9 @@ std::unique_ptr<TrajectoryWriter> BlockedWriter(std::shared_ptr<grpc::Channel> c
   options.shards = {std::move(channel)};
   options.chunk_rows = 1;
   auto writer = std::make_unique<TrajectoryWriter>(options, Clock::Real());
-  const float zero = 0;
+  const RowBuilder row = RowBuilder({.observation_size = 1, .action_size = 1}).Add(0, false);
   writer->BeginEpisode(0);
-  EXPECT_TRUE(
-      writer->Append(0, {.observation = {&zero, 1}, .action = {&zero, 1}}, absl::ZeroDuration())
-          .ok());
+  EXPECT_TRUE(writer->Append(0, row.Single(), absl::ZeroDuration()).ok());
   EXPECT_TRUE(
       Await([&] { return writer->WaitReason(0).find("stopped reading") != std::string::npos; }));
   return writer;

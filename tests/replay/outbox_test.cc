@@ -5,6 +5,7 @@
 #include "common/values/float_bytes.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/replay/row_builder.h"
 
 namespace pompc::replay {
 namespace {
@@ -18,8 +19,9 @@ class OutboxTest : public ::testing::Test {
   // Rows whose reward is their id.
   void Add(uint32_t n) {
     for (uint32_t i = 0; i < n; ++i) {
-      const std::vector<float> observation = {1.0f * id_, 0.5f}, action = {0.25f};
-      outbox_.Append({.observation = observation, .action = action, .reward = 1.0f * id_++});
+      RowBuilder row = RowBuilder(kSpec).Add(id_, /*has_plan=*/false);
+      row.rewards_[0] = 1.0f * id_++;
+      outbox_.Append(row.Single());
     }
   }
   void End() {
@@ -54,8 +56,7 @@ TEST_F(OutboxTest, NothingButTheEndFollowsATerminatedRow) {
   outbox_.BeginEpisode();
   Add(1);
   EXPECT_TRUE(outbox_.CheckTakesRows().ok());
-  const std::vector<float> o = {1, 2}, a = {-1};
-  outbox_.Append({.observation = o, .action = a, .terminated = true});
+  outbox_.Append(RowBuilder(kSpec).Add(1, false).Terminal().Single());
   EXPECT_EQ(outbox_.CheckTakesRows().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(outbox_.CheckOpen().ok());
   End();
@@ -65,15 +66,20 @@ TEST_F(OutboxTest, NothingButTheEndFollowsATerminatedRow) {
 
 TEST_F(OutboxTest, ChunkHoldsAllColumns) {
   outbox_.BeginEpisode();
-  const std::vector<float> o = {1, 2}, a = {-1}, mean = {0.5f}, std = {0.75f};
-  outbox_.Append({.observation = o,
-                  .action = a,
-                  .reward = 3,
-                  .plan_mean = mean,
-                  .plan_std = std,
-                  .plan_value = 9,
-                  .version = {2, 5}});
-  outbox_.Append({.observation = o, .action = a, .terminated = true});
+  RowBuilder planned = RowBuilder(kSpec).Add(1);
+  planned.observations_ = {1, 2};
+  planned.actions_ = {-1};
+  planned.rewards_ = {3};
+  planned.plan_mean_ = {0.5f};
+  planned.plan_std_ = {0.75f};
+  planned.plan_value_ = {9};
+  planned.versions_ = {{2, 5}};
+  RowBuilder last = RowBuilder(kSpec).Add(1, /*has_plan=*/false).Terminal();
+  last.observations_ = {1, 2};
+  last.actions_ = {-1};
+  last.rewards_ = {0};
+  outbox_.Append(planned.Single());
+  outbox_.Append(last.Single());
   const proto::AppendRequest request = Send(10);
   const proto::Rows& rows = request.rows();
   EXPECT_EQ(rows.count(), 2);

@@ -58,18 +58,30 @@ class RowBuilder {
   }
 
   // Borrows from the builder.
-  RowsView View() const {
-    return {.count = static_cast<uint32_t>(rewards_.size()),
-            .observations = observations_,
-            .actions = actions_,
-            .rewards = rewards_,
-            .terminated = terminated_,
-            .plan_mean = plan_mean_,
-            .plan_std = plan_std_,
-            .plan_value = plan_value_,
-            .has_plan = has_plan_,
-            .versions = versions_,
-            .final_observation = final_};
+  RowView View() const {
+    RowView view;
+    view.count = static_cast<uint32_t>(rewards_.size());
+    view.Set<float>("observations", observations_)
+        .Set<float>("actions", actions_)
+        .Set<float>("rewards", rewards_)
+        .Set<uint8_t>("terminated", terminated_)
+        .Set<uint8_t>("has_plan", has_plan_)
+        .Set<float>("plan_mean", plan_mean_)
+        .Set<float>("plan_std", plan_std_)
+        .Set<float>("plan_value", plan_value_)
+        .Set<ParameterVersion>("versions", versions_);
+    view.final_observation = final_;
+    return view;
+  }
+
+  // The only row as environments give it: without the columns of a plan that it does not have.
+  RowView Single() const {
+    RowView view = View();
+    if (has_plan_[0]) return view;
+    for (size_t c = 0; c < kRowColumns; ++c) {
+      if (kColumns[c].of_plan) view.columns[c] = {};
+    }
+    return view;
   }
 
   // To be spoiled by a test.
@@ -85,7 +97,8 @@ class RowBuilder {
 class WindowBuffer {
  public:
   WindowBuffer(const RowSpec& spec, uint32_t horizon, size_t count)
-      : observations(count * (horizon + 1) * spec.observation_size),
+      : count(static_cast<uint32_t>(count)),
+        observations(count * (horizon + 1) * spec.observation_size),
         actions(count * horizon * spec.action_size),
         rewards(count * horizon),
         plan_mean(count * (horizon + 1) * spec.action_size),
@@ -93,17 +106,30 @@ class WindowBuffer {
         terminated(count * horizon),
         has_plan(count * (horizon + 1)),
         addresses(count * (horizon + 1)),
-        versions(count * 2),
-        draws(count) {}
+        draws(count),
+        versions(count) {}
 
   WindowColumns Columns() {
-    return {observations, actions,  rewards,   terminated, plan_mean,
-            plan_std,     has_plan, addresses, versions,   draws};
+    WindowColumns columns;
+    columns.count = count;
+    columns.Set<float>("observations", observations);
+    columns.Set<float>("actions", actions);
+    columns.Set<float>("rewards", rewards);
+    columns.Set<uint8_t>("terminated", terminated);
+    columns.Set<uint8_t>("has_plan", has_plan);
+    columns.Set<float>("plan_mean", plan_mean);
+    columns.Set<float>("plan_std", plan_std);
+    columns.Set<ParameterVersion>("versions", versions);
+    columns.Set<uint64_t>("addresses", addresses);
+    columns.Set<uint64_t>("draws", draws);
+    return columns;
   }
 
+  uint32_t count;
   std::vector<float> observations, actions, rewards, plan_mean, plan_std;
   std::vector<uint8_t> terminated, has_plan;
-  std::vector<uint64_t> addresses, versions, draws;
+  std::vector<uint64_t> addresses, draws;
+  std::vector<ParameterVersion> versions;
 };
 
 }  // namespace pompc::replay

@@ -18,7 +18,7 @@
 #include "gtest/gtest.h"
 #include "replay/client/shard_client.h"
 #include "replay/client/trajectory_writer.h"
-#include "replay/columns.h"
+#include "replay/messages.h"
 #include "tests/replay/row_builder.h"
 #include "tests/support/await.h"
 
@@ -516,8 +516,7 @@ TEST_F(ServiceTest, WriterGivesUpWhereItsChunksDoNotFit) {
   writer.BeginEpisode(0);
   const RowBuilder rows = RowBuilder(kSpec).Add(1, /*has_plan=*/false);
   for (int i = 0; i < 16; ++i) {
-    ASSERT_TRUE(writer.Append(0, {.observation = rows.observations_, .action = rows.actions_},
-                              absl::ZeroDuration()).ok());
+    ASSERT_TRUE(writer.Append(0, rows.Single(), absl::ZeroDuration()).ok());
   }
   const absl::Status status = writer.Flush(absl::Seconds(20));
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;

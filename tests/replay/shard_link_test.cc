@@ -4,6 +4,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/replay/row_builder.h"
 
 namespace pompc::replay {
 namespace {
@@ -36,9 +37,8 @@ class ShardLinkTest : public ::testing::Test {
   }
 
   void Add(uint32_t environment, uint32_t n) {
-    const std::vector<float> observation = {1, 2}, action = {0};
     for (uint32_t i = 0; i < n; ++i) {
-      link_.outbox(environment).Append({.observation = observation, .action = action});
+      link_.outbox(environment).Append(RowBuilder(kSpec).Add(1, /*has_plan=*/false).Single());
       link_.OnAdded(environment, now_);
     }
   }
@@ -312,8 +312,8 @@ TEST_F(ShardLinkTest, HugeRowsMakeSmallChunks) {
   options.spec.observation_size = 100000;
   ShardLink link(options, 0);
   link.outbox(0).BeginEpisode();
-  const std::vector<float> observation(100000, 1.0f), action = {0};
-  for (int i = 0; i < 4; ++i) link.outbox(0).Append({.observation = observation, .action = action});
+  const RowBuilder row = RowBuilder(options.spec).Add(1, /*has_plan=*/false);
+  for (int i = 0; i < 4; ++i) link.outbox(0).Append(row.Single());
   link.OnAdded(0, now_);
   ASSERT_EQ(link.Poll(now_), Action::kOpen);
   link.OnOpened(now_);

@@ -289,8 +289,7 @@ TEST(TableTest, WindowsTellWhoPlannedThemAndHowOftenTheyWereDrawn) {
     table.Sample(seed, buffer.Columns());
     for (size_t b = 0; b < 5; ++b) {
       const uint64_t start = buffer.addresses[b * (kHorizon + 1)];
-      EXPECT_EQ(buffer.versions[2 * b], 3u);
-      EXPECT_EQ(buffer.versions[2 * b + 1], 10 + start);
+      EXPECT_EQ(buffer.versions[b], (ParameterVersion{3, 10 + start}));
       EXPECT_EQ(buffer.draws[b], ++drawn[start]);
     }
   }

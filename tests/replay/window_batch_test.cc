@@ -45,16 +45,17 @@ TEST(WindowBatchTest, GivesTheColumnsAsNumbersAlsoAfterAMove) {
   const WindowBatch batch = *std::move(made);
   EXPECT_EQ(batch.count(), 1);
   EXPECT_EQ(batch.horizon(), 1);
-  EXPECT_THAT(batch.observations(), ElementsAre(1, 2));
-  EXPECT_THAT(batch.actions(), ElementsAre(0.5f));
-  EXPECT_THAT(batch.rewards(), ElementsAre(7));
-  EXPECT_THAT(batch.terminated(), ElementsAre(1));
-  EXPECT_THAT(batch.plan_mean(), ElementsAre(3, 4));
-  EXPECT_THAT(batch.plan_std(), ElementsAre(5, 6));
-  EXPECT_THAT(batch.has_plan(), ElementsAre(1, 0));
-  EXPECT_THAT(batch.addresses(), ElementsAre(uint64_t{1} << 40, 12));
-  EXPECT_THAT(batch.versions(), ElementsAre(2, uint64_t{1} << 40));
-  EXPECT_THAT(batch.draws(), ElementsAre(8));
+  EXPECT_THAT(batch.Get<float>("observations"), ElementsAre(1, 2));
+  EXPECT_THAT(batch.Get<float>("actions"), ElementsAre(0.5f));
+  EXPECT_THAT(batch.Get<float>("rewards"), ElementsAre(7));
+  EXPECT_THAT(batch.Get<uint8_t>("terminated"), ElementsAre(1));
+  EXPECT_THAT(batch.Get<float>("plan_mean"), ElementsAre(3, 4));
+  EXPECT_THAT(batch.Get<float>("plan_std"), ElementsAre(5, 6));
+  EXPECT_THAT(batch.Get<uint8_t>("has_plan"), ElementsAre(1, 0));
+  EXPECT_THAT(batch.Get<uint64_t>("addresses"), ElementsAre(uint64_t{1} << 40, 12));
+  EXPECT_THAT(batch.Get<ParameterVersion>("versions"),
+              ElementsAre(ParameterVersion{2, uint64_t{1} << 40}));
+  EXPECT_THAT(batch.Get<uint64_t>("draws"), ElementsAre(8));
   EXPECT_EQ(batch.info().windows(), 99);
 }
 

@@ -104,14 +104,11 @@ class WriterTest : public ::testing::Test {
   }
   absl::Status Append(uint32_t environment, uint64_t id, absl::Duration timeout = kLong,
                       bool has_plan = true) {
-    const RowBuilder row = RowBuilder(kSpec).Add(id, has_plan);
-    RowView view{
-        .observation = row.observations_, .action = row.actions_, .reward = row.rewards_[0]};
-    if (has_plan) {
-      view.plan_mean = row.plan_mean_;
-      view.plan_std = row.plan_std_;
-    }
-    return writer_->Append(environment, view, timeout);
+    RowBuilder row = RowBuilder(kSpec).Add(id, has_plan);
+    // Any shard takes it, whatever the learner has told of versions.
+    row.plan_value_[0] = 0;
+    row.versions_[0] = {};
+    return writer_->Append(environment, row.Single(), timeout);
   }
   absl::Status End(uint32_t environment, uint64_t id) {
     return writer_->EndEpisode(environment, RowBuilder(kSpec).Final(id).final_);
@@ -123,7 +120,7 @@ class WriterTest : public ::testing::Test {
     EXPECT_TRUE(batch.ok()) << batch.status();
     if (!batch.ok()) return starts;
     for (size_t b = 0; b < batch->count(); ++b) {
-      const float* window = &batch->observations()[b * (kHorizon + 1) * 3];
+      const float* window = &batch->Get<float>("observations")[b * (kHorizon + 1) * 3];
       for (uint32_t t = 1; t <= kHorizon; ++t) EXPECT_EQ(window[t * 3], window[0] + t);
       starts.insert(static_cast<uint64_t>(window[0]));
     }
@@ -233,14 +230,17 @@ TEST_F(WriterTest, RoomIsReportedToWhoWasToldThereIsNone) {
 TEST_F(WriterTest, BadRowsAreRefusedBeforeTheyAreTaken) {
   StartShards(1);
   StartWriter();
-  const std::vector<float> o = {1, 2, 0.0f / 0.0f}, short_o = {1}, a = {0, 0}, big = {0, 2};
-  absl::Status status = writer_->Append(0, {.observation = o, .action = a}, kLong);
+  RowBuilder bad = RowBuilder(kSpec).Add(1), small = bad, big = bad;
+  bad.observations_[2] = 0.0f / 0.0f;
+  small.observations_ = {1};
+  big.actions_[1] = 2;
+  const absl::Status status = writer_->Append(0, bad.Single(), kLong);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(status.message(), HasSubstr("observation number 2 is"));
-  EXPECT_EQ(writer_->Append(0, {.observation = short_o, .action = a}, kLong).message(),
+  EXPECT_EQ(writer_->Append(0, small.Single(), kLong).message(),
             "observation has 1 numbers, expected 3");
-  EXPECT_FALSE(writer_->Append(0, {.observation = {&o[0], 3}, .action = big}, kLong).ok());
-  EXPECT_EQ(writer_->EndEpisode(0, o).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_FALSE(writer_->Append(0, big.Single(), kLong).ok());
+  EXPECT_EQ(writer_->EndEpisode(0, bad.observations_).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(writer_->stats().appended_rows, 0);
 }
 
@@ -396,7 +396,8 @@ TEST_F(WriterTest, SplitBatchesSampleTheUnionOfTheShardsUniformly) {
     for (int shard = 0; shard < 2; ++shard) {
       const absl::StatusOr<WindowBatch> batch = clients_[shard]->Sample(shares[shard], seed);
       ASSERT_TRUE(batch.ok()) << batch.status();
-      for (size_t b = 0; b < batch->count(); ++b) ++starts[batch->observations()[b * 4 * 3]];
+      for (size_t b = 0; b < batch->count(); ++b)
+        ++starts[batch->Get<float>("observations")[b * 4 * 3]];
     }
   }
   ASSERT_EQ(starts.size(), 10);

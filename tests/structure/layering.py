@@ -14,7 +14,7 @@ COMMON = IO + ("common/metrics",)
 CONFIG = COMMON + ("proto", "common/config")
 BASE = CONFIG + ("common/rpc",)
 RUN_CONTROL = ("run/control", "run/rows")
-REPLAY_CLIENT = ("replay/core", "replay/client")
+REPLAY_CLIENT = ("replay/core", "replay/wire", "replay/client")
 
 # Folder: the project folders it may include besides itself. The longest matching prefix of a path names its folder.
 ALLOWED = {
@@ -33,8 +33,9 @@ ALLOWED = {
     "parameters": BASE,
     "rundir": CONFIG + ("run/control",),
     "replay/core": PROCESS,
-    "replay/client": BASE + ("replay/core",),
-    "replay": BASE + ("replay/core",),
+    "replay/wire": THREADS + ("proto", "replay/core"),
+    "replay/client": BASE + ("replay/core", "replay/wire"),
+    "replay": BASE + ("replay/core", "replay/wire"),
     "planner/core": PROCESS,
     "planner/client": BASE,
     "planner": BASE + ("model", "planner/core", "parameters"),
@@ -58,9 +59,10 @@ ALLOWED_HEADERS = {
     "run/rows": ("common/base/check.h",),
     # The run's config: the one message that they read.
     "model": ("proto/config.pb.h",),
-    "learner/update": ("proto/config.pb.h",),
-    # Constants alone.
-    "actor/core": ("common/rpc/message_size.h",),
+    # And the columns of replay, which a batch consists of.
+    "learner/update": ("proto/config.pb.h", "replay/core/row.h"),
+    # Constants alone, and the row that it makes.
+    "actor/core": ("common/rpc/message_size.h", "replay/core/row.h"),
 }
 # What includes everything: the command that embeds all roles, and tests and benches of anything.
 TOP = ("cli", "tests", "bench")

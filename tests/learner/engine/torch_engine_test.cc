@@ -45,20 +45,22 @@ TEST(TorchEngineTest, ABatchIsTheSameHoweverItIsShared) {
   proto::Windows* w = joined.mutable_windows();
   w->set_count(8);
   w->set_horizon(kHorizon);
-  const auto add = [](auto values, std::string* column) {
-    column->append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
-  };
   for (const replay::WindowBatch& share : both) {
-    add(share.observations(), w->mutable_observations());
-    add(share.actions(), w->mutable_actions());
-    add(share.rewards(), w->mutable_rewards());
-    add(share.terminated(), w->mutable_terminated());
-    add(share.plan_mean(), w->mutable_plan_mean());
-    add(share.plan_std(), w->mutable_plan_std());
-    add(share.has_plan(), w->mutable_has_plan());
-    add(share.addresses(), w->mutable_addresses());
-    add(share.versions(), w->mutable_versions());
-    add(share.draws(), w->mutable_draws());
+    const auto add = [&](const char* name, std::string* column) {
+      for (size_t c = 0; c < replay::kNumColumns; ++c) {
+        if (replay::kColumns[c].name == name) *column += share.Bytes(c);
+      }
+    };
+    add("observations", w->mutable_observations());
+    add("actions", w->mutable_actions());
+    add("rewards", w->mutable_rewards());
+    add("terminated", w->mutable_terminated());
+    add("plan_mean", w->mutable_plan_mean());
+    add("plan_std", w->mutable_plan_std());
+    add("has_plan", w->mutable_has_plan());
+    add("addresses", w->mutable_addresses());
+    add("versions", w->mutable_versions());
+    add("draws", w->mutable_draws());
   }
   std::vector<replay::WindowBatch> whole;
   whole.push_back(*replay::WindowBatch::FromReply(joined, {kObservation, kAction}, 8, kHorizon));

@@ -1,4 +1,4 @@
-#include "replay/core/row_check.h"
+#include "replay/core/row.h"
 
 #include <algorithm>
 #include <cmath>
@@ -26,12 +26,12 @@ void ExpectBad(const RowBuilder& rows, const char* text) {
   EXPECT_THAT(std::string(status.message()), HasSubstr(text));
 }
 
-TEST(RowCheckTest, GoodRowsPass) {
+TEST(RowTest, GoodRowsPass) {
   EXPECT_TRUE(CheckSizes(kSpec, Good().View()).ok());
   EXPECT_TRUE(CheckValues(kSpec, RowLimits(), Good().View(), 0, 0).ok());
 }
 
-TEST(RowCheckTest, WrongSizeNamesTheColumnAndBothSizes) {
+TEST(RowTest, WrongSizeNamesTheColumnAndBothSizes) {
   RowBuilder rows = Good();
   rows.observations_.pop_back();
   const absl::Status status = CheckSizes(kSpec, rows.View());
@@ -39,7 +39,7 @@ TEST(RowCheckTest, WrongSizeNamesTheColumnAndBothSizes) {
   EXPECT_EQ(status.message(), "observations has 8 numbers, expected 9");
 }
 
-TEST(RowCheckTest, EveryColumnsSizeIsChecked) {
+TEST(RowTest, EveryColumnsSizeIsChecked) {
   const auto spoil = [](auto column) {
     RowBuilder rows = Good();
     (rows.*column).pop_back();
@@ -56,12 +56,12 @@ TEST(RowCheckTest, EveryColumnsSizeIsChecked) {
   EXPECT_EQ(spoil(&RowBuilder::final_), kBad);
 }
 
-TEST(RowCheckTest, NeitherRowsNorFinalObservationIsRefused) {
+TEST(RowTest, NeitherRowsNorFinalObservationIsRefused) {
   EXPECT_FALSE(CheckSizes(kSpec, RowBuilder(kSpec).View()).ok());
   EXPECT_TRUE(CheckSizes(kSpec, RowBuilder(kSpec).Final(1).View()).ok());
 }
 
-TEST(RowCheckTest, BadNumbersNameRowColumnAndValue) {
+TEST(RowTest, BadNumbersNameRowColumnAndValue) {
   RowBuilder rows = Good();
   rows.observations_[4] = kNan;
   ExpectBad(rows, "row 41: observation number 1 is nan");
@@ -97,7 +97,7 @@ TEST(RowCheckTest, BadNumbersNameRowColumnAndValue) {
   ExpectBad(rows, "final_observation number 2 is nan");
 }
 
-TEST(RowCheckTest, NumbersOutOfTheirMeaningNameWhatIsAllowed) {
+TEST(RowTest, NumbersOutOfTheirMeaningNameWhatIsAllowed) {
   RowBuilder rows = Good();
   rows.plan_mean_[1] = 1e30f;
   ExpectBad(rows, "row 40: plan_mean number 1 is 1e+30, must be in [-1, 1]");
@@ -118,7 +118,7 @@ TEST(RowCheckTest, NumbersOutOfTheirMeaningNameWhatIsAllowed) {
   ExpectBad(rows, "final_observation number 1");
 }
 
-TEST(RowCheckTest, LimitsOfTheRunHoldForRowsWithAPlan) {
+TEST(RowTest, LimitsOfTheRunHoldForRowsWithAPlan) {
   RowBuilder rows = Good();
   RowLimits limits;
   limits.plan_std = {0.1f, 0.2f};
@@ -135,7 +135,7 @@ TEST(RowCheckTest, LimitsOfTheRunHoldForRowsWithAPlan) {
               HasSubstr("set env.spec.terminates: true"));
 }
 
-TEST(RowCheckTest, NothingFollowsATerminatedRow) {
+TEST(RowTest, NothingFollowsATerminatedRow) {
   RowBuilder rows = Good();
   rows.Terminal();
   EXPECT_TRUE(CheckValues(kSpec, RowLimits(), rows.View(), 0, 0).ok()) << "the last row may be";
@@ -143,31 +143,80 @@ TEST(RowCheckTest, NothingFollowsATerminatedRow) {
   ExpectBad(rows, "row 41 is terminated, and rows follow");
 }
 
-TEST(RowCheckTest, RoundingBeyondTheActionRangePasses) {
+TEST(RowTest, RoundingBeyondTheActionRangePasses) {
   RowBuilder rows = Good();
   rows.actions_[0] = std::nextafter(1.0f, 2.0f);
   EXPECT_TRUE(CheckValues(kSpec, RowLimits(), rows.View(), 0, 0).ok());
 }
 
-TEST(RowCheckTest, RowsBeforeBeginAreNotLookedAt) {
+TEST(RowTest, RowsBeforeBeginAreNotLookedAt) {
   RowBuilder rows = Good();
   rows.rewards_[0] = kNan;
   EXPECT_FALSE(CheckValues(kSpec, RowLimits(), rows.View(), 0, 0).ok());
   EXPECT_TRUE(CheckValues(kSpec, RowLimits(), rows.View(), 1, 0).ok());
 }
 
-TEST(RowCheckTest, SingleRowsAreCheckedTheSameWay) {
-  const std::vector<float> o = {1, 2, 3}, a = {0.5f, -1}, std = {1, 1}, zero = {0, 1};
-  EXPECT_TRUE(CheckRow(kSpec, {.observation = o, .action = a}).ok());
-  EXPECT_TRUE(
-      CheckRow(kSpec, {.observation = o, .action = a, .plan_mean = a, .plan_std = std}).ok());
-  EXPECT_FALSE(CheckRow(kSpec, {.observation = a, .action = a}).ok());
-  EXPECT_FALSE(CheckRow(kSpec, {.observation = o, .action = o}).ok());
-  EXPECT_FALSE(CheckRow(kSpec, {.observation = o, .action = a, .reward = kNan}).ok());
-  EXPECT_FALSE(CheckRow(kSpec, {.observation = o, .action = a, .plan_mean = a}).ok());
-  EXPECT_FALSE(CheckRow(kSpec, {.observation = o, .action = a, .plan_std = std}).ok());
-  EXPECT_FALSE(
-      CheckRow(kSpec, {.observation = o, .action = a, .plan_mean = a, .plan_std = zero}).ok());
+TEST(RowTest, SingleRowsAreCheckedTheSameWay) {
+  EXPECT_TRUE(CheckRow(kSpec, RowBuilder(kSpec).Add(1, false).Single()).ok());
+  EXPECT_TRUE(CheckRow(kSpec, RowBuilder(kSpec).Add(1).Single()).ok());
+  const auto message = [](void (*spoil)(RowBuilder&)) {
+    RowBuilder rows = RowBuilder(kSpec).Add(1);
+    spoil(rows);
+    return std::string(CheckRow(kSpec, rows.Single()).message());
+  };
+  EXPECT_EQ(message([](RowBuilder& rows) { rows.observations_.pop_back(); }),
+            "observation has 2 numbers, expected 3");
+  EXPECT_EQ(message([](RowBuilder& rows) { rows.actions_.push_back(0); }),
+            "action has 3 numbers, expected 2");
+  EXPECT_THAT(message([](RowBuilder& rows) { rows.rewards_[0] = kNan; }), HasSubstr("reward"));
+  EXPECT_THAT(message([](RowBuilder& rows) { rows.plan_std_[0] = 0; }), HasSubstr("plan_std"));
+}
+
+TEST(RowTest, SingleRowsHaveAllOfAPlanOrNothing) {
+  for (size_t c = 0; c < kRowColumns; ++c) {
+    if (!kColumns[c].of_plan) continue;
+    const RowBuilder planned = RowBuilder(kSpec).Add(1), planless = RowBuilder(kSpec).Add(1, false);
+    RowView without = planned.Single(), with = planless.Single();
+    without.columns[c] = {};
+    EXPECT_FALSE(CheckRow(kSpec, without).ok()) << kColumns[c].name;
+    with.columns[c] = planned.View().columns[c];
+    EXPECT_FALSE(CheckRow(kSpec, with).ok()) << kColumns[c].name;
+  }
+}
+
+TEST(RowTest, FirstRowsTakeTheSamePartOfEveryColumn) {
+  const RowBuilder all = RowBuilder(kSpec).AddMany(5, 3).Final(8),
+                   two = RowBuilder(kSpec).AddMany(5, 2);
+  const RowView first = FirstRows(kSpec, all.View(), 2);
+  EXPECT_EQ(first.count, 2);
+  EXPECT_TRUE(first.final_observation.empty());
+  for (size_t c = 0; c < kRowColumns; ++c) {
+    const std::span<const std::byte> want = two.View().columns[c];
+    EXPECT_TRUE(
+        std::equal(first.columns[c].begin(), first.columns[c].end(), want.begin(), want.end()))
+        << kColumns[c].name;
+  }
+}
+
+TEST(RowTest, FillersAreNumbersOfTheirColumn) {
+  for (size_t c = 0; c < kRowColumns; ++c) {
+    const Column& column = kColumns[c];
+    std::vector<std::byte> filler(column.bytes(kSpec), std::byte{0xff});
+    WriteFiller(column, kSpec, filler.data());
+    if (column.element == Element::kFloat) {
+      const float* const numbers = reinterpret_cast<const float*>(filler.data());
+      for (size_t i = 0; i < column.count(kSpec); ++i) EXPECT_EQ(numbers[i], column.filler);
+    } else {
+      EXPECT_EQ(filler[0], std::byte{column.filler});
+      for (size_t i = 1; i < filler.size(); ++i) EXPECT_EQ(filler[i], std::byte{0});
+    }
+  }
+}
+
+// The sizes of kSpec, by hand.
+TEST(RowTest, SizesFollowFromTheSchema) {
+  EXPECT_EQ(WindowBytes(kSpec, 4), 5 * (3 * 4 + 2 * 2 * 4 + 1 + 8) + 4 * (2 * 4 + 4 + 1) + 16 + 8);
+  EXPECT_EQ(ChunkRowBytes(kSpec), 4 * (3 + 3 * 2 + 2) + 2 + 24);
 }
 
 }  // namespace

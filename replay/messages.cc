@@ -1,14 +1,11 @@
-#include "replay/columns.h"
+#include "replay/messages.h"
 
 #include <algorithm>
-#include <memory>
-#include <span>
-#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "common/rpc/message_size.h"
-#include "common/values/float_bytes.h"
 #include "common/values/utf8.h"
+#include "replay/wire/columns.h"
 
 namespace pompc::replay {
 namespace {
@@ -16,47 +13,13 @@ namespace {
 // Beside the columns a reply holds little.
 static_assert(kMaxSampleBytes + 4096 <= rpc::kMaxReplyBytes);
 
-template <typename T>
-std::span<T> Resize(uint64_t count, std::string* bytes) {
-  bytes->resize(count * sizeof(T));
-  return {reinterpret_cast<T*>(bytes->data()), count};
-}
-
 }  // namespace
 
-absl::StatusOr<RowsView> ToRowsView(const proto::Rows& rows,
-                                    std::vector<ParameterVersion>* versions) {
-  for (const std::string* column :
-       {&rows.observations(), &rows.actions(), &rows.rewards(), &rows.plan_mean(), &rows.plan_std(),
-        &rows.plan_value(), &rows.final_observation()}) {
-    if (column->size() % sizeof(float) == 0) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("a column has ", column->size(), " bytes, not a multiple of 4"));
-  }
-  versions->clear();
-  for (const proto::ParameterVersion& v : rows.versions()) {
-    versions->push_back({v.incarnation(), v.number()});
-  }
-  return RowsView{.count = rows.count(),
-                  .observations = NumbersIn<float>(rows.observations()),
-                  .actions = NumbersIn<float>(rows.actions()),
-                  .rewards = NumbersIn<float>(rows.rewards()),
-                  .terminated = NumbersIn<uint8_t>(rows.terminated()),
-                  .plan_mean = NumbersIn<float>(rows.plan_mean()),
-                  .plan_std = NumbersIn<float>(rows.plan_std()),
-                  .plan_value = NumbersIn<float>(rows.plan_value()),
-                  .has_plan = NumbersIn<uint8_t>(rows.has_plan()),
-                  .versions = *versions,
-                  .final_observation = NumbersIn<float>(rows.final_observation())};
-}
-
 uint64_t MaxChunkBytes(const ShardConfig& config) {
-  const uint64_t o = config.table.spec.observation_size, a = config.table.spec.action_size;
-  // A version has two numbers of at most 11 bytes each, and its length.
-  const uint64_t row = (o + 3 * a + 2) * sizeof(float) + 2 + 26;
+  const RowSpec& spec = config.table.spec;
   // The header, the stream's numbers, the fields' names and lengths.
   constexpr uint64_t kAround = 4096;
-  return config.chunk_rows * row + o * sizeof(float) + kAround;
+  return config.chunk_rows * ChunkRowBytes(spec) + spec.observation_size * sizeof(float) + kAround;
 }
 
 absl::Status CheckChunkBytes(const ShardConfig& config, const proto::AppendRequest& request) {
@@ -67,28 +30,14 @@ absl::Status CheckChunkBytes(const ShardConfig& config, const proto::AppendReque
       config.chunk_rows, " rows (actor.chunk_rows) in ", most, " bytes"));
 }
 
-absl::StatusOr<WindowColumns> MakeRoom(const TableOptions& table, uint32_t count,
-                                       proto::Windows* windows) {
-  const uint64_t o = table.spec.observation_size, a = table.spec.action_size;
+absl::StatusOr<WindowColumns> MakeRoomFor(uint32_t count, const TableOptions& table,
+                                          proto::Windows* windows) {
   const uint32_t most = MaxSampleWindows(table.spec, table.horizon);
   if (count < 1 || count > most) {
     return absl::InvalidArgumentError(
         absl::StrCat("count of windows is ", count, ", allowed are 1 to ", most));
   }
-  const uint64_t steps = uint64_t{count} * table.horizon, states = steps + count;
-  windows->set_count(count);
-  windows->set_horizon(table.horizon);
-  return WindowColumns{
-      .observations = Resize<float>(states * o, windows->mutable_observations()),
-      .actions = Resize<float>(steps * a, windows->mutable_actions()),
-      .rewards = Resize<float>(steps, windows->mutable_rewards()),
-      .terminated = Resize<uint8_t>(steps, windows->mutable_terminated()),
-      .plan_mean = Resize<float>(states * a, windows->mutable_plan_mean()),
-      .plan_std = Resize<float>(states * a, windows->mutable_plan_std()),
-      .has_plan = Resize<uint8_t>(states, windows->mutable_has_plan()),
-      .addresses = Resize<uint64_t>(states, windows->mutable_addresses()),
-      .versions = Resize<uint64_t>(2 * uint64_t{count}, windows->mutable_versions()),
-      .draws = Resize<uint64_t>(count, windows->mutable_draws())};
+  return MakeRoom(table.spec, table.horizon, count, windows);
 }
 
 SegmentId ToSegmentId(const proto::StreamId& id) {
