@@ -1,6 +1,5 @@
 #include "replay/app.h"
 
-#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -28,6 +27,8 @@ absl::Status AppOptions::Validate() const {
   return absl::OkStatus();
 }
 
+// The incarnation is drawn at random: a shard remembers nothing of its earlier lives, and must not
+// take an address of one of them for its own.
 App::App(const AppOptions& options)
     : clock_(options.clock), shard_(RandomId(), options.clock, std::make_unique<MemoryStore>()) {}
 
@@ -40,6 +41,8 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const AppOptions& options) {
   server.listen = options.listen;
   server.insecure = options.insecure;
   POMPC_ASSIGN_OR_RETURN(app->server_, rpc::Server::Start(server, {&app->service_}));
+  // Metrics and the thread come after the server, since both read what it serves; health comes
+  // last, so that no client is sent here before all of it works.
   app->AddMetrics(options);
   {
     MutexLock lock(&app->thread_mu_);
@@ -87,11 +90,16 @@ void App::AddMetrics(const AppOptions& options) {
   for (MetricFunction& state : states) metrics_.push_back(std::move(state));
 }
 
+// A writer is told once why it waits. The learner may die meanwhile, and then nothing would ever
+// change what the writer says, so the shard looks at what it told from time to time.
 void App::RenewReasons() {
   while (!stopping_.WaitUntil(clock_, clock_->Now() + kRenewReasons)) shard_.RenewReasons();
 }
 
 void App::Stop() {
+  // The order matters. Streams are ended before the shard is closed, so that writers hear
+  // UNAVAILABLE and come back instead of an answer that the shard refuses their rows. The server
+  // goes last: a stream that waits for room would hold up its shutdown for the whole grace time.
   stopping_.Set();
   {
     MutexLock lock(&thread_mu_);

@@ -2,21 +2,33 @@
 #define POMPC_REPLAY_APP_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/base/clock.h"
 #include "common/base/event.h"
-#include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/server.h"
-#include "replay/core/shard.h"
-#include "replay/options.h"
 #include "replay/service.h"
 
 namespace pompc::replay {
+
+struct AppOptions {
+  // "host:port"; port 0 takes any free one. Empty: in-process only.
+  std::string listen;
+  // Also listens, in plaintext, where other hosts can reach it.
+  bool insecure = false;
+  // Label "shard" of its metrics; shards of one process need different ones.
+  std::string shard = "0";
+  // Where its metrics go. Required.
+  std::shared_ptr<MetricsRegistry> metrics;
+  Clock* clock = Clock::Real();
+
+  // INVALID_ARGUMENT naming the field.
+  absl::Status Validate() const;
+};
 
 // One replay shard: its rows, its service, its server, its metrics. It knows no run until the
 // learner configures it. Thread-safe.

@@ -14,6 +14,8 @@ int main(int argc, char** argv) {
       .listen = "127.0.0.1:50061",
       .health_service = pompc::proto::ReplayService::service_full_name(),
   });
+  // Everything else that a shard needs to know (run, sizes, capacity) comes from the learner, so
+  // that it cannot differ from the run's config.
   pompc::replay::AppOptions options;
   role.flags()
       .add_option("--shard", options.shard, "Label of this shard in its metrics")

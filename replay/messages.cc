@@ -17,6 +17,8 @@ static_assert(kMaxSampleBytes + 4096 <= rpc::kMaxReplyBytes);
 
 uint64_t MaxChunkBytes(const ShardConfig& config) {
   const RowSpec& spec = config.table.spec;
+  // What a stream may hold is bounded by this, not by what a message may have, which is far more: a
+  // thousand streams wait with a chunk each while the limiter is closed.
   // The header, the stream's numbers, the fields' names and lengths.
   constexpr uint64_t kAround = 4096;
   return config.chunk_rows * ChunkRowBytes(spec) + spec.observation_size * sizeof(float) + kAround;
@@ -48,6 +50,7 @@ SegmentId ToSegmentId(const proto::StreamId& id) {
           .segment = id.segment()};
 }
 
+// Fields that an older learner does not send are 0, and then allow whatever any run can have.
 ShardConfig ToShardConfig(const proto::ConfigureRequest& request) {
   ShardConfig config = {.run_id = request.header().run_id(),
                         .shard_index = request.shard_index(),
@@ -89,7 +92,8 @@ proto::AppendReply ToReply(const proto::StreamId& stream, const AppendOutcome& o
   reply.set_ended(outcome.ended);
   switch (outcome.kind) {
     case AppendOutcome::Kind::kAcked:
-    case AppendOutcome::Kind::kBlocked:  // the part that was stored
+    // An answer to a blocked chunk tells of the part that was stored; the rest follows later.
+    case AppendOutcome::Kind::kBlocked:
       reply.set_verdict(proto::AppendReply::ACKED);
       break;
     case AppendOutcome::Kind::kGap:

@@ -5,13 +5,13 @@
 #include <memory>
 #include <unordered_map>
 
-#include "common/base/mutex.h"
 #include "grpcpp/support/server_callback.h"
 #include "proto/replay.grpc.pb.h"
-#include "replay/append_reactor.h"
 #include "replay/core/shard.h"
 
 namespace pompc::replay {
+
+class AppendReactor;
 
 // ReplayService over one shard: checks messages, calls the shard, converts what it returns.
 // Thread-safe. Does not own the shard, which must outlive it; must outlive the server it is
@@ -21,6 +21,9 @@ class Service : public proto::ReplayService::CallbackService {
   // Append streams at once; each keeps one chunk in memory while the limiter is closed. One more is
   // ended with RESOURCE_EXHAUSTED.
   static constexpr size_t kMaxStreams = 1024;
+
+  // Answers that an Append stream owes its writer at most; then it reads nothing more.
+  static constexpr size_t kMaxReplies = 32;
 
   explicit Service(Shard* shard, size_t max_streams = kMaxStreams)
       : shard_(shard), max_streams_(max_streams) {}

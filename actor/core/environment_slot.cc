@@ -129,16 +129,17 @@ absl::StatusOr<StepOutcome> EnvironmentSlot::Step() {
 
 replay::RowView EnvironmentSlot::row() const {
   replay::RowView row;
-  row.Set<float>("observations", observation_)
-      .Set<float>("actions", action_)
-      .Set<float>("rewards", reward_)
-      .Set<uint8_t>("terminated", terminated_);
+  row.Set<float>("observations", observation_);
+  row.Set<float>("actions", action_);
+  row.Set<float>("rewards", reward_);
+  row.Set<uint8_t>("terminated", terminated_);
   if (has_plan_ == 0) return row;
-  return row.Set<uint8_t>("has_plan", has_plan_)
-      .Set<float>("plan_mean", plan_.mean)
-      .Set<float>("plan_std", plan_.std)
-      .Set<float>("plan_value", plan_.value)
-      .Set<ParameterVersion>("versions", plan_.version);
+  row.Set<uint8_t>("has_plan", has_plan_);
+  row.Set<float>("plan_mean", plan_.mean);
+  row.Set<float>("plan_std", plan_.std);
+  row.Set<float>("plan_value", plan_.value);
+  row.Set<ParameterVersion>("versions", plan_.version);
+  return row;
 }
 
 void EnvironmentSlot::MoveOn() {

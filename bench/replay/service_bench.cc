@@ -65,15 +65,15 @@ class Rollout {
       : writer_(writer), environments_(environments) {}
   void Step() {
     RowView row;
-    row.Set<float>("observations", observation_)
-        .Set<float>("actions", action_)
-        .Set<float>("rewards", zero_)
-        .Set<uint8_t>("terminated", no_)
-        .Set<uint8_t>("has_plan", yes_)
-        .Set<float>("plan_mean", action_)
-        .Set<float>("plan_std", std_)
-        .Set<float>("plan_value", zero_)
-        .Set<ParameterVersion>("versions", version_);
+    row.Set<float>("observations", observation_);
+    row.Set<float>("actions", action_);
+    row.Set<float>("rewards", zero_);
+    row.Set<uint8_t>("terminated", no_);
+    row.Set<uint8_t>("has_plan", yes_);
+    row.Set<float>("plan_mean", action_);
+    row.Set<float>("plan_std", std_);
+    row.Set<float>("plan_value", zero_);
+    row.Set<ParameterVersion>("versions", version_);
     for (uint32_t e = 0; e < environments_; ++e) (void)writer_->Append(e, row, kLong);
     if (++step_ % kEpisodeRows != 0) return;
     for (uint32_t e = 0; e < environments_; ++e) {

@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/base/check.h"
 #include "common/process/log.h"
 
 namespace pompc::learner {
@@ -35,6 +34,8 @@ DrawnBatch& BatchHistory::Add(DrawnBatch batch) {
 
 BatchHistory::Barred BatchHistory::BarUnusable() {
   Barred barred;
+  // The newest batch made the update that failed, so it most likely holds the window. Older ones
+  // are looked at because losses are read only now and then: the damage may be several updates old.
   for (auto batch = batches_.rbegin(); batch != batches_.rend() && barred.windows == 0; ++batch) {
     const absl::StatusOr<std::vector<uint32_t>> found = engine_->FindUnusable(*batch->batch);
     if (!found.ok()) {
@@ -42,6 +43,8 @@ BatchHistory::Barred BatchHistory::BarUnusable() {
       break;
     }
     const size_t windows = batch->origins.windows.size();
+    // Bad rows are rare. Where most of a batch is unusable the parameters are, and barring windows
+    // would empty replay without helping.
     if (found->size() * 2 > windows) {
       Log().warn("{} of {} windows of a batch give NaN or infinity: the parameters are at fault",
                  found->size(), windows);

@@ -8,9 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "learner/engine/engine.h"
 #include "learner/feed/prefetcher.h"
-#include "learner/feed/shard_clients.h"
 
 namespace pompc::learner {
 

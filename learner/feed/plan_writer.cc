@@ -3,7 +3,6 @@
 #include <optional>
 #include <utility>
 
-#include "common/base/check.h"
 #include "common/process/log.h"
 
 namespace pompc::learner {
@@ -15,6 +14,8 @@ PlanWriter::~PlanWriter() { Close(); }
 
 void PlanWriter::Write(std::vector<PlanUpdate> updates) {
   for (PlanUpdate& update : updates) {
+    // A full queue means that shards take plans more slowly than they are made. Dropping the newest
+    // keeps training at its pace; the rows keep the plans that they have.
     if (!queue_.TryPush(update)) lost_ += update.addresses.size();
   }
 }
@@ -39,6 +40,7 @@ void PlanWriter::WriteOne(const PlanUpdate& update) {
     evicted_ += reply->evicted();
     return;
   }
+  // Not a warning: ShardManager tells of shards that do not answer.
   lost_ += update.addresses.size();
   Log().debug("shard {} took no plans: {}", update.shard, reply.status().ToString());
 }

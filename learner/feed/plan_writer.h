@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "common/base/bounded_queue.h"
-#include "common/base/clock.h"
 #include "common/base/thread.h"
 #include "learner/engine/engine.h"
 #include "learner/feed/shard_clients.h"

@@ -6,10 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/values/mix_seed.h"
-#include "replay/client/batch_split.h"
 
 namespace pompc::learner {
 namespace {
@@ -216,6 +213,7 @@ void Prefetcher::Deliver(const std::shared_ptr<Slot>& slot, Item item) {
   }
   pipeline.problem.clear();
   pipeline.last = pipeline.last || !item.ok();
+  // Updates are made in order, so nothing behind the error will be asked for.
   while (!item.ok() && pipeline.slots.back() != slot) pipeline.slots.pop_back();
   POMPC_CHECK(slot->complete());
   slot->item = std::move(item);
@@ -317,6 +315,8 @@ Prefetcher::Item Prefetcher::Assemble(Slot& slot) {
     if (!MayPass(share.status())) {
       return Annotate(share.status(), absl::StrCat("shard ", shard));
     }
+    // The whole batch is drawn anew, without this shard: a batch with the answers of the others
+    // alone would be smaller and no longer uniform over the windows that are left.
     avoid_until_[shard] = options_.clock->Now() + options_.avoid;
     failure.Update(absl::UnavailableError(absl::StrCat("the learner waits for shard ", shard, ": ",
                                                        share.status().message())));

@@ -14,6 +14,7 @@ SampleOrigins OriginsOf(const std::vector<replay::WindowBatch>& shares) {
   SampleOrigins origins;
   for (const replay::WindowBatch& share : shares) {
     const std::span<const uint64_t> addresses = share.Get<uint64_t>("addresses");
+    // Addresses are those of all states of a window; its first one identifies it.
     const size_t states = share.count() == 0 ? 0 : addresses.size() / share.count();
     for (uint32_t b = 0; b < share.count(); ++b) {
       origins.windows.push_back(
@@ -35,6 +36,8 @@ NamedValues SampleValues(const SampleOrigins& origins, ParameterVersion newest) 
   for (const ParameterVersion& version : origins.versions) {
     if (!version.valid()) continue;
     ++planned;
+    // Numbers count publications of one start. What an earlier start published is older than all
+    // of this one's, however high its number.
     const uint64_t before = version.incarnation == newest.incarnation ? version.number : 0;
     staleness += static_cast<double>(newest.number - before);
   }

@@ -5,9 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/values/parameter_version.h"
 #include "learner/engine/engine.h"
-#include "replay/client/window_batch.h"
 
 namespace pompc::learner {
 

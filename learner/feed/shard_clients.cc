@@ -10,6 +10,7 @@ namespace pompc::learner {
 replay::TableOptions ShareOfShard(const proto::RunConfig& config, uint64_t num_shards) {
   const proto::ReplayConfig& replay = config.replay();
   const proto::EnvSpec& spec = config.env().spec();
+  // Rounded up, so that no row of the capacity is lost to the division.
   return {.spec = {spec.observation_size(), spec.action_size()},
           .horizon = config.planner().horizon(),
           .capacity_rows = (replay.capacity_rows() + num_shards - 1) / num_shards,
@@ -33,6 +34,8 @@ ShardClients::ShardClients(const std::string& run_id, const std::vector<rpc::End
   options.min_plan_std = plan_std.min;
   options.max_plan_std = plan_std.max;
   options.timeout = timeout;
+  // All shards get the same options but for their index: an environment may write to any of them,
+  // and the batch is uniform over their union only if their windows are alike.
   for (const rpc::Endpoint& shard : shards) {
     options.shard_index = static_cast<uint32_t>(clients_.size());
     clients_.push_back(std::make_unique<replay::ShardClient>(options, shard.Channel()));

@@ -10,9 +10,7 @@
 
 #include "absl/time/time.h"
 #include "common/rpc/endpoint.h"
-#include "proto/config.pb.h"
 #include "replay/client/shard_client.h"
-#include "replay/core/learner_start.h"
 #include "replay/core/table.h"
 
 namespace pompc::learner {

@@ -101,6 +101,8 @@ absl::Status ShardManager::Refresh() {
 
 absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
   replay::ShardClient& client = clients_[shard];
+  // Configure comes first, also after every loss of the shard: a shard that was restarted knows no
+  // run, and refuses everything else until then.
   if (!link->configured) {
     POMPC_ASSIGN_OR_RETURN(const proto::ShardInfo info, client.Configure());
     Log().info("shard {} at {} is ready: {} rows", shard, options_.shards[shard].address(),
@@ -109,6 +111,7 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
     control_->ShardAnswered(shard, run::FromProto(info), false);
     link->configured = link->answered = true;
   }
+  // What is granted is asked for as late as possible: Configure may have taken seconds.
   const run::ShardGrant grant = control_->NextGrant(shard);
   POMPC_ASSIGN_OR_RETURN(
       const proto::ShardInfo info,
@@ -131,6 +134,8 @@ bool ShardManager::MayTryAgain(int shard, const absl::Status& status) {
     MutexLock lock(&mu_);
     if (closed_) return false;
   }
+  // An unreachable shard may come back at any time, and so may one that another run has taken while
+  // it was down. Only a refusal at the first contact is a mistake of whoever started the learner.
   if (!IsRefusal(status) || TakenByOthers(shard, status)) return true;
   bool first = false;
   {

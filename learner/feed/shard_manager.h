@@ -10,14 +10,9 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/backoff.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
 #include "common/base/occasionally.h"
 #include "common/base/thread.h"
-#include "common/rpc/endpoint.h"
 #include "learner/feed/shard_clients.h"
-#include "proto/config.pb.h"
-#include "replay/core/learner_start.h"
 #include "run/control/run_control.h"
 
 namespace pompc::learner {

@@ -38,13 +38,13 @@ struct BatchColumn {
   std::vector<int64_t> Shape(int64_t batch, int64_t horizon, const proto::EnvSpec& spec) const;
 };
 inline constexpr BatchColumn kBatchColumns[] = {
-    {replay::WindowColumn<float>("observations").index, &Batch::observations},
-    {replay::WindowColumn<float>("actions").index, &Batch::actions},
-    {replay::WindowColumn<float>("rewards").index, &Batch::rewards},
-    {replay::WindowColumn<uint8_t>("terminated").index, &Batch::terminated},
-    {replay::WindowColumn<float>("plan_mean").index, &Batch::plan_mean},
-    {replay::WindowColumn<float>("plan_std").index, &Batch::plan_std},
-    {replay::WindowColumn<uint8_t>("has_plan").index, &Batch::has_plan},
+    {replay::ColumnOf<float>("observations").index, &Batch::observations},
+    {replay::ColumnOf<float>("actions").index, &Batch::actions},
+    {replay::ColumnOf<float>("rewards").index, &Batch::rewards},
+    {replay::ColumnOf<uint8_t>("terminated").index, &Batch::terminated},
+    {replay::ColumnOf<float>("plan_mean").index, &Batch::plan_mean},
+    {replay::ColumnOf<float>("plan_std").index, &Batch::plan_std},
+    {replay::ColumnOf<uint8_t>("has_plan").index, &Batch::has_plan},
 };
 
 // INVALID_ARGUMENT naming `name`, its shape and the shape wanted, unless `tensor` is defined and

@@ -3,9 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
-#include "common/base/check.h"
-#include "common/values/float_bytes.h"
 #include "replay/wire/columns.h"
 
 namespace pompc::replay {
@@ -16,6 +13,8 @@ Outbox::Outbox(const RowSpec& spec, uint32_t max_rows) : spec_(spec), max_rows_(
 
 void Outbox::BeginEpisode() {
   if (episode_.ok()) Close(&segments_.back());
+  // The episode before keeps its segment until its rows are acknowledged; the new one begins behind
+  // it, and chunks go out in that order.
   EraseDone();
   segments_.push_back({.episode = next_episode_++});
   episode_ = absl::OkStatus();
@@ -35,6 +34,8 @@ void Outbox::Append(const RowView& row) {
   POMPC_CHECK(HasRoom());
   POMPC_DCHECK(CheckRow(spec_, row).ok());
   Segment& segment = segments_.back();
+  // Rows are kept as messages carry them, a string for each column: a chunk is then one copy for
+  // each column, and the copy that is kept for sending again is the same.
   for (size_t c = 0; c < kRowColumns; ++c) {
     const std::span<const std::byte> bytes = row.columns[c];
     std::string& held = segment.columns[c];
@@ -104,13 +105,14 @@ uint32_t Outbox::FillChunk(uint32_t chunk_rows, proto::AppendRequest* request) {
   request->mutable_stream()->set_episode(segment.episode);
   request->mutable_stream()->set_segment(segment.segment);
   request->set_first_row(first);
-  FillRows(segment.Rows(spec_, first, end), request->mutable_rows());
+  RowView rows = segment.Rows(spec_, first, end);
   if (end == segment.end && !segment.final_observation.empty()) {
-    request->mutable_rows()->set_final_observation(
-        ToBytes(absl::MakeConstSpan(segment.final_observation)));
+    rows.final_observation = segment.final_observation;
     segment.final_sent = true;
   }
+  FillRows(rows, request->mutable_rows());
   segment.next_send = end;
+  // Rows are counted as sent again only from here on; max_sent survives broken streams.
   const uint64_t sent_before = std::min(std::max(segment.max_sent, first), end) - first;
   segment.max_sent = std::max(segment.max_sent, end);
   return static_cast<uint32_t>(sent_before);
@@ -137,6 +139,7 @@ void Outbox::DropRowsBefore(Segment* segment, uint64_t row) {
 uint32_t Outbox::OnAcked(uint64_t episode, uint32_t segment_number, uint64_t next_row, bool ended) {
   const auto segment = Find(episode, segment_number);
   if (segment == segments_.end()) return 0;
+  // Acknowledgements are cumulative and may come late or twice, so they are cut to what is held.
   const uint32_t before = unacked_;
   const uint64_t row = std::clamp(next_row, segment->base, segment->end);
   DropRowsBefore(&*segment, row);
@@ -155,11 +158,14 @@ bool Outbox::OnGap(uint64_t episode, uint32_t segment_number, uint64_t next_row)
   if (segment == segments_.end() || next_row > segment->end) return false;
   segment->final_sent = false;
   if (next_row >= segment->base) {
+    // The shard lost some of what was sent, and all of that is still here.
     DropRowsBefore(&*segment, next_row);
     segment->next_send = next_row;
     CheckInvariants();
     return false;
   }
+  // The shard lost rows that it had acknowledged, which are forgotten here: its memory began anew.
+  // What is left becomes row 0 of a new segment, since no window may span the loss.
   ++segment->segment;
   segment->end -= segment->base;
   segment->max_sent -= std::min(segment->max_sent, segment->base);
@@ -178,6 +184,7 @@ std::optional<uint32_t> Outbox::OnRefused(uint64_t episode, uint32_t segment_num
                                           const absl::Status& why) {
   const auto segment = Find(episode, segment_number);
   if (segment == segments_.end()) return std::nullopt;
+  // If the episode is not over, the environment is to hear of it at its next row.
   if (!segment->closed) {
     episode_ =
         absl::AbortedError(absl::StrCat("the shard refused the episode: ", why.message()));
@@ -191,6 +198,7 @@ std::optional<uint32_t> Outbox::OnRefused(uint64_t episode, uint32_t segment_num
 
 void Outbox::OnDisconnected() {
   for (Segment& segment : segments_) {
+    // What was in flight may have arrived or not; the shard skips the rows that it has.
     segment.next_send = segment.base;
     segment.final_sent = false;
   }
@@ -206,6 +214,7 @@ void Outbox::CheckInvariants() const {
               "the episode under way has no segment");
 #ifndef NDEBUG
   uint64_t held = 0;
+  // Walks through all that is held, which is too much for every row of a release build.
   for (const Segment& segment : segments_) {
     POMPC_CHECK_LE(segment.base, segment.next_send);
     POMPC_CHECK_LE(segment.next_send, segment.end);

@@ -1,23 +1,21 @@
 #include "replay/client/shard_client.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <unordered_set>
 #include <utility>
 
 #include "absl/types/span.h"
-#include "common/base/check.h"
-#include "common/base/mutex.h"
-#include "common/base/status_macros.h"
-#include "common/rpc/deadline.h"
+#include "common/base/event.h"
 #include "common/rpc/message_size.h"
-#include "common/rpc/message_text.h"
-#include "common/rpc/status.h"
+#include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
 #include "common/values/utf8.h"
 #include "grpcpp/client_context.h"
 #include "proto/replay.grpc.pb.h"
+#include "replay/core/random.h"
 
 namespace pompc::replay {
 namespace {
@@ -27,28 +25,29 @@ std::string Bytes(std::span<const T> values) {
   return ToBytes(absl::MakeConstSpan(values.data(), values.size()));
 }
 
-// Hands a result from a callback to the thread that waits for it.
-template <typename T>
-class Handover {
- public:
-  void Set(T value) {
-    MutexLock lock(&mu_);
-    POMPC_CHECK(!value_.has_value(), "a call has one result");
-    value_.emplace(std::move(value));
-    set_.Signal();
-  }
-  // Waits; every call made here has a deadline.
-  T Take() {
-    MutexLock lock(&mu_);
-    while (!value_.has_value()) set_.Wait(&mu_);
-    return *std::move(value_);
-  }
+// Starts a call with a callback for its result, and waits for it; every call made here has a
+// deadline. The result is shared, since the callback still holds it when the waiting thread has it
+// already.
+template <typename Result, typename Call>
+Result Await(Call start) {
+  struct Handover {
+    Event set;
+    std::optional<Result> result;
+  };
+  auto handover = std::make_shared<Handover>();
+  start([handover](Result result) {
+    POMPC_CHECK(!handover->result.has_value(), "a call has one result");
+    handover->result.emplace(std::move(result));
+    handover->set.Set();
+  });
+  handover->set.Wait();
+  return *std::move(handover->result);
+}
 
- private:
-  Mutex mu_;
-  CondVar set_;
-  std::optional<T> value_ ABSL_GUARDED_BY(mu_);
-};
+void FillStart(const LearnerStart& start, proto::LearnerStart* message) {
+  message->set_incarnation(start.incarnation);
+  message->set_token(start.token);
+}
 
 }  // namespace
 
@@ -84,6 +83,8 @@ class ShardClient::Impl {
     auto* const call = new Call;  // deleted by its callback, which gRPC calls exactly once
     call->request = std::move(request);
     call->context.set_deadline(rpc::DeadlineAfter(options_.timeout));
+    // The call is counted before it is started: Close waits for every callback that may still run,
+    // and the callback uses this object.
     if (!Enter(&call->context)) {
       delete call;
       return done(absl::CancelledError("the shard client is closed"));
@@ -109,15 +110,15 @@ class ShardClient::Impl {
   absl::StatusOr<Reply> Wait(void (Stub::async::*method)(grpc::ClientContext*, const Request*,
                                                          Reply*, std::function<void(grpc::Status)>),
                              Request request) {
-    auto result = std::make_shared<Handover<absl::StatusOr<Reply>>>();
-    Start<Request, Reply>(method, std::move(request),
-                          [result](absl::StatusOr<Reply> reply) { result->Set(std::move(reply)); });
-    return result->Take();
+    return Await<absl::StatusOr<Reply>>([&](std::function<void(absl::StatusOr<Reply>)> done) {
+      Start<Request, Reply>(method, std::move(request), std::move(done));
+    });
   }
 
   void Close() {
     MutexLock lock(&mu_);
     closed_ = true;
+    // A cancelled call ends with its callback like any other, only sooner.
     for (grpc::ClientContext* call : cancellable_) call->TryCancel();
     while (running_ > 0) left_.Wait(&mu_);
   }
@@ -154,15 +155,6 @@ class ShardClient::Impl {
 ShardClient::ShardClient(ShardClientOptions options, std::shared_ptr<grpc::Channel> channel)
     : impl_(std::make_unique<Impl>(std::move(options), std::move(channel))) {}
 ShardClient::~ShardClient() = default;
-
-namespace {
-
-void FillStart(const LearnerStart& start, proto::LearnerStart* message) {
-  message->set_incarnation(start.incarnation);
-  message->set_token(start.token);
-}
-
-}  // namespace
 
 absl::StatusOr<proto::ShardInfo> ShardClient::Configure() {
   const ShardClientOptions& options = impl_->options();
@@ -210,16 +202,15 @@ void ShardClient::SampleAsync(uint32_t count, uint64_t seed, SampleCallback done
       &Impl::Stub::async::Sample, std::move(request),
       [spec, count, horizon = options.horizon,
        done = std::move(done)](absl::StatusOr<proto::SampleReply> reply) {
+        // Sizes are checked here, once: behind this the learner reads columns without looking.
         if (!reply.ok()) return done(reply.status());
         done(WindowBatch::FromReply(*std::move(reply), spec, count, horizon));
       });
 }
 
 absl::StatusOr<WindowBatch> ShardClient::Sample(uint32_t count, uint64_t seed) {
-  auto result = std::make_shared<Handover<absl::StatusOr<WindowBatch>>>();
-  SampleAsync(count, seed,
-              [result](absl::StatusOr<WindowBatch> batch) { result->Set(std::move(batch)); });
-  return result->Take();
+  return Await<absl::StatusOr<WindowBatch>>(
+      [&](SampleCallback done) { SampleAsync(count, seed, std::move(done)); });
 }
 
 absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
@@ -228,6 +219,7 @@ absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
   const size_t a = impl_->options().spec.action_size();
   POMPC_CHECK_EQ(plan_mean.size(), addresses.size() * a);
   POMPC_CHECK_EQ(plan_std.size(), addresses.size() * a);
+  // A batch of plans may be larger than a request; rows are independent, so it is sent in parts.
   const size_t rows_at_once = rpc::ItemsPerRequest(PlanUpdateBytes(a), addresses.size() + 1);
   proto::UpdatePlansReply sum;
   for (size_t begin = 0; begin < addresses.size(); begin += rows_at_once) {
@@ -260,5 +252,23 @@ absl::StatusOr<proto::BarWindowsReply> ShardClient::BarWindows(
 void ShardClient::Close() { impl_->Close(); }
 
 const ShardClientOptions& ShardClient::options() const { return impl_->options(); }
+
+std::vector<uint32_t> SplitBatch(uint32_t batch, std::span<const uint64_t> windows, uint64_t seed) {
+  std::vector<uint32_t> shares(windows.size(), 0);
+  // Every machine must split alike: std::discrete_distribution is left out, because the standard
+  // leaves to each library how it draws.
+  // cumulative[i]: windows of shards 0 .. i. Each draw picks one window of the union.
+  std::vector<uint64_t> cumulative(windows.size());
+  std::partial_sum(windows.begin(), windows.end(), cumulative.begin());
+  if (cumulative.empty() || cumulative.back() == 0) return shares;
+  Random random(seed);
+  for (uint32_t i = 0; i < batch; ++i) {
+    const uint64_t window = random.Below(cumulative.back());
+    const auto shard = std::upper_bound(cumulative.begin(), cumulative.end(), window);
+    POMPC_DCHECK(shard != cumulative.end());
+    ++shares[shard - cumulative.begin()];
+  }
+  return shares;
+}
 
 }  // namespace pompc::replay

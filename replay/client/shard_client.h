@@ -6,15 +6,14 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "grpcpp/channel.h"
 #include "proto/replay.pb.h"
 #include "replay/client/window_batch.h"
-#include "replay/core/learner_start.h"
 #include "replay/core/limiter.h"
-#include "replay/core/row.h"
 
 namespace pompc::replay {
 
@@ -91,6 +90,12 @@ class ShardClient {
   class Impl;
   const std::unique_ptr<Impl> impl_;
 };
+
+// Splits a batch over shards multinomially by their numbers of valid windows, so that drawing each
+// share uniformly within its shard draws the batch uniformly over the union. Returns one share per
+// shard; they sum to `batch`, or to 0 when no shard holds a window. A pure function: the same seed
+// gives the same split on every machine.
+std::vector<uint32_t> SplitBatch(uint32_t batch, std::span<const uint64_t> windows, uint64_t seed);
 
 }  // namespace pompc::replay
 

@@ -1,14 +1,10 @@
 #include "replay/client/trajectory_writer.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/check.h"
-#include "common/base/mutex.h"
 #include "common/base/status_macros.h"
-#include "common/base/thread.h"
 #include "common/rpc/status.h"
 #include "replay/client/append_stream.h"
 #include "replay/client/shard_link.h"
@@ -31,70 +27,25 @@ absl::Status TrajectoryWriterOptions::Validate() const {
   return absl::OkStatus();
 }
 
-// One thread makes every decision (ShardLink) and starts every operation; gRPC's threads only bring
-// news and wake it.
-class TrajectoryWriter::Impl {
- public:
-  Impl(TrajectoryWriterOptions options, Clock* clock);
-  ~Impl() { Close(); }
-
-  void BeginEpisode(uint32_t environment);
-  absl::Status Append(uint32_t environment, const RowView& row, absl::Duration timeout);
-  absl::Status EndEpisode(uint32_t environment, std::span<const float> final_observation);
-  bool HasRoom(uint32_t environment) const;
-  std::string WaitReason(uint32_t environment) const;
-  std::string HeldReason(uint32_t environment) const;
-  uint64_t Acknowledged(uint32_t environment) const;
-  absl::Status Flush(absl::Duration timeout);
-  void Close();
-  Stats stats() const;
-
- private:
-  // One shard's stream, and whether its callbacks allow what is to be done.
-  struct Line {
-    std::unique_ptr<proto::ReplayService::Stub> stub;
-    std::unique_ptr<AppendStream> stream;
-    bool closing = false;  // nothing can be written any more
-    bool ended = false;    // the stream can be destroyed
-  };
-
-  ShardLink& LinkOf(uint32_t environment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    POMPC_DCHECK_LT(environment, options_.shard_of_environment.size());
-    return links_[options_.shard_of_environment[environment]];
-  }
-  const ShardLink& LinkOf(uint32_t environment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    POMPC_DCHECK_LT(environment, options_.shard_of_environment.size());
-    return links_[options_.shard_of_environment[environment]];
-  }
-  absl::Status CheckWritable(uint32_t environment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  uint64_t Unacked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-
-  void Run();
-  // Does what the shard's link decides until it has nothing more to do.
-  void Drive(uint32_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void OpenStream(uint32_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool AllStreamsEnded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool AnythingToReport() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void ReportSegments() ABSL_LOCKS_EXCLUDED(mu_);
-  void ReportRoom() ABSL_LOCKS_EXCLUDED(mu_);
-
-  const TrajectoryWriterOptions options_;
-  Clock* const clock_;
-
-  mutable Mutex mu_;
-  CondVar wake_;  // for the thread: something changed
-  CondVar room_;  // for callers: rows were acknowledged or dropped
-  bool closed_ ABSL_GUARDED_BY(mu_) = false;
-  std::vector<ShardLink> links_ ABSL_GUARDED_BY(mu_);
-  std::vector<Line> lines_ ABSL_GUARDED_BY(mu_);
-  uint64_t appended_rows_ ABSL_GUARDED_BY(mu_) = 0;
-  // Environments whose caller was told that there is no room.
-  mutable std::set<uint32_t> full_ ABSL_GUARDED_BY(mu_);
-
-  Thread thread_;  // last: it uses everything above
+// One shard's stream, and whether its callbacks allow what is to be done.
+struct TrajectoryWriter::Line {
+  std::unique_ptr<proto::ReplayService::Stub> stub;
+  std::unique_ptr<AppendStream> stream;
+  bool closing = false;  // nothing can be written any more
+  bool ended = false;    // the stream can be destroyed
 };
 
-TrajectoryWriter::Impl::Impl(TrajectoryWriterOptions options, Clock* clock)
+ShardLink& TrajectoryWriter::LinkOf(uint32_t environment) {
+  POMPC_DCHECK_LT(environment, options_.shard_of_environment.size());
+  return links_[options_.shard_of_environment[environment]];
+}
+
+const ShardLink& TrajectoryWriter::LinkOf(uint32_t environment) const {
+  POMPC_DCHECK_LT(environment, options_.shard_of_environment.size());
+  return links_[options_.shard_of_environment[environment]];
+}
+
+TrajectoryWriter::TrajectoryWriter(TrajectoryWriterOptions options, Clock* clock)
     : options_(std::move(options)), clock_(clock) {
   POMPC_CHECK_OK(options_.Validate());
   for (uint32_t shard = 0; shard < options_.shards.size(); ++shard) {
@@ -104,13 +55,21 @@ TrajectoryWriter::Impl::Impl(TrajectoryWriterOptions options, Clock* clock)
   thread_ = Thread("replay-writer", [this] { Run(); });
 }
 
-void TrajectoryWriter::Impl::Run() {
+TrajectoryWriter::~TrajectoryWriter() { Close(); }
+
+// This thread makes every decision (ShardLink) and starts every operation; gRPC's threads only
+// bring news and wake it.
+void TrajectoryWriter::Run() {
+  // Callbacks of options_ run outside the lock, before the thread decides anything: they may ask
+  // the writer for room, and what they are told must not be older than the last decision.
   bool done = false;
   while (!done) {
     ReportSegments();
     ReportRoom();
     MutexLock lock(&mu_);
     absl::Duration deadline = absl::InfiniteDuration();
+    // One thread drives all shards. A link never blocks, so that a shard which does not answer
+    // holds up no other.
     for (uint32_t shard = 0; shard < links_.size(); ++shard) {
       Drive(shard);
       deadline = std::min(deadline, links_[shard].NextDeadline());
@@ -120,9 +79,10 @@ void TrajectoryWriter::Impl::Run() {
   }
 }
 
-void TrajectoryWriter::Impl::Drive(uint32_t shard) {
+void TrajectoryWriter::Drive(uint32_t shard) {
   ShardLink& link = links_[shard];
   Line& line = lines_[shard];
+  // A stream is destroyed here and not in its last callback, for gRPC still holds it there.
   if (line.ended) line.stream.reset();
   line.ended = false;
   if (closed_) return;
@@ -139,6 +99,8 @@ void TrajectoryWriter::Impl::Drive(uint32_t shard) {
         line.stream->Cancel();
         return;
       case ShardLink::Action::kWrite:
+        // gRPC has told that the stream is closing, and the link hears of its end soon: writing now
+        // would race with the end.
         if (line.closing) return;
         line.stream->request()->Clear();
         link.NextChunk(now, line.stream->request());
@@ -148,10 +110,12 @@ void TrajectoryWriter::Impl::Drive(uint32_t shard) {
   }
 }
 
-void TrajectoryWriter::Impl::OpenStream(uint32_t shard) {
+void TrajectoryWriter::OpenStream(uint32_t shard) {
   Line* const line = &lines_[shard];
   ShardLink* const link = &links_[shard];
   line->closing = false;
+  // Every callback does no more than note what happened and wake the thread. They run on gRPC's
+  // threads, one after another for each stream.
   AppendStream::Callbacks callbacks;
   callbacks.on_written = [this, link] {
     MutexLock lock(&mu_);
@@ -178,12 +142,12 @@ void TrajectoryWriter::Impl::OpenStream(uint32_t shard) {
   line->stream = std::make_unique<AppendStream>(line->stub.get(), std::move(callbacks));
 }
 
-bool TrajectoryWriter::Impl::AllStreamsEnded() const {
+bool TrajectoryWriter::AllStreamsEnded() const {
   return std::all_of(lines_.begin(), lines_.end(),
                      [](const Line& line) { return line.stream == nullptr; });
 }
 
-bool TrajectoryWriter::Impl::AnythingToReport() const {
+bool TrajectoryWriter::AnythingToReport() const {
   for (const ShardLink& link : links_) {
     if (link.HasNews()) return true;
   }
@@ -193,7 +157,9 @@ bool TrajectoryWriter::Impl::AnythingToReport() const {
   return false;
 }
 
-void TrajectoryWriter::Impl::ReportSegments() {
+// What is reported is taken out under the lock and told without it: the listener may call the
+// writer.
+void TrajectoryWriter::ReportSegments() {
   std::vector<Refusal> refusals;
   std::vector<uint32_t> resumed;
   {
@@ -211,7 +177,7 @@ void TrajectoryWriter::Impl::ReportSegments() {
   }
 }
 
-void TrajectoryWriter::Impl::ReportRoom() {
+void TrajectoryWriter::ReportRoom() {
   std::vector<uint32_t> environments;
   {
     MutexLock lock(&mu_);
@@ -221,24 +187,27 @@ void TrajectoryWriter::Impl::ReportRoom() {
     for (const uint32_t environment : environments) full_.erase(environment);
   }
   if (options_.on_room == nullptr) return;
+  // An environment is told once for each time that it found no room; whoever asks again is enrolled
+  // anew.
   for (const uint32_t environment : environments) options_.on_room(environment);
 }
 
-absl::Status TrajectoryWriter::Impl::CheckWritable(uint32_t environment) const {
+absl::Status TrajectoryWriter::CheckWritable(uint32_t environment) const {
   if (closed_) return absl::CancelledError("the trajectory writer is closed");
   const ShardLink& link = LinkOf(environment);
   POMPC_RETURN_IF_ERROR(link.broken());
   return link.outbox(environment).CheckOpen();
 }
 
-void TrajectoryWriter::Impl::BeginEpisode(uint32_t environment) {
+void TrajectoryWriter::BeginEpisode(uint32_t environment) {
   MutexLock lock(&mu_);
   LinkOf(environment).outbox(environment).BeginEpisode();
   if (LinkOf(environment).OnAdded(environment, clock_->Now())) wake_.Signal();
 }
 
-absl::Status TrajectoryWriter::Impl::Append(uint32_t environment, const RowView& row,
-                                            absl::Duration timeout) {
+absl::Status TrajectoryWriter::Append(uint32_t environment, const RowView& row,
+                                      absl::Duration timeout) {
+  // The row is checked before the lock is taken: it costs as much as the copy.
   POMPC_RETURN_IF_ERROR(CheckRow(options_.spec, row));
   const absl::Duration deadline = clock_->Now() + timeout;
   MutexLock lock(&mu_);
@@ -249,6 +218,7 @@ absl::Status TrajectoryWriter::Impl::Append(uint32_t environment, const RowView&
     if (clock_->Now() >= deadline) {
       return absl::DeadlineExceededError(link.WaitReason(environment));
     }
+    // While it waited, the episode may have been refused or the writer closed.
     clock_->WaitUntil(&room_, &mu_, deadline);
     POMPC_RETURN_IF_ERROR(CheckWritable(environment));
   }
@@ -258,8 +228,8 @@ absl::Status TrajectoryWriter::Impl::Append(uint32_t environment, const RowView&
   return absl::OkStatus();
 }
 
-absl::Status TrajectoryWriter::Impl::EndEpisode(uint32_t environment,
-                                                std::span<const float> final_observation) {
+absl::Status TrajectoryWriter::EndEpisode(uint32_t environment,
+                                          std::span<const float> final_observation) {
   POMPC_RETURN_IF_ERROR(CheckObservation(options_.spec, final_observation, "final observation"));
   MutexLock lock(&mu_);
   POMPC_RETURN_IF_ERROR(CheckWritable(environment));
@@ -268,38 +238,41 @@ absl::Status TrajectoryWriter::Impl::EndEpisode(uint32_t environment,
   return absl::OkStatus();
 }
 
-bool TrajectoryWriter::Impl::HasRoom(uint32_t environment) const {
+bool TrajectoryWriter::HasRoom(uint32_t environment) const {
   MutexLock lock(&mu_);
   if (LinkOf(environment).WantsRow(environment)) return true;
+  // From here on_room follows: AnythingToReport looks at full_ whenever something has changed.
   full_.insert(environment);
   return false;
 }
 
-std::string TrajectoryWriter::Impl::WaitReason(uint32_t environment) const {
+std::string TrajectoryWriter::WaitReason(uint32_t environment) const {
   MutexLock lock(&mu_);
   return LinkOf(environment).WaitReason(environment);
 }
 
-std::string TrajectoryWriter::Impl::HeldReason(uint32_t environment) const {
+std::string TrajectoryWriter::HeldReason(uint32_t environment) const {
   MutexLock lock(&mu_);
   const ShardLink& link = LinkOf(environment);
+  // Unlike HasRoom this enrols nobody: it is asked for heartbeats, by threads that make no rows.
   return link.broken().ok() && link.WantsRow(environment) ? "" : link.WaitReason(environment);
 }
 
-uint64_t TrajectoryWriter::Impl::Acknowledged(uint32_t environment) const {
+uint64_t TrajectoryWriter::Acknowledged(uint32_t environment) const {
   MutexLock lock(&mu_);
   return LinkOf(environment).acknowledged(environment);
 }
 
-uint64_t TrajectoryWriter::Impl::Unacked() const {
+uint64_t TrajectoryWriter::Unacked() const {
   uint64_t sum = 0;
   for (const ShardLink& link : links_) sum += link.unacked();
   return sum;
 }
 
-absl::Status TrajectoryWriter::Impl::Flush(absl::Duration timeout) {
+absl::Status TrajectoryWriter::Flush(absl::Duration timeout) {
   const absl::Duration deadline = clock_->Now() + timeout;
   MutexLock lock(&mu_);
+  // Partial chunks need not wait for their time now.
   for (ShardLink& link : links_) link.FlushNow();
   wake_.Signal();
   while (Unacked() > 0) {
@@ -316,10 +289,11 @@ absl::Status TrajectoryWriter::Impl::Flush(absl::Duration timeout) {
   return absl::OkStatus();
 }
 
-void TrajectoryWriter::Impl::Close() {
+void TrajectoryWriter::Close() {
   {
     MutexLock lock(&mu_);
     closed_ = true;
+    // The thread ends once every stream has told its end, so that no callback outlives the writer.
     for (Line& line : lines_) {
       if (line.stream != nullptr) line.stream->Cancel();
     }
@@ -329,7 +303,7 @@ void TrajectoryWriter::Impl::Close() {
   thread_.Join();
 }
 
-TrajectoryWriter::Stats TrajectoryWriter::Impl::stats() const {
+TrajectoryWriter::Stats TrajectoryWriter::stats() const {
   MutexLock lock(&mu_);
   Stats sum;
   sum.appended_rows = appended_rows_;
@@ -345,32 +319,5 @@ TrajectoryWriter::Stats TrajectoryWriter::Impl::stats() const {
   }
   return sum;
 }
-
-TrajectoryWriter::TrajectoryWriter(TrajectoryWriterOptions options, Clock* clock)
-    : impl_(std::make_unique<Impl>(std::move(options), clock)) {}
-TrajectoryWriter::~TrajectoryWriter() = default;
-
-void TrajectoryWriter::BeginEpisode(uint32_t environment) { impl_->BeginEpisode(environment); }
-absl::Status TrajectoryWriter::Append(uint32_t environment, const RowView& row,
-                                      absl::Duration timeout) {
-  return impl_->Append(environment, row, timeout);
-}
-absl::Status TrajectoryWriter::EndEpisode(uint32_t environment,
-                                          std::span<const float> final_observation) {
-  return impl_->EndEpisode(environment, final_observation);
-}
-bool TrajectoryWriter::HasRoom(uint32_t environment) const { return impl_->HasRoom(environment); }
-std::string TrajectoryWriter::WaitReason(uint32_t environment) const {
-  return impl_->WaitReason(environment);
-}
-std::string TrajectoryWriter::HeldReason(uint32_t environment) const {
-  return impl_->HeldReason(environment);
-}
-uint64_t TrajectoryWriter::Acknowledged(uint32_t environment) const {
-  return impl_->Acknowledged(environment);
-}
-absl::Status TrajectoryWriter::Flush(absl::Duration timeout) { return impl_->Flush(timeout); }
-void TrajectoryWriter::Close() { impl_->Close(); }
-TrajectoryWriter::Stats TrajectoryWriter::stats() const { return impl_->stats(); }
 
 }  // namespace pompc::replay

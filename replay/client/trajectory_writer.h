@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,10 +13,14 @@
 #include "absl/time/time.h"
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/base/thread.h"
 #include "grpcpp/channel.h"
 #include "replay/core/row.h"
 
 namespace pompc::replay {
+
+class ShardLink;
 
 // A segment that a shard refused.
 struct Refusal {
@@ -139,8 +144,36 @@ class TrajectoryWriter {
   Stats stats() const;
 
  private:
-  class Impl;
-  const std::unique_ptr<Impl> impl_;
+  struct Line;
+
+  ShardLink& LinkOf(uint32_t environment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  const ShardLink& LinkOf(uint32_t environment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status CheckWritable(uint32_t environment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  uint64_t Unacked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  void Run();
+  // Does what the shard's link decides until it has nothing more to do.
+  void Drive(uint32_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OpenStream(uint32_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool AllStreamsEnded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool AnythingToReport() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ReportSegments() ABSL_LOCKS_EXCLUDED(mu_);
+  void ReportRoom() ABSL_LOCKS_EXCLUDED(mu_);
+
+  const TrajectoryWriterOptions options_;
+  Clock* const clock_;
+
+  mutable Mutex mu_;
+  CondVar wake_;  // for the thread: something changed
+  CondVar room_;  // for callers: rows were acknowledged or dropped
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  std::vector<ShardLink> links_ ABSL_GUARDED_BY(mu_);
+  std::vector<Line> lines_ ABSL_GUARDED_BY(mu_);
+  uint64_t appended_rows_ ABSL_GUARDED_BY(mu_) = 0;
+  // Environments whose caller was told that there is no room.
+  mutable std::set<uint32_t> full_ ABSL_GUARDED_BY(mu_);
+
+  Thread thread_;  // last: it uses everything above
 };
 
 }  // namespace pompc::replay

@@ -29,7 +29,7 @@ class WindowBatch {
   uint32_t horizon() const { return reply_.windows().horizon(); }  // H
   // The numbers of a column, [B, per_window(H), count(spec)] (row.h).
   template <typename T>
-  std::span<const T> Get(WindowColumn<T> column) const {
+  std::span<const T> Get(ColumnOf<T> column) const {
     const std::string& bytes = BytesOf(reply_.windows(), column.index);
     return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
   }

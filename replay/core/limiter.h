@@ -13,6 +13,15 @@
 
 namespace pompc::replay {
 
+// One start of a run's learner. Copies of one run directory have the same run and may have the same
+// incarnation; the token, drawn at random, tells their starts apart.
+struct LearnerStart {
+  uint64_t incarnation = 0;
+  uint64_t token = 0;
+
+  bool operator==(const LearnerStart&) const = default;
+};
+
 // What the learner has granted a shard.
 struct RowGrant {
   // The shard may have accepted so many rows.

@@ -49,6 +49,9 @@ absl::Status CheckMeaning(const Column& column, std::span<const std::byte> bytes
   return absl::OkStatus();
 }
 
+// Rows are checked one by one, and a row's columns in the order of the schema, so that the error
+// names the first row that is wrong. The loop over columns is unrolled: it runs for every row that
+// arrives, and most columns have a single number.
 absl::Status CheckRowValues(const RowSpec& spec, const RowLimits& limits, const RowView& rows,
                             uint32_t i) {
   // A row without a plan has ones for standard deviations, which no planner needs to give.
@@ -60,6 +63,8 @@ absl::Status CheckRowValues(const RowSpec& spec, const RowLimits& limits, const 
     if (status.ok()) status = CheckMeaning(kColumn, rows.columns[c].subspan(i * n, n), range);
   });
   POMPC_RETURN_IF_ERROR(status);
+  // A model without a termination head would learn nothing from such a row and bootstrap through a
+  // terminal state, which shows only in the returns.
   if (rows.Get<uint8_t>("terminated")[i] == 0 || limits.terminates) return absl::OkStatus();
   return absl::InvalidArgumentError(
       "terminated is 1, but the run's environment is declared as one that never terminates: set "

@@ -99,41 +99,17 @@ inline constexpr size_t kNumColumns = std::size(kColumns);
 // The first so many are the columns of a row.
 inline constexpr size_t kRowColumns = kNumColumns - 2;
 
+// Names a column in code. A name that is none, or whose column does not hold T, does not compile.
 template <typename T>
-constexpr bool Holds(const Column& column) {
-  switch (column.element) {
-    case Element::kFloat:
-      return std::is_same_v<T, float>;
-    case Element::kByte:
-      return std::is_same_v<T, uint8_t>;
-    case Element::kUint64:
-      return std::is_same_v<T, uint64_t>;
-    case Element::kVersion:
-      return std::is_same_v<T, ParameterVersion>;
-  }
-  return false;
-}
-
-// Names a column of rows in code. A name that is none, or whose column does not hold T, does not
-// compile.
-template <typename T>
-struct RowColumn {
-  consteval RowColumn(const char* name) {  // NOLINT(google-explicit-constructor)
-    while (index < kRowColumns && kColumns[index].name != name) ++index;
-    if (index == kRowColumns || !Holds<T>(kColumns[index])) throw "no such column of rows";
-  }
-  size_t index = 0;
-};
-
-// Names a column of windows, likewise.
-template <typename T>
-struct WindowColumn {
-  consteval WindowColumn(const char* name) {  // NOLINT(google-explicit-constructor)
+struct ColumnOf {
+  consteval ColumnOf(const char* name) {  // NOLINT(google-explicit-constructor)
     while (index < kNumColumns && kColumns[index].name != name) ++index;
-    if (index == kNumColumns || !Holds<T>(kColumns[index]) ||
-        kColumns[index].in_window == InWindow::kNever) {
-      throw "no such column of windows";
-    }
+    constexpr Element kElement = std::is_same_v<T, float>      ? Element::kFloat
+                                 : std::is_same_v<T, uint8_t>  ? Element::kByte
+                                 : std::is_same_v<T, uint64_t> ? Element::kUint64
+                                                               : Element::kVersion;
+    static_assert(kElement != Element::kVersion || std::is_same_v<T, ParameterVersion>);
+    if (index == kNumColumns || kColumns[index].element != kElement) throw "no such column";
   }
   size_t index = 0;
 };
@@ -146,34 +122,41 @@ constexpr void ForEachRowColumn(F f) {
   (std::make_index_sequence<kRowColumns>());
 }
 
-// Consecutive rows of one segment in columns, borrowed: one row on its way from an environment, or
-// a chunk on its way from a message into a table.
-struct RowView {
-  // Number of rows, n; 0 only together with a final observation.
-  uint32_t count = 1;
-  // Bytes of each column, [n, count(spec)]. In a single row on its way from an environment, all
-  // columns of the plan are empty where there is none; in a chunk fillers stand there.
-  std::array<std::span<const std::byte>, kRowColumns> columns;
-  // Observation after the last row, [O], where the segment ends with these rows; otherwise empty.
-  std::span<const float> final_observation;
+// Borrowed numbers of several columns.
+template <typename Byte>
+struct Columns {
+  // The bytes of each column; empty for those that are not there.
+  std::array<std::span<Byte>, kNumColumns> columns;
 
   template <typename T>
-  std::span<const T> Get(RowColumn<T> column) const {
-    const std::span<const std::byte> bytes = columns[column.index];
-    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
-  }
-  // Borrows `values`.
+  using Number = std::conditional_t<std::is_const_v<Byte>, const T, T>;
   template <typename T>
-  RowView& Set(RowColumn<T> column, std::span<const T> values) {
-    columns[column.index] = std::as_bytes(values);
-    return *this;
+  std::span<Number<T>> Get(ColumnOf<T> column) const {
+    const std::span<Byte> bytes = columns[column.index];
+    return {reinterpret_cast<Number<T>*>(bytes.data()), bytes.size() / sizeof(T)};
   }
   template <typename T>
-  RowView& Set(RowColumn<T> column, const T& value) {
-    return Set<T>(column, std::span<const T>(&value, 1));
+  void Set(ColumnOf<T> column, std::span<Number<T>> numbers) {
+    columns[column.index] = {reinterpret_cast<Byte*>(numbers.data()), numbers.size_bytes()};
+  }
+  // For columns of one number.
+  template <typename T>
+  void Set(ColumnOf<T> column, Number<T>& number) {
+    Set<T>(column, std::span<Number<T>>(&number, 1));
   }
   template <typename T>
-  RowView& Set(RowColumn<T> column, const T&& value) = delete;
+  void Set(ColumnOf<T> column, const T&& number) = delete;
+};
+
+// Consecutive rows of one segment: one row on its way from an environment, or a chunk on its way
+// from a message into a table. Columns are [count, column.count(spec)]. In a single row on its way
+// from an environment, all columns of the plan are empty where there is none; in a chunk fillers
+// stand there.
+struct RowView : Columns<const std::byte> {
+  // Number of rows; 0 only together with a final observation.
+  uint32_t count = 1;
+  // Observation after the last row, [O], where the segment ends with these rows; otherwise empty.
+  std::span<const float> final_observation;
 
   // Of a single row: whether it has a plan.
   bool has_plan() const { return !Get<uint8_t>("has_plan").empty(); }
@@ -192,20 +175,9 @@ inline RowView FirstRows(const RowSpec& spec, const RowView& rows, uint32_t coun
   return first;
 }
 
-// Room for B windows in columns, to be filled: [B, per_window(H), count(spec)] each.
-struct WindowColumns {
-  uint32_t count = 0;  // B
-  std::array<std::span<std::byte>, kNumColumns> columns;
-
-  template <typename T>
-  std::span<T> Get(WindowColumn<T> column) const {
-    const std::span<std::byte> bytes = columns[column.index];
-    return {reinterpret_cast<T*>(bytes.data()), bytes.size() / sizeof(T)};
-  }
-  template <typename T>
-  void Set(WindowColumn<T> column, std::span<T> values) {
-    columns[column.index] = std::as_writable_bytes(values);
-  }
+// Room for windows, to be filled. Columns are [count, per_window(H), column.count(spec)].
+struct WindowColumns : Columns<std::byte> {
+  uint32_t count = 0;
 };
 
 // What a run lets rows hold, beside their sizes.

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "replay/core/selectors/uniform.h"
 
@@ -108,6 +107,7 @@ absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
     POMPC_RETURN_IF_ERROR(CheckSame(*config_, config));
   } else {
     POMPC_RETURN_IF_ERROR(config.table.Validate());
+    // A shard keeps its table, and so its capacity and selector, for as long as it lives.
     table_.emplace(config.table, std::make_unique<UniformSelector>());
   }
   config_ = std::make_shared<const ShardConfig>(config);
@@ -217,6 +217,9 @@ AppendOutcome Shard::Refuse(const SegmentId& id, absl::Status why) {
   return RefuseSegment(*opened, std::move(why));
 }
 
+// Stores what is granted. A chunk that fits in part is stored in part, for the learner counts rows:
+// were chunks all or nothing, the last rows before each bound would never come, and a run that is
+// granted fewer rows than a chunk has would stand still.
 AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment) {
   POMPC_CHECK_LE(chunk.begin, chunk.rows.count, "rows are skipped that the chunk does not have");
   const uint32_t wanted = chunk.rows.count - chunk.begin;
@@ -229,6 +232,7 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
   const RowView rows = new_rows == wanted
                            ? chunk.rows
                            : FirstRows(table_->spec(), chunk.rows, chunk.begin + new_rows);
+  // The store comes before the table, because it may refuse; the table cannot.
   if (absl::Status status = store_->Append({chunk.segment, chunk.first_row, rows, chunk.begin});
       !status.ok()) {
     return {Kind::kFailed, segment->next_row, segment->ended, status};
@@ -268,6 +272,9 @@ absl::Status Shard::Grant(RowGrant grant, const LearnerStart& from) {
     const bool phase_ends = grant.seed_phase_over && !limiter_.seed_phase_over();
     const bool was_silent = limiter_.Silent(clock_->Now());
     limiter_.Grant(std::move(grant), clock_->Now());
+    // Whoever waits is woken for any of four reasons: there is room; the seed phase ended, so that
+    // its chunk will be refused; the version that it waits for may be known now; what it was told
+    // (that the learner is silent) is no longer true.
     if (limiter_.Room(accepted_rows_) > 0 || phase_ends || version_awaited_ || was_silent) {
       woken.swap(waiters_);
       version_awaited_ = false;
@@ -283,6 +290,8 @@ void Shard::RenewReasons() {
   Waiters woken;
   {
     MutexLock lock(&mu_);
+    // The text holds the seconds of silence, so that it differs from what was told while the
+    // learner is away.
     if (closed_ || waiters_.empty() || WhyBlocked() == told_) return;
     woken.swap(waiters_);
     activity_.Enter(Resting());
@@ -311,6 +320,7 @@ absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(uint64_t incarnation,
                                                        std::span<const float> plan_std) {
   MutexLock lock(&mu_);
   POMPC_RETURN_IF_ERROR(CheckOpen());
+  // Numbers are checked even if the rows are gone: a learner that sends bad ones is to hear of it.
   POMPC_RETURN_IF_ERROR(
       CheckPlans(table_->spec(), config_->limits, addresses.size(), plan_mean, plan_std));
   if (incarnation != incarnation_) {

@@ -10,15 +10,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
 #include "common/base/state_timer.h"
-#include "replay/core/learner_start.h"
 #include "replay/core/limiter.h"
-#include "replay/core/row.h"
 #include "replay/core/store.h"
-#include "replay/core/streams.h"
-#include "replay/core/table.h"
 
 namespace pompc::replay {
 

@@ -5,7 +5,6 @@
 #include <functional>
 
 #include "absl/status/status.h"
-#include "replay/core/row.h"
 #include "replay/core/streams.h"
 
 namespace pompc::replay {

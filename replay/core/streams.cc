@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::replay {
@@ -25,11 +24,15 @@ absl::StatusOr<Streams::Segment*> Streams::Open(const SegmentId& id) {
     used_.splice(used_.begin(), used_, it->second.used);
     return &it->second;
   }
+  // Rows of a segment that was forgotten may be stored already. Taken again, they would be stored
+  // twice, and nobody would notice.
   if (environment.forgotten && position <= *environment.forgotten) {
     return absl::FailedPreconditionError(
         absl::StrCat(id.ToString(), " is too old: episode ", environment.forgotten->first,
                      " segment ", environment.forgotten->second, " was forgotten already"));
   }
+  // Episodes end without a word when their actor dies, so segments are not forgotten at their end
+  // but when others need the room.
   if (used_.size() >= options_.max_segments) ForgetLeastRecentlyUsed();
   used_.push_front(id);
   Segment& segment = environment.segments[position];
@@ -45,6 +48,8 @@ absl::StatusOr<Streams::Actor*> Streams::OpenActor(const SegmentId& id) {
                                                       id.incarnation, " is fenced: incarnation ",
                                                       it->second.incarnation, " wrote"));
   }
+  // A later lease of the same index takes over. The earlier process may still send what it had in
+  // flight; from here on it is refused, and its segments need no memory.
   if (it != actors_.end() && id.incarnation > it->second.incarnation) ForgetAll(&it->second);
   const bool known = it != actors_.end() && it->second.environments.contains(id.environment);
   if (!known && environments_ >= options_.max_environments) {
@@ -72,6 +77,7 @@ void Streams::ForgetLeastRecentlyUsed() {
   Environment& environment = actors_[id.actor_index].environments[id.environment];
   const Position position{id.episode, id.segment};
   POMPC_CHECK_EQ(environment.segments.erase(position), 1u, "a segment is used but not there");
+  // Segments of an environment are used in order, so one mark covers all that went before.
   environment.forgotten = std::max(environment.forgotten.value_or(position), position);
 }
 
@@ -110,6 +116,7 @@ ChunkVerdict JudgeChunk(const Streams::Segment& segment, uint64_t first_row, uin
             absl::InvalidArgumentError(absl::StrCat("rows ", first_row, " to ", end, ": row ",
                                                     segment.next_row - 1, " was terminated"))};
   }
+  // The chunk would end the segment before a row that is stored: two writers claim to be the same.
   if (has_final && end < segment.next_row) {
     return {Kind::kRefused, 0,
             absl::InvalidArgumentError(absl::StrCat("ends before row ", end, ", but row ",

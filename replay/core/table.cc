@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/check.h"
 
 namespace pompc::replay {
 namespace {
@@ -152,7 +151,7 @@ void Table::WriteRow(const RowView& rows, uint32_t i, uint64_t slot) {
 // states behind a terminal one look like (no action, no reward, terminated), so Gather reads them
 // like any row.
 void Table::WriteFinal(std::span<const float> observation, uint64_t slot) {
-  constexpr RowColumn<float> kObservations = "observations";
+  constexpr ColumnOf<float> kObservations = "observations";
   for (size_t c = 0; c < kRowColumns; ++c) WriteFiller(kColumns[c], spec_, Cell(slot, c));
   std::memcpy(Cell(slot, kObservations.index), observation.data(), observation.size_bytes());
   LinksOf(slot).is_final = 1;
@@ -279,8 +278,8 @@ void Table::CheckCounts() const {
 Table::UpdateCounts Table::UpdatePlans(std::span<const uint64_t> addresses,
                                        std::span<const float> plan_mean,
                                        std::span<const float> plan_std) {
-  constexpr RowColumn<float> kMean = "plan_mean", kStd = "plan_std";
-  constexpr RowColumn<uint8_t> kHasPlan = "has_plan";
+  constexpr ColumnOf<float> kMean = "plan_mean", kStd = "plan_std";
+  constexpr ColumnOf<uint8_t> kHasPlan = "has_plan";
   const size_t a = spec_.action_size;
   POMPC_CHECK_EQ(plan_mean.size(), addresses.size() * a);
   POMPC_CHECK_EQ(plan_std.size(), addresses.size() * a);

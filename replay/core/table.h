@@ -120,7 +120,7 @@ class Table {
   std::byte* Cell(uint64_t slot, size_t column) const {
     return SlotData(slot) + layout_.offset[column];
   }
-  bool Flag(uint64_t slot, RowColumn<uint8_t> column) const {
+  bool Flag(uint64_t slot, ColumnOf<uint8_t> column) const {
     return *Cell(slot, column.index) != std::byte{0};
   }
 

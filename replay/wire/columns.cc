@@ -89,9 +89,14 @@ void FillRows(const RowView& rows, proto::Rows* message) {
   for (size_t c = 0; c < kRowColumns; ++c) {
     if (IsVersion(c)) continue;
     const std::span<const std::byte> bytes = rows.columns[c];
+    // Setting a string moves it into the message: one copy in all, out of what the writer keeps.
     message->GetReflection()->SetString(
         message, FieldsOfRows()[c],
         std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  }
+  message->clear_final_observation();
+  if (const std::span<const float> last = rows.final_observation; !last.empty()) {
+    message->set_final_observation(reinterpret_cast<const char*>(last.data()), last.size_bytes());
   }
   const std::span<const ParameterVersion> versions = rows.Get<ParameterVersion>("versions");
   POMPC_CHECK_EQ(versions.size(), rows.count);

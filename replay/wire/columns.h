@@ -20,8 +20,7 @@ namespace pompc::replay {
 // core to check.
 absl::StatusOr<RowView> ViewOf(const proto::Rows& rows, std::vector<ParameterVersion>* versions);
 
-// Copies rows into a message, without the final observation. REQUIRES: the columns have the sizes
-// that rows.count asks for.
+// Copies rows into a message. REQUIRES: the columns have the sizes that rows.count asks for.
 void FillRows(const RowView& rows, proto::Rows* message);
 
 // Makes room in `windows` for `count` windows of `horizon` rows. The room lives as long as the

@@ -31,9 +31,9 @@ class BeginTest : public LearnerFixture {
       writer.BeginEpisode(0);
       const float reward = 0;
       replay::RowView row;
-      row.Set<float>("observations", observation)
-          .Set<float>("actions", action)
-          .Set<float>("rewards", reward);
+      row.Set<float>("observations", observation);
+      row.Set<float>("actions", action);
+      row.Set<float>("rewards", reward);
       for (const bool last : {false, true}) {
         const uint8_t ends = last && terminated ? 1 : 0;
         row.Set<uint8_t>("terminated", ends);

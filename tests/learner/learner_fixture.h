@@ -147,16 +147,16 @@ class LearnerFixture : public testing::Test {
       const uint8_t terminated = 0, has_plan = 1;
       const ParameterVersion version = {1, 1};
       replay::RowView row;
-      row.Set<float>("observations", observation)
-          .Set<float>("actions", action)
-          .Set<float>("rewards", reward)
-          .Set<uint8_t>("terminated", terminated);
+      row.Set<float>("observations", observation);
+      row.Set<float>("actions", action);
+      row.Set<float>("rewards", reward);
+      row.Set<uint8_t>("terminated", terminated);
       if (planned) {
-        row.Set<uint8_t>("has_plan", has_plan)
-            .Set<float>("plan_mean", action)
-            .Set<float>("plan_std", std)
-            .Set<float>("plan_value", value)
-            .Set<ParameterVersion>("versions", version);
+        row.Set<uint8_t>("has_plan", has_plan);
+        row.Set<float>("plan_mean", action);
+        row.Set<float>("plan_std", std);
+        row.Set<float>("plan_value", value);
+        row.Set<ParameterVersion>("versions", version);
       }
       const absl::Status status = writer.Append(0, row, absl::Seconds(20));
       if (!status.ok()) return status;

@@ -1,10 +1,9 @@
-#include "replay/client/batch_split.h"
-
 #include <cmath>
 #include <numeric>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "replay/client/shard_client.h"
 
 namespace pompc::replay {
 namespace {

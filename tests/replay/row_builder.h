@@ -61,15 +61,15 @@ class RowBuilder {
   RowView View() const {
     RowView view;
     view.count = static_cast<uint32_t>(rewards_.size());
-    view.Set<float>("observations", observations_)
-        .Set<float>("actions", actions_)
-        .Set<float>("rewards", rewards_)
-        .Set<uint8_t>("terminated", terminated_)
-        .Set<uint8_t>("has_plan", has_plan_)
-        .Set<float>("plan_mean", plan_mean_)
-        .Set<float>("plan_std", plan_std_)
-        .Set<float>("plan_value", plan_value_)
-        .Set<ParameterVersion>("versions", versions_);
+    view.Set<float>("observations", observations_);
+    view.Set<float>("actions", actions_);
+    view.Set<float>("rewards", rewards_);
+    view.Set<uint8_t>("terminated", terminated_);
+    view.Set<uint8_t>("has_plan", has_plan_);
+    view.Set<float>("plan_mean", plan_mean_);
+    view.Set<float>("plan_std", plan_std_);
+    view.Set<float>("plan_value", plan_value_);
+    view.Set<ParameterVersion>("versions", versions_);
     view.final_observation = final_;
     return view;
   }

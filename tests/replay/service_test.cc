@@ -411,15 +411,15 @@ TEST_F(ServiceTest, WriterThatLeavesWhileBlockedIsForgotten) {
 TEST_F(ServiceTest, AnswersThatNobodyReadsAreBounded) {
   Open();
   Stream stream(*stub_);
-  constexpr uint64_t kChunks = 6 * AppendReactor::kMaxReplies;
+  constexpr uint64_t kChunks = 6 * Service::kMaxReplies;
   Thread writer("write", [&] {
     for (uint64_t row = 0; row < kChunks; ++row) {
       stream.Write(Chunk(0, row, RowBuilder(kSpec).Add(row)));
     }
   });
-  ASSERT_TRUE(Await([&] { return Info()->accepted_rows() >= AppendReactor::kMaxReplies; }));
+  ASSERT_TRUE(Await([&] { return Info()->accepted_rows() >= Service::kMaxReplies; }));
   for (uint64_t answers = 0; answers < kChunks; ++answers) {
-    EXPECT_LE(Info()->accepted_rows(), answers + AppendReactor::kMaxReplies + 1);
+    EXPECT_LE(Info()->accepted_rows(), answers + Service::kMaxReplies + 1);
     EXPECT_EQ(stream.Read().next_row(), answers + 1);
   }
 }

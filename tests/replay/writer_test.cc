@@ -9,7 +9,6 @@
 #include "common/rpc/server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "replay/client/batch_split.h"
 #include "replay/client/shard_client.h"
 #include "replay/client/trajectory_writer.h"
 #include "replay/service.h"

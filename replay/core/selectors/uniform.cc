@@ -1,6 +1,5 @@
 #include "replay/core/selectors/uniform.h"
 
-#include "common/base/check.h"
 #include "replay/core/random.h"
 
 namespace pompc::replay {
@@ -14,6 +13,8 @@ void UniformSelector::Insert(Key key) {
 
 void UniformSelector::Remove(Key key) {
   POMPC_DCHECK(IsPresent(key));
+  // The last key moves into the hole: the order of keys means nothing, and density is what makes a
+  // draw a single random number.
   const uint32_t hole = position_[key];
   keys_[hole] = keys_.back();
   position_[keys_[hole]] = hole;
@@ -26,6 +27,7 @@ bool UniformSelector::IsPresent(Key key) const {
 
 void UniformSelector::Sample(uint64_t seed, std::span<Key> keys) const {
   POMPC_CHECK_GT(size(), 0u);
+  // One generator for each call: which windows are drawn depends on nothing that was drawn before.
   Random random(seed);
   for (Key& key : keys) key = keys_[random.Below(keys_.size())];
 }
