@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/rpc/message_size.h"
 #include "common/values/utf8.h"
+#include "replay/core/selectors/uniform.h"
 #include "replay/wire/columns.h"
 
 namespace pompc::replay {
@@ -13,12 +14,18 @@ namespace {
 // Beside the columns a reply holds little.
 static_assert(kMaxSampleBytes + 4096 <= rpc::kMaxReplyBytes);
 
+// Chooses how windows are drawn. This is where the settings of a selector become one: another kind
+// is a file in core/selectors/, its setting in ReplayConfig and a line here.
+std::unique_ptr<Selector> MakeSelector(const proto::ReplayConfig& /*config*/) {
+  return std::make_unique<UniformSelector>();
+}
+
 }  // namespace
 
+// What a stream may hold is bounded by this, not by what a message may have, which is far more: a
+// thousand streams wait with a chunk each while the limiter is closed.
 uint64_t MaxChunkBytes(const ShardConfig& config) {
   const RowSpec& spec = config.table.spec;
-  // What a stream may hold is bounded by this, not by what a message may have, which is far more: a
-  // thousand streams wait with a chunk each while the limiter is closed.
   // The header, the stream's numbers, the fields' names and lengths.
   constexpr uint64_t kAround = 4096;
   return config.chunk_rows * ChunkRowBytes(spec) + spec.observation_size * sizeof(float) + kAround;
@@ -67,6 +74,7 @@ ShardConfig ToShardConfig(const proto::ConfigureRequest& request) {
   }
   config.shard_count = request.shard_count();
   config.learner = ToLearnerStart(request.learner_start());
+  config.make_selector = [replay = request.replay()] { return MakeSelector(replay); };
   return config;
 }
 

@@ -168,6 +168,7 @@ absl::StatusOr<proto::ShardInfo> ShardClient::Configure() {
   request.set_chunk_rows(options.chunk_rows);
   request.set_min_plan_std(options.min_plan_std);
   request.set_max_plan_std(options.max_plan_std);
+  *request.mutable_replay() = options.replay;
   FillStart(options.start, request.mutable_learner_start());
   return impl_->Wait<proto::ConfigureRequest, proto::ShardInfo>(&Impl::Stub::async::Configure,
                                                                 std::move(request));

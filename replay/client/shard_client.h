@@ -35,6 +35,8 @@ struct ShardClientOptions {
   uint32_t chunk_rows = 0;
   float min_plan_std = 0;
   float max_plan_std = 0;
+  // The run's settings of replay.
+  proto::ReplayConfig replay;
   // Of every call.
   absl::Duration timeout = absl::Seconds(10);
 };

@@ -108,7 +108,8 @@ absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
   } else {
     POMPC_RETURN_IF_ERROR(config.table.Validate());
     // A shard keeps its table, and so its capacity and selector, for as long as it lives.
-    table_.emplace(config.table, std::make_unique<UniformSelector>());
+    table_.emplace(config.table, config.make_selector ? config.make_selector()
+                                                      : std::make_unique<UniformSelector>());
   }
   config_ = std::make_shared<const ShardConfig>(config);
   return absl::OkStatus();

@@ -31,6 +31,8 @@ struct ShardConfig {
   uint32_t shard_count = 1;
   // Who opens it, and holds it until a start with a higher incarnation does.
   LearnerStart learner;
+  // Makes what draws the windows, once, when the shard is first opened; absent: UniformSelector.
+  std::function<std::unique_ptr<Selector>()> make_selector = nullptr;
 };
 
 // What a shard holds at one moment.
