@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <span>
 #include <utility>
 
@@ -14,11 +15,9 @@
 #include "common/values/mix_seed.h"
 #include "common/values/not_finite.h"
 #include "learner/engine/torch_state.h"
-#include "learner/update/learnables.h"
 #include "learner/update/ranks.h"
 #include "learner/update/reanalyze.h"
 #include "learner/update/updater.h"
-#include "learner/update/usable.h"
 #include "model/device.h"
 
 namespace pompc::learner {
@@ -113,7 +112,7 @@ class TorchEngine : public Engine {
     // Each rank looks at its own part, for as long as that takes.
     updater_->Join(nullptr);
     absl::StatusOr<std::vector<uint32_t>> found =
-        update::FindUnusable(*updater_, static_cast<const TorchBatch&>(batch).tensors());
+        updater_->FindUnusable(static_cast<const TorchBatch&>(batch).tensors());
     updater_->Join(ranks_);
     return found;
   }
@@ -125,8 +124,9 @@ class TorchEngine : public Engine {
   }
 
   std::vector<std::string> LossNames() const override {
-    return {update::kModelLoss, update::kRegularizedValueLoss, update::kPriorLoss,
-            update::kPolicyLoss, kPlans};
+    std::vector<std::string> names(std::begin(update::kLosses), std::end(update::kLosses));
+    names.emplace_back(kPlans);
+    return names;
   }
   absl::Status Keep() override;
   void GoBack() override { updater_->GoBack(); }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/check.h"
 
 namespace pompc::update {
 namespace {
@@ -62,6 +63,7 @@ std::vector<at::Tensor*> TensorsOf(Batch& batch) {
 }
 
 bool AnyPlan(const Batch& batch, const proto::RunConfig& config) {
+  POMPC_CHECK_OK(batch.Validate(config));
   const int64_t states = batch.actions.size(1) + (config.po_mpc().policy_at_window_end() ? 1 : 0);
   return batch.has_plan.narrow(1, 0, states).ne(0).any().item<bool>();
 }
@@ -73,6 +75,7 @@ Windows MakeWindows(const Batch& batch, const proto::RunConfig& config,
 
 Windows MakeWindows(const Batch& batch, bool any_plan, const proto::RunConfig& config,
                     const at::TensorOptions& options) {
+  POMPC_CHECK_OK(batch.Validate(config));
   const int64_t horizon = batch.actions.size(1);
   const int64_t states = horizon + 1;
   const auto time_major = [&](const at::Tensor& x, int64_t steps) {

@@ -3,9 +3,8 @@
 #include <array>
 
 #include "absl/strings/str_cat.h"
-#include "learner/update/batch.h"
-#include "learner/update/family.h"
-#include "learner/update/streams.h"
+#include "common/base/check.h"
+#include "learner/update/losses.h"
 #include "model/random.h"
 
 namespace pompc::update {
@@ -13,8 +12,8 @@ namespace {
 
 using proto::PoMpcConfig;
 
-// Rows of the target noise. The KL of a squashed policy to a stored plan is that of its action, so
-// there every later state has one.
+// Number of rows of the target noise. The KL of a squashed policy to a stored plan is that of its
+// action, so there every later state has one.
 int64_t TargetRows(const proto::RunConfig& config, BatchSize size) {
   const bool acts = HasRegularizedValues(config.po_mpc()) && config.po_mpc().alpha() > 0 &&
                     config.po_mpc().prior() == PoMpcConfig::REPLAY &&
@@ -91,7 +90,7 @@ RandomNumbers DrawNumbers(const proto::RunConfig& config, BatchSize size, uint64
   const auto noise = [&](Stream stream, int64_t rows) {
     return model::Normal({seed}, {stream, update}, {rows, actions}, at::kCPU)[0];
   };
-  // The same pair for all rows.
+  // One pair for all rows, as in TD-MPC2: the members are evaluated as one product.
   const auto members = [&](Stream stream) {
     const std::array<int, 2> pair = model::RandomPair(seed, {stream, update}, model.num_q());
     return at::tensor(at::ArrayRef<int>(pair), at::kLong);
@@ -101,6 +100,8 @@ RandomNumbers DrawNumbers(const proto::RunConfig& config, BatchSize size, uint64
     return model::DropoutZeros(seed, {stream, update}, count * rows * model.mlp_dim(),
                                model.dropout());
   };
+  // A stream for each use, so that a setting which drops one leaves the others' numbers as they
+  // are.
   RandomNumbers numbers;
   numbers.target_noise = noise(kTargetAction, TargetRows(config, size));
   numbers.target_members = members(kTargetMembers);
@@ -141,6 +142,7 @@ Draws MakeDraws(const RandomNumbers& numbers, const proto::RunConfig& config, Ba
 }
 
 Draws DrawsOf(const Draws& whole, int64_t batch, int64_t begin, int64_t count) {
+  POMPC_CHECK(begin >= 0 && count >= 1 && begin + count <= batch);
   // Rows are the dimension before the last; windows vary fastest in it.
   const auto part = [&](const at::Tensor& x) {
     if (!x.defined()) return x;

@@ -1,7 +1,7 @@
 #include "learner/update/learnables.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstddef>
 #include <limits>
 #include <string>
 #include <utility>
@@ -11,20 +11,24 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
 #include "common/values/not_finite.h"
 #include "common/values/split_mix.h"
-#include "learner/update/family.h"
 
 namespace pompc::update {
 namespace {
 
 using model::Mlp;
 using model::MlpSpec;
+using model::NamedTensor;
 using model::NamedTensors;
 
 // TD-MPC2's policy optimiser differs from the others in this alone.
 constexpr double kPolicyEpsilon = 1e-5;
 constexpr double kEpsilon = 1e-8;
+
+constexpr char kFormat[] = "updater.format";
 
 // A network of its own, on the device and in the dtype of `like`.
 Mlp MakeNetwork(MlpSpec spec, const char* name, const at::Tensor& like) {
@@ -45,7 +49,8 @@ Adam MakeAdam(const at::Tensor& parameters, double epsilon, const proto::Learner
               {{{parameters.numel(), config.learning_rate()}}, epsilon, config.max_grad_norm()});
 }
 
-// Of encoder, dynamics, reward, termination and plain values: all but the policy, which lies last.
+// Steps encoder, dynamics, reward, termination and plain values: all but the policy, which lies
+// last.
 Adam MakeModelAdam(const model::WorldModel& model) {
   const proto::LearnerConfig& config = model.config().learner();
   const int64_t encoder = model.encoder().flat().numel();
@@ -56,29 +61,12 @@ Adam MakeModelAdam(const model::WorldModel& model) {
       {{{encoder, lr * config.encoder_lr_scale()}, {rest, lr}}, kEpsilon, config.max_grad_norm()});
 }
 
-void Append(NamedTensors part, NamedTensors& all) {
-  for (model::NamedTensor& named : part) all.push_back(std::move(named));
-}
-
-// Losses whose vectors hold NaN or infinity, each once. One wait for the device.
-std::vector<std::string> NotFinite(const std::vector<const char*>& losses,
-                                   const std::vector<at::Tensor>& largest) {
-  const at::Tensor on_host = at::stack(largest).to(at::kCPU, at::kDouble);
-  std::vector<std::string> names;
-  for (size_t i = 0; i < losses.size(); ++i) {
-    if (std::isfinite(on_host[static_cast<int64_t>(i)].item<double>())) continue;
-    if (std::find(names.begin(), names.end(), losses[i]) == names.end())
-      names.emplace_back(losses[i]);
-  }
-  return names;
-}
-
 }  // namespace
 
 std::string TensorProblem(const model::NamedTensor& named) {
   const at::Tensor& numbers = named.tensor;
   if (!at::isfinite(numbers).all().item<bool>()) return "must be finite";
-  // Their root is what a step is divided by.
+  // A step is divided by their root.
   if (absl::StartsWith(named.name, "adam.") && absl::EndsWith(named.name, ".v") &&
       numbers.lt(0).any().item<bool>()) {
     return "must be 0 or more";
@@ -90,7 +78,7 @@ std::string TensorProblem(const model::NamedTensor& named) {
 }
 
 std::string CounterProblem(const std::string& name, const std::string& text) {
-  if (name == "updater.format") return text == "1" ? "" : "must be 1";
+  if (name == kFormat) return text == "1" ? "" : "must be 1";
   if (name == "updater.prior_trained") return text == "0" || text == "1" ? "" : "must be 0 or 1";
   const bool digits = !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isdigit);
   // Counters are int64 where they are used.
@@ -120,68 +108,165 @@ absl::Status CheckValues(const UpdaterState& state) {
 Learnables::Learnables(model::WorldModel fresh, uint64_t initial_seed)
     : seed(initial_seed),
       world_model(std::move(fresh)),
-      q_target(CopyNetwork(world_model.q(), "q_target")),
-      model_adam(MakeModelAdam(world_model)),
-      policy_adam(
-          MakeAdam(world_model.policy().flat(), kPolicyEpsilon, world_model.config().learner())),
       value_scale(world_model.config().learner().tau(), world_model.flat().options()),
       kl_scale(world_model.config().learner().tau(), world_model.flat().options()) {
+  using M = UpdateMetrics;
   at::NoGradGuard no_grad;
   const proto::RunConfig& config = world_model.config();
-  world_model.EnableGradients(model_adam.gradients(), policy_adam.gradients());
-  if (HasRegularizedValues(config.po_mpc())) {
-    // Starts as a copy of the plain ensemble: with lambda = 0 the two stay equal.
-    regularized.emplace(CopyNetwork(world_model.q(), "regularized_q"));
-    regularized_target.emplace(CopyNetwork(world_model.q(), "regularized_q_target"));
-    regularized_adam.emplace(MakeAdam(regularized->flat(), kEpsilon, config.learner()));
-    regularized->EnableGradients(regularized_adam->gradients());
+  const auto add_optimizer = [&](const char* name, const char* loss, UpdateStep step, Metric norm,
+                                 Adam adam) {
+    optimizers.push_back({name, loss, step, norm, std::move(adam)});
+    return optimizers.back().adam.gradients();
+  };
+  const at::Tensor model_gradients = add_optimizer(
+      "model", kModelLoss, UpdateStep::kModel, &M::model_gradient_norm, MakeModelAdam(world_model));
+  const at::Tensor policy_gradients =
+      add_optimizer("policy", kPolicyLoss, UpdateStep::kPolicy, &M::policy_gradient_norm,
+                    MakeAdam(world_model.policy().flat(), kPolicyEpsilon, config.learner()));
+  world_model.EnableGradients(model_gradients, policy_gradients);
+
+  const bool regularized = HasRegularizedValues(config.po_mpc());
+  heads.push_back({.name = "value",
+                   .loss = kModelLoss,
+                   .online = world_model.q(),
+                   .target = CopyNetwork(world_model.q(), "q_target"),
+                   .judges_policy = !regularized,
+                   .columns = {.loss = &M::value_loss,
+                               .target = &M::value_target,
+                               .clamped = &M::clamped_targets,
+                               .prediction = &M::value}});
+  if (regularized) {
+    // Starts as a copy of the plain ensemble, and its optimiser clips its gradient apart: with
+    // lambda = 0 the two stay equal bit for bit.
+    Mlp online = CopyNetwork(world_model.q(), "regularized_q");
+    online.EnableGradients(add_optimizer("regularized", kRegularizedValueLoss, UpdateStep::kModel,
+                                         &M::regularized_value_gradient_norm,
+                                         MakeAdam(online.flat(), kEpsilon, config.learner())));
+    heads.push_back({.name = "regularized_value",
+                     .loss = kRegularizedValueLoss,
+                     .online = online,
+                     .target = CopyNetwork(world_model.q(), "regularized_q_target"),
+                     .penalized = true,
+                     .trains_latents = config.po_mpc().regularized_value_gradient(),
+                     .judges_policy = true,
+                     .columns = {.loss = &M::regularized_value_loss,
+                                 .target = &M::regularized_value_target,
+                                 .clamped = &M::clamped_regularized_targets}});
   }
   if (HasLearnedPrior(config.po_mpc())) {
-    const model::MlpSpec spec = model::PolicySpec(config);
-    prior.emplace(MakeNetwork(spec, "prior", world_model.flat()));
+    prior.emplace(MakeNetwork(model::PolicySpec(config), "prior", world_model.flat()));
     prior->Initialize(seed);
-    prior_adam.emplace(MakeAdam(prior->flat(), kEpsilon, config.learner()));
-    prior->EnableGradients(prior_adam->gradients());
+    prior->EnableGradients(add_optimizer("prior", kPriorLoss, UpdateStep::kPrior,
+                                         &M::prior_gradient_norm,
+                                         MakeAdam(prior->flat(), kEpsilon, config.learner())));
   }
+  CheckInvariants();
 }
 
-std::vector<Learnables::Optimizer> Learnables::Optimizers() {
-  std::vector<Optimizer> optimizers = {{"model", &model_adam}, {"policy", &policy_adam}};
-  if (regularized_adam) optimizers.push_back({"regularized", &*regularized_adam});
-  if (prior_adam) optimizers.push_back({"prior", &*prior_adam});
-  return optimizers;
+Learnables::State Learnables::Visit() {
+  State state;
+  const auto add = [&](const char* loss, const at::Tensor& numbers, NamedTensors tensors,
+                       const at::Tensor& gradient = at::Tensor()) {
+    state.vectors.push_back({loss, numbers, std::move(tensors), gradient});
+  };
+  const auto add_stepped = [&](const char* loss, NamedTensors tensors) {
+    const Adam& adam = AdamOf(loss);
+    add(loss, adam.parameters(), std::move(tensors), adam.gradients());
+  };
+
+  // Networks: the world model, whose policy has an optimiser of its own, and what stands beside it.
+  const NamedTensors of_policy = world_model.policy().Parameters();
+  NamedTensors of_model = world_model.Parameters();
+  of_model.erase(of_model.end() - static_cast<std::ptrdiff_t>(of_policy.size()), of_model.end());
+  add_stepped(kModelLoss, std::move(of_model));
+  add_stepped(kPolicyLoss, of_policy);
+  for (const ValueHead& head : heads) {
+    const bool in_world_model = &head == &heads.front();
+    if (!in_world_model) add_stepped(head.loss, head.online.Parameters());
+    add(head.loss, head.target.flat(), head.target.Parameters());
+  }
+  if (prior) add_stepped(kPriorLoss, prior->Parameters());
+
+  for (Optimizer& optimizer : optimizers) {
+    for (const NamedTensor& moment : optimizer.adam.Moments(absl::StrCat("adam.", optimizer.name)))
+      add(optimizer.loss, moment.tensor, {moment});
+  }
+  add(kPolicyLoss, value_scale.value().view({1}), {{"scale.value", value_scale.value()}});
+  add(kPolicyLoss, kl_scale.value().view({1}), {{"scale.kl", kl_scale.value()}});
+
+  state.counters = {{"updater.seed", &seed},
+                    {"updater.update_count", &updates},
+                    {"updater.prior_trained", &prior_trained}};
+  for (Optimizer& optimizer : optimizers) {
+    state.counters.push_back(
+        {absl::StrCat("updater.adam_steps.", optimizer.name), &optimizer.adam.steps()});
+  }
+  return state;
+}
+
+const Adam& Learnables::AdamOf(const char* loss) const {
+  const auto found =
+      std::find_if(optimizers.begin(), optimizers.end(),
+                   [&](const Optimizer& optimizer) { return optimizer.loss == loss; });
+  POMPC_CHECK(found != optimizers.end(), loss);
+  return found->adam;
+}
+
+const ValueHead& Learnables::PolicyHead() const {
+  const auto found = std::find_if(heads.begin(), heads.end(),
+                                  [](const ValueHead& head) { return head.judges_policy; });
+  POMPC_CHECK(found != heads.end());
+  return *found;
 }
 
 NamedTensors Learnables::Tensors() {
-  NamedTensors tensors = world_model.Parameters();
-  Append(q_target.Parameters(), tensors);
-  if (regularized) {
-    Append(regularized->Parameters(), tensors);
-    Append(regularized_target->Parameters(), tensors);
-  }
-  if (prior) Append(prior->Parameters(), tensors);
-  for (const Optimizer& optimizer : Optimizers()) {
-    Append(optimizer.adam->State(absl::StrCat("adam.", optimizer.name)), tensors);
-  }
-  tensors.push_back({"scale.value", value_scale.value()});
-  tensors.push_back({"scale.kl", kl_scale.value()});
+  NamedTensors tensors;
+  for (const Vector& vector : Visit().vectors)
+    tensors.insert(tensors.end(), vector.tensors.begin(), vector.tensors.end());
   return tensors;
+}
+
+NamedTensors Learnables::Gradients(bool with_prior) {
+  NamedTensors gradients;
+  for (const Vector& vector : Visit().vectors) {
+    if (!vector.gradient.defined() || (vector.loss == kPriorLoss && !with_prior)) continue;
+    int64_t begin = 0;
+    for (const NamedTensor& named : vector.tensors) {
+      const int64_t count = named.tensor.numel();
+      gradients.push_back(
+          {named.name, vector.gradient.narrow(0, begin, count).view(named.tensor.sizes()).clone()});
+      begin += count;
+    }
+  }
+  return gradients;
+}
+
+void Learnables::CheckInvariants() {
+  // Export writes the named tensors and Keep copies the vectors: they must be the same numbers, in
+  // the same order.
+  for (const Vector& vector : Visit().vectors) {
+    int64_t covered = vector.numbers.storage_offset();
+    for (const NamedTensor& named : vector.tensors) {
+      POMPC_CHECK(named.tensor.is_alias_of(vector.numbers), named.name);
+      POMPC_CHECK_EQ(named.tensor.storage_offset(), covered, named.name);
+      covered += named.tensor.numel();
+    }
+    POMPC_CHECK_EQ(covered - vector.numbers.storage_offset(), vector.numbers.numel());
+    POMPC_CHECK(!vector.gradient.defined() || vector.gradient.numel() == vector.numbers.numel());
+  }
+  for (const ValueHead& head : heads)
+    POMPC_CHECK_EQ(head.online.flat().numel(), head.target.flat().numel(), head.name);
 }
 
 UpdaterState Learnables::Export() {
   UpdaterState state;
-  for (const model::NamedTensor& named : Tensors()) {
+  for (const NamedTensor& named : Tensors()) {
     state.tensors.push_back(
         {named.name, named.tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true)});
   }
-  state.metadata["updater.format"] = "1";
-  state.metadata["updater.seed"] = absl::StrCat(seed);
-  state.metadata["updater.update_count"] = absl::StrCat(updates);
-  state.metadata["updater.prior_trained"] = prior_trained ? "1" : "0";
-  for (const Optimizer& optimizer : Optimizers()) {
-    state.metadata[absl::StrCat("updater.adam_steps.", optimizer.name)] =
-        absl::StrCat(optimizer.adam->steps());
-  }
+  state.metadata[kFormat] = "1";
+  for (const Counter& counter : Visit().counters)
+    state.metadata[counter.name] = absl::StrCat(*counter.value);
   return state;
 }
 
@@ -189,99 +274,78 @@ absl::Status Learnables::Import(const UpdaterState& state) {
   // Read everything before changing anything.
   absl::Status status = CheckValues(state);
   const auto number = [&](const std::string& name) {
-    const std::string key = absl::StrCat("updater.", name);
-    const auto found = state.metadata.find(key);
+    const auto found = state.metadata.find(name);
     uint64_t value = 0;
     if (found == state.metadata.end()) {
-      status.Update(absl::InvalidArgumentError(absl::StrCat("metadata \"", key, "\" is missing")));
+      status.Update(absl::InvalidArgumentError(absl::StrCat("metadata \"", name, "\" is missing")));
     } else if (!absl::SimpleAtoi(found->second, &value)) {
       status.Update(
-          absl::InvalidArgumentError(absl::StrCat("metadata \"", key, "\" is no number")));
+          absl::InvalidArgumentError(absl::StrCat("metadata \"", name, "\" is no number")));
     }
     return value;
   };
-  number("format");
-  const uint64_t new_seed = number("seed");
-  const uint64_t new_updates = number("update_count");
-  const bool new_prior_trained = number("prior_trained") != 0;
-  std::vector<std::pair<Adam*, uint64_t>> steps;
-  for (const auto& [name, adam] : Optimizers())
-    steps.emplace_back(adam, number(absl::StrCat("adam_steps.", name)));
+  number(kFormat);
+  const std::vector<Counter> counters = Visit().counters;
+  std::vector<uint64_t> values;
+  for (const Counter& counter : counters) values.push_back(number(counter.name));
   if (status.ok()) status = model::CopyTensors(state.tensors, Tensors());
   if (!status.ok()) return status;
-
-  seed = new_seed;
-  updates = static_cast<int64_t>(new_updates);
-  prior_trained = new_prior_trained;
-  for (const auto& [adam, count] : steps) adam->set_steps(static_cast<int64_t>(count));
+  for (size_t i = 0; i < counters.size(); ++i) *counters[i].value = values[i];
   return absl::OkStatus();
-}
-
-std::vector<Learnables::Vector> Learnables::Vectors() {
-  std::vector<Vector> vectors;
-  const auto add = [&](const char* loss, const Adam& adam) {
-    for (const at::Tensor& tensor : adam.Vectors()) vectors.push_back({loss, tensor});
-  };
-  add(kModelLoss, model_adam);
-  vectors.push_back({kModelLoss, q_target.flat()});
-  if (regularized) {
-    add(kRegularizedValueLoss, *regularized_adam);
-    vectors.push_back({kRegularizedValueLoss, regularized_target->flat()});
-  }
-  if (prior) add(kPriorLoss, *prior_adam);
-  add(kPolicyLoss, policy_adam);
-  for (const RunningScale* scale : {&value_scale, &kl_scale})
-    vectors.push_back({kPolicyLoss, scale->value().view({1})});
-  return vectors;
 }
 
 absl::Status Learnables::Keep() {
   at::NoGradGuard no_grad;
-  const std::vector<Vector> vectors = Vectors();
-  std::vector<const char*> losses;
-  std::vector<at::Tensor> largest;
-  for (const Vector& vector : vectors) {
-    // Both ends are NaN if any number is.
-    const auto [low, high] = vector.tensor.detach().aminmax();
-    losses.insert(losses.end(), 2, vector.loss);
-    largest.insert(largest.end(), {low, high});
+  const State state = Visit();
+  // The smallest and the largest number of each vector, both NaN if any number is, in one tensor:
+  // one wait for the device.
+  std::vector<at::Tensor> extremes;
+  for (const Vector& vector : state.vectors) {
+    const auto [low, high] = vector.numbers.detach().aminmax();
+    extremes.insert(extremes.end(), {low, high});
   }
-  if (const std::vector<std::string> names = NotFinite(losses, largest); !names.empty()) {
+  const at::Tensor finite = at::stack(extremes).isfinite().to(at::kCPU);
+  std::vector<std::string> spoilt;
+  for (const char* loss : kLosses) {
+    bool ok = true;
+    for (size_t i = 0; i < extremes.size(); ++i) {
+      if (state.vectors[i / 2].loss == loss) ok &= finite.data_ptr<bool>()[i];
+    }
+    if (!ok) spoilt.emplace_back(loss);
+  }
+  if (!spoilt.empty()) {
     return NotFiniteError(
-        names[0], absl::StrCat("what the losses changed is not finite after update ", updates, ": ",
-                               absl::StrJoin(names, ", ")));
+        spoilt[0], absl::StrCat("what the losses changed is not finite after update ", updates,
+                                ": ", absl::StrJoin(spoilt, ", ")));
   }
-  kept_.tensors.resize(vectors.size());
-  for (size_t i = 0; i < vectors.size(); ++i) {
-    at::Tensor& kept = kept_.tensors[i];
-    if (!kept.defined()) kept = at::empty_like(vectors[i].tensor.detach());
-    kept.copy_(vectors[i].tensor);
+  kept_numbers_.resize(state.vectors.size());
+  for (size_t i = 0; i < state.vectors.size(); ++i) {
+    at::Tensor& kept = kept_numbers_[i];
+    if (!kept.defined()) kept = at::empty_like(state.vectors[i].numbers.detach());
+    kept.copy_(state.vectors[i].numbers);
   }
-  kept_.updates = updates;
-  kept_.prior_trained = prior_trained;
-  kept_.steps.clear();
-  for (const Optimizer& optimizer : Optimizers()) kept_.steps.push_back(optimizer.adam->steps());
+  kept_counters_.clear();
+  for (const Counter& counter : state.counters) kept_counters_.push_back(*counter.value);
   return absl::OkStatus();
 }
 
 void Learnables::GoBack() {
+  POMPC_CHECK(!kept_counters_.empty(), "nothing was kept");
   at::NoGradGuard no_grad;
-  const std::vector<Vector> vectors = Vectors();
-  for (size_t i = 0; i < vectors.size(); ++i) {
-    at::Tensor tensor = vectors[i].tensor;
-    tensor.copy_(kept_.tensors.at(i));
+  const State state = Visit();
+  for (size_t i = 0; i < state.vectors.size(); ++i) {
+    // In place: networks, optimisers and recordings of updates hold on to the memory.
+    at::Tensor numbers = state.vectors[i].numbers;
+    numbers.copy_(kept_numbers_.at(i));
   }
-  updates = kept_.updates;
-  prior_trained = kept_.prior_trained;
-  size_t i = 0;
-  for (const Optimizer& optimizer : Optimizers()) optimizer.adam->set_steps(kept_.steps[i++]);
+  for (size_t i = 0; i < state.counters.size(); ++i) *state.counters[i].value = kept_counters_[i];
 }
 
 int64_t Learnables::Checksum() {
   at::NoGradGuard no_grad;
-  uint64_t checksum = static_cast<uint64_t>(updates);
-  for (const Optimizer& optimizer : Optimizers()) {
-    const at::Tensor parameters = optimizer.adam->Vectors().front().detach();
+  uint64_t checksum = updates;
+  for (const Optimizer& optimizer : optimizers) {
+    const at::Tensor parameters = optimizer.adam.parameters().detach();
     const at::ScalarType bits = parameters.scalar_type() == at::kDouble ? at::kLong : at::kInt;
     const auto sum = parameters.view(bits).sum(at::kLong).item<int64_t>();
     checksum = SplitMixBits(checksum + static_cast<uint64_t>(sum));
@@ -290,32 +354,26 @@ int64_t Learnables::Checksum() {
 }
 
 absl::Status Learnables::Synchronize(Ranks& ranks) {
-  const NamedTensors tensors = Tensors();
+  const State state = Visit();
   int64_t numbers = 0;
-  for (const model::NamedTensor& named : tensors) numbers += named.tensor.numel();
-  const absl::StatusOr<at::Tensor> sizes = ranks.Gather(at::full({1}, numbers, at::kLong));
-  if (!sizes.ok()) return sizes.status();
+  for (const Vector& vector : state.vectors) numbers += vector.numbers.numel();
+  // A broadcast between ranks whose tensors differ in size would hang or tear: sizes go first.
+  POMPC_ASSIGN_OR_RETURN(const at::Tensor sizes, ranks.Gather(at::full({1}, numbers, at::kLong)));
   for (int64_t rank = 0; rank < ranks.size(); ++rank) {
-    const auto others = (*sizes)[rank].item<int64_t>();
+    const auto others = sizes[rank].item<int64_t>();
     if (others == numbers) continue;
     return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " has a state of ", others,
                                                    " numbers, rank ", ranks.rank(), " of ",
                                                    numbers));
   }
-  absl::Status status;
-  for (const model::NamedTensor& named : tensors) {
-    if (status.ok()) status = ranks.Broadcast(named.tensor);
-  }
-  std::vector<int64_t> counts = {static_cast<int64_t>(seed), updates, prior_trained ? 1 : 0};
-  for (const Optimizer& optimizer : Optimizers()) counts.push_back(optimizer.adam->steps());
-  const at::Tensor scalars = at::tensor(counts, at::kLong);
-  if (status.ok()) status = ranks.Broadcast(scalars);
-  if (!status.ok()) return status;
-  const int64_t* scalar = scalars.data_ptr<int64_t>();
-  seed = static_cast<uint64_t>(*scalar++);
-  updates = *scalar++;
-  prior_trained = *scalar++ != 0;
-  for (const Optimizer& optimizer : Optimizers()) optimizer.adam->set_steps(*scalar++);
+  for (const Vector& vector : state.vectors) POMPC_RETURN_IF_ERROR(ranks.Broadcast(vector.numbers));
+  std::vector<int64_t> counts;
+  for (const Counter& counter : state.counters)
+    counts.push_back(static_cast<int64_t>(*counter.value));
+  const at::Tensor counters = at::tensor(counts, at::kLong);
+  POMPC_RETURN_IF_ERROR(ranks.Broadcast(counters));
+  for (size_t i = 0; i < state.counters.size(); ++i)
+    *state.counters[i].value = static_cast<uint64_t>(counters.data_ptr<int64_t>()[i]);
   return absl::OkStatus();
 }
 

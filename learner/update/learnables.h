@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "learner/update/adam.h"
+#include "learner/update/losses.h"
+#include "learner/update/optimizer.h"
 #include "learner/update/ranks.h"
-#include "learner/update/running_scale.h"
-#include "model/mlp.h"
 #include "model/parameters.h"
 #include "model/tensor_file.h"
 #include "model/torch_compat.h"
@@ -19,13 +18,16 @@
 
 namespace pompc::update {
 
-// The losses that optimisers follow, as statuses and metrics name them.
+// The losses that optimisers follow, as statuses and metrics name them, and all of them in the
+// order in which an update follows them.
 inline constexpr char kModelLoss[] = "model";
 inline constexpr char kRegularizedValueLoss[] = "regularized_value";
 inline constexpr char kPriorLoss[] = "prior";
 inline constexpr char kPolicyLoss[] = "policy";
+inline constexpr const char* kLosses[] = {kModelLoss, kRegularizedValueLoss, kPriorLoss,
+                                          kPolicyLoss};
 
-// Everything a resumed updater needs to go on bit for bit; fits model::WriteTensorFile.
+// Everything a resumed updater needs to continue bit for bit; fits model::WriteTensorFile.
 struct UpdaterState {
   model::NamedTensors tensors;
   model::Metadata metadata;
@@ -40,6 +42,21 @@ std::string CounterProblem(const std::string& name, const std::string& text);
 // INVALID_ARGUMENT naming the first tensor or counter that has a problem, and the rule.
 absl::Status CheckValues(const UpdaterState& state);
 
+// The steps of an update that minimise something (docs/algorithm.md, Update).
+enum class UpdateStep { kModel = 2, kPrior = 3, kPolicy = 4 };
+
+struct Optimizer {
+  // Its place in a checkpoint: tensors "adam.<name>.m" and ".v", counter
+  // "updater.adam_steps.<name>".
+  const char* name;
+  // What it follows, and in which step.
+  const char* loss;
+  UpdateStep step;
+  // Where the norm of its gradient before clipping is reported.
+  Metric norm;
+  Adam adam;
+};
+
 // Networks, target networks, optimisers and running scales of one updater, as its config asks for
 // them. Not thread-safe; neither copied nor moved, since gradients and optimisers share its
 // tensors.
@@ -48,7 +65,7 @@ struct Learnables {
   Learnables(const Learnables&) = delete;
   Learnables& operator=(const Learnables&) = delete;
 
-  // As Updater's.
+  // As those of Updater.
   UpdaterState Export();
   absl::Status Import(const UpdaterState& state);
   absl::Status Keep();
@@ -56,44 +73,57 @@ struct Learnables {
   absl::Status Synchronize(Ranks& ranks);
   int64_t Checksum();
 
-  uint64_t seed = 0;
+  // The value head that the policy's loss uses.
+  const ValueHead& PolicyHead() const;
+  // nullptr where there is no learned prior, or it was never trained: its Gaussian means nothing.
+  const model::Mlp* TrainedPrior() const { return prior && prior_trained ? &*prior : nullptr; }
+  // Copies of the gradients of all parameters that optimisers step, named as the parameters; those
+  // of the prior only if wanted.
+  model::NamedTensors Gradients(bool with_prior);
+
+  uint64_t seed;
   // Updates made.
-  int64_t updates = 0;
-  // Whether the prior has ever been trained: before, its Gaussian means nothing.
-  bool prior_trained = false;
+  uint64_t updates = 0;
+  // 1 once the prior has been trained, otherwise 0.
+  uint64_t prior_trained = 0;
 
   model::WorldModel world_model;
-  model::Mlp q_target;
-  // nullopt without regularised values, and without a learned prior.
-  std::optional<model::Mlp> regularized, regularized_target, prior;
-  Adam model_adam, policy_adam;
-  std::optional<Adam> regularized_adam, prior_adam;
+  // The plain Q, whose online network is the world model's, then the others.
+  std::vector<ValueHead> heads;
+  // nullopt without a learned prior.
+  std::optional<model::Mlp> prior;
+  // In the order of the file.
+  std::vector<Optimizer> optimizers;
   RunningScale value_scale, kl_scale;
 
  private:
-  struct Optimizer {
-    const char* name;
-    Adam* adam;
-  };
-  std::vector<Optimizer> Optimizers();
-  // Views of everything that changes, scalars apart.
-  model::NamedTensors Tensors();
-
-  // The same in a few long vectors, with the loss whose gradient changes each.
+  // One vector of numbers of the state, and how a checkpoint divides and names it.
   struct Vector {
+    // The loss whose gradient changes it.
     const char* loss;
-    at::Tensor tensor;
+    at::Tensor numbers;
+    model::NamedTensors tensors;
+    // Undefined for what no optimiser steps.
+    at::Tensor gradient;
   };
-  std::vector<Vector> Vectors();
+  struct Counter {
+    std::string name;
+    uint64_t* value;
+  };
+  struct State {
+    std::vector<Vector> vectors;
+    std::vector<Counter> counters;
+  };
+  // All of the state, as views, in the order of the file. What a checkpoint stores, what Keep puts
+  // aside and what ranks must agree on is what stands here, and nothing else.
+  State Visit();
+  model::NamedTensors Tensors();
+  const Adam& AdamOf(const char* loss) const;
+  void CheckInvariants();
 
-  // What Keep put aside.
-  struct Kept {
-    std::vector<at::Tensor> tensors;  // of Vectors()
-    int64_t updates = 0;
-    bool prior_trained = false;
-    std::vector<int64_t> steps;  // of Optimizers()
-  };
-  Kept kept_;
+  // What Keep put aside, in the order of Visit(); empty before.
+  std::vector<at::Tensor> kept_numbers_;
+  std::vector<uint64_t> kept_counters_;
 };
 
 }  // namespace pompc::update

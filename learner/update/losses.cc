@@ -1,16 +1,15 @@
 #include "learner/update/losses.h"
 
-#include <cmath>
 #include <utility>
-#include <vector>
 
-#include "learner/update/family.h"
+#include "common/base/check.h"
 #include "learner/update/gaussian.h"
 #include "model/ops.h"
 
 namespace pompc::update {
 namespace {
 
+using M = UpdateMetrics;
 using model::Gaussian;
 using model::Mlp;
 using proto::PoMpcConfig;
@@ -20,6 +19,43 @@ Mlp::Options Training(const at::Tensor& dropout = at::Tensor()) {
   options.train = true;
   options.dropout = dropout;
   return options;
+}
+
+// One value out of those of several members, [M, ...] -> [...].
+at::Tensor ReduceMembers(const at::Tensor& values, PoMpcConfig::ValueReduction reduction) {
+  return reduction == PoMpcConfig::MIN ? values.amin(0) : values.mean(0);
+}
+
+// V: decoded values of some members, reduced as configured, [rows].
+at::Tensor TargetValues(const Mlp& ensemble, const at::Tensor& input, const at::Tensor& members,
+                        const proto::RunConfig& config) {
+  Mlp::Options options;
+  options.members = members;
+  const at::Tensor logits = ensemble.Forward(input, options);
+  return ReduceMembers(model::TwoHotDecode(logits, model::BinsOf(config.model())),
+                       config.po_mpc().target_value_reduction());
+}
+
+// lambda KL(pi || p) at states 1..H, [H, B]; 0 where a stored prior is wanted and there is none.
+at::Tensor Penalties(const Mlp* prior, const Windows& windows, const at::Tensor& latents,
+                     const Gaussian& policy, const at::Tensor& noise,
+                     const proto::RunConfig& config) {
+  const PoMpcConfig& po_mpc = config.po_mpc();
+  at::Tensor kl;
+  if (prior != nullptr) {
+    kl = GaussianKl(policy, model::PolicyFromRaw(prior->Forward(latents), config.model()),
+                    po_mpc.kl_reduction());
+  } else {
+    // The state after step t is the window's row t + 1.
+    const auto later = [&](const at::Tensor& x) {
+      return x.narrow(0, windows.batch, latents.size(0));
+    };
+    const Gaussian planner =
+        PlannerGaussian(later(windows.plan_mean), later(windows.plan_std), config);
+    kl = KlToPlanner(policy, config.model().policy_form(), noise, planner, po_mpc.kl_reduction()) *
+         later(windows.has_plan);
+  }
+  return (kl * Lambda(po_mpc)).view_as(windows.rewards);
 }
 
 struct Rollout {
@@ -48,6 +84,8 @@ at::Tensor KlOfPolicy(const Gaussian& policy, proto::ModelConfig::PolicyForm for
                             ? KlToPlanner(policy, form, noise, prior, reduction)
                             : GaussianKl(policy, prior, reduction);
   if (config.policy_kl() == PoMpcConfig::MODE_SEEKING) return kl;
+  // CROSS_ENTROPY: -E_pi ln p = KL(pi || p) + the entropy of pi, which a squashed policy has at the
+  // one action that was drawn alone.
   if (form == proto::ModelConfig::TANH_GAUSSIAN) {
     return kl - SquashedLogDensity(policy, noise, reduction);
   }
@@ -55,60 +93,155 @@ at::Tensor KlOfPolicy(const Gaussian& policy, proto::ModelConfig::PolicyForm for
   return kl + Entropy(policy) / (reduction == PoMpcConfig::MEAN ? numbers : 1);
 }
 
-}  // namespace
-
-at::Tensor ReduceMembers(const at::Tensor& values, PoMpcConfig::ValueReduction reduction) {
-  return reduction == PoMpcConfig::MIN ? values.amin(0) : values.mean(0);
+// Mean over the rows whose mask is 1; 0 if there are none.
+at::Tensor MaskedMean(const at::Tensor& x, const at::Tensor& mask) {
+  return (x * mask).sum() / mask.sum().clamp_min(1);
 }
 
-at::Tensor ModelLosses::Total(const proto::RunConfig& config) const {
-  const proto::LearnerConfig& learner = config.learner();
-  at::Tensor total = consistency * learner.consistency_coefficient() +
-                     reward * learner.reward_coefficient() + value * learner.value_coefficient();
-  if (regularized_value.defined()) total = total + regularized_value * learner.value_coefficient();
-  if (termination.defined()) total = total + termination * learner.termination_coefficient();
+// Share of values that the two-hot range cannot hold.
+at::Tensor Clamped(const at::Tensor& values, const model::Bins& bins) {
+  const at::Tensor symlog = model::Symlog(values);
+  return symlog.lt(bins.low).logical_or(symlog.gt(bins.high)).to(at::kDouble).mean();
+}
+
+}  // namespace
+
+at::Tensor OneStepTargets(const WindowRewards& window, const at::Tensor& next_values) {
+  const at::Tensor values =
+      window.penalties.defined() ? next_values - window.penalties : next_values;
+  return at::addcmul(window.rewards, 1 - window.terminated, values, window.discount);
+}
+
+at::Tensor WindowEndTargets(const WindowRewards& window, const at::Tensor& last_values) {
+  const int64_t horizon = window.rewards.size(0);
+  const at::Tensor alive = 1 - window.terminated;
+  std::vector<at::Tensor> targets(static_cast<size_t>(horizon));
+  at::Tensor value = last_values;
+  for (int64_t t = horizon - 1; t >= 0; --t) {
+    if (window.penalties.defined()) value = value - window.penalties[t];
+    value = at::addcmul(window.rewards[t], alive[t], value, window.discount);
+    targets[static_cast<size_t>(t)] = value;
+  }
+  return at::stack(targets);
+}
+
+Targets MakeTargets(const model::WorldModel& model, std::span<const ValueHead> heads,
+                    const Mlp* prior, const Windows& windows, const Draws& draws) {
+  at::NoGradGuard no_grad;
+  const proto::RunConfig& config = model.config();
+  const int64_t rows = windows.horizon * windows.batch;
+  const bool one_step = config.po_mpc().target_horizon() == PoMpcConfig::ONE_STEP;
+  // Before a learned prior has been trained once its Gaussian means nothing: no penalty then.
+  const bool has_prior = prior != nullptr || config.po_mpc().prior() == PoMpcConfig::REPLAY;
+  bool penalized = false;
+  for (const ValueHead& head : heads) penalized |= head.penalized;
+  penalized &= config.po_mpc().alpha() > 0 && has_prior;
+  // Penalties are those of every later state; a value is needed at the last one alone if the
+  // targets bootstrap there. What is not needed is not computed.
+  const int64_t value_rows = one_step ? rows : windows.batch;
+  const int64_t policy_rows = penalized ? rows : value_rows;
+  const auto last = [&](const at::Tensor& x) {
+    return x.narrow(0, x.size(0) - value_rows, value_rows);
+  };
+
+  // z'_t = h(o_{t+1}), a' ~ pi(z').
+  Targets targets;
+  targets.next_latents =
+      model.Encode(windows.observations.narrow(0, 1, windows.horizon).flatten(0, 1));
+  const at::Tensor latents = targets.next_latents.narrow(0, rows - policy_rows, policy_rows);
+  const Gaussian policy = model.Policy(latents);
+  const at::Tensor actions =
+      model::SampleActions({last(policy.mean), last(policy.log_std)}, last(draws.target_noise),
+                           config.model().policy_form());
+  const at::Tensor input = at::cat({last(latents), actions}, 1);
+
+  WindowRewards window{windows.rewards, windows.terminated, at::Tensor(),
+                       config.learner().discount()};
+  at::Tensor penalties;
+  if (penalized) penalties = Penalties(prior, windows, latents, policy, draws.target_noise, config);
+  for (const ValueHead& head : heads) {
+    window.penalties = head.penalized ? penalties : at::Tensor();
+    const at::Tensor values = TargetValues(head.target, input, draws.target_members, config);
+    targets.values.push_back((one_step ? OneStepTargets(window, values.view_as(windows.rewards))
+                                       : WindowEndTargets(window, values))
+                                 .flatten());
+  }
+  return targets;
+}
+
+at::Tensor ModelLosses::Total() const {
+  POMPC_CHECK(!terms.empty());
+  at::Tensor total;
+  for (const LossTerm& term : terms) {
+    const at::Tensor weighted = term.loss * term.coefficient;
+    total = total.defined() ? total + weighted : weighted;
+  }
   return total;
 }
 
-ModelLosses ComputeModelLosses(const model::WorldModel& model, const Mlp* regularized,
+ModelLosses ComputeModelLosses(const model::WorldModel& model, std::span<const ValueHead> heads,
                                const Windows& windows, const Targets& targets,
                                const at::Tensor& dropout, const proto::RunConfig& config) {
+  POMPC_CHECK_EQ(targets.values.size(), heads.size());
   const model::Bins bins = model::BinsOf(model.config().model());
+  const proto::LearnerConfig& learner = config.learner();
+  const at::Tensor& weights = windows.weights;
   const Rollout rollout = RollOut(model, windows);
   const at::Tensor input = at::cat({rollout.latents, windows.actions}, 1);
 
   ModelLosses losses;
+  const auto add = [&](const char* name, Metric column, double coefficient,
+                       const at::Tensor& loss) {
+    losses.terms.push_back({name, column, coefficient, loss});
+  };
+  add("consistency", &M::consistency_loss, learner.consistency_coefficient(),
+      model::WeightedSquaredError(rollout.predictions, targets.next_latents, weights));
+
+  losses.reward_logits = model.reward().Forward(input, Training());
+  add("reward", &M::reward_loss, learner.reward_coefficient(),
+      model::TwoHotCrossEntropy(losses.reward_logits, windows.rewards.flatten(), weights, bins));
+
+  for (size_t i = 0; i < heads.size(); ++i) {
+    const at::Tensor own_input = heads[i].trains_latents ? input : input.detach();
+    losses.value_logits.push_back(heads[i].online.Forward(own_input, Training(dropout)));
+    add(heads[i].name, heads[i].columns.loss, learner.value_coefficient(),
+        model::TwoHotCrossEntropy(losses.value_logits[i], targets.values[i], weights, bins));
+  }
+
+  if (model.config().env().spec().terminates()) {
+    const at::Tensor logits =
+        model.termination().Forward(rollout.predictions, Training()).squeeze(1);
+    add("termination", &M::termination_loss, learner.termination_coefficient(),
+        at::binary_cross_entropy_with_logits(logits, windows.terminated.flatten()));
+  }
+
+  // Prior and policy learn at sg(zhat).
   losses.latents = rollout.latents.detach();
   if (config.po_mpc().policy_at_window_end()) {
     const at::Tensor last = rollout.predictions.detach().narrow(
         0, (windows.horizon - 1) * windows.batch, windows.batch);
     losses.latents = at::cat({losses.latents, last});
   }
-  losses.consistency =
-      model::WeightedSquaredError(rollout.predictions, targets.next_latents, windows.weights);
-  losses.reward_logits = model.reward().Forward(input, Training());
-  losses.reward = model::TwoHotCrossEntropy(losses.reward_logits, windows.rewards.flatten(),
-                                            windows.weights, bins);
-  losses.value_logits = model.q().Forward(input, Training(dropout));
-  losses.value =
-      model::TwoHotCrossEntropy(losses.value_logits, targets.values, windows.weights, bins);
-  if (regularized != nullptr) {
-    const at::Tensor own_input =
-        config.po_mpc().regularized_value_gradient() ? input : input.detach();
-    losses.regularized_value_logits = regularized->Forward(own_input, Training(dropout));
-    losses.regularized_value = model::TwoHotCrossEntropy(
-        losses.regularized_value_logits, targets.regularized_values, windows.weights, bins);
-  }
-  if (model.config().env().spec().terminates()) {
-    const at::Tensor logits =
-        model.termination().Forward(rollout.predictions, Training()).squeeze(1);
-    losses.termination = at::binary_cross_entropy_with_logits(logits, windows.terminated.flatten());
-  }
   return losses;
+}
+
+void Report(const ModelLosses& losses, const Targets& targets, std::span<const ValueHead> heads,
+            const proto::ModelConfig& config, MetricTensors& metrics) {
+  at::NoGradGuard no_grad;
+  const model::Bins bins = model::BinsOf(config);
+  for (const LossTerm& term : losses.terms) metrics.Set(term.column, term.loss);
+  for (size_t i = 0; i < heads.size(); ++i) {
+    const ValueHead::Columns& columns = heads[i].columns;
+    metrics.Set(columns.target, targets.values[i].mean());
+    metrics.Set(columns.clamped, Clamped(targets.values[i], bins));
+    if (columns.prediction == nullptr) continue;
+    metrics.Set(columns.prediction, model::TwoHotDecode(losses.value_logits[i], bins).mean());
+  }
 }
 
 PriorLoss ComputePriorLoss(const Mlp& prior, const Windows& windows, const at::Tensor& latents,
                            const at::Tensor& noise, const proto::RunConfig& config) {
+  POMPC_CHECK(windows.any_plan);
   PriorLoss result;
   result.gaussian = model::PolicyFromRaw(prior.Forward(latents, Training()), config.model());
   const Gaussian planner = PlannerGaussian(windows.OfPolicy(windows.plan_mean),
@@ -117,10 +250,19 @@ PriorLoss ComputePriorLoss(const Mlp& prior, const Windows& windows, const at::T
                   ? GaussianKl(planner, result.gaussian, config.po_mpc().kl_reduction())
                   : KlToPlanner(result.gaussian, config.model().policy_form(), noise, planner,
                                 config.po_mpc().kl_reduction());
+  // planned_weight is that of the whole batch: with several ranks each sums its own rows over the
+  // same weight, and the average of their gradients is the gradient of the whole batch's loss.
   const at::Tensor& weights = windows.policy_weights;
   const at::Tensor masked = weights * windows.OfPolicy(windows.has_plan);
   result.loss = (result.kl * (masked * (weights.sum() / windows.planned_weight))).sum();
   return result;
+}
+
+void Report(const PriorLoss& loss, const Windows& windows, MetricTensors& metrics) {
+  at::NoGradGuard no_grad;
+  metrics.Set(&M::prior_loss, loss.loss);
+  metrics.Set(&M::prior_planner_kl, MaskedMean(loss.kl, windows.OfPolicy(windows.has_plan)));
+  metrics.Set(&M::prior_std, loss.gaussian.log_std.exp().mean());
 }
 
 PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& judges,
@@ -153,6 +295,8 @@ at::Tensor PolicyLoss(const PolicyTerms& terms, const Windows& windows,
   const PoMpcConfig& po_mpc = config.po_mpc();
   const double action_size = static_cast<double>(terms.actions.size(1));
   at::Tensor loss = terms.entropy * (-po_mpc.entropy_coefficient() * action_size);
+  // The step size of Adam does not know the loss's scale, but the terms compete: S_q and S_k keep
+  // their proportion as rewards and plans change in size.
   const bool mix = po_mpc.actor_weights() == PoMpcConfig::MIX || po_mpc.alpha() >= 1;
   if (terms.values.defined()) {
     const double weight = mix ? 1 - po_mpc.alpha() : 1;
@@ -166,6 +310,24 @@ at::Tensor PolicyLoss(const PolicyTerms& terms, const Windows& windows,
     loss = loss + terms.kl * weight;
   }
   return (loss * windows.policy_weights).sum();
+}
+
+void Report(const PolicyTerms& terms, const Windows& windows, MetricTensors& metrics) {
+  at::NoGradGuard no_grad;
+  metrics.Set(&M::policy_std, terms.gaussian.log_std.exp().mean());
+  metrics.Set(&M::policy_entropy, terms.entropy.mean());
+  metrics.Set(&M::clipped_actions, terms.actions.abs().ge(1).to(at::kDouble).mean());
+  if (terms.values.defined()) metrics.Set(&M::regularized_value, terms.values.mean());
+  if (terms.kl.defined()) {
+    metrics.Set(&M::policy_prior_kl, MaskedMean(terms.kl, windows.OfPolicy(windows.has_plan)));
+  }
+}
+
+void Report(const Windows& windows, MetricTensors& metrics) {
+  at::NoGradGuard no_grad;
+  const at::Tensor has_plan = windows.OfPolicy(windows.has_plan);
+  metrics.Set(&M::planned_share, has_plan.mean());
+  metrics.Set(&M::planner_std, MaskedMean(windows.OfPolicy(windows.plan_std).mean(1), has_plan));
 }
 
 }  // namespace pompc::update

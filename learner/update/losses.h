@@ -1,10 +1,17 @@
-// The losses of the PO-MPC update as functions of networks, data and given targets: no randomness,
-// no state. Every per-row tensor has one row per (step, window) of Windows, step first; T is the
-// number of states at which prior and policy learn, Windows::policy_rows = T B.
+// The formulas of the PO-MPC update (docs/algorithm.md, Update, steps 1 to 4) as functions of
+// networks, data and draws: no randomness of their own, no state. Every per-row tensor has one row
+// per (step, window) of Windows, step first; T is the number of states at which prior and policy
+// learn, Windows::policy_rows = T B. A Report puts what a step computed into the metrics.
 #ifndef POMPC_LEARNER_UPDATE_LOSSES_H_
 #define POMPC_LEARNER_UPDATE_LOSSES_H_
 
+#include <limits>
+#include <span>
+#include <vector>
+
 #include "learner/update/batch.h"
+#include "learner/update/draws.h"
+#include "learner/update/metrics.h"
 #include "model/mlp.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
@@ -12,44 +19,113 @@
 
 namespace pompc::update {
 
+// Weight of the KL over that of the values; infinite for pure imitation (alpha = 1).
+inline double Lambda(const proto::PoMpcConfig& config) {
+  const double alpha = config.alpha();
+  return alpha >= 1 ? std::numeric_limits<double>::infinity() : alpha / (1 - alpha);
+}
+
+// Pure imitation needs no regularised values, alpha = 0 no prior.
+inline bool HasRegularizedValues(const proto::PoMpcConfig& config) {
+  return config.alpha() < 1 && config.policy_values() == proto::PoMpcConfig::REGULARIZED;
+}
+inline bool HasLearnedPrior(const proto::PoMpcConfig& config) {
+  return config.alpha() > 0 && config.prior() == proto::PoMpcConfig::LEARNED;
+}
+
+// An ensemble of action values with its target network: the plain Q, which planners use, or the
+// regularised Qt. A handle, as its networks are. Learnables lists those of a config; everything
+// else loops over that list.
+struct ValueHead {
+  // Its loss is reported under this name.
+  const char* name;
+  // The loss whose optimiser steps it (kLosses).
+  const char* loss;
+  model::Mlp online, target;
+  // Whether its targets subtract lambda KL(pi || p) from the value of each later state.
+  bool penalized = false;
+  // Whether the gradient of its loss reaches the latents.
+  bool trains_latents = true;
+  // Whether the policy's loss uses its values; one head's does.
+  bool judges_policy = false;
+  struct Columns {
+    Metric loss, target, clamped;
+    Metric prediction = nullptr;  // nullptr: not reported
+  } columns;
+};
+
+// ---- Step 1: targets
+
+// H decisions in B windows, time first. Step t goes from state t to state t+1.
+struct WindowRewards {
+  at::Tensor rewards;     // [H, B]
+  at::Tensor terminated;  // [H, B], 1 where state t+1 is terminal, else 0
+  // What is subtracted from the value of state t+1, t = 0..H-1: lambda KL(policy || prior) there.
+  // [H, B], or undefined: 0.
+  at::Tensor penalties;
+  double discount = 0;
+};
+
+// y_t = r_t + gamma (1 - d_t) (V(s_{t+1}) - penalty_t), from next_values [H, B].
+at::Tensor OneStepTargets(const WindowRewards& window, const at::Tensor& next_values);
+
+// The same recursion with y_{t+1} for V(s_{t+1}), from last_values [B] at the window's last state:
+// the window's remaining discounted rewards and penalties, everything after a terminal state cut
+// off, and a bootstrap at the end.
+at::Tensor WindowEndTargets(const WindowRewards& window, const at::Tensor& last_values);
+
 // What the losses of the model and of the values compare predictions with; constants.
 struct Targets {
-  at::Tensor next_latents;        // [H * B, L]: encodings of the states after each step
-  at::Tensor values;              // [H * B]: of the plain ensemble
-  at::Tensor regularized_values;  // [H * B]: of the regularised ensemble; undefined without one
+  at::Tensor next_latents;         // [H * B, L]: encodings of the states after each step
+  std::vector<at::Tensor> values;  // [H * B], one for each value head
 };
 
-// One value out of those of several members, [M, ...] -> [...].
-at::Tensor ReduceMembers(const at::Tensor& values, proto::PoMpcConfig::ValueReduction reduction);
+// `prior` is nullptr where there is no learned prior, or it was never trained.
+Targets MakeTargets(const model::WorldModel& model, std::span<const ValueHead> heads,
+                    const model::Mlp* prior, const Windows& windows, const Draws& draws);
+
+// ---- Step 2: the world model and the values
+
+// One term of a sum that is minimised.
+struct LossTerm {
+  const char* name;
+  Metric column;
+  double coefficient = 0;
+  at::Tensor loss;  // a scalar, without the coefficient
+};
 
 struct ModelLosses {
-  at::Tensor consistency;        // (1/H) sum_t rho^t mean (zhat_{t+1} - next_latent_t)^2
-  at::Tensor reward;             // (1/H) sum_t rho^t mean CE(R(zhat_t, a_t), r_t)
-  at::Tensor value;              // (1/(H N)) sum_t sum_i rho^t mean CE(Q_i(zhat_t, a_t), y_t)
-  at::Tensor regularized_value;  // the same for the regularised ensemble; undefined without one
-  at::Tensor termination;  // mean BCE(D(zhat_{t+1}), d_t); undefined if episodes never terminate
-  at::Tensor latents;      // [T * B, L]: zhat_0..zhat_{T-1}, rolled out from the first observation
-  at::Tensor reward_logits;             // [H * B, bins]
-  at::Tensor value_logits;              // [N, H * B, bins]
-  at::Tensor regularized_value_logits;  // the same; undefined without one
+  // In the order in which they are summed. sum_t stands for (1/H) sum_t rho^t mean_batch:
+  //   consistency        sum_t (zhat_{t+1} - next_latent_t)^2
+  //   reward             sum_t CE(R(zhat_t, a_t), r_t)
+  //   value              sum_t (1/N) sum_i CE(Q_i(zhat_t, a_t), y_t)
+  //   regularized_value  the same for Qt, if there is one
+  //   termination        (1/H) sum_t mean_batch BCE(D(zhat_{t+1}), d_t), if episodes can terminate
+  std::vector<LossTerm> terms;
+  at::Tensor latents;  // [T * B, L]: zhat_0..zhat_{T-1}, rolled out from the first observation
+  at::Tensor reward_logits;              // [H * B, bins]
+  std::vector<at::Tensor> value_logits;  // [N, H * B, bins], one for each value head
 
-  // The sum that is minimised, with the configured coefficients.
-  at::Tensor Total(const proto::RunConfig& config) const;
+  // The sum that is minimised.
+  at::Tensor Total() const;
 };
 
-// `regularized` may be nullptr. `dropout` multiplies the first layer of both ensembles' members,
-// [N, H * B, mlp_dim], or undefined: none. Gradients flow into the networks' parameters; those of
-// the regularised values reach the latents only if po_mpc.regularized_value_gradient.
-ModelLosses ComputeModelLosses(const model::WorldModel& model, const model::Mlp* regularized,
+// `dropout` multiplies the first layer of the members of every value head, [N, H * B, mlp_dim], or
+// is undefined: none. Gradients flow into the networks' parameters.
+ModelLosses ComputeModelLosses(const model::WorldModel& model, std::span<const ValueHead> heads,
                                const Windows& windows, const Targets& targets,
                                const at::Tensor& dropout, const proto::RunConfig& config);
+void Report(const ModelLosses& losses, const Targets& targets, std::span<const ValueHead> heads,
+            const proto::ModelConfig& config, MetricTensors& metrics);
+
+// ---- Step 3: the learned prior
 
 struct PriorLoss {
   // sum of row weights times KL over the rows with plans, over the sum of their weights times T /
   // sum_t rho^t: the mean does not shrink with the share of rows that have plans.
   at::Tensor loss;
   at::Tensor kl;             // [T * B], of every row
-  model::Gaussian gaussian;  // of the prior
+  model::Gaussian gaussian;  // the prior's
 };
 
 // KL between planner and prior in the configured direction; `noise` [T * B, A] is for a squashed
@@ -57,6 +133,9 @@ struct PriorLoss {
 PriorLoss ComputePriorLoss(const model::Mlp& prior, const Windows& windows,
                            const at::Tensor& latents, const at::Tensor& noise,
                            const proto::RunConfig& config);
+void Report(const PriorLoss& loss, const Windows& windows, MetricTensors& metrics);
+
+// ---- Step 4: the policy
 
 // One evaluation of the policy at `latents`, on the way to its loss.
 struct PolicyTerms {
@@ -90,6 +169,10 @@ PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& j
 at::Tensor PolicyLoss(const PolicyTerms& terms, const Windows& windows,
                       const at::Tensor& value_scale, const at::Tensor& kl_scale,
                       const proto::RunConfig& config);
+void Report(const PolicyTerms& terms, const Windows& windows, MetricTensors& metrics);
+
+// What the metrics say of the plans in the batch.
+void Report(const Windows& windows, MetricTensors& metrics);
 
 }  // namespace pompc::update
 

@@ -10,63 +10,73 @@
 
 namespace pompc::update {
 
-// All zero unless metrics were wanted.
-struct UpdateMetrics {
-  // Losses as they are summed or minimised: step weights in, coefficients out.
-  double total_loss = 0;  // of the world model and the values, coefficients in
-  double consistency_loss = 0;
-  double reward_loss = 0;
-  double termination_loss = 0;
-  double value_loss = 0;
-  double regularized_value_loss = 0;
-  double prior_loss = 0;
-  double policy_loss = 0;
-  // Norms before clipping.
-  double model_gradient_norm = 0;
-  double regularized_value_gradient_norm = 0;
-  double prior_gradient_norm = 0;
-  double policy_gradient_norm = 0;
-  // KL between policy and prior as in the policy's loss, and between planner and learned prior (in
-  // the configured direction): means over the rows with plans; 0 if there are none.
-  double policy_prior_kl = 0;
-  double prior_planner_kl = 0;
-  double policy_std = 0;   // mean
-  double prior_std = 0;    // mean
-  double planner_std = 0;  // mean over the rows with plans
-  double policy_entropy =
-      0;  // of the Gaussian before clipping, summed over the numbers of an action
-  double clipped_actions = 0;  // share of the policy's sampled numbers at -1 or 1
-  double value_scale = 0;
-  double kl_scale = 0;
-  // Mean predictions at the policy's actions and mean targets; share of the targets beyond the
-  // two-hot range.
-  double value = 0;              // plain Q at the batch's actions
-  double regularized_value = 0;  // at the policy's actions, of the ensemble its loss asks
-  double value_target = 0;
-  double regularized_value_target = 0;
-  double clamped_targets = 0;
-  double clamped_regularized_targets = 0;
-  double planned_share = 0;  // of the states at which the policy learns
+// Every number that an update reports, in the order of the columns of metrics.csv, with the rows
+// that it is a mean over: ALL, or PLANNED for those with plans alone (0 if there are none).
+//
+// Losses come as they are summed or minimised: with the weights of the steps, without coefficients
+// (total_loss, of the world model and the values, has them in). Gradient norms are those before
+// clipping. policy_prior_kl is as in the policy's loss, prior_planner_kl in the configured
+// direction. The entropy is that of the Gaussian before clipping, summed over the numbers of an
+// action. clipped_actions is the share of the policy's sampled numbers at -1 or 1. `value` is plain
+// Q at the batch's actions; regularized_value is of the ensemble in the policy's loss, at the
+// policy's actions. Clamped targets are beyond the two-hot range. planned_share is of the states at
+// which the policy learns.
+#define POMPC_UPDATE_METRICS(METRIC)           \
+  METRIC(total_loss, ALL)                      \
+  METRIC(consistency_loss, ALL)                \
+  METRIC(reward_loss, ALL)                     \
+  METRIC(termination_loss, ALL)                \
+  METRIC(value_loss, ALL)                      \
+  METRIC(regularized_value_loss, ALL)          \
+  METRIC(prior_loss, ALL)                      \
+  METRIC(policy_loss, ALL)                     \
+  METRIC(model_gradient_norm, ALL)             \
+  METRIC(regularized_value_gradient_norm, ALL) \
+  METRIC(prior_gradient_norm, ALL)             \
+  METRIC(policy_gradient_norm, ALL)            \
+  METRIC(policy_prior_kl, PLANNED)             \
+  METRIC(prior_planner_kl, PLANNED)            \
+  METRIC(policy_std, ALL)                      \
+  METRIC(prior_std, ALL)                       \
+  METRIC(planner_std, PLANNED)                 \
+  METRIC(policy_entropy, ALL)                  \
+  METRIC(clipped_actions, ALL)                 \
+  METRIC(value_scale, ALL)                     \
+  METRIC(kl_scale, ALL)                        \
+  METRIC(value, ALL)                           \
+  METRIC(regularized_value, ALL)               \
+  METRIC(value_target, ALL)                    \
+  METRIC(regularized_value_target, ALL)        \
+  METRIC(clamped_targets, ALL)                 \
+  METRIC(clamped_regularized_targets, ALL)     \
+  METRIC(planned_share, ALL)
 
-  // The same in a fixed order, named as the fields: columns of metrics.csv.
+// One double for each of them, named as above. All are zero unless metrics were wanted.
+struct UpdateMetrics {
+#define POMPC_METRIC(name, rows) double name = 0;
+  POMPC_UPDATE_METRICS(POMPC_METRIC)
+#undef POMPC_METRIC
+
+  // The same with their names.
   std::vector<std::pair<std::string_view, double>> Named() const;
-  // Of a batch, from those of its equally large parts; at least one.
+  // The metrics of a batch, from those of its equally large parts. REQUIRES: there is a part.
   static UpdateMetrics OfParts(const std::vector<UpdateMetrics>& parts);
 };
+
+// One of the numbers above.
+using Metric = double UpdateMetrics::*;
 
 // The metrics of one update while they are scalars on its device. Not thread-safe.
 class MetricTensors {
  public:
-  // `scalar` has no dimensions and any real dtype. Each field once.
-  void Set(double UpdateMetrics::*field, const at::Tensor& scalar) {
-    scalars_.emplace_back(field, scalar.detach());
-  }
+  // `scalar` has no dimensions and any real dtype. REQUIRES: the metric was not set before.
+  void Set(Metric metric, const at::Tensor& scalar);
 
   // All metrics in their order, zeros where none was set: float64 [n] on the device of `options`.
   at::Tensor Pack(const at::TensorOptions& options) const;
 
  private:
-  std::vector<std::pair<double UpdateMetrics::*, at::Tensor>> scalars_;
+  std::vector<std::pair<Metric, at::Tensor>> scalars_;
 };
 
 // What was packed, on the host; waits for the device.

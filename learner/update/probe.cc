@@ -153,23 +153,21 @@ absl::Status TakeScales(Inputs* inputs, Updater* updater) {
   return inputs->ok() ? updater->Import(state) : absl::OkStatus();
 }
 
-void AddPredictions(const Evaluation& e, const model::Bins& bins, NamedTensors* out) {
-  const auto rows = [&](const char* name, const at::Tensor& x) {
+void AddPredictions(const Evaluation& e, const std::vector<ValueHead>& heads,
+                    const model::Bins& bins, NamedTensors* out) {
+  const auto rows = [&](const std::string& name, const at::Tensor& x) {
     if (x.defined()) out->push_back({name, FromRows(x, e.windows)});
-  };
-  const auto members = [&](const char* name, const at::Tensor& logits) {
-    if (!logits.defined()) return;
-    const at::Tensor values = model::TwoHotDecode(logits.detach(), bins);
-    out->push_back(
-        {name, values.unflatten(1, {e.windows.horizon, e.windows.batch}).transpose(1, 2)});
   };
   rows("latents", e.losses.latents);
   rows("next_latents", e.targets.next_latents);
   rows("predicted_rewards", model::TwoHotDecode(e.losses.reward_logits.detach(), bins));
-  members("values", e.losses.value_logits);
-  members("regularized_values", e.losses.regularized_value_logits);
-  rows("value_targets", e.targets.values);
-  rows("regularized_value_targets", e.targets.regularized_values);
+  for (size_t i = 0; i < heads.size(); ++i) {
+    const at::Tensor values = model::TwoHotDecode(e.losses.value_logits[i].detach(), bins);
+    out->push_back({absl::StrCat(heads[i].name, "s"),
+                    values.unflatten(1, {e.windows.horizon, e.windows.batch}).transpose(1, 2)});
+  }
+  for (size_t i = 0; i < heads.size(); ++i)
+    rows(absl::StrCat(heads[i].name, "_targets"), e.targets.values[i]);
   rows("policy_mean", e.policy.gaussian.mean);
   rows("policy_log_std", e.policy.gaussian.log_std);
   rows("policy_actions", e.policy.actions);
@@ -183,15 +181,11 @@ void AddPredictions(const Evaluation& e, const model::Bins& bins, NamedTensors* 
 }
 
 void AddLosses(const Evaluation& e, NamedTensors* out) {
-  const auto add = [&](const char* name, const at::Tensor& x) {
-    if (x.defined()) out->push_back({name, x.detach()});
+  const auto add = [&](const std::string& name, const at::Tensor& x) {
+    out->push_back({name, x.detach()});
   };
   add("loss.total", e.total);
-  add("loss.consistency", e.losses.consistency);
-  add("loss.reward", e.losses.reward);
-  add("loss.value", e.losses.value);
-  add("loss.regularized_value", e.losses.regularized_value);
-  add("loss.termination", e.losses.termination);
+  for (const LossTerm& term : e.losses.terms) add(absl::StrCat("loss.", term.name), term.loss);
   if (e.prior) add("loss.prior", e.prior->loss);
   add("loss.policy", e.policy_loss);
   add("value_scale", e.value_scale);
@@ -232,7 +226,7 @@ absl::StatusOr<NamedTensors> Probe(Updater* updater, const NamedTensors& arrays)
   const absl::StatusOr<Evaluation> evaluation = updater->Evaluate(batch, draws);
   if (!evaluation.ok()) return evaluation.status();
   NamedTensors result;
-  AddPredictions(*evaluation, model::BinsOf(model.config().model()), &result);
+  AddPredictions(*evaluation, updater->heads(), model::BinsOf(model.config().model()), &result);
   if (sequences.actions.defined()) {
     result.push_back({"sequence_values", SequenceValues(*updater, batch, sequences)});
   }

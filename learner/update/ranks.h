@@ -26,11 +26,12 @@ class Ranks {
   int rank() const { return rank_; }
   int size() const { return size_; }
 
-  // `x` becomes its sum over the ranks, with the same bits on all of them. Dense.
+  // `x` becomes its sum over the ranks, with the same bits on all of them. REQUIRES: x is dense.
   virtual absl::Status Sum(const at::Tensor& x) = 0;
   // The ranks' `x` one after the other along the first dimension: [size * n, ...] of [n, ...].
+  // REQUIRES: x has a dimension.
   virtual absl::StatusOr<at::Tensor> Gather(const at::Tensor& x) = 0;
-  // `x` becomes that of rank 0. Dense.
+  // `x` becomes that of rank 0. REQUIRES: x is dense.
   virtual absl::Status Broadcast(const at::Tensor& x) = 0;
 
  private:
@@ -42,7 +43,7 @@ struct RankOptions {
   int size = 1;
   // Address or name of this machine, on which the other ranks reach this one. NCCL finds its own.
   std::string host = "127.0.0.1";
-  // Of connecting, and of each exchange.
+  // Bounds the time of connecting, and of each exchange.
   absl::Duration timeout = absl::Seconds(60);
 };
 
@@ -50,9 +51,9 @@ struct RankOptions {
 bool HasGloo();
 bool HasNccl();
 
-// Ranks connected by LibTorch's c10d, with Gloo over TCP or with NCCL between GPUs; tensors of
-// other devices go through the CPU, or through `device`. Blocks until all have come. With Gloo the
-// process ignores SIGPIPE from then on.
+// Connects ranks by LibTorch's c10d, with Gloo over TCP or with NCCL between GPUs; tensors of other
+// devices are copied to the CPU, or to `device`, and back. Blocks until all ranks have connected.
+// With Gloo the process ignores SIGPIPE from then on.
 // INVALID_ARGUMENT naming the option that is out of range, UNIMPLEMENTED without HasGloo() or
 // HasNccl(), UNAVAILABLE when not all came in time.
 absl::StatusOr<std::shared_ptr<Ranks>> ConnectGloo(const RankOptions& options,

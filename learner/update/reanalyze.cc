@@ -2,17 +2,21 @@
 
 #include <algorithm>
 
+#include "common/base/check.h"
 #include "model/mppi.h"
 
 namespace pompc::update {
 
 Reanalyzed Reanalyze(const model::WorldModel& model, const proto::RunConfig& config, int64_t count,
                      uint64_t seed, Batch& batch) {
+  POMPC_CHECK_OK(batch.Validate(config));
+  POMPC_CHECK(batch.observations.scalar_type() == at::kFloat);
   at::NoGradGuard no_grad;
   const int64_t windows = batch.actions.size(0);
   const int64_t horizon = batch.actions.size(1);
   Reanalyzed result;
   count = std::min(count, windows);
+  // Spread evenly: with several shards each gives about its share of them.
   for (int64_t i = 0; i < count; ++i) result.windows.push_back(i * windows / count);
   const at::Tensor index = at::tensor(result.windows, at::kLong).to(batch.plan_mean.device());
 

@@ -14,7 +14,7 @@ namespace pompc::update {
 
 // New plans at states 0..H-1 of n windows; float32 on the CPU.
 struct Reanalyzed {
-  std::vector<int64_t> windows;  // [n]: which of the batch, evenly spread over it
+  std::vector<int64_t> windows;  // [n]: positions in the batch, evenly spread over it
   at::Tensor plan_mean;          // [n, H, A]
   at::Tensor plan_std;           // [n, H, A]
 };

@@ -49,14 +49,14 @@ class Recorder {
   int64_t replays_ = 0;
 
  private:
-  // Dtype and shape of each loaded tensor.
+  // Dtype and shape of each tensor of the last call.
   std::vector<std::vector<int64_t>> layout_;
-  // All of them, one after the other, on the device and on the host.
+  // All tensors, one after the other, on the device and on the host.
   at::Tensor block_, host_block_;
 };
 
-// The one for `device`. If recording fails, a warning is logged and programs are called from then
-// on; without `records` they are called always.
+// Makes the one for `device`. If recording fails, a warning is logged and programs are called from
+// then on; without `records` they are called always.
 std::unique_ptr<Recorder> MakeRecorder(at::Device device, bool records);
 
 }  // namespace pompc::update

@@ -7,9 +7,10 @@ import unittest
 import source_tree
 
 FOLDERS = ("common/base", "common/io", "common/process", "common/rpc", "parameters", "run", "rundir", "replay", "planner",
-           "learner/feed", "learner/ranks", "actor", "cli")
+           "learner", "actor", "cli")
 # Interfaces, and where what they ask for is checked.
 CHECKED_BY = {
+    "learner/engine/engine.h": "learner/update/learnables.cc",
     "actor/core/row_sink.h": "actor/writer_row_sink.cc",
     "planner/core/backend.h": "planner/torch_engine.cc",
     "replay/core/selectors/selector.h": "replay/core/selectors/uniform.cc",

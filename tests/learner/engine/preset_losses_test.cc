@@ -9,8 +9,8 @@
 
 #include "common/config/derive.h"
 #include "common/config/run_config.h"
-#include "learner/update/family.h"
-#include "learner/update/streams.h"
+#include "learner/update/draws.h"
+#include "learner/update/losses.h"
 #include "model/random.h"
 #include "tests/learner/update/reference_update.h"
 #include "tests/learner/update/testing.h"

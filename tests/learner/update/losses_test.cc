@@ -4,10 +4,11 @@
 
 #include <cmath>
 #include <functional>
+#include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "learner/update/family.h"
 #include "learner/update/gaussian.h"
 #include "model/ops.h"
 #include "tests/learner/update/testing.h"
@@ -43,6 +44,18 @@ struct Networks {
 
   at::Tensor model_parameters() const { return model.flat().narrow(0, 0, model_gradient.numel()); }
 
+  // The plain values, and the regularised ones, whose loss reaches the latents or not. Nothing here
+  // looks at target networks.
+  std::vector<ValueHead> Heads(bool shared = false) const {
+    return {{.name = "value", .loss = "model", .online = model.q(), .target = model.q()},
+            {.name = "regularized_value",
+             .loss = "regularized_value",
+             .online = regularized,
+             .target = regularized,
+             .penalized = true,
+             .trains_latents = shared}};
+  }
+
   WorldModel model;
   Mlp regularized, prior;
   at::Tensor model_gradient, policy_gradient, regularized_gradient, prior_gradient;
@@ -63,11 +76,11 @@ Windows MakeExample(proto::RunConfig config, double rho = 0.5) {
   return MakeWindows(batch, config, at::TensorOptions(at::kDouble));
 }
 
-Targets MakeTargets(const WorldModel& model, const Windows& windows) {
+Targets ExampleTargets(const WorldModel& model, const Windows& windows) {
   at::NoGradGuard no_grad;
   const int64_t rows = windows.horizon * windows.batch;
   return {model.Encode(windows.observations.narrow(0, 1, windows.horizon).flatten(0, 1)),
-          Draw(41, {rows}, at::kDouble) * 3, Draw(42, {rows}, at::kDouble) * 3};
+          {Draw(41, {rows}, at::kDouble) * 3, Draw(42, {rows}, at::kDouble) * 3}};
 }
 
 at::Tensor Dropout(const proto::RunConfig& config, int64_t members, const Windows& windows) {
@@ -104,23 +117,25 @@ TEST(ModelLossesTest, GradientsAgreeWithFiniteDifferences) {
   const proto::RunConfig config = TerminatingConfig();
   for (const bool shared : {false, true}) {
     const Networks n(config);
-    proto::RunConfig update = config;
-    update.mutable_po_mpc()->set_regularized_value_gradient(shared);
     const Windows windows = MakeExample(config);
-    const Targets targets = MakeTargets(n.model, windows);
+    const Targets targets = ExampleTargets(n.model, windows);
     const at::Tensor dropout = Dropout(config, config.model().num_q(), windows);
     const auto losses = [&] {
-      return ComputeModelLosses(n.model, &n.regularized, windows, targets, dropout, update);
+      return ComputeModelLosses(n.model, n.Heads(shared), windows, targets, dropout, config);
     };
     const std::string suffix = shared ? ", latents shared" : ", latents detached";
     ExpectGradient(
-        "regularized ensemble" + suffix, [&] { return losses().Total(update); },
-        n.regularized.flat(), n.regularized_gradient);
+        "regularized ensemble" + suffix, [&] { return losses().Total(); }, n.regularized.flat(),
+        n.regularized_gradient);
     // With detached latents the model's gradient is that of the other losses.
     const auto model_loss = [&] {
       ModelLosses l = losses();
-      if (!shared) l.regularized_value = at::Tensor();
-      return l.Total(update);
+      if (!shared) {
+        std::erase_if(l.terms, [](const LossTerm& term) {
+          return std::string(term.name) == "regularized_value";
+        });
+      }
+      return l.Total();
     };
     ExpectGradient("model" + suffix, model_loss, n.model_parameters(), n.model_gradient);
   }
@@ -130,17 +145,18 @@ TEST(ModelLossesTest, DetachedRegularizedValuesLeaveTheModelsGradientUntouched) 
   const proto::RunConfig config = model::SmallConfig();
   const Networks n(config);
   const Windows windows = MakeExample(config);
-  const Targets targets = MakeTargets(n.model, windows);
+  const Targets targets = ExampleTargets(n.model, windows);
   at::Tensor gradients[3];
   int i = 0;
   for (const auto& [with, shared] : {std::pair{false, false}, {true, false}, {true, true}}) {
-    proto::RunConfig update = model::SmallConfig();
-    update.mutable_po_mpc()->set_regularized_value_gradient(shared);
+    std::vector<ValueHead> heads = n.Heads(shared);
+    Targets own = targets;
+    if (!with) {
+      heads.pop_back();
+      own.values.pop_back();
+    }
     n.model_gradient.zero_();
-    ComputeModelLosses(n.model, with ? &n.regularized : nullptr, windows, targets, at::Tensor(),
-                       update)
-        .Total(update)
-        .backward();
+    ComputeModelLosses(n.model, heads, windows, own, at::Tensor(), config).Total().backward();
     gradients[i++] = n.model_gradient.clone();
   }
   EXPECT_TRUE(AllClose(gradients[0], gradients[1], 1e-12));
@@ -150,11 +166,10 @@ TEST(ModelLossesTest, DetachedRegularizedValuesLeaveTheModelsGradientUntouched) 
 TEST(ModelLossesTest, AreTheDocumentedSums) {
   const proto::RunConfig config = TerminatingConfig();
   const Networks n(config);
-  proto::RunConfig update = config;
   const Windows windows = MakeExample(config, 0.7);
-  const Targets targets = MakeTargets(n.model, windows);
+  const Targets targets = ExampleTargets(n.model, windows);
   const ModelLosses losses =
-      ComputeModelLosses(n.model, &n.regularized, windows, targets, at::Tensor(), update);
+      ComputeModelLosses(n.model, n.Heads(), windows, targets, at::Tensor(), config);
 
   at::NoGradGuard no_grad;
   const model::Bins bins = model::BinsOf(config.model());
@@ -174,11 +189,12 @@ TEST(ModelLossesTest, AreTheDocumentedSums) {
     const double weight = std::pow(0.7, t) / static_cast<double>(windows.horizon);
     const at::Tensor a = step(windows.actions, t);
     EXPECT_TRUE(AllClose(step(losses.latents, t), z, 1e-12));
-    reward += weight * cross_entropy(n.model.RewardLogits(z, a), windows.rewards[t]);
-    value +=
-        weight * cross_entropy(n.model.QLogits(z, a), targets.values.narrow(0, t * batch, batch));
-    regularized += weight * cross_entropy(n.regularized.Forward(at::cat({z, a}, 1)),
-                                          targets.regularized_values.narrow(0, t * batch, batch));
+    const at::Tensor za = at::cat({z, a}, 1);
+    reward += weight * cross_entropy(n.model.reward().Forward(za), windows.rewards[t]);
+    value += weight *
+             cross_entropy(n.model.q().Forward(za), targets.values[0].narrow(0, t * batch, batch));
+    regularized += weight * cross_entropy(n.regularized.Forward(za),
+                                          targets.values[1].narrow(0, t * batch, batch));
     z = n.model.Next(z, a);
     consistency += weight * (z - step(targets.next_latents, t)).square().mean().item<double>();
     const at::Tensor p = n.model.TerminationLogits(z).sigmoid();
@@ -186,12 +202,17 @@ TEST(ModelLossesTest, AreTheDocumentedSums) {
     termination -= (d * p.log() + (1 - d) * (1 - p).log()).mean().item<double>() /
                    static_cast<double>(windows.horizon);
   }
-  EXPECT_NEAR(losses.consistency.item<double>(), consistency, 1e-9);
-  EXPECT_NEAR(losses.reward.item<double>(), reward, 1e-9);
-  EXPECT_NEAR(losses.value.item<double>(), value, 1e-9);
-  EXPECT_NEAR(losses.regularized_value.item<double>(), regularized, 1e-9);
-  EXPECT_NEAR(losses.termination.item<double>(), termination, 1e-9);
-  EXPECT_NEAR(losses.Total(update).item<double>(),
+  const std::pair<const char*, double> expected[] = {{"consistency", consistency},
+                                                     {"reward", reward},
+                                                     {"value", value},
+                                                     {"regularized_value", regularized},
+                                                     {"termination", termination}};
+  ASSERT_EQ(losses.terms.size(), std::size(expected));
+  for (size_t i = 0; i < std::size(expected); ++i) {
+    EXPECT_EQ(std::string(losses.terms[i].name), expected[i].first);
+    EXPECT_NEAR(losses.terms[i].loss.item<double>(), expected[i].second, 1e-9);
+  }
+  EXPECT_NEAR(losses.Total().item<double>(),
               20 * consistency + 0.1 * (reward + value + regularized) + termination, 1e-8);
 }
 
@@ -206,7 +227,7 @@ TEST(PriorLossTest, GradientsAgreeWithFiniteDifferences) {
       update.mutable_po_mpc()->set_prior_kl(direction);
       update.mutable_po_mpc()->set_kl_reduction(reduction);
       const Windows windows = MakeExample(config);
-      const at::Tensor latents = MakeTargets(n.model, windows).next_latents;
+      const at::Tensor latents = ExampleTargets(n.model, windows).next_latents;
       ExpectGradient(
           "prior",
           [&] { return ComputePriorLoss(n.prior, windows, latents, at::Tensor(), update).loss; },
@@ -220,7 +241,7 @@ TEST(PriorLossTest, IsTheMeanOverRowsWithPlansInTheChosenDirection) {
   const Networks n(config);
   proto::RunConfig update = config;
   const Windows windows = MakeExample(config, 1);
-  const at::Tensor latents = MakeTargets(n.model, windows).next_latents;
+  const at::Tensor latents = ExampleTargets(n.model, windows).next_latents;
   const at::Tensor kept = windows.OfPolicy(windows.has_plan).nonzero().squeeze(1);
   ASSERT_LT(kept.size(0), windows.policy_rows);
   for (const proto::PoMpcConfig::PriorKl direction :
@@ -255,7 +276,7 @@ class PolicyLossTest : public ::testing::TestWithParam<Family> {
     update_.mutable_po_mpc()->set_alpha(GetParam().alpha);
     update_.mutable_po_mpc()->set_actor_weights(GetParam().weights);
     update_.mutable_po_mpc()->set_entropy_coefficient(0.01);
-    latents_ = MakeTargets(n_.model, windows_).next_latents;
+    latents_ = ExampleTargets(n_.model, windows_).next_latents;
     noise_ = Draw(51, {latents_.size(0), config_.env().spec().action_size()}, at::kDouble) * 0.3;
     if (update_.po_mpc().alpha() < 1) judges_.values = &n_.regularized;
     prior_ = PriorAt(n_, latents_);
@@ -342,7 +363,7 @@ TEST(PolicyWeightsTest, PureImitationIgnoresTheValues) {
   const proto::RunConfig config = model::SmallConfig();
   const Networks n(config);
   const Windows windows = MakeExample(config);
-  const at::Tensor latents = MakeTargets(n.model, windows).next_latents;
+  const at::Tensor latents = ExampleTargets(n.model, windows).next_latents;
   proto::RunConfig update = model::SmallConfig();
   update.mutable_po_mpc()->set_alpha(1);
   const model::Gaussian prior = PriorAt(n, latents);

@@ -1,11 +1,11 @@
+#include "learner/update/optimizer.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 #include <vector>
 
-#include "learner/update/adam.h"
-#include "learner/update/running_scale.h"
 #include "model/ops.h"
 #include "tests/model/testing.h"
 
@@ -37,7 +37,7 @@ TEST(AdamTest, FollowsThePublishedRecursion) {
     adam.CountStep();
     adam.Step(adam.GradientNorm());
   }
-  EXPECT_EQ(adam.steps(), 5);
+  EXPECT_EQ(adam.steps(), 5u);
   EXPECT_TRUE(AllClose(parameters, at::tensor(p), 1e-9));
 }
 
@@ -65,7 +65,7 @@ TEST(AdamTest, ClippingScalesTheWholeGradient) {
   adam.gradients().fill_(100);
   adam.CountStep();
   adam.Step(adam.GradientNorm());
-  const at::Tensor clipped = adam.State("x")[0].tensor / 0.1;
+  const at::Tensor clipped = adam.Moments("x")[0].tensor / 0.1;
   EXPECT_NEAR(clipped.norm().item<double>(), 20, 1e-6);
   EXPECT_TRUE(AllClose(clipped, at::full({8}, 20 / std::sqrt(8.0), at::kDouble), 1e-6));
 }

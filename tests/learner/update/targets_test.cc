@@ -1,7 +1,6 @@
-#include "learner/update/targets.h"
-
 #include <gtest/gtest.h>
 
+#include "learner/update/losses.h"
 #include "tests/model/testing.h"
 
 namespace pompc::update {

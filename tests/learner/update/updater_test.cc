@@ -375,14 +375,21 @@ TEST(UpdaterTest, KeepsNothingThatIsNotFiniteAndSaysWhichLossMadeIt) {
   ASSERT_TRUE(learned.Keep().ok());
   const UpdaterState kept = learned.Export();
   at::NoGradGuard no_grad;
+  const auto moments = [&](const std::string& name, size_t order) {
+    for (const Optimizer& optimizer : learned.optimizers) {
+      if (optimizer.name == name) return optimizer.adam.Moments("")[order].tensor;
+    }
+    return at::Tensor();
+  };
   const std::pair<at::Tensor, const char*> cases[] = {
       {learned.world_model.flat(), "model"},
-      {learned.q_target.flat(), "model"},
-      {learned.model_adam.Vectors()[1], "model"},
-      {learned.regularized->flat(), "regularized_value"},
+      {learned.heads[0].target.flat(), "model"},
+      {moments("model", 0), "model"},
+      {learned.heads[1].online.flat(), "regularized_value"},
+      {learned.heads[1].target.flat(), "regularized_value"},
       {learned.prior->flat(), "prior"},
       {learned.world_model.policy().flat(), "policy"},
-      {learned.policy_adam.Vectors()[2], "policy"},
+      {moments("policy", 1), "policy"},
       {learned.kl_scale.value().view({1}), "policy"}};
   for (const auto& [tensor, loss] : cases) {
     for (const float bad :

@@ -1,21 +1,30 @@
-// Ranks over a process group of LibTorch's c10d; for the files that make one.
-#ifndef POMPC_LEARNER_UPDATE_C10D_RANKS_H_
-#define POMPC_LEARNER_UPDATE_C10D_RANKS_H_
+#include "learner/update/ranks.h"
 
+#if defined(POMPC_GLOO) || defined(POMPC_NCCL)
 #include <chrono>
-#include <memory>
-#include <string>
+#include <csignal>
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "learner/update/ranks.h"
+#include "common/base/check.h"
 #include "torch/csrc/distributed/c10d/Store.hpp"
+#endif
+#ifdef POMPC_GLOO
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#endif
+#ifdef POMPC_NCCL
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+#endif
 
 namespace pompc::update {
 
-// Behind it LibTorch prints where it was.
-inline std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
+#if defined(POMPC_GLOO) || defined(POMPC_NCCL)
+namespace {
+
+// An error's message without the backtrace that LibTorch appends to it.
+std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 // A rendezvous as c10d wants it. Errors become exceptions, which is how c10d takes them.
 class RendezvousStore : public c10d::Store {
@@ -41,12 +50,12 @@ class RendezvousStore : public c10d::Store {
     for (const std::string& key : keys) Get(key, timeout);
   }
 
-  // Overrides one of LibTorch's newer versions.
+  // Newer versions of LibTorch declare it, and this overrides it there.
   c10::intrusive_ptr<c10d::Store> clone() {
     return c10::make_intrusive<RendezvousStore>(rendezvous_, timeout_);
   }
 
-  // Nothing here asks for these.
+  // Process groups of one job on one store do not call these.
   int64_t add(const std::string& key, int64_t value) override { return Refuse("add"); }
   bool deleteKey(const std::string& key) override { return Refuse("deleteKey") != 0; }
   int64_t getNumKeys() override { return Refuse("getNumKeys"); }
@@ -84,6 +93,7 @@ class C10dRanks : public Ranks {
   }
 
   absl::StatusOr<at::Tensor> Gather(const at::Tensor& x) override {
+    POMPC_CHECK_GE(x.dim(), 1);
     at::Tensor all;
     const absl::Status status = Guard("gather", [&] {
       at::NoGradGuard no_grad;
@@ -100,6 +110,7 @@ class C10dRanks : public Ranks {
  private:
   template <typename Call>
   absl::Status InPlace(const char* what, const at::Tensor& x, Call call) {
+    POMPC_CHECK(x.is_contiguous(), what);
     return Guard(what, [&] {
       at::NoGradGuard no_grad;
       std::vector<at::Tensor> tensors = {x.detach().to(device_).contiguous()};
@@ -142,6 +153,75 @@ absl::StatusOr<std::shared_ptr<Ranks>> ConnectC10d(const RankOptions& options, C
   }
 }
 
-}  // namespace pompc::update
+}  // namespace
+#endif
 
-#endif  // POMPC_LEARNER_UPDATE_C10D_RANKS_H_
+#ifdef POMPC_GLOO
+
+bool HasGloo() { return true; }
+
+absl::StatusOr<std::shared_ptr<Ranks>> ConnectGloo(const RankOptions& options,
+                                                   std::shared_ptr<Rendezvous> rendezvous) {
+  // Gloo writes to sockets whose other end may be gone.
+  std::signal(SIGPIPE, SIG_IGN);
+  const auto connect = [&](std::chrono::milliseconds timeout) -> std::shared_ptr<Ranks> {
+    auto gloo = c10d::ProcessGroupGloo::Options::create(timeout);
+    gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(options.host));
+    gloo->threads = 1;
+    auto group = c10::make_intrusive<c10d::ProcessGroupGloo>(
+        c10::make_intrusive<RendezvousStore>(std::move(rendezvous), timeout), options.rank,
+        options.size, std::move(gloo));
+    return std::make_shared<C10dRanks<c10d::ProcessGroupGloo>>(
+        options.rank, options.size, at::Device(at::kCPU), timeout, std::move(group));
+  };
+  return ConnectC10d(options, connect);
+}
+
+#else
+
+bool HasGloo() { return false; }
+
+absl::StatusOr<std::shared_ptr<Ranks>> ConnectGloo(const RankOptions&,
+                                                   std::shared_ptr<Rendezvous>) {
+  return absl::UnimplementedError("built without c10d's Gloo (docs/build.md)");
+}
+
+#endif  // POMPC_GLOO
+
+#ifdef POMPC_NCCL
+
+bool HasNccl() { return true; }
+
+absl::StatusOr<std::shared_ptr<Ranks>> ConnectNccl(const RankOptions& options, at::Device device,
+                                                   std::shared_ptr<Rendezvous> rendezvous) {
+  const auto connect = [&](std::chrono::milliseconds timeout) -> std::shared_ptr<Ranks> {
+    // Older versions' only way to wait with a bound; newer ones know it by another name.
+    setenv("NCCL_BLOCKING_WAIT", "1", 0);
+    setenv("TORCH_NCCL_BLOCKING_WAIT", "1", 0);
+    auto nccl = c10d::ProcessGroupNCCL::Options::create();
+    nccl->timeout = timeout;
+    auto group = c10::make_intrusive<c10d::ProcessGroupNCCL>(
+        c10::make_intrusive<RendezvousStore>(std::move(rendezvous), timeout), options.rank,
+        options.size, std::move(nccl));
+    auto ranks = std::make_shared<C10dRanks<c10d::ProcessGroupNCCL>>(
+        options.rank, options.size, device, timeout, std::move(group));
+    // Connections are made by the first exchange.
+    const absl::Status connected = ranks->Sum(at::zeros({1}, device));
+    TORCH_CHECK(connected.ok(), connected.ToString());
+    return ranks;
+  };
+  return ConnectC10d(options, connect);
+}
+
+#else
+
+bool HasNccl() { return false; }
+
+absl::StatusOr<std::shared_ptr<Ranks>> ConnectNccl(const RankOptions&, at::Device,
+                                                   std::shared_ptr<Rendezvous>) {
+  return absl::UnimplementedError("built without c10d's NCCL (docs/build.md)");
+}
+
+#endif  // POMPC_NCCL
+
+}  // namespace pompc::update
