@@ -27,9 +27,9 @@ struct PlanUpdate {
   std::vector<float> plan_mean, plan_std;  // [n, A]
 };
 
-// What trains: makes updates out of batches, knows its own state. The trainer around it knows
-// neither LibTorch nor losses. MakeBatch and PrepareThread may be called from any thread, the rest
-// from one at a time.
+// Makes updates out of batches, and knows its own state. The trainer around it knows neither
+// LibTorch nor losses. MakeBatch and PrepareThread may be called from any thread, the rest from one
+// at a time.
 //
 // Engines of several processes, the ranks, may make each update together, each out of its part of
 // the batch. From Connect on, Exchange, Step, Reanalyze and Keep then wait for one another: all
@@ -43,42 +43,45 @@ class Engine {
     virtual ~Batch() = default;
   };
 
-  // A copy of everything a resumed engine needs to go on bit for bit.
+  // A copy of everything a resumed engine needs to continue bit for bit.
   class State {
    public:
     virtual ~State() = default;
-    // Writes files into an existing folder. Any thread.
+    // Writes files into an existing folder; from any thread.
     virtual absl::Status Write(const std::string& folder) const = 0;
   };
 
   virtual ~Engine() = default;
 
-  // To be called by each thread before it calls anything else.
+  // Each thread calls this before it calls anything else.
   virtual void PrepareThread() {}
 
   // Connects to the other ranks, if there are any, and takes over the state of rank 0.
   virtual absl::Status Connect(std::shared_ptr<Rendezvous> rendezvous) { return absl::OkStatus(); }
-  // A number of each rank, in their order.
+  // Gives every rank the numbers of all ranks, in their order.
   virtual absl::StatusOr<std::vector<int64_t>> Exchange(int64_t own) {
     return std::vector<int64_t>{own};
   }
 
-  // One batch out of the shares of several shards. INVALID_ARGUMENT for windows of other shapes.
+  // Makes one batch out of the shares of several shards. INVALID_ARGUMENT for windows of other
+  // shapes.
   virtual absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
       const std::vector<replay::WindowBatch>& shares) = 0;
 
-  // One update. Values only if wanted (they cost a wait for the device). NotFiniteError naming a
-  // loss of LossNames() whose numbers are NaN or infinite: the update is half made, GoBack undoes
-  // it. On devices that would have to be waited for, such an update may go unnoticed until Keep.
+  // Makes one update. Values come only if wanted (they cost a wait for the device). NotFiniteError
+  // naming a loss of LossNames() whose numbers are NaN or infinite: the update is half made, GoBack
+  // undoes it. On devices that would have to be waited for, such an update may go unnoticed until
+  // Keep.
   virtual absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) = 0;
 
   // Plans states of the batch anew, as learner.reanalyze says: the batch has the plans from then
-  // on, and they are returned by shard. NotFiniteError as Step.
+  // on, and they are returned by shard. NotFiniteError as Step. REQUIRES: the batch is one of
+  // MakeBatch, and learner.reanalyze.every_updates is not 0.
   virtual absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) = 0;
 
-  // After GoBack: positions, ascending, of the windows of `batch` that no update can be made with
-  // from the present state. Changes nothing and waits for no other rank. An engine that cannot tell
-  // finds none.
+  // Finds, after GoBack, the windows of `batch` that no update can be made with from the present
+  // state: their positions, ascending. Changes nothing and waits for no other rank. An engine that
+  // cannot tell finds none.
   virtual absl::StatusOr<std::vector<uint32_t>> FindUnusable(const Batch& batch) {
     return std::vector<uint32_t>();
   }
@@ -96,10 +99,10 @@ class Engine {
   // otherwise NotFiniteError, and the copy before stays. Waits for the device. INTERNAL when the
   // ranks no longer have the same parameters.
   virtual absl::Status Keep() = 0;
-  // Back to the state kept last, bit for bit. REQUIRES: Keep was OK once.
+  // Returns to the state kept last, bit for bit. REQUIRES: Keep was OK once.
   virtual void GoBack() = 0;
 
-  // What planners need: fills in config and tensors of the description and returns the bytes.
+  // Packs what planners need: fills in config and tensors of the description and returns the bytes.
   virtual absl::StatusOr<std::shared_ptr<const std::string>> PackParameters(
       proto::ParametersDescription* description) = 0;
 

@@ -23,9 +23,9 @@
 namespace pompc::learner {
 namespace {
 
-// Beside the losses, what may come out as NaN.
+// What may come out as NaN beside the losses.
 constexpr char kPlans[] = "plans";
-// In the metadata of an updater's state.
+// A counter in the metadata of an updater's state.
 constexpr char kSeed[] = "updater.seed";
 
 class TorchBatch : public Engine::Batch {
@@ -72,7 +72,7 @@ void AppendNumbers(const at::Tensor& floats, std::vector<float>* to) {
   to->insert(to->end(), from, from + contiguous.numel());
 }
 
-// Between GPUs where it is there, since it does not go through the CPU.
+// NCCL exchanges between GPUs without the CPU, where this LibTorch has it.
 bool UsesNccl(at::Device device) { return device.is_cuda() && update::HasNccl(); }
 
 class TorchEngine : public Engine {
@@ -97,9 +97,8 @@ class TorchEngine : public Engine {
       const std::vector<replay::WindowBatch>& shares) override;
 
   absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) override {
-    const update::Batch& tensors = static_cast<const TorchBatch&>(batch).tensors();
     POMPC_ASSIGN_OR_RETURN(const update::UpdateMetrics metrics,
-                           updater_->Step(tensors, want_values));
+                           updater_->Step(Own(batch).tensors(), want_values));
     NamedValues values;
     if (!want_values) return values;
     for (const auto& [name, value] : metrics.Named()) values.emplace_back(name, value);
@@ -109,10 +108,10 @@ class TorchEngine : public Engine {
   absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) override;
 
   absl::StatusOr<std::vector<uint32_t>> FindUnusable(const Batch& batch) override {
-    // Each rank looks at its own part, for as long as that takes.
+    // Each rank looks at its own part, for as long as that takes: how many halves it looks at
+    // depends on its windows, so the ranks cannot exchange anything meanwhile.
     updater_->Join(nullptr);
-    absl::StatusOr<std::vector<uint32_t>> found =
-        updater_->FindUnusable(static_cast<const TorchBatch&>(batch).tensors());
+    absl::StatusOr<std::vector<uint32_t>> found = updater_->FindUnusable(Own(batch).tensors());
     updater_->Join(ranks_);
     return found;
   }
@@ -141,12 +140,17 @@ class TorchEngine : public Engine {
   absl::Status Import(const std::string& folder) override;
 
  private:
-  // This rank's part of a number that is of the whole batch.
+  // A batch that MakeBatch made.
+  static const TorchBatch& Own(const Batch& batch) {
+    POMPC_DCHECK(dynamic_cast<const TorchBatch*>(&batch) != nullptr);
+    return static_cast<const TorchBatch&>(batch);
+  }
+  // This rank's part of a number of the whole batch; the parts of all ranks add up to it.
   int64_t Part(int64_t whole) const {
     return whole * (options_.rank + 1) / options_.world_size -
            whole * options_.rank / options_.world_size;
   }
-  // Of the plans to be made next; unrelated on any two ranks.
+  // Seed of the plans to be made next; unrelated on any two ranks.
   uint64_t PlanSeed() const {
     const uint64_t seed = MixSeed(config_.seed(), update_count());
     return options_.rank == 0 ? seed : MixSeed(seed, options_.rank);
@@ -164,6 +168,7 @@ class TorchEngine : public Engine {
 
 absl::Status TorchEngine::Connect(std::shared_ptr<Rendezvous> rendezvous) {
   if (options_.world_size == 1) return absl::OkStatus();
+  POMPC_CHECK(ranks_ == nullptr, "connected twice");
   const update::RankOptions ranks = {.rank = options_.rank,
                                      .size = options_.world_size,
                                      .host = options_.host,
@@ -177,7 +182,9 @@ absl::Status TorchEngine::Connect(std::shared_ptr<Rendezvous> rendezvous) {
 
 absl::Status TorchEngine::Import(const std::string& folder) {
   POMPC_ASSIGN_OR_RETURN(update::UpdaterState state, ReadTorchState(folder));
-  // Batches and environments follow the config's seed, and so does everything else.
+  // Batches and environments follow the config's seed, and so does everything else: a resumed run
+  // with another seed draws other numbers from here on. Without the counter, or with one that
+  // cannot be, Import says so.
   const std::string seed = absl::StrCat(config_.seed());
   std::string before = seed;
   const auto found = state.metadata.find(kSeed);
@@ -202,6 +209,8 @@ absl::StatusOr<std::vector<int64_t>> TorchEngine::Exchange(int64_t own) {
 absl::Status TorchEngine::Keep() {
   const absl::Status kept = updater_->Keep();
   if (ranks_ == nullptr) return kept;
+  // NaN comes out on all ranks at once, or on none: a rank that alone refuses to keep its state has
+  // other parameters, and its 0 is found below.
   const int64_t own = kept.ok() ? updater_->Checksum() : 0;
   POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> all, Exchange(own));
   for (size_t rank = 0; rank < all.size(); ++rank) {
@@ -239,7 +248,7 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
 }
 
 absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {
-  auto& own = static_cast<TorchBatch&>(batch);
+  TorchBatch& own = const_cast<TorchBatch&>(Own(batch));
   const int64_t count = Part(config_.learner().reanalyze().batch());
   update::Reanalyzed plans;
   bool finite = true;
@@ -247,10 +256,14 @@ absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {
     plans = update::Reanalyze(updater_->model(), config_, count, PlanSeed(), own.tensors());
     finite = plans.plan_mean.isfinite().all().item<bool>();
   }
+  // Plans that are not finite end the update on all ranks, also on those whose own part is fine.
   POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> all, Exchange(finite ? 1 : 0));
   if (std::find(all.begin(), all.end(), 0) != all.end()) {
     return NotFiniteError(kPlans, "plans of the current model are not finite");
   }
+  // The windows of a batch stand one share after the other, those planned anew in ascending order:
+  // one pass over both finds the shard and the addresses of each. State t of a window is its row t;
+  // the H+1st address, of the state at the window's end, got no plan.
   std::vector<PlanUpdate> updates;
   int64_t begin = 0;
   size_t i = 0;
@@ -267,6 +280,7 @@ absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {
     if (!update.addresses.empty()) updates.push_back(std::move(update));
     begin += share.count;
   }
+  POMPC_CHECK_EQ(i, plans.windows.size(), "windows of no shard");
   return updates;
 }
 

@@ -17,19 +17,19 @@ struct TorchEngineOptions {
   // CPU threads of one operation, 1 to 1024. More than the machine has free makes it slower by
   // factors.
   int threads = 1;
-  // Which of the processes that make the updates together, 0 to world_size - 1.
+  // This process's number among those that make the updates together, 0 to world_size - 1.
   int rank = 0;
   int world_size = 1;
   // Address or name of this machine, on which the other ranks reach this one.
   std::string host = "127.0.0.1";
-  // Of connecting to the other ranks, and of each exchange with them.
+  // Bounds the time of connecting to the other ranks, and of each exchange with them.
   absl::Duration timeout = absl::Seconds(60);
 };
 
-// The PO-MPC update on LibTorch, with fresh parameters that follow from config.seed. `config` is
-// resolved, with env.spec. INVALID_ARGUMENT naming the field or option, FAILED_PRECONDITION when
+// Makes the PO-MPC update on LibTorch, with fresh parameters that follow from config.seed. `config`
+// is resolved, with env.spec. INVALID_ARGUMENT naming the field or option, FAILED_PRECONDITION when
 // there is no such device, UNIMPLEMENTED for several ranks where this LibTorch cannot connect them.
-// A state that it imports goes on with config.seed, too; a change of the seed is logged.
+// A state that it imports continues with config.seed, too; a change of the seed is logged.
 absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& config,
                                                         const TorchEngineOptions& options);
 

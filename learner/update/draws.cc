@@ -12,8 +12,8 @@ namespace {
 
 using proto::PoMpcConfig;
 
-// Number of rows of the target noise. The KL of a squashed policy to a stored plan is that of its
-// action, so there every later state has one.
+// Number of rows of the target noise: one for each state whose value is looked at. The KL of a
+// squashed policy to a stored plan is that of its action, so there every later state has one.
 int64_t TargetRows(const proto::RunConfig& config, BatchSize size) {
   const bool acts = HasRegularizedValues(config.po_mpc()) && config.po_mpc().alpha() > 0 &&
                     config.po_mpc().prior() == PoMpcConfig::REPLAY &&
@@ -115,6 +115,8 @@ RandomNumbers DrawNumbers(const proto::RunConfig& config, BatchSize size, uint64
   return numbers;
 }
 
+// Operations on tensors alone, so that they can be part of a recording: the dropout mask is made on
+// the device out of the places of its zeros, which take far fewer bytes to copy.
 Draws MakeDraws(const RandomNumbers& numbers, const proto::RunConfig& config, BatchSize size,
                 const at::TensorOptions& options) {
   const proto::ModelConfig& model = config.model();

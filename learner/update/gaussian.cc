@@ -15,7 +15,11 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// A node of its own because the graph of the formula would cost more than its numbers.
+// KL(p || q) as one node of the autograd graph: the graph of the formula would cost more than its
+// numbers. With l = ln s, r = s_p^2 / s_q^2 and d = (m_p - m_q)^2 / s_q^2, a number of an action
+// has
+//   KL = (r + d - 1) / 2 - (l_p - l_q),
+//   dKL/dm_p = (m_p - m_q) / s_q^2 = -dKL/dm_q,  dKL/dl_p = r - 1,  dKL/dl_q = 1 - r - d.
 struct KlFunction : public torch::autograd::Function<KlFunction> {
   static Variable forward(AutogradContext* ctx, const Variable& p_mean, const Variable& p_log_std,
                           const Variable& q_mean, const Variable& q_log_std, bool mean) {
@@ -56,6 +60,7 @@ const double kLogSqrtTwoPi = 0.5 * std::log(2 * std::numbers::pi);
 
 at::Tensor GaussianKl(const model::Gaussian& p, const model::Gaussian& q,
                       PoMpcConfig::KlReduction reduction) {
+  // The formula once more, for autograd to differentiate: tests compare the node above with it.
   if (model::ReferenceScope::active()) {
     const at::Tensor kl =
         q.log_std - p.log_std - 0.5 +
@@ -78,6 +83,7 @@ at::Tensor LogDensity(const model::Gaussian& gaussian, const at::Tensor& x,
 
 at::Tensor SquashedLogDensity(const model::Gaussian& policy, const at::Tensor& noise,
                               PoMpcConfig::KlReduction reduction) {
+  // At the number drawn, (u - m) / s is the noise itself.
   const at::Tensor drawn = at::addcmul(policy.mean, policy.log_std.exp(), noise);
   // ln(1 - tanh(u)^2) without the difference that vanishes for large u.
   const at::Tensor log_slope = (std::numbers::ln2 - drawn - at::softplus(drawn * -2)) * 2;
@@ -88,6 +94,8 @@ at::Tensor KlToPlanner(const model::Gaussian& policy, proto::ModelConfig::Policy
                        const at::Tensor& noise, const model::Gaussian& planner,
                        PoMpcConfig::KlReduction reduction) {
   if (form == proto::ModelConfig::CLIPPED_GAUSSIAN) return GaussianKl(policy, planner, reduction);
+  // The planner's Gaussian is one of actions, the policy's one of numbers before tanh: there is no
+  // closed form between the two, so the KL is estimated by the one action that was drawn.
   return SquashedLogDensity(policy, noise, reduction) -
          LogDensity(planner, model::SampleActions(policy, noise, form), reduction);
 }

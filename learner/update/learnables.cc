@@ -258,6 +258,7 @@ void Learnables::CheckInvariants() {
     POMPC_CHECK_EQ(head.online.flat().numel(), head.target.flat().numel(), head.name);
 }
 
+// Copies, also where the state is on the CPU: another thread writes the file while updates go on.
 UpdaterState Learnables::Export() {
   UpdaterState state;
   for (const NamedTensor& named : Tensors()) {
@@ -271,7 +272,9 @@ UpdaterState Learnables::Export() {
 }
 
 absl::Status Learnables::Import(const UpdaterState& state) {
-  // Read everything before changing anything.
+  // Everything is read before anything changes. A checkpoint comes from a disk and can have been
+  // edited (`pompc checkpoint import`): whatever is wrong with it is a status, never a failed
+  // check.
   absl::Status status = CheckValues(state);
   const auto number = [&](const std::string& name) {
     const auto found = state.metadata.find(name);
@@ -294,6 +297,8 @@ absl::Status Learnables::Import(const UpdaterState& state) {
   return absl::OkStatus();
 }
 
+// What was kept is what a learner falls back on, publishes and writes: so the whole state is looked
+// at before the copy of before is overwritten, optimisers' moments included.
 absl::Status Learnables::Keep() {
   at::NoGradGuard no_grad;
   const State state = Visit();
@@ -341,6 +346,7 @@ void Learnables::GoBack() {
   for (size_t i = 0; i < state.counters.size(); ++i) *state.counters[i].value = kept_counters_[i];
 }
 
+// Sums of the bits, not of the numbers: those would round, and hide a difference in a small one.
 int64_t Learnables::Checksum() {
   at::NoGradGuard no_grad;
   uint64_t checksum = updates;
@@ -367,6 +373,7 @@ absl::Status Learnables::Synchronize(Ranks& ranks) {
                                                    numbers));
   }
   for (const Vector& vector : state.vectors) POMPC_RETURN_IF_ERROR(ranks.Broadcast(vector.numbers));
+  // LibTorch's 64 bits are signed: the counters travel as the same bits.
   std::vector<int64_t> counts;
   for (const Counter& counter : state.counters)
     counts.push_back(static_cast<int64_t>(*counter.value));

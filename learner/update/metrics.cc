@@ -7,6 +7,7 @@
 namespace pompc::update {
 namespace {
 
+// The words of POMPC_UPDATE_METRICS.
 enum class Rows { ALL, PLANNED };
 
 struct Column {

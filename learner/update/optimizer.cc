@@ -121,6 +121,9 @@ void Adam::StepWithKernel(int64_t begin, const Segment& segment, double gradient
                            parameters_.data_ptr<float>() + begin);
 }
 
+// m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2,
+// p <- p - (rate / (1 - b1^n)) m / (sqrt(v) / sqrt(1 - b2^n) + epsilon), in PyTorch's order of
+// operations. What depends on the number n of the step comes in as a tensor.
 void Adam::StepWithTensors(int64_t begin, const Segment& segment, const at::Tensor& gradient_scale,
                            const at::Tensor& step_size) {
   const auto part = [&](const at::Tensor& x) { return x.narrow(0, begin, segment.size); };
@@ -152,6 +155,8 @@ RunningScale::RunningScale(double tau, const at::TensorOptions& options)
 void RunningScale::Update(const at::Tensor& x, const at::Tensor& mask) {
   at::NoGradGuard no_grad;
   POMPC_DCHECK(!mask.defined() || mask.sizes() == x.sizes());
+  // The numbers are one for each window, a few hundred: on the CPU a sort of plain floats takes
+  // less time than the dispatch of the operations below, which do the same.
   const bool few = x.is_cpu() && x.scalar_type() == at::kFloat &&
                    value_.scalar_type() == at::kFloat && !model::ReferenceScope::active();
   if (few) {

@@ -139,7 +139,8 @@ absl::Status CheckMembers(const Sequences& sequences, int num_q) {
   return absl::OkStatus();
 }
 
-// Running scales among the inputs take the place of the updater's.
+// Running scales among the inputs take the place of the updater's: by way of its state, so that
+// they are checked as those of a checkpoint are.
 absl::Status TakeScales(Inputs* inputs, Updater* updater) {
   UpdaterState state = updater->Export();
   for (const auto& [array, tensor] :

@@ -108,6 +108,7 @@ class C10dRanks : public Ranks {
   }
 
  private:
+  // contiguous() gives back a dense tensor itself: on the group's own device nothing is copied.
   template <typename Call>
   absl::Status InPlace(const char* what, const at::Tensor& x, Call call) {
     POMPC_CHECK(x.is_contiguous(), what);
@@ -119,6 +120,8 @@ class C10dRanks : public Ranks {
     });
   }
 
+  // c10d throws when a peer's socket closes and when the timeout passes; which of the two it was is
+  // in the message alone, and rank 0 finds out who is gone (RankGroup::WhoIsGone).
   template <typename Function>
   absl::Status Guard(const char* what, Function function) {
     try {
@@ -167,6 +170,7 @@ absl::StatusOr<std::shared_ptr<Ranks>> ConnectGloo(const RankOptions& options,
   const auto connect = [&](std::chrono::milliseconds timeout) -> std::shared_ptr<Ranks> {
     auto gloo = c10d::ProcessGroupGloo::Options::create(timeout);
     gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(options.host));
+    // Exchanges come one at a time.
     gloo->threads = 1;
     auto group = c10::make_intrusive<c10d::ProcessGroupGloo>(
         c10::make_intrusive<RendezvousStore>(std::move(rendezvous), timeout), options.rank,

@@ -134,6 +134,8 @@ absl::Status Updater::MakeUpdate(const Draws& draws, const Manner& manner, Evalu
   return absl::OkStatus();
 }
 
+// A loss can be followed by several optimisers: that of step 2 by one for the model with Q and one
+// for Qt, each clipped on its own. One backward pass gives all their gradients.
 absl::Status Updater::Minimize(UpdateStep step, const at::Tensor& loss, const Manner& manner) {
   std::vector<Optimizer*> concerned;
   for (Optimizer& optimizer : learned_->optimizers) {
@@ -145,6 +147,8 @@ absl::Status Updater::Minimize(UpdateStep step, const at::Tensor& loss, const Ma
   for (Optimizer* optimizer : concerned) {
     Adam& adam = optimizer->adam;
     POMPC_RETURN_IF_ERROR(AverageGradient(adam));
+    // A number that is not finite would stay in Adam's moments for good, so the step is not made.
+    // The norm is infinite before any of its numbers is, which counts as not finite too.
     const at::Tensor norm = adam.GradientNorm();
     if (manner.checked && !std::isfinite(norm.item<double>()))
       return GradientError(optimizer->loss, learned_->updates + 1);
@@ -154,6 +158,8 @@ absl::Status Updater::Minimize(UpdateStep step, const at::Tensor& loss, const Ma
   return absl::OkStatus();
 }
 
+// Quantiles of the parts of a batch cannot be combined, so the numbers themselves are gathered from
+// the ranks: one for each window. All ranks then move their scales by the same bits.
 absl::Status Updater::FollowScales(const Windows& windows, const PolicyTerms& terms) {
   const auto first_states = [&](const at::Tensor& x) {
     return OfAllRanks(x.narrow(0, 0, windows.batch));
@@ -186,6 +192,9 @@ absl::StatusOr<UpdateMetrics> Updater::Step(const Batch& batch, bool want_metric
   return StepThroughRecorder(batch, want_metrics);
 }
 
+// The counts, on which Adam's bias corrections depend, are the host's: a recording would repeat
+// those of the update that it was made of. An optimiser whose loss this batch does not have rests,
+// since a step without a gradient would still move the parameters along its moments.
 void Updater::CountSteps(bool any_plan) {
   for (Optimizer& optimizer : learned_->optimizers) {
     const bool rests = (optimizer.step == UpdateStep::kPrior && !any_plan) ||
@@ -239,6 +248,8 @@ absl::StatusOr<UpdateMetrics> Updater::StepThroughRecorder(const Batch& batch, b
     return want_metrics ? metrics.Pack(options()) : at::Tensor();
   });
   CountUpdate(any_plan);
+  // Nothing has waited for the device so far. Metrics do, and can then tell what came out; without
+  // them a gradient that is not finite is found by the next Keep.
   if (!want_metrics) return UpdateMetrics();
   const UpdateMetrics metrics = Unpack(packed);
   for (const char* loss : kLosses) {
@@ -283,6 +294,7 @@ absl::Status Updater::FindUnusable(const Batch& batch, int64_t begin, int64_t co
   Batch part = batch;
   for (at::Tensor* tensor : TensorsOf(part)) *tensor = tensor->narrow(0, begin, count);
   const BatchSize size = {part.actions.size(1), count};
+  // Any draws do: it is the rows of a window that make numbers infinite.
   const RandomNumbers numbers =
       DrawNumbers(config(), size, /*seed=*/0, static_cast<uint32_t>(update_count()));
   POMPC_ASSIGN_OR_RETURN(const Evaluation evaluation,
@@ -304,14 +316,16 @@ absl::Status Updater::FindUnusable(const Batch& batch, int64_t begin, int64_t co
 
 absl::Status Updater::AgreeWithRanks(Windows& windows) const {
   if (ranks_ == nullptr) return absl::OkStatus();
+  // Before anything is computed. The prior's loss is a mean over the planned rows of the whole
+  // batch, and whether it has any decides which optimisers step. A rank that is at another update
+  // would give gradients of other parameters, and no later exchange would notice: sizes agree.
   const double batch = static_cast<double>(windows.batch);
   const double updates = static_cast<double>(learned_->updates);
   const at::Tensor own = at::tensor(
       {windows.planned_weight.item<double>(), windows.any_plan ? 1.0 : 0.0, batch, updates},
       at::kDouble);
-  const absl::StatusOr<at::Tensor> gathered = ranks_->Gather(own.unsqueeze(0));
-  if (!gathered.ok()) return gathered.status();
-  const auto all = gathered->accessor<double, 2>();
+  POMPC_ASSIGN_OR_RETURN(const at::Tensor gathered, ranks_->Gather(own.unsqueeze(0)));
+  const auto all = gathered.accessor<double, 2>();
   double planned = 0;
   for (int64_t rank = 0; rank < ranks_->size(); ++rank) {
     planned += all[rank][0] / ranks_->size();
@@ -338,15 +352,16 @@ absl::StatusOr<at::Tensor> Updater::OfAllRanks(const at::Tensor& x) const {
 
 absl::StatusOr<UpdateMetrics> Updater::OfWholeBatch(const at::Tensor& packed) const {
   if (ranks_ == nullptr) return Unpack(packed);
-  const absl::StatusOr<at::Tensor> all = ranks_->Gather(packed.unsqueeze(0));
-  if (!all.ok()) return all.status();
+  POMPC_ASSIGN_OR_RETURN(const at::Tensor all, ranks_->Gather(packed.unsqueeze(0)));
   std::vector<UpdateMetrics> parts;
-  for (const at::Tensor& part : all->unbind()) parts.push_back(Unpack(part));
+  for (const at::Tensor& part : all.unbind()) parts.push_back(Unpack(part));
   return UpdateMetrics::OfParts(parts);
 }
 
 absl::Status Updater::AverageGradient(const Adam& optimizer) const {
   if (ranks_ == nullptr) return absl::OkStatus();
+  // The parts are equally large, so the whole batch's loss is the mean of theirs, and so is its
+  // gradient. The sum has the same bits on all ranks: Adam makes the same step on each of them.
   POMPC_RETURN_IF_ERROR(ranks_->Sum(optimizer.gradients()));
   optimizer.gradients().div_(ranks_->size());
   return absl::OkStatus();
@@ -357,6 +372,8 @@ BatchSize Updater::WholeBatch(const Batch& batch) const {
   return {batch.actions.size(1), batch.actions.size(0) * shares};
 }
 
+// Every rank draws the numbers of the whole batch and takes its part of them, so that N ranks make
+// the update that one would make of the same windows, up to the order of sums.
 RandomNumbers Updater::DrawNext(const Batch& batch) const {
   return DrawNumbers(config(), WholeBatch(batch), learned_->seed,
                      static_cast<uint32_t>(learned_->updates));

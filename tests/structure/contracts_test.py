@@ -10,7 +10,7 @@ FOLDERS = ("common/base", "common/io", "common/process", "common/rpc", "paramete
            "learner", "actor", "cli")
 # Interfaces, and where what they ask for is checked.
 CHECKED_BY = {
-    "learner/engine/engine.h": "learner/update/learnables.cc",
+    "learner/engine/engine.h": "learner/engine/torch_engine.cc",
     "actor/core/row_sink.h": "actor/writer_row_sink.cc",
     "planner/core/backend.h": "planner/torch_engine.cc",
     "replay/core/selectors/selector.h": "replay/core/selectors/uniform.cc",

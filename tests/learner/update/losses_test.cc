@@ -259,6 +259,16 @@ TEST(PriorLossTest, IsTheMeanOverRowsWithPlansInTheChosenDirection) {
   }
 }
 
+TEST(PriorLossDeathTest, WithoutAPlanThereIsNothingToFollow) {
+  const proto::RunConfig config = model::SmallConfig();
+  const Networks n(config);
+  Windows windows = MakeExample(config);
+  windows.any_plan = false;
+  EXPECT_DEATH(ComputePriorLoss(n.prior, windows, ExampleTargets(n.model, windows).next_latents,
+                                at::Tensor(), config),
+               "windows.any_plan");
+}
+
 model::Gaussian PriorAt(const Networks& n, const at::Tensor& latents) {
   at::NoGradGuard no_grad;
   return model::PolicyFromRaw(n.prior.Forward(latents), n.model.config().model());

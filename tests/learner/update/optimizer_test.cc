@@ -70,6 +70,12 @@ TEST(AdamTest, ClippingScalesTheWholeGradient) {
   EXPECT_TRUE(AllClose(clipped, at::full({8}, 20 / std::sqrt(8.0), at::kDouble), 1e-6));
 }
 
+TEST(AdamDeathTest, StepsAreCountedFirstAndSegmentsCoverTheParameters) {
+  Adam adam(at::zeros({8}), TwoSegments());
+  EXPECT_DEATH(adam.Step(adam.GradientNorm()), "steps_ > 0u");
+  EXPECT_DEATH(Adam(at::zeros({9}), TwoSegments()), "8 against 9");
+}
+
 TEST(RunningScaleTest, FollowsTheSpreadBetweenPercentiles) {
   RunningScale scale(0.5, at::TensorOptions(at::kDouble));
   EXPECT_EQ(scale.value().item<double>(), 1);

@@ -402,6 +402,40 @@ TEST(UpdaterTest, KeepsNothingThatIsNotFiniteAndSaysWhichLossMadeIt) {
   }
 }
 
+// Learnables::Visit: what one of the three forgets the others must forget too.
+TEST(UpdaterTest, WhatACheckpointHoldsIsWhatIsKept) {
+  const auto updater = MakeUpdater(FastConfig());
+  // A state in which no two numbers are the same by accident.
+  const auto arbitrary = [&](uint64_t seed) {
+    UpdaterState state = updater->Export();
+    for (model::NamedTensor& named : state.tensors)
+      named.tensor = model::Draw(++seed, named.tensor.sizes()).abs() + 0.1;
+    for (auto& [name, text] : state.metadata) {
+      if (name != "updater.format" && name != "updater.prior_trained")
+        text = std::to_string(++seed);
+    }
+    state.metadata["updater.prior_trained"] = seed % 2 == 0 ? "0" : "1";
+    return state;
+  };
+  const UpdaterState first = arbitrary(1);
+  const UpdaterState second = arbitrary(1000);
+  ASSERT_NE(first.metadata, second.metadata);
+  ASSERT_TRUE(updater->Import(first).ok());
+  ExpectSameState(first, updater->Export());
+  ASSERT_TRUE(updater->Keep().ok());
+  ASSERT_TRUE(updater->Import(second).ok());
+  ExpectSameState(second, updater->Export());
+  updater->GoBack();
+  ExpectSameState(first, updater->Export());
+}
+
+TEST(UpdaterDeathTest, CallsInTheWrongOrderAreBugs) {
+  const auto updater = MakeUpdater(FastConfig());
+  EXPECT_DEATH(updater->GoBack(), "nothing was kept");
+  EXPECT_DEATH(updater->Synchronize().IgnoreError(), "ranks_ != nullptr");
+  EXPECT_DEATH(UpdateMetrics::OfParts({}), "!parts.empty\\(\\)");
+}
+
 TEST(UpdaterTest, WrongShapesChangeNothing) {
   const auto updater = MakeUpdater(FastConfig());
   const UpdaterState before = updater->Export();
