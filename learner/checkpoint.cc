@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/io/files.h"
@@ -17,7 +18,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr char kStateFile[] = "state.json";
-// Raised when a change makes older checkpoints unreadable.
+// It is raised when a change makes older checkpoints unreadable.
 constexpr int kFormat = 1;
 
 std::invalid_argument Invalid(const char* name, const Json& value, const char* rule) {
@@ -32,7 +33,8 @@ Json ToJson(const run::RowCounter::State& rows) {
   return {{"past_rows", rows.past_rows}, {"shard_incarnations", incarnations}};
 }
 
-// The library would turn -1 into 2^64 - 1 and 1.5 into 1.
+// A counter. The JSON library would turn -1 into 2^64 - 1 and 1.5 into 1, and the run would
+// continue from there.
 uint64_t Count(const Json& json, const char* name) {
   const Json& value = json.at(name);
   if (value.is_number_unsigned()) return value;
@@ -78,7 +80,8 @@ absl::Status FormatError(const std::string& path, const Json& format) {
       " `pompc checkpoint import` here"));
 }
 
-// One checkpoint: OK when it was taken over.
+// Brings the engine to one checkpoint. What can be checked without the engine is checked before it
+// is touched: checksums, the run it belongs to.
 absl::StatusOr<CheckpointInfo> Restore(const rundir::CheckpointStore& store, uint64_t updates,
                                        const std::string& run_id, Engine* engine) {
   const std::string folder = store.Path(updates);
@@ -100,6 +103,7 @@ absl::StatusOr<CheckpointInfo> Restore(const rundir::CheckpointStore& store, uin
 }  // namespace
 
 absl::Status WriteCheckpoint(const std::string& folder, const Checkpoint& checkpoint) {
+  POMPC_CHECK(checkpoint.engine != nullptr);
   const run::RunProgressState& progress = checkpoint.info.progress;
   const Json json = {
       {"format", kFormat},
@@ -139,11 +143,17 @@ absl::StatusOr<std::optional<CheckpointInfo>> RestoreNewest(rundir::CheckpointSt
   if (all.empty()) return std::optional<CheckpointInfo>();
   // Older numbers are checked as well: the newest checkpoint may have been renamed to one.
   for (const uint64_t updates : all) POMPC_RETURN_IF_ERROR(store->CheckName(updates));
+  // From the newest to older ones, past those whose bytes are damaged: a torn disk must not cost
+  // the run. Any other error ends the search, because an older checkpoint of a run with other
+  // settings would be refused for the same reason, and one of another run must not be passed over
+  // in silence.
   std::vector<uint64_t> unreadable;
   absl::Status first_error;
   for (auto it = all.rbegin(); it != all.rend(); ++it) {
     absl::StatusOr<CheckpointInfo> info = Restore(*store, *it, run_id, engine);
     if (info.ok()) {
+      // Set aside, not deleted: updates are made again from here, and would be written to the same
+      // names.
       for (uint64_t updates : unreadable) POMPC_RETURN_IF_ERROR(store->SetAside(updates));
       return std::optional<CheckpointInfo>(*std::move(info));
     }

@@ -15,6 +15,7 @@ namespace pompc::learner {
 CheckpointWriter::CheckpointWriter(std::unique_ptr<rundir::CheckpointStore> store, Clock* clock,
                                    const BackoffOptions& retry)
     : clock_(clock), store_(std::move(store)), backoff_(retry, /*seed=*/0) {
+  POMPC_CHECK(clock_ != nullptr && store_ != nullptr);
   const absl::StatusOr<std::vector<uint64_t>> all = store_->List();
   if (all.ok() && !all->empty()) {
     MutexLock lock(&mu_);
@@ -28,12 +29,14 @@ CheckpointWriter::~CheckpointWriter() { Close(); }
 void CheckpointWriter::Run() {
   // An earlier start may have found no room to set the link to the best one.
   Tidy();
+  // A closed queue still gives what was requested before it was closed. Retries come between jobs.
   while (true) {
     const std::optional<std::function<void()>> job = jobs_.Pop(clock_, next_try_);
     if (job.has_value()) (*job)();
     if (clock_->Now() >= next_try_) TryAgain();
     if (!job.has_value() && jobs_.closed() && jobs_.size() == 0) break;
   }
+  // The last try is made at once, whatever the backoff says: nobody comes back for it.
   if (next_try_ != absl::InfiniteDuration()) TryAgain();
   for (const auto& [updates, checkpoint] : failed_) {
     Log().error("the checkpoint of update {} was never written", updates);
@@ -52,6 +55,8 @@ absl::Status CheckpointWriter::WriteAndWait(std::unique_ptr<Checkpoint> checkpoi
   const absl::Duration give_up = clock_->Now() + retry_for;
   // Shorter delays than those of the thread: somebody waits.
   Backoff backoff({.initial = absl::Milliseconds(50), .max = absl::Seconds(1)}, /*seed=*/0);
+  // Each try goes through the queue: what was requested before is written before, and the thread
+  // alone touches the store.
   while (true) {
     TakePlace();
     absl::Status status = absl::CancelledError("the checkpoint writer is closed");
@@ -108,8 +113,10 @@ absl::Status CheckpointWriter::DoWrite(const Shared& checkpoint, bool pin) {
 absl::Status CheckpointWriter::Put(const Checkpoint& checkpoint) {
   const uint64_t updates = checkpoint.info.progress.updates;
   const absl::Duration start = clock_->Now();
+  // Writing takes seconds on a slow disk: the lock is not held, and the status shows since when.
   {
     MutexLock lock(&mu_);
+    POMPC_CHECK(!stats_.writing.has_value());
     stats_.writing = updates;
     stats_.writing_since = start;
   }
@@ -165,6 +172,8 @@ void CheckpointWriter::DropFailed() {
     MutexLock lock(&mu_);
     newest_written = stats_.newest;
   }
+  // Two are needed whatever happens: the best policy, which would be lost, and the newest, from
+  // which a start would resume.
   const uint64_t newest = failed_.rbegin()->first;
   const auto needed = [&](uint64_t updates) {
     return updates == best_updates || (updates == newest && newest > newest_written);
@@ -172,10 +181,12 @@ void CheckpointWriter::DropFailed() {
   std::erase_if(failed_, [&](const auto& entry) {
     return !needed(entry.first) && !store_->IsPinned(entry.first);
   });
-  // Of those under evaluation the oldest go first: the policies that come later tend to be better.
+  // The others are under evaluation. The oldest of them go first, since policies that come later
+  // tend to be better.
   while (failed_.size() > kMaxFailed) {
     const auto victim = std::find_if(failed_.begin(), failed_.end(),
                                      [&](const auto& entry) { return !needed(entry.first); });
+    POMPC_CHECK(victim != failed_.end(), "more are needed than are kept");
     Log().error("the checkpoint of update {} is given up: {} newer ones wait to be written",
                 victim->first, kMaxFailed);
     failed_.erase(victim);
@@ -183,6 +194,8 @@ void CheckpointWriter::DropFailed() {
 }
 
 void CheckpointWriter::TryAgain() {
+  // The best policy goes first, then the newest: if the disk has room for one, it is for that. The
+  // first failure ends the round, since the others would fail alike.
   absl::Status status;
   while (!failed_.empty() && status.ok()) {
     auto next = BestFailed();
@@ -199,6 +212,7 @@ void CheckpointWriter::TryAgain() {
 void CheckpointWriter::Tidy() {
   const absl::Status status = store_->Tidy();
   if (!status.ok()) Log().error("checkpoints: {}", status.ToString());
+  // A try that is due later stays where it is: a failure in between must not put it off for ever.
   const absl::Duration now = clock_->Now();
   if (failed_.empty() && status.ok()) {
     next_try_ = absl::InfiniteDuration();
@@ -233,6 +247,7 @@ void CheckpointWriter::Close() {
     taken_.SignalAll();
   }
   thread_.Join();
+  POMPC_CHECK_EQ(jobs_.size(), 0u, "requests that nobody has seen");
 }
 
 }  // namespace pompc::learner

@@ -46,14 +46,16 @@ class CheckpointWriter {
     absl::Duration writing_since;
   };
 
+  // REQUIRES: store and clock are given; the clock outlives the writer.
   CheckpointWriter(std::unique_ptr<rundir::CheckpointStore> store, Clock* clock,
                    const BackoffOptions& retry = {.initial = absl::Seconds(1),
                                                   .max = absl::Seconds(30)});
   // Closes.
   ~CheckpointWriter();
 
-  // Blocks while another checkpoint waits to be written: one that waits and one that is being
-  // written are enough in memory, beside those that failed. A pinned checkpoint stays until Settle.
+  // Requests that the checkpoint is written. Blocks while another one waits to be written: one that
+  // waits and one that is being written are enough in memory, beside those that failed. A pinned
+  // checkpoint stays until Settle.
   void Write(std::unique_ptr<Checkpoint> checkpoint, bool pin);
   // Writes the checkpoint like Write and waits until it is on disk. A failed write is repeated for
   // `retry_for` at most, and not at all once CheckInPlace fails; then the error of the last try is
@@ -81,7 +83,7 @@ class CheckpointWriter {
   void TakePlace();
   absl::Status DoWrite(const Shared& checkpoint, bool pin);
   void DoSettle(uint64_t updates, const std::optional<run::EvaluationResult>& result);
-  // One try.
+  // Tries once to write it.
   absl::Status Put(const Checkpoint& checkpoint);
   void TryAgain();
   // The failed checkpoint of the best return, if that is better than all on disk.
@@ -92,7 +94,7 @@ class CheckpointWriter {
   void Tidy();
 
   Clock* const clock_;
-  // From here on: used by the thread alone, but for store_->CheckInPlace().
+  // From here to jobs_: used by the thread alone, but for store_->CheckInPlace().
   const std::unique_ptr<rundir::CheckpointStore> store_;
   Backoff backoff_;
   // What could not be written, by updates.

@@ -92,7 +92,7 @@ absl::Status Follower::Run() {
     if (!order.has_value()) break;
     if (return_memory.Count(options_.clock->Now()) > 0) ReturnFreedMemory();
     const absl::Status status = Obey(*order);
-    // Of numbers that are not finite rank 0 hears as well, and says how it goes on.
+    // Numbers that are not finite come out on every rank: rank 0 knows, and orders what to do.
     if (!status.ok() && NotFiniteName(status).empty()) return status;
     timer_.Enter(State::kWaitingForOrders);
   }
@@ -148,6 +148,8 @@ absl::Status Follower::Obey(const RankOrder& order) {
 }
 
 absl::Status Follower::Connect() {
+  // The engine takes over the state of rank 0, and with it the number of updates: batches are drawn
+  // from that number on, each a function of (seed, update, rank).
   POMPC_RETURN_IF_ERROR(engine_->Connect(client_.values()));
   updates_ = engine_->update_count();
   PrefetcherOptions prefetch;
@@ -165,6 +167,8 @@ absl::Status Follower::Connect() {
   return absl::OkStatus();
 }
 
+// Answers rank 0 within look_up, with a batch or without: rank 0 asks again, and meanwhile says in
+// the status which rank has none. A batch that was drawn before stays for the update to come.
 absl::Status Follower::Draw(const std::vector<uint64_t>& windows) {
   if (windows.size() != options_.replay.size()) {
     return absl::InternalError(absl::StrCat("rank 0 tells of ", windows.size(), " shards"));
@@ -187,7 +191,8 @@ absl::Status Follower::Draw(const std::vector<uint64_t>& windows) {
 absl::Status Follower::GoBack() {
   engine_->GoBack();
   updates_ = engine_->update_count();
-  // Planning it anew has failed. Rank 0 takes another one too.
+  // A batch that is still here is one whose plans could not be made anew. Rank 0 takes another one
+  // as well, and the windows at fault are looked for in this one too.
   if (batch_.has_value()) history_->Add(*std::move(batch_));
   batch_.reset();
   const BatchHistory::Barred barred = history_->BarUnusable();
@@ -224,6 +229,7 @@ absl::Status Follower::Wait() {
 void Follower::Stop() {
   MutexLock lock(&stop_mu_);
   if (std::exchange(stopped_, true)) return;
+  // First everything that the thread may wait for is ended, then the thread, then what it used.
   stopping_.Set();
   if (server_ != nullptr) server_->SetServing("", false);
   client_.Cancel();

@@ -17,7 +17,7 @@
 namespace pompc::learner {
 namespace {
 
-// What was barred, in words that follow others: by this rank, rank 0, and by the others.
+// What was barred by this rank, rank 0, and by the others, as the end of a sentence.
 std::string BarredText(const BatchHistory::Barred& own, const std::vector<int64_t>& by_rank) {
   std::string text;
   if (own.windows > 0) {
@@ -47,7 +47,11 @@ Trainer::Trainer(const TrainerOptions& options, const TrainerParts& parts)
       timer_(options.clock, State::kWaitingForRows),
       version_{options.learner_incarnation, 0},
       restored_updates_(parts.engine->update_count()),
-      history_(parts.engine, &parts.shards->clients()) {}
+      history_(parts.engine, &parts.shards->clients()) {
+  POMPC_CHECK(parts.control != nullptr && parts.batches != nullptr && parts.publisher != nullptr);
+  POMPC_CHECK(parts.checkpoints != nullptr && parts.log != nullptr && parts.plans != nullptr);
+  POMPC_CHECK(parts.ranks != nullptr);
+}
 
 absl::Status Trainer::Run() {
   parts_.engine->PrepareThread();
@@ -62,7 +66,7 @@ absl::Status Trainer::Run() {
 absl::Status Trainer::Train() {
   POMPC_ASSIGN_OR_RETURN(const bool gathered, GatherRanks());
   if (!gathered) return absl::OkStatus();
-  // What there is to go back to at first.
+  // There must be a state to return to before the first update can fail.
   absl::Status status = Keep();
   if (status.ok()) status = RunSteps();
   // A run that ends while its newest updates turn out to be no good keeps those before.
@@ -94,9 +98,13 @@ absl::StatusOr<bool> Trainer::GatherRanks() {
 
 absl::StatusOr<bool> Trainer::AwaitOtherBatches() {
   if (parts_.ranks->size() == 1) return true;
+  // Exchanges within an update wait for every rank, with a timeout that ends the run. So an update
+  // begins only when all have their part of the batch: a rank whose shards have no rows yet can
+  // then be waited for as long as it takes, and the status names it.
   while (!parts_.control->Done()) {
     Tell({.kind = RankOrder::Kind::kDraw, .windows = parts_.control->Windows()});
     POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> ready, parts_.engine->Exchange(1));
+    POMPC_CHECK_EQ(ready.size(), static_cast<size_t>(parts_.ranks->size()));
     const auto missing = std::find(ready.begin(), ready.end(), 0);
     if (missing == ready.end()) return true;
     parts_.control->SetTrainerWait(
@@ -106,7 +114,7 @@ absl::StatusOr<bool> Trainer::AwaitOtherBatches() {
 }
 
 absl::Status Trainer::RunSteps() {
-  // A run that goes on: its planners need the parameters before anything else moves.
+  // A resumed run: its planners need the parameters before anything else moves.
   if (parts_.control->phase() == run::Phase::kTraining) {
     POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
   }
@@ -141,7 +149,7 @@ absl::Status Trainer::Update() {
     parts_.control->SetTrainerWait(std::string(batch.status().message()));
     return absl::OkStatus();
   }
-  // Cancelled with the run: the control says so too.
+  // Batches are cancelled when the run ends; the control says how it ended.
   if (absl::IsCancelled(batch.status()) && parts_.control->Done()) return absl::OkStatus();
   if (!batch.ok()) return batch.status();
   POMPC_ASSIGN_OR_RETURN(const bool complete, AwaitOtherBatches());
@@ -153,6 +161,8 @@ absl::Status Trainer::Update() {
 
 absl::Status Trainer::Step(DrawnBatch next_batch) {
   timer_.Enter(State::kUpdating);
+  // The batch is remembered before anything is done with it: if the update fails, it is where the
+  // windows at fault are looked for.
   const DrawnBatch& drawn = history_.Add(std::move(next_batch));
   Engine::Batch& batch = *drawn.batch;
   POMPC_RETURN_IF_ERROR(Reanalyze(batch));
@@ -160,6 +170,7 @@ absl::Status Trainer::Step(DrawnBatch next_batch) {
   const bool logged = next % options_.config.learner().log_every_updates() == 0;
   Tell({.kind = RankOrder::Kind::kStep, .want_values = logged});
   POMPC_ASSIGN_OR_RETURN(NamedValues values, parts_.engine->Step(batch, logged));
+  POMPC_CHECK_EQ(parts_.engine->update_count(), next);
   parts_.control->UpdateDone();
   if (logged) {
     for (auto& value : SampleValues(drawn.origins, version_)) values.push_back(std::move(value));
@@ -168,6 +179,7 @@ absl::Status Trainer::Step(DrawnBatch next_batch) {
 }
 
 absl::Status Trainer::Keep() {
+  // One update can log, publish, save and be evaluated: its state is kept once.
   const uint64_t updates = parts_.engine->update_count();
   if (kept_ == updates) return absl::OkStatus();
   Tell({RankOrder::Kind::kKeep});
@@ -181,10 +193,10 @@ absl::Status Trainer::Keep() {
 absl::Status Trainer::Restore(const absl::Status& status) {
   const std::string loss = NotFiniteName(status);
   if (loss.empty()) return status;
+  POMPC_CHECK(kept_.has_value(), "there is nothing to go back to");
   if (restored_ >= options_.max_restorations) {
     return Annotate(status, absl::StrCat("after ", restored_, " restorations of update ", *kept_));
   }
-  POMPC_CHECK(kept_.has_value(), "there is nothing to go back to");
   Tell({RankOrder::Kind::kGoBack});
   parts_.engine->GoBack();
   const BatchHistory::Barred own = history_.BarUnusable();
@@ -204,7 +216,8 @@ absl::Status Trainer::Restore(const absl::Status& status) {
     MutexLock lock(&mu_);
     ++restorations_[loss];
   }
-  // A shard that does not answer is told of where it is found out.
+  // The control judges by what the shards say now. One that does not answer is reported by the
+  // shard manager, and here its last answer counts.
   parts_.shards->Refresh().IgnoreError();
   const absl::Status replay = parts_.control->CheckBarred();
   too_many_barred_ = !replay.ok();
@@ -218,6 +231,8 @@ absl::Status Trainer::Reanalyze(Engine::Batch& batch) {
   if ((parts_.engine->update_count() + 1) % every != 0) return absl::OkStatus();
   Tell({RankOrder::Kind::kReanalyze});
   POMPC_ASSIGN_OR_RETURN(std::vector<PlanUpdate> plans, parts_.engine->Reanalyze(batch));
+  // In turns the next batch is drawn from rows that have these plans, or the run could not be
+  // repeated. Otherwise updates go on while the shards take them.
   if (parts_.turns != nullptr) {
     parts_.plans->WriteAndWait(plans);
   } else {
@@ -252,6 +267,8 @@ absl::Status Trainer::CloseSeed() {
     if (parts_.control->Done()) return absl::OkStatus();
     POMPC_RETURN_IF_ERROR(parts_.ranks->Lost());
   }
+  // Every shard refuses rows without a plan by now. The version is published before the phase
+  // changes: when actors hear of TRAINING there is something to plan with.
   POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
   parts_.control->StartTraining();
   Log().info("seed phase closed at {} rows, {} updates; training with plans",
@@ -271,6 +288,7 @@ absl::Status Trainer::Evaluate() {
 
 // Lets the actor make its rows of one turn.
 absl::Status Trainer::Act() {
+  POMPC_CHECK(parts_.turns != nullptr);
   parts_.turns->Give({version_});
   while (!parts_.turns->AwaitBack(options_.look_up)) {
     if (parts_.control->Done()) return absl::OkStatus();
@@ -281,6 +299,7 @@ absl::Status Trainer::Act() {
 }
 
 absl::Status Trainer::Publish(absl::Duration keep) {
+  POMPC_CHECK(kept_ == parts_.engine->update_count(), "what is published has not been kept");
   timer_.Enter(State::kPublishing);
   proto::ParametersDescription description;
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<const std::string> data,
@@ -303,6 +322,7 @@ absl::Status Trainer::Publish(absl::Duration keep) {
 }
 
 void Trainer::LogUpdate(const NamedValues& values) {
+  // The status is read once, so that the numbers of one row belong together.
   const run::RunStatus status = parts_.control->Status();
   const auto seconds = timer_.Seconds();
   TrainingLog::Entry entry;
@@ -352,6 +372,7 @@ absl::Status Trainer::SaveCheckpointNow(absl::string_view which) {
 }
 
 std::unique_ptr<Checkpoint> Trainer::MakeCheckpoint() {
+  POMPC_CHECK(kept_ == parts_.engine->update_count(), "what is written has not been kept");
   auto checkpoint = std::make_unique<Checkpoint>();
   checkpoint->info.run_id = options_.run_id;
   checkpoint->info.learner_incarnation = options_.learner_incarnation;

@@ -52,7 +52,7 @@ struct TrainerOptions {
   Clock* clock = Clock::Real();
 };
 
-// What the trainer works with; all must outlive it.
+// What the trainer works with; all must outlive it. REQUIRES: all but `turns` are given.
 struct TrainerParts {
   run::RunControl* control = nullptr;
   Engine* engine = nullptr;
@@ -60,7 +60,7 @@ struct TrainerParts {
   parameters::Publisher* publisher = nullptr;
   CheckpointWriter* checkpoints = nullptr;
   TrainingLog* log = nullptr;
-  // Where plans made anew go.
+  // Takes the plans that are made anew.
   PlanWriter* plans = nullptr;
   // Null unless the run's schedule is LOCKSTEP: what hands turns to the actor, and what then tells
   // the control of the rows.
@@ -106,7 +106,7 @@ class Trainer {
   absl::Status Run();
 
   const Timer& timer() const { return timer_; }
-  // Of the newest update that was logged: ValueNames().
+  // The values (ValueNames) of the newest update that was logged.
   NamedValues values() const;
   // What is logged of an update, the engine's own values first.
   static std::vector<std::string> ValueNames(const Engine& engine);
@@ -151,12 +151,12 @@ class Trainer {
   const std::string config_text_;
   Timer timer_;
 
-  // Of the thread in Run.
+  // From here to mu_: used by the thread in Run alone.
   ParameterVersion version_;
   // Updates that this start of the learner began with.
   const uint64_t restored_updates_;
   Occasionally log_failed_{absl::Seconds(30)};
-  // Since the engine's state was kept last.
+  // The batches since the engine's state was kept last.
   BatchHistory history_;
   // After which update the engine's state was kept last, and how often it was restored since with
   // no window to blame.

@@ -12,6 +12,8 @@ namespace pompc::learner {
 absl::StatusOr<std::unique_ptr<TrainingLog>> TrainingLog::Open(
     const std::string& run_dir, const std::vector<std::string>& value_names,
     const std::vector<std::string>& states, uint64_t restored_updates, rundir::EventFile* events) {
+  // A start that resumes makes the updates after the checkpoint again, with other numbers: without
+  // this a table would hold two rows of one update.
   const auto keep = [restored_updates](const rundir::CsvFile::Row& row) {
     uint64_t update = 0;
     return absl::SimpleAtoi(row[0], &update) && update <= restored_updates;
@@ -48,6 +50,7 @@ absl::Status TrainingLog::Append(const Entry& entry) {
   }
   status.Update(metrics_->Append(metrics));
 
+  // Times since the process started become shares since the last row, which add up to 1.
   std::vector<double> spent = entry.state_seconds;
   POMPC_CHECK(last_seconds_.empty() || last_seconds_.size() == spent.size());
   for (size_t i = 0; i < last_seconds_.size(); ++i) spent[i] -= last_seconds_[i];

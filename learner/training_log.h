@@ -19,9 +19,9 @@ namespace pompc::learner {
 // went. What depends on the clock stands in timings.csv alone. Not thread-safe.
 class TrainingLog {
  public:
-  // Rows of updates after `restored_updates`, which were lost and are made again, are dropped.
-  // `states`: what the trainer's time is split into. What Append is given goes to `events` as well,
-  // unless that is null; it must outlive the log.
+  // Opens both files. Rows of updates after `restored_updates`, which were lost and are made again,
+  // are dropped. `states` names what the trainer's time is split into. What Append is given goes to
+  // `events` as well, unless that is null; it must outlive the log.
   static absl::StatusOr<std::unique_ptr<TrainingLog>> Open(
       const std::string& run_dir, const std::vector<std::string>& value_names,
       const std::vector<std::string>& states, uint64_t restored_updates, rundir::EventFile* events);
@@ -34,6 +34,7 @@ class TrainingLog {
     double rows_per_second = 0;
     double updates_per_second = 0;
     // Seconds in each state since the process started; the log has the shares since the last entry.
+    // REQUIRES: as many in every entry.
     std::vector<double> state_seconds;
   };
   // Rows that cannot be written (the disk is full) wait, as CsvFile's do; what could not be written

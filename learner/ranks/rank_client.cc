@@ -18,7 +18,7 @@
 namespace pompc::learner {
 namespace {
 
-// How often a value that nobody has left yet is asked for.
+// How often a value that no rank has put yet is requested.
 constexpr absl::Duration kAskAgain = absl::Milliseconds(20);
 
 class RpcRendezvous : public Rendezvous {
@@ -43,6 +43,7 @@ class RpcRendezvous : public Rendezvous {
     proto::GetValueRequest request;
     *request.mutable_header() = rpc::MakeHeader(run_id_);
     request.set_key(key);
+    // Rank 0 answers at once, with the value or with NOT_FOUND; the waiting is done here.
     const absl::Duration deadline = clock_->Now() + timeout;
     while (true) {
       absl::StatusOr<proto::GetValueReply> reply =
@@ -91,6 +92,7 @@ absl::StatusOr<proto::RankWelcome> RankClient::Join() {
   }
   call_->reader = stub_->Join(&call_->context, request);
   proto::RankOrder order;
+  // The welcome is the first message of the stream. A stream without one is a refusal.
   if (!call_->reader->Read(&order)) {
     const absl::Status refused = EndOf(*call_);
     MutexLock lock(&mu_);

@@ -19,37 +19,37 @@
 namespace pompc::learner {
 
 struct RankClientOptions {
-  // Rank 0.
+  // Where rank 0 serves.
   rpc::Endpoint leader;
   int rank = 1;
   int world_size = 2;
-  // Replay shards this rank was given.
+  // Number of replay shards that this rank was given.
   uint32_t num_shards = 1;
   // Names this process, for example host:pid.
   std::string name;
-  // Of a call, the stream apart.
+  // Bounds each call, the stream apart.
   absl::Duration call_timeout = absl::Seconds(5);
   Clock* clock = Clock::Real();
 };
 
-// A rank's side of RankService. Cancel is for any thread, the rest for one.
+// A rank's side of RankService. Cancel may be called from any thread, the rest from one.
 class RankClient {
  public:
   explicit RankClient(const RankClientOptions& options);
   // Leaves.
   ~RankClient();
 
-  // Joins once: UNAVAILABLE when nobody is there yet, or another is in this place; CANCELLED after
-  // Cancel; otherwise rank 0's refusal. Blocks for an answer; a machine that vanished is noticed by
-  // the channel.
+  // Tries once to join: UNAVAILABLE when rank 0 does not serve yet, or another process has this
+  // rank; CANCELLED after Cancel; otherwise rank 0's refusal. Blocks for an answer; a machine that
+  // vanished is noticed by the channel.
   absl::StatusOr<proto::RankWelcome> Join();
-  // Waits for what is to be done next. Nothing: rank 0 has ended in order. Its error if it has
-  // ended with one, UNAVAILABLE when it is gone, CANCELLED after Cancel. REQUIRES: joined.
+  // Waits for the next order; nothing when rank 0 has ended in order. Its error if it has ended
+  // with one, UNAVAILABLE when it is gone, CANCELLED after Cancel. REQUIRES: Join was OK.
   absl::StatusOr<std::optional<RankOrder>> Next();
-  // Values by way of rank 0; thread-safe, and may outlive this. REQUIRES: joined.
+  // Values by way of rank 0; thread-safe, and may outlive this. REQUIRES: Join was OK.
   std::shared_ptr<Rendezvous> values() const;
 
-  // Ends the call that is under way and all later ones. Idempotent.
+  // Ends the call in progress and all later ones. Idempotent.
   void Cancel();
 
  private:

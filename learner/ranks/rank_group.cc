@@ -31,8 +31,10 @@ absl::Status RankGroup::Join(int rank, int size, std::string name,
     return absl::UnavailableError(
         absl::StrCat("the run goes on when rank 0 is started again: ", LostLocked().message()));
   }
+  // Orders of an earlier one in its place are gone with it: none was given before all had joined.
   member = {true, std::move(name), std::move(listener), {}};
   changed_.SignalAll();
+  CheckInvariants();
   return absl::OkStatus();
 }
 
@@ -77,11 +79,12 @@ void RankGroup::Tell(const RankOrder& order) {
     MutexLock lock(&mu_);
     for (Member& member : members_) {
       if (!member.present) continue;
-      // Its stream is written by nobody any more.
+      // Nobody takes its orders any more: the stream hangs, though the connection has not ended.
       if (member.orders.size() >= kMaxOrders) member.present = false;
       if (member.present) member.orders.push_back(order);
     }
     changed_.SignalAll();
+    CheckInvariants();
   }
   Announce();
 }
@@ -96,6 +99,8 @@ void RankGroup::Close(const absl::Status& status) {
   Announce();
 }
 
+// Listeners are called without the lock: each takes its orders at once, by calls of this group. A
+// stream that ends meanwhile is held by its pointer until it has heard.
 void RankGroup::Announce() {
   std::vector<std::shared_ptr<Listener>> listeners;
   {
@@ -126,6 +131,7 @@ absl::Status RankGroup::WhoIsGone(const absl::Status& error, absl::Duration time
     if (!clock_->WaitUntil(&changed_, &mu_, deadline)) break;
   }
   if (absl::Status lost = LostLocked(); !lost.ok()) return lost;
+  // All connections are open, so it is none of those that ended: which one hangs cannot be told.
   std::vector<int> others;
   for (int rank = 1; rank < size_; ++rank) others.push_back(rank);
   return absl::UnavailableError(absl::StrCat(Named(others), " of ", size_,
@@ -151,7 +157,12 @@ std::vector<int> RankGroup::Absent() const {
   return absent;
 }
 
-// With their names, where they had one.
+void RankGroup::CheckInvariants() const {
+  POMPC_DCHECK(!members_[0].present && members_[0].orders.empty(), "rank 0 is this one");
+  for (const Member& member : members_) POMPC_DCHECK_LE(member.orders.size(), kMaxOrders);
+}
+
+// The ranks with their names, where they had one.
 std::string RankGroup::Named(const std::vector<int>& ranks) const {
   std::vector<std::string> parts;
   for (int rank : ranks) {

@@ -32,56 +32,59 @@ struct RankOrder {
   std::vector<uint64_t> windows;
 };
 
-// As rank 0 sees them: which of the other ranks are there, and what each is still to be told. Once
-// all have come (AwaitAll) nobody can be replaced: who leaves then is lost, and the run with it,
-// until all are started again. Thread-safe. At most kMaxOrders wait for a rank.
+// The other ranks as rank 0 sees them: which have joined, and the orders that each is still to be
+// told. Once all have joined (AwaitAll), none can be replaced: a rank that leaves then is lost, and
+// the run with it, until all are started again. Thread-safe. At most kMaxOrders wait for a rank.
 class RankGroup {
  public:
-  // Who is further behind is lost: the exchanges between ranks let nobody run ahead so far.
+  // A rank that is further behind is lost: the exchanges between ranks let none run ahead so far.
   static constexpr size_t kMaxOrders = 64;
 
-  // Of a rank: how it hears that there is something for it. Called by whoever brings it, without
-  // locks.
+  // How a rank hears that there is an order for it, or that the run has ended. Called by the thread
+  // that brings the news, without locks.
   class Listener {
    public:
     virtual ~Listener() = default;
     virtual void OnNews() = 0;
   };
 
-  // Of `size` ranks, this one included. `clock` must outlive this.
+  // A group of `size` ranks, this one included. `clock` must outlive it. REQUIRES: size is at least
+  // 1.
   explicit RankGroup(int size, Clock* clock = Clock::Real());
 
   int size() const { return size_; }
 
   // ---- For whoever talks to the other ranks.
 
-  // INVALID_ARGUMENT for a rank that is none of 1 to size - 1, FAILED_PRECONDITION naming both when
-  // the caller was told another size, UNAVAILABLE when that rank is there, or was and is lost.
+  // Lets a rank join. INVALID_ARGUMENT for a rank that is none of 1 to size - 1,
+  // FAILED_PRECONDITION naming both when the caller was told another size, UNAVAILABLE when that
+  // rank has joined already, or has and is lost.
   absl::Status Join(int rank, int size, std::string name, std::weak_ptr<Listener> listener);
-  // What `rank` is to be told next; each is given once.
+  // The order that `rank` is to be told next; each is given once. REQUIRES: 1 <= rank < size().
   std::optional<RankOrder> NextOrder(int rank);
-  // How it ended, once it has and all orders were taken.
+  // How the run ended, once it has and all orders of `rank` were taken. REQUIRES: as NextOrder.
   std::optional<absl::Status> Ended(int rank) const;
+  // The rank has left. REQUIRES: as NextOrder.
   void Leave(int rank);
 
   // ---- For the trainer.
 
-  // Waits up to `timeout` until all others are there.
+  // Waits up to `timeout` until all others have joined; says whether they have.
   bool AwaitAll(absl::Duration timeout);
-  // Tells all.
+  // Gives an order to all ranks that are present.
   void Tell(const RankOrder& order);
   // UNAVAILABLE naming those who left since AwaitAll gave true.
   absl::Status Lost() const;
-  // The same, for an exchange that failed with `error`: waits up to `timeout` to hear who is gone;
-  // who then is still there hangs, or is too slow.
+  // Explains an exchange that failed with `error`: waits up to `timeout` to hear which rank is
+  // gone; if none is by then, one hangs or is too slow. UNAVAILABLE either way.
   absl::Status WhoIsGone(const absl::Status& error, absl::Duration timeout) const;
-  // Those not there, or there: "rank 1", "ranks 1 and 3 of 4".
+  // The ranks that have not joined, in words: "rank 1 of 2", "ranks 1, 3 of 4".
   std::string Missing() const;
-  // Ranks that are there, this one included.
+  // Number of ranks that are present, this one included.
   int present() const;
 
-  // The run is over, or goes on another time: the others are told so, with the error that ended it.
-  // Idempotent.
+  // The run is over, or is to be resumed later: the others are told so, with the error that ended
+  // it. Idempotent.
   void Close(const absl::Status& status);
 
  private:
@@ -98,6 +101,7 @@ class RankGroup {
   std::vector<int> Absent() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string Named(const std::vector<int>& ranks) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Announce() ABSL_LOCKS_EXCLUDED(mu_);
+  void CheckInvariants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const int size_;
   Clock* const clock_;
@@ -106,7 +110,7 @@ class RankGroup {
   mutable CondVar changed_;
   // By rank; the first stays empty.
   std::vector<Member> members_ ABSL_GUARDED_BY(mu_);
-  // All were there once.
+  // All have joined once.
   bool complete_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<absl::Status> ended_ ABSL_GUARDED_BY(mu_);
 };

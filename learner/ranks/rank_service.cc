@@ -53,7 +53,7 @@ class RankService::Stream final : public grpc::ServerWriteReactor<proto::RankOrd
   }
 
   void OnDone() override {
-    // News that are just being announced may hold the stream a little longer.
+    // Whoever is announcing news holds the stream a little longer; it is deleted after that.
     const std::shared_ptr<Stream> self = std::move(self_);
   }
 
@@ -108,7 +108,7 @@ class RefusedStream final : public grpc::ServerWriteReactor<proto::RankOrder> {
   void OnDone() override { delete this; }
 };
 
-// Who joins learns the run from the welcome.
+// A rank that joins learns the run's id from the welcome, so its header may have none.
 absl::Status CheckJoin(const proto::JoinRequest& request, const RankServiceOptions& options) {
   const proto::Header& header = request.header();
   POMPC_RETURN_IF_ERROR(header.run_id().empty() ? rpc::CheckWireVersion(header)
