@@ -1,5 +1,6 @@
 #include "model/parameters.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <map>
@@ -14,20 +15,21 @@ namespace {
 
 struct DtypeName {
   at::ScalarType dtype;
-  const char* name;
+  const char* name;   // in safetensors files
+  const char* numpy;  // in messages
 };
 
-constexpr std::array<DtypeName, 7> kDtypes = {{{at::kDouble, "F64"},
-                                               {at::kFloat, "F32"},
-                                               {at::kBFloat16, "BF16"},
-                                               {at::kLong, "I64"},
-                                               {at::kInt, "I32"},
-                                               {at::kByte, "U8"},
-                                               {at::kBool, "BOOL"}}};
+constexpr std::array<DtypeName, 7> kDtypes = {{{at::kDouble, "F64", "float64"},
+                                               {at::kFloat, "F32", "float32"},
+                                               {at::kBFloat16, "BF16", "bfloat16"},
+                                               {at::kLong, "I64", "int64"},
+                                               {at::kInt, "I32", "int32"},
+                                               {at::kByte, "U8", "uint8"},
+                                               {at::kBool, "BOOL", "bool"}}};
 
-const char* NameOf(at::ScalarType dtype) {
+const DtypeName* NamesOf(at::ScalarType dtype) {
   for (const DtypeName& entry : kDtypes) {
-    if (entry.dtype == dtype) return entry.name;
+    if (entry.dtype == dtype) return &entry;
   }
   return nullptr;
 }
@@ -39,18 +41,17 @@ std::optional<at::ScalarType> DtypeOf(const std::string& name) {
   return std::nullopt;
 }
 
-std::string ShapeText(at::IntArrayRef shape) {
-  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
-}
-
-// Bytes a tensor of this shape takes; nothing if a size is negative or the product overflows.
+// Bytes a tensor of this shape takes; nothing if a size is negative or the product overflows. A
+// size of 0 excuses no overflow of the others: LibTorch multiplies them for the strides.
 std::optional<uint64_t> BytesOf(const std::vector<int64_t>& shape, uint64_t item) {
-  uint64_t bytes = item;
+  int64_t bytes = static_cast<int64_t>(item);
+  bool empty = false;
   for (const int64_t size : shape) {
-    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes))
-      return std::nullopt;
+    if (size < 0) return std::nullopt;
+    empty |= size == 0;
+    if (size > 0 && __builtin_mul_overflow(bytes, size, &bytes)) return std::nullopt;
   }
-  return bytes;
+  return empty ? 0 : static_cast<uint64_t>(bytes);
 }
 
 absl::StatusOr<at::Tensor> UnpackOne(const TensorEntry& entry, std::string_view data) {
@@ -61,15 +62,21 @@ absl::StatusOr<at::Tensor> UnpackOne(const TensorEntry& entry, std::string_view 
   if (!dtype) return bad(absl::StrCat("unknown dtype \"", entry.dtype, "\""));
   const std::optional<uint64_t> bytes = BytesOf(entry.shape, c10::elementSize(*dtype));
   if (!bytes || *bytes != entry.bytes) {
-    return bad(absl::StrCat("shape ", ShapeText(entry.shape), " of ", entry.dtype,
-                            " does not take ", entry.bytes, " bytes"));
+    return bad(absl::StrCat(DescribeTensor(*dtype, entry.shape), " does not take ", entry.bytes,
+                            " bytes"));
   }
   if (entry.offset > data.size() || entry.bytes > data.size() - entry.offset) {
     return bad(absl::StrCat("bytes ", entry.offset, " to ", entry.offset + entry.bytes,
                             " lie outside the ", data.size(), " bytes of data"));
   }
+  const std::string_view bytes_of_entry = data.substr(entry.offset, entry.bytes);
+  // A C++ bool of another value would be undefined behaviour wherever it is read.
+  if (*dtype == at::kBool &&
+      std::any_of(bytes_of_entry.begin(), bytes_of_entry.end(), [](char b) { return b & ~1; })) {
+    return bad("a bool is neither 0 nor 1");
+  }
   at::Tensor tensor = at::empty(entry.shape, *dtype);
-  if (entry.bytes > 0) std::memcpy(tensor.data_ptr(), data.data() + entry.offset, entry.bytes);
+  if (entry.bytes > 0) std::memcpy(tensor.data_ptr(), bytes_of_entry.data(), entry.bytes);
   return tensor;
 }
 
@@ -79,7 +86,7 @@ absl::StatusOr<PackedTensors> Pack(const NamedTensors& tensors) {
   PackedTensors packed;
   packed.data.reserve(TotalBytes(tensors));
   for (const NamedTensor& named : tensors) {
-    const char* dtype = NameOf(named.tensor.scalar_type());
+    const DtypeName* dtype = NamesOf(named.tensor.scalar_type());
     if (dtype == nullptr) {
       return absl::InvalidArgumentError(absl::StrCat("tensor \"", named.name, "\": dtype ",
                                                      c10::toString(named.tensor.scalar_type()),
@@ -87,7 +94,8 @@ absl::StatusOr<PackedTensors> Pack(const NamedTensors& tensors) {
     }
     const at::Tensor local = named.tensor.detach().to(at::kCPU).contiguous();
     const uint64_t bytes = local.nbytes();
-    packed.table.push_back({named.name, dtype, local.sizes().vec(), packed.data.size(), bytes});
+    packed.table.push_back(
+        {named.name, dtype->name, local.sizes().vec(), packed.data.size(), bytes});
     if (bytes > 0) packed.data.append(static_cast<const char*>(local.data_ptr()), bytes);
   }
   return packed;
@@ -111,6 +119,16 @@ NamedTensors Convert(const NamedTensors& tensors, at::ScalarType from, at::Scala
   return result;
 }
 
+std::string DescribeTensor(at::ScalarType dtype, at::IntArrayRef shape) {
+  const DtypeName* names = NamesOf(dtype);
+  return absl::StrCat(names != nullptr ? names->numpy : c10::toString(dtype), " (",
+                      absl::StrJoin(shape, ", ",
+                                    [](std::string* out, int64_t size) {
+                                      absl::StrAppend(out, size < 0 ? "any" : absl::StrCat(size));
+                                    }),
+                      ")");
+}
+
 absl::Status CopyTensors(const NamedTensors& source, const NamedTensors& destination) {
   std::map<std::string, const at::Tensor*> by_name;
   for (const NamedTensor& named : source) {
@@ -125,9 +143,8 @@ absl::Status CopyTensors(const NamedTensors& source, const NamedTensors& destina
     const at::Tensor& have = *found->second;
     if (have.sizes() != named.tensor.sizes() || have.scalar_type() != named.tensor.scalar_type()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "tensor \"", named.name, "\" is ", c10::toString(have.scalar_type()), " ",
-          ShapeText(have.sizes()), ": must be ", c10::toString(named.tensor.scalar_type()), " ",
-          ShapeText(named.tensor.sizes())));
+          "tensor \"", named.name, "\" is ", DescribeTensor(have.scalar_type(), have.sizes()),
+          ": must be ", DescribeTensor(named.tensor.scalar_type(), named.tensor.sizes())));
     }
   }
   if (by_name.size() != destination.size()) {

@@ -44,13 +44,18 @@ struct PackedTensors {
 absl::StatusOr<PackedTensors> Pack(const NamedTensors& tensors);
 
 // The inverse: owned CPU tensors. INVALID_ARGUMENT naming the entry whose dtype is unknown, whose
-// size does not follow from its shape, or whose bytes lie outside the data.
+// size does not follow from its shape, whose bytes lie outside the data, or that has a bool other
+// than 0 and 1.
 absl::StatusOr<NamedTensors> Unpack(const std::vector<TensorEntry>& table, std::string_view data);
 
 // The tensors with those of dtype `from` converted to `to`; the others are shared. Float32 becomes
 // bfloat16 by rounding to nearest, ties to even: NaN stays NaN, infinity infinity, and numbers
 // beyond bfloat16's largest (3.39e38) become infinity. Bfloat16 becomes float32 exactly.
 NamedTensors Convert(const NamedTensors& tensors, at::ScalarType from, at::ScalarType to);
+
+// A tensor's type and shape in NumPy's words, for messages: "float32 (2, 3)". Sizes below 0 are
+// shown as "any".
+std::string DescribeTensor(at::ScalarType dtype, at::IntArrayRef shape);
 
 // Copies each tensor of `source` into the tensor of the same name in `destination` (across
 // devices). Both must hold the same names and shapes: INVALID_ARGUMENT naming the first one

@@ -1,22 +1,20 @@
 #include "model/tensor_file.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "common/base/status_macros.h"
+#include "common/io/files.h"
+#include "common/values/short_text.h"
 
 namespace pompc::model {
 namespace {
@@ -29,10 +27,10 @@ constexpr const char* kMetadataKey = "__metadata__";
 constexpr uint64_t kLengthBytes = 8;
 // Readers of the format refuse longer headers.
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
-
-absl::Status SystemError(const std::string& doing, const std::string& path) {
-  return absl::ErrnoToStatus(errno, absl::StrCat(doing, " ", path));
-}
+// NumPy had no more for long, and LibTorch's operations refuse more than 64.
+constexpr size_t kMaxDimensions = 32;
+// Messages quote names from the file, which may be anything.
+constexpr size_t kMaxMessage = 300;
 
 std::string HeaderOf(const PackedTensors& packed, const Metadata& metadata) {
   Json header = Json::object();
@@ -48,43 +46,11 @@ std::string HeaderOf(const PackedTensors& packed, const Metadata& metadata) {
   return text;
 }
 
-absl::Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return SystemError("writing", path);
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
-}
-
-// Writes the parts to a file and makes them durable.
-absl::Status WriteDurably(const std::string& path, const std::vector<std::string_view>& parts) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return SystemError("creating", path);
-  absl::Status status;
-  for (const std::string_view part : parts) {
-    if (status.ok()) status = WriteAll(fd, part, path);
-  }
-  if (status.ok() && ::fsync(fd) != 0) status = SystemError("syncing", path);
-  if (::close(fd) != 0 && status.ok()) status = SystemError("closing", path);
-  return status;
-}
-
-absl::Status SyncFolder(const std::string& path) {
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return SystemError("opening", folder);
-  absl::Status status;
-  if (::fsync(fd) != 0) status = SystemError("syncing", folder);
-  ::close(fd);
-  return status;
-}
-
 // One entry of the header; nothing if it is not as the format says.
 std::optional<TensorEntry> ParseEntry(const std::string& name, const Json& json) {
   if (!json.is_object() || !json.contains("dtype") || !json["dtype"].is_string() ||
-      !json.contains("shape") || !json["shape"].is_array() || !json.contains("data_offsets") ||
+      !json.contains("shape") || !json["shape"].is_array() ||
+      json["shape"].size() > kMaxDimensions || !json.contains("data_offsets") ||
       !json["data_offsets"].is_array() || json["data_offsets"].size() != 2) {
     return std::nullopt;
   }
@@ -108,9 +74,11 @@ absl::StatusOr<TensorFile> Parse(std::string_view content) {
   if (content.size() < kLengthBytes) return absl::DataLossError("shorter than its length field");
   uint64_t length = 0;
   std::memcpy(&length, content.data(), kLengthBytes);
+  // The first eight bytes of a file in another format (.npz, .pt) are an absurd length.
   if (length > kMaxHeaderBytes || length > content.size() - kLengthBytes) {
-    return absl::DataLossError(absl::StrCat(
-        "its header of ", length, " bytes does not fit in the file's ", content.size(), " bytes"));
+    return absl::DataLossError(absl::StrCat("damaged, or not a safetensors file: its header of ",
+                                            length, " bytes does not fit in the file's ",
+                                            content.size(), " bytes"));
   }
   const std::string_view text = content.substr(kLengthBytes, length);
   const Json header = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
@@ -134,8 +102,12 @@ absl::StatusOr<TensorFile> Parse(std::string_view content) {
           absl::StrCat("its header describes tensor \"", name, "\" wrongly"));
     table.push_back(*std::move(entry));
   }
-  std::stable_sort(table.begin(), table.end(),
-                   [](const TensorEntry& a, const TensorEntry& b) { return a.offset < b.offset; });
+  // The entries must cover the data exactly, as other readers demand too: bytes that no entry names
+  // could hide anything. A writer may list them in any order. Of two that begin at one offset, the
+  // empty one comes first.
+  std::stable_sort(table.begin(), table.end(), [](const TensorEntry& a, const TensorEntry& b) {
+    return std::tie(a.offset, a.bytes) < std::tie(b.offset, b.bytes);
+  });
   const std::string_view data = content.substr(kLengthBytes + length);
   uint64_t expected = 0;
   for (const TensorEntry& entry : table) {
@@ -148,7 +120,7 @@ absl::StatusOr<TensorFile> Parse(std::string_view content) {
         absl::StrCat("it holds ", data.size(), " bytes of data, its header describes ", expected));
   }
   absl::StatusOr<NamedTensors> tensors = Unpack(table, data);
-  if (!tensors.ok()) return absl::DataLossError(std::string(tensors.status().message()));
+  if (!tensors.ok()) return absl::DataLossError(tensors.status().message());
   file.tensors = *std::move(tensors);
   return file;
 }
@@ -157,35 +129,19 @@ absl::StatusOr<TensorFile> Parse(std::string_view content) {
 
 absl::Status WriteTensorFile(const std::string& path, const NamedTensors& tensors,
                              const Metadata& metadata) {
-  const absl::StatusOr<PackedTensors> packed = Pack(tensors);
-  if (!packed.ok()) return packed.status();
-  const std::string header = HeaderOf(*packed, metadata);
+  POMPC_ASSIGN_OR_RETURN(const PackedTensors packed, Pack(tensors));
+  const std::string header = HeaderOf(packed, metadata);
   const uint64_t length = header.size();
-  const std::string_view length_bytes(reinterpret_cast<const char*>(&length), kLengthBytes);
-  const std::string temporary = path + ".tmp";
-  absl::Status status = WriteDurably(temporary, {length_bytes, header, packed->data});
-  if (status.ok() && ::rename(temporary.c_str(), path.c_str()) != 0)
-    status = SystemError("renaming to", path);
-  if (!status.ok()) {
-    ::unlink(temporary.c_str());
-    return status;
-  }
-  return SyncFolder(path);
+  const absl::string_view length_bytes(reinterpret_cast<const char*>(&length), kLengthBytes);
+  return WriteFileAtomically(path, {length_bytes, header, packed.data});
 }
 
 absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path) {
-  errno = 0;
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) return SystemError("opening", path);
-  std::ostringstream content;
-  content << stream.rdbuf();
-  if (stream.bad()) return SystemError("reading", path);
-  absl::StatusOr<TensorFile> file = Parse(content.view());
-  if (!file.ok()) {
-    return absl::Status(file.status().code(),
-                        absl::StrCat(path, ": ", std::string(file.status().message())));
-  }
-  return file;
+  POMPC_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
+  absl::StatusOr<TensorFile> file = Parse(content);
+  if (file.ok()) return file;
+  return absl::Status(file.status().code(),
+                      absl::StrCat(path, ": ", ShortText(file.status().message(), kMaxMessage)));
 }
 
 }  // namespace pompc::model

@@ -22,14 +22,14 @@ struct TensorFile {
   Metadata metadata;
 };
 
-// Writes a file atomically and durably: to `path` + ".tmp", fsync, rename, fsync of the folder.
-// After a failure or a crash `path` holds either its old content or the new. Errors name the path
-// and the system's reason.
+// Writes a file atomically and durably (WriteFileAtomically). INVALID_ARGUMENT as Pack; other
+// errors name the path and the system's reason.
 absl::Status WriteTensorFile(const std::string& path, const NamedTensors& tensors,
                              const Metadata& metadata);
 
-// Reads a whole file into CPU tensors. NOT_FOUND when there is none, DATA_LOSS naming the path and
-// what is wrong when it is truncated or corrupt.
+// Reads a whole file, whoever wrote it, into CPU tensors. NOT_FOUND when there is none; DATA_LOSS
+// naming the path and what is wrong when it is truncated, corrupt or in another format, or when a
+// tensor has a dtype that Pack does not know.
 absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path);
 
 }  // namespace pompc::model

@@ -18,6 +18,7 @@ import torch
 import po_mpc
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts"))
+import tensor_file  # pylint: disable=wrong-import-position
 from integers import integer  # pylint: disable=wrong-import-position
 
 # Two float32 computations of the same formula in another order of sums: |a - b| <= ABSOLUTE + RELATIVE * |b|, where |b|
@@ -58,10 +59,10 @@ def run(pompc, *arguments):
 
 
 def numbers_of_pompc(pompc, checkpoint, batch, folder):
-    batch_file, out = os.path.join(folder, "batch.npz"), os.path.join(folder, "numbers.npz")
-    numpy.savez(batch_file, **batch)
+    batch_file, out = os.path.join(folder, "batch.safetensors"), os.path.join(folder, "numbers.safetensors")
+    tensor_file.save(batch_file, batch)
     run(pompc, "model", "probe", "--checkpoint", checkpoint, "--like", batch_file, "--out", out)
-    return dict(numpy.load(out))
+    return tensor_file.load(out)
 
 
 def numbers_of_peer(arrays, config, batch, device):
@@ -90,9 +91,9 @@ def differences(ours, theirs):
 def compare(pompc, checkpoint, seed=1, device="cpu"):
     """(numbers of pompc, numbers of the peer, what differs)."""
     with tempfile.TemporaryDirectory() as folder:
-        exported = os.path.join(folder, "weights.npz")
+        exported = os.path.join(folder, "weights.safetensors")
         run(pompc, "checkpoint", "export", checkpoint, "--out", exported)
-        arrays = dict(numpy.load(exported))
+        arrays = tensor_file.load(exported)
         with open(os.path.join(checkpoint, "state.json"), encoding="utf-8") as file:
             config = json.load(file)["config"]
         batch = random_batch(arrays, config, seed)

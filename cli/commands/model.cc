@@ -6,16 +6,15 @@
 #include "cli/checkpoint/checkpoint_file.h"
 #include "cli/commands/command.h"
 #include "common/base/status_macros.h"
-#include "common/io/files.h"
 #include "learner/update/probe.h"
-#include "model/npz.h"
+#include "model/tensor_file.h"
 
 namespace pompc::cli {
 namespace {
 
 constexpr char kModelExamples[] =
     "Examples:\n"
-    "  pompc model probe --checkpoint runs/a --like batch.npz --out numbers.npz\n"
+    "  pompc model probe --checkpoint runs/a --like batch.safetensors --out numbers.safetensors\n"
     "docs/checkpoints.md has the names and shapes of the arrays in both files.";
 
 struct ProbeFlags {
@@ -27,13 +26,10 @@ struct ProbeFlags {
 absl::Status Probe(const ProbeFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(const CheckpointFile checkpoint, OpenCheckpoint(flags.checkpoint));
   POMPC_ASSIGN_OR_RETURN(const auto updater, UpdaterOf(checkpoint));
-  POMPC_ASSIGN_OR_RETURN(const std::string file, ReadFile(flags.like));
-  const absl::StatusOr<model::NamedTensors> inputs = model::UnpackNpz(file);
-  if (!inputs.ok()) return Annotate(inputs.status(), flags.like);
-  const absl::StatusOr<model::NamedTensors> numbers = update::Probe(updater.get(), *inputs);
+  POMPC_ASSIGN_OR_RETURN(const model::TensorFile batch, model::ReadTensorFile(flags.like));
+  const absl::StatusOr<model::NamedTensors> numbers = update::Probe(updater.get(), batch.tensors);
   if (!numbers.ok()) return Annotate(numbers.status(), flags.like);
-  POMPC_ASSIGN_OR_RETURN(const std::string written, model::PackNpz(*numbers));
-  POMPC_RETURN_IF_ERROR(WriteFileAtomically(flags.out, written));
+  POMPC_RETURN_IF_ERROR(model::WriteTensorFile(flags.out, *numbers, {}));
   std::cout << flags.out << std::endl;
   return absl::OkStatus();
 }
@@ -54,9 +50,11 @@ Command AddModel(CLI::App& pompc) {
       ->type_name("DIR")
       ->required();
   probe->add_option("--like", flags->like, "batch, draws and scales")
-      ->type_name("BATCH.npz")
+      ->type_name("BATCH.safetensors")
       ->required();
-  probe->add_option("--out", flags->out, "the file to write")->type_name("OUT.npz")->required();
+  probe->add_option("--out", flags->out, "the file to write")
+      ->type_name("OUT.safetensors")
+      ->required();
   return {command, [flags] { return Probe(*flags); }};
 }
 

@@ -79,10 +79,12 @@ absl::Status ReadPieces(const std::string& path, Take take) {
   return absl::OkStatus();
 }
 
-absl::Status WriteDurably(const std::string& path, absl::string_view content) {
+absl::Status WriteDurably(const std::string& path, absl::Span<const absl::string_view> parts) {
   const Descriptor file = Open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
   if (!file.valid()) return SystemError(errno, "creating", path);
-  POMPC_RETURN_IF_ERROR(WriteAll(file.get(), content, path));
+  for (const absl::string_view part : parts) {
+    POMPC_RETURN_IF_ERROR(WriteAll(file.get(), part, path));
+  }
   if (::fsync(file.get()) != 0) return SystemError(errno, "syncing", path);
   return absl::OkStatus();
 }
@@ -126,8 +128,13 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes) 
 }
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content) {
+  return WriteFileAtomically(path, absl::MakeConstSpan(&content, 1));
+}
+
+absl::Status WriteFileAtomically(const std::string& path,
+                                 absl::Span<const absl::string_view> parts) {
   const std::string temporary = absl::StrCat(path, kTemporarySuffix);
-  absl::Status status = WriteDurably(temporary, content);
+  absl::Status status = WriteDurably(temporary, parts);
   if (status.ok()) status = Rename(temporary, path);
   if (!status.ok()) {
     // What was written may be what fills the disk.

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "common/io/descriptors.h"
 
 namespace pompc {
@@ -29,6 +30,9 @@ absl::Status WriteAll(int fd, absl::string_view content, const std::string& path
 // Replaces the file atomically and durably: after a failure or a crash `path` holds either its old
 // content or the new. RESOURCE_EXHAUSTED when the disk is full; then nothing is left beside `path`.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content);
+// The same with the parts one after the other: large ones need not be joined in memory first.
+absl::Status WriteFileAtomically(const std::string& path,
+                                 absl::Span<const absl::string_view> parts);
 
 // Makes what was written to the file, or what was created and renamed in the folder, survive a
 // power loss.

@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "model/mppi.h"
-#include "model/npz.h"
 #include "model/ops.h"
 
 namespace pompc::update {
@@ -41,8 +40,8 @@ class Inputs {
     }
     if (fits) return tensor;
     problems_.push_back(absl::StrCat(name, " is ",
-                                     model::DescribeArray(tensor.scalar_type(), tensor.sizes()),
-                                     ", must be ", model::DescribeArray(type, shape)));
+                                     model::DescribeTensor(tensor.scalar_type(), tensor.sizes()),
+                                     ", must be ", model::DescribeTensor(type, shape)));
     return at::Tensor();
   }
 

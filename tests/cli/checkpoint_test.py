@@ -10,6 +10,8 @@ import zlib
 
 from program import BUILD, output, run
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "scripts"))
+
 FROZEN_RUN = os.path.join(BUILD, "tests", "learner_frozen_run")
 
 try:
@@ -17,6 +19,8 @@ try:
 except ImportError:
     print("skipped: NumPy is not installed (Debian: python3-numpy)")
     sys.exit(77)
+
+import tensor_file  # pylint: disable=wrong-import-position
 
 
 class CheckpointTest(unittest.TestCase):
@@ -28,18 +32,18 @@ class CheckpointTest(unittest.TestCase):
         subprocess.run([FROZEN_RUN, checkpoints, "7", "0", "po_mpc.lambda=0.5"], check=True, capture_output=True,
                        timeout=100)
         cls.checkpoint = os.path.join(checkpoints, "update-000000007")
-        cls.npz = os.path.join(cls.folder.name, "weights.npz")
-        output("checkpoint", "export", cls.checkpoint, "--out", cls.npz)
+        cls.exported = os.path.join(cls.folder.name, "weights.safetensors")
+        output("checkpoint", "export", cls.checkpoint, "--out", cls.exported)
 
     def path(self, name):
         return os.path.join(self.folder.name, self.id().rpartition(".")[2] + "-" + name)
 
     def arrays(self):
-        return dict(numpy.load(self.npz))
+        return tensor_file.load(self.exported)
 
     def write(self, arrays):
-        path = self.path("changed.npz")
-        numpy.savez(path, **arrays)
+        path = self.path("changed.safetensors")
+        tensor_file.save(path, arrays)
         return path
 
     def refused(self, arguments, *texts, status=2):
@@ -49,9 +53,9 @@ class CheckpointTest(unittest.TestCase):
         for text in texts:
             self.assertIn(text, done.stderr)
 
-    def import_refused(self, npz, *texts, status=2):
+    def import_refused(self, file, *texts, status=2):
         out = self.path("out")
-        self.refused(["checkpoint", "import", npz, "--like", self.checkpoint, "--out", out], *texts, status=status)
+        self.refused(["checkpoint", "import", file, "--like", self.checkpoint, "--out", out], *texts, status=status)
         self.assertFalse(os.path.exists(out))
 
     def test_inspect_tells_what_it_is(self):
@@ -59,6 +63,21 @@ class CheckpointTest(unittest.TestCase):
         for part in ("run          frozen", "updates            7", "rows             107", "checksums    hold",
                      "po_mpc.lambda", "= 0.5", "default 1", "q.0.weight", "(3, 18, 32)", "adam.model", "scale.kl"):
             self.assertIn(part.replace(" ", ""), text.replace(" ", ""))
+
+    def test_inspect_shows_the_settings_that_someone_chose(self):
+        self.assertIn("env.spec.observation_size", output("checkpoint", "inspect", self.checkpoint))
+        # A built-in task fills in env.spec itself.
+        changed = self.path("changed")
+        subprocess.run(["cp", "-r", self.checkpoint, changed], check=True)
+        with open(os.path.join(changed, "state.json"), encoding="utf-8") as file:
+            state = json.load(file)
+        state["config"] = state["config"].replace('"external"', '"cheetah-run"')
+        with open(os.path.join(changed, "state.json"), "w", encoding="utf-8") as file:
+            json.dump(state, file)
+        self.reseal(changed)
+        text = output("checkpoint", "inspect", changed)
+        self.assertIn("env.task", text)
+        self.assertNotIn("env.spec", text)
 
     def test_inspect_takes_a_run(self):
         run_dir = os.path.dirname(os.path.dirname(self.checkpoint))
@@ -100,9 +119,9 @@ class CheckpointTest(unittest.TestCase):
         self.assertEqual(int(arrays["updater.update_count"]), 7)
         self.assertTrue(all(array.dtype in (numpy.float32, numpy.int64) for array in arrays.values()))
 
-    def test_what_numpy_writes_makes_the_same_checkpoint(self):
-        # Stored column-major: the same numbers.
-        arrays = {name: numpy.array(array, order="F") for name, array in self.arrays().items()}
+    def test_what_another_writer_writes_makes_the_same_checkpoint(self):
+        # The package safetensors orders the tensors by the size of their numbers and by name.
+        arrays = dict(sorted(self.arrays().items(), key=lambda item: (-item[1].itemsize, item[0])))
         out = self.path("out")
         output("checkpoint", "import", self.write(arrays), "--like", self.checkpoint, "--out", out)
         names = sorted(os.listdir(self.checkpoint))
@@ -116,10 +135,10 @@ class CheckpointTest(unittest.TestCase):
         arrays = self.arrays()
         arrays["policy.2.bias"] = arrays["policy.2.bias"] + 1
         arrays["updater.update_count"] = numpy.int64(9)
-        out, again = self.path("out"), self.path("again.npz")
+        out, again = self.path("out"), self.path("again.safetensors")
         output("checkpoint", "import", self.write(arrays), "--like", self.checkpoint, "--out", out + "/")
         output("checkpoint", "export", out, "--out", again)
-        exported = dict(numpy.load(again))
+        exported = tensor_file.load(again)
         self.assertEqual(exported.keys(), arrays.keys())
         for name, array in arrays.items():
             numpy.testing.assert_array_equal(exported[name], array, err_msg=name)
@@ -130,6 +149,8 @@ class CheckpointTest(unittest.TestCase):
         arrays["policy.9.bias"] = arrays.pop("policy.2.bias")
         del arrays["updater.seed"]
         self.import_refused(self.write(arrays), "2 missing: policy.2.bias, updater.seed", "1 unknown: policy.9.bias")
+        # Whatever a name is, the error is one line.
+        self.import_refused(self.write(self.arrays() | {"a\nb": numpy.zeros(1)}), "1 unknown: a b")
 
     def test_wrong_shapes_and_types_are_named(self):
         arrays = self.arrays()
@@ -185,7 +206,7 @@ class CheckpointTest(unittest.TestCase):
             file.write(content)
         self.reseal(changed)
         for command in (["checkpoint", "inspect", changed], ["evaluate", "--checkpoint", changed],
-                        ["checkpoint", "export", changed, "--out", self.path("x.npz")]):
+                        ["checkpoint", "export", changed, "--out", self.path("x.safetensors")]):
             self.refused(command, changed, "adam.policy.v", "must be 0 or more")
 
     def test_counters_of_state_json_are_checked(self):
@@ -200,26 +221,26 @@ class CheckpointTest(unittest.TestCase):
             self.refused(["checkpoint", "inspect", changed], "state.json", f'"{name}" is', "0 or more", status=1)
 
     def test_files_that_cannot_be_used_are_named(self):
-        compressed = self.path("compressed.npz")
-        numpy.savez_compressed(compressed, x=numpy.zeros(3))
-        self.import_refused(compressed, compressed, "compressed")
-        half = self.path("half.npz")
-        numpy.savez(half, x=numpy.zeros(3, numpy.float16))
-        self.import_refused(half, "<f2", "float32")
-        cut = self.path("cut.npz")
-        with open(self.npz, "rb") as whole, open(cut, "wb") as file:
+        archive = self.path("archive.npz")
+        numpy.savez(archive, x=numpy.zeros(3))
+        self.import_refused(archive, archive, "not a safetensors file", status=1)
+        half = self.path("half.safetensors")
+        tensor_file.save(half, {"x": numpy.zeros(3, numpy.float16)})
+        self.import_refused(half, half, '"x": unknown dtype "F16"', status=1)
+        cut = self.path("cut.safetensors")
+        with open(self.exported, "rb") as whole, open(cut, "wb") as file:
             file.write(whole.read()[:-100])
         self.import_refused(cut, cut, status=1)
-        self.import_refused(self.path("none.npz"), "none.npz", status=1)
+        self.import_refused(self.path("none"), self.path("none"), status=1)
 
     def test_nothing_is_overwritten(self):
         before = os.listdir(self.checkpoint)
-        self.refused(["checkpoint", "import", self.npz, "--like", self.checkpoint, "--out", self.checkpoint],
+        self.refused(["checkpoint", "import", self.exported, "--like", self.checkpoint, "--out", self.checkpoint],
                      "exists already", status=1)
         self.assertEqual(os.listdir(self.checkpoint), before)
 
     def test_probe_names_what_is_wrong_with_the_batch(self):
-        out = self.path("numbers.npz")
+        out = self.path("numbers.safetensors")
         arguments = ["model", "probe", "--checkpoint", self.checkpoint, "--out", out, "--like"]
         batch = {"actions": numpy.zeros((4, 3, 2), numpy.float32), "rewards": numpy.zeros((4, 2), numpy.float32),
                  "speed": numpy.zeros(3)}
@@ -235,10 +256,10 @@ class CheckpointTest(unittest.TestCase):
                  "plan_std": zeros(b, h + 1, a) + 1, "has_plan": numpy.ones((b, h + 1), bool),
                  "target_noise": zeros(b, h, a), "target_members": numpy.array([0, 2]), "policy_noise": zeros(b, h, a),
                  "policy_members": numpy.array([0, 1])}
-        out = self.path("numbers.npz")
+        out = self.path("numbers.safetensors")
         arguments = ["model", "probe", "--checkpoint", self.checkpoint, "--out", out, "--like"]
         output(*arguments, self.write(batch))
-        self.assertIn("loss.policy", numpy.load(out).files)
+        self.assertIn("loss.policy", tensor_file.load(out))
         os.remove(out)
         self.refused([*arguments, self.write(batch | {"speed": zeros(3)})], "speed is unknown")
         self.refused([*arguments, self.write(batch | {"policy_members": numpy.array([0, 3])})], "policy_members has 3",

@@ -146,6 +146,13 @@ TEST(ParametersTest, ConvertLeavesOtherDtypesAsTheyAre) {
   EXPECT_EQ(converted[5].tensor.scalar_type(), at::kBool);
 }
 
+TEST(ParametersTest, DescribesAsNumPyWould) {
+  EXPECT_EQ(DescribeTensor(at::kFloat, {2, 3}), "float32 (2, 3)");
+  EXPECT_EQ(DescribeTensor(at::kBool, {}), "bool ()");
+  EXPECT_EQ(DescribeTensor(at::kLong, {-1, 2}), "int64 (any, 2)");
+  EXPECT_EQ(DescribeTensor(at::kHalf, {1}), "Half (1)");
+}
+
 TEST(ParametersTest, CopyGoesByName) {
   const NamedTensors source = {{"x", at::ones({2})}, {"y", at::full({3}, 2)}};
   const NamedTensors destination = {{"y", at::zeros({3}, at::kLong)}, {"x", at::zeros({2})}};
@@ -163,8 +170,9 @@ TEST(ParametersTest, CopyRefusesWhatDiffersAndCopiesNothing) {
     EXPECT_TRUE(at::equal(destination[0].tensor, at::zeros({2})));
   };
   refused({{"x", at::ones({2})}}, "\"y\" is missing");
-  refused({{"x", at::ones({2})}, {"y", at::ones({4})}}, "\"y\" is Float [4]: must be Float [3]");
-  refused({{"x", at::ones({2})}, {"y", at::ones({3}, at::kDouble)}}, "\"y\" is Double");
+  refused({{"x", at::ones({2})}, {"y", at::ones({4})}},
+          "\"y\" is float32 (4): must be float32 (3)");
+  refused({{"x", at::ones({2})}, {"y", at::ones({3}, at::kDouble)}}, "\"y\" is float64 (3)");
   refused({{"x", at::ones({2})}, {"y", at::ones({3})}, {"z", at::ones({1})}}, "\"z\" is unknown");
   refused({{"x", at::ones({2})}, {"y", at::ones({3})}, {"x", at::ones({2})}},
           "\"x\" appears twice");

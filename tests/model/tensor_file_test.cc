@@ -67,6 +67,50 @@ TEST_F(TensorFileTest, ReadsFilesOfOtherWriters) {
   EXPECT_TRUE(at::equal(file->tensors[0].tensor, at::tensor({1.5f, -2.0f})));
 }
 
+TEST_F(TensorFileTest, TakesEntriesInAnyOrder) {
+  WriteHeader(R"({"b":{"dtype":"I64","shape":[],"data_offsets":[8,16]},)"
+              R"("none":{"dtype":"F32","shape":[0,3],"data_offsets":[8,8]},)"
+              R"("a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}})",
+              std::string(16, '\0'));
+  const auto file = ReadTensorFile(path_);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_EQ(file->tensors.size(), 3u);
+  EXPECT_EQ(file->tensors[0].name, "a");
+  EXPECT_EQ(file->tensors[1].name, "none");
+  EXPECT_EQ(file->tensors[2].name, "b");
+}
+
+TEST_F(TensorFileTest, BooleansMustBe0Or1) {
+  WriteHeader(R"({"x":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})", {'\1', '\0', '\1'});
+  const auto file = ReadTensorFile(path_);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_TRUE(at::equal(file->tensors[0].tensor, at::tensor({1, 0, 1}).to(at::kBool)));
+  WriteHeader(R"({"x":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})", {'\1', '\0', '\2'});
+  ExpectDataLoss("tensor \"x\": a bool is neither 0 nor 1");
+}
+
+TEST_F(TensorFileTest, OtherFormatsAreRefused) {
+  // As .npz files and PyTorch's begin.
+  Write(std::string("PK\3\4\x2d\0\0\0\0\0\x21\0", 12) + std::string(100, 'x'));
+  ExpectDataLoss("not a safetensors file");
+}
+
+TEST_F(TensorFileTest, DamagedFilesNeverReadAsOtherShapes) {
+  ASSERT_TRUE(WriteTensorFile(path_, {{"x", Draw(1, {4})}}, {}).ok());
+  std::ifstream stream(path_, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(stream)),
+                          std::istreambuf_iterator<char>());
+  for (size_t i = 0; i + 16 < bytes.size(); ++i) {
+    std::string damaged = bytes;
+    damaged[i] = static_cast<char>(damaged[i] ^ 0x55);
+    Write(damaged);
+    const auto file = ReadTensorFile(path_);
+    if (!file.ok()) continue;
+    ASSERT_EQ(file->tensors.size(), 1u) << i;
+    EXPECT_EQ(file->tensors[0].tensor.nbytes(), 16u) << i;
+  }
+}
+
 TEST_F(TensorFileTest, ReplacesAnOlderFile) {
   ASSERT_TRUE(WriteTensorFile(path_, {{"x", at::zeros({100})}}, {}).ok());
   ASSERT_TRUE(WriteTensorFile(path_, {{"x", at::ones({2})}}, {}).ok());
@@ -120,6 +164,21 @@ TEST_F(TensorFileTest, CorruptHeadersAreRefused) {
   ExpectDataLoss("does not take 8 bytes");
   WriteHeader(R"({"x":{"dtype":"E99","shape":[2],"data_offsets":[0,8]}})", std::string(8, '\0'));
   ExpectDataLoss("unknown dtype");
+  // Sizes whose product overflows, also where another size is 0.
+  WriteHeader(R"({"x":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", "");
+  ExpectDataLoss("does not take 0 bytes");
+  WriteHeader(R"({"x":{"dtype":"F32","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}})",
+              "");
+  ExpectDataLoss("does not take 0 bytes");
+  std::string ones = "1";
+  for (int i = 0; i < 32; ++i) ones += ",1";
+  WriteHeader(R"({"x":{"dtype":"U8","shape":[)" + ones + R"(],"data_offsets":[0,1]}})", "1");
+  ExpectDataLoss("\"x\" wrongly");
+  // A message stays one line of bounded length.
+  WriteHeader(R"({"a\nb)" + std::string(10000, 'x') + R"(":1})", "");
+  const std::string message(ReadTensorFile(path_).status().message());
+  EXPECT_LT(message.size(), path_.size() + 310);
+  EXPECT_EQ(message.find('\n'), std::string::npos);
   WriteHeader(R"({"__metadata__":{"k":1}})", "");
   ExpectDataLoss("metadata \"k\"");
   WriteHeader(R"({"__metadata__":1})", "");

@@ -10,7 +10,7 @@ MUTEX = ("common/base/mutex.h",)
 THREAD = ("common/base/thread.h", "common/base/thread.cc")
 
 # These read numbers that pompc itself wrote.
-FILE_FORMATS = ("cli/checkpoint/checkpoint_arrays.cc", "rundir/checkpoint_store.cc", "rundir/evaluation_log.cc",
+FILE_FORMATS = ("rundir/checkpoint_store.cc", "rundir/evaluation_log.cc",
                 "learner/training_log.cc", "learner/update/learnables.cc")
 
 # What, why, the files where it may appear.
