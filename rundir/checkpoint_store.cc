@@ -1,6 +1,8 @@
 #include "rundir/checkpoint_store.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -10,11 +12,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/io/files.h"
 #include "common/process/log.h"
 #include "nlohmann/json.hpp"
-#include "rundir/put_aside.h"
 #include "rundir/sealed_folder.h"
 
 namespace pompc::rundir {
@@ -162,6 +164,7 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
         FolderName(checkpoint.updates), ", ",
         absl::IsDataLoss(status) ? "is damaged: " : "has a wrong name: ", status.message()));
   }
+  POMPC_CHECK(!first_error.ok());
   return absl::DataLossError(absl::StrCat("none of the ", ranked->size(), " checkpoints in ",
                                           folder,
                                           " can be taken; the best: ", first_error.message()));
@@ -170,6 +173,7 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
 absl::StatusOr<std::unique_ptr<CheckpointStore>> CheckpointStore::Open(
     const std::string& folder, uint32_t keep,
     const std::vector<run::EvaluationResult>& evaluations) {
+  POMPC_CHECK_GE(keep, 1u);
   POMPC_RETURN_IF_ERROR(MakeFolders(folder));
   POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
   for (const std::string& name : names) {
@@ -177,16 +181,26 @@ absl::StatusOr<std::unique_ptr<CheckpointStore>> CheckpointStore::Open(
       POMPC_RETURN_IF_ERROR(RemoveAll(absl::StrCat(folder, "/", name)));
     }
   }
-  POMPC_ASSIGN_OR_RETURN(HeldFolder run_dir,
-                         HeldFolder::Open(fs::path(folder).parent_path().string()));
+  std::string run_dir = fs::path(folder).parent_path().string();
+  if (run_dir.empty()) run_dir = ".";
+  Descriptor held(::open(run_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!held.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("opening ", run_dir));
   return std::unique_ptr<CheckpointStore>(
-      new CheckpointStore(std::move(run_dir), folder, keep, evaluations));
+      new CheckpointStore(std::move(run_dir), std::move(held), folder, keep, evaluations));
 }
 
 absl::Status CheckpointStore::CheckInPlace() const {
-  if (run_dir_.InPlace()) return absl::OkStatus();
+  // An open folder keeps its inode number, so that no other folder that takes its name can have it.
+  // A folder that the system cannot look at (a network file system that hangs) need not be gone.
+  struct stat named {};
+  struct stat held {};
+  const bool gone = ::stat(run_dir_.c_str(), &named) != 0
+                        ? errno == ENOENT || errno == ENOTDIR
+                        : ::fstat(held_run_dir_.get(), &held) == 0 &&
+                              (named.st_dev != held.st_dev || named.st_ino != held.st_ino);
+  if (!gone) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
-      "the run directory ", run_dir_.path(), " was moved or deleted while the run was going on"));
+      "the run directory ", run_dir_, " was moved or deleted while the run was going on"));
 }
 
 absl::StatusOr<std::vector<uint64_t>> CheckpointStore::List() const { return ListIn(folder_); }

@@ -13,8 +13,8 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/io/descriptors.h"
 #include "run/control/types.h"
-#include "rundir/held_folder.h"
 
 namespace pompc::rundir {
 
@@ -55,8 +55,8 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
 // updates and the learner's incarnation. Not thread-safe.
 class CheckpointStore {
  public:
-  // Creates the folder if need be and removes what an interrupted write left. `keep` >= 1: how many
-  // of the newest are kept. `evaluations`: results of earlier starts.
+  // Creates the folder if need be and removes what an interrupted write left. `keep` is how many of
+  // the newest are kept, `evaluations` are the results of earlier starts. REQUIRES: keep >= 1.
   static absl::StatusOr<std::unique_ptr<CheckpointStore>> Open(
       const std::string& folder, uint32_t keep,
       const std::vector<run::EvaluationResult>& evaluations = {});
@@ -106,9 +106,10 @@ class CheckpointStore {
   absl::Status Tidy();
 
  private:
-  CheckpointStore(HeldFolder run_dir, std::string folder, uint32_t keep,
+  CheckpointStore(std::string run_dir, Descriptor held_run_dir, std::string folder, uint32_t keep,
                   const std::vector<run::EvaluationResult>& evaluations)
       : run_dir_(std::move(run_dir)),
+        held_run_dir_(std::move(held_run_dir)),
         folder_(std::move(folder)),
         keep_(keep),
         evaluations_(evaluations) {}
@@ -118,7 +119,10 @@ class CheckpointStore {
   absl::Status Link(uint64_t updates);
   absl::Status DeleteOld(std::optional<uint64_t> best);
 
-  const HeldFolder run_dir_;
+  const std::string run_dir_;
+  // The run directory as it was at Open: held open, it can be told from a folder that takes its
+  // name.
+  const Descriptor held_run_dir_;
   const std::string folder_;
   const uint32_t keep_;
   std::vector<run::EvaluationResult> evaluations_;

@@ -14,11 +14,11 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/io/files.h"
 #include "common/process/log.h"
 #include "common/values/utf8.h"
-#include "rundir/put_aside.h"
 
 namespace pompc::rundir {
 namespace {
@@ -28,6 +28,7 @@ std::string Shortest(T value) {
   if (std::isnan(value)) return "nan";
   char buffer[32];
   const auto result = std::to_chars(buffer, buffer + sizeof(buffer), value);
+  POMPC_CHECK(result.ec == std::errc());
   return std::string(buffer, result.ptr);
 }
 
@@ -66,6 +67,7 @@ std::vector<std::string> FinishedLines(const std::string& content) {
 absl::StatusOr<std::unique_ptr<CsvFile>> CsvFile::Open(
     const std::string& path, const std::vector<std::string>& columns,
     const std::function<bool(const Row&)>& keep) {
+  POMPC_CHECK(!columns.empty());
   const std::string header = absl::StrJoin(columns, ",");
   POMPC_ASSIGN_OR_RETURN(const std::string before, ReadIfThere(path));
   std::vector<std::string> lines = FinishedLines(before);
@@ -85,15 +87,13 @@ absl::StatusOr<std::unique_ptr<CsvFile>> CsvFile::Open(
 CsvFile::~CsvFile() { ::close(fd_); }
 
 absl::Status CsvFile::Append(const Row& row) {
-  if (row.size() != columns_) {
-    return absl::InternalError(
-        absl::StrCat(path_, ": a row of ", row.size(), " cells for ", columns_, " columns"));
-  }
+  POMPC_CHECK_EQ(row.size(), columns_);
   if (waiting_.size() >= kMaxWaiting) {
     waiting_.pop_front();
     ++lost_rows_;
   }
   waiting_.push_back(absl::StrJoin(row, ",") + "\n");
+  POMPC_CHECK_LE(waiting_.size(), kMaxWaiting);
   return Flush();
 }
 
@@ -105,7 +105,8 @@ std::string CsvFile::LostText() const {
 absl::Status CsvFile::Flush() {
   const size_t waited = waiting_.size();
   while (!waiting_.empty()) {
-    // What an earlier try wrote of a row must go before another one follows it.
+    // What an earlier attempt wrote of a row must go before another row follows it: a reader would
+    // take both for one. Where that fails, the row stays torn and the next call tries again.
     if (torn_ && ::ftruncate(fd_, bytes_) != 0) {
       return absl::ErrnoToStatus(errno, absl::StrCat("truncating ", path_));
     }

@@ -29,9 +29,9 @@ class CsvFile {
 
   // Opens `path` for appending and creates it with its header if need be. Rows of an earlier start
   // that `keep` (if given) refuses are dropped, as is a last row that was not finished; what
-  // FinishedLines drops is dropped from the file. A file with
-  // another header (of another version of this program) is put aside first, as PutAside
-  // does. Errors name the path.
+  // FinishedLines drops is dropped from the file. A file with another header, which another version
+  // of this program wrote, is put aside first (PutAside). Errors name the path. REQUIRES: `columns`
+  // is not empty.
   static absl::StatusOr<std::unique_ptr<CsvFile>> Open(
       const std::string& path, const std::vector<std::string>& columns,
       const std::function<bool(const Row&)>& keep = nullptr);
@@ -39,9 +39,9 @@ class CsvFile {
   CsvFile(const CsvFile&) = delete;
   CsvFile& operator=(const CsvFile&) = delete;
 
-  // Writes the row, behind those that wait. INTERNAL unless it has as many cells as columns. After
-  // another error (RESOURCE_EXHAUSTED: the disk is full) the file has whole rows, and the others
-  // wait for the next Append or Flush.
+  // Writes the row, behind those that wait. After an error (RESOURCE_EXHAUSTED: the disk is full)
+  // the file has whole rows, and the others wait for the next Append or Flush. REQUIRES: the row
+  // has as many cells as the file has columns.
   absl::Status Append(const Row& row);
   // Writes the rows that wait; OK when there are none. Errors as Append.
   absl::Status Flush();

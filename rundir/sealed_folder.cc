@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/io/files.h"
 #include "nlohmann/json.hpp"
@@ -35,6 +36,8 @@ absl::Status Seal(const std::string& folder) {
 
 absl::Status WriteSealedFolder(const std::string& path, const std::string& temporary,
                                absl::FunctionRef<absl::Status(const std::string& folder)> fill) {
+  // Only within one folder does a rename replace nothing by halves, on every file system.
+  POMPC_CHECK(fs::path(path).parent_path() == fs::path(temporary).parent_path());
   std::error_code error;
   if (fs::exists(path, error)) {
     return absl::AlreadyExistsError(absl::StrCat(path, " exists already"));

@@ -13,7 +13,8 @@ namespace pompc::rundir {
 
 // Makes the folder `path`: `fill` writes its files into the folder it is given, `temporary`, which
 // then gets checksums, is made durable and renamed. ALREADY_EXISTS if there is something at `path`.
-// After an error nothing is left at either place. Both lie in the same folder, which exists.
+// After an error nothing is left at either place. Their common parent folder must exist; NOT_FOUND
+// if it is gone. REQUIRES: `path` and `temporary` lie in the same folder.
 absl::Status WriteSealedFolder(const std::string& path, const std::string& temporary,
                                absl::FunctionRef<absl::Status(const std::string& folder)> fill);
 

@@ -187,6 +187,22 @@ absl::StatusOr<std::string> MakeNewFolder(const std::string& path) {
                    "-", kMostNames));
 }
 
+absl::StatusOr<std::string> PutAside(const std::string& path) {
+  constexpr int kMostNames = 1000;
+  for (int i = 1; i <= kMostNames; ++i) {
+    std::string name = absl::StrCat(path, ".old");
+    if (i > 1) absl::StrAppend(&name, "-", i);
+    std::error_code error;
+    const fs::file_status found = fs::symlink_status(name, error);
+    if (fs::exists(found)) continue;
+    POMPC_RETURN_IF_ERROR(Rename(path, name));
+    return name;
+  }
+  return absl::AlreadyExistsError(absl::StrCat(path, " cannot be put aside: ", path,
+                                               ".old exists, and so does every name up to ", path,
+                                               ".old-", kMostNames));
+}
+
 absl::Status Rename(const std::string& from, const std::string& to) {
   std::error_code error;
   fs::rename(from, to, error);

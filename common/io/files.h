@@ -51,6 +51,10 @@ absl::Status MakeFolders(const std::string& path);
 // its path. No two processes get the same one.
 absl::StatusOr<std::string> MakeNewFolder(const std::string& path);
 absl::Status Rename(const std::string& from, const std::string& to);
+// Renames what is at `path` to `path`.old, or where something has that name to `path`.old-2,
+// `path`.old-3 and so on: what was put aside before stays. Returns the new path. ALREADY_EXISTS
+// when a thousand names are taken.
+absl::StatusOr<std::string> PutAside(const std::string& path);
 // With all that is in it; OK when there is nothing.
 absl::Status RemoveAll(const std::string& path);
 

@@ -14,6 +14,7 @@
 #include "common/io/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "rundir/sealed_folder.h"
 #include "tests/rundir/scratch_folder.h"
 
 namespace {
@@ -334,6 +335,14 @@ TEST_F(CheckpointStoreTest, ADamagedCheckpointCanBeSetAside) {
   EXPECT_TRUE(std::filesystem::exists(folder_.File("checkpoints/corrupt-update-000000100")));
   ASSERT_TRUE(Write(100).ok());
   EXPECT_TRUE(store_->Verify(100).ok());
+}
+
+TEST_F(CheckpointStoreTest, WhatTheCodeMustNotAskForDies) {
+  EXPECT_DEATH(CheckpointStore::Open(folder_.File("checkpoints"), 0).status().IgnoreError(),
+               "keep >= 1u");
+  const auto fill = [](const std::string&) { return absl::OkStatus(); };
+  EXPECT_DEATH(WriteSealedFolder(folder_.File("a/x"), folder_.File("b/x"), fill).IgnoreError(),
+               "parent_path");
 }
 
 }  // namespace

@@ -68,8 +68,8 @@ TEST_F(CsvFileTest, AFileOfOtherColumnsIsKeptAside) {
   EXPECT_EQ(folder_.Read("t.csv.old-2"), "update\n3\n");
 }
 
-TEST_F(CsvFileTest, ARowOfAnotherWidthIsRefused) {
-  EXPECT_EQ(AppendOne({"1"}).code(), absl::StatusCode::kInternal);
+TEST_F(CsvFileTest, ARowOfAnotherWidthDies) {
+  EXPECT_DEATH(AppendOne({"1"}).IgnoreError(), "row.size\\(\\) == columns_ \\(1 against 2\\)");
   EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n");
 }
 
