@@ -47,10 +47,12 @@ absl::StatusOr<rpc::RunningRole> StartLeader(const Flags& flags, const rpc::Role
   options.lease.await_former = options.lease.duration;
   options.metrics = context.metrics;
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<App> app, App::Start(std::move(options)));
-  context.http.AddPage("/", [weak = std::weak_ptr<App>(app)] {
-    const std::shared_ptr<App> alive = weak.lock();
-    return HttpPage{"text/html; charset=utf-8", alive ? alive->StatusPage() : ""};
-  });
+  for (const char* path : {"/", "/status"}) {
+    context.http.AddPage(path, [weak = std::weak_ptr<App>(app)] {
+      const std::shared_ptr<App> alive = weak.lock();
+      return HttpPage{"text/html; charset=utf-8", alive ? alive->StatusPage() : ""};
+    });
+  }
   return rpc::RunningRole{[app] { app->Stop(); }, [app] { return app->Wait(); },
                           [app] { return app->Health(); }};
 }

@@ -45,7 +45,9 @@ for name in wheel.namelist():
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(wheel.read(name))
 PYTHON
-  (cd "$folder" && find . -type f ! -name "$SUMS" -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >"$SUMS")
+  local sums
+  sums="$(cd "$folder" && find . -type f ! -name "$SUMS" -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)"
+  echo "$sums" >"$folder/$SUMS"
 }
 
 main() {

@@ -6,6 +6,7 @@
 #                            [--actors N] [--actor-command "PROGRAM ARGUMENT..."]
 #
 # --actor-command starts actors and evaluator of your own instead (docs/external-environments.md).
+# POMPC_BIN_DIR names a folder with the programs; without it those of build/release/bin are built and used.
 #
 # Meanwhile, from another shell (--run-dir DIR chooses among several clusters; default: the newest):
 #
@@ -20,12 +21,11 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# Where the binaries are; those of build/release are built first.
 readonly BIN="${POMPC_BIN_DIR:-$POMPC_ROOT/build/release/bin}"
 readonly NEWEST="$POMPC_ROOT/runs/newest-cluster"
 readonly STOP_SECONDS=30
 
-usage() { sed -n '2,20s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 # --- Processes -------------------------------------------------------------------------------------------------------
 

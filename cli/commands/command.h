@@ -1,9 +1,15 @@
 #ifndef POMPC_CLI_COMMANDS_COMMAND_H_
 #define POMPC_CLI_COMMANDS_COMMAND_H_
 
+#include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/config/run_config.h"
+#include "proto/config.pb.h"
 
 namespace CLI {
 class App;
@@ -16,11 +22,15 @@ namespace pompc::cli {
 struct Command {
   CLI::App* flags = nullptr;
   std::function<absl::Status()> run;
-  // Fails if what it prints does not arrive; a command that is not run for its output says false.
+  // Whether the command fails when its output cannot be written. False for a command that is run
+  // for something else.
   bool needs_output = true;
 };
 
-// Each adds its subcommand to `pompc`, in a file of its name.
+// Parses the command line, runs the command that it names and returns the exit status.
+int RunPompc(int argc, char** argv);
+
+// Each function adds its subcommand to `pompc`; it is defined in the file of its name.
 Command AddCheckpoint(CLI::App& pompc);
 Command AddConfig(CLI::App& pompc);
 Command AddEvaluate(CLI::App& pompc);
@@ -30,6 +40,27 @@ Command AddStatus(CLI::App& pompc);
 Command AddStop(CLI::App& pompc);
 Command AddTasks(CLI::App& pompc);
 Command AddTrain(CLI::App& pompc);
+
+// Flags that several commands have.
+
+// Adds --assets, the folder of the models that are not built in.
+void AddAssets(CLI::App& command, std::string* folder);
+
+// The flags that make a run config: --preset, --config, --set, --task, --seed.
+struct ConfigFlags {
+  config::RunConfigSources sources;
+  std::string task;
+  std::optional<uint64_t> seed;
+
+  void AddTo(CLI::App& command);
+  // Whether a preset or a file was given.
+  bool HasBase() const { return !sources.presets.empty() || !sources.files.empty(); }
+  // The config that the flags make, resolved, with the sizes of the task's environment. Errors as
+  // config::LoadRunConfig; NOT_FOUND listing the tasks. `check`, if given, sees the config before
+  // these sizes are filled in or compared, and its error is returned.
+  using Check = std::function<absl::Status(const proto::RunConfig&)>;
+  absl::StatusOr<proto::RunConfig> Load(const Check& check = nullptr) const;
+};
 
 }  // namespace pompc::cli
 

@@ -3,7 +3,6 @@
 
 #include "CLI/CLI.hpp"
 #include "cli/commands/command.h"
-#include "cli/commands/config_flags.h"
 #include "common/base/status_macros.h"
 #include "common/config/run_config.h"
 

@@ -13,10 +13,10 @@
 #include "actor/planner_plan_source.h"
 #include "cli/checkpoint/checkpoint_file.h"
 #include "cli/checkpoint/checkpoint_planner.h"
-#include "cli/commands/assets_flag.h"
 #include "cli/commands/command.h"
 #include "cli/film/episode_film.h"
 #include "cli/report/format.h"
+#include "cli/report/run_directory.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
 #include "common/rpc/integer_flag.h"
@@ -80,6 +80,11 @@ absl::Status Evaluate(const EvaluateFlags& flags) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = flags.log_level}));
   POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<EpisodeFilm> film, MakeFilm(flags));
   std::string checkpoint = flags.checkpoint;
+  if (!checkpoint.empty() && HoldsRun(checkpoint)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        checkpoint, " is a run directory: give it as --run-dir, or one of the folders in ",
+        CheckpointsFolder(checkpoint), " as --checkpoint"));
+  }
   if (checkpoint.empty()) {
     if (flags.run_dir.empty()) {
       return absl::InvalidArgumentError("give --run-dir DIR or --checkpoint DIR");

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "learner/engine/torch_engine.h"
 #include "planner/torch_engine.h"
@@ -11,13 +12,16 @@
 namespace pompc::cli {
 namespace {
 
-// For the actor to find the learner in the same process.
+// The actor has this long to register with the learner of the same process. It takes milliseconds;
+// a machine that is swapping takes longer.
 constexpr absl::Duration kRegistration = absl::Seconds(60);
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<InProcessRun>> InProcessRun::Start(
     const InProcessRunOptions& options) {
+  POMPC_CHECK_GE(options.shards, 1);
+  POMPC_CHECK(!options.run_dir.empty());
   std::unique_ptr<InProcessRun> run(new InProcessRun);
   POMPC_RETURN_IF_ERROR(run->StartShards(options));
   POMPC_RETURN_IF_ERROR(run->StartLearner(options));
@@ -65,6 +69,7 @@ absl::Status InProcessRun::StartLearner(const InProcessRunOptions& options) {
 }
 
 absl::Status InProcessRun::StartPlanner(const InProcessRunOptions& options) {
+  POMPC_CHECK(learner_ != nullptr);
   planner::AppOptions planner;
   planner.learner = learner_endpoint_;
   planner.name = "planner";
@@ -77,6 +82,7 @@ absl::Status InProcessRun::StartPlanner(const InProcessRunOptions& options) {
 }
 
 absl::Status InProcessRun::StartActors(const InProcessRunOptions& options) {
+  POMPC_CHECK(planner_ != nullptr);
   actor::AppOptions actor;
   actor.learner = learner_endpoint_;
   actor.planners = {planner_->server().InProcessEndpoint()};
@@ -90,7 +96,8 @@ absl::Status InProcessRun::StartActors(const InProcessRunOptions& options) {
   evaluator.evaluate = true;
   evaluator.name = "evaluator";
   POMPC_ASSIGN_OR_RETURN(actor_, actor::App::Start(std::move(actor)));
-  // Seeds follow from the order in which leases are taken.
+  // Seeds follow from the order in which leases are taken: in LOCKSTEP the actor must have the
+  // first.
   if (lockstep) POMPC_RETURN_IF_ERROR(AwaitActor());
   POMPC_ASSIGN_OR_RETURN(evaluator_, actor::App::Start(std::move(evaluator)));
   Watch("actor", actor_.get(), /*ends_the_run=*/false);
@@ -114,7 +121,8 @@ void InProcessRun::Watch(const char* name, App* app, bool ends_the_run) {
     const absl::Status status = app->Wait();
     {
       MutexLock lock(&mu_);
-      // While the run is stopped the others miss one another; the learner tells what was not saved.
+      // While the run stops, the other roles miss one another, which is no failure. The learner is
+      // the one that knows whether everything was saved.
       const bool counts = !stopping_ || ends_the_run;
       if (!status.ok() && counts && error_.ok()) error_ = Annotate(status, name);
     }
@@ -136,6 +144,8 @@ void InProcessRun::Stop() {
     MutexLock lock(&mu_);
     stopping_ = true;
   }
+  // Actors stop before those they call, so that no call waits for a role that is gone; the shards
+  // stop last, because the learner still samples them.
   if (evaluator_ != nullptr) evaluator_->Stop();
   if (actor_ != nullptr) actor_->Stop();
   if (planner_ != nullptr) planner_->Stop();

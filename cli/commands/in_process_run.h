@@ -23,19 +23,19 @@
 namespace pompc::cli {
 
 struct InProcessRunOptions {
-  // Resolved, with env.spec.
+  // The resolved config, with env.spec.
   proto::RunConfig config;
   std::string run_dir;
   int shards = 2;
-  // Folder of the models that are not built in; empty: env::DefaultAssetFolder().
+  // Folder of the models that are not built in; if empty, env::DefaultAssetFolder().
   std::string assets;
-  // Of learner and planner: cpu, cuda or cuda:N.
+  // Where learner and planner compute: cpu, cuda or cuda:N.
   std::string device = "cpu";
   // CPU threads of one operation of the learner.
   int threads = 1;
-  // CPU threads that plan; 0: one a core.
+  // CPU threads that plan; 0 means one per core.
   int plan_threads = 0;
-  // Where the learner serves as well, "host:port"; empty: in this process only.
+  // A port that the learner serves as well, "host:port"; if empty, it serves this process alone.
   std::string listen;
   bool insecure = false;
   std::shared_ptr<MetricsRegistry> metrics = std::make_shared<MetricsRegistry>();
@@ -45,18 +45,19 @@ struct InProcessRunOptions {
 // objects that the separate programs run, connected by in-process channels. Thread-safe.
 class InProcessRun {
  public:
-  // Starts the roles in the order in which they need each other. Statuses of their Start.
+  // Starts the roles in the order in which they need each other. Returns the status of the first
+  // one that does not start. REQUIRES: one shard at least, and a run directory.
   static absl::StatusOr<std::unique_ptr<InProcessRun>> Start(const InProcessRunOptions& options);
-  // Stops.
+  // Calls Stop.
   ~InProcessRun();
 
-  // Config and state of the run.
+  // Returns config and status of the run, as the learner's GetRun does.
   absl::StatusOr<proto::GetRunReply> Get();
   const learner::App& learner() const { return *learner_; }
 
-  // Set once the run is over: finished, or a role failed.
+  // Set once the run is over: it has finished, or a role has failed.
   Event* over() { return &over_; }
-  // Why the run cannot go on; OK otherwise.
+  // The error of the role that failed first; OK if none has.
   absl::Status error() const;
 
   // Ends all roles: those that collect first, so that nothing waits in vain; the learner makes a
@@ -71,11 +72,11 @@ class InProcessRun {
   absl::Status StartPlanner(const InProcessRunOptions& options);
   absl::Status StartActors(const InProcessRunOptions& options);
   absl::Status AwaitActor();
-  // Hears when an app ends by itself.
+  // Starts a thread that waits until the app ends by itself.
   template <typename App>
   void Watch(const char* name, App* app, bool ends_the_run);
 
-  // Of learner and actor, where the schedule is LOCKSTEP.
+  // Learner and actor take turns here if the schedule is LOCKSTEP.
   Turns turns_{Clock::Real()};
   std::vector<std::unique_ptr<replay::App>> shards_;
   std::vector<rpc::Endpoint> shard_endpoints_;

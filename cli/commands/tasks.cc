@@ -9,7 +9,6 @@
 #include "absl/strings/str_split.h"
 #include "actor/env/recording.h"
 #include "actor/env/registry.h"
-#include "cli/commands/assets_flag.h"
 #include "cli/commands/command.h"
 #include "cli/report/format.h"
 #include "common/base/status_macros.h"
@@ -117,7 +116,7 @@ CLI::App* AddReset(CLI::App& command, TasksFlags* flags) {
       flags);
   reset
       ->add_option("--seeds", flags->seeds,
-                   "of one environment each, separated by commas; 0 to 4294967295")
+                   "seeds of the environments, separated by commas; 0 to 4294967295")
       ->type_name("N,N,...")
       ->capture_default_str();
   rpc::AddInteger(*reset,

@@ -9,9 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "actor/environments.h"
 #include "cli/checkpoint/checkpoint_file.h"
-#include "cli/commands/assets_flag.h"
 #include "cli/commands/command.h"
-#include "cli/commands/config_flags.h"
 #include "cli/commands/in_process_run.h"
 #include "cli/report/format.h"
 #include "cli/report/learning_curve.h"
@@ -35,14 +33,14 @@ constexpr char kTrainExamples[] =
     "  pompc train --preset quickstart                       minutes on two CPU cores\n"
     "  pompc train --preset quickstart --seed 2 --run-dir runs/two\n"
     "  pompc train --preset quickstart --set learner.utd=1 --set stop.return_mean=800\n"
-    "  pompc train --run-dir runs/two                        goes on from its last checkpoint\n"
+    "  pompc train --run-dir runs/two                        resumes from its newest checkpoint\n"
     "Ctrl-C, SIGTERM, SIGHUP (a terminal that closes; nohup prevents it), SIGUSR1, SIGUSR2 and "
     "the\n"
     "limit of CPU time (ulimit -S -t) end the run with a checkpoint; a second Ctrl-C ends it at\n"
-    "once. A run directory that holds a run is gone on with; without --preset and --config it is\n"
-    "gone on with as it was configured.";
+    "once. If the run directory already holds a run, the command resumes it; without --preset and\n"
+    "--config it keeps the config that it had.";
 
-// How often the progress is looked at.
+// The progress is read this often: faster than it changes, and seldom enough to cost nothing.
 constexpr absl::Duration kLook = absl::Milliseconds(500);
 
 struct TrainFlags {
@@ -52,7 +50,7 @@ struct TrainFlags {
   std::string log_level = "warning";
 };
 
-// The config of a new run, or of one that is gone on with.
+// The config of a new run, or of one that is resumed.
 absl::StatusOr<proto::RunConfig> MakeConfig(TrainFlags flags) {
   const std::string& run_dir = flags.run.run_dir;
   if (flags.config.HasBase() || !HoldsRun(run_dir)) return flags.config.Load();
@@ -81,7 +79,8 @@ void Follow(InProcessRun* run, Event* interrupted, ProgressDisplay* display) {
   }
 }
 
-// INVALID_ARGUMENT if no actor of this process can step the task.
+// INVALID_ARGUMENT if no actor of this process can step the task. An actor would find that out too,
+// but only once the run has begun.
 absl::Status CheckTask(const InProcessRunOptions& options) {
   if (options.config.env().task() == config::kExternalTask) {
     return absl::InvalidArgumentError(
@@ -101,7 +100,6 @@ absl::Status Train(const TrainFlags& flags) {
   POMPC_RETURN_IF_ERROR(CheckDescriptorLimit());
   InProcessRunOptions options = flags.run;
   POMPC_ASSIGN_OR_RETURN(options.config, MakeConfig(flags));
-  // Better heard now than from an actor of a run that has begun.
   POMPC_RETURN_IF_ERROR(CheckTask(options));
   ProgressDisplay display(StandardOutputOptions(), &std::cout);
   Event interrupted;
@@ -111,14 +109,15 @@ absl::Status Train(const TrainFlags& flags) {
     interrupted.Set();
   });
   const std::vector<MetricFunction> process = AddProcessMetrics(*options.metrics, "pompc-train");
-  // Pages read it only between its start and http->Stop().
+  // The HTTP server starts before the run, so that a health check finds it while the run starts.
+  // Pages read the run only between its start and http->Stop().
   std::atomic<const InProcessRun*> running = nullptr;
   POMPC_ASSIGN_OR_RETURN(
       const std::unique_ptr<HttpServer> http,
       HttpServer::Start({.listen = flags.metrics_listen,
                          .metrics = options.metrics,
                          .health = [&running] { return Health(running); }}));
-  // Late, so that what is refused before leaves no folder behind.
+  // The folder is made late, so that flags that are refused leave none behind.
   std::optional<NewRunDirectory> made;
   if (options.run_dir.empty()) {
     POMPC_ASSIGN_OR_RETURN(made, NewRunDirectory::Make(options.config.env().task()));
@@ -126,9 +125,11 @@ absl::Status Train(const TrainFlags& flags) {
   }
   POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<InProcessRun> run, InProcessRun::Start(options));
   running = run.get();
-  http->AddPage("/", [run = run.get()] {
-    return HttpPage{"text/html; charset=utf-8", run->learner().StatusPage()};
-  });
+  for (const char* path : {"/", "/status"}) {
+    http->AddPage(path, [run = run.get()] {
+      return HttpPage{"text/html; charset=utf-8", run->learner().StatusPage()};
+    });
+  }
   display.Say(absl::StrCat(
       "run directory ", run->learner().run_dir(), ", status page http://", http->address(), "/",
       options.listen.empty() ? "" : absl::StrCat(", learner at ", run->learner().address())));
@@ -140,11 +141,12 @@ absl::Status Train(const TrainFlags& flags) {
     display.Say(absl::StrCat(StopReason(signal_seen),
                              ": stopping with a checkpoint; Ctrl-C from now on stops at once"));
   }
-  // Pages read the run: they go first.
+  // Pages read the run, so the server that makes them stops first.
   http->Stop();
   run->Stop();
   const std::string& run_dir = run->learner().run_dir();
-  // It can be drawn again at any time: that there is no room for it is no failure of the run.
+  // A curve that could not be drawn for want of room is no failure of the run: it can be drawn
+  // again at any time.
   const absl::Status drawn = WriteLearningCurve(run_dir, LearningCurveFile(run_dir));
   if (!drawn.ok()) Log().warn("learning curve: {}; `pompc plot` draws it", drawn.ToString());
   if (last.ok()) {
@@ -152,8 +154,9 @@ absl::Status Train(const TrainFlags& flags) {
   }
   if (drawn.ok()) std::cout << "  learning curve   " << LearningCurveFile(run_dir) << std::endl;
   POMPC_RETURN_IF_ERROR(run->error());
-  if (!over) std::cout << "go on with: pompc train --run-dir " << run_dir << std::endl;
-  // What is shown is not what the run was for: it ends as well as it would have otherwise.
+  if (!over) std::cout << "resume with: pompc train --run-dir " << run_dir << std::endl;
+  // The run's results are in its folder. Where its output cannot be written (a closed pipe), it
+  // ends as it would have otherwise.
   const absl::Status shown = FlushStandardOutput();
   if (!shown.ok()) Log().warn("{}; the run is in {}", std::string(shown.message()), run_dir);
   return absl::OkStatus();
@@ -183,7 +186,9 @@ Command AddTrain(CLI::App& pompc) {
                    "the run's folder; default a new one, runs/<task>-<date>-<time>")
       ->type_name("DIR");
   AddAssets(*command, &flags->run.assets);
-  command->add_option("--device", flags->run.device, "of learner and planner: cpu, cuda or cuda:N")
+  command
+      ->add_option("--device", flags->run.device,
+                   "where learner and planner compute: cpu, cuda or cuda:N")
       ->capture_default_str();
   AddSizes(*command, &flags->run);
   command

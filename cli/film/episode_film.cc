@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/values/numbers.h"
 
@@ -18,7 +19,8 @@ namespace {
 
 constexpr double kMaxPicturesPerSecond = 60;
 
-// Absent if it is none. Encoders halve the resolution of colours.
+// Returns nothing for what is no side of a picture. Odd numbers are none: encoders halve the
+// resolution of colours.
 std::optional<int> ParseSide(const std::string& text) {
   const absl::StatusOr<int> pixels =
       ParseInteger<int>(text, env::kMinPictureSide, env::kMaxPictureSide);
@@ -41,7 +43,9 @@ absl::StatusOr<env::PictureSize> ParsePictureSize(const std::string& text) {
 }
 
 int DecisionsPerPicture(double decision_seconds) {
-  // A sixtieth of a second is not quite that in binary.
+  POMPC_CHECK_GT(decision_seconds, 0);
+  // 1/60 has no exact binary form; without the margin, decisions of that length would need two
+  // each.
   return std::max(
       1, static_cast<int>(std::ceil(1 / (kMaxPicturesPerSecond * decision_seconds) - 1e-9)));
 }
@@ -80,6 +84,8 @@ absl::Status EpisodeFilm::Take(env::FloatEnvironment& environment) {
 }
 
 absl::StatusOr<std::string> EpisodeFilm::Close() {
+  POMPC_CHECK_GT(pictures_, 0);
+  // The renderer holds the OpenGL context of this thread.
   renderer_ = nullptr;
   POMPC_RETURN_IF_ERROR(video_->Close());
   return absl::StrFormat("%s: %d pictures of %dx%d, %.4g a second", path_, pictures_, size_.width,

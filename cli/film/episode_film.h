@@ -12,18 +12,18 @@
 
 namespace pompc::cli {
 
-// The size that `text`, such as 640x480, says. INVALID_ARGUMENT naming what is allowed.
+// Reads a size such as "640x480". INVALID_ARGUMENT naming what is allowed.
 absl::StatusOr<env::PictureSize> ParsePictureSize(const std::string& text);
 
-// How many decisions of `decision_seconds` of simulated time a picture stands for: as few as keep
-// the video at 60 pictures a second or fewer.
+// How many decisions, each of `decision_seconds` of simulated time, one picture stands for: as few
+// as keep the video at 60 pictures a second or fewer. REQUIRES: decision_seconds > 0.
 int DecisionsPerPicture(double decision_seconds);
 
 // Films one episode: a picture of its start, then one every so many decisions, played at the speed
 // of the simulated time. Used by one thread at a time.
 class EpisodeFilm {
  public:
-  // Checks that everything is there before anything is played. Statuses of GlContext::Make and
+  // Opens what filming needs before anything is played. Statuses of GlContext::Make and
   // VideoFile::Make.
   static absl::StatusOr<std::unique_ptr<EpisodeFilm>> Make(const std::string& path,
                                                            const env::PictureSize& size);
@@ -33,7 +33,7 @@ class EpisodeFilm {
   // and VideoFile.
   absl::Status Take(env::FloatEnvironment& environment);
 
-  // Completes the file, and says in words what is in it.
+  // Completes the file and returns a description of it. REQUIRES: Take has returned OK once.
   absl::StatusOr<std::string> Close();
 
  private:
@@ -44,7 +44,7 @@ class EpisodeFilm {
 
   const std::string path_;
   const env::PictureSize size_;
-  // The renderer's once there is one.
+  // Moves into the renderer with the first picture.
   std::unique_ptr<env::GlContext> context_;
   const std::unique_ptr<VideoFile> video_;
   std::unique_ptr<env::Renderer> renderer_;

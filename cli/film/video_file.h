@@ -18,7 +18,7 @@ namespace pompc::cli {
 // the destructor nothing is left beside it. Used by one thread at a time.
 class VideoFile {
  public:
-  // INVALID_ARGUMENT naming the endings there are if the path has another.
+  // INVALID_ARGUMENT naming the endings that are allowed if the path has another.
   static absl::Status CheckEnding(const std::string& path);
 
   // FAILED_PRECONDITION if there is no ffmpeg that runs; the system's error if nothing can be
@@ -26,13 +26,13 @@ class VideoFile {
   static absl::StatusOr<std::unique_ptr<VideoFile>> Make(const std::string& path);
   ~VideoFile();
 
-  // Starts ffmpeg for pictures of width x height, both even, each shown for `picture_seconds`.
-  // Call once, before Add.
+  // Starts ffmpeg for pictures of width x height, each shown for `picture_seconds`. REQUIRES: it is
+  // called once, before Add; both sides are even; picture_seconds > 0.
   absl::Status Begin(int width, int height, double picture_seconds);
   // The next picture: 3 bytes (red, green, blue) a pixel, rows from the top. Blocks while ffmpeg is
   // behind. ABORTED with ffmpeg's exit status and last error line; DEADLINE_EXCEEDED if it hangs.
   absl::Status Add(std::span<const uint8_t> picture);
-  // Ends the video and puts it in its place. As Add. Call once, last.
+  // Ends the video and moves it to its place. Errors as Add. REQUIRES: Begin has returned OK.
   absl::Status Close();
 
  private:

@@ -119,8 +119,11 @@ RoleMain::RoleMain(RoleDescription description)
       flags_(std::make_unique<CLI::App>(description_.summary, description_.program)) {
   values_.listen = description_.listen;
   values_.metrics_listen = description_.metrics_listen;
-  flags_->footer(absl::StrCat("Flags can also come from the environment, under the names given.\n",
-                              description_.examples));
+  flags_->footer(
+      absl::StrCat("Flags can also come from the environment, under the names given.\n"
+                   "Exit status: 0 on success, 2 for flags and values that are refused, "
+                   "1 for any other error.\n",
+                   description_.examples));
   AddSharedFlags(description_, values_, *flags_);
 }
 

@@ -84,6 +84,7 @@ class CheckpointTest(unittest.TestCase):
         with open(os.path.join(run_dir, "config.textproto"), "w", encoding="utf-8") as file:
             file.write("seed: 1\n")
         self.assertIn(self.checkpoint, output("checkpoint", "inspect", run_dir))
+        self.refused(["evaluate", "--checkpoint", run_dir], run_dir + " is a run directory", "--run-dir")
 
     def test_damage_is_found(self):
         damaged = self.path("damaged")

@@ -21,6 +21,7 @@ class HelpTest(unittest.TestCase):
         text = output("--help")
         for command in COMMANDS:
             self.assertIn(command, text)
+        self.assertIn("Exit status: 0", text)
 
     def test_every_command_has_help(self):
         for command in COMMANDS:
@@ -42,7 +43,13 @@ class ErrorTest(unittest.TestCase):
             self.assertIn(text, lines[0])
 
     def test_no_command(self):
-        self.refused([], "subcommand", status=2)
+        self.refused([], "no command", "train, evaluate", status=2)
+        self.refused(["checkpoint"], "no command", "checkpoint has the commands inspect, export, import", status=2)
+
+    def test_unknown_command_names_the_commands(self):
+        self.refused(["tain", "--preset", "quickstart"], 'unknown command "tain"', ", ".join(COMMANDS), status=2)
+        self.refused(["checkpoint", "show", "runs/a"], 'unknown command "show"', "inspect, export, import", status=2)
+        self.refused(["--preset", "quickstart"], 'unknown flag "--preset"', status=2)
 
     def test_unknown_flag(self):
         self.refused(["train", "--sed", "1"], "--sed", status=2)

@@ -121,7 +121,7 @@ class TrainTest(unittest.TestCase):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, (out, err))
-        self.assertIn("go on with: pompc train --run-dir " + self.run_dir, out)
+        self.assertIn("resume with: pompc train --run-dir " + self.run_dir, out)
         self.assertTrue(any(name.startswith("update-") for name in os.listdir(self.file("checkpoints"))))
 
         process = self.start()
