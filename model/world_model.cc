@@ -33,10 +33,6 @@ std::vector<MlpSpec> Specs(const proto::RunConfig& config) {
   return specs;
 }
 
-at::Tensor WithActions(const at::Tensor& latents, const at::Tensor& actions) {
-  return at::cat({latents, actions}, -1);
-}
-
 }  // namespace
 
 MlpSpec EncoderSpec(const proto::RunConfig& config) {
@@ -158,24 +154,11 @@ at::Tensor WorldModel::Encode(const at::Tensor& observations) const {
 }
 
 at::Tensor WorldModel::Next(const at::Tensor& latents, const at::Tensor& actions) const {
-  return dynamics_->Forward(WithActions(latents, actions));
-}
-
-at::Tensor WorldModel::RewardLogits(const at::Tensor& latents, const at::Tensor& actions) const {
-  return reward_->Forward(WithActions(latents, actions));
+  return dynamics_->Forward(at::cat({latents, actions}, -1));
 }
 
 at::Tensor WorldModel::TerminationLogits(const at::Tensor& latents) const {
   return termination_->Forward(latents).squeeze(-1);
-}
-
-at::Tensor WorldModel::QLogits(const at::Tensor& latents, const at::Tensor& actions) const {
-  const at::Tensor input = WithActions(latents, actions);
-  const at::Tensor rows = q_->Forward(input.reshape({-1, input.size(-1)}));
-  std::vector<int64_t> shape = input.sizes().vec();
-  shape.insert(shape.begin(), config_.model().num_q());
-  shape.back() = config_.model().num_bins();
-  return rows.view(shape);
 }
 
 Gaussian WorldModel::Policy(const at::Tensor& latents) const {

@@ -58,12 +58,8 @@ class WorldModel {
 
   at::Tensor Encode(const at::Tensor& observations) const;
   at::Tensor Next(const at::Tensor& latents, const at::Tensor& actions) const;
-  // [..., num_bins], see TwoHotDecode.
-  at::Tensor RewardLogits(const at::Tensor& latents, const at::Tensor& actions) const;
   // [...]; the probability of termination is its sigmoid. REQUIRES: env.spec.terminates.
   at::Tensor TerminationLogits(const at::Tensor& latents) const;
-  // [num_q, ..., num_bins], without dropout.
-  at::Tensor QLogits(const at::Tensor& latents, const at::Tensor& actions) const;
   Gaussian Policy(const at::Tensor& latents) const;
 
   const proto::RunConfig& config() const { return config_; }

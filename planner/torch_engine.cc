@@ -21,8 +21,8 @@
 #include "common/process/freed_memory.h"
 #include "common/process/log.h"
 #include "model/device.h"
-#include "model/mppi.h"
 #include "model/parameters.h"
+#include "model/planning/plan.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
 
@@ -133,7 +133,7 @@ class TorchEngine final : public PlanEngine {
     UseOneThread();
     return CatchTorchErrors([&]() -> absl::StatusOr<std::vector<Plan>> {
       const auto& torch_model = static_cast<const TorchModel&>(model);
-      const auto plan = policy_alone_ ? model::ActByPolicy : model::PlanMppi;
+      const auto plan = policy_alone_ ? model::ActByPolicy : model::Plan;
       return SplitPlans(
           plan(torch_model.world, torch_model.config, MakeInputs(items, model.spec())),
           static_cast<int64_t>(items.size()));

@@ -1,4 +1,4 @@
-// Time of one call of PlanMppi for a batch of states; on a CPU with one thread.
+// Time of one call of Plan for a batch of states; on a CPU with one thread.
 //   plan_bench [--device cpu|cuda|cuda:N] [flags of the benchmark library]
 #include <benchmark/benchmark.h>
 
@@ -9,7 +9,7 @@
 #include "bench/sized_config.h"
 #include "common/process/freed_memory.h"
 #include "model/device.h"
-#include "model/mppi.h"
+#include "model/planning/plan.h"
 #include "model/random.h"
 
 namespace pompc::model {
@@ -41,7 +41,7 @@ void BM_Plan(benchmark::State& state, Setting setting) {
   inputs.observations =
       Normal(inputs.seeds, {0, 0}, {config.env().spec().observation_size()}, at::kCPU);
   for (auto _ : state)
-    benchmark::DoNotOptimize(PlanMppi(model, config, inputs).actions.data_ptr<float>());
+    benchmark::DoNotOptimize(Plan(model, config, inputs).actions.data_ptr<float>());
   state.counters["ms_per_plan"] = benchmark::Counter(
       static_cast<double>(batch) * 1e-3,
       benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);

@@ -90,7 +90,7 @@ proto::RunConfig Resolve(proto::RunConfig config) {
   return config;
 }
 
-// What model/mppi.cc makes of each statistic.
+// What model/planning/plan.cc makes of each statistic, whatever the method.
 StdRange PlanStdRange(const proto::RunConfig& config) {
   const proto::PlannerConfig& planner = config.planner();
   if (planner.statistic() == proto::PlannerConfig::BEST) {

@@ -73,6 +73,11 @@ absl::Status CheckPlanner(const proto::PlannerConfig& planner) {
     return Error(absl::StrCat("planner.elites: ", planner.elites(),
                               " is more than planner.samples ", planner.samples()));
   }
+  if (planner.method() == proto::PlannerConfig::CEM && planner.elites() < 2) {
+    return Error(
+        "planner.elites: 1; planner.method CEM takes their standard deviation: allowed are 2 and "
+        "more");
+  }
   if (planner.policy_samples() >= planner.samples()) {
     return Error(absl::StrCat("planner.policy_samples: ", planner.policy_samples(),
                               " is not below planner.samples ", planner.samples()));

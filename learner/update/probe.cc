@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "model/mppi.h"
 #include "model/ops.h"
+#include "model/planning/trajectories.h"
 
 namespace pompc::update {
 namespace {

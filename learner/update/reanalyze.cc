@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "common/base/check.h"
-#include "model/mppi.h"
+#include "model/planning/plan.h"
 
 namespace pompc::update {
 
@@ -25,7 +25,7 @@ Reanalyzed Reanalyze(const model::WorldModel& model, const proto::RunConfig& con
       batch.observations.index_select(0, index).narrow(1, 0, horizon).flatten(0, 1);
   for (int64_t i = 0; i < count * horizon; ++i)
     inputs.seeds.push_back(seed + static_cast<uint64_t>(i));
-  const model::Plans plans = model::PlanMppi(model, config, inputs);
+  const model::Plans plans = model::Plan(model, config, inputs);
   result.plan_mean = plans.mean.view({count, horizon, -1});
   result.plan_std = plans.std.view({count, horizon, -1});
 

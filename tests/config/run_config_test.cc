@@ -89,6 +89,9 @@ TEST(Validate, FieldsMustFitTogether) {
   EXPECT_EQ(ErrorOf({"planner.policy_samples=512"}),
             "planner.policy_samples: 512 is not below planner.samples 512");
   EXPECT_THAT(ErrorOf({"planner.min_std=3"}), StartsWith("planner.min_std: 3 is more than"));
+  EXPECT_THAT(ErrorOf({"planner.method=CEM", "planner.elites=1"}),
+              StartsWith("planner.elites: 1;"));
+  EXPECT_TRUE(LoadRunConfig({.overrides = {"planner.elites=1"}}).ok());
   EXPECT_THAT(ErrorOf({"planner.max_batch=4096"}), StartsWith("planner.max_batch: 4096"));
   EXPECT_EQ(ErrorOf({"model.latent_dim=100"}),
             "model.latent_dim: 100 is no multiple of model.simnorm_dim 8");

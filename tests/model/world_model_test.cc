@@ -122,11 +122,12 @@ TEST(WorldModelTest, FreshValuesAndRewardsAreZero) {
   at::NoGradGuard no_grad;
   const at::Tensor z = model.Encode(Draw(1, {4, config.env().spec().observation_size()}));
   const at::Tensor a = Draw(2, {4, config.env().spec().action_size()});
-  EXPECT_EQ(model.QLogits(z, a).sizes(),
+  const at::Tensor input = at::cat({z, a}, 1);
+  const at::Tensor q = model.q().Forward(input);
+  EXPECT_EQ(q.sizes(),
             (std::vector<int64_t>{config.model().num_q(), 4, config.model().num_bins()}));
-  EXPECT_TRUE(
-      AllClose(TwoHotDecode(model.QLogits(z, a), BinsOf(config.model())), at::zeros({3, 4}), 1e-5));
-  EXPECT_TRUE(AllClose(TwoHotDecode(model.RewardLogits(z, a), BinsOf(config.model())),
+  EXPECT_TRUE(AllClose(TwoHotDecode(q, BinsOf(config.model())), at::zeros({3, 4}), 1e-5));
+  EXPECT_TRUE(AllClose(TwoHotDecode(model.reward().Forward(input), BinsOf(config.model())),
                        at::zeros({4}), 1e-5));
 }
 

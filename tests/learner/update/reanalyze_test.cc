@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "model/mppi.h"
+#include "model/planning/plan.h"
 #include "tests/learner/update/testing.h"
 
 namespace pompc::update {
@@ -65,7 +65,7 @@ TEST(ReanalyzeTest, PlansAreThoseOfAFreshSearchFromEachState) {
   model::PlanInputs inputs;
   inputs.observations = batch.observations[3][1].unsqueeze(0);
   inputs.seeds = {11 + 4};
-  const model::Plans plan = model::PlanMppi(world_model, SmallPlan(), inputs);
+  const model::Plans plan = model::Plan(world_model, SmallPlan(), inputs);
   EXPECT_TRUE(AllClose(plans.plan_mean[1][1], plan.mean[0], 1e-6));
   EXPECT_TRUE(AllClose(plans.plan_std[1][1], plan.std[0], 1e-6));
 }

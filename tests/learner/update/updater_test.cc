@@ -14,7 +14,7 @@
 
 #include "common/values/not_finite.h"
 #include "learner/update/learnables.h"
-#include "model/mppi.h"
+#include "model/planning/plan.h"
 #include "tests/learner/update/testing.h"
 
 namespace pompc::update {
@@ -526,7 +526,7 @@ TEST(UpdaterTest, ModelPlansAfterUpdates) {
   model::PlanInputs inputs;
   inputs.observations = model::Draw(1, {2, 3});
   inputs.seeds = {1, 2};
-  const model::Plans plans = model::PlanMppi(updater->model(), config, inputs);
+  const model::Plans plans = model::Plan(updater->model(), config, inputs);
   EXPECT_TRUE(plans.actions.isfinite().all().item<bool>());
   EXPECT_FALSE(plans.value.requires_grad());
 }

@@ -1,9 +1,10 @@
-#include "model/mppi.h"
+#include "model/planning/plan.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <limits>
+#include <tuple>
 #include <vector>
 
 #include "model/ops.h"
@@ -19,8 +20,9 @@ WorldModel MakeModel(proto::RunConfig config) {
   return model;
 }
 
-proto::RunConfig SmallPlan() {
+proto::RunConfig SmallPlan(proto::PlannerConfig::Method method = proto::PlannerConfig::MPPI) {
   proto::RunConfig config = SmallConfig();
+  config.mutable_planner()->set_method(method);
   config.mutable_planner()->set_iterations(3);
   config.mutable_planner()->set_samples(64);
   config.mutable_planner()->set_policy_samples(8);
@@ -62,63 +64,78 @@ void ExpectSamePlan(const Plans& plans, int64_t b, const Plans& one, double tole
   EXPECT_TRUE(AllClose(plans.warm_start[b], one.warm_start[0], tolerance)) << b;
 }
 
-class PlanInvarianceTest : public ::testing::TestWithParam<int> {};
+constexpr proto::PlannerConfig::Method kMethods[] = {proto::PlannerConfig::MPPI,
+                                                     proto::PlannerConfig::CEM};
 
-// The parameter is states_per_pass. Elites could in principle differ where two sequences tie to the
-// last bits; the seeds here are fixed, so the test is not flaky.
+class PlanInvarianceTest
+    : public ::testing::TestWithParam<std::tuple<proto::PlannerConfig::Method, int>> {};
+
+// The second parameter is states_per_pass. Elites could in principle differ where two sequences tie
+// to the last bits; the seeds here are fixed, so the test is not flaky.
 TEST_P(PlanInvarianceTest, PlanAloneEqualsPlanInABatch) {
+  const auto [method, states_per_pass] = GetParam();
   for (const bool terminates : {false, true}) {
     proto::RunConfig model_config = SmallConfig();
     model_config.mutable_model()->set_num_q(5);
     model_config.mutable_env()->mutable_spec()->set_terminates(terminates);
     const WorldModel model = MakeModel(model_config);
-    const proto::RunConfig config = SmallPlan();
+    const proto::RunConfig config = SmallPlan(method);
     PlanInputs inputs = MakeInputs(config, 6, 3);
-    inputs.states_per_pass = GetParam();
-    const Plans plans = PlanMppi(model, config, inputs);
+    inputs.states_per_pass = states_per_pass;
+    const Plans plans = Plan(model, config, inputs);
     for (int64_t b = 0; b < 6; ++b) {
-      ExpectSamePlan(plans, b, PlanMppi(model, config, OneOf(inputs, b)),
-                     GetParam() <= 1 ? 0 : 1e-5);
+      ExpectSamePlan(plans, b, Plan(model, config, OneOf(inputs, b)),
+                     states_per_pass <= 1 ? 0 : 1e-5);
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(StatesPerPass, PlanInvarianceTest, ::testing::Values(0, 1, 4, 64));
+INSTANTIATE_TEST_SUITE_P(MethodAndStatesPerPass, PlanInvarianceTest,
+                         ::testing::Combine(::testing::ValuesIn(kMethods),
+                                            ::testing::Values(0, 1, 4, 64)));
 
-TEST(MppiTest, PlansInFloat64AgreeWithFloat32) {
+// What holds for every method.
+class EveryMethodTest : public ::testing::TestWithParam<proto::PlannerConfig::Method> {};
+
+INSTANTIATE_TEST_SUITE_P(Methods, EveryMethodTest, ::testing::ValuesIn(kMethods),
+                         [](const auto& info) {
+                           return proto::PlannerConfig::Method_Name(info.param);
+                         });
+
+TEST_P(EveryMethodTest, PlansInFloat64AgreeWithFloat32) {
   const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
   WorldModel wide = WorldModel::Create(model_config, at::kCPU, 1, at::kDouble);
   wide.flat().copy_(model.flat());
-  proto::RunConfig config = SmallPlan();
+  proto::RunConfig config = SmallPlan(GetParam());
   config.mutable_planner()->set_iterations(1);
   const PlanInputs inputs = MakeInputs(config, 3, 5);
-  const Plans single = PlanMppi(model, config, inputs);
-  const Plans plans = PlanMppi(wide, config, inputs);
+  const Plans single = Plan(model, config, inputs);
+  const Plans plans = Plan(wide, config, inputs);
   EXPECT_EQ(plans.actions.scalar_type(), at::kFloat);
   for (int64_t b = 0; b < 3; ++b)
-    ExpectSamePlan(plans, b, PlanMppi(model, config, OneOf(inputs, b)), 1e-4);
+    ExpectSamePlan(plans, b, Plan(model, config, OneOf(inputs, b)), 1e-4);
 }
 
-TEST(MppiTest, PlansOnCudaAgreeWithTheCpus) {
+TEST_P(EveryMethodTest, PlansOnCudaAgreeWithTheCpus) {
   if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
   const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
   const WorldModel there = model.Clone(at::kCUDA);
-  proto::RunConfig config = SmallPlan();
+  proto::RunConfig config = SmallPlan(GetParam());
   config.mutable_planner()->set_iterations(1);
   const PlanInputs inputs = MakeInputs(config, 3, 5);
-  const Plans plans = PlanMppi(there, config, inputs);
+  const Plans plans = Plan(there, config, inputs);
   EXPECT_TRUE(plans.actions.is_cpu());
   for (int64_t b = 0; b < 3; ++b)
-    ExpectSamePlan(plans, b, PlanMppi(model, config, OneOf(inputs, b)), 1e-3);
+    ExpectSamePlan(plans, b, Plan(model, config, OneOf(inputs, b)), 1e-3);
 }
 
-TEST(MppiTest, ShapesAndRanges) {
+TEST_P(EveryMethodTest, ShapesAndRanges) {
   const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
-  const proto::RunConfig config = SmallPlan();
-  const Plans plans = PlanMppi(model, config, MakeInputs(config, 4, 7));
+  const proto::RunConfig config = SmallPlan(GetParam());
+  const Plans plans = Plan(model, config, MakeInputs(config, 4, 7));
   EXPECT_EQ(plans.actions.sizes(), (std::vector<int64_t>{4, 2}));
   EXPECT_EQ(plans.warm_start.sizes(), (std::vector<int64_t>{4, 3, 2}));
   EXPECT_LE(plans.actions.abs().max().item<float>(), 1);
@@ -128,21 +145,21 @@ TEST(MppiTest, ShapesAndRanges) {
   EXPECT_FALSE(plans.actions.requires_grad());
 }
 
-TEST(MppiTest, SeedsDecideAndEvaluationTakesTheNoiseAway) {
+TEST_P(EveryMethodTest, SeedsDecideAndEvaluationTakesTheNoiseAway) {
   const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
-  const proto::RunConfig config = SmallPlan();
+  const proto::RunConfig config = SmallPlan(GetParam());
   PlanInputs inputs = OneOf(MakeInputs(config, 1, 7), 0);
   inputs.evaluate = {true};
-  const Plans quiet = PlanMppi(model, config, inputs);
-  ExpectSamePlan(quiet, 0, PlanMppi(model, config, inputs), 0);
+  const Plans quiet = Plan(model, config, inputs);
+  ExpectSamePlan(quiet, 0, Plan(model, config, inputs), 0);
   inputs.evaluate = {false};
-  const Plans noisy = PlanMppi(model, config, inputs);
+  const Plans noisy = Plan(model, config, inputs);
   EXPECT_TRUE(at::equal(noisy.mean, quiet.mean));
   EXPECT_TRUE(at::equal(noisy.value, quiet.value));
   EXPECT_FALSE(at::equal(noisy.actions, quiet.actions));
   inputs.seeds = {inputs.seeds[0] + 1};
-  EXPECT_FALSE(at::equal(PlanMppi(model, config, inputs).mean, quiet.mean));
+  EXPECT_FALSE(at::equal(Plan(model, config, inputs).mean, quiet.mean));
 }
 
 TEST(MppiTest, TheStatisticIsAllThatChangesWithItsSetting) {
@@ -150,11 +167,11 @@ TEST(MppiTest, TheStatisticIsAllThatChangesWithItsSetting) {
   const WorldModel model = MakeModel(model_config);
   proto::RunConfig config = SmallPlan();
   const PlanInputs inputs = MakeInputs(config, 6, 7);
-  const Plans mean = PlanMppi(model, config, inputs);
+  const Plans mean = Plan(model, config, inputs);
   config.mutable_planner()->set_statistic(proto::PlannerConfig::ELITE);
-  const Plans elite = PlanMppi(model, config, inputs);
+  const Plans elite = Plan(model, config, inputs);
   config.mutable_planner()->set_statistic(proto::PlannerConfig::BEST);
-  const Plans best = PlanMppi(model, config, inputs);
+  const Plans best = Plan(model, config, inputs);
   for (const Plans& other : {elite, best}) {
     EXPECT_TRUE(at::equal(other.actions, mean.actions));
     EXPECT_TRUE(at::equal(other.value, mean.value));
@@ -179,13 +196,13 @@ TEST(MppiTest, TheBestEliteIsTheOneOfHighestValue) {
   config.mutable_planner()->set_iterations(1);
   const PlanInputs inputs = MakeInputs(config, 4, 7);
   config.mutable_planner()->set_statistic(proto::PlannerConfig::BEST);
-  const Plans best = PlanMppi(model, config, inputs);
+  const Plans best = Plan(model, config, inputs);
   // With a single elite every statistic is its action.
   config.mutable_planner()->set_elites(1);
   for (const proto::PlannerConfig::Statistic statistic :
        {proto::PlannerConfig::ELITE, proto::PlannerConfig::MEAN, proto::PlannerConfig::BEST}) {
     config.mutable_planner()->set_statistic(statistic);
-    const Plans plans = PlanMppi(model, config, inputs);
+    const Plans plans = Plan(model, config, inputs);
     EXPECT_TRUE(AllClose(plans.mean, best.mean, 1e-6));
     if (statistic == proto::PlannerConfig::BEST) {
       EXPECT_TRUE(AllClose(plans.std, at::full({4, 2}, 1e-3), 1e-6));
@@ -193,6 +210,27 @@ TEST(MppiTest, TheBestEliteIsTheOneOfHighestValue) {
       EXPECT_TRUE(AllClose(plans.std, at::full({4, 2}, config.planner().min_std()), 1e-6));
     }
   }
+}
+
+TEST(CemTest, ExecutesTheMeanOfElitesThatCountAlike) {
+  const WorldModel model = MakeModel(SmallConfig());
+  proto::RunConfig config = SmallPlan(proto::PlannerConfig::CEM);
+  PlanInputs inputs = MakeInputs(config, 6, 7);
+  std::fill(inputs.evaluate.begin(), inputs.evaluate.end(), true);
+  const Plans cem = Plan(model, config, inputs);
+  EXPECT_TRUE(at::equal(cem.actions, cem.mean));
+  config.mutable_planner()->set_statistic(proto::PlannerConfig::ELITE);
+  EXPECT_TRUE(at::equal(Plan(model, config, inputs).mean, cem.mean));
+  config.mutable_planner()->set_statistic(proto::PlannerConfig::BEST);
+  EXPECT_FALSE(at::equal(Plan(model, config, inputs).mean, cem.mean));
+  // MPPI's elites count alike at temperature 0; at others they do not.
+  config = SmallPlan();
+  EXPECT_FALSE(AllClose(Plan(model, config, inputs).mean, cem.mean, 1e-3));
+  config.mutable_planner()->set_temperature(0);
+  const Plans mppi = Plan(model, config, inputs);
+  EXPECT_TRUE(AllClose(mppi.mean, cem.mean, 1e-5));
+  EXPECT_TRUE(AllClose(mppi.std, cem.std, 1e-5));
+  EXPECT_FALSE(AllClose(mppi.actions, cem.actions, 1e-3));
 }
 
 TEST(ActByPolicyTest, TakesTheMeanWhereEvaluatingAndADrawElsewhere) {
@@ -234,7 +272,7 @@ TEST(ActByPolicyTest, TakesTheMeanWhereEvaluatingAndADrawElsewhere) {
   }
 }
 
-TEST(MppiTest, SquashedPoliciesProposeSquashedActions) {
+TEST_P(EveryMethodTest, SquashedPoliciesProposeSquashedActions) {
   proto::RunConfig model_config = SmallConfig();
   const WorldModel clipped = MakeModel(model_config);
   model_config.mutable_model()->set_policy_form(proto::ModelConfig::TANH_GAUSSIAN);
@@ -243,7 +281,7 @@ TEST(MppiTest, SquashedPoliciesProposeSquashedActions) {
   WorldModel squashed = WorldModel::Create(model_config, at::kCPU, 1);
   squashed.flat().copy_(clipped.flat());
   // Nearly all sequences are the policy's, and all are elites.
-  proto::RunConfig config = SmallPlan();
+  proto::RunConfig config = SmallPlan(GetParam());
   config.mutable_planner()->set_horizon(1);
   config.mutable_planner()->set_iterations(1);
   config.mutable_planner()->set_samples(64);
@@ -256,13 +294,13 @@ TEST(MppiTest, SquashedPoliciesProposeSquashedActions) {
   at::NoGradGuard no_grad;
   const at::Tensor raw = squashed.policy().Forward(squashed.Encode(inputs.observations));
   const at::Tensor expected = at::tanh(raw.narrow(1, 0, model_config.env().spec().action_size()));
-  EXPECT_TRUE(AllClose(PlanMppi(squashed, config, inputs).mean, expected, 0.05));
+  EXPECT_TRUE(AllClose(Plan(squashed, config, inputs).mean, expected, 0.05));
 }
 
-TEST(MppiTest, WarmStartIsShiftedByOneDecision) {
+TEST_P(EveryMethodTest, WarmStartIsShiftedByOneDecision) {
   const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
-  proto::RunConfig config = SmallPlan();
+  proto::RunConfig config = SmallPlan(GetParam());
   // Samples stay within a few thousandths of the first guess, and all are elites.
   config.mutable_planner()->set_iterations(1);
   config.mutable_planner()->set_policy_samples(0);
@@ -272,33 +310,33 @@ TEST(MppiTest, WarmStartIsShiftedByOneDecision) {
   PlanInputs inputs = OneOf(MakeInputs(config, 2, 7), 1);
   inputs.warm_start = at::tensor({0.1f, 0.2f, 0.3f, 0.4f, 0.5f, 0.6f}).view({1, 3, 2});
   const at::Tensor expected = at::tensor({0.3f, 0.4f, 0.5f, 0.6f, 0.0f, 0.0f}).view({1, 3, 2});
-  EXPECT_TRUE(AllClose(PlanMppi(model, config, inputs).warm_start, expected, 2e-3));
+  EXPECT_TRUE(AllClose(Plan(model, config, inputs).warm_start, expected, 2e-3));
   // Without one the search starts at zero, whatever the tensor holds.
   inputs.has_warm_start = {false};
   inputs.warm_start.fill_(std::numeric_limits<float>::quiet_NaN());
-  EXPECT_TRUE(AllClose(PlanMppi(model, config, inputs).warm_start, at::zeros({1, 3, 2}), 2e-3));
+  EXPECT_TRUE(AllClose(Plan(model, config, inputs).warm_start, at::zeros({1, 3, 2}), 2e-3));
   inputs.has_warm_start = {};
   inputs.warm_start = at::Tensor();
-  EXPECT_TRUE(AllClose(PlanMppi(model, config, inputs).warm_start, at::zeros({1, 3, 2}), 2e-3));
+  EXPECT_TRUE(AllClose(Plan(model, config, inputs).warm_start, at::zeros({1, 3, 2}), 2e-3));
 }
 
-TEST(MppiTest, MoreIterationsFindBetterPlans) {
+TEST_P(EveryMethodTest, MoreIterationsFindBetterPlans) {
   const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
-  proto::RunConfig config = SmallPlan();
+  proto::RunConfig config = SmallPlan(GetParam());
   config.mutable_planner()->set_policy_samples(0);
   config.mutable_planner()->set_horizon(5);
   const PlanInputs inputs = MakeInputs(config, 16, 9);
   config.mutable_planner()->set_iterations(1);
-  const double once = PlanMppi(model, config, inputs).value.mean().item<double>();
+  const double once = Plan(model, config, inputs).value.mean().item<double>();
   config.mutable_planner()->set_iterations(6);
-  const double often = PlanMppi(model, config, inputs).value.mean().item<double>();
+  const double often = Plan(model, config, inputs).value.mean().item<double>();
   EXPECT_GT(often, once);
 }
 
 // With one sample drawn at almost no spread, the value is that of the guess itself: the discounted
 // rewards and the terminal value of the zero plan, recomputed here step by step.
-TEST(MppiTest, ValueIsTheDiscountedModelReturn) {
+TEST_P(EveryMethodTest, ValueIsTheDiscountedModelReturn) {
   for (const bool terminates : {false, true}) {
     proto::RunConfig model_config = SmallConfig();
     model_config.mutable_model()->set_num_q(2);
@@ -306,7 +344,7 @@ TEST(MppiTest, ValueIsTheDiscountedModelReturn) {
     model_config.mutable_model()->set_log_std_max(-9);
     model_config.mutable_model()->set_log_std_min(-10);
     const WorldModel model = MakeModel(model_config);
-    proto::RunConfig config = SmallPlan();
+    proto::RunConfig config = SmallPlan(GetParam());
     config.mutable_planner()->set_iterations(1);
     config.mutable_planner()->set_policy_samples(0);
     config.mutable_planner()->set_min_std(1e-4);
@@ -328,7 +366,7 @@ TEST(MppiTest, ValueIsTheDiscountedModelReturn) {
     PlanInputs cold = inputs;
     cold.warm_start = at::Tensor();
     cold.has_warm_start = {};
-    const at::Tensor value = PlanMppi(model, config, cold).value;
+    const at::Tensor value = Plan(model, config, cold).value;
 
     at::NoGradGuard no_grad;
     const Bins bins = BinsOf(model_config.model());
@@ -338,12 +376,13 @@ TEST(MppiTest, ValueIsTheDiscountedModelReturn) {
     at::Tensor alive = at::ones({8});
     double discount = 1;
     for (int t = 0; t < 3; ++t) {
-      expected += discount * alive * TwoHotDecode(model.RewardLogits(z, a), bins);
+      expected += discount * alive * TwoHotDecode(model.reward().Forward(at::cat({z, a}, 1)), bins);
       z = model.Next(z, a);
       discount *= config.learner().discount();
       if (terminates) alive = alive * model.TerminationLogits(z).sigmoid().le(0.5);
     }
-    const at::Tensor last = TwoHotDecode(model.QLogits(z, model.Policy(z).mean), bins).mean(0);
+    const at::Tensor last =
+        TwoHotDecode(model.q().Forward(at::cat({z, model.Policy(z).mean}, 1)), bins).mean(0);
     expected += discount * alive * last;
     EXPECT_TRUE(AllClose(value, expected, 2e-3)) << terminates;
     if (terminates) {
@@ -353,12 +392,12 @@ TEST(MppiTest, ValueIsTheDiscountedModelReturn) {
   }
 }
 
-TEST(MppiTest, NanValuesCountAsZero) {
+TEST_P(EveryMethodTest, NanValuesCountAsZero) {
   const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);
   model.reward().flat().fill_(std::numeric_limits<float>::quiet_NaN());
-  const proto::RunConfig config = SmallPlan();
-  const Plans plans = PlanMppi(model, config, MakeInputs(config, 2, 3));
+  const proto::RunConfig config = SmallPlan(GetParam());
+  const Plans plans = Plan(model, config, MakeInputs(config, 2, 3));
   EXPECT_TRUE(plans.actions.isfinite().all().item<bool>());
   EXPECT_TRUE(at::equal(plans.value, at::zeros({2})));
 }

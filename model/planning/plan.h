@@ -1,0 +1,55 @@
+// Planning in the latent space of a world model, batched over states. planner.method chooses how
+// good action sequences are searched for; what surrounds the search is the same for all methods.
+#ifndef POMPC_MODEL_PLANNING_PLAN_H_
+#define POMPC_MODEL_PLANNING_PLAN_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "model/world_model.h"
+
+namespace pompc::model {
+
+// B requests; tensors are float32, on any device. O, A, H: observation size, action size, horizon.
+struct PlanInputs {
+  at::Tensor observations;  // [B, O]
+  // Means of the previous plans as they came back, [B, H, A]; Plan shifts them by one decision.
+  // Undefined: none.
+  at::Tensor warm_start;
+  // Which of these to use (elsewhere, the start of an episode, the search starts at zero). [B],
+  // empty: all if warm_start is defined.
+  std::vector<bool> has_warm_start;
+  // All randomness of plan b follows from seeds[b]. [B]
+  std::vector<uint64_t> seeds;
+  // Plans without exploration noise. [B], empty: none.
+  std::vector<bool> evaluate;
+  // States planned in one pass over the networks. 0: one at a time on a CPU, where one state fills
+  // a pass and a plan is then independent of its batch to the last bit; all at once elsewhere.
+  int64_t states_per_pass = 0;
+};
+
+// float32 on the CPU.
+struct Plans {
+  at::Tensor actions;  // [B, A] in [-1, 1]: what to execute
+  // The Gaussian of the first decision for a policy to follow, which planner.statistic defines.
+  // [B, A]; std is in [min_std, max_std], for BEST at least 1e-3.
+  at::Tensor mean, std;
+  at::Tensor value;       // [B]: the method's estimate of what the plan is worth
+  at::Tensor warm_start;  // [B, H, A]: mean of the whole plan, unshifted
+};
+
+// Plans B decisions. Builds no graph; thread-safe; blocks the calling thread while it computes.
+// Plan b depends on request b, and on the others only through the order of floating-point sums (not
+// even that on a CPU with states_per_pass 0). A NaN value of a sequence counts as 0. REQUIRES:
+// shapes as above; `config` is one that config::Derive made, for this model.
+Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs);
+
+// The same without planning: the action is the policy's mean where the request evaluates, otherwise
+// a draw from the policy. Mean and std are the policy's, the value is that of the mean action, and
+// the warm start is all zeros. REQUIRES: as Plan.
+Plans ActByPolicy(const WorldModel& model, const proto::RunConfig& config,
+                  const PlanInputs& inputs);
+
+}  // namespace pompc::model
+
+#endif  // POMPC_MODEL_PLANNING_PLAN_H_

@@ -1,0 +1,65 @@
+// What a planning method is given, what it gives back, and the steps that methods share. A method
+// is one function, in a header that plan.cc alone includes: mppi.h, cem.h.
+#ifndef POMPC_MODEL_PLANNING_SEARCH_H_
+#define POMPC_MODEL_PLANNING_SEARCH_H_
+
+#include <cstdint>
+#include <functional>
+
+#include "absl/types/span.h"
+#include "model/torch_compat.h"
+#include "proto/config.pb.h"
+
+namespace pompc::model {
+
+// Names of the random streams of one plan; the index counts iterations where there are several. A
+// method that draws for something new takes a new name, so that the other draws stay the same.
+enum PlanStream : uint32_t {
+  kPolicySequences = 1,
+  kSamples = 2,
+  kTerminalAction = 3,
+  kQMembers = 4,
+  kEliteChoice = 5,
+  kExploration = 6,
+};
+
+// The search for good action sequences from S states. Letters of shapes: S states, N sequences, H
+// decisions, A numbers of an action, E elites. Tensors have one device and dtype: those of `guess`.
+struct SearchProblem {
+  const proto::PlannerConfig& settings;
+  // All randomness of state s follows from seeds[s]. [S]
+  absl::Span<const uint64_t> seeds;
+  // Where the search starts, [S, H, A].
+  at::Tensor guess;
+  // The policy's sequences [S, policy_samples, H, A], among the candidates of every iteration;
+  // undefined: none.
+  at::Tensor policy_sequences;
+  // Values [S, N] of sequences [S, N, H, A]; NaN where the model overflows. Those of different
+  // iterations have different terminal actions and Q members.
+  std::function<at::Tensor(const at::Tensor& sequences, int iteration)> values;
+};
+
+struct Elites {
+  at::Tensor sequences;  // [S, E, H, A], the best first
+  at::Tensor values;     // [S, E], descending
+};
+
+struct SearchResult {
+  at::Tensor mean, std;  // [S, H, A]: the last Gaussian
+  Elites elites;         // of the last iteration
+  at::Tensor weights;    // [S, E]: what the elites count in the Gaussian; they sum to 1
+  at::Tensor action;     // [S, A]: what to execute, before exploration noise
+  at::Tensor value;      // [S]: what the plan is worth
+};
+
+// Standard normal numbers [S, shape...] of the problem's dtype, on its device.
+at::Tensor Draw(const SearchProblem& problem, PlanStream stream, int index, at::IntArrayRef shape);
+
+// One iteration's best `settings.elites` of `settings.samples` candidates: the policy's sequences,
+// then draws from N(mean, std), clamped to [-1, 1]. mean and std are [S, H, A].
+Elites DrawElites(const SearchProblem& problem, const at::Tensor& mean, const at::Tensor& std,
+                  int iteration);
+
+}  // namespace pompc::model
+
+#endif  // POMPC_MODEL_PLANNING_SEARCH_H_
