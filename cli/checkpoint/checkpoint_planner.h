@@ -3,49 +3,51 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/metrics/metrics.h"
-#include "common/rpc/endpoint.h"
-#include "common/rpc/server.h"
-#include "parameters/parameter_service.h"
-#include "parameters/publisher.h"
-#include "planner/app.h"
+#include "actor/core/plan_source.h"
+#include "planner/core/batcher.h"
+#include "planner/core/parameter_store.h"
 #include "planner/torch_engine.h"
 #include "proto/config.pb.h"
 
 namespace pompc::cli {
 
-// A planner in this process with the parameters of one checkpoint. Thread-safe.
-class CheckpointPlanner {
+// Plans with the parameters of one checkpoint: what a planner does, in this process and without
+// messages. Thread-safe.
+class CheckpointPlanner final : public actor::PlanSource {
  public:
-  // NOT_FOUND naming the folder if there is no checkpoint; DATA_LOSS, INVALID_ARGUMENT or
-  // FAILED_PRECONDITION as the checkpoint cannot be read or the device does not exist.
-  static absl::StatusOr<std::unique_ptr<CheckpointPlanner>> Start(
-      const std::string& checkpoint, const planner::TorchEngineOptions& engine);
-  ~CheckpointPlanner();
+  // `overrides` change settings of the run's planner, as "planner.field=value". NOT_FOUND naming
+  // the folder if there is no checkpoint; DATA_LOSS or INVALID_ARGUMENT if the checkpoint cannot be
+  // read, FAILED_PRECONDITION if the device does not exist; INVALID_ARGUMENT naming an override
+  // that is none.
+  static absl::StatusOr<std::unique_ptr<CheckpointPlanner>> Load(
+      const std::string& checkpoint, const std::vector<std::string>& overrides,
+      const planner::TorchEngineOptions& options);
 
-  rpc::Endpoint endpoint() { return planner_->server().InProcessEndpoint(); }
-  const std::string& run_id() const { return run_id_; }
-  // Of the run that the checkpoint is from, resolved.
+  // There is one version, whatever version the mode asks for.
+  void Request(std::span<const actor::PlanQuery> queries, const actor::PlanMode& mode,
+               actor::PlanListener* listener) override;
+
+  // The config of the run that the checkpoint is from, resolved.
   const proto::RunConfig& config() const { return config_; }
-  // Updates and rows behind the checkpoint.
+  // Updates that the checkpoint's run had made.
   uint64_t updates() const { return updates_; }
 
  private:
-  CheckpointPlanner() = default;
+  CheckpointPlanner(proto::RunConfig config, uint64_t updates,
+                    std::shared_ptr<planner::PlanEngine> engine,
+                    std::shared_ptr<const planner::PlannerModel> model);
 
-  absl::Status Load(const std::string& checkpoint, const planner::TorchEngineOptions& options);
-  absl::Status Serve(const planner::TorchEngineOptions& engine);
-
-  std::string run_id_;
-  proto::RunConfig config_;
-  uint64_t updates_ = 0;
-  parameters::Publisher publisher_;
-  std::unique_ptr<parameters::ParameterService> parameter_service_;
-  std::unique_ptr<rpc::Server> server_;
-  std::unique_ptr<planner::App> planner_;
+  const proto::RunConfig config_;
+  const uint64_t updates_;
+  const std::shared_ptr<planner::PlanEngine> engine_;
+  planner::ParameterStore store_;
+  // Last: its threads use the engine and the store.
+  planner::Batcher batcher_;
 };
 
 }  // namespace pompc::cli

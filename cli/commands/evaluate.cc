@@ -10,7 +10,6 @@
 #include "actor/core/evaluator.h"
 #include "actor/core/stats.h"
 #include "actor/environments.h"
-#include "actor/planner_plan_source.h"
 #include "cli/checkpoint/checkpoint_file.h"
 #include "cli/checkpoint/checkpoint_planner.h"
 #include "cli/commands/command.h"
@@ -31,6 +30,7 @@ constexpr char kEvaluateExamples[] =
     "  pompc evaluate --run-dir runs/a --episodes 30 --seed 7\n"
     "  pompc evaluate --checkpoint runs/a/checkpoints/update-000012000\n"
     "  pompc evaluate --run-dir runs/a --policy                its policy without planning\n"
+    "  pompc evaluate --run-dir runs/a --set planner.method=CEM\n"
     "  pompc evaluate --run-dir runs/a --episodes 1 --video swingup.mp4\n"
     "Episodes start as --seed says and are planned without exploration noise, so the same command\n"
     "gives the same returns.";
@@ -38,6 +38,7 @@ constexpr char kEvaluateExamples[] =
 struct EvaluateFlags {
   std::string run_dir;
   std::string checkpoint;
+  std::vector<std::string> overrides;
   int episodes = 10;
   uint64_t seed = 1;
   std::string assets;
@@ -51,10 +52,6 @@ absl::StatusOr<actor::EvaluationOutcome> Play(CheckpointPlanner* planner,
                                               const EvaluateFlags& flags, EpisodeFilm* film) {
   POMPC_ASSIGN_OR_RETURN(actor::EnvironmentFactory factory,
                          actor::FactoryForTask(planner->config().env(), flags.assets));
-  planner::PlannerClientOptions client;
-  client.planners = {planner->endpoint()};
-  client.run_id = planner->run_id();
-  actor::PlannerPlanSource plans(client);
   actor::ActorStats stats("evaluator", 1, Clock::Real(), std::make_shared<MetricsRegistry>());
   actor::EvaluatorOptions options;
   if (film != nullptr) {
@@ -63,7 +60,7 @@ absl::StatusOr<actor::EvaluationOutcome> Play(CheckpointPlanner* planner,
     };
   }
   actor::Evaluator evaluator(options, {.episodes = flags.episodes, .seed = flags.seed},
-                             std::move(factory), &plans, &stats, Clock::Real());
+                             std::move(factory), planner, &stats, Clock::Real());
   return evaluator.Run();
 }
 
@@ -92,7 +89,8 @@ absl::Status Evaluate(const EvaluateFlags& flags) {
     POMPC_ASSIGN_OR_RETURN(const rundir::RankedCheckpoint best, FindCheckpoint(flags.run_dir));
     checkpoint = best.folder;
   }
-  POMPC_ASSIGN_OR_RETURN(const auto planner, CheckpointPlanner::Start(checkpoint, flags.engine));
+  POMPC_ASSIGN_OR_RETURN(const auto planner,
+                         CheckpointPlanner::Load(checkpoint, flags.overrides, flags.engine));
   std::cout << checkpoint << ": " << planner->config().env().task() << " after "
             << FormatCount(planner->updates()) << " updates" << std::endl;
   POMPC_ASSIGN_OR_RETURN(const actor::EvaluationOutcome outcome,
@@ -127,6 +125,10 @@ Command AddEvaluate(CLI::App& pompc) {
   command->add_option("--checkpoint", flags->checkpoint, "folder of one checkpoint")
       ->type_name("DIR")
       ->excludes(run_dir);
+  command
+      ->add_option("--set", flags->overrides,
+                   "changes a setting of the run's planner for these episodes; may be repeated")
+      ->type_name("planner.FIELD=VALUE");
   rpc::AddInteger(*command, {"--episodes", "how many to play", 1, 1000}, &flags->episodes);
   rpc::AddInteger(*command, {"--seed", "of the episodes' starts and plans"}, &flags->seed);
   command->add_flag("--policy", flags->engine.policy_alone,

@@ -69,6 +69,11 @@ class TrainTest(unittest.TestCase):
         self.assertEqual(policy.returncode, 0, policy.stderr)
         self.assertIn("mean return", policy.stdout)
         self.assertNotEqual(policy.stdout, first.stdout)
+        other = run("evaluate", "--run-dir", self.run_dir, "--episodes", "3", "--seed", "5", "--set", "planner.method=CEM")
+        self.assertEqual(other.returncode, 0, other.stderr)
+        self.assertNotIn(other.stdout, (first.stdout, policy.stdout))
+        refused = run("evaluate", "--run-dir", self.run_dir, "--set", "learner.utd=2")
+        self.assertEqual((refused.returncode, "learner.utd=2" in refused.stderr), (2, True), refused)
 
         more = run("train", "--run-dir", self.run_dir, "--set", "stop.max_rows=300")
         self.assertEqual(more.returncode, 0, more)

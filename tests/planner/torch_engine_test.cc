@@ -114,6 +114,19 @@ TEST(TorchEngineTest, WarmStartSeedAndEvaluationFlagReachThePlan) {
   EXPECT_NE(evaluated.action, PlanAlone(*engine, *model, item).action);
 }
 
+TEST(TorchEngineTest, PlansWithTheMethodOfTheVersionsConfig) {
+  const auto engine = CpuEngine();
+  proto::RunConfig config = TestConfig();
+  const auto mppi = *engine->Load(TorchSnapshot(config, {1, 1}, 1));
+  config.mutable_planner()->set_method(proto::PlannerConfig::CEM);
+  const auto cem = *engine->Load(TorchSnapshot(config, {1, 2}, 1));
+  PlanItem item = TestItem(1);
+  item.evaluate = true;
+  const Plan plan = PlanAlone(*engine, *cem, item);
+  EXPECT_EQ(plan.action, plan.plan_mean) << "CEM executes the mean";
+  EXPECT_NE(All(PlanAlone(*engine, *mppi, item)), All(plan));
+}
+
 TEST(TorchEngineTest, Bfloat16ParametersPlanAsTheirValuesInFloat32Do) {
   const auto engine = CpuEngine();
   const model::NamedTensors exact = TorchParameters(TestConfig(), 1);
