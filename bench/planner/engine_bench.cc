@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/sized_config.h"
 #include "benchmark/benchmark.h"
 #include "common/process/log.h"
 #include "planner/torch_engine.h"
@@ -15,13 +16,9 @@
 namespace pompc::planner {
 namespace {
 
-// Sizes of cartpole-swingup; the settings of presets/quickstart.textproto for `tiny`.
+// `tiny` plans as presets/quickstart.textproto says.
 proto::RunConfig Config(const std::string& size) {
-  proto::RunConfig config;
-  config.mutable_env()->mutable_spec()->set_observation_size(5);
-  config.mutable_env()->mutable_spec()->set_action_size(1);
-  config.mutable_model()->set_size(size);
-  config.mutable_learner()->set_discount(0.98);
+  proto::RunConfig config = bench::SizedConfig(size);
   if (size == "tiny") {
     config.mutable_planner()->set_iterations(4);
     config.mutable_planner()->set_samples(128);

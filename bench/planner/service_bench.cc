@@ -12,7 +12,7 @@
 #include "parameters/parameter_service.h"
 #include "parameters/publisher.h"
 #include "planner/app.h"
-#include "planner/client/planner_client.h"
+#include "tests/planner/client/plan_and_wait.h"
 #include "tests/planner/fake_engine.h"
 
 namespace pompc::planner {
@@ -69,7 +69,7 @@ class Cluster {
 void BM_PlanRoundTrip(benchmark::State& state) {
   Cluster cluster(state.range(0) != 0);
   for (auto _ : state) {
-    if (!cluster.client().PlanBlocking(cluster.request(), kLong).ok()) {
+    if (!PlanAndWait(cluster.client(), cluster.request(), kLong).ok()) {
       state.SkipWithError("no plan");
     }
   }

@@ -10,7 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/event.h"
 #include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "common/process/log.h"
@@ -525,18 +524,6 @@ PlannerClient::~PlannerClient() = default;
 
 void PlannerClient::Plan(proto::PlanRequest request, absl::Duration timeout, Callback callback) {
   impl_->Plan(std::move(request), timeout, std::move(callback));
-}
-
-absl::StatusOr<proto::PlanReply> PlannerClient::PlanBlocking(proto::PlanRequest request,
-                                                             absl::Duration timeout) {
-  Event done;
-  absl::StatusOr<proto::PlanReply> result;
-  Plan(std::move(request), timeout, [&](absl::StatusOr<proto::PlanReply> reply) {
-    result = std::move(reply);
-    done.Set();
-  });
-  done.Wait();
-  return result;
 }
 
 PlannerClient::Waiting PlannerClient::waiting() const { return impl_->waiting(); }

@@ -83,9 +83,6 @@ class PlannerClient {
   // max_calls wait already, CANCELLED after Close.
   void Plan(proto::PlanRequest request, absl::Duration timeout, Callback callback);
 
-  // Plan(), waiting for the answer.
-  absl::StatusOr<proto::PlanReply> PlanBlocking(proto::PlanRequest request, absl::Duration timeout);
-
   Waiting waiting() const;
 
   // Ends all calls with CANCELLED; when it returns, every callback has returned. Must not be called

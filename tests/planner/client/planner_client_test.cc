@@ -18,6 +18,7 @@
 #include "grpcpp/support/server_callback.h"
 #include "gtest/gtest.h"
 #include "proto/planner.grpc.pb.h"
+#include "tests/planner/client/plan_and_wait.h"
 #include "tests/support/await.h"
 
 namespace pompc::planner {
@@ -120,7 +121,7 @@ class PlannerClientTest : public ::testing::Test {
 
   // Value of the plan: the number of the planner that answered; 0 on failure.
   static float Ask(PlannerClient& client) {
-    const auto reply = client.PlanBlocking(proto::PlanRequest(), kLong);
+    const auto reply = PlanAndWait(client, proto::PlanRequest(), kLong);
     EXPECT_TRUE(reply.ok()) << reply.status();
     return reply.ok() ? reply->plans(0).plan_value() : 0;
   }
@@ -368,7 +369,7 @@ TEST_F(PlannerClientTest, WrongInputIsNotRetried) {
     one_.AnswerWith(absl::Status(code, "observation has 3 numbers"));
     PlannerClient client(Options());
     const int before = one_.calls() + two_.calls();
-    const absl::Status status = client.PlanBlocking(proto::PlanRequest(), kLong).status();
+    const absl::Status status = PlanAndWait(client, proto::PlanRequest(), kLong).status();
     EXPECT_EQ(status.code(), code);
     EXPECT_EQ(status.message(), "planner in-process: observation has 3 numbers");
     EXPECT_EQ(one_.calls() + two_.calls(), before + 1);
@@ -400,7 +401,7 @@ TEST_F(PlannerClientTest, CallEndsAtItsDeadlineWithTheLastFailure) {
   two_.AnswerWith(absl::UnavailableError("no parameters"));
   PlannerClient client(Options());
   const absl::Status status =
-      client.PlanBlocking(proto::PlanRequest(), absl::Milliseconds(30)).status();
+      PlanAndWait(client, proto::PlanRequest(), absl::Milliseconds(30)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(std::string(status.message()), HasSubstr("no plan after"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("no parameters"));
@@ -439,7 +440,7 @@ TEST_F(PlannerClientTest, OneCallTooManyIsRefused) {
   options.planners = {one_.endpoint()};
   PlannerClient client(options);
   client.Plan(proto::PlanRequest(), kLong, [](const absl::StatusOr<proto::PlanReply>&) {});
-  const absl::Status status = client.PlanBlocking(proto::PlanRequest(), kLong).status();
+  const absl::Status status = PlanAndWait(client, proto::PlanRequest(), kLong).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
 }
 
@@ -471,7 +472,7 @@ TEST_F(PlannerClientTest, CloseCancelsCallsInFlightAndCallsThatPause) {
   }
   PlannerClient closed(options);
   closed.Close();
-  EXPECT_EQ(closed.PlanBlocking(proto::PlanRequest(), kLong).status().code(),
+  EXPECT_EQ(PlanAndWait(closed, proto::PlanRequest(), kLong).status().code(),
             absl::StatusCode::kCancelled);
 }
 
