@@ -14,6 +14,8 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
   POMPC_RETURN_IF_ERROR(options.Validate());
   std::unique_ptr<App> app(new App(std::move(options)));
   POMPC_ASSIGN_OR_RETURN(app->server_, rpc::Server::Start(app->options_.server, {&app->service_}));
+  // The server comes first: its address is known, and health answered, while the planner still
+  // waits for parameters. The subscriber comes last, because its thread calls Take at once.
   app->SetServing(false);
   parameters::ParameterSubscriberOptions subscriber;
   subscriber.learner = app->options_.learner;
@@ -87,12 +89,12 @@ void App::SetServing(bool serving) {
 }
 
 void App::Stop() {
-  // 1.
+  // 1. No more parameters, and health tells clients to ask another planner.
   if (subscriber_ != nullptr) subscriber_->Close();
   if (server_ != nullptr) SetServing(false);
-  // 2.
+  // 2. Every call that the server still has is answered here, ...
   batcher_.Close();
-  // 3.
+  // 3. ... so that its shutdown finds none to wait for.
   if (server_ != nullptr) server_->Shutdown(options_.stop_grace);
   ended_.Set();
 }

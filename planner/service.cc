@@ -76,6 +76,7 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
   PlanReactor(Batcher* batcher, proto::PlanReply* reply) : batcher_(batcher), reply_(reply) {}
 
   void Submit(std::vector<PlanCall> calls) {
+    POMPC_CHECK(!calls.empty());
     count_ = calls.size();
     {
       MutexLock lock(&mu_);
@@ -86,6 +87,8 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
         Done(result, plan);
       };
     }
+    // The reply has its plans already, one message for each call, so that threads that answer fill
+    // different messages.
     absl::StatusOr<uint64_t> first = batcher_->Submit(std::move(calls));
     if (first.ok()) {
       first_ = *first;
@@ -115,8 +118,8 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
   }
 
   void End(absl::Status status) {
-    // The batcher is closing, or the caller is gone and hears nothing: to be asked of another
-    // planner.
+    // CANCELLED comes from a batcher that closes, or from a caller that is gone and hears nothing.
+    // The caller of a planner that stops must ask another one, which UNAVAILABLE tells it.
     if (absl::IsCancelled(status)) status = absl::UnavailableError(status.message());
     Finish(rpc::ToGrpc(status));
   }
@@ -162,6 +165,7 @@ absl::StatusOr<std::vector<PlanCall>> PlannerService::MakeCalls(
           absl::StrCat("the planner does not hold parameters ", version.ToString()));
     }
   }
+  // A client without a deadline of its own must not wait for ever: gRPC then says infinity.
   const absl::Duration deadline =
       options_.clock->Now() + std::min(TimeLeft(context), options_.max_queue_wait);
   const uint64_t client = ClientOf(context, request);

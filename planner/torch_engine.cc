@@ -101,12 +101,15 @@ model::PlanInputs MakeInputs(absl::Span<const PlanItem* const> items, const Plan
 
 // Row `row` of a contiguous tensor.
 std::vector<float> Row(const at::Tensor& tensor, int64_t row) {
+  POMPC_DCHECK(tensor.is_contiguous());
+  POMPC_DCHECK_LT(row, tensor.size(0));
   const int64_t size = tensor.numel() / tensor.size(0);
   const float* begin = tensor.data_ptr<float>() + row * size;
   return std::vector<float>(begin, begin + size);
 }
 
 std::vector<Plan> SplitPlans(model::Plans plans, int64_t batch) {
+  POMPC_CHECK_EQ(plans.actions.size(0), batch);
   for (at::Tensor* tensor :
        {&plans.actions, &plans.mean, &plans.std, &plans.value, &plans.warm_start}) {
     *tensor = tensor->contiguous();
@@ -157,6 +160,8 @@ class TorchEngine final : public PlanEngine {
     POMPC_RETURN_IF_ERROR(world.CopyFrom(model::Convert(tensors, at::kBFloat16, at::kFloat)));
     auto loaded = std::make_shared<const TorchModel>(snapshot.version(), description.run_id(),
                                                      MakeSpec(config), std::move(world), config);
+    // Every version is as large as the model, and every thread's heap keeps the most it ever held;
+    // that goes back to the system now and then (ReturnFreedMemory says why not always).
     bool return_memory = false;
     {
       MutexLock lock(&mu_);
@@ -204,6 +209,8 @@ absl::StatusOr<std::shared_ptr<PlanEngine>> MakeTorchEngine(const TorchEngineOpt
         "--threads: ", options.threads, "; allowed: 1 to 1024, 0 for as many as there are cores"));
   }
   POMPC_ASSIGN_OR_RETURN(const at::Device device, model::ParseDevice(options.device));
+  // Several threads that each plan other requests, not one operation on several threads: the
+  // operations are too small to be worth splitting. A GPU is kept busy by one thread.
   const int wanted = options.threads == 0 ? UsableCores() : options.threads;
   const int threads = device.is_cpu() ? wanted : 1;
   if (!options.shares_blas) model::SetBlasThreads(1);

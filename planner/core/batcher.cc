@@ -13,7 +13,8 @@
 namespace pompc::planner {
 namespace {
 
-// What is no plan must not reach an actuator or replay.
+// Numbers that no plan can have must not reach an actuator or replay. A model that has diverged
+// plans NaN, and its shards would refuse the rows much later, naming nobody.
 absl::Status CheckPlan(const Plan& plan, ParameterVersion version) {
   absl::Status status = CheckActions("action", plan.action);
   status.Update(CheckActions("plan_mean", plan.plan_mean));
@@ -49,6 +50,9 @@ absl::StatusOr<uint64_t> Batcher::Submit(std::vector<PlanCall> calls) {
   if (newest == nullptr) {
     return absl::UnavailableError("the planner has no parameters yet");
   }
+  // Requests are checked here, on the caller's thread and before they wait, so that a bad one costs
+  // no other its place. They are checked again when they are planned (PlanQueue::Poll), since the
+  // newest parameters may be others by then.
   for (size_t i = 0; i < calls.size(); ++i) {
     const PlannerModel& model = calls[i].pinned ? *calls[i].pinned : *newest;
     POMPC_RETURN_IF_ERROR(
@@ -60,11 +64,14 @@ absl::StatusOr<uint64_t> Batcher::Submit(std::vector<PlanCall> calls) {
   absl::StatusOr<uint64_t> id =
       queue_.Push(std::move(calls), newest->spec().max_queue, options_.clock->Now());
   if (!id.ok()) return id;
+  // One thread for each call at most: waking all of them for a single call would have the others
+  // contend for the lock only to sleep again.
   for (size_t i = 0; i < woken; ++i) changed_.Signal();
   return id;
 }
 
 void Batcher::Cancel(uint64_t first, size_t count) {
+  // `done` is called without the lock, here and everywhere: it may call the batcher again.
   std::vector<PlanCall> removed;
   {
     MutexLock lock(&mu_);
@@ -102,7 +109,8 @@ void Batcher::Run(Timer& timer) {
     for (auto& [call, status] : step.refused) call.done(std::move(status));
     if (!step.batch.empty()) PlanAndReply(step, timer);
     timer.Enter(BatcherState::kIdle);
-    // Lets go of the parameters before the next wait.
+    // A thread that waits must not hold parameters: the version may be replaced meanwhile, and its
+    // gigabytes would stay.
     step = PlanQueue::Step();
   }
 }
@@ -113,6 +121,8 @@ bool Batcher::NextStep(PlanQueue::Step* step) {
     options_.clock->WaitUntil(&changed_, &mu_, absl::InfiniteDuration());
   }
   if (closed_) return false;
+  // The newest parameters are looked up once for each batch, under the lock that took the calls, so
+  // that a batch never mixes two versions.
   *step = queue_.Poll(options_.clock->Now(), store_->Newest(), threads());
   for (const auto& [call, status] : step->refused) {
     ++(absl::IsDeadlineExceeded(status) ? stats_.expired : stats_.failed);
@@ -131,6 +141,7 @@ void Batcher::PlanAndReply(PlanQueue::Step& step, Timer& timer) {
     items.push_back(&call.item);
     queue_waits.push_back(start - call.submitted);
   }
+  // The long part, without any lock: Submit, Cancel and the other threads go on meanwhile.
   absl::StatusOr<std::vector<Plan>> plans = backend_->PlanBatch(*step.model, items);
   const absl::Duration compute = options_.clock->Now() - start;
   POMPC_CHECK(!plans.ok() || plans->size() == items.size(), "one plan for each item");
@@ -149,7 +160,8 @@ void Batcher::PlanAndReply(PlanQueue::Step& step, Timer& timer) {
       answers.push_back(status);
     }
   }
-  // Counted before anybody hears of it, so that whoever has an answer finds it counted.
+  // The batch is counted before anybody hears of it, so that whoever has an answer finds it
+  // counted.
   Count(planned, step.batch.size() - planned, compute);
   if (planned > 0 && options_.on_batch) options_.on_batch({compute, queue_waits});
   for (size_t i = 0; i < step.batch.size(); ++i) step.batch[i].done(std::move(answers[i]));

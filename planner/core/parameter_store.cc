@@ -10,7 +10,8 @@ namespace pompc::planner {
 void ParameterStore::Put(std::shared_ptr<const PlannerModel> model, absl::Duration keep) {
   POMPC_CHECK(model != nullptr);
   const absl::Duration now = clock_->Now();
-  // What is dropped is destroyed after the lock: it may be gigabytes.
+  // What is dropped is destroyed after the lock is released, in reverse order of declaration: it
+  // may be gigabytes, and whoever wants to plan would wait.
   std::vector<std::shared_ptr<const PlannerModel>> dropped;
   MutexLock lock(&mu_);
   if (keep > absl::ZeroDuration()) {
@@ -23,6 +24,7 @@ void ParameterStore::Put(std::shared_ptr<const PlannerModel> model, absl::Durati
       kept_.insert(it, Kept{model, now + keep});
     }
   }
+  // Nobody waits for the time of a version to pass, so expired ones go when the next version comes.
   const auto expired = std::stable_partition(kept_.begin(), kept_.end(),
                                              [&](const Kept& kept) { return kept.until > now; });
   for (auto it = expired; it != kept_.end(); ++it) dropped.push_back(std::move(it->model));

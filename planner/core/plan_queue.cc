@@ -20,7 +20,9 @@ absl::StatusOr<uint64_t> PlanQueue::Push(std::vector<PlanCall> calls, size_t max
     call.submitted = now;
     next_deadline_ = std::min(next_deadline_, call.deadline);
     const auto [lane, is_new] = lanes_.try_emplace({call.client, call.pinned.get()});
-    // Without credit for the time in which it asked for nothing.
+    // Start-time fair queueing (Goyal et al., SIGCOMM 1996): a lane that begins to wait starts at
+    // the present turn, without credit for the time in which it asked for nothing. Otherwise an
+    // evaluator that returns after an hour would hold the planner until it had caught up.
     if (is_new) lane->second.served = turn_;
     lane->second.calls.push_back(std::move(call));
   }
@@ -34,6 +36,8 @@ PlanQueue::Step PlanQueue::Poll(absl::Duration now,
   POMPC_CHECK_GE(threads, 1);
   Step step;
   RefuseExpired(now, &step);
+  // An even share for each thread: where plans are made one after the other, a thread that took all
+  // would leave the others idle.
   const size_t share = std::min((size_ + threads - 1) / threads, MostInSlice());
   while (true) {
     const auto lane = NextLane(step.model.get(), newest.get());
@@ -42,7 +46,7 @@ PlanQueue::Step PlanQueue::Poll(absl::Duration now,
     const std::shared_ptr<const PlannerModel> model = first.pinned ? first.pinned : newest;
     POMPC_CHECK(model != nullptr, "a call waits for parameters that are not there");
     if (step.batch.size() >= std::min(share, static_cast<size_t>(model->spec().max_batch))) break;
-    // It fitted when it came, but the run may have been resumed with another horizon since.
+    // The call fitted when it came, but the run may have been resumed with another horizon since.
     absl::Status fits = CheckItem(first.item, model->spec());
     // The lane that leads a batch is the one served least of all; those that join it, because they
     // wait for the same parameters, may be ahead of others.
@@ -61,6 +65,7 @@ PlanQueue::Step PlanQueue::Poll(absl::Duration now,
   return step;
 }
 
+// A walk over all lanes. There is one for each client that waits, and a plan takes milliseconds.
 PlanQueue::Lanes::iterator PlanQueue::NextLane(const PlannerModel* model,
                                                const PlannerModel* newest) {
   auto next = lanes_.end();
@@ -83,6 +88,9 @@ PlanCall PlanQueue::TakeFirst(Lanes::iterator lane) {
 }
 
 void PlanQueue::RefuseExpired(absl::Duration now, Step* step) {
+  // Poll runs for every batch, and deadlines rarely pass. The earliest one is kept so that the walk
+  // through all calls is made only when one of them may have passed; it may be too early, never
+  // late.
   if (next_deadline_ > now) return;
   next_deadline_ = absl::InfiniteDuration();
   for (auto it = lanes_.begin(); it != lanes_.end();) {
@@ -105,8 +113,8 @@ void PlanQueue::RefuseExpired(absl::Duration now, Step* step) {
 
 void PlanQueue::Planned(size_t plans, absl::Duration compute) {
   POMPC_CHECK_GT(plans, 0u);
-  // The newest counts a quarter: a hiccup of the machine must not matter for long, and the first
-  // plans with other parameters neither.
+  // The newest batch counts a quarter: neither a hiccup of the machine nor the first plans with
+  // other parameters, which warm caches up, matter for long.
   const absl::Duration each = compute / static_cast<int64_t>(plans);
   plan_time_ = plan_time_.has_value() ? *plan_time_ * 0.75 + each * 0.25 : each;
 }
@@ -115,7 +123,7 @@ size_t PlanQueue::MostInSlice() const {
   constexpr double kMost = 1 << 20;
   if (slice_ == absl::InfiniteDuration()) return static_cast<size_t>(kMost);
   if (!plan_time_.has_value()) return 1;
-  // Of a plan that took no time a batch holds as many as there are.
+  // The clock may not resolve a plan's time; the quotient is then infinite, and clamped.
   const double plans = absl::FDivDuration(slice_, *plan_time_);
   return static_cast<size_t>(std::clamp(plans, 1.0, kMost));
 }
