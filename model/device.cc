@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/values/numbers.h"
 #include "model/kernels/gemm_amx.h"
 
@@ -44,6 +45,7 @@ absl::StatusOr<at::Device> ParseDevice(std::string_view text) {
         absl::StrCat("device \"", name,
                      "\": this LibTorch has no CUDA, or the machine has no CUDA device; use cpu"));
   }
+  // Only an allocation shows whether there is a device of this number, and whether it works.
   const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(*index));
   try {
     at::empty({1}, at::TensorOptions(at::kFloat).device(device));
@@ -55,12 +57,15 @@ absl::StatusOr<at::Device> ParseDevice(std::string_view text) {
 }
 
 void SetComputeThreads(int threads) {
-  // A thread's first look takes what any thread has set last.
+  POMPC_CHECK_GE(threads, 1);
+  // A thread's first look takes over what any thread has set last, and would undo the setting if it
+  // came later.
   at::get_num_threads();
   at::set_num_threads(threads);
 }
 
 void SetBlasThreads(int threads) {
+  POMPC_CHECK_GE(threads, 1);
   if (const auto set = Find<void (*)(int)>("openblas_set_num_threads")) set(threads);
 }
 

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <utility>
 
+#include "common/base/check.h"
 #include "model/kernels/norm.h"
 #include "model/ops.h"
 #include "model/random.h"
@@ -17,7 +18,8 @@ namespace {
 // Standard deviation of initial weights; TD-MPC2 truncates at +-2, which is a hundred of them away.
 constexpr double kWeightStd = 0.02;
 
-// FNV-1a: a stable name for the random stream of a tensor.
+// FNV-1a: a name for the random stream of a tensor that is the same on every machine and in every
+// version of the standard library, so that a seed always gives the same initial parameters.
 uint32_t HashOf(const std::string& text) {
   uint32_t hash = 2166136261u;
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
@@ -32,52 +34,8 @@ bool HasKernels(const MlpSpec& spec, const at::Tensor& flat) {
           (spec.simnorm_dim == kernels::kNormMultiple && fits(spec.output)));
 }
 
-// Layer i's part of a flat vector, advancing `position` past it; the order is that of
-// Mlp::MakeLayers.
-template <typename Number>
-kernels::LayerTensors<Number> TakeLayer(int64_t members, int64_t in, int64_t out, bool normed,
-                                        Number*& position) {
-  const auto take = [&](int64_t size) {
-    Number* begin = position;
-    position += std::max<int64_t>(members, 1) * size;
-    return begin;
-  };
-  kernels::LayerTensors<Number> tensors;
-  tensors.weight = take(in * out);
-  tensors.bias = take(out);
-  if (normed) {
-    tensors.norm_weight = take(out);
-    tensors.norm_bias = take(out);
-  }
-  return tensors;
-}
-
-std::shared_ptr<const kernels::MlpLayers> MakeKernelLayers(const MlpSpec& spec,
-                                                           const at::Tensor& flat,
-                                                           const at::Tensor& flat_gradient) {
-  auto layers = std::make_shared<kernels::MlpLayers>();
-  const float* parameters = flat.data_ptr<float>();
-  float* gradients = flat_gradient.defined() ? flat_gradient.data_ptr<float>() : nullptr;
-  int64_t in = spec.input;
-  for (size_t i = 0; i <= spec.hidden.size(); ++i) {
-    const bool last = i == spec.hidden.size();
-    kernels::MlpLayer layer;
-    layer.in = in;
-    layer.out = last ? spec.output : spec.hidden[i];
-    layer.simnorm = last && spec.simnorm_dim > 0;
-    layer.bfloat16 = spec.matmul_dtype == proto::ModelConfig::BFLOAT16;
-    const bool normed = !last || layer.simnorm;
-    layer.parameters = TakeLayer(spec.members, layer.in, layer.out, normed, parameters);
-    if (gradients != nullptr)
-      layer.gradients = TakeLayer(spec.members, layer.in, layer.out, normed, gradients);
-    layers->push_back(layer);
-    in = layer.out;
-  }
-  return layers;
-}
-
 // One pass over a network in the autograd graph. Gradients of the parameters are added to their
-// flat vector on the way; only the one of x travels on.
+// flat vector during the backward pass; only the gradient of x goes on to the next node.
 struct MlpNode : public torch::autograd::Node {
   torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
     at::NoGradGuard no_grad;
@@ -126,8 +84,9 @@ int64_t MlpSpec::NumParameters() const {
 }
 
 Mlp::Mlp(MlpSpec spec, at::Tensor flat) : spec_(std::move(spec)), flat_(std::move(flat)) {
+  POMPC_CHECK_EQ(flat_.numel(), spec_.NumParameters());
   layers_ = MakeLayers(flat_);
-  if (HasKernels(spec_, flat_)) kernel_layers_ = MakeKernelLayers(spec_, flat_, at::Tensor());
+  if (HasKernels(spec_, flat_)) kernel_layers_ = MakeKernelLayers({});
 }
 
 std::vector<Mlp::Layer> Mlp::MakeLayers(const at::Tensor& flat) const {
@@ -159,6 +118,29 @@ std::vector<Mlp::Layer> Mlp::MakeLayers(const at::Tensor& flat) const {
   return layers;
 }
 
+std::shared_ptr<const kernels::MlpLayers> Mlp::MakeKernelLayers(
+    const std::vector<Layer>& gradients) const {
+  const auto begin = [](const at::Tensor& x) {
+    return x.defined() ? x.data_ptr<float>() : nullptr;
+  };
+  auto layers = std::make_shared<kernels::MlpLayers>();
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& p = layers_[i];
+    kernels::MlpLayer layer;
+    layer.in = p.weight.size(-2);
+    layer.out = p.weight.size(-1);
+    layer.simnorm = i + 1 == layers_.size() && spec_.simnorm_dim > 0;
+    layer.bfloat16 = spec_.matmul_dtype == proto::ModelConfig::BFLOAT16;
+    layer.parameters = {begin(p.weight), begin(p.bias), begin(p.norm_weight), begin(p.norm_bias)};
+    if (!gradients.empty()) {
+      const Layer& g = gradients[i];
+      layer.gradients = {begin(g.weight), begin(g.bias), begin(g.norm_weight), begin(g.norm_bias)};
+    }
+    layers->push_back(layer);
+  }
+  return layers;
+}
+
 void Mlp::Initialize(uint64_t seed) const {
   at::NoGradGuard no_grad;
   flat_.zero_();
@@ -178,7 +160,6 @@ at::Tensor Mlp::ForwardReference(const at::Tensor& x, const Options& options) co
   const proto::ModelConfig::MatmulDtype matmul_dtype = flat_.is_cpu() && kernel_layers_ == nullptr
                                                            ? proto::ModelConfig::FLOAT32
                                                            : spec_.matmul_dtype;
-  TORCH_INTERNAL_ASSERT(!layers.empty(), "EnableGradients was not called");
   const auto pick = [&](const at::Tensor& parameter) {
     return options.members.defined() ? parameter.index_select(0, options.members) : parameter;
   };
@@ -221,6 +202,8 @@ at::Tensor Mlp::ForwardKernel(const at::Tensor& x, const Options& options) const
   at::Tensor out = at::empty(shape, x.options().requires_grad(false));
   float* data = out.data_ptr<float>();
   const bool graph = at::GradMode::is_enabled() && (options.train || x.requires_grad());
+  // Planning and targets build no graph and need no tape: rows pass through all layers in blocks
+  // that stay in the cache.
   if (!graph) {
     const at::Tensor workspace =
         at::empty({kernels::InferWorkspaceSize(*kernel_layers_, pass)}, out.options());
@@ -231,6 +214,7 @@ at::Tensor Mlp::ForwardKernel(const at::Tensor& x, const Options& options) const
   kernels::MlpForward(*kernel_layers_, pass, tape.data_ptr<float>(), data);
   std::shared_ptr<MlpNode> node(new MlpNode, torch::autograd::deleteNode);
   node->layers = kernel_layers_;
+  // The kernels hold raw pointers into these.
   node->keep_alive = {flat_, flat_gradient_, options.dropout};
   node->pass = std::move(pass);
   node->x = x.detach();
@@ -243,7 +227,9 @@ at::Tensor Mlp::ForwardKernel(const at::Tensor& x, const Options& options) const
 }
 
 at::Tensor Mlp::Forward(const at::Tensor& x, const Options& options) const {
-  // Rows of any leading shape; an ensemble's own leading dimension stays.
+  POMPC_CHECK(!options.train || !leaves_.empty(), "EnableGradients was not called");
+  POMPC_CHECK_EQ(x.size(-1), spec_.input);
+  // Networks see rows, whatever leading shape x has; an ensemble's own leading dimension stays.
   const bool own_rows = spec_.members > 0 && x.dim() > 2;
   const at::Tensor rows =
       own_rows ? x.reshape({x.size(0), -1, x.size(-1)}) : x.reshape({-1, x.size(-1)});
@@ -258,14 +244,16 @@ at::Tensor Mlp::Forward(const at::Tensor& x, const Options& options) const {
 }
 
 void Mlp::EnableGradients(at::Tensor flat_gradient) {
+  POMPC_CHECK_EQ(flat_gradient.numel(), flat_.numel());
   flat_gradient_ = flat_gradient;
-  if (kernel_layers_ != nullptr) kernel_layers_ = MakeKernelLayers(spec_, flat_, flat_gradient_);
   leaves_ = MakeLayers(flat_);
   std::vector<Layer> gradients = MakeLayers(flat_gradient);
+  if (kernel_layers_ != nullptr) kernel_layers_ = MakeKernelLayers(gradients);
   for (size_t i = 0; i < leaves_.size(); ++i) {
     const auto link = [](at::Tensor& parameter, at::Tensor& gradient) {
       if (!parameter.defined()) return;
-      // A leaf of its own that shares storage with the flat vector.
+      // Detached, the view becomes a leaf of the graph that still shares the flat vector's storage:
+      // optimisers step over the flat vector, autograd sees one parameter for each tensor.
       parameter = parameter.detach().requires_grad_(true);
       parameter.mutable_grad() = gradient;
     };

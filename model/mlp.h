@@ -38,7 +38,8 @@ struct MlpSpec {
 // exclusion by the caller.
 class Mlp {
  public:
-  // Views `flat`, a vector of spec.NumParameters() elements that stays shared with the caller.
+  // Views `flat`, which stays shared with the caller. REQUIRES: it has spec.NumParameters()
+  // elements.
   Mlp(MlpSpec spec, at::Tensor flat);
 
   // Overwrites the parameters with initial ones, a function of (seed, spec.name).
@@ -62,7 +63,7 @@ class Mlp {
   at::Tensor Forward(const at::Tensor& x, const Options& options) const;
 
   // Makes Forward with `train` differentiable in the parameters; gradients accumulate into
-  // `flat_gradient`, a vector of the parameters' size, which stays shared with the caller.
+  // `flat_gradient`, which stays shared with the caller. REQUIRES: it is as long as flat().
   void EnableGradients(at::Tensor flat_gradient);
 
   NamedTensors Parameters() const;
@@ -75,6 +76,9 @@ class Mlp {
   };
 
   std::vector<Layer> MakeLayers(const at::Tensor& flat) const;
+  // layers_ as kernels see them, with these gradients or, if empty, without.
+  std::shared_ptr<const kernels::MlpLayers> MakeKernelLayers(
+      const std::vector<Layer>& gradients) const;
   // x [rows, input] or [members, rows, input].
   at::Tensor ForwardReference(const at::Tensor& x, const Options& options) const;
   at::Tensor ForwardKernel(const at::Tensor& x, const Options& options) const;

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "common/base/check.h"
 #include "model/kernels/two_hot.h"
 
 namespace pompc::model {
@@ -14,7 +15,7 @@ using torch::autograd::Function;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// Scopes the thread is in.
+// How many scopes the thread is in.
 thread_local int reference_scopes = 0;
 
 bool HasTwoHotKernel(const at::Tensor& x, const Bins& bins) {
@@ -60,6 +61,7 @@ struct TwoHotCrossEntropyFunction : public Function<TwoHotCrossEntropyFunction> 
         KernelBins(bins), logits.dim() == 3 ? logits.size(0) : 1, targets.numel(),
         logits.data_ptr<float>(), targets.data_ptr<float>(), weights.data_ptr<float>(),
         gradient.data_ptr<float>());
+    // The kernel has made the gradient along the way, from the softmax that the loss needs anyway.
     ctx->save_for_backward({gradient});
     return at::full({}, sum, logits.options());
   }
@@ -133,6 +135,7 @@ at::Tensor Symlog(const at::Tensor& x) { return x.sign() * x.abs().log1p(); }
 at::Tensor Symexp(const at::Tensor& x) { return x.sign() * x.abs().expm1(); }
 
 at::Tensor TwoHotDecode(const at::Tensor& logits, const Bins& bins) {
+  POMPC_CHECK_EQ(logits.size(-1), bins.count);
   if (!HasTwoHotKernel(logits, bins)) return reference::TwoHotDecode(logits, bins);
   if (at::GradMode::is_enabled() && logits.requires_grad()) {
     return TwoHotDecodeFunction::apply(logits.contiguous(), bins);
@@ -142,6 +145,10 @@ at::Tensor TwoHotDecode(const at::Tensor& logits, const Bins& bins) {
 
 at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
                               const at::Tensor& weights, const Bins& bins) {
+  // The kernel follows raw pointers for as many rows as there are targets.
+  POMPC_CHECK_EQ(logits.size(-1), bins.count);
+  POMPC_CHECK_EQ(logits.size(-2), targets.numel());
+  POMPC_CHECK_EQ(weights.numel(), targets.numel());
   if (!HasTwoHotKernel(logits, bins))
     return reference::TwoHotCrossEntropy(logits, targets, weights, bins);
   return TwoHotCrossEntropyFunction::apply(logits.contiguous(), targets.contiguous(),
@@ -150,6 +157,7 @@ at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& target
 
 at::Tensor WeightedSquaredError(const at::Tensor& prediction, const at::Tensor& target,
                                 const at::Tensor& weights) {
+  POMPC_CHECK(prediction.sizes() == target.sizes() && prediction.size(0) == weights.numel());
   if (ReferenceScope::active()) return reference::WeightedSquaredError(prediction, target, weights);
   return WeightedSquaredErrorFunction::apply(prediction, target, weights);
 }

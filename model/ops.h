@@ -47,12 +47,12 @@ at::Tensor TwoHotDecode(const at::Tensor& logits, const Bins& bins);
 
 // sum_r weights[r] CE(two-hot(targets[r]), logits[r]), a scalar. logits [R, bins], or [M, R, bins]
 // for an ensemble, over whose members the sum is averaged; targets [R] in plain units, clamped to
-// the bins' range; weights [R]. Differentiable in the logits alone.
+// the bins' range; weights [R]. Differentiable in the logits alone. REQUIRES: these shapes.
 at::Tensor TwoHotCrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
                               const at::Tensor& weights, const Bins& bins);
 
 // sum_r weights[r] mean((prediction[r] - target[r])^2), a scalar, from [R, width] and weights [R].
-// Differentiable in the prediction alone.
+// Differentiable in the prediction alone. REQUIRES: these shapes.
 at::Tensor WeightedSquaredError(const at::Tensor& prediction, const at::Tensor& target,
                                 const at::Tensor& weights);
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/check.h"
 
 namespace pompc::model {
 namespace {
@@ -75,6 +76,7 @@ absl::StatusOr<at::Tensor> UnpackOne(const TensorEntry& entry, std::string_view 
       std::any_of(bytes_of_entry.begin(), bytes_of_entry.end(), [](char b) { return b & ~1; })) {
     return bad("a bool is neither 0 nor 1");
   }
+  // A copy, since the data may go before the tensor does, and its offsets need not be aligned.
   at::Tensor tensor = at::empty(entry.shape, *dtype);
   if (entry.bytes > 0) std::memcpy(tensor.data_ptr(), bytes_of_entry.data(), entry.bytes);
   return tensor;
@@ -98,6 +100,7 @@ absl::StatusOr<PackedTensors> Pack(const NamedTensors& tensors) {
         {named.name, dtype->name, local.sizes().vec(), packed.data.size(), bytes});
     if (bytes > 0) packed.data.append(static_cast<const char*>(local.data_ptr()), bytes);
   }
+  POMPC_CHECK_EQ(packed.data.size(), TotalBytes(tensors));
   return packed;
 }
 
@@ -130,6 +133,8 @@ std::string DescribeTensor(at::ScalarType dtype, at::IntArrayRef shape) {
 }
 
 absl::Status CopyTensors(const NamedTensors& source, const NamedTensors& destination) {
+  // Everything is compared before anything is copied, so that an error leaves the destination
+  // whole.
   std::map<std::string, const at::Tensor*> by_name;
   for (const NamedTensor& named : source) {
     if (!by_name.emplace(named.name, &named.tensor).second) {

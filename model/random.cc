@@ -4,6 +4,7 @@
 #include <numbers>
 #include <vector>
 
+#include "common/base/check.h"
 #include "model/kernels/philox.h"
 
 namespace pompc::model {
@@ -41,7 +42,9 @@ Product Multiply(int64_t multiplier, const at::Tensor& x) {
           at::bitwise_and(product, kLow32)};
 }
 
-// Words [B, blocks, 4] as int64.
+// The words [B, blocks, 4] of kernels/philox.cc, as int64, from operations that every device has.
+// LibTorch has no unsigned 32-bit integers, so words live in the lower half of 64 bits and are cut
+// to 32 after every step that can carry beyond.
 at::Tensor WordsFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream, int64_t count,
                               at::Device device) {
   const at::TensorOptions options = at::TensorOptions(at::kLong).device(device);
@@ -84,14 +87,6 @@ at::Tensor Trim(const at::Tensor& blocks, at::IntArrayRef shape) {
 
 }  // namespace
 
-std::array<uint32_t, 4> Philox4x32(const std::array<uint32_t, 4>& counter,
-                                   const std::array<uint32_t, 2>& key) {
-  std::array<uint32_t, 4> words;
-  kernels::PhiloxBlock({uint64_t{key[1]} << 32 | key[0], counter[2], counter[3]},
-                       uint64_t{counter[1]} << 32 | counter[0], words.data());
-  return words;
-}
-
 at::Tensor Uniform(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,
                    at::Device device) {
   if (!device.is_cpu()) return UniformFromTensorOps(seeds, stream, shape, device);
@@ -122,8 +117,12 @@ at::Tensor NormalFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream st
 }
 
 at::Tensor DropoutZeros(uint64_t seed, RandomStream stream, int64_t count, double p) {
+  POMPC_CHECK(0 < p && p < 1);
+  POMPC_CHECK_GE(count, 1);
+  // Gaps between zeros are geometrically distributed. Drawing these instead of every multiplier
+  // makes the cost follow p, which is 0.01 by default, and not `count`. There are more gaps than
+  // zeros fit, except for a chance below 1e-14 that the end gets no zeros.
   const double expected = p * static_cast<double>(count);
-  // More gaps than zeros fit, but for a chance below 1e-14 of leaving the end without any.
   const int64_t gaps = static_cast<int64_t>(expected + 8 * std::sqrt(expected) + 16);
   const at::Tensor uniform = Uniform({seed}, stream, {gaps}, at::kCPU)[0];
   const at::Tensor gap = ((uniform + 0x1p-25).log() / std::log1p(-p)).floor().to(at::kLong) + 1;
@@ -132,7 +131,8 @@ at::Tensor DropoutZeros(uint64_t seed, RandomStream stream, int64_t count, doubl
 
 at::Tensor DropoutMask(const at::Tensor& zeros, at::IntArrayRef shape, double p) {
   const int64_t count = CountOf(shape);
-  // One number more than needed, where the zeros beyond the end go.
+  POMPC_CHECK(0 < p && p < 1);
+  // The zeros beyond the end go to one number more than needed, which is then cut off.
   at::Tensor mask =
       at::full({count + 1}, 1 / (1 - p), at::TensorOptions(at::kFloat).device(zeros.device()));
   mask.index_fill_(0, zeros, 0);
@@ -140,10 +140,12 @@ at::Tensor DropoutMask(const at::Tensor& zeros, at::IntArrayRef shape, double p)
 }
 
 std::array<int, 2> RandomPair(uint64_t seed, RandomStream stream, int members) {
+  POMPC_CHECK_GE(members, 2);
   uint32_t words[4];
   kernels::PhiloxBlock({seed, stream.index, stream.name}, 0, words);
   const int first = static_cast<int>(uint64_t{words[0]} * static_cast<uint64_t>(members) >> 32);
   const int other = static_cast<int>(uint64_t{words[1]} * static_cast<uint64_t>(members - 1) >> 32);
+  // `other` counts the members without the first one.
   const int second = other + (other >= first ? 1 : 0);
   return {first < second ? first : second, first < second ? second : first};
 }

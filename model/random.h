@@ -14,10 +14,6 @@
 
 namespace pompc::model {
 
-// One block of Philox4x32-10: four words from a counter and a key.
-std::array<uint32_t, 4> Philox4x32(const std::array<uint32_t, 4>& counter,
-                                   const std::array<uint32_t, 2>& key);
-
 // A stream of a seed: `name` tells what the draws are for, `index` counts the occasions.
 struct RandomStream {
   uint32_t name = 0;
@@ -42,16 +38,16 @@ at::Tensor UniformFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream s
 at::Tensor NormalFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream,
                                at::IntArrayRef shape, at::Device device);
 
-// Inverted dropout: multipliers that are 0 with probability p, else 1 / (1 - p), independently.
-// Where the zeros of `count` multipliers stand, int64 on the CPU: as many positions for every seed
-// and stream, all after the last zero `count`. Drawn by the gaps between zeros (geometrically
-// distributed), so that the cost follows p and not `count`. REQUIRES: 0 < p < 1.
+// Inverted dropout multiplies by 0 with probability p, otherwise by 1 / (1 - p), independently.
+// This says where the zeros of `count` multipliers stand, int64 on the CPU: every seed and stream
+// gives as many positions, and those after the last zero are `count`. REQUIRES: 0 < p < 1, count
+// >= 1.
 at::Tensor DropoutZeros(uint64_t seed, RandomStream stream, int64_t count, double p);
 
 // The multipliers with these zeros, float32 of `shape`, on the device the zeros are on.
 at::Tensor DropoutMask(const at::Tensor& zeros, at::IntArrayRef shape, double p);
 
-// Two different members of an ensemble of `members` >= 2, uniformly, in increasing order.
+// Two different members of an ensemble, uniformly, in increasing order. REQUIRES: members >= 2.
 std::array<int, 2> RandomPair(uint64_t seed, RandomStream stream, int members);
 
 }  // namespace pompc::model

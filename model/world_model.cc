@@ -25,6 +25,8 @@ uint32_t StepSize(const proto::RunConfig& config) {
   return config.model().latent_dim() + config.env().spec().action_size();
 }
 
+// Every network, in the order in which their parameters lie in the flat vector. The policy is the
+// last one, so that what the model's optimiser trains is one piece.
 std::vector<MlpSpec> Specs(const proto::RunConfig& config) {
   std::vector<MlpSpec> specs = {EncoderSpec(config), DynamicsSpec(config), RewardSpec(config)};
   if (config.env().spec().terminates()) specs.push_back(TerminationSpec(config));
@@ -82,36 +84,22 @@ MlpSpec PolicySpec(const proto::RunConfig& config) {
 WorldModel::WorldModel(const proto::RunConfig& config, at::Tensor flat)
     : config_(config), flat_(std::move(flat)) {
   int64_t offset = 0;
-  const auto take = [&](const MlpSpec& spec) {
+  for (MlpSpec& spec : Specs(config)) {
     const int64_t count = spec.NumParameters();
+    networks_.emplace_back(std::move(spec), flat_.narrow(0, offset, count));
     offset += count;
-    return Mlp(spec, flat_.narrow(0, offset - count, count));
-  };
-  encoder_.emplace(take(EncoderSpec(config)));
-  dynamics_.emplace(take(DynamicsSpec(config)));
-  reward_.emplace(take(RewardSpec(config)));
-  if (config.env().spec().terminates()) termination_.emplace(take(TerminationSpec(config)));
-  q_.emplace(take(QSpec(config)));
-  policy_.emplace(take(PolicySpec(config)));
+  }
+  POMPC_CHECK_EQ(offset, flat_.numel());
 }
 
 WorldModel WorldModel::Create(const proto::RunConfig& config, at::Device device, uint64_t seed,
                               at::ScalarType dtype) {
-  POMPC_CHECK_GT(config.model().latent_dim(), 0u);
+  POMPC_CHECK_GT(config.model().latent_dim(), 0u, "a config that Derive made");
   int64_t total = 0;
   for (const MlpSpec& spec : Specs(config)) total += spec.NumParameters();
   WorldModel model(config, at::empty({total}, at::TensorOptions(dtype).device(device)));
-  for (const Mlp* mlp : model.Networks()) mlp->Initialize(seed);
+  for (const Mlp& mlp : model.networks_) mlp.Initialize(seed);
   return model;
-}
-
-std::vector<const Mlp*> WorldModel::Networks() const {
-  std::vector<const Mlp*> networks;
-  for (const std::optional<Mlp>* mlp :
-       {&encoder_, &dynamics_, &reward_, &termination_, &q_, &policy_}) {
-    if (mlp->has_value()) networks.push_back(&**mlp);
-  }
-  return networks;
 }
 
 WorldModel WorldModel::Clone() const { return Clone(device()); }
@@ -128,8 +116,8 @@ absl::Status WorldModel::CopyFrom(const NamedTensors& parameters) {
 
 NamedTensors WorldModel::Parameters() const {
   NamedTensors all;
-  for (const Mlp* mlp : Networks()) {
-    NamedTensors own = mlp->Parameters();
+  for (const Mlp& mlp : networks_) {
+    NamedTensors own = mlp.Parameters();
     all.insert(all.end(), std::make_move_iterator(own.begin()), std::make_move_iterator(own.end()));
   }
   return all;
@@ -139,30 +127,31 @@ int64_t WorldModel::NumParameters() const { return flat_.numel(); }
 
 void WorldModel::EnableGradients(const at::Tensor& model_gradient,
                                  const at::Tensor& policy_gradient) {
+  POMPC_CHECK_EQ(model_gradient.numel(), NumParameters() - policy().flat().numel());
   int64_t offset = 0;
-  for (std::optional<Mlp>* mlp : {&encoder_, &dynamics_, &reward_, &termination_, &q_}) {
-    if (!mlp->has_value()) continue;
-    const int64_t count = (*mlp)->flat().numel();
-    (*mlp)->EnableGradients(model_gradient.narrow(0, offset, count));
+  for (Mlp& mlp : networks_) {
+    if (&mlp == &networks_.back()) break;
+    const int64_t count = mlp.flat().numel();
+    mlp.EnableGradients(model_gradient.narrow(0, offset, count));
     offset += count;
   }
-  policy_->EnableGradients(policy_gradient);
+  networks_.back().EnableGradients(policy_gradient);
 }
 
 at::Tensor WorldModel::Encode(const at::Tensor& observations) const {
-  return encoder_->Forward(observations);
+  return encoder().Forward(observations);
 }
 
 at::Tensor WorldModel::Next(const at::Tensor& latents, const at::Tensor& actions) const {
-  return dynamics_->Forward(at::cat({latents, actions}, -1));
+  return dynamics().Forward(at::cat({latents, actions}, -1));
 }
 
 at::Tensor WorldModel::TerminationLogits(const at::Tensor& latents) const {
-  return termination_->Forward(latents).squeeze(-1);
+  return termination().Forward(latents).squeeze(-1);
 }
 
 Gaussian WorldModel::Policy(const at::Tensor& latents) const {
-  return PolicyFromRaw(policy_->Forward(latents), config_.model());
+  return PolicyFromRaw(policy().Forward(latents), config_.model());
 }
 
 }  // namespace pompc::model

@@ -4,10 +4,10 @@
 #define POMPC_MODEL_WORLD_MODEL_H_
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "common/base/check.h"
 #include "model/mlp.h"
 #include "model/parameters.h"
 #include "model/policy.h"
@@ -68,22 +68,24 @@ class WorldModel {
 
   // All parameters as one vector [NumParameters()].
   const at::Tensor& flat() const { return flat_; }
-  const Mlp& encoder() const { return *encoder_; }
-  const Mlp& dynamics() const { return *dynamics_; }
-  const Mlp& reward() const { return *reward_; }
-  const Mlp& termination() const { return *termination_; }
-  const Mlp& q() const { return *q_; }
-  const Mlp& policy() const { return *policy_; }
+  const Mlp& encoder() const { return networks_[0]; }
+  const Mlp& dynamics() const { return networks_[1]; }
+  const Mlp& reward() const { return networks_[2]; }
+  // REQUIRES: env.spec.terminates.
+  const Mlp& termination() const {
+    POMPC_CHECK(config_.env().spec().terminates(), "there is a termination head");
+    return networks_[3];
+  }
+  const Mlp& q() const { return networks_[networks_.size() - 2]; }
+  const Mlp& policy() const { return networks_.back(); }
 
  private:
   WorldModel(const proto::RunConfig& config, at::Tensor flat);
 
-  // The networks that exist, in the flat order.
-  std::vector<const Mlp*> Networks() const;
-
   proto::RunConfig config_;
   at::Tensor flat_;
-  std::optional<Mlp> encoder_, dynamics_, reward_, termination_, q_, policy_;
+  // In the flat order.
+  std::vector<Mlp> networks_;
 };
 
 }  // namespace pompc::model

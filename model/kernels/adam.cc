@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "common/base/check.h"
 #include "model/kernels/vector_math.h"
 
 namespace pompc::model::kernels {
@@ -9,6 +10,9 @@ namespace pompc::model::kernels {
 POMPC_MULTIVERSION
 void AdamStep(const AdamFactors& factors, int64_t count, const float* gradient, float* m, float* v,
               float* parameters) {
+  POMPC_DCHECK(count >= 0);
+  // A copy, and pointers that promise not to overlap: the stores below could otherwise change the
+  // factors, and the compiler would have to read them again each time.
   const AdamFactors f = factors;
   const float* __restrict g = gradient;
   float* __restrict mean = m;

@@ -14,7 +14,7 @@ struct AdamFactors {
   float epsilon = 0;
 };
 
-// m and v are the running moments. Thread-safe on different vectors.
+// m and v are the running moments. Thread-safe on different vectors. REQUIRES: count >= 0.
 void AdamStep(const AdamFactors& factors, int64_t count, const float* gradient, float* m, float* v,
               float* parameters);
 

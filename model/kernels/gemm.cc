@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 
+#include "common/base/check.h"
 #include "model/kernels/gemm_amx.h"
 #include "model/kernels/vector_math.h"
 
@@ -150,6 +151,10 @@ POMPC_INLINE void Pack(const Gemm& gemm, const float* b, const Part& part, float
   }
 }
 
+// The usual blocking (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
+// 2008), with op(b) packed and op(a) read as it lies: the factors here are small enough for the
+// caches, and packing both would cost more than it saves. Columns that do not fill a tile go
+// through `edge`, since c has no room beyond its last column.
 template <typename Isa>
 POMPC_INLINE void MultiplyWith(const Gemm& gemm, const float* a, const float* b, float* c) {
   alignas(64) float panel[kPanelRows * kColumns<Isa>];
@@ -221,6 +226,7 @@ const Version kOwnVersion = OwnVersion();
 // with those newer than themselves (0.3.21 of Debian 12 with Xeons of 2023): it is several times
 // slower there than it could be. REQUIRES: the processor has AVX2.
 bool BlasIsOutdated() {
+  POMPC_CHECK(kOwnVersion != nullptr);
   using Name = const char* (*)();
   const auto name = reinterpret_cast<Name>(dlsym(RTLD_DEFAULT, "openblas_get_corename"));
   if (name == nullptr) return false;
@@ -233,6 +239,7 @@ bool BlasIsOutdated() {
   return false;
 }
 
+// Wider or deeper products are worth packing both factors, which the BLAS does.
 bool PrefersSmall(const Gemm& gemm) {
   static const bool always = kOwnVersion != nullptr && BlasIsOutdated();
   if (always) return true;
@@ -259,6 +266,7 @@ void MultiplyBlas(const Gemm& gemm, const float* a, const float* b, float* c) {
 }
 
 void Multiply(const Gemm& gemm, const float* a, const float* b, float* c) {
+  POMPC_DCHECK(gemm.m >= 0 && gemm.n > 0 && gemm.k > 0);
   if (gemm.bfloat16 && HasAmx()) {
     MultiplyAmx(gemm, a, b, c);
   } else if (PrefersSmall(gemm)) {

@@ -23,8 +23,8 @@ struct Gemm {
 // Thread-safe. The BLAS uses threads inside as SetBlasThreads says, the kernels none.
 void Multiply(const Gemm& gemm, const float* a, const float* b, float* c);
 
-// Those behind Multiply beside MultiplyAmx, for tests. MultiplySmall runs anywhere, and is fast
-// where Multiply takes it.
+// The products that Multiply chooses from, beside MultiplyAmx; tests compare them. MultiplySmall
+// runs anywhere, and is fast where Multiply takes it.
 void MultiplySmall(const Gemm& gemm, const float* a, const float* b, float* c);
 void MultiplyBlas(const Gemm& gemm, const float* a, const float* b, float* c);
 

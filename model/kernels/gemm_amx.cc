@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "common/base/check.h"
 #include "model/kernels/vector_math.h"
 
 #if defined(POMPC_TARGET) && defined(__linux__)
@@ -240,6 +241,7 @@ bool HasAmx() {
 }
 
 POMPC_AMX void MultiplyAmx(const Gemm& gemm, const float* a, const float* b, float* c) {
+  POMPC_CHECK(HasAmx());
   thread_local std::vector<Tile> buffer;
   const Factor factor_a{a, gemm.m, gemm.k, !gemm.transpose_a};
   const Factor factor_b{b, gemm.n, gemm.k, gemm.transpose_b};
@@ -255,6 +257,8 @@ POMPC_AMX void MultiplyAmx(const Gemm& gemm, const float* a, const float* b, flo
   const TileConfig config;
   MeetMemory(&config);
   _tile_loadconfig(&config);
+  // All of op(a) is packed for one panel of the depth, and used for all columns; op(b) is packed
+  // two tiles of columns at a time, and used for all rows.
   for (int64_t first = 0; first < gemm.k; first += kPanelTiles * kTileDepth) {
     const int64_t depth = std::min(kPanelTiles, TilesOver(gemm.k - first, kTileDepth));
     const bool accumulate = gemm.accumulate || first > 0;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/base/check.h"
 #include "model/kernels/gemm.h"
 #include "model/kernels/norm.h"
 
@@ -76,7 +77,7 @@ void Product(const MlpLayer& layer, int64_t rows, const float* x, const float* w
   Multiply(ForwardGemm(layer, rows), x, weight, y);
 }
 
-// y = x W + b.
+// y = x W + b: y starts as b, and the product is added to it.
 void Affine(const MlpLayer& layer, int64_t rows, const float* x, const LayerTensors<const float>& p,
             float* y) {
   for (int64_t row = 0; row < rows; ++row) {
@@ -142,6 +143,9 @@ struct MemberBackward {
   bool add_to_x_gradient;
 };
 
+// From the last layer to the first. One buffer holds the gradient of a layer's linear output, the
+// other that of its input, which is the output of the layer below; then they change places. Where
+// nobody wants the gradient of x the walk ends at the first layer's weights.
 void BackwardMember(const MlpLayers& layers, const MemberBackward& pass, bool train,
                     const float* tape, float* workspace) {
   const int64_t rows = pass.rows;
@@ -195,6 +199,8 @@ int64_t BackwardWorkspaceSize(const MlpLayers& layers, const MlpPass& pass) {
 }
 
 void MlpInfer(const MlpLayers& layers, const MlpPass& pass, float* workspace, float* out) {
+  POMPC_CHECK(!layers.empty());
+  POMPC_DCHECK(pass.x != nullptr && workspace != nullptr);
   const int64_t in = layers.front().in;
   const int64_t first = layers.front().out;
   const int64_t last = layers.back().out;
@@ -212,6 +218,7 @@ void MlpInfer(const MlpLayers& layers, const MlpPass& pass, float* workspace, fl
 }
 
 void MlpForward(const MlpLayers& layers, const MlpPass& pass, float* tape, float* out) {
+  POMPC_CHECK(!layers.empty());
   for (size_t k = 0; k < pass.members.size(); ++k) {
     const int64_t base = static_cast<int64_t>(k) * pass.rows;
     ForwardMember(layers, pass.members[k], pass.rows,
@@ -224,6 +231,8 @@ void MlpForward(const MlpLayers& layers, const MlpPass& pass, float* tape, float
 
 void MlpBackward(const MlpLayers& layers, const MlpPass& pass,
                  const MlpBackwardArguments& arguments) {
+  POMPC_CHECK(!layers.empty() && arguments.out_gradient != nullptr);
+  POMPC_CHECK(!arguments.train || layers.front().gradients.weight != nullptr);
   const int64_t in = layers.front().in;
   for (size_t k = 0; k < pass.members.size(); ++k) {
     const int64_t base = static_cast<int64_t>(k) * pass.rows;
@@ -236,6 +245,7 @@ void MlpBackward(const MlpLayers& layers, const MlpPass& pass,
     member.out = arguments.out + base * layers.back().out;
     member.out_gradient = arguments.out_gradient + base * layers.back().out;
     member.x_gradient = arguments.x_gradient == nullptr ? nullptr : arguments.x_gradient + x_offset;
+    // Members that share x each add to its gradient; the first one overwrites it.
     member.add_to_x_gradient = pass.shared_x && k > 0;
     const float* tape =
         arguments.tape + static_cast<int64_t>(k) * MemberTapeSize(layers, pass.rows);

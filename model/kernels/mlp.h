@@ -23,7 +23,7 @@ struct MlpLayer {
   int64_t in = 0;
   int64_t out = 0;  // a multiple of kNormMultiple if the layer is normalised
   bool simnorm = false;
-  bool bfloat16 = false;  // of its matrix products: see Gemm
+  bool bfloat16 = false;  // whether its matrix products round their factors: see Gemm
   LayerTensors<const float> parameters;
   // Where gradients are added; all nullptr: no gradients.
   LayerTensors<float> gradients;
@@ -64,7 +64,8 @@ struct MlpBackwardArguments {
   float* x_gradient = nullptr;  // of x's shape, overwritten; nullptr: not wanted
 };
 
-// REQUIRES: no parameter has changed since MlpForward with the same pass.
+// REQUIRES: `layers`, `pass` and `tape` are those of one MlpForward, and no parameter has changed
+// since; with `train` the layers have gradients.
 void MlpBackward(const MlpLayers& layers, const MlpPass& pass,
                  const MlpBackwardArguments& arguments);
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "common/base/check.h"
 #include "model/kernels/vector_math.h"
 
 namespace pompc::model::kernels {
@@ -73,6 +74,7 @@ POMPC_INLINE void SimNormRow(int64_t width, const float* weight, const float* sh
   }
 }
 
+// The softmax's Jacobian applied to a gradient, group by group.
 POMPC_INLINE Floats SimNormBackward(Floats output, Floats gradient) {
   return output * (gradient - SumAcross(output * gradient));
 }
@@ -93,7 +95,10 @@ struct BackwardRows {
   float* gradient;
 };
 
-// `kRows` rows side by side, so that sums over rows are written once for all of them.
+// `kRows` rows side by side, so that sums over rows are written once for all of them. With
+// x = (y - mean) / std and g = dL/dx, the gradient of LayerNorm's input is
+// (g - mean(g) - x mean(g x)) / std (Ba et al., "Layer normalization", 2016): the first pass over
+// the columns makes g and the two means, the second one the gradient.
 template <typename Vector, bool kSimNorm, int kRows>
 POMPC_INLINE void BackwardBlock(int64_t width, const BackwardRows& rows) {
   Vector gradient_sums[kRows] = {};
@@ -162,6 +167,7 @@ POMPC_MULTIVERSION
 void NormForward(const NormShape& shape, const NormParameters& parameters, float* y,
                  float* inverse_std, float* output) {
   const int64_t width = shape.width;
+  POMPC_DCHECK(width > 0 && width % kNormMultiple == 0);
   for (int64_t member = 0; member < shape.members; ++member) {
     const float* weight = parameters.weight + member * width;
     const float* shift = parameters.shift + member * width;
@@ -199,6 +205,9 @@ void NormBackward(const NormShape& shape, const NormParameters& parameters, cons
                   const NormGradients& gradients) {
   const int64_t width = shape.width;
   const bool sums = gradients.bias != nullptr;
+  POMPC_DCHECK(width > 0 && width % kNormMultiple == 0);
+  POMPC_DCHECK(sums == (gradients.weight != nullptr) && sums == (gradients.shift != nullptr));
+  POMPC_DCHECK(!shape.simnorm || output != nullptr);
   for (int64_t member = 0; member < shape.members; ++member) {
     const int64_t column = member * width;
     const int64_t end = (member + 1) * shape.rows;

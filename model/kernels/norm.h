@@ -8,7 +8,7 @@
 
 namespace pompc::model::kernels {
 
-// REQUIRES of every width.
+// REQUIRES: every width is a multiple of it.
 inline constexpr int64_t kNormMultiple = 8;
 
 // `members` blocks of `rows` rows of `width` numbers; parameters are [members, width].

@@ -16,8 +16,8 @@ struct PhiloxStream {
 // One block: counter {block, block >> 32, index, name}.
 void PhiloxBlock(const PhiloxStream& stream, uint64_t block, uint32_t words[4]);
 
-// `count` draws, uniform in [0, 1) with 24 bits each, or standard normal (Box-Muller on pairs of
-// words).
+// `count` draws, from block 0 on, four a block: uniform in [0, 1) with 24 bits each, or standard
+// normal (Box-Muller on pairs of words).
 void PhiloxUniform(const PhiloxStream& stream, int64_t count, float* out);
 void PhiloxNormal(const PhiloxStream& stream, int64_t count, float* out);
 

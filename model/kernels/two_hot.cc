@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "common/base/check.h"
 #include "model/kernels/vector_math.h"
 
 namespace pompc::model::kernels {
@@ -73,11 +74,13 @@ TwoHot EncodeTarget(const TwoHotBins& bins, float target) {
 
 POMPC_MULTIVERSION
 void TwoHotDecodeForward(const TwoHotBins& bins, int64_t rows, const float* logits, float* values) {
+  POMPC_DCHECK(bins.count >= 2 && bins.count <= kMaxBins);
   PaddedRow padded;
   for (int64_t row = 0; row < rows; ++row) {
     Pad(bins.count, logits + row * bins.count, padded);
     values[row] = SymlogMean(bins, SoftmaxOf(padded));
   }
+  // A loop of its own, since it calls the mathematical library and the one above calls nothing.
   for (int64_t row = 0; row < rows; ++row)
     values[row] = std::copysign(std::expm1(std::fabs(values[row])), values[row]);
 }
@@ -85,12 +88,15 @@ void TwoHotDecodeForward(const TwoHotBins& bins, int64_t rows, const float* logi
 POMPC_MULTIVERSION
 void TwoHotDecodeBackward(const TwoHotBins& bins, int64_t rows, const float* logits,
                           const float* values_gradient, float* logits_gradient) {
+  POMPC_DCHECK(bins.count >= 2 && bins.count <= kMaxBins);
   PaddedRow padded;
   for (int64_t row = 0; row < rows; ++row) {
     float* gradient = logits_gradient + row * bins.count;
     Pad(bins.count, logits + row * bins.count, padded);
     const Softmax softmax = SoftmaxOf(padded);
     const float symlog = SymlogMean(bins, softmax);
+    // value = symexp(low + width m) with m = sum_k p_k k. So d value / d logit_k is
+    // exp(|symlog|) width p_k (k - m).
     const float scale = values_gradient[row] * std::exp(std::fabs(symlog)) *
                         static_cast<float>(bins.width) / softmax.sum;
     for (int64_t k = 0; k < bins.count; ++k) {
@@ -104,6 +110,7 @@ POMPC_MULTIVERSION
 double TwoHotCrossEntropy(const TwoHotBins& bins, int64_t members, int64_t rows,
                           const float* logits, const float* targets, const float* weights,
                           float* logits_gradient) {
+  POMPC_DCHECK(bins.count >= 2 && bins.count <= kMaxBins);
   double total = 0;
   PaddedRow padded;
   for (int64_t row = 0; row < rows; ++row) {
@@ -119,6 +126,7 @@ double TwoHotCrossEntropy(const TwoHotBins& bins, int64_t members, int64_t rows,
       total += weight *
                (log_sum - (1 - target.offset) * x[target.bin] - target.offset * x[target.bin + 1]);
       const float scale = weight / softmax.sum;
+      // The gradient of a cross-entropy is softmax minus target; the target has two bins.
       for (int64_t k = 0; k < bins.count; ++k) gradient[k] = scale * padded.x[k];
       gradient[target.bin] -= weight * (1 - target.offset);
       gradient[target.bin + 1] -= weight * target.offset;

@@ -7,7 +7,7 @@
 
 namespace pompc::model::kernels {
 
-// REQUIRES of every count.
+// REQUIRES: every count is 2 to kMaxBins.
 inline constexpr int64_t kMaxBins = 1024;
 
 // Bin k is centred at low + k * width in symlog space.

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "common/base/check.h"
+
 // One version of a function per instruction set, chosen when the program is loaded. What it calls
 // from this header is inlined into each version. clang builds serve analysis only and take the
 // baseline.
@@ -93,9 +95,20 @@ POMPC_INLINE float SumOver(int64_t width, const Function& f) {
   return Sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-// Adding it rounds to an integer, which then stands in the low bits. REQUIRES: no reassociation of
-// floating point.
+// Adding it rounds to an integer, which then stands in the low bits. A compiler that reassociates
+// floating-point sums would undo that.
+#ifdef __FAST_MATH__
+#error "these functions need the order of floating-point operations: compile without -ffast-math"
+#endif
 inline constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23
+
+// Whether all numbers of x are in [low, high]; a NaN is not.
+POMPC_INLINE bool AllWithin(Floats x, float low, float high) {
+  for (int i = 0; i < kWidth; ++i) {
+    if (!(x[i] >= low && x[i] <= high)) return false;
+  }
+  return true;
+}
 
 // e^x; below -87 it gives e^-87, above 88 e^88. Cephes' polynomial.
 template <typename Vector>
@@ -116,6 +129,7 @@ POMPC_INLINE Vector Exp(Vector x) {
 
 // ln x. REQUIRES: x is normal and positive. Cephes' polynomial.
 POMPC_INLINE Floats Log(Floats x) {
+  POMPC_DCHECK(AllWithin(x, 1.17549435e-38f, 3.40282347e38f));
   // Mantissa in [sqrt(1/2), sqrt(2)), so that the result is accurate around 1.
   const Ints bits = AsInts(x) - 0x3f3504f3;
   const Floats exponent = ToFloats(bits >> 23);
@@ -138,6 +152,7 @@ struct SinCos {
 
 // Sine and cosine of 2 pi u. REQUIRES: 0 <= u <= 1.
 POMPC_INLINE SinCos SinCosOfTurns(Floats u) {
+  POMPC_DCHECK(AllWithin(u, 0, 1));
   const Floats shifted = u * 4.0f + kRounder;
   const Ints quadrant = AsInts(shifted);
   const Floats x = (u * 4.0f - (shifted - kRounder)) * 1.57079632679489662f;

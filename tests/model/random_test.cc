@@ -2,16 +2,26 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <set>
 #include <utility>
 #include <vector>
 
+#include "model/kernels/philox.h"
 #include "tests/model/testing.h"
 
 namespace pompc::model {
 namespace {
 
 using Words = std::array<uint32_t, 4>;
+
+// One block of Philox4x32-10: four words from a counter and a key.
+Words Philox4x32(const std::array<uint32_t, 4>& counter, const std::array<uint32_t, 2>& key) {
+  Words words;
+  kernels::PhiloxBlock({uint64_t{key[1]} << 32 | key[0], counter[2], counter[3]},
+                       uint64_t{counter[1]} << 32 | counter[0], words.data());
+  return words;
+}
 
 // kat_vectors of Random123, philox4x32 with 10 rounds.
 TEST(PhiloxTest, GivesThePublishedWords) {
