@@ -24,7 +24,7 @@ class WriterRowSink : public RowSink {
 
  private:
   replay::TrajectoryWriter* const writer_;
-  // By environment: true if it has room for the row that comes next.
+  // True for each environment that has room for the row that comes next.
   std::vector<bool> have_room_;
 };
 

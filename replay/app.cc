@@ -12,7 +12,7 @@ namespace pompc::replay {
 namespace {
 
 constexpr absl::Duration kShutdownGrace = absl::Milliseconds(500);
-// Between looks at the reasons that blocked writers were given.
+// Time between two looks at the reasons that blocked writers were given.
 constexpr absl::Duration kRenewReasons = absl::Seconds(5);
 
 }  // namespace

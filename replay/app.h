@@ -22,7 +22,7 @@ struct AppOptions {
   bool insecure = false;
   // Label "shard" of its metrics; shards of one process need different ones.
   std::string shard = "0";
-  // Where its metrics go. Required.
+  // The registry that gets its metrics. Required.
   std::shared_ptr<MetricsRegistry> metrics;
   Clock* clock = Clock::Real();
 
@@ -54,7 +54,7 @@ class App {
  private:
   explicit App(const AppOptions& options);
   void AddMetrics(const AppOptions& options);
-  // Every few seconds, until Stop.
+  // Renews the reasons that blocked writers were given every few seconds, until Stop.
   void RenewReasons();
 
   Clock* const clock_;

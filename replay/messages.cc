@@ -11,7 +11,7 @@
 namespace pompc::replay {
 namespace {
 
-// Beside the columns a reply holds little.
+// A reply holds little beside the columns.
 static_assert(kMaxSampleBytes + 4096 <= rpc::kMaxReplyBytes);
 
 // Chooses how windows are drawn. This is where the settings of a selector become one: another kind

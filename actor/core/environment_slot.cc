@@ -22,7 +22,7 @@ absl::Status CheckPlan(const Plan& plan, const StdRange& plan_std) {
   return CheckMagnitudes("value", {&plan.value, 1});
 }
 
-// Also of environments that do not keep what Environment promises, and of rewards that are summed.
+// Environments may break what Environment promises, and rewards that are summed may grow too large.
 absl::Status CheckStep(double reward, std::span<const float> observation) {
   if (!IsMagnitude(reward)) {
     return absl::InternalError(absl::StrCat("the reward is ", reward, ", must be at most ",

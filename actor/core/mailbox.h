@@ -25,13 +25,13 @@ struct Letter {
   absl::Status refusal;
 };
 
-// Where a worker thread hears of the environments it steps: answered plans, room in replay,
+// Tells a worker thread what happened to the environments it steps: answered plans, room in replay,
 // refusals, or just that it should look up. Events of one environment collect in one letter, so the
 // box is bounded by the number of environments and no kind of event is ever lost. Thread-safe; one
 // thread takes.
 class Mailbox : public PlanListener, public RowSinkListener {
  public:
-  // For environments `first` .. `first + count - 1`; letters name them as slots 0 .. count - 1.
+  // Serves environments `first` .. `first + count - 1`; letters name them as slots 0 .. count - 1.
   Mailbox(int first, int count, Clock* clock);
 
   void OnPlans(std::span<const int> slots, const absl::Status& status) override;

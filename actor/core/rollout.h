@@ -27,19 +27,20 @@
 namespace pompc::actor {
 
 struct RolloutOptions {
-  // Of the first environment; the others count up from seeds.environment, which is also their
+  // Seeds of the first environment. The others count up from seeds.environment, which is also their
   // number in the row sink.
   SeedSource seeds;
   int environments = 1;
-  // Which of the process's workers this is, in ActorStats.
+  // The number of this worker in ActorStats.
   int worker = 0;
-  // Whether the run is in its random phase at the start.
+  // The run is in its random phase at the start.
   bool random_phase = false;
   // Range of the standard deviations of the run's plans.
   StdRange plan_std;
-  // Between tries of a plan that failed.
+  // Pauses before a plan that failed is requested again.
   BackoffOptions retry = {.initial = absl::Milliseconds(50), .max = absl::Seconds(2)};
-  // Before an environment starts anew after a refusal, or after it failed at its first decision.
+  // Pause before an environment starts an episode after a refusal, or after it failed at its first
+  // decision.
   absl::Duration restart_pause = absl::Milliseconds(200);
   // Failures that no retry can mend end the rollout once they last so long without a success:
   // plans refused with INVALID_ARGUMENT, FAILED_PRECONDITION, ...; of any one environment, episodes
@@ -65,17 +66,17 @@ class Rollout {
                                                        PlanSource* plans, ActorStats* stats,
                                                        Clock* clock);
 
-  // To be told of the sink's news about this rollout's environments.
+  // The sink must tell this of its news about the rollout's environments.
   RowSinkListener* listener() { return &mailbox_; }
 
   // Plays until Stop (OK), or until an environment cannot be started or stepped, plans or rows are
   // refused for good or the sink fails (the error). Before it returns, every plan under way has
   // come back, and what was played is with the sink, the episodes cut where they stood. Call once.
   absl::Status Run(RowSink* sink);
-  // As Run, but plays in turns: in each, the environments make one row each, in their order, with
-  // the parameters that the turn names, and `flush` sees to it that a row is stored before the next
-  // is made: called again after DEADLINE_EXCEEDED; other errors of its end the rollout. What is
-  // played follows from the turns alone, not from the clock.
+  // Does what Run does, but in turns: in each, the environments make one row each, in their order,
+  // with the parameters that the turn names, and `flush` sees to it that a row is stored before the
+  // next is made: called again after DEADLINE_EXCEEDED; other errors of its end the rollout. What
+  // is played follows from the turns alone, not from the clock.
   absl::Status RunInTurns(RowSink* sink, Turns* turns, const std::function<absl::Status()>& flush);
 
   // Without effect on turns.
@@ -112,7 +113,7 @@ class Rollout {
     // An episode was refused; what replay had acknowledged then, and nothing has been since.
     bool refused = false;
     uint64_t acknowledged = 0;
-    // Since when it has been so for a reason that does not pass.
+    // When it was first so for a reason that does not pass by itself.
     std::optional<absl::Duration> refused_since;
   };
 
@@ -162,7 +163,7 @@ class Rollout {
   std::atomic<bool> wanted_random_phase_;
   std::atomic<bool> stop_{false};
 
-  // Of the thread in Run.
+  // Belongs to the thread in Run.
   PlanAsker asker_;
   RowSink* sink_ = nullptr;
   std::vector<Lane> lanes_;
@@ -178,7 +179,7 @@ class Rollout {
   // What the stats hold as reasons for waiting.
   std::string plan_problem_;
   std::string replay_problem_;
-  // Since when plans have failed for good.
+  // When plans began to fail for a reason that does not pass by itself.
   std::optional<absl::Duration> failing_since_;
   // Failures of the simulation in the log.
   Occasionally faults_{absl::Seconds(30)};

@@ -20,8 +20,8 @@ class RowSinkListener {
   virtual void OnRefused(int environment, const absl::Status& why) = 0;
 };
 
-// Where the rows of a process's environments go. Never blocks. Each environment is used by one
-// thread at a time.
+// Takes the rows of a process's environments. Never blocks. Each environment is used by one thread
+// at a time.
 class RowSink {
  public:
   virtual ~RowSink() = default;
@@ -29,7 +29,7 @@ class RowSink {
   // Starts an episode. One before it that did not end is cut off: its rows stay, but it gets no
   // final observation.
   virtual void BeginEpisode(int environment) = 0;
-  // Whether one more row fits. After false, the listener's OnRoom is called once it does.
+  // True if one more row fits. After false, the listener's OnRoom is called once it does.
   virtual bool HasRoom(int environment) = 0;
   // REQUIRES: HasRoom(environment) was true since the last Append. OK: the row is on its way.
   // ABORTED when replay refused the present episode (begin another; the listener hears why).

@@ -16,8 +16,8 @@ using Share = absl::StatusOr<replay::WindowBatch>;
 // How long the thread waits at most before it looks whether it is to end.
 constexpr absl::Duration kLookUp = absl::Seconds(1);
 
-// Whether the shard may deliver when it is asked again. Not where it refuses what is asked for, or
-// answers something else; gRPC's own failures are none of these.
+// True if the shard may deliver when it is asked again: unless it refuses the request or answers
+// something else. gRPC's own failures are neither.
 bool MayPass(const absl::Status& status) {
   return !absl::IsInvalidArgument(status) && !absl::IsDataLoss(status);
 }

@@ -26,7 +26,7 @@ struct DrawnBatch {
   SampleOrigins origins;
 };
 
-// Where the trainer's batches come from.
+// Supplies the trainer with batches.
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
@@ -124,7 +124,7 @@ class Prefetcher : public BatchSource {
   // when there is nothing to do; then it says in `wait` for how long nothing will be, unless the
   // pipeline changes.
   bool RunOnce(absl::Duration* wait);
-  // Whether batches may be drawn now. Waits for it only if nothing else can happen meanwhile.
+  // True if batches may be drawn now. Waits for that only if nothing else can happen meanwhile.
   bool MayDraw(bool others_in_flight);
   absl::StatusOr<DrawnBatch> DrawNow();
   // Requests the slot's windows. False, after noting why, when no shard can be asked just now.

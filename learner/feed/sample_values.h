@@ -9,17 +9,17 @@
 
 namespace pompc::learner {
 
-// Where replay holds a window: its first row in the memory of a shard.
+// Identifies a window in replay: its first row in the memory of a shard.
 struct WindowAddress {
   uint32_t shard = 0;
   uint64_t shard_incarnation = 0;
   uint64_t address = 0;
 };
 
-// Where the windows of a batch come from.
+// The origin of each window of a batch.
 struct SampleOrigins {
   std::vector<WindowAddress> windows;  // [B]
-  // That planned the first row of each window; not valid(): none did.
+  // The version that planned the first row of each window; not valid() if none did.
   std::vector<ParameterVersion> versions;  // [B]
   // How often each was drawn so far, this time included.
   std::vector<uint64_t> draws;  // [B]

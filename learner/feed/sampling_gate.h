@@ -16,7 +16,7 @@ namespace pompc::learner {
 // Thread-safe.
 class SamplingGate : public run::SamplingControl {
  public:
-  // Of `shards` shards.
+  // The run has `shards` shards.
   SamplingGate(size_t shards, Clock* clock) : clock_(clock), windows_(shards, 0) {}
 
   // The shards hold so many windows now.
@@ -26,7 +26,7 @@ class SamplingGate : public run::SamplingControl {
     open_ = true;
     changed_.SignalAll();
   }
-  // For good. Idempotent.
+  // No more batches are drawn. Idempotent.
   void Close() {
     MutexLock lock(&mu_);
     closed_ = true;

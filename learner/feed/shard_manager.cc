@@ -14,7 +14,7 @@ namespace {
 // True for the refusal of a shard that another start of this run's learner holds.
 bool IsHeldByAnotherStart(const absl::Status& status) { return absl::IsAborted(status); }
 
-// Whether trying again cannot help, unless another process goes away.
+// True if trying again cannot help, unless another process ends.
 bool IsRefusal(const absl::Status& status) {
   return IsHeldByAnotherStart(status) || absl::IsFailedPrecondition(status) ||
          absl::IsInvalidArgument(status) || absl::IsUnimplemented(status) ||

@@ -27,9 +27,9 @@ struct ShardManagerOptions {
   proto::RunConfig config;
   // How often each shard is told how many rows it may take.
   absl::Duration grant_interval = absl::Milliseconds(50);
-  // Of one call.
+  // Deadline of one call.
   absl::Duration timeout = absl::Seconds(5);
-  // Between attempts to reach a shard.
+  // Pauses between attempts to reach a shard.
   BackoffOptions backoff = {.initial = absl::Milliseconds(50), .max = absl::Seconds(1)};
   Clock* clock = Clock::Real();
   // The first shard has agreed to the settings; `control` has not heard of it yet. Called once at
@@ -43,9 +43,9 @@ struct ShardManagerOptions {
   std::function<void(const absl::Status&)> on_refused;
 };
 
-// Keeps the run's shards going: configures each, first and whenever it comes back, tells it what
-// `control` grants and tells `control` how it is. One thread for each shard, so that one which
-// hangs holds up no other. Thread-safe.
+// Keeps the run's shards working: configures each, first and whenever it is reachable again, passes
+// on what `control` grants and reports its state to `control`. Each shard has a thread of its own,
+// so that one which hangs holds up no other. Thread-safe.
 class ShardManager {
  public:
   // `control` must outlive this.
@@ -53,7 +53,7 @@ class ShardManager {
   // Closes.
   ~ShardManager();
 
-  // For others to use as well.
+  // The clients of the shards, which others may use as well.
   ShardClients& clients() { return clients_; }
 
   // Has every shard told what `control` grants now, without waiting for it.
@@ -70,11 +70,11 @@ class ShardManager {
   // One exchange with a shard at a time, so that no older answer comes after a newer one.
   struct Link {
     Mutex mu;
-    // Since the shard was last lost.
+    // It was configured since it was last lost.
     bool configured ABSL_GUARDED_BY(mu) = false;
-    // At least once.
+    // It has answered at least once.
     bool answered ABSL_GUARDED_BY(mu) = false;
-    // For what is told of its refusals.
+    // Limits how often its refusals are logged.
     Occasionally refusals ABSL_GUARDED_BY(mu){absl::Seconds(30)};
   };
 

@@ -82,7 +82,7 @@ struct Windows {
   at::Tensor OfPolicy(const at::Tensor& x) const { return x.narrow(0, 0, policy_rows); }
 };
 
-// Whether any of the states at which prior and policy learn has a plan. Waits for the device that
+// True if any of the states at which prior and policy learn has a plan. Waits for the device that
 // the batch is on. REQUIRES: batch.Validate() is ok.
 bool AnyPlan(const Batch& batch, const proto::RunConfig& config);
 

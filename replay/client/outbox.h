@@ -25,10 +25,10 @@ class Outbox {
 
   // Begins the next episode; one that was not ended is cut off.
   void BeginEpisode();
-  // Whether an episode is under way. FAILED_PRECONDITION before BeginEpisode and after End; ABORTED
+  // OK while an episode is open. FAILED_PRECONDITION before BeginEpisode and after End; ABORTED
   // with the reason when its segment was refused.
   absl::Status CheckOpen() const;
-  // Whether it takes rows: the same, and FAILED_PRECONDITION after a terminated row.
+  // OK while the episode takes rows: as CheckOpen, and FAILED_PRECONDITION after a terminated row.
   absl::Status CheckTakesRows() const;
   bool HasRoom() const { return unacked_ < max_rows_; }
   // REQUIRES: CheckTakesRows() is OK, HasRoom(), CheckRow(spec, row) is OK.
@@ -37,8 +37,8 @@ class Outbox {
   // leaves nothing to send.
   void End(std::span<const float> final_observation);
 
-  // Whether a chunk of `chunk_rows` rows, or one that ends a segment, is there to be sent; with
-  // `partial`, whether anything is.
+  // True if a chunk of `chunk_rows` rows, or one that ends a segment, is available to be sent; with
+  // `partial`, if anything is.
   bool HasChunk(uint32_t chunk_rows, bool partial) const;
   // Moves the next at most `chunk_rows` rows of one segment into `request` (stream: episode and
   // segment; first_row; rows). REQUIRES: HasChunk(1, true). Returns how many rows were sent before.
@@ -57,7 +57,7 @@ class Outbox {
 
   // Rows held, final observations included.
   uint32_t unacked() const { return unacked_; }
-  // Whether something was sent and not answered.
+  // True if something was sent and is not answered yet.
   bool AwaitsReply() const;
 
  private:
@@ -85,7 +85,7 @@ class Outbox {
   void DropRowsBefore(Segment* segment, uint64_t row);
   void Close(Segment* segment);
   void EraseDone();
-  // What must hold between the fields after each change.
+  // Checks what must hold between the fields after each change.
   void CheckInvariants() const;
 
   const RowSpec spec_;
@@ -93,9 +93,9 @@ class Outbox {
   std::list<Segment> segments_;  // in the order of episodes
   uint64_t next_episode_ = 0;
   uint32_t unacked_ = 0;
-  // Of the episode under way: whether its newest row was terminated.
+  // The newest row of the open episode was terminated.
   bool terminated_ = false;
-  // And why it is not open; OK if it is.
+  // Why no episode is open; OK if one is.
   absl::Status episode_ = absl::FailedPreconditionError("no episode was begun");
 };
 

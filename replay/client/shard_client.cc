@@ -105,7 +105,7 @@ class ShardClient::Impl {
                               });
   }
 
-  // As Start, waiting for the reply.
+  // Does the same and waits for the reply.
   template <typename Request, typename Reply>
   absl::StatusOr<Reply> Wait(void (Stub::async::*method)(grpc::ClientContext*, const Request*,
                                                          Reply*, std::function<void(grpc::Status)>),

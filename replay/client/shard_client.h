@@ -37,24 +37,24 @@ struct ShardClientOptions {
   float max_plan_std = 0;
   // The run's settings of replay.
   proto::ReplayConfig replay;
-  // Of every call.
+  // Deadline of every call, from its start.
   absl::Duration timeout = absl::Seconds(10);
 };
 
 // The learner's client of one replay shard. Every call has a deadline and none retries: the caller
 // knows when it pays off. Blocking calls return UNAVAILABLE while the shard cannot be reached or
-// was not configured (Configure, then go on), FAILED_PRECONDITION if it serves another run or spec.
-// Thread-safe; any number of calls may run at a time.
+// was not configured (call Configure and retry), FAILED_PRECONDITION if it serves another run or
+// spec. Thread-safe; any number of calls may run at a time.
 class ShardClient {
  public:
   using SampleCallback = std::function<void(absl::StatusOr<WindowBatch>)>;
 
   ShardClient(ShardClientOptions options, std::shared_ptr<grpc::Channel> channel);
-  // Cancels the calls that are under way and waits for their callbacks.
+  // Cancels the calls in flight and waits for their callbacks.
   ~ShardClient();
 
-  // Opens the shard for the run. Idempotent; needed first and after every restart of the shard. As
-  // Grant it is ABORTED if another start of the run's learner holds the shard.
+  // Opens the shard for the run. Idempotent; needed first and after every restart of the shard.
+  // ABORTED, like Grant, if another start of the run's learner holds the shard.
   absl::StatusOr<proto::ShardInfo> Configure();
 
   // Sets what the shard may take.
@@ -71,19 +71,20 @@ class ShardClient {
 
   // Replaces the plan statistics of the rows at `addresses` [n] with plan_mean, plan_std [n, A].
   // `shard_incarnation` is that of the batch the addresses came with (WindowBatch::info): where the
-  // shard has lost its memory since, all of them count as evicted. In as many calls as it takes;
-  // after an error the first of them may have been answered. REQUIRES: sizes that fit together.
+  // shard has lost its memory since, all of them count as evicted. The rows are sent in as many
+  // calls as they need; after an error some of these may have been answered. REQUIRES: sizes that
+  // fit together.
   absl::StatusOr<proto::UpdatePlansReply> UpdatePlans(uint64_t shard_incarnation,
                                                       std::span<const uint64_t> addresses,
                                                       std::span<const float> plan_mean,
                                                       std::span<const float> plan_std);
 
-  // Takes windows out of those that the shard draws: those whose first rows are at `addresses`, of
-  // the memory `shard_incarnation`, as of UpdatePlans. Idempotent.
+  // Bars the windows whose first rows are at `addresses` from being drawn. `shard_incarnation` is
+  // as in UpdatePlans. Idempotent.
   absl::StatusOr<proto::BarWindowsReply> BarWindows(uint64_t shard_incarnation,
                                                     std::span<const uint64_t> addresses);
 
-  // As the destructor; calls made later fail with CANCELLED. Idempotent.
+  // Does what the destructor does; calls made later fail with CANCELLED. Idempotent.
   void Close();
 
   const ShardClientOptions& options() const;

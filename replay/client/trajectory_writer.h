@@ -53,16 +53,16 @@ struct TrajectoryWriterOptions {
   // A stream that owes an acknowledgement, is not blocked and says nothing for this long is opened
   // anew.
   absl::Duration progress_timeout = absl::Seconds(30);
-  // Between attempts to reach a shard.
+  // Pauses between attempts to reach a shard, and the seed of their jitter.
   BackoffOptions backoff;
-  uint64_t seed = 0;  // of the backoff's jitter
+  uint64_t seed = 0;
   // Called for each segment the shard refused, its episode ended or not; from the writer's thread,
   // without locks held; must not call Close or the destructor. Optional.
   std::function<void(const Refusal&)> on_refused;
-  // Called for each segment that goes on as a new one because the shard lost its rows. As
-  // on_refused.
+  // Called, like on_refused, for each segment that is continued as a new one because the shard lost
+  // its rows.
   std::function<void(uint32_t environment)> on_resumed;
-  // Called once an environment for which HasRoom was false has room again. As on_refused.
+  // Called, like on_refused, once an environment for which HasRoom was false has room again.
   std::function<void(uint32_t environment)> on_room;
 
   // INVALID_ARGUMENT naming the field.
@@ -102,8 +102,8 @@ class TrajectoryWriter {
   // Appends the next row of the environment's episode. Copies it and returns at once, unless the
   // environment has max_unacked_rows outstanding: then waits up to `timeout` for acknowledgements.
   // DEADLINE_EXCEEDED, with the reason (see WaitReason) and the row not taken, if there is still no
-  // room (call again to go on waiting; timeout zero only asks). INVALID_ARGUMENT for wrong sizes,
-  // NaN or infinity, actions outside [-1, 1]; the row is not taken. FAILED_PRECONDITION
+  // room (call again to wait longer; a timeout of zero only asks). INVALID_ARGUMENT for wrong
+  // sizes, NaN or infinity, actions outside [-1, 1]; the row is not taken. FAILED_PRECONDITION
   // without an episode, and after a terminated row. ABORTED when the shard refused the episode (its
   // seed phase is over, a later incarnation wrote): begin another one. Once a shard turned the
   // process away for good (it never served this run): that status, from every call. CANCELLED after
@@ -115,7 +115,7 @@ class TrajectoryWriter {
   // DEADLINE_EXCEEDED.
   absl::Status EndEpisode(uint32_t environment, std::span<const float> final_observation);
 
-  // Whether the environment should make its next row. If so, one Append returns at once, with the
+  // True if the environment should make its next row. Then one Append returns at once, with the
   // row taken or with an error, even if the shard begins to hold rows back meanwhile. False while
   // the environment has max_unacked_rows outstanding, and from chunk_rows on while the shard holds
   // rows back: made later, the row comes from a newer policy. After false, on_room says when that

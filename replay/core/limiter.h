@@ -28,19 +28,19 @@ struct RowGrant {
   uint64_t max_accepted_rows = 0;
   // Why that is the bound, for those who wait.
   std::string reason;
-  // Rows without a plan are welcome no more.
+  // Rows without a plan are refused from now on.
   bool seed_phase_over = false;
   // Start of the learner and the newest version it has published, 0 before the first; absent: any
   // version may come.
   std::optional<ParameterVersion> newest_version = std::nullopt;
 };
 
-// Whether a shard may take rows by what the learner has granted last. A pure decision; whoever asks
-// does the waiting, and says what time it is. Not thread-safe.
+// Decides from the learner's last grant how many rows a shard may take. It only decides: the caller
+// waits, and passes the time. Not thread-safe.
 class Limiter {
  public:
-  // Grants come several times a second. After so long without one their reason is no longer known
-  // to hold.
+  // Grants come several times a second. After so long without one, the reason in the last one may
+  // no longer be true.
   static constexpr absl::Duration kSilence = absl::Seconds(3);
 
   // How many more rows may be accepted by a shard that has accepted `accepted_rows` so far.
@@ -63,8 +63,8 @@ class Limiter {
     ++grants_;
   }
 
-  // Whether the learner has published `version`, as far as the shard knows. A learner that starts
-  // anew has published whatever the starts before it have.
+  // True if the learner has published `version`, as far as the shard knows. A resumed learner has
+  // published whatever its earlier starts have.
   bool IsPublished(ParameterVersion version) const {
     return !grant_.newest_version.has_value() || version <= *grant_.newest_version;
   }
@@ -74,7 +74,7 @@ class Limiter {
     return *grant_.newest_version;
   }
 
-  // Rows were taken within their Room: so many are accepted by now.
+  // Notes that so many rows are accepted by now. REQUIRES: no more than were granted.
   void Accepted(uint64_t accepted_rows) const {
     POMPC_CHECK_LE(accepted_rows, grant_.max_accepted_rows, "more rows than were granted");
   }
@@ -85,7 +85,7 @@ class Limiter {
                         " granted: ", Silent(now) ? SilenceText(now) : grant_.reason);
   }
 
-  // Whether the learner has not been heard from for too long.
+  // True if the learner has not been heard from for too long.
   bool Silent(absl::Duration now) const { return now - heard_at_ >= kSilence; }
   // Says how long the learner has been silent, for reasons that writers get.
   std::string SilenceText(absl::Duration now) const {

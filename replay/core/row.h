@@ -36,7 +36,7 @@ enum class Meaning : uint8_t {
   kUnchecked,
 };
 
-// For which of its rows a window of H rows holds the column.
+// The rows of a window of H rows for which it holds the column.
 enum class InWindow : uint8_t {
   kNever,
   kRows,    // its H rows
@@ -139,7 +139,7 @@ struct Columns {
   void Set(ColumnOf<T> column, std::span<Number<T>> numbers) {
     columns[column.index] = {reinterpret_cast<Byte*>(numbers.data()), numbers.size_bytes()};
   }
-  // For columns of one number.
+  // Does the same for a column of one number.
   template <typename T>
   void Set(ColumnOf<T> column, Number<T>& number) {
     Set<T>(column, std::span<Number<T>>(&number, 1));
@@ -158,7 +158,7 @@ struct RowView : Columns<const std::byte> {
   // Observation after the last row, [O], where the segment ends with these rows; otherwise empty.
   std::span<const float> final_observation;
 
-  // Of a single row: whether it has a plan.
+  // True if this single row has a plan.
   bool has_plan() const { return !Get<uint8_t>("has_plan").empty(); }
 };
 
@@ -182,7 +182,7 @@ struct WindowColumns : Columns<std::byte> {
 
 // What a run lets rows hold, beside their sizes.
 struct RowLimits {
-  // Whether a row may be terminated: env.spec.terminates.
+  // Rows may be terminated: env.spec.terminates.
   bool terminates = true;
   // Range of the plans' standard deviations.
   StdRange plan_std;

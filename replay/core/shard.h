@@ -162,7 +162,7 @@ class Shard {
 
   absl::Status ConfigureLocked(const ShardConfig& config) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckOpen() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // What the shard does when it is not working.
+  // The activity of a shard that does no work: idle or blocked.
   Activity Resting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   AppendOutcome AppendLocked(const SegmentId& id, uint64_t first_row, const RowView& rows)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -18,7 +18,7 @@ struct StoredChunk {
   uint32_t begin = 0;
 };
 
-// Where accepted rows are kept beyond the table, and what an acknowledgement therefore promises.
+// Keeps accepted rows beyond the table, and so decides what an acknowledgement promises.
 // The shard calls Append in the order in which rows enter the table, and acknowledges a chunk when
 // WhenDurable, called after its Append, calls back. Append and WhenDurable must not block; they are
 // called by any thread, Append by one at a time.

@@ -29,9 +29,10 @@ struct SegmentId {
   std::string ToString() const;
 };
 
-// Where every segment stands, so that rows sent again are stored once and missing ones are noticed.
-// Remembers the segments used last, `max_segments` of them; one that was forgotten is never taken
-// up again. A later incarnation of an actor index fences the earlier: all of its segments are
+// Remembers how far every segment is, so that rows sent again are stored once and missing ones are
+// noticed.
+// It holds the `max_segments` segments that were used last; one that was forgotten is never
+// reopened. A later incarnation of an actor index fences the earlier: all of its segments are
 // forgotten and refused. Not thread-safe.
 class Streams {
  public:
@@ -88,7 +89,7 @@ class Streams {
   absl::StatusOr<Actor*> OpenActor(const SegmentId& id);
   void ForgetAll(Actor* actor);
   void ForgetLeastRecentlyUsed();
-  // What must hold between the fields after each change.
+  // Checks what must hold between the fields after each change.
   void CheckInvariants() const;
 
   const Options options_;

@@ -78,7 +78,7 @@ class Table {
   uint64_t barred_windows() const { return barred_; }
   // Rows stored now, without final observations.
   uint64_t stored_rows() const { return next_ - oldest_ - finals_; }
-  // Of all used slots.
+  // Bytes of all used slots.
   uint64_t stored_bytes() const { return (next_ - oldest_) * slot_bytes_; }
   // What one row (or final observation) needs, everything included.
   uint64_t slot_bytes() const { return slot_bytes_; }

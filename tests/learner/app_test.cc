@@ -104,10 +104,12 @@ TEST_F(LearnerAppTest, RowsPlannedAnewAreWrittenBackAndNoOthers) {
       replay::ShardClient client(options, shards_[shard]->server().InProcessChannel());
       const auto windows = client.Sample(2000, 1);
       if (!windows.ok()) continue;
-      for (size_t i = 0; i < windows->Get<uint64_t>("addresses").size(); ++i) {
-        if (windows->has_plan()[i] == 0 || windows->plan_mean()[i] != 0.75f) continue;
-        EXPECT_EQ(windows->plan_std()[i], 0.125f);
-        rows.emplace(shard, windows->Get<uint64_t>("addresses")[i]);
+      const std::span<const uint64_t> addresses = windows->Get<uint64_t>("addresses");
+      for (size_t i = 0; i < addresses.size(); ++i) {
+        if (windows->Get<uint8_t>("has_plan")[i] == 0) continue;
+        if (windows->Get<float>("plan_mean")[i] != 0.75f) continue;
+        EXPECT_EQ(windows->Get<float>("plan_std")[i], 0.125f);
+        rows.emplace(shard, addresses[i]);
       }
     }
     return rows;

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/learner/learner_fixture.h"
+#include "tests/replay/row_builder.h"
 
 namespace pompc::learner {
 namespace {
@@ -120,10 +121,9 @@ TEST_F(UnusableWindowsTest, ARestartInTheSeedPhaseKeepsTheBoundOnRows) {
   engine_->Hold();
   for (auto& writer : writers_) {
     writer->BeginEpisode(0);
-    const std::vector<float> observation = {0.5f, -0.5f}, action = {0.25f};
-    for (int i = 0; i < 200; ++i) {
-      (void)writer->Append(0, {.observation = observation, .action = action}, absl::ZeroDuration());
-    }
+    constexpr replay::RowSpec kSpec = {.observation_size = 2, .action_size = 1};
+    const auto row = replay::RowBuilder(kSpec).Add(1, /*has_plan=*/false);
+    for (int i = 0; i < 200; ++i) (void)writer->Append(0, row.Single(), absl::ZeroDuration());
   }
   const auto accepted = [&] {
     return shards_[0]->shard().counts().accepted_rows + shards_[1]->shard().counts().accepted_rows;
