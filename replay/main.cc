@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   // Everything else that a shard needs to know (run, sizes, capacity) comes from the learner, so
   // that it cannot differ from the run's config.
   pompc::replay::AppOptions options;
+  // Shards that run in one process, or scrape into one Prometheus, are told apart by this label.
   role.flags()
       .add_option("--shard", options.shard, "Label of this shard in its metrics")
       ->envname("POMPC_SHARD")

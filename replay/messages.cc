@@ -86,6 +86,7 @@ RowGrant ToRowGrant(const proto::GrantRequest& request) {
   RowGrant grant = {.max_accepted_rows = request.max_accepted_rows(),
                     .reason = request.reason(),
                     .seed_phase_over = request.seed_phase_over()};
+  // Without a version nothing is held up for one: any may come.
   if (request.has_newest_version()) {
     grant.newest_version = {request.newest_version().incarnation(),
                             request.newest_version().number()};
@@ -108,6 +109,7 @@ proto::AppendReply ToReply(const proto::StreamId& stream, const AppendOutcome& o
       reply.set_verdict(proto::AppendReply::GAP);
       break;
     default:
+      POMPC_CHECK(outcome.kind == AppendOutcome::Kind::kRefused, "there is no answer to a failure");
       reply.set_verdict(proto::AppendReply::REFUSED);
       reply.set_code(static_cast<uint32_t>(outcome.status.code()));
       reply.set_message(ToUtf8(outcome.status.message()));

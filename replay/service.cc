@@ -111,6 +111,7 @@ void AppendReactor::End(const absl::Status& status) {
 void AppendReactor::OnReadDone(bool ok) {
   if (ok) return Process();
   MutexLock lock(&mu_);
+  POMPC_CHECK(reading_);
   reading_ = false;
   writer_done_ = true;
   Advance();
@@ -185,6 +186,7 @@ bool AppendReactor::BeginWaiting(const absl::Status& why) {
       room_came_ = false;
       return false;
     }
+    POMPC_CHECK(!waiting_, "the stream waits with one chunk at a time");
     if (!ending_) {
       waiting_ = true;
       why_ = std::string(why.message());
@@ -216,6 +218,7 @@ void AppendReactor::AnswerWhenDurable(const AppendOutcome& outcome) {
 
 void AppendReactor::ReadNext() {
   MutexLock lock(&mu_);
+  POMPC_CHECK(reading_ && !waiting_, "the chunk was not in process");
   reading_ = false;
   Advance();
 }

@@ -26,7 +26,10 @@ class Service : public proto::ReplayService::CallbackService {
   static constexpr size_t kMaxReplies = 32;
 
   explicit Service(Shard* shard, size_t max_streams = kMaxStreams)
-      : shard_(shard), max_streams_(max_streams) {}
+      : shard_(shard), max_streams_(max_streams) {
+    POMPC_CHECK(shard != nullptr);
+    POMPC_CHECK_GT(max_streams, 0u);
+  }
 
   grpc::ServerUnaryReactor* Configure(grpc::CallbackServerContext* context,
                                       const proto::ConfigureRequest* request,

@@ -28,6 +28,7 @@ std::string Names(uint32_t shard, const std::vector<uint64_t>& rows) {
 }  // namespace
 
 DrawnBatch& BatchHistory::Add(DrawnBatch batch) {
+  // Batches hold their tensors; the bound keeps memory constant however seldom the state is kept.
   if (batches_.size() >= kBatches) batches_.pop_front();
   return batches_.emplace_back(std::move(batch));
 }
@@ -43,6 +44,7 @@ BatchHistory::Barred BatchHistory::BarUnusable() {
       break;
     }
     const size_t windows = batch->origins.windows.size();
+    POMPC_CHECK_LE(found->size(), windows);
     // Bad rows are rare. Where most of a batch is unusable the parameters are, and barring windows
     // would empty replay without helping.
     if (found->size() * 2 > windows) {

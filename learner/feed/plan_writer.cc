@@ -26,6 +26,7 @@ void PlanWriter::WriteAndWait(const std::vector<PlanUpdate>& updates) {
 
 void PlanWriter::Run() {
   while (std::optional<PlanUpdate> update = queue_.Pop(Clock::Real())) {
+    // Close drops what waits: a shard that hangs must not hold up the end of the learner.
     if (closed_) return;
     WriteOne(*update);
   }
@@ -33,6 +34,7 @@ void PlanWriter::Run() {
 
 void PlanWriter::WriteOne(const PlanUpdate& update) {
   POMPC_CHECK_LT(update.shard, shards_->size());
+  POMPC_CHECK_EQ(update.plan_mean.size(), update.plan_std.size());
   const absl::StatusOr<proto::UpdatePlansReply> reply = (*shards_)[update.shard].UpdatePlans(
       update.shard_incarnation, update.addresses, update.plan_mean, update.plan_std);
   if (reply.ok()) {

@@ -290,6 +290,7 @@ bool Prefetcher::Request(const std::shared_ptr<Slot>& slot) {
                            MutexLock lock(&pipeline->mu);
                            POMPC_CHECK(!slot->shares[position].has_value(), "two answers");
                            slot->shares[position] = std::move(share);
+                           POMPC_CHECK_GT(slot->missing, 0u);
                            if (--slot->missing == 0) pipeline->Wake();
                          });
   }

@@ -13,6 +13,7 @@ double Mean(double sum, size_t count) { return count == 0 ? 0 : sum / static_cas
 SampleOrigins OriginsOf(const std::vector<replay::WindowBatch>& shares) {
   SampleOrigins origins;
   for (const replay::WindowBatch& share : shares) {
+    POMPC_CHECK_EQ(share.Get<uint64_t>("draws").size(), share.count());
     const std::span<const uint64_t> addresses = share.Get<uint64_t>("addresses");
     // Addresses are those of all states of a window; its first one identifies it.
     const size_t states = share.count() == 0 ? 0 : addresses.size() / share.count();

@@ -33,6 +33,7 @@ ShardClients::ShardClients(const std::string& run_id, const std::vector<rpc::End
   const StdRange plan_std = config::PlanStdRange(config);
   options.min_plan_std = plan_std.min;
   options.max_plan_std = plan_std.max;
+  // Sent whole: the shard takes from it what its selector needs.
   options.replay = config.replay();
   options.timeout = timeout;
   // All shards get the same options but for their index: an environment may write to any of them,

@@ -43,9 +43,13 @@ class ShardClients : public WindowSource {
   size_t size() const override { return clients_.size(); }
   void SampleAsync(size_t shard, uint32_t count, uint64_t seed,
                    replay::ShardClient::SampleCallback done) override {
+    POMPC_DCHECK_LT(shard, clients_.size());
     clients_[shard]->SampleAsync(count, seed, std::move(done));
   }
-  replay::ShardClient& operator[](size_t shard) { return *clients_[shard]; }
+  replay::ShardClient& operator[](size_t shard) {
+    POMPC_DCHECK_LT(shard, clients_.size());
+    return *clients_[shard];
+  }
 
   // Cancels all calls, and those made later. Idempotent.
   void Close();

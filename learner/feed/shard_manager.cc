@@ -91,6 +91,7 @@ void ShardManager::LoseLocked(int shard, const absl::Status& status, Link* link)
   }
 }
 
+// One shard after the other: it is called where the learner waits for the answers anyway.
 absl::Status ShardManager::Refresh() {
   for (size_t i = 0; i < links_.size(); ++i) {
     POMPC_RETURN_IF_ERROR(
@@ -142,6 +143,8 @@ bool ShardManager::MayTryAgain(int shard, const absl::Status& status) {
     MutexLock lock(&mu_);
     first = !std::exchange(refused_, true);
   }
+  // Every shard may refuse, but the learner ends with one error. It is told without the lock, since
+  // the listener may ask the manager for its clients.
   if (first && options_.on_refused) {
     options_.on_refused(Annotate(
         status, absl::StrCat("replay shard ", shard, " at ", options_.shards[shard].address())));
@@ -167,6 +170,7 @@ void ShardManager::Close() {
     closed_ = true;
     changed_.SignalAll();
   }
+  // A thread may be in a call to a shard; cancelled, the call ends, and the thread sees closed_.
   clients_.Close();
   for (Thread& thread : threads_) thread.Join();
 }

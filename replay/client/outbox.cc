@@ -204,6 +204,7 @@ void Outbox::OnDisconnected() {
   }
 }
 
+// A closed segment stays until all of it, its final observation included, is acknowledged.
 void Outbox::EraseDone() {
   std::erase_if(segments_, [](const Segment& segment) { return segment.Done(); });
 }
@@ -229,6 +230,8 @@ void Outbox::CheckInvariants() const {
 #endif
 }
 
+// A shard that says nothing is stuck only if something was sent to it. Rows that were never sent
+// say nothing about the shard.
 bool Outbox::AwaitsReply() const {
   return std::any_of(segments_.begin(), segments_.end(), [](const Segment& segment) {
     return segment.next_send > segment.base || segment.final_sent;

@@ -80,6 +80,7 @@ class ShardClient::Impl {
       Request request;
       Reply reply;
     };
+    // gRPC needs context, request and reply at fixed addresses until the callback has run.
     auto* const call = new Call;  // deleted by its callback, which gRPC calls exactly once
     call->request = std::move(request);
     call->context.set_deadline(rpc::DeadlineAfter(options_.timeout));
@@ -131,6 +132,8 @@ class ShardClient::Impl {
     ++running_;
     return true;
   }
+  // The context is destroyed soon: Close must not cancel it any more. The call still counts as
+  // running, for its callback has not ended.
   void Uncancellable(grpc::ClientContext* call) {
     MutexLock lock(&mu_);
     cancellable_.erase(call);
@@ -263,6 +266,8 @@ std::vector<uint32_t> SplitBatch(uint32_t batch, std::span<const uint64_t> windo
   std::partial_sum(windows.begin(), windows.end(), cumulative.begin());
   if (cumulative.empty() || cumulative.back() == 0) return shares;
   Random random(seed);
+  // One draw for each window is slower than a multinomial sampler, and needs no floating point: the
+  // split is exact. A batch of 256 takes microseconds.
   for (uint32_t i = 0; i < batch; ++i) {
     const uint64_t window = random.Below(cumulative.back());
     const auto shard = std::upper_bound(cumulative.begin(), cumulative.end(), window);

@@ -280,6 +280,7 @@ absl::Status TrajectoryWriter::Flush(absl::Duration timeout) {
     for (const ShardLink& link : links_) {
       if (link.unacked() == 0) continue;
       POMPC_RETURN_IF_ERROR(link.broken());
+      // The first link that holds something names the reason; the number is that of all.
       if (clock_->Now() < deadline) continue;
       return absl::DeadlineExceededError(
           absl::StrCat(Unacked(), " rows are not acknowledged: ", link.WaitReason()));

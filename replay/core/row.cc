@@ -74,6 +74,7 @@ absl::Status CheckRowValues(const RowSpec& spec, const RowLimits& limits, const 
 }  // namespace
 
 absl::Status CheckSizes(const RowSpec& spec, const RowView& rows) {
+  // A chunk without rows is only sent to end a segment whose rows have all left before.
   if (rows.count == 0 && rows.final_observation.empty()) {
     return absl::InvalidArgumentError("holds neither rows nor a final observation");
   }

@@ -102,6 +102,7 @@ absl::Status Shard::Configure(const ShardConfig& config) {
 absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
   if (config_ != nullptr) {
     POMPC_RETURN_IF_ERROR(CheckRun(config_->run_id, config.run_id));
+    // A later start takes over without asking the earlier one, which may be dead.
     const bool later = config.learner.incarnation > config_->learner.incarnation;
     if (!later && config.learner != config_->learner) return HeldByAnother(*config_);
     POMPC_RETURN_IF_ERROR(CheckSame(*config_, config));
@@ -176,6 +177,8 @@ absl::Status Shard::CheckChunk(const RowView& rows) const {
 absl::Status Shard::CheckNewRows(const RowView& rows, uint32_t begin, uint64_t first_row) const {
   POMPC_RETURN_IF_ERROR(CheckValues(table_->spec(), config_->limits, rows, begin, first_row));
   if (!limiter_.seed_phase_over()) return absl::OkStatus();
+  // The last random rows of a seed phase may still be in flight when it ends. They are refused, so
+  // that the writer drops the episode: training expects every later row to have a plan.
   const std::span<const uint8_t> has_plan = rows.Get<uint8_t>("has_plan");
   const auto planless = std::find(has_plan.begin() + begin, has_plan.end(), 0);
   if (planless == has_plan.end()) return absl::OkStatus();
@@ -196,6 +199,8 @@ absl::Status Shard::CheckVersions(const RowView& rows, uint32_t begin, uint64_t 
     segment->unpublished_since.reset();
     return absl::OkStatus();
   }
+  // The count of grants, not the time, tells how long the row has waited: it says what the learner
+  // knew, whatever the clocks do.
   if (!segment->unpublished_since.has_value()) segment->unpublished_since = limiter_.grants();
   const std::string what = absl::StrCat("row ", first_row + ahead, " was planned by version ",
                                         versions[ahead].ToString());
@@ -226,6 +231,7 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
   const uint32_t wanted = chunk.rows.count - chunk.begin;
   const uint32_t new_rows =
       static_cast<uint32_t>(std::min<uint64_t>(wanted, limiter_.Room(accepted_rows_)));
+  // A chunk without rows, which only ends its segment, needs no room.
   if (new_rows == 0 && wanted > 0) {
     return {Kind::kBlocked, segment->next_row, segment->ended,
             absl::ResourceExhaustedError(WhyBlocked())};
@@ -351,6 +357,7 @@ ShardCounts Shard::counts() const {
                      .max_accepted_rows = limiter_.max_accepted_rows(),
                      .sampled_windows = sampled_windows_,
                      .blocked_writers = static_cast<uint32_t>(waiters_.size())};
+  // Before Configure there is no table, and status pages may ask all the same.
   if (!table_.has_value()) return counts;
   counts.stored_rows = table_->stored_rows();
   counts.stored_bytes = table_->stored_bytes();

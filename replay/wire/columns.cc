@@ -76,6 +76,8 @@ absl::StatusOr<RowView> ViewOf(const proto::Rows& rows, std::vector<ParameterVer
   }
   view.final_observation = {reinterpret_cast<const float*>(last.data()),
                             last.size() / sizeof(float)};
+  // Messages of messages cannot be borrowed as an array. The vector belongs to the stream and keeps
+  // its memory from chunk to chunk.
   versions->clear();
   for (const proto::ParameterVersion& v : rows.versions()) {
     versions->push_back({v.incarnation(), v.number()});
@@ -128,6 +130,8 @@ WindowColumns MakeRoom(const RowSpec& spec, uint32_t horizon, uint32_t count,
   return room;
 }
 
+// The learner checks every reply: a shard of another build, or of a run with other sizes, must not
+// hand it columns that it reads beyond their end.
 absl::Status CheckWindows(const proto::Windows& windows, const RowSpec& spec, uint32_t count,
                           uint32_t horizon) {
   if (windows.count() != count || windows.horizon() != horizon) {
