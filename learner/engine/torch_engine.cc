@@ -23,7 +23,7 @@
 namespace pompc::learner {
 namespace {
 
-// What may come out as NaN beside the losses.
+// Plans may come out as NaN too: a name beside those of the losses.
 constexpr char kPlans[] = "plans";
 // A counter in the metadata of an updater's state.
 constexpr char kSeed[] = "updater.seed";
@@ -232,7 +232,8 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
     batch.*column.tensor =
         Join(shares, column.column, column.Shape(b, horizon_, config_.env().spec()));
   }
-  // Only Reanalyze asks where windows come from.
+  // Where windows come from matters to Reanalyze alone, so the addresses (H + 1 for each window)
+  // are copied only if it will be called.
   std::vector<TorchBatch::Share> origins;
   if (config_.learner().reanalyze().every_updates() == 0) {
     return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
@@ -286,6 +287,7 @@ absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {
 
 absl::StatusOr<std::shared_ptr<const std::string>> TorchEngine::PackParameters(
     proto::ParametersDescription* description) {
+  // Trained in float32, published as configured: the copy of the parameters is rounded, not they.
   POMPC_ASSIGN_OR_RETURN(
       model::PackedTensors packed,
       model::Pack(model::Convert(updater_->model().Parameters(), at::kFloat, publish_dtype_)));
@@ -316,6 +318,8 @@ absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& 
                      " (docs/build.md, Gloo); allowed: 1"));
   }
   POMPC_ASSIGN_OR_RETURN(const proto::RunConfig config, config::Derive(given));
+  // Before the first tensor, so that no operation runs with more threads. Updates free and allocate
+  // the same megabytes over and over, which the allocator must not return to the system.
   model::SetComputeThreads(options.threads);
   model::SetBlasThreads(options.threads);
   KeepFreedMemory();

@@ -113,6 +113,8 @@ Learnables::Learnables(model::WorldModel fresh, uint64_t initial_seed)
   using M = UpdateMetrics;
   at::NoGradGuard no_grad;
   const proto::RunConfig& config = world_model.config();
+  // Heads, prior and optimisers are what the config's place in the family needs, and no more: what
+  // stands in these lists is trained, stored and reported.
   const auto add_optimizer = [&](const char* name, const char* loss, UpdateStep step, Metric norm,
                                  Adam adam) {
     optimizers.push_back({name, loss, step, norm, std::move(adam)});
@@ -174,7 +176,9 @@ Learnables::State Learnables::Visit() {
     add(loss, adam.parameters(), std::move(tensors), adam.gradients());
   };
 
-  // Networks: the world model, whose policy has an optimiser of its own, and what stands beside it.
+  // Networks: the world model, whose policy has an optimiser of its own, then what stands beside
+  // it. Parameters that an optimiser steps come as its vector, so that one copy or one reduction
+  // takes a whole network.
   const NamedTensors of_policy = world_model.policy().Parameters();
   NamedTensors of_model = world_model.Parameters();
   of_model.erase(of_model.end() - static_cast<std::ptrdiff_t>(of_policy.size()), of_model.end());
@@ -339,7 +343,7 @@ void Learnables::GoBack() {
   at::NoGradGuard no_grad;
   const State state = Visit();
   for (size_t i = 0; i < state.vectors.size(); ++i) {
-    // In place: networks, optimisers and recordings of updates hold on to the memory.
+    // In place: networks, optimisers and recordings of updates hold on to this memory.
     at::Tensor numbers = state.vectors[i].numbers;
     numbers.copy_(kept_numbers_.at(i));
   }

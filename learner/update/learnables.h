@@ -49,10 +49,10 @@ struct Optimizer {
   // Its place in a checkpoint: tensors "adam.<name>.m" and ".v", counter
   // "updater.adam_steps.<name>".
   const char* name;
-  // What it follows, and in which step.
+  // The loss that it follows (kLosses), and the step in which it does.
   const char* loss;
   UpdateStep step;
-  // Where the norm of its gradient before clipping is reported.
+  // Reports the norm of its gradient before clipping.
   Metric norm;
   Adam adam;
 };
@@ -65,7 +65,7 @@ struct Learnables {
   Learnables(const Learnables&) = delete;
   Learnables& operator=(const Learnables&) = delete;
 
-  // As those of Updater.
+  // These do what Updater promises under the same names.
   UpdaterState Export();
   absl::Status Import(const UpdaterState& state);
   absl::Status Keep();
@@ -121,7 +121,7 @@ struct Learnables {
   const Adam& AdamOf(const char* loss) const;
   void CheckInvariants();
 
-  // What Keep put aside, in the order of Visit(); empty before.
+  // The copies that Keep made, in the order of Visit(); empty before.
   std::vector<at::Tensor> kept_numbers_;
   std::vector<uint64_t> kept_counters_;
 };

@@ -58,6 +58,7 @@ at::Tensor Penalties(const Mlp* prior, const Windows& windows, const at::Tensor&
   return (kl * Lambda(po_mpc)).view_as(windows.rewards);
 }
 
+// The world model's own prediction of a window: it sees the first observation, then only actions.
 struct Rollout {
   at::Tensor latents;      // [H * B, L]: zhat_0..zhat_{H-1}
   at::Tensor predictions;  // [H * B, L]: zhat_1..zhat_H
@@ -75,7 +76,7 @@ Rollout RollOut(const model::WorldModel& model, const Windows& windows) {
   return {at::cat(latents), predictions};
 }
 
-// What the policy pays in each row, as configured.
+// K of step 4 in each row, as po_mpc.policy_kl says.
 at::Tensor KlOfPolicy(const Gaussian& policy, proto::ModelConfig::PolicyForm form,
                       const at::Tensor& noise, const Gaussian& prior, const PoMpcConfig& config) {
   const PoMpcConfig::KlReduction reduction = config.kl_reduction();
@@ -194,6 +195,7 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, std::span<const V
                        const at::Tensor& loss) {
     losses.terms.push_back({name, column, coefficient, loss});
   };
+  // The predicted latent against the encoding of what was observed; sg(h(o)) is in the targets.
   add("consistency", &M::consistency_loss, learner.consistency_coefficient(),
       model::WeightedSquaredError(rollout.predictions, targets.next_latents, weights));
 
@@ -201,6 +203,8 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, std::span<const V
   add("reward", &M::reward_loss, learner.reward_coefficient(),
       model::TwoHotCrossEntropy(losses.reward_logits, windows.rewards.flatten(), weights, bins));
 
+  // Q teaches the latents what matters to values. Qt does not by default: its targets follow the
+  // policy's KL, and with lambda = 0 it must leave the model as it is without it.
   for (size_t i = 0; i < heads.size(); ++i) {
     const at::Tensor own_input = heads[i].trains_latents ? input : input.detach();
     losses.value_logits.push_back(heads[i].online.Forward(own_input, Training(dropout)));
@@ -211,6 +215,7 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, std::span<const V
   if (model.config().env().spec().terminates()) {
     const at::Tensor logits =
         model.termination().Forward(rollout.predictions, Training()).squeeze(1);
+    // Not weighted by rho: a mean over all states alike.
     add("termination", &M::termination_loss, learner.termination_coefficient(),
         at::binary_cross_entropy_with_logits(logits, windows.terminated.flatten()));
   }

@@ -42,11 +42,11 @@ struct ValueHead {
   // The loss whose optimiser steps it (kLosses).
   const char* loss;
   model::Mlp online, target;
-  // Whether its targets subtract lambda KL(pi || p) from the value of each later state.
+  // Its targets subtract lambda KL(pi || p) from the value of each later state.
   bool penalized = false;
-  // Whether the gradient of its loss reaches the latents.
+  // The gradient of its loss reaches the latents.
   bool trains_latents = true;
-  // Whether the policy's loss uses its values; one head's does.
+  // The policy's loss uses its values; this is true of one head.
   bool judges_policy = false;
   struct Columns {
     Metric loss, target, clamped;
@@ -74,7 +74,7 @@ at::Tensor OneStepTargets(const WindowRewards& window, const at::Tensor& next_va
 // off, and a bootstrap at the end.
 at::Tensor WindowEndTargets(const WindowRewards& window, const at::Tensor& last_values);
 
-// What the losses of the model and of the values compare predictions with; constants.
+// The constants that the losses of the model and of the values compare predictions with.
 struct Targets {
   at::Tensor next_latents;         // [H * B, L]: encodings of the states after each step
   std::vector<at::Tensor> values;  // [H * B], one for each value head
@@ -148,7 +148,7 @@ struct PolicyTerms {
   at::Tensor entropy;  // [T * B]
 };
 
-// What the policy is judged by; constants to its gradient.
+// The networks and numbers that judge the policy; constants to its gradient.
 struct PolicyJudges {
   const model::Mlp* values = nullptr;  // nullptr: alpha = 1
   at::Tensor members;                  // of the ensemble to reduce, int64; undefined: all
@@ -171,7 +171,7 @@ at::Tensor PolicyLoss(const PolicyTerms& terms, const Windows& windows,
                       const proto::RunConfig& config);
 void Report(const PolicyTerms& terms, const Windows& windows, MetricTensors& metrics);
 
-// What the metrics say of the plans in the batch.
+// Reports how many of the batch's states have plans, and how wide these are.
 void Report(const Windows& windows, MetricTensors& metrics);
 
 }  // namespace pompc::update

@@ -1,4 +1,4 @@
-// What one update reports.
+// The numbers that one update reports.
 #ifndef POMPC_LEARNER_UPDATE_METRICS_H_
 #define POMPC_LEARNER_UPDATE_METRICS_H_
 
@@ -79,7 +79,7 @@ class MetricTensors {
   std::vector<std::pair<Metric, at::Tensor>> scalars_;
 };
 
-// What was packed, on the host; waits for the device.
+// Brings what was packed to the host; waits for the device.
 UpdateMetrics Unpack(const at::Tensor& packed);
 
 }  // namespace pompc::update

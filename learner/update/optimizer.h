@@ -1,4 +1,4 @@
-// What an update steps with: Adam, and the running scales by which the policy's loss is divided.
+// Adam, and the running scales by which the policy's loss is divided.
 #ifndef POMPC_LEARNER_UPDATE_OPTIMIZER_H_
 #define POMPC_LEARNER_UPDATE_OPTIMIZER_H_
 
@@ -33,7 +33,7 @@ class Adam {
   Adam(at::Tensor parameters, Options options);
 
   const at::Tensor& parameters() const { return parameters_; }
-  // Where gradients accumulate; a vector of the parameters' size.
+  // Gradients accumulate here: a vector of the parameters' size.
   const at::Tensor& gradients() const { return gradients_; }
   // Norm of the gradients as they are, a scalar.
   at::Tensor GradientNorm() const { return gradients_.norm(); }

@@ -15,7 +15,8 @@ namespace {
 
 using model::NamedTensors;
 
-// Hands out the arrays by name, each checked, and keeps what is wrong.
+// Hands out the arrays by name, each checked, and keeps what is wrong: whoever writes such a file
+// hears of all its faults at once.
 class Inputs {
  public:
   explicit Inputs(const NamedTensors& arrays) {
@@ -61,7 +62,7 @@ class Inputs {
   std::vector<std::string> problems_;
 };
 
-// [B, T, ...] <-> [T * B, ...], step first.
+// [B, T, ...] <-> [T * B, ...]: files have the windows first, the update's rows the steps.
 at::Tensor ToRows(const at::Tensor& x) { return x.transpose(0, 1).flatten(0, 1); }
 at::Tensor FromRows(const at::Tensor& rows, const Windows& windows) {
   return rows.detach().unflatten(0, {rows.size(0) / windows.batch, windows.batch}).transpose(0, 1);

@@ -8,12 +8,12 @@
 
 namespace pompc::update {
 
-// What an update computes from a batch and given draws, at the updater's parameters and without
-// dropout: latents, predictions, targets, losses, gradient norms; and the values that plans give to
-// action sequences. Input and output arrays are those of docs/checkpoints.md, windows first. Runs
-// the functions of the update and of MPPI themselves. Running scales among the inputs replace the
-// updater's; nothing else of its state changes. INVALID_ARGUMENT naming the arrays that are
-// missing, unknown, or of another shape or type.
+// Computes what an update does from a batch and given draws, at the updater's parameters and
+// without dropout: latents, predictions, targets, losses, gradient norms; and the values that plans
+// give to action sequences. Input and output arrays are those of docs/checkpoints.md, windows
+// first. Runs the functions of the update and of MPPI themselves. Running scales among the inputs
+// replace the updater's; nothing else of its state changes. INVALID_ARGUMENT naming the arrays that
+// are missing, unknown, or of another shape or type.
 absl::StatusOr<model::NamedTensors> Probe(Updater* updater, const model::NamedTensors& inputs);
 
 }  // namespace pompc::update

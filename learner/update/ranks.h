@@ -13,10 +13,10 @@
 
 namespace pompc::update {
 
-// What the ranks of one update exchange. Every call is collective: all ranks make the same calls in
-// the same order with tensors of the same shape and dtype, and each waits for the others.
-// UNAVAILABLE when another is gone or does not come within the timeout: no further call succeeds
-// then, and what the tensors hold is undefined. One thread at a time.
+// Exchanges numbers between the ranks of one update. Every call is collective: all ranks make the
+// same calls in the same order with tensors of the same shape and dtype, and each waits for the
+// others. UNAVAILABLE when another is gone or does not come within the timeout: no further call
+// succeeds then, and what the tensors hold is undefined. One thread at a time.
 class Ranks {
  public:
   Ranks(int rank, int size) : rank_(rank), size_(size) {}
@@ -47,7 +47,7 @@ struct RankOptions {
   absl::Duration timeout = absl::Seconds(60);
 };
 
-// Whether this LibTorch has c10d with Gloo, or with NCCL.
+// These say whether this LibTorch has c10d with Gloo, and with NCCL.
 bool HasGloo();
 bool HasNccl();
 

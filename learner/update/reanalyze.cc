@@ -20,6 +20,8 @@ Reanalyzed Reanalyze(const model::WorldModel& model, const proto::RunConfig& con
   for (int64_t i = 0; i < count; ++i) result.windows.push_back(i * windows / count);
   const at::Tensor index = at::tensor(result.windows, at::kLong).to(batch.plan_mean.device());
 
+  // All states in one pass, each with a seed of its own; without warm starts, since the plans that
+  // the states were acted by are of older parameters.
   model::PlanInputs inputs;
   inputs.observations =
       batch.observations.index_select(0, index).narrow(1, 0, horizon).flatten(0, 1);

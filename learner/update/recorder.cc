@@ -44,11 +44,14 @@ std::vector<at::Tensor> Recorder::Load(const std::vector<at::Tensor>& tensors) {
     layout.push_back(LayoutOf(tensor));
     bytes += BytesOf(tensor);
   }
+  // Recorded operations read the block where it lies, so it moves only when shapes or dtypes
+  // change.
   if (layout != layout_) {
     block_ = Allocate(bytes);
     layout_ = std::move(layout);
   }
 
+  // One block, and one copy for all tensors instead of one for each.
   const at::Tensor host = HostBlock();
   std::vector<at::Tensor> loaded;
   int64_t begin = 0;
@@ -90,7 +93,7 @@ namespace {
 // first needed, which cannot be recorded.
 constexpr int kWarmUps = 2;
 
-// What is queued on `to` from now on comes behind what was queued on `from`.
+// Lets what is queued on `to` from now on run after what was queued on `from`.
 void Order(const c10::Stream& from, const c10::Stream& to) {
   c10::Event event(at::kCUDA);
   event.record(from);
@@ -116,6 +119,7 @@ class CudaRecorder : public Recorder {
       RunAside([&] { own.result = program(); });
       return own.result;
     }
+    // If one program cannot be recorded the others will hardly be: all are called from now on.
     if (own.graph == nullptr && !Record(own, program)) {
       records_ = false;
       programs_.clear();
@@ -141,7 +145,7 @@ class CudaRecorder : public Recorder {
       slot.host = at::empty({bytes}, host);
       slot.device = at::empty({bytes}, device);
     }
-    // What had this memory before was queued on the main stream.
+    // The memory may have belonged to tensors whose work is still queued on the main stream.
     Order(main, copies_);
     return at::empty({bytes}, device);
   }

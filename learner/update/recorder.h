@@ -28,10 +28,10 @@ class Recorder {
   // recordings are dropped. The host waits only if it is two calls ahead of the copies.
   std::vector<at::Tensor> Load(const std::vector<at::Tensor>& tensors);
 
-  // What `program` returns; holds until the next run of the variant. A program reads what was
-  // loaded and tensors that stay where they are, does not wait for the device, and does the same
-  // operations with the same numbers of the host whenever `variant` is the same: once recorded it
-  // is no longer called.
+  // Runs `program` and returns its result, which holds until the next run of the variant. A program
+  // reads what was loaded and tensors that stay where they are, does not wait for the device, and
+  // does the same operations with the same numbers of the host whenever `variant` is the same: once
+  // recorded it is no longer called.
   virtual at::Tensor Run(int variant, absl::FunctionRef<at::Tensor()> program);
 
   // Runs that replayed a recording.

@@ -48,7 +48,8 @@ void Report(const Evaluation& e, const std::vector<ValueHead>& heads,
   Report(e.windows, metrics);
 }
 
-// Adam divides by the norm of the gradients, which is infinite before they are.
+// Says whether an update could be made of it. Adam divides by the norm of the gradients, which is
+// infinite before they are.
 bool IsFinite(const Evaluation& evaluation) {
   at::NoGradGuard no_grad;
   std::vector<at::Tensor> norms;
@@ -224,7 +225,7 @@ absl::StatusOr<UpdateMetrics> Updater::StepDirectly(const Batch& batch, bool wan
 }
 
 absl::StatusOr<UpdateMetrics> Updater::StepThroughRecorder(const Batch& batch, bool want_metrics) {
-  // What varies from update to update goes to where recorded operations read it.
+  // The batch and the random numbers go to where recorded operations read them.
   Batch own = batch;
   RandomNumbers numbers = DrawNext(batch);
   const bool any_plan = AnyPlan(batch, config());

@@ -20,7 +20,7 @@
 
 namespace pompc::update {
 
-// What one update computes, in the order of its steps.
+// All that one update computes, in the order of its steps.
 struct Evaluation {
   Windows windows;
   Targets targets;
@@ -67,9 +67,9 @@ class Updater {
   // Ranks says: then the update is incomplete as well, and ranks must be joined anew.
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
 
-  // What Step would compute from these draws, all of it at the parameters as they are (in Step, the
-  // optimisers of the model and of the values step before the policy's loss is computed). The state
-  // stays as it is. INVALID_ARGUMENT for a batch or for draws of wrong shapes, naming them.
+  // Computes what Step would from these draws, all of it at the parameters as they are (in Step,
+  // the optimisers of the model and of the values step before the policy's loss is computed). The
+  // state stays as it is. INVALID_ARGUMENT for a batch or for draws of wrong shapes, naming them.
   // REQUIRES: no ranks are joined.
   absl::StatusOr<Evaluation> Evaluate(const Batch& batch, const Draws& draws);
 
@@ -81,7 +81,8 @@ class Updater {
   // joined.
   absl::StatusOr<std::vector<uint32_t>> FindUnusable(const Batch& batch);
 
-  // What planners need: encoder, dynamics, reward, termination, plain Q (online), sampling policy.
+  // The networks that planners need: encoder, dynamics, reward, termination, plain Q (online),
+  // sampling policy.
   const model::WorldModel& model() const { return learned_->world_model; }
   // Updates made, those before an import included.
   int64_t update_count() const { return static_cast<int64_t>(learned_->updates); }
@@ -115,10 +116,9 @@ class Updater {
  private:
   // How an update is made.
   struct Manner {
-    // Whether optimisers step, and target networks follow. If not, gradients are left where they
-    // accumulate.
+    // Optimisers step, and target networks follow. If not, gradients stay where they accumulate.
     bool steps = true;
-    // Whether each gradient is looked at before it is used, which waits for the device.
+    // Each gradient is looked at before it is used, which waits for the device.
     bool checked = false;
     MetricTensors* metrics = nullptr;  // nullptr: not wanted
   };
@@ -128,7 +128,7 @@ class Updater {
   at::TensorOptions options() const { return model().flat().options(); }
   absl::StatusOr<UpdateMetrics> StepDirectly(const Batch& batch, bool want_metrics);
   absl::StatusOr<UpdateMetrics> StepThroughRecorder(const Batch& batch, bool want_metrics);
-  // What the host keeps of an update before and after its operations: all that is no tensor.
+  // These do what the host does before and after the operations of an update: they count.
   void CountSteps(bool any_plan);
   void CountUpdate(bool any_plan);
 
@@ -138,8 +138,8 @@ class Updater {
   absl::Status Minimize(UpdateStep step, const at::Tensor& loss, const Manner& manner);
   // S_q and S_k follow the first states of the whole batch.
   absl::Status FollowScales(const Windows& windows, const PolicyTerms& terms);
-  // Whether the policy is trained. With neither values nor plans to follow its entropy would be
-  // all: it would grow wide.
+  // Says whether the policy is trained. With neither values nor plans to follow its entropy would
+  // be all: it would grow wide.
   bool PolicyLearns(bool any_plan) const { return config().po_mpc().alpha() < 1 || any_plan; }
   void FollowTargets();
 
