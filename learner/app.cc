@@ -26,6 +26,8 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
   return app;
 }
 
+// Takes over the run directory. What can be refused is refused before anything is changed: first
+// the port, then the directory's lock and config, then the checkpoint.
 absl::Status App::Open() {
   // A port that is taken must not leave a run directory behind.
   if (!options_.server.listen.empty()) {
@@ -56,6 +58,8 @@ absl::Status App::Open() {
   return absl::OkStatus();
 }
 
+// The server is up before training is: actors, planners and ranks that wait for a learner get
+// leases and a status that says what it waits for while shards are configured and replay fills.
 absl::Status App::Serve() {
   publisher_ = std::make_unique<parameters::Publisher>(
       parameters::PublisherOptions{.clock = options_.clock});
@@ -76,6 +80,8 @@ absl::Status App::Serve() {
   return absl::OkStatus();
 }
 
+// Makes everything between the shards and the engine, in the order in which the parts need one
+// another.
 absl::Status App::StartTraining(uint64_t restored_updates) {
   Engine* engine = options_.engine.get();
   std::vector<std::string> states;
@@ -86,6 +92,8 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   }
   POMPC_ASSIGN_OR_RETURN(log_, TrainingLog::Open(run_->path(), Trainer::ValueNames(*engine), states,
                                                  restored_updates, events_.get()));
+  // The monitor takes evaluations from the control and settles their checkpoints, so that it
+  // outlives the trainer: results may come in after the last update.
   MonitorOptions monitor;
   monitor.run_dir = run_->path();
   monitor.on_moved = [this](const absl::Status& status) { Fail(status); };

@@ -48,7 +48,7 @@ class App {
   const std::string& run_id() const { return run_->run_id(); }
   const std::string& run_dir() const { return run_->path(); }
 
-  // The run at this moment, for whoever shows progress.
+  // What the run does at this moment.
   run::RunStatus Status() const { return control_->Status(); }
   // The same as an HTML page.
   std::string StatusPage() const;
@@ -66,7 +66,7 @@ class App {
   // directory was moved or deleted.
   absl::Status Wait();
 
-  // Goes away; the run itself does not end and can be resumed. 1. Health says NOT_SERVING.
+  // Ends this learner; the run itself does not end and can be resumed. 1. Health says NOT_SERVING.
   // 2. Training ends with a checkpoint. 3. Calls to shards are cancelled. 4. The server shuts down.
   // 5. What has come in is written down. Idempotent; bounded by an update, the checkpoint and
   // stop_grace, with other ranks by the timeout of an exchange.
@@ -79,7 +79,7 @@ class App {
   absl::Status Serve();
   absl::Status StartTraining(uint64_t restored_updates);
   void Train();
-  // This learner cannot go on. Whether the run is over is not for an error to decide.
+  // Ends this learner with an error. The run is not over by that: the next learner resumes it.
   void Fail(const absl::Status& status);
 
   const AppOptions options_;
@@ -102,7 +102,7 @@ class App {
   std::unique_ptr<PlanWriter> plan_writer_;
   std::unique_ptr<TrainingLog> log_;
   std::unique_ptr<Trainer> trainer_;
-  // Of the above.
+  // Functions that read what stands above.
   std::vector<MetricFunction> metrics_;
   Thread training_;
   Event trained_;

@@ -14,7 +14,8 @@
 namespace pompc::learner {
 namespace {
 
-// Each rank's part of a batch is as large as the others'.
+// Each rank's part of a batch is as large as the others': the gradient of the whole batch is then
+// the mean of theirs (Updater::AverageGradient).
 absl::Status CheckRanks(const proto::RunConfig& config, int world_size) {
   if (world_size < 1 || world_size > kMaxRanks) {
     return absl::InvalidArgumentError(
@@ -36,7 +37,8 @@ replay::RowSpec SpecOf(const proto::RunConfig& config) {
   return {config.env().spec().observation_size(), config.env().spec().action_size()};
 }
 
-// One shard may have to deliver a rank's whole part of a batch, in one message.
+// A draw is split over the shards by how many windows each holds. When one alone has windows, it
+// has to deliver a rank's whole part of a batch in one message.
 absl::Status CheckBatchSize(const proto::RunConfig& config, int world_size) {
   const replay::RowSpec spec = SpecOf(config);
   const uint32_t horizon = config.planner().horizon();
@@ -60,7 +62,7 @@ absl::Status CheckMessages(const proto::RunConfig& config, int world_size) {
     uint64_t bytes;
     int limit;
   };
-  // Header, names of streams, tags and lengths.
+  // Room for the header, names of streams, tags and lengths.
   constexpr uint64_t kOther = 4096;
   const Message messages[] = {
       {"a chunk of one row", replay::ChunkRowBytes(spec) + 4 * o, rpc::kMaxRequestBytes},
@@ -79,7 +81,8 @@ absl::Status CheckMessages(const proto::RunConfig& config, int world_size) {
   return CheckBatchSize(config, world_size);
 }
 
-// Rows are evicted from each shard by itself.
+// Rows are evicted from each shard by itself, the oldest first. If a shard held fewer than a window
+// of every environment, rows would be gone before the window around them is complete.
 absl::Status CheckCapacity(const proto::RunConfig& config, size_t num_shards) {
   const replay::TableOptions shard = ShareOfShard(config, num_shards);
   POMPC_RETURN_IF_ERROR(Annotate(shard.Validate(), "replay.capacity_rows, replay.capacity_bytes"));

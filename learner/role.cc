@@ -17,6 +17,8 @@
 namespace pompc::learner {
 namespace {
 
+// Flags are checked against one another before anything is opened. Exchanges between ranks are not
+// encrypted: beyond this machine they need --insecure, as --listen does.
 absl::Status CheckRanks(const Flags& flags, bool insecure) {
   const TorchEngineOptions& engine = flags.engine;
   if (engine.rank >= engine.world_size) {
@@ -35,6 +37,8 @@ rpc::ServerOptions ServerOptions(const rpc::RoleContext& context) {
           .health_service = kHealthService};
 }
 
+// Rank 0. The engine is made before the run directory is touched: a device that is not there must
+// not leave a folder behind.
 absl::StatusOr<rpc::RunningRole> StartLeader(const Flags& flags, const rpc::RoleContext& context) {
   AppOptions options;
   options.run_dir = flags.run_dir;
@@ -44,10 +48,13 @@ absl::StatusOr<rpc::RunningRole> StartLeader(const Flags& flags, const rpc::Role
   POMPC_ASSIGN_OR_RETURN(options.engine, MakeTorchEngine(options.config, flags.engine));
   options.world_size = flags.engine.world_size;
   options.server = ServerOptions(context);
+  // Actors of an earlier learner may still be alive. Their indices are kept for them for as long as
+  // they need to notice and register again.
   options.lease.await_former = options.lease.duration;
   options.metrics = context.metrics;
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<App> app, App::Start(std::move(options)));
   for (const char* path : {"/", "/status"}) {
+    // The HTTP server outlives the app.
     context.http.AddPage(path, [weak = std::weak_ptr<App>(app)] {
       const std::shared_ptr<App> alive = weak.lock();
       return HttpPage{"text/html; charset=utf-8", alive ? alive->StatusPage() : ""};

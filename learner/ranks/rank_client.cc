@@ -85,6 +85,7 @@ absl::StatusOr<proto::RankWelcome> RankClient::Join() {
   request.set_world_size(static_cast<uint32_t>(options_.world_size));
   request.set_name(ToUtf8(options_.name));
   request.set_num_shards(options_.num_shards);
+  // Under the lock: a Cancel that comes now either finds the call, or is found here.
   {
     MutexLock lock(&mu_);
     if (cancelled_) return absl::CancelledError("this rank is to end");
@@ -115,7 +116,8 @@ absl::StatusOr<std::optional<RankOrder>> RankClient::Next() {
 
 absl::Status RankClient::EndOf(Call& call) {
   if (call.reader == nullptr) return absl::CancelledError("the call has ended");
-  // What is still on its way is of no use: without reading it there would be no end.
+  // A stream's status comes only after all its messages have been read, so what is still on its way
+  // is read and dropped.
   for (proto::RankOrder order; call.reader->Read(&order);) {
   }
   const absl::Status status = rpc::FromGrpc(call.reader->Finish());

@@ -67,6 +67,7 @@ void RankGroup::Leave(int rank) {
 bool RankGroup::AwaitAll(absl::Duration timeout) {
   MutexLock lock(&mu_);
   const absl::Duration deadline = clock_->Now() + timeout;
+  // Looks once more after the deadline: the last one may have joined at that moment.
   while (!complete_ && !Absent().empty()) {
     if (!clock_->WaitUntil(&changed_, &mu_, deadline) && !Absent().empty()) return false;
   }
@@ -92,6 +93,7 @@ void RankGroup::Tell(const RankOrder& order) {
 void RankGroup::Close(const absl::Status& status) {
   {
     MutexLock lock(&mu_);
+    // The first end counts: what ended the run, not what its end made fail.
     if (ended_.has_value()) return;
     ended_ = status;
     changed_.SignalAll();
@@ -112,6 +114,8 @@ void RankGroup::Announce() {
   for (const auto& listener : listeners) listener->OnNews();
 }
 
+// The trainer asks between updates, where no exchange would tell it: while it waits for rows, a
+// rank that is gone is noticed within a second.
 absl::Status RankGroup::Lost() const {
   MutexLock lock(&mu_);
   return LostLocked();

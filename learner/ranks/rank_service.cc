@@ -131,6 +131,8 @@ grpc::ServerWriteReactor<proto::RankOrder>* RankService::Join(grpc::CallbackServ
   if (!status.ok()) return new RefusedStream(status);
   const int rank = static_cast<int>(request->rank());
   auto stream = std::make_shared<Stream>(group_, rank, request->name());
+  // From here on the group may bring orders. The stream finds those when its first write, the
+  // welcome, is done: it counts as writing from the beginning.
   status = group_->Join(rank, static_cast<int>(request->world_size()), request->name(), stream);
   if (!status.ok()) return new RefusedStream(status);
   proto::RankWelcome welcome;
@@ -160,6 +162,7 @@ absl::Status RankService::DoPut(const proto::PutValueRequest& request) {
 absl::StatusOr<proto::GetValueReply> RankService::DoGet(const proto::GetValueRequest& request) {
   POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), options_.run_id));
   absl::StatusOr<std::string> value = values_->Get(request.key(), absl::ZeroDuration());
+  // Nobody has put it yet. The caller asks again; waiting here would hold a thread of the server.
   if (absl::IsDeadlineExceeded(value.status())) {
     return absl::NotFoundError(value.status().message());
   }

@@ -144,6 +144,7 @@ Draws MakeDraws(const RandomNumbers& numbers, const proto::RunConfig& config, Ba
 }
 
 Draws DrawsOf(const Draws& whole, int64_t batch, int64_t begin, int64_t count) {
+  // Members are drawn for the whole batch; noise and dropout are those of the rows.
   POMPC_CHECK(begin >= 0 && count >= 1 && begin + count <= batch);
   // Rows are the dimension before the last; windows vary fastest in it.
   const auto part = [&](const at::Tensor& x) {

@@ -63,6 +63,8 @@ Adam MakeModelAdam(const model::WorldModel& model) {
 
 }  // namespace
 
+// The two functions below say what no update could have made. `pompc checkpoint import` and the
+// engine's Import ask them, so that a state which would spoil a run is refused by name and rule.
 std::string TensorProblem(const model::NamedTensor& named) {
   const at::Tensor& numbers = named.tensor;
   if (!at::isfinite(numbers).all().item<bool>()) return "must be finite";

@@ -210,6 +210,7 @@ void Updater::CountUpdate(bool any_plan) {
 }
 
 absl::StatusOr<UpdateMetrics> Updater::StepDirectly(const Batch& batch, bool want_metrics) {
+  // What can be refused comes before anything is counted or drawn: the state is as it was then.
   Evaluation e;
   e.windows = MakeWindows(batch, config(), options());
   POMPC_RETURN_IF_ERROR(AgreeWithRanks(e.windows));
@@ -269,6 +270,8 @@ absl::StatusOr<Evaluation> Updater::Evaluate(const Batch& batch, const Draws& dr
   e.windows = MakeWindows(batch, config(), options());
   POMPC_RETURN_IF_ERROR(draws.Validate(config(), {e.windows.horizon, e.windows.batch}));
   c10::AutoGradMode with_gradients(true);
+  // The running scales are the one thing that an update changes without an optimiser: they are put
+  // back at the end.
   const at::Tensor value_scale = learned_->value_scale.value();
   const at::Tensor kl_scale = learned_->kl_scale.value();
   const at::Tensor value_scale_before = value_scale.clone();
@@ -277,7 +280,6 @@ absl::StatusOr<Evaluation> Updater::Evaluate(const Batch& batch, const Draws& dr
   e.value_scale = value_scale.clone();
   e.kl_scale = kl_scale.clone();
   e.gradients = learned_->Gradients(/*with_prior=*/e.prior.has_value());
-  // The running scales are the one thing that an update changes without an optimiser.
   value_scale.copy_(value_scale_before);
   kl_scale.copy_(kl_scale_before);
   return e;
