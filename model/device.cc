@@ -45,7 +45,8 @@ absl::StatusOr<at::Device> ParseDevice(std::string_view text) {
         absl::StrCat("device \"", name,
                      "\": this LibTorch has no CUDA, or the machine has no CUDA device; use cpu"));
   }
-  // Only an allocation shows whether there is a device of this number, and whether it works.
+  // LibTorch reports a missing or broken device by exception, here as everywhere. Only an
+  // allocation shows whether there is a device of this number, and whether it works.
   const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(*index));
   try {
     at::empty({1}, at::TensorOptions(at::kFloat).device(device));
@@ -69,6 +70,8 @@ void SetBlasThreads(int threads) {
   if (const auto set = Find<void (*)(int)>("openblas_set_num_threads")) set(threads);
 }
 
+// Checks MKL first: a LibTorch with MKL inside multiplies with it, whatever BLAS is loaded beside
+// it.
 std::string BlasName() {
   if (at::hasMKL()) return "MKL";
   if (const char* config = OpenBlasConfig()) return config;

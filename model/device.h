@@ -1,4 +1,4 @@
-// Where tensors live and how many threads compute on them.
+// The device on which tensors live, and the threads that compute on them.
 #ifndef POMPC_MODEL_DEVICE_H_
 #define POMPC_MODEL_DEVICE_H_
 

@@ -15,7 +15,7 @@
 namespace pompc::model {
 namespace {
 
-// Standard deviation of initial weights; TD-MPC2 truncates at +-2, which is a hundred of them away.
+// Standard deviation of initial weights. TD-MPC2 truncates at +-2, a hundred deviations from zero.
 constexpr double kWeightStd = 0.02;
 
 // FNV-1a: a name for the random stream of a tensor that is the same on every machine and in every
@@ -89,6 +89,9 @@ Mlp::Mlp(MlpSpec spec, at::Tensor flat) : spec_(std::move(spec)), flat_(std::mov
   if (HasKernels(spec_, flat_)) kernel_layers_ = MakeKernelLayers({});
 }
 
+// The one place that knows how layers lie in a flat vector: layer by layer weight, bias and, where
+// there is a norm, its weight and bias, each with all members of an ensemble. Checkpoints and
+// published parameters list tensors in this order, so it is part of their format.
 std::vector<Mlp::Layer> Mlp::MakeLayers(const at::Tensor& flat) const {
   at::NoGradGuard no_grad;
   int64_t offset = 0;
@@ -148,6 +151,8 @@ void Mlp::Initialize(uint64_t seed) const {
     const Layer& layer = layers_[i];
     if (layer.norm_weight.defined()) layer.norm_weight.fill_(1);
     if (spec_.zero_last && i + 1 == layers_.size()) continue;
+    // A stream for each tensor, so that a change of one network's size leaves the others' initial
+    // parameters as they were.
     const RandomStream stream{HashOf(spec_.name), static_cast<uint32_t>(i)};
     const at::Tensor draws = Normal({seed}, stream, {layer.weight.numel()}, at::kCPU);
     layer.weight.copy_((draws * kWeightStd).clamp(-2, 2).view(layer.weight.sizes()));
@@ -156,7 +161,7 @@ void Mlp::Initialize(uint64_t seed) const {
 
 at::Tensor Mlp::ForwardReference(const at::Tensor& x, const Options& options) const {
   const std::vector<Layer>& layers = options.train ? leaves_ : layers_;
-  // On a CPU only the kernels are faster with other numbers.
+  // On a CPU only the kernels are faster in bfloat16; where a network has none it stays float32.
   const proto::ModelConfig::MatmulDtype matmul_dtype = flat_.is_cpu() && kernel_layers_ == nullptr
                                                            ? proto::ModelConfig::FLOAT32
                                                            : spec_.matmul_dtype;
@@ -175,6 +180,7 @@ at::Tensor Mlp::ForwardReference(const at::Tensor& x, const Options& options) co
     p.bias = pick(layer.bias);
     p.norm_weight = pick(layer.norm_weight);
     p.norm_bias = pick(layer.norm_bias);
+    // TD-MPC2 drops out in the first layer of the Q ensembles alone.
     if (i == 0) p.dropout = options.dropout;
     p.matmul_dtype = matmul_dtype;
     p.simnorm_dim = i + 1 == layers.size() ? spec_.simnorm_dim : 0;
@@ -210,6 +216,7 @@ at::Tensor Mlp::ForwardKernel(const at::Tensor& x, const Options& options) const
     kernels::MlpInfer(*kernel_layers_, pass, workspace.data_ptr<float>(), data);
     return out;
   }
+  // The tape holds what the backward pass needs of every layer, in one allocation.
   const at::Tensor tape = at::empty({kernels::TapeSize(*kernel_layers_, pass)}, out.options());
   kernels::MlpForward(*kernel_layers_, pass, tape.data_ptr<float>(), data);
   std::shared_ptr<MlpNode> node(new MlpNode, torch::autograd::deleteNode);
@@ -237,6 +244,7 @@ at::Tensor Mlp::Forward(const at::Tensor& x, const Options& options) const {
   const at::Tensor y =
       kernel ? ForwardKernel(rows.contiguous(), options) : ForwardReference(rows, options);
   if (x.dim() == 2 || (own_rows && x.dim() == 3)) return y;
+  // Back to x's leading shape, behind the dimension of the members.
   std::vector<int64_t> shape = x.sizes().vec();
   if (spec_.members > 0 && !own_rows) shape.insert(shape.begin(), y.size(0));
   shape.back() = spec_.output;

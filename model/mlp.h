@@ -24,7 +24,7 @@ struct MlpSpec {
   std::vector<int> hidden;
   int output = 0;
   int simnorm_dim = 0;
-  // Whether the last layer's weights start at zero.
+  // The last layer's weights start at zero.
   bool zero_last = false;
   proto::ModelConfig::MatmulDtype matmul_dtype = proto::ModelConfig::FLOAT32;
 

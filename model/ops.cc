@@ -18,6 +18,8 @@ using torch::autograd::variable_list;
 // How many scopes the thread is in.
 thread_local int reference_scopes = 0;
 
+// The kernels read raw float32 memory of the CPU. float64 (the tests' finite differences) and GPUs
+// take the ATen operations.
 bool HasTwoHotKernel(const at::Tensor& x, const Bins& bins) {
   return x.is_cpu() && x.scalar_type() == at::kFloat && bins.count <= kernels::kMaxBins &&
          !ReferenceScope::active();
@@ -35,6 +37,7 @@ at::Tensor DecodeForward(const at::Tensor& logits, const Bins& bins) {
 
 struct TwoHotDecodeFunction : public Function<TwoHotDecodeFunction> {
   static Variable forward(AutogradContext* ctx, const Variable& logits, const Bins& bins) {
+    // The logits are kept; the backward pass makes the softmax again.
     ctx->save_for_backward({logits});
     ctx->saved_data["low"] = bins.low;
     ctx->saved_data["high"] = bins.high;
@@ -81,6 +84,7 @@ struct WeightedSquaredErrorFunction : public Function<WeightedSquaredErrorFuncti
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
+    // d/dp of weight * mean((p - t)^2) over a row.
     const double factor = 2 / static_cast<double>(saved[0].size(1));
     return {saved[0] * (saved[1] * (gradients[0] * factor)).unsqueeze(1), at::Tensor(),
             at::Tensor()};
@@ -108,7 +112,7 @@ Bins BinsOf(const proto::ModelConfig& config) {
 
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   proto::ModelConfig::MatmulDtype matmul_dtype) {
-  // A shared x is rounded once, and expanded after that.
+  // A shared x is rounded once, and expanded without a copy after that.
   const auto for_members = [&](const at::Tensor& rows) {
     return rows.dim() == 2 ? rows.expand({weight.size(0), rows.size(0), rows.size(1)}) : rows;
   };
@@ -125,6 +129,7 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 at::Tensor NormedLinear(const at::Tensor& x, const NormedLinearParameters& p) {
   at::Tensor y = Linear(x, p.weight, p.bias, p.matmul_dtype);
   if (p.dropout.defined()) y = y * p.dropout;
+  // The norm's own affine step would share its weights between the members of an ensemble.
   y = at::layer_norm(y, {y.size(-1)}) * PerMember(p.norm_weight) + PerMember(p.norm_bias);
   if (p.simnorm_dim == 0) return at::mish(y);
   return at::softmax(y.unflatten(-1, {y.size(-1) / p.simnorm_dim, p.simnorm_dim}), -1).flatten(-2);
@@ -165,7 +170,8 @@ at::Tensor WeightedSquaredError(const at::Tensor& prediction, const at::Tensor& 
 at::Tensor TwoHotEncode(const at::Tensor& values, const Bins& bins) {
   const at::Tensor position =
       ((Symlog(values) - bins.low) / bins.width()).clamp(0, bins.count - 1).unsqueeze(-1);
-  // The weight of a bin falls linearly to zero at its neighbours' centres.
+  // Two-hot is linear interpolation: the weight of a bin falls linearly to zero at its neighbours'
+  // centres.
   return (1 - (position - BinNumbers(values, bins)).abs()).clamp_min(0);
 }
 

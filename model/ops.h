@@ -69,7 +69,7 @@ class ReferenceScope {
   ReferenceScope(const ReferenceScope&) = delete;
   ReferenceScope& operator=(const ReferenceScope&) = delete;
 
-  // Whether this thread is in one.
+  // True while this thread is in a scope.
   static bool active();
 };
 

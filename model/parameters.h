@@ -27,7 +27,7 @@ struct TensorEntry {
   std::string name;
   std::string dtype;
   std::vector<int64_t> shape;
-  // Where its bytes (little-endian, row-major) stand in the data.
+  // Position and number of its bytes (little-endian, row-major) in the data.
   uint64_t offset = 0;
   uint64_t bytes = 0;
 

@@ -22,6 +22,7 @@ at::Tensor DrawOnCpu(absl::Span<const uint64_t> seeds, RandomStream stream, at::
                      Fill fill) {
   at::Tensor result = at::empty(BatchShape(seeds.size(), shape), at::kFloat);
   const int64_t count = seeds.empty() ? 0 : result.numel() / static_cast<int64_t>(seeds.size());
+  // Seed by seed: a row must be the same numbers whatever other seeds there are.
   for (size_t b = 0; b < seeds.size(); ++b) {
     fill({seeds[b], stream.index, stream.name}, count,
          result.data_ptr<float>() + static_cast<int64_t>(b) * count);
@@ -78,7 +79,8 @@ int64_t CountOf(at::IntArrayRef shape) {
   return count;
 }
 
-// The first draws of each row of [B, blocks, 4].
+// Words come in blocks of four, so there may be more than were asked for: the first draws of each
+// row of [B, blocks, 4].
 at::Tensor Trim(const at::Tensor& blocks, at::IntArrayRef shape) {
   return blocks.flatten(1)
       .narrow(1, 0, CountOf(shape))
@@ -110,6 +112,8 @@ at::Tensor NormalFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream st
   const at::Tensor words =
       at::bitwise_right_shift(WordsFromTensorOps(seeds, stream, CountOf(shape), device), 8)
           .to(at::kFloat);
+  // Box-Muller on pairs of words. The first is moved to (0, 1], so that its logarithm is finite;
+  // the second becomes an angle, word * 2^-24 turns.
   const at::Tensor radius = at::sqrt(-2 * at::log((words.slice(2, 0, 4, 2) + 1) * 0x1p-24));
   const at::Tensor angle = words.slice(2, 1, 4, 2) * (0x1p-23 * std::numbers::pi);
   const at::Tensor draws = at::stack({radius * at::cos(angle), radius * at::sin(angle)}, -1);
@@ -145,7 +149,9 @@ std::array<int, 2> RandomPair(uint64_t seed, RandomStream stream, int members) {
   kernels::PhiloxBlock({seed, stream.index, stream.name}, 0, words);
   const int first = static_cast<int>(uint64_t{words[0]} * static_cast<uint64_t>(members) >> 32);
   const int other = static_cast<int>(uint64_t{words[1]} * static_cast<uint64_t>(members - 1) >> 32);
-  // `other` counts the members without the first one.
+  // Multiply and shift instead of a remainder: the bias is below members / 2^32, and no draw has to
+  // be rejected, which would make the number of words vary. `other` counts the members without the
+  // first one.
   const int second = other + (other >= first ? 1 : 0);
   return {first < second ? first : second, first < second ? second : first};
 }

@@ -9,6 +9,7 @@
 namespace pompc::model {
 namespace {
 
+// All networks but the encoder have two hidden layers of one width, as in TD-MPC2.
 MlpSpec TwoLayers(const char* name, const proto::ModelConfig& config, uint32_t input,
                   uint32_t output) {
   MlpSpec spec;
@@ -42,6 +43,7 @@ MlpSpec EncoderSpec(const proto::RunConfig& config) {
   MlpSpec spec;
   spec.name = "encoder";
   spec.input = static_cast<int>(config.env().spec().observation_size());
+  // encoder_layers counts the output layer. TD-MPC2 builds one hidden layer at least, also for 1.
   spec.hidden.assign(std::max(model.encoder_layers(), 2u) - 1,
                      static_cast<int>(model.encoder_dim()));
   spec.output = static_cast<int>(model.latent_dim());
@@ -60,6 +62,8 @@ MlpSpec DynamicsSpec(const proto::RunConfig& config) {
 MlpSpec RewardSpec(const proto::RunConfig& config) {
   const proto::ModelConfig& model = config.model();
   MlpSpec spec = TwoLayers("reward", model, StepSize(config), model.num_bins());
+  // Equal logits are the value in the middle of the bins, 0 by default: a fresh model expects
+  // nothing. The Q ensemble starts likewise, so first targets are no random numbers.
   spec.zero_last = true;
   return spec;
 }
@@ -84,6 +88,8 @@ MlpSpec PolicySpec(const proto::RunConfig& config) {
 WorldModel::WorldModel(const proto::RunConfig& config, at::Tensor flat)
     : config_(config), flat_(std::move(flat)) {
   int64_t offset = 0;
+  // One vector holds everything, so that an optimiser, a gradient norm, a checksum or a copy of the
+  // model is one pass over contiguous memory. The networks are views of its slices.
   for (MlpSpec& spec : Specs(config)) {
     const int64_t count = spec.NumParameters();
     networks_.emplace_back(std::move(spec), flat_.narrow(0, offset, count));
@@ -128,6 +134,7 @@ int64_t WorldModel::NumParameters() const { return flat_.numel(); }
 void WorldModel::EnableGradients(const at::Tensor& model_gradient,
                                  const at::Tensor& policy_gradient) {
   POMPC_CHECK_EQ(model_gradient.numel(), NumParameters() - policy().flat().numel());
+  // Two optimisers train a model: one has all networks but the policy, the last in the flat order.
   int64_t offset = 0;
   for (Mlp& mlp : networks_) {
     if (&mlp == &networks_.back()) break;

@@ -59,6 +59,8 @@ absl::Status App::Health() const {
 absl::Status App::Take(const parameters::ParameterSnapshot& snapshot) {
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<const PlannerModel> model,
                          options_.engine->Load(snapshot));
+  // Serving starts only after the store has a version: a request that health has invited must find
+  // parameters.
   const bool first = store_.Newest() == nullptr;
   store_.Put(std::move(model), absl::Seconds(snapshot.description.keep_seconds()));
   if (first) {

@@ -19,8 +19,8 @@
 
 namespace pompc::planner {
 
-// A planner: follows the learner's parameters and serves plans, NOT_SERVING until the first
-// parameters are there. Knows no difference between its own process and another's. Thread-safe.
+// A planner: it follows the learner's parameters and serves plans, and is NOT_SERVING until it has
+// the first parameters. The learner may be in this process or in another one. Thread-safe.
 class App {
  public:
   // INVALID_ARGUMENT as options.Validate(); else as rpc::Server::Start.
@@ -33,13 +33,13 @@ class App {
   // OK while plans can be served; UNAVAILABLE saying what is missing.
   absl::Status Health() const;
 
-  // 1. Takes no more parameters, health says NOT_SERVING. 2. Answers waiting requests with
-  // UNAVAILABLE and finishes the running batches. 3. Shuts the server down. Idempotent, bounded by
-  // a batch, a load and stop_grace.
+  // 1. Takes no more parameters, and health says NOT_SERVING. 2. Answers waiting requests with
+  // UNAVAILABLE and finishes the running batches. 3. Shuts the server down. Idempotent; it takes as
+  // long as a batch, a load and stop_grace at most.
   void Stop();
 
-  // Blocks until Stop() has been called and is through; or until what is at the learner's address
-  // has shown to be none, which it then says: UNIMPLEMENTED.
+  // Blocks until Stop() has done its work, or until it is clear that the program at the learner's
+  // address is not a learner: UNIMPLEMENTED, with a message that says so.
   absl::Status Wait();
 
  private:
@@ -48,7 +48,7 @@ class App {
   // Makes a published version the planner's.
   absl::Status Take(const parameters::ParameterSnapshot& snapshot);
   void SetServing(bool serving);
-  // There is no learner.
+  // The program at the learner's address is not a learner.
   void Fail(const absl::Status& status);
 
   const AppOptions options_;
@@ -58,7 +58,7 @@ class App {
   PlannerService service_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<parameters::ParameterSubscriber> subscriber_;
-  // Of the above.
+  // Metrics of the members above.
   std::vector<MetricFunction> watched_;
 
   Mutex mu_;

@@ -35,6 +35,7 @@ void WatchBatcher(MetricsRegistry& registry, const Batcher& batcher,
   functions.push_back(
       registry.CounterFunction({"pompc_planner_plans_total", "Plans made.", {}},
                                [&batcher] { return static_cast<double>(batcher.stats().plans); }));
+  // One metric with a label for each reason: a dashboard then shows their sum without knowing them.
   const std::pair<const char*, uint64_t Batcher::Stats::*> kUnplanned[] = {
       {"expired", &Batcher::Stats::expired},
       {"cancelled", &Batcher::Stats::cancelled},

@@ -19,30 +19,30 @@ namespace pompc::planner {
 
 // How a planner runs. Model, MPPI settings and bounds of the queue come with the parameters.
 struct AppOptions {
-  // Where to serve; by default in-process only.
+  // The address to serve at; by default the planner serves in its process only.
   rpc::ServerOptions server;
-  // Where the parameters come from.
+  // The learner, from which the parameters come.
   rpc::Endpoint learner;
   // Run to serve. Empty: the run of the first parameters that arrive.
   std::string run_id;
   // Name in the learner's status. Empty: host:pid.
   std::string name;
-  // What plans; see MakeTorchEngine.
+  // Makes the plans; see MakeTorchEngine.
   std::shared_ptr<PlanEngine> engine;
   // Versions kept for evaluations beside the newest, at most.
   size_t max_kept_versions = 8;
   // Longest time a request may wait for its batch, whatever its deadline.
   absl::Duration max_queue_wait = absl::Seconds(60);
-  // Between attempts to reach the learner.
+  // Pauses between attempts to reach the learner.
   BackoffOptions learner_backoff;
   // If the server at `learner` never was a learner and lacks its methods for this long, it is
   // another program, and the planner ends.
   absl::Duration wrong_peer_timeout = absl::Seconds(10);
-  // Of the jitter.
+  // Seed of the jitter in these pauses.
   uint64_t seed = 1;
   Clock* clock = Clock::Real();
   std::shared_ptr<MetricsRegistry> metrics;
-  // Given to calls in progress when the planner stops.
+  // Time that calls in progress have to end when the planner stops.
   absl::Duration stop_grace = absl::Seconds(2);
 
   // INVALID_ARGUMENT naming what is missing or out of range.

@@ -29,9 +29,8 @@ absl::StatusOr<std::vector<float>> Floats(const std::string& bytes, absl::string
   return FromBytes<float>(bytes, name, bytes.size() / sizeof(float));
 }
 
-// Who asks: a connection, apart by whether it asks for evaluations, for in one process the actor
-// and the evaluator reach the planner the same way. Two that fall on the same number share one
-// turn.
+// The client of a request: its connection, and whether it evaluates, since in one process the actor
+// and the evaluator share a connection. Two clients with the same hash share one turn.
 uint64_t ClientOf(const grpc::CallbackServerContext& context, const proto::PlanRequest& request) {
   return 2 * std::hash<std::string>()(context.peer()) + (request.evaluate() ? 1 : 0);
 }
@@ -103,7 +102,7 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 
  private:
-  // On a thread of the batcher or on one that cancels.
+  // Called on a thread of the batcher or on one that cancels.
   void Done(const absl::StatusOr<PlanResult>& result, proto::Plan* plan) {
     absl::Status status;
     {
@@ -126,7 +125,7 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
 
   Batcher* const batcher_;
   proto::PlanReply* const reply_;
-  // Of the batcher; 0: refused.
+  // Id of the first call in the batcher; 0: the request was refused.
   uint64_t first_ = 0;
   size_t count_ = 0;
 
@@ -156,6 +155,8 @@ absl::StatusOr<std::vector<PlanCall>> PlannerService::MakeCalls(
                                                    " entries; allowed are 1 to ",
                                                    rpc::kMaxPlanQueries));
   }
+  // The version is looked up once: calls hold it from here on, even if it expires in the store
+  // while they wait.
   std::shared_ptr<const PlannerModel> pinned;
   if (request.has_pinned_version()) {
     const ParameterVersion version = FromProto(request.pinned_version());
@@ -181,6 +182,7 @@ absl::StatusOr<std::vector<PlanCall>> PlannerService::MakeCalls(
   return calls;
 }
 
+// A caller without a run asks what is here; one with a run is told if this planner serves another.
 grpc::ServerUnaryReactor* PlannerService::Info(grpc::CallbackServerContext* context,
                                                const proto::PlannerInfoRequest* request,
                                                proto::PlannerInfoReply* reply) {

@@ -12,8 +12,8 @@
 
 namespace pompc::planner {
 
-// Messages in, messages out; the batcher does the work. A call in progress holds no thread: it is
-// finished from those of the batcher. Thread-safe.
+// Turns messages into calls of the batcher, and its answers into messages. A call in progress holds
+// no thread: a thread of the batcher finishes it. Thread-safe.
 class PlannerService final : public proto::PlannerService::CallbackService {
  public:
   struct Options {
@@ -26,8 +26,8 @@ class PlannerService final : public proto::PlannerService::CallbackService {
   PlannerService(Batcher* batcher, const ParameterStore* store, const Options& options)
       : batcher_(batcher), store_(store), options_(options) {}
 
-  // As proto/planner.proto says. A planner that stops answers UNAVAILABLE, so that callers ask
-  // another.
+  // The calls of proto/planner.proto. A planner that stops answers UNAVAILABLE, so that callers ask
+  // another one.
   grpc::ServerUnaryReactor* Plan(grpc::CallbackServerContext* context,
                                  const proto::PlanRequest* request,
                                  proto::PlanReply* reply) override;

@@ -80,6 +80,8 @@ bool SameModel(const proto::RunConfig& a, const proto::RunConfig& b) {
          config::Differences(a.env().spec(), b.env().spec(), "").empty();
 }
 
+// Copies the requests of a batch into tensors. Items without a warm start have zeros there, which
+// has_warm_start tells the search to ignore.
 model::PlanInputs MakeInputs(absl::Span<const PlanItem* const> items, const PlanSpec& spec) {
   const auto batch = static_cast<int64_t>(items.size());
   model::PlanInputs inputs;
@@ -156,6 +158,8 @@ class TorchEngine final : public PlanEngine {
     POMPC_ASSIGN_OR_RETURN(const proto::RunConfig config, config::Derive(description.config()));
     POMPC_ASSIGN_OR_RETURN(const model::NamedTensors tensors,
                            model::Unpack(Table(description), *snapshot.data));
+    // Published bfloat16 parameters become float32 here: the networks compute with one dtype, and
+    // model.matmul_dtype alone decides about rounding.
     model::WorldModel world = Blank(config);
     POMPC_RETURN_IF_ERROR(world.CopyFrom(model::Convert(tensors, at::kBFloat16, at::kFloat)));
     auto loaded = std::make_shared<const TorchModel>(snapshot.version(), description.run_id(),

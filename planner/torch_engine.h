@@ -12,19 +12,19 @@ namespace pompc::planner {
 struct TorchEngineOptions {
   // cpu, cuda or cuda:N.
   std::string device = "cpu";
-  // On the CPU: threads that plan, each for some of the requests that wait. 0: as many as this
-  // process may run at once. A GPU is fed by one.
+  // Threads that plan on a CPU, each for some of the requests that wait; 0: as many as this process
+  // may run at once. One thread feeds a GPU.
   int threads = 0;
-  // Whether the number of the BLAS's threads, which are the process's, is somebody else's to set.
-  // Else it is 1.
+  // Leaves the number of the BLAS's threads, which belong to the process, to another part of it.
+  // Otherwise the engine sets it to 1.
   bool shares_blas = false;
-  // Whether the sampling policy acts alone, without planning.
+  // Acts by the sampling policy alone, without planning.
   bool policy_alone = false;
 };
 
-// The engine that plans with LibTorch (model/mppi.h). Says in the log what it computes with, and
-// warns of a slow BLAS. INVALID_ARGUMENT for a device or a number of threads that is none,
-// FAILED_PRECONDITION for a device that is not there.
+// The engine that plans with LibTorch (model/planning/plan.h). Says in the log what it computes
+// with, and warns of a slow BLAS. INVALID_ARGUMENT for a name that is no device's or a number of
+// threads out of range, FAILED_PRECONDITION for a device that this machine lacks.
 absl::StatusOr<std::shared_ptr<PlanEngine>> MakeTorchEngine(const TorchEngineOptions& options);
 
 }  // namespace pompc::planner

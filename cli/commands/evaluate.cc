@@ -64,7 +64,7 @@ absl::StatusOr<actor::EvaluationOutcome> Play(CheckpointPlanner* planner,
   return evaluator.Run();
 }
 
-// Null if none was asked for.
+// Returns null without --video.
 absl::StatusOr<std::unique_ptr<EpisodeFilm>> MakeFilm(const EvaluateFlags& flags) {
   if (flags.video.empty()) return nullptr;
   POMPC_RETURN_IF_ERROR(Annotate(VideoFile::CheckEnding(flags.video), "--video"));

@@ -74,7 +74,7 @@ POMPC_INLINE void MultiplyTile(int64_t depth, const Rows& a, const float* panel,
   }
 }
 
-// The same for 1 to kRows rows.
+// MultiplyTile for 1 to kRows rows: the count becomes a constant, and the sums stay in registers.
 template <typename Isa, int kVectors, int kRows = Isa::kRows>
 POMPC_INLINE void MultiplyRows(int64_t rows, int64_t depth, const Rows& a, const float* panel,
                                bool accumulate, int64_t c_stride, float* c) {
@@ -222,9 +222,9 @@ Version OwnVersion() { return nullptr; }
 
 const Version kOwnVersion = OwnVersion();
 
-// Whether the BLAS is an OpenBLAS that took this processor for one without AVX2, as releases do
-// with those newer than themselves (0.3.21 of Debian 12 with Xeons of 2023): it is several times
-// slower there than it could be. REQUIRES: the processor has AVX2.
+// True if the BLAS is an OpenBLAS that took this processor for one without AVX2, as releases do
+// with processors newer than themselves (0.3.21 of Debian 12 with Xeons of 2023): it is several
+// times slower there than it could be. REQUIRES: the processor has AVX2.
 bool BlasIsOutdated() {
   POMPC_CHECK(kOwnVersion != nullptr);
   using Name = const char* (*)();

@@ -16,7 +16,7 @@ struct Gemm {
   bool transpose_b = false;
   int64_t m = 0, n = 0, k = 0;
   bool accumulate = false;
-  // Whether a and b may be rounded to bfloat16; sums are float32. Ignored without AMX.
+  // Lets a and b be rounded to bfloat16; sums are float32. Ignored without AMX.
   bool bfloat16 = false;
 };
 

@@ -31,8 +31,8 @@ constexpr int64_t kPanelTiles = 16;
 constexpr int64_t kBlockTiles = 2;
 constexpr int64_t kBlock = kBlockTiles * kTileRows;
 
-// As the tile registers hold it. Of op(a): 16 rows of 32 numbers; of op(b), row p has rows 2 p and
-// 2 p + 1 for each of 16 columns, as a pair.
+// A part of a factor as the tile registers hold it: 16 rows of 32 numbers of op(a); or of op(b),
+// where row p of the tile has rows 2 p and 2 p + 1 of 16 columns, pair by pair.
 struct alignas(64) Tile {
   uint16_t numbers[kTileRows * kTileDepth];
 };

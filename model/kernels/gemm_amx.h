@@ -7,7 +7,8 @@
 
 namespace pompc::model::kernels {
 
-// Whether this processor has them and the system lets this process use them. Thread-safe.
+// True if this processor has these instructions and the system lets this process use them.
+// Thread-safe.
 bool HasAmx();
 
 // Rounds a and b to bfloat16 (to nearest, ties to even; subnormal numbers to zero) and multiplies.

@@ -88,6 +88,7 @@ void Affine(const MlpLayer& layer, int64_t rows, const float* x, const LayerTens
   Multiply(gemm, x, p.weight, y);
 }
 
+// One buffer is read while the other is written, layer by layer; norms work in place.
 void InferRows(const MlpLayers& layers, int64_t member, int64_t rows, const float* x,
                const float* dropout, float* workspace, float* out) {
   float* buffers[2] = {workspace, workspace + rows * Widest(layers)};
@@ -168,12 +169,14 @@ void BackwardMember(const MlpLayers& layers, const MemberBackward& pass, bool tr
     }
     if (train) {
       const float* input = i == 0 ? pass.x : tapes[i - 1].output;
+      // dW += x^T g
       const Gemm gemm{/*transpose_a=*/true, false, layer.in,      layer.out,
                       rows,                 /*accumulate=*/true, layer.bfloat16};
       Multiply(gemm, input, gradient, sums.weight);
     }
     float* below = i == 0 ? pass.x_gradient : buffers[1];
     if (below == nullptr) return;
+    // dx = g W^T
     const Gemm gemm{false,     /*transpose_b=*/true,
                     rows,      layer.in,
                     layer.out, /*accumulate=*/i == 0 && pass.add_to_x_gradient,
@@ -207,6 +210,8 @@ void MlpInfer(const MlpLayers& layers, const MlpPass& pass, float* workspace, fl
   for (size_t k = 0; k < pass.members.size(); ++k) {
     const int64_t base = static_cast<int64_t>(k) * pass.rows;
     const float* x = pass.x + (pass.shared_x ? 0 : base * in);
+    // All layers for a block of rows, not all rows for a layer: a block's activations stay in the
+    // cache between layers.
     for (int64_t row = 0; row < pass.rows; row += kInferRows) {
       const int64_t rows = std::min(kInferRows, pass.rows - row);
       const float* dropout =

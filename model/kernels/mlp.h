@@ -25,7 +25,7 @@ struct MlpLayer {
   bool simnorm = false;
   bool bfloat16 = false;  // whether its matrix products round their factors: see Gemm
   LayerTensors<const float> parameters;
-  // Where gradients are added; all nullptr: no gradients.
+  // Gradients are added here; all nullptr: no gradients.
   LayerTensors<float> gradients;
 
   bool normed() const { return parameters.norm_weight != nullptr; }

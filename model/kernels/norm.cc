@@ -8,14 +8,14 @@
 namespace pompc::model::kernels {
 namespace {
 
-// As PyTorch's LayerNorm.
+// The one of PyTorch's LayerNorm.
 constexpr float kEpsilon = 1e-5f;
 
 // Rows are worked on in blocks, pass by pass: the sums of one row then hide behind the work on the
 // others.
 constexpr int kBlock = 4;
 
-// Whether rows of this width are worked on in wide vectors.
+// Rows of this width are worked on in wide vectors.
 POMPC_INLINE bool IsWide(int64_t width) { return width % kLanes<WideFloats> == 0; }
 
 // Adds the bias and applies dropout to `count` <= kBlock rows, normalises them, all in place;
@@ -225,6 +225,7 @@ void NormBackward(const NormShape& shape, const NormParameters& parameters, cons
       rows.weight_sum = sums ? gradients.weight + column : nullptr;
       rows.shift_sum = sums ? gradients.shift + column : nullptr;
       rows.gradient = gradients.y + at;
+      // Whole blocks, then single rows: the number of rows is a constant of the compiled loop.
       if (end - row >= kBlock) {
         BackwardBlock<kBlock>(shape.simnorm, width, rows);
         row += kBlock;

@@ -16,7 +16,7 @@ struct NormShape {
   int64_t members = 1;
   int64_t rows = 0;
   int64_t width = 0;
-  // Whether SimNorm over groups of kNormMultiple follows, or Mish.
+  // SimNorm over groups of kNormMultiple follows the norm; otherwise Mish does.
   bool simnorm = false;
 };
 

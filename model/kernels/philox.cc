@@ -48,6 +48,8 @@ struct Lanes {
   Floats word[4];
 };
 
+// kWidth blocks side by side: ten rounds are a long chain of dependent products, and only
+// independent blocks keep the processor's multipliers busy.
 POMPC_INLINE Lanes PhiloxLanes(const PhiloxStream& stream, uint64_t first_block) {
   int32_t words[4][kWidth];
   for (int i = 0; i < kWidth; ++i) {
@@ -97,6 +99,7 @@ POMPC_INLINE void Fill(const PhiloxStream& stream, int64_t count, float* out, co
   for (; done + kChunk <= count; done += kChunk)
     draws(PhiloxLanes(stream, static_cast<uint64_t>(done / 4)), out + done);
   if (done == count) return;
+  // The last chunk is drawn whole and cut, so that a draw does not depend on how many follow it.
   float rest[kChunk];
   draws(PhiloxLanes(stream, static_cast<uint64_t>(done / 4)), rest);
   for (int64_t i = done; i < count; ++i) out[i] = rest[i - done];

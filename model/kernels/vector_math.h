@@ -15,14 +15,14 @@
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define POMPC_MULTIVERSION \
   __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-// For one of these sets alone; not defined where there are none.
+// A function for one of these sets alone; not defined where there are none.
 #define POMPC_TARGET(set) __attribute__((target(set)))
 #else
 #define POMPC_MULTIVERSION
 #endif
 
 #define POMPC_INLINE inline __attribute__((always_inline))
-// For lambdas, which must be inlined into each version as well.
+// Lambdas must be inlined into each version as well.
 #define POMPC_INLINE_LAMBDA __attribute__((always_inline))
 
 namespace pompc::model::kernels {
@@ -64,7 +64,7 @@ POMPC_INLINE Vector Min(Vector a, Vector b) {
   return a < b ? a : b;
 }
 
-// The same reduction in every number.
+// The sum or the maximum of the numbers of x, in every number of the result.
 POMPC_INLINE Floats SumAcross(Floats x) {
   x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3);
   x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5);
@@ -102,7 +102,7 @@ POMPC_INLINE float SumOver(int64_t width, const Function& f) {
 #endif
 inline constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23
 
-// Whether all numbers of x are in [low, high]; a NaN is not.
+// True if all numbers of x are in [low, high]; a NaN is not.
 POMPC_INLINE bool AllWithin(Floats x, float low, float high) {
   for (int i = 0; i < kWidth; ++i) {
     if (!(x[i] >= low && x[i] <= high)) return false;

@@ -79,6 +79,7 @@ Statistic FirstDecision(const SearchResult& search, proto::PlannerConfig::Statis
 void Fill(const SearchResult& search, absl::Span<const uint64_t> seeds, const at::Tensor& explore,
           proto::PlannerConfig::Statistic statistic, const Plans& out) {
   const at::TensorOptions options = search.action.options();
+  // Noise is drawn for evaluations too and multiplied by 0, so that a batch can mix both kinds.
   const at::Tensor noise =
       Normal(seeds, {kExploration, 0}, {search.action.size(1)}, options.device()).to(options);
   const at::Tensor std = search.std.select(1, 0);
@@ -99,13 +100,15 @@ at::Tensor FirstGuess(const WorldModel& model, int64_t horizon, const PlanInputs
   if (!inputs.warm_start.defined()) return guess;
   POMPC_CHECK(inputs.warm_start.sizes() == guess.sizes(), "warm_start is [B, H, A]");
   if (horizon == 1) return guess;
+  // Decision t + 1 of the previous plan is decision t of this one. Nothing is known of the last
+  // decision, which stays zero.
   at::Tensor shifted = inputs.warm_start.narrow(1, 1, horizon - 1).to(guess.options());
   if (!inputs.has_warm_start.empty()) {
     POMPC_CHECK_EQ(static_cast<int64_t>(inputs.has_warm_start.size()), batch);
     at::Tensor mask = at::empty({batch, 1, 1}, at::kFloat);
     for (int64_t b = 0; b < batch; ++b)
       mask.data_ptr<float>()[b] = inputs.has_warm_start[static_cast<size_t>(b)];
-    // Where the mask is 0 the input may be anything, NaN included, so it is not multiplied by it.
+    // The input may be anything where the mask is 0, NaN included, so it is not multiplied by it.
     shifted = at::where(mask.to(guess.device()).gt(0), shifted, at::zeros({}, guess.options()));
   }
   guess.narrow(1, 0, horizon - 1).copy_(shifted);
@@ -143,6 +146,8 @@ Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanIn
   const at::Tensor observations = inputs.observations.to(guess.options());
   const at::Tensor explore = ExploringStates(inputs).to(guess.device());
 
+  // On a CPU one state's samples fill a pass through the networks, and a state planned by itself
+  // does not depend on the batch. A GPU needs all states at once to be busy.
   int64_t per_pass = inputs.states_per_pass;
   if (per_pass == 0) per_pass = model.device().is_cpu() ? 1 : batch;
   for (int64_t begin = 0; begin < batch; begin += per_pass) {

@@ -44,8 +44,8 @@ struct Plans {
 // shapes as above; `config` is one that config::Derive made, for this model.
 Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs);
 
-// The same without planning: the action is the policy's mean where the request evaluates, otherwise
-// a draw from the policy. Mean and std are the policy's, the value is that of the mean action, and
+// Acts without planning: the action is the policy's mean where the request evaluates, otherwise a
+// draw from the policy. Mean and std are the policy's, the value is that of the mean action, and
 // the warm start is all zeros. REQUIRES: as Plan.
 Plans ActByPolicy(const WorldModel& model, const proto::RunConfig& config,
                   const PlanInputs& inputs);

@@ -29,7 +29,7 @@ struct SearchProblem {
   const proto::PlannerConfig& settings;
   // All randomness of state s follows from seeds[s]. [S]
   absl::Span<const uint64_t> seeds;
-  // Where the search starts, [S, H, A].
+  // The sequences at which the search starts, [S, H, A].
   at::Tensor guess;
   // The policy's sequences [S, policy_samples, H, A], among the candidates of every iteration;
   // undefined: none.

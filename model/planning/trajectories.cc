@@ -70,6 +70,7 @@ at::Tensor PolicySequences(const WorldModel& model, const at::Tensor& latents,
   const int64_t states = noise.size(0), count = noise.size(1), horizon = noise.size(2);
   const int64_t actions = noise.size(3);
   POMPC_CHECK_EQ(latents.size(0), states);
+  // The last action needs no next state.
   at::Tensor z = RepeatRows(latents, count);
   std::vector<at::Tensor> steps;
   for (int64_t t = 0; t < horizon; ++t) {

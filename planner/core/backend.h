@@ -73,8 +73,8 @@ class PlanBackend {
   // How many threads may be in PlanBatch() at once.
   virtual int threads() const { return 1; }
 
-  // Whether a batch takes as long as its plans one after the other, as on a CPU: then little is won
-  // by large ones, and who waits for one plan waits for all.
+  // True if a batch takes as long as its plans would one after the other, as on a CPU. Large
+  // batches then gain little, and whoever waits for one plan waits for all.
   virtual bool plans_one_by_one() const { return false; }
 
   // One plan for each item, in their order, blocking while it computes. REQUIRES: `model` was made

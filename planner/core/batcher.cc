@@ -141,7 +141,7 @@ void Batcher::PlanAndReply(PlanQueue::Step& step, Timer& timer) {
     items.push_back(&call.item);
     queue_waits.push_back(start - call.submitted);
   }
-  // The long part, without any lock: Submit, Cancel and the other threads go on meanwhile.
+  // The long part, without any lock: Submit, Cancel and the other threads continue meanwhile.
   absl::StatusOr<std::vector<Plan>> plans = backend_->PlanBatch(*step.model, items);
   const absl::Duration compute = options_.clock->Now() - start;
   POMPC_CHECK(!plans.ok() || plans->size() == items.size(), "one plan for each item");

@@ -31,7 +31,7 @@ inline constexpr size_t kNumBatcherStates = 3;
 // One finished batch, for metrics.
 struct BatchReport {
   absl::Duration compute;
-  // Of each request. [batch size]
+  // Time that each request waited, [batch size].
   absl::Span<const absl::Duration> queue_waits;
 };
 
@@ -45,11 +45,11 @@ struct BatcherOptions {
 
 // Plans the requests of many callers in batches: whenever a thread is free, it takes what waits for
 // the same parameters, up to their max_batch, and waits for nothing more; of several threads each
-// takes its share, and clients take turns (PlanQueue). Where a batch takes as long as its plans one
-// after the other, it is kept to a slice of time, so that who asks for one plan does not wait for a
-// batch of others'. Parameters are looked up once for each batch. Thread-safe; owns as
-// many threads as the backend can have in it, on which it computes and the answers are handed out.
-// While the newest parameters' max_queue calls wait no more are taken.
+// takes its share, and clients take turns (PlanQueue). A batch whose plans are made one after the
+// other is kept to a slice of time, so that a client that wants one plan does not wait for a batch
+// of others'. Parameters are looked up once for each batch. While as many calls wait as max_queue
+// of the newest parameters says, no more are taken. Thread-safe; owns as many threads as the
+// backend allows, which plan and hand out the answers.
 class Batcher {
  public:
   struct Stats {
@@ -107,13 +107,13 @@ class Batcher {
   const ParameterStore* const store_;
   const BatcherOptions options_;
 
-  // Of each thread.
+  // What each thread spends its time on.
   std::vector<std::unique_ptr<Timer>> timers_;
 
   mutable Mutex mu_;
   CondVar changed_;
   PlanQueue queue_ ABSL_GUARDED_BY(mu_);
-  // `queued` is filled in when asked for.
+  // stats() fills `queued` in.
   Stats stats_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 

@@ -22,13 +22,13 @@ class ParameterStore {
   // 0 it can be found for that long. Given again, it is kept for the longer of the two times.
   void Put(std::shared_ptr<const PlannerModel> model, absl::Duration keep);
 
-  // Null before the first version.
+  // Returns null before the first version.
   std::shared_ptr<const PlannerModel> Newest() const;
 
   // The newest or a kept version, else null.
   std::shared_ptr<const PlannerModel> Find(ParameterVersion version) const;
 
-  // Oldest first.
+  // The versions that can be found as kept ones, oldest first.
   std::vector<ParameterVersion> KeptVersions() const;
 
  private:
@@ -45,7 +45,7 @@ class ParameterStore {
 
   mutable Mutex mu_;
   std::shared_ptr<const PlannerModel> newest_ ABSL_GUARDED_BY(mu_);
-  // By version, oldest first; may contain the newest.
+  // Sorted by version, oldest first; may contain the newest.
   std::vector<Kept> kept_ ABSL_GUARDED_BY(mu_);
 };
 

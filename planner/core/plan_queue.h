@@ -22,9 +22,9 @@ namespace pompc::planner {
 struct PlanResult {
   Plan plan;
   ParameterVersion version;
-  // From Submit to the start of its batch.
+  // Time from Submit to the start of its batch.
   absl::Duration queue_wait;
-  // Of its batch.
+  // Time that its batch took to compute.
   absl::Duration compute;
   int batch_size = 0;
 };
@@ -32,11 +32,11 @@ struct PlanResult {
 // One request that waits for a plan.
 struct PlanCall {
   PlanItem item;
-  // Plan with exactly these parameters; null: with the newest when the batch starts.
+  // The parameters to plan with; null: the newest ones when the batch starts.
   std::shared_ptr<const PlannerModel> pinned;
   // Whose call it is: calls of different clients share the planner evenly.
   uint64_t client = 0;
-  // On the batcher's clock.
+  // A time of the batcher's clock.
   absl::Duration deadline = absl::InfiniteDuration();
   // Called exactly once, on a thread of the batcher, or in Cancel() or Close(); must not block.
   std::function<void(absl::StatusOr<PlanResult>)> done;
@@ -54,17 +54,17 @@ struct PlanCall {
 // tests step it.
 class PlanQueue {
  public:
-  // What is to be done now.
+  // What the caller has to do now.
   struct Step {
-    // To be answered without planning: DEADLINE_EXCEEDED for calls that waited too long,
+    // Calls to answer without planning: DEADLINE_EXCEEDED for those that waited too long,
     // INVALID_ARGUMENT for those that no longer fit (the run was resumed with another horizon).
     std::vector<std::pair<PlanCall, absl::Status>> refused;
-    // To be planned together with `model`; empty if nothing waits.
+    // Calls to plan together, with `model`; empty if nothing waits.
     std::vector<PlanCall> batch;
     std::shared_ptr<const PlannerModel> model;
   };
 
-  // With a `slice`, a batch is bounded to what takes about so long, by what plans took lately: for
+  // `slice` bounds the time that a batch is expected to take, judged by recent plans. It is for
   // backends that make the plans of a batch one after the other, so that no answer waits long for
   // the plans of others.
   explicit PlanQueue(absl::Duration slice = absl::InfiniteDuration()) : slice_(slice) {}
@@ -96,7 +96,7 @@ class PlanQueue {
   using LaneKey = std::pair<uint64_t, const PlannerModel*>;
   struct Lane {
     std::deque<PlanCall> calls;  // by id
-    // Plans it has had, counted on from the turn at which its calls began to wait.
+    // Plans it has had, plus the turn at which its calls began to wait.
     uint64_t served = 0;
   };
   using Lanes = std::map<LaneKey, Lane>;
@@ -117,7 +117,7 @@ class PlanQueue {
   Lanes lanes_;
   size_t size_ = 0;
   uint64_t next_id_ = 1;
-  // What the lane that led the last batch had been served: where a lane that is new begins.
+  // Plans that the lane that led the last batch had had before it; a new lane begins there.
   uint64_t turn_ = 0;
   // No deadline is earlier.
   absl::Duration next_deadline_ = absl::InfiniteDuration();
