@@ -12,7 +12,7 @@ namespace pompc::env {
 
 class Physics;
 
-// What an environment looks like from outside; constant over its life.
+// The sizes and times of an environment, which are constant over its life.
 struct EnvironmentSpec {
   std::string task;
   int observation_size = 0;
@@ -20,7 +20,7 @@ struct EnvironmentSpec {
   // Bounds of each entry of an action, action_size numbers each.
   std::vector<double> action_low;
   std::vector<double> action_high;
-  // Longest episode in calls of Step, and the simulated time of one call in seconds.
+  // The longest episode in calls of Step, and the simulated time of one call in seconds.
   int episode_steps = 0;
   double step_seconds = 0;
   // Whether an episode can end by reaching a terminal state, beside its time limit.
@@ -29,19 +29,19 @@ struct EnvironmentSpec {
 
 struct StepResult {
   double reward = 0;
-  // A terminal state was reached: no value lies beyond it.
+  // A terminal state was reached: the value of what follows is 0.
   bool terminated = false;
   // The episode was cut, by the time limit or because the simulation failed; the state itself is
   // not terminal.
   bool truncated = false;
-  // The cut is due to the simulation (see Environment::fault); implies truncated.
+  // The simulation failed (see Environment::fault); this implies `truncated`.
   bool unstable = false;
 
   bool done() const { return terminated || truncated; }
 };
 
-// One simulated world, stepped by actions. No number it hands out is ever NaN,
-// infinite or larger than kMaxMagnitude (common/values/number_check.h).
+// One simulated world that is stepped by actions. No number that it returns is ever NaN, infinite
+// or larger in magnitude than kMaxMagnitude (common/values/number_check.h).
 //
 // Used by one thread at a time; different environments are independent. Nothing blocks; after the
 // first episode, Step does not allocate memory unless the simulation fails.
@@ -51,26 +51,26 @@ class Environment {
 
   virtual const EnvironmentSpec& spec() const = 0;
 
-  // Starts an episode. The environment's random generator, seeded once when it was made, goes on
-  // from where the last episode left it. ABORTED: no valid start was found; Reset may be tried
-  // again.
+  // Starts an episode. The environment's random generator, seeded once when it was made, is
+  // not seeded again. Returns ABORTED if no valid start was found; Reset may be tried again.
   virtual absl::Status Reset() = 0;
 
   // Advances by one step under `action`, spec().action_size numbers within the bounds (MuJoCo
-  // clamps what exceeds them). INVALID_ARGUMENT: wrong size, NaN or infinity; nothing is changed.
-  // FAILED_PRECONDITION: no episode is running (Reset was not called, or the last step was done).
-  // If the simulation fails, the result is `unstable` with reward 0 and the observation remains
-  // the last valid one.
+  // clamps what exceeds them). Returns INVALID_ARGUMENT, with nothing changed, for a wrong size,
+  // NaN or infinity, and FAILED_PRECONDITION if no episode is running (Reset was not called, or the
+  // last step ended the episode). If the simulation fails, the result is `unstable` with reward 0,
+  // and the observation remains the last valid one.
   virtual absl::StatusOr<StepResult> Step(std::span<const double> action) = 0;
 
-  // The current observation, spec().observation_size numbers; valid until the next call of a
-  // non-const method.
+  // Returns the current observation, spec().observation_size numbers, valid until the next call of
+  // a non-const method.
   virtual std::span<const double> observation() const = 0;
 
-  // Why the last step was unstable; OK if it was not.
+  // Returns why the last step was unstable, or OK if it was not.
   virtual const absl::Status& fault() const = 0;
 
-  // The simulated world itself, for a Renderer; the environment's own. Null if it is not MuJoCo's.
+  // Returns the simulated world, which the environment owns, for a Renderer; null if MuJoCo does
+  // not simulate it.
   virtual Physics* world() { return nullptr; }
 };
 

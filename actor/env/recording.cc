@@ -1,5 +1,6 @@
 #include "actor/env/recording.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actor/env/registry.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "nlohmann/json.hpp"
 
@@ -16,7 +18,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// A longer trajectory is taken for a mistake.
+// A recording with more steps than this is refused as a mistake.
 constexpr int kMaxSteps = 1'000'000;
 
 absl::Status Wrong(absl::string_view where, absl::string_view what) {
@@ -26,41 +28,42 @@ absl::Status Wrong(absl::string_view where, absl::string_view what) {
 absl::StatusOr<Json> Parse(absl::string_view text) {
   try {
     Json json = Json::parse(text.begin(), text.end());
-    if (!json.is_object()) return Wrong("the text", "is no JSON object");
+    if (!json.is_object()) return Wrong("the text", "is not a JSON object");
     return json;
   } catch (const Json::exception& error) {
     return absl::InvalidArgumentError(error.what());
   }
 }
 
-// object[name], which must be a list with something in it.
+// Returns object[name], which must be a list that is not empty.
 absl::StatusOr<const Json*> List(const Json& object, const std::string& name) {
   const auto found = object.find(name);
   if (found == object.end()) return Wrong(name, "is missing");
-  if (!found->is_array() || found->empty()) return Wrong(name, "is no list, or an empty one");
+  if (!found->is_array() || found->empty()) return Wrong(name, "is not a list, or is an empty one");
   return &*found;
 }
 
 absl::StatusOr<double> Number(const Json& object, const char* name) {
   const auto found = object.find(name);
-  if (found == object.end() || !found->is_number()) return Wrong(name, "is missing or no number");
+  if (found == object.end() || !found->is_number())
+    return Wrong(name, "is missing or not a number");
   return found->get<double>();
 }
 
-// A record's list of numbers; empty where it has none.
+// Appends a record's list of numbers to `out`; nothing if the record has no such list.
 absl::Status ReadNumbers(const Json& record, const char* name, std::vector<double>* out) {
   const auto found = record.find(name);
   if (found == record.end()) return absl::OkStatus();
-  if (!found->is_array()) return Wrong(name, "is no list of numbers");
+  if (!found->is_array()) return Wrong(name, "is not a list of numbers");
   for (const Json& number : *found) {
-    if (!number.is_number()) return Wrong(name, "is no list of numbers");
+    if (!number.is_number()) return Wrong(name, "is not a list of numbers");
     out->push_back(number.get<double>());
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<PlacedState> ReadState(const Json& record) {
-  if (!record.is_object()) return Wrong("the record", "is no JSON object");
+  if (!record.is_object()) return Wrong("the record", "is not a JSON object");
   for (const char* name : {"qpos", "qvel"}) {
     if (!record.contains(name)) return Wrong(name, "is missing");
   }
@@ -73,7 +76,7 @@ absl::StatusOr<PlacedState> ReadState(const Json& record) {
   return state;
 }
 
-// Puts the simulation into the state of `record`, called `where`.
+// Puts the simulation into the state of `record`; errors name it as `where`.
 absl::Status Place(const Json& record, Actuation actuation, const std::string& where,
                    Simulation* simulation) {
   const absl::StatusOr<PlacedState> state = ReadState(record);
@@ -85,7 +88,7 @@ Json ToJson(std::span<const double> numbers) {
   return std::vector<double>(numbers.begin(), numbers.end());
 }
 
-// Adds the state of body and target, as far as the task has them.
+// Adds the state of the simulation to `record`, with activations and a target if the task has them.
 void AddState(Simulation& simulation, Json* record) {
   const mjModel& model = simulation.physics().model();
   const mjData& data = simulation.physics().data();
@@ -95,7 +98,7 @@ void AddState(Simulation& simulation, Json* record) {
   if (!simulation.target().empty()) (*record)["target_pos"] = ToJson(simulation.target());
 }
 
-// A JSON list, each element on a line of its own.
+// Returns a JSON list with each element on its own line: such files can be compared line by line.
 std::string Lines(const std::vector<Json>& elements) {
   const auto dump = [](std::string* out, const Json& element) { *out += element.dump(); };
   return absl::StrCat("[\n  ", absl::StrJoin(elements, ",\n  ", dump), "\n]");
@@ -107,7 +110,8 @@ std::string OneTask(absl::string_view task, const std::vector<Json>& elements) {
                       ":", Lines(elements), "}}\n");
 }
 
-// a_t[i] = sin(omega t + phase_per_dim i), mapped onto the actuators' ranges.
+// The rule by which recordings act: a_t[i] = sin(omega t + phase_per_dim i), mapped onto the
+// actuators' ranges. A rule needs no list of actions in the file, and excites every joint.
 class SineRule {
  public:
   static absl::StatusOr<SineRule> Read(const Json& recording) {
@@ -136,11 +140,12 @@ class SineRule {
   double phase_per_dim_ = 0;
 };
 
+// Returns the steps to record: those of the recording, which must begin with 0 and ascend.
 absl::StatusOr<std::vector<int>> StepsOf(const Json& records) {
   std::vector<int> steps;
   for (size_t i = 0; i < records.size(); ++i) {
     const std::string where = absl::StrCat("records[", i, "]");
-    if (!records[i].is_object()) return Wrong(where, "is no JSON object");
+    if (!records[i].is_object()) return Wrong(where, "is not a JSON object");
     const absl::StatusOr<double> step = Number(records[i], "step");
     if (!step.ok()) return Annotate(step.status(), where);
     const int least = steps.empty() ? 0 : steps.back() + 1;
@@ -181,9 +186,11 @@ Json TraceRecord(int step, double total, Simulation& simulation) {
   return record;
 }
 
-// The simulation stands at step 0.
+// Steps the simulation, which stands at step 0, and records it after each of `steps`.
+// REQUIRES: `steps` is not empty and ascends.
 absl::StatusOr<std::vector<Json>> Trace(const SineRule& rule, const std::vector<int>& steps,
                                         Simulation* simulation) {
+  POMPC_CHECK(!steps.empty() && std::is_sorted(steps.begin(), steps.end()));
   std::vector<Json> records;
   double total = 0;
   int t = 0;
@@ -217,7 +224,7 @@ absl::StatusOr<std::string> TraceLike(absl::string_view task, absl::string_view 
   POMPC_RETURN_IF_ERROR(Place((*records)[0], Actuation::kDisabled, "records[0]", simulation.get()));
   const Json head = TraceHead(task, given, *simulation);
   POMPC_ASSIGN_OR_RETURN(const std::vector<Json> trace, Trace(rule, steps, simulation.get()));
-  // Inside the head's braces, as its last member.
+  // The records go inside the head's braces, as its last member.
   const std::string start = head.dump();
   return absl::StrCat(absl::string_view(start).substr(0, start.size() - 1),
                       ",\n\"records\":", Lines(trace), "}\n");

@@ -13,25 +13,25 @@
 
 namespace pompc::env {
 
-// All tasks, in the order of their domains.
+// Returns all tasks, in the order in which `pompc tasks` lists them.
 const std::vector<TaskDefinition>& Tasks();
-// Their names.
+// Returns their names.
 std::vector<std::string> ListTasks();
 
-// The task alone: control steps, actions in actuator units, no time limit. NOT_FOUND for an unknown
-// task, naming the known ones. `seed` fixes everything random about the environment; `assets` is
-// the folder of the models that are not built in, empty for DefaultAssetFolder(). Statuses of
-// LoadAssetModel for a task whose model is not there or not good.
+// Makes the task itself, with actions in actuator units and without a time limit. `seed` determines
+// everything random about the environment; `assets` is the folder of the models that are not built
+// in, empty for DefaultAssetFolder(). Fails with NOT_FOUND, naming the known tasks, for an unknown
+// one, and as LoadAssetModel does for a task whose model is missing or damaged.
 absl::StatusOr<std::unique_ptr<Simulation>> MakeSimulation(absl::string_view task, uint32_t seed,
                                                            const std::string& assets = "");
 
-// The task as agents see it: actions in [-1, 1] and episodes cut at the time limit, one control
-// step at a time. Fails as MakeSimulation.
+// Makes the task as agents see it: actions in [-1, 1], and episodes that end at the time limit.
+// Each step is one control step. Fails as MakeSimulation does.
 absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(absl::string_view task, uint32_t seed,
                                                              const std::string& assets = "");
 
-// As MakeEnvironment, with every action held for `action_repeat` control steps and float32 numbers.
-// INVALID_ARGUMENT if action_repeat < 1.
+// Does the same with every action held for `action_repeat` control steps and numbers in float32.
+// Fails with INVALID_ARGUMENT if action_repeat < 1, too.
 absl::StatusOr<std::unique_ptr<FloatEnvironment>> MakeFloatEnvironment(
     absl::string_view task, uint32_t seed, int action_repeat, const std::string& assets = "");
 

@@ -12,7 +12,7 @@
 namespace pompc::env {
 namespace {
 
-// Copies `from` over the `size` numbers at `to`; an empty `from` leaves them alone.
+// Copies `from` over the `size` numbers at `to`. An empty `from` leaves them as they are.
 absl::Status Assign(absl::string_view name, std::span<const double> from, double* to, int size) {
   if (from.empty()) return absl::OkStatus();
   if (static_cast<int>(from.size()) != size) {
@@ -32,12 +32,12 @@ std::string ToString(const AssetModel::Sizes& sizes) {
 }
 
 absl::Status CheckSizes(const mjModel& model, const AssetModel::Sizes& expected) {
-  // Newer MuJoCo counts in 64 bits.
+  // Newer versions of MuJoCo count in 64 bits.
   const AssetModel::Sizes found = {static_cast<int>(model.nq), static_cast<int>(model.nu),
                                    static_cast<int>(model.nsensordata)};
   if (found == expected) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("has ", ToString(found), "; the suite's has ", ToString(expected)));
+      absl::StrCat("has ", ToString(found), "; the suite's model has ", ToString(expected)));
 }
 
 absl::StatusOr<std::unique_ptr<Physics>> MakePhysics(const TaskDefinition& definition,
@@ -81,6 +81,8 @@ absl::StatusOr<std::unique_ptr<Simulation>> Simulation::Make(const TaskDefinitio
   return Annotate(status, definition.name);
 }
 
+// A task's constructor looks its elements up by name and cannot fail; what it missed is reported
+// here. Observing once measures the observation, so that a task need not say its size.
 absl::Status Simulation::TryOut(const TaskDefinition& definition) {
   const mjModel& model = physics_->model();
   if (physics_steps_ < 1) {
@@ -111,6 +113,7 @@ Simulation::Simulation(const TaskDefinition& definition, std::unique_ptr<Physics
 
 absl::Status Simulation::Reset() {
   running_ = succeeded_ = false;
+  POMPC_CHECK_GT(spec_.observation_size, 0, "TryOut() comes first");
   POMPC_RETURN_IF_ERROR(physics_->Reset());
   POMPC_RETURN_IF_ERROR(task_->Initialize(*physics_, random_));
   return Begin(Actuation::kDisabled);
@@ -138,6 +141,8 @@ absl::Status Simulation::Begin(Actuation actuation) {
   return absl::OkStatus();
 }
 
+// A failed simulation ends the episode but is not an error of the caller: the agent did what it may
+// do. Reward and observation are those of the last valid state, so nothing downstream meets NaN.
 absl::StatusOr<StepResult> Simulation::Step(std::span<const double> action) {
   if (!running_) return absl::FailedPreconditionError("no episode is running: Reset first");
   POMPC_RETURN_IF_ERROR(CheckAction(action));
@@ -151,11 +156,14 @@ absl::StatusOr<StepResult> Simulation::Step(std::span<const double> action) {
     return result;
   }
   result.reward = reward_;
+  POMPC_DCHECK(IsMagnitude(result.reward));
   result.terminated = spec_.terminates && task_->Terminated(*physics_);
   running_ = !result.terminated;
   return result;
 }
 
+// The new observation is read into a second buffer and swapped in once it is known to be valid.
+// After the first episode neither allocates.
 absl::Status Simulation::Read() {
   const double reward = task_->Reward(*physics_);
   next_observation_.clear();
@@ -165,6 +173,9 @@ absl::Status Simulation::Read() {
     return absl::AbortedError(
         "unstable simulation: an observation or reward is not finite, or too large");
   }
+  // A task that shows another number of numbers is a bug: everything behind relies on the size.
+  POMPC_CHECK(spec_.observation_size == 0 ||
+              static_cast<int>(next_observation_.size()) == spec_.observation_size);
   reward_ = reward;
   observation_.swap(next_observation_);
   return absl::OkStatus();

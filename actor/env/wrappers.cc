@@ -18,6 +18,8 @@ absl::Status CheckSize(size_t size, const EnvironmentSpec& spec) {
 
 }  // namespace
 
+// Agents act in [-1, 1] whatever the actuators' ranges: policies and planners then need not know
+// them.
 ActionScaling::ActionScaling(std::unique_ptr<Environment> inner)
     : Wrapper(std::move(inner)), scaled_(spec_.action_size) {
   std::fill(spec_.action_low.begin(), spec_.action_low.end(), -1.0);
@@ -27,6 +29,7 @@ ActionScaling::ActionScaling(std::unique_ptr<Environment> inner)
 absl::StatusOr<StepResult> ActionScaling::Step(std::span<const double> action) {
   POMPC_RETURN_IF_ERROR(CheckSize(action.size(), spec_));
   const EnvironmentSpec& inner = inner_->spec();
+  POMPC_DCHECK_EQ(scaled_.size(), action.size());
   for (size_t i = 0; i < action.size(); ++i) {
     const double low = inner.action_low[i];
     scaled_[i] = low + (action[i] + 1) * (inner.action_high[i] - low) / 2;
@@ -47,6 +50,8 @@ absl::StatusOr<StepResult> TimeLimit::Step(std::span<const double> action) {
   if (steps_left_ == 0) return absl::FailedPreconditionError("no episode is running: Reset first");
   POMPC_ASSIGN_OR_RETURN(StepResult result, inner_->Step(action));
   --steps_left_;
+  POMPC_DCHECK_GE(steps_left_, 0);
+  // An episode that terminates in its last step is terminal, not cut: its value is known.
   if (steps_left_ == 0 && !result.terminated) result.truncated = true;
   return result;
 }
@@ -54,10 +59,12 @@ absl::StatusOr<StepResult> TimeLimit::Step(std::span<const double> action) {
 ActionRepeat::ActionRepeat(std::unique_ptr<Environment> inner, int repeat)
     : Wrapper(std::move(inner)), repeat_(repeat) {
   POMPC_CHECK_GE(repeat, 1);
+  // The last decision of an episode may be held for fewer control steps than the others.
   spec_.episode_steps = (spec_.episode_steps + repeat - 1) / repeat;
   spec_.step_seconds *= repeat;
 }
 
+// The result is that of the last control step, with the sum of all rewards.
 absl::StatusOr<StepResult> ActionRepeat::Step(std::span<const double> action) {
   StepResult result;
   double reward = 0;
@@ -90,8 +97,9 @@ absl::StatusOr<StepResult> FloatEnvironment::Step(std::span<const float> action)
 absl::Status FloatEnvironment::CastObservation() {
   const std::span<const double> shown = inner_->observation();
   if (shown.size() != observation_.size()) {
-    return absl::InternalError(absl::StrCat(spec().task, " shows an observation of ", shown.size(),
-                                            " numbers, its spec says ", observation_.size()));
+    return absl::InternalError(absl::StrCat(spec().task, " returned an observation of ",
+                                            shown.size(), " numbers, its spec says ",
+                                            observation_.size()));
   }
   std::transform(shown.begin(), shown.end(), observation_.begin(),
                  [](double x) { return static_cast<float>(x); });

@@ -9,7 +9,7 @@
 
 namespace pompc::env {
 
-// Base of environments that change one aspect of another, which they own.
+// The base of environments that change one aspect of another environment, which they own.
 class Wrapper : public Environment {
  public:
   const EnvironmentSpec& spec() const override { return spec_; }
@@ -39,7 +39,7 @@ class ActionScaling final : public Wrapper {
   std::vector<double> scaled_;
 };
 
-// Truncates an episode after the wrapped environment's spec().episode_steps steps.
+// Truncates an episode after spec().episode_steps steps of the wrapped environment.
 class TimeLimit final : public Wrapper {
  public:
   explicit TimeLimit(std::unique_ptr<Environment> inner);
@@ -50,8 +50,8 @@ class TimeLimit final : public Wrapper {
   int steps_left_ = 0;
 };
 
-// Holds each action for `repeat` steps and sums their rewards; stops early when the episode is
-// done. REQUIRES: repeat >= 1.
+// Holds each action for `repeat` steps and sums their rewards. It stops early when the episode
+// ends. REQUIRES: repeat >= 1.
 class ActionRepeat final : public Wrapper {
  public:
   ActionRepeat(std::unique_ptr<Environment> inner, int repeat);
@@ -61,9 +61,9 @@ class ActionRepeat final : public Wrapper {
   const int repeat_;
 };
 
-// The outermost layer, what an actor holds: actions and observations in float32, as they are sent
-// and learnt from. Same contracts as Environment; owns what it adapts. Observations are copies:
-// what the environment does with its own buffer does not matter.
+// The outermost layer, which an actor holds: actions and observations are float32, as they are sent
+// and learned from. It keeps the contracts of Environment and owns the environment that it adapts.
+// Observations are copies, so they do not change when the environment reuses its own buffer.
 class FloatEnvironment {
  public:
   explicit FloatEnvironment(std::unique_ptr<Environment> inner);
@@ -76,7 +76,7 @@ class FloatEnvironment {
   Physics* world() { return inner_->world(); }
 
  private:
-  // INTERNAL if the environment shows another number of numbers than its spec says.
+  // Fails with INTERNAL if the environment's observation has another size than its spec says.
   absl::Status CastObservation();
 
   const std::unique_ptr<Environment> inner_;

@@ -47,9 +47,8 @@ ALLOWED = {
                + REPLAY_CLIENT,
     "actor/env/physics": PROCESS + ("common/io",),
     "actor/env/render": IO + ("actor/env/physics",),
-    # Tasks register themselves, so that these two see each other.
     "actor/env/tasks": IO + ("actor/env/physics", "actor/env"),
-    "actor/env": IO + ("actor/env/physics", "actor/env/tasks"),
+    "actor/env": IO + ("actor/env/physics",),
     "actor/core": COMMON + ("actor/env",),
     "actor": BASE + ("actor/core", "actor/env", "planner/client", "run") + REPLAY_CLIENT,
 }

@@ -26,7 +26,7 @@ constexpr char kHowToGet[] =
     "scripts/fetch-control-suite.sh gets the DeepMind Control Suite's models; --assets or "
     "POMPC_ASSETS names the folder of another copy (dm_control/suite)";
 
-// Empty if it is not set.
+// Returns the variable's value, or an empty text if it is not set.
 std::string FromEnvironment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
@@ -43,16 +43,17 @@ std::string Name(const std::string& path) { return fs::path(path).filename().str
 absl::Status Parse(const std::string& path, XMLDocument* document) {
   POMPC_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   if (document->Parse(text.data(), text.size()) != tinyxml2::XML_SUCCESS) {
-    return Wrong(absl::StrCat(Name(path), " is no XML: ", document->ErrorStr()));
+    return Wrong(absl::StrCat(Name(path), " is not XML: ", document->ErrorStr()));
   }
   const XMLElement* root = document->RootElement();
   if (root == nullptr || absl::string_view(root->Name()) != "mujoco") {
-    return Wrong(absl::StrCat(Name(path), " is no MuJoCo model: it does not begin with <mujoco>"));
+    return Wrong(
+        absl::StrCat(Name(path), " is not a MuJoCo model: it does not begin with <mujoco>"));
   }
   return absl::OkStatus();
 }
 
-// Calls `visit` with `element` and all below it; it may change attributes.
+// Calls `visit` with `element` and all elements below it. `visit` may change attributes.
 void ForEach(XMLElement* element, const std::function<void(XMLElement*)>& visit) {
   visit(element);
   for (XMLElement* child = element->FirstChildElement(); child != nullptr;
@@ -84,8 +85,9 @@ void Remove(const std::vector<XMLElement*>& elements) {
   for (XMLElement* element : elements) element->Parent()->DeleteChild(element);
 }
 
-// Puts what the included files hold in the place of <include file="..."/>, one level deep, as in
-// the suite.
+// Replaces each <include file="..."/> with what the file holds. The suite includes one level deep,
+// so an include within an included file is left alone. A path that leads out of the folder is
+// refused, because the model may come from anywhere.
 absl::Status Include(const std::string& folder, XMLDocument* document) {
   for (XMLElement* include : Find(document->RootElement(), {"include", ""})) {
     const char* file = include->Attribute("file");
@@ -121,7 +123,8 @@ absl::Status Edit(const AssetModel& model, XMLElement* root) {
   return absl::OkStatus();
 }
 
-// Textures are most of a compiled model's memory and of the time it takes, and no physics.
+// Textures are most of a compiled model's memory and of the time to compile it, and play no part in
+// the physics.
 void RemoveTextures(XMLElement* root) {
   Remove(Find(root, {"texture", ""}));
   Remove(Find(root, {"skin", ""}));
@@ -130,7 +133,7 @@ void RemoveTextures(XMLElement* root) {
   });
 }
 
-// A height field that no geom uses any more.
+// The edits may have removed the geom that used a height field, which then still takes memory.
 void RemoveUnusedHeightFields(XMLElement* root) {
   for (XMLElement* field : Find(root, {"hfield", ""})) {
     bool used = false;
@@ -186,7 +189,7 @@ absl::StatusOr<std::string> LoadAssetModel(const AssetModel& model, const std::s
 absl::Status ExplainAssetError(const absl::Status& error, const AssetModel& model,
                                const std::string& folder) {
   const std::string path = (fs::path(FolderOf(folder)) / model.file).string();
-  // Parsers quote what they do not understand, whatever that is.
+  // Parsers quote what they do not understand, which may be any bytes.
   std::string words(error.message());
   std::replace_if(
       words.begin(), words.end(), [](char c) { return !absl::ascii_isprint(c); }, '?');

@@ -9,13 +9,13 @@
 
 namespace pompc::env {
 
-// A model that is not part of this program: a file of the DeepMind Control Suite's, in a folder
-// laid out as the suite's own (humanoid.xml, common/, dog_assets/, ...), and what is changed in it
-// before it is compiled.
+// A model that is not part of this program: a file of the DeepMind Control Suite in a folder laid
+// out as the suite's own (humanoid.xml, common/, dog_assets/, ...), and the changes that are made
+// to it before it is compiled.
 struct AssetModel {
   struct Element {
     std::string tag;
-    // Empty: all elements of the tag.
+    // An empty name stands for all elements of the tag.
     std::string name;
   };
   struct Attribute {
@@ -24,36 +24,38 @@ struct AssetModel {
     std::string value;
   };
 
-  // What the task counts on, so that another model is refused.
+  // Sizes that the task relies on: a model with others is refused.
   struct Sizes {
     int positions = 0;
     int actuators = 0;
-    // All sensors' numbers together.
+    // Numbers of all sensors together.
     int sensor_numbers = 0;
     bool operator==(const Sizes&) const = default;
   };
 
   std::string file;
   Sizes sizes = {};
-  // Each must be there.
+  // Elements to remove and attributes to set; loading fails if the model lacks one of them.
   std::vector<Element> removed = {};
   std::vector<Attribute> set = {};
 };
 
-// Where the models are unless it is said otherwise: $POMPC_ASSETS; else the folder that
-// scripts/fetch-control-suite.sh fills, pompc/control-suite in $XDG_DATA_HOME or ~/.local/share.
+// Returns the folder of the models when no other is given: $POMPC_ASSETS if that is set, else the
+// folder that scripts/fetch-control-suite.sh fills, pompc/control-suite in $XDG_DATA_HOME or
+// ~/.local/share.
 std::string DefaultAssetFolder();
 
-// OK if `folder` (the default one if empty) has the model's file; else NOT_FOUND that says how to
-// get it.
+// Returns OK if `folder` (the default one if empty) has the model's file, else NOT_FOUND that says
+// how to get it.
 absl::Status FindAssetModel(const AssetModel& model, const std::string& folder);
 
-// The model as MJCF that refers to no other files: edited, without textures, and without meshes,
-// whose inertias are written into their bodies instead (mesh_free_model.h). NOT_FOUND as
-// FindAssetModel; INVALID_ARGUMENT or NOT_FOUND for what is wrong with it or missing, explained.
+// Returns the model as MJCF that refers to no other files: edited, without textures, and without
+// meshes, whose inertias are written into their bodies instead (mesh_free_model.h). Fails with
+// NOT_FOUND as FindAssetModel does, and with INVALID_ARGUMENT or NOT_FOUND, explained, if the model
+// is not as expected or a file that it names is missing.
 absl::StatusOr<std::string> LoadAssetModel(const AssetModel& model, const std::string& folder);
 
-// An error about the model, with the file's name before it and how to get a good one behind it.
+// Returns `error` with the file's name before it and the way to get a good file after it.
 absl::Status ExplainAssetError(const absl::Status& error, const AssetModel& model,
                                const std::string& folder);
 

@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 using tinyxml2::XMLDocument;
 using tinyxml2::XMLElement;
 
-// All elements below `parent` of name `tag`, in the order of the document.
+// Appends all elements named `tag` below `parent`, in the order of the document.
 void Collect(XMLElement* parent, absl::string_view tag, std::vector<XMLElement*>* found) {
   for (XMLElement* child = parent->FirstChildElement(); child != nullptr;
        child = child->NextSiblingElement()) {
@@ -61,7 +61,8 @@ uint32_t Crc(const std::string& text) {
       crc32(0, reinterpret_cast<const Bytef*>(text.data()), static_cast<uInt>(text.size())));
 }
 
-// Makes the paths of the mesh files absolute, and returns them.
+// Makes the paths of the mesh files absolute, and returns them: the document is compiled from
+// memory, where relative paths lead nowhere.
 std::vector<std::string> LocateMeshes(const std::string& folder, XMLDocument* document) {
   fs::path meshes = fs::absolute(folder);
   for (XMLElement* compiler : All(document, "compiler")) {
@@ -79,7 +80,8 @@ std::vector<std::string> LocateMeshes(const std::string& folder, XMLDocument* do
   return paths;
 }
 
-// Tells results apart that come of different documents, meshes or versions of MuJoCo.
+// Returns a text that differs between different documents, meshes and versions of MuJoCo. The
+// length stands beside the checksum because 32 bits alone would collide sooner.
 absl::StatusOr<std::string> KeyOf(const std::string& document,
                                   const std::vector<std::string>& meshes) {
   std::string identity = absl::StrCat(mj_version(), "\n", document);
@@ -90,7 +92,9 @@ absl::StatusOr<std::string> KeyOf(const std::string& document,
   return absl::StrFormat("%08x-%d", Crc(identity), identity.size());
 }
 
-// Writes the masses and inertias of the compiled bodies into `document`.
+// Writes the masses and inertias of the compiled bodies into `document`. The numbers have 17
+// digits, which read back as the same doubles. MuJoCo numbers bodies in the order of the document,
+// which is verified by their names.
 absl::Status WriteInertias(const mjModel& model, XMLDocument* document) {
   std::vector<XMLElement*> bodies;
   for (XMLElement* world : All(document, "worldbody")) Collect(world, "body", &bodies);
@@ -113,7 +117,9 @@ absl::Status WriteInertias(const mjModel& model, XMLDocument* document) {
   return absl::OkStatus();
 }
 
-// Deletes the meshes and the geoms that have their shape.
+// Deletes the meshes and the geoms that have their shape. A geom that is fitted to a mesh, like a
+// capsule around it, names the mesh in the document but has another shape once compiled: then the
+// counts differ.
 absl::Status DeleteMeshes(const mjModel& model, XMLDocument* document) {
   int shaped = 0;
   for (int i = 0; i < model.ngeom; ++i) {
@@ -133,8 +139,8 @@ absl::Status DeleteMeshes(const mjModel& model, XMLDocument* document) {
   return absl::OkStatus();
 }
 
-// Newer versions read mesh files with plug-ins, which lie beside the library in the Python package
-// and beside the programs in a release.
+// From version 3 on, MuJoCo reads mesh files with plug-ins. They lie beside the library in the
+// Python package, and beside the programs in a release of MuJoCo.
 void LoadDecoders() {
 #if mjVERSION_HEADER >= 300
   static const bool once = [] {
@@ -162,7 +168,7 @@ absl::StatusOr<std::string> MakeMeshFree(XMLDocument* document) {
   return Text(*document);
 }
 
-// Empty where the environment names no home.
+// Returns the path of the cached result, or an empty text where the environment names no home.
 std::string CacheFile(const std::string& key) {
   const char* cache = std::getenv("XDG_CACHE_HOME");
   const char* home = std::getenv("HOME");
@@ -179,7 +185,8 @@ std::string CacheFile(const std::string& key) {
 
 std::string Seal(const std::string& text) { return absl::StrFormat("<!-- %08x -->\n", Crc(text)); }
 
-// What is in the file; empty if that is nothing, or not what was written.
+// Returns the text in the file, or an empty one if there is none or its seal shows that it is not
+// what was written.
 std::string ReadCache(const std::string& path) {
   if (path.empty()) return "";
   const absl::StatusOr<std::string> sealed = ReadFile(path);
@@ -196,13 +203,14 @@ void WriteCache(const std::string& path, const std::string& text) {
   if (!status.ok()) Log().debug("the mesh-free model is not kept: {}", status.ToString());
 }
 
-// The results of this process.
+// The results that this process has made or read.
 struct Kept {
   Mutex mu;
   std::map<std::string, std::string> texts ABSL_GUARDED_BY(mu);
 };
 
-// The result for `document`, whose key is given.
+// Returns the result for `document`, whose key is given. The lock is held while one is made, so
+// that threads that want the same model at once compile it once.
 absl::StatusOr<std::string> MeshFree(const std::string& key, XMLDocument* document) {
   static auto* kept = new Kept;
   MutexLock lock(&kept->mu);

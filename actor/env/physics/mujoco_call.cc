@@ -11,8 +11,8 @@
 namespace pompc::env {
 namespace {
 
-// Where this thread's MuJoCo error goes, and what it said. Plain buffers: nothing is allocated and
-// nothing is left behind by longjmp.
+// Where this thread's MuJoCo error jumps to, and what MuJoCo said. The buffers are plain, so that
+// nothing is allocated and longjmp leaves nothing behind.
 struct Trap {
   std::jmp_buf* target = nullptr;
   char error[1024] = "";
@@ -33,7 +33,8 @@ void OnWarning(const char* message) {
   std::snprintf(trap.warning, sizeof(trap.warning), "%s", message);
 }
 
-// MuJoCo's handlers are global variables of the process.
+// MuJoCo's handlers are global variables of the process, so they are installed once and find their
+// thread's trap by themselves.
 bool InstallHandlers() {
   mju_user_error = OnError;
   mju_user_warning = OnWarning;

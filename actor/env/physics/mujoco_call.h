@@ -6,16 +6,16 @@
 
 namespace pompc::env {
 
-// Runs `call`, which calls MuJoCo. INTERNAL with MuJoCo's own words if it raises an error, which
-// would otherwise end the process. MuJoCo's warnings are kept for LastMujocoWarning instead of
-// being printed and appended to a file in the working directory.
+// Runs `call`, which calls MuJoCo. Returns INTERNAL with MuJoCo's own words if it raises an error,
+// which would otherwise end the process. MuJoCo's warnings are kept for LastMujocoWarning instead
+// of being printed and appended to a file in the working directory.
 //
-// Any thread may call. REQUIRES: calls do not nest. Nothing that `call` holds while in MuJoCo may
-// need destruction, because an error leaves it by longjmp. What MuJoCo was working on is then
-// undefined until it is reset.
+// Any thread may call it. REQUIRES: calls do not nest. Nothing that `call` holds while it is in
+// MuJoCo may need destruction, because an error leaves `call` by longjmp. What MuJoCo was working
+// on is then undefined until it is reset.
 absl::Status CallMujoco(absl::FunctionRef<void()> call);
 
-// This thread's latest MuJoCo warning; valid until its next CallMujoco.
+// Returns this thread's latest MuJoCo warning, valid until the thread's next CallMujoco.
 const char* LastMujocoWarning();
 
 }  // namespace pompc::env

@@ -8,6 +8,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "actor/env/physics/mujoco_call.h"
+#include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 
@@ -16,8 +17,8 @@ namespace {
 
 constexpr char kFileName[] = "model.xml";
 
-// A MuJoCo virtual file system that holds one file. The structure is two megabytes in old versions:
-// too large for the stack.
+// A MuJoCo virtual file system that holds one file. In old versions the structure takes two
+// megabytes, which is too much for the stack.
 class OneFile {
  public:
   explicit OneFile(absl::string_view content) : vfs_(std::make_unique<mjVFS>()) {
@@ -43,7 +44,8 @@ class OneFile {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Physics>> Physics::FromXml(absl::string_view mjcf) {
-  // The compiler keeps its result in a global for mj_saveLastXML.
+  // MuJoCo's compiler keeps its result in a global variable for mj_saveLastXML, so two threads must
+  // not compile at once.
   static Mutex compiler_mu;
   MutexLock lock(&compiler_mu);
   const OneFile file(mjcf);
@@ -66,6 +68,8 @@ absl::StatusOr<std::unique_ptr<Physics>> Physics::FromXml(absl::string_view mjcf
   return std::unique_ptr<Physics>(new Physics(std::move(owned_model), std::move(owned_data)));
 }
 
+// MuJoCo reports a simulation that diverges only through its counters of warnings, which
+// mj_resetData clears.
 absl::Status Physics::Compute(absl::FunctionRef<void()> call) {
   POMPC_RETURN_IF_ERROR(CallMujoco(call));
   for (const mjWarningStat& warning : data_->warning) {
@@ -81,6 +85,8 @@ absl::Status Physics::Reset() {
   return Forward(Actuation::kDisabled);
 }
 
+// Starts are computed without actuation, as dm_control does: an actuator that holds a position
+// would push even at control 0.
 absl::Status Physics::Forward(Actuation actuation) {
   const int flags = model_->opt.disableflags;
   if (actuation == Actuation::kDisabled) model_->opt.disableflags |= mjDSBL_ACTUATION;
@@ -89,15 +95,17 @@ absl::Status Physics::Forward(Actuation actuation) {
   return status;
 }
 
-// dm_control's "legacy" order. mj_step1 leaves everything that depends on position and velocity up
-// to date for reading; the rest of that step follows in the next call.
+// Steps in dm_control's "legacy" order: mj_step1 leaves everything that depends on position and
+// velocity up to date for reading, and the rest of that step (mj_step2) follows in the next call,
+// when the new controls are known.
 absl::Status Physics::Advance(int steps) {
+  POMPC_CHECK_GE(steps, 1);
   return Compute([this, steps] {
     const mjModel* model = model_.get();
     mjData* data = data_.get();
     if (model->opt.integrator == mjINT_RK4) {
-      // mj_step2 cannot do this; mj_step would compute the present state again, which is a fifth of
-      // a Runge-Kutta step.
+      // mj_step2 knows no Runge-Kutta. mj_step would compute the present state a second time, which
+      // is a fifth of such a step.
       mj_forwardSkip(model, data, mjSTAGE_VEL, 0);
       mj_checkAcc(model, data);
       mj_RungeKutta(model, data, 4);

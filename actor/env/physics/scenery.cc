@@ -5,29 +5,32 @@
 #include <cmath>
 #include <cstring>
 
+#include "common/base/check.h"
+
 namespace pompc::env {
 namespace {
 
 constexpr std::array<float, 3> kZenith = {0.42f, 0.60f, 0.82f};
 constexpr std::array<float, 3> kHorizon = {0.84f, 0.90f, 0.95f};
-// Sine of the elevation from which on the sky is as blue as it gets.
+// Sine of the elevation above which the sky is as blue as it gets.
 constexpr double kZenithSine = 0.5;
 constexpr float kDarkSquare[4] = {0.30f, 0.36f, 0.42f, 1};
 constexpr float kLightSquare[4] = {0.37f, 0.44f, 0.51f, 1};
 
-// Metres: no camera is so close to a centre of mass that it should be seen.
+// Metres: a camera closer than this to the centre of mass is treated as if it stood this far away.
 constexpr double kMinDistance = 0.1;
-// At least so many squares are as long as from the camera to what it looks at.
+// At least this many squares fit between the camera and what it looks at.
 constexpr double kMinSquares = 3;
-// In that distance: the range that is drawn, how far squares are laid, the range over which things
-// vanish in haze, and how far the sun is.
+// In units of that distance: the range that is drawn, how far squares are laid, the range over
+// which things vanish in haze, and how far away the sun is.
 constexpr double kNear = 0.02;
 constexpr double kFar = 20;
 constexpr double kReach = 4.5;
 constexpr double kHazeStart = 2.5;
 constexpr double kHazeEnd = 6;
 constexpr double kSunDistance = 4;
-// Degrees between the sun's axis and the last of its light, and the part of them with shadows.
+// Degrees between the sun's axis and the edge of its light, and the part of them that casts
+// shadows.
 constexpr float kSunCutoff = 80;
 constexpr float kShadowScale = 0.4f;
 
@@ -51,8 +54,10 @@ Vector Along(const Vector& start, const Vector& direction, double length) {
   return end;
 }
 
-// The largest of 1, 2 and 5 times a power of ten that is at most `x`.
+// Returns the largest number of the form 1, 2 or 5 times a power of ten that is at most `x`.
+// REQUIRES: x > 0.
 double RoundDown(double x) {
+  POMPC_DCHECK_GT(x, 0);
   const double power = std::pow(10, std::floor(std::log10(x)));
   const double digit = x / power;
   return power * (digit >= 5 ? 5 : digit >= 2 ? 2 : 1);
@@ -63,7 +68,7 @@ bool IsFloor(const mjModel& model, const mjvGeom& geom) {
          model.geom_bodyid[geom.objid] == 0 && geom.mat[8] > 0.99f;
 }
 
-// A light that shines everywhere in front of it.
+// Returns a light that shines everywhere in front of it.
 mjvLight MakeLight(const Vector& position, const Vector& direction) {
   mjvLight light;
   std::memset(&light, 0, sizeof(light));
@@ -83,14 +88,15 @@ void SetAll(float* rgb, float value) { std::fill(rgb, rgb + 3, value); }
 Scenery::Scenery(const mjData& data, const mjvScene& scene) {
   const View view = CameraView(scene);
   Vector to_center;
-  // The world's subtree is everything.
+  // The world is body 0, and its subtree is everything.
   mju_sub3(to_center.data(), data.subtree_com, view.position.data());
   distance_ = std::max(mju_dot3(to_center.data(), view.forward.data()), kMinDistance);
   square_ = RoundDown(distance_ / kMinSquares);
 }
 
 void Scenery::Prepare(mjModel& model) const {
-  // MuJoCo multiplies these with the extent, to which a floor that is long adds its length.
+  // MuJoCo multiplies these by the model's extent, which grows with the size of the floor. Dividing
+  // by it first makes pictures of all models alike.
   const double unit = distance_ / model.stat.extent;
   model.vis.map.znear = static_cast<float>(kNear * unit);
   model.vis.map.zfar = static_cast<float>(kFar * unit);
@@ -112,7 +118,8 @@ void Scenery::Arrange(const mjModel& model, mjvScene& scene) const {
 
 void Scenery::AddLights(mjvScene& scene) const {
   const View view = CameraView(scene);
-  // Where the camera looks, seen on a map; looking straight down, where its upper edge is.
+  // The horizontal direction in which the camera looks or, if it looks straight down, in which its
+  // upper edge points.
   Vector ahead = {view.forward[0], view.forward[1], 0};
   if (mju_norm3(ahead.data()) < 0.1) ahead = {view.up[0], view.up[1], 0};
   mju_normalize3(ahead.data());
@@ -122,7 +129,7 @@ void Scenery::AddLights(mjvScene& scene) const {
   const Vector focus = Along(view.position, view.forward, distance_);
   const Vector from_sun = {-to_sun[0], -to_sun[1], -to_sun[2]};
 
-  // Shadows have the light of the lamp at the camera alone.
+  // What lies in shadow is lit by the lamp at the camera alone.
   mjvLight lamp = MakeLight(view.position, view.forward);
   SetAll(lamp.ambient, 0.35f);
   SetAll(lamp.diffuse, 0.30f);
@@ -145,7 +152,8 @@ void Scenery::AddFloor(mjvScene& scene, mjvGeom& floor) const {
     mjv_initGeom(&geom, mjGEOM_PLANE, size, position, nullptr, rgba);
     geom.emission = geom.specular = geom.reflectance = 0;
   };
-  // The light squares lie on it, too close to see but not to tell apart.
+  // The light squares lie on a dark plane that is a thousandth of the distance deeper: too close to
+  // be seen as two levels, far enough for the depth buffer to tell them apart.
   lay(floor, focus[0], focus[1], kHazeEnd * distance_, kDarkSquare);
   floor.pos[2] -= static_cast<float>(1e-3 * distance_);
 
@@ -166,6 +174,7 @@ void Scenery::AddFloor(mjvScene& scene, mjvGeom& floor) const {
 }
 
 std::array<uint8_t, 3> Scenery::Sky(const mjvScene& scene, double height) {
+  POMPC_DCHECK(height >= -1 && height <= 1);
   const View view = CameraView(scene);
   const mjvGLCamera& camera = scene.camera[0];
   Vector direction =

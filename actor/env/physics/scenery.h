@@ -8,27 +8,28 @@
 
 namespace pompc::env {
 
-// What is around a model in its pictures, the same for all: a sun whose light comes from above and
-// beside the camera, a floor without end whose squares show how things move over it, haze and a
-// sky.
+// What surrounds a model in its pictures, the same for all models: a sun whose light comes from
+// above and beside the camera, a floor without end whose squares show how things move over it, haze
+// and a sky.
 //
-// Used by one thread at a time; nothing blocks. Scenes are those that MuJoCo has just filled.
+// Used by one thread at a time; nothing blocks. The scenes that it is given have just been filled
+// by MuJoCo.
 class Scenery {
  public:
-  // Room in a scene beside the model's own geoms, for all squares.
+  // Geoms that a scene needs beside the model's own, for the squares of the floor.
   static constexpr int kGeoms = 2300;
 
   Scenery() = default;
-  // The distance from the scene's camera to all that has mass gives the sizes.
+  // Derives all sizes from the distance between the scene's camera and the centre of mass.
   Scenery(const mjData& data, const mjvScene& scene);
 
-  // The ranges of what is drawn and of the haze, its colour and the width of shadows, for a context
-  // that is made afterwards.
+  // Sets the ranges of what is drawn and of the haze, its colour and the width of shadows. They
+  // take effect in a context that is made afterwards.
   void Prepare(mjModel& model) const;
-  // Replaces the lights, and the looks of the model's floor.
+  // Replaces the lights and the looks of the model's floor.
   void Arrange(const mjModel& model, mjvScene& scene) const;
-  // Red, green and blue of the sky at `height` in [-1, 1] between the picture's lower and upper
-  // edge.
+  // Returns red, green and blue of the sky at `height`, from -1 at the picture's lower edge to 1 at
+  // the upper one. REQUIRES: -1 <= height <= 1.
   static std::array<uint8_t, 3> Sky(const mjvScene& scene, double height);
 
  private:

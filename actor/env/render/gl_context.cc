@@ -44,7 +44,7 @@ struct Egl {
   unsigned (*destroy_context)(Handle display, Handle context);
   unsigned (*make_current)(Handle display, Handle draw, Handle read, Handle context);
   Handle (*get_platform_display)(unsigned platform, Handle native, const Int* attributes);
-  // Null where devices cannot be listed.
+  // Null if this EGL cannot list devices.
   unsigned (*query_devices)(Int size, Handle* devices, Int* count);
 };
 
@@ -62,10 +62,10 @@ bool Find(void* library, const char* name, Function* function) {
   return *function != nullptr;
 }
 
-// LibTorch 2.6 of Debian 13 exports the functions of an LLVM of its own, which Mesa's software
-// renderer would then call instead of its LLVM, and crash. Loaded first and bound to its own
-// libraries, Mesa's driver is what EGL finds; where there is none, nothing happens. Sanitizers
-// refuse to be passed over.
+// LibTorch 2.6 of Debian 13 exports the functions of its own LLVM. Mesa's software renderer would
+// call those instead of its LLVM's, and crash. Mesa's driver is therefore loaded first and bound to
+// its own libraries, so that EGL finds it already there. Without Mesa this does nothing. Sanitizers
+// do not allow RTLD_DEEPBIND.
 void BindMesaToItsOwnLibraries() {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   dlopen("libEGL_mesa.so.0", RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
@@ -88,7 +88,7 @@ absl::StatusOr<Egl> Load() {
                         Find(library, "eglCreateContext", &egl.create_context) &&
                         Find(library, "eglDestroyContext", &egl.destroy_context) &&
                         Find(library, "eglMakeCurrent", &egl.make_current);
-  if (!complete) return Missing(absl::StrCat(name, " is no EGL 1.4"));
+  if (!complete) return Missing(absl::StrCat(name, " is not EGL 1.4"));
   egl.get_platform_display = reinterpret_cast<decltype(egl.get_platform_display)>(
       egl.get_proc_address("eglGetPlatformDisplayEXT"));
   egl.query_devices =
@@ -99,8 +99,8 @@ absl::StatusOr<Egl> Load() {
   return egl;
 }
 
-// Those that need no display server: the devices in EGL's order, GPUs first, then none in
-// particular.
+// Returns the displays that need no display server: the devices in EGL's order, which lists GPUs
+// first, and then the one that leaves the choice of a device to Mesa.
 std::vector<Handle> Displays(const Egl& egl) {
   const char* listed = egl.query_string(nullptr, kExtensions);
   const absl::string_view extensions = listed == nullptr ? "" : listed;
@@ -140,7 +140,7 @@ class EglContext final : public GlContext {
   const Handle context_;
 };
 
-// Null if the display has no context for OpenGL without a surface.
+// Returns null if the display gives no OpenGL context that can be used without a surface.
 std::unique_ptr<GlContext> Open(const Egl& egl, Handle display) {
   if (display == nullptr || !egl.initialize(display, nullptr, nullptr)) return nullptr;
   Handle config = nullptr;
@@ -159,6 +159,8 @@ std::unique_ptr<GlContext> Open(const Egl& egl, Handle display) {
 
 absl::StatusOr<std::unique_ptr<GlContext>> GlContext::Make() {
   POMPC_ASSIGN_OR_RETURN(const Egl egl, Load());
+  // A GPU may be listed without being usable (its device file is not readable, its driver is
+  // another version): every display is tried before giving up.
   const std::vector<Handle> displays = Displays(egl);
   for (const Handle display : displays) {
     std::unique_ptr<GlContext> context = Open(egl, display);

@@ -8,21 +8,21 @@
 
 namespace pompc::env {
 
-// An OpenGL context that draws into memory alone: no window, no display server, with or without a
-// GPU. It comes from EGL, whose library is loaded when the first context is made: a program that
-// draws nothing runs where there is none. The library and its displays then stay open until the
-// process ends.
+// An OpenGL context that draws into memory: it needs no window and no display server, and works
+// with or without a GPU. It comes from EGL, whose library is loaded when the first context is made,
+// so that a program that draws nothing runs on machines without it. The library and its displays
+// then stay open until the process ends.
 //
-// Belongs to one thread at a time; contexts are independent of each other.
+// A context belongs to one thread at a time; contexts are independent of each other.
 class GlContext {
  public:
-  // Loads $POMPC_EGL_LIBRARY, or libEGL.so.1, and makes a context, current in the calling thread,
-  // on the first device that gives one. FAILED_PRECONDITION saying what is missing and what to
-  // install.
+  // Loads $POMPC_EGL_LIBRARY, or libEGL.so.1 if that is not set, and makes a context on the first
+  // device that gives one. The context is then current in the calling thread. Fails with
+  // FAILED_PRECONDITION saying what is missing and what to install.
   static absl::StatusOr<std::unique_ptr<GlContext>> Make();
   virtual ~GlContext() = default;
 
-  // Makes it the calling thread's context. INTERNAL with EGL's error.
+  // Makes this the calling thread's context. Fails with INTERNAL and EGL's error number.
   virtual absl::Status MakeCurrent() = 0;
 };
 

@@ -9,15 +9,18 @@
 #include "actor/env/physics/mujoco_call.h"
 #include "actor/env/physics/physics.h"
 #include "actor/env/physics/scenery.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::env {
 namespace {
 
 constexpr int kShadowMapSide = 2048;
-// Drawn at twice the size: a pixel is the mean of four, sky among them, which makes edges smooth.
+// Pictures are drawn at twice their size, and each pixel is the mean of four, which smooths edges.
+// OpenGL's own multisampling is not used: it would not blend with the sky, which is filled in
+// later.
 constexpr int kOversampling = 2;
-// Of the geoms that collide, as models number their groups.
+// The group that the suite's models give to geoms that collide.
 constexpr int kCollisionGroup = 3;
 
 class MujocoRenderer final : public Renderer {
@@ -42,6 +45,8 @@ class MujocoRenderer final : public Renderer {
     mjv_freeScene(&scene_);
   }
 
+  // The order matters: MuJoCo sizes its buffers from the visual options when the context is made,
+  // and Scenery writes some of them from what the camera sees, for which the scene must be filled.
   absl::Status SetUp() {
     POMPC_RETURN_IF_ERROR(context_->MakeCurrent());
     mjModel& model = physics_.model();
@@ -55,7 +60,7 @@ class MujocoRenderer final : public Renderer {
     } else {
       mjv_defaultFreeCamera(&model, &camera_);
     }
-    // Bodies whose looks were meshes are shown as what collides for them.
+    // Bodies whose meshes were removed are shown by the geoms that collide for them.
     option_.geomgroup[kCollisionGroup] = 1;
     POMPC_RETURN_IF_ERROR(CallMujoco(
         [&] { mjv_makeScene(&model, &scene_, 2 * model.ngeom + 1000 + Scenery::kGeoms); }));
@@ -75,6 +80,7 @@ class MujocoRenderer final : public Renderer {
   absl::StatusOr<std::span<const uint8_t>> Draw() override {
     POMPC_RETURN_IF_ERROR(context_->MakeCurrent());
     POMPC_RETURN_IF_ERROR(Update());
+    POMPC_CHECK_LE(scene_.ngeom, scene_.maxgeom);
     scenery_.Arrange(physics_.model(), scene_);
     const mjrRect all = {0, 0, drawn_.width, drawn_.height};
     POMPC_RETURN_IF_ERROR(CallMujoco([&] {
@@ -82,6 +88,7 @@ class MujocoRenderer final : public Renderer {
       mjr_readPixels(pixels_.data(), depths_.data(), all, &buffers_);
     }));
     FillPicture();
+    POMPC_DCHECK_EQ(picture_.size(), size_.bytes());
     return picture_;
   }
 
@@ -93,7 +100,8 @@ class MujocoRenderer final : public Renderer {
     });
   }
 
-  // OpenGL's rows begin at the bottom; where nothing was drawn is sky.
+  // OpenGL's rows begin at the bottom. A pixel whose depth is 1 was not drawn: it shows the sky.
+  // The sum begins with 2, so that dividing by 4 rounds to the nearest.
   void FillPicture() {
     const int width = drawn_.width;
     for (int row = 0; row < size_.height; ++row) {
@@ -115,7 +123,7 @@ class MujocoRenderer final : public Renderer {
   const std::unique_ptr<GlContext> context_;
   Physics& physics_;
   const PictureSize size_;
-  // What OpenGL draws.
+  // The size that OpenGL draws, kOversampling times size_.
   const PictureSize drawn_;
   std::vector<uint8_t> picture_;
   std::vector<uint8_t> pixels_;
@@ -138,6 +146,7 @@ absl::StatusOr<std::unique_ptr<Renderer>> Renderer::Make(std::unique_ptr<GlConte
                                                    ": sides are ", kMinPictureSide, " to ",
                                                    kMaxPictureSide, " pixels"));
   }
+  POMPC_CHECK(context != nullptr && physics != nullptr);
   auto renderer = std::make_unique<MujocoRenderer>(std::move(context), physics, size);
   POMPC_RETURN_IF_ERROR(renderer->SetUp());
   return renderer;

@@ -20,26 +20,28 @@ struct PictureSize {
 
   size_t bytes() const { return size_t{3} * width * height; }
 };
-// Of either side.
+// Bounds of either side of a picture, in pixels.
 inline constexpr int kMinPictureSide = 16;
 inline constexpr int kMaxPictureSide = 2048;
 
-// Draws the present state of a simulation, seen by the model's first camera or, without one, from
+// Draws the present state of a simulation as the model's first camera sees it or, without one, from
 // where all of it is in view. Light, sky and the squares on the floor are the same for every model:
-// what the model says about them, and textures, are not used. Drawing changes nothing that is
-// simulated; the same state gives the same picture on the same machine.
+// the model's own, and its textures, are not used. Drawing changes nothing that is simulated, and
+// the same state gives the same picture on the same machine.
 //
-// Used by one thread at a time, which it blocks while it draws.
+// Used by one thread at a time, which blocks while it draws.
 class Renderer {
  public:
-  // `physics` must have been reset and outlive the last Draw; the sizes of buffers are written into
-  // its model's visual options. INVALID_ARGUMENT if the size is out of range; INTERNAL with
-  // MuJoCo's words if the context is not good enough.
+  // `physics` must have been reset, and must outlive the last Draw; the sizes of buffers are
+  // written into its model's visual options. Fails with INVALID_ARGUMENT if the size is out of
+  // range, and with INTERNAL and MuJoCo's words if the context lacks something. REQUIRES: neither
+  // pointer is null.
   static absl::StatusOr<std::unique_ptr<Renderer>> Make(std::unique_ptr<GlContext> context,
                                                         Physics* physics, const PictureSize& size);
   virtual ~Renderer() = default;
 
-  // The picture, 3 bytes (red, green, blue) a pixel, rows from the top; valid until the next call.
+  // Returns the picture, 3 bytes (red, green, blue) for each pixel, rows from the top. It is valid
+  // until the next call.
   virtual absl::StatusOr<std::span<const uint8_t>> Draw() = 0;
 };
 

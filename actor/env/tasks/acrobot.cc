@@ -1,17 +1,12 @@
 // Two arms in a plane, with a motor at the elbow only. Tasks and numbers: DeepMind Control Suite
 // (arXiv:1801.00690), domain "acrobot".
-#include <memory>
-#include <numbers>
 #include <vector>
 
 #include "actor/env/assets.h"
-#include "actor/env/tasks/domains.h"
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
 
 namespace pompc::env {
 namespace {
-
-constexpr double kPi = std::numbers::pi;
 
 class Acrobot final : public Task {
  public:
@@ -21,11 +16,13 @@ class Acrobot final : public Task {
         tip_(physics.Id(mjOBJ_SITE, "tip")),
         target_(physics.Id(mjOBJ_SITE, "target")) {}
 
+  // Both arms begin at any angle, at rest.
   absl::Status Initialize(Physics& physics, RandomState& random) override {
     for (int joint : {kShoulder, kElbow}) physics.data().qpos[joint] = random.Uniform(-kPi, kPi);
     return absl::OkStatus();
   }
 
+  // Sine and cosine of both arms instead of their angles: an angle jumps where it passes pi.
   void Observe(const Physics& physics, std::vector<double>& out) const override {
     out.insert(out.end(), {physics.xmat(upper_arm_, kXz), physics.xmat(lower_arm_, kXz),
                            physics.xmat(upper_arm_, kZz), physics.xmat(lower_arm_, kZz)});
@@ -52,11 +49,7 @@ class Acrobot final : public Task {
 }  // namespace
 
 std::vector<TaskDefinition> AcrobotTasks() {
-  return {{.name = "acrobot-swingup",
-           .mjcf = assets::kAcrobot,
-           .control_seconds = 0.01,
-           .episode_seconds = 10,
-           .make = [](Physics& physics) { return std::make_unique<Acrobot>(physics); }}};
+  return {Domain{assets::kAcrobot, 0.01, 10}.Define<Acrobot>("acrobot-swingup")};
 }
 
 }  // namespace pompc::env

@@ -1,21 +1,17 @@
-// A ball on a string, to be swung into the cup it hangs from, or round it. Tasks and numbers:
-// DeepMind Control Suite (arXiv:1801.00690), domain "ball_in_cup"; spin: TD-MPC2
+// A ball on a string that is to be swung into the cup it hangs from, or around it. Tasks and
+// numbers: DeepMind Control Suite (arXiv:1801.00690), domain "ball_in_cup"; spin: TD-MPC2
 // (arXiv:2310.16828).
 #include <cmath>
-#include <memory>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "actor/env/assets.h"
-#include "actor/env/tasks/domains.h"
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::env {
 namespace {
 
-// One attempt in fifty finds the ball in the cup.
+// About one attempt in fifty finds the ball in the cup: so many never fail in practice.
 constexpr int kMaxAttempts = 10000;
 
 enum class Goal { kCatch, kSpin };
@@ -28,7 +24,8 @@ class BallInCup final : public Task {
         target_(physics.Id(mjOBJ_SITE, "target")),
         goal_(goal) {}
 
-  // The ball touches nothing; to be spun it begins, nine times in ten, in the cup.
+  // Draws positions until the ball touches nothing. For spinning it starts in the cup nine times in
+  // ten, because swinging it out of there is the harder part.
   absl::Status Initialize(Physics& physics, RandomState& random) override {
     const bool anywhere = goal_ == Goal::kCatch || random.Uniform() < 0.1;
     for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
@@ -52,7 +49,7 @@ class BallInCup final : public Task {
   }
 
  private:
-  // Indices in qpos and qvel.
+  // The ball's coordinates in qpos and qvel.
   static constexpr int kBallX = 2;
   static constexpr int kBallZ = 3;
 
@@ -69,17 +66,10 @@ class BallInCup final : public Task {
     return true;
   }
 
+  // The suite has no such task; the numbers are those of TD-MPC2's task file.
   double Spinning(const Physics& physics) const {
-    static constexpr Tolerance kFar{.low = 0.5,
-                                    .high = kInfinity,
-                                    .margin = 0.25,
-                                    .sigmoid = Sigmoid::kLinear,
-                                    .value_at_margin = 0.5};
-    static constexpr Tolerance kFast{.low = 6,
-                                     .high = kInfinity,
-                                     .margin = 3,
-                                     .sigmoid = Sigmoid::kLinear,
-                                     .value_at_margin = 0.5};
+    static constexpr Tolerance kFar = AtLeast(0.5, 0.25, 0.5);
+    static constexpr Tolerance kFast = AtLeast(6, 3, 0.5);
     const std::span<const double> velocity = physics.qvel();
     const double distance = std::hypot(ToTarget(physics, kX), ToTarget(physics, kZ));
     const double speed = std::hypot(velocity[kBallX], velocity[kBallZ]);
@@ -92,18 +82,12 @@ class BallInCup final : public Task {
   const Goal goal_;
 };
 
-TaskDefinition Define(std::string name, Goal goal) {
-  return {.name = std::move(name),
-          .mjcf = assets::kBallInCup,
-          .control_seconds = 0.02,
-          .episode_seconds = 20,
-          .make = [=](Physics& physics) { return std::make_unique<BallInCup>(physics, goal); }};
-}
-
 }  // namespace
 
 std::vector<TaskDefinition> BallInCupTasks() {
-  return {Define("cup-catch", Goal::kCatch), Define("cup-spin", Goal::kSpin)};
+  const Domain cup{assets::kBallInCup, 0.02, 20};
+  return {cup.Define<BallInCup>("cup-catch", Goal::kCatch),
+          cup.Define<BallInCup>("cup-spin", Goal::kSpin)};
 }
 
 }  // namespace pompc::env

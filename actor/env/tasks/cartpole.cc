@@ -1,14 +1,9 @@
-// A pole hinged to a cart on rails. Tasks and numbers: DeepMind Control Suite (arXiv:1801.00690),
-// domain "cartpole".
-#include <memory>
-#include <numbers>
-#include <string>
-#include <utility>
+// A pole that is hinged to a cart on rails. Tasks and numbers: DeepMind Control Suite
+// (arXiv:1801.00690), domain "cartpole".
 #include <vector>
 
 #include "actor/env/assets.h"
-#include "actor/env/tasks/domains.h"
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
 
 namespace pompc::env {
 namespace {
@@ -25,7 +20,7 @@ class Cartpole final : public Task {
     mjData& data = physics.data();
     if (start_ == Start::kHanging) {
       data.qpos[kSlider] = 0.01 * random.Normal();
-      data.qpos[kHinge] = std::numbers::pi + 0.01 * random.Normal();
+      data.qpos[kHinge] = kPi + 0.01 * random.Normal();
     } else {
       data.qpos[kSlider] = random.Uniform(-0.1, 0.1);
       data.qpos[kHinge] = random.Uniform(-0.034, 0.034);
@@ -50,6 +45,8 @@ class Cartpole final : public Task {
   static constexpr int kSlider = 0;
   static constexpr int kHinge = 1;
 
+  // A product, so that none of the four can be traded for another: an upright pole on a cart that
+  // drifts away earns less and less.
   double DenseReward(const Physics& physics) const {
     static constexpr Tolerance kSmallControl{
         .margin = 1, .sigmoid = Sigmoid::kQuadratic, .value_at_margin = 0};
@@ -72,22 +69,14 @@ class Cartpole final : public Task {
   const Shape shape_;
 };
 
-TaskDefinition Define(std::string name, Start start, Shape shape) {
-  return {
-      .name = std::move(name),
-      .mjcf = assets::kCartpole,
-      .control_seconds = 0.01,
-      .episode_seconds = 10,
-      .make = [=](Physics& physics) { return std::make_unique<Cartpole>(physics, start, shape); }};
-}
-
 }  // namespace
 
 std::vector<TaskDefinition> CartpoleTasks() {
-  return {Define("cartpole-balance", Start::kBalanced, Shape::kDense),
-          Define("cartpole-balance-sparse", Start::kBalanced, Shape::kSparse),
-          Define("cartpole-swingup", Start::kHanging, Shape::kDense),
-          Define("cartpole-swingup-sparse", Start::kHanging, Shape::kSparse)};
+  const Domain cartpole{assets::kCartpole, 0.01, 10};
+  return {cartpole.Define<Cartpole>("cartpole-balance", Start::kBalanced, Shape::kDense),
+          cartpole.Define<Cartpole>("cartpole-balance-sparse", Start::kBalanced, Shape::kSparse),
+          cartpole.Define<Cartpole>("cartpole-swingup", Start::kHanging, Shape::kDense),
+          cartpole.Define<Cartpole>("cartpole-swingup-sparse", Start::kHanging, Shape::kSparse)};
 }
 
 }  // namespace pompc::env

@@ -1,14 +1,10 @@
 // A two-legged runner in a vertical plane. Tasks and numbers: DeepMind Control Suite
-// (arXiv:1801.00690), domain "cheetah"; backwards, on one foot and jump: TD-MPC2
+// (arXiv:1801.00690), domain "cheetah"; running backwards or on one foot, and jumping: TD-MPC2
 // (arXiv:2310.16828).
-#include <memory>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "actor/env/assets.h"
-#include "actor/env/tasks/domains.h"
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::env {
@@ -16,14 +12,8 @@ namespace {
 
 enum class Goal { kRun, kRunBackwards, kRunOnFrontFoot, kRunOnBackFoot, kJump };
 
-// Being at a speed of `speed` in m/s or more.
-constexpr Tolerance AtSpeed(double speed) {
-  return {.low = speed,
-          .high = kInfinity,
-          .margin = speed,
-          .sigmoid = Sigmoid::kLinear,
-          .value_at_margin = 0};
-}
+// The reward for a speed of `speed` (in m/s, positive) or more.
+constexpr Tolerance AtSpeed(double speed) { return AtLeast(speed, speed, 0); }
 
 class Cheetah final : public Task {
  public:
@@ -34,7 +24,7 @@ class Cheetah final : public Task {
         velocity_(physics.SensorAddress("velocity")),
         goal_(goal) {}
 
-  // A random pose, left to itself until it has come to rest.
+  // Draws a pose and steps the physics without control until the body has come to rest.
   absl::Status Initialize(Physics& physics, RandomState& random) override {
     const mjModel& model = physics.model();
     for (int joint = 0; joint < model.njnt; ++joint) {
@@ -47,7 +37,7 @@ class Cheetah final : public Task {
     return absl::OkStatus();
   }
 
-  // Without the distance run.
+  // The distance run is left out: it says nothing about what to do next.
   void Observe(const Physics& physics, std::vector<double>& out) const override {
     Append(physics.qpos().subspan(1), out);
     Append(physics.qvel(), out);
@@ -72,16 +62,16 @@ class Cheetah final : public Task {
 
  private:
   static constexpr int kSettlingSteps = 200;
-  // Of a height in m.
+  // The reward for a height in metres.
   static constexpr Tolerance kUp{.low = 1.2, .high = kInfinity, .margin = 0.6};
 
-  // With the other foot, `lifted`, as high as the torso.
+  // The foot `lifted` is to be held up while the body runs on the other one.
   double RunOnOneFoot(const Physics& physics, double speed, int lifted) const {
     const double up = (3 * kUp(physics.xpos(lifted, kZ)) + 2 * kUp(physics.xpos(torso_, kZ))) / 5;
     return up * (5 * AtSpeed(6)(speed) + 1) / 6;
   }
 
-  // High on the side of `foot`, without going anywhere.
+  // The side of `foot` is to be high in the air, without the body going anywhere.
   double InTheAir(const Physics& physics, double speed, int foot) const {
     static constexpr Tolerance kSlow{
         .low = -0.5, .high = 0.5, .margin = 0.5, .sigmoid = Sigmoid::kLinear, .value_at_margin = 0};
@@ -92,25 +82,20 @@ class Cheetah final : public Task {
   const int torso_;
   const int front_foot_;
   const int back_foot_;
-  // Address of its sensor.
+  // Address of the sensor of the torso's velocity.
   const int velocity_;
   const Goal goal_;
 };
 
-TaskDefinition Define(std::string name, Goal goal) {
-  return {.name = std::move(name),
-          .mjcf = assets::kCheetah,
-          .control_seconds = 0.01,
-          .episode_seconds = 10,
-          .make = [=](Physics& physics) { return std::make_unique<Cheetah>(physics, goal); }};
-}
-
 }  // namespace
 
 std::vector<TaskDefinition> CheetahTasks() {
-  return {Define("cheetah-run", Goal::kRun), Define("cheetah-run-backwards", Goal::kRunBackwards),
-          Define("cheetah-run-front", Goal::kRunOnFrontFoot),
-          Define("cheetah-run-back", Goal::kRunOnBackFoot), Define("cheetah-jump", Goal::kJump)};
+  const Domain cheetah{assets::kCheetah, 0.01, 10};
+  return {cheetah.Define<Cheetah>("cheetah-run", Goal::kRun),
+          cheetah.Define<Cheetah>("cheetah-run-backwards", Goal::kRunBackwards),
+          cheetah.Define<Cheetah>("cheetah-run-front", Goal::kRunOnFrontFoot),
+          cheetah.Define<Cheetah>("cheetah-run-back", Goal::kRunOnBackFoot),
+          cheetah.Define<Cheetah>("cheetah-jump", Goal::kJump)};
 }
 
 }  // namespace pompc::env

@@ -1,31 +1,28 @@
-// A dog with the skeleton of one, that stands, walks, trots or runs. Tasks and numbers: DeepMind
+// A dog with a real dog's skeleton that stands, walks, trots or runs. Tasks and numbers: DeepMind
 // Control Suite (arXiv:2006.12983), domain "dog".
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <numbers>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "actor/env/physics/in_frame.h"
-#include "actor/env/tasks/domains.h"
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
+#include "common/base/check.h"
 
 namespace pompc::env {
 namespace {
 
-constexpr double kPi = std::numbers::pi;
-
 class Dog final : public Task {
  public:
-  // `speed` in m/s, forward; 0: to stand.
+  // `speed` is the forward speed to reach in m/s; 0 means to stand. REQUIRES: speed >= 0.
   Dog(Physics& physics, double speed)
       : torso_(physics.Id(mjOBJ_BODY, "torso")),
         pelvis_(physics.Id(mjOBJ_BODY, "pelvis")),
         skull_(physics.Id(mjOBJ_BODY, "skull")),
         velocity_(physics.SensorAddress("torso_linvel")),
         speed_(speed) {
+    POMPC_CHECK_GE(speed, 0);
     for (const char* name : {"accelerometer", "velocimeter", "gyro"}) {
       inertial_sensors_.push_back(physics.SensorAddress(name));
     }
@@ -40,12 +37,13 @@ class Dog final : public Task {
 
   absl::Status Initialize(Physics& physics, RandomState& random) override {
     mjData& data = physics.data();
+    // Any heading: a rotation about the vertical axis, as a quaternion.
     const double azimuth = random.Uniform(0, 2 * kPi);
     mjtNum* orientation = data.qpos + kOrientation;
     orientation[0] = std::cos(azimuth / 2);
     orientation[1] = orientation[2] = 0;
     orientation[3] = std::sin(azimuth / 2);
-    // Along the ground, and about the vertical.
+    // It may slide along the ground and turn about the vertical axis, but not fall.
     for (const int dof : {0, 1, 5}) data.qvel[dof] = 2 * random.Normal();
     const mjModel& model = physics.model();
     for (int i = 0; i < model.na; ++i) {
@@ -56,6 +54,8 @@ class Dog final : public Task {
   }
 
   void Observe(const Physics& physics, std::vector<double>& out) const override {
+    POMPC_DCHECK_GE(physics.model().nq, kAngles);
+    // Where it is and where it heads are left out: the task is the same everywhere.
     Append(physics.qpos().subspan(kAngles), out);
     Append(physics.qvel().subspan(kAngles - 1), out);
     out.push_back(physics.xpos(torso_, kZ));
@@ -66,8 +66,8 @@ class Dog final : public Task {
     mjtNum velocity[3];
     TorsoVelocity(physics, velocity);
     Append(velocity, out);
-    Append3(physics, inertial_sensors_, out);
-    Append3(physics, foot_forces_, out);
+    for (const int sensor : inertial_sensors_) Append(physics.sensor3(sensor), out);
+    for (const int sensor : foot_forces_) Append(physics.sensor3(sensor), out);
     for (const int sensor : touch_sensors_) out.push_back(physics.sensor(sensor));
     Append({physics.data().act, static_cast<size_t>(physics.model().na)}, out);
   }
@@ -81,29 +81,25 @@ class Dog final : public Task {
   static constexpr int kOrientation = 3;
   static constexpr int kAngles = 7;
 
-  // Heights and weight are asked of the model. If it cannot be computed, nobody will use it.
+  // Takes the heights and the weight from the model's default pose. If that cannot be computed,
+  // Simulation::Make fails for the same reason, and nobody uses what is missing here.
   void MeasureDefaultPose(Physics& physics) {
     if (!physics.Reset().ok()) return;
-    // The model is a file: one that lies below the ground must not ask for negative margins.
+    // The model is a file that anybody may have edited: a dog that lies below the ground must not
+    // lead to negative margins.
     torso_height_ = std::max(0.0, 0.9 * physics.xpos(torso_, kZ));
     pelvis_height_ = std::max(0.0, 0.9 * physics.xpos(pelvis_, kZ));
     const mjModel& model = physics.model();
     weight_ = std::max(0.0, -model.opt.gravity[2] * model.body_subtreemass[torso_]);
   }
 
+  // A product of three parts: heights, uprightness, and the share of the weight that the paws bear.
   double Standing(const Physics& physics) const {
-    static const Tolerance kUpright{.low = std::cos(30 * kPi / 180),
-                                    .high = kInfinity,
-                                    .margin = 1 + std::cos(30 * kPi / 180),
-                                    .sigmoid = Sigmoid::kLinear,
-                                    .value_at_margin = 0};
+    static const Tolerance kUpright =
+        AtLeast(std::cos(30 * kPi / 180), 1 + std::cos(30 * kPi / 180), 0);
     const Tolerance high_torso{.low = torso_height_, .high = kInfinity, .margin = torso_height_};
     const Tolerance high_pelvis{.low = pelvis_height_, .high = kInfinity, .margin = pelvis_height_};
-    const Tolerance on_feet{.low = weight_,
-                            .high = kInfinity,
-                            .margin = weight_,
-                            .sigmoid = Sigmoid::kLinear,
-                            .value_at_margin = 0.9};
+    const Tolerance on_feet = AtLeast(weight_, weight_, 0.9);
     double reward = high_torso(physics.xpos(torso_, kZ)) * high_pelvis(physics.xpos(pelvis_, kZ));
     for (const int body : {skull_, torso_, pelvis_}) reward *= kUpright(physics.xmat(body, kZz));
     double touch = 0;
@@ -122,17 +118,10 @@ class Dog final : public Task {
     return (4 * fast(velocity[0]) + 1) / 5;
   }
 
-  // Of the body's centre of mass, in the torso's frame.
+  // Writes the velocity of the whole body's centre of mass, in the torso's frame.
   void TorsoVelocity(const Physics& physics, mjtNum* out) const {
     const mjData& data = physics.data();
     InFrame(out, data.sensordata + velocity_, data.xmat + 9 * torso_);
-  }
-
-  static void Append3(const Physics& physics, const std::vector<int>& sensors,
-                      std::vector<double>& out) {
-    for (const int sensor : sensors) {
-      for (int i = 0; i < 3; ++i) out.push_back(physics.sensor(sensor + i));
-    }
   }
 
   const int torso_;
@@ -145,11 +134,12 @@ class Dog final : public Task {
   std::vector<int> touch_sensors_;
   double torso_height_ = 0;
   double pelvis_height_ = 0;
-  // N.
+  // In newtons.
   double weight_ = 0;
 };
 
-// Without ball, target and walls; planes have no end, so the floor's size is for looks.
+// Ball, target and walls belong to the suite's fetching task and are removed. Planes have no end in
+// MuJoCo: the floor's size is for looks.
 TaskDefinition Define(std::string name, double speed, std::string floor_size) {
   return {.name = std::move(name),
           .control_seconds = 0.015,

@@ -1,24 +1,21 @@
-// A finger of two links, to turn a spinner on a hinge. Tasks and numbers: DeepMind Control Suite
+// A finger of two links that turns a spinner on a hinge. Tasks and numbers: DeepMind Control Suite
 // (arXiv:1801.00690), domain "finger".
 #include <cmath>
-#include <memory>
-#include <numbers>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "actor/env/assets.h"
-#include "actor/env/physics/random_joints.h"
-#include "actor/env/tasks/domains.h"
+#include "actor/env/task.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::env {
 namespace {
 
-constexpr double kPi = std::numbers::pi;
+// Poses are drawn until one touches nothing; so many attempts never fail in practice.
 constexpr int kMaxAttempts = 1000;
 
-// What both tasks see.
+// What both tasks observe. Contact forces range over orders of magnitude, so their logarithm is
+// observed.
 class Finger : public Task {
  public:
   void Observe(const Physics& physics, std::vector<double>& out) const override {
@@ -59,7 +56,7 @@ class Finger : public Task {
   }
 
  private:
-  // Addresses of sensors.
+  // Where the sensors' numbers begin in sensordata.
   const int proximal_;
   const int distal_;
   const int proximal_velocity_;
@@ -71,7 +68,7 @@ class Finger : public Task {
   const int touch_bottom_;
 };
 
-// Keep the spinner spinning, on a hinge that runs easily.
+// The spinner is to be kept spinning, on a hinge with little friction.
 class Spin final : public Finger {
  public:
   explicit Spin(Physics& physics) : Finger(physics) {
@@ -88,7 +85,7 @@ class Spin final : public Finger {
   }
 };
 
-// Turn the spinner until its tip is in a target.
+// The spinner is to be turned until its tip is in a target.
 class Turn final : public Finger {
  public:
   Turn(Physics& physics, double target_radius)
@@ -98,10 +95,12 @@ class Turn final : public Finger {
         target_site_(physics.Id(mjOBJ_SITE, "target")),
         target_(physics.SensorAddress("target")),
         target_radius_(target_radius) {
+    POMPC_CHECK_GT(target_radius, 0);
     physics.model().site_size[3 * target_site_] = target_radius;
   }
 
   absl::Status Initialize(Physics& physics, RandomState& random) override {
+    // The target lies where the tip of the spinner can be: on a circle around the hinge.
     const double angle = random.Uniform(-kPi, kPi);
     const mjtNum* hinge = physics.data().xanchor + 3 * hinge_;
     const mjtNum* cap = physics.model().geom_size + 3 * cap_;
@@ -130,7 +129,7 @@ class Turn final : public Finger {
   double TargetToSpinner(const Physics& physics, Axis axis) const {
     return physics.sensor(target_ + axis) - SpinnerPosition(physics, axis);
   }
-  // From the spinner's tip to the target's surface; negative inside.
+  // The distance from the spinner's tip to the target's surface; it is negative inside.
   double DistanceToTarget(const Physics& physics) const {
     return std::hypot(TargetToSpinner(physics, kX) - TipToSpinner(physics, kX),
                       TargetToSpinner(physics, kZ) - TipToSpinner(physics, kZ)) -
@@ -140,32 +139,17 @@ class Turn final : public Finger {
   const int hinge_;
   const int cap_;
   const int target_site_;
-  // Address of its sensor.
+  // Address of the sensor of the target's position.
   const int target_;
   const double target_radius_;
 };
 
-TaskDefinition Define(std::string name, std::function<std::unique_ptr<Task>(Physics&)> make) {
-  return {.name = std::move(name),
-          .mjcf = assets::kFinger,
-          .control_seconds = 0.02,
-          .episode_seconds = 20,
-          .make = std::move(make)};
-}
-
-TaskDefinition DefineTurn(std::string name, double target_radius) {
-  return Define(std::move(name),
-                [=](Physics& physics) { return std::make_unique<Turn>(physics, target_radius); });
-}
-
 }  // namespace
 
 std::vector<TaskDefinition> FingerTasks() {
-  return {
-      Define("finger-spin", [](Physics& physics) { return std::make_unique<Spin>(physics); }),
-      DefineTurn("finger-turn-easy", 0.07),
-      DefineTurn("finger-turn-hard", 0.03),
-  };
+  const Domain finger{assets::kFinger, 0.02, 20};
+  return {finger.Define<Spin>("finger-spin"), finger.Define<Turn>("finger-turn-easy", 0.07),
+          finger.Define<Turn>("finger-turn-hard", 0.03)};
 }
 
 }  // namespace pompc::env

@@ -1,13 +1,11 @@
-// A fish in a tank, to swim to a target with its tail and fins. Tasks and numbers: DeepMind Control
-// Suite (arXiv:1801.00690), domain "fish".
+// A fish in a tank that swims to a target with its tail and fins. Tasks and numbers: DeepMind
+// Control Suite (arXiv:1801.00690), domain "fish".
 #include <algorithm>
 #include <memory>
 #include <vector>
 
-#include "actor/env/physics/in_frame.h"
-#include "actor/env/physics/random_orientation.h"
-#include "actor/env/tasks/domains.h"
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
+#include "common/base/check.h"
 
 namespace pompc::env {
 namespace {
@@ -32,9 +30,10 @@ class Swim final : public Task {
   }
 
   void Observe(const Physics& physics, std::vector<double>& out) const override {
+    POMPC_DCHECK_GE(physics.model().nq, kAngles);
     Append(physics.qpos().subspan(kAngles), out);
     out.push_back(physics.xmat(torso_, kZz));
-    // Seen from the mouth, in its frame.
+    // The target as seen from the mouth, in the mouth's frame.
     mjtNum target[3], seen[3];
     MouthToTarget(physics, target);
     InFrame(seen, target, physics.data().geom_xmat + 9 * mouth_);
@@ -61,6 +60,7 @@ class Swim final : public Task {
   static constexpr int kOrientation = 3;
   static constexpr int kAngles = 7;
 
+  // Writes the vector from the mouth to the target, in world coordinates.
   void MouthToTarget(const Physics& physics, mjtNum* out) const {
     const mjtNum* positions = physics.data().geom_xpos;
     mju_sub3(out, positions + 3 * target_, positions + 3 * mouth_);

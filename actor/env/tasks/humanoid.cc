@@ -6,10 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "actor/env/physics/in_frame.h"
-#include "actor/env/physics/random_joints.h"
-#include "actor/env/tasks/domains.h"
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::env {
@@ -17,19 +15,23 @@ namespace {
 
 class Humanoid final : public Task {
  public:
-  // `speed` in m/s, in any horizontal direction; 0: to stand still.
+  // `speed` is the speed to reach in m/s, in any horizontal direction; 0 means to stand still.
+  // REQUIRES: speed >= 0.
   Humanoid(Physics& physics, double speed)
       : torso_(physics.Id(mjOBJ_BODY, "torso")),
         head_(physics.Id(mjOBJ_BODY, "head")),
         limbs_{physics.Id(mjOBJ_BODY, "left_hand"), physics.Id(mjOBJ_BODY, "left_foot"),
                physics.Id(mjOBJ_BODY, "right_hand"), physics.Id(mjOBJ_BODY, "right_foot")},
         velocity_(physics.SensorAddress("torso_subtreelinvel")),
-        speed_(speed) {}
+        speed_(speed) {
+    POMPC_CHECK_GE(speed, 0);
+  }
 
   // Draws poses until one touches nothing.
   absl::Status Initialize(Physics& physics, RandomState& random) override {
     for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
-      // The suite draws no negative numbers here.
+      // The suite draws no negative numbers here, so not all orientations are equally likely. That
+      // is kept, because published returns depend on it.
       mjtNum* orientation = physics.data().qpos + kOrientation;
       for (int i = 0; i < 4; ++i) orientation[i] = random.Uniform();
       mju_normalize4(orientation);
@@ -41,9 +43,11 @@ class Humanoid final : public Task {
   }
 
   void Observe(const Physics& physics, std::vector<double>& out) const override {
+    POMPC_DCHECK_GE(physics.model().nq, kAngles);
     Append(physics.qpos().subspan(kAngles), out);
     out.push_back(physics.xpos(head_, kZ));
     const mjData& data = physics.data();
+    // Hands and feet as seen from the torso, in its frame.
     for (const int limb : limbs_) {
       mjtNum position[3], seen[3];
       mju_sub3(position, data.xpos + 3 * limb, data.xpos + 3 * torso_);
@@ -51,17 +55,13 @@ class Humanoid final : public Task {
       Append(seen, out);
     }
     for (const MatrixEntry entry : {kZx, kZy, kZz}) out.push_back(physics.xmat(torso_, entry));
-    for (int i = 0; i < 3; ++i) out.push_back(physics.sensor(velocity_ + i));
+    Append(physics.sensor3(velocity_), out);
     Append(physics.qvel(), out);
   }
 
   double Reward(const Physics& physics) const override {
     static constexpr Tolerance kTall{.low = 1.4, .high = kInfinity, .margin = 0.35};
-    static constexpr Tolerance kUpright{.low = 0.9,
-                                        .high = kInfinity,
-                                        .margin = 1.9,
-                                        .sigmoid = Sigmoid::kLinear,
-                                        .value_at_margin = 0};
+    static constexpr Tolerance kUpright = AtLeast(0.9, 1.9, 0);
     const double standing = kTall(physics.xpos(head_, kZ)) * kUpright(physics.xmat(torso_, kZz));
     return SmallControl(physics) * standing * (speed_ == 0 ? Still(physics) : Moving(physics));
   }
@@ -72,25 +72,14 @@ class Humanoid final : public Task {
   static constexpr int kOrientation = 3;
   static constexpr int kAngles = 7;
 
-  static double SmallControl(const Physics& physics) {
-    static constexpr Tolerance kSmall{
-        .margin = 1, .sigmoid = Sigmoid::kQuadratic, .value_at_margin = 0};
-    double sum = 0;
-    for (const double control : physics.ctrl()) sum += kSmall(control);
-    return (4 + sum / static_cast<double>(physics.ctrl().size())) / 5;
-  }
-
+  // Stands still: the two horizontal velocities are small.
   double Still(const Physics& physics) const {
     static constexpr Tolerance kStill{.margin = 2};
     return (kStill(physics.sensor(velocity_)) + kStill(physics.sensor(velocity_ + 1))) / 2;
   }
 
   double Moving(const Physics& physics) const {
-    const Tolerance fast{.low = speed_,
-                         .high = kInfinity,
-                         .margin = speed_,
-                         .sigmoid = Sigmoid::kLinear,
-                         .value_at_margin = 0};
+    const Tolerance fast = AtLeast(speed_, speed_, 0);
     const double speed = std::hypot(physics.sensor(velocity_), physics.sensor(velocity_ + 1));
     return (5 * fast(speed) + 1) / 6;
   }

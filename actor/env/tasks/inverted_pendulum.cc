@@ -1,17 +1,17 @@
-// A pole on a cart, to be kept from falling: each control step earns 1, and the episode ends in a
-// terminal state when the pole leans over or the cart nears the end of its rail. The example of
-// docs/new-task.md.
+// A pole on a cart that is to be kept from falling. Each control step earns 1, and the episode ends
+// in a terminal state when the pole leans over or the cart comes near the end of its rail. This is
+// the example of docs/new-task.md.
 #include <cmath>
 #include <memory>
 #include <vector>
 
 #include "actor/env/assets.h"
-#include "actor/env/tasks/domains.h"
+#include "actor/env/task.h"
 
 namespace pompc::env {
 namespace {
 
-// Indices of the joints in qpos and qvel, as the model's text has them.
+// Indices of the joints in qpos and qvel, in the order of the model's text.
 constexpr int kSlider = 0;
 constexpr int kHinge = 1;
 // Where an episode ends: radians from upright, metres from the middle.

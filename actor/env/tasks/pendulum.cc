@@ -1,20 +1,13 @@
-// A pole on a hinge, too heavy for its motor to lift in one go. Tasks and numbers: DeepMind Control
-// Suite (arXiv:1801.00690), domain "pendulum"; spin: TD-MPC2 (arXiv:2310.16828).
+// A pole on a hinge that is too heavy for its motor to lift in one go. Tasks and numbers: DeepMind
+// Control Suite (arXiv:1801.00690), domain "pendulum"; spinning: TD-MPC2 (arXiv:2310.16828).
 #include <cmath>
-#include <memory>
-#include <numbers>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "actor/env/assets.h"
-#include "actor/env/tasks/domains.h"
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
 
 namespace pompc::env {
 namespace {
-
-constexpr double kPi = std::numbers::pi;
 
 enum class Goal { kUpright, kSpin };
 
@@ -34,11 +27,7 @@ class Pendulum final : public Task {
 
   double Reward(const Physics& physics) const override {
     static const Tolerance kUpright{.low = std::cos(8 * kPi / 180), .high = 1};
-    static constexpr Tolerance kFast{.low = 9,
-                                     .high = kInfinity,
-                                     .margin = 4.5,
-                                     .sigmoid = Sigmoid::kLinear,
-                                     .value_at_margin = 0.5};
+    static constexpr Tolerance kFast = AtLeast(9, 4.5, 0.5);
     if (goal_ == Goal::kSpin) return kFast(std::abs(physics.data().qvel[0]));
     return kUpright(physics.xmat(pole_, kZz));
   }
@@ -48,18 +37,12 @@ class Pendulum final : public Task {
   const Goal goal_;
 };
 
-TaskDefinition Define(std::string name, Goal goal) {
-  return {.name = std::move(name),
-          .mjcf = assets::kPendulum,
-          .control_seconds = 0.02,
-          .episode_seconds = 20,
-          .make = [=](Physics& physics) { return std::make_unique<Pendulum>(physics, goal); }};
-}
-
 }  // namespace
 
 std::vector<TaskDefinition> PendulumTasks() {
-  return {Define("pendulum-swingup", Goal::kUpright), Define("pendulum-spin", Goal::kSpin)};
+  const Domain pendulum{assets::kPendulum, 0.02, 20};
+  return {pendulum.Define<Pendulum>("pendulum-swingup", Goal::kUpright),
+          pendulum.Define<Pendulum>("pendulum-spin", Goal::kSpin)};
 }
 
 }  // namespace pompc::env

@@ -8,9 +8,8 @@
 #include <vector>
 
 #include "actor/env/physics/mujoco_call.h"
-#include "actor/env/physics/random_orientation.h"
-#include "actor/env/tasks/domains.h"
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::env {
@@ -18,13 +17,14 @@ namespace {
 
 class Move final : public Task {
  public:
-  // `speed` in m/s, forward.
+  // `speed` is the forward speed to reach in m/s. REQUIRES: speed > 0.
   Move(Physics& physics, double speed)
       : torso_(physics.Id(mjOBJ_BODY, "torso")),
         velocity_(physics.SensorAddress("velocimeter")),
         acceleration_(physics.SensorAddress("imu_accel")),
         rotation_(physics.SensorAddress("imu_gyro")),
         speed_(speed) {
+    POMPC_CHECK_GT(speed, 0);
     for (const char* quantity : {"force_toe_", "torque_toe_"}) {
       for (const char* leg : {"front_left", "front_right", "back_right", "back_left"}) {
         toes_.push_back(physics.SensorAddress((std::string(quantity) + leg).c_str()));
@@ -32,7 +32,7 @@ class Move final : public Task {
     }
   }
 
-  // In any orientation, and as low above the origin as touches nothing.
+  // Draws an orientation and lifts the body, a centimetre at a time, until it touches nothing.
   absl::Status Initialize(Physics& physics, RandomState& random) override {
     const std::array<double, 4> orientation = RandomOrientation(random);
     const mjModel& model = physics.model();
@@ -45,13 +45,15 @@ class Move final : public Task {
     double height = 0;
     for (int attempt = 0; attempt < kMaxAttempts; ++attempt, height += 0.01) {
       place(height);
-      // What follows from a height beside its contacts takes many times as long, and is not asked.
+      // Only the contacts are needed to judge a height; all else that follows from it would take
+      // many times as long.
       POMPC_RETURN_IF_ERROR(CallMujoco([&] {
         mj_kinematics(&model, &data);
         mj_collision(&model, &data);
       }));
       if (data.ncon > 0) continue;
-      // Deep in the floor there may have been more contacts than there is room for: that is over.
+      // Deep in the floor there may have been more contacts than MuJoCo has room for; the reset
+      // clears that warning.
       POMPC_RETURN_IF_ERROR(physics.Reset());
       place(height);
       return physics.Forward(Actuation::kDisabled);
@@ -60,29 +62,24 @@ class Move final : public Task {
   }
 
   void Observe(const Physics& physics, std::vector<double>& out) const override {
+    POMPC_DCHECK_GE(physics.model().nq, kAngles);
     Append(physics.qpos().subspan(kAngles), out);
     Append(physics.qvel().subspan(kAngles - 1), out);
     Append({physics.data().act, static_cast<size_t>(physics.model().na)}, out);
-    Append3(physics, velocity_, out);
+    Append(physics.sensor3(velocity_), out);
     out.push_back(physics.xmat(torso_, kZz));
-    Append3(physics, acceleration_, out);
-    Append3(physics, rotation_, out);
+    Append(physics.sensor3(acceleration_), out);
+    Append(physics.sensor3(rotation_), out);
+    // Forces and torques range over orders of magnitude and have a sign: asinh is linear near 0 and
+    // logarithmic beyond.
     for (const int toe : toes_) {
-      for (int i = 0; i < 3; ++i) out.push_back(std::asinh(physics.sensor(toe + i)));
+      for (const double x : physics.sensor3(toe)) out.push_back(std::asinh(x));
     }
   }
 
   double Reward(const Physics& physics) const override {
-    static constexpr Tolerance kUpright{.low = 1,
-                                        .high = kInfinity,
-                                        .margin = 2,
-                                        .sigmoid = Sigmoid::kLinear,
-                                        .value_at_margin = 0};
-    const Tolerance fast{.low = speed_,
-                         .high = kInfinity,
-                         .margin = speed_,
-                         .sigmoid = Sigmoid::kLinear,
-                         .value_at_margin = 0.5};
+    static constexpr Tolerance kUpright = AtLeast(1, 2, 0);
+    const Tolerance fast = AtLeast(speed_, speed_, 0.5);
     return kUpright(physics.xmat(torso_, kZz)) * fast(physics.sensor(velocity_));
   }
 
@@ -92,10 +89,6 @@ class Move final : public Task {
   static constexpr int kOrientation = 3;
   static constexpr int kAngles = 7;
 
-  static void Append3(const Physics& physics, int sensor, std::vector<double>& out) {
-    for (int i = 0; i < 3; ++i) out.push_back(physics.sensor(sensor + i));
-  }
-
   const int torso_;
   const int velocity_;
   const int acceleration_;
@@ -104,8 +97,8 @@ class Move final : public Task {
   std::vector<int> toes_;
 };
 
-// Without walls, ball, target, terrain and what would see them; planes have no end, so the floor's
-// size is for looks.
+// Walls, ball, target and terrain belong to the suite's other tasks and are removed with the
+// sensors that would see them. Planes have no end in MuJoCo: the floor's size is for looks.
 TaskDefinition Define(std::string name, double speed, std::string floor_size) {
   return {.name = std::move(name),
           .control_seconds = 0.02,
@@ -121,7 +114,7 @@ TaskDefinition Define(std::string name, double speed, std::string floor_size) {
                                 {"site", "target"},
                                 {"geom", "terrain"},
                                 {"rangefinder", ""}},
-                    // Close enough to see it.
+                    // The camera stands close enough to see the robot.
                     .set = {{{"geom", "floor"}, "size", std::move(floor_size)},
                             {{"camera", "global"}, "pos", "-2.5 2.5 2.5"}}}};
 }

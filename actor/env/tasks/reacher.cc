@@ -1,20 +1,16 @@
 // An arm in a horizontal plane whose finger is to be in a target. Tasks and numbers: DeepMind
-// Control Suite (arXiv:1801.00690), domain "reacher"; with three links: TD-MPC2 (arXiv:2310.16828).
+// Control Suite (arXiv:1801.00690), domain "reacher"; three links: TD-MPC2 (arXiv:2310.16828).
 #include <cmath>
-#include <memory>
-#include <numbers>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "actor/env/assets.h"
-#include "actor/env/physics/random_joints.h"
-#include "actor/env/tasks/domains.h"
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
+#include "common/base/check.h"
 
 namespace pompc::env {
 namespace {
 
+// Radii in metres.
 constexpr double kBigTarget = 0.05;
 constexpr double kSmallTarget = 0.015;
 
@@ -22,12 +18,14 @@ class Reacher final : public Task {
  public:
   Reacher(Physics& physics, double target_radius)
       : target_(physics.Id(mjOBJ_GEOM, "target")), finger_(physics.Id(mjOBJ_GEOM, "finger")) {
+    POMPC_CHECK_GT(target_radius, 0);
     physics.model().geom_size[3 * target_] = target_radius;
   }
 
   absl::Status Initialize(Physics& physics, RandomState& random) override {
+    // The arm first, then the target: published episodes draw in this order.
     RandomizeJoints(physics, random);
-    const double angle = random.Uniform(0, 2 * std::numbers::pi);
+    const double angle = random.Uniform(0, 2 * kPi);
     const double radius = random.Uniform(0.05, 0.2);
     const std::span<double> target = Target(physics);
     target[kX] = radius * std::sin(angle);
@@ -61,22 +59,14 @@ class Reacher final : public Task {
   const int finger_;
 };
 
-TaskDefinition Define(std::string name, absl::string_view mjcf, double target_radius) {
-  return {
-      .name = std::move(name),
-      .mjcf = mjcf,
-      .control_seconds = 0.02,
-      .episode_seconds = 20,
-      .make = [=](Physics& physics) { return std::make_unique<Reacher>(physics, target_radius); }};
-}
-
 }  // namespace
 
 std::vector<TaskDefinition> ReacherTasks() {
-  return {Define("reacher-easy", assets::kReacher, kBigTarget),
-          Define("reacher-hard", assets::kReacher, kSmallTarget),
-          Define("reacher-three-easy", assets::kReacherThree, kBigTarget),
-          Define("reacher-three-hard", assets::kReacherThree, kSmallTarget)};
+  const Domain two_links{assets::kReacher, 0.02, 20}, three_links{assets::kReacherThree, 0.02, 20};
+  return {two_links.Define<Reacher>("reacher-easy", kBigTarget),
+          two_links.Define<Reacher>("reacher-hard", kSmallTarget),
+          three_links.Define<Reacher>("reacher-three-easy", kBigTarget),
+          three_links.Define<Reacher>("reacher-three-hard", kSmallTarget)};
 }
 
 }  // namespace pompc::env

@@ -1,22 +1,17 @@
 // A two-legged walker in a vertical plane. Tasks and numbers: DeepMind Control Suite
-// (arXiv:1801.00690), domain "walker"; backwards: TD-MPC2 (arXiv:2310.16828).
+// (arXiv:1801.00690), domain "walker"; walking and running backwards: TD-MPC2 (arXiv:2310.16828).
 #include <cmath>
-#include <memory>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "actor/env/assets.h"
-#include "actor/env/physics/random_joints.h"
-#include "actor/env/tasks/domains.h"
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
 
 namespace pompc::env {
 namespace {
 
 class Walker final : public Task {
  public:
-  // At `speed` in m/s or more; 0 is to stand, below is backwards.
+  // `speed` is the speed to reach in m/s: 0 means to stand, a negative one to go backwards.
   Walker(Physics& physics, double speed)
       : torso_(physics.Id(mjOBJ_BODY, "torso")),
         velocity_(physics.SensorAddress("velocity")),
@@ -27,6 +22,8 @@ class Walker final : public Task {
     return absl::OkStatus();
   }
 
+  // The orientations of all bodies in the plane say what the joint angles would, without a jump at
+  // pi.
   void Observe(const Physics& physics, std::vector<double>& out) const override {
     for (int body = 1; body < physics.model().nbody; ++body) {
       out.insert(out.end(), {physics.xmat(body, kXx), physics.xmat(body, kXz)});
@@ -37,11 +34,7 @@ class Walker final : public Task {
 
   double Reward(const Physics& physics) const override {
     if (speed_ == 0) return Standing(physics);
-    const Tolerance moving{.low = std::abs(speed_),
-                           .high = kInfinity,
-                           .margin = std::abs(speed_) / 2,
-                           .sigmoid = Sigmoid::kLinear,
-                           .value_at_margin = 0.5};
+    const Tolerance moving = AtLeast(std::abs(speed_), std::abs(speed_) / 2, 0.5);
     const double velocity = std::copysign(1, speed_) * physics.sensor(velocity_ + kX);
     return Standing(physics) * (5 * moving(velocity) + 1) / 6;
   }
@@ -58,19 +51,14 @@ class Walker final : public Task {
   const double speed_;
 };
 
-TaskDefinition Define(std::string name, double speed) {
-  return {.name = std::move(name),
-          .mjcf = assets::kWalker,
-          .control_seconds = 0.025,
-          .episode_seconds = 25,
-          .make = [=](Physics& physics) { return std::make_unique<Walker>(physics, speed); }};
-}
-
 }  // namespace
 
 std::vector<TaskDefinition> WalkerTasks() {
-  return {Define("walker-stand", 0), Define("walker-walk", 1), Define("walker-run", 8),
-          Define("walker-walk-backwards", -1), Define("walker-run-backwards", -8)};
+  const Domain walker{assets::kWalker, 0.025, 25};
+  return {walker.Define<Walker>("walker-stand", 0.0), walker.Define<Walker>("walker-walk", 1.0),
+          walker.Define<Walker>("walker-run", 8.0),
+          walker.Define<Walker>("walker-walk-backwards", -1.0),
+          walker.Define<Walker>("walker-run-backwards", -8.0)};
 }
 
 }  // namespace pompc::env

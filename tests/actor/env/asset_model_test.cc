@@ -242,9 +242,9 @@ TEST_F(AssetModelTest, MissingFolderSaysHowToGetIt) {
 
 TEST_F(AssetModelTest, TextThatIsNoModelIsRefused) {
   Write("model.xml", std::string(kModel).substr(0, 500));
-  ExpectRefused(absl::StatusCode::kInvalidArgument, "is no XML");
+  ExpectRefused(absl::StatusCode::kInvalidArgument, "is not XML");
   Write("model.xml", "");
-  ExpectRefused(absl::StatusCode::kInvalidArgument, "is no XML");
+  ExpectRefused(absl::StatusCode::kInvalidArgument, "is not XML");
   Write("model.xml", "<robot/>");
   ExpectRefused(absl::StatusCode::kInvalidArgument, "<mujoco>");
 }
@@ -292,8 +292,9 @@ TEST_F(AssetModelTest, ModelOfAnotherKindIsRefused) {
   Replace("name=\"terrain\" type", "name=\"hill\" type");
   ExpectRefused(absl::StatusCode::kInvalidArgument, "no geom named \"terrain\"");
   Replace("<joint name=\"wrist\" axis=\"0 0 1\" limited=\"false\"/>", "");
-  ExpectRefused(absl::StatusCode::kInvalidArgument,
-                "has 1 positions, 1 actuators and 0 sensor numbers; the suite's has 2 positions");
+  ExpectRefused(
+      absl::StatusCode::kInvalidArgument,
+      "has 1 positions, 1 actuators and 0 sensor numbers; the suite's model has 2 positions");
   Replace("body name=\"hand\"", "body name=\"foot\"");
   ExpectRefused(absl::StatusCode::kNotFound, "no body named \"hand\"");
 }

@@ -146,7 +146,7 @@ TEST(RendererErrorTest, LibraryThatIsNoEglIsRefused) {
   const auto context = GlContext::Make();
   unsetenv("POMPC_EGL_LIBRARY");
   EXPECT_EQ(context.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(context.status().message(), HasSubstr("libc.so.6 is no EGL"));
+  EXPECT_THAT(context.status().message(), HasSubstr("libc.so.6 is not EGL"));
 }
 
 }  // namespace

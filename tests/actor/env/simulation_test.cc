@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "actor/env/registry.h"
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -1,7 +1,6 @@
-#include "actor/env/tolerance.h"
-
 #include <cmath>
 
+#include "actor/env/task.h"
 #include "gtest/gtest.h"
 
 namespace pompc::env {

@@ -155,8 +155,7 @@ TEST(FloatEnvironmentTest, ObservationOfAnotherSizeIsAnErrorThatNamesBoth) {
     absl::Status status = environment.Reset();
     if (status.ok()) status = environment.Step(std::vector{0.1f, 0.2f}).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
-    EXPECT_EQ(status.message(),
-              "counting shows an observation of 2 numbers, its spec says 1");
+    EXPECT_EQ(status.message(), "counting returned an observation of 2 numbers, its spec says 1");
   }
 }
 

@@ -1,16 +1,17 @@
-#include "actor/env/tolerance.h"
+#include "actor/env/task.h"
 
 #include <cmath>
-#include <numbers>
 
 #include "common/base/check.h"
 
 namespace pompc::env {
 namespace {
 
-// The sigmoids of dm_control.utils.rewards: 1 at distance 0, `v` at distance 1. `d` >= 0.
+// The sigmoids of dm_control.utils.rewards: 1 at distance 0, `v` at distance 1. The published
+// returns of a task depend on its sigmoid, so each formula is the original's to the last operation.
+// REQUIRES: d >= 0.
 double Falloff(Sigmoid sigmoid, double d, double v) {
-  constexpr double kPi = std::numbers::pi;
+  POMPC_DCHECK_GE(d, 0);
   switch (sigmoid) {
     case Sigmoid::kGaussian: {
       const double y = d * std::sqrt(-2 * std::log(v));
@@ -49,9 +50,18 @@ double Falloff(Sigmoid sigmoid, double d, double v) {
 double Tolerance::operator()(double x) const {
   POMPC_DCHECK_LE(low, high);
   POMPC_DCHECK_GE(margin, 0);
+  POMPC_DCHECK(value_at_margin >= 0 && value_at_margin < 1);
   if (low <= x && x <= high) return 1;
   if (margin == 0) return 0;
   return Falloff(sigmoid, (x < low ? low - x : x - high) / margin, value_at_margin);
+}
+
+double SmallControl(const Physics& physics) {
+  static constexpr Tolerance kSmall{
+      .margin = 1, .sigmoid = Sigmoid::kQuadratic, .value_at_margin = 0};
+  double sum = 0;
+  for (const double control : physics.ctrl()) sum += kSmall(control);
+  return (4 + sum / static_cast<double>(physics.ctrl().size())) / 5;
 }
 
 }  // namespace pompc::env
