@@ -5,21 +5,19 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "actor/actor_worker.h"
 #include "actor/environments.h"
-#include "actor/evaluator_worker.h"
 #include "common/base/random_id.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
-#include "common/process/process_name.h"
+#include "common/process/program.h"
 
 namespace pompc::actor {
 namespace {
 
 // How often the log repeats why the process waits.
-constexpr absl::Duration kTellEvery = absl::Seconds(30);
-// How long the result of an evaluation waits for the learner.
+constexpr absl::Duration kLogEvery = absl::Seconds(30);
+// How long the result of an evaluation waits for an unreachable learner before it is dropped.
 constexpr absl::Duration kReportTimeout = absl::Minutes(10);
 
 }  // namespace
@@ -42,16 +40,10 @@ App::~App() { Stop(); }
 
 void App::Work() {
   absl::Status status = Register();
-  std::shared_ptr<run::RunClient> client;
-  std::shared_ptr<Worker> worker;
-  {
-    MutexLock lock(&mu_);
-    client = client_;
-    worker = worker_;
-  }
+  const auto [client, worker] = parts();
   if (status.ok()) {
-    // What Register heard, before what heartbeats bring: later it could undo the news that the run
-    // is over.
+    // The news of Register comes before those of the heartbeats: later, it could undo the news that
+    // the run is over.
     OnNews(client->news());
     client->Start([this](const run::RunClient::News& news) { OnNews(news); });
     status = worker->Run();
@@ -62,7 +54,7 @@ void App::Work() {
   }
   if (client != nullptr) {
     client->Close();
-    // What was done since the last heartbeat, of which there may have been none.
+    // Reports what was done since the last heartbeat; a short run may have had none.
     TellCounts(*client);
     client->Leave(status);
   }
@@ -73,7 +65,8 @@ void App::Work() {
   done_.Set();
 }
 
-// Joins the run, and makes the worker for it.
+// Joins the run, and makes the worker for it. client_ is set before registering, which may block
+// for ever, so that Stop can close it; if Stop came first, stop_ is seen here.
 absl::Status App::Register() {
   run::RunClientOptions options;
   options.learner = options_.learner;
@@ -97,13 +90,14 @@ absl::Status App::Register() {
   return stop_.IsSet() ? absl::CancelledError("stopped") : absl::OkStatus();
 }
 
+// The learner must be asked before registering, because the lease covers a number of environments.
 absl::StatusOr<uint32_t> App::Environments() {
   if (options_.evaluate || options_.environments > 0) return options_.environments;
   uint32_t environments = 0;
   RetryOptions retry;
   retry.seed = jitter_seed_;
   retry.on_retry = [this](const absl::Status& error, absl::Duration) {
-    TellWaiting(absl::StrCat("learner at ", options_.learner.address(), ": ", error.message()));
+    LogWaiting(absl::StrCat("learner at ", options_.learner.address(), ": ", error.message()));
     MutexLock lock(&mu_);
     problem_ = std::string(error.message());
   };
@@ -134,12 +128,8 @@ absl::StatusOr<std::shared_ptr<Worker>> App::MakeWorker(const proto::RegisterRep
   }
   auto report = [this](const proto::EvaluationAssignment& assignment,
                        const EvaluationOutcome& outcome) {
-    std::shared_ptr<run::RunClient> client;
-    {
-      MutexLock lock(&mu_);
-      client = client_;
-    }
-    return client->ReportEvaluation(assignment, outcome.returns, outcome.decisions, kReportTimeout);
+    return parts().client->ReportEvaluation(assignment, outcome.returns, outcome.decisions,
+                                            kReportTimeout);
   };
   return std::make_shared<EvaluatorWorker>(options, std::move(factory), std::move(report), &stats_,
                                            options_.clock);
@@ -152,42 +142,32 @@ void App::TellCounts(run::RunClient& client) {
                       .last_return = counts.last_return});
 }
 
+// Called by the run client at each heartbeat. The counters go out with the next one.
 void App::OnNews(const run::RunClient::News& news) {
-  std::shared_ptr<Worker> worker;
-  std::shared_ptr<run::RunClient> client;
-  {
-    MutexLock lock(&mu_);
-    worker = worker_;
-    client = client_;
-  }
+  const auto [client, worker] = parts();
   TellCounts(*client);
   client->SetWaiting(WorkWaiting(worker.get()));
   worker->OnNews(news);
-  TellWaiting(Waiting());
+  LogWaiting(Waiting());
 }
 
-// Logs the beginning, the end and now and then the middle of a wait.
-void App::TellWaiting(const std::string& waiting) {
+// Logs when a wait begins and ends, and repeats its reason now and then.
+void App::LogWaiting(const std::string& waiting) {
   const absl::Duration now = options_.clock->Now();
   if (waiting.empty()) {
-    if (told_) Log().info("goes on");
-    told_ = false;
-  } else if (!told_ || now - told_at_ >= kTellEvery) {
-    Log().info("waiting: {}", waiting);
-    told_ = true;
-    told_at_ = now;
+    if (logged_) Log().info("waits no longer");
+    logged_ = false;
+  } else if (!logged_ || now - logged_at_ >= kLogEvery) {
+    Log().info("waits: {}", waiting);
+    logged_ = true;
+    logged_at_ = now;
   }
 }
 
+// The worker and the client are told outside of the lock: both call back into this object.
 void App::Stop() {
   stop_.Set();
-  std::shared_ptr<run::RunClient> client;
-  std::shared_ptr<Worker> worker;
-  {
-    MutexLock lock(&mu_);
-    client = client_;
-    worker = worker_;
-  }
+  const auto [client, worker] = parts();
   if (worker != nullptr) worker->Stop();
   if (client != nullptr) client->Close();
   done_.Wait();
@@ -200,27 +180,29 @@ absl::Status App::Wait() {
 }
 
 absl::Status App::Health() const {
-  MutexLock lock(&mu_);
-  if (worker_ == nullptr) {
-    const std::string problem = client_ == nullptr ? problem_ : client_->news().problem;
+  const auto [client, worker] = parts();
+  const std::string problem = LearnerProblem(client.get());
+  if (worker == nullptr) {
     return absl::UnavailableError(absl::StrCat("not registered with ", options_.learner.address(),
                                                problem.empty() ? "" : ": ", problem));
   }
-  const std::string problem = client_->news().problem;
   return problem.empty() ? absl::OkStatus() : absl::UnavailableError(problem);
 }
 
+App::Parts App::parts() const {
+  MutexLock lock(&mu_);
+  return {client_, worker_};
+}
+
+std::string App::LearnerProblem(const run::RunClient* client) const {
+  if (client != nullptr) return client->news().problem;
+  MutexLock lock(&mu_);
+  return problem_;
+}
+
 std::string App::Waiting() const {
-  std::shared_ptr<run::RunClient> client;
-  std::shared_ptr<Worker> worker;
-  std::vector<std::string> reasons;
-  {
-    MutexLock lock(&mu_);
-    client = client_;
-    worker = worker_;
-    if (client == nullptr) reasons.push_back(problem_);
-  }
-  if (client != nullptr) reasons.push_back(client->news().problem);
+  const auto [client, worker] = parts();
+  std::vector<std::string> reasons = {LearnerProblem(client.get())};
   if (worker != nullptr) reasons.push_back(WorkWaiting(worker.get()));
   std::erase(reasons, "");
   return absl::StrJoin(reasons, "; ");

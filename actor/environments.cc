@@ -17,12 +17,12 @@ std::string ToString(const proto::EnvSpec& spec) {
                       ", terminates ", spec.terminates() ? "true" : "false");
 }
 
-// Found by making one.
+// Returns the sizes of the task, which are found by making one of its environments.
 absl::StatusOr<proto::EnvSpec> SpecOfTask(const proto::EnvConfig& config,
                                           const std::string& assets) {
   if (config.task() == config::kExternalTask) {
     return absl::InvalidArgumentError(
-        "env.task is \"external\": its environment is stepped by an actor of your own");
+        "env.task is \"external\": an actor of your own must step its environment");
   }
   POMPC_ASSIGN_OR_RETURN(const auto environment,
                          env::MakeFloatEnvironment(
@@ -38,13 +38,16 @@ absl::StatusOr<proto::EnvSpec> SpecOfTask(const proto::EnvConfig& config,
 
 }  // namespace
 
+// An actor of another version may know the task with other sizes. It is better refused here than
+// when the shards refuse its rows.
 absl::StatusOr<EnvironmentFactory> FactoryForTask(const proto::EnvConfig& config,
                                                   const std::string& assets) {
   POMPC_ASSIGN_OR_RETURN(const proto::EnvSpec found, SpecOfTask(config, assets));
   const std::string expected = ToString(config.spec());
   if (ToString(found) != expected) {
     return absl::FailedPreconditionError(absl::StrCat("the run expects ", config.task(), " with ",
-                                                      expected, "; here it has ", ToString(found)));
+                                                      expected, "; this program's has ",
+                                                      ToString(found)));
   }
   return [task = config.task(), repeat = static_cast<int>(config.action_repeat()),
           assets](uint32_t seed) { return env::MakeFloatEnvironment(task, seed, repeat, assets); };

@@ -10,11 +10,12 @@
 
 namespace pompc::actor {
 
-// Makes the environments of a run. Checks first that they are what the run's other parts expect:
-// FAILED_PRECONDITION naming both sizes if config.spec differs from the task. NOT_FOUND naming the
-// tasks there are for an unknown one; INVALID_ARGUMENT for the external task, whose environments
-// nobody here knows. `assets` is the folder of the models that are not built in, empty for
-// env::DefaultAssetFolder(); statuses of env::LoadAssetModel.
+// Returns a factory of the run's environments, after checking that they are what the other roles
+// expect: it fails with FAILED_PRECONDITION, naming both sizes, if config.spec differs from the
+// task. It fails with NOT_FOUND, naming the known tasks, for an unknown one, and with
+// INVALID_ARGUMENT for the external task, whose environments this program does not have. `assets`
+// is the folder of the models that are not built in, empty for env::DefaultAssetFolder(); failures
+// to load one are those of env::LoadAssetModel.
 absl::StatusOr<EnvironmentFactory> FactoryForTask(const proto::EnvConfig& config,
                                                   const std::string& assets = "");
 

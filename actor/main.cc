@@ -9,16 +9,18 @@ constexpr char kExamples[] =
     "  pompc-actor --learner 127.0.0.1:7000 --planners 127.0.0.1:50052 \\\n"
     "      --replay 127.0.0.1:50061,127.0.0.1:50062 --environments 4\n"
     "  pompc-actor --evaluate --learner 127.0.0.1:7000 --planners 127.0.0.1:50052\n"
-    "The learner hands out the run's config, the task included. Servers that are not there yet\n"
-    "are waited for; the process ends with status 0 when the run is over.";
+    "The learner sends the run's config, including the task. The process waits for servers that "
+    "are\n"
+    "not available yet, and ends with status 0 when the run is over.";
 
 }  // namespace
 
 int main(int argc, char** argv) {
   pompc::rpc::RoleMain role(
       {.program = "pompc-actor",
-       .summary = "Steps the environments of a run with plans from its planners and writes what "
-                  "happens to its replay shards; with --evaluate plays the run's evaluations.",
+       .summary =
+           "Steps environments of a run with plans from its planners and writes the rows to its "
+           "replay shards; with --evaluate, plays the run's evaluations.",
        .examples = kExamples});
   pompc::actor::Flags flags;
   pompc::actor::AddFlags(role.flags(), flags);

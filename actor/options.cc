@@ -29,13 +29,13 @@ absl::Status AppOptions::SetAddresses(const std::string& learner_address,
 }
 
 absl::Status AppOptions::Validate() const {
-  if (learner.empty()) return absl::InvalidArgumentError("--learner is missing: host:port");
+  if (learner.empty()) return absl::InvalidArgumentError("--learner is missing; give host:port");
   if (planners.empty()) {
-    return absl::InvalidArgumentError("--planners is missing: host:port,host:port,...");
+    return absl::InvalidArgumentError("--planners is missing; give host:port,host:port,...");
   }
   if (!evaluate && replay.empty()) {
     return absl::InvalidArgumentError(
-        "--replay is missing: host:port of each shard of the run, in the run's order");
+        "--replay is missing; give host:port of each shard, in the run's order");
   }
   if (environments > kMaxEnvironments) {
     return absl::InvalidArgumentError(
@@ -53,23 +53,29 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--learner", flags.learner, "host:port of the learner")->envname("POMPC_LEARNER");
   app.add_option("--planners", flags.planners, "host:port of each planner, separated by commas")
       ->envname("POMPC_PLANNERS");
-  app.add_option("--replay", flags.replay, "host:port of each shard, in the run's order")
+  app.add_option("--replay", flags.replay,
+                 "host:port of each replay shard, separated by commas, in the run's order")
       ->envname("POMPC_REPLAY");
+  rpc::AddInteger(
+      app,
+      {"--environments",
+       "number of environments to step (0: actor.environments of the run's config); with "
+       "--evaluate: number of episodes to play at a time (0: 8)",
+       0, kMaxEnvironments, "POMPC_ENVIRONMENTS"},
+      &options.environments);
   rpc::AddInteger(app,
-                  {"--environments",
-                   "environments to step, 0: as the run's config says; with --evaluate: episodes "
-                   "played at a time, 0: 8",
-                   0, kMaxEnvironments, "POMPC_ENVIRONMENTS"},
-                  &options.environments);
-  rpc::AddInteger(app, {"--threads", "threads to step them on", 1, kMaxThreads, "POMPC_THREADS"},
+                  {"--threads", "number of threads that step the environments", 1, kMaxThreads,
+                   "POMPC_THREADS"},
                   &options.threads);
-  app.add_flag("--evaluate", options.evaluate, "play evaluations instead of collecting rows")
+  app.add_flag("--evaluate", options.evaluate,
+               "be an evaluator: play evaluations instead of collecting rows")
       ->envname("POMPC_EVALUATE");
   app.add_option("--assets", options.assets,
-                 "folder of the models that are not built in; default: where "
-                 "scripts/fetch-control-suite.sh puts them")
+                 "folder of the models that are not built in (default: the folder that "
+                 "scripts/fetch-control-suite.sh fills)")
       ->envname("POMPC_ASSETS");
-  app.add_option("--name", options.name, "name in the learner's status, default host:pid")
+  app.add_option("--name", options.name,
+                 "name of this process in the learner's status (default: host:pid)")
       ->envname("POMPC_NAME");
 }
 

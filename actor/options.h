@@ -25,49 +25,49 @@ inline constexpr int kMaxThreads = 256;
 
 struct AppOptions {
   rpc::Endpoint learner;
-  // Asked in turn; at least one.
+  // The run's planners, at least one.
   std::vector<rpc::Endpoint> planners;
-  // The run's shards, in the run's order; not needed by an evaluator.
+  // The run's shards, in the run's order. An evaluator needs none.
   std::vector<rpc::Endpoint> replay;
-  // Plays evaluations instead of collecting rows.
+  // Makes the process an evaluator, which plays evaluations instead of collecting rows.
   bool evaluate = false;
-  // Environments stepped by this process; 0: as many as the run's config says. An evaluator plays
-  // so many episodes at a time; 0: 8.
+  // The number of environments that an actor steps; 0 means actor.environments of the run's config.
+  // An evaluator plays this many episodes at a time; 0 means 8.
   uint32_t environments = 0;
-  // Threads the environments are divided over; an evaluator has one.
+  // The threads that the environments are divided among. An evaluator uses one.
   int threads = 1;
-  // Names the process in the learner's status; empty: host:pid.
+  // The name of the process in the learner's status; empty means host:pid.
   std::string name;
-  // How long Stop lets rows wait that no shard has acknowledged.
+  // How long Stop waits for rows that no shard has acknowledged.
   absl::Duration flush_timeout = absl::Seconds(1);
-  // Folder of the models that are not built in; empty: env::DefaultAssetFolder().
+  // The folder of the models that are not built in; empty means env::DefaultAssetFolder().
   std::string assets;
-  // Makes the environments; empty: those of the run's task.
+  // Makes the environments; empty means those of the run's task.
   EnvironmentFactory factory;
-  // Of a run in this process whose schedule is LOCKSTEP, else null; must outlive the app.
+  // The turns of a run in this process whose schedule is LOCKSTEP, else null. Must outlive the app.
   Turns* turns = nullptr;
   Clock* clock = Clock::Real();
   std::shared_ptr<MetricsRegistry> metrics = std::make_shared<MetricsRegistry>();
 
-  // Takes the addresses as the flags give them: one learner, and lists separated by commas; empty
-  // ones stay missing. INVALID_ARGUMENT naming the flag.
+  // Sets the addresses as the flags give them: one learner, and lists separated by commas. Empty
+  // ones are left out. Fails with INVALID_ARGUMENT naming the flag.
   absl::Status SetAddresses(const std::string& learner_address,
                             const std::string& planner_addresses,
                             const std::string& replay_addresses);
 
-  // INVALID_ARGUMENT naming the flag and what it may be.
+  // Returns INVALID_ARGUMENT naming a flag that has a bad value, and the allowed ones.
   absl::Status Validate() const;
 };
 
-// pompc-actor's own flags.
+// The flags that pompc-actor has beside those of all roles.
 struct Flags {
-  // Addresses, as SetAddresses takes them.
+  // The arguments of SetAddresses.
   std::string learner, planners, replay;
-  // All else that flags set.
+  // Everything else that flags set.
   AppOptions options;
 };
 
-// `flags` must outlive the parsing.
+// Adds the flags to `app`. `flags` must outlive the parsing.
 void AddFlags(CLI::App& app, Flags& flags);
 
 }  // namespace pompc::actor

@@ -10,10 +10,10 @@
 
 namespace pompc::actor {
 
-// Plans from the run's planners. Thread-safe; owns the client and with it one thread.
+// Gets plans from the run's planners. Thread-safe. Owns the client, which has a thread of its own.
 class PlannerPlanSource : public PlanSource {
  public:
-  // A request is given up after `timeout`, which is longer than 64 plans of the largest model take
+  // A request fails after `timeout`. The default is longer than 64 plans of the largest model take
   // on one core.
   explicit PlannerPlanSource(const planner::PlannerClientOptions& options,
                              absl::Duration timeout = absl::Minutes(2))
@@ -22,10 +22,11 @@ class PlannerPlanSource : public PlanSource {
   void Request(std::span<const PlanQuery> queries, const PlanMode& mode,
                PlanListener* listener) override;
 
-  // Who has been waiting for planners for more than a moment, and why; empty when nobody has.
+  // Returns how many requests have waited for planners for more than a moment, and why; empty when
+  // none has.
   std::string Waiting() const;
 
-  // Ends all requests with CANCELLED, those to come as well. Idempotent.
+  // Ends all requests with CANCELLED, including later ones. Idempotent.
   void Close() { client_.Close(); }
 
  private:

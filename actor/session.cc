@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actor/core/seeds.h"
+#include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/base/thread.h"
@@ -16,7 +17,7 @@
 namespace pompc::actor {
 namespace {
 
-// How often a turn that waits for a shard to store its row looks whether it is to stop.
+// How often a turn that waits for a shard to store its row checks whether it should stop.
 constexpr absl::Duration kFlushTurn = absl::Milliseconds(100);
 
 }  // namespace
@@ -32,7 +33,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Make(const SessionOptions& opt
   const bool lockstep = options.lease.config().schedule() == proto::RunConfig::LOCKSTEP;
   if (lockstep != (options.turns != nullptr)) {
     return absl::FailedPreconditionError(
-        "the run's schedule is LOCKSTEP: its actor lives in the process of `pompc train`");
+        "the run's schedule is LOCKSTEP: its only actor is in the process of `pompc train`");
   }
   std::unique_ptr<Session> session(new Session(options, stats, clock));
   POMPC_RETURN_IF_ERROR(session->MakeRollouts(factory, stats, clock));
@@ -49,8 +50,9 @@ Session::Session(const SessionOptions& options, ActorStats* stats, Clock* clock)
   planner.max_calls = environments_;
   planner.seed = MixSeeds({options.lease.incarnation()});
   planner.on_hedge = [stats](size_t queries) { stats->AddHedgedPlans(queries); };
-  // In turns plans are asked for right after a version was published, which is still on its way to
-  // the planner in the same process.
+  // With turns, plans are requested right after a version was published, while it is still on its
+  // way to the planner in the same process: the first attempt often fails, and the next should come
+  // soon.
   if (options.turns != nullptr) {
     planner.backoff = {.initial = absl::Milliseconds(1), .max = absl::Milliseconds(20)};
   }
@@ -61,6 +63,8 @@ Session::~Session() { Stop(); }
 
 absl::Status Session::MakeRollouts(const EnvironmentFactory& factory, ActorStats* stats,
                                    Clock* clock) {
+  // Each thread gets the next environments: an environment's seeds depend on its number alone, so
+  // the number of threads does not change what happens in it.
   const proto::RegisterReply& lease = options_.lease;
   const int threads = options_.turns != nullptr ? 1 : std::min(options_.threads, environments_);
   for (int i = 0, first = 0; i < threads; ++i) {
@@ -78,6 +82,7 @@ absl::Status Session::MakeRollouts(const EnvironmentFactory& factory, ActorStats
     rollouts_.push_back(std::move(made));
     first += rollout.environments;
   }
+  POMPC_CHECK_EQ(static_cast<int>(listeners_.size()), environments_);
   return absl::OkStatus();
 }
 
@@ -101,10 +106,11 @@ absl::StatusOr<std::unique_ptr<replay::TrajectoryWriter>> Session::MakeWriter(Ac
   writer.on_refused = [this, stats, clock](const replay::Refusal& refusal) {
     stats->AddRefusal(refusal.rows);
     if (const uint64_t times = refusals_.Count(clock->Now()); times > 0) {
-      // Refusals pass by themselves, as at the end of the seed phase, but for rows that are wrong.
+      // Most refusals are temporary, as at the end of the seed phase. Only rows that are wrong will
+      // be refused again.
       const auto level =
           absl::IsInvalidArgument(refusal.why) ? spdlog::level::warn : spdlog::level::info;
-      Log().log(level, "replay refused {} episode{}, the last of environment {}: {}", times,
+      Log().log(level, "replay refused {} episode{}; the last one, of environment {}: {}", times,
                 times == 1 ? "" : "s", refusal.environment, refusal.why.ToString());
     }
     listeners_[refusal.environment]->OnRefused(static_cast<int>(refusal.environment), refusal.why);
@@ -120,7 +126,9 @@ absl::Status Session::RunRollout(Rollout* rollout) {
   return rollout->RunInTurns(&sink, options_.turns, [this] { return Flush(kFlushTurn); });
 }
 
+// The first rollout that fails stops the others. Leaving the inner block joins the threads.
 absl::Status Session::Run() {
+  POMPC_CHECK(!std::exchange(ran_, true), "Run is called once");
   Mutex mu;
   absl::Status first_error;
   {
@@ -150,7 +158,7 @@ void Session::Stop() {
 }
 
 std::string Session::Waiting() const {
-  // Most environments wait for the same reason.
+  // Most environments wait for the same reason, so each reason is given once.
   std::set<std::string> reasons;
   for (int i = 0; i < environments_; ++i) {
     const std::string reason = writer_->HeldReason(i);

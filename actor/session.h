@@ -26,35 +26,35 @@ struct SessionOptions {
   std::vector<rpc::Endpoint> planners;
   // The run's shards, in the run's order.
   std::vector<rpc::Endpoint> replay;
-  // Threads the environments are divided over; the stats have as many workers.
+  // The threads that the environments are divided among. The stats have as many workers.
   int threads = 1;
-  // Of a run whose schedule is LOCKSTEP, else null; must outlive the session.
+  // The turns of a run whose schedule is LOCKSTEP, else null. Must outlive the session.
   Turns* turns = nullptr;
 };
 
-// An actor's work under one lease: its environments, stepped by a few threads, with a client of the
-// planners and a writer to the shards. Run belongs to one thread, the rest is thread-safe. Does not
+// An actor's work under one lease: its environments, which a few threads step, with a client of the
+// planners and a writer to the shards. Run belongs to one thread; the rest is thread-safe. Does not
 // own stats and clock.
 class Session {
  public:
-  // Makes the environments; connects in the background. FAILED_PRECONDITION if the run has another
-  // number of shards or schedule; INVALID_ARGUMENT if its config lacks what the writer needs;
-  // otherwise as the factory fails.
+  // Makes the environments, and connects in the background. Fails with FAILED_PRECONDITION if the
+  // run has another number of shards or another schedule, with INVALID_ARGUMENT if its config lacks
+  // what the writer needs, and as the factory does.
   static absl::StatusOr<std::unique_ptr<Session>> Make(const SessionOptions& options,
                                                        const EnvironmentFactory& factory,
                                                        ActorStats* stats, Clock* clock);
   ~Session();
 
-  // Acts until Stop (OK) or until a rollout fails (its error). Call once.
+  // Acts until Stop is called (OK) or a rollout fails (its error). REQUIRES: it is called once.
   absl::Status Run();
-  // Waits until the shards have acknowledged all rows; DEADLINE_EXCEEDED after `timeout`. What is
-  // left is dropped with the session.
+  // Waits until the shards have acknowledged all rows. Fails with DEADLINE_EXCEEDED after
+  // `timeout`. Rows that are left are lost with the session.
   absl::Status Flush(absl::Duration timeout) { return writer_->Flush(timeout); }
   void SetPhase(proto::Phase phase);
   // Idempotent.
   void Stop();
 
-  // What holds the session up just now, in words; empty when nothing does.
+  // Returns what the session waits for at present, in words; empty when it waits for nothing.
   std::string Waiting() const;
 
  private:
@@ -62,16 +62,18 @@ class Session {
   absl::StatusOr<std::unique_ptr<replay::TrajectoryWriter>> MakeWriter(ActorStats* stats,
                                                                        Clock* clock);
   absl::Status RunRollout(Rollout* rollout);
-  // Splits the environments evenly over the threads; of turns there is one thread.
+  // Divides the environments evenly among the threads. With turns there is one thread.
   absl::Status MakeRollouts(const EnvironmentFactory& factory, ActorStats* stats, Clock* clock);
 
   const SessionOptions options_;
   const int environments_;
+  // Used by the thread that calls Run.
+  bool ran_ = false;
   std::unique_ptr<PlannerPlanSource> plans_;
   std::vector<std::unique_ptr<Rollout>> rollouts_;
-  // Which rollout hears of each environment's room and refusals.
+  // For each environment, the rollout that is told about room in replay and about refusals.
   std::vector<RowSinkListener*> listeners_;
-  // Of the writer's thread.
+  // Used by the writer's thread alone: limits how often refusals are logged.
   Occasionally refusals_{absl::Seconds(30)};
   std::unique_ptr<replay::TrajectoryWriter> writer_;
 };

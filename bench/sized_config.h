@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "common/config/derive.h"
+#include "common/config/run_config.h"
 
 namespace pompc::bench {
 

@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/random_id.h"
 #include "common/base/status_macros.h"
-#include "common/io/listen_address.h"
 #include "common/io/listener.h"
 #include "common/process/log.h"
 #include "learner/checkpoint.h"

@@ -8,7 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/process/freed_memory.h"
 #include "common/process/log.h"
-#include "common/process/process_name.h"
+#include "common/process/program.h"
 #include "common/values/not_finite.h"
 #include "learner/metrics.h"
 

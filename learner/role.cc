@@ -8,7 +8,7 @@
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "common/config/task_specs.h"
-#include "common/io/listen_address.h"
+#include "common/io/listener.h"
 #include "common/rpc/integer_flag.h"
 #include "common/rpc/server.h"
 #include "learner/app.h"

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
-#include "common/process/process_name.h"
+#include "common/process/program.h"
 
 namespace pompc::planner {
 

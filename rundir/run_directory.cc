@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
-#include "common/config/differences.h"
+#include "common/config/fields.h"
 #include "common/config/run_config.h"
 #include "common/config/text_parser.h"
 #include "nlohmann/json.hpp"

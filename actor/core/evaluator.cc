@@ -11,9 +11,10 @@
 namespace pompc::actor {
 namespace {
 
-// Tries of an episode whose simulation fails; what fails so often will not come right.
+// Attempts at an episode whose simulation fails. One that fails this often will fail again.
 constexpr int kEpisodeTries = 3;
 
+// Returns how many episodes are played at a time.
 int Lanes(const EvaluatorOptions& options, const EvaluationTask& task) {
   return std::max(1, std::min(options.parallel, task.episodes));
 }
@@ -43,7 +44,10 @@ void Evaluator::Cancel() {
   mailbox_.Wake();
 }
 
+// Each lane plays one episode at a time and takes the next one when it is over, so that the last
+// episodes are short of company for as short as possible.
 absl::StatusOr<EvaluationOutcome> Evaluator::Run() {
+  POMPC_CHECK_EQ(next_episode_, 0, "Run is called once");
   last_plan_ = clock_->Now();
   absl::Status status;
   for (size_t i = 0; i < lanes_.size() && status.ok(); ++i) status = StartNext(static_cast<int>(i));
@@ -56,6 +60,8 @@ absl::StatusOr<EvaluationOutcome> Evaluator::Run() {
   return std::move(outcome_);
 }
 
+// An environment is made for each episode, not reused: its random numbers then follow from the
+// episode's number, whichever lane plays it.
 absl::Status Evaluator::StartNext(int i) {
   Lane& lane = lanes_[i];
   lane.slot = nullptr;
@@ -79,7 +85,7 @@ void Evaluator::Ask(int i) {
              lane.asked_at);
 }
 
-// Waits for plans, and asks again for those that failed.
+// Waits for plans, plays on with those that arrived, and requests again those that failed.
 absl::Status Evaluator::Round() {
   absl::Duration deadline = last_plan_ + options_.patience;
   for (const Lane& lane : lanes_) {
@@ -96,8 +102,9 @@ absl::Status Evaluator::Round() {
   POMPC_RETURN_IF_ERROR(status);
   const absl::Duration now = clock_->Now();
   if (now >= last_plan_ + options_.patience) {
-    return absl::DeadlineExceededError(absl::StrCat(
-        "no plan for ", absl::FormatDuration(options_.patience), "; ", stats_->Waiting()));
+    return absl::DeadlineExceededError(absl::StrCat("no plan has arrived for ",
+                                                    absl::FormatDuration(options_.patience), "; ",
+                                                    stats_->Waiting()));
   }
   for (size_t i = 0; i < lanes_.size(); ++i) {
     if (lanes_[i].retry_at.has_value() && *lanes_[i].retry_at <= now) Ask(static_cast<int>(i));
@@ -119,6 +126,8 @@ absl::Status Evaluator::HandlePlan(int i, const Letter& letter) {
 }
 
 absl::Status Evaluator::HandleFailure(int i, const absl::Status& status) {
+  // Any planner that refuses for another reason, such as a version that it has not received yet,
+  // may still answer: only an uninterrupted series of lasting refusals ends the evaluation early.
   const absl::Duration now = clock_->Now();
   stats_->AddPlanFailure();
   stats_->SetWaiting(0, absl::StrCat("no plan: ", status.ToString()));
@@ -151,8 +160,8 @@ absl::Status Evaluator::Play(int i) {
   return StartNext(i);
 }
 
-// The environment's generator and the numbers of the plans go on, so that the new try is another
-// one, and still follows from the episode's seed.
+// Neither the environment's generator nor the numbering of plans is reset: the new attempt is a
+// different one, and still follows from the episode's seed.
 absl::Status Evaluator::PlayAgain(int i) {
   Lane& lane = lanes_[i];
   EnvironmentSlot& slot = *lane.slot;
@@ -160,7 +169,7 @@ absl::Status Evaluator::PlayAgain(int i) {
   if (++lane.failed_tries == kEpisodeTries) {
     return absl::AbortedError(absl::StrCat("episode ", lane.episode + 1,
                                            ": the simulation failed in each of ", kEpisodeTries,
-                                           " tries: ", slot.fault().message()));
+                                           " attempts: ", slot.fault().message()));
   }
   POMPC_RETURN_IF_ERROR(slot.StartEpisode());
   POMPC_RETURN_IF_ERROR(Show(lane));
@@ -173,6 +182,7 @@ absl::Status Evaluator::Show(const Lane& lane) {
   return options_.spectator(lane.slot->environment());
 }
 
+// Plans in flight write into the slots, which must therefore outlive them.
 void Evaluator::FinishUp() {
   asker_.Send();
   std::vector<EnvironmentSlot*> slots;

@@ -14,7 +14,6 @@
 #include "absl/time/time.h"
 #include "actor/core/environment_slot.h"
 #include "actor/core/mailbox.h"
-#include "actor/core/plan_asker.h"
 #include "actor/core/plan_source.h"
 #include "actor/core/stats.h"
 #include "common/base/backoff.h"
@@ -25,41 +24,42 @@ namespace pompc::actor {
 
 // What to evaluate.
 struct EvaluationTask {
-  // The parameters that make every plan; not valid(): the newest at each decision.
+  // The version that makes every plan; if it is not valid(), each decision uses the newest.
   ParameterVersion version;
   int episodes = 1;
-  // Seeds the environments and plans of all episodes.
+  // Seed of the environments and plans of all episodes.
   uint64_t seed = 0;
 };
 
 struct EvaluationOutcome {
-  // Of episode i, at position i.
+  // Return and number of decisions of episode i, at position i.
   std::vector<double> returns;
   std::vector<uint32_t> decisions;
 };
 
 struct EvaluatorOptions {
-  // Episodes played at a time.
+  // How many episodes are played at a time.
   int parallel = 8;
   BackoffOptions retry = {.initial = absl::Milliseconds(50), .max = absl::Seconds(2)};
-  // Without a single plan for so long, the evaluation is given up ...
+  // The evaluation fails when no plan has arrived for this long ...
   absl::Duration patience = absl::Minutes(5);
-  // ... and earlier where planners refuse the requests for a reason that no retry can mend.
+  // ... or when planners have refused all requests for this long, for a reason that no retry mends.
   absl::Duration give_up_after = absl::Seconds(10);
   // Range of the standard deviations of the plans.
   StdRange plan_std;
-  // Is shown the first episode, if set: its environment at the start and after every decision that
-  // the simulation survived, of every try. Called in Run; its error ends the evaluation.
+  // If set, it is called with the environment of the first episode, at the start of each attempt
+  // and after every decision that did not make the simulation fail. It is called in Run, and its
+  // error ends the evaluation.
   std::function<absl::Status(env::FloatEnvironment&)> spectator = nullptr;
 };
 
 // Plays the episodes of one evaluation without exploration noise, several at a time on one thread.
-// Episode i depends on the task's seed and i alone, not on how many are played at a time. Plans
-// that fail are asked for again: planning is stateless and the version pinned, so an evaluation
-// goes on where it stood when its planner dies and another one (or the same, restarted) holds the
-// version. An episode whose simulation fails says nothing of the parameters (where rewards are
-// costs, the part that was played looks better than a whole one): it is played again, from the
-// environment's next start, and the evaluation fails if that does not help.
+// Episode i depends only on the task's seed and on i, not on how many are played at a time. Plans
+// that fail are requested again: planning keeps no state and the version is pinned, so an
+// evaluation resumes where it was when its planner died and another one (or the same, restarted)
+// has the version. An episode whose simulation fails says nothing about the parameters (where
+// rewards are costs, a part of an episode looks better than a whole one). It is played again from
+// the environment's next start, and the evaluation fails if that does not help.
 //
 // Run belongs to one thread; Cancel may be called from any. Does not own what it is given.
 class Evaluator {
@@ -67,13 +67,13 @@ class Evaluator {
   Evaluator(const EvaluatorOptions& options, const EvaluationTask& task, EnvironmentFactory factory,
             PlanSource* plans, ActorStats* stats, Clock* clock);
 
-  // Plays all episodes. CANCELLED after Cancel; DEADLINE_EXCEEDED with the last failure when no
-  // plan came for too long; ABORTED with the last fault when the simulation failed in every try of
-  // an episode; the planner's or the environment's error otherwise. Before it returns, every plan
-  // under way has come back. Call once.
+  // Plays all episodes. Fails with CANCELLED after Cancel, with DEADLINE_EXCEEDED and the last
+  // failure when no plan arrived for too long, with ABORTED and the last fault when the simulation
+  // failed in every attempt at an episode, and otherwise with the error of the planner or the
+  // environment. When it returns, no plan is in flight any more. REQUIRES: it is called once.
   absl::StatusOr<EvaluationOutcome> Run();
 
-  // Idempotent; may come before Run.
+  // Ends Run early. Idempotent; it may be called before Run.
   void Cancel();
 
  private:
@@ -84,14 +84,14 @@ class Evaluator {
     std::unique_ptr<EnvironmentSlot> slot;
     Backoff backoff;
     int episode = 0;
-    // Tries of the episode in which the simulation failed.
+    // Attempts at the episode in which the simulation failed.
     int failed_tries = 0;
     absl::Duration asked_at;
-    // Not nothing: a plan failed and is asked for again then.
+    // Set while a plan has failed: when it is requested again.
     std::optional<absl::Duration> retry_at;
   };
 
-  // Starts the next episode in the lane; the lane stays empty when none is left.
+  // Starts the next episode in the lane. The lane stays empty when none is left.
   absl::Status StartNext(int lane);
   void Ask(int lane);
   absl::Status HandlePlan(int lane, const Letter& letter);
@@ -111,7 +111,7 @@ class Evaluator {
   Mailbox mailbox_;
   std::atomic<bool> cancelled_{false};
 
-  // Of the thread in Run.
+  // Used by the thread in Run alone.
   PlanAsker asker_;
   std::vector<Lane> lanes_;
   std::vector<Letter> letters_;
@@ -119,7 +119,7 @@ class Evaluator {
   int next_episode_ = 0;
   int finished_ = 0;
   absl::Duration last_plan_;
-  // Since when plans have been refused for good.
+  // When planners began to refuse requests for a lasting reason; nothing if they do not.
   std::optional<absl::Duration> failing_since_;
 };
 

@@ -14,7 +14,6 @@
 #include "absl/time/time.h"
 #include "actor/core/environment_slot.h"
 #include "actor/core/mailbox.h"
-#include "actor/core/plan_asker.h"
 #include "actor/core/plan_source.h"
 #include "actor/core/row_sink.h"
 #include "actor/core/seeds.h"

@@ -8,7 +8,7 @@
 
 namespace pompc::actor {
 
-// What a seed is used for; seeds of different uses never coincide by construction of their inputs.
+// What a seed is used for. The use is one of the inputs of a seed, so that no two uses share one.
 enum class SeedUse : uint64_t {
   kEnvironment = 1,
   kRandomActions = 2,
@@ -16,14 +16,15 @@ enum class SeedUse : uint64_t {
   kRetries = 4,
 };
 
-// One number from several, such that sequences differing anywhere give unrelated numbers. The state
-// starts at 0x9e3779b97f4a7c15 and takes in one value after the other: state = F(state ^ F(value)),
-// F(x) being the first output of SplitMix64 (common/values/split_mix.h) seeded with x.
-// This definition is part of what makes runs repeatable: changing it changes every run.
+// Returns one number made of several, such that sequences that differ anywhere give unrelated
+// numbers. The state starts at 0x9e3779b97f4a7c15 and takes in one value after the other: state =
+// F(state ^ F(value)), where F(x) is the first output of SplitMix64 (common/values/split_mix.h)
+// seeded with x. This definition is part of what makes runs repeatable: changing it changes every
+// run.
 uint64_t MixSeeds(std::initializer_list<uint64_t> values);
 
-// Whose random numbers they are: one environment of one lease of one run. An evaluation uses the
-// evaluation's seed as `run_seed` and the episode's number as `environment`.
+// The origin of an environment's random numbers: run, lease and environment. An evaluation uses its
+// own seed as `run_seed` and the number of the episode as `environment`.
 struct SeedSource {
   uint64_t run_seed = 0;
   uint64_t actor_index = 0;

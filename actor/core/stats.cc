@@ -4,10 +4,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 
 namespace pompc::actor {
 namespace {
 
+// Plans take from a millisecond (a tiny model in batches) to seconds (a large one on a CPU).
 const std::vector<double>& LatencyBuckets() {
   static const auto* buckets =
       new std::vector<double>{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0};
@@ -20,10 +22,11 @@ ActorStats::ActorStats(const std::string& role, int workers, Clock* clock,
                        std::shared_ptr<MetricsRegistry> metrics)
     : metrics_(std::move(metrics)),
       plan_latency_(metrics_->Histogram({"pompc_actor_plan_latency_seconds",
-                                         "From asking for a plan to its arrival.",
+                                         "Time from requesting a plan to its arrival.",
                                          {{"role", role}}},
                                         LatencyBuckets())),
       waiting_(workers) {
+  POMPC_CHECK_GE(workers, 1);
   for (int i = 0; i < workers; ++i) {
     timers_.push_back(std::make_unique<WorkerTimer>(clock, WorkerState::kWaitingForLearner));
   }
@@ -31,6 +34,7 @@ ActorStats::ActorStats(const std::string& role, int workers, Clock* clock,
 }
 
 void ActorStats::RegisterMetrics(const std::string& role) {
+  // Every counter is read from counts_ when metrics are scraped, so that the hot path only adds.
   const auto counter = [&](const char* name, const char* help, MetricLabels labels,
                            std::function<double(const Counts&)> value) {
     labels["role"] = role;
@@ -50,29 +54,29 @@ void ActorStats::RegisterMetrics(const std::string& role) {
   counter("pompc_actor_refused_episodes_total", "Episodes that replay refused.", {},
           [](const Counts& c) { return static_cast<double>(c.refused); });
   counter("pompc_actor_refused_rows_total",
-          "Rows of refused episodes that replay had not acknowledged; they are lost.", {},
+          "Rows that were lost because replay refused their episode.", {},
           [](const Counts& c) { return static_cast<double>(c.refused_rows); });
   counter("pompc_actor_resumed_segments_total",
           "Episodes continued as a new segment because a shard lost its rows.", {},
           [](const Counts& c) { return static_cast<double>(c.resumed_segments); });
-  counter("pompc_actor_plan_failures_total", "Requests for a plan that failed and were repeated.",
-          {}, [](const Counts& c) { return static_cast<double>(c.plan_failures); });
+  counter("pompc_actor_plan_failures_total", "Plans that failed and were requested again.", {},
+          [](const Counts& c) { return static_cast<double>(c.plan_failures); });
   counter("pompc_actor_hedged_plans_total",
-          "Plans asked of a second planner because the first had not answered in time.", {},
+          "Plans requested from a second planner because the first had not answered in time.", {},
           [](const Counts& c) { return static_cast<double>(c.hedged_plans); });
   counter("pompc_actor_evaluations_total", "Evaluations played to their end.", {},
           [](const Counts& c) { return static_cast<double>(c.evaluations); });
   metric_functions_.push_back(
       metrics_->GaugeFunction({"pompc_actor_episode_return",
-                               "Return of the newest episode that ended by itself.",
+                               "Return of the newest episode that terminated or was truncated.",
                                {{"role", role}}},
                               [this] { return counts().last_return; }));
   for (int i = 0; i < workers(); ++i) {
-    auto seconds = metrics_->StateSeconds(
-        {"pompc_actor_state_seconds_total",
-         "Time of each worker thread by what it did; a worker's states sum to its wall time.",
-         {{"role", role}, {"worker", absl::StrCat(i)}}},
-        *timers_[i], kWorkerStateNames);
+    auto seconds = metrics_->StateSeconds({"pompc_actor_state_seconds_total",
+                                           "Time that each worker thread has spent in each state; "
+                                           "a worker's states sum to its wall time.",
+                                           {{"role", role}, {"worker", absl::StrCat(i)}}},
+                                          *timers_[i], kWorkerStateNames);
     for (MetricFunction& function : seconds) metric_functions_.push_back(std::move(function));
   }
 }
@@ -83,6 +87,7 @@ void ActorStats::AddRow(bool random) {
   if (random) ++counts_.random_rows;
 }
 
+// Returns of episodes that were cut in the middle would only mislead, so they are not shown.
 void ActorStats::AddEpisode(EpisodeEnd end, double episode_return) {
   MutexLock lock(&mu_);
   ++counts_.episodes[static_cast<int>(end)];
@@ -122,6 +127,7 @@ void ActorStats::AddEvaluation() {
 }
 
 void ActorStats::SetWaiting(int worker, std::string why) {
+  POMPC_CHECK(worker >= 0 && worker < workers());
   MutexLock lock(&mu_);
   waiting_[worker] = std::move(why);
 }

@@ -16,8 +16,8 @@
 
 namespace pompc::actor {
 
-// What a worker thread does or waits for. With several environments it waits for replay only when
-// no plan is under way.
+// What a worker thread does or waits for. A thread with several environments counts as waiting for
+// replay only when none of them waits for a plan.
 enum class WorkerState { kStepping, kWaitingForPlan, kWaitingForReplay, kWaitingForLearner };
 inline constexpr int kWorkerStates = 4;
 inline constexpr std::array<absl::string_view, kWorkerStates> kWorkerStateNames = {
@@ -30,35 +30,35 @@ enum class EpisodeEnd {
   kTruncated,
   // The simulation failed or gave numbers that are not finite.
   kUnstable,
-  // Given up: replay refused its rows, or the random phase ended.
+  // The episode was abandoned because replay refused its rows or the random phase ended.
   kDropped,
 };
 inline constexpr int kEpisodeEnds = 4;
 inline constexpr std::array<absl::string_view, kEpisodeEnds> kEpisodeEndNames = {
     "terminated", "truncated", "unstable", "dropped"};
 
-// What an actor or evaluator process has done since its start: for heartbeats, metrics and status.
-// Thread-safe.
+// Counts what an actor or evaluator process has done since its start, for heartbeats, metrics and
+// the status. Thread-safe.
 class ActorStats {
  public:
   struct Counts {
     uint64_t rows = 0;
-    // Of these, rows of the random phase.
+    // Rows of the random phase among these.
     uint64_t random_rows = 0;
     std::array<uint64_t, kEpisodeEnds> episodes = {};
-    // Return of the newest episode that ended by itself; meaningless while there is none.
+    // Return of the newest episode that terminated or was truncated; 0 while there is none.
     double last_return = 0;
-    // Episodes that replay refused, and their rows that it does not hold.
+    // Episodes that replay refused, and the rows that were lost with them.
     uint64_t refused = 0;
     uint64_t refused_rows = 0;
     // Episodes continued as a new segment because a shard lost its rows.
     uint64_t resumed_segments = 0;
     uint64_t plan_failures = 0;
-    // Plans asked of a second planner because the first was late.
+    // Plans requested from a second planner because the first was late.
     uint64_t hedged_plans = 0;
     uint64_t evaluations = 0;
 
-    // Episodes that ended by themselves.
+    // Episodes that terminated or were truncated.
     uint64_t finished_episodes() const { return episodes[0] + episodes[1]; }
   };
 
@@ -78,9 +78,9 @@ class ActorStats {
   WorkerTimer* timer(int worker) { return timers_[worker].get(); }
   int workers() const { return static_cast<int>(timers_.size()); }
 
-  // Why a worker waits, in words, for people; empty when it does not, or not for long.
+  // Sets why a worker waits, in words for people; empty if it does not wait, or not for long.
   void SetWaiting(int worker, std::string why);
-  // The reasons of all workers, joined.
+  // Returns the reasons of all workers, joined.
   std::string Waiting() const;
 
   Counts counts() const;
@@ -96,7 +96,7 @@ class ActorStats {
   Counts counts_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> waiting_ ABSL_GUARDED_BY(mu_);
 
-  // Read what stands above; destroyed first.
+  // The last member, destroyed first: the functions read the members above.
   std::vector<MetricFunction> metric_functions_;
 };
 

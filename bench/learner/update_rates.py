@@ -25,7 +25,7 @@ import po_mpc  # pylint: disable=wrong-import-position
 import rates  # pylint: disable=wrong-import-position
 
 OBSERVATION, ACTION, HORIZON, BINS, SIMNORM = 5, 1, 3, 101, 8
-# As in common/config/derive.cc: encoder_dim, mlp_dim, latent_dim, members; and the batch of update_bench.
+# As in common/config/run_config.cc: encoder_dim, mlp_dim, latent_dim, members; and the batch of update_bench.
 SIZES = {"tiny": (128, 128, 64, 2, 128), "5M": (256, 512, 512, 5, 256)}
 ROUNDS = 3
 

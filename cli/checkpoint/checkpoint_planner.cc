@@ -6,7 +6,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/config/overrides.h"
 #include "common/config/text_parser.h"
 #include "learner/checkpoint.h"
 #include "learner/engine/torch_engine.h"

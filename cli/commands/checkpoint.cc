@@ -18,7 +18,7 @@
 #include "cli/commands/command.h"
 #include "cli/report/format.h"
 #include "common/base/status_macros.h"
-#include "common/config/differences.h"
+#include "common/config/fields.h"
 #include "common/config/run_config.h"
 #include "common/values/numbers.h"
 #include "common/values/short_text.h"

@@ -15,8 +15,8 @@ struct BackoffOptions {
   double factor = 2.0;
 };
 
-// Delays between retries: exponential, with full jitter in [delay/2, delay], so that clients of a
-// server that came back do not return together. Not thread-safe.
+// Computes delays between retries: exponential, with jitter in [delay/2, delay], so that clients of
+// a server that was restarted do not all return at once. Not thread-safe.
 class Backoff {
  public:
   using Options = BackoffOptions;
@@ -24,14 +24,14 @@ class Backoff {
   Backoff(const Options& options, uint64_t seed)
       : options_(options), delay_(options.initial), rng_(seed) {}
 
-  // How long to wait before the next try.
+  // Returns how long to wait before the next attempt.
   absl::Duration Next() {
     const absl::Duration delay = delay_;
     delay_ = std::min(delay_ * options_.factor, options_.max);
     return delay * std::uniform_real_distribution<double>(0.5, 1.0)(rng_);
   }
 
-  // After a success.
+  // Starts over with the shortest delay, after a success.
   void Reset() { delay_ = options_.initial; }
 
  private:

@@ -12,14 +12,14 @@
 
 namespace pompc {
 
-// First-in first-out queue of at most `capacity` items, at least 1, between threads. Thread-safe.
-// Push blocks while it is full, Pop while it is empty; Close wakes both.
+// A first-in first-out queue between threads, of at most `capacity` items. Thread-safe. Push blocks
+// while it is full and Pop while it is empty; Close wakes both. REQUIRES: capacity > 0.
 template <typename T>
 class BoundedQueue {
  public:
   explicit BoundedQueue(size_t capacity) : capacity_(capacity) { POMPC_CHECK_GT(capacity, 0u); }
 
-  // Waits for room. False, with `item` dropped, once the queue is closed.
+  // Waits for room and adds the item. Returns false, with `item` lost, once the queue is closed.
   bool Push(T item) {
     MutexLock lock(&mu_);
     while (!closed_ && items_.size() >= capacity_) not_full_.Wait(&mu_);
@@ -29,7 +29,7 @@ class BoundedQueue {
     return true;
   }
 
-  // False, with `item` untouched, when the queue is full or closed.
+  // Adds the item, or returns false, with `item` untouched, if the queue is full or closed.
   bool TryPush(T& item) {
     MutexLock lock(&mu_);
     if (closed_ || items_.size() >= capacity_) return false;
@@ -38,8 +38,8 @@ class BoundedQueue {
     return true;
   }
 
-  // Waits for an item until `deadline` of `clock`. Nothing when the time is up, or when the queue
-  // is closed and empty.
+  // Waits for an item until `deadline` of `clock`. Returns nothing when the time is up, and when
+  // the queue is closed and empty.
   std::optional<T> Pop(Clock* clock, absl::Duration deadline = absl::InfiniteDuration()) {
     MutexLock lock(&mu_);
     while (items_.empty() && !closed_) {
@@ -48,13 +48,13 @@ class BoundedQueue {
     return TakeFront();
   }
 
-  // An item if there is one.
+  // Takes an item if there is one. Does not wait.
   std::optional<T> TryPop() {
     MutexLock lock(&mu_);
     return TakeFront();
   }
 
-  // No more items come in; those inside can still be taken. Idempotent.
+  // Refuses further items; those in the queue can still be taken. Idempotent.
   void Close() {
     MutexLock lock(&mu_);
     closed_ = true;

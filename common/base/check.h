@@ -10,9 +10,9 @@
 #include "absl/time/time.h"
 
 // Checks of what the code itself promises: what a header asks of its caller, and what must hold
-// between the fields of an object after each change. A check that fails is a bug of this program;
-// going on would spoil a run, so it prints file, line, the condition and the values, and aborts.
-// What the world can cause (input, networks, disks) is an absl::Status instead.
+// between the fields of an object after each change. A check that fails is a bug of this program
+// and continuing would spoil a run, so it prints file, line, condition and values, and aborts. What
+// the world can cause (input, networks, disks) is an absl::Status instead.
 //
 //   POMPC_CHECK(!closed_);
 //   POMPC_CHECK(mean <= bound, "rows run ahead of what was granted");
@@ -23,7 +23,7 @@
 
 namespace pompc::check_internal {
 
-// `value` as a failed check prints it.
+// Returns `value` as a failed check prints it.
 template <typename T>
 std::string Shown(const T& value) {
   if constexpr (std::is_same_v<T, bool>) {
@@ -65,8 +65,8 @@ std::string Shown(const T& value) {
     }                                                                                    \
   } while (0)
 
-// A function, so that what `a` and `b` refer to lives as long as they are compared: std::min, for
-// one, gives back a reference to its argument.
+// Compares in a function, so that what `a` and `b` refer to lives until they are compared:
+// std::min, for example, returns a reference to its argument.
 #define POMPC_CHECK_COMPARE(a, op, b, ...)                                       \
   do {                                                                           \
     [&](const auto& check_a, const auto& check_b) {                              \
@@ -89,7 +89,7 @@ std::string Shown(const T& value) {
 #define POMPC_CHECK_GT(a, b, ...) POMPC_CHECK_COMPARE(a, >, b, ##__VA_ARGS__)
 
 #ifdef NDEBUG
-// Compiled, so that it stays right, but never evaluated.
+// Compiled, so that it stays correct, but never evaluated.
 #define POMPC_DCHECK(condition, ...)                  \
   do {                                                \
     if (false) POMPC_CHECK(condition, ##__VA_ARGS__); \

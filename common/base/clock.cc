@@ -27,6 +27,7 @@ class RealClock : public Clock {
   }
 };
 
+// Never destroyed: threads may still wait while the process exits.
 Clock* Clock::Real() {
   static RealClock* clock = new RealClock;
   return clock;
@@ -48,15 +49,16 @@ bool FakeClock::WaitUntil(CondVar* cv, Mutex* mu, absl::Duration deadline) {
     ++waits_;
     changed_.SignalAll();
   }
-  // Advance() takes *mu before it signals, so a wake-up between registering and waiting cannot be
-  // lost.
+  // The waiter is registered before it waits, but holds *mu in between. Advance() takes *mu before
+  // it signals, so its wake-up cannot come between the two and be lost.
   cv->Wait(mu);
   {
     MutexLock lock(&mu_);
     std::erase(waiters_, &self);
     if (!self.pinned) return now_ < deadline;
   }
-  // Signalled by somebody else while Advance() is about to signal as well, for which it needs *mu.
+  // Somebody else signalled while Advance() is about to signal as well, for which it needs *mu: let
+  // it have it, and return only when it is done with this waiter.
   mu->Unlock();
   {
     MutexLock lock(&mu_);
@@ -66,6 +68,9 @@ bool FakeClock::WaitUntil(CondVar* cv, Mutex* mu, absl::Duration deadline) {
   return Now() < deadline;
 }
 
+// All waiters that are due leave the list under one lock, so that a test which asks right
+// afterwards does not count them as waiting. They are signalled without that lock, because a waiter
+// takes it while it holds its own.
 void FakeClock::Advance(absl::Duration by) {
   POMPC_CHECK_GE(by, absl::ZeroDuration(), "time does not go back");
   std::vector<Waiter*> due;

@@ -9,14 +9,14 @@
 
 namespace pompc {
 
-// Source of time and of timed waits. Everything that measures or waits takes one, so that tests
-// decide what time it is. Thread-safe. Time is monotonic: differences mean something, absolute
+// A source of time and of timed waits. Everything that measures or waits takes one, so that tests
+// decide what time it is. Thread-safe. Time is monotonic: differences have a meaning, absolute
 // values only between uses of one clock within one process.
 class Clock {
  public:
   virtual ~Clock() = default;
 
-  // Time since an arbitrary start.
+  // Returns the time since an arbitrary start.
   virtual absl::Duration Now() const = 0;
 
   // Waits on `cv` until it is signalled or Now() >= deadline. Returns false if the deadline has
@@ -29,11 +29,11 @@ class Clock {
   static Clock* Real();
 };
 
-// Time of day, for what people read and for time stamps in files; never for measuring.
+// Returns the time of day, for texts and for time stamps in files; never for measuring.
 absl::Time WallTime();
 
-// Moves only when told to. Waiters may be on any number of condition variables; they must have
-// returned from their waits before the clock is destroyed.
+// A clock for tests that moves only when told to. Waiters may use any number of condition
+// variables; they must have returned from their waits before the clock is destroyed.
 class FakeClock : public Clock {
  public:
   absl::Duration Now() const override;
@@ -49,7 +49,7 @@ class FakeClock : public Clock {
   // after signalling, use AwaitWaits.
   void AwaitWaiters(int n);
 
-  // How many waits have ever begun.
+  // Returns how many waits have ever begun.
   int64_t waits() const;
 
   // Blocks until `total` waits have begun: a worker signalled after waits() returned n is parked

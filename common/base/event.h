@@ -6,7 +6,7 @@
 
 namespace pompc {
 
-// A flag that is set once and can be waited for: "stop now", "first version is here". Thread-safe.
+// A flag that is set once and can be waited for: "stop now", "a version has arrived". Thread-safe.
 class Event {
  public:
   // Wakes all who wait. Idempotent.
@@ -27,8 +27,8 @@ class Event {
     while (!set_) changed_.Wait(&mu_);
   }
 
-  // Blocks until Set() or until `deadline` of `clock`; true if set. With a deadline of
-  // clock->Now() + d it is a sleep of d that Set() ends early.
+  // Blocks until Set() or until `deadline` of `clock`, and returns whether it was set. With a
+  // deadline of clock->Now() + d this is a sleep of d that Set() ends early.
   bool WaitUntil(Clock* clock, absl::Duration deadline) {
     MutexLock lock(&mu_);
     while (!set_) {

@@ -8,13 +8,14 @@
 
 namespace pompc {
 
-// When to tell of something that may happen often: the first time, then once in `every` at most.
-// Not thread-safe.
+// Decides when to report something that may happen often: the first time, and then at most once in
+// `every`. Not thread-safe.
 class Occasionally {
  public:
   explicit Occasionally(absl::Duration every) : every_(every) {}
 
-  // It happened at `now`. How often since it was last told, this time included; 0: do not tell yet.
+  // Counts an occurrence at `now`. Returns how many there were since the last report; 0: do not
+  // report.
   uint64_t Count(absl::Duration now) {
     ++untold_;
     if (now < next_) return 0;

@@ -6,8 +6,8 @@
 
 namespace pompc {
 
-// Another number with each call, in all processes: names what must not be taken for something else
-// of its kind. Never 0, which may stand for "unknown". Nothing that is learned may depend on it.
+// Returns a number that no other call in any process returns, to name things that must not be
+// confused. It is never 0, which may mean "unknown". Nothing that is learned may depend on it.
 inline uint64_t RandomId() {
   std::random_device device;
   return ((uint64_t{device()} << 32) | device()) | 1;

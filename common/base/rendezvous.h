@@ -13,21 +13,22 @@
 
 namespace pompc {
 
-// Where processes that start together tell each other how they are reached: values by key, each put
-// once. Thread-safe.
+// A table of values by key through which processes that start together exchange their addresses.
+// Each key is put once. Thread-safe.
 class Rendezvous {
  public:
   virtual ~Rendezvous() = default;
-  // ALREADY_EXISTS when the key has a value.
+  // Sets the key's value. Fails with ALREADY_EXISTS if the key has one.
   virtual absl::Status Put(const std::string& key, const std::string& value) = 0;
-  // Waits for the key: DEADLINE_EXCEEDED when nobody has put it within `timeout`.
+  // Waits for the key and returns its value. Fails with DEADLINE_EXCEEDED after `timeout`.
   virtual absl::StatusOr<std::string> Get(const std::string& key, absl::Duration timeout) = 0;
 };
 
-// In memory: for threads, and behind the service of the process that all others reach.
+// A rendezvous in memory, for threads, and behind the service of the process that all others reach.
 class MemoryRendezvous : public Rendezvous {
  public:
-  // Most values, and bytes of a key or value; beyond them Put gives RESOURCE_EXHAUSTED.
+  // The most values, and the most bytes of a key or value. Put refuses more with
+  // RESOURCE_EXHAUSTED.
   static constexpr size_t kMaxValues = 100000;
   static constexpr size_t kMaxBytes = size_t{1} << 16;
 

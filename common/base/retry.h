@@ -13,17 +13,17 @@ namespace pompc {
 
 struct RetryOptions {
   BackoffOptions backoff;
-  // Of the jitter.
+  // Seed of the jitter.
   uint64_t seed = 0;
-  // No new try begins so long after the call; tries in progress are not cut short.
+  // No attempt begins later than this after the call; one in progress is not cut short.
   absl::Duration give_up_after = absl::InfiniteDuration();
-  // Called before each wait, to say that somebody waits and why; may be empty.
+  // Called before each wait with the error and the delay, to report them; may be empty.
   std::function<void(const absl::Status& error, absl::Duration delay)> on_retry;
 };
 
 // Calls `attempt` until it returns anything but UNAVAILABLE, with jittered exponential delays
-// between the tries, and returns that. `attempt` must be safe to repeat. After `give_up_after` the
-// last UNAVAILABLE is returned; CANCELLED as soon as `*stop` is set. Blocks the caller.
+// between the attempts, and returns that. `attempt` must be safe to repeat. After `give_up_after`
+// it returns the last UNAVAILABLE, and CANCELLED as soon as `*stop` is set. Blocks the caller.
 absl::Status RetryWhileUnavailable(Clock* clock, Event* stop, const RetryOptions& options,
                                    const std::function<absl::Status()>& attempt);
 

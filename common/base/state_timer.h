@@ -10,10 +10,10 @@
 
 namespace pompc {
 
-// Splits a worker's wall time into states ("stepping", "waiting for plan", ...). The worker is in
+// Divides a worker's wall time among states ("stepping", "waiting for plan", ...). The worker is in
 // exactly one state at any moment, so the states' times sum to the time since the start.
-// Thread-safe: the worker enters states, anybody reads. `State` is an enum class with values 0 ..
-// N-1.
+// Thread-safe: the worker enters states, and any thread reads them. `State` is an enum class with
+// the values 0 to N-1.
 template <typename State, size_t N>
 class StateTimer {
  public:
@@ -31,7 +31,7 @@ class StateTimer {
     current_ = static_cast<size_t>(state);
   }
 
-  // Seconds spent in each state so far, the present one included.
+  // Returns the seconds spent in each state so far, including the present one.
   std::array<double, N> Seconds() const {
     MutexLock lock(&mu_);
     const absl::Duration now = clock_->Now();

@@ -10,7 +10,7 @@
 
 namespace pompc {
 
-// `status` with "context: " before its message; OK stays OK.
+// Returns `status` with "context: " before its message; OK stays OK.
 inline absl::Status Annotate(const absl::Status& status, absl::string_view context) {
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat(context, ": ", status.message()));

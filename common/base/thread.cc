@@ -31,11 +31,13 @@ void Thread::Join() {
 
 int UsableCores() {
   cpu_set_t allowed;
-  // A machine of more processors than fit in it is refused.
+  // The call fails on a machine that has more processors than fit into the set.
   int cores = sched_getaffinity(0, sizeof(allowed), &allowed) == 0
                   ? CPU_COUNT(&allowed)
                   : static_cast<int>(std::thread::hardware_concurrency());
-  // A container's share of time, in microseconds: "200000 100000" are two cores, "max 100000" all.
+  // A container's quota and period of CPU time in microseconds: "200000 100000" means two cores,
+  // "max 100000" all. Without this a container of two cores on a machine of 64 would start 64
+  // threads.
   double quota = 0, period = 0;
   if (std::ifstream("/sys/fs/cgroup/cpu.max") >> quota >> period && period > 0) {
     cores = std::min(cores, static_cast<int>(std::ceil(quota / period)));

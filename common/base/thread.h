@@ -25,7 +25,8 @@ class Thread {
   std::thread thread_;
 };
 
-// Cores that this process may keep busy, by its affinity and its container's share; at least 1.
+// Returns how many cores this process may use, by its affinity and its container's share; at
+// least 1.
 int UsableCores();
 
 }  // namespace pompc

@@ -11,12 +11,12 @@
 
 namespace pompc {
 
-// Lets two threads of one process work in turns: one hands the other a turn and waits until it has
-// come back. At most one turn is out. Thread-safe.
+// Lets two threads of one process work in turns: one hands the other a turn and waits until it
+// comes back. At most one turn is out at a time. Thread-safe.
 class Turns {
  public:
   struct Turn {
-    // To plan with; not valid(): act at random.
+    // The version to plan with; if it is not valid(), act at random.
     ParameterVersion version;
   };
 
@@ -30,7 +30,7 @@ class Turns {
     out_ = true;
     changed_.SignalAll();
   }
-  // Whether the turn is back, waiting for it up to `timeout`.
+  // Waits up to `timeout` for the turn to come back, and returns whether it has.
   bool AwaitBack(absl::Duration timeout) {
     MutexLock lock(&mu_);
     const absl::Duration deadline = clock_->Now() + timeout;
@@ -39,8 +39,8 @@ class Turns {
     return !out_;
   }
 
-  // Takes the turn that was handed out, waiting for one up to `timeout`; nothing then. Whoever
-  // takes it gives it back, once.
+  // Waits up to `timeout` for a turn to be handed out and takes it; returns nothing if none was.
+  // Who takes a turn must give it back once.
   std::optional<Turn> Take(absl::Duration timeout) {
     MutexLock lock(&mu_);
     const absl::Duration deadline = clock_->Now() + timeout;
@@ -61,7 +61,7 @@ class Turns {
   Clock* const clock_;
   Mutex mu_;
   CondVar changed_;
-  // Handed out and not taken yet.
+  // The turn that was handed out and is not taken yet.
   std::optional<Turn> given_ ABSL_GUARDED_BY(mu_);
   bool out_ ABSL_GUARDED_BY(mu_) = false;
 };

@@ -7,7 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "google/protobuf/text_format.h"
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
 #include "proto/config.pb.h"
 
 namespace pompc::config {
@@ -18,7 +19,9 @@ using google::protobuf::EnumDescriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-// Number of letters to change, insert or remove to turn `a` into `b`.
+// Returns the number of letters to change, insert or remove to turn `a` into `b` (Levenshtein).
+// Only one row of the table is kept: row[j] is the distance between the letters of `a` so far and
+// the first j of `b`.
 size_t EditDistance(absl::string_view a, absl::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -33,7 +36,7 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
   return row.back();
 }
 
-// Path of a field called `name` anywhere below `type`, "" if there is none.
+// Returns the path of a field called `name` anywhere below `type`, or "" if there is none.
 std::string FindBelow(const Descriptor& type, absl::string_view scope, absl::string_view name) {
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& field = *type.field(i);
@@ -46,7 +49,8 @@ std::string FindBelow(const Descriptor& type, absl::string_view scope, absl::str
   return "";
 }
 
-// The field that was probably meant, "" if none is close.
+// Returns the field that was probably meant, or "" if none is close. A field of the same group that
+// is spelled almost like `name` comes first, then one of exactly this name in another group.
 std::string Suggestion(const Descriptor& type, absl::string_view scope, absl::string_view name) {
   std::string best;
   size_t best_distance = std::max<size_t>(2, name.size() / 3) + 1;
@@ -60,7 +64,7 @@ std::string Suggestion(const Descriptor& type, absl::string_view scope, absl::st
   return FindBelow(*proto::RunConfig::descriptor(), "", name);
 }
 
-// Whole numbers in full as long as that is readable.
+// Writes whole numbers out in full as long as that is readable: 65536, not 6.5536e+04.
 std::string Number(double value) {
   if (std::abs(value) < 1e7 && value == std::floor(value)) {
     return absl::StrCat(static_cast<int64_t>(value));
@@ -106,6 +110,8 @@ double NumberValue(const Message& message, const FieldDescriptor& field) {
   }
 }
 
+// Ranges are options of the fields in proto/config.proto, so that a new setting states its range in
+// one place and every program enforces it.
 bool IsAllowed(const Message& message, const FieldDescriptor& field) {
   if (field.enum_type() != nullptr) {
     return message.GetReflection()->GetEnum(message, &field)->number() != 0;
@@ -113,8 +119,32 @@ bool IsAllowed(const Message& message, const FieldDescriptor& field) {
   if (!IsNumber(field)) return true;
   const double value = NumberValue(message, field);
   const proto::Range& range = field.options().GetExtension(proto::range);
-  // Written so that NaN is outside.
+  // The comparisons are written so that NaN is out of range.
   return value >= range.min() && value <= range.max() && std::isfinite(value);
+}
+
+std::string ValueText(const Message& message, const FieldDescriptor& field) {
+  std::string text;
+  google::protobuf::TextFormat::PrintFieldValueToString(message, &field, -1, &text);
+  return text;
+}
+
+void Collect(const Message& before, const Message& now, absl::string_view scope,
+             std::vector<FieldDifference>* differences) {
+  for (int i = 0; i < before.GetDescriptor()->field_count(); ++i) {
+    const FieldDescriptor& field = *before.GetDescriptor()->field(i);
+    const std::string path = JoinPath(scope, field.name());
+    if (field.message_type() != nullptr) {
+      Collect(before.GetReflection()->GetMessage(before, &field),
+              now.GetReflection()->GetMessage(now, &field), path, differences);
+      continue;
+    }
+    // Texts are compared, not values: there is one comparison for all types, and both are needed
+    // for the answer.
+    const std::string was = ValueText(before, field);
+    const std::string is = ValueText(now, field);
+    if (was != is) differences->push_back({path, was, is});
+  }
 }
 
 }  // namespace
@@ -123,7 +153,7 @@ std::string JoinPath(absl::string_view scope, absl::string_view name) {
   return absl::StrCat(scope, scope.empty() ? "" : ".", name);
 }
 
-// The value 0 of each enumeration is ..._UNSPECIFIED, which says nothing and is not allowed.
+// The value 0 of each enumeration is ..._UNSPECIFIED, which nobody may set.
 std::vector<std::string> EnumNames(const EnumDescriptor& type) {
   std::vector<std::string> names;
   for (int i = 0; i < type.value_count(); ++i) {
@@ -162,11 +192,42 @@ std::string UnknownField(const Descriptor& type, absl::string_view scope, absl::
 
 absl::Status CheckValue(const Message& message, const FieldDescriptor& field,
                         absl::string_view path) {
+  POMPC_CHECK(field.containing_type() == message.GetDescriptor());
+  POMPC_CHECK(!field.is_repeated() && field.message_type() == nullptr);
   if (IsAllowed(message, field)) return absl::OkStatus();
   std::string value;
   google::protobuf::TextFormat::PrintFieldValueToString(message, &field, -1, &value);
   return absl::InvalidArgumentError(
       absl::StrCat(path, ": ", value, " is out of range; allowed: ", Allowed(field)));
+}
+
+absl::Status CheckValues(const Message& message, absl::string_view scope,
+                         const google::protobuf::TextFormat::ParseInfoTree* tree, int* line) {
+  POMPC_CHECK_EQ(tree == nullptr, line == nullptr);
+  std::vector<const FieldDescriptor*> fields;
+  message.GetReflection()->ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const std::string path = JoinPath(scope, field->name());
+    if (field->message_type() != nullptr) {
+      POMPC_RETURN_IF_ERROR(
+          CheckValues(message.GetReflection()->GetMessage(message, field), path,
+                      tree == nullptr ? nullptr : tree->GetTreeForNested(field, -1), line));
+      continue;
+    }
+    const absl::Status status = CheckValue(message, *field, path);
+    if (status.ok()) continue;
+    if (tree != nullptr) *line = tree->GetLocation(field, -1).line;
+    return status;
+  }
+  return absl::OkStatus();
+}
+
+std::vector<FieldDifference> Differences(const Message& before, const Message& now,
+                                         absl::string_view scope) {
+  POMPC_CHECK(before.GetDescriptor() == now.GetDescriptor());
+  std::vector<FieldDifference> differences;
+  Collect(before, now, scope, &differences);
+  return differences;
 }
 
 }  // namespace pompc::config

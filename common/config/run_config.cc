@@ -1,9 +1,17 @@
 #include "common/config/run_config.h"
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
-#include "common/config/overrides.h"
-#include "common/config/presets.h"
 #include "common/config/text_parser.h"
 #include "common/io/files.h"
 #include "google/protobuf/descriptor.h"
@@ -12,12 +20,16 @@
 namespace pompc::config {
 namespace {
 
+namespace fs = std::filesystem;
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
+using google::protobuf::TextFormat;
 
+// A config is a few kilobytes: a larger file is the wrong one.
 constexpr size_t kMaxFileBytes = 1 << 20;
+constexpr char kExtension[] = ".textproto";
 
 absl::Status MergeFile(const std::string& path, proto::RunConfig* config) {
   const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
@@ -27,27 +39,16 @@ absl::Status MergeFile(const std::string& path, proto::RunConfig* config) {
   return absl::OkStatus();
 }
 
+// Prints the value that a field has without being set, which is its default, and reads it back:
+// text format is exact for numbers, and knows all types.
 void SetDefault(const FieldDescriptor& field, Message* message) {
-  const Reflection& reflection = *message->GetReflection();
-  switch (field.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_UINT32:
-      return reflection.SetUInt32(message, &field, field.default_value_uint32());
-    case FieldDescriptor::CPPTYPE_UINT64:
-      return reflection.SetUInt64(message, &field, field.default_value_uint64());
-    case FieldDescriptor::CPPTYPE_DOUBLE:
-      return reflection.SetDouble(message, &field, field.default_value_double());
-    case FieldDescriptor::CPPTYPE_BOOL:
-      return reflection.SetBool(message, &field, field.default_value_bool());
-    case FieldDescriptor::CPPTYPE_ENUM:
-      return reflection.SetEnum(message, &field, field.default_value_enum());
-    case FieldDescriptor::CPPTYPE_STRING:
-      return reflection.SetString(message, &field, field.default_value_string());
-    default:
-      return;
-  }
+  std::string text;
+  TextFormat::PrintFieldValueToString(*message, &field, -1, &text);
+  POMPC_CHECK(TextFormat::ParseFieldValueFromString(text, &field, message), field.full_name());
 }
 
-// Groups that say something by being there.
+// Returns true for groups whose presence has a meaning: env.spec that is given must agree with the
+// task.
 bool StaysAbsent(const FieldDescriptor& field) {
   return field.message_type() == proto::EnvSpec::descriptor();
 }
@@ -68,6 +69,32 @@ void FillDefaults(Message* message) {
   }
 }
 
+struct NamedSize {
+  const char* name;
+  uint32_t encoder_dim, mlp_dim, latent_dim, encoder_layers, num_q;
+};
+
+// The sizes tiny and small suit two CPU cores; the others are TD-MPC2's (its model_size 1, 5, 19,
+// 48 and 317).
+constexpr std::array<NamedSize, 7> kSizes = {{
+    {"tiny", 128, 128, 64, 2, 2},
+    {"small", 256, 256, 128, 2, 2},
+    {"1M", 256, 384, 128, 2, 2},
+    {"5M", 256, 512, 512, 2, 5},
+    {"19M", 1024, 1024, 768, 3, 5},
+    {"48M", 1792, 1792, 768, 4, 5},
+    {"317M", 4096, 4096, 1376, 5, 8},
+}};
+
+// TD-MPC2's rule: 6 iterations, and 8 if an action has 20 numbers or more.
+uint32_t IterationsOf(const proto::EnvSpec& spec) { return spec.action_size() >= 20 ? 8 : 6; }
+
+// TD-MPC2's rule for episodes of T decisions: clip((T/5 - 1) / (T/5), 0.95, 0.995).
+double DiscountOf(const proto::EnvSpec& spec) {
+  const double fifth = spec.episode_decisions() / 5.0;
+  return std::clamp((fifth - 1) / fifth, 0.95, 0.995);
+}
+
 }  // namespace
 
 absl::StatusOr<proto::RunConfig> LoadRunConfig(const RunConfigSources& sources) {
@@ -81,6 +108,7 @@ absl::StatusOr<proto::RunConfig> LoadRunConfig(const RunConfigSources& sources) 
   for (const std::string& assignment : sources.overrides) {
     POMPC_RETURN_IF_ERROR(ApplyOverride(assignment, &config));
   }
+  // Only the whole is checked: a preset may be valid only together with what overrides it.
   POMPC_RETURN_IF_ERROR(Validate(config));
   return Resolve(std::move(config));
 }
@@ -90,11 +118,56 @@ proto::RunConfig Resolve(proto::RunConfig config) {
   return config;
 }
 
-// What model/planning/plan.cc makes of each statistic, whatever the method.
+absl::StatusOr<proto::ModelConfig> FillSizes(proto::ModelConfig model) {
+  const auto size = std::find_if(kSizes.begin(), kSizes.end(), [&](const NamedSize& named) {
+    return named.name == model.size();
+  });
+  if (size == kSizes.end()) {
+    const auto name = [](std::string* out, const NamedSize& named) { out->append(named.name); };
+    return absl::InvalidArgumentError(
+        absl::StrCat("model.size: \"", model.size(),
+                     "\" is not a size; allowed: ", absl::StrJoin(kSizes, ", ", name)));
+  }
+  POMPC_CHECK(size->num_q >= 2 && size->latent_dim > 0);
+  if (model.encoder_dim() == 0) model.set_encoder_dim(size->encoder_dim);
+  if (model.mlp_dim() == 0) model.set_mlp_dim(size->mlp_dim);
+  if (model.latent_dim() == 0) model.set_latent_dim(size->latent_dim);
+  if (model.encoder_layers() == 0) model.set_encoder_layers(size->encoder_layers);
+  if (model.num_q() == 0) model.set_num_q(size->num_q);
+  return model;
+}
+
+absl::StatusOr<proto::RunConfig> Derive(proto::RunConfig config) {
+  POMPC_RETURN_IF_ERROR(Validate(config));
+  const proto::EnvSpec& spec = config.env().spec();
+  if (spec.observation_size() == 0 || spec.action_size() == 0) {
+    return absl::InvalidArgumentError(
+        "env.spec: observation_size and action_size must be given, at least 1 each");
+  }
+  POMPC_ASSIGN_OR_RETURN(*config.mutable_model(), FillSizes(config.model()));
+  proto::PlannerConfig& planner = *config.mutable_planner();
+  if (planner.iterations() == 0) planner.set_iterations(IterationsOf(spec));
+  // The rounding of sums depends on the size of the batch, which depends on the clock unless it
+  // is 1.
+  if (config.schedule() == proto::RunConfig::LOCKSTEP) planner.set_max_batch(1);
+  proto::LearnerConfig& learner = *config.mutable_learner();
+  if (learner.discount() == 0) learner.set_discount(DiscountOf(spec));
+  POMPC_CHECK(learner.discount() > 0 && learner.discount() <= 1);
+  proto::PoMpcConfig& po_mpc = *config.mutable_po_mpc();
+  // PO-MPC's trade-off between return and divergence: lambda in [0, inf) becomes alpha in [0, 1).
+  if (!po_mpc.has_alpha()) po_mpc.set_alpha(po_mpc.lambda() / (1 + po_mpc.lambda()));
+  POMPC_CHECK_GT(planner.iterations(), 0u);
+  return config;
+}
+
+// The bounds are those of model/planning/plan.cc, whatever the method: see "Planning" in
+// docs/algorithm.md. Shards refuse rows whose standard deviations lie outside, so these must not be
+// too narrow.
 StdRange PlanStdRange(const proto::RunConfig& config) {
   const proto::PlannerConfig& planner = config.planner();
   if (planner.statistic() == proto::PlannerConfig::BEST) {
-    // The root of 1e-6 and the weighted squares of distances between two actions, 2 at most.
+    // The root of 1e-6 plus a weighted mean of squared distances between two actions, which are at
+    // most 2 apart.
     return {1e-3f, 2.0001f};
   }
   return {static_cast<float>(planner.min_std()), static_cast<float>(planner.max_std())};
@@ -102,8 +175,42 @@ StdRange PlanStdRange(const proto::RunConfig& config) {
 
 std::string ToText(const proto::RunConfig& config) {
   std::string text;
-  google::protobuf::TextFormat::PrintToString(config, &text);
+  TextFormat::PrintToString(config, &text);
   return text;
+}
+
+std::string DefaultPresetsDir() {
+  if (const char* dir = std::getenv("POMPC_PRESETS_DIR"); dir != nullptr && *dir != '\0') {
+    return dir;
+  }
+  // An installed program finds its presets beside itself, wherever the folder was moved to.
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  const fs::path installed = (program.parent_path() / "../share/pompc/presets").lexically_normal();
+  if (!error && fs::is_directory(installed, error)) return installed.string();
+  return POMPC_SOURCE_PRESETS_DIR;
+}
+
+absl::StatusOr<std::vector<std::string>> ListPresets(const std::string& dir) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator it(dir, error), end; !error && it != end; it.increment(error)) {
+    if (it->path().extension() == kExtension) names.push_back(it->path().stem().string());
+  }
+  if (error) {
+    return absl::NotFoundError(absl::StrCat("presets folder ", dir, ": ", error.message()));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+absl::StatusOr<std::string> FindPreset(const std::string& dir, const std::string& name) {
+  POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListPresets(dir));
+  if (std::find(names.begin(), names.end(), name) != names.end()) {
+    return (fs::path(dir) / absl::StrCat(name, kExtension)).string();
+  }
+  return absl::NotFoundError(absl::StrCat("unknown preset \"", name, "\"; presets in ", dir, ": ",
+                                          absl::StrJoin(names, ", ")));
 }
 
 }  // namespace pompc::config

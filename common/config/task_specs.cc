@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/config/run_config.h"
 
@@ -16,6 +17,8 @@ std::string TaskNames() {
   });
 }
 
+// A spec that is given beside a task comes from a resolved config, or from a user who wants to be
+// sure: a difference means that the task is not the one that they think of.
 template <typename T>
 absl::Status CheckSame(const char* field, bool given, T value, T expected,
                        const proto::EnvConfig& env) {
@@ -28,6 +31,7 @@ absl::Status CheckSame(const char* field, bool given, T value, T expected,
 
 }  // namespace
 
+// A table, and not what the environments say: the learner fills the config in and has no MuJoCo.
 const std::vector<TaskSpec>& TaskSpecs() {
   static const auto* specs = new std::vector<TaskSpec>{
       {"pendulum-swingup", 3, 1, 1000, false},
@@ -75,16 +79,18 @@ const std::vector<TaskSpec>& TaskSpecs() {
 }
 
 absl::StatusOr<proto::EnvSpec> MakeEnvSpec(const std::string& task, uint32_t action_repeat) {
+  POMPC_CHECK_GE(action_repeat, 1u);
   const auto& specs = TaskSpecs();
   const auto found = std::find_if(specs.begin(), specs.end(),
                                   [&](const TaskSpec& spec) { return spec.task == task; });
   if (found == specs.end()) {
     return absl::NotFoundError(absl::StrCat(
-        "env.task: \"", task, "\" is no task; allowed: ", TaskNames(), ", or ", kExternalTask));
+        "env.task: \"", task, "\" is not a task; allowed: ", TaskNames(), ", or ", kExternalTask));
   }
   proto::EnvSpec spec;
   spec.set_observation_size(found->observation_size);
   spec.set_action_size(found->action_size);
+  // The last decision of an episode may be held for fewer control steps than the others.
   spec.set_episode_decisions((found->control_steps + action_repeat - 1) / action_repeat);
   spec.set_terminates(found->terminates);
   return spec;
@@ -103,6 +109,7 @@ absl::Status FillEnvSpec(proto::RunConfig* config) {
                                   given.episode_decisions(), spec.episode_decisions(), env));
   POMPC_RETURN_IF_ERROR(
       CheckSame("terminates", given.has_terminates(), given.terminates(), spec.terminates(), env));
+  POMPC_CHECK(spec.observation_size() > 0 && spec.action_size() > 0);
   *config->mutable_env()->mutable_spec() = spec;
   return absl::OkStatus();
 }

@@ -1,13 +1,18 @@
 #include "common/config/text_parser.h"
 
+#include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/config/fields.h"
 #include "common/values/numbers.h"
@@ -22,10 +27,12 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
+using google::protobuf::Reflection;
 using google::protobuf::TextFormat;
 using google::protobuf::io::Tokenizer;
 
-// Keeps the first error; lines and columns count from 0.
+// Keeps the first error, because those that follow are mostly consequences of it. Lines and columns
+// count from 0.
 class FirstError : public google::protobuf::io::ErrorCollector {
  public:
   void AddError(int line, google::protobuf::io::ColumnNumber column,
@@ -48,18 +55,18 @@ class FirstError : public google::protobuf::io::ErrorCollector {
   std::string message_;
 };
 
-// Where in the message the parser was when it met an error.
+// Where in the config the parser was when it found an error.
 struct Position {
-  // Groups around it, and the field named last; "" before the first.
+  // The groups around that place, and the field that was named last ("" before the first).
   std::vector<std::string> groups;
   std::string field;
-  // Line of the last token before the error: the parser reports what follows a bad name or
+  // The line of the last token before the error. The parser reports the token after a bad name or
   // enumeration value, which may be on the next line.
   int line = 0;
 };
 
-// The text once more, token by token. Where something stands is asked in tokens: protobuf counts a
-// tab as up to eight columns, so its columns are no positions in a line.
+// Reads the text a second time, token by token. Places are compared by tokens because protobuf
+// counts a tab as up to eight columns, so that its columns are not positions in a line.
 class Tokens {
  public:
   explicit Tokens(const std::string& text)
@@ -105,7 +112,7 @@ Position FindPosition(const std::string& text, int line, int column) {
   return position;
 }
 
-// The type the groups lead to; nullptr if one of them is unknown.
+// Returns the type of the innermost group, or nullptr if one of the groups is unknown.
 const Descriptor* FindType(const std::vector<std::string>& groups) {
   const Descriptor* type = proto::RunConfig::descriptor();
   for (const std::string& group : groups) {
@@ -120,12 +127,12 @@ absl::Status LocatedError(absl::string_view file, int line, absl::string_view wh
   return absl::InvalidArgumentError(absl::StrCat(file, ":", line + 1, ": ", what));
 }
 
-// protobuf's words, where they say less than they could.
+// Returns protobuf's message for the error, improved where it says less than it could.
 std::string Words(const std::string& text, const FirstError& error) {
   absl::string_view message = absl::StripSuffix(error.message(), ".");
   if (absl::EndsWith(message, "got: ")) return "the text ends too early; is a } missing?";
   if (!absl::EndsWith(message, "got: -")) return std::string(message);
-  // Of a negative number it names the sign only.
+  // For a negative number the message ends with its sign; the number is the next token.
   Tokens tokens(text);
   while (tokens.Next()) {
     const Tokenizer::Token& sign = tokens.current();
@@ -135,6 +142,7 @@ std::string Words(const std::string& text, const FirstError& error) {
   return std::string(message);
 }
 
+// Adds to protobuf's error the field, and what is allowed there.
 absl::Status ExplainError(const std::string& text, absl::string_view file,
                           const FirstError& error) {
   const Position position = FindPosition(text, error.line(), error.column());
@@ -153,27 +161,8 @@ absl::Status ExplainError(const std::string& text, absl::string_view file,
       absl::StrCat(JoinPath(scope, position.field), ": ", words, "; allowed: ", Allowed(*field)));
 }
 
-// The first value out of its range, in the order of the fields' numbers.
-absl::Status CheckRanges(const Message& message, const TextFormat::ParseInfoTree& tree,
-                         absl::string_view file, absl::string_view scope) {
-  std::vector<const FieldDescriptor*> fields;
-  message.GetReflection()->ListFields(message, &fields);
-  for (const FieldDescriptor* field : fields) {
-    const std::string path = JoinPath(scope, field->name());
-    if (field->message_type() != nullptr) {
-      POMPC_RETURN_IF_ERROR(CheckRanges(message.GetReflection()->GetMessage(message, field),
-                                        *tree.GetTreeForNested(field, -1), file, path));
-      continue;
-    }
-    const absl::Status status = CheckValue(message, *field, path);
-    if (!status.ok()) {
-      return LocatedError(file, tree.GetLocation(field, -1).line, status.message());
-    }
-  }
-  return absl::OkStatus();
-}
-
-// protobuf reads 010 as 8 and 0x10 as 16; elsewhere integers are decimal alone.
+// Refuses integers that are not decimal: protobuf would read 010 as 8 and 0x10 as 16, whereas --set
+// and all flags read decimal numbers only.
 absl::Status CheckIntegers(const std::string& text, absl::string_view file) {
   Tokens tokens(text);
   while (tokens.Next()) {
@@ -191,11 +180,76 @@ absl::Status CheckIntegers(const std::string& text, absl::string_view file) {
   return absl::OkStatus();
 }
 
+// Returns false if `text` is not a value of the field's type.
+bool SetField(const std::string& text, const FieldDescriptor& field, Message* message) {
+  const Reflection& reflection = *message->GetReflection();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_UINT32: {
+      const absl::StatusOr<uint32_t> value = ParseInteger<uint32_t>(text);
+      if (value.ok()) reflection.SetUInt32(message, &field, *value);
+      return value.ok();
+    }
+    case FieldDescriptor::CPPTYPE_UINT64: {
+      const absl::StatusOr<uint64_t> value = ParseInteger<uint64_t>(text);
+      if (value.ok()) reflection.SetUInt64(message, &field, *value);
+      return value.ok();
+    }
+    case FieldDescriptor::CPPTYPE_DOUBLE: {
+      const std::optional<double> value = ParseNumber(text);
+      if (value.has_value()) reflection.SetDouble(message, &field, *value);
+      return value.has_value();
+    }
+    case FieldDescriptor::CPPTYPE_BOOL: {
+      bool value = false;
+      const bool ok = absl::SimpleAtob(text, &value);
+      if (ok) reflection.SetBool(message, &field, value);
+      return ok;
+    }
+    case FieldDescriptor::CPPTYPE_ENUM: {
+      const auto* value = field.enum_type()->FindValueByName(text);
+      if (value != nullptr) reflection.SetEnum(message, &field, value);
+      return value != nullptr;
+    }
+    case FieldDescriptor::CPPTYPE_STRING:
+      reflection.SetString(message, &field, text);
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Walks along the path, one group after the other, and sets the field at its end.
+absl::Status Apply(const std::string& path, const std::string& value, proto::RunConfig* config) {
+  const std::vector<std::string> names = absl::StrSplit(path, '.');
+  Message* message = config;
+  std::string scope;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(names[i]);
+    if (field == nullptr) {
+      return absl::InvalidArgumentError(UnknownField(*message->GetDescriptor(), scope, names[i]));
+    }
+    scope = JoinPath(scope, names[i]);
+    const bool is_last = i + 1 == names.size();
+    if (is_last && field->message_type() == nullptr) {
+      if (SetField(value, *field, message)) return CheckValue(*message, *field, scope);
+      return absl::InvalidArgumentError(
+          absl::StrCat(scope, ": \"", value, "\" is no such value; allowed: ", Allowed(*field)));
+    }
+    if (is_last || field->message_type() == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          scope, is_last ? " is a group; name a field of it" : " is a field, not a group"));
+    }
+    message = message->GetReflection()->MutableMessage(message, field);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<proto::RunConfig> ParseRunConfig(const std::string& given, absl::string_view file) {
+  POMPC_CHECK(!file.empty());
   const std::string text(absl::StripPrefix(given, kByteOrderMark));
-  // The byte order marks of UTF-16.
+  // These are the byte order marks of UTF-16, which some editors write.
   if (absl::StartsWith(text, "\xff\xfe") || absl::StartsWith(text, "\xfe\xff")) {
     return LocatedError(file, 0, "the text is in UTF-16; allowed: UTF-8");
   }
@@ -207,7 +261,9 @@ absl::StatusOr<proto::RunConfig> ParseRunConfig(const std::string& given, absl::
   parser.WriteLocationsTo(&tree);
   proto::RunConfig config;
   if (!parser.ParseFromString(text, &config)) return ExplainError(text, file, error);
-  POMPC_RETURN_IF_ERROR(CheckRanges(config, tree, file, ""));
+  int line = 0;
+  const absl::Status values = CheckValues(config, "", &tree, &line);
+  if (!values.ok()) return LocatedError(file, line, values.message());
   return config;
 }
 
@@ -215,15 +271,28 @@ absl::StatusOr<proto::RunConfig> ParseResolvedConfig(const std::string& text,
                                                      absl::string_view file) {
   if (absl::StripAsciiWhitespace(text).empty()) {
     return absl::DataLossError(
-        absl::StrCat(file, " is empty: it was the run's config, with every default written out"));
+        absl::StrCat(file, " is empty; it should hold the run's config with every default"));
   }
   POMPC_ASSIGN_OR_RETURN(proto::RunConfig config, ParseRunConfig(text, file));
-  // Text that is cut off between two groups still parses, and the defaults of today would silently
-  // stand in for what the run was made with. Groups are written in the order of their numbers;
-  // every version so far has written `stop`, and fields that were added behind it may be missing.
+  // A text that is cut off between two groups still parses, and today's defaults would silently
+  // replace the values that the run was made with. Groups are written in the order of their
+  // numbers, and every version so far has written `stop`; fields that were added after it may be
+  // missing.
   if (config.has_stop()) return config;
   return absl::DataLossError(
       absl::StrCat(file, " was cut off: its last group, `stop`, is missing"));
+}
+
+absl::Status ApplyOverride(const std::string& assignment, proto::RunConfig* config) {
+  const std::string context = absl::StrCat("--set ", assignment);
+  const std::vector<std::string> parts = absl::StrSplit(assignment, absl::MaxSplits('=', 1));
+  if (parts.size() != 2 || parts[0].empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(context, ": expected path.to.field=value, as in learner.utd=0.5"));
+  }
+  const std::string path(absl::StripAsciiWhitespace(parts[0]));
+  const std::string value(absl::StripAsciiWhitespace(parts[1]));
+  return Annotate(Apply(path, value, config), context);
 }
 
 }  // namespace pompc::config

@@ -3,23 +3,31 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "proto/config.pb.h"
 
 namespace pompc::config {
 
-// Reads a run config in protobuf text format; `file` names it in errors. INVALID_ARGUMENT
-// "file:line: field: what is wrong; allowed: ..." for text that does not parse, for unknown fields
-// and for values outside their range, and for integers that are octal or hexadecimal: they read as
-// with --set, in decimal alone. A byte order mark and carriage returns do no harm. Only what the
-// text sets is set in the result.
+// Reads a run config in protobuf text format; errors call it `file`. Fails with INVALID_ARGUMENT
+// "file:line: field: what is wrong; allowed: ..." for text that does not parse, for unknown fields,
+// for values outside their range, and for integers that are not decimal (--set takes only decimal
+// ones, too). A byte order mark and carriage returns are ignored. The result has only those fields
+// set that the text sets. REQUIRES: `file` is not empty.
 absl::StatusOr<proto::RunConfig> ParseRunConfig(const std::string& text, absl::string_view file);
 
-// Reads the resolved config of a run, every default written out, as a run directory holds it. As
-// ParseRunConfig; DATA_LOSS naming the file when it is empty or its end is missing.
+// Reads the resolved config of a run, in which every default is written out, from the text in a run
+// directory. Fails as ParseRunConfig does, and with DATA_LOSS naming the file if the text is empty
+// or its end is missing.
 absl::StatusOr<proto::RunConfig> ParseResolvedConfig(const std::string& text,
                                                      absl::string_view file);
+
+// Applies "path.to.field=value", the argument of --set. Text needs no quotes; values of
+// enumerations are given by name. Fails with INVALID_ARGUMENT "--set path=value: what is wrong;
+// allowed: ..." for an unknown field and for a value of the wrong type or out of range; `config`
+// may then be changed.
+absl::Status ApplyOverride(const std::string& assignment, proto::RunConfig* config);
 
 }  // namespace pompc::config
 

@@ -1,39 +1,20 @@
-#include <vector>
-
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/config/derive.h"
 #include "common/config/fields.h"
 #include "common/config/run_config.h"
 
 namespace pompc::config {
 namespace {
 
-using google::protobuf::FieldDescriptor;
-using google::protobuf::Message;
-
 absl::Status Error(const std::string& what) { return absl::InvalidArgumentError(what); }
 
-// Rows after which every environment of an actor process has had a window: H rows and the
-// observation after them, each.
+// Returns the number of rows after which every environment of an actor process has made a window,
+// which takes H rows and the observation after them. The environments of a process take turns, so
+// their windows become complete at about the same time.
 uint64_t RowsOfOneWindowEach(const proto::RunConfig& config) {
   return uint64_t{config.actor().environments()} * (config.planner().horizon() + 1);
 }
 constexpr char kOneWindowEach[] = "actor.environments * (planner.horizon + 1)";
-
-absl::Status CheckRanges(const Message& message, absl::string_view scope) {
-  std::vector<const FieldDescriptor*> fields;
-  message.GetReflection()->ListFields(message, &fields);
-  for (const FieldDescriptor* field : fields) {
-    const std::string path = JoinPath(scope, field->name());
-    if (field->message_type() != nullptr) {
-      POMPC_RETURN_IF_ERROR(CheckRanges(message.GetReflection()->GetMessage(message, field), path));
-    } else {
-      POMPC_RETURN_IF_ERROR(CheckValue(message, *field, path));
-    }
-  }
-  return absl::OkStatus();
-}
 
 absl::Status CheckEnv(const proto::EnvConfig& env) {
   if (env.task().empty()) return Error("env.task is empty; `pompc tasks` lists the tasks");
@@ -47,15 +28,17 @@ absl::Status CheckEnv(const proto::EnvConfig& env) {
       "episode_decisions");
 }
 
+// Dimensions that are 0 are those of model.size, so the rules apply to what results.
 absl::Status CheckModel(const proto::ModelConfig& given) {
   POMPC_ASSIGN_OR_RETURN(const proto::ModelConfig model, FillSizes(given));
   if (model.latent_dim() % model.simnorm_dim() != 0) {
     return Error(absl::StrCat("model.latent_dim: ", model.latent_dim(),
-                              " is no multiple of model.simnorm_dim ", model.simnorm_dim()));
+                              " is not a multiple of model.simnorm_dim ", model.simnorm_dim()));
   }
   if (model.num_q() == 1) {
     return Error(
-        "model.num_q: 1; values are those of a random pair of Qs: allowed are 0 and 2 to 64");
+        "model.num_q: 1; values come from a random pair of Qs; allowed: 0 (as model.size says), 2 "
+        "to 64");
   }
   if (model.bin_min() >= model.bin_max()) {
     return Error(absl::StrCat("model.bin_min: ", model.bin_min(), " is not below model.bin_max ",
@@ -93,7 +76,7 @@ absl::Status CheckPlanner(const proto::PlannerConfig& planner) {
   return absl::OkStatus();
 }
 
-// What the planner's settings must fulfil beside those of others.
+// The rules between the planner's settings and those of other groups.
 absl::Status CheckAroundPlanner(const proto::RunConfig& config) {
   const proto::PlannerConfig& planner = config.planner();
   if (config.po_mpc().planner_std_floor() > planner.max_std()) {
@@ -105,18 +88,20 @@ absl::Status CheckAroundPlanner(const proto::RunConfig& config) {
     return Error(absl::StrCat("planner.horizon: ", planner.horizon(),
                               " is more than the decisions of an episode, env.spec."
                               "episode_decisions ",
-                              spec.episode_decisions(), ": there would be no window"));
+                              spec.episode_decisions(), ": there would never be a window"));
   }
   return absl::OkStatus();
 }
 
-// A planner's Gaussian gives actions beyond [-1, 1] a probability, a squashed one does not.
+// A planner's Gaussian gives a probability to actions beyond [-1, 1], a squashed one does not. A KL
+// divergence whose first distribution reaches where its second is 0 is infinite, and so would be
+// the loss.
 absl::Status CheckPoMpc(const proto::RunConfig& config) {
   const proto::PoMpcConfig& po_mpc = config.po_mpc();
   const double weight = po_mpc.has_alpha() ? po_mpc.alpha() : po_mpc.lambda();
   if (po_mpc.kl_threshold() > 0 && po_mpc.alpha() >= 1) {
     return Error(absl::StrCat("po_mpc.kl_threshold: ", po_mpc.kl_threshold(),
-                              " waits for values that po_mpc.alpha 1 does not ask; allowed: 0"));
+                              " compares values, which po_mpc.alpha 1 does not use; allowed: 0"));
   }
   if (config.model().policy_form() != proto::ModelConfig::TANH_GAUSSIAN || weight == 0) {
     return absl::OkStatus();
@@ -156,7 +141,8 @@ absl::Status CheckReplay(const proto::RunConfig& config) {
     return Error(absl::StrCat("actor.max_unacked_rows: ", actor.max_unacked_rows(),
                               " is less than actor.chunk_rows ", actor.chunk_rows()));
   }
-  // Environments take turns, so their rows stand interleaved.
+  // Rows of a process's environments are interleaved, and the oldest are evicted first: with a
+  // smaller table no environment would ever have H rows in it.
   const uint64_t of_one_window_each = RowsOfOneWindowEach(config);
   if (replay.capacity_rows() < of_one_window_each) {
     return Error(absl::StrCat("replay.capacity_rows: ", replay.capacity_rows(), " is less than ",
@@ -166,7 +152,8 @@ absl::Status CheckReplay(const proto::RunConfig& config) {
   return absl::OkStatus();
 }
 
-// A run whose last row comes before its first update trains nothing.
+// A run whose last row comes before its first update would train nothing. Each rule names the
+// setting that delays the first update.
 absl::Status CheckMaxRows(const proto::RunConfig& config) {
   const uint64_t max_rows = config.stop().max_rows();
   if (max_rows == 0) return absl::OkStatus();
@@ -195,8 +182,9 @@ absl::Status CheckMaxRows(const proto::RunConfig& config) {
 
 }  // namespace
 
+// Ranges come first: the rules between fields may then rely on them.
 absl::Status Validate(const proto::RunConfig& config) {
-  POMPC_RETURN_IF_ERROR(CheckRanges(config, ""));
+  POMPC_RETURN_IF_ERROR(CheckValues(config, ""));
   POMPC_RETURN_IF_ERROR(CheckEnv(config.env()));
   POMPC_RETURN_IF_ERROR(CheckModel(config.model()));
   POMPC_RETURN_IF_ERROR(CheckPlanner(config.planner()));

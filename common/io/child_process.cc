@@ -25,16 +25,12 @@ namespace pompc {
 namespace {
 
 constexpr size_t kKeptWords = 2000;
-// How often a process that has closed its standard error is asked whether it has ended.
+// How often a process that has closed its standard error is checked for having ended. It ends at
+// once, as a rule.
 constexpr int kReapEveryMs = 5;
 
-void CloseAll(std::initializer_list<int> descriptors) {
-  for (const int fd : descriptors) {
-    if (fd >= 0) close(fd);
-  }
-}
-
-// Starts it with the descriptors as standard input and error; 0 or errno.
+// Starts the program with the descriptors as standard input and error. Returns 0 or the error
+// number.
 int Spawn(const std::vector<std::string>& arguments, int input, int errors, pid_t* pid) {
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
@@ -44,7 +40,8 @@ int Spawn(const std::vector<std::string>& arguments, int input, int errors, pid_
   posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
-  // Signals that this process blocks or ignores must end the child as ever.
+  // Signals that this process blocks or ignores must end the child as they would by default:
+  // children inherit both.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
@@ -70,49 +67,50 @@ absl::string_view LastLine(absl::string_view text) {
 absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(
     const std::vector<std::string>& arguments, absl::Duration patience) {
   POMPC_CHECK(!arguments.empty());
-  // Its input is a socket, not a pipe: writing to one never raises SIGPIPE.
-  std::array<int, 2> input = {-1, -1}, errors = {-1, -1};
+  // Its input is a socket, not a pipe, because only sends to sockets can be told not to raise
+  // SIGPIPE.
+  std::array<int, 2> ends = {-1, -1};
+  int error = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0 ? 0 : errno;
+  Descriptor input(ends[0]), childs_input(ends[1]);
+  ends = {-1, -1};
+  if (error == 0 && pipe2(ends.data(), O_CLOEXEC) != 0) error = errno;
+  Descriptor errors(ends[0]), childs_errors(ends[1]);
   pid_t pid = 0;
-  int error = 0;
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, input.data()) != 0 ||
-      pipe2(errors.data(), O_CLOEXEC) != 0) {
-    error = errno;
-  } else {
-    error = Spawn(arguments, input[1], errors[1], &pid);
-  }
-  CloseAll({input[1], errors[1]});
+  if (error == 0) error = Spawn(arguments, childs_input.get(), childs_errors.get(), &pid);
   if (error == 0) {
     return std::unique_ptr<ChildProcess>(
-        new ChildProcess(arguments[0], pid, input[0], errors[0], patience));
+        new ChildProcess(arguments[0], pid, std::move(input), std::move(errors), patience));
   }
-  CloseAll({input[0], errors[0]});
-  if (error == ENOENT) return absl::NotFoundError(absl::StrCat("no ", arguments[0], " in PATH"));
+  if (error == ENOENT)
+    return absl::NotFoundError(absl::StrCat("there is no program ", arguments[0], " in PATH"));
   return absl::ErrnoToStatus(error, absl::StrCat("cannot start ", arguments[0]));
 }
 
-ChildProcess::ChildProcess(std::string name, pid_t pid, int input, int errors,
+ChildProcess::ChildProcess(std::string name, pid_t pid, Descriptor input, Descriptor errors,
                            absl::Duration patience)
-    : name_(std::move(name)), patience_(patience), pid_(pid), input_(input), errors_(errors) {}
+    : name_(std::move(name)),
+      patience_(patience),
+      pid_(pid),
+      input_(std::move(input)),
+      errors_(std::move(errors)) {}
 
 ChildProcess::~ChildProcess() {
-  if (pid_ != 0) {
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-  }
-  CloseAll({input_, errors_});
+  if (pid_ == 0) return;
+  kill(pid_, SIGKILL);
+  waitpid(pid_, nullptr, 0);
 }
 
 absl::Status ChildProcess::Write(std::span<const uint8_t> data) {
   absl::Duration deadline = clock_->Now() + patience_;
   while (!data.empty()) {
-    const ssize_t sent = send(input_, data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = send(input_.get(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) {
       data = data.subspan(sent);
       deadline = clock_->Now() + patience_;
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       if (!Await(POLLOUT, deadline)) return TooSlow();
     } else if (errno != EINTR) {
-      // It reads no more; its end says why.
+      // The program has closed its input; the way it ends says why.
       const absl::Status status = Finish();
       if (!status.ok()) return status;
       return absl::AbortedError(absl::StrCat(name_, " ended before its input did"));
@@ -121,10 +119,12 @@ absl::Status ChildProcess::Write(std::span<const uint8_t> data) {
   return absl::OkStatus();
 }
 
+// The program may still print while it ends: its words are read to the end, because it could block
+// on a full pipe and never end.
 absl::Status ChildProcess::Finish() {
-  CloseInput();
+  input_.Reset();
   const absl::Duration deadline = clock_->Now() + patience_;
-  while (errors_ >= 0) {
+  while (errors_.valid()) {
     if (!Await(0, deadline)) return TooSlow();
   }
   if (!AwaitEnd(deadline)) return TooSlow();
@@ -134,9 +134,9 @@ absl::Status ChildProcess::Finish() {
 bool ChildProcess::Await(short events, absl::Duration deadline) {
   const absl::Duration left = deadline - clock_->Now();
   if (left <= absl::ZeroDuration()) return false;
-  // A negative descriptor is skipped.
-  std::array<pollfd, 2> waits = {pollfd{.fd = errors_, .events = POLLIN, .revents = 0},
-                                 pollfd{.fd = input_, .events = events, .revents = 0}};
+  // poll skips a negative descriptor.
+  std::array<pollfd, 2> waits = {pollfd{.fd = errors_.get(), .events = POLLIN, .revents = 0},
+                                 pollfd{.fd = input_.get(), .events = events, .revents = 0}};
   poll(waits.data(), waits.size(), PollTimeout(std::min(left, absl::Seconds(1))));
   if (waits[0].revents != 0) ReadErrors();
   return true;
@@ -144,12 +144,9 @@ bool ChildProcess::Await(short events, absl::Duration deadline) {
 
 void ChildProcess::ReadErrors() {
   std::array<char, 4096> buffer;
-  const ssize_t size = read(errors_, buffer.data(), buffer.size());
+  const ssize_t size = read(errors_.get(), buffer.data(), buffer.size());
   if (size < 0 && errno == EINTR) return;
-  if (size <= 0) {
-    close(std::exchange(errors_, -1));
-    return;
-  }
+  if (size <= 0) return errors_.Reset();
   words_.append(buffer.data(), size);
   if (words_.size() > kKeptWords) words_.erase(0, words_.size() - kKeptWords);
 }
@@ -165,10 +162,6 @@ bool ChildProcess::AwaitEnd(absl::Duration deadline) {
   return true;
 }
 
-void ChildProcess::CloseInput() {
-  if (input_ >= 0) close(std::exchange(input_, -1));
-}
-
 absl::Status ChildProcess::Ended() const {
   if (WIFEXITED(wait_status_) && WEXITSTATUS(wait_status_) == 0) return absl::OkStatus();
   const absl::string_view last = LastLine(words_);
@@ -180,8 +173,8 @@ absl::Status ChildProcess::Ended() const {
 }
 
 absl::Status ChildProcess::TooSlow() const {
-  return absl::DeadlineExceededError(
-      absl::StrCat(name_, " did nothing for ", absl::FormatDuration(patience_)));
+  return absl::DeadlineExceededError(absl::StrCat(name_, " neither read its input nor ended for ",
+                                                  absl::FormatDuration(patience_)));
 }
 
 }  // namespace pompc

@@ -17,12 +17,12 @@
 namespace pompc {
 namespace {
 
-// `pompc train` opens some 30 before the first client comes.
+// `pompc train` opens about 30 before the first client connects.
 constexpr int kLeastDescriptors = 64;
 // Below this, a fleet of a hundred actors is near the limit.
 constexpr int kLowDescriptors = 512;
-// A connection costs the server 15 KB before it has said anything. More of them than this are a
-// fault of the clients, whatever the limit allows (Docker's is 1,048,576, or more).
+// A connection costs the server 15 KB before its first request. More than these are a fault of the
+// clients, whatever the limit allows (Docker's is 1,048,576 or more).
 constexpr int kMostDescriptors = 16384;
 
 }  // namespace
@@ -31,7 +31,7 @@ void RaiseDescriptorLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;
-    // It stays as it is where that is forbidden.
+    // Where that is forbidden the limit stays as it is.
     setrlimit(RLIMIT_NOFILE, &limit);
   }
 }
@@ -45,8 +45,9 @@ absl::Status CheckDescriptorLimit() {
   }
   if (now < kLowDescriptors) {
     Log().warn(
-        "the limit of open file descriptors (ulimit -n) is {}: clients beyond about {} connections "
-        "will be refused",
+        "the limit of open file descriptors (ulimit -n) is {}: clients will be refused beyond "
+        "about "
+        "{} connections",
         now, ConnectionDescriptorBound());
   }
   return absl::OkStatus();
@@ -86,12 +87,13 @@ int PollTimeout(absl::Duration wait) {
 absl::Status PollWaker::Open() {
   event_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (event_.valid()) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat("no event descriptor: ", std::strerror(errno)));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("cannot open an event descriptor: ", std::strerror(errno)));
 }
 
 void PollWaker::Wake() {
   const uint64_t one = 1;
-  // It cannot fail but by a full counter, and then the thread wakes as well.
+  // This fails only if the counter is full, and then the descriptor is readable as well.
   [[maybe_unused]] const ssize_t written = write(fd(), &one, sizeof(one));
 }
 

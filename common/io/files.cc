@@ -32,15 +32,15 @@ absl::Status FilesystemError(const std::error_code& error, absl::string_view doi
   return SystemError(error.value(), doing, path);
 }
 
-// Invalid, with errno set, if it cannot be opened.
+// Returns an invalid descriptor, with errno set, if the file cannot be opened.
 Descriptor Open(const std::string& path, int flags) {
   return Descriptor(::open(path.c_str(), flags, 0644));
 }
 
-// How long the writer of a pipe may keep its reader waiting.
+// How long the writer of a pipe may let its reader wait.
 constexpr int kPipePatienceMs = 30'000;
 
-// Waits until a pipe has something to read or has ended.
+// Waits until a pipe has something to read or was closed by its writer.
 absl::Status AwaitInput(int fd, const std::string& path) {
   pollfd input = {fd, POLLIN, 0};
   const int ready = ::poll(&input, 1, kPipePatienceMs);
@@ -50,10 +50,11 @@ absl::Status AwaitInput(int fd, const std::string& path) {
       "reading ", path, ": nothing was written to it for ", kPipePatienceMs / 1000, " s"));
 }
 
-// Calls `take` with one piece of the file after the other, until there is no more or an error.
+// Calls `take` with one piece of the file after the other, until the end or an error.
 template <typename Take>
 absl::Status ReadPieces(const std::string& path, Take take) {
-  // Opening a pipe that nobody writes to would block for ever; regular files do not care.
+  // Without O_NONBLOCK, opening a pipe that nobody writes to would block for ever. It has no effect
+  // on regular files.
   const Descriptor file = Open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (!file.valid()) return SystemError(errno, "opening", path);
   std::vector<char> buffer(1 << 20);
@@ -89,7 +90,8 @@ absl::Status WriteDurably(const std::string& path, absl::Span<const absl::string
   return absl::OkStatus();
 }
 
-// The first part of `path` that exists and is no folder; empty: there is none.
+// Returns the first part of `path` that exists and is not a folder, or an empty text if there is
+// none.
 std::string FileOnTheWay(const std::string& path) {
   fs::path part;
   std::error_code ignored;
@@ -127,6 +129,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes) 
   return content;
 }
 
+// Content first, then the name, then the folder: each step is on the disk before the next one
+// begins, so that no crash leaves a name without content.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content) {
   return WriteFileAtomically(path, absl::MakeConstSpan(&content, 1));
 }
@@ -137,7 +141,7 @@ absl::Status WriteFileAtomically(const std::string& path,
   absl::Status status = WriteDurably(temporary, parts);
   if (status.ok()) status = Rename(temporary, path);
   if (!status.ok()) {
-    // What was written may be what fills the disk.
+    // The part that was written may be what fills the disk.
     ::unlink(temporary.c_str());
     return status;
   }
@@ -167,7 +171,7 @@ absl::Status MakeFolders(const std::string& path) {
   std::error_code error;
   fs::create_directories(path, error);
   if (!error) return absl::OkStatus();
-  // "Not a directory" alone does not say what is none.
+  // The system says "Not a directory", but not which part of the path it means.
   const std::string file = FileOnTheWay(path);
   if (file.empty()) return SystemError(error.value(), "creating folder", path);
   return absl::FailedPreconditionError(
@@ -227,6 +231,9 @@ absl::StatusOr<Checksum> ChecksumFile(const std::string& path) {
   return checksum;
 }
 
+// flock() and not fcntl(): its lock belongs to the open file, so that it also excludes other locks
+// of this process, and the kernel releases it when the process dies. Whoever finds a stale file can
+// lock it.
 absl::StatusOr<FileLock> FileLock::Take(const std::string& path) {
   Descriptor file = Open(path, O_RDWR | O_CREAT | O_CLOEXEC);
   if (!file.valid()) return SystemError(errno, "opening", path);

@@ -10,18 +10,20 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/process/log.h"
+#include "common/values/numbers.h"
 
 namespace pompc {
 namespace {
 
-// A shortage lasts: trying at once again would only burn the processor.
+// A shortage lasts for a while; retrying at once would only use up the processor.
 constexpr absl::Duration kPause = absl::Milliseconds(100);
-// Connections that break off before they are accepted, one after the other, before the thread looks
-// at its other work.
+// The most connections in a row that were closed before they could be accepted. After so many the
+// thread does its other work first.
 constexpr int kBrokenInARow = 64;
-// Tries to find one port that is free on all addresses of a host.
+// Attempts to find a port that is free on all addresses of a host.
 constexpr int kPortTries = 16;
 
 absl::Status CannotListen(const ListenAddress& address, absl::string_view why) {
@@ -57,7 +59,7 @@ sockaddr_storage BoundAddress(int fd) {
   return bound;
 }
 
-// A socket that listens on one resolved address, or an invalid one with errno set.
+// Returns a socket that listens on one resolved address, or an invalid one with errno set.
 Descriptor ListenOn(const addrinfo& info, int port) {
   sockaddr_storage address{};
   std::memcpy(&address, info.ai_addr, info.ai_addrlen);
@@ -65,9 +67,9 @@ Descriptor ListenOn(const addrinfo& info, int port) {
   Descriptor fd(socket(info.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return fd;
   SetOption(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
-  // Accepted connections inherit it: messages go out when they are written.
+  // Accepted connections inherit this option: messages are sent when they are written.
   SetOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
-  // "[::]" is reached over IPv4 as well.
+  // With this, "[::]" accepts IPv4 as well.
   if (info.ai_family == AF_INET6) SetOption(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
   if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), info.ai_addrlen) == 0 &&
       listen(fd.get(), SOMAXCONN) == 0) {
@@ -79,7 +81,7 @@ Descriptor ListenOn(const addrinfo& info, int port) {
   return fd;
 }
 
-// Files of hosts may name an address twice.
+// /etc/hosts may contain an address twice.
 bool IsRepeated(const addrinfo* first, const addrinfo* info) {
   for (; first != info; first = first->ai_next) {
     if (first->ai_addrlen == info->ai_addrlen &&
@@ -90,8 +92,8 @@ bool IsRepeated(const addrinfo* first, const addrinfo* info) {
   return false;
 }
 
-// One socket for each address this machine has; the first decides the port when it is 0. An error
-// is the system's number.
+// Opens one socket for each resolved address that this machine has. If the port is 0, the first
+// socket chooses it for all. Returns 0 or the system's error number.
 int ListenOnAll(const addrinfo* first, int* port, std::vector<Descriptor>* sockets) {
   int missing = EADDRNOTAVAIL;
   for (const addrinfo* info = first; info != nullptr; info = info->ai_next) {
@@ -102,7 +104,7 @@ int ListenOnAll(const addrinfo* first, int* port, std::vector<Descriptor>* socke
       *port = ntohs(PortOf(bound));
       sockets->push_back(std::move(fd));
     } else if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT) {
-      // "localhost" is an address of IPv6, too, on machines that have none.
+      // "localhost" also resolves to an IPv6 address on machines without IPv6.
       missing = errno;
     } else {
       return errno;
@@ -115,7 +117,7 @@ bool IsShortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-// What a client of the bound address connects to: a wildcard is reached over loopback.
+// Turns the bound address into one that a client can connect to: a wildcard is reached by loopback.
 void ReplaceWildcard(sockaddr_storage& address) {
   if (address.ss_family == AF_INET6) {
     in6_addr& host = reinterpret_cast<sockaddr_in6&>(address).sin6_addr;
@@ -128,11 +130,46 @@ void ReplaceWildcard(sockaddr_storage& address) {
 
 }  // namespace
 
+std::string ListenAddress::ToString() const {
+  const bool v6 = absl::StrContains(host, ':');
+  return absl::StrCat(v6 ? "[" : "", host, v6 ? "]:" : ":", port);
+}
+
+bool ListenAddress::IsLoopback() const {
+  return host == "localhost" || host == "::1" || absl::StartsWith(host, "127.");
+}
+
+absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
+  const absl::Status error = absl::InvalidArgumentError(absl::StrCat(
+      "\"", text,
+      "\" is not an address to listen on; allowed: host:port with a port from 0 to 65535"));
+  const size_t colon = text.rfind(':');
+  if (colon == absl::string_view::npos) return error;
+  absl::string_view host = text.substr(0, colon);
+  if (absl::StartsWith(host, "[") && absl::EndsWith(host, "]")) {
+    host = host.substr(1, host.size() - 2);
+  } else if (absl::StrContains(host, ':')) {
+    return error;
+  }
+  const absl::StatusOr<int> port = ParseInteger<int>(text.substr(colon + 1), 0, 65535);
+  if (host.empty() || !port.ok()) return error;
+  return ListenAddress{std::string(host), *port};
+}
+
+absl::StatusOr<ListenAddress> CheckListenAddress(absl::string_view text, bool insecure) {
+  absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
+  if (!address.ok() || insecure || address->IsLoopback()) return address;
+  return absl::FailedPreconditionError(
+      absl::StrCat("refusing to listen on ", text,
+                   ": other hosts can reach it and connections are plaintext; give --insecure to "
+                   "allow that, or listen on 127.0.0.1"));
+}
+
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const ListenAddress& address) {
   absl::StatusOr<AddressList> found = Resolve(address);
   if (!found.ok()) return found.status();
   int error = 0;
-  // A port that is free on the first address may be taken on the next.
+  // A port that the system chose for the first address may be in use on the next one.
   for (int i = 0; i < (address.port == 0 ? kPortTries : 1); ++i) {
     std::unique_ptr<Listener> listener(new Listener(address));
     error = ListenOnAll(found->get(), &listener->address_.port, &listener->sockets_);
@@ -151,6 +188,8 @@ absl::Duration Listener::paused_until(absl::Duration now) const {
   return now < paused_until_ ? paused_until_ : absl::InfiniteDuration();
 }
 
+// gRPC 1.51 and cpp-httplib stop listening for good after some errors of accept(); this loop exists
+// so that no error does that.
 Descriptor Listener::Accept(absl::Duration now) {
   if (now < paused_until_) return Descriptor();
   for (const Descriptor& socket : sockets_) {
@@ -161,7 +200,7 @@ Descriptor Listener::Accept(absl::Duration now) {
         return connection;
       }
       if (errno == EAGAIN || errno == EWOULDBLOCK) break;
-      // All else is the fate of that one connection, as accept(2) says of Linux.
+      // Every other error concerns this one connection only, as accept(2) says about Linux.
       if (!IsShortage(errno)) continue;
       shortage_ = absl::ResourceExhaustedError(
           absl::StrCat("cannot accept connections: ", std::strerror(errno)));

@@ -17,12 +17,12 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/bounded_queue.h"
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/base/thread.h"
 #include "common/io/descriptors.h"
-#include "common/io/listen_address.h"
 #include "common/io/listener.h"
 #include "httplib.h"
 
@@ -34,17 +34,17 @@ constexpr int kMaxConnections = 512;
 constexpr size_t kMaxRequestBytes = 16 << 10;
 constexpr absl::Duration kRequestTimeout = absl::Seconds(5);
 constexpr absl::Duration kAnswerTimeout = absl::Seconds(5);
-// How long the client's end of the connection is awaited after the answer. To close at once would,
-// where the client has sent more than was read, destroy the answer on its way.
+// How long to wait for the client to close its end after the answer. Closing at once would destroy
+// the answer on its way if the client has sent more than was read (TCP then resets the connection).
 constexpr absl::Duration kLingerTimeout = absl::Seconds(1);
 constexpr absl::Duration kStopTimeout = absl::Milliseconds(1500);
 constexpr char kTextType[] = "text/plain; charset=utf-8";
 
 struct Response {
-  // "200 OK".
+  // The status with its code, "200 OK".
   std::string status;
   HttpPage page;
-  // Further lines of the head, each with its end.
+  // Further lines of the head, each with its line end.
   std::string headers = {};
 };
 
@@ -59,7 +59,7 @@ std::string Serialize(const Response& response, bool head_only) {
 struct Request {
   std::string path;
   bool head_only = false;
-  // What to answer instead of the page where the request is refused.
+  // The answer to a request that is refused.
   std::optional<Response> refusal;
 };
 
@@ -67,19 +67,19 @@ Request Refused(std::string status, std::string text, std::string headers = "") 
   return {.refusal = Response{std::move(status), {kTextType, std::move(text)}, std::move(headers)}};
 }
 
-// Reads the first line; no page depends on the others.
+// Reads the first line only, because no page depends on the others.
 Request ParseRequest(absl::string_view input) {
   const std::vector<absl::string_view> line =
       absl::StrSplit(input.substr(0, input.find_first_of("\r\n")), ' ');
   if (line.size() != 3 || line[1].empty() || !absl::StartsWith(line[2], "HTTP/1.")) {
-    return Refused("400 Bad Request", "this is no request of HTTP/1.1\n");
+    return Refused("400 Bad Request", "this is not a request of HTTP/1.1\n");
   }
   if (line[0] != "GET" && line[0] != "HEAD") {
-    return Refused("405 Method Not Allowed", "pages can be read alone: GET, HEAD\n",
+    return Refused("405 Method Not Allowed", "pages can only be read: GET, HEAD\n",
                    "Allow: GET, HEAD\r\n");
   }
   absl::string_view path = line[1];
-  // A proxy may send the whole address.
+  // A proxy may send the whole address instead of the path.
   if (absl::StartsWith(path, "http://")) {
     const size_t slash = path.find('/', 7);
     path = slash == absl::string_view::npos ? "/" : path.substr(slash);
@@ -107,20 +107,19 @@ bool WouldBlock() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == E
 
 int MaxConnections() { return std::min(kMaxConnections, ReservedDescriptors() / 2); }
 
-}  // namespace
-
-class HttpServer::Impl {
+class PollServer final : public HttpServer {
  public:
-  explicit Impl(HttpServerOptions options) : options_(std::move(options)) {}
-  ~Impl() { Stop(); }
+  explicit PollServer(HttpServerOptions options) : options_(std::move(options)) {}
+  ~PollServer() override { Stop(); }
 
-  absl::Status Start() {
+  absl::Status Open() {
     POMPC_ASSIGN_OR_RETURN(const ListenAddress address,
                            CheckListenAddress(options_.listen, options_.insecure));
     POMPC_ASSIGN_OR_RETURN(listener_, Listener::Open(address));
     POMPC_RETURN_IF_ERROR(waker_.Open());
+    POMPC_CHECK_GT(MaxConnections(), 0);
     port_ = listener_->address().port;
-    text_address_ = listener_->address().ToString();
+    address_ = listener_->address().ToString();
     MutexLock lock(&stop_mu_);
     for (int i = 0; i < kPageThreads; ++i) {
       threads_.emplace_back(absl::StrCat("http-page-", i), [this] { MakePages(); });
@@ -129,7 +128,7 @@ class HttpServer::Impl {
     return absl::OkStatus();
   }
 
-  void Stop() {
+  void Stop() override {
     {
       MutexLock lock(&mu_);
       stopping_ = true;
@@ -139,18 +138,18 @@ class HttpServer::Impl {
     for (Thread& thread : threads_) thread.Join();
   }
 
-  void AddPage(const std::string& path, std::function<HttpPage()> page) {
+  void AddPage(const std::string& path, std::function<HttpPage()> page) override {
     MutexLock lock(&mu_);
     pages_[path] = std::move(page);
   }
 
-  const std::string& text_address() const { return text_address_; }
-  int port() const { return port_; }
+  const std::string& address() const override { return address_; }
+  int port() const override { return port_; }
 
  private:
   using Connections = std::map<uint64_t, Connection>;
 
-  // A request that waits for its page, and the page on its way back.
+  // A request that waits for its page, and a page on its way back.
   struct Question {
     uint64_t connection;
     Request request;
@@ -160,8 +159,10 @@ class HttpServer::Impl {
     std::string bytes;
   };
 
-  // --- In the thread of all connections.
+  // --- These run in the thread of all connections.
 
+  // A connection is read, waits for its page, is written, and lingers. Only this thread touches
+  // connections_, so none of this needs a lock; pages come back through answers_.
   void Run() {
     absl::Duration end = absl::InfiniteDuration();
     while (true) {
@@ -189,7 +190,7 @@ class HttpServer::Impl {
     return stopping_;
   }
 
-  // Those that nothing is owed to.
+  // Closes the connections that have not sent a request or have got their answer.
   void CloseIdle() {
     std::erase_if(connections_, [](const auto& entry) {
       return entry.second.state == Connection::State::kReading ||
@@ -197,7 +198,7 @@ class HttpServer::Impl {
     });
   }
 
-  // The oldest connection that has not asked for anything yet.
+  // Returns the oldest connection that has not sent its request yet.
   Connections::iterator OldestSilent() {
     return std::find_if(connections_.begin(), connections_.end(), [](const auto& entry) {
       return entry.second.state == Connection::State::kReading;
@@ -207,19 +208,20 @@ class HttpServer::Impl {
   bool IsFull() const { return static_cast<int>(connections_.size()) >= MaxConnections(); }
 
   // Blocks until connections can be read or written, their time is up, there is something else to
-  // do, or `end`. The connections are returned.
+  // do, or `end` is reached. Returns those connections.
   std::vector<uint64_t> AwaitReady(absl::Duration now, absl::Duration end) {
     std::vector<pollfd> polled;
     for (const auto& [id, connection] : connections_) {
       end = std::min(end, connection.deadline);
-      // One that waits for its page is left out, for poll reports a client that hung up unasked.
+      // A connection that waits for its page is left out: poll would report a client that hung up
+      // again and again, and nothing can be done about it.
       const bool waits = connection.state == Connection::State::kAnswering;
       const bool writes = connection.state == Connection::State::kWriting;
       polled.push_back({waits ? -1 : connection.socket.get(),
                         static_cast<int16_t>(writes ? POLLOUT : POLLIN), 0});
     }
     polled.push_back({waker_.fd(), POLLIN, 0});
-    // While all connections are being answered, further ones wait in the kernel's queue.
+    // While all connections are being answered, new ones wait in the kernel's queue.
     if (listener_ != nullptr && (!IsFull() || OldestSilent() != connections_.end())) {
       listener_->AddTo(&polled, now);
       end = std::min(end, listener_->paused_until(now));
@@ -246,7 +248,8 @@ class HttpServer::Impl {
     }
   }
 
-  // Reads or writes what there is; closes the connection when it has ended or its time is up.
+  // Reads or writes as much as is possible now, and closes the connection when it has ended or its
+  // time is up.
   void Advance(Connections::iterator it, absl::Duration now) {
     Connection& connection = it->second;
     bool open = now < connection.deadline;
@@ -270,7 +273,7 @@ class HttpServer::Impl {
     if (!open) connections_.erase(it);
   }
 
-  // False when the client has gone.
+  // Returns false when the client has gone.
   bool Read(uint64_t id, Connection& connection, absl::Duration now) {
     std::array<char, 4096> buffer;
     const ssize_t got = recv(connection.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
@@ -289,8 +292,8 @@ class HttpServer::Impl {
     }
     connection.state = Connection::State::kAnswering;
     connection.deadline = absl::InfiniteDuration();
-    // There is room: no connection has two.
-    questions_.Push({id, std::move(request)});
+    // The queue has room for one question of each connection, and no connection asks twice.
+    POMPC_CHECK(questions_.Push({id, std::move(request)}));
     return true;
   }
 
@@ -323,11 +326,12 @@ class HttpServer::Impl {
     }
     for (Answer& answer : answers) {
       const auto it = connections_.find(answer.connection);
+      POMPC_CHECK(it != connections_.end(), "a connection stays until it is answered");
       if (!StartWriting(it->second, std::move(answer.bytes), now)) connections_.erase(it);
     }
   }
 
-  // --- In the threads that make pages.
+  // --- These run in the threads that make pages.
 
   void MakePages() {
     while (std::optional<Question> question = questions_.Pop(Clock::Real())) {
@@ -352,7 +356,7 @@ class HttpServer::Impl {
     }
     if (const std::function<HttpPage()> page = FindPage(path)) return {"200 OK", page()};
     return {"404 Not Found",
-            {kTextType, absl::StrCat("no page ", path, "; there are: ", PageList(), "\n")}};
+            {kTextType, absl::StrCat("there is no page ", path, "; pages: ", PageList(), "\n")}};
   }
 
   std::function<HttpPage()> FindPage(const std::string& path) {
@@ -369,11 +373,11 @@ class HttpServer::Impl {
   }
 
   const HttpServerOptions options_;
-  // As they are after Start().
-  std::string text_address_;
+  // Set by Open().
+  std::string address_;
   int port_ = 0;
 
-  // Used by the thread of all connections alone. Without a listener the server is stopping.
+  // Used by the thread of all connections alone. The listener is null once the server is stopping.
   std::unique_ptr<Listener> listener_;
   Connections connections_;
   uint64_t next_id_ = 0;
@@ -386,30 +390,18 @@ class HttpServer::Impl {
   std::vector<Answer> answers_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 
-  // Held while stopping.
+  // Held while threads are started and joined.
   Mutex stop_mu_;
   std::vector<Thread> threads_ ABSL_GUARDED_BY(stop_mu_);
 };
 
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options) {
-  auto impl = std::make_unique<Impl>(std::move(options));
-  POMPC_RETURN_IF_ERROR(impl->Start());
-  return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+  auto server = std::make_unique<PollServer>(std::move(options));
+  POMPC_RETURN_IF_ERROR(server->Open());
+  return server;
 }
-
-HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-
-HttpServer::~HttpServer() { Stop(); }
-
-void HttpServer::AddPage(const std::string& path, std::function<HttpPage()> page) {
-  impl_->AddPage(path, std::move(page));
-}
-
-const std::string& HttpServer::address() const { return impl_->text_address(); }
-
-int HttpServer::port() const { return impl_->port(); }
-
-void HttpServer::Stop() { impl_->Stop(); }
 
 absl::StatusOr<std::string> HttpGet(const std::string& address, const std::string& path,
                                     absl::Duration timeout) {

@@ -13,14 +13,14 @@
 namespace pompc {
 
 struct HttpServerOptions {
-  // "host:port" of a loopback address; port 0 takes any free one.
+  // "host:port" of a loopback address; port 0 means any free port.
   std::string listen = "127.0.0.1:0";
-  // Also allows addresses other hosts can reach.
+  // Also allows addresses that other hosts can reach.
   bool insecure = false;
-  // What /metrics shows.
+  // The metrics that /metrics shows.
   std::shared_ptr<MetricsRegistry> metrics;
-  // What /healthz says: 200 when OK, else 503 with the message. Called from the server's threads;
-  // empty means always healthy.
+  // Decides what /healthz answers: 200 if OK, else 503 with the message. Called from the server's
+  // threads. Empty means always healthy.
   std::function<absl::Status()> health;
 };
 
@@ -29,42 +29,38 @@ struct HttpPage {
   std::string body;
 };
 
-// Serves /metrics, /healthz and pages of the role's own to Prometheus and people, on its own port:
-// GET and HEAD, one request for each connection. Thread-safe. One thread reads and writes all
-// connections, two make the pages, so that no client waits for another that is silent or slow. A
-// client gets 5 s to send its request and 5 s to take the answer. At most ReservedDescriptors() / 2
-// connections (512 at most) are open: one more replaces the oldest that has sent no request yet.
-// (prometheus-cpp's own server cannot be used: it starts its threads with stacks too small for a
-// process with LibTorch, and aborts. cpp-httplib's, which was used, lets a silent client occupy a
-// thread, and stops accepting for good after some errors.)
+// Serves /metrics, /healthz and the role's own pages to Prometheus and people, on a port of its
+// own. It answers GET and HEAD, one request for each connection. Thread-safe. One thread reads and
+// writes all connections and two make the pages, so that no client waits for another that is silent
+// or slow. A client has 5 s to send its request and 5 s to take the answer. At most
+// ReservedDescriptors() / 2 connections (and at most 512) are open; one more replaces the oldest
+// that has sent no request yet.
+//
+// It has a server of its own because prometheus-cpp's starts threads whose stacks are too small for
+// a process with LibTorch, and cpp-httplib's lets a silent client occupy a thread and stops
+// accepting for good after some errors.
 class HttpServer {
  public:
-  // INVALID_ARGUMENT, FAILED_PRECONDITION or UNAVAILABLE as rpc::Server::Start.
+  // Fails with INVALID_ARGUMENT, FAILED_PRECONDITION or UNAVAILABLE as rpc::Server::Start does.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(HttpServerOptions options);
-  // Stops it.
-  ~HttpServer();
+  // Calls Stop.
+  virtual ~HttpServer() = default;
 
-  // Serves `page` under `path` ("/status"), replacing an earlier one. It is called from the
-  // server's threads until Stop() has returned.
-  void AddPage(const std::string& path, std::function<HttpPage()> page);
+  // Serves `page` under `path` ("/status"), in place of an earlier page there. `page` is called
+  // from the server's threads until Stop() has returned.
+  virtual void AddPage(const std::string& path, std::function<HttpPage()> page) = 0;
 
-  // "host:port".
-  const std::string& address() const;
-  int port() const;
+  // Returns "host:port" with the port that it listens on.
+  virtual const std::string& address() const = 0;
+  virtual int port() const = 0;
 
-  // Takes no more connections and waits for answers in progress, under 2 s whatever clients do.
-  // Idempotent.
-  void Stop();
-
- private:
-  class Impl;
-  explicit HttpServer(std::unique_ptr<Impl> impl);
-
-  const std::unique_ptr<Impl> impl_;
+  // Accepts no more connections and waits for answers in progress, for less than 2 s whatever
+  // clients do. Idempotent.
+  virtual void Stop() = 0;
 };
 
-// The body of http://<address><path>. UNAVAILABLE if there is no answer within `timeout` (for each
-// of connecting, sending and reading) or if its status is not 200.
+// Returns the body of http://<address><path>. Fails with UNAVAILABLE if there is no answer within
+// `timeout` (for each of connecting, sending and reading) or if its status is not 200.
 absl::StatusOr<std::string> HttpGet(const std::string& address, const std::string& path,
                                     absl::Duration timeout = absl::Seconds(3));
 

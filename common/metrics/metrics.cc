@@ -1,12 +1,14 @@
 #include "common/metrics/metrics.h"
 
+#include <algorithm>
 #include <sstream>
 
+#include "common/base/check.h"
 #include "prometheus/text_serializer.h"
 
 namespace pompc {
 
-// Shared by the registry and the handles, so that either may go first.
+// Shared by the registry and the handles, so that either may be destroyed first.
 struct MetricFunction::Table {
   struct Entry {
     MetricName name;
@@ -38,6 +40,8 @@ ClientMetric Sample(const MetricName& name, MetricType type, double value) {
 
 }  // namespace
 
+// Metrics are functions of the roles' own counters where that is possible: a counter that exists
+// twice would sooner or later differ.
 MetricFunction& MetricFunction::operator=(MetricFunction&& other) noexcept {
   Remove();
   table_ = std::exchange(other.table_, nullptr);
@@ -70,6 +74,7 @@ prometheus::Gauge& MetricsRegistry::Gauge(const MetricName& name) {
 
 prometheus::Histogram& MetricsRegistry::Histogram(const MetricName& name,
                                                   const std::vector<double>& buckets) {
+  POMPC_CHECK(std::is_sorted(buckets.begin(), buckets.end()), name.name);
   return prometheus::BuildHistogram().Name(name.name).Help(name.help).Register(registry_).Add(
       name.labels, prometheus::Histogram::BucketBoundaries(buckets.begin(), buckets.end()));
 }
@@ -84,6 +89,7 @@ MetricFunction MetricsRegistry::GaugeFunction(MetricName name, std::function<dou
 
 MetricFunction MetricsRegistry::AddFunction(MetricName name, MetricType type,
                                             std::function<double()> value) {
+  POMPC_CHECK(value != nullptr, name.name);
   MutexLock lock(&functions_->mu);
   const size_t key = functions_->next_key++;
   functions_->entries[key] = {std::move(name), type, std::move(value)};
@@ -92,10 +98,10 @@ MetricFunction MetricsRegistry::AddFunction(MetricName name, MetricType type,
 
 std::string MetricsRegistry::ToText() const {
   std::vector<MetricFamily> families = registry_.Collect();
-  // The format wants all samples of a name together, whoever registered them.
+  // The format requires all samples of a name to be together, whoever registered them.
   std::map<std::string, MetricFamily> by_name;
   {
-    // Held during the calls, so that Remove() waits for them.
+    // The lock is held during the calls, so that Remove() waits for them.
     MutexLock lock(&functions_->mu);
     for (const auto& [key, entry] : functions_->entries) {
       MetricFamily& family = by_name[entry.name.name];

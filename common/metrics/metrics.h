@@ -23,8 +23,8 @@ namespace pompc {
 
 using MetricLabels = std::map<std::string, std::string>;
 
-// What a metric is called: pompc_<role>_<what>_<unit>[_total], a row of docs/metrics.md. Labels
-// take few values; metrics that differ in labels alone share name and help.
+// The name of a metric, pompc_<role>_<what>_<unit>[_total], which has a row in docs/metrics.md.
+// Labels have few values; metrics that differ only in labels share name and help.
 struct MetricName {
   std::string name;
   std::string help;
@@ -33,8 +33,8 @@ struct MetricName {
 
 class MetricsRegistry;
 
-// Keeps a function registered with a MetricsRegistry; destruction takes it out, after a call in
-// progress has returned. Movable.
+// Keeps a function registered with a MetricsRegistry. The destructor removes the function, after a
+// call in progress has returned. Movable.
 class MetricFunction {
  public:
   MetricFunction() = default;
@@ -55,7 +55,7 @@ class MetricFunction {
 };
 
 // The metrics of a process. Thread-safe. Counters, gauges and histograms live as long as the
-// registry; asking again for the same name and labels gives the same object.
+// registry; the same name and labels always give the same object.
 class MetricsRegistry {
  public:
   MetricsRegistry();
@@ -65,16 +65,16 @@ class MetricsRegistry {
 
   prometheus::Counter& Counter(const MetricName& name);
   prometheus::Gauge& Gauge(const MetricName& name);
-  // `buckets` are upper bounds, ascending.
+  // `buckets` are upper bounds. REQUIRES: they ascend.
   prometheus::Histogram& Histogram(const MetricName& name, const std::vector<double>& buckets);
 
-  // Metrics whose value is asked for when they are read. `value` is called from the HTTP server's
-  // threads; it must not block for long, nor use this registry.
+  // Register metrics whose value is computed when they are read. `value` is called from the HTTP
+  // server's threads. It must not block for long, and must not use this registry.
   [[nodiscard]] MetricFunction CounterFunction(MetricName name, std::function<double()> value);
   [[nodiscard]] MetricFunction GaugeFunction(MetricName name, std::function<double()> value);
 
-  // One counter of seconds for each state of `timer`, under label "state"; `states` are the names
-  // in the order of the enumeration. `timer` must outlive what is returned.
+  // Registers one counter of seconds for each state of `timer`, with the label "state". `states`
+  // are the names in the order of the enumeration. `timer` must outlive the result.
   template <typename State, size_t N>
   [[nodiscard]] std::vector<MetricFunction> StateSeconds(
       const MetricName& name, const StateTimer<State, N>& timer,
@@ -88,7 +88,7 @@ class MetricsRegistry {
     return functions;
   }
 
-  // Everything, as Prometheus's text format.
+  // Returns all metrics in Prometheus's text format.
   std::string ToText() const;
 
  private:
@@ -99,8 +99,8 @@ class MetricsRegistry {
   const std::shared_ptr<MetricFunction::Table> functions_;
 };
 
-// Metrics every process has: pompc_build_info{version, role} and Prometheus's usual process_*
-// (memory, CPU time, threads, file descriptors, start time).
+// Adds the metrics that every process has: pompc_build_info{version, role} and Prometheus's usual
+// process_* (memory, CPU time, threads, file descriptors, start time).
 [[nodiscard]] std::vector<MetricFunction> AddProcessMetrics(MetricsRegistry& registry,
                                                             absl::string_view role);
 

@@ -9,7 +9,7 @@
 #include "common/base/clock.h"
 #include "common/io/descriptors.h"
 #include "common/metrics/metrics.h"
-#include "common/process/version.h"
+#include "common/process/program.h"
 
 namespace pompc {
 namespace {
@@ -21,7 +21,7 @@ double CpuSeconds() {
          1e-6 * (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
-// Second field of statm: resident pages.
+// The second field of statm is the number of resident pages.
 double ResidentBytes() {
   std::ifstream statm("/proc/self/statm");
   double size = 0, resident = 0;
@@ -44,7 +44,7 @@ double CountEntries(const char* folder) {
 std::vector<MetricFunction> AddProcessMetrics(MetricsRegistry& registry, absl::string_view role) {
   registry
       .Gauge({"pompc_build_info",
-              "Always 1; the labels say what runs here.",
+              "Always 1; the labels name the version and the role.",
               {{"version", Version()}, {"role", std::string(role)}}})
       .Set(1);
   registry.Gauge({"process_start_time_seconds", "Start of the process, in seconds since 1970.", {}})
@@ -53,7 +53,7 @@ std::vector<MetricFunction> AddProcessMetrics(MetricsRegistry& registry, absl::s
   functions.push_back(registry.CounterFunction(
       {"process_cpu_seconds_total", "CPU time of the process, user and system.", {}}, CpuSeconds));
   functions.push_back(registry.GaugeFunction(
-      {"process_resident_memory_bytes", "Memory of the process in RAM.", {}}, ResidentBytes));
+      {"process_resident_memory_bytes", "Resident memory of the process.", {}}, ResidentBytes));
   functions.push_back(registry.GaugeFunction({"process_threads", "Threads of the process.", {}},
                                              [] { return CountEntries("/proc/self/task"); }));
   functions.push_back(registry.GaugeFunction({"process_open_fds", "Open file descriptors.", {}},

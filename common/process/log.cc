@@ -22,7 +22,7 @@ void SetPattern(spdlog::logger& logger, absl::string_view role) {
 }  // namespace
 
 spdlog::logger& Log() {
-  // Never destroyed: threads may log while the process exits.
+  // The logger is never destroyed, because threads may log while the process exits.
   static spdlog::logger* logger = [] {
     auto* made = new spdlog::logger("pompc", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     SetPattern(*made, "");
@@ -34,8 +34,8 @@ spdlog::logger& Log() {
 absl::Status SetUpLogging(const LogOptions& options) {
   const auto level = std::find(kLevels.begin(), kLevels.end(), options.level);
   if (level == kLevels.end()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "log level \"", options.level, "\": allowed are ", absl::StrJoin(kLevels, ", ")));
+    return absl::InvalidArgumentError(
+        absl::StrCat("log level \"", options.level, "\"; allowed: ", absl::StrJoin(kLevels, ", ")));
   }
   SetPattern(Log(), options.role);
   Log().set_level(static_cast<spdlog::level::level_enum>(level - kLevels.begin()));

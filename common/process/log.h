@@ -10,18 +10,19 @@
 namespace pompc {
 
 struct LogOptions {
-  // Stands in every line; empty: nothing.
+  // Part of every line, unless it is empty.
   std::string role;
-  // trace, debug, info, warning, error, critical or off.
+  // One of trace, debug, info, warning, error, critical and off.
   std::string level = "info";
 };
 
-// The process's logger: lines on standard error. Thread-safe; usable before SetUpLogging, with the
-// defaults above.
+// Returns the process's logger, which writes lines to standard error. Thread-safe. Before
+// SetUpLogging it has the defaults above.
 //   Log().info("listening on {}", address);
 spdlog::logger& Log();
 
-// Applies `options` to Log(). INVALID_ARGUMENT naming the allowed levels. Called once, in main.
+// Applies `options` to Log(). Fails with INVALID_ARGUMENT naming the allowed levels. Called once,
+// in main.
 absl::Status SetUpLogging(const LogOptions& options);
 
 }  // namespace pompc

@@ -17,23 +17,24 @@
 #include "absl/strings/string_view.h"
 #include "common/base/event.h"
 #include "common/base/thread.h"
+#include "common/values/utf8.h"
 
 namespace pompc {
 namespace {
 
 constexpr absl::string_view kOutOfMemory =
-    "out of memory: the system, or a limit (ulimit -v, a container's), gives no more";
+    "out of memory: the system or a limit (ulimit -v, a container's) allows no more";
 constexpr absl::string_view kOutOfThreads =
-    "no thread can be started: the system, or a limit (ulimit -u, ulimit -v, a container's "
-    "pids.max), allows no more";
+    "no thread can be started: the system or a limit (ulimit -u, ulimit -v, a container's "
+    "pids.max) allows no more";
 
-// For the terminate handler, which gets nothing.
+// The terminate handler gets no arguments, so it finds the name here.
 const std::string* program_name = nullptr;
 
-// Which limit of the system the exception is about; empty if it is about none.
+// Returns the text about the limit that caused the exception, or an empty text if none did.
 absl::string_view LimitOf(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return kOutOfMemory;
-  // LibTorch's allocators have an exception of their own, which this folder does not know.
+  // LibTorch's allocators throw c10::Error, a type that this folder does not know.
   if (absl::StrContains(error.what(), "can't allocate memory")) return kOutOfMemory;
   const auto* system = dynamic_cast<const std::system_error*>(&error);
   if (system == nullptr) return "";
@@ -43,7 +44,7 @@ absl::string_view LimitOf(const std::exception& error) {
   return "";
 }
 
-// Writes one line without asking for memory.
+// Writes one line without allocating memory.
 void SayAtTheEnd(absl::string_view what) {
   for (const absl::string_view part : {absl::string_view(*program_name), absl::string_view(": "),
                                        what, absl::string_view("\n")}) {
@@ -51,8 +52,8 @@ void SayAtTheEnd(absl::string_view what) {
   }
 }
 
-// For exceptions that nobody catches, in any thread. A limit ends the program with status 1; what
-// is left is a fault of ours, which aborts as ever.
+// Handles exceptions that nobody catches, in any thread. A limit ends the program with status 1;
+// every other exception is a bug of ours, which aborts as usual.
 [[noreturn]] void OnTerminate() {
   try {
     const std::exception_ptr thrown = std::current_exception();
@@ -68,12 +69,13 @@ void SayAtTheEnd(absl::string_view what) {
   std::abort();
 }
 
-// As glibc does for set-user-ID programs: using one of these descriptors is an error, as it is
-// while it is closed, but the next file that is opened gets another number.
+// Opens closed standard descriptors the wrong way round, as glibc does for set-user-ID programs:
+// using one remains an error, but the next file that is opened gets another number. Otherwise a
+// checkpoint could become standard error, and log lines would be written into it.
 void OccupyStandardDescriptors() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-    // The lowest free number is this one.
+    // The lowest free number is fd, because all lower ones are open.
     [[maybe_unused]] const int opened =
         open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
   }
@@ -81,13 +83,21 @@ void OccupyStandardDescriptors() {
 
 }  // namespace
 
+const char* Version() { return POMPC_VERSION; }
+
+std::string ProcessName() {
+  char host[256] = "localhost";
+  gethostname(host, sizeof(host) - 1);
+  return absl::StrCat(ToUtf8(host), ":", getpid());
+}
+
 int RunProgram(const std::string& name, const std::function<int()>& body) {
   program_name = &name;
   OccupyStandardDescriptors();
   signal(SIGXFSZ, SIG_IGN);
   std::set_terminate(OnTerminate);
-  // Nothing is caught here: destructors on the way would wait for threads that wait in turn for
-  // what was never made.
+  // Nothing is caught here: unwinding would run destructors that wait for threads, which may wait
+  // for something that was never made.
   return body();
 }
 
@@ -113,7 +123,7 @@ absl::Status CheckThreads(int count) {
 absl::Status FlushStandardOutput() {
   std::cout.flush();
   if (std::cout.good()) return absl::OkStatus();
-  // The stream has forgotten why; the system says it once more.
+  // The stream does not keep the reason; writing once more makes the system say it.
   if (write(STDOUT_FILENO, "\n", 1) < 0) {
     return absl::ErrnoToStatus(errno, "writing to standard output");
   }

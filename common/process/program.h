@@ -8,20 +8,27 @@
 
 namespace pompc {
 
-// Runs `body`, all that a program's main does, and returns its exit status. Before that it makes
-// the system's limits errors like others: standard descriptors that are closed are occupied, so
-// that no file of ours takes their numbers; writing beyond the largest allowed file (ulimit -f)
-// fails instead of ending the process. Memory and threads that the system refuses, in any thread,
-// end the program with one line on standard error, "NAME: why", and status 1. Called once, first in
-// main.
+// Returns the version of this build, "0.1.0".
+const char* Version();
+
+// Returns "host:pid", the name of this process where others list it.
+std::string ProcessName();
+
+// Runs `body`, which does everything that a program's main does, and returns its exit status.
+// Before that it turns the system's limits into ordinary errors: standard descriptors that are
+// closed are occupied, so that no file of ours gets their numbers, and writing beyond the largest
+// allowed file (ulimit -f) fails instead of ending the process. When the system refuses memory or a
+// thread, anywhere in the process, the program ends with one line on standard error, "NAME: why",
+// and status
+// 1. Called once, first in main.
 int RunProgram(const std::string& name, const std::function<int()>& body);
 
-// RESOURCE_EXHAUSTED naming the limits unless so many threads more can be started now. For
-// libraries that hang or abort where they are refused some.
+// Returns RESOURCE_EXHAUSTED naming the limits unless `count` more threads can be started now. It
+// is for libraries that hang or abort when a thread is refused.
 absl::Status CheckThreads(int count);
 
-// Hands what was written to std::cout to the system. An error saying why if not all of it arrived:
-// the disk is full, or standard output is closed.
+// Flushes std::cout. Fails with the reason if not all of the output was written, for instance
+// because the disk is full or standard output is closed.
 absl::Status FlushStandardOutput();
 
 }  // namespace pompc

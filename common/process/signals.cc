@@ -20,17 +20,17 @@
 namespace pompc {
 namespace {
 
-// What a handler function, which gets nothing but the number, needs to know.
+// A handler function gets only the signal's number; everything else that it needs is here.
 std::atomic<int> signals_seen{0};
 std::atomic<int> wake_fd{-1};
-// True while a SignalHandler exists: there is at most one.
+// True while a SignalHandler exists. There is at most one at a time.
 std::atomic<bool> exists{false};
 
 // Added to the event counter to end the thread without a signal; signal numbers are smaller.
 constexpr uint64_t kEndThread = 1 << 16;
 
-// The signals that announce an end rather than demand it: they may be repeated without effect, and
-// stay ignored where they were ignored at the start.
+// The signals that announce an end rather than demand it. Repeating them has no effect, and those
+// that were ignored when the process started stay ignored.
 constexpr std::array<int, 4> kNotices = {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2};
 
 bool IsNotice(int signal) {
@@ -50,7 +50,7 @@ sigset_t TerminationSignals() {
   return set;
 }
 
-// True if the calling thread blocks the signals, which leaves them to the handler's thread.
+// Returns whether the calling thread blocks the signals, which leaves them to the handler's thread.
 bool SignalsAreBlocked() {
   sigset_t blocked;
   sigemptyset(&blocked);
@@ -58,9 +58,9 @@ bool SignalsAreBlocked() {
   return sigismember(&blocked, SIGINT) == 1 && sigismember(&blocked, SIGTERM) == 1;
 }
 
-// Runs in the handler's thread, where alone the signals are not blocked; but also in threads that
-// libraries started before main (OpenBLAS does), for which sigwait would come too late. Only
-// async-signal-safe calls are allowed here.
+// Runs in the handler's thread, the only one of ours that does not block the signals. It also runs
+// in threads that libraries started before main (OpenBLAS does), which is why there is a handler
+// function instead of sigwait(). Only async-signal-safe calls are allowed here.
 void OnSignal(int signal) {
   if (signals_seen.fetch_add(1) > 0) {
     if (IsNotice(signal)) return;
@@ -68,13 +68,13 @@ void OnSignal(int signal) {
   }
   const int saved_errno = errno;
   const uint64_t number = static_cast<uint64_t>(signal);
-  // It cannot fail: the counter is far from full.
+  // This cannot fail, because the counter is far from full.
   [[maybe_unused]] const ssize_t written = write(wake_fd.load(), &number, sizeof(number));
   errno = saved_errno;
 }
 
-// Blocks until OnSignal or the destructor adds to the counter. It waits in poll, not in read, as
-// ThreadSanitizer lets handlers run in the former only.
+// Blocks until OnSignal or the destructor adds to the counter, and returns the sum. It waits in
+// poll() because ThreadSanitizer does not run handlers during read().
 uint64_t ReadEvent(int fd) {
   pollfd polled = {fd, POLLIN, 0};
   while (poll(&polled, 1, -1) < 0 && errno == EINTR) {
@@ -101,7 +101,7 @@ void Serve(int fd, const std::function<void(int)>& on_first) {
   const uint64_t first = ReadEvent(fd);
   if (first >= kEndThread) return;
   on_first(static_cast<int>(first));
-  // Stays to let a second signal in: it is blocked everywhere else.
+  // The thread stays so that a second signal is delivered: all others block it.
   while (ReadEvent(fd) < kEndThread) {
   }
 }

@@ -14,7 +14,6 @@
 #include "common/process/log.h"
 #include "common/process/program.h"
 #include "common/process/signals.h"
-#include "common/process/version.h"
 #include "common/rpc/health_check.h"
 #include "common/rpc/set_up.h"
 

@@ -16,8 +16,8 @@
 
 namespace pompc {
 
-// Conversion between arrays of numbers and the `bytes` fields of messages: little-endian, without
-// padding. Hosts are little-endian, so it is a copy; the bytes need no alignment.
+// Conversion between arrays of numbers and the `bytes` fields of messages, which are little-endian
+// and without padding. Hosts are little-endian, so it is a copy; the bytes need no alignment.
 static_assert(std::endian::native == std::endian::little, "payloads are little-endian");
 
 template <typename T>
@@ -35,13 +35,13 @@ std::string ToBytes(absl::Span<const T> values) {
   return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
 }
 
-// INVALID_ARGUMENT naming `name` and both sizes if `bytes` are not exactly `count` numbers of
-// `number_size` bytes.
+// Returns INVALID_ARGUMENT, naming `name` and both sizes, if `bytes` are not exactly `count`
+// numbers of `number_size` bytes.
 absl::Status CheckByteCount(absl::string_view bytes, size_t count, size_t number_size,
                             absl::string_view name);
 
-// Copies `bytes` into `values`, which has the size expected. INVALID_ARGUMENT, with `values`
-// untouched, if `bytes` has another one; `name` says what it is in the message.
+// Copies `bytes` into `values`, which has the expected size. Fails with INVALID_ARGUMENT, and
+// leaves `values` untouched, if `bytes` has another size; the message calls the bytes `name`.
 template <WireNumber T>
 absl::Status FromBytes(absl::string_view bytes, absl::string_view name, absl::Span<T> values) {
   absl::Status status = CheckByteCount(bytes, values.size(), sizeof(T), name);
@@ -49,7 +49,7 @@ absl::Status FromBytes(absl::string_view bytes, absl::string_view name, absl::Sp
   return status;
 }
 
-// As above, into a new vector of `count` numbers.
+// Does the same into a new vector of `count` numbers.
 template <WireNumber T>
 absl::StatusOr<std::vector<T>> FromBytes(absl::string_view bytes, absl::string_view name,
                                          size_t count) {
@@ -60,9 +60,9 @@ absl::StatusOr<std::vector<T>> FromBytes(absl::string_view bytes, absl::string_v
   return values;
 }
 
-// The numbers in `bytes`, borrowed; what is left behind the last whole number is not among them. A
-// std::string, not a view, because its characters are aligned well enough: for what malloc gives
-// when they stand on the heap, for a pointer when they stand in the string.
+// Returns a view of the whole numbers in `bytes`; bytes after the last whole number are left out.
+// The argument is a std::string because its characters are aligned well enough for numbers: as
+// malloc aligns them if they are on the heap, and as a pointer if they are in the string itself.
 template <WireNumber T>
 absl::Span<const T> NumbersIn(const std::string& bytes) {
   return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};

@@ -11,14 +11,14 @@ namespace pompc {
 
 inline constexpr char kNotFinitePayload[] = "pompc.not_finite";
 
-// INTERNAL: the quantity `what`, a plain word, came out as NaN or infinity.
+// Returns INTERNAL for a quantity `what`, one word, that came out as NaN or infinity.
 inline absl::Status NotFiniteError(absl::string_view what, absl::string_view message) {
   absl::Status status = absl::InternalError(message);
   status.SetPayload(kNotFinitePayload, absl::Cord(what));
   return status;
 }
 
-// What NotFiniteError named; empty for every other status.
+// Returns the quantity that NotFiniteError named; empty for every other status.
 inline std::string NotFiniteName(const absl::Status& status) {
   const auto payload = status.GetPayload(kNotFinitePayload);
   return payload.has_value() ? std::string(*payload) : std::string();

@@ -15,8 +15,8 @@ absl::Status BadNumber(absl::string_view name, size_t position, float value,
       absl::StrCat(name, " number ", position, " is ", value, ", must be ", allowed));
 }
 
-// Position of the first number outside [low, high]; their count if there is none. Written so that
-// NaN is outside.
+// Returns the position of the first number outside [low, high], or their count if there is none.
+// The comparison is written so that NaN is outside.
 size_t FirstOutside(float low, float high, absl::Span<const float> values) {
   for (size_t i = 0; i < values.size(); ++i) {
     if (!(values[i] >= low && values[i] <= high)) return i;

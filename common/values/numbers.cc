@@ -10,7 +10,7 @@
 namespace pompc {
 namespace {
 
-// Removes the digits that `text` begins with; returns how many there were.
+// Removes the digits at the beginning of `text`, and returns how many there were.
 size_t ConsumeDigits(absl::string_view* text) {
   const size_t digits = static_cast<size_t>(
       std::find_if_not(text->begin(), text->end(), absl::ascii_isdigit) - text->begin());
@@ -22,7 +22,8 @@ bool HasLeadingZero(absl::string_view text) {
   return text.size() > 1 && text[0] == '0' && absl::ascii_isdigit(text[1]);
 }
 
-// Whether `text` is digits with at most one point among them, and an exponent behind them if any.
+// Returns whether `text` has digits with at most one point among them and, after them, at most an
+// exponent. absl::SimpleAtod alone would also accept blanks, "inf" and hexadecimal numbers.
 bool IsDecimalNumber(absl::string_view text) {
   absl::ConsumePrefix(&text, "-");
   if (HasLeadingZero(text)) return false;

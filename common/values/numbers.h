@@ -15,16 +15,16 @@
 
 namespace pompc {
 
-// Numbers as people write them: in flags, in the environment, in addresses, in settings. They read
-// the same in every locale.
+// Numbers as people write them in flags, environment variables, addresses and settings. They are
+// read in the same way in every locale.
 
-// Whether `text` is a whole number in decimal: digits without a leading zero, behind a minus sign
-// where it is negative. A blank, a plus sign, a leading zero (octal in C), 0x, an exponent and
-// minus zero make it none.
+// Returns whether `text` is a whole number in decimal: digits without a leading zero, after a minus
+// sign if it is negative. Texts with a blank, a plus sign, a leading zero (octal in C), 0x or an
+// exponent are not, and neither is minus zero.
 bool IsDecimalInteger(absl::string_view text);
 
-// The whole number of `min` to `max` that `text` says in decimal. INVALID_ARGUMENT quoting the text
-// and naming the range for all else, numbers too large for T included.
+// Reads a whole number from `min` to `max` in decimal. Fails with INVALID_ARGUMENT, quoting the
+// text and naming the range, for everything else, including numbers that are too large for T.
 template <std::integral T>
 absl::StatusOr<T> ParseInteger(absl::string_view text,
                                std::type_identity_t<T> min = std::numeric_limits<T>::min(),
@@ -40,9 +40,9 @@ absl::StatusOr<T> ParseInteger(absl::string_view text,
                                                  max));
 }
 
-// The finite number that `text` says in decimal, with a fraction and an exponent if need be (-0.5,
-// .5, 1e-3); absent for all else: blanks, a plus sign before the number, leading zeros, hexadecimal
-// digits, NaN and infinity.
+// Reads a finite number in decimal, which may have a fraction and an exponent (-0.5, .5, 1e-3).
+// Returns nothing for everything else: blanks, a plus sign before the number, leading zeros,
+// hexadecimal digits, NaN and infinity.
 std::optional<double> ParseNumber(absl::string_view text);
 
 }  // namespace pompc

@@ -13,7 +13,7 @@ constexpr absl::string_view kEllipsis = "...";
 
 std::string ShortText(absl::string_view text, size_t max_bytes) {
   std::string out;
-  // The last place at which the text can be cut so that the dots still fit.
+  // The last position at which the text can be cut and the dots still fit.
   size_t cut = 0;
   while (!text.empty()) {
     const size_t length = Utf8CharacterSize(text);

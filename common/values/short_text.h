@@ -8,9 +8,9 @@
 
 namespace pompc {
 
-// `text` made fit for a message, a log line or a page, wherever it comes from: valid UTF-8 on one
-// line, at most `max_bytes` bytes. Bytes that are no UTF-8 become '?', line breaks and other
-// control characters spaces; what is too long is cut at a character and ends in "...".
+// Returns `text`, which may come from anywhere, in a form that suits a message, a log line or a
+// page: valid UTF-8 on one line, of at most `max_bytes` bytes. Bytes that are not UTF-8 become '?',
+// line breaks and other control characters become spaces; a longer text is cut and ends in "...".
 std::string ShortText(absl::string_view text, size_t max_bytes);
 
 }  // namespace pompc

@@ -8,20 +8,20 @@
 
 namespace pompc {
 
-// Stands at the beginning of files that some editors write; it is no part of their text.
+// Some editors write this at the beginning of a file. It is not part of the text.
 inline constexpr absl::string_view kByteOrderMark = "\xef\xbb\xbf";
 
-// Bytes of the character that `bytes`, which is not empty, begins with; 0 if it begins with none.
-// The encoding is that of RFC 3629: overlong forms, surrogates and values above U+10FFFF are no
-// characters. Protobuf refuses them as well.
+// Returns the number of bytes of the character at the beginning of `bytes`, or 0 if none is there.
+// As in RFC 3629, overlong forms, surrogates and values above U+10FFFF are not characters; protobuf
+// refuses them as well. `bytes` must not be empty.
 size_t Utf8CharacterSize(absl::string_view bytes);
 
-// Whether the bytes are text in UTF-8. File names, host names and flags may be any bytes; messages,
-// web pages and metrics carry text alone.
+// Returns whether the bytes are UTF-8. File names, host names and flags may be any bytes; messages,
+// web pages and metrics must be UTF-8.
 bool IsUtf8(absl::string_view bytes);
 
-// The bytes as text for people to read: each byte that belongs to no character is written as \xHH.
-// Text comes back as it is.
+// Returns the bytes as UTF-8 for people to read: each byte that is not part of a character is
+// written as \xHH. UTF-8 is returned as it is.
 std::string ToUtf8(absl::string_view bytes);
 
 }  // namespace pompc

@@ -158,7 +158,7 @@ def address(text):
         return text
     host, _, port = text.rpartition(":")
     if not host or not re.fullmatch("[1-9][0-9]{0,4}", port) or int(port) > 65535:
-        raise argparse.ArgumentTypeError(f"'{text}' is no address; expected host:port with a port of 1 to 65535")
+        raise argparse.ArgumentTypeError(f"'{text}' is not an address; allowed: host:port with a port from 1 to 65535")
     return text
 
 

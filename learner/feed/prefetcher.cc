@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/values/mix_seed.h"
+#include "common/values/split_mix.h"
 
 namespace pompc::learner {
 namespace {

@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/values/mix_seed.h"
 #include "common/values/number_check.h"
+#include "common/values/split_mix.h"
 #include "run/control/statistics.h"
 
 namespace pompc::run {

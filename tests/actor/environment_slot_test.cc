@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "actor/core/plan_asker.h"
+#include "actor/core/plan_source.h"
 #include "gtest/gtest.h"
 #include "tests/actor/fakes.h"
 

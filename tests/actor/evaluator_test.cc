@@ -223,7 +223,7 @@ TEST_F(EvaluatorTest, AnEpisodeThatIsUnstableInEveryTryFailsTheEvaluation) {
   Start({.unstable_at = 1}, {.episodes = 1});
   AnswerAll(3);
   EXPECT_EQ(result_.status(),
-            absl::AbortedError("episode 1: the simulation failed in each of 3 tries: exploded"));
+            absl::AbortedError("episode 1: the simulation failed in each of 3 attempts: exploded"));
   EXPECT_EQ(stats_.counts().evaluations, 0u);
 }
 

@@ -1,10 +1,9 @@
-#include "actor/evaluator_worker.h"
-
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "actor/worker.h"
 #include "common/base/bounded_queue.h"
 #include "common/base/thread.h"
 #include "gmock/gmock.h"
@@ -137,7 +136,7 @@ class UnstableEvaluatorWorkerTest : public EvaluatorWorkerTest {
 TEST_F(UnstableEvaluatorWorkerTest, FailureIsWhatHeartbeatsTellUntilTheAssignmentIsWithdrawn) {
   Assign(Assignment(1, 1, 1));
   ASSERT_TRUE(pompc::Await([&] { return absl::StrContains(worker_->Waiting(), "exploded"); }));
-  EXPECT_THAT(worker_->Waiting(), ::testing::StartsWith("evaluation 1 failed and will be tried"));
+  EXPECT_THAT(worker_->Waiting(), ::testing::StartsWith("evaluation 1 failed and will be retried"));
   EXPECT_EQ(reports_.size(), 0u);
   news_.evaluation.reset();
   worker_->OnNews(news_);

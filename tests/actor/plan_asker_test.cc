@@ -1,7 +1,6 @@
-#include "actor/core/plan_asker.h"
-
 #include <vector>
 
+#include "actor/core/plan_source.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/actor/fakes.h"

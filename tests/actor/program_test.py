@@ -38,7 +38,7 @@ class ProgramTest(unittest.TestCase):
                              "^pompc-actor: .*no thread can be started: .*ulimit -u", threads)
 
     def test_help_says_what_environments_are_to_an_evaluator(self):
-        self.assertRegex(run("--help").stdout, r"with\s+--evaluate:\s+episodes\s+played\s+at\s+a\s+time")
+        self.assertRegex(run("--help").stdout, r"with\s+--evaluate:\s+number\s+of\s+episodes\s+to\s+play\s+at\s+a\s+time")
 
 
 if __name__ == "__main__":

@@ -173,8 +173,8 @@ class RefusalTest(unittest.TestCase):
                               ({"qvel": [1, 2, 3]}, ("qvel has 3 numbers",)),
                               ({"act": [1]}, ("act has 1 numbers",)),
                               ({"target_pos": [1, 2, 3]}, ("target has 3 numbers",)),
-                              ({"qpos": "x"}, ("qpos is no list",)),
-                              ({"qvel": [1, None]}, ("qvel is no list",))):
+                              ({"qpos": "x"}, ("qpos is not a list",)),
+                              ({"qvel": [1, None]}, ("qvel is not a list",))):
             recording = dict(good, records=[dict(good["records"][0], **change)])
             self.like(recording, *texts)
             self.like({"tasks": {"cartpole-swingup": recording["records"]}}, *texts[1:], command="probe")

@@ -131,7 +131,7 @@ TEST_F(VideoFileTest, AnUnfinishedOneLeavesNothing) {
 TEST_F(VideoFileTest, WithoutFfmpegTheErrorSaysWhatToInstall) {
   const absl::Status status = VideoFile::Make(path()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(status.message(), HasSubstr("no ffmpeg in PATH"));
+  EXPECT_THAT(status.message(), HasSubstr("there is no program ffmpeg in PATH"));
   EXPECT_THAT(status.message(), HasSubstr("apt-get install ffmpeg"));
   EXPECT_THAT(Left(), IsEmpty());
 }

@@ -1,9 +1,8 @@
-#include "common/config/derive.h"
 
 #include <cmath>
 #include <string>
 
-#include "common/config/differences.h"
+#include "common/config/fields.h"
 #include "common/config/run_config.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

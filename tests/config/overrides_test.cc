@@ -1,7 +1,6 @@
-#include "common/config/overrides.h"
-
 #include <string>
 
+#include "common/config/text_parser.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -1,4 +1,3 @@
-#include "common/config/presets.h"
 
 #include <cstdlib>
 #include <string>

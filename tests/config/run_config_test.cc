@@ -94,7 +94,7 @@ TEST(Validate, FieldsMustFitTogether) {
   EXPECT_TRUE(LoadRunConfig({.overrides = {"planner.elites=1"}}).ok());
   EXPECT_THAT(ErrorOf({"planner.max_batch=4096"}), StartsWith("planner.max_batch: 4096"));
   EXPECT_EQ(ErrorOf({"model.latent_dim=100"}),
-            "model.latent_dim: 100 is no multiple of model.simnorm_dim 8");
+            "model.latent_dim: 100 is not a multiple of model.simnorm_dim 8");
   EXPECT_THAT(ErrorOf({"model.bin_min=0", "model.bin_max=0"}), StartsWith("model.bin_min: 0"));
   EXPECT_THAT(ErrorOf({"model.log_std_min=2"}), StartsWith("model.log_std_min: 2 is not below"));
   EXPECT_THAT(ErrorOf({"model.num_q=1"}), StartsWith("model.num_q: 1;"));
@@ -161,17 +161,17 @@ TEST(Validate, SquashedPoliciesCannotFollowAPlannersTails) {
 
 TEST(Validate, PureImitationHasNoValueScaleToWaitFor) {
   EXPECT_THAT(ErrorOf({"po_mpc.alpha=1", "po_mpc.kl_threshold=2"}),
-              StartsWith("po_mpc.kl_threshold: 2 waits"));
+              StartsWith("po_mpc.kl_threshold: 2 compares"));
 }
 
 TEST(Validate, ALatentOfTheModelsSizeMustFitAsWell) {
   EXPECT_THAT(ErrorOf({"model.size=tiny", "model.simnorm_dim=7"}),
-              HasSubstr("model.latent_dim: 64 is no multiple of model.simnorm_dim 7"));
+              HasSubstr("model.latent_dim: 64 is not a multiple of model.simnorm_dim 7"));
 }
 
 TEST(Validate, UnknownModelSizeListsTheSizes) {
   EXPECT_EQ(ErrorOf({"model.size=huge"}),
-            "model.size: \"huge\" is no size; allowed: tiny, small, 1M, 5M, 19M, 48M, 317M");
+            "model.size: \"huge\" is not a size; allowed: tiny, small, 1M, 5M, 19M, 48M, 317M");
 }
 
 TEST(Validate, ExternalTaskNeedsItsSpec) {
@@ -192,7 +192,7 @@ TEST(Validate, WindowsMustFitIntoAnEpisodeOnceItsLengthIsKnown) {
   ASSERT_TRUE(FillEnvSpec(&config).ok());
   EXPECT_EQ(Validate(config).message(),
             "planner.horizon: 21 is more than the decisions of an episode, "
-            "env.spec.episode_decisions 20: there would be no window");
+            "env.spec.episode_decisions 20: there would never be a window");
   config.mutable_planner()->set_horizon(20);
   EXPECT_TRUE(Validate(config).ok());
 }

@@ -609,7 +609,7 @@ class WaitsTest(InProcessTest):
         for who in (*range(64), "learner"):
             waits.set(who, "")
         self.assertEqual(waits.text(), "")
-        self.assertEqual(self.logged()[-1], "goes on")
+        self.assertEqual(self.logged()[-1], "waits no longer")
 
     def logged(self):
         """The lines, without their times."""
@@ -691,9 +691,9 @@ class FlagsTest(unittest.TestCase):
                 ("'\u0661' is no whole number", ("--action-repeat", "\u0661")),
                 ("'101' is no whole number", ("--action-repeat", "101")),
                 ("'18446744073709551617' is no", ("--episode-steps", "18446744073709551617")),
-                ("'nowhere' is no address", ("--learner", "nowhere")), ("':1' is no address", ("--learner", ":1")),
-                ("'a:70000' is no address", ("--planners", "b:1,a:70000")), ("'' is no", ("--replay", "a:1,")),
-                ("'a:080' is no address", ("--learner", "a:080")), ("'a:0' is no address", ("--learner", "a:0")),
+                ("'nowhere' is not an address", ("--learner", "nowhere")), ("':1' is not an address", ("--learner", ":1")),
+                ("'a:70000' is not an address", ("--planners", "b:1,a:70000")), ("'' is not an address", ("--replay", "a:1,")),
+                ("'a:080' is not an address", ("--learner", "a:080")), ("'a:0' is not an address", ("--learner", "a:0")),
                 ("--learner is missing", ()), ("--planners is missing", ("--learner", "a:1")),
                 ("--replay is missing", ("--learner", "a:1", "--planners", "a:1")),
                 ("unrecognized", ("--learn", "a:1", "--planners", "a:1", "--evaluate"))):

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "common/config/derive.h"
+#include "common/config/run_config.h"
 #include "model/random.h"
 #include "model/torch_compat.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "common/config/derive.h"
+#include "common/config/run_config.h"
 #include "common/rpc/wire.h"
 #include "model/parameters.h"
 #include "model/torch_compat.h"

@@ -90,7 +90,7 @@ class RoleMainTest(unittest.TestCase):
         self.assertIn("--bogus", result.stderr)
 
     def test_bad_values_are_named(self):
-        for flags, part in ((("--log-level", "loud"), "allowed are trace"),
+        for flags, part in ((("--log-level", "loud"), "allowed: trace"),
                             (("--listen", "here"), '"here"'),
                             (("--metrics-listen", "there"), '"there"')):
             result = run(*flags)

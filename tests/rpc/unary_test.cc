@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "common/io/listen_address.h"
+#include "common/io/listener.h"
 #include "common/rpc/server.h"
 #include "common/rpc/wire.h"
 #include "gmock/gmock.h"

@@ -6,8 +6,8 @@ import unittest
 
 import source_tree
 
-FOLDERS = ("common/base", "common/io", "common/process", "common/rpc", "model", "parameters", "run", "rundir", "replay",
-           "planner", "learner", "actor", "cli")
+FOLDERS = ("common/base", "common/config", "common/io", "common/process", "common/rpc", "model", "parameters", "run",
+           "rundir", "replay", "planner", "learner", "actor", "cli")
 # Interfaces, and where what they ask for is checked.
 CHECKED_BY = {
     "learner/engine/engine.h": "learner/engine/torch_engine.cc",

@@ -105,7 +105,7 @@ class Waits:
                 self._reasons[who] = why
                 self._log(why)
             elif self._reasons.pop(who, None) and not self._reasons:
-                self._log("goes on")
+                self._log("waits no longer")
 
     def text(self):
         """The reasons in words, empty if nothing waits."""

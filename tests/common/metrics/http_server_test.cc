@@ -70,7 +70,7 @@ TEST(HttpServer, UnknownPageListsThoseThereAre) {
   server->AddPage("/status", [] { return HttpPage{}; });
   const auto page = HttpGet(server->address(), "/nothing");
   EXPECT_THAT(std::string(page.status().message()),
-              HasSubstr("404: no page /nothing; there are: /metrics, /healthz, /status"));
+              HasSubstr("404: there is no page /nothing; pages: /metrics, /healthz, /status"));
 }
 
 TEST(HttpServer, BusyPortIsNamed) {

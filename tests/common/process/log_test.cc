@@ -36,7 +36,7 @@ TEST(Log, UnknownLevelListsTheLevels) {
   const absl::Status status = SetUpLogging({.level = "loud"});
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(status.message(),
-            "log level \"loud\": allowed are trace, debug, info, warning, error, critical, off");
+            "log level \"loud\"; allowed: trace, debug, info, warning, error, critical, off");
 }
 
 }  // namespace

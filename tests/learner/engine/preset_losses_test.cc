@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "common/config/derive.h"
 #include "common/config/run_config.h"
 #include "learner/update/draws.h"
 #include "learner/update/losses.h"

@@ -1,13 +1,100 @@
-#include "actor/evaluator_worker.h"
+#include "actor/worker.h"
 
 #include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
 #include "common/config/run_config.h"
 #include "common/process/log.h"
 
 namespace pompc::actor {
+
+void Worker::OnNews(const run::RunClient::News& news) {
+  MutexLock lock(&mu_);
+  news_ = news;
+  changed_.SignalAll();
+  Follow();
+}
+
+void Worker::Stop() {
+  MutexLock lock(&mu_);
+  stopped_ = true;
+  changed_.SignalAll();
+  Follow();
+}
+
+absl::Status Worker::Outcome() {
+  MutexLock lock(&mu_);
+  POMPC_CHECK(done());
+  return stopped_ ? absl::OkStatus() : news_.error;
+}
+
+ActorWorker::ActorWorker(const ActorWorkerOptions& options, EnvironmentFactory factory,
+                         ActorStats* stats, Clock* clock)
+    : options_(options), factory_(std::move(factory)), stats_(stats), clock_(clock) {}
+
+absl::Status ActorWorker::Run() {
+  while (true) {
+    const std::shared_ptr<const proto::RegisterReply> lease = AwaitLease();
+    if (lease == nullptr) break;
+    SessionOptions options = {.lease = *lease,
+                              .planners = options_.planners,
+                              .replay = options_.replay,
+                              .threads = options_.threads,
+                              .turns = options_.turns};
+    POMPC_ASSIGN_OR_RETURN(std::shared_ptr<Session> session,
+                           Session::Make(options, factory_, stats_, clock_));
+    {
+      // News may have come while the session was made; Follow makes up for what it missed.
+      MutexLock lock(&mu_);
+      POMPC_CHECK(session_ == nullptr, "Run is called once");
+      session_ = session;
+      lease_ = lease;
+      Follow();
+    }
+    Log().info("actor {}, incarnation {}: acts in {} environments", lease->index(),
+               lease->incarnation(), lease->shards_size());
+    const absl::Status status = session->Run();
+    // Rows are worth waiting for only when this process was told to stop in the middle of a run
+    // whose lease it holds: otherwise the run is over, or the shards refuse the lease's rows.
+    bool flush = false;
+    {
+      MutexLock lock(&mu_);
+      session_ = nullptr;
+      if (!status.ok() && !done()) return status;
+      flush = stopped_ && !news_.over() && news_.registration == lease;
+    }
+    const absl::Status flushed = flush ? session->Flush(options_.flush_timeout) : absl::OkStatus();
+    if (!flushed.ok()) Log().info("rows were lost at the end: {}", flushed.ToString());
+  }
+  return Outcome();
+}
+
+std::shared_ptr<const proto::RegisterReply> ActorWorker::AwaitLease() {
+  MutexLock lock(&mu_);
+  while (!done() && news_.registration == nullptr) changed_.Wait(&mu_);
+  return done() ? nullptr : news_.registration;
+}
+
+void ActorWorker::Follow() {
+  if (session_ == nullptr) return;
+  if (done() || news_.registration != lease_) {
+    session_->Stop();
+  } else {
+    session_->SetPhase(news_.phase);
+  }
+}
+
+std::string ActorWorker::Waiting() {
+  std::shared_ptr<Session> session;
+  {
+    MutexLock lock(&mu_);
+    session = session_;
+  }
+  return session == nullptr ? "" : session->Waiting();
+}
 
 EvaluatorWorker::EvaluatorWorker(const EvaluatorWorkerOptions& options, EnvironmentFactory factory,
                                  Report report, ActorStats* stats, Clock* clock)
@@ -19,8 +106,7 @@ EvaluatorWorker::EvaluatorWorker(const EvaluatorWorkerOptions& options, Environm
 
 absl::Status EvaluatorWorker::Run() {
   while (const auto assignment = AwaitAssignment()) Evaluate(*assignment);
-  MutexLock lock(&mu_);
-  return stopped_ ? absl::OkStatus() : news_.error;
+  return Outcome();
 }
 
 std::optional<proto::EvaluationAssignment> EvaluatorWorker::AwaitAssignment() {
@@ -49,12 +135,12 @@ void EvaluatorWorker::Evaluate(const proto::EvaluationAssignment& assignment) {
   absl::Status status = outcome.status();
   if (status.ok() && wanted) status = report_(assignment, *outcome);
   if (!wanted) {
-    Log().info("evaluation {} is not wanted any more", assignment.evaluation_id());
+    Log().info("evaluation {} is no longer assigned", assignment.evaluation_id());
   } else if (!status.ok()) {
     Log().warn("evaluation {}: {}", assignment.evaluation_id(), status.ToString());
     MutexLock lock(&mu_);
     failure_ = absl::StrCat("evaluation ", assignment.evaluation_id(),
-                            " failed and will be tried again: ", status.message());
+                            " failed and will be retried: ", status.message());
   } else {
     Log().info("evaluation {}, version {}.{}: mean return {:.1f} over {} episodes",
                assignment.evaluation_id(), assignment.version().incarnation(),
@@ -64,7 +150,7 @@ void EvaluatorWorker::Evaluate(const proto::EvaluationAssignment& assignment) {
                outcome->returns.size());
   }
   MutexLock lock(&mu_);
-  // The next heartbeat may still assign what was just handed in; give it time.
+  // The next heartbeat may still assign the evaluation that was just handed in; give it time.
   not_before_ = clock_->Now() + options_.retry_after;
 }
 
@@ -98,20 +184,8 @@ bool EvaluatorWorker::Wanted(const proto::EvaluationAssignment& assignment) cons
          news_.evaluation->version().number() == assignment.version().number();
 }
 
-void EvaluatorWorker::OnNews(const run::RunClient::News& news) {
-  MutexLock lock(&mu_);
-  news_ = news;
-  Follow();
-}
-
-void EvaluatorWorker::Stop() {
-  MutexLock lock(&mu_);
-  stopped_ = true;
-  Follow();
-}
-
+// Cancel comes first: a plan that fails because the source closes must not look like a failure.
 void EvaluatorWorker::Follow() {
-  changed_.SignalAll();
   if (job_ == nullptr || (!done() && Wanted(assignment_))) return;
   job_->evaluator.Cancel();
   job_->plans.Close();

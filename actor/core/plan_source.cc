@@ -1,4 +1,4 @@
-#include "actor/core/plan_asker.h"
+#include "actor/core/plan_source.h"
 
 #include "common/base/check.h"
 #include "common/rpc/message_size.h"
@@ -10,6 +10,7 @@ PlanAsker::PlanAsker(PlanSource* source, PlanListener* listener)
   queries_.reserve(PlanSource::kMaxQueries);
 }
 
+// A request has one mode, and a bounded size: what does not fit starts the next one.
 void PlanAsker::Add(const PlanQuery& query, const PlanMode& mode, absl::Duration now) {
   const size_t bytes = sizeof(float) * (query.observation.size() + query.warm_start.size());
   if (mode != mode_ || bytes_ + bytes > rpc::kFullRequestBytes) Send();

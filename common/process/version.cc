@@ -1,7 +1,0 @@
-#include "common/process/version.h"
-
-namespace pompc {
-
-const char* Version() { return POMPC_VERSION; }
-
-}  // namespace pompc
