@@ -29,6 +29,8 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
   return app;
 }
 
+// An evaluator has one worker thread, an actor as many as it has threads: metrics are labelled by
+// it.
 App::App(AppOptions options)
     : options_(std::move(options)),
       name_(options_.name.empty() ? ProcessName() : options_.name),
@@ -45,6 +47,7 @@ void App::Work() {
     // The news of Register comes before those of the heartbeats: later, it could undo the news that
     // the run is over.
     OnNews(client->news());
+    // From here on the client's thread calls OnNews.
     client->Start([this](const run::RunClient::News& news) { OnNews(news); });
     status = worker->Run();
   }
@@ -52,6 +55,8 @@ void App::Work() {
     Log().info("{} ends", options_.evaluate ? "evaluator" : "actor");
     status = absl::OkStatus();
   }
+  // Leaving tells the learner that this process ends, so that it need not wait for the lease to
+  // end.
   if (client != nullptr) {
     client->Close();
     // Reports what was done since the last heartbeat; a short run may have had none.
@@ -110,6 +115,8 @@ absl::StatusOr<uint32_t> App::Environments() {
 }
 
 absl::StatusOr<std::shared_ptr<Worker>> App::MakeWorker(const proto::RegisterReply& registration) {
+  // The factory is made before the worker runs: a task that this program does not know should end
+  // the process at once.
   EnvironmentFactory factory = options_.factory;
   if (!factory) {
     POMPC_ASSIGN_OR_RETURN(factory, FactoryForTask(registration.config().env(), options_.assets));

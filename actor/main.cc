@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
         options.metrics = context.metrics;
         POMPC_RETURN_IF_ERROR(options.SetAddresses(flags.learner, flags.planners, flags.replay));
         POMPC_ASSIGN_OR_RETURN(auto app, pompc::actor::App::Start(options));
+        // An actor has no server of its own, so people and health checks use its metrics address.
         context.http.AddPage(
             "/status", [app = app.get()] { return pompc::HttpPage{.body = app->StatusText()}; });
         return pompc::rpc::MakeRunningRole(std::move(app));

@@ -10,6 +10,7 @@ namespace pompc::actor {
 absl::Status AppOptions::SetAddresses(const std::string& learner_address,
                                       const std::string& planner_addresses,
                                       const std::string& replay_addresses) {
+  // The flag is read as the lists are, so that a list of learners is refused as such.
   std::vector<rpc::Endpoint> learners;
   if (!learner_address.empty()) {
     POMPC_ASSIGN_OR_RETURN(learners, rpc::ParseEndpoints("--learner", learner_address));
@@ -33,6 +34,7 @@ absl::Status AppOptions::Validate() const {
   if (planners.empty()) {
     return absl::InvalidArgumentError("--planners is missing; give host:port,host:port,...");
   }
+  // An evaluator writes no rows, so the same flags without --replay suit it.
   if (!evaluate && replay.empty()) {
     return absl::InvalidArgumentError(
         "--replay is missing; give host:port of each shard, in the run's order");
@@ -48,6 +50,8 @@ absl::Status AppOptions::Validate() const {
   return absl::OkStatus();
 }
 
+// Every flag has an environment variable, because containers are configured by those. The bounds of
+// numbers protect the process: each environment holds a simulation of up to some megabytes.
 void AddFlags(CLI::App& app, Flags& flags) {
   AppOptions& options = flags.options;
   app.add_option("--learner", flags.learner, "host:port of the learner")->envname("POMPC_LEARNER");

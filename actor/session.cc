@@ -100,6 +100,7 @@ absl::StatusOr<std::unique_ptr<replay::TrajectoryWriter>> Session::MakeWriter(Ac
   writer.chunk_rows = lease.config().actor().chunk_rows();
   writer.max_unacked_rows = lease.config().actor().max_unacked_rows();
   writer.seed = MixSeeds({lease.incarnation()});
+  // The writer's thread calls these. They only leave letters, so that it never waits for a rollout.
   writer.on_room = [this](uint32_t environment) {
     listeners_[environment]->OnRoom(static_cast<int>(environment));
   };
@@ -120,6 +121,7 @@ absl::StatusOr<std::unique_ptr<replay::TrajectoryWriter>> Session::MakeWriter(Ac
   return std::make_unique<replay::TrajectoryWriter>(std::move(writer), clock);
 }
 
+// A sink belongs to one thread, the writer to all of them.
 absl::Status Session::RunRollout(Rollout* rollout) {
   WriterRowSink sink(writer_.get());
   if (options_.turns == nullptr) return rollout->Run(&sink);
@@ -152,6 +154,7 @@ void Session::SetPhase(proto::Phase phase) {
   for (const auto& rollout : rollouts_) rollout->SetRandomPhase(phase == proto::SEED);
 }
 
+// The rollouts first: one that is told to stop does not count the plans that Close() then fails.
 void Session::Stop() {
   for (const auto& rollout : rollouts_) rollout->Stop();
   plans_->Close();

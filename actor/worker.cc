@@ -11,6 +11,7 @@
 
 namespace pompc::actor {
 
+// Work is followed up under the lock, so that news and Stop act in the order in which they came.
 void Worker::OnNews(const run::RunClient::News& news) {
   MutexLock lock(&mu_);
   news_ = news;
@@ -35,6 +36,8 @@ ActorWorker::ActorWorker(const ActorWorkerOptions& options, EnvironmentFactory f
                          ActorStats* stats, Clock* clock)
     : options_(options), factory_(std::move(factory)), stats_(stats), clock_(clock) {}
 
+// One turn of the loop for each lease. A lease that ends does not end the process: the run client
+// registers again, and its news brings the next lease.
 absl::Status ActorWorker::Run() {
   while (true) {
     const std::shared_ptr<const proto::RegisterReply> lease = AwaitLease();
@@ -63,6 +66,7 @@ absl::Status ActorWorker::Run() {
     {
       MutexLock lock(&mu_);
       session_ = nullptr;
+      // An error after Stop, or of a run that is over, is a consequence of ending.
       if (!status.ok() && !done()) return status;
       flush = stopped_ && !news_.over() && news_.registration == lease;
     }
@@ -78,6 +82,8 @@ std::shared_ptr<const proto::RegisterReply> ActorWorker::AwaitLease() {
   return done() ? nullptr : news_.registration;
 }
 
+// Rows that are written under a lease which has ended would be refused, so its session stops at
+// once.
 void ActorWorker::Follow() {
   if (session_ == nullptr) return;
   if (done() || news_.registration != lease_) {
@@ -109,6 +115,8 @@ absl::Status EvaluatorWorker::Run() {
   return Outcome();
 }
 
+// The evaluation that was just played is not played again before not_before_, a different one at
+// once.
 std::optional<proto::EvaluationAssignment> EvaluatorWorker::AwaitAssignment() {
   MutexLock lock(&mu_);
   while (!done()) {
@@ -123,6 +131,8 @@ std::optional<proto::EvaluationAssignment> EvaluatorWorker::AwaitAssignment() {
   return std::nullopt;
 }
 
+// A result counts only if it is still wanted when it is there: the learner may have withdrawn the
+// assignment, or given it to another evaluator, in the meantime.
 void EvaluatorWorker::Evaluate(const proto::EvaluationAssignment& assignment) {
   const std::shared_ptr<Job> job = StartJob(assignment);
   const absl::StatusOr<EvaluationOutcome> outcome = job->evaluator.Run();
@@ -177,6 +187,7 @@ std::shared_ptr<EvaluatorWorker::Job> EvaluatorWorker::StartJob(
   return job_;
 }
 
+// An assignment is the same only if both its id and its version agree.
 bool EvaluatorWorker::Wanted(const proto::EvaluationAssignment& assignment) const {
   return news_.evaluation.has_value() &&
          news_.evaluation->evaluation_id() == assignment.evaluation_id() &&
@@ -191,6 +202,7 @@ void EvaluatorWorker::Follow() {
   job_->plans.Close();
 }
 
+// The job is kept alive outside of the lock while its client is asked.
 std::string EvaluatorWorker::Waiting() {
   std::shared_ptr<Job> job;
   {

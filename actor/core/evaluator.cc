@@ -99,6 +99,7 @@ absl::Status Evaluator::Round() {
   for (const Letter& letter : letters_) {
     if (letter.plan_done) status.Update(HandlePlan(letter.slot, letter));
   }
+  // All letters are handled before an error ends the round, so that no plan that arrived is missed.
   POMPC_RETURN_IF_ERROR(status);
   const absl::Duration now = clock_->Now();
   if (now >= last_plan_ + options_.patience) {
@@ -177,6 +178,7 @@ absl::Status Evaluator::PlayAgain(int i) {
   return absl::OkStatus();
 }
 
+// Only the first episode is shown: a film has one.
 absl::Status Evaluator::Show(const Lane& lane) {
   if (lane.episode != 0 || options_.spectator == nullptr) return absl::OkStatus();
   return options_.spectator(lane.slot->environment());

@@ -33,6 +33,7 @@ ActorStats::ActorStats(const std::string& role, int workers, Clock* clock,
   RegisterMetrics(role);
 }
 
+// Metrics that differ only in labels share name and help; the text format wants them together.
 void ActorStats::RegisterMetrics(const std::string& role) {
   // Every counter is read from counts_ when metrics are scraped, so that the hot path only adds.
   const auto counter = [&](const char* name, const char* help, MetricLabels labels,
@@ -46,6 +47,7 @@ void ActorStats::RegisterMetrics(const std::string& role) {
           [](const Counts& c) { return static_cast<double>(c.random_rows); });
   counter("pompc_actor_rows_total", "Rows handed to replay.", {{"phase", "planned"}},
           [](const Counts& c) { return static_cast<double>(c.rows - c.random_rows); });
+  // One metric for all ends, so that their sum is the number of episodes.
   for (int i = 0; i < kEpisodeEnds; ++i) {
     counter("pompc_actor_episodes_total", "Episodes by how they ended.",
             {{"end", std::string(kEpisodeEndNames[i])}},
@@ -71,6 +73,7 @@ void ActorStats::RegisterMetrics(const std::string& role) {
                                "Return of the newest episode that terminated or was truncated.",
                                {{"role", role}}},
                               [this] { return counts().last_return; }));
+  // Where the time of an actor goes is the first question about its speed (docs/metrics.md).
   for (int i = 0; i < workers(); ++i) {
     auto seconds = metrics_->StateSeconds({"pompc_actor_state_seconds_total",
                                            "Time that each worker thread has spent in each state; "
@@ -132,6 +135,7 @@ void ActorStats::SetWaiting(int worker, std::string why) {
   waiting_[worker] = std::move(why);
 }
 
+// Workers rarely wait for different things, but when they do, each reason matters.
 std::string ActorStats::Waiting() const {
   MutexLock lock(&mu_);
   std::string all;
@@ -142,6 +146,7 @@ std::string ActorStats::Waiting() const {
   return all;
 }
 
+// A copy under the lock, so that the numbers belong together.
 ActorStats::Counts ActorStats::counts() const {
   MutexLock lock(&mu_);
   return counts_;

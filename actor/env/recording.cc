@@ -25,6 +25,7 @@ absl::Status Wrong(absl::string_view where, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(where, " ", what));
 }
 
+// The library reports errors by exceptions; they end here.
 absl::StatusOr<Json> Parse(absl::string_view text) {
   try {
     Json json = Json::parse(text.begin(), text.end());
@@ -161,6 +162,7 @@ absl::StatusOr<std::vector<int>> StepsOf(const Json& records) {
   return steps;
 }
 
+// The names of these fields are those of the recordings, whoever made them.
 Json TraceHead(absl::string_view task, const Json& recording, Simulation& simulation) {
   const mjModel& model = simulation.physics().model();
   const EnvironmentSpec& spec = simulation.spec();
@@ -214,6 +216,8 @@ absl::StatusOr<std::vector<Json>> Trace(const SineRule& rule, const std::vector<
 
 }  // namespace
 
+// The first state is computed without actuation, as every start of an episode is. The seed does not
+// matter: the trajectory begins at the recorded state.
 absl::StatusOr<std::string> TraceLike(absl::string_view task, absl::string_view recording,
                                       const std::string& assets) {
   POMPC_ASSIGN_OR_RETURN(const auto simulation, MakeSimulation(task, 0, assets));
@@ -230,6 +234,7 @@ absl::StatusOr<std::string> TraceLike(absl::string_view task, absl::string_view 
                       ",\n\"records\":", Lines(trace), "}\n");
 }
 
+// Placed states have a control of their own, which counts: rewards depend on it.
 absl::StatusOr<std::string> ProbeLike(absl::string_view task, absl::string_view recording,
                                       const std::string& assets) {
   POMPC_ASSIGN_OR_RETURN(const auto simulation, MakeSimulation(task, 0, assets));

@@ -28,6 +28,7 @@ std::vector<TaskDefinition> ReacherTasks();
 std::vector<TaskDefinition> WalkerTasks();
 
 const std::vector<TaskDefinition>& Tasks() {
+  // Never destroyed: environments may outlive static objects.
   static const auto* definitions = [] {
     auto* all = new std::vector<TaskDefinition>;
     for (const auto& domain :
@@ -76,6 +77,8 @@ absl::StatusOr<std::unique_ptr<FloatEnvironment>> MakeFloatEnvironment(absl::str
   }
   POMPC_ASSIGN_OR_RETURN(std::unique_ptr<Environment> environment,
                          MakeEnvironment(task, seed, assets));
+  // The repeat is outside of the time limit, which counts control steps, so that an episode has the
+  // same length for every action repeat.
   return std::make_unique<FloatEnvironment>(
       std::make_unique<ActionRepeat>(std::move(environment), action_repeat));
 }

@@ -31,6 +31,8 @@ std::string ToString(const AssetModel::Sizes& sizes) {
                       sizes.sensor_numbers, " sensor numbers");
 }
 
+// The file may be of another version of the suite. Its sizes tell most of these apart before a task
+// reads beyond what the model has.
 absl::Status CheckSizes(const mjModel& model, const AssetModel::Sizes& expected) {
   // Newer versions of MuJoCo count in 64 bits.
   const AssetModel::Sizes found = {static_cast<int>(model.nq), static_cast<int>(model.nu),
@@ -51,6 +53,7 @@ absl::StatusOr<std::unique_ptr<Physics>> MakePhysics(const TaskDefinition& defin
   return physics;
 }
 
+// The times are those that the physics can have: a control step is a whole number of physics steps.
 EnvironmentSpec MakeSpec(const TaskDefinition& definition, const mjModel& model,
                          int physics_steps) {
   EnvironmentSpec spec;
@@ -119,6 +122,8 @@ absl::Status Simulation::Reset() {
   return Begin(Actuation::kDisabled);
 }
 
+// Everything that is not given has the value that it has after a reset, so that the same state
+// always gives the same numbers.
 absl::Status Simulation::Place(const PlacedState& state, Actuation actuation) {
   running_ = succeeded_ = false;
   POMPC_RETURN_IF_ERROR(physics_->Reset());

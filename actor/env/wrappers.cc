@@ -94,6 +94,7 @@ absl::StatusOr<StepResult> FloatEnvironment::Step(std::span<const float> action)
   return result;
 }
 
+// An environment that keeps its promises never shows another size; those of users may.
 absl::Status FloatEnvironment::CastObservation() {
   const std::span<const double> shown = inner_->observation();
   if (shown.size() != observation_.size()) {

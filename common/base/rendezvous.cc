@@ -4,6 +4,7 @@
 
 namespace pompc {
 
+// The bounds protect the process that serves the table from clients that put without end.
 absl::Status MemoryRendezvous::Put(const std::string& key, const std::string& value) {
   MutexLock lock(&mu_);
   if (key.size() > kMaxBytes || value.size() > kMaxBytes || values_.size() >= kMaxValues) {

@@ -13,6 +13,7 @@ absl::Status RetryWhileUnavailable(Clock* clock, Event* stop, const RetryOptions
     const absl::Status status = attempt();
     if (status.code() != absl::StatusCode::kUnavailable) return status;
     const absl::Duration delay = backoff.Next();
+    // An attempt after the wait would begin too late, so the wait is not worth it.
     if (clock->Now() + delay >= give_up) return status;
     if (options.on_retry) options.on_retry(status, delay);
     if (stop->WaitUntil(clock, clock->Now() + delay)) {

@@ -129,6 +129,7 @@ std::string ValueText(const Message& message, const FieldDescriptor& field) {
   return text;
 }
 
+// Groups are compared field by field, so that a difference names the setting and not its group.
 void Collect(const Message& before, const Message& now, absl::string_view scope,
              std::vector<FieldDifference>* differences) {
   for (int i = 0; i < before.GetDescriptor()->field_count(); ++i) {
@@ -180,6 +181,7 @@ std::string Allowed(const FieldDescriptor& field) {
   }
 }
 
+// The list of fields follows the suggestion: a wrong guess still leads on.
 std::string UnknownField(const Descriptor& type, absl::string_view scope, absl::string_view name) {
   std::vector<std::string> fields;
   for (int i = 0; i < type.field_count(); ++i) fields.emplace_back(type.field(i)->name());

@@ -23,6 +23,7 @@ template <typename T>
 absl::Status CheckSame(const char* field, bool given, T value, T expected,
                        const proto::EnvConfig& env) {
   if (!given || value == expected) return absl::OkStatus();
+  // Both values are named, and the way out.
   return absl::InvalidArgumentError(
       absl::StrCat("env.spec.", field, ": ", value, "; env.task \"", env.task(),
                    "\" with env.action_repeat ", env.action_repeat(), " has ", expected,
@@ -96,6 +97,7 @@ absl::StatusOr<proto::EnvSpec> MakeEnvSpec(const std::string& task, uint32_t act
   return spec;
 }
 
+// The spec of an external task is checked by Validate, which requires its sizes.
 absl::Status FillEnvSpec(proto::RunConfig* config) {
   const proto::EnvConfig& env = config->env();
   if (env.task() == kExternalTask) return absl::OkStatus();

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/process/log.h"
 
 namespace pompc {
@@ -59,6 +60,8 @@ int DescriptorLimit() {
   return static_cast<int>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<int>::max()));
 }
 
+// A quarter, but enough for a checkpoint's files and a few pages, and no more than a server can
+// use.
 int ReservedDescriptors() { return std::clamp(DescriptorLimit() / 4, 16, 1024); }
 
 int ConnectionDescriptorBound() {
@@ -92,6 +95,7 @@ absl::Status PollWaker::Open() {
 }
 
 void PollWaker::Wake() {
+  POMPC_DCHECK(event_.valid(), "Open() comes first");
   const uint64_t one = 1;
   // This fails only if the counter is full, and then the descriptor is readable as well.
   [[maybe_unused]] const ssize_t written = write(fd(), &one, sizeof(one));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/io/descriptors.h"
 
@@ -105,6 +106,7 @@ std::string FileOnTheWay(const std::string& path) {
 }  // namespace
 
 absl::Status WriteAll(int fd, absl::string_view content, const std::string& path) {
+  POMPC_CHECK_GE(fd, 0);
   while (!content.empty()) {
     const ssize_t written = ::write(fd, content.data(), content.size());
     if (written < 0) {
@@ -178,7 +180,9 @@ absl::Status MakeFolders(const std::string& path) {
       absl::StrCat("creating folder ", path, ": ", file, " is a file, not a folder"));
 }
 
+// mkdir() either makes the folder or fails: of two processes that try the same name, one gets it.
 absl::StatusOr<std::string> MakeNewFolder(const std::string& path) {
+  POMPC_CHECK(!path.empty());
   constexpr int kMostNames = 10'000;
   POMPC_RETURN_IF_ERROR(MakeFolders(fs::path(path).parent_path().string()));
   for (int i = 1; i <= kMostNames; ++i) {
@@ -208,12 +212,14 @@ absl::StatusOr<std::string> PutAside(const std::string& path) {
 }
 
 absl::Status Rename(const std::string& from, const std::string& to) {
+  POMPC_CHECK(!from.empty() && !to.empty());
   std::error_code error;
   fs::rename(from, to, error);
   return FilesystemError(error, absl::StrCat("renaming ", from, " to"), to);
 }
 
 absl::Status RemoveAll(const std::string& path) {
+  POMPC_CHECK(!path.empty(), "an empty path would mean this folder");
   std::error_code error;
   fs::remove_all(path, error);
   return FilesystemError(error, "removing", path);

@@ -12,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/process/log.h"
 #include "common/values/numbers.h"
 
@@ -62,6 +63,7 @@ sockaddr_storage BoundAddress(int fd) {
 // Returns a socket that listens on one resolved address, or an invalid one with errno set.
 Descriptor ListenOn(const addrinfo& info, int port) {
   sockaddr_storage address{};
+  POMPC_CHECK_LE(info.ai_addrlen, sizeof(address));
   std::memcpy(&address, info.ai_addr, info.ai_addrlen);
   PortOf(address) = htons(static_cast<in_port_t>(port));
   Descriptor fd(socket(info.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -224,6 +226,7 @@ absl::Status Listener::ConnectError(int error) {
 }
 
 absl::StatusOr<Descriptor> Listener::ConnectToSelf(size_t turn) const {
+  POMPC_CHECK(!sockets_.empty());
   sockaddr_storage address = BoundAddress(sockets_[turn % sockets_.size()].get());
   ReplaceWildcard(address);
   Descriptor fd(socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

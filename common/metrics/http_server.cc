@@ -48,6 +48,8 @@ struct Response {
   std::string headers = {};
 };
 
+// Each response ends its connection: clients are few, and a connection that stays open would hold
+// one of the few descriptors.
 std::string Serialize(const Response& response, bool head_only) {
   return absl::StrCat("HTTP/1.1 ", response.status,
                       "\r\nContent-Type: ", response.page.content_type,
@@ -105,6 +107,7 @@ struct Connection {
 
 bool WouldBlock() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
 
+// Half of the reserved descriptors: the rest is for files (common/io/descriptors.h).
 int MaxConnections() { return std::min(kMaxConnections, ReservedDescriptors() / 2); }
 
 class PollServer final : public HttpServer {
@@ -179,6 +182,8 @@ class PollServer final : public HttpServer {
       TakeAnswers(later);
       if (listener_ != nullptr) AcceptAll(later);
     }
+    // Requests that nobody took are dropped with their connections; the threads that make pages
+    // then find the queue closed.
     connections_.clear();
     while (questions_.TryPop().has_value()) {
     }
@@ -345,6 +350,7 @@ class PollServer final : public HttpServer {
     }
   }
 
+  // Pages run in these threads, never in that of the connections: a page may wait for a lock.
   Response MakePage(const std::string& path) {
     if (path == "/metrics" && options_.metrics != nullptr) {
       return {"200 OK", {"text/plain; version=0.0.4; charset=utf-8", options_.metrics->ToText()}};

@@ -27,6 +27,7 @@ using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
+// prometheus-cpp has no metrics that are functions, so their samples are made here.
 ClientMetric Sample(const MetricName& name, MetricType type, double value) {
   ClientMetric metric;
   for (const auto& [label, text] : name.labels) metric.label.push_back({label, text});
@@ -49,6 +50,8 @@ MetricFunction& MetricFunction::operator=(MetricFunction&& other) noexcept {
   return *this;
 }
 
+// After this returns the function is not running and will not be called again, so that what it
+// reads may be destroyed.
 void MetricFunction::Remove() {
   if (table_ == nullptr) return;
   {

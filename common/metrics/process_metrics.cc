@@ -14,6 +14,8 @@
 namespace pompc {
 namespace {
 
+// These are the metrics that Prometheus's client libraries give every process; dashboards know
+// their names. prometheus-cpp does not have them.
 double CpuSeconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

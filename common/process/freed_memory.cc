@@ -7,9 +7,12 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/base/check.h"
+
 namespace pompc {
 
 void KeepFreedMemory(int64_t bytes) {
+  POMPC_CHECK_GE(bytes, 0);
 #ifdef __GLIBC__
   // glibc refuses thresholds above 32 MiB for blocks that are mapped one by one.
   constexpr int64_t kLargestMapThreshold = int64_t{32} << 20;

@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/base/check.h"
 #include "common/base/event.h"
 #include "common/base/thread.h"
 #include "common/values/utf8.h"
@@ -92,6 +93,7 @@ std::string ProcessName() {
 }
 
 int RunProgram(const std::string& name, const std::function<int()>& body) {
+  POMPC_CHECK(program_name == nullptr, "RunProgram is called once");
   program_name = &name;
   OccupyStandardDescriptors();
   signal(SIGXFSZ, SIG_IGN);
@@ -101,7 +103,10 @@ int RunProgram(const std::string& name, const std::function<int()>& body) {
   return body();
 }
 
+// Starting them is the only reliable test: limits of the user, of the container and of memory all
+// count. They exist at the same time, wait for one event, and end.
 absl::Status CheckThreads(int count) {
+  POMPC_CHECK_GE(count, 0);
   Event checked;
   std::vector<Thread> threads;
   bool refused = false;

@@ -18,6 +18,7 @@ std::string ShortText(absl::string_view text, size_t max_bytes) {
   while (!text.empty()) {
     const size_t length = Utf8CharacterSize(text);
     std::string character(text.substr(0, std::max<size_t>(length, 1)));
+    // A byte that begins no character is replaced alone: the next one may begin one.
     if (length == 0) character = "?";
     const auto first = static_cast<unsigned char>(character[0]);
     if (first < 0x20 || first == 0x7f) character = " ";
