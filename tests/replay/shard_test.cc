@@ -48,20 +48,6 @@ class FakeStore : public Store {
   std::vector<std::function<void(absl::Status)>> waiting;
 };
 
-// Draws the window that came last, again and again.
-class NewestSelector : public Selector {
- public:
-  void Insert(Key key) override { keys_.push_back(key); }
-  void Remove(Key key) override { std::erase(keys_, key); }
-  size_t size() const override { return keys_.size(); }
-  void Sample(uint64_t seed, std::span<Key> keys) const override {
-    std::fill(keys.begin(), keys.end(), keys_.back());
-  }
-
- private:
-  std::vector<Key> keys_;
-};
-
 class ShardTest : public ::testing::Test {
  protected:
   ShardTest() {
@@ -85,18 +71,6 @@ class ShardTest : public ::testing::Test {
   std::shared_ptr<CountingWaiter> waiter_ = std::make_shared<CountingWaiter>();
   const SegmentId id_{.actor_index = 1, .incarnation = 1};
 };
-
-TEST_F(ShardTest, WindowsAreDrawnByTheSelectorOfTheConfig) {
-  ShardConfig config = Config();
-  config.make_selector = [] { return std::make_unique<NewestSelector>(); };
-  ASSERT_TRUE(shard_->Configure(config).ok());
-  ASSERT_TRUE(shard_->Grant({1000, "", false}).ok());
-  ASSERT_EQ(Append(id_, 0, RowBuilder(kSpec).AddMany(0, 10)).kind, Kind::kAcked);
-  WindowBuffer buffer(kSpec, kHorizon, 5);
-  ASSERT_TRUE(shard_->Sample(1, buffer.Columns()).ok());
-  // Rows 6 to 9 make the last of 7 windows.
-  for (size_t b = 0; b < 5; ++b) EXPECT_EQ(buffer.addresses[b * (kHorizon + 1)], 6);
-}
 
 TEST_F(ShardTest, BeforeConfigureEverythingIsUnavailable) {
   const AppendOutcome outcome = Append(id_, 0, RowBuilder(kSpec).Add(1));
