@@ -126,6 +126,8 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
   return at::baddbmm(bias.unsqueeze(1), for_members(x), weight);
 }
 
+// The definition that kernels/norm.cc fuses; float64 and GPUs compute with it, and tests compare
+// both.
 at::Tensor NormedLinear(const at::Tensor& x, const NormedLinearParameters& p) {
   at::Tensor y = Linear(x, p.weight, p.bias, p.matmul_dtype);
   if (p.dropout.defined()) y = y * p.dropout;
@@ -178,6 +180,7 @@ at::Tensor TwoHotEncode(const at::Tensor& values, const Bins& bins) {
 namespace reference {
 
 at::Tensor TwoHotDecode(const at::Tensor& logits, const Bins& bins) {
+  // The mean is taken in symlog space and mapped back after that, as TD-MPC2 does.
   const at::Tensor centers = BinNumbers(logits, bins) * bins.width() + bins.low;
   return Symexp(at::matmul(at::softmax(logits, -1), centers));
 }

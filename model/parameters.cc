@@ -152,6 +152,7 @@ absl::Status CopyTensors(const NamedTensors& source, const NamedTensors& destina
           ": must be ", DescribeTensor(named.tensor.scalar_type(), named.tensor.sizes())));
     }
   }
+  // All of the destination is in the source, so a difference in number is a tensor too many.
   if (by_name.size() != destination.size()) {
     for (const NamedTensor& named : destination) by_name.erase(named.name);
     return absl::InvalidArgumentError(

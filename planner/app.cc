@@ -47,6 +47,8 @@ App::App(AppOptions options)
 App::~App() { Stop(); }
 
 absl::Status App::Health() const {
+  // Before the first parameters the reason is more useful than the state: what the learner last
+  // said, or how far the connection has come.
   if (store_.Newest() != nullptr) return server_->Health();
   const parameters::ParameterSubscriber::Status status = subscriber_->status();
   if (!status.last_error.empty()) {

@@ -9,7 +9,7 @@
 namespace pompc::planner {
 namespace {
 
-// 0.1 ms to 100 s, two buckets a decade.
+// 0.1 ms to 100 s, two buckets a decade: from a plan that waits for nobody to one that is a stall.
 const std::vector<double>& SecondsBuckets() {
   static const auto* buckets =
       new std::vector<double>{1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100};

@@ -155,6 +155,7 @@ class TorchEngine final : public PlanEngine {
   absl::StatusOr<std::shared_ptr<const PlannerModel>> LoadOrThrow(
       const parameters::ParameterSnapshot& snapshot) {
     const proto::ParametersDescription& description = snapshot.description;
+    POMPC_CHECK(snapshot.data != nullptr);
     POMPC_ASSIGN_OR_RETURN(const proto::RunConfig config, config::Derive(description.config()));
     POMPC_ASSIGN_OR_RETURN(const model::NamedTensors tensors,
                            model::Unpack(Table(description), *snapshot.data));
@@ -177,6 +178,7 @@ class TorchEngine final : public PlanEngine {
   }
 
   // A model to be overwritten. Cloning the one before is cheaper than drawing initial parameters.
+  // It is held weakly: this must not keep a version alive that nobody plans with.
   model::WorldModel Blank(const proto::RunConfig& config) {
     std::shared_ptr<const TorchModel> last;
     {

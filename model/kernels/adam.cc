@@ -22,6 +22,7 @@ void AdamStep(const AdamFactors& factors, int64_t count, const float* gradient, 
     const float scaled = g[i] * f.gradient_scale;
     mean[i] = f.beta1 * mean[i] + (1 - f.beta1) * scaled;
     square[i] = f.beta2 * square[i] + (1 - f.beta2) * scaled * scaled;
+    // Both bias corrections are in the factors, so that they are computed once for a step.
     const float denominator = __builtin_sqrtf(square[i]) * f.inverse_sqrt_correction + f.epsilon;
     p[i] -= f.step_size * mean[i] / denominator;
   }

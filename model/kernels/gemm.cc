@@ -163,6 +163,7 @@ POMPC_INLINE void MultiplyWith(const Gemm& gemm, const float* a, const float* b,
     Part part;
     part.first = first;
     part.depth = gemm.k - first < kPanelRows ? gemm.k - first : kPanelRows;
+    // Panels after the first one add to what the ones before have left in c.
     const bool accumulate = gemm.accumulate || first > 0;
     for (int64_t column = 0; column < gemm.n; column += kColumns<Isa>) {
       part.column = column;
@@ -254,6 +255,7 @@ void MultiplySmall(const Gemm& gemm, const float* a, const float* b, float* c) {
 }
 
 void MultiplyBlas(const Gemm& gemm, const float* a, const float* b, float* c) {
+  // The values of CBLAS's enumerations, which all implementations share.
   constexpr int kRowMajor = 101;
   constexpr int kPlain = 111;
   constexpr int kTransposed = 112;

@@ -31,6 +31,8 @@ struct Softmax {
 
 // Replaces logits by e^(x - max).
 POMPC_INLINE Softmax SoftmaxOf(PaddedRow& row) {
+  // The maximum is subtracted so that no exponential overflows. Mean and sum are collected in one
+  // pass: e^x / sum is needed for the gradient alone.
   Floats max = Load(row.x);
   for (int64_t i = kWidth; i < row.size; i += kWidth) max = Max(Load(row.x + i), max);
   max = MaxAcross(max);
