@@ -38,7 +38,8 @@ absl::StatusOr<std::string> ReadIfThere(const std::string& path) {
   return content;
 }
 
-// What is kept of an earlier start's file, with the header.
+// Returns what is kept of an earlier start's file, with the header. Updates that are made again
+// after a resume would otherwise stand there twice.
 std::string Kept(const std::vector<std::string>& lines, const std::string& header,
                  const std::function<bool(const CsvFile::Row&)>& keep) {
   std::string kept = header + "\n";
@@ -71,12 +72,16 @@ absl::StatusOr<std::unique_ptr<CsvFile>> CsvFile::Open(
   const std::string header = absl::StrJoin(columns, ",");
   POMPC_ASSIGN_OR_RETURN(const std::string before, ReadIfThere(path));
   std::vector<std::string> lines = FinishedLines(before);
+  // Rows of another version's columns cannot follow one another in one table, and a file that holds
+  // measurements is never overwritten.
   if (!lines.empty() && lines[0] != header) {
     POMPC_ASSIGN_OR_RETURN(const std::string aside, PutAside(path));
-    Log().warn("{} has other columns than this version writes; it goes on as {}", path, aside);
+    Log().warn("{} has other columns than this version writes; it was renamed to {}", path, aside);
     lines.clear();
   }
   const std::string after = Kept(lines, header, keep);
+  // A start that changes nothing leaves the file alone, so that programs that follow it need not
+  // read it again.
   if (after != before) POMPC_RETURN_IF_ERROR(WriteFileAtomically(path, after));
   const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("opening ", path));
@@ -88,6 +93,7 @@ CsvFile::~CsvFile() { ::close(fd_); }
 
 absl::Status CsvFile::Append(const Row& row) {
   POMPC_CHECK_EQ(row.size(), columns_);
+  // The newest rows are worth most: a run on a full disk continues, and its log shows where it is.
   if (waiting_.size() >= kMaxWaiting) {
     waiting_.pop_front();
     ++lost_rows_;
@@ -120,6 +126,7 @@ absl::Status CsvFile::Flush() {
     bytes_ += static_cast<int64_t>(waiting_.front().size());
     waiting_.pop_front();
   }
+  POMPC_CHECK(!torn_);
   if (waited > 1) Log().info("{}: {} rows that waited are written{}", path_, waited, LostText());
   return absl::OkStatus();
 }

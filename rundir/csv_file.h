@@ -13,7 +13,7 @@
 
 namespace pompc::rundir {
 
-// The shortest text that reads back as `value`; "nan", "inf". The same on every machine.
+// The shortest text that reads back as `value`, "nan" or "inf". It is the same on every machine.
 std::string FormatNumber(double value);
 std::string FormatNumber(float value);
 
@@ -45,7 +45,7 @@ class CsvFile {
   absl::Status Append(const Row& row);
   // Writes the rows that wait; OK when there are none. Errors as Append.
   absl::Status Flush();
-  // Rows that will never be written: too many waited.
+  // Counts the rows that will never be written, because too many waited.
   uint64_t lost_rows() const { return lost_rows_; }
 
  private:
@@ -59,7 +59,7 @@ class CsvFile {
   const int fd_;
   // Size of the file's whole rows.
   int64_t bytes_;
-  // Whether there is a part of a row behind them.
+  // True while a part of a row stands behind them.
   bool torn_ = false;
   // Lines that could not be written yet.
   std::deque<std::string> waiting_;
@@ -71,7 +71,7 @@ class CsvFile {
 // returns before line feeds and a byte order mark at the beginning are dropped.
 std::vector<std::string> FinishedLines(const std::string& content);
 
-// All finished rows of the table at `path`, without the header; empty when there is no file.
+// Reads all finished rows of the table at `path`, without the header; none if there is no file.
 // FAILED_PRECONDITION naming the line when the header or a row has another number of columns than
 // `columns`.
 absl::StatusOr<std::vector<CsvFile::Row>> ReadCsv(const std::string& path,

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/io/files.h"
@@ -16,7 +17,7 @@
 namespace pompc::rundir {
 namespace {
 
-// The polynomial, bits reversed.
+// The polynomial of CRC-32C with its bits reversed, as the loop below takes the lowest bit first.
 constexpr uint32_t kCastagnoli = 0x82f63b78;
 
 std::array<uint32_t, 256> MakeCrcTable() {
@@ -29,7 +30,8 @@ std::array<uint32_t, 256> MakeCrcTable() {
   return table;
 }
 
-// As TFRecord files store it, so that a CRC of data that holds CRCs stays a good one.
+// TFRecord files store CRCs masked like this, because the CRC of data that contains its own CRCs
+// would tell little.
 uint32_t Masked(uint32_t crc) { return ((crc >> 15) | (crc << 17)) + 0xa282ead8u; }
 
 template <typename T>
@@ -57,7 +59,7 @@ std::string TfRecord(absl::string_view data) {
 absl::StatusOr<std::unique_ptr<EventFile>> EventFile::Create(const std::string& folder,
                                                              uint64_t restored_updates) {
   POMPC_RETURN_IF_ERROR(MakeFolders(folder));
-  // TensorBoard reads a folder's files in the order of their names.
+  // TensorBoard reads a folder's files in the order of their names, so the time has a fixed width.
   const std::string path =
       absl::StrFormat("%s/events.out.tfevents.%013d.pompc", folder, absl::ToUnixMillis(WallTime()));
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
@@ -66,6 +68,7 @@ absl::StatusOr<std::unique_ptr<EventFile>> EventFile::Create(const std::string& 
   proto::Event version;
   version.set_file_version("brain.Event:2");
   POMPC_RETURN_IF_ERROR(file->Write(std::move(version), 0));
+  // A session that starts at a step hides what earlier files have from there on.
   proto::Event start;
   start.mutable_session_log()->set_status(proto::SessionLog::START);
   POMPC_RETURN_IF_ERROR(file->Write(std::move(start), restored_updates + 1));
@@ -76,6 +79,7 @@ EventFile::~EventFile() { ::close(fd_); }
 
 absl::Status EventFile::Append(uint64_t updates, absl::string_view group,
                                const std::vector<std::pair<std::string, double>>& values) {
+  POMPC_CHECK(!group.empty());
   proto::Event event;
   for (const auto& [name, number] : values) {
     proto::Summary::Value* value = event.mutable_summary()->add_value();
@@ -90,12 +94,15 @@ absl::Status EventFile::Write(proto::Event event, uint64_t step) {
   MutexLock lock(&mu_);
   event.set_wall_time(absl::ToDoubleSeconds(WallTime() - absl::UnixEpoch()));
   const std::string record = TfRecord(event.SerializeAsString());
+  // Readers stop at a record that was cut off and never see what follows it. So a record that could
+  // not be written whole is removed at once, or else before the next one.
   if (torn_ && ::ftruncate(fd_, bytes_) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("truncating ", path_));
   }
   const absl::Status status = WriteAll(fd_, record, path_);
   torn_ = !status.ok() && ::ftruncate(fd_, bytes_) != 0;
   if (status.ok()) bytes_ += static_cast<int64_t>(record.size());
+  POMPC_CHECK(!torn_ || !status.ok());
   return status;
 }
 

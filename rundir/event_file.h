@@ -26,17 +26,17 @@ std::string TfRecord(absl::string_view data);
 // once. Thread-safe.
 class EventFile {
  public:
-  // A new file in `folder`, which is made if need be. Of earlier files TensorBoard shows what
-  // stands there up to update `restored_updates`: the updates after that are made again. Errors
-  // name the path.
+  // Creates a new file in `folder`, and the folder if need be. From earlier files TensorBoard shows
+  // the updates up to `restored_updates`; those after it are made again. Errors name the path.
   static absl::StatusOr<std::unique_ptr<EventFile>> Create(const std::string& folder,
                                                            uint64_t restored_updates);
   ~EventFile();
   EventFile(const EventFile&) = delete;
   EventFile& operator=(const EventFile&) = delete;
 
-  // Numbers after `updates`, each under the tag "<group>/<name>". After an error (the disk is full)
-  // the numbers are lost; the file has whole records, since readers stop at one that was cut off.
+  // Writes the numbers after `updates`, each under the tag "<group>/<name>". After an error (the
+  // disk is full) the numbers are lost, and the file has whole records. REQUIRES: `group` is not
+  // empty.
   absl::Status Append(uint64_t updates, absl::string_view group,
                       const std::vector<std::pair<std::string, double>>& values);
 
@@ -50,7 +50,7 @@ class EventFile {
   Mutex mu_;
   // Size of the file's whole records.
   int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  // Whether there is a part of a record behind them.
+  // True while a part of a record stands behind them.
   bool torn_ ABSL_GUARDED_BY(mu_) = false;
 };
 

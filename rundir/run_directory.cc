@@ -22,7 +22,8 @@ constexpr char kRunFile[] = "run.json";
 constexpr char kConfigFile[] = "config.textproto";
 constexpr char kLockFile[] = "lock";
 
-// Sorts by time, and two runs begun in the same second differ.
+// Run ids sort by the time at which their runs began; the random part tells runs apart that began
+// in the same second.
 std::string NewRunId() {
   std::random_device random;
   return absl::StrCat(absl::FormatTime("%Y%m%d-%H%M%S", WallTime(), absl::UTCTimeZone()),
@@ -44,6 +45,8 @@ absl::Status IdentityLost(const std::string& path, absl::string_view what) {
 
 absl::StatusOr<Identity> ReadIdentity(const std::string& path) {
   const absl::StatusOr<std::string> text = ReadFile(path);
+  // Only a file that was never written stands for a new run. One that is empty or cut off belongs
+  // to a run whose rows and checkpoints would be refused under a new id.
   if (absl::IsNotFound(text.status())) return Identity{NewRunId(), 0};
   if (!text.ok()) return text.status();
   if (text->empty()) return IdentityLost(path, "is empty");
@@ -65,7 +68,7 @@ absl::Status WriteIdentity(const std::string& path, const Identity& identity) {
 absl::Status CheckIsRunOrEmpty(const std::string& path) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
-    // A first start that was cut off may have left these.
+    // A first start that was killed may have left the lock and a half-written run.json.
     if (entry.path().filename() == kLockFile) continue;
     if (entry.path().filename() == absl::StrCat(kRunFile, kTemporarySuffix)) continue;
     return absl::FailedPreconditionError(
@@ -74,6 +77,7 @@ absl::Status CheckIsRunOrEmpty(const std::string& path) {
   return absl::OkStatus();
 }
 
+// A run without config.textproto was killed in its first start: any config may begin it.
 absl::Status CheckConfig(const std::string& path, const std::string& file,
                          const proto::RunConfig& config) {
   const absl::StatusOr<std::string> text = ReadFile(file);
@@ -83,7 +87,8 @@ absl::Status CheckConfig(const std::string& path, const std::string& file,
   return CheckSameRun(path, before, config);
 }
 
-// The networks beside the world model's that these settings ask for.
+// Describes the networks beside the world model's that these settings ask for. The numbers alpha
+// and lambda may change over a run; what must not change is whether a network exists.
 std::string Networks(const proto::PoMpcConfig& config) {
   const bool some = config.has_alpha() ? config.alpha() > 0 : config.lambda() > 0;
   const bool all = config.has_alpha() && config.alpha() == 1;
@@ -93,8 +98,9 @@ std::string Networks(const proto::PoMpcConfig& config) {
                       "KL-regularised values");
 }
 
-// The environment of before as it is compared: its spec follows from the task and the action
-// repeat, which users set, so that it is no difference of its own where these differ.
+// Returns the environment of `before` as it is compared with `now`. A built-in task fills in
+// env.spec, so a difference there would be blamed on a field that no user sets; the task or the
+// action repeat, from which it follows, is named instead.
 proto::EnvConfig EnvironmentBefore(proto::EnvConfig before, const proto::EnvConfig& now) {
   const bool other = before.task() != now.task() || before.action_repeat() != now.action_repeat();
   const bool given = before.task() == config::kExternalTask && now.task() == config::kExternalTask;
@@ -105,7 +111,7 @@ proto::EnvConfig EnvironmentBefore(proto::EnvConfig before, const proto::EnvConf
 }  // namespace
 
 std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now) {
-  // The parameters are the same, whatever multiplies them.
+  // The parameters are float32, whatever type the products are computed in.
   proto::ModelConfig model_before = before.model();
   model_before.set_matmul_dtype(now.model().matmul_dtype());
   std::vector<std::string> differences;
@@ -139,6 +145,9 @@ absl::StatusOr<std::unique_ptr<RunDirectory>> RunDirectory::Open(const std::stri
   POMPC_RETURN_IF_ERROR(MakeFolders(path));
   const std::string run_file = absl::StrCat(path, "/", kRunFile);
   const std::string config_file = absl::StrCat(path, "/", kConfigFile);
+  // The order matters: nothing is created in a folder that holds something else, nothing is read
+  // before the lock is held, and the incarnation is counted last, after everything that can refuse
+  // the start.
   std::error_code ignored;
   if (!std::filesystem::exists(run_file, ignored)) POMPC_RETURN_IF_ERROR(CheckIsRunOrEmpty(path));
   absl::StatusOr<FileLock> lock = FileLock::Take(absl::StrCat(path, "/", kLockFile));

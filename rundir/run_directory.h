@@ -13,22 +13,22 @@
 
 namespace pompc::rundir {
 
-// The folder that is all a run leaves behind (docs/run-directory.md). Held by one learner at a
-// time; destruction lets go of it.
+// The folder that holds everything a run leaves behind (docs/run-directory.md). One learner at a
+// time holds it, until this object is destroyed. Thread-safe.
 class RunDirectory {
  public:
-  // Creates the folder for a new run, or takes over that of an earlier start of the same run, to be
-  // gone on with as `config` says. FAILED_PRECONDITION: another learner holds it; it is not empty
-  // but no run directory; a part of the path is a file; or as CheckSameRun. DATA_LOSS naming
-  // run.json or config.textproto when it is empty or cut off. Otherwise the system's reason, with
-  // the file that cannot be written. The run stays as it was then.
+  // Creates the folder for a new run, or takes over the folder of an earlier start of the same run,
+  // which is to be resumed with `config`. FAILED_PRECONDITION if another learner holds it, if it is
+  // not empty and no run directory, if a part of the path is a file, or as CheckSameRun. DATA_LOSS
+  // naming run.json or config.textproto when it is empty or cut off. Otherwise the system's reason,
+  // with the file that cannot be written. After an error the run is as it was.
   static absl::StatusOr<std::unique_ptr<RunDirectory>> Open(const std::string& path,
                                                             const proto::RunConfig& config);
 
-  // Makes this resolved config the run's. For a start that is sure to succeed: later ones go on
-  // with what is written here.
+  // Makes this resolved config the run's. It is for a start that is sure to succeed, since later
+  // starts resume with what is written here.
   absl::Status WriteConfig(const proto::RunConfig& config) const;
-  // The same if no start has written a config yet, because it was cut off before.
+  // The same if no start has written a config yet, because each was killed before.
   absl::Status WriteConfigIfMissing(const proto::RunConfig& config) const;
 
   const std::string& path() const { return path_; }
@@ -51,10 +51,10 @@ class RunDirectory {
   const FileLock lock_;
 };
 
-// What must be equal for a run made with `before` to go on with `now`: env, model without
-// matmul_dtype, and whether the policy has a prior and KL-regularised values. Empty, or the fields
-// that differ with both values: "model.latent_dim: 64, now 128; ...". Where the task or the action
-// repeat differs, env.spec, which follows from them, is not listed.
+// Compares what must be equal for a run made with `before` to be resumed with `now`: env, model
+// without matmul_dtype, and whether the policy has a prior and KL-regularised values. Returns
+// nothing, or the fields that differ with both values: "model.latent_dim: 64, now 128; ...". Where
+// the task or the action repeat differs, env.spec, which follows from them, is not listed.
 std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now);
 
 // FAILED_PRECONDITION naming `path` and the ConfigDifferences, if there are any.

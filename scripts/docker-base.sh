@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the images that docker/Dockerfile starts from, with debootstrap and `docker import`: no registry is asked, and
-# building the Dockerfile needs no network afterwards. Needs root and debootstrap; images that are there are kept.
+# building the Dockerfile needs no network afterwards. Needs root and debootstrap; existing images are kept.
 #
 #   scripts/docker-base.sh [--force] [bookworm|trixie]
 #

@@ -8,7 +8,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # libopenblas-pthread-dev: libtorch-dev is content with the reference BLAS, which is 20 times slower.
-# libqhull-dev, libc-ares-dev, libre2-dev, zlib1g-dev, libssl-dev: asked for by the CMake packages of others.
+# libqhull-dev, libc-ares-dev, libre2-dev, zlib1g-dev, libssl-dev: required by the CMake packages of others.
 readonly BUILD_PACKAGES=(
   g++ cmake ninja-build ccache pkg-config
   libtorch-dev libgloo-dev libopenblas-pthread-dev
@@ -70,7 +70,7 @@ install_packages() {
   apt install --no-install-recommends "${wanted[@]}"
 }
 
-# Prometheus' package starts a server on port 9090, which nobody asked for: only its two programs are taken.
+# Prometheus' package starts a server on port 9090, which nobody wants here: only its two programs are installed.
 install_prometheus() {
   if command -v prometheus >/dev/null && command -v promtool >/dev/null; then return; fi
   say "Unpacking prometheus and promtool into $POMPC_TOOLS_DIR"

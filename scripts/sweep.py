@@ -7,10 +7,10 @@
 A line of the settings file is `name: flags of pompc train`; the line `every: flags` stands before the flags of all the
 others. Each run that reached its goal or limit adds a line to the results; what is there already is not run again.
 Ctrl-C, SIGTERM and SIGHUP end the sweep and its runs with a checkpoint, and a second Ctrl-C or SIGTERM ends them at
-once; the same command goes on with it. A setting whose flags are no longer those that its runs were begun with is
-refused, by --report too: beside a run directory is a file of its flags, and the results have them. --jobs runs go on at
-a time; with `schedule=LOCKSTEP` in their flags that changes no result. --report prints the table of the results in
-Markdown: means over seeds with their 95 % confidence intervals (Student's t).
+once; the same command resumes it. A setting whose flags are no longer those that its runs were started with is
+refused, by --report too: a file beside each run directory has its flags, and the results have them. --jobs is how many
+runs are made at a time; with `schedule=LOCKSTEP` in their flags it changes no result. --report prints the table of the
+results in Markdown: means over seeds with their 95 % confidence intervals (Student's t).
 """
 
 import argparse

@@ -31,7 +31,7 @@ absl::StatusOr<rundir::ChosenCheckpoint> NewestCheckpoint(const std::string& run
 absl::StatusOr<rundir::RankedCheckpoint> FindCheckpoint(const std::string& run_dir) {
   POMPC_ASSIGN_OR_RETURN(rundir::ChosenCheckpoint best, BestCheckpoint(run_dir));
   for (const std::string& reason : best.passed_over) {
-    Log().warn("{}: {}; {} is taken", run_dir, reason, best.checkpoint.folder);
+    Log().warn("{}: {}; using {}", run_dir, reason, best.checkpoint.folder);
   }
   return std::move(best.checkpoint);
 }
@@ -48,6 +48,8 @@ absl::StatusOr<CheckpointFile> OpenCheckpoint(const std::string& path) {
     return absl::NotFoundError(
         absl::StrCat(path, ": neither a checkpoint (state.json is missing) nor a run's folder"));
   }
+  // The checksums come first: an error in what follows is then no damage, but a checkpoint of
+  // another version or a mistake of ours.
   POMPC_RETURN_IF_ERROR(rundir::VerifySealedFolder(checkpoint.folder));
   POMPC_ASSIGN_OR_RETURN(checkpoint.info, learner::ReadCheckpointInfo(checkpoint.folder));
   POMPC_ASSIGN_OR_RETURN(
@@ -60,7 +62,8 @@ absl::StatusOr<CheckpointFile> OpenCheckpoint(const std::string& path) {
 
 absl::Status SaveCheckpoint(const std::string& folder, const CheckpointFile& checkpoint) {
   const fs::path path = fs::path(folder).lexically_normal();
-  // "a/b/" names the same folder as "a/b".
+  // "a/b/" names the same folder as "a/b", but has no file name of which ".writing" could be made
+  // beside it.
   const std::string name = (path.has_filename() ? path : path.parent_path()).string();
   POMPC_RETURN_IF_ERROR(MakeFolders(fs::absolute(name).parent_path().string()));
   const learner::Checkpoint written{checkpoint.info, learner::MakeTorchState(checkpoint.state)};
@@ -71,7 +74,8 @@ absl::Status SaveCheckpoint(const std::string& folder, const CheckpointFile& che
 
 absl::StatusOr<std::unique_ptr<update::Updater>> UpdaterOf(const CheckpointFile& checkpoint) {
   POMPC_ASSIGN_OR_RETURN(proto::RunConfig config, config::Derive(checkpoint.config));
-  // Numbers that other programs are held against do not depend on the processor.
+  // Other programs are compared with these numbers, so they must not depend on the processor, which
+  // bfloat16 products do.
   config.mutable_model()->set_matmul_dtype(proto::ModelConfig::FLOAT32);
   std::unique_ptr<update::Updater> updater =
       update::Updater::Create(config, at::kCPU, config.seed());

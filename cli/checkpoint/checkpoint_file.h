@@ -18,16 +18,17 @@ namespace pompc::cli {
 // Statuses of rundir::ChooseCheckpoint, FAILED_PRECONDITION naming the line of evaluations.csv
 // that cannot be read.
 absl::StatusOr<rundir::ChosenCheckpoint> BestCheckpoint(const std::string& run_dir);
-// The newest one that verifies, evaluated or not.
+// The newest checkpoint of a run that verifies, evaluated or not.
 absl::StatusOr<rundir::ChosenCheckpoint> NewestCheckpoint(const std::string& run_dir);
 
-// As BestCheckpoint, with a warning in the log for each better one that was passed over.
+// The same checkpoint as BestCheckpoint, with a warning in the log for each better one that was
+// passed over.
 absl::StatusOr<rundir::RankedCheckpoint> FindCheckpoint(const std::string& run_dir);
 
-// All that a checkpoint holds, for looking at it without a learner.
+// Everything that a checkpoint holds, for programs that read it without a learner.
 struct CheckpointFile {
   std::string folder;
-  // Best mean return of its evaluations; absent where it has none, or was given without its run.
+  // Best mean return of its evaluations; absent if it has none, or if it was given without its run.
   std::optional<double> return_mean;
   learner::CheckpointInfo info;
   // info.config, parsed.
@@ -41,12 +42,12 @@ struct CheckpointFile {
 // cannot be (update::CheckValues).
 absl::StatusOr<CheckpointFile> OpenCheckpoint(const std::string& path);
 
-// Writes it as a checkpoint of its own, checksums included, as a whole or not at all.
-// ALREADY_EXISTS if there is something at `folder`.
+// Writes a new checkpoint with checksums, as a whole or not at all. ALREADY_EXISTS if there is
+// something at `folder`.
 absl::Status SaveCheckpoint(const std::string& folder, const CheckpointFile& checkpoint);
 
-// What made the checkpoint, on the CPU, in the checkpoint's state. INVALID_ARGUMENT naming what in
-// the state does not fit the config.
+// Makes an updater on the CPU that has the checkpoint's config and state. INVALID_ARGUMENT naming
+// what in the state does not fit the config.
 absl::StatusOr<std::unique_ptr<update::Updater>> UpdaterOf(const CheckpointFile& checkpoint);
 
 }  // namespace pompc::cli

@@ -22,8 +22,8 @@ namespace pompc::cli {
 struct Command {
   CLI::App* flags = nullptr;
   std::function<absl::Status()> run;
-  // Whether the command fails when its output cannot be written. False for a command that is run
-  // for something else.
+  // True if the command fails when its output cannot be written; a command that is run for
+  // something else says false.
   bool needs_output = true;
 };
 
@@ -53,7 +53,7 @@ struct ConfigFlags {
   std::optional<uint64_t> seed;
 
   void AddTo(CLI::App& command);
-  // Whether a preset or a file was given.
+  // True if a preset or a file was given.
   bool HasBase() const { return !sources.presets.empty() || !sources.files.empty(); }
   // The config that the flags make, resolved, with the sizes of the task's environment. Errors as
   // config::LoadRunConfig; NOT_FOUND listing the tasks. `check`, if given, sees the config before

@@ -25,6 +25,7 @@ struct ProbeFlags {
 
 absl::Status Probe(const ProbeFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(const CheckpointFile checkpoint, OpenCheckpoint(flags.checkpoint));
+  // The updater is the learner's own class, so that what is compared is what trains.
   POMPC_ASSIGN_OR_RETURN(const auto updater, UpdaterOf(checkpoint));
   POMPC_ASSIGN_OR_RETURN(const model::TensorFile batch, model::ReadTensorFile(flags.like));
   const absl::StatusOr<model::NamedTensors> numbers = update::Probe(updater.get(), batch.tensors);

@@ -15,6 +15,7 @@ namespace {
 absl::Status Stop(const std::string& learner) {
   POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", learner));
   POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
+  // StopRun names the run, so that it cannot end another one that has taken over the address.
   POMPC_ASSIGN_OR_RETURN(const proto::GetRunReply run,
                          run::GetRun(endpoints.front(), absl::Seconds(5)));
   POMPC_ASSIGN_OR_RETURN(const proto::StopRunReply reply,

@@ -39,7 +39,7 @@ struct TasksFlags {
   int episodes = 1;
 };
 
-// Where the task's model comes from.
+// Says where the task's model comes from.
 std::string SourceOf(const env::TaskDefinition& task, const std::string& assets) {
   if (task.built_in()) return "built in";
   const bool found = env::FindAssetModel(task.asset, assets).ok();
