@@ -164,7 +164,7 @@ void App::Fail(const absl::Status& status) {
   if (absl::IsUnavailable(status) && options_.world_size > 1) {
     error = absl::UnavailableError(absl::StrCat(
         status.message(),
-        "; the run goes on from its newest checkpoint when all ranks are started again"));
+        "; the run resumes from its newest checkpoint when all ranks are started again"));
   }
   {
     MutexLock lock(&mu_);

@@ -187,7 +187,7 @@ void CheckpointWriter::DropFailed() {
     const auto victim = std::find_if(failed_.begin(), failed_.end(),
                                      [&](const auto& entry) { return !needed(entry.first); });
     POMPC_CHECK(victim != failed_.end(), "more are needed than are kept");
-    Log().error("the checkpoint of update {} is given up: {} newer ones wait to be written",
+    Log().error("the checkpoint of update {} is dropped: {} newer ones wait to be written",
                 victim->first, kMaxFailed);
     failed_.erase(victim);
   }

@@ -130,7 +130,7 @@ absl::Status Follower::Obey(const RankOrder& order) {
     case RankOrder::Kind::kDraw:
       return Draw(order.windows);
     case RankOrder::Kind::kReanalyze: {
-      if (!batch_.has_value()) return absl::InternalError("rank 0 plans anew without a batch");
+      if (!batch_.has_value()) return absl::InternalError("rank 0 re-plans without a batch");
       POMPC_ASSIGN_OR_RETURN(std::vector<PlanUpdate> plans, engine_->Reanalyze(*batch_->batch));
       plan_writer_->Write(std::move(plans));
       return absl::OkStatus();
@@ -171,7 +171,7 @@ absl::Status Follower::Connect() {
 // the status which rank has none. A batch that was drawn before stays for the update to come.
 absl::Status Follower::Draw(const std::vector<uint64_t>& windows) {
   if (windows.size() != options_.replay.size()) {
-    return absl::InternalError(absl::StrCat("rank 0 tells of ", windows.size(), " shards"));
+    return absl::InternalError(absl::StrCat("rank 0 reports ", windows.size(), " shards"));
   }
   timer_.Enter(State::kWaitingForData);
   gate_.Open(windows);

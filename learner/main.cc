@@ -4,8 +4,8 @@
 int main(int argc, char** argv) {
   pompc::rpc::RoleMain role(
       {.program = "pompc-learner",
-       .summary = "Trains one run and is its control plane. A run directory that exists is gone on "
-                  "with.",
+       .summary = "Trains one run and is its control plane. A run in the run directory is "
+                  "resumed.",
        .examples = "Example: pompc-learner --preset quickstart --run-dir runs/one --replay "
                    "127.0.0.1:7100,127.0.0.1:7101",
        .listen = "127.0.0.1:7000",

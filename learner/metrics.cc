@@ -40,12 +40,12 @@ double Number(uint64_t value) { return static_cast<double>(value); }
 
 void AddProgress(const run::RunControl* control, Adder& add) {
   add.Counter(
-      {"pompc_learner_rows_total", "Rows the run has accepted, earlier starts included.", {}},
+      {"pompc_learner_rows_total", "Rows that the run has accepted, including earlier starts.", {}},
       [control] { return Number(control->rows()); });
-  add.Counter({"pompc_learner_updates_total", "Updates made, earlier starts included.", {}},
+  add.Counter({"pompc_learner_updates_total", "Updates made, including earlier starts.", {}},
               [control] { return Number(control->updates()); });
   add.Counter({"pompc_learner_episodes_total",
-               "Training episodes that ended, earlier starts included.",
+               "Training episodes that ended, including earlier starts.",
                {}},
               [control] { return Number(control->Status().episodes); });
   add.Gauge({"pompc_learner_rows_per_second", "Rows accepted, over the last half minute.", {}},
@@ -101,7 +101,7 @@ void AddPeers(const run::RunControl* control, size_t shards, Adder& add) {
   }
   for (run::Role role : {run::Role::kActor, run::Role::kEvaluator}) {
     add.Gauge({"pompc_learner_waiting_leases",
-               "Of the actors and evaluators that take part, those that say what they wait for.",
+               "Actors and evaluators that take part and report that they wait for something.",
                {{"role", run::RoleName(role)}}},
               [control, role] {
                 const run::RunStatus status = control->Status();
@@ -122,14 +122,15 @@ void AddPeers(const run::RunControl* control, size_t shards, Adder& add) {
     const MetricLabels label = {{"shard", absl::StrCat(i)}};
     add.Gauge({"pompc_learner_shard_reachable", "1 while the shard answers, else 0.", label},
               [control, i] { return control->Status().shards[i].reachable ? 1.0 : 0.0; });
-    add.Gauge({"pompc_learner_shard_windows", "Windows the shard can deliver.", label},
+    add.Gauge({"pompc_learner_shard_windows", "Windows that the shard can deliver.", label},
               [control, i] { return Number(control->Windows()[i]); });
   }
 }
 
 void AddPrefetcher(const Prefetcher* prefetcher, Adder& add) {
   add.States({"pompc_learner_prefetch_state_seconds_total",
-              "What the thread that draws batches spent its time on; fetching includes waiting for "
+              "Time that the thread which draws batches has spent in each state; fetching includes "
+              "waiting for "
               "batches in flight.",
               {}},
              prefetcher->timer(), Prefetcher::StateNames());
@@ -151,13 +152,14 @@ void AddBarredWindows(const Source* source, Adder& add) {
 
 void AddTraining(const LearnerMetricSources& sources, Adder& add) {
   const Trainer* trainer = sources.trainer;
-  add.States(
-      {"pompc_learner_state_seconds_total", "What the training thread spent its time on.", {}},
-      trainer->timer(), Trainer::StateNames());
+  add.States({"pompc_learner_state_seconds_total",
+              "Time that the training thread has spent in each state.",
+              {}},
+             trainer->timer(), Trainer::StateNames());
   AddPrefetcher(sources.prefetcher, add);
   AddBarredWindows(trainer, add);
   const RankGroup* ranks = sources.ranks;
-  add.Gauge({"pompc_learner_ranks", "Learner processes that are there, this one included.", {}},
+  add.Gauge({"pompc_learner_ranks", "Learner processes that are present, including this one.", {}},
             [ranks] { return Number(static_cast<uint64_t>(ranks->present())); });
   for (const std::string& loss : sources.losses) {
     add.Counter({"pompc_learner_restorations_total",
@@ -180,7 +182,7 @@ void AddTraining(const LearnerMetricSources& sources, Adder& add) {
 void AddPlanWriter(const PlanWriter* plans, Adder& add) {
   const auto counter = [&](const char* result, uint64_t PlanWriter::Stats::*field) {
     add.Counter({"pompc_learner_replanned_rows_total",
-                 "Rows planned anew, by what became of the plans.",
+                 "Re-planned rows, by what became of the plans.",
                  {{"result", result}}},
                 [plans, field] { return Number(plans->stats().*field); });
   };
@@ -192,22 +194,22 @@ void AddPlanWriter(const PlanWriter* plans, Adder& add) {
 void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
   const CheckpointWriter* checkpoints = sources.checkpoints;
   add.Counter({"pompc_learner_checkpoints_total",
-               "Tries to write a checkpoint, by what became of them.",
+               "Attempts to write a checkpoint, by their result.",
                {{"result", "written"}}},
               [checkpoints] { return Number(checkpoints->stats().written); });
   add.Counter({"pompc_learner_checkpoints_total",
-               "Tries to write a checkpoint, by what became of them.",
+               "Attempts to write a checkpoint, by their result.",
                {{"result", "failed"}}},
               [checkpoints] { return Number(checkpoints->stats().failed); });
   add.Gauge({"pompc_learner_checkpoints_waiting",
-             "Checkpoints that could not be written and are to be tried again.",
+             "Checkpoints that could not be written and will be retried.",
              {}},
             [checkpoints] { return Number(checkpoints->stats().waiting); });
   add.Counter({"pompc_learner_checkpoint_seconds_total", "Time spent writing checkpoints.", {}},
               [checkpoints] { return absl::ToDoubleSeconds(checkpoints->stats().time); });
   const run::RunControl* control = sources.control;
   add.Gauge({"pompc_learner_checkpoint_failing_seconds",
-             "How long no checkpoint could be written, or the one that is being written takes once "
+             "How long no checkpoint could be written, or how long the present one has taken once "
              "that is more than 30 s; 0 otherwise.",
              {}},
             [control] { return control->Status().checkpoints.failing_seconds; });
@@ -220,7 +222,7 @@ void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
   add.Gauge({"pompc_learner_subscribers", "Planners that follow the parameters.", {}},
             [parameters] { return Number(parameters->stats().subscribers.size()); });
   add.Gauge({"pompc_learner_subscriber_behind_seconds",
-             "Age of the oldest version that a connected planner lacks, of the furthest behind.",
+             "Age of the oldest version that the connected planner furthest behind lacks.",
              {}},
             [parameters] {
               absl::Duration behind;
@@ -255,12 +257,12 @@ std::vector<MetricFunction> AddFollowerMetrics(MetricsRegistry& registry,
                                                const FollowerMetricSources& sources) {
   Adder add(registry);
   add.States({"pompc_learner_follower_state_seconds_total",
-              "What the updating thread of a rank above 0 spent its time on.",
+              "Time that the updating thread of a rank above 0 has spent in each state.",
               {}},
              *sources.timer, Follower::StateNames());
   const std::atomic<uint64_t>* updates = sources.updates;
   add.Counter({"pompc_learner_follower_updates_total",
-               "Updates a rank above 0 has taken part in, those before it started included.",
+               "Updates that a rank above 0 has taken part in, including those before it started.",
                {}},
               [updates] { return Number(*updates); });
   AddPrefetcher(sources.prefetcher, add);

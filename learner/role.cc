@@ -95,40 +95,42 @@ absl::StatusOr<rpc::RunningRole> StartFollower(const Flags& flags,
 
 void AddFlags(CLI::App& app, Flags& flags) {
   TorchEngineOptions& engine = flags.engine;
-  app.add_option("--run-dir", flags.run_dir, "Where the run's files are")->envname("POMPC_RUN_DIR");
+  app.add_option("--run-dir", flags.run_dir, "Folder of the run's files")->envname("POMPC_RUN_DIR");
   app.add_option("--replay", flags.replay,
-                 "Replay shards, host:port,host:port, always in this order")
+                 "Replay shards, host:port,host:port, in the same order every time")
       ->envname("POMPC_REPLAY");
-  app.add_option("--preset", flags.sources.presets, "Settings by name")->envname("POMPC_PRESET");
-  app.add_option("--config", flags.sources.files, "Settings from a file, protobuf text format");
+  app.add_option("--preset", flags.sources.presets, "Named settings (a preset)")
+      ->envname("POMPC_PRESET");
+  app.add_option("--config", flags.sources.files, "Settings from a file in protobuf text format");
   app.add_option("--set", flags.sources.overrides, "One setting, path.to.field=value");
   app.add_option("--device", engine.device, "Where to train: cpu, cuda or cuda:N")
       ->envname("POMPC_DEVICE")
       ->capture_default_str();
-  rpc::AddInteger(app, {"--threads", "CPU threads of one operation", 1, 1024, "POMPC_THREADS"},
+  rpc::AddInteger(app,
+                  {"--threads", "Number of CPU threads of one operation", 1, 1024, "POMPC_THREADS"},
                   &engine.threads);
   rpc::AddInteger(app,
                   {"--world-size",
-                   "Learner processes that make each update together, each out of its part of the "
-                   "batch",
+                   "Number of learner processes that make each update together, each from its part "
+                   "of the batch",
                    1, kMaxRanks, "POMPC_WORLD_SIZE"},
                   &engine.world_size);
   rpc::AddInteger(app,
                   {"--rank",
-                   "Which of them this one is; 0 is the run's learner, the others take settings "
+                   "Which of them this process is; 0 is the run's learner, the others get settings "
                    "and parameters from it, write nothing and end with it",
                    0, kMaxRanks - 1, "POMPC_RANK"},
                   &engine.rank);
   app.add_option("--rendezvous", flags.rendezvous,
-                 "Needed by ranks above 0: where rank 0 listens, host:port")
+                 "For ranks above 0: host:port at which rank 0 listens")
       ->envname("POMPC_RENDEZVOUS");
   app.add_option("--rank-host", engine.host,
-                 "Address or name of this machine, at which the other ranks reach this one")
+                 "Address or name of this machine, by which the other ranks reach it")
       ->envname("POMPC_RANK_HOST")
       ->capture_default_str();
   rpc::AddInteger(app,
                   {"--rank-timeout",
-                   "Seconds a rank may keep the others waiting in an update; then the ranks end",
+                   "Seconds that a rank may let the others wait in an update before the ranks end",
                    1, 3600, "POMPC_RANK_TIMEOUT"},
                   &flags.rank_timeout_seconds);
 }

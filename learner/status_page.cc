@@ -83,10 +83,9 @@ std::string Evaluations(const run::RunStatus& status) {
 }
 
 std::string Peers(const run::RunStatus& status) {
-  std::string table =
-      absl::StrCat("<h2>Actors and evaluators</h2><table>",
-                   Row("th", {"role", "index", "name", "rows", "episodes", "last heard of",
-                              "waits for"}));
+  std::string table = absl::StrCat(
+      "<h2>Actors and evaluators</h2><table>",
+      Row("th", {"role", "index", "name", "rows", "episodes", "last heartbeat", "waits for"}));
   for (const run::PeerView& peer : status.peers) {
     absl::StrAppend(&table,
                     Row("td", {run::RoleName(peer.role), absl::StrCat(peer.index), peer.name,

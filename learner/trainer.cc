@@ -368,7 +368,7 @@ absl::Status Trainer::SaveCheckpointNow(absl::string_view which) {
                                        ", could not be written within ",
                                        absl::FormatDuration(options_.write_timeout),
                                        newest ? absl::StrCat("; the newest is of update ", *newest)
-                                              : "; there is no other"));
+                                              : "; there is no other one"));
 }
 
 std::unique_ptr<Checkpoint> Trainer::MakeCheckpoint() {

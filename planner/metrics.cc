@@ -25,11 +25,11 @@ const std::vector<double>& SizeBuckets() {
 void WatchBatcher(MetricsRegistry& registry, const Batcher& batcher,
                   std::vector<MetricFunction>& functions) {
   for (int i = 0; i < batcher.threads(); ++i) {
-    auto seconds = registry.StateSeconds(
-        {"pompc_planner_state_seconds_total",
-         "Time of each planning thread by what it did; a worker's states sum to its wall time.",
-         {{"worker", absl::StrCat(i)}}},
-        batcher.timer(i), {"idle", "computing", "replying"});
+    auto seconds = registry.StateSeconds({"pompc_planner_state_seconds_total",
+                                          "Time that each planning thread has spent in each state; "
+                                          "a worker's states sum to its wall time.",
+                                          {{"worker", absl::StrCat(i)}}},
+                                         batcher.timer(i), {"idle", "computing", "replying"});
     for (MetricFunction& function : seconds) functions.push_back(std::move(function));
   }
   functions.push_back(
@@ -43,7 +43,7 @@ void WatchBatcher(MetricsRegistry& registry, const Batcher& batcher,
   for (const auto& [reason, counter] : kUnplanned) {
     functions.push_back(registry.CounterFunction(
         {"pompc_planner_unplanned_requests_total",
-         "Requests taken in that got no plan: their deadline passed in the queue, their caller "
+         "Accepted requests that got no plan: their deadline passed in the queue, their caller "
          "gave up, or planning failed.",
          {{"reason", reason}}},
         [&batcher, counter = counter] { return static_cast<double>(batcher.stats().*counter); }));
@@ -93,10 +93,11 @@ void WatchSubscriber(MetricsRegistry& registry, const parameters::ParameterSubsc
 PlannerMetrics::PlannerMetrics(std::shared_ptr<MetricsRegistry> registry)
     : registry_(std::move(registry)),
       queue_wait_seconds_(registry_->Histogram(
-          {"pompc_planner_queue_wait_seconds", "Time requests waited for their batch.", {}},
+          {"pompc_planner_queue_wait_seconds", "Time that requests waited for their batch.", {}},
           SecondsBuckets())),
       compute_seconds_(registry_->Histogram(
-          {"pompc_planner_compute_seconds", "Time batches took to plan.", {}}, SecondsBuckets())),
+          {"pompc_planner_compute_seconds", "Time that batches took to plan.", {}},
+          SecondsBuckets())),
       batch_requests_(registry_->Histogram(
           {"pompc_planner_batch_requests", "Requests planned together.", {}}, SizeBuckets())) {}
 

@@ -62,31 +62,31 @@ void App::AddMetrics(const AppOptions& options) {
   const auto gauge = [&](const char* name, const char* help, auto value) {
     metrics_.push_back(metrics.GaugeFunction({name, help, labels}, std::move(value)));
   };
-  counter("pompc_replay_accepted_rows_total", "Rows the shard accepted.",
+  counter("pompc_replay_accepted_rows_total", "Rows that the shard accepted.",
           [this] { return shard_.counts().accepted_rows; });
-  counter("pompc_replay_planned_rows_total", "Rows the shard accepted that had a plan.",
+  counter("pompc_replay_planned_rows_total", "Rows with a plan that the shard accepted.",
           [this] { return shard_.counts().planned_rows; });
-  counter("pompc_replay_sampled_windows_total", "Windows the shard handed out.",
+  counter("pompc_replay_sampled_windows_total", "Windows that the shard delivered.",
           [this] { return shard_.counts().sampled_windows; });
-  gauge("pompc_replay_stored_rows", "Rows the shard holds.",
+  gauge("pompc_replay_stored_rows", "Rows that the shard holds.",
         [this] { return shard_.counts().stored_rows; });
-  gauge("pompc_replay_stored_bytes", "Bytes of the rows the shard holds.",
+  gauge("pompc_replay_stored_bytes", "Bytes of the rows that the shard holds.",
         [this] { return shard_.counts().stored_bytes; });
-  gauge("pompc_replay_capacity_rows", "Rows the shard can hold.",
+  gauge("pompc_replay_capacity_rows", "Rows that the shard can hold.",
         [this] { return shard_.counts().capacity_rows; });
   gauge("pompc_replay_windows", "Windows that can be sampled.",
         [this] { return shard_.counts().windows; });
   gauge("pompc_replay_barred_windows", "Windows that no update can be made with.",
         [this] { return shard_.counts().barred_windows; });
-  gauge("pompc_replay_granted_rows", "Accepted rows at which the shard stops reading.",
+  gauge("pompc_replay_granted_rows", "Number of accepted rows at which the shard stops reading.",
         [this] { return shard_.counts().max_accepted_rows; });
   gauge("pompc_replay_streams", "Append streams open.", [this] { return service_.streams(); });
   gauge("pompc_replay_blocked_streams", "Append streams that wait for the limiter.",
         [this] { return shard_.counts().blocked_writers; });
-  std::vector<MetricFunction> states =
-      metrics.StateSeconds({"pompc_replay_state_seconds_total",
-                            "Seconds the shard spent in each state; they sum to its age.", labels},
-                           shard_.activity(), {"idle", "inserting", "sampling", "blocked"});
+  std::vector<MetricFunction> states = metrics.StateSeconds(
+      {"pompc_replay_state_seconds_total",
+       "Time that the shard has spent in each state; the states sum to its age.", labels},
+      shard_.activity(), {"idle", "inserting", "sampling", "blocked"});
   for (MetricFunction& state : states) metrics_.push_back(std::move(state));
 }
 

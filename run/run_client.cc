@@ -296,7 +296,7 @@ void RunClient::Leave(const absl::Status& error) {
   const absl::Status left =
       rpc::CallUnary(*stub_, &Stub::Heartbeat, request, options_.leave_timeout).status();
   if (left.ok()) return;
-  Log().info("the learner was not told that this process ends: {}", left.ToString());
+  Log().info("the learner could not be told that this process ends: {}", left.ToString());
 }
 
 void RunClient::Close() {

@@ -43,7 +43,7 @@ absl::StatusOr<std::vector<run::EvaluationResult>> EvaluationLog::Read(const std
   for (size_t i = 0; i < rows.size(); ++i) {
     if (ParseResult(rows[i], &results[i])) continue;
     return absl::FailedPreconditionError(
-        absl::StrCat(path, ":", i + 2, ": is no evaluation (numbers expected)"));
+        absl::StrCat(path, ":", i + 2, ": is not an evaluation (numbers expected)"));
   }
   return results;
 }

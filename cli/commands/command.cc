@@ -25,7 +25,7 @@ constexpr char kExamples[] =
     "  pompc evaluate --run-dir runs/a --episodes 10   how good its best policy is\n"
     "  pompc plot --run-dir runs/a                     draw its learning curve\n"
     "  pompc status --learner 127.0.0.1:7000           a run of separate processes\n"
-    "`pompc COMMAND --help` tells more about each.\n"
+    "`pompc COMMAND --help` describes each.\n"
     "Exit status: 0 on success, 2 for flags and values that are refused, 1 for any other error.";
 
 // What is wrong with the command line, in one line and a hint. CLI11 alone would answer an unknown

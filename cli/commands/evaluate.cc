@@ -129,21 +129,23 @@ Command AddEvaluate(CLI::App& pompc) {
       ->add_option("--set", flags->overrides,
                    "changes a setting of the run's planner for these episodes; may be repeated")
       ->type_name("planner.FIELD=VALUE");
-  rpc::AddInteger(*command, {"--episodes", "how many to play", 1, 1000}, &flags->episodes);
-  rpc::AddInteger(*command, {"--seed", "of the episodes' starts and plans"}, &flags->seed);
+  rpc::AddInteger(*command, {"--episodes", "number of episodes to play", 1, 1000},
+                  &flags->episodes);
+  rpc::AddInteger(*command, {"--seed", "seed of the episodes' starts and plans"}, &flags->seed);
   command->add_flag("--policy", flags->engine.policy_alone,
                     "act by the mean of the policy alone, without planning");
   AddAssets(*command, &flags->assets);
   CLI::Option* video = command->add_option(
       "--video", flags->video,
-      "films the first episode into this file: .mp4, .mkv, .webm or .gif; needs EGL and ffmpeg");
+      "film the first episode into this file: .mp4, .mkv, .webm or .gif; needs EGL and ffmpeg");
   video->type_name("FILE");
   command->add_option("--video-size", flags->video_size, "WIDTHxHEIGHT of its pictures, in pixels")
       ->needs(video)
       ->capture_default_str();
   command->add_option("--device", flags->engine.device, "where to plan: cpu, cuda or cuda:N")
       ->capture_default_str();
-  rpc::AddInteger(*command, {"--threads", "CPU threads that plan, 0: one a core", 0, 1024},
+  rpc::AddInteger(*command,
+                  {"--threads", "number of CPU threads that plan (0: one per core)", 0, 1024},
                   &flags->engine.threads);
   command
       ->add_option("--log-level", flags->log_level,

@@ -63,7 +63,7 @@ Command AddStatus(CLI::App& pompc) {
   CLI::App* command = pompc.add_subcommand("status", "Shows how far a run is.");
   command->footer(
       "Examples:\n"
-      "  pompc status --learner 127.0.0.1:7000    asks the run's learner: all there is to know\n"
+      "  pompc status --learner 127.0.0.1:7000    asks the run's learner for everything\n"
       "  pompc status --run-dir runs/a            reads the run's files: progress, evaluations");
   struct Flags {
     std::string learner, run_dir;

@@ -163,7 +163,8 @@ absl::Status Train(const TrainFlags& flags) {
 }
 
 void AddSizes(CLI::App& command, InProcessRunOptions* run) {
-  rpc::AddInteger(command, {"--threads", "CPU threads of one operation of the learner", 1, 1024},
+  rpc::AddInteger(command,
+                  {"--threads", "number of CPU threads of one operation of the learner", 1, 1024},
                   &run->threads);
   rpc::AddInteger(command,
                   {"--plan-threads",

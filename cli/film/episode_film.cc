@@ -38,7 +38,8 @@ absl::StatusOr<env::PictureSize> ParsePictureSize(const std::string& text) {
     if (width.has_value() && height.has_value()) return env::PictureSize{*width, *height};
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      "\"", text, "\" is no picture size: WIDTHxHEIGHT, each an even number of pixels from ",
+      "\"", text,
+      "\" is not a picture size; allowed: WIDTHxHEIGHT, each an even number of pixels from ",
       env::kMinPictureSide, " to ", env::kMaxPictureSide, ", such as 640x480"));
 }
 

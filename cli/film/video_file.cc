@@ -63,7 +63,7 @@ constexpr absl::Duration kPatience = absl::Minutes(2);
 absl::Status VideoFile::CheckEnding(const std::string& path) {
   if (FormatOf(path) != nullptr) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(path, ": no video has this ending; there are ",
+      absl::StrCat(path, ": not the ending of a video; allowed: ",
                    absl::StrJoin(Formats(), ", ", [](std::string* out, const Format& format) {
                      absl::StrAppend(out, format.ending);
                    })));

@@ -64,7 +64,7 @@ std::string EvaluationTable(const proto::RunStatus& status) {
 
 std::string PeerTable(const proto::RunStatus& status) {
   std::vector<std::vector<std::string>> rows = {
-      {"role", "index", "name", "rows", "episodes", "last heard of", "waits for"}};
+      {"role", "index", "name", "rows", "episodes", "last heartbeat", "waits for"}};
   for (const proto::PeerStatus& peer : status.peers()) {
     rows.push_back({RoleText(peer.role()), absl::StrCat(peer.index()), peer.name(),
                     FormatCount(peer.rows()), FormatCount(peer.episodes()),

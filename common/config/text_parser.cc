@@ -232,8 +232,8 @@ absl::Status Apply(const std::string& path, const std::string& value, proto::Run
     const bool is_last = i + 1 == names.size();
     if (is_last && field->message_type() == nullptr) {
       if (SetField(value, *field, message)) return CheckValue(*message, *field, scope);
-      return absl::InvalidArgumentError(
-          absl::StrCat(scope, ": \"", value, "\" is no such value; allowed: ", Allowed(*field)));
+      return absl::InvalidArgumentError(absl::StrCat(
+          scope, ": \"", value, "\" is not a valid value; allowed: ", Allowed(*field)));
     }
     if (is_last || field->message_type() == nullptr) {
       return absl::InvalidArgumentError(absl::StrCat(

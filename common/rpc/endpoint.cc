@@ -34,7 +34,7 @@ absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat(flag, ": \"", ToUtf8(address),
-                   "\" is no address; expected host:port with a port of 1 to 65535"));
+                   "\" is not an address; allowed: host:port with a port from 1 to 65535"));
 }
 
 }  // namespace

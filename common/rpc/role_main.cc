@@ -93,12 +93,13 @@ void AddSharedFlags(const RoleDescription& description, RoleFlags& values, CLI::
                   "trace, debug, info, warning, error, critical or off")
       ->envname("POMPC_LOG_LEVEL")
       ->capture_default_str();
-  flags.add_flag("--healthcheck", values.healthcheck,
-                 description.listen.empty()
-                     ? "Ask the process at --metrics-listen, which must name its port, whether it "
-                       "is healthy, and exit with 0 if so"
-                     : "Ask the process that runs with these flags whether it is healthy, and exit "
-                       "with 0 if so");
+  flags.add_flag(
+      "--healthcheck", values.healthcheck,
+      description.listen.empty()
+          ? "Check whether the process at --metrics-listen, which must include its port, "
+            "is healthy, and exit with 0 if so"
+          : "Ask the process that runs with these flags whether it is healthy, and exit "
+            "with 0 if so");
 }
 
 // The flags as they are in effect, on one line.
@@ -161,8 +162,8 @@ absl::Status RoleMain::RunRole(
     if (!values_.listen.empty()) return CheckHealth(values_.listen, description_.health_service);
     if (absl::EndsWith(values_.metrics_listen, ":0")) {
       return absl::InvalidArgumentError(
-          absl::StrCat("--healthcheck asks the process at --metrics-listen; ",
-                       values_.metrics_listen, " names no port: give the one it serves on"));
+          absl::StrCat("--healthcheck contacts the process at --metrics-listen; ",
+                       values_.metrics_listen, " has no port; give the port that it listens on"));
     }
     return HttpGet(values_.metrics_listen, "/healthz").status();
   }

@@ -146,7 +146,7 @@ def whole_number(most):
     """A flag's value from 1 to `most`, in decimal digits."""
     def parse(text):
         if not re.fullmatch("[1-9][0-9]{0,17}", text, re.ASCII) or int(text) > most:
-            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 to {most}")
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 to {most}")
         return int(text)
     return parse
 

@@ -158,7 +158,7 @@ bool ShardManager::TakenByOthers(int shard, const absl::Status& refusal) {
   MutexLock lock(&link.mu);
   if (!link.answered) return false;
   if (link.refusals.Count(options_.clock->Now()) > 0) {
-    Log().error("shard {} at {}, which belonged to this run, refuses it; it is tried again: {}",
+    Log().error("shard {} at {}, which belonged to this run, refuses it and will be retried: {}",
                 shard, options_.shards[shard].address(), refusal.ToString());
   }
   return true;

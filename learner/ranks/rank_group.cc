@@ -25,11 +25,12 @@ absl::Status RankGroup::Join(int rank, int size, std::string name,
   Member& member = members_[rank];
   if (ended_.has_value()) return absl::UnavailableError("rank 0 is about to end");
   if (member.present) {
-    return absl::UnavailableError(absl::StrCat("rank ", rank, " is there already: ", member.name));
+    return absl::UnavailableError(
+        absl::StrCat("rank ", rank, " is already present: ", member.name));
   }
   if (complete_) {
     return absl::UnavailableError(
-        absl::StrCat("the run goes on when rank 0 is started again: ", LostLocked().message()));
+        absl::StrCat("the run resumes when rank 0 is started again: ", LostLocked().message()));
   }
   // Orders of an earlier one in its place are gone with it: none was given before all had joined.
   member = {true, std::move(name), std::move(listener), {}};

@@ -28,7 +28,7 @@ class RankService::Stream final : public grpc::ServerWriteReactor<proto::RankOrd
     self_ = shared_from_this();
     order_.set_kind(proto::RankOrder::WELCOME);
     *order_.mutable_welcome() = welcome;
-    Log().info("rank {} ({}) is there", rank_, name_);
+    Log().info("rank {} ({}) has joined", rank_, name_);
     StartWrite(&order_);
   }
 

@@ -387,7 +387,7 @@ class PlannerClient::Impl {
     for (const Attempt* other : others) {
       if (other->started >= winner.started) continue;
       if (!picker_.Outrun(other->endpoint, other->started, now)) continue;
-      Log().warn("planner {} has not answered for {}: others are asked until it answers again",
+      Log().warn("planner {} has not answered for {}; requests go to others until it answers again",
                  options_.planners[other->endpoint].address(),
                  absl::FormatDuration(absl::Trunc(now - other->started, absl::Milliseconds(1))));
       FailOver(other->endpoint, now);

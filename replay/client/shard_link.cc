@@ -244,12 +244,12 @@ std::string ShardLink::WaitReason(uint32_t environment) const {
 
 std::string ShardLink::WaitReasonFor(uint64_t unacked) const {
   const std::string name = absl::StrCat("replay shard ", shard_);
-  if (!broken_.ok()) return absl::StrCat(name, " turned this actor away: ", broken_.message());
+  if (!broken_.ok()) return absl::StrCat(name, " refused this actor: ", broken_.message());
   if (unacked == 0) return "";
   if (!blocked_.empty()) return absl::StrCat(name, " has stopped reading: ", blocked_);
   if (absl::IsFailedPrecondition(last_error_)) {
-    return absl::StrCat(name, " has been taken by others and is tried again: ",
-                        last_error_.message());
+    return absl::StrCat(name,
+                        " is used by another run and will be retried: ", last_error_.message());
   }
   if (!last_error_.ok()) {
     return absl::StrCat(name, " cannot be reached: ", absl::StatusCodeToString(last_error_.code()),

@@ -207,7 +207,7 @@ absl::Status Shard::CheckVersions(const RowView& rows, uint32_t begin, uint64_t 
   if (limiter_.grants() < *segment->unpublished_since + 2) {
     const absl::Duration now = clock_->Now();
     return absl::UnavailableError(
-        absl::StrCat(what, ", of which the learner has not told yet",
+        absl::StrCat(what, ", which the learner has not announced yet",
                      limiter_.Silent(now) ? "; " + limiter_.SilenceText(now) : ""));
   }
   return absl::InvalidArgumentError(

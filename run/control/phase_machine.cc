@@ -64,7 +64,7 @@ void PhaseMachine::Check(const RunProgress& progress, uint64_t seed_rows, absl::
   }
   if (RowsAreDone(progress, seed_rows, now)) {
     return Finish(absl::StrCat(
-        "all ", options_.max_rows, " rows are there",
+        "all ", options_.max_rows, " rows are stored",
         progress.cannot_refill ? "; replay has lost those that the last updates needed" : "",
         MissingEvaluations(progress, options_)));
   }

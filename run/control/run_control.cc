@@ -225,7 +225,7 @@ std::string RunControl::UnheardShards() const {
     if (!shards_[i].heard) unheard.push_back(absl::StrCat(i, " (", shards_[i].view.address, ")"));
   }
   if (unheard.empty()) return "";
-  return absl::StrCat("the learner has started again and waits to hear what these shards hold: ",
+  return absl::StrCat("the learner was restarted and waits for the contents of these shards: ",
                       absl::StrJoin(unheard, ", "));
 }
 
@@ -373,7 +373,7 @@ TrainerStep RunControl::NextStep() {
   const uint64_t rows = row_counter_.total();
   if (phases_.phase() == Phase::kSeed) return NextSeedStep();
   if (options_.lockstep && evaluations_.outstanding()) {
-    return WaitFor("the learner waits for the evaluation under way",
+    return WaitFor("the learner waits for the evaluation in progress",
                    LearnerWaits::For::kEvaluators);
   }
   if (evaluations_.Due(rows, CaughtUp())) return TrainerStep::kEvaluate;

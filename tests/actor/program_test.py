@@ -20,7 +20,7 @@ class ProgramTest(unittest.TestCase):
         result = run("--healthcheck")
         self.assertEqual(result.returncode, 2)
         self.assertIn("--metrics-listen", result.stderr)
-        self.assertIn("names no port", result.stderr)
+        self.assertIn("has no port", result.stderr)
 
     def test_health_check_of_a_process_that_is_not_there_fails(self):
         result = run("--healthcheck", "--metrics-listen", "127.0.0.1:1")

@@ -209,7 +209,7 @@ class NumbersTest(unittest.TestCase):
         for port in ("080", "0x50", "+80", " 80", "8e1", "65536"):
             done = run("status", "--learner", f"127.0.0.1:{port}")
             self.assertEqual(done.returncode, 2, done)
-            self.assertIn("port of 1 to 65535", done.stderr)
+            self.assertIn("port from 1 to 65535", done.stderr)
             done = run("train", "--metrics-listen", f"127.0.0.1:{port}")
             self.assertEqual(done.returncode, 2, done)
             self.assertIn("port of 0 to 65535", done.stderr)

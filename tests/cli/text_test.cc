@@ -217,9 +217,9 @@ TEST(RunReportTest, SummaryNamesTheCheckpointsThatThereAre) {
 TEST(RunReportTest, SummaryTellsAGoalFromALimit) {
   proto::GetRunReply run = SomeRun();
   run.mutable_status()->set_phase(proto::FINISHED);
-  run.mutable_status()->set_over_reason("all 2000 rows are there");
+  run.mutable_status()->set_over_reason("all 2000 rows are stored");
   const auto none = absl::NotFoundError("there is no checkpoint");
-  EXPECT_THAT(RunSummary(run, none, none), HasSubstr("FINISHED: all 2000 rows are there"));
+  EXPECT_THAT(RunSummary(run, none, none), HasSubstr("FINISHED: all 2000 rows are stored"));
 }
 
 }  // namespace

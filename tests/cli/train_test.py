@@ -1,4 +1,4 @@
-"""pompc train from the first row to the learning curve, interrupted and gone on with, on a run of seconds."""
+"""pompc train from the first row to the learning curve, interrupted and resumed, on a run of seconds."""
 
 import csv
 import os
@@ -55,7 +55,7 @@ class TrainTest(unittest.TestCase):
         evaluations = self.rows("evaluations.csv")
         self.assertGreaterEqual(len(evaluations), 1)
         self.assertGreaterEqual(float(evaluations[-1]["return_mean"]), 0)
-        self.assertIn("all 200 rows are there", done.stdout)
+        self.assertIn("all 200 rows are stored", done.stdout)
         self.assertGreater(len(self.rows("metrics.csv")), 0)
         self.assertEqual(len(self.rows("metrics.csv")), len(self.rows("timings.csv")))
         xml.etree.ElementTree.parse(self.file("learning_curve.svg"))

@@ -52,7 +52,7 @@ TEST(Overrides, BadValueNamesFlagFieldAndAllowedValues) {
             "--set planner.samples=1: planner.samples: 1 is out of range; allowed: integer, 2 to "
             "65536");
   EXPECT_EQ(ErrorOf("planner.samples=-3"),
-            "--set planner.samples=-3: planner.samples: \"-3\" is no such value; allowed: "
+            "--set planner.samples=-3: planner.samples: \"-3\" is not a valid value; allowed: "
             "integer, 2 to 65536");
   EXPECT_THAT(ErrorOf("learner.utd=fast"), HasSubstr("allowed: number, 0.001 to 100"));
   EXPECT_THAT(ErrorOf("learner.utd=nan"), HasSubstr("allowed: number, 0.001 to 100"));
@@ -65,7 +65,7 @@ TEST(Overrides, NumbersAreDecimal) {
   for (const char* text : {"010", "-1", "0x10", "+1", "1e3", "1.0", "", "18446744073709551616",
                            "1_000", "08"}) {
     EXPECT_THAT(ErrorOf(std::string("seed=") + text),
-                HasSubstr(std::string("\"") + text + "\" is no such value; allowed: integer"));
+                HasSubstr(std::string("\"") + text + "\" is not a valid value; allowed: integer"));
   }
   for (const char* text : {"01", "0x1", "+1", "inf", "-inf", "1,5", "1e999", ""}) {
     EXPECT_THAT(ErrorOf(std::string("learner.utd=") + text), HasSubstr("allowed: number, 0.001"));

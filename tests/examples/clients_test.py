@@ -202,7 +202,7 @@ class ActTest(InProcessTest):
         run = self.run_with()
         run.append_errors = [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE]
         self.assertIsInstance(self.play(run, contrary.Counting), clients.Stopped)
-        self.assertIn("an episode is given up: shard", self.log.getvalue())
+        self.assertIn("an episode is abandoned: shard", self.log.getvalue())
 
     def test_an_error_of_the_shard_that_does_not_pass_ends_the_actor(self):
         for code, answered in ((grpc.StatusCode.FAILED_PRECONDITION, False), (grpc.StatusCode.UNIMPLEMENTED, True)):
@@ -229,7 +229,7 @@ class ActTest(InProcessTest):
             outcome = self.in_background(lambda: self.play(run, contrary.Counting))
             self.assertTrue(run.wait_until(lambda: run.stored() > 8))
             run.append_errors = [grpc.StatusCode.FAILED_PRECONDITION] * 10000
-            self.wait_for_reason(run, f"shard {run.address} has been taken by others and is tried again")
+            self.wait_for_reason(run, f"shard {run.address} is used by another run and will be retried")
             run.append_errors, before = [], run.stored()
             self.assertTrue(run.wait_until(lambda: run.stored() > before + 8))
             heard = len(run.heartbeats) + 1
@@ -253,7 +253,7 @@ class ActTest(InProcessTest):
     def test_a_shard_that_cannot_be_reached_is_what_the_actor_waits_for(self):
         run = self.run_with()
         outcome = self.in_background(lambda: self.play(run, contrary.Counting, replay=[NOBODY]))
-        words = f"environment 0: an episode is given up: shard {NOBODY}: UNAVAILABLE"
+        words = f"environment 0: an episode is abandoned: shard {NOBODY}: UNAVAILABLE"
         self.wait_for_reason(run, words)
         first = next(i for i, beat in enumerate(run.heartbeats) if words in beat.waiting)
         self.assertTrue(run.wait_until(lambda: len(run.heartbeats) > first + 10))
@@ -279,7 +279,7 @@ class ActTest(InProcessTest):
             self.assertTrue(run.wait_until(lambda: len(run.appends) > 3))
             run.blocked = ""
             self.assertIsInstance(outcome(), clients.Stopped)
-        self.assertNotIn("given up", self.log.getvalue())
+        self.assertNotIn("abandoned", self.log.getvalue())
         # All of one episode, sent again and again.
         self.assertEqual({(request.stream.episode, request.first_row) for request in run.appends[:4]}, {(0, 0)})
 
@@ -583,7 +583,7 @@ class EvaluateTest(InProcessTest):
                 self.stop.clear()
                 kind = contrary.returning(reward=lambda step, _, cut=reward: cut if step == 6 else -1)
                 outcome = self.evaluate(run, kind)
-                self.wait_for_reason(run, "evaluation 5 is given up: episode 0 was cut 3 times: reward")
+                self.wait_for_reason(run, "evaluation 5 is abandoned: episode 0 was cut 3 times: reward")
                 self.assertEqual(run.plans, 3 * 6)
                 # The learner gives it up; the reason goes with it.
                 with run.changed:
@@ -681,18 +681,20 @@ class FlagsTest(unittest.TestCase):
 
     def test_what_is_no_value_of_a_flag_is_refused(self):
         for words, arguments in (
-                ("'0' is no whole number from 1 to 4096", ("--environments", "0")),
-                ("'4097' is no whole number", ("--environments", "4097")),
-                ("'010' is no whole number", ("--environments", "010")),
-                ("'-1' is no whole number", ("--episode-steps=-1",)),
-                ("'1e2' is no whole number", ("--action-repeat", "1e2")),
-                ("'0x10' is no whole number", ("--action-repeat", "0x10")),
-                ("'1_0' is no whole number", ("--action-repeat", "1_0")),
-                ("'\u0661' is no whole number", ("--action-repeat", "\u0661")),
-                ("'101' is no whole number", ("--action-repeat", "101")),
-                ("'18446744073709551617' is no", ("--episode-steps", "18446744073709551617")),
-                ("'nowhere' is not an address", ("--learner", "nowhere")), ("':1' is not an address", ("--learner", ":1")),
-                ("'a:70000' is not an address", ("--planners", "b:1,a:70000")), ("'' is not an address", ("--replay", "a:1,")),
+                ("'0' is not a whole number from 1 to 4096", ("--environments", "0")),
+                ("'4097' is not a whole number", ("--environments", "4097")),
+                ("'010' is not a whole number", ("--environments", "010")),
+                ("'-1' is not a whole number", ("--episode-steps=-1",)),
+                ("'1e2' is not a whole number", ("--action-repeat", "1e2")),
+                ("'0x10' is not a whole number", ("--action-repeat", "0x10")),
+                ("'1_0' is not a whole number", ("--action-repeat", "1_0")),
+                ("'\u0661' is not a whole number", ("--action-repeat", "\u0661")),
+                ("'101' is not a whole number", ("--action-repeat", "101")),
+                ("'18446744073709551617' is not", ("--episode-steps", "18446744073709551617")),
+                ("'nowhere' is not an address", ("--learner", "nowhere")),
+                ("':1' is not an address", ("--learner", ":1")),
+                ("'a:70000' is not an address", ("--planners", "b:1,a:70000")),
+                ("'' is not an address", ("--replay", "a:1,")),
                 ("'a:080' is not an address", ("--learner", "a:080")), ("'a:0' is not an address", ("--learner", "a:0")),
                 ("--learner is missing", ()), ("--planners is missing", ("--learner", "a:1")),
                 ("--replay is missing", ("--learner", "a:1", "--planners", "a:1")),

@@ -179,9 +179,10 @@ class ActionsTest(unittest.TestCase):
 class ObservationsTest(unittest.TestCase):
     def test_what_is_no_array_of_the_space_is_refused_at_the_start(self):
         masked = numpy.ma.masked_array([1.0, 2.0], [True, False])
-        for observation, words in ((masked, "masked array"), ({"a": 1.0}, "no array of numbers but {'a': 1.0}"),
-                                   (None, "no array of numbers but None"), ("ab", "no array of numbers but 'ab'"),
-                                   (numpy.zeros(2, complex), "no array of numbers"),
+        for observation, words in ((masked, "masked array"), ({"a": 1.0}, "not an array of numbers but {'a': 1.0}"),
+                                   (None, "not an array of numbers but None"),
+                                   ("ab", "not an array of numbers but 'ab'"),
+                                   (numpy.zeros(2, complex), "not an array of numbers"),
                                    ([[1], [1, 2]], "observation is a"),
                                    (numpy.zeros(3), r"shape \(3,\); observation_space says \(2,\)"),
                                    (numpy.zeros((2, 1)), r"shape \(2, 1\)"), (5.0, r"shape \(\)"),
@@ -301,7 +302,7 @@ class StepTest(unittest.TestCase):
                 self.assertEqual(environment.step(numpy.zeros(3))[1], float(numpy.asarray(reward).reshape(())))
 
     def test_what_is_no_number_or_flag_is_refused_at_the_start(self):
-        for name, value, words in (("reward", None, "reward is no array of numbers but None"),
+        for name, value, words in (("reward", None, "reward is not an array of numbers but None"),
                                    ("reward", "1", "reward is no"), ("reward", numpy.ones(4), "reward is 4 numbers"),
                                    ("reward", numpy.ma.masked_array([1.0], [True]), "masked"),
                                    ("terminated", {}, "terminated flag is no"),

@@ -91,7 +91,7 @@ class RanksTest(unittest.TestCase):
 
         rank_1.kill()
         self.assertEqual(rank_0.popen.wait(RUN_SECONDS), 1)
-        self.assertRegex(rank_0.log.read_text(), r"rank 1 \(\S+\) of 2 is gone; the run goes on from its newest")
+        self.assertRegex(rank_0.log.read_text(), r"rank 1 \(\S+\) of 2 is gone; the run resumes from its newest")
         self.assertIsNone(self.processes["actor"].popen.poll(), "the actor did not wait for the learner")
 
         rank_0.start()

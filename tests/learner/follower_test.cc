@@ -171,7 +171,7 @@ TEST_F(FollowerTest, ALostRankInterruptsTheRunWhichGoesOnFromItsCheckpoint) {
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(
       std::string(status.message()),
-      HasSubstr("rank 1 (second) of 2 is gone; the run goes on from its newest checkpoint"));
+      HasSubstr("rank 1 (second) of 2 is gone; the run resumes from its newest checkpoint"));
   // Actors wait for it instead of going home.
   EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining);
   EXPECT_FALSE(learner_->Health().ok());
@@ -232,7 +232,7 @@ TEST_F(FollowerTest, RanksThatDoNotFitAreRefused) {
   RankClient second({.leader = options.leader, .name = "b"});
   const absl::Status taken = second.Join().status();
   EXPECT_EQ(taken.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(taken.message()), HasSubstr("there already: a"));
+  EXPECT_THAT(std::string(taken.message()), HasSubstr("already present: a"));
 }
 
 TEST_F(FollowerTest, MissingOptionsAreNamed) {

@@ -1,6 +1,6 @@
 // Trains on a frozen replay: a fixed set of windows in the file FOLDER.replay (made if there is
 // none), of which update n sees those that follow from n. With checkpoints as a learner makes them,
-// and gone on with as a learner does. For tests that end it in all ways, and for those that need a
+// and resumed as a learner does. For tests that end it in all ways, and for those that need a
 // checkpoint.
 //
 //   frozen_run FOLDER UPDATES HOLD_AT [FIELD=VALUE...]

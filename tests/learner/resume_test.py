@@ -1,4 +1,4 @@
-"""A learner that is killed and gone on with makes the same updates as one that never was."""
+"""A learner that is killed and resumed makes the same updates as one that never was."""
 
 import os
 import signal

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A real training run learns: `pompc train` on cartpole-swingup, killed at a random moment and gone on with, reaches a
+"""A real training run learns: `pompc train` on cartpole-swingup, killed at a random moment and resumed, reaches a
 return that acting at random (about 50) never does, and leaves the run directory it promises.
 Usage: learns_test.py POMPC [SEED [KILL_AT_UPDATE]]."""
 

@@ -55,7 +55,7 @@ POMPC = textwrap.dedent("""\
             if "slow" in words:
                 print("  phase              TRAINING\\ngo on with: pompc train --run-dir", run_dir)
                 sys.exit(0)
-    print("  phase              FINISHED: all 80 rows are there")
+    print("  phase              FINISHED: all 80 rows are stored")
 """)
 
 

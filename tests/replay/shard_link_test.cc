@@ -139,7 +139,7 @@ TEST_F(ShardLinkTest, ShardThatServesAnotherRunIsNotAskedAgain) {
   link_.OnEnded(absl::FailedPreconditionError("run A, not B"), now_);
   EXPECT_EQ(link_.broken().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(link_.Poll(now_ + absl::Hours(1)), Action::kNone);
-  EXPECT_THAT(link_.WaitReason(0), HasSubstr("turned this actor away: run A, not B"));
+  EXPECT_THAT(link_.WaitReason(0), HasSubstr("refused this actor: run A, not B"));
 }
 
 TEST_F(ShardLinkTest, ShardThatAnotherRunHasTakenIsTriedUntilItIsBack) {
@@ -148,7 +148,7 @@ TEST_F(ShardLinkTest, ShardThatAnotherRunHasTakenIsTriedUntilItIsBack) {
   Answer(Write(), proto::AppendReply::ACKED, 4);
   link_.OnEnded(absl::FailedPreconditionError("run A, not B"), now_);
   EXPECT_TRUE(link_.broken().ok());
-  EXPECT_THAT(link_.WaitReason(0), HasSubstr("has been taken by others and is tried again: run A"));
+  EXPECT_THAT(link_.WaitReason(0), HasSubstr("is used by another run and will be retried: run A"));
   now_ += absl::Minutes(1);
   Open();
   link_.OnEnded(absl::PermissionDeniedError("not an actor"), now_);

@@ -356,13 +356,14 @@ TEST_F(ShardTest, RowsOfAVersionNotYetToldWaitAndAreRefusedIfItNeverIs) {
   AppendOutcome outcome = Append(id_, 0, rows);
   EXPECT_EQ(outcome.kind, Kind::kBlocked);
   EXPECT_EQ(outcome.status.message(),
-            "row 1 was planned by version 1.6, of which the learner has not told yet");
+            "row 1 was planned by version 1.6, which the learner has not announced yet");
   clock_.Advance(absl::Seconds(12));
   shard_->RenewReasons();
   EXPECT_EQ(waiter_->calls, 1);
-  EXPECT_EQ(Append(id_, 0, rows).status.message(),
-            "row 1 was planned by version 1.6, of which the learner has not told yet; the learner "
-            "has not been heard from for 12 s");
+  EXPECT_EQ(
+      Append(id_, 0, rows).status.message(),
+      "row 1 was planned by version 1.6, which the learner has not announced yet; the learner "
+      "has not been heard from for 12 s");
   grant(1, 5);
   EXPECT_EQ(waiter_->calls, 2);
   EXPECT_EQ(Append(id_, 0, rows).kind, Kind::kBlocked) << "that grant may be older than the row";

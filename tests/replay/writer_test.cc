@@ -330,7 +330,7 @@ TEST_F(WriterTest, ShardOfAnotherRunTurnsTheWriterAway) {
   EXPECT_THAT(status.message(), HasSubstr("run-a"));
   EXPECT_EQ(Append(0, 2).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(writer_->HasRoom(0)) << "the next row meets the error";
-  EXPECT_THAT(writer_->HeldReason(0), HasSubstr("turned this actor away"));
+  EXPECT_THAT(writer_->HeldReason(0), HasSubstr("refused this actor"));
 }
 
 TEST_F(WriterTest, AskingWhyAnEnvironmentIsHeldAsksForNoReport) {

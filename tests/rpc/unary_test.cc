@@ -66,7 +66,7 @@ TEST_F(UnaryTest, RequestThatIsNoTextIsNamed) {
   const absl::Status status = Info("run-\xff", absl::Seconds(10)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_EQ(status.message(),
-            "the server cannot read this InfoRequest: its field header.run_id is no UTF-8 text");
+            "the server cannot read this InfoRequest: its field header.run_id is not UTF-8");
 }
 
 // Puts bytes that are no text into its replies: GetRun through FinishUnary's escaping, Register
@@ -98,7 +98,7 @@ TEST_F(UnaryTest, ReplyThatIsNoTextIsEscapedOrNamed) {
   const auto reply = CallUnary(*stub, &Stub::Register, proto::RegisterRequest(), absl::Seconds(10));
   EXPECT_EQ(reply.status().code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(reply.status().message()),
-              ::testing::HasSubstr("RegisterReply cannot be read: a text in it is no UTF-8"));
+              ::testing::HasSubstr("RegisterReply cannot be read: a text in it is not UTF-8"));
 }
 
 TEST_F(UnaryTest, MethodThatTheServerDoesNotHaveIsNamed) {

@@ -582,7 +582,7 @@ class ShardStream:
             raise Failed(f"{self._shard.name}: {words(error)} (of actor.chunk_rows rows)") from error
         # One that took rows of this run may belong to it again; one that never did was named by mistake.
         taken = self._shard.answered and error.code() == grpc.StatusCode.FAILED_PRECONDITION
-        why = " has been taken by others and is tried again" if taken else ""
+        why = " is used by another run and will be retried" if taken else ""
         self._give_up(f"{self._shard.name}{why}: {words(error)}", lasting=not (taken or passing(error)))
 
     def _give_up(self, why, lasting):

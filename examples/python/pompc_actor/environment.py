@@ -44,7 +44,7 @@ def maker(name):
                 raise
             where = ("on Python's search path, without the current folder (PYTHONSAFEPATH, -P or -I)"
                      if getattr(sys.flags, "safe_path", False) else "in the current folder and on PYTHONPATH")
-            raise Refused(f"there is no module {module}: it is looked for {where}") from error
+            raise Refused(f"there is no module {module}: it is searched for {where}") from error
         made_by = getattr(loaded, function, None)
         if not callable(made_by):
             raise Refused(f"module {module} ({getattr(loaded, '__file__', None)}) has no function {function}")
@@ -103,8 +103,8 @@ class Actions:
 
     def __init__(self, space):
         if not _is_box(space):
-            raise Refused(f"the action space {_brief(space)} is no Box: pompc's actions are arrays of numbers within "
-                          "bounds. Wrap the environment so that its action_space is a Box of floats")
+            raise Refused(f"the action space {_brief(space)} is not a Box: pompc's actions are arrays of numbers "
+                          "within bounds. Wrap the environment so that its action_space is a Box of floats")
         self.shape = tuple(space.shape)
         self.size = math.prod(self.shape)
         dtype = getattr(space, "dtype", None)
@@ -155,7 +155,7 @@ class Observations:
 
     def __init__(self, space):
         if not _is_box(space):
-            raise Refused(f"the observation space {_brief(space)} is no Box: pompc's observations are arrays of "
+            raise Refused(f"the observation space {_brief(space)} is not a Box: pompc's observations are arrays of "
                           "numbers. Wrap the environment in gymnasium.wrappers.FlattenObservation or the like")
         self.shape = tuple(space.shape)
         self.size = math.prod(self.shape)
@@ -199,7 +199,7 @@ def _array(what, value):
     except Exception as error:  # pylint: disable=broad-except
         raise Failed(told(error, f"the {what} is a {type(value).__name__} and no array: numpy.asarray()")) from error
     if array.dtype.kind not in "fiub":
-        raise Failed(f"the {what} is no array of numbers but {_brief(value)}")
+        raise Failed(f"the {what} is not an array of numbers but {_brief(value)}")
     return array
 
 
@@ -246,8 +246,8 @@ class Environment:
             self.max_episode_steps = getattr(getattr(environment, "spec", None), "max_episode_steps", None)
             for space in ("action_space", "observation_space"):
                 if not hasattr(environment, space):
-                    raise Refused(f"{name} made {_brief(environment)}, which has no {space}: it is no environment of "
-                                  "Gymnasium's kind")
+                    raise Refused(f"{name} made {_brief(environment)}, which has no {space}: it is not an environment "
+                                  "of Gymnasium's kind")
             try:
                 self._actions = Actions(environment.action_space)
                 self._observations = Observations(environment.observation_space)

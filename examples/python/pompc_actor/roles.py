@@ -88,7 +88,7 @@ class Player:
                 try:
                     left_something = self._play(episode, seed)
                 except EpisodeRefused as error:
-                    self._wait(f"an episode is given up: {error}")
+                    self._wait(f"an episode is abandoned: {error}")
                     left_something = False
                 if not left_something:
                     time.sleep(clients.RETRY_SECONDS)  # the next one may end as soon
@@ -208,7 +208,7 @@ def evaluate_one(environment, planners, lease, waits, assignment):
         try:
             outcome = evaluate_episode(environment, planners, lease, waits, assignment, index)
         except Unstable as error:
-            waits.set("evaluation", f"evaluation {assignment.evaluation_id} is given up: episode {index} was cut "
+            waits.set("evaluation", f"evaluation {assignment.evaluation_id} is abandoned: episode {index} was cut "
                       f"{EPISODE_TRIES} times: {error}")
             return True
         if outcome is None:

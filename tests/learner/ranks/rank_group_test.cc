@@ -94,7 +94,7 @@ TEST(RankGroupTest, APlaceIsFreeAgainUntilAllWereThere) {
   ASSERT_TRUE(Join(group, 1).ok());
   const absl::Status taken = Join(group, 1);
   EXPECT_EQ(taken.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(taken.message()), HasSubstr("rank 1 is there already: host:1"));
+  EXPECT_THAT(std::string(taken.message()), HasSubstr("rank 1 is already present: host:1"));
   group.Leave(1);
   EXPECT_TRUE(group.Lost().ok());
   ASSERT_TRUE(Join(group, 1).ok());

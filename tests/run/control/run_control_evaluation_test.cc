@@ -102,7 +102,7 @@ TEST_F(RunControlEvaluationTest, AFirstEvaluatorIsWaitedForAtTheEnd) {
   auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
   Report(evaluator.lease.id);
   EXPECT_EQ(control_.phase(), Phase::kFinished);
-  EXPECT_EQ(control_.Status().over_reason, "all 1000 rows are there");
+  EXPECT_EQ(control_.Status().over_reason, "all 1000 rows are stored");
 }
 
 // Frozen, it is silent until its lease ends, and comes again when it goes on.
@@ -127,7 +127,7 @@ TEST_F(RunControlEvaluationTest, EvaluationsThatNobodyMakesAreGivenUpAloud) {
   TickFor(absl::Minutes(2) + absl::Seconds(15));
   EXPECT_EQ(control_.phase(), Phase::kFinished);
   EXPECT_EQ(control_.Status().over_reason,
-            "all 1000 rows are there; 1 evaluation had no result: no evaluator");
+            "all 1000 rows are stored; 1 evaluation had no result: no evaluator");
   const auto news = control_.TakeEvaluationNews();
   ASSERT_EQ(news.size(), 1u);
   EXPECT_FALSE(news[0].result.has_value());

@@ -257,8 +257,9 @@ TEST_F(RunControlTest, ARestartedLearnerGrantsNothingBeforeAllShardsWereHeard) {
   resumed.ShardAnswered(0, state, false);
   ShardGrant grant = resumed.NextGrant(0);
   EXPECT_EQ(grant.max_accepted_rows, 40u);
-  EXPECT_EQ(grant.reason, "the learner has started again and waits to hear what these shards hold: "
-                          "1 (b:2)");
+  EXPECT_EQ(grant.reason,
+            "the learner was restarted and waits for the contents of these shards: "
+            "1 (b:2)");
   EXPECT_EQ(grant.newest_version, (ParameterVersion{2, 0}));
   state.incarnation = 11;
   state.accepted_rows = state.stored_rows = state.bound = 70;
