@@ -34,7 +34,7 @@ absl::Status App::Open() {
     POMPC_RETURN_IF_ERROR(Listener::Open(address).status());
   }
   POMPC_ASSIGN_OR_RETURN(run_, rundir::RunDirectory::Open(options_.run_dir, options_.config));
-  POMPC_ASSIGN_OR_RETURN(std::vector<run::EvaluationResult> evaluations,
+  POMPC_ASSIGN_OR_RETURN(std::vector<proto::EvaluationResult> evaluations,
                          rundir::EvaluationLog::Read(run_->File("evaluations.csv")));
   POMPC_ASSIGN_OR_RETURN(
       std::unique_ptr<rundir::CheckpointStore> store,
@@ -133,11 +133,10 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
       trainer, TrainerParts{control_.get(), engine, prefetcher_.get(), publisher_.get(),
                             checkpoints_.get(), log_.get(), plan_writer_.get(), options_.turns,
                             shards_.get(), ranks_.get(), rank_values_});
-  metrics_ =
-      AddLearnerMetrics(*options_.metrics,
-                        {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
-                         parameter_service_.get(), plan_writer_.get(), Trainer::ValueNames(*engine),
-                         engine->LossNames(), options_.replay.size(), ranks_.get()});
+  metrics_ = AddLearnerMetrics(
+      *options_.metrics, {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
+                          parameter_service_.get(), plan_writer_.get(),
+                          Trainer::ValueNames(*engine), engine->LossNames(), ranks_.get()});
   training_ = Thread("trainer", [this] { Train(); });
   return absl::OkStatus();
 }
@@ -178,9 +177,7 @@ void App::Fail(const absl::Status& status) {
   failed_.Set();
 }
 
-std::string App::StatusPage() const {
-  return learner::StatusPage(run_->run_id(), run_->path(), control_->Status());
-}
+std::string App::StatusPage() const { return learner::StatusPage(run_service_->Describe()); }
 
 absl::Status App::Health() const {
   if (stopping_.IsSet()) return absl::UnavailableError("stopping");
@@ -220,7 +217,7 @@ void App::Stop() {
   // 5.
   if (monitor_ != nullptr) monitor_->Close();
   if (checkpoints_ != nullptr) checkpoints_->Close();
-  metrics_.clear();
+  metrics_.Remove();
   trained_.Set();
 }
 

@@ -48,8 +48,8 @@ class App {
   const std::string& run_id() const { return run_->run_id(); }
   const std::string& run_dir() const { return run_->path(); }
 
-  // What the run does at this moment.
-  run::RunStatus Status() const { return control_->Status(); }
+  // The run at this moment, for whoever shows progress.
+  proto::RunStatus Status() const { return control_->Status(); }
   // The same as an HTML page.
   std::string StatusPage() const;
   // OK while it trains; otherwise why not.
@@ -102,8 +102,8 @@ class App {
   std::unique_ptr<PlanWriter> plan_writer_;
   std::unique_ptr<TrainingLog> log_;
   std::unique_ptr<Trainer> trainer_;
-  // Functions that read what stands above.
-  std::vector<MetricFunction> metrics_;
+  // Reads the members above.
+  MetricSource metrics_;
   Thread training_;
   Event trained_;
   Event failed_;

@@ -75,7 +75,7 @@ absl::Status CheckpointWriter::WriteAndWait(std::unique_ptr<Checkpoint> checkpoi
   }
 }
 
-void CheckpointWriter::Settle(uint64_t updates, std::optional<run::EvaluationResult> result) {
+void CheckpointWriter::Settle(uint64_t updates, std::optional<proto::EvaluationResult> result) {
   jobs_.Push([this, updates, result = std::move(result)] { DoSettle(updates, result); });
 }
 
@@ -139,7 +139,7 @@ absl::Status CheckpointWriter::Put(const Checkpoint& checkpoint) {
 }
 
 void CheckpointWriter::DoSettle(uint64_t updates,
-                                const std::optional<run::EvaluationResult>& result) {
+                                const std::optional<proto::EvaluationResult>& result) {
   if (result.has_value()) store_->AddEvaluation(*result);
   store_->Unpin(updates);
   DropFailed();

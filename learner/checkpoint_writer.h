@@ -63,7 +63,7 @@ class CheckpointWriter {
   absl::Status WriteAndWait(std::unique_ptr<Checkpoint> checkpoint,
                             absl::Duration retry_for = absl::ZeroDuration());
   // The evaluation of the pinned checkpoint of `updates` is over, with a result or without.
-  void Settle(uint64_t updates, std::optional<run::EvaluationResult> result);
+  void Settle(uint64_t updates, std::optional<proto::EvaluationResult> result);
 
   Stats stats() const;
 
@@ -82,7 +82,7 @@ class CheckpointWriter {
   // Takes the one place for a checkpoint that waits; DoWrite frees it.
   void TakePlace();
   absl::Status DoWrite(const Shared& checkpoint, bool pin);
-  void DoSettle(uint64_t updates, const std::optional<run::EvaluationResult>& result);
+  void DoSettle(uint64_t updates, const std::optional<proto::EvaluationResult>& result);
   // Tries once to write it.
   absl::Status Put(const Checkpoint& checkpoint);
   void TryAgain();

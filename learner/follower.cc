@@ -239,7 +239,7 @@ void Follower::Stop() {
   if (prefetcher_ != nullptr) prefetcher_->Close();
   if (plan_writer_ != nullptr) plan_writer_->Close();
   if (server_ != nullptr) server_->Shutdown(options_.stop_grace);
-  metrics_.clear();
+  metrics_.Remove();
 }
 
 }  // namespace pompc::learner

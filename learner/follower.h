@@ -130,7 +130,7 @@ class Follower {
   std::optional<DrawnBatch> batch_;
   std::atomic<uint64_t> updates_{0};
   // Of the above.
-  std::vector<MetricFunction> metrics_;
+  MetricSource metrics_;
 
   mutable Mutex mu_;
   absl::Status error_ ABSL_GUARDED_BY(mu_);

@@ -1,274 +1,192 @@
 #include "learner/metrics.h"
 
 #include <algorithm>
-#include <functional>
 #include <limits>
 #include <string>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "run/control/names.h"
 
 namespace pompc::learner {
 namespace {
 
-// Collects the functions of one registry.
-class Adder {
- public:
-  explicit Adder(MetricsRegistry& registry) : registry_(registry) {}
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
-  void Counter(MetricName name, std::function<double()> value) {
-    functions_.push_back(registry_.CounterFunction(std::move(name), std::move(value)));
-  }
-  void Gauge(MetricName name, std::function<double()> value) {
-    functions_.push_back(registry_.GaugeFunction(std::move(name), std::move(value)));
-  }
-  template <typename Timer, size_t N>
-  void States(const MetricName& name, const Timer& timer,
-              const std::array<absl::string_view, N>& states) {
-    for (MetricFunction& function : registry_.StateSeconds(name, timer, states)) {
-      functions_.push_back(std::move(function));
-    }
-  }
-  std::vector<MetricFunction> Take() { return std::move(functions_); }
-
- private:
-  MetricsRegistry& registry_;
-  std::vector<MetricFunction> functions_;
-};
-
-double Number(uint64_t value) { return static_cast<double>(value); }
-
-void AddProgress(const run::RunControl* control, Adder& add) {
-  add.Counter(
-      {"pompc_learner_rows_total", "Rows that the run has accepted, including earlier starts.", {}},
-      [control] { return Number(control->rows()); });
-  add.Counter({"pompc_learner_updates_total", "Updates made, including earlier starts.", {}},
-              [control] { return Number(control->updates()); });
-  add.Counter({"pompc_learner_episodes_total",
-               "Training episodes that ended, including earlier starts.",
-               {}},
-              [control] { return Number(control->Status().episodes); });
-  add.Gauge({"pompc_learner_rows_per_second", "Rows accepted, over the last half minute.", {}},
-            [control] { return control->Status().rows_per_second; });
-  add.Gauge({"pompc_learner_updates_per_second", "Updates made, over the last half minute.", {}},
-            [control] { return control->Status().updates_per_second; });
-  add.Gauge({"pompc_learner_elapsed_seconds", "Age of the run, over all its starts.", {}},
-            [control] { return control->Status().elapsed_seconds; });
-  for (run::Phase phase :
-       {run::Phase::kSeed, run::Phase::kTraining, run::Phase::kFinished, run::Phase::kStopping}) {
-    add.Gauge({"pompc_learner_phase_active",
-               "1 for the phase the run is in, 0 for the others.",
-               {{"phase", run::PhaseName(phase)}}},
-              [control, phase] { return control->phase() == phase ? 1.0 : 0.0; });
+void AddProgress(const proto::RunStatus& status, MetricSamples& out) {
+  out.Counter("pompc_learner_rows_total", "Rows the run has accepted, earlier starts included.",
+              status.rows());
+  out.Counter("pompc_learner_updates_total", "Updates made, earlier starts included.",
+              status.updates());
+  out.Counter("pompc_learner_episodes_total",
+              "Training episodes that ended, earlier starts included.", status.episodes());
+  out.Gauge("pompc_learner_rows_per_second", "Rows accepted, over the last half minute.",
+            status.rows_per_second());
+  out.Gauge("pompc_learner_updates_per_second", "Updates made, over the last half minute.",
+            status.updates_per_second());
+  out.Gauge("pompc_learner_elapsed_seconds", "Age of the run, over all its starts.",
+            status.elapsed_seconds());
+  for (const proto::Phase phase :
+       {proto::SEED, proto::TRAINING, proto::FINISHED, proto::STOPPING}) {
+    out.Gauge("pompc_learner_phase_active", "1 for the phase the run is in, 0 for the others.",
+              status.phase() == phase ? 1 : 0, {{"phase", proto::Phase_Name(phase)}});
   }
 }
 
-void AddReturns(const run::RunControl* control, Adder& add) {
-  add.Counter({"pompc_learner_evaluations_total", "Evaluations with a result.", {}},
-              [control] { return Number(control->Status().evaluations.size()); });
-  add.Gauge({"pompc_learner_evaluation_return_mean", "Mean return of the newest evaluation.", {}},
-            [control] {
-              const run::RunStatus status = control->Status();
-              return status.evaluations.empty() ? std::numeric_limits<double>::quiet_NaN()
-                                                : status.evaluations.back().return_mean;
-            });
-  add.Gauge({"pompc_learner_evaluation_best_return_mean", "Best mean return of an evaluation.", {}},
-            [control] {
-              const run::RunStatus status = control->Status();
-              return status.best_evaluation.has_value()
-                         ? status.evaluations[*status.best_evaluation].return_mean
-                         : std::numeric_limits<double>::quiet_NaN();
-            });
-  add.Gauge(
-      {"pompc_learner_training_return_mean", "Mean return of the newest training episodes.", {}},
-      [control] {
-        return control->Status().training_return_mean.value_or(
-            std::numeric_limits<double>::quiet_NaN());
-      });
+void AddReturns(const proto::RunStatus& status, MetricSamples& out) {
+  const auto& evaluations = status.evaluations();
+  out.Counter("pompc_learner_evaluations_total", "Evaluations with a result.", evaluations.size());
+  out.Gauge("pompc_learner_evaluation_return_mean", "Mean return of the newest evaluation.",
+            evaluations.empty() ? kNone : evaluations.rbegin()->return_mean());
+  out.Gauge("pompc_learner_evaluation_best_return_mean", "Best mean return of an evaluation.",
+            status.has_best_evaluation()
+                ? evaluations[static_cast<int>(status.best_evaluation())].return_mean()
+                : kNone);
+  out.Gauge("pompc_learner_training_return_mean", "Mean return of the newest training episodes.",
+            status.has_training_return_mean() ? status.training_return_mean() : kNone);
 }
 
-void AddPeers(const run::RunControl* control, size_t shards, Adder& add) {
-  for (run::Role role : {run::Role::kActor, run::Role::kEvaluator}) {
-    add.Gauge({"pompc_learner_leases",
-               "Actors and evaluators that take part.",
-               {{"role", run::RoleName(role)}}},
-              [control, role] {
-                const run::RunStatus status = control->Status();
-                return Number(
-                    std::count_if(status.peers.begin(), status.peers.end(),
-                                  [role](const run::PeerView& peer) { return peer.role == role; }));
-              });
-  }
-  for (run::Role role : {run::Role::kActor, run::Role::kEvaluator}) {
-    add.Gauge({"pompc_learner_waiting_leases",
-               "Actors and evaluators that take part and report that they wait for something.",
-               {{"role", run::RoleName(role)}}},
-              [control, role] {
-                const run::RunStatus status = control->Status();
-                return Number(std::count_if(status.peers.begin(), status.peers.end(),
-                                            [role](const run::PeerView& peer) {
-                                              return peer.role == role && !peer.waiting.empty();
-                                            }));
-              });
-  }
-  for (run::LeaseEnd end : {run::LeaseEnd::kLeft, run::LeaseEnd::kFailed, run::LeaseEnd::kSilent}) {
-    add.Counter(
-        {"pompc_learner_ended_leases_total",
-         "Leases of actors and evaluators that ended while the run was not over.",
-         {{"how", run::LeaseEndName(end)}}},
-        [control, end] { return Number(control->Status().lease_ends[static_cast<size_t>(end)]); });
-  }
-  for (size_t i = 0; i < shards; ++i) {
-    const MetricLabels label = {{"shard", absl::StrCat(i)}};
-    add.Gauge({"pompc_learner_shard_reachable", "1 while the shard answers, else 0.", label},
-              [control, i] { return control->Status().shards[i].reachable ? 1.0 : 0.0; });
-    add.Gauge({"pompc_learner_shard_windows", "Windows that the shard can deliver.", label},
-              [control, i] { return Number(control->Windows()[i]); });
-  }
-}
-
-void AddPrefetcher(const Prefetcher* prefetcher, Adder& add) {
-  add.States({"pompc_learner_prefetch_state_seconds_total",
-              "Time that the thread which draws batches has spent in each state; fetching includes "
-              "waiting for "
-              "batches in flight.",
-              {}},
-             prefetcher->timer(), Prefetcher::StateNames());
-  add.Gauge({"pompc_learner_prefetched_batches", "Batches ready for the next updates.", {}},
-            [prefetcher] { return Number(prefetcher->ready()); });
-  add.Gauge({"pompc_learner_prefetch_in_flight_batches",
-             "Batches requested from the shards and not complete.",
-             {}},
-            [prefetcher] { return Number(prefetcher->in_flight()); });
-}
-
-template <typename Source>
-void AddBarredWindows(const Source* source, Adder& add) {
-  add.Counter({"pompc_learner_barred_windows_total",
-               "Windows barred from replay because no update could be made with them.",
-               {}},
-              [source] { return Number(source->barred_windows()); });
-}
-
-void AddTraining(const LearnerMetricSources& sources, Adder& add) {
-  const Trainer* trainer = sources.trainer;
-  add.States({"pompc_learner_state_seconds_total",
-              "Time that the training thread has spent in each state.",
-              {}},
-             trainer->timer(), Trainer::StateNames());
-  AddPrefetcher(sources.prefetcher, add);
-  AddBarredWindows(trainer, add);
-  const RankGroup* ranks = sources.ranks;
-  add.Gauge({"pompc_learner_ranks", "Learner processes that are present, including this one.", {}},
-            [ranks] { return Number(static_cast<uint64_t>(ranks->present())); });
-  for (const std::string& loss : sources.losses) {
-    add.Counter({"pompc_learner_restorations_total",
-                 "Returns to the last good state because this loss was not finite.",
-                 {{"loss", loss}}},
-                [trainer, loss] { return Number(trainer->restorations(loss)); });
-  }
-  for (size_t i = 0; i < sources.values.size(); ++i) {
-    add.Gauge({"pompc_learner_update_value",
-               "What the newest logged update reported: losses, norms, KL, scales.",
-               {{"name", sources.values[i]}}},
-              [trainer, i] {
-                const NamedValues values = trainer->values();
-                return i < values.size() ? values[i].second
-                                         : std::numeric_limits<double>::quiet_NaN();
-              });
-  }
-}
-
-void AddPlanWriter(const PlanWriter* plans, Adder& add) {
-  const auto counter = [&](const char* result, uint64_t PlanWriter::Stats::*field) {
-    add.Counter({"pompc_learner_replanned_rows_total",
-                 "Re-planned rows, by what became of the plans.",
-                 {{"result", result}}},
-                [plans, field] { return Number(plans->stats().*field); });
+void AddPeers(const proto::RunStatus& status, MetricSamples& out) {
+  const auto count = [&status](auto which) {
+    return std::count_if(status.peers().begin(), status.peers().end(), which);
   };
-  counter("written", &PlanWriter::Stats::written);
-  counter("evicted", &PlanWriter::Stats::evicted);
-  counter("lost", &PlanWriter::Stats::lost);
+  for (const proto::Role role : {proto::ACTOR, proto::EVALUATOR}) {
+    const auto has_role = [role](const proto::PeerStatus& peer) { return peer.role() == role; };
+    const auto waits = [&](const auto& peer) { return has_role(peer) && !peer.waiting().empty(); };
+    out.Gauge("pompc_learner_leases", "Actors and evaluators that take part.", count(has_role),
+              {{"role", run::Name(role)}});
+    out.Gauge("pompc_learner_waiting_leases",
+              "Of the actors and evaluators that take part, those that say what they wait for.",
+              count(waits), {{"role", run::Name(role)}});
+  }
+  for (const proto::EndedLeases& ended : status.ended_leases()) {
+    out.Counter("pompc_learner_ended_leases_total",
+                "Leases of actors and evaluators that ended while the run was not over.",
+                ended.leases(), {{"how", run::Name(ended.end())}});
+  }
+  for (const proto::ShardStatus& shard : status.shards()) {
+    const MetricLabels label = {{"shard", absl::StrCat(shard.index())}};
+    out.Gauge("pompc_learner_shard_reachable", "1 while the shard answers, else 0.",
+              shard.reachable() ? 1 : 0, label);
+    out.Gauge("pompc_learner_shard_windows", "Windows the shard can deliver.",
+              shard.reachable() ? shard.windows() : 0, label);
+  }
 }
 
-void AddOutputs(const LearnerMetricSources& sources, Adder& add) {
-  const CheckpointWriter* checkpoints = sources.checkpoints;
-  add.Counter({"pompc_learner_checkpoints_total",
-               "Attempts to write a checkpoint, by their result.",
-               {{"result", "written"}}},
-              [checkpoints] { return Number(checkpoints->stats().written); });
-  add.Counter({"pompc_learner_checkpoints_total",
-               "Attempts to write a checkpoint, by their result.",
-               {{"result", "failed"}}},
-              [checkpoints] { return Number(checkpoints->stats().failed); });
-  add.Gauge({"pompc_learner_checkpoints_waiting",
-             "Checkpoints that could not be written and will be retried.",
-             {}},
-            [checkpoints] { return Number(checkpoints->stats().waiting); });
-  add.Counter({"pompc_learner_checkpoint_seconds_total", "Time spent writing checkpoints.", {}},
-              [checkpoints] { return absl::ToDoubleSeconds(checkpoints->stats().time); });
-  const run::RunControl* control = sources.control;
-  add.Gauge({"pompc_learner_checkpoint_failing_seconds",
-             "How long no checkpoint could be written, or how long the present one has taken once "
-             "that is more than 30 s; 0 otherwise.",
-             {}},
-            [control] { return control->Status().checkpoints.failing_seconds; });
-  add.Gauge({"pompc_learner_parameters_incarnation", "Learner start of the newest parameters.", {}},
-            [control] { return Number(control->version().incarnation); });
-  add.Gauge(
-      {"pompc_learner_parameters_number", "Number of the newest parameters; 0 without any.", {}},
-      [control] { return Number(control->version().number); });
-  const parameters::ParameterService* parameters = sources.parameters;
-  add.Gauge({"pompc_learner_subscribers", "Planners that follow the parameters.", {}},
-            [parameters] { return Number(parameters->stats().subscribers.size()); });
-  add.Gauge({"pompc_learner_subscriber_behind_seconds",
-             "Age of the oldest version that the connected planner furthest behind lacks.",
-             {}},
-            [parameters] {
-              absl::Duration behind;
-              for (const auto& planner : parameters->stats().subscribers) {
-                behind = std::max(behind, planner.behind);
-              }
-              return absl::ToDoubleSeconds(behind);
-            });
-  add.Counter(
-      {"pompc_learner_sent_versions_total", "Parameter versions sent, over all planners.", {}},
-      [parameters] { return Number(parameters->stats().versions_sent); });
-  add.Counter(
-      {"pompc_learner_sent_bytes_total", "Bytes of parameters sent, over all planners.", {}},
-      [parameters] { return Number(parameters->stats().bytes_sent); });
+void AddPrefetcher(const Prefetcher& prefetcher, MetricSamples& out) {
+  out.StateSeconds("pompc_learner_prefetch_state_seconds_total",
+                   "What the thread that draws batches spent its time on; fetching includes "
+                   "waiting for batches in flight.",
+                   prefetcher.timer(), Prefetcher::StateNames());
+  out.Gauge("pompc_learner_prefetched_batches", "Batches ready for the next updates.",
+            prefetcher.ready());
+  out.Gauge("pompc_learner_prefetch_in_flight_batches",
+            "Batches requested from the shards and not complete.", prefetcher.in_flight());
+}
+
+void AddBarredWindows(uint64_t windows, MetricSamples& out) {
+  out.Counter("pompc_learner_barred_windows_total",
+              "Windows barred from replay because no update could be made with them.", windows);
+}
+
+void AddTraining(const LearnerMetricSources& sources, MetricSamples& out) {
+  const Trainer& trainer = *sources.trainer;
+  out.StateSeconds("pompc_learner_state_seconds_total",
+                   "What the training thread spent its time on.", trainer.timer(),
+                   Trainer::StateNames());
+  AddPrefetcher(*sources.prefetcher, out);
+  AddBarredWindows(trainer.barred_windows(), out);
+  out.Gauge("pompc_learner_ranks", "Learner processes that are there, this one included.",
+            sources.ranks->present());
+  for (const std::string& loss : sources.losses) {
+    out.Counter("pompc_learner_restorations_total",
+                "Returns to the last good state because this loss was not finite.",
+                trainer.restorations(loss), {{"loss", loss}});
+  }
+  // Before the first logged update there are names and no values.
+  const NamedValues values = trainer.values();
+  for (size_t i = 0; i < sources.values.size(); ++i) {
+    out.Gauge("pompc_learner_update_value",
+              "What the newest logged update reported: losses, norms, KL, scales.",
+              i < values.size() ? values[i].second : kNone, {{"name", sources.values[i]}});
+  }
+}
+
+void AddPlanWriter(const PlanWriter::Stats& stats, MetricSamples& out) {
+  const std::pair<const char*, uint64_t> results[] = {
+      {"written", stats.written}, {"evicted", stats.evicted}, {"lost", stats.lost}};
+  for (const auto& [result, rows] : results) {
+    out.Counter("pompc_learner_replanned_rows_total",
+                "Rows planned anew, by what became of the plans.", rows, {{"result", result}});
+  }
+}
+
+void AddCheckpoints(const proto::RunStatus& status, const CheckpointWriter::Stats& stats,
+                    MetricSamples& out) {
+  const std::pair<const char*, uint64_t> results[] = {{"written", stats.written},
+                                                      {"failed", stats.failed}};
+  for (const auto& [result, tries] : results) {
+    out.Counter("pompc_learner_checkpoints_total",
+                "Tries to write a checkpoint, by what became of them.", tries,
+                {{"result", result}});
+  }
+  out.Gauge("pompc_learner_checkpoints_waiting",
+            "Checkpoints that could not be written and are to be tried again.", stats.waiting);
+  out.Counter("pompc_learner_checkpoint_seconds_total", "Time spent writing checkpoints.",
+              absl::ToDoubleSeconds(stats.time));
+  out.Gauge("pompc_learner_checkpoint_failing_seconds",
+            "How long no checkpoint could be written, or the one that is being written takes once "
+            "that is more than 30 s; 0 otherwise.",
+            status.checkpoint_failing_seconds());
+}
+
+void AddParameters(const proto::RunStatus& status, const parameters::ParameterService::Stats& stats,
+                   MetricSamples& out) {
+  out.Gauge("pompc_learner_parameters_incarnation", "Learner start of the newest parameters.",
+            status.version().incarnation());
+  out.Gauge("pompc_learner_parameters_number", "Number of the newest parameters; 0 without any.",
+            status.version().number());
+  out.Gauge("pompc_learner_subscribers", "Planners that follow the parameters.",
+            stats.subscribers.size());
+  double behind = 0;
+  for (const proto::PlannerStatus& planner : stats.subscribers) {
+    behind = std::max(behind, planner.behind_seconds());
+  }
+  out.Gauge("pompc_learner_subscriber_behind_seconds",
+            "Age of the oldest version that a connected planner lacks, of the furthest behind.",
+            behind);
+  out.Counter("pompc_learner_sent_versions_total", "Parameter versions sent, over all planners.",
+              stats.versions_sent);
+  out.Counter("pompc_learner_sent_bytes_total", "Bytes of parameters sent, over all planners.",
+              stats.bytes_sent);
 }
 
 }  // namespace
 
-std::vector<MetricFunction> AddLearnerMetrics(MetricsRegistry& registry,
-                                              const LearnerMetricSources& sources) {
-  Adder add(registry);
-  AddProgress(sources.control, add);
-  AddReturns(sources.control, add);
-  AddPeers(sources.control, sources.shards, add);
-  AddTraining(sources, add);
-  AddPlanWriter(sources.plans, add);
-  AddOutputs(sources, add);
-  return add.Take();
+MetricSource AddLearnerMetrics(MetricsRegistry& registry, const LearnerMetricSources& sources) {
+  return registry.AddSource([sources](MetricSamples& out) {
+    const proto::RunStatus status = sources.control->Status();
+    AddProgress(status, out);
+    AddReturns(status, out);
+    AddPeers(status, out);
+    AddTraining(sources, out);
+    AddPlanWriter(sources.plans->stats(), out);
+    AddCheckpoints(status, sources.checkpoints->stats(), out);
+    AddParameters(status, sources.parameters->stats(), out);
+  });
 }
 
-std::vector<MetricFunction> AddFollowerMetrics(MetricsRegistry& registry,
-                                               const FollowerMetricSources& sources) {
-  Adder add(registry);
-  add.States({"pompc_learner_follower_state_seconds_total",
-              "Time that the updating thread of a rank above 0 has spent in each state.",
-              {}},
-             *sources.timer, Follower::StateNames());
-  const std::atomic<uint64_t>* updates = sources.updates;
-  add.Counter({"pompc_learner_follower_updates_total",
-               "Updates that a rank above 0 has taken part in, including those before it started.",
-               {}},
-              [updates] { return Number(*updates); });
-  AddPrefetcher(sources.prefetcher, add);
-  AddPlanWriter(sources.plans, add);
-  AddBarredWindows(sources.history, add);
-  return add.Take();
+MetricSource AddFollowerMetrics(MetricsRegistry& registry, const FollowerMetricSources& sources) {
+  return registry.AddSource([sources](MetricSamples& out) {
+    out.StateSeconds("pompc_learner_follower_state_seconds_total",
+                     "What the updating thread of a rank above 0 spent its time on.",
+                     *sources.timer, Follower::StateNames());
+    out.Counter("pompc_learner_follower_updates_total",
+                "Updates a rank above 0 has taken part in, those before it started included.",
+                sources.updates->load());
+    AddPrefetcher(*sources.prefetcher, out);
+    AddPlanWriter(sources.plans->stats(), out);
+    AddBarredWindows(sources.history->barred_windows(), out);
+  });
 }
 
 }  // namespace pompc::learner

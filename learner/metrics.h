@@ -30,13 +30,12 @@ struct LearnerMetricSources {
   // Names of what an update reports, and of what may not be finite in one.
   std::vector<std::string> values;
   std::vector<std::string> losses;
-  size_t shards = 0;
   const RankGroup* ranks = nullptr;
 };
 
 // The learner's rows of docs/metrics.md. The sources must outlive what is returned.
-[[nodiscard]] std::vector<MetricFunction> AddLearnerMetrics(MetricsRegistry& registry,
-                                                            const LearnerMetricSources& sources);
+[[nodiscard]] MetricSource AddLearnerMetrics(MetricsRegistry& registry,
+                                             const LearnerMetricSources& sources);
 
 // What a follower's metrics are read from.
 struct FollowerMetricSources {
@@ -50,8 +49,8 @@ struct FollowerMetricSources {
 };
 
 // Likewise, a follower's.
-[[nodiscard]] std::vector<MetricFunction> AddFollowerMetrics(MetricsRegistry& registry,
-                                                             const FollowerMetricSources& sources);
+[[nodiscard]] MetricSource AddFollowerMetrics(MetricsRegistry& registry,
+                                              const FollowerMetricSources& sources);
 
 }  // namespace pompc::learner
 

@@ -5,11 +5,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
 #include "common/process/freed_memory.h"
 #include "common/process/log.h"
 #include "common/values/short_text.h"
+#include "proto/parameter_version.h"
+#include "run/control/status_report.h"
 
 namespace pompc::learner {
 namespace {
@@ -20,15 +21,6 @@ constexpr size_t kMaxError = 256;
 // A file that cannot be written does not end the run.
 void LogIfFailed(const absl::Status& status, Occasionally* failed, absl::Duration now) {
   if (!status.ok() && failed->Count(now) > 0) Log().error("{}", status.ToString());
-}
-
-run::PlannerView PlannerViewOf(const parameters::ParameterService::Subscriber& subscriber) {
-  return {subscriber.name,
-          subscriber.peer,
-          subscriber.connected,
-          subscriber.version,
-          absl::ToDoubleSeconds(subscriber.behind),
-          absl::ToDoubleSeconds(subscriber.since)};
 }
 
 }  // namespace
@@ -70,23 +62,23 @@ void Monitor::Run() {
 }
 
 void Monitor::Observe() {
+  proto::RunStatus observed;
   const parameters::ParameterService::Stats parameters = parameters_->stats();
-  std::vector<run::PlannerView> planners;
-  for (const auto* subscribers : {&parameters.subscribers, &parameters.lost}) {
-    for (const auto& subscriber : *subscribers) planners.push_back(PlannerViewOf(subscriber));
+  for (const auto* planners : {&parameters.subscribers, &parameters.lost}) {
+    observed.mutable_planners()->Add(planners->begin(), planners->end());
   }
-  control_->Observe(std::move(planners), ViewOf(checkpoints_->stats()));
-}
-
-run::CheckpointView Monitor::ViewOf(const CheckpointWriter::Stats& stats) const {
+  const CheckpointWriter::Stats checkpoints = checkpoints_->stats();
   const absl::Duration now = options_.clock->Now();
-  if (!stats.status.ok()) {
-    return {ShortText(stats.status.message(), kMaxError),
-            absl::ToDoubleSeconds(now - stats.failing_since)};
+  if (!checkpoints.status.ok()) {
+    observed.set_checkpoint_error(ShortText(checkpoints.status.message(), kMaxError));
+    observed.set_checkpoint_failing_seconds(absl::ToDoubleSeconds(now - checkpoints.failing_since));
+  } else if (checkpoints.writing.has_value() &&
+             now - checkpoints.writing_since >= options_.slow_write) {
+    observed.set_checkpoint_error(
+        absl::StrCat("that of update ", *checkpoints.writing, " is still being written"));
+    observed.set_checkpoint_failing_seconds(absl::ToDoubleSeconds(now - checkpoints.writing_since));
   }
-  if (!stats.writing.has_value() || now - stats.writing_since < options_.slow_write) return {};
-  return {absl::StrCat("that of update ", *stats.writing, " is still being written"),
-          absl::ToDoubleSeconds(now - stats.writing_since)};
+  control_->Observe(std::move(observed));
 }
 
 absl::Status Monitor::Round() {
@@ -136,48 +128,32 @@ void Monitor::Record(const run::EvaluationNews& news) {
   // The table comes first: it decides which checkpoint is the best. Round tells of its errors, and
   // tries again.
   if (news.result.has_value()) evaluations_->Append(*news.result).IgnoreError();
-  checkpoints_->Settle(news.assignment.updates, news.result);
+  checkpoints_->Settle(news.assignment.updates(), news.result);
   if (!news.result.has_value()) {
-    Log().warn("evaluation {} of version {} was abandoned", news.assignment.id,
-               news.assignment.version.ToString());
+    Log().warn("evaluation {} of version {} was given up", news.assignment.evaluation_id(),
+               FromProto(news.assignment.version()).ToString());
     return;
   }
-  const run::EvaluationResult& result = *news.result;
-  Log().info("evaluation {}: return {:.1f} at {} rows{}", result.id, result.return_mean,
-             result.rows, news.best ? ", the best so far" : "");
+  const proto::EvaluationResult& result = *news.result;
+  Log().info("evaluation {}: return {:.1f} at {} rows{}", result.evaluation_id(),
+             result.return_mean(), result.rows(), news.best ? ", the best so far" : "");
   if (events_ == nullptr) return;
-  LogIfFailed(events_->Append(result.updates, "evaluation",
-                              {{"return_mean", result.return_mean},
-                               {"return_min", result.return_min},
-                               {"return_max", result.return_max}}),
+  LogIfFailed(events_->Append(result.updates(), "evaluation",
+                              {{"return_mean", result.return_mean()},
+                               {"return_min", result.return_min()},
+                               {"return_max", result.return_max()}}),
               &events_failed_, options_.clock->Now());
 }
 
 void Monitor::LogProgress() {
   next_progress_ = options_.clock->Now() + options_.progress_interval;
-  Log().info("{}", ProgressLine(control_->Status()));
+  Log().info("{}", run::ProgressLine(control_->Status()));
   ReturnFreedMemory();
 }
 
 void Monitor::Close() {
   closed_.Set();
   thread_.Join();
-}
-
-std::string ProgressLine(const run::RunStatus& status) {
-  std::string line = absl::StrFormat(
-      "%s: %u rows (%.1f/s), %u updates (%.1f/s)", run::PhaseName(status.phase), status.rows,
-      status.rows_per_second, status.updates, status.updates_per_second);
-  if (!status.evaluations.empty()) {
-    absl::StrAppendFormat(&line, ", last evaluation %.1f, best %.1f",
-                          status.evaluations.back().return_mean,
-                          status.evaluations[*status.best_evaluation].return_mean);
-  }
-  if (status.remaining_seconds > 0) {
-    absl::StrAppendFormat(&line, ", at most %.0f s left", status.remaining_seconds);
-  }
-  if (!status.waiting.empty()) absl::StrAppend(&line, "; ", status.waiting);
-  return line;
 }
 
 }  // namespace pompc::learner

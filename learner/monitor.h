@@ -71,7 +71,6 @@ class Monitor {
   absl::Status Round();
   void Observe();
   void LookForFolder() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  run::CheckpointView ViewOf(const CheckpointWriter::Stats& stats) const;
   void Record(const run::EvaluationNews& news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void LogProgress() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -95,9 +94,6 @@ class Monitor {
   Event closed_;
   Thread thread_;
 };
-
-// One line: phase, rows, updates, rates, newest evaluation, time left, who waits.
-std::string ProgressLine(const run::RunStatus& status);
 
 }  // namespace pompc::learner
 

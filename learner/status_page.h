@@ -3,13 +3,12 @@
 
 #include <string>
 
-#include "run/control/run_status.h"
+#include "proto/run.pb.h"
 
 namespace pompc::learner {
 
 // The run at a glance, as an HTML page that reloads itself every few seconds.
-std::string StatusPage(const std::string& run_id, const std::string& run_dir,
-                       const run::RunStatus& status);
+std::string StatusPage(const proto::GetRunReply& run);
 
 }  // namespace pompc::learner
 

@@ -115,7 +115,7 @@ absl::StatusOr<bool> Trainer::AwaitOtherBatches() {
 
 absl::Status Trainer::RunSteps() {
   // A resumed run: its planners need the parameters before anything else moves.
-  if (parts_.control->phase() == run::Phase::kTraining) {
+  if (parts_.control->phase() == proto::TRAINING) {
     POMPC_RETURN_IF_ERROR(Publish(absl::ZeroDuration()));
   }
   while (true) {
@@ -279,9 +279,9 @@ absl::Status Trainer::CloseSeed() {
 absl::Status Trainer::Evaluate() {
   POMPC_RETURN_IF_ERROR(Keep());
   POMPC_RETURN_IF_ERROR(Publish(options_.keep_evaluated));
-  const run::EvaluationAssignment assignment = parts_.control->AddEvaluation(version_);
-  Log().info("evaluation {} of version {}: {} rows, {} updates", assignment.id, version_.ToString(),
-             assignment.rows, assignment.updates);
+  const proto::EvaluationAssignment assignment = parts_.control->AddEvaluation(version_);
+  Log().info("evaluation {} of version {}: {} rows, {} updates", assignment.evaluation_id(),
+             version_.ToString(), assignment.rows(), assignment.updates());
   SaveCheckpoint(true);
   return absl::OkStatus();
 }
@@ -323,15 +323,15 @@ absl::Status Trainer::Publish(absl::Duration keep) {
 
 void Trainer::LogUpdate(const NamedValues& values) {
   // The status is read once, so that the numbers of one row belong together.
-  const run::RunStatus status = parts_.control->Status();
+  const proto::RunStatus status = parts_.control->Status();
   const auto seconds = timer_.Seconds();
   TrainingLog::Entry entry;
   entry.updates = parts_.engine->update_count();
-  entry.rows = status.rows;
+  entry.rows = status.rows();
   entry.values = values;
-  entry.elapsed_seconds = status.elapsed_seconds;
-  entry.rows_per_second = status.rows_per_second;
-  entry.updates_per_second = status.updates_per_second;
+  entry.elapsed_seconds = status.elapsed_seconds();
+  entry.rows_per_second = status.rows_per_second();
+  entry.updates_per_second = status.updates_per_second();
   entry.state_seconds.assign(seconds.begin(), seconds.end());
   {
     MutexLock lock(&mu_);

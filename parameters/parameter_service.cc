@@ -36,6 +36,19 @@ struct ParameterService::Shared {
     absl::Duration at;
     // When the oldest version came that it lacks.
     std::optional<absl::Duration> lacks_since;
+
+    proto::PlannerStatus StatusAt(absl::Duration now, bool connected) const {
+      proto::PlannerStatus status;
+      status.set_name(name);
+      status.set_peer(peer);
+      status.set_connected(connected);
+      *status.mutable_version() = ToProto(version);
+      if (connected) {
+        status.set_behind_seconds(absl::ToDoubleSeconds(now - lacks_since.value_or(now)));
+      }
+      status.set_since_seconds(absl::ToDoubleSeconds(now - at));
+      return status;
+    }
   };
 
   // The stream has, or is to get, something that the subscriber lacks.
@@ -270,13 +283,11 @@ ParameterService::Stats ParameterService::stats() const {
   Stats stats;
   const absl::Duration now = shared_->clock->Now();
   for (const auto& [stream, entry] : shared_->streams) {
-    stats.subscribers.push_back({entry.name, entry.peer, true, entry.version,
-                                 now - entry.lacks_since.value_or(now), now - entry.at});
+    stats.subscribers.push_back(entry.StatusAt(now, /*connected=*/true));
   }
   for (const Shared::Entry& entry : shared_->lost) {
     if (now - entry.at > kForgetLost) continue;
-    stats.lost.push_back({entry.name, entry.peer, false, entry.version, absl::ZeroDuration(),
-                          now - entry.at});
+    stats.lost.push_back(entry.StatusAt(now, /*connected=*/false));
   }
   stats.versions_sent = shared_->versions_sent;
   stats.bytes_sent = shared_->bytes_sent;

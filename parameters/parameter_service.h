@@ -13,6 +13,7 @@
 #include "common/values/parameter_version.h"
 #include "parameters/publisher.h"
 #include "proto/parameters.grpc.pb.h"
+#include "proto/run.pb.h"
 
 namespace pompc::parameters {
 
@@ -37,25 +38,12 @@ class ParameterService final : public proto::ParameterService::WithRawCallbackMe
   static constexpr size_t kMaxLost = 16;
   static constexpr absl::Duration kForgetLost = absl::Minutes(10);
 
-  struct Subscriber {
-    std::string name;
-    // Address it is connected from, as gRPC writes it.
-    std::string peer;
-    bool connected = true;
-    // Newest version that was sent to it completely, or that it came with.
-    ParameterVersion version;
-    // How long ago the oldest version came that it has not been sent completely; 0 if it has the
-    // newest.
-    absl::Duration behind;
-    // Since when it is connected, or is not.
-    absl::Duration since;
-  };
   struct Stats {
     // Those connected now.
-    std::vector<Subscriber> subscribers;
+    std::vector<proto::PlannerStatus> subscribers;
     // Those whose streams ended last and that have not come back, newest last; kMaxLost at most,
     // and none that is gone for longer than kForgetLost.
-    std::vector<Subscriber> lost;
+    std::vector<proto::PlannerStatus> lost;
     uint64_t versions_sent = 0;
     uint64_t bytes_sent = 0;
   };

@@ -58,8 +58,8 @@ class App {
   PlannerService service_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<parameters::ParameterSubscriber> subscriber_;
-  // Metrics of the members above.
-  std::vector<MetricFunction> watched_;
+  // Reads the members above.
+  MetricSource watched_;
 
   Mutex mu_;
   absl::Status failure_ ABSL_GUARDED_BY(mu_);

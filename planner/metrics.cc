@@ -22,70 +22,46 @@ const std::vector<double>& SizeBuckets() {
   return *buckets;
 }
 
-void WatchBatcher(MetricsRegistry& registry, const Batcher& batcher,
-                  std::vector<MetricFunction>& functions) {
+void AddBatcher(const Batcher& batcher, MetricSamples& out) {
   for (int i = 0; i < batcher.threads(); ++i) {
-    auto seconds = registry.StateSeconds({"pompc_planner_state_seconds_total",
-                                          "Time that each planning thread has spent in each state; "
-                                          "a worker's states sum to its wall time.",
-                                          {{"worker", absl::StrCat(i)}}},
-                                         batcher.timer(i), {"idle", "computing", "replying"});
-    for (MetricFunction& function : seconds) functions.push_back(std::move(function));
+    out.StateSeconds(
+        "pompc_planner_state_seconds_total",
+        "Time of each planning thread by what it did; a worker's states sum to its wall time.",
+        batcher.timer(i), {"idle", "computing", "replying"}, {{"worker", absl::StrCat(i)}});
   }
-  functions.push_back(
-      registry.CounterFunction({"pompc_planner_plans_total", "Plans made.", {}},
-                               [&batcher] { return static_cast<double>(batcher.stats().plans); }));
+  const Batcher::Stats stats = batcher.stats();
+  out.Counter("pompc_planner_plans_total", "Plans made.", stats.plans);
   // One metric with a label for each reason: a dashboard then shows their sum without knowing them.
-  const std::pair<const char*, uint64_t Batcher::Stats::*> kUnplanned[] = {
-      {"expired", &Batcher::Stats::expired},
-      {"cancelled", &Batcher::Stats::cancelled},
-      {"failed", &Batcher::Stats::failed}};
-  for (const auto& [reason, counter] : kUnplanned) {
-    functions.push_back(registry.CounterFunction(
-        {"pompc_planner_unplanned_requests_total",
-         "Accepted requests that got no plan: their deadline passed in the queue, their caller "
-         "gave up, or planning failed.",
-         {{"reason", reason}}},
-        [&batcher, counter = counter] { return static_cast<double>(batcher.stats().*counter); }));
+  const std::pair<const char*, uint64_t> unplanned[] = {
+      {"expired", stats.expired}, {"cancelled", stats.cancelled}, {"failed", stats.failed}};
+  for (const auto& [reason, requests] : unplanned) {
+    out.Counter(
+        "pompc_planner_unplanned_requests_total",
+        "Requests taken in that got no plan: their deadline passed in the queue, their caller "
+        "gave up, or planning failed.",
+        requests, {{"reason", reason}});
   }
-  functions.push_back(
-      registry.GaugeFunction({"pompc_planner_queued_requests", "Requests waiting for a batch.", {}},
-                             [&batcher] { return static_cast<double>(batcher.stats().queued); }));
+  out.Gauge("pompc_planner_queued_requests", "Requests waiting for a batch.", stats.queued);
 }
 
-void WatchStore(MetricsRegistry& registry, const ParameterStore& store,
-                std::vector<MetricFunction>& functions) {
-  const auto newest = [&store] {
-    const std::shared_ptr<const PlannerModel> model = store.Newest();
-    return model == nullptr ? ParameterVersion() : model->version();
-  };
-  functions.push_back(registry.GaugeFunction(
-      {"pompc_planner_parameters_incarnation", "Learner start of the newest parameters.", {}},
-      [newest] { return static_cast<double>(newest().incarnation); }));
-  functions.push_back(registry.GaugeFunction(
-      {"pompc_planner_parameters_number", "Number of the newest parameters; 0 without any.", {}},
-      [newest] { return static_cast<double>(newest().number); }));
-  functions.push_back(registry.GaugeFunction(
-      {"pompc_planner_kept_versions", "Parameter versions held for evaluations.", {}},
-      [&store] { return static_cast<double>(store.KeptVersions().size()); }));
-}
-
-void WatchSubscriber(MetricsRegistry& registry, const parameters::ParameterSubscriber& subscriber,
-                     std::vector<MetricFunction>& functions) {
-  functions.push_back(registry.CounterFunction(
-      {"pompc_planner_received_versions_total", "Parameter versions received.", {}},
-      [&subscriber] { return static_cast<double>(subscriber.status().versions); }));
-  functions.push_back(registry.CounterFunction(
-      {"pompc_planner_received_bytes_total", "Bytes of parameters received.", {}},
-      [&subscriber] { return static_cast<double>(subscriber.status().bytes); }));
-  functions.push_back(registry.CounterFunction(
-      {"pompc_planner_learner_disconnects_total",
-       "Parameter streams that ended or could not be opened.",
-       {}},
-      [&subscriber] { return static_cast<double>(subscriber.status().disconnects); }));
-  functions.push_back(registry.GaugeFunction(
-      {"pompc_planner_learner_connected", "1 while the parameter stream is open, else 0.", {}},
-      [&subscriber] { return subscriber.status().connected ? 1.0 : 0.0; }));
+void AddParameters(const ParameterStore& store, const parameters::ParameterSubscriber& subscriber,
+                   MetricSamples& out) {
+  const std::shared_ptr<const PlannerModel> model = store.Newest();
+  const ParameterVersion newest = model == nullptr ? ParameterVersion() : model->version();
+  out.Gauge("pompc_planner_parameters_incarnation", "Learner start of the newest parameters.",
+            newest.incarnation);
+  out.Gauge("pompc_planner_parameters_number", "Number of the newest parameters; 0 without any.",
+            newest.number);
+  out.Gauge("pompc_planner_kept_versions", "Parameter versions held for evaluations.",
+            store.KeptVersions().size());
+  const parameters::ParameterSubscriber::Status status = subscriber.status();
+  out.Counter("pompc_planner_received_versions_total", "Parameter versions received.",
+              status.versions);
+  out.Counter("pompc_planner_received_bytes_total", "Bytes of parameters received.", status.bytes);
+  out.Counter("pompc_planner_learner_disconnects_total",
+              "Parameter streams that ended or could not be opened.", status.disconnects);
+  out.Gauge("pompc_planner_learner_connected", "1 while the parameter stream is open, else 0.",
+            status.connected ? 1 : 0);
 }
 
 }  // namespace
@@ -110,16 +86,14 @@ void PlannerMetrics::Observe(const BatchReport& report) {
   }
 }
 
-// Gauges and counters are functions that a scrape calls: the objects count anyway, and a copy that
-// is kept up to date would be one more thing to keep right.
-std::vector<MetricFunction> PlannerMetrics::Watch(
-    const Batcher& batcher, const ParameterStore& store,
-    const parameters::ParameterSubscriber& subscriber) {
-  std::vector<MetricFunction> functions;
-  WatchBatcher(*registry_, batcher, functions);
-  WatchStore(*registry_, store, functions);
-  WatchSubscriber(*registry_, subscriber, functions);
-  return functions;
+// A scrape asks the objects, which count anyway: a copy that is kept up to date would be one more
+// thing to keep right.
+MetricSource PlannerMetrics::Watch(const Batcher& batcher, const ParameterStore& store,
+                                   const parameters::ParameterSubscriber& subscriber) {
+  return registry_->AddSource([&batcher, &store, &subscriber](MetricSamples& out) {
+    AddBatcher(batcher, out);
+    AddParameters(store, subscriber, out);
+  });
 }
 
 }  // namespace pompc::planner

@@ -2,7 +2,6 @@
 #define POMPC_PLANNER_METRICS_H_
 
 #include <memory>
-#include <vector>
 
 #include "common/metrics/metrics.h"
 #include "parameters/parameter_subscriber.h"
@@ -20,9 +19,8 @@ class PlannerMetrics {
   void Observe(const BatchReport& report);
 
   // Metrics of what these hold, which must outlive what is returned.
-  [[nodiscard]] std::vector<MetricFunction> Watch(
-      const Batcher& batcher, const ParameterStore& store,
-      const parameters::ParameterSubscriber& subscriber);
+  [[nodiscard]] MetricSource Watch(const Batcher& batcher, const ParameterStore& store,
+                                   const parameters::ParameterSubscriber& subscriber);
 
  private:
   const std::shared_ptr<MetricsRegistry> registry_;

@@ -54,40 +54,35 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const AppOptions& options) {
 }
 
 void App::AddMetrics(const AppOptions& options) {
-  MetricsRegistry& metrics = *options.metrics;
   const MetricLabels labels = {{"shard", options.shard}};
-  const auto counter = [&](const char* name, const char* help, auto value) {
-    metrics_.push_back(metrics.CounterFunction({name, help, labels}, std::move(value)));
-  };
-  const auto gauge = [&](const char* name, const char* help, auto value) {
-    metrics_.push_back(metrics.GaugeFunction({name, help, labels}, std::move(value)));
-  };
-  counter("pompc_replay_accepted_rows_total", "Rows that the shard accepted.",
-          [this] { return shard_.counts().accepted_rows; });
-  counter("pompc_replay_planned_rows_total", "Rows with a plan that the shard accepted.",
-          [this] { return shard_.counts().planned_rows; });
-  counter("pompc_replay_sampled_windows_total", "Windows that the shard delivered.",
-          [this] { return shard_.counts().sampled_windows; });
-  gauge("pompc_replay_stored_rows", "Rows that the shard holds.",
-        [this] { return shard_.counts().stored_rows; });
-  gauge("pompc_replay_stored_bytes", "Bytes of the rows that the shard holds.",
-        [this] { return shard_.counts().stored_bytes; });
-  gauge("pompc_replay_capacity_rows", "Rows that the shard can hold.",
-        [this] { return shard_.counts().capacity_rows; });
-  gauge("pompc_replay_windows", "Windows that can be sampled.",
-        [this] { return shard_.counts().windows; });
-  gauge("pompc_replay_barred_windows", "Windows that no update can be made with.",
-        [this] { return shard_.counts().barred_windows; });
-  gauge("pompc_replay_granted_rows", "Number of accepted rows at which the shard stops reading.",
-        [this] { return shard_.counts().max_accepted_rows; });
-  gauge("pompc_replay_streams", "Append streams open.", [this] { return service_.streams(); });
-  gauge("pompc_replay_blocked_streams", "Append streams that wait for the limiter.",
-        [this] { return shard_.counts().blocked_writers; });
-  std::vector<MetricFunction> states = metrics.StateSeconds(
-      {"pompc_replay_state_seconds_total",
-       "Time that the shard has spent in each state; the states sum to its age.", labels},
-      shard_.activity(), {"idle", "inserting", "sampling", "blocked"});
-  for (MetricFunction& state : states) metrics_.push_back(std::move(state));
+  metrics_ = options.metrics->AddSource([this, labels](MetricSamples& out) {
+    const ShardCounts counts = shard_.counts();
+    const auto counter = [&](const char* name, const char* help, uint64_t value) {
+      out.Counter(name, help, value, labels);
+    };
+    const auto gauge = [&](const char* name, const char* help, uint64_t value) {
+      out.Gauge(name, help, value, labels);
+    };
+    counter("pompc_replay_accepted_rows_total", "Rows the shard accepted.", counts.accepted_rows);
+    counter("pompc_replay_planned_rows_total", "Rows the shard accepted that had a plan.",
+            counts.planned_rows);
+    counter("pompc_replay_sampled_windows_total", "Windows the shard handed out.",
+            counts.sampled_windows);
+    gauge("pompc_replay_stored_rows", "Rows the shard holds.", counts.stored_rows);
+    gauge("pompc_replay_stored_bytes", "Bytes of the rows the shard holds.", counts.stored_bytes);
+    gauge("pompc_replay_capacity_rows", "Rows the shard can hold.", counts.capacity_rows);
+    gauge("pompc_replay_windows", "Windows that can be sampled.", counts.windows);
+    gauge("pompc_replay_barred_windows", "Windows that no update can be made with.",
+          counts.barred_windows);
+    gauge("pompc_replay_granted_rows", "Accepted rows at which the shard stops reading.",
+          counts.max_accepted_rows);
+    gauge("pompc_replay_streams", "Append streams open.", service_.streams());
+    gauge("pompc_replay_blocked_streams", "Append streams that wait for the limiter.",
+          counts.blocked_writers);
+    out.StateSeconds("pompc_replay_state_seconds_total",
+                     "Seconds the shard spent in each state; they sum to its age.",
+                     shard_.activity(), {"idle", "inserting", "sampling", "blocked"}, labels);
+  });
 }
 
 // A writer is told once why it waits. The learner may die meanwhile, and then nothing would ever

@@ -63,7 +63,7 @@ class App {
   std::unique_ptr<rpc::Server> server_;
   Event stopping_;
   Event stopped_;
-  std::vector<MetricFunction> metrics_;  // they read everything above
+  MetricSource metrics_;  // reads everything above
   Mutex thread_mu_;
   // Keeps true what blocked writers are told.
   Thread reasons_ ABSL_GUARDED_BY(thread_mu_);

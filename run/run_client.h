@@ -19,6 +19,7 @@
 #include "common/base/thread.h"
 #include "common/rpc/endpoint.h"
 #include "proto/run.grpc.pb.h"
+#include "run/control/names.h"
 
 namespace pompc::run {
 
@@ -76,9 +77,7 @@ class RunClient {
     absl::Status error;
 
     // Whether to go home: the run is over, or `error`.
-    bool over() const {
-      return phase == proto::FINISHED || phase == proto::STOPPING || !error.ok();
-    }
+    bool over() const { return IsOver(phase) || !error.ok(); }
   };
   // Called on the client's thread after each exchange with the learner, one at a time; must not
   // call Close or the destructor.

@@ -8,7 +8,6 @@
 #include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
 #include "common/values/number_check.h"
-#include "run/run_messages.h"
 
 namespace pompc::run {
 
@@ -55,23 +54,13 @@ absl::StatusOr<proto::RegisterReply> RunService::DoRegister(const proto::Registe
   if (request.role() != proto::ACTOR && request.role() != proto::EVALUATOR) {
     return absl::InvalidArgumentError("role: must be ACTOR or EVALUATOR");
   }
-  const Role role = request.role() == proto::ACTOR ? Role::kActor : Role::kEvaluator;
   ProcessIdentity identity = {.process_id = request.process_id()};
   if (request.has_former_index()) identity.former_index = request.former_index();
   POMPC_ASSIGN_OR_RETURN(
-      RunControl::Welcome welcome,
-      control_->Register(role, request.name(), request.environments(), identity));
-  proto::RegisterReply reply;
+      proto::RegisterReply reply,
+      control_->Register(request.role(), request.name(), request.environments(), identity));
   reply.set_run_id(options_.run_id);
-  reply.set_lease_id(welcome.lease.id);
-  reply.set_index(welcome.lease.index);
-  reply.set_incarnation(welcome.lease.incarnation);
-  reply.mutable_shards()->Add(welcome.lease.shards.begin(), welcome.lease.shards.end());
-  reply.set_num_shards(welcome.num_shards);
-  reply.set_lease_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(welcome.duration)));
-  reply.set_heartbeat_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(welcome.heartbeat)));
   *reply.mutable_config() = options_.config;
-  reply.set_phase(ToProto(welcome.phase));
   return reply;
 }
 
@@ -84,37 +73,32 @@ absl::StatusOr<proto::HeartbeatReply> RunService::DoHeartbeat(
                                                    " in magnitude"));
   }
   const PeerCounters counters{request.rows(), request.episodes(), request.last_return()};
-  POMPC_ASSIGN_OR_RETURN(
-      const RunControl::Instructions instructions,
-      request.leaving() ? control_->Leave(request.lease_id(), counters, request.error())
-                        : control_->Heartbeat(request.lease_id(), counters, request.waiting()));
-  proto::HeartbeatReply reply;
-  reply.set_phase(ToProto(instructions.phase));
-  *reply.mutable_version() = ToProto(instructions.version);
-  if (instructions.evaluation.has_value()) {
-    *reply.mutable_evaluation() = ToProto(*instructions.evaluation);
-  }
-  return reply;
+  return request.leaving() ? control_->Leave(request.lease_id(), counters, request.error())
+                           : control_->Heartbeat(request.lease_id(), counters, request.waiting());
 }
 
 absl::StatusOr<proto::ReportEvaluationReply> RunService::DoReport(
     const proto::ReportEvaluationRequest& request) {
   POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), options_.run_id));
   const std::vector<double> returns(request.returns().begin(), request.returns().end());
-  POMPC_ASSIGN_OR_RETURN(const Phase phase,
+  POMPC_ASSIGN_OR_RETURN(const proto::Phase phase,
                          control_->ReportEvaluation(request.lease_id(), request.evaluation_id(),
-                                                    pompc::FromProto(request.version()), returns));
+                                                    FromProto(request.version()), returns));
   proto::ReportEvaluationReply reply;
-  reply.set_phase(ToProto(phase));
+  reply.set_phase(phase);
   return reply;
 }
 
 absl::StatusOr<proto::GetRunReply> RunService::DoGetRun(const proto::GetRunRequest& request) {
   POMPC_RETURN_IF_ERROR(CheckOpenHeader(request.header()));
+  return Describe();
+}
+
+proto::GetRunReply RunService::Describe() const {
   proto::GetRunReply reply;
   reply.set_run_id(options_.run_id);
   *reply.mutable_config() = options_.config;
-  *reply.mutable_status() = ToProto(control_->Status());
+  *reply.mutable_status() = control_->Status();
   reply.mutable_status()->set_run_dir(options_.run_dir);
   return reply;
 }
@@ -123,7 +107,7 @@ absl::StatusOr<proto::StopRunReply> RunService::DoStopRun(const proto::StopRunRe
   POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), options_.run_id));
   control_->Stop("somebody asked for it");
   proto::StopRunReply reply;
-  reply.set_phase(ToProto(control_->phase()));
+  reply.set_phase(control_->phase());
   return reply;
 }
 

@@ -40,6 +40,9 @@ class RunService final : public proto::RunService::CallbackService {
                                     const proto::StopRunRequest* request,
                                     proto::StopRunReply* reply) override;
 
+  // The run as GetRun describes it.
+  proto::GetRunReply Describe() const;
+
  private:
   absl::StatusOr<proto::RegisterReply> DoRegister(const proto::RegisterRequest& request);
   absl::StatusOr<proto::HeartbeatReply> DoHeartbeat(const proto::HeartbeatRequest& request);

@@ -95,25 +95,25 @@ absl::Status CheckIn(const std::string& folder, uint64_t updates) {
   return CheckNameIn(folder, updates);
 }
 
-std::optional<double> BestReturn(const std::vector<run::EvaluationResult>& evaluations,
+std::optional<double> BestReturn(const std::vector<proto::EvaluationResult>& evaluations,
                                  uint64_t updates, uint64_t incarnation) {
   std::optional<double> best;
-  for (const run::EvaluationResult& result : evaluations) {
-    if (result.updates != updates || result.version.incarnation < incarnation) continue;
-    if (!best || result.return_mean > *best) best = result.return_mean;
+  for (const proto::EvaluationResult& result : evaluations) {
+    if (result.updates() != updates || result.version().incarnation() < incarnation) continue;
+    if (!best || result.return_mean() > *best) best = result.return_mean();
   }
   return best;
 }
 
-bool IsEvaluated(const std::vector<run::EvaluationResult>& evaluations, uint64_t updates) {
+bool IsEvaluated(const std::vector<proto::EvaluationResult>& evaluations, uint64_t updates) {
   return std::any_of(
       evaluations.begin(), evaluations.end(),
-      [&](const run::EvaluationResult& result) { return result.updates == updates; });
+      [&](const proto::EvaluationResult& result) { return result.updates() == updates; });
 }
 
 // The best one first.
 absl::StatusOr<std::vector<RankedCheckpoint>> RankIn(
-    const std::string& folder, const std::vector<run::EvaluationResult>& evaluations) {
+    const std::string& folder, const std::vector<proto::EvaluationResult>& evaluations) {
   POMPC_ASSIGN_OR_RETURN(const std::vector<uint64_t> all, ListIn(folder));
   std::vector<RankedCheckpoint> ranked;
   for (const uint64_t updates : all) {
@@ -134,7 +134,7 @@ absl::StatusOr<std::vector<RankedCheckpoint>> RankIn(
 }  // namespace
 
 absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
-    const std::string& folder, const std::vector<run::EvaluationResult>& evaluations) {
+    const std::string& folder, const std::vector<proto::EvaluationResult>& evaluations) {
   absl::StatusOr<std::vector<RankedCheckpoint>> ranked = RankIn(folder, evaluations);
   if (!ranked.ok() && !absl::IsNotFound(ranked.status())) return ranked.status();
   if (!ranked.ok() || ranked->empty()) {
@@ -143,11 +143,12 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
   ChosenCheckpoint chosen;
   const auto best = std::max_element(
       evaluations.begin(), evaluations.end(),
-      [](const auto& a, const auto& b) { return a.return_mean < b.return_mean; });
-  if (best != evaluations.end() && std::optional(best->return_mean) > ranked->front().return_mean) {
+      [](const auto& a, const auto& b) { return a.return_mean() < b.return_mean(); });
+  if (best != evaluations.end() &&
+      std::optional(best->return_mean()) > ranked->front().return_mean) {
     chosen.passed_over.push_back(
         absl::StrFormat("the best evaluation, return %.1f after update %u, has no checkpoint",
-                        best->return_mean, best->updates));
+                        best->return_mean(), best->updates()));
   }
   absl::Status first_error;
   for (RankedCheckpoint& checkpoint : *ranked) {
@@ -172,7 +173,7 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
 
 absl::StatusOr<std::unique_ptr<CheckpointStore>> CheckpointStore::Open(
     const std::string& folder, uint32_t keep,
-    const std::vector<run::EvaluationResult>& evaluations) {
+    const std::vector<proto::EvaluationResult>& evaluations) {
   POMPC_CHECK_GE(keep, 1u);
   POMPC_RETURN_IF_ERROR(MakeFolders(folder));
   POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
@@ -242,11 +243,11 @@ absl::Status CheckpointStore::SetAside(uint64_t updates) {
   return absl::OkStatus();
 }
 
-void CheckpointStore::AddEvaluation(const run::EvaluationResult& result) {
+void CheckpointStore::AddEvaluation(const proto::EvaluationResult& result) {
   if (evaluations_.size() >= kMaxEvaluations) {
     const auto forgotten = std::find_if(
-        evaluations_.begin(), evaluations_.end(), [&](const run::EvaluationResult& old) {
-          return !Exists(Path(old.updates)) && !IsPinned(old.updates);
+        evaluations_.begin(), evaluations_.end(), [&](const proto::EvaluationResult& old) {
+          return !Exists(Path(old.updates())) && !IsPinned(old.updates());
         });
     if (forgotten != evaluations_.end()) evaluations_.erase(forgotten);
   }

@@ -14,7 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/io/descriptors.h"
-#include "run/control/types.h"
+#include "proto/run.pb.h"
 
 namespace pompc::rundir {
 
@@ -44,7 +44,7 @@ struct ChosenCheckpoint {
 // run may be running. NOT_FOUND naming the folder if there is none, DATA_LOSS if all are passed
 // over.
 absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
-    const std::string& folder, const std::vector<run::EvaluationResult>& evaluations);
+    const std::string& folder, const std::vector<proto::EvaluationResult>& evaluations);
 
 // The folder of a run's checkpoints: "update-000012345/", one folder for each, and "best", a
 // symbolic link to the best one of them, for people. A checkpoint is there as a whole or not at
@@ -59,7 +59,7 @@ class CheckpointStore {
   // the newest are kept, `evaluations` are the results of earlier starts. REQUIRES: keep >= 1.
   static absl::StatusOr<std::unique_ptr<CheckpointStore>> Open(
       const std::string& folder, uint32_t keep,
-      const std::vector<run::EvaluationResult>& evaluations = {});
+      const std::vector<proto::EvaluationResult>& evaluations = {});
 
   // FAILED_PRECONDITION when the run directory was moved or deleted since Open. Thread-safe.
   absl::Status CheckInPlace() const;
@@ -91,7 +91,7 @@ class CheckpointStore {
   bool IsPinned(uint64_t updates) const { return pinned_.contains(updates); }
 
   // A result that came in. Of results without a checkpoint the newest 4096 are remembered.
-  void AddEvaluation(const run::EvaluationResult& result);
+  void AddEvaluation(const proto::EvaluationResult& result);
   // Best mean return of the policy after `updates`, as this start of the learner made it; nothing
   // when it has no evaluation.
   std::optional<double> ReturnOf(uint64_t updates, uint64_t learner_incarnation) const;
@@ -107,7 +107,7 @@ class CheckpointStore {
 
  private:
   CheckpointStore(std::string run_dir, Descriptor held_run_dir, std::string folder, uint32_t keep,
-                  const std::vector<run::EvaluationResult>& evaluations)
+                  const std::vector<proto::EvaluationResult>& evaluations)
       : run_dir_(std::move(run_dir)),
         held_run_dir_(std::move(held_run_dir)),
         folder_(std::move(folder)),
@@ -125,7 +125,7 @@ class CheckpointStore {
   const Descriptor held_run_dir_;
   const std::string folder_;
   const uint32_t keep_;
-  std::vector<run::EvaluationResult> evaluations_;
+  std::vector<proto::EvaluationResult> evaluations_;
   std::set<uint64_t> pinned_;
   // Checkpoints that were verified, and whether they were found intact.
   std::map<uint64_t, bool> intact_;

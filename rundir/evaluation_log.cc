@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
+#include "proto/parameter_version.h"
 
 namespace pompc::rundir {
 namespace {
@@ -18,28 +19,46 @@ const std::vector<std::string>& Columns() {
   return *columns;
 }
 
-bool ParseVersion(const std::string& text, ParameterVersion* version) {
+bool ParseVersion(const std::string& text, proto::ParameterVersion* version) {
   const std::vector<std::string> parts = absl::StrSplit(text, '.');
-  return parts.size() == 2 && absl::SimpleAtoi(parts[0], &version->incarnation) &&
-         absl::SimpleAtoi(parts[1], &version->number);
+  ParameterVersion parsed;
+  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &parsed.incarnation) ||
+      !absl::SimpleAtoi(parts[1], &parsed.number)) {
+    return false;
+  }
+  *version = ToProto(parsed);
+  return true;
 }
 
-bool ParseResult(const CsvFile::Row& row, run::EvaluationResult* result) {
-  return absl::SimpleAtoi(row[0], &result->id) && ParseVersion(row[1], &result->version) &&
-         absl::SimpleAtoi(row[2], &result->rows) && absl::SimpleAtoi(row[3], &result->updates) &&
-         absl::SimpleAtod(row[4], &result->elapsed_seconds) &&
-         absl::SimpleAtoi(row[5], &result->episodes) &&
-         absl::SimpleAtod(row[6], &result->return_mean) && std::isfinite(result->return_mean) &&
-         absl::SimpleAtod(row[7], &result->return_ci95) &&
-         absl::SimpleAtod(row[8], &result->return_min) &&
-         absl::SimpleAtod(row[9], &result->return_max);
+bool ParseResult(const CsvFile::Row& row, proto::EvaluationResult* result) {
+  using Result = proto::EvaluationResult;
+  const auto count = [&](int column, void (Result::*set)(uint64_t)) {
+    uint64_t number = 0;
+    if (!absl::SimpleAtoi(row[column], &number)) return false;
+    (result->*set)(number);
+    return true;
+  };
+  const auto real = [&](int column, void (Result::*set)(double)) {
+    double number = 0;
+    if (!absl::SimpleAtod(row[column], &number)) return false;
+    (result->*set)(number);
+    return true;
+  };
+  uint32_t episodes = 0;
+  if (!absl::SimpleAtoi(row[5], &episodes)) return false;
+  result->set_episodes(episodes);
+  return count(0, &Result::set_evaluation_id) && ParseVersion(row[1], result->mutable_version()) &&
+         count(2, &Result::set_rows) && count(3, &Result::set_updates) &&
+         real(4, &Result::set_elapsed_seconds) && real(6, &Result::set_return_mean) &&
+         std::isfinite(result->return_mean()) && real(7, &Result::set_return_ci95) &&
+         real(8, &Result::set_return_min) && real(9, &Result::set_return_max);
 }
 
 }  // namespace
 
-absl::StatusOr<std::vector<run::EvaluationResult>> EvaluationLog::Read(const std::string& path) {
+absl::StatusOr<std::vector<proto::EvaluationResult>> EvaluationLog::Read(const std::string& path) {
   POMPC_ASSIGN_OR_RETURN(const std::vector<CsvFile::Row> rows, ReadCsv(path, Columns()));
-  std::vector<run::EvaluationResult> results(rows.size());
+  std::vector<proto::EvaluationResult> results(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
     if (ParseResult(rows[i], &results[i])) continue;
     return absl::FailedPreconditionError(
@@ -61,12 +80,13 @@ absl::Status EvaluationLog::Flush() {
                                           "more could be kept"));
 }
 
-absl::Status EvaluationLog::Append(const run::EvaluationResult& result) {
-  return file_->Append({absl::StrCat(result.id), result.version.ToString(),
-                        absl::StrCat(result.rows), absl::StrCat(result.updates),
-                        FormatNumber(result.elapsed_seconds), absl::StrCat(result.episodes),
-                        FormatNumber(result.return_mean), FormatNumber(result.return_ci95),
-                        FormatNumber(result.return_min), FormatNumber(result.return_max)});
+absl::Status EvaluationLog::Append(const proto::EvaluationResult& result) {
+  return file_->Append({absl::StrCat(result.evaluation_id()),
+                        FromProto(result.version()).ToString(), absl::StrCat(result.rows()),
+                        absl::StrCat(result.updates()), FormatNumber(result.elapsed_seconds()),
+                        absl::StrCat(result.episodes()), FormatNumber(result.return_mean()),
+                        FormatNumber(result.return_ci95()), FormatNumber(result.return_min()),
+                        FormatNumber(result.return_max())});
 }
 
 }  // namespace pompc::rundir

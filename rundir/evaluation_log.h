@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "run/control/types.h"
+#include "proto/run.pb.h"
 #include "rundir/csv_file.h"
 
 namespace pompc::rundir {
@@ -18,11 +18,11 @@ class EvaluationLog {
  public:
   // Results of earlier starts, in the order they came in. FAILED_PRECONDITION naming the line that
   // cannot be read, or whose return is no finite number.
-  static absl::StatusOr<std::vector<run::EvaluationResult>> Read(const std::string& path);
+  static absl::StatusOr<std::vector<proto::EvaluationResult>> Read(const std::string& path);
 
   static absl::StatusOr<std::unique_ptr<EvaluationLog>> Open(const std::string& path);
   // A result that cannot be written (the disk is full) waits, as CsvFile's rows do.
-  absl::Status Append(const run::EvaluationResult& result);
+  absl::Status Append(const proto::EvaluationResult& result);
   // Writes the results that wait; OK when there are none. DATA_LOSS, from then on, once some were
   // lost because too many waited.
   absl::Status Flush();

@@ -35,53 +35,50 @@ ActorStats::ActorStats(const std::string& role, int workers, Clock* clock,
 
 // Metrics that differ only in labels share name and help; the text format wants them together.
 void ActorStats::RegisterMetrics(const std::string& role) {
-  // Every counter is read from counts_ when metrics are scraped, so that the hot path only adds.
-  const auto counter = [&](const char* name, const char* help, MetricLabels labels,
-                           std::function<double(const Counts&)> value) {
-    labels["role"] = role;
-    metric_functions_.push_back(
-        metrics_->CounterFunction({name, help, std::move(labels)},
-                                  [this, value = std::move(value)] { return value(counts()); }));
+  const MetricLabels labels = {{"role", role}};
+  const auto with = [labels](const char* label, std::string value) {
+    MetricLabels more = labels;
+    more[label] = std::move(value);
+    return more;
   };
-  counter("pompc_actor_rows_total", "Rows handed to replay.", {{"phase", "random"}},
-          [](const Counts& c) { return static_cast<double>(c.random_rows); });
-  counter("pompc_actor_rows_total", "Rows handed to replay.", {{"phase", "planned"}},
-          [](const Counts& c) { return static_cast<double>(c.rows - c.random_rows); });
-  // One metric for all ends, so that their sum is the number of episodes.
-  for (int i = 0; i < kEpisodeEnds; ++i) {
-    counter("pompc_actor_episodes_total", "Episodes by how they ended.",
-            {{"end", std::string(kEpisodeEndNames[i])}},
-            [i](const Counts& c) { return static_cast<double>(c.episodes[i]); });
-  }
-  counter("pompc_actor_refused_episodes_total", "Episodes that replay refused.", {},
-          [](const Counts& c) { return static_cast<double>(c.refused); });
-  counter("pompc_actor_refused_rows_total",
-          "Rows that were lost because replay refused their episode.", {},
-          [](const Counts& c) { return static_cast<double>(c.refused_rows); });
-  counter("pompc_actor_resumed_segments_total",
-          "Episodes continued as a new segment because a shard lost its rows.", {},
-          [](const Counts& c) { return static_cast<double>(c.resumed_segments); });
-  counter("pompc_actor_plan_failures_total", "Plans that failed and were requested again.", {},
-          [](const Counts& c) { return static_cast<double>(c.plan_failures); });
-  counter("pompc_actor_hedged_plans_total",
-          "Plans requested from a second planner because the first had not answered in time.", {},
-          [](const Counts& c) { return static_cast<double>(c.hedged_plans); });
-  counter("pompc_actor_evaluations_total", "Evaluations played to their end.", {},
-          [](const Counts& c) { return static_cast<double>(c.evaluations); });
-  metric_functions_.push_back(
-      metrics_->GaugeFunction({"pompc_actor_episode_return",
-                               "Return of the newest episode that terminated or was truncated.",
-                               {{"role", role}}},
-                              [this] { return counts().last_return; }));
-  // Where the time of an actor goes is the first question about its speed (docs/metrics.md).
-  for (int i = 0; i < workers(); ++i) {
-    auto seconds = metrics_->StateSeconds({"pompc_actor_state_seconds_total",
-                                           "Time that each worker thread has spent in each state; "
-                                           "a worker's states sum to its wall time.",
-                                           {{"role", role}, {"worker", absl::StrCat(i)}}},
-                                          *timers_[i], kWorkerStateNames);
-    for (MetricFunction& function : seconds) metric_functions_.push_back(std::move(function));
-  }
+  // Every counter is read from counts_ when metrics are scraped, so that the hot path only adds.
+  source_ = metrics_->AddSource([this, labels, with](MetricSamples& out) {
+    const Counts c = counts();
+    out.Counter("pompc_actor_rows_total", "Rows handed to replay.", c.random_rows,
+                with("phase", "random"));
+    out.Counter("pompc_actor_rows_total", "Rows handed to replay.", c.rows - c.random_rows,
+                with("phase", "planned"));
+    // One metric for all ends, so that their sum is the number of episodes.
+    for (int i = 0; i < kEpisodeEnds; ++i) {
+      out.Counter("pompc_actor_episodes_total", "Episodes by how they ended.", c.episodes[i],
+                  with("end", std::string(kEpisodeEndNames[i])));
+    }
+    out.Counter("pompc_actor_refused_episodes_total", "Episodes that replay refused.", c.refused,
+                labels);
+    out.Counter("pompc_actor_refused_rows_total",
+                "Rows that were lost because replay refused their episode.",
+                c.refused_rows, labels);
+    out.Counter("pompc_actor_resumed_segments_total",
+                "Episodes continued as a new segment because a shard lost its rows.",
+                c.resumed_segments, labels);
+    out.Counter("pompc_actor_plan_failures_total",
+                "Plans that failed and were requested again.", c.plan_failures, labels);
+    out.Counter("pompc_actor_hedged_plans_total",
+                "Plans requested from a second planner because the first had not answered in time.",
+                c.hedged_plans, labels);
+    out.Counter("pompc_actor_evaluations_total", "Evaluations played to their end.", c.evaluations,
+                labels);
+    out.Gauge("pompc_actor_episode_return", "Return of the newest episode that terminated or was truncated.",
+              c.last_return, labels);
+    // Where the time of an actor goes is the first question about its speed (docs/metrics.md).
+    for (int i = 0; i < workers(); ++i) {
+      out.StateSeconds(
+          "pompc_actor_state_seconds_total",
+          "Time that each worker thread has spent in each state; a worker's states sum to its wall "
+          "time.",
+          *timers_[i], kWorkerStateNames, with("worker", absl::StrCat(i)));
+    }
+  });
 }
 
 void ActorStats::AddRow(bool random) {

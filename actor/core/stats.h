@@ -96,8 +96,8 @@ class ActorStats {
   Counts counts_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> waiting_ ABSL_GUARDED_BY(mu_);
 
-  // The last member, destroyed first: the functions read the members above.
-  std::vector<MetricFunction> metric_functions_;
+  // The last member, destroyed first: it reads the members above.
+  MetricSource source_;
 };
 
 }  // namespace pompc::actor

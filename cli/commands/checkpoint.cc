@@ -16,12 +16,12 @@
 #include "absl/strings/str_join.h"
 #include "cli/checkpoint/checkpoint_file.h"
 #include "cli/commands/command.h"
-#include "cli/report/format.h"
 #include "common/base/status_macros.h"
 #include "common/config/fields.h"
 #include "common/config/run_config.h"
 #include "common/values/numbers.h"
 #include "common/values/short_text.h"
+#include "common/values/text_table.h"
 #include "model/tensor_file.h"
 #include "run/rows/row_counter.h"
 
@@ -34,8 +34,6 @@ constexpr char kCheckpointExamples[] =
     "  pompc checkpoint export runs/a --out weights.safetensors\n"
     "  pompc checkpoint import weights.safetensors --like runs/a --out runs/b-start\n"
     "docs/checkpoints.md has the names and shapes of the arrays.";
-
-using Table = std::vector<std::vector<std::string>>;
 
 double SumOfSquares(const at::Tensor& tensor) {
   return tensor.to(at::kDouble).square().sum().item<double>();
@@ -53,7 +51,7 @@ std::string Summary(const CheckpointFile& checkpoint) {
   const learner::CheckpointInfo& info = checkpoint.info;
   run::RowCounter rows;
   rows.Restore(info.progress.rows);
-  return FormatTable({{"checkpoint", checkpoint.folder},
+  return FormatFields({{"checkpoint", checkpoint.folder},
                       {"checksums", "hold"},
                       {"run", info.run_id},
                       {"task", checkpoint.config.env().task()},
@@ -74,18 +72,18 @@ std::string Summary(const CheckpointFile& checkpoint) {
 // one has it from its user.
 std::string Settings(proto::RunConfig config) {
   if (config.env().task() != config::kExternalTask) config.mutable_env()->clear_spec();
-  Table rows;
+  TextTable rows;
   for (const config::FieldDifference& field : config::Differences(
            config::Resolve(proto::RunConfig()), config::Resolve(std::move(config)), "")) {
     rows.push_back(
         {field.path, absl::StrCat("= ", field.now), absl::StrCat("default ", field.before)});
   }
-  return rows.empty() ? "  none\n" : FormatTable(rows);
+  return rows.empty() ? "  none\n" : FormatFields(rows);
 }
 
 // One line for each run of tensors of the same network, optimiser or scale.
 std::string Networks(const update::UpdaterState& state) {
-  Table rows = {{"part", "tensors", "numbers", "norm"}};
+  TextTable rows = {{"part", "tensors", "numbers", "norm"}};
   for (size_t i = 0; i < state.tensors.size();) {
     const std::string group = GroupOf(state.tensors[i].name);
     uint64_t tensors = 0, numbers = 0;
@@ -102,7 +100,7 @@ std::string Networks(const update::UpdaterState& state) {
 }
 
 std::string Tensors(const update::UpdaterState& state) {
-  Table rows = {{"name", "shape", "numbers", "norm"}};
+  TextTable rows = {{"name", "shape", "numbers", "norm"}};
   for (const model::NamedTensor& named : state.tensors) {
     rows.push_back({named.name, absl::StrCat("(", absl::StrJoin(named.tensor.sizes(), ", "), ")"),
                     FormatCount(static_cast<uint64_t>(named.tensor.numel())),
@@ -112,9 +110,9 @@ std::string Tensors(const update::UpdaterState& state) {
 }
 
 std::string Counters(const update::UpdaterState& state) {
-  Table rows;
+  TextTable rows;
   for (const auto& [name, text] : state.metadata) rows.push_back({name, text});
-  return FormatTable(rows);
+  return FormatFields(rows);
 }
 
 // The updater's state as one list of arrays: its tensors, and its counters as int64 arrays without

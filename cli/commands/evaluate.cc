@@ -14,11 +14,11 @@
 #include "cli/checkpoint/checkpoint_planner.h"
 #include "cli/commands/command.h"
 #include "cli/film/episode_film.h"
-#include "cli/report/format.h"
 #include "cli/report/run_directory.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
 #include "common/rpc/integer_flag.h"
+#include "common/values/text_table.h"
 #include "run/control/statistics.h"
 
 namespace pompc::cli {
@@ -95,7 +95,7 @@ absl::Status Evaluate(const EvaluateFlags& flags) {
             << FormatCount(planner->updates()) << " updates" << std::endl;
   POMPC_ASSIGN_OR_RETURN(const actor::EvaluationOutcome outcome,
                          Play(planner.get(), flags, film.get()));
-  std::vector<std::vector<std::string>> rows = {{"episode", "return", "decisions"}};
+  TextTable rows = {{"episode", "return", "decisions"}};
   for (size_t i = 0; i < outcome.returns.size(); ++i) {
     rows.push_back({absl::StrCat(i + 1), absl::StrFormat("%.1f", outcome.returns[i]),
                     absl::StrCat(outcome.decisions[i])});

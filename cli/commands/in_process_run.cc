@@ -107,7 +107,7 @@ absl::Status InProcessRun::StartActors(const InProcessRunOptions& options) {
 
 absl::Status InProcessRun::AwaitActor() {
   const absl::Duration deadline = Clock::Real()->Now() + kRegistration;
-  while (learner_->Status().peers.empty()) {
+  while (learner_->Status().peers().empty()) {
     const absl::Duration now = Clock::Real()->Now();
     if (now > deadline) return absl::DeadlineExceededError("the actor did not register");
     if (over_.WaitUntil(Clock::Real(), now + absl::Milliseconds(5))) break;

@@ -6,12 +6,12 @@
 #include "absl/strings/str_cat.h"
 #include "cli/commands/command.h"
 #include "cli/report/csv.h"
-#include "cli/report/format.h"
 #include "cli/report/run_directory.h"
 #include "cli/report/run_report.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/endpoint.h"
 #include "common/rpc/set_up.h"
+#include "common/values/text_table.h"
 #include "run/run_client.h"
 
 namespace pompc::cli {
@@ -31,7 +31,7 @@ std::string ProgressText(const CsvTable& metrics, const CsvTable& timings) {
   const size_t updates = metrics.column("update").size();
   if (updates == 0) return "no update yet";
   const size_t times = timings.column("elapsed_seconds").size();
-  return absl::StrCat("at ", FormatNumber(metrics.cell("rows", updates - 1)), " rows, ",
+  return absl::StrCat(FormatNumber(metrics.cell("rows", updates - 1)), " rows, ",
                       FormatNumber(metrics.cell("update", updates - 1)), " updates, after ",
                       FormatSeconds(timings.cell("elapsed_seconds", times - 1)));
 }
@@ -42,11 +42,11 @@ absl::Status PrintRunDirectory(const std::string& run_dir) {
   POMPC_ASSIGN_OR_RETURN(const CsvTable metrics, ReadCsvIfThere(MetricsFile(run_dir)));
   POMPC_ASSIGN_OR_RETURN(const CsvTable timings, ReadCsvIfThere(TimingsFile(run_dir)));
   POMPC_ASSIGN_OR_RETURN(const CsvTable evaluations, ReadCsvIfThere(EvaluationsFile(run_dir)));
-  std::cout << FormatTable({{"folder", run_dir},
-                            {"task", config.env().task()},
-                            {"seed", absl::StrCat(config.seed())},
-                            {"progress", ProgressText(metrics, timings)}});
-  std::vector<std::vector<std::string>> rows = {{"rows", "updates", "return", "time"}};
+  std::cout << FormatFields({{"folder", run_dir},
+                             {"task", config.env().task()},
+                             {"seed", absl::StrCat(config.seed())},
+                             {"progress", ProgressText(metrics, timings)}});
+  TextTable rows = {{"rows", "updates", "return", "time"}};
   for (size_t i = 0; i < evaluations.column("return_mean").size(); ++i) {
     rows.push_back(
         {FormatNumber(evaluations.cell("rows", i)), FormatNumber(evaluations.cell("updates", i)),

@@ -10,12 +10,12 @@
 #include "actor/env/recording.h"
 #include "actor/env/registry.h"
 #include "cli/commands/command.h"
-#include "cli/report/format.h"
 #include "common/base/status_macros.h"
 #include "common/config/task_specs.h"
 #include "common/io/files.h"
 #include "common/rpc/integer_flag.h"
 #include "common/values/numbers.h"
+#include "common/values/text_table.h"
 
 namespace pompc::cli {
 namespace {
@@ -47,7 +47,7 @@ std::string SourceOf(const env::TaskDefinition& task, const std::string& assets)
 }
 
 absl::Status PrintTasks(const TasksFlags& flags) {
-  std::vector<std::vector<std::string>> rows = {
+  TextTable rows = {
       {"task", "observation", "action", "control steps", "step", "ends early", "source"}};
   for (const env::TaskDefinition& task : env::Tasks()) {
     POMPC_ASSIGN_OR_RETURN(const proto::EnvSpec spec, config::MakeEnvSpec(task.name, 1));

@@ -11,7 +11,6 @@
 #include "cli/checkpoint/checkpoint_file.h"
 #include "cli/commands/command.h"
 #include "cli/commands/in_process_run.h"
-#include "cli/report/format.h"
 #include "cli/report/learning_curve.h"
 #include "cli/report/progress_display.h"
 #include "cli/report/run_directory.h"
@@ -23,6 +22,7 @@
 #include "common/process/program.h"
 #include "common/process/signals.h"
 #include "common/rpc/integer_flag.h"
+#include "run/control/status_report.h"
 #include "rundir/run_directory.h"
 
 namespace pompc::cli {
@@ -69,7 +69,7 @@ void Follow(InProcessRun* run, Event* interrupted, ProgressDisplay* display) {
     if (interrupted->IsSet()) return;
     const absl::StatusOr<proto::GetRunReply> got = run->Get();
     if (!got.ok()) continue;
-    display->Show(ProgressLine(got->status()));
+    display->Show(run::ProgressLine(got->status()));
     const int now = got->status().evaluations_size();
     if (now == evaluations) continue;
     evaluations = now;
@@ -108,7 +108,7 @@ absl::Status Train(const TrainFlags& flags) {
     signal_seen = signal;
     interrupted.Set();
   });
-  const std::vector<MetricFunction> process = AddProcessMetrics(*options.metrics, "pompc-train");
+  const MetricSource process = AddProcessMetrics(*options.metrics, "pompc-train");
   // The HTTP server starts before the run, so that a health check finds it while the run starts.
   // Pages read the run only between its start and http->Stop().
   std::atomic<const InProcessRun*> running = nullptr;

@@ -9,9 +9,6 @@
 
 namespace pompc::cli {
 
-// A run's state on one line, for the progress display: rows, updates, returns, rates, time.
-std::string ProgressLine(const proto::RunStatus& status);
-
 // A run's state as a page of tables: progress, evaluations, who takes part, shards.
 std::string RunReport(const proto::GetRunReply& run);
 

@@ -8,113 +8,75 @@
 
 namespace pompc {
 
-// Shared by the registry and the handles, so that either may be destroyed first.
-struct MetricFunction::Table {
-  struct Entry {
-    MetricName name;
-    prometheus::MetricType type;
-    std::function<double()> value;
-  };
-
-  Mutex mu;
-  size_t next_key ABSL_GUARDED_BY(mu) = 0;
-  std::map<size_t, Entry> entries ABSL_GUARDED_BY(mu);
-};
-
-namespace {
-
 using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
-// prometheus-cpp has no metrics that are functions, so their samples are made here.
-ClientMetric Sample(const MetricName& name, MetricType type, double value) {
-  ClientMetric metric;
-  for (const auto& [label, text] : name.labels) metric.label.push_back({label, text});
-  if (type == MetricType::Counter) {
-    metric.counter.value = value;
-  } else {
-    metric.gauge.value = value;
-  }
-  return metric;
+// Shared by the registry and the handles, so that either may go first.
+struct MetricSource::Table {
+  Mutex mu;
+  size_t next_key ABSL_GUARDED_BY(mu) = 0;
+  std::map<size_t, std::function<void(MetricSamples&)>> sources ABSL_GUARDED_BY(mu);
+};
+
+void MetricSamples::Add(const char* name, const char* help, MetricType type, double value,
+                        const MetricLabels& labels) {
+  // The format wants all samples of a name together, whichever source they come from: several
+  // shards of one process have the same names, and the label tells them apart.
+  MetricFamily& family = families_[name];
+  POMPC_DCHECK(family.metric.empty() || family.type == type, "one name, two kinds of metric");
+  family.name = name;
+  family.help = help;
+  family.type = type;
+  ClientMetric& metric = family.metric.emplace_back();
+  for (const auto& [label, text] : labels) metric.label.push_back({label, text});
+  (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
 }
 
-}  // namespace
-
-// Metrics are functions of the roles' own counters where that is possible: a counter that exists
-// twice would sooner or later differ.
-MetricFunction& MetricFunction::operator=(MetricFunction&& other) noexcept {
+MetricSource& MetricSource::operator=(MetricSource&& other) noexcept {
   Remove();
   table_ = std::exchange(other.table_, nullptr);
   key_ = other.key_;
   return *this;
 }
 
-// After this returns the function is not running and will not be called again, so that what it
-// reads may be destroyed.
-void MetricFunction::Remove() {
+void MetricSource::Remove() {
   if (table_ == nullptr) return;
   {
     MutexLock lock(&table_->mu);
-    table_->entries.erase(key_);
+    table_->sources.erase(key_);
   }
   table_ = nullptr;
 }
 
-MetricsRegistry::MetricsRegistry() : functions_(std::make_shared<MetricFunction::Table>()) {}
+MetricsRegistry::MetricsRegistry() : sources_(std::make_shared<MetricSource::Table>()) {}
 
 MetricsRegistry::~MetricsRegistry() = default;
 
-prometheus::Counter& MetricsRegistry::Counter(const MetricName& name) {
-  return prometheus::BuildCounter().Name(name.name).Help(name.help).Register(registry_).Add(
-      name.labels);
-}
-
-prometheus::Gauge& MetricsRegistry::Gauge(const MetricName& name) {
-  return prometheus::BuildGauge().Name(name.name).Help(name.help).Register(registry_).Add(
-      name.labels);
-}
-
 prometheus::Histogram& MetricsRegistry::Histogram(const MetricName& name,
                                                   const std::vector<double>& buckets) {
-  POMPC_CHECK(std::is_sorted(buckets.begin(), buckets.end()), name.name);
+  POMPC_CHECK(std::is_sorted(buckets.begin(), buckets.end()));
   return prometheus::BuildHistogram().Name(name.name).Help(name.help).Register(registry_).Add(
       name.labels, prometheus::Histogram::BucketBoundaries(buckets.begin(), buckets.end()));
 }
 
-MetricFunction MetricsRegistry::CounterFunction(MetricName name, std::function<double()> value) {
-  return AddFunction(std::move(name), MetricType::Counter, std::move(value));
-}
-
-MetricFunction MetricsRegistry::GaugeFunction(MetricName name, std::function<double()> value) {
-  return AddFunction(std::move(name), MetricType::Gauge, std::move(value));
-}
-
-MetricFunction MetricsRegistry::AddFunction(MetricName name, MetricType type,
-                                            std::function<double()> value) {
-  POMPC_CHECK(value != nullptr, name.name);
-  MutexLock lock(&functions_->mu);
-  const size_t key = functions_->next_key++;
-  functions_->entries[key] = {std::move(name), type, std::move(value)};
-  return MetricFunction(functions_, key);
+MetricSource MetricsRegistry::AddSource(std::function<void(MetricSamples&)> collect) {
+  MutexLock lock(&sources_->mu);
+  const size_t key = sources_->next_key++;
+  sources_->sources[key] = std::move(collect);
+  return MetricSource(sources_, key);
 }
 
 std::string MetricsRegistry::ToText() const {
   std::vector<MetricFamily> families = registry_.Collect();
-  // The format requires all samples of a name to be together, whoever registered them.
-  std::map<std::string, MetricFamily> by_name;
+  MetricSamples samples;
   {
-    // The lock is held during the calls, so that Remove() waits for them.
-    MutexLock lock(&functions_->mu);
-    for (const auto& [key, entry] : functions_->entries) {
-      MetricFamily& family = by_name[entry.name.name];
-      family.name = entry.name.name;
-      family.help = entry.name.help;
-      family.type = entry.type;
-      family.metric.push_back(Sample(entry.name, entry.type, entry.value()));
-    }
+    // Held during the calls, so that Remove() waits for them: a role takes its source out before
+    // it destroys what the source reads.
+    MutexLock lock(&sources_->mu);
+    for (const auto& [key, collect] : sources_->sources) collect(samples);
   }
-  for (auto& [name, family] : by_name) families.push_back(std::move(family));
+  for (auto& [name, family] : samples.families_) families.push_back(std::move(family));
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, families);
   return std::move(text).str();

@@ -13,8 +13,6 @@
 #include "absl/strings/string_view.h"
 #include "common/base/mutex.h"
 #include "common/base/state_timer.h"
-#include "prometheus/counter.h"
-#include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/metric_family.h"
 #include "prometheus/registry.h"
@@ -23,24 +21,54 @@ namespace pompc {
 
 using MetricLabels = std::map<std::string, std::string>;
 
-// The name of a metric, pompc_<role>_<what>_<unit>[_total], which has a row in docs/metrics.md.
-// Labels have few values; metrics that differ only in labels share name and help.
+// What a metric is called: pompc_<role>_<what>_<unit>[_total], a row of docs/metrics.md. Labels
+// take few values; metrics that differ in labels alone share name and help.
 struct MetricName {
   std::string name;
   std::string help;
   MetricLabels labels;
 };
 
-class MetricsRegistry;
-
-// Keeps a function registered with a MetricsRegistry. The destructor removes the function, after a
-// call in progress has returned. Movable.
-class MetricFunction {
+// The counters and gauges of one scrape. A source writes each of its samples into it, by the name
+// and the help text of its row in docs/metrics.md.
+class MetricSamples {
  public:
-  MetricFunction() = default;
-  MetricFunction(MetricFunction&& other) noexcept { *this = std::move(other); }
-  MetricFunction& operator=(MetricFunction&& other) noexcept;
-  ~MetricFunction() { Remove(); }
+  template <typename Number>
+  void Counter(const char* name, const char* help, Number value, MetricLabels labels = {}) {
+    Add(name, help, prometheus::MetricType::Counter, static_cast<double>(value), labels);
+  }
+  template <typename Number>
+  void Gauge(const char* name, const char* help, Number value, MetricLabels labels = {}) {
+    Add(name, help, prometheus::MetricType::Gauge, static_cast<double>(value), labels);
+  }
+  // One counter of seconds for each state of `timer`, under label "state"; `states` are the names
+  // in the order of the enumeration.
+  template <typename State, size_t N>
+  void StateSeconds(const char* name, const char* help, const StateTimer<State, N>& timer,
+                    const std::array<absl::string_view, N>& states, MetricLabels labels = {}) {
+    const auto seconds = timer.Seconds();
+    for (size_t i = 0; i < N; ++i) {
+      labels["state"] = std::string(states[i]);
+      Counter(name, help, seconds[i], labels);
+    }
+  }
+
+ private:
+  friend class MetricsRegistry;
+  void Add(const char* name, const char* help, prometheus::MetricType type, double value,
+           const MetricLabels& labels);
+
+  std::map<std::string, prometheus::MetricFamily> families_;
+};
+
+// Keeps a source registered with a MetricsRegistry; destruction takes it out, after a call in
+// progress has returned. Movable; may outlive the registry.
+class MetricSource {
+ public:
+  MetricSource() = default;
+  MetricSource(MetricSource&& other) noexcept { *this = std::move(other); }
+  MetricSource& operator=(MetricSource&& other) noexcept;
+  ~MetricSource() { Remove(); }
 
   // Idempotent.
   void Remove();
@@ -48,14 +76,15 @@ class MetricFunction {
  private:
   friend class MetricsRegistry;
   struct Table;
-  MetricFunction(std::shared_ptr<Table> table, size_t key) : table_(std::move(table)), key_(key) {}
+  MetricSource(std::shared_ptr<Table> table, size_t key) : table_(std::move(table)), key_(key) {}
 
   std::shared_ptr<Table> table_;
   size_t key_ = 0;
 };
 
-// The metrics of a process. Thread-safe. Counters, gauges and histograms live as long as the
-// registry; the same name and labels always give the same object.
+// The metrics of a process. Thread-safe. Histograms live as long as the registry; asking again for
+// the same name and labels gives the same object. All else comes from sources, which are asked
+// once for each scrape: what a source writes is of one moment.
 class MetricsRegistry {
  public:
   MetricsRegistry();
@@ -63,46 +92,24 @@ class MetricsRegistry {
   MetricsRegistry(const MetricsRegistry&) = delete;
   MetricsRegistry& operator=(const MetricsRegistry&) = delete;
 
-  prometheus::Counter& Counter(const MetricName& name);
-  prometheus::Gauge& Gauge(const MetricName& name);
-  // `buckets` are upper bounds. REQUIRES: they ascend.
+  // `buckets` are upper bounds, ascending.
   prometheus::Histogram& Histogram(const MetricName& name, const std::vector<double>& buckets);
 
-  // Register metrics whose value is computed when they are read. `value` is called from the HTTP
-  // server's threads. It must not block for long, and must not use this registry.
-  [[nodiscard]] MetricFunction CounterFunction(MetricName name, std::function<double()> value);
-  [[nodiscard]] MetricFunction GaugeFunction(MetricName name, std::function<double()> value);
+  // `collect` is called from the HTTP server's threads, one call at a time; it must not block for
+  // long, nor use this registry.
+  [[nodiscard]] MetricSource AddSource(std::function<void(MetricSamples&)> collect);
 
-  // Registers one counter of seconds for each state of `timer`, with the label "state". `states`
-  // are the names in the order of the enumeration. `timer` must outlive the result.
-  template <typename State, size_t N>
-  [[nodiscard]] std::vector<MetricFunction> StateSeconds(
-      const MetricName& name, const StateTimer<State, N>& timer,
-      const std::array<absl::string_view, N>& states) {
-    std::vector<MetricFunction> functions;
-    for (size_t i = 0; i < N; ++i) {
-      MetricName one = name;
-      one.labels["state"] = std::string(states[i]);
-      functions.push_back(CounterFunction(one, [&timer, i] { return timer.Seconds()[i]; }));
-    }
-    return functions;
-  }
-
-  // Returns all metrics in Prometheus's text format.
+  // Everything, as Prometheus's text format.
   std::string ToText() const;
 
  private:
-  MetricFunction AddFunction(MetricName name, prometheus::MetricType type,
-                             std::function<double()> value);
-
   prometheus::Registry registry_;
-  const std::shared_ptr<MetricFunction::Table> functions_;
+  const std::shared_ptr<MetricSource::Table> sources_;
 };
 
-// Adds the metrics that every process has: pompc_build_info{version, role} and Prometheus's usual
-// process_* (memory, CPU time, threads, file descriptors, start time).
-[[nodiscard]] std::vector<MetricFunction> AddProcessMetrics(MetricsRegistry& registry,
-                                                            absl::string_view role);
+// Metrics every process has: pompc_build_info{version, role} and Prometheus's usual process_*
+// (memory, CPU time, threads, file descriptors, start time).
+[[nodiscard]] MetricSource AddProcessMetrics(MetricsRegistry& registry, absl::string_view role);
 
 }  // namespace pompc
 

@@ -43,26 +43,20 @@ double CountEntries(const char* folder) {
 
 }  // namespace
 
-std::vector<MetricFunction> AddProcessMetrics(MetricsRegistry& registry, absl::string_view role) {
-  registry
-      .Gauge({"pompc_build_info",
-              "Always 1; the labels name the version and the role.",
-              {{"version", Version()}, {"role", std::string(role)}}})
-      .Set(1);
-  registry.Gauge({"process_start_time_seconds", "Start of the process, in seconds since 1970.", {}})
-      .Set(absl::ToDoubleSeconds(WallTime() - absl::UnixEpoch()));
-  std::vector<MetricFunction> functions;
-  functions.push_back(registry.CounterFunction(
-      {"process_cpu_seconds_total", "CPU time of the process, user and system.", {}}, CpuSeconds));
-  functions.push_back(registry.GaugeFunction(
-      {"process_resident_memory_bytes", "Resident memory of the process.", {}}, ResidentBytes));
-  functions.push_back(registry.GaugeFunction({"process_threads", "Threads of the process.", {}},
-                                             [] { return CountEntries("/proc/self/task"); }));
-  functions.push_back(registry.GaugeFunction({"process_open_fds", "Open file descriptors.", {}},
-                                             [] { return CountEntries("/proc/self/fd"); }));
-  functions.push_back(registry.GaugeFunction(
-      {"process_max_fds", "Limit of open file descriptors.", {}}, DescriptorLimit));
-  return functions;
+MetricSource AddProcessMetrics(MetricsRegistry& registry, absl::string_view role) {
+  const MetricLabels build = {{"version", Version()}, {"role", std::string(role)}};
+  const double start = absl::ToDoubleSeconds(WallTime() - absl::UnixEpoch());
+  return registry.AddSource([build, start](MetricSamples& out) {
+    out.Gauge("pompc_build_info", "Always 1; the labels name the version and the role.", 1, build);
+    out.Gauge("process_start_time_seconds", "Start of the process, in seconds since 1970.", start);
+    out.Counter("process_cpu_seconds_total", "CPU time of the process, user and system.",
+                CpuSeconds());
+    out.Gauge("process_resident_memory_bytes", "Resident memory of the process.", ResidentBytes());
+    // /proc has an entry for each thread and each open descriptor.
+    out.Gauge("process_threads", "Threads of the process.", CountEntries("/proc/self/task"));
+    out.Gauge("process_open_fds", "Open file descriptors.", CountEntries("/proc/self/fd"));
+    out.Gauge("process_max_fds", "Limit of open file descriptors.", DescriptorLimit());
+  });
 }
 
 }  // namespace pompc

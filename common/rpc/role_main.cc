@@ -171,7 +171,7 @@ absl::Status RoleMain::RunRole(
   Log().info("version {}, {}", Version(), EffectiveFlags(*flags_));
   RoleSlot slot;
   auto metrics = std::make_shared<MetricsRegistry>();
-  const std::vector<MetricFunction> process = AddProcessMetrics(*metrics, description_.program);
+  const MetricSource process = AddProcessMetrics(*metrics, description_.program);
   POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
                          HttpServer::Start({.listen = values_.metrics_listen,
                                             .insecure = values_.insecure,

@@ -5,21 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 
-namespace pompc {
-
-ParameterVersion FromProto(const proto::ParameterVersion& version) {
-  return {version.incarnation(), version.number()};
-}
-
-proto::ParameterVersion ToProto(ParameterVersion version) {
-  proto::ParameterVersion message;
-  message.set_incarnation(version.incarnation);
-  message.set_number(version.number);
-  return message;
-}
-
-}  // namespace pompc
-
 namespace pompc::rpc {
 
 proto::Header MakeHeader(absl::string_view run_id) {

@@ -5,15 +5,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "common/values/parameter_version.h"
 #include "proto/common.pb.h"
-
-namespace pompc {
-
-ParameterVersion FromProto(const proto::ParameterVersion& version);
-proto::ParameterVersion ToProto(ParameterVersion version);
-
-}  // namespace pompc
+#include "proto/parameter_version.h"
 
 namespace pompc::rpc {
 

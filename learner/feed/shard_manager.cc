@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
-#include "run/run_messages.h"
 
 namespace pompc::learner {
 namespace {
@@ -109,7 +108,7 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
     Log().info("shard {} at {} is ready: {} rows", shard, options_.shards[shard].address(),
                info.stored_rows());
     TellAgreed();
-    control_->ShardAnswered(shard, run::FromProto(info), false);
+    control_->ShardAnswered(shard, info, false);
     link->configured = link->answered = true;
   }
   // What is granted is asked for as late as possible: Configure may have taken seconds.
@@ -118,7 +117,7 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
       const proto::ShardInfo info,
       client.Grant({grant.max_accepted_rows, grant.reason, grant.seed_phase_over,
                     grant.newest_version}));
-  control_->ShardAnswered(shard, run::FromProto(info), grant.seed_phase_over);
+  control_->ShardAnswered(shard, info, grant.seed_phase_over);
   return absl::OkStatus();
 }
 

@@ -18,10 +18,10 @@ EvaluationSchedule::EvaluationSchedule(const EvaluationOptions& options) : optio
   POMPC_CHECK_GT(options.max_results, 0u);
 }
 
-void EvaluationSchedule::Restore(std::vector<EvaluationResult> results, uint64_t rows) {
-  for (const EvaluationResult& result : results) {
-    next_id_ = std::max(next_id_, result.id + 1);
-    if (result.rows <= rows) served_rows_ = std::max(served_rows_, result.rows);
+void EvaluationSchedule::Restore(std::vector<proto::EvaluationResult> results, uint64_t rows) {
+  for (const proto::EvaluationResult& result : results) {
+    next_id_ = std::max(next_id_, result.evaluation_id() + 1);
+    if (result.rows() <= rows) served_rows_ = std::max(served_rows_, result.rows());
     AddResult(result);
   }
 }
@@ -32,26 +32,35 @@ bool EvaluationSchedule::Due(uint64_t rows, bool caught_up) const {
   return rows / options_.every_rows > served_rows_ / options_.every_rows;
 }
 
-EvaluationAssignment EvaluationSchedule::Add(ParameterVersion version, uint64_t rows,
-                                             uint64_t updates, absl::Duration now,
-                                             std::optional<EvaluationAssignment>* given_up) {
+proto::EvaluationAssignment EvaluationSchedule::Add(
+    ParameterVersion version, uint64_t rows, uint64_t updates, absl::Duration now,
+    std::optional<proto::EvaluationAssignment>* given_up) {
+  // Milestones that were crossed together are served together: the policy between them is gone.
   served_rows_ = std::max(served_rows_, rows);
   if (outstanding_.size() >= options_.max_outstanding) {
+    // One that an evaluator plays would be wasted work, so the oldest that nobody plays goes first.
     auto victim = std::find_if(outstanding_.begin(), outstanding_.end(),
                                [](const Pending& pending) { return !pending.lease.has_value(); });
     if (victim == outstanding_.end()) victim = outstanding_.begin();
     if (given_up != nullptr) *given_up = victim->assignment;
     outstanding_.erase(victim);
   }
-  EvaluationAssignment assignment{next_id_, version,           rows,
-                                  updates,  options_.episodes, MixSeed(options_.seed, next_id_)};
+  proto::EvaluationAssignment assignment;
+  assignment.set_evaluation_id(next_id_);
+  *assignment.mutable_version() = ToProto(version);
+  assignment.set_rows(rows);
+  assignment.set_updates(updates);
+  assignment.set_episodes(options_.episodes);
+  assignment.set_seed(MixSeed(options_.seed, next_id_));
   ++next_id_;
   outstanding_.push_back({assignment, now, std::nullopt});
   CheckInvariants();
   return assignment;
 }
 
-std::optional<EvaluationAssignment> EvaluationSchedule::Assign(uint64_t lease) {
+std::optional<proto::EvaluationAssignment> EvaluationSchedule::Assign(uint64_t lease) {
+  // The evaluator's own comes first: it asks with every heartbeat and must hear the same answer until
+  // it has reported, even where its report was lost on the way.
   auto held = [&](const Pending& pending) { return pending.lease == lease; };
   auto free = [](const Pending& pending) { return !pending.lease.has_value(); };
   auto found = std::find_if(outstanding_.begin(), outstanding_.end(), held);
@@ -69,23 +78,26 @@ void EvaluationSchedule::LeaseEnded(uint64_t lease) {
   }
 }
 
-absl::StatusOr<std::optional<EvaluationResult>> EvaluationSchedule::Report(
+absl::StatusOr<std::optional<proto::EvaluationResult>> EvaluationSchedule::Report(
     uint64_t id, ParameterVersion version, absl::Span<const double> returns,
     double elapsed_seconds) {
-  if (const EvaluationResult* known = FindResult(id);
-      known != nullptr && known->version == version) {
+  // A report whose answer was lost comes again. The version is compared too, because evaluations are
+  // numbered anew from the last checkpoint when a learner resumes.
+  if (const proto::EvaluationResult* known = FindResult(id);
+      known != nullptr && FromProto(known->version()) == version) {
     return std::nullopt;
   }
-  auto found = std::find_if(outstanding_.begin(), outstanding_.end(),
-                            [&](const Pending& pending) { return pending.assignment.id == id; });
-  if (found == outstanding_.end() || found->assignment.version != version) {
+  auto found = std::find_if(outstanding_.begin(), outstanding_.end(), [&](const Pending& pending) {
+    return pending.assignment.evaluation_id() == id;
+  });
+  if (found == outstanding_.end() || FromProto(found->assignment.version()) != version) {
     return absl::FailedPreconditionError(
         absl::StrCat("evaluation ", id, " of version ", version.ToString(), " is not outstanding"));
   }
-  const EvaluationAssignment& assignment = found->assignment;
-  if (returns.size() != assignment.episodes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "evaluation ", id, ": ", returns.size(), " returns instead of ", assignment.episodes));
+  const proto::EvaluationAssignment& assignment = found->assignment;
+  if (returns.size() != assignment.episodes()) {
+    return absl::InvalidArgumentError(absl::StrCat("evaluation ", id, ": ", returns.size(),
+                                                   " returns instead of ", assignment.episodes()));
   }
   if (const auto bad = std::find_if_not(returns.begin(), returns.end(), IsReturn);
       bad != returns.end()) {
@@ -94,16 +106,17 @@ absl::StatusOr<std::optional<EvaluationResult>> EvaluationSchedule::Report(
                                                    " in magnitude"));
   }
   const SampleStatistics statistics = Summarize(returns);
-  EvaluationResult result{id,
-                          version,
-                          assignment.rows,
-                          assignment.updates,
-                          assignment.episodes,
-                          statistics.mean,
-                          statistics.ci95,
-                          statistics.min,
-                          statistics.max,
-                          elapsed_seconds};
+  proto::EvaluationResult result;
+  result.set_evaluation_id(id);
+  *result.mutable_version() = assignment.version();
+  result.set_rows(assignment.rows());
+  result.set_updates(assignment.updates());
+  result.set_episodes(assignment.episodes());
+  result.set_return_mean(statistics.mean);
+  result.set_return_ci95(statistics.ci95);
+  result.set_return_min(statistics.min);
+  result.set_return_max(statistics.max);
+  result.set_elapsed_seconds(elapsed_seconds);
   outstanding_.erase(found);
   AddResult(result);
   return result;
@@ -113,8 +126,8 @@ void EvaluationSchedule::Prolong(absl::Duration pause) {
   for (Pending& pending : outstanding_) pending.since += pause;
 }
 
-std::vector<EvaluationAssignment> EvaluationSchedule::Expire(absl::Duration now) {
-  std::vector<EvaluationAssignment> given_up;
+std::vector<proto::EvaluationAssignment> EvaluationSchedule::Expire(absl::Duration now) {
+  std::vector<proto::EvaluationAssignment> given_up;
   std::erase_if(outstanding_, [&](const Pending& pending) {
     if (now - pending.since < options_.timeout) return false;
     given_up.push_back(pending.assignment);
@@ -123,26 +136,27 @@ std::vector<EvaluationAssignment> EvaluationSchedule::Expire(absl::Duration now)
   return given_up;
 }
 
-std::vector<EvaluationAssignment> EvaluationSchedule::GiveUp() {
-  std::vector<EvaluationAssignment> given_up = Outstanding();
+std::vector<proto::EvaluationAssignment> EvaluationSchedule::GiveUp() {
+  std::vector<proto::EvaluationAssignment> given_up = Outstanding();
   outstanding_.clear();
   return given_up;
 }
 
-std::vector<EvaluationAssignment> EvaluationSchedule::Outstanding() const {
-  std::vector<EvaluationAssignment> assignments;
+std::vector<proto::EvaluationAssignment> EvaluationSchedule::Outstanding() const {
+  std::vector<proto::EvaluationAssignment> assignments;
   for (const Pending& pending : outstanding_) assignments.push_back(pending.assignment);
   return assignments;
 }
 
-void EvaluationSchedule::AddResult(const EvaluationResult& result) {
+void EvaluationSchedule::AddResult(const proto::EvaluationResult& result) {
   if (results_.size() >= options_.max_results) {
+    // The oldest goes, but for the best: which checkpoint is the best follows from it.
     const size_t victim = best_ == size_t{0} && results_.size() > 1 ? 1 : 0;
     results_.erase(results_.begin() + victim);
     if (best_.has_value() && *best_ > victim) --*best_;
   }
   results_.push_back(result);
-  if (!best_.has_value() || result.return_mean > results_[*best_].return_mean) {
+  if (!best_.has_value() || result.return_mean() > results_[*best_].return_mean()) {
     best_ = results_.size() - 1;
   }
   CheckInvariants();
@@ -155,9 +169,9 @@ void EvaluationSchedule::CheckInvariants() const {
   POMPC_CHECK(!best_.has_value() || *best_ < results_.size());
 }
 
-const EvaluationResult* EvaluationSchedule::FindResult(uint64_t id) const {
+const proto::EvaluationResult* EvaluationSchedule::FindResult(uint64_t id) const {
   for (auto it = results_.rbegin(); it != results_.rend(); ++it) {
-    if (it->id == id) return &*it;
+    if (it->evaluation_id() == id) return &*it;
   }
   return nullptr;
 }

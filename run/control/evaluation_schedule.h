@@ -11,7 +11,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "run/control/types.h"
+#include "proto/parameter_version.h"
+#include "proto/run.pb.h"
 
 namespace pompc::run {
 
@@ -41,7 +42,7 @@ class EvaluationSchedule {
   // Takes over the results of earlier starts of the run, in the order they came in, and goes on at
   // `rows`. A milestone before that without a result is due again; one with a result is due again
   // only if it lies after `rows`, where the run has yet to come anew.
-  void Restore(std::vector<EvaluationResult> results, uint64_t rows);
+  void Restore(std::vector<proto::EvaluationResult> results, uint64_t rows);
 
   // Whether rows have crossed a milestone (a multiple of every_rows, or last_rows) since the last
   // Add. The last evaluation is due only once updates have caught up with the rows.
@@ -50,54 +51,55 @@ class EvaluationSchedule {
   // A version was published for the milestone: it is now outstanding. When several milestones were
   // crossed at once, it serves for all of them. `given_up` receives the evaluation that had to make
   // room, if any.
-  EvaluationAssignment Add(ParameterVersion version, uint64_t rows, uint64_t updates,
-                           absl::Duration now,
-                           std::optional<EvaluationAssignment>* given_up = nullptr);
+  proto::EvaluationAssignment Add(ParameterVersion version, uint64_t rows, uint64_t updates,
+                                  absl::Duration now,
+                                  std::optional<proto::EvaluationAssignment>* given_up = nullptr);
 
   // What the evaluator with `lease` is to do: the same until it has reported, then the oldest that
   // nobody works on; nothing when there is none.
-  std::optional<EvaluationAssignment> Assign(uint64_t lease);
+  std::optional<proto::EvaluationAssignment> Assign(uint64_t lease);
   // Its evaluation, if any, is free for others.
   void LeaseEnded(uint64_t lease);
 
   // A result. The first one stands: the same evaluation again is OK and changes nothing, and gives
   // nothing back. FAILED_PRECONDITION: no such evaluation is outstanding (never was, or was given
   // up), or it is of another version. INVALID_ARGUMENT: not one finite return for each episode.
-  absl::StatusOr<std::optional<EvaluationResult>> Report(uint64_t id, ParameterVersion version,
-                                                         absl::Span<const double> returns,
-                                                         double elapsed_seconds);
+  absl::StatusOr<std::optional<proto::EvaluationResult>> Report(uint64_t id,
+                                                                ParameterVersion version,
+                                                                absl::Span<const double> returns,
+                                                                double elapsed_seconds);
 
   // The time `pause` does not count for outstanding evaluations.
   void Prolong(absl::Duration pause);
   // Gives up what is older than the timeout and returns it.
-  std::vector<EvaluationAssignment> Expire(absl::Duration now);
+  std::vector<proto::EvaluationAssignment> Expire(absl::Duration now);
   // Gives up all that is outstanding and returns it.
-  std::vector<EvaluationAssignment> GiveUp();
+  std::vector<proto::EvaluationAssignment> GiveUp();
 
   bool outstanding() const { return !outstanding_.empty(); }
-  std::vector<EvaluationAssignment> Outstanding() const;
-  const std::vector<EvaluationResult>& results() const { return results_; }
+  std::vector<proto::EvaluationAssignment> Outstanding() const;
+  const std::vector<proto::EvaluationResult>& results() const { return results_; }
   // Position in results() of the best mean return, the earliest of equals.
   std::optional<size_t> best() const { return best_; }
 
  private:
   struct Pending {
-    EvaluationAssignment assignment;
+    proto::EvaluationAssignment assignment;
     absl::Duration since;
     std::optional<uint64_t> lease;
   };
 
-  void AddResult(const EvaluationResult& result);
+  void AddResult(const proto::EvaluationResult& result);
   // What must hold between the fields after each change.
   void CheckInvariants() const;
-  const EvaluationResult* FindResult(uint64_t id) const;
+  const proto::EvaluationResult* FindResult(uint64_t id) const;
 
   const EvaluationOptions options_;
   uint64_t next_id_ = 1;
   // Rows up to which milestones have been served.
   uint64_t served_rows_ = 0;
   std::deque<Pending> outstanding_;
-  std::vector<EvaluationResult> results_;
+  std::vector<proto::EvaluationResult> results_;
   std::optional<size_t> best_;
 };
 

@@ -27,9 +27,10 @@ Leases::Leases(const LeaseOptions& options, int num_shards, uint64_t learner_inc
   POMPC_CHECK_GE(num_shards, 1);
 }
 
-absl::StatusOr<Lease> Leases::Register(Role role, const std::string& name, uint32_t environments,
-                                       absl::Duration now, const ProcessIdentity& identity) {
-  if (role == Role::kActor && (environments < 1 || environments > options_.max_environments)) {
+absl::StatusOr<Lease> Leases::Register(proto::Role role, const std::string& name,
+                                       uint32_t environments, absl::Duration now,
+                                       const ProcessIdentity& identity) {
+  if (role == proto::ACTOR && (environments < 1 || environments > options_.max_environments)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "environments: ", environments, " is outside [1, ", options_.max_environments, "]"));
   }
@@ -37,15 +38,17 @@ absl::StatusOr<Lease> Leases::Register(Role role, const std::string& name, uint3
     return absl::ResourceExhaustedError(
         absl::StrCat("all ", options_.max_leases, " leases of the run are out"));
   }
+  // A lease is named by its incarnation: it grows over all starts of the learner, so that an id is
+  // never taken for that of another lease, and shards fence the rows of an earlier one by it.
   Lease lease;
   lease.id = lease.incarnation = next_incarnation_++;
   lease.role = role;
   // An index that two actors have had in turn fences the rows of the one that had it first.
-  const bool from_above = role == Role::kActor && AwaitsFormer(now);
+  const bool from_above = role == proto::ACTOR && AwaitsFormer(now);
   lease.index = FreeIndex(role, identity.former_index, from_above);
   lease.name = ShortText(name, kMaxName);
   lease.process_id = identity.process_id;
-  if (role == Role::kActor) lease.shards = AssignShards(environments);
+  if (role == proto::ACTOR) lease.shards = AssignShards(environments);
   lease.last_heartbeat = now;
   lease.expires = now + options_.duration;
   POMPC_CHECK(leases_.emplace(lease.id, lease).second);
@@ -79,12 +82,15 @@ void Leases::End(uint64_t id) {
 }
 
 void Leases::End(uint64_t id, EndedLease how) {
+  // Leases that end without a reason (the run is over, the process registered again) are erased by
+  // the other End and not told of: nobody looks for the cause of those.
   const auto found = leases_.find(id);
   if (found == leases_.end()) return;
   how.lease = std::move(found->second);
   how.how = ShortText(how.how, kMaxHow);
   leases_.erase(found);
-  ++ends_[static_cast<size_t>(how.end)];
+  POMPC_CHECK(ends_.contains(how.end), "a lease ends in one of three ways");
+  ++ends_[how.end];
   ended_.push_back(std::move(how));
   if (ended_.size() > kMaxEnded) ended_.pop_front();
   CheckInvariants();
@@ -103,7 +109,7 @@ const Lease* Leases::Find(uint64_t id) const {
   return found == leases_.end() ? nullptr : &found->second;
 }
 
-const Lease* Leases::FindProcess(Role role, uint64_t process_id) const {
+const Lease* Leases::FindProcess(proto::Role role, uint64_t process_id) const {
   if (process_id == 0) return nullptr;
   const auto found = std::find_if(leases_.begin(), leases_.end(), [&](const auto& entry) {
     return entry.second.role == role && entry.second.process_id == process_id;
@@ -111,7 +117,7 @@ const Lease* Leases::FindProcess(Role role, uint64_t process_id) const {
   return found == leases_.end() ? nullptr : &found->second;
 }
 
-bool Leases::Any(Role role) const {
+bool Leases::Any(proto::Role role) const {
   return std::any_of(leases_.begin(), leases_.end(),
                      [&](const auto& entry) { return entry.second.role == role; });
 }
@@ -121,7 +127,8 @@ bool Leases::AwaitsFormer(absl::Duration now) {
   return started_again_ && now < *first_at_ + options_.await_former;
 }
 
-uint32_t Leases::FreeIndex(Role role, std::optional<uint32_t> wanted, bool from_above) const {
+uint32_t Leases::FreeIndex(proto::Role role, std::optional<uint32_t> wanted,
+                           bool from_above) const {
   std::set<uint32_t> taken;
   for (const auto& [id, lease] : leases_) {
     if (lease.role == role) taken.insert(lease.index);
@@ -138,8 +145,10 @@ uint32_t Leases::FreeIndex(Role role, std::optional<uint32_t> wanted, bool from_
 
 void Leases::CheckInvariants() const {
   POMPC_CHECK_LE(leases_.size(), options_.max_leases);
-  POMPC_CHECK_EQ(ended_.size(),
-                 std::min<uint64_t>(kMaxEnded, std::accumulate(ends_.begin(), ends_.end(), 0ull)));
+  const uint64_t ever_ended =
+      std::accumulate(ends_.begin(), ends_.end(), uint64_t{0},
+                      [](uint64_t sum, const auto& entry) { return sum + entry.second; });
+  POMPC_CHECK_EQ(ended_.size(), std::min<uint64_t>(kMaxEnded, ever_ended));
   POMPC_CHECK(leases_.empty() || leases_.rbegin()->first < next_incarnation_);
 #ifndef NDEBUG
   CheckLeases();
@@ -147,7 +156,7 @@ void Leases::CheckInvariants() const {
 }
 
 void Leases::CheckLeases() const {
-  std::set<std::pair<Role, uint32_t>> indices;
+  std::set<std::pair<proto::Role, uint32_t>> indices;
   for (const auto& [id, lease] : leases_) {
     POMPC_CHECK_EQ(lease.id, id);
     POMPC_CHECK_EQ(lease.incarnation, id);
@@ -161,6 +170,8 @@ void Leases::CheckLeases() const {
 }
 
 std::vector<uint32_t> Leases::AssignShards(uint32_t environments) const {
+  // One environment after the other goes to the shard with the fewest: leases that have ended leave
+  // the shards uneven, and the next ones even them out without moving anybody.
   std::vector<uint64_t> load(num_shards_, 0);
   for (const auto& [id, lease] : leases_) {
     for (uint32_t shard : lease.shards) ++load[shard];

@@ -1,7 +1,6 @@
 #ifndef POMPC_RUN_CONTROL_LEASES_H_
 #define POMPC_RUN_CONTROL_LEASES_H_
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -13,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "run/control/types.h"
+#include "proto/run.pb.h"
 
 namespace pompc::run {
 
@@ -49,7 +48,7 @@ struct ProcessIdentity {
 struct Lease {
   // Equal to the incarnation; no learner of the run hands one out twice.
   uint64_t id = 0;
-  Role role = Role::kActor;
+  proto::Role role = proto::ACTOR;
   // The holder's former index, otherwise the smallest of its role that was free (but see
   // LeaseOptions::await_former).
   uint32_t index = 0;
@@ -70,7 +69,7 @@ struct Lease {
 // A lease that has ended.
 struct EndedLease {
   Lease lease;
-  LeaseEnd end = LeaseEnd::kLeft;
+  proto::LeaseEnd end = proto::LEFT;
   // How it ended, in words.
   std::string how;
   absl::Duration at;
@@ -93,7 +92,7 @@ class Leases {
   // spread so that shards differ by one environment at most, as far as the leases that live allow.
   // INVALID_ARGUMENT: an actor without environments or with too many. RESOURCE_EXHAUSTED:
   // max_leases are out.
-  absl::StatusOr<Lease> Register(Role role, const std::string& name, uint32_t environments,
+  absl::StatusOr<Lease> Register(proto::Role role, const std::string& name, uint32_t environments,
                                  absl::Duration now, const ProcessIdentity& identity = {});
 
   // Prolongs a lease. NOT_FOUND when it has ended or never was.
@@ -111,21 +110,21 @@ class Leases {
   // Leases whose time is up.
   std::vector<Lease> Expired(absl::Duration now) const;
 
-  // The leases whose end is remembered, oldest first, and how many ever ended so, by LeaseEnd.
+  // The leases whose end is remembered, oldest first, and how many ever ended so.
   const std::deque<EndedLease>& ended() const { return ended_; }
-  const std::array<uint64_t, kLeaseEnds>& ends() const { return ends_; }
+  const std::map<proto::LeaseEnd, uint64_t>& ends() const { return ends_; }
 
   // nullptr when it has ended or never was. Valid until the next non-const call.
   const Lease* Find(uint64_t id) const;
   // The lease that process `process_id` holds in this role; nullptr if none, or if the id is 0.
-  const Lease* FindProcess(Role role, uint64_t process_id) const;
-  bool Any(Role role) const;
+  const Lease* FindProcess(proto::Role role, uint64_t process_id) const;
+  bool Any(proto::Role role) const;
   const std::map<uint64_t, Lease>& all() const { return leases_; }
   const LeaseOptions& options() const { return options_; }
 
  private:
   // `wanted` if it is free, otherwise the smallest free index, or the largest if `from_above`.
-  uint32_t FreeIndex(Role role, std::optional<uint32_t> wanted, bool from_above) const;
+  uint32_t FreeIndex(proto::Role role, std::optional<uint32_t> wanted, bool from_above) const;
   // True while former holders of indices may still register.
   bool AwaitsFormer(absl::Duration now);
   std::vector<uint32_t> AssignShards(uint32_t environments) const;
@@ -142,7 +141,8 @@ class Leases {
   uint64_t next_incarnation_;
   std::map<uint64_t, Lease> leases_;
   std::deque<EndedLease> ended_;
-  std::array<uint64_t, kLeaseEnds> ends_ = {};
+  std::map<proto::LeaseEnd, uint64_t> ends_ = {
+      {proto::LEFT, 0}, {proto::FAILED, 0}, {proto::SILENT, 0}};
 };
 
 }  // namespace pompc::run

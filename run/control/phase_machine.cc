@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/check.h"
+#include "run/control/names.h"
 
 namespace pompc::run {
 namespace {
@@ -21,15 +22,15 @@ std::string MissingEvaluations(const RunProgress& progress, const StopOptions& o
 }
 
 // SEED -> TRAINING -> FINISHED, and STOPPING or FINISHED from either of the first two.
-bool MayFollow(Phase from, Phase to) {
-  return to == Phase::kTraining ? from == Phase::kSeed : IsOver(to) && !IsOver(from);
+bool MayFollow(proto::Phase from, proto::Phase to) {
+  return to == proto::TRAINING ? from == proto::SEED : IsOver(to) && !IsOver(from);
 }
 
 }  // namespace
 
-void PhaseMachine::Enter(Phase phase, std::string reason) {
-  POMPC_CHECK(MayFollow(phase_, phase),
-              absl::StrCat(PhaseName(phase), " does not follow ", PhaseName(phase_)));
+void PhaseMachine::Enter(proto::Phase phase, std::string reason) {
+  POMPC_CHECK(MayFollow(phase_, phase), absl::StrCat(proto::Phase_Name(phase), " does not follow ",
+                                                     proto::Phase_Name(phase_)));
   phase_ = phase;
   reason_ = std::move(reason);
   CheckInvariants();
@@ -37,19 +38,19 @@ void PhaseMachine::Enter(Phase phase, std::string reason) {
 
 void PhaseMachine::CheckInvariants() const {
   POMPC_CHECK(IsOver(phase_) || reason_.empty(), "a reason to end, but it goes on");
-  POMPC_CHECK(!done_since_.has_value() || phase_ != Phase::kSeed);
+  POMPC_CHECK(!done_since_.has_value() || phase_ != proto::SEED);
 }
 
 void PhaseMachine::StartTraining() {
-  if (phase_ == Phase::kSeed) Enter(Phase::kTraining, "");
+  if (phase_ == proto::SEED) Enter(proto::TRAINING, "");
 }
 
 void PhaseMachine::Stop(std::string reason) {
   if (IsOver(phase_)) return;
-  Enter(Phase::kStopping, std::move(reason));
+  Enter(proto::STOPPING, std::move(reason));
 }
 
-void PhaseMachine::Finish(std::string reason) { Enter(Phase::kFinished, std::move(reason)); }
+void PhaseMachine::Finish(std::string reason) { Enter(proto::FINISHED, std::move(reason)); }
 
 void PhaseMachine::Check(const RunProgress& progress, uint64_t seed_rows, absl::Duration now) {
   if (IsOver(phase_)) return;
@@ -73,7 +74,8 @@ void PhaseMachine::Check(const RunProgress& progress, uint64_t seed_rows, absl::
 bool PhaseMachine::RowsAreDone(const RunProgress& progress, uint64_t seed_rows,
                                absl::Duration now) {
   if (!HasAllRows(progress.rows)) return false;
-  if (phase_ == Phase::kSeed) return progress.rows < seed_rows || progress.cannot_refill;
+  if (phase_ == proto::SEED) return progress.rows < seed_rows || progress.cannot_refill;
+  // The last rows are worth nothing before the updates that they allow.
   if (!progress.caught_up) return false;
   if (!done_since_.has_value()) done_since_ = now;
   return !Evaluating(progress, now);
@@ -82,6 +84,9 @@ bool PhaseMachine::RowsAreDone(const RunProgress& progress, uint64_t seed_rows,
 bool PhaseMachine::Evaluating(const RunProgress& progress, absl::Duration now) {
   if (!progress.evaluation_due && progress.outstanding_evaluations == 0) return false;
   if (now - *done_since_ >= options_.last_evaluations) return false;
+  // Two clocks: how long results are waited for in all, and within that how long for an evaluator
+  // to come at all. The second starts anew whenever one leaves; if there never was one, it began with
+  // the learner.
   if (progress.evaluator) no_evaluator_since_.reset();
   if (progress.evaluation_due || progress.evaluator) return true;
   if (!no_evaluator_since_.has_value()) no_evaluator_since_ = now;

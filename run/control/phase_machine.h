@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/time/time.h"
-#include "run/control/types.h"
+#include "proto/run.pb.h"
 
 namespace pompc::run {
 
@@ -51,7 +51,7 @@ class PhaseMachine {
   PhaseMachine(const StopOptions& options, absl::Duration start)
       : options_(options), start_(start) {}
 
-  Phase phase() const { return phase_; }
+  proto::Phase phase() const { return phase_; }
   // Why the run is over, in words; empty while it is not.
   const std::string& reason() const { return reason_; }
 
@@ -72,7 +72,7 @@ class PhaseMachine {
 
  private:
   // The run goes on in `phase`, for `reason` if it is over.
-  void Enter(Phase phase, std::string reason);
+  void Enter(proto::Phase phase, std::string reason);
   void Finish(std::string reason);
   // What must hold between the fields after each change.
   void CheckInvariants() const;
@@ -82,7 +82,7 @@ class PhaseMachine {
 
   const StopOptions options_;
   const absl::Duration start_;
-  Phase phase_ = Phase::kSeed;
+  proto::Phase phase_ = proto::SEED;
   std::string reason_;
   // When rows and updates were all there.
   std::optional<absl::Duration> done_since_;

@@ -6,13 +6,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/check.h"
+#include "common/base/status_macros.h"
 #include "common/values/short_text.h"
 
 namespace pompc::run {
 namespace {
 
-// More than all environments make in one turn.
-constexpr uint64_t kLockstepRows = 1'000'000;
 constexpr char kNotConnected[] = "not connected yet";
 // Errors of other processes, in bytes.
 constexpr size_t kMaxError = 256;
@@ -47,8 +46,8 @@ RunControl::RunControl(const RunControlOptions& options, Clock* clock)
       shards_(options.shards.size()) {
   POMPC_CHECK(!options.shards.empty());
   for (size_t i = 0; i < shards_.size(); ++i) {
-    shards_[i].view.address = options.shards[i];
-    shards_[i].view.problem = kNotConnected;
+    shards_[i].address = options.shards[i];
+    shards_[i].problem = kNotConnected;
     shards_[i].lost_at = start_;
   }
   MutexLock lock(&mu_);
@@ -56,7 +55,7 @@ RunControl::RunControl(const RunControlOptions& options, Clock* clock)
 }
 
 void RunControl::Restore(const std::optional<RunProgressState>& checkpoint,
-                         std::vector<EvaluationResult> evaluations) {
+                         std::vector<proto::EvaluationResult> evaluations) {
   MutexLock lock(&mu_);
   POMPC_CHECK(updates_ == 0 && row_counter_.total() == 0 && leases_.all().empty() &&
                   evaluations_.results().empty() && !ticked_at_.has_value(),
@@ -80,67 +79,83 @@ RunProgressState RunControl::Save() const {
   return {updates_, episodes_, closing_seed_ && SeedClosed(), Elapsed(), row_counter_.Save()};
 }
 
-absl::StatusOr<RunControl::Welcome> RunControl::Register(Role role, const std::string& name,
-                                                         uint32_t environments,
-                                                         ProcessIdentity identity) {
+absl::StatusOr<proto::RegisterReply> RunControl::Register(proto::Role role, const std::string& name,
+                                                          uint32_t environments,
+                                                          ProcessIdentity identity) {
   MutexLock lock(&mu_);
-  had_evaluator_ |= role == Role::kEvaluator;
+  had_evaluator_ |= role == proto::EVALUATOR;
+  // A process that asks twice got no answer the first time. Its lease ends before the new one is
+  // made, or its index would still be taken and it would come back as another actor.
   if (const Lease* held = leases_.FindProcess(role, identity.process_id)) {
-    // It never heard the answer.
     identity.former_index = held->index;
     evaluations_.LeaseEnded(held->id);
     leases_.End(held->id);
   }
-  absl::StatusOr<Lease> lease =
-      leases_.Register(role, name, environments, clock_->Now(), identity);
-  if (!lease.ok()) return lease.status();
-  if (IsOver(phases_.phase())) leases_.End(lease->id);
-  return Welcome{*std::move(lease), phases_.phase(), static_cast<uint32_t>(shards_.size()),
-                 options_.lease.duration, options_.lease.heartbeat};
+  POMPC_ASSIGN_OR_RETURN(const Lease lease,
+                         leases_.Register(role, name, environments, clock_->Now(), identity));
+  if (IsOver(phases_.phase())) leases_.End(lease.id);
+  proto::RegisterReply reply;
+  reply.set_lease_id(lease.id);
+  reply.set_index(lease.index);
+  reply.set_incarnation(lease.incarnation);
+  reply.mutable_shards()->Add(lease.shards.begin(), lease.shards.end());
+  reply.set_num_shards(static_cast<uint32_t>(shards_.size()));
+  reply.set_lease_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(options_.lease.duration)));
+  reply.set_heartbeat_ms(
+      static_cast<uint32_t>(absl::ToInt64Milliseconds(options_.lease.heartbeat)));
+  reply.set_phase(phases_.phase());
+  return reply;
 }
 
-absl::StatusOr<RunControl::Instructions> RunControl::Heartbeat(uint64_t lease,
-                                                               const PeerCounters& counters,
-                                                               const std::string& waiting) {
+proto::HeartbeatReply RunControl::Instructions() const {
+  proto::HeartbeatReply reply;
+  reply.set_phase(phases_.phase());
+  *reply.mutable_version() = ToProto(version_);
+  return reply;
+}
+
+absl::StatusOr<proto::HeartbeatReply> RunControl::Heartbeat(uint64_t lease,
+                                                            const PeerCounters& counters,
+                                                            const std::string& waiting) {
   MutexLock lock(&mu_);
-  absl::StatusOr<Role> role = Beat(lease, counters, waiting);
-  if (!role.ok()) return role.status();
-  Instructions instructions{phases_.phase(), version_, std::nullopt};
-  if (IsOver(instructions.phase)) {
+  POMPC_ASSIGN_OR_RETURN(const proto::Role role, Beat(lease, counters, waiting));
+  proto::HeartbeatReply reply = Instructions();
+  // Once told that the run is over the holder ends: Drained() waits for exactly that, so its lease
+  // ends with the answer and not with its time.
+  if (IsOver(reply.phase())) {
     leases_.End(lease);
     evaluations_.LeaseEnded(lease);
-  } else if (*role == Role::kEvaluator) {
-    instructions.evaluation = evaluations_.Assign(lease);
+  } else if (role == proto::EVALUATOR) {
+    if (auto assignment = evaluations_.Assign(lease)) {
+      *reply.mutable_evaluation() = *std::move(assignment);
+    }
   }
-  return instructions;
+  return reply;
 }
 
-absl::StatusOr<RunControl::Instructions> RunControl::Leave(uint64_t lease,
-                                                           const PeerCounters& counters,
-                                                           const std::string& error) {
+absl::StatusOr<proto::HeartbeatReply> RunControl::Leave(uint64_t lease,
+                                                        const PeerCounters& counters,
+                                                        const std::string& error) {
   MutexLock lock(&mu_);
-  absl::StatusOr<Role> role = Beat(lease, counters, "");
-  if (!role.ok()) return role.status();
-  EndLease(lease, *role, error.empty() ? LeaseEnd::kLeft : LeaseEnd::kFailed,
+  POMPC_ASSIGN_OR_RETURN(const proto::Role role, Beat(lease, counters, ""));
+  EndLease(lease, role, error.empty() ? proto::LEFT : proto::FAILED,
            error.empty() ? "it was told to end" : error);
-  return Instructions{phases_.phase(), version_, std::nullopt};
+  return Instructions();
 }
 
-absl::StatusOr<Role> RunControl::Beat(uint64_t lease, const PeerCounters& counters,
-                                      const std::string& waiting) {
+absl::StatusOr<proto::Role> RunControl::Beat(uint64_t lease, const PeerCounters& counters,
+                                             const std::string& waiting) {
+  // Episodes are counted against the counters of the heartbeat before, which Heartbeat replaces.
   if (const Lease* holder = leases_.Find(lease)) CountEpisodes(*holder, counters);
-  if (absl::Status status = leases_.Heartbeat(lease, counters, clock_->Now(), waiting);
-      !status.ok()) {
-    return status;
-  }
+  POMPC_RETURN_IF_ERROR(leases_.Heartbeat(lease, counters, clock_->Now(), waiting));
   return leases_.Find(lease)->role;
 }
 
-uint64_t RunControl::ProgressOf(Role role) const {
-  return role == Role::kActor ? row_counter_.total() : evaluations_.results().size();
+uint64_t RunControl::ProgressOf(proto::Role role) const {
+  return role == proto::ACTOR ? row_counter_.total() : evaluations_.results().size();
 }
 
-void RunControl::EndLease(uint64_t lease, Role role, LeaseEnd end, std::string how) {
+void RunControl::EndLease(uint64_t lease, proto::Role role, proto::LeaseEnd end, std::string how) {
   evaluations_.LeaseEnded(lease);
   leases_.End(lease, {.end = end,
                       .how = std::move(how),
@@ -149,42 +164,51 @@ void RunControl::EndLease(uint64_t lease, Role role, LeaseEnd end, std::string h
 }
 
 void RunControl::CountEpisodes(const Lease& lease, const PeerCounters& counters) {
-  if (lease.role != Role::kActor || counters.episodes <= lease.counters.episodes) return;
+  if (lease.role != proto::ACTOR || counters.episodes <= lease.counters.episodes) return;
   episodes_ += counters.episodes - lease.counters.episodes;
   news_.Add(EpisodeNews{lease.index, episodes_, row_counter_.total(), Elapsed(),
                         counters.last_return});
 }
 
-absl::StatusOr<Phase> RunControl::ReportEvaluation(uint64_t lease, uint64_t id,
-                                                   ParameterVersion version,
-                                                   absl::Span<const double> returns) {
+absl::StatusOr<proto::Phase> RunControl::ReportEvaluation(uint64_t lease, uint64_t id,
+                                                          ParameterVersion version,
+                                                          absl::Span<const double> returns) {
   MutexLock lock(&mu_);
   if (leases_.Find(lease) == nullptr) {
     return absl::NotFoundError(absl::StrCat("lease ", lease, " has ended: register again"));
   }
-  absl::StatusOr<std::optional<EvaluationResult>> result =
-      evaluations_.Report(id, version, returns, options_.lockstep ? 0 : Elapsed());
-  if (!result.ok()) return result.status();
-  if (result->has_value()) {
-    const EvaluationResult& r = **result;
-    const bool best = evaluations_.results()[*evaluations_.best()].id == r.id;
-    news_.Add(EvaluationNews{{r.id, r.version, r.rows, r.updates, r.episodes, 0}, r, best});
+  POMPC_ASSIGN_OR_RETURN(
+      std::optional<proto::EvaluationResult> result,
+      evaluations_.Report(id, version, returns, options_.lockstep ? 0 : Elapsed()));
+  if (result.has_value()) {
+    // Results may arrive long after others of newer versions, so the best is asked of the schedule,
+    // which takes the earliest of equals.
+    const proto::EvaluationResult& best = evaluations_.results()[*evaluations_.best()];
+    EvaluationNews news = {.best = best.evaluation_id() == id};
+    news.assignment.set_evaluation_id(id);
+    *news.assignment.mutable_version() = result->version();
+    news.assignment.set_updates(result->updates());
+    news.result = *std::move(result);
+    news_.Add(std::move(news));
     CheckPhase();
     changed_.SignalAll();
   }
   return phases_.phase();
 }
 
-void RunControl::ShardAnswered(int shard, const ShardState& state, bool seed_phase_over) {
+void RunControl::ShardAnswered(int shard, const proto::ShardInfo& info, bool seed_phase_over) {
   MutexLock lock(&mu_);
   Shard& known = ShardAt(shard);
   known.heard = true;
-  known.view.reachable = true;
-  known.view.problem.clear();
-  known.view.state = state;
+  known.reachable = true;
+  known.problem.clear();
+  known.info = info;
   if (seed_phase_over) known.seed_closed = true;
-  row_counter_.Observe(state.incarnation, state.accepted_rows);
-  grants_.Observe(shard, state.incarnation, state.accepted_rows, state.bound, state.streams);
+  // Rows count by the memory they are in: a shard that lost its memory counts from 0 again, and the
+  // run's count goes on from the sum of both.
+  row_counter_.Observe(info.shard_incarnation(), info.accepted_rows());
+  grants_.Observe(shard, info.shard_incarnation(), info.accepted_rows(), info.max_accepted_rows(),
+                  info.streams());
   changed_.SignalAll();
 }
 
@@ -196,129 +220,14 @@ RunControl::Shard& RunControl::ShardAt(int shard) {
 
 bool RunControl::ShardLost(int shard, const std::string& problem) {
   MutexLock lock(&mu_);
-  ShardView& view = ShardAt(shard).view;
-  const bool news = view.reachable || view.problem == kNotConnected;
-  if (view.reachable) shards_[shard].lost_at = clock_->Now();
-  view.reachable = false;
-  view.problem = ShortText(problem, kMaxError);
+  Shard& lost = ShardAt(shard);
+  // Said once, and not at every attempt: a shard that never answered is lost when it first fails to.
+  const bool news = lost.reachable || lost.problem == kNotConnected;
+  if (lost.reachable) lost.lost_at = clock_->Now();
+  lost.reachable = false;
+  lost.problem = ShortText(problem, kMaxError);
   grants_.Lost(shard);
   return news;
-}
-
-ShardGrant RunControl::NextGrant(int shard) {
-  MutexLock lock(&mu_);
-  POMPC_CHECK(ShardAt(shard).view.reachable, "a shard that does not answer is granted nothing");
-  GiveUpShards(clock_->Now());
-  const ParameterVersion newest = {options_.learner_incarnation, version_.number};
-  const uint64_t bound = UnheardShards().empty() ? RowsBound() : 0;
-  const uint64_t rows = row_counter_.total();
-  const uint64_t remaining = bound - std::min(bound, rows);
-  return {grants_.Next(shard, remaining), GrantReason(), closing_seed_, newest};
-}
-
-// Shards hold rows that were accepted after the last checkpoint; unheard, they do not count.
-std::string RunControl::UnheardShards() const {
-  if (options_.learner_incarnation <= 1 || IsOver(phases_.phase())) return "";
-  if (clock_->Now() >= start_ + options_.hear_from_shards) return "";
-  std::vector<std::string> unheard;
-  for (size_t i = 0; i < shards_.size(); ++i) {
-    if (!shards_[i].heard) unheard.push_back(absl::StrCat(i, " (", shards_[i].view.address, ")"));
-  }
-  if (unheard.empty()) return "";
-  return absl::StrCat("the learner was restarted and waits for the contents of these shards: ",
-                      absl::StrJoin(unheard, ", "));
-}
-
-uint64_t RunControl::RowsBound() const {
-  if (IsOver(phases_.phase())) return 0;
-  // Turns hold the rows back, and a turn that has begun must be able to end.
-  if (options_.lockstep) return row_counter_.total() + kLockstepRows;
-  const ReplayContent replay = Replay();
-  const uint64_t rows = row_counter_.total();
-  uint64_t bound = std::max(ratio_.RowsBound(phases_.phase() == Phase::kSeed, updates_),
-                            rows + replay.MissingOf(replay.min_rows));
-  // Many environments may have shared these rows so thinly that none has a window.
-  if (replay.windows == 0 && rows >= bound) {
-    bound = rows + window_watch_.MissingRows(replay);
-  }
-  const uint64_t max_rows = phases_.options().max_rows;
-  return max_rows > 0 ? std::min(bound, max_rows) : bound;
-}
-
-std::string RunControl::KeptGrants() const {
-  const uint64_t bound = RowsBound(), rows = row_counter_.total(), kept = grants_.Kept();
-  if (rows >= bound || rows + kept < bound) return "";
-  std::vector<std::string> lost;
-  for (size_t i = 0; i < shards_.size(); ++i) {
-    const ShardView& view = shards_[i].view;
-    if (!view.reachable) lost.push_back(absl::StrCat(i, " (", view.address, ")"));
-  }
-  return absl::StrCat(kept, " rows are kept for shards that do not answer the learner, for ",
-                      absl::FormatDuration(options_.keep_grants),
-                      ", as actors may reach them: ", absl::StrJoin(lost, ", "));
-}
-
-void RunControl::GiveUpShards(absl::Duration now) {
-  for (size_t i = 0; i < shards_.size(); ++i) {
-    const Shard& shard = shards_[i];
-    if (shard.view.reachable || now < shard.lost_at + options_.keep_grants) continue;
-    grants_.GiveUp(static_cast<int>(i));
-  }
-}
-
-std::string RunControl::GrantReason() const {
-  if (std::string unheard = UnheardShards(); !unheard.empty()) return unheard;
-  if (std::string kept = KeptGrants(); !kept.empty()) return kept;
-  const uint64_t rows = row_counter_.total();
-  const RatioOptions& ratio = ratio_.options();
-  if (IsOver(phases_.phase())) return absl::StrCat("the run is over: ", phases_.reason());
-  if (phases_.HasAllRows(rows)) return absl::StrCat("the run has all its ", rows, " rows");
-  if (const ReplayContent replay = Replay(); rows >= ratio.seed_rows) {
-    if (replay.NeedsRefill()) return absl::StrCat("replay is being filled: ", replay.Progress());
-    if (replay.windows == 0) return window_watch_.WaitReason(replay);
-  }
-  if (phases_.phase() == Phase::kSeed) {
-    return absl::StrCat("the learner is at update ", updates_, " of ", ratio.pretrain_updates,
-                        " before the first version; the run has ", rows, " rows of ",
-                        ratio.seed_rows, " + ", ratio.slack_rows, " slack");
-  }
-  return absl::StrCat("rows run ahead of updates: ", rows, " rows, ", updates_, " updates (",
-                      ratio.utd, " per row, ", ratio.slack_rows, " rows slack)");
-}
-
-ReplayContent RunControl::Replay() const {
-  ReplayContent replay;
-  for (const Shard& shard : shards_) {
-    if (!shard.view.reachable) continue;
-    replay.stored_rows += shard.view.state.stored_rows;
-    replay.accepted_rows += shard.view.state.accepted_rows;
-    replay.windows += shard.view.state.windows;
-    replay.capacity_rows += shard.view.state.capacity_rows;
-  }
-  replay.min_rows = ratio_.MinRows(replay.capacity_rows);
-  replay.environments = most_environments_;
-  replay.complete = phases_.HasAllRows(row_counter_.total());
-  return replay;
-}
-
-bool RunControl::CannotRefill() const {
-  return phases_.HasAllRows(row_counter_.total()) && AllReachable() && Replay().NeedsRefill();
-}
-
-bool RunControl::AllReachable() const {
-  return std::all_of(shards_.begin(), shards_.end(),
-                     [](const Shard& shard) { return shard.view.reachable; });
-}
-
-void RunControl::WatchWindows(absl::Duration now) {
-  uint64_t environments = 0;
-  for (const auto& [id, lease] : leases_.all()) environments += lease.shards.size();
-  most_environments_ = std::max(most_environments_, environments);
-  const bool seed_rows_came = phases_.phase() != Phase::kSeed ||
-                              row_counter_.total() >= ratio_.options().seed_rows;
-  window_watch_.Observe(Replay(), AllReachable() && seed_rows_came, now);
-  const absl::Status& status = window_watch_.status();
-  if (!status.ok()) HaltFor(std::string(status.message()));
 }
 
 bool RunControl::CaughtUp() const {
@@ -334,9 +243,9 @@ std::string RunControl::OpenShards() const {
   std::vector<std::string> open;
   for (size_t i = 0; i < shards_.size(); ++i) {
     if (shards_[i].seed_closed) continue;
-    const ShardView& view = shards_[i].view;
+    const std::string& problem = shards_[i].problem;
     open.push_back(
-        absl::StrCat(i, " (", view.address, view.problem.empty() ? "" : ": ", view.problem, ")"));
+        absl::StrCat(i, " (", shards_[i].address, problem.empty() ? "" : ": ", problem, ")"));
   }
   return absl::StrJoin(open, ", ");
 }
@@ -344,6 +253,8 @@ std::string RunControl::OpenShards() const {
 TrainerStep RunControl::AwaitStep(absl::Duration timeout) {
   MutexLock lock(&mu_);
   const absl::Duration deadline = clock_->Now() + timeout;
+  // Whatever changes the answer signals changed_, but time passes unsignalled (grants are given up,
+  // evaluations expire), so the caller looks again after `timeout` in any case.
   TrainerStep step = NextStep();
   while (step == TrainerStep::kWait) {
     const bool woken = clock_->WaitUntil(&changed_, &mu_, deadline);
@@ -371,11 +282,12 @@ TrainerStep RunControl::WaitForRows(std::string what) {
 TrainerStep RunControl::NextStep() {
   if (Over()) return TrainerStep::kFinish;
   const uint64_t rows = row_counter_.total();
-  if (phases_.phase() == Phase::kSeed) return NextSeedStep();
+  if (phases_.phase() == proto::SEED) return NextSeedStep();
   if (options_.lockstep && evaluations_.outstanding()) {
     return WaitFor("the learner waits for the evaluation in progress",
                    LearnerWaits::For::kEvaluators);
   }
+  // Before the next update: the policy that is evaluated is that of the milestone, not a later one.
   if (evaluations_.Due(rows, CaughtUp())) return TrainerStep::kEvaluate;
   if (CaughtUp()) {
     if (phases_.HasAllRows(rows)) {
@@ -448,10 +360,10 @@ void RunControl::Published(ParameterVersion version) {
   version_ = version;
 }
 
-EvaluationAssignment RunControl::AddEvaluation(ParameterVersion version) {
+proto::EvaluationAssignment RunControl::AddEvaluation(ParameterVersion version) {
   MutexLock lock(&mu_);
-  std::optional<EvaluationAssignment> given_up;
-  EvaluationAssignment added =
+  std::optional<proto::EvaluationAssignment> given_up;
+  proto::EvaluationAssignment added =
       evaluations_.Add(version, row_counter_.total(), updates_, clock_->Now(), &given_up);
   if (given_up.has_value()) news_.Add(EvaluationNews{.assignment = *given_up});
   return added;
@@ -463,7 +375,7 @@ void RunControl::SetTrainerWait(std::string what) {
 }
 
 bool RunControl::MaySample() const {
-  if (phases_.phase() == Phase::kSeed && row_counter_.total() < ratio_.options().seed_rows) {
+  if (phases_.phase() == proto::SEED && row_counter_.total() < ratio_.options().seed_rows) {
     return false;
   }
   const ReplayContent replay = Replay();
@@ -499,6 +411,8 @@ void RunControl::Stop(std::string reason) {
 absl::Duration RunControl::Tick() {
   MutexLock lock(&mu_);
   const absl::Duration now = clock_->Now();
+  // First of all, for what follows must not end leases whose heartbeats wait to be read: after a
+  // pause (SIGSTOP, a machine that slept) all of them look expired at once.
   const absl::Duration pause = now - std::exchange(ticked_at_, now).value_or(now);
   if (pause >= kPause) {
     leases_.Prolong(now + options_.lease.duration);
@@ -506,26 +420,27 @@ absl::Duration RunControl::Tick() {
   }
   for (const Lease& lease : leases_.Expired(now)) {
     const absl::Duration silence = absl::Trunc(now - lease.last_heartbeat, absl::Seconds(1));
-    EndLease(lease.id, lease.role, LeaseEnd::kSilent,
+    EndLease(lease.id, lease.role, proto::SILENT,
              absl::StrCat("no heartbeat came for ", absl::FormatDuration(silence)));
   }
-  for (const EvaluationAssignment& assignment : evaluations_.Expire(now)) {
+  for (const proto::EvaluationAssignment& assignment : evaluations_.Expire(now)) {
     news_.Add(EvaluationNews{.assignment = assignment});
   }
+  // Rates and the time since the newest row are measured here and not where rows are counted, so
+  // that they fall while nothing comes.
   rates_.Observe(now, row_counter_.total(), updates_);
   if (row_counter_.total() != rows_then_) rows_at_ = now;
   rows_then_ = row_counter_.total();
-  const Phase before = phases_.phase();
+  const proto::Phase before = phases_.phase();
   WatchWindows(now);
   CheckPhase();
   if (phases_.phase() != before) changed_.SignalAll();
   return pause >= kPause ? pause : absl::ZeroDuration();
 }
 
-void RunControl::Observe(std::vector<PlannerView> planners, CheckpointView checkpoints) {
+void RunControl::Observe(proto::RunStatus observed) {
   MutexLock lock(&mu_);
-  planners_ = std::move(planners);
-  checkpoints_ = std::move(checkpoints);
+  observed_ = std::move(observed);
 }
 
 void RunControl::CheckPhase() {
@@ -537,7 +452,7 @@ void RunControl::CheckPhase() {
   // Only waiting for evaluations is given up here: if something else ends the run, what evaluators
   // still report counts.
   if (before || !IsOver(phases_.phase()) || !phases_.HasAllRows(progress.rows)) return;
-  for (const EvaluationAssignment& assignment : evaluations_.GiveUp()) {
+  for (const proto::EvaluationAssignment& assignment : evaluations_.GiveUp()) {
     news_.Add(EvaluationNews{.assignment = assignment});
   }
 }
@@ -557,7 +472,7 @@ bool RunControl::Done() const {
   return Over();
 }
 
-Phase RunControl::phase() const {
+proto::Phase RunControl::phase() const {
   MutexLock lock(&mu_);
   return phases_.phase();
 }
@@ -591,7 +506,7 @@ std::vector<uint64_t> RunControl::Windows() const {
   MutexLock lock(&mu_);
   std::vector<uint64_t> windows;
   for (const Shard& shard : shards_) {
-    windows.push_back(shard.view.reachable ? shard.view.state.windows : 0);
+    windows.push_back(shard.reachable ? shard.info.windows() : 0);
   }
   return windows;
 }

@@ -11,13 +11,15 @@
 #include "absl/types/span.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "proto/parameter_version.h"
+#include "proto/replay.pb.h"
+#include "proto/run.pb.h"
 #include "run/control/evaluation_schedule.h"
 #include "run/control/leases.h"
+#include "run/control/names.h"
 #include "run/control/phase_machine.h"
 #include "run/control/run_news.h"
-#include "run/control/run_status.h"
 #include "run/control/sampling_control.h"
-#include "run/control/types.h"
 #include "run/control/waiting.h"
 #include "run/rows/rates.h"
 #include "run/rows/ratio.h"
@@ -59,6 +61,17 @@ struct RunProgressState {
   RowCounter::State rows;
 };
 
+// What to tell a shard.
+struct ShardGrant {
+  // Bound on the rows ever accepted by its present memory.
+  uint64_t max_accepted_rows = 0;
+  // Why that is the bound, for blocked writers.
+  std::string reason;
+  bool seed_phase_over = false;
+  // Start of the learner and the newest version it has published, 0 before the first.
+  ParameterVersion newest_version;
+};
+
 // What the trainer is to do next.
 enum class TrainerStep {
   kUpdate,     // one update is allowed
@@ -80,49 +93,37 @@ class RunControl : public SamplingControl {
   // Goes on from a checkpoint, if there is one, and with the evaluations of earlier starts: in
   // phase TRAINING if the seed phase was closed. REQUIRES: called before anything else.
   void Restore(const std::optional<RunProgressState>& checkpoint,
-               std::vector<EvaluationResult> evaluations);
+               std::vector<proto::EvaluationResult> evaluations);
   RunProgressState Save() const;
 
   // ---- For actors and evaluators.
 
-  struct Welcome {
-    Lease lease;
-    Phase phase;
-    uint32_t num_shards;
-    // As LeaseOptions.
-    absl::Duration duration;
-    absl::Duration heartbeat;
-  };
   // As Leases::Register; a lease that the process still holds ends. Once the run is over no lease
-  // is kept: the phase sends the caller home.
-  absl::StatusOr<Welcome> Register(Role role, const std::string& name, uint32_t environments,
-                                   ProcessIdentity identity = {});
+  // is kept: the phase in the reply tells the caller to end. The run's id and config are left to
+  // the caller.
+  absl::StatusOr<proto::RegisterReply> Register(proto::Role role, const std::string& name,
+                                                uint32_t environments,
+                                                ProcessIdentity identity = {});
 
-  struct Instructions {
-    Phase phase;
-    // Newest published; (0, 0) before the first.
-    ParameterVersion version;
-    // For evaluators.
-    std::optional<EvaluationAssignment> evaluation;
-  };
   // `waiting`: what the holder waits for, in words; empty when it does not wait. NOT_FOUND when the
   // lease has ended. Telling a holder that the run is over ends its lease.
-  absl::StatusOr<Instructions> Heartbeat(uint64_t lease, const PeerCounters& counters,
-                                         const std::string& waiting = "");
+  absl::StatusOr<proto::HeartbeatReply> Heartbeat(uint64_t lease, const PeerCounters& counters,
+                                                  const std::string& waiting = "");
   // The holder ends, with `error` or because it was told to (empty), and its lease with it. As
   // Heartbeat otherwise.
-  absl::StatusOr<Instructions> Leave(uint64_t lease, const PeerCounters& counters,
-                                     const std::string& error);
+  absl::StatusOr<proto::HeartbeatReply> Leave(uint64_t lease, const PeerCounters& counters,
+                                              const std::string& error);
 
   // NOT_FOUND when the lease has ended; otherwise as EvaluationSchedule::Report.
-  absl::StatusOr<Phase> ReportEvaluation(uint64_t lease, uint64_t id, ParameterVersion version,
-                                         absl::Span<const double> returns);
+  absl::StatusOr<proto::Phase> ReportEvaluation(uint64_t lease, uint64_t id,
+                                                ParameterVersion version,
+                                                absl::Span<const double> returns);
 
   // ---- For whoever talks to the shards.
 
   // What a shard answered to a grant (or to being configured). `seed_phase_over`: the answered
   // grant said so.
-  void ShardAnswered(int shard, const ShardState& state, bool seed_phase_over);
+  void ShardAnswered(int shard, const proto::ShardInfo& info, bool seed_phase_over);
   // The shard does not answer. False if that was known.
   bool ShardLost(int shard, const std::string& problem);
   // REQUIRES: ShardAnswered since it was last lost.
@@ -146,7 +147,7 @@ class RunControl : public SamplingControl {
   // A version is published, newer than those before.
   void Published(ParameterVersion version);
   // It is to be evaluated.
-  EvaluationAssignment AddEvaluation(ParameterVersion version);
+  proto::EvaluationAssignment AddEvaluation(ParameterVersion version);
   // What the trainer waits for beyond what AwaitStep knows; empty: nothing.
   void SetTrainerWait(std::string what);
 
@@ -169,8 +170,9 @@ class RunControl : public SamplingControl {
   // heartbeats and results of that time are still to be read: no lease and no evaluation ends
   // before it has had its time anew. Returns how long the learner did not run, usually zero.
   absl::Duration Tick();
-  // What Status tells of planners and checkpoints from now on.
-  void Observe(std::vector<PlannerView> planners, CheckpointView checkpoints);
+  // What Status tells from now on of what this object does not know itself: `observed` has the
+  // planners and how the checkpoints fare, and no other field.
+  void Observe(proto::RunStatus observed);
 
   // Results that came in, and outstanding evaluations that were given up, since the last call; the
   // oldest are dropped beyond 1024.
@@ -180,7 +182,7 @@ class RunControl : public SamplingControl {
 
   // Whether nothing is trained any more: the run is over, or the learner halts.
   bool Done() const override;
-  Phase phase() const;
+  proto::Phase phase() const;
   // Why the learner halts, if the run cannot go on as it is configured (see WindowWatch).
   absl::Status Failure() const;
   uint64_t rows() const;
@@ -190,7 +192,8 @@ class RunControl : public SamplingControl {
   bool Drained() const;
   // Reachable shards that hold windows: how many windows each holds, 0 for others.
   std::vector<uint64_t> Windows() const override;
-  RunStatus Status() const;
+  // Everything but the run directory.
+  proto::RunStatus Status() const;
 
  private:
   void HaltFor(const std::string& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -231,22 +234,30 @@ class RunControl : public SamplingControl {
   void CountEpisodes(const Lease& lease, const PeerCounters& counters)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The part of Heartbeat that Leave has too; the role of the holder.
-  absl::StatusOr<Role> Beat(uint64_t lease, const PeerCounters& counters,
-                            const std::string& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<proto::Role> Beat(uint64_t lease, const PeerCounters& counters,
+                                   const std::string& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The run's phase and newest version.
+  proto::HeartbeatReply Instructions() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // How far the run is with what holders of the role bring it: rows, or results.
-  uint64_t ProgressOf(Role role) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  uint64_t ProgressOf(proto::Role role) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Its evaluation, if any, is free for others.
-  void EndLease(uint64_t lease, Role role, LeaseEnd end, std::string how)
+  void EndLease(uint64_t lease, proto::Role role, proto::LeaseEnd end, std::string how)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   double Elapsed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   double Remaining(uint64_t rows) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   double SecondsSince(absl::Duration time) const {
     return absl::ToDoubleSeconds(clock_->Now() - time);
   }
-  void FillPeers(RunStatus* status) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FillPeers(proto::RunStatus* status) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FillShards(proto::RunStatus* status) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   struct Shard {
-    ShardView view;
+    std::string address;
+    bool reachable = false;
+    // Why it is not; empty if it is.
+    std::string problem;
+    // What it last said of itself.
+    proto::ShardInfo info;
     // When it was lost; the learner's start before it first answered.
     absl::Duration lost_at;
     // Agreed, with its present memory or an earlier one, that the seed phase is over.
@@ -289,8 +300,7 @@ class RunControl : public SamplingControl {
   bool had_evaluator_ ABSL_GUARDED_BY(mu_) = false;
   // All but the reason of grants, which follows from the rest.
   LearnerWaits waits_ ABSL_GUARDED_BY(mu_);
-  std::vector<PlannerView> planners_ ABSL_GUARDED_BY(mu_);
-  CheckpointView checkpoints_ ABSL_GUARDED_BY(mu_);
+  proto::RunStatus observed_ ABSL_GUARDED_BY(mu_);
   // When Tick was last called, and when rows were last found to be more than before.
   std::optional<absl::Duration> ticked_at_ ABSL_GUARDED_BY(mu_);
   absl::Duration rows_at_ ABSL_GUARDED_BY(mu_);

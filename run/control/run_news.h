@@ -2,22 +2,34 @@
 #define POMPC_RUN_CONTROL_RUN_NEWS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <optional>
 #include <vector>
 
-#include "run/control/run_status.h"
-#include "run/control/types.h"
+#include "proto/run.pb.h"
 
 namespace pompc::run {
 
 // A result that came in, or an outstanding evaluation that was given up.
 struct EvaluationNews {
-  EvaluationAssignment assignment;
+  // Id, version and updates at least.
+  proto::EvaluationAssignment assignment;
   // Absent: given up.
-  std::optional<EvaluationResult> result;
+  std::optional<proto::EvaluationResult> result;
   // The best of the run so far.
   bool best = false;
+};
+
+// A finished training episode that an actor told of. Actors tell of their newest at each heartbeat,
+// so of several within one heartbeat only the last is seen.
+struct EpisodeNews {
+  uint32_t actor_index = 0;
+  // Episodes of the run so far.
+  uint64_t episodes = 0;
+  uint64_t rows = 0;
+  double elapsed_seconds = 0;
+  double episode_return = 0;
 };
 
 // What has happened in a run and is not written down yet, and the returns of its newest training

@@ -40,6 +40,7 @@ SampleStatistics Summarize(absl::Span<const double> values) {
     result.ci95 = std::numeric_limits<double>::quiet_NaN();
     return result;
   }
+  // Two passes: the sum of squares of large returns less the squared mean would cancel.
   double squares = 0;
   for (double value : values) squares += (value - result.mean) * (value - result.mean);
   const int degrees = static_cast<int>(values.size()) - 1;

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "run/control/run_status.h"
+#include "proto/run.pb.h"
 
 namespace pompc::run {
 
@@ -27,7 +27,7 @@ struct LearnerWaits {
 // `waits` it names what may be the cause: actors or evaluators that are missing, have ended or wait
 // themselves, planners that are missing or behind, shards that cannot be reached, checkpoints that
 // cannot be written. Bounded: of each kind of peer one is named, of shards all.
-std::string WaitingText(const RunStatus& status, const LearnerWaits& waits);
+std::string WaitingText(const proto::RunStatus& status, const LearnerWaits& waits);
 
 }  // namespace pompc::run
 

@@ -171,7 +171,7 @@ TEST_F(AppTest, SeveralThreadsShareTheEnvironments) {
   options.threads = 3;
   StartApp(options);
   AwaitAccepted(200);
-  ASSERT_TRUE(Await([&] { return control_->Status().episodes >= 10; }));
+  ASSERT_TRUE(Await([&] { return control_->Status().episodes() >= 10; }));
 }
 
 TEST_F(AppTest, EndsWhenTheRunIsOver) {
@@ -218,7 +218,7 @@ TEST_F(AppTest, RowsGoOnUnderANewLeaseWhenTheOldOneWasLost) {
   AwaitAccepted(20);
   learner_clock_.Advance(absl::Seconds(11));
   control_->Tick();
-  ASSERT_TRUE(Await([&] { return !control_->Status().peers.empty(); }));
+  ASSERT_TRUE(Await([&] { return !control_->Status().peers().empty(); }));
   Grant(60, false);
   AwaitAccepted(60);
 }
@@ -230,13 +230,13 @@ TEST_F(AppTest, EvaluatorReportsToTheLearner) {
   AppOptions options = Hasty();
   options.evaluate = true;
   StartApp(options);
-  ASSERT_TRUE(Await([&] { return !control_->Status().peers.empty(); }));
+  ASSERT_TRUE(Await([&] { return !control_->Status().peers().empty(); }));
   control_->AddEvaluation({1, 1});
-  ASSERT_TRUE(Await([&] { return !control_->Status().evaluations.empty(); }));
-  const run::EvaluationResult result = control_->Status().evaluations[0];
-  EXPECT_EQ(result.episodes, 2u);
-  EXPECT_EQ(result.version, (ParameterVersion{1, 1}));
-  EXPECT_GT(result.return_mean, 0);
+  ASSERT_TRUE(Await([&] { return !control_->Status().evaluations().empty(); }));
+  const proto::EvaluationResult result = control_->Status().evaluations(0);
+  EXPECT_EQ(result.episodes(), 2u);
+  EXPECT_EQ(FromProto(result.version()), (ParameterVersion{1, 1}));
+  EXPECT_GT(result.return_mean(), 0);
 }
 
 TEST_F(AppTest, OtherNumberOfShardsIsRefusedNamingBoth) {
@@ -249,12 +249,12 @@ TEST_F(AppTest, OtherNumberOfShardsIsRefusedNamingBoth) {
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("--replay names 1 shards; the run has 2"));
   // The learner knows who died, and of what.
-  const run::RunStatus run = control_->Status();
-  EXPECT_TRUE(run.peers.empty());
-  ASSERT_EQ(run.ended_peers.size(), 1u);
-  EXPECT_EQ(run.ended_peers[0].name, "host:7");
-  EXPECT_EQ(run.ended_peers[0].end, run::LeaseEnd::kFailed);
-  EXPECT_EQ(run.ended_peers[0].how, status.message());
+  const proto::RunStatus run = control_->Status();
+  EXPECT_TRUE(run.peers().empty());
+  ASSERT_EQ(run.ended_peers_size(), 1);
+  EXPECT_EQ(run.ended_peers(0).name(), "host:7");
+  EXPECT_EQ(run.ended_peers(0).end(), proto::FAILED);
+  EXPECT_EQ(run.ended_peers(0).how(), status.message());
 }
 
 // As where the model of a task is missing, or an environment cannot be made.
@@ -269,8 +269,8 @@ TEST_F(AppTest, AnActorThatDiesBeforeItsFirstStepTellsTheLearner) {
   };
   app_ = *App::Start(std::move(options));
   EXPECT_FALSE(app_->Wait().ok());
-  ASSERT_EQ(control_->Status().ended_peers.size(), 1u);
-  EXPECT_THAT(control_->Status().ended_peers[0].how, HasSubstr("no model humanoid.xml"));
+  ASSERT_EQ(control_->Status().ended_peers_size(), 1);
+  EXPECT_THAT(control_->Status().ended_peers(0).how(), HasSubstr("no model humanoid.xml"));
 }
 
 TEST_F(AppTest, WhoeverIsToldToEndFreesTheLeaseAtOnce) {
@@ -278,18 +278,18 @@ TEST_F(AppTest, WhoeverIsToldToEndFreesTheLeaseAtOnce) {
   StartApp();
   AwaitAccepted(20);
   app_->Stop();
-  EXPECT_TRUE(control_->Status().peers.empty());
-  ASSERT_EQ(control_->Status().ended_peers.size(), 1u);
-  EXPECT_EQ(control_->Status().ended_peers[0].end, run::LeaseEnd::kLeft);
-  EXPECT_GE(control_->Status().ended_peers[0].rows, 40u);
+  EXPECT_TRUE(control_->Status().peers().empty());
+  ASSERT_EQ(control_->Status().ended_peers_size(), 1);
+  EXPECT_EQ(control_->Status().ended_peers(0).end(), proto::LEFT);
+  EXPECT_GE(control_->Status().ended_peers(0).rows(), 40u);
 }
 
 TEST_F(AppTest, HeartbeatsSayWhatItWaitsFor) {
   StartShards(20);
   StartApp();
   const auto waiting = [&] {
-    const run::RunStatus status = control_->Status();
-    return status.peers.empty() ? "" : status.peers[0].waiting;
+    const proto::RunStatus status = control_->Status();
+    return status.peers().empty() ? "" : status.peers(0).waiting();
   };
   ASSERT_TRUE(Await([&] { return waiting().find("updates are behind") != std::string::npos; }));
   Grant(1000000, false);

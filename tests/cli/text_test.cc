@@ -6,11 +6,12 @@
 #include <utility>
 
 #include "cli/report/csv.h"
-#include "cli/report/format.h"
 #include "cli/report/progress_display.h"
 #include "cli/report/run_report.h"
+#include "common/values/text_table.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "run/control/status_report.h"
 
 namespace pompc::cli {
 namespace {
@@ -33,12 +34,25 @@ TEST(FormatTest, CountsSecondsAndMeans) {
   EXPECT_EQ(FormatMean(812.34, NAN), "812.3");
 }
 
-TEST(FormatTest, TableAlignsNumbersRightAndWordsLeft) {
+TEST(FormatTest, ColumnsOfNumbersStandRightAndTheOthersLeft) {
   EXPECT_EQ(FormatTable({{"task", "size"}, {"a", "5"}, {"long name", "12345"}}),
-            "  task       size\n"
+            "  task        size\n"
             "  a              5\n"
             "  long name  12345\n");
   EXPECT_EQ(FormatTable({{"±", "x"}, {"ab", "y"}}), "  ±   x\n  ab  y\n");
+  // One word makes a column text, and an address is no number though it begins with a digit.
+  EXPECT_EQ(FormatTable({{"behind", "address", "return"},
+                         {"1:02", "127.0.0.1:70", "-1.5 ± 0.2"},
+                         {"no", "10.0.0.1:7", "812.3"}}),
+            "  behind  address           return\n"
+            "  1:02    127.0.0.1:70  -1.5 ± 0.2\n"
+            "  no      10.0.0.1:7         812.3\n");
+  EXPECT_EQ(FormatTable({{"rows", "return"}}), "  rows  return\n") << "headings alone";
+}
+
+TEST(FormatTest, FieldsStandLeftWhateverTheyHold) {
+  EXPECT_EQ(FormatFields({{"rows", "5"}, {"updates", "12,345"}}),
+            "  rows     5\n  updates  12,345\n");
 }
 
 class CsvTest : public ::testing::Test {
@@ -156,7 +170,7 @@ proto::GetRunReply SomeRun() {
 }
 
 TEST(RunReportTest, ProgressLineSaysWhatMatters) {
-  EXPECT_EQ(ProgressLine(SomeRun().status()),
+  EXPECT_EQ(run::ProgressLine(SomeRun().status()),
             "TRAINING  12,345 rows, 6,172 updates, 24 episodes | training return 512.3 | "
             "evaluation 601.2 ± 20.0, best 650.0 | 52 rows/s, 26 updates/s | 3:12, at most 1:01 "
             "left | updates wait for rows");
@@ -165,7 +179,7 @@ TEST(RunReportTest, ProgressLineSaysWhatMatters) {
 TEST(RunReportTest, ProgressLineOfAFreshRunLeavesOutWhatIsNotThere) {
   proto::RunStatus status;
   status.set_phase(proto::SEED);
-  EXPECT_EQ(ProgressLine(status),
+  EXPECT_EQ(run::ProgressLine(status),
             "SEED  0 rows, 0 updates, 0 episodes | 0 rows/s, 0 updates/s | 0:00");
 }
 

@@ -82,7 +82,7 @@ class TrainTest(unittest.TestCase):
 
         status = run("status", "--run-dir", self.run_dir)
         self.assertEqual(status.returncode, 0, status)
-        self.assertRegex(status.stdout, r"progress +at \d+ rows, [\d,]+ updates, after")
+        self.assertRegex(status.stdout, r"progress +\d+ rows, [\d,]+ updates, after")
 
         # Pure imitation has other networks; the refused start changes nothing.
         other = run("train", "--run-dir", self.run_dir, "--set", "po_mpc.alpha=1", "--set", "stop.max_rows=400")

@@ -41,7 +41,7 @@ TEST_F(LearnerFailureTest, ActorsOutliveALearnerThatFails) {
   FinishSeedPhase();
   Write(0, 40, true);
   EXPECT_EQ(learner_->Wait().code(), absl::StatusCode::kInternal);
-  EXPECT_EQ(learner_->Status().peers.size(), 1u) << "it did not wait for the actor to go home";
+  EXPECT_EQ(learner_->Status().peers_size(), 1) << "it did not wait for the actor to go home";
   learner_->Stop();
   AwaitThat([&] { return !actor.news().problem.empty(); });
   learner_.reset();
@@ -76,12 +76,12 @@ TEST_F(LearnerFailureTest, AShardThatSomebodyElseHasTakenIsTriedUntilItIsBack) {
   auto server = rpc::Server::Start({.listen = address}, {&service});
   ASSERT_TRUE(server.ok()) << server.status();
   AwaitThat([&] {
-    const run::RunStatus status = learner_->Status();
-    return status.shards[1].problem.find("somebody-else") != std::string::npos &&
-           status.waiting.find("shard 1 (" + address + ") has been unreachable") !=
+    const proto::RunStatus status = learner_->Status();
+    return status.shards(1).problem().find("somebody-else") != std::string::npos &&
+           status.waiting().find("shard 1 (" + address + ") has been unreachable") !=
                std::string::npos;
   });
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining);
+  EXPECT_EQ(learner_->Status().phase(), proto::TRAINING);
   EXPECT_TRUE(learner_->Health().ok());
   // The rest of the run goes on without it.
   replay::TrajectoryWriterOptions writer = WriterOptions(2);
@@ -93,8 +93,8 @@ TEST_F(LearnerFailureTest, AShardThatSomebodyElseHasTakenIsTriedUntilItIsBack) {
   (*server)->Shutdown(absl::ZeroDuration());
   server->reset();
   StartShard(1, address);
-  AwaitThat([&] { return learner_->Status().shards[1].reachable; });
-  EXPECT_EQ(learner_->Status().waiting.find("somebody-else"), std::string::npos);
+  AwaitThat([&] { return learner_->Status().shards(1).reachable(); });
+  EXPECT_EQ(learner_->Status().waiting().find("somebody-else"), std::string::npos);
 }
 
 TEST_F(LearnerFailureTest, AShardThatNeverBelongedToTheRunEndsTheLearnerNotTheRun) {
@@ -110,7 +110,7 @@ TEST_F(LearnerFailureTest, AShardThatNeverBelongedToTheRunEndsTheLearnerNotTheRu
   EXPECT_THAT(std::string(status.message()),
               AllOf(StartsWith("replay shard 0"),
                     HasSubstr("a shard serves one run for as long as its process lives")));
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kSeed);
+  EXPECT_EQ(learner_->Status().phase(), proto::SEED);
 }
 
 TEST_F(LearnerFailureTest, ARunDirectoryThatIsMovedEndsTheLearnerNotTheRun) {
@@ -128,14 +128,14 @@ TEST_F(LearnerFailureTest, ARunDirectoryThatIsMovedEndsTheLearnerNotTheRun) {
             "the run directory " + folder_.File("run") +
                 " was moved or deleted while the run was going on; its newest checkpoint is of "
                 "update 20");
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining);
+  EXPECT_EQ(learner_->Status().phase(), proto::TRAINING);
   learner_.reset();
   EXPECT_EQ(*NamesIn(folder_.File("run/checkpoints")),
             std::vector<std::string>{"writing-update-000000001"});
   std::filesystem::remove_all(folder_.File("run"));
   std::filesystem::rename(folder_.File("moved"), folder_.File("run"));
   StartLearner();
-  EXPECT_EQ(learner_->Status().updates, 20u);
+  EXPECT_EQ(learner_->Status().updates(), 20u);
 }
 
 // Also of an older number than another checkpoint's: it may be the newest.
@@ -156,7 +156,7 @@ TEST_F(LearnerFailureTest, ACheckpointUnderAWrongNumberIsRefusedWithItsName) {
     std::filesystem::rename(path + wrong, path + "50");
   }
   StartLearner();
-  EXPECT_EQ(learner_->Status().updates, 50u);
+  EXPECT_EQ(learner_->Status().updates(), 50u);
 }
 
 // Both folders name the same run, so that shards and rows look as if they belonged to either.
@@ -171,7 +171,7 @@ TEST_F(LearnerFailureTest, ACopyOfTheRunDirectoryNeedsShardsOfItsOwn) {
       std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
   StartLearner();
   AwaitTraining();
-  AwaitThat([&] { return learner_->Status().shards[0].reachable; });
+  AwaitThat([&] { return learner_->Status().shards(0).reachable(); });
   const auto start_copy = [&] {
     AppOptions options = LearnerOptions();
     options.run_dir = folder_.File("copy");
@@ -227,7 +227,7 @@ TEST_F(LearnerFailureTest, SettingsThatTheShardsRefuseAreNotMadeTheRuns) {
   shards_.clear();
   StartShards(1);
   StartLearner();
-  AwaitThat([&] { return learner_->Status().shards[0].reachable; });
+  AwaitThat([&] { return learner_->Status().shards(0).reachable(); });
   EXPECT_THAT(folder_.Read("run/config.textproto"), HasSubstr("horizon: 5"));
 }
 

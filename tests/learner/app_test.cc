@@ -44,17 +44,17 @@ class LearnerAppTest : public LearnerFixture {
 TEST_F(LearnerAppTest, TrainsAndHoldsTheRatio) {
   StartShards(2);
   StartLearner();
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kSeed);
+  EXPECT_EQ(learner_->Status().phase(), proto::SEED);
   FinishSeedPhase();
-  EXPECT_EQ(learner_->Status().updates, 20u);
-  EXPECT_EQ(learner_->Status().version, (ParameterVersion{1, 1}));
+  EXPECT_EQ(learner_->Status().updates(), 20u);
+  EXPECT_EQ(FromProto(learner_->Status().version()), (ParameterVersion{1, 1}));
   for (int i = 0; i < 5; ++i) Write(i % 2, 40, true);
   AwaitUpdates(120);
   // Published every 5 updates since the first version, logged every 10 before that.
-  AwaitThat([&] { return learner_->Status().version == ParameterVersion{1, 21}; });
-  const run::RunStatus status = learner_->Status();
-  EXPECT_EQ(status.rows, 300u);
-  EXPECT_EQ(status.updates, 120u);
+  AwaitThat([&] { return FromProto(learner_->Status().version()) == ParameterVersion{1, 21}; });
+  const proto::RunStatus status = learner_->Status();
+  EXPECT_EQ(status.rows(), 300u);
+  EXPECT_EQ(status.updates(), 120u);
   EXPECT_THAT(FirstColumn("metrics.csv"), ElementsAre("update", "10", "20", "30", "40", "50", "60",
                                                       "70", "80", "90", "100", "110", "120"));
   EXPECT_THAT(folder_.Read("run/metrics.csv"),
@@ -126,13 +126,14 @@ TEST_F(LearnerAppTest, RowsStopWhenTheyRunAheadOfUpdates) {
   Thread writer("writer", [&] { status = TryWrite(0, 200, true); });
   AwaitReason("rows run ahead of updates");
   // Slack, and the chunk that met the bound.
-  EXPECT_LE(learner_->Status().rows, 100u + 40 + 4);
-  AwaitThat([&] { return learner_->Status().waiting.find("1 writer waits") != std::string::npos; });
+  EXPECT_LE(learner_->Status().rows(), 100u + 40 + 4);
+  AwaitThat(
+      [&] { return learner_->Status().waiting().find("1 writer waits") != std::string::npos; });
   engine_->Release();
   writer.Join();
   EXPECT_TRUE(status.ok()) << status;
   AwaitUpdates(120);
-  EXPECT_EQ(learner_->Status().rows, 300u);
+  EXPECT_EQ(learner_->Status().rows(), 300u);
 }
 
 TEST_F(LearnerAppTest, RandomRowsStopUntilTheFirstVersion) {
@@ -142,11 +143,11 @@ TEST_F(LearnerAppTest, RandomRowsStopUntilTheFirstVersion) {
   StartWriters(1);
   Thread writer("writer", [&] { TryWrite(0, 200, false).IgnoreError(); });
   AwaitReason("before the first version");
-  EXPECT_LE(learner_->Status().rows, 100u + 40 + 4);
+  EXPECT_LE(learner_->Status().rows(), 100u + 40 + 4);
   engine_->Release();
   AwaitTraining();
   writer.Join();
-  EXPECT_LE(learner_->Status().rows, 100u + 40 + 4);
+  EXPECT_LE(learner_->Status().rows(), 100u + 40 + 4);
   EXPECT_EQ(writers_[0]->stats().refused_segments, 1u);
 }
 
@@ -169,14 +170,14 @@ TEST_F(LearnerAppTest, NoVersionBeforeEveryShardClosedTheSeedPhase) {
   Write(0, 100, false);
   AwaitUpdates(20);
   AwaitThat([&] {
-    return learner_->Status().waiting.find("close the seed phase: 1 (" + address) !=
+    return learner_->Status().waiting().find("close the seed phase: 1 (" + address) !=
            std::string::npos;
   });
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kSeed);
-  EXPECT_FALSE(learner_->Status().version.valid());
+  EXPECT_EQ(learner_->Status().phase(), proto::SEED);
+  EXPECT_FALSE(learner_->Status().version().number() > 0);
   StartShard(1, address);
   AwaitTraining();
-  EXPECT_TRUE(learner_->Status().version.valid());
+  EXPECT_TRUE(learner_->Status().version().number() > 0);
 }
 
 TEST_F(LearnerAppTest, ADeadShardIsLeftOut) {
@@ -187,11 +188,11 @@ TEST_F(LearnerAppTest, ADeadShardIsLeftOut) {
   for (int shard : {0, 1}) Write(shard, 40, true);
   AwaitUpdates(60);
   shards_[1]->Stop();
-  AwaitThat([&] { return !learner_->Status().shards[1].reachable; });
-  EXPECT_THAT(learner_->Status().waiting, HasSubstr("has been unreachable for"));
+  AwaitThat([&] { return !learner_->Status().shards(1).reachable(); });
+  EXPECT_THAT(learner_->Status().waiting(), HasSubstr("has been unreachable for"));
   Write(0, 40, true);
   AwaitUpdates(80);
-  EXPECT_EQ(learner_->Status().rows, 220u);
+  EXPECT_EQ(learner_->Status().rows(), 220u);
 }
 
 TEST_F(LearnerAppTest, AShardThatLostItsMemoryIsTakenBack) {
@@ -205,13 +206,13 @@ TEST_F(LearnerAppTest, AShardThatLostItsMemoryIsTakenBack) {
   shards_[1].reset();
   StartShard(1, address);
   AwaitThat([&] {
-    const run::RunStatus status = learner_->Status();
-    return status.shards[1].reachable && status.shards[1].state.stored_rows == 0;
+    const proto::RunStatus status = learner_->Status();
+    return status.shards(1).reachable() && status.shards(1).stored_rows() == 0;
   });
   StartWriters(2);
   Write(1, 40, true);
   AwaitUpdates(80);
-  EXPECT_EQ(learner_->Status().rows, 220u);
+  EXPECT_EQ(learner_->Status().rows(), 220u);
   // What it lost before the seed phase ended does not let random rows in again.
   TryWrite(1, 8, false).IgnoreError();
   EXPECT_EQ(writers_[1]->stats().refused_segments, 1u);
@@ -231,23 +232,23 @@ TEST_F(LearnerAppTest, ResumesWithItsCountersAndRefillsReplay) {
   StartShards(2);
   StartLearner();
   EXPECT_EQ(learner_->run_id(), run_id);
-  AwaitThat([&] { return learner_->Status().version.valid(); });
-  run::RunStatus status = learner_->Status();
-  EXPECT_EQ(status.phase, run::Phase::kTraining);
-  EXPECT_EQ(status.version, (ParameterVersion{2, 1}));
-  EXPECT_EQ(status.updates, 60u);
-  EXPECT_EQ(status.rows, 180u);
+  AwaitThat([&] { return learner_->Status().version().number() > 0; });
+  proto::RunStatus status = learner_->Status();
+  EXPECT_EQ(status.phase(), proto::TRAINING);
+  EXPECT_EQ(FromProto(status.version()), (ParameterVersion{2, 1}));
+  EXPECT_EQ(status.updates(), 60u);
+  EXPECT_EQ(status.rows(), 180u);
   EXPECT_EQ(engine_->update_count(), 60u);
 
   StartWriters(2);
   Write(0, 20, true);
   AwaitThat([&] {
-    return learner_->Status().waiting.find("replay to be filled: 20 of 60") != std::string::npos;
+    return learner_->Status().waiting().find("replay to be filled: 20 of 60") != std::string::npos;
   });
-  EXPECT_EQ(learner_->Status().updates, 60u);
+  EXPECT_EQ(learner_->Status().updates(), 60u);
   Write(1, 40, true);
   AwaitUpdates(90);
-  EXPECT_EQ(learner_->Status().rows, 240u);
+  EXPECT_EQ(learner_->Status().rows(), 240u);
   // An update counts before its row is written.
   AwaitThat([&] { return FirstColumn("metrics.csv").size() == 10; });
   EXPECT_THAT(FirstColumn("metrics.csv"),
@@ -272,7 +273,7 @@ TEST_F(LearnerAppTest, AKilledLearnerGoesOnFromItsLastCheckpoint) {
   // The shards live on; the rows they hold count at once.
   StartLearner();
   AwaitUpdates(60);
-  EXPECT_EQ(learner_->Status().rows, 180u);
+  EXPECT_EQ(learner_->Status().rows(), 180u);
   AwaitThat([&] { return FirstColumn("metrics.csv").size() == 7; });
   EXPECT_THAT(FirstColumn("metrics.csv"),
               ElementsAre("update", "10", "20", "30", "40", "50", "60"));
@@ -319,12 +320,14 @@ TEST_F(LearnerAppTest, ALossThatIsNotFiniteTakesItBackToTheLastGoodState) {
   Write(0, 40, true);
   AwaitUpdates(40);
   // Which are published after they are made.
-  ASSERT_TRUE(Await([&] { return learner_->Status().version == ParameterVersion{1, 5}; }));
-  const run::RunStatus status = learner_->Status();
-  EXPECT_EQ(status.updates, 40u);
-  EXPECT_EQ(status.restorations, 1u);
+  ASSERT_TRUE(Await([&] {
+    return FromProto(learner_->Status().version()) == ParameterVersion{1, 5};
+  }));
+  const proto::RunStatus status = learner_->Status();
+  EXPECT_EQ(status.updates(), 40u);
+  EXPECT_EQ(status.restorations(), 1u);
   // Published, and so kept, every 5 updates.
-  EXPECT_EQ(status.last_restoration, "the model loss is not finite; gone back to update 25");
+  EXPECT_EQ(status.last_restoration(), "the model loss is not finite; gone back to update 25");
   EXPECT_EQ(engine_->update_count(), 40u);
   EXPECT_THAT(FirstColumn("metrics.csv"), ElementsAre("update", "10", "20", "30", "40"));
   EXPECT_THAT(metrics_->ToText(), HasSubstr("pompc_learner_restorations_total{loss=\"model\"} 1"));
@@ -340,10 +343,12 @@ TEST_F(LearnerAppTest, AStateThatIsNotFiniteIsNeitherPublishedNorWritten) {
   FinishSeedPhase();
   for (int i = 0; i < 2; ++i) Write(0, 40, true);
   AwaitUpdates(60);
-  ASSERT_TRUE(Await([&] { return learner_->Status().version == ParameterVersion{1, 9}; }));
-  const run::RunStatus status = learner_->Status();
-  EXPECT_EQ(status.last_restoration, "the policy is not finite; gone back to update 45");
-  EXPECT_EQ(status.restorations, 1u);
+  ASSERT_TRUE(Await([&] {
+    return FromProto(learner_->Status().version()) == ParameterVersion{1, 9};
+  }));
+  const proto::RunStatus status = learner_->Status();
+  EXPECT_EQ(status.last_restoration(), "the policy is not finite; gone back to update 45");
+  EXPECT_EQ(status.restorations(), 1u);
   // Update 50, made again, is logged once and written.
   EXPECT_THAT(FirstColumn("metrics.csv"),
               ElementsAre("update", "10", "20", "30", "40", "50", "60"));
@@ -361,9 +366,9 @@ TEST_F(LearnerAppTest, UpdatesThatFailAgainAndAgainEndTheLearnerNotTheRun) {
   const absl::Status status = learner_->Wait();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_EQ(status.message(), "after 5 restorations of update 25: the model loss is not finite");
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining) << "the run is not over";
-  EXPECT_EQ(learner_->Status().updates, 27u);
-  EXPECT_THAT(learner_->Status().waiting, HasSubstr("the model loss"));
+  EXPECT_EQ(learner_->Status().phase(), proto::TRAINING) << "the run is not over";
+  EXPECT_EQ(learner_->Status().updates(), 27u);
+  EXPECT_THAT(learner_->Status().waiting(), HasSubstr("the model loss"));
   EXPECT_FALSE(learner_->Health().ok());
   EXPECT_FALSE(std::filesystem::exists(folder_.File("run/checkpoints/update-000000025")));
 }
@@ -376,7 +381,7 @@ TEST_F(LearnerAppTest, OneFailureLessIsGotOver) {
   FinishSeedPhase();
   Write(0, 40, true);
   AwaitUpdates(40);
-  EXPECT_EQ(learner_->Status().restorations, 5u);
+  EXPECT_EQ(learner_->Status().restorations(), 5u);
 }
 
 TEST_F(LearnerAppTest, EvaluationsAreRecordedAndTheBestIsKept) {
@@ -399,12 +404,12 @@ TEST_F(LearnerAppTest, EvaluationsAreRecordedAndTheBestIsKept) {
   };
   evaluate({100, 300});
   AwaitThat([&] { return std::filesystem::exists(folder_.File("run/checkpoints/best")); });
-  EXPECT_EQ(learner_->Status().evaluations.size(), 1u);
+  EXPECT_EQ(learner_->Status().evaluations_size(), 1);
   const std::string best = folder_.Read("run/checkpoints/best/engine");
   for (int i = 0; i < 4; ++i) Write(i % 2, 36, true);
   evaluate({600, 700});
   EXPECT_TRUE(learner_->Wait().ok());
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kFinished);
+  EXPECT_EQ(learner_->Status().phase(), proto::FINISHED);
   AwaitThat([&] { return evaluator.news().phase == proto::FINISHED; });
   // gRPC can crash where a call begins on an in-process channel while its server shuts down.
   evaluator.Close();
@@ -415,7 +420,7 @@ TEST_F(LearnerAppTest, EvaluationsAreRecordedAndTheBestIsKept) {
   learner_.reset();
   StartLearner();
   EXPECT_TRUE(learner_->Wait().ok());
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kFinished);
+  EXPECT_EQ(learner_->Status().phase(), proto::FINISHED);
 }
 
 TEST_F(LearnerAppTest, PublishesWhatTheEngineHolds) {
@@ -450,7 +455,7 @@ TEST_F(LearnerAppTest, StopEndsWithACheckpointWithoutEndingTheRun) {
   Write(0, 20, true);
   AwaitUpdates(30);
   learner_->Stop();
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining);
+  EXPECT_EQ(learner_->Status().phase(), proto::TRAINING);
   EXPECT_TRUE(learner_->Wait().ok());
   EXPECT_TRUE(std::filesystem::exists(folder_.File("run/checkpoints/update-000000030")));
 }

@@ -53,15 +53,15 @@ TEST_F(BeginTest, EpisodesThatAreCutOffBeforeTheyMakeAWindowEndTheLearnerWithAnE
   EXPECT_THAT(std::string(status.message()), HasSubstr("0 windows in 100 stored rows"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("lower planner.horizon"));
   // The run is not over.
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kSeed);
-  EXPECT_EQ(learner_->Status().updates, 0u);
+  EXPECT_EQ(learner_->Status().phase(), proto::SEED);
+  EXPECT_EQ(learner_->Status().updates(), 0u);
 }
 
 TEST_F(BeginTest, UntilThenTheStatusSaysWhatIsMissing) {
   StartWithPatience(absl::Hours(1));
   WriteShortEpisodes(50, /*terminated=*/false);
   AwaitThat([&] {
-    const std::string waiting = learner_->Status().waiting;
+    const std::string waiting = learner_->Status().waiting();
     return waiting.find("0 windows in 100 stored rows") != std::string::npos &&
            waiting.find("planner.horizon 3 rows") != std::string::npos;
   });
@@ -72,8 +72,8 @@ TEST_F(BeginTest, ShortEpisodesThatTerminateAreLearnedFrom) {
   StartWithPatience(absl::Milliseconds(20));
   WriteShortEpisodes(50, /*terminated=*/true);
   AwaitTraining();
-  EXPECT_EQ(learner_->Status().updates, 20u);
-  EXPECT_EQ(learner_->Status().shards[0].state.windows, 50u);
+  EXPECT_EQ(learner_->Status().updates(), 20u);
+  EXPECT_EQ(learner_->Status().shards(0).windows(), 50u);
 }
 
 TEST_F(BeginTest, CapacityThatHoldsNoWindowsIsRefused) {

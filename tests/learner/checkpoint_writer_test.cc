@@ -57,10 +57,11 @@ class CheckpointWriterTest : public testing::Test {
   }
   void Write(uint64_t updates, bool pin = false) { writer_->Write(Make(updates), pin); }
   void Settle(uint64_t updates, double mean) {
-    run::EvaluationResult result;
-    result.version = {1, 1};
-    result.updates = updates;
-    result.return_mean = mean;
+    proto::EvaluationResult result;
+    result.mutable_version()->set_incarnation(1);
+    result.mutable_version()->set_number(1);
+    result.set_updates(updates);
+    result.set_return_mean(mean);
     writer_->Settle(updates, result);
   }
   // Time passes meanwhile.

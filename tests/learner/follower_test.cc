@@ -78,7 +78,7 @@ TEST_F(FollowerTest, RanksMakeEveryUpdateTogetherAndEndTogether) {
   StartShards(2);
   StartRanks();
   AwaitThat([&] {
-    return learner_->Status().waiting.find("waits for rank 1 of 2 to join") != std::string::npos;
+    return learner_->Status().waiting().find("waits for rank 1 of 2 to join") != std::string::npos;
   });
   StartFollower(RankOptions());
   FinishSeedPhase();
@@ -103,7 +103,7 @@ TEST_F(FollowerTest, TheStateGoesBackOnAllRanks) {
   FinishSeedPhase();
   Write(0, 40, true);
   AwaitUpdates(40);
-  EXPECT_EQ(learner_->Status().restorations, 1u);
+  EXPECT_EQ(learner_->Status().restorations(), 1u);
   AwaitThat([&] { return follower_engine_->update_count() == 40; });
 }
 
@@ -118,7 +118,7 @@ TEST_F(FollowerTest, EachRankBarsTheWindowsOfItsOwnPart) {
   const auto barred = [&] { return shards_[0]->shard().counts().barred_windows; };
   for (int i = 0; i < 50 && barred() < 4; ++i) Write(0, 20, true);
   EXPECT_EQ(barred(), 4u);
-  const uint64_t updates = learner_->Status().updates;
+  const uint64_t updates = learner_->Status().updates();
   Write(0, 80, true);
   AwaitUpdates(updates + 20);
   EXPECT_TRUE(follower_->Health().ok());
@@ -132,9 +132,9 @@ TEST_F(FollowerTest, RankZeroHearsOfTheWindowsThatOthersHaveBarred) {
   StartRanks();
   StartFollower(RankOptions());
   FinishSeedPhase();
-  const run::RunStatus status = learner_->Status();
-  EXPECT_EQ(status.restorations, 8u);
-  EXPECT_EQ(status.last_restoration,
+  const proto::RunStatus status = learner_->Status();
+  EXPECT_EQ(status.restorations(), 8u);
+  EXPECT_EQ(status.last_restoration(),
             "the model loss is not finite; gone back to update 0; barred by rank 1 (see its log): "
             "1 window");
   EXPECT_GE(shards_[0]->shard().counts().barred_windows, 1u);
@@ -173,7 +173,7 @@ TEST_F(FollowerTest, ALostRankInterruptsTheRunWhichGoesOnFromItsCheckpoint) {
       std::string(status.message()),
       HasSubstr("rank 1 (second) of 2 is gone; the run resumes from its newest checkpoint"));
   // Actors wait for it instead of going home.
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining);
+  EXPECT_EQ(learner_->Status().phase(), proto::TRAINING);
   EXPECT_FALSE(learner_->Health().ok());
 
   learner_.reset();
@@ -207,10 +207,10 @@ TEST_F(FollowerTest, ARankWithoutABatchIsWaitedFor) {
   StartWriters(1);
   Write(0, 100, false);
   AwaitThat([&] {
-    return learner_->Status().waiting.find("waits for rank 1 to get its batch") !=
+    return learner_->Status().waiting().find("waits for rank 1 to get its batch") !=
            std::string::npos;
   });
-  EXPECT_EQ(learner_->Status().updates, 0u);
+  EXPECT_EQ(learner_->Status().updates(), 0u);
 }
 
 TEST_F(FollowerTest, RanksThatDoNotFitAreRefused) {

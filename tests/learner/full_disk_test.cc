@@ -30,8 +30,7 @@ TEST_F(FullDiskTest, ALastCheckpointThatCannotBeWrittenIsTheLearnersError) {
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("the last checkpoint, of update 30"),
                     HasSubstr("the newest is of update 20"), HasSubstr("no space left")));
-  EXPECT_EQ(learner_->Status().phase, run::Phase::kTraining)
-      << "the run goes on with another start";
+  EXPECT_EQ(learner_->Status().phase(), proto::TRAINING) << "the run goes on with another start";
 }
 
 TEST_F(FullDiskTest, AFailedCheckpointOfTheLastUpdateIsWrittenAgain) {
@@ -55,12 +54,12 @@ TEST_F(FullDiskTest, WhoeverAsksIsToldThatACheckpointIsWaitedFor) {
   StartWriters(1);
   Write(0, 100, false);
   AwaitThat([&] {
-    return learner_->Status().waiting.find(
+    return learner_->Status().waiting().find(
                "the learner waits to write the checkpoint of update 20") != std::string::npos;
   });
   write_after_->Set();
   AwaitTraining();
-  EXPECT_EQ(learner_->Status().waiting.find("checkpoint"), std::string::npos);
+  EXPECT_EQ(learner_->Status().waiting().find("checkpoint"), std::string::npos);
 }
 
 TEST_F(FullDiskTest, EvaluationsThatCannotBeWrittenAreTheLearnersError) {

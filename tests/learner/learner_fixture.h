@@ -177,10 +177,10 @@ class LearnerFixture : public testing::Test {
     AwaitTraining();
   }
   void AwaitTraining() {
-    AwaitThat([&] { return learner_->Status().phase == run::Phase::kTraining; });
+    AwaitThat([&] { return learner_->Status().phase() == proto::TRAINING; });
   }
   void AwaitUpdates(uint64_t updates) {
-    AwaitThat([&] { return learner_->Status().updates >= updates; });
+    AwaitThat([&] { return learner_->Status().updates() >= updates; });
   }
 
   ScratchFolder folder_;

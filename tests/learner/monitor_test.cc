@@ -35,13 +35,13 @@ TEST(MonitorTest, ACheckpointThatTakesLongToWriteIsToldOf) {
   checkpoint->info.progress.updates = 7;
   checkpoint->engine = engine.Export();
   writer.Write(std::move(checkpoint), false);
-  const auto waiting = [&] { return control.Status().waiting; };
+  const auto waiting = [&] { return control.Status().waiting(); };
   EXPECT_TRUE(Await([&] {
     return waiting().find("that of update 7 is still being written") != std::string::npos;
   })) << waiting();
-  EXPECT_GT(control.Status().checkpoints.failing_seconds, 0);
+  EXPECT_GT(control.Status().checkpoint_failing_seconds(), 0);
   engine.write_after->Set();
-  EXPECT_TRUE(Await([&] { return control.Status().checkpoints.error.empty(); }));
+  EXPECT_TRUE(Await([&] { return control.Status().checkpoint_error().empty(); }));
 }
 
 }  // namespace

@@ -33,16 +33,17 @@ TEST_F(UnusableWindowsTest, WindowsThatNoUpdateCanBeMadeWithAreBarredAndTheRunGo
   // Each is met sooner or later, alone or with others, and once.
   for (int i = 0; i < 50 && barred() < 3; ++i) Write(i % 2, 20, true);
   AwaitThat([&] { return barred() == 3; });
-  const run::RunStatus status = learner_->Status();
-  EXPECT_GE(status.restorations, 1u);
-  EXPECT_THAT(status.last_restoration,
+  const proto::RunStatus status = learner_->Status();
+  EXPECT_GE(status.restorations(), 1u);
+  EXPECT_THAT(status.last_restoration(),
               HasSubstr("barred from replay, for no update can be made with: "));
-  EXPECT_THAT(status.last_restoration, HasSubstr(" of shard 0: row"));
+  EXPECT_THAT(status.last_restoration(), HasSubstr(" of shard 0: row"));
   EXPECT_THAT(metrics_->ToText(), HasSubstr("pompc_learner_barred_windows_total 3"));
-  const uint64_t restorations = status.restorations;
+  const uint64_t restorations = status.restorations();
   for (int i = 0; i < 3; ++i) Write(i % 2, 40, true);
-  AwaitUpdates(status.updates + 40);
-  EXPECT_LE(learner_->Status().restorations, restorations + 16) << "but for what was drawn before";
+  AwaitUpdates(status.updates() + 40);
+  EXPECT_LE(learner_->Status().restorations(), restorations + 16)
+      << "but for what was drawn before";
   EXPECT_TRUE(learner_->Health().ok());
 }
 
@@ -72,7 +73,7 @@ TEST_F(UnusableWindowsTest, UpdatesMadeBeforeTooManyWereBarredAreKept) {
   ASSERT_TRUE(TryWrite(0, 60, true, /*poison_every=*/3).ok());
   engine_->Release();
   EXPECT_EQ(learner_->Wait().code(), absl::StatusCode::kFailedPrecondition);
-  const uint64_t updates = learner_->Status().updates;
+  const uint64_t updates = learner_->Status().updates();
   EXPECT_GE(updates, 30u) << "the checkpoint before was of update 20";
   EXPECT_EQ(folder_.Read(absl::StrCat("run/checkpoints/update-0000000", updates, "/engine")),
             absl::StrCat(updates));
@@ -92,9 +93,9 @@ TEST_F(UnusableWindowsTest, WhatIsNoticedLateIsLookedForInTime) {
   StartLearner();
   FinishSeedPhase();
   Write(0, 100, true);
-  AwaitThat([&] { return learner_->Status().version == ParameterVersion{1, 2}; });
+  AwaitThat([&] { return FromProto(learner_->Status().version()) == ParameterVersion{1, 2}; });
   EXPECT_GE(shards_[0]->shard().counts().barred_windows, 1u);
-  EXPECT_GE(learner_->Status().restorations, 2u);
+  EXPECT_GE(learner_->Status().restorations(), 2u);
   EXPECT_TRUE(learner_->Health().ok());
 }
 

@@ -413,7 +413,7 @@ TEST(ParameterBroadcastTest, OneSubscriberTooManyIsRefused) {
   ParameterSubscriber subscriber(Options(learner.server->InProcessEndpoint()), received.Callback());
   received.Await(1);
   ASSERT_EQ(learner.service.stats().subscribers.size(), 1u);
-  EXPECT_EQ(learner.service.stats().subscribers[0].name, "planner-1");
+  EXPECT_EQ(learner.service.stats().subscribers[0].name(), "planner-1");
   EXPECT_EQ(SubscribeCode(learner, rpc::MakeHeader("run")), absl::StatusCode::kResourceExhausted);
 }
 
@@ -423,7 +423,7 @@ TEST(ParameterBroadcastTest, StatsTellWhatEachSubscriberHasAndWhoWasLost) {
   const auto only = [&] {
     const ParameterService::Stats stats = learner.service.stats();
     EXPECT_EQ(stats.subscribers.size(), 1u);
-    return stats.subscribers.empty() ? ParameterService::Subscriber() : stats.subscribers[0];
+    return stats.subscribers.empty() ? proto::PlannerStatus() : stats.subscribers[0];
   };
   Received received;
   // Large enough that not all of it fits into what the connection buffers.
@@ -432,11 +432,11 @@ TEST(ParameterBroadcastTest, StatsTellWhatEachSubscriberHasAndWhoWasLost) {
   auto subscriber = std::make_unique<ParameterSubscriber>(
       Options(learner.server->InProcessEndpoint()), received.Callback());
   received.Await(1);
-  ASSERT_TRUE(Await([&] { return only().version == ParameterVersion{1, 1}; }));
-  EXPECT_NE(only().peer, "");
+  ASSERT_TRUE(Await([&] { return FromProto(only().version()) == ParameterVersion{1, 1}; }));
+  EXPECT_NE(only().peer(), "");
   clock.Advance(absl::Seconds(5));
-  EXPECT_EQ(only().behind, absl::ZeroDuration());
-  EXPECT_EQ(only().since, absl::Seconds(5));
+  EXPECT_EQ(only().behind_seconds(), 0);
+  EXPECT_EQ(only().since_seconds(), 5);
   // It takes version 2 and then reads no more: 3 is under way, 4 is published.
   received.Hold(true);
   learner.publisher.Publish(TestSnapshot({1, 2}));
@@ -444,19 +444,19 @@ TEST(ParameterBroadcastTest, StatsTellWhatEachSubscriberHasAndWhoWasLost) {
   learner.publisher.Publish(TestSnapshot({1, 3}, kHuge));
   clock.Advance(absl::Seconds(7));
   learner.publisher.Publish(TestSnapshot({1, 4}));
-  EXPECT_EQ(only().version, (ParameterVersion{1, 2}));
-  EXPECT_EQ(only().behind, absl::Seconds(7)) << "since version 3";
+  EXPECT_EQ(FromProto(only().version()), (ParameterVersion{1, 2}));
+  EXPECT_EQ(only().behind_seconds(), 7) << "since version 3";
   received.Hold(false);
-  ASSERT_TRUE(Await([&] { return only().version == ParameterVersion{1, 4}; }));
-  EXPECT_EQ(only().behind, absl::ZeroDuration());
+  ASSERT_TRUE(Await([&] { return FromProto(only().version()) == ParameterVersion{1, 4}; }));
+  EXPECT_EQ(only().behind_seconds(), 0);
 
   subscriber.reset();
   ASSERT_TRUE(Await([&] { return learner.service.stats().subscribers.empty(); }));
   clock.Advance(absl::Seconds(3));
   ASSERT_EQ(learner.service.stats().lost.size(), 1u);
-  EXPECT_EQ(learner.service.stats().lost[0].name, "planner-1");
-  EXPECT_FALSE(learner.service.stats().lost[0].connected);
-  EXPECT_EQ(learner.service.stats().lost[0].since, absl::Seconds(3));
+  EXPECT_EQ(learner.service.stats().lost[0].name(), "planner-1");
+  EXPECT_FALSE(learner.service.stats().lost[0].connected());
+  EXPECT_EQ(learner.service.stats().lost[0].since_seconds(), 3);
   // It comes back.
   ParameterSubscriber again(Options(learner.server->InProcessEndpoint()), received.Callback());
   ASSERT_TRUE(Await([&] { return !learner.service.stats().subscribers.empty(); }));

@@ -83,10 +83,10 @@ TEST_F(RunClientTest, HeartbeatsKeepTheLeaseAndBringNews) {
     learner_clock_.Advance(absl::Seconds(1));
     run_->control.Tick();
   }
-  const RunStatus status = run_->control.Status();
-  ASSERT_EQ(status.peers.size(), 1u);
-  EXPECT_EQ(status.peers[0].rows, 40u);
-  EXPECT_EQ(status.episodes, 1u);
+  const proto::RunStatus status = run_->control.Status();
+  ASSERT_EQ(status.peers_size(), 1);
+  EXPECT_EQ(status.peers(0).rows(), 40u);
+  EXPECT_EQ(status.episodes(), 1u);
 
   run_->control.StartTraining();
   run_->control.Published({1, 3});
@@ -118,14 +118,14 @@ TEST_F(RunClientTest, AnEndedLeaseIsReplaced) {
   EndLeases();
   Beat();
   EXPECT_GT(client_->news().registration->incarnation(), first);
-  EXPECT_EQ(run_->control.Status().peers.size(), 1u);
+  EXPECT_EQ(run_->control.Status().peers_size(), 1);
   EXPECT_TRUE(client_->news().problem.empty());
 }
 
 TEST_F(RunClientTest, ItKeepsItsIndexUnderEveryLease) {
   StartLearner(1, "run-1", "127.0.0.1:0");
   const std::string address = run_->server->address();
-  ASSERT_TRUE(run_->control.Register(Role::kActor, "first", 1).ok());
+  ASSERT_TRUE(run_->control.Register(proto::ACTOR, "first", 1).ok());
   MakeClient(proto::ACTOR, rpc::Endpoint(address));
   ASSERT_EQ(client_->Register(absl::ZeroDuration())->index(), 1u);
   client_->Start();
@@ -146,18 +146,18 @@ TEST_F(RunClientTest, LeavingEndsTheLeaseAtOnceAndSaysWhy) {
   Join(proto::ACTOR);
   client_->SetWaiting("no plan \xff");
   Beat();
-  EXPECT_EQ(run_->control.Status().peers[0].waiting, "no plan ?");
+  EXPECT_EQ(run_->control.Status().peers(0).waiting(), "no plan ?");
   client_->SetCounters({.rows = 4, .episodes = 1, .last_return = 2});
   client_->Close();
   client_->Leave(absl::InternalError(absl::StrCat("the simulation \xfe", std::string(9000, 'x'))));
-  const RunStatus status = run_->control.Status();
-  EXPECT_TRUE(status.peers.empty());
-  ASSERT_EQ(status.ended_peers.size(), 1u);
-  EXPECT_THAT(status.ended_peers[0].how, ::testing::StartsWith("the simulation ?xxx"));
-  EXPECT_EQ(status.ended_peers[0].rows, 4u);
-  EXPECT_EQ(status.episodes, 1u);
+  const proto::RunStatus status = run_->control.Status();
+  EXPECT_TRUE(status.peers().empty());
+  ASSERT_EQ(status.ended_peers_size(), 1);
+  EXPECT_THAT(status.ended_peers(0).how(), ::testing::StartsWith("the simulation ?xxx"));
+  EXPECT_EQ(status.ended_peers(0).rows(), 4u);
+  EXPECT_EQ(status.episodes(), 1u);
   client_->Leave(absl::OkStatus());
-  EXPECT_EQ(run_->control.Status().ended_peers.size(), 1u) << "there is no lease any more";
+  EXPECT_EQ(run_->control.Status().ended_peers_size(), 1) << "there is no lease any more";
 }
 
 TEST_F(RunClientTest, EpisodesAreCountedOnceHoweverManyLeases) {
@@ -165,20 +165,20 @@ TEST_F(RunClientTest, EpisodesAreCountedOnceHoweverManyLeases) {
   Join(proto::ACTOR);
   client_->SetCounters({.rows = 500, .episodes = 5, .last_return = 3});
   Beat();
-  EXPECT_EQ(run_->control.Status().episodes, 5u);
+  EXPECT_EQ(run_->control.Status().episodes(), 5u);
   EndLeases();
   Beat();  // finds no lease, and registers again
   Beat();
-  EXPECT_EQ(run_->control.Status().episodes, 5u);
-  EXPECT_EQ(run_->control.Status().peers[0].rows, 0u);
+  EXPECT_EQ(run_->control.Status().episodes(), 5u);
+  EXPECT_EQ(run_->control.Status().peers(0).rows(), 0u);
   EXPECT_EQ(run_->control.TakeEpisodeNews().size(), 1u) << "no new episode, no news";
   // Two more while no lease holds.
   EndLeases();
   client_->SetCounters({.rows = 700, .episodes = 7, .last_return = 4});
   Beat();
   Beat();
-  EXPECT_EQ(run_->control.Status().episodes, 7u);
-  EXPECT_EQ(run_->control.Status().peers[0].rows, 200u);
+  EXPECT_EQ(run_->control.Status().episodes(), 7u);
+  EXPECT_EQ(run_->control.Status().peers(0).rows(), 200u);
 }
 
 TEST_F(RunClientTest, ARestartedLearnerIsToldOnlyWhatItsPredecessorWasNot) {
@@ -192,7 +192,7 @@ TEST_F(RunClientTest, ARestartedLearnerIsToldOnlyWhatItsPredecessorWasNot) {
   // The channel needs real time to connect again; heartbeats fail until it has.
   while (!client_->news().problem.empty()) Beat();
   Beat();
-  EXPECT_EQ(run_->control.Status().episodes, 1u);
+  EXPECT_EQ(run_->control.Status().episodes(), 1u);
   const auto news = run_->control.TakeEpisodeNews();
   ASSERT_EQ(news.size(), 1u);
   EXPECT_EQ(news[0].episode_return, 9);
@@ -271,11 +271,11 @@ TEST_F(RunClientTest, EvaluationIsTakenReportedAndNotGivenAgain) {
   const proto::EvaluationAssignment assignment = *client_->news().evaluation;
   EXPECT_TRUE(client_->ReportEvaluation(assignment, {1, 3}, {500, 500}, absl::Minutes(1)).ok());
   EXPECT_FALSE(client_->news().evaluation.has_value());
-  ASSERT_EQ(run_->control.Status().evaluations.size(), 1u);
-  EXPECT_EQ(run_->control.Status().evaluations[0].return_mean, 2);
+  ASSERT_EQ(run_->control.Status().evaluations_size(), 1);
+  EXPECT_EQ(run_->control.Status().evaluations(0).return_mean(), 2);
   // Told again it is neither an error nor a second result.
   EXPECT_TRUE(client_->ReportEvaluation(assignment, {9, 9}, {500, 500}, absl::Minutes(1)).ok());
-  EXPECT_EQ(run_->control.Status().evaluations.size(), 1u);
+  EXPECT_EQ(run_->control.Status().evaluations_size(), 1);
 }
 
 TEST_F(RunClientTest, ReportIsRepeatedUnderANewLease) {
@@ -298,7 +298,7 @@ TEST_F(RunClientTest, ReportIsRepeatedUnderANewLease) {
   clock_.Advance(absl::Seconds(1));
   reporter.Join();
   EXPECT_TRUE(status.ok()) << status;
-  EXPECT_EQ(run_->control.Status().evaluations.size(), 1u);
+  EXPECT_EQ(run_->control.Status().evaluations_size(), 1);
 }
 
 TEST_F(RunClientTest, RefusedReportSaysWhy) {
@@ -345,7 +345,7 @@ TEST_F(RunClientTest, ToolsGetAndStopTheRun) {
   ASSERT_TRUE(run.ok()) << run.status();
   EXPECT_EQ(run->run_id(), "run-1");
   EXPECT_EQ(StopRun(learner, "run-1", absl::Seconds(10))->phase(), proto::STOPPING);
-  EXPECT_EQ(run_->control.phase(), Phase::kStopping);
+  EXPECT_EQ(run_->control.phase(), proto::STOPPING);
 }
 
 }  // namespace

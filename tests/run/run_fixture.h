@@ -47,11 +47,13 @@ struct ServedRun {
   // Both shards hold `each` rows.
   void Rows(uint64_t each) {
     for (int i = 0; i < 2; ++i) {
-      ShardState state;
-      state.incarnation = 10 + i;
-      state.accepted_rows = state.stored_rows = state.windows = each;
-      state.capacity_rows = 1000000;
-      control.ShardAnswered(i, state, true);
+      proto::ShardInfo info;
+      info.set_shard_incarnation(10 + i);
+      info.set_accepted_rows(each);
+      info.set_stored_rows(each);
+      info.set_windows(each);
+      info.set_capacity_rows(1000000);
+      control.ShardAnswered(i, info, true);
     }
   }
   // Publishes version (incarnation, number) at 200 rows and asks for its evaluation.

@@ -41,7 +41,7 @@ class CheckpointStoreTest : public testing::Test {
  protected:
   CheckpointStoreTest() { Open(2); }
 
-  void Open(uint32_t keep, const std::vector<run::EvaluationResult>& evaluations = {}) {
+  void Open(uint32_t keep, const std::vector<proto::EvaluationResult>& evaluations = {}) {
     auto store = CheckpointStore::Open(folder_.File("checkpoints"), keep, evaluations);
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
@@ -58,11 +58,12 @@ class CheckpointStoreTest : public testing::Test {
     ASSERT_TRUE(
         Write(updates, absl::StrCat("{\"learner_incarnation\": ", incarnation, "}")).ok());
   }
-  static run::EvaluationResult Result(uint64_t updates, double mean, uint64_t incarnation = 1) {
-    run::EvaluationResult result;
-    result.version = {incarnation, 1};
-    result.updates = updates;
-    result.return_mean = mean;
+  static proto::EvaluationResult Result(uint64_t updates, double mean, uint64_t incarnation = 1) {
+    proto::EvaluationResult result;
+    result.mutable_version()->set_incarnation(incarnation);
+    result.mutable_version()->set_number(1);
+    result.set_updates(updates);
+    result.set_return_mean(mean);
     return result;
   }
   void Evaluate(uint64_t updates, double mean) {
@@ -80,7 +81,7 @@ class CheckpointStoreTest : public testing::Test {
     if (!best.ok() || !best->has_value()) return std::nullopt;
     return (*best)->updates;
   }
-  absl::StatusOr<ChosenCheckpoint> Choose(const std::vector<run::EvaluationResult>& evaluations) {
+  absl::StatusOr<ChosenCheckpoint> Choose(const std::vector<proto::EvaluationResult>& evaluations) {
     return ChooseCheckpoint(folder_.File("checkpoints"), evaluations);
   }
   void Damage(uint64_t updates) {
@@ -216,8 +217,8 @@ TEST_F(CheckpointStoreTest, ReadersGetTheBestThatVerifiesAndHearWhatWasPassedOve
   EXPECT_EQ(Choose({}).status().code(), absl::StatusCode::kNotFound);
   for (uint64_t updates : {100, 200}) ASSERT_TRUE(Write(updates).ok());
   EXPECT_EQ(Choose({})->checkpoint.updates, 200u) << "the newest, where none was evaluated";
-  const std::vector<run::EvaluationResult> evaluations = {Result(100, 7), Result(200, 3),
-                                                          Result(510, 247.1)};
+  const std::vector<proto::EvaluationResult> evaluations = {Result(100, 7), Result(200, 3),
+                                                            Result(510, 247.1)};
   auto chosen = Choose(evaluations);
   ASSERT_TRUE(chosen.ok()) << chosen.status();
   EXPECT_EQ(chosen->checkpoint.updates, 100u);
@@ -243,7 +244,7 @@ TEST_F(CheckpointStoreTest, ACheckpointUnderAWrongNumberIsNamedAndNotTakenForIt)
             store_->Path(500) + " holds update 105: name it update-000000105");
   EXPECT_EQ(Write(500, "{\"updates\": 500}"), status) << "it counts as written";
   // Evaluations of update 500 say nothing of it.
-  const std::vector<run::EvaluationResult> evaluations = {Result(100, 3), Result(500, 9)};
+  const std::vector<proto::EvaluationResult> evaluations = {Result(100, 3), Result(500, 9)};
   Open(2, evaluations);
   EXPECT_EQ(Best(), 100u);
   const auto chosen = Choose(evaluations);

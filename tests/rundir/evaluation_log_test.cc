@@ -15,18 +15,19 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-run::EvaluationResult Result(uint64_t id, double mean) {
-  run::EvaluationResult result;
-  result.id = id;
-  result.version = {2, 17};
-  result.rows = 5000;
-  result.updates = 4000;
-  result.episodes = 3;
-  result.return_mean = mean;
-  result.return_ci95 = 1.0 / 3;
-  result.return_min = mean - 1;
-  result.return_max = mean + 1;
-  result.elapsed_seconds = 12.25;
+proto::EvaluationResult Result(uint64_t id, double mean) {
+  proto::EvaluationResult result;
+  result.set_evaluation_id(id);
+  result.mutable_version()->set_incarnation(2);
+  result.mutable_version()->set_number(17);
+  result.set_rows(5000);
+  result.set_updates(4000);
+  result.set_episodes(3);
+  result.set_return_mean(mean);
+  result.set_return_ci95(1.0 / 3);
+  result.set_return_min(mean - 1);
+  result.set_return_max(mean + 1);
+  result.set_elapsed_seconds(12.25);
   return result;
 }
 
@@ -38,8 +39,8 @@ TEST(EvaluationLogTest, ReadsBackExactlyWhatWasWritten) {
     auto log = EvaluationLog::Open(path);
     ASSERT_TRUE(log.ok()) << log.status();
     ASSERT_TRUE((*log)->Append(Result(1, 0.1)).ok());
-    run::EvaluationResult single = Result(2, 700);
-    single.return_ci95 = std::numeric_limits<double>::quiet_NaN();
+    proto::EvaluationResult single = Result(2, 700);
+    single.set_return_ci95(std::numeric_limits<double>::quiet_NaN());
     ASSERT_TRUE((*log)->Append(single).ok());
   }
   EXPECT_THAT(folder.Read("evaluations.csv"),
@@ -48,17 +49,18 @@ TEST(EvaluationLogTest, ReadsBackExactlyWhatWasWritten) {
   const auto results = EvaluationLog::Read(path);
   ASSERT_TRUE(results.ok()) << results.status();
   ASSERT_EQ(results->size(), 2u);
-  const run::EvaluationResult& first = (*results)[0];
-  EXPECT_EQ(first.version, (ParameterVersion{2, 17}));
-  EXPECT_EQ(first.rows, 5000u);
-  EXPECT_EQ(first.updates, 4000u);
-  EXPECT_EQ(first.episodes, 3u);
-  EXPECT_EQ(first.return_mean, 0.1);
-  EXPECT_EQ(first.return_ci95, 1.0 / 3);
-  EXPECT_EQ(first.return_min, -0.9);
-  EXPECT_EQ(first.return_max, 1.1);
-  EXPECT_EQ(first.elapsed_seconds, 12.25);
-  EXPECT_TRUE(std::isnan((*results)[1].return_ci95));
+  const proto::EvaluationResult& first = (*results)[0];
+  EXPECT_EQ(first.version().incarnation(), 2u);
+  EXPECT_EQ(first.version().number(), 17u);
+  EXPECT_EQ(first.rows(), 5000u);
+  EXPECT_EQ(first.updates(), 4000u);
+  EXPECT_EQ(first.episodes(), 3u);
+  EXPECT_EQ(first.return_mean(), 0.1);
+  EXPECT_EQ(first.return_ci95(), 1.0 / 3);
+  EXPECT_EQ(first.return_min(), -0.9);
+  EXPECT_EQ(first.return_max(), 1.1);
+  EXPECT_EQ(first.elapsed_seconds(), 12.25);
+  EXPECT_TRUE(std::isnan((*results)[1].return_ci95()));
 }
 
 TEST(EvaluationLogTest, SaysHowManyResultsWereLost) {

@@ -47,7 +47,8 @@ int ConnectTo(int port) {
 
 TEST(HttpServer, ServesMetricsHealthAndPages) {
   auto metrics = std::make_shared<MetricsRegistry>();
-  metrics->Counter({"pompc_replay_rows_total", "Rows.", {}}).Increment(5);
+  const MetricSource source = metrics->AddSource(
+      [](MetricSamples& out) { out.Counter("pompc_replay_rows_total", "Rows.", 5); });
   const auto server = Started({.metrics = metrics});
   server->AddPage("/status", [] { return HttpPage{.body = "all is well"}; });
   EXPECT_GT(server->port(), 0);

@@ -11,6 +11,7 @@
 namespace pompc {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -22,8 +23,10 @@ int Count(const std::string& text, const std::string& part) {
 
 TEST(Metrics, ShowValuesInPrometheusText) {
   MetricsRegistry registry;
-  registry.Counter({"pompc_replay_rows_total", "Rows.", {{"shard", "0"}}}).Increment(3);
-  registry.Gauge({"pompc_replay_windows", "Windows.", {}}).Set(2.5);
+  const MetricSource source = registry.AddSource([](MetricSamples& out) {
+    out.Counter("pompc_replay_rows_total", "Rows.", 3, {{"shard", "0"}});
+    out.Gauge("pompc_replay_windows", "Windows.", 2.5);
+  });
   registry.Histogram({"pompc_planner_batch_size", "Requests.", {}}, {1, 2, 4}).Observe(2);
   const std::string text = registry.ToText();
   EXPECT_THAT(text, HasSubstr("# HELP pompc_replay_rows_total Rows.\n"
@@ -33,49 +36,54 @@ TEST(Metrics, ShowValuesInPrometheusText) {
   EXPECT_THAT(text, HasSubstr("pompc_planner_batch_size_bucket{le=\"2\"} 1\n"));
 }
 
-TEST(Metrics, SameNameAndLabelsGiveTheSameObject) {
+TEST(Metrics, SameNameAndLabelsGiveTheSameHistogram) {
   MetricsRegistry registry;
-  const MetricName name{"pompc_a_total", "A.", {{"x", "1"}}};
-  EXPECT_EQ(&registry.Counter(name), &registry.Counter(name));
-  EXPECT_NE(&registry.Counter(name), &registry.Counter({"pompc_a_total", "A.", {{"x", "2"}}}));
+  const MetricName name{"pompc_a_seconds", "A.", {{"x", "1"}}};
+  EXPECT_EQ(&registry.Histogram(name, {1}), &registry.Histogram(name, {1}));
+  EXPECT_NE(&registry.Histogram(name, {1}),
+            &registry.Histogram({"pompc_a_seconds", "A.", {{"x", "2"}}}, {1}));
 }
 
-TEST(Metrics, FunctionsAreAskedWhenReadAndGoneWhenRemoved) {
+TEST(Metrics, ASourceIsAskedOnceForEachScrapeUntilItIsRemoved) {
   MetricsRegistry registry;
-  double value = 1;
-  MetricFunction function =
-      registry.GaugeFunction({"pompc_a_rows", "A.", {}}, [&] { return value; });
-  EXPECT_THAT(registry.ToText(), HasSubstr("pompc_a_rows 1\n"));
-  value = 2;
-  EXPECT_THAT(registry.ToText(), HasSubstr("pompc_a_rows 2\n"));
-  MetricFunction moved = std::move(function);
-  function.Remove();
-  EXPECT_THAT(registry.ToText(), HasSubstr("pompc_a_rows 2\n"));
+  int scrapes = 0;
+  MetricSource source = registry.AddSource([&](MetricSamples& out) {
+    ++scrapes;
+    out.Gauge("pompc_a_rows", "A.", scrapes);
+    out.Gauge("pompc_b_rows", "B.", scrapes);
+  });
+  EXPECT_THAT(registry.ToText(), AllOf(HasSubstr("pompc_a_rows 1\n"), HasSubstr("_b_rows 1\n")));
+  EXPECT_THAT(registry.ToText(), AllOf(HasSubstr("pompc_a_rows 2\n"), HasSubstr("_b_rows 2\n")));
+  MetricSource moved = std::move(source);
+  source.Remove();
+  EXPECT_THAT(registry.ToText(), HasSubstr("pompc_a_rows 3\n"));
   moved.Remove();
   moved.Remove();
   EXPECT_THAT(registry.ToText(), Not(HasSubstr("pompc_a_rows")));
+  EXPECT_EQ(scrapes, 3);
 }
 
-TEST(Metrics, FunctionsOfOneNameShareOneHeading) {
+TEST(Metrics, SamplesOfOneNameShareOneHeadingWhateverTheirSource) {
   MetricsRegistry registry;
-  const MetricFunction zero =
-      registry.CounterFunction({"pompc_a_total", "A.", {{"shard", "0"}}}, [] { return 1; });
-  const MetricFunction other =
-      registry.CounterFunction({"pompc_b_total", "B.", {{"shard", "0"}}}, [] { return 1; });
-  const MetricFunction one =
-      registry.CounterFunction({"pompc_a_total", "A.", {{"shard", "1"}}}, [] { return 2; });
+  const auto add = [&](int value, const char* shard) {
+    return registry.AddSource([value, shard](MetricSamples& out) {
+      out.Counter("pompc_a_total", "A.", value, {{"shard", shard}});
+      out.Counter("pompc_b_total", "B.", value, {{"shard", shard}});
+    });
+  };
+  const MetricSource zero = add(1, "0"), one = add(2, "1");
   const std::string text = registry.ToText();
   EXPECT_EQ(Count(text, "# TYPE pompc_a_total counter"), 1);
   EXPECT_THAT(text, HasSubstr("pompc_a_total{shard=\"0\"} 1\npompc_a_total{shard=\"1\"} 2\n"));
 }
 
-TEST(Metrics, FunctionsMayOutliveTheRegistry) {
-  MetricFunction function;
+TEST(Metrics, SourcesMayOutliveTheRegistry) {
+  MetricSource source;
   {
     MetricsRegistry registry;
-    function = registry.GaugeFunction({"pompc_a_rows", "A.", {}}, [] { return 1; });
+    source = registry.AddSource([](MetricSamples&) {});
   }
-  function.Remove();
+  source.Remove();
 }
 
 TEST(Metrics, StateSecondsSumToTheWallTime) {
@@ -83,8 +91,9 @@ TEST(Metrics, StateSecondsSumToTheWallTime) {
   FakeClock clock;
   StateTimer<State, 2> timer(&clock, State::kIdle);
   MetricsRegistry registry;
-  const auto functions = registry.StateSeconds({"pompc_actor_state_seconds_total", "Time.", {}},
-                                               timer, {"idle", "busy"});
+  const MetricSource source = registry.AddSource([&](MetricSamples& out) {
+    out.StateSeconds("pompc_actor_state_seconds_total", "Time.", timer, {"idle", "busy"});
+  });
   clock.Advance(absl::Seconds(3));
   timer.Enter(State::kBusy);
   clock.Advance(absl::Seconds(4));
@@ -95,7 +104,7 @@ TEST(Metrics, StateSecondsSumToTheWallTime) {
 
 TEST(Metrics, ProcessMetricsAreThere) {
   MetricsRegistry registry;
-  const auto functions = AddProcessMetrics(registry, "pompc-replay");
+  const MetricSource process = AddProcessMetrics(registry, "pompc-replay");
   const std::string text = registry.ToText();
   EXPECT_THAT(text, HasSubstr("pompc_build_info{role=\"pompc-replay\",version=\""));
   for (const char* name : {"process_cpu_seconds_total", "process_open_fds",
@@ -111,8 +120,10 @@ TEST(Metrics, TextPassesPromtool) {
     GTEST_SKIP() << "promtool is not installed (Debian package prometheus)";
   }
   MetricsRegistry registry;
-  const auto process = AddProcessMetrics(registry, "pompc-replay");
-  registry.Counter({"pompc_replay_rows_total", "Rows.", {{"shard", "\"\n\\"}}});
+  const MetricSource process = AddProcessMetrics(registry, "pompc-replay");
+  const MetricSource source = registry.AddSource([](MetricSamples& out) {
+    out.Counter("pompc_replay_rows_total", "Rows.", 1, {{"shard", "\"\n\\"}});
+  });
   registry.Histogram({"pompc_planner_wait_seconds", "Wait.", {}}, {0.001, 0.01}).Observe(0.005);
   const std::string path = ::testing::TempDir() + "/metrics_test.txt";
   std::ofstream(path) << registry.ToText();

@@ -26,15 +26,15 @@ TEST_F(ShardManagerTest, ARefreshThatFailsTellsThatTheShardIsLost) {
   options.backoff = {.initial = absl::Hours(1), .max = absl::Hours(1)};
   ShardManager manager(options, &control);
   ASSERT_TRUE(manager.Refresh().ok());
-  EXPECT_TRUE(control.Status().shards[0].reachable);
+  EXPECT_TRUE(control.Status().shards(0).reachable());
 
   shards_[0].reset();
   EXPECT_FALSE(manager.Refresh().ok());
-  EXPECT_FALSE(control.Status().shards[0].reachable);
+  EXPECT_FALSE(control.Status().shards(0).reachable());
 
   StartShard(0, address);
   AwaitThat([&] { return manager.Refresh().ok(); });
-  EXPECT_TRUE(control.Status().shards[0].reachable);
+  EXPECT_TRUE(control.Status().shards(0).reachable());
 }
 
 }  // namespace

@@ -20,12 +20,12 @@ EvaluationOptions Options() {
 
 ParameterVersion V(uint64_t number) { return {1, number}; }
 
-EvaluationResult Result(uint64_t id, uint64_t rows, double mean) {
-  EvaluationResult result;
-  result.id = id;
-  result.version = V(id);
-  result.rows = rows;
-  result.return_mean = mean;
+proto::EvaluationResult Result(uint64_t id, uint64_t rows, double mean) {
+  proto::EvaluationResult result;
+  result.set_evaluation_id(id);
+  *result.mutable_version() = ToProto(V(id));
+  result.set_rows(rows);
+  result.set_return_mean(mean);
   return result;
 }
 
@@ -60,97 +60,103 @@ TEST(EvaluationScheduleTest, TheLastIsDueOnceUpdatesHaveCaughtUp) {
 
 TEST(EvaluationScheduleTest, AnEvaluatorKeepsItsAssignmentUntilItReports) {
   EvaluationSchedule schedule(Options());
-  const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
-  EXPECT_EQ(added.episodes, 2u);
-  EXPECT_EQ(schedule.Assign(7), added);
-  EXPECT_EQ(schedule.Assign(7), added);
-  EXPECT_EQ(schedule.Assign(8), std::nullopt);
-  ASSERT_TRUE(schedule.Report(added.id, V(1), {1, 2}, 0).ok());
-  EXPECT_EQ(schedule.Assign(7), std::nullopt);
+  const proto::EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
+  EXPECT_EQ(added.episodes(), 2u);
+  EXPECT_EQ(schedule.Assign(7)->DebugString(), added.DebugString());
+  EXPECT_EQ(schedule.Assign(7)->DebugString(), added.DebugString());
+  EXPECT_FALSE(schedule.Assign(8).has_value());
+  ASSERT_TRUE(schedule.Report(added.evaluation_id(), V(1), {1, 2}, 0).ok());
+  EXPECT_FALSE(schedule.Assign(7).has_value());
 }
 
 TEST(EvaluationScheduleTest, AnEndedLeaseLeavesItsEvaluationToOthers) {
   EvaluationSchedule schedule(Options());
-  const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
-  ASSERT_EQ(schedule.Assign(7), added);
+  const proto::EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
+  ASSERT_EQ(schedule.Assign(7)->DebugString(), added.DebugString());
   schedule.LeaseEnded(7);
-  EXPECT_EQ(schedule.Assign(8), added);
+  EXPECT_EQ(schedule.Assign(8)->DebugString(), added.DebugString());
 }
 
 TEST(EvaluationScheduleTest, TheOldestIsDoneFirst) {
   EvaluationSchedule schedule(Options());
-  const EvaluationAssignment first = schedule.Add(V(1), 1000, 10, kNow);
-  const EvaluationAssignment second = schedule.Add(V(2), 2000, 20, kNow);
-  EXPECT_EQ(schedule.Assign(7), first);
-  EXPECT_EQ(schedule.Assign(8), second);
-  EXPECT_NE(first.seed, second.seed);
+  const proto::EvaluationAssignment first = schedule.Add(V(1), 1000, 10, kNow);
+  const proto::EvaluationAssignment second = schedule.Add(V(2), 2000, 20, kNow);
+  EXPECT_EQ(schedule.Assign(7)->DebugString(), first.DebugString());
+  EXPECT_EQ(schedule.Assign(8)->DebugString(), second.DebugString());
+  EXPECT_NE(first.seed(), second.seed());
 }
 
 TEST(EvaluationScheduleTest, WithTooManyTheOldestIdleOneIsGivenUp) {
   EvaluationSchedule schedule(Options());
-  const EvaluationAssignment first = schedule.Add(V(1), 1000, 10, kNow);
-  const EvaluationAssignment second = schedule.Add(V(2), 2000, 20, kNow);
-  ASSERT_EQ(schedule.Assign(7), first);
-  std::optional<EvaluationAssignment> given_up;
-  const EvaluationAssignment third = schedule.Add(V(3), 3000, 30, kNow, &given_up);
-  EXPECT_EQ(given_up, second);
-  EXPECT_EQ(schedule.Outstanding(), (std::vector<EvaluationAssignment>{first, third}));
+  const proto::EvaluationAssignment first = schedule.Add(V(1), 1000, 10, kNow);
+  const proto::EvaluationAssignment second = schedule.Add(V(2), 2000, 20, kNow);
+  ASSERT_EQ(schedule.Assign(7)->DebugString(), first.DebugString());
+  std::optional<proto::EvaluationAssignment> given_up;
+  const proto::EvaluationAssignment third = schedule.Add(V(3), 3000, 30, kNow, &given_up);
+  EXPECT_EQ(given_up->evaluation_id(), second.evaluation_id());
+  const auto outstanding = schedule.Outstanding();
+  ASSERT_EQ(outstanding.size(), 2u);
+  EXPECT_EQ(outstanding[0].evaluation_id(), first.evaluation_id());
+  EXPECT_EQ(outstanding[1].evaluation_id(), third.evaluation_id());
 }
 
 TEST(EvaluationScheduleTest, AnEvaluationWithoutResultIsGivenUpAfterItsTime) {
   EvaluationSchedule schedule(Options());
-  const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
+  const proto::EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
   EXPECT_TRUE(schedule.Expire(kNow + absl::Minutes(29)).empty());
-  EXPECT_EQ(schedule.Expire(kNow + absl::Minutes(30)), std::vector<EvaluationAssignment>{added});
-  EXPECT_EQ(schedule.Report(added.id, V(1), {1, 2}, 0).status().code(),
+  const auto expired = schedule.Expire(kNow + absl::Minutes(30));
+  ASSERT_EQ(expired.size(), 1u);
+  EXPECT_EQ(expired[0].evaluation_id(), added.evaluation_id());
+  EXPECT_EQ(schedule.Report(added.evaluation_id(), V(1), {1, 2}, 0).status().code(),
             absl::StatusCode::kFailedPrecondition);
 }
 
 TEST(EvaluationScheduleTest, ResultHasTheStatisticsAndTheAssignment) {
   EvaluationSchedule schedule(Options());
-  const EvaluationAssignment added = schedule.Add(V(1), 1003, 10, kNow);
-  const auto reported = schedule.Report(added.id, V(1), {500, 700}, 12.5);
+  const proto::EvaluationAssignment added = schedule.Add(V(1), 1003, 10, kNow);
+  const auto reported = schedule.Report(added.evaluation_id(), V(1), {500, 700}, 12.5);
   ASSERT_TRUE(reported.ok() && reported->has_value());
-  const EvaluationResult& result = **reported;
-  EXPECT_EQ(result.version, V(1));
-  EXPECT_EQ(result.rows, 1003u);
-  EXPECT_EQ(result.updates, 10u);
-  EXPECT_EQ(result.return_mean, 600);
-  EXPECT_NEAR(result.return_ci95, 12.7062 * 100, 1e-6);
-  EXPECT_EQ(result.return_min, 500);
-  EXPECT_EQ(result.return_max, 700);
-  EXPECT_EQ(result.elapsed_seconds, 12.5);
+  const proto::EvaluationResult& result = **reported;
+  EXPECT_EQ(FromProto(result.version()), V(1));
+  EXPECT_EQ(result.rows(), 1003u);
+  EXPECT_EQ(result.updates(), 10u);
+  EXPECT_EQ(result.return_mean(), 600);
+  EXPECT_NEAR(result.return_ci95(), 12.7062 * 100, 1e-6);
+  EXPECT_EQ(result.return_min(), 500);
+  EXPECT_EQ(result.return_max(), 700);
+  EXPECT_EQ(result.elapsed_seconds(), 12.5);
 }
 
 TEST(EvaluationScheduleTest, TheFirstResultStands) {
   EvaluationSchedule schedule(Options());
-  const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
-  ASSERT_TRUE(schedule.Report(added.id, V(1), {1, 1}, 0).ok());
-  const auto again = schedule.Report(added.id, V(1), {9, 9}, 0);
+  const proto::EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
+  ASSERT_TRUE(schedule.Report(added.evaluation_id(), V(1), {1, 1}, 0).ok());
+  const auto again = schedule.Report(added.evaluation_id(), V(1), {9, 9}, 0);
   ASSERT_TRUE(again.ok());
   EXPECT_FALSE(again->has_value());
   ASSERT_EQ(schedule.results().size(), 1u);
-  EXPECT_EQ(schedule.results()[0].return_mean, 1);
+  EXPECT_EQ(schedule.results()[0].return_mean(), 1);
 }
 
 TEST(EvaluationScheduleTest, UnknownEvaluationsAndVersionsAreRefused) {
   EvaluationSchedule schedule(Options());
-  const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
+  const proto::EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
   EXPECT_EQ(schedule.Report(99, V(1), {1, 2}, 0).status().code(),
             absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(schedule.Report(added.id, V(2), {1, 2}, 0).status().code(),
+  EXPECT_EQ(schedule.Report(added.evaluation_id(), V(2), {1, 2}, 0).status().code(),
             absl::StatusCode::kFailedPrecondition);
 }
 
 TEST(EvaluationScheduleTest, BadReturnsAreRefusedAndTheEvaluationStays) {
   EvaluationSchedule schedule(Options());
-  const EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
-  EXPECT_EQ(schedule.Report(added.id, V(1), {1}, 0).status().code(),
+  const proto::EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
+  EXPECT_EQ(schedule.Report(added.evaluation_id(), V(1), {1}, 0).status().code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(schedule.Report(added.id, V(1), {1, std::numeric_limits<double>::quiet_NaN()}, 0)
-                .status()
-                .code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(
+      schedule.Report(added.evaluation_id(), V(1), {1, std::numeric_limits<double>::quiet_NaN()}, 0)
+          .status()
+          .code(),
+      absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(schedule.outstanding());
   EXPECT_TRUE(schedule.results().empty());
 }
@@ -167,13 +173,13 @@ TEST(EvaluationScheduleTest, TheBestOutlivesOlderResults) {
   EvaluationOptions options = Options();
   options.max_results = 3;
   EvaluationSchedule schedule(options);
-  std::vector<EvaluationResult> results;
+  std::vector<proto::EvaluationResult> results;
   for (uint64_t id = 1; id <= 10; ++id) results.push_back(Result(id, id, id == 4 ? 100 : 1));
   schedule.Restore(results, 0);
   ASSERT_EQ(schedule.results().size(), 3u);
   ASSERT_TRUE(schedule.best().has_value());
-  EXPECT_EQ(schedule.results()[*schedule.best()].id, 4u);
-  EXPECT_EQ(schedule.results().back().id, 10u);
+  EXPECT_EQ(schedule.results()[*schedule.best()].evaluation_id(), 4u);
+  EXPECT_EQ(schedule.results().back().evaluation_id(), 10u);
 }
 
 TEST(EvaluationScheduleTest, ARestoredScheduleRepeatsNothingAndMissesNothing) {
@@ -182,7 +188,7 @@ TEST(EvaluationScheduleTest, ARestoredScheduleRepeatsNothingAndMissesNothing) {
   // The evaluation at 3000 lies after the checkpoint: its rows are yet to come again.
   EXPECT_FALSE(schedule.Due(2400, true));
   EXPECT_TRUE(schedule.Due(3000, true));
-  EXPECT_EQ(schedule.Add(V(9), 3000, 10, kNow).id, 4u);
+  EXPECT_EQ(schedule.Add(V(9), 3000, 10, kNow).evaluation_id(), 4u);
   // A milestone whose evaluation had no result when the learner died is due again.
   EvaluationSchedule interrupted(Options());
   interrupted.Restore({Result(1, 1002, 1)}, 2001);

@@ -28,18 +28,18 @@ RunProgress Evaluating(bool evaluator) {
 
 TEST(PhaseMachineTest, GoesFromSeedToTraining) {
   PhaseMachine machine(AllConditions(), absl::ZeroDuration());
-  EXPECT_EQ(machine.phase(), Phase::kSeed);
+  EXPECT_EQ(machine.phase(), proto::SEED);
   machine.StartTraining();
-  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  EXPECT_EQ(machine.phase(), proto::TRAINING);
 }
 
 TEST(PhaseMachineTest, FinishesAtTheReturn) {
   PhaseMachine machine(AllConditions(), absl::ZeroDuration());
   machine.StartTraining();
   machine.Check({.rows = 500, .best_return = 699.9}, kSeedRows, absl::Seconds(1));
-  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  EXPECT_EQ(machine.phase(), proto::TRAINING);
   machine.Check({.rows = 500, .best_return = 700}, kSeedRows, absl::Seconds(1));
-  EXPECT_EQ(machine.phase(), Phase::kFinished);
+  EXPECT_EQ(machine.phase(), proto::FINISHED);
   EXPECT_NE(machine.reason().find("700"), std::string::npos);
 }
 
@@ -49,30 +49,30 @@ TEST(PhaseMachineTest, TheReturnMayBeNegative) {
   machine.StartTraining();
   machine.Check({.rows = 500}, kSeedRows, absl::Seconds(1));
   machine.Check({.rows = 500, .best_return = -250.5}, kSeedRows, absl::Seconds(1));
-  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  EXPECT_EQ(machine.phase(), proto::TRAINING);
   machine.Check({.rows = 500, .best_return = -249}, kSeedRows, absl::Seconds(1));
-  EXPECT_EQ(machine.phase(), Phase::kFinished);
+  EXPECT_EQ(machine.phase(), proto::FINISHED);
   EXPECT_NE(machine.reason().find("-249.0 (goal -250.0)"), std::string::npos) << machine.reason();
 }
 
 TEST(PhaseMachineTest, FinishesAtTheTimeLimitOfThisStart) {
   PhaseMachine machine(AllConditions(), absl::Seconds(1000));
   machine.Check({}, kSeedRows, absl::Seconds(1299));
-  EXPECT_EQ(machine.phase(), Phase::kSeed);
+  EXPECT_EQ(machine.phase(), proto::SEED);
   machine.Check({}, kSeedRows, absl::Seconds(1300));
-  EXPECT_EQ(machine.phase(), Phase::kFinished);
+  EXPECT_EQ(machine.phase(), proto::FINISHED);
 }
 
 TEST(PhaseMachineTest, WithAllRowsWaitsForUpdatesAndEvaluations) {
   PhaseMachine machine(AllConditions(), absl::ZeroDuration());
   machine.StartTraining();
   machine.Check({.rows = 1000}, kSeedRows, absl::Seconds(1));
-  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  EXPECT_EQ(machine.phase(), proto::TRAINING);
   machine.Check({.rows = 1000, .caught_up = true, .evaluation_due = true}, kSeedRows,
                 absl::Seconds(2));
-  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  EXPECT_EQ(machine.phase(), proto::TRAINING);
   machine.Check({.rows = 1000, .caught_up = true}, kSeedRows, absl::Seconds(3));
-  EXPECT_EQ(machine.phase(), Phase::kFinished);
+  EXPECT_EQ(machine.phase(), proto::FINISHED);
 }
 
 TEST(PhaseMachineTest, TheLastEvaluationsAreWaitedForWithABound) {
@@ -81,9 +81,9 @@ TEST(PhaseMachineTest, TheLastEvaluationsAreWaitedForWithABound) {
   const RunProgress evaluating = Evaluating(/*evaluator=*/true);
   machine.Check(evaluating, kSeedRows, absl::Seconds(10));
   machine.Check(evaluating, kSeedRows, absl::Seconds(69));
-  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  EXPECT_EQ(machine.phase(), proto::TRAINING);
   machine.Check(evaluating, kSeedRows, absl::Seconds(70));
-  EXPECT_EQ(machine.phase(), Phase::kFinished);
+  EXPECT_EQ(machine.phase(), proto::FINISHED);
   EXPECT_EQ(machine.reason(),
             "all 1000 rows are stored; 3 evaluations had no result: none came within 1m");
 }
@@ -94,16 +94,15 @@ TEST(PhaseMachineTest, AnEvaluatorThatHasGoneIsWaitedForWithABound) {
   machine.Check(Evaluating(/*evaluator=*/true), kSeedRows, absl::Seconds(100));
   machine.Check(Evaluating(/*evaluator=*/false), kSeedRows, absl::Seconds(110));
   machine.Check(Evaluating(/*evaluator=*/false), kSeedRows, absl::Seconds(129));
-  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  EXPECT_EQ(machine.phase(), proto::TRAINING);
   // One that has come and gone is waited for anew.
   machine.Check(Evaluating(/*evaluator=*/true), kSeedRows, absl::Seconds(130));
   machine.Check(Evaluating(/*evaluator=*/false), kSeedRows, absl::Seconds(131));
   machine.Check(Evaluating(/*evaluator=*/false), kSeedRows, absl::Seconds(150));
-  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  EXPECT_EQ(machine.phase(), proto::TRAINING);
   machine.Check(Evaluating(/*evaluator=*/false), kSeedRows, absl::Seconds(151));
-  EXPECT_EQ(machine.phase(), Phase::kFinished);
-  EXPECT_EQ(machine.reason(),
-            "all 1000 rows are stored; 3 evaluations had no result: no evaluator");
+  EXPECT_EQ(machine.phase(), proto::FINISHED);
+  EXPECT_EQ(machine.reason(), "all 1000 rows are there; 3 evaluations had no result: no evaluator");
 }
 
 TEST(PhaseMachineTest, AFirstEvaluatorIsWaitedForSinceTheStart) {
@@ -113,16 +112,16 @@ TEST(PhaseMachineTest, AFirstEvaluatorIsWaitedForSinceTheStart) {
   PhaseMachine machine(AllConditions(), absl::Seconds(100));
   machine.StartTraining();
   machine.Check(progress, kSeedRows, absl::Seconds(119));
-  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  EXPECT_EQ(machine.phase(), proto::TRAINING);
   machine.Check(progress, kSeedRows, absl::Seconds(120));
-  EXPECT_EQ(machine.phase(), Phase::kFinished);
-  EXPECT_EQ(machine.reason(), "all 1000 rows are stored; 1 evaluation had no result: no evaluator");
+  EXPECT_EQ(machine.phase(), proto::FINISHED);
+  EXPECT_EQ(machine.reason(), "all 1000 rows are there; 1 evaluation had no result: no evaluator");
 }
 
 TEST(PhaseMachineTest, AllRowsInTheSeedPhaseStillTrains) {
   PhaseMachine machine(AllConditions(), absl::ZeroDuration());
   machine.Check({.rows = 1000, .caught_up = true}, kSeedRows, absl::Seconds(1));
-  EXPECT_EQ(machine.phase(), Phase::kSeed);
+  EXPECT_EQ(machine.phase(), proto::SEED);
 }
 
 TEST(PhaseMachineTest, FewerRowsThanTheSeedPhaseNeedsFinishesWithoutTraining) {
@@ -130,7 +129,7 @@ TEST(PhaseMachineTest, FewerRowsThanTheSeedPhaseNeedsFinishesWithoutTraining) {
   options.max_rows = 50;
   PhaseMachine machine(options, absl::ZeroDuration());
   machine.Check({.rows = 50, .caught_up = true}, kSeedRows, absl::Seconds(1));
-  EXPECT_EQ(machine.phase(), Phase::kFinished);
+  EXPECT_EQ(machine.phase(), proto::FINISHED);
 }
 
 TEST(PhaseMachineTest, ZerosSwitchConditionsOff) {
@@ -138,7 +137,7 @@ TEST(PhaseMachineTest, ZerosSwitchConditionsOff) {
   machine.StartTraining();
   machine.Check({.rows = 1000000, .caught_up = true, .best_return = 1e9}, kSeedRows,
                 absl::Hours(1000));
-  EXPECT_EQ(machine.phase(), Phase::kTraining);
+  EXPECT_EQ(machine.phase(), proto::TRAINING);
 }
 
 TEST(PhaseMachineTest, OverIsFinal) {
@@ -147,7 +146,7 @@ TEST(PhaseMachineTest, OverIsFinal) {
   machine.StartTraining();
   machine.Check({.rows = 1000, .caught_up = true, .best_return = 900}, kSeedRows, absl::Hours(1));
   machine.Stop("again");
-  EXPECT_EQ(machine.phase(), Phase::kStopping);
+  EXPECT_EQ(machine.phase(), proto::STOPPING);
   EXPECT_EQ(machine.reason(), "asked to");
 }
 

@@ -11,28 +11,28 @@ class RunControlEvaluationTest : public RunControlTest {};
 
 TEST_F(RunControlEvaluationTest, EvaluationRunsFromMilestoneToFinish) {
   FinishSeedPhase();
-  auto actor = *control_.Register(Role::kActor, "a", 1);
-  auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
+  auto actor = *control_.Register(proto::ACTOR, "a", 1);
+  auto evaluator = *control_.Register(proto::EVALUATOR, "e", 0);
   Rows(100);
   ASSERT_EQ(Step(), TrainerStep::kEvaluate);
   control_.Published({1, 2});
-  const EvaluationAssignment added = control_.AddEvaluation({1, 2});
+  const proto::EvaluationAssignment added = control_.AddEvaluation({1, 2});
   EXPECT_EQ(Step(), TrainerStep::kUpdate);
 
-  EXPECT_EQ(control_.Heartbeat(actor.lease.id, {})->evaluation, std::nullopt);
-  const auto told = *control_.Heartbeat(evaluator.lease.id, {});
-  EXPECT_EQ(told.version, (ParameterVersion{1, 2}));
-  EXPECT_EQ(told.evaluation, added);
+  EXPECT_FALSE(control_.Heartbeat(actor.lease_id(), {})->has_evaluation());
+  const auto told = *control_.Heartbeat(evaluator.lease_id(), {});
+  EXPECT_EQ(FromProto(told.version()), (ParameterVersion{1, 2}));
+  EXPECT_EQ(told.evaluation().DebugString(), added.DebugString());
 
-  EXPECT_EQ(*control_.ReportEvaluation(evaluator.lease.id, added.id, {1, 2}, {710}),
-            Phase::kFinished);
+  EXPECT_EQ(*control_.ReportEvaluation(evaluator.lease_id(), added.evaluation_id(), {1, 2}, {710}),
+            proto::FINISHED);
   EXPECT_EQ(Step(), TrainerStep::kFinish);
   const auto news = control_.TakeEvaluationNews();
   ASSERT_EQ(news.size(), 1u);
   EXPECT_TRUE(news[0].best);
-  EXPECT_EQ(news[0].result->return_mean, 710);
+  EXPECT_EQ(news[0].result->return_mean(), 710);
   EXPECT_TRUE(control_.TakeEvaluationNews().empty());
-  EXPECT_NE(control_.Status().over_reason.find("710"), std::string::npos);
+  EXPECT_NE(control_.Status().over_reason().find("710"), std::string::npos);
 }
 
 TEST_F(RunControlEvaluationTest, ReportOfAnEndedLeaseIsNotFound) {
@@ -40,29 +40,29 @@ TEST_F(RunControlEvaluationTest, ReportOfAnEndedLeaseIsNotFound) {
   auto evaluator = Evaluate();
   clock_.Advance(absl::Seconds(10));
   control_.Tick();
-  EXPECT_EQ(control_.ReportEvaluation(evaluator.lease.id, 1, {1, 2}, {500}).status().code(),
+  EXPECT_EQ(control_.ReportEvaluation(evaluator.lease_id(), 1, {1, 2}, {500}).status().code(),
             absl::StatusCode::kNotFound);
   // Another evaluator is given the same evaluation.
-  auto other = *control_.Register(Role::kEvaluator, "f", 0);
-  EXPECT_EQ(control_.Heartbeat(other.lease.id, {})->evaluation->id, 1u);
+  auto other = *control_.Register(proto::EVALUATOR, "f", 0);
+  EXPECT_EQ(control_.Heartbeat(other.lease_id(), {})->evaluation().evaluation_id(), 1u);
 }
 
 TEST_F(RunControlEvaluationTest, OnlyTheBestResultIsBest) {
   FinishSeedPhase();
   auto evaluator = Evaluate();
-  ASSERT_TRUE(control_.ReportEvaluation(evaluator.lease.id, 1, {1, 2}, {500}).ok());
+  ASSERT_TRUE(control_.ReportEvaluation(evaluator.lease_id(), 1, {1, 2}, {500}).ok());
   control_.AddEvaluation({1, 3});
-  ASSERT_TRUE(control_.ReportEvaluation(evaluator.lease.id, 2, {1, 3}, {400}).ok());
+  ASSERT_TRUE(control_.ReportEvaluation(evaluator.lease_id(), 2, {1, 3}, {400}).ok());
   const auto news = control_.TakeEvaluationNews();
   ASSERT_EQ(news.size(), 2u);
   EXPECT_TRUE(news[0].best);
   EXPECT_FALSE(news[1].best);
-  EXPECT_EQ(control_.Status().best_evaluation, 0u);
+  EXPECT_EQ(control_.Status().best_evaluation(), 0u);
 }
 
 TEST_F(RunControlEvaluationTest, AllRowsFinishOnceTheLastEvaluationIsIn) {
   FinishSeedPhase();
-  auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
+  auto evaluator = *control_.Register(proto::EVALUATOR, "e", 0);
   Rows(500);
   uint64_t updates = control_.updates();
   while (Step() == TrainerStep::kUpdate) {
@@ -75,10 +75,8 @@ TEST_F(RunControlEvaluationTest, AllRowsFinishOnceTheLastEvaluationIsIn) {
   control_.AddEvaluation({1, 5});
   control_.Tick();
   EXPECT_EQ(Step(), TrainerStep::kWait);
-  const auto told = control_.Heartbeat(evaluator.lease.id, {})->evaluation;
-  ASSERT_TRUE(told.has_value());
-  ASSERT_TRUE(control_.ReportEvaluation(evaluator.lease.id, told->id, told->version, {1}).ok());
-  EXPECT_EQ(control_.phase(), Phase::kFinished);
+  Report(evaluator.lease_id());
+  EXPECT_EQ(control_.phase(), proto::FINISHED);
 }
 
 // Two minutes after the start none comes any more.
@@ -87,7 +85,7 @@ TEST_F(RunControlEvaluationTest, AllRowsFinishWithoutEvaluators) {
   clock_.Advance(absl::Minutes(2));
   AwaitLastEvaluation();
   control_.Tick();
-  EXPECT_EQ(control_.phase(), Phase::kFinished);
+  EXPECT_EQ(control_.phase(), proto::FINISHED);
 }
 
 TEST_F(RunControlEvaluationTest, AFirstEvaluatorIsWaitedForAtTheEnd) {
@@ -95,39 +93,39 @@ TEST_F(RunControlEvaluationTest, AFirstEvaluatorIsWaitedForAtTheEnd) {
   AwaitLastEvaluation();
   control_.Tick();
   EXPECT_EQ(Step(), TrainerStep::kWait);
-  EXPECT_EQ(control_.phase(), Phase::kTraining);
-  EXPECT_NE(control_.Status().waiting.find("for an evaluator to make them, 2m at most"),
+  EXPECT_EQ(control_.phase(), proto::TRAINING);
+  EXPECT_NE(control_.Status().waiting().find("for an evaluator to make them, 2m at most"),
             std::string::npos)
-      << control_.Status().waiting;
-  auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
-  Report(evaluator.lease.id);
-  EXPECT_EQ(control_.phase(), Phase::kFinished);
-  EXPECT_EQ(control_.Status().over_reason, "all 1000 rows are stored");
+      << control_.Status().waiting();
+  auto evaluator = *control_.Register(proto::EVALUATOR, "e", 0);
+  Report(evaluator.lease_id());
+  EXPECT_EQ(control_.phase(), proto::FINISHED);
+  EXPECT_EQ(control_.Status().over_reason(), "all 1000 rows are there");
 }
 
 // Frozen, it is silent until its lease ends, and comes again when it goes on.
 TEST_F(RunControlEvaluationTest, AnEvaluatorThatFellSilentIsWaitedForAtTheEnd) {
-  auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
+  auto evaluator = *control_.Register(proto::EVALUATOR, "e", 0);
   FinishSeedPhase();
   clock_.Advance(absl::Minutes(30));
   AwaitLastEvaluation();
   TickFor(absl::Seconds(100));
-  EXPECT_EQ(control_.Heartbeat(evaluator.lease.id, {}).status().code(),
+  EXPECT_EQ(control_.Heartbeat(evaluator.lease_id(), {}).status().code(),
             absl::StatusCode::kNotFound);
-  EXPECT_EQ(control_.phase(), Phase::kTraining);
-  evaluator = *control_.Register(Role::kEvaluator, "e", 0);
-  Report(evaluator.lease.id);
-  EXPECT_EQ(control_.phase(), Phase::kFinished);
+  EXPECT_EQ(control_.phase(), proto::TRAINING);
+  evaluator = *control_.Register(proto::EVALUATOR, "e", 0);
+  Report(evaluator.lease_id());
+  EXPECT_EQ(control_.phase(), proto::FINISHED);
 }
 
 TEST_F(RunControlEvaluationTest, EvaluationsThatNobodyMakesAreGivenUpAloud) {
-  ASSERT_TRUE(control_.Register(Role::kEvaluator, "e", 0).ok());
+  ASSERT_TRUE(control_.Register(proto::EVALUATOR, "e", 0).ok());
   FinishSeedPhase();
   AwaitLastEvaluation();
   TickFor(absl::Minutes(2) + absl::Seconds(15));
-  EXPECT_EQ(control_.phase(), Phase::kFinished);
-  EXPECT_EQ(control_.Status().over_reason,
-            "all 1000 rows are stored; 1 evaluation had no result: no evaluator");
+  EXPECT_EQ(control_.phase(), proto::FINISHED);
+  EXPECT_EQ(control_.Status().over_reason(),
+            "all 1000 rows are there; 1 evaluation had no result: no evaluator");
   const auto news = control_.TakeEvaluationNews();
   ASSERT_EQ(news.size(), 1u);
   EXPECT_FALSE(news[0].result.has_value());
@@ -137,7 +135,7 @@ TEST_F(RunControlEvaluationTest, StopDoesNotWaitForEvaluators) {
   FinishSeedPhase();
   AwaitLastEvaluation();
   control_.Tick();
-  ASSERT_EQ(control_.phase(), Phase::kTraining);
+  ASSERT_EQ(control_.phase(), proto::TRAINING);
   control_.Stop("asked to");
   EXPECT_EQ(Step(), TrainerStep::kFinish);
 }
@@ -148,10 +146,12 @@ TEST_F(RunControlEvaluationTest, InLockstepNoEvaluatorIsWaitedFor) {
   options.stop.max_rows = 110;
   options.lockstep = true;
   RunControl control(options, &clock_);
-  ShardState state;
-  state.incarnation = 1;
-  state.accepted_rows = state.stored_rows = state.windows = 110;
-  state.capacity_rows = 1000;
+  proto::ShardInfo state;
+  state.set_shard_incarnation(1);
+  state.set_accepted_rows(110);
+  state.set_stored_rows(110);
+  state.set_windows(110);
+  state.set_capacity_rows(1000);
   control.ShardAnswered(0, state, true);
   control.BeginSeedClosing();
   control.Published({1, 1});
@@ -160,7 +160,7 @@ TEST_F(RunControlEvaluationTest, InLockstepNoEvaluatorIsWaitedFor) {
   ASSERT_EQ(control.AwaitStep(absl::ZeroDuration()), TrainerStep::kEvaluate);
   control.AddEvaluation({1, 2});
   control.Tick();
-  EXPECT_EQ(control.phase(), Phase::kFinished);
+  EXPECT_EQ(control.phase(), proto::FINISHED);
 }
 
 }  // namespace

@@ -30,13 +30,15 @@ class RunControlTest : public testing::Test {
 
   // Shard `i` answers as memory `incarnation`.
   void Answer(int i, uint64_t rows, bool seed_over = false, uint64_t incarnation = 0) {
-    ShardState state;
-    state.incarnation = incarnation == 0 ? 10 + i : incarnation;
-    state.accepted_rows = state.stored_rows = state.windows = rows;
-    state.capacity_rows = capacity_;
-    state.streams = 1;
-    state.bound = rows;
-    control_.ShardAnswered(i, state, seed_over);
+    proto::ShardInfo info;
+    info.set_shard_incarnation(incarnation == 0 ? 10 + i : incarnation);
+    info.set_accepted_rows(rows);
+    info.set_stored_rows(rows);
+    info.set_windows(rows);
+    info.set_capacity_rows(capacity_);
+    info.set_streams(1);
+    info.set_max_accepted_rows(rows);
+    control_.ShardAnswered(i, info, seed_over);
   }
   void Rows(uint64_t each, bool seed_over = false) {
     Answer(0, each, seed_over);
@@ -53,13 +55,13 @@ class RunControlTest : public testing::Test {
     control_.StartTraining();
   }
   // An evaluator that has been given the evaluation of version (1, 2), published at 200 rows.
-  RunControl::Welcome Evaluate() {
-    auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
+  proto::RegisterReply Evaluate() {
+    auto evaluator = *control_.Register(proto::EVALUATOR, "e", 0);
     Rows(100);
     while (Step() == TrainerStep::kUpdate) control_.UpdateDone();
     control_.Published({1, 2});
     control_.AddEvaluation({1, 2});
-    EXPECT_TRUE(control_.Heartbeat(evaluator.lease.id, {})->evaluation.has_value());
+    EXPECT_TRUE(control_.Heartbeat(evaluator.lease_id(), {})->has_evaluation());
     return evaluator;
   }
 
@@ -72,9 +74,13 @@ class RunControlTest : public testing::Test {
   }
   // What the evaluator with `lease` is to do has the result 1.
   void Report(uint64_t lease) {
-    const auto told = control_.Heartbeat(lease, {})->evaluation;
-    ASSERT_TRUE(told.has_value());
-    ASSERT_TRUE(control_.ReportEvaluation(lease, told->id, told->version, {1}).ok());
+    const auto told = control_.Heartbeat(lease, {});
+    ASSERT_TRUE(told->has_evaluation());
+    const proto::EvaluationAssignment& evaluation = told->evaluation();
+    ASSERT_TRUE(control_
+                    .ReportEvaluation(lease, evaluation.evaluation_id(),
+                                      FromProto(evaluation.version()), {1})
+                    .ok());
   }
   // Time passes as it does while the learner runs.
   void TickFor(absl::Duration time) {

@@ -1,8 +1,8 @@
 // What a run tells of those who take part in it, and of what it waits for.
-#include <array>
 #include <string>
 
 #include "gtest/gtest.h"
+#include "run/control/names.h"
 #include "run/control/run_control.h"
 #include "tests/run/control/run_control_fixture.h"
 
@@ -14,83 +14,87 @@ using RunControlStatusTest = RunControlTest;
 TEST_F(RunControlStatusTest, ALearnerThatDidNotRunEndsNoLeaseBeforeItHasReadHeartbeats) {
   FinishSeedPhase();
   control_.Tick();
-  auto actor = *control_.Register(Role::kActor, "a", 1);
-  auto silent = *control_.Register(Role::kActor, "b", 1);
+  auto actor = *control_.Register(proto::ACTOR, "a", 1);
+  auto silent = *control_.Register(proto::ACTOR, "b", 1);
   Evaluate();
   clock_.Advance(absl::Minutes(40));
   // What the paused process does first is not to be relied on.
   EXPECT_EQ(control_.Tick(), absl::Minutes(40));
-  EXPECT_EQ(control_.Status().peers.size(), 3u);
-  ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {}).ok());
+  EXPECT_EQ(control_.Status().peers_size(), 3);
+  ASSERT_TRUE(control_.Heartbeat(actor.lease_id(), {}).ok());
   for (int second = 0; second < 11; ++second) {
     clock_.Advance(absl::Seconds(1));
     EXPECT_EQ(control_.Tick(), absl::ZeroDuration());
-    ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {}).ok());
+    ASSERT_TRUE(control_.Heartbeat(actor.lease_id(), {}).ok());
   }
   // Whoever is gone all the same is found out.
-  EXPECT_FALSE(control_.Heartbeat(silent.lease.id, {}).ok());
-  EXPECT_EQ(control_.Status().peers.size(), 1u);
+  EXPECT_FALSE(control_.Heartbeat(silent.lease_id(), {}).ok());
+  EXPECT_EQ(control_.Status().peers_size(), 1);
   EXPECT_TRUE(control_.TakeEvaluationNews().empty()) << "an evaluation was given up";
 }
 
 TEST_F(RunControlStatusTest, AProcessThatRegistersTwiceHoldsOneLease) {
-  auto first = *control_.Register(Role::kActor, "a", 1, {.process_id = 7});
-  ASSERT_TRUE(control_.Register(Role::kActor, "b", 1, {.process_id = 8}).ok());
-  auto second = *control_.Register(Role::kActor, "a", 1, {.process_id = 7});
-  EXPECT_EQ(second.lease.index, first.lease.index);
-  EXPECT_GT(second.lease.incarnation, first.lease.incarnation);
-  EXPECT_EQ(control_.Status().peers.size(), 2u);
-  EXPECT_TRUE(control_.Status().ended_peers.empty()) << "the process has not ended";
+  auto first = *control_.Register(proto::ACTOR, "a", 1, {.process_id = 7});
+  ASSERT_TRUE(control_.Register(proto::ACTOR, "b", 1, {.process_id = 8}).ok());
+  auto second = *control_.Register(proto::ACTOR, "a", 1, {.process_id = 7});
+  EXPECT_EQ(second.index(), first.index());
+  EXPECT_GT(second.incarnation(), first.incarnation());
+  EXPECT_EQ(control_.Status().peers_size(), 2);
+  EXPECT_TRUE(control_.Status().ended_peers().empty()) << "the process has not ended";
 }
 
 TEST_F(RunControlStatusTest, HowLeasesEndedIsTold) {
   Rows(10);
-  auto failed = *control_.Register(Role::kActor, "failed", 1);
-  auto stopped = *control_.Register(Role::kActor, "stopped", 1);
-  ASSERT_TRUE(control_.Register(Role::kActor, "silent", 1).ok());
-  ASSERT_TRUE(control_.Leave(failed.lease.id, {.rows = 3}, "wrong action").ok());
-  ASSERT_TRUE(control_.Leave(stopped.lease.id, {}, "").ok());
-  EXPECT_EQ(control_.Leave(stopped.lease.id, {}, "").status().code(), absl::StatusCode::kNotFound);
+  auto failed = *control_.Register(proto::ACTOR, "failed", 1);
+  auto stopped = *control_.Register(proto::ACTOR, "stopped", 1);
+  ASSERT_TRUE(control_.Register(proto::ACTOR, "silent", 1).ok());
+  ASSERT_TRUE(control_.Leave(failed.lease_id(), {.rows = 3}, "wrong action").ok());
+  ASSERT_TRUE(control_.Leave(stopped.lease_id(), {}, "").ok());
+  EXPECT_EQ(control_.Leave(stopped.lease_id(), {}, "").status().code(),
+            absl::StatusCode::kNotFound);
   clock_.Advance(absl::Seconds(10));
   control_.Tick();
   Step();
   clock_.Advance(absl::Seconds(2));
-  const RunStatus status = control_.Status();
-  ASSERT_EQ(status.ended_peers.size(), 3u);
-  EXPECT_EQ(status.ended_peers[0].how, "wrong action");
-  EXPECT_EQ(status.ended_peers[0].rows, 3u);
-  EXPECT_EQ(status.ended_peers[0].seconds_ago, 12);
-  EXPECT_TRUE(status.ended_peers[0].nothing_since);
-  EXPECT_EQ(status.ended_peers[1].end, LeaseEnd::kLeft);
-  EXPECT_EQ(status.ended_peers[2].how, "no heartbeat came for 10s");
-  EXPECT_EQ(status.lease_ends, (std::array<uint64_t, kLeaseEnds>{1, 1, 1}));
-  EXPECT_NE(status.waiting.find("no actor is registered; actor 2 (silent) ended after 0 rows"),
+  const proto::RunStatus status = control_.Status();
+  ASSERT_EQ(status.ended_peers_size(), 3);
+  EXPECT_EQ(status.ended_peers(0).how(), "wrong action");
+  EXPECT_EQ(status.ended_peers(0).rows(), 3u);
+  EXPECT_EQ(status.ended_peers(0).seconds_ago(), 12);
+  EXPECT_TRUE(status.ended_peers(0).nothing_since());
+  EXPECT_EQ(status.ended_peers(1).end(), proto::LEFT);
+  EXPECT_EQ(status.ended_peers(2).how(), "no heartbeat came for 10s");
+  ASSERT_EQ(status.ended_leases_size(), 3);
+  for (const proto::EndedLeases& ended : status.ended_leases()) {
+    EXPECT_EQ(ended.leases(), 1u) << Name(ended.end());
+  }
+  EXPECT_NE(status.waiting().find("no actor is registered; actor 2 (silent) ended after 0 rows"),
             std::string::npos)
-      << status.waiting;
+      << status.waiting();
   Rows(11);
-  EXPECT_FALSE(control_.Status().ended_peers[0].nothing_since);
+  EXPECT_FALSE(control_.Status().ended_peers(0).nothing_since());
 }
 
 TEST_F(RunControlStatusTest, AnEvaluatorThatLeavesFreesItsEvaluation) {
   FinishSeedPhase();
   auto evaluator = Evaluate();
-  auto other = *control_.Register(Role::kEvaluator, "f", 0);
-  EXPECT_FALSE(control_.Heartbeat(other.lease.id, {})->evaluation.has_value());
-  ASSERT_TRUE(control_.Leave(evaluator.lease.id, {}, "").ok());
-  EXPECT_TRUE(control_.Heartbeat(other.lease.id, {})->evaluation.has_value());
+  auto other = *control_.Register(proto::EVALUATOR, "f", 0);
+  EXPECT_FALSE(control_.Heartbeat(other.lease_id(), {})->has_evaluation());
+  ASSERT_TRUE(control_.Leave(evaluator.lease_id(), {}, "").ok());
+  EXPECT_TRUE(control_.Heartbeat(other.lease_id(), {})->has_evaluation());
 }
 
 TEST_F(RunControlStatusTest, WhatPeersWaitForIsOfTheirNewestHeartbeat) {
-  auto actor = *control_.Register(Role::kActor, "a", 1);
-  ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {}, "no plan").ok());
-  EXPECT_EQ(control_.Status().peers[0].waiting, "no plan");
-  ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {}).ok());
-  EXPECT_EQ(control_.Status().peers[0].waiting, "");
+  auto actor = *control_.Register(proto::ACTOR, "a", 1);
+  ASSERT_TRUE(control_.Heartbeat(actor.lease_id(), {}, "no plan").ok());
+  EXPECT_EQ(control_.Status().peers(0).waiting(), "no plan");
+  ASSERT_TRUE(control_.Heartbeat(actor.lease_id(), {}).ok());
+  EXPECT_EQ(control_.Status().peers(0).waiting(), "");
 }
 
 TEST_F(RunControlStatusTest, NoReasonOutlivesItsWait) {
   FinishSeedPhase();
-  const auto waiting = [&] { return control_.Status().waiting; };
+  const auto waiting = [&] { return control_.Status().waiting(); };
   const std::string quiet = waiting();
   Rows(60);
   ASSERT_EQ(Step(), TrainerStep::kUpdate);
@@ -112,9 +116,12 @@ TEST_F(RunControlStatusTest, NoReasonOutlivesItsWait) {
   EXPECT_NE(waiting().find("unreachable for 40 s: no route"), std::string::npos) << waiting();
   Answer(1, 10, true, 21);
   EXPECT_EQ(waiting(), quiet);
-  control_.Observe({}, {.error = "No space left on device", .failing_seconds = 3});
+  proto::RunStatus observed;
+  observed.set_checkpoint_error("No space left on device");
+  observed.set_checkpoint_failing_seconds(3);
+  control_.Observe(observed);
   EXPECT_NE(waiting().find("No space left"), std::string::npos);
-  control_.Observe({}, {});
+  control_.Observe({});
   EXPECT_EQ(waiting(), quiet);
   control_.SetTrainerWait("the learner waits for rank 1");
   control_.Stop("asked to");
@@ -126,14 +133,14 @@ TEST_F(RunControlStatusTest, ALearnerThatEndsDoesNotEndTheRunAnyMore) {
   RunControlOptions options = Options();
   options.stop.max_time = absl::Minutes(1);
   RunControl control(options, &clock_);
-  auto actor = *control.Register(Role::kActor, "a", 1);
+  auto actor = *control.Register(proto::ACTOR, "a", 1);
   control.Tick();
   control.Halt("the policy is not finite");
   control.Halt();
   clock_.Advance(absl::Minutes(2));
   control.Tick();
-  EXPECT_EQ(control.Heartbeat(actor.lease.id, {})->phase, Phase::kSeed);
-  EXPECT_NE(control.Status().waiting.find("the policy is not finite"), std::string::npos);
+  EXPECT_EQ(control.Heartbeat(actor.lease_id(), {})->phase(), proto::SEED);
+  EXPECT_NE(control.Status().waiting().find("the policy is not finite"), std::string::npos);
 }
 
 }  // namespace

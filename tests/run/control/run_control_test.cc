@@ -16,15 +16,15 @@ TEST_F(RunControlTest, SeedPhaseWaitsForItsRowsThenPretrainsThenCloses) {
   EXPECT_EQ(Step(), TrainerStep::kWait);
   Rows(49);
   EXPECT_EQ(Step(), TrainerStep::kWait);
-  EXPECT_NE(control_.Status().waiting.find("98 of 100"), std::string::npos)
-      << control_.Status().waiting;
+  EXPECT_NE(control_.Status().waiting().find("98 of 100"), std::string::npos)
+      << control_.Status().waiting();
   Rows(50);
   for (int i = 0; i < 10; ++i) {
     ASSERT_EQ(Step(), TrainerStep::kUpdate);
     control_.UpdateDone();
   }
   EXPECT_EQ(Step(), TrainerStep::kCloseSeed);
-  EXPECT_EQ(control_.phase(), Phase::kSeed);
+  EXPECT_EQ(control_.phase(), proto::SEED);
 }
 
 TEST_F(RunControlTest, SeedPhaseIsClosedOnceEveryShardHasAgreed) {
@@ -33,8 +33,8 @@ TEST_F(RunControlTest, SeedPhaseIsClosedOnceEveryShardHasAgreed) {
   EXPECT_TRUE(control_.NextGrant(0).seed_phase_over);
   Answer(0, 50, true);
   EXPECT_FALSE(control_.AwaitSeedClosed(absl::ZeroDuration()));
-  EXPECT_NE(control_.Status().waiting.find("1 (b:2)"), std::string::npos)
-      << control_.Status().waiting;
+  EXPECT_NE(control_.Status().waiting().find("1 (b:2)"), std::string::npos)
+      << control_.Status().waiting();
   Answer(1, 50, false);
   EXPECT_FALSE(control_.AwaitSeedClosed(absl::ZeroDuration()));
   Answer(1, 50, true);
@@ -111,12 +111,12 @@ TEST_F(RunControlTest, LostReplayIsNotFilledBeyondTheLastRow) {
   // One that is away may hold the rows still.
   control_.ShardLost(1, "gone");
   control_.Tick();
-  EXPECT_EQ(control_.phase(), Phase::kTraining);
+  EXPECT_EQ(control_.phase(), proto::TRAINING);
   Answer(1, 2, true, 21);
   clock_.Advance(absl::Minutes(2));
   control_.Tick();
-  EXPECT_EQ(control_.phase(), Phase::kFinished);
-  EXPECT_NE(control_.Status().over_reason.find("replay has lost"), std::string::npos);
+  EXPECT_EQ(control_.phase(), proto::FINISHED);
+  EXPECT_NE(control_.Status().over_reason().find("replay has lost"), std::string::npos);
 }
 
 TEST_F(RunControlTest, GrantsNeverPassMaxRowsWhateverIsMissing) {
@@ -124,14 +124,16 @@ TEST_F(RunControlTest, GrantsNeverPassMaxRowsWhateverIsMissing) {
   options.shards = {"a:1"};
   options.stop.max_rows = 110;
   RunControl control(options, &clock_);
-  ShardState state;
-  state.incarnation = 1;
-  state.capacity_rows = 1000;
-  state.streams = 1;
+  proto::ShardInfo state;
+  state.set_shard_incarnation(1);
+  state.set_capacity_rows(1000);
+  state.set_streams(1);
   for (uint64_t accepted : {0, 109, 110}) {
     for (uint64_t stored : {uint64_t{0}, accepted}) {
-      state.accepted_rows = state.bound = accepted;
-      state.stored_rows = state.windows = stored;
+      state.set_accepted_rows(accepted);
+      state.set_max_accepted_rows(accepted);
+      state.set_stored_rows(stored);
+      state.set_windows(stored);
       control.ShardAnswered(0, state, false);
       EXPECT_EQ(control.NextGrant(0).max_accepted_rows, 110u) << accepted << " " << stored;
     }
@@ -144,7 +146,7 @@ TEST_F(RunControlTest, SeedPhaseThatLostItsReplayAtTheLastRowEnds) {
   Answer(0, 0, false, 20);
   Answer(1, 0, false, 21);
   control_.Tick();
-  EXPECT_EQ(control_.phase(), Phase::kFinished);
+  EXPECT_EQ(control_.phase(), proto::FINISHED);
 }
 
 TEST_F(RunControlTest, ADeadShardsRowsDoNotCountAsStored) {
@@ -155,7 +157,7 @@ TEST_F(RunControlTest, ADeadShardsRowsDoNotCountAsStored) {
   control_.ShardLost(0, "connection refused");
   EXPECT_EQ(control_.Windows(), (std::vector<uint64_t>{0, 40}));
   EXPECT_EQ(Step(), TrainerStep::kWait);
-  EXPECT_NE(control_.Status().waiting.find("connection refused"), std::string::npos);
+  EXPECT_NE(control_.Status().waiting().find("connection refused"), std::string::npos);
   EXPECT_EQ(control_.rows(), 180u);
 }
 
@@ -169,7 +171,7 @@ TEST_F(RunControlTest, AwaitStepWakesWhenRowsArrive) {
 }
 
 TEST_F(RunControlTest, StopWakesTheTrainerAndSendsPeersHome) {
-  auto actor = *control_.Register(Role::kActor, "a", 1);
+  auto actor = *control_.Register(proto::ACTOR, "a", 1);
   TrainerStep step = TrainerStep::kWait;
   Thread waiter("waiter", [&] { step = control_.AwaitStep(absl::InfiniteDuration()); });
   clock_.AwaitWaiters(1);
@@ -177,17 +179,17 @@ TEST_F(RunControlTest, StopWakesTheTrainerAndSendsPeersHome) {
   waiter.Join();
   EXPECT_EQ(step, TrainerStep::kFinish);
   EXPECT_FALSE(control_.Drained());
-  EXPECT_EQ(control_.Heartbeat(actor.lease.id, {})->phase, Phase::kStopping);
+  EXPECT_EQ(control_.Heartbeat(actor.lease_id(), {})->phase(), proto::STOPPING);
   EXPECT_TRUE(control_.Drained());
   // Who comes now is sent home at once and holds nothing up.
-  EXPECT_EQ(control_.Register(Role::kActor, "late", 1)->phase, Phase::kStopping);
+  EXPECT_EQ(control_.Register(proto::ACTOR, "late", 1)->phase(), proto::STOPPING);
   EXPECT_TRUE(control_.Drained());
   Rows(10);
   EXPECT_EQ(control_.NextGrant(0).max_accepted_rows, 10u);
 }
 
 TEST_F(RunControlTest, SilentPeersDoNotHoldUpTheEnd) {
-  ASSERT_TRUE(control_.Register(Role::kActor, "a", 1).ok());
+  ASSERT_TRUE(control_.Register(proto::ACTOR, "a", 1).ok());
   control_.Stop("asked to");
   clock_.Advance(absl::Seconds(10));
   control_.Tick();
@@ -207,11 +209,11 @@ TEST_F(RunControlTest, TimeLimitFinishesTheRun) {
   RunControl control(options, &clock_);
   clock_.Advance(absl::Seconds(59));
   control.Tick();
-  EXPECT_EQ(control.phase(), Phase::kSeed);
-  EXPECT_DOUBLE_EQ(control.Status().remaining_seconds, 1);
+  EXPECT_EQ(control.phase(), proto::SEED);
+  EXPECT_DOUBLE_EQ(control.Status().remaining_seconds(), 1);
   clock_.Advance(absl::Seconds(1));
   control.Tick();
-  EXPECT_EQ(control.phase(), Phase::kFinished);
+  EXPECT_EQ(control.phase(), proto::FINISHED);
 }
 
 TEST_F(RunControlTest, RestoredRunGoesOnWhereItStood) {
@@ -226,21 +228,23 @@ TEST_F(RunControlTest, RestoredRunGoesOnWhereItStood) {
   options.learner_incarnation = 2;
   RunControl resumed(options, &clock_);
   resumed.Restore(saved, {});
-  EXPECT_EQ(resumed.phase(), Phase::kTraining);
+  EXPECT_EQ(resumed.phase(), proto::TRAINING);
   EXPECT_EQ(resumed.updates(), 15u);
   EXPECT_EQ(resumed.rows(), 120u);
   // Nothing is in replay yet.
   EXPECT_EQ(resumed.AwaitStep(absl::ZeroDuration()), TrainerStep::kWait);
-  ShardState state;
-  state.incarnation = 99;
-  state.accepted_rows = state.stored_rows = state.windows = 50;
-  state.capacity_rows = 1000;
+  proto::ShardInfo state;
+  state.set_shard_incarnation(99);
+  state.set_accepted_rows(50);
+  state.set_stored_rows(50);
+  state.set_windows(50);
+  state.set_capacity_rows(1000);
   resumed.ShardAnswered(0, state, true);
   EXPECT_EQ(resumed.rows(), 170u);
   EXPECT_EQ(resumed.AwaitStep(absl::ZeroDuration()), TrainerStep::kUpdate);
-  EXPECT_GT(resumed.Register(Role::kActor, "a", 1)->lease.incarnation, uint64_t{2} << 32);
+  EXPECT_GT(resumed.Register(proto::ACTOR, "a", 1)->incarnation(), uint64_t{2} << 32);
   clock_.Advance(absl::Seconds(5));
-  EXPECT_EQ(resumed.Status().elapsed_seconds, 35);
+  EXPECT_EQ(resumed.Status().elapsed_seconds(), 35);
 }
 
 TEST_F(RunControlTest, ARestartedLearnerGrantsNothingBeforeAllShardsWereHeard) {
@@ -248,12 +252,13 @@ TEST_F(RunControlTest, ARestartedLearnerGrantsNothingBeforeAllShardsWereHeard) {
   options.learner_incarnation = 2;
   RunControl resumed(options, &clock_);
   resumed.Restore(std::nullopt, {});
-  ShardState state;
-  state.incarnation = 10;
-  state.accepted_rows = state.stored_rows = 40;
-  state.bound = 60;
-  state.capacity_rows = 1000;
-  state.streams = 1;
+  proto::ShardInfo state;
+  state.set_shard_incarnation(10);
+  state.set_accepted_rows(40);
+  state.set_stored_rows(40);
+  state.set_max_accepted_rows(60);
+  state.set_capacity_rows(1000);
+  state.set_streams(1);
   resumed.ShardAnswered(0, state, false);
   ShardGrant grant = resumed.NextGrant(0);
   EXPECT_EQ(grant.max_accepted_rows, 40u);
@@ -261,8 +266,10 @@ TEST_F(RunControlTest, ARestartedLearnerGrantsNothingBeforeAllShardsWereHeard) {
             "the learner was restarted and waits for the contents of these shards: "
             "1 (b:2)");
   EXPECT_EQ(grant.newest_version, (ParameterVersion{2, 0}));
-  state.incarnation = 11;
-  state.accepted_rows = state.stored_rows = state.bound = 70;
+  state.set_shard_incarnation(11);
+  state.set_accepted_rows(70);
+  state.set_stored_rows(70);
+  state.set_max_accepted_rows(70);
   resumed.ShardAnswered(1, state, false);
   // 100 rows and 20 of slack, of which 110 are there; shard 0 still keeps what it was granted.
   EXPECT_LE(resumed.NextGrant(0).max_accepted_rows - 40, 10u);
@@ -275,9 +282,9 @@ TEST_F(RunControlTest, AShardThatIsNotHeardIsWaitedForSoLongAndNoLonger) {
   options.hear_from_shards = absl::Seconds(7);
   RunControl resumed(options, &clock_);
   resumed.Restore(std::nullopt, {});
-  ShardState state;
-  state.incarnation = 10;
-  state.streams = 1;
+  proto::ShardInfo state;
+  state.set_shard_incarnation(10);
+  state.set_streams(1);
   resumed.ShardAnswered(0, state, false);
   resumed.ShardLost(1, "no route");
   clock_.Advance(absl::Seconds(6));
@@ -304,14 +311,14 @@ TEST_F(RunControlTest, WhatAShardWasGrantedIsKeptForItWhileItDoesNotAnswer) {
 
 TEST_F(RunControlTest, MoreThanAQuarterOfBarredWindowsIsTooMuch) {
   EXPECT_TRUE(control_.CheckBarred().ok());
-  ShardState state;
-  state.incarnation = 10;
-  state.windows = 40;
-  state.barred_windows = 20;
+  proto::ShardInfo state;
+  state.set_shard_incarnation(10);
+  state.set_windows(40);
+  state.set_barred_windows(20);
   control_.ShardAnswered(0, state, false);
   EXPECT_EQ(control_.CheckBarred().code(), absl::StatusCode::kFailedPrecondition);
-  state.incarnation = 11;
-  state.barred_windows = 0;
+  state.set_shard_incarnation(11);
+  state.set_barred_windows(0);
   control_.ShardAnswered(1, state, false);
   EXPECT_TRUE(control_.CheckBarred().ok()) << "20 of 100";
   EXPECT_TRUE(control_.ShardLost(1, "no route"));
@@ -322,20 +329,21 @@ TEST_F(RunControlTest, MoreThanAQuarterOfBarredWindowsIsTooMuch) {
 TEST_F(RunControlTest, SmallReplayIsFullEnoughWithHalfOfWhatTheShardsThereCanHold) {
   capacity_ = 40;
   const auto stored = [&](int shard, uint64_t rows) {
-    ShardState state;
-    state.incarnation = 10 + shard;
-    state.accepted_rows = 60;
-    state.stored_rows = state.windows = rows;
-    state.capacity_rows = capacity_;
-    state.streams = 1;
-    state.bound = 60;
+    proto::ShardInfo state;
+    state.set_shard_incarnation(10 + shard);
+    state.set_accepted_rows(60);
+    state.set_stored_rows(rows);
+    state.set_windows(rows);
+    state.set_capacity_rows(capacity_);
+    state.set_streams(1);
+    state.set_max_accepted_rows(60);
     control_.ShardAnswered(shard, state, false);
   };
   stored(0, 20);
   stored(1, 19);
   EXPECT_EQ(Step(), TrainerStep::kWait);
-  EXPECT_NE(control_.Status().waiting.find("39 of 40 rows"), std::string::npos)
-      << control_.Status().waiting;
+  EXPECT_NE(control_.Status().waiting().find("39 of 40 rows"), std::string::npos)
+      << control_.Status().waiting();
   stored(1, 20);
   EXPECT_EQ(Step(), TrainerStep::kUpdate);
   EXPECT_TRUE(control_.AwaitSampling(absl::ZeroDuration()));
@@ -353,7 +361,7 @@ TEST_F(RunControlTest, RunSavedBeforeAllShardsAgreedClosesTheSeedPhaseAgain) {
   Answer(0, 50, true);
   RunControl resumed(Options(), &clock_);
   resumed.Restore(control_.Save(), {});
-  EXPECT_EQ(resumed.phase(), Phase::kSeed);
+  EXPECT_EQ(resumed.phase(), proto::SEED);
   EXPECT_EQ(resumed.AwaitStep(absl::ZeroDuration()), TrainerStep::kCloseSeed);
 }
 
@@ -362,14 +370,14 @@ TEST_F(RunControlTest, RunSavedAtTheEndOfPretrainingTakesNoMoreRandomRows) {
   for (int i = 0; i < 10; ++i) control_.UpdateDone();
   RunControl resumed(Options(), &clock_);
   resumed.Restore(control_.Save(), {});
-  ShardState empty;
-  empty.incarnation = 99;
+  proto::ShardInfo empty;
+  empty.set_shard_incarnation(99);
   resumed.ShardAnswered(0, empty, false);
   EXPECT_TRUE(resumed.NextGrant(0).seed_phase_over);
 }
 
 TEST_F(RunControlTest, HaltEndsWaitingButNotTheRun) {
-  auto actor = *control_.Register(Role::kActor, "a", 1);
+  auto actor = *control_.Register(proto::ACTOR, "a", 1);
   bool sampling = true;
   TrainerStep step = TrainerStep::kWait;
   Thread trainer("trainer", [&] { step = control_.AwaitStep(absl::InfiniteDuration()); });
@@ -380,7 +388,7 @@ TEST_F(RunControlTest, HaltEndsWaitingButNotTheRun) {
   sampler.Join();
   EXPECT_EQ(step, TrainerStep::kFinish);
   EXPECT_FALSE(sampling);
-  EXPECT_EQ(control_.Heartbeat(actor.lease.id, {})->phase, Phase::kSeed);
+  EXPECT_EQ(control_.Heartbeat(actor.lease_id(), {})->phase(), proto::SEED);
 }
 
 TEST_F(RunControlTest, SamplingBeginsWithTheLastRowOfTheSeedPhase) {
@@ -395,15 +403,15 @@ TEST_F(RunControlTest, SamplingBeginsWithTheLastRowOfTheSeedPhase) {
 }
 
 TEST_F(RunControlTest, EpisodesAreCountedAcrossHeartbeats) {
-  auto actor = *control_.Register(Role::kActor, "a", 2);
-  auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
-  ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {10, 1, 5.0}).ok());
-  ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {20, 1, 5.0}).ok());
-  ASSERT_TRUE(control_.Heartbeat(actor.lease.id, {40, 4, 7.0}).ok());
-  ASSERT_TRUE(control_.Heartbeat(evaluator.lease.id, {40, 4, 900.0}).ok());
-  const RunStatus status = control_.Status();
-  EXPECT_EQ(status.episodes, 4u);
-  EXPECT_EQ(status.training_return_mean, 6.0);
+  auto actor = *control_.Register(proto::ACTOR, "a", 2);
+  auto evaluator = *control_.Register(proto::EVALUATOR, "e", 0);
+  ASSERT_TRUE(control_.Heartbeat(actor.lease_id(), {10, 1, 5.0}).ok());
+  ASSERT_TRUE(control_.Heartbeat(actor.lease_id(), {20, 1, 5.0}).ok());
+  ASSERT_TRUE(control_.Heartbeat(actor.lease_id(), {40, 4, 7.0}).ok());
+  ASSERT_TRUE(control_.Heartbeat(evaluator.lease_id(), {40, 4, 900.0}).ok());
+  const proto::RunStatus status = control_.Status();
+  EXPECT_EQ(status.episodes(), 4u);
+  EXPECT_EQ(status.training_return_mean(), 6.0);
   const std::vector<EpisodeNews> news = control_.TakeEpisodeNews();
   ASSERT_EQ(news.size(), 2u);
   EXPECT_EQ(news[1].episodes, 4u);
@@ -417,12 +425,12 @@ TEST_F(RunControlTest, StatusTellsRatesAndTimeLeft) {
   Rows(60);
   for (int i = 0; i < 10; ++i) control_.UpdateDone();
   control_.Tick();
-  const RunStatus status = control_.Status();
-  EXPECT_DOUBLE_EQ(status.rows_per_second, 2);
-  EXPECT_DOUBLE_EQ(status.updates_per_second, 1);
-  EXPECT_DOUBLE_EQ(status.remaining_seconds, 440);
-  EXPECT_EQ(status.shards.size(), 2u);
-  EXPECT_EQ(status.shards[1].address, "b:2");
+  const proto::RunStatus status = control_.Status();
+  EXPECT_DOUBLE_EQ(status.rows_per_second(), 2);
+  EXPECT_DOUBLE_EQ(status.updates_per_second(), 1);
+  EXPECT_DOUBLE_EQ(status.remaining_seconds(), 440);
+  EXPECT_EQ(status.shards_size(), 2);
+  EXPECT_EQ(status.shards(1).address(), "b:2");
 }
 
 TEST_F(RunControlTest, UndoneUpdatesAreMadeAgain) {
@@ -432,8 +440,8 @@ TEST_F(RunControlTest, UndoneUpdatesAreMadeAgain) {
   EXPECT_EQ(control_.updates(), 20u);
   control_.Restored(15, "the policy is not finite");
   EXPECT_EQ(control_.updates(), 15u);
-  EXPECT_EQ(control_.Status().restorations, 1u);
-  EXPECT_EQ(control_.Status().last_restoration, "the policy is not finite");
+  EXPECT_EQ(control_.Status().restorations(), 1u);
+  EXPECT_EQ(control_.Status().last_restoration(), "the policy is not finite");
   for (int i = 0; i < 5; ++i) {
     ASSERT_EQ(Step(), TrainerStep::kUpdate);
     control_.UpdateDone();
@@ -491,9 +499,9 @@ TEST_F(LockstepTest, NothingMovesWhileAPolicyIsEvaluated) {
   Rows(110);
   EXPECT_EQ(Step(), TrainerStep::kWait);
   clock_.Advance(absl::Seconds(3));
-  EXPECT_TRUE(control_.ReportEvaluation(evaluator.lease.id, 1, {1, 2}, {5}).ok());
+  EXPECT_TRUE(control_.ReportEvaluation(evaluator.lease_id(), 1, {1, 2}, {5}).ok());
   EXPECT_EQ(Step(), TrainerStep::kUpdate);
-  EXPECT_EQ(control_.Status().evaluations[0].elapsed_seconds, 0);
+  EXPECT_EQ(control_.Status().evaluations(0).elapsed_seconds(), 0);
 }
 
 TEST_F(LockstepTest, TheRunEndsWhenItHasAllRowsAndTheirUpdates) {
@@ -501,12 +509,12 @@ TEST_F(LockstepTest, TheRunEndsWhenItHasAllRowsAndTheirUpdates) {
   Rows(151);
   while (Step() == TrainerStep::kUpdate) control_.UpdateDone();
   EXPECT_EQ(Step(), TrainerStep::kEvaluate);
-  auto evaluator = *control_.Register(Role::kEvaluator, "e", 0);
+  auto evaluator = *control_.Register(proto::EVALUATOR, "e", 0);
   control_.AddEvaluation({1, 2});
-  control_.Heartbeat(evaluator.lease.id, {}).IgnoreError();
-  EXPECT_TRUE(control_.ReportEvaluation(evaluator.lease.id, 1, {1, 2}, {5}).ok());
+  control_.Heartbeat(evaluator.lease_id(), {}).IgnoreError();
+  EXPECT_TRUE(control_.ReportEvaluation(evaluator.lease_id(), 1, {1, 2}, {5}).ok());
   control_.Tick();
-  EXPECT_EQ(control_.phase(), Phase::kFinished);
+  EXPECT_EQ(control_.phase(), proto::FINISHED);
 }
 
 }  // namespace

@@ -18,12 +18,14 @@ class NoWindowsTest : public RunControlTest {
   // Each shard holds `rows` rows.
   void RowsAndWindows(uint64_t rows, uint64_t windows) {
     for (int i = 0; i < 2; ++i) {
-      ShardState state;
-      state.incarnation = 10 + i;
-      state.accepted_rows = state.stored_rows = state.bound = rows;
-      state.windows = windows;
-      state.capacity_rows = capacity_;
-      state.streams = 1;
+      proto::ShardInfo state;
+      state.set_shard_incarnation(10 + i);
+      state.set_accepted_rows(rows);
+      state.set_stored_rows(rows);
+      state.set_max_accepted_rows(rows);
+      state.set_windows(windows);
+      state.set_capacity_rows(capacity_);
+      state.set_streams(1);
       control_.ShardAnswered(i, state, false);
     }
     control_.Tick();
@@ -35,7 +37,7 @@ class NoWindowsTest : public RunControlTest {
     }
     control_.Tick();
   }
-  void StartActor() { lease_ = control_.Register(Role::kActor, "a", 2)->lease.id; }
+  void StartActor() { lease_ = control_.Register(proto::ACTOR, "a", 2)->lease_id(); }
 
   uint64_t lease_ = 0;
 };
@@ -44,7 +46,7 @@ TEST_F(NoWindowsTest, TheLearnerEndsWithAnErrorThatSaysWhatToChange) {
   StartActor();
   RowsAndWindows(60, 0);
   EXPECT_EQ(Step(), TrainerStep::kWait);
-  for (const std::string& waits : {control_.Status().waiting, control_.NextGrant(0).reason}) {
+  for (const std::string& waits : {control_.Status().waiting(), control_.NextGrant(0).reason}) {
     EXPECT_NE(waits.find("0 windows in 120 stored rows of 2 environments"), std::string::npos)
         << waits;
     EXPECT_NE(waits.find("planner.horizon 64"), std::string::npos) << waits;
@@ -65,9 +67,9 @@ TEST_F(NoWindowsTest, TheLearnerEndsWithAnErrorThatSaysWhatToChange) {
   const absl::Status failure = control_.Failure();
   EXPECT_EQ(failure.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_NE(failure.message().find("lower planner.horizon"), std::string::npos) << failure;
-  EXPECT_NE(control_.Status().waiting.find("lower planner.horizon"), std::string::npos);
+  EXPECT_NE(control_.Status().waiting().find("lower planner.horizon"), std::string::npos);
   // The run is not over: actors wait for a learner that is set up better.
-  EXPECT_EQ(control_.Heartbeat(lease_, {})->phase, Phase::kSeed);
+  EXPECT_EQ(control_.Heartbeat(lease_, {})->phase(), proto::SEED);
 }
 
 TEST_F(NoWindowsTest, AWindowInTimeIsEnough) {
@@ -96,13 +98,14 @@ TEST_F(NoWindowsTest, ARunWithAllItsRowsWaitsForNoMore) {
   options.stop.max_rows = 100;
   RunControl control(options, &clock_);
   for (int i = 0; i < 2; ++i) {
-    ShardState state;
-    state.incarnation = 10 + i;
-    state.accepted_rows = state.stored_rows = 50;
-    state.capacity_rows = capacity_;
+    proto::ShardInfo state;
+    state.set_shard_incarnation(10 + i);
+    state.set_accepted_rows(50);
+    state.set_stored_rows(50);
+    state.set_capacity_rows(capacity_);
     control.ShardAnswered(i, state, false);
   }
-  ASSERT_TRUE(control.Register(Role::kActor, "a", 1000).ok());
+  ASSERT_TRUE(control.Register(proto::ACTOR, "a", 1000).ok());
   control.Tick();
   clock_.Advance(absl::Seconds(10));
   control.Tick();

@@ -1,0 +1,146 @@
+// How many rows RunControl lets the shards take, and why no more.
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/check.h"
+#include "run/control/run_control.h"
+
+namespace pompc::run {
+namespace {
+
+// More than all environments make in one turn.
+constexpr uint64_t kLockstepRows = 1'000'000;
+
+}  // namespace
+
+ShardGrant RunControl::NextGrant(int shard) {
+  MutexLock lock(&mu_);
+  POMPC_CHECK(ShardAt(shard).reachable, "a shard that does not answer is granted nothing");
+  // In this order: what a shard that is given up had kept goes into this grant.
+  GiveUpShards(clock_->Now());
+  // The learner's start stands for the newest version even before this start has published one, so
+  // that shards count the versions of earlier starts as older than all of this one's.
+  const ParameterVersion newest = {options_.learner_incarnation, version_.number};
+  const uint64_t bound = UnheardShards().empty() ? RowsBound() : 0;
+  const uint64_t rows = row_counter_.total();
+  const uint64_t remaining = bound - std::min(bound, rows);
+  return {grants_.Next(shard, remaining), GrantReason(), closing_seed_, newest};
+}
+
+// Shards hold rows that were accepted after the last checkpoint; unheard, they do not count.
+std::string RunControl::UnheardShards() const {
+  if (options_.learner_incarnation <= 1 || IsOver(phases_.phase())) return "";
+  if (clock_->Now() >= start_ + options_.hear_from_shards) return "";
+  std::vector<std::string> unheard;
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    if (!shards_[i].heard) unheard.push_back(absl::StrCat(i, " (", shards_[i].address, ")"));
+  }
+  if (unheard.empty()) return "";
+  return absl::StrCat("the learner has started again and waits to hear what these shards hold: ",
+                      absl::StrJoin(unheard, ", "));
+}
+
+uint64_t RunControl::RowsBound() const {
+  if (IsOver(phases_.phase())) return 0;
+  // Turns hold the rows back, and a turn that has begun must be able to end.
+  if (options_.lockstep) return row_counter_.total() + kLockstepRows;
+  const ReplayContent replay = Replay();
+  const uint64_t rows = row_counter_.total();
+  // Two bounds, and the larger one counts: the ratio of updates to rows, and what replay lacks to be
+  // sampled from. The second one lets rows in after replay was lost, when the updates are as far as
+  // the rows ever were and the ratio alone would admit none.
+  uint64_t bound = std::max(ratio_.RowsBound(phases_.phase() == proto::SEED, updates_),
+                            rows + replay.MissingOf(replay.min_rows));
+  // Many environments may have shared these rows so thinly that none has a window.
+  if (replay.windows == 0 && rows >= bound) {
+    bound = rows + window_watch_.MissingRows(replay);
+  }
+  const uint64_t max_rows = phases_.options().max_rows;
+  return max_rows > 0 ? std::min(bound, max_rows) : bound;
+}
+
+std::string RunControl::KeptGrants() const {
+  const uint64_t bound = RowsBound(), rows = row_counter_.total(), kept = grants_.Kept();
+  if (rows >= bound || rows + kept < bound) return "";
+  std::vector<std::string> lost;
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    if (shards_[i].reachable) continue;
+    lost.push_back(absl::StrCat(i, " (", shards_[i].address, ")"));
+  }
+  return absl::StrCat(kept, " rows are kept for shards that do not answer the learner, for ",
+                      absl::FormatDuration(options_.keep_grants),
+                      ", as actors may reach them: ", absl::StrJoin(lost, ", "));
+}
+
+void RunControl::GiveUpShards(absl::Duration now) {
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    const Shard& shard = shards_[i];
+    if (shard.reachable || now < shard.lost_at + options_.keep_grants) continue;
+    grants_.GiveUp(static_cast<int>(i));
+  }
+}
+
+std::string RunControl::GrantReason() const {
+  if (std::string unheard = UnheardShards(); !unheard.empty()) return unheard;
+  if (std::string kept = KeptGrants(); !kept.empty()) return kept;
+  const uint64_t rows = row_counter_.total();
+  const RatioOptions& ratio = ratio_.options();
+  if (IsOver(phases_.phase())) return absl::StrCat("the run is over: ", phases_.reason());
+  if (phases_.HasAllRows(rows)) return absl::StrCat("the run has all its ", rows, " rows");
+  // From here on the reasons follow RowsBound: whichever bound holds is the one that is named.
+  if (const ReplayContent replay = Replay(); rows >= ratio.seed_rows) {
+    if (replay.NeedsRefill()) return absl::StrCat("replay is being filled: ", replay.Progress());
+    if (replay.windows == 0) return window_watch_.WaitReason(replay);
+  }
+  if (phases_.phase() == proto::SEED) {
+    return absl::StrCat("the learner is at update ", updates_, " of ", ratio.pretrain_updates,
+                        " before the first version; the run has ", rows, " rows of ",
+                        ratio.seed_rows, " + ", ratio.slack_rows, " slack");
+  }
+  return absl::StrCat("rows run ahead of updates: ", rows, " rows, ", updates_, " updates (",
+                      ratio.utd, " per row, ", ratio.slack_rows, " rows slack)");
+}
+
+ReplayContent RunControl::Replay() const {
+  ReplayContent replay;
+  // Of shards that do not answer the last account is not used: they may have lost their memory.
+  for (const Shard& shard : shards_) {
+    if (!shard.reachable) continue;
+    replay.stored_rows += shard.info.stored_rows();
+    replay.accepted_rows += shard.info.accepted_rows();
+    replay.windows += shard.info.windows();
+    replay.capacity_rows += shard.info.capacity_rows();
+  }
+  replay.min_rows = ratio_.MinRows(replay.capacity_rows);
+  replay.environments = most_environments_;
+  replay.complete = phases_.HasAllRows(row_counter_.total());
+  return replay;
+}
+
+bool RunControl::CannotRefill() const {
+  return phases_.HasAllRows(row_counter_.total()) && AllReachable() && Replay().NeedsRefill();
+}
+
+bool RunControl::AllReachable() const {
+  return std::all_of(shards_.begin(), shards_.end(),
+                     [](const Shard& shard) { return shard.reachable; });
+}
+
+void RunControl::WatchWindows(absl::Duration now) {
+  // The most there ever were: environments that have left may have written rows too thin for a
+  // window, and these rows are still counted.
+  uint64_t environments = 0;
+  for (const auto& [id, lease] : leases_.all()) environments += lease.shards.size();
+  most_environments_ = std::max(most_environments_, environments);
+  const bool seed_rows_came =
+      phases_.phase() != proto::SEED || row_counter_.total() >= ratio_.options().seed_rows;
+  window_watch_.Observe(Replay(), AllReachable() && seed_rows_came, now);
+  const absl::Status& status = window_watch_.status();
+  if (!status.ok()) HaltFor(std::string(status.message()));
+}
+
+}  // namespace pompc::run
