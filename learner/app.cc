@@ -11,6 +11,7 @@
 #include "learner/checkpoint.h"
 #include "learner/metrics.h"
 #include "learner/status_page.h"
+#include "run/control/status_report.h"
 #include "rundir/checkpoint_store.h"
 #include "rundir/evaluation_log.h"
 
@@ -19,10 +20,18 @@ namespace pompc::learner {
 absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
   POMPC_RETURN_IF_ERROR(options.Validate());
   std::unique_ptr<App> app(new App(std::move(options)));
-  POMPC_RETURN_IF_ERROR(app->Open());
-  POMPC_RETURN_IF_ERROR(app->Serve());
-  POMPC_RETURN_IF_ERROR(app->StartTraining(app->options_.engine->update_count()));
+  if (const absl::Status status = app->Begin(); !status.ok()) {
+    // The run directory tells of it, if this start came so far as to hold it.
+    MutexLock lock(&app->mu_);
+    return app->error_ = status;
+  }
   return app;
+}
+
+absl::Status App::Begin() {
+  POMPC_RETURN_IF_ERROR(Open());
+  POMPC_RETURN_IF_ERROR(Serve());
+  return StartTraining(options_.engine->update_count());
 }
 
 // Takes over the run directory. What can be refused is refused before anything is changed: first
@@ -49,6 +58,10 @@ absl::Status App::Open() {
   std::optional<run::RunProgressState> progress;
   if (checkpoint.has_value()) progress = checkpoint->progress;
   control_->Restore(progress, std::move(evaluations));
+  // Before any shard tells of rows that came after the checkpoint.
+  restored_rows_ = control_->rows();
+  restored_incarnation_ =
+      checkpoint.has_value() ? checkpoint->learner_incarnation : run_->learner_incarnation();
   Log().info(
       "run {} in {}: start {}, {}", run_->run_id(), run_->path(), run_->learner_incarnation(),
       checkpoint.has_value() ? absl::StrCat("going on from update ", checkpoint->progress.updates)
@@ -125,6 +138,8 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   TrainerOptions trainer;
   trainer.run_id = run_->run_id();
   trainer.learner_incarnation = run_->learner_incarnation();
+  trainer.restored_incarnation = restored_incarnation_;
+  trainer.restored_rows = restored_rows_;
   trainer.config = options_.config;
   trainer.write_timeout = options_.write_timeout;
   trainer.keep_evaluated = options_.evaluation_timeout;
@@ -218,7 +233,28 @@ void App::Stop() {
   if (monitor_ != nullptr) monitor_->Close();
   if (checkpoints_ != nullptr) checkpoints_->Close();
   metrics_.Remove();
+  RecordEnd();
   trained_.Set();
+}
+
+void App::RecordEnd() {
+  // Whatever lies at the path of a folder that was moved belongs to somebody else.
+  if (run_ == nullptr || (checkpoints_ != nullptr && !checkpoints_->CheckInPlace().ok())) return;
+  rundir::RunEnd end;
+  if (control_ != nullptr) {
+    const proto::RunStatus status = control_->Status();
+    end.outcome = run::IsOver(status.phase()) ? run::PhaseText(status) : "";
+    end.rows = status.rows();
+    end.updates = status.updates();
+    end.elapsed_seconds = status.elapsed_seconds();
+  }
+  {
+    MutexLock lock(&mu_);
+    if (!error_.ok()) end.outcome = absl::StrCat("failed: ", error_.message());
+  }
+  if (end.outcome.empty()) end.outcome = "interrupted: the learner was told to end";
+  const absl::Status written = run_->WriteEnd(end);
+  if (!written.ok()) Log().error("how this learner ended is not written: {}", written.ToString());
 }
 
 }  // namespace pompc::learner

@@ -75,15 +75,21 @@ class App {
  private:
   explicit App(AppOptions options) : options_(std::move(options)) {}
 
+  absl::Status Begin();
   absl::Status Open();
   absl::Status Serve();
   absl::Status StartTraining(uint64_t restored_updates);
   void Train();
+  // Writes down how this start ended, for those who read the run directory.
+  void RecordEnd();
   // Ends this learner with an error. The run is not over by that: the next learner resumes it.
   void Fail(const absl::Status& status);
 
   const AppOptions options_;
   std::unique_ptr<rundir::RunDirectory> run_;
+  // What the checkpoint said from which this start resumed.
+  uint64_t restored_rows_ = 0;
+  uint64_t restored_incarnation_ = 0;
   std::unique_ptr<run::RunControl> control_;
   std::unique_ptr<parameters::Publisher> publisher_;
   std::unique_ptr<parameters::ParameterService> parameter_service_;

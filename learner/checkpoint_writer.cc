@@ -46,11 +46,11 @@ void CheckpointWriter::Run() {
 void CheckpointWriter::Write(std::unique_ptr<Checkpoint> checkpoint, bool pin) {
   TakePlace();
   const Shared shared = std::move(checkpoint);
-  jobs_.Push([this, shared, pin] { DoWrite(shared, pin).IgnoreError(); });
+  jobs_.Push([this, shared, pin] { DoWrite(shared, pin, /*replace=*/false).IgnoreError(); });
 }
 
 absl::Status CheckpointWriter::WriteAndWait(std::unique_ptr<Checkpoint> checkpoint,
-                                            absl::Duration retry_for) {
+                                            absl::Duration retry_for, bool replace) {
   const Shared shared = std::move(checkpoint);
   const absl::Duration give_up = clock_->Now() + retry_for;
   // Shorter delays than those of the thread: somebody waits.
@@ -62,7 +62,7 @@ absl::Status CheckpointWriter::WriteAndWait(std::unique_ptr<Checkpoint> checkpoi
     absl::Status status = absl::CancelledError("the checkpoint writer is closed");
     Event done;
     if (!jobs_.Push([&] {
-          status = DoWrite(shared, false);
+          status = DoWrite(shared, /*pin=*/false, replace);
           done.Set();
         })) {
       return status;
@@ -85,7 +85,7 @@ void CheckpointWriter::TakePlace() {
   ++waiting_;
 }
 
-absl::Status CheckpointWriter::DoWrite(const Shared& checkpoint, bool pin) {
+absl::Status CheckpointWriter::DoWrite(const Shared& checkpoint, bool pin, bool replace) {
   {
     MutexLock lock(&mu_);
     POMPC_CHECK_GT(waiting_, 0, "it waits for no place");
@@ -94,7 +94,7 @@ absl::Status CheckpointWriter::DoWrite(const Shared& checkpoint, bool pin) {
   }
   const uint64_t updates = checkpoint->info.progress.updates;
   if (pin) store_->Pin(updates);
-  const absl::Status status = Put(*checkpoint);
+  const absl::Status status = Put(*checkpoint, replace);
   if (status.ok()) {
     failed_.erase(updates);
   } else {
@@ -110,7 +110,7 @@ absl::Status CheckpointWriter::DoWrite(const Shared& checkpoint, bool pin) {
   return status;
 }
 
-absl::Status CheckpointWriter::Put(const Checkpoint& checkpoint) {
+absl::Status CheckpointWriter::Put(const Checkpoint& checkpoint, bool replace) {
   const uint64_t updates = checkpoint.info.progress.updates;
   const absl::Duration start = clock_->Now();
   // Writing takes seconds on a slow disk: the lock is not held, and the status shows since when.
@@ -121,7 +121,8 @@ absl::Status CheckpointWriter::Put(const Checkpoint& checkpoint) {
     stats_.writing_since = start;
   }
   const absl::Status status = store_->Write(
-      updates, [&](const std::string& folder) { return WriteCheckpoint(folder, checkpoint); });
+      updates, [&](const std::string& folder) { return WriteCheckpoint(folder, checkpoint); },
+      replace);
   if (status.ok()) {
     Log().debug("checkpoint {}", store_->Path(updates));
   } else {

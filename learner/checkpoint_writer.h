@@ -59,9 +59,10 @@ class CheckpointWriter {
   void Write(std::unique_ptr<Checkpoint> checkpoint, bool pin);
   // Writes the checkpoint like Write and waits until it is on disk. A failed write is repeated for
   // `retry_for` at most, and not at all once CheckInPlace fails; then the error of the last try is
-  // returned. CANCELLED once the writer is closed.
+  // returned. CANCELLED once the writer is closed. With `replace` a checkpoint of the same update,
+  // whose counters are older, does not stand for this one.
   absl::Status WriteAndWait(std::unique_ptr<Checkpoint> checkpoint,
-                            absl::Duration retry_for = absl::ZeroDuration());
+                            absl::Duration retry_for = absl::ZeroDuration(), bool replace = false);
   // The evaluation of the pinned checkpoint of `updates` is over, with a result or without.
   void Settle(uint64_t updates, std::optional<proto::EvaluationResult> result);
 
@@ -81,10 +82,10 @@ class CheckpointWriter {
   void Run();
   // Takes the one place for a checkpoint that waits; DoWrite frees it.
   void TakePlace();
-  absl::Status DoWrite(const Shared& checkpoint, bool pin);
+  absl::Status DoWrite(const Shared& checkpoint, bool pin, bool replace);
   void DoSettle(uint64_t updates, const std::optional<proto::EvaluationResult>& result);
   // Tries once to write it.
-  absl::Status Put(const Checkpoint& checkpoint);
+  absl::Status Put(const Checkpoint& checkpoint, bool replace = false);
   void TryAgain();
   // The failed checkpoint of the best return, if that is better than all on disk.
   std::map<uint64_t, Shared>::iterator BestFailed();

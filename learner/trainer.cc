@@ -47,6 +47,7 @@ Trainer::Trainer(const TrainerOptions& options, const TrainerParts& parts)
       timer_(options.clock, State::kWaitingForRows),
       version_{options.learner_incarnation, 0},
       restored_updates_(parts.engine->update_count()),
+      saved_rows_(options.restored_rows),
       history_(parts.engine, &parts.shards->clients()) {
   POMPC_CHECK(parts.control != nullptr && parts.batches != nullptr && parts.publisher != nullptr);
   POMPC_CHECK(parts.checkpoints != nullptr && parts.log != nullptr && parts.plans != nullptr);
@@ -74,13 +75,20 @@ absl::Status Trainer::Train() {
   // That an earlier checkpoint of this update was requested does not mean that it was written. Too
   // many barred windows are no fault of the parameters. Those that no update can be made from are
   // not written: the next start would fail with them too.
-  if ((status.ok() || too_many_barred_) && parts_.engine->update_count() > restored_updates_) {
+  if ((status.ok() || too_many_barred_) && HasNews()) {
     const absl::Status written = SaveCheckpointNow("the last checkpoint");
     if (!status.ok() && !written.ok()) Log().error("{}", written.ToString());
     status.Update(written);
   }
   if (const absl::Status log = parts_.log->Flush(); !log.ok()) Log().error("{}", log.ToString());
   return status.ok() ? parts_.control->Failure() : status;
+}
+
+// Rows that no update followed count too: without them in a checkpoint, the next start would know
+// fewer rows than its evaluations name. A run without any checkpoint begins anew in any case.
+bool Trainer::HasNews() const {
+  if (parts_.engine->update_count() > restored_updates_) return true;
+  return parts_.control->rows() != saved_rows_ && parts_.checkpoints->stats().newest.has_value();
 }
 
 absl::StatusOr<bool> Trainer::GatherRanks() {
@@ -358,8 +366,10 @@ void Trainer::BeginCheckpointing() {
 
 absl::Status Trainer::SaveCheckpointNow(absl::string_view which) {
   BeginCheckpointing();
+  // A checkpoint of this update may be there with fewer rows in its counters.
+  const bool replace = parts_.control->rows() != saved_rows_;
   const absl::Status status =
-      parts_.checkpoints->WriteAndWait(MakeCheckpoint(), options_.write_timeout);
+      parts_.checkpoints->WriteAndWait(MakeCheckpoint(), options_.write_timeout, replace);
   parts_.control->SetTrainerWait("");
   if (status.ok()) return status;
   POMPC_RETURN_IF_ERROR(parts_.checkpoints->CheckInPlace());
@@ -375,7 +385,12 @@ std::unique_ptr<Checkpoint> Trainer::MakeCheckpoint() {
   POMPC_CHECK(kept_ == parts_.engine->update_count(), "what is written has not been kept");
   auto checkpoint = std::make_unique<Checkpoint>();
   checkpoint->info.run_id = options_.run_id;
-  checkpoint->info.learner_incarnation = options_.learner_incarnation;
+  // The start that made these updates: evaluations of an earlier start count for a checkpoint only
+  // if no later one made its updates anew.
+  checkpoint->info.learner_incarnation = parts_.engine->update_count() > restored_updates_
+                                             ? options_.learner_incarnation
+                                             : options_.restored_incarnation;
+  saved_rows_ = parts_.control->rows();
   checkpoint->info.progress = parts_.control->Save();
   checkpoint->info.config = config_text_;
   checkpoint->engine = parts_.engine->Export();

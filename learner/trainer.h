@@ -35,6 +35,10 @@ namespace pompc::learner {
 struct TrainerOptions {
   std::string run_id;
   uint64_t learner_incarnation = 1;
+  // Of the checkpoint that this start resumes from: the start that made its updates, and the run's
+  // rows in its counters.
+  uint64_t restored_incarnation = 1;
+  uint64_t restored_rows = 0;
   // Resolved.
   proto::RunConfig config;
   // How long a checkpoint is tried again that must be written: the one before the first version,
@@ -144,6 +148,8 @@ class Trainer {
   void SaveCheckpoint(bool pin);
   // Returns when it is on disk; `which` stands in the error.
   absl::Status SaveCheckpointNow(absl::string_view which);
+  // Whether there is something that no checkpoint has.
+  bool HasNews() const;
   std::unique_ptr<Checkpoint> MakeCheckpoint();
 
   const TrainerOptions options_;
@@ -155,6 +161,8 @@ class Trainer {
   ParameterVersion version_;
   // Updates that this start of the learner began with.
   const uint64_t restored_updates_;
+  // Rows of the run in the checkpoint that was made or restored last.
+  uint64_t saved_rows_;
   Occasionally log_failed_{absl::Seconds(30)};
   // The batches since the engine's state was kept last.
   BatchHistory history_;

@@ -208,20 +208,29 @@ absl::StatusOr<std::vector<uint64_t>> CheckpointStore::List() const { return Lis
 
 std::string CheckpointStore::Path(uint64_t updates) const { return PathIn(folder_, updates); }
 
-absl::Status CheckpointStore::Write(
-    uint64_t updates, absl::FunctionRef<absl::Status(const std::string& folder)> fill) {
+absl::Status CheckpointStore::Write(uint64_t updates,
+                                    absl::FunctionRef<absl::Status(const std::string& folder)> fill,
+                                    bool replace) {
   POMPC_RETURN_IF_ERROR(CheckInPlace());
   const std::string path = Path(updates);
-  // It may have been renamed to its place without having been made durable there.
+  const std::string temporary = absl::StrCat(folder_, "/", kTemporary, FolderName(updates));
   if (Exists(path)) {
     POMPC_RETURN_IF_ERROR(CheckName(updates));
-    return SyncPath(folder_);
+    // It may have been renamed to its place without having been made durable there.
+    if (!replace) return SyncPath(folder_);
+    const absl::Status status = WriteSealedFolder(path, temporary, fill, /*replace=*/true);
+    // What is there is a checkpoint of the same parameters: better than none.
+    if (absl::IsInvalidArgument(status) || absl::IsUnimplemented(status)) {
+      Log().warn("{} keeps its older counters: {}", path, status.ToString());
+      return SyncPath(folder_);
+    }
+    if (status.ok()) intact_[updates] = true;
+    return status;
   }
   // Somebody may have removed it with all checkpoints.
   std::error_code error;
   fs::create_directory(folder_, error);
   if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("creating folder ", folder_));
-  const std::string temporary = absl::StrCat(folder_, "/", kTemporary, FolderName(updates));
   POMPC_RETURN_IF_ERROR(WriteSealedFolder(path, temporary, fill));
   intact_[updates] = true;
   return absl::OkStatus();

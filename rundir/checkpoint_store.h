@@ -69,11 +69,13 @@ class CheckpointStore {
   // Folder of the checkpoint after `updates`.
   std::string Path(uint64_t updates) const;
 
-  // Makes the checkpoint of `updates`, whose files `fill` writes into the folder it is given. Does
-  // nothing if it is there already; then FAILED_PRECONDITION as CheckName. After an error the
-  // checkpoints are as they were.
+  // Makes the checkpoint of `updates`, whose files `fill` writes into the folder it is given. If it
+  // is there already, it is replaced with `replace` (where the file system can do that in one step)
+  // and stays as it is without; FAILED_PRECONDITION as CheckName. After an error the checkpoints
+  // are as they were.
   absl::Status Write(uint64_t updates,
-                     absl::FunctionRef<absl::Status(const std::string& folder)> fill);
+                     absl::FunctionRef<absl::Status(const std::string& folder)> fill,
+                     bool replace = false);
 
   // Whether the files are those that were written. DATA_LOSS naming the file that is missing, of
   // another size or of another checksum.

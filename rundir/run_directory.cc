@@ -13,6 +13,7 @@
 #include "common/config/fields.h"
 #include "common/config/run_config.h"
 #include "common/config/text_parser.h"
+#include "common/values/utf8.h"
 #include "nlohmann/json.hpp"
 
 namespace pompc::rundir {
@@ -21,6 +22,7 @@ namespace {
 constexpr char kRunFile[] = "run.json";
 constexpr char kConfigFile[] = "config.textproto";
 constexpr char kLockFile[] = "lock";
+constexpr char kEndFile[] = "ended.json";
 
 // Run ids sort by the time at which their runs began; the random part tells runs apart that began
 // in the same second.
@@ -170,6 +172,36 @@ absl::Status RunDirectory::WriteConfigIfMissing(const proto::RunConfig& config) 
   std::error_code unknown;
   if (std::filesystem::exists(File(kConfigFile), unknown)) return absl::OkStatus();
   return WriteConfig(config);
+}
+
+absl::Status RunDirectory::WriteEnd(const RunEnd& end) const {
+  const nlohmann::json json = {{"start", learner_incarnation_},
+                               {"outcome", ToUtf8(end.outcome)},
+                               {"rows", end.rows},
+                               {"updates", end.updates},
+                               {"elapsed_seconds", end.elapsed_seconds}};
+  return WriteFileAtomically(File(kEndFile), json.dump(2) + "\n");
+}
+
+absl::StatusOr<NewestStart> ReadNewestStart(const std::string& run_dir) {
+  NewestStart newest;
+  POMPC_ASSIGN_OR_RETURN(const Identity identity,
+                         ReadIdentity(absl::StrCat(run_dir, "/", kRunFile)));
+  newest.number = identity.incarnation;
+  const std::string file = absl::StrCat(run_dir, "/", kEndFile);
+  const absl::StatusOr<std::string> text = ReadFile(file);
+  if (absl::IsNotFound(text.status())) return newest;
+  if (!text.ok()) return text.status();
+  try {
+    const nlohmann::json json = nlohmann::json::parse(*text);
+    // That of an earlier start stays until this one ends.
+    if (json.at("start").get<uint64_t>() != newest.number) return newest;
+    newest.end =
+        RunEnd{json.at("outcome"), json.at("rows"), json.at("updates"), json.at("elapsed_seconds")};
+  } catch (const nlohmann::json::exception& error) {
+    return absl::DataLossError(absl::StrCat(file, " cannot be read: ", error.what()));
+  }
+  return newest;
 }
 
 absl::Status RunDirectory::WriteConfig(const proto::RunConfig& config) const {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -13,8 +14,29 @@
 
 namespace pompc::rundir {
 
-// The folder that holds everything a run leaves behind (docs/run-directory.md). One learner at a
-// time holds it, until this object is destroyed. Thread-safe.
+// How a start of the learner ended.
+struct RunEnd {
+  // In words: "FINISHED: all 2000 rows are there", "failed: ...", "interrupted: ...".
+  std::string outcome;
+  // The run's counters then.
+  uint64_t rows = 0;
+  uint64_t updates = 0;
+  double elapsed_seconds = 0;
+};
+
+// What the newest start of a run says about its end.
+struct NewestStart {
+  // Counts the starts; 1 for the first.
+  uint64_t number = 0;
+  // Absent while it runs, and for good if it was killed.
+  std::optional<RunEnd> end;
+};
+
+// For programs that read a run; it may be running. DATA_LOSS naming the file that cannot be read.
+absl::StatusOr<NewestStart> ReadNewestStart(const std::string& run_dir);
+
+// The folder that is all a run leaves behind (docs/run-directory.md). Held by one learner at a
+// time; destruction lets go of it.
 class RunDirectory {
  public:
   // Creates the folder for a new run, or takes over the folder of an earlier start of the same run,
@@ -30,6 +52,9 @@ class RunDirectory {
   absl::Status WriteConfig(const proto::RunConfig& config) const;
   // The same if no start has written a config yet, because each was killed before.
   absl::Status WriteConfigIfMissing(const proto::RunConfig& config) const;
+
+  // Writes ended.json: how this start ended.
+  absl::Status WriteEnd(const RunEnd& end) const;
 
   const std::string& path() const { return path_; }
   std::string File(const std::string& name) const { return path_ + "/" + name; }

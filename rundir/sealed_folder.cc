@@ -1,5 +1,9 @@
 #include "rundir/sealed_folder.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <vector>
@@ -32,14 +36,25 @@ absl::Status Seal(const std::string& folder) {
   return WriteFileAtomically(absl::StrCat(folder, "/", kChecksums), sealed.dump(2) + "\n");
 }
 
+// Two folders change places in one step: a rename alone does not replace a folder that has files.
+// UNIMPLEMENTED or INVALID_ARGUMENT where the file system cannot do it.
+absl::Status Exchange(const std::string& a, const std::string& b) {
+  if (::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0) {
+    return absl::OkStatus();
+  }
+  return absl::ErrnoToStatus(errno, absl::StrCat("exchanging ", a, " and ", b));
+}
+
 }  // namespace
 
 absl::Status WriteSealedFolder(const std::string& path, const std::string& temporary,
-                               absl::FunctionRef<absl::Status(const std::string& folder)> fill) {
+                               absl::FunctionRef<absl::Status(const std::string& folder)> fill,
+                               bool replace) {
   // Only within one folder does a rename replace nothing by halves, on every file system.
   POMPC_CHECK(fs::path(path).parent_path() == fs::path(temporary).parent_path());
   std::error_code error;
-  if (fs::exists(path, error)) {
+  const bool exists = fs::exists(path, error);
+  if (exists && !replace) {
     return absl::AlreadyExistsError(absl::StrCat(path, " exists already"));
   }
   POMPC_RETURN_IF_ERROR(RemoveAll(temporary));
@@ -51,13 +66,16 @@ absl::Status WriteSealedFolder(const std::string& path, const std::string& tempo
   absl::Status status = fill(temporary);
   if (status.ok()) status = Seal(temporary);
   if (status.ok()) status = SyncPath(temporary);
-  if (status.ok()) status = Rename(temporary, path);
+  if (status.ok()) status = exists ? Exchange(temporary, path) : Rename(temporary, path);
   if (!status.ok()) {
     // What was written may be what fills the disk.
     RemoveAll(temporary).IgnoreError();
     return status;
   }
-  return SyncPath(fs::path(path).parent_path().string());
+  POMPC_RETURN_IF_ERROR(SyncPath(fs::path(path).parent_path().string()));
+  // Only now is the new folder sure to be there after a power failure; the old one lies in the
+  // temporary's place, and whoever opens the folder next would delete it too.
+  return exists ? RemoveAll(temporary) : absl::OkStatus();
 }
 
 absl::Status VerifySealedFolder(const std::string& path) {

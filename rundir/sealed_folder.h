@@ -12,11 +12,14 @@ namespace pompc::rundir {
 // checksums of all their files in checksums.json.
 
 // Makes the folder `path`: `fill` writes its files into the folder it is given, `temporary`, which
-// then gets checksums, is made durable and renamed. ALREADY_EXISTS if there is something at `path`.
-// After an error nothing is left at either place. Their common parent folder must exist; NOT_FOUND
-// if it is gone. REQUIRES: `path` and `temporary` lie in the same folder.
+// then gets checksums, is made durable and renamed. With `replace`, a folder at `path` is exchanged
+// for it in one step and deleted; without, ALREADY_EXISTS if there is something at `path`. After an
+// error nothing is left at `temporary`, and what was at `path` is there as before. Their common
+// parent folder must exist; NOT_FOUND if it is gone. REQUIRES: `path` and `temporary` lie in the
+// same folder.
 absl::Status WriteSealedFolder(const std::string& path, const std::string& temporary,
-                               absl::FunctionRef<absl::Status(const std::string& folder)> fill);
+                               absl::FunctionRef<absl::Status(const std::string& folder)> fill,
+                               bool replace = false);
 
 // Whether the files are those that were written. DATA_LOSS naming the file that is missing, of
 // another size or of another checksum.

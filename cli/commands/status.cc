@@ -1,5 +1,6 @@
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "CLI/CLI.hpp"
@@ -13,6 +14,7 @@
 #include "common/rpc/set_up.h"
 #include "common/values/text_table.h"
 #include "run/run_client.h"
+#include "rundir/run_directory.h"
 
 namespace pompc::cli {
 namespace {
@@ -26,14 +28,31 @@ absl::Status PrintRunningRun(const std::string& learner) {
   return absl::OkStatus();
 }
 
-// How far the newest update was.
-std::string ProgressText(const CsvTable& metrics, const CsvTable& timings) {
-  const size_t updates = metrics.column("update").size();
-  if (updates == 0) return "no update yet";
-  const size_t times = timings.column("elapsed_seconds").size();
-  return absl::StrCat(FormatNumber(metrics.cell("rows", updates - 1)), " rows, ",
-                      FormatNumber(metrics.cell("update", updates - 1)), " updates, after ",
-                      FormatSeconds(timings.cell("elapsed_seconds", times - 1)));
+// How far the run is known to be: the newest of what its end, its last logged update and its last
+// evaluation say. Not every update is logged, so an evaluation may be newer.
+std::string ProgressText(const std::optional<rundir::RunEnd>& end, const CsvTable& metrics,
+                         const CsvTable& timings, const CsvTable& evaluations) {
+  rundir::RunEnd newest = end.value_or(rundir::RunEnd());
+  const auto consider = [&](const CsvTable& table, const char* updates, const CsvTable& times) {
+    const size_t n = table.column("rows").size();
+    if (n == 0 || !(table.cell("rows", n - 1) > static_cast<double>(newest.rows))) return;
+    newest.rows = static_cast<uint64_t>(table.cell("rows", n - 1));
+    newest.updates = static_cast<uint64_t>(table.cell(updates, n - 1));
+    newest.elapsed_seconds = times.cell("elapsed_seconds", n - 1);
+  };
+  consider(metrics, "update", timings);
+  consider(evaluations, "updates", evaluations);
+  if (newest.rows == 0) return "no update yet";
+  return absl::StrCat(FormatCount(newest.rows), " rows, ", FormatCount(newest.updates),
+                      " updates, after ", FormatSeconds(newest.elapsed_seconds));
+}
+
+std::string StateText(const absl::StatusOr<rundir::NewestStart>& start) {
+  if (!start.ok()) return absl::StrCat("unknown: ", start.status().message());
+  if (start->number == 0) return "unknown: there is no run.json";
+  if (start->end.has_value()) return start->end->outcome;
+  return absl::StrCat("start ", start->number,
+                      " has not told of its end: its learner runs, or was killed");
 }
 
 // What the files say, whether or not the run is still running.
@@ -42,10 +61,13 @@ absl::Status PrintRunDirectory(const std::string& run_dir) {
   POMPC_ASSIGN_OR_RETURN(const CsvTable metrics, ReadCsvIfThere(MetricsFile(run_dir)));
   POMPC_ASSIGN_OR_RETURN(const CsvTable timings, ReadCsvIfThere(TimingsFile(run_dir)));
   POMPC_ASSIGN_OR_RETURN(const CsvTable evaluations, ReadCsvIfThere(EvaluationsFile(run_dir)));
+  const absl::StatusOr<rundir::NewestStart> start = rundir::ReadNewestStart(run_dir);
+  const std::optional<rundir::RunEnd> end = start.ok() ? start->end : std::nullopt;
   std::cout << FormatFields({{"folder", run_dir},
                              {"task", config.env().task()},
                              {"seed", absl::StrCat(config.seed())},
-                             {"progress", ProgressText(metrics, timings)}});
+                             {"state", StateText(start)},
+                             {"progress", ProgressText(end, metrics, timings, evaluations)}});
   TextTable rows = {{"rows", "updates", "return", "time"}};
   for (size_t i = 0; i < evaluations.column("return_mean").size(); ++i) {
     rows.push_back(

@@ -373,6 +373,24 @@ class RunDirectoryTest(unittest.TestCase):
         for part in ("cartpole-swingup", "210.5 ± 50.1", "712.2", "2,000"):
             self.assertIn(part, text)
 
+    def test_status_tells_how_the_run_ended(self):
+        self.write_results()
+        self.assertRegex(output("status", "--run-dir", self.folder.name), "state +unknown: there is no run.json")
+        self.write("run.json", '{"run_id": "a", "learner_incarnation": 2}')
+        self.assertRegex(output("status", "--run-dir", self.folder.name), "state +start 2 has not told of its end")
+        self.write("ended.json", '{"start": 2, "outcome": "failed: no room", "rows": 12345, "updates": 678, '
+                                 '"elapsed_seconds": 62.5}')
+        text = output("status", "--run-dir", self.folder.name)
+        self.assertRegex(text, "state +failed: no room")
+        self.assertRegex(text, "progress +12,345 rows, 678 updates, after 1:02")
+        self.write("ended.json", "{")
+        self.assertRegex(output("status", "--run-dir", self.folder.name), "state +unknown: .*ended.json cannot be read")
+
+    def test_status_is_never_behind_the_evaluations(self):
+        self.write_results()
+        self.write("metrics.csv", "update,rows\n100,1500\n")
+        self.assertRegex(output("status", "--run-dir", self.folder.name), "progress +2,000 rows")
+
     def test_status_reads_what_a_spreadsheet_saved(self):
         self.write_results()
         text = output("status", "--run-dir", self.folder.name)

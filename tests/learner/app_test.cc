@@ -12,9 +12,11 @@
 #include "common/base/thread.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "learner/checkpoint.h"
 #include "parameters/parameter_subscriber.h"
 #include "replay/client/shard_client.h"
 #include "run/run_client.h"
+#include "rundir/run_directory.h"
 #include "tests/learner/learner_fixture.h"
 
 namespace pompc::learner {
@@ -253,6 +255,61 @@ TEST_F(LearnerAppTest, ResumesWithItsCountersAndRefillsReplay) {
   AwaitThat([&] { return FirstColumn("metrics.csv").size() == 10; });
   EXPECT_THAT(FirstColumn("metrics.csv"),
               ElementsAre("update", "10", "20", "30", "40", "50", "60", "70", "80", "90"));
+}
+
+// Its checkpoint is written again: the same update, with more rows.
+TEST_F(LearnerAppTest, RowsThatNoUpdateFollowedOutliveTheLearner) {
+  const auto lose_replay = [&] {
+    writers_.clear();
+    learner_.reset();
+    shards_.clear();
+    StartShards(2);
+    StartLearner();
+    AwaitTraining();
+  };
+  StartShards(2);
+  StartLearner();
+  FinishSeedPhase();
+  for (int shard : {0, 1}) Write(shard, 40, true);
+  AwaitUpdates(60);
+  lose_replay();
+  // Fewer than an update needs, replay.min_rows.
+  StartWriters(2);
+  Write(0, 20, true);
+  AwaitThat([&] { return learner_->Status().rows() == 200; });
+  EXPECT_EQ(learner_->Status().updates(), 60u);
+  lose_replay();
+  EXPECT_EQ(learner_->Status().rows(), 200u);
+  EXPECT_EQ(learner_->Status().updates(), 60u);
+  // The first start made these updates, and its evaluations of them count.
+  const auto info = ReadCheckpointInfo(folder_.File("run/checkpoints/update-000000060"));
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ(info->learner_incarnation, 1u);
+}
+
+TEST_F(LearnerAppTest, TheRunDirectoryTellsHowTheNewestStartEnded) {
+  const auto newest = [&] { return rundir::ReadNewestStart(folder_.File("run")).value(); };
+  StartShards(1);
+  StartLearner();
+  EXPECT_EQ(newest().number, 1u);
+  EXPECT_FALSE(newest().end.has_value()) << "it runs";
+  FinishSeedPhase();
+  learner_.reset();
+  ASSERT_TRUE(newest().end.has_value());
+  EXPECT_EQ(newest().end->outcome, "interrupted: the learner was told to end");
+  EXPECT_EQ(newest().end->rows, 100u);
+  EXPECT_EQ(newest().end->updates, 20u);
+  StartLearner();
+  EXPECT_FALSE(newest().end.has_value()) << "what the first start wrote is not of this one";
+  learner_->StopRun("somebody asked for it");
+  EXPECT_TRUE(learner_->Wait().ok());
+  learner_.reset();
+  EXPECT_EQ(newest().end->outcome, "STOPPING: somebody asked for it");
+  folder_.Write("run/checkpoints/update-000000020/engine", "99");
+  EXPECT_FALSE(TryStartLearner().ok());
+  EXPECT_EQ(newest().number, 3u);
+  EXPECT_THAT(newest().end->outcome, HasSubstr("failed: "));
+  EXPECT_THAT(newest().end->outcome, HasSubstr("update-000000020"));
 }
 
 TEST_F(LearnerAppTest, AKilledLearnerGoesOnFromItsLastCheckpoint) {

@@ -102,6 +102,29 @@ TEST_F(CheckpointStoreTest, KeepsTheNewest) {
   EXPECT_TRUE(store_->Verify(300).ok());
 }
 
+TEST_F(CheckpointStoreTest, ReplacesACheckpointOnlyWhereItIsToldTo) {
+  ASSERT_TRUE(Write(100, "first").ok());
+  ASSERT_TRUE(Write(100, "second").ok());
+  EXPECT_EQ(folder_.Read("checkpoints/update-000000100/state.json"), "first");
+  const auto replace = [&](const absl::Status& outcome) {
+    return store_->Write(
+        100,
+        [&](const std::string& folder) {
+          const absl::Status written = WriteFileAtomically(folder + "/state.json", "third");
+          return written.ok() ? outcome : written;
+        },
+        /*replace=*/true);
+  };
+  EXPECT_EQ(replace(absl::ResourceExhaustedError("full")).code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(folder_.Read("checkpoints/update-000000100/state.json"), "first");
+  ASSERT_TRUE(replace(absl::OkStatus()).ok());
+  EXPECT_EQ(folder_.Read("checkpoints/update-000000100/state.json"), "third");
+  EXPECT_TRUE(store_->Verify(100).ok());
+  // The old one is gone, not put beside it.
+  EXPECT_THAT(*NamesIn(folder_.File("checkpoints")), ElementsAre("update-000000100"));
+}
+
 TEST_F(CheckpointStoreTest, KeepsTheBestAndThePinned) {
   for (uint64_t updates : {100, 200}) ASSERT_TRUE(Write(updates).ok());
   Evaluate(100, 5);

@@ -17,6 +17,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 proto::RunConfig Config() {
   proto::RunConfig config = config::Resolve(proto::RunConfig());
@@ -50,6 +51,30 @@ TEST_F(RunDirectoryTest, NewRunHasAnIdentityAndItsConfig) {
   ASSERT_TRUE((*run)->WriteConfig(Config()).ok());
   EXPECT_THAT(folder_.Read("run/config.textproto"), HasSubstr("observation_size: 5"));
   EXPECT_EQ((*run)->File("metrics.csv"), folder_.File("run/metrics.csv"));
+}
+
+TEST_F(RunDirectoryTest, TheEndOfAStartIsReadUntilTheNextOneBegins) {
+  EXPECT_EQ(ReadNewestStart(folder_.File("run"))->number, 0u) << "there is no run";
+  {
+    const auto run = Open();
+    ASSERT_TRUE(run.ok()) << run.status();
+    EXPECT_FALSE(ReadNewestStart(folder_.File("run"))->end.has_value());
+    // Errors name files, which may be any bytes.
+    ASSERT_TRUE((*run)->WriteEnd({"failed: \xff", 300, 200, 12.5}).ok());
+  }
+  const auto first = ReadNewestStart(folder_.File("run"));
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(first->number, 1u);
+  ASSERT_TRUE(first->end.has_value());
+  EXPECT_THAT(first->end->outcome, StartsWith("failed: "));
+  EXPECT_EQ(first->end->rows, 300u);
+  EXPECT_EQ(first->end->updates, 200u);
+  EXPECT_EQ(first->end->elapsed_seconds, 12.5);
+  ASSERT_TRUE(Open().ok());
+  EXPECT_EQ(ReadNewestStart(folder_.File("run"))->number, 2u);
+  EXPECT_FALSE(ReadNewestStart(folder_.File("run"))->end.has_value());
+  folder_.Write("run/ended.json", "{\"start\": 2");
+  EXPECT_EQ(ReadNewestStart(folder_.File("run")).status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST_F(RunDirectoryTest, AStartThatWasCutOffLeavesTheConfigToTheNextOne) {
