@@ -12,7 +12,7 @@
 #include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/status.h"
+#include "common/rpc/call.h"
 #include "common/rpc/wire.h"
 #include "common/values/short_text.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
@@ -219,13 +219,6 @@ class ParameterService::Stream final : public grpc::ServerWriteReactor<grpc::Byt
 
 namespace {
 
-// A stream that ends at once.
-class RefusedStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
- public:
-  explicit RefusedStream(const absl::Status& status) { Finish(rpc::ToGrpc(status)); }
-  void OnDone() override { delete this; }
-};
-
 absl::StatusOr<proto::SubscribeRequest> Parse(const grpc::ByteBuffer& bytes) {
   proto::SubscribeRequest request;
   grpc::ByteBuffer copy(bytes);
@@ -233,12 +226,6 @@ absl::StatusOr<proto::SubscribeRequest> Parse(const grpc::ByteBuffer& bytes) {
       grpc::SerializationTraits<proto::SubscribeRequest>::Deserialize(&copy, &request);
   if (!parsed.ok()) return absl::InvalidArgumentError("not a SubscribeRequest");
   return request;
-}
-
-// A subscriber learns the run from the first version it gets, so its header may lack it.
-absl::Status CheckSubscriber(const proto::Header& header, const std::string& run_id) {
-  if (header.run_id().empty()) return rpc::CheckWireVersion(header);
-  return rpc::CheckHeader(header, run_id);
 }
 
 }  // namespace
@@ -253,13 +240,14 @@ ParameterService::~ParameterService() = default;
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ParameterService::Subscribe(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
   absl::StatusOr<proto::SubscribeRequest> parsed = Parse(*request);
-  if (!parsed.ok()) return new RefusedStream(parsed.status());
-  const absl::Status allowed = CheckSubscriber(parsed->header(), options_.run_id);
-  if (!allowed.ok()) return new RefusedStream(allowed);
+  if (!parsed.ok()) return rpc::RefuseStream<grpc::ByteBuffer>(parsed.status());
+  // A subscriber learns the run from the first version that it gets.
+  const absl::Status allowed = rpc::CheckOpenHeader(parsed->header(), options_.run_id);
+  if (!allowed.ok()) return rpc::RefuseStream<grpc::ByteBuffer>(allowed);
   auto stream = std::make_shared<Stream>(publisher_, shared_, FromProto(parsed->have()));
   const absl::Status admitted =
       Admit(stream.get(), parsed->subscriber(), context->peer(), FromProto(parsed->have()));
-  if (!admitted.ok()) return new RefusedStream(admitted);
+  if (!admitted.ok()) return rpc::RefuseStream<grpc::ByteBuffer>(admitted);
   stream->Start();
   return stream.get();
 }

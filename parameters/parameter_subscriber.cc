@@ -11,8 +11,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/thread.h"
 #include "common/process/log.h"
-#include "common/rpc/deadline.h"
-#include "common/rpc/status.h"
+#include "common/rpc/call.h"
 #include "common/rpc/wire.h"
 #include "common/values/utf8.h"
 #include "grpcpp/channel.h"
@@ -192,6 +191,7 @@ class ParameterSubscriber::Impl {
       if (progress) backoff.Reset();
       if (stop_.IsSet()) return;
       Record(ended, answered);
+      // At once and without a pause: a renewal is no failure, and evaluations wait for nobody.
       if (IsRenewal(ended)) continue;
       if (IsWrongPeer(ended, progress || answered) && GiveUp(ended)) return;
       stop_.WaitUntil(options_.clock, options_.clock->Now() + backoff.Next());

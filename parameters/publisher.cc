@@ -15,6 +15,8 @@ void Publisher::Publish(ParameterSnapshot snapshot) {
     POMPC_CHECK(newest_ == nullptr || published->version() > newest_->version(),
                 absl::StrCat("version ", published->version().ToString(), " comes too late"));
     DropExpired();
+    // A version that is evaluated must outlive the ones that follow it: planners that come later,
+    // or were busy, still get it.
     if (const uint32_t seconds = published->description.keep_seconds(); seconds > 0) {
       kept_.push_back({published, options_.clock->Now() + absl::Seconds(seconds)});
       if (kept_.size() > options_.max_kept) kept_.erase(kept_.begin());

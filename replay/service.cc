@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/unary.h"
+#include "common/rpc/call.h"
 #include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
 #include "replay/messages.h"

@@ -9,7 +9,7 @@
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
-#include "common/rpc/unary.h"
+#include "common/rpc/call.h"
 #include "common/rpc/wire.h"
 #include "common/values/short_text.h"
 #include "common/values/utf8.h"
@@ -25,26 +25,12 @@ constexpr absl::Duration kTellEvery = absl::Seconds(30);
 // Of what this process says about itself, in bytes.
 constexpr size_t kMaxText = 256;
 
-// Whether asking again cannot help.
-bool IsRefusal(absl::StatusCode code) {
-  switch (code) {
-    case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kUnimplemented:
-      return true;
-    default:
-      return false;
-  }
-}
-
 // All calls of this service may be repeated: what is no refusal (no answer in time, a server that
-// is going down, no lease free) counts as nobody being there just now.
+// shuts down, no lease free) counts as nobody being there just now. NOT_FOUND is a refusal here:
+// the lease has ended.
 template <typename Reply>
 absl::StatusOr<Reply> AsUnavailable(absl::StatusOr<Reply> reply) {
-  if (reply.ok() || IsRefusal(reply.status().code())) return reply;
+  if (reply.ok() || IsLasting(reply.status()) || absl::IsNotFound(reply.status())) return reply;
   return absl::UnavailableError(reply.status().message());
 }
 
@@ -107,6 +93,8 @@ absl::Status RunClient::TryRegister() {
       AsUnavailable(rpc::CallUnary(*stub_, &Stub::Register, request, options_.call_timeout));
   if (!reply.ok()) return reply.status();
   MutexLock lock(&mu_);
+  // The learner counts what a heartbeat adds under its lease, from 0. What the last answered
+  // heartbeat told under the old lease is counted already; what was lost with it is not.
   counters_before_lease_ = told_counters_;
   news_.phase = reply->phase();
   news_.evaluation.reset();
@@ -136,6 +124,7 @@ void RunClient::HeartbeatLoop() {
       Log().info("the lease has ended; registering again");
       status = TryRegister();
     }
+    // A client that was closed during the call hands nothing on any more.
     if (closed_.IsSet()) return;
     const bool go_on = TakeIn(status);
     if (on_news_) on_news_(news());
@@ -168,6 +157,7 @@ absl::Status RunClient::Beat() {
       AsUnavailable(rpc::CallUnary(*stub_, &Stub::Heartbeat, request, options_.call_timeout));
   if (!reply.ok()) return reply.status();
   MutexLock lock(&mu_);
+  // Only what was answered counts as told: the learner may never have read the rest.
   told_counters_ = told;
   news_.phase = reply->phase();
   news_.version = reply->version();
@@ -187,6 +177,8 @@ bool RunClient::TakeIn(const absl::Status& status) {
     news_.problem.clear();
     return !news_.over();
   }
+  // A refusal ends this process: the address serves another run now, or another version. Silence
+  // does so only after give_up_after, which is for ever unless a caller sets it.
   if (status.code() != absl::StatusCode::kUnavailable) {
     news_.error = Annotate(status, "the learner refuses this process");
   } else if (now - last_answer_ >= options_.give_up_after) {
@@ -259,7 +251,9 @@ absl::Status RunClient::TryReport(proto::ReportEvaluationRequest request) {
   absl::StatusOr<proto::ReportEvaluationReply> reply = AsUnavailable(
       rpc::CallUnary(*stub_, &Stub::ReportEvaluation, request, options_.call_timeout));
   MutexLock lock(&mu_);
-  // Told or not, the next heartbeat has news: another evaluation, or another lease.
+  // Without waiting for the next heartbeat's turn an evaluator would idle for up to a second
+  // between two evaluations. Told or not, the next heartbeat has news: another evaluation, or
+  // another lease.
   beat_now_ = true;
   wake_.SignalAll();
   if (reply.ok()) {
@@ -271,6 +265,7 @@ absl::Status RunClient::TryReport(proto::ReportEvaluationRequest request) {
     return absl::OkStatus();
   }
   if (reply.status().code() != absl::StatusCode::kNotFound) return reply.status();
+  // The lease has ended. HeartbeatLoop registers again, and the retry comes with the new lease.
   if (news_.over()) return absl::CancelledError("the run is over");
   return absl::UnavailableError(reply.status().message());
 }
@@ -293,6 +288,8 @@ void RunClient::Leave(const absl::Status& error) {
   }
   request.set_leaving(true);
   if (!error.ok()) request.set_error(ShortText(error.message(), kMaxText));
+  // Once, with a short deadline: a process that is told to end must not be held up by a learner
+  // that is gone, which notices the silence anyway.
   const absl::Status left =
       rpc::CallUnary(*stub_, &Stub::Heartbeat, request, options_.leave_timeout).status();
   if (left.ok()) return;

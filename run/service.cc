@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/unary.h"
+#include "common/rpc/call.h"
 #include "common/rpc/wire.h"
 #include "common/values/number_check.h"
 
@@ -44,16 +44,12 @@ grpc::ServerUnaryReactor* RunService::StopRun(grpc::CallbackServerContext* conte
   return rpc::FinishUnary(context, DoStopRun(*request), reply);
 }
 
-absl::Status RunService::CheckOpenHeader(const proto::Header& header) const {
-  if (header.run_id().empty()) return rpc::CheckWireVersion(header);
-  return rpc::CheckHeader(header, options_.run_id);
-}
-
 absl::StatusOr<proto::RegisterReply> RunService::DoRegister(const proto::RegisterRequest& request) {
-  POMPC_RETURN_IF_ERROR(CheckOpenHeader(request.header()));
+  POMPC_RETURN_IF_ERROR(rpc::CheckOpenHeader(request.header(), options_.run_id));
   if (request.role() != proto::ACTOR && request.role() != proto::EVALUATOR) {
     return absl::InvalidArgumentError("role: must be ACTOR or EVALUATOR");
   }
+  // Presence, not zero: index 0 is an index.
   ProcessIdentity identity = {.process_id = request.process_id()};
   if (request.has_former_index()) identity.former_index = request.former_index();
   POMPC_ASSIGN_OR_RETURN(
@@ -67,6 +63,7 @@ absl::StatusOr<proto::RegisterReply> RunService::DoRegister(const proto::Registe
 absl::StatusOr<proto::HeartbeatReply> RunService::DoHeartbeat(
     const proto::HeartbeatRequest& request) {
   POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), options_.run_id));
+  // A return that is no number would spoil the mean of the newest episodes for good.
   if (!IsReturn(request.last_return())) {
     return absl::InvalidArgumentError(absl::StrCat("last_return is ", request.last_return(),
                                                    ", must be at most ", kMaxReturn,
@@ -90,7 +87,7 @@ absl::StatusOr<proto::ReportEvaluationReply> RunService::DoReport(
 }
 
 absl::StatusOr<proto::GetRunReply> RunService::DoGetRun(const proto::GetRunRequest& request) {
-  POMPC_RETURN_IF_ERROR(CheckOpenHeader(request.header()));
+  POMPC_RETURN_IF_ERROR(rpc::CheckOpenHeader(request.header(), options_.run_id));
   return Describe();
 }
 
@@ -105,6 +102,7 @@ proto::GetRunReply RunService::Describe() const {
 
 absl::StatusOr<proto::StopRunReply> RunService::DoStopRun(const proto::StopRunRequest& request) {
   POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), options_.run_id));
+  // Who asked is not known: calls carry no identity.
   control_->Stop("somebody asked for it");
   proto::StopRunReply reply;
   reply.set_phase(control_->phase());

@@ -50,8 +50,6 @@ class RunService final : public proto::RunService::CallbackService {
       const proto::ReportEvaluationRequest& request);
   absl::StatusOr<proto::GetRunReply> DoGetRun(const proto::GetRunRequest& request);
   absl::StatusOr<proto::StopRunReply> DoStopRun(const proto::StopRunRequest& request);
-  // The wire version, and the run id unless it is empty.
-  absl::Status CheckOpenHeader(const proto::Header& header) const;
 
   RunControl* const control_;
   const RunServiceOptions options_;

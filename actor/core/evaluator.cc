@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "actor/core/seeds.h"
 #include "common/base/check.h"
+#include "common/base/retry.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::actor {

@@ -52,13 +52,6 @@ class PlanListener {
   virtual void OnPlans(std::span<const int> slots, const absl::Status& status) = 0;
 };
 
-// Returns whether the error is one that a retry cannot mend, unless somebody changes something.
-inline bool IsLasting(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
-         absl::IsUnimplemented(status) || absl::IsPermissionDenied(status) ||
-         absl::IsUnauthenticated(status);
-}
-
 // Where plans come from. Thread-safe.
 class PlanSource {
  public:

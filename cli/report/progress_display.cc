@@ -38,6 +38,7 @@ void ProgressDisplay::Show(const std::string& line) {
     open_ = true;
     return;
   }
+  // Logs of batch systems keep every line: one every few seconds will do.
   const absl::Duration now = options_.clock->Now();
   if (now - shown_at_ < options_.line_every) return;
   shown_at_ = now;

@@ -43,6 +43,7 @@ std::string RunSummary(const proto::GetRunReply& run,
                     {"run directory", status.run_dir()},
                     {"best checkpoint", CheckpointText(best_checkpoint)},
                     {"newest checkpoint", CheckpointText(newest_checkpoint)}};
+  // The best evaluation and the best checkpoint may differ: a checkpoint may be damaged or deleted.
   if (best_checkpoint.ok()) {
     for (const std::string& reason : best_checkpoint->passed_over) {
       rows.push_back({"passed over", reason});

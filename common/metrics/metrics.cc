@@ -61,6 +61,7 @@ prometheus::Histogram& MetricsRegistry::Histogram(const MetricName& name,
 }
 
 MetricSource MetricsRegistry::AddSource(std::function<void(MetricSamples&)> collect) {
+  POMPC_CHECK(collect != nullptr);
   MutexLock lock(&sources_->mu);
   const size_t key = sources_->next_key++;
   sources_->sources[key] = std::move(collect);
@@ -68,6 +69,7 @@ MetricSource MetricsRegistry::AddSource(std::function<void(MetricSamples&)> coll
 }
 
 std::string MetricsRegistry::ToText() const {
+  // Histograms first, in the order in which they were made; then the samples, by name.
   std::vector<MetricFamily> families = registry_.Collect();
   MetricSamples samples;
   {

@@ -17,6 +17,7 @@ namespace {
 // These are the metrics that Prometheus's client libraries give every process; dashboards know
 // their names. prometheus-cpp does not have them.
 double CpuSeconds() {
+  // Threads that have ended count too, unlike in /proc/self/task.
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
@@ -65,7 +66,10 @@ ConnectionAcceptor::ConnectionAcceptor(std::unique_ptr<Listener> listener,
     : options_(std::move(options)),
       address_(listener->address().ToString()),
       listener_(std::move(listener)),
-      seen_(Clock::Real()->Now()) {}
+      seen_(Clock::Real()->Now()) {
+  POMPC_CHECK(options_.take != nullptr, "somebody must take the connections");
+  POMPC_CHECK(options_.check_interval > absl::ZeroDuration());
+}
 
 ConnectionAcceptor::~ConnectionAcceptor() { Stop(); }
 
@@ -109,6 +113,8 @@ void ConnectionAcceptor::Run() {
 }
 
 void ConnectionAcceptor::Poll(absl::Duration now) {
+  // One thread for everything that has to do with new connections: waking it, the listener, and the
+  // check of its own address. The shortest of the deadlines ends the wait.
   std::vector<pollfd> polled = {{waker_.fd(), POLLIN, 0}};
   listener_->AddTo(&polled, now);
   absl::Duration until = next_check_;
@@ -124,6 +130,8 @@ void ConnectionAcceptor::AcceptAll(absl::Duration now) {
   for (int i = 0; i < kAcceptedInARow; ++i) {
     Descriptor connection = listener_->Accept(now);
     if (!connection.valid()) break;
+    // Descriptors are numbered from the lowest free one, so a high number means that few are left.
+    // What remains is for files: a checkpoint that cannot be opened would cost more than a client.
     if (connection.get() >= ConnectionDescriptorBound()) {
       Refuse(connection.get(), now);
     } else {
@@ -146,6 +154,7 @@ void ConnectionAcceptor::TurnedAway(absl::Duration now, const absl::Status& why)
 }
 
 void ConnectionAcceptor::BeginCheck(absl::Duration now) {
+  POMPC_CHECK(!check_.connection.valid(), "one check at a time");
   next_check_ = now + options_.check_interval;
   absl::StatusOr<Descriptor> connection = listener_->ConnectToSelf(checks_++);
   if (connection.ok()) {
@@ -160,6 +169,8 @@ void ConnectionAcceptor::BeginCheck(absl::Duration now) {
 
 void ConnectionAcceptor::GoOnWithCheck(absl::Duration now) {
   if (!check_.connection.valid()) return;
+  // A server of gRPC speaks first (its HTTP/2 settings). A connection that the system made and on
+  // which nothing comes shows a server that hangs.
   const FirstWord word = Listen(check_.connection.get());
   if (word.heard) {
     EndCheck(now, word.status);

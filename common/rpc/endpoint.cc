@@ -11,7 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/deadline.h"
+#include "common/rpc/call.h"
 #include "common/rpc/message_size.h"
 #include "common/values/numbers.h"
 #include "common/values/utf8.h"
@@ -24,6 +24,8 @@ namespace {
 
 absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
   // Addresses stand in messages, which take text alone.
+  // A name with a scheme is gRPC's to resolve. Anything else must look like host:port here: gRPC
+  // would take a typing error for a host name and retry it for ever.
   const bool text = IsUtf8(address);
   const bool named = absl::StrContains(address, ":///") || absl::StartsWith(address, "unix:");
   if (text && named) return absl::OkStatus();
@@ -40,6 +42,8 @@ absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
 }  // namespace
 
 grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options) {
+  POMPC_CHECK(options.keepalive_time > absl::ZeroDuration());
+  POMPC_CHECK(options.keepalive_timeout > absl::ZeroDuration());
   grpc::ChannelArguments args;
   args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(options.keepalive_time));
   args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(options.keepalive_timeout));
@@ -57,6 +61,7 @@ grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options) {
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   args.SetMaxReceiveMessageSize(kMaxReplyBytes);
   args.SetMaxSendMessageSize(kMaxRequestBytes);
+  // Without it all calls go over one connection, to one of the replicas behind a name.
   if (options.balance == ChannelOptions::Balance::kRoundRobin) {
     args.SetLoadBalancingPolicyName("round_robin");
   }

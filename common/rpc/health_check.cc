@@ -6,10 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/deadline.h"
+#include "common/rpc/call.h"
 #include "common/rpc/endpoint.h"
 #include "common/rpc/set_up.h"
-#include "common/rpc/status.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/completion_queue.h"
@@ -33,6 +32,7 @@ absl::StatusOr<std::string> AskHealth(const std::string& address, const std::str
   grpc::GenericStub stub(Endpoint(address).Channel());
   grpc::ClientContext context;
   context.set_deadline(DeadlineAfter(kTimeout));
+  // The generic stub has no callback form for a single call; one tag on a queue of its own will do.
   grpc::CompletionQueue queue;
   const grpc::Slice request(HealthRequest(service));
   const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check",
@@ -53,6 +53,7 @@ absl::StatusOr<std::string> AskHealth(const std::string& address, const std::str
 }  // namespace
 
 absl::Status CheckHealth(const std::string& address, const std::string& service) {
+  // What a server listens on is not always what a client can connect to.
   std::string reachable = address;
   if (absl::StartsWith(address, "0.0.0.0:")) {
     reachable = absl::StrCat("127.0.0.1:", address.substr(address.find(':') + 1));

@@ -4,12 +4,17 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/values/numbers.h"
 
 namespace pompc::rpc {
 
 CLI::Option* AddInteger(CLI::App& app, const IntegerFlag& flag, const std::string& default_text,
                         std::function<void(uint64_t)> set) {
+  POMPC_CHECK(!flag.name.empty());
+  POMPC_CHECK_LE(flag.min, flag.max);
+  POMPC_CHECK(set != nullptr);
+  // As text: CLI11 would read 010 as 8 and -1 as the largest number.
   const auto parse = [flag, set = std::move(set)](const std::string& text) {
     const absl::StatusOr<uint64_t> value = ParseInteger<uint64_t>(text, flag.min, flag.max);
     if (value.ok()) return set(*value);

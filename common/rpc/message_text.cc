@@ -3,7 +3,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/rpc/status.h"
 #include "common/values/utf8.h"
 #include "google/protobuf/descriptor.h"
 
@@ -82,33 +81,6 @@ void MakeText(Message* message) {
       if (!IsUtf8(bytes)) SetTextAt(message, *field, i, ToUtf8(bytes));
     }
   }
-}
-
-absl::Status CallError(const grpc::Status& status, const Message& request,
-                       absl::string_view reply_type) {
-  const absl::Status error = FromGrpc(status);
-  // What gRPC makes of a request that the server cannot read, and of a reply that the client
-  // cannot. An RPC that the server does not have is UNIMPLEMENTED with the same empty message.
-  const bool unread = absl::IsUnimplemented(error) || absl::IsInternal(error);
-  if (!unread) return error;
-  const std::string field = FieldThatIsNoText(request);
-  if (!field.empty()) {
-    return absl::InternalError(absl::StrCat("the server cannot read this ",
-                                            request.GetDescriptor()->name(), ": its field ", field,
-                                            " is not UTF-8"));
-  }
-  if (error.message() == "No message returned for unary request") {
-    return absl::InternalError(
-        absl::StrCat("the server's ", reply_type,
-                     " cannot be read: a text in it is not UTF-8, or it is of another version of "
-                     "the messages"));
-  }
-  if (!status.error_message().empty()) return error;
-  return absl::Status(
-      error.code(),
-      absl::StrCat("the server there has no method that takes a ", request.GetDescriptor()->name(),
-                   ", or cannot read it: is it another role of pompc, or another "
-                   "version?"));
 }
 
 }  // namespace pompc::rpc

@@ -3,10 +3,7 @@
 
 #include <string>
 
-#include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 #include "google/protobuf/message.h"
-#include "grpcpp/support/status.h"
 
 namespace pompc::rpc {
 
@@ -19,11 +16,6 @@ std::string FieldThatIsNoText(const google::protobuf::Message& message);
 
 // Makes every text field UTF-8, as ToUtf8 does.
 void MakeText(google::protobuf::Message* message);
-
-// The error of a call that failed, with the cause where gRPC leaves it out: INTERNAL naming the
-// field of `request` that is no text, or the type of the reply that could not be read.
-absl::Status CallError(const grpc::Status& status, const google::protobuf::Message& request,
-                       absl::string_view reply_type);
 
 }  // namespace pompc::rpc
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/io/descriptors.h"
@@ -29,6 +30,8 @@ class RoleSlot {
     bool stop = false;
     {
       MutexLock lock(&mu_);
+      POMPC_CHECK(!started_, "a process has one role");
+      POMPC_CHECK(role.stop != nullptr && role.wait != nullptr);
       role_ = std::move(role);
       started_ = true;
       stop = stop_asked_;
@@ -38,6 +41,7 @@ class RoleSlot {
 
   // Idempotent; returns when the role has stopped, or at once when there is none yet.
   void Stop() {
+    // The role's own function runs without mu_: Health takes that, and a stop takes seconds.
     std::function<void()> stop;
     {
       MutexLock lock(&mu_);
@@ -117,6 +121,7 @@ std::string EffectiveFlags(const CLI::App& flags) {
 RoleMain::RoleMain(RoleDescription description)
     : description_(std::move(description)),
       flags_(std::make_unique<CLI::App>(description_.summary, description_.program)) {
+  POMPC_CHECK(!description_.program.empty());
   values_.listen = description_.listen;
   values_.metrics_listen = description_.metrics_listen;
   flags_->footer(
@@ -139,6 +144,8 @@ int RoleMain::Run(int argc, char** argv,
 int RoleMain::RunProcess(
     int argc, char** argv,
     const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start) {
+  // Before the first thread: threads inherit the mask of the one that starts them, and signals are
+  // for the thread of SignalHandler alone.
   BlockSignals();
   absl::Status status;
   try {
@@ -158,6 +165,7 @@ absl::Status RoleMain::RunRole(
     const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = description_.program, .level = values_.log_level}));
   RaiseDescriptorLimit();
+  // The same binary asks, as containers without a shell and without curl need it.
   if (values_.healthcheck) {
     if (!values_.listen.empty()) return CheckHealth(values_.listen, description_.health_service);
     if (absl::EndsWith(values_.metrics_listen, ":0")) {
@@ -169,6 +177,8 @@ absl::Status RoleMain::RunRole(
   }
   POMPC_RETURN_IF_ERROR(CheckDescriptorLimit());
   Log().info("version {}, {}", Version(), EffectiveFlags(*flags_));
+  // The pages come before the role: one that takes long to start (a model, a large checkpoint) says
+  // "starting" meanwhile, and a supervisor does not take it for dead.
   RoleSlot slot;
   auto metrics = std::make_shared<MetricsRegistry>();
   const MetricSource process = AddProcessMetrics(*metrics, description_.program);
@@ -185,6 +195,7 @@ absl::Status RoleMain::RunRole(
   // A role that serves nothing has channels all the same.
   POMPC_RETURN_IF_ERROR(SetUpGrpc());
   POMPC_ASSIGN_OR_RETURN(RunningRole role, start(RoleContext{values_, metrics, *http}));
+  // This thread waits outside of the slot, through which a signal may stop the role meanwhile.
   const std::function<absl::Status()> wait = role.wait;
   slot.Put(std::move(role));
   const absl::Status status = wait();

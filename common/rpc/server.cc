@@ -7,10 +7,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/io/listener.h"
+#include "common/rpc/call.h"
 #include "common/rpc/connection_acceptor.h"
-#include "common/rpc/deadline.h"
 #include "common/rpc/set_up.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
@@ -22,12 +23,6 @@ namespace {
 
 constexpr absl::Duration kHandshakeTimeout = absl::Seconds(15);
 
-// Once: a later server finds gRPC's threads running.
-absl::Status SetUpGrpcOnce() {
-  static const auto* done = new absl::Status(SetUpGrpc());
-  return *done;
-}
-
 void Configure(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(options.keepalive_time));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
@@ -36,6 +31,8 @@ void Configure(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              Milliseconds(options.min_client_ping_interval));
+  // Clients of a name that stands for several replicas would stay with those they met first. After
+  // this age they connect anew, and meet replicas that came later.
   if (options.max_connection_age > absl::ZeroDuration()) {
     builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
                                Milliseconds(options.max_connection_age));
@@ -44,10 +41,14 @@ void Configure(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Milliseconds(kHandshakeTimeout));
   builder.SetMaxReceiveMessageSize(options.max_request_bytes);
   builder.SetMaxSendMessageSize(kMaxReplyBytes);
+  // Bounds for what clients can make this process hold, whatever they send: threads, and bytes of
+  // messages that are not read yet.
   grpc::ResourceQuota quota("pompc");
   quota.SetMaxThreads(options.max_threads);
   quota.Resize(static_cast<size_t>(options.max_buffered_bytes));
   builder.SetResourceQuota(quota);
+  // All services use the callback API. One poller is the least that the synchronous one can be
+  // given.
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MIN_POLLERS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 1);
@@ -60,7 +61,9 @@ using GrpcAcceptor = grpc::experimental::ExternalConnectionAcceptor;
 std::function<void(Descriptor)> HandTo(std::shared_ptr<GrpcAcceptor> acceptor,
                                        const ServerOptions& options) {
   const unsigned user_timeout_ms = static_cast<unsigned>(Milliseconds(options.keepalive_timeout));
+  POMPC_CHECK(acceptor != nullptr, "made where there is a listener");
   return [acceptor = std::move(acceptor), user_timeout_ms](Descriptor connection) {
+    POMPC_CHECK(connection.valid());
     setsockopt(connection.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms,
                sizeof(user_timeout_ms));
     GrpcAcceptor::NewConnectionParameters parameters;
@@ -79,7 +82,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                            CheckListenAddress(options.listen, options.insecure));
     POMPC_ASSIGN_OR_RETURN(listener, Listener::Open(address));
   }
-  POMPC_RETURN_IF_ERROR(SetUpGrpcOnce());
+  // The port is taken first: it is what fails most often, and its error is the clearest.
+  POMPC_RETURN_IF_ERROR(SetUpGrpc());
   grpc::ServerBuilder builder;
   Configure(options, builder);
   std::shared_ptr<GrpcAcceptor> grpc_acceptor;
@@ -88,7 +92,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
         grpc::InsecureServerCredentials());
   }
-  for (grpc::Service* service : services) builder.RegisterService(service);
+  for (grpc::Service* service : services) {
+    POMPC_CHECK(service != nullptr);
+    builder.RegisterService(service);
+  }
   std::unique_ptr<Server> server(new Server(options.health_service));
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr) {
@@ -128,6 +135,8 @@ void Server::SetReachable(bool reachable) {
 }
 
 void Server::PublishServing() {
+  // A service is healthy if its role says so and new clients can connect at all. A server that has
+  // run out of descriptors serves those it has and must not be sent others.
   for (const auto& [service, serving] : serving_) {
     server_->GetHealthCheckService()->SetServingStatus(service, serving && reachable_);
   }
@@ -144,6 +153,8 @@ void Server::Shutdown(absl::Duration grace) {
   MutexLock lock(&mu_);
   if (shut_down_) return;
   shut_down_ = true;
+  // The numbers are those of the header. Health first, so that balancers stop sending; the acceptor
+  // before the server, so that no connection is handed to one that shuts down.
   server_->GetHealthCheckService()->Shutdown();  // 1.
   if (acceptor_ != nullptr) acceptor_->Stop();
   server_->Shutdown(DeadlineAfter(grace));       // 2.

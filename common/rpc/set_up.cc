@@ -22,21 +22,23 @@ void LogFromGrpc(gpr_log_func_args* args) {
             args->line, args->message);
 }
 
-bool MakeSettings() {
+absl::Status MakeSettings() {
   gpr_set_log_function(LogFromGrpc);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  return true;
+  // Its pools grow with the cores, to these bounds; timers, resolver and executor come on top.
+  const int cores = static_cast<int>(gpr_cpu_num_cores());
+  return Annotate(CheckThreads(8 + std::clamp(cores, 2, 32) + std::clamp(cores / 2, 2, 16)),
+                  "gRPC");
 }
 
 }  // namespace
 
 absl::Status SetUpGrpc() {
-  [[maybe_unused]] static const bool made = MakeSettings();
-  // Its pools grow with the cores, to these bounds; timers, resolver and executor come on top.
-  const int cores = static_cast<int>(gpr_cpu_num_cores());
-  return Annotate(CheckThreads(8 + std::clamp(cores, 2, 32) + std::clamp(cores / 2, 2, 16)),
-                  "gRPC");
+  // Counting takes tens of threads that are started and joined; a role that serves comes here
+  // twice, before its channels and with its server.
+  static const auto* const made = new absl::Status(MakeSettings());
+  return *made;
 }
 
 }  // namespace pompc::rpc

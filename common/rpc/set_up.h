@@ -8,7 +8,7 @@ namespace pompc::rpc {
 // Makes gRPC's settings that hold for the whole process: its log becomes ours. Every program calls
 // it before its first channel or server, for gRPC hangs or aborts where it is refused some of its
 // threads: RESOURCE_EXHAUSTED if the system allows fewer than it needs. Thread-safe; may be called
-// again, and counts the threads anew.
+// again and gives the same answer: once gRPC's threads run, there is nothing to count.
 absl::Status SetUpGrpc();
 
 }  // namespace pompc::rpc

@@ -27,4 +27,8 @@ absl::Status CheckHeader(const proto::Header& header, absl::string_view run_id) 
                                                     "\", this process to run \"", run_id, "\""));
 }
 
+absl::Status CheckOpenHeader(const proto::Header& header, absl::string_view run_id) {
+  return header.run_id().empty() ? CheckWireVersion(header) : CheckHeader(header, run_id);
+}
+
 }  // namespace pompc::rpc

@@ -23,7 +23,10 @@ proto::Header MakeHeader(absl::string_view run_id);
 // run other than `run_id`.
 absl::Status CheckHeader(const proto::Header& header, absl::string_view run_id);
 
-// The wire version alone: for calls whose header may lack the run.
+// The same for calls whose header may lack the run, because the caller learns it from the answer.
+absl::Status CheckOpenHeader(const proto::Header& header, absl::string_view run_id);
+
+// The wire version alone.
 absl::Status CheckWireVersion(const proto::Header& header);
 
 }  // namespace pompc::rpc

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/retry.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
 
@@ -15,9 +16,7 @@ bool IsHeldByAnotherStart(const absl::Status& status) { return absl::IsAborted(s
 
 // True if trying again cannot help, unless another process ends.
 bool IsRefusal(const absl::Status& status) {
-  return IsHeldByAnotherStart(status) || absl::IsFailedPrecondition(status) ||
-         absl::IsInvalidArgument(status) || absl::IsUnimplemented(status) ||
-         absl::IsPermissionDenied(status);
+  return IsHeldByAnotherStart(status) || IsLasting(status);
 }
 
 }  // namespace

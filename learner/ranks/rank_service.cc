@@ -8,8 +8,7 @@
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
-#include "common/rpc/status.h"
-#include "common/rpc/unary.h"
+#include "common/rpc/call.h"
 #include "common/rpc/wire.h"
 #include "learner/ranks/rank_messages.h"
 
@@ -101,18 +100,9 @@ class RankService::Stream final : public grpc::ServerWriteReactor<proto::RankOrd
 
 namespace {
 
-// A stream that ends at once.
-class RefusedStream final : public grpc::ServerWriteReactor<proto::RankOrder> {
- public:
-  explicit RefusedStream(const absl::Status& status) { Finish(rpc::ToGrpc(status)); }
-  void OnDone() override { delete this; }
-};
-
 // A rank that joins learns the run's id from the welcome, so its header may have none.
 absl::Status CheckJoin(const proto::JoinRequest& request, const RankServiceOptions& options) {
-  const proto::Header& header = request.header();
-  POMPC_RETURN_IF_ERROR(header.run_id().empty() ? rpc::CheckWireVersion(header)
-                                                : rpc::CheckHeader(header, options.run_id));
+  POMPC_RETURN_IF_ERROR(rpc::CheckOpenHeader(request.header(), options.run_id));
   if (request.num_shards() == options.num_shards) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat("rank 0 was started with ", options.num_shards,
                                                     " replay shards, rank ", request.rank(),
@@ -128,13 +118,13 @@ RankService::RankService(std::shared_ptr<RankGroup> group, std::shared_ptr<Rende
 grpc::ServerWriteReactor<proto::RankOrder>* RankService::Join(grpc::CallbackServerContext* context,
                                                               const proto::JoinRequest* request) {
   absl::Status status = CheckJoin(*request, options_);
-  if (!status.ok()) return new RefusedStream(status);
+  if (!status.ok()) return rpc::RefuseStream<proto::RankOrder>(status);
   const int rank = static_cast<int>(request->rank());
   auto stream = std::make_shared<Stream>(group_, rank, request->name());
   // From here on the group may bring orders. The stream finds those when its first write, the
   // welcome, is done: it counts as writing from the beginning.
   status = group_->Join(rank, static_cast<int>(request->world_size()), request->name(), stream);
-  if (!status.ok()) return new RefusedStream(status);
+  if (!status.ok()) return rpc::RefuseStream<proto::RankOrder>(status);
   proto::RankWelcome welcome;
   welcome.set_run_id(options_.run_id);
   *welcome.mutable_config() = options_.config;

@@ -11,10 +11,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/mutex.h"
+#include "common/base/retry.h"
 #include "common/base/thread.h"
 #include "common/process/log.h"
-#include "common/rpc/deadline.h"
-#include "common/rpc/status.h"
+#include "common/rpc/call.h"
 #include "common/rpc/wire.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
@@ -78,12 +78,6 @@ struct Attempt {
   grpc::ClientContext context;
   proto::PlanReply reply;
 };
-
-// Failures that another planner, or the same one later, may not have.
-bool IsTransient(absl::StatusCode code) {
-  return code == absl::StatusCode::kUnavailable || code == absl::StatusCode::kResourceExhausted ||
-         code == absl::StatusCode::kDeadlineExceeded || code == absl::StatusCode::kCancelled;
-}
 
 EndpointPickerOptions PickerOptions(const PlannerClientOptions& options) {
   EndpointPickerOptions picker = options.picker;
@@ -312,7 +306,7 @@ class PlannerClient::Impl {
       } else if (status.ok()) {
         result = std::move(attempt->reply);
         ended = Win(*attempt, now);
-      } else if (!IsTransient(status.code())) {
+      } else if (!IsPassing(status)) {
         result = status;
         ended = Take(*call);
       } else if (!call->attempts.empty()) {
@@ -361,7 +355,7 @@ class PlannerClient::Impl {
     if (attempt.cancelled || closed_) return error;
     Call& call = *attempt.call;
     if (attempt.kind != Attempt::Kind::kProbe) call.last_error = error;
-    if (!IsTransient(status.code())) {
+    if (!IsPassing(status)) {
       // Elsewhere the request is at fault; a planner that is avoided stays so.
       if (attempt.probes) picker_.Failed(attempt.endpoint, now);
       return error;

@@ -8,8 +8,8 @@
 
 #include "absl/types/span.h"
 #include "common/base/event.h"
+#include "common/rpc/call.h"
 #include "common/rpc/message_size.h"
-#include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
 #include "common/values/utf8.h"

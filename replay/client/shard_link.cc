@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/retry.h"
 #include "common/rpc/message_size.h"
 #include "common/rpc/wire.h"
 
@@ -13,21 +14,6 @@ namespace {
 uint32_t ChunkRows(const TrajectoryWriterOptions& options) {
   return static_cast<uint32_t>(
       rpc::ItemsPerRequest(ChunkRowBytes(options.spec), options.chunk_rows));
-}
-
-// Whether trying again can help. What cannot: another run or wire version, no such service, no
-// permission.
-bool IsPermanent(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kUnimplemented:
-    case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kUnauthenticated:
-      return true;
-    default:
-      return false;
-  }
 }
 
 }  // namespace
@@ -227,7 +213,7 @@ void ShardLink::OnEnded(const absl::Status& status, absl::Duration now) {
   // A shard that took rows of this run and now belongs to another has lost its memory, and somebody
   // else was there first: it may come back. One that never took any was named by mistake.
   const bool taken = answered_ && absl::IsFailedPrecondition(status);
-  if (!meant && IsPermanent(status) && !taken) broken_ = status;
+  if (!meant && IsLasting(status) && !taken) broken_ = status;
   retry_at_ = meant ? now : now + backoff_.Next();
   for (auto& [index, environment] : environments_) {
     environment.outbox.OnDisconnected();

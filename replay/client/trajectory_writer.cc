@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/status.h"
+#include "common/rpc/call.h"
 #include "replay/client/append_stream.h"
 #include "replay/client/shard_link.h"
 

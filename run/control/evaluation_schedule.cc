@@ -59,8 +59,8 @@ proto::EvaluationAssignment EvaluationSchedule::Add(
 }
 
 std::optional<proto::EvaluationAssignment> EvaluationSchedule::Assign(uint64_t lease) {
-  // The evaluator's own comes first: it asks with every heartbeat and must hear the same answer until
-  // it has reported, even where its report was lost on the way.
+  // The evaluator's own comes first: it asks with every heartbeat and must hear the same answer
+  // until it has reported, even where its report was lost on the way.
   auto held = [&](const Pending& pending) { return pending.lease == lease; };
   auto free = [](const Pending& pending) { return !pending.lease.has_value(); };
   auto found = std::find_if(outstanding_.begin(), outstanding_.end(), held);
@@ -81,8 +81,8 @@ void EvaluationSchedule::LeaseEnded(uint64_t lease) {
 absl::StatusOr<std::optional<proto::EvaluationResult>> EvaluationSchedule::Report(
     uint64_t id, ParameterVersion version, absl::Span<const double> returns,
     double elapsed_seconds) {
-  // A report whose answer was lost comes again. The version is compared too, because evaluations are
-  // numbered anew from the last checkpoint when a learner resumes.
+  // A report whose answer was lost comes again. The version is compared too, because evaluations
+  // are numbered anew from the last checkpoint when a learner resumes.
   if (const proto::EvaluationResult* known = FindResult(id);
       known != nullptr && FromProto(known->version()) == version) {
     return std::nullopt;

@@ -85,8 +85,8 @@ bool PhaseMachine::Evaluating(const RunProgress& progress, absl::Duration now) {
   if (!progress.evaluation_due && progress.outstanding_evaluations == 0) return false;
   if (now - *done_since_ >= options_.last_evaluations) return false;
   // Two clocks: how long results are waited for in all, and within that how long for an evaluator
-  // to come at all. The second starts anew whenever one leaves; if there never was one, it began with
-  // the learner.
+  // to come at all. The second starts anew whenever one leaves; if there never was one, it began
+  // with the learner.
   if (progress.evaluator) no_evaluator_since_.reset();
   if (progress.evaluation_due || progress.evaluator) return true;
   if (!no_evaluator_since_.has_value()) no_evaluator_since_ = now;

@@ -71,6 +71,7 @@ void RunControl::Restore(const std::optional<RunProgressState>& checkpoint,
     closing_seed_ = checkpoint->seed_closed || updates_ >= ratio_.options().pretrain_updates;
     if (checkpoint->seed_closed) phases_.StartTraining();
   }
+  // After the rows, for they decide which milestones are yet to come.
   evaluations_.Restore(std::move(evaluations), row_counter_.total());
 }
 
@@ -221,7 +222,8 @@ RunControl::Shard& RunControl::ShardAt(int shard) {
 bool RunControl::ShardLost(int shard, const std::string& problem) {
   MutexLock lock(&mu_);
   Shard& lost = ShardAt(shard);
-  // Said once, and not at every attempt: a shard that never answered is lost when it first fails to.
+  // Said once, and not at every attempt: a shard that never answered is lost when it first fails
+  // to.
   const bool news = lost.reachable || lost.problem == kNotConnected;
   if (lost.reachable) lost.lost_at = clock_->Now();
   lost.reachable = false;
@@ -282,6 +284,9 @@ TrainerStep RunControl::WaitForRows(std::string what) {
 TrainerStep RunControl::NextStep() {
   if (Over()) return TrainerStep::kFinish;
   const uint64_t rows = row_counter_.total();
+  // The order below is that of the contract: an evaluation in lockstep holds everything, a
+  // milestone comes before the updates after it, and updates wait for rows, not the other way
+  // round.
   if (phases_.phase() == proto::SEED) return NextSeedStep();
   if (options_.lockstep && evaluations_.outstanding()) {
     return WaitFor("the learner waits for the evaluation in progress",
@@ -307,6 +312,8 @@ TrainerStep RunControl::NextSeedStep() {
     return WaitForRows(absl::StrCat("the learner waits for the rows of the seed phase: ", rows,
                                     " of ", ratio.seed_rows));
   }
+  // Also after a restart in the middle of pretraining: its updates count, and replay is filled anew
+  // before the rest are made.
   if (updates_ >= ratio.pretrain_updates) return TrainerStep::kCloseSeed;
   return UpdateUnlessRefilling();
 }
@@ -317,6 +324,8 @@ TrainerStep RunControl::UpdateUnlessRefilling() {
     return WaitForRows(
         absl::StrCat("the learner waits for replay to be filled: ", replay.Progress()));
   }
+  // Rows without a window: episodes so short, or environments so many, that none has H rows in a
+  // row.
   if (replay.windows > 0) return TrainerStep::kUpdate;
   return WaitForRows(window_watch_.WaitReason(replay));
 }
@@ -341,6 +350,8 @@ void RunControl::BeginSeedClosing() {
 bool RunControl::AwaitSeedClosed(absl::Duration timeout) {
   MutexLock lock(&mu_);
   const absl::Duration deadline = clock_->Now() + timeout;
+  // Each shard agrees by answering a grant that says so. One that is unreachable holds the first
+  // version up, because it could let random rows in after it.
   while (!SeedClosed() && !Over()) {
     WaitFor(absl::StrCat("the learner waits for shards to close the seed phase: ", OpenShards()));
     if (!clock_->WaitUntil(&changed_, &mu_, deadline)) break;
@@ -397,6 +408,7 @@ void RunControl::Halt(const std::string& why) {
 }
 
 void RunControl::HaltFor(const std::string& why) {
+  // The first reason is the cause; what follows from it comes here too.
   halted_ = true;
   if (waits_.halted.empty()) waits_.halted = ShortText(why, kMaxError);
   changed_.SignalAll();
@@ -446,6 +458,7 @@ void RunControl::Observe(proto::RunStatus observed) {
 void RunControl::CheckPhase() {
   // Whoever goes away decides nothing any more: its successor does, with what was kept.
   if (halted_) return;
+  // Progress is read before the phase may change, so that all conditions see the same moment.
   const bool before = IsOver(phases_.phase());
   const RunProgress progress = Progress();
   phases_.Check(progress, ratio_.options().seed_rows, clock_->Now());

@@ -50,9 +50,9 @@ uint64_t RunControl::RowsBound() const {
   if (options_.lockstep) return row_counter_.total() + kLockstepRows;
   const ReplayContent replay = Replay();
   const uint64_t rows = row_counter_.total();
-  // Two bounds, and the larger one counts: the ratio of updates to rows, and what replay lacks to be
-  // sampled from. The second one lets rows in after replay was lost, when the updates are as far as
-  // the rows ever were and the ratio alone would admit none.
+  // Two bounds, and the larger one counts: the ratio of updates to rows, and what replay lacks to
+  // be sampled from. The second one lets rows in after replay was lost, when the updates are as far
+  // as the rows ever were and the ratio alone would admit none.
   uint64_t bound = std::max(ratio_.RowsBound(phases_.phase() == proto::SEED, updates_),
                             rows + replay.MissingOf(replay.min_rows));
   // Many environments may have shared these rows so thinly that none has a window.

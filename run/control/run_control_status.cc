@@ -99,8 +99,8 @@ std::string RunControl::LastEvaluations() const {
 
 absl::Status RunControl::CheckBarred() const {
   MutexLock lock(&mu_);
-  // A few windows without a usable update are the environment's accidents. Where a quarter of all is
-  // barred, what is left no longer stands for what the environments do.
+  // A few windows without a usable update are the environment's accidents. Where a quarter of all
+  // is barred, what is left no longer stands for what the environments do.
   uint64_t barred = 0, windows = 0;
   for (const Shard& shard : shards_) {
     if (!shard.reachable) continue;

@@ -50,6 +50,7 @@ TextTable Evaluations(const proto::RunStatus& status, int most) {
          FormatMean(result.return_mean(), result.return_ci95()),
          absl::StrFormat("%.1f", result.return_min()), absl::StrFormat("%.1f", result.return_max()),
          absl::StrCat(result.episodes()), FormatSeconds(result.elapsed_seconds())});
+    // A ninth cell in one row: the others have none, and the heading needs none.
     if (&result == BestEvaluation(status)) rows.back().push_back("best");
   }
   return rows;
@@ -129,6 +130,8 @@ const proto::EvaluationResult* BestEvaluation(const proto::RunStatus& status) {
 
 std::string ProgressLine(const proto::RunStatus& status) {
   std::string line = absl::StrCat(proto::Phase_Name(status.phase()), "  ", CountsText(status));
+  // What does not exist yet is left out, so that the line fits a terminal for most of the run; what
+  // is waited for stands last, where a narrow terminal cuts it off.
   if (status.has_training_return_mean()) {
     absl::StrAppendFormat(&line, " | training return %.1f", status.training_return_mean());
   }

@@ -110,8 +110,8 @@ std::string WaitingText(const proto::RunStatus& status, const LearnerWaits& wait
     parts.push_back(absl::StrCat("this learner ends, and actors and evaluators wait for the next: ",
                                  waits.halted));
   }
-  // From the learner outwards: what it waits for, then whoever should bring that, then what is out of
-  // order in any case.
+  // From the learner outwards: what it waits for, then whoever should bring that, then what is out
+  // of order in any case.
   if (!waits.step.empty()) parts.push_back(waits.step);
   if (!waits.within_step.empty()) parts.push_back(waits.within_step);
   if (!waits.step.empty() && waits.step_for == LearnerWaits::For::kActors) {

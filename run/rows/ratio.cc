@@ -18,6 +18,8 @@ absl::Status RatioOptions::Validate() const {
 }
 
 uint64_t Ratio::UpdatesAllowed(uint64_t rows) const {
+  // Pretraining is allowed all at once when the seed rows are there; from then on each row brings
+  // utd updates.
   if (rows < options_.seed_rows) return 0;
   const double after_seed = static_cast<double>(rows - options_.seed_rows);
   return options_.pretrain_updates + static_cast<uint64_t>(std::floor(options_.utd * after_seed));
@@ -25,6 +27,7 @@ uint64_t Ratio::UpdatesAllowed(uint64_t rows) const {
 
 uint64_t Ratio::RowsBound(bool seed, uint64_t updates) const {
   if (seed) return options_.seed_rows + options_.slack_rows;
+  // The inverse of UpdatesAllowed: the rows that these updates have used up, and slack on top.
   const double after_pretraining =
       static_cast<double>(updates - std::min(updates, options_.pretrain_updates));
   // With less slack than one update takes, both sides would wait for each other.

@@ -16,9 +16,11 @@ void RowCounter::Observe(uint64_t incarnation, uint64_t rows) {
   auto found = std::find_if(known.begin(), known.end(),
                             [&](const Incarnation& entry) { return entry.id == incarnation; });
   if (found == known.end()) {
+    // Room for the new one. A shard that restarts over and over must not grow the checkpoint.
     SumUpBeyond(max_incarnations_ - 1);
     found = known.insert(known.end(), Incarnation{incarnation, 0});
   }
+  // Replies overtake each other, so a smaller count is an older one.
   if (rows > found->rows) {
     total_ += rows - found->rows;
     found->rows = rows;
@@ -34,6 +36,8 @@ void RowCounter::SumUpBeyond(size_t most) {
 }
 
 void RowCounter::Restore(State state) {
+  // From a checkpoint: incarnations that live on go on counting from what is stored here, the
+  // others never answer again and stay part of the sum.
   state_ = std::move(state);
   total_ = state_.past_rows;
   for (const Incarnation& entry : state_.incarnations) total_ += entry.rows;

@@ -43,6 +43,8 @@ uint64_t RowGrants::Next(int shard, uint64_t remaining) {
   // Whoever does not answer cannot agree to less, so not even a single row of its is granted twice.
   const uint64_t open = remaining - std::min(remaining, Kept());
   if (takes_part && open > 0) {
+    // An even share, but no more than what others have not been granted already: they may use all
+    // of it before they hear of less.
     const uint64_t free = open - std::min(open, OutstandingElsewhere(shard));
     const uint64_t even = open / sharers + (open % sharers > 0 ? 1 : 0);
     share = std::max<uint64_t>(1, std::min(even, free));
@@ -76,6 +78,8 @@ uint64_t RowGrants::OutstandingElsewhere(int shard) const {
 int RowGrants::Sharers(int shard, bool* takes_part) const {
   const int known = static_cast<int>(
       std::count_if(shards_.begin(), shards_.end(), [](const Shard& s) { return s.known; }));
+  // Shards that nobody writes to would hold their share for nothing. Where none is written to, all
+  // share: the first writer may come to any of them.
   const int written = static_cast<int>(std::count_if(
       shards_.begin(), shards_.end(), [](const Shard& s) { return s.known && s.streams > 0; }));
   *takes_part = written == 0 || shards_[shard].streams > 0;

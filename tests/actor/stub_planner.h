@@ -9,8 +9,8 @@
 
 #include "absl/status/status.h"
 #include "common/base/mutex.h"
+#include "common/rpc/call.h"
 #include "common/rpc/server.h"
-#include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
 #include "common/values/number_check.h"

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/rpc/call.h"
 #include "common/rpc/server.h"
-#include "common/rpc/unary.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "learner/app.h"

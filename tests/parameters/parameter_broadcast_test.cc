@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
-#include "common/rpc/deadline.h"
+#include "common/rpc/call.h"
 #include "common/rpc/server.h"
 #include "common/rpc/wire.h"
 #include "gmock/gmock.h"

@@ -7,7 +7,7 @@
 
 #include "common/base/event.h"
 #include "common/base/mutex.h"
-#include "common/rpc/deadline.h"
+#include "common/rpc/call.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"

@@ -5,8 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "common/rpc/call.h"
 #include "common/rpc/server.h"
-#include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
-#include "common/rpc/unary.h"
+#include "common/rpc/call.h"
 #include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
 #include "gmock/gmock.h"

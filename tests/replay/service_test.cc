@@ -8,9 +8,9 @@
 
 #include "absl/types/span.h"
 #include "common/base/thread.h"
+#include "common/rpc/call.h"
 #include "common/rpc/message_size.h"
 #include "common/rpc/server.h"
-#include "common/rpc/unary.h"
 #include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
 #include "gmock/gmock.h"

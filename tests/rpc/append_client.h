@@ -5,8 +5,7 @@
 #include <utility>
 
 #include "common/base/event.h"
-#include "common/rpc/deadline.h"
-#include "common/rpc/status.h"
+#include "common/rpc/call.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "proto/replay.grpc.pb.h"

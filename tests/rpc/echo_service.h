@@ -5,7 +5,7 @@
 #include <string>
 
 #include "common/base/event.h"
-#include "common/rpc/unary.h"
+#include "common/rpc/call.h"
 #include "proto/replay.grpc.pb.h"
 
 namespace pompc::rpc {

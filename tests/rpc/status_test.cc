@@ -1,7 +1,6 @@
-#include "common/rpc/status.h"
-
 #include <string>
 
+#include "common/rpc/call.h"
 #include "gtest/gtest.h"
 
 namespace pompc::rpc {

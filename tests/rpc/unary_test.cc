@@ -1,8 +1,7 @@
-#include "common/rpc/unary.h"
-
 #include <string>
 
 #include "common/io/listener.h"
+#include "common/rpc/call.h"
 #include "common/rpc/server.h"
 #include "common/rpc/wire.h"
 #include "gmock/gmock.h"

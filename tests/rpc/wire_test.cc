@@ -32,6 +32,14 @@ TEST(Wire, OtherVersionIsRefusedNamingBoth) {
   }
 }
 
+TEST(Wire, AnOpenHeaderMayLackTheRunButNameNoOther) {
+  EXPECT_TRUE(CheckOpenHeader(MakeHeader(""), "run-1").ok());
+  EXPECT_TRUE(CheckOpenHeader(MakeHeader("run-1"), "run-1").ok());
+  EXPECT_EQ(CheckOpenHeader(MakeHeader("run-2"), "run-1").code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(CheckOpenHeader({}, "run-1").code(), absl::StatusCode::kFailedPrecondition);
+}
+
 TEST(Wire, MissingHeaderIsRefused) {
   EXPECT_EQ(CheckHeader({}, "").code(), absl::StatusCode::kFailedPrecondition);
 }

@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bounded_queue.h"
+#include "common/rpc/call.h"
 #include "common/rpc/server.h"
-#include "common/rpc/unary.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/run/run_fixture.h"

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "common/rpc/unary.h"
+#include "common/rpc/call.h"
 #include "common/rpc/wire.h"
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"

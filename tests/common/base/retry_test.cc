@@ -86,5 +86,21 @@ TEST_F(RetryTest, StopEndsAWait) {
   EXPECT_EQ(clock_.Now(), absl::ZeroDuration());
 }
 
+TEST(StatusClassTest, NoCodeIsBothLastingAndPassing) {
+  using Code = absl::StatusCode;
+  std::vector<Code> lasting, passing;
+  for (int code = 1; code <= 16; ++code) {
+    const absl::Status status(static_cast<Code>(code), "why");
+    if (IsLasting(status)) lasting.push_back(status.code());
+    if (IsPassing(status)) passing.push_back(status.code());
+  }
+  EXPECT_THAT(lasting,
+              ElementsAre(Code::kInvalidArgument, Code::kPermissionDenied,
+                          Code::kFailedPrecondition, Code::kUnimplemented, Code::kUnauthenticated));
+  EXPECT_THAT(passing, ElementsAre(Code::kCancelled, Code::kDeadlineExceeded,
+                                   Code::kResourceExhausted, Code::kUnavailable));
+  EXPECT_FALSE(IsLasting(absl::OkStatus()) || IsPassing(absl::OkStatus()));
+}
+
 }  // namespace
 }  // namespace pompc

@@ -11,8 +11,8 @@
 
 #include "common/base/event.h"
 #include "common/base/mutex.h"
+#include "common/rpc/call.h"
 #include "common/rpc/server.h"
-#include "common/rpc/status.h"
 #include "common/rpc/wire.h"
 #include "gmock/gmock.h"
 #include "grpcpp/support/server_callback.h"

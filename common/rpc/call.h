@@ -1,0 +1,111 @@
+#ifndef POMPC_COMMON_RPC_CALL_H_
+#define POMPC_COMMON_RPC_CALL_H_
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/base/check.h"
+#include "common/rpc/message_text.h"
+#include "google/protobuf/message.h"
+#include "grpc/support/time.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/server_callback.h"
+#include "grpcpp/support/status.h"
+
+// What every call needs, on either side: a deadline, a status that travels, a beginning and an end.
+// What a failed call says about the next one is in common/base/retry.h.
+
+namespace pompc::rpc {
+
+// A duration as gRPC's channel arguments want it.
+inline int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(absl::ToInt64Milliseconds(duration));
+}
+
+// The moment `timeout` from now, as gRPC's deadlines want it:
+// context.set_deadline(DeadlineAfter(d)). gRPC waits on its own clock, so these are the only
+// deadlines that pompc::Clock does not rule.
+inline gpr_timespec DeadlineAfter(absl::Duration timeout) {
+  if (timeout == absl::InfiniteDuration()) return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                      gpr_time_from_nanos(absl::ToInt64Nanoseconds(timeout), GPR_TIMESPAN));
+}
+
+// Longest message that travels: gRPC puts it into a header of bounded size, and a longer one would
+// turn every error into RESOURCE_EXHAUSTED.
+inline constexpr size_t kMaxStatusMessageBytes = 2048;
+
+// Same code, same message (cut at kMaxStatusMessageBytes).
+grpc::Status ToGrpc(const absl::Status& status);
+
+// Likewise; but that a message is larger than the receiver takes (or the sender may send) becomes
+// INVALID_ARGUMENT: gRPC gives it the code of a server that is busy, RESOURCE_EXHAUSTED, which is
+// tried again, and here no retry helps. A server that does not have the method says UNIMPLEMENTED
+// and nothing more: what that means is added.
+absl::Status FromGrpc(const grpc::Status& status);
+
+// The error of a call that failed, with the cause where gRPC leaves it out: INTERNAL naming the
+// field of `request` that is no text, or the type of the reply that could not be read.
+absl::Status CallError(const grpc::Status& status, const google::protobuf::Message& request,
+                       absl::string_view reply_type);
+
+// One blocking call with a deadline:
+//   absl::StatusOr<proto::ShardInfo> info =
+//       CallUnary(*stub, &proto::ReplayService::Stub::Info, request, absl::Seconds(2));
+// Fails at once with UNAVAILABLE when there is no connection; DEADLINE_EXCEEDED after `timeout`;
+// INTERNAL naming the cause when one side cannot read the other's message.
+template <typename Stub, typename Request, typename Reply>
+absl::StatusOr<Reply> CallUnary(Stub& stub,
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Reply*),
+                                const Request& request, absl::Duration timeout) {
+  grpc::ClientContext context;
+  context.set_deadline(DeadlineAfter(timeout));
+  Reply reply;
+  const grpc::Status status = (stub.*method)(&context, request, &reply);
+  if (!status.ok()) return CallError(status, request, Reply::descriptor()->name());
+  return reply;
+}
+
+// Ends a unary method of a callback service whose work is already done:
+//   return FinishUnary(context, core_->Info(*request, reply));
+inline grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* context,
+                                             const absl::Status& status) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+// As above, with the reply moved out of `result` when there is one. Bytes in its text fields that
+// are no UTF-8 (paths, names) are escaped, since clients could not read the reply.
+template <typename Reply>
+grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* context,
+                                      absl::StatusOr<Reply> result, Reply* reply) {
+  if (result.ok()) {
+    *reply = *std::move(result);
+    MakeText(reply);
+  }
+  return FinishUnary(context, result.status());
+}
+
+// Ends a server's stream before its first message:
+//   if (!status.ok()) return RefuseStream<proto::RankOrder>(status);
+template <typename Message>
+grpc::ServerWriteReactor<Message>* RefuseStream(const absl::Status& status) {
+  struct Refused final : grpc::ServerWriteReactor<Message> {
+    // gRPC's last call.
+    void OnDone() override { delete this; }
+  };
+  POMPC_CHECK(!status.ok(), "a stream is refused for a reason");
+  auto* const reactor = new Refused;
+  reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+}  // namespace pompc::rpc
+
+#endif  // POMPC_COMMON_RPC_CALL_H_
