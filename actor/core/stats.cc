@@ -56,20 +56,21 @@ void ActorStats::RegisterMetrics(const std::string& role) {
     out.Counter("pompc_actor_refused_episodes_total", "Episodes that replay refused.", c.refused,
                 labels);
     out.Counter("pompc_actor_refused_rows_total",
-                "Rows that were lost because replay refused their episode.",
-                c.refused_rows, labels);
+                "Rows that were lost because replay refused their episode.", c.refused_rows,
+                labels);
     out.Counter("pompc_actor_resumed_segments_total",
                 "Episodes continued as a new segment because a shard lost its rows.",
                 c.resumed_segments, labels);
-    out.Counter("pompc_actor_plan_failures_total",
-                "Plans that failed and were requested again.", c.plan_failures, labels);
+    out.Counter("pompc_actor_plan_failures_total", "Plans that failed and were requested again.",
+                c.plan_failures, labels);
     out.Counter("pompc_actor_hedged_plans_total",
                 "Plans requested from a second planner because the first had not answered in time.",
                 c.hedged_plans, labels);
     out.Counter("pompc_actor_evaluations_total", "Evaluations played to their end.", c.evaluations,
                 labels);
-    out.Gauge("pompc_actor_episode_return", "Return of the newest episode that terminated or was truncated.",
-              c.last_return, labels);
+    out.Gauge("pompc_actor_episode_return",
+              "Return of the newest episode that terminated or was truncated.", c.last_return,
+              labels);
     // Where the time of an actor goes is the first question about its speed (docs/metrics.md).
     for (int i = 0; i < workers(); ++i) {
       out.StateSeconds(

@@ -52,20 +52,20 @@ std::string Summary(const CheckpointFile& checkpoint) {
   run::RowCounter rows;
   rows.Restore(info.progress.rows);
   return FormatFields({{"checkpoint", checkpoint.folder},
-                      {"checksums", "hold"},
-                      {"run", info.run_id},
-                      {"task", checkpoint.config.env().task()},
-                      {"evaluated", checkpoint.return_mean
-                                        ? absl::StrFormat("return %.1f, the run's best checkpoint",
-                                                          *checkpoint.return_mean)
-                                        : "unknown"},
-                      {"written", info.written_at.empty() ? "unknown" : info.written_at},
-                      {"updates", FormatCount(info.progress.updates)},
-                      {"rows", FormatCount(rows.total())},
-                      {"episodes", FormatCount(info.progress.episodes)},
-                      {"time", FormatSeconds(info.progress.elapsed_seconds)},
-                      {"starts", absl::StrCat(info.learner_incarnation)},
-                      {"seed phase", info.progress.seed_closed ? "closed" : "open"}});
+                       {"checksums", "hold"},
+                       {"run", info.run_id},
+                       {"task", checkpoint.config.env().task()},
+                       {"evaluated", checkpoint.return_mean
+                                         ? absl::StrFormat("return %.1f, the run's best checkpoint",
+                                                           *checkpoint.return_mean)
+                                         : "unknown"},
+                       {"written", info.written_at.empty() ? "unknown" : info.written_at},
+                       {"updates", FormatCount(info.progress.updates)},
+                       {"rows", FormatCount(rows.total())},
+                       {"episodes", FormatCount(info.progress.episodes)},
+                       {"time", FormatSeconds(info.progress.elapsed_seconds)},
+                       {"starts", absl::StrCat(info.learner_incarnation)},
+                       {"seed phase", info.progress.seed_closed ? "closed" : "open"}});
 }
 
 // The settings that someone chose: a built-in task fills in env.spec itself, and only an external
