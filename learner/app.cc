@@ -51,7 +51,7 @@ absl::Status App::Open() {
                                     options_.config.learner().keep_checkpoints(), evaluations));
   POMPC_ASSIGN_OR_RETURN(const std::optional<CheckpointInfo> checkpoint,
                          RestoreNewest(store.get(), run_->run_id(), options_.engine.get()));
-  // A run that was gone on with before keeps its config until a shard agrees to this one.
+  // A run that was resumed before keeps its config until a shard agrees to this one.
   POMPC_RETURN_IF_ERROR(run_->WriteConfigIfMissing(options_.config));
   control_ = std::make_unique<run::RunControl>(
       MakeRunControlOptions(options_, run_->learner_incarnation()), options_.clock);

@@ -60,8 +60,8 @@ class App {
 
   // Blocks until the run is over and actors and evaluators know (for drain_timeout at most; OK, or
   // the error by which its last checkpoint or evaluations could not be written), until an error
-  // ends this learner, or until Stop (OK). The learner goes on answering until Stop. An error does
-  // not end the run: actors and evaluators wait until a learner goes on from the newest checkpoint.
+  // ends this learner, or until Stop (OK). The learner keeps answering until Stop. An error does
+  // not end the run: actors and evaluators wait until a learner resumes from the newest checkpoint.
   // UNAVAILABLE naming the rank when another rank was lost, FAILED_PRECONDITION when the run
   // directory was moved or deleted.
   absl::Status Wait();

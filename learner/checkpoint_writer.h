@@ -19,7 +19,7 @@
 namespace pompc::learner {
 
 // Writes checkpoints on a thread of its own, so that updates go on meanwhile. What is requested is
-// done in order. Failures are logged and counted, and the run goes on; what could not be written
+// done in order. Failures are logged and counted, and the run continues; what could not be written
 // (the disk is full) is kept in memory and tried again, with backoff and whenever something else
 // could be written: the newest checkpoint, the one of the best policy so far, and those under
 // evaluation, kMaxFailed of them in all. Thread-safe. Owns the store while it lives.

@@ -191,7 +191,7 @@ absl::Status Follower::Draw(const std::vector<uint64_t>& windows) {
 absl::Status Follower::GoBack() {
   engine_->GoBack();
   updates_ = engine_->update_count();
-  // A batch that is still here is one whose plans could not be made anew. Rank 0 takes another one
+  // A batch that is still here is one whose re-planning failed. Rank 0 takes another one
   // as well, and the windows at fault are looked for in this one too.
   if (batch_.has_value()) history_->Add(*std::move(batch_));
   batch_.reset();

@@ -74,7 +74,7 @@ class Follower {
     kJoining,           // rank 0 is not there yet, or other ranks are not
     kWaitingForOrders,  // rank 0 has something else to do, or is not allowed to update
     kWaitingForData,    // no batch is ready
-    kUpdating,          // and planning rows anew, keeping a copy of the state
+    kUpdating,          // and re-planning rows, keeping a copy of the state
     kEnded,
   };
   static constexpr size_t kStates = 5;

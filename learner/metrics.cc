@@ -55,7 +55,7 @@ void AddPeers(const proto::RunStatus& status, MetricSamples& out) {
     out.Gauge("pompc_learner_leases", "Actors and evaluators that take part.", count(has_role),
               {{"role", run::Name(role)}});
     out.Gauge("pompc_learner_waiting_leases",
-              "Of the actors and evaluators that take part, those that say what they wait for.",
+              "Actors and evaluators that take part and report that they wait for something.",
               count(waits), {{"role", run::Name(role)}});
   }
   for (const proto::EndedLeases& ended : status.ended_leases()) {
@@ -116,7 +116,7 @@ void AddPlanWriter(const PlanWriter::Stats& stats, MetricSamples& out) {
       {"written", stats.written}, {"evicted", stats.evicted}, {"lost", stats.lost}};
   for (const auto& [result, rows] : results) {
     out.Counter("pompc_learner_replanned_rows_total",
-                "Rows planned anew, by what became of the plans.", rows, {{"result", result}});
+                "Re-planned rows, by what became of the plans.", rows, {{"result", result}});
   }
 }
 
@@ -152,8 +152,7 @@ void AddParameters(const proto::RunStatus& status, const parameters::ParameterSe
     behind = std::max(behind, planner.behind_seconds());
   }
   out.Gauge("pompc_learner_subscriber_behind_seconds",
-            "Age of the oldest version that a connected planner lacks, of the furthest behind.",
-            behind);
+            "Age of the oldest version that the connected planner furthest behind lacks.", behind);
   out.Counter("pompc_learner_sent_versions_total", "Parameter versions sent, over all planners.",
               stats.versions_sent);
   out.Counter("pompc_learner_sent_bytes_total", "Bytes of parameters sent, over all planners.",

@@ -130,7 +130,7 @@ void Monitor::Record(const run::EvaluationNews& news) {
   if (news.result.has_value()) evaluations_->Append(*news.result).IgnoreError();
   checkpoints_->Settle(news.assignment.updates(), news.result);
   if (!news.result.has_value()) {
-    Log().warn("evaluation {} of version {} was given up", news.assignment.evaluation_id(),
+    Log().warn("evaluation {} of version {} was abandoned", news.assignment.evaluation_id(),
                FromProto(news.assignment.version()).ToString());
     return;
   }

@@ -26,7 +26,7 @@ inline constexpr int kMaxRanks = 1024;
 struct AppOptions {
   // Where to serve; by default in-process only.
   rpc::ServerOptions server;
-  // The run's directory; a new run if there is none, else the run goes on.
+  // The run's directory; a new run if there is none, else that run is resumed.
   std::string run_dir;
   // Resolved, with env.spec.
   proto::RunConfig config;

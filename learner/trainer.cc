@@ -85,7 +85,8 @@ absl::Status Trainer::Train() {
 }
 
 // Rows that no update followed count too: without them in a checkpoint, the next start would know
-// fewer rows than its evaluations name. A run without any checkpoint begins anew in any case.
+// fewer rows than its evaluations name. A run without any checkpoint begins from nothing in any
+// case.
 bool Trainer::HasNews() const {
   if (parts_.engine->update_count() > restored_updates_) return true;
   return parts_.control->rows() != saved_rows_ && parts_.checkpoints->stats().newest.has_value();
@@ -386,7 +387,7 @@ std::unique_ptr<Checkpoint> Trainer::MakeCheckpoint() {
   auto checkpoint = std::make_unique<Checkpoint>();
   checkpoint->info.run_id = options_.run_id;
   // The start that made these updates: evaluations of an earlier start count for a checkpoint only
-  // if no later one made its updates anew.
+  // if no later one repeated its updates.
   checkpoint->info.learner_incarnation = parts_.engine->update_count() > restored_updates_
                                              ? options_.learner_incarnation
                                              : options_.restored_incarnation;

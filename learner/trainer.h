@@ -64,7 +64,7 @@ struct TrainerParts {
   parameters::Publisher* publisher = nullptr;
   CheckpointWriter* checkpoints = nullptr;
   TrainingLog* log = nullptr;
-  // Takes the plans that are made anew.
+  // Takes the re-made plans.
   PlanWriter* plans = nullptr;
   // Null unless the run's schedule is LOCKSTEP: what hands turns to the actor, and what then tells
   // the control of the rows.
@@ -86,7 +86,7 @@ class Trainer {
   enum class State {
     kWaitingForRows,  // the ratio, the seed phase or a refill holds updates back
     kWaitingForData,  // no batch is ready, or another rank has none
-    kUpdating,        // and planning rows anew
+    kUpdating,        // and re-planning rows
     kPublishing,
     kCheckpointing,  // copying the state, or waiting for the disk
     kClosingSeed,    // waiting for the shards' consent
@@ -134,7 +134,7 @@ class Trainer {
   absl::Status Keep();
   // After a NotFiniteError; other errors stay as they are.
   absl::Status Restore(const absl::Status& status);
-  // Plans rows of the batch of the next update anew if it is time to.
+  // Re-plans rows of the batch of the next update if it is time to.
   absl::Status Reanalyze(Engine::Batch& batch);
   absl::Status AfterUpdate(const NamedValues& values, bool logged);
   // These begin with Keep, and with its error nothing has happened.

@@ -35,7 +35,7 @@ bool HasKernels(const MlpSpec& spec, const at::Tensor& flat) {
 }
 
 // One pass over a network in the autograd graph. Gradients of the parameters are added to their
-// flat vector during the backward pass; only the gradient of x goes on to the next node.
+// flat vector during the backward pass; only the gradient of x is passed to the next node.
 struct MlpNode : public torch::autograd::Node {
   torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
     at::NoGradGuard no_grad;

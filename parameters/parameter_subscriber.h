@@ -34,7 +34,7 @@ struct ParameterSubscriberOptions {
   // is taken to be something else: `on_wrong_peer` is told, and nothing is tried any more.
   absl::Duration wrong_peer_timeout = absl::Seconds(10);
   // Called on the subscriber's thread, once at most. Must not close the subscriber. Without it the
-  // subscriber goes on trying.
+  // subscriber keeps trying.
   std::function<void(const absl::Status&)> on_wrong_peer;
   // A version larger than this is refused.
   uint64_t max_bytes = uint64_t{8} << 30;

@@ -30,7 +30,7 @@ struct RankedCheckpoint {
 // that exist and the results in evaluations.csv: evaluated ones come first, the best return first
 // (of equal ones the earliest), then the others, the newest first. An evaluation counts for the
 // checkpoint after as many updates, unless that was written by a later start of the learner, which
-// made these updates anew.
+// repeated these updates.
 
 // A checkpoint that exists, verifies, and is of the update that its name says.
 struct ChosenCheckpoint {

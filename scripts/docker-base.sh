@@ -99,7 +99,7 @@ main() {
     if [[ -n "$force" ]] || ! docker image inspect "$IMAGE:$tag" >/dev/null 2>&1; then wanted+=("$tag"); fi
   done
   if (( ${#wanted[@]} == 0 )); then
-    echo "All of $IMAGE:{build,runtime,runtime-torch,prometheus} are there; --force makes them anew."
+    echo "All of $IMAGE:{build,runtime,runtime-torch,prometheus} exist; --force rebuilds them."
     return
   fi
   work="$(mktemp -d "${TMPDIR:-/var/tmp}/pompc-base.XXXXXX")"

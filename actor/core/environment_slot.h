@@ -44,7 +44,7 @@ struct StepOutcome {
   }
 };
 
-// One environment with the episode under way in it and the buffers of its decisions, which are
+// One environment with its current episode and the buffers of its decisions, which are
 // reused: after the first episode nothing here allocates. Used by one thread; while a plan is under
 // way the slot must stay alive, and only the methods that say so may be called.
 class EnvironmentSlot {
@@ -59,9 +59,9 @@ class EnvironmentSlot {
   // error, or INTERNAL if its first observation is none (common/values/number_check.h).
   absl::Status StartEpisode();
 
-  // The query for the plan of this decision, which is under way from now on: it must be asked, and
+  // The query for the plan of this decision, which is in flight from now on: it must be asked, and
   // AcceptPlan called when it is answered. A repeated query of the same decision is the same query.
-  // REQUIRES: none is under way.
+  // REQUIRES: none is in flight.
   PlanQuery AskPlan(int slot);
   bool plan_under_way() const { return plan_under_way_; }
   // Takes in the plan that arrived: it becomes the action and the next warm start. `status` is that
@@ -116,7 +116,7 @@ class EnvironmentSlot {
   absl::Status fault_;
 };
 
-// Blocks until none of `slots` has a plan under way; what arrives is thrown away. Slot i is the one
+// Blocks until none of `slots` has a plan in flight; what arrives is thrown away. Slot i is the one
 // that letters of `mailbox` call i; null ones are skipped. `letters` is the buffer to take them in.
 void AwaitPlans(const std::vector<EnvironmentSlot*>& slots, Mailbox* mailbox,
                 std::vector<Letter>* letters);

@@ -50,11 +50,11 @@ struct RolloutOptions {
 // Plays episodes in several environments on one thread: asks for plans, executes them, hands the
 // rows to replay. While some environments wait for plans or for room in replay, the others are
 // stepped. In the random phase actions are drawn uniformly and rows carry no plan; when the phase
-// ends, random episodes are dropped and begun anew with plans.
+// ends, random episodes are dropped and begun again with plans.
 //
 // Run belongs to one thread; SetRandomPhase, Stop and the listener may be called from any. Waits
 // without bound for plans and for replay, and says so in the stats; nothing else blocks. Refused
-// episodes are begun anew and told in the stats as a reason to wait until replay acknowledges
+// episodes are begun again and told in the stats as a reason to wait until replay acknowledges
 // something of their environment; counting them is left to who hears of each. Does not own what it
 // is given.
 class Rollout {
@@ -69,7 +69,7 @@ class Rollout {
   RowSinkListener* listener() { return &mailbox_; }
 
   // Plays until Stop (OK), or until an environment cannot be started or stepped, plans or rows are
-  // refused for good or the sink fails (the error). Before it returns, every plan under way has
+  // refused for good or the sink fails (the error). Before it returns, every plan in flight has
   // come back, and what was played is with the sink, the episodes cut where they stood. Call once.
   absl::Status Run(RowSink* sink);
   // Does what Run does, but in turns: in each, the environments make one row each, in their order,
@@ -90,9 +90,9 @@ class Rollout {
     kStart,     // an episode is to be started
     kDecide,    // at a state whose action is to be chosen
     kFull,      // the same, but replay has no room for the row
-    kPlanning,  // a plan is under way
+    kPlanning,  // a plan is in flight
     kRetry,     // a plan failed: to be asked for again at hold_until
-    kPause,     // the episode was given up: to start anew at hold_until
+    kPause,     // the episode was abandoned: the next one starts at hold_until
   };
   // One environment and where it stands.
   struct Lane {

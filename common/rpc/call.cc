@@ -44,12 +44,12 @@ absl::Status CallError(const grpc::Status& status, const google::protobuf::Messa
   if (!field.empty()) {
     return absl::InternalError(absl::StrCat("the server cannot read this ",
                                             request.GetDescriptor()->name(), ": its field ", field,
-                                            " is no UTF-8 text"));
+                                            " is not UTF-8 text"));
   }
   if (error.message() == "No message returned for unary request") {
     return absl::InternalError(
         absl::StrCat("the server's ", reply_type,
-                     " cannot be read: a text in it is no UTF-8, or it is of another version of "
+                     " cannot be read: a text in it is not UTF-8, or it is of another version of "
                      "the messages"));
   }
   if (!status.error_message().empty()) return error;

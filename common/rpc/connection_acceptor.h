@@ -48,7 +48,7 @@ class ConnectionAcceptor {
   void Stop();
 
  private:
-  // A connection to itself that is under way.
+  // A connection to itself in flight.
   struct Check {
     Descriptor connection;
     absl::Duration deadline;

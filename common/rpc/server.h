@@ -37,8 +37,8 @@ struct ServerOptions {
   absl::Duration keepalive_timeout = absl::Seconds(5);
   // Clients that ping more often, without sending anything else, are cut off ("too many pings").
   absl::Duration min_client_ping_interval = absl::Seconds(5);
-  // Connections are ended gracefully after so long, which makes clients resolve names anew and find
-  // replicas that were added. Zero: never.
+  // Connections are ended gracefully after so long, which makes clients resolve names again and
+  // find replicas that were added. Zero: never.
   absl::Duration max_connection_age = absl::ZeroDuration();
   // Larger requests are refused (INVALID_ARGUMENT, see FromGrpc).
   int max_request_bytes = kMaxRequestBytes;
@@ -52,7 +52,7 @@ struct ServerOptions {
 };
 
 // A gRPC server with health checking (v1) and reflection. Services use the callback API: a
-// synchronous stream would cost a thread. It goes on accepting connections whatever happens to
+// synchronous stream would cost a thread. It keeps accepting connections whatever happens to
 // file descriptors, and refuses those that would leave too few (see ConnectionAcceptor).
 // Thread-safe. Does not own the services: they must outlive it. Destruction shuts it down.
 class Server {

@@ -18,7 +18,7 @@ namespace pompc::learner {
 // What an update reports, in a fixed order: columns of metrics.csv.
 using NamedValues = std::vector<std::pair<std::string, double>>;
 
-// Plans made anew, to be written back to the shard that holds the rows.
+// Re-made plans, to be written back to the shard that holds the rows.
 struct PlanUpdate {
   uint32_t shard = 0;
   // The shard's memory that the addresses belong to.
@@ -74,7 +74,7 @@ class Engine {
   // Keep.
   virtual absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) = 0;
 
-  // Plans states of the batch anew, as learner.reanalyze says: the batch has the plans from then
+  // Re-plans states of the batch, as learner.reanalyze says: the batch has the plans from then
   // on, and they are returned by shard. NotFiniteError as Step. REQUIRES: the batch is one of
   // MakeBatch, and learner.reanalyze.every_updates is not 0.
   virtual absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) = 0;

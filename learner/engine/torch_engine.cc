@@ -262,9 +262,9 @@ absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {
   if (std::find(all.begin(), all.end(), 0) != all.end()) {
     return NotFiniteError(kPlans, "plans of the current model are not finite");
   }
-  // The windows of a batch stand one share after the other, those planned anew in ascending order:
-  // one pass over both finds the shard and the addresses of each. State t of a window is its row t;
-  // the H+1st address, of the state at the window's end, got no plan.
+  // The windows of a batch stand one share after the other, those that are re-planned in ascending
+  // order: one pass over both finds the shard and the addresses of each. State t of a window is its
+  // row t; the H+1st address, of the state at the window's end, got no plan.
   std::vector<PlanUpdate> updates;
   int64_t begin = 0;
   size_t i = 0;

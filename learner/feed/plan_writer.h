@@ -12,9 +12,9 @@
 
 namespace pompc::learner {
 
-// Writes plans that were made anew back to the shards, on a thread of its own: no shard holds up
-// training. What a shard does not take, because it is away or started anew, is lost, and so is what
-// comes faster than it is written: the rows keep older plans. Thread-safe.
+// Writes re-made plans back to the shards, on a thread of its own: no shard holds up
+// training. What a shard does not take, because it is unreachable or was restarted, is lost, and so
+// is what comes faster than it is written: the rows keep older plans. Thread-safe.
 class PlanWriter {
  public:
   // Rows whose plans were written, were no longer there, and were lost.
@@ -39,7 +39,7 @@ class PlanWriter {
 
   Stats stats() const;
 
-  // Drops what waits and ends the thread, once a call to a shard that is under way has returned
+  // Drops what waits and ends the thread, once a call to a shard that is in flight has returned
   // (ShardClients::Close cancels it). Idempotent.
   void Close();
 

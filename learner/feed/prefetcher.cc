@@ -316,7 +316,7 @@ Prefetcher::Item Prefetcher::Assemble(Slot& slot) {
     if (!MayPass(share.status())) {
       return Annotate(share.status(), absl::StrCat("shard ", shard));
     }
-    // The whole batch is drawn anew, without this shard: a batch with the answers of the others
+    // The whole batch is drawn again, without this shard: a batch with the answers of the others
     // alone would be smaller and no longer uniform over the windows that are left.
     avoid_until_[shard] = options_.clock->Now() + options_.avoid;
     failure.Update(absl::UnavailableError(absl::StrCat("the learner waits for shard ", shard, ": ",

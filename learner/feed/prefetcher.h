@@ -85,8 +85,8 @@ class PrefetchDepth {
 // of windows, asks all of them at once and puts the answers together, on a thread of its own.
 // Several batches are in flight at a time and are handed out in the order of updates, whatever the
 // order of the answers. A shard that does not deliver is left out while others hold windows; what
-// it failed to deliver is drawn anew while the other batches stay in flight. Batches are drawn only
-// while `control` says that it makes sense. Thread-safe; Next is for one caller.
+// it failed to deliver is drawn again while the other batches stay in flight. Batches are drawn
+// only while `control` says that it makes sense. Thread-safe; Next is for one caller.
 class Prefetcher : public BatchSource {
  public:
   enum class State { kWaitingForData, kFetching, kFull };
@@ -129,9 +129,9 @@ class Prefetcher : public BatchSource {
   absl::StatusOr<DrawnBatch> DrawNow();
   // Requests the slot's windows. False, after noting why, when no shard can be asked just now.
   bool Request(const std::shared_ptr<Slot>& slot);
-  // The batch of a slot whose answers are complete; UNAVAILABLE when it has to be drawn anew.
+  // The batch of a slot whose answers are complete; UNAVAILABLE when it has to be drawn again.
   Item Assemble(Slot& slot);
-  // Makes the slot ready with what Assemble gave, or has it drawn anew.
+  // Makes the slot ready with what Assemble gave, or has it drawn again.
   void Deliver(const std::shared_ptr<Slot>& slot, Item item);
   uint64_t SeedOf(uint64_t update) const;
   std::vector<uint64_t> UsableWindows() const;

@@ -20,7 +20,7 @@ struct RankOrder {
   enum class Kind {
     kConnect,    // connect to the others and take over the state of rank 0
     kDraw,       // get this rank's part of the next batch, and say whether it is there
-    kReanalyze,  // plan states of the batch anew
+    kReanalyze,  // re-plan states of the batch
     kStep,       // make the update
     kKeep,       // keep a copy of the state
     kGoBack,     // back to the state kept last

@@ -1,4 +1,4 @@
-// Plans made anew for states of a batch (BMPC's lazy reanalyze).
+// Re-plans of states of a batch (BMPC's lazy reanalyze).
 #ifndef POMPC_LEARNER_UPDATE_REANALYZE_H_
 #define POMPC_LEARNER_UPDATE_REANALYZE_H_
 

@@ -64,7 +64,7 @@ class Updater {
   // whose gradient is not finite, and the update: GoBack. The update is incomplete and that
   // optimiser did not step; with a recorder all did. Checked in every update on the CPU, elsewhere
   // when metrics are wanted. With other ranks, both come on all of them at once, and UNAVAILABLE as
-  // Ranks says: then the update is incomplete as well, and ranks must be joined anew.
+  // Ranks says: then the update is incomplete as well, and ranks must be joined again.
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
 
   // Computes what Step would from these draws, all of it at the parameters as they are (in Step,

@@ -18,7 +18,7 @@ absl::Status RatioOptions::Validate() const {
 }
 
 uint64_t Ratio::UpdatesAllowed(uint64_t rows) const {
-  // Pretraining is allowed all at once when the seed rows are there; from then on each row brings
+  // Pretraining is allowed all at once when the seed rows are stored; from then on each row brings
   // utd updates.
   if (rows < options_.seed_rows) return 0;
   const double after_seed = static_cast<double>(rows - options_.seed_rows);

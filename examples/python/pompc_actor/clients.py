@@ -15,14 +15,14 @@ import numpy
 from pompc_actor import Failed, wire
 from pompc_actor.wire import proto
 
-PLAN_SECONDS = 10       # after which a plan is asked for anew, of another planner where there is one
+PLAN_SECONDS = 10       # after which a plan is requested again, from another planner where there is one
 MAX_PLAN_SECONDS = 120  # to which that grows with planners that are slow
 QUIET_SECONDS = 5       # of waiting for a plan that nobody is told of
 BAR_SECONDS = 30        # until a planner that did not answer is tried again, while there are others
 AWAY_SECONDS = 2        # likewise, of one that could not be reached
 CALL_SECONDS = 5        # of the calls to the learner
 LEAVE_SECONDS = 2       # of the last of them
-STREAM_SECONDS = 600    # that a stream to a shard lasts at most; one half as old is opened anew before the next chunk
+STREAM_SECONDS = 600    # that a stream to a shard lasts at most; one half as old is reopened before the next chunk
 ACK_SECONDS = 60        # without a word from a shard that does not say it is holding rows back
 RETRY_SECONDS = 1
 GIVE_UP_SECONDS = 10    # of errors that do not pass by themselves
@@ -99,7 +99,7 @@ class Waits:
         self._logged = {}   # text -> when it was logged last
 
     def set(self, who, why):
-        """`who` waits for a reason; "": it goes on. A reason is logged when it comes up, and each LOG_SECONDS."""
+        """`who` waits for a reason; "" means that it has resumed. A reason is logged when it comes up, and each LOG_SECONDS."""
         with self._lock:
             if why:
                 self._reasons[who] = why

@@ -92,7 +92,7 @@ class Player:
                     left_something = False
                 if not left_something:
                     time.sleep(clients.RETRY_SECONDS)  # the next one may end as soon
-                seed = None  # the environment's own generator goes on over its episodes
+                seed = None  # the environment's own generator continues over its episodes
         finally:
             self._shard.close()
             self._identity.waits.set(self._shard.who, "")

@@ -102,7 +102,8 @@ TEST(PhaseMachineTest, AnEvaluatorThatHasGoneIsWaitedForWithABound) {
   EXPECT_EQ(machine.phase(), proto::TRAINING);
   machine.Check(Evaluating(/*evaluator=*/false), kSeedRows, absl::Seconds(151));
   EXPECT_EQ(machine.phase(), proto::FINISHED);
-  EXPECT_EQ(machine.reason(), "all 1000 rows are there; 3 evaluations had no result: no evaluator");
+  EXPECT_EQ(machine.reason(),
+            "all 1000 rows are stored; 3 evaluations had no result: no evaluator");
 }
 
 TEST(PhaseMachineTest, AFirstEvaluatorIsWaitedForSinceTheStart) {
@@ -115,7 +116,7 @@ TEST(PhaseMachineTest, AFirstEvaluatorIsWaitedForSinceTheStart) {
   EXPECT_EQ(machine.phase(), proto::TRAINING);
   machine.Check(progress, kSeedRows, absl::Seconds(120));
   EXPECT_EQ(machine.phase(), proto::FINISHED);
-  EXPECT_EQ(machine.reason(), "all 1000 rows are there; 1 evaluation had no result: no evaluator");
+  EXPECT_EQ(machine.reason(), "all 1000 rows are stored; 1 evaluation had no result: no evaluator");
 }
 
 TEST(PhaseMachineTest, AllRowsInTheSeedPhaseStillTrains) {

@@ -100,7 +100,7 @@ TEST_F(RunControlEvaluationTest, AFirstEvaluatorIsWaitedForAtTheEnd) {
   auto evaluator = *control_.Register(proto::EVALUATOR, "e", 0);
   Report(evaluator.lease_id());
   EXPECT_EQ(control_.phase(), proto::FINISHED);
-  EXPECT_EQ(control_.Status().over_reason(), "all 1000 rows are there");
+  EXPECT_EQ(control_.Status().over_reason(), "all 1000 rows are stored");
 }
 
 // Frozen, it is silent until its lease ends, and comes again when it goes on.
@@ -125,7 +125,7 @@ TEST_F(RunControlEvaluationTest, EvaluationsThatNobodyMakesAreGivenUpAloud) {
   TickFor(absl::Minutes(2) + absl::Seconds(15));
   EXPECT_EQ(control_.phase(), proto::FINISHED);
   EXPECT_EQ(control_.Status().over_reason(),
-            "all 1000 rows are there; 1 evaluation had no result: no evaluator");
+            "all 1000 rows are stored; 1 evaluation had no result: no evaluator");
   const auto news = control_.TakeEvaluationNews();
   ASSERT_EQ(news.size(), 1u);
   EXPECT_FALSE(news[0].result.has_value());
