@@ -5,38 +5,27 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "actor/env/domains.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::env {
 
-// The tasks of each domain. Each function is defined in the file of tasks/ that has the domain's
-// name; this list and the one below are all that makes its tasks known.
-std::vector<TaskDefinition> AcrobotTasks();
-std::vector<TaskDefinition> BallInCupTasks();
-std::vector<TaskDefinition> CartpoleTasks();
-std::vector<TaskDefinition> CheetahTasks();
-std::vector<TaskDefinition> DogTasks();
-std::vector<TaskDefinition> FingerTasks();
-std::vector<TaskDefinition> FishTasks();
-std::vector<TaskDefinition> HopperTasks();
-std::vector<TaskDefinition> HumanoidTasks();
-std::vector<TaskDefinition> InvertedPendulumTasks();
-std::vector<TaskDefinition> PendulumTasks();
-std::vector<TaskDefinition> QuadrupedTasks();
-std::vector<TaskDefinition> ReacherTasks();
-std::vector<TaskDefinition> WalkerTasks();
+// The function of each domain is defined in the file of tasks/ that has the domain's name.
+#define POMPC_DECLARE_DOMAIN(function) std::vector<TaskDefinition> function();
+POMPC_DOMAINS(POMPC_DECLARE_DOMAIN)
+#undef POMPC_DECLARE_DOMAIN
 
 const std::vector<TaskDefinition>& Tasks() {
   // Never destroyed: environments may outlive static objects.
   static const auto* definitions = [] {
     auto* all = new std::vector<TaskDefinition>;
-    for (const auto& domain :
-         {PendulumTasks(), CartpoleTasks(), AcrobotTasks(), ReacherTasks(), BallInCupTasks(),
-          FingerTasks(), CheetahTasks(), WalkerTasks(), HopperTasks(), FishTasks(), HumanoidTasks(),
-          QuadrupedTasks(), DogTasks(), InvertedPendulumTasks()}) {
+    const auto add = [all](const std::vector<TaskDefinition>& domain) {
       all->insert(all->end(), domain.begin(), domain.end());
-    }
+    };
+#define POMPC_ADD_DOMAIN(function) add(function());
+    POMPC_DOMAINS(POMPC_ADD_DOMAIN)
+#undef POMPC_ADD_DOMAIN
     // Two tasks of one name would hide each other.
     std::set<std::string> names;
     for (const TaskDefinition& task : *all) POMPC_CHECK(names.insert(task.name).second, task.name);
