@@ -1,5 +1,6 @@
 #include "common/rpc/message_text.h"
 
+#include "common/rpc/call.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/run.pb.h"
