@@ -13,12 +13,12 @@ namespace {
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 void AddProgress(const proto::RunStatus& status, MetricSamples& out) {
-  out.Counter("pompc_learner_rows_total", "Rows the run has accepted, earlier starts included.",
-              status.rows());
-  out.Counter("pompc_learner_updates_total", "Updates made, earlier starts included.",
+  out.Counter("pompc_learner_rows_total",
+              "Rows that the run has accepted, including earlier starts.", status.rows());
+  out.Counter("pompc_learner_updates_total", "Updates made, including earlier starts.",
               status.updates());
   out.Counter("pompc_learner_episodes_total",
-              "Training episodes that ended, earlier starts included.", status.episodes());
+              "Training episodes that ended, including earlier starts.", status.episodes());
   out.Gauge("pompc_learner_rows_per_second", "Rows accepted, over the last half minute.",
             status.rows_per_second());
   out.Gauge("pompc_learner_updates_per_second", "Updates made, over the last half minute.",
@@ -67,15 +67,15 @@ void AddPeers(const proto::RunStatus& status, MetricSamples& out) {
     const MetricLabels label = {{"shard", absl::StrCat(shard.index())}};
     out.Gauge("pompc_learner_shard_reachable", "1 while the shard answers, else 0.",
               shard.reachable() ? 1 : 0, label);
-    out.Gauge("pompc_learner_shard_windows", "Windows the shard can deliver.",
+    out.Gauge("pompc_learner_shard_windows", "Windows that the shard can deliver.",
               shard.reachable() ? shard.windows() : 0, label);
   }
 }
 
 void AddPrefetcher(const Prefetcher& prefetcher, MetricSamples& out) {
   out.StateSeconds("pompc_learner_prefetch_state_seconds_total",
-                   "What the thread that draws batches spent its time on; fetching includes "
-                   "waiting for batches in flight.",
+                   "Time that the thread which draws batches has spent in each state; fetching "
+                   "includes waiting for batches in flight.",
                    prefetcher.timer(), Prefetcher::StateNames());
   out.Gauge("pompc_learner_prefetched_batches", "Batches ready for the next updates.",
             prefetcher.ready());
@@ -91,11 +91,11 @@ void AddBarredWindows(uint64_t windows, MetricSamples& out) {
 void AddTraining(const LearnerMetricSources& sources, MetricSamples& out) {
   const Trainer& trainer = *sources.trainer;
   out.StateSeconds("pompc_learner_state_seconds_total",
-                   "What the training thread spent its time on.", trainer.timer(),
+                   "Time that the training thread has spent in each state.", trainer.timer(),
                    Trainer::StateNames());
   AddPrefetcher(*sources.prefetcher, out);
   AddBarredWindows(trainer.barred_windows(), out);
-  out.Gauge("pompc_learner_ranks", "Learner processes that are there, this one included.",
+  out.Gauge("pompc_learner_ranks", "Learner processes that are present, including this one.",
             sources.ranks->present());
   for (const std::string& loss : sources.losses) {
     out.Counter("pompc_learner_restorations_total",
@@ -126,15 +126,14 @@ void AddCheckpoints(const proto::RunStatus& status, const CheckpointWriter::Stat
                                                       {"failed", stats.failed}};
   for (const auto& [result, tries] : results) {
     out.Counter("pompc_learner_checkpoints_total",
-                "Tries to write a checkpoint, by what became of them.", tries,
-                {{"result", result}});
+                "Attempts to write a checkpoint, by their result.", tries, {{"result", result}});
   }
   out.Gauge("pompc_learner_checkpoints_waiting",
-            "Checkpoints that could not be written and are to be tried again.", stats.waiting);
+            "Checkpoints that could not be written and will be retried.", stats.waiting);
   out.Counter("pompc_learner_checkpoint_seconds_total", "Time spent writing checkpoints.",
               absl::ToDoubleSeconds(stats.time));
   out.Gauge("pompc_learner_checkpoint_failing_seconds",
-            "How long no checkpoint could be written, or the one that is being written takes once "
+            "How long no checkpoint could be written, or how long the present one has taken once "
             "that is more than 30 s; 0 otherwise.",
             status.checkpoint_failing_seconds());
 }
@@ -177,10 +176,10 @@ MetricSource AddLearnerMetrics(MetricsRegistry& registry, const LearnerMetricSou
 MetricSource AddFollowerMetrics(MetricsRegistry& registry, const FollowerMetricSources& sources) {
   return registry.AddSource([sources](MetricSamples& out) {
     out.StateSeconds("pompc_learner_follower_state_seconds_total",
-                     "What the updating thread of a rank above 0 spent its time on.",
+                     "Time that the updating thread of a rank above 0 has spent in each state.",
                      *sources.timer, Follower::StateNames());
     out.Counter("pompc_learner_follower_updates_total",
-                "Updates a rank above 0 has taken part in, those before it started included.",
+                "Updates that a rank above 0 has taken part in, including those before it started.",
                 sources.updates->load());
     AddPrefetcher(*sources.prefetcher, out);
     AddPlanWriter(sources.plans->stats(), out);

@@ -24,10 +24,11 @@ const std::vector<double>& SizeBuckets() {
 
 void AddBatcher(const Batcher& batcher, MetricSamples& out) {
   for (int i = 0; i < batcher.threads(); ++i) {
-    out.StateSeconds(
-        "pompc_planner_state_seconds_total",
-        "Time of each planning thread by what it did; a worker's states sum to its wall time.",
-        batcher.timer(i), {"idle", "computing", "replying"}, {{"worker", absl::StrCat(i)}});
+    out.StateSeconds("pompc_planner_state_seconds_total",
+                     "Time that each planning thread has spent in each state; a worker's states "
+                     "sum to its wall time.",
+                     batcher.timer(i), {"idle", "computing", "replying"},
+                     {{"worker", absl::StrCat(i)}});
   }
   const Batcher::Stats stats = batcher.stats();
   out.Counter("pompc_planner_plans_total", "Plans made.", stats.plans);
@@ -37,7 +38,7 @@ void AddBatcher(const Batcher& batcher, MetricSamples& out) {
   for (const auto& [reason, requests] : unplanned) {
     out.Counter(
         "pompc_planner_unplanned_requests_total",
-        "Requests taken in that got no plan: their deadline passed in the queue, their caller "
+        "Accepted requests that got no plan: their deadline passed in the queue, their caller "
         "gave up, or planning failed.",
         requests, {{"reason", reason}});
   }

@@ -63,24 +63,26 @@ void App::AddMetrics(const AppOptions& options) {
     const auto gauge = [&](const char* name, const char* help, uint64_t value) {
       out.Gauge(name, help, value, labels);
     };
-    counter("pompc_replay_accepted_rows_total", "Rows the shard accepted.", counts.accepted_rows);
-    counter("pompc_replay_planned_rows_total", "Rows the shard accepted that had a plan.",
+    counter("pompc_replay_accepted_rows_total", "Rows that the shard accepted.",
+            counts.accepted_rows);
+    counter("pompc_replay_planned_rows_total", "Rows with a plan that the shard accepted.",
             counts.planned_rows);
-    counter("pompc_replay_sampled_windows_total", "Windows the shard handed out.",
+    counter("pompc_replay_sampled_windows_total", "Windows that the shard delivered.",
             counts.sampled_windows);
-    gauge("pompc_replay_stored_rows", "Rows the shard holds.", counts.stored_rows);
-    gauge("pompc_replay_stored_bytes", "Bytes of the rows the shard holds.", counts.stored_bytes);
-    gauge("pompc_replay_capacity_rows", "Rows the shard can hold.", counts.capacity_rows);
+    gauge("pompc_replay_stored_rows", "Rows that the shard holds.", counts.stored_rows);
+    gauge("pompc_replay_stored_bytes", "Bytes of the rows that the shard holds.",
+          counts.stored_bytes);
+    gauge("pompc_replay_capacity_rows", "Rows that the shard can hold.", counts.capacity_rows);
     gauge("pompc_replay_windows", "Windows that can be sampled.", counts.windows);
     gauge("pompc_replay_barred_windows", "Windows that no update can be made with.",
           counts.barred_windows);
-    gauge("pompc_replay_granted_rows", "Accepted rows at which the shard stops reading.",
+    gauge("pompc_replay_granted_rows", "Number of accepted rows at which the shard stops reading.",
           counts.max_accepted_rows);
     gauge("pompc_replay_streams", "Append streams open.", service_.streams());
     gauge("pompc_replay_blocked_streams", "Append streams that wait for the limiter.",
           counts.blocked_writers);
     out.StateSeconds("pompc_replay_state_seconds_total",
-                     "Seconds the shard spent in each state; they sum to its age.",
+                     "Time that the shard has spent in each state; the states sum to its age.",
                      shard_.activity(), {"idle", "inserting", "sampling", "blocked"}, labels);
   });
 }

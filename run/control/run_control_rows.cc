@@ -40,7 +40,7 @@ std::string RunControl::UnheardShards() const {
     if (!shards_[i].heard) unheard.push_back(absl::StrCat(i, " (", shards_[i].address, ")"));
   }
   if (unheard.empty()) return "";
-  return absl::StrCat("the learner has started again and waits to hear what these shards hold: ",
+  return absl::StrCat("the learner was restarted and waits for the contents of these shards: ",
                       absl::StrJoin(unheard, ", "));
 }
 

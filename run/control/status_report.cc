@@ -64,7 +64,7 @@ std::vector<std::string> PeerCells(const Peer& peer) {
 }
 
 TextTable Peers(const proto::RunStatus& status) {
-  TextTable rows = {{"role", "index", "name", "rows", "episodes", "last heard of", "waits for"}};
+  TextTable rows = {{"role", "index", "name", "rows", "episodes", "last heartbeat", "waits for"}};
   for (const proto::PeerStatus& peer : status.peers()) {
     std::vector<std::string>& row = rows.emplace_back(PeerCells(peer));
     row.push_back(absl::StrFormat("%.1f s ago", peer.seconds_since_heartbeat()));
