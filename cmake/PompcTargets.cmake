@@ -99,3 +99,29 @@ function(pompc_script_test name script)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" SKIP_RETURN_CODE 77
                        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
 endfunction()
+
+# pompc_camel_case(ball_in_cup RESULT): BallInCup.
+function(pompc_camel_case name result)
+  string(REPLACE "_" ";" words "${name}")
+  set(camel)
+  foreach(word ${words})
+    string(SUBSTRING "${word}" 0 1 initial)
+    string(SUBSTRING "${word}" 1 -1 rest)
+    string(TOUPPER "${initial}" initial)
+    string(APPEND camel "${initial}${rest}")
+  endforeach()
+  set(${result} "${camel}" PARENT_SCOPE)
+endfunction()
+
+# pompc_list_header(HEADER MACRO names): a generated header, included by that path, in which MACRO(APPLY) is
+# APPLY(CamelCase) of each name in turn. A list that C++ and CMake both need then stands in CMake alone.
+function(pompc_list_header header macro)
+  set(content "// Generated from the list in ${CMAKE_CURRENT_SOURCE_DIR}/CMakeLists.txt.\n#pragma once\n\n#define ${macro}(APPLY)")
+  string(REPLACE "${PROJECT_SOURCE_DIR}/" "" content "${content}")
+  foreach(name ${ARGN})
+    pompc_camel_case(${name} camel)
+    string(APPEND content " \\\n  APPLY(${camel})")
+  endforeach()
+  # Left alone if it is the same, so that nothing is compiled again.
+  file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/generated/${header}" CONTENT "${content}\n" @ONLY)
+endfunction()

@@ -12,7 +12,7 @@
 namespace pompc::env {
 
 // The function of each domain is defined in the file of tasks/ that has the domain's name.
-#define POMPC_DECLARE_DOMAIN(function) std::vector<TaskDefinition> function();
+#define POMPC_DECLARE_DOMAIN(Domain) std::vector<TaskDefinition> Domain##Tasks();
 POMPC_DOMAINS(POMPC_DECLARE_DOMAIN)
 #undef POMPC_DECLARE_DOMAIN
 
@@ -23,7 +23,7 @@ const std::vector<TaskDefinition>& Tasks() {
     const auto add = [all](const std::vector<TaskDefinition>& domain) {
       all->insert(all->end(), domain.begin(), domain.end());
     };
-#define POMPC_ADD_DOMAIN(function) add(function());
+#define POMPC_ADD_DOMAIN(Domain) add(Domain##Tasks());
     POMPC_DOMAINS(POMPC_ADD_DOMAIN)
 #undef POMPC_ADD_DOMAIN
     // Two tasks of one name would hide each other.

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cli/commands/list.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/config/task_specs.h"
@@ -16,6 +17,12 @@
 #include "common/rpc/integer_flag.h"
 
 namespace pompc::cli {
+
+// Each adds its command to `pompc`. It is defined in the file of the command's name.
+#define POMPC_DECLARE_COMMAND(Name) Command Add##Name(CLI::App& pompc);
+POMPC_COMMANDS(POMPC_DECLARE_COMMAND)
+#undef POMPC_DECLARE_COMMAND
+
 namespace {
 
 constexpr char kExamples[] =
@@ -35,10 +42,10 @@ std::string Failure(const CLI::App* app, const CLI::Error& error) {
   std::string problem = error.what();
   if (error.get_name() == "RequiredError" && app->get_require_subcommand_min() > 0) {
     const std::vector<std::string> rest = app->remaining();
-    problem = rest.empty() ? "no command is given"
-                           : absl::StrCat("unknown ",
-                                          absl::StartsWith(rest[0], "-") ? "flag" : "command",
-                                          " \"", rest[0], "\"");
+    problem = rest.empty()
+                  ? "no command is given"
+                  : absl::StrCat("unknown ", absl::StartsWith(rest[0], "-") ? "flag" : "command",
+                                 " \"", rest[0], "\"");
     absl::StrAppend(&problem, "; ", app->get_name(), " has the commands ",
                     absl::StrJoin(app->get_subcommands([](const CLI::App*) { return true; }), ", ",
                                   [](std::string* out, const CLI::App* command) {
@@ -63,9 +70,9 @@ int RunPompc(int argc, char** argv) {
   pompc.footer(kExamples);
   pompc.require_subcommand(1);
   pompc.failure_message(Failure);
-  const std::vector<Command> commands = {
-      AddTrain(pompc),      AddEvaluate(pompc), AddStatus(pompc), AddStop(pompc), AddPlot(pompc),
-      AddCheckpoint(pompc), AddModel(pompc),    AddConfig(pompc), AddTasks(pompc)};
+#define POMPC_ADD_COMMAND(Name) Add##Name(pompc),
+  const std::vector<Command> commands = {POMPC_COMMANDS(POMPC_ADD_COMMAND)};
+#undef POMPC_ADD_COMMAND
   try {
     pompc.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -30,17 +30,6 @@ struct Command {
 // Parses the command line, runs the command that it names and returns the exit status.
 int RunPompc(int argc, char** argv);
 
-// Each function adds its subcommand to `pompc`; it is defined in the file of its name.
-Command AddCheckpoint(CLI::App& pompc);
-Command AddConfig(CLI::App& pompc);
-Command AddEvaluate(CLI::App& pompc);
-Command AddModel(CLI::App& pompc);
-Command AddPlot(CLI::App& pompc);
-Command AddStatus(CLI::App& pompc);
-Command AddStop(CLI::App& pompc);
-Command AddTasks(CLI::App& pompc);
-Command AddTrain(CLI::App& pompc);
-
 // Flags that several commands have.
 
 // Adds --assets, the folder of the models that are not built in.
