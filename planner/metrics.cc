@@ -36,11 +36,10 @@ void AddBatcher(const Batcher& batcher, MetricSamples& out) {
   const std::pair<const char*, uint64_t> unplanned[] = {
       {"expired", stats.expired}, {"cancelled", stats.cancelled}, {"failed", stats.failed}};
   for (const auto& [reason, requests] : unplanned) {
-    out.Counter(
-        "pompc_planner_unplanned_requests_total",
-        "Accepted requests that got no plan: their deadline passed in the queue, their caller "
-        "gave up, or planning failed.",
-        requests, {{"reason", reason}});
+    out.Counter("pompc_planner_unplanned_requests_total",
+                "Accepted requests that got no plan: their deadline passed in the queue, their "
+                "caller gave up, or planning failed.",
+                requests, {{"reason", reason}});
   }
   out.Gauge("pompc_planner_queued_requests", "Requests waiting for a batch.", stats.queued);
 }

@@ -212,7 +212,7 @@ class NumbersTest(unittest.TestCase):
             self.assertIn("port from 1 to 65535", done.stderr)
             done = run("train", "--metrics-listen", f"127.0.0.1:{port}")
             self.assertEqual(done.returncode, 2, done)
-            self.assertIn("port of 0 to 65535", done.stderr)
+            self.assertIn("port from 0 to 65535", done.stderr)
 
     def test_the_locale_changes_nothing(self):
         arguments = ("config", "--set", "learner.utd=0.5", "--set", "stop.return_mean=-1234567.5")
