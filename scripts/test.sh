@@ -45,7 +45,7 @@ RUN_TESTS_UNDER=(env)
 
 leg_sources() {
   local check
-  for check in layering banned_calls sizes proto_comments; do
+  for check in layering banned_calls docs_paths sizes proto_comments; do
     if python3 "tests/structure/${check}_test.py" 2>"build/$check.log"; then
       passed=$(( passed + 1 ))
     else
