@@ -65,7 +65,7 @@ TEST_F(UnaryTest, RequestThatIsNoTextIsNamed) {
   const absl::Status status = Info("run-\xff", absl::Seconds(10)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_EQ(status.message(),
-            "the server cannot read this InfoRequest: its field header.run_id is not UTF-8");
+            "the server cannot read this InfoRequest: its field header.run_id is not UTF-8 text");
 }
 
 // Puts bytes that are no text into its replies: GetRun through FinishUnary's escaping, Register
