@@ -159,7 +159,7 @@ class RefusalTest(unittest.TestCase):
     def test_text_that_is_no_recording(self):
         for command in ("trace", "probe"):
             self.like("{", "parse error", command=command)
-            self.like("[1]", "no JSON object", command=command)
+            self.like("[1]", "not a JSON object", command=command)
         self.like("{}", "action_rule")
         self.like({"action_rule": {"kind": "random"}}, "action_rule.kind", "sine")
         self.like({"action_rule": {"kind": "sine", "omega": "x"}}, "omega")

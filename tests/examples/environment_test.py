@@ -155,8 +155,8 @@ class ActionsTest(unittest.TestCase):
         multi_discrete = types.SimpleNamespace(nvec=numpy.array([2, 3]), shape=(2,), dtype=numpy.dtype("int64"))
         multi_binary = types.SimpleNamespace(n=4, shape=(4,), dtype=numpy.dtype("int8"))
         composite = types.SimpleNamespace(spaces={"a": discrete}, shape=None, dtype=None)
-        for space, words in ((discrete, "no Box"), (multi_discrete, "no Box"), (multi_binary, "no Box"),
-                             (composite, "no Box"), (contrary.box(0, 5, (2,), numpy.int64), "int64 numbers"),
+        for space, words in ((discrete, "not a Box"), (multi_discrete, "not a Box"), (multi_binary, "not a Box"),
+                             (composite, "not a Box"), (contrary.box(0, 5, (2,), numpy.int64), "int64 numbers"),
                              (contrary.box(0, 255, (2,), numpy.uint8), "uint8 numbers"),
                              (contrary.box(False, True, (2,), bool), "bool numbers"),
                              (contrary.box(-1, numpy.inf, (2,)), "infinite bounds"),
