@@ -19,10 +19,11 @@
 namespace pompc::learner {
 
 // Writes checkpoints on a thread of its own, so that updates go on meanwhile. What is requested is
-// done in order. Failures are logged and counted, and the run continues; what could not be written
-// (the disk is full) is kept in memory and tried again, with backoff and whenever something else
-// could be written: the newest checkpoint, the one of the best policy so far, and those under
-// evaluation, kMaxFailed of them in all. Thread-safe. Owns the store while it lives.
+// done in order. Failures are logged and counted, and the run continues. A checkpoint that could
+// not be written, for example because the disk is full, is kept in memory and tried again, with
+// backoff and whenever another one could be written. At most kMaxFailed are kept: the newest, the
+// one of the best policy so far, and those under evaluation. Thread-safe. Owns the store while it
+// lives.
 class CheckpointWriter {
  public:
   static constexpr size_t kMaxFailed = 3;
@@ -35,7 +36,7 @@ class CheckpointWriter {
     absl::Duration time;
     // Outcome of the newest try.
     absl::Status status;
-    // When the first of the tries failed since which all have; meaningless while `status` is OK.
+    // When the present unbroken series of failures began; it has no meaning while `status` is OK.
     absl::Duration failing_since;
     // Checkpoints that could not be written and are to be tried again.
     uint64_t waiting = 0;
@@ -53,14 +54,14 @@ class CheckpointWriter {
   // Closes.
   ~CheckpointWriter();
 
-  // Requests that the checkpoint is written. Blocks while another one waits to be written: one that
-  // waits and one that is being written are enough in memory, beside those that failed. A pinned
-  // checkpoint stays until Settle.
+  // Requests that the checkpoint is written. Blocks while another one waits to be written, so that
+  // memory holds one that waits, one that is being written and those that failed, and no more. A
+  // pinned checkpoint is not deleted before Settle.
   void Write(std::unique_ptr<Checkpoint> checkpoint, bool pin);
   // Writes the checkpoint like Write and waits until it is on disk. A failed write is repeated for
   // `retry_for` at most, and not at all once CheckInPlace fails; then the error of the last try is
-  // returned. CANCELLED once the writer is closed. With `replace` a checkpoint of the same update,
-  // whose counters are older, does not stand for this one.
+  // returned. CANCELLED once the writer is closed. With `replace`, an existing checkpoint of the
+  // same update is replaced, because its counters are older; otherwise it counts as this one.
   absl::Status WriteAndWait(std::unique_ptr<Checkpoint> checkpoint,
                             absl::Duration retry_for = absl::ZeroDuration(), bool replace = false);
   // The evaluation of the pinned checkpoint of `updates` is over, with a result or without.

@@ -46,17 +46,17 @@ struct FollowerOptions {
   int world_size = 2;
   // The run's replay shards, in its order.
   std::vector<rpc::Endpoint> replay;
-  // Makes what trains, of this rank, out of the run's resolved config.
+  // Makes the engine of this rank from the run's resolved config.
   std::function<absl::StatusOr<std::shared_ptr<Engine>>(const proto::RunConfig&)> make_engine;
   // Names the process in rank 0's log; empty: host:pid.
   std::string name;
-  // Of one call to a shard, or to rank 0.
+  // The time limit of one call to a shard or to rank 0.
   absl::Duration call_timeout = absl::Seconds(5);
   // How long the other ranks are kept waiting for a batch before they are told that there is none.
   absl::Duration look_up = absl::Seconds(1);
-  // Between attempts to join.
+  // The pauses between attempts to join.
   BackoffOptions backoff;
-  // Given to health checks in progress when it stops.
+  // How long health checks in progress may take to end when the follower stops.
   absl::Duration stop_grace = absl::Seconds(1);
   Clock* clock = Clock::Real();
   // Where its metrics go. Required.
@@ -90,9 +90,9 @@ class Follower {
   // OK while it takes part or waits for rank 0; otherwise why not.
   absl::Status Health() const;
 
-  // Blocks until rank 0 has ended in order, or until Stop: OK. Rank 0's error if it has ended with
-  // one; UNAVAILABLE when another rank was lost; the refusal of rank 0, of the engine or of a
-  // shard.
+  // Blocks until this rank has ended. Returns OK after rank 0 has ended in order or after Stop, and
+  // rank 0's error if it has ended with one. Other errors are UNAVAILABLE when another rank was
+  // lost, and the refusal of rank 0, of the engine or of a shard.
   absl::Status Wait();
 
   // Leaves: the run cannot go on without this rank. Idempotent; bounded by an update, an exchange
@@ -118,7 +118,7 @@ class Follower {
   Event stopping_;
   Event ended_;
 
-  // Of the thread; prefetcher and plan writer from Connect on.
+  // Used by the thread. Prefetcher, plan writer and history exist from Connect on.
   proto::RunConfig config_;
   std::shared_ptr<Engine> engine_;
   SamplingGate gate_;
@@ -129,7 +129,7 @@ class Follower {
   // This rank's part of the batch of the next update.
   std::optional<DrawnBatch> batch_;
   std::atomic<uint64_t> updates_{0};
-  // Of the above.
+  // The metrics of the members above.
   MetricSource metrics_;
 
   mutable Mutex mu_;

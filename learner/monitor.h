@@ -28,7 +28,7 @@ struct MonitorOptions {
   // Between lines of progress in the process's log, with each of which freed memory is returned to
   // the system.
   absl::Duration progress_interval = absl::Seconds(30);
-  // A checkpoint that takes longer to write is told of like one that could not be written.
+  // The status reports a checkpoint that takes longer to write like one that could not be written.
   absl::Duration slow_write = absl::Seconds(30);
   // Called once, from a thread that lets time pass, with the error of
   // CheckpointWriter::CheckInPlace. May be null.
@@ -36,10 +36,11 @@ struct MonitorOptions {
   Clock* clock = Clock::Real();
 };
 
-// Lets time pass for a RunControl (it ticks it), tells it how planners and checkpoints are, and
-// writes down what comes in meanwhile: evaluations.csv, episodes.csv, lines of progress; tells the
-// checkpoint writer of results; looks whether the run directory is still in its place. What cannot
-// be written (the disk is full) is tried again. Owns one thread; thread-safe.
+// Does the periodic work of a learner on a thread of its own. It ticks the RunControl and tells it
+// the state of planners and checkpoints. It writes evaluations.csv, episodes.csv and lines of
+// progress, and passes results of evaluations to the checkpoint writer. It checks that the run
+// directory is still in its place. What cannot be written, for example because the disk is full, is
+// tried again. Owns one thread; thread-safe.
 class Monitor {
  public:
   // What is given must outlive it; `events`, where evaluations go as well, may be null. Errors name
@@ -50,8 +51,8 @@ class Monitor {
   // Closes.
   ~Monitor();
 
-  // Writes down the evaluations that have come in until now, for `timeout` at most while they
-  // cannot be written. Errors then, naming the file.
+  // Writes the evaluations that have arrived until now. If that fails, it tries again for `timeout`
+  // at most and then returns the error, which names the file.
   absl::Status Finish(absl::Duration timeout);
 
   // Writes down what has come in until now and ends the thread. Idempotent.

@@ -35,19 +35,19 @@ namespace pompc::learner {
 struct TrainerOptions {
   std::string run_id;
   uint64_t learner_incarnation = 1;
-  // Of the checkpoint that this start resumes from: the start that made its updates, and the run's
-  // rows in its counters.
+  // These describe the checkpoint that this start resumes from: which start made its updates, and
+  // how many rows of the run its counters have.
   uint64_t restored_incarnation = 1;
   uint64_t restored_rows = 0;
   // Resolved.
   proto::RunConfig config;
-  // How long a checkpoint is tried again that must be written: the one before the first version,
-  // and the last one.
+  // How long failed writes are repeated for the two checkpoints that must be written: the one
+  // before the first version, and the last one.
   absl::Duration write_timeout = absl::Seconds(10);
   // How long planners keep a version that is being evaluated.
   absl::Duration keep_evaluated = absl::Minutes(15);
-  // Restorations of one and the same state that no window was barred for; the next failure ends the
-  // run.
+  // How often the same state is restored at most without a window being barred for it; the next
+  // failure ends the run.
   int max_restorations = 5;
   // How long the trainer waits at most before it looks up.
   absl::Duration look_up = absl::Seconds(1);
@@ -66,8 +66,8 @@ struct TrainerParts {
   TrainingLog* log = nullptr;
   // Takes the re-made plans.
   PlanWriter* plans = nullptr;
-  // Null unless the run's schedule is LOCKSTEP: what hands turns to the actor, and what then tells
-  // the control of the rows.
+  // `turns` hands turns to the actor and is null unless the run's schedule is LOCKSTEP. After each
+  // turn, `shards` tells the control of the new rows.
   Turns* turns = nullptr;
   ShardManager* shards = nullptr;
   // The other ranks, and the values by which they are found; the engine's own rank is 0.
@@ -76,11 +76,11 @@ struct TrainerParts {
 };
 
 // Makes the updates of a run: waits until the control allows one, takes a batch, steps, and now and
-// then publishes, logs and checkpoints. Before anything of the engine's state leaves it so, the
-// engine has found it finite and kept a copy; an update that gives NaN or infinity takes the engine
-// back to that copy, the windows it cannot be made with are barred from replay, and training goes
-// on with the next batch. Other ranks are told of each call of the engine that waits for them
-// before it is made. Run belongs to one thread; the rest is thread-safe.
+// then publishes, logs and checkpoints. Before it does one of these three, the engine checks that
+// its state is finite and keeps a copy. When an update gives NaN or infinity, the engine goes back
+// to that copy, the windows that cause it are barred from replay, and training continues with the
+// next batch. Engine calls that wait for the other ranks are announced to these ranks before they
+// are made. Run belongs to one thread; the rest is thread-safe.
 class Trainer {
  public:
   enum class State {
@@ -159,7 +159,7 @@ class Trainer {
 
   // From here to mu_: used by the thread in Run alone.
   ParameterVersion version_;
-  // Updates that this start of the learner began with.
+  // The number of updates with which this start of the learner began.
   const uint64_t restored_updates_;
   // Rows of the run in the checkpoint that was made or restored last.
   uint64_t saved_rows_;
@@ -170,10 +170,11 @@ class Trainer {
   // no window to blame.
   std::optional<uint64_t> kept_;
   int restored_ = 0;
-  // No window was found to blame at least once: the engine notices late, and is asked before the
-  // history forgets a batch.
+  // True once a restoration found no window at fault. The engine then noticed the problem too late,
+  // so from then on it checks its state before the history forgets a batch.
   bool keeps_often_ = false;
-  // The run ends because of windows; the engine is at the state that was kept last.
+  // The run ends because too many windows are barred; the engine is at the state that was kept
+  // last.
   bool too_many_barred_ = false;
 
   mutable Mutex mu_;

@@ -20,7 +20,7 @@ namespace pompc::parameters {
 struct ParameterServiceOptions {
   // Subscribers to another run are refused.
   std::string run_id;
-  // One more stream is refused with RESOURCE_EXHAUSTED.
+  // The most streams at a time; one more is refused with RESOURCE_EXHAUSTED.
   int max_subscribers = 256;
   Clock* clock = Clock::Real();
 };
@@ -39,10 +39,10 @@ class ParameterService final : public proto::ParameterService::WithRawCallbackMe
   static constexpr absl::Duration kForgetLost = absl::Minutes(10);
 
   struct Stats {
-    // Those connected now.
+    // The planners that are connected now.
     std::vector<proto::PlannerStatus> subscribers;
-    // Those whose streams ended last and that have not come back, newest last; kMaxLost at most,
-    // and none that is gone for longer than kForgetLost.
+    // The planners whose streams ended and that have not come back, the newest last: kMaxLost at
+    // most, and none that has been gone for longer than kForgetLost.
     std::vector<proto::PlannerStatus> lost;
     uint64_t versions_sent = 0;
     uint64_t bytes_sent = 0;

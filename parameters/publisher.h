@@ -15,7 +15,8 @@ namespace pompc::parameters {
 
 struct PublisherOptions {
   Clock* clock = Clock::Real();
-  // Most versions held because of their keep_seconds, beside the newest; the oldest goes first.
+  // The most versions that are held because of their keep_seconds, beside the newest. When there
+  // are more, the oldest is dropped.
   size_t max_kept = 8;
 };
 
@@ -29,8 +30,8 @@ class Publisher {
   class Listener {
    public:
     virtual ~Listener() = default;
-    // Next() may have more, or the publisher closed. Called on the publishing thread without locks
-    // held; must not block.
+    // Called when Next() may return more and when the publisher was closed, on the publishing
+    // thread without locks held. Must not block.
     virtual void OnPublished() = 0;
   };
 
@@ -65,7 +66,7 @@ class Publisher {
 
   void AddListener(std::weak_ptr<Listener> listener);
 
-  // From now on closed() holds; tells the listeners. Idempotent.
+  // Makes closed() true from now on and tells the listeners. Idempotent.
   void Close();
   bool closed() const;
 

@@ -19,12 +19,12 @@ class SnapshotAssembler {
   // Versions of more than `max_bytes` are refused.
   explicit SnapshotAssembler(uint64_t max_bytes) : max_bytes_(max_bytes) {}
 
-  // Takes the next message; gives the version it completes, if it does. DATA_LOSS naming what is
-  // wrong when a message is out of order, of another version, or the complete data is not what was
-  // announced (CheckSnapshot); RESOURCE_EXHAUSTED for a version that is too large.
+  // Takes the next message and returns the version that it completes, if any. DATA_LOSS, naming
+  // what is wrong, when a message is out of order or of another version, or when the complete data
+  // is not what was announced (CheckSnapshot). RESOURCE_EXHAUSTED for a version that is too large.
   absl::StatusOr<std::optional<ParameterSnapshot>> Add(const proto::ParametersMessage& message);
 
-  // Whether a version has begun and is not complete.
+  // True if a version has begun and is not complete.
   bool in_progress() const { return data_ != nullptr; }
 
  private:
@@ -33,7 +33,7 @@ class SnapshotAssembler {
 
   const uint64_t max_bytes_;
   proto::ParametersDescription description_;
-  // What has come of the version in progress; null between versions.
+  // The bytes that have arrived of the version in progress; null between versions.
   std::shared_ptr<std::string> data_;
 };
 

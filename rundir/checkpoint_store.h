@@ -26,17 +26,17 @@ struct RankedCheckpoint {
   std::optional<double> return_mean;
 };
 
-// Which checkpoint of a run is the best one is decided in this file alone, out of the checkpoints
-// that exist and the results in evaluations.csv: evaluated ones come first, the best return first
-// (of equal ones the earliest), then the others, the newest first. An evaluation counts for the
-// checkpoint after as many updates, unless that was written by a later start of the learner, which
-// repeated these updates.
+// This file alone decides which checkpoint of a run is the best one, from the checkpoints that
+// exist and the results in evaluations.csv. Evaluated checkpoints come first, ordered by their
+// return (of equal ones the earliest first); then come the others, the newest first. An evaluation
+// counts for the checkpoint of the same update, unless a later start of the learner repeated that
+// update and wrote the checkpoint.
 
 // A checkpoint that exists, verifies, and is of the update that its name says.
 struct ChosenCheckpoint {
   RankedCheckpoint checkpoint;
-  // Why it is not a better one, a line for each: those that are damaged or have a wrong name, and
-  // the best evaluation if there is no checkpoint of it.
+  // Why no better checkpoint was chosen. There is a line for each one that is damaged or has a
+  // wrong name, and one for the best evaluation if it has no checkpoint.
   std::vector<std::string> passed_over;
 };
 
@@ -50,9 +50,9 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
 // symbolic link to the best one of them, for people. A checkpoint is there as a whole or not at
 // all, whatever happens while it is written: it is written to a temporary folder with checksums of
 // all its files, made durable, then renamed. Nothing is written, renamed or deleted once the folder
-// that it lies in, the run directory, has been moved or deleted. Kept are the newest ones, the best
-// one, and those pinned. Of what a checkpoint holds it knows two counts in state.json alone: the
-// updates and the learner's incarnation. Not thread-safe.
+// that it lies in, the run directory, has been moved or deleted. The store keeps the newest
+// checkpoints, the best one and those that are pinned. It reads only two numbers of a checkpoint's
+// content, the updates and the learner's incarnation in state.json. Not thread-safe.
 class CheckpointStore {
  public:
   // Creates the folder if need be and removes what an interrupted write left. `keep` is how many of
@@ -77,11 +77,11 @@ class CheckpointStore {
                      absl::FunctionRef<absl::Status(const std::string& folder)> fill,
                      bool replace = false);
 
-  // Whether the files are those that were written. DATA_LOSS naming the file that is missing, of
-  // another size or of another checksum.
+  // OK if the files are those that were written. Otherwise DATA_LOSS naming the file that is
+  // missing, of another size or of another checksum.
   absl::Status Verify(uint64_t updates) const;
   // FAILED_PRECONDITION when the checkpoint's folder has a wrong name: it holds another update than
-  // its name says. What is said of its update, by evaluations for example, is not of what it holds.
+  // its name says. An evaluation of the update in the name would then count for other parameters.
   absl::Status CheckName(uint64_t updates) const;
   // Renames a checkpoint that cannot be read to "corrupt-update-...": out of the way, for people to
   // look at.
@@ -92,7 +92,8 @@ class CheckpointStore {
   void Unpin(uint64_t updates) { pinned_.erase(updates); }
   bool IsPinned(uint64_t updates) const { return pinned_.contains(updates); }
 
-  // A result that came in. Of results without a checkpoint the newest 4096 are remembered.
+  // Takes a new result into account. Beyond 4096 results, the oldest one that has no checkpoint is
+  // forgotten.
   void AddEvaluation(const proto::EvaluationResult& result);
   // Best mean return of the policy after `updates`, as this start of the learner made it; nothing
   // when it has no evaluation.
@@ -122,8 +123,8 @@ class CheckpointStore {
   absl::Status DeleteOld(std::optional<uint64_t> best);
 
   const std::string run_dir_;
-  // The run directory as it was at Open: held open, it can be told from a folder that takes its
-  // name.
+  // The run directory, held open since Open: this is how another folder that later takes its name
+  // is recognised.
   const Descriptor held_run_dir_;
   const std::string folder_;
   const uint32_t keep_;
@@ -131,7 +132,7 @@ class CheckpointStore {
   std::set<uint64_t> pinned_;
   // Checkpoints that were verified, and whether they were found intact.
   std::map<uint64_t, bool> intact_;
-  // That the file system has no symbolic links was logged.
+  // True once it was logged that the file system has no symbolic links.
   bool told_of_no_links_ = false;
 };
 

@@ -21,8 +21,8 @@ absl::Status WriteSealedFolder(const std::string& path, const std::string& tempo
                                absl::FunctionRef<absl::Status(const std::string& folder)> fill,
                                bool replace = false);
 
-// Whether the files are those that were written. DATA_LOSS naming the file that is missing, of
-// another size or of another checksum.
+// OK if the files are those that were written. Otherwise DATA_LOSS naming the file that is missing,
+// of another size or of another checksum.
 absl::Status VerifySealedFolder(const std::string& path);
 
 }  // namespace pompc::rundir

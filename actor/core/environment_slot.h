@@ -55,13 +55,14 @@ class EnvironmentSlot {
                                                                const SeedSource& seeds,
                                                                const StdRange& plan_std = {});
 
-  // Starts an episode. Tries several times where the environment finds no valid start; then its
-  // error, or INTERNAL if its first observation is none (common/values/number_check.h).
+  // Starts an episode. If the environment finds no valid start, it tries several times and then
+  // returns the environment's error. INTERNAL if the first observation has numbers out of range
+  // (common/values/number_check.h).
   absl::Status StartEpisode();
 
-  // The query for the plan of this decision, which is in flight from now on: it must be asked, and
-  // AcceptPlan called when it is answered. A repeated query of the same decision is the same query.
-  // REQUIRES: none is in flight.
+  // Returns the query for the plan of this decision. The plan counts as in flight from now on: the
+  // caller must send the query, and call AcceptPlan when it is answered. Asking again for the same
+  // decision gives the same query. REQUIRES: none is in flight.
   PlanQuery AskPlan(int slot);
   bool plan_under_way() const { return plan_under_way_; }
   // Takes in the plan that arrived: it becomes the action and the next warm start. `status` is that
@@ -72,7 +73,8 @@ class EnvironmentSlot {
   void DrawAction();
 
   // Executes the action chosen. Unless unstable, the row of this decision is `row()`, and MoveOn
-  // must follow. An error is one of use (Environment::Step), which no other episode mends.
+  // must follow. An error means that the environment was used wrongly (Environment::Step), which
+  // another episode would not change.
   absl::StatusOr<StepOutcome> Step();
   // The decision just executed, borrowed from the slot. Valid after Step, before MoveOn.
   replay::RowView row() const;

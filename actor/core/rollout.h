@@ -41,9 +41,10 @@ struct RolloutOptions {
   // Pause before an environment starts an episode after a refusal, or after it failed at its first
   // decision.
   absl::Duration restart_pause = absl::Milliseconds(200);
-  // Failures that no retry can mend end the rollout once they last so long without a success:
-  // plans refused with INVALID_ARGUMENT, FAILED_PRECONDITION, ...; of any one environment, episodes
-  // refused with INVALID_ARGUMENT, or a sink that turns it away.
+  // Failures that a retry cannot solve end the rollout once they have lasted this long without a
+  // success. These are plans that are refused with INVALID_ARGUMENT, FAILED_PRECONDITION and the
+  // like and, for any one environment, episodes that are refused with INVALID_ARGUMENT or a sink
+  // that refuses the environment.
   absl::Duration give_up_after = absl::Seconds(10);
 };
 
@@ -53,10 +54,10 @@ struct RolloutOptions {
 // ends, random episodes are dropped and begun again with plans.
 //
 // Run belongs to one thread; SetRandomPhase, Stop and the listener may be called from any. Waits
-// without bound for plans and for replay, and says so in the stats; nothing else blocks. Refused
-// episodes are begun again and told in the stats as a reason to wait until replay acknowledges
-// something of their environment; counting them is left to who hears of each. Does not own what it
-// is given.
+// without bound for plans and for replay, and says so in the stats; nothing else blocks. A refused
+// episode is begun again, and the stats name the refusal as a reason for waiting until replay
+// acknowledges something of that environment. Refusals are counted by the listeners that hear of
+// each. Does not own what it is given.
 class Rollout {
  public:
   // Makes the environments. Fails as the factory does.
@@ -65,17 +66,18 @@ class Rollout {
                                                        PlanSource* plans, ActorStats* stats,
                                                        Clock* clock);
 
-  // The sink must tell this of its news about the rollout's environments.
+  // The listener to which the sink must report its news about the rollout's environments.
   RowSinkListener* listener() { return &mailbox_; }
 
   // Plays until Stop (OK), or until an environment cannot be started or stepped, plans or rows are
   // refused for good or the sink fails (the error). Before it returns, every plan in flight has
   // come back, and what was played is with the sink, the episodes cut where they stood. Call once.
   absl::Status Run(RowSink* sink);
-  // Does what Run does, but in turns: in each, the environments make one row each, in their order,
-  // with the parameters that the turn names, and `flush` sees to it that a row is stored before the
-  // next is made: called again after DEADLINE_EXCEEDED; other errors of its end the rollout. What
-  // is played follows from the turns alone, not from the clock.
+  // Does what Run does, but in turns. In each turn every environment makes one row, in the order of
+  // the environments, with the parameters that the turn names. After each row `flush` waits until
+  // it is stored, before the next is made; it is called again after DEADLINE_EXCEEDED, and any
+  // other error of it ends the rollout. What is played depends on the turns alone, not on the
+  // clock.
   absl::Status RunInTurns(RowSink* sink, Turns* turns, const std::function<absl::Status()>& flush);
 
   // Without effect on turns.
@@ -109,10 +111,11 @@ class Rollout {
     bool queued = false;
     absl::Duration asked_at;
     absl::Duration hold_until;
-    // An episode was refused; what replay had acknowledged then, and nothing has been since.
+    // True while an episode was refused and replay has acknowledged nothing since; `acknowledged`
+    // is what it had acknowledged at that time.
     bool refused = false;
     uint64_t acknowledged = 0;
-    // When it was first so for a reason that does not pass by itself.
+    // Since when the reason of the refusals has been one that does not pass by itself.
     std::optional<absl::Duration> refused_since;
   };
 
@@ -121,7 +124,8 @@ class Rollout {
 
   void Begin(RowSink* sink);
   void Round();
-  // Takes in letters_ what has happened; if `waits`, waits for it.
+  // Moves what has happened since the last call into letters_; if `waits`, waits until something
+  // has.
   void Hear(bool waits);
   void PlayTurn(const Turns::Turn& turn, const std::function<absl::Status()>& flush);
   void EnterWaiting();
@@ -136,7 +140,8 @@ class Rollout {
   void Execute(int lane);
   void CloseEpisode(int lane, EpisodeEnd end);
   void HandleSinkError(int lane, const absl::Status& status);
-  // Replay takes nothing of the environment, `lasting`: and will not.
+  // Notes that replay refuses the environment's rows and, if `lasting`, that it will go on doing
+  // so.
   void NoteRefusal(int lane, const absl::Status& why, bool lasting);
   void ForgetRefusal(int lane);
   // Gives the episode up; the next one starts after `pause`.
@@ -157,7 +162,7 @@ class Rollout {
   ActorStats* const stats_;
   Clock* const clock_;
 
-  // Safe by themselves.
+  // These are thread-safe.
   Mailbox mailbox_;
   std::atomic<bool> wanted_random_phase_;
   std::atomic<bool> stop_{false};

@@ -16,8 +16,9 @@
 #include "grpcpp/support/server_callback.h"
 #include "grpcpp/support/status.h"
 
-// What every call needs, on either side: a deadline, a status that travels, a beginning and an end.
-// What a failed call says about the next one is in common/base/retry.h.
+// Helpers that every call needs on either side: deadlines, the conversion of statuses, and
+// functions that start and finish calls. common/base/retry.h says which failed calls are worth
+// repeating.
 
 namespace pompc::rpc {
 

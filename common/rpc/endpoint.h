@@ -23,9 +23,9 @@ struct ChannelOptions {
     kRoundRobin,  // one connection to each address the name resolves to, calls in turn
   };
   Balance balance = Balance::kPickFirst;
-  // A ping goes out after so long without traffic, and the connection is closed if the answer takes
-  // longer than keepalive_timeout: a peer that vanished is noticed within their sum. Servers refuse
-  // clients that ping more often than ServerOptions::min_client_ping_interval.
+  // A ping is sent after keepalive_time without traffic, and the connection is closed if the answer
+  // takes longer than keepalive_timeout. A peer that vanished is thus noticed within the sum of the
+  // two. Servers refuse clients that ping more often than ServerOptions::min_client_ping_interval.
   absl::Duration keepalive_time = absl::Seconds(10);
   absl::Duration keepalive_timeout = absl::Seconds(5);
   // Longest pause between attempts to connect.
@@ -57,7 +57,7 @@ class Endpoint {
   std::shared_ptr<grpc::Channel> channel_;
 };
 
-// The arguments `options` stand for.
+// Converts the options to gRPC's channel arguments.
 grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options);
 
 // "a:1,b:2" -> one endpoint for each address. INVALID_ARGUMENT naming `flag` if one of them is

@@ -29,8 +29,9 @@ struct ServerOptions {
   std::string listen;
   // Also allows addresses other hosts can reach, in plaintext.
   bool insecure = false;
-  // A name of what serves here, for which the health service answers as for "", the server as a
-  // whole: it tells who is asked that it is the right one (see CheckHealth). Empty: none.
+  // A name for which the health service gives the same answer as for "", the server as a whole. A
+  // client that asks for it learns whether this is the right program (see CheckHealth). Empty:
+  // none.
   std::string health_service;
   // As in ChannelOptions, for finding clients that vanished.
   absl::Duration keepalive_time = absl::Seconds(10);
@@ -42,10 +43,10 @@ struct ServerOptions {
   absl::Duration max_connection_age = absl::ZeroDuration();
   // Larger requests are refused (INVALID_ARGUMENT, see FromGrpc).
   int max_request_bytes = kMaxRequestBytes;
-  // Memory for what has been received and not been handed on. While more is needed, connections are
-  // read more slowly, then cut off.
+  // Memory for requests that were received and not yet handed to a service. While more is needed,
+  // connections are read more slowly, then cut off.
   int64_t max_buffered_bytes = int64_t{128} << 20;
-  // How often it connects to itself, to know whether clients can.
+  // How often the server connects to itself, to find out whether clients can.
   absl::Duration self_check_interval = absl::Seconds(2);
   // Threads gRPC may use for synchronous methods (reflection).
   int max_threads = 16;
@@ -103,7 +104,7 @@ class Server {
   Mutex serving_mu_;
   // ServerOptions::health_service.
   const std::string health_service_;
-  // By service, as SetServing() said last.
+  // For each service what SetServing() said last.
   std::map<std::string, bool> serving_ ABSL_GUARDED_BY(serving_mu_) = {{"", true}};
   // Whether new clients reach the server.
   bool reachable_ ABSL_GUARDED_BY(serving_mu_) = true;

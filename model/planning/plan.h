@@ -16,15 +16,16 @@ struct PlanInputs {
   // Means of the previous plans as they came back, [B, H, A]; Plan shifts them by one decision.
   // Undefined: none.
   at::Tensor warm_start;
-  // Which of these to use (elsewhere, the start of an episode, the search starts at zero). [B],
-  // empty: all if warm_start is defined.
+  // Which rows of warm_start are used, [B]. For the others, at the start of an episode, the search
+  // starts at zero. If it is empty, all are used, provided that warm_start is defined.
   std::vector<bool> has_warm_start;
   // All randomness of plan b follows from seeds[b]. [B]
   std::vector<uint64_t> seeds;
-  // Plans without exploration noise. [B], empty: none.
+  // Which plans are made without exploration noise, [B]; if it is empty, none.
   std::vector<bool> evaluate;
-  // States planned in one pass over the networks. 0: one at a time on a CPU, where one state fills
-  // a pass and a plan is then independent of its batch to the last bit; all at once elsewhere.
+  // How many states are planned in one pass over the networks. The value 0 means all at once on a
+  // GPU and one at a time on a CPU, where one state is work enough for a pass, and a plan is then
+  // independent of its batch to the last bit.
   int64_t states_per_pass = 0;
 };
 

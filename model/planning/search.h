@@ -13,7 +13,8 @@
 namespace pompc::model {
 
 // Names of the random streams of one plan; the index counts iterations where there are several. A
-// method that draws for something new takes a new name, so that the other draws stay the same.
+// method that needs random numbers for a new purpose adds a name, so that the other draws stay the
+// same.
 enum PlanStream : uint32_t {
   kPolicySequences = 1,
   kSamples = 2,

@@ -21,9 +21,9 @@ struct TrajectoryDraws {
 
 // What plans maximise: discounted returns in the model, [S, N], of action sequences [S, N, H, A]
 // from latents [S * N, L], each state's N rows next to each other. A return is the sum of gamma^t R
-// and gamma^H times the mean of two members of Q at the policy's action; what comes after a state
-// that is more likely terminal than not counts 0 (TD-MPC2's estimate_value). REQUIRES: shapes as
-// said, draws for S and N.
+// over the H decisions, plus gamma^H times the mean of two members of Q at the policy's action.
+// Everything after a state that is terminal with a probability above one half counts as 0
+// (TD-MPC2's estimate_value). REQUIRES: shapes as said, draws for S and N.
 at::Tensor TrajectoryValues(const WorldModel& model, double discount, const at::Tensor& latents,
                             const at::Tensor& sequences, const TrajectoryDraws& draws);
 

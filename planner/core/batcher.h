@@ -43,13 +43,13 @@ struct BatcherOptions {
   std::function<void(const BatchReport&)> on_batch;
 };
 
-// Plans the requests of many callers in batches: whenever a thread is free, it takes what waits for
-// the same parameters, up to their max_batch, and waits for nothing more; of several threads each
-// takes its share, and clients take turns (PlanQueue). A batch whose plans are made one after the
-// other is kept to a slice of time, so that a client that wants one plan does not wait for a batch
-// of others'. Parameters are looked up once for each batch. While as many calls wait as max_queue
-// of the newest parameters says, no more are taken. Thread-safe; owns as many threads as the
-// backend allows, which plan and hand out the answers.
+// Plans the requests of many callers in batches. A thread that is free takes the requests that wait
+// for the same parameters, up to max_batch of these, and does not wait for more to come. With
+// several threads each takes its share, and clients take turns (PlanQueue). Where the plans of a
+// batch are made one after the other, the batch is limited to a slice of time, so that a client
+// that wants one plan does not wait for the many plans of another. Parameters are looked up once
+// for each batch. No more calls are taken while max_queue of the newest parameters are waiting.
+// Thread-safe; owns as many threads as the backend allows, which plan and hand out the answers.
 class Batcher {
  public:
   struct Stats {
@@ -100,7 +100,7 @@ class Batcher {
   // Waits for calls. False once closed.
   bool NextStep(PlanQueue::Step* step);
   void PlanAndReply(PlanQueue::Step& step, Timer& timer);
-  // Enters one batch into the statistics, and tells the queue how long it took.
+  // Adds one batch to the statistics, and tells the queue how long it took.
   void Count(uint64_t planned, uint64_t failed, absl::Duration compute);
 
   PlanBackend* const backend_;

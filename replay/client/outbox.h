@@ -40,16 +40,17 @@ class Outbox {
   // True if a chunk of `chunk_rows` rows, or one that ends a segment, is available to be sent; with
   // `partial`, if anything is.
   bool HasChunk(uint32_t chunk_rows, bool partial) const;
-  // Moves the next at most `chunk_rows` rows of one segment into `request` (stream: episode and
+  // Copies the next rows of one segment, `chunk_rows` at most, into `request` (stream: episode and
   // segment; first_row; rows). REQUIRES: HasChunk(1, true). Returns how many rows were sent before.
   uint32_t FillChunk(uint32_t chunk_rows, proto::AppendRequest* request);
 
-  // The shard holds all rows of a segment before next_row, and its end if `ended`. Returns the
-  // number of rows that this freed.
+  // Notes that the shard holds all rows of a segment before next_row, and its end if `ended`.
+  // Returns the number of rows that this freed.
   uint32_t OnAcked(uint64_t episode, uint32_t segment, uint64_t next_row, bool ended);
-  // The shard expects next_row. If those rows are gone, what is left becomes a new segment: true.
+  // Handles a gap: the shard expects next_row. If that row is no longer here, the rows that are
+  // left become a new segment, and true is returned.
   bool OnGap(uint64_t episode, uint32_t segment, uint64_t next_row);
-  // The shard takes nothing of the segment any more: drops it. Returns the rows dropped, or nothing
+  // Drops a segment of which the shard takes nothing any more. Returns the rows dropped, or nothing
   // if the segment is unknown (dropped before).
   std::optional<uint32_t> OnRefused(uint64_t episode, uint32_t segment, const absl::Status& why);
   // The stream broke: everything unacknowledged is to be sent again.

@@ -44,7 +44,8 @@ struct TrajectoryWriterOptions {
 
   // Rows in one message; fewer where rows are so large that they fill it (rpc::ItemsPerRequest).
   uint32_t chunk_rows = 16;
-  // Rows one environment holds that no shard has acknowledged; then Append waits.
+  // The most rows of one environment that are kept without acknowledgement; at this number Append
+  // waits.
   uint32_t max_unacked_rows = 256;
   // A chunk that is not full is sent after this time.
   absl::Duration flush_after = absl::Milliseconds(50);
@@ -56,8 +57,8 @@ struct TrajectoryWriterOptions {
   // Pauses between attempts to reach a shard, and the seed of their jitter.
   BackoffOptions backoff;
   uint64_t seed = 0;
-  // Called for each segment the shard refused, its episode ended or not; from the writer's thread,
-  // without locks held; must not call Close or the destructor. Optional.
+  // Called for each segment that the shard refused, whether or not its episode has ended. It runs
+  // on the writer's thread without locks held, and must not call Close or the destructor. Optional.
   std::function<void(const Refusal&)> on_refused;
   // Called, like on_refused, for each segment that is continued as a new one because the shard lost
   // its rows.
@@ -76,7 +77,8 @@ struct TrajectoryWriterOptions {
 // options.shard_of_environment everywhere. Owns one thread; the streams run on gRPC's.
 //
 // Over an in-process channel, Close before that channel's server stops: gRPC crashes in a call that
-// is made to an in-process server after it stopped, and this one calls again and again.
+// is made to an in-process server after it stopped, and the writer tries to reach its shards until
+// it is closed.
 class TrajectoryWriter {
  public:
   struct Stats {
@@ -105,9 +107,9 @@ class TrajectoryWriter {
   // room (call again to wait longer; a timeout of zero only asks). INVALID_ARGUMENT for wrong
   // sizes, NaN or infinity, actions outside [-1, 1]; the row is not taken. FAILED_PRECONDITION
   // without an episode, and after a terminated row. ABORTED when the shard refused the episode (its
-  // seed phase is over, a later incarnation wrote): begin another one. Once a shard turned the
-  // process away for good (it never served this run): that status, from every call. CANCELLED after
-  // Close.
+  // seed phase is over, a later incarnation wrote): begin another one. Once a shard has refused the
+  // process for good, because it never served this run, every call returns that status. CANCELLED
+  // after Close.
   absl::Status Append(uint32_t environment, const RowView& row, absl::Duration timeout);
 
   // Ends the environment's episode with the observation after its last row, [O], whether it
@@ -115,11 +117,11 @@ class TrajectoryWriter {
   // DEADLINE_EXCEEDED.
   absl::Status EndEpisode(uint32_t environment, std::span<const float> final_observation);
 
-  // True if the environment should make its next row. Then one Append returns at once, with the
-  // row taken or with an error, even if the shard begins to hold rows back meanwhile. False while
-  // the environment has max_unacked_rows outstanding, and from chunk_rows on while the shard holds
-  // rows back: made later, the row comes from a newer policy. After false, on_room says when that
-  // changes.
+  // True if the environment should make its next row. Then one Append returns at once, with the row
+  // taken or with an error, even if the shard begins to hold rows back meanwhile. False while the
+  // environment has max_unacked_rows outstanding. While the shard holds rows back, it is false from
+  // chunk_rows outstanding rows on, because a row that is made later comes from a newer policy.
+  // After false, on_room says when that changes.
   bool HasRoom(uint32_t environment) const;
 
   // Why the environment's rows are not acknowledged just now, in words: the shard's own words when

@@ -24,23 +24,23 @@ struct LearnerStart {
 
 // What the learner has granted a shard.
 struct RowGrant {
-  // The shard may have accepted so many rows.
+  // The most rows that the shard may have accepted in total.
   uint64_t max_accepted_rows = 0;
   // Why that is the bound, for those who wait.
   std::string reason;
   // Rows without a plan are refused from now on.
   bool seed_phase_over = false;
-  // Start of the learner and the newest version it has published, 0 before the first; absent: any
-  // version may come.
+  // The learner's start, with the number of the newest version that it has published (0 before the
+  // first). If absent, rows of any version are accepted.
   std::optional<ParameterVersion> newest_version = std::nullopt;
 };
 
 // Decides from the learner's last grant how many rows a shard may take. It only decides: the caller
-// waits, and passes the time. Not thread-safe.
+// does the waiting and passes in the present time. Not thread-safe.
 class Limiter {
  public:
-  // Grants come several times a second. After so long without one, the reason in the last one may
-  // no longer be true.
+  // Grants come several times a second. When none has come for this long, the reason in the last
+  // one may no longer be true.
   static constexpr absl::Duration kSilence = absl::Seconds(3);
 
   // How many more rows may be accepted by a shard that has accepted `accepted_rows` so far.
@@ -49,7 +49,7 @@ class Limiter {
     return most > accepted_rows ? most - accepted_rows : 0;
   }
 
-  // The learner was heard from.
+  // Notes that a message of the learner arrived at time `now`.
   void Heard(absl::Duration now) {
     POMPC_CHECK_GE(now, heard_at_, "time went back");
     heard_at_ = now;
@@ -74,7 +74,8 @@ class Limiter {
     return *grant_.newest_version;
   }
 
-  // Notes that so many rows are accepted by now. REQUIRES: no more than were granted.
+  // Notes that the shard has accepted `accepted_rows` rows in total. REQUIRES: the grant allows so
+  // many.
   void Accepted(uint64_t accepted_rows) const {
     POMPC_CHECK_LE(accepted_rows, grant_.max_accepted_rows, "more rows than were granted");
   }

@@ -18,20 +18,22 @@ namespace pompc::replay {
 
 // What a shard is opened with. Run, index, count and table are the same for as long as it lives.
 struct ShardConfig {
-  // Most rows in one chunk: the most that can be configured.
+  // The largest value of chunk_rows that can be configured.
   static constexpr uint32_t kMaxChunkRows = 1024;
 
   std::string run_id;
   uint32_t shard_index = 0;
   TableOptions table;
-  // What a resumed run may have changed.
+  // These two may change when a run is resumed.
   RowLimits limits;
   uint32_t chunk_rows = kMaxChunkRows;
   // Length of the run's list of shards.
   uint32_t shard_count = 1;
-  // Who opens it, and holds it until a start with a higher incarnation does.
+  // The start of the learner that opens the shard. It holds the shard until a start with a higher
+  // incarnation opens it.
   LearnerStart learner;
-  // Makes what draws the windows, once, when the shard is first opened; absent: UniformSelector.
+  // Makes the selector that draws the windows; called once, when the shard is first opened. If it
+  // is absent, the shard uses UniformSelector.
   std::function<std::unique_ptr<Selector>()> make_selector = nullptr;
 };
 
@@ -61,7 +63,7 @@ struct AppendOutcome {
   Kind kind = Kind::kFailed;
   // The shard holds all rows of the segment before this one.
   uint64_t next_row = 0;
-  // And its final observation.
+  // True if the shard holds the segment's final observation too.
   bool ended = false;
   absl::Status status;
   // Rows stored by this call.
@@ -82,51 +84,53 @@ class RoomWaiter {
 // method blocks beyond that: writers that must wait leave a RoomWaiter.
 class Shard {
  public:
-  // What the shard does at a moment; the times sum to its age. Blocked: nothing to do while a
-  // writer waits for the limiter.
+  // What the shard is doing; the times in all activities sum to its age. kBlocked means that it has
+  // nothing to do while a writer waits for the limiter.
   enum class Activity { kIdle, kInserting, kSampling, kBlocked };
   static constexpr size_t kActivities = 4;
 
-  // `incarnation` identifies this shard's memory: another value whenever it starts empty.
+  // `incarnation` identifies this shard's memory: every shard that starts empty has a new value.
   Shard(uint64_t incarnation, Clock* clock, std::unique_ptr<Store> store);
   // Closes.
   ~Shard();
 
-  // Opens the shard. Idempotent; of an open one it replaces limits, chunk_rows and learner.
-  // FAILED_PRECONDITION naming both if it was opened for another run, spec, number of shards or
-  // capacity; ABORTED if a start of the learner holds it that is neither this one nor an earlier
-  // one; INVALID_ARGUMENT if it cannot work.
+  // Opens the shard. Idempotent: on a shard that is open already, it replaces limits, chunk_rows
+  // and learner. FAILED_PRECONDITION naming both if it was opened for another run, spec, number of
+  // shards or capacity; ABORTED if a start of the learner holds it that is neither this one nor an
+  // earlier one; INVALID_ARGUMENT if it cannot work.
   absl::Status Configure(const ShardConfig& config);
 
   // What the shard was opened with. UNAVAILABLE before Configure, CANCELLED after Close.
   absl::StatusOr<std::shared_ptr<const ShardConfig>> config() const;
 
   // Takes `rows`, which begin with row `first_row` of their segment; rows that are here already are
-  // skipped. If not all new rows fit in what is granted, those that do are stored and the rest is
-  // kBlocked, as is a chunk planned by a version that the learner has not told of; `waiter` is
-  // enrolled, and the same chunk is to be given again. A chunk is refused whole. kFailed is
-  // UNAVAILABLE before Configure, CANCELLED after Close, else the store's status.
+  // skipped. If not all new rows fit in the grant, the shard stores those that fit and answers
+  // kBlocked for the rest. It also answers kBlocked for a chunk that was planned by a version the
+  // learner has not announced yet. In both cases it enrols `waiter`, and the caller gives the same
+  // chunk again later. A chunk is refused whole. kFailed is UNAVAILABLE before Configure, CANCELLED
+  // after Close, else the store's status.
   AppendOutcome Append(const SegmentId& segment, uint64_t first_row, const RowView& rows,
                        const std::shared_ptr<RoomWaiter>& waiter);
 
-  // Closes the segment to everything that follows, for a chunk that cannot be read as rows:
-  // kRefused with `why`. As Append where the segment cannot be opened.
+  // Refuses everything of the segment from now on, because one of its chunks could not be read as
+  // rows. The outcome is kRefused with `why`; where the segment cannot be opened, it is that of
+  // Append.
   AppendOutcome Refuse(const SegmentId& segment, absl::Status why);
 
   // Store::WhenDurable for everything appended so far.
   void WhenDurable(std::function<void(absl::Status)> done);
 
-  // Withdraws a waiter. It may be in OnRoom() even so.
+  // Withdraws a waiter. A call of its OnRoom() may still be running when this returns.
   void StopWaiting(const RoomWaiter* waiter);
 
-  // Has waiters try again whose reason for waiting has changed since they were told it, so that
-  // they hear the true one: the learner's newest, or for how long it has not been heard from. To be
-  // called every few seconds.
+  // Wakes the waiters whose reason for waiting has changed since they were told it. They try again
+  // and are told the present reason: the learner's newest one, or for how long the learner has been
+  // silent. To be called every few seconds.
   void RenewReasons();
 
-  // Sets the limiter and wakes the writers that it may let go on; all of them if they have been
-  // told that the learner is silent. ABORTED, with nothing changed, if `from` is not the start that
-  // holds the shard.
+  // Sets the limiter and wakes the writers that may be able to continue. It wakes all of them if
+  // they have been told that the learner is silent. ABORTED, with nothing changed, if `from` is not
+  // the start that holds the shard.
   absl::Status Grant(RowGrant grant, const LearnerStart& from = {});
 
   // Draws out.count windows. REQUIRES: the columns have the sizes of so many.
@@ -134,15 +138,15 @@ class Shard {
   absl::Status Sample(uint64_t seed, const WindowColumns& out);
 
   // Replaces plan statistics, plan_mean and plan_std [n, A], of the rows at `addresses` [n], which
-  // were sampled from memory `incarnation`: of another one, all of them count as evicted.
-  // INVALID_ARGUMENT, with nothing replaced, for wrong sizes or numbers.
+  // were sampled from memory `incarnation`. If that is another shard memory than this one, all of
+  // them count as evicted. INVALID_ARGUMENT, with nothing replaced, for wrong sizes or numbers.
   absl::StatusOr<Table::UpdateCounts> UpdatePlans(uint64_t incarnation,
                                                   std::span<const uint64_t> addresses,
                                                   std::span<const float> plan_mean,
                                                   std::span<const float> plan_std);
 
-  // Table::Bar of windows that were drawn from memory `incarnation`; of another one, none.
-  // INVALID_ARGUMENT for more than 65536.
+  // Bars windows that were drawn from memory `incarnation` (Table::Bar), or none if that is another
+  // memory than this one. INVALID_ARGUMENT for more than 65536.
   absl::StatusOr<uint32_t> BarWindows(uint64_t incarnation, std::span<const uint64_t> addresses);
 
   uint64_t incarnation() const { return incarnation_; }
@@ -169,11 +173,11 @@ class Shard {
   absl::Status CheckChunk(const RowView& rows) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckNewRows(const RowView& rows, uint32_t begin, uint64_t first_row) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // OK if the learner has published the versions of the rows from `begin` on. UNAVAILABLE while it
-  // may only not have told yet, INVALID_ARGUMENT once it has not.
+  // OK if the learner has published the versions of the rows from `begin` on. UNAVAILABLE while the
+  // announcement may still be on its way, INVALID_ARGUMENT once later grants have come without it.
   absl::Status CheckVersions(const RowView& rows, uint32_t begin, uint64_t first_row,
                              Streams::Segment* segment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // All of them, or those that fit in what is granted.
+  // Stores all new rows of the chunk, or those of them that fit in the grant.
   AppendOutcome StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -191,7 +195,7 @@ class Shard {
   Waiters waiters_ ABSL_GUARDED_BY(mu_);
   // Some of the waiters wait to hear of a version, not for room.
   bool version_awaited_ ABSL_GUARDED_BY(mu_) = false;
-  // What the one that came last was told.
+  // The reason that the newest waiter was told.
   std::string told_ ABSL_GUARDED_BY(mu_);
   uint64_t accepted_rows_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t planned_rows_ ABSL_GUARDED_BY(mu_) = 0;

@@ -26,12 +26,13 @@ class Store {
  public:
   virtual ~Store() = default;
 
-  // Takes a chunk, copying what it keeps. Not OK: it took nothing, and the shard accepts nothing;
-  // RESOURCE_EXHAUSTED when it is full.
+  // Takes a chunk, copying what it keeps. If the status is not OK, the store took nothing and the
+  // shard accepts nothing; RESOURCE_EXHAUSTED means that the store is full.
   virtual absl::Status Append(const StoredChunk& chunk) = 0;
 
-  // Calls `done` once, when everything appended so far is as safe as this store makes it; perhaps
-  // before it returns. Not OK: it may be lost, and must not be acknowledged.
+  // Calls `done` exactly once, possibly before this returns, when everything appended so far is as
+  // durable as this store makes it. If the status is not OK, these rows may be lost and must not be
+  // acknowledged.
   virtual void WhenDurable(std::function<void(absl::Status)> done) = 0;
 };
 

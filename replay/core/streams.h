@@ -29,11 +29,11 @@ struct SegmentId {
   std::string ToString() const;
 };
 
-// Remembers how far every segment is, so that rows sent again are stored once and missing ones are
-// noticed.
-// It holds the `max_segments` segments that were used last; one that was forgotten is never
-// reopened. A later incarnation of an actor index fences the earlier: all of its segments are
-// forgotten and refused. Not thread-safe.
+// Remembers for every segment up to which row it is stored, so that rows sent again are stored once
+// and missing rows are noticed. It holds the `max_segments` segments that were used last; a segment
+// that was forgotten is never reopened. A later incarnation of an actor index fences the earlier
+// one: all segments of the earlier incarnation are forgotten, and its rows are refused from then
+// on. Not thread-safe.
 class Streams {
  public:
   struct Options {
@@ -54,8 +54,8 @@ class Streams {
     absl::Status refused;
     // Address of its newest row.
     uint64_t tail = Table::kNoAddress;
-    // Grants the shard had received when it first saw the next row, planned by a version that it
-    // did not know; absent: its version was known.
+    // Set while the next row waits because it was planned by a version that the shard does not
+    // know: the number of grants that the shard had received when it first saw that row.
     std::optional<uint64_t> unpublished_since;
 
    private:
@@ -65,9 +65,9 @@ class Streams {
 
   explicit Streams(const Options& options);
 
-  // State of a segment; a segment not seen before is new: 0 rows. The pointer holds until the next
-  // call. FAILED_PRECONDITION if a later incarnation wrote, or the segment was forgotten;
-  // RESOURCE_EXHAUSTED if the writer's environment would be one too many.
+  // Returns the state of a segment; a segment that was not seen before starts with 0 rows. The
+  // pointer is valid until the next call. FAILED_PRECONDITION if a later incarnation wrote, or the
+  // segment was forgotten; RESOURCE_EXHAUSTED if the writer's environment would be one too many.
   absl::StatusOr<Segment*> Open(const SegmentId& id);
 
   // Segments remembered.
@@ -111,7 +111,7 @@ struct ChunkVerdict {
   absl::Status status;
 };
 
-// A pure function of the segment's state and the chunk's extent.
+// Decides what a chunk of `count` rows from `first_row` on means to the segment. A pure function.
 ChunkVerdict JudgeChunk(const Streams::Segment& segment, uint64_t first_row, uint32_t count,
                         bool has_final);
 

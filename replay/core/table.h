@@ -20,7 +20,7 @@ struct TableOptions {
   RowSpec spec;
   // Rows of a window: H.
   uint32_t horizon = 0;
-  // Whichever bound is met first holds.
+  // Both bounds apply; the one that is reached first limits the table.
   uint64_t capacity_rows = 0;
   uint64_t capacity_bytes = 0;
 
@@ -28,12 +28,13 @@ struct TableOptions {
   absl::Status Validate() const;
 };
 
-// The rows of one shard: a ring of fixed-size slots in the order of arrival, the rows of one
-// segment linked. A window of H rows is valid as soon as the observation after its last row is
-// here, and until its first row is evicted: rows of a segment arrive in order and the oldest row
-// goes first, so a window loses its first row first. A segment that terminated with fewer than H
-// rows makes one window, from its first row: its final observation stands for all states that
-// follow (absorbing: action and reward 0, terminated, no plan). Not thread-safe.
+// The rows of one shard: a ring of fixed-size slots in the order of arrival, in which each row is
+// linked to its neighbours in the same segment. A window of H rows is valid as soon as the
+// observation after its last row is here, and until its first row is evicted: rows of a segment
+// arrive in order and the oldest row goes first, so a window loses its first row first. A segment
+// that terminated with fewer than H rows makes one window, from its first row: its final
+// observation stands for all states that follow (absorbing: action and reward 0, terminated, no
+// plan). Not thread-safe.
 //
 // A final observation takes a slot of its own (it counts for capacity and bytes, not as a row).
 // Memory is allocated in blocks as the ring first reaches them; after that nothing is allocated for
@@ -90,7 +91,8 @@ class Table {
 
  private:
   // What the table keeps of a slot beside its row. It stands at the beginning of the slot; the
-  // columns of the row follow, so that a random row costs one run of cache lines.
+  // columns of the row follow, so that reading a random row touches one contiguous run of cache
+  // lines.
   struct Links {
     // Distances in addresses to the rows before and behind it in its segment; 0: none.
     uint32_t to_previous = 0;
@@ -134,7 +136,7 @@ class Table {
   void Gather(uint64_t address, size_t b, const WindowColumns& out) const;
   // Checks what must hold between the fields after each change.
   void CheckInvariants() const;
-  // Does the part of it that counts all slots anew.
+  // The part of CheckInvariants that counts all slots again.
   void CheckCounts() const;
 
   const RowSpec spec_;

@@ -32,25 +32,26 @@ struct EvaluationOptions {
   size_t max_results = 4096;
 };
 
-// What to evaluate when, who does it, and what came of it. Not thread-safe. Bounded:
-// max_outstanding evaluations, max_results results.
+// Decides what is evaluated and when, assigns it to evaluators, and keeps the results. Not
+// thread-safe. Bounded: max_outstanding evaluations, max_results results.
 class EvaluationSchedule {
  public:
   // REQUIRES: all numbers of the options are at least 1, but for last_rows and the seed.
   explicit EvaluationSchedule(const EvaluationOptions& options);
 
-  // Takes over the results of earlier starts of the run, in the order they came in, and goes on at
-  // `rows`. A milestone before that without a result is due again; one with a result is due again
-  // only if it lies after `rows`, where the run has yet to come anew.
+  // Takes over the results of earlier starts of the run, in the order in which they arrived, and
+  // continues at `rows`. A milestone before `rows` that has no result is due again. A milestone
+  // after `rows` is due again even if it has a result, because the run has yet to reach it once
+  // more.
   void Restore(std::vector<proto::EvaluationResult> results, uint64_t rows);
 
   // Whether rows have crossed a milestone (a multiple of every_rows, or last_rows) since the last
   // Add. The last evaluation is due only once updates have caught up with the rows.
   bool Due(uint64_t rows, bool caught_up) const;
 
-  // A version was published for the milestone: it is now outstanding. When several milestones were
-  // crossed at once, it serves for all of them. `given_up` receives the evaluation that had to make
-  // room, if any.
+  // Adds the evaluation of a version that was published for the milestone; it is outstanding from
+  // now on. When several milestones were crossed at once, this evaluation serves for all of them.
+  // `given_up` receives the evaluation that had to make room, if any.
   proto::EvaluationAssignment Add(ParameterVersion version, uint64_t rows, uint64_t updates,
                                   absl::Duration now,
                                   std::optional<proto::EvaluationAssignment>* given_up = nullptr);
@@ -58,18 +59,19 @@ class EvaluationSchedule {
   // What the evaluator with `lease` is to do: the same until it has reported, then the oldest that
   // nobody works on; nothing when there is none.
   std::optional<proto::EvaluationAssignment> Assign(uint64_t lease);
-  // Its evaluation, if any, is free for others.
+  // Makes the evaluation that was assigned to the lease, if any, available to others.
   void LeaseEnded(uint64_t lease);
 
-  // A result. The first one stands: the same evaluation again is OK and changes nothing, and gives
-  // nothing back. FAILED_PRECONDITION: no such evaluation is outstanding (never was, or was given
-  // up), or it is of another version. INVALID_ARGUMENT: not one finite return for each episode.
+  // Records a result and returns it. The first result of an evaluation counts: reporting the same
+  // evaluation again is OK, changes nothing and returns nothing. FAILED_PRECONDITION: no such
+  // evaluation is outstanding (never was, or was given up), or it is of another version.
+  // INVALID_ARGUMENT: not one finite return for each episode.
   absl::StatusOr<std::optional<proto::EvaluationResult>> Report(uint64_t id,
                                                                 ParameterVersion version,
                                                                 absl::Span<const double> returns,
                                                                 double elapsed_seconds);
 
-  // The time `pause` does not count for outstanding evaluations.
+  // Extends the time limits of the outstanding evaluations by `pause`.
   void Prolong(absl::Duration pause);
   // Gives up what is older than the timeout and returns it.
   std::vector<proto::EvaluationAssignment> Expire(absl::Duration now);

@@ -17,7 +17,7 @@
 namespace pompc::run {
 
 struct LeaseOptions {
-  // A lease ends so long after its last heartbeat.
+  // A lease ends this long after its last heartbeat.
   absl::Duration duration = absl::Seconds(10);
   // How often holders are asked to send one.
   absl::Duration heartbeat = absl::Seconds(1);
@@ -29,15 +29,15 @@ struct LeaseOptions {
   uint32_t max_environments = 4096;
 };
 
-// What a holder tells about itself, since its lease began.
+// What a holder reports about itself, counted since its lease began.
 struct PeerCounters {
   uint64_t rows = 0;
   uint64_t episodes = 0;
-  // Of the newest finished episode; only with episodes > 0.
+  // The return of the newest finished episode; it has a meaning only if episodes > 0.
   double last_return = 0;
 };
 
-// By what a process is recognised when it registers again.
+// The data by which a process is recognised when it registers again.
 struct ProcessIdentity {
   // Drawn by the process when it starts; 0: not recognised.
   uint64_t process_id = 0;
@@ -62,7 +62,7 @@ struct Lease {
   // What its holder waits for, in words; empty when it does not wait.
   std::string waiting;
   absl::Duration last_heartbeat;
-  // When it ends if no heartbeat comes before.
+  // The time at which the lease ends unless a heartbeat comes before.
   absl::Duration expires;
 };
 
@@ -73,12 +73,13 @@ struct EndedLease {
   // How it ended, in words.
   std::string how;
   absl::Duration at;
-  // How far the run was then with what holders of the role bring it.
+  // How far the run was at that time in what holders of this role contribute: its rows for an
+  // actor, its evaluation results for an evaluator.
   uint64_t progress = 0;
 };
 
-// Who takes part in a run. Not thread-safe; time is what the caller says it is and does not go
-// back. Bounded by options.max_leases.
+// The actors and evaluators that take part in a run. Not thread-safe. The caller passes in the
+// time, which must not go back. Bounded by options.max_leases.
 class Leases {
  public:
   static constexpr size_t kMaxEnded = 16;
@@ -87,11 +88,11 @@ class Leases {
   // the leases of its predecessor. REQUIRES: num_shards >= 1.
   Leases(const LeaseOptions& options, int num_shards, uint64_t learner_incarnation);
 
-  // Hands out a lease. A process that is recognised gets its former index, so that processes which
-  // all register again do not take each other's and fence each other's rows. Environments are
-  // spread so that shards differ by one environment at most, as far as the leases that live allow.
-  // INVALID_ARGUMENT: an actor without environments or with too many. RESOURCE_EXHAUSTED:
-  // max_leases are out.
+  // Hands out a lease. A process that is recognised gets its former index; otherwise processes that
+  // all register again could take each other's indices and fence each other's rows. Environments
+  // are spread over the shards so that two shards differ by one environment at most, as far as the
+  // present leases allow. INVALID_ARGUMENT: an actor without environments or with too many.
+  // RESOURCE_EXHAUSTED: max_leases are out.
   absl::StatusOr<Lease> Register(proto::Role role, const std::string& name, uint32_t environments,
                                  absl::Duration now, const ProcessIdentity& identity = {});
 
@@ -128,9 +129,9 @@ class Leases {
   // True while former holders of indices may still register.
   bool AwaitsFormer(absl::Duration now);
   std::vector<uint32_t> AssignShards(uint32_t environments) const;
-  // What must hold between the fields after each change.
+  // Checks what must hold between the fields after each change.
   void CheckInvariants() const;
-  // Part of it: walks through all leases.
+  // The part of CheckInvariants that walks through all leases.
   void CheckLeases() const;
 
   const LeaseOptions options_;

@@ -11,17 +11,19 @@
 
 namespace pompc::run {
 
-// When a run is finished: whichever comes first. 0, or no value, switches a condition off.
+// The conditions that finish a run; it finishes when the first of them holds. The value 0, or none,
+// switches a condition off.
 struct StopOptions {
   uint64_t max_rows = 0;
   // Mean return of one evaluation; may be negative.
   std::optional<double> return_mean;
   // Since this start of the learner.
   absl::Duration max_time;
-  // Once max_rows are there, the last evaluations are waited for this long at most.
+  // How long the run waits at most for its last evaluations once it has max_rows.
   absl::Duration last_evaluations = absl::Minutes(10);
-  // Part of that time: how long to wait for an evaluator while none takes part, counted from when
-  // the last one left within it or, if there never was one, from the start.
+  // How long, within that time, the run waits while no evaluator takes part. This counts from when
+  // the last one left, or from the beginning of that time if this is later; if there never was an
+  // evaluator, it counts from the learner's start.
   absl::Duration evaluator_comes = absl::Minutes(2);
 };
 
@@ -30,7 +32,7 @@ struct RunProgress {
   uint64_t rows = 0;
   // Whether all updates the rows allow have been made, or cannot be made.
   bool caught_up = false;
-  // Whether replay needs rows, because it lost those it had, that max_rows does not admit.
+  // Whether replay has lost rows and needs more new ones than max_rows admits.
   bool cannot_refill = false;
   // Whether an evaluation is due.
   bool evaluation_due = false;
@@ -58,9 +60,10 @@ class PhaseMachine {
   // The seed phase is closed at every shard and parameters are published.
   void StartTraining();
   void Stop(std::string reason);
-  // Finishes the run if a condition holds. max_rows holds once updates and evaluations have caught
-  // up with the rows (or before the seed phase has enough of them, when it does so at once), or the
-  // evaluations have been waited for long enough: the reason then says how many had no result.
+  // Finishes the run if a condition holds. The condition max_rows holds once all updates for these
+  // rows have been made and the last evaluations have results, or have been waited for long enough;
+  // the reason then says how many had no result. If max_rows is reached before the seed phase has
+  // enough rows, the condition holds at once.
   void Check(const RunProgress& progress, uint64_t seed_rows, absl::Duration now);
 
   // Whether the run takes no more rows because it has all it may have.
@@ -71,7 +74,7 @@ class PhaseMachine {
   const StopOptions& options() const { return options_; }
 
  private:
-  // The run goes on in `phase`, for `reason` if it is over.
+  // Changes to `phase`. If that ends the run, `reason` says why; otherwise it is empty.
   void Enter(proto::Phase phase, std::string reason);
   void Finish(std::string reason);
   // What must hold between the fields after each change.
@@ -84,7 +87,7 @@ class PhaseMachine {
   const absl::Duration start_;
   proto::Phase phase_ = proto::SEED;
   std::string reason_;
-  // When rows and updates were all there.
+  // When all rows were stored and all updates had been made.
   std::optional<absl::Duration> done_since_;
   // Since when, after that, no evaluator has taken part.
   std::optional<absl::Duration> no_evaluator_since_;

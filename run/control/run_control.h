@@ -42,15 +42,15 @@ struct RunControlOptions {
   // A learner that starts again grants no rows until all shards have told what they hold, but waits
   // for them no longer than this.
   absl::Duration hear_from_shards = absl::Seconds(10);
-  // What a shard was granted is kept for it so long when it does not answer: actors may reach it
-  // even so. After that the others are granted it.
+  // For how long the grant of a shard that does not answer is reserved for it, because actors may
+  // still reach it. After that the other shards are granted these rows.
   absl::Duration keep_grants = absl::Seconds(60);
-  // Rows come in turns that the trainer hands out (TrainerStep::kAct), nothing moves while a policy
-  // is evaluated, and results do not tell the time.
+  // Rows come in turns that the trainer hands out (TrainerStep::kAct), neither rows nor updates are
+  // made while a policy is evaluated, and results do not contain times.
   bool lockstep = false;
 };
 
-// What of a run's control outlives the learner, in checkpoints.
+// The part of a run's control state that checkpoints store.
 struct RunProgressState {
   uint64_t updates = 0;
   uint64_t episodes = 0;
@@ -82,16 +82,18 @@ enum class TrainerStep {
   kWait,       // nothing within the timeout
 };
 
-// The control plane of a run: who takes part, which phase it is in, how rows and updates hold each
-// other back, what is evaluated. Thread-safe; nothing blocks but the two Await calls, which
-// whatever changes their answer wakes. Bounded like its parts. Time passes by calls of Tick.
+// The control plane of a run: it knows who takes part, which phase the run is in, how rows and
+// updates hold each other back, and what is evaluated. Thread-safe. Only the Await methods block;
+// whatever changes their answer wakes them, except the passing of time. Its memory is bounded
+// because that of its parts is. Limits of time (leases, evaluations) are applied when Tick is
+// called.
 class RunControl : public SamplingControl {
  public:
   // REQUIRES: options.ratio.Validate() is ok, at least one shard. `clock` must outlive this.
   RunControl(const RunControlOptions& options, Clock* clock);
 
-  // Goes on from a checkpoint, if there is one, and with the evaluations of earlier starts: in
-  // phase TRAINING if the seed phase was closed. REQUIRES: called before anything else.
+  // Continues from a checkpoint, if there is one, with the evaluations of earlier starts. The phase
+  // is then TRAINING if the seed phase was closed. REQUIRES: called before anything else.
   void Restore(const std::optional<RunProgressState>& checkpoint,
                std::vector<proto::EvaluationResult> evaluations);
   RunProgressState Save() const;
@@ -109,8 +111,8 @@ class RunControl : public SamplingControl {
   // lease has ended. Telling a holder that the run is over ends its lease.
   absl::StatusOr<proto::HeartbeatReply> Heartbeat(uint64_t lease, const PeerCounters& counters,
                                                   const std::string& waiting = "");
-  // The holder ends, with `error` or because it was told to (empty), and its lease with it. As
-  // Heartbeat otherwise.
+  // Ends the lease of a holder that exits: because of `error` or, if that is empty, because it was
+  // told to. Otherwise it does what Heartbeat does.
   absl::StatusOr<proto::HeartbeatReply> Leave(uint64_t lease, const PeerCounters& counters,
                                               const std::string& error);
 
@@ -124,7 +126,7 @@ class RunControl : public SamplingControl {
   // What a shard answered to a grant (or to being configured). `seed_phase_over`: the answered
   // grant said so.
   void ShardAnswered(int shard, const proto::ShardInfo& info, bool seed_phase_over);
-  // The shard does not answer. False if that was known.
+  // Notes that the shard does not answer, and why. Returns false if that was known already.
   bool ShardLost(int shard, const std::string& problem);
   // REQUIRES: ShardAnswered since it was last lost.
   ShardGrant NextGrant(int shard);
@@ -142,7 +144,7 @@ class RunControl : public SamplingControl {
   bool AwaitSeedClosed(absl::Duration timeout);
   void StartTraining();
   // FAILED_PRECONDITION naming both numbers once more than a quarter of the windows that shards
-  // hold are barred from being drawn: what is left does not stand for what the environments do.
+  // hold are barred from being drawn: what is left no longer represents the environments.
   absl::Status CheckBarred() const;
   // A version is published, newer than those before.
   void Published(ParameterVersion version);
@@ -160,18 +162,19 @@ class RunControl : public SamplingControl {
 
   // ---- For all.
 
-  // The learner goes away, the run does not end: the phase stays, and nothing waits here any more.
-  // `why` is told to those who ask for the status meanwhile. Idempotent: the first reason stays.
+  // Ends this learner but not the run: the phase stays, and no call waits here any more. Those who
+  // ask for the status meanwhile are told `why`. Idempotent: the first reason stays.
   void Halt(const std::string& why = "");
   // Ends the run: phase STOPPING unless it is over. Idempotent.
   void Stop(std::string reason);
   // Ends leases and evaluations whose time is up, checks the stop conditions, measures rates. To be
-  // called several times a second. If it was not (the learner was paused, or its machine was), the
-  // heartbeats and results of that time are still to be read: no lease and no evaluation ends
-  // before it has had its time anew. Returns how long the learner did not run, usually zero.
+  // called several times a second. If it was not, because the learner or its machine was paused,
+  // the heartbeats and results of that time have yet to be read. Leases then get their full time
+  // again, and evaluations as much time as the pause took. Returns how long the learner did not
+  // run, usually zero.
   absl::Duration Tick();
-  // What Status tells from now on of what this object does not know itself: `observed` has the
-  // planners and how the checkpoints fare, and no other field.
+  // Sets the part of Status that this object does not know itself: `observed` has the planners and
+  // the state of the checkpoints, and no other field.
   void Observe(proto::RunStatus observed);
 
   // Results that came in, and outstanding evaluations that were given up, since the last call; the
@@ -228,7 +231,7 @@ class RunControl : public SamplingControl {
   bool SeedClosed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string OpenShards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   RunProgress Progress() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // That they are waited for, in words.
+  // Says in words that the run waits for its last evaluations.
   std::string LastEvaluations() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CheckPhase() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CountEpisodes(const Lease& lease, const PeerCounters& counters)
@@ -298,7 +301,8 @@ class RunControl : public SamplingControl {
   RunNews news_ ABSL_GUARDED_BY(mu_);
   // In this start of the learner.
   bool had_evaluator_ ABSL_GUARDED_BY(mu_) = false;
-  // All but the reason of grants, which follows from the rest.
+  // What the learner waits for. Status fills in the reason of the grants, since it follows from the
+  // rest.
   LearnerWaits waits_ ABSL_GUARDED_BY(mu_);
   proto::RunStatus observed_ ABSL_GUARDED_BY(mu_);
   // When Tick was last called, and when rows were last found to be more than before.
