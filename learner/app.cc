@@ -102,6 +102,8 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
     POMPC_ASSIGN_OR_RETURN(events_,
                            rundir::EventFile::Create(run_->File("tensorboard"), restored_updates));
   }
+  // The tables are cut at the restored update before anything is appended, because the updates
+  // after it are made again.
   POMPC_ASSIGN_OR_RETURN(log_, TrainingLog::Open(run_->path(), Trainer::ValueNames(*engine), states,
                                                  restored_updates, events_.get()));
   // The monitor takes evaluations from the control and settles their checkpoints, so that it
@@ -114,12 +116,16 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
                                                   parameter_service_.get(), events_.get()));
   ShardManagerOptions shards;
   shards.run_id = run_->run_id();
+  // The token tells this start from that of a copy of the run directory, which has the same run id
+  // and may have the same incarnation.
   shards.start = {run_->learner_incarnation(), RandomId()};
   shards.shards = options_.replay;
   shards.config = options_.config;
   shards.grant_interval = options_.grant_interval;
   shards.timeout = options_.shard_timeout;
   shards.clock = options_.clock;
+  // The run directory gets the new config only once a shard has agreed to it: settings that every
+  // shard refuses must not be left there for the next start.
   shards.on_agreed = [this] {
     if (const absl::Status status = run_->WriteConfig(options_.config); !status.ok()) Fail(status);
   };
@@ -131,6 +137,8 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   prefetch.batches = options_.config.learner().prefetch_batches();
   prefetch.seed = options_.config.seed();
   prefetch.first_update = restored_updates;
+  // In turns a batch is drawn when it is asked for: batches that were drawn ahead would depend on
+  // timing.
   prefetch.ahead = options_.turns == nullptr;
   prefetch.clock = options_.clock;
   prefetcher_ = std::make_unique<Prefetcher>(prefetch, control_.get(), &shards_->clients(), engine);
@@ -152,6 +160,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
       *options_.metrics, {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
                           parameter_service_.get(), plan_writer_.get(),
                           Trainer::ValueNames(*engine), engine->LossNames(), ranks_.get()});
+  // The thread starts last, since it uses everything made above.
   training_ = Thread("trainer", [this] { Train(); });
   return absl::OkStatus();
 }
@@ -165,6 +174,7 @@ void App::Train() {
   }
   {
     MutexLock lock(&mu_);
+    // The other ranks end as this one does, in order or with its error.
     ranks_->Close(error_);
   }
   trained_.Set();
@@ -188,6 +198,8 @@ void App::Fail(const absl::Status& status) {
   Log().error("this learner ends: {}", status.ToString());
   // Peers of a run that is over have been told so, or still are.
   if (run::IsOver(control_->phase())) return;
+  // The run does not end with this learner: its phase stays, and actors and evaluators wait for the
+  // next start.
   control_->Halt(std::string(status.message()));
   failed_.Set();
 }
@@ -206,6 +218,9 @@ absl::Status App::Health() const {
 absl::Status App::Wait() {
   trained_.Wait();
   const absl::Duration give_up = options_.clock->Now() + options_.drain_timeout;
+  // When the run is over, the server still answers heartbeats until every actor and evaluator has
+  // been told so. Each ends with status 0 then; one that was not told would wait for another
+  // learner.
   while (!failed_.IsSet() && !control_->Drained() && options_.clock->Now() < give_up) {
     if (stopping_.WaitUntil(options_.clock, options_.clock->Now() + absl::Milliseconds(50))) break;
   }
@@ -216,20 +231,21 @@ absl::Status App::Wait() {
 void App::Stop() {
   MutexLock lock(&stop_mu_);
   if (std::exchange(stopped_, true)) return;
-  // 1.
+  // 1. New clients should not find this learner any more, and Wait() stops waiting for peers.
   stopping_.Set();
   if (server_ != nullptr) server_->SetServing("", false);
-  // 2.
+  // 2. Training ends with a last checkpoint; it may use everything that is closed below.
   if (control_ != nullptr) control_->Halt();
   training_.Join();
-  // 3.
+  // 3. The shard manager comes first: it owns the clients of the shards, and closing it cancels the
+  // calls of the other two, which they would wait for.
   if (shards_ != nullptr) shards_->Close();
   if (prefetcher_ != nullptr) prefetcher_->Close();
   if (plan_writer_ != nullptr) plan_writer_->Close();
-  // 4.
+  // 4. Closing the publisher ends the planners' streams, for which the server would otherwise wait.
   if (publisher_ != nullptr) publisher_->Close();
   if (server_ != nullptr) server_->Shutdown(options_.stop_grace);
-  // 5.
+  // 5. No call can bring news any more, so the last round of the monitor writes all there is.
   if (monitor_ != nullptr) monitor_->Close();
   if (checkpoints_ != nullptr) checkpoints_->Close();
   metrics_.Remove();

@@ -70,6 +70,7 @@ absl::Status CheckpointWriter::WriteAndWait(std::unique_ptr<Checkpoint> checkpoi
     done.Wait();
     const absl::Duration now = clock_->Now();
     if (status.ok() || now >= give_up || !CheckInPlace().ok()) return status;
+    // Nothing sets this event: only the clock ends the wait, which tests can advance.
     Event never;
     never.WaitUntil(clock_, std::min(give_up, now + backoff.Next()));
   }
@@ -93,6 +94,7 @@ absl::Status CheckpointWriter::DoWrite(const Shared& checkpoint, bool pin, bool 
     taken_.Signal();
   }
   const uint64_t updates = checkpoint->info.progress.updates;
+  // The pin holds for a write that fails, too: DropFailed keeps what is under evaluation.
   if (pin) store_->Pin(updates);
   const absl::Status status = Put(*checkpoint, replace);
   if (status.ok()) {
@@ -133,6 +135,8 @@ absl::Status CheckpointWriter::Put(const Checkpoint& checkpoint, bool replace) {
   stats_.writing.reset();
   ++(status.ok() ? stats_.written : stats_.failed);
   stats_.time += clock_->Now() - start;
+  // `stats_.status` is still that of the try before: if it is OK, a series of failures may begin
+  // here.
   if (stats_.status.ok()) stats_.failing_since = clock_->Now();
   stats_.status = status;
   if (status.ok()) stats_.newest = std::max(stats_.newest.value_or(0), updates);
@@ -141,6 +145,8 @@ absl::Status CheckpointWriter::Put(const Checkpoint& checkpoint, bool replace) {
 
 void CheckpointWriter::DoSettle(uint64_t updates,
                                 const std::optional<proto::EvaluationResult>& result) {
+  // The result is entered before DropFailed and Tidy run without the pin. Otherwise they could
+  // delete the checkpoint of the best policy as an old one without a result.
   if (result.has_value()) store_->AddEvaluation(*result);
   store_->Unpin(updates);
   DropFailed();
@@ -156,6 +162,8 @@ std::map<uint64_t, CheckpointWriter::Shared>::iterator CheckpointWriter::BestFai
   for (auto it = failed_.begin(); it != failed_.end(); ++it) {
     const std::optional<double> mean =
         store_->ReturnOf(it->first, it->second->info.learner_incarnation);
+    // An absent optional is less than any number: as long as nothing on disk has a return, any
+    // return is better.
     if (!mean.has_value() || mean <= best) continue;
     best = mean;
     found = it;
@@ -244,6 +252,8 @@ absl::Status CheckpointWriter::CheckInPlace() const {
 void CheckpointWriter::Close() {
   {
     MutexLock lock(&mu_);
+    // TakePlace looks whether the queue is closed and begins to wait under one lock. The queue is
+    // closed under the same lock, so that this signal cannot fall between the two.
     jobs_.Close();
     taken_.SignalAll();
   }

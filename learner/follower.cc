@@ -63,6 +63,7 @@ absl::StatusOr<std::unique_ptr<Follower>> Follower::Start(FollowerOptions option
     follower->timer_.Enter(State::kEnded);
     {
       MutexLock lock(&follower->mu_);
+      // Stop cancels whatever the thread waits for; the error of that says nothing about the run.
       if (!follower->stopping_.IsSet()) follower->error_ = status;
     }
     follower->ended_.Set();
@@ -90,6 +91,8 @@ absl::Status Follower::Run() {
   while (true) {
     POMPC_ASSIGN_OR_RETURN(const std::optional<RankOrder> order, client_.Next());
     if (!order.has_value()) break;
+    // Each thread's heap keeps the most that the thread ever held (docs/performance.md, Memory).
+    // Freed memory is returned to the system between two orders, when no update is under way.
     if (return_memory.Count(options_.clock->Now()) > 0) ReturnFreedMemory();
     const absl::Status status = Obey(*order);
     // Numbers that are not finite come out on every rank: rank 0 knows, and orders what to do.
@@ -138,6 +141,7 @@ absl::Status Follower::Obey(const RankOrder& order) {
     case RankOrder::Kind::kStep:
       return Step(order.want_values);
     case RankOrder::Kind::kKeep:
+      // Keep compares the ranks' checksums: if the parameters differ, all ranks end with an error.
       POMPC_RETURN_IF_ERROR(engine_->Keep());
       history_->Clear();
       return absl::OkStatus();
@@ -174,6 +178,8 @@ absl::Status Follower::Draw(const std::vector<uint64_t>& windows) {
     return absl::InternalError(absl::StrCat("rank 0 reports ", windows.size(), " shards"));
   }
   timer_.Enter(State::kWaitingForData);
+  // Only rank 0 knows how many windows each shard holds. Its order contains these numbers, and the
+  // prefetcher splits its draws over the shards accordingly.
   gate_.Open(windows);
   if (!batch_.has_value()) {
     absl::StatusOr<DrawnBatch> drawn = prefetcher_->Next(options_.look_up);
@@ -185,6 +191,8 @@ absl::Status Follower::Draw(const std::vector<uint64_t>& windows) {
       return drawn.status();
     }
   }
+  // The answer is an exchange: every rank hears every other one's, and an update begins only when
+  // all of them have a batch.
   return engine_->Exchange(batch_.has_value() ? 1 : 0).status();
 }
 
@@ -204,6 +212,8 @@ absl::Status Follower::GoBack() {
 
 absl::Status Follower::Step(bool want_values) {
   if (!batch_.has_value()) return absl::InternalError("rank 0 makes an update without a batch");
+  // As on rank 0, the history gets the batch before the update is tried: if the update fails, the
+  // windows at fault are looked for in the history.
   const DrawnBatch& drawn = history_->Add(*std::move(batch_));
   batch_.reset();
   POMPC_RETURN_IF_ERROR(engine_->Step(*drawn.batch, want_values).status());

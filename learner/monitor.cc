@@ -58,6 +58,8 @@ void Monitor::Run() {
   do {
     Round().IgnoreError();
   } while (!closed_.WaitUntil(options_.clock, options_.clock->Now() + options_.interval));
+  // One more round, because results may have arrived since the last one. Its error is logged, as no
+  // later round can write what this one could not.
   if (const absl::Status status = Round(); !status.ok()) Log().error("{}", status.ToString());
 }
 
@@ -67,6 +69,8 @@ void Monitor::Observe() {
   for (const auto* planners : {&parameters.subscribers, &parameters.lost}) {
     observed.mutable_planners()->Add(planners->begin(), planners->end());
   }
+  // A write that fails has an error. One that hangs, as on a network file system that is gone, has
+  // none, so it is reported once it has taken long.
   const CheckpointWriter::Stats checkpoints = checkpoints_->stats();
   const absl::Duration now = options_.clock->Now();
   if (!checkpoints.status.ok()) {
@@ -90,6 +94,8 @@ absl::Status Monitor::Round() {
                absl::FormatDuration(absl::Trunc(pause, absl::Milliseconds(100))));
   }
   for (const run::EvaluationNews& news : control_->TakeEvaluationNews()) Record(news);
+  // Rows that an earlier round could not write go first. Append tries them again as well, so the
+  // last status stands for all rows.
   absl::Status episodes = episodes_->Flush();
   for (const run::EpisodeNews& news : control_->TakeEpisodeNews()) {
     episodes =
@@ -148,6 +154,8 @@ void Monitor::Record(const run::EvaluationNews& news) {
 void Monitor::LogProgress() {
   next_progress_ = options_.clock->Now() + options_.progress_interval;
   Log().info("{}", run::ProgressLine(control_->Status()));
+  // Heaps of the learner's threads creep up to the most that each ever held; docs/performance.md
+  // (Memory) has what this saves.
   ReturnFreedMemory();
 }
 

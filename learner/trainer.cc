@@ -58,6 +58,8 @@ absl::Status Trainer::Run() {
   parts_.engine->PrepareThread();
   absl::Status status = Train();
   timer_.Enter(State::kEnded);
+  // A failed exchange says only that some rank is gone. Which one it is can be seen from the ranks'
+  // streams to rank 0, and these may end a moment later.
   if (absl::IsUnavailable(status) && parts_.ranks->size() > 1) {
     return parts_.ranks->WhoIsGone(status, options_.hear_of_loss);
   }
@@ -100,6 +102,8 @@ absl::StatusOr<bool> Trainer::GatherRanks() {
         absl::StrCat("the learner waits for ", parts_.ranks->Missing(), " to join"));
   }
   parts_.control->SetTrainerWait("");
+  // Connecting is itself an exchange, so the other ranks must be told to take part before rank 0
+  // does.
   Tell({RankOrder::Kind::kConnect});
   POMPC_RETURN_IF_ERROR(parts_.engine->Connect(parts_.rank_values));
   return true;
@@ -129,6 +133,8 @@ absl::Status Trainer::RunSteps() {
   }
   while (true) {
     POMPC_RETURN_IF_ERROR(parts_.ranks->Lost());
+    // The line above finds a rank that was lost while no update was due. During updates the
+    // exchanges find it.
     timer_.Enter(State::kWaitingForRows);
     switch (parts_.control->AwaitStep(options_.look_up)) {
       case run::TrainerStep::kWait:
@@ -161,6 +167,7 @@ absl::Status Trainer::Update() {
   // Batches are cancelled when the run ends; the control says how it ended.
   if (absl::IsCancelled(batch.status()) && parts_.control->Done()) return absl::OkStatus();
   if (!batch.ok()) return batch.status();
+  // If the run ends while others have no batch, this one is dropped: no rank has begun the update.
   POMPC_ASSIGN_OR_RETURN(const bool complete, AwaitOtherBatches());
   if (!complete) return absl::OkStatus();
   parts_.control->SetTrainerWait("");
@@ -177,6 +184,8 @@ absl::Status Trainer::Step(DrawnBatch next_batch) {
   POMPC_RETURN_IF_ERROR(Reanalyze(batch));
   const uint64_t next = parts_.engine->update_count() + 1;
   const bool logged = next % options_.config.learner().log_every_updates() == 0;
+  // Values are computed only for updates that are logged: on a GPU the host then has to wait for
+  // the device, which it does not do otherwise (docs/algorithm.md, On a GPU).
   Tell({.kind = RankOrder::Kind::kStep, .want_values = logged});
   POMPC_ASSIGN_OR_RETURN(NamedValues values, parts_.engine->Step(batch, logged));
   POMPC_CHECK_EQ(parts_.engine->update_count(), next);
@@ -207,6 +216,8 @@ absl::Status Trainer::Restore(const absl::Status& status) {
     return Annotate(status, absl::StrCat("after ", restored_, " restorations of update ", *kept_));
   }
   Tell({RankOrder::Kind::kGoBack});
+  // Going back comes first: the history tests the windows with the last good state, because every
+  // window may look unusable with the failed one.
   parts_.engine->GoBack();
   const BatchHistory::Barred own = history_.BarUnusable();
   POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> barred,
@@ -220,6 +231,8 @@ absl::Status Trainer::Restore(const absl::Status& status) {
   const std::string what =
       absl::StrCat(status.message(), "; gone back to update ", *kept_, BarredText(own, barred));
   Log().warn("{}", what);
+  // The control then counts these updates as not made, so that the ratio admits them again, from
+  // other batches.
   parts_.control->Restored(*kept_, what);
   {
     MutexLock lock(&mu_);
@@ -257,6 +270,8 @@ absl::Status Trainer::AfterUpdate(const NamedValues& values, bool logged) {
   const bool saves = updates % learner.checkpoint_every_updates() == 0;
   // Beyond the history's batches the window that is at fault would not be found.
   const bool checks = keeps_often_ && updates >= *kept_ + BatchHistory::kBatches;
+  // Nothing is taken from the engine before its state has been found finite, not even a row of
+  // metrics.csv. A copy of the state after every update would cost too much.
   if (logged || publishes || saves || checks) POMPC_RETURN_IF_ERROR(Keep());
   if (logged) LogUpdate(values);
   // Before the first version nothing is published: it marks the end of the random phase.
@@ -304,6 +319,8 @@ absl::Status Trainer::Act() {
     parts_.control->SetTrainerWait("the learner waits for the actor to end its turn");
   }
   parts_.control->SetTrainerWait("");
+  // The rows of the turn are stored. The control learns of them now and not with the next grant,
+  // whose time depends on the clock.
   return parts_.control->Done() ? absl::OkStatus() : parts_.shards->Refresh();
 }
 
@@ -313,6 +330,8 @@ absl::Status Trainer::Publish(absl::Duration keep) {
   proto::ParametersDescription description;
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<const std::string> data,
                          parts_.engine->PackParameters(&description));
+  // Versions are numbered by publications, not by updates: an evaluation publishes its update even
+  // if that was published before.
   ++version_.number;
   *description.mutable_version() = ToProto(version_);
   description.set_run_id(options_.run_id);
@@ -373,6 +392,7 @@ absl::Status Trainer::SaveCheckpointNow(absl::string_view which) {
       parts_.checkpoints->WriteAndWait(MakeCheckpoint(), options_.write_timeout, replace);
   parts_.control->SetTrainerWait("");
   if (status.ok()) return status;
+  // If the folder was moved, that is the cause, and the failed write only follows from it.
   POMPC_RETURN_IF_ERROR(parts_.checkpoints->CheckInPlace());
   const std::optional<uint64_t> newest = parts_.checkpoints->stats().newest;
   return Annotate(status, absl::StrCat(which, ", of update ", parts_.engine->update_count(),
@@ -391,6 +411,9 @@ std::unique_ptr<Checkpoint> Trainer::MakeCheckpoint() {
   checkpoint->info.learner_incarnation = parts_.engine->update_count() > restored_updates_
                                              ? options_.learner_incarnation
                                              : options_.restored_incarnation;
+  // This is read before Save: rows that arrive between the two calls are saved, and at worst count
+  // as news once more. In the other order they would count as saved although no checkpoint has
+  // them.
   saved_rows_ = parts_.control->rows();
   checkpoint->info.progress = parts_.control->Save();
   checkpoint->info.config = config_text_;

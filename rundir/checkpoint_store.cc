@@ -99,6 +99,8 @@ std::optional<double> BestReturn(const std::vector<proto::EvaluationResult>& eva
                                  uint64_t updates, uint64_t incarnation) {
   std::optional<double> best;
   for (const proto::EvaluationResult& result : evaluations) {
+    // Starts before the one that wrote the checkpoint evaluated other parameters under the same
+    // number of updates.
     if (result.updates() != updates || result.version().incarnation() < incarnation) continue;
     if (!best || result.return_mean() > *best) best = result.return_mean();
   }
@@ -118,6 +120,8 @@ absl::StatusOr<std::vector<RankedCheckpoint>> RankIn(
   std::vector<RankedCheckpoint> ranked;
   for (const uint64_t updates : all) {
     RankedCheckpoint checkpoint{updates, PathIn(folder, updates), std::nullopt};
+    // The incarnation is in the checkpoint's state.json, which is read only for those where it
+    // matters.
     if (IsEvaluated(evaluations, updates)) {
       checkpoint.return_mean =
           BestReturn(evaluations, updates, IncarnationOf(checkpoint.folder));
@@ -141,6 +145,8 @@ absl::StatusOr<ChosenCheckpoint> ChooseCheckpoint(
     return absl::NotFoundError(absl::StrCat(folder, ": no checkpoint here"));
   }
   ChosenCheckpoint chosen;
+  // The best policy's checkpoint may have been deleted by hand, or never written. Then the best of
+  // those that exist is chosen, and the caller is told.
   const auto best = std::max_element(
       evaluations.begin(), evaluations.end(),
       [](const auto& a, const auto& b) { return a.return_mean() < b.return_mean(); });
@@ -178,6 +184,7 @@ absl::StatusOr<std::unique_ptr<CheckpointStore>> CheckpointStore::Open(
   POMPC_RETURN_IF_ERROR(MakeFolders(folder));
   POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
   for (const std::string& name : names) {
+    // A start that was killed while it wrote or deleted a checkpoint left these.
     if (absl::StartsWith(name, kTemporary)) {
       POMPC_RETURN_IF_ERROR(RemoveAll(absl::StrCat(folder, "/", name)));
     }
@@ -254,6 +261,7 @@ absl::Status CheckpointStore::SetAside(uint64_t updates) {
 
 void CheckpointStore::AddEvaluation(const proto::EvaluationResult& result) {
   if (evaluations_.size() >= kMaxEvaluations) {
+    // evaluations.csv has all results; this list only has to rank the checkpoints that exist.
     const auto forgotten = std::find_if(
         evaluations_.begin(), evaluations_.end(), [&](const proto::EvaluationResult& old) {
           return !Exists(Path(old.updates())) && !IsPinned(old.updates());
@@ -271,6 +279,8 @@ std::optional<double> CheckpointStore::ReturnOf(uint64_t updates,
 bool CheckpointStore::IsIntact(uint64_t updates) {
   const auto known = intact_.find(updates);
   if (known != intact_.end()) return known->second;
+  // Verifying reads the whole checkpoint, and Tidy asks after every evaluation, so the answer is
+  // remembered.
   const absl::Status status = CheckIn(folder_, updates);
   if (!status.ok()) Log().warn("checkpoint {} is passed over: {}", updates, status.ToString());
   return intact_[updates] = status.ok();
@@ -279,6 +289,7 @@ bool CheckpointStore::IsIntact(uint64_t updates) {
 absl::StatusOr<std::optional<RankedCheckpoint>> CheckpointStore::Best() {
   POMPC_ASSIGN_OR_RETURN(std::vector<RankedCheckpoint> ranked, RankIn(folder_, evaluations_));
   for (RankedCheckpoint& checkpoint : ranked) {
+    // Evaluated checkpoints come first, so from here on there are none.
     if (!checkpoint.return_mean.has_value()) break;
     if (IsIntact(checkpoint.updates)) return std::optional(std::move(checkpoint));
   }
@@ -341,6 +352,7 @@ absl::Status CheckpointStore::DeleteOld(std::optional<uint64_t> best) {
   while (all.size() > keep_) {
     const uint64_t updates = all.front();
     all.erase(all.begin());
+    // These stay in addition to the newest `keep_`.
     if (pinned_.contains(updates) || updates == best) continue;
     // Not to be taken for a checkpoint while half of it is deleted.
     const std::string doomed = absl::StrCat(folder_, "/", kTemporary, FolderName(updates));

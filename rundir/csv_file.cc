@@ -61,6 +61,7 @@ std::vector<std::string> FinishedLines(const std::string& content) {
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     lines.emplace_back(absl::StripSuffix(line, "\r"));
   }
+  // What follows the last newline is empty, or half a row of a writer that was killed.
   lines.pop_back();
   return lines;
 }

@@ -47,6 +47,7 @@ bool ParseResult(const CsvFile::Row& row, proto::EvaluationResult* result) {
   uint32_t episodes = 0;
   if (!absl::SimpleAtoi(row[5], &episodes)) return false;
   result->set_episodes(episodes);
+  // The mean decides which checkpoint is the best, and nothing compares with NaN.
   return count(0, &Result::set_evaluation_id) && ParseVersion(row[1], result->mutable_version()) &&
          count(2, &Result::set_rows) && count(3, &Result::set_updates) &&
          real(4, &Result::set_elapsed_seconds) && real(6, &Result::set_return_mean) &&
@@ -61,6 +62,7 @@ absl::StatusOr<std::vector<proto::EvaluationResult>> EvaluationLog::Read(const s
   std::vector<proto::EvaluationResult> results(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
     if (ParseResult(rows[i], &results[i])) continue;
+    // Lines are numbered from 1, and the first one is the header.
     return absl::FailedPreconditionError(
         absl::StrCat(path, ":", i + 2, ": is not an evaluation (numbers expected)"));
   }

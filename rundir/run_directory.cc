@@ -162,6 +162,8 @@ absl::StatusOr<std::unique_ptr<RunDirectory>> RunDirectory::Open(const std::stri
   }
   POMPC_RETURN_IF_ERROR(CheckConfig(path, config_file, config));
   POMPC_ASSIGN_OR_RETURN(Identity identity, ReadIdentity(run_file));
+  // A start that fails from here on has used up its number. That costs nothing, whereas two starts
+  // with the same number could be mistaken for each other.
   ++identity.incarnation;
   POMPC_RETURN_IF_ERROR(WriteIdentity(run_file, identity));
   return std::unique_ptr<RunDirectory>(

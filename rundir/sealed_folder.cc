@@ -28,6 +28,8 @@ absl::Status Seal(const std::string& folder) {
   nlohmann::json files;
   for (const std::string& name : names) {
     const std::string path = absl::StrCat(folder, "/", name);
+    // Files are made durable before the checksums are written: after a power failure the checksums
+    // may be missing, but they never vouch for a file that is.
     POMPC_RETURN_IF_ERROR(SyncPath(path));
     POMPC_ASSIGN_OR_RETURN(const Checksum checksum, ChecksumFile(path));
     files[name] = {{"bytes", checksum.bytes}, {"crc32", checksum.crc32}};
@@ -85,6 +87,7 @@ absl::Status VerifySealedFolder(const std::string& path) {
   if (!sealed.is_object() || !sealed.contains("files") || !sealed["files"].is_object()) {
     return absl::DataLossError(absl::StrCat(path, "/", kChecksums, " is not readable"));
   }
+  // Files beyond those in the list do not matter; somebody may have left a note.
   for (const auto& [name, entry] : sealed["files"].items()) {
     const std::string file = absl::StrCat(path, "/", name);
     if (!entry.is_object() || !entry.contains("bytes") || !entry["bytes"].is_number_unsigned() ||

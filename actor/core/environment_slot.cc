@@ -54,6 +54,8 @@ absl::Status EnvironmentSlot::StartEpisode() {
   absl::Status status;
   for (int i = 0; i < kResetTries; ++i) {
     status = environment_->Reset();
+    // ABORTED means that no valid start was drawn; the next Reset draws another one. Other errors
+    // would come again.
     if (!absl::IsAborted(status)) break;
   }
   POMPC_RETURN_IF_ERROR(Annotate(status, environment_->spec().task));
@@ -62,6 +64,7 @@ absl::Status EnvironmentSlot::StartEpisode() {
     return absl::InternalError(absl::StrCat(environment_->spec().task, ": ", bad.message()));
   }
   std::copy(observation.begin(), observation.end(), observation_.begin());
+  // The last plan of another episode says nothing about the first state of this one.
   warm_start_.clear();
   return_ = 0;
   decisions_ = 0;
@@ -80,8 +83,11 @@ PlanQuery EnvironmentSlot::AskPlan(int slot) {
 
 absl::Status EnvironmentSlot::AcceptPlan(const absl::Status& status) {
   POMPC_CHECK(plan_under_way_, "nobody has asked for this plan");
+  // Whatever the answer was, nobody writes into plan_ any more: the query may be sent again.
   plan_under_way_ = false;
   POMPC_RETURN_IF_ERROR(status);
+  // A planner is another process: nothing of its answer is used before sizes and ranges are
+  // checked, and a bad answer is asked for again like a missing one.
   const size_t a = action_.size();
   if (plan_.action.size() != a || plan_.mean.size() != a || plan_.std.size() != a ||
       plan_.warm_start.empty() || plan_.warm_start.size() % a != 0) {
@@ -111,6 +117,8 @@ absl::StatusOr<StepOutcome> EnvironmentSlot::Step() {
   outcome_ = StepOutcome{};
   const absl::StatusOr<env::StepResult> result = environment_->Step(action_);
   if (!result.ok()) return Annotate(result.status(), environment_->spec().task);
+  // Numbers out of range count as a failed simulation. Replay would refuse the row, and another
+  // episode may not have such numbers.
   if (result->unstable) {
     fault_ = environment_->fault();
     outcome_.unstable = true;
@@ -133,6 +141,8 @@ replay::RowView EnvironmentSlot::row() const {
   row.Set<float>("actions", action_);
   row.Set<float>("rewards", reward_);
   row.Set<uint8_t>("terminated", terminated_);
+  // A random row has no columns of a plan; where rows are gathered in chunks, fillers take their
+  // place (Outbox::Append).
   if (has_plan_ == 0) return row;
   row.Set<uint8_t>("has_plan", has_plan_);
   row.Set<float>("plan_mean", plan_.mean);
@@ -153,6 +163,8 @@ void AwaitPlans(const std::vector<EnvironmentSlot*>& slots, Mailbox* mailbox,
                 std::vector<Letter>* letters) {
   for (const EnvironmentSlot* awaited : slots) {
     while (awaited != nullptr && awaited->plan_under_way()) {
+      // No deadline is needed: a plan source answers every query, at the latest when its own time
+      // limit is over.
       mailbox->Take(absl::InfiniteDuration(), letters);
       for (const Letter& letter : *letters) {
         if (letter.plan_done) slots[letter.slot]->AcceptPlan(letter.plan_status).IgnoreError();

@@ -88,6 +88,8 @@ void Evaluator::Ask(int i) {
 
 // Waits for plans, plays on with those that arrived, and requests again those that failed.
 absl::Status Evaluator::Round() {
+  // Patience counts from the last plan of any lane: as long as plans come, even slowly, the
+  // evaluation goes on.
   absl::Duration deadline = last_plan_ + options_.patience;
   for (const Lane& lane : lanes_) {
     if (lane.retry_at.has_value()) deadline = std::min(deadline, *lane.retry_at);
@@ -120,6 +122,7 @@ absl::Status Evaluator::HandlePlan(int i, const Letter& letter) {
   const absl::Status status = lane.slot->AcceptPlan(letter.plan_status);
   if (!status.ok()) return HandleFailure(i, status);
   lane.backoff.Reset();
+  // This is the time of arrival: the letter may have waited while other episodes were stepped.
   last_plan_ = letter.plan_time;
   failing_since_.reset();
   stats_->SetWaiting(0, "");
@@ -154,6 +157,7 @@ absl::Status Evaluator::Play(int i) {
     Ask(i);
     return absl::OkStatus();
   }
+  // Results are stored by the number of the episode, in whatever order episodes end.
   stats_->AddEpisode(outcome.end(), slot.episode_return());
   outcome_.returns[lanes_[i].episode] = slot.episode_return();
   outcome_.decisions[lanes_[i].episode] = slot.decisions();

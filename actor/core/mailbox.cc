@@ -16,12 +16,14 @@ Letter* Mailbox::Open(int slot) {
     open_[slot] = static_cast<int>(letters_.size());
     letters_.emplace_back();
     letters_.back().slot = slot;
+    // The taker waits only while there is no letter, so that only the first one has to wake it.
     if (letters_.size() == 1) changed_.Signal();
   }
   return &letters_[open_[slot]];
 }
 
 void Mailbox::OnPlans(std::span<const int> slots, const absl::Status& status) {
+  // The time is taken at arrival, so that a busy worker does not add to the measured latency.
   const absl::Duration now = clock_->Now();
   MutexLock lock(&mu_);
   for (const int slot : slots) {
@@ -56,6 +58,7 @@ void Mailbox::Take(absl::Duration deadline, std::vector<Letter>* letters) {
     if (!clock_->WaitUntil(&changed_, &mu_, deadline)) break;
   }
   woken_ = false;
+  // The two vectors are swapped, so that their memory is reused from round to round.
   letters->swap(letters_);
   for (const Letter& letter : *letters) open_[letter.slot] = -1;
 }

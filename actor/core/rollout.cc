@@ -23,6 +23,7 @@ absl::StatusOr<std::unique_ptr<Rollout>> Rollout::Make(const RolloutOptions& opt
                                                        Clock* clock) {
   std::vector<Lane> lanes;
   for (int i = 0; i < options.environments; ++i) {
+    // Seeds follow from the number of the environment and not from the thread that steps it.
     SeedSource seeds = options.seeds;
     seeds.environment += i;
     POMPC_ASSIGN_OR_RETURN(auto slot, EnvironmentSlot::Make(factory, seeds, options.plan_std));
@@ -42,12 +43,16 @@ Rollout::Rollout(const RolloutOptions& options, std::vector<Lane> lanes, PlanSou
       lanes_(std::move(lanes)),
       random_phase_(options.random_phase) {
   POMPC_CHECK(!lanes_.empty());
+  // These lists are swapped with one another and with the mailbox's. Each has room for every lane,
+  // so that no round allocates.
   ready_.reserve(lanes_.size());
   advancing_.reserve(lanes_.size());
   letters_.reserve(lanes_.size());
 }
 
 void Rollout::SetRandomPhase(bool random_phase) {
+  // The wish is only noted here. The thread in Run changes the phase between two decisions
+  // (FollowPhase).
   wanted_random_phase_ = random_phase;
   mailbox_.Wake();
 }
@@ -75,6 +80,7 @@ absl::Status Rollout::RunInTurns(RowSink* sink, Turns* turns,
   Begin(sink);
   while (!stop_ && error_.ok()) {
     stats_->timer(options_.worker)->Enter(WorkerState::kWaitingForLearner);
+    // Stop does not wake a thread that waits for its turn, so the thread checks for it.
     const std::optional<Turns::Turn> turn = turns->Take(kLookForStop);
     if (!turn.has_value()) continue;
     stats_->timer(options_.worker)->Enter(WorkerState::kStepping);
@@ -85,6 +91,11 @@ absl::Status Rollout::RunInTurns(RowSink* sink, Turns* turns,
   return error_;
 }
 
+// Each lane moves until it has made its row. If its episode fails before that, the next one begins
+// within the same turn. Other lanes that are ready stay so: they move later in this turn or, if
+// they have made their row, in the next one. The learner samples the rows of a turn as soon as the
+// turn is over, so they must be stored by then. Storing each row before the next one is made also
+// gives a shard the same order of rows in every run.
 void Rollout::PlayTurn(const Turns::Turn& turn, const std::function<absl::Status()>& flush) {
   pinned_ = turn.version;
   FollowPhase(!turn.version.valid());
@@ -118,6 +129,8 @@ void Rollout::Round() {
   FollowPhase(wanted_random_phase_);
   WakeHolds();
   AdvanceReady();
+  // Each plan is executed, and the environment's next query is added, before the next letter is
+  // handled. PlanAsker gathers the queries: docs/performance.md (Actors) measured 14 in a request.
   for (const Letter& letter : letters_) {
     HandleLetter(letter);
     AdvanceReady();
@@ -126,6 +139,8 @@ void Rollout::Round() {
 }
 
 void Rollout::AdvanceReady() {
+  // Lanes that become ready meanwhile wait for the next call. In the random phase a lane is ready
+  // again after each step, and the letters would never be read.
   advancing_.swap(ready_);
   for (int lane : advancing_) {
     if (stop_ || !error_.ok()) break;
@@ -137,12 +152,15 @@ void Rollout::AdvanceReady() {
 
 void Rollout::Hear(bool waits) {
   if (waits) EnterWaiting();
+  // With the present time as its deadline, Take gives what is there and does not wait.
   mailbox_.Take(waits ? next_hold_ : clock_->Now(), &letters_);
   if (waits) stats_->timer(options_.worker)->Enter(WorkerState::kStepping);
 }
 
 void Rollout::EnterWaiting() {
   WorkerState state = WorkerState::kWaitingForLearner;
+  // One state stands for all lanes. Plans come first: only when no lane waits for a plan does the
+  // worker count as waiting for replay (docs/metrics.md).
   for (const Lane& lane : lanes_) {
     if (lane.stage == Stage::kPlanning || lane.stage == Stage::kRetry) {
       state = WorkerState::kWaitingForPlan;
@@ -160,6 +178,7 @@ void Rollout::FollowPhase(bool random) {
   if (random_phase_) return;
   for (size_t i = 0; i < lanes_.size(); ++i) {
     const Lane& lane = lanes_[i];
+    // The pause may follow a random row that replay refused. With plans there is no reason to wait.
     if (lane.stage == Stage::kPause) {
       Hold(static_cast<int>(i), Stage::kPause, clock_->Now());
     } else if (lane.stage != Stage::kStart && lane.random) {
@@ -170,6 +189,7 @@ void Rollout::FollowPhase(bool random) {
 
 void Rollout::HandleLetter(const Letter& letter) {
   if (letter.plan_done) HandlePlan(letter.slot, letter);
+  // If the lane was abandoned after it had asked for room, it starts a new episode first.
   if (letter.room && lanes_[letter.slot].stage == Stage::kFull) {
     MakeReady(letter.slot, Stage::kDecide);
   }
@@ -196,6 +216,8 @@ void Rollout::HandlePlan(int i, const Letter& letter) {
 void Rollout::HandlePlanFailure(int i, const absl::Status& status) {
   stats_->AddPlanFailure();
   const absl::Duration now = clock_->Now();
+  // The retry has the same seed, so that the plan does not depend on how often it was requested or
+  // on which planner answers in the end.
   Hold(i, Stage::kRetry, now + lanes_[i].backoff.Next());
   SetPlanProblem(absl::StrCat("no plan: ", status.ToString()));
   if (!IsLasting(status)) {
@@ -211,6 +233,9 @@ void Rollout::Advance(int i) {
   Lane& lane = lanes_[i];
   if (lane.stage == Stage::kStart && !StartEpisode(i)) return;
   if (lane.stage != Stage::kDecide) return;
+  // Room is asked for before the plan: if the row would have to wait, it is better planned later,
+  // by a newer policy. After HasRoom has returned false, the sink reports when there is room, so
+  // that the lane is not forgotten.
   if (!sink_->HasRoom(environment(i))) {
     lane.stage = Stage::kFull;
   } else if (lane.random) {
@@ -252,11 +277,13 @@ void Rollout::Execute(int i) {
     CloseEpisode(i, outcome.end());
     return;
   }
+  // The row borrows the slot's buffers, which MoveOn overwrites, so it is passed on first.
   const absl::Status appended = sink_->Append(environment(i), slot.row());
   if (!appended.ok()) {
     HandleSinkError(i, appended);
     return;
   }
+  // One acknowledged row shows that replay takes this environment's rows again.
   if (lane.refused && sink_->Acknowledged(environment(i)) > lane.acknowledged) ForgetRefusal(i);
   stats_->AddRow(lane.random);
   ++lane.rows;
@@ -276,12 +303,16 @@ void Rollout::CloseEpisode(int i, EpisodeEnd end) {
     Hold(i, Stage::kPause, clock_->Now() + options_.restart_pause);
     return;
   }
+  // The lane changes to kStart before the sink is called: by this stage HandleSinkError recognises
+  // that the episode has ended already.
   MakeReady(i, Stage::kStart);
   const absl::Status ended = sink_->EndEpisode(environment(i), slot.observation());
   if (!ended.ok()) HandleSinkError(i, ended);
 }
 
 void Rollout::HandleSinkError(int i, const absl::Status& status) {
+  // FAILED_PRECONDITION means that the shard refuses this process. ABORTED means that it has
+  // refused the episode, and a letter says why. Any other error ends the rollout.
   if (absl::IsFailedPrecondition(status)) {
     NoteRefusal(i, status, /*lasting=*/true);
   } else if (!absl::IsAborted(status)) {
@@ -338,6 +369,7 @@ void Rollout::MakeReady(int i, Stage stage) {
 void Rollout::Hold(int i, Stage stage, absl::Duration until) {
   lanes_[i].stage = stage;
   lanes_[i].hold_until = until;
+  // This is a lower bound: it stays when a lane moves on earlier, and WakeHolds makes it exact.
   next_hold_ = std::min(next_hold_, until);
 }
 
@@ -377,6 +409,8 @@ void Rollout::TellProblems() {
 void Rollout::FinishUp() {
   asker_.Send();
   EnterWaiting();
+  // The queries that were held back have just been sent; otherwise their answers would never come.
+  // Plans in flight write into the slots, so all of them are awaited.
   std::vector<EnvironmentSlot*> slots;
   for (const Lane& lane : lanes_) slots.push_back(lane.slot.get());
   AwaitPlans(slots, &mailbox_, &letters_);

@@ -129,6 +129,7 @@ model::NamedTensors ArraysOf(const update::UpdaterState& state) {
 }
 
 std::string CounterText(const std::string& name, int64_t number) {
+  // The seed is a uint64 whose 64 bits are stored in an int64 array.
   if (name == "updater.seed") return absl::StrCat(static_cast<uint64_t>(number));
   return absl::StrCat(number);
 }
@@ -177,6 +178,7 @@ absl::StatusOr<update::UpdaterState> StateOf(const model::NamedTensors& arrays,
   std::vector<std::string> missing, wrong, impossible, unknown;
   update::UpdaterState state{{}, like.metadata};
   for (const model::NamedTensor& wanted : ArraysOf(like)) {
+    // The array is taken out of `given`, so that those left at the end are the unknown ones.
     const auto found = given.extract(wanted.name);
     if (found.empty()) {
       missing.push_back(wanted.name);

@@ -38,6 +38,7 @@ constexpr char kExamples[] =
 // What is wrong with the command line, in one line and a hint. CLI11 alone would answer an unknown
 // command with "A subcommand is required".
 std::string Failure(const CLI::App* app, const CLI::Error& error) {
+  // The innermost command that was given is the one to which the error belongs.
   while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
   std::string problem = error.what();
   if (error.get_name() == "RequiredError" && app->get_require_subcommand_min() > 0) {
@@ -80,6 +81,7 @@ int RunPompc(int argc, char** argv) {
     // written.
     return pompc.exit(error) != 0 ? 2 : Exit("pompc", FlushStandardOutput());
   }
+  // Parsing has only filled in flags. Exactly one command was parsed, and it runs now.
   for (const Command& command : commands) {
     POMPC_CHECK(command.flags != nullptr && command.run != nullptr);
     if (!command.flags->parsed()) continue;

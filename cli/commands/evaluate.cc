@@ -75,6 +75,8 @@ absl::StatusOr<std::unique_ptr<EpisodeFilm>> MakeFilm(const EvaluateFlags& flags
 
 absl::Status Evaluate(const EvaluateFlags& flags) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = flags.log_level}));
+  // The film comes first, so that a missing ffmpeg or EGL is reported before a checkpoint is loaded
+  // and an episode is played.
   POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<EpisodeFilm> film, MakeFilm(flags));
   std::string checkpoint = flags.checkpoint;
   if (!checkpoint.empty() && HoldsRun(checkpoint)) {

@@ -23,6 +23,8 @@ absl::StatusOr<std::unique_ptr<InProcessRun>> InProcessRun::Start(
   POMPC_CHECK_GE(options.shards, 1);
   POMPC_CHECK(!options.run_dir.empty());
   std::unique_ptr<InProcessRun> run(new InProcessRun);
+  // Each role is given the endpoints of those before it. They call one another through channels as
+  // they would over a network, so that no role needs code for this case.
   POMPC_RETURN_IF_ERROR(run->StartShards(options));
   POMPC_RETURN_IF_ERROR(run->StartLearner(options));
   POMPC_RETURN_IF_ERROR(run->StartPlanner(options));
@@ -90,6 +92,7 @@ absl::Status InProcessRun::StartActors(const InProcessRunOptions& options) {
   actor.name = "actor";
   actor.assets = options.assets;
   actor.metrics = options.metrics;
+  // The options are copied before the turns are set, because the evaluator does not act in turns.
   actor::AppOptions evaluator = actor;
   const bool lockstep = options.config.schedule() == proto::RunConfig::LOCKSTEP;
   if (lockstep) actor.turns = &turns_;
@@ -110,6 +113,7 @@ absl::Status InProcessRun::AwaitActor() {
   while (learner_->Status().peers().empty()) {
     const absl::Duration now = Clock::Real()->Now();
     if (now > deadline) return absl::DeadlineExceededError("the actor did not register");
+    // If the learner ends meanwhile, there is nobody left to register with.
     if (over_.WaitUntil(Clock::Real(), now + absl::Milliseconds(5))) break;
   }
   return absl::OkStatus();
@@ -126,6 +130,8 @@ void InProcessRun::Watch(const char* name, App* app, bool ends_the_run) {
       const bool counts = !stopping_ || ends_the_run;
       if (!status.ok() && counts && error_.ok()) error_ = Annotate(status, name);
     }
+    // An actor ends without an error only when the learner has told it to. The learner then ends
+    // too, and its end is that of the run.
     if (!status.ok() || ends_the_run) over_.Set();
   });
 }

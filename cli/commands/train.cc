@@ -55,6 +55,7 @@ absl::StatusOr<proto::RunConfig> MakeConfig(TrainFlags flags) {
   const std::string& run_dir = flags.run.run_dir;
   if (flags.config.HasBase() || !HoldsRun(run_dir)) return flags.config.Load();
   POMPC_ASSIGN_OR_RETURN(const proto::RunConfig before, ReadRunConfig(run_dir));
+  // The run's own config takes the place of a preset, and --set changes it.
   flags.config.sources.files.push_back(ConfigFile(run_dir));
   // The run's own env.spec would be found at odds with another task or action repeat, and blamed
   // instead of the field that the user set.
@@ -68,9 +69,11 @@ void Follow(InProcessRun* run, Event* interrupted, ProgressDisplay* display) {
   while (!run->over()->WaitUntil(Clock::Real(), Clock::Real()->Now() + kLook)) {
     if (interrupted->IsSet()) return;
     const absl::StatusOr<proto::GetRunReply> got = run->Get();
+    // A learner that is too busy to answer in time is asked again at the next look.
     if (!got.ok()) continue;
     display->Show(run::ProgressLine(got->status()));
     const int now = got->status().evaluations_size();
+    // The curve is drawn again only when it has a new point, which is an evaluation.
     if (now == evaluations) continue;
     evaluations = now;
     const std::string& run_dir = run->learner().run_dir();

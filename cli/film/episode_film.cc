@@ -77,6 +77,8 @@ absl::Status EpisodeFilm::Begin(env::FloatEnvironment& environment) {
 }
 
 absl::Status EpisodeFilm::Take(env::FloatEnvironment& environment) {
+  // The first environment that is shown determines what is drawn and how fast decisions follow each
+  // other.
   if (renderer_ == nullptr) POMPC_RETURN_IF_ERROR(Begin(environment));
   if (states_++ % decisions_per_picture_ != 0) return absl::OkStatus();
   POMPC_ASSIGN_OR_RETURN(const std::span<const uint8_t> picture, renderer_->Draw());

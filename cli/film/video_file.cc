@@ -71,6 +71,8 @@ absl::Status VideoFile::CheckEnding(const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<VideoFile>> VideoFile::Make(const std::string& path) {
   POMPC_CHECK_OK(CheckEnding(path));
+  // Two things are checked before any episode is played: that ffmpeg runs, and that the file can be
+  // written.
   auto ffmpeg = ChildProcess::Start({"ffmpeg", "-version"}, kPatience);
   const absl::Status status = ffmpeg.ok() ? (*ffmpeg)->Finish() : ffmpeg.status();
   if (!status.ok()) {
@@ -87,6 +89,7 @@ VideoFile::VideoFile(const std::string& path)
     : path_(path), unfinished_(absl::StrCat(path, kTemporarySuffix)) {}
 
 VideoFile::~VideoFile() {
+  // The process ends first, as it writes the file that is removed.
   ffmpeg_ = nullptr;
   RemoveAll(unfinished_).IgnoreError();
 }

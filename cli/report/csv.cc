@@ -37,6 +37,7 @@ absl::StatusOr<CsvTable> ReadCsv(const std::string& path) {
     }
     for (size_t j = 0; j < names.size(); ++j) {
       double value = 0;
+      // Cells that are no number become NaN, which charts leave out.
       if (!absl::SimpleAtod(cells[j], &value)) value = std::numeric_limits<double>::quiet_NaN();
       table.columns[names[j]].push_back(value);
     }

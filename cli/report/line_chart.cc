@@ -65,6 +65,7 @@ Points Drawable(const ChartSeries& series) {
     const double half = i < series.half_width.size() ? series.half_width[i] : 0;
     points.x.push_back(series.x[i]);
     points.y.push_back(series.y[i]);
+    // An interval that cannot be drawn, such as the NaN of a single episode, has no width.
     points.half_width.push_back(IsDrawable(half) ? half : 0);
   }
   return points;
@@ -145,6 +146,7 @@ class Plane {
       absl::StrAppendFormat(&outline, "%.1f,%.1f ", x(points.x[i]),
                             y(points.y[i] + points.half_width[i]));
     }
+    // The way back along the lower edge closes the outline.
     for (size_t i = points.x.size(); i-- > 0;) {
       absl::StrAppendFormat(&outline, "%.1f,%.1f ", x(points.x[i]),
                             y(points.y[i] - points.half_width[i]));
@@ -174,10 +176,13 @@ std::string Legend(const std::vector<ChartSeries>& series) {
 
 }  // namespace
 
+// The step is the smallest of 1, 2, 5 and 10 times a power of ten with which about `count` ticks
+// span the data. Small margins keep rounding from adding a step or a tick.
 std::vector<double> RoundTicks(double low, double high, int count) {
   POMPC_CHECK(std::isfinite(low) && std::isfinite(high));
   POMPC_CHECK_LE(low, high);
   POMPC_CHECK_GE(count, 2);
+  // One value alone, or values that differ by rounding only, get an axis of length 1.
   if (high - low < 1e-12 * std::max(1.0, std::abs(high))) {
     low -= 0.5;
     high += 0.5;

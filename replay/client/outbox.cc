@@ -106,6 +106,8 @@ uint32_t Outbox::FillChunk(uint32_t chunk_rows, proto::AppendRequest* request) {
   request->mutable_stream()->set_segment(segment.segment);
   request->set_first_row(first);
   RowView rows = segment.Rows(spec_, first, end);
+  // The final observation goes with the last rows. If the episode ended after they were sent, it
+  // goes alone, in a chunk of no rows.
   if (end == segment.end && !segment.final_observation.empty()) {
     rows.final_observation = segment.final_observation;
     segment.final_sent = true;
@@ -129,6 +131,7 @@ void Outbox::DropRowsBefore(Segment* segment, uint64_t row) {
   POMPC_CHECK_LE(row, segment->end);
   const uint64_t n = row - segment->base;
   for (size_t c = 0; c < kRowColumns; ++c) {
+    // What is left moves to the front: at most max_rows rows.
     segment->columns[c].erase(0, n * kColumns[c].bytes(spec_));
   }
   segment->base = row;
@@ -144,6 +147,7 @@ uint32_t Outbox::OnAcked(uint64_t episode, uint32_t segment_number, uint64_t nex
   const uint64_t row = std::clamp(next_row, segment->base, segment->end);
   DropRowsBefore(&*segment, row);
   const uint32_t freed = before - unacked_;
+  // The final observation counts as one row until the shard confirms it.
   if (ended && row == segment->end && !segment->final_observation.empty()) {
     segment->final_observation.clear();
     --unacked_;
@@ -156,6 +160,8 @@ uint32_t Outbox::OnAcked(uint64_t episode, uint32_t segment_number, uint64_t nex
 bool Outbox::OnGap(uint64_t episode, uint32_t segment_number, uint64_t next_row) {
   const auto segment = Find(episode, segment_number);
   if (segment == segments_.end() || next_row > segment->end) return false;
+  // A shard stores nothing of a chunk that begins behind a gap, so its final observation goes out
+  // again too.
   segment->final_sent = false;
   if (next_row >= segment->base) {
     // The shard lost some of what was sent, and all of that is still here.

@@ -180,6 +180,7 @@ absl::StatusOr<proto::ShardInfo> ShardClient::Configure() {
 absl::StatusOr<proto::ShardInfo> ShardClient::Grant(const RowGrant& grant) {
   auto request = impl_->New<proto::GrantRequest>();
   request.set_max_accepted_rows(grant.max_accepted_rows);
+  // Reasons may name paths and addresses, which are any bytes; protobuf's text fields are UTF-8.
   request.set_reason(ToUtf8(grant.reason));
   request.set_seed_phase_over(grant.seed_phase_over);
   FillStart(impl_->options().start, request.mutable_learner_start());
@@ -237,6 +238,8 @@ absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
     POMPC_ASSIGN_OR_RETURN(const proto::UpdatePlansReply reply,
                            (impl_->Wait<proto::UpdatePlansRequest, proto::UpdatePlansReply>(
                                &Impl::Stub::async::UpdatePlans, std::move(request))));
+    // If a later part fails, the earlier ones stay replaced. That does no harm, as each row's plan
+    // stands for itself.
     sum.set_updated(sum.updated() + reply.updated());
     sum.set_evicted(sum.evicted() + reply.evicted());
   }

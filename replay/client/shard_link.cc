@@ -35,8 +35,11 @@ bool ShardLink::OnAdded(uint32_t index, absl::Duration now) {
 }
 
 bool ShardLink::WantsRow(uint32_t environment) const {
+  // The environment then calls Append, which returns the error.
   if (!broken_.ok()) return true;
   const Outbox& rows = outbox(environment);
+  // While the shard holds rows back, no more than one chunk is kept ready: rows that are made later
+  // come from a newer policy.
   return rows.HasRoom() && (blocked_.empty() || rows.unacked() < chunk_rows_);
 }
 
@@ -49,6 +52,7 @@ bool ShardLink::Enqueue(uint32_t index, Environment* environment, absl::Duration
     return true;
   }
   if (environment->partial || !environment->outbox.HasChunk(1, true)) return false;
+  // All partial chunks wait equally long, so the queue is in the order of their deadlines.
   environment->partial = true;
   partial_.emplace_back(now + options_.flush_after, index);
   return true;
@@ -90,6 +94,8 @@ ShardLink::Action ShardLink::Poll(absl::Duration now) {
   if (state_ == State::kClosed) {
     return !ready_.empty() && now >= retry_at_ ? Action::kOpen : Action::kNone;
   }
+  // Either way the stream is cancelled, and when it has ended the next one is opened without a
+  // pause. Only a stuck stream leaves an error, which those who wait are told.
   if (IsStuck(now)) {
     last_error_ = absl::UnavailableError("no answer to what was sent");
     state_ = State::kCancelled;
@@ -102,6 +108,8 @@ ShardLink::Action ShardLink::Poll(absl::Duration now) {
 
 bool ShardLink::IsStuck(absl::Duration now) {
   if (!blocked_.empty() || now < progress_at_ + options_.progress_timeout) return false;
+  // Silence is a problem only if an answer is due. If none is, the time starts again; otherwise
+  // this deadline would wake the thread again and again.
   const bool owed =
       writing_ || std::any_of(environments_.begin(), environments_.end(),
                               [](const auto& entry) { return entry.second.outbox.AwaitsReply(); });
@@ -140,6 +148,8 @@ void ShardLink::NextChunk(absl::Duration now, proto::AppendRequest* request) {
   stats_.resent_rows += environment.outbox.FillChunk(chunk_rows_, request);
   writing_ = true;
   progress_at_ = now;
+  // A flush lasts until nothing is left. If something is, the environment goes to the end of the
+  // queue, so that all of them take turns on the stream.
   environment.flush = environment.flush && environment.outbox.HasChunk(1, true);
   Enqueue(index, &environment, now);
 }
@@ -197,6 +207,7 @@ void ShardLink::OnVerdict(uint32_t index, Environment* environment,
 
 void ShardLink::OnStored(Environment* environment, const proto::AppendReply& reply) {
   Outbox& outbox = environment->outbox;
+  // OnAcked counts rows only; the difference in unacked() also counts the ends of episodes.
   const uint32_t unacked = outbox.unacked();
   stats_.acked_rows += outbox.OnAcked(reply.stream().episode(), reply.stream().segment(),
                                       reply.next_row(), reply.ended());
@@ -216,6 +227,8 @@ void ShardLink::OnEnded(const absl::Status& status, absl::Duration now) {
   if (!meant && IsLasting(status) && !taken) broken_ = status;
   retry_at_ = meant ? now : now + backoff_.Next();
   for (auto& [index, environment] : environments_) {
+    // What was sent without an answer goes out again on the next stream. Partial chunks do not wait
+    // a second time.
     environment.outbox.OnDisconnected();
     environment.flush = environment.outbox.HasChunk(1, true);
     Enqueue(index, &environment, now);

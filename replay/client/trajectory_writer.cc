@@ -128,6 +128,7 @@ void TrajectoryWriter::OpenStream(uint32_t shard) {
     wake_.Signal();
     room_.SignalAll();
   };
+  // No signal: there is nothing to do yet, and on_ended follows and wakes the thread.
   callbacks.on_closing = [this, line] {
     MutexLock lock(&mu_);
     line->closing = true;

@@ -28,7 +28,11 @@ void EvaluationSchedule::Restore(std::vector<proto::EvaluationResult> results, u
 
 bool EvaluationSchedule::Due(uint64_t rows, bool caught_up) const {
   const uint64_t last = options_.last_rows;
+  // The last evaluation is that of the final policy, so it waits for the updates that the last rows
+  // allow. The others are due as soon as their milestone is crossed.
   if (last > 0 && rows >= last) return served_rows_ < last && caught_up;
+  // This compares milestones and not distances, so that a late evaluation does not shift the next
+  // ones.
   return rows / options_.every_rows > served_rows_ / options_.every_rows;
 }
 
@@ -105,6 +109,8 @@ absl::StatusOr<std::optional<proto::EvaluationResult>> EvaluationSchedule::Repor
                                                    ", must be at most ", kMaxReturn,
                                                    " in magnitude"));
   }
+  // Only the returns come from the evaluator. Everything else is taken from the assignment, so that
+  // a report cannot be recorded under another version or update.
   const SampleStatistics statistics = Summarize(returns);
   proto::EvaluationResult result;
   result.set_evaluation_id(id);

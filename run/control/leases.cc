@@ -67,6 +67,7 @@ absl::Status Leases::Heartbeat(uint64_t id, const PeerCounters& counters, absl::
   lease.counters = counters;
   lease.waiting = ShortText(waiting, kMaxWaiting);
   lease.last_heartbeat = now;
+  // Prolong may have given the lease more time than a heartbeat does.
   lease.expires = std::max(lease.expires, now + options_.duration);
   CheckInvariants();
   return absl::OkStatus();

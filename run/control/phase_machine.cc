@@ -54,6 +54,7 @@ void PhaseMachine::Finish(std::string reason) { Enter(proto::FINISHED, std::move
 
 void PhaseMachine::Check(const RunProgress& progress, uint64_t seed_rows, absl::Duration now) {
   if (IsOver(phase_)) return;
+  // The goal is looked at first: if a limit is reached at the same time, the reason names the goal.
   if (options_.return_mean.has_value() && progress.best_return.has_value() &&
       *progress.best_return >= *options_.return_mean) {
     return Finish(absl::StrFormat("an evaluation reached a mean return of %.1f (goal %.1f)",
@@ -74,6 +75,7 @@ void PhaseMachine::Check(const RunProgress& progress, uint64_t seed_rows, absl::
 bool PhaseMachine::RowsAreDone(const RunProgress& progress, uint64_t seed_rows,
                                absl::Duration now) {
   if (!HasAllRows(progress.rows)) return false;
+  // Training would need more rows than the limit admits, so waiting would not help.
   if (phase_ == proto::SEED) return progress.rows < seed_rows || progress.cannot_refill;
   // The last rows are worth nothing before the updates that they allow.
   if (!progress.caught_up) return false;

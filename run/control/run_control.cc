@@ -94,6 +94,8 @@ absl::StatusOr<proto::RegisterReply> RunControl::Register(proto::Role role, cons
   }
   POMPC_ASSIGN_OR_RETURN(const Lease lease,
                          leases_.Register(role, name, environments, clock_->Now(), identity));
+  // Drained() is true once no lease is left. A process that registers after the end of the run
+  // learns this from the reply and needs no lease.
   if (IsOver(phases_.phase())) leases_.End(lease.id);
   proto::RegisterReply reply;
   reply.set_lease_id(lease.id);
@@ -167,6 +169,8 @@ void RunControl::EndLease(uint64_t lease, proto::Role role, proto::LeaseEnd end,
 void RunControl::CountEpisodes(const Lease& lease, const PeerCounters& counters) {
   if (lease.role != proto::ACTOR || counters.episodes <= lease.counters.episodes) return;
   episodes_ += counters.episodes - lease.counters.episodes;
+  // Several episodes may have ended since the last heartbeat. They make one entry, with the return
+  // of the newest: heartbeats do not carry the others.
   news_.Add(EpisodeNews{lease.index, episodes_, row_counter_.total(), Elapsed(),
                         counters.last_return});
 }
@@ -175,6 +179,7 @@ absl::StatusOr<proto::Phase> RunControl::ReportEvaluation(uint64_t lease, uint64
                                                           ParameterVersion version,
                                                           absl::Span<const double> returns) {
   MutexLock lock(&mu_);
+  // With its lease the holder lost its evaluation, which another evaluator may be playing by now.
   if (leases_.Find(lease) == nullptr) {
     return absl::NotFoundError(absl::StrCat("lease ", lease, " has ended: register again"));
   }
@@ -204,6 +209,8 @@ void RunControl::ShardAnswered(int shard, const proto::ShardInfo& info, bool see
   known.reachable = true;
   known.problem.clear();
   known.info = info;
+  // An agreement is never taken back. A shard that lost its memory is told again with its next
+  // grant, before it takes any rows.
   if (seed_phase_over) known.seed_closed = true;
   // Rows count by the memory they are in: a shard that lost its memory counts from 0 again, and the
   // run's count goes on from the sum of both.
@@ -228,6 +235,7 @@ bool RunControl::ShardLost(int shard, const std::string& problem) {
   if (lost.reachable) lost.lost_at = clock_->Now();
   lost.reachable = false;
   lost.problem = ShortText(problem, kMaxError);
+  // Its grant stays reserved: actors may still reach the shard. GiveUpShards ends that.
   grants_.Lost(shard);
   return news;
 }
@@ -332,6 +340,8 @@ TrainerStep RunControl::UpdateUnlessRefilling() {
 
 void RunControl::UpdateDone() {
   MutexLock lock(&mu_);
+  // Nobody is woken. Outside the trainer only the grants depend on this number, and they are
+  // computed several times a second anyway.
   ++updates_;
 }
 
@@ -386,6 +396,8 @@ void RunControl::SetTrainerWait(std::string what) {
 }
 
 bool RunControl::MaySample() const {
+  // Batches are drawn ahead of the updates. In the seed phase they must not come from the first few
+  // rows, which is why the prefetcher asks here.
   if (phases_.phase() == proto::SEED && row_counter_.total() < ratio_.options().seed_rows) {
     return false;
   }

@@ -27,6 +27,8 @@ ShardGrant RunControl::NextGrant(int shard) {
   const ParameterVersion newest = {options_.learner_incarnation, version_.number};
   const uint64_t bound = UnheardShards().empty() ? RowsBound() : 0;
   const uint64_t rows = row_counter_.total();
+  // The bound counts rows of the run. RowGrants turns what is left of it into a bound on the rows
+  // that this shard's memory has ever accepted.
   const uint64_t remaining = bound - std::min(bound, rows);
   return {grants_.Next(shard, remaining), GrantReason(), closing_seed_, newest};
 }
@@ -65,6 +67,7 @@ uint64_t RunControl::RowsBound() const {
 
 std::string RunControl::KeptGrants() const {
   const uint64_t bound = RowsBound(), rows = row_counter_.total(), kept = grants_.Kept();
+  // Reserved rows are the reason only if the bound leaves rows and all of these are reserved.
   if (rows >= bound || rows + kept < bound) return "";
   std::vector<std::string> lost;
   for (size_t i = 0; i < shards_.size(); ++i) {
@@ -122,6 +125,8 @@ ReplayContent RunControl::Replay() const {
 }
 
 bool RunControl::CannotRefill() const {
+  // This is decided only while every shard answers: one that does not may hold the rows that seem
+  // to be lost.
   return phases_.HasAllRows(row_counter_.total()) && AllReachable() && Replay().NeedsRefill();
 }
 
