@@ -61,6 +61,7 @@ absl::StatusOr<CheckpointFile> OpenCheckpoint(const std::string& path) {
 }
 
 absl::Status SaveCheckpoint(const std::string& folder, const CheckpointFile& checkpoint) {
+  if (folder.empty()) return absl::InvalidArgumentError("a checkpoint to write has an empty name");
   const fs::path path = fs::path(folder).lexically_normal();
   // "a/b/" names the same folder as "a/b", but has no file name of which ".writing" could be made
   // beside it.

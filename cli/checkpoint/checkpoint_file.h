@@ -43,7 +43,7 @@ struct CheckpointFile {
 absl::StatusOr<CheckpointFile> OpenCheckpoint(const std::string& path);
 
 // Writes a new checkpoint with checksums, as a whole or not at all. ALREADY_EXISTS if there is
-// something at `folder`.
+// something at `folder`, INVALID_ARGUMENT if that is empty.
 absl::Status SaveCheckpoint(const std::string& folder, const CheckpointFile& checkpoint);
 
 // Makes an updater on the CPU that has the checkpoint's config and state. INVALID_ARGUMENT naming

@@ -139,6 +139,7 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
 
 absl::Status WriteFileAtomically(const std::string& path,
                                  absl::Span<const absl::string_view> parts) {
+  if (path.empty()) return absl::InvalidArgumentError("a file to write has an empty name");
   const std::string temporary = absl::StrCat(path, kTemporarySuffix);
   absl::Status status = WriteDurably(temporary, parts);
   if (status.ok()) status = Rename(temporary, path);

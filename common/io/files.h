@@ -29,7 +29,7 @@ absl::Status WriteAll(int fd, absl::string_view content, const std::string& path
 
 // Replaces the file atomically and durably: after a failure or a crash `path` holds either its old
 // or its new content. Fails with RESOURCE_EXHAUSTED if the disk is full, and leaves no temporary
-// file behind.
+// file behind. INVALID_ARGUMENT if `path` is empty.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content);
 // The same with the parts one after the other: large ones need not be joined in memory first.
 absl::Status WriteFileAtomically(const std::string& path,

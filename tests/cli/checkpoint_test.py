@@ -236,6 +236,8 @@ class CheckpointTest(unittest.TestCase):
 
     def test_nothing_is_overwritten(self):
         before = os.listdir(self.checkpoint)
+        self.refused(["checkpoint", "export", self.checkpoint, "--out", ""], "empty name")
+        self.refused(["checkpoint", "import", self.exported, "--like", self.checkpoint, "--out", ""], "empty name")
         self.refused(["checkpoint", "import", self.exported, "--like", self.checkpoint, "--out", self.checkpoint],
                      "exists already", status=1)
         self.assertEqual(os.listdir(self.checkpoint), before)
