@@ -32,19 +32,26 @@ absl::Status PrintRunningRun(const std::string& learner) {
 // evaluation say. Not every update is logged, so an evaluation may be newer.
 std::string ProgressText(const std::optional<rundir::RunEnd>& end, const CsvTable& metrics,
                          const CsvTable& timings, const CsvTable& evaluations) {
-  rundir::RunEnd newest = end.value_or(rundir::RunEnd());
+  // The numbers stay as the files have them: a cell may hold anything, and FormatNumber shows what
+  // is no count as "?".
+  struct {
+    double rows = 0, updates = 0, seconds = 0;
+  } newest;
+  if (end.has_value()) {
+    newest = {static_cast<double>(end->rows), static_cast<double>(end->updates),
+              end->elapsed_seconds};
+  }
   const auto consider = [&](const CsvTable& table, const char* updates, const CsvTable& times) {
     const size_t n = table.column("rows").size();
-    if (n == 0 || !(table.cell("rows", n - 1) > static_cast<double>(newest.rows))) return;
-    newest.rows = static_cast<uint64_t>(table.cell("rows", n - 1));
-    newest.updates = static_cast<uint64_t>(table.cell(updates, n - 1));
-    newest.elapsed_seconds = times.cell("elapsed_seconds", n - 1);
+    if (n == 0 || !(table.cell("rows", n - 1) > newest.rows)) return;
+    newest = {table.cell("rows", n - 1), table.cell(updates, n - 1),
+              times.cell("elapsed_seconds", n - 1)};
   };
   consider(metrics, "update", timings);
   consider(evaluations, "updates", evaluations);
   if (newest.rows == 0) return "no update yet";
-  return absl::StrCat(FormatCount(newest.rows), " rows, ", FormatCount(newest.updates),
-                      " updates, after ", FormatSeconds(newest.elapsed_seconds));
+  return absl::StrCat(FormatNumber(newest.rows), " rows, ", FormatNumber(newest.updates),
+                      " updates, after ", FormatSeconds(newest.seconds));
 }
 
 std::string StateText(const absl::StatusOr<rundir::NewestStart>& start) {

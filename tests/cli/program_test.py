@@ -391,6 +391,11 @@ class RunDirectoryTest(unittest.TestCase):
         self.write("metrics.csv", "update,rows\n100,1500\n")
         self.assertRegex(output("status", "--run-dir", self.folder.name), "progress +2,000 rows")
 
+    def test_status_takes_cells_that_are_no_whole_numbers(self):
+        self.write_results()
+        self.write("metrics.csv", "update,rows\nnan,1e300\n")
+        self.assertRegex(output("status", "--run-dir", self.folder.name), r"progress +\? rows, \? updates, after")
+
     def test_status_reads_what_a_spreadsheet_saved(self):
         self.write_results()
         text = output("status", "--run-dir", self.folder.name)
