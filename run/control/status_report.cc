@@ -124,7 +124,9 @@ std::string CountsText(const proto::RunStatus& status) {
 }
 
 const proto::EvaluationResult* BestEvaluation(const proto::RunStatus& status) {
-  if (!status.has_best_evaluation()) return nullptr;
+  // The status may be another program's: what it says need not fit together.
+  const uint64_t all = static_cast<uint64_t>(status.evaluations_size());
+  if (!status.has_best_evaluation() || status.best_evaluation() >= all) return nullptr;
   return &status.evaluations(static_cast<int>(status.best_evaluation()));
 }
 

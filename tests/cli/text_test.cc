@@ -183,6 +183,16 @@ TEST(RunReportTest, ProgressLineOfAFreshRunLeavesOutWhatIsNotThere) {
             "SEED  0 rows, 0 updates, 0 episodes | 0 rows/s, 0 updates/s | 0:00");
 }
 
+// The status may come from a program of another version.
+TEST(RunReportTest, ABestEvaluationThatIsNotThereIsNone) {
+  proto::GetRunReply run = SomeRun();
+  for (const uint32_t best : {uint32_t(run.status().evaluations_size()), 4294967295u}) {
+    run.mutable_status()->set_best_evaluation(best);
+    EXPECT_EQ(run::BestEvaluation(run.status()), nullptr);
+    EXPECT_THAT(RunReport(run), HasSubstr("650.0 ± 20.0"));
+  }
+}
+
 TEST(RunReportTest, ReportShowsEvaluationsPeersAndShards) {
   const std::string report = RunReport(SomeRun());
   for (const char* text : {"run-7", "cartpole-swingup", "updates wait for rows", "host:77",
