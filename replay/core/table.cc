@@ -48,7 +48,7 @@ Table::Layout::Layout(const RowSpec& spec) : slot_bytes(sizeof(Links)) {
     for (size_t c = 0; c < kRowColumns; ++c) {
       if ((kColumns[c].element_bytes() == 1) != single) continue;
       offset[c] = slot_bytes;
-      slot_bytes += static_cast<uint32_t>(kColumns[c].bytes(spec));
+      slot_bytes += kColumns[c].bytes(spec);
     }
   }
   slot_bytes = (slot_bytes + alignof(Links) - 1) / alignof(Links) * alignof(Links);

@@ -107,8 +107,9 @@ class Table {
   // How a row stands in a slot: the offset of each column.
   struct Layout {
     explicit Layout(const RowSpec& spec);
-    std::array<uint32_t, kRowColumns> offset;
-    uint32_t slot_bytes;
+    // The sizes come from a message: they must not overflow before Validate has refused them.
+    std::array<uint64_t, kRowColumns> offset;
+    uint64_t slot_bytes;
   };
 
   uint64_t Slot(uint64_t address) const { return address % capacity_; }

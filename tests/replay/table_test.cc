@@ -223,6 +223,11 @@ TEST(TableTest, OptionsThatHoldNoWindowAreRefused) {
   TableOptions empty = Options(100);
   empty.horizon = 0;
   EXPECT_EQ(empty.Validate().code(), absl::StatusCode::kInvalidArgument);
+  // Its 2^32 bytes are not 0.
+  TableOptions large = Options(100);
+  large.spec.observation_size = uint32_t{1} << 30;
+  large.capacity_bytes = uint64_t{1} << 32;
+  EXPECT_EQ(large.Validate().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(TableTest, UpdatePlansTouchesOnlyTheAddressedRows) {
