@@ -16,7 +16,7 @@ namespace pompc::rundir {
 
 // How a start of the learner ended.
 struct RunEnd {
-  // In words: "FINISHED: all 2000 rows are there", "failed: ...", "interrupted: ...".
+  // In words: "FINISHED: all 2000 rows are stored", "failed: ...", "interrupted: ...".
   std::string outcome;
   // The run's counters then.
   uint64_t rows = 0;

@@ -16,7 +16,7 @@ namespace pompc::run {
 // One line: phase, rows, updates, returns, rates, time left, who waits.
 std::string ProgressLine(const proto::RunStatus& status);
 
-// "FINISHED: all 2000 rows are there": the phase, and why the run is over if it is.
+// "FINISHED: all 2000 rows are stored": the phase, and why the run is over if it is.
 std::string PhaseText(const proto::RunStatus& status);
 
 // "12,345 rows, 6,172 updates, 24 episodes".
