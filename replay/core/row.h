@@ -98,6 +98,7 @@ inline constexpr Column kColumns[] = {
 inline constexpr size_t kNumColumns = std::size(kColumns);
 // The first so many are the columns of a row.
 inline constexpr size_t kRowColumns = kNumColumns - 2;
+static_assert(kColumns[kRowColumns].name == "addresses", "what only windows hold stands last");
 
 // Names a column in code. A name that is none, or whose column does not hold T, does not compile.
 template <typename T>
