@@ -12,7 +12,7 @@ using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
-// Shared by the registry and the handles, so that either may go first.
+// Shared by the registry and the handles, so that either may be destroyed first.
 struct MetricSource::Table {
   Mutex mu;
   size_t next_key ABSL_GUARDED_BY(mu) = 0;
@@ -55,7 +55,7 @@ MetricsRegistry::~MetricsRegistry() = default;
 
 prometheus::Histogram& MetricsRegistry::Histogram(const MetricName& name,
                                                   const std::vector<double>& buckets) {
-  POMPC_CHECK(std::is_sorted(buckets.begin(), buckets.end()));
+  POMPC_CHECK(std::is_sorted(buckets.begin(), buckets.end()), name.name);
   return prometheus::BuildHistogram().Name(name.name).Help(name.help).Register(registry_).Add(
       name.labels, prometheus::Histogram::BucketBoundaries(buckets.begin(), buckets.end()));
 }

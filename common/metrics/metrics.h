@@ -21,8 +21,8 @@ namespace pompc {
 
 using MetricLabels = std::map<std::string, std::string>;
 
-// What a metric is called: pompc_<role>_<what>_<unit>[_total], a row of docs/metrics.md. Labels
-// take few values; metrics that differ in labels alone share name and help.
+// The name of a metric, pompc_<role>_<what>_<unit>[_total], which has a row in docs/metrics.md.
+// Labels have few values; metrics that differ only in labels share name and help.
 struct MetricName {
   std::string name;
   std::string help;
@@ -61,7 +61,7 @@ class MetricSamples {
   std::map<std::string, prometheus::MetricFamily> families_;
 };
 
-// Keeps a source registered with a MetricsRegistry; destruction takes it out, after a call in
+// Keeps a source registered with a MetricsRegistry. The destructor removes it, after a call in
 // progress has returned. Movable; may outlive the registry.
 class MetricSource {
  public:
@@ -70,7 +70,8 @@ class MetricSource {
   MetricSource& operator=(MetricSource&& other) noexcept;
   ~MetricSource() { Remove(); }
 
-  // Idempotent.
+  // After this returns the source is not running and will not be called again, so that what it
+  // reads may be destroyed. Idempotent.
   void Remove();
 
  private:
@@ -82,9 +83,9 @@ class MetricSource {
   size_t key_ = 0;
 };
 
-// The metrics of a process. Thread-safe. Histograms live as long as the registry; asking again for
-// the same name and labels gives the same object. All else comes from sources, which are asked
-// once for each scrape: what a source writes is of one moment.
+// The metrics of a process. Thread-safe. Histograms live as long as the registry; the same name and
+// labels always give the same object. All other metrics come from sources, which are called once
+// for each scrape, so that all that a source writes is of one moment.
 class MetricsRegistry {
  public:
   MetricsRegistry();
@@ -92,14 +93,14 @@ class MetricsRegistry {
   MetricsRegistry(const MetricsRegistry&) = delete;
   MetricsRegistry& operator=(const MetricsRegistry&) = delete;
 
-  // `buckets` are upper bounds, ascending.
+  // `buckets` are upper bounds. REQUIRES: they ascend.
   prometheus::Histogram& Histogram(const MetricName& name, const std::vector<double>& buckets);
 
-  // `collect` is called from the HTTP server's threads, one call at a time; it must not block for
-  // long, nor use this registry.
+  // Registers `collect`, which is called from the HTTP server's threads, one call at a time. It
+  // must not block for long, and must not use this registry.
   [[nodiscard]] MetricSource AddSource(std::function<void(MetricSamples&)> collect);
 
-  // Everything, as Prometheus's text format.
+  // Returns all metrics in Prometheus's text format.
   std::string ToText() const;
 
  private:
@@ -107,8 +108,8 @@ class MetricsRegistry {
   const std::shared_ptr<MetricSource::Table> sources_;
 };
 
-// Metrics every process has: pompc_build_info{version, role} and Prometheus's usual process_*
-// (memory, CPU time, threads, file descriptors, start time).
+// Adds the metrics that every process has: pompc_build_info{version, role} and Prometheus's usual
+// process_* (memory, CPU time, threads, file descriptors, start time).
 [[nodiscard]] MetricSource AddProcessMetrics(MetricsRegistry& registry, absl::string_view role);
 
 }  // namespace pompc
