@@ -209,7 +209,9 @@ void CheckpointWriter::TryAgain() {
   while (!failed_.empty() && status.ok()) {
     auto next = BestFailed();
     if (next == failed_.end()) next = std::prev(failed_.end());
-    status = Put(*next->second);
+    // One that failed is newer than what stands in its place, if anything does: an older one of the
+    // same update, which it was to replace.
+    status = Put(*next->second, /*replace=*/true);
     if (!status.ok()) break;
     Log().info("the checkpoint of update {} is written now", next->first);
     failed_.erase(next);

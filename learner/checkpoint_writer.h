@@ -86,7 +86,7 @@ class CheckpointWriter {
   absl::Status DoWrite(const Shared& checkpoint, bool pin, bool replace);
   void DoSettle(uint64_t updates, const std::optional<proto::EvaluationResult>& result);
   // Tries once to write it.
-  absl::Status Put(const Checkpoint& checkpoint, bool replace = false);
+  absl::Status Put(const Checkpoint& checkpoint, bool replace);
   void TryAgain();
   // The failed checkpoint of the best return, if that is better than all on disk.
   std::map<uint64_t, Shared>::iterator BestFailed();

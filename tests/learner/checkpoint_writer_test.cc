@@ -105,6 +105,22 @@ TEST_F(CheckpointWriterTest, WhatFailedIsWrittenWhenThereIsRoom) {
   EXPECT_THAT(Written(), ElementsAre(100));
 }
 
+TEST_F(CheckpointWriterTest, AReplacementThatFailedIsOneWhenItIsWrittenLater) {
+  // Under evaluation, so that what fails is kept.
+  Write(100, /*pin=*/true);
+  AwaitWritten(1);
+  *failures_ = 1;
+  auto replacement = Make(100);
+  replacement->info.progress.rows = 7;
+  EXPECT_FALSE(
+      writer_->WriteAndWait(std::move(replacement), absl::ZeroDuration(), /*replace=*/true).ok());
+  AwaitWritten(2);
+  writer_->Close();
+  const auto info = ReadCheckpointInfo(folder_.File("checkpoints/update-000000100"));
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ(info->progress.rows, 7u);
+}
+
 TEST_F(CheckpointWriterTest, ANewerOneReplacesOneThatFailed) {
   *failures_ = 1;
   Write(100);
