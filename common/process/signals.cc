@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +23,8 @@ namespace {
 
 // A handler function gets only the signal's number; everything else that it needs is here.
 std::atomic<int> signals_seen{0};
+std::atomic<int> first_signal{0};
+std::atomic<int64_t> first_milliseconds{0};
 std::atomic<int> wake_fd{-1};
 // True while a SignalHandler exists. There is at most one at a time.
 std::atomic<bool> exists{false};
@@ -32,6 +35,16 @@ constexpr uint64_t kEndThread = 1 << 16;
 // The signals that announce an end rather than demand it. Repeating them has no effect, and those
 // that were ignored when the process started stay ignored.
 constexpr std::array<int, 4> kNotices = {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2};
+
+// timeout(1) sends its signal to the process and at once to the whole group, which is one request
+// to end and no impatience. Nobody presses Ctrl-C twice in this time.
+constexpr int64_t kEchoMilliseconds = 100;
+
+int64_t Milliseconds() {
+  timespec now {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
 
 bool IsNotice(int signal) {
   return std::find(kNotices.begin(), kNotices.end(), signal) != kNotices.end();
@@ -64,9 +77,15 @@ bool SignalsAreBlocked() {
 void OnSignal(int signal) {
   if (signals_seen.fetch_add(1) > 0) {
     if (IsNotice(signal)) return;
+    if (signal == first_signal.load() &&
+        Milliseconds() - first_milliseconds.load() < kEchoMilliseconds) {
+      return;
+    }
     _exit(128 + signal);
   }
   const int saved_errno = errno;
+  first_milliseconds = Milliseconds();
+  first_signal = signal;
   const uint64_t number = static_cast<uint64_t>(signal);
   // This cannot fail, because the counter is far from full.
   [[maybe_unused]] const ssize_t written = write(wake_fd.load(), &number, sizeof(number));
@@ -126,6 +145,7 @@ SignalHandler::SignalHandler(std::function<void(int signal)> on_first)
   POMPC_CHECK(SignalsAreBlocked(), "BlockSignals() comes first");
   POMPC_CHECK(!exists.exchange(true), "one SignalHandler at a time");
   signals_seen = 0;
+  first_signal = 0;
   wake_fd = wake_fd_;
   SetHandler(OnSignal);
   thread_ =

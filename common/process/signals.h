@@ -28,7 +28,8 @@ class SignalHandler {
   // ends the process at once, with status 128 + its number, whatever `on_first` does. A further
   // notice is ignored: a terminal that closes sends SIGHUP twice, through its shell and to its
   // foreground processes, and the kernel repeats SIGXCPU every second. Ending then would lose the
-  // last checkpoint.
+  // last checkpoint. The same holds for the first signal once more within 100 ms: timeout(1) sends
+  // it to the process and to its group.
   explicit SignalHandler(std::function<void(int signal)> on_first);
   // Waits for `on_first` if it is running. Afterwards the signals end the process, unless there is
   // a new handler.

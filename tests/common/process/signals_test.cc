@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/base/event.h"
 #include "gtest/gtest.h"
 
@@ -58,10 +60,27 @@ TEST_F(SignalsDeathTest, SecondSignalEndsTheProcessWhileTheFirstIsHandled) {
         });
         kill(getpid(), SIGTERM);
         draining.Wait();
+        absl::SleepFor(absl::Milliseconds(300));
         kill(getpid(), SIGTERM);
         never.Wait();
       },
       ::testing::ExitedWithCode(128 + SIGTERM), "");
+}
+
+// timeout(1) sends the signal to the process, then to its group.
+TEST_F(SignalsDeathTest, TheSameSignalOnceMoreAtOnceIsNoSecondOne) {
+  EXPECT_EXIT(
+      {
+        BlockSignals();
+        Event handled;
+        SignalHandler handler([&](int signal) { handled.Set(); });
+        kill(getpid(), SIGTERM);
+        handled.Wait();
+        kill(getpid(), SIGTERM);
+        absl::SleepFor(absl::Milliseconds(300));
+        _exit(0);
+      },
+      ::testing::ExitedWithCode(0), "");
 }
 
 TEST_F(SignalsDeathTest, SecondSignalCountsAfterTheFirstWasHandledToo) {
@@ -73,6 +92,7 @@ TEST_F(SignalsDeathTest, SecondSignalCountsAfterTheFirstWasHandledToo) {
         SignalHandler handler([&](int signal) { handled.Set(); });
         kill(getpid(), SIGINT);
         handled.Wait();
+        absl::SleepFor(absl::Milliseconds(300));
         kill(getpid(), SIGINT);
         never.Wait();
       },
