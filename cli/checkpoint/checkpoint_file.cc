@@ -1,5 +1,7 @@
 #include "cli/checkpoint/checkpoint_file.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <utility>
 
@@ -68,7 +70,9 @@ absl::Status SaveCheckpoint(const std::string& folder, const CheckpointFile& che
   const std::string name = (path.has_filename() ? path : path.parent_path()).string();
   POMPC_RETURN_IF_ERROR(MakeFolders(fs::absolute(name).parent_path().string()));
   const learner::Checkpoint written{checkpoint.info, learner::MakeTorchState(checkpoint.state)};
-  return rundir::WriteSealedFolder(name, name + ".writing", [&](const std::string& temporary) {
+  // Two commands that make the same checkpoint at once must not write into one folder.
+  const std::string writing = absl::StrCat(name, ".writing-", ::getpid());
+  return rundir::WriteSealedFolder(name, writing, [&](const std::string& temporary) {
     return learner::WriteCheckpoint(temporary, written);
   });
 }
