@@ -140,6 +140,13 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
 absl::Status WriteFileAtomically(const std::string& path,
                                  absl::Span<const absl::string_view> parts) {
   if (path.empty()) return absl::InvalidArgumentError("a file to write has an empty name");
+  // The rename would put a plain file in the place of a device, for everyone (root can replace
+  // /dev/null), or of a pipe that somebody reads.
+  std::error_code unknown;
+  if (fs::is_other(path, unknown)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("writing ", path, ": it is a device or a pipe, not a file"));
+  }
   const std::string temporary = absl::StrCat(path, kTemporarySuffix);
   absl::Status status = WriteDurably(temporary, parts);
   if (status.ok()) status = Rename(temporary, path);

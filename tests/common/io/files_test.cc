@@ -52,6 +52,20 @@ TEST_F(FilesTest, APipeThatNobodyWritesToDoesNotBlock) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("nobody writes to"));
 }
 
+TEST_F(FilesTest, APipeIsNotReplacedByAFile) {
+  ASSERT_EQ(mkfifo(File("pipe").c_str(), 0600), 0);
+  // A link to it counts as the pipe.
+  ASSERT_EQ(symlink(File("pipe").c_str(), File("link").c_str()), 0);
+  for (const char* name : {"pipe", "link"}) {
+    const absl::Status status = WriteFileAtomically(File(name), "text");
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(File(name)));
+  }
+  struct stat found = {};
+  ASSERT_EQ(stat(File("link").c_str(), &found), 0);
+  EXPECT_TRUE(S_ISFIFO(found.st_mode));
+}
+
 TEST_F(FilesTest, APipeIsReadToItsEnd) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
