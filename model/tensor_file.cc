@@ -19,7 +19,10 @@
 namespace pompc::model {
 namespace {
 
-using Json = nlohmann::ordered_json;
+// A header is read into a sorted map: one that keeps the order of the keys searches all of them for
+// each key, which takes hours where a hostile file has a million.
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
 
 static_assert(std::endian::native == std::endian::little, "the format is little-endian");
 
@@ -33,7 +36,7 @@ constexpr size_t kMaxDimensions = 32;
 constexpr size_t kMaxMessage = 300;
 
 std::string HeaderOf(const PackedTensors& packed, const Metadata& metadata) {
-  Json header = Json::object();
+  OrderedJson header = OrderedJson::object();
   if (!metadata.empty()) header[kMetadataKey] = metadata;
   for (const TensorEntry& entry : packed.table) {
     header[entry.name] = {{"dtype", entry.dtype},
