@@ -198,6 +198,12 @@ absl::StatusOr<NewestStart> ReadNewestStart(const std::string& run_dir) {
     const nlohmann::json json = nlohmann::json::parse(*text);
     // That of an earlier start stays until this one ends.
     if (json.at("start").get<uint64_t>() != newest.number) return newest;
+    for (const char* count : {"rows", "updates"}) {
+      // A conversion would make another number of -1 or 1.5.
+      if (json.at(count).is_number_unsigned()) continue;
+      return absl::DataLossError(absl::StrCat(file, ": \"", count, "\" is ", json[count].dump(),
+                                              ", must be a whole number, 0 or more"));
+    }
     newest.end =
         RunEnd{json.at("outcome"), json.at("rows"), json.at("updates"), json.at("elapsed_seconds")};
   } catch (const nlohmann::json::exception& error) {

@@ -75,6 +75,10 @@ TEST_F(RunDirectoryTest, TheEndOfAStartIsReadUntilTheNextOneBegins) {
   EXPECT_FALSE(ReadNewestStart(folder_.File("run"))->end.has_value());
   folder_.Write("run/ended.json", "{\"start\": 2");
   EXPECT_EQ(ReadNewestStart(folder_.File("run")).status().code(), absl::StatusCode::kDataLoss);
+  folder_.Write("run/ended.json",
+                R"({"start": 2, "outcome": "x", "rows": -5, "updates": 1, "elapsed_seconds": 1})");
+  EXPECT_THAT(std::string(ReadNewestStart(folder_.File("run")).status().message()),
+              HasSubstr("ended.json: \"rows\" is -5"));
 }
 
 TEST_F(RunDirectoryTest, AStartThatWasCutOffLeavesTheConfigToTheNextOne) {
