@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "model/ops.h"
@@ -14,6 +15,16 @@ namespace pompc::update {
 namespace {
 
 using model::NamedTensors;
+
+// What the numbers of an input must be and are not; empty if they are. Rows without a plan may hold
+// anything in its place.
+std::string Rule(const std::string& name, const at::Tensor& x) {
+  if (!x.is_floating_point() || absl::StartsWith(name, "plan_")) return "";
+  if (name == "actions" || name == "sequences") {
+    return at::logical_and(x >= -1, x <= 1).all().item<bool>() ? "" : "must be in [-1, 1]";
+  }
+  return at::isfinite(x).all().item<bool>() ? "" : "must be finite";
+}
 
 // Hands out the arrays by name, each checked, and keeps what is wrong: whoever writes such a file
 // hears of all its faults at once.
@@ -39,7 +50,12 @@ class Inputs {
       const int64_t size = tensor.size(static_cast<int64_t>(i));
       fits = shape[i] < 0 ? size > 0 : size == shape[i];
     }
-    if (fits) return tensor;
+    if (fits) {
+      const std::string rule = Rule(name, tensor);
+      if (rule.empty()) return tensor;
+      problems_.push_back(absl::StrCat(name, ", which ", rule));
+      return at::Tensor();
+    }
     problems_.push_back(absl::StrCat(name, " is ",
                                      model::DescribeTensor(tensor.scalar_type(), tensor.sizes()),
                                      ", must be ", model::DescribeTensor(type, shape)));

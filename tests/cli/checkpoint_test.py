@@ -1,5 +1,7 @@
 """pompc checkpoint and pompc model: numbers leave a checkpoint, come back, and are refused where they do not fit."""
 
+import concurrent.futures
+import glob
 import json
 import os
 import subprocess
@@ -242,6 +244,15 @@ class CheckpointTest(unittest.TestCase):
                      "exists already", status=1)
         self.assertEqual(os.listdir(self.checkpoint), before)
 
+    def test_of_imports_to_one_place_one_makes_it_whole(self):
+        out = self.path("same")
+        command = ["checkpoint", "import", self.exported, "--like", self.checkpoint, "--out", out]
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            done = list(pool.map(lambda _: run(*command), range(4)))
+        self.assertEqual(sorted(each.returncode for each in done), [0, 1, 1, 1], done)
+        output("checkpoint", "inspect", out)
+        self.assertEqual(glob.glob(glob.escape(out) + ".writing*"), [])
+
     def test_probe_names_what_is_wrong_with_the_batch(self):
         out = self.path("numbers.safetensors")
         arguments = ["model", "probe", "--checkpoint", self.checkpoint, "--out", out, "--like"]
@@ -265,6 +276,10 @@ class CheckpointTest(unittest.TestCase):
         self.assertIn("loss.policy", tensor_file.load(out))
         os.remove(out)
         self.refused([*arguments, self.write(batch | {"speed": zeros(3)})], "speed is unknown")
+        self.refused([*arguments, self.write(batch | {"actions": zeros(b, h, a) + 2})],
+                     "actions, which must be in [-1, 1]")
+        self.refused([*arguments, self.write(batch | {"rewards": zeros(b, h) + numpy.float32(numpy.nan)})],
+                     "rewards, which must be finite")
         self.refused([*arguments, self.write(batch | {"policy_members": numpy.array([0, 3])})], "policy_members has 3",
                      "0 to 2")
         self.assertFalse(os.path.exists(out))
