@@ -41,7 +41,7 @@ constexpr std::array<int, 4> kNotices = {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2};
 constexpr int64_t kEchoMilliseconds = 100;
 
 int64_t Milliseconds() {
-  timespec now {};
+  timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }

@@ -111,14 +111,14 @@ TEST_F(CheckpointWriterTest, AReplacementThatFailedIsOneWhenItIsWrittenLater) {
   AwaitWritten(1);
   *failures_ = 1;
   auto replacement = Make(100);
-  replacement->info.progress.rows = 7;
+  replacement->info.progress.rows.past_rows = 7;
   EXPECT_FALSE(
       writer_->WriteAndWait(std::move(replacement), absl::ZeroDuration(), /*replace=*/true).ok());
   AwaitWritten(2);
   writer_->Close();
   const auto info = ReadCheckpointInfo(folder_.File("checkpoints/update-000000100"));
   ASSERT_TRUE(info.ok()) << info.status();
-  EXPECT_EQ(info->progress.rows, 7u);
+  EXPECT_EQ(info->progress.rows.past_rows, 7u);
 }
 
 TEST_F(CheckpointWriterTest, ANewerOneReplacesOneThatFailed) {

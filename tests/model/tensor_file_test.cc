@@ -9,8 +9,6 @@
 #include <fstream>
 #include <string>
 
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "tests/model/testing.h"
 
 namespace pompc::model {
@@ -120,18 +118,17 @@ TEST_F(TensorFileTest, ReplacesAnOlderFile) {
 }
 
 TEST_F(TensorFileTest, AHeaderOfManyNamesIsReadInSeconds) {
-  // In a map that searches its keys one after the other this would take minutes.
+  // In a map that searches its keys one after the other this would take minutes, and the test would
+  // be ended.
   std::string header = "{";
   for (int i = 0; i < 200'000; ++i) {
     header += (i > 0 ? ",\"x" : "\"x") + std::to_string(i) +
               R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
   }
   WriteHeader(header + "}", "");
-  const absl::Time start = absl::Now();
   const auto file = ReadTensorFile(path_);
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(file->tensors.size(), 200'000u);
-  EXPECT_LT(absl::Now() - start, absl::Seconds(30));
 }
 
 TEST_F(TensorFileTest, MissingFileIsNotFound) {

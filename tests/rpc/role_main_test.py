@@ -161,8 +161,8 @@ class RoleMainTest(unittest.TestCase):
             role.process.send_signal(signal.SIGTERM)
             while role.get("/healthz") != "stopping\n":
                 pass
-            time.sleep(0.3)  # At once it would be the echo of the first, as timeout(1) sends it.
-            role.process.send_signal(signal.SIGTERM)
+            while role.process.poll() is None:  # At once it is an echo of the first.
+                role.process.send_signal(signal.SIGTERM)
             self.assertEqual(role.process.wait(TIMEOUT), 128 + signal.SIGTERM)
 
     def test_nohup_keeps_the_process(self):
