@@ -13,6 +13,7 @@
 #include "common/config/fields.h"
 #include "common/config/run_config.h"
 #include "common/config/text_parser.h"
+#include "common/values/short_text.h"
 #include "common/values/utf8.h"
 #include "nlohmann/json.hpp"
 
@@ -23,6 +24,9 @@ constexpr char kRunFile[] = "run.json";
 constexpr char kConfigFile[] = "config.textproto";
 constexpr char kLockFile[] = "lock";
 constexpr char kEndFile[] = "ended.json";
+
+// The most bytes of the words for how a start ended.
+constexpr size_t kMaxOutcome = 1000;
 
 // Run ids sort by the time at which their runs began; the random part tells runs apart that began
 // in the same second.
@@ -204,8 +208,10 @@ absl::StatusOr<NewestStart> ReadNewestStart(const std::string& run_dir) {
       return absl::DataLossError(absl::StrCat(file, ": \"", count, "\" is ", json[count].dump(),
                                               ", must be a whole number, 0 or more"));
     }
-    newest.end =
-        RunEnd{json.at("outcome"), json.at("rows"), json.at("updates"), json.at("elapsed_seconds")};
+    // An error's words may hold anything that a peer or a file has said.
+    const auto outcome = json.at("outcome").get<std::string>();
+    newest.end = RunEnd{ShortText(outcome, kMaxOutcome), json.at("rows"), json.at("updates"),
+                        json.at("elapsed_seconds")};
   } catch (const nlohmann::json::exception& error) {
     return absl::DataLossError(absl::StrCat(file, " cannot be read: ", error.what()));
   }

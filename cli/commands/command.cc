@@ -1,10 +1,12 @@
 #include "cli/commands/command.h"
 
+#include <algorithm>
 #include <iostream>
 #include <string>
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -35,6 +37,14 @@ constexpr char kExamples[] =
     "`pompc COMMAND --help` describes each.\n"
     "Exit status: 0 on success, 2 for flags and values that are refused, 1 for any other error.";
 
+// On one line, whatever the names of files and settings in it hold. Bytes that are not text stay: a
+// terminal shows them as `ls` does.
+std::string OneLine(absl::string_view message) {
+  std::string line(message);
+  std::replace_if(line.begin(), line.end(), absl::ascii_iscntrl, ' ');
+  return line;
+}
+
 // What is wrong with the command line, in one line and a hint. CLI11 alone would answer an unknown
 // command with "A subcommand is required".
 std::string Failure(const CLI::App* app, const CLI::Error& error) {
@@ -46,7 +56,7 @@ std::string Failure(const CLI::App* app, const CLI::Error& error) {
     problem = rest.empty()
                   ? "no command is given"
                   : absl::StrCat("unknown ", absl::StartsWith(rest[0], "-") ? "flag" : "command",
-                                 " \"", rest[0], "\"");
+                                 " \"", OneLine(rest[0]), "\"");
     absl::StrAppend(&problem, "; ", app->get_name(), " has the commands ",
                     absl::StrJoin(app->get_subcommands([](const CLI::App*) { return true; }), ", ",
                                   [](std::string* out, const CLI::App* command) {
@@ -59,7 +69,7 @@ std::string Failure(const CLI::App* app, const CLI::Error& error) {
 // Prints an error, if there is one, and returns the exit status.
 int Exit(const std::string& who, const absl::Status& status) {
   if (status.ok()) return 0;
-  std::cerr << who << ": " << std::string(status.message()) << std::endl;
+  std::cerr << who << ": " << OneLine(status.message()) << std::endl;
   return absl::IsInvalidArgument(status) ? 2 : 1;
 }
 

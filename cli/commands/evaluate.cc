@@ -127,15 +127,17 @@ Command AddEvaluate(CLI::App& pompc) {
   command->add_option("--checkpoint", flags->checkpoint, "folder of one checkpoint")
       ->type_name("DIR")
       ->excludes(run_dir);
-  command
-      ->add_option("--set", flags->overrides,
-                   "changes a setting of the run's planner for these episodes; may be repeated")
-      ->type_name("planner.FIELD=VALUE");
+  CLI::Option* set = command->add_option(
+      "--set", flags->overrides,
+      "changes a setting of the run's planner for these episodes; may be repeated");
+  set->type_name("planner.FIELD=VALUE");
   rpc::AddInteger(*command, {"--episodes", "number of episodes to play", 1, 1000},
                   &flags->episodes);
   rpc::AddInteger(*command, {"--seed", "seed of the episodes' starts and plans"}, &flags->seed);
-  command->add_flag("--policy", flags->engine.policy_alone,
-                    "act by the mean of the policy alone, without planning");
+  command
+      ->add_flag("--policy", flags->engine.policy_alone,
+                 "act by the mean of the policy alone, without planning")
+      ->excludes(set);
   AddAssets(*command, &flags->assets);
   CLI::Option* video = command->add_option(
       "--video", flags->video,

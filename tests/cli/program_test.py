@@ -51,6 +51,15 @@ class ErrorTest(unittest.TestCase):
         self.refused(["checkpoint", "show", "runs/a"], 'unknown command "show"', "inspect, export, import", status=2)
         self.refused(["--preset", "quickstart"], 'unknown flag "--preset"', status=2)
 
+    def test_an_error_is_one_line_whatever_it_names(self):
+        self.refused(["tr\nain"], 'unknown command "tr ain"', status=2)
+        self.refused(["evaluate", "--run-dir", "no\nsuch"], "no such", status=1)
+        self.refused(["config", "--set", "learner.udt=1\nlearner.utd=2"], "learner.udt", status=2)
+
+    def test_a_policy_alone_has_no_settings_of_the_planner(self):
+        self.refused(["evaluate", "--run-dir", "a", "--policy", "--set", "planner.method=CEM"], "--policy", "--set",
+                     status=2)
+
     def test_unknown_flag(self):
         self.refused(["train", "--sed", "1"], "--sed", status=2)
 

@@ -73,6 +73,10 @@ TEST_F(RunDirectoryTest, TheEndOfAStartIsReadUntilTheNextOneBegins) {
   ASSERT_TRUE(Open().ok());
   EXPECT_EQ(ReadNewestStart(folder_.File("run"))->number, 2u);
   EXPECT_FALSE(ReadNewestStart(folder_.File("run"))->end.has_value());
+  folder_.Write(
+      "run/ended.json",
+      R"({"start": 2, "outcome": "a\nb\u001b", "rows": 5, "updates": 1, "elapsed_seconds": 1})");
+  EXPECT_EQ(ReadNewestStart(folder_.File("run"))->end->outcome, "a b ");
   folder_.Write("run/ended.json", "{\"start\": 2");
   EXPECT_EQ(ReadNewestStart(folder_.File("run")).status().code(), absl::StatusCode::kDataLoss);
   folder_.Write("run/ended.json",
