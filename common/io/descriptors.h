@@ -57,11 +57,11 @@ int PollTimeout(absl::Duration wait);
 // Wakes one thread that waits in poll(). Thread-safe.
 class PollWaker {
  public:
-  // Fails with RESOURCE_EXHAUSTED if no descriptor is free; then nothing else may be called.
+  // Fails with RESOURCE_EXHAUSTED if no descriptor is free; then there is nothing to poll.
   absl::Status Open();
   // Returns the descriptor that the thread polls for POLLIN.
   int fd() const { return event_.get(); }
-  // Makes fd() readable until Clear().
+  // Makes fd() readable until Clear(). Does nothing before Open().
   void Wake();
   void Clear();
 
