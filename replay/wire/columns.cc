@@ -91,10 +91,17 @@ void FillRows(const RowView& rows, proto::Rows* message) {
   for (size_t c = 0; c < kRowColumns; ++c) {
     if (IsVersion(c)) continue;
     const std::span<const std::byte> bytes = rows.columns[c];
-    // Setting a string moves it into the message: one copy in all, out of what the writer keeps.
-    message->GetReflection()->SetString(
-        message, FieldsOfRows()[c],
-        std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    const char* const data = reinterpret_cast<const char*>(bytes.data());
+    const std::string& field = Bytes(*message, FieldsOfRows()[c]);
+    // A stream fills one message again and again. A string that holds something is the message's
+    // own (a field that was never set shares an empty one), and keeps its memory when it is
+    // overwritten.
+    if (!field.empty()) {
+      const_cast<std::string&>(field).assign(data, bytes.size());
+    } else {
+      message->GetReflection()->SetString(message, FieldsOfRows()[c],
+                                          std::string(data, bytes.size()));
+    }
   }
   message->clear_final_observation();
   if (const std::span<const float> last = rows.final_observation; !last.empty()) {
