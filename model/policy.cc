@@ -18,7 +18,7 @@ Gaussian PolicyFromRaw(const at::Tensor& raw, const proto::ModelConfig& config) 
 
 at::Tensor SampleActions(const Gaussian& policy, const at::Tensor& noise,
                          proto::ModelConfig::PolicyForm form) {
-  POMPC_DCHECK(noise.sizes() == policy.mean.sizes());
+  POMPC_DCHECK_EQ(noise.size(-1), policy.mean.size(-1));
   // The clipped form acts on the border with positive probability, the squashed one never does.
   const at::Tensor drawn = at::addcmul(policy.mean, policy.log_std.exp(), noise);
   return form == proto::ModelConfig::TANH_GAUSSIAN ? drawn.tanh() : drawn.clamp(-1, 1);

@@ -18,7 +18,7 @@ struct Gaussian {
 // 1) and mean = tanh(m) in the clipped form, m in the squashed one.
 Gaussian PolicyFromRaw(const at::Tensor& raw, const proto::ModelConfig& config);
 
-// Actions for standard normal noise of the mean's shape.
+// Actions for standard normal noise [..., A], which broadcasts with the mean.
 at::Tensor SampleActions(const Gaussian& policy, const at::Tensor& noise,
                          proto::ModelConfig::PolicyForm form);
 
