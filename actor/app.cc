@@ -15,9 +15,10 @@
 namespace pompc::actor {
 namespace {
 
-// How often the log repeats why the process waits.
+// The interval at which the log repeats why the process waits.
 constexpr absl::Duration kLogEvery = absl::Seconds(30);
-// How long the result of an evaluation waits for an unreachable learner before it is dropped.
+// The time for which the result of an evaluation waits for an unreachable learner before it is
+// dropped.
 constexpr absl::Duration kReportTimeout = absl::Minutes(10);
 
 }  // namespace

@@ -38,7 +38,7 @@ struct AppOptions {
   int threads = 1;
   // The name of the process in the learner's status; empty means host:pid.
   std::string name;
-  // How long Stop waits for rows that no shard has acknowledged.
+  // The time for which Stop waits for rows that no shard has acknowledged.
   absl::Duration flush_timeout = absl::Seconds(1);
   // The folder of the models that are not built in; empty means env::DefaultAssetFolder().
   std::string assets;

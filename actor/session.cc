@@ -17,7 +17,8 @@
 namespace pompc::actor {
 namespace {
 
-// How often a turn that waits for a shard to store its row checks whether it should stop.
+// The interval at which a turn that waits for a shard to store its row checks whether it should
+// stop.
 constexpr absl::Duration kFlushTurn = absl::Milliseconds(100);
 
 }  // namespace

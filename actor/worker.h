@@ -56,8 +56,8 @@ struct ActorWorkerOptions {
   std::vector<rpc::Endpoint> planners;
   std::vector<rpc::Endpoint> replay;
   int threads = 1;
-  // How long Stop waits for rows that no shard has acknowledged. When the run is over or the lease
-  // has ended, nobody needs them.
+  // The time for which Stop waits for rows that no shard has acknowledged. When the run is over or
+  // the lease has ended, nobody needs them.
   absl::Duration flush_timeout = absl::Seconds(1);
   // See SessionOptions.
   Turns* turns = nullptr;

@@ -17,7 +17,7 @@ namespace pompc::learner {
 // What a checkpoint says beside the engine's state; state.json.
 struct CheckpointInfo {
   std::string run_id;
-  // Of the learner that wrote it.
+  // The incarnation of the learner that wrote it.
   uint64_t learner_incarnation = 0;
   run::RunProgressState progress;
   // The run's resolved config, protobuf text format.

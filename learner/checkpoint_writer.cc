@@ -103,7 +103,7 @@ absl::Status CheckpointWriter::DoWrite(const Shared& checkpoint, bool pin, bool 
     failed_[updates] = checkpoint;
   }
   DropFailed();
-  // Where one could be written there may be room for those that failed.
+  // If one could be written, there may be room for those that failed.
   if (status.ok() && !failed_.empty()) {
     TryAgain();
   } else {

@@ -15,7 +15,7 @@
 namespace pompc::learner {
 namespace {
 
-// How often the log repeats what the process waits for.
+// The interval at which the log repeats what the process waits for.
 constexpr absl::Duration kTellEvery = absl::Seconds(30);
 
 RankClientOptions ClientOptions(const FollowerOptions& options) {

@@ -37,7 +37,7 @@
 namespace pompc::learner {
 
 struct FollowerOptions {
-  // Where to answer health checks; by default in-process only.
+  // The address at which to answer health checks; by default in-process only.
   rpc::ServerOptions server;
   // Rank 0.
   rpc::Endpoint leader;
@@ -52,14 +52,15 @@ struct FollowerOptions {
   std::string name;
   // The time limit of one call to a shard or to rank 0.
   absl::Duration call_timeout = absl::Seconds(5);
-  // How long the other ranks are kept waiting for a batch before they are told that there is none.
+  // The time for which the other ranks are kept waiting for a batch before they are told that there
+  // is none.
   absl::Duration look_up = absl::Seconds(1);
   // The pauses between attempts to join.
   BackoffOptions backoff;
-  // How long health checks in progress may take to end when the follower stops.
+  // The time that health checks in progress may take to end when the follower stops.
   absl::Duration stop_grace = absl::Seconds(1);
   Clock* clock = Clock::Real();
-  // Where its metrics go. Required.
+  // The registry of its metrics. Required.
   std::shared_ptr<MetricsRegistry> metrics;
 
   // INVALID_ARGUMENT naming what is missing or out of range.

@@ -44,7 +44,7 @@ struct FollowerMetricSources {
   const Prefetcher* prefetcher = nullptr;
   const PlanWriter* plans = nullptr;
   const BatchHistory* history = nullptr;
-  // Of the thread that makes the updates.
+  // The timer of the thread that makes the updates.
   const Follower::Timer* timer = nullptr;
 };
 

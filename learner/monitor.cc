@@ -15,7 +15,7 @@
 namespace pompc::learner {
 namespace {
 
-// Of a checkpoint's error, in bytes.
+// The most bytes of a checkpoint's error.
 constexpr size_t kMaxError = 256;
 
 // A file that cannot be written does not end the run.

@@ -22,9 +22,9 @@ namespace pompc::learner {
 // Most processes that make the updates together.
 inline constexpr int kMaxRanks = 1024;
 
-// How a learner runs.
+// The settings of a learner.
 struct AppOptions {
-  // Where to serve; by default in-process only.
+  // The address to serve at; by default in-process only.
   rpc::ServerOptions server;
   // The run's directory; a new run if there is none, else that run is resumed.
   std::string run_dir;
@@ -41,9 +41,9 @@ struct AppOptions {
   // the same process. Must outlive the learner.
   Turns* turns = nullptr;
   run::LeaseOptions lease;
-  // How often each shard is told how many rows it may take.
+  // The interval at which each shard is told how many rows it may take.
   absl::Duration grant_interval = absl::Milliseconds(50);
-  // Of one call to a shard.
+  // The deadline of one call to a shard.
   absl::Duration shard_timeout = absl::Seconds(5);
   // An evaluation without a result is given up after this time; planners keep its version as long.
   absl::Duration evaluation_timeout = absl::Minutes(15);
@@ -58,7 +58,7 @@ struct AppOptions {
   // Given to calls in progress when the learner stops.
   absl::Duration stop_grace = absl::Seconds(1);
   Clock* clock = Clock::Real();
-  // Where its metrics go. Required.
+  // The registry of its metrics. Required.
   std::shared_ptr<MetricsRegistry> metrics;
 
   // INVALID_ARGUMENT naming what is missing or out of range.

@@ -20,7 +20,7 @@ struct Flags {
   std::string replay;
   config::RunConfigSources sources;
   TorchEngineOptions engine;
-  // Of ranks above 0: where rank 0 serves.
+  // For ranks above 0: the address at which rank 0 serves.
   std::string rendezvous;
   uint32_t rank_timeout_seconds = 60;
 };

@@ -41,15 +41,15 @@ struct TrainerOptions {
   uint64_t restored_rows = 0;
   // Resolved.
   proto::RunConfig config;
-  // How long failed writes are repeated for the two checkpoints that must be written: the one
-  // before the first version, and the last one.
+  // The time for which failed writes are repeated for the two checkpoints that must be written: the
+  // one before the first version, and the last one.
   absl::Duration write_timeout = absl::Seconds(10);
-  // How long planners keep a version that is being evaluated.
+  // The time for which planners keep a version that is being evaluated.
   absl::Duration keep_evaluated = absl::Minutes(15);
-  // How often the same state is restored at most without a window being barred for it; the next
+  // The most times that the same state is restored without a window being barred for it; the next
   // failure ends the run.
   int max_restorations = 5;
-  // How long the trainer waits at most before it looks up.
+  // The time for which the trainer waits at most before it looks up.
   absl::Duration look_up = absl::Seconds(1);
   // After an exchange between ranks failed: how long it waits to hear which one is gone.
   absl::Duration hear_of_loss = absl::Seconds(2);
@@ -148,7 +148,7 @@ class Trainer {
   void SaveCheckpoint(bool pin);
   // Returns when it is on disk; `which` stands in the error.
   absl::Status SaveCheckpointNow(absl::string_view which);
-  // Whether there is something that no checkpoint has.
+  // True if there is something that no checkpoint has.
   bool HasNews() const;
   std::unique_ptr<Checkpoint> MakeCheckpoint();
 

@@ -45,7 +45,7 @@ class Mlp {
   // Overwrites the parameters with initial ones, a function of (seed, spec.name).
   void Initialize(uint64_t seed) const;
 
-  // How Forward treats its parameters, and the dropout after the first linear layer.
+  // The way in which Forward treats its parameters, and the dropout after the first linear layer.
   struct Options {
     // Gradients flow into the parameters. REQUIRES: EnableGradients was called.
     bool train = false;

@@ -15,7 +15,7 @@ using torch::autograd::Function;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// How many scopes the thread is in.
+// The number of scopes that the thread is in.
 thread_local int reference_scopes = 0;
 
 // The kernels read raw float32 memory of the CPU. float64 (the tests' finite differences) and GPUs

@@ -52,7 +52,8 @@ class ParameterService final : public proto::ParameterService::WithRawCallbackMe
   ParameterService(Publisher* publisher, const ParameterServiceOptions& options);
   ~ParameterService() override;
 
-  // As proto/parameters.proto says. FAILED_PRECONDITION for another wire version or run.
+  // Streams versions as proto/parameters.proto says. FAILED_PRECONDITION for another wire version
+  // or run.
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Subscribe(grpc::CallbackServerContext* context,
                                                         const grpc::ByteBuffer* request) override;
 

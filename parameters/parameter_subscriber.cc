@@ -84,13 +84,13 @@ class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMess
     StartRead(&message_);
   }
 
-  // Whether the learner has answered.
+  // True if the learner has answered.
   bool connected() const {
     MutexLock lock(&mu_);
     return connected_;
   }
 
-  // Whether it ever had.
+  // True if it ever had.
   bool answered() const {
     MutexLock lock(&mu_);
     return answered_;

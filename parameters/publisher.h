@@ -85,7 +85,7 @@ class Publisher {
 
   mutable Mutex mu_;
   std::shared_ptr<const ParameterSnapshot> newest_ ABSL_GUARDED_BY(mu_);
-  // By version, oldest first; may contain the newest.
+  // The versions that are kept, oldest first; may contain the newest.
   std::vector<Held> kept_ ABSL_GUARDED_BY(mu_);
   std::vector<std::weak_ptr<Listener>> listeners_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;

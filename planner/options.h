@@ -17,7 +17,7 @@
 
 namespace pompc::planner {
 
-// How a planner runs. Model, MPPI settings and bounds of the queue come with the parameters.
+// The settings of a planner. Model, MPPI settings and bounds of the queue come with the parameters.
 struct AppOptions {
   // The address to serve at; by default the planner serves in its process only.
   rpc::ServerOptions server;

@@ -20,9 +20,9 @@ namespace {
 
 using Stub = proto::RunService::Stub;
 
-// How often the log repeats that the learner is waited for.
+// The interval at which the log repeats that the learner is waited for.
 constexpr absl::Duration kTellEvery = absl::Seconds(30);
-// Of what this process says about itself, in bytes.
+// The most bytes of what this process says about itself.
 constexpr size_t kMaxText = 256;
 
 // All calls of this service may be repeated: what is no refusal (no answer in time, a server that

@@ -31,14 +31,14 @@ struct RunClientOptions {
   // Environments this process steps (actors).
   uint32_t environments = 0;
   Clock* clock = Clock::Real();
-  // Of each call.
+  // The deadline of each call.
   absl::Duration call_timeout = absl::Seconds(5);
-  // Of the one that says that this process leaves.
+  // The deadline of the call that says that this process leaves.
   absl::Duration leave_timeout = absl::Seconds(1);
   // Between tries while the learner cannot be reached.
   BackoffOptions backoff;
   uint64_t seed = 1;
-  // By what the learner recognises this process when it registers again.
+  // The id by which the learner recognises this process when it registers again.
   uint64_t process_id = RandomId();
   // Once registered: the learner may be away for this long, then the client gives up.
   absl::Duration give_up_after = absl::InfiniteDuration();
@@ -48,7 +48,7 @@ struct RunClientOptions {
 struct RunCounters {
   uint64_t rows = 0;
   uint64_t episodes = 0;
-  // Of the newest finished episode; only with episodes > 0.
+  // The return of the newest finished episode; only with episodes > 0.
   double last_return = 0;
 };
 
@@ -76,7 +76,7 @@ class RunClient {
     // wire version, learner away for too long), and no more news come.
     absl::Status error;
 
-    // Whether to go home: the run is over, or `error`.
+    // True if the process is to end: the run is over, or `error`.
     bool over() const { return IsOver(phase) || !error.ok(); }
   };
   // Called on the client's thread after each exchange with the learner, one at a time; must not

@@ -14,7 +14,7 @@
 
 namespace pompc::rundir {
 
-// How a start of the learner ended.
+// The end of a start of the learner.
 struct RunEnd {
   // In words: "FINISHED: all 2000 rows are stored", "failed: ...", "interrupted: ...".
   std::string outcome;

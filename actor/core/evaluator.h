@@ -38,7 +38,7 @@ struct EvaluationOutcome {
 };
 
 struct EvaluatorOptions {
-  // How many episodes are played at a time.
+  // The number of episodes that are played at a time.
   int parallel = 8;
   BackoffOptions retry = {.initial = absl::Milliseconds(50), .max = absl::Seconds(2)};
   // The evaluation fails when no plan has arrived for this long ...

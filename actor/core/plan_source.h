@@ -29,11 +29,11 @@ struct PlanQuery {
   // The warm start that came with the previous plan, [H, A]; empty at the start of an episode.
   std::span<const float> warm_start;
   uint64_t seed = 0;
-  // Where the plan is written.
+  // The slot that the plan is written to.
   Plan* plan = nullptr;
 };
 
-// How the queries of one request are planned.
+// The settings for the queries of one request.
 struct PlanMode {
   // Plans without exploration noise.
   bool evaluate = false;
@@ -52,7 +52,7 @@ class PlanListener {
   virtual void OnPlans(std::span<const int> slots, const absl::Status& status) = 0;
 };
 
-// Where plans come from. Thread-safe.
+// The source of plans. Thread-safe.
 class PlanSource {
  public:
   // The most queries in one request.

@@ -12,7 +12,7 @@
 namespace pompc::actor {
 namespace {
 
-// How often a rollout that waits for its turn looks whether it is to stop.
+// The interval at which a rollout that waits for its turn looks whether it is to stop.
 constexpr absl::Duration kLookForStop = absl::Milliseconds(50);
 
 }  // namespace

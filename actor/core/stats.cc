@@ -71,7 +71,7 @@ void ActorStats::RegisterMetrics(const std::string& role) {
     out.Gauge("pompc_actor_episode_return",
               "Return of the newest episode that terminated or was truncated.", c.last_return,
               labels);
-    // Where the time of an actor goes is the first question about its speed (docs/metrics.md).
+    // The first question about the speed of an actor is where its time goes (docs/metrics.md).
     for (int i = 0; i < workers(); ++i) {
       out.StateSeconds(
           "pompc_actor_state_seconds_total",

@@ -24,7 +24,7 @@ inline constexpr std::array<absl::string_view, kWorkerStates> kWorkerStateNames 
     "stepping", "waiting_for_plan", "waiting_for_replay", "waiting_for_learner"};
 using WorkerTimer = StateTimer<WorkerState, kWorkerStates>;
 
-// How an episode ended.
+// The ways in which an episode can end.
 enum class EpisodeEnd {
   kTerminated,
   kTruncated,

@@ -23,7 +23,7 @@ struct EnvironmentSpec {
   // The longest episode in calls of Step, and the simulated time of one call in seconds.
   int episode_steps = 0;
   double step_seconds = 0;
-  // Whether an episode can end by reaching a terminal state, beside its time limit.
+  // True if an episode can end by reaching a terminal state, beside its time limit.
   bool terminates = false;
 };
 

@@ -31,8 +31,8 @@ namespace {
 
 constexpr char kSubscribe[] = "--subscribe";
 
-// Of the cart-pole in presets/quickstart.textproto's size and of the size 5M, as float32 and as
-// bfloat16.
+// Models of the cart-pole in presets/quickstart.textproto's size and of the size 5M, as float32 and
+// as bfloat16.
 constexpr int64_t kTinyBytes = 600 << 10;
 constexpr int64_t k5MBytes = 20 << 20;
 

@@ -43,7 +43,7 @@ struct Usage {
   // CPU time, in the program and in the kernel, and of this the kernel's alone.
   double cpu_us = 0;
   double kernel_us = 0;
-  // How often a thread gave up its core to wait for something.
+  // The number of times that a thread gave up its core to wait for something.
   double waits = 0;
 };
 Usage UsageNow();

@@ -29,7 +29,7 @@ struct InProcessRunOptions {
   int shards = 2;
   // Folder of the models that are not built in; if empty, env::DefaultAssetFolder().
   std::string assets;
-  // Where learner and planner compute: cpu, cuda or cuda:N.
+  // The device on which learner and planner compute: cpu, cuda or cuda:N.
   std::string device = "cpu";
   // CPU threads of one operation of the learner.
   int threads = 1;

@@ -28,8 +28,8 @@ absl::Status PrintRunningRun(const std::string& learner) {
   return absl::OkStatus();
 }
 
-// How far the run is known to be: the newest of what its end, its last logged update and its last
-// evaluation say. Not every update is logged, so an evaluation may be newer.
+// The progress that the run is known to have made: the newest of what its end, its last logged
+// update and its last evaluation say. Not every update is logged, so an evaluation may be newer.
 std::string ProgressText(const std::optional<rundir::RunEnd>& end, const CsvTable& metrics,
                          const CsvTable& timings, const CsvTable& evaluations) {
   // The numbers stay as the files have them: a cell may hold anything, and FormatNumber shows what

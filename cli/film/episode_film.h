@@ -15,8 +15,8 @@ namespace pompc::cli {
 // Reads a size such as "640x480". INVALID_ARGUMENT naming what is allowed.
 absl::StatusOr<env::PictureSize> ParsePictureSize(const std::string& text);
 
-// How many decisions, each of `decision_seconds` of simulated time, one picture stands for: as few
-// as keep the video at 60 pictures a second or fewer. REQUIRES: decision_seconds > 0.
+// The number of decisions, each of `decision_seconds` of simulated time, that one picture stands
+// for: as few as keep the video at 60 pictures a second or fewer. REQUIRES: decision_seconds > 0.
 int DecisionsPerPicture(double decision_seconds);
 
 // Films one episode: a picture of its start, then one every so many decisions, played at the speed

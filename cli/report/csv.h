@@ -12,8 +12,8 @@ namespace pompc::cli {
 
 // A table of numbers read from a CSV file with a header line, as a run directory holds them.
 struct CsvTable {
-  // By the name in the header; all of the same length. What is no number (an empty cell, a word)
-  // reads as NaN.
+  // The columns by their names in the header; all have the same length. What is no number (an empty
+  // cell, a word) reads as NaN.
   std::map<std::string, std::vector<double>> columns;
 
   // The column, or an empty one if there is none of this name.

@@ -10,7 +10,7 @@ namespace pompc::cli {
 // One line of a chart. Points whose x or y is not finite, or larger than 1e15, are left out.
 struct ChartSeries {
   std::string name;
-  // As SVG takes it: "#1f6fb4".
+  // The colour as SVG takes it: "#1f6fb4".
   std::string color;
   std::vector<double> x;
   std::vector<double> y;

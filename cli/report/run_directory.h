@@ -18,15 +18,15 @@ std::string EvaluationsFile(const std::string& run_dir);
 std::string CheckpointsFolder(const std::string& run_dir);
 std::string LearningCurveFile(const std::string& run_dir);
 
-// Whether the folder holds a run.
+// Returns true if the folder holds a run.
 bool HoldsRun(const std::string& run_dir);
 
 // The resolved config of the run. NOT_FOUND naming the folder if it holds no run, DATA_LOSS naming
 // config.textproto when it is empty or cut off.
 absl::StatusOr<proto::RunConfig> ReadRunConfig(const std::string& run_dir);
 
-// Where a run goes when nobody says: a folder of its own, even if another run starts in the same
-// second.
+// The folder of a run for which none is given: a folder of its own, even if another run starts in
+// the same second.
 class NewRunDirectory {
  public:
   // Makes "runs/<task>-<date>-<time>", followed by -2, -3, ... where that exists.

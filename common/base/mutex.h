@@ -57,7 +57,7 @@ class CondVar {
   friend class RealClock;
   std::condition_variable cv_;
 
-  // As Wait, but gives up at `deadline` of the steady clock; false then.
+  // Waits as Wait does, but returns false at `deadline` of the steady clock.
   bool WaitUntil(Mutex* mu, std::chrono::steady_clock::time_point deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
     std::unique_lock<std::mutex> lock(mu->mu_, std::adopt_lock);

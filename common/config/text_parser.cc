@@ -55,7 +55,7 @@ class FirstError : public google::protobuf::io::ErrorCollector {
   std::string message_;
 };
 
-// Where in the config the parser was when it found an error.
+// The place in the config at which the parser found an error.
 struct Position {
   // The groups around that place, and the field that was named last ("" before the first).
   std::vector<std::string> groups;

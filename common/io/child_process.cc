@@ -25,8 +25,8 @@ namespace pompc {
 namespace {
 
 constexpr size_t kKeptWords = 2000;
-// How often a process that has closed its standard error is checked for having ended. It ends at
-// once, as a rule.
+// The interval at which a process that has closed its standard error is checked for having ended.
+// It ends at once, as a rule.
 constexpr int kReapEveryMs = 5;
 
 // Starts the program with the descriptors as standard input and error. Returns 0 or the error

@@ -31,7 +31,7 @@ void RaiseDescriptorLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;
-    // Where that is forbidden the limit stays as it is.
+    // The limit stays as it is where that is forbidden.
     setrlimit(RLIMIT_NOFILE, &limit);
   }
 }

@@ -38,7 +38,7 @@ Descriptor Open(const std::string& path, int flags) {
   return Descriptor(::open(path.c_str(), flags, 0644));
 }
 
-// How long the writer of a pipe may let its reader wait.
+// The time for which the writer of a pipe may let its reader wait.
 constexpr int kPipePatienceMs = 30'000;
 
 // Waits until a pipe has something to read or was closed by its writer.

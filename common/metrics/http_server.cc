@@ -34,7 +34,7 @@ constexpr int kMaxConnections = 512;
 constexpr size_t kMaxRequestBytes = 16 << 10;
 constexpr absl::Duration kRequestTimeout = absl::Seconds(5);
 constexpr absl::Duration kAnswerTimeout = absl::Seconds(5);
-// How long to wait for the client to close its end after the answer. Closing at once would destroy
+// The time to wait for the client to close its end after the answer. Closing at once would destroy
 // the answer on its way if the client has sent more than was read (TCP then resets the connection).
 constexpr absl::Duration kLingerTimeout = absl::Seconds(1);
 constexpr absl::Duration kStopTimeout = absl::Milliseconds(1500);

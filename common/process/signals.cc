@@ -75,6 +75,11 @@ bool SignalsAreBlocked() {
 // in threads that libraries started before main (OpenBLAS does), which is why there is a handler
 // function instead of sigwait(). Only async-signal-safe calls are allowed here.
 void OnSignal(int signal) {
+  // Before the signal is counted: an echo may arrive in another thread at the same time.
+  int64_t unset = 0;
+  first_milliseconds.compare_exchange_strong(unset, Milliseconds());
+  int none = 0;
+  first_signal.compare_exchange_strong(none, signal);
   if (signals_seen.fetch_add(1) > 0) {
     if (IsNotice(signal)) return;
     if (signal == first_signal.load() &&
@@ -84,8 +89,6 @@ void OnSignal(int signal) {
     _exit(128 + signal);
   }
   const int saved_errno = errno;
-  first_milliseconds = Milliseconds();
-  first_signal = signal;
   const uint64_t number = static_cast<uint64_t>(signal);
   // This cannot fail, because the counter is far from full.
   [[maybe_unused]] const ssize_t written = write(wake_fd.load(), &number, sizeof(number));
@@ -146,6 +149,7 @@ SignalHandler::SignalHandler(std::function<void(int signal)> on_first)
   POMPC_CHECK(!exists.exchange(true), "one SignalHandler at a time");
   signals_seen = 0;
   first_signal = 0;
+  first_milliseconds = 0;
   wake_fd = wake_fd_;
   SetHandler(OnSignal);
   thread_ =

@@ -81,8 +81,8 @@ inline grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* contex
   return reactor;
 }
 
-// As above, with the reply moved out of `result` when there is one. Bytes in its text fields that
-// are not UTF-8 (paths, names) are escaped, since clients could not read the reply.
+// Does the same, with the reply moved out of `result` when there is one. Bytes in its text fields
+// that are not UTF-8 (paths, names) are escaped, since clients could not read the reply.
 template <typename Reply>
 grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* context,
                                       absl::StatusOr<Reply> result, Reply* reply) {

@@ -21,8 +21,9 @@ struct ConnectionAcceptorOptions {
   std::function<void(Descriptor connection)> take;
   // Hears whether Health() is OK, whenever that changes. Called from the acceptor's thread.
   std::function<void(bool healthy)> on_health;
-  // How often it connects to itself, and how long the server may take to say its first word on such
-  // a connection. (A server of HTTP/2 speaks first.) Generous: a busy machine is not a deaf server.
+  // The interval at which it connects to itself, and the time that the server may take to say its
+  // first word on such a connection. (A server of HTTP/2 speaks first.) Generous: a busy machine is
+  // not a deaf server.
   absl::Duration check_interval = absl::Seconds(2);
   absl::Duration check_timeout = absl::Seconds(10);
 };

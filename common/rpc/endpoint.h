@@ -32,7 +32,7 @@ struct ChannelOptions {
   absl::Duration max_reconnect_backoff = absl::Seconds(2);
 };
 
-// Where a service is: an address, or a server of this process. Copyable; thread-safe.
+// The place of a service: an address, or a server of this process. Copyable; thread-safe.
 class Endpoint {
  public:
   // Nowhere: empty() is true.

@@ -14,7 +14,7 @@ CLI::Option* AddInteger(CLI::App& app, const IntegerFlag& flag, const std::strin
   POMPC_CHECK(!flag.name.empty());
   POMPC_CHECK_LE(flag.min, flag.max);
   POMPC_CHECK(set != nullptr);
-  // As text: CLI11 would read 010 as 8 and -1 as the largest number.
+  // The flag is read as text: CLI11 would read 010 as 8 and -1 as the largest number.
   const auto parse = [flag, set = std::move(set)](const std::string& text) {
     const absl::StatusOr<uint64_t> value = ParseInteger<uint64_t>(text, flag.min, flag.max);
     if (value.ok()) return set(*value);

@@ -33,7 +33,7 @@ struct ServerOptions {
   // client that asks for it learns whether this is the right program (see CheckHealth). Empty:
   // none.
   std::string health_service;
-  // As in ChannelOptions, for finding clients that vanished.
+  // The same as in ChannelOptions, for finding clients that vanished.
   absl::Duration keepalive_time = absl::Seconds(10);
   absl::Duration keepalive_timeout = absl::Seconds(5);
   // Clients that ping more often, without sending anything else, are cut off ("too many pings").
@@ -46,7 +46,7 @@ struct ServerOptions {
   // Memory for requests that were received and not yet handed to a service. While more is needed,
   // connections are read more slowly, then cut off.
   int64_t max_buffered_bytes = int64_t{128} << 20;
-  // How often the server connects to itself, to find out whether clients can.
+  // The interval at which the server connects to itself, to find out whether clients can.
   absl::Duration self_check_interval = absl::Seconds(2);
   // Threads gRPC may use for synchronous methods (reflection).
   int max_threads = 16;
@@ -106,7 +106,7 @@ class Server {
   const std::string health_service_;
   // For each service what SetServing() said last.
   std::map<std::string, bool> serving_ ABSL_GUARDED_BY(serving_mu_) = {{"", true}};
-  // Whether new clients reach the server.
+  // True if new clients reach the server.
   bool reachable_ ABSL_GUARDED_BY(serving_mu_) = true;
 
   // Null when in-process only. It reports to the fields above.

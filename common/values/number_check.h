@@ -19,7 +19,8 @@ inline constexpr float kMaxMagnitude = 1e18f;
 // 1,000,000 decisions.
 inline constexpr double kMaxReturn = 1e24;
 
-// How far an action or the mean of a plan may lie outside [-1, 1], because of rounding.
+// The distance by which an action or the mean of a plan may lie outside [-1, 1], because of
+// rounding.
 inline constexpr float kActionTolerance = 1e-5f;
 
 // The range of the standard deviations of plans, inclusive. The default suits every planner.

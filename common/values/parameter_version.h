@@ -17,7 +17,7 @@ struct ParameterVersion {
 
   auto operator<=>(const ParameterVersion&) const = default;
 
-  // Whether this names a published set.
+  // True if this names a published set.
   bool valid() const { return number > 0; }
   // "2.17": incarnation, then number.
   std::string ToString() const { return absl::StrCat(incarnation, ".", number); }

@@ -18,9 +18,9 @@ size_t Width(const std::string& text) {
   return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; });
 }
 
-// Whether this is a number as the functions below and StrCat write it, with or without its unit:
-// "12,345", "-1.5", "1:02:03", "812.3 ± 20.1", "1e+06", "0.5 s ago", "?". An address may begin with
-// a digit too, but has other characters or more than one point.
+// Returns true if this is a number as the functions below and StrCat write it, with or without its
+// unit: "12,345", "-1.5", "1:02:03", "812.3 ± 20.1", "1e+06", "0.5 s ago", "?". An address may
+// begin with a digit too, but has other characters or more than one point.
 bool IsNumber(absl::string_view cell) {
   absl::ConsumeSuffix(&cell, " ago");
   absl::ConsumeSuffix(&cell, " s");

@@ -13,8 +13,8 @@ size_t Utf8CharacterSize(absl::string_view bytes) {
   if (first < 0xc2 || first > 0xf4) return 0;
   const size_t size = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
   if (bytes.size() < size) return 0;
-  // Where not every second byte in 0x80..0xbf is valid, these are its bounds: they exclude overlong
-  // forms, surrogates and values above U+10FFFF.
+  // The bounds of the second byte. Narrower ones than 0x80..0xbf exclude overlong forms, surrogates
+  // and values above U+10FFFF.
   const uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
   const uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
   if (at(1) < low || at(1) > high) return 0;

@@ -13,7 +13,7 @@ namespace {
 
 using Share = absl::StatusOr<replay::WindowBatch>;
 
-// How long the thread waits at most before it looks whether it is to end.
+// The time for which the thread waits at most before it looks whether it is to end.
 constexpr absl::Duration kLookUp = absl::Seconds(1);
 
 // True if the shard may deliver when it is asked again: unless it refuses the request or answers
@@ -69,7 +69,7 @@ struct Prefetcher::Pipeline {
     return std::count_if(slots.begin(), slots.end(),
                          [stage](const auto& slot) { return slot->stage == stage; });
   }
-  // How many updates could be made one after the other without waiting.
+  // The number of updates that could be made one after the other without waiting.
   size_t ReadyInOrder() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
     const auto end = std::find_if(slots.begin(), slots.end(), [](const auto& slot) {
       return slot->stage != Slot::Stage::kReady;

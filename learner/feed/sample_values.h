@@ -21,7 +21,7 @@ struct SampleOrigins {
   std::vector<WindowAddress> windows;  // [B]
   // The version that planned the first row of each window; not valid() if none did.
   std::vector<ParameterVersion> versions;  // [B]
-  // How often each was drawn so far, this time included.
+  // The number of times that each was drawn so far, this time included.
   std::vector<uint64_t> draws;  // [B]
 };
 

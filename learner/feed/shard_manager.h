@@ -25,7 +25,7 @@ struct ShardManagerOptions {
   std::vector<rpc::Endpoint> shards;
   // Resolved; as ShardClients wants it.
   proto::RunConfig config;
-  // How often each shard is told how many rows it may take.
+  // The interval at which each shard is told how many rows it may take.
   absl::Duration grant_interval = absl::Milliseconds(50);
   // Deadline of one call.
   absl::Duration timeout = absl::Seconds(5);

@@ -17,7 +17,7 @@
 namespace pompc::learner {
 namespace {
 
-// How often a value that no rank has put yet is requested.
+// The interval at which a value that no rank has put yet is requested.
 constexpr absl::Duration kAskAgain = absl::Milliseconds(20);
 
 class RpcRendezvous : public Rendezvous {

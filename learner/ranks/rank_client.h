@@ -19,7 +19,7 @@
 namespace pompc::learner {
 
 struct RankClientOptions {
-  // Where rank 0 serves.
+  // The address at which rank 0 serves.
   rpc::Endpoint leader;
   int rank = 1;
   int world_size = 2;

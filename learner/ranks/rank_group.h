@@ -40,8 +40,8 @@ class RankGroup {
   // A rank that is further behind is lost: the exchanges between ranks let none run ahead so far.
   static constexpr size_t kMaxOrders = 64;
 
-  // How a rank hears that there is an order for it, or that the run has ended. Called by the thread
-  // that brings the news, without locks.
+  // The callback by which a rank hears that there is an order for it, or that the run has ended.
+  // Called by the thread that brings the news, without locks.
   class Listener {
    public:
     virtual ~Listener() = default;
@@ -62,7 +62,8 @@ class RankGroup {
   absl::Status Join(int rank, int size, std::string name, std::weak_ptr<Listener> listener);
   // The order that `rank` is to be told next; each is given once. REQUIRES: 1 <= rank < size().
   std::optional<RankOrder> NextOrder(int rank);
-  // How the run ended, once it has and all orders of `rank` were taken. REQUIRES: as NextOrder.
+  // The status with which the run ended, once it has and all orders of `rank` were taken. REQUIRES:
+  // as NextOrder.
   std::optional<absl::Status> Ended(int rank) const;
   // The rank has left. REQUIRES: as NextOrder.
   void Leave(int rank);
@@ -108,7 +109,7 @@ class RankGroup {
 
   mutable Mutex mu_;
   mutable CondVar changed_;
-  // By rank; the first stays empty.
+  // The entries are by rank; the first stays empty.
   std::vector<Member> members_ ABSL_GUARDED_BY(mu_);
   // All have joined once.
   bool complete_ ABSL_GUARDED_BY(mu_) = false;

@@ -114,7 +114,7 @@ class Updater {
   void SetRecorder(std::unique_ptr<Recorder> recorder) { recorder_ = std::move(recorder); }
 
  private:
-  // How an update is made.
+  // The way in which an update is made.
   struct Manner {
     // Optimisers step, and target networks follow. If not, gradients stay where they accumulate.
     bool steps = true;

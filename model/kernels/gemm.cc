@@ -22,8 +22,9 @@ namespace {
 // first-level cache, or all of it with vectors of 64 bytes.
 constexpr int64_t kPanelRows = 256;
 
-// How a processor multiplies. A tile of c is kRows x kColumns numbers, two vectors wide; its sums
-// fill all vector registers but those that hold a row of op(b) and a number of op(a).
+// The way in which a processor multiplies. A tile of c is kRows x kColumns numbers, two vectors
+// wide; its sums fill all vector registers but those that hold a row of op(b) and a number of
+// op(a).
 struct Avx2 {
   using Vector = Floats;
   static constexpr int kRows = 6;

@@ -23,9 +23,9 @@ struct PlanInputs {
   std::vector<uint64_t> seeds;
   // Which plans are made without exploration noise, [B]; if it is empty, none.
   std::vector<bool> evaluate;
-  // How many states are planned in one pass over the networks. The value 0 means all at once on a
-  // GPU and one at a time on a CPU, where one state is work enough for a pass, and a plan is then
-  // independent of its batch to the last bit.
+  // The number of states that are planned in one pass over the networks. The value 0 means all at
+  // once on a GPU and one at a time on a CPU, where one state is work enough for a pass, and a plan
+  // is then independent of its batch to the last bit.
   int64_t states_per_pass = 0;
 };
 

@@ -96,7 +96,7 @@ void EndpointPicker::Failed(size_t endpoint, absl::Duration now) {
 bool EndpointPicker::Silence(Endpoint& endpoint, absl::Duration now) {
   endpoint.probing = false;
   const bool news = !endpoint.avoided;
-  // Of many requests that it leaves unanswered at the same time one counts.
+  // Many requests that it leaves unanswered at the same time count as one.
   if (endpoint.avoided && endpoint.avoid_until > now) return false;
   endpoint.avoided = endpoint.silent = true;
   endpoint.avoid_until = now + endpoint.next_silence;

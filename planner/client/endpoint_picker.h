@@ -15,9 +15,10 @@ struct EndpointPickerOptions {
   size_t endpoints = 1;
   // Begin with the one that succeeded last instead of taking turns.
   bool sticky = false;
-  // How long a planner that could not be reached is avoided.
+  // The time for which a planner that could not be reached is avoided.
   absl::Duration avoid_failed = absl::Seconds(2);
-  // How long one that did not answer in time is avoided: doubled each time, up to the maximum.
+  // The time for which one that did not answer in time is avoided: doubled each time, up to the
+  // maximum.
   absl::Duration avoid_silent = absl::Seconds(1);
   absl::Duration max_avoid_silent = absl::Seconds(16);
   // Patience with a planner: the 95th percentile of its latest latencies times the factor, but not
@@ -62,14 +63,14 @@ class EndpointPicker {
   // has answered nothing since, it is avoided from now on: true if it was not before.
   bool Outrun(size_t endpoint, absl::Duration asked, absl::Duration now);
 
-  // How long a request to the planner may take before it is hedged. One that has answered too
+  // The time that a request to the planner may take before it is hedged. One that has answered too
   // little yet is measured by the slowest of the others.
   absl::Duration Patience(size_t endpoint);
   // The same; zero while nothing is measured.
   absl::Duration MeasuredPatience(size_t endpoint);
   // Counts `queries` that were asked for: their share may be hedged.
   void Asked(size_t queries);
-  // Whether so many queries may be hedged now; then they are counted.
+  // True if so many queries may be hedged now; then they are counted.
   bool TakeHedge(size_t queries);
   // The hedge cost the other planner nothing.
   void GiveBackHedge(size_t queries);
@@ -95,7 +96,7 @@ class EndpointPicker {
     // It failed or was silent, and has not answered since; until when it is left alone.
     bool avoided = false;
     absl::Duration avoid_until;
-    // How long its next silence is avoided; while `silent`, it is avoided for a silence.
+    // The time for which its next silence is avoided; while `silent`, it is avoided for a silence.
     absl::Duration next_silence;
     bool silent = false;
     bool probing = false;
@@ -114,7 +115,7 @@ class EndpointPicker {
 
   const EndpointPickerOptions options_;
   std::vector<Endpoint> endpoints_;
-  // Where the next call begins.
+  // The planner at which the next call begins.
   size_t first_ = 0;
   // Queries that may be hedged.
   double hedges_;

@@ -158,7 +158,7 @@ class PlannerClient::Impl {
   }
 
  private:
-  // By when patience with it began, and id.
+  // The attempts in the order in which patience with them began, then by id.
   using Watched = std::set<std::pair<absl::Duration, uint64_t>>;
 
   static absl::Status ClosedError() { return absl::CancelledError("the planner client closed"); }
@@ -496,7 +496,7 @@ class PlannerClient::Impl {
   std::map<uint64_t, std::shared_ptr<Call>> calls_ ABSL_GUARDED_BY(mu_);
   // Those in flight, by id.
   std::map<uint64_t, std::unique_ptr<Attempt>> attempts_ ABSL_GUARDED_BY(mu_);
-  // By planner, the attempts in flight that are not hedged.
+  // The attempts in flight that are not hedged, by planner.
   std::vector<Watched> watched_ ABSL_GUARDED_BY(mu_);
   // Calls that pause, by the time at which they ask again.
   std::set<std::pair<absl::Duration, uint64_t>> retries_ ABSL_GUARDED_BY(mu_);

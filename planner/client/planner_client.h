@@ -38,7 +38,7 @@ struct PlannerClientOptions {
   std::function<void(size_t)> on_hedge;
   // One more call is refused with RESOURCE_EXHAUSTED.
   int max_calls = 4096;
-  // Of the jitter.
+  // The seed of the jitter.
   uint64_t seed = 1;
 };
 
@@ -64,9 +64,9 @@ class PlannerClient {
   struct Waiting {
     // Calls without an answer so far.
     int calls = 0;
-    // Of these, calls that pause because no planner could answer.
+    // The calls among these that pause because no planner could answer.
     int pausing = 0;
-    // How long the oldest of them has been waiting.
+    // The time for which the oldest of them has been waiting.
     absl::Duration longest;
     // Why the newest failed attempt failed, with the planner's address; empty once an attempt
     // succeeded.

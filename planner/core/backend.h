@@ -70,7 +70,7 @@ class PlanBackend {
  public:
   virtual ~PlanBackend() = default;
 
-  // How many threads may be in PlanBatch() at once.
+  // The number of threads that may be in PlanBatch() at once.
   virtual int threads() const { return 1; }
 
   // True if a batch takes as long as its plans would one after the other, as on a CPU. Large

@@ -45,7 +45,7 @@ class ShardLink {
     return environments_.at(environment).outbox;
   }
   bool OnAdded(uint32_t environment, absl::Duration now);
-  // Whether the environment should go on and make its next row: always once the shard is broken
+  // True if the environment should make its next row: always once the shard is broken
   // (then the row meets the error); while the shard holds rows back only up to one chunk, for rows
   // that wait grow stale; else while its outbox has room.
   bool WantsRow(uint32_t environment) const;
@@ -64,7 +64,7 @@ class ShardLink {
   // The stream is over.
   void OnEnded(const absl::Status& status, absl::Duration now);
 
-  // Whether TakeRefusals or TakeResumed has something.
+  // True if TakeRefusals or TakeResumed has something.
   bool HasNews() const { return !refusals_.empty() || !resumed_.empty(); }
   // Refusals since the last call.
   std::vector<Refusal> TakeRefusals() { return std::exchange(refusals_, {}); }

@@ -43,7 +43,8 @@ class Limiter {
   // one may no longer be true.
   static constexpr absl::Duration kSilence = absl::Seconds(3);
 
-  // How many more rows may be accepted by a shard that has accepted `accepted_rows` so far.
+  // The number of further rows that may be accepted by a shard that has accepted `accepted_rows` so
+  // far.
   uint64_t Room(uint64_t accepted_rows) const {
     const uint64_t most = grant_.max_accepted_rows;
     return most > accepted_rows ? most - accepted_rows : 0;

@@ -44,7 +44,7 @@ enum class InWindow : uint8_t {
   kFirst,   // its first row
 };
 
-// How many numbers a column has in one row.
+// The number of numbers that a column has in one row.
 constexpr uint64_t One(const RowSpec&) { return 1; }
 constexpr uint64_t ObservationSize(const RowSpec& spec) { return spec.observation_size; }
 constexpr uint64_t ActionSize(const RowSpec& spec) { return spec.action_size; }
@@ -68,7 +68,7 @@ struct Column {
   }
   // Bytes of the column in one row.
   constexpr uint64_t bytes(const RowSpec& spec) const { return count(spec) * element_bytes(); }
-  // How often a window of `horizon` rows holds the column.
+  // The number of times that a window of `horizon` rows holds the column.
   constexpr uint64_t per_window(uint64_t horizon) const {
     if (in_window == InWindow::kNever) return 0;
     if (in_window == InWindow::kFirst) return 1;
@@ -103,6 +103,7 @@ static_assert(kColumns[kRowColumns].name == "addresses", "what only windows hold
 // Names a column in code. A name that is none, or whose column does not hold T, does not compile.
 template <typename T>
 struct ColumnOf {
+  // Implicit, so that a call names the column by its text alone: row.Get<float>("rewards").
   consteval ColumnOf(const char* name) {  // NOLINT(google-explicit-constructor)
     while (index < kNumColumns && kColumns[index].name != name) ++index;
     constexpr Element kElement = std::is_same_v<T, float>      ? Element::kFloat

@@ -97,14 +97,14 @@ class Table {
     // Distances in addresses to the rows before and behind it in its segment; 0: none.
     uint32_t to_previous = 0;
     uint32_t to_next = 0;
-    // How often the window that starts here was drawn; the count stops at kMaxDraws.
+    // The number of times that the window that starts here was drawn; the count stops at kMaxDraws.
     static constexpr uint32_t kMaxDraws = (uint32_t{1} << 29) - 1;
     uint32_t draws : 29 = 0;
     uint32_t is_final : 1 = 0;      // a final observation, not a row
     uint32_t window_start : 1 = 0;  // of a window that can be drawn
     uint32_t barred : 1 = 0;        // the start of one that was barred
   };
-  // How a row stands in a slot: the offset of each column.
+  // The layout of a row in a slot: the offset of each column.
   struct Layout {
     explicit Layout(const RowSpec& spec);
     // The sizes come from a message: they must not overflow before Validate has refused them.

@@ -55,6 +55,16 @@ const std::string& Bytes(const Message& message, const FieldDescriptor* field) {
   return message.GetReflection()->GetStringReference(message, field, &unused);
 }
 
+// The same, to be overwritten. Reflection gives no such access, but the message is the caller's to
+// change, and a string that holds something is the message's own; fields that were never set share
+// an empty one.
+std::string& MutableBytes(Message* message, const FieldDescriptor* field) {
+  if (Bytes(*message, field).empty()) {
+    message->GetReflection()->SetString(message, field, std::string(1, '\0'));
+  }
+  return const_cast<std::string&>(Bytes(*message, field));
+}
+
 }  // namespace
 
 absl::StatusOr<RowView> ViewOf(const proto::Rows& rows, std::vector<ParameterVersion>* versions) {
@@ -91,17 +101,9 @@ void FillRows(const RowView& rows, proto::Rows* message) {
   for (size_t c = 0; c < kRowColumns; ++c) {
     if (IsVersion(c)) continue;
     const std::span<const std::byte> bytes = rows.columns[c];
-    const char* const data = reinterpret_cast<const char*>(bytes.data());
-    const std::string& field = Bytes(*message, FieldsOfRows()[c]);
-    // A stream fills one message again and again. A string that holds something is the message's
-    // own (a field that was never set shares an empty one), and keeps its memory when it is
-    // overwritten.
-    if (!field.empty()) {
-      const_cast<std::string&>(field).assign(data, bytes.size());
-    } else {
-      message->GetReflection()->SetString(message, FieldsOfRows()[c],
-                                          std::string(data, bytes.size()));
-    }
+    // A stream fills one message again and again: the field keeps its memory.
+    MutableBytes(message, FieldsOfRows()[c])
+        .assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
   message->clear_final_observation();
   if (const std::span<const float> last = rows.final_observation; !last.empty()) {
@@ -128,11 +130,9 @@ WindowColumns MakeRoom(const RowSpec& spec, uint32_t horizon, uint32_t count,
     const Column& column = kColumns[c];
     if (column.in_window == InWindow::kNever) continue;
     const uint64_t bytes = count * column.per_window(horizon) * column.bytes(spec);
-    windows->GetReflection()->SetString(windows, FieldsOfWindows()[c], std::string(bytes, '\0'));
-    // The string is the message's own now, and the message is the caller's to change; reflection
-    // only has no way to say so.
-    char* const data = const_cast<char*>(Bytes(*windows, FieldsOfWindows()[c]).data());
-    room.columns[c] = {reinterpret_cast<std::byte*>(data), bytes};
+    std::string& field = MutableBytes(windows, FieldsOfWindows()[c]);
+    field.assign(bytes, '\0');
+    room.columns[c] = {reinterpret_cast<std::byte*>(field.data()), bytes};
   }
   return room;
 }

@@ -45,8 +45,8 @@ class EvaluationSchedule {
   // more.
   void Restore(std::vector<proto::EvaluationResult> results, uint64_t rows);
 
-  // Whether rows have crossed a milestone (a multiple of every_rows, or last_rows) since the last
-  // Add. The last evaluation is due only once updates have caught up with the rows.
+  // Returns true if rows have crossed a milestone (a multiple of every_rows, or last_rows) since
+  // the last Add. The last evaluation is due only once updates have caught up with the rows.
   bool Due(uint64_t rows, bool caught_up) const;
 
   // Adds the evaluation of a version that was published for the milestone; it is outstanding from

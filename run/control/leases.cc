@@ -134,7 +134,7 @@ uint32_t Leases::FreeIndex(proto::Role role, std::optional<uint32_t> wanted,
   for (const auto& [id, lease] : leases_) {
     if (lease.role == role) taken.insert(lease.index);
   }
-  // As many indices as leases: what is said to be a former index comes from outside.
+  // There are as many indices as leases: what is said to be a former index comes from outside.
   if (wanted.has_value() && *wanted < options_.max_leases && !taken.contains(*wanted)) {
     return *wanted;
   }

@@ -19,7 +19,7 @@ namespace pompc::run {
 struct LeaseOptions {
   // A lease ends this long after its last heartbeat.
   absl::Duration duration = absl::Seconds(10);
-  // How often holders are asked to send one.
+  // The interval at which holders are asked to send one.
   absl::Duration heartbeat = absl::Seconds(1);
   // For this long after the first registration, a learner that has started again keeps the small
   // indices for the actors that had them; other actors get the largest free ones.
@@ -70,10 +70,10 @@ struct Lease {
 struct EndedLease {
   Lease lease;
   proto::LeaseEnd end = proto::LEFT;
-  // How it ended, in words.
+  // The end in words.
   std::string how;
   absl::Duration at;
-  // How far the run was at that time in what holders of this role contribute: its rows for an
+  // The progress of the run at that time in what holders of this role contribute: its rows for an
   // actor, its evaluation results for an evaluator.
   uint64_t progress = 0;
 };

@@ -19,26 +19,26 @@ struct StopOptions {
   std::optional<double> return_mean;
   // Since this start of the learner.
   absl::Duration max_time;
-  // How long the run waits at most for its last evaluations once it has max_rows.
+  // The time for which the run waits at most for its last evaluations once it has max_rows.
   absl::Duration last_evaluations = absl::Minutes(10);
-  // How long, within that time, the run waits while no evaluator takes part. This counts from when
-  // the last one left, or from the beginning of that time if this is later; if there never was an
-  // evaluator, it counts from the learner's start.
+  // The time, within that one, for which the run waits while no evaluator takes part. This counts
+  // from when the last one left, or from the beginning of that time if this is later; if there
+  // never was an evaluator, it counts from the learner's start.
   absl::Duration evaluator_comes = absl::Minutes(2);
 };
 
 // What the conditions are checked against.
 struct RunProgress {
   uint64_t rows = 0;
-  // Whether all updates the rows allow have been made, or cannot be made.
+  // True if all updates that the rows allow have been made, or cannot be made.
   bool caught_up = false;
-  // Whether replay has lost rows and needs more new ones than max_rows admits.
+  // True if replay has lost rows and needs more new ones than max_rows admits.
   bool cannot_refill = false;
-  // Whether an evaluation is due.
+  // True if an evaluation is due.
   bool evaluation_due = false;
   // Evaluations that have no result yet.
   size_t outstanding_evaluations = 0;
-  // Whether an evaluator takes part, and whether one ever has.
+  // True if an evaluator takes part, and true if one ever has.
   bool evaluator = false;
   bool had_evaluator = false;
   // Best mean return of an evaluation; absent while there is none.
@@ -66,7 +66,7 @@ class PhaseMachine {
   // enough rows, the condition holds at once.
   void Check(const RunProgress& progress, uint64_t seed_rows, absl::Duration now);
 
-  // Whether the run takes no more rows because it has all it may have.
+  // True if the run takes no more rows because it has all it may have.
   bool HasAllRows(uint64_t rows) const {
     return options_.max_rows > 0 && rows >= options_.max_rows;
   }

@@ -279,7 +279,7 @@ TrainerStep RunControl::AwaitStep(absl::Duration timeout) {
 TrainerStep RunControl::WaitFor(std::string what, LearnerWaits::For whom) {
   waits_.step = std::move(what);
   waits_.step_for = whom;
-  // Of a step before this one, which the trainer left without its end.
+  // This belongs to a step before this one, which the trainer left without its end.
   waits_.within_step.clear();
   return TrainerStep::kWait;
 }

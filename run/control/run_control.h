@@ -54,7 +54,7 @@ struct RunControlOptions {
 struct RunProgressState {
   uint64_t updates = 0;
   uint64_t episodes = 0;
-  // Whether every shard has agreed that the seed phase is over.
+  // True if every shard has agreed that the seed phase is over.
   bool seed_closed = false;
   // Over all starts so far.
   double elapsed_seconds = 0;
@@ -100,9 +100,9 @@ class RunControl : public SamplingControl {
 
   // ---- For actors and evaluators.
 
-  // As Leases::Register; a lease that the process still holds ends. Once the run is over no lease
-  // is kept: the phase in the reply tells the caller to end. The run's id and config are left to
-  // the caller.
+  // Registers as Leases::Register does; a lease that the process still holds ends. Once the run is
+  // over no lease is kept: the phase in the reply tells the caller to end. The run's id and config
+  // are left to the caller.
   absl::StatusOr<proto::RegisterReply> Register(proto::Role role, const std::string& name,
                                                 uint32_t environments,
                                                 ProcessIdentity identity = {});
@@ -183,7 +183,7 @@ class RunControl : public SamplingControl {
   // Likewise, training episodes.
   std::vector<EpisodeNews> TakeEpisodeNews();
 
-  // Whether nothing is trained any more: the run is over, or the learner halts.
+  // True if nothing is trained any more: the run is over, or the learner halts.
   bool Done() const override;
   proto::Phase phase() const;
   // Why the learner halts, if the run cannot go on as it is configured (see WindowWatch).
@@ -191,7 +191,7 @@ class RunControl : public SamplingControl {
   uint64_t rows() const;
   uint64_t updates() const;
   ParameterVersion version() const;
-  // Whether every actor and evaluator was told that the run is over, or has gone.
+  // True if every actor and evaluator was told that the run is over, or has gone.
   bool Drained() const;
   // Reachable shards that hold windows: how many windows each holds, 0 for others.
   std::vector<uint64_t> Windows() const override;
@@ -241,7 +241,7 @@ class RunControl : public SamplingControl {
                                    const std::string& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The run's phase and newest version.
   proto::HeartbeatReply Instructions() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // How far the run is with what holders of the role bring it: rows, or results.
+  // The progress of the run with what holders of the role bring it: rows, or results.
   uint64_t ProgressOf(proto::Role role) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Its evaluation, if any, is free for others.
   void EndLease(uint64_t lease, proto::Role role, proto::LeaseEnd end, std::string how)

@@ -1,4 +1,4 @@
-// How many rows RunControl lets the shards take, and why no more.
+// This part of RunControl decides the number of rows that the shards may take, and why no more.
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -110,7 +110,7 @@ std::string RunControl::GrantReason() const {
 
 ReplayContent RunControl::Replay() const {
   ReplayContent replay;
-  // Of shards that do not answer the last account is not used: they may have lost their memory.
+  // The last account of shards that do not answer is not used: they may have lost their memory.
   for (const Shard& shard : shards_) {
     if (!shard.reachable) continue;
     replay.stored_rows += shard.info.stored_rows();

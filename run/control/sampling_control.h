@@ -16,9 +16,9 @@ class SamplingControl {
   // Waits, up to `timeout`, until batches may be drawn. False after the timeout, or once there is
   // nothing more to train.
   virtual bool AwaitSampling(absl::Duration timeout) = 0;
-  // Whether nothing is trained any more.
+  // True if nothing is trained any more.
   virtual bool Done() const = 0;
-  // How many windows each shard holds, 0 where it cannot be reached.
+  // The number of windows that each shard holds, 0 where it cannot be reached.
   virtual std::vector<uint64_t> Windows() const = 0;
 };
 

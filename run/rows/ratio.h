@@ -23,8 +23,9 @@ struct RatioOptions {
   absl::Status Validate() const;
 };
 
-// How updates and rows hold each other back: updates <= pretrain_updates + utd * (rows -
-// seed_rows), and rows ahead of that by slack_rows at most. Pure; thread-safe as it never changes.
+// The rule by which updates and rows hold each other back: updates <= pretrain_updates + utd *
+// (rows - seed_rows), and rows ahead of that by slack_rows at most. Pure; thread-safe as it never
+// changes.
 class Ratio {
  public:
   // REQUIRES: options.Validate() is ok.

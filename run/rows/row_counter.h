@@ -19,7 +19,7 @@ class RowCounter {
   };
   // What a checkpoint keeps.
   struct State {
-    // Of incarnations too long gone to be told apart.
+    // The rows of incarnations too long gone to be told apart.
     uint64_t past_rows = 0;
     // Oldest first.
     std::vector<Incarnation> incarnations;

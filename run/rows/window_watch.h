@@ -24,10 +24,10 @@ struct ReplayContent {
   uint64_t min_rows = 0;
   // Environments that write to it.
   uint64_t environments = 0;
-  // Whether no more rows may come to it, however long one waits (stop.max_rows).
+  // True if no more rows may come to it, however long one waits (stop.max_rows).
   bool complete = false;
 
-  // Whether it holds too little to sample from, as after it was lost.
+  // True if it holds too little to sample from, as after it was lost.
   bool NeedsRefill() const { return stored_rows < min_rows; }
   // Rows that it lacks to hold `rows`.
   uint64_t MissingOf(uint64_t rows) const { return rows - std::min(rows, stored_rows); }
@@ -43,7 +43,7 @@ class WindowWatch {
   struct Options {
     // Rows of a window: planner.horizon.
     uint32_t horizon = 1;
-    // How long replay may hold enough rows without a window before the learner gives up.
+    // The time for which replay may hold enough rows without a window before the learner gives up.
     absl::Duration patience = absl::Seconds(5);
   };
 
@@ -52,7 +52,7 @@ class WindowWatch {
   // Rows that replay must have taken until a window is overdue: beyond min_rows, each environment
   // has had the H + 1 rows that make one.
   uint64_t EnoughRows(const ReplayContent& replay) const;
-  // How many of EnoughRows() the shards have not taken yet.
+  // The number of rows of EnoughRows() that the shards have not taken yet.
   uint64_t MissingRows(const ReplayContent& replay) const;
 
   // Tells how replay stands now; `settled`: every shard is reachable and the seed phase has its

@@ -257,7 +257,7 @@ TEST_F(AppTest, OtherNumberOfShardsIsRefusedNamingBoth) {
   EXPECT_EQ(run.ended_peers(0).how(), status.message());
 }
 
-// As where the model of a task is missing, or an environment cannot be made.
+// This happens where the model of a task is missing, or an environment cannot be made.
 TEST_F(AppTest, AnActorThatDiesBeforeItsFirstStepTellsTheLearner) {
   StartShards(10);
   AppOptions options = Hasty();

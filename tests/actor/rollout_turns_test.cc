@@ -58,7 +58,7 @@ class TurnsTest : public ::testing::Test {
   FakePlanSource plans_{2};
   FakeRowSink sink_;
   Turns turns_{Clock::Real()};
-  // Of the rollout's thread while a turn is out.
+  // Used by the rollout's thread while a turn is out.
   std::vector<std::string> flushed_;
   absl::Status flush_;
   absl::Status result_;

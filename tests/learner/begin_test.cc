@@ -90,7 +90,7 @@ TEST_F(BeginTest, CapacityThatHoldsNoWindowsIsRefused) {
     options.config.mutable_actor()->set_environments(4000);
   };
   EXPECT_THAT(error(few_bytes), HasSubstr("actor.environments * (planner.horizon + 1)"));
-  // Of each of very many shards.
+  // The same happens to each of very many shards.
   const auto many_shards = [](AppOptions& options) {
     options.config.mutable_replay()->set_capacity_rows(1000);
     options.replay.resize(500, options.replay[0]);

@@ -20,7 +20,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// How many writes fail before the disk has room again.
+// The number of writes that fail before the disk has room again.
 using Failures = std::shared_ptr<std::atomic<int>>;
 constexpr int kAll = 1000000;
 

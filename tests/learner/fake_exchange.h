@@ -12,7 +12,7 @@
 
 namespace pompc::learner {
 
-// Where engines that are threads of one process exchange numbers. Thread-safe.
+// The place where engines that are threads of one process exchange numbers. Thread-safe.
 class FakeExchange {
  public:
   explicit FakeExchange(int size) : given_(size) {}

@@ -54,14 +54,15 @@ class FollowerTest : public LearnerFixture {
     follower_ = *std::move(follower);
   }
   void StartRanks() {
-    // By port: rank 0 may end under the other, which in-process channels do not survive.
+    // The ranks connect by port: rank 0 may end under the other, which in-process channels do not
+    // survive.
     AppOptions options = LearnerOptions();
     options.server.listen = "127.0.0.1:0";
     auto learner = App::Start(std::move(options));
     ASSERT_TRUE(learner.ok()) << learner.status();
     learner_ = *std::move(learner);
   }
-  // As a process that is killed.
+  // It ends like a process that is killed.
   void LoseFollower() {
     exchange_->Leave();
     follower_->Stop();

@@ -185,7 +185,7 @@ class LearnerFixture : public testing::Test {
 
   ScratchFolder folder_;
   proto::RunConfig config_ = SmallConfig();
-  // As of the engine.
+  // The faults of the engine: see FakeEngine.
   uint64_t fail_at_ = 0;
   int failures_ = 1;
   uint64_t spoilt_at_ = 0;

@@ -90,7 +90,7 @@ TEST_F(TensorFileTest, BooleansMustBe0Or1) {
 }
 
 TEST_F(TensorFileTest, OtherFormatsAreRefused) {
-  // As .npz files and PyTorch's begin.
+  // These are the first bytes of .npz files and PyTorch's.
   Write(std::string("PK\3\4\x2d\0\0\0\0\0\x21\0", 12) + std::string(100, 'x'));
   ExpectDataLoss("not a safetensors file");
 }

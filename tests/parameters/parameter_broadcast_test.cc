@@ -336,7 +336,7 @@ TEST(ParameterBroadcastTest, StreamWithoutProgressIsDropped) {
   options.clock = &clock;
   Received received;
   ParameterSubscriber subscriber(options, received.Callback());
-  // Whether it waits for the first message or for the next, time alone must bring it on.
+  // Time alone must bring it on, at the first message as at the next.
   while (subscriber.status().disconnects < 1) {
     clock.AwaitWaiters(1);
     clock.Advance(options.progress_timeout);

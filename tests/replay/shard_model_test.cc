@@ -41,7 +41,7 @@ class ModelShard {
 
   ModelShard(uint64_t capacity, uint32_t horizon) : capacity_(capacity), horizon_(horizon) {}
 
-  // Whether row `id` leads to a terminal state.
+  // True if row `id` leads to a terminal state.
   static bool Terminated(uint64_t id) { return id % 23 == 0; }
 
   AppendOutcome Append(const SegmentId& id, uint64_t first_row, const std::vector<uint64_t>& ids,

@@ -91,7 +91,7 @@ class Greeter {
   std::atomic<bool> silent_ = false;
   std::atomic<bool> held_ = false;
   Event released_, lost_, recovered_;
-  // Of the acceptor's thread.
+  // This runs on the acceptor's thread.
   std::vector<Descriptor> silent_connections_;
   std::unique_ptr<ConnectionAcceptor> acceptor_;
 };

@@ -317,7 +317,7 @@ TEST(Server, ManyStreamsHoldFewThreads) {
     for (int i = 0; i < kBusy; ++i) streams[i]->Send(round);
     for (int i = 0; i < kBusy; ++i) ASSERT_TRUE(streams[i]->AwaitEcho()) << i;
   }
-  // Of the clients and the server together.
+  // These are the threads of the clients and the server together.
   const int threads = ThreadsOfThisProcess();
   RecordProperty("threads", threads);
   EXPECT_LT(threads, 40);

@@ -53,7 +53,7 @@ class CheckpointStoreTest : public testing::Test {
     status.Update(store_->Tidy());
     return status;
   }
-  // By the learner's start `incarnation`.
+  // The checkpoint is that of the learner's start `incarnation`.
   void WriteOf(uint64_t updates, uint64_t incarnation) {
     ASSERT_TRUE(
         Write(updates, absl::StrCat("{\"learner_incarnation\": ", incarnation, "}")).ok());
@@ -70,7 +70,7 @@ class CheckpointStoreTest : public testing::Test {
     store_->AddEvaluation(Result(updates, mean));
     ASSERT_TRUE(store_->Tidy().ok());
   }
-  // Where "best" points; empty: there is no such link.
+  // The target of "best"; empty: there is no such link.
   std::string Link() {
     std::error_code error;
     return std::filesystem::read_symlink(folder_.File("checkpoints/best"), error).string();

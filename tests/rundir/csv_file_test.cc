@@ -61,7 +61,7 @@ TEST_F(CsvFileTest, AFileOfOtherColumnsIsKeptAside) {
   ASSERT_TRUE(AppendOne({"2", "9"}).ok());
   EXPECT_EQ(folder_.Read("t.csv"), "update,loss\n2,9\n");
   EXPECT_EQ(folder_.Read("t.csv.old"), "update,loss,extra\n1,5,6\n");
-  // Of yet another version.
+  // This file is of yet another version.
   folder_.Write("t.csv", "update\n3\n");
   ASSERT_TRUE(AppendOne({"4", "8"}).ok());
   EXPECT_EQ(folder_.Read("t.csv.old"), "update,loss,extra\n1,5,6\n");

@@ -11,8 +11,8 @@
 namespace pompc::env {
 namespace {
 
-// Where this thread's MuJoCo error jumps to, and what MuJoCo said. The buffers are plain, so that
-// nothing is allocated and longjmp leaves nothing behind.
+// The place that this thread's MuJoCo error jumps to, and the words of MuJoCo. The buffers are
+// plain, so that nothing is allocated and longjmp leaves nothing behind.
 struct Trap {
   std::jmp_buf* target = nullptr;
   char error[1024] = "";

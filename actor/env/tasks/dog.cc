@@ -55,7 +55,7 @@ class Dog final : public Task {
 
   void Observe(const Physics& physics, std::vector<double>& out) const override {
     POMPC_DCHECK_GE(physics.model().nq, kAngles);
-    // Where it is and where it heads are left out: the task is the same everywhere.
+    // The observation leaves out its place and its heading: the task is the same everywhere.
     Append(physics.qpos().subspan(kAngles), out);
     Append(physics.qvel().subspan(kAngles - 1), out);
     out.push_back(physics.xpos(torso_, kZ));
@@ -77,7 +77,7 @@ class Dog final : public Task {
   }
 
  private:
-  // Where the root's orientation and the hinges' angles begin in qpos.
+  // The indices at which the root's orientation and the hinges' angles begin in qpos.
   static constexpr int kOrientation = 3;
   static constexpr int kAngles = 7;
 

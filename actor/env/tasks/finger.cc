@@ -56,7 +56,7 @@ class Finger : public Task {
   }
 
  private:
-  // Where the sensors' numbers begin in sensordata.
+  // The index at which the sensors' numbers begin in sensordata.
   const int proximal_;
   const int distal_;
   const int proximal_velocity_;

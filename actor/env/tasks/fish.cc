@@ -56,7 +56,7 @@ class Swim final : public Task {
   }
 
  private:
-  // Where the root's orientation and the angles of tail and fins begin in qpos.
+  // The indices at which the root's orientation and the angles of tail and fins begin in qpos.
   static constexpr int kOrientation = 3;
   static constexpr int kAngles = 7;
 

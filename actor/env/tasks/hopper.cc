@@ -40,7 +40,7 @@ class Hopper final : public Task {
   }
 
  private:
-  // How far the torso's centre of mass is above the foot's.
+  // The height of the torso's centre of mass above the foot's.
   double Height(const Physics& physics) const {
     const mjtNum* centres = physics.data().xipos;
     return centres[3 * torso_ + kZ] - centres[3 * foot_ + kZ];
@@ -55,7 +55,7 @@ class Hopper final : public Task {
 
   const int torso_;
   const int foot_;
-  // Where the sensors' numbers begin in sensordata.
+  // The index at which the sensors' numbers begin in sensordata.
   const int velocity_;
   const int toe_;
   const int heel_;

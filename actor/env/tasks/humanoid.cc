@@ -68,7 +68,7 @@ class Humanoid final : public Task {
 
  private:
   static constexpr int kMaxAttempts = 10'000;
-  // Where the root's orientation and the hinges' angles begin in qpos.
+  // The indices at which the root's orientation and the hinges' angles begin in qpos.
   static constexpr int kOrientation = 3;
   static constexpr int kAngles = 7;
 

@@ -14,7 +14,7 @@ namespace {
 // Indices of the joints in qpos and qvel, in the order of the model's text.
 constexpr int kSlider = 0;
 constexpr int kHinge = 1;
-// Where an episode ends: radians from upright, metres from the middle.
+// The bounds at which an episode ends: radians from upright, metres from the middle.
 constexpr double kLean = 0.2;
 constexpr double kRail = 1.0;
 

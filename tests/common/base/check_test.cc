@@ -24,7 +24,7 @@ TEST(CheckTest, WhatHoldsCostsNothingAndIsEvaluatedOnce) {
   EXPECT_EQ(evaluated, 3);
 }
 
-// As the sanitizers see.
+// The sanitizers see it as well.
 TEST(CheckTest, WhatIsComparedLivesAsLongAsTheComparison) {
   const std::string name = "grants";
   POMPC_CHECK_EQ(std::min(name + "!", name + "?"), "grants!");

@@ -105,7 +105,7 @@ TEST_F(EngineRanksTest, EachRankPlansItsPartOfTheStatesAnew) {
     plans[rank] = (*updates)[0].plan_mean;
   });
   ASSERT_EQ(planned, (std::vector<size_t>{2, 3}));
-  // Of the same states, from other random numbers.
+  // These are plans of the same states from other random numbers.
   EXPECT_NE(plans[0][0], plans[1][0]);
 }
 

@@ -33,7 +33,7 @@ at::Tensor Numbers(const Updater& updater) {
   return at::cat(flat).to(at::kDouble);
 }
 
-// How far apart two updaters are that started from the same numbers, in units of how far they came.
+// The distance of two updaters that started from the same numbers, in units of the way they came.
 double Distance(const Updater& a, const Updater& b, const at::Tensor& start) {
   const at::Tensor ours = Numbers(a);
   return ((Numbers(b) - ours).norm() / (ours - start).norm()).item<double>();

@@ -18,7 +18,7 @@ struct Array {
   std::vector<int64_t> shape;
   std::vector<double> data;
 };
-// By name, as Updater::Export gives them.
+// The tensors by name, as Updater::Export gives them.
 using Parameters = std::map<std::string, Array>;
 
 // One window, H decisions.

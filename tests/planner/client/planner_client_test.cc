@@ -283,7 +283,7 @@ TEST_F(SilentPlannerTest, APlannerIsProbedAgainAfterAnErrorThatIsNotRetried) {
   }));
 }
 
-// Where all planners are avoided the call itself is the probe.
+// If all planners are avoided, the call itself is the probe.
 TEST_F(SilentPlannerTest, ACallThatProbesMakesRoomForTheNextProbeHoweverItEnds) {
   for (const auto code : {absl::StatusCode::kResourceExhausted, absl::StatusCode::kInternal}) {
     PlannerClient client(Options());

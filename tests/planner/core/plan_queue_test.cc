@@ -173,7 +173,7 @@ TEST_F(PlanQueueTest, ABatchIsKeptToTheSlice) {
   EXPECT_EQ(poll(), 2u);
   for (int i = 0; i < 50; ++i) queue.Planned(2, absl::Milliseconds(9));
   EXPECT_EQ(poll(), 4u);
-  // Of plans that take longer than the slice each is a batch.
+  // Each plan that takes longer than the slice is a batch.
   for (int i = 0; i < 50; ++i) queue.Planned(1, absl::Seconds(1));
   EXPECT_EQ(poll(), 1u);
   // And max_batch holds.
