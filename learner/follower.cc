@@ -92,7 +92,7 @@ absl::Status Follower::Run() {
     POMPC_ASSIGN_OR_RETURN(const std::optional<RankOrder> order, client_.Next());
     if (!order.has_value()) break;
     // Each thread's heap keeps the most that the thread ever held (docs/performance.md, Memory).
-    // Freed memory is returned to the system between two orders, when no update is under way.
+    // Freed memory is returned to the system between two orders, when no update is in progress.
     if (return_memory.Count(options_.clock->Now()) > 0) ReturnFreedMemory();
     const absl::Status status = Obey(*order);
     // Numbers that are not finite come out on every rank: rank 0 knows, and orders what to do.

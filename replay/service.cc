@@ -20,7 +20,7 @@ using Kind = AppendOutcome::Kind;
 
 // One Append stream on the server: reads a chunk, gives it to the shard, queues the answer, reads
 // the next. Back-pressure is not reading: while the limiter is closed it keeps the one chunk it has
-// read, tells the writer why, and goes on when the shard calls OnRoom; while Service::kMaxReplies
+// read, tells the writer why, and resumes when the shard calls OnRoom; while Service::kMaxReplies
 // answers are owed (the writer does not read them, or the store is slow) it reads nothing either.
 // So a stream holds one chunk at most, no larger than MaxChunkBytes, and about Service::kMaxReplies
 // answers. Thread-safe; gRPC calls the On... methods. Keeps itself alive until OnDone.
@@ -77,7 +77,7 @@ class AppendReactor : public grpc::ServerBidiReactor<proto::AppendRequest, proto
   // The newest answer is a partial one; only messages about being blocked came after it.
   bool partial_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
-  bool reading_ ABSL_GUARDED_BY(mu_) = false;      // a read is under way, or its chunk in process
+  bool reading_ ABSL_GUARDED_BY(mu_) = false;      // a read is in progress, or its chunk in process
   bool writer_done_ ABSL_GUARDED_BY(mu_) = false;  // no more chunks come
   bool waiting_ ABSL_GUARDED_BY(mu_) = false;      // for room
   bool room_came_ ABSL_GUARDED_BY(mu_) = false;    // before waiting_ was set

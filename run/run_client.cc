@@ -162,7 +162,7 @@ absl::Status RunClient::Beat() {
   news_.phase = reply->phase();
   news_.version = reply->version();
   news_.evaluation.reset();
-  // An answer that was under way while the result was told still asks for it.
+  // An answer that was in flight while the result was told still asks for it.
   if (reply->has_evaluation() && !SameEvaluation(reply->evaluation(), reported_)) {
     news_.evaluation = std::move(*reply->mutable_evaluation());
   }

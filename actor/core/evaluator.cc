@@ -89,7 +89,7 @@ void Evaluator::Ask(int i) {
 // Waits for plans, plays on with those that arrived, and requests again those that failed.
 absl::Status Evaluator::Round() {
   // Patience counts from the last plan of any lane: as long as plans come, even slowly, the
-  // evaluation goes on.
+  // evaluation continues.
   absl::Duration deadline = last_plan_ + options_.patience;
   for (const Lane& lane : lanes_) {
     if (lane.retry_at.has_value()) deadline = std::min(deadline, *lane.retry_at);

@@ -37,7 +37,7 @@ class AppendStream : public grpc::ClientBidiReactor<proto::AppendRequest, proto:
   // REQUIRES: on_written was called since the last Write; on_closing was not, and cannot be at the
   // same time.
   void Write() {
-    POMPC_CHECK(!writing_.exchange(true), "the write before is under way");
+    POMPC_CHECK(!writing_.exchange(true), "the write before is in progress");
     POMPC_CHECK(!closing_, "the stream is closing");
     StartWrite(&request_);
   }

@@ -170,8 +170,8 @@ bool Outbox::OnGap(uint64_t episode, uint32_t segment_number, uint64_t next_row)
     CheckInvariants();
     return false;
   }
-  // The shard lost rows that it had acknowledged, which are forgotten here: its memory began anew.
-  // What is left becomes row 0 of a new segment, since no window may span the loss.
+  // The shard lost rows that it had acknowledged, which are forgotten here: its memory began from
+  // nothing. What is left becomes row 0 of a new segment, since no window may span the loss.
   ++segment->segment;
   segment->end -= segment->base;
   segment->max_sent -= std::min(segment->max_sent, segment->base);
@@ -218,7 +218,7 @@ void Outbox::EraseDone() {
 void Outbox::CheckInvariants() const {
   POMPC_CHECK_LE(unacked_, uint64_t{max_rows_} + 1);
   POMPC_CHECK(!episode_.ok() || (!segments_.empty() && !segments_.back().closed),
-              "the episode under way has no segment");
+              "the current episode has no segment");
 #ifndef NDEBUG
   uint64_t held = 0;
   // Walks through all that is held, which is too much for every row of a release build.

@@ -49,7 +49,7 @@ struct TrajectoryWriterOptions {
   uint32_t max_unacked_rows = 256;
   // A chunk that is not full is sent after this time.
   absl::Duration flush_after = absl::Milliseconds(50);
-  // A stream is closed and opened anew at this age, whatever its state.
+  // A stream is closed and reopened at this age, whatever its state.
   absl::Duration stream_max_age = absl::Minutes(10);
   // A stream that owes an acknowledgement, is not blocked and says nothing for this long is opened
   // anew.

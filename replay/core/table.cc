@@ -103,7 +103,7 @@ void Table::Append(const RowView& rows, uint32_t begin, uint64_t* tail) {
 }
 
 // Takes the next slot and links it behind `tail`, unless that was evicted meanwhile: then the rest
-// of the segment begins anew, for no window may miss a row.
+// of the segment begins again, for no window may miss a row.
 uint64_t Table::AppendSlot(uint64_t tail) {
   if (next_ - oldest_ == capacity_) EvictOldest();
   const uint64_t address = next_++;

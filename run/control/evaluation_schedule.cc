@@ -86,7 +86,7 @@ absl::StatusOr<std::optional<proto::EvaluationResult>> EvaluationSchedule::Repor
     uint64_t id, ParameterVersion version, absl::Span<const double> returns,
     double elapsed_seconds) {
   // A report whose answer was lost comes again. The version is compared too, because evaluations
-  // are numbered anew from the last checkpoint when a learner resumes.
+  // are numbered again from the last checkpoint when a learner resumes.
   if (const proto::EvaluationResult* known = FindResult(id);
       known != nullptr && FromProto(known->version()) == version) {
     return std::nullopt;

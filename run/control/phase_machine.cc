@@ -37,7 +37,7 @@ void PhaseMachine::Enter(proto::Phase phase, std::string reason) {
 }
 
 void PhaseMachine::CheckInvariants() const {
-  POMPC_CHECK(IsOver(phase_) || reason_.empty(), "a reason to end, but it goes on");
+  POMPC_CHECK(IsOver(phase_) || reason_.empty(), "a reason to end, but the run continues");
   POMPC_CHECK(!done_since_.has_value() || phase_ != proto::SEED);
 }
 
@@ -87,7 +87,7 @@ bool PhaseMachine::Evaluating(const RunProgress& progress, absl::Duration now) {
   if (!progress.evaluation_due && progress.outstanding_evaluations == 0) return false;
   if (now - *done_since_ >= options_.last_evaluations) return false;
   // Two clocks: how long results are waited for in all, and within that how long for an evaluator
-  // to come at all. The second starts anew whenever one leaves; if there never was one, it began
+  // to come at all. The second starts again whenever one leaves; if there never was one, it began
   // with the learner.
   if (progress.evaluator) no_evaluator_since_.reset();
   if (progress.evaluation_due || progress.evaluator) return true;

@@ -213,7 +213,7 @@ void RunControl::ShardAnswered(int shard, const proto::ShardInfo& info, bool see
   // grant, before it takes any rows.
   if (seed_phase_over) known.seed_closed = true;
   // Rows count by the memory they are in: a shard that lost its memory counts from 0 again, and the
-  // run's count goes on from the sum of both.
+  // run's count continues from the sum of both.
   row_counter_.Observe(info.shard_incarnation(), info.accepted_rows());
   grants_.Observe(shard, info.shard_incarnation(), info.accepted_rows(), info.max_accepted_rows(),
                   info.streams());
@@ -320,7 +320,7 @@ TrainerStep RunControl::NextSeedStep() {
     return WaitForRows(absl::StrCat("the learner waits for the rows of the seed phase: ", rows,
                                     " of ", ratio.seed_rows));
   }
-  // Also after a restart in the middle of pretraining: its updates count, and replay is filled anew
+  // Also after a restart in the middle of pretraining: its updates count, and replay is refilled
   // before the rest are made.
   if (updates_ >= ratio.pretrain_updates) return TrainerStep::kCloseSeed;
   return UpdateUnlessRefilling();

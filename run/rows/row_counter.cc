@@ -41,7 +41,7 @@ void RowCounter::Restore(State state) {
   state_ = std::move(state);
   total_ = state_.past_rows;
   for (const Incarnation& entry : state_.incarnations) total_ += entry.rows;
-  // A run that goes on with fewer shards may tell fewer apart.
+  // A run that resumes with fewer shards may tell fewer apart.
   SumUpBeyond(max_incarnations_);
   CheckInvariants();
 }
