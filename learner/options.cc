@@ -146,6 +146,7 @@ run::RunControlOptions MakeRunControlOptions(const AppOptions& options,
   if (config.stop().return_mean() != 0) control.stop.return_mean = config.stop().return_mean();
   control.stop.max_time = absl::Minutes(config.stop().max_minutes());
   control.lease = options.lease;
+  control.keep_grants = options.keep_grants;
   control.windows = {config.planner().horizon(), options.window_patience};
   control.lockstep = config.schedule() == proto::RunConfig::LOCKSTEP;
   return control;

@@ -43,6 +43,9 @@ struct AppOptions {
   run::LeaseOptions lease;
   // The interval at which each shard is told how many rows it may take.
   absl::Duration grant_interval = absl::Milliseconds(50);
+  // The time for which the grant of a shard that does not answer is reserved for it
+  // (RunControlOptions).
+  absl::Duration keep_grants = run::RunControlOptions().keep_grants;
   // The deadline of one call to a shard.
   absl::Duration shard_timeout = absl::Seconds(5);
   // An evaluation without a result is given up after this time; planners keep its version as long.

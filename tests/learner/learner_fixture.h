@@ -98,6 +98,7 @@ class LearnerFixture : public testing::Test {
     options.grant_interval = absl::Milliseconds(2);
     options.shard_timeout = absl::Seconds(2);
     options.write_timeout = write_timeout_;
+    options.keep_grants = keep_grants_;
     options.lease.heartbeat = absl::Milliseconds(5);
     metrics_ = std::make_shared<MetricsRegistry>();
     options.metrics = metrics_;
@@ -193,6 +194,7 @@ class LearnerFixture : public testing::Test {
   bool notices_late_ = false;
   std::shared_ptr<Event> write_after_;
   absl::Duration write_timeout_ = absl::Seconds(10);
+  absl::Duration keep_grants_ = AppOptions().keep_grants;
   // With other ranks.
   int world_size_ = 1;
   std::shared_ptr<FakeExchange> exchange_;
