@@ -19,6 +19,12 @@ if(POMPC_SERVICES)
   add_library(pompc_httplib INTERFACE)
   target_include_directories(pompc_httplib INTERFACE "${HTTPLIB_INCLUDE_DIR}")
   target_link_libraries(pompc_httplib INTERFACE "${HTTPLIB_LIBRARY}" Threads::Threads)
+  # RocksDB's own package declares a gflags without a library, at which LibTorch's package stumbles.
+  find_path(ROCKSDB_INCLUDE_DIR rocksdb/db.h REQUIRED)
+  find_library(ROCKSDB_LIBRARY rocksdb REQUIRED)
+  add_library(pompc_rocksdb INTERFACE)
+  target_include_directories(pompc_rocksdb SYSTEM INTERFACE "${ROCKSDB_INCLUDE_DIR}")
+  target_link_libraries(pompc_rocksdb INTERFACE "${ROCKSDB_LIBRARY}" Threads::Threads)
 endif()
 
 if(POMPC_TORCH)

@@ -15,7 +15,7 @@ readonly IMAGE=pompc-base
 
 # Development packages whose shared libraries the binaries load; Debian names the libraries after their version.
 readonly RUNTIME_OF=(libgrpc++-dev libprotobuf-dev libabsl-dev libmujoco-dev prometheus-cpp-dev libcpp-httplib-dev
-                     libspdlog-dev libtinyxml2-dev)
+                     libspdlog-dev libtinyxml2-dev librocksdb-dev)
 readonly RUNTIME_TORCH_OF=(libtorch-dev)
 
 in_root() {

@@ -14,7 +14,7 @@ readonly BUILD_PACKAGES=(
   libtorch-dev libgloo-dev libopenblas-pthread-dev
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev
   libc-ares-dev libre2-dev zlib1g-dev libssl-dev
-  libmujoco-dev libqhull-dev libtinyxml2-dev
+  libmujoco-dev libqhull-dev libtinyxml2-dev librocksdb-dev
   prometheus-cpp-dev libcpp-httplib-dev libspdlog-dev nlohmann-json3-dev libcli11-dev)
 # ffmpeg, libegl1, libgl1-mesa-dri: pompc evaluate --video; found when it runs, nothing links them.
 readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev clang

@@ -7,11 +7,6 @@
 
 namespace pompc::replay {
 
-std::string SegmentId::ToString() const {
-  return absl::StrCat("actor ", actor_index, ".", incarnation, " environment ", environment,
-                      " episode ", episode, " segment ", segment);
-}
-
 Streams::Streams(const Options& options) : options_(options) {
   POMPC_CHECK_GT(options.max_segments, 0u);
 }

@@ -12,22 +12,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "replay/core/segment_id.h"
 #include "replay/core/table.h"
 
 namespace pompc::replay {
-
-// One segment of one episode as one writer sees it. As `StreamId` of proto/trajectory.proto.
-struct SegmentId {
-  uint32_t actor_index = 0;
-  uint64_t incarnation = 0;
-  uint32_t environment = 0;
-  uint64_t episode = 0;
-  uint32_t segment = 0;
-
-  bool operator==(const SegmentId&) const = default;
-  // "actor 3.17 environment 0 episode 12 segment 0": actor index and incarnation, then the rest.
-  std::string ToString() const;
-};
 
 // Remembers for every segment up to which row it is stored, so that rows sent again are stored once
 // and missing rows are noticed. It holds the `max_segments` segments that were used last; a segment

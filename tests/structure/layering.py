@@ -35,7 +35,8 @@ ALLOWED = {
     "replay/core": PROCESS,
     "replay/wire": THREADS + ("proto", "replay/core"),
     "replay/client": BASE + ("replay/core", "replay/wire"),
-    "replay": BASE + ("replay/core", "replay/wire"),
+    "replay/store": PROCESS + ("replay/core",),
+    "replay": BASE + ("replay/core", "replay/wire", "replay/store"),
     "planner/core": PROCESS,
     "planner/client": BASE,
     "planner": BASE + ("model", "planner/core", "parameters"),
@@ -85,6 +86,7 @@ THIRD_PARTY = (
     ("LibTorch", re.compile(r"^(torch|ATen|c10|caffe2)/"),
      ("model", "planner", "learner") + TOP,
      ("planner/core", "planner/client", "learner/feed", "learner/ranks")),
+    ("RocksDB", re.compile(r"^rocksdb/"), ("replay/store", "tests", "bench"), ()),
     ("MuJoCo", re.compile(r"^mujoco/"), ("actor/env", "tests", "bench"), ()),
 )
 

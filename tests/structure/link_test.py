@@ -15,11 +15,12 @@ BINARIES = sys.argv[1] if len(sys.argv) > 1 else os.path.join(source_tree.ROOT, 
 
 TORCH = re.compile(r"libtorch|libc10|libopenblas")
 MUJOCO = re.compile(r"libmujoco")
+ROCKSDB = re.compile(r"librocksdb")
 FORBIDDEN = {
-    "pompc-actor": (TORCH,),
+    "pompc-actor": (TORCH, ROCKSDB),
     "pompc-replay": (TORCH, MUJOCO),
-    "pompc-planner": (MUJOCO,),
-    "pompc-learner": (MUJOCO,),
+    "pompc-planner": (MUJOCO, ROCKSDB),
+    "pompc-learner": (MUJOCO, ROCKSDB),
 }
 
 
@@ -40,6 +41,7 @@ class LinkTest(unittest.TestCase):
     def test_the_search_finds_what_is_there(self):
         self.assertTrue([name for name in loaded_libraries("pompc-learner") if TORCH.search(name)])
         self.assertTrue([name for name in loaded_libraries("pompc-actor") if MUJOCO.search(name)])
+        self.assertTrue([name for name in loaded_libraries("pompc-replay") if ROCKSDB.search(name)])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,29 @@
+#ifndef POMPC_REPLAY_CORE_SEGMENT_ID_H_
+#define POMPC_REPLAY_CORE_SEGMENT_ID_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+namespace pompc::replay {
+
+// One segment of one episode as one writer sees it. As `StreamId` of proto/trajectory.proto.
+struct SegmentId {
+  uint32_t actor_index = 0;
+  uint64_t incarnation = 0;
+  uint32_t environment = 0;
+  uint64_t episode = 0;
+  uint32_t segment = 0;
+
+  bool operator==(const SegmentId&) const = default;
+  // "actor 3.17 environment 0 episode 12 segment 0": actor index and incarnation, then the rest.
+  std::string ToString() const {
+    return absl::StrCat("actor ", actor_index, ".", incarnation, " environment ", environment,
+                        " episode ", episode, " segment ", segment);
+  }
+};
+
+}  // namespace pompc::replay
+
+#endif  // POMPC_REPLAY_CORE_SEGMENT_ID_H_
