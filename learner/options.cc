@@ -1,6 +1,5 @@
 #include "learner/options.h"
 
-#include <algorithm>
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
@@ -86,9 +85,7 @@ absl::Status CheckMessages(const proto::RunConfig& config, int world_size) {
 absl::Status CheckCapacity(const proto::RunConfig& config, size_t num_shards) {
   const replay::TableOptions shard = ShareOfShard(config, num_shards);
   POMPC_RETURN_IF_ERROR(Annotate(shard.Validate(), "replay.capacity_rows, replay.capacity_bytes"));
-  const uint64_t slots =
-      num_shards * std::min(shard.capacity_rows,
-                            shard.capacity_bytes / replay::Table::SlotBytes(shard.spec));
+  const uint64_t slots = num_shards * shard.slots();
   const uint64_t environments = config.actor().environments();
   const uint64_t wanted = environments * (shard.horizon + 1);
   if (slots >= wanted) return absl::OkStatus();

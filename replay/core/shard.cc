@@ -240,11 +240,11 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
                            ? chunk.rows
                            : FirstRows(table_->spec(), chunk.rows, chunk.begin + new_rows);
   // The store comes before the table, because it may refuse; the table cannot.
-  if (absl::Status status = store_->Append({chunk.segment, chunk.first_row, rows, chunk.begin});
-      !status.ok()) {
+  const StoredChunk granted = {chunk.segment, chunk.first_row, rows, chunk.begin};
+  if (absl::Status status = store_->Append(granted); !status.ok()) {
     return {Kind::kFailed, segment->next_row, segment->ended, status};
   }
-  table_->Append(rows, chunk.begin, &segment->tail);
+  table_->Append(granted, &segment->tail);
   accepted_rows_ += new_rows;
   if (new_rows > 0) limiter_.Accepted(accepted_rows_);
   const std::span<const uint8_t> has_plan = rows.Get<uint8_t>("has_plan");

@@ -13,6 +13,7 @@
 #include "common/base/state_timer.h"
 #include "replay/core/limiter.h"
 #include "replay/core/store.h"
+#include "replay/core/streams.h"
 
 namespace pompc::replay {
 

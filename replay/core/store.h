@@ -5,18 +5,9 @@
 #include <functional>
 
 #include "absl/status/status.h"
-#include "replay/core/streams.h"
+#include "replay/core/segment.h"
 
 namespace pompc::replay {
-
-// Rows on their way into the shard: `rows` from `begin` on are new; row i of them is row
-// first_row + i of the segment.
-struct StoredChunk {
-  SegmentId segment;
-  uint64_t first_row = 0;
-  const RowView& rows;
-  uint32_t begin = 0;
-};
 
 // Keeps accepted rows beyond the table, and so decides what an acknowledgement promises.
 // The shard calls Append in the order in which rows enter the table, and acknowledges a chunk when

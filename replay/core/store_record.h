@@ -10,7 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "common/values/parameter_version.h"
 #include "replay/core/row.h"
-#include "replay/core/segment_id.h"
+#include "replay/core/segment.h"
 #include "replay/core/table.h"
 
 namespace pompc::replay {

@@ -6,13 +6,12 @@
 #include <list>
 #include <map>
 #include <optional>
-#include <string>
 #include <unordered_map>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "replay/core/segment_id.h"
+#include "replay/core/segment.h"
 #include "replay/core/table.h"
 
 namespace pompc::replay {

@@ -34,7 +34,6 @@ class ModelShard {
     uint64_t position;  // in its segment; a final observation follows the last row
     uint64_t id;
     bool is_final;
-    bool linked = false;  // the one before it was here when it came
   };
   // Ids of a window's observations: one more than it has rows, H at most.
   using Window = std::vector<uint64_t>;
@@ -125,7 +124,6 @@ class ModelShard {
       slots_.pop_front();
       ++first_;
     }
-    slot.linked = FindBefore(slot, slots_.size()) < slots_.size();
     slots_.push_back(slot);
     if (terminated) AddShortWindow();
   }
@@ -142,9 +140,9 @@ class ModelShard {
   void AddShortWindow() {
     size_t s = slots_.size() - 1;
     Window ids = {slots_[s].id};
-    while (slots_[s].linked) {
+    while (slots_[s].position > 0) {
       const size_t before = FindBefore(slots_[s], s);
-      if (before == s) return;  // evicted since
+      if (before == s) return;  // evicted
       s = before;
       ids.insert(ids.begin(), slots_[s].id);
     }

@@ -1,10 +1,11 @@
-#ifndef POMPC_REPLAY_CORE_SEGMENT_ID_H_
-#define POMPC_REPLAY_CORE_SEGMENT_ID_H_
+#ifndef POMPC_REPLAY_CORE_SEGMENT_H_
+#define POMPC_REPLAY_CORE_SEGMENT_H_
 
 #include <cstdint>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "replay/core/row.h"
 
 namespace pompc::replay {
 
@@ -24,6 +25,16 @@ struct SegmentId {
   }
 };
 
+// Rows on their way into the shard: `rows` from `begin` on are new; row i of them is row
+// first_row + i of the segment. The final observation, where there is one, is new too; it has the
+// number that the next row would have.
+struct StoredChunk {
+  SegmentId segment;
+  uint64_t first_row = 0;
+  const RowView& rows;
+  uint32_t begin = 0;
+};
+
 }  // namespace pompc::replay
 
-#endif  // POMPC_REPLAY_CORE_SEGMENT_ID_H_
+#endif  // POMPC_REPLAY_CORE_SEGMENT_H_
