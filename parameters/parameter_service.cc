@@ -12,7 +12,7 @@
 #include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/call.h"
+#include "common/rpc/server_stream.h"
 #include "common/rpc/wire.h"
 #include "common/values/short_text.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
@@ -93,128 +93,64 @@ struct ParameterService::Shared {
   uint64_t bytes_sent ABSL_GUARDED_BY(mu) = 0;
 };
 
-// One subscriber's stream: at most one write in flight, and what to write next is decided when the
-// one before is done. Owns itself until gRPC is done with it.
-class ParameterService::Stream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
-                                       public Publisher::Listener,
-                                       public std::enable_shared_from_this<Stream> {
+// One subscriber's stream.
+class ParameterService::Stream final : public rpc::ServerStream<grpc::ByteBuffer>,
+                                       public Publisher::Listener {
  public:
   Stream(Publisher* publisher, std::shared_ptr<Shared> shared, ParameterVersion have)
       : publisher_(publisher), shared_(std::move(shared)) {
     cursor_.have = have;
   }
 
-  void Start() {
-    self_ = shared_from_this();
-    // At once, so that the subscriber knows that it is connected while there is nothing to send.
-    StartSendInitialMetadata();
-    publisher_->AddListener(self_);
-    Pump();
-  }
-
   void OnPublished() override {
     if (!publisher_->closed()) shared_->Lacks(this);
-    Pump();
-  }
-
-  void OnWriteDone(bool ok) override {
-    std::optional<ParameterVersion> sent;
-    {
-      MutexLock lock(&mu_);
-      POMPC_CHECK(writing_);
-      writing_ = false;
-      if (!ok) ended_ = true;
-      sent.swap(completes_);
-    }
-    if (ok && sent.has_value()) {
-      const std::shared_ptr<const ParameterSnapshot> newest = publisher_->Newest();
-      shared_->Sent(this, *sent, newest == nullptr ? *sent : newest->version());
-    }
-    Pump();
-  }
-
-  void OnCancel() override {
-    {
-      MutexLock lock(&mu_);
-      ended_ = true;
-    }
-    Pump();
-  }
-
-  void OnDone() override {
-    shared_->Lost(this);
-    // A publication that is just being announced may hold the stream a little longer.
-    const std::shared_ptr<Stream> self = std::move(self_);
+    Wake();
   }
 
  private:
-  // Starts the next write, or ends the stream, unless a write is in flight or there is nothing to
-  // do. gRPC is called without the lock.
-  void Pump() {
-    bool finish = false;
-    {
-      MutexLock lock(&mu_);
-      if (writing_ || finished_) return;
-      finish = ended_ || publisher_->closed();
-      if (finish) {
-        finished_ = true;
-      } else {
-        if (!NextMessage()) return;
-        writing_ = true;
-      }
+  rpc::StreamStep Next(grpc::ByteBuffer* message) override {
+    if (publisher_->closed()) {
+      return rpc::StreamStep::End(absl::UnavailableError("the learner is shutting down"));
     }
-    if (finish) {
-      Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the learner is shutting down"));
-    } else {
-      StartWrite(&message_);
-    }
-  }
-
-  // Puts what follows into message_. False if there is nothing to send now.
-  bool NextMessage() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (snapshot_ == nullptr) {
       snapshot_ = publisher_->Next(&cursor_);
-      if (snapshot_ == nullptr) return false;
+      if (snapshot_ == nullptr) return rpc::StreamStep::Wait();
       shared_->Lacks(this);
       offset_ = 0;
-      message_ = EncodeDescription(*snapshot_);
+      *message = EncodeDescription(*snapshot_);
     } else {
       const size_t bytes = std::min(kChunkBytes, snapshot_->data->size() - offset_);
-      message_ = EncodeData(*snapshot_, offset_, bytes);
+      *message = EncodeData(*snapshot_, offset_, bytes);
       offset_ += bytes;
     }
     POMPC_CHECK_LE(offset_, snapshot_->data->size());
     const bool last = offset_ == snapshot_->data->size();
     {
       MutexLock lock(&shared_->mu);
-      shared_->bytes_sent += message_.Length();
+      shared_->bytes_sent += message->Length();
       if (last) ++shared_->versions_sent;
     }
-    if (last) completes_ = snapshot_->version();
-    if (last) snapshot_ = nullptr;
-    return true;
+    if (last) completes_ = std::exchange(snapshot_, nullptr)->version();
+    return rpc::StreamStep::Write();
   }
+
+  void OnWritten() override {
+    if (!completes_.has_value()) return;
+    const std::shared_ptr<const ParameterSnapshot> newest = publisher_->Newest();
+    shared_->Sent(this, *completes_, newest == nullptr ? *completes_ : newest->version());
+    completes_.reset();
+  }
+
+  void OnEnd() override { shared_->Lost(this); }
 
   Publisher* const publisher_;
   const std::shared_ptr<Shared> shared_;
-  // Until OnDone.
-  std::shared_ptr<Stream> self_;
-
-  // gRPC's while a write is in flight; written before it starts.
-  grpc::ByteBuffer message_;
-
-  Mutex mu_;
-  Publisher::Cursor cursor_ ABSL_GUARDED_BY(mu_);
+  Publisher::Cursor cursor_;
   // Being sent, up to offset_; null between versions.
-  std::shared_ptr<const ParameterSnapshot> snapshot_ ABSL_GUARDED_BY(mu_);
-  size_t offset_ ABSL_GUARDED_BY(mu_) = 0;
+  std::shared_ptr<const ParameterSnapshot> snapshot_;
+  size_t offset_ = 0;
   // The version of which the message in flight is the last.
-  std::optional<ParameterVersion> completes_ ABSL_GUARDED_BY(mu_);
-  bool writing_ ABSL_GUARDED_BY(mu_) = false;
-  // The subscriber is gone.
-  bool ended_ ABSL_GUARDED_BY(mu_) = false;
-  // Finish() was called.
-  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  std::optional<ParameterVersion> completes_;
 };
 
 namespace {
@@ -239,17 +175,19 @@ ParameterService::~ParameterService() = default;
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ParameterService::Subscribe(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  absl::StatusOr<proto::SubscribeRequest> parsed = Parse(*request);
-  if (!parsed.ok()) return rpc::RefuseStream<grpc::ByteBuffer>(parsed.status());
+  return rpc::ServeStream(MakeStream(context->peer(), *request));
+}
+
+absl::StatusOr<std::shared_ptr<ParameterService::Stream>> ParameterService::MakeStream(
+    const std::string& peer, const grpc::ByteBuffer& request) {
+  POMPC_ASSIGN_OR_RETURN(const proto::SubscribeRequest parsed, Parse(request));
   // A subscriber learns the run from the first version that it gets.
-  const absl::Status allowed = rpc::CheckOpenHeader(parsed->header(), options_.run_id);
-  if (!allowed.ok()) return rpc::RefuseStream<grpc::ByteBuffer>(allowed);
-  auto stream = std::make_shared<Stream>(publisher_, shared_, FromProto(parsed->have()));
-  const absl::Status admitted =
-      Admit(stream.get(), parsed->subscriber(), context->peer(), FromProto(parsed->have()));
-  if (!admitted.ok()) return rpc::RefuseStream<grpc::ByteBuffer>(admitted);
-  stream->Start();
-  return stream.get();
+  POMPC_RETURN_IF_ERROR(rpc::CheckOpenHeader(parsed.header(), options_.run_id));
+  const ParameterVersion have = FromProto(parsed.have());
+  auto stream = std::make_shared<Stream>(publisher_, shared_, have);
+  POMPC_RETURN_IF_ERROR(Admit(stream.get(), parsed.subscriber(), peer, have));
+  publisher_->AddListener(stream);
+  return stream;
 }
 
 absl::Status ParameterService::Admit(const Stream* stream, const std::string& name,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/values/parameter_version.h"
@@ -63,6 +64,9 @@ class ParameterService final : public proto::ParameterService::WithRawCallbackMe
   class Stream;
   struct Shared;
 
+  // The stream that answers the request, admitted but not started. Statuses of Subscribe and Admit.
+  absl::StatusOr<std::shared_ptr<Stream>> MakeStream(const std::string& peer,
+                                                     const grpc::ByteBuffer& request);
   // Enters the stream into the list of subscribers. RESOURCE_EXHAUSTED when there are too many.
   absl::Status Admit(const Stream* stream, const std::string& name, const std::string& peer,
                      ParameterVersion have);

@@ -5,150 +5,30 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/check.h"
 #include "common/base/event.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/base/thread.h"
 #include "common/process/log.h"
-#include "common/rpc/call.h"
+#include "common/rpc/client_stream.h"
+#include "common/rpc/reconnector.h"
 #include "common/rpc/wire.h"
 #include "common/values/utf8.h"
 #include "grpcpp/channel.h"
-#include "grpcpp/client_context.h"
-#include "grpcpp/support/client_callback.h"
 #include "parameters/snapshot_assembler.h"
 #include "proto/parameters.grpc.pb.h"
 
 namespace pompc::parameters {
 namespace {
 
-// One Subscribe call. The next message is read only when the one before was taken, so that a
-// subscriber that is busy with a version holds the learner back instead of buffering. Await and
-// ReadNext are for one thread, Cancel for any.
-class MessageStream final : public grpc::ClientReadReactor<proto::ParametersMessage> {
- public:
-  enum class Event { kMessage, kEnded, kTimeout };
+using MessageStream = rpc::ReadStream<proto::SubscribeRequest, proto::ParametersMessage>;
 
-  MessageStream(proto::ParameterService::Stub* stub, proto::SubscribeRequest request,
-                absl::Duration max_age)
-      : request_(std::move(request)) {
-    context_.set_deadline(rpc::DeadlineAfter(max_age));
-    stub->async()->Subscribe(&context_, &request_, this);
-    // Reads are started outside of gRPC's callbacks: without a hold the call could be gone by then.
-    AddHold();
-    StartRead(&message_);
-    StartCall();
-  }
-
-  // Ends the call.
-  ~MessageStream() override {
-    Cancel();
-    bool release;
-    {
-      MutexLock lock(&mu_);
-      closing_ = true;
-      release = !reading_ && std::exchange(held_, false);
-    }
-    if (release) RemoveHold();
-    MutexLock lock(&mu_);
-    while (!done_) changed_.Wait(&mu_);
-  }
-
-  void Cancel() { context_.TryCancel(); }
-
-  // Waits for a message or the end of the stream until `deadline` of `clock`.
-  Event Await(Clock* clock, absl::Duration deadline) {
-    MutexLock lock(&mu_);
-    while (!has_message_ && !done_) {
-      if (!clock->WaitUntil(&changed_, &mu_, deadline) && !has_message_ && !done_) {
-        return Event::kTimeout;
-      }
-    }
-    return has_message_ ? Event::kMessage : Event::kEnded;
-  }
-
-  // REQUIRES: Await gave kMessage, and ReadNext was not called since.
-  const proto::ParametersMessage& message() const {
-    MutexLock lock(&mu_);
-    POMPC_CHECK(has_message_ && !reading_);
-    return message_;
-  }
-  void ReadNext() {
-    {
-      MutexLock lock(&mu_);
-      POMPC_CHECK(has_message_ && !reading_);
-      has_message_ = false;
-      reading_ = true;
-    }
-    StartRead(&message_);
-  }
-
-  // True if the learner has answered.
-  bool connected() const {
-    MutexLock lock(&mu_);
-    return connected_;
-  }
-
-  // True if it ever had.
-  bool answered() const {
-    MutexLock lock(&mu_);
-    return answered_;
-  }
-
-  // REQUIRES: Await gave kEnded.
-  absl::Status status() const {
-    MutexLock lock(&mu_);
-    POMPC_CHECK(done_);
-    return rpc::FromGrpc(status_);
-  }
-
-  void OnReadInitialMetadataDone(bool ok) override {
-    MutexLock lock(&mu_);
-    connected_ = answered_ = ok;
-  }
-  void OnReadDone(bool ok) override {
-    bool release;
-    {
-      MutexLock lock(&mu_);
-      reading_ = false;
-      has_message_ = ok;
-      release = (!ok || closing_) && std::exchange(held_, false);
-      changed_.SignalAll();
-    }
-    if (release) RemoveHold();
-  }
-  void OnDone(const grpc::Status& status) override {
-    MutexLock lock(&mu_);
-    done_ = true;
-    connected_ = false;
-    status_ = status;
-    changed_.SignalAll();
-  }
-
- private:
-  const proto::SubscribeRequest request_;
-  grpc::ClientContext context_;
-  // gRPC's while a read is in flight.
-  proto::ParametersMessage message_;
-
-  mutable Mutex mu_;
-  CondVar changed_;
-  // A read is in flight; else has_message_, or there are no more.
-  bool reading_ ABSL_GUARDED_BY(mu_) = true;
-  bool has_message_ ABSL_GUARDED_BY(mu_) = false;
-  // No read is started any more; the one in flight lets go of the call.
-  bool closing_ ABSL_GUARDED_BY(mu_) = false;
-  // gRPC keeps the call until RemoveHold().
-  bool held_ ABSL_GUARDED_BY(mu_) = true;
-  bool connected_ ABSL_GUARDED_BY(mu_) = false;
-  bool answered_ ABSL_GUARDED_BY(mu_) = false;
-  bool done_ ABSL_GUARDED_BY(mu_) = false;
-  grpc::Status status_ ABSL_GUARDED_BY(mu_);
-};
-
-// The subscriber renews its streams itself, after max_stream_age.
-bool IsRenewal(const absl::Status& status) { return absl::IsDeadlineExceeded(status); }
+rpc::ReconnectOptions ReconnectOptionsOf(const ParameterSubscriberOptions& options) {
+  return {.backoff = options.backoff,
+          .seed = options.seed,
+          .max_age = options.max_stream_age,
+          .progress_timeout = options.progress_timeout};
+}
 
 }  // namespace
 
@@ -158,6 +38,7 @@ class ParameterSubscriber::Impl {
       : options_(options),
         on_snapshot_(std::move(on_snapshot)),
         stub_(proto::ParameterService::NewStub(options.learner.Channel())),
+        reconnector_(ReconnectOptionsOf(options)),
         run_id_(options.run_id),
         thread_("param-subscribe", [this] { Run(); }) {}
 
@@ -184,17 +65,15 @@ class ParameterSubscriber::Impl {
 
  private:
   void Run() {
-    Backoff backoff(options_.backoff, options_.seed);
     while (!stop_.IsSet()) {
-      bool progress = false, answered = false;
-      const absl::Status ended = FollowOneStream(&progress, &answered);
-      if (progress) backoff.Reset();
+      bool answered = false;
+      const absl::Status ended = FollowOneStream(&answered);
       if (stop_.IsSet()) return;
-      Record(ended, answered);
-      // At once and without a pause: a renewal is no failure, and evaluations wait for nobody.
-      if (IsRenewal(ended)) continue;
-      if (IsWrongPeer(ended, progress || answered) && GiveUp(ended)) return;
-      stop_.WaitUntil(options_.clock, options_.clock->Now() + backoff.Next());
+      const absl::Status why = reconnector_.OnEnded(ended, options_.clock->Now());
+      Record(why, answered);
+      if (IsWrongPeer(why, answered) && GiveUp(why)) return;
+      // A renewal needs no pause, for evaluations wait for nobody.
+      stop_.WaitUntil(options_.clock, reconnector_.retry_at());
     }
   }
 
@@ -221,34 +100,38 @@ class ParameterSubscriber::Impl {
     return true;
   }
 
-  // Subscribes, and handles messages until the stream ends. Returns why it ended; `*progress` tells
-  // whether a message came, `*answered` whether the learner accepted the stream.
-  absl::Status FollowOneStream(bool* progress, bool* answered) {
-    MessageStream stream(stub_.get(), Request(), options_.max_stream_age);
+  // Subscribes, and handles messages until the stream ends. Returns why it ended; `*answered` tells
+  // whether the learner accepted it.
+  absl::Status FollowOneStream(bool* answered) {
+    // The stream is renewed before its deadline, which is there in case that this thread hangs.
+    MessageStream stream(*stub_->async(), &proto::ParameterService::Stub::async::Subscribe,
+                         Request(), 2 * options_.max_stream_age);
+    reconnector_.OnOpened(options_.clock->Now());
     SetStream(&stream);
-    const absl::Status ended = HandleMessages(stream, progress);
+    const absl::Status ended = HandleMessages(stream);
     SetStream(nullptr);
     *answered = stream.answered();
     return ended;
   }
 
-  absl::Status HandleMessages(MessageStream& stream, bool* progress) {
+  absl::Status HandleMessages(MessageStream& stream) {
     SnapshotAssembler assembler(options_.max_bytes);
     while (true) {
       if (stop_.IsSet()) return absl::CancelledError("closing");
-      const absl::Duration deadline = assembler.in_progress()
-                                          ? options_.clock->Now() + options_.progress_timeout
-                                          : absl::InfiniteDuration();
+      const absl::Duration deadline = reconnector_.NextDeadline(assembler.in_progress());
       switch (stream.Await(options_.clock, deadline)) {
         case MessageStream::Event::kEnded:
           return stream.status();
         case MessageStream::Event::kTimeout:
-          return absl::UnavailableError(absl::StrCat(
-              "a version made no progress for ", absl::FormatDuration(options_.progress_timeout)));
+          if (reconnector_.GivesUp(options_.clock->Now(),
+                                   [&] { return assembler.in_progress(); })) {
+            return absl::CancelledError("given up");
+          }
+          continue;
         case MessageStream::Event::kMessage:
+          reconnector_.OnAnswer(options_.clock->Now());
           break;
       }
-      *progress = true;
       POMPC_ASSIGN_OR_RETURN(std::optional<ParameterSnapshot> snapshot,
                              assembler.Add(stream.message()));
       if (snapshot.has_value()) POMPC_RETURN_IF_ERROR(HandOn(*snapshot));
@@ -293,12 +176,12 @@ class ParameterSubscriber::Impl {
     if (stream_ != nullptr && stop_.IsSet()) stream_->Cancel();
   }
 
-  // A stream ended; `answered`: the learner had accepted it.
-  void Record(const absl::Status& ended, bool answered) {
-    const std::string error = absl::StrCat(options_.learner.address(), ": ", ended.ToString());
+  // A stream ended, OK if it is renewed; `answered`: the learner had accepted it.
+  void Record(const absl::Status& why, bool answered) {
     MutexLock lock(&mu_);
     ++status_.disconnects;
-    if (IsRenewal(ended)) return;
+    if (why.ok()) return;
+    const std::string error = absl::StrCat(options_.learner.address(), ": ", why.ToString());
     // Said once, not at every attempt.
     if (error != status_.last_error) Log().warn("no parameters from the learner at {}", error);
     status_.last_error = error;
@@ -312,6 +195,7 @@ class ParameterSubscriber::Impl {
   Event stop_;
 
   // The thread's own.
+  rpc::Reconnector reconnector_;
   std::string run_id_;
   // Something at the learner's address has taken a stream; since when it has only said that it has
   // no such method.

@@ -7,7 +7,6 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "common/base/check.h"
 #include "common/rpc/message_text.h"
 #include "google/protobuf/message.h"
 #include "grpc/support/time.h"
@@ -91,20 +90,6 @@ grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* context,
     MakeText(reply);
   }
   return FinishUnary(context, result.status());
-}
-
-// Ends a server's stream before its first message:
-//   if (!status.ok()) return RefuseStream<proto::RankOrder>(status);
-template <typename Message>
-grpc::ServerWriteReactor<Message>* RefuseStream(const absl::Status& status) {
-  struct Refused final : grpc::ServerWriteReactor<Message> {
-    // gRPC's last call.
-    void OnDone() override { delete this; }
-  };
-  POMPC_CHECK(!status.ok(), "a stream is refused for a reason");
-  auto* const reactor = new Refused;
-  reactor->Finish(ToGrpc(status));
-  return reactor;
 }
 
 }  // namespace pompc::rpc

@@ -11,7 +11,6 @@
 #include "common/rpc/wire.h"
 #include "common/values/utf8.h"
 #include "grpcpp/channel.h"
-#include "grpcpp/client_context.h"
 #include "learner/ranks/rank_messages.h"
 
 namespace pompc::learner {
@@ -64,18 +63,10 @@ class RpcRendezvous : public Rendezvous {
 
 }  // namespace
 
-struct RankClient::Call {
-  grpc::ClientContext context;
-  std::unique_ptr<grpc::ClientReader<proto::RankOrder>> reader;
-};
-
 RankClient::RankClient(const RankClientOptions& options)
     : options_(options), stub_(proto::RankService::NewStub(options.leader.Channel())) {}
 
-RankClient::~RankClient() {
-  Cancel();
-  if (call_ != nullptr) EndOf(*call_).IgnoreError();
-}
+RankClient::~RankClient() = default;
 
 absl::StatusOr<proto::RankWelcome> RankClient::Join() {
   proto::JoinRequest request;
@@ -84,55 +75,49 @@ absl::StatusOr<proto::RankWelcome> RankClient::Join() {
   request.set_world_size(static_cast<uint32_t>(options_.world_size));
   request.set_name(ToUtf8(options_.name));
   request.set_num_shards(options_.num_shards);
-  // Under the lock: a Cancel that comes now either finds the call, or is found here.
+  // The stream that ends here waits for that without the lock.
+  std::unique_ptr<Stream> before;
+  // Under the lock: a Cancel that comes now either finds the stream, or is found here.
   {
     MutexLock lock(&mu_);
     if (cancelled_) return absl::CancelledError("this rank is to end");
-    call_ = std::make_unique<Call>();
+    before = std::exchange(stream_, nullptr);
+    stream_ = std::make_unique<Stream>(*stub_->async(), &proto::RankService::Stub::async::Join,
+                                       std::move(request), absl::InfiniteDuration());
   }
-  call_->reader = stub_->Join(&call_->context, request);
-  proto::RankOrder order;
   // The welcome is the first message of the stream. A stream without one is a refusal.
-  if (!call_->reader->Read(&order)) {
-    const absl::Status refused = EndOf(*call_);
-    MutexLock lock(&mu_);
-    call_ = nullptr;
-    return refused.ok() ? absl::UnavailableError("rank 0 has just ended") : refused;
-  }
-  run_id_ = order.welcome().run_id();
-  return order.welcome();
+  POMPC_ASSIGN_OR_RETURN(const std::optional<proto::RankOrder> order, Read());
+  if (!order.has_value()) return absl::UnavailableError("rank 0 has just ended");
+  run_id_ = order->welcome().run_id();
+  return order->welcome();
 }
 
 absl::StatusOr<std::optional<RankOrder>> RankClient::Next() {
-  POMPC_CHECK(call_ != nullptr, "Join comes first");
-  proto::RankOrder order;
-  if (call_->reader == nullptr || !call_->reader->Read(&order)) {
-    POMPC_RETURN_IF_ERROR(EndOf(*call_));
-    return std::nullopt;
-  }
-  return FromProto(order);
+  POMPC_ASSIGN_OR_RETURN(const std::optional<proto::RankOrder> order, Read());
+  if (!order.has_value()) return std::nullopt;
+  return FromProto(*order);
 }
 
-absl::Status RankClient::EndOf(Call& call) {
-  if (call.reader == nullptr) return absl::CancelledError("the call has ended");
-  // A stream's status comes only after all its messages have been read, so what is still on its way
-  // is read and dropped.
-  for (proto::RankOrder order; call.reader->Read(&order);) {
+absl::StatusOr<std::optional<proto::RankOrder>> RankClient::Read() {
+  POMPC_CHECK(stream_ != nullptr, "Join comes first");
+  if (stream_->Await() == Stream::Event::kEnded) {
+    POMPC_RETURN_IF_ERROR(stream_->status());
+    return std::nullopt;
   }
-  const absl::Status status = rpc::FromGrpc(call.reader->Finish());
-  call.reader = nullptr;
-  return status;
+  proto::RankOrder order = stream_->message();
+  stream_->ReadNext();
+  return order;
 }
 
 std::shared_ptr<Rendezvous> RankClient::values() const {
-  POMPC_CHECK(call_ != nullptr, "Join comes first");
+  POMPC_CHECK(!run_id_.empty(), "Join comes first");
   return std::make_shared<RpcRendezvous>(stub_, run_id_, options_.call_timeout, options_.clock);
 }
 
 void RankClient::Cancel() {
   MutexLock lock(&mu_);
   cancelled_ = true;
-  if (call_ != nullptr) call_->context.TryCancel();
+  if (stream_ != nullptr) stream_->Cancel();
 }
 
 }  // namespace pompc::learner

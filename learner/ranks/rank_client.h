@@ -12,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/rendezvous.h"
+#include "common/rpc/client_stream.h"
 #include "common/rpc/endpoint.h"
 #include "learner/ranks/rank_group.h"
 #include "proto/ranks.grpc.pb.h"
@@ -53,9 +54,10 @@ class RankClient {
   void Cancel();
 
  private:
-  struct Call;
+  using Stream = rpc::ReadStream<proto::JoinRequest, proto::RankOrder>;
 
-  absl::Status EndOf(Call& call);
+  // The next message of the stream; nothing once it has ended in order. Statuses of Next.
+  absl::StatusOr<std::optional<proto::RankOrder>> Read();
 
   const RankClientOptions options_;
   const std::shared_ptr<proto::RankService::Stub> stub_;
@@ -64,7 +66,7 @@ class RankClient {
   Mutex mu_;
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
   // Replaced under the lock, by the one thread.
-  std::unique_ptr<Call> call_;
+  std::unique_ptr<Stream> stream_;
 };
 
 }  // namespace pompc::learner

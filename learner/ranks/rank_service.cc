@@ -4,98 +4,43 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/check.h"
-#include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
-#include "common/rpc/call.h"
+#include "common/rpc/server_stream.h"
 #include "common/rpc/wire.h"
 #include "learner/ranks/rank_messages.h"
 
 namespace pompc::learner {
 
-// One rank's stream: at most one write in flight, and what to write next is decided when the one
-// before is done. Owns itself until gRPC is done with it.
-class RankService::Stream final : public grpc::ServerWriteReactor<proto::RankOrder>,
-                                  public RankGroup::Listener,
-                                  public std::enable_shared_from_this<Stream> {
+// One rank's stream: the welcome, then its orders, then the end of the run.
+class RankService::Stream final : public rpc::ServerStream<proto::RankOrder>,
+                                  public RankGroup::Listener {
  public:
-  Stream(std::shared_ptr<RankGroup> group, int rank, std::string name)
-      : group_(std::move(group)), rank_(rank), name_(std::move(name)) {}
+  Stream(std::shared_ptr<RankGroup> group, int rank, proto::RankOrder welcome)
+      : group_(std::move(group)), rank_(rank), welcome_(std::move(welcome)) {}
 
-  void Start(const proto::RankWelcome& welcome) {
-    self_ = shared_from_this();
-    order_.set_kind(proto::RankOrder::WELCOME);
-    *order_.mutable_welcome() = welcome;
-    Log().info("rank {} ({}) has joined", rank_, name_);
-    StartWrite(&order_);
-  }
-
-  void OnNews() override { Pump(); }
-
-  void OnWriteDone(bool ok) override {
-    {
-      MutexLock lock(&mu_);
-      POMPC_CHECK(writing_);
-      writing_ = false;
-      if (!ok) gone_ = true;
-    }
-    Pump();
-  }
-
-  void OnCancel() override {
-    {
-      MutexLock lock(&mu_);
-      gone_ = true;
-    }
-    Pump();
-  }
-
-  void OnDone() override {
-    // Whoever is announcing news holds the stream a little longer; it is deleted after that.
-    const std::shared_ptr<Stream> self = std::move(self_);
-  }
+  void OnNews() override { Wake(); }
 
  private:
-  // Starts the next write, or ends the stream, unless a write is in flight or there is nothing to
-  // do. gRPC is called without the lock.
-  void Pump() {
-    std::optional<absl::Status> ended;
-    {
-      MutexLock lock(&mu_);
-      if (writing_ || finished_) return;
-      if (gone_) {
-        ended = absl::CancelledError("the rank has left");
-      } else if (const std::optional<RankOrder> order = group_->NextOrder(rank_)) {
-        order_ = ToProto(*order);
-        writing_ = true;
-      } else {
-        ended = group_->Ended(rank_);
-        if (!ended.has_value()) return;
-      }
-      finished_ = ended.has_value();
+  rpc::StreamStep Next(proto::RankOrder* message) override {
+    if (welcome_.has_value()) {
+      *message = *std::exchange(welcome_, std::nullopt);
+      return rpc::StreamStep::Write();
     }
-    if (!ended.has_value()) return StartWrite(&order_);
-    group_->Leave(rank_);
-    Finish(rpc::ToGrpc(*ended));
+    if (const std::optional<RankOrder> order = group_->NextOrder(rank_)) {
+      *message = ToProto(*order);
+      return rpc::StreamStep::Write();
+    }
+    const std::optional<absl::Status> ended = group_->Ended(rank_);
+    return ended.has_value() ? rpc::StreamStep::End(*ended) : rpc::StreamStep::Wait();
   }
+
+  void OnEnd() override { group_->Leave(rank_); }
 
   const std::shared_ptr<RankGroup> group_;
   const int rank_;
-  const std::string name_;
-  // Until OnDone.
-  std::shared_ptr<Stream> self_;
-
-  // gRPC's while a write is in flight; written before it starts.
-  proto::RankOrder order_;
-
-  Mutex mu_;
-  // The welcome is written first.
-  bool writing_ ABSL_GUARDED_BY(mu_) = true;
-  // The rank is gone.
-  bool gone_ ABSL_GUARDED_BY(mu_) = false;
-  // Finish() was called, or is about to be.
-  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  // Until it is written.
+  std::optional<proto::RankOrder> welcome_;
 };
 
 namespace {
@@ -117,19 +62,23 @@ RankService::RankService(std::shared_ptr<RankGroup> group, std::shared_ptr<Rende
 
 grpc::ServerWriteReactor<proto::RankOrder>* RankService::Join(grpc::CallbackServerContext* context,
                                                               const proto::JoinRequest* request) {
-  absl::Status status = CheckJoin(*request, options_);
-  if (!status.ok()) return rpc::RefuseStream<proto::RankOrder>(status);
-  const int rank = static_cast<int>(request->rank());
-  auto stream = std::make_shared<Stream>(group_, rank, request->name());
-  // From here on the group may bring orders. The stream finds those when its first write, the
-  // welcome, is done: it counts as writing from the beginning.
-  status = group_->Join(rank, static_cast<int>(request->world_size()), request->name(), stream);
-  if (!status.ok()) return rpc::RefuseStream<proto::RankOrder>(status);
-  proto::RankWelcome welcome;
-  welcome.set_run_id(options_.run_id);
-  *welcome.mutable_config() = options_.config;
-  stream->Start(welcome);
-  return stream.get();
+  return rpc::ServeStream(MakeStream(*request));
+}
+
+absl::StatusOr<std::shared_ptr<RankService::Stream>> RankService::MakeStream(
+    const proto::JoinRequest& request) {
+  POMPC_RETURN_IF_ERROR(CheckJoin(request, options_));
+  const int rank = static_cast<int>(request.rank());
+  proto::RankOrder welcome;
+  welcome.set_kind(proto::RankOrder::WELCOME);
+  welcome.mutable_welcome()->set_run_id(options_.run_id);
+  *welcome.mutable_welcome()->mutable_config() = options_.config;
+  auto stream = std::make_shared<Stream>(group_, rank, std::move(welcome));
+  // From here on the group may bring orders. The stream finds them once the welcome is written.
+  POMPC_RETURN_IF_ERROR(
+      group_->Join(rank, static_cast<int>(request.world_size()), request.name(), stream));
+  Log().info("rank {} ({}) has joined", rank, request.name());
+  return stream;
 }
 
 grpc::ServerUnaryReactor* RankService::PutValue(grpc::CallbackServerContext* context,

@@ -42,6 +42,9 @@ class RankService final : public proto::RankService::CallbackService {
  private:
   class Stream;
 
+  // The stream of a rank that has joined, not started. Statuses of RankGroup::Join, and
+  // FAILED_PRECONDITION for another wire version, run or number of shards.
+  absl::StatusOr<std::shared_ptr<Stream>> MakeStream(const proto::JoinRequest& request);
   absl::Status DoPut(const proto::PutValueRequest& request);
   absl::StatusOr<proto::GetValueReply> DoGet(const proto::GetValueRequest& request);
 

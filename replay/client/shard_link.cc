@@ -9,6 +9,9 @@
 #include "common/rpc/wire.h"
 
 namespace pompc::replay {
+
+using State = rpc::Reconnector::State;
+
 namespace {
 
 uint32_t ChunkRows(const TrajectoryWriterOptions& options) {
@@ -23,7 +26,10 @@ ShardLink::ShardLink(const TrajectoryWriterOptions& options, uint32_t shard)
       shard_(shard),
       chunk_rows_(ChunkRows(options)),
       header_(rpc::MakeHeader(options.run_id)),
-      backoff_(options.backoff, options.seed + shard) {
+      stream_({.backoff = options.backoff,
+               .seed = options.seed + shard,
+               .max_age = options.stream_max_age,
+               .progress_timeout = options.progress_timeout}) {
   for (uint32_t e = 0; e < options.shard_of_environment.size(); ++e) {
     if (options.shard_of_environment[e] != shard) continue;
     environments_.emplace(e, Environment{Outbox(options.spec, options.max_unacked_rows)});
@@ -90,52 +96,43 @@ void ShardLink::FlushNow() {
 
 ShardLink::Action ShardLink::Poll(absl::Duration now) {
   UpdateQueues(now);
-  if (state_ == State::kCancelled || !broken_.ok()) return Action::kNone;
-  if (state_ == State::kClosed) {
-    return !ready_.empty() && now >= retry_at_ ? Action::kOpen : Action::kNone;
+  if (!broken_.ok()) return Action::kNone;
+  switch (stream_.state()) {
+    case State::kGivenUp:
+      return Action::kNone;
+    case State::kClosed:
+      return !ready_.empty() && now >= stream_.retry_at() ? Action::kOpen : Action::kNone;
+    case State::kOpen:
+      break;
   }
-  // Either way the stream is cancelled, and when it has ended the next one is opened without a
-  // pause. Only a stuck stream leaves an error, which those who wait are told.
-  if (IsStuck(now)) {
-    last_error_ = absl::UnavailableError("no answer to what was sent");
-    state_ = State::kCancelled;
-  } else if (now >= opened_at_ + options_.stream_max_age) {
-    state_ = State::kCancelled;
-  }
-  if (state_ == State::kCancelled) return Action::kCancel;
+  if (stream_.GivesUp(now, [this] { return AnswerDue(); })) return Action::kCancel;
   return !ready_.empty() && !writing_ ? Action::kWrite : Action::kNone;
 }
 
-bool ShardLink::IsStuck(absl::Duration now) {
-  if (!blocked_.empty() || now < progress_at_ + options_.progress_timeout) return false;
-  // Silence is a problem only if an answer is due. If none is, the time starts again; otherwise
-  // this deadline would wake the thread again and again.
-  const bool owed =
-      writing_ || std::any_of(environments_.begin(), environments_.end(),
-                              [](const auto& entry) { return entry.second.outbox.AwaitsReply(); });
-  progress_at_ = now;
-  return owed;
+bool ShardLink::AnswerDue() const {
+  if (!blocked_.empty()) return false;
+  return writing_ || std::any_of(environments_.begin(), environments_.end(), [](const auto& entry) {
+           return entry.second.outbox.AwaitsReply();
+         });
 }
 
 absl::Duration ShardLink::NextDeadline() const {
-  if (state_ == State::kCancelled || !broken_.ok()) return absl::InfiniteDuration();
+  if (stream_.state() == State::kGivenUp || !broken_.ok()) return absl::InfiniteDuration();
   const absl::Duration next = partial_.empty() ? absl::InfiniteDuration() : partial_.front().first;
-  if (state_ == State::kClosed) return ready_.empty() ? next : std::min(next, retry_at_);
-  const absl::Duration stuck_at =
-      blocked_.empty() ? progress_at_ + options_.progress_timeout : absl::InfiniteDuration();
-  return std::min({next, stuck_at, opened_at_ + options_.stream_max_age});
+  if (stream_.state() == State::kClosed) {
+    return ready_.empty() ? next : std::min(next, stream_.retry_at());
+  }
+  return std::min(next, stream_.NextDeadline(/*answer_due=*/blocked_.empty()));
 }
 
 void ShardLink::OnOpened(absl::Duration now) {
-  POMPC_CHECK(state_ == State::kClosed, "one stream at a time");
-  state_ = State::kOpen;
-  opened_at_ = now;
-  progress_at_ = now;
+  stream_.OnOpened(now);
   ++stats_.opened_streams;
 }
 
 void ShardLink::NextChunk(absl::Duration now, proto::AppendRequest* request) {
-  POMPC_CHECK(state_ == State::kOpen && !writing_ && !ready_.empty(), "Poll did not return kWrite");
+  POMPC_CHECK(stream_.state() == State::kOpen && !writing_ && !ready_.empty(),
+              "Poll did not return kWrite");
   const uint32_t index = ready_.front();
   ready_.pop_front();
   Environment& environment = environments_.at(index);
@@ -147,7 +144,7 @@ void ShardLink::NextChunk(absl::Duration now, proto::AppendRequest* request) {
   stream->set_environment(index);
   stats_.resent_rows += environment.outbox.FillChunk(chunk_rows_, request);
   writing_ = true;
-  progress_at_ = now;
+  stream_.OnProgress(now);
   // A flush lasts until nothing is left. If something is, the environment goes to the end of the
   // queue, so that all of them take turns on the stream.
   environment.flush = environment.flush && environment.outbox.HasChunk(1, true);
@@ -157,15 +154,12 @@ void ShardLink::NextChunk(absl::Duration now, proto::AppendRequest* request) {
 void ShardLink::OnWritten(absl::Duration now) {
   POMPC_CHECK(writing_, "nothing was being written");
   writing_ = false;
-  progress_at_ = now;
+  stream_.OnProgress(now);
 }
 
 void ShardLink::OnReply(const proto::AppendReply& reply, absl::Duration now) {
-  progress_at_ = now;
-  answered_ = true;
+  stream_.OnAnswer(now);
   blocked_ = reply.blocked();
-  last_error_ = absl::OkStatus();
-  backoff_.Reset();
   if (!reply.has_stream()) return;
   const auto it = environments_.find(reply.stream().environment());
   if (it == environments_.end()) return;
@@ -216,16 +210,14 @@ void ShardLink::OnStored(Environment* environment, const proto::AppendReply& rep
 }
 
 void ShardLink::OnEnded(const absl::Status& status, absl::Duration now) {
-  const bool meant = state_ == State::kCancelled;
-  state_ = State::kClosed;
+  const bool given_up = stream_.state() == State::kGivenUp;
+  stream_.OnEnded(status, now).IgnoreError();
   writing_ = false;
   blocked_.clear();
-  if (!meant) last_error_ = status.ok() ? absl::UnavailableError("the stream ended") : status;
   // A shard that took rows of this run and now belongs to another has lost its memory, and somebody
   // else was there first: it may come back. One that never took any was named by mistake.
-  const bool taken = answered_ && absl::IsFailedPrecondition(status);
-  if (!meant && IsLasting(status) && !taken) broken_ = status;
-  retry_at_ = meant ? now : now + backoff_.Next();
+  const bool taken = stream_.answered() && absl::IsFailedPrecondition(status);
+  if (!given_up && IsLasting(status) && !taken) broken_ = status;
   for (auto& [index, environment] : environments_) {
     // What was sent without an answer goes out again on the next stream. Partial chunks do not wait
     // a second time.
@@ -246,13 +238,13 @@ std::string ShardLink::WaitReasonFor(uint64_t unacked) const {
   if (!broken_.ok()) return absl::StrCat(name, " refused this actor: ", broken_.message());
   if (unacked == 0) return "";
   if (!blocked_.empty()) return absl::StrCat(name, " has stopped reading: ", blocked_);
-  if (absl::IsFailedPrecondition(last_error_)) {
-    return absl::StrCat(name,
-                        " is used by another run and will be retried: ", last_error_.message());
+  const absl::Status& error = stream_.error();
+  if (absl::IsFailedPrecondition(error)) {
+    return absl::StrCat(name, " is used by another run and will be retried: ", error.message());
   }
-  if (!last_error_.ok()) {
-    return absl::StrCat(name, " cannot be reached: ", absl::StatusCodeToString(last_error_.code()),
-                        ": ", last_error_.message());
+  if (!error.ok()) {
+    return absl::StrCat(name, " cannot be reached: ", absl::StatusCodeToString(error.code()), ": ",
+                        error.message());
   }
   return absl::StrCat(name, " has not acknowledged ", unacked, " rows yet");
 }

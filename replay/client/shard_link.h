@@ -10,8 +10,8 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "common/base/backoff.h"
 #include "common/base/check.h"
+#include "common/rpc/reconnector.h"
 #include "proto/replay.pb.h"
 #include "replay/client/outbox.h"
 #include "replay/client/trajectory_writer.h"
@@ -86,7 +86,6 @@ class ShardLink {
   const TrajectoryWriter::Stats& stats() const { return stats_; }
 
  private:
-  enum class State { kClosed, kOpen, kCancelled };
   struct Environment {
     Outbox outbox;
     bool ready = false;    // stands in ready_
@@ -97,7 +96,8 @@ class ShardLink {
 
   bool Enqueue(uint32_t index, Environment* environment, absl::Duration now);
   void UpdateQueues(absl::Duration now);
-  bool IsStuck(absl::Duration now);
+  // True if the shard owes an answer to something.
+  bool AnswerDue() const;
   std::string WaitReasonFor(uint64_t unacked) const;
   void OnVerdict(uint32_t index, Environment* environment, const proto::AppendReply& reply);
   // Takes note of the rows that the reply says are stored.
@@ -113,16 +113,11 @@ class ShardLink {
   // Environments with less than a chunk, and when that is sent all the same; in that order.
   std::deque<std::pair<absl::Duration, uint32_t>> partial_;
 
-  State state_ = State::kClosed;
+  // The stream's times, pauses and failures.
+  rpc::Reconnector stream_;
   bool writing_ = false;
-  absl::Duration opened_at_;
-  absl::Duration progress_at_;
-  absl::Duration retry_at_ = -absl::InfiniteDuration();
-  Backoff backoff_;
-  std::string blocked_;      // the shard's reason for not reading; empty: it reads
-  absl::Status last_error_;  // of the stream, until it is open and answers
+  std::string blocked_;  // the shard's reason for not reading; empty: it reads
   absl::Status broken_;
-  bool answered_ = false;  // ever
   std::vector<Refusal> refusals_;
   std::vector<uint32_t> resumed_;
   TrajectoryWriter::Stats stats_;

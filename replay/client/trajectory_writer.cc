@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/call.h"
-#include "replay/client/append_stream.h"
+#include "common/rpc/client_stream.h"
+#include "proto/replay.grpc.pb.h"
 #include "replay/client/shard_link.h"
 
 namespace pompc::replay {
@@ -26,6 +26,8 @@ absl::Status TrajectoryWriterOptions::Validate() const {
   if (max_unacked_rows == 0) return bad("max_unacked_rows is 0");
   return absl::OkStatus();
 }
+
+using AppendStream = rpc::BidiStream<proto::AppendRequest, proto::AppendReply>;
 
 // One shard's stream, and whether its callbacks allow what is to be done.
 struct TrajectoryWriter::Line {
@@ -140,7 +142,10 @@ void TrajectoryWriter::OpenStream(uint32_t shard) {
     wake_.Signal();
     room_.SignalAll();
   };
-  line->stream = std::make_unique<AppendStream>(line->stub.get(), std::move(callbacks));
+  // The link renews the stream before its deadline, which is there in case that the thread hangs.
+  line->stream = std::make_unique<AppendStream>(*line->stub->async(),
+                                                &proto::ReplayService::Stub::async::Append,
+                                                std::move(callbacks), 2 * options_.stream_max_age);
 }
 
 bool TrajectoryWriter::AllStreamsEnded() const {

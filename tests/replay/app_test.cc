@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
-#include "common/rpc/call.h"
+#include "common/rpc/client_stream.h"
 #include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
 #include "gmock/gmock.h"
@@ -17,7 +17,6 @@
 #include "grpcpp/support/channel_arguments.h"
 #include "gtest/gtest.h"
 #include "proto/replay.grpc.pb.h"
-#include "replay/client/append_stream.h"
 #include "replay/client/shard_client.h"
 #include "replay/client/trajectory_writer.h"
 #include "tests/replay/row_builder.h"
@@ -27,6 +26,7 @@ namespace pompc::replay {
 namespace {
 
 using ::testing::HasSubstr;
+using AppendStream = rpc::BidiStream<proto::AppendRequest, proto::AppendReply>;
 
 AppOptions Options() {
   AppOptions options;
@@ -211,10 +211,12 @@ TEST(ReplayAppTest, ManyStreamsNeedFewThreads) {
     ASSERT_TRUE(channels[i]->WaitForConnected(absl::ToChronoTime(WallTime() + absl::Seconds(50))));
     stubs.push_back(proto::ReplayService::NewStub(channels[i]));
     streams.push_back(std::make_unique<AppendStream>(
-        stubs.back().get(), AppendStream::Callbacks{.on_written = [] {},
-                                                    .on_reply = [&](const auto&) { ++acked; },
-                                                    .on_closing = [] {},
-                                                    .on_ended = [&](const auto&) { ++ended; }}));
+        *stubs.back()->async(), &proto::ReplayService::Stub::async::Append,
+        AppendStream::Callbacks{.on_written = [] {},
+                                .on_reply = [&](const auto&) { ++acked; },
+                                .on_closing = [] {},
+                                .on_ended = [&](const auto&) { ++ended; }},
+        absl::Seconds(100)));
     *streams.back()->request() = OneRow();
     streams.back()->request()->mutable_stream()->set_actor_index(i);
   }
