@@ -32,4 +32,13 @@ void UniformSelector::Sample(uint64_t seed, std::span<Key> keys) const {
   for (Key& key : keys) key = keys_[random.Below(keys_.size())];
 }
 
+double UniformSelector::Probability(Key key) const {
+  POMPC_DCHECK(IsPresent(key));
+  return 1 / static_cast<double>(size());
+}
+
+std::unique_ptr<Selector> MakeUniformSelector(const SelectorOptions& /*options*/) {
+  return std::make_unique<UniformSelector>();
+}
+
 }  // namespace pompc::replay

@@ -16,6 +16,8 @@ class UniformSelector : public Selector {
   void Remove(Key key) override;
   size_t size() const override { return keys_.size(); }
   void Sample(uint64_t seed, std::span<Key> keys) const override;
+  double Probability(Key key) const override;
+  size_t bytes_per_key() const override { return sizeof(Key) + sizeof(uint32_t); }
 
  private:
   bool IsPresent(Key key) const;
