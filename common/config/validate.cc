@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/config/fields.h"
@@ -135,6 +137,15 @@ absl::Status CheckReplay(const proto::RunConfig& config) {
   if (replay.capacity_rows() < replay.min_rows()) {
     return Error(absl::StrCat("replay.capacity_rows: ", replay.capacity_rows(),
                               " is less than replay.min_rows ", replay.min_rows()));
+  }
+  // Fewer rows than one update takes would hold the rows back before the update that would let them
+  // go on.
+  const double of_one_update = std::ceil(1 / config.learner().utd());
+  if (static_cast<double>(replay.slack_rows()) < of_one_update) {
+    return Error(absl::StrCat("replay.slack_rows: ", replay.slack_rows(), " is less than ",
+                              of_one_update, ", the rows of one update at learner.utd ",
+                              config.learner().utd(),
+                              ": updates and rows would wait for each other"));
   }
   const proto::ActorConfig& actor = config.actor();
   if (actor.max_unacked_rows() < actor.chunk_rows()) {

@@ -78,6 +78,9 @@ class EvaluationSchedule {
   // Gives up all that is outstanding and returns it.
   std::vector<proto::EvaluationAssignment> GiveUp();
 
+  // Changes the rows after which the run's last evaluation is due; 0: none.
+  void SetLastRows(uint64_t rows) { options_.last_rows = rows; }
+
   bool outstanding() const { return !outstanding_.empty(); }
   std::vector<proto::EvaluationAssignment> Outstanding() const;
   const std::vector<proto::EvaluationResult>& results() const { return results_; }
@@ -96,7 +99,7 @@ class EvaluationSchedule {
   void CheckInvariants() const;
   const proto::EvaluationResult* FindResult(uint64_t id) const;
 
-  const EvaluationOptions options_;
+  EvaluationOptions options_;
   uint64_t next_id_ = 1;
   // Rows up to which milestones have been served.
   uint64_t served_rows_ = 0;

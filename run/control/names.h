@@ -19,6 +19,10 @@ inline std::string Name(proto::Role role) { return absl::AsciiStrToLower(proto::
 inline std::string Name(proto::LeaseEnd end) {
   return absl::AsciiStrToLower(proto::LeaseEnd_Name(end));
 }
+// Likewise a reason for which the learner or writers wait: "ratio", "min_rows".
+inline std::string Name(proto::LimiterStatus::Reason reason) {
+  return absl::AsciiStrToLower(proto::LimiterStatus::Reason_Name(reason));
+}
 
 }  // namespace pompc::run
 

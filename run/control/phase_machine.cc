@@ -50,6 +50,12 @@ void PhaseMachine::Stop(std::string reason) {
   Enter(proto::STOPPING, std::move(reason));
 }
 
+void PhaseMachine::SetMaxRows(uint64_t max_rows) {
+  options_.max_rows = max_rows;
+  done_since_.reset();
+  no_evaluator_since_.reset();
+}
+
 void PhaseMachine::Finish(std::string reason) { Enter(proto::FINISHED, std::move(reason)); }
 
 void PhaseMachine::Check(const RunProgress& progress, uint64_t seed_rows, absl::Duration now) {

@@ -66,6 +66,10 @@ class PhaseMachine {
   // enough rows, the condition holds at once.
   void Check(const RunProgress& progress, uint64_t seed_rows, absl::Duration now);
 
+  // Changes the limit of rows, 0 for none. A run that was waiting for its last evaluations begins
+  // to wait again when it has so many.
+  void SetMaxRows(uint64_t max_rows);
+
   // True if the run takes no more rows because it has all it may have.
   bool HasAllRows(uint64_t rows) const {
     return options_.max_rows > 0 && rows >= options_.max_rows;
@@ -83,7 +87,7 @@ class PhaseMachine {
   // True while the last evaluations are waited for, which began at `done_since_`.
   bool Evaluating(const RunProgress& progress, absl::Duration now);
 
-  const StopOptions options_;
+  StopOptions options_;
   const absl::Duration start_;
   proto::Phase phase_ = proto::SEED;
   std::string reason_;

@@ -34,12 +34,15 @@ StopOptions Stops(const RunControlOptions& options) {
 
 RunControl::RunControl(const RunControlOptions& options, Clock* clock)
     : options_(options),
-      ratio_(options.ratio),
       clock_(clock),
       start_(clock->Now()),
+      learner_waits_(clock, proto::LimiterStatus::NONE),
+      writers_wait_(clock, proto::LimiterStatus::NONE),
       leases_(options.lease, static_cast<int>(options.shards.size()), options.learner_incarnation),
       evaluations_(WithLastRows(options.evaluation, options.stop)),
       phases_(Stops(options), start_),
+      ratio_(options.ratio),
+      limit_changes_(options.limit_changes.begin(), options.limit_changes.end()),
       row_counter_(1024 + options.shards.size()),
       grants_(static_cast<int>(options.shards.size())),
       window_watch_(options.windows),
@@ -70,6 +73,9 @@ void RunControl::Restore(const std::optional<RunProgressState>& checkpoint,
     // whether it was is not known, so no random rows may come any more.
     closing_seed_ = checkpoint->seed_closed || updates_ >= ratio_.options().pretrain_updates;
     if (checkpoint->seed_closed) phases_.StartTraining();
+    if (checkpoint->seed_closed && checkpoint->line.has_value()) {
+      ratio_.Continue(checkpoint->line->since, checkpoint->line->utd, row_counter_.total());
+    }
   }
   // After the rows, for they decide which milestones are yet to come.
   evaluations_.Restore(std::move(evaluations), row_counter_.total());
@@ -77,7 +83,12 @@ void RunControl::Restore(const std::optional<RunProgressState>& checkpoint,
 
 RunProgressState RunControl::Save() const {
   MutexLock lock(&mu_);
-  return {updates_, episodes_, closing_seed_ && SeedClosed(), Elapsed(), row_counter_.Save()};
+  RunProgressState state{updates_,  episodes_,           closing_seed_ && SeedClosed(),
+                         Elapsed(), row_counter_.Save(), std::nullopt};
+  if (state.seed_closed) {
+    state.line = RunProgressState::Line{ratio_.since(), ratio_.options().utd};
+  }
+  return state;
 }
 
 absl::StatusOr<proto::RegisterReply> RunControl::Register(proto::Role role, const std::string& name,
@@ -217,6 +228,7 @@ void RunControl::ShardAnswered(int shard, const proto::ShardInfo& info, bool see
   row_counter_.Observe(info.shard_incarnation(), info.accepted_rows());
   grants_.Observe(shard, info.shard_incarnation(), info.accepted_rows(), info.max_accepted_rows(),
                   info.streams());
+  TimeWriters();
   changed_.SignalAll();
 }
 
@@ -271,22 +283,30 @@ TrainerStep RunControl::AwaitStep(absl::Duration timeout) {
     step = NextStep();
     if (!woken) break;
   }
-  if (step != TrainerStep::kWait) waits_.step.clear();
+  if (step != TrainerStep::kWait) StopWaiting();
   if (step == TrainerStep::kFinish) waits_.within_step.clear();
   return step;
 }
 
-TrainerStep RunControl::WaitFor(std::string what, LearnerWaits::For whom) {
+TrainerStep RunControl::WaitFor(Reason reason, std::string what) {
+  if (reason != waits_.step_reason) learner_waits_.Enter(reason);
   waits_.step = std::move(what);
-  waits_.step_for = whom;
+  waits_.step_reason = reason;
   // This belongs to a step before this one, which the trainer left without its end.
   waits_.within_step.clear();
   return TrainerStep::kWait;
 }
 
-TrainerStep RunControl::WaitForRows(std::string what) {
-  return options_.lockstep ? TrainerStep::kAct
-                           : WaitFor(std::move(what), LearnerWaits::For::kActors);
+TrainerStep RunControl::WaitForRows(Reason reason, std::string what) {
+  return options_.lockstep ? TrainerStep::kAct : WaitFor(reason, std::move(what));
+}
+
+void RunControl::StopWaiting() {
+  if (waits_.step_reason != proto::LimiterStatus::NONE) {
+    learner_waits_.Enter(proto::LimiterStatus::NONE);
+  }
+  waits_.step.clear();
+  waits_.step_reason = proto::LimiterStatus::NONE;
 }
 
 TrainerStep RunControl::NextStep() {
@@ -297,18 +317,19 @@ TrainerStep RunControl::NextStep() {
   // round.
   if (phases_.phase() == proto::SEED) return NextSeedStep();
   if (options_.lockstep && evaluations_.outstanding()) {
-    return WaitFor("the learner waits for the evaluation in progress",
-                   LearnerWaits::For::kEvaluators);
+    return WaitFor(proto::LimiterStatus::EVALUATION,
+                   "the learner waits for the evaluation in progress");
   }
   // Before the next update: the policy that is evaluated is that of the milestone, not a later one.
   if (evaluations_.Due(rows, CaughtUp())) return TrainerStep::kEvaluate;
   if (CaughtUp()) {
     if (phases_.HasAllRows(rows)) {
-      return WaitFor(LastEvaluations(), LearnerWaits::For::kEvaluators);
+      return WaitFor(proto::LimiterStatus::EVALUATION, LastEvaluations());
     }
-    return WaitForRows(absl::StrCat("the learner waits for rows: update ", updates_,
-                                    " needs more than ", rows, " rows (", ratio_.options().utd,
-                                    " updates per row)"));
+    return WaitForRows(
+        proto::LimiterStatus::RATIO,
+        absl::StrCat("the learner waits for rows: update ", updates_, " needs more than ", rows,
+                     " rows (", ratio_.options().utd, " updates per row)"));
   }
   return UpdateUnlessRefilling();
 }
@@ -317,7 +338,8 @@ TrainerStep RunControl::NextSeedStep() {
   const uint64_t rows = row_counter_.total();
   const RatioOptions& ratio = ratio_.options();
   if (rows < ratio.seed_rows && updates_ == 0) {
-    return WaitForRows(absl::StrCat("the learner waits for the rows of the seed phase: ", rows,
+    return WaitForRows(proto::LimiterStatus::SEED_ROWS,
+                       absl::StrCat("the learner waits for the rows of the seed phase: ", rows,
                                     " of ", ratio.seed_rows));
   }
   // Also after a restart in the middle of pretraining: its updates count, and replay is refilled
@@ -330,12 +352,13 @@ TrainerStep RunControl::UpdateUnlessRefilling() {
   const ReplayContent replay = Replay();
   if (replay.NeedsRefill()) {
     return WaitForRows(
+        proto::LimiterStatus::MIN_ROWS,
         absl::StrCat("the learner waits for replay to be filled: ", replay.Progress()));
   }
   // Rows without a window: episodes so short, or environments so many, that none has H rows in a
   // row.
   if (replay.windows > 0) return TrainerStep::kUpdate;
-  return WaitForRows(window_watch_.WaitReason(replay));
+  return WaitForRows(proto::LimiterStatus::NO_WINDOW, window_watch_.WaitReason(replay));
 }
 
 void RunControl::UpdateDone() {
@@ -363,10 +386,11 @@ bool RunControl::AwaitSeedClosed(absl::Duration timeout) {
   // Each shard agrees by answering a grant that says so. One that is unreachable holds the first
   // version up, because it could let random rows in after it.
   while (!SeedClosed() && !Over()) {
-    WaitFor(absl::StrCat("the learner waits for shards to close the seed phase: ", OpenShards()));
+    WaitFor(proto::LimiterStatus::SHARDS,
+            absl::StrCat("the learner waits for shards to close the seed phase: ", OpenShards()));
     if (!clock_->WaitUntil(&changed_, &mu_, deadline)) break;
   }
-  if (SeedClosed() || Over()) waits_.step.clear();
+  if (SeedClosed() || Over()) StopWaiting();
   return SeedClosed() && !Over();
 }
 
@@ -455,6 +479,7 @@ absl::Duration RunControl::Tick() {
   rates_.Observe(now, row_counter_.total(), updates_);
   if (row_counter_.total() != rows_then_) rows_at_ = now;
   rows_then_ = row_counter_.total();
+  TimeWriters();
   const proto::Phase before = phases_.phase();
   WatchWindows(now);
   CheckPhase();

@@ -2,6 +2,7 @@
 #define POMPC_RUN_CONTROL_RUN_CONTROL_H_
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,11 +12,13 @@
 #include "absl/types/span.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/base/state_timer.h"
 #include "proto/parameter_version.h"
 #include "proto/replay.pb.h"
 #include "proto/run.pb.h"
 #include "run/control/evaluation_schedule.h"
 #include "run/control/leases.h"
+#include "run/control/limits.h"
 #include "run/control/names.h"
 #include "run/control/phase_machine.h"
 #include "run/control/run_news.h"
@@ -48,10 +51,17 @@ struct RunControlOptions {
   // Rows come in turns that the trainer hands out (TrainerStep::kAct), neither rows nor updates are
   // made while a policy is evaluated, and results do not contain times.
   bool lockstep = false;
+  // The newest changes of limits in earlier starts, oldest first; for the status.
+  std::vector<proto::LimitChange> limit_changes;
 };
 
 // The part of a run's control state that checkpoints store.
 struct RunProgressState {
+  // The line of updates over rows (Ratio) once the seed phase is over: a point, and its utd.
+  struct Line {
+    Ratio::Point since;
+    double utd = 1;
+  };
   uint64_t updates = 0;
   uint64_t episodes = 0;
   // True if every shard has agreed that the seed phase is over.
@@ -59,6 +69,9 @@ struct RunProgressState {
   // Over all starts so far.
   double elapsed_seconds = 0;
   RowCounter::State rows;
+  // Absent in the seed phase and in checkpoints of versions that could not change limits: the line
+  // then begins at the end of the seed phase.
+  std::optional<Line> line;
 };
 
 // What to tell a shard.
@@ -89,6 +102,9 @@ enum class TrainerStep {
 // called.
 class RunControl : public SamplingControl {
  public:
+  using Reason = proto::LimiterStatus::Reason;
+  using WaitTimer = StateTimer<Reason, proto::LimiterStatus::Reason_ARRAYSIZE>;
+
   // REQUIRES: options.ratio.Validate() is ok, at least one shard. `clock` must outlive this.
   RunControl(const RunControlOptions& options, Clock* clock);
 
@@ -162,6 +178,17 @@ class RunControl : public SamplingControl {
 
   // ---- For all.
 
+  // The limits in force.
+  RunLimits limits() const;
+  // Decides as run::CheckLimits does if the limits may change to these now.
+  absl::Status CheckLimits(const RunLimits& limits) const;
+  // Changes the limits, which counts at once for updates and for the next grants. Returns the
+  // changes, in the order of Named(). REQUIRES: each limit is in the range of its setting.
+  std::vector<proto::LimitChange> SetLimits(const RunLimits& limits);
+  // Time for which the learner, and for which any writer, has waited for each reason.
+  const WaitTimer& learner_waits() const { return learner_waits_; }
+  const WaitTimer& writers_wait() const { return writers_wait_; }
+
   // Ends this learner but not the run: the phase stays, and no call waits here any more. Those who
   // ask for the status meanwhile are told `why`. Idempotent: the first reason stays.
   void Halt(const std::string& why = "");
@@ -199,6 +226,12 @@ class RunControl : public SamplingControl {
   proto::RunStatus Status() const;
 
  private:
+  // Why no more rows are granted, as a value and in words with cursor and bound.
+  struct GrantReason {
+    Reason reason = proto::LimiterStatus::NONE;
+    std::string text;
+  };
+
   void HaltFor(const std::string& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   TrainerStep NextStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool MaySample() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -207,15 +240,19 @@ class RunControl : public SamplingControl {
   }
   TrainerStep UpdateUnlessRefilling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   TrainerStep NextSeedStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // `whom`: who could end the wait.
-  TrainerStep WaitFor(std::string what, LearnerWaits::For whom = LearnerWaits::For::kNobody)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The same for rows.
-  TrainerStep WaitForRows(std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // `what`: the reason in words, with the cursor and the bound.
+  TrainerStep WaitFor(Reason reason, std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The same for what rows will end.
+  TrainerStep WaitForRows(Reason reason, std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StopWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Why no shard is granted rows yet; empty once all were heard from, or waited for long enough.
   std::string UnheardShards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint64_t RowsBound() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  std::string GrantReason() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Why the bound on rows is what it is.
+  GrantReason WhyNoMoreRows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Writers' streams that reachable shards hold back.
+  uint32_t BlockedStreams() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TimeWriters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Which shards the run's last rows may be kept for; empty while there are others to grant.
   std::string KeptGrants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Gives up the grants of shards that have been lost for longer than `keep_grants`.
@@ -253,6 +290,9 @@ class RunControl : public SamplingControl {
   }
   void FillPeers(proto::RunStatus* status) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FillShards(proto::RunStatus* status) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FillLimiter(const GrantReason& grant, proto::LimiterStatus* limiter) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  RunLimits Limits() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   struct Shard {
     std::string address;
@@ -272,15 +312,19 @@ class RunControl : public SamplingControl {
   Shard& ShardAt(int shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const RunControlOptions options_;
-  const Ratio ratio_;
   Clock* const clock_;
   const absl::Duration start_;
+  WaitTimer learner_waits_;
+  WaitTimer writers_wait_;
 
   mutable Mutex mu_;
   CondVar changed_;
   Leases leases_ ABSL_GUARDED_BY(mu_);
   EvaluationSchedule evaluations_ ABSL_GUARDED_BY(mu_);
   PhaseMachine phases_ ABSL_GUARDED_BY(mu_);
+  Ratio ratio_ ABSL_GUARDED_BY(mu_);
+  // The newest changes, oldest first.
+  std::deque<proto::LimitChange> limit_changes_ ABSL_GUARDED_BY(mu_);
   RowCounter row_counter_ ABSL_GUARDED_BY(mu_);
   RowGrants grants_ ABSL_GUARDED_BY(mu_);
   Rates rates_ ABSL_GUARDED_BY(mu_);

@@ -30,7 +30,7 @@ ShardGrant RunControl::NextGrant(int shard) {
   // The bound counts rows of the run. RowGrants turns what is left of it into a bound on the rows
   // that this shard's memory has ever accepted.
   const uint64_t remaining = bound - std::min(bound, rows);
-  return {grants_.Next(shard, remaining), GrantReason(), closing_seed_, newest};
+  return {grants_.Next(shard, remaining), WhyNoMoreRows().text, closing_seed_, newest};
 }
 
 // Shards hold rows that were accepted after the last checkpoint; unheard, they do not count.
@@ -87,25 +87,53 @@ void RunControl::GiveUpShards(absl::Duration now) {
   }
 }
 
-std::string RunControl::GrantReason() const {
-  if (std::string unheard = UnheardShards(); !unheard.empty()) return unheard;
-  if (std::string kept = KeptGrants(); !kept.empty()) return kept;
+RunControl::GrantReason RunControl::WhyNoMoreRows() const {
+  if (std::string unheard = UnheardShards(); !unheard.empty()) {
+    return {proto::LimiterStatus::SHARDS, std::move(unheard)};
+  }
+  if (std::string kept = KeptGrants(); !kept.empty()) {
+    return {proto::LimiterStatus::SHARDS, std::move(kept)};
+  }
   const uint64_t rows = row_counter_.total();
   const RatioOptions& ratio = ratio_.options();
-  if (IsOver(phases_.phase())) return absl::StrCat("the run is over: ", phases_.reason());
-  if (phases_.HasAllRows(rows)) return absl::StrCat("the run has all its ", rows, " rows");
+  if (IsOver(phases_.phase())) {
+    return {proto::LimiterStatus::RUN_OVER, absl::StrCat("the run is over: ", phases_.reason())};
+  }
+  if (phases_.HasAllRows(rows)) {
+    return {proto::LimiterStatus::ALL_ROWS, absl::StrCat("the run has all its ", rows, " rows")};
+  }
   // From here on the reasons follow RowsBound: whichever bound holds is the one that is named.
   if (const ReplayContent replay = Replay(); rows >= ratio.seed_rows) {
-    if (replay.NeedsRefill()) return absl::StrCat("replay is being filled: ", replay.Progress());
-    if (replay.windows == 0) return window_watch_.WaitReason(replay);
+    if (replay.NeedsRefill()) {
+      return {proto::LimiterStatus::MIN_ROWS,
+              absl::StrCat("replay is being filled: ", replay.Progress())};
+    }
+    if (replay.windows == 0) {
+      return {proto::LimiterStatus::NO_WINDOW, window_watch_.WaitReason(replay)};
+    }
   }
   if (phases_.phase() == proto::SEED) {
-    return absl::StrCat("the learner is at update ", updates_, " of ", ratio.pretrain_updates,
-                        " before the first version; the run has ", rows, " rows of ",
-                        ratio.seed_rows, " + ", ratio.slack_rows, " slack");
+    return {proto::LimiterStatus::PRETRAINING,
+            absl::StrCat("the learner is at update ", updates_, " of ", ratio.pretrain_updates,
+                         " before the first version; the run has ", rows, " rows of ",
+                         ratio.seed_rows, " + ", ratio.slack_rows, " slack")};
   }
-  return absl::StrCat("rows run ahead of updates: ", rows, " rows, ", updates_, " updates (",
-                      ratio.utd, " per row, ", ratio.slack_rows, " rows slack)");
+  return {proto::LimiterStatus::RATIO,
+          absl::StrCat("rows run ahead of updates: ", rows, " rows, ", updates_, " updates (",
+                       ratio.utd, " per row, ", ratio.slack_rows, " rows slack)")};
+}
+
+uint32_t RunControl::BlockedStreams() const {
+  uint32_t blocked = 0;
+  for (const Shard& shard : shards_) {
+    if (shard.reachable) blocked += shard.info.blocked_streams();
+  }
+  return blocked;
+}
+
+// Told often enough: a shard answers several times a second.
+void RunControl::TimeWriters() {
+  writers_wait_.Enter(BlockedStreams() > 0 ? WhyNoMoreRows().reason : proto::LimiterStatus::NONE);
 }
 
 ReplayContent RunControl::Replay() const {

@@ -1,6 +1,7 @@
 // What RunControl tells of the run: everything here only reads.
 #include <algorithm>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -143,7 +144,9 @@ proto::RunStatus RunControl::Status() const {
   FillShards(&status);
   // The words are made last: they name what stands in the other fields.
   LearnerWaits waits = waits_;
-  waits.grant = GrantReason();
+  GrantReason grant = WhyNoMoreRows();
+  FillLimiter(grant, status.mutable_limiter());
+  waits.grant = std::move(grant.text);
   status.set_waiting(WaitingText(status, waits));
   return status;
 }

@@ -24,6 +24,12 @@ std::string Named(const Peer& peer) {
   return absl::StrCat(Name(peer.role()), " ", peer.index(), " (", peer.name(), ")");
 }
 
+// True for what the learner waits for until actors bring rows.
+bool EndedByActors(proto::LimiterStatus::Reason reason) {
+  return reason == proto::LimiterStatus::SEED_ROWS || reason == proto::LimiterStatus::RATIO ||
+         reason == proto::LimiterStatus::MIN_ROWS || reason == proto::LimiterStatus::NO_WINDOW;
+}
+
 // The newest one that explains why nothing comes: any if nobody has taken its place, otherwise one
 // that failed and after which nothing has come.
 const proto::EndedPeer* Culprit(const proto::RunStatus& status, proto::Role role, bool registered) {
@@ -114,10 +120,8 @@ std::string WaitingText(const proto::RunStatus& status, const LearnerWaits& wait
   // of order in any case.
   if (!waits.step.empty()) parts.push_back(waits.step);
   if (!waits.within_step.empty()) parts.push_back(waits.within_step);
-  if (!waits.step.empty() && waits.step_for == LearnerWaits::For::kActors) {
-    AddPeers(status, proto::ACTOR, parts);
-  }
-  if (!waits.step.empty() && waits.step_for == LearnerWaits::For::kEvaluators) {
+  if (EndedByActors(waits.step_reason)) AddPeers(status, proto::ACTOR, parts);
+  if (waits.step_reason == proto::LimiterStatus::EVALUATION) {
     AddPeers(status, proto::EVALUATOR, parts);
   }
   AddPlanners(status, parts);

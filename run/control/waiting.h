@@ -9,12 +9,10 @@ namespace pompc::run {
 
 // What the learner itself waits for.
 struct LearnerWaits {
-  // Who could end the wait.
-  enum class For { kNobody, kActors, kEvaluators };
-  // What the trainer waits for before its next step, in words, and for whom; empty: it does not
-  // wait.
+  // What the trainer waits for before its next step, in words and as a value; empty and NONE: it
+  // does not wait.
   std::string step;
-  For step_for = For::kNobody;
+  proto::LimiterStatus::Reason step_reason = proto::LimiterStatus::NONE;
   // What it waits for within a step.
   std::string within_step;
   // Why the learner ends though the run is not over; empty while it does not.

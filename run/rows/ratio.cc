@@ -17,23 +17,46 @@ absl::Status RatioOptions::Validate() const {
   return absl::OkStatus();
 }
 
+void Ratio::Continue(Point since, double utd, uint64_t rows) {
+  const RatioOptions present = options_;
+  options_.utd = utd;
+  POMPC_CHECK_OK(options_.Validate());
+  since_ = since;
+  Change(present, rows);
+}
+
+void Ratio::Change(const RatioOptions& options, uint64_t rows) {
+  POMPC_CHECK_OK(options.Validate());
+  POMPC_CHECK(options.seed_rows == options_.seed_rows &&
+                  options.pretrain_updates == options_.pretrain_updates,
+              "the seed phase is the same for the whole run");
+  // Applied to the rows of the past as well, a smaller utd would stop the updates until the rows
+  // have caught up, perhaps for the rest of the run, and a larger one would stop the rows.
+  if (options.utd != options_.utd && rows > options_.seed_rows) {
+    since_ = {rows, UpdatesAllowed(rows)};
+  }
+  options_ = options;
+}
+
 uint64_t Ratio::UpdatesAllowed(uint64_t rows) const {
   // Pretraining is allowed all at once when the seed rows are stored; from then on each row brings
   // utd updates.
   if (rows < options_.seed_rows) return 0;
-  const double after_seed = static_cast<double>(rows - options_.seed_rows);
-  return options_.pretrain_updates + static_cast<uint64_t>(std::floor(options_.utd * after_seed));
+  // A resumed run may have lost rows that came before the line's point.
+  const double more = static_cast<double>(rows) - static_cast<double>(since_.rows);
+  const double updates = static_cast<double>(since_.updates) + std::floor(options_.utd * more);
+  return static_cast<uint64_t>(std::max(updates, 0.0));
 }
 
 uint64_t Ratio::RowsBound(bool seed, uint64_t updates) const {
   if (seed) return options_.seed_rows + options_.slack_rows;
   // The inverse of UpdatesAllowed: the rows that these updates have used up, and slack on top.
-  const double after_pretraining =
-      static_cast<double>(updates - std::min(updates, options_.pretrain_updates));
+  const double more = static_cast<double>(updates) - static_cast<double>(since_.updates);
+  const double used = static_cast<double>(since_.rows) + std::trunc(more / options_.utd);
   // With less slack than one update takes, both sides would wait for each other.
   const uint64_t slack =
       std::max(options_.slack_rows, static_cast<uint64_t>(std::ceil(1 / options_.utd)) + 1);
-  return options_.seed_rows + static_cast<uint64_t>(after_pretraining / options_.utd) + slack;
+  return static_cast<uint64_t>(std::max(used, static_cast<double>(options_.seed_rows))) + slack;
 }
 
 uint64_t Ratio::MinRows(uint64_t capacity_rows) const {

@@ -24,14 +24,33 @@ struct RatioOptions {
 };
 
 // The rule by which updates and rows hold each other back: updates <= pretrain_updates + utd *
-// (rows - seed_rows), and rows ahead of that by slack_rows at most. Pure; thread-safe as it never
-// changes.
+// (rows - seed_rows), and rows ahead of that by slack_rows at most. Updates over rows are a
+// straight line; when utd is changed, a line of another slope continues from the point that was
+// reached, so that a new utd counts for the rows that come after the change. Does not wait. Not
+// thread-safe.
 class Ratio {
  public:
-  // REQUIRES: options.Validate() is ok.
-  explicit Ratio(const RatioOptions& options) : options_(options) {
+  // A point of the line: `rows` rows allow `updates` updates.
+  struct Point {
+    uint64_t rows = 0;
+    uint64_t updates = 0;
+
+    bool operator==(const Point&) const = default;
+  };
+
+  // The line begins at the end of the seed phase. REQUIRES: options.Validate() is ok.
+  explicit Ratio(const RatioOptions& options)
+      : options_(options), since_{options.seed_rows, options.pretrain_updates} {
     POMPC_CHECK_OK(options.Validate());
   }
+
+  // Continues the line that led through `since` with slope `utd`, of an earlier start of the run
+  // that had accepted `rows` rows. If the present utd is another one, it counts from there on.
+  // REQUIRES: `utd` is finite and above 0.
+  void Continue(Point since, double utd, uint64_t rows);
+  // Changes the settings that may change while the run goes on: utd, which counts from `rows` on,
+  // slack_rows and min_rows. REQUIRES: options.Validate() is ok; the other settings are the same.
+  void Change(const RatioOptions& options, uint64_t rows);
 
   // Updates that may have been made in total once `rows` rows were accepted; 0 before seed_rows.
   uint64_t UpdatesAllowed(uint64_t rows) const;
@@ -47,9 +66,12 @@ class Ratio {
   uint64_t RowsBound(bool seed, uint64_t updates) const;
 
   const RatioOptions& options() const { return options_; }
+  // The point through which the present line leads.
+  Point since() const { return since_; }
 
  private:
-  const RatioOptions options_;
+  RatioOptions options_;
+  Point since_;
 };
 
 }  // namespace pompc::run

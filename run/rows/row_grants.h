@@ -28,6 +28,8 @@ class RowGrants {
   void GiveUp(int shard);
   // Rows kept for shards that are lost.
   uint64_t Kept() const;
+  // Rows that any shard was granted and, as far as is known, has not used; those kept included.
+  uint64_t Outstanding() const { return Kept() + OutstandingElsewhere(-1); }
 
   // The bound to send to `shard` now, in rows ever accepted by its present memory: its share of
   // `remaining`, the rows the run may still take. Remembered as granted. Shards without streams get

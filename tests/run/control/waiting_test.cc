@@ -31,7 +31,7 @@ proto::RunStatus Healthy() {
 }
 
 LearnerWaits ForRows() {
-  return {.step = "the learner waits for rows", .step_for = LearnerWaits::For::kActors};
+  return {.step = "the learner waits for rows", .step_reason = proto::LimiterStatus::RATIO};
 }
 
 // Makes this the only lease that has ended.
@@ -90,7 +90,7 @@ TEST(WaitingTextTest, WhatActorsWaitForIsSaidOnceRowsStayAway) {
 TEST(WaitingTextTest, EvaluationsWaitForEvaluators) {
   proto::RunStatus status = Healthy();
   const LearnerWaits waits = {.step = "the learner waits for the last evaluations",
-                              .step_for = LearnerWaits::For::kEvaluators};
+                              .step_reason = proto::LimiterStatus::EVALUATION};
   EXPECT_EQ(WaitingText(status, waits), "the learner waits for the last evaluations");
   status.mutable_peers(1)->set_waiting("4 plan requests without an answer");
   EXPECT_THAT(WaitingText(status, waits), HasSubstr("evaluator 0 (host:2) waits: 4 plan requests"));

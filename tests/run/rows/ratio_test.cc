@@ -1,5 +1,7 @@
 #include "run/rows/ratio.h"
 
+#include <algorithm>
+
 #include "gtest/gtest.h"
 
 namespace pompc::run {
@@ -59,6 +61,76 @@ TEST(RatioTest, BothSidesTogetherNeverStandStill) {
         updates = allowed;
       }
     }
+  }
+}
+
+TEST(RatioTest, AChangedUtdCountsForTheRowsAfterTheChange) {
+  Ratio ratio(SmallOptions());
+  RatioOptions slower = SmallOptions();
+  slower.utd = 0.1;
+  ratio.Change(slower, 300);
+  EXPECT_EQ(ratio.since(), (Ratio::Point{300, 160}));
+  EXPECT_EQ(ratio.UpdatesAllowed(300), 160u);
+  EXPECT_EQ(ratio.UpdatesAllowed(309), 160u);
+  EXPECT_EQ(ratio.UpdatesAllowed(310), 161u);
+  EXPECT_EQ(ratio.RowsBound(false, 160), 320u);
+  RatioOptions faster = SmallOptions();
+  faster.utd = 4;
+  ratio.Change(faster, 310);
+  EXPECT_EQ(ratio.UpdatesAllowed(310), 161u);
+  EXPECT_EQ(ratio.UpdatesAllowed(311), 165u);
+  // Updates that were behind when it changed hold the rows no further back than the slack.
+  EXPECT_EQ(ratio.RowsBound(false, 149), 327u);
+}
+
+TEST(RatioTest, AChangeInTheSeedPhaseLeavesTheLineWhereItBegins) {
+  Ratio ratio(SmallOptions());
+  RatioOptions changed = SmallOptions();
+  changed.utd = 2;
+  changed.slack_rows = 7;
+  ratio.Change(changed, 90);
+  EXPECT_EQ(ratio.since(), (Ratio::Point{100, 60}));
+  EXPECT_EQ(ratio.UpdatesAllowed(101), 62u);
+  EXPECT_EQ(ratio.RowsBound(true, 0), 107u);
+}
+
+TEST(RatioTest, OtherLimitsLeaveTheLineAsItIs) {
+  Ratio ratio(SmallOptions());
+  RatioOptions changed = SmallOptions();
+  changed.slack_rows = 7;
+  changed.min_rows = 9;
+  ratio.Change(changed, 300);
+  EXPECT_EQ(ratio.since(), (Ratio::Point{100, 60}));
+  EXPECT_EQ(ratio.RowsBound(false, 60), 107u);
+  EXPECT_EQ(ratio.MinRows(1000), 9u);
+}
+
+TEST(RatioTest, AResumedRunContinuesItsLineAndANewUtdCountsFromThere) {
+  Ratio same(SmallOptions());
+  same.Continue({300, 500}, 0.5, 320);
+  EXPECT_EQ(same.since(), (Ratio::Point{300, 500}));
+  EXPECT_EQ(same.UpdatesAllowed(320), 510u);
+  // Rows before the point, which a resumed run may have lost.
+  EXPECT_EQ(same.UpdatesAllowed(290), 495u);
+  Ratio changed(SmallOptions());
+  changed.Continue({300, 500}, 2, 320);
+  EXPECT_EQ(changed.since(), (Ratio::Point{320, 540}));
+  EXPECT_EQ(changed.UpdatesAllowed(322), 541u);
+}
+
+TEST(RatioTest, BothSidesNeverStandStillWhateverIsChangedOnTheWay) {
+  Ratio ratio(SmallOptions());
+  uint64_t rows = 100, updates = 60;
+  for (int round = 0; round < 200; ++round) {
+    RatioOptions options = SmallOptions();
+    options.utd = round % 3 == 0 ? 0.013 : round % 3 == 1 ? 0.7 : 23.5;
+    options.slack_rows = 1 + round % 5;
+    ratio.Change(options, rows);
+    const uint64_t before = rows;
+    rows = std::max(rows, ratio.RowsBound(false, updates));
+    ASSERT_GT(ratio.UpdatesAllowed(rows), updates) << "round " << round;
+    updates = std::min(ratio.UpdatesAllowed(rows), updates + 3);
+    ASSERT_TRUE(rows > before || ratio.UpdatesAllowed(rows) >= updates) << "round " << round;
   }
 }
 

@@ -1,0 +1,88 @@
+// This part of RunControl changes its limits and tells how they hold rows and updates back.
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "run/control/run_control.h"
+
+namespace pompc::run {
+
+RunLimits RunControl::Limits() const {
+  const RatioOptions& ratio = ratio_.options();
+  return {ratio.utd, ratio.slack_rows, ratio.min_rows, phases_.options().max_rows};
+}
+
+RunLimits RunControl::limits() const {
+  MutexLock lock(&mu_);
+  return Limits();
+}
+
+absl::Status RunControl::CheckLimits(const RunLimits& limits) const {
+  MutexLock lock(&mu_);
+  const ReplayContent replay = Replay();
+  LimitFacts facts;
+  facts.lockstep = options_.lockstep;
+  if (IsOver(phases_.phase())) facts.over = phases_.reason();
+  facts.rows = row_counter_.total();
+  facts.granted_rows = grants_.Outstanding();
+  facts.stored_rows = replay.stored_rows;
+  facts.capacity_rows = replay.capacity_rows;
+  return run::CheckLimits(Limits(), limits, facts);
+}
+
+std::vector<proto::LimitChange> RunControl::SetLimits(const RunLimits& limits) {
+  MutexLock lock(&mu_);
+  const NamedLimits before = Named(Limits()), now = Named(limits);
+  std::vector<proto::LimitChange> changes;
+  for (size_t i = 0; i < now.size(); ++i) {
+    if (now[i].second == before[i].second) continue;
+    proto::LimitChange& change = changes.emplace_back();
+    change.set_setting(now[i].first);
+    change.set_before(before[i].second);
+    change.set_now(now[i].second);
+    change.set_rows(row_counter_.total());
+    change.set_updates(updates_);
+    change.set_at(absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", WallTime(), absl::UTCTimeZone()));
+  }
+  RatioOptions ratio = ratio_.options();
+  ratio.utd = limits.utd;
+  ratio.slack_rows = limits.slack_rows;
+  ratio.min_rows = limits.min_rows;
+  ratio_.Change(ratio, row_counter_.total());
+  if (limits.max_rows != phases_.options().max_rows) {
+    phases_.SetMaxRows(limits.max_rows);
+    evaluations_.SetLastRows(limits.max_rows);
+  }
+  limit_changes_.insert(limit_changes_.end(), changes.begin(), changes.end());
+  while (limit_changes_.size() > kMaxLimitChanges) limit_changes_.pop_front();
+  // The trainer may have waited for what is allowed now.
+  changed_.SignalAll();
+  return changes;
+}
+
+void RunControl::FillLimiter(const GrantReason& grant, proto::LimiterStatus* limiter) const {
+  *limiter->mutable_limits() = ToProto(Limits());
+  const uint64_t rows = row_counter_.total();
+  // In lockstep the turns hold the rows back, not a bound.
+  if (!options_.lockstep) limiter->set_rows_bound(RowsBound());
+  limiter->set_updates_bound(phases_.phase() == proto::SEED && rows >= ratio_.options().seed_rows
+                                 ? ratio_.options().pretrain_updates
+                                 : ratio_.UpdatesAllowed(rows));
+  const ReplayContent replay = Replay();
+  limiter->set_min_rows(replay.min_rows);
+  limiter->set_stored_rows(replay.stored_rows);
+  limiter->set_windows(replay.windows);
+  limiter->set_learner_reason(waits_.step_reason);
+  limiter->set_learner_waits(waits_.step);
+  limiter->set_blocked_streams(BlockedStreams());
+  if (limiter->blocked_streams() > 0) {
+    limiter->set_writers_reason(grant.reason);
+    limiter->set_writers_wait(grant.text);
+  }
+  limiter->set_ratio_rows(ratio_.since().rows);
+  limiter->set_ratio_updates(ratio_.since().updates);
+  limiter->mutable_changes()->Add(limit_changes_.begin(), limit_changes_.end());
+}
+
+}  // namespace pompc::run
