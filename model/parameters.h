@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/io/tensor_header.h"
 #include "model/torch_compat.h"
 
 namespace pompc::model {
@@ -21,18 +22,8 @@ struct NamedTensor {
 // The order is part of the format: peers of one build list the same names in the same order.
 using NamedTensors = std::vector<NamedTensor>;
 
-// One tensor in packed data. `dtype` is a safetensors name: "F64", "F32", "BF16", "I64", "I32",
-// "U8" or "BOOL".
-struct TensorEntry {
-  std::string name;
-  std::string dtype;
-  std::vector<int64_t> shape;
-  // Position and number of its bytes (little-endian, row-major) in the data.
-  uint64_t offset = 0;
-  uint64_t bytes = 0;
-
-  bool operator==(const TensorEntry&) const = default;
-};
+// The dtypes here are "F64", "F32", "BF16", "I64", "I32", "U8" and "BOOL".
+using pompc::TensorEntry;
 
 struct PackedTensors {
   std::vector<TensorEntry> table;

@@ -1,11 +1,8 @@
-// Files of named tensors in the safetensors format: 8 bytes with the header's length
-// (little-endian), a JSON header
-// {"name": {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {string: string}}, raw
-// little-endian data. Any safetensors reader opens them.
+// Files of named tensors in the safetensors format (common/io/tensor_header.h), read and written
+// whole. Any safetensors reader opens them.
 #ifndef POMPC_MODEL_TENSOR_FILE_H_
 #define POMPC_MODEL_TENSOR_FILE_H_
 
-#include <map>
 #include <string>
 
 #include "absl/status/status.h"
@@ -14,7 +11,7 @@
 
 namespace pompc::model {
 
-using Metadata = std::map<std::string, std::string>;
+using Metadata = TensorMetadata;
 
 struct TensorFile {
   // In the order of their offsets in the file, which is the order they were written in.

@@ -33,6 +33,7 @@ ALLOWED = {
     "parameters": BASE,
     "rundir": CONFIG + ("run/control",),
     "replay/core": PROCESS,
+    "replay/dataset": IO + ("replay/core",),
     "replay/wire": THREADS + ("proto", "replay/core"),
     "replay/client": BASE + ("replay/core", "replay/wire"),
     "replay/store": PROCESS + ("replay/core",),
