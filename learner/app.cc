@@ -35,13 +35,14 @@ absl::Status App::Begin() {
 }
 
 // Takes over the run directory. What can be refused is refused before anything is changed: first
-// the port, then the directory's lock and config, then the checkpoint.
+// the port and the data sets, then the directory's lock and config, then the checkpoint.
 absl::Status App::Open() {
   // A port that is taken must not leave a run directory behind.
   if (!options_.server.listen.empty()) {
     POMPC_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options_.server.listen));
     POMPC_RETURN_IF_ERROR(Listener::Open(address).status());
   }
+  POMPC_ASSIGN_OR_RETURN(data_sets_, OpenDataSets(options_.config));
   POMPC_ASSIGN_OR_RETURN(run_, rundir::RunDirectory::Open(options_.run_dir, options_.config));
   POMPC_ASSIGN_OR_RETURN(std::vector<proto::EvaluationResult> evaluations,
                          rundir::EvaluationLog::Read(run_->File("evaluations.csv")));
@@ -121,6 +122,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   shards.start = {run_->learner_incarnation(), RandomId()};
   shards.shards = options_.replay;
   shards.config = options_.config;
+  shards.data_sets = data_sets_;
   shards.grant_interval = options_.grant_interval;
   shards.timeout = options_.shard_timeout;
   shards.clock = options_.clock;

@@ -13,6 +13,7 @@
 #include "common/metrics/metrics.h"
 #include "common/rpc/server.h"
 #include "learner/checkpoint_writer.h"
+#include "learner/feed/data_sets.h"
 #include "learner/feed/plan_writer.h"
 #include "learner/feed/prefetcher.h"
 #include "learner/feed/shard_manager.h"
@@ -86,6 +87,8 @@ class App {
   void Fail(const absl::Status& status);
 
   const AppOptions options_;
+  // The rows with which replay begins.
+  std::vector<replay::CheckedDataSet> data_sets_;
   std::unique_ptr<rundir::RunDirectory> run_;
   // What the checkpoint said from which this start resumed.
   uint64_t restored_rows_ = 0;

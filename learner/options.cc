@@ -96,6 +96,19 @@ absl::Status CheckCapacity(const proto::RunConfig& config, size_t num_shards) {
       "window"));
 }
 
+// A run that learns from data sets alone has no rows of its own: nothing is counted in rows, and
+// nothing waits for them.
+void MakeOffline(const proto::RunConfig& config, run::RunControlOptions* control) {
+  control->ratio.offline = true;
+  control->ratio.seed_rows = 0;
+  control->ratio.pretrain_updates = 0;
+  control->ratio.min_rows = 1;
+  control->stop.max_rows = 0;
+  control->evaluation.every_updates = config.evaluation().every_updates();
+  // Without evaluations in between, there is none at the end either.
+  if (control->evaluation.every_updates == 0) control->evaluation.last_updates = 0;
+}
+
 }  // namespace
 
 absl::Status AppOptions::Validate() const {
@@ -134,6 +147,7 @@ run::RunControlOptions MakeRunControlOptions(const AppOptions& options,
   control.ratio.utd = config.learner().utd();
   control.ratio.slack_rows = config.replay().slack_rows();
   control.ratio.min_rows = config.replay().min_rows();
+  control.imports = !config.replay().import().empty();
   control.evaluation.every_rows = config.evaluation().every_rows();
   control.evaluation.episodes = config.evaluation().episodes();
   control.evaluation.seed = config.seed();
@@ -145,6 +159,9 @@ run::RunControlOptions MakeRunControlOptions(const AppOptions& options,
   control.lease = options.lease;
   control.keep_grants = options.keep_grants;
   control.windows = {config.planner().horizon(), options.window_patience};
+  control.stop.max_updates = config.stop().max_updates();
+  control.evaluation.last_updates = control.stop.max_updates;
+  if (config.schedule() == proto::RunConfig::OFFLINE) MakeOffline(config, &control);
   control.lockstep = config.schedule() == proto::RunConfig::LOCKSTEP;
   return control;
 }

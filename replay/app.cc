@@ -67,6 +67,8 @@ void App::AddMetrics(const AppOptions& options) {
             counts.accepted_rows);
     counter("pompc_replay_planned_rows_total", "Rows with a plan that the shard accepted.",
             counts.planned_rows);
+    counter("pompc_replay_imported_rows_total", "Rows of data sets that the shard took.",
+            counts.imported_rows);
     counter("pompc_replay_sampled_windows_total", "Windows that the shard delivered.",
             counts.sampled_windows);
     gauge("pompc_replay_stored_rows", "Rows that the shard holds.", counts.stored_rows);

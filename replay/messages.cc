@@ -125,6 +125,7 @@ proto::ShardInfo ToShardInfo(const Shard& shard) {
   info.set_shard_incarnation(shard.incarnation());
   info.set_accepted_rows(counts.accepted_rows);
   info.set_planned_rows(counts.planned_rows);
+  info.set_imported_rows(counts.imported_rows);
   info.set_stored_rows(counts.stored_rows);
   info.set_stored_bytes(counts.stored_bytes);
   info.set_windows(counts.windows);

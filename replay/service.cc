@@ -388,6 +388,42 @@ grpc::ServerUnaryReactor* Service::Info(grpc::CallbackServerContext* context,
   return rpc::FinishUnary(context, status);
 }
 
+grpc::ServerUnaryReactor* Service::ImportRows(grpc::CallbackServerContext* context,
+                                              const proto::ImportRowsRequest* request,
+                                              proto::ImportRowsReply* reply) {
+  const absl::Status status = DoImportRows(*request, reply);
+  if (!status.ok()) return rpc::FinishUnary(context, status);
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  shard_->WhenDurable(
+      [reactor](const absl::Status& durable) { reactor->Finish(rpc::ToGrpc(durable)); });
+  return reactor;
+}
+
+absl::Status Service::DoImportRows(const proto::ImportRowsRequest& request,
+                                   proto::ImportRowsReply* reply) {
+  POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
+  std::vector<ParameterVersion> versions;
+  for (const proto::ImportedRows& chunk : request.chunks()) {
+    POMPC_ASSIGN_OR_RETURN(RowView rows, ViewOf(chunk.rows(), &versions));
+    // A version of another run would be taken for one of this run's.
+    versions.assign(rows.count, ParameterVersion());
+    rows.Set<ParameterVersion>("versions", versions);
+    const AppendOutcome outcome =
+        shard_->Import(request.data_set(), chunk.episode(), chunk.first_row(), rows);
+    const std::string where = absl::StrCat("episode ", chunk.episode(), " of the data set");
+    if (outcome.kind == Kind::kGap) {
+      return absl::FailedPreconditionError(absl::StrCat(where, ": rows from ", outcome.next_row,
+                                                        " to ", chunk.first_row(), " are missing"));
+    }
+    if (outcome.kind != Kind::kAcked) return Annotate(outcome.status, where);
+  }
+  POMPC_ASSIGN_OR_RETURN(const ImportPosition position, shard_->Imported(request.data_set()));
+  if (position.episode.has_value()) reply->set_episode(*position.episode);
+  reply->set_next_row(position.next_row);
+  reply->set_ended(position.ended);
+  return absl::OkStatus();
+}
+
 void Service::Drain() {
   std::vector<std::shared_ptr<AppendReactor>> streams;
   {

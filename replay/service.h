@@ -51,6 +51,9 @@ class Service : public proto::ReplayService::CallbackService {
   grpc::ServerUnaryReactor* Info(grpc::CallbackServerContext* context,
                                  const proto::InfoRequest* request,
                                  proto::ShardInfo* reply) override;
+  grpc::ServerUnaryReactor* ImportRows(grpc::CallbackServerContext* context,
+                                       const proto::ImportRowsRequest* request,
+                                       proto::ImportRowsReply* reply) override;
 
   // Ends every stream with UNAVAILABLE, now and from now on: writers keep what was not acknowledged
   // and look for the shard's next life. Idempotent.
@@ -65,6 +68,8 @@ class Service : public proto::ReplayService::CallbackService {
   absl::Status DoUpdatePlans(const proto::UpdatePlansRequest& request,
                              proto::UpdatePlansReply* reply);
   absl::Status DoBarWindows(const proto::BarWindowsRequest& request, proto::BarWindowsReply* reply);
+  // Stores the chunks and tells how far the shard is.
+  absl::Status DoImportRows(const proto::ImportRowsRequest& request, proto::ImportRowsReply* reply);
   void FillInfo(proto::ShardInfo* info) const;
 
   Shard* const shard_;

@@ -129,6 +129,12 @@ std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunCo
   };
   collect(EnvironmentBefore(before.env(), now.env()), now.env(), "env");
   collect(model_before, now.model(), "model");
+  const bool was_offline = before.schedule() == proto::RunConfig::OFFLINE;
+  if (was_offline != (now.schedule() == proto::RunConfig::OFFLINE)) {
+    differences.push_back(
+        absl::StrCat("schedule: ", proto::RunConfig::Schedule_Name(before.schedule()), ", now ",
+                     proto::RunConfig::Schedule_Name(now.schedule())));
+  }
   const std::string was = Networks(before.po_mpc());
   const std::string is = Networks(now.po_mpc());
   if (was != is) {

@@ -77,7 +77,8 @@ class RunDirectory {
 };
 
 // Compares what must be equal for a run made with `before` to be resumed with `now`: env, model
-// without matmul_dtype, and whether the policy has a prior and KL-regularised values. Returns
+// without matmul_dtype, whether the policy has a prior and KL-regularised values, and whether the
+// run learns offline, because rows and updates would then count from where they never were. Returns
 // nothing, or the fields that differ with both values: "model.latent_dim: 64, now 128; ...". Where
 // the task or the action repeat differs, env.spec, which follows from them, is not listed.
 std::string ConfigDifferences(const proto::RunConfig& before, const proto::RunConfig& now);

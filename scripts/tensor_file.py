@@ -7,7 +7,8 @@ import json
 
 import numpy
 
-TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
+TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U64": "<u8", "U32": "<u4",
+         "U8": "|u1", "BOOL": "|b1"}
 NAMES = {numpy.dtype(type): name for name, type in TYPES.items()}
 
 

@@ -85,6 +85,9 @@ absl::Status InProcessRun::StartPlanner(const InProcessRunOptions& options) {
 
 absl::Status InProcessRun::StartActors(const InProcessRunOptions& options) {
   POMPC_CHECK(planner_ != nullptr);
+  // A run that learns offline has nobody who acts, and an evaluator only if it evaluates.
+  const bool offline = options.config.schedule() == proto::RunConfig::OFFLINE;
+  if (offline && options.config.evaluation().every_updates() == 0) return absl::OkStatus();
   actor::AppOptions actor;
   actor.learner = learner_endpoint_;
   actor.planners = {planner_->server().InProcessEndpoint()};
@@ -98,12 +101,14 @@ absl::Status InProcessRun::StartActors(const InProcessRunOptions& options) {
   if (lockstep) actor.turns = &turns_;
   evaluator.evaluate = true;
   evaluator.name = "evaluator";
-  POMPC_ASSIGN_OR_RETURN(actor_, actor::App::Start(std::move(actor)));
+  if (!offline) {
+    POMPC_ASSIGN_OR_RETURN(actor_, actor::App::Start(std::move(actor)));
+    Watch("actor", actor_.get(), /*ends_the_run=*/false);
+  }
   // Seeds follow from the order in which leases are taken: in LOCKSTEP the actor must have the
   // first.
   if (lockstep) POMPC_RETURN_IF_ERROR(AwaitActor());
   POMPC_ASSIGN_OR_RETURN(evaluator_, actor::App::Start(std::move(evaluator)));
-  Watch("actor", actor_.get(), /*ends_the_run=*/false);
   Watch("evaluator", evaluator_.get(), /*ends_the_run=*/false);
   return absl::OkStatus();
 }

@@ -42,7 +42,8 @@ struct InProcessRunOptions {
 };
 
 // All roles of a run in one process: shards, learner, planner, an actor and an evaluator, the same
-// objects that the separate programs run, connected by in-process channels. Thread-safe.
+// objects that the separate programs run, connected by in-process channels. A run that learns
+// offline has no actor, and no evaluator where it makes no evaluations. Thread-safe.
 class InProcessRun {
  public:
   // Starts the roles in the order in which they need each other. Returns the status of the first

@@ -34,6 +34,9 @@ constexpr char kTrainExamples[] =
     "  pompc train --preset quickstart --seed 2 --run-dir runs/two\n"
     "  pompc train --preset quickstart --set learner.utd=1 --set stop.return_mean=800\n"
     "  pompc train --run-dir runs/two                        resumes from its newest checkpoint\n"
+    "  pompc train --preset quickstart --offline --import demos.safetensors --set "
+    "stop.max_updates=20000\n"
+    "                                                        learns from a data set alone\n"
     "Ctrl-C, SIGTERM, SIGHUP (a terminal that closes; nohup prevents it), SIGUSR1, SIGUSR2 and "
     "the\n"
     "limit of CPU time (ulimit -S -t) end the run with a checkpoint; a second Ctrl-C ends it at\n"
@@ -46,12 +49,17 @@ constexpr absl::Duration kLook = absl::Milliseconds(500);
 struct TrainFlags {
   ConfigFlags config;
   InProcessRunOptions run;
+  bool offline = false;
+  std::string import;
   std::string metrics_listen = "127.0.0.1:0";
   std::string log_level = "warning";
 };
 
 // The config of a new run, or of one that is resumed.
 absl::StatusOr<proto::RunConfig> MakeConfig(TrainFlags flags) {
+  std::vector<std::string>& overrides = flags.config.sources.overrides;
+  if (flags.offline) overrides.push_back("schedule=OFFLINE");
+  if (!flags.import.empty()) overrides.push_back(absl::StrCat("replay.import=", flags.import));
   const std::string& run_dir = flags.run.run_dir;
   if (flags.config.HasBase() || !HoldsRun(run_dir)) return flags.config.Load();
   POMPC_ASSIGN_OR_RETURN(const proto::RunConfig before, ReadRunConfig(run_dir));
@@ -85,6 +93,14 @@ void Follow(InProcessRun* run, Event* interrupted, ProgressDisplay* display) {
 // INVALID_ARGUMENT if no actor of this process can step the task. An actor would find that out too,
 // but only once the run has begun.
 absl::Status CheckTask(const InProcessRunOptions& options) {
+  const bool offline = options.config.schedule() == proto::RunConfig::OFFLINE;
+  // Without actors and evaluators nobody steps it.
+  if (offline && options.config.evaluation().every_updates() == 0) return absl::OkStatus();
+  if (offline && options.config.env().task() == config::kExternalTask) {
+    return absl::InvalidArgumentError(
+        "env.task is \"external\": no evaluator of this process can step it; set "
+        "evaluation.every_updates=0 to learn offline without evaluations");
+  }
   if (options.config.env().task() == config::kExternalTask) {
     return absl::InvalidArgumentError(
         "env.task is \"external\": its environment is stepped by an actor of your own, which this"
@@ -190,6 +206,12 @@ Command AddTrain(CLI::App& pompc) {
                    "the run's folder; default a new one, runs/<task>-<date>-<time>")
       ->type_name("DIR");
   AddAssets(*command, &flags->run.assets);
+  command->add_flag("--offline", flags->offline,
+                    "short for --set schedule=OFFLINE: learn from data sets alone, without actors");
+  command
+      ->add_option("--import", flags->import,
+                   "short for --set replay.import=FILES: data sets that replay begins with")
+      ->type_name("FILE,FILE");
   command
       ->add_option("--device", flags->run.device,
                    "where learner and planner compute: cpu, cuda or cuda:N")

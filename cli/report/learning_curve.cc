@@ -35,7 +35,8 @@ absl::StatusOr<std::string> LearningCurveSvg(const std::string& run_dir) {
   POMPC_ASSIGN_OR_RETURN(const CsvTable episodes, ReadCsvIfThere(EpisodesFile(run_dir)));
   ChartOptions options;
   options.title = absl::StrCat(config.env().task(), ", seed ", config.seed());
-  options.x_label = "rows (decisions of the agent)";
+  const bool offline = config.schedule() == proto::RunConfig::OFFLINE;
+  options.x_label = offline ? "updates" : "rows (decisions of the agent)";
   options.y_label = "return of an episode";
   if (config.stop().return_mean() != 0) {
     options.reference = config.stop().return_mean();
@@ -48,7 +49,7 @@ absl::StatusOr<std::string> LearningCurveSvg(const std::string& run_dir) {
                     .y = RunningMean(episodes.column("return"))});
   series.push_back({.name = "evaluations, mean and 95 % interval",
                     .color = "#1f6fb4",
-                    .x = evaluations.column("rows"),
+                    .x = evaluations.column(offline ? "updates" : "rows"),
                     .y = evaluations.column("return_mean"),
                     .half_width = evaluations.column("return_ci95"),
                     .markers = true});

@@ -34,7 +34,9 @@ std::string RunSummary(const proto::GetRunReply& run,
   if (const proto::EvaluationResult* result = run::BestEvaluation(status)) {
     best =
         absl::StrCat("return ", FormatMean(result->return_mean(), result->return_ci95()), " over ",
-                     result->episodes(), " episodes, after ", FormatCount(result->rows()), " rows");
+                     result->episodes(), " episodes, after ",
+                     result->rows() == 0 ? absl::StrCat(FormatCount(result->updates()), " updates")
+                                         : absl::StrCat(FormatCount(result->rows()), " rows"));
   }
   TextTable rows = {{"phase", run::PhaseText(status)},
                     {"best evaluation", best},

@@ -167,7 +167,7 @@ absl::Status CheckReplay(const proto::RunConfig& config) {
 // setting that delays the first update.
 absl::Status CheckMaxRows(const proto::RunConfig& config) {
   const uint64_t max_rows = config.stop().max_rows();
-  if (max_rows == 0) return absl::OkStatus();
+  if (max_rows == 0 || config.schedule() == proto::RunConfig::OFFLINE) return absl::OkStatus();
   const proto::LearnerConfig& learner = config.learner();
   const auto error = [&](auto... why) {
     return Error(absl::StrCat("stop.max_rows: ", max_rows, " is less than ", why...,
@@ -191,6 +191,26 @@ absl::Status CheckMaxRows(const proto::RunConfig& config) {
   return absl::OkStatus();
 }
 
+// A run that learns offline counts no rows: what begins and ends it must be something else.
+absl::Status CheckOffline(const proto::RunConfig& config) {
+  const proto::StopConfig& stop = config.stop();
+  if (config.schedule() != proto::RunConfig::OFFLINE) {
+    const uint64_t pretraining = config.learner().pretrain_updates();
+    if (stop.max_updates() == 0 || stop.max_updates() >= pretraining) return absl::OkStatus();
+    return Error(absl::StrCat("stop.max_updates: ", stop.max_updates(),
+                              " is less than learner.pretrain_updates ", pretraining,
+                              "; allowed: 0 (no limit), or as many and more"));
+  }
+  if (config.replay().import().empty()) {
+    return Error("schedule: OFFLINE learns from replay.import, which names no file");
+  }
+  const bool goal = stop.return_mean() != 0 && config.evaluation().every_updates() > 0;
+  if (stop.max_updates() > 0 || stop.max_minutes() > 0 || goal) return absl::OkStatus();
+  return Error(
+      "schedule: OFFLINE has no rows whose number could end it; set stop.max_updates or "
+      "stop.max_minutes");
+}
+
 }  // namespace
 
 // Ranges come first: the rules between fields may then rely on them.
@@ -203,7 +223,8 @@ absl::Status Validate(const proto::RunConfig& config) {
   POMPC_RETURN_IF_ERROR(CheckPoMpc(config));
   POMPC_RETURN_IF_ERROR(CheckLosses(config.learner()));
   POMPC_RETURN_IF_ERROR(CheckReplay(config));
-  return CheckMaxRows(config);
+  POMPC_RETURN_IF_ERROR(CheckMaxRows(config));
+  return CheckOffline(config);
 }
 
 }  // namespace pompc::config

@@ -41,7 +41,8 @@ void ShardManager::Run(int shard) {
   absl::Duration pause = absl::ZeroDuration();
   while (Pause(pause, &told)) {
     const absl::Status status = Exchange(shard);
-    pause = options_.grant_interval;
+    // Rows of data sets come in pieces, so that grants are not held up by them.
+    pause = Importing(shard) ? absl::ZeroDuration() : options_.grant_interval;
     if (status.ok()) {
       backoff.Reset();
     } else {
@@ -107,9 +108,16 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
     Log().info("shard {} at {} is ready: {} rows", shard, options_.shards[shard].address(),
                info.stored_rows());
     TellAgreed();
+    // The shard may have another memory than before; if not, it says that it has them already.
+    link->imports.clear();
+    for (const replay::CheckedDataSet& data_set : options_.data_sets) {
+      link->imports.emplace_back(data_set, static_cast<uint32_t>(shard),
+                                 static_cast<uint32_t>(clients_.size()));
+    }
     control_->ShardAnswered(shard, info, false);
     link->configured = link->answered = true;
   }
+  POMPC_RETURN_IF_ERROR(Import(shard, link));
   // What is granted is asked for as late as possible: Configure may have taken seconds.
   const run::ShardGrant grant = control_->NextGrant(shard);
   POMPC_ASSIGN_OR_RETURN(
@@ -118,6 +126,37 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
                     grant.newest_version}));
   control_->ShardAnswered(shard, info, grant.seed_phase_over);
   return absl::OkStatus();
+}
+
+absl::Status ShardManager::Import(int shard, Link* link) {
+  if (link->imports.empty()) return absl::OkStatus();
+  uint64_t rows = 0, of = 0;
+  bool stepped = false;
+  for (replay::DataSetImport& import : link->imports) {
+    if (!import.done() && !stepped) {
+      const absl::Status status = import.Step(&clients_[shard]);
+      // The rows themselves are refused, and would be again.
+      if (absl::IsInvalidArgument(status)) Refused(shard, status);
+      POMPC_RETURN_IF_ERROR(status);
+      stepped = true;
+    }
+    rows += import.rows_done();
+    of += import.rows();
+  }
+  const bool done = std::all_of(link->imports.begin(), link->imports.end(),
+                                [](const auto& import) { return import.done(); });
+  // A part without rows is done only once the shard was asked.
+  if (done || rows < of) control_->ShardImported(shard, rows, of);
+  if (!done) return absl::OkStatus();
+  link->imports.clear();
+  Log().info("shard {} has its {} rows of replay.import", shard, of);
+  return absl::OkStatus();
+}
+
+bool ShardManager::Importing(int shard) {
+  Link& link = *links_[shard];
+  MutexLock lock(&link.mu);
+  return !link.imports.empty();
 }
 
 void ShardManager::TellAgreed() {
@@ -136,6 +175,11 @@ bool ShardManager::MayTryAgain(int shard, const absl::Status& status) {
   // An unreachable shard may come back at any time, and so may one that another run has taken while
   // it was down. Only a refusal at the first contact is a mistake of whoever started the learner.
   if (!IsRefusal(status) || TakenByOthers(shard, status)) return true;
+  Refused(shard, status);
+  return false;
+}
+
+void ShardManager::Refused(int shard, const absl::Status& status) {
   bool first = false;
   {
     MutexLock lock(&mu_);
@@ -147,7 +191,6 @@ bool ShardManager::MayTryAgain(int shard, const absl::Status& status) {
     options_.on_refused(Annotate(
         status, absl::StrCat("replay shard ", shard, " at ", options_.shards[shard].address())));
   }
-  return false;
 }
 
 bool ShardManager::TakenByOthers(int shard, const absl::Status& refusal) {

@@ -13,6 +13,7 @@
 #include "common/base/occasionally.h"
 #include "common/base/thread.h"
 #include "learner/feed/shard_clients.h"
+#include "replay/client/data_set_import.h"
 #include "run/control/run_control.h"
 
 namespace pompc::learner {
@@ -25,6 +26,9 @@ struct ShardManagerOptions {
   std::vector<rpc::Endpoint> shards;
   // Resolved; as ShardClients wants it.
   proto::RunConfig config;
+  // The rows with which replay begins: each shard gets its part before it is granted rows for the
+  // first time, and again when it has lost its memory.
+  std::vector<replay::CheckedDataSet> data_sets;
   // The interval at which each shard is told how many rows it may take.
   absl::Duration grant_interval = absl::Milliseconds(50);
   // Deadline of one call.
@@ -74,6 +78,8 @@ class ShardManager {
     bool configured ABSL_GUARDED_BY(mu) = false;
     // It has answered at least once.
     bool answered ABSL_GUARDED_BY(mu) = false;
+    // What it has yet to get of the data sets.
+    std::vector<replay::DataSetImport> imports ABSL_GUARDED_BY(mu);
     // Limits how often its refusals are logged.
     Occasionally refusals ABSL_GUARDED_BY(mu){absl::Seconds(30)};
   };
@@ -84,6 +90,12 @@ class ShardManager {
   bool Pause(absl::Duration pause, uint64_t* told);
   absl::Status Exchange(int shard);
   absl::Status ExchangeLocked(int shard, Link* link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(link->mu);
+  // Makes one step of the imports that are not done and tells the control how far they are.
+  absl::Status Import(int shard, Link* link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(link->mu);
+  // True if another exchange is to follow at once.
+  bool Importing(int shard);
+  // Ends the learner with the refusal of a shard.
+  void Refused(int shard, const absl::Status& status);
   // The shard did not answer, or refused: says so and tells the control.
   void LoseLocked(int shard, const absl::Status& status, Link* link)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(link->mu);

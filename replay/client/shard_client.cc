@@ -256,6 +256,15 @@ absl::StatusOr<proto::BarWindowsReply> ShardClient::BarWindows(
       &Impl::Stub::async::BarWindows, std::move(request));
 }
 
+absl::StatusOr<proto::ImportRowsReply> ShardClient::ImportRows(
+    uint32_t data_set, std::vector<proto::ImportedRows> chunks) {
+  auto request = impl_->New<proto::ImportRowsRequest>();
+  request.set_data_set(data_set);
+  for (proto::ImportedRows& chunk : chunks) *request.add_chunks() = std::move(chunk);
+  return impl_->Wait<proto::ImportRowsRequest, proto::ImportRowsReply>(
+      &Impl::Stub::async::ImportRows, std::move(request));
+}
+
 void ShardClient::Close() { impl_->Close(); }
 
 const ShardClientOptions& ShardClient::options() const { return impl_->options(); }

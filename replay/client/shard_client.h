@@ -84,6 +84,12 @@ class ShardClient {
   absl::StatusOr<proto::BarWindowsReply> BarWindows(uint64_t shard_incarnation,
                                                     std::span<const uint64_t> addresses);
 
+  // Has the shard store chunks of a data set, in the order of its episodes, and returns how far it
+  // is then; without chunks it only tells. RESOURCE_EXHAUSTED while the shard's disk is full;
+  // INVALID_ARGUMENT naming a row that it refuses.
+  absl::StatusOr<proto::ImportRowsReply> ImportRows(uint32_t data_set,
+                                                    std::vector<proto::ImportedRows> chunks);
+
   // Does what the destructor does; calls made later fail with CANCELLED. Idempotent.
   void Close();
 

@@ -1,6 +1,7 @@
 #include "replay/core/shard.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -65,6 +66,19 @@ void Wake(const std::vector<std::shared_ptr<RoomWaiter>>& waiters) {
   for (const std::shared_ptr<RoomWaiter>& waiter : waiters) waiter->OnRoom();
 }
 
+// Episodes of data sets are segments of an actor that no lease has.
+constexpr uint32_t kImportActor = std::numeric_limits<uint32_t>::max();
+
+SegmentId ImportedSegment(uint32_t data_set, uint64_t episode) {
+  return {.actor_index = kImportActor,
+          .incarnation = 1,
+          .environment = data_set,
+          .episode = episode,
+          .segment = 0};
+}
+
+bool IsImported(const SegmentId& id) { return id.actor_index == kImportActor; }
+
 AppendOutcome RefuseSegment(Streams::Segment* segment, absl::Status why) {
   segment->refused = why;
   return {Kind::kRefused, segment->next_row, segment->ended, std::move(why)};
@@ -124,6 +138,11 @@ absl::StatusOr<std::shared_ptr<const ShardConfig>> Shard::config() const {
 
 AppendOutcome Shard::Append(const SegmentId& segment, uint64_t first_row, const RowView& rows,
                             const std::shared_ptr<RoomWaiter>& waiter) {
+  if (IsImported(segment)) {
+    return {Kind::kRefused, 0, false,
+            absl::InvalidArgumentError(
+                absl::StrCat("actor index ", segment.actor_index, " is kept for data sets"))};
+  }
   MutexLock lock(&mu_);
   activity_.Enter(Activity::kInserting);
   AppendOutcome outcome = AppendLocked(segment, first_row, rows);
@@ -135,13 +154,34 @@ AppendOutcome Shard::Append(const SegmentId& segment, uint64_t first_row, const 
   return outcome;
 }
 
+AppendOutcome Shard::Import(uint32_t data_set, uint64_t episode, uint64_t first_row,
+                            const RowView& rows) {
+  MutexLock lock(&mu_);
+  activity_.Enter(Activity::kInserting);
+  AppendOutcome outcome = AppendLocked(ImportedSegment(data_set, episode), first_row, rows);
+  POMPC_CHECK(outcome.kind != Kind::kBlocked, "rows of a data set wait for no grant");
+  activity_.Enter(Resting());
+  return outcome;
+}
+
+absl::StatusOr<ImportPosition> Shard::Imported(uint32_t data_set) const {
+  MutexLock lock(&mu_);
+  POMPC_RETURN_IF_ERROR(CheckOpen());
+  const std::optional<Streams::Last> last = streams_.LastOf(kImportActor, data_set);
+  if (!last.has_value()) return ImportPosition();
+  // What was forgotten was whole: the rows of an episode come before those of the next one.
+  if (last->state == nullptr) return ImportPosition{last->episode, 0, true};
+  return ImportPosition{last->episode, last->state->next_row, last->state->ended};
+}
+
 // What can be decided without room is decided first, so that nothing waits for the limiter in vain.
 AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const RowView& rows) {
   if (absl::Status status = CheckOpen(); !status.ok()) return {Kind::kFailed, 0, false, status};
   absl::StatusOr<Streams::Segment*> opened = streams_.Open(id);
   if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
   Streams::Segment* const segment = *opened;
-  if (absl::Status status = CheckChunk(rows); !status.ok()) return RefuseSegment(segment, status);
+  if (absl::Status status = CheckChunk(id, rows); !status.ok())
+    return RefuseSegment(segment, status);
   const bool has_final = !rows.final_observation.empty();
   const ChunkVerdict verdict = JudgeChunk(*segment, first_row, rows.count, has_final);
   switch (verdict.kind) {
@@ -154,10 +194,12 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
     case ChunkVerdict::Kind::kStore:
       break;
   }
-  if (absl::Status status = CheckNewRows(rows, verdict.skip, first_row); !status.ok()) {
+  if (absl::Status status = CheckNewRows(id, rows, verdict.skip, first_row); !status.ok()) {
     return RefuseSegment(segment, status);
   }
-  if (absl::Status status = CheckVersions(rows, verdict.skip, first_row, segment); !status.ok()) {
+  const absl::Status status =
+      IsImported(id) ? absl::OkStatus() : CheckVersions(rows, verdict.skip, first_row, segment);
+  if (!status.ok()) {
     if (!absl::IsUnavailable(status)) return RefuseSegment(segment, status);
     version_awaited_ = true;
     return {Kind::kBlocked, segment->next_row, segment->ended, status};
@@ -165,8 +207,12 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
   return StoreNewRows({id, first_row, rows, verdict.skip}, segment);
 }
 
-absl::Status Shard::CheckChunk(const RowView& rows) const {
-  if (rows.count > config_->chunk_rows) {
+absl::Status Shard::CheckChunk(const SegmentId& id, const RowView& rows) const {
+  if (IsImported(id) && rows.count > ShardConfig::kMaxChunkRows) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the chunk has ", rows.count, " rows; allowed are ", ShardConfig::kMaxChunkRows));
+  }
+  if (!IsImported(id) && rows.count > config_->chunk_rows) {
     return absl::InvalidArgumentError(absl::StrCat("the chunk has ", rows.count,
                                                    " rows; allowed by actor.chunk_rows are ",
                                                    config_->chunk_rows));
@@ -174,9 +220,10 @@ absl::Status Shard::CheckChunk(const RowView& rows) const {
   return CheckSizes(table_->spec(), rows);
 }
 
-absl::Status Shard::CheckNewRows(const RowView& rows, uint32_t begin, uint64_t first_row) const {
+absl::Status Shard::CheckNewRows(const SegmentId& id, const RowView& rows, uint32_t begin,
+                                 uint64_t first_row) const {
   POMPC_RETURN_IF_ERROR(CheckValues(table_->spec(), config_->limits, rows, begin, first_row));
-  if (!limiter_.seed_phase_over()) return absl::OkStatus();
+  if (!limiter_.seed_phase_over() || IsImported(id)) return absl::OkStatus();
   // The last random rows of a seed phase may still be in flight when it ends. They are refused, so
   // that the writer drops the episode: training expects every later row to have a plan.
   const std::span<const uint8_t> has_plan = rows.Get<uint8_t>("has_plan");
@@ -229,8 +276,10 @@ AppendOutcome Shard::Refuse(const SegmentId& id, absl::Status why) {
 AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment) {
   POMPC_CHECK_LE(chunk.begin, chunk.rows.count, "rows are skipped that the chunk does not have");
   const uint32_t wanted = chunk.rows.count - chunk.begin;
+  const bool imported = IsImported(chunk.segment);
   const uint32_t new_rows =
-      static_cast<uint32_t>(std::min<uint64_t>(wanted, limiter_.Room(accepted_rows_)));
+      imported ? wanted
+               : static_cast<uint32_t>(std::min<uint64_t>(wanted, limiter_.Room(accepted_rows_)));
   // A chunk without rows, which only ends its segment, needs no room.
   if (new_rows == 0 && wanted > 0) {
     return {Kind::kBlocked, segment->next_row, segment->ended,
@@ -245,10 +294,12 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
     return {Kind::kFailed, segment->next_row, segment->ended, status};
   }
   table_->Append(granted, &segment->tail);
-  accepted_rows_ += new_rows;
-  if (new_rows > 0) limiter_.Accepted(accepted_rows_);
-  const std::span<const uint8_t> has_plan = rows.Get<uint8_t>("has_plan");
-  planned_rows_ += std::count(has_plan.begin() + chunk.begin, has_plan.end(), 1);
+  (imported ? imported_rows_ : accepted_rows_) += new_rows;
+  if (new_rows > 0 && !imported) {
+    limiter_.Accepted(accepted_rows_);
+    const std::span<const uint8_t> has_plan = rows.Get<uint8_t>("has_plan");
+    planned_rows_ += std::count(has_plan.begin() + chunk.begin, has_plan.end(), 1);
+  }
   POMPC_CHECK_LE(planned_rows_, accepted_rows_);
   segment->next_row += new_rows;
   if (new_rows > 0) segment->terminated = rows.Get<uint8_t>("terminated").back() != 0;
@@ -354,6 +405,7 @@ ShardCounts Shard::counts() const {
   MutexLock lock(&mu_);
   ShardCounts counts{.accepted_rows = accepted_rows_,
                      .planned_rows = planned_rows_,
+                     .imported_rows = imported_rows_,
                      .max_accepted_rows = limiter_.max_accepted_rows(),
                      .sampled_windows = sampled_windows_,
                      .blocked_writers = static_cast<uint32_t>(waiters_.size())};

@@ -42,6 +42,7 @@ struct ShardConfig {
 struct ShardCounts {
   uint64_t accepted_rows = 0;  // ever
   uint64_t planned_rows = 0;   // of these, with a plan
+  uint64_t imported_rows = 0;  // ever; not among the accepted ones
   uint64_t stored_rows = 0;
   uint64_t stored_bytes = 0;
   uint64_t windows = 0;
@@ -69,6 +70,16 @@ struct AppendOutcome {
   absl::Status status;
   // Rows stored by this call.
   uint32_t stored = 0;
+};
+
+// How much of a data set a shard has.
+struct ImportPosition {
+  // The last episode of which it has rows; absent if it has none.
+  std::optional<uint64_t> episode;
+  // It has all rows of that episode before this one.
+  uint64_t next_row = 0;
+  // It has all of the episode that there will be.
+  bool ended = false;
 };
 
 // Is told that a blocked chunk may be tried again.
@@ -112,6 +123,15 @@ class Shard {
   // after Close, else the store's status.
   AppendOutcome Append(const SegmentId& segment, uint64_t first_row, const RowView& rows,
                        const std::shared_ptr<RoomWaiter>& waiter);
+
+  // Takes `rows` of an episode of a data set, which begin with its row `first_row`, as Append takes
+  // those of a writer, but regardless of the learner's grants: they may have no plan after the seed
+  // phase, they do not count as accepted, and no version counts. The outcome is never kBlocked.
+  AppendOutcome Import(uint32_t data_set, uint64_t episode, uint64_t first_row,
+                       const RowView& rows);
+
+  // How much of a data set the shard has. UNAVAILABLE before Configure, CANCELLED after Close.
+  absl::StatusOr<ImportPosition> Imported(uint32_t data_set) const;
 
   // Refuses everything of the segment from now on, because one of its chunks could not be read as
   // rows. The outcome is kRefused with `why`; where the segment cannot be opened, it is that of
@@ -171,9 +191,10 @@ class Shard {
   Activity Resting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   AppendOutcome AppendLocked(const SegmentId& id, uint64_t first_row, const RowView& rows)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  absl::Status CheckChunk(const RowView& rows) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  absl::Status CheckNewRows(const RowView& rows, uint32_t begin, uint64_t first_row) const
+  absl::Status CheckChunk(const SegmentId& id, const RowView& rows) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status CheckNewRows(const SegmentId& id, const RowView& rows, uint32_t begin,
+                            uint64_t first_row) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // OK if the learner has published the versions of the rows from `begin` on. UNAVAILABLE while the
   // announcement may still be on its way, INVALID_ARGUMENT once later grants have come without it.
   absl::Status CheckVersions(const RowView& rows, uint32_t begin, uint64_t first_row,
@@ -200,6 +221,7 @@ class Shard {
   std::string told_ ABSL_GUARDED_BY(mu_);
   uint64_t accepted_rows_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t planned_rows_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t imported_rows_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t sampled_windows_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

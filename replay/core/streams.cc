@@ -9,6 +9,7 @@ namespace pompc::replay {
 
 Streams::Streams(const Options& options) : options_(options) {
   POMPC_CHECK_GT(options.max_segments, 0u);
+  POMPC_CHECK_GT(options.max_environments, 0u);
 }
 
 absl::StatusOr<Streams::Segment*> Streams::Open(const SegmentId& id) {
@@ -55,6 +56,21 @@ absl::StatusOr<Streams::Actor*> Streams::OpenActor(const SegmentId& id) {
   if (it == actors_.end()) it = actors_.try_emplace(id.actor_index).first;
   it->second.incarnation = id.incarnation;
   return &it->second;
+}
+
+std::optional<Streams::Last> Streams::LastOf(uint32_t actor_index, uint32_t environment) const {
+  const auto actor = actors_.find(actor_index);
+  if (actor == actors_.end()) return std::nullopt;
+  const auto found = actor->second.environments.find(environment);
+  if (found == actor->second.environments.end()) return std::nullopt;
+  const auto& [segments, forgotten] = found->second;
+  // Segments are forgotten from the first one on, unless the environment has gone back to one.
+  if (!segments.empty() && (!forgotten || segments.rbegin()->first > *forgotten)) {
+    const auto& [position, state] = *segments.rbegin();
+    return Last{position.first, position.second, &state};
+  }
+  if (!forgotten) return std::nullopt;
+  return Last{forgotten->first, forgotten->second, nullptr};
 }
 
 void Streams::ForgetAll(Actor* actor) {

@@ -57,6 +57,17 @@ class Streams {
   // segment was forgotten; RESOURCE_EXHAUSTED if the writer's environment would be one too many.
   absl::StatusOr<Segment*> Open(const SegmentId& id);
 
+  // The last segment, in the order in which an environment writes, that was opened under the
+  // incarnation that wrote last.
+  struct Last {
+    uint64_t episode = 0;
+    uint32_t segment = 0;
+    // Its state; null if it was forgotten.
+    const Segment* state = nullptr;
+  };
+  // Nothing if the environment has opened none. The state is valid until the next call of Open.
+  std::optional<Last> LastOf(uint32_t actor_index, uint32_t environment) const;
+
   // Segments remembered.
   size_t size() const { return used_.size(); }
 

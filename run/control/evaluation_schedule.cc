@@ -18,16 +18,21 @@ EvaluationSchedule::EvaluationSchedule(const EvaluationOptions& options) : optio
   POMPC_CHECK_GT(options.max_results, 0u);
 }
 
-void EvaluationSchedule::Restore(std::vector<proto::EvaluationResult> results, uint64_t rows) {
+void EvaluationSchedule::Restore(std::vector<proto::EvaluationResult> results, uint64_t rows,
+                                 uint64_t updates) {
   for (const proto::EvaluationResult& result : results) {
     next_id_ = std::max(next_id_, result.evaluation_id() + 1);
     if (result.rows() <= rows) served_rows_ = std::max(served_rows_, result.rows());
+    if (result.updates() <= updates) served_updates_ = std::max(served_updates_, result.updates());
     AddResult(result);
   }
 }
 
-bool EvaluationSchedule::Due(uint64_t rows, bool caught_up) const {
-  const uint64_t last = options_.last_rows;
+bool EvaluationSchedule::Due(uint64_t rows, uint64_t updates, bool caught_up) const {
+  const uint64_t last = options_.last_rows, last_updates = options_.last_updates;
+  if (last_updates > 0 && updates >= last_updates) return served_updates_ < last_updates;
+  const uint64_t every = options_.every_updates;
+  if (every > 0 && updates / every > served_updates_ / every) return true;
   // The last evaluation is that of the final policy, so it waits for the updates that the last rows
   // allow. The others are due as soon as their milestone is crossed.
   if (last > 0 && rows >= last) return served_rows_ < last && caught_up;
@@ -41,6 +46,7 @@ proto::EvaluationAssignment EvaluationSchedule::Add(
     std::optional<proto::EvaluationAssignment>* given_up) {
   // Milestones that were crossed together are served together: the policy between them is gone.
   served_rows_ = std::max(served_rows_, rows);
+  served_updates_ = std::max(served_updates_, updates);
   if (outstanding_.size() >= options_.max_outstanding) {
     // One that an evaluator plays would be wasted work, so the oldest that nobody plays goes first.
     auto victim = std::find_if(outstanding_.begin(), outstanding_.end(),

@@ -22,6 +22,10 @@ struct EvaluationOptions {
   uint32_t episodes = 3;
   // Rows after which the run's last evaluation is due; 0: none.
   uint64_t last_rows = 0;
+  // Updates between evaluations, beside every_rows; 0: none.
+  uint64_t every_updates = 0;
+  // Updates after which the run's last evaluation is due; 0: none.
+  uint64_t last_updates = 0;
   // Seed of the run; evaluation n has its own seed, which follows from it.
   uint64_t seed = 1;
   // Evaluations outstanding at most. With one more, the oldest that nobody works on is given up.
@@ -36,18 +40,19 @@ struct EvaluationOptions {
 // thread-safe. Bounded: max_outstanding evaluations, max_results results.
 class EvaluationSchedule {
  public:
-  // REQUIRES: all numbers of the options are at least 1, but for last_rows and the seed.
+  // REQUIRES: every_rows, episodes, max_outstanding and max_results are at least 1.
   explicit EvaluationSchedule(const EvaluationOptions& options);
 
   // Takes over the results of earlier starts of the run, in the order in which they arrived, and
-  // continues at `rows`. A milestone before `rows` that has no result is due again. A milestone
-  // after `rows` is due again even if it has a result, because the run has yet to reach it once
-  // more.
-  void Restore(std::vector<proto::EvaluationResult> results, uint64_t rows);
+  // continues at `rows` and `updates`. A milestone before these that has no result is due again. A
+  // milestone after them is due again even if it has a result, because the run has yet to reach it
+  // once more.
+  void Restore(std::vector<proto::EvaluationResult> results, uint64_t rows, uint64_t updates);
 
   // Returns true if rows have crossed a milestone (a multiple of every_rows, or last_rows) since
-  // the last Add. The last evaluation is due only once updates have caught up with the rows.
-  bool Due(uint64_t rows, bool caught_up) const;
+  // the last Add, or updates one of theirs. The evaluation of the last rows is due only once
+  // updates have caught up with them.
+  bool Due(uint64_t rows, uint64_t updates, bool caught_up) const;
 
   // Adds the evaluation of a version that was published for the milestone; it is outstanding from
   // now on. When several milestones were crossed at once, this evaluation serves for all of them.
@@ -101,8 +106,9 @@ class EvaluationSchedule {
 
   EvaluationOptions options_;
   uint64_t next_id_ = 1;
-  // Rows up to which milestones have been served.
+  // Rows and updates up to which milestones have been served.
   uint64_t served_rows_ = 0;
+  uint64_t served_updates_ = 0;
   std::deque<Pending> outstanding_;
   std::vector<proto::EvaluationResult> results_;
   std::optional<size_t> best_;

@@ -70,6 +70,10 @@ void PhaseMachine::Check(const RunProgress& progress, uint64_t seed_rows, absl::
     return Finish(
         absl::StrCat("the time limit of ", absl::FormatDuration(options_.max_time), " has passed"));
   }
+  if (UpdatesAreDone(progress, now)) {
+    return Finish(absl::StrCat("all ", options_.max_updates, " updates are made",
+                               MissingEvaluations(progress, options_)));
+  }
   if (RowsAreDone(progress, seed_rows, now)) {
     return Finish(absl::StrCat(
         "all ", options_.max_rows, " rows are stored",
@@ -85,6 +89,13 @@ bool PhaseMachine::RowsAreDone(const RunProgress& progress, uint64_t seed_rows,
   if (phase_ == proto::SEED) return progress.rows < seed_rows || progress.cannot_refill;
   // The last rows are worth nothing before the updates that they allow.
   if (!progress.caught_up) return false;
+  if (!done_since_.has_value()) done_since_ = now;
+  return !Evaluating(progress, now);
+}
+
+bool PhaseMachine::UpdatesAreDone(const RunProgress& progress, absl::Duration now) {
+  // In the seed phase the last update is followed by the first version, which closes that phase.
+  if (phase_ == proto::SEED || !HasAllUpdates(progress.updates)) return false;
   if (!done_since_.has_value()) done_since_ = now;
   return !Evaluating(progress, now);
 }

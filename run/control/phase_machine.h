@@ -15,11 +15,13 @@ namespace pompc::run {
 // switches a condition off.
 struct StopOptions {
   uint64_t max_rows = 0;
+  uint64_t max_updates = 0;
   // Mean return of one evaluation; may be negative.
   std::optional<double> return_mean;
   // Since this start of the learner.
   absl::Duration max_time;
-  // The time for which the run waits at most for its last evaluations once it has max_rows.
+  // The time for which the run waits at most for its last evaluations once it has max_rows or
+  // max_updates.
   absl::Duration last_evaluations = absl::Minutes(10);
   // The time, within that one, for which the run waits while no evaluator takes part. This counts
   // from when the last one left, or from the beginning of that time if this is later; if there
@@ -30,6 +32,7 @@ struct StopOptions {
 // What the conditions are checked against.
 struct RunProgress {
   uint64_t rows = 0;
+  uint64_t updates = 0;
   // True if all updates that the rows allow have been made, or cannot be made.
   bool caught_up = false;
   // True if replay has lost rows and needs more new ones than max_rows admits.
@@ -61,9 +64,9 @@ class PhaseMachine {
   void StartTraining();
   void Stop(std::string reason);
   // Finishes the run if a condition holds. The condition max_rows holds once all updates for these
-  // rows have been made and the last evaluations have results, or have been waited for long enough;
-  // the reason then says how many had no result. If max_rows is reached before the seed phase has
-  // enough rows, the condition holds at once.
+  // rows have been made, max_updates once they have been made, and both once the last evaluations
+  // have results, or have been waited for long enough; the reason then says how many had no result.
+  // If max_rows is reached before the seed phase has enough rows, the condition holds at once.
   void Check(const RunProgress& progress, uint64_t seed_rows, absl::Duration now);
 
   // Changes the limit of rows, 0 for none. A run that was waiting for its last evaluations begins
@@ -73,6 +76,10 @@ class PhaseMachine {
   // True if the run takes no more rows because it has all it may have.
   bool HasAllRows(uint64_t rows) const {
     return options_.max_rows > 0 && rows >= options_.max_rows;
+  }
+  // True if the run makes no more updates because it has made all it may make.
+  bool HasAllUpdates(uint64_t updates) const {
+    return options_.max_updates > 0 && updates >= options_.max_updates;
   }
 
   const StopOptions& options() const { return options_; }
@@ -84,6 +91,7 @@ class PhaseMachine {
   // What must hold between the fields after each change.
   void CheckInvariants() const;
   bool RowsAreDone(const RunProgress& progress, uint64_t seed_rows, absl::Duration now);
+  bool UpdatesAreDone(const RunProgress& progress, absl::Duration now);
   // True while the last evaluations are waited for, which began at `done_since_`.
   bool Evaluating(const RunProgress& progress, absl::Duration now);
 
@@ -91,7 +99,7 @@ class PhaseMachine {
   const absl::Duration start_;
   proto::Phase phase_ = proto::SEED;
   std::string reason_;
-  // When all rows were stored and all updates had been made.
+  // When all rows were stored and all their updates made, or all updates there may be.
   std::optional<absl::Duration> done_since_;
   // Since when, after that, no evaluator has taken part.
   std::optional<absl::Duration> no_evaluator_since_;

@@ -18,7 +18,7 @@ constexpr size_t kMaxError = 256;
 // Tick is called several times a second; if it was not for so long, the learner did not run.
 constexpr absl::Duration kPause = absl::Seconds(2);
 
-EvaluationOptions WithLastRows(EvaluationOptions options, const StopOptions& stop) {
+EvaluationOptions WithLast(EvaluationOptions options, const StopOptions& stop) {
   options.last_rows = stop.max_rows;
   return options;
 }
@@ -39,7 +39,7 @@ RunControl::RunControl(const RunControlOptions& options, Clock* clock)
       learner_waits_(clock, proto::LimiterStatus::NONE),
       writers_wait_(clock, proto::LimiterStatus::NONE),
       leases_(options.lease, static_cast<int>(options.shards.size()), options.learner_incarnation),
-      evaluations_(WithLastRows(options.evaluation, options.stop)),
+      evaluations_(WithLast(options.evaluation, options.stop)),
       phases_(Stops(options), start_),
       ratio_(options.ratio),
       limit_changes_(options.limit_changes.begin(), options.limit_changes.end()),
@@ -78,7 +78,7 @@ void RunControl::Restore(const std::optional<RunProgressState>& checkpoint,
     }
   }
   // After the rows, for they decide which milestones are yet to come.
-  evaluations_.Restore(std::move(evaluations), row_counter_.total());
+  evaluations_.Restore(std::move(evaluations), row_counter_.total(), updates_);
 }
 
 RunProgressState RunControl::Save() const {
@@ -253,7 +253,8 @@ bool RunControl::ShardLost(int shard, const std::string& problem) {
 }
 
 bool RunControl::CaughtUp() const {
-  return updates_ >= ratio_.UpdatesAllowed(row_counter_.total()) || CannotRefill();
+  return phases_.HasAllUpdates(updates_) ||
+         updates_ >= ratio_.UpdatesAllowed(row_counter_.total()) || CannotRefill();
 }
 
 bool RunControl::SeedClosed() const {
@@ -321,9 +322,9 @@ TrainerStep RunControl::NextStep() {
                    "the learner waits for the evaluation in progress");
   }
   // Before the next update: the policy that is evaluated is that of the milestone, not a later one.
-  if (evaluations_.Due(rows, CaughtUp())) return TrainerStep::kEvaluate;
+  if (evaluations_.Due(rows, updates_, CaughtUp())) return TrainerStep::kEvaluate;
   if (CaughtUp()) {
-    if (phases_.HasAllRows(rows)) {
+    if (phases_.HasAllRows(rows) || phases_.HasAllUpdates(updates_)) {
       return WaitFor(proto::LimiterStatus::EVALUATION, LastEvaluations());
     }
     return WaitForRows(
@@ -337,6 +338,9 @@ TrainerStep RunControl::NextStep() {
 TrainerStep RunControl::NextSeedStep() {
   const uint64_t rows = row_counter_.total();
   const RatioOptions& ratio = ratio_.options();
+  // In lockstep rows would otherwise come between those of the data sets, wherever the clock puts
+  // them.
+  if (Importing()) return WaitFor(proto::LimiterStatus::MIN_ROWS, ImportProgress());
   if (rows < ratio.seed_rows && updates_ == 0) {
     return WaitForRows(proto::LimiterStatus::SEED_ROWS,
                        absl::StrCat("the learner waits for the rows of the seed phase: ", rows,
@@ -348,7 +352,34 @@ TrainerStep RunControl::NextSeedStep() {
   return UpdateUnlessRefilling();
 }
 
+void RunControl::ShardImported(int shard, uint64_t rows, uint64_t of) {
+  MutexLock lock(&mu_);
+  POMPC_CHECK(options_.imports);
+  POMPC_CHECK_LE(rows, of);
+  ShardAt(shard).imported_rows = rows;
+  ShardAt(shard).rows_to_import = of;
+  changed_.SignalAll();
+}
+
+bool RunControl::Importing() const {
+  return options_.imports && std::any_of(shards_.begin(), shards_.end(), [](const Shard& shard) {
+           return !shard.rows_to_import.has_value() || shard.imported_rows < *shard.rows_to_import;
+         });
+}
+
+std::string RunControl::ImportProgress() const {
+  uint64_t rows = 0, of = 0;
+  for (const Shard& shard : shards_) {
+    rows += shard.imported_rows;
+    of += shard.rows_to_import.value_or(0);
+  }
+  return absl::StrCat("the learner waits for the shards to take the rows of replay.import: ", rows,
+                      " of ", of);
+}
+
 TrainerStep RunControl::UpdateUnlessRefilling() {
+  // A shard that has lost its memory gets its part of the data sets again.
+  if (Importing()) return WaitFor(proto::LimiterStatus::MIN_ROWS, ImportProgress());
   const ReplayContent replay = Replay();
   if (replay.NeedsRefill()) {
     return WaitForRows(
@@ -425,6 +456,7 @@ bool RunControl::MaySample() const {
   if (phases_.phase() == proto::SEED && row_counter_.total() < ratio_.options().seed_rows) {
     return false;
   }
+  if (Importing()) return false;
   const ReplayContent replay = Replay();
   return !replay.NeedsRefill() && replay.windows > 0;
 }

@@ -48,6 +48,9 @@ struct RunControlOptions {
   // For how long the grant of a shard that does not answer is reserved for it, because actors may
   // still reach it. After that the other shards are granted these rows.
   absl::Duration keep_grants = absl::Seconds(60);
+  // Shards get the rows of data sets (replay.import), and no update is made before each has told
+  // that it has its part (ShardImported).
+  bool imports = false;
   // Rows come in turns that the trainer hands out (TrainerStep::kAct), neither rows nor updates are
   // made while a policy is evaluated, and results do not contain times.
   bool lockstep = false;
@@ -144,6 +147,8 @@ class RunControl : public SamplingControl {
   void ShardAnswered(int shard, const proto::ShardInfo& info, bool seed_phase_over);
   // Notes that the shard does not answer, and why. Returns false if that was known already.
   bool ShardLost(int shard, const std::string& problem);
+  // Notes how many rows of data sets (replay.import) the shard has, and how many it is to get.
+  void ShardImported(int shard, uint64_t rows, uint64_t of);
   // REQUIRES: ShardAnswered since it was last lost.
   ShardGrant NextGrant(int shard);
 
@@ -238,6 +243,9 @@ class RunControl : public SamplingControl {
   bool Over() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return halted_ || IsOver(phases_.phase());
   }
+  // True while a shard has not got all its rows of data sets.
+  bool Importing() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::string ImportProgress() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   TrainerStep UpdateUnlessRefilling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   TrainerStep NextSeedStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // `what`: the reason in words, with the cursor and the bound.
@@ -307,6 +315,9 @@ class RunControl : public SamplingControl {
     bool seed_closed = false;
     // It has answered this start of the learner.
     bool heard = false;
+    // Rows of data sets that it has, and that it is to have; absent until that is known.
+    uint64_t imported_rows = 0;
+    std::optional<uint64_t> rows_to_import;
   };
 
   Shard& ShardAt(int shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

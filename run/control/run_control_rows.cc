@@ -47,7 +47,7 @@ std::string RunControl::UnheardShards() const {
 }
 
 uint64_t RunControl::RowsBound() const {
-  if (IsOver(phases_.phase())) return 0;
+  if (IsOver(phases_.phase()) || ratio_.options().offline) return 0;
   // Turns hold the rows back, and a turn that has begun must be able to end.
   if (options_.lockstep) return row_counter_.total() + kLockstepRows;
   const ReplayContent replay = Replay();
@@ -99,6 +99,10 @@ RunControl::GrantReason RunControl::WhyNoMoreRows() const {
   if (IsOver(phases_.phase())) {
     return {proto::LimiterStatus::RUN_OVER, absl::StrCat("the run is over: ", phases_.reason())};
   }
+  if (ratio.offline) {
+    return {proto::LimiterStatus::ALL_ROWS,
+            "the run learns offline, from data sets alone: it takes no rows"};
+  }
   if (phases_.HasAllRows(rows)) {
     return {proto::LimiterStatus::ALL_ROWS, absl::StrCat("the run has all its ", rows, " rows")};
   }
@@ -148,7 +152,7 @@ ReplayContent RunControl::Replay() const {
   }
   replay.min_rows = ratio_.MinRows(replay.capacity_rows);
   replay.environments = most_environments_;
-  replay.complete = phases_.HasAllRows(row_counter_.total());
+  replay.complete = phases_.HasAllRows(row_counter_.total()) || ratio_.options().offline;
   return replay;
 }
 
@@ -171,7 +175,7 @@ void RunControl::WatchWindows(absl::Duration now) {
   most_environments_ = std::max(most_environments_, environments);
   const bool seed_rows_came =
       phases_.phase() != proto::SEED || row_counter_.total() >= ratio_.options().seed_rows;
-  window_watch_.Observe(Replay(), AllReachable() && seed_rows_came, now);
+  window_watch_.Observe(Replay(), AllReachable() && seed_rows_came && !Importing(), now);
   const absl::Status& status = window_watch_.status();
   if (!status.ok()) HaltFor(std::string(status.message()));
 }

@@ -22,6 +22,11 @@ double RunControl::Remaining(uint64_t rows) const {
   if (phases_.phase() == proto::TRAINING && stop.max_rows > rows && rates_.rows_per_second() > 0) {
     seconds = static_cast<double>(stop.max_rows - rows) / rates_.rows_per_second();
   }
+  const double updates = rates_.updates_per_second();
+  if (phases_.phase() == proto::TRAINING && stop.max_updates > updates_ && updates > 0) {
+    const double limit = static_cast<double>(stop.max_updates - updates_) / updates;
+    seconds = seconds > 0 ? std::min(seconds, limit) : limit;
+  }
   if (stop.max_time > absl::ZeroDuration()) {
     const double limit =
         std::max(0.0, absl::ToDoubleSeconds(stop.max_time - (clock_->Now() - start_)));
@@ -79,9 +84,10 @@ void RunControl::FillShards(proto::RunStatus* status) const {
 RunProgress RunControl::Progress() const {
   RunProgress progress;
   progress.rows = row_counter_.total();
+  progress.updates = updates_;
   progress.caught_up = CaughtUp();
   progress.cannot_refill = CannotRefill();
-  progress.evaluation_due = evaluations_.Due(progress.rows, progress.caught_up);
+  progress.evaluation_due = evaluations_.Due(progress.rows, updates_, progress.caught_up);
   progress.outstanding_evaluations = evaluations_.Outstanding().size();
   progress.evaluator = leases_.Any(proto::EVALUATOR);
   progress.had_evaluator = had_evaluator_ || !evaluations_.results().empty();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 
@@ -12,7 +13,12 @@ absl::Status RatioOptions::Validate() const {
     return absl::InvalidArgumentError(absl::StrCat("utd: ", utd, " must be above 0"));
   }
   if (slack_rows < 1) return absl::InvalidArgumentError("slack_rows: 0 must be at least 1");
-  if (seed_rows < 1) return absl::InvalidArgumentError("seed_rows: 0 must be at least 1");
+  if (offline && (seed_rows > 0 || pretrain_updates > 0)) {
+    return absl::InvalidArgumentError("seed_rows, pretrain_updates: must be 0 offline");
+  }
+  if (seed_rows < 1 && !offline) {
+    return absl::InvalidArgumentError("seed_rows: 0 must be at least 1");
+  }
   if (min_rows < 1) return absl::InvalidArgumentError("min_rows: 0 must be at least 1");
   return absl::OkStatus();
 }
@@ -39,6 +45,7 @@ void Ratio::Change(const RatioOptions& options, uint64_t rows) {
 }
 
 uint64_t Ratio::UpdatesAllowed(uint64_t rows) const {
+  if (options_.offline) return std::numeric_limits<uint64_t>::max();
   // Pretraining is allowed all at once when the seed rows are stored; from then on each row brings
   // utd updates.
   if (rows < options_.seed_rows) return 0;
@@ -49,6 +56,7 @@ uint64_t Ratio::UpdatesAllowed(uint64_t rows) const {
 }
 
 uint64_t Ratio::RowsBound(bool seed, uint64_t updates) const {
+  if (options_.offline) return 0;
   if (seed) return options_.seed_rows + options_.slack_rows;
   // The inverse of UpdatesAllowed: the rows that these updates have used up, and slack on top.
   const double more = static_cast<double>(updates) - static_cast<double>(since_.updates);

@@ -18,6 +18,9 @@ struct RatioOptions {
   uint64_t slack_rows = 1000;
   // Rows replay must hold before updates are made.
   uint64_t min_rows = 1000;
+  // No rows come, and updates wait for none: replay has all that is to be learned from.
+  // seed_rows and pretrain_updates are then 0.
+  bool offline = false;
 
   // INVALID_ARGUMENT naming the field and the allowed range.
   absl::Status Validate() const;
@@ -26,8 +29,8 @@ struct RatioOptions {
 // The rule by which updates and rows hold each other back: updates <= pretrain_updates + utd *
 // (rows - seed_rows), and rows ahead of that by slack_rows at most. Updates over rows are a
 // straight line; when utd is changed, a line of another slope continues from the point that was
-// reached, so that a new utd counts for the rows that come after the change. Does not wait. Not
-// thread-safe.
+// reached, so that a new utd counts for the rows that come after the change. Offline there is no
+// such rule: any number of updates, and no row. Does not wait. Not thread-safe.
 class Ratio {
  public:
   // A point of the line: `rows` rows allow `updates` updates.

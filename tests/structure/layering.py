@@ -14,7 +14,7 @@ COMMON = IO + ("common/metrics",)
 CONFIG = COMMON + ("proto", "common/config")
 BASE = CONFIG + ("common/rpc",)
 RUN_CONTROL = ("run/control", "run/rows")
-REPLAY_CLIENT = ("replay/core", "replay/wire", "replay/client")
+REPLAY_CLIENT = ("replay/core", "replay/dataset", "replay/wire", "replay/client")
 
 # Folder: the project folders it may include besides itself. The longest matching prefix of a path names its folder.
 ALLOWED = {
@@ -35,7 +35,7 @@ ALLOWED = {
     "replay/core": PROCESS,
     "replay/dataset": IO + ("replay/core",),
     "replay/wire": THREADS + ("proto", "replay/core"),
-    "replay/client": BASE + ("replay/core", "replay/wire"),
+    "replay/client": BASE + ("replay/core", "replay/dataset", "replay/wire"),
     "replay/store": PROCESS + ("replay/core",),
     "replay": BASE + ("replay/core", "replay/wire", "replay/store"),
     "planner/core": PROCESS,

@@ -31,20 +31,20 @@ proto::EvaluationResult Result(uint64_t id, uint64_t rows, double mean) {
 
 TEST(EvaluationScheduleTest, IsDueOnceForEachMilestone) {
   EvaluationSchedule schedule(Options());
-  EXPECT_FALSE(schedule.Due(999, true));
-  EXPECT_TRUE(schedule.Due(1003, false));
+  EXPECT_FALSE(schedule.Due(999, 0, true));
+  EXPECT_TRUE(schedule.Due(1003, 0, false));
   schedule.Add(V(1), 1003, 10, kNow);
-  EXPECT_FALSE(schedule.Due(1003, true));
-  EXPECT_FALSE(schedule.Due(1999, true));
-  EXPECT_TRUE(schedule.Due(2000, true));
+  EXPECT_FALSE(schedule.Due(1003, 0, true));
+  EXPECT_FALSE(schedule.Due(1999, 0, true));
+  EXPECT_TRUE(schedule.Due(2000, 0, true));
 }
 
 TEST(EvaluationScheduleTest, OneEvaluationServesMilestonesCrossedTogether) {
   EvaluationSchedule schedule(Options());
-  EXPECT_TRUE(schedule.Due(3500, true));
+  EXPECT_TRUE(schedule.Due(3500, 0, true));
   schedule.Add(V(1), 3500, 10, kNow);
-  EXPECT_FALSE(schedule.Due(3999, true));
-  EXPECT_TRUE(schedule.Due(4000, true));
+  EXPECT_FALSE(schedule.Due(3999, 0, true));
+  EXPECT_TRUE(schedule.Due(4000, 0, true));
 }
 
 TEST(EvaluationScheduleTest, TheLastIsDueOnceUpdatesHaveCaughtUp) {
@@ -52,10 +52,10 @@ TEST(EvaluationScheduleTest, TheLastIsDueOnceUpdatesHaveCaughtUp) {
   options.last_rows = 2500;
   EvaluationSchedule schedule(options);
   schedule.Add(V(1), 2004, 10, kNow);
-  EXPECT_FALSE(schedule.Due(2500, false));
-  EXPECT_TRUE(schedule.Due(2500, true));
+  EXPECT_FALSE(schedule.Due(2500, 0, false));
+  EXPECT_TRUE(schedule.Due(2500, 0, true));
   schedule.Add(V(2), 2503, 20, kNow);
-  EXPECT_FALSE(schedule.Due(2503, true));
+  EXPECT_FALSE(schedule.Due(2503, 0, true));
 }
 
 TEST(EvaluationScheduleTest, AnEvaluatorKeepsItsAssignmentUntilItReports) {
@@ -165,7 +165,7 @@ TEST(EvaluationScheduleTest, BestIsTheHighestMeanTheEarliestOfEquals) {
   EvaluationSchedule schedule(Options());
   EXPECT_EQ(schedule.best(), std::nullopt);
   schedule.Restore(
-      {Result(1, 1000, -5), Result(2, 2000, 8), Result(3, 3000, 8), Result(4, 4000, 7)}, 4000);
+      {Result(1, 1000, -5), Result(2, 2000, 8), Result(3, 3000, 8), Result(4, 4000, 7)}, 4000, 0);
   EXPECT_EQ(schedule.best(), 1u);
 }
 
@@ -175,7 +175,7 @@ TEST(EvaluationScheduleTest, TheBestOutlivesOlderResults) {
   EvaluationSchedule schedule(options);
   std::vector<proto::EvaluationResult> results;
   for (uint64_t id = 1; id <= 10; ++id) results.push_back(Result(id, id, id == 4 ? 100 : 1));
-  schedule.Restore(results, 0);
+  schedule.Restore(results, 0, 0);
   ASSERT_EQ(schedule.results().size(), 3u);
   ASSERT_TRUE(schedule.best().has_value());
   EXPECT_EQ(schedule.results()[*schedule.best()].evaluation_id(), 4u);
@@ -184,15 +184,15 @@ TEST(EvaluationScheduleTest, TheBestOutlivesOlderResults) {
 
 TEST(EvaluationScheduleTest, ARestoredScheduleRepeatsNothingAndMissesNothing) {
   EvaluationSchedule schedule(Options());
-  schedule.Restore({Result(1, 1002, 1), Result(2, 2001, 1), Result(3, 3000, 1)}, 2400);
+  schedule.Restore({Result(1, 1002, 1), Result(2, 2001, 1), Result(3, 3000, 1)}, 2400, 0);
   // The evaluation at 3000 lies after the checkpoint: its rows are yet to come again.
-  EXPECT_FALSE(schedule.Due(2400, true));
-  EXPECT_TRUE(schedule.Due(3000, true));
+  EXPECT_FALSE(schedule.Due(2400, 0, true));
+  EXPECT_TRUE(schedule.Due(3000, 0, true));
   EXPECT_EQ(schedule.Add(V(9), 3000, 10, kNow).evaluation_id(), 4u);
   // A milestone whose evaluation had no result when the learner died is due again.
   EvaluationSchedule interrupted(Options());
-  interrupted.Restore({Result(1, 1002, 1)}, 2001);
-  EXPECT_TRUE(interrupted.Due(2001, true));
+  interrupted.Restore({Result(1, 1002, 1)}, 2001, 0);
+  EXPECT_TRUE(interrupted.Due(2001, 0, true));
 }
 
 }  // namespace
