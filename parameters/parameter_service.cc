@@ -13,10 +13,9 @@
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/server_stream.h"
-#include "common/rpc/wire.h"
 #include "common/values/short_text.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
-#include "parameters/message_encoding.h"
+#include "parameters/snapshot_messages.h"
 
 namespace pompc::parameters {
 namespace {

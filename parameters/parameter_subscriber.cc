@@ -12,10 +12,9 @@
 #include "common/process/log.h"
 #include "common/rpc/client_stream.h"
 #include "common/rpc/reconnector.h"
-#include "common/rpc/wire.h"
 #include "common/values/utf8.h"
 #include "grpcpp/channel.h"
-#include "parameters/snapshot_assembler.h"
+#include "parameters/snapshot_messages.h"
 #include "proto/parameters.grpc.pb.h"
 
 namespace pompc::parameters {

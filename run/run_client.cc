@@ -10,7 +10,6 @@
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
 #include "common/rpc/call.h"
-#include "common/rpc/wire.h"
 #include "common/values/short_text.h"
 #include "common/values/utf8.h"
 #include "grpcpp/channel.h"

@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/call.h"
-#include "common/rpc/wire.h"
 #include "common/values/number_check.h"
 
 namespace pompc::run {

@@ -11,7 +11,6 @@
 #include "cli/report/run_report.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/endpoint.h"
-#include "common/rpc/set_up.h"
 #include "common/values/text_table.h"
 #include "run/run_client.h"
 #include "rundir/run_directory.h"

@@ -6,7 +6,6 @@
 #include "cli/commands/command.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/endpoint.h"
-#include "common/rpc/set_up.h"
 #include "run/run_client.h"
 
 namespace pompc::cli {

@@ -7,7 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "common/rpc/message_text.h"
+#include "common/rpc/wire.h"
 #include "google/protobuf/message.h"
 #include "grpc/support/time.h"
 #include "grpcpp/client_context.h"

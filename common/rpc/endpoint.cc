@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -11,16 +12,45 @@
 #include "absl/strings/str_split.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/process/log.h"
+#include "common/process/program.h"
 #include "common/rpc/call.h"
 #include "common/rpc/message_size.h"
 #include "common/values/numbers.h"
 #include "common/values/utf8.h"
+#include "grpc/support/cpu.h"
+#include "grpc/support/log.h"
+#include "grpcpp/channel.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/completion_queue.h"
 #include "grpcpp/create_channel.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/credentials.h"
+#include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/channel_arguments.h"
 
 namespace pompc::rpc {
 namespace {
+
+// gRPC reports to its log what its calls report as well; here that is a debugging aid, but for the
+// last words before it ends the process.
+void LogFromGrpc(gpr_log_func_args* args) {
+  const bool fatal = absl::StrContains(args->message, "assertion failed");
+  Log().log(fatal ? spdlog::level::critical : spdlog::level::debug, "gRPC: {}:{}: {}", args->file,
+            args->line, args->message);
+}
+
+absl::Status MakeSettings() {
+  gpr_set_log_function(LogFromGrpc);
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  // Its pools grow with the cores, to these bounds; timers, resolver and executor come on top.
+  const int cores = static_cast<int>(gpr_cpu_num_cores());
+  return Annotate(CheckThreads(8 + std::clamp(cores, 2, 32) + std::clamp(cores / 2, 2, 16)),
+                  "gRPC");
+}
 
 absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
   // Addresses stand in messages, which take text alone.
@@ -39,7 +69,46 @@ absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
                    "\" is not an address; allowed: host:port with a port from 1 to 65535"));
 }
 
+constexpr absl::Duration kHealthTimeout = absl::Seconds(3);
+
+// Both messages of grpc.health.v1.Health.Check, without which gRPC's packages come, are simple: the
+// request is field 1, a text, and has no bytes where that is empty; the reply is field 1, a varint.
+std::string HealthRequest(const std::string& service) {
+  POMPC_CHECK_LT(service.size(), 128u, "its length is one byte");
+  if (service.empty()) return "";
+  return absl::StrCat("\x0a", std::string(1, static_cast<char>(service.size())), service);
+}
+
+absl::StatusOr<std::string> AskHealth(const std::string& address, const std::string& service) {
+  grpc::GenericStub stub(Endpoint(address).Channel());
+  grpc::ClientContext context;
+  context.set_deadline(DeadlineAfter(kHealthTimeout));
+  // The generic stub has no callback form for a single call; one tag on a queue of its own will do.
+  grpc::CompletionQueue queue;
+  const grpc::Slice request(HealthRequest(service));
+  const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check",
+                                          grpc::ByteBuffer(&request, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer reply;
+  grpc::Status status;
+  call->Finish(&reply, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  POMPC_RETURN_IF_ERROR(FromGrpc(status));
+  grpc::Slice bytes;
+  POMPC_RETURN_IF_ERROR(FromGrpc(reply.DumpToSingleSlice(&bytes)));
+  return std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+}
+
 }  // namespace
+
+absl::Status SetUpGrpc() {
+  // Counting takes tens of threads that are started and joined; a role that serves comes here
+  // twice, before its channels and with its server.
+  static const auto* const made = new absl::Status(MakeSettings());
+  return *made;
+}
 
 grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options) {
   POMPC_CHECK(options.keepalive_time > absl::ZeroDuration());
@@ -89,6 +158,26 @@ absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(absl::string_view flag,
     endpoints.emplace_back(std::string(part));
   }
   return endpoints;
+}
+
+absl::Status CheckHealth(const std::string& address, const std::string& service) {
+  // What a server listens on is not always what a client can connect to.
+  std::string reachable = address;
+  if (absl::StartsWith(address, "0.0.0.0:")) {
+    reachable = absl::StrCat("127.0.0.1:", address.substr(address.find(':') + 1));
+  }
+  POMPC_RETURN_IF_ERROR(SetUpGrpc());
+  const absl::StatusOr<std::string> reply = AskHealth(reachable, service);
+  if (absl::IsNotFound(reply.status())) {
+    return absl::UnavailableError(
+        absl::StrCat(reachable, " serves, but not as ", service, ": is it another role of pompc?"));
+  }
+  if (!reply.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat("no health from ", reachable, ": ", reply.status().message()));
+  }
+  if (*reply == "\x08\x01") return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(reachable, " is not serving"));
 }
 
 }  // namespace pompc::rpc

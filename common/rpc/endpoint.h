@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -15,7 +16,16 @@ class Channel;
 class ChannelArguments;
 }  // namespace grpc
 
+// The way to a service: the settings that gRPC needs first, the places of services, channels to
+// them, and whether they are well.
+
 namespace pompc::rpc {
+
+// Makes gRPC's settings that hold for the whole process: its log becomes ours. Every program calls
+// it before its first channel or server, for gRPC hangs or aborts where it is refused some of its
+// threads: RESOURCE_EXHAUSTED if the system allows fewer than it needs. Thread-safe; may be called
+// again and gives the same answer: once gRPC's threads run, there is nothing to count.
+absl::Status SetUpGrpc();
 
 struct ChannelOptions {
   enum class Balance {
@@ -65,6 +75,12 @@ grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options);
 // or is there twice.
 absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(absl::string_view flag,
                                                      absl::string_view addresses);
+
+// Asks the health service at `address` ("0.0.0.0:p" is asked at 127.0.0.1:p) for `service`, or for
+// the server as a whole: OK if it serves, UNAVAILABLE if not, if it does not know the service (it
+// is another role) or if there is no answer within 3 s, RESOURCE_EXHAUSTED as SetUpGrpc. REQUIRES:
+// `service` has fewer than 128 bytes.
+absl::Status CheckHealth(const std::string& address, const std::string& service = "");
 
 }  // namespace pompc::rpc
 

@@ -15,8 +15,7 @@
 #include "common/process/log.h"
 #include "common/process/program.h"
 #include "common/process/signals.h"
-#include "common/rpc/health_check.h"
-#include "common/rpc/set_up.h"
+#include "common/rpc/endpoint.h"
 
 namespace pompc::rpc {
 namespace {

@@ -12,7 +12,6 @@
 #include "common/io/listener.h"
 #include "common/rpc/call.h"
 #include "common/rpc/connection_acceptor.h"
-#include "common/rpc/set_up.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
 #include "grpcpp/server.h"

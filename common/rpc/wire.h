@@ -2,11 +2,16 @@
 #define POMPC_COMMON_RPC_WIRE_H_
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "google/protobuf/message.h"
 #include "proto/common.pb.h"
 #include "proto/parameter_version.h"
+
+// What the messages of all services have in common: the header by which both sides know that they
+// belong together, and text that the other side can read.
 
 namespace pompc::rpc {
 
@@ -28,6 +33,16 @@ absl::Status CheckOpenHeader(const proto::Header& header, absl::string_view run_
 
 // The wire version alone.
 absl::Status CheckWireVersion(const proto::Header& header);
+
+// A message with a `string` field that is not UTF-8 is sent, but whoever receives it cannot read it
+// and says no more than that. These find and mend such fields. They visit all text fields of a
+// message: they are for control messages, not for rows and plans.
+
+// Path of the first text field that is not UTF-8, as in "status.run_dir"; empty if there is none.
+std::string FieldThatIsNoText(const google::protobuf::Message& message);
+
+// Makes every text field UTF-8, as ToUtf8 does.
+void MakeText(google::protobuf::Message* message);
 
 }  // namespace pompc::rpc
 

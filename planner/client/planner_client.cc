@@ -15,10 +15,8 @@
 #include "common/base/thread.h"
 #include "common/process/log.h"
 #include "common/rpc/call.h"
-#include "common/rpc/wire.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
-#include "planner/client/endpoint_picker.h"
 #include "proto/planner.grpc.pb.h"
 
 namespace pompc::planner {

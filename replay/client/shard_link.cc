@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/check.h"
 #include "common/base/retry.h"
 #include "common/rpc/message_size.h"
 #include "common/rpc/wire.h"

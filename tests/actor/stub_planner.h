@@ -11,7 +11,6 @@
 #include "common/base/mutex.h"
 #include "common/rpc/call.h"
 #include "common/rpc/server.h"
-#include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
 #include "common/values/number_check.h"
 #include "proto/planner.grpc.pb.h"

@@ -1,11 +1,10 @@
-#include "parameters/message_encoding.h"
-
 #include <memory>
 #include <string>
 
 #include "common/rpc/wire.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 #include "gtest/gtest.h"
+#include "parameters/snapshot_messages.h"
 #include "proto/parameters.pb.h"
 #include "tests/parameters/snapshots.h"
 

@@ -7,9 +7,9 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
+#include "common/base/thread.h"
 #include "common/rpc/call.h"
 #include "common/rpc/server.h"
-#include "common/rpc/wire.h"
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
@@ -266,6 +266,25 @@ TEST(ParameterBroadcastTest, CloseEndsASubscriberThatFindsNobody) {
   ASSERT_TRUE(Await([&] { return subscriber.status().disconnects >= 1; }));
   EXPECT_THAT(subscriber.status().last_error, HasSubstr("127.0.0.1:1: UNAVAILABLE"));
   subscriber.Close();
+}
+
+TEST(ParameterBroadcastTest, SubscribersMayComeAndGoWhileVersionsArePublished) {
+  Broadcaster learner;
+  Thread publishing("publish", [&] {
+    for (uint64_t number = 1; number <= 100; ++number) {
+      learner.publisher.Publish(TestSnapshot({1, number}, number % 20 == 0 ? kLarge : 100));
+    }
+  });
+  for (int round = 0; round < 60; ++round) {
+    Received received;
+    ParameterSubscriber subscriber(Options(learner.server->InProcessEndpoint()),
+                                   received.Callback());
+    if (round % 3 == 0) received.Await(1);
+    Thread closing("close", [&] { subscriber.Close(); });
+    if (round % 2 == 0) subscriber.Close();
+  }
+  publishing.Join();
+  EXPECT_TRUE(Await([&] { return learner.service.stats().subscribers.empty(); }));
 }
 
 // Sends given messages, then keeps the stream open.

@@ -1,11 +1,10 @@
-#include "parameters/snapshot_assembler.h"
-
 #include <algorithm>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "parameters/snapshot_messages.h"
 #include "tests/parameters/snapshots.h"
 
 namespace pompc::parameters {

@@ -7,7 +7,6 @@
 
 #include "common/rpc/call.h"
 #include "common/rpc/server.h"
-#include "common/rpc/wire.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"
 #include "parameters/parameter_service.h"

@@ -8,7 +8,6 @@
 
 #include "common/base/clock.h"
 #include "common/rpc/client_stream.h"
-#include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"

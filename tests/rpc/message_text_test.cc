@@ -1,6 +1,5 @@
-#include "common/rpc/message_text.h"
-
 #include "common/rpc/call.h"
+#include "common/rpc/wire.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/run.pb.h"

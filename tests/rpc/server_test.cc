@@ -12,7 +12,6 @@
 #include "common/base/thread.h"
 #include "common/io/descriptors.h"
 #include "common/rpc/call.h"
-#include "common/rpc/health_check.h"
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/completion_queue.h"

@@ -3,7 +3,6 @@
 #include "common/io/listener.h"
 #include "common/rpc/call.h"
 #include "common/rpc/server.h"
-#include "common/rpc/wire.h"
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"

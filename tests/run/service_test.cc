@@ -5,7 +5,6 @@
 #include <string>
 
 #include "common/rpc/call.h"
-#include "common/rpc/wire.h"
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"

@@ -13,7 +13,6 @@
 #include "common/base/mutex.h"
 #include "common/rpc/call.h"
 #include "common/rpc/server.h"
-#include "common/rpc/wire.h"
 #include "gmock/gmock.h"
 #include "grpcpp/support/server_callback.h"
 #include "gtest/gtest.h"

@@ -1,16 +1,28 @@
-#ifndef POMPC_PARAMETERS_SNAPSHOT_ASSEMBLER_H_
-#define POMPC_PARAMETERS_SNAPSHOT_ASSEMBLER_H_
+#ifndef POMPC_PARAMETERS_SNAPSHOT_MESSAGES_H_
+#define POMPC_PARAMETERS_SNAPSHOT_MESSAGES_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "grpcpp/support/byte_buffer.h"
 #include "parameters/parameter_snapshot.h"
-#include "proto/parameters.pb.h"
+
+// A snapshot as the messages of a parameter stream: its description, then its data in pieces. One
+// half is for the sender, the other for the receiver.
 
 namespace pompc::parameters {
+
+// A serialised ParametersMessage with the description of `snapshot`.
+grpc::ByteBuffer EncodeDescription(const ParameterSnapshot& snapshot);
+
+// A serialised ParametersMessage with `bytes` of the snapshot's data from `offset` on. The data is
+// not copied: the buffer refers to it and keeps it alive, so that any number of streams send the
+// same bytes. REQUIRES: offset + bytes <= data size, bytes > 0.
+grpc::ByteBuffer EncodeData(const ParameterSnapshot& snapshot, uint64_t offset, size_t bytes);
 
 // Puts the messages of one parameter stream together. Not thread-safe. After an error the stream is
 // to be dropped, and with it the assembler.
@@ -39,4 +51,4 @@ class SnapshotAssembler {
 
 }  // namespace pompc::parameters
 
-#endif  // POMPC_PARAMETERS_SNAPSHOT_ASSEMBLER_H_
+#endif  // POMPC_PARAMETERS_SNAPSHOT_MESSAGES_H_
