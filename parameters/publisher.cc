@@ -12,25 +12,20 @@ void Publisher::Publish(ParameterSnapshot snapshot) {
   auto published = std::make_shared<const ParameterSnapshot>(std::move(snapshot));
   {
     MutexLock lock(&mu_);
-    POMPC_CHECK(newest_ == nullptr || published->version() > newest_->version(),
+    const std::shared_ptr<const ParameterSnapshot> before = store_.Newest();
+    POMPC_CHECK(before == nullptr || published->version() > before->version(),
                 absl::StrCat("version ", published->version().ToString(), " comes too late"));
-    DropExpired();
     // A version that is evaluated must outlive the ones that follow it: planners that come later,
     // or were busy, still get it.
-    if (const uint32_t seconds = published->description.keep_seconds(); seconds > 0) {
-      kept_.push_back({published, options_.clock->Now() + absl::Seconds(seconds)});
-      if (kept_.size() > options_.max_kept) kept_.erase(kept_.begin());
-    }
-    newest_ = std::move(published);
-    CheckInvariants();
+    const absl::Duration keep = absl::Seconds(published->description.keep_seconds());
+    store_.Put(std::move(published), keep);
   }
   NotifyListeners();
 }
 
 std::shared_ptr<const ParameterSnapshot> Publisher::Next(Cursor* cursor) {
-  MutexLock lock(&mu_);
-  DropExpired();
-  if (closed_ || newest_ == nullptr) return nullptr;
+  const std::shared_ptr<const ParameterSnapshot> newest = store_.Newest();
+  if (closed() || newest == nullptr) return nullptr;
   const auto give = [cursor](const std::shared_ptr<const ParameterSnapshot>& snapshot) {
     cursor->have = std::max(cursor->have, snapshot->version());
     cursor->kept_sent.insert(snapshot->version());
@@ -39,35 +34,18 @@ std::shared_ptr<const ParameterSnapshot> Publisher::Next(Cursor* cursor) {
   if (!cursor->started) {
     cursor->started = true;
     cursor->kept_sent.insert(cursor->have);
-    if (newest_->version() > cursor->have) return give(newest_);
+    if (newest->version() > cursor->have) return give(newest);
   }
-  for (const Held& kept : kept_) {
-    if (!cursor->kept_sent.contains(kept.snapshot->version())) return give(kept.snapshot);
+  const std::vector<std::shared_ptr<const ParameterSnapshot>> all_kept = store_.Kept();
+  for (const auto& kept : all_kept) {
+    if (!cursor->kept_sent.contains(kept->version())) return give(kept);
   }
-  if (newest_->version() > cursor->have) return give(newest_);
+  if (newest->version() > cursor->have) return give(newest);
   // Nothing to send: a moment to forget versions that nobody will be given any more.
-  std::erase_if(cursor->kept_sent, [this](ParameterVersion version) {
-    mu_.AssertHeld();
-    return std::none_of(kept_.begin(), kept_.end(), [version](const Held& kept) {
-      return kept.snapshot->version() == version;
-    });
+  std::erase_if(cursor->kept_sent, [&all_kept](ParameterVersion version) {
+    return std::none_of(all_kept.begin(), all_kept.end(),
+                        [version](const auto& kept) { return kept->version() == version; });
   });
-  return nullptr;
-}
-
-std::shared_ptr<const ParameterSnapshot> Publisher::Newest() const {
-  MutexLock lock(&mu_);
-  return newest_;
-}
-
-std::shared_ptr<const ParameterSnapshot> Publisher::Find(ParameterVersion version) const {
-  MutexLock lock(&mu_);
-  if (newest_ != nullptr && newest_->version() == version) return newest_;
-  for (const Held& kept : kept_) {
-    if (kept.snapshot->version() == version && kept.keep_until > options_.clock->Now()) {
-      return kept.snapshot;
-    }
-  }
   return nullptr;
 }
 
@@ -88,19 +66,6 @@ void Publisher::Close() {
 bool Publisher::closed() const {
   MutexLock lock(&mu_);
   return closed_;
-}
-
-void Publisher::DropExpired() {
-  const absl::Duration now = options_.clock->Now();
-  std::erase_if(kept_, [now](const Held& kept) { return kept.keep_until <= now; });
-}
-
-void Publisher::CheckInvariants() const {
-  POMPC_CHECK_LE(kept_.size(), options_.max_kept);
-  for (size_t i = 1; i < kept_.size(); ++i) {
-    POMPC_CHECK_LT(kept_[i - 1].snapshot->version(), kept_[i].snapshot->version());
-  }
-  POMPC_CHECK(kept_.empty() || kept_.back().snapshot->version() <= newest_->version());
 }
 
 void Publisher::NotifyListeners() {

@@ -6,9 +6,7 @@
 #include <set>
 #include <vector>
 
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
-#include "common/values/parameter_version.h"
+#include "common/base/version_store.h"
 #include "parameters/parameter_snapshot.h"
 
 namespace pompc::parameters {
@@ -47,7 +45,8 @@ class Publisher {
     std::set<ParameterVersion> kept_sent;
   };
 
-  explicit Publisher(const PublisherOptions& options = {}) : options_(options) {}
+  explicit Publisher(const PublisherOptions& options = {})
+      : store_(options.clock, options.max_kept) {}
 
   // Makes `snapshot` the newest and tells the listeners. With description.keep_seconds > 0 it
   // remains available for that long after newer ones came. REQUIRES: its version is greater than
@@ -60,9 +59,11 @@ class Publisher {
   std::shared_ptr<const ParameterSnapshot> Next(Cursor* cursor);
 
   // Null before the first publication.
-  std::shared_ptr<const ParameterSnapshot> Newest() const;
+  std::shared_ptr<const ParameterSnapshot> Newest() const { return store_.Newest(); }
   // The newest or a kept snapshot with this version, else null.
-  std::shared_ptr<const ParameterSnapshot> Find(ParameterVersion version) const;
+  std::shared_ptr<const ParameterSnapshot> Find(ParameterVersion version) const {
+    return store_.Find(version);
+  }
 
   void AddListener(std::weak_ptr<Listener> listener);
 
@@ -71,22 +72,12 @@ class Publisher {
   bool closed() const;
 
  private:
-  struct Held {
-    std::shared_ptr<const ParameterSnapshot> snapshot;
-    absl::Duration keep_until;
-  };
-
-  void DropExpired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // What must hold between the fields after each change.
-  void CheckInvariants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NotifyListeners();
 
-  const PublisherOptions options_;
+  // Safe by itself; what is put into it is ordered by mu_.
+  VersionStore<ParameterSnapshot> store_;
 
   mutable Mutex mu_;
-  std::shared_ptr<const ParameterSnapshot> newest_ ABSL_GUARDED_BY(mu_);
-  // The versions that are kept, oldest first; may contain the newest.
-  std::vector<Held> kept_ ABSL_GUARDED_BY(mu_);
   std::vector<std::weak_ptr<Listener>> listeners_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };

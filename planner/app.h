@@ -12,7 +12,6 @@
 #include "common/rpc/server.h"
 #include "parameters/parameter_subscriber.h"
 #include "planner/core/batcher.h"
-#include "planner/core/parameter_store.h"
 #include "planner/metrics.h"
 #include "planner/options.h"
 #include "planner/service.h"

@@ -53,7 +53,7 @@ void AddParameters(const ParameterStore& store, const parameters::ParameterSubsc
   out.Gauge("pompc_planner_parameters_number", "Number of the newest parameters; 0 without any.",
             newest.number);
   out.Gauge("pompc_planner_kept_versions", "Parameter versions held for evaluations.",
-            store.KeptVersions().size());
+            store.Kept().size());
   const parameters::ParameterSubscriber::Status status = subscriber.status();
   out.Counter("pompc_planner_received_versions_total", "Parameter versions received.",
               status.versions);

@@ -6,7 +6,6 @@
 #include "common/metrics/metrics.h"
 #include "parameters/parameter_subscriber.h"
 #include "planner/core/batcher.h"
-#include "planner/core/parameter_store.h"
 
 namespace pompc::planner {
 

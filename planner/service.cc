@@ -13,9 +13,7 @@
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/call.h"
-#include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
-#include "parameters/parameter_snapshot.h"
 
 namespace pompc::planner {
 namespace {
@@ -192,8 +190,8 @@ grpc::ServerUnaryReactor* PlannerService::Info(grpc::CallbackServerContext* cont
   }
   if (!status.ok()) return rpc::FinishUnary(context, status);
   *reply->mutable_version() = ToProto(newest == nullptr ? ParameterVersion() : newest->version());
-  for (ParameterVersion version : store_->KeptVersions()) {
-    *reply->add_kept_versions() = ToProto(version);
+  for (const auto& kept : store_->Kept()) {
+    *reply->add_kept_versions() = ToProto(kept->version());
   }
   const Batcher::Stats stats = batcher_->stats();
   reply->set_plans(stats.plans);

@@ -7,7 +7,6 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "planner/core/batcher.h"
-#include "planner/core/parameter_store.h"
 #include "proto/planner.grpc.pb.h"
 
 namespace pompc::planner {

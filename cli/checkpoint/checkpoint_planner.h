@@ -10,7 +10,6 @@
 #include "absl/status/statusor.h"
 #include "actor/core/plan_source.h"
 #include "planner/core/batcher.h"
-#include "planner/core/parameter_store.h"
 #include "planner/torch_engine.h"
 #include "proto/config.pb.h"
 

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "common/values/parameter_version.h"
+#include "common/base/version_store.h"
 
 namespace pompc::planner {
 
@@ -64,6 +64,9 @@ class PlannerModel {
   const std::string run_id_;
   const PlanSpec spec_;
 };
+
+// The parameters that a planner holds.
+using ParameterStore = VersionStore<PlannerModel>;
 
 // What computes plans.
 class PlanBackend {

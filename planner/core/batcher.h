@@ -15,7 +15,6 @@
 #include "common/base/state_timer.h"
 #include "common/base/thread.h"
 #include "planner/core/backend.h"
-#include "planner/core/parameter_store.h"
 #include "planner/core/plan_queue.h"
 
 namespace pompc::planner {
