@@ -93,6 +93,27 @@ absl::Status App::Serve() {
   return absl::OkStatus();
 }
 
+ShardManagerOptions App::MakeShardManagerOptions() {
+  ShardManagerOptions shards;
+  shards.run_id = run_->run_id();
+  // The token tells this start from that of a copy of the run directory, which has the same run id
+  // and may have the same incarnation.
+  shards.start = {run_->learner_incarnation(), RandomId()};
+  shards.shards = options_.replay;
+  shards.config = options_.config;
+  shards.data_sets = data_sets_;
+  shards.grant_interval = options_.grant_interval;
+  shards.timeout = options_.shard_timeout;
+  shards.clock = options_.clock;
+  // The run directory gets the new config only once a shard has agreed to it: settings that every
+  // shard refuses must not be left there for the next start.
+  shards.on_agreed = [this] {
+    if (const absl::Status status = run_->WriteConfig(options_.config); !status.ok()) Fail(status);
+  };
+  shards.on_refused = [this](const absl::Status& status) { Fail(status); };
+  return shards;
+}
+
 // Makes everything between the shards and the engine, in the order in which the parts need one
 // another.
 absl::Status App::StartTraining(uint64_t restored_updates) {
@@ -115,24 +136,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   monitor.clock = options_.clock;
   POMPC_ASSIGN_OR_RETURN(monitor_, Monitor::Start(monitor, control_.get(), checkpoints_.get(),
                                                   parameter_service_.get(), events_.get()));
-  ShardManagerOptions shards;
-  shards.run_id = run_->run_id();
-  // The token tells this start from that of a copy of the run directory, which has the same run id
-  // and may have the same incarnation.
-  shards.start = {run_->learner_incarnation(), RandomId()};
-  shards.shards = options_.replay;
-  shards.config = options_.config;
-  shards.data_sets = data_sets_;
-  shards.grant_interval = options_.grant_interval;
-  shards.timeout = options_.shard_timeout;
-  shards.clock = options_.clock;
-  // The run directory gets the new config only once a shard has agreed to it: settings that every
-  // shard refuses must not be left there for the next start.
-  shards.on_agreed = [this] {
-    if (const absl::Status status = run_->WriteConfig(options_.config); !status.ok()) Fail(status);
-  };
-  shards.on_refused = [this](const absl::Status& status) { Fail(status); };
-  shards_ = std::make_unique<ShardManager>(shards, control_.get());
+  shards_ = std::make_unique<ShardManager>(MakeShardManagerOptions(), control_.get());
   PrefetcherOptions prefetch;
   prefetch.batch_size =
       options_.config.learner().batch_size() / static_cast<uint32_t>(options_.world_size);

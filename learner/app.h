@@ -80,6 +80,7 @@ class App {
   absl::Status Open();
   absl::Status Serve();
   absl::Status StartTraining(uint64_t restored_updates);
+  ShardManagerOptions MakeShardManagerOptions();
   void Train();
   // Writes down how this start ended, for those who read the run directory.
   void RecordEnd();

@@ -14,6 +14,24 @@ namespace {
 // A reply holds little beside the columns.
 static_assert(kMaxSampleBytes + 4096 <= rpc::kMaxReplyBytes);
 
+// Bytes of rows that one answer to ReadRows holds: some milliseconds of a shard's time.
+constexpr uint64_t kReadBytes = uint64_t{4} << 20;
+constexpr uint32_t kMaxReadRows = 65536;
+
+void FillStreamId(const SegmentId& id, proto::StreamId* stream) {
+  stream->set_actor_index(id.actor_index);
+  stream->set_incarnation(id.incarnation);
+  stream->set_environment(id.environment);
+  stream->set_episode(id.episode);
+  stream->set_segment(id.segment);
+}
+
+bool IsSelected(const SegmentId& id, const proto::ReadRowsRequest& request) {
+  return (!request.has_actor_index() || request.actor_index() == id.actor_index) &&
+         (!request.has_environment() || request.environment() == id.environment) &&
+         (!request.has_episode() || request.episode() == id.episode);
+}
+
 // Chooses how windows are drawn. This is where the settings of a selector become one: another kind
 // is a file in core/selectors/, its setting in ReplayConfig and a line here.
 std::unique_ptr<Selector> MakeSelector(const proto::ReplayConfig& /*config*/) {
@@ -73,6 +91,8 @@ ShardConfig ToShardConfig(const proto::ConfigureRequest& request) {
     config.chunk_rows = std::min(request.chunk_rows(), ShardConfig::kMaxChunkRows);
   }
   config.shard_count = request.shard_count();
+  config.task = request.task();
+  config.action_repeat = request.action_repeat();
   config.learner = ToLearnerStart(request.learner_start());
   config.make_selector = [replay = request.replay()] { return MakeSelector(replay); };
   return config;
@@ -115,6 +135,60 @@ proto::AppendReply ToReply(const proto::StreamId& stream, const AppendOutcome& o
       reply.set_message(ToUtf8(outcome.status.message()));
       break;
   }
+  return reply;
+}
+
+proto::ShardDescription ToShardDescription(const ShardConfig& config, const ShardCounts& counts) {
+  POMPC_CHECK(!config.run_id.empty());
+  proto::ShardDescription description;
+  description.set_run_id(config.run_id);
+  description.mutable_spec()->set_observation_size(config.table.spec.observation_size);
+  description.mutable_spec()->set_action_size(config.table.spec.action_size);
+  description.mutable_spec()->set_terminates(config.limits.terminates);
+  description.set_horizon(config.table.horizon);
+  description.set_shard_count(config.shard_count);
+  description.set_oldest_address(counts.oldest_address);
+  description.set_next_address(counts.next_address);
+  description.set_task(ToUtf8(config.task));
+  description.set_action_repeat(config.action_repeat);
+  description.set_min_plan_std(config.limits.plan_std.min);
+  description.set_max_plan_std(config.limits.plan_std.max);
+  return description;
+}
+
+absl::StatusOr<proto::ReadRowsReply> ReadStoredRows(const Shard& shard,
+                                                    const proto::ReadRowsRequest& request) {
+  POMPC_ASSIGN_OR_RETURN(const auto config, shard.config());
+  if (request.max_rows() < 1 || request.max_rows() > kMaxReadRows) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_rows is ", request.max_rows(), ", allowed are 1 to ", kMaxReadRows));
+  }
+  const uint64_t fitting = std::max<uint64_t>(1, kReadBytes / ChunkRowBytes(config->table.spec));
+  proto::ReadRowsReply reply;
+  proto::StoredRows* run = nullptr;
+  // The address and the row that would continue the run.
+  uint64_t next_address = 0, next_row = 0;
+  SegmentId segment;
+  const auto visit = [&](const StoredRow& row) {
+    if (!IsSelected(row.segment, request)) return;
+    const bool follows = run != nullptr && row.segment == segment && row.address == next_address &&
+                         row.row == next_row && run->rows().final_observation().empty();
+    if (!follows) {
+      run = reply.add_runs();
+      segment = row.segment;
+      FillStreamId(segment, run->mutable_stream());
+      run->set_first_row(row.row);
+      run->set_address(row.address);
+    }
+    AppendRow(row.rows, request.all_columns(), run->mutable_rows());
+    next_address = row.address + 1;
+    next_row = row.row + row.rows.count;
+  };
+  POMPC_ASSIGN_OR_RETURN(
+      const auto ends,
+      shard.ReadRows(request.address(), std::min<uint64_t>(request.max_rows(), fitting), visit));
+  reply.set_next_address(ends.first);
+  reply.set_end_address(ends.second);
   return reply;
 }
 

@@ -31,6 +31,14 @@ LearnerStart ToLearnerStart(const proto::LearnerStart& start);
 // The answer to a chunk that was acked, refused or left a gap, or of which a part was stored.
 proto::AppendReply ToReply(const proto::StreamId& stream, const AppendOutcome& outcome);
 
+// The shard as Describe tells of it. REQUIRES: the shard is configured.
+proto::ShardDescription ToShardDescription(const ShardConfig& config, const ShardCounts& counts);
+
+// The rows of the shard that a request selects. INVALID_ARGUMENT for a max_rows out of range;
+// otherwise as Shard::ReadRows.
+absl::StatusOr<proto::ReadRowsReply> ReadStoredRows(const Shard& shard,
+                                                    const proto::ReadRowsRequest& request);
+
 // All of it except `streams`.
 proto::ShardInfo ToShardInfo(const Shard& shard);
 

@@ -388,6 +388,36 @@ grpc::ServerUnaryReactor* Service::Info(grpc::CallbackServerContext* context,
   return rpc::FinishUnary(context, status);
 }
 
+grpc::ServerUnaryReactor* Service::Describe(grpc::CallbackServerContext* context,
+                                            const proto::DescribeRequest* request,
+                                            proto::ShardDescription* reply) {
+  return rpc::FinishUnary(context, DoDescribe(*request), reply);
+}
+
+absl::StatusOr<proto::ShardDescription> Service::DoDescribe(
+    const proto::DescribeRequest& request) const {
+  POMPC_ASSIGN_OR_RETURN(const auto config, shard_->config());
+  POMPC_RETURN_IF_ERROR(rpc::CheckOpenHeader(request.header(), config->run_id));
+  proto::ShardDescription description = ToShardDescription(*config, shard_->counts());
+  FillInfo(description.mutable_info());
+  return description;
+}
+
+grpc::ServerUnaryReactor* Service::ReadRows(grpc::CallbackServerContext* context,
+                                            const proto::ReadRowsRequest* request,
+                                            proto::ReadRowsReply* reply) {
+  absl::StatusOr<proto::ReadRowsReply> rows = DoReadRows(*request);
+  // Rows are bytes, in which there is no text to be made readable.
+  if (rows.ok()) *reply = *std::move(rows);
+  return rpc::FinishUnary(context, rows.status());
+}
+
+absl::StatusOr<proto::ReadRowsReply> Service::DoReadRows(
+    const proto::ReadRowsRequest& request) const {
+  POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
+  return ReadStoredRows(*shard_, request);
+}
+
 grpc::ServerUnaryReactor* Service::ImportRows(grpc::CallbackServerContext* context,
                                               const proto::ImportRowsRequest* request,
                                               proto::ImportRowsReply* reply) {

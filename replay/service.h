@@ -51,6 +51,12 @@ class Service : public proto::ReplayService::CallbackService {
   grpc::ServerUnaryReactor* Info(grpc::CallbackServerContext* context,
                                  const proto::InfoRequest* request,
                                  proto::ShardInfo* reply) override;
+  grpc::ServerUnaryReactor* Describe(grpc::CallbackServerContext* context,
+                                     const proto::DescribeRequest* request,
+                                     proto::ShardDescription* reply) override;
+  grpc::ServerUnaryReactor* ReadRows(grpc::CallbackServerContext* context,
+                                     const proto::ReadRowsRequest* request,
+                                     proto::ReadRowsReply* reply) override;
   grpc::ServerUnaryReactor* ImportRows(grpc::CallbackServerContext* context,
                                        const proto::ImportRowsRequest* request,
                                        proto::ImportRowsReply* reply) override;
@@ -68,6 +74,8 @@ class Service : public proto::ReplayService::CallbackService {
   absl::Status DoUpdatePlans(const proto::UpdatePlansRequest& request,
                              proto::UpdatePlansReply* reply);
   absl::Status DoBarWindows(const proto::BarWindowsRequest& request, proto::BarWindowsReply* reply);
+  absl::StatusOr<proto::ShardDescription> DoDescribe(const proto::DescribeRequest& request) const;
+  absl::StatusOr<proto::ReadRowsReply> DoReadRows(const proto::ReadRowsRequest& request) const;
   // Stores the chunks and tells how far the shard is.
   absl::Status DoImportRows(const proto::ImportRowsRequest& request, proto::ImportRowsReply* reply);
   void FillInfo(proto::ShardInfo* info) const;

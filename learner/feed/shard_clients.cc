@@ -31,6 +31,8 @@ ShardClients::ShardClients(const std::string& run_id, const std::vector<rpc::End
   options.capacity_bytes = share.capacity_bytes;
   options.chunk_rows = config.actor().chunk_rows();
   const StdRange plan_std = config::PlanStdRange(config);
+  options.task = config.env().task();
+  options.action_repeat = config.env().action_repeat();
   options.min_plan_std = plan_std.min;
   options.max_plan_std = plan_std.max;
   // Sent whole: the shard takes from it what its selector needs.

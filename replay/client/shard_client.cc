@@ -171,6 +171,8 @@ absl::StatusOr<proto::ShardInfo> ShardClient::Configure() {
   request.set_chunk_rows(options.chunk_rows);
   request.set_min_plan_std(options.min_plan_std);
   request.set_max_plan_std(options.max_plan_std);
+  request.set_task(ToUtf8(options.task));
+  request.set_action_repeat(options.action_repeat);
   *request.mutable_replay() = options.replay;
   FillStart(options.start, request.mutable_learner_start());
   return impl_->Wait<proto::ConfigureRequest, proto::ShardInfo>(&Impl::Stub::async::Configure,

@@ -35,6 +35,9 @@ struct ShardClientOptions {
   uint32_t chunk_rows = 0;
   float min_plan_std = 0;
   float max_plan_std = 0;
+  // Name of the run's task, and control steps of a decision.
+  std::string task;
+  uint32_t action_repeat = 0;
   // The run's settings of replay.
   proto::ReplayConfig replay;
   // Deadline of every call, from its start.

@@ -372,6 +372,14 @@ absl::Status Shard::Sample(uint64_t seed, const WindowColumns& out) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::pair<uint64_t, uint64_t>> Shard::ReadRows(
+    uint64_t address, uint64_t max_rows, const std::function<void(const StoredRow&)>& visit) const {
+  MutexLock lock(&mu_);
+  POMPC_RETURN_IF_ERROR(CheckOpen());
+  const uint64_t next = table_->Read(address, max_rows, visit);
+  return std::make_pair(next, table_->next());
+}
+
 absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(uint64_t incarnation,
                                                        std::span<const uint64_t> addresses,
                                                        std::span<const float> plan_mean,
@@ -416,6 +424,8 @@ ShardCounts Shard::counts() const {
   counts.windows = table_->windows();
   counts.barred_windows = table_->barred_windows();
   counts.capacity_rows = table_->capacity();
+  counts.oldest_address = table_->oldest();
+  counts.next_address = table_->next();
   return counts;
 }
 

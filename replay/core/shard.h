@@ -36,6 +36,9 @@ struct ShardConfig {
   // Makes the selector that draws the windows; called once, when the shard is first opened. If it
   // is absent, the shard uses UniformSelector.
   std::function<std::unique_ptr<Selector>()> make_selector = nullptr;
+  // Name of the run's task, and control steps of a decision (0: unknown), for those who look in.
+  std::string task;
+  uint32_t action_repeat = 0;
 };
 
 // What a shard holds at one moment.
@@ -51,6 +54,9 @@ struct ShardCounts {
   uint64_t max_accepted_rows = 0;
   uint64_t sampled_windows = 0;  // ever
   uint32_t blocked_writers = 0;
+  // Addresses oldest .. next-1 are stored.
+  uint64_t oldest_address = 0;
+  uint64_t next_address = 0;
 };
 
 // What became of a chunk.
@@ -72,7 +78,7 @@ struct AppendOutcome {
   uint32_t stored = 0;
 };
 
-// How much of a data set a shard has.
+// The part of a data set that a shard has.
 struct ImportPosition {
   // The last episode of which it has rows; absent if it has none.
   std::optional<uint64_t> episode;
@@ -130,7 +136,8 @@ class Shard {
   AppendOutcome Import(uint32_t data_set, uint64_t episode, uint64_t first_row,
                        const RowView& rows);
 
-  // How much of a data set the shard has. UNAVAILABLE before Configure, CANCELLED after Close.
+  // Returns which part of a data set the shard has. UNAVAILABLE before Configure, CANCELLED after
+  // Close.
   absl::StatusOr<ImportPosition> Imported(uint32_t data_set) const;
 
   // Refuses everything of the segment from now on, because one of its chunks could not be read as
@@ -157,6 +164,13 @@ class Shard {
   // Draws out.count windows. REQUIRES: the columns have the sizes of so many.
   // FAILED_PRECONDITION while there is no valid window.
   absl::Status Sample(uint64_t seed, const WindowColumns& out);
+
+  // Visits stored rows as Table::Read does, holding back writers and sampling meanwhile: `max_rows`
+  // should take milliseconds. Returns the address after the last one visited, and with it the
+  // address that the next row will get.
+  absl::StatusOr<std::pair<uint64_t, uint64_t>> ReadRows(
+      uint64_t address, uint64_t max_rows,
+      const std::function<void(const StoredRow&)>& visit) const;
 
   // Replaces plan statistics, plan_mean and plan_std [n, A], of the rows at `addresses` [n], which
   // were sampled from memory `incarnation`. If that is another shard memory than this one, all of

@@ -376,4 +376,28 @@ absl::StatusOr<uint32_t> DataSet::Check(const RowLimits& limits) const {
   return static_cast<uint32_t>(crc);
 }
 
+// What a file says of itself must be what the run is about; what it leaves out is its user's word.
+absl::Status CheckFits(const DataSet& data, const RowSpec& spec, const std::string& task,
+                       uint32_t action_repeat) {
+  const auto differs = [&](const std::string& what, const std::string& have,
+                           const std::string& want) {
+    if (have == want) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(
+        data.path(), ": ", what, " ", ShortText(have, kMaxName), ", the run's is ", want));
+  };
+  const auto number = [](uint64_t value) { return absl::StrCat(value); };
+  POMPC_RETURN_IF_ERROR(differs("the observation size is", number(data.spec().observation_size),
+                                number(spec.observation_size)));
+  POMPC_RETURN_IF_ERROR(
+      differs("the action size is", number(data.spec().action_size), number(spec.action_size)));
+  const auto metadata = [&](const char* key, const std::string& want) {
+    const auto found = data.metadata().find(key);
+    if (found == data.metadata().end()) return absl::OkStatus();
+    return differs(absl::StrCat("metadata \"", key, "\" is"), found->second, want);
+  };
+  if (!task.empty()) POMPC_RETURN_IF_ERROR(metadata(dataset::kTaskKey, task));
+  if (action_repeat == 0) return absl::OkStatus();
+  return metadata(dataset::kActionRepeatKey, number(action_repeat));
+}
+
 }  // namespace pompc::replay

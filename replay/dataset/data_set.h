@@ -94,6 +94,11 @@ class DataSet {
   std::vector<uint64_t> starts_;
 };
 
+// INVALID_ARGUMENT naming the file, if its rows have other sizes than `spec`, or its metadata names
+// another task or action repeat; `task` is empty and `action_repeat` 0 where they are not known.
+absl::Status CheckFits(const DataSet& data, const RowSpec& spec, const std::string& task,
+                       uint32_t action_repeat);
+
 }  // namespace pompc::replay
 
 #endif  // POMPC_REPLAY_DATASET_DATA_SET_H_

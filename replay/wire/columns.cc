@@ -119,6 +119,32 @@ void FillRows(const RowView& rows, proto::Rows* message) {
   }
 }
 
+void AppendRow(const RowView& row, bool all_columns, proto::Rows* message) {
+  POMPC_CHECK_LE(row.count, 1u);
+  POMPC_CHECK(message->final_observation().empty(), "rows behind the end of their segment");
+  message->set_count(message->count() + row.count);
+  for (size_t c = 0; c < kRowColumns && row.count > 0; ++c) {
+    if (IsVersion(c) || (!all_columns && kColumns[c].count != &One)) continue;
+    const FieldDescriptor* const field = FieldsOfRows()[c];
+    const std::span<const std::byte> bytes = row.columns[c];
+    const auto* const text = reinterpret_cast<const char*>(bytes.data());
+    // An empty field shares its string with all others of its kind.
+    if (Bytes(*message, field).empty()) {
+      message->GetReflection()->SetString(message, field, std::string(text, bytes.size()));
+    } else {
+      MutableBytes(message, field).append(text, bytes.size());
+    }
+  }
+  for (const ParameterVersion& v : row.Get<ParameterVersion>("versions")) {
+    proto::ParameterVersion* const version = message->add_versions();
+    version->set_incarnation(v.incarnation);
+    version->set_number(v.number);
+  }
+  if (const std::span<const float> last = row.final_observation; !last.empty()) {
+    message->set_final_observation(reinterpret_cast<const char*>(last.data()), last.size_bytes());
+  }
+}
+
 WindowColumns MakeRoom(const RowSpec& spec, uint32_t horizon, uint32_t count,
                        proto::Windows* windows) {
   POMPC_CHECK_GT(count, 0u);

@@ -23,6 +23,11 @@ absl::StatusOr<RowView> ViewOf(const proto::Rows& rows, std::vector<ParameterVer
 // Copies rows into a message. REQUIRES: the columns have the sizes that rows.count asks for.
 void FillRows(const RowView& rows, proto::Rows* message);
 
+// Appends one row, or a final observation alone, to a message: all of its columns or, without
+// `all_columns`, those that have one number whatever the spec. REQUIRES: as FillRows, for one row
+// or none; the message has no final observation.
+void AppendRow(const RowView& row, bool all_columns, proto::Rows* message);
+
 // Makes room in `windows` for `count` windows of `horizon` rows. The room lives as long as the
 // message and is not to be used once a field of it was changed.
 WindowColumns MakeRoom(const RowSpec& spec, uint32_t horizon, uint32_t count,

@@ -12,7 +12,7 @@ import xml.etree.ElementTree
 from program import BUILD, output, run, run_with
 from processes import FEW_THREADS, limit_threads  # found by the way of program.py
 
-COMMANDS = ("train", "evaluate", "status", "stop", "plot", "checkpoint", "model", "config", "tasks")
+COMMANDS = ("train", "evaluate", "status", "stop", "plot", "checkpoint", "replay", "model", "config", "tasks")
 NO_INTEGERS = ("010", "-1", "0x10", "+1", " 1", "1 ", "18446744073709551616", "1e3", "")
 
 

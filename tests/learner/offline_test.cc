@@ -108,7 +108,7 @@ TEST_F(OfflineTest, ARunThatActsBeginsWithADataSet) {
   StartLearner();
   FinishSeedPhase();
   EXPECT_EQ(Imported(), 140u);
-  // Of the 100 rows that actors made; the others do not count.
+  // The 100 rows that actors made count, the others do not.
   EXPECT_EQ(learner_->Status().rows(), 100u);
   EXPECT_EQ(learner_->Status().updates(), 20u);
   for (int i = 0; i < 2; ++i) Write(i, 40, true);
@@ -130,7 +130,7 @@ TEST_F(OfflineTest, WhatDoesNotFitTheRunIsRefusedBeforeAnythingIsMade) {
   refused(one + ", " + one, "the same rows");
   refused(WriteDataSet(2, 1, "pendulum-swingup"), "pendulum-swingup");
   config_.mutable_env()->mutable_spec()->set_observation_size(3);
-  refused(one, "env.spec.observation_size is 3");
+  refused(one, "the observation size is 2, the run's is 3");
   config_.mutable_env()->mutable_spec()->set_observation_size(2);
   config_.mutable_replay()->set_import(folder_.File("none"));
   EXPECT_TRUE(absl::IsNotFound(TryStartLearner()));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/clock.h"
@@ -132,26 +133,26 @@ TEST_F(ImportTest, WindowsHoldTheRowsOfTheFileWithoutPlansAndVersions) {
 TEST_F(ImportTest, WhatIsThereIsNotSentAgain) {
   StartShard();
   const auto client = Client();
-  const CheckedDataSet data = Write({5000, 5000, 10});
+  const CheckedDataSet data = Write({20000, 20000, 10});
   DataSetImport first(data, 0, 1);
   // Interrupted in the middle of an episode.
   ASSERT_TRUE(first.Step(client.get()).ok());
   ASSERT_TRUE(first.Step(client.get()).ok());
   const uint64_t part = first.rows_done();
   EXPECT_GT(part, 0u);
-  EXPECT_LT(part, 10010u);
+  EXPECT_LT(part, 40010u);
   DataSetImport second(data, 0, 1);
   ASSERT_TRUE(second.Step(client.get()).ok());
   EXPECT_EQ(second.rows_done(), part);
   ImportAll(&second, client.get());
-  EXPECT_EQ(shard_->counts().imported_rows, 10010u);
+  EXPECT_EQ(shard_->counts().imported_rows, 40010u);
   DataSetImport third(data, 0, 1);
   EXPECT_EQ(ImportAll(&third, client.get()), 1);
-  EXPECT_EQ(shard_->counts().stored_rows, 10010u);
+  EXPECT_EQ(shard_->counts().stored_rows, 40010u);
   // The same rows under another name are the same data set; others are not.
-  DataSetImport other(Write({5000, 5000, 11}), 0, 1);
+  DataSetImport other(Write({20000, 20000, 11}), 0, 1);
   ImportAll(&other, client.get());
-  EXPECT_EQ(shard_->counts().imported_rows, 20021u);
+  EXPECT_EQ(shard_->counts().imported_rows, 80021u);
 }
 
 TEST_F(ImportTest, AShardThatLostItsMemoryGetsTheRowsAgain) {

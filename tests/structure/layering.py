@@ -72,7 +72,8 @@ INSIDE_CLI = {
     "cli/report": (),
     "cli/film": (),
     "cli/checkpoint": ("cli/report",),
-    "cli/commands": ("cli/report", "cli/film", "cli/checkpoint"),
+    "cli/replay": ("cli/report",),
+    "cli/commands": ("cli/report", "cli/film", "cli/checkpoint", "cli/replay"),
 }
 
 # Third-party headers: pattern, and the folders (with all below them) that may include it.

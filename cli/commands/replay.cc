@@ -1,0 +1,40 @@
+// pompc replay: looks into replay shards, and carries their rows to files and back.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "cli/commands/command.h"
+#include "cli/replay/inspection.h"
+#include "common/base/check.h"
+
+namespace pompc::cli {
+namespace {
+
+constexpr char kReplayExamples[] =
+    "Examples:\n"
+    "  pompc replay info 127.0.0.1:50061\n"
+    "  pompc replay episodes 127.0.0.1:50061,127.0.0.1:50062\n"
+    "  pompc replay rows 127.0.0.1:50061 --actor 0 --episode 3 --limit 0 --json\n"
+    "  pompc replay export 127.0.0.1:50061 --out rows.safetensors\n"
+    "  pompc replay import demos.safetensors 127.0.0.1:50061\n"
+    "docs/datasets.md has the names and shapes of the tensors.";
+
+}  // namespace
+
+Command AddReplay(CLI::App& pompc) {
+  CLI::App* command = pompc.add_subcommand(
+      "replay", "Looks into replay shards, and carries their rows to files and back.");
+  command->footer(kReplayExamples);
+  command->require_subcommand(1);
+  const std::vector<ReplayAction> actions = AddInspection(*command);
+  return {command, [actions] {
+            for (const ReplayAction& action : actions) {
+              if (action.flags->parsed()) return action.run();
+            }
+            POMPC_CHECK(false, "a subcommand is required");
+            return absl::OkStatus();
+          }};
+}
+
+}  // namespace pompc::cli

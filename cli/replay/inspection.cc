@@ -1,0 +1,143 @@
+#include "cli/replay/inspection.h"
+
+#include <cstdint>
+#include <iostream>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "cli/replay/listing.h"
+#include "cli/replay/source.h"
+#include "cli/replay/transfer.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/integer_flag.h"
+#include "replay/client/row_reader.h"
+
+namespace pompc::cli {
+namespace {
+
+struct InspectionFlags {
+  std::string where;
+  std::string file;
+  bool json = false;
+  uint64_t limit = 20;
+  uint64_t from = 0;
+  std::optional<uint64_t> to;
+  std::optional<uint32_t> actor;
+  std::optional<uint32_t> environment;
+  std::optional<uint64_t> episode;
+
+  replay::RowSelection Selection() const {
+    return {.from = from,
+            .to = to.value_or(std::numeric_limits<uint64_t>::max()),
+            .actor_index = actor,
+            .environment = environment,
+            .episode = episode};
+  }
+};
+using Flags = std::shared_ptr<InspectionFlags>;
+
+void AddWhere(CLI::App& command, const Flags& flags) {
+  command
+      .add_option("where", flags->where,
+                  "addresses of running shards, HOST:PORT or HOST:PORT,HOST:PORT,...")
+      ->type_name("WHERE")
+      ->required();
+}
+
+void AddSelection(CLI::App& command, const Flags& flags) {
+  rpc::AddInteger(command, {"--actor", "rows of the actor with this index alone"}, &flags->actor);
+  rpc::AddInteger(command, {"--environment", "rows of this environment of an actor alone"},
+                  &flags->environment);
+  rpc::AddInteger(command, {"--episode", "rows of this episode of an environment alone"},
+                  &flags->episode);
+  rpc::AddInteger(command, {"--from", "the first address, in each shard"}, &flags->from);
+  rpc::AddInteger(command, {"--to", "the address behind the last one"}, &flags->to);
+}
+
+void AddJson(CLI::App& command, const Flags& flags) {
+  command.add_flag("--json", flags->json, "print one JSON object on each line");
+}
+
+// Opens the source and calls `use` with it.
+template <typename Use>
+std::function<absl::Status()> WithSource(const Flags& flags, Use use) {
+  return [flags, use] {
+    POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<ReplaySource> source,
+                           ReplaySource::Open(flags->where));
+    return use(*source, *flags);
+  };
+}
+
+ReplayAction AddInfo(CLI::App& replay) {
+  CLI::App* command = replay.add_subcommand("info", "Shows the state of shards.");
+  auto flags = std::make_shared<InspectionFlags>();
+  AddWhere(*command, flags);
+  AddJson(*command, flags);
+  return {command, WithSource(flags, [](const ReplaySource& source, const InspectionFlags& given) {
+            PrintShards(source, given.json, std::cout);
+            return absl::OkStatus();
+          })};
+}
+
+ReplayAction AddEpisodes(CLI::App& replay) {
+  CLI::App* command = replay.add_subcommand("episodes", "Lists the episodes that shards hold.");
+  auto flags = std::make_shared<InspectionFlags>();
+  AddWhere(*command, flags);
+  AddSelection(*command, flags);
+  AddJson(*command, flags);
+  return {command, WithSource(flags, [](const ReplaySource& source, const InspectionFlags& given) {
+            return PrintEpisodes(source, given.Selection(), given.json, std::cout);
+          })};
+}
+
+ReplayAction AddRows(CLI::App& replay) {
+  CLI::App* command = replay.add_subcommand("rows", "Shows rows that shards hold.");
+  auto flags = std::make_shared<InspectionFlags>();
+  AddWhere(*command, flags);
+  AddSelection(*command, flags);
+  rpc::AddInteger(*command, {"--limit", "the most rows to show; 0: all"}, &flags->limit);
+  AddJson(*command, flags);
+  return {command, WithSource(flags, [](const ReplaySource& source, const InspectionFlags& given) {
+            return PrintRows(source, given.Selection(), given.limit, given.json, std::cout);
+          })};
+}
+
+ReplayAction AddExport(CLI::App& replay) {
+  CLI::App* command =
+      replay.add_subcommand("export", "Writes rows of shards to a data set, a safetensors file.");
+  auto flags = std::make_shared<InspectionFlags>();
+  AddWhere(*command, flags);
+  AddSelection(*command, flags);
+  command->add_option("--out", flags->file, "the file to write")
+      ->type_name("FILE.safetensors")
+      ->required();
+  return {command, WithSource(flags, [](const ReplaySource& source, const InspectionFlags& given) {
+            return ExportRows(source, given.Selection(), given.file, std::cout);
+          })};
+}
+
+ReplayAction AddImport(CLI::App& replay) {
+  CLI::App* command = replay.add_subcommand(
+      "import", "Brings the rows of a data set into the shards of a run, which may be training.");
+  auto flags = std::make_shared<InspectionFlags>();
+  command->add_option("file", flags->file, "the data set")
+      ->type_name("FILE.safetensors")
+      ->required();
+  AddWhere(*command, flags);
+  return {command, WithSource(flags, [](const ReplaySource& source, const InspectionFlags& given) {
+            return ImportRows(source, given.file, std::cout);
+          })};
+}
+
+}  // namespace
+
+std::vector<ReplayAction> AddInspection(CLI::App& replay) {
+  return {AddInfo(replay), AddEpisodes(replay), AddRows(replay), AddExport(replay),
+          AddImport(replay)};
+}
+
+}  // namespace pompc::cli
