@@ -89,7 +89,7 @@ absl::Status Follower::Run() {
   Log().info("rank {} of {} of run {}", options_.rank, options_.world_size, welcome.run_id());
   Occasionally return_memory(absl::Seconds(30));
   while (true) {
-    POMPC_ASSIGN_OR_RETURN(const std::optional<RankOrder> order, client_.Next());
+    POMPC_ASSIGN_OR_RETURN(const std::optional<proto::RankOrder> order, client_.Next());
     if (!order.has_value()) break;
     // Each thread's heap keeps the most that the thread ever held (docs/performance.md, Memory).
     // Freed memory is returned to the system between two orders, when no update is in progress.
@@ -122,33 +122,35 @@ absl::StatusOr<proto::RankWelcome> Follower::Join() {
   return joined;
 }
 
-absl::Status Follower::Obey(const RankOrder& order) {
-  if (order.kind != RankOrder::Kind::kConnect && prefetcher_ == nullptr) {
+absl::Status Follower::Obey(const proto::RankOrder& order) {
+  if (order.kind() != proto::RankOrder::CONNECT && prefetcher_ == nullptr) {
     return absl::InternalError("rank 0 gives orders before it has connected the ranks");
   }
   timer_.Enter(State::kUpdating);
-  switch (order.kind) {
-    case RankOrder::Kind::kConnect:
+  switch (order.kind()) {
+    case proto::RankOrder::CONNECT:
       return Connect();
-    case RankOrder::Kind::kDraw:
-      return Draw(order.windows);
-    case RankOrder::Kind::kReanalyze: {
+    case proto::RankOrder::DRAW:
+      return Draw({order.windows().begin(), order.windows().end()});
+    case proto::RankOrder::REANALYZE: {
       if (!batch_.has_value()) return absl::InternalError("rank 0 re-plans without a batch");
       POMPC_ASSIGN_OR_RETURN(std::vector<PlanUpdate> plans, engine_->Reanalyze(*batch_->batch));
       plan_writer_->Write(std::move(plans));
       return absl::OkStatus();
     }
-    case RankOrder::Kind::kStep:
-      return Step(order.want_values);
-    case RankOrder::Kind::kKeep:
+    case proto::RankOrder::STEP:
+      return Step(order.want_values());
+    case proto::RankOrder::KEEP:
       // Keep compares the ranks' checksums: if the parameters differ, all ranks end with an error.
       POMPC_RETURN_IF_ERROR(engine_->Keep());
       history_->Clear();
       return absl::OkStatus();
-    case RankOrder::Kind::kGoBack:
+    case proto::RankOrder::GO_BACK:
       return GoBack();
+    default:
+      return absl::UnimplementedError(
+          absl::StrCat("rank 0 gives an order, ", order.kind(), ", that is not known here"));
   }
-  return absl::InternalError("no such order");
 }
 
 absl::Status Follower::Connect() {

@@ -30,9 +30,7 @@
 #include "learner/feed/sampling_gate.h"
 #include "learner/feed/shard_clients.h"
 #include "learner/ranks/rank_client.h"
-#include "learner/ranks/rank_group.h"
 #include "proto/config.pb.h"
-#include "proto/ranks.pb.h"
 
 namespace pompc::learner {
 
@@ -105,7 +103,7 @@ class Follower {
 
   absl::Status Run();
   absl::StatusOr<proto::RankWelcome> Join();
-  absl::Status Obey(const RankOrder& order);
+  absl::Status Obey(const proto::RankOrder& order);
   absl::Status Connect();
   absl::Status Draw(const std::vector<uint64_t>& windows);
   absl::Status Step(bool want_values);

@@ -94,6 +94,12 @@ bool Trainer::HasNews() const {
   return parts_.control->rows() != saved_rows_ && parts_.checkpoints->stats().newest.has_value();
 }
 
+void Trainer::Tell(proto::RankOrder::Kind kind) const {
+  proto::RankOrder order;
+  order.set_kind(kind);
+  parts_.ranks->Tell(order);
+}
+
 absl::StatusOr<bool> Trainer::GatherRanks() {
   timer_.Enter(State::kWaitingForData);
   while (!parts_.ranks->AwaitAll(options_.look_up)) {
@@ -104,7 +110,7 @@ absl::StatusOr<bool> Trainer::GatherRanks() {
   parts_.control->SetTrainerWait("");
   // Connecting is itself an exchange, so the other ranks must be told to take part before rank 0
   // does.
-  Tell({RankOrder::Kind::kConnect});
+  Tell(proto::RankOrder::CONNECT);
   POMPC_RETURN_IF_ERROR(parts_.engine->Connect(parts_.rank_values));
   return true;
 }
@@ -115,7 +121,10 @@ absl::StatusOr<bool> Trainer::AwaitOtherBatches() {
   // begins only when all have their part of the batch: a rank whose shards have no rows yet can
   // then be waited for as long as it takes, and the status names it.
   while (!parts_.control->Done()) {
-    Tell({.kind = RankOrder::Kind::kDraw, .windows = parts_.control->Windows()});
+    proto::RankOrder draw;
+    draw.set_kind(proto::RankOrder::DRAW);
+    for (const uint64_t windows : parts_.control->Windows()) draw.add_windows(windows);
+    parts_.ranks->Tell(draw);
     POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> ready, parts_.engine->Exchange(1));
     POMPC_CHECK_EQ(ready.size(), static_cast<size_t>(parts_.ranks->size()));
     const auto missing = std::find(ready.begin(), ready.end(), 0);
@@ -186,7 +195,10 @@ absl::Status Trainer::Step(DrawnBatch next_batch) {
   const bool logged = next % options_.config.learner().log_every_updates() == 0;
   // Values are computed only for updates that are logged: on a GPU the host then has to wait for
   // the device, which it does not do otherwise (docs/algorithm.md, On a GPU).
-  Tell({.kind = RankOrder::Kind::kStep, .want_values = logged});
+  proto::RankOrder step;
+  step.set_kind(proto::RankOrder::STEP);
+  step.set_want_values(logged);
+  parts_.ranks->Tell(step);
   POMPC_ASSIGN_OR_RETURN(NamedValues values, parts_.engine->Step(batch, logged));
   POMPC_CHECK_EQ(parts_.engine->update_count(), next);
   parts_.control->UpdateDone();
@@ -200,7 +212,7 @@ absl::Status Trainer::Keep() {
   // One update can log, publish, save and be evaluated: its state is kept once.
   const uint64_t updates = parts_.engine->update_count();
   if (kept_ == updates) return absl::OkStatus();
-  Tell({RankOrder::Kind::kKeep});
+  Tell(proto::RankOrder::KEEP);
   POMPC_RETURN_IF_ERROR(parts_.engine->Keep());
   kept_ = updates;
   restored_ = 0;
@@ -215,7 +227,7 @@ absl::Status Trainer::Restore(const absl::Status& status) {
   if (restored_ >= options_.max_restorations) {
     return Annotate(status, absl::StrCat("after ", restored_, " restorations of update ", *kept_));
   }
-  Tell({RankOrder::Kind::kGoBack});
+  Tell(proto::RankOrder::GO_BACK);
   // Going back comes first: the history tests the windows with the last good state, because every
   // window may look unusable with the failed one.
   parts_.engine->GoBack();
@@ -251,7 +263,7 @@ absl::Status Trainer::Reanalyze(Engine::Batch& batch) {
   // Before the first version the model has not learned to plan.
   if (every == 0 || !version_.valid()) return absl::OkStatus();
   if ((parts_.engine->update_count() + 1) % every != 0) return absl::OkStatus();
-  Tell({RankOrder::Kind::kReanalyze});
+  Tell(proto::RankOrder::REANALYZE);
   POMPC_ASSIGN_OR_RETURN(std::vector<PlanUpdate> plans, parts_.engine->Reanalyze(batch));
   // In turns the next batch is drawn from rows that have these plans, or the run could not be
   // repeated. Otherwise updates go on while the shards take them.

@@ -125,7 +125,8 @@ class Trainer {
   absl::StatusOr<bool> GatherRanks();
   // Waits until every rank has its part of the batch. False: the run was over before.
   absl::StatusOr<bool> AwaitOtherBatches();
-  void Tell(RankOrder order) const { parts_.ranks->Tell(order); }
+  // Gives an order without further fields.
+  void Tell(proto::RankOrder::Kind kind) const;
   absl::Status RunSteps();
   absl::Status Update();
   absl::Status Step(DrawnBatch drawn);

@@ -8,10 +8,8 @@
 #include "common/base/event.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/call.h"
-#include "common/rpc/wire.h"
 #include "common/values/utf8.h"
 #include "grpcpp/channel.h"
-#include "learner/ranks/rank_messages.h"
 
 namespace pompc::learner {
 namespace {
@@ -86,19 +84,13 @@ absl::StatusOr<proto::RankWelcome> RankClient::Join() {
                                        std::move(request), absl::InfiniteDuration());
   }
   // The welcome is the first message of the stream. A stream without one is a refusal.
-  POMPC_ASSIGN_OR_RETURN(const std::optional<proto::RankOrder> order, Read());
+  POMPC_ASSIGN_OR_RETURN(const std::optional<proto::RankOrder> order, Next());
   if (!order.has_value()) return absl::UnavailableError("rank 0 has just ended");
   run_id_ = order->welcome().run_id();
   return order->welcome();
 }
 
-absl::StatusOr<std::optional<RankOrder>> RankClient::Next() {
-  POMPC_ASSIGN_OR_RETURN(const std::optional<proto::RankOrder> order, Read());
-  if (!order.has_value()) return std::nullopt;
-  return FromProto(*order);
-}
-
-absl::StatusOr<std::optional<proto::RankOrder>> RankClient::Read() {
+absl::StatusOr<std::optional<proto::RankOrder>> RankClient::Next() {
   POMPC_CHECK(stream_ != nullptr, "Join comes first");
   if (stream_->Await() == Stream::Event::kEnded) {
     POMPC_RETURN_IF_ERROR(stream_->status());

@@ -14,7 +14,6 @@
 #include "common/base/rendezvous.h"
 #include "common/rpc/client_stream.h"
 #include "common/rpc/endpoint.h"
-#include "learner/ranks/rank_group.h"
 #include "proto/ranks.grpc.pb.h"
 
 namespace pompc::learner {
@@ -46,7 +45,7 @@ class RankClient {
   absl::StatusOr<proto::RankWelcome> Join();
   // Waits for the next order; nothing when rank 0 has ended in order. Its error if it has ended
   // with one, UNAVAILABLE when it is gone, CANCELLED after Cancel. REQUIRES: Join was OK.
-  absl::StatusOr<std::optional<RankOrder>> Next();
+  absl::StatusOr<std::optional<proto::RankOrder>> Next();
   // Values by way of rank 0; thread-safe, and may outlive this. REQUIRES: Join was OK.
   std::shared_ptr<Rendezvous> values() const;
 
@@ -55,9 +54,6 @@ class RankClient {
 
  private:
   using Stream = rpc::ReadStream<proto::JoinRequest, proto::RankOrder>;
-
-  // The next message of the stream; nothing once it has ended in order. Statuses of Next.
-  absl::StatusOr<std::optional<proto::RankOrder>> Read();
 
   const RankClientOptions options_;
   const std::shared_ptr<proto::RankService::Stub> stub_;

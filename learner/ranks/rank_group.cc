@@ -44,11 +44,11 @@ RankGroup::Member& RankGroup::MemberAt(int rank) {
   return members_[rank];
 }
 
-std::optional<RankOrder> RankGroup::NextOrder(int rank) {
+std::optional<proto::RankOrder> RankGroup::NextOrder(int rank) {
   MutexLock lock(&mu_);
-  std::deque<RankOrder>& orders = MemberAt(rank).orders;
+  std::deque<proto::RankOrder>& orders = MemberAt(rank).orders;
   if (orders.empty()) return std::nullopt;
-  RankOrder order = std::move(orders.front());
+  proto::RankOrder order = std::move(orders.front());
   orders.pop_front();
   return order;
 }
@@ -76,7 +76,7 @@ bool RankGroup::AwaitAll(absl::Duration timeout) {
   return true;
 }
 
-void RankGroup::Tell(const RankOrder& order) {
+void RankGroup::Tell(const proto::RankOrder& order) {
   {
     MutexLock lock(&mu_);
     for (Member& member : members_) {

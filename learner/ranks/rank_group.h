@@ -12,25 +12,9 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "proto/ranks.pb.h"
 
 namespace pompc::learner {
-
-// What all ranks do next.
-struct RankOrder {
-  enum class Kind {
-    kConnect,    // connect to the others and take over the state of rank 0
-    kDraw,       // get this rank's part of the next batch, and say whether it is there
-    kReanalyze,  // re-plan states of the batch
-    kStep,       // make the update
-    kKeep,       // keep a copy of the state
-    kGoBack,     // back to the state kept last
-  };
-  Kind kind = Kind::kConnect;
-  // With kStep: whether its values are wanted.
-  bool want_values = false;
-  // With kDraw: windows each replay shard holds, 0 where it cannot be reached.
-  std::vector<uint64_t> windows;
-};
 
 // The other ranks as rank 0 sees them: which have joined, and the orders that each is still to be
 // told. Once all have joined (AwaitAll), none can be replaced: a rank that leaves then is lost, and
@@ -61,7 +45,7 @@ class RankGroup {
   // rank has joined already, or has and is lost.
   absl::Status Join(int rank, int size, std::string name, std::weak_ptr<Listener> listener);
   // The order that `rank` is to be told next; each is given once. REQUIRES: 1 <= rank < size().
-  std::optional<RankOrder> NextOrder(int rank);
+  std::optional<proto::RankOrder> NextOrder(int rank);
   // The status with which the run ended, once it has and all orders of `rank` were taken. REQUIRES:
   // as NextOrder.
   std::optional<absl::Status> Ended(int rank) const;
@@ -73,7 +57,7 @@ class RankGroup {
   // Waits up to `timeout` until all others have joined; says whether they have.
   bool AwaitAll(absl::Duration timeout);
   // Gives an order to all ranks that are present.
-  void Tell(const RankOrder& order);
+  void Tell(const proto::RankOrder& order);
   // UNAVAILABLE naming those who left since AwaitAll gave true.
   absl::Status Lost() const;
   // Explains an exchange that failed with `error`: waits up to `timeout` to hear which rank is
@@ -93,7 +77,7 @@ class RankGroup {
     bool present = false;
     std::string name;
     std::weak_ptr<Listener> listener;
-    std::deque<RankOrder> orders;
+    std::deque<proto::RankOrder> orders;
   };
 
   // The member of a rank that may join, 1 .. size - 1.

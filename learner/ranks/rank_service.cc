@@ -7,8 +7,6 @@
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
 #include "common/rpc/server_stream.h"
-#include "common/rpc/wire.h"
-#include "learner/ranks/rank_messages.h"
 
 namespace pompc::learner {
 
@@ -27,8 +25,8 @@ class RankService::Stream final : public rpc::ServerStream<proto::RankOrder>,
       *message = *std::exchange(welcome_, std::nullopt);
       return rpc::StreamStep::Write();
     }
-    if (const std::optional<RankOrder> order = group_->NextOrder(rank_)) {
-      *message = ToProto(*order);
+    if (std::optional<proto::RankOrder> order = group_->NextOrder(rank_)) {
+      *message = *std::move(order);
       return rpc::StreamStep::Write();
     }
     const std::optional<absl::Status> ended = group_->Ended(rank_);

@@ -13,7 +13,14 @@
 namespace pompc::learner {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+
+proto::RankOrder Order(proto::RankOrder::Kind kind) {
+  proto::RankOrder order;
+  order.set_kind(kind);
+  return order;
+}
 
 // Takes its orders when it hears of news, as a stream does.
 class Taker : public RankGroup::Listener {
@@ -22,12 +29,12 @@ class Taker : public RankGroup::Listener {
 
   void OnNews() override {
     MutexLock lock(&mu_);
-    while (std::optional<RankOrder> order = group_->NextOrder(rank_)) {
+    while (std::optional<proto::RankOrder> order = group_->NextOrder(rank_)) {
       orders_.push_back(*std::move(order));
     }
     ended_ = group_->Ended(rank_);
   }
-  std::vector<RankOrder> orders() const {
+  std::vector<proto::RankOrder> orders() const {
     MutexLock lock(&mu_);
     return orders_;
   }
@@ -40,7 +47,7 @@ class Taker : public RankGroup::Listener {
   RankGroup* const group_;
   const int rank_;
   mutable Mutex mu_;
-  std::vector<RankOrder> orders_ ABSL_GUARDED_BY(mu_);
+  std::vector<proto::RankOrder> orders_ ABSL_GUARDED_BY(mu_);
   std::optional<absl::Status> ended_ ABSL_GUARDED_BY(mu_);
 };
 
@@ -51,7 +58,7 @@ absl::Status Join(RankGroup& group, int rank, std::shared_ptr<Taker> taker = nul
 TEST(RankGroupTest, AloneItIsComplete) {
   RankGroup group(1);
   EXPECT_TRUE(group.AwaitAll(absl::ZeroDuration()));
-  group.Tell({RankOrder::Kind::kKeep});
+  group.Tell(Order(proto::RankOrder::KEEP));
   EXPECT_TRUE(group.Lost().ok());
   EXPECT_EQ(group.present(), 1);
 }
@@ -75,15 +82,20 @@ TEST(RankGroupTest, EachIsToldEverythingInOrderAndThenTheEnd) {
     ASSERT_TRUE(Join(group, rank, takers.back()).ok());
   }
   ASSERT_TRUE(group.AwaitAll(absl::ZeroDuration()));
-  group.Tell({.kind = RankOrder::Kind::kDraw, .windows = {5, 7}});
-  group.Tell({.kind = RankOrder::Kind::kStep, .want_values = true});
+  proto::RankOrder draw = Order(proto::RankOrder::DRAW);
+  draw.add_windows(5);
+  draw.add_windows(7);
+  group.Tell(draw);
+  proto::RankOrder step = Order(proto::RankOrder::STEP);
+  step.set_want_values(true);
+  group.Tell(step);
   group.Close(absl::InternalError("why"));
   for (const auto& taker : takers) {
-    const std::vector<RankOrder> orders = taker->orders();
+    const std::vector<proto::RankOrder> orders = taker->orders();
     ASSERT_EQ(orders.size(), 2u);
-    EXPECT_EQ(orders[0].windows, (std::vector<uint64_t>{5, 7}));
-    EXPECT_EQ(orders[1].kind, RankOrder::Kind::kStep);
-    EXPECT_TRUE(orders[1].want_values);
+    EXPECT_THAT(orders[0].windows(), ElementsAre(5u, 7u));
+    EXPECT_EQ(orders[1].kind(), proto::RankOrder::STEP);
+    EXPECT_TRUE(orders[1].want_values());
     EXPECT_EQ(taker->ended(), absl::InternalError("why"));
   }
   EXPECT_EQ(Join(group, 1).code(), absl::StatusCode::kUnavailable);
@@ -120,9 +132,9 @@ TEST(RankGroupTest, WhoTakesNoOrdersIsLost) {
   RankGroup group(2);
   ASSERT_TRUE(Join(group, 1).ok());
   ASSERT_TRUE(group.AwaitAll(absl::ZeroDuration()));
-  for (size_t i = 0; i < RankGroup::kMaxOrders; ++i) group.Tell({RankOrder::Kind::kKeep});
+  for (size_t i = 0; i < RankGroup::kMaxOrders; ++i) group.Tell(Order(proto::RankOrder::KEEP));
   EXPECT_TRUE(group.Lost().ok());
-  group.Tell({RankOrder::Kind::kKeep});
+  group.Tell(Order(proto::RankOrder::KEEP));
   EXPECT_FALSE(group.Lost().ok());
 }
 
@@ -148,7 +160,7 @@ TEST(RankGroupTest, RanksMayComeGoAndListenWhileOrdersAreGiven) {
     });
   }
   EXPECT_TRUE(group.AwaitAll(absl::Seconds(20)));
-  for (int i = 0; i < 100; ++i) group.Tell({RankOrder::Kind::kDraw});
+  for (int i = 0; i < 100; ++i) group.Tell(Order(proto::RankOrder::DRAW));
   for (Thread& rank : ranks) rank.Join();
   EXPECT_FALSE(group.Lost().ok());
   group.Close(absl::OkStatus());
