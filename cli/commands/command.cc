@@ -16,7 +16,6 @@
 #include "common/config/task_specs.h"
 #include "common/io/descriptors.h"
 #include "common/process/program.h"
-#include "common/rpc/integer_flag.h"
 
 namespace pompc::cli {
 

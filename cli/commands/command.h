@@ -9,11 +9,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/config/run_config.h"
+#include "common/rpc/integer_flag.h"
 #include "proto/config.pb.h"
-
-namespace CLI {
-class App;
-}  // namespace CLI
 
 namespace pompc::cli {
 
@@ -30,7 +27,7 @@ struct Command {
 // Parses the command line, runs the command that it names and returns the exit status.
 int RunPompc(int argc, char** argv);
 
-// Flags that several commands have.
+// Flags that several commands have. Those that take a whole number are added with rpc::AddInteger.
 
 // Adds --assets, the folder of the models that are not built in.
 void AddAssets(CLI::App& command, std::string* folder);

@@ -17,7 +17,6 @@
 #include "cli/report/run_directory.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
-#include "common/rpc/integer_flag.h"
 #include "common/values/text_table.h"
 #include "run/control/statistics.h"
 

@@ -13,7 +13,6 @@
 #include "common/base/status_macros.h"
 #include "common/config/task_specs.h"
 #include "common/io/files.h"
-#include "common/rpc/integer_flag.h"
 #include "common/values/numbers.h"
 #include "common/values/text_table.h"
 

@@ -21,7 +21,6 @@
 #include "common/process/log.h"
 #include "common/process/program.h"
 #include "common/process/signals.h"
-#include "common/rpc/integer_flag.h"
 #include "run/control/status_report.h"
 #include "rundir/run_directory.h"
 
