@@ -26,7 +26,6 @@
 #include "common/base/event.h"
 #include "common/base/thread.h"
 #include "common/rpc/endpoint.h"
-#include "common/rpc/set_up.h"
 #include "replay/client/shard_client.h"
 #include "replay/client/trajectory_writer.h"
 #include "replay/core/random.h"

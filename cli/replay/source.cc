@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/endpoint.h"
-#include "common/rpc/set_up.h"
 
 namespace pompc::cli {
 namespace {
