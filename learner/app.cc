@@ -6,11 +6,14 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/random_id.h"
 #include "common/base/status_macros.h"
+#include "common/config/fields.h"
+#include "common/config/run_config.h"
 #include "common/io/listener.h"
 #include "common/process/log.h"
 #include "learner/checkpoint.h"
 #include "learner/metrics.h"
 #include "learner/status_page.h"
+#include "run/control/limits.h"
 #include "run/control/status_report.h"
 #include "rundir/checkpoint_store.h"
 #include "rundir/evaluation_log.h"
@@ -54,8 +57,10 @@ absl::Status App::Open() {
                          RestoreNewest(store.get(), run_->run_id(), options_.engine.get()));
   // A run that was resumed before keeps its config until a shard agrees to this one.
   POMPC_RETURN_IF_ERROR(run_->WriteConfigIfMissing(options_.config));
-  control_ = std::make_unique<run::RunControl>(
-      MakeRunControlOptions(options_, run_->learner_incarnation()), options_.clock);
+  POMPC_ASSIGN_OR_RETURN(const proto::KeptLimits kept, rundir::ReadKeptLimits(run_->path()));
+  POMPC_ASSIGN_OR_RETURN(const run::RunControlOptions control, ControlOptions(kept));
+  control_ = std::make_unique<run::RunControl>(control, options_.clock);
+  keeps_limits_ = kept.has_limits();
   std::optional<run::RunProgressState> progress;
   if (checkpoint.has_value()) progress = checkpoint->progress;
   control_->Restore(progress, std::move(evaluations));
@@ -71,6 +76,25 @@ absl::Status App::Open() {
   return absl::OkStatus();
 }
 
+// Limits that were changed while an earlier start went on are those of this start too, unless its
+// config was changed in them since. They must fit the rest of the config all the same.
+absl::StatusOr<run::RunControlOptions> App::ControlOptions(const proto::KeptLimits& kept) const {
+  const proto::KeptLimits limits = run::LimitsAtStart(options_.config, kept);
+  AppOptions options = options_;
+  options.config =
+      run::WithLimits(options_.config, run::WithChanges(run::RunLimits(), limits.limits()));
+  POMPC_RETURN_IF_ERROR(Annotate(config::Validate(options.config),
+                                 "with the limits that were changed while the run went on"));
+  run::RunControlOptions control = MakeRunControlOptions(options, run_->learner_incarnation());
+  control.limit_changes.assign(limits.changes().begin(), limits.changes().end());
+  for (const config::FieldDifference& field :
+       config::Differences(options_.config, options.config, "")) {
+    Log().info("{} is {}, as it was changed while the run went on; the config says {}", field.path,
+               field.now, field.before);
+  }
+  return control;
+}
+
 // The server is up before training is: actors, planners and ranks that wait for a learner get
 // leases and a status that says what it waits for while shards are configured and replay fills.
 absl::Status App::Serve() {
@@ -80,7 +104,10 @@ absl::Status App::Serve() {
       publisher_.get(),
       parameters::ParameterServiceOptions{.run_id = run_->run_id(), .clock = options_.clock});
   run_service_ = std::make_unique<run::RunService>(
-      control_.get(), run::RunServiceOptions{run_->run_id(), options_.config, run_->path()});
+      control_.get(), run::RunServiceOptions{run_->run_id(), options_.config, run_->path(),
+                                             [this](const proto::KeptLimits& limits) {
+                                               return run_->WriteLimits(limits);
+                                             }});
   ranks_ = std::make_shared<RankGroup>(options_.world_size, options_.clock);
   rank_values_ = std::make_shared<MemoryRendezvous>(options_.clock);
   rank_service_ = std::make_unique<RankService>(
@@ -90,7 +117,8 @@ absl::Status App::Serve() {
   POMPC_ASSIGN_OR_RETURN(
       server_, rpc::Server::Start(options_.server, {run_service_.get(), parameter_service_.get(),
                                                     rank_service_.get()}));
-  return absl::OkStatus();
+  // For those who know the run directory alone.
+  return server_->address().empty() ? absl::OkStatus() : run_->WriteAddress(server_->address());
 }
 
 ShardManagerOptions App::MakeShardManagerOptions() {
@@ -108,7 +136,7 @@ ShardManagerOptions App::MakeShardManagerOptions() {
   // The run directory gets the new config only once a shard has agreed to it: settings that every
   // shard refuses must not be left there for the next start.
   shards.on_agreed = [this] {
-    if (const absl::Status status = run_->WriteConfig(options_.config); !status.ok()) Fail(status);
+    if (const absl::Status status = KeepConfig(); !status.ok()) Fail(status);
   };
   shards.on_refused = [this](const absl::Status& status) { Fail(status); };
   return shards;
@@ -169,6 +197,12 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   // The thread starts last, since it uses everything made above.
   training_ = Thread("trainer", [this] { Train(); });
   return absl::OkStatus();
+}
+
+absl::Status App::KeepConfig() {
+  POMPC_RETURN_IF_ERROR(run_->WriteConfig(options_.config));
+  // With the limits that this config has in place of kept ones.
+  return keeps_limits_ ? run_service_->KeepLimits() : absl::OkStatus();
 }
 
 void App::Train() {

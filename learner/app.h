@@ -78,9 +78,13 @@ class App {
 
   absl::Status Begin();
   absl::Status Open();
+  // The control's options with the limits that the run directory keeps.
+  absl::StatusOr<run::RunControlOptions> ControlOptions(const proto::KeptLimits& kept) const;
   absl::Status Serve();
   absl::Status StartTraining(uint64_t restored_updates);
   ShardManagerOptions MakeShardManagerOptions();
+  // Makes config and limits of this start the run's.
+  absl::Status KeepConfig();
   void Train();
   // Writes down how this start ended, for those who read the run directory.
   void RecordEnd();
@@ -94,6 +98,8 @@ class App {
   // What the checkpoint said from which this start resumed.
   uint64_t restored_rows_ = 0;
   uint64_t restored_incarnation_ = 0;
+  // The run directory keeps changed limits.
+  bool keeps_limits_ = false;
   std::unique_ptr<run::RunControl> control_;
   std::unique_ptr<parameters::Publisher> publisher_;
   std::unique_ptr<parameters::ParameterService> parameter_service_;

@@ -56,6 +56,17 @@ run::RowCounter::State RowsFromJson(const Json& json) {
   return rows;
 }
 
+run::RunProgressState::Line LineFromJson(const Json& json) {
+  run::RunProgressState::Line line;
+  line.since = {Count(json, "rows"), Count(json, "updates")};
+  const Json& utd = json.at("utd");
+  if (!utd.is_number() || !(utd.get<double>() > 0)) {
+    throw Invalid("utd", utd, "must be a number above 0");
+  }
+  line.utd = utd;
+  return line;
+}
+
 // Throws std::exception for what is missing, of another type or out of its range.
 CheckpointInfo FromJson(const Json& json) {
   CheckpointInfo info;
@@ -66,6 +77,7 @@ CheckpointInfo FromJson(const Json& json) {
   info.progress.seed_closed = json.at("seed_phase_closed");
   info.progress.elapsed_seconds = Seconds(json, "elapsed_seconds");
   info.progress.rows = RowsFromJson(json.at("rows"));
+  if (json.contains("ratio")) info.progress.line = LineFromJson(json.at("ratio"));
   info.config = json.at("config");
   info.written_at = json.value("written_at", "");
   return info;
@@ -105,7 +117,7 @@ absl::StatusOr<CheckpointInfo> Restore(const rundir::CheckpointStore& store, uin
 absl::Status WriteCheckpoint(const std::string& folder, const Checkpoint& checkpoint) {
   POMPC_CHECK(checkpoint.engine != nullptr);
   const run::RunProgressState& progress = checkpoint.info.progress;
-  const Json json = {
+  Json json = {
       {"format", kFormat},
       {"run_id", checkpoint.info.run_id},
       {"learner_incarnation", checkpoint.info.learner_incarnation},
@@ -116,6 +128,11 @@ absl::Status WriteCheckpoint(const std::string& folder, const Checkpoint& checkp
       {"rows", ToJson(progress.rows)},
       {"config", checkpoint.info.config},
       {"written_at", absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", WallTime(), absl::UTCTimeZone())}};
+  if (progress.line.has_value()) {
+    json["ratio"] = {{"rows", progress.line->since.rows},
+                     {"updates", progress.line->since.updates},
+                     {"utd", progress.line->utd}};
+  }
   POMPC_RETURN_IF_ERROR(
       WriteFileAtomically(absl::StrCat(folder, "/", kStateFile), json.dump(2) + "\n"));
   return checkpoint.engine->Write(folder);

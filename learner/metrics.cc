@@ -1,10 +1,12 @@
 #include "learner/metrics.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <limits>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "run/control/limits.h"
 #include "run/control/names.h"
 
 namespace pompc::learner {
@@ -29,6 +31,46 @@ void AddProgress(const proto::RunStatus& status, MetricSamples& out) {
        {proto::SEED, proto::TRAINING, proto::FINISHED, proto::STOPPING}) {
     out.Gauge("pompc_learner_phase_active", "1 for the phase the run is in, 0 for the others.",
               status.phase() == phase ? 1 : 0, {{"phase", proto::Phase_Name(phase)}});
+  }
+}
+
+// One counter of seconds for each reason for which somebody can wait.
+void AddWaits(const char* name, const char* help, const run::RunControl::WaitTimer& timer,
+              std::initializer_list<run::RunControl::Reason> reasons, MetricSamples& out) {
+  const auto seconds = timer.Seconds();
+  for (const run::RunControl::Reason reason : reasons) {
+    out.Counter(name, help, seconds[reason], {{"reason", run::Name(reason)}});
+  }
+}
+
+void AddLimiter(const run::RunControl& control, const proto::LimiterStatus& limiter,
+                MetricSamples& out) {
+  using Limiter = proto::LimiterStatus;
+  AddWaits("pompc_learner_waiting_seconds_total",
+           "Time for which the learner has waited before its next update, by the reason.",
+           control.learner_waits(),
+           {Limiter::SEED_ROWS, Limiter::RATIO, Limiter::MIN_ROWS, Limiter::NO_WINDOW,
+            Limiter::EVALUATION, Limiter::SHARDS},
+           out);
+  AddWaits("pompc_learner_writers_blocked_seconds_total",
+           "Time for which shards have held writers back, by the reason.", control.writers_wait(),
+           {Limiter::PRETRAINING, Limiter::RATIO, Limiter::MIN_ROWS, Limiter::NO_WINDOW,
+            Limiter::SHARDS, Limiter::ALL_ROWS, Limiter::RUN_OVER},
+           out);
+  out.Gauge("pompc_learner_blocked_writers", "Streams of writers that shards hold back.",
+            limiter.blocked_streams());
+  out.Gauge("pompc_learner_rows_bound", "Rows of the run at which shards hold writers back.",
+            limiter.rows_bound());
+  out.Gauge("pompc_learner_updates_bound", "Updates that the rows of the run allow.",
+            limiter.updates_bound());
+  out.Gauge("pompc_learner_needed_rows", "Rows that replay must hold before updates are made.",
+            limiter.min_rows());
+  out.Gauge("pompc_learner_stored_rows", "Rows that the shards hold which answer.",
+            limiter.stored_rows());
+  for (const auto& [setting, value] :
+       run::Named(run::WithChanges(run::RunLimits(), limiter.limits()))) {
+    out.Gauge("pompc_learner_limit", "Limit in force, by the setting that it replaces.", value,
+              {{"setting", setting}});
   }
 }
 
@@ -164,6 +206,7 @@ MetricSource AddLearnerMetrics(MetricsRegistry& registry, const LearnerMetricSou
   return registry.AddSource([sources](MetricSamples& out) {
     const proto::RunStatus status = sources.control->Status();
     AddProgress(status, out);
+    AddLimiter(*sources.control, status.limiter(), out);
     AddReturns(status, out);
     AddPeers(status, out);
     AddTraining(sources, out);

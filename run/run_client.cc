@@ -322,4 +322,15 @@ absl::StatusOr<proto::StopRunReply> StopRun(const rpc::Endpoint& learner, const 
   return AsUnavailable(rpc::CallUnary(*stub, &Stub::StopRun, request, timeout));
 }
 
+absl::StatusOr<proto::ChangeLimitsReply> ChangeLimits(const rpc::Endpoint& learner,
+                                                      const std::string& run_id,
+                                                      const proto::RunLimits& limits,
+                                                      absl::Duration timeout) {
+  const std::unique_ptr<Stub> stub = proto::RunService::NewStub(learner.Channel());
+  proto::ChangeLimitsRequest request;
+  *request.mutable_header() = rpc::MakeHeader(run_id);
+  *request.mutable_limits() = limits;
+  return AsUnavailable(rpc::CallUnary(*stub, &Stub::ChangeLimits, request, timeout));
+}
+
 }  // namespace pompc::run

@@ -166,6 +166,12 @@ absl::StatusOr<proto::GetRunReply> GetRun(const rpc::Endpoint& learner, absl::Du
 // Asks the learner to end its run.
 absl::StatusOr<proto::StopRunReply> StopRun(const rpc::Endpoint& learner, const std::string& run_id,
                                             absl::Duration timeout);
+// Changes the limits that are present in `limits`, or only reads them if none is. INVALID_ARGUMENT
+// and FAILED_PRECONDITION: refused, for the reason given.
+absl::StatusOr<proto::ChangeLimitsReply> ChangeLimits(const rpc::Endpoint& learner,
+                                                      const std::string& run_id,
+                                                      const proto::RunLimits& limits,
+                                                      absl::Duration timeout);
 
 }  // namespace pompc::run
 

@@ -1,10 +1,13 @@
 #include "run/service.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/config/run_config.h"
+#include "common/process/log.h"
 #include "common/rpc/call.h"
 #include "common/values/number_check.h"
 
@@ -41,6 +44,12 @@ grpc::ServerUnaryReactor* RunService::StopRun(grpc::CallbackServerContext* conte
                                               const proto::StopRunRequest* request,
                                               proto::StopRunReply* reply) {
   return rpc::FinishUnary(context, DoStopRun(*request), reply);
+}
+
+grpc::ServerUnaryReactor* RunService::ChangeLimits(grpc::CallbackServerContext* context,
+                                                   const proto::ChangeLimitsRequest* request,
+                                                   proto::ChangeLimitsReply* reply) {
+  return rpc::FinishUnary(context, DoChangeLimits(*request), reply);
 }
 
 absl::StatusOr<proto::RegisterReply> RunService::DoRegister(const proto::RegisterRequest& request) {
@@ -106,6 +115,48 @@ absl::StatusOr<proto::StopRunReply> RunService::DoStopRun(const proto::StopRunRe
   proto::StopRunReply reply;
   reply.set_phase(control_->phase());
   return reply;
+}
+
+// The rules between settings come first, for they hold at any time; then those of the run at this
+// moment. What is refused, or cannot be kept, changes nothing.
+absl::StatusOr<proto::ChangeLimitsReply> RunService::DoChangeLimits(
+    const proto::ChangeLimitsRequest& request) {
+  POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), options_.run_id));
+  MutexLock lock(&limits_mu_);
+  const RunLimits before = control_->limits();
+  const RunLimits limits = WithChanges(before, request.limits());
+  if (limits != before) {
+    POMPC_RETURN_IF_ERROR(config::Validate(WithLimits(options_.config, limits)));
+    POMPC_ASSIGN_OR_RETURN(const auto changes, control_->PlanLimits(limits));
+    POMPC_RETURN_IF_ERROR(Keep(limits, changes));
+    control_->SetLimits(limits, changes);
+    Log().info("limits are changed at {} rows, {} updates: {}", changes.front().rows(),
+               changes.front().updates(), ChangesText(changes));
+  }
+  proto::ChangeLimitsReply reply;
+  *reply.mutable_before() = ToProto(before);
+  *reply.mutable_limiter() = control_->Status().limiter();
+  return reply;
+}
+
+absl::Status RunService::Keep(const RunLimits& limits,
+                              const std::vector<proto::LimitChange>& changes) {
+  if (options_.keep_limits == nullptr) return absl::OkStatus();
+  proto::KeptLimits kept;
+  *kept.mutable_limits() = ToProto(limits);
+  *kept.mutable_config() = ToProto(LimitsOf(options_.config));
+  const proto::RunStatus status = control_->Status();
+  std::vector<proto::LimitChange> all(status.limiter().changes().begin(),
+                                      status.limiter().changes().end());
+  all.insert(all.end(), changes.begin(), changes.end());
+  const size_t dropped = all.size() - std::min(all.size(), kMaxLimitChanges);
+  kept.mutable_changes()->Add(all.begin() + static_cast<ptrdiff_t>(dropped), all.end());
+  return options_.keep_limits(kept);
+}
+
+absl::Status RunService::KeepLimits() {
+  MutexLock lock(&limits_mu_);
+  return Keep(control_->limits(), {});
 }
 
 }  // namespace pompc::run

@@ -1,8 +1,11 @@
 #ifndef POMPC_RUN_SERVICE_H_
 #define POMPC_RUN_SERVICE_H_
 
+#include <functional>
 #include <string>
+#include <vector>
 
+#include "common/base/mutex.h"
 #include "proto/run.grpc.pb.h"
 #include "run/control/run_control.h"
 
@@ -14,11 +17,14 @@ struct RunServiceOptions {
   // Resolved.
   proto::RunConfig config;
   std::string run_dir;
+  // Keeps changed limits for later starts of the run. A change is in force only once it is kept.
+  // May be null: nothing is kept. One call at a time.
+  std::function<absl::Status(const proto::KeptLimits&)> keep_limits = nullptr;
 };
 
 // RunService over a RunControl: messages to calls and back. Every method answers at once, on the
-// thread that received it. Thread-safe. FAILED_PRECONDITION for another wire version or run;
-// Register and GetRun take an empty run id.
+// thread that received it, but for ChangeLimits, which waits for keep_limits. Thread-safe.
+// FAILED_PRECONDITION for another wire version or run; Register and GetRun take an empty run id.
 class RunService final : public proto::RunService::CallbackService {
  public:
   // `control` must outlive the server this is registered with.
@@ -40,6 +46,13 @@ class RunService final : public proto::RunService::CallbackService {
                                     const proto::StopRunRequest* request,
                                     proto::StopRunReply* reply) override;
 
+  grpc::ServerUnaryReactor* ChangeLimits(grpc::CallbackServerContext* context,
+                                         const proto::ChangeLimitsRequest* request,
+                                         proto::ChangeLimitsReply* reply) override;
+
+  // Keeps the present limits, as a start does that took over some of the kept ones.
+  absl::Status KeepLimits();
+
   // The run as GetRun describes it.
   proto::GetRunReply Describe() const;
 
@@ -51,8 +64,17 @@ class RunService final : public proto::RunService::CallbackService {
   absl::StatusOr<proto::GetRunReply> DoGetRun(const proto::GetRunRequest& request);
   absl::StatusOr<proto::StopRunReply> DoStopRun(const proto::StopRunRequest& request);
 
+  absl::StatusOr<proto::ChangeLimitsReply> DoChangeLimits(
+      const proto::ChangeLimitsRequest& request);
+  // Keeps `limits`, after `changes` more.
+  absl::Status Keep(const RunLimits& limits, const std::vector<proto::LimitChange>& changes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(limits_mu_);
+
   RunControl* const control_;
   const RunServiceOptions options_;
+  // Held for a whole change: two that come at once must not be kept in another order than they are
+  // in force.
+  Mutex limits_mu_;
 };
 
 }  // namespace pompc::run

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/config/fields.h"
@@ -15,6 +16,8 @@
 #include "common/config/text_parser.h"
 #include "common/values/short_text.h"
 #include "common/values/utf8.h"
+#include "google/protobuf/io/tokenizer.h"
+#include "google/protobuf/text_format.h"
 #include "nlohmann/json.hpp"
 
 namespace pompc::rundir {
@@ -24,6 +27,8 @@ constexpr char kRunFile[] = "run.json";
 constexpr char kConfigFile[] = "config.textproto";
 constexpr char kLockFile[] = "lock";
 constexpr char kEndFile[] = "ended.json";
+constexpr char kLimitsFile[] = "limits.textproto";
+constexpr char kAddressFile[] = "learner.json";
 
 // The most bytes of the words for how a start ended.
 constexpr size_t kMaxOutcome = 1000;
@@ -35,6 +40,17 @@ std::string NewRunId() {
   return absl::StrCat(absl::FormatTime("%Y%m%d-%H%M%S", WallTime(), absl::UTCTimeZone()),
                       absl::StrFormat("-%08x", random()));
 }
+
+// Keeps the first error of a text, which would go to standard error otherwise.
+class SilentErrors : public google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int line, google::protobuf::io::ColumnNumber /*column*/,
+                const std::string& message) override {
+    if (first.empty()) first = absl::StrCat("line ", line + 1, ": ", message);
+  }
+
+  std::string first;
+};
 
 struct Identity {
   std::string run_id;
@@ -222,6 +238,58 @@ absl::StatusOr<NewestStart> ReadNewestStart(const std::string& run_dir) {
     return absl::DataLossError(absl::StrCat(file, " cannot be read: ", error.what()));
   }
   return newest;
+}
+
+absl::StatusOr<proto::KeptLimits> ReadKeptLimits(const std::string& run_dir) {
+  const std::string file = absl::StrCat(run_dir, "/", kLimitsFile);
+  const absl::StatusOr<std::string> text = ReadFile(file);
+  if (absl::IsNotFound(text.status())) return proto::KeptLimits();
+  if (!text.ok()) return text.status();
+  // What a newer version has added is not what this one would lose: it is written again whole.
+  google::protobuf::TextFormat::Parser parser;
+  SilentErrors errors;
+  parser.RecordErrorsTo(&errors);
+  proto::KeptLimits limits;
+  if (parser.ParseFromString(*text, &limits) && limits.has_limits() && limits.has_config()) {
+    return limits;
+  }
+  return absl::DataLossError(absl::StrCat(file, " cannot be read", errors.first.empty() ? "" : ": ",
+                                          errors.first,
+                                          "; delete it to go on with the limits of the config"));
+}
+
+absl::StatusOr<ServedRun> ReadServedRun(const std::string& run_dir) {
+  POMPC_ASSIGN_OR_RETURN(const NewestStart start, ReadNewestStart(run_dir));
+  if (start.number == 0) {
+    return absl::NotFoundError(absl::StrCat(run_dir, ": no run here, ", kRunFile, " is missing"));
+  }
+  if (start.end.has_value()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the run in ", run_dir, " is not going on: ", start.end->outcome));
+  }
+  POMPC_ASSIGN_OR_RETURN(const Identity identity,
+                         ReadIdentity(absl::StrCat(run_dir, "/", kRunFile)));
+  const absl::StatusOr<std::string> text = ReadFile(absl::StrCat(run_dir, "/", kAddressFile));
+  const nlohmann::json json = nlohmann::json::parse(text.value_or(""), nullptr, false);
+  const auto of_this_start =
+      json.is_object() && json.contains("start") && json["start"] == start.number;
+  if (!of_this_start || !json.contains("address") || !json["address"].is_string()) {
+    return absl::NotFoundError(
+        absl::StrCat("start ", start.number, " of the run in ", run_dir,
+                     " serves no address: `pompc train` does with --listen HOST:PORT"));
+  }
+  return ServedRun{identity.run_id, json["address"]};
+}
+
+absl::Status RunDirectory::WriteLimits(const proto::KeptLimits& limits) const {
+  std::string text;
+  POMPC_CHECK(google::protobuf::TextFormat::PrintToString(limits, &text));
+  return WriteFileAtomically(File(kLimitsFile), text);
+}
+
+absl::Status RunDirectory::WriteAddress(const std::string& address) const {
+  const nlohmann::json json = {{"start", learner_incarnation_}, {"address", address}};
+  return WriteFileAtomically(File(kAddressFile), json.dump(2) + "\n");
 }
 
 absl::Status RunDirectory::WriteConfig(const proto::RunConfig& config) const {

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "common/io/files.h"
 #include "proto/config.pb.h"
+#include "proto/run.pb.h"
 
 namespace pompc::rundir {
 
@@ -35,6 +36,20 @@ struct NewestStart {
 // For programs that read a run; it may be running. DATA_LOSS naming the file that cannot be read.
 absl::StatusOr<NewestStart> ReadNewestStart(const std::string& run_dir);
 
+// The limits that were changed while the run went on; no fields if none was. DATA_LOSS naming the
+// file if it cannot be read.
+absl::StatusOr<proto::KeptLimits> ReadKeptLimits(const std::string& run_dir);
+
+// Where the learner of a run can be reached, and the run that it must then serve.
+struct ServedRun {
+  std::string run_id;
+  // "host:port" of the newest start.
+  std::string address;
+};
+// NOT_FOUND if the folder holds no run, or if its newest start serves no address.
+// FAILED_PRECONDITION if that start has ended. DATA_LOSS as ReadNewestStart.
+absl::StatusOr<ServedRun> ReadServedRun(const std::string& run_dir);
+
 // The folder that is all a run leaves behind (docs/run-directory.md). Held by one learner at a
 // time; destruction lets go of it.
 class RunDirectory {
@@ -52,6 +67,12 @@ class RunDirectory {
   absl::Status WriteConfig(const proto::RunConfig& config) const;
   // The same if no start has written a config yet, because each was killed before.
   absl::Status WriteConfigIfMissing(const proto::RunConfig& config) const;
+
+  // Keeps changed limits for later starts: limits.textproto.
+  absl::Status WriteLimits(const proto::KeptLimits& limits) const;
+
+  // Writes learner.json: the address, "host:port", at which this start serves.
+  absl::Status WriteAddress(const std::string& address) const;
 
   // Writes ended.json: how this start ended.
   absl::Status WriteEnd(const RunEnd& end) const;

@@ -12,6 +12,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/endpoint.h"
 #include "common/values/text_table.h"
+#include "run/control/status_report.h"
 #include "run/run_client.h"
 #include "rundir/run_directory.h"
 
@@ -67,13 +68,18 @@ absl::Status PrintRunDirectory(const std::string& run_dir) {
   POMPC_ASSIGN_OR_RETURN(const CsvTable metrics, ReadCsvIfThere(MetricsFile(run_dir)));
   POMPC_ASSIGN_OR_RETURN(const CsvTable timings, ReadCsvIfThere(TimingsFile(run_dir)));
   POMPC_ASSIGN_OR_RETURN(const CsvTable evaluations, ReadCsvIfThere(EvaluationsFile(run_dir)));
+  POMPC_ASSIGN_OR_RETURN(const proto::KeptLimits limits, rundir::ReadKeptLimits(run_dir));
   const absl::StatusOr<rundir::NewestStart> start = rundir::ReadNewestStart(run_dir);
   const std::optional<rundir::RunEnd> end = start.ok() ? start->end : std::nullopt;
-  std::cout << FormatFields({{"folder", run_dir},
-                             {"task", config.env().task()},
-                             {"seed", absl::StrCat(config.seed())},
-                             {"state", StateText(start)},
-                             {"progress", ProgressText(end, metrics, timings, evaluations)}});
+  TextTable fields = {{"folder", run_dir},
+                      {"task", config.env().task()},
+                      {"seed", absl::StrCat(config.seed())},
+                      {"state", StateText(start)},
+                      {"progress", ProgressText(end, metrics, timings, evaluations)}};
+  for (const proto::LimitChange& change : limits.changes()) {
+    fields.push_back({"limit changed", run::ChangeText(change)});
+  }
+  std::cout << FormatFields(fields);
   TextTable rows = {{"rows", "updates", "return", "time"}};
   for (size_t i = 0; i < evaluations.column("return_mean").size(); ++i) {
     rows.push_back(

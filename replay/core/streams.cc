@@ -48,6 +48,12 @@ absl::StatusOr<Streams::Actor*> Streams::OpenActor(const SegmentId& id) {
   // flight; from here on it is refused, and its segments need no memory.
   if (it != actors_.end() && id.incarnation > it->second.incarnation) ForgetAll(&it->second);
   const bool known = it != actors_.end() && it->second.environments.contains(id.environment);
+  if (!known && it != actors_.end() &&
+      it->second.environments.size() >= options_.max_environments_of_actor) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("actor ", id.actor_index, " writes ", it->second.environments.size(),
+                     " environments to this shard, the most that one actor may"));
+  }
   if (!known && environments_ >= options_.max_environments) {
     return absl::ResourceExhaustedError(
         absl::StrCat(environments_, " environments write to this shard, the most it takes"));

@@ -27,6 +27,9 @@ class Streams {
     // At least 1.
     size_t max_segments = size_t{1} << 17;
     size_t max_environments = size_t{1} << 16;
+    // The part of one actor index: as many as actor.environments may be. A broken actor that counts
+    // its environments up takes no more of the others' room.
+    size_t max_environments_of_actor = 4096;
   };
 
   // State of one segment; its user keeps it up to date.
@@ -54,7 +57,8 @@ class Streams {
 
   // Returns the state of a segment; a segment that was not seen before starts with 0 rows. The
   // pointer is valid until the next call. FAILED_PRECONDITION if a later incarnation wrote, or the
-  // segment was forgotten; RESOURCE_EXHAUSTED if the writer's environment would be one too many.
+  // segment was forgotten; RESOURCE_EXHAUSTED if the writer's environment would be one too many,
+  // for this actor or for the shard.
   absl::StatusOr<Segment*> Open(const SegmentId& id);
 
   // The last segment, in the order in which an environment writes, that was opened under the

@@ -75,6 +75,10 @@ absl::Status CheckLimits(const RunLimits& before, const RunLimits& now, const Li
         "the run has schedule: LOCKSTEP: it could not be repeated if its limits changed on the "
         "way; resume it with another config instead");
   }
+  if (facts.offline) {
+    return absl::FailedPreconditionError(
+        "the run has schedule: OFFLINE: it takes no rows that its limits could hold back");
+  }
   if (now.max_rows == 0) return absl::OkStatus();
   // Shards may have taken rows that the learner has not heard of, up to what they were granted.
   const uint64_t taken = facts.rows + facts.granted_rows;

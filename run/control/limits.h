@@ -53,6 +53,8 @@ proto::KeptLimits LimitsAtStart(const proto::RunConfig& config, const proto::Kep
 struct LimitFacts {
   // True if the roles take turns (LOCKSTEP).
   bool lockstep = false;
+  // True if the run learns from data sets alone (OFFLINE).
+  bool offline = false;
   // Why the run is over, in words; empty while it is not.
   std::string over;
   // Rows of the run, and rows that shards were granted beyond those.

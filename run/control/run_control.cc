@@ -85,7 +85,7 @@ RunProgressState RunControl::Save() const {
   MutexLock lock(&mu_);
   RunProgressState state{updates_,  episodes_,           closing_seed_ && SeedClosed(),
                          Elapsed(), row_counter_.Save(), std::nullopt};
-  if (state.seed_closed) {
+  if (state.seed_closed && !ratio_.options().offline) {
     state.line = RunProgressState::Line{ratio_.since(), ratio_.options().utd};
   }
   return state;

@@ -185,11 +185,12 @@ class RunControl : public SamplingControl {
 
   // The limits in force.
   RunLimits limits() const;
-  // Decides as run::CheckLimits does if the limits may change to these now.
-  absl::Status CheckLimits(const RunLimits& limits) const;
-  // Changes the limits, which counts at once for updates and for the next grants. Returns the
-  // changes, in the order of Named(). REQUIRES: each limit is in the range of its setting.
-  std::vector<proto::LimitChange> SetLimits(const RunLimits& limits);
+  // The changes, in the order of Named(), that would make these the limits now. Statuses of
+  // run::CheckLimits.
+  absl::StatusOr<std::vector<proto::LimitChange>> PlanLimits(const RunLimits& limits) const;
+  // Makes these the limits, which counts at once for updates and for the next grants, and remembers
+  // the changes. REQUIRES: each limit is in the range of its setting.
+  void SetLimits(const RunLimits& limits, const std::vector<proto::LimitChange>& changes);
   // Time for which the learner, and for which any writer, has waited for each reason.
   const WaitTimer& learner_waits() const { return learner_waits_; }
   const WaitTimer& writers_wait() const { return writers_wait_; }

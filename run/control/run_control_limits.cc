@@ -4,6 +4,7 @@
 
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/base/status_macros.h"
 #include "run/control/run_control.h"
 
 namespace pompc::run {
@@ -18,21 +19,19 @@ RunLimits RunControl::limits() const {
   return Limits();
 }
 
-absl::Status RunControl::CheckLimits(const RunLimits& limits) const {
+absl::StatusOr<std::vector<proto::LimitChange>> RunControl::PlanLimits(
+    const RunLimits& limits) const {
   MutexLock lock(&mu_);
   const ReplayContent replay = Replay();
   LimitFacts facts;
   facts.lockstep = options_.lockstep;
+  facts.offline = ratio_.options().offline;
   if (IsOver(phases_.phase())) facts.over = phases_.reason();
   facts.rows = row_counter_.total();
   facts.granted_rows = grants_.Outstanding();
   facts.stored_rows = replay.stored_rows;
   facts.capacity_rows = replay.capacity_rows;
-  return run::CheckLimits(Limits(), limits, facts);
-}
-
-std::vector<proto::LimitChange> RunControl::SetLimits(const RunLimits& limits) {
-  MutexLock lock(&mu_);
+  POMPC_RETURN_IF_ERROR(CheckLimits(Limits(), limits, facts));
   const NamedLimits before = Named(Limits()), now = Named(limits);
   std::vector<proto::LimitChange> changes;
   for (size_t i = 0; i < now.size(); ++i) {
@@ -45,6 +44,12 @@ std::vector<proto::LimitChange> RunControl::SetLimits(const RunLimits& limits) {
     change.set_updates(updates_);
     change.set_at(absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", WallTime(), absl::UTCTimeZone()));
   }
+  return changes;
+}
+
+void RunControl::SetLimits(const RunLimits& limits,
+                           const std::vector<proto::LimitChange>& changes) {
+  MutexLock lock(&mu_);
   RatioOptions ratio = ratio_.options();
   ratio.utd = limits.utd;
   ratio.slack_rows = limits.slack_rows;
@@ -58,17 +63,19 @@ std::vector<proto::LimitChange> RunControl::SetLimits(const RunLimits& limits) {
   while (limit_changes_.size() > kMaxLimitChanges) limit_changes_.pop_front();
   // The trainer may have waited for what is allowed now.
   changed_.SignalAll();
-  return changes;
 }
 
 void RunControl::FillLimiter(const GrantReason& grant, proto::LimiterStatus* limiter) const {
   *limiter->mutable_limits() = ToProto(Limits());
   const uint64_t rows = row_counter_.total();
-  // In lockstep the turns hold the rows back, not a bound.
+  const RatioOptions& ratio = ratio_.options();
+  // In lockstep the turns hold the rows back, not a bound; offline no row holds an update back.
   if (!options_.lockstep) limiter->set_rows_bound(RowsBound());
-  limiter->set_updates_bound(phases_.phase() == proto::SEED && rows >= ratio_.options().seed_rows
-                                 ? ratio_.options().pretrain_updates
-                                 : ratio_.UpdatesAllowed(rows));
+  if (!ratio.offline) {
+    limiter->set_updates_bound(phases_.phase() == proto::SEED && rows >= ratio.seed_rows
+                                   ? ratio.pretrain_updates
+                                   : ratio_.UpdatesAllowed(rows));
+  }
   const ReplayContent replay = Replay();
   limiter->set_min_rows(replay.min_rows);
   limiter->set_stored_rows(replay.stored_rows);

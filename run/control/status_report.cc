@@ -40,6 +40,14 @@ std::string RestorationText(const proto::RunStatus& status) {
   return absl::StrCat(status.restorations(), ", the last: ", status.last_restoration());
 }
 
+// "learner.utd 1, replay.slack_rows 1,000, ...".
+std::string LimitsText(const proto::RunLimits& limits) {
+  return absl::StrCat("learner.utd ", limits.utd(), ", replay.slack_rows ",
+                      FormatCount(limits.slack_rows()), ", replay.min_rows ",
+                      FormatCount(limits.min_rows()), ", stop.max_rows ",
+                      limits.max_rows() == 0 ? "0 (no limit)" : FormatCount(limits.max_rows()));
+}
+
 TextTable Evaluations(const proto::RunStatus& status, int most) {
   TextTable rows = {{"rows", "updates", "version", "return", "min", "max", "episodes", "time"}};
   const int all = status.evaluations_size();
@@ -113,6 +121,12 @@ TextTable Shards(const proto::RunStatus& status) {
 
 }  // namespace
 
+std::string ChangeText(const proto::LimitChange& change) {
+  return absl::StrCat(change.setting(), " ", change.before(), " -> ", change.now(), " at ",
+                      FormatCount(change.rows()), " rows, ", FormatCount(change.updates()),
+                      " updates (", change.at(), ")");
+}
+
 std::string PhaseText(const proto::RunStatus& status) {
   return absl::StrCat(proto::Phase_Name(status.phase()), status.over_reason().empty() ? "" : ": ",
                       status.over_reason());
@@ -158,6 +172,10 @@ TextTable StatusFields(const proto::GetRunReply& run) {
           {"progress", CountsText(status)},
           {"rates", RatesText(status)},
           {"time", TimeText(status)},
+          {"limits", status.limiter().changes().empty()
+                         ? LimitsText(status.limiter().limits())
+                         : absl::StrCat(LimitsText(status.limiter().limits()), "; changed last: ",
+                                        ChangeText(*status.limiter().changes().rbegin()))},
           {"restorations", RestorationText(status)},
           {"parameters", absl::StrCat("version ", VersionText(status.version()))},
           {"checkpoints", CheckpointText(status)},
@@ -165,6 +183,39 @@ TextTable StatusFields(const proto::GetRunReply& run) {
                            ? absl::StrFormat("mean return %.1f of the newest episodes",
                                              status.training_return_mean())
                            : "no episode has ended in this start of the learner"}};
+}
+
+TextTable LimiterFields(const proto::RunStatus& status) {
+  const proto::LimiterStatus& limiter = status.limiter();
+  const std::string rows = FormatCount(status.rows());
+  TextTable fields = {
+      {"limits", LimitsText(limiter.limits())},
+      {"rows", limiter.rows_bound() == 0 ? rows
+                                         : absl::StrCat(rows, "; shards hold writers back at ",
+                                                        FormatCount(limiter.rows_bound()))},
+      {"updates", limiter.updates_bound() == 0 ? FormatCount(status.updates())
+                                               : absl::StrCat(FormatCount(status.updates()), " of ",
+                                                              FormatCount(limiter.updates_bound()),
+                                                              " that these rows allow")},
+      {"ratio", absl::StrCat(limiter.limits().utd(), " updates per row, from row ",
+                             FormatCount(limiter.ratio_rows()), " and update ",
+                             FormatCount(limiter.ratio_updates()), " on")},
+      {"replay",
+       absl::StrCat(FormatCount(limiter.stored_rows()), " rows, ", FormatCount(limiter.windows()),
+                    " windows; updates need ", FormatCount(limiter.min_rows()), " rows")},
+      {"learner", limiter.learner_reason() == proto::LimiterStatus::NONE
+                      ? "does not wait"
+                      : absl::StrCat("waits (", Name(limiter.learner_reason()),
+                                     "): ", limiter.learner_waits())},
+      {"writers",
+       limiter.writers_reason() == proto::LimiterStatus::NONE
+           ? "none is held back"
+           : absl::StrCat(limiter.blocked_streams(), " held back (", Name(limiter.writers_reason()),
+                          "): ", limiter.writers_wait())}};
+  for (const proto::LimitChange& change : limiter.changes()) {
+    fields.push_back({"changed", ChangeText(change)});
+  }
+  return fields;
 }
 
 std::vector<StatusTable> StatusTables(const proto::RunStatus& status, int most_evaluations) {

@@ -28,6 +28,13 @@ const proto::EvaluationResult* BestEvaluation(const proto::RunStatus& status);
 // The run at a glance: names and what they stand for.
 TextTable StatusFields(const proto::GetRunReply& run);
 
+// "learner.utd 1 -> 0.5 at 1,200 rows, 800 updates (2026-01-01T00:00:00Z)".
+std::string ChangeText(const proto::LimitChange& change);
+
+// How rows and updates hold each other back, likewise: limits, cursors, bounds, who waits for what,
+// and which limits were changed.
+TextTable LimiterFields(const proto::RunStatus& status);
+
 struct StatusTable {
   std::string title;
   // With a row of headings.

@@ -134,5 +134,17 @@ TEST(StreamsTest, EnvironmentsAreBoundedUntilTheirActorIsFenced) {
   EXPECT_TRUE(streams.Open(Id(2, 1, 0, 0)).ok());
 }
 
+TEST(StreamsTest, OneActorTakesNotTheRoomOfOthers) {
+  Streams streams({.max_environments_of_actor = 2});
+  ASSERT_TRUE(streams.Open(Id(1, 1, 0, 0)).ok());
+  ASSERT_TRUE(streams.Open(Id(1, 1, 1, 0)).ok());
+  const absl::Status status = streams.Open(Id(1, 1, 2, 0)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_NE(status.message().find("actor 1 writes 2 environments"), std::string::npos) << status;
+  EXPECT_TRUE(streams.Open(Id(1, 1, 1, 1)).ok()) << "the next episode of one that it has";
+  EXPECT_TRUE(streams.Open(Id(2, 1, 2, 0)).ok()) << "another actor";
+  EXPECT_TRUE(streams.Open(Id(1, 2, 2, 0)).ok()) << "its next incarnation";
+}
+
 }  // namespace
 }  // namespace pompc::replay

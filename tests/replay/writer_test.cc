@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <atomic>
+#include <filesystem>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <set>
@@ -146,6 +149,45 @@ class WriterTest : public ::testing::Test {
   TrajectoryWriterOptions options_;
   std::unique_ptr<TrajectoryWriter> writer_;
 };
+
+ptrdiff_t Threads() {
+  namespace fs = std::filesystem;
+  return std::distance(fs::directory_iterator("/proc/self/task"), fs::directory_iterator());
+}
+
+// gRPC may add threads under load; none is added for an environment.
+TEST_F(WriterTest, HundredsOfEnvironmentsTakeAStreamForEachShardAndNoThreads) {
+  constexpr uint32_t kEnvironments = 512, kRows = 20, kSomeOfGrpc = 64;
+  options_.shard_of_environment = {0, 1};
+  StartShards(2);
+  StartWriter();
+  for (uint64_t t = 0; t < kRows; ++t) {
+    for (uint32_t e = 0; e < 2; ++e) ASSERT_TRUE(Append(e, e * 1000 + t).ok());
+  }
+  ASSERT_TRUE(writer_->Flush(kLong).ok());
+  const ptrdiff_t few = Threads();
+  writer_.reset();
+  options_.incarnation = 2;
+  options_.shard_of_environment.clear();
+  for (uint32_t e = 0; e < kEnvironments; ++e) options_.shard_of_environment.push_back(e % 2);
+  StartWriter();
+  uint64_t most_unacked = 0;
+  for (uint64_t t = 0; t < kRows; ++t) {
+    for (uint32_t e = 0; e < kEnvironments; ++e) ASSERT_TRUE(Append(e, e * 1000 + t).ok());
+    most_unacked = std::max(most_unacked, writer_->stats().unacked_rows);
+  }
+  ASSERT_TRUE(writer_->Flush(kLong).ok());
+  RecordProperty("threads_of_two_environments", static_cast<int>(few));
+  RecordProperty("threads", static_cast<int>(Threads()));
+  RecordProperty("most_unacked_rows", static_cast<int>(most_unacked));
+  EXPECT_LT(Threads(), few + kSomeOfGrpc);
+  EXPECT_LE(most_unacked, uint64_t{kEnvironments} * options_.max_unacked_rows);
+  EXPECT_EQ(writer_->stats().opened_streams, 2u);
+  EXPECT_EQ(writer_->stats().resent_rows, 0u);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(shards_[i]->shard().counts().accepted_rows, kRows + kRows * kEnvironments / 2);
+  }
+}
 
 TEST_F(WriterTest, RowsArriveInOrderAndEpisodesEnd) {
   StartShards(1);

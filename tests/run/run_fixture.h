@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/base/clock.h"
+#include "common/config/run_config.h"
 #include "common/rpc/server.h"
 #include "gtest/gtest.h"
 #include "run/control/run_control.h"
@@ -30,7 +31,9 @@ inline RunServiceOptions SmallRunService(const std::string& run_id) {
   RunServiceOptions options;
   options.run_id = run_id;
   options.run_dir = "/runs/one";
+  options.config = config::Resolve(proto::RunConfig());
   options.config.mutable_env()->set_task("cartpole-swingup");
+  options.config.mutable_learner()->set_seed_rows(100);
   return options;
 }
 
@@ -38,7 +41,7 @@ inline RunServiceOptions SmallRunService(const std::string& run_id) {
 struct ServedRun {
   ServedRun(const RunControlOptions& options, const std::string& run_id, Clock* clock,
             const std::string& listen = "")
-      : control(options, clock), service(&control, SmallRunService(run_id)) {
+      : control(options, clock), service(&control, Keeping(SmallRunService(run_id))) {
     auto started = rpc::Server::Start({.listen = listen}, {&service});
     EXPECT_TRUE(started.ok()) << started.status();
     if (started.ok()) server = *std::move(started);
@@ -64,6 +67,17 @@ struct ServedRun {
     control.AddEvaluation(version);
   }
 
+  // What keeps changed limits: keep_status, and what it was given last.
+  RunServiceOptions Keeping(RunServiceOptions options) {
+    options.keep_limits = [this](const proto::KeptLimits& limits) {
+      if (keep_status.ok()) kept = limits;
+      return keep_status;
+    };
+    return options;
+  }
+
+  absl::Status keep_status;
+  proto::KeptLimits kept;
   RunControl control;
   RunService service;
   std::unique_ptr<rpc::Server> server;

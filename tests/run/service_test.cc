@@ -52,6 +52,13 @@ class RunServiceTest : public testing::Test {
     request.mutable_returns()->Add(returns.begin(), returns.end());
     return rpc::CallUnary(*stub_, &Stub::ReportEvaluation, request, kTimeout).status();
   }
+  absl::StatusOr<proto::ChangeLimitsReply> ChangeLimits(const proto::RunLimits& limits,
+                                                        const std::string& run_id = "run-1") {
+    proto::ChangeLimitsRequest request;
+    *request.mutable_header() = rpc::MakeHeader(run_id);
+    *request.mutable_limits() = limits;
+    return rpc::CallUnary(*stub_, &Stub::ChangeLimits, request, kTimeout);
+  }
   proto::GetRunReply GetRun() {
     proto::GetRunRequest request;
     *request.mutable_header() = rpc::MakeHeader("");
@@ -249,6 +256,62 @@ TEST_F(RunServiceTest, AProcessThatRegistersAgainKeepsItsIndex) {
   EXPECT_EQ(rpc::CallUnary(*stub_, &Stub::Register, request, kTimeout)->index(), 5u)
       << "it still holds the lease";
   EXPECT_EQ(GetRun().status().peers_size(), 1);
+}
+
+TEST_F(RunServiceTest, LimitsChangeOnceTheyAreKept) {
+  run_.Rows(100);
+  proto::RunLimits wanted;
+  wanted.set_utd(0.5);
+  wanted.set_slack_rows(33);
+  const auto reply = ChangeLimits(wanted);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->before().utd(), 1);
+  EXPECT_EQ(reply->limiter().limits().utd(), 0.5);
+  EXPECT_EQ(reply->limiter().limits().min_rows(), 50u) << "what is not named stays";
+  EXPECT_EQ(run_.kept.limits().slack_rows(), 33u);
+  EXPECT_EQ(run_.kept.config().slack_rows(), 1000u);
+  ASSERT_EQ(run_.kept.changes_size(), 2);
+  EXPECT_EQ(run_.kept.changes(0).setting(), "learner.utd");
+  EXPECT_EQ(run_.kept.changes(0).rows(), 200u);
+  EXPECT_EQ(GetRun().status().limiter().changes_size(), 2);
+  EXPECT_EQ(ChangeLimits({})->limiter().changes_size(), 2) << "only reads";
+  run_.keep_status = absl::ResourceExhaustedError("no space left");
+  wanted.set_utd(3);
+  EXPECT_EQ(ChangeLimits(wanted).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ChangeLimits({})->limiter().limits().utd(), 0.5) << "nothing is changed";
+}
+
+TEST_F(RunServiceTest, LimitsThatWouldHoldTheRunAreRefusedWithTheReason) {
+  run_.Rows(100);
+  const auto refusal = [&](const proto::RunLimits& wanted) {
+    const absl::Status status = ChangeLimits(wanted).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    return std::string(status.message());
+  };
+  proto::RunLimits wanted;
+  wanted.set_utd(0.1);
+  wanted.set_slack_rows(9);
+  EXPECT_EQ(refusal(wanted),
+            "replay.slack_rows: 9 is less than 10, the rows of one update at learner.utd 0.1: "
+            "updates and rows would wait for each other");
+  wanted.Clear();
+  wanted.set_min_rows(2'000'000);
+  EXPECT_THAT(refusal(wanted), HasSubstr("replay.capacity_rows: 1000000 is less than"));
+  wanted.Clear();
+  wanted.set_max_rows(99);
+  EXPECT_THAT(refusal(wanted), HasSubstr("stop.max_rows: 99 is less than learner.seed_rows 100"));
+  wanted.set_max_rows(150);
+  wanted.set_min_rows(50);
+  EXPECT_THAT(refusal(wanted), HasSubstr("the run has 200 rows"));
+  wanted.Clear();
+  for (const double utd : {0.0, -1.0, 1e9, std::numeric_limits<double>::quiet_NaN()}) {
+    wanted.set_utd(utd);
+    EXPECT_THAT(refusal(wanted), HasSubstr("learner.utd")) << utd;
+  }
+  EXPECT_TRUE(run_.kept.changes().empty());
+  EXPECT_EQ(run_.control.limits().utd, 1);
+  // Nor are those of another run changed.
+  EXPECT_EQ(ChangeLimits({}, "run-2").status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(RunServiceTest, StopRunSendsPeersHome) {

@@ -262,6 +262,49 @@ TEST_F(RunDirectoryTest, AFullDiskLeavesTheRunAsItWas) {
   EXPECT_TRUE(Open().ok());
 }
 
+TEST_F(RunDirectoryTest, ChangedLimitsAreKept) {
+  Start();
+  const std::string path = folder_.File("run");
+  EXPECT_FALSE(ReadKeptLimits(path)->has_limits());
+  proto::KeptLimits limits;
+  limits.mutable_limits()->set_utd(0.25);
+  limits.mutable_config()->set_utd(1);
+  limits.add_changes()->set_setting("learner.utd");
+  ASSERT_TRUE((*Open())->WriteLimits(limits).ok());
+  const auto kept = ReadKeptLimits(path);
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  EXPECT_EQ(kept->limits().utd(), 0.25);
+  EXPECT_EQ(kept->changes(0).setting(), "learner.utd");
+  for (const char* damaged :
+       {"", "limits {", "limits { utd: 1 }", "limits { speed: 1 } config {}"}) {
+    folder_.Write("run/limits.textproto", damaged);
+    const absl::Status status = ReadKeptLimits(path).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << damaged;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("run/limits.textproto cannot be read"));
+  }
+}
+
+TEST_F(RunDirectoryTest, ARunThatIsServedIsFoundByItsFolder) {
+  const std::string path = folder_.File("run");
+  EXPECT_EQ(ReadServedRun(path).status().code(), absl::StatusCode::kNotFound);
+  {
+    const auto run = Open();
+    EXPECT_EQ(ReadServedRun(path).status().code(), absl::StatusCode::kNotFound);
+    ASSERT_TRUE((*run)->WriteAddress("127.0.0.1:7000").ok());
+    const auto served = ReadServedRun(path);
+    ASSERT_TRUE(served.ok()) << served.status();
+    EXPECT_EQ(served->address, "127.0.0.1:7000");
+    EXPECT_EQ(served->run_id, (*run)->run_id());
+    ASSERT_TRUE((*run)->WriteEnd({.outcome = "FINISHED: all rows"}).ok());
+    EXPECT_EQ(ReadServedRun(path).status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(ReadServedRun(path).status().message()),
+                HasSubstr("FINISHED: all rows"));
+  }
+  // The next start serves nothing yet, and what the file of the one before says is not its address.
+  const auto next = Open();
+  EXPECT_THAT(std::string(ReadServedRun(path).status().message()), HasSubstr("serves no address"));
+}
+
 TEST_F(RunDirectoryTest, AFolderThatCannotBeMadeIsNamed) {
   folder_.Write("file", "");
   const auto run = RunDirectory::Open(folder_.File("file/run"), Config());

@@ -74,6 +74,9 @@ TEST(LimitsTest, ARunThatIsOverOrTakesTurnsKeepsItsLimits) {
   LimitFacts lockstep = Facts();
   lockstep.lockstep = true;
   EXPECT_THAT(Refusal(now, lockstep), HasSubstr("LOCKSTEP"));
+  LimitFacts offline = Facts();
+  offline.offline = true;
+  EXPECT_THAT(Refusal(now, offline), HasSubstr("OFFLINE"));
   EXPECT_TRUE(CheckLimits(Before(), Before(), over).ok()) << "a change of nothing";
 }
 

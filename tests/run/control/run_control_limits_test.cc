@@ -17,6 +17,11 @@ class RunControlLimitsTest : public RunControlTest {
   uint64_t Granted() {
     return control_.NextGrant(0).max_accepted_rows + control_.NextGrant(1).max_accepted_rows;
   }
+  void Change(const RunLimits& limits) {
+    const auto changes = control_.PlanLimits(limits);
+    ASSERT_TRUE(changes.ok()) << changes.status();
+    control_.SetLimits(limits, *changes);
+  }
   // Both shards hold `each` rows, and `streams` of each are held back.
   void Blocked(uint64_t each, uint32_t streams) {
     for (int i = 0; i < 2; ++i) {
@@ -39,9 +44,9 @@ TEST_F(RunControlLimitsTest, MoreSlackLetsWritersRunFurtherAheadAtOnce) {
   EXPECT_EQ(Granted(), 120u);
   RunLimits limits = control_.limits();
   limits.slack_rows = 60;
-  ASSERT_TRUE(control_.CheckLimits(limits).ok());
-  const auto changes = control_.SetLimits(limits);
-  EXPECT_EQ(ChangesText(changes), "replay.slack_rows 20 -> 60");
+  EXPECT_EQ(ChangesText(*control_.PlanLimits(limits)), "replay.slack_rows 20 -> 60");
+  EXPECT_EQ(Granted(), 120u) << "a plan changes nothing";
+  Change(limits);
   EXPECT_EQ(Granted(), 160u);
   EXPECT_EQ(control_.limits(), limits);
 }
@@ -53,7 +58,7 @@ TEST_F(RunControlLimitsTest, ANewUtdCountsFromTheRowsThatThereAre) {
   ASSERT_EQ(control_.updates(), 30u);
   RunLimits limits = control_.limits();
   limits.utd = 0.1;
-  control_.SetLimits(limits);
+  Change(limits);
   Rows(64, true);
   EXPECT_EQ(Step(), TrainerStep::kWait) << "8 rows bring no update";
   EXPECT_THAT(control_.Status().waiting(), HasSubstr("0.1 updates per row"));
@@ -69,7 +74,7 @@ TEST_F(RunControlLimitsTest, AResumedRunContinuesOnTheChangedLine) {
   Rows(60, true);
   RunLimits limits = control_.limits();
   limits.utd = 3;
-  control_.SetLimits(limits);
+  Change(limits);
   const RunProgressState saved = control_.Save();
   ASSERT_TRUE(saved.line.has_value());
   RunControlOptions options = Options();
@@ -97,8 +102,7 @@ TEST_F(RunControlLimitsTest, MoreRowsForTheRunEndTheWaitForTheLastEvaluation) {
   EXPECT_EQ(Granted(), 1000u);
   RunLimits limits = control_.limits();
   limits.max_rows = 0;
-  EXPECT_TRUE(control_.CheckLimits(limits).ok());
-  control_.SetLimits(limits);
+  Change(limits);
   TickFor(absl::Minutes(20));
   EXPECT_EQ(control_.phase(), proto::TRAINING);
   EXPECT_GT(Granted(), 1000u);
@@ -109,9 +113,9 @@ TEST_F(RunControlLimitsTest, FewerRowsThanGrantedAreRefused) {
   const uint64_t granted = Granted();
   RunLimits limits = control_.limits();
   limits.max_rows = granted - 1;
-  EXPECT_EQ(control_.CheckLimits(limits).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(control_.PlanLimits(limits).status().code(), absl::StatusCode::kInvalidArgument);
   limits.max_rows = granted;
-  EXPECT_TRUE(control_.CheckLimits(limits).ok());
+  EXPECT_TRUE(control_.PlanLimits(limits).ok());
 }
 
 TEST_F(RunControlLimitsTest, BothSidesSayWhoIsBlockedByWhichCursorAndBound) {
@@ -167,12 +171,11 @@ TEST_F(RunControlLimitsTest, TheNewestChangesAreRemembered) {
   for (int i = 0; i < 40; ++i) {
     RunLimits limits = control_.limits();
     limits.slack_rows = 100 + i;
-    control_.SetLimits(limits);
+    Change(limits);
   }
   ASSERT_EQ(Limiter().changes_size(), static_cast<int>(kMaxLimitChanges));
   EXPECT_EQ(Limiter().changes().rbegin()->now(), 139);
-  EXPECT_TRUE(control_.SetLimits(control_.limits()).empty()) << "a change of nothing";
-  EXPECT_EQ(Limiter().changes().rbegin()->now(), 139);
+  EXPECT_TRUE(control_.PlanLimits(control_.limits())->empty()) << "a change of nothing";
 }
 
 }  // namespace
