@@ -6,7 +6,6 @@
 #include "common/rpc/message_size.h"
 #include "common/values/utf8.h"
 #include "replay/core/selectors/uniform.h"
-#include "replay/wire/columns.h"
 
 namespace pompc::replay {
 namespace {
@@ -57,14 +56,11 @@ absl::Status CheckChunkBytes(const ShardConfig& config, const proto::AppendReque
       config.chunk_rows, " rows (actor.chunk_rows) in ", most, " bytes"));
 }
 
-absl::StatusOr<WindowColumns> MakeRoomFor(uint32_t count, const TableOptions& table,
-                                          proto::Windows* windows) {
+absl::Status CheckWindowCount(uint32_t count, const TableOptions& table) {
   const uint32_t most = MaxSampleWindows(table.spec, table.horizon);
-  if (count < 1 || count > most) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("count of windows is ", count, ", allowed are 1 to ", most));
-  }
-  return MakeRoom(table.spec, table.horizon, count, windows);
+  if (count >= 1 && count <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("count of windows is ", count, ", allowed are 1 to ", most));
 }
 
 SegmentId ToSegmentId(const proto::StreamId& id) {

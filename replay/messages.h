@@ -2,24 +2,22 @@
 #define POMPC_REPLAY_MESSAGES_H_
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "proto/replay.pb.h"
 #include "replay/core/shard.h"
 
 namespace pompc::replay {
 
 // Converts between messages and the core's plain structs; rows and windows are left to
-// wire/columns.h.
+// wire/.
 
 // Bytes of an AppendRequest with the largest chunk of such a shard, at most.
 uint64_t MaxChunkBytes(const ShardConfig& config);
 // INVALID_ARGUMENT naming both sizes if the request has more.
 absl::Status CheckChunkBytes(const ShardConfig& config, const proto::AppendRequest& request);
 
-// MakeRoom for a request. INVALID_ARGUMENT if count is not in 1..65536 or the reply would be longer
-// than a message may be.
-absl::StatusOr<WindowColumns> MakeRoomFor(uint32_t count, const TableOptions& table,
-                                          proto::Windows* windows);
+// INVALID_ARGUMENT if `count` windows are not in 1..65536 or the reply would be longer than a
+// message may be.
+absl::Status CheckWindowCount(uint32_t count, const TableOptions& table);
 
 SegmentId ToSegmentId(const proto::StreamId& id);
 

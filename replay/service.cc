@@ -13,6 +13,7 @@
 #include "common/values/float_bytes.h"
 #include "replay/messages.h"
 #include "replay/wire/columns.h"
+#include "replay/wire/sample_reply.h"
 
 namespace pompc::replay {
 
@@ -311,18 +312,22 @@ grpc::ServerBidiReactor<proto::AppendRequest, proto::AppendReply>* Service::Appe
 }
 
 grpc::ServerUnaryReactor* Service::Sample(grpc::CallbackServerContext* context,
-                                          const proto::SampleRequest* request,
-                                          proto::SampleReply* reply) {
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* reply) {
   return rpc::FinishUnary(context, DoSample(*request, reply));
 }
 
-absl::Status Service::DoSample(const proto::SampleRequest& request, proto::SampleReply* reply) {
+absl::Status Service::DoSample(const grpc::ByteBuffer& bytes, grpc::ByteBuffer* reply) {
+  POMPC_ASSIGN_OR_RETURN(const auto request, rpc::ParseMessage<proto::SampleRequest>(bytes));
   POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
   POMPC_ASSIGN_OR_RETURN(const auto config, shard_->config());
-  POMPC_ASSIGN_OR_RETURN(const WindowColumns columns,
-                         MakeRoomFor(request.count(), config->table, reply->mutable_windows()));
-  POMPC_RETURN_IF_ERROR(shard_->Sample(request.seed(), columns));
-  FillInfo(reply->mutable_info());
+  const TableOptions& table = config->table;
+  POMPC_RETURN_IF_ERROR(CheckWindowCount(request.count(), table));
+  SampleReplyWriter writer(table.spec, table.horizon, request.count());
+  POMPC_RETURN_IF_ERROR(shard_->Sample(request.seed(), writer.columns()));
+  proto::SampleReply rest;
+  FillInfo(rest.mutable_info());
+  *reply = std::move(writer).Finish(rest);
   return absl::OkStatus();
 }
 
@@ -361,9 +366,9 @@ absl::Status Service::DoBarWindows(const proto::BarWindowsRequest& request,
   POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
   POMPC_RETURN_IF_ERROR(
       CheckByteCount(request.addresses(), request.count(), sizeof(uint64_t), "addresses"));
-  POMPC_ASSIGN_OR_RETURN(const uint32_t barred,
-                         shard_->BarWindows(request.shard_incarnation(),
-                                            NumbersIn<uint64_t>(request.addresses())));
+  POMPC_ASSIGN_OR_RETURN(
+      const uint32_t barred,
+      shard_->BarWindows(request.shard_incarnation(), NumbersIn<uint64_t>(request.addresses())));
   reply->set_barred(barred);
   reply->set_gone(request.count() - barred);
   return absl::OkStatus();

@@ -16,7 +16,11 @@ class AppendReactor;
 // ReplayService over one shard: checks messages, calls the shard, converts what it returns.
 // Thread-safe. Does not own the shard, which must outlive it; must outlive the server it is
 // registered with.
-class Service : public proto::ReplayService::CallbackService {
+//
+// Sample takes and gives bytes, so that windows are gathered where gRPC sends them from
+// (wire/sample_reply.h); on the wire it is the call of proto/replay.proto.
+class Service : public proto::ReplayService::WithRawCallbackMethod_Sample<
+                    proto::ReplayService::CallbackService> {
  public:
   // Append streams at once; each keeps one chunk in memory while the limiter is closed. One more is
   // ended with RESOURCE_EXHAUSTED.
@@ -37,8 +41,8 @@ class Service : public proto::ReplayService::CallbackService {
   grpc::ServerBidiReactor<proto::AppendRequest, proto::AppendReply>* Append(
       grpc::CallbackServerContext* context) override;
   grpc::ServerUnaryReactor* Sample(grpc::CallbackServerContext* context,
-                                   const proto::SampleRequest* request,
-                                   proto::SampleReply* reply) override;
+                                   const grpc::ByteBuffer* request,
+                                   grpc::ByteBuffer* reply) override;
   grpc::ServerUnaryReactor* UpdatePlans(grpc::CallbackServerContext* context,
                                         const proto::UpdatePlansRequest* request,
                                         proto::UpdatePlansReply* reply) override;
@@ -70,7 +74,7 @@ class Service : public proto::ReplayService::CallbackService {
 
  private:
   absl::Status CheckHeader(const proto::Header& header) const;
-  absl::Status DoSample(const proto::SampleRequest& request, proto::SampleReply* reply);
+  absl::Status DoSample(const grpc::ByteBuffer& request, grpc::ByteBuffer* reply);
   absl::Status DoUpdatePlans(const proto::UpdatePlansRequest& request,
                              proto::UpdatePlansReply* reply);
   absl::Status DoBarWindows(const proto::BarWindowsRequest& request, proto::BarWindowsReply* reply);

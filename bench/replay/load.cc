@@ -25,6 +25,7 @@
 #include "common/base/clock.h"
 #include "common/base/event.h"
 #include "common/base/thread.h"
+#include "common/process/freed_memory.h"
 #include "common/rpc/endpoint.h"
 #include "replay/client/shard_client.h"
 #include "replay/client/trajectory_writer.h"
@@ -346,9 +347,8 @@ class Learner : public Load {
     POMPC_CHECK_OK(share.status());
     for (size_t c = 0; c < kNumColumns; ++c) {
       if (kColumns[c].in_window == InWindow::kNever) continue;
-      const std::string& bytes = share->Bytes(c);
-      columns_[c].resize(bytes.size());
-      std::copy(bytes.begin(), bytes.end(), columns_[c].begin());
+      columns_[c].resize(share->bytes(c));
+      share->CopyTo(c, columns_[c].data());
     }
     accepted_ = share->info().accepted_rows();
     windows_ += share->count();
@@ -360,7 +360,7 @@ class Learner : public Load {
   std::atomic<uint64_t> windows_ = 0;
   // These belong to the thread, once it has started.
   std::deque<std::shared_ptr<Pending>> pending_;
-  std::array<std::vector<char>, kNumColumns> columns_;
+  std::array<std::vector<std::byte>, kNumColumns> columns_;
   uint64_t requested_ = 0, accepted_ = 0, granted_ = 0, seed_ = 0;
   absl::Duration granted_at_;
   Thread thread_;
@@ -404,6 +404,8 @@ int Main(int argc, char** argv) {
     return 2;
   }
   POMPC_CHECK_OK(rpc::SetUpGrpc());
+  // The learner does so.
+  KeepFreedMemory();
   const Settings settings = ReadSettings(json);
   std::unique_ptr<Load> load;
   if (role == "writer") {

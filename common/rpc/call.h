@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/rpc/wire.h"
@@ -12,6 +13,8 @@
 #include "grpc/support/time.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/server_context.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/proto_buffer_reader.h"
 #include "grpcpp/support/server_callback.h"
 #include "grpcpp/support/status.h"
 
@@ -90,6 +93,18 @@ grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* context,
     MakeText(reply);
   }
   return FinishUnary(context, result.status());
+}
+
+// Reads a message from the bytes of a call that takes them as they came. INVALID_ARGUMENT if they
+// are none.
+template <typename Message>
+absl::StatusOr<Message> ParseMessage(const grpc::ByteBuffer& bytes) {
+  Message message;
+  // Parsing does not change the buffer; only the reader's interface says so.
+  grpc::ProtoBufferReader reader(const_cast<grpc::ByteBuffer*>(&bytes));
+  if (bytes.Valid() && message.ParseFromZeroCopyStream(&reader)) return message;
+  return absl::InvalidArgumentError(
+      absl::StrCat("the request is no ", Message::descriptor()->name()));
 }
 
 }  // namespace pompc::rpc

@@ -1,7 +1,7 @@
 #include "learner/engine/torch_engine.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cstddef>
 #include <iterator>
 #include <span>
 #include <utility>
@@ -54,13 +54,13 @@ at::Tensor Join(const std::vector<replay::WindowBatch>& shares, size_t column,
                 const std::vector<int64_t>& shape) {
   const bool floats = replay::kColumns[column].element == replay::Element::kFloat;
   at::Tensor joined = at::empty(shape, floats ? at::kFloat : at::kByte);
-  char* to = static_cast<char*>(joined.data_ptr());
-  const char* const end = to + joined.nbytes();
+  auto* to = static_cast<std::byte*>(joined.data_ptr());
+  const std::byte* const end = to + joined.nbytes();
   for (const replay::WindowBatch& share : shares) {
-    const std::string& from = share.Bytes(column);
-    POMPC_CHECK_LE(from.size(), static_cast<size_t>(end - to), replay::kColumns[column].name);
-    std::memcpy(to, from.data(), from.size());
-    to += from.size();
+    POMPC_CHECK_LE(share.bytes(column), static_cast<size_t>(end - to),
+                   replay::kColumns[column].name);
+    share.CopyTo(column, to);
+    to += share.bytes(column);
   }
   POMPC_CHECK(to == end, replay::kColumns[column].name);
   return joined;
@@ -239,11 +239,8 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
     return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
   }
   for (const replay::WindowBatch& share : shares) {
-    const std::span<const uint64_t> addresses = share.Get<uint64_t>("addresses");
-    origins.push_back({share.info().shard_index(),
-                       share.info().shard_incarnation(),
-                       share.count(),
-                       {addresses.begin(), addresses.end()}});
+    origins.push_back({share.info().shard_index(), share.info().shard_incarnation(), share.count(),
+                       share.Numbers<uint64_t>("addresses")});
   }
   return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
 }

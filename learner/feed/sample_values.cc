@@ -1,7 +1,6 @@
 #include "learner/feed/sample_values.h"
 
 #include <numeric>
-#include <span>
 
 namespace pompc::learner {
 namespace {
@@ -13,17 +12,17 @@ double Mean(double sum, size_t count) { return count == 0 ? 0 : sum / static_cas
 SampleOrigins OriginsOf(const std::vector<replay::WindowBatch>& shares) {
   SampleOrigins origins;
   for (const replay::WindowBatch& share : shares) {
-    POMPC_CHECK_EQ(share.Get<uint64_t>("draws").size(), share.count());
-    const std::span<const uint64_t> addresses = share.Get<uint64_t>("addresses");
+    const std::vector<uint64_t> addresses = share.Numbers<uint64_t>("addresses");
     // Addresses are those of all states of a window; its first one identifies it.
     const size_t states = share.count() == 0 ? 0 : addresses.size() / share.count();
     for (uint32_t b = 0; b < share.count(); ++b) {
       origins.windows.push_back(
           {share.info().shard_index(), share.info().shard_incarnation(), addresses[b * states]});
     }
-    const std::span<const ParameterVersion> versions = share.Get<ParameterVersion>("versions");
+    const auto versions = share.Numbers<ParameterVersion>("versions");
     origins.versions.insert(origins.versions.end(), versions.begin(), versions.end());
-    const std::span<const uint64_t> draws = share.Get<uint64_t>("draws");
+    const std::vector<uint64_t> draws = share.Numbers<uint64_t>("draws");
+    POMPC_CHECK_EQ(draws.size(), share.count());
     origins.draws.insert(origins.draws.end(), draws.begin(), draws.end());
   }
   return origins;

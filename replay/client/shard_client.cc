@@ -6,19 +6,29 @@
 #include <unordered_set>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "common/base/event.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/call.h"
 #include "common/rpc/message_size.h"
 #include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
 #include "common/values/utf8.h"
 #include "grpcpp/client_context.h"
+#include "grpcpp/generic/generic_stub.h"
 #include "proto/replay.grpc.pb.h"
 #include "replay/core/random.h"
 
 namespace pompc::replay {
 namespace {
+
+// The method as channels know it.
+const std::string& SampleMethod() {
+  static const std::string name =
+      absl::StrCat("/", proto::ReplayService::service_full_name(), "/Sample");
+  return name;
+}
 
 template <typename T>
 std::string Bytes(std::span<const T> values) {
@@ -56,7 +66,9 @@ class ShardClient::Impl {
   using Stub = proto::ReplayService::Stub;
 
   Impl(ShardClientOptions options, std::shared_ptr<grpc::Channel> channel)
-      : options_(std::move(options)), stub_(proto::ReplayService::NewStub(std::move(channel))) {}
+      : options_(std::move(options)),
+        stub_(proto::ReplayService::NewStub(channel)),
+        sample_stub_(std::move(channel)) {}
   ~Impl() { Close(); }
 
   const ShardClientOptions& options() const { return options_; }
@@ -75,35 +87,24 @@ class ShardClient::Impl {
   void Start(void (Stub::async::*method)(grpc::ClientContext*, const Request*, Reply*,
                                          std::function<void(grpc::Status)>),
              Request request, std::function<void(absl::StatusOr<Reply>)> done) {
-    struct Call {
-      grpc::ClientContext context;
-      Request request;
-      Reply reply;
-    };
-    // gRPC needs context, request and reply at fixed addresses until the callback has run.
-    auto* const call = new Call;  // deleted by its callback, which gRPC calls exactly once
-    call->request = std::move(request);
-    call->context.set_deadline(rpc::DeadlineAfter(options_.timeout));
-    // The call is counted before it is started: Close waits for every callback that may still run,
-    // and the callback uses this object.
-    if (!Enter(&call->context)) {
-      delete call;
-      return done(absl::CancelledError("the shard client is closed"));
-    }
-    (stub_->async()->*method)(&call->context, &call->request, &call->reply,
-                              [this, call, done = std::move(done)](const grpc::Status& status) {
-                                Uncancellable(&call->context);
-                                if (status.ok()) {
-                                  done(std::move(call->reply));
-                                } else {
-                                  done(rpc::CallError(status, call->request,
-                                                      Reply::descriptor()->name()));
-                                }
-                                // The context keeps the channel. Were it the last one to do so,
-                                // here, in gRPC's own thread, gRPC would wait for that thread.
-                                delete call;
-                                Leave();
-                              });
+    StartCall<Request, Reply>(
+        [this, method](grpc::ClientContext* context, const Request* sent, Reply* reply,
+                       std::function<void(grpc::Status)> on_end) {
+          (stub_->async()->*method)(context, sent, reply, std::move(on_end));
+        },
+        std::move(request), Reply::descriptor()->name(), std::move(done));
+  }
+
+  // Does the same for Sample, whose reply stays as it was received: SampleReplyReader says why.
+  void StartSample(proto::SampleRequest request,
+                   std::function<void(absl::StatusOr<grpc::ByteBuffer>)> done) {
+    StartCall<proto::SampleRequest, grpc::ByteBuffer>(
+        [this](grpc::ClientContext* context, const proto::SampleRequest* sent,
+               grpc::ByteBuffer* reply, std::function<void(grpc::Status)> on_end) {
+          sample_stub_.UnaryCall(context, SampleMethod(), grpc::StubOptions(), sent, reply,
+                                 std::move(on_end));
+        },
+        std::move(request), proto::SampleReply::descriptor()->name(), std::move(done));
   }
 
   // Does the same and waits for the reply.
@@ -125,6 +126,41 @@ class ShardClient::Impl {
   }
 
  private:
+  // Starts a call with `start(context, request, reply, on_end)`.
+  template <typename Request, typename Reply, typename StartFunction>
+  void StartCall(StartFunction start, Request request, std::string reply_type,
+                 std::function<void(absl::StatusOr<Reply>)> done) {
+    struct Call {
+      grpc::ClientContext context;
+      Request request;
+      Reply reply;
+    };
+    // gRPC needs context, request and reply at fixed addresses until the callback has run.
+    auto* const call = new Call;  // deleted by its callback, which gRPC calls exactly once
+    call->request = std::move(request);
+    call->context.set_deadline(rpc::DeadlineAfter(options_.timeout));
+    // The call is counted before it is started: Close waits for every callback that may still run,
+    // and the callback uses this object.
+    if (!Enter(&call->context)) {
+      delete call;
+      return done(absl::CancelledError("the shard client is closed"));
+    }
+    start(&call->context, &call->request, &call->reply,
+          [this, call, reply_type = std::move(reply_type),
+           done = std::move(done)](const grpc::Status& status) {
+            Uncancellable(&call->context);
+            if (status.ok()) {
+              done(std::move(call->reply));
+            } else {
+              done(rpc::CallError(status, call->request, reply_type));
+            }
+            // The context keeps the channel. Were it the last one to do so, here, in gRPC's own
+            // thread, gRPC would wait for that thread.
+            delete call;
+            Leave();
+          });
+  }
+
   bool Enter(grpc::ClientContext* call) {
     MutexLock lock(&mu_);
     if (closed_) return false;
@@ -147,6 +183,8 @@ class ShardClient::Impl {
 
   const ShardClientOptions options_;
   const std::unique_ptr<Stub> stub_;
+  // Calls Sample without parsing its reply.
+  grpc::TemplatedGenericStub<proto::SampleRequest, grpc::ByteBuffer> sample_stub_;
 
   Mutex mu_;
   CondVar left_;
@@ -205,14 +243,14 @@ void ShardClient::SampleAsync(uint32_t count, uint64_t seed, SampleCallback done
   request.set_seed(seed);
   const ShardClientOptions& options = impl_->options();
   const RowSpec spec{options.spec.observation_size(), options.spec.action_size()};
-  impl_->Start<proto::SampleRequest, proto::SampleReply>(
-      &Impl::Stub::async::Sample, std::move(request),
-      [spec, count, horizon = options.horizon,
-       done = std::move(done)](absl::StatusOr<proto::SampleReply> reply) {
-        // Sizes are checked here, once: behind this the learner reads columns without looking.
-        if (!reply.ok()) return done(reply.status());
-        done(WindowBatch::FromReply(*std::move(reply), spec, count, horizon));
-      });
+  impl_->StartSample(std::move(request),
+                     [spec, count, horizon = options.horizon,
+                      done = std::move(done)](const absl::StatusOr<grpc::ByteBuffer>& reply) {
+                       // Sizes are checked here, once: behind this the learner reads columns
+                       // without looking.
+                       if (!reply.ok()) return done(reply.status());
+                       done(WindowBatch::Parse(*reply, spec, count, horizon));
+                     });
 }
 
 absl::StatusOr<WindowBatch> ShardClient::Sample(uint32_t count, uint64_t seed) {

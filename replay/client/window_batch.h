@@ -1,48 +1,51 @@
 #ifndef POMPC_REPLAY_CLIENT_WINDOW_BATCH_H_
 #define POMPC_REPLAY_CLIENT_WINDOW_BATCH_H_
 
+#include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/base/status_macros.h"
-#include "proto/replay.pb.h"
-#include "replay/wire/columns.h"
+#include "replay/wire/sample_reply.h"
 
 namespace pompc::replay {
 
-// B sampled windows of one shard as they came off the wire: owns the message and gives its columns
-// as spans, which live as long as the batch. Movable.
+// B sampled windows of one shard as they came off the wire: owns the message and copies columns out
+// of it. Movable; const calls are thread-safe.
 class WindowBatch {
  public:
-  // The `count` windows of `horizon` rows that were requested. DATA_LOSS if the reply holds others,
-  // or columns whose sizes do not follow from count, horizon and `spec`.
-  static absl::StatusOr<WindowBatch> FromReply(proto::SampleReply reply, const RowSpec& spec,
-                                               uint32_t count, uint32_t horizon) {
-    POMPC_RETURN_IF_ERROR(CheckWindows(reply.windows(), spec, count, horizon));
-    return WindowBatch(std::move(reply));
-  }
+  // The `count` windows of `horizon` rows that were requested. DATA_LOSS if the message is no reply
+  // to that: it holds other windows, or columns whose sizes do not follow from count, horizon and
+  // `spec`.
+  static absl::StatusOr<WindowBatch> Parse(const grpc::ByteBuffer& message, const RowSpec& spec,
+                                           uint32_t count, uint32_t horizon);
 
-  uint32_t count() const { return reply_.windows().count(); }      // B
-  uint32_t horizon() const { return reply_.windows().horizon(); }  // H
-  // The numbers of a column, [B, per_window(H), count(spec)] (row.h).
+  uint32_t count() const { return reply_.rest().windows().count(); }      // B
+  uint32_t horizon() const { return reply_.rest().windows().horizon(); }  // H
+
+  // Bytes of a column of kColumns (row.h): [B, per_window(H), count(spec)] numbers.
+  size_t bytes(size_t column) const { return reply_.bytes(column); }
+  // Copies the column to `to`, which has room for bytes(column): the one copy between the network
+  // and a batch. REQUIRES: `column` is a column of windows.
+  void CopyTo(size_t column, std::byte* to) const;
+  // A copy of a column's numbers, for the small columns.
   template <typename T>
-  std::span<const T> Get(ColumnOf<T> column) const {
-    const std::string& bytes = BytesOf(reply_.windows(), column.index);
-    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+  std::vector<T> Numbers(ColumnOf<T> column) const {
+    static_assert(std::is_trivially_copyable_v<T>);
+    std::vector<T> numbers(bytes(column.index) / sizeof(T));
+    CopyTo(column.index, reinterpret_cast<std::byte*>(numbers.data()));
+    return numbers;
   }
-  // BytesOf of its message.
-  const std::string& Bytes(size_t column) const { return BytesOf(reply_.windows(), column); }
 
   // The shard's state when it drew them.
-  const proto::ShardInfo& info() const { return reply_.info(); }
+  const proto::ShardInfo& info() const { return reply_.rest().info(); }
 
  private:
-  explicit WindowBatch(proto::SampleReply reply) : reply_(std::move(reply)) {}
+  explicit WindowBatch(SampleReplyReader reply) : reply_(std::move(reply)) {}
 
-  proto::SampleReply reply_;
+  SampleReplyReader reply_;
 };
 
 }  // namespace pompc::replay

@@ -4,7 +4,6 @@
 #include <cstddef>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
 
@@ -14,37 +13,23 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-// The field of each column; null for columns that the message does not have. They are looked up
-// once for a type of message: by name, which costs a search in a hash table.
-using Fields = std::array<const FieldDescriptor*, kNumColumns>;
-
-template <typename Wanted>
-Fields FieldsOf(const google::protobuf::Descriptor& message, Wanted wanted) {
-  Fields fields = {};
-  for (size_t c = 0; c < kNumColumns; ++c) {
-    if (!wanted(c)) continue;
-    const std::string name(kColumns[c].name);
-    fields[c] = message.FindFieldByName(name);
-    POMPC_CHECK(fields[c] != nullptr && fields[c]->type() == FieldDescriptor::TYPE_BYTES,
-                absl::StrCat(message.full_name(), " has no field ", name, " of bytes"));
-  }
-  return fields;
-}
-
 // Rows carry versions as messages, which are filled and read by hand.
 bool IsVersion(size_t column) { return kColumns[column].element == Element::kVersion; }
 
-const Fields& FieldsOfRows() {
-  static const Fields fields = FieldsOf(*proto::Rows::descriptor(), [](size_t column) {
-    return column < kRowColumns && !IsVersion(column);
-  });
-  return fields;
-}
-
-const Fields& FieldsOfWindows() {
-  static const Fields fields = FieldsOf(*proto::Windows::descriptor(), [](size_t column) {
-    return kColumns[column].in_window != InWindow::kNever;
-  });
+// The field of each column in Rows; null for columns that rows on their way do not have as bytes.
+// They are looked up once: by name, which costs a search in a hash table.
+const std::array<const FieldDescriptor*, kRowColumns>& FieldsOfRows() {
+  static const std::array<const FieldDescriptor*, kRowColumns> fields = [] {
+    std::array<const FieldDescriptor*, kRowColumns> found = {};
+    for (size_t c = 0; c < kRowColumns; ++c) {
+      if (IsVersion(c)) continue;
+      const std::string name(kColumns[c].name);
+      found[c] = proto::Rows::descriptor()->FindFieldByName(name);
+      POMPC_CHECK(found[c] != nullptr && found[c]->type() == FieldDescriptor::TYPE_BYTES,
+                  absl::StrCat("Rows has no field ", name, " of bytes"));
+    }
+    return found;
+  }();
   return fields;
 }
 
@@ -143,51 +128,6 @@ void AppendRow(const RowView& row, bool all_columns, proto::Rows* message) {
   if (const std::span<const float> last = row.final_observation; !last.empty()) {
     message->set_final_observation(reinterpret_cast<const char*>(last.data()), last.size_bytes());
   }
-}
-
-WindowColumns MakeRoom(const RowSpec& spec, uint32_t horizon, uint32_t count,
-                       proto::Windows* windows) {
-  POMPC_CHECK_GT(count, 0u);
-  windows->set_count(count);
-  windows->set_horizon(horizon);
-  WindowColumns room;
-  room.count = count;
-  for (size_t c = 0; c < kNumColumns; ++c) {
-    const Column& column = kColumns[c];
-    if (column.in_window == InWindow::kNever) continue;
-    const uint64_t bytes = count * column.per_window(horizon) * column.bytes(spec);
-    std::string& field = MutableBytes(windows, FieldsOfWindows()[c]);
-    field.assign(bytes, '\0');
-    room.columns[c] = {reinterpret_cast<std::byte*>(field.data()), bytes};
-  }
-  return room;
-}
-
-// The learner checks every reply: a shard of another build, or of a run with other sizes, must not
-// hand it columns that it reads beyond their end.
-absl::Status CheckWindows(const proto::Windows& windows, const RowSpec& spec, uint32_t count,
-                          uint32_t horizon) {
-  if (windows.count() != count || windows.horizon() != horizon) {
-    return absl::DataLossError(absl::StrCat("windows from replay: ", windows.count(),
-                                            " of horizon ", windows.horizon(), ", expected ", count,
-                                            " of horizon ", horizon));
-  }
-  for (size_t c = 0; c < kNumColumns; ++c) {
-    const Column& column = kColumns[c];
-    if (column.in_window == InWindow::kNever) continue;
-    const uint64_t have = BytesOf(windows, c).size();
-    const uint64_t want = uint64_t{count} * column.per_window(horizon) * column.bytes(spec);
-    if (have == want) continue;
-    return absl::DataLossError(absl::StrCat("windows from replay: column ", column.name, " has ",
-                                            have, " bytes, expected ", want));
-  }
-  return absl::OkStatus();
-}
-
-const std::string& BytesOf(const proto::Windows& windows, size_t column) {
-  POMPC_CHECK_LT(column, kNumColumns);
-  POMPC_CHECK(FieldsOfWindows()[column] != nullptr, kColumns[column].name);
-  return Bytes(windows, FieldsOfWindows()[column]);
 }
 
 }  // namespace pompc::replay

@@ -106,11 +106,13 @@ TEST_F(LearnerAppTest, RowsPlannedAnewAreWrittenBackAndNoOthers) {
       replay::ShardClient client(options, shards_[shard]->server().InProcessChannel());
       const auto windows = client.Sample(2000, 1);
       if (!windows.ok()) continue;
-      const std::span<const uint64_t> addresses = windows->Get<uint64_t>("addresses");
+      const std::vector<uint64_t> addresses = windows->Numbers<uint64_t>("addresses");
+      const std::vector<uint8_t> has_plan = windows->Numbers<uint8_t>("has_plan");
+      const std::vector<float> mean = windows->Numbers<float>("plan_mean");
+      const std::vector<float> std = windows->Numbers<float>("plan_std");
       for (size_t i = 0; i < addresses.size(); ++i) {
-        if (windows->Get<uint8_t>("has_plan")[i] == 0) continue;
-        if (windows->Get<float>("plan_mean")[i] != 0.75f) continue;
-        EXPECT_EQ(windows->Get<float>("plan_std")[i], 0.125f);
+        if (has_plan[i] == 0 || mean[i] != 0.75f) continue;
+        EXPECT_EQ(std[i], 0.125f);
         rows.emplace(shard, addresses[i]);
       }
     }

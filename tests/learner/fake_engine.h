@@ -79,7 +79,7 @@ class FakeEngine : public Engine {
       const std::vector<replay::WindowBatch>& shares) override {
     auto batch = std::make_unique<FakeBatch>();
     for (const replay::WindowBatch& share : shares) {
-      const std::span<const float> rewards = share.Get<float>("rewards");
+      const std::vector<float> rewards = share.Numbers<float>("rewards");
       for (size_t i = 0; i < rewards.size(); ++i) {
         const auto window =
             static_cast<uint32_t>(batch->windows + i / (rewards.size() / share.count()));
@@ -91,7 +91,7 @@ class FakeEngine : public Engine {
       PlanUpdate row;
       row.shard = share.info().shard_index();
       row.shard_incarnation = share.info().shard_incarnation();
-      row.addresses = {share.Get<uint64_t>("addresses")[0]};
+      row.addresses = {share.Numbers<uint64_t>("addresses")[0]};
       batch->rows.push_back(std::move(row));
     }
     ++batches_made_;
@@ -106,8 +106,8 @@ class FakeEngine : public Engine {
         Exchange(static_cast<int64_t>(2 * updates_ + (poisoned ? 1 : 0)));
     if (!told.ok()) return told.status();
     if (told->front() / 2 != told->back() / 2) return absl::InternalError("ranks are not in step");
-    const bool any_poisoned = std::any_of(told->begin(), told->end(),
-                                          [](int64_t number) { return number % 2 != 0; });
+    const bool any_poisoned =
+        std::any_of(told->begin(), told->end(), [](int64_t number) { return number % 2 != 0; });
     const bool fails = updates_ + 1 == fail_at && failures_left > 0;
     if (fails) --failures_left;
     if (any_poisoned && notices_late) spoilt_ = true;

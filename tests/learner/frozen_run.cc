@@ -28,9 +28,9 @@
 #include "learner/checkpoint.h"
 #include "learner/checkpoint_writer.h"
 #include "learner/engine/torch_engine.h"
-#include "replay/client/window_batch.h"
 #include "replay/core/random.h"
 #include "rundir/checkpoint_store.h"
+#include "tests/replay/window_batch_testing.h"
 
 namespace pompc::learner {
 namespace {
@@ -124,8 +124,7 @@ absl::StatusOr<replay::WindowBatch> BatchOf(const proto::Windows& all, uint64_t 
     AppendWindow(all.versions(), number, windows.mutable_versions());
     AppendWindow(all.draws(), number, windows.mutable_draws());
   }
-  return replay::WindowBatch::FromReply(std::move(reply), {kObservation, kAction}, kBatch,
-                                        kHorizon);
+  return replay::BatchOf(reply, {kObservation, kAction}, kBatch, kHorizon);
 }
 
 absl::Status StepOnce(const proto::Windows& all, Engine* engine) {

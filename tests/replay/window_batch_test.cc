@@ -5,6 +5,7 @@
 #include "common/values/float_bytes.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/replay/window_batch_testing.h"
 
 namespace pompc::replay {
 namespace {
@@ -40,37 +41,37 @@ proto::SampleReply Reply() {
 }
 
 TEST(WindowBatchTest, GivesTheColumnsAsNumbersAlsoAfterAMove) {
-  absl::StatusOr<WindowBatch> made = WindowBatch::FromReply(Reply(), kSpec, 1, 1);
+  absl::StatusOr<WindowBatch> made = BatchOf(Reply(), kSpec, 1, 1);
   ASSERT_TRUE(made.ok()) << made.status();
   const WindowBatch batch = *std::move(made);
   EXPECT_EQ(batch.count(), 1);
   EXPECT_EQ(batch.horizon(), 1);
-  EXPECT_THAT(batch.Get<float>("observations"), ElementsAre(1, 2));
-  EXPECT_THAT(batch.Get<float>("actions"), ElementsAre(0.5f));
-  EXPECT_THAT(batch.Get<float>("rewards"), ElementsAre(7));
-  EXPECT_THAT(batch.Get<uint8_t>("terminated"), ElementsAre(1));
-  EXPECT_THAT(batch.Get<float>("plan_mean"), ElementsAre(3, 4));
-  EXPECT_THAT(batch.Get<float>("plan_std"), ElementsAre(5, 6));
-  EXPECT_THAT(batch.Get<uint8_t>("has_plan"), ElementsAre(1, 0));
-  EXPECT_THAT(batch.Get<uint64_t>("addresses"), ElementsAre(uint64_t{1} << 40, 12));
-  EXPECT_THAT(batch.Get<ParameterVersion>("versions"),
+  EXPECT_THAT(batch.Numbers<float>("observations"), ElementsAre(1, 2));
+  EXPECT_THAT(batch.Numbers<float>("actions"), ElementsAre(0.5f));
+  EXPECT_THAT(batch.Numbers<float>("rewards"), ElementsAre(7));
+  EXPECT_THAT(batch.Numbers<uint8_t>("terminated"), ElementsAre(1));
+  EXPECT_THAT(batch.Numbers<float>("plan_mean"), ElementsAre(3, 4));
+  EXPECT_THAT(batch.Numbers<float>("plan_std"), ElementsAre(5, 6));
+  EXPECT_THAT(batch.Numbers<uint8_t>("has_plan"), ElementsAre(1, 0));
+  EXPECT_THAT(batch.Numbers<uint64_t>("addresses"), ElementsAre(uint64_t{1} << 40, 12));
+  EXPECT_THAT(batch.Numbers<ParameterVersion>("versions"),
               ElementsAre(ParameterVersion{2, uint64_t{1} << 40}));
-  EXPECT_THAT(batch.Get<uint64_t>("draws"), ElementsAre(8));
+  EXPECT_THAT(batch.Numbers<uint64_t>("draws"), ElementsAre(8));
   EXPECT_EQ(batch.info().windows(), 99);
 }
 
 TEST(WindowBatchTest, ColumnOfAnotherSizeIsRefused) {
   proto::SampleReply reply = Reply();
   reply.mutable_windows()->set_rewards(Bytes<float>({7, 8}));
-  const absl::Status status = WindowBatch::FromReply(reply, kSpec, 1, 1).status();
+  const absl::Status status = BatchOf(reply, kSpec, 1, 1).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(status.message(), HasSubstr("column rewards has 8 bytes, expected 4"));
 }
 
 TEST(WindowBatchTest, OtherWindowsThanAskedForAreRefused) {
-  EXPECT_EQ(WindowBatch::FromReply(Reply(), kSpec, 1, 3).status().message(),
+  EXPECT_EQ(BatchOf(Reply(), kSpec, 1, 3).status().message(),
             "windows from replay: 1 of horizon 1, expected 1 of horizon 3");
-  const absl::Status fewer = WindowBatch::FromReply(Reply(), kSpec, 2, 1).status();
+  const absl::Status fewer = BatchOf(Reply(), kSpec, 2, 1).status();
   EXPECT_EQ(fewer.code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(fewer.message(), "windows from replay: 1 of horizon 1, expected 2 of horizon 1");
 }

@@ -121,8 +121,9 @@ class WriterTest : public ::testing::Test {
     const absl::StatusOr<WindowBatch> batch = clients_[shard]->Sample(5000, 1);
     EXPECT_TRUE(batch.ok()) << batch.status();
     if (!batch.ok()) return starts;
+    const std::vector<float> observations = batch->Numbers<float>("observations");
     for (size_t b = 0; b < batch->count(); ++b) {
-      const float* window = &batch->Get<float>("observations")[b * (kHorizon + 1) * 3];
+      const float* window = &observations[b * (kHorizon + 1) * 3];
       for (uint32_t t = 1; t <= kHorizon; ++t) EXPECT_EQ(window[t * 3], window[0] + t);
       starts.insert(static_cast<uint64_t>(window[0]));
     }
@@ -384,9 +385,8 @@ TEST_F(WriterTest, AskingWhyAnEnvironmentIsHeldAsksForNoReport) {
   uint64_t id = 0;
   while (Append(0, id, absl::ZeroDuration()).ok()) ++id;
   ASSERT_TRUE(Await([&] { return shards_[0]->shard().counts().blocked_writers == 1; }));
-  ASSERT_TRUE(Await([&] {
-    return writer_->HeldReason(0).find("has stopped reading") != std::string::npos;
-  }));
+  ASSERT_TRUE(Await(
+      [&] { return writer_->HeldReason(0).find("has stopped reading") != std::string::npos; }));
   ASSERT_TRUE(clients_[0]->Grant({1000, "", false}).ok());
   ASSERT_TRUE(writer_->Flush(kLong).ok());
   EXPECT_EQ(writer_->HeldReason(0), "");
@@ -437,8 +437,8 @@ TEST_F(WriterTest, SplitBatchesSampleTheUnionOfTheShardsUniformly) {
     for (int shard = 0; shard < 2; ++shard) {
       const absl::StatusOr<WindowBatch> batch = clients_[shard]->Sample(shares[shard], seed);
       ASSERT_TRUE(batch.ok()) << batch.status();
-      for (size_t b = 0; b < batch->count(); ++b)
-        ++starts[batch->Get<float>("observations")[b * 4 * 3]];
+      const std::vector<float> observations = batch->Numbers<float>("observations");
+      for (size_t b = 0; b < batch->count(); ++b) ++starts[observations[b * 4 * 3]];
     }
   }
   ASSERT_EQ(starts.size(), 10);

@@ -48,7 +48,7 @@ TEST(TorchEngineTest, ABatchIsTheSameHoweverItIsShared) {
   for (const replay::WindowBatch& share : both) {
     const auto add = [&](const char* name, std::string* column) {
       for (size_t c = 0; c < replay::kNumColumns; ++c) {
-        if (replay::kColumns[c].name == name) *column += share.Bytes(c);
+        if (replay::kColumns[c].name == name) *column += replay::BytesOf(share, c);
       }
     };
     add("observations", w->mutable_observations());
@@ -63,7 +63,7 @@ TEST(TorchEngineTest, ABatchIsTheSameHoweverItIsShared) {
     add("draws", w->mutable_draws());
   }
   std::vector<replay::WindowBatch> whole;
-  whole.push_back(*replay::WindowBatch::FromReply(joined, {kObservation, kAction}, 8, kHorizon));
+  whole.push_back(*replay::BatchOf(joined, {kObservation, kAction}, 8, kHorizon));
   ASSERT_TRUE(one->Step(**one->MakeBatch(both), false).ok());
   ASSERT_TRUE(two->Step(**two->MakeBatch(whole), false).ok());
   EXPECT_EQ(Parameters(*one), Parameters(*two));
@@ -142,7 +142,7 @@ TEST(TorchEngineTest, ARewardThatIsNoNumberIsGotOver) {
   const float bad = std::nanf("");
   std::memcpy(reply.mutable_windows()->mutable_rewards()->data(), &bad, sizeof(bad));
   std::vector<replay::WindowBatch> shares;
-  shares.push_back(*replay::WindowBatch::FromReply(reply, {kObservation, kAction}, 8, kHorizon));
+  shares.push_back(*replay::BatchOf(reply, {kObservation, kAction}, 8, kHorizon));
   const auto batch = engine->MakeBatch(shares);
   ASSERT_TRUE(batch.ok()) << batch.status();
   const absl::Status status = engine->Step(**batch, false).status();
@@ -161,7 +161,7 @@ std::vector<uint32_t> UnusableWith(Engine& engine, void (*spoil)(proto::Windows*
   proto::SampleReply reply = Reply(8, 2);
   spoil(reply.mutable_windows());
   std::vector<replay::WindowBatch> shares;
-  shares.push_back(*replay::WindowBatch::FromReply(reply, {kObservation, kAction}, 8, kHorizon));
+  shares.push_back(*replay::BatchOf(reply, {kObservation, kAction}, 8, kHorizon));
   const auto batch = engine.MakeBatch(shares);
   EXPECT_TRUE(batch.ok()) << batch.status();
   const auto found = engine.FindUnusable(**batch);
@@ -220,8 +220,8 @@ TEST(TorchEngineTest, AWindowOfTheLargestNumbersIsUsable) {
 
 // Whatever the planner says of its decisions, shards and actors take it.
 TEST(TorchEngineTest, PlansOfEveryStatisticLieInTheRangeOfTheRun) {
-  for (const auto statistic : {proto::PlannerConfig::MEAN, proto::PlannerConfig::ELITE,
-                               proto::PlannerConfig::BEST}) {
+  for (const auto statistic :
+       {proto::PlannerConfig::MEAN, proto::PlannerConfig::ELITE, proto::PlannerConfig::BEST}) {
     for (const uint32_t elites : {1u, 64u}) {
       proto::RunConfig config = Config();
       config.mutable_planner()->set_statistic(statistic);

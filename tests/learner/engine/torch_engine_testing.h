@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "learner/engine/torch_engine.h"
 #include "replay/core/random.h"
+#include "tests/replay/window_batch_testing.h"
 
 namespace pompc::learner {
 
@@ -66,8 +67,7 @@ inline proto::SampleReply Reply(uint32_t count, uint64_t seed, uint32_t shard = 
 }
 
 inline replay::WindowBatch Windows(uint32_t count, uint64_t seed, uint32_t shard = 0) {
-  return *replay::WindowBatch::FromReply(Reply(count, seed, shard), {kObservation, kAction}, count,
-                                         kHorizon);
+  return *replay::BatchOf(Reply(count, seed, shard), {kObservation, kAction}, count, kHorizon);
 }
 
 inline std::vector<replay::WindowBatch> Shares(std::vector<uint32_t> counts, uint64_t seed) {

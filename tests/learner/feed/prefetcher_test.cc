@@ -15,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/learner/fake_engine.h"
+#include "tests/replay/window_batch_testing.h"
 #include "tests/support/await.h"
 
 namespace pompc::learner {
@@ -49,7 +50,7 @@ replay::WindowBatch Windows(size_t shard, uint32_t count, uint64_t mark) {
   windows->set_versions(Repeat<uint64_t>(2 * count, 0));
   windows->set_draws(Repeat<uint64_t>(count, mark));
   reply.mutable_info()->set_shard_index(static_cast<uint32_t>(shard));
-  return *replay::WindowBatch::FromReply(std::move(reply), {1, 1}, count, 1);
+  return *replay::BatchOf(reply, {1, 1}, count, 1);
 }
 
 // Shards that answer when the test says so: a test is the latency.

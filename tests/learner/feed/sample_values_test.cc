@@ -7,6 +7,7 @@
 #include "common/values/float_bytes.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/replay/window_batch_testing.h"
 
 namespace pompc::learner {
 namespace {
@@ -33,7 +34,7 @@ replay::WindowBatch Share(const std::vector<uint64_t>& versions,
   windows->set_addresses(std::string(count * 2 * sizeof(uint64_t), '\0'));
   windows->set_versions(ToBytes(absl::MakeConstSpan(versions)));
   windows->set_draws(ToBytes(absl::MakeConstSpan(draws)));
-  return *replay::WindowBatch::FromReply(std::move(reply), {1, 1}, count, 1);
+  return *replay::BatchOf(reply, {1, 1}, count, 1);
 }
 
 TEST(SampleValuesTest, MeansOverTheWindowsOfAllShares) {
