@@ -7,6 +7,8 @@
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
 #include "common/values/utf8.h"
+#include "replay/messages.h"
+#include "replay/store/rocks_store.h"
 
 namespace pompc::replay {
 namespace {
@@ -20,6 +22,12 @@ constexpr absl::Duration kRenewReasons = absl::Seconds(5);
 absl::Status AppOptions::Validate() const {
   if (metrics == nullptr) return absl::InvalidArgumentError("replay: metrics is not set");
   if (clock == nullptr) return absl::InvalidArgumentError("replay: clock is not set");
+  if (data_dir.empty() != (durability == Durability::kMemory)) {
+    return absl::InvalidArgumentError(
+        data_dir.empty()
+            ? "--durability: rows can be kept only where --data-dir says in which folder"
+            : "--durability: MEMORY keeps no rows, so --data-dir must be absent");
+  }
   if (shard.empty() || !IsUtf8(shard)) {
     return absl::InvalidArgumentError(
         absl::StrCat("--shard: \"", ToUtf8(shard), "\"; allowed: text (UTF-8) that is not empty"));
@@ -27,16 +35,36 @@ absl::Status AppOptions::Validate() const {
   return absl::OkStatus();
 }
 
-// The incarnation is drawn at random: a shard remembers nothing of its earlier lives, and must not
-// take an address of one of them for its own.
-App::App(const AppOptions& options)
-    : clock_(options.clock), shard_(RandomId(), options.clock, std::make_unique<MemoryStore>()) {}
+absl::StatusOr<Durability> ParseDurability(const std::string& text, const std::string& data_dir) {
+  if (text.empty()) return data_dir.empty() ? Durability::kMemory : Durability::kSync;
+  if (text == "SYNC") return Durability::kSync;
+  if (text == "BACKGROUND") return Durability::kBackground;
+  if (text == "MEMORY") return Durability::kMemory;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--durability: \"", ToUtf8(text), "\"; allowed: SYNC, BACKGROUND, MEMORY"));
+}
+
+App::App(const AppOptions& options, uint64_t incarnation, std::unique_ptr<Store> store)
+    : clock_(options.clock), shard_(incarnation, options.clock, std::move(store)) {}
 
 App::~App() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<App>> App::Start(const AppOptions& options) {
   POMPC_RETURN_IF_ERROR(options.Validate());
-  std::unique_ptr<App> app(new App(options));
+  std::unique_ptr<App> app;
+  if (options.data_dir.empty()) {
+    // A shard without data remembers nothing of its earlier lives, and must not take an address of
+    // one of them for its own.
+    app.reset(new App(options, RandomId(), std::make_unique<MemoryStore>()));
+  } else {
+    POMPC_ASSIGN_OR_RETURN(std::unique_ptr<RocksStore> store,
+                           RocksStore::Open({.folder = options.data_dir,
+                                             .durability = options.durability,
+                                             .skip_damaged = options.skip_damaged,
+                                             .clock = options.clock}));
+    const uint64_t incarnation = store->incarnation();
+    app.reset(new App(options, incarnation, std::move(store)));
+  }
   rpc::ServerOptions server;
   server.listen = options.listen;
   server.insecure = options.insecure;
@@ -44,6 +72,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const AppOptions& options) {
   // Metrics and the thread come after the server, since both read what it serves; health comes
   // last, so that no client is sent here before all of it works.
   app->AddMetrics(options);
+  POMPC_RETURN_IF_ERROR(app->Load(options));
   {
     MutexLock lock(&app->thread_mu_);
     app->reasons_ = Thread("shard-reasons", [app = app.get()] { app->RenewReasons(); });
@@ -51,6 +80,17 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const AppOptions& options) {
   app->server_->SetServing(proto::ReplayService::service_full_name(), true);
   Log().info("replay shard {} ready, incarnation {:x}", options.shard, app->shard_.incarnation());
   return app;
+}
+
+absl::Status App::Load(const AppOptions& options) {
+  if (options.data_dir.empty()) return absl::OkStatus();
+  const absl::Duration start = clock_->Now();
+  Log().info("loading the rows in {}", options.data_dir);
+  POMPC_RETURN_IF_ERROR(shard_.Load(ReadShardConfig));
+  const ShardCounts counts = shard_.counts();
+  Log().info("{} rows loaded in {:.1f} s", counts.stored_rows,
+             absl::ToDoubleSeconds(clock_->Now() - start));
+  return absl::OkStatus();
 }
 
 void App::AddMetrics(const AppOptions& options) {
@@ -80,6 +120,17 @@ void App::AddMetrics(const AppOptions& options) {
           counts.barred_windows);
     gauge("pompc_replay_granted_rows", "Number of accepted rows at which the shard stops reading.",
           counts.max_accepted_rows);
+    gauge("pompc_replay_loaded_percent",
+          "Share of the stored rows that the shard has loaded, 100 once it serves.",
+          static_cast<uint64_t>(100 * counts.loaded));
+    gauge("pompc_replay_store_pending_bytes", "Bytes that wait to be written to disk.",
+          counts.store.pending_bytes);
+    counter("pompc_replay_store_commits_total", "Groups of rows that were written to disk.",
+            counts.store.commits);
+    counter("pompc_replay_store_failed_writes_total", "Attempts to write to disk that failed.",
+            counts.store.failed_writes);
+    gauge("pompc_replay_store_failing", "1 while rows cannot be written to disk, else 0.",
+          counts.store.failure.ok() ? 0 : 1);
     gauge("pompc_replay_streams", "Append streams open.", service_.streams());
     gauge("pompc_replay_blocked_streams", "Append streams that wait for the limiter.",
           counts.blocked_writers);

@@ -25,16 +25,28 @@ struct AppOptions {
   // The registry that gets its metrics. Required.
   std::shared_ptr<MetricsRegistry> metrics;
   Clock* clock = Clock::Real();
+  // Folder of the shard's data; if empty, rows live in memory alone.
+  std::string data_dir;
+  // What an acknowledgement promises; of a shard without data_dir, kMemory.
+  Durability durability = Durability::kMemory;
+  // Opens data_dir without what is damaged in it, instead of failing.
+  bool skip_damaged = false;
 
   // INVALID_ARGUMENT naming the field.
   absl::Status Validate() const;
 };
 
+// The value of --durability; an empty one is SYNC with a `data_dir`, else MEMORY. INVALID_ARGUMENT
+// naming what is allowed.
+absl::StatusOr<Durability> ParseDurability(const std::string& text, const std::string& data_dir);
+
 // One replay shard: its rows, its service, its server, its metrics. It knows no run until the
 // learner configures it. Thread-safe.
 class App {
  public:
-  // Statuses as rpc::Server::Start, INVALID_ARGUMENT for bad options.
+  // Loads the rows in data_dir, if there are any, which takes seconds; health says NOT_SERVING
+  // meanwhile. Statuses as rpc::Server::Start and RocksStore::Open, INVALID_ARGUMENT for bad
+  // options, DATA_LOSS if the data is damaged.
   static absl::StatusOr<std::unique_ptr<App>> Start(const AppOptions& options);
   // Stops.
   ~App();
@@ -52,7 +64,8 @@ class App {
   void Wait() { stopped_.Wait(); }
 
  private:
-  explicit App(const AppOptions& options);
+  App(const AppOptions& options, uint64_t incarnation, std::unique_ptr<Store> store);
+  absl::Status Load(const AppOptions& options);
   void AddMetrics(const AppOptions& options);
   // Renews the reasons that blocked writers were given every few seconds, until Stop.
   void RenewReasons();

@@ -8,10 +8,12 @@
 int main(int argc, char** argv) {
   pompc::rpc::RoleMain role({
       .program = "pompc-replay",
-      .summary = "One shard of a run's replay: stores the rows actors send, in memory, and hands "
-                 "windows of them to the learner, which opens the shard and sets its limits.",
+      .summary = "One shard of a run's replay: stores the rows actors send, in memory and, with "
+                 "--data-dir, on disk, and hands windows of them to the learner, which opens the "
+                 "shard and sets its limits.",
       .examples = "  pompc-replay --listen 127.0.0.1:50061\n"
-                  "  pompc-replay --listen 0.0.0.0:50061 --insecure --shard 1\n",
+                  "  pompc-replay --listen 0.0.0.0:50061 --insecure --shard 1\n"
+                  "  pompc-replay --data-dir /var/lib/pompc/shard-0\n",
       .listen = "127.0.0.1:50061",
       .health_service = pompc::proto::ReplayService::service_full_name(),
   });
@@ -23,16 +25,32 @@ int main(int argc, char** argv) {
       .add_option("--shard", options.shard, "Label of this shard in its metrics")
       ->envname("POMPC_SHARD")
       ->capture_default_str();
-  return role.Run(argc, argv,
-                  [&options](const pompc::rpc::RoleContext& context)
-                      -> absl::StatusOr<pompc::rpc::RunningRole> {
-                    // Replies of hundreds of kilobytes come and go. Faulting their pages in each
-                    // time costs a tenth of a reply.
-                    pompc::KeepFreedMemory(int64_t{64} << 20);
-                    options.listen = context.flags.listen;
-                    options.insecure = context.flags.insecure;
-                    options.metrics = context.metrics;
-                    POMPC_ASSIGN_OR_RETURN(auto app, pompc::replay::App::Start(options));
-                    return pompc::rpc::MakeRunningRole(std::move(app));
-                  });
+  std::string durability;
+  role.flags()
+      .add_option("--data-dir", options.data_dir,
+                  "Folder of the shard's rows, which outlive it; default: they live in memory")
+      ->type_name("DIR")
+      ->envname("POMPC_DATA_DIR");
+  role.flags()
+      .add_option("--durability", durability,
+                  "What an acknowledged row survives: SYNC a power cut, BACKGROUND the end of the "
+                  "process, MEMORY nothing; default SYNC with --data-dir, else MEMORY")
+      ->envname("POMPC_DURABILITY");
+  role.flags().add_flag("--skip-damaged", options.skip_damaged,
+                        "Start without the rows that are damaged in --data-dir");
+  return role.Run(
+      argc, argv,
+      [&options, &durability](
+          const pompc::rpc::RoleContext& context) -> absl::StatusOr<pompc::rpc::RunningRole> {
+        // Replies of hundreds of kilobytes come and go. Faulting their pages in each time costs a
+        // tenth of a reply.
+        pompc::KeepFreedMemory(int64_t{64} << 20);
+        options.listen = context.flags.listen;
+        options.insecure = context.flags.insecure;
+        options.metrics = context.metrics;
+        POMPC_ASSIGN_OR_RETURN(options.durability,
+                               pompc::replay::ParseDurability(durability, options.data_dir));
+        POMPC_ASSIGN_OR_RETURN(auto app, pompc::replay::App::Start(options));
+        return pompc::rpc::MakeRunningRole(std::move(app));
+      });
 }

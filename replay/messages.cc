@@ -91,7 +91,18 @@ ShardConfig ToShardConfig(const proto::ConfigureRequest& request) {
   config.action_repeat = request.action_repeat();
   config.learner = ToLearnerStart(request.learner_start());
   config.make_selector = [replay = request.replay()] { return MakeSelector(replay); };
+  config.encoded = request.SerializeAsString();
   return config;
+}
+
+absl::StatusOr<ShardConfig> ReadShardConfig(const std::string& encoded) {
+  proto::ConfigureRequest request;
+  if (request.ParseFromString(encoded)) return ToShardConfig(request);
+  return absl::DataLossError("the stored config is not a ConfigureRequest");
+}
+
+Opening ToOpening(uint64_t shard_incarnation, uint64_t opening) {
+  return {shard_incarnation, std::max<uint64_t>(opening, 1)};
 }
 
 LearnerStart ToLearnerStart(const proto::LearnerStart& start) {
@@ -203,6 +214,9 @@ proto::ShardInfo ToShardInfo(const Shard& shard) {
   info.set_capacity_rows(counts.capacity_rows);
   info.set_blocked_streams(counts.blocked_writers);
   info.set_max_accepted_rows(counts.max_accepted_rows);
+  info.set_opening(shard.opening().opening);
+  if (counts.loaded < 1) info.set_loaded_percent(static_cast<uint32_t>(100 * counts.loaded));
+  info.set_store_failure(ToUtf8(counts.store.failure.message()));
   return info;
 }
 

@@ -1,6 +1,9 @@
 #ifndef POMPC_REPLAY_MESSAGES_H_
 #define POMPC_REPLAY_MESSAGES_H_
 
+#include <cstdint>
+#include <string>
+
 #include "absl/status/status.h"
 #include "proto/replay.pb.h"
 #include "replay/core/shard.h"
@@ -21,7 +24,13 @@ absl::Status CheckWindowCount(uint32_t count, const TableOptions& table);
 
 SegmentId ToSegmentId(const proto::StreamId& id);
 
+// `encoded` of the config is the request.
 ShardConfig ToShardConfig(const proto::ConfigureRequest& request);
+// Makes it again of what `encoded` was. DATA_LOSS if that is no request.
+absl::StatusOr<ShardConfig> ReadShardConfig(const std::string& encoded);
+
+// The opening of a shard whose number, 0 if an older learner sends none, came with addresses.
+Opening ToOpening(uint64_t shard_incarnation, uint64_t opening);
 
 RowGrant ToRowGrant(const proto::GrantRequest& request);
 LearnerStart ToLearnerStart(const proto::LearnerStart& start);

@@ -347,7 +347,8 @@ absl::Status Service::DoUpdatePlans(const proto::UpdatePlansRequest& request,
   POMPC_RETURN_IF_ERROR(CheckByteCount(request.plan_std(), numbers, sizeof(float), "plan_std"));
   POMPC_ASSIGN_OR_RETURN(
       const Table::UpdateCounts counts,
-      shard_->UpdatePlans(request.shard_incarnation(), NumbersIn<uint64_t>(request.addresses()),
+      shard_->UpdatePlans(ToOpening(request.shard_incarnation(), request.opening()),
+                          NumbersIn<uint64_t>(request.addresses()),
                           NumbersIn<float>(request.plan_mean()),
                           NumbersIn<float>(request.plan_std())));
   reply->set_updated(counts.updated);
@@ -368,7 +369,8 @@ absl::Status Service::DoBarWindows(const proto::BarWindowsRequest& request,
       CheckByteCount(request.addresses(), request.count(), sizeof(uint64_t), "addresses"));
   POMPC_ASSIGN_OR_RETURN(
       const uint32_t barred,
-      shard_->BarWindows(request.shard_incarnation(), NumbersIn<uint64_t>(request.addresses())));
+      shard_->BarWindows(ToOpening(request.shard_incarnation(), request.opening()),
+                         NumbersIn<uint64_t>(request.addresses())));
   reply->set_barred(barred);
   reply->set_gone(request.count() - barred);
   return absl::OkStatus();
@@ -388,7 +390,8 @@ grpc::ServerUnaryReactor* Service::Grant(grpc::CallbackServerContext* context,
 grpc::ServerUnaryReactor* Service::Info(grpc::CallbackServerContext* context,
                                         const proto::InfoRequest* request,
                                         proto::ShardInfo* reply) {
-  const absl::Status status = CheckHeader(request->header());
+  const bool loading = shard_->counts().loaded < 1;
+  const absl::Status status = loading ? absl::OkStatus() : CheckHeader(request->header());
   if (status.ok()) FillInfo(reply);
   return rpc::FinishUnary(context, status);
 }

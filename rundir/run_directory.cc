@@ -26,6 +26,7 @@ namespace {
 constexpr char kRunFile[] = "run.json";
 constexpr char kConfigFile[] = "config.textproto";
 constexpr char kLockFile[] = "lock";
+constexpr char kReplayFolder[] = "replay";
 constexpr char kEndFile[] = "ended.json";
 constexpr char kLimitsFile[] = "limits.textproto";
 constexpr char kAddressFile[] = "learner.json";
@@ -93,6 +94,8 @@ absl::Status CheckIsRunOrEmpty(const std::string& path) {
     // A first start that was killed may have left the lock and a half-written run.json.
     if (entry.path().filename() == kLockFile) continue;
     if (entry.path().filename() == absl::StrCat(kRunFile, kTemporarySuffix)) continue;
+    // And its shards were opened before.
+    if (entry.path().filename() == kReplayFolder) continue;
     return absl::FailedPreconditionError(
         absl::StrCat(path, " is not empty and no run directory: it has no ", kRunFile));
   }
@@ -194,6 +197,18 @@ absl::StatusOr<std::unique_ptr<RunDirectory>> RunDirectory::Open(const std::stri
   POMPC_RETURN_IF_ERROR(WriteIdentity(run_file, identity));
   return std::unique_ptr<RunDirectory>(
       new RunDirectory(path, identity.run_id, identity.incarnation, *std::move(lock)));
+}
+
+absl::Status RunDirectory::Check(const std::string& path, const proto::RunConfig& config) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(absl::StrCat(path, "/", kRunFile), ignored)) {
+    POMPC_RETURN_IF_ERROR(CheckIsRunOrEmpty(path));
+  }
+  return CheckConfig(path, absl::StrCat(path, "/", kConfigFile), config);
+}
+
+std::string ShardFolder(const std::string& run_dir, int shard) {
+  return absl::StrCat(run_dir, "/", kReplayFolder, "/shard-", shard);
 }
 
 absl::Status RunDirectory::WriteConfigIfMissing(const proto::RunConfig& config) const {

@@ -33,6 +33,9 @@ struct NewestStart {
   std::optional<RunEnd> end;
 };
 
+// The folder in which `pompc train` keeps the rows of a shard.
+std::string ShardFolder(const std::string& run_dir, int shard);
+
 // For programs that read a run; it may be running. DATA_LOSS naming the file that cannot be read.
 absl::StatusOr<NewestStart> ReadNewestStart(const std::string& run_dir);
 
@@ -61,6 +64,11 @@ class RunDirectory {
   // with the file that cannot be written. After an error the run is as it was.
   static absl::StatusOr<std::unique_ptr<RunDirectory>> Open(const std::string& path,
                                                             const proto::RunConfig& config);
+
+  // Refuses, as Open does, a folder that holds something else or a run that cannot be resumed with
+  // `config`; creates nothing. For what must be refused before the parts of a run that keep
+  // something in its folder start.
+  static absl::Status Check(const std::string& path, const proto::RunConfig& config);
 
   // Makes this resolved config the run's. It is for a start that is sure to succeed, since later
   // starts resume with what is written here.

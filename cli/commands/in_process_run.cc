@@ -8,6 +8,7 @@
 #include "learner/engine/torch_engine.h"
 #include "planner/torch_engine.h"
 #include "run/run_client.h"
+#include "rundir/run_directory.h"
 
 namespace pompc::cli {
 namespace {
@@ -15,6 +16,17 @@ namespace {
 // The actor has this long to register with the learner of the same process. It takes milliseconds;
 // a machine that is swapping takes longer.
 constexpr absl::Duration kRegistration = absl::Seconds(60);
+
+replay::Durability DurabilityOf(const proto::ReplayConfig& config) {
+  switch (config.durability()) {
+    case proto::ReplayConfig::MEMORY:
+      return replay::Durability::kMemory;
+    case proto::ReplayConfig::SYNC:
+      return replay::Durability::kSync;
+    default:
+      return replay::Durability::kBackground;
+  }
+}
 
 }  // namespace
 
@@ -25,8 +37,13 @@ absl::StatusOr<std::unique_ptr<InProcessRun>> InProcessRun::Start(
   std::unique_ptr<InProcessRun> run(new InProcessRun);
   // Each role is given the endpoints of those before it. They call one another through channels as
   // they would over a network, so that no role needs code for this case.
+  // Shards keep rows in the run's folder, so what would refuse the start later is tried before.
+  POMPC_RETURN_IF_ERROR(rundir::RunDirectory::Check(options.run_dir, options.config));
+  POMPC_ASSIGN_OR_RETURN(std::shared_ptr<learner::Engine> engine,
+                         learner::MakeTorchEngine(options.config, {.device = options.device,
+                                                                   .threads = options.threads}));
   POMPC_RETURN_IF_ERROR(run->StartShards(options));
-  POMPC_RETURN_IF_ERROR(run->StartLearner(options));
+  POMPC_RETURN_IF_ERROR(run->StartLearner(options, std::move(engine)));
   POMPC_RETURN_IF_ERROR(run->StartPlanner(options));
   POMPC_RETURN_IF_ERROR(run->StartActors(options));
   return run;
@@ -39,6 +56,10 @@ absl::Status InProcessRun::StartShards(const InProcessRunOptions& options) {
     replay::AppOptions shard;
     shard.shard = absl::StrCat(i);
     shard.metrics = options.metrics;
+    shard.durability = DurabilityOf(options.config.replay());
+    if (shard.durability != replay::Durability::kMemory) {
+      shard.data_dir = rundir::ShardFolder(options.run_dir, i);
+    }
     POMPC_ASSIGN_OR_RETURN(auto app, replay::App::Start(shard));
     shard_endpoints_.push_back(app->server().InProcessEndpoint());
     shards_.push_back(std::move(app));
@@ -46,7 +67,8 @@ absl::Status InProcessRun::StartShards(const InProcessRunOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status InProcessRun::StartLearner(const InProcessRunOptions& options) {
+absl::Status InProcessRun::StartLearner(const InProcessRunOptions& options,
+                                        std::shared_ptr<learner::Engine> engine) {
   learner::AppOptions learner;
   learner.server.listen = options.listen;
   learner.server.insecure = options.insecure;
@@ -61,9 +83,7 @@ absl::Status InProcessRun::StartLearner(const InProcessRunOptions& options) {
     // Everything waits while an evaluator does not know what to evaluate.
     learner.lease.heartbeat = absl::Milliseconds(100);
   }
-  POMPC_ASSIGN_OR_RETURN(
-      learner.engine, learner::MakeTorchEngine(
-                          options.config, {.device = options.device, .threads = options.threads}));
+  learner.engine = std::move(engine);
   POMPC_ASSIGN_OR_RETURN(learner_, learner::App::Start(std::move(learner)));
   learner_endpoint_ = learner_->server().InProcessEndpoint();
   Watch("learner", learner_.get(), /*ends_the_run=*/true);

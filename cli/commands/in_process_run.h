@@ -69,7 +69,8 @@ class InProcessRun {
   InProcessRun() = default;
 
   absl::Status StartShards(const InProcessRunOptions& options);
-  absl::Status StartLearner(const InProcessRunOptions& options);
+  absl::Status StartLearner(const InProcessRunOptions& options,
+                            std::shared_ptr<learner::Engine> engine);
   absl::Status StartPlanner(const InProcessRunOptions& options);
   absl::Status StartActors(const InProcessRunOptions& options);
   absl::Status AwaitActor();

@@ -12,6 +12,7 @@
 #include "common/base/rendezvous.h"
 #include "proto/parameters.pb.h"
 #include "replay/client/window_batch.h"
+#include "replay/core/opening.h"
 
 namespace pompc::learner {
 
@@ -21,8 +22,8 @@ using NamedValues = std::vector<std::pair<std::string, double>>;
 // Re-made plans, to be written back to the shard that holds the rows.
 struct PlanUpdate {
   uint32_t shard = 0;
-  // The shard's memory that the addresses belong to.
-  uint64_t shard_incarnation = 0;
+  // What the addresses belong to.
+  replay::Opening opening;
   std::vector<uint64_t> addresses;         // [n]
   std::vector<float> plan_mean, plan_std;  // [n, A]
 };

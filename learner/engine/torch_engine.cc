@@ -33,7 +33,7 @@ class TorchBatch : public Engine::Batch {
   // The windows of one shard, in the order of the batch.
   struct Share {
     uint32_t shard = 0;
-    uint64_t incarnation = 0;
+    replay::Opening opening;
     int64_t count = 0;
     std::vector<uint64_t> addresses;  // [count, H+1]
   };
@@ -239,7 +239,7 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
     return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
   }
   for (const replay::WindowBatch& share : shares) {
-    origins.push_back({share.info().shard_index(), share.info().shard_incarnation(), share.count(),
+    origins.push_back({share.info().shard_index(), share.opening(), share.count(),
                        share.Numbers<uint64_t>("addresses")});
   }
   return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
@@ -268,7 +268,7 @@ absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {
   for (const TorchBatch::Share& share : own.shares()) {
     PlanUpdate update;
     update.shard = share.shard;
-    update.shard_incarnation = share.incarnation;
+    update.opening = share.opening;
     for (; i < plans.windows.size() && plans.windows[i] < begin + share.count; ++i) {
       const auto first = share.addresses.begin() + (plans.windows[i] - begin) * (horizon_ + 1);
       update.addresses.insert(update.addresses.end(), first, first + horizon_);

@@ -61,11 +61,11 @@ BatchHistory::Barred BatchHistory::BarUnusable() {
 BatchHistory::Barred BatchHistory::Bar(const std::vector<WindowAddress>& windows,
                                        const std::vector<uint32_t>& positions) {
   // A window may stand in a batch several times.
-  std::map<std::pair<uint32_t, uint64_t>, std::set<uint64_t>> by_shard;
+  std::map<std::pair<uint32_t, replay::Opening>, std::set<uint64_t>> by_shard;
   for (const uint32_t position : positions) {
     POMPC_CHECK_LT(position, windows.size());
     const WindowAddress& window = windows[position];
-    by_shard[{window.shard, window.shard_incarnation}].insert(window.address);
+    by_shard[{window.shard, window.opening}].insert(window.address);
   }
   Barred barred;
   std::vector<std::string> names;

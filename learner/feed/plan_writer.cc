@@ -36,7 +36,7 @@ void PlanWriter::WriteOne(const PlanUpdate& update) {
   POMPC_CHECK_LT(update.shard, shards_->size());
   POMPC_CHECK_EQ(update.plan_mean.size(), update.plan_std.size());
   const absl::StatusOr<proto::UpdatePlansReply> reply = (*shards_)[update.shard].UpdatePlans(
-      update.shard_incarnation, update.addresses, update.plan_mean, update.plan_std);
+      update.opening, update.addresses, update.plan_mean, update.plan_std);
   if (reply.ok()) {
     written_ += reply->updated();
     evicted_ += reply->evicted();

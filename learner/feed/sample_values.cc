@@ -17,7 +17,7 @@ SampleOrigins OriginsOf(const std::vector<replay::WindowBatch>& shares) {
     const size_t states = share.count() == 0 ? 0 : addresses.size() / share.count();
     for (uint32_t b = 0; b < share.count(); ++b) {
       origins.windows.push_back(
-          {share.info().shard_index(), share.info().shard_incarnation(), addresses[b * states]});
+          {share.info().shard_index(), share.opening(), addresses[b * states]});
     }
     const auto versions = share.Numbers<ParameterVersion>("versions");
     origins.versions.insert(origins.versions.end(), versions.begin(), versions.end());

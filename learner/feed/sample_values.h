@@ -9,10 +9,10 @@
 
 namespace pompc::learner {
 
-// Identifies a window in replay: its first row in the memory of a shard.
+// Identifies a window in replay: its first row in an opening of a shard.
 struct WindowAddress {
   uint32_t shard = 0;
-  uint64_t shard_incarnation = 0;
+  replay::Opening opening;
   uint64_t address = 0;
 };
 

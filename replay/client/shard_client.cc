@@ -259,8 +259,8 @@ absl::StatusOr<WindowBatch> ShardClient::Sample(uint32_t count, uint64_t seed) {
 }
 
 absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
-    uint64_t shard_incarnation, std::span<const uint64_t> addresses,
-    std::span<const float> plan_mean, std::span<const float> plan_std) {
+    const Opening& opening, std::span<const uint64_t> addresses, std::span<const float> plan_mean,
+    std::span<const float> plan_std) {
   const size_t a = impl_->options().spec.action_size();
   POMPC_CHECK_EQ(plan_mean.size(), addresses.size() * a);
   POMPC_CHECK_EQ(plan_std.size(), addresses.size() * a);
@@ -271,7 +271,8 @@ absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
     const size_t rows = std::min(rows_at_once, addresses.size() - begin);
     auto request = impl_->New<proto::UpdatePlansRequest>();
     request.set_count(static_cast<uint32_t>(rows));
-    request.set_shard_incarnation(shard_incarnation);
+    request.set_shard_incarnation(opening.incarnation);
+    request.set_opening(opening.opening);
     request.set_addresses(Bytes(addresses.subspan(begin, rows)));
     request.set_plan_mean(Bytes(plan_mean.subspan(begin * a, rows * a)));
     request.set_plan_std(Bytes(plan_std.subspan(begin * a, rows * a)));
@@ -287,10 +288,11 @@ absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
 }
 
 absl::StatusOr<proto::BarWindowsReply> ShardClient::BarWindows(
-    uint64_t shard_incarnation, std::span<const uint64_t> addresses) {
+    const Opening& opening, std::span<const uint64_t> addresses) {
   auto request = impl_->New<proto::BarWindowsRequest>();
   request.set_count(static_cast<uint32_t>(addresses.size()));
-  request.set_shard_incarnation(shard_incarnation);
+  request.set_shard_incarnation(opening.incarnation);
+  request.set_opening(opening.opening);
   request.set_addresses(Bytes(addresses));
   return impl_->Wait<proto::BarWindowsRequest, proto::BarWindowsReply>(
       &Impl::Stub::async::BarWindows, std::move(request));

@@ -14,6 +14,7 @@
 #include "proto/replay.pb.h"
 #include "replay/client/window_batch.h"
 #include "replay/core/limiter.h"
+#include "replay/core/opening.h"
 
 namespace pompc::replay {
 
@@ -73,18 +74,18 @@ class ShardClient {
   absl::StatusOr<WindowBatch> Sample(uint32_t count, uint64_t seed);
 
   // Replaces the plan statistics of the rows at `addresses` [n] with plan_mean, plan_std [n, A].
-  // `shard_incarnation` is that of the batch the addresses came with (WindowBatch::info): where the
-  // shard has lost its memory since, all of them count as evicted. The rows are sent in as many
+  // `opening` is that of the batch the addresses came with (WindowBatch::opening): where the shard
+  // was opened again since, all of them count as evicted. The rows are sent in as many
   // calls as they need; after an error some of these may have been answered. REQUIRES: sizes that
   // fit together.
-  absl::StatusOr<proto::UpdatePlansReply> UpdatePlans(uint64_t shard_incarnation,
+  absl::StatusOr<proto::UpdatePlansReply> UpdatePlans(const Opening& opening,
                                                       std::span<const uint64_t> addresses,
                                                       std::span<const float> plan_mean,
                                                       std::span<const float> plan_std);
 
-  // Bars the windows whose first rows are at `addresses` from being drawn. `shard_incarnation` is
-  // as in UpdatePlans. Idempotent.
-  absl::StatusOr<proto::BarWindowsReply> BarWindows(uint64_t shard_incarnation,
+  // Bars the windows whose first rows are at `addresses` from being drawn. `opening` is as in
+  // UpdatePlans. Idempotent.
+  absl::StatusOr<proto::BarWindowsReply> BarWindows(const Opening& opening,
                                                     std::span<const uint64_t> addresses);
 
   // Has the shard store chunks of a data set, in the order of its episodes, and returns how far it

@@ -1,6 +1,7 @@
 #ifndef POMPC_REPLAY_CLIENT_WINDOW_BATCH_H_
 #define POMPC_REPLAY_CLIENT_WINDOW_BATCH_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "replay/core/opening.h"
 #include "replay/wire/sample_reply.h"
 
 namespace pompc::replay {
@@ -41,6 +43,10 @@ class WindowBatch {
 
   // The shard's state when it drew them.
   const proto::ShardInfo& info() const { return reply_.rest().info(); }
+  // What their addresses belong to. Shards of an earlier version of the program send no opening.
+  Opening opening() const {
+    return {info().shard_incarnation(), std::max<uint64_t>(1, info().opening())};
+  }
 
  private:
   explicit WindowBatch(SampleReplyReader reply) : reply_(std::move(reply)) {}

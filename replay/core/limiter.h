@@ -64,6 +64,17 @@ class Limiter {
     ++grants_;
   }
 
+  // Restores what is known from before the shard was opened. The bound is that of the rows it has:
+  // none is taken before the learner grants some, for it may have lowered the last bound.
+  void Restore(uint64_t accepted_rows, bool seed_phase_over,
+               std::optional<ParameterVersion> newest_version, absl::Duration now) {
+    Heard(now);
+    grant_ = {.max_accepted_rows = accepted_rows,
+              .reason = "the shard was opened again, and the learner has granted nothing since",
+              .seed_phase_over = seed_phase_over,
+              .newest_version = newest_version};
+  }
+
   // True if the learner has published `version`, as far as the shard knows. A resumed learner has
   // published whatever its earlier starts have.
   bool IsPublished(ParameterVersion version) const {
@@ -97,6 +108,8 @@ class Limiter {
 
   uint64_t max_accepted_rows() const { return grant_.max_accepted_rows; }
   bool seed_phase_over() const { return grant_.seed_phase_over; }
+  // The newest version that the learner has announced; none: rows of any version are accepted.
+  const std::optional<ParameterVersion>& announced() const { return grant_.newest_version; }
   // Grants received.
   uint64_t grants() const { return grants_; }
 

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/process/log.h"
 #include "replay/core/selectors/uniform.h"
 
 namespace pompc::replay {
@@ -13,23 +17,22 @@ namespace {
 
 using Kind = AppendOutcome::Kind;
 
-// What may be done where a setting differs.
-constexpr char kSettingRemedy[] =
-    "; a shard keeps this for as long as its process lives: restart it to change this, which loses "
-    "its rows, or go on with the setting as it was";
+// What may be done where the rows are of another kind.
+constexpr char kRemedy[] =
+    "; a shard keeps this for as long as its rows live: give this run another shard, or start the "
+    "shard without them (another --data-dir, or a restart where it has none)";
 
 absl::Status Differs(const char* what, uint64_t have, uint64_t want) {
   if (have == want) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      absl::StrCat("shard is open for ", what, " ", have, ", not ", want, kSettingRemedy));
+      absl::StrCat("shard is open for ", what, " ", have, ", not ", want, kRemedy));
 }
 
 absl::Status CheckRun(const std::string& have, const std::string& want) {
   if (have == want) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("shard is open for run ", have, ", not ", want,
-                   "; a shard serves one run for as long as its process lives: restart it for "
-                   "another run, or give the --run-dir of that run"));
+  return absl::FailedPreconditionError(absl::StrCat("shard is open for run ", have, ", not ", want,
+                                                    kRemedy,
+                                                    ", or give the --run-dir of that run"));
 }
 
 // The learner must be able to tell this from a shard that another run has taken, for which it
@@ -39,27 +42,50 @@ absl::Status HeldByAnother(const ShardConfig& config) {
       absl::StrCat("the shard is held by another start (", config.learner.incarnation, ") of run ",
                    config.run_id,
                    "; is this run directory a copy of another one? Each needs shards of its own, ",
-                   "and an older state of a run directory needs shards that were restarted"));
+                   "and an older state of a run directory needs shards without its later rows"));
 }
 
 absl::Status CheckShardCount(uint32_t have, uint32_t want) {
   if (have == want) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      absl::StrCat("shard is one of ", have, ", now of ", want, " (--replay)", kSettingRemedy));
+      absl::StrCat("shard is one of ", have, ", now of ", want, " (--replay, --shards)", kRemedy));
 }
 
-// FAILED_PRECONDITION naming the first value in which `want` differs from what the shard was opened
-// with. The number of shards comes before the capacities, which follow from it.
-absl::Status CheckSame(const ShardConfig& have, const ShardConfig& want) {
-  const TableOptions &h = have.table, &w = want.table;
+// FAILED_PRECONDITION naming the first value in which rows for `want` are of another kind than
+// those that the shard holds.
+absl::Status CheckSameRows(const ShardConfig& have, const ShardConfig& want) {
+  const RowSpec &h = have.table.spec, &w = want.table.spec;
   POMPC_RETURN_IF_ERROR(CheckShardCount(have.shard_count, want.shard_count));
   POMPC_RETURN_IF_ERROR(Differs("shard index", have.shard_index, want.shard_index));
-  POMPC_RETURN_IF_ERROR(
-      Differs("observation size", h.spec.observation_size, w.spec.observation_size));
-  POMPC_RETURN_IF_ERROR(Differs("action size", h.spec.action_size, w.spec.action_size));
-  POMPC_RETURN_IF_ERROR(Differs("horizon", h.horizon, w.horizon));
-  POMPC_RETURN_IF_ERROR(Differs("capacity in rows", h.capacity_rows, w.capacity_rows));
-  return Differs("capacity in bytes", h.capacity_bytes, w.capacity_bytes);
+  POMPC_RETURN_IF_ERROR(Differs("observation size", h.observation_size, w.observation_size));
+  return Differs("action size", h.action_size, w.action_size);
+}
+
+// Names what is applied, for the log.
+std::string Changes(const ShardConfig& have, const ShardConfig& want) {
+  std::vector<std::string> changes;
+  const auto compare = [&](const char* what, uint64_t before, uint64_t now) {
+    if (before != now) changes.push_back(absl::StrCat(what, " ", now, " instead of ", before));
+  };
+  compare("horizon", have.table.horizon, want.table.horizon);
+  compare("capacity in rows", have.table.capacity_rows, want.table.capacity_rows);
+  compare("capacity in bytes", have.table.capacity_bytes, want.table.capacity_bytes);
+  return absl::StrJoin(changes, ", ");
+}
+
+bool SameTable(const TableOptions& a, const TableOptions& b) {
+  return a.horizon == b.horizon && a.capacity_rows == b.capacity_rows &&
+         a.capacity_bytes == b.capacity_bytes;
+}
+
+SegmentRecord RecordOf(const SegmentId& id, const Streams::Segment& segment, uint64_t next) {
+  return {.id = id,
+          .next_row = segment.next_row,
+          .ended = segment.ended,
+          .terminated = segment.terminated,
+          .refused = segment.refused,
+          .tail = segment.tail,
+          .changed_at = next};
 }
 
 void Wake(const std::vector<std::shared_ptr<RoomWaiter>>& waiters) {
@@ -79,27 +105,43 @@ SegmentId ImportedSegment(uint32_t data_set, uint64_t episode) {
 
 bool IsImported(const SegmentId& id) { return id.actor_index == kImportActor; }
 
-AppendOutcome RefuseSegment(Streams::Segment* segment, absl::Status why) {
-  segment->refused = why;
-  return {Kind::kRefused, segment->next_row, segment->ended, std::move(why)};
-}
-
 }  // namespace
 
 Shard::Shard(uint64_t incarnation, Clock* clock, std::unique_ptr<Store> store)
     : incarnation_(incarnation),
       clock_(clock),
       store_(std::move(store)),
-      activity_(clock, Activity::kIdle) {
-  POMPC_CHECK(store_ != nullptr);
+      activity_(clock, Activity::kIdle),
+      ready_(!store_->persistent()),
+      streams_(Streams::Options(),
+               store_->persistent()
+                   ? Streams::Recorder([this](const StoreRecord& record) { Record(record); })
+                   : nullptr) {
+  store_->OnChange([this] { StoreChanged(); });
 }
 
-Shard::~Shard() { Close(); }
+Shard::~Shard() {
+  Close();
+  store_->OnChange(nullptr);
+}
+
+absl::Status Shard::CheckLoaded() const {
+  if (closed_) return absl::CancelledError("the shard is closing");
+  if (ready_) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("loading: ", static_cast<int>(100 * loaded_), " % of the rows"));
+}
 
 absl::Status Shard::CheckOpen() const {
-  if (closed_) return absl::CancelledError("the shard is closing");
+  POMPC_RETURN_IF_ERROR(CheckLoaded());
   if (config_ != nullptr) return absl::OkStatus();
   return absl::UnavailableError("the learner has not configured this shard yet");
+}
+
+std::string Shard::WhyBlocked() const {
+  const absl::Status admits = store_->Admits();
+  if (!admits.ok()) return std::string(admits.message());
+  return limiter_.WhyBlocked(accepted_rows_, clock_->Now());
 }
 
 Shard::Activity Shard::Resting() const {
@@ -108,6 +150,7 @@ Shard::Activity Shard::Resting() const {
 
 absl::Status Shard::Configure(const ShardConfig& config) {
   MutexLock lock(&mu_);
+  POMPC_RETURN_IF_ERROR(CheckLoaded());
   POMPC_RETURN_IF_ERROR(ConfigureLocked(config));
   limiter_.Heard(clock_->Now());
   return absl::OkStatus();
@@ -119,14 +162,46 @@ absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
     // A later start takes over without asking the earlier one, which may be dead.
     const bool later = config.learner.incarnation > config_->learner.incarnation;
     if (!later && config.learner != config_->learner) return HeldByAnother(*config_);
-    POMPC_RETURN_IF_ERROR(CheckSame(*config_, config));
+    POMPC_RETURN_IF_ERROR(CheckSameRows(*config_, config));
+    const std::string changes = Changes(*config_, config);
+    if (!SameTable(config_->table, config.table)) POMPC_RETURN_IF_ERROR(MakeTable(config));
+    if (!changes.empty()) Log().info("shard {} now has {}", config.shard_index, changes);
   } else {
-    POMPC_RETURN_IF_ERROR(config.table.Validate());
-    // A shard keeps its table, and so its capacity and selector, for as long as it lives.
-    table_.emplace(config.table, config.make_selector ? config.make_selector()
-                                                      : std::make_unique<UniformSelector>());
+    POMPC_RETURN_IF_ERROR(MakeTable(config));
+  }
+  if (store_->persistent() && (config_ == nullptr || config_->encoded != config.encoded)) {
+    Record(ConfigRecord{config.encoded});
   }
   config_ = std::make_shared<const ShardConfig>(config);
+  return absl::OkStatus();
+}
+
+// Rows keep their addresses; what a smaller table does not hold is evicted. This takes as long as
+// copying all rows, and everything waits meanwhile: it happens when a run is resumed with other
+// settings.
+absl::Status Shard::MakeTable(const ShardConfig& config) {
+  POMPC_RETURN_IF_ERROR(config.table.Validate());
+  const std::unique_ptr<Table> before = std::move(table_);
+  table_ = std::make_unique<Table>(config.table, config.make_selector
+                                                     ? config.make_selector()
+                                                     : std::make_unique<UniformSelector>());
+  if (before == nullptr) return absl::OkStatus();
+  table_->StartAt(before->oldest());
+  std::map<std::tuple<uint32_t, uint64_t, uint32_t, uint64_t, uint32_t>, uint64_t> tails;
+  std::vector<uint64_t> barred;
+  before->Read(before->oldest(), before->next() - before->oldest(), [&](const StoredRow& row) {
+    const SegmentId& id = row.segment;
+    uint64_t& tail =
+        tails
+            .try_emplace({id.actor_index, id.incarnation, id.environment, id.episode, id.segment},
+                         Table::kNoAddress)
+            .first->second;
+    table_->Append({id, row.row, row.rows, 0}, &tail);
+    if (row.barred) barred.push_back(row.address);
+  });
+  table_->Bar(barred);
+  POMPC_CHECK_EQ(table_->next(), before->next());
+  if (store_->persistent()) Record(EvictedRecord{table_->oldest()});
   return absl::OkStatus();
 }
 
@@ -177,16 +252,21 @@ absl::StatusOr<ImportPosition> Shard::Imported(uint32_t data_set) const {
 // What can be decided without room is decided first, so that nothing waits for the limiter in vain.
 AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const RowView& rows) {
   if (absl::Status status = CheckOpen(); !status.ok()) return {Kind::kFailed, 0, false, status};
+  // Whatever follows may have to be recorded. What waits to be written is bounded by this.
+  if (absl::Status admits = store_->Admits(); !admits.ok()) {
+    return {IsImported(id) ? Kind::kFailed : Kind::kBlocked, 0, false, admits};
+  }
   absl::StatusOr<Streams::Segment*> opened = streams_.Open(id);
   if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
   Streams::Segment* const segment = *opened;
-  if (absl::Status status = CheckChunk(id, rows); !status.ok())
-    return RefuseSegment(segment, status);
+  if (absl::Status status = CheckChunk(id, rows); !status.ok()) {
+    return RefuseSegment(id, segment, status);
+  }
   const bool has_final = !rows.final_observation.empty();
   const ChunkVerdict verdict = JudgeChunk(*segment, first_row, rows.count, has_final);
   switch (verdict.kind) {
     case ChunkVerdict::Kind::kRefused:
-      return RefuseSegment(segment, verdict.status);
+      return RefuseSegment(id, segment, verdict.status);
     case ChunkVerdict::Kind::kGap:
       return {Kind::kGap, segment->next_row, segment->ended};
     case ChunkVerdict::Kind::kStored:
@@ -195,12 +275,12 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
       break;
   }
   if (absl::Status status = CheckNewRows(id, rows, verdict.skip, first_row); !status.ok()) {
-    return RefuseSegment(segment, status);
+    return RefuseSegment(id, segment, status);
   }
   const absl::Status status =
       IsImported(id) ? absl::OkStatus() : CheckVersions(rows, verdict.skip, first_row, segment);
   if (!status.ok()) {
-    if (!absl::IsUnavailable(status)) return RefuseSegment(segment, status);
+    if (!absl::IsUnavailable(status)) return RefuseSegment(id, segment, status);
     version_awaited_ = true;
     return {Kind::kBlocked, segment->next_row, segment->ended, status};
   }
@@ -265,9 +345,21 @@ absl::Status Shard::CheckVersions(const RowView& rows, uint32_t begin, uint64_t 
 AppendOutcome Shard::Refuse(const SegmentId& id, absl::Status why) {
   MutexLock lock(&mu_);
   if (absl::Status status = CheckOpen(); !status.ok()) return {Kind::kFailed, 0, false, status};
+  if (absl::Status admits = store_->Admits(); !admits.ok()) {
+    return {Kind::kFailed, 0, false, admits};
+  }
   const absl::StatusOr<Streams::Segment*> opened = streams_.Open(id);
   if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
-  return RefuseSegment(*opened, std::move(why));
+  return RefuseSegment(id, *opened, std::move(why));
+}
+
+AppendOutcome Shard::RefuseSegment(const SegmentId& id, Streams::Segment* segment,
+                                   absl::Status why) {
+  // A writer that hears of a refusal may send the segment again all the same.
+  const bool news = segment->refused.ok();
+  segment->refused = why;
+  if (news && store_->persistent()) Record(RecordOf(id, *segment, table_->next()));
+  return {Kind::kRefused, segment->next_row, segment->ended, std::move(why)};
 }
 
 // Stores what is granted. A chunk that fits in part is stored in part, for the learner counts rows:
@@ -288,12 +380,8 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
   const RowView rows = new_rows == wanted
                            ? chunk.rows
                            : FirstRows(table_->spec(), chunk.rows, chunk.begin + new_rows);
-  // The store comes before the table, because it may refuse; the table cannot.
-  const StoredChunk granted = {chunk.segment, chunk.first_row, rows, chunk.begin};
-  if (absl::Status status = store_->Append(granted); !status.ok()) {
-    return {Kind::kFailed, segment->next_row, segment->ended, status};
-  }
-  table_->Append(granted, &segment->tail);
+  const uint64_t address = table_->next(), previous = segment->tail;
+  table_->Append({chunk.segment, chunk.first_row, rows, chunk.begin}, &segment->tail);
   (imported ? imported_rows_ : accepted_rows_) += new_rows;
   if (new_rows > 0 && !imported) {
     limiter_.Accepted(accepted_rows_);
@@ -304,6 +392,22 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
   segment->next_row += new_rows;
   if (new_rows > 0) segment->terminated = rows.Get<uint8_t>("terminated").back() != 0;
   segment->ended = !rows.final_observation.empty();
+  if (store_->persistent()) {
+    // Together, so that no crash separates rows from what their writer is answered.
+    const StoreRecord records[] = {ChunkRecord{.segment = chunk.segment,
+                                               .spec = table_->spec(),
+                                               .first_row = chunk.first_row,
+                                               .rows = rows,
+                                               .begin = chunk.begin,
+                                               .address = address,
+                                               .previous = previous,
+                                               .oldest = table_->oldest(),
+                                               .accepted_rows = accepted_rows_,
+                                               .planned_rows = planned_rows_,
+                                               .imported_rows = imported_rows_},
+                                   RecordOf(chunk.segment, *segment, table_->next())};
+    store_->Record(records);
+  }
   if (new_rows == wanted) {
     return {Kind::kAcked, segment->next_row, segment->ended, absl::OkStatus(), new_rows};
   }
@@ -329,7 +433,10 @@ absl::Status Shard::Grant(RowGrant grant, const LearnerStart& from) {
     if (from != config_->learner) return HeldByAnother(*config_);
     const bool phase_ends = grant.seed_phase_over && !limiter_.seed_phase_over();
     const bool was_silent = limiter_.Silent(clock_->Now());
+    const bool record =
+        store_->persistent() && (phase_ends || grant.newest_version != limiter_.announced());
     limiter_.Grant(std::move(grant), clock_->Now());
+    if (record) Record(GrantRecord{limiter_.seed_phase_over(), limiter_.announced()});
     // Whoever waits is woken for any of four reasons: there is room; the seed phase ended, so that
     // its chunk will be refused; the version that it waits for may be known now; what it was told
     // (that the learner is silent) is no longer true.
@@ -342,6 +449,16 @@ absl::Status Shard::Grant(RowGrant grant, const LearnerStart& from) {
   // In the order in which they came: whom the room does not reach waits again, in that order.
   Wake(woken);
   return absl::OkStatus();
+}
+
+void Shard::StoreChanged() {
+  Waiters woken;
+  {
+    MutexLock lock(&mu_);
+    woken.swap(waiters_);
+    activity_.Enter(Resting());
+  }
+  Wake(woken);
 }
 
 void Shard::RenewReasons() {
@@ -380,7 +497,7 @@ absl::StatusOr<std::pair<uint64_t, uint64_t>> Shard::ReadRows(
   return std::make_pair(next, table_->next());
 }
 
-absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(uint64_t incarnation,
+absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(const Opening& opening,
                                                        std::span<const uint64_t> addresses,
                                                        std::span<const float> plan_mean,
                                                        std::span<const float> plan_std) {
@@ -389,16 +506,33 @@ absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(uint64_t incarnation,
   // Numbers are checked even if the rows are gone: a learner that sends bad ones is to hear of it.
   POMPC_RETURN_IF_ERROR(
       CheckPlans(table_->spec(), config_->limits, addresses.size(), plan_mean, plan_std));
-  if (incarnation != incarnation_) {
+  if (opening != this->opening()) {
     return Table::UpdateCounts{.evicted = static_cast<uint32_t>(addresses.size())};
   }
+  POMPC_RETURN_IF_ERROR(store_->Admits());
   activity_.Enter(Activity::kInserting);
   const Table::UpdateCounts counts = table_->UpdatePlans(addresses, plan_mean, plan_std);
+  if (store_->persistent()) RecordPlans(addresses, plan_mean, plan_std);
   activity_.Enter(Resting());
   return counts;
 }
 
-absl::StatusOr<uint32_t> Shard::BarWindows(uint64_t incarnation,
+// Addresses of rows that are gone, or never came, are left out: other rows may get them after a
+// crash.
+void Shard::RecordPlans(std::span<const uint64_t> addresses, std::span<const float> plan_mean,
+                        std::span<const float> plan_std) const {
+  const size_t a = table_->spec().action_size;
+  std::vector<StoreRecord> records;
+  records.reserve(addresses.size());
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    if (!IsStored(addresses[i])) continue;
+    records.push_back(PlansRecord{addresses.subspan(i, 1), plan_mean.subspan(i * a, a),
+                                  plan_std.subspan(i * a, a)});
+  }
+  store_->Record(records);
+}
+
+absl::StatusOr<uint32_t> Shard::BarWindows(const Opening& opening,
                                            std::span<const uint64_t> addresses) {
   MutexLock lock(&mu_);
   POMPC_RETURN_IF_ERROR(CheckOpen());
@@ -406,7 +540,16 @@ absl::StatusOr<uint32_t> Shard::BarWindows(uint64_t incarnation,
     return absl::InvalidArgumentError(absl::StrCat("count of windows is ", addresses.size(),
                                                    ", allowed are 0 to ", kMaxWindows));
   }
-  return incarnation == incarnation_ ? table_->Bar(addresses) : 0;
+  if (opening != this->opening()) return 0;
+  if (!store_->persistent()) return table_->Bar(addresses);
+  // Only the windows that there are: one that begins at the same row later is not barred.
+  std::vector<uint64_t> barred;
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    if (table_->Bar(addresses.subspan(i, 1)) > 0) barred.push_back(addresses[i]);
+  }
+  // This is recorded even where the store admits nothing: each window can be barred once only.
+  if (!barred.empty()) Record(BarredRecord{barred});
+  return static_cast<uint32_t>(barred.size());
 }
 
 ShardCounts Shard::counts() const {
@@ -416,9 +559,11 @@ ShardCounts Shard::counts() const {
                      .imported_rows = imported_rows_,
                      .max_accepted_rows = limiter_.max_accepted_rows(),
                      .sampled_windows = sampled_windows_,
-                     .blocked_writers = static_cast<uint32_t>(waiters_.size())};
+                     .blocked_writers = static_cast<uint32_t>(waiters_.size()),
+                     .loaded = ready_ ? 1 : loaded_,
+                     .store = store_->stats()};
   // Before Configure there is no table, and status pages may ask all the same.
-  if (!table_.has_value()) return counts;
+  if (table_ == nullptr) return counts;
   counts.stored_rows = table_->stored_rows();
   counts.stored_bytes = table_->stored_bytes();
   counts.windows = table_->windows();

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,12 +12,14 @@
 #include "absl/status/statusor.h"
 #include "common/base/state_timer.h"
 #include "replay/core/limiter.h"
+#include "replay/core/opening.h"
 #include "replay/core/store.h"
 #include "replay/core/streams.h"
 
 namespace pompc::replay {
 
-// What a shard is opened with. Run, index, count and table are the same for as long as it lives.
+// What a shard is opened with. Run, index and sizes of rows are the same for as long as its rows
+// live.
 struct ShardConfig {
   // The largest value of chunk_rows that can be configured.
   static constexpr uint32_t kMaxChunkRows = 1024;
@@ -25,7 +27,6 @@ struct ShardConfig {
   std::string run_id;
   uint32_t shard_index = 0;
   TableOptions table;
-  // These two may change when a run is resumed.
   RowLimits limits;
   uint32_t chunk_rows = kMaxChunkRows;
   // Length of the run's list of shards.
@@ -33,12 +34,14 @@ struct ShardConfig {
   // The start of the learner that opens the shard. It holds the shard until a start with a higher
   // incarnation opens it.
   LearnerStart learner;
-  // Makes the selector that draws the windows; called once, when the shard is first opened. If it
-  // is absent, the shard uses UniformSelector.
+  // Makes the selector that draws the windows; called once for each table that the shard makes. If
+  // it is absent, the shard uses UniformSelector.
   std::function<std::unique_ptr<Selector>()> make_selector = nullptr;
   // Name of the run's task, and control steps of a decision (0: unknown), for those who look in.
   std::string task;
   uint32_t action_repeat = 0;
+  // What the config was made of, for the store to keep: see Shard::Load.
+  std::string encoded = "";
 };
 
 // What a shard holds at one moment.
@@ -57,6 +60,9 @@ struct ShardCounts {
   // Addresses oldest .. next-1 are stored.
   uint64_t oldest_address = 0;
   uint64_t next_address = 0;
+  // The share of the stored rows that were loaded; 1 once the shard can be used.
+  double loaded = 1;
+  StoreStats store;
 };
 
 // What became of a chunk.
@@ -65,7 +71,7 @@ struct AppendOutcome {
     kAcked,    // stored, now or before; acknowledge once the store says it is durable
     kGap,      // rows from next_row on are missing
     kRefused,  // the segment is closed, nothing more is stored: `status`
-    kBlocked,  // the limiter does not let all of it in: `status`; the waiter will be called
+    kBlocked,  // limiter or store do not let all of it in: `status`; the waiter will be called
     kFailed,   // not taken, the shard cannot take anything now: `status`
   };
   Kind kind = Kind::kFailed;
@@ -92,8 +98,9 @@ struct ImportPosition {
 class RoomWaiter {
  public:
   virtual ~RoomWaiter() = default;
-  // Called once for each enrolment, without locks held, by whichever thread opened the limiter,
-  // closed the shard or found that the reason for waiting has changed. Must not block.
+  // Called once for each enrolment, without locks of the shard held, by whichever thread opened the
+  // limiter, made room in the store, closed the shard or found that the reason for waiting has
+  // changed. Must not block.
   virtual void OnRoom() = 0;
 };
 
@@ -107,15 +114,29 @@ class Shard {
   enum class Activity { kIdle, kInserting, kSampling, kBlocked };
   static constexpr size_t kActivities = 4;
 
-  // `incarnation` identifies this shard's memory: every shard that starts empty has a new value.
+  // Makes a config of what its `encoded` was.
+  using ReadConfig = std::function<absl::StatusOr<ShardConfig>(const std::string& encoded)>;
+
+  // `incarnation` identifies the shard's rows: every shard that starts empty has a new value. If
+  // the store is persistent, Load must follow.
   Shard(uint64_t incarnation, Clock* clock, std::unique_ptr<Store> store);
   // Closes.
   ~Shard();
 
-  // Opens the shard. Idempotent: on a shard that is open already, it replaces limits, chunk_rows
-  // and learner. FAILED_PRECONDITION naming both if it was opened for another run, spec, number of
-  // shards or capacity; ABORTED if a start of the learner holds it that is neither this one nor an
-  // earlier one; INVALID_ARGUMENT if it cannot work.
+  // Fills the shard with what its store holds, so that it goes on as if it had never been closed:
+  // with its rows at their addresses, the same windows, plans and barred windows, the same answers
+  // to writers, the same counts. Windows count as drawn never before, and no rows are taken before
+  // the learner's next grant. Until it has returned OK, everything else is refused with UNAVAILABLE
+  // and the share that was loaded. DATA_LOSS if what is stored is damaged, the error of
+  // `read_config`, or CANCELLED after Close; then the shard stays refused. REQUIRES: the store is
+  // persistent; called once.
+  absl::Status Load(const ReadConfig& read_config);
+
+  // Opens the shard. Idempotent. On a shard that is open already, or that was loaded, it applies
+  // what differs: limits, chunk_rows, learner, and, for which the rows are put into another
+  // table, horizon and capacity. FAILED_PRECONDITION naming both if it was opened for another run,
+  // index, number of shards or spec; ABORTED if a start of the learner holds it that is neither
+  // this one nor an earlier one; INVALID_ARGUMENT if it cannot work.
   absl::Status Configure(const ShardConfig& config);
 
   // What the shard was opened with. UNAVAILABLE before Configure, CANCELLED after Close.
@@ -125,8 +146,9 @@ class Shard {
   // skipped. If not all new rows fit in the grant, the shard stores those that fit and answers
   // kBlocked for the rest. It also answers kBlocked for a chunk that was planned by a version the
   // learner has not announced yet. In both cases it enrols `waiter`, and the caller gives the same
-  // chunk again later. A chunk is refused whole. kFailed is UNAVAILABLE before Configure, CANCELLED
-  // after Close, else the store's status.
+  // chunk again later; so it does for every chunk while the store does not admit rows. A chunk is
+  // refused whole. kFailed is UNAVAILABLE before Configure and while loading, CANCELLED after
+  // Close.
   AppendOutcome Append(const SegmentId& segment, uint64_t first_row, const RowView& rows,
                        const std::shared_ptr<RoomWaiter>& waiter);
 
@@ -142,7 +164,7 @@ class Shard {
 
   // Refuses everything of the segment from now on, because one of its chunks could not be read as
   // rows. The outcome is kRefused with `why`; where the segment cannot be opened, it is that of
-  // Append.
+  // Append, and kFailed while the store does not admit rows.
   AppendOutcome Refuse(const SegmentId& segment, absl::Status why);
 
   // Store::WhenDurable for everything appended so far.
@@ -173,18 +195,20 @@ class Shard {
       const std::function<void(const StoredRow&)>& visit) const;
 
   // Replaces plan statistics, plan_mean and plan_std [n, A], of the rows at `addresses` [n], which
-  // were sampled from memory `incarnation`. If that is another shard memory than this one, all of
-  // them count as evicted. INVALID_ARGUMENT, with nothing replaced, for wrong sizes or numbers.
-  absl::StatusOr<Table::UpdateCounts> UpdatePlans(uint64_t incarnation,
+  // were sampled in `opening`. In another opening than this one, all of them count as evicted.
+  // INVALID_ARGUMENT, with nothing replaced, for wrong sizes or numbers; RESOURCE_EXHAUSTED while
+  // the store admits nothing.
+  absl::StatusOr<Table::UpdateCounts> UpdatePlans(const Opening& opening,
                                                   std::span<const uint64_t> addresses,
                                                   std::span<const float> plan_mean,
                                                   std::span<const float> plan_std);
 
-  // Bars windows that were drawn from memory `incarnation` (Table::Bar), or none if that is another
-  // memory than this one. INVALID_ARGUMENT for more than 65536.
-  absl::StatusOr<uint32_t> BarWindows(uint64_t incarnation, std::span<const uint64_t> addresses);
+  // Bars windows that were drawn in `opening` (Table::Bar), or none if that is another one than
+  // this. INVALID_ARGUMENT for more than 65536.
+  absl::StatusOr<uint32_t> BarWindows(const Opening& opening, std::span<const uint64_t> addresses);
 
   uint64_t incarnation() const { return incarnation_; }
+  Opening opening() const { return {incarnation_, store_->opening()}; }
   ShardCounts counts() const;
   // Time in each Activity.
   const StateTimer<Activity, kActivities>& activity() const { return activity_; }
@@ -195,12 +219,18 @@ class Shard {
  private:
   using Waiters = std::vector<std::shared_ptr<RoomWaiter>>;
 
-  std::string WhyBlocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return limiter_.WhyBlocked(accepted_rows_, clock_->Now());
-  }
+  class Loader;
+
+  // Why a writer that waits for room does so.
+  std::string WhyBlocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The store may admit rows now, or has another reason not to.
+  void StoreChanged();
 
   absl::Status ConfigureLocked(const ShardConfig& config) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Makes the table that the config asks for, with the rows of the present one, if there is one.
+  absl::Status MakeTable(const ShardConfig& config) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckOpen() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status CheckLoaded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The activity of a shard that does no work: idle or blocked.
   Activity Resting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   AppendOutcome AppendLocked(const SegmentId& id, uint64_t first_row, const RowView& rows)
@@ -213,9 +243,20 @@ class Shard {
   // announcement may still be on its way, INVALID_ARGUMENT once later grants have come without it.
   absl::Status CheckVersions(const RowView& rows, uint32_t begin, uint64_t first_row,
                              Streams::Segment* segment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  AppendOutcome RefuseSegment(const SegmentId& id, Streams::Segment* segment, absl::Status why)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Stores all new rows of the chunk, or those of them that fit in the grant.
   AppendOutcome StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  bool IsStored(uint64_t address) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return address >= table_->oldest() && address < table_->next();
+  }
+  void RecordPlans(std::span<const uint64_t> addresses, std::span<const float> plan_mean,
+                   std::span<const float> plan_std) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Record(const StoreRecord& record) const {
+    store_->Record(std::span<const StoreRecord>(&record, 1));
+  }
 
   const uint64_t incarnation_;
   Clock* const clock_;
@@ -224,9 +265,12 @@ class Shard {
 
   mutable Mutex mu_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  // The store's content is in the shard; until then, the share that is.
+  bool ready_ ABSL_GUARDED_BY(mu_);
+  double loaded_ ABSL_GUARDED_BY(mu_) = 0;
   std::shared_ptr<const ShardConfig> config_ ABSL_GUARDED_BY(mu_);
-  std::optional<Table> table_ ABSL_GUARDED_BY(mu_);
-  Streams streams_ ABSL_GUARDED_BY(mu_){Streams::Options()};
+  std::unique_ptr<Table> table_ ABSL_GUARDED_BY(mu_);
+  Streams streams_ ABSL_GUARDED_BY(mu_);
   Limiter limiter_ ABSL_GUARDED_BY(mu_);
   Waiters waiters_ ABSL_GUARDED_BY(mu_);
   // Some of the waiters wait to hear of a version, not for room.

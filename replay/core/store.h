@@ -3,35 +3,85 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 
 #include "absl/status/status.h"
-#include "replay/core/segment.h"
+#include "replay/core/store_record.h"
 
 namespace pompc::replay {
 
-// Keeps accepted rows beyond the table, and so decides what an acknowledgement promises.
-// The shard calls Append in the order in which rows enter the table, and acknowledges a chunk when
-// WhenDurable, called after its Append, calls back. Append and WhenDurable must not block; they are
-// called by any thread, Append by one at a time.
+// What an acknowledgement of a row promises.
+enum class Durability : uint8_t {
+  kMemory,      // it is in the memory of the process
+  kBackground,  // the operating system has it, and puts it on disk within a second
+  kSync,        // it is on disk
+};
+
+// What has become of a store's writes.
+struct StoreStats {
+  // Bytes of records that are not written yet.
+  uint64_t pending_bytes = 0;
+  // Groups of records that were written, and attempts that failed.
+  uint64_t commits = 0;
+  uint64_t failed_writes = 0;
+  // Not OK while writing fails; RESOURCE_EXHAUSTED if the disk is full.
+  absl::Status failure;
+};
+
+// Keeps the content of a shard beyond its process, and so decides what an acknowledgement promises.
+// Thread-safe; Load comes first, and nothing else is called while it runs.
 class Store {
  public:
+  // Gets a record and the share of the rows that were loaded, 0 to 1.
+  using Visitor = std::function<absl::Status(const StoreRecord&, double loaded)>;
+
   virtual ~Store() = default;
 
-  // Takes a chunk, copying what it keeps. If the status is not OK, the store took nothing and the
-  // shard accepts nothing; RESOURCE_EXHAUSTED means that the store is full.
-  virtual absl::Status Append(const StoredChunk& chunk) = 0;
+  // False if it keeps nothing: then there is nothing to load, and nothing needs to be recorded.
+  virtual bool persistent() const { return true; }
 
-  // Calls `done` exactly once, possibly before this returns, when everything appended so far is as
+  // Hands over everything that is stored, in this order: the config, what is known of actors and
+  // segments, the grant, the eviction frontier, chunks in the order of their addresses, plans,
+  // barred windows. Nothing, if the store is new. Returns the visitor's first error, or DATA_LOSS
+  // naming the record that is damaged and how.
+  virtual absl::Status Load(const Visitor& visitor) = 0;
+
+  // OK while the store takes rows. RESOURCE_EXHAUSTED with the reason while too much waits to be
+  // written, or the disk is full. Then no row is to be accepted until OnChange calls.
+  virtual absl::Status Admits() const = 0;
+
+  // Takes records, copying what it keeps. They become durable in the order of the calls; those of
+  // one call at once or not at all. Does not block.
+  virtual void Record(std::span<const StoreRecord> records) = 0;
+
+  // Calls `done` exactly once, possibly before this returns, when everything recorded so far is as
   // durable as this store makes it. If the status is not OK, these rows may be lost and must not be
-  // acknowledged.
+  // acknowledged. Does not block.
   virtual void WhenDurable(std::function<void(absl::Status)> done) = 0;
+
+  // Sets what is called, from a thread of the store and without locks held, whenever Admits may
+  // have changed. To be set once, before the first record; an empty function ends the calls, and
+  // none is running when it returns.
+  virtual void OnChange(std::function<void()> changed) = 0;
+
+  // Counts how often the content was opened. Addresses are valid within one opening: after a crash,
+  // those of rows that were not durable yet are given again.
+  virtual uint64_t opening() const = 0;
+
+  virtual StoreStats stats() const = 0;
 };
 
 // Keeps nothing: rows live as long as the process.
 class MemoryStore : public Store {
  public:
-  absl::Status Append(const StoredChunk&) override { return absl::OkStatus(); }
+  bool persistent() const override { return false; }
+  absl::Status Load(const Visitor&) override { return absl::OkStatus(); }
+  absl::Status Admits() const override { return absl::OkStatus(); }
+  void Record(std::span<const StoreRecord>) override {}
   void WhenDurable(std::function<void(absl::Status)> done) override { done(absl::OkStatus()); }
+  void OnChange(std::function<void()>) override {}
+  uint64_t opening() const override { return 1; }
+  StoreStats stats() const override { return {}; }
 };
 
 }  // namespace pompc::replay

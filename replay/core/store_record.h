@@ -40,6 +40,7 @@ struct ChunkRecord {
   uint64_t oldest = 0;
   uint64_t accepted_rows = 0;
   uint64_t planned_rows = 0;
+  uint64_t imported_rows = 0;
 
   // Slots that it takes.
   uint64_t slots() const { return rows.count - begin + (rows.final_observation.empty() ? 0 : 1); }

@@ -1,13 +1,16 @@
 #include "replay/core/streams.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 
 namespace pompc::replay {
 
-Streams::Streams(const Options& options) : options_(options) {
+Streams::Streams(const Options& options, Recorder record)
+    : options_(options), record_(std::move(record)) {
   POMPC_CHECK_GT(options.max_segments, 0u);
   POMPC_CHECK_GT(options.max_environments, 0u);
 }
@@ -59,8 +62,11 @@ absl::StatusOr<Streams::Actor*> Streams::OpenActor(const SegmentId& id) {
         absl::StrCat(environments_, " environments write to this shard, the most it takes"));
   }
   environments_ += known ? 0 : 1;
-  if (it == actors_.end()) it = actors_.try_emplace(id.actor_index).first;
+  const bool first = it == actors_.end();
+  if (first) it = actors_.try_emplace(id.actor_index).first;
+  const bool fences = first || id.incarnation != it->second.incarnation;
   it->second.incarnation = id.incarnation;
+  if (fences && record_) record_(ActorRecord{id.actor_index, id.incarnation});
   return &it->second;
 }
 
@@ -96,6 +102,49 @@ void Streams::ForgetLeastRecentlyUsed() {
   POMPC_CHECK_EQ(environment.segments.erase(position), 1u, "a segment is used but not there");
   // Segments of an environment are used in order, so one mark covers all that went before.
   environment.forgotten = std::max(environment.forgotten.value_or(position), position);
+  if (!record_) return;
+  SegmentId mark = id;
+  std::tie(mark.episode, mark.segment) = *environment.forgotten;
+  record_(ForgottenRecord{id, mark});
+}
+
+void Streams::Restore(const ActorRecord& record) {
+  Actor& actor = actors_[record.actor_index];
+  POMPC_CHECK(actor.environments.empty(), "actors come before what is known of their segments");
+  actor.incarnation = record.incarnation;
+}
+
+void Streams::Restore(const ForgottenRecord& record) {
+  const SegmentId& mark = record.mark;
+  Actor& actor = actors_[mark.actor_index];
+  if (mark.incarnation < actor.incarnation) return;
+  actor.incarnation = mark.incarnation;
+  environments_ += actor.environments.contains(mark.environment) ? 0 : 1;
+  actor.environments[mark.environment].forgotten = Position{mark.episode, mark.segment};
+}
+
+// The order in which segments were used decides which of them are forgotten next. It is that of
+// their last changes, as far as records tell.
+void Streams::Restore(std::vector<SegmentRecord> segments) {
+  std::stable_sort(
+      segments.begin(), segments.end(),
+      [](const SegmentRecord& a, const SegmentRecord& b) { return a.changed_at < b.changed_at; });
+  for (SegmentRecord& record : segments) {
+    const SegmentId& id = record.id;
+    Actor& actor = actors_[id.actor_index];
+    if (id.incarnation < actor.incarnation) continue;
+    actor.incarnation = id.incarnation;
+    if (used_.size() >= options_.max_segments) ForgetLeastRecentlyUsed();
+    environments_ += actor.environments.contains(id.environment) ? 0 : 1;
+    used_.push_front(id);
+    Segment& segment = actor.environments[id.environment].segments[{id.episode, id.segment}];
+    segment.next_row = record.next_row;
+    segment.ended = record.ended;
+    segment.terminated = record.terminated;
+    segment.refused = std::move(record.refused);
+    segment.tail = record.tail;
+    segment.used = used_.begin();
+  }
 }
 
 void Streams::CheckInvariants() const {

@@ -3,15 +3,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <optional>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "replay/core/segment.h"
+#include "replay/core/store_record.h"
 #include "replay/core/table.h"
 
 namespace pompc::replay {
@@ -53,7 +56,11 @@ class Streams {
     std::list<SegmentId>::iterator used;
   };
 
-  explicit Streams(const Options& options);
+  // Gets an ActorRecord for each incarnation that fences an earlier one, and a ForgottenRecord for
+  // each segment that is forgotten to make room. What becomes of a segment is its user's to record.
+  using Recorder = std::function<void(const StoreRecord&)>;
+
+  explicit Streams(const Options& options, Recorder record = nullptr);
 
   // Returns the state of a segment; a segment that was not seen before starts with 0 rows. The
   // pointer is valid until the next call. FAILED_PRECONDITION if a later incarnation wrote, or the
@@ -71,6 +78,12 @@ class Streams {
   };
   // Nothing if the environment has opened none. The state is valid until the next call of Open.
   std::optional<Last> LastOf(uint32_t actor_index, uint32_t environment) const;
+
+  // Restore what was recorded, into an object that is empty but for such records. Segments come
+  // last, all of them at once and in any order; those of a fenced incarnation are left out.
+  void Restore(const ActorRecord& record);
+  void Restore(const ForgottenRecord& record);
+  void Restore(std::vector<SegmentRecord> segments);
 
   // Segments remembered.
   size_t size() const { return used_.size(); }
@@ -95,6 +108,7 @@ class Streams {
   void CheckInvariants() const;
 
   const Options options_;
+  const Recorder record_;
   std::unordered_map<uint32_t, Actor> actors_;
   size_t environments_ = 0;
   std::list<SegmentId> used_;  // most recently used first

@@ -188,7 +188,8 @@ std::vector<absl::string_view> ChunkValue(const ChunkRecord& chunk, std::string*
   PutLittle(chunk.segment.segment, &fields);
   for (const uint64_t number :
        {chunk.segment.incarnation, chunk.segment.episode, chunk.first_row + chunk.begin,
-        chunk.address, chunk.previous, chunk.oldest, chunk.accepted_rows, chunk.planned_rows}) {
+        chunk.address, chunk.previous, chunk.oldest, chunk.accepted_rows, chunk.planned_rows,
+        chunk.imported_rows}) {
     PutLittle(number, &fields);
   }
   std::vector<absl::string_view> parts = {absl::string_view()};
@@ -222,7 +223,8 @@ absl::StatusOr<ParsedChunk> ParseChunk(absl::string_view value) {
   chunk.segment.segment = reader.Little<uint32_t>();
   for (uint64_t* number :
        {&chunk.segment.incarnation, &chunk.segment.episode, &chunk.first_row, &chunk.address,
-        &chunk.previous, &chunk.oldest, &chunk.accepted_rows, &chunk.planned_rows}) {
+        &chunk.previous, &chunk.oldest, &chunk.accepted_rows, &chunk.planned_rows,
+        &chunk.imported_rows}) {
     *number = reader.Little<uint64_t>();
   }
   if (reader.Short()) return WrongSize("it");

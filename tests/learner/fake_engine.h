@@ -90,7 +90,7 @@ class FakeEngine : public Engine {
       batch->windows += share.count();
       PlanUpdate row;
       row.shard = share.info().shard_index();
-      row.shard_incarnation = share.info().shard_incarnation();
+      row.opening = share.opening();
       row.addresses = {share.Numbers<uint64_t>("addresses")[0]};
       batch->rows.push_back(std::move(row));
     }

@@ -525,9 +525,8 @@ TEST_F(ServiceTest, WriterGivesUpWhereItsChunksDoNotFit) {
 }
 
 // A store that says when its rows are durable only when told to.
-class SlowStore : public Store {
+class SlowStore : public MemoryStore {
  public:
-  absl::Status Append(const StoredChunk&) override { return absl::OkStatus(); }
   void WhenDurable(std::function<void(absl::Status)> done) override {
     MutexLock lock(&mu_);
     waiting_.push_back(std::move(done));

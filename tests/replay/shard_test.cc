@@ -33,18 +33,16 @@ class CountingWaiter : public RoomWaiter {
 };
 
 // A store that can be told to be full or slow.
-class FakeStore : public Store {
+class FakeStore : public MemoryStore {
  public:
-  absl::Status Append(const StoredChunk& chunk) override {
-    if (status.ok()) rows += chunk.rows.count - chunk.begin;
-    return status;
-  }
+  absl::Status Admits() const override { return status; }
+  void OnChange(std::function<void()> on_change) override { changed = std::move(on_change); }
   void WhenDurable(std::function<void(absl::Status)> done) override {
     waiting.push_back(std::move(done));
   }
 
   absl::Status status;
-  uint64_t rows = 0;
+  std::function<void()> changed;
   std::vector<std::function<void(absl::Status)>> waiting;
 };
 
@@ -91,23 +89,53 @@ TEST_F(ShardTest, ConfigureIsIdempotentAndRefusesAnotherRunOrSpec) {
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(
       std::string(status.message()),
-      StartsWith("shard is open for run run-a, not run-b; a shard serves one run for as long "
-                 "as its process lives: restart it"));
+      StartsWith("shard is open for run run-a, not run-b; a shard keeps this for as long as its "
+                 "rows live: "));
   other = Config();
   other.table.spec.observation_size = 4;
   status = shard_->Configure(other);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()),
               StartsWith("shard is open for observation size 3, not 4; a shard keeps this for as "
-                         "long as its process lives: restart it"));
+                         "long as its rows live: "));
   other = Config();
-  other.table.horizon = 5;
+  other.shard_index = 2;
   EXPECT_EQ(shard_->Configure(other).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ((*shard_->config())->run_id, "run-a");
 }
 
+TEST_F(ShardTest, AnotherCapacityAndHorizonAreAppliedToTheRowsThatAreThere) {
+  Open();
+  ASSERT_EQ(Append(id_, 0, RowBuilder(kSpec).AddMany(0, 20).Final(20)).kind, Kind::kAcked);
+  ASSERT_EQ(*shard_->BarWindows(77, std::vector<uint64_t>{12, 2}), 2);
+  EXPECT_EQ(shard_->counts().windows, 20 - kHorizon + 1 - 2);
+  ShardConfig changed = Config();
+  changed.table.capacity_rows = 15;
+  ASSERT_TRUE(shard_->Configure(changed).ok());
+  ShardCounts counts = shard_->counts();
+  EXPECT_EQ(counts.capacity_rows, 15u);
+  EXPECT_EQ(counts.stored_rows, 14u);
+  EXPECT_EQ(counts.accepted_rows, 20u);
+  EXPECT_EQ(counts.windows, 14 - kHorizon + 1 - 1);
+  EXPECT_EQ(counts.barred_windows, 1u);
+  changed.table.horizon = 6;
+  changed.table.capacity_rows = 1000;
+  ASSERT_TRUE(shard_->Configure(changed).ok());
+  counts = shard_->counts();
+  EXPECT_EQ(counts.stored_rows, 14u);
+  EXPECT_EQ(counts.windows, 14 - 6 + 1 - 1);
+  WindowBuffer buffer(kSpec, 6, 100);
+  ASSERT_TRUE(shard_->Sample(1, buffer.Columns()).ok());
+  for (size_t b = 0; b < 100; ++b) {
+    const uint64_t start = buffer.addresses[b * 7];
+    EXPECT_GE(start, 6u);
+    EXPECT_NE(start, 12u);
+    EXPECT_EQ(buffer.observations[b * 7 * 3], RowBuilder::Observation(start, 0));
+  }
+}
+
 // The capacity of a shard follows from how many there are: it is not what the user has changed.
-TEST_F(ShardTest, AnotherNumberOfShardsIsNamedBeforeTheCapacity) {
+TEST_F(ShardTest, AnotherNumberOfShardsIsNamed) {
   ShardConfig one_of_two = Config();
   one_of_two.shard_count = 2;
   ASSERT_TRUE(shard_->Configure(one_of_two).ok());
@@ -116,8 +144,8 @@ TEST_F(ShardTest, AnotherNumberOfShardsIsNamedBeforeTheCapacity) {
   alone.table.capacity_rows = 2000;
   const absl::Status status = shard_->Configure(alone);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()),
-              StartsWith("shard is one of 2, now of 1 (--replay); a shard keeps this"));
+  EXPECT_THAT(std::string(status.message()), StartsWith("shard is one of 2, now of 1 (--replay"));
+  EXPECT_EQ(shard_->counts().capacity_rows, 1000u);
 }
 
 TEST_F(ShardTest, OneStartOfTheLearnerHoldsItUntilALaterOneTakesItOver) {
@@ -155,7 +183,7 @@ TEST_F(ShardTest, ALaterStartThatIsRefusedDoesNotTakeItOver) {
   config.learner = {1, 100};
   ASSERT_TRUE(shard_->Configure(config).ok());
   config.learner = {2, 200};
-  config.table.horizon = 5;
+  config.shard_index = 5;
   EXPECT_EQ(shard_->Configure(config).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(shard_->Grant({10, "", false}, {1, 100}).ok());
 }
@@ -178,7 +206,7 @@ TEST_F(ShardTest, RowsSentAgainAreAckedAndStoredOnce) {
   EXPECT_EQ(shard_->counts().accepted_rows, 6);
   EXPECT_EQ(shard_->counts().stored_rows, 6);
   EXPECT_EQ(shard_->counts().windows, 4);
-  EXPECT_EQ(store_->rows, 6);
+  EXPECT_EQ(shard_->counts().accepted_rows, 6u);
 }
 
 TEST_F(ShardTest, GapIsAnsweredWithTheExpectedRow) {
@@ -202,7 +230,7 @@ TEST_F(ShardTest, BadRowsAreRefusedWithNothingStoredAndCloseTheSegment) {
   EXPECT_THAT(outcome.status.message(), HasSubstr("row 3: observation number 1 is nan"));
   EXPECT_EQ(Append(id_, 2, RowBuilder(kSpec).Add(2)).kind, Kind::kRefused);
   EXPECT_EQ(shard_->counts().stored_rows, 2);
-  EXPECT_EQ(store_->rows, 2);
+  EXPECT_EQ(shard_->counts().accepted_rows, 2u);
 
   RowBuilder wrong_size({.observation_size = 4, .action_size = 2});
   SegmentId other = id_;
@@ -301,7 +329,7 @@ TEST_F(ShardTest, NoChunkPassesTheGrantHoweverLargeOrMany) {
   other.environment = 1;
   EXPECT_EQ(Append(other, 0, large).kind, Kind::kBlocked);
   EXPECT_EQ(shard_->counts().accepted_rows, 7);
-  EXPECT_EQ(store_->rows, 7);
+  EXPECT_EQ(shard_->counts().accepted_rows, 7u);
   for (uint64_t granted = 8; granted <= 45; ++granted) {
     ASSERT_TRUE(shard_->Grant({granted, "", false}).ok());
     Append(id_, 0, large);
@@ -506,14 +534,20 @@ TEST_F(ShardTest, CloseWakesWaitersAndCancels) {
   EXPECT_EQ(shard_->Grant({1, "", false}).code(), absl::StatusCode::kCancelled);
 }
 
-TEST_F(ShardTest, FullStoreTakesNothing) {
+TEST_F(ShardTest, FullStoreTakesNothingAndWakesWritersWhenItHasRoom) {
   Open();
   store_->status = absl::ResourceExhaustedError("disk full");
   AppendOutcome outcome = Append(id_, 0, RowBuilder(kSpec).Add(0));
-  EXPECT_EQ(outcome.kind, Kind::kFailed);
-  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(outcome.kind, Kind::kBlocked);
+  EXPECT_EQ(outcome.status, store_->status);
+  EXPECT_EQ(shard_->Refuse(id_, absl::InvalidArgumentError("bad")).kind, Kind::kFailed);
   EXPECT_EQ(shard_->counts().stored_rows, 0);
+  EXPECT_EQ(shard_->UpdatePlans(77, {}, {}, {}).status(), store_->status);
+  shard_->RenewReasons();
+  EXPECT_EQ(waiter_->calls, 0) << "it was told the reason";
   store_->status = absl::OkStatus();
+  store_->changed();
+  EXPECT_EQ(waiter_->calls, 1);
   EXPECT_EQ(Append(id_, 0, RowBuilder(kSpec).Add(0)).kind, Kind::kAcked);
 }
 

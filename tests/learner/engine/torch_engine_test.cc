@@ -86,14 +86,14 @@ TEST(TorchEngineTest, PlansMadeAnewNameTheirRowsAndTrainTheNextUpdate) {
   ASSERT_EQ(updates->size(), 2u);
   const PlanUpdate& first = (*updates)[0];
   EXPECT_EQ(first.shard, 2u);
-  EXPECT_EQ(first.shard_incarnation, 79u);
+  EXPECT_EQ(first.opening.incarnation, 79u);
   EXPECT_EQ(first.addresses,
             (std::vector<uint64_t>{2000, 2001, 2002, 2008, 2009, 2010, 2016, 2017, 2018}));
   EXPECT_EQ(first.plan_mean.size(), 9 * kAction);
   EXPECT_EQ(first.plan_std.size(), 9 * kAction);
   const PlanUpdate& second = (*updates)[1];
   EXPECT_EQ(second.shard, 0u);
-  EXPECT_EQ(second.shard_incarnation, 77u);
+  EXPECT_EQ(second.opening.incarnation, 77u);
   EXPECT_EQ(second.addresses, (std::vector<uint64_t>{4, 5, 6}));
 
   const auto other = MakeEngine(config);

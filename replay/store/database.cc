@@ -1,0 +1,239 @@
+#include "replay/store/database.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+#include "rocksdb/cache.h"
+#include "rocksdb/convenience.h"
+#include "rocksdb/env.h"
+#include "rocksdb/options.h"
+#include "rocksdb/table.h"
+
+namespace pompc::replay {
+namespace {
+
+// Write buffers of the chunks (one fills while the other is written to a file) and of each other
+// family, and the cache. Rows are served from the table in memory, so the cache only spares reading
+// indexes again.
+constexpr uint64_t kChunkBuffer = uint64_t{16} << 20, kSmallBuffer = uint64_t{1} << 20;
+constexpr int kBuffers = 2;
+constexpr uint64_t kCacheBytes = uint64_t{4} << 20;
+static_assert(kBuffers * (kChunkBuffer + (kFamilies - 1) * kSmallBuffer) + kCacheBytes ==
+              Database::kMemoryBytes);
+
+constexpr const char* kFamilyNames[kFamilies] = {"default", "chunks", "streams", "plans", "barred"};
+
+rocksdb::DBOptions MakeDbOptions(const DatabaseOptions& options) {
+  rocksdb::DBOptions db;
+  db.env = options.env;
+  db.create_if_missing = true;
+  db.create_missing_column_families = true;
+  // A record that is cut off at the end of the log was never acknowledged. Any other damage of the
+  // log is one of acknowledged rows, and is to be seen.
+  db.wal_recovery_mode = options.skip_damaged
+                             ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
+                             : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  // The log keeps what some family has not flushed. Grants, for instance, would never fill a
+  // buffer.
+  db.max_total_wal_size = 4 * kChunkBuffer;
+  db.max_open_files = 256;
+  db.max_background_jobs = 2;
+  db.bytes_per_sync = uint64_t{1} << 20;
+  // One thread writes, so writers need not wait for one another by spinning.
+  db.enable_write_thread_adaptive_yield = false;
+  db.allow_concurrent_memtable_write = false;
+  // Recover is called instead.
+  db.max_bgerror_resume_count = 0;
+  db.info_log_level = rocksdb::WARN_LEVEL;
+  db.max_log_file_size = size_t{1} << 20;
+  db.keep_log_file_num = 2;
+  db.stats_dump_period_sec = 0;
+  db.stats_persist_period_sec = 0;
+  return db;
+}
+
+rocksdb::ColumnFamilyOptions MakeFamilyOptions(Family family,
+                                               const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::ColumnFamilyOptions options;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = cache;
+  table.cache_index_and_filter_blocks = true;
+  options.max_write_buffer_number = kBuffers;
+  options.write_buffer_size = kSmallBuffer;
+  options.compression = rocksdb::kLZ4Compression;
+  if (family == Family::kChunks) {
+    options.write_buffer_size = kChunkBuffer;
+    options.target_file_size_base = kChunkBuffer;
+    table.block_size = size_t{64} << 10;
+    // Chunks come in the order of their keys and are never overwritten, so files do not overlap.
+    // With two levels, a file moves to the second one without being rewritten and stays there until
+    // DropChunksBefore deletes it.
+    options.num_levels = 2;
+    options.level0_file_num_compaction_trigger = 1;
+  }
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+// The folder of a path; "." where it names none.
+std::string ParentOf(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// Makes the folder and those above it, and puts their names on disk: a folder whose name is lost in
+// a power cut takes everything in it along.
+rocksdb::Status MakeFolders(rocksdb::Env* env, const std::string& path) {
+  if (env->FileExists(path).ok()) return rocksdb::Status::OK();
+  const std::string parent = ParentOf(path);
+  if (parent != path) {
+    if (rocksdb::Status status = MakeFolders(env, parent); !status.ok()) return status;
+  }
+  if (rocksdb::Status status = env->CreateDirIfMissing(path); !status.ok()) return status;
+  std::unique_ptr<rocksdb::Directory> directory;
+  if (rocksdb::Status status = env->NewDirectory(parent, &directory); !status.ok()) return status;
+  return directory->Fsync();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const DatabaseOptions& options) {
+  POMPC_CHECK(!options.folder.empty());
+  DatabaseOptions complete = options;
+  if (complete.env == nullptr) complete.env = rocksdb::Env::Default();
+  while (complete.folder.size() > 1 && complete.folder.back() == '/') complete.folder.pop_back();
+  std::unique_ptr<Database> database(new Database(complete));
+  POMPC_RETURN_IF_ERROR(
+      database->Translate(MakeFolders(complete.env, complete.folder), "making the folder"));
+  POMPC_RETURN_IF_ERROR(database->CheckNotInUse());
+  POMPC_RETURN_IF_ERROR(database->CheckComplete());
+  POMPC_RETURN_IF_ERROR(database->OpenLocked());
+  return database;
+}
+
+Database::~Database() { Close(); }
+
+// RocksDB takes this lock itself, but says of a failure only that the disk does not do as it is
+// told.
+absl::Status Database::CheckNotInUse() const {
+  rocksdb::FileLock* lock = nullptr;
+  const rocksdb::Status taken = options_.env->LockFile(options_.folder + "/LOCK", &lock);
+  if (!taken.ok()) {
+    const absl::Status why = Translate(taken, "locking it");
+    if (!absl::IsUnavailable(why)) return why;
+    return absl::FailedPreconditionError(
+        absl::StrCat(options_.folder,
+                     " is in use: another process, or another shard of this one, "
+                     "has it for its data (",
+                     why.message(), ")"));
+  }
+  return Translate(options_.env->UnlockFile(lock), "unlocking it");
+}
+
+// Where CURRENT is missing, RocksDB takes the database for a new one and deletes what is there.
+absl::Status Database::CheckComplete() const {
+  if (options_.env->FileExists(options_.folder + "/CURRENT").ok()) return absl::OkStatus();
+  std::vector<std::string> names;
+  POMPC_RETURN_IF_ERROR(
+      Translate(options_.env->GetChildren(options_.folder, &names), "listing the folder"));
+  for (const std::string& name : names) {
+    if (!absl::EndsWith(name, ".sst") && !absl::EndsWith(name, ".log")) continue;
+    return absl::DataLossError(
+        absl::StrCat(options_.folder, " holds ", name, ", but the file CURRENT is missing"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Database::OpenLocked() {
+  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(kCacheBytes);
+  std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  for (size_t i = 0; i < kFamilies; ++i) {
+    families.emplace_back(kFamilyNames[i], MakeFamilyOptions(static_cast<Family>(i), cache));
+  }
+  rocksdb::DB* db = nullptr;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  const rocksdb::Status opened =
+      rocksdb::DB::Open(MakeDbOptions(options_), options_.folder, families, &handles, &db);
+  POMPC_RETURN_IF_ERROR(Translate(opened, "opening it"));
+  db_.reset(db);
+  POMPC_CHECK_EQ(handles.size(), kFamilies);
+  std::copy(handles.begin(), handles.end(), handles_.begin());
+  // Batches name the families by these numbers.
+  for (size_t i = 0; i < kFamilies; ++i) {
+    if (handles_[i]->GetID() == i) continue;
+    return absl::DataLossError(absl::StrCat(options_.folder, ": column family ", kFamilyNames[i],
+                                            " is number ", handles_[i]->GetID(), ", not ", i));
+  }
+  return absl::OkStatus();
+}
+
+void Database::Close() {
+  if (db_ == nullptr) return;
+  for (rocksdb::ColumnFamilyHandle*& handle : handles_) {
+    db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
+    handle = nullptr;
+  }
+  db_->Close().PermitUncheckedError();
+  db_.reset();
+}
+
+absl::Status Database::Write(rocksdb::WriteBatch* batch, bool sync) {
+  if (db_ == nullptr) return absl::UnavailableError(absl::StrCat(options_.folder, " is not open"));
+  rocksdb::WriteOptions options;
+  options.sync = sync;
+  return Translate(db_->Write(options, batch), "writing");
+}
+
+absl::Status Database::Sync() {
+  if (db_ == nullptr) return absl::UnavailableError(absl::StrCat(options_.folder, " is not open"));
+  return Translate(db_->SyncWAL(), "putting the log on disk");
+}
+
+// RocksDB can resume after some errors, but not after one in the write-ahead log (7.8 returns the
+// old error). Opening it again helps with all of them, as it does after a crash: what was
+// acknowledged is in its files, and what was not is still held by the caller.
+absl::Status Database::Recover() {
+  Close();
+  return OpenLocked();
+}
+
+absl::StatusOr<std::string> Database::Get(Family family, absl::string_view key) const {
+  std::string value;
+  const rocksdb::Status got =
+      db_->Get(rocksdb::ReadOptions(), handle(family), {key.data(), key.size()}, &value);
+  POMPC_RETURN_IF_ERROR(Translate(got, absl::StrCat("reading \"", key, "\"")));
+  return value;
+}
+
+std::unique_ptr<rocksdb::Iterator> Database::Iterate(Family family) const {
+  rocksdb::ReadOptions options;
+  options.verify_checksums = true;
+  options.fill_cache = false;
+  options.readahead_size = size_t{2} << 20;
+  return std::unique_ptr<rocksdb::Iterator>(db_->NewIterator(options, handle(family)));
+}
+
+absl::Status Database::DropChunksBefore(absl::string_view key) {
+  const rocksdb::Slice begin(""), end(key.data(), key.size());
+  return Translate(rocksdb::DeleteFilesInRange(db_.get(), handle(Family::kChunks), &begin, &end,
+                                               /*include_end=*/false),
+                   "deleting evicted rows");
+}
+
+absl::Status Database::Translate(const rocksdb::Status& status, absl::string_view what) const {
+  if (status.ok()) return absl::OkStatus();
+  const std::string text = absl::StrCat(options_.folder, ", ", what, ": ", status.ToString());
+  if (status.IsNoSpace()) return absl::ResourceExhaustedError(text);
+  if (status.IsNotFound()) return absl::NotFoundError(text);
+  if (status.IsCorruption()) return absl::DataLossError(text);
+  if (status.IsInvalidArgument()) return absl::FailedPreconditionError(text);
+  return absl::UnavailableError(text);
+}
+
+}  // namespace pompc::replay

@@ -1,0 +1,86 @@
+#ifndef POMPC_REPLAY_STORE_DATABASE_H_
+#define POMPC_REPLAY_STORE_DATABASE_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "rocksdb/db.h"
+#include "rocksdb/write_batch.h"
+
+namespace pompc::replay {
+
+// What the database keeps apart, because it is written, read and deleted in different ways.
+enum class Family : uint8_t {
+  kShard,    // one value each: the config, the grant, ...
+  kChunks,   // rows, by address
+  kStreams,  // what is known of writers
+  kPlans,    // plans that replaced those of the rows, by address
+  kBarred,   // windows that are not drawn, by address
+};
+inline constexpr size_t kFamilies = 5;
+
+struct DatabaseOptions {
+  std::string folder;
+  // Opens with what was written before a damaged place of the write-ahead log, instead of failing.
+  bool skip_damaged = false;
+  rocksdb::Env* env = nullptr;
+};
+
+// The RocksDB of one shard: its options, its column families, and statuses that name the folder.
+// Thread-safe but for Recover, which must not run beside other calls.
+class Database {
+ public:
+  // Memory that RocksDB takes for this database at most: write buffers and block cache.
+  static constexpr uint64_t kMemoryBytes = uint64_t{44} << 20;
+
+  // Opens the database in the folder, which is made if it does not exist. FAILED_PRECONDITION if
+  // another process has it open; DATA_LOSS, naming what is damaged; RESOURCE_EXHAUSTED if the disk
+  // is full.
+  static absl::StatusOr<std::unique_ptr<Database>> Open(const DatabaseOptions& options);
+  ~Database();
+
+  rocksdb::ColumnFamilyHandle* handle(Family family) const {
+    return handles_[static_cast<size_t>(family)];
+  }
+
+  // Writes the batch, all of it or nothing; with `sync` it is on disk when this returns.
+  // RESOURCE_EXHAUSTED if the disk is full.
+  absl::Status Write(rocksdb::WriteBatch* batch, bool sync);
+  // Puts on disk what was written without `sync`.
+  absl::Status Sync();
+  // After Write or Sync has failed: makes the database writable again, if that is possible now.
+  absl::Status Recover();
+
+  // NOT_FOUND if there is no such key.
+  absl::StatusOr<std::string> Get(Family family, absl::string_view key) const;
+  // Reads each block from disk once, and checks RocksDB's own checksums.
+  std::unique_ptr<rocksdb::Iterator> Iterate(Family family) const;
+
+  // Deletes files that hold nothing but chunks whose keys are below `key`.
+  absl::Status DropChunksBefore(absl::string_view key);
+
+  // The status in our terms; `what` says what was done.
+  absl::Status Translate(const rocksdb::Status& status, absl::string_view what) const;
+
+ private:
+  explicit Database(const DatabaseOptions& options) : options_(options) {}
+  absl::Status OpenLocked();
+  absl::Status CheckNotInUse() const;
+  absl::Status CheckComplete() const;
+  void Close();
+
+  const DatabaseOptions options_;
+  std::unique_ptr<rocksdb::DB> db_;
+  std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles_ = {};
+};
+
+}  // namespace pompc::replay
+
+#endif  // POMPC_REPLAY_STORE_DATABASE_H_
