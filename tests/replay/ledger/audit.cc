@@ -39,8 +39,9 @@ absl::StatusOr<Holdings> Draw(const Script& script, ShardClient* client, Random*
     const uint32_t count = static_cast<uint32_t>(std::min<uint64_t>(16384, 4 * n));
     POMPC_ASSIGN_OR_RETURN(const WindowBatch batch, client->Sample(count, random->Next()));
     drawn += count;
+    const BatchColumns columns(batch);
     for (size_t b = 0; b < batch.count(); ++b) {
-      POMPC_ASSIGN_OR_RETURN(const SeenWindow window, CheckWindow(script, batch, b));
+      POMPC_ASSIGN_OR_RETURN(const SeenWindow window, CheckWindow(script, columns, b));
       const auto [it, is_new] =
           holdings.windows[window.name.source].emplace(window.name, window.addresses[0]);
       seen += is_new ? 1 : 0;

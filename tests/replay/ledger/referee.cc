@@ -136,9 +136,10 @@ class ShardReferee {
     if (absl::IsFailedPrecondition(batch.status()) || !Answered(batch.status())) return;
     Check(batch->info());
     if (batch->info().shard_incarnation() != incarnation_) Forget(batch->info());
+    const BatchColumns columns(*batch);
     std::vector<SeenWindow> seen;
     for (size_t b = 0; b < batch->count(); ++b) {
-      auto window = CheckWindow(script_, *batch, b);
+      auto window = CheckWindow(script_, columns, b);
       if (!window.ok()) Fail(absl::StrCat("shard ", shard_, ": ", window.status().ToString()));
       CheckPlace(*window);
       seen.push_back(*window);

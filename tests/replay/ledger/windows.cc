@@ -33,7 +33,7 @@ Row Absorbing(const Row& final) {
   return row;
 }
 
-bool SamePlan(const WindowBatch& batch, size_t b, size_t t, const Row& row) {
+bool SamePlan(const BatchColumns& batch, size_t b, size_t t, const Row& row) {
   const size_t states = batch.horizon() + 1;
   constexpr size_t kActions = kSpec.action_size;
   return batch.Get<uint8_t>("has_plan")[b * states + t] == row.has_plan &&
@@ -41,7 +41,7 @@ bool SamePlan(const WindowBatch& batch, size_t b, size_t t, const Row& row) {
          Same(Part(batch.Get<float>("plan_std"), b, states, t, kActions), row.plan_std);
 }
 
-absl::Status CheckState(const Script& script, const WindowBatch& batch, size_t b, size_t t,
+absl::Status CheckState(const Script& script, const BatchColumns& batch, size_t b, size_t t,
                         const RowName& name, const Row& row) {
   const size_t horizon = batch.horizon();
   if (!Same(Part(batch.Get<float>("observations"), b, horizon + 1, t, kSpec.observation_size),
@@ -65,7 +65,7 @@ absl::Status CheckState(const Script& script, const WindowBatch& batch, size_t b
 
 }  // namespace
 
-absl::StatusOr<SeenWindow> CheckWindow(const Script& script, const WindowBatch& batch, size_t b) {
+absl::StatusOr<SeenWindow> CheckWindow(const Script& script, const BatchColumns& batch, size_t b) {
   const size_t horizon = batch.horizon();
   const auto observations = batch.Get<float>("observations");
   POMPC_ASSIGN_OR_RETURN(const RowName first, script.Read(Part(observations, b, horizon + 1, 0,

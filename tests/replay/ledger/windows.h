@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "replay/client/window_batch.h"
 #include "tests/replay/ledger/script.h"
+#include "tests/replay/window_batch_testing.h"
 
 namespace pompc::replay::ledger {
 
@@ -16,13 +16,13 @@ namespace pompc::replay::ledger {
 struct SeenWindow {
   // Its first row.
   RowName name;
-  // The addresses of its states, [H + 1], borrowed from the batch.
+  // The addresses of its states, [H + 1], borrowed from the columns.
   std::span<const uint64_t> addresses;
 };
 
 // Compares every number of window `b` of a batch with the script. DATA_LOSS naming the row and what
 // differs.
-absl::StatusOr<SeenWindow> CheckWindow(const Script& script, const WindowBatch& batch, size_t b);
+absl::StatusOr<SeenWindow> CheckWindow(const Script& script, const BatchColumns& batch, size_t b);
 
 }  // namespace pompc::replay::ledger
 
