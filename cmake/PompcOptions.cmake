@@ -32,8 +32,16 @@ if(POMPC_SANITIZE STREQUAL "address")
 elseif(POMPC_SANITIZE STREQUAL "thread")
   add_compile_options(-fsanitize=thread -fno-omit-frame-pointer -g1 -O1)
   add_link_options(-fsanitize=thread)
+elseif(POMPC_SANITIZE STREQUAL "fuzzer")
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "POMPC_SANITIZE=fuzzer: libFuzzer is part of clang (CMAKE_CXX_COMPILER=clang++)")
+  endif()
+  # Coverage of every file, which guides the search; libFuzzer's main is linked to the targets alone.
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize=vptr,function
+                      -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1 -O1)
+  add_link_options(-fsanitize=address,undefined)
 elseif(POMPC_SANITIZE)
-  message(FATAL_ERROR "POMPC_SANITIZE=${POMPC_SANITIZE}: allowed values are address, thread or empty")
+  message(FATAL_ERROR "POMPC_SANITIZE=${POMPC_SANITIZE}: allowed values are address, thread, fuzzer or empty")
 endif()
 
 # What ccache asks for where headers are precompiled.

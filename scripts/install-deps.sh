@@ -17,7 +17,7 @@ readonly BUILD_PACKAGES=(
   libmujoco-dev libqhull-dev libtinyxml2-dev librocksdb-dev
   prometheus-cpp-dev libcpp-httplib-dev libspdlog-dev nlohmann-json3-dev libcli11-dev)
 # ffmpeg, libegl1, libgl1-mesa-dri: pompc evaluate --video; found when it runs, nothing links them.
-readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev clang
+readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev
   python3 python3-numpy python3-torch python3-grpcio python3-protobuf python3-pip
   ffmpeg libegl1 libgl1-mesa-dri)
 

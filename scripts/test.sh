@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds and runs the tests: sources, thread-safety analysis, TSan, release, ASan.
+# Installs what is missing, builds and runs the tests: sources, thread-safety analysis, TSan, fuzzing, release, ASan.
 #
 #   scripts/test.sh          what every change must pass; about 35 minutes on two cores from a cold cache
 #   scripts/test.sh --all    and what takes longer: slow tests, containers, both Debian releases from a bare root
-#   scripts/test.sh LEG...   single legs: sources thread-safety tsan release asan slow containers bare-roots
+#   scripts/test.sh LEG...   single legs: sources thread-safety tsan fuzz release asan slow fuzz-long containers
+#                            bare-roots
 #   scripts/test.sh --within MINUTES [...]   leaves out, and names, legs but release that would not be done by then
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$POMPC_ROOT"
 
 # Cheap ones first: what fails, fails early.
-readonly LEGS=(sources thread-safety tsan release asan)
-readonly ALL_LEGS=("${LEGS[@]}" slow containers bare-roots)
+readonly LEGS=(sources thread-safety tsan fuzz release asan)
+readonly ALL_LEGS=("${LEGS[@]}" slow fuzz-long containers bare-roots)
 
 export CTEST_OUTPUT_ON_FAILURE=1 GTEST_COLOR=no PYTHONDONTWRITEBYTECODE=1
 # Seconds a leg took on two idle cores from a cold cache, to tell from those done how long another one would take.
-declare -A COST=([sources]=3 [thread-safety]=134 [tsan]=66 [release]=853 [asan]=627)
+declare -A COST=([sources]=3 [thread-safety]=134 [tsan]=66 [fuzz]=170 [release]=853 [asan]=627)
 passed=0 failed=0 skipped=0
 timings=()
 minutes=0
@@ -64,6 +65,16 @@ leg_tsan() {
   if setarch --addr-no-randomize true 2>/dev/null; then RUN_TESTS_UNDER=(setarch --addr-no-randomize); fi
   configure_and_build tsan && run_tests tsan -j "$(nproc)"
 }
+
+# fuzz_for SECONDS: fuzzes with each target for so long.
+fuzz_for() {
+  cmake --preset fuzz -DPOMPC_FUZZ_SECONDS="$1" >build/fuzz.configure.log 2>&1 || { cat build/fuzz.configure.log; return 1; }
+  cmake --build build/fuzz --target fuzzers --parallel "$(build_jobs)" && run_tests fuzz -j "$(nproc)" -L fuzz
+}
+
+leg_fuzz() { fuzz_for 10; }
+
+leg_fuzz-long() { fuzz_for 300; }
 
 leg_asan() { configure_and_build asan && run_tests asan -j "$(nproc)" -LE slow; }
 
