@@ -123,6 +123,7 @@ Shard::Shard(uint64_t incarnation, Clock* clock, std::unique_ptr<Store> store)
 Shard::~Shard() {
   Close();
   store_->OnChange(nullptr);
+  store_.reset();
 }
 
 absl::Status Shard::CheckLoaded() const {

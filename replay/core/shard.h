@@ -260,7 +260,8 @@ class Shard {
 
   const uint64_t incarnation_;
   Clock* const clock_;
-  const std::unique_ptr<Store> store_;
+  // Goes first: it calls back.
+  std::unique_ptr<Store> store_;
   StateTimer<Activity, kActivities> activity_;
 
   mutable Mutex mu_;

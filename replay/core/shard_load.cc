@@ -31,6 +31,8 @@ class Shard::Loader {
 
   void Finish() {
     MutexLock lock(&shard_.mu_);
+    // Addresses of evicted rows are not given again, even where no row is left.
+    if (shard_.table_ != nullptr && !started_) shard_.table_->StartAt(oldest_);
     // Where the newest rows were damaged, what their segments were at is unknown.
     for (SegmentRecord& segment : segments_) {
       const bool gone = shard_.table_ == nullptr || segment.tail >= shard_.table_->next();

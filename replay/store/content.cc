@@ -188,6 +188,7 @@ class Loader {
 
   absl::Status LoadConfig() {
     POMPC_ASSIGN_OR_RETURN(const auto config, Single(kConfigKey, ParseText));
+    has_config_ = config.has_value();
     return config.has_value() ? Visit(ConfigRecord{*config}) : absl::OkStatus();
   }
 
@@ -236,6 +237,8 @@ class Loader {
         if (skip_damaged_) continue;
         return Damage(parsed.status(), NameOf(it->key()));
       }
+      // Without it nothing can be made of rows, whatever may be left out.
+      if (!has_config_) return absl::DataLossError("record \"config\" is damaged or missing");
       end_ = parsed->chunk.address + parsed->chunk.slots();
       oldest_ = std::max(oldest_, parsed->chunk.oldest);
       return absl::OkStatus();
@@ -381,7 +384,7 @@ class Loader {
   // Rows stand from oldest_ to before end_.
   uint64_t oldest_ = 0, end_ = 0;
   double loaded_ = 0;
-  bool has_orphans_ = false;
+  bool has_config_ = false, has_orphans_ = false;
   std::optional<uint64_t> newest_tail_;
   SegmentId newest_segment_;
 };

@@ -138,6 +138,47 @@ class TrainTest(unittest.TestCase):
         process.communicate(timeout=60)
 
 
+    def rows_of_shards(self, address):
+        """Rows that the shards accepted and rows that they store, and those that the learner counts."""
+        with urllib.request.urlopen(address + "metrics", timeout=20) as reply:
+            lines = reply.read().decode().splitlines()
+        return [sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+                for name in ("pompc_replay_accepted_rows_total{", "pompc_replay_stored_rows{", "pompc_learner_rows_total")]
+
+    def test_a_run_that_is_killed_resumes_with_all_its_rows(self):
+        """Rows that were there before SIGKILL are there afterwards, are counted once, and nothing is refilled."""
+        settings = [*SMALL, "--set", "replay.min_rows=60", "--set", "stop.max_rows=1000000"]
+        accepted = stored = 0
+        for start in range(3):
+            process = self.start(*(settings if start == 0 else []))
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            address = re.search(r"status page (http://\S+/)", self.await_line(process, "status page"))[1]
+            now = self.rows_of_shards(address)
+            self.assertGreaterEqual(now[0], accepted, f"start {start}")
+            self.assertGreaterEqual(now[1], stored, f"start {start}")
+            self.await_line(process, "TRAINING")
+            accepted, stored, counted = self.rows_of_shards(address)
+            self.assertGreaterEqual(accepted, 60)
+            self.assertEqual(accepted, stored, "nothing is evicted yet")
+            self.assertLessEqual(counted, self.rows_of_shards(address)[0], "the learner counts no row twice")
+            process.kill()
+            process.communicate(timeout=60)
+        last = run("train", "--run-dir", self.run_dir, "--set", f"stop.max_rows={int(accepted) + 50}")
+        self.assertEqual(last.returncode, 0, last)
+        self.assertIn(f"all {int(accepted) + 50} rows are stored", last.stdout)
+
+    def test_a_run_without_rows_on_disk_refills_replay(self):
+        process = self.start(*SMALL, "--set", "replay.durability=MEMORY", "--set", "stop.max_rows=1000000")
+        self.await_line(process, "TRAINING")
+        process.kill()
+        process.communicate(timeout=60)
+        self.assertFalse(os.path.exists(self.file("replay")))
+        process = self.start()
+        self.await_line(process, "TRAINING")
+        process.kill()
+        process.communicate(timeout=60)
+
     def ends_with_a_checkpoint(self, number, reason):
         process = self.start(*SMALL, "--set", "stop.max_rows=1000000")
         self.await_line(process, "TRAINING")

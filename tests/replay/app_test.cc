@@ -19,6 +19,7 @@
 #include "replay/client/shard_client.h"
 #include "replay/client/trajectory_writer.h"
 #include "tests/replay/row_builder.h"
+#include "tests/rundir/scratch_folder.h"
 #include "tests/support/await.h"
 
 namespace pompc::replay {
@@ -249,6 +250,37 @@ TEST(ReplayAppTest, MetricsShowWhatTheShardHolds) {
   EXPECT_THAT(text, HasSubstr("pompc_replay_streams{shard=\"7\"} 1"));
   EXPECT_THAT(text, HasSubstr("pompc_replay_state_seconds_total"));
   EXPECT_THAT(text, HasSubstr("state=\"blocked\""));
+}
+
+TEST(ReplayAppTest, AShardWithAFolderComesBackWithItsRowsAndServesThemAtOnce) {
+  const ScratchFolder scratch;
+  AppOptions options = Options();
+  options.data_dir = scratch.File("data");
+  options.durability = Durability::kSync;
+  uint64_t incarnation = 0;
+  for (uint64_t opening = 1; opening <= 2; ++opening) {
+    SCOPED_TRACE(opening);
+    const auto app = App::Start(options);
+    ASSERT_TRUE(app.ok()) << app.status();
+    ShardClient client(ClientOptions(), (*app)->server().InProcessChannel());
+    if (opening == 1) {
+      ASSERT_TRUE(client.Configure().ok());
+      const std::unique_ptr<TrajectoryWriter> writer =
+          BlockedWriter((*app)->server().InProcessChannel());
+      ASSERT_TRUE(client.Grant({10, "", false}).ok());
+      ASSERT_TRUE(writer->Flush(absl::Seconds(20)).ok());
+      EXPECT_EQ(App::Start(options).status().code(), absl::StatusCode::kFailedPrecondition);
+    }
+    const auto info = client.Info();
+    ASSERT_TRUE(info.ok()) << info.status();
+    EXPECT_EQ(info->accepted_rows(), 1u);
+    EXPECT_EQ(info->stored_rows(), 1u);
+    EXPECT_EQ(info->opening(), opening);
+    EXPECT_FALSE(info->has_loaded_percent());
+    if (opening == 1) incarnation = info->shard_incarnation();
+    EXPECT_EQ(info->shard_incarnation(), incarnation);
+    EXPECT_THAT(options.metrics->ToText(), HasSubstr("pompc_replay_loaded_percent{shard=\"0\"} 100"));
+  }
 }
 
 TEST(ReplayAppTest, OptionsThatCannotWorkAreNamed) {
