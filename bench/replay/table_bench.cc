@@ -1,7 +1,12 @@
-// The core without gRPC: rows in and windows out of one shard, on one thread.
+// The core without gRPC: rows in and windows out of one shard.
+#include <unistd.h>
+
+#include <atomic>
+#include <fstream>
 #include <memory>
 
 #include "benchmark/benchmark.h"
+#include "common/base/thread.h"
 #include "replay/core/shard.h"
 #include "tests/replay/row_builder.h"
 
@@ -28,7 +33,8 @@ std::unique_ptr<Shard> OpenShard(uint64_t capacity_rows) {
 // Appends chunks of `chunk_rows` rows, episode after episode.
 class Writer {
  public:
-  Writer(Shard* shard, uint32_t chunk_rows) : shard_(shard), chunk_rows_(chunk_rows) {
+  Writer(Shard* shard, uint32_t chunk_rows, uint32_t actor = 0)
+      : shard_(shard), chunk_rows_(chunk_rows), id_{.actor_index = actor, .incarnation = 1} {
     rows_.AddMany(0, chunk_rows);
   }
   void Append() {
@@ -44,7 +50,7 @@ class Writer {
   Shard* const shard_;
   const uint32_t chunk_rows_;
   RowBuilder rows_{kSpec};
-  SegmentId id_{.actor_index = 0, .incarnation = 1};
+  SegmentId id_;
   uint64_t row_ = 0;
   std::shared_ptr<NoWaiter> waiter_ = std::make_shared<NoWaiter>();
 };
@@ -76,6 +82,77 @@ BENCHMARK(BM_Sample)
     ->Args({256, 10000})
     ->Args({256, 1000000})
     ->Args({4096, 1000000});
+
+// Threads that sample beside one that appends chunks of so many rows as fast as it can. Items are
+// windows; rows_per_second is what the other thread appends meanwhile.
+void BM_SampleBesideAppend(benchmark::State& state) {
+  static std::unique_ptr<Shard> shard;
+  static std::atomic<bool> stop;
+  static std::atomic<uint64_t> rows;
+  static std::unique_ptr<Thread> writer;
+  constexpr size_t kWindows = 256;
+  const uint32_t chunk_rows = static_cast<uint32_t>(state.range(0));
+  absl::Duration begin;
+  if (state.thread_index() == 0) {
+    shard = OpenShard(100000);
+    Writer filler(shard.get(), 100, 1);
+    for (int i = 0; i < 1000; ++i) filler.Append();
+    stop = false;
+    rows = 0;
+    writer = std::make_unique<Thread>("writer", [chunk_rows] {
+      Writer appends(shard.get(), chunk_rows, 2);
+      for (; !stop; rows += chunk_rows) appends.Append();
+    });
+    begin = Clock::Real()->Now();
+  }
+  WindowBuffer buffer(kSpec, kHorizon, kWindows);
+  uint64_t seed = state.thread_index() * 1000000;
+  for (auto _ : state) {
+    if (!shard->Sample(seed++, buffer.Columns()).ok()) state.SkipWithError("no windows");
+  }
+  state.SetItemsProcessed(state.iterations() * kWindows);
+  if (state.thread_index() != 0) return;
+  const double seconds = absl::ToDoubleSeconds(Clock::Real()->Now() - begin);
+  state.counters["rows_per_second"] = static_cast<double>(rows) / seconds;
+  stop = true;
+  writer->Join();
+  writer.reset();
+}
+BENCHMARK(BM_SampleBesideAppend)
+    ->ArgName("chunk_rows")
+    ->Arg(1)
+    ->Arg(16)
+    ->Arg(128)
+    ->ThreadRange(1, 2)
+    ->UseRealTime();
+
+double ResidentBytes() {
+  uint64_t all = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;
+  return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+// Twelve million rows, of which a million are kept: the rate of the second million, when rows are
+// first evicted, against that of the last, and how much memory came between.
+void BM_AppendForLong(benchmark::State& state) {
+  constexpr uint64_t kMillion = 1000000;
+  for (auto _ : state) {
+    const std::unique_ptr<Shard> shard = OpenShard(kMillion);
+    Writer writer(shard.get(), 16);
+    const auto million = [&] {
+      const absl::Duration begin = Clock::Real()->Now();
+      for (uint64_t i = 0; i < kMillion; i += 16) writer.Append();
+      return kMillion / absl::ToDoubleSeconds(Clock::Real()->Now() - begin);
+    };
+    million();
+    state.counters["second_million"] = million();
+    const double resident = ResidentBytes();
+    for (int i = 0; i < 9; ++i) million();
+    state.counters["twelfth_million"] = million();
+    state.counters["resident_growth"] = ResidentBytes() - resident;
+  }
+}
+BENCHMARK(BM_AppendForLong)->Iterations(1)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace pompc::replay

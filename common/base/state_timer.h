@@ -17,6 +17,8 @@ namespace pompc {
 template <typename State, size_t N>
 class StateTimer {
  public:
+  static constexpr size_t kStates = N;
+
   StateTimer(Clock* clock, State initial)
       : clock_(clock), current_(static_cast<size_t>(initial)), since_(clock->Now()) {}
 

@@ -41,13 +41,14 @@ class MetricSamples {
   void Gauge(const char* name, const char* help, Number value, MetricLabels labels = {}) {
     Add(name, help, prometheus::MetricType::Gauge, static_cast<double>(value), labels);
   }
-  // One counter of seconds for each state of `timer`, under label "state"; `states` are the names
-  // in the order of the enumeration.
-  template <typename State, size_t N>
-  void StateSeconds(const char* name, const char* help, const StateTimer<State, N>& timer,
-                    const std::array<absl::string_view, N>& states, MetricLabels labels = {}) {
+  // One counter of seconds for each state of `timer`, a StateTimer or its like, under label
+  // "state"; `states` are the names in the order of the enumeration.
+  template <typename Timer>
+  void StateSeconds(const char* name, const char* help, const Timer& timer,
+                    const std::array<absl::string_view, Timer::kStates>& states,
+                    MetricLabels labels = {}) {
     const auto seconds = timer.Seconds();
-    for (size_t i = 0; i < N; ++i) {
+    for (size_t i = 0; i < Timer::kStates; ++i) {
       labels["state"] = std::string(states[i]);
       Counter(name, help, seconds[i], labels);
     }

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
-#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -111,7 +109,7 @@ Shard::Shard(uint64_t incarnation, Clock* clock, std::unique_ptr<Store> store)
     : incarnation_(incarnation),
       clock_(clock),
       store_(std::move(store)),
-      activity_(clock, Activity::kIdle),
+      activity_(clock),
       ready_(!store_->persistent()),
       streams_(Streams::Options(),
                store_->persistent()
@@ -145,8 +143,20 @@ std::string Shard::WhyBlocked() const {
   return limiter_.WhyBlocked(accepted_rows_, clock_->Now());
 }
 
-Shard::Activity Shard::Resting() const {
-  return waiters_.empty() ? Activity::kIdle : Activity::kBlocked;
+absl::StatusOr<Shard::Open> Shard::GetOpen() const {
+  {
+    MutexLock lock(&open_mu_);
+    if (open_.table != nullptr) return open_;
+  }
+  MutexLock lock(&mu_);
+  POMPC_RETURN_IF_ERROR(CheckOpen());
+  return Open{config_, table_};
+}
+
+void Shard::UpdateOpen() {
+  const bool open = CheckOpen().ok();
+  MutexLock lock(&open_mu_);
+  open_ = open ? Open{config_, table_} : Open();
 }
 
 absl::Status Shard::Configure(const ShardConfig& config) {
@@ -174,42 +184,29 @@ absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
     Record(ConfigRecord{config.encoded});
   }
   config_ = std::make_shared<const ShardConfig>(config);
+  UpdateOpen();
   return absl::OkStatus();
 }
 
 // Rows keep their addresses; what a smaller table does not hold is evicted. This takes as long as
-// copying all rows, and everything waits meanwhile: it happens when a run is resumed with other
-// settings.
+// copying all rows, and writers wait meanwhile: it happens when a run is resumed with other
+// settings. Those who sample finish with the table that was.
 absl::Status Shard::MakeTable(const ShardConfig& config) {
   POMPC_RETURN_IF_ERROR(config.table.Validate());
-  const std::unique_ptr<Table> before = std::move(table_);
-  table_ = std::make_unique<Table>(config.table, config.make_selector
-                                                     ? config.make_selector()
-                                                     : std::make_unique<UniformSelector>());
-  if (before == nullptr) return absl::OkStatus();
-  table_->StartAt(before->oldest());
-  std::map<std::tuple<uint32_t, uint64_t, uint32_t, uint64_t, uint32_t>, uint64_t> tails;
-  std::vector<uint64_t> barred;
-  before->Read(before->oldest(), before->next() - before->oldest(), [&](const StoredRow& row) {
-    const SegmentId& id = row.segment;
-    uint64_t& tail =
-        tails
-            .try_emplace({id.actor_index, id.incarnation, id.environment, id.episode, id.segment},
-                         Table::kNoAddress)
-            .first->second;
-    table_->Append({id, row.row, row.rows, 0}, &tail);
-    if (row.barred) barred.push_back(row.address);
-  });
-  table_->Bar(barred);
-  POMPC_CHECK_EQ(table_->next(), before->next());
+  auto selector =
+      config.make_selector ? config.make_selector() : std::make_unique<UniformSelector>();
+  if (table_ == nullptr) {
+    table_ = std::make_shared<Table>(config.table, std::move(selector));
+    return absl::OkStatus();
+  }
+  table_ = std::make_shared<Table>(config.table, std::move(selector), *table_);
   if (store_->persistent()) Record(EvictedRecord{table_->oldest()});
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const ShardConfig>> Shard::config() const {
-  MutexLock lock(&mu_);
-  POMPC_RETURN_IF_ERROR(CheckOpen());
-  return config_;
+  POMPC_ASSIGN_OR_RETURN(const Open open, GetOpen());
+  return open.config;
 }
 
 AppendOutcome Shard::Append(const SegmentId& segment, uint64_t first_row, const RowView& rows,
@@ -220,23 +217,23 @@ AppendOutcome Shard::Append(const SegmentId& segment, uint64_t first_row, const 
                 absl::StrCat("actor index ", segment.actor_index, " is kept for data sets"))};
   }
   MutexLock lock(&mu_);
-  activity_.Enter(Activity::kInserting);
+  activity_.Begin(Activity::kInserting);
   AppendOutcome outcome = AppendLocked(segment, first_row, rows);
   if (outcome.kind == Kind::kBlocked) {
     waiters_.push_back(waiter);
     told_ = std::string(outcome.status.message());
   }
-  activity_.Enter(Resting());
+  activity_.End(Activity::kInserting, Blocked());
   return outcome;
 }
 
 AppendOutcome Shard::Import(uint32_t data_set, uint64_t episode, uint64_t first_row,
                             const RowView& rows) {
   MutexLock lock(&mu_);
-  activity_.Enter(Activity::kInserting);
+  activity_.Begin(Activity::kInserting);
   AppendOutcome outcome = AppendLocked(ImportedSegment(data_set, episode), first_row, rows);
   POMPC_CHECK(outcome.kind != Kind::kBlocked, "rows of a data set wait for no grant");
-  activity_.Enter(Resting());
+  activity_.End(Activity::kInserting, Blocked());
   return outcome;
 }
 
@@ -338,9 +335,9 @@ absl::Status Shard::CheckVersions(const RowView& rows, uint32_t begin, uint64_t 
         absl::StrCat(what, ", which the learner has not announced yet",
                      limiter_.Silent(now) ? "; " + limiter_.SilenceText(now) : ""));
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(what, "; the newest that the learner has published is ",
-                   limiter_.newest_version().ToString()));
+  return absl::InvalidArgumentError(absl::StrCat(what,
+                                                 "; the newest that the learner has published is ",
+                                                 limiter_.newest_version().ToString()));
 }
 
 AppendOutcome Shard::Refuse(const SegmentId& id, absl::Status why) {
@@ -381,7 +378,7 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
   const RowView rows = new_rows == wanted
                            ? chunk.rows
                            : FirstRows(table_->spec(), chunk.rows, chunk.begin + new_rows);
-  const uint64_t address = table_->next(), previous = segment->tail;
+  const uint64_t previous = segment->tail;
   table_->Append({chunk.segment, chunk.first_row, rows, chunk.begin}, &segment->tail);
   (imported ? imported_rows_ : accepted_rows_) += new_rows;
   if (new_rows > 0 && !imported) {
@@ -394,19 +391,21 @@ AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* se
   if (new_rows > 0) segment->terminated = rows.Get<uint8_t>("terminated").back() != 0;
   segment->ended = !rows.final_observation.empty();
   if (store_->persistent()) {
+    const uint64_t next = table_->next();
     // Together, so that no crash separates rows from what their writer is answered.
-    const StoreRecord records[] = {ChunkRecord{.segment = chunk.segment,
-                                               .spec = table_->spec(),
-                                               .first_row = chunk.first_row,
-                                               .rows = rows,
-                                               .begin = chunk.begin,
-                                               .address = address,
-                                               .previous = previous,
-                                               .oldest = table_->oldest(),
-                                               .accepted_rows = accepted_rows_,
-                                               .planned_rows = planned_rows_,
-                                               .imported_rows = imported_rows_},
-                                   RecordOf(chunk.segment, *segment, table_->next())};
+    const StoreRecord records[] = {
+        ChunkRecord{.segment = chunk.segment,
+                    .spec = table_->spec(),
+                    .first_row = chunk.first_row,
+                    .rows = rows,
+                    .begin = chunk.begin,
+                    .address = next - new_rows - (segment->ended ? 1 : 0),
+                    .previous = previous,
+                    .oldest = table_->oldest(),
+                    .accepted_rows = accepted_rows_,
+                    .planned_rows = planned_rows_,
+                    .imported_rows = imported_rows_},
+        RecordOf(chunk.segment, *segment, next)};
     store_->Record(records);
   }
   if (new_rows == wanted) {
@@ -423,7 +422,7 @@ void Shard::WhenDurable(std::function<void(absl::Status)> done) {
 void Shard::StopWaiting(const RoomWaiter* waiter) {
   MutexLock lock(&mu_);
   std::erase_if(waiters_, [waiter](const auto& other) { return other.get() == waiter; });
-  activity_.Enter(Resting());
+  activity_.SetBlocked(Blocked());
 }
 
 absl::Status Shard::Grant(RowGrant grant, const LearnerStart& from) {
@@ -445,7 +444,7 @@ absl::Status Shard::Grant(RowGrant grant, const LearnerStart& from) {
       woken.swap(waiters_);
       version_awaited_ = false;
     }
-    activity_.Enter(Resting());
+    activity_.SetBlocked(Blocked());
   }
   // In the order in which they came: whom the room does not reach waits again, in that order.
   Wake(woken);
@@ -457,7 +456,7 @@ void Shard::StoreChanged() {
   {
     MutexLock lock(&mu_);
     woken.swap(waiters_);
-    activity_.Enter(Resting());
+    activity_.SetBlocked(Blocked());
   }
   Wake(woken);
 }
@@ -470,32 +469,31 @@ void Shard::RenewReasons() {
     // learner is away.
     if (closed_ || waiters_.empty() || WhyBlocked() == told_) return;
     woken.swap(waiters_);
-    activity_.Enter(Resting());
+    activity_.SetBlocked(Blocked());
   }
   Wake(woken);
 }
 
+// Takes no part in mu_, so that it never waits for a chunk that is being stored. A table that
+// Configure has replaced meanwhile lives until this is done with it.
 absl::Status Shard::Sample(uint64_t seed, const WindowColumns& out) {
-  MutexLock lock(&mu_);
-  POMPC_RETURN_IF_ERROR(CheckOpen());
-  if (table_->windows() == 0) {
-    return absl::FailedPreconditionError(absl::StrCat("no window of ", table_->horizon(),
-                                                      " rows yet: ", table_->stored_rows(),
-                                                      " rows are stored"));
+  POMPC_ASSIGN_OR_RETURN(const Open open, GetOpen());
+  if (!open.table->Fits(out)) {
+    return absl::UnavailableError(absl::StrCat("windows have ", open.table->horizon(),
+                                               " rows now, for the shard was configured again"));
   }
-  activity_.Enter(Activity::kSampling);
-  table_->Sample(seed, out);
-  sampled_windows_ += out.count;
-  activity_.Enter(Resting());
-  return absl::OkStatus();
+  activity_.Begin(Activity::kSampling);
+  const absl::Status status = open.table->Sample(seed, out);
+  activity_.End(Activity::kSampling);
+  if (status.ok()) sampled_windows_ += out.count;
+  return status;
 }
 
 absl::StatusOr<std::pair<uint64_t, uint64_t>> Shard::ReadRows(
     uint64_t address, uint64_t max_rows, const std::function<void(const StoredRow&)>& visit) const {
-  MutexLock lock(&mu_);
-  POMPC_RETURN_IF_ERROR(CheckOpen());
-  const uint64_t next = table_->Read(address, max_rows, visit);
-  return std::make_pair(next, table_->next());
+  POMPC_ASSIGN_OR_RETURN(const Open open, GetOpen());
+  const uint64_t next = open.table->Read(address, max_rows, visit);
+  return std::make_pair(next, open.table->next());
 }
 
 absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(const Opening& opening,
@@ -511,10 +509,10 @@ absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(const Opening& opening,
     return Table::UpdateCounts{.evicted = static_cast<uint32_t>(addresses.size())};
   }
   POMPC_RETURN_IF_ERROR(store_->Admits());
-  activity_.Enter(Activity::kInserting);
+  activity_.Begin(Activity::kInserting);
   const Table::UpdateCounts counts = table_->UpdatePlans(addresses, plan_mean, plan_std);
   if (store_->persistent()) RecordPlans(addresses, plan_mean, plan_std);
-  activity_.Enter(Resting());
+  activity_.End(Activity::kInserting, Blocked());
   return counts;
 }
 
@@ -538,8 +536,8 @@ absl::StatusOr<uint32_t> Shard::BarWindows(const Opening& opening,
   MutexLock lock(&mu_);
   POMPC_RETURN_IF_ERROR(CheckOpen());
   if (addresses.size() > kMaxWindows) {
-    return absl::InvalidArgumentError(absl::StrCat("count of windows is ", addresses.size(),
-                                                   ", allowed are 0 to ", kMaxWindows));
+    return absl::InvalidArgumentError(
+        absl::StrCat("count of windows is ", addresses.size(), ", allowed are 0 to ", kMaxWindows));
   }
   if (opening != this->opening()) return 0;
   if (!store_->persistent()) return table_->Bar(addresses);
@@ -580,8 +578,9 @@ void Shard::Close() {
   {
     MutexLock lock(&mu_);
     closed_ = true;
+    UpdateOpen();
     woken.swap(waiters_);
-    activity_.Enter(Resting());
+    activity_.SetBlocked(Blocked());
   }
   Wake(woken);
 }

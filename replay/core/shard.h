@@ -1,6 +1,7 @@
 #ifndef POMPC_REPLAY_CORE_SHARD_H_
 #define POMPC_REPLAY_CORE_SHARD_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -10,7 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/base/state_timer.h"
+#include "replay/core/activity_timer.h"
 #include "replay/core/limiter.h"
 #include "replay/core/opening.h"
 #include "replay/core/store.h"
@@ -104,16 +105,13 @@ class RoomWaiter {
   virtual void OnRoom() = 0;
 };
 
-// One shard of the replay of one run: table, limiter and the state of every segment behind one
-// mutex, which is held for as long as it takes to copy rows in or windows out. Thread-safe. No
-// method blocks beyond that: writers that must wait leave a RoomWaiter.
+// One shard of the replay of one run: table, limiter and the state of every segment. Thread-safe.
+// Everything that changes it goes through one mutex, which is held for as long as it takes to copy
+// rows in. Sampling does not: windows are drawn and copied by any number of threads beside the one
+// that appends (see Table). No method blocks beyond that: writers that must wait leave a
+// RoomWaiter.
 class Shard {
  public:
-  // What the shard is doing; the times in all activities sum to its age. kBlocked means that it has
-  // nothing to do while a writer waits for the limiter.
-  enum class Activity { kIdle, kInserting, kSampling, kBlocked };
-  static constexpr size_t kActivities = 4;
-
   // Makes a config of what its `encoded` was.
   using ReadConfig = std::function<absl::StatusOr<ShardConfig>(const std::string& encoded)>;
 
@@ -183,13 +181,13 @@ class Shard {
   // the start that holds the shard.
   absl::Status Grant(RowGrant grant, const LearnerStart& from = {});
 
-  // Draws out.count windows. REQUIRES: the columns have the sizes of so many.
-  // FAILED_PRECONDITION while there is no valid window.
+  // Draws out.count windows. FAILED_PRECONDITION while there is no valid window; UNAVAILABLE if the
+  // columns do not have the sizes of so many windows, since Configure has changed the horizon after
+  // config() was read.
   absl::Status Sample(uint64_t seed, const WindowColumns& out);
 
-  // Visits stored rows as Table::Read does, holding back writers and sampling meanwhile: `max_rows`
-  // should take milliseconds. Returns the address after the last one visited, and with it the
-  // address that the next row will get.
+  // Visits stored rows as Table::Read does, holding nobody back meanwhile. Returns the address
+  // after the last one visited, and with it the address that the next row will get.
   absl::StatusOr<std::pair<uint64_t, uint64_t>> ReadRows(
       uint64_t address, uint64_t max_rows,
       const std::function<void(const StoredRow&)>& visit) const;
@@ -211,7 +209,7 @@ class Shard {
   Opening opening() const { return {incarnation_, store_->opening()}; }
   ShardCounts counts() const;
   // Time in each Activity.
-  const StateTimer<Activity, kActivities>& activity() const { return activity_; }
+  const ActivityTimer& activity() const { return activity_; }
 
   // Refuses everything from now on and wakes all waiters. Idempotent.
   void Close();
@@ -231,8 +229,19 @@ class Shard {
   absl::Status MakeTable(const ShardConfig& config) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckOpen() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckLoaded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The activity of a shard that does no work: idle or blocked.
-  Activity Resting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // True while writers wait for the limiter.
+  bool Blocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !waiters_.empty(); }
+
+  // What those see who do not wait for mu_.
+  struct Open {
+    std::shared_ptr<const ShardConfig> config;
+    std::shared_ptr<Table> table;
+  };
+  // The status of CheckOpen if the shard is not open.
+  absl::StatusOr<Open> GetOpen() const;
+  // GetOpen returns what is there now.
+  void UpdateOpen() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   AppendOutcome AppendLocked(const SegmentId& id, uint64_t first_row, const RowView& rows)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckChunk(const SegmentId& id, const RowView& rows) const
@@ -262,7 +271,8 @@ class Shard {
   Clock* const clock_;
   // Goes first: it calls back.
   std::unique_ptr<Store> store_;
-  StateTimer<Activity, kActivities> activity_;
+  ActivityTimer activity_;
+  std::atomic<uint64_t> sampled_windows_{0};
 
   mutable Mutex mu_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
@@ -270,7 +280,7 @@ class Shard {
   bool ready_ ABSL_GUARDED_BY(mu_);
   double loaded_ ABSL_GUARDED_BY(mu_) = 0;
   std::shared_ptr<const ShardConfig> config_ ABSL_GUARDED_BY(mu_);
-  std::unique_ptr<Table> table_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<Table> table_ ABSL_GUARDED_BY(mu_);
   Streams streams_ ABSL_GUARDED_BY(mu_);
   Limiter limiter_ ABSL_GUARDED_BY(mu_);
   Waiters waiters_ ABSL_GUARDED_BY(mu_);
@@ -281,7 +291,11 @@ class Shard {
   uint64_t accepted_rows_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t planned_rows_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t imported_rows_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t sampled_windows_ ABSL_GUARDED_BY(mu_) = 0;
+
+  // Config and table of a shard that is open, else null. Held for a moment only, so that those who
+  // sample do not wait for whoever holds mu_.
+  mutable Mutex open_mu_ ABSL_ACQUIRED_AFTER(mu_);
+  Open open_ ABSL_GUARDED_BY(open_mu_);
 };
 
 }  // namespace pompc::replay

@@ -42,6 +42,7 @@ class Shard::Loader {
     shard_.limiter_.Restore(shard_.accepted_rows_, grant_.seed_phase_over, grant_.newest_version,
                             shard_.clock_->Now());
     shard_.ready_ = true;
+    shard_.UpdateOpen();
   }
 
  private:

@@ -5,12 +5,22 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 
 namespace pompc::replay {
 namespace {
 
 // Blocks are as large as malloc and the page table like, and small beside any capacity.
 constexpr uint64_t kBlockBytes = uint64_t{1} << 20;
+
+// Readers hold the lock on plans for so many windows at a time, and writers for so many rows.
+constexpr size_t kPlanWindows = 16, kPlanRows = 64;
+
+// Slots for evicted rows that readers may still copy. A writer waits for a reader only if so many
+// rows arrive while that one copies its windows, which takes about a millisecond.
+uint64_t SlotsForReaders(uint64_t capacity, uint64_t slot_bytes) {
+  return std::min(capacity / 8, kBlockBytes / slot_bytes);
+}
 
 // Checks that the columns have the sizes of rows.count rows, without the words of CheckSizes: the
 // shard has made that check, and it takes a tenth of the time of appending one row.
@@ -21,15 +31,6 @@ void CheckRowSizes(const RowSpec& spec, const RowView& rows) {
   });
   POMPC_CHECK(rows.final_observation.empty() ||
               rows.final_observation.size() == spec.observation_size);
-}
-
-// Checks that the columns have exactly the sizes of out.count windows.
-void CheckColumns(const RowSpec& spec, size_t horizon, const WindowColumns& out) {
-  for (size_t c = 0; c < kNumColumns; ++c) {
-    const Column& column = kColumns[c];
-    POMPC_CHECK_EQ(out.columns[c].size(),
-                   out.count * column.per_window(horizon) * column.bytes(spec), column.name);
-  }
 }
 
 }  // namespace
@@ -77,59 +78,98 @@ Table::Table(const TableOptions& options, std::unique_ptr<Selector> selector)
       slot_bytes_(SlotBytes(options.spec)),
       capacity_(options.slots()),
       capacity_bytes_(options.capacity_bytes),
-      ring_slots_(capacity_ + kPieceSlots),
+      ring_slots_(capacity_ + kPieceSlots + SlotsForReaders(capacity_, slot_bytes_)),
       selector_(std::move(selector)) {
   POMPC_CHECK_OK(options.Validate());
   POMPC_CHECK(selector_ != nullptr);
   block_shift_ = 0;
   while (slot_bytes_ << (block_shift_ + 1) <= kBlockBytes) ++block_shift_;
+  blocks_.resize(((ring_slots_ - 1) >> block_shift_) + 1);
 }
 
 void Table::StartAt(uint64_t address) {
-  POMPC_CHECK(next_ == oldest_ && blocks_.empty(), "rows were appended");
+  WriterLock lock(&mu_);
+  POMPC_CHECK(next_ == oldest_ && blocks_[0] == nullptr, "rows were appended");
   POMPC_CHECK_NE(address, kNoAddress);
-  base_ = oldest_ = next_ = address;
+  oldest_ = next_ = address;
+}
+
+// The rows are published as if they had just arrived, so that the same code evicts what does not
+// fit and opens windows.
+Table::Table(const TableOptions& options, std::unique_ptr<Selector> selector, const Table& from)
+    : Table(options, std::move(selector)) {
+  POMPC_CHECK(spec_ == from.spec_);
+  ReaderLock from_lock(&from.mu_);
+  WriterLock lock(&mu_);
+  oldest_ = next_ = from.oldest_;
+  std::vector<uint64_t> barred;
+  for (uint64_t address = from.oldest_; address < from.next_; ++address) {
+    CopyRow(from, address);
+    if (from.LinksOf(from.Slot(address)).Is(Links::kBarred)) barred.push_back(address);
+  }
+  for (const uint64_t address : barred) BarOne(address);
+  CheckInvariants();
+}
+
+void Table::CopyRow(const Table& from, uint64_t address) {
+  std::byte* const data = WritableSlot(Slot(address));
+  std::byte* const from_data = from.SlotData(from.Slot(address));
+  Links& of_from = LinksAt(from_data);
+  Links* const links = new (data) Links();
+  // Readers of `from` still count draws, so that the links are read one by one.
+  links->state =
+      of_from.State().load(std::memory_order_relaxed) & ~(Links::kWindowStart | Links::kBarred);
+  std::memcpy(data + sizeof(Links), from_data + sizeof(Links), layout_.slot_bytes - sizeof(Links));
+  uint64_t tail = of_from.to_previous == 0 ? kNoAddress : address - of_from.to_previous;
+  Publish(from.segments_[of_from.segment].id, from.RowNumber(of_from), &tail);
+}
+
+bool Table::Fits(const WindowColumns& out) const {
+  for (size_t c = 0; c < kNumColumns; ++c) {
+    const uint64_t numbers = out.count * kColumns[c].per_window(horizon_);
+    if (out.columns[c].size() != numbers * kColumns[c].bytes(spec_)) return false;
+  }
+  return true;
 }
 
 std::byte* Table::SlotData(uint64_t slot) const {
   POMPC_DCHECK_LT(slot, ring_slots_);
-  POMPC_DCHECK_LT(slot >> block_shift_, blocks_.size());
+  POMPC_DCHECK(blocks_[slot >> block_shift_] != nullptr);
   const uint64_t within = slot & ((uint64_t{1} << block_shift_) - 1);
   return blocks_[slot >> block_shift_].get() + within * layout_.slot_bytes;
 }
 
-// The table has slots for one piece beyond its capacity. So the numbers of the new rows can be
-// written where no address leads yet, before anything is evicted for them.
+// The numbers of the new rows are written where no address leads yet, before anything is evicted
+// for them. So readers wait only while rows are linked.
 void Table::Append(const StoredChunk& chunk, uint64_t* tail) {
   const RowView& rows = chunk.rows;
   CheckRowSizes(spec_, rows);
   POMPC_CHECK_LE(chunk.begin, rows.count);
-  POMPC_CHECK(*tail == kNoAddress || *tail < next_, "the segment's tail was never stored");
   // The final observation counts as one row more.
   const uint32_t end = rows.count + (rows.final_observation.empty() ? 0 : 1);
   for (uint32_t begin = chunk.begin; begin < end;) {
     const uint32_t count = std::min<uint32_t>(end - begin, kPieceSlots);
     WriteSlots(rows, begin, count);
+    WriterLock lock(&mu_);
     for (uint32_t i = begin; i < begin + count; ++i) {
       Publish(chunk.segment, chunk.first_row + i, tail);
     }
+    CheckInvariants();
     begin += count;
   }
-  CheckInvariants();
 }
 
 // Writes rows begin .. begin+count-1 of `rows`, the last of which may be the final observation, to
-// the slots that are next.
+// the slots that are next. The rows that were there are evicted, but readers may still copy them.
 void Table::WriteSlots(const RowView& rows, uint32_t begin, uint32_t count) {
-  POMPC_DCHECK_LE(next_ - oldest_ + count, ring_slots_);
-  for (uint32_t i = 0; i < count; ++i) {
-    const uint64_t slot = Slot(next_ + i);
-    if (slot >> block_shift_ >= blocks_.size()) AllocateBlock();
-    Links* const links = new (SlotData(slot)) Links();
-    if (begin + i < rows.count) {
-      WriteRow(rows, begin + i, slot);
+  if (next_ + count > ring_slots_) pins_.WaitUntilFree(next_ + count - ring_slots_);
+  uint64_t slot = Slot(next_);
+  for (uint32_t i = begin; i < begin + count; ++i, slot = SlotAfter(slot, 1)) {
+    Links* const links = new (WritableSlot(slot)) Links();
+    if (i < rows.count) {
+      WriteRow(rows, i, slot);
     } else {
-      links->is_final = 1;
+      links->state = Links::kFinal;
       WriteFinal(rows.final_observation, slot);
     }
   }
@@ -138,64 +178,80 @@ void Table::WriteSlots(const RowView& rows, uint32_t begin, uint32_t count) {
 // Makes the next slot, which is written, the newest row behind *tail. Room is made first, which may
 // evict the tail itself.
 void Table::Publish(const SegmentId& segment, uint64_t row, uint64_t* tail) {
-  std::optional<uint32_t> record = RecordOf(*tail, row);
-  while (!FitsOneMore(/*new_record=*/!record.has_value())) {
-    EvictOldest();
-    record = RecordOf(*tail, row);
-  }
+  POMPC_CHECK(*tail == kNoAddress || *tail < next_, "the segment's tail was never stored");
+  while (!FitsOneMore(/*new_record=*/!IsStored(*tail))) EvictOldest();
   const uint64_t address = next_++;
-  const uint64_t slot = Slot(address);
-  Links& links = LinksOf(slot);
+  Links& links = LinksOf(Slot(address));
   if (IsStored(*tail)) {
     Links& previous = LinksOf(Slot(*tail));
     links.to_previous = previous.to_next = static_cast<uint32_t>(address - *tail);
-    POMPC_DCHECK(segments_[previous.segment].id == segment);
-    POMPC_DCHECK_EQ(RowNumber(previous) + 1, row);
+    links.segment = previous.segment;
+    POMPC_DCHECK(segments_[links.segment].id == segment);
+    POMPC_DCHECK_EQ(segments_[links.segment].newest_row + 1, row);
+  } else {
+    links.segment = segments_.Add(segment);
   }
-  links.segment = record.has_value() ? *record : segments_.Add(segment, row);
-  links.row = static_cast<uint32_t>(row - segments_[links.segment].first_row);
-  segments_.AddSlot(links.segment);
-  finals_ += links.is_final;
+  links.row = static_cast<uint32_t>(row);
+  segments_.SetNewestRow(links.segment, row);
+  if (links.Is(Links::kFinal)) ++finals_;
   *tail = address;
   OpenWindowEndingAt(address);
 }
 
-// The record that row number `row`, behind the one at `tail`, shares with that one. A segment whose
-// rows do not stop coming gets another record when the distance from the first needs more than 32
-// bits.
-std::optional<uint32_t> Table::RecordOf(uint64_t tail, uint64_t row) const {
-  if (!IsStored(tail)) return std::nullopt;
-  const uint32_t record = LinksOf(Slot(tail)).segment;
-  if (row - segments_[record].first_row > std::numeric_limits<uint32_t>::max()) return std::nullopt;
-  return record;
-}
-
 bool Table::FitsOneMore(bool new_record) const {
   const uint64_t bytes =
-      stored_bytes() + slot_bytes_ + (new_record ? SegmentRecords::kRecordBytes : 0);
+      UsedBytes() + slot_bytes_ + (new_record ? SegmentRecords::kRecordBytes : 0);
   return next_ - oldest_ < capacity_ && bytes <= capacity_bytes_;
 }
 
 // Eviction is in the order of arrival, whatever segment a row belongs to. The row's slot is written
-// again soon, so that nothing needs to be cleared: links that lead here are compared with oldest_
+// again later, so that nothing needs to be cleared: links that lead here are compared with oldest_
 // before they are followed.
 void Table::EvictOldest() {
   POMPC_CHECK_LT(oldest_, next_, "one row does not fit into the table");
-  const uint64_t slot = Slot(oldest_);
-  const Links& links = LinksOf(slot);
-  if (links.window_start) selector_->Remove(static_cast<Selector::Key>(slot));
-  segments_.RemoveSlot(links.segment);
-  finals_ -= links.is_final;
-  barred_ -= links.barred;
+  Links& links = LinksOf(oldest_slot_);
+  if (links.Is(Links::kWindowStart)) selector_->Remove(static_cast<Selector::Key>(oldest_slot_));
+  // The last row of its segment that is stored goes last, for rows of a segment come in order.
+  if (links.to_next == 0) segments_.Remove(links.segment);
+  if (links.Is(Links::kFinal)) --finals_;
+  if (links.Is(Links::kBarred)) --barred_;
   ++oldest_;
+  oldest_slot_ = SlotAfter(oldest_slot_, 1);
 }
 
-void Table::AllocateBlock() {
-  const uint64_t begin = static_cast<uint64_t>(blocks_.size()) << block_shift_;
-  POMPC_CHECK_LT(begin, ring_slots_);
-  const uint64_t slots = std::min(uint64_t{1} << block_shift_, ring_slots_ - begin);
-  // Not cleared: the kernel gives a page when it is first written, and a slot is written whole.
-  blocks_.push_back(std::make_unique_for_overwrite<std::byte[]>(slots * layout_.slot_bytes));
+// A slot that the ring reaches, with memory.
+std::byte* Table::WritableSlot(uint64_t slot) {
+  const uint64_t block = slot >> block_shift_;
+  if (blocks_[block] == nullptr && !TakeEvictedBlock(block)) {
+    const uint64_t begin = block << block_shift_;
+    const uint64_t slots = std::min(uint64_t{1} << block_shift_, ring_slots_ - begin);
+    // Not cleared: the kernel gives a page when it is first written, and a slot is written whole.
+    blocks_[block] = std::make_unique_for_overwrite<std::byte[]>(slots * layout_.slot_bytes);
+  }
+  return SlotData(slot);
+}
+
+// Gives `block`, which the ring reaches, the memory of the first block behind it all of whose rows
+// are evicted. Where records of many segments take a part of the capacity in bytes, only so many
+// slots are in use, and the ring would else come to hold memory for all that it has.
+bool Table::TakeEvictedBlock(uint64_t block) {
+  uint64_t other = block;
+  do {
+    other = other + 1 < blocks_.size() ? other + 1 : 0;
+    if (other == block) return false;
+  } while (blocks_[other] == nullptr);
+  const uint64_t slots = uint64_t{1} << block_shift_;
+  const uint64_t begin = other << block_shift_, end = begin + slots;
+  // The last block may be shorter.
+  if (end > ring_slots_ || (block + 1) << block_shift_ > ring_slots_) return false;
+  // Slots from the first of `block` to the oldest row are free.
+  const uint64_t from = block << block_shift_;
+  if (SlotBefore(begin, from) + slots > SlotBefore(oldest_slot_, from)) return false;
+  // The newest row that it had was at this address.
+  const uint64_t newest = oldest_ - SlotBefore(oldest_slot_, end - 1);
+  if (!pins_.IsFree(newest + 1)) return false;
+  blocks_[block] = std::move(blocks_[other]);
+  return true;
 }
 
 void Table::WriteRow(const RowView& rows, uint32_t i, uint64_t slot) {
@@ -233,38 +289,60 @@ void Table::OpenWindowEndingAt(uint64_t address) {
     slot = SlotBefore(slot, distance);
   }
   Links& first = LinksOf(slot);
-  POMPC_DCHECK(!first.window_start && !first.barred && !first.is_final);
-  first.window_start = 1;
+  POMPC_DCHECK(!first.Is(Links::kWindowStart | Links::kBarred | Links::kFinal));
+  // Nobody counts draws of what was not a window before.
+  first.state |= Links::kWindowStart;
   selector_->Insert(static_cast<Selector::Key>(slot));
 }
 
 // True if a final observation is in `slot` and the row before it led to a terminal state. REQUIRES:
 // the row before it, if it had one when it came, is still here.
 bool Table::EndsTerminated(uint64_t slot) const {
-  const Links& last = LinksOf(slot);
-  return last.is_final && last.to_previous != 0 &&
+  Links& last = LinksOf(slot);
+  return last.Is(Links::kFinal) && last.to_previous != 0 &&
          Flag(SlotBefore(slot, last.to_previous), "terminated");
 }
 
-void Table::Sample(uint64_t seed, const WindowColumns& out) {
-  POMPC_CHECK_GT(windows(), 0u);
-  CheckColumns(spec_, horizon_, out);
-  std::vector<Selector::Key> keys(out.count);
-  selector_->Sample(seed, keys);
-  const std::span<uint64_t> draws = out.Get<uint64_t>("draws");
-  for (size_t b = 0; b < keys.size(); ++b) {
-    Links& first = LinksOf(keys[b]);
-    POMPC_DCHECK(first.window_start);
-    if (first.draws < Links::kMaxDraws) ++first.draws;
-    draws[b] = first.draws;
-    Gather(keys[b], b, out);
+// Windows are drawn under the lock, and copied without it: the rows of a window that was drawn
+// stay, for they are pinned, and their links lead to rows that are pinned too. The pin is set
+// before the lock is given up, and so before the writer evicts the next row.
+absl::Status Table::Sample(uint64_t seed, const WindowColumns& out) {
+  POMPC_CHECK(Fits(out), "the columns have other sizes");
+  Drawn drawn{.keys = std::vector<Selector::Key>(out.count)};
+  {
+    ReaderLock lock(&mu_);
+    POMPC_RETURN_IF_ERROR(DrawWindows(seed, &drawn));
   }
+  const std::span<uint64_t> draws = out.Get<uint64_t>("draws");
+  for (size_t begin = 0; begin < out.count; begin += kPlanWindows) {
+    ReaderLock lock(&plans_mu_);
+    for (size_t b = begin; b < std::min<size_t>(begin + kPlanWindows, out.count); ++b) {
+      const uint64_t slot = drawn.keys[b];
+      draws[b] = LinksOf(slot).CountDraw();
+      Gather(slot, drawn.oldest + SlotBefore(slot, drawn.oldest_slot), b, out);
+    }
+  }
+  pins_.Unpin(drawn.oldest);
+  return absl::OkStatus();
 }
 
-// Window b of `out` from the row in `slot` on. A final observation that comes before the
-// window's end stands behind a terminated row and leads nowhere (to_next is 0), so the other states
-// stay there.
-void Table::Gather(uint64_t slot, size_t b, const WindowColumns& out) const {
+absl::Status Table::DrawWindows(uint64_t seed, Drawn* drawn) const {
+  if (selector_->size() == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "no window of ", horizon_, " rows yet: ", next_ - oldest_ - finals_, " rows are stored"));
+  }
+  selector_->Sample(seed, drawn->keys);
+  drawn->oldest = oldest_;
+  drawn->oldest_slot = oldest_slot_;
+  pins_.Pin(oldest_);
+  return absl::OkStatus();
+}
+
+// Window b of `out` from the row in `slot` on, which is at `address`. A final observation that
+// comes before the window's end stands behind a terminated row and leads nowhere (to_next is 0), so
+// the other states stay there. The link of the window's last state is not read: the writer may set
+// it.
+void Table::Gather(uint64_t slot, uint64_t address, size_t b, const WindowColumns& out) const {
   // Copies, so that the compiler need not fear for them at every write to `out`.
   const RowSpec spec = spec_;
   const Layout layout = layout_;
@@ -275,8 +353,7 @@ void Table::Gather(uint64_t slot, size_t b, const WindowColumns& out) const {
     to[c] = out.columns[c].data() + b * kColumn.per_window(horizon) * kColumn.bytes(spec);
   });
   uint64_t* const addresses = out.Get<uint64_t>("addresses").data() + b * (horizon + 1);
-  uint64_t address = AddressOfSlot(slot);
-  for (uint32_t t = 0; t <= horizon; ++t) {
+  for (uint32_t t = 0;; ++t) {
     std::byte* const data = SlotData(slot);
     ForEachRowColumn([&](auto c) {
       constexpr Column kColumn = kColumns[c];
@@ -285,6 +362,7 @@ void Table::Gather(uint64_t slot, size_t b, const WindowColumns& out) const {
       std::memcpy(to[c] + t * n, data + layout.offset[c], n);
     });
     addresses[t] = address;
+    if (t == horizon) return;
     const uint32_t distance = LinksAt(data).to_next;
     address += distance;
     slot = SlotAfter(slot, distance);
@@ -293,70 +371,112 @@ void Table::Gather(uint64_t slot, size_t b, const WindowColumns& out) const {
 
 uint64_t Table::Read(uint64_t address, uint64_t max_rows,
                      const std::function<void(const StoredRow&)>& visit) const {
-  constexpr ColumnOf<float> kObservations = "observations";
-  // Columns are copied to where each is aligned.
   std::array<std::vector<uint64_t>, kRowColumns> numbers;
-  StoredRow row;
   for (size_t c = 0; c < kRowColumns; ++c) {
-    const uint64_t n = kColumns[c].bytes(spec_);
-    numbers[c].resize((n + sizeof(uint64_t) - 1) / sizeof(uint64_t));
-    row.rows.columns[c] = std::as_bytes(std::span(numbers[c])).first(n);
+    numbers[c].resize((kColumns[c].bytes(spec_) + sizeof(uint64_t) - 1) / sizeof(uint64_t));
   }
-  const std::array<std::span<const std::byte>, kNumColumns> all = row.rows.columns;
-  address = std::clamp(address, oldest_, next_);
-  const uint64_t end = address + std::min(max_rows, next_ - address);
-  for (; address < end; ++address) {
-    const uint64_t slot = Slot(address);
-    const Links& links = LinksOf(slot);
-    row.address = address;
-    row.segment = segments_[links.segment].id;
-    row.row = RowNumber(links);
-    row.draws = links.draws;
-    row.barred = links.barred;
-    for (size_t c = 0; c < kRowColumns; ++c) {
-      std::memcpy(numbers[c].data(), Cell(slot, c), all[c].size());
-    }
-    row.rows.columns = all;
-    row.rows.count = 1;
-    row.rows.final_observation = {};
-    if (links.is_final) {
-      row.rows.final_observation = row.rows.Get<float>(kObservations);
-      row.rows.columns = {};
-      row.rows.count = 0;
+  for (uint64_t i = 0; i < max_rows; ++i) {
+    StoredRow row;
+    {
+      ReaderLock lock(&mu_);
+      address = std::max(address, oldest_);
+      if (address >= next_) return next_;
+      ReadRow(address++, &row, numbers);
     }
     visit(row);
   }
   return address;
 }
 
+// Columns are copied to where each is aligned.
+void Table::ReadRow(uint64_t address, StoredRow* row,
+                    std::span<std::vector<uint64_t>> numbers) const {
+  constexpr ColumnOf<float> kObservations = "observations";
+  const uint64_t slot = Slot(address);
+  Links& links = LinksOf(slot);
+  row->address = address;
+  row->segment = segments_[links.segment].id;
+  row->row = RowNumber(links);
+  row->draws = links.draws();
+  row->barred = links.Is(Links::kBarred);
+  ReaderLock lock(&plans_mu_);
+  for (size_t c = 0; c < kRowColumns; ++c) {
+    const uint64_t n = kColumns[c].bytes(spec_);
+    std::memcpy(numbers[c].data(), Cell(slot, c), n);
+    row->rows.columns[c] = std::as_bytes(std::span(numbers[c])).first(n);
+  }
+  if (!links.Is(Links::kFinal)) return;
+  row->rows.final_observation = row->rows.Get<float>(kObservations);
+  row->rows.columns = {};
+  row->rows.count = 0;
+}
+
 uint32_t Table::Bar(std::span<const uint64_t> addresses) {
   uint32_t count = 0;
-  for (const uint64_t address : addresses) {
-    if (!IsStored(address)) continue;
-    const uint64_t slot = Slot(address);
-    Links& links = LinksOf(slot);
-    if (!links.window_start) continue;
-    selector_->Remove(static_cast<Selector::Key>(slot));
-    links.window_start = 0;
-    links.barred = 1;
-    ++barred_;
-    ++count;
+  for (size_t begin = 0; begin < addresses.size(); begin += kPieceSlots) {
+    WriterLock lock(&mu_);
+    for (size_t i = begin; i < std::min(begin + kPieceSlots, addresses.size()); ++i) {
+      if (BarOne(addresses[i])) ++count;
+    }
+    CheckInvariants();
   }
-  CheckInvariants();
   return count;
+}
+
+bool Table::BarOne(uint64_t address) {
+  if (!IsStored(address)) return false;
+  const uint64_t slot = Slot(address);
+  Links& links = LinksOf(slot);
+  if (!links.Is(Links::kWindowStart)) return false;
+  selector_->Remove(static_cast<Selector::Key>(slot));
+  // Both change at once; a reader that drew the window before may count its draw meanwhile.
+  links.State().fetch_xor(Links::kWindowStart | Links::kBarred, std::memory_order_relaxed);
+  ++barred_;
+  return true;
+}
+
+Table::UpdateCounts Table::UpdatePlans(std::span<const uint64_t> addresses,
+                                       std::span<const float> plan_mean,
+                                       std::span<const float> plan_std) {
+  const size_t a = spec_.action_size;
+  POMPC_CHECK_EQ(plan_mean.size(), addresses.size() * a);
+  POMPC_CHECK_EQ(plan_std.size(), addresses.size() * a);
+  UpdateCounts counts;
+  for (size_t begin = 0; begin < addresses.size(); begin += kPlanRows) {
+    ReaderLock lock(&mu_);
+    WriterLock plans_lock(&plans_mu_);
+    for (size_t i = begin; i < std::min(begin + kPlanRows, addresses.size()); ++i) {
+      if (!IsStored(addresses[i])) {
+        ++counts.evicted;
+        continue;
+      }
+      const uint64_t slot = Slot(addresses[i]);
+      if (LinksOf(slot).Is(Links::kFinal)) continue;
+      UpdatePlan(slot, plan_mean.subspan(i * a, a), plan_std.subspan(i * a, a));
+      ++counts.updated;
+    }
+  }
+  return counts;
+}
+
+void Table::UpdatePlan(uint64_t slot, std::span<const float> plan_mean,
+                       std::span<const float> plan_std) {
+  constexpr ColumnOf<float> kMean = "plan_mean", kStd = "plan_std";
+  constexpr ColumnOf<uint8_t> kHasPlan = "has_plan";
+  std::memcpy(Cell(slot, kMean.index), plan_mean.data(), plan_mean.size_bytes());
+  std::memcpy(Cell(slot, kStd.index), plan_std.data(), plan_std.size_bytes());
+  *Cell(slot, kHasPlan.index) = std::byte{1};
 }
 
 void Table::CheckInvariants() const {
   const uint64_t used = next_ - oldest_;
   POMPC_CHECK_LE(oldest_, next_);
   POMPC_CHECK_LE(used, capacity_);
-  POMPC_CHECK_LE(stored_bytes(), capacity_bytes_);
+  POMPC_CHECK_LE(UsedBytes(), capacity_bytes_);
   POMPC_CHECK_LE(segments_.size(), used);
   POMPC_CHECK_LE(finals_, used);
   // A window begins at a row, and no two of them at the same.
-  POMPC_CHECK_LE(windows() + barred_, stored_rows());
-  POMPC_CHECK_GE(static_cast<uint64_t>(blocks_.size()) << block_shift_,
-                 std::min(next_ - base_, ring_slots_), "slots without memory");
+  POMPC_CHECK_LE(selector_->size() + barred_, used - finals_);
 #ifndef NDEBUG
   // Large tables would take too long to walk through at every chunk.
   if (used <= 1024) CheckCounts();
@@ -364,56 +484,27 @@ void Table::CheckInvariants() const {
 }
 
 void Table::CheckCounts() const {
-  uint64_t finals = 0, barred = 0, starts = 0;
-  std::vector<uint64_t> slots_of(segments_.numbers());
+  uint64_t finals = 0, barred = 0, starts = 0, segments = 0;
   for (uint64_t address = oldest_; address < next_; ++address) {
-    const Links& links = LinksOf(Slot(address));
-    POMPC_CHECK_EQ(AddressOfSlot(Slot(address)), address);
-    finals += links.is_final;
-    barred += links.barred;
-    starts += links.window_start;
-    ++slots_of[links.segment];
-    if (links.to_next == 0) continue;
+    Links& links = LinksOf(Slot(address));
+    finals += links.Is(Links::kFinal);
+    barred += links.Is(Links::kBarred);
+    starts += links.Is(Links::kWindowStart);
+    if (links.to_next == 0) {
+      ++segments;
+      POMPC_CHECK_EQ(segments_[links.segment].newest_row, RowNumber(links));
+      continue;
+    }
     POMPC_CHECK_LT(address + links.to_next, next_);
     const Links& next = LinksOf(Slot(address + links.to_next));
     POMPC_CHECK_EQ(next.to_previous, links.to_next);
-    POMPC_CHECK(segments_[next.segment].id == segments_[links.segment].id);
+    POMPC_CHECK_EQ(next.segment, links.segment);
     POMPC_CHECK_EQ(RowNumber(next), RowNumber(links) + 1);
   }
   POMPC_CHECK_EQ(finals, finals_);
   POMPC_CHECK_EQ(barred, barred_);
-  POMPC_CHECK_EQ(starts, windows());
-  uint64_t segments = 0;
-  for (uint32_t number = 0; number < slots_of.size(); ++number) {
-    if (slots_of[number] == 0) continue;
-    ++segments;
-    POMPC_CHECK_EQ(segments_[number].slots, slots_of[number]);
-  }
+  POMPC_CHECK_EQ(starts, selector_->size());
   POMPC_CHECK_EQ(segments, segments_.size());
-}
-
-Table::UpdateCounts Table::UpdatePlans(std::span<const uint64_t> addresses,
-                                       std::span<const float> plan_mean,
-                                       std::span<const float> plan_std) {
-  constexpr ColumnOf<float> kMean = "plan_mean", kStd = "plan_std";
-  constexpr ColumnOf<uint8_t> kHasPlan = "has_plan";
-  const size_t a = spec_.action_size;
-  POMPC_CHECK_EQ(plan_mean.size(), addresses.size() * a);
-  POMPC_CHECK_EQ(plan_std.size(), addresses.size() * a);
-  UpdateCounts counts;
-  for (size_t i = 0; i < addresses.size(); ++i) {
-    if (!IsStored(addresses[i])) {
-      ++counts.evicted;
-      continue;
-    }
-    const uint64_t slot = Slot(addresses[i]);
-    if (LinksOf(slot).is_final) continue;
-    std::memcpy(Cell(slot, kMean.index), &plan_mean[i * a], a * sizeof(float));
-    std::memcpy(Cell(slot, kStd.index), &plan_std[i * a], a * sizeof(float));
-    *Cell(slot, kHasPlan.index) = std::byte{1};
-    ++counts.updated;
-  }
-  return counts;
 }
 
 }  // namespace pompc::replay

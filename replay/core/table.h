@@ -2,17 +2,20 @@
 #define POMPC_REPLAY_CORE_TABLE_H_
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
 #include <memory>
 #include <new>
-#include <optional>
 #include <span>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "common/base/mutex.h"
+#include "replay/core/read_pins.h"
 #include "replay/core/row.h"
 #include "replay/core/segment_records.h"
 #include "replay/core/selectors/selector.h"
@@ -58,21 +61,27 @@ struct StoredRow {
 // arrive in order and the oldest row goes first, so a window loses its first row first. A segment
 // that terminated with fewer than H rows makes one window, from its first row: its final
 // observation stands for all states that follow (absorbing: action and reward 0, terminated, no
-// plan). If that first row was evicted before the end came, the segment makes no such window. Not
-// thread-safe.
+// plan). If that first row was evicted before the end came, the segment makes no such window.
+//
+// Any number of threads may sample, read and ask for counts beside one writer: Append, UpdatePlans
+// and Bar are called by one thread at a time. The writer writes the numbers of new
+// rows without a lock, for nothing leads to them yet, and holds one to evict old rows and to link
+// new ones. Readers hold it to draw windows, not to copy them: what they copy does not change,
+// except for plans, and stays until they are done, even if it is evicted meanwhile.
 //
 // A final observation takes a slot of its own (it counts for capacity and bytes, not as a row).
 // Memory is allocated in blocks as the ring first reaches them; after that nothing is allocated for
 // a row, except that the selector's arrays grow with the number of windows, and the records with
-// the number of segments.
+// the number of segments. Beside its capacity the table has slots for one piece of new rows and for
+// evicted rows that readers may still copy: an eighth of the capacity, 1 MiB at most.
 class Table {
  public:
   // Address of no row. Addresses count everything ever stored: 0, 1, 2, ...
   static constexpr uint64_t kNoAddress = std::numeric_limits<uint64_t>::max();
-  // Rows are written in pieces of so many, into slots that the table has beyond its capacity.
+  // The writer does its work in pieces of so many rows, between which readers get their turn.
   static constexpr uint64_t kPieceSlots = 64;
   // Slots are numbered with 32 bits; a larger capacity is cut to this.
-  static constexpr uint64_t kMaxSlots = std::numeric_limits<uint32_t>::max() - kPieceSlots;
+  static constexpr uint64_t kMaxSlots = uint64_t{15} << 28;
 
   struct UpdateCounts {
     uint32_t updated = 0;
@@ -81,6 +90,12 @@ class Table {
 
   // REQUIRES: options.Validate() is OK.
   Table(const TableOptions& options, std::unique_ptr<Selector> selector);
+
+  // Takes the rows of another table, at their addresses, with their plans, draws and bars; the
+  // newest ones if not all fit. Windows are those of this table's horizon. Both tables need their
+  // memory meanwhile. REQUIRES: options.Validate() is OK, the specs are the same, nobody writes to
+  // `from`.
+  Table(const TableOptions& options, std::unique_ptr<Selector> selector, const Table& from);
 
   // The next row gets this address. REQUIRES: nothing was appended.
   void StartAt(uint64_t address);
@@ -91,13 +106,15 @@ class Table {
   // oldest rows as needed. REQUIRES: CheckSizes(spec, chunk.rows) is OK.
   void Append(const StoredChunk& chunk, uint64_t* tail);
 
-  // Draws out.count windows. REQUIRES: windows() > 0; all columns have the sizes of out.count
-  // windows.
-  void Sample(uint64_t seed, const WindowColumns& out);
+  // Draws out.count windows. FAILED_PRECONDITION if there is none. REQUIRES: Fits(out).
+  absl::Status Sample(uint64_t seed, const WindowColumns& out);
+  // True if the columns have the sizes of out.count windows of this table.
+  bool Fits(const WindowColumns& out) const;
 
   // Visits up to `max_rows` rows and final observations in the order of their addresses, from the
   // first stored one that is not before `address`. Returns the address after the last one visited,
-  // where another call continues; it is next() when all have been visited.
+  // where another call continues; it is next() when all have been visited. Rows that are evicted
+  // meanwhile may be left out. No lock is held while `visit` runs.
   uint64_t Read(uint64_t address, uint64_t max_rows,
                 const std::function<void(const StoredRow&)>& visit) const;
 
@@ -111,19 +128,41 @@ class Table {
   uint32_t Bar(std::span<const uint64_t> addresses);
 
   // Rows at the addresses oldest() .. next() - 1 are stored.
-  uint64_t oldest() const { return oldest_; }
-  uint64_t next() const { return next_; }
+  uint64_t oldest() const {
+    ReaderLock lock(&mu_);
+    return oldest_;
+  }
+  uint64_t next() const {
+    ReaderLock lock(&mu_);
+    return next_;
+  }
   // Slots that it holds at most; fewer where the records of many segments need the bytes.
   uint64_t capacity() const { return capacity_; }
-  uint64_t windows() const { return selector_->size(); }
+  // Valid windows that were not barred.
+  uint64_t windows() const {
+    ReaderLock lock(&mu_);
+    return selector_->size();
+  }
   // Windows stored now that Bar took out.
-  uint64_t barred_windows() const { return barred_; }
+  uint64_t barred_windows() const {
+    ReaderLock lock(&mu_);
+    return barred_;
+  }
   // Rows stored now, without final observations.
-  uint64_t stored_rows() const { return next_ - oldest_ - finals_; }
+  uint64_t stored_rows() const {
+    ReaderLock lock(&mu_);
+    return next_ - oldest_ - finals_;
+  }
   // Segments of which rows or final observations are stored now.
-  uint64_t stored_segments() const { return segments_.size(); }
+  uint64_t stored_segments() const {
+    ReaderLock lock(&mu_);
+    return segments_.size();
+  }
   // Bytes of all used slots and of the segments' records: at most the capacity.
-  uint64_t stored_bytes() const { return (next_ - oldest_) * slot_bytes_ + segments_.bytes(); }
+  uint64_t stored_bytes() const {
+    ReaderLock lock(&mu_);
+    return UsedBytes();
+  }
   // What one row (or final observation) needs, except for the record of its segment.
   uint64_t slot_bytes() const { return slot_bytes_; }
   const RowSpec& spec() const { return spec_; }
@@ -142,15 +181,29 @@ class Table {
     // when this one came.
     uint32_t to_previous = 0;
     uint32_t to_next = 0;
-    // Number of the segment's record, and of the row, counted from that record's first_row.
+    // Number of the segment's record, and the low bits of the row's number in the segment.
     uint32_t segment = 0;
     uint32_t row = 0;
-    // The number of times that the window that starts here was drawn; the count stops at kMaxDraws.
-    static constexpr uint32_t kMaxDraws = (uint32_t{1} << 29) - 1;
-    uint32_t draws : 29 = 0;
-    uint32_t is_final : 1 = 0;      // a final observation, not a row
-    uint32_t window_start : 1 = 0;  // of a window that can be drawn
-    uint32_t barred : 1 = 0;        // the start of one that was barred
+    // Flags, and above them the number of times that the window that starts here was drawn; the
+    // count stops at kMaxDraws. Readers count draws while the writer sets flags of other rows, and
+    // bars: hence atomic.
+    uint32_t state = 0;
+
+    static constexpr uint32_t kFinal = 1;        // a final observation, not a row
+    static constexpr uint32_t kWindowStart = 2;  // of a valid window that was not barred
+    static constexpr uint32_t kBarred = 4;       // the start of one that was barred
+    static constexpr uint32_t kDraw = 8;
+    // Leaves room for what several readers count at once.
+    static constexpr uint32_t kMaxDraws = (uint32_t{1} << 29) - (uint32_t{1} << 16);
+
+    std::atomic_ref<uint32_t> State() { return std::atomic_ref<uint32_t>(state); }
+    bool Is(uint32_t flag) { return (State().load(std::memory_order_relaxed) & flag) != 0; }
+    uint32_t draws() { return State().load(std::memory_order_relaxed) / kDraw; }
+    // Returns the number of the draw.
+    uint32_t CountDraw() {
+      if (draws() >= kMaxDraws) return kMaxDraws;
+      return State().fetch_add(kDraw, std::memory_order_relaxed) / kDraw + 1;
+    }
   };
   // The layout of a row in a slot: the offset of each column.
   struct Layout {
@@ -160,7 +213,17 @@ class Table {
     uint64_t slot_bytes;
   };
 
-  uint64_t Slot(uint64_t address) const { return (address - base_) % ring_slots_; }
+  // What Sample drew, and which address each slot had then.
+  struct Drawn {
+    std::vector<Selector::Key> keys;
+    uint64_t oldest = 0;
+    uint64_t oldest_slot = 0;
+  };
+
+  // The slot of an address from the oldest one to one ring behind it.
+  uint64_t Slot(uint64_t address) const ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    return SlotAfter(oldest_slot_, address - oldest_);
+  }
   // The slot `distance` addresses behind or before another. REQUIRES: distance < ring_slots_.
   uint64_t SlotAfter(uint64_t slot, uint64_t distance) const {
     return slot + distance < ring_slots_ ? slot + distance : slot + distance - ring_slots_;
@@ -168,7 +231,6 @@ class Table {
   uint64_t SlotBefore(uint64_t slot, uint64_t distance) const {
     return slot >= distance ? slot - distance : slot + ring_slots_ - distance;
   }
-  uint64_t AddressOfSlot(uint64_t slot) const { return oldest_ + SlotBefore(slot, Slot(oldest_)); }
   std::byte* SlotData(uint64_t slot) const;
   static Links& LinksAt(std::byte* slot_data) {
     return *std::launder(reinterpret_cast<Links*>(slot_data));
@@ -181,26 +243,43 @@ class Table {
   bool Flag(uint64_t slot, ColumnOf<uint8_t> column) const {
     return *Cell(slot, column.index) != std::byte{0};
   }
-  bool IsStored(uint64_t address) const { return address >= oldest_ && address < next_; }
-  uint64_t RowNumber(const Links& links) const {
-    return segments_[links.segment].first_row + links.row;
+  bool IsStored(uint64_t address) const ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    return address >= oldest_ && address < next_;
+  }
+  uint64_t RowNumber(const Links& links) const ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    return segments_.RowNumber(links.segment, links.row);
+  }
+  uint64_t UsedBytes() const ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    return (next_ - oldest_) * slot_bytes_ + segments_.bytes();
   }
 
-  void WriteSlots(const RowView& rows, uint32_t begin, uint32_t count);
-  void Publish(const SegmentId& segment, uint64_t row, uint64_t* tail);
-  std::optional<uint32_t> RecordOf(uint64_t tail, uint64_t row) const;
-  bool FitsOneMore(bool new_record) const;
-  void EvictOldest();
-  void AllocateBlock();
+  // Without a lock, for the thread that writes is the only one that changes what it reads here.
+  void WriteSlots(const RowView& rows, uint32_t begin,
+                  uint32_t count) ABSL_NO_THREAD_SAFETY_ANALYSIS;
   void WriteRow(const RowView& rows, uint32_t i, uint64_t slot);
   void WriteFinal(std::span<const float> observation, uint64_t slot);
-  void OpenWindowEndingAt(uint64_t address);
+  std::byte* WritableSlot(uint64_t slot) ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  bool TakeEvictedBlock(uint64_t block) ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  void CopyRow(const Table& from, uint64_t address) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_)
+      ABSL_SHARED_LOCKS_REQUIRED(from.mu_);
+  void Publish(const SegmentId& segment, uint64_t row, uint64_t* tail)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool FitsOneMore(bool new_record) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  void EvictOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OpenWindowEndingAt(uint64_t address) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool EndsTerminated(uint64_t slot) const;
-  void Gather(uint64_t slot, size_t b, const WindowColumns& out) const;
+  absl::Status DrawWindows(uint64_t seed, Drawn* drawn) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  void Gather(uint64_t slot, uint64_t address, size_t b, const WindowColumns& out) const
+      ABSL_SHARED_LOCKS_REQUIRED(plans_mu_);
+  void ReadRow(uint64_t address, StoredRow* row, std::span<std::vector<uint64_t>> numbers) const
+      ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  void UpdatePlan(uint64_t slot, std::span<const float> plan_mean, std::span<const float> plan_std)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(plans_mu_);
+  bool BarOne(uint64_t address) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Checks what must hold between the fields after each change.
-  void CheckInvariants() const;
+  void CheckInvariants() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   // The part of CheckInvariants that counts all slots again.
-  void CheckCounts() const;
+  void CheckCounts() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
 
   const RowSpec spec_;
   const uint32_t horizon_;
@@ -208,16 +287,25 @@ class Table {
   const uint64_t slot_bytes_;
   const uint64_t capacity_;
   const uint64_t capacity_bytes_;
-  const uint64_t ring_slots_;  // capacity_, and those of one piece
+  const uint64_t ring_slots_;  // capacity_, and what it has beside
   uint32_t block_shift_;       // slots of a block: 1 << block_shift_
-  const std::unique_ptr<Selector> selector_;
+  // Blocks of slots, absent until the ring reaches them, and when the writer has taken one whose
+  // rows are evicted. No reader knows of a row in a block that changes.
   std::vector<std::unique_ptr<std::byte[]>> blocks_;
-  SegmentRecords segments_;
-  uint64_t base_ = 0;    // address of the first row in slot 0
-  uint64_t oldest_ = 0;  // addresses oldest_ .. next_-1 are stored
-  uint64_t next_ = 0;
-  uint64_t finals_ = 0;
-  uint64_t barred_ = 0;
+  mutable ReadPins pins_;
+
+  mutable SharedMutex mu_;
+  // Held to copy plans, which alone change in rows that are stored.
+  mutable SharedMutex plans_mu_ ABSL_ACQUIRED_AFTER(mu_);
+  const std::unique_ptr<Selector> selector_ ABSL_PT_GUARDED_BY(mu_);
+  SegmentRecords segments_ ABSL_GUARDED_BY(mu_);
+  // Addresses oldest_ .. next_-1 are stored.
+  uint64_t oldest_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t next_ ABSL_GUARDED_BY(mu_) = 0;
+  // Slot of the oldest address; the others follow it.
+  uint64_t oldest_slot_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t finals_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t barred_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace pompc::replay

@@ -2,6 +2,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <vector>
@@ -34,9 +35,10 @@ class ModelShard {
     uint64_t position;  // in its segment; a final observation follows the last row
     uint64_t id;
     bool is_final;
+    std::optional<float> plan_mean = std::nullopt;  // if it was replaced
   };
-  // Ids of a window's observations: one more than it has rows, H at most.
-  using Window = std::vector<uint64_t>;
+  // The slots of a window's observations: one more than it has rows, H at most.
+  using Window = std::vector<Slot>;
 
   ModelShard(uint64_t capacity, uint32_t horizon) : capacity_(capacity), horizon_(horizon) {}
 
@@ -54,8 +56,8 @@ class ModelShard {
     const uint64_t end = first_row + ids.size();
     const bool fits = first_row <= segment.next_row;
     const bool over = segment.ended || segment.terminated;
-    const bool contradicts = fits && ((over && end > segment.next_row) ||
-                                      (has_final && end < segment.next_row));
+    const bool contradicts =
+        fits && ((over && end > segment.next_row) || (has_final && end < segment.next_row));
     if (segment.refused || contradicts) {
       segment.refused = true;
       return {Kind::kRefused};
@@ -89,22 +91,35 @@ class ModelShard {
   }
 
   void Bar(uint64_t address) { barred_.insert(address); }
+  void UpdatePlan(uint64_t address, float mean) {
+    if (address >= first_ && address < next()) slots_[address - first_].plan_mean = mean;
+  }
+  void Resize(uint64_t capacity, uint32_t horizon) {
+    capacity_ = capacity;
+    horizon_ = horizon;
+    while (slots_.size() > capacity_) EvictOldest();
+    // Bars of windows that there are not with this horizon are forgotten.
+    std::set<uint64_t> barred;
+    barred.swap(barred_);
+    for (const auto& [address, window] : Windows()) {
+      if (barred.contains(address)) barred_.insert(address);
+    }
+  }
 
   // Every valid window, with the address of its first row.
   std::map<uint64_t, Window> Windows() const {
     std::map<uint64_t, Window> windows;
-    for (const auto& [address, ids] : short_windows_) {
-      if (address >= first_ && !barred_.contains(address)) windows[address] = ids;
-    }
     for (size_t s = 0; s < slots_.size(); ++s) {
-      Window ids = {slots_[s].id};
-      uint64_t position = slots_[s].position;
-      for (size_t i = s + 1; i < slots_.size() && ids.size() <= horizon_; ++i) {
-        if (slots_[i].segment != slots_[s].segment || slots_[i].position != position + 1) continue;
-        ids.push_back(slots_[i].id);
-        ++position;
+      Window window = {slots_[s]};
+      for (size_t i = s + 1; i < slots_.size() && window.size() <= horizon_; ++i) {
+        if (slots_[i].segment != slots_[s].segment) continue;
+        if (slots_[i].position == window.back().position + 1) window.push_back(slots_[i]);
       }
-      if (ids.size() == horizon_ + 1 && !barred_.contains(first_ + s)) windows[first_ + s] = ids;
+      // A segment that terminated and is shorter than a window is one, from its first row.
+      const bool short_one = window.size() > 1 && window.front().position == 0 &&
+                             window.back().is_final && segments_.at(slots_[s].segment).terminated;
+      const bool whole = window.size() == horizon_ + 1 || short_one;
+      if (whole && !barred_.contains(first_ + s)) windows[first_ + s] = window;
     }
     return windows;
   }
@@ -113,49 +128,30 @@ class ModelShard {
     return std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.is_final; });
   }
 
+  uint64_t first() const { return first_; }
+  uint64_t next() const { return first_ + slots_.size(); }
+  uint64_t barred() const { return barred_.size(); }
+
   uint64_t accepted = 0;
   uint64_t granted = 0;
   bool seed_phase_over = false;
 
  private:
   void Push(Slot slot) {
-    const bool terminated = slot.is_final && segments_[slot.segment].terminated;
-    if (slots_.size() == capacity_) {
-      slots_.pop_front();
-      ++first_;
-    }
+    if (slots_.size() == capacity_) EvictOldest();
     slots_.push_back(slot);
-    if (terminated) AddShortWindow();
+  }
+  void EvictOldest() {
+    slots_.pop_front();
+    barred_.erase(first_++);
   }
 
-  // Position of the slot before `slot` in its segment, among the first `end` ones; `end`: none.
-  size_t FindBefore(const Slot& slot, size_t end) const {
-    for (size_t i = 0; i < end; ++i) {
-      if (slots_[i].segment == slot.segment && slots_[i].position + 1 == slot.position) return i;
-    }
-    return end;
-  }
-
-  // The newest slot ends a segment that terminated: if that is shorter than a window, it is one.
-  void AddShortWindow() {
-    size_t s = slots_.size() - 1;
-    Window ids = {slots_[s].id};
-    while (slots_[s].position > 0) {
-      const size_t before = FindBefore(slots_[s], s);
-      if (before == s) return;  // evicted
-      s = before;
-      ids.insert(ids.begin(), slots_[s].id);
-    }
-    if (ids.size() > 1 && ids.size() <= horizon_) short_windows_[first_ + s] = ids;
-  }
-
-  const uint64_t capacity_;
-  const uint32_t horizon_;
+  uint64_t capacity_;
+  uint32_t horizon_;
   std::map<uint32_t, uint64_t> incarnation_;
   std::map<Name, Segment> segments_;
   std::deque<Slot> slots_;
   uint64_t first_ = 0;  // address of slots_[0]
-  std::map<uint64_t, Window> short_windows_;
   std::set<uint64_t> barred_;
 };
 
@@ -173,13 +169,17 @@ class Duel {
         capacity_(horizon_ + 1 + random_.Below(40)),
         shard_(1, &clock_, std::make_unique<MemoryStore>()),
         model_(capacity_, horizon_) {
-    EXPECT_TRUE(shard_.Configure({"run", 0, {kSpec, horizon_, capacity_, 1 << 30}}).ok());
+    Configure();
   }
 
   void Step() {
-    switch (random_.Below(12)) {
+    switch (random_.Below(13)) {
       case 0:
         Grant();
+        break;
+      case 3:
+        UpdatePlans();
+        if (random_.Below(10) == 0) Resize();
         break;
       case 2:
         BarSomething();
@@ -198,6 +198,7 @@ class Duel {
     ASSERT_EQ(counts.accepted_rows, model_.accepted);
     ASSERT_EQ(counts.stored_rows, model_.stored_rows());
     ASSERT_EQ(counts.windows, windows.size());
+    ASSERT_EQ(counts.barred_windows, model_.barred());
     if (windows.empty()) return;
     const size_t draws = windows.size() * 20;
     WindowBuffer buffer(kSpec, horizon_, draws);
@@ -207,13 +208,18 @@ class Duel {
       const uint64_t start = buffer.addresses[b * (horizon_ + 1)];
       ASSERT_TRUE(windows.contains(start)) << "window at " << start << " is not valid";
       seen.insert(start);
-      const ModelShard::Window& ids = windows.at(start);
-      const size_t rows = ids.size() - 1;
+      const ModelShard::Window& window = windows.at(start);
+      const size_t rows = window.size() - 1;
       if (rows < horizon_) ++short_windows_seen_;
       for (uint32_t t = 0; t <= horizon_; ++t) {
-        const uint64_t id = ids[std::min<size_t>(t, rows)];
+        const ModelShard::Slot& slot = window[std::min<size_t>(t, rows)];
+        const uint64_t id = slot.id;
         ASSERT_EQ(buffer.observations[(b * (horizon_ + 1) + t) * 2],
                   RowBuilder::Observation(id, 0));
+        if (slot.plan_mean.has_value() && !slot.is_final) {
+          ASSERT_EQ(buffer.plan_mean[b * (horizon_ + 1) + t], *slot.plan_mean);
+          ASSERT_EQ(buffer.plan_std[b * (horizon_ + 1) + t], 1 + *slot.plan_mean);
+        }
         if (t == horizon_) break;
         ASSERT_EQ(buffer.rewards[b * horizon_ + t], t < rows ? RowBuilder::Reward(id) : 0);
         ASSERT_EQ(buffer.terminated[b * horizon_ + t], t >= rows || ModelShard::Terminated(id));
@@ -225,6 +231,30 @@ class Duel {
   int short_windows_seen() const { return short_windows_seen_; }
 
  private:
+  void Configure() {
+    ASSERT_TRUE(shard_.Configure({"run", 0, {kSpec, horizon_, capacity_, 1 << 30}}).ok());
+  }
+
+  void Resize() {
+    horizon_ = 1 + random_.Below(4);
+    capacity_ = horizon_ + 1 + random_.Below(40);
+    model_.Resize(capacity_, horizon_);
+    Configure();
+  }
+
+  // Replaces the plans of two rows, which may be evicted, never stored or final observations.
+  void UpdatePlans() {
+    std::vector<uint64_t> addresses;
+    std::vector<float> mean, std;
+    for (int i = 0; i < 2; ++i) {
+      addresses.push_back(random_.Below(model_.next() + 2));
+      mean.push_back(static_cast<float>(random_.Below(64)) / 64);
+      std.push_back(1 + mean.back());
+      model_.UpdatePlan(addresses.back(), mean.back());
+    }
+    ASSERT_TRUE(shard_.UpdatePlans(1, addresses, mean, std).ok());
+  }
+
   void Grant() {
     model_.granted = model_.accepted + random_.Below(30);
     model_.seed_phase_over = model_.seed_phase_over || random_.Below(50) == 0;
@@ -272,8 +302,8 @@ class Duel {
     if (has_final) rows.Final(final_id);
     if (bad && n > 0) rows.rewards_.back() = 0.0f / 0.0f;
     const std::vector<bool> planned_ids(ids.size(), planned);
-    const AppendOutcome want = model_.Append(id, first_row, ids, planned_ids,
-                                             bad && n > 0, has_final, final_id);
+    const AppendOutcome want =
+        model_.Append(id, first_row, ids, planned_ids, bad && n > 0, has_final, final_id);
     const AppendOutcome have = shard_.Append(id, first_row, rows.View(), waiter_);
     ASSERT_EQ(have.kind, want.kind) << id.ToString() << ": " << have.status;
     if (want.kind != Kind::kRefused) {
@@ -288,8 +318,8 @@ class Duel {
   }
 
   Random random_;
-  const uint32_t horizon_;
-  const uint64_t capacity_;
+  uint32_t horizon_;
+  uint64_t capacity_;
   FakeClock clock_;
   Shard shard_;
   ModelShard model_;

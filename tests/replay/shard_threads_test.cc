@@ -51,16 +51,31 @@ void Write(Shard* shard, uint32_t actor) {
   }
 }
 
-// Samples until told to stop; a window's observations must be consecutive rows of one writer.
+// Samples until told to stop; a window must hold consecutive rows of one writer, each of them
+// whole: with the plan that it came with, or one of those that are set here, never with parts of
+// two.
 void Read(Shard* shard, uint64_t seed, const std::atomic<bool>* stop) {
   WindowBuffer buffer(kSpec, kHorizon, 32);
-  const std::vector<float> mean(4, 0.5f), std(4, 2.0f);
+  std::vector<float> mean(4), std(4);
   while (!stop->load()) {
     if (!shard->Sample(seed++, buffer.Columns()).ok()) continue;
     for (size_t b = 0; b < 32; ++b) {
       for (uint32_t t = 0; t <= kHorizon; ++t) {
-        ASSERT_EQ(buffer.observations[(b * 4 + t) * 2], buffer.observations[b * 8] + t);
+        const size_t state = b * 4 + t;
+        const uint64_t row = static_cast<uint64_t>(buffer.observations[b * 8]) + t;
+        ASSERT_EQ(buffer.observations[state * 2], RowBuilder::Observation(row, 0));
+        ASSERT_EQ(buffer.observations[state * 2 + 1], RowBuilder::Observation(row, 1));
+        if (t < kHorizon) {
+          ASSERT_EQ(buffer.rewards[b * 3 + t], RowBuilder::Reward(row));
+        }
+        if (buffer.plan_std[state] == 3 + buffer.plan_mean[state]) continue;
+        ASSERT_EQ(buffer.plan_mean[state], RowBuilder::PlanMean(row, 0));
+        ASSERT_EQ(buffer.plan_std[state], RowBuilder::PlanStd(row, 0));
       }
+    }
+    for (size_t i = 0; i < 4; ++i) {
+      mean[i] = static_cast<float>((seed + i) % 64) / 64;
+      std[i] = 3 + mean[i];
     }
     ASSERT_TRUE(shard->UpdatePlans(1, {buffer.addresses.data(), 4}, mean, std).ok());
   }
@@ -81,11 +96,15 @@ TEST(ShardThreadsTest, WritersReadersAndTheLearnerShareOneShard) {
   while (accepted < kWriters * kRowsEach) {
     ASSERT_TRUE(shard.Grant({accepted + 100, "test", false}).ok());
     accepted = shard.counts().accepted_rows;
+    // The capacity changes now and then, under those who write and sample.
+    const uint64_t capacity = accepted / 2000 % 2 == 0 ? 500 : 700;
+    ASSERT_TRUE(shard.Configure({"run", 0, {kSpec, kHorizon, capacity, 1 << 30}}).ok());
   }
   for (Thread& writer : writers) writer.Join();
   stop = true;
   for (Thread& reader : readers) reader.Join();
   EXPECT_EQ(accepted, kWriters * kRowsEach);
+  ASSERT_TRUE(shard.Configure({"run", 0, {kSpec, kHorizon, 500, 1 << 30}}).ok());
   EXPECT_EQ(shard.counts().stored_rows, 500);
   EXPECT_EQ(shard.counts().blocked_writers, 0);
 }

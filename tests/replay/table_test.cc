@@ -29,6 +29,10 @@ Table MakeTable(const TableOptions& options) {
   return Table(options, std::make_unique<UniformSelector>());
 }
 
+Table MakeTableFrom(const TableOptions& options, const Table& from) {
+  return Table(options, std::make_unique<UniformSelector>(), from);
+}
+
 // One segment on its way into a table.
 struct Writer {
   void Append(Table* table, const RowBuilder& rows) {
@@ -48,7 +52,7 @@ struct Writer {
 // Addresses of the first rows of `draws` sampled windows, with how often each came.
 std::map<uint64_t, int> DrawStarts(Table& table, size_t draws, uint64_t seed) {
   WindowBuffer buffer(kSpec, kHorizon, draws);
-  table.Sample(seed, buffer.Columns());
+  EXPECT_TRUE(table.Sample(seed, buffer.Columns()).ok());
   std::map<uint64_t, int> starts;
   for (size_t b = 0; b < draws; ++b) ++starts[buffer.addresses[b * (kHorizon + 1)]];
   return starts;
@@ -74,7 +78,7 @@ TEST(TableTest, FinalObservationCompletesTheLastWindowAndCountsAsNoRow) {
   EXPECT_EQ(table.stored_bytes(), 4 * table.slot_bytes() + SegmentRecords::kRecordBytes);
 
   WindowBuffer buffer(kSpec, kHorizon, 1);
-  table.Sample(1, buffer.Columns());
+  EXPECT_TRUE(table.Sample(1, buffer.Columns()).ok());
   EXPECT_EQ(buffer.observations[3 * 3 + 1], RowBuilder::Observation(13, 1));
   EXPECT_THAT(buffer.has_plan, ElementsAre(1, 1, 1, 0));
   EXPECT_EQ(buffer.plan_mean[3 * 2], 0);
@@ -88,7 +92,7 @@ TEST(TableTest, WindowHoldsTheColumnsOfItsRows) {
   rows.Add(5).Add(6, /*has_plan=*/false).Add(7).Terminal().Add(8);
   writer.Append(&table, rows);
   WindowBuffer buffer(kSpec, kHorizon, 1);
-  table.Sample(1, buffer.Columns());
+  EXPECT_TRUE(table.Sample(1, buffer.Columns()).ok());
   EXPECT_EQ(buffer.observations, rows.observations_);
   EXPECT_EQ(buffer.plan_mean, rows.plan_mean_);
   EXPECT_EQ(buffer.plan_std, rows.plan_std_);
@@ -109,7 +113,7 @@ TEST(TableTest, TerminatedSegmentOfFewerRowsThanAWindowIsOneWindow) {
   writer.Append(&table, rows);
   ASSERT_EQ(table.windows(), 1);
   WindowBuffer buffer(kSpec, kHorizon, 1);
-  table.Sample(1, buffer.Columns());
+  EXPECT_TRUE(table.Sample(1, buffer.Columns()).ok());
   for (size_t j = 0; j < 3; ++j) {
     EXPECT_EQ(buffer.observations[0 * 3 + j], RowBuilder::Observation(5, j));
     EXPECT_EQ(buffer.observations[1 * 3 + j], RowBuilder::Observation(6, j));
@@ -159,7 +163,7 @@ TEST(TableTest, WindowsFollowTheirSegmentWhereSegmentsInterleave) {
   }
   EXPECT_EQ(table.windows(), 4);
   WindowBuffer buffer(kSpec, kHorizon, 64);
-  table.Sample(3, buffer.Columns());
+  EXPECT_TRUE(table.Sample(3, buffer.Columns()).ok());
   for (size_t w = 0; w < 64; ++w) {
     for (uint32_t t = 1; t <= kHorizon; ++t) {
       EXPECT_EQ(buffer.observations[(w * 4 + t) * 3], buffer.observations[w * 4 * 3] + t);
@@ -310,6 +314,84 @@ TEST(TableTest, TableThatStartsLaterOpensTheSameWindows) {
   }
 }
 
+// Addresses of the first rows of all windows.
+std::set<uint64_t> WindowStarts(Table& table) {
+  WindowBuffer buffer(kSpec, table.horizon(), 400);
+  std::set<uint64_t> starts;
+  if (!table.Sample(11, buffer.Columns()).ok()) return starts;
+  for (size_t b = 0; b < 400; ++b) starts.insert(buffer.addresses[b * (table.horizon() + 1)]);
+  return starts;
+}
+
+TEST(TableTest, TableMadeFromAnotherHoldsItsRowsPlansDrawsAndBars) {
+  Table table = MakeTable(Options(20));
+  Writer a{.id = {.episode = 1}}, b{.id = {.episode = 2}};
+  a.Add(&table, 0, 15);
+  b.Append(&table, RowBuilder(kSpec).AddMany(100, 5).Terminal().Final(105));
+  a.Add(&table, 15, 4);
+  const std::vector<uint64_t> changed = {10}, barred = {8, 11};
+  const std::vector<float> mean = {0.5f, 0.25f}, std = {1.5f, 1.25f};
+  table.UpdatePlans(changed, mean, std);
+  EXPECT_EQ(table.Bar(barred), 2u);
+  const std::map<uint64_t, int> drawn = DrawStarts(table, 30, 4);
+
+  Table again = MakeTableFrom(Options(30), table);
+  EXPECT_EQ(again.oldest(), table.oldest());
+  EXPECT_EQ(again.next(), table.next());
+  EXPECT_EQ(again.windows(), table.windows());
+  EXPECT_EQ(again.barred_windows(), 2u);
+  EXPECT_EQ(again.stored_bytes(), table.stored_bytes());
+  EXPECT_EQ(WindowStarts(again), WindowStarts(table));
+  Table untouched = MakeTableFrom(Options(30), table);
+  const std::vector<StoredRow> rows = ReadAll(untouched, 0, 100);
+  const std::vector<StoredRow> before = ReadAll(table, 0, 100);
+  ASSERT_EQ(rows.size(), before.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(rows[i].address, before[i].address);
+    EXPECT_EQ(rows[i].segment, before[i].segment);
+    EXPECT_EQ(rows[i].row, before[i].row);
+    EXPECT_EQ(rows[i].draws, before[i].draws);
+    EXPECT_EQ(rows[i].barred, before[i].barred);
+  }
+  untouched.Read(10, 1, [&](const StoredRow& row) {
+    EXPECT_THAT(row.rows.Get<float>("plan_mean"), ElementsAre(0.5f, 0.25f));
+    EXPECT_THAT(row.rows.Get<float>("plan_std"), ElementsAre(1.5f, 1.25f));
+    EXPECT_THAT(row.rows.Get<float>("rewards"), ElementsAre(RowBuilder::Reward(10)));
+  });
+  // It continues like the other one.
+  a.Add(&again, 19, 3);
+  EXPECT_EQ(again.stored_rows(), 27u);
+}
+
+TEST(TableTest, TableMadeFromAnotherHasItsOwnCapacityAndHorizon) {
+  Table table = MakeTable(Options(50));
+  for (uint64_t episode = 0; episode < 5; ++episode) {
+    Writer writer{.id = {.episode = episode}};
+    writer.Append(&table,
+                  RowBuilder(kSpec).AddMany(episode * 10, 8).Terminal().Final(episode * 10 + 8));
+  }
+  Table smaller = MakeTableFrom(Options(12), table);
+  EXPECT_EQ(smaller.oldest(), 33u);
+  EXPECT_EQ(smaller.next(), 45u);
+  // The windows of a table whose rows have come one after the other.
+  Table fresh = MakeTable(Options(12));
+  fresh.StartAt(33);
+  std::map<uint64_t, uint64_t> tails;
+  table.Read(33, 100, [&](const StoredRow& row) {
+    uint64_t& tail = tails.try_emplace(row.segment.episode, Table::kNoAddress).first->second;
+    fresh.Append({row.segment, row.row, row.rows, 0}, &tail);
+  });
+  EXPECT_EQ(WindowStarts(smaller), WindowStarts(fresh));
+  TableOptions longer = Options(50);
+  longer.horizon = 10;
+  Table by_ten = MakeTableFrom(longer, table);
+  EXPECT_EQ(by_ten.windows(), 5u) << "each segment is one window now";
+  EXPECT_EQ(WindowStarts(by_ten), (std::set<uint64_t>{0, 9, 18, 27, 36}));
+  TableOptions shorter = Options(50);
+  shorter.horizon = 1;
+  EXPECT_EQ(MakeTableFrom(shorter, by_ten).windows(), 40u);
+}
+
 TEST(TableTest, RestOfASegmentWhoseBeginningIsGoneMakesNoShortWindow) {
   Table table = MakeTable(Options(4));
   Writer slow, other;
@@ -330,17 +412,14 @@ TEST(TableTest, AddressesAndRowNumbersBeyond32BitsAreKept) {
   EXPECT_EQ(table.oldest(), kMany);
   EXPECT_EQ(table.windows(), 1);
   EXPECT_EQ(DrawStarts(table, 1, 1).begin()->first, kMany);
-  // A segment without end, of which there is always a row, needs another record in time.
-  Writer endless{.id = {.episode = 1}};
-  endless.Add(&table, 0, 1);
-  endless.next_row += uint64_t{1} << 32;
-  EXPECT_EQ(table.stored_segments(), 2);
-#ifdef NDEBUG  // a jump of row numbers is a bug that builds with more checks find
-  endless.Add(&table, 1, 3);
-  EXPECT_EQ(table.stored_segments(), 3);
-  EXPECT_EQ(ReadAll(table, table.next() - 1, 1)[0].row, (uint64_t{1} << 32) + 3);
-  EXPECT_EQ(table.windows(), 2);
-#endif
+  // Slots hold 32 bits of a row's number.
+  Writer endless{.id = {.episode = 1}, .next_row = (uint64_t{1} << 32) - 2};
+  for (uint64_t i = 0; i < 5; ++i) endless.Add(&table, i, 1);
+  EXPECT_EQ(table.windows(), 3);
+  const std::vector<StoredRow> rows = ReadAll(table, 0, 100);
+  ASSERT_EQ(rows.size(), 9);
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(rows[i].row, kMany + i);
+  for (size_t i = 4; i < 9; ++i) EXPECT_EQ(rows[i].row, (uint64_t{1} << 32) + i - 6);
 }
 
 TEST(TableTest, HugeCapacityCostsNothingUntilUsed) {
@@ -385,7 +464,7 @@ TEST(TableTest, UpdatePlansTouchesOnlyTheAddressedRows) {
   EXPECT_EQ(counts.evicted, 2) << "0 is gone, 6 never was";
 
   WindowBuffer buffer(kSpec, kHorizon, 50);
-  table.Sample(1, buffer.Columns());
+  EXPECT_TRUE(table.Sample(1, buffer.Columns()).ok());
   for (size_t state = 0; state < buffer.addresses.size(); ++state) {
     const uint64_t id = buffer.addresses[state];
     const float* mean_at = &buffer.plan_mean[state * 2];
@@ -431,7 +510,7 @@ TEST(TableTest, WindowsTellWhoPlannedThemAndHowOftenTheyWereDrawn) {
   std::map<uint64_t, uint32_t> drawn;
   for (uint64_t seed = 1; seed <= 3; ++seed) {
     WindowBuffer buffer(kSpec, kHorizon, 5);
-    table.Sample(seed, buffer.Columns());
+    EXPECT_TRUE(table.Sample(seed, buffer.Columns()).ok());
     for (size_t b = 0; b < 5; ++b) {
       const uint64_t start = buffer.addresses[b * (kHorizon + 1)];
       EXPECT_EQ(buffer.versions[b], (ParameterVersion{3, 10 + start}));
@@ -441,7 +520,7 @@ TEST(TableTest, WindowsTellWhoPlannedThemAndHowOftenTheyWereDrawn) {
   // Whatever takes the slots of evicted rows begins at 1.
   writer.Add(&table, 6, 6);
   WindowBuffer buffer(kSpec, kHorizon, 1);
-  table.Sample(1, buffer.Columns());
+  EXPECT_TRUE(table.Sample(1, buffer.Columns()).ok());
   EXPECT_GE(buffer.addresses[0], 6u);
   EXPECT_EQ(buffer.draws[0], 1u);
 }
@@ -462,8 +541,8 @@ TEST(TableDeathTest, RowsOfOtherSizesAndUnknownTailsAreBugs) {
   EXPECT_DEATH(writer.Append(&table, RowBuilder(kOther).Add(1)), "observations");
   Writer never{.tail = 7};
   EXPECT_DEATH(never.Add(&table, 0, 1), "the segment's tail was never stored");
-  WindowBuffer buffer(kSpec, kHorizon, 1);
-  EXPECT_DEATH(table.Sample(1, buffer.Columns()), "windows\\(\\) > 0u");
+  WindowBuffer buffer(kSpec, kHorizon + 1, 1);
+  EXPECT_DEATH(table.Sample(1, buffer.Columns()).IgnoreError(), "observations");
   writer.Add(&table, 0, 1);
   EXPECT_DEATH(table.StartAt(5), "rows were appended");
 }
