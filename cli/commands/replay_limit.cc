@@ -11,7 +11,6 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/endpoint.h"
 #include "common/rpc/integer_flag.h"
-#include "common/rpc/set_up.h"
 #include "common/values/numbers.h"
 #include "common/values/text_table.h"
 #include "run/control/status_report.h"
