@@ -16,14 +16,16 @@ namespace {
 // Messages quote names from the file, which may be anything.
 constexpr size_t kMaxMessage = 300;
 
-absl::StatusOr<TensorFile> Parse(std::string_view content) {
+absl::StatusOr<TensorFile> Parse(absl::string_view content) {
   POMPC_ASSIGN_OR_RETURN(const uint64_t length, TensorHeaderBytes(content, content.size()));
   POMPC_ASSIGN_OR_RETURN(
       TensorHeader header,
       ParseTensorHeader(content.substr(kTensorLengthBytes, length), content.size()));
   TensorFile file;
   file.metadata = std::move(header.metadata);
-  absl::StatusOr<NamedTensors> tensors = Unpack(header.table, content.substr(header.data_begin));
+  const absl::string_view data = content.substr(header.data_begin);
+  absl::StatusOr<NamedTensors> tensors =
+      Unpack(header.table, std::string_view(data.data(), data.size()));
   if (!tensors.ok()) return absl::DataLossError(tensors.status().message());
   file.tensors = *std::move(tensors);
   return file;

@@ -19,7 +19,7 @@ class OfflineTest : public LearnerFixture {
   // Episodes of 20 rows without plans.
   std::string WriteDataSet(int episodes, float reward = 1, const std::string& task = "") {
     const std::string path = folder_.File("demos-" + std::to_string(episodes) + ".safetensors");
-    replay::TensorMetadata metadata;
+    TensorMetadata metadata;
     if (!task.empty()) metadata["task"] = task;
     auto writer = *replay::DataSetWriter::Create(path, {2, 1}, metadata);
     constexpr uint32_t kRows = 20;
