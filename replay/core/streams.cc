@@ -133,6 +133,7 @@ void Streams::Restore(std::vector<SegmentRecord> segments) {
     const SegmentId& id = record.id;
     Actor& actor = actors_[id.actor_index];
     if (id.incarnation < actor.incarnation) continue;
+    if (id.incarnation > actor.incarnation) ForgetAll(&actor);
     actor.incarnation = id.incarnation;
     if (used_.size() >= options_.max_segments) ForgetLeastRecentlyUsed();
     environments_ += actor.environments.contains(id.environment) ? 0 : 1;
