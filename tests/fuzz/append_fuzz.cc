@@ -152,13 +152,13 @@ class Session {
     const std::vector<uint64_t> addresses = Addresses();
     const std::vector<float> mean(addresses.size(), input_.Number<float>());
     const std::vector<float> std(addresses.size(), input_.Number<float>());
-    const auto counts = shard_.UpdatePlans(shard_.incarnation(), addresses, mean, std);
+    const auto counts = shard_.UpdatePlans(shard_.opening(), addresses, mean, std);
     if (counts.ok()) POMPC_CHECK_LE(counts->updated + counts->evicted, addresses.size());
   }
 
   void Bar() {
     const std::vector<uint64_t> addresses = Addresses();
-    const auto barred = shard_.BarWindows(shard_.incarnation(), addresses);
+    const auto barred = shard_.BarWindows(shard_.opening(), addresses);
     POMPC_CHECK_OK(barred.status());
     POMPC_CHECK_LE(*barred, addresses.size());
   }
