@@ -25,6 +25,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -83,7 +84,9 @@ class Pompc:
         if self.level != "MEMORY":
             words += ["--data-dir", folder / "shard", "--durability", self.level]
         with open(folder / "server.log", "wb") as log:
-            return subprocess.Popen(list(map(str, words)), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            server = subprocess.Popen(list(map(str, words)), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        await_listener(settings["port"], server)
+        return server
 
     def client(self, role, settings):
         return Client([self._load, role], settings)
@@ -103,6 +106,17 @@ class Reverb:
 
     def client(self, role, settings):
         return Client([*self._command, role], settings)
+
+
+def await_listener(port, server):
+    """Returns once the server takes connections."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    server.kill()
+    raise RuntimeError(f"{server.args[0]} does not serve")
 
 
 def cpu_seconds(pid):
