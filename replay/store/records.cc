@@ -231,8 +231,10 @@ absl::StatusOr<ParsedChunk> ParseChunk(absl::string_view value) {
   if (form != kChunkForm || schema != Schema()) {
     return absl::DataLossError("it was written by a version of pompc-replay with other columns");
   }
+  // A row without an observation would make a final one that is not seen.
   if (count > kMaxRows || chunk.spec.observation_size > kMaxNumbers ||
-      chunk.spec.action_size > kMaxNumbers || has_final > 1) {
+      chunk.spec.action_size > kMaxNumbers || chunk.spec.observation_size == 0 ||
+      chunk.spec.action_size == 0 || has_final > 1) {
     return absl::DataLossError(absl::StrCat("it claims ", count, " rows of ",
                                             chunk.spec.observation_size, " and ",
                                             chunk.spec.action_size, " numbers"));

@@ -1,6 +1,6 @@
 // Both messages of Sample. A request of any bytes is refused, or answered with a reply that
 // protobuf and the learner's client read alike. A reply of any bytes, in pieces of any size, is
-// read by the client as protobuf reads it, or refused.
+// read by the client as protobuf reads it.
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -66,8 +66,9 @@ void CompareReaders(const std::string& bytes, size_t slice_bytes) {
   proto::SampleReply reply;
   const bool is_message = reply.ParseFromString(bytes);
   const auto reader = SampleReplyReader::Parse(Sliced(bytes, slice_bytes));
-  POMPC_CHECK_EQ(reader.ok(), is_message && !bytes.empty());
-  if (!reader.ok()) return;
+  // Of bytes that are no message, protobuf may refuse more: tags that are longer than need be.
+  if (!is_message) return;
+  POMPC_CHECK_OK(reader.status());
   POMPC_CHECK_EQ(reader->rest().windows().count(), reply.windows().count());
   POMPC_CHECK_EQ(reader->rest().windows().horizon(), reply.windows().horizon());
   POMPC_CHECK_EQ(reader->rest().info().SerializeAsString(), reply.info().SerializeAsString());
