@@ -13,10 +13,10 @@
 #include "common/rpc/call.h"
 #include "grpcpp/support/client_callback.h"
 
-// A client's side of a streaming call, in two kinds. A ReadStream is pulled: its owner waits for
-// the next message, in a thread of its own. A BidiStream pushes: it tells its owner what happened,
-// because the one thread that owns many of them waits for all. When to open another stream after
-// one has ended is for Reconnector (reconnector.h) to say.
+// A client's side of a streaming call, in two kinds. The owner of a ReadStream waits for the next
+// message, in a thread of its own. A BidiStream calls its owner back, because one thread owns many
+// of them and waits for all at once. Reconnector (reconnector.h) decides when another stream is
+// opened after one has ended.
 
 namespace pompc::rpc {
 
@@ -30,7 +30,7 @@ class ClientStream : protected Reactor {
   void Cancel() { context_.TryCancel(); }
 
  protected:
-  // The call ends with DEADLINE_EXCEEDED after `timeout`.
+  // The call ends with DEADLINE_EXCEEDED after `timeout`, which passes on gRPC's clock.
   explicit ClientStream(absl::Duration timeout) { context_.set_deadline(DeadlineAfter(timeout)); }
 
   // `call` begins the call with the context and the reactor that it is given. To be called by the
@@ -65,8 +65,9 @@ class ClientStream : protected Reactor {
 };
 
 // A stream of messages from a server. The next one is read only when the one before was taken, so
-// that an owner who is busy holds the server back. Await, message and ReadNext are for one thread,
-// the rest for any. Destruction cancels the call and waits for its end.
+// that an owner who is busy slows the server down. Await, message and ReadNext are for one thread,
+// the rest for any. The call ends with DEADLINE_EXCEEDED after the `timeout` of the constructor.
+// The destructor cancels the call and waits for its end.
 template <typename Request, typename M>
 class ReadStream final : private ClientStream<grpc::ClientReadReactor<M>, M> {
   using Base = ClientStream<grpc::ClientReadReactor<M>, M>;
@@ -124,7 +125,7 @@ class ReadStream final : private ClientStream<grpc::ClientReadReactor<M>, M> {
     POMPC_CHECK(has_message_);
     return Base::message();
   }
-  // Drops the message and lets the next one come. REQUIRES: as message().
+  // Drops the message and begins to read the next one. REQUIRES: as message().
   void ReadNext() {
     {
       MutexLock lock(&mu_);
@@ -154,11 +155,13 @@ class ReadStream final : private ClientStream<grpc::ClientReadReactor<M>, M> {
  private:
   void OnReadInitialMetadataDone(bool ok) override {
     MutexLock lock(&mu_);
-    answered_ = ok;
+    answered_ = answered_ || ok;
   }
   void OnMessage() override {
     {
       MutexLock lock(&mu_);
+      // gRPC's threads may report the first message before they report that the server answered.
+      answered_ = true;
       if (!dropped_) {
         has_message_ = true;
         changed_.SignalAll();
@@ -188,9 +191,10 @@ class ReadStream final : private ClientStream<grpc::ClientReadReactor<M>, M> {
   grpc::Status status_ ABSL_GUARDED_BY(mu_);
 };
 
-// A stream in both directions. What happens is reported to callbacks, called from gRPC's threads
-// one after another, on_ended last; the object may be destroyed once that was called, and not
-// before.
+// A stream in both directions. What happens is reported to callbacks, which gRPC's threads call:
+// those for replies one after another, on_written perhaps at the same time as one of them, and
+// on_ended alone and last. REQUIRES: on_ended was called before the object is destroyed. (From
+// another thread, it may be destroyed while on_ended is still running.)
 template <typename Request, typename Reply>
 class BidiStream final : private ClientStream<grpc::ClientBidiReactor<Request, Reply>, Reply> {
   using Base = ClientStream<grpc::ClientBidiReactor<Request, Reply>, Reply>;
@@ -214,6 +218,8 @@ class BidiStream final : private ClientStream<grpc::ClientBidiReactor<Request, R
     POMPC_CHECK(callbacks_.on_closing && callbacks_.on_ended);
     Base::Start([&](auto* context, auto* reactor) { (stub.*method)(context, reactor); });
   }
+
+  ~BidiStream() override { POMPC_CHECK(ended_, "the stream has not ended"); }
 
   using Base::Cancel;
 
@@ -240,14 +246,21 @@ class BidiStream final : private ClientStream<grpc::ClientBidiReactor<Request, R
     callbacks_.on_closing();
     closing_ = true;
   }
-  void OnDone(const grpc::Status& status) override { callbacks_.on_ended(status); }
+  void OnDone(const grpc::Status& status) override {
+    // The owner may destroy the object as soon as it knows, so that nothing here is used by then.
+    const std::function<void(const grpc::Status&)> on_ended = std::move(callbacks_.on_ended);
+    ended_ = true;
+    on_ended(status);
+  }
 
-  const Callbacks callbacks_;
+  Callbacks callbacks_;
   Request request_;
   // A write was started and is not done.
   std::atomic<bool> writing_ = false;
   // The callback on_closing was called.
   std::atomic<bool> closing_ = false;
+  // The callback on_ended is being called, or was.
+  std::atomic<bool> ended_ = false;
 };
 
 }  // namespace pompc::rpc

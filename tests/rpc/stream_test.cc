@@ -154,6 +154,7 @@ class StreamTest : public ::testing::Test {
   // The number that comes next.
   static uint64_t Take(Reader& reader) {
     EXPECT_EQ(reader.Await(), Reader::Event::kMessage);
+    EXPECT_TRUE(reader.answered() && reader.connected());
     const uint64_t number = reader.message().data().offset();
     reader.ReadNext();
     return number;
