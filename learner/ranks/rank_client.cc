@@ -73,13 +73,18 @@ absl::StatusOr<proto::RankWelcome> RankClient::Join() {
   request.set_world_size(static_cast<uint32_t>(options_.world_size));
   request.set_name(ToUtf8(options_.name));
   request.set_num_shards(options_.num_shards);
-  // The stream that ends here waits for that without the lock.
+  // A stream of an earlier Join ends first, or rank 0 would find this rank present already. Its end
+  // is awaited without the lock.
   std::unique_ptr<Stream> before;
+  {
+    MutexLock lock(&mu_);
+    before = std::exchange(stream_, nullptr);
+  }
+  before.reset();
   // Under the lock: a Cancel that comes now either finds the stream, or is found here.
   {
     MutexLock lock(&mu_);
     if (cancelled_) return absl::CancelledError("this rank is to end");
-    before = std::exchange(stream_, nullptr);
     stream_ = std::make_unique<Stream>(*stub_->async(), &proto::RankService::Stub::async::Join,
                                        std::move(request), absl::InfiniteDuration());
   }

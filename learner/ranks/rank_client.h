@@ -39,12 +39,12 @@ class RankClient {
   // Leaves.
   ~RankClient();
 
-  // Tries once to join: UNAVAILABLE when rank 0 does not serve yet, or another process has this
-  // rank; CANCELLED after Cancel; otherwise rank 0's refusal. Blocks for an answer; a machine that
-  // vanished is noticed by the channel.
+  // Tries once to join, and leaves first if an earlier call was OK: UNAVAILABLE when rank 0 does
+  // not serve yet, or another process has this rank; CANCELLED after Cancel; otherwise rank 0's
+  // refusal. Blocks for an answer; a machine that vanished is noticed by the channel.
   absl::StatusOr<proto::RankWelcome> Join();
   // Waits for the next order; nothing when rank 0 has ended in order. Its error if it has ended
-  // with one, UNAVAILABLE when it is gone, CANCELLED after Cancel. REQUIRES: Join was OK.
+  // with one, UNAVAILABLE when it is gone, CANCELLED after Cancel. REQUIRES: the last Join was OK.
   absl::StatusOr<std::optional<proto::RankOrder>> Next();
   // Values by way of rank 0; thread-safe, and may outlive this. REQUIRES: Join was OK.
   std::shared_ptr<Rendezvous> values() const;

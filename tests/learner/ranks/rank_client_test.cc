@@ -89,6 +89,18 @@ TEST_F(RankClientTest, RankThatIsPresentIsRefusedUntilItHasLeft) {
   EXPECT_TRUE(second.Join().ok());
 }
 
+TEST_F(RankClientTest, JoiningAgainLeavesFirst) {
+  RankClient client(Options());
+  ASSERT_TRUE(client.Join().ok());
+  // Rank 0 may hear of the new stream before it hears that the old one has ended.
+  absl::StatusOr<proto::RankWelcome> again;
+  ASSERT_TRUE(Await([&] { return (again = client.Join()).ok(); })) << again.status();
+  Tell(proto::RankOrder::KEEP);
+  const auto order = client.Next();
+  ASSERT_TRUE(order.ok() && order->has_value()) << order.status();
+  EXPECT_EQ((*order)->kind(), proto::RankOrder::KEEP);
+}
+
 TEST_F(RankClientTest, OtherNumberOfShardsIsRefused) {
   RankClientOptions options = Options();
   options.num_shards = 3;
