@@ -14,7 +14,6 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/server_stream.h"
 #include "common/values/short_text.h"
-#include "grpcpp/impl/codegen/proto_utils.h"
 #include "parameters/snapshot_messages.h"
 
 namespace pompc::parameters {
@@ -152,19 +151,6 @@ class ParameterService::Stream final : public rpc::ServerStream<grpc::ByteBuffer
   std::optional<ParameterVersion> completes_;
 };
 
-namespace {
-
-absl::StatusOr<proto::SubscribeRequest> Parse(const grpc::ByteBuffer& bytes) {
-  proto::SubscribeRequest request;
-  grpc::ByteBuffer copy(bytes);
-  const grpc::Status parsed =
-      grpc::SerializationTraits<proto::SubscribeRequest>::Deserialize(&copy, &request);
-  if (!parsed.ok()) return absl::InvalidArgumentError("not a SubscribeRequest");
-  return request;
-}
-
-}  // namespace
-
 ParameterService::ParameterService(Publisher* publisher, const ParameterServiceOptions& options)
     : publisher_(publisher), options_(options), shared_(std::make_shared<Shared>()) {
   shared_->clock = options.clock;
@@ -179,7 +165,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ParameterService::Subscribe(
 
 absl::StatusOr<std::shared_ptr<ParameterService::Stream>> ParameterService::MakeStream(
     const std::string& peer, const grpc::ByteBuffer& request) {
-  POMPC_ASSIGN_OR_RETURN(const proto::SubscribeRequest parsed, Parse(request));
+  POMPC_ASSIGN_OR_RETURN(const auto parsed, rpc::ParseMessage<proto::SubscribeRequest>(request));
   // A subscriber learns the run from the first version that it gets.
   POMPC_RETURN_IF_ERROR(rpc::CheckOpenHeader(parsed.header(), options_.run_id));
   const ParameterVersion have = FromProto(parsed.have());

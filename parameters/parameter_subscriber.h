@@ -28,7 +28,7 @@ struct ParameterSubscriberOptions {
   uint64_t seed = 1;
   // A stream on which a started version makes no progress for so long is dropped.
   absl::Duration progress_timeout = absl::Seconds(20);
-  // A stream is renewed after this time.
+  // A stream is replaced by a new one after this time.
   absl::Duration max_stream_age = absl::Hours(1);
   // A server that has no such method (UNIMPLEMENTED) for so long, and was never a learner before,
   // is taken to be something else: `on_wrong_peer` is told, and nothing is tried any more.
@@ -63,6 +63,7 @@ class ParameterSubscriber {
     std::string last_error;
   };
 
+  // REQUIRES: progress_timeout and max_stream_age are positive.
   ParameterSubscriber(const ParameterSubscriberOptions& options, OnSnapshot on_snapshot);
   ~ParameterSubscriber();
 

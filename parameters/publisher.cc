@@ -11,7 +11,7 @@ namespace pompc::parameters {
 void Publisher::Publish(ParameterSnapshot snapshot) {
   auto published = std::make_shared<const ParameterSnapshot>(std::move(snapshot));
   {
-    MutexLock lock(&mu_);
+    MutexLock lock(&publishing_);
     const std::shared_ptr<const ParameterSnapshot> before = store_.Newest();
     POMPC_CHECK(before == nullptr || published->version() > before->version(),
                 absl::StrCat("version ", published->version().ToString(), " comes too late"));

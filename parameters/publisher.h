@@ -74,8 +74,11 @@ class Publisher {
  private:
   void NotifyListeners();
 
-  // Safe by itself; what is put into it is ordered by mu_.
+  // Safe by itself; what is put into it is ordered by publishing_.
   VersionStore<ParameterSnapshot> store_;
+  // Held while a version is added. Another mutex than mu_: a version that the store drops is
+  // destroyed meanwhile, and subscribers need not wait for that.
+  Mutex publishing_;
 
   mutable Mutex mu_;
   std::vector<std::weak_ptr<Listener>> listeners_ ABSL_GUARDED_BY(mu_);
