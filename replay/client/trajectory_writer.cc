@@ -24,6 +24,8 @@ absl::Status TrajectoryWriterOptions::Validate() const {
   }
   if (chunk_rows == 0) return bad("chunk_rows is 0");
   if (max_unacked_rows == 0) return bad("max_unacked_rows is 0");
+  if (stream_max_age <= absl::ZeroDuration()) return bad("stream_max_age is not positive");
+  if (progress_timeout <= absl::ZeroDuration()) return bad("progress_timeout is not positive");
   return absl::OkStatus();
 }
 
@@ -117,7 +119,7 @@ void TrajectoryWriter::OpenStream(uint32_t shard) {
   ShardLink* const link = &links_[shard];
   line->closing = false;
   // Every callback does no more than note what happened and wake the thread. They run on gRPC's
-  // threads, one after another for each stream.
+  // threads.
   AppendStream::Callbacks callbacks;
   callbacks.on_written = [this, link] {
     MutexLock lock(&mu_);

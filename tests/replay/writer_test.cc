@@ -419,6 +419,12 @@ TEST_F(WriterTest, OptionsThatCannotWorkAreNamed) {
   options_.shard_of_environment = {0};
   options_.chunk_rows = 0;
   EXPECT_THAT(options_.Validate().message(), HasSubstr("chunk_rows"));
+  options_.chunk_rows = 1;
+  options_.stream_max_age = absl::ZeroDuration();
+  EXPECT_THAT(options_.Validate().message(), HasSubstr("stream_max_age"));
+  options_.stream_max_age = absl::Seconds(1);
+  options_.progress_timeout = absl::ZeroDuration();
+  EXPECT_THAT(options_.Validate().message(), HasSubstr("progress_timeout"));
 }
 
 TEST_F(WriterTest, SplitBatchesSampleTheUnionOfTheShardsUniformly) {
