@@ -29,12 +29,12 @@ class VersionStore {
   // whatever time it has. `clock` must outlive the store.
   VersionStore(Clock* clock, size_t max_kept) : clock_(clock), max_kept_(max_kept) {}
 
-  // Adds a version, in any order of versions. It becomes the newest if it is; with `keep` > 0 it
-  // can be found for that long. Given again, it is kept for the longer of the two times. REQUIRES:
-  // it is not null.
+  // Adds a version; versions may come in any order. It becomes the newest if its number is higher
+  // than that of all before, and with `keep` > 0 it can be found for that long. A version that is
+  // added again is kept until the later of the two times. REQUIRES: it is not null.
   void Put(Pointer versioned, absl::Duration keep) {
     POMPC_CHECK(versioned != nullptr);
-    // What is dropped is destroyed after the lock is released, in reverse order of declaration: it
+    // Declared before the lock, so that what is dropped is destroyed after the lock is released: it
     // may be gigabytes, and whoever wants a version would wait.
     std::vector<Pointer> dropped;
     const absl::Duration now = clock_->Now();

@@ -20,10 +20,11 @@ struct ReconnectOptions {
   absl::Duration progress_timeout = absl::InfiniteDuration();
 };
 
-// Decides when a stream that a client keeps open for as long as it lives is given up, and when the
-// next one is opened: at once after one that was given up here, since that is no failure or took
-// its time; after a pause that grows from one failure to the next otherwise. Pure steps: it knows
-// neither gRPC nor threads, and time only as an argument. Not thread-safe.
+// For a client that always keeps one stream open: decides when the stream is given up and when the
+// next one is opened. After a failure the next one waits for a pause, which grows from one failure
+// to the next. After a stream that was given up here it is opened at once: a renewal is no failure,
+// and a stuck stream has taken long enough. Pure steps: it knows neither gRPC nor threads, and time
+// only as an argument. Not thread-safe.
 class Reconnector {
  public:
   enum class State {
@@ -32,6 +33,7 @@ class Reconnector {
     kGivenUp,  // the stream was given up here and has not ended yet
   };
 
+  // REQUIRES: max_age and progress_timeout are positive.
   explicit Reconnector(const ReconnectOptions& options);
 
   State state() const { return state_; }
@@ -40,25 +42,26 @@ class Reconnector {
 
   // A stream was begun. REQUIRES: state() is kClosed.
   void OnOpened(absl::Duration now);
-  // Something was sent: from now on an answer may be awaited.
+  // Something was sent: the silence that progress_timeout bounds begins now.
   void OnProgress(absl::Duration now);
   // The server has answered, so nothing is wrong, and pauses begin with the shortest again.
   void OnAnswer(absl::Duration now);
 
-  // True, once, if the stream is to be cancelled: it is too old, or stuck, which error() then says.
-  // `answer_due` is asked only after a silence of progress_timeout; if it says no, the silence
-  // counts from now on.
+  // True, once, if the stream is to be cancelled: it is too old, or it is stuck, and then error()
+  // says so. `answer_due` is called only after a silence of progress_timeout; if it returns false,
+  // the silence begins anew.
   bool GivesUp(absl::Duration now, const std::function<bool()>& answer_due);
-  // When GivesUp may have something else to say, if nothing happens. Silence counts only if
-  // `answer_due`. REQUIRES: state() is kOpen.
+  // When GivesUp is to be called next if nothing happens before. Without `answer_due` silence is no
+  // reason to give up. REQUIRES: state() is kOpen.
   absl::Duration NextDeadline(bool answer_due) const;
 
-  // The stream has ended with `status`, OK included. Returns why, not OK unless it was renewed: the
-  // status, UNAVAILABLE if the server ended it in order, or that it was stuck.
+  // The stream has ended with `status`, which may be OK. Returns the failure: OK if the stream was
+  // given up because of its age, error() if it was stuck, UNAVAILABLE if the server ended it with
+  // OK, `status` otherwise.
   absl::Status OnEnded(const absl::Status& status, absl::Duration now);
 
-  // Why there is no answer: how the last stream failed, until a server answers. Renewals leave it
-  // as it is.
+  // How the last stream that failed did so; OK once a server has answered since. A renewal does not
+  // change it.
   const absl::Status& error() const { return error_; }
   // True once a server has ever answered.
   bool answered() const { return answered_; }

@@ -27,17 +27,18 @@ struct StreamStep {
   static StreamStep End(absl::Status status) { return {Kind::kEnd, std::move(status)}; }
 };
 
-// One stream of messages from a server to a client. A derived class says what is written; this one
-// sees to the order of events: one write is in flight at most, what follows is decided when it is
-// done, and the stream ends once. A client that reads slowly thus holds the stream back, and
-// nothing is queued for it. Thread-safe; holds no thread; keeps itself alive from Start until gRPC
-// is done with it.
+// One stream of messages from a server to a client. A derived class decides what is written; this
+// class keeps the events in order: at most one write is in flight, the next step is decided when it
+// is done, and the stream ends once. A client that reads slowly therefore slows its stream down,
+// and nothing is queued for it. Thread-safe; holds no thread; keeps itself alive from Start until
+// gRPC is done with it.
 //
-// The functions that a derived class overrides are called one at a time, by whichever thread brings
-// news and without locks held, so that what they use needs no lock of its own. They must not block.
+// The functions that a derived class overrides are called one at a time, by the thread that called
+// Start or Wake or by one of gRPC's, and without locks held. What they use among themselves
+// therefore needs no lock. They must not block.
 //
-// (A stream on which the client sends as well, like replay's Append, has two directions that wait
-// for each other; which of them goes on is for its service to say. It is no ServerStream.)
+// (Replay's Append, on which the client sends as well, does not use this class: there each
+// direction waits for the other, in an order that only its service knows.)
 template <typename M>
 class ServerStream : private grpc::ServerWriteReactor<M>,
                      public std::enable_shared_from_this<ServerStream<M>> {
@@ -46,8 +47,8 @@ class ServerStream : private grpc::ServerWriteReactor<M>,
 
   ServerStream() = default;
 
-  // Accepts the call and begins to write; the service's method returns the result. To be called
-  // once.
+  // Accepts the call and begins to write; the service's method returns the result. REQUIRES: it was
+  // not called before.
   grpc::ServerWriteReactor<Message>* Start() {
     POMPC_CHECK(self_ == nullptr, "a stream is started once");
     self_ = this->shared_from_this();
@@ -57,8 +58,8 @@ class ServerStream : private grpc::ServerWriteReactor<M>,
     return this;
   }
 
-  // Says that Next may have something else to say. May be called from any thread that keeps the
-  // stream alive meanwhile, before Start as well.
+  // Announces that Next may return something new. May be called from any thread, also before Start;
+  // the caller keeps the stream alive meanwhile.
   void Wake() {
     {
       MutexLock lock(&mu_);
@@ -70,13 +71,13 @@ class ServerStream : private grpc::ServerWriteReactor<M>,
   }
 
  protected:
-  // Fills in the message to be written next, which holds the one before, and says that it did, or
-  // what else is to be done.
+  // Decides what the stream does next. To write, it fills in `*message`, which still holds the
+  // message before, and returns Write().
   virtual StreamStep Next(Message* message) = 0;
-  // The message that Next gave last was written.
+  // The message that Next filled in last was written.
   virtual void OnWritten() {}
-  // The stream ends: Next said so, or the client is gone. Called once, before the client is told;
-  // no other function is called afterwards.
+  // The stream ends, because Next returned End or because the client is gone. Called once, before
+  // the client is told; no other function is called afterwards.
   virtual void OnEnd() {}
 
  private:
@@ -100,7 +101,7 @@ class ServerStream : private grpc::ServerWriteReactor<M>,
         return this->Finish(ToGrpc(step.status));
       }
       MutexLock lock(&mu_);
-      // Whoever woke the stream since it was asked has left the question to this thread.
+      // A thread that called Wake since Next was called has left the next step to this one.
       if (woken_) continue;
       busy_ = false;
       return;
@@ -125,7 +126,7 @@ class ServerStream : private grpc::ServerWriteReactor<M>,
     Wake();
   }
 
-  // Whoever is waking the stream holds it a little longer; it is deleted after that.
+  // A thread that is just calling Wake holds the stream as well; the last one deletes it.
   void OnDone() final { const std::shared_ptr<ServerStream> self = std::move(self_); }
 
   // From Start until OnDone.
@@ -134,10 +135,10 @@ class ServerStream : private grpc::ServerWriteReactor<M>,
   Message message_;
 
   Mutex mu_;
-  // A thread decides what is next, or a write is in flight, or the stream has not begun or has
-  // ended: nobody else may go on.
+  // A thread decides the next step, a write is in flight, the stream has not started or it has
+  // ended: in all these cases no other thread may take a step.
   bool busy_ ABSL_GUARDED_BY(mu_) = true;
-  // Wake was called since Next was asked last.
+  // Wake was called since Next was called last.
   bool woken_ ABSL_GUARDED_BY(mu_) = false;
   // The client has cancelled the call, or its connection is lost.
   bool gone_ ABSL_GUARDED_BY(mu_) = false;
