@@ -16,6 +16,9 @@ constexpr uint64_t kBlockBytes = uint64_t{1} << 20;
 // Readers hold the lock on plans for so many windows at a time, and writers for so many rows.
 constexpr size_t kPlanWindows = 16, kPlanRows = 64;
 
+// Blocks of evicted rows that a table keeps for new ones.
+constexpr uint64_t kSpareBlocks = 2;
+
 // Slots for evicted rows that readers may still copy. A writer waits for a reader only if so many
 // rows arrive while that one copies its windows, which takes about a millisecond.
 uint64_t SlotsForReaders(uint64_t capacity, uint64_t slot_bytes) {
@@ -216,42 +219,55 @@ void Table::EvictOldest() {
   if (links.Is(Links::kFinal)) --finals_;
   if (links.Is(Links::kBarred)) --barred_;
   ++oldest_;
+  const uint64_t block = oldest_slot_ >> block_shift_;
   oldest_slot_ = SlotAfter(oldest_slot_, 1);
+  if (oldest_slot_ >> block_shift_ != block && block != written_block_) ++evicted_blocks_;
 }
 
 // A slot that the ring reaches, with memory.
 std::byte* Table::WritableSlot(uint64_t slot) {
   const uint64_t block = slot >> block_shift_;
-  if (blocks_[block] == nullptr && !TakeEvictedBlock(block)) {
-    const uint64_t begin = block << block_shift_;
-    const uint64_t slots = std::min(uint64_t{1} << block_shift_, ring_slots_ - begin);
-    // Not cleared: the kernel gives a page when it is first written, and a slot is written whole.
-    blocks_[block] = std::make_unique_for_overwrite<std::byte[]>(slots * layout_.slot_bytes);
-  }
+  if (block != written_block_) EnterBlock(block);
   return SlotData(slot);
 }
 
-// Gives `block`, which the ring reaches, the memory of the first block behind it all of whose rows
-// are evicted. Where records of many segments take a part of the capacity in bytes, only so many
-// slots are in use, and the ring would else come to hold memory for all that it has.
-bool Table::TakeEvictedBlock(uint64_t block) {
-  uint64_t other = block;
-  do {
-    other = other + 1 < blocks_.size() ? other + 1 : 0;
-    if (other == block) return false;
-  } while (blocks_[other] == nullptr);
-  const uint64_t slots = uint64_t{1} << block_shift_;
-  const uint64_t begin = other << block_shift_, end = begin + slots;
-  // The last block may be shorter.
-  if (end > ring_slots_ || (block + 1) << block_shift_ > ring_slots_) return false;
-  // Slots from the first of `block` to the oldest row are free.
-  const uint64_t from = block << block_shift_;
-  if (SlotBefore(begin, from) + slots > SlotBefore(oldest_slot_, from)) return false;
-  // The newest row that it had was at this address.
-  const uint64_t newest = oldest_ - SlotBefore(oldest_slot_, end - 1);
-  if (!pins_.IsFree(newest + 1)) return false;
-  blocks_[block] = std::move(blocks_[other]);
-  return true;
+// The writer comes to the next block. If that has no memory yet, it takes that of the block whose
+// rows were evicted first. Where records of many segments take a part of the capacity in bytes,
+// fewer slots are in use at a time than the ring has: without this it would come to hold memory for
+// all.
+void Table::EnterBlock(uint64_t block) {
+  written_block_ = block;
+  if (blocks_[block] != nullptr) {
+    if (evicted_blocks_ > 0) --evicted_blocks_;
+  } else if (evicted_blocks_ > 0 && IsFirstEvictedBlockUnread()) {
+    blocks_[block] = TakeFirstEvictedBlock();
+  } else {
+    // Not cleared: the kernel gives a page when it is first written, and a slot is written whole.
+    const uint64_t slots = std::min(uint64_t{1} << block_shift_, ring_slots_);
+    blocks_[block] = std::make_unique_for_overwrite<std::byte[]>(slots * layout_.slot_bytes);
+  }
+  while (evicted_blocks_ > kSpareBlocks && IsFirstEvictedBlockUnread()) TakeFirstEvictedBlock();
+}
+
+// The blocks whose rows are all evicted stand before the one with the oldest row.
+uint64_t Table::FirstEvictedBlock() const {
+  const uint64_t oldest = oldest_slot_ >> block_shift_;
+  return oldest >= evicted_blocks_ ? oldest - evicted_blocks_
+                                   : oldest + blocks_.size() - evicted_blocks_;
+}
+
+// True if no reader copies rows of that block any more.
+bool Table::IsFirstEvictedBlockUnread() const {
+  const uint64_t end = std::min((FirstEvictedBlock() + 1) << block_shift_, ring_slots_);
+  // The newest row in it had the address before this one.
+  return pins_.IsFree(oldest_ - SlotBefore(oldest_slot_, end - 1) + 1);
+}
+
+std::unique_ptr<std::byte[]> Table::TakeFirstEvictedBlock() {
+  POMPC_DCHECK_GT(evicted_blocks_, 0u);
+  const uint64_t block = FirstEvictedBlock();
+  --evicted_blocks_;
+  return std::move(blocks_[block]);
 }
 
 void Table::WriteRow(const RowView& rows, uint32_t i, uint64_t slot) {

@@ -259,7 +259,10 @@ class Table {
   void WriteRow(const RowView& rows, uint32_t i, uint64_t slot);
   void WriteFinal(std::span<const float> observation, uint64_t slot);
   std::byte* WritableSlot(uint64_t slot) ABSL_SHARED_LOCKS_REQUIRED(mu_);
-  bool TakeEvictedBlock(uint64_t block) ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  void EnterBlock(uint64_t block) ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  uint64_t FirstEvictedBlock() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  bool IsFirstEvictedBlockUnread() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  std::unique_ptr<std::byte[]> TakeFirstEvictedBlock() ABSL_SHARED_LOCKS_REQUIRED(mu_);
   void CopyRow(const Table& from, uint64_t address) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_)
       ABSL_SHARED_LOCKS_REQUIRED(from.mu_);
   void Publish(const SegmentId& segment, uint64_t row, uint64_t* tail)
@@ -292,6 +295,10 @@ class Table {
   // Blocks of slots, absent until the ring reaches them, and when the writer has taken one whose
   // rows are evicted. No reader knows of a row in a block that changes.
   std::vector<std::unique_ptr<std::byte[]>> blocks_;
+  // The block that the writer came to last, and the number of blocks that have memory and whose
+  // rows are all evicted. Only the writer uses these.
+  uint64_t written_block_ = kNoAddress;
+  uint64_t evicted_blocks_ = 0;
   mutable ReadPins pins_;
 
   mutable SharedMutex mu_;
