@@ -142,6 +142,25 @@ ShardManagerOptions App::MakeShardManagerOptions() {
   return shards;
 }
 
+namespace {
+
+PrefetcherOptions PrefetchOptions(const AppOptions& options, uint64_t restored_updates) {
+  const proto::LearnerConfig& learner = options.config.learner();
+  PrefetcherOptions prefetch;
+  prefetch.batch_size = learner.batch_size() / static_cast<uint32_t>(options.world_size);
+  prefetch.batches = learner.prefetch_batches();
+  prefetch.seed = options.config.seed();
+  prefetch.first_update = restored_updates;
+  prefetch.beta = config::ImportanceExponent(options.config);
+  // In turns a batch is drawn when it is asked for: batches that were drawn ahead would depend on
+  // timing.
+  prefetch.ahead = options.turns == nullptr;
+  prefetch.clock = options.clock;
+  return prefetch;
+}
+
+}  // namespace
+
 // Makes everything between the shards and the engine, in the order in which the parts need one
 // another.
 absl::Status App::StartTraining(uint64_t restored_updates) {
@@ -165,18 +184,10 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   POMPC_ASSIGN_OR_RETURN(monitor_, Monitor::Start(monitor, control_.get(), checkpoints_.get(),
                                                   parameter_service_.get(), events_.get()));
   shards_ = std::make_unique<ShardManager>(MakeShardManagerOptions(), control_.get());
-  PrefetcherOptions prefetch;
-  prefetch.batch_size =
-      options_.config.learner().batch_size() / static_cast<uint32_t>(options_.world_size);
-  prefetch.batches = options_.config.learner().prefetch_batches();
-  prefetch.seed = options_.config.seed();
-  prefetch.first_update = restored_updates;
-  // In turns a batch is drawn when it is asked for: batches that were drawn ahead would depend on
-  // timing.
-  prefetch.ahead = options_.turns == nullptr;
-  prefetch.clock = options_.clock;
-  prefetcher_ = std::make_unique<Prefetcher>(prefetch, control_.get(), &shards_->clients(), engine);
+  prefetcher_ = std::make_unique<Prefetcher>(PrefetchOptions(options_, restored_updates),
+                                             control_.get(), &shards_->clients(), engine);
   plan_writer_ = std::make_unique<PlanWriter>(&shards_->clients());
+  priority_writer_ = std::make_unique<PriorityWriter>(&shards_->clients());
   TrainerOptions trainer;
   trainer.run_id = run_->run_id();
   trainer.learner_incarnation = run_->learner_incarnation();
@@ -187,12 +198,13 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   trainer.keep_evaluated = options_.evaluation_timeout;
   trainer.clock = options_.clock;
   trainer_ = std::make_unique<Trainer>(
-      trainer, TrainerParts{control_.get(), engine, prefetcher_.get(), publisher_.get(),
-                            checkpoints_.get(), log_.get(), plan_writer_.get(), options_.turns,
-                            shards_.get(), ranks_.get(), rank_values_});
+      trainer,
+      TrainerParts{control_.get(), engine, prefetcher_.get(), publisher_.get(), checkpoints_.get(),
+                   log_.get(), plan_writer_.get(), priority_writer_.get(), options_.turns,
+                   shards_.get(), ranks_.get(), rank_values_});
   metrics_ = AddLearnerMetrics(
       *options_.metrics, {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
-                          parameter_service_.get(), plan_writer_.get(),
+                          parameter_service_.get(), plan_writer_.get(), priority_writer_.get(),
                           Trainer::ValueNames(*engine), engine->LossNames(), ranks_.get()});
   // The thread starts last, since it uses everything made above.
   training_ = Thread("trainer", [this] { Train(); });
@@ -278,10 +290,11 @@ void App::Stop() {
   if (control_ != nullptr) control_->Halt();
   training_.Join();
   // 3. The shard manager comes first: it owns the clients of the shards, and closing it cancels the
-  // calls of the other two, which they would wait for.
+  // calls of the others, which they would wait for.
   if (shards_ != nullptr) shards_->Close();
   if (prefetcher_ != nullptr) prefetcher_->Close();
   if (plan_writer_ != nullptr) plan_writer_->Close();
+  if (priority_writer_ != nullptr) priority_writer_->Close();
   // 4. Closing the publisher ends the planners' streams, for which the server would otherwise wait.
   if (publisher_ != nullptr) publisher_->Close();
   if (server_ != nullptr) server_->Shutdown(options_.stop_grace);

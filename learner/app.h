@@ -16,6 +16,7 @@
 #include "learner/feed/data_sets.h"
 #include "learner/feed/plan_writer.h"
 #include "learner/feed/prefetcher.h"
+#include "learner/feed/priority_writer.h"
 #include "learner/feed/shard_manager.h"
 #include "learner/monitor.h"
 #include "learner/options.h"
@@ -116,6 +117,7 @@ class App {
   std::unique_ptr<ShardManager> shards_;
   std::unique_ptr<Prefetcher> prefetcher_;
   std::unique_ptr<PlanWriter> plan_writer_;
+  std::unique_ptr<PriorityWriter> priority_writer_;
   std::unique_ptr<TrainingLog> log_;
   std::unique_ptr<Trainer> trainer_;
   // Reads the members above.

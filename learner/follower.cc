@@ -6,6 +6,7 @@
 #include "common/base/occasionally.h"
 #include "common/base/retry.h"
 #include "common/base/status_macros.h"
+#include "common/config/run_config.h"
 #include "common/process/freed_memory.h"
 #include "common/process/log.h"
 #include "common/process/program.h"
@@ -131,7 +132,7 @@ absl::Status Follower::Obey(const proto::RankOrder& order) {
     case proto::RankOrder::CONNECT:
       return Connect();
     case proto::RankOrder::DRAW:
-      return Draw({order.windows().begin(), order.windows().end()});
+      return Draw({order.masses().begin(), order.masses().end()});
     case proto::RankOrder::REANALYZE: {
       if (!batch_.has_value()) return absl::InternalError("rank 0 re-plans without a batch");
       POMPC_ASSIGN_OR_RETURN(std::vector<PlanUpdate> plans, engine_->Reanalyze(*batch_->batch));
@@ -164,25 +165,28 @@ absl::Status Follower::Connect() {
   prefetch.seed = config_.seed();
   prefetch.rank = options_.rank;
   prefetch.first_update = updates_;
+  prefetch.beta = config::ImportanceExponent(config_);
   prefetch.clock = options_.clock;
   prefetcher_ = std::make_unique<Prefetcher>(prefetch, &gate_, shards_.get(), engine_.get());
   plan_writer_ = std::make_unique<PlanWriter>(shards_.get());
+  priority_writer_ = std::make_unique<PriorityWriter>(shards_.get());
   history_ = std::make_unique<BatchHistory>(engine_.get(), shards_.get());
-  metrics_ = AddFollowerMetrics(*options_.metrics, {&updates_, prefetcher_.get(),
-                                                    plan_writer_.get(), history_.get(), &timer_});
+  metrics_ =
+      AddFollowerMetrics(*options_.metrics, {&updates_, prefetcher_.get(), plan_writer_.get(),
+                                             priority_writer_.get(), history_.get(), &timer_});
   return absl::OkStatus();
 }
 
 // Answers rank 0 within look_up, with a batch or without: rank 0 asks again, and meanwhile says in
 // the status which rank has none. A batch that was drawn before stays for the update to come.
-absl::Status Follower::Draw(const std::vector<uint64_t>& windows) {
-  if (windows.size() != options_.replay.size()) {
-    return absl::InternalError(absl::StrCat("rank 0 reports ", windows.size(), " shards"));
+absl::Status Follower::Draw(const std::vector<uint64_t>& masses) {
+  if (masses.size() != options_.replay.size()) {
+    return absl::InternalError(absl::StrCat("rank 0 reports ", masses.size(), " shards"));
   }
   timer_.Enter(State::kWaitingForData);
-  // Only rank 0 knows how many windows each shard holds. Its order contains these numbers, and the
+  // Only rank 0 knows what each shard holds. Its order contains the masses of their tables, and the
   // prefetcher splits its draws over the shards accordingly.
-  gate_.Open(windows);
+  gate_.Open(masses);
   if (!batch_.has_value()) {
     absl::StatusOr<DrawnBatch> drawn = prefetcher_->Next(options_.look_up);
     if (drawn.ok()) {
@@ -219,6 +223,7 @@ absl::Status Follower::Step(bool want_values) {
   const DrawnBatch& drawn = history_->Add(*std::move(batch_));
   batch_.reset();
   POMPC_RETURN_IF_ERROR(engine_->Step(*drawn.batch, want_values).status());
+  priority_writer_->Write(engine_->TakePriorities());
   updates_ = engine_->update_count();
   return absl::OkStatus();
 }
@@ -250,6 +255,7 @@ void Follower::Stop() {
   if (shards_ != nullptr) shards_->Close();
   if (prefetcher_ != nullptr) prefetcher_->Close();
   if (plan_writer_ != nullptr) plan_writer_->Close();
+  if (priority_writer_ != nullptr) priority_writer_->Close();
   if (server_ != nullptr) server_->Shutdown(options_.stop_grace);
   metrics_.Remove();
 }

@@ -27,6 +27,7 @@
 #include "learner/feed/batch_history.h"
 #include "learner/feed/plan_writer.h"
 #include "learner/feed/prefetcher.h"
+#include "learner/feed/priority_writer.h"
 #include "learner/feed/sampling_gate.h"
 #include "learner/feed/shard_clients.h"
 #include "learner/ranks/rank_client.h"
@@ -105,7 +106,7 @@ class Follower {
   absl::StatusOr<proto::RankWelcome> Join();
   absl::Status Obey(const proto::RankOrder& order);
   absl::Status Connect();
-  absl::Status Draw(const std::vector<uint64_t>& windows);
+  absl::Status Draw(const std::vector<uint64_t>& masses);
   absl::Status Step(bool want_values);
   // Tells the others how many windows it has barred.
   absl::Status GoBack();
@@ -117,13 +118,14 @@ class Follower {
   Event stopping_;
   Event ended_;
 
-  // Used by the thread. Prefetcher, plan writer and history exist from Connect on.
+  // Used by the thread. Prefetcher, writers and history exist from Connect on.
   proto::RunConfig config_;
   std::shared_ptr<Engine> engine_;
   SamplingGate gate_;
   std::unique_ptr<ShardClients> shards_;
   std::unique_ptr<Prefetcher> prefetcher_;
   std::unique_ptr<PlanWriter> plan_writer_;
+  std::unique_ptr<PriorityWriter> priority_writer_;
   std::unique_ptr<BatchHistory> history_;
   // This rank's part of the batch of the next update.
   std::optional<DrawnBatch> batch_;

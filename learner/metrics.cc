@@ -162,6 +162,16 @@ void AddPlanWriter(const PlanWriter::Stats& stats, MetricSamples& out) {
   }
 }
 
+void AddPriorityWriter(const PriorityWriter::Stats& stats, MetricSamples& out) {
+  const std::pair<const char*, uint64_t> results[] = {
+      {"written", stats.written}, {"gone", stats.gone}, {"lost", stats.lost}};
+  for (const auto& [result, windows] : results) {
+    out.Counter("pompc_learner_priorities_total",
+                "Priorities of windows that updates found, by what became of them.", windows,
+                {{"result", result}});
+  }
+}
+
 void AddCheckpoints(const proto::RunStatus& status, const CheckpointWriter::Stats& stats,
                     MetricSamples& out) {
   const std::pair<const char*, uint64_t> results[] = {{"written", stats.written},
@@ -211,6 +221,7 @@ MetricSource AddLearnerMetrics(MetricsRegistry& registry, const LearnerMetricSou
     AddPeers(status, out);
     AddTraining(sources, out);
     AddPlanWriter(sources.plans->stats(), out);
+    AddPriorityWriter(sources.priorities->stats(), out);
     AddCheckpoints(status, sources.checkpoints->stats(), out);
     AddParameters(status, sources.parameters->stats(), out);
   });
@@ -226,6 +237,7 @@ MetricSource AddFollowerMetrics(MetricsRegistry& registry, const FollowerMetricS
                 sources.updates->load());
     AddPrefetcher(*sources.prefetcher, out);
     AddPlanWriter(sources.plans->stats(), out);
+    AddPriorityWriter(sources.priorities->stats(), out);
     AddBarredWindows(sources.history->barred_windows(), out);
   });
 }

@@ -11,6 +11,7 @@
 #include "learner/feed/batch_history.h"
 #include "learner/feed/plan_writer.h"
 #include "learner/feed/prefetcher.h"
+#include "learner/feed/priority_writer.h"
 #include "learner/follower.h"
 #include "learner/ranks/rank_group.h"
 #include "learner/trainer.h"
@@ -27,6 +28,7 @@ struct LearnerMetricSources {
   const CheckpointWriter* checkpoints = nullptr;
   const parameters::ParameterService* parameters = nullptr;
   const PlanWriter* plans = nullptr;
+  const PriorityWriter* priorities = nullptr;
   // Names of what an update reports, and of what may not be finite in one.
   std::vector<std::string> values;
   std::vector<std::string> losses;
@@ -43,6 +45,7 @@ struct FollowerMetricSources {
   const std::atomic<uint64_t>* updates = nullptr;
   const Prefetcher* prefetcher = nullptr;
   const PlanWriter* plans = nullptr;
+  const PriorityWriter* priorities = nullptr;
   const BatchHistory* history = nullptr;
   // The timer of the thread that makes the updates.
   const Follower::Timer* timer = nullptr;

@@ -91,7 +91,8 @@ absl::Status CheckCapacity(const proto::RunConfig& config, size_t num_shards) {
   if (slots >= wanted) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "replay.capacity_bytes: ", config.replay().capacity_bytes(), "; rows of ",
-      replay::Table::SlotBytes(shard.spec), " bytes: ", slots, " of them are less than ", wanted,
+      replay::Table::SlotBytes(shard.spec, shard.tables), " bytes: ", slots,
+      " of them are less than ", wanted,
       ", actor.environments * (planner.horizon + 1): rows would be evicted before they make a "
       "window"));
 }
@@ -162,6 +163,8 @@ run::RunControlOptions MakeRunControlOptions(const AppOptions& options,
   control.stop.max_updates = config.stop().max_updates();
   control.evaluation.last_updates = control.stop.max_updates;
   if (config.schedule() == proto::RunConfig::OFFLINE) MakeOffline(config, &control);
+  const proto::TableConfig table = config::LearnerTable(config);
+  control.draws = {table.name(), config.learner().batch_size(), table.max_times_sampled()};
   control.lockstep = config.schedule() == proto::RunConfig::LOCKSTEP;
   return control;
 }

@@ -51,7 +51,7 @@ Trainer::Trainer(const TrainerOptions& options, const TrainerParts& parts)
       history_(parts.engine, &parts.shards->clients()) {
   POMPC_CHECK(parts.control != nullptr && parts.batches != nullptr && parts.publisher != nullptr);
   POMPC_CHECK(parts.checkpoints != nullptr && parts.log != nullptr && parts.plans != nullptr);
-  POMPC_CHECK(parts.ranks != nullptr);
+  POMPC_CHECK(parts.priorities != nullptr && parts.ranks != nullptr);
 }
 
 absl::Status Trainer::Run() {
@@ -123,7 +123,7 @@ absl::StatusOr<bool> Trainer::AwaitOtherBatches() {
   while (!parts_.control->Done()) {
     proto::RankOrder draw;
     draw.set_kind(proto::RankOrder::DRAW);
-    for (const uint64_t windows : parts_.control->Windows()) draw.add_windows(windows);
+    for (const uint64_t mass : parts_.control->Masses()) draw.add_masses(mass);
     parts_.ranks->Tell(draw);
     POMPC_ASSIGN_OR_RETURN(const std::vector<int64_t> ready, parts_.engine->Exchange(1));
     POMPC_CHECK_EQ(ready.size(), static_cast<size_t>(parts_.ranks->size()));
@@ -202,6 +202,7 @@ absl::Status Trainer::Step(DrawnBatch next_batch) {
   POMPC_ASSIGN_OR_RETURN(NamedValues values, parts_.engine->Step(batch, logged));
   POMPC_CHECK_EQ(parts_.engine->update_count(), next);
   parts_.control->UpdateDone();
+  WritePriorities();
   if (logged) {
     for (auto& value : SampleValues(drawn.origins, version_)) values.push_back(std::move(value));
   }
@@ -273,6 +274,15 @@ absl::Status Trainer::Reanalyze(Engine::Batch& batch) {
     parts_.plans->Write(std::move(plans));
   }
   return absl::OkStatus();
+}
+
+void Trainer::WritePriorities() {
+  const std::vector<PriorityUpdate> priorities = parts_.engine->TakePriorities();
+  // In turns the next batch must be drawn by these priorities, or the run could not be repeated.
+  if (parts_.turns == nullptr) return parts_.priorities->Write(priorities);
+  parts_.priorities->WriteAndWait(priorities);
+  // The masses by which the next batch is split follow from them too.
+  if (!priorities.empty()) parts_.shards->Refresh().IgnoreError();
 }
 
 absl::Status Trainer::AfterUpdate(const NamedValues& values, bool logged) {

@@ -23,6 +23,7 @@
 #include "learner/feed/batch_history.h"
 #include "learner/feed/plan_writer.h"
 #include "learner/feed/prefetcher.h"
+#include "learner/feed/priority_writer.h"
 #include "learner/feed/shard_manager.h"
 #include "learner/ranks/rank_group.h"
 #include "learner/training_log.h"
@@ -64,8 +65,9 @@ struct TrainerParts {
   parameters::Publisher* publisher = nullptr;
   CheckpointWriter* checkpoints = nullptr;
   TrainingLog* log = nullptr;
-  // Takes the re-made plans.
+  // These take the re-made plans, and the priorities of the windows that were learned from.
   PlanWriter* plans = nullptr;
+  PriorityWriter* priorities = nullptr;
   // `turns` hands turns to the actor and is null unless the run's schedule is LOCKSTEP. After each
   // turn, `shards` tells the control of the new rows.
   Turns* turns = nullptr;
@@ -137,6 +139,8 @@ class Trainer {
   absl::Status Restore(const absl::Status& status);
   // Re-plans rows of the batch of the next update if it is time to.
   absl::Status Reanalyze(Engine::Batch& batch);
+  // Has the shards told of the priorities that updates have found.
+  void WritePriorities();
   absl::Status AfterUpdate(const NamedValues& values, bool logged);
   // These begin with Keep, and with its error nothing has happened.
   absl::Status CloseSeed();

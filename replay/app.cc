@@ -17,6 +17,20 @@ constexpr absl::Duration kShutdownGrace = absl::Milliseconds(500);
 // Time between two looks at the reasons that blocked writers were given.
 constexpr absl::Duration kRenewReasons = absl::Seconds(5);
 
+void AddTables(const std::vector<NamedTableCounts>& tables, const std::string& shard,
+               MetricSamples& out) {
+  for (const NamedTableCounts& table : tables) {
+    const MetricLabels labels = {{"shard", shard}, {"table", ToUtf8(table.name)}};
+    out.Gauge("pompc_replay_table_windows", "Windows that the table can draw.", table.windows,
+              labels);
+    out.Gauge("pompc_replay_table_mass",
+              "The number in proportion to which batches of the table are split over shards.",
+              table.mass, labels);
+    out.Counter("pompc_replay_table_sampled_windows_total",
+                "Windows that were drawn from the table.", table.sampled_windows, labels);
+  }
+}
+
 }  // namespace
 
 absl::Status AppOptions::Validate() const {
@@ -95,7 +109,7 @@ absl::Status App::Load(const AppOptions& options) {
 
 void App::AddMetrics(const AppOptions& options) {
   const MetricLabels labels = {{"shard", options.shard}};
-  metrics_ = options.metrics->AddSource([this, labels](MetricSamples& out) {
+  metrics_ = options.metrics->AddSource([this, labels, shard = options.shard](MetricSamples& out) {
     const ShardCounts counts = shard_.counts();
     const auto counter = [&](const char* name, const char* help, uint64_t value) {
       out.Counter(name, help, value, labels);
@@ -134,6 +148,7 @@ void App::AddMetrics(const AppOptions& options) {
     gauge("pompc_replay_streams", "Append streams open.", service_.streams());
     gauge("pompc_replay_blocked_streams", "Append streams that wait for the limiter.",
           counts.blocked_writers);
+    AddTables(counts.tables, shard, out);
     out.StateSeconds("pompc_replay_state_seconds_total",
                      "Time that the shard has spent in each state; the states sum to its age.",
                      shard_.activity(), {"idle", "inserting", "sampling", "blocked"}, labels);

@@ -6,7 +6,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/message_size.h"
 #include "common/values/utf8.h"
-#include "replay/core/selectors/uniform.h"
+#include "replay/wire/tables.h"
 
 namespace pompc::replay {
 namespace {
@@ -30,12 +30,6 @@ bool IsSelected(const SegmentId& id, const proto::ReadRowsRequest& request) {
   return (!request.has_actor_index() || request.actor_index() == id.actor_index) &&
          (!request.has_environment() || request.environment() == id.environment) &&
          (!request.has_episode() || request.episode() == id.episode);
-}
-
-// Chooses how windows are drawn. This is where the settings of a selector become one: another kind
-// is a file in core/selectors/, its setting in ReplayConfig and a line here.
-std::unique_ptr<Selector> MakeSelector(const proto::ReplayConfig& /*config*/) {
-  return std::make_unique<UniformSelector>();
 }
 
 }  // namespace
@@ -80,7 +74,8 @@ ShardConfig ToShardConfig(const proto::ConfigureRequest& request) {
                                            .action_size = request.spec().action_size()},
                                   .horizon = request.horizon(),
                                   .capacity_rows = request.capacity_rows(),
-                                  .capacity_bytes = request.capacity_bytes()},
+                                  .capacity_bytes = request.capacity_bytes(),
+                                  .tables = ToNamedTables(request.replay())},
                         .limits = {.terminates = request.spec().terminates()}};
   if (request.min_plan_std() > 0) config.limits.plan_std.min = request.min_plan_std();
   if (request.max_plan_std() > 0) config.limits.plan_std.max = request.max_plan_std();
@@ -91,7 +86,6 @@ ShardConfig ToShardConfig(const proto::ConfigureRequest& request) {
   config.task = request.task();
   config.action_repeat = request.action_repeat();
   config.learner = ToLearnerStart(request.learner_start());
-  config.make_selector = [replay = request.replay()] { return MakeSelector(replay); };
   config.encoded = request.SerializeAsString();
   return config;
 }
@@ -218,6 +212,14 @@ proto::ShardInfo ToShardInfo(const Shard& shard) {
   info.set_opening(shard.opening().opening);
   if (counts.loaded < 1) info.set_loaded_percent(static_cast<uint32_t>(100 * counts.loaded));
   info.set_store_failure(ToUtf8(counts.store.failure.message()));
+  for (const NamedTableCounts& table : counts.tables) {
+    proto::TableInfo* const entry = info.add_tables();
+    entry->set_name(table.name);
+    entry->set_windows(table.windows);
+    entry->set_mass(table.mass);
+    entry->set_sampled_windows(table.sampled_windows);
+    entry->set_draws_left(table.draws_left.value_or(0));
+  }
   return info;
 }
 

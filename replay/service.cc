@@ -324,7 +324,7 @@ absl::Status Service::DoSample(const grpc::ByteBuffer& bytes, grpc::ByteBuffer* 
   const TableOptions& table = config->table;
   POMPC_RETURN_IF_ERROR(CheckWindowCount(request.count(), table));
   SampleReplyWriter writer(table.spec, table.horizon, request.count());
-  POMPC_RETURN_IF_ERROR(shard_->Sample(request.seed(), writer.columns()));
+  POMPC_RETURN_IF_ERROR(shard_->Sample(request.seed(), writer.columns(), request.table()));
   proto::SampleReply rest;
   FillInfo(rest.mutable_info());
   *reply = std::move(writer).Finish(rest);
@@ -353,6 +353,29 @@ absl::Status Service::DoUpdatePlans(const proto::UpdatePlansRequest& request,
                           NumbersIn<float>(request.plan_std())));
   reply->set_updated(counts.updated);
   reply->set_evicted(counts.evicted);
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* Service::UpdatePriorities(grpc::CallbackServerContext* context,
+                                                    const proto::UpdatePrioritiesRequest* request,
+                                                    proto::UpdatePrioritiesReply* reply) {
+  return rpc::FinishUnary(context, DoUpdatePriorities(*request, reply));
+}
+
+absl::Status Service::DoUpdatePriorities(const proto::UpdatePrioritiesRequest& request,
+                                         proto::UpdatePrioritiesReply* reply) {
+  POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
+  const size_t windows = request.count();
+  POMPC_RETURN_IF_ERROR(
+      CheckByteCount(request.addresses(), windows, sizeof(uint64_t), "addresses"));
+  POMPC_RETURN_IF_ERROR(CheckByteCount(request.priorities(), windows, sizeof(float), "priorities"));
+  POMPC_ASSIGN_OR_RETURN(
+      const Table::PriorityCounts counts,
+      shard_->UpdatePriorities(ToOpening(request.shard_incarnation(), request.opening()),
+                               request.table(), NumbersIn<uint64_t>(request.addresses()),
+                               NumbersIn<float>(request.priorities())));
+  reply->set_updated(counts.updated);
+  reply->set_gone(counts.gone);
   return absl::OkStatus();
 }
 

@@ -46,6 +46,9 @@ class Service : public proto::ReplayService::WithRawCallbackMethod_Sample<
   grpc::ServerUnaryReactor* UpdatePlans(grpc::CallbackServerContext* context,
                                         const proto::UpdatePlansRequest* request,
                                         proto::UpdatePlansReply* reply) override;
+  grpc::ServerUnaryReactor* UpdatePriorities(grpc::CallbackServerContext* context,
+                                             const proto::UpdatePrioritiesRequest* request,
+                                             proto::UpdatePrioritiesReply* reply) override;
   grpc::ServerUnaryReactor* BarWindows(grpc::CallbackServerContext* context,
                                        const proto::BarWindowsRequest* request,
                                        proto::BarWindowsReply* reply) override;
@@ -77,6 +80,8 @@ class Service : public proto::ReplayService::WithRawCallbackMethod_Sample<
   absl::Status DoSample(const grpc::ByteBuffer& request, grpc::ByteBuffer* reply);
   absl::Status DoUpdatePlans(const proto::UpdatePlansRequest& request,
                              proto::UpdatePlansReply* reply);
+  absl::Status DoUpdatePriorities(const proto::UpdatePrioritiesRequest& request,
+                                  proto::UpdatePrioritiesReply* reply);
   absl::Status DoBarWindows(const proto::BarWindowsRequest& request, proto::BarWindowsReply* reply);
   absl::StatusOr<proto::ShardDescription> DoDescribe(const proto::DescribeRequest& request) const;
   absl::StatusOr<proto::ReadRowsReply> DoReadRows(const proto::ReadRowsRequest& request) const;

@@ -2,8 +2,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdint>
 #include <fstream>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "benchmark/benchmark.h"
 #include "common/base/thread.h"
@@ -23,9 +26,16 @@ class NoWaiter : public RoomWaiter {
   void OnRoom() override {}
 };
 
-std::unique_ptr<Shard> OpenShard(uint64_t capacity_rows) {
+// `selector` is that of its one table, which has priorities of its own choice where it can.
+std::unique_ptr<Shard> OpenShard(uint64_t capacity_rows, const std::string& selector = "UNIFORM") {
   auto shard = std::make_unique<Shard>(1, Clock::Real(), std::make_unique<MemoryStore>());
-  (void)shard->Configure({"run", 0, {kSpec, kHorizon, capacity_rows, uint64_t{1} << 40}});
+  (void)shard->Configure({"run",
+                          0,
+                          {kSpec,
+                           kHorizon,
+                           capacity_rows,
+                           uint64_t{1} << 40,
+                           {{.name = "table", .selector = {.name = selector}}}}});
   (void)shard->Grant({~uint64_t{0}, "", false});
   return shard;
 }
@@ -64,10 +74,10 @@ void BM_Append(benchmark::State& state) {
 }
 BENCHMARK(BM_Append)->ArgName("chunk_rows")->Arg(1)->Arg(16)->Arg(128);
 
-void BM_Sample(benchmark::State& state) {
+void BM_Sample(benchmark::State& state, const std::string& selector) {
   const size_t count = state.range(0);
   const uint64_t rows = state.range(1);
-  const std::unique_ptr<Shard> shard = OpenShard(rows);
+  const std::unique_ptr<Shard> shard = OpenShard(rows, selector);
   Writer writer(shard.get(), 100);
   for (uint64_t i = 0; i < rows; i += 100) writer.Append();
   WindowBuffer buffer(kSpec, kHorizon, count);
@@ -77,7 +87,12 @@ void BM_Sample(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * count);
 }
-BENCHMARK(BM_Sample)
+BENCHMARK_CAPTURE(BM_Sample, uniform, "UNIFORM")
+    ->ArgNames({"windows", "rows"})
+    ->Args({256, 10000})
+    ->Args({256, 1000000})
+    ->Args({4096, 1000000});
+BENCHMARK_CAPTURE(BM_Sample, prioritized, "PRIORITIZED")
     ->ArgNames({"windows", "rows"})
     ->Args({256, 10000})
     ->Args({256, 1000000})
@@ -153,6 +168,32 @@ void BM_AppendForLong(benchmark::State& state) {
   }
 }
 BENCHMARK(BM_AppendForLong)->Iterations(1)->Unit(benchmark::kMillisecond);
+
+// An update draws windows, and sends their priorities back.
+void BM_SampleAndUpdatePriorities(benchmark::State& state) {
+  const size_t count = state.range(0);
+  const uint64_t rows = state.range(1);
+  const std::unique_ptr<Shard> shard = OpenShard(rows, "PRIORITIZED");
+  Writer writer(shard.get(), 100);
+  for (uint64_t i = 0; i < rows; i += 100) writer.Append();
+  WindowBuffer buffer(kSpec, kHorizon, count);
+  std::vector<uint64_t> addresses(count);
+  std::vector<float> priorities(count);
+  uint64_t seed = 0;
+  for (auto _ : state) {
+    if (!shard->Sample(seed++, buffer.Columns()).ok()) state.SkipWithError("no windows");
+    for (size_t b = 0; b < count; ++b) {
+      addresses[b] = buffer.addresses[b * (kHorizon + 1)];
+      priorities[b] = static_cast<float>((seed + b) % 100) / 10;
+    }
+    if (!shard->UpdatePriorities(1, "", addresses, priorities).ok()) state.SkipWithError("refused");
+  }
+  state.SetItemsProcessed(state.iterations() * count);
+}
+BENCHMARK(BM_SampleAndUpdatePriorities)
+    ->ArgNames({"windows", "rows"})
+    ->Args({256, 10000})
+    ->Args({256, 1000000});
 
 }  // namespace
 }  // namespace pompc::replay

@@ -129,21 +129,33 @@ std::string ValueText(const Message& message, const FieldDescriptor& field) {
   return text;
 }
 
-// Groups are compared field by field, so that a difference names the setting and not its group.
+// A list in text format, "" if it is empty.
+std::string ListText(const Message& message, const FieldDescriptor& field) {
+  std::vector<std::string> texts;
+  for (int i = 0; i < message.GetReflection()->FieldSize(message, &field); ++i) {
+    const Message& group = message.GetReflection()->GetRepeatedMessage(message, &field, i);
+    texts.push_back(group.ShortDebugString());
+  }
+  return texts.empty() ? "" : absl::StrCat("[{", absl::StrJoin(texts, "}, {"), "}]");
+}
+
+// Groups are compared field by field, so that a difference names the setting and not its group;
+// lists are compared as a whole.
 void Collect(const Message& before, const Message& now, absl::string_view scope,
              std::vector<FieldDifference>* differences) {
   for (int i = 0; i < before.GetDescriptor()->field_count(); ++i) {
     const FieldDescriptor& field = *before.GetDescriptor()->field(i);
     const std::string path = JoinPath(scope, field.name());
-    if (field.message_type() != nullptr) {
+    if (field.message_type() != nullptr && !field.is_repeated()) {
       Collect(before.GetReflection()->GetMessage(before, &field),
               now.GetReflection()->GetMessage(now, &field), path, differences);
       continue;
     }
     // Texts are compared, not values: there is one comparison for all types, and both are needed
     // for the answer.
-    const std::string was = ValueText(before, field);
-    const std::string is = ValueText(now, field);
+    const auto text = field.is_repeated() ? ListText : ValueText;
+    const std::string was = text(before, field);
+    const std::string is = text(now, field);
     if (was != is) differences->push_back({path, was, is});
   }
 }
@@ -175,7 +187,7 @@ std::string Allowed(const FieldDescriptor& field) {
     case FieldDescriptor::CPPTYPE_FLOAT:
       return absl::StrCat("number", RangeText(field));
     case FieldDescriptor::CPPTYPE_MESSAGE:
-      return "a group of fields in { }";
+      return field.is_repeated() ? "groups of fields, each in { }" : "a group of fields in { }";
     default:
       return absl::StrCat("integer", RangeText(field));
   }
@@ -210,6 +222,15 @@ absl::Status CheckValues(const Message& message, absl::string_view scope,
   message.GetReflection()->ListFields(message, &fields);
   for (const FieldDescriptor* field : fields) {
     const std::string path = JoinPath(scope, field->name());
+    if (field->is_repeated()) {
+      for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
+        POMPC_RETURN_IF_ERROR(
+            CheckValues(message.GetReflection()->GetRepeatedMessage(message, field, i),
+                        JoinPath(path, absl::StrCat(i)),
+                        tree == nullptr ? nullptr : tree->GetTreeForNested(field, i), line));
+      }
+      continue;
+    }
     if (field->message_type() != nullptr) {
       POMPC_RETURN_IF_ERROR(
           CheckValues(message.GetReflection()->GetMessage(message, field), path,

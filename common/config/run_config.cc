@@ -31,10 +31,26 @@ using google::protobuf::TextFormat;
 constexpr size_t kMaxFileBytes = 1 << 20;
 constexpr char kExtension[] = ".textproto";
 
+// Clears the lists in `config` that `layer` gives. A later list replaces an earlier one, as all
+// later values do, whereas protobuf would append it.
+void ClearListsOf(const Message& layer, Message* config) {
+  const Reflection& reflection = *layer.GetReflection();
+  std::vector<const FieldDescriptor*> given;
+  reflection.ListFields(layer, &given);
+  for (const FieldDescriptor* field : given) {
+    if (field->is_repeated()) {
+      reflection.ClearField(config, field);
+    } else if (field->message_type() != nullptr) {
+      ClearListsOf(reflection.GetMessage(layer, field), reflection.MutableMessage(config, field));
+    }
+  }
+}
+
 absl::Status MergeFile(const std::string& path, proto::RunConfig* config) {
   const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
   if (!text.ok()) return Annotate(text.status(), "config file");
   POMPC_ASSIGN_OR_RETURN(const proto::RunConfig layer, ParseRunConfig(*text, path));
+  ClearListsOf(layer, config);
   config->MergeFrom(layer);
   return absl::OkStatus();
 }
@@ -58,6 +74,12 @@ void FillDefaults(Message* message) {
   const Reflection& reflection = *message->GetReflection();
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& field = *type.field(i);
+    if (field.is_repeated()) {
+      for (int j = 0; j < reflection.FieldSize(*message, &field); ++j) {
+        FillDefaults(reflection.MutableRepeatedMessage(message, &field, j));
+      }
+      continue;
+    }
     const bool present = reflection.HasField(*message, &field);
     if (field.message_type() != nullptr) {
       if (present || !StaysAbsent(field)) {
@@ -171,6 +193,24 @@ StdRange PlanStdRange(const proto::RunConfig& config) {
     return {1e-3f, 2.0001f};
   }
   return {static_cast<float>(planner.min_std()), static_cast<float>(planner.max_std())};
+}
+
+proto::TableConfig LearnerTable(const proto::RunConfig& config) {
+  const std::string& name = config.learner().table();
+  for (const proto::TableConfig& table : config.replay().tables()) {
+    if (name.empty() || table.name() == name) return table;
+  }
+  // Without any table in the config, shards have one with the defaults.
+  POMPC_CHECK_EQ(config.replay().tables_size(), 0, name);
+  proto::TableConfig only;
+  only.set_name(kDefaultTable);
+  return only;
+}
+
+std::optional<double> ImportanceExponent(const proto::RunConfig& config) {
+  const proto::TableConfig table = LearnerTable(config);
+  if (table.selector() != proto::TableConfig::PRIORITIZED) return std::nullopt;
+  return table.beta();
 }
 
 std::string ToText(const proto::RunConfig& config) {

@@ -1,6 +1,7 @@
 #ifndef POMPC_COMMON_CONFIG_RUN_CONFIG_H_
 #define POMPC_COMMON_CONFIG_RUN_CONFIG_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,9 @@ namespace pompc::config {
 
 // The name of the task whose environment the user provides. Its EnvSpec must be given.
 inline constexpr char kExternalTask[] = "external";
+
+// The name of the one table of a run whose config gives none.
+inline constexpr char kDefaultTable[] = "default";
 
 // What a run config is made of. Later values replace earlier ones: presets come first, then files,
 // then overrides, each in the order given.
@@ -56,6 +60,13 @@ absl::StatusOr<proto::ModelConfig> FillSizes(proto::ModelConfig model);
 // Returns the range of the standard deviations that the run's planner stores with its plans, which
 // depends on planner.statistic. `config` is resolved.
 StdRange PlanStdRange(const proto::RunConfig& config);
+
+// Returns the table that the learner draws batches from. `config` is valid.
+proto::TableConfig LearnerTable(const proto::RunConfig& config);
+
+// Returns the exponent of the importance weights in the learner's update, or nothing if its table
+// draws all windows alike. `config` is valid.
+std::optional<double> ImportanceExponent(const proto::RunConfig& config);
 
 // Returns the config in protobuf text format, from which ParseRunConfig reads the same message.
 std::string ToText(const proto::RunConfig& config);

@@ -218,6 +218,23 @@ bool SetField(const std::string& text, const FieldDescriptor& field, Message* me
   }
 }
 
+// The group of a list that the text `index` names, counted from 0; the number behind the last one
+// adds a group.
+absl::StatusOr<Message*> GroupOfList(const std::string& scope, const FieldDescriptor& list,
+                                     const std::string& index, Message* message) {
+  const Reflection& reflection = *message->GetReflection();
+  const int size = reflection.FieldSize(*message, &list);
+  const absl::StatusOr<uint32_t> number = ParseInteger<uint32_t>(index);
+  if (!number.ok() || *number > static_cast<uint32_t>(size)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(scope, " is a list of ", size, " groups; name a field of one, as in ", scope,
+                     ".0.", list.message_type()->field(0)->name(), "; allowed: 0 to ", size,
+                     ", of which ", size, " adds one"));
+  }
+  if (*number == static_cast<uint32_t>(size)) return reflection.AddMessage(message, &list);
+  return reflection.MutableRepeatedMessage(message, &list, static_cast<int>(*number));
+}
+
 // Walks along the path, one group after the other, and sets the field at its end.
 absl::Status Apply(const std::string& path, const std::string& value, proto::RunConfig* config) {
   const std::vector<std::string> names = absl::StrSplit(path, '.');
@@ -239,7 +256,15 @@ absl::Status Apply(const std::string& path, const std::string& value, proto::Run
       return absl::InvalidArgumentError(absl::StrCat(
           scope, is_last ? " is a group; name a field of it" : " is a field, not a group"));
     }
-    message = message->GetReflection()->MutableMessage(message, field);
+    if (!field->is_repeated()) {
+      message = message->GetReflection()->MutableMessage(message, field);
+      continue;
+    }
+    POMPC_ASSIGN_OR_RETURN(message, GroupOfList(scope, *field, names[++i], message));
+    scope = JoinPath(scope, names[i]);
+    if (i + 1 == names.size()) {
+      return absl::InvalidArgumentError(absl::StrCat(scope, " is a group; name a field of it"));
+    }
   }
   return absl::OkStatus();
 }

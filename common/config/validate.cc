@@ -1,6 +1,10 @@
+#include <algorithm>
 #include <cmath>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/config/fields.h"
 #include "common/config/run_config.h"
@@ -163,6 +167,58 @@ absl::Status CheckReplay(const proto::RunConfig& config) {
   return absl::OkStatus();
 }
 
+// Tables in one config at most: each keeps some bytes for each row.
+constexpr int kMaxTables = 16;
+
+absl::Status CheckTables(const proto::RunConfig& config) {
+  const auto& tables = config.replay().tables();
+  if (tables.size() > kMaxTables) {
+    return Error(
+        absl::StrCat("replay.tables: ", tables.size(), " tables; allowed: 0 to ", kMaxTables));
+  }
+  std::vector<std::string> names;
+  for (int i = 0; i < tables.size(); ++i) {
+    const std::string& name = tables[i].name();
+    if (name.empty()) return Error(absl::StrCat("replay.tables.", i, ".name is empty"));
+    if (std::find(names.begin(), names.end(), name) != names.end()) {
+      return Error(absl::StrCat("replay.tables.", i, ".name: \"", name,
+                                "\" is the name of an earlier table; names must differ"));
+    }
+    names.push_back(name);
+  }
+  if (names.empty()) names.push_back(kDefaultTable);
+  const std::string& wanted = config.learner().table();
+  if (wanted.empty() || std::find(names.begin(), names.end(), wanted) != names.end()) {
+    return absl::OkStatus();
+  }
+  return Error(absl::StrCat("learner.table: \"", wanted,
+                            "\" is not in replay.tables; allowed: ", absl::StrJoin(names, ", ")));
+}
+
+// Windows that can be drawn a limited number of times run out if updates draw more. Each row begins
+// one window at most, and updates draw batch_size * utd windows for each row.
+absl::Status CheckLimitedDraws(const proto::RunConfig& config) {
+  const proto::TableConfig table = LearnerTable(config);
+  const uint64_t limit = table.max_times_sampled();
+  if (limit == 0) return absl::OkStatus();
+  const auto error = [&](auto... why) {
+    return Error(
+        absl::StrCat("max_times_sampled: ", limit, " of table \"", table.name(), "\" ", why...));
+  };
+  if (config.schedule() != proto::RunConfig::CONCURRENT) {
+    return error("does not fit schedule ", proto::RunConfig::Schedule_Name(config.schedule()),
+                 ": an update could wait for rows that come only after it; allowed: 0");
+  }
+  const proto::LearnerConfig& learner = config.learner();
+  const double for_a_row = learner.batch_size() * learner.utd();
+  if (static_cast<double>(limit) < for_a_row) {
+    return error("is less than ", for_a_row,
+                 ", learner.batch_size * learner.utd: updates would wait for windows for ever; "
+                 "allowed: 0 (no limit), or as many and more");
+  }
+  return absl::OkStatus();
+}
+
 // A run whose last row comes before its first update would train nothing. Each rule names the
 // setting that delays the first update.
 absl::Status CheckMaxRows(const proto::RunConfig& config) {
@@ -223,6 +279,8 @@ absl::Status Validate(const proto::RunConfig& config) {
   POMPC_RETURN_IF_ERROR(CheckPoMpc(config));
   POMPC_RETURN_IF_ERROR(CheckLosses(config.learner()));
   POMPC_RETURN_IF_ERROR(CheckReplay(config));
+  POMPC_RETURN_IF_ERROR(CheckTables(config));
+  POMPC_RETURN_IF_ERROR(CheckLimitedDraws(config));
   POMPC_RETURN_IF_ERROR(CheckMaxRows(config));
   return CheckOffline(config);
 }

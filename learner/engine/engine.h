@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,15 @@ struct PlanUpdate {
   replay::Opening opening;
   std::vector<uint64_t> addresses;         // [n]
   std::vector<float> plan_mean, plan_std;  // [n, A]
+};
+
+// Priorities of windows of one shard, which the updates that drew them found.
+struct PriorityUpdate {
+  uint32_t shard = 0;
+  // The opening of the shard that the addresses belong to.
+  replay::Opening opening;
+  std::vector<uint64_t> addresses;  // [n]: of the windows' first rows
+  std::vector<float> priorities;    // [n], finite and not negative
 };
 
 // Makes updates out of batches, and knows its own state. The trainer around it knows neither
@@ -64,16 +74,22 @@ class Engine {
     return std::vector<int64_t>{own};
   }
 
-  // Makes one batch out of the shares of several shards. INVALID_ARGUMENT for windows of other
-  // shapes.
+  // Makes one batch out of the shares of several shards. Each window counts in the update in
+  // proportion to its weight; without `weights` all count alike. INVALID_ARGUMENT for windows of
+  // other shapes. REQUIRES: `weights` are positive and one for each window, or empty.
   virtual absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
-      const std::vector<replay::WindowBatch>& shares) = 0;
+      const std::vector<replay::WindowBatch>& shares, std::span<const float> weights) = 0;
 
   // Makes one update. Values come only if wanted (they cost a wait for the device). NotFiniteError
   // naming a loss of LossNames() whose numbers are NaN or infinite: the update is half made, GoBack
   // undoes it. On devices that would have to be waited for, such an update may go unnoticed until
   // Keep.
   virtual absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) = 0;
+
+  // The priorities that updates have found since the last call, in the order of updates, if the
+  // learner's table draws by priorities. On a device that would have to be waited for, those of the
+  // newest update come with a later call. GoBack drops what was not taken.
+  virtual std::vector<PriorityUpdate> TakePriorities() { return {}; }
 
   // Re-plans states of the batch, as learner.reanalyze says: the batch has the plans from then
   // on, and they are returned by shard. NotFiniteError as Step. REQUIRES: the batch is one of

@@ -1,7 +1,9 @@
 #include "learner/engine/torch_engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <deque>
 #include <iterator>
 #include <span>
 #include <utility>
@@ -39,14 +41,17 @@ class TorchBatch : public Engine::Batch {
   };
 
   TorchBatch(update::Batch tensors, std::vector<Share> shares)
-      : tensors_(std::move(tensors)), shares_(std::move(shares)) {}
+      : tensors_(std::move(tensors)),
+        shares_(std::make_shared<const std::vector<Share>>(std::move(shares))) {}
   const update::Batch& tensors() const { return tensors_; }
   update::Batch& tensors() { return tensors_; }
-  const std::vector<Share>& shares() const { return shares_; }
+  const std::vector<Share>& shares() const { return *shares_; }
+  // The same, for those that outlive the batch.
+  std::shared_ptr<const std::vector<Share>> kept_shares() const { return shares_; }
 
  private:
   update::Batch tensors_;
-  const std::vector<Share> shares_;
+  const std::shared_ptr<const std::vector<Share>> shares_;
 };
 
 // Puts a column of several shares one after the other into a tensor.
@@ -93,17 +98,22 @@ class TorchEngine : public Engine {
   absl::Status Connect(std::shared_ptr<Rendezvous> rendezvous) override;
   absl::StatusOr<std::vector<int64_t>> Exchange(int64_t own) override;
 
-  absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
-      const std::vector<replay::WindowBatch>& shares) override;
+  absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(const std::vector<replay::WindowBatch>& shares,
+                                                   std::span<const float> weights) override;
 
   absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) override {
     POMPC_ASSIGN_OR_RETURN(const update::UpdateMetrics metrics,
                            updater_->Step(Own(batch).tensors(), want_values));
+    if (Own(batch).tensors().importance.defined()) {
+      drawn_.push_back(Own(batch).kept_shares());
+    }
     NamedValues values;
     if (!want_values) return values;
     for (const auto& [name, value] : metrics.Named()) values.emplace_back(name, value);
     return values;
   }
+
+  std::vector<PriorityUpdate> TakePriorities() override;
 
   absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) override;
 
@@ -128,7 +138,10 @@ class TorchEngine : public Engine {
     return names;
   }
   absl::Status Keep() override;
-  void GoBack() override { updater_->GoBack(); }
+  void GoBack() override {
+    drawn_.clear();
+    updater_->GoBack();
+  }
 
   uint64_t update_count() const override { return static_cast<uint64_t>(updater_->update_count()); }
 
@@ -164,6 +177,8 @@ class TorchEngine : public Engine {
   // Null: there are no others.
   std::shared_ptr<update::Ranks> ranks_;
   const std::unique_ptr<update::Updater> updater_;
+  // The origins of the windows of each update whose priorities were not taken yet.
+  std::deque<std::shared_ptr<const std::vector<TorchBatch::Share>>> drawn_;
 };
 
 absl::Status TorchEngine::Connect(std::shared_ptr<Rendezvous> rendezvous) {
@@ -224,7 +239,7 @@ absl::Status TorchEngine::Keep() {
 }
 
 absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
-    const std::vector<replay::WindowBatch>& shares) {
+    const std::vector<replay::WindowBatch>& shares, std::span<const float> weights) {
   int64_t b = 0;
   for (const replay::WindowBatch& share : shares) b += share.count();
   update::Batch batch;
@@ -232,10 +247,14 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
     batch.*column.tensor =
         Join(shares, column.column, column.Shape(b, horizon_, config_.env().spec()));
   }
-  // Where windows come from matters to Reanalyze alone, so the addresses (H + 1 for each window)
-  // are copied only if it will be called.
+  if (!weights.empty()) {
+    POMPC_CHECK_EQ(weights.size(), static_cast<size_t>(b));
+    batch.importance = at::tensor(at::ArrayRef<float>(weights.data(), weights.size()));
+  }
+  // Where windows come from matters to Reanalyze and to priorities alone, so the addresses (H + 1
+  // for each window) are copied only if either is wanted.
   std::vector<TorchBatch::Share> origins;
-  if (config_.learner().reanalyze().every_updates() == 0) {
+  if (config_.learner().reanalyze().every_updates() == 0 && weights.empty()) {
     return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
   }
   for (const replay::WindowBatch& share : shares) {
@@ -243,6 +262,28 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
                        share.Numbers<uint64_t>("addresses")});
   }
   return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));
+}
+
+std::vector<PriorityUpdate> TorchEngine::TakePriorities() {
+  std::vector<PriorityUpdate> updates;
+  for (const at::Tensor& priorities : updater_->TakePriorities()) {
+    POMPC_CHECK(!drawn_.empty(), "priorities of no update");
+    const float* of_window = priorities.data_ptr<float>();
+    for (const TorchBatch::Share& share : *drawn_.front()) {
+      PriorityUpdate& update = updates.emplace_back();
+      update.shard = share.shard;
+      update.opening = share.opening;
+      for (int64_t b = 0; b < share.count; ++b, ++of_window) {
+        // An update whose numbers are not finite may be noticed late, and is then undone: its
+        // windows keep their priorities.
+        if (!std::isfinite(*of_window)) continue;
+        update.addresses.push_back(share.addresses[b * (horizon_ + 1)]);
+        update.priorities.push_back(*of_window);
+      }
+    }
+    drawn_.pop_front();
+  }
+  return updates;
 }
 
 absl::StatusOr<std::vector<PlanUpdate>> TorchEngine::Reanalyze(Batch& batch) {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/values/split_mix.h"
+#include "learner/feed/importance.h"
 
 namespace pompc::learner {
 namespace {
@@ -53,8 +54,10 @@ struct Prefetcher::Slot {
 
   const uint64_t update;
   Stage stage = Stage::kToDraw;
-  // The shards that were asked, and the answer of each.
+  // The shards that were asked, the probability with which a draw went to each, and the answer of
+  // each.
   std::vector<size_t> asked;
+  std::vector<double> probabilities;
   std::vector<std::optional<Share>> shares;
   size_t missing = 0;
   // What the update gets, when ready.
@@ -263,21 +266,27 @@ uint64_t Prefetcher::SeedOf(uint64_t update) const {
 
 bool Prefetcher::Request(const std::shared_ptr<Slot>& slot) {
   const uint64_t seed = SeedOf(slot->update);
-  const std::vector<uint32_t> split =
-      replay::SplitBatch(options_.batch_size, UsableWindows(), seed);
+  const std::vector<uint64_t> masses = UsableMasses();
+  const std::vector<uint32_t> split = replay::SplitBatch(options_.batch_size, masses, seed);
   if (std::accumulate(split.begin(), split.end(), uint64_t{0}) == 0) {
     // Every shard with windows failed a moment ago.
     SetProblem("the learner waits for shards to deliver windows");
     return false;
   }
+  const auto whole =
+      static_cast<double>(std::accumulate(masses.begin(), masses.end(), uint64_t{0}));
   std::vector<size_t> asked;
+  std::vector<double> probabilities;
   for (size_t i = 0; i < split.size(); ++i) {
-    if (split[i] > 0) asked.push_back(i);
+    if (split[i] == 0) continue;
+    asked.push_back(i);
+    probabilities.push_back(static_cast<double>(masses[i]) / whole);
   }
   {
     MutexLock lock(&pipeline_->mu);
     slot->stage = Slot::Stage::kInFlight;
     slot->asked = asked;
+    slot->probabilities = std::move(probabilities);
     slot->shares.assign(asked.size(), std::nullopt);
     slot->missing = asked.size();
     // Whatever it was, the batch is on its way.
@@ -323,17 +332,24 @@ Prefetcher::Item Prefetcher::Assemble(Slot& slot) {
                                                        share.status().message())));
   }
   POMPC_RETURN_IF_ERROR(failure);
-  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<Engine::Batch> batch, engine_->MakeBatch(windows));
+  // The masses by which the batch was split may be a moment older than what the shards drew from.
+  // The product is the probability of each draw all the same, so that the weights are exact.
+  std::vector<float> weights;
+  if (options_.beta.has_value()) {
+    weights = ImportanceWeights(windows, slot.probabilities, *options_.beta);
+  }
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<Engine::Batch> batch,
+                         engine_->MakeBatch(windows, weights));
   return DrawnBatch{std::move(batch), OriginsOf(windows)};
 }
 
-std::vector<uint64_t> Prefetcher::UsableWindows() const {
-  std::vector<uint64_t> windows = control_->Windows();
+std::vector<uint64_t> Prefetcher::UsableMasses() const {
+  std::vector<uint64_t> masses = control_->Masses();
   const absl::Duration now = options_.clock->Now();
-  for (size_t i = 0; i < windows.size(); ++i) {
-    if (now < avoid_until_[i]) windows[i] = 0;
+  for (size_t i = 0; i < masses.size(); ++i) {
+    if (now < avoid_until_[i]) masses[i] = 0;
   }
-  return windows;
+  return masses;
 }
 
 void Prefetcher::SetProblem(std::string problem) {

@@ -49,6 +49,9 @@ struct PrefetcherOptions {
   int rank = 0;
   // Updates made so far.
   uint64_t first_update = 0;
+  // If given, windows have importance weights with this exponent (TableConfig.beta), as their table
+  // draws them with different probabilities.
+  std::optional<double> beta = std::nullopt;
   // A shard that failed to deliver is not asked for so long.
   absl::Duration avoid = absl::Milliseconds(500);
   Clock* clock = Clock::Real();
@@ -81,8 +84,8 @@ class PrefetchDepth {
   size_t least_ready_ = 0;
 };
 
-// Draws batches from all shards, ahead of the updates: splits each over the shards by their numbers
-// of windows, asks all of them at once and puts the answers together, on a thread of its own.
+// Draws batches from all shards, ahead of the updates: splits each over the shards by the masses of
+// their tables, asks all of them at once and puts the answers together, on a thread of its own.
 // Several batches are in flight at a time and are handed out in the order of updates, whatever the
 // order of the answers. A shard that does not deliver is left out while others hold windows; what
 // it failed to deliver is drawn again while the other batches stay in flight. Batches are drawn
@@ -134,7 +137,7 @@ class Prefetcher : public BatchSource {
   // Makes the slot ready with what Assemble gave, or has it drawn again.
   void Deliver(const std::shared_ptr<Slot>& slot, Item item);
   uint64_t SeedOf(uint64_t update) const;
-  std::vector<uint64_t> UsableWindows() const;
+  std::vector<uint64_t> UsableMasses() const;
   void SetProblem(std::string problem);
 
   const PrefetcherOptions options_;

@@ -17,12 +17,12 @@ namespace pompc::learner {
 class SamplingGate : public run::SamplingControl {
  public:
   // The run has `shards` shards.
-  SamplingGate(size_t shards, Clock* clock) : clock_(clock), windows_(shards, 0) {}
+  SamplingGate(size_t shards, Clock* clock) : clock_(clock), masses_(shards, 0) {}
 
-  // The shards hold so many windows now.
-  void Open(std::vector<uint64_t> windows) {
+  // The shards' tables have these masses now.
+  void Open(std::vector<uint64_t> masses) {
     MutexLock lock(&mu_);
-    windows_ = std::move(windows);
+    masses_ = std::move(masses);
     open_ = true;
     changed_.SignalAll();
   }
@@ -44,16 +44,16 @@ class SamplingGate : public run::SamplingControl {
     MutexLock lock(&mu_);
     return closed_;
   }
-  std::vector<uint64_t> Windows() const override {
+  std::vector<uint64_t> Masses() const override {
     MutexLock lock(&mu_);
-    return windows_;
+    return masses_;
   }
 
  private:
   Clock* const clock_;
   mutable Mutex mu_;
   CondVar changed_;
-  std::vector<uint64_t> windows_ ABSL_GUARDED_BY(mu_);
+  std::vector<uint64_t> masses_ ABSL_GUARDED_BY(mu_);
   bool open_ ABSL_GUARDED_BY(mu_) = false;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };

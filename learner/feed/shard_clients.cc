@@ -4,17 +4,19 @@
 
 #include "common/config/run_config.h"
 #include "grpcpp/channel.h"
+#include "replay/wire/tables.h"
 
 namespace pompc::learner {
 
 replay::TableOptions ShareOfShard(const proto::RunConfig& config, uint64_t num_shards) {
-  const proto::ReplayConfig& replay = config.replay();
+  const proto::ReplayConfig& settings = config.replay();
   const proto::EnvSpec& spec = config.env().spec();
   // Rounded up, so that no row of the capacity is lost to the division.
   return {.spec = {spec.observation_size(), spec.action_size()},
           .horizon = config.planner().horizon(),
-          .capacity_rows = (replay.capacity_rows() + num_shards - 1) / num_shards,
-          .capacity_bytes = (replay.capacity_bytes() + num_shards - 1) / num_shards};
+          .capacity_rows = (settings.capacity_rows() + num_shards - 1) / num_shards,
+          .capacity_bytes = (settings.capacity_bytes() + num_shards - 1) / num_shards,
+          .tables = replay::ToNamedTables(settings)};
 }
 
 ShardClients::ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
@@ -37,6 +39,7 @@ ShardClients::ShardClients(const std::string& run_id, const std::vector<rpc::End
   options.max_plan_std = plan_std.max;
   // Sent whole: the shard takes from it what its selector needs.
   options.replay = config.replay();
+  options.table = config.learner().table();
   options.timeout = timeout;
   // All shards get the same options but for their index: an environment may write to any of them,
   // and the batch is uniform over their union only if their windows are alike.

@@ -34,7 +34,8 @@ class WindowSource {
 // A client of each of the run's shards. Thread-safe.
 class ShardClients : public WindowSource {
  public:
-  // `config` is resolved; env.spec, planner, actor.chunk_rows and replay's capacity matter.
+  // `config` is resolved; env.spec, planner, actor.chunk_rows, replay and learner.table
+  // matter.
   // `timeout` is that of a call; `start` who configures and grants, if anybody does.
   ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
                const proto::RunConfig& config, absl::Duration timeout,

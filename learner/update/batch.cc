@@ -6,11 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/check.h"
+#include "common/base/status_macros.h"
 
 namespace pompc::update {
 namespace {
 
-at::Tensor RowWeights(int64_t horizon, int64_t batch, double rho,
+// `importance` is [batch], or undefined: 1 for all.
+at::Tensor RowWeights(int64_t horizon, int64_t batch, double rho, const at::Tensor& importance,
                       const at::TensorOptions& options) {
   const at::Tensor weights = at::empty({horizon, batch}, options);
   double weight = 1 / static_cast<double>(horizon * batch);
@@ -18,7 +20,7 @@ at::Tensor RowWeights(int64_t horizon, int64_t batch, double rho,
     weights[t].fill_(weight);
     weight *= rho;
   }
-  return weights.flatten();
+  return (importance.defined() ? weights * importance : weights).flatten();
 }
 
 }  // namespace
@@ -38,6 +40,9 @@ absl::Status Batch::Validate(const proto::RunConfig& config) const {
   }
   const int64_t batch = actions.size(0);
   const int64_t horizon = actions.size(1);
+  if (importance.defined()) {
+    POMPC_RETURN_IF_ERROR(CheckShape("batch.importance", importance, {batch}));
+  }
   for (const BatchColumn& column : kBatchColumns) {
     const std::string name = absl::StrCat("batch.", replay::kColumns[column.column].name);
     absl::Status status = CheckShape(name.c_str(), this->*column.tensor,
@@ -59,6 +64,7 @@ std::vector<int64_t> BatchColumn::Shape(int64_t batch, int64_t horizon,
 std::vector<at::Tensor*> TensorsOf(Batch& batch) {
   std::vector<at::Tensor*> tensors;
   for (const BatchColumn& column : kBatchColumns) tensors.push_back(&(batch.*column.tensor));
+  if (batch.importance.defined()) tensors.push_back(&batch.importance);
   return tensors;
 }
 
@@ -88,7 +94,15 @@ Windows MakeWindows(const Batch& batch, bool any_plan, const proto::RunConfig& c
   windows.actions = time_major(batch.actions, horizon).flatten(0, 1);
   windows.rewards = time_major(batch.rewards, horizon);
   windows.terminated = time_major(batch.terminated.ne(0), horizon);
-  windows.weights = RowWeights(horizon, windows.batch, config.learner().rho(), options);
+  if (batch.importance.defined()) {
+    const at::Tensor importance = batch.importance.to(options);
+    windows.largest_importance = importance.max();
+    windows.importance = importance / windows.largest_importance;
+  }
+  const auto row_weights = [&](int64_t steps) {
+    return RowWeights(steps, windows.batch, config.learner().rho(), windows.importance, options);
+  };
+  windows.weights = row_weights(horizon);
 
   const at::Tensor has_plan = batch.has_plan.ne(0);
   windows.has_plan = time_major(has_plan, states).flatten();
@@ -99,12 +113,23 @@ Windows MakeWindows(const Batch& batch, bool any_plan, const proto::RunConfig& c
 
   const int64_t policy_states = config.po_mpc().policy_at_window_end() ? states : horizon;
   windows.policy_rows = policy_states * windows.batch;
-  windows.policy_weights = config.po_mpc().policy_at_window_end()
-                               ? RowWeights(states, windows.batch, config.learner().rho(), options)
-                               : windows.weights;
+  windows.policy_weights =
+      config.po_mpc().policy_at_window_end() ? row_weights(states) : windows.weights;
+  windows.policy_weight = windows.policy_weights.sum();
   windows.planned_weight = (windows.policy_weights * windows.OfPolicy(windows.has_plan)).sum();
   windows.any_plan = any_plan;
   return windows;
+}
+
+void Windows::SetLargestImportance(double largest) {
+  POMPC_CHECK(importance.defined());
+  const double factor = largest_importance.item<double>() / largest;
+  POMPC_CHECK(factor > 0 && factor <= 1, "importance");
+  largest_importance = at::full_like(largest_importance, largest);
+  for (at::Tensor* tensor :
+       {&importance, &weights, &policy_weights, &policy_weight, &planned_weight}) {
+    *tensor = *tensor * factor;
+  }
 }
 
 }  // namespace pompc::update

@@ -22,6 +22,10 @@ struct Batch {
   at::Tensor plan_mean;  // [B, H+1, A]
   at::Tensor plan_std;   // [B, H+1, A], > 0
   at::Tensor has_plan;   // [B, H+1], 0: no plan was made there (seed phase, end of an episode)
+  // What the terms of each window are multiplied by in every loss, up to a factor that is common to
+  // the batch: its largest number counts as 1. [B], > 0; undefined: all windows count alike. Not a
+  // column of replay, which knows the probabilities that they are made of.
+  at::Tensor importance;
 
   // INVALID_ARGUMENT naming the tensor, its shape and the shape wanted. B and H follow from
   // `actions`.
@@ -52,7 +56,7 @@ inline constexpr BatchColumn kBatchColumns[] = {
 absl::Status CheckShape(const char* name, const at::Tensor& tensor,
                         const std::vector<int64_t>& shape);
 
-// All tensors of the batch.
+// All tensors of the batch that are defined.
 std::vector<at::Tensor*> TensorsOf(Batch& batch);
 
 // A batch as the update works on it: time first, one row per (step, window), in the model's dtype
@@ -64,8 +68,12 @@ struct Windows {
   at::Tensor actions;       // [H * B, A]
   at::Tensor rewards;       // [H, B]
   at::Tensor terminated;    // [H, B], 0 or 1
-  // rho^t / (H B): a sum over rows with these weights is (1/H) sum_t rho^t mean_batch.
+  // w_b rho^t / (H B): a sum over rows with these weights is (1/H) sum_t rho^t mean_batch w.
   at::Tensor weights;  // [H * B]
+  // w_b of each window, at most 1 in the whole batch: Batch::importance over its largest number.
+  // Both are undefined where all windows count alike.
+  at::Tensor importance;          // [B]
+  at::Tensor largest_importance;  // a scalar
 
   // The planner at states 0..H.
   at::Tensor plan_mean;  // [(H+1) * B, A]
@@ -74,9 +82,16 @@ struct Windows {
 
   // The states at which prior and policy learn: the first T of 0..H.
   int64_t policy_rows = 0;    // T B
-  at::Tensor policy_weights;  // [T * B]: rho^t / (T B)
+  at::Tensor policy_weights;  // [T * B]: w_b rho^t / (T B)
   bool any_plan = false;      // whether any of these states has a plan
-  at::Tensor planned_weight;  // a scalar: sum of policy_weights where there is a plan
+  // These scalars are sums over the whole batch, those of all ranks: of policy_weights, and of
+  // policy_weights where there is a plan.
+  at::Tensor policy_weight;
+  at::Tensor planned_weight;
+
+  // Divides by `largest` in place of the largest number of this batch, as the part of a batch must
+  // whose largest number is elsewhere. REQUIRES: importance is defined, `largest` is not smaller.
+  void SetLargestImportance(double largest);
 
   // The rows of `x` that belong to these states.
   at::Tensor OfPolicy(const at::Tensor& x) const { return x.narrow(0, 0, policy_rows); }

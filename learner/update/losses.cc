@@ -216,8 +216,10 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, std::span<const V
     const at::Tensor logits =
         model.termination().Forward(rollout.predictions, Training()).squeeze(1);
     // Not weighted by rho: a mean over all states alike.
+    const at::Tensor importance =
+        windows.importance.defined() ? windows.importance.repeat(windows.horizon) : at::Tensor();
     add("termination", &M::termination_loss, learner.termination_coefficient(),
-        at::binary_cross_entropy_with_logits(logits, windows.terminated.flatten()));
+        at::binary_cross_entropy_with_logits(logits, windows.terminated.flatten(), importance));
   }
 
   // Prior and policy learn at sg(zhat).
@@ -244,6 +246,23 @@ void Report(const ModelLosses& losses, const Targets& targets, std::span<const V
   }
 }
 
+at::Tensor WindowPriorities(const ModelLosses& losses, const Targets& targets,
+                            const Windows& windows, const proto::RunConfig& config) {
+  at::NoGradGuard no_grad;
+  // The first head is the plain Q: the others' targets follow the policy, not the window alone.
+  const at::Tensor values =
+      model::TwoHotDecode(losses.value_logits.front(), model::BinsOf(config.model()));
+  const at::Tensor errors =
+      (values - targets.values.front()).abs().mean(0).view({windows.horizon, windows.batch});
+  at::Tensor sum = errors[0].clone();
+  double weight = 1;
+  for (int64_t t = 1; t < windows.horizon; ++t) {
+    weight *= config.learner().rho();
+    sum.add_(errors[t], weight);
+  }
+  return sum.div_(static_cast<double>(windows.horizon));
+}
+
 PriorLoss ComputePriorLoss(const Mlp& prior, const Windows& windows, const at::Tensor& latents,
                            const at::Tensor& noise, const proto::RunConfig& config) {
   POMPC_CHECK(windows.any_plan);
@@ -255,11 +274,10 @@ PriorLoss ComputePriorLoss(const Mlp& prior, const Windows& windows, const at::T
                   ? GaussianKl(planner, result.gaussian, config.po_mpc().kl_reduction())
                   : KlToPlanner(result.gaussian, config.model().policy_form(), noise, planner,
                                 config.po_mpc().kl_reduction());
-  // planned_weight is that of the whole batch: with several ranks each sums its own rows over the
+  // Both scalars are those of the whole batch: with several ranks each sums its own rows over the
   // same weight, and the average of their gradients is the gradient of the whole batch's loss.
-  const at::Tensor& weights = windows.policy_weights;
-  const at::Tensor masked = weights * windows.OfPolicy(windows.has_plan);
-  result.loss = (result.kl * (masked * (weights.sum() / windows.planned_weight))).sum();
+  const at::Tensor masked = windows.policy_weights * windows.OfPolicy(windows.has_plan);
+  result.loss = (result.kl * (masked * (windows.policy_weight / windows.planned_weight))).sum();
   return result;
 }
 

@@ -95,12 +95,14 @@ struct LossTerm {
 };
 
 struct ModelLosses {
-  // In the order in which they are summed. sum_t stands for (1/H) sum_t rho^t mean_batch:
+  // In the order in which they are summed. sum_t stands for (1/H) sum_t rho^t mean_batch w, with
+  // the weight w of each window (Windows::importance):
   //   consistency        sum_t (zhat_{t+1} - next_latent_t)^2
   //   reward             sum_t CE(R(zhat_t, a_t), r_t)
   //   value              sum_t (1/N) sum_i CE(Q_i(zhat_t, a_t), y_t)
   //   regularized_value  the same for Qt, if there is one
-  //   termination        (1/H) sum_t mean_batch BCE(D(zhat_{t+1}), d_t), if episodes can terminate
+  //   termination        (1/H) sum_t mean_batch w BCE(D(zhat_{t+1}), d_t), if episodes can
+  //   terminate
   std::vector<LossTerm> terms;
   at::Tensor latents;  // [T * B, L]: zhat_0..zhat_{T-1}, rolled out from the first observation
   at::Tensor reward_logits;              // [H * B, bins]
@@ -118,11 +120,18 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, std::span<const V
 void Report(const ModelLosses& losses, const Targets& targets, std::span<const ValueHead> heads,
             const proto::ModelConfig& config, MetricTensors& metrics);
 
+// The priority of each window for the replay that it was drawn from: the error of its plain values,
+// (1/H) sum_t rho^t (1/N) sum_i |Q_i(zhat_t, a_t) - y_t| in units of returns, [B]. This is the
+// priority of TD-MPC (Hansen et al. 2022, tdmpc.py: priority_loss), up to its constant factor. No
+// gradient.
+at::Tensor WindowPriorities(const ModelLosses& losses, const Targets& targets,
+                            const Windows& windows, const proto::RunConfig& config);
+
 // ---- Step 3: the learned prior
 
 struct PriorLoss {
-  // sum of row weights times KL over the rows with plans, over the sum of their weights times T /
-  // sum_t rho^t: the mean does not shrink with the share of rows that have plans.
+  // sum of row weights times KL over the rows with plans, over the sum of their weights, times the
+  // sum of all weights: the mean does not shrink with the share of rows that have plans.
   at::Tensor loss;
   at::Tensor kl;             // [T * B], of every row
   model::Gaussian gaussian;  // the prior's

@@ -85,6 +85,13 @@ at::Tensor Recorder::Run(int /*variant*/, absl::FunctionRef<at::Tensor()> progra
   return program();
 }
 
+std::function<at::Tensor()> Recorder::Retrieve(const at::Tensor& tensor) {
+  // A copy, because the next run of the program overwrites its result.
+  return [copy = tensor.to(at::kCPU, tensor.scalar_type(), /*non_blocking=*/false, /*copy=*/true)] {
+    return copy;
+  };
+}
+
 #ifdef POMPC_CUDA
 
 namespace {
@@ -128,6 +135,18 @@ class CudaRecorder : public Recorder {
     own.graph->replay();
     ++replays_;
     return own.result;
+  }
+
+  std::function<at::Tensor()> Retrieve(const at::Tensor& tensor) override {
+    const at::Tensor host =
+        at::empty(tensor.sizes(), at::TensorOptions(tensor.scalar_type()).pinned_memory(true));
+    host.copy_(tensor, /*non_blocking=*/true);
+    auto copied = std::make_shared<c10::Event>(at::kCUDA);
+    copied->record(streams_.getStream(device_));
+    return [host, copied] {
+      copied->synchronize();
+      return host;
+    };
   }
 
  protected:

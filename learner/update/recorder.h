@@ -3,6 +3,7 @@
 #define POMPC_LEARNER_UPDATE_RECORDER_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -33,6 +34,10 @@ class Recorder {
   // does the same operations with the same numbers of the host whenever `variant` is the same: once
   // recorded it is no longer called.
   virtual at::Tensor Run(int variant, absl::FunctionRef<at::Tensor()> program);
+
+  // Queues a copy of `tensor` to the host, behind what was queued before. What is returned waits
+  // for that copy and gives it; it may be called at any time, and outlive the recorder.
+  virtual std::function<at::Tensor()> Retrieve(const at::Tensor& tensor);
 
   // Runs that replayed a recording.
   int64_t replays() const { return replays_; }

@@ -1,5 +1,6 @@
 #include "learner/update/updater.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -94,6 +95,9 @@ absl::Status Updater::MakeUpdate(const Draws& draws, const Manner& manner, Evalu
   e.losses = ComputeModelLosses(own.world_model, own.heads, windows, e.targets, draws.fit_dropout,
                                 config());
   e.total = e.losses.Total();
+  if (windows.importance.defined()) {
+    e.priorities = WindowPriorities(e.losses, e.targets, windows, config());
+  }
   const absl::Status stepped = Minimize(UpdateStep::kModel, e.total, manner);
   if (!stepped.ok()) return WithTerms(stepped, e.losses.terms);
   const at::Tensor& latents = e.losses.latents;
@@ -222,6 +226,11 @@ absl::StatusOr<UpdateMetrics> Updater::StepDirectly(const Batch& batch, bool wan
                                     .metrics = want_metrics ? &metrics : nullptr},
                                    e));
   CountUpdate(e.windows.any_plan);
+  if (e.priorities.defined() && recorder_ != nullptr) {
+    priorities_.push_back(recorder_->Retrieve(e.priorities));
+  } else if (e.priorities.defined()) {
+    priorities_.push_back([priorities = e.priorities.cpu()] { return priorities; });
+  }
   return want_metrics ? OfWholeBatch(metrics.Pack(options())) : UpdateMetrics();
 }
 
@@ -247,13 +256,22 @@ absl::StatusOr<UpdateMetrics> Updater::StepThroughRecorder(const Batch& batch, b
     MetricTensors metrics;
     POMPC_CHECK_OK(
         MakeUpdate(DrawShare(numbers, own), {.metrics = want_metrics ? &metrics : nullptr}, e));
-    return want_metrics ? metrics.Pack(options()) : at::Tensor();
+    // A program has one result: the metrics if they are wanted, then the priorities if there are
+    // any.
+    std::vector<at::Tensor> results;
+    if (want_metrics) results.push_back(metrics.Pack(options()));
+    if (e.priorities.defined()) results.push_back(e.priorities.to(at::kDouble));
+    return results.empty() ? at::Tensor() : at::cat(results);
   });
   CountUpdate(any_plan);
+  const int64_t windows = own.importance.defined() ? own.importance.size(0) : 0;
+  if (windows > 0) {
+    priorities_.push_back(recorder_->Retrieve(packed.narrow(0, packed.size(0) - windows, windows)));
+  }
   // Nothing has waited for the device so far. Metrics do, and can then tell what came out; without
   // them a gradient that is not finite is found by the next Keep.
   if (!want_metrics) return UpdateMetrics();
-  const UpdateMetrics metrics = Unpack(packed);
+  const UpdateMetrics metrics = Unpack(packed.narrow(0, 0, packed.size(0) - windows));
   for (const char* loss : kLosses) {
     for (const Optimizer& optimizer : learned_->optimizers) {
       if (optimizer.loss == loss && !std::isfinite(metrics.*optimizer.norm))
@@ -261,6 +279,18 @@ absl::StatusOr<UpdateMetrics> Updater::StepThroughRecorder(const Batch& batch, b
     }
   }
   return metrics;
+}
+
+std::vector<at::Tensor> Updater::TakePriorities() {
+  // The newest update may still be running on its device; those before it have ended, or are about
+  // to, while the device has the newest one to work on.
+  const size_t running = model().device().is_cpu() ? 0 : 1;
+  std::vector<at::Tensor> taken;
+  while (priorities_.size() > running) {
+    taken.push_back(priorities_.front()().to(at::kFloat));
+    priorities_.pop_front();
+  }
+  return taken;
 }
 
 absl::StatusOr<Evaluation> Updater::Evaluate(const Batch& batch, const Draws& draws) {
@@ -324,14 +354,24 @@ absl::Status Updater::AgreeWithRanks(Windows& windows) const {
   // would give gradients of other parameters, and no later exchange would notice: sizes agree.
   const double batch = static_cast<double>(windows.batch);
   const double updates = static_cast<double>(learned_->updates);
-  const at::Tensor own = at::tensor(
-      {windows.planned_weight.item<double>(), windows.any_plan ? 1.0 : 0.0, batch, updates},
-      at::kDouble);
+  const bool weighted = windows.importance.defined();
+  const double largest = weighted ? windows.largest_importance.item<double>() : 0;
+  const at::Tensor own =
+      at::tensor({windows.planned_weight.item<double>(), windows.any_plan ? 1.0 : 0.0, batch,
+                  updates, windows.policy_weight.item<double>(), largest},
+                 at::kDouble);
   POMPC_ASSIGN_OR_RETURN(const at::Tensor gathered, ranks_->Gather(own.unsqueeze(0)));
   const auto all = gathered.accessor<double, 2>();
-  double planned = 0;
+  // Importance weights are divided by the largest one of the whole batch, and sums over parts that
+  // were divided by their own are brought to it.
+  double most = largest;
+  for (int64_t rank = 0; rank < ranks_->size(); ++rank) most = std::max(most, all[rank][5]);
+  if (weighted) windows.SetLargestImportance(most);
+  double planned = 0, weight = 0;
   for (int64_t rank = 0; rank < ranks_->size(); ++rank) {
-    planned += all[rank][0] / ranks_->size();
+    const double scale = weighted ? all[rank][5] / most : 1;
+    planned += all[rank][0] * scale / ranks_->size();
+    weight += all[rank][4] * scale / ranks_->size();
     if (all[rank][1] != 0) windows.any_plan = true;
     if (all[rank][2] != batch) {
       return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " has a batch of ",
@@ -345,6 +385,7 @@ absl::Status Updater::AgreeWithRanks(Windows& windows) const {
     }
   }
   windows.planned_weight = at::full({}, planned, options());
+  if (weighted) windows.policy_weight = at::full({}, weight, options());
   return absl::OkStatus();
 }
 

@@ -4,6 +4,8 @@
 #define POMPC_LEARNER_UPDATE_UPDATER_H_
 
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -26,6 +28,7 @@ struct Evaluation {
   Targets targets;
   ModelLosses losses;
   at::Tensor total;                // losses.Total()
+  at::Tensor priorities;           // WindowPriorities; undefined without Batch::importance
   std::optional<PriorLoss> prior;  // nothing where no prior is trained from this batch
   PolicyTerms policy;
   at::Tensor policy_loss;  // undefined where the policy is not trained from this batch
@@ -67,6 +70,12 @@ class Updater {
   // Ranks says: then the update is incomplete as well, and ranks must be joined again.
   absl::StatusOr<UpdateMetrics> Step(const Batch& batch, bool want_metrics);
 
+  // The priorities of the windows of each update whose batch had importance weights, in order,
+  // which were not taken yet: float32 [B] on the CPU. On a device that works behind the host those
+  // of the newest update come with a later call, so that nothing waits for it. GoBack drops all of
+  // them.
+  std::vector<at::Tensor> TakePriorities();
+
   // Computes what Step would from these draws, all of it at the parameters as they are (in Step,
   // the optimisers of the model and of the values step before the policy's loss is computed). The
   // state stays as it is. INVALID_ARGUMENT for a batch or for draws of wrong shapes, naming them.
@@ -103,7 +112,10 @@ class Updater {
   // stays. Waits for the device.
   absl::Status Keep() { return learned_->Keep(); }
   // Returns to what was kept last, bit for bit. REQUIRES: Keep was OK once.
-  void GoBack() { learned_->GoBack(); }
+  void GoBack() {
+    priorities_.clear();
+    learned_->GoBack();
+  }
 
   // Says how operations reach the device. Null, as it is for a CPU unless set: each as it comes,
   // and each gradient is looked at before it is used; so it is always with other ranks. With a
@@ -168,6 +180,8 @@ class Updater {
   std::shared_ptr<Ranks> ranks_;
   // Null: updates are made directly.
   std::unique_ptr<Recorder> recorder_;
+  // These wait for the priorities of an update, and give them.
+  std::deque<std::function<at::Tensor()>> priorities_;
 };
 
 }  // namespace pompc::update

@@ -242,6 +242,7 @@ void ShardClient::SampleAsync(uint32_t count, uint64_t seed, SampleCallback done
   request.set_count(count);
   request.set_seed(seed);
   const ShardClientOptions& options = impl_->options();
+  request.set_table(options.table);
   const RowSpec spec{options.spec.observation_size(), options.spec.action_size()};
   impl_->StartSample(std::move(request),
                      [spec, count, horizon = options.horizon,
@@ -287,6 +288,30 @@ absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
   return sum;
 }
 
+absl::StatusOr<proto::UpdatePrioritiesReply> ShardClient::UpdatePriorities(
+    const Opening& opening, std::span<const uint64_t> addresses,
+    std::span<const float> priorities) {
+  POMPC_CHECK_EQ(priorities.size(), addresses.size());
+  proto::UpdatePrioritiesReply sum;
+  for (size_t begin = 0; begin < addresses.size(); begin += kMaxWindows) {
+    const size_t windows = std::min<size_t>(kMaxWindows, addresses.size() - begin);
+    auto request = impl_->New<proto::UpdatePrioritiesRequest>();
+    request.set_count(static_cast<uint32_t>(windows));
+    request.set_table(impl_->options().table);
+    request.set_shard_incarnation(opening.incarnation);
+    request.set_opening(opening.opening);
+    request.set_addresses(Bytes(addresses.subspan(begin, windows)));
+    request.set_priorities(Bytes(priorities.subspan(begin, windows)));
+    POMPC_ASSIGN_OR_RETURN(
+        const proto::UpdatePrioritiesReply reply,
+        (impl_->Wait<proto::UpdatePrioritiesRequest, proto::UpdatePrioritiesReply>(
+            &Impl::Stub::async::UpdatePriorities, std::move(request))));
+    sum.set_updated(sum.updated() + reply.updated());
+    sum.set_gone(sum.gone() + reply.gone());
+  }
+  return sum;
+}
+
 absl::StatusOr<proto::BarWindowsReply> ShardClient::BarWindows(
     const Opening& opening, std::span<const uint64_t> addresses) {
   auto request = impl_->New<proto::BarWindowsRequest>();
@@ -311,20 +336,21 @@ void ShardClient::Close() { impl_->Close(); }
 
 const ShardClientOptions& ShardClient::options() const { return impl_->options(); }
 
-std::vector<uint32_t> SplitBatch(uint32_t batch, std::span<const uint64_t> windows, uint64_t seed) {
-  std::vector<uint32_t> shares(windows.size(), 0);
+std::vector<uint32_t> SplitBatch(uint32_t batch, std::span<const uint64_t> masses, uint64_t seed) {
+  std::vector<uint32_t> shares(masses.size(), 0);
   // Every machine must split alike: std::discrete_distribution is left out, because the standard
   // leaves to each library how it draws.
-  // cumulative[i]: windows of shards 0 .. i. Each draw picks one window of the union.
-  std::vector<uint64_t> cumulative(windows.size());
-  std::partial_sum(windows.begin(), windows.end(), cumulative.begin());
+  // cumulative[i]: mass of shards 0 .. i. Each draw picks a point of the union.
+  std::vector<uint64_t> cumulative(masses.size());
+  std::partial_sum(masses.begin(), masses.end(), cumulative.begin());
+  POMPC_CHECK(std::is_sorted(cumulative.begin(), cumulative.end()), "the sum of masses overflows");
   if (cumulative.empty() || cumulative.back() == 0) return shares;
   Random random(seed);
   // One draw for each window is slower than a multinomial sampler, and needs no floating point: the
   // split is exact. A batch of 256 takes microseconds.
   for (uint32_t i = 0; i < batch; ++i) {
-    const uint64_t window = random.Below(cumulative.back());
-    const auto shard = std::upper_bound(cumulative.begin(), cumulative.end(), window);
+    const uint64_t point = random.Below(cumulative.back());
+    const auto shard = std::upper_bound(cumulative.begin(), cumulative.end(), point);
     POMPC_DCHECK(shard != cumulative.end());
     ++shares[shard - cumulative.begin()];
   }

@@ -41,6 +41,8 @@ struct ShardClientOptions {
   uint32_t action_repeat = 0;
   // The run's settings of replay.
   proto::ReplayConfig replay;
+  // Name of the table that windows are drawn from; "": the first.
+  std::string table;
   // Deadline of every call, from its start.
   absl::Duration timeout = absl::Seconds(10);
 };
@@ -66,9 +68,10 @@ class ShardClient {
 
   absl::StatusOr<proto::ShardInfo> Info();
 
-  // Starts drawing `count` windows, 1 to 65536; the same seed on the same rows draws the same.
-  // `done` is called exactly once, from a thread of gRPC; it must not block for long nor destroy
-  // the client. FAILED_PRECONDITION (its message says so) while the shard holds no window;
+  // Starts drawing `count` windows, 1 to 65536, from the table; the same seed on the same history
+  // of the shard draws the same. `done` is called exactly once, from a thread of gRPC; it must not
+  // block for long nor destroy the client. FAILED_PRECONDITION (its message says so) while the
+  // table holds no window, or fewer draws than `count`; INVALID_ARGUMENT if there is no such table;
   // DATA_LOSS if the answer is not what was asked for.
   void SampleAsync(uint32_t count, uint64_t seed, SampleCallback done);
   absl::StatusOr<WindowBatch> Sample(uint32_t count, uint64_t seed);
@@ -82,6 +85,14 @@ class ShardClient {
                                                       std::span<const uint64_t> addresses,
                                                       std::span<const float> plan_mean,
                                                       std::span<const float> plan_std);
+
+  // Sets the priorities [n] of the windows whose first rows are at `addresses` [n], in the table
+  // that windows are drawn from. `opening` is as in UpdatePlans, and so are requests that need
+  // several calls. FAILED_PRECONDITION if the table draws without priorities. REQUIRES: sizes that
+  // fit together.
+  absl::StatusOr<proto::UpdatePrioritiesReply> UpdatePriorities(const Opening& opening,
+                                                                std::span<const uint64_t> addresses,
+                                                                std::span<const float> priorities);
 
   // Bars the windows whose first rows are at `addresses` from being drawn. `opening` is as in
   // UpdatePlans. Idempotent.
@@ -104,11 +115,12 @@ class ShardClient {
   const std::unique_ptr<Impl> impl_;
 };
 
-// Splits a batch over shards multinomially by their numbers of valid windows, so that drawing each
-// share uniformly within its shard draws the batch uniformly over the union. Returns one share per
-// shard; they sum to `batch`, or to 0 when no shard holds a window. A pure function: the same seed
-// gives the same split on every machine.
-std::vector<uint32_t> SplitBatch(uint32_t batch, std::span<const uint64_t> windows, uint64_t seed);
+// Splits a batch over shards multinomially by the masses of their tables, so that drawing each
+// share within its shard draws the batch from the union: uniformly by numbers of windows, by
+// priority by sums of priorities. Returns one share per shard; they sum to `batch`, or to 0 when no
+// shard holds a window. A pure function: the same seed gives the same split on every machine.
+// REQUIRES: the masses sum to less than 2^64.
+std::vector<uint32_t> SplitBatch(uint32_t batch, std::span<const uint64_t> masses, uint64_t seed);
 
 }  // namespace pompc::replay
 

@@ -33,7 +33,14 @@ absl::StatusOr<WindowBatch> WindowBatch::Parse(const grpc::ByteBuffer& message, 
                                                uint32_t count, uint32_t horizon) {
   POMPC_ASSIGN_OR_RETURN(SampleReplyReader reply, SampleReplyReader::Parse(message));
   POMPC_RETURN_IF_ERROR(Check(reply, spec, count, horizon));
-  return WindowBatch(std::move(reply));
+  WindowBatch batch(std::move(reply));
+  for (const float probability : batch.Numbers<float>("probabilities")) {
+    // The comparison is written so that NaN fails it.
+    if (probability > 0 && probability <= 1) continue;
+    return absl::DataLossError(
+        absl::StrCat("a window from replay was drawn with probability ", probability));
+  }
+  return batch;
 }
 
 void WindowBatch::CopyTo(size_t column, std::byte* to) const {

@@ -19,8 +19,8 @@ namespace pompc::replay {
 class WindowBatch {
  public:
   // The `count` windows of `horizon` rows that were requested. DATA_LOSS if the message is no reply
-  // to that: it holds other windows, or columns whose sizes do not follow from count, horizon and
-  // `spec`.
+  // to that: it holds other windows, columns whose sizes do not follow from count, horizon and
+  // `spec`, or a probability that no window can be drawn with.
   static absl::StatusOr<WindowBatch> Parse(const grpc::ByteBuffer& message, const RowSpec& spec,
                                            uint32_t count, uint32_t horizon);
 

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/check.h"
+#include "common/base/status_macros.h"
 #include "common/values/split_mix.h"
 
 namespace pompc::replay {
@@ -34,6 +35,17 @@ absl::Status CheckNamedTables(const std::vector<NamedTableOptions>& tables) {
     }
   }
   return absl::OkStatus();
+}
+
+std::string ToText(const std::vector<NamedTableOptions>& tables) {
+  std::vector<std::string> texts;
+  for (const NamedTableOptions& table : tables) {
+    texts.push_back(absl::StrCat(table.name, " (", table.selector.name, ", alpha ",
+                                 table.selector.alpha, ", initial_priority ",
+                                 table.selector.initial_priority, ", max_times_sampled ",
+                                 table.max_times_sampled, ")"));
+  }
+  return absl::StrJoin(texts, ", ");
 }
 
 NamedTables::NamedTables(const std::vector<NamedTableOptions>& tables) {
@@ -95,6 +107,15 @@ absl::StatusOr<size_t> NamedTables::Find(absl::string_view name) const {
   return Unknown("table", name, names);
 }
 
+absl::StatusOr<size_t> NamedTables::FindPrioritized(absl::string_view name) const {
+  POMPC_ASSIGN_OR_RETURN(const size_t table, Find(name));
+  const NamedTable& own = At(table);
+  if (own.selector->has_priorities()) return table;
+  return absl::FailedPreconditionError(absl::StrCat("table \"", own.options.name, "\" draws ",
+                                                    own.options.selector.name,
+                                                    ", without priorities"));
+}
+
 absl::Status NamedTables::CheckDraws(size_t table, uint64_t count) const {
   const NamedTable& own = At(table);
   if (own.selector->size() == 0) {
@@ -139,6 +160,12 @@ bool NamedTables::SetPriority(size_t table, Key key, double priority) {
   if (own.HasLeft(key)) return false;
   own.selector->SetPriority(key, priority);
   return true;
+}
+
+std::vector<NamedTableCounts> NamedTables::counts() const {
+  std::vector<NamedTableCounts> all;
+  for (size_t i = 0; i < tables_.size(); ++i) all.push_back(counts(i));
+  return all;
 }
 
 NamedTableCounts NamedTables::counts(size_t table) const {

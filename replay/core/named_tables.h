@@ -31,6 +31,9 @@ struct NamedTableOptions {
 // that exists. INVALID_ARGUMENT naming what is wrong.
 absl::Status CheckNamedTables(const std::vector<NamedTableOptions>& tables);
 
+// "hard (PRIORITIZED, alpha 0.6, initial_priority 0, max_times_sampled 3), ...", for messages.
+std::string ToText(const std::vector<NamedTableOptions>& tables);
+
 // What one of them holds at one moment.
 struct NamedTableCounts {
   std::string name;
@@ -74,6 +77,8 @@ class NamedTables {
   size_t size() const { return tables_.size(); }
   // The table called `name`; the first one for "". INVALID_ARGUMENT listing the names there are.
   absl::StatusOr<size_t> Find(absl::string_view name) const;
+  // Does the same for a table that must draw by priorities; FAILED_PRECONDITION if it does not.
+  absl::StatusOr<size_t> FindPrioritized(absl::string_view name) const;
   // True if the draws of the table are limited: then Sample changes it.
   bool is_limited(size_t table) const { return At(table).options.max_times_sampled > 0; }
 
@@ -85,14 +90,13 @@ class NamedTables {
   // REQUIRES: CheckDraws is OK.
   void Sample(size_t table, uint64_t seed, std::span<Draw> draws);
 
-  // True if the table draws by priorities.
-  bool has_priorities(size_t table) const { return At(table).selector->has_priorities(); }
   // Sets the priority of a window, as Selector::SetPriority. False if it has left the table.
-  // REQUIRES: has_priorities(table), `key` is valid.
+  // REQUIRES: `table` draws by priorities, `key` is valid.
   bool SetPriority(size_t table, Key key, double priority);
 
+  // What the tables hold, in their order, and what one of them does.
+  std::vector<NamedTableCounts> counts() const;
   NamedTableCounts counts(size_t table) const;
-  const NamedTableOptions& options(size_t table) const { return At(table).options; }
 
   // Bytes that such tables keep for each key between 0 and the highest one. REQUIRES:
   // CheckNamedTables(tables) is OK.

@@ -1,6 +1,7 @@
 #include "replay/core/row.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -122,6 +123,20 @@ absl::Status CheckPlans(const RowSpec& spec, const RowLimits& limits, size_t cou
   POMPC_RETURN_IF_ERROR(CheckSize("plan_std", plan_std.size(), count * spec.action_size));
   POMPC_RETURN_IF_ERROR(CheckActions("plan_mean", plan_mean));
   return CheckStds("plan_std", limits.plan_std, plan_std);
+}
+
+absl::Status CheckPriorities(size_t windows, std::span<const float> priorities) {
+  if (priorities.size() != windows || windows > kMaxWindows) {
+    return absl::InvalidArgumentError(absl::StrCat(priorities.size(), " priorities of ", windows,
+                                                   " windows, allowed are 0 to ", kMaxWindows,
+                                                   " and one for each"));
+  }
+  for (size_t i = 0; i < windows; ++i) {
+    if (std::isfinite(priorities[i]) && priorities[i] >= 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat("priority ", i, " is ", priorities[i],
+                                                   "; allowed are finite numbers from 0 on"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckObservation(const RowSpec& spec, std::span<const float> observation,

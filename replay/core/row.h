@@ -94,10 +94,11 @@ inline constexpr Column kColumns[] = {
     // What windows tell of their rows besides. Rows on their way to a shard do not have it.
     {"addresses", Element::kUint64, One, Meaning::kUnchecked, InWindow::kStates, false, 0},
     {"draws", Element::kUint64, One, Meaning::kUnchecked, InWindow::kFirst, false, 0},
+    {"probabilities", Element::kFloat, One, Meaning::kUnchecked, InWindow::kFirst, false, 0},
 };
 inline constexpr size_t kNumColumns = std::size(kColumns);
 // The first so many are the columns of a row.
-inline constexpr size_t kRowColumns = kNumColumns - 2;
+inline constexpr size_t kRowColumns = kNumColumns - 3;
 static_assert(kColumns[kRowColumns].name == "addresses", "what only windows hold stands last");
 
 // Names a column in code. A name that is none, or whose column does not hold T, does not compile.
@@ -208,6 +209,10 @@ absl::Status CheckRow(const RowSpec& spec, const RowView& row);
 // Checks sizes and numbers of the plans of `count` rows, plan_mean and plan_std [count, A].
 absl::Status CheckPlans(const RowSpec& spec, const RowLimits& limits, size_t count,
                         std::span<const float> plan_mean, std::span<const float> plan_std);
+
+// Checks the priorities of so many windows, at most kMaxWindows: one for each, finite and not
+// negative.
+absl::Status CheckPriorities(size_t windows, std::span<const float> priorities);
 
 // Checks size and numbers of an observation; `what` names it in the message.
 absl::Status CheckObservation(const RowSpec& spec, std::span<const float> observation,

@@ -8,7 +8,6 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/process/log.h"
-#include "replay/core/selectors/uniform.h"
 
 namespace pompc::replay {
 namespace {
@@ -68,12 +67,9 @@ std::string Changes(const ShardConfig& have, const ShardConfig& want) {
   compare("horizon", have.table.horizon, want.table.horizon);
   compare("capacity in rows", have.table.capacity_rows, want.table.capacity_rows);
   compare("capacity in bytes", have.table.capacity_bytes, want.table.capacity_bytes);
+  const std::string before = ToText(have.table.tables), now = ToText(want.table.tables);
+  if (before != now) changes.push_back(absl::StrCat("tables ", now, " instead of ", before));
   return absl::StrJoin(changes, ", ");
-}
-
-bool SameTable(const TableOptions& a, const TableOptions& b) {
-  return a.horizon == b.horizon && a.capacity_rows == b.capacity_rows &&
-         a.capacity_bytes == b.capacity_bytes;
 }
 
 SegmentRecord RecordOf(const SegmentId& id, const Streams::Segment& segment, uint64_t next) {
@@ -175,7 +171,7 @@ absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
     if (!later && config.learner != config_->learner) return HeldByAnother(*config_);
     POMPC_RETURN_IF_ERROR(CheckSameRows(*config_, config));
     const std::string changes = Changes(*config_, config);
-    if (!SameTable(config_->table, config.table)) POMPC_RETURN_IF_ERROR(MakeTable(config));
+    if (config_->table != config.table) POMPC_RETURN_IF_ERROR(MakeTable(config));
     if (!changes.empty()) Log().info("shard {} now has {}", config.shard_index, changes);
   } else {
     POMPC_RETURN_IF_ERROR(MakeTable(config));
@@ -190,16 +186,15 @@ absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
 
 // Rows keep their addresses; what a smaller table does not hold is evicted. This takes as long as
 // copying all rows, and writers wait meanwhile: it happens when a run is resumed with other
-// settings. Those who sample finish with the table that was.
+// settings. Those who sample finish with the table that was. The named tables begin anew, without
+// priorities and counts of draws.
 absl::Status Shard::MakeTable(const ShardConfig& config) {
   POMPC_RETURN_IF_ERROR(config.table.Validate());
-  auto selector =
-      config.make_selector ? config.make_selector() : std::make_unique<UniformSelector>();
   if (table_ == nullptr) {
-    table_ = std::make_shared<Table>(config.table, std::move(selector));
+    table_ = std::make_shared<Table>(config.table);
     return absl::OkStatus();
   }
-  table_ = std::make_shared<Table>(config.table, std::move(selector), *table_);
+  table_ = std::make_shared<Table>(config.table, *table_);
   if (store_->persistent()) Record(EvictedRecord{table_->oldest()});
   return absl::OkStatus();
 }
@@ -476,14 +471,14 @@ void Shard::RenewReasons() {
 
 // Takes no part in mu_, so that it never waits for a chunk that is being stored. A table that
 // Configure has replaced meanwhile lives until this is done with it.
-absl::Status Shard::Sample(uint64_t seed, const WindowColumns& out) {
+absl::Status Shard::Sample(uint64_t seed, const WindowColumns& out, absl::string_view table) {
   POMPC_ASSIGN_OR_RETURN(const Open open, GetOpen());
   if (!open.table->Fits(out)) {
     return absl::UnavailableError(absl::StrCat("windows have ", open.table->horizon(),
                                                " rows now, for the shard was configured again"));
   }
   activity_.Begin(Activity::kSampling);
-  const absl::Status status = open.table->Sample(seed, out);
+  const absl::Status status = open.table->Sample(seed, out, table);
   activity_.End(Activity::kSampling);
   if (status.ok()) sampled_windows_ += out.count;
   return status;
@@ -531,6 +526,21 @@ void Shard::RecordPlans(std::span<const uint64_t> addresses, std::span<const flo
   store_->Record(records);
 }
 
+absl::StatusOr<Table::PriorityCounts> Shard::UpdatePriorities(const Opening& opening,
+                                                              absl::string_view table,
+                                                              std::span<const uint64_t> addresses,
+                                                              std::span<const float> priorities) {
+  POMPC_ASSIGN_OR_RETURN(const Open open, GetOpen());
+  POMPC_RETURN_IF_ERROR(CheckPriorities(addresses.size(), priorities));
+  // Addresses of another opening are none of this one's windows.
+  const size_t known = opening == this->opening() ? addresses.size() : 0;
+  POMPC_ASSIGN_OR_RETURN(
+      Table::PriorityCounts counts,
+      open.table->SetPriorities(table, addresses.first(known), priorities.first(known)));
+  counts.gone += static_cast<uint32_t>(addresses.size() - known);
+  return counts;
+}
+
 absl::StatusOr<uint32_t> Shard::BarWindows(const Opening& opening,
                                            std::span<const uint64_t> addresses) {
   MutexLock lock(&mu_);
@@ -570,6 +580,7 @@ ShardCounts Shard::counts() const {
   counts.capacity_rows = table_->capacity();
   counts.oldest_address = table_->oldest();
   counts.next_address = table_->next();
+  counts.tables = table_->tables();
   return counts;
 }
 

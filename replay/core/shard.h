@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "replay/core/activity_timer.h"
 #include "replay/core/limiter.h"
 #include "replay/core/opening.h"
@@ -35,9 +36,6 @@ struct ShardConfig {
   // The start of the learner that opens the shard. It holds the shard until a start with a higher
   // incarnation opens it.
   LearnerStart learner;
-  // Makes the selector that draws the windows; called once for each table that the shard makes. If
-  // it is absent, the shard uses UniformSelector.
-  std::function<std::unique_ptr<Selector>()> make_selector = nullptr;
   // Name of the run's task, and control steps of a decision (0: unknown), for those who look in.
   std::string task;
   uint32_t action_repeat = 0;
@@ -64,6 +62,7 @@ struct ShardCounts {
   // The share of the stored rows that were loaded; 1 once the shard can be used.
   double loaded = 1;
   StoreStats store;
+  std::vector<NamedTableCounts> tables;
 };
 
 // What became of a chunk.
@@ -181,10 +180,10 @@ class Shard {
   // the start that holds the shard.
   absl::Status Grant(RowGrant grant, const LearnerStart& from = {});
 
-  // Draws out.count windows. FAILED_PRECONDITION while there is no valid window; UNAVAILABLE if the
+  // Draws out.count windows from the table called `table`, as Table::Sample. UNAVAILABLE if the
   // columns do not have the sizes of so many windows, since Configure has changed the horizon after
   // config() was read.
-  absl::Status Sample(uint64_t seed, const WindowColumns& out);
+  absl::Status Sample(uint64_t seed, const WindowColumns& out, absl::string_view table = "");
 
   // Visits stored rows as Table::Read does, holding nobody back meanwhile. Returns the address
   // after the last one visited, and with it the address that the next row will get.
@@ -200,6 +199,16 @@ class Shard {
                                                   std::span<const uint64_t> addresses,
                                                   std::span<const float> plan_mean,
                                                   std::span<const float> plan_std);
+
+  // Sets the priorities [n], in the table called `table`, of the windows whose first rows are at
+  // `addresses` [n], which were sampled in `opening`. If that is another one than this, all of
+  // them count as gone. INVALID_ARGUMENT, with nothing set, for wrong sizes,
+  // more than 65536 windows, priorities that are negative or not finite, or an unknown table;
+  // FAILED_PRECONDITION if the table draws without priorities.
+  absl::StatusOr<Table::PriorityCounts> UpdatePriorities(const Opening& opening,
+                                                         absl::string_view table,
+                                                         std::span<const uint64_t> addresses,
+                                                         std::span<const float> priorities);
 
   // Bars windows that were drawn in `opening` (Table::Bar), or none if that is another one than
   // this. INVALID_ARGUMENT for more than 65536.

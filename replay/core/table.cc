@@ -39,6 +39,7 @@ void CheckRowSizes(const RowSpec& spec, const RowView& rows) {
 }  // namespace
 
 absl::Status TableOptions::Validate() const {
+  POMPC_RETURN_IF_ERROR(CheckNamedTables(tables));
   if (spec.observation_size == 0 || spec.action_size == 0 || horizon == 0) {
     return absl::InvalidArgumentError(absl::StrCat("observation size ", spec.observation_size,
                                                    ", action size ", spec.action_size, ", horizon ",
@@ -47,13 +48,13 @@ absl::Status TableOptions::Validate() const {
   if (slots() > horizon) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "capacity of ", capacity_rows, " rows and ", capacity_bytes, " bytes holds ", slots(),
-      " rows of ", Table::SlotBytes(spec), " bytes; one window needs ", horizon + 1));
+      " rows of ", Table::SlotBytes(spec, tables), " bytes; one window needs ", horizon + 1));
 }
 
 uint64_t TableOptions::slots() const {
   const uint64_t for_slots =
       capacity_bytes - std::min(capacity_bytes, uint64_t{SegmentRecords::kRecordBytes});
-  return std::min({capacity_rows, for_slots / Table::SlotBytes(spec), Table::kMaxSlots});
+  return std::min({capacity_rows, for_slots / Table::SlotBytes(spec, tables), Table::kMaxSlots});
 }
 
 // Columns of single bytes stand last, so that they leave no gaps: a slot is a multiple of 4 bytes
@@ -69,22 +70,20 @@ Table::Layout::Layout(const RowSpec& spec) : slot_bytes(sizeof(Links)) {
   slot_bytes = (slot_bytes + alignof(Links) - 1) / alignof(Links) * alignof(Links);
 }
 
-uint64_t Table::SlotBytes(const RowSpec& spec) {
-  // 8: what the uniform selector keeps for a window.
-  return Layout(spec).slot_bytes + 8;
+uint64_t Table::SlotBytes(const RowSpec& spec, const std::vector<NamedTableOptions>& tables) {
+  return Layout(spec).slot_bytes + NamedTables::BytesPerKey(tables);
 }
 
-Table::Table(const TableOptions& options, std::unique_ptr<Selector> selector)
+Table::Table(const TableOptions& options)
     : spec_(options.spec),
       horizon_(options.horizon),
       layout_(options.spec),
-      slot_bytes_(SlotBytes(options.spec)),
+      slot_bytes_(SlotBytes(options.spec, options.tables)),
       capacity_(options.slots()),
       capacity_bytes_(options.capacity_bytes),
       ring_slots_(capacity_ + kPieceSlots + SlotsForReaders(capacity_, slot_bytes_)),
-      selector_(std::move(selector)) {
+      tables_(options.tables) {
   POMPC_CHECK_OK(options.Validate());
-  POMPC_CHECK(selector_ != nullptr);
   block_shift_ = 0;
   while (slot_bytes_ << (block_shift_ + 1) <= kBlockBytes) ++block_shift_;
   blocks_.resize(((ring_slots_ - 1) >> block_shift_) + 1);
@@ -99,8 +98,7 @@ void Table::StartAt(uint64_t address) {
 
 // The rows are published as if they had just arrived, so that the same code evicts what does not
 // fit and opens windows.
-Table::Table(const TableOptions& options, std::unique_ptr<Selector> selector, const Table& from)
-    : Table(options, std::move(selector)) {
+Table::Table(const TableOptions& options, const Table& from) : Table(options) {
   POMPC_CHECK(spec_ == from.spec_);
   ReaderLock from_lock(&from.mu_);
   WriterLock lock(&mu_);
@@ -213,7 +211,7 @@ bool Table::FitsOneMore(bool new_record) const {
 void Table::EvictOldest() {
   POMPC_CHECK_LT(oldest_, next_, "one row does not fit into the table");
   Links& links = LinksOf(oldest_slot_);
-  if (links.Is(Links::kWindowStart)) selector_->Remove(static_cast<Selector::Key>(oldest_slot_));
+  if (links.Is(Links::kWindowStart)) tables_.Remove(static_cast<NamedTables::Key>(oldest_slot_));
   // The last row of its segment that is stored goes last, for rows of a segment come in order.
   if (links.to_next == 0) segments_.Remove(links.segment);
   if (links.Is(Links::kFinal)) --finals_;
@@ -308,7 +306,7 @@ void Table::OpenWindowEndingAt(uint64_t address) {
   POMPC_DCHECK(!first.Is(Links::kWindowStart | Links::kBarred | Links::kFinal));
   // Nobody counts draws of what was not a window before.
   first.state |= Links::kWindowStart;
-  selector_->Insert(static_cast<Selector::Key>(slot));
+  tables_.Insert(static_cast<NamedTables::Key>(slot));
 }
 
 // True if a final observation is in `slot` and the row before it led to a terminal state. REQUIRES:
@@ -322,18 +320,17 @@ bool Table::EndsTerminated(uint64_t slot) const {
 // Windows are drawn under the lock, and copied without it: the rows of a window that was drawn
 // stay, for they are pinned, and their links lead to rows that are pinned too. The pin is set
 // before the lock is given up, and so before the writer evicts the next row.
-absl::Status Table::Sample(uint64_t seed, const WindowColumns& out) {
+absl::Status Table::Sample(uint64_t seed, const WindowColumns& out, absl::string_view name) {
   POMPC_CHECK(Fits(out), "the columns have other sizes");
-  Drawn drawn{.keys = std::vector<Selector::Key>(out.count)};
-  {
-    ReaderLock lock(&mu_);
-    POMPC_RETURN_IF_ERROR(DrawWindows(seed, &drawn));
-  }
+  Drawn drawn{.draws = std::vector<Draw>(out.count)};
+  POMPC_RETURN_IF_ERROR(DrawFrom(name, seed, &drawn));
+  const std::span<float> probabilities = out.Get<float>("probabilities");
   const std::span<uint64_t> draws = out.Get<uint64_t>("draws");
   for (size_t begin = 0; begin < out.count; begin += kPlanWindows) {
     ReaderLock lock(&plans_mu_);
     for (size_t b = begin; b < std::min<size_t>(begin + kPlanWindows, out.count); ++b) {
-      const uint64_t slot = drawn.keys[b];
+      const uint64_t slot = drawn.draws[b].key;
+      probabilities[b] = drawn.draws[b].probability;
       draws[b] = LinksOf(slot).CountDraw();
       Gather(slot, drawn.oldest + SlotBefore(slot, drawn.oldest_slot), b, out);
     }
@@ -342,12 +339,25 @@ absl::Status Table::Sample(uint64_t seed, const WindowColumns& out) {
   return absl::OkStatus();
 }
 
-absl::Status Table::DrawWindows(uint64_t seed, Drawn* drawn) const {
-  if (selector_->size() == 0) {
+// The names of the tables, and whether their draws are limited, never change.
+absl::Status Table::DrawFrom(absl::string_view name, uint64_t seed, Drawn* drawn) {
+  size_t table = 0;
+  {
+    ReaderLock lock(&mu_);
+    POMPC_ASSIGN_OR_RETURN(table, tables_.Find(name));
+    if (!tables_.is_limited(table)) return DrawWindows(table, seed, drawn);
+  }
+  WriterLock lock(&mu_);
+  return DrawWindows(table, seed, drawn);
+}
+
+absl::Status Table::DrawWindows(size_t table, uint64_t seed, Drawn* drawn) {
+  if (tables_.windows() == 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         "no window of ", horizon_, " rows yet: ", next_ - oldest_ - finals_, " rows are stored"));
   }
-  selector_->Sample(seed, drawn->keys);
+  POMPC_RETURN_IF_ERROR(tables_.CheckDraws(table, drawn->draws.size()));
+  tables_.Sample(table, seed, drawn->draws);
   drawn->oldest = oldest_;
   drawn->oldest_slot = oldest_slot_;
   pins_.Pin(oldest_);
@@ -427,6 +437,26 @@ void Table::ReadRow(uint64_t address, StoredRow* row,
   row->rows.count = 0;
 }
 
+absl::StatusOr<Table::PriorityCounts> Table::SetPriorities(absl::string_view name,
+                                                           std::span<const uint64_t> addresses,
+                                                           std::span<const float> priorities) {
+  POMPC_CHECK_EQ(addresses.size(), priorities.size());
+  PriorityCounts counts;
+  for (size_t begin = 0; begin < addresses.size() || begin == 0; begin += kPieceSlots) {
+    WriterLock lock(&mu_);
+    POMPC_ASSIGN_OR_RETURN(const size_t table, tables_.FindPrioritized(name));
+    for (size_t i = begin; i < std::min(begin + kPieceSlots, addresses.size()); ++i) {
+      if (!IsStored(addresses[i])) continue;
+      const uint64_t slot = Slot(addresses[i]);
+      if (!LinksOf(slot).Is(Links::kWindowStart)) continue;
+      const auto key = static_cast<NamedTables::Key>(slot);
+      if (tables_.SetPriority(table, key, priorities[i])) ++counts.updated;
+    }
+  }
+  counts.gone = static_cast<uint32_t>(addresses.size()) - counts.updated;
+  return counts;
+}
+
 uint32_t Table::Bar(std::span<const uint64_t> addresses) {
   uint32_t count = 0;
   for (size_t begin = 0; begin < addresses.size(); begin += kPieceSlots) {
@@ -444,7 +474,7 @@ bool Table::BarOne(uint64_t address) {
   const uint64_t slot = Slot(address);
   Links& links = LinksOf(slot);
   if (!links.Is(Links::kWindowStart)) return false;
-  selector_->Remove(static_cast<Selector::Key>(slot));
+  tables_.Remove(static_cast<NamedTables::Key>(slot));
   // Both change at once; a reader that drew the window before may count its draw meanwhile.
   links.State().fetch_xor(Links::kWindowStart | Links::kBarred, std::memory_order_relaxed);
   ++barred_;
@@ -492,7 +522,7 @@ void Table::CheckInvariants() const {
   POMPC_CHECK_LE(segments_.size(), used);
   POMPC_CHECK_LE(finals_, used);
   // A window begins at a row, and no two of them at the same.
-  POMPC_CHECK_LE(selector_->size() + barred_, used - finals_);
+  POMPC_CHECK_LE(tables_.windows() + barred_, used - finals_);
 #ifndef NDEBUG
   // Large tables would take too long to walk through at every chunk.
   if (used <= 1024) CheckCounts();
@@ -519,7 +549,7 @@ void Table::CheckCounts() const {
   }
   POMPC_CHECK_EQ(finals, finals_);
   POMPC_CHECK_EQ(barred, barred_);
-  POMPC_CHECK_EQ(starts, selector_->size());
+  POMPC_CHECK_EQ(starts, tables_.windows());
   POMPC_CHECK_EQ(segments, segments_.size());
 }
 

@@ -14,11 +14,13 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/base/mutex.h"
+#include "replay/core/named_tables.h"
 #include "replay/core/read_pins.h"
 #include "replay/core/row.h"
 #include "replay/core/segment_records.h"
-#include "replay/core/selectors/selector.h"
 
 namespace pompc::replay {
 
@@ -31,8 +33,12 @@ struct TableOptions {
   // (SegmentRecords::kRecordBytes each).
   uint64_t capacity_rows = 0;
   uint64_t capacity_bytes = 0;
+  // The ways in which windows are drawn.
+  std::vector<NamedTableOptions> tables = {NamedTableOptions()};
 
-  // INVALID_ARGUMENT for sizes of 0, or a capacity that holds no window.
+  bool operator==(const TableOptions&) const = default;
+
+  // INVALID_ARGUMENT for sizes of 0, a capacity that holds no window, or as CheckNamedTables.
   absl::Status Validate() const;
   // Slots that a table has at most: if all rows were of one segment.
   uint64_t slots() const;
@@ -63,15 +69,16 @@ struct StoredRow {
 // observation stands for all states that follow (absorbing: action and reward 0, terminated, no
 // plan). If that first row was evicted before the end came, the segment makes no such window.
 //
-// Any number of threads may sample, read and ask for counts beside one writer: Append, UpdatePlans
-// and Bar are called by one thread at a time. The writer writes the numbers of new
-// rows without a lock, for nothing leads to them yet, and holds one to evict old rows and to link
-// new ones. Readers hold it to draw windows, not to copy them: what they copy does not change,
-// except for plans, and stays until they are done, even if it is evicted meanwhile.
+// Any number of threads may sample, set priorities, read and ask for counts beside one writer:
+// Append, UpdatePlans and Bar are called by one thread at a time. The writer writes the numbers of
+// new rows without a lock, for nothing leads to them yet, and holds one to evict old rows and to
+// link new ones. Readers hold it to draw windows, not to copy them: what they copy does not change,
+// except for plans, and stays until they are done, even if it is evicted meanwhile. From a named
+// table with a limit of draws one reader draws at a time, for each draw changes what is left.
 //
 // A final observation takes a slot of its own (it counts for capacity and bytes, not as a row).
 // Memory is allocated in blocks as the ring first reaches them; after that nothing is allocated for
-// a row, except that the selector's arrays grow with the number of windows, and the records with
+// a row, except that the selectors' arrays grow with the number of windows, and the records with
 // the number of segments. Beside its capacity the table has slots for one piece of new rows and for
 // evicted rows that readers may still copy: an eighth of the capacity, 1 MiB at most.
 class Table {
@@ -87,15 +94,21 @@ class Table {
     uint32_t updated = 0;
     uint32_t evicted = 0;
   };
+  struct PriorityCounts {
+    uint32_t updated = 0;
+    // Windows that are no longer there: evicted, barred, or drawn as often as they may be.
+    uint32_t gone = 0;
+  };
 
   // REQUIRES: options.Validate() is OK.
-  Table(const TableOptions& options, std::unique_ptr<Selector> selector);
+  explicit Table(const TableOptions& options);
 
   // Takes the rows of another table, at their addresses, with their plans, draws and bars; the
-  // newest ones if not all fit. Windows are those of this table's horizon. Both tables need their
+  // newest ones if not all fit. Windows are those of this table's horizon; its named tables begin
+  // without priorities, and without draws that count for a limit. Both tables need their
   // memory meanwhile. REQUIRES: options.Validate() is OK, the specs are the same, nobody writes to
   // `from`.
-  Table(const TableOptions& options, std::unique_ptr<Selector> selector, const Table& from);
+  Table(const TableOptions& options, const Table& from);
 
   // The next row gets this address. REQUIRES: nothing was appended.
   void StartAt(uint64_t address);
@@ -106,8 +119,10 @@ class Table {
   // oldest rows as needed. REQUIRES: CheckSizes(spec, chunk.rows) is OK.
   void Append(const StoredChunk& chunk, uint64_t* tail);
 
-  // Draws out.count windows. FAILED_PRECONDITION if there is none. REQUIRES: Fits(out).
-  absl::Status Sample(uint64_t seed, const WindowColumns& out);
+  // Draws out.count windows from the named table `name`, the first one for "". INVALID_ARGUMENT
+  // listing the tables if there is none of that name; FAILED_PRECONDITION if it holds no window, or
+  // fewer draws (NamedTables::CheckDraws). REQUIRES: Fits(out).
+  absl::Status Sample(uint64_t seed, const WindowColumns& out, absl::string_view name = "");
   // True if the columns have the sizes of out.count windows of this table.
   bool Fits(const WindowColumns& out) const;
 
@@ -122,6 +137,13 @@ class Table {
   // have a plan from then on. Evicted rows are skipped and counted; final observations are skipped.
   UpdateCounts UpdatePlans(std::span<const uint64_t> addresses, std::span<const float> plan_mean,
                            std::span<const float> plan_std);
+
+  // Sets the priorities [n] of the windows whose first rows are at `addresses` [n] in the named
+  // table `name`. INVALID_ARGUMENT if there is none of that name; FAILED_PRECONDITION if it draws
+  // without priorities. REQUIRES: they are finite and not negative.
+  absl::StatusOr<PriorityCounts> SetPriorities(absl::string_view name,
+                                               std::span<const uint64_t> addresses,
+                                               std::span<const float> priorities);
 
   // Takes the windows whose first rows are at `addresses` out of those that are drawn, until they
   // are evicted. Returns how many could be drawn before.
@@ -141,7 +163,12 @@ class Table {
   // Valid windows that were not barred.
   uint64_t windows() const {
     ReaderLock lock(&mu_);
-    return selector_->size();
+    return tables_.windows();
+  }
+  // What the named tables hold, in their order.
+  std::vector<NamedTableCounts> tables() const {
+    ReaderLock lock(&mu_);
+    return tables_.counts();
   }
   // Windows stored now that Bar took out.
   uint64_t barred_windows() const {
@@ -168,8 +195,10 @@ class Table {
   const RowSpec& spec() const { return spec_; }
   uint32_t horizon() const { return horizon_; }
 
-  // Bytes of one slot of a table with these options.
-  static uint64_t SlotBytes(const RowSpec& spec);
+  // Bytes of one slot of a table with these options: the row, the links, and what the selectors
+  // keep for a window.
+  static uint64_t SlotBytes(const RowSpec& spec,
+                            const std::vector<NamedTableOptions>& tables = {NamedTableOptions()});
 
  private:
   // What the table keeps of a slot beside its row. It stands at the beginning of the slot; the
@@ -215,7 +244,7 @@ class Table {
 
   // What Sample drew, and which address each slot had then.
   struct Drawn {
-    std::vector<Selector::Key> keys;
+    std::vector<Draw> draws;
     uint64_t oldest = 0;
     uint64_t oldest_slot = 0;
   };
@@ -271,7 +300,9 @@ class Table {
   void EvictOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OpenWindowEndingAt(uint64_t address) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool EndsTerminated(uint64_t slot) const;
-  absl::Status DrawWindows(uint64_t seed, Drawn* drawn) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  absl::Status DrawFrom(absl::string_view name, uint64_t seed, Drawn* drawn);
+  absl::Status DrawWindows(size_t table, uint64_t seed, Drawn* drawn)
+      ABSL_SHARED_LOCKS_REQUIRED(mu_);
   void Gather(uint64_t slot, uint64_t address, size_t b, const WindowColumns& out) const
       ABSL_SHARED_LOCKS_REQUIRED(plans_mu_);
   void ReadRow(uint64_t address, StoredRow* row, std::span<std::vector<uint64_t>> numbers) const
@@ -304,7 +335,7 @@ class Table {
   mutable SharedMutex mu_;
   // Held to copy plans, which alone change in rows that are stored.
   mutable SharedMutex plans_mu_ ABSL_ACQUIRED_AFTER(mu_);
-  const std::unique_ptr<Selector> selector_ ABSL_PT_GUARDED_BY(mu_);
+  NamedTables tables_ ABSL_GUARDED_BY(mu_);
   SegmentRecords segments_ ABSL_GUARDED_BY(mu_);
   // Addresses oldest_ .. next_-1 are stored.
   uint64_t oldest_ ABSL_GUARDED_BY(mu_) = 0;

@@ -75,10 +75,11 @@ void PhaseMachine::Check(const RunProgress& progress, uint64_t seed_rows, absl::
                                MissingEvaluations(progress, options_)));
   }
   if (RowsAreDone(progress, seed_rows, now)) {
-    return Finish(absl::StrCat(
-        "all ", options_.max_rows, " rows are stored",
-        progress.cannot_refill ? "; replay has lost those that the last updates needed" : "",
-        MissingEvaluations(progress, options_)));
+    const char* const lost =
+        "; replay has lost the rows that the last updates needed, or has too few draws left";
+    return Finish(absl::StrCat("all ", options_.max_rows, " rows are stored",
+                               progress.cannot_refill ? lost : "",
+                               MissingEvaluations(progress, options_)));
   }
 }
 

@@ -584,13 +584,4 @@ bool RunControl::Drained() const {
   return leases_.all().empty();
 }
 
-std::vector<uint64_t> RunControl::Windows() const {
-  MutexLock lock(&mu_);
-  std::vector<uint64_t> windows;
-  for (const Shard& shard : shards_) {
-    windows.push_back(shard.reachable ? shard.info.windows() : 0);
-  }
-  return windows;
-}
-
 }  // namespace pompc::run

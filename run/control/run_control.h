@@ -32,6 +32,21 @@
 
 namespace pompc::run {
 
+// The table of replay from which batches are drawn.
+struct DrawOptions {
+  // Its name; "" is the first one.
+  std::string table;
+  // Windows of a batch.
+  uint64_t batch_size = 0;
+  // The number of times that a window may be drawn; 0: any.
+  uint64_t max_times_sampled = 0;
+
+  // The number of draws that replay should have left where they are limited. It is more than a
+  // batch, because the draws are split over the shards at random, and none may be asked for more
+  // than it has.
+  uint64_t MinDraws() const { return max_times_sampled == 0 ? 0 : 4 * batch_size; }
+};
+
 struct RunControlOptions {
   // Counts the starts of the learner of this run.
   uint64_t learner_incarnation = 1;
@@ -42,6 +57,7 @@ struct RunControlOptions {
   StopOptions stop;
   LeaseOptions lease;
   WindowWatch::Options windows;
+  DrawOptions draws;
   // A learner that starts again grants no rows until all shards have told what they hold, but waits
   // for them no longer than this.
   absl::Duration hear_from_shards = absl::Seconds(10);
@@ -226,8 +242,7 @@ class RunControl : public SamplingControl {
   ParameterVersion version() const;
   // True if every actor and evaluator was told that the run is over, or has gone.
   bool Drained() const;
-  // Reachable shards that hold windows: how many windows each holds, 0 for others.
-  std::vector<uint64_t> Windows() const override;
+  std::vector<uint64_t> Masses() const override;
   // Everything but the run directory.
   proto::RunStatus Status() const;
 
@@ -268,6 +283,8 @@ class RunControl : public SamplingControl {
   void GiveUpShards(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ReplayContent Replay() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool AllReachable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The table in the account of a shard that batches are drawn from.
+  proto::TableInfo TableOf(const proto::ShardInfo& info) const;
   // Replay needs rows that stop.max_rows does not admit: the updates that wait for them cannot be
   // made.
   bool CannotRefill() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -61,6 +61,12 @@ uint64_t RunControl::RowsBound() const {
   if (replay.windows == 0 && rows >= bound) {
     bound = rows + window_watch_.MissingRows(replay);
   }
+  // Updates may wait for windows that can still be drawn, and only new rows make more of them.
+  const DrawOptions& draws = options_.draws;
+  if (replay.draws_left < draws.MinDraws() && rows >= bound) {
+    const uint64_t missing = draws.MinDraws() - replay.draws_left;
+    bound = rows + (missing + draws.max_times_sampled - 1) / draws.max_times_sampled;
+  }
   const uint64_t max_rows = phases_.options().max_rows;
   return max_rows > 0 ? std::min(bound, max_rows) : bound;
 }
@@ -140,6 +146,26 @@ void RunControl::TimeWriters() {
   writers_wait_.Enter(BlockedStreams() > 0 ? WhyNoMoreRows().reason : proto::LimiterStatus::NONE);
 }
 
+std::vector<uint64_t> RunControl::Masses() const {
+  MutexLock lock(&mu_);
+  std::vector<uint64_t> masses;
+  for (const Shard& shard : shards_) {
+    masses.push_back(shard.reachable ? TableOf(shard.info).mass() : 0);
+  }
+  return masses;
+}
+
+proto::TableInfo RunControl::TableOf(const proto::ShardInfo& info) const {
+  for (const proto::TableInfo& table : info.tables()) {
+    if (options_.draws.table.empty() || table.name() == options_.draws.table) return table;
+  }
+  // A shard of an earlier version has one table, which draws all windows alike.
+  proto::TableInfo only;
+  only.set_windows(info.windows());
+  only.set_mass(info.windows());
+  return only;
+}
+
 ReplayContent RunControl::Replay() const {
   ReplayContent replay;
   // The last account of shards that do not answer is not used: they may have lost their memory.
@@ -148,6 +174,7 @@ ReplayContent RunControl::Replay() const {
     replay.stored_rows += shard.info.stored_rows();
     replay.accepted_rows += shard.info.accepted_rows();
     replay.windows += shard.info.windows();
+    replay.draws_left += TableOf(shard.info).draws_left();
     replay.capacity_rows += shard.info.capacity_rows();
   }
   replay.min_rows = ratio_.MinRows(replay.capacity_rows);
@@ -159,7 +186,11 @@ ReplayContent RunControl::Replay() const {
 bool RunControl::CannotRefill() const {
   // This is decided only while every shard answers: one that does not may hold the rows that seem
   // to be lost.
-  return phases_.HasAllRows(row_counter_.total()) && AllReachable() && Replay().NeedsRefill();
+  if (!phases_.HasAllRows(row_counter_.total()) || !AllReachable()) return false;
+  const ReplayContent replay = Replay();
+  const DrawOptions& draws = options_.draws;
+  return replay.NeedsRefill() ||
+         (draws.max_times_sampled > 0 && replay.draws_left < draws.batch_size);
 }
 
 bool RunControl::AllReachable() const {

@@ -18,8 +18,10 @@ class SamplingControl {
   virtual bool AwaitSampling(absl::Duration timeout) = 0;
   // True if nothing is trained any more.
   virtual bool Done() const = 0;
-  // The number of windows that each shard holds, 0 where it cannot be reached.
-  virtual std::vector<uint64_t> Windows() const = 0;
+  // The mass of the learner's table in each shard (proto::TableInfo), by which batches are split
+  // over the shards: the number of its windows where they count alike. 0 where the shard cannot be
+  // reached.
+  virtual std::vector<uint64_t> Masses() const = 0;
 };
 
 }  // namespace pompc::run

@@ -18,6 +18,8 @@ struct ReplayContent {
   // Rows it has ever taken.
   uint64_t accepted_rows = 0;
   uint64_t windows = 0;
+  // The number of times that its windows can still be drawn for batches, if that is limited.
+  uint64_t draws_left = 0;
   // Rows it can hold.
   uint64_t capacity_rows = 0;
   // Rows it must hold before updates are made (Ratio::MinRows).

@@ -6,6 +6,7 @@
 #include "common/config/fields.h"
 #include "common/config/run_config.h"
 #include "gmock/gmock.h"
+#include "google/protobuf/message.h"
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 
@@ -22,11 +23,18 @@ std::string DefaultText(const Message& message, const FieldDescriptor& field) {
   return text;
 }
 
-// Expects a row "| `path` | default | allowed | meaning |" for each field.
+// Expects a row "| `path` | default | allowed | meaning |" for each field. The groups of a list are
+// numbered N.
 void ExpectRows(const Message& message, const std::string& scope, const std::string& page) {
   for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
     const FieldDescriptor& field = *message.GetDescriptor()->field(i);
     const std::string path = JoinPath(scope, field.name());
+    if (field.is_repeated()) {
+      const google::protobuf::Reflection& reflection = *message.GetReflection();
+      ExpectRows(*reflection.GetMessageFactory()->GetPrototype(field.message_type()),
+                 JoinPath(path, "N"), page);
+      continue;
+    }
     if (field.message_type() != nullptr) {
       ExpectRows(message.GetReflection()->GetMessage(message, &field), path, page);
       continue;

@@ -79,6 +79,23 @@ TEST(Overrides, GroupsAreNotAssigned) {
   EXPECT_THAT(ErrorOf("seed.x=1"), HasSubstr("seed is a field, not a group"));
 }
 
+TEST(Overrides, GroupsOfAListAreNumbered) {
+  EXPECT_EQ(Applied("replay.tables.0.selector=LIFO").replay().tables(0).selector(),
+            proto::TableConfig::LIFO);
+  EXPECT_THAT(ErrorOf("replay.tables.1.name=a"),
+              HasSubstr("replay.tables is a list of 0 groups; name a field of one, as in "
+                        "replay.tables.0.name; allowed: 0 to 0, of which 0 adds one"));
+  EXPECT_THAT(ErrorOf("replay.tables.x.name=a"), HasSubstr("is a list of 0 groups"));
+  EXPECT_THAT(ErrorOf("replay.tables.name=a"), HasSubstr("is a list of 0 groups"));
+  EXPECT_THAT(ErrorOf("replay.tables.0=a"),
+              HasSubstr("replay.tables.0 is a group; name a field of it"));
+  EXPECT_THAT(ErrorOf("replay.tables=a"), HasSubstr("replay.tables is a group"));
+  EXPECT_THAT(ErrorOf("replay.tables.0.nam=a"),
+              HasSubstr("unknown field replay.tables.0.nam; did you mean replay.tables.0.name?"));
+  EXPECT_THAT(ErrorOf("replay.tables.0.beta=2"),
+              HasSubstr("replay.tables.0.beta: 2 is out of range; allowed: number, 0 to 1"));
+}
+
 TEST(Overrides, NeedsAnAssignment) {
   EXPECT_THAT(ErrorOf("learner.utd"), HasSubstr("expected path.to.field=value"));
   EXPECT_THAT(ErrorOf("=1"), HasSubstr("expected path.to.field=value"));

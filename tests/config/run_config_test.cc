@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/config/task_specs.h"
@@ -51,6 +53,29 @@ TEST(LoadRunConfig, LaterLayersWin) {
   EXPECT_EQ(config->learner().tau(), 0.2);
   EXPECT_EQ(config->learner().batch_size(), 33);
   EXPECT_EQ(config->learner().utd(), 4);
+}
+
+TEST(LoadRunConfig, ALaterListReplacesAnEarlierOne) {
+  const std::string first = WriteFile(
+      "tables.textproto", "replay { tables { name: \"a\" } tables { name: \"b\" alpha: 1 } }");
+  const std::string second =
+      WriteFile("tables2.textproto", "replay { tables { name: \"c\" } slack_rows: 7 }");
+  const auto config = LoadRunConfig({.files = {first, second}});
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->replay().tables_size(), 1);
+  EXPECT_EQ(config->replay().tables(0).name(), "c");
+  // Its defaults are written out as all others are.
+  EXPECT_TRUE(config->replay().tables(0).has_alpha());
+  const auto kept =
+      LoadRunConfig({.files = {first}, .overrides = {"replay.tables.1.selector=FIFO"}});
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  ASSERT_EQ(kept->replay().tables_size(), 2);
+  EXPECT_EQ(kept->replay().tables(1).selector(), proto::TableConfig::FIFO);
+  EXPECT_EQ(kept->replay().tables(1).alpha(), 1);
+  const std::string bad = WriteFile(
+      "bad_tables.textproto", "replay {\n tables { name: \"a\" }\n tables {\n alpha: 2\n }\n}\n");
+  EXPECT_THAT(std::string(LoadRunConfig({.files = {bad}}).status().message()),
+              HasSubstr("bad_tables.textproto:4: replay.tables.1.alpha: 2 is out of range"));
 }
 
 TEST(LoadRunConfig, ErrorInAFileNamesItAndTheLine) {
@@ -102,6 +127,53 @@ TEST(Validate, FieldsMustFitTogether) {
             "po_mpc.planner_std_floor: 3 is more than planner.max_std 2");
   EXPECT_THAT(ErrorOf({"replay.min_rows=2000000"}), StartsWith("replay.capacity_rows: 1000000"));
   EXPECT_THAT(ErrorOf({"actor.chunk_rows=1000"}), StartsWith("actor.max_unacked_rows: 256"));
+}
+
+TEST(Validate, TablesHaveNamesOfTheirOwnAndTheLearnersIsOneOfThem) {
+  const std::string a = "replay.tables.0.name=a", b = "replay.tables.1.name=b";
+  EXPECT_TRUE(LoadRunConfig({.overrides = {a, b, "learner.table=b"}}).ok());
+  EXPECT_TRUE(LoadRunConfig({.overrides = {"learner.table=default"}}).ok());
+  EXPECT_EQ(ErrorOf({"learner.table=b"}),
+            "learner.table: \"b\" is not in replay.tables; allowed: default");
+  EXPECT_EQ(ErrorOf({a, b, "learner.table=c"}),
+            "learner.table: \"c\" is not in replay.tables; allowed: a, b");
+  EXPECT_EQ(ErrorOf({"replay.tables.0.alpha=1"}), "replay.tables.0.name is empty");
+  EXPECT_EQ(ErrorOf({a, "replay.tables.1.name=a"}),
+            "replay.tables.1.name: \"a\" is the name of an earlier table; names must differ");
+  std::vector<std::string> many;
+  for (int i = 0; i < 17; ++i) {
+    many.push_back("replay.tables." + std::to_string(i) + ".name=t" + std::to_string(i));
+  }
+  EXPECT_EQ(ErrorOf(many), "replay.tables: 17 tables; allowed: 0 to 16");
+}
+
+TEST(Validate, TheLearnersTableMustGiveAsManyDrawsAsUpdatesTake) {
+  const std::string a = "replay.tables.0.name=a", half = "learner.utd=0.5";
+  EXPECT_THAT(ErrorOf({a, half, "replay.tables.0.max_times_sampled=127"}),
+              StartsWith("max_times_sampled: 127 of table \"a\" is less than 128, "
+                         "learner.batch_size * learner.utd: "));
+  const std::string enough = "replay.tables.0.max_times_sampled=128";
+  EXPECT_TRUE(LoadRunConfig({.overrides = {a, half, enough}}).ok());
+  EXPECT_THAT(ErrorOf({a, half, enough, "schedule=LOCKSTEP"}),
+              StartsWith("max_times_sampled: 128 of table \"a\" does not fit schedule LOCKSTEP"));
+  // Other tables are no concern of the learner.
+  EXPECT_TRUE(LoadRunConfig({.overrides = {a, "replay.tables.1.name=queue",
+                                           "replay.tables.1.max_times_sampled=1"}})
+                  .ok());
+}
+
+TEST(LearnerTable, IsTheNamedOneOrTheFirst) {
+  const auto load = [](std::vector<std::string> overrides) {
+    return *LoadRunConfig({.overrides = std::move(overrides)});
+  };
+  const std::string a = "replay.tables.0.name=a", b = "replay.tables.1.name=b";
+  const std::string by_priority = "replay.tables.1.selector=PRIORITIZED";
+  EXPECT_EQ(LearnerTable(load({})).name(), "default");
+  EXPECT_EQ(ImportanceExponent(load({})), std::nullopt);
+  EXPECT_EQ(LearnerTable(load({a, b, by_priority})).name(), "a");
+  EXPECT_EQ(ImportanceExponent(load({a, b, by_priority})), std::nullopt);
+  EXPECT_EQ(LearnerTable(load({a, b, by_priority, "learner.table=b"})).name(), "b");
+  EXPECT_EQ(ImportanceExponent(load({a, b, by_priority, "learner.table=b"})), 0.4);
 }
 
 // Of two settings that would hold the run for ever, or let it end untrained, the error names both;

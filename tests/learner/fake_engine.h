@@ -53,6 +53,8 @@ class FakeEngine : public Engine {
     std::vector<PlanUpdate> rows;
     // Positions of the windows that have a reward of kPoison or more.
     std::vector<uint32_t> poisoned;
+    // What MakeBatch got.
+    std::vector<float> weights;
   };
   // No update can be made with a window that has such a reward.
   static constexpr float kPoison = 1000;
@@ -75,9 +77,10 @@ class FakeEngine : public Engine {
     const std::shared_ptr<Event> write_after_;
   };
 
-  absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
-      const std::vector<replay::WindowBatch>& shares) override {
+  absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(const std::vector<replay::WindowBatch>& shares,
+                                                   std::span<const float> weights) override {
     auto batch = std::make_unique<FakeBatch>();
+    batch->weights.assign(weights.begin(), weights.end());
     for (const replay::WindowBatch& share : shares) {
       const std::vector<float> rewards = share.Numbers<float>("rewards");
       for (size_t i = 0; i < rewards.size(); ++i) {
@@ -117,12 +120,21 @@ class FakeEngine : public Engine {
       return NotFiniteError("model", "the model loss is not finite");
     }
     ++updates_;
+    if (const auto& drawn = static_cast<const FakeBatch&>(batch); !drawn.weights.empty()) {
+      for (const PlanUpdate& row : drawn.rows) {
+        priorities_.push_back({row.shard, row.opening, row.addresses, {kPriority}});
+      }
+    }
     NamedValues values;
     if (want_values) {
       values.emplace_back("windows", static_cast<const FakeBatch&>(batch).windows);
     }
     return values;
   }
+
+  // One window of each share of a weighted batch has this priority.
+  static constexpr float kPriority = 50;
+  std::vector<PriorityUpdate> TakePriorities() override { return std::exchange(priorities_, {}); }
 
   absl::StatusOr<std::vector<uint32_t>> FindUnusable(const Batch& batch) override {
     return static_cast<const FakeBatch&>(batch).poisoned;
@@ -228,6 +240,7 @@ class FakeEngine : public Engine {
   bool held_ ABSL_GUARDED_BY(mu_) = false;
   std::set<std::pair<uint32_t, uint64_t>> replanned_ ABSL_GUARDED_BY(mu_);
   std::atomic<uint64_t> updates_{0};
+  std::vector<PriorityUpdate> priorities_;
   std::atomic<int> batches_made_{0};
   uint64_t kept_ = 0;
   bool spoilt_ = false;

@@ -83,6 +83,9 @@ void MakeWindow(uint64_t number, proto::Windows* windows) {
   windows->mutable_addresses()->append(std::string((kHorizon + 1) * 8, '\0'));
   windows->mutable_versions()->append(std::string(16, '\0'));
   windows->mutable_draws()->append(std::string(8, '\0'));
+  const float certain = 1;
+  windows->mutable_probabilities()->append(reinterpret_cast<const char*>(&certain),
+                                           sizeof(certain));
 }
 
 // All windows, from the file.
@@ -123,6 +126,7 @@ absl::StatusOr<replay::WindowBatch> BatchOf(const proto::Windows& all, uint64_t 
     AppendWindow(all.addresses(), number, windows.mutable_addresses());
     AppendWindow(all.versions(), number, windows.mutable_versions());
     AppendWindow(all.draws(), number, windows.mutable_draws());
+    AppendWindow(all.probabilities(), number, windows.mutable_probabilities());
   }
   return replay::BatchOf(reply, {kObservation, kAction}, kBatch, kHorizon);
 }
@@ -131,7 +135,7 @@ absl::Status StepOnce(const proto::Windows& all, Engine* engine) {
   std::vector<replay::WindowBatch> shares;
   POMPC_ASSIGN_OR_RETURN(replay::WindowBatch windows, BatchOf(all, engine->update_count()));
   shares.push_back(std::move(windows));
-  POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<Engine::Batch> batch, engine->MakeBatch(shares));
+  POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<Engine::Batch> batch, engine->MakeBatch(shares, {}));
   return engine->Step(*batch, false).status();
 }
 

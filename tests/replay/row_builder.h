@@ -107,6 +107,7 @@ class WindowBuffer {
         has_plan(count * (horizon + 1)),
         addresses(count * (horizon + 1)),
         draws(count),
+        probabilities(count),
         versions(count) {}
 
   WindowColumns Columns() {
@@ -122,6 +123,7 @@ class WindowBuffer {
     columns.Set<ParameterVersion>("versions", versions);
     columns.Set<uint64_t>("addresses", addresses);
     columns.Set<uint64_t>("draws", draws);
+    columns.Set<float>("probabilities", probabilities);
     return columns;
   }
 
@@ -129,6 +131,7 @@ class WindowBuffer {
   std::vector<float> observations, actions, rewards, plan_mean, plan_std;
   std::vector<uint8_t> terminated, has_plan;
   std::vector<uint64_t> addresses, draws;
+  std::vector<float> probabilities;
   std::vector<ParameterVersion> versions;
 };
 

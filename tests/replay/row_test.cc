@@ -215,7 +215,8 @@ TEST(RowTest, FillersAreNumbersOfTheirColumn) {
 
 // The sizes of kSpec, by hand.
 TEST(RowTest, SizesFollowFromTheSchema) {
-  EXPECT_EQ(WindowBytes(kSpec, 4), 5 * (3 * 4 + 2 * 2 * 4 + 1 + 8) + 4 * (2 * 4 + 4 + 1) + 16 + 8);
+  EXPECT_EQ(WindowBytes(kSpec, 4),
+            5 * (3 * 4 + 2 * 2 * 4 + 1 + 8) + 4 * (2 * 4 + 4 + 1) + 16 + 8 + 4);
   EXPECT_EQ(ChunkRowBytes(kSpec), 4 * (3 + 3 * 2 + 2) + 2 + 24);
 }
 

@@ -8,7 +8,6 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "replay/core/selectors/uniform.h"
 #include "tests/replay/row_builder.h"
 
 namespace pompc::replay {
@@ -25,13 +24,9 @@ TableOptions Options(uint64_t capacity_rows) {
   return {kSpec, kHorizon, capacity_rows, kManyBytes};
 }
 
-Table MakeTable(const TableOptions& options) {
-  return Table(options, std::make_unique<UniformSelector>());
-}
+Table MakeTable(const TableOptions& options) { return Table(options); }
 
-Table MakeTableFrom(const TableOptions& options, const Table& from) {
-  return Table(options, std::make_unique<UniformSelector>(), from);
-}
+Table MakeTableFrom(const TableOptions& options, const Table& from) { return Table(options, from); }
 
 // One segment on its way into a table.
 struct Writer {

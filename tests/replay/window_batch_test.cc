@@ -1,5 +1,7 @@
 #include "replay/client/window_batch.h"
 
+#include <limits>
+#include <utility>
 #include <vector>
 
 #include "common/values/float_bytes.h"
@@ -36,8 +38,19 @@ proto::SampleReply Reply() {
   w->set_addresses(Bytes<uint64_t>({uint64_t{1} << 40, 12}));
   w->set_versions(Bytes<uint64_t>({2, uint64_t{1} << 40}));
   w->set_draws(Bytes<uint64_t>({8}));
+  w->set_probabilities(Bytes<float>({0.25f}));
   reply.mutable_info()->set_windows(99);
   return reply;
+}
+
+TEST(WindowBatchTest, RefusesProbabilitiesThatNoDrawHas) {
+  for (const float probability : {0.0f, -0.5f, 1.5f, std::numeric_limits<float>::quiet_NaN()}) {
+    proto::SampleReply reply = Reply();
+    reply.mutable_windows()->set_probabilities(Bytes<float>({probability}));
+    const absl::Status status = BatchOf(reply, kSpec, 1, 1).status();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << probability;
+    EXPECT_THAT(status.message(), HasSubstr("drawn with probability"));
+  }
 }
 
 TEST(WindowBatchTest, GivesTheColumnsAsNumbersAlsoAfterAMove) {
@@ -57,6 +70,7 @@ TEST(WindowBatchTest, GivesTheColumnsAsNumbersAlsoAfterAMove) {
   EXPECT_THAT(batch.Numbers<ParameterVersion>("versions"),
               ElementsAre(ParameterVersion{2, uint64_t{1} << 40}));
   EXPECT_THAT(batch.Numbers<uint64_t>("draws"), ElementsAre(8));
+  EXPECT_THAT(batch.Numbers<float>("probabilities"), ElementsAre(0.25f));
   EXPECT_EQ(batch.info().windows(), 99);
 }
 

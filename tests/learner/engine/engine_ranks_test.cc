@@ -96,7 +96,7 @@ TEST_F(EngineRanksTest, EachRankPlansItsPartOfTheStatesAnew) {
   std::vector<size_t> planned(kRanks);
   std::vector<std::vector<float>> plans(kRanks);
   AsRanks(config, [&](int rank, Engine& engine) {
-    const auto batch = engine.MakeBatch(Shares({4}, 7));
+    const auto batch = engine.MakeBatch(Shares({4}, 7), {});
     ASSERT_TRUE(batch.ok()) << batch.status();
     const auto updates = engine.Reanalyze(**batch);
     ASSERT_TRUE(updates.ok()) << updates.status();

@@ -61,12 +61,38 @@ TEST(TorchEngineTest, ABatchIsTheSameHoweverItIsShared) {
     add("addresses", w->mutable_addresses());
     add("versions", w->mutable_versions());
     add("draws", w->mutable_draws());
+    add("probabilities", w->mutable_probabilities());
   }
   std::vector<replay::WindowBatch> whole;
   whole.push_back(*replay::BatchOf(joined, {kObservation, kAction}, 8, kHorizon));
-  ASSERT_TRUE(one->Step(**one->MakeBatch(both), false).ok());
-  ASSERT_TRUE(two->Step(**two->MakeBatch(whole), false).ok());
+  ASSERT_TRUE(one->Step(**one->MakeBatch(both, {}), false).ok());
+  ASSERT_TRUE(two->Step(**two->MakeBatch(whole, {}), false).ok());
   EXPECT_EQ(Parameters(*one), Parameters(*two));
+}
+
+TEST(TorchEngineTest, PrioritiesNameTheFirstRowsOfTheWindowsTheyAreOf) {
+  const auto engine = MakeEngine();
+  std::vector<replay::WindowBatch> shares;
+  shares.push_back(Windows(3, 1, /*shard=*/2));
+  shares.push_back(Windows(2, 2, /*shard=*/0));
+  const std::vector<float> weights = {1, 2, 3, 4, 5};
+  for (int update = 0; update < 2; ++update) {
+    ASSERT_TRUE(engine->Step(**engine->MakeBatch(shares, weights), false).ok());
+  }
+  // A batch without weights is of a table without priorities.
+  ASSERT_TRUE(engine->Step(**engine->MakeBatch(shares, {}), false).ok());
+  const std::vector<PriorityUpdate> updates = engine->TakePriorities();
+  ASSERT_EQ(updates.size(), 4u);
+  for (size_t i = 0; i < updates.size(); i += 2) {
+    EXPECT_EQ(updates[i].shard, 2u);
+    EXPECT_EQ(updates[i].opening.incarnation, 79u);
+    EXPECT_EQ(updates[i].addresses, (std::vector<uint64_t>{2000, 2004, 2008}));
+    EXPECT_EQ(updates[i].priorities.size(), 3u);
+    EXPECT_EQ(updates[i + 1].shard, 0u);
+    EXPECT_EQ(updates[i + 1].addresses, (std::vector<uint64_t>{0, 4}));
+    for (const float priority : updates[i].priorities) EXPECT_GT(priority, 0);
+  }
+  EXPECT_TRUE(engine->TakePriorities().empty());
 }
 
 TEST(TorchEngineTest, PlansMadeAnewNameTheirRowsAndTrainTheNextUpdate) {
@@ -78,7 +104,7 @@ TEST(TorchEngineTest, PlansMadeAnewNameTheirRowsAndTrainTheNextUpdate) {
   std::vector<replay::WindowBatch> shares;
   shares.push_back(Windows(5, 1, /*shard=*/2));
   shares.push_back(Windows(3, 2, /*shard=*/0));
-  const auto batch = engine->MakeBatch(shares);
+  const auto batch = engine->MakeBatch(shares, {});
   ASSERT_TRUE(batch.ok()) << batch.status();
   const auto updates = engine->Reanalyze(**batch);
   ASSERT_TRUE(updates.ok()) << updates.status();
@@ -98,7 +124,7 @@ TEST(TorchEngineTest, PlansMadeAnewNameTheirRowsAndTrainTheNextUpdate) {
 
   const auto other = MakeEngine(config);
   ASSERT_TRUE(engine->Step(**batch, false).ok());
-  ASSERT_TRUE(other->Step(**other->MakeBatch(shares), false).ok());
+  ASSERT_TRUE(other->Step(**other->MakeBatch(shares, {}), false).ok());
   EXPECT_NE(Parameters(*engine), Parameters(*other));
 }
 
@@ -143,7 +169,7 @@ TEST(TorchEngineTest, ARewardThatIsNoNumberIsGotOver) {
   std::memcpy(reply.mutable_windows()->mutable_rewards()->data(), &bad, sizeof(bad));
   std::vector<replay::WindowBatch> shares;
   shares.push_back(*replay::BatchOf(reply, {kObservation, kAction}, 8, kHorizon));
-  const auto batch = engine->MakeBatch(shares);
+  const auto batch = engine->MakeBatch(shares, {});
   ASSERT_TRUE(batch.ok()) << batch.status();
   const absl::Status status = engine->Step(**batch, false).status();
   EXPECT_EQ(NotFiniteName(status), "model") << status;
@@ -162,7 +188,7 @@ std::vector<uint32_t> UnusableWith(Engine& engine, void (*spoil)(proto::Windows*
   spoil(reply.mutable_windows());
   std::vector<replay::WindowBatch> shares;
   shares.push_back(*replay::BatchOf(reply, {kObservation, kAction}, 8, kHorizon));
-  const auto batch = engine.MakeBatch(shares);
+  const auto batch = engine.MakeBatch(shares, {});
   EXPECT_TRUE(batch.ok()) << batch.status();
   const auto found = engine.FindUnusable(**batch);
   EXPECT_TRUE(found.ok()) << found.status();
@@ -232,7 +258,7 @@ TEST(TorchEngineTest, PlansOfEveryStatisticLieInTheRangeOfTheRun) {
       config.mutable_planner()->set_max_std(elites == 1 ? 2 : 10);
       config.mutable_learner()->mutable_reanalyze()->set_every_updates(1);
       const auto engine = MakeEngine(config);
-      const auto batch = engine->MakeBatch(Shares({8}, 3));
+      const auto batch = engine->MakeBatch(Shares({8}, 3), {});
       ASSERT_TRUE(batch.ok()) << batch.status();
       const auto updates = engine->Reanalyze(**batch);
       ASSERT_TRUE(updates.ok()) << updates.status();

@@ -61,6 +61,7 @@ inline proto::SampleReply Reply(uint32_t count, uint64_t seed, uint32_t shard = 
   w->set_addresses(ToBytes(absl::MakeConstSpan(addresses)));
   w->set_versions(std::string(count * 16, '\0'));
   w->set_draws(std::string(count * 8, '\0'));
+  w->set_probabilities(floats(count, 0.1f, 1));
   reply.mutable_info()->set_shard_index(shard);
   reply.mutable_info()->set_shard_incarnation(77 + shard);
   return reply;
@@ -84,7 +85,7 @@ inline std::shared_ptr<Engine> MakeEngine(const proto::RunConfig& config = Confi
 
 // An update on shares of so many windows.
 inline NamedValues StepOn(Engine& engine, std::vector<uint32_t> counts, uint64_t seed) {
-  const auto batch = engine.MakeBatch(Shares(std::move(counts), seed));
+  const auto batch = engine.MakeBatch(Shares(std::move(counts), seed), {});
   EXPECT_TRUE(batch.ok()) << batch.status();
   const auto values = engine.Step(**batch, true);
   EXPECT_TRUE(values.ok()) << values.status();

@@ -49,6 +49,7 @@ replay::WindowBatch Windows(size_t shard, uint32_t count, uint64_t mark) {
   windows->set_addresses(Repeat<uint64_t>(2 * count, 1));
   windows->set_versions(Repeat<uint64_t>(2 * count, 0));
   windows->set_draws(Repeat<uint64_t>(count, mark));
+  windows->set_probabilities(Repeat<float>(count, 0.25f));
   reply.mutable_info()->set_shard_index(static_cast<uint32_t>(shard));
   return *replay::BatchOf(reply, {1, 1}, count, 1);
 }
@@ -102,7 +103,7 @@ class OpenControl : public run::SamplingControl {
 
   bool AwaitSampling(absl::Duration /*timeout*/) override { return true; }
   bool Done() const override { return false; }
-  std::vector<uint64_t> Windows() const override { return windows_; }
+  std::vector<uint64_t> Masses() const override { return windows_; }
 
  private:
   const std::vector<uint64_t> windows_;

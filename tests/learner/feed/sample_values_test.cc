@@ -34,6 +34,7 @@ replay::WindowBatch Share(const std::vector<uint64_t>& versions,
   windows->set_addresses(std::string(count * 2 * sizeof(uint64_t), '\0'));
   windows->set_versions(ToBytes(absl::MakeConstSpan(versions)));
   windows->set_draws(ToBytes(absl::MakeConstSpan(draws)));
+  windows->set_probabilities(ToBytes(absl::MakeConstSpan(std::vector<float>(count, 1))));
   return *replay::BatchOf(reply, {1, 1}, count, 1);
 }
 

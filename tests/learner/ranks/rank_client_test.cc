@@ -51,15 +51,15 @@ TEST_F(RankClientTest, WelcomeThenOrdersThenTheEnd) {
   ASSERT_TRUE(group_->AwaitAll(absl::ZeroDuration()));
   proto::RankOrder draw;
   draw.set_kind(proto::RankOrder::DRAW);
-  draw.add_windows(5);
-  draw.add_windows(7);
+  draw.add_masses(5);
+  draw.add_masses(7);
   group_->Tell(draw);
   Tell(proto::RankOrder::KEEP);
   group_->Close(absl::OkStatus());
   auto order = client.Next();
   ASSERT_TRUE(order.ok() && order->has_value());
   EXPECT_EQ((*order)->kind(), proto::RankOrder::DRAW);
-  EXPECT_THAT((*order)->windows(), ElementsAre(5u, 7u));
+  EXPECT_THAT((*order)->masses(), ElementsAre(5u, 7u));
   order = client.Next();
   ASSERT_TRUE(order.ok() && order->has_value());
   EXPECT_EQ((*order)->kind(), proto::RankOrder::KEEP);

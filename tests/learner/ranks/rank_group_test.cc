@@ -83,8 +83,8 @@ TEST(RankGroupTest, EachIsToldEverythingInOrderAndThenTheEnd) {
   }
   ASSERT_TRUE(group.AwaitAll(absl::ZeroDuration()));
   proto::RankOrder draw = Order(proto::RankOrder::DRAW);
-  draw.add_windows(5);
-  draw.add_windows(7);
+  draw.add_masses(5);
+  draw.add_masses(7);
   group.Tell(draw);
   proto::RankOrder step = Order(proto::RankOrder::STEP);
   step.set_want_values(true);
@@ -93,7 +93,7 @@ TEST(RankGroupTest, EachIsToldEverythingInOrderAndThenTheEnd) {
   for (const auto& taker : takers) {
     const std::vector<proto::RankOrder> orders = taker->orders();
     ASSERT_EQ(orders.size(), 2u);
-    EXPECT_THAT(orders[0].windows(), ElementsAre(5u, 7u));
+    EXPECT_THAT(orders[0].masses(), ElementsAre(5u, 7u));
     EXPECT_EQ(orders[1].kind(), proto::RankOrder::STEP);
     EXPECT_TRUE(orders[1].want_values());
     EXPECT_EQ(taker->ended(), absl::InternalError("why"));

@@ -75,6 +75,29 @@ TEST(BatchTest, RowsWithoutAPlanHoldNothingThatCouldSpread) {
   EXPECT_TRUE(at::equal(windows.plan_std, at::ones({24, 2})));
 }
 
+TEST(BatchTest, ImportanceMultipliesTheWeightsOfItsWindowUpToACommonFactor) {
+  proto::RunConfig config = model::SmallConfig();
+  config.mutable_po_mpc()->set_policy_at_window_end(true);
+  Batch batch = MakeBatch(config, 1);
+  const Windows plain = MakeWindows(batch, config, at::TensorOptions(at::kDouble));
+  EXPECT_FALSE(plain.importance.defined());
+  batch.importance = at::tensor({3.0f, 6.0f, 12.0f, 1.5f, 3.0f, 12.0f});
+  batch.has_plan[3].zero_();
+  const Windows windows = MakeWindows(batch, config, at::TensorOptions(at::kDouble));
+  const at::Tensor expected = at::tensor({0.25, 0.5, 1.0, 0.125, 0.25, 1.0}, at::kDouble);
+  EXPECT_TRUE(at::equal(windows.importance, expected));
+  const auto of_window = [&](const at::Tensor& weights) { return weights.view({-1, 6}); };
+  EXPECT_TRUE(at::equal(of_window(windows.weights), of_window(plain.weights) * expected));
+  EXPECT_TRUE(
+      at::equal(of_window(windows.policy_weights), of_window(plain.policy_weights) * expected));
+  EXPECT_NEAR(windows.policy_weight.item<double>(), windows.policy_weights.sum().item<double>(),
+              1e-12);
+  EXPECT_NEAR(windows.planned_weight.item<double>() / windows.policy_weight.item<double>(),
+              3.0 / 3.125, 1e-12);
+  batch.importance = at::ones({5});
+  EXPECT_THAT(std::string(batch.Validate(config).message()), HasSubstr("batch.importance is [5]"));
+}
+
 TEST(BatchTest, PriorAndPolicyLearnAtTheWindowsEndOnlyIfAskedTo) {
   proto::RunConfig config = model::SmallConfig();
   Batch batch = MakeBatch(config, 1);

@@ -39,6 +39,69 @@ class EvaluateTest : public ::testing::TestWithParam<double> {
   proto::RunConfig config_ = model::SmallConfig();
 };
 
+// Losses of the model and the values are sums over windows, so that the weighted ones follow from
+// those of each window alone.
+TEST_P(EvaluateTest, ImportanceMultipliesTheTermsOfEachWindow) {
+  const auto updater = MakeUpdater(config_, kSeed, at::kDouble);
+  Batch batch = MakeBatch(config_, 1);
+  const int64_t b = batch.actions.size(0);
+  const Draws draws = MakeDraws(DrawNumbers(config_, {3, b}, kSeed, 0), config_, {3, b},
+                                at::TensorOptions(at::kDouble));
+  batch.importance = model::Draw(5, {b}).abs() + 0.1;
+  const at::Tensor weights =
+      batch.importance.to(at::kDouble) / batch.importance.max().item<double>();
+  const auto whole = updater->Evaluate(batch, draws);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  double expected = 0;
+  for (int64_t i = 0; i < b; ++i) {
+    Batch window = batch;
+    window.importance = at::Tensor();
+    for (at::Tensor* tensor : TensorsOf(window)) *tensor = tensor->narrow(0, i, 1);
+    const auto alone = updater->Evaluate(window, DrawsOf(draws, b, i, 1));
+    ASSERT_TRUE(alone.ok()) << alone.status();
+    EXPECT_FALSE(alone->priorities.defined());
+    expected += weights[i].item<double>() * alone->total.item<double>() / static_cast<double>(b);
+  }
+  EXPECT_NEAR(whole->total.item<double>(), expected, 1e-9 * expected);
+}
+
+TEST_P(EvaluateTest, EqualImportanceChangesNothing) {
+  const auto plain = MakeUpdater(config_, kSeed);
+  const auto weighted = MakeUpdater(config_, kSeed);
+  for (uint64_t i = 0; i < 3; ++i) {
+    Batch batch = MakeBatch(config_, i);
+    ASSERT_TRUE(plain->Step(batch, false).ok());
+    batch.importance = at::full({batch.actions.size(0)}, 7);
+    ASSERT_TRUE(weighted->Step(batch, false).ok());
+  }
+  EXPECT_TRUE(at::equal(plain->model().flat(), weighted->model().flat()));
+  EXPECT_TRUE(plain->TakePriorities().empty());
+  EXPECT_EQ(weighted->TakePriorities().size(), 3u);
+}
+
+TEST_P(EvaluateTest, PrioritiesAreTheErrorsOfTheValuesInEachWindow) {
+  const auto updater = MakeUpdater(config_, kSeed);
+  Batch batch = MakeBatch(config_, 1);
+  batch.importance = at::ones({batch.actions.size(0)});
+  const auto evaluation = updater->Evaluate(batch, FirstDraws(config_));
+  ASSERT_TRUE(evaluation.ok()) << evaluation.status();
+  const at::Tensor values = model::reference::TwoHotDecode(evaluation->losses.value_logits[0],
+                                                           model::BinsOf(config_.model()));
+  const int64_t members = values.size(0), windows = batch.actions.size(0);
+  for (int64_t b = 0; b < windows; ++b) {
+    double expected = 0;
+    for (int64_t t = 0; t < 3; ++t) {
+      const double target = evaluation->targets.values[0][t * windows + b].item<double>();
+      for (int64_t i = 0; i < members; ++i) {
+        const double value = values[i][t * windows + b].item<double>();
+        expected += std::pow(config_.learner().rho(), t) * std::abs(value - target) /
+                    static_cast<double>(3 * members);
+      }
+    }
+    EXPECT_NEAR(evaluation->priorities[b].item<double>(), expected, 1e-4 * (1 + expected));
+  }
+}
+
 TEST_P(EvaluateTest, GivesTheLossesAndGradientsThatTheStepReports) {
   const auto updater = MakeUpdater(config_, kSeed);
   const Batch batch = MakeBatch(config_, 1);

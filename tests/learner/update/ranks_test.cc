@@ -44,6 +44,7 @@ Batch Rows(const Batch& whole, int64_t begin, int64_t count) {
         &Batch::plan_mean, &Batch::plan_std, &Batch::has_plan}) {
     part.*field = (whole.*field).narrow(0, begin, count);
   }
+  if (whole.importance.defined()) part.importance = whole.importance.narrow(0, begin, count);
   return part;
 }
 
@@ -168,6 +169,21 @@ TEST_F(RanksTest, PlansMayLieUnevenlyOrOnOneRankAlone) {
                     [](Batch& batch) { batch.has_plan.narrow(0, 0, kBatch / 2).zero_(); });
     ExpectSameAsOne(config, 2, [](Batch& batch) { batch.has_plan.zero_(); });
   }
+}
+
+// The largest weight is on one rank, and plans are missing where weights are large.
+TEST_F(RanksTest, ImportanceWeightsAreThoseOfTheWholeBatch) {
+  const auto weigh = [](Batch& batch) {
+    batch.importance = at::arange(1, kBatch + 1, at::kFloat).square();
+    batch.has_plan[6] = 0;
+    batch.has_plan[1][1] = 0;
+  };
+  ExpectSameAsOne(Config(), 2, weigh);
+  ExpectSameAsOne(Config(), 4, weigh);
+  proto::RunConfig config = Config();
+  config.mutable_env()->mutable_spec()->set_terminates(true);
+  config.mutable_po_mpc()->set_policy_at_window_end(true);
+  ExpectSameAsOne(config, 2, weigh);
 }
 
 TEST_F(RanksTest, ALossThatIsNotFiniteOnOneRankStopsAll) {

@@ -85,6 +85,30 @@ TEST_P(RecordedFamilyTest, UpdatesAreTheSameWithARecorder) {
   ExpectSameUpdates(*a, *b, config);
 }
 
+TEST(RecorderTest, WeightedUpdatesAndTheirPrioritiesAreTheSameWithARecorder) {
+  const proto::RunConfig config = model::SmallConfig();
+  const auto a = MakeUpdater(config, 3);
+  const auto b = MakeUpdater(config, 3);
+  b->SetRecorder(std::make_unique<Recorder>(at::kCPU));
+  for (uint64_t i = 0; i < 4; ++i) {
+    Batch batch = MakeBatch(config, i);
+    batch.importance = model::Draw(i + 9, {6}).abs() + 0.1;
+    const bool wanted = i % 2 == 1;
+    const auto expected = a->Step(batch, wanted);
+    const auto metrics = b->Step(batch, wanted);
+    ASSERT_TRUE(expected.ok() && metrics.ok());
+    EXPECT_EQ(metrics->total_loss, expected->total_loss);
+  }
+  const std::vector<at::Tensor> expected = a->TakePriorities();
+  const std::vector<at::Tensor> priorities = b->TakePriorities();
+  ASSERT_EQ(expected.size(), 4u);
+  ASSERT_EQ(priorities.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) EXPECT_TRUE(priorities[i].equal(expected[i])) << i;
+  EXPECT_FALSE(expected[0].equal(expected[1]));
+  EXPECT_TRUE(a->TakePriorities().empty());
+  EXPECT_TRUE(a->model().flat().equal(b->model().flat()));
+}
+
 // What other devices compute: ATen's operations alone.
 TEST_P(RecordedFamilyTest, UpdatesOutOfAtenOperationsAreTheSameWithARecorder) {
   const auto& [name, config] = GetParam();

@@ -360,6 +360,18 @@ TEST(UpdaterTest, GoesBackToWhatItKeptBitForBit) {
   ExpectSameState(undisturbed->Export(), updater->Export());
 }
 
+TEST(UpdaterTest, PrioritiesOfUpdatesThatAreUndoneAreDropped) {
+  const auto updater = MakeUpdater(FastConfig());
+  ASSERT_TRUE(updater->Keep().ok());
+  Batch batch = MakeBatch(FastConfig(), 1);
+  batch.importance = at::ones({batch.actions.size(0)});
+  MustStep(*updater, batch);
+  updater->GoBack();
+  EXPECT_TRUE(updater->TakePriorities().empty());
+  MustStep(*updater, batch);
+  EXPECT_EQ(updater->TakePriorities().size(), 1u);
+}
+
 TEST(UpdaterTest, GoesBackToBeforeThePriorWasEverTrained) {
   const auto updater = MakeUpdater(FastConfig());
   ASSERT_TRUE(updater->Keep().ok());

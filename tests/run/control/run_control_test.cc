@@ -153,9 +153,9 @@ TEST_F(RunControlTest, ADeadShardsRowsDoNotCountAsStored) {
   FinishSeedPhase();
   Answer(0, 90);
   Answer(1, 40, true, 99);
-  EXPECT_EQ(control_.Windows(), (std::vector<uint64_t>{90, 40}));
+  EXPECT_EQ(control_.Masses(), (std::vector<uint64_t>{90, 40}));
   control_.ShardLost(0, "connection refused");
-  EXPECT_EQ(control_.Windows(), (std::vector<uint64_t>{0, 40}));
+  EXPECT_EQ(control_.Masses(), (std::vector<uint64_t>{0, 40}));
   EXPECT_EQ(Step(), TrainerStep::kWait);
   EXPECT_NE(control_.Status().waiting().find("connection refused"), std::string::npos);
   EXPECT_EQ(control_.rows(), 180u);

@@ -1,4 +1,5 @@
 #include <string>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "run/control/run_control.h"
@@ -41,6 +42,73 @@ class NoWindowsTest : public RunControlTest {
 
   uint64_t lease_ = 0;
 };
+
+// Batches of 8 windows from table "queue", whose windows may be drawn twice.
+class LimitedDrawsTest : public RunControlTest {
+ protected:
+  LimitedDrawsTest() : RunControlTest(Limited()) {}
+  static RunControlOptions Limited() {
+    RunControlOptions options = Options();
+    options.draws = {.table = "queue", .batch_size = 8, .max_times_sampled = 2};
+    return options;
+  }
+  // Each shard has so many rows, with as many draws left in the learner's table.
+  void RowsAndDraws(uint64_t rows, uint64_t draws_left) {
+    for (int i = 0; i < 2; ++i) {
+      proto::ShardInfo state;
+      state.set_shard_incarnation(10 + i);
+      state.set_accepted_rows(rows);
+      state.set_stored_rows(rows);
+      state.set_max_accepted_rows(rows);
+      state.set_windows(rows);
+      state.set_capacity_rows(capacity_);
+      state.set_streams(1);
+      proto::TableInfo* all = state.add_tables();
+      all->set_name("all");
+      all->set_windows(rows);
+      all->set_mass(rows);
+      proto::TableInfo* queue = state.add_tables();
+      queue->set_name("queue");
+      queue->set_windows((draws_left + 1) / 2);
+      queue->set_mass(draws_left);
+      queue->set_draws_left(draws_left);
+      control_.ShardAnswered(i, state, true);
+    }
+  }
+};
+
+TEST_F(LimitedDrawsTest, BatchesAreSplitByWhatTheLearnersTableHas) {
+  FinishSeedPhase();
+  RowsAndDraws(60, 17);
+  EXPECT_EQ(control_.Masses(), (std::vector<uint64_t>{17, 17}));
+}
+
+// The ratio alone would hold the rows back, and no update could be made.
+TEST_F(LimitedDrawsTest, RowsAreGrantedWhileFewDrawsAreLeft) {
+  FinishSeedPhase();
+  RowsAndDraws(60, 16);
+  EXPECT_EQ(control_.NextGrant(0).max_accepted_rows, 60u);
+  // 12 draws fewer than four batches have: 6 rows give as many.
+  RowsAndDraws(60, 10);
+  EXPECT_EQ(control_.NextGrant(0).max_accepted_rows + control_.NextGrant(1).max_accepted_rows,
+            126u);
+}
+
+TEST_F(LimitedDrawsTest, WithoutEnoughDrawsTheRunEndsAtItsLastRow) {
+  FinishSeedPhase();
+  RowsAndDraws(500, 4);
+  ASSERT_EQ(Step(), TrainerStep::kEvaluate);
+  control_.AddEvaluation({1, 2});
+  ASSERT_EQ(Step(), TrainerStep::kUpdate) << "a batch is left";
+  RowsAndDraws(500, 3);
+  EXPECT_EQ(Step(), TrainerStep::kEvaluate) << "the last one";
+  control_.AddEvaluation({1, 3});
+  clock_.Advance(absl::Minutes(2));
+  control_.Tick();
+  EXPECT_EQ(control_.phase(), proto::FINISHED);
+  EXPECT_NE(control_.Status().over_reason().find("too few draws left"), std::string::npos)
+      << control_.Status().over_reason();
+}
 
 TEST_F(NoWindowsTest, TheLearnerEndsWithAnErrorThatSaysWhatToChange) {
   StartActor();
