@@ -16,7 +16,7 @@ namespace pompc::replay {
 // What identifies it.
 struct StoreIdentity {
   uint64_t incarnation = 0;
-  // How often it was opened, this time included.
+  // The number of times that it was opened, this one included.
   uint64_t opening = 0;
 };
 

@@ -279,7 +279,8 @@ TEST(ReplayAppTest, AShardWithAFolderComesBackWithItsRowsAndServesThemAtOnce) {
     EXPECT_FALSE(info->has_loaded_percent());
     if (opening == 1) incarnation = info->shard_incarnation();
     EXPECT_EQ(info->shard_incarnation(), incarnation);
-    EXPECT_THAT(options.metrics->ToText(), HasSubstr("pompc_replay_loaded_percent{shard=\"0\"} 100"));
+    EXPECT_THAT(options.metrics->ToText(),
+                HasSubstr("pompc_replay_loaded_percent{shard=\"0\"} 100"));
   }
 }
 

@@ -99,7 +99,8 @@ class ShardRecoveryTest : public testing::Test {
   }
 
   void Grant(uint64_t rows, bool seed_phase_over = false) {
-    ASSERT_TRUE(shard_->Grant({rows, "test", seed_phase_over, ParameterVersion{1, 1'000'000}}).ok());
+    ASSERT_TRUE(
+        shard_->Grant({rows, "test", seed_phase_over, ParameterVersion{1, 1'000'000}}).ok());
   }
 
   AppendOutcome Append(const SegmentId& id, uint64_t first_row, const RowBuilder& rows) {

@@ -34,7 +34,7 @@ class StoreEnv : public rocksdb::EnvWrapper {
     MutexLock lock(&mu_);
     while (waiting_ == 0) changed_.Wait(&mu_);
   }
-  // How often a log was put on disk.
+  // The number of times that a log was put on disk.
   int log_syncs() const { return log_syncs_; }
 
   rocksdb::Status NewWritableFile(const std::string& name,
