@@ -39,7 +39,10 @@ class ParameterSubscriber::Impl {
         stub_(proto::ParameterService::NewStub(options.learner.Channel())),
         reconnector_(ReconnectOptionsOf(options)),
         run_id_(options.run_id),
-        thread_("param-subscribe", [this] { Run(); }) {}
+        thread_("param-subscribe", [this] { Run(); }) {
+    POMPC_CHECK_GT(options_.progress_timeout, absl::ZeroDuration());
+    POMPC_CHECK_GT(options_.max_stream_age, absl::ZeroDuration());
+  }
 
   ~Impl() { Close(); }
 
