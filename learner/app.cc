@@ -45,7 +45,11 @@ absl::Status App::Open() {
     POMPC_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options_.server.listen));
     POMPC_RETURN_IF_ERROR(Listener::Open(address).status());
   }
-  POMPC_ASSIGN_OR_RETURN(data_sets_, OpenDataSets(options_.config));
+  if (options_.data_sets.has_value()) {
+    data_sets_ = *options_.data_sets;
+  } else {
+    POMPC_ASSIGN_OR_RETURN(data_sets_, OpenDataSets(options_.config));
+  }
   POMPC_ASSIGN_OR_RETURN(run_, rundir::RunDirectory::Open(options_.run_dir, options_.config));
   POMPC_ASSIGN_OR_RETURN(std::vector<proto::EvaluationResult> evaluations,
                          rundir::EvaluationLog::Read(run_->File("evaluations.csv")));

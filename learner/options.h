@@ -2,6 +2,7 @@
 #define POMPC_LEARNER_OPTIONS_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "common/rpc/server.h"
 #include "learner/engine/engine.h"
 #include "proto/config.pb.h"
+#include "replay/client/data_set_import.h"
 #include "run/control/leases.h"
 #include "run/control/run_control.h"
 
@@ -32,6 +34,8 @@ struct AppOptions {
   proto::RunConfig config;
   // The run's replay shards, in its order. At least one.
   std::vector<rpc::Endpoint> replay;
+  // The data sets of config.replay.import, checked (OpenDataSets); absent: the learner opens them.
+  std::optional<std::vector<replay::CheckedDataSet>> data_sets;
   // What trains, made from `config`; see MakeTorchEngine. Used by this learner alone.
   std::shared_ptr<Engine> engine;
   // Processes that make the updates together; this one is rank 0 of them, and `engine` as well. The

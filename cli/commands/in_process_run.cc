@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "learner/engine/torch_engine.h"
+#include "learner/feed/data_sets.h"
 #include "planner/torch_engine.h"
 #include "run/run_client.h"
 #include "rundir/run_directory.h"
@@ -42,6 +43,7 @@ absl::StatusOr<std::unique_ptr<InProcessRun>> InProcessRun::Start(
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<learner::Engine> engine,
                          learner::MakeTorchEngine(options.config, {.device = options.device,
                                                                    .threads = options.threads}));
+  POMPC_ASSIGN_OR_RETURN(run->data_sets_, learner::OpenDataSets(options.config));
   POMPC_RETURN_IF_ERROR(run->StartShards(options));
   POMPC_RETURN_IF_ERROR(run->StartLearner(options, std::move(engine)));
   POMPC_RETURN_IF_ERROR(run->StartPlanner(options));
@@ -74,6 +76,7 @@ absl::Status InProcessRun::StartLearner(const InProcessRunOptions& options,
   learner.server.insecure = options.insecure;
   learner.run_dir = options.run_dir;
   learner.config = options.config;
+  learner.data_sets = data_sets_;
   learner.replay = shard_endpoints_;
   learner.metrics = options.metrics;
   if (options.config.schedule() == proto::RunConfig::LOCKSTEP) {

@@ -19,6 +19,7 @@
 #include "proto/config.pb.h"
 #include "proto/run.pb.h"
 #include "replay/app.h"
+#include "replay/client/data_set_import.h"
 
 namespace pompc::cli {
 
@@ -80,6 +81,8 @@ class InProcessRun {
 
   // Learner and actor take turns here if the schedule is LOCKSTEP.
   Turns turns_{Clock::Real()};
+  // The rows with which replay begins.
+  std::vector<replay::CheckedDataSet> data_sets_;
   std::vector<std::unique_ptr<replay::App>> shards_;
   std::vector<rpc::Endpoint> shard_endpoints_;
   std::unique_ptr<learner::App> learner_;

@@ -20,6 +20,7 @@ constexpr char kReplayExamples[] =
     "  pompc replay episodes 127.0.0.1:50061,127.0.0.1:50062\n"
     "  pompc replay rows 127.0.0.1:50061 --actor 0 --episode 3 --limit 0 --json\n"
     "  pompc replay export 127.0.0.1:50061 --out rows.safetensors\n"
+    "  pompc replay export runs/a --out rows.safetensors\n"
     "  pompc replay import demos.safetensors 127.0.0.1:50061\n"
     "docs/datasets.md has the names and shapes of the tensors.";
 

@@ -42,8 +42,10 @@ using Flags = std::shared_ptr<InspectionFlags>;
 
 void AddWhere(CLI::App& command, const Flags& flags) {
   command
-      .add_option("where", flags->where,
-                  "addresses of running shards, HOST:PORT or HOST:PORT,HOST:PORT,...")
+      .add_option(
+          "where", flags->where,
+          "addresses of running shards, HOST:PORT,HOST:PORT,...; else a shard's data folder or a "
+          "run directory, which no process may be using")
       ->type_name("WHERE")
       ->required();
 }

@@ -215,11 +215,11 @@ class RowPrinter {
   TextTable table_;
 };
 
-Json ShardJson(const replay::RowReader& shard) {
-  const proto::ShardDescription& description = shard.description();
+Json ShardJson(const ReplaySource::Shard& shard) {
+  const proto::ShardDescription& description = shard.reader->description();
   const proto::ShardInfo& info = description.info();
   return {{"shard", info.shard_index()},
-          {"address", shard.endpoint().address()},
+          {"address", shard.place},
           {"run_id", description.run_id()},
           {"task", description.task()},
           {"shards", description.shard_count()},
@@ -246,7 +246,7 @@ Json ShardJson(const replay::RowReader& shard) {
 
 void PrintShards(const ReplaySource& source, bool json, std::ostream& out) {
   if (json) {
-    for (const auto& shard : source.shards()) out << ShardJson(*shard).dump() << "\n";
+    for (const auto& shard : source.shards()) out << ShardJson(shard).dump() << "\n";
     return;
   }
   const proto::ShardDescription& run = source.run();
@@ -261,16 +261,16 @@ void PrintShards(const ReplaySource& source, bool json, std::ostream& out) {
                      "accepted", "planned", "imported", "granted", "oldest", "next", "writers",
                      "blocked"}};
   for (const auto& shard : source.shards()) {
-    const proto::ShardInfo& info = shard->description().info();
-    rows.push_back({absl::StrCat(info.shard_index()), shard->endpoint().address(),
-                    FormatCount(info.stored_rows()), FormatCount(info.capacity_rows()),
+    const proto::ShardInfo& info = shard.reader->description().info();
+    rows.push_back({absl::StrCat(info.shard_index()), shard.place, FormatCount(info.stored_rows()),
+                    FormatCount(info.capacity_rows()),
                     absl::StrFormat("%.1f", static_cast<double>(info.stored_bytes()) / (1 << 20)),
                     FormatCount(info.windows()), FormatCount(info.barred_windows()),
                     FormatCount(info.accepted_rows()), FormatCount(info.planned_rows()),
                     FormatCount(info.imported_rows()), FormatCount(info.max_accepted_rows()),
-                    FormatCount(shard->description().oldest_address()),
-                    FormatCount(shard->description().next_address()), absl::StrCat(info.streams()),
-                    absl::StrCat(info.blocked_streams())});
+                    FormatCount(shard.reader->description().oldest_address()),
+                    FormatCount(shard.reader->description().next_address()),
+                    absl::StrCat(info.streams()), absl::StrCat(info.blocked_streams())});
   }
   out << "\n" << FormatTable(rows);
 }
@@ -281,9 +281,9 @@ absl::Status PrintEpisodes(const ReplaySource& source, const replay::RowSelectio
   replay::RowSelection scalars = selection;
   scalars.all_columns = false;
   for (const auto& shard : source.shards()) {
-    const uint32_t index = shard->description().info().shard_index();
+    const uint32_t index = shard.reader->description().info().shard_index();
     POMPC_RETURN_IF_ERROR(
-        shard->Read(scalars, [&](const replay::RowRun& run) -> absl::StatusOr<bool> {
+        shard.reader->Read(scalars, [&](const replay::RowRun& run) -> absl::StatusOr<bool> {
           list.Add(index, run);
           return true;
         }));
@@ -306,9 +306,9 @@ absl::Status PrintRows(const ReplaySource& source, const replay::RowSelection& s
   RowPrinter printer(json, out);
   const auto full = [&] { return limit > 0 && printed >= limit; };
   for (const auto& shard : source.shards()) {
-    const uint32_t index = shard->description().info().shard_index();
+    const uint32_t index = shard.reader->description().info().shard_index();
     POMPC_RETURN_IF_ERROR(
-        shard->Read(selection, [&](const replay::RowRun& run) -> absl::StatusOr<bool> {
+        shard.reader->Read(selection, [&](const replay::RowRun& run) -> absl::StatusOr<bool> {
           const uint32_t slots = run.rows.count + (run.rows.final_observation.empty() ? 0 : 1);
           for (uint32_t i = 0; i < slots && run.address + i < selection.to && !full(); ++i) {
             printer.Add(index, run, i);

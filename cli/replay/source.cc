@@ -1,37 +1,100 @@
 #include "cli/replay/source.h"
 
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/metrics/metrics.h"
 #include "common/rpc/endpoint.h"
+#include "rundir/run_directory.h"
 
 namespace pompc::cli {
 namespace {
 
-// A page of rows, or a million rows on their way into a shard, take far less.
+namespace fs = std::filesystem;
+
+// A page of rows, or a megabyte of rows on its way into a shard, takes far less.
 constexpr absl::Duration kTimeout = absl::Seconds(30);
+
+// RocksDB keeps a file of this name in each of its folders. A folder without it would be filled
+// with an empty database when a shard opened it.
+bool HoldsData(const std::string& folder) {
+  std::error_code unknown;
+  return fs::exists(fs::path(folder) / "CURRENT", unknown);
+}
+
+// The data folders at `folder`, which is one itself or has those of a run's shards.
+std::vector<std::string> DataFolders(const std::string& folder) {
+  if (HoldsData(folder)) return {folder};
+  std::vector<std::string> folders;
+  for (int shard = 0; HoldsData(rundir::ShardFolder(folder, shard)); ++shard) {
+    folders.push_back(rundir::ShardFolder(folder, shard));
+  }
+  return folders;
+}
 
 }  // namespace
 
+ReplaySource::~ReplaySource() = default;
+
 absl::StatusOr<std::unique_ptr<ReplaySource>> ReplaySource::Open(const std::string& where) {
-  POMPC_ASSIGN_OR_RETURN(const std::vector<rpc::Endpoint> endpoints,
-                         rpc::ParseEndpoints("the shards", where));
   POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
   std::unique_ptr<ReplaySource> source(new ReplaySource);
-  for (const rpc::Endpoint& endpoint : endpoints) {
-    POMPC_ASSIGN_OR_RETURN(auto reader, replay::RowReader::Connect(endpoint, kTimeout));
-    source->shards_.push_back(std::move(reader));
+  std::error_code unknown;
+  if (fs::is_directory(where, unknown)) {
+    const std::vector<std::string> folders = DataFolders(where);
+    if (folders.empty()) {
+      return absl::NotFoundError(absl::StrCat(
+          where,
+          " holds no rows: it is neither a shard's data folder nor the directory of a run "
+          "that keeps its rows (replay.durability)"));
+    }
+    for (const std::string& folder : folders) POMPC_RETURN_IF_ERROR(source->Serve(folder));
+  } else {
+    POMPC_ASSIGN_OR_RETURN(const std::vector<rpc::Endpoint> endpoints,
+                           rpc::ParseEndpoints("addresses of shards, or a folder", where));
+    for (const rpc::Endpoint& endpoint : endpoints) {
+      POMPC_RETURN_IF_ERROR(source->Connect(endpoint, endpoint.address()));
+    }
   }
-  for (const auto& shard : source->shards_) {
-    const std::string& run = shard->description().run_id();
-    if (run == source->run().run_id()) continue;
-    return absl::FailedPreconditionError(
-        absl::StrCat("the shards belong to different runs: ", source->run().run_id(), " at ",
-                     source->shards_.front()->endpoint().address(), ", ", run, " at ",
-                     shard->endpoint().address()));
-  }
+  POMPC_RETURN_IF_ERROR(source->CheckOneRun());
   return source;
+}
+
+absl::Status ReplaySource::Connect(const rpc::Endpoint& endpoint, const std::string& place) {
+  absl::StatusOr<std::unique_ptr<replay::RowReader>> reader =
+      replay::RowReader::Connect(endpoint, kTimeout);
+  if (!reader.ok()) return Annotate(reader.status(), place);
+  shards_.push_back({*std::move(reader), place});
+  return absl::OkStatus();
+}
+
+absl::Status ReplaySource::Serve(const std::string& folder) {
+  replay::AppOptions options;
+  options.data_dir = folder;
+  options.durability = replay::Durability::kSync;
+  options.metrics = std::make_shared<MetricsRegistry>();
+  absl::StatusOr<std::unique_ptr<replay::App>> app = replay::App::Start(options);
+  if (absl::IsFailedPrecondition(app.status())) {
+    return Annotate(app.status(),
+                    "if its shard runs, give the shard's address instead of the folder");
+  }
+  if (!app.ok()) return app.status();
+  served_.push_back(*std::move(app));
+  return Connect(served_.back()->server().InProcessEndpoint(), folder);
+}
+
+absl::Status ReplaySource::CheckOneRun() const {
+  for (const Shard& shard : shards_) {
+    const std::string& other = shard.reader->description().run_id();
+    if (other == run().run_id()) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("the shards belong to different runs: ", run().run_id(), " at ",
+                     shards_.front().place, ", ", other, " at ", shard.place));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace pompc::cli

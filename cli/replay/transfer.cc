@@ -35,7 +35,7 @@ absl::Status CheckAllShards(const ReplaySource& source) {
   const uint32_t shards = source.run().shard_count();
   std::vector<bool> given(shards, false);
   for (const auto& shard : source.shards()) {
-    const uint32_t index = shard->description().info().shard_index();
+    const uint32_t index = shard.reader->description().info().shard_index();
     if (index < shards) given[index] = true;
   }
   for (uint32_t i = 0; i < shards; ++i) {
@@ -68,9 +68,9 @@ absl::Status ExportRows(const ReplaySource& source, const replay::RowSelection& 
       replay::DataSetWriter::Create(file, source.spec(), MetadataOf(source.run())));
   std::vector<uint64_t> addresses;
   for (const auto& shard : source.shards()) {
-    const uint32_t index = shard->description().info().shard_index();
+    const uint32_t index = shard.reader->description().info().shard_index();
     POMPC_RETURN_IF_ERROR(
-        shard->Read(selection, [&](const replay::RowRun& run) -> absl::StatusOr<bool> {
+        shard.reader->Read(selection, [&](const replay::RowRun& run) -> absl::StatusOr<bool> {
           addresses.clear();
           for (uint32_t i = 0; i < run.rows.count; ++i) addresses.push_back(run.address + i);
           POMPC_RETURN_IF_ERROR(
@@ -94,13 +94,13 @@ absl::Status ImportRows(const ReplaySource& source, const std::string& file, std
   POMPC_ASSIGN_OR_RETURN(const uint32_t id, data->Check(limits));
   const std::shared_ptr<const replay::DataSet> shared = std::move(data);
   for (const auto& shard : source.shards()) {
-    const proto::ShardDescription& description = shard->description();
-    replay::ShardClient client(ClientOptions(*shard), shard->endpoint().Channel());
+    const proto::ShardDescription& description = shard.reader->description();
+    replay::ShardClient client(ClientOptions(*shard.reader), shard.reader->endpoint().Channel());
     replay::DataSetImport import({shared, id}, description.info().shard_index(),
                                  description.shard_count());
     std::optional<uint64_t> had;
     while (!import.done()) {
-      POMPC_RETURN_IF_ERROR(Annotate(import.Step(&client), shard->endpoint().address()));
+      POMPC_RETURN_IF_ERROR(Annotate(import.Step(&client), shard.place));
       if (!had.has_value()) had = import.rows_done();
     }
     out << "shard " << description.info().shard_index() << ": "

@@ -179,6 +179,15 @@ class DataSetTest(unittest.TestCase):
                    "--set", "stop.return_mean=0", "--set", "stop.max_rows=100")
         self.assertEqual(done.returncode, 0, done)
         self.assertIn("all 100 rows are stored", done.stdout)
+        # Its shards kept their rows in its folder.
+        shards = [json.loads(line) for line in output("replay", "info", self.file("online"), "--json").splitlines()]
+        self.assertEqual(sum(shard["imported_rows"] for shard in shards), 120)
+        self.assertEqual(sum(shard["accepted_rows"] for shard in shards), 100)
+        self.assertIn("220 rows of", output("replay", "export", self.file("online"), "--out", self.file("out.safetensors")))
+        self.assertIn("220 rows of", output("replay", "export", self.file("online"), "--out", self.file("out.safetensors")))
+        none = run("replay", "info", str(self.folder))
+        self.assertEqual(none.returncode, 1, none)
+        self.assertIn("holds no rows", none.stderr)
 
     def test_what_cannot_be_learned_from_is_refused_before_anything_is_made(self):
         run_dir = self.file("refused")
