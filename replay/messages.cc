@@ -6,6 +6,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/message_size.h"
 #include "common/values/utf8.h"
+#include "replay/wire/columns.h"
 #include "replay/wire/tables.h"
 
 namespace pompc::replay {
