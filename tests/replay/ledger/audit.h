@@ -5,10 +5,11 @@
 
 namespace pompc::replay::ledger {
 
-// Draws from every shard until it has seen each window that the shard says it has, and compares
-// them with the ledgers: every acknowledged window that oldest-first eviction has left is there,
-// nothing is there twice, and nothing is there that no writer wrote. To be called when no writer
-// runs. Prints what it counted; returns 0, or 1 after printing what is wrong.
+// Reads everything that the shards store and compares it with the script and with the ledgers. What
+// was acknowledged is stored, unless it was evicted, and the oldest was evicted first; nothing is
+// stored twice, nothing that nobody wrote; rows accepted are rows stored and rows evicted; and the
+// windows are those that the stored rows make. To be called when no writer runs. Prints what it
+// counted; returns 0, or 1 after printing what is wrong.
 int Audit(const RefereeOptions& options);
 
 }  // namespace pompc::replay::ledger

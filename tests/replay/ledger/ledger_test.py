@@ -209,7 +209,18 @@ class World:
         self.start_referee()
         self.writers = [self.start_writer(w) for w in range(WRITERS)]
 
+    def await_health(self):
+        """Shards that were just started load their rows first."""
+        for port in self.ports:
+            check = [self.build / "bin/pompc-replay", "--listen", f"127.0.0.1:{port}", "--healthcheck"]
+            end = time.monotonic() + 60
+            while subprocess.run(check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
+                if time.monotonic() > end:
+                    raise Violation(f"the shard at port {port} does not become healthy")
+                self.pause.wait(0.1)
+
     def audit(self):
+        self.await_health()
         audit = self.start("audit", "tests/replay_ledger_referee", "--audit", *self.referee_arguments())
         if audit.wait(180) != 0:
             raise Violation(self.tail(audit))

@@ -4,7 +4,6 @@
 // all writers have ended, for all that they were told is stored. Ends with 0 when it was told to
 // end, 1 at the first thing that is wrong, which it names.
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,7 +17,6 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "common/base/event.h"
-#include "common/io/files.h"
 #include "common/process/signals.h"
 #include "replay/core/random.h"
 #include "tests/replay/ledger/audit.h"
@@ -68,12 +66,7 @@ class ShardReferee {
         client_(client),
         shard_(shard),
         script_(options.seed),
-        random_(options.seed + 1000 * options.incarnation + shard) {
-    const std::string path = options.folder + "/" + BarredName(shard);
-    barred_ = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (barred_ < 0) Fail("cannot make " + path);
-  }
-  ~ShardReferee() { close(barred_); }
+        random_(options.seed + 1000 * options.incarnation + shard) {}
 
   void Run(Event* stop) {
     absl::Duration last = Clock::Real()->Now();
@@ -135,21 +128,24 @@ class ShardReferee {
     // The last window may just have been evicted or barred.
     if (absl::IsFailedPrecondition(batch.status()) || !Answered(batch.status())) return;
     Check(batch->info());
-    if (batch->info().shard_incarnation() != incarnation_) Forget(batch->info());
-    const BatchColumns columns(*batch);
+    if (batch->opening() != opening_) {
+      opening_ = batch->opening();
+      places_.clear();
+    }
+    const DrawnWindows windows(*batch);
     std::vector<SeenWindow> seen;
-    for (size_t b = 0; b < batch->count(); ++b) {
-      auto window = CheckWindow(script_, columns, b);
+    for (size_t b = 0; b < windows.count(); ++b) {
+      const auto window = CheckWindow(script_, windows, b);
       if (!window.ok()) Fail(absl::StrCat("shard ", shard_, ": ", window.status().ToString()));
       CheckPlace(*window);
       seen.push_back(*window);
       ++counts_.windows;
     }
-    if (random_.Below(4) == 0) Replan(batch->info(), seen);
-    if (random_.Below(64) == 0) Bar(batch->info(), seen[0]);
+    if (random_.Below(4) == 0) Replan(batch->opening(), seen);
+    if (random_.Below(64) == 0) Bar(batch->opening(), seen[0]);
   }
 
-  // An address belongs to one row as long as the shard does not restart.
+  // Within one opening an address belongs to one row.
   void CheckPlace(const SeenWindow& window) {
     const auto [it, is_new] = places_.emplace(window.addresses[0], window.name);
     if (!is_new && it->second != window.name) {
@@ -158,7 +154,7 @@ class ShardReferee {
     }
   }
 
-  void Replan(const proto::ShardInfo& info, const std::vector<SeenWindow>& seen) {
+  void Replan(const Opening& opening, const std::vector<SeenWindow>& seen) {
     std::vector<uint64_t> addresses;
     std::vector<float> mean, std;
     for (const SeenWindow& window : seen) {
@@ -167,22 +163,18 @@ class ShardReferee {
       mean.insert(mean.end(), row.plan_mean.begin(), row.plan_mean.end());
       std.insert(std.end(), row.plan_std.begin(), row.plan_std.end());
     }
-    const auto reply = client_->UpdatePlans(info.shard_incarnation(), addresses, mean, std);
+    const auto reply = client_->UpdatePlans(opening, addresses, mean, std);
     if (Answered(reply.status())) counts_.replanned += reply->updated();
   }
 
-  void Bar(const proto::ShardInfo& info, const SeenWindow& window) {
-    const RowName& name = window.name;
-    const std::string line =
-        absl::StrCat(name.source.writer, " ", name.source.incarnation, " ", name.source.environment,
-                     " ", name.episode, " ", name.row, "\n");
-    if (!WriteAll(barred_, line, "the list of barred windows").ok()) Fail("no list");
-    const auto reply = client_->BarWindows(info.shard_incarnation(), {{window.addresses[0]}});
+  void Bar(const Opening& opening, const SeenWindow& window) {
+    const auto reply = client_->BarWindows(opening, {{window.addresses[0]}});
     if (Answered(reply.status())) counts_.barred += reply->barred();
   }
 
   // What a shard says about itself at any time.
   void Check(const proto::ShardInfo& info) {
+    if (info.has_loaded_percent()) return;
     const auto fail = [&](absl::string_view what) {
       Fail(absl::StrCat("shard ", shard_, ": ", what, ": ", info.ShortDebugString()));
     };
@@ -202,18 +194,14 @@ class ShardReferee {
       case absl::StatusCode::kUnavailable:
       case absl::StatusCode::kDeadlineExceeded:
       case absl::StatusCode::kCancelled:
+      // The disk is slower than the writers.
+      case absl::StatusCode::kResourceExhausted:
         break;
       default:
         Fail(absl::StrCat("shard ", shard_, ": ", status.ToString()));
     }
     configured_ = false;
-    places_.clear();
     return false;
-  }
-
-  void Forget(const proto::ShardInfo& info) {
-    incarnation_ = info.shard_incarnation();
-    places_.clear();
   }
 
   const RefereeOptions& options_;
@@ -221,14 +209,14 @@ class ShardReferee {
   const uint32_t shard_;
   const Script script_;
   Random random_;
-  int barred_ = -1;
   bool begun_ = false;
   bool configured_ = false;
   Bound bound_;
-  uint64_t incarnation_ = 0;
+  Opening opening_;
   // Rows that the shard may still take of those that time has brought, and what it had taken.
   double allowance_ = 0;
   uint64_t accepted_ = 0;
+  // The rows at the addresses of this opening.
   std::unordered_map<uint64_t, RowName> places_;
   Counts counts_;
 };

@@ -17,7 +17,7 @@ struct RefereeOptions {
   std::string run_id = "ledger";
   // Addresses of the shards, separated by commas.
   std::string shards;
-  // The folder of the ledgers, and of what the referee tells the audit.
+  // The folder of the ledgers.
   std::string folder;
   uint64_t seed = 0;
   // The start of the learner.
@@ -52,12 +52,6 @@ struct RefereeOptions {
     return clients;
   }
 };
-
-// The name of the file in which the referee notes the windows that it bars, before it does: a line
-// "WRITER INCARNATION ENVIRONMENT EPISODE ROW" for each.
-inline std::string BarredName(uint32_t shard) {
-  return "shard-" + std::to_string(shard) + ".barred";
-}
 
 }  // namespace pompc::replay::ledger
 

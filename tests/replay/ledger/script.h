@@ -112,7 +112,7 @@ class ItemSequence {
 
 // What a writer knows to be stored: for each source the number of its first items that a shard has
 // acknowledged. It is kept in files named "writer-W-I.ledger", a line "ENVIRONMENT ITEMS" for each
-// acknowledgement, of which the last one counts.
+// acknowledgement, of which the last one counts; the first lines say which environments there are.
 using Ledger = std::map<Source, uint64_t>;
 
 // The name of the file of one start of a writer.

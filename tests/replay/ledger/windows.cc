@@ -33,7 +33,7 @@ Row Absorbing(const Row& final) {
   return row;
 }
 
-bool SamePlan(const BatchColumns& batch, size_t b, size_t t, const Row& row) {
+bool SamePlan(const DrawnWindows& batch, size_t b, size_t t, const Row& row) {
   const size_t states = batch.horizon() + 1;
   constexpr size_t kActions = kSpec.action_size;
   return batch.Get<uint8_t>("has_plan")[b * states + t] == row.has_plan &&
@@ -41,7 +41,7 @@ bool SamePlan(const BatchColumns& batch, size_t b, size_t t, const Row& row) {
          Same(Part(batch.Get<float>("plan_std"), b, states, t, kActions), row.plan_std);
 }
 
-absl::Status CheckState(const Script& script, const BatchColumns& batch, size_t b, size_t t,
+absl::Status CheckState(const Script& script, const DrawnWindows& batch, size_t b, size_t t,
                         const RowName& name, const Row& row) {
   const size_t horizon = batch.horizon();
   if (!Same(Part(batch.Get<float>("observations"), b, horizon + 1, t, kSpec.observation_size),
@@ -65,7 +65,16 @@ absl::Status CheckState(const Script& script, const BatchColumns& batch, size_t 
 
 }  // namespace
 
-absl::StatusOr<SeenWindow> CheckWindow(const Script& script, const BatchColumns& batch, size_t b) {
+DrawnWindows::DrawnWindows(const WindowBatch& batch)
+    : count_(batch.count()), horizon_(batch.horizon()) {
+  for (size_t c = 0; c < kNumColumns; ++c) {
+    if (kColumns[c].in_window == InWindow::kNever) continue;
+    columns_[c].resize(batch.bytes(c));
+    batch.CopyTo(c, columns_[c].data());
+  }
+}
+
+absl::StatusOr<SeenWindow> CheckWindow(const Script& script, const DrawnWindows& batch, size_t b) {
   const size_t horizon = batch.horizon();
   const auto observations = batch.Get<float>("observations");
   POMPC_ASSIGN_OR_RETURN(const RowName first, script.Read(Part(observations, b, horizon + 1, 0,

@@ -56,7 +56,10 @@ class LedgerWriter {
       environments_.push_back({ItemSequence(script_, source)});
     }
     writer_ = std::make_unique<TrajectoryWriter>(std::move(options), Clock::Real());
-    for (uint32_t e = 0; e < flags.environments; ++e) writer_->BeginEpisode(e);
+    for (uint32_t e = 0; e < flags.environments; ++e) {
+      Note(e, 0);
+      writer_->BeginEpisode(e);
+    }
   }
   ~LedgerWriter() {
     writer_->Close();
@@ -149,11 +152,15 @@ class LedgerWriter {
   void Record(uint32_t e) {
     const uint64_t acknowledged = writer_->Acknowledged(e);
     if (acknowledged == environments_[e].recorded) return;
+    Note(e, acknowledged);
+    environments_[e].recorded = acknowledged;
+  }
+
+  void Note(uint32_t e, uint64_t acknowledged) {
     // In one call, so that a kill leaves no half of a line in the middle.
     const std::string line = absl::StrCat(e, " ", acknowledged, "\n");
     const absl::Status status = WriteAll(ledger_, line, "the ledger");
     if (!status.ok()) Fail(status.ToString());
-    environments_[e].recorded = acknowledged;
   }
 
   int Finish() {
