@@ -194,6 +194,8 @@ TEST_F(LearnerAppTest, ADeadShardIsLeftOut) {
   shards_[1]->Stop();
   AwaitThat([&] { return !learner_->Status().shards(1).reachable(); });
   EXPECT_THAT(learner_->Status().waiting(), HasSubstr("has been unreachable for"));
+  EXPECT_THAT(metrics_->ToText(), HasSubstr("pompc_learner_shard_reachable{shard=\"0\"} 1"));
+  EXPECT_THAT(metrics_->ToText(), HasSubstr("pompc_learner_shard_reachable{shard=\"1\"} 0"));
   Write(0, 40, true);
   AwaitUpdates(80);
   EXPECT_EQ(learner_->Status().rows(), 220u);
