@@ -14,10 +14,7 @@ import tempfile
 import time
 import unittest
 
-from program import POMPC, run
-
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from processes import Process  # pylint: disable=wrong-import-position
+from program import Train, run
 
 # Episodes of ten decisions, updates of sixteen windows.
 SMALL = ["--preset", "quickstart", "--set", "env.action_repeat=100", "--set", "learner.seed_rows=60",
@@ -49,14 +46,6 @@ if not enter_namespace():
     sys.exit(77)
 
 
-class Train(Process):
-    def start(self):
-        # The flags of a command stand behind its name.
-        program, flag, address, *arguments = self.command
-        self.command = [program, "train", flag, address, *arguments]
-        super().start()
-
-
 class FullDiskTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -79,7 +68,7 @@ class FullDiskTest(unittest.TestCase):
         os.remove(self.disk / "filler")
 
     def start(self, *arguments):
-        process = Train("train", self.logs, POMPC, "--run-dir", str(self.run_dir), *arguments)
+        process = Train("train", self.logs, "--run-dir", str(self.run_dir), *arguments)
         self.addCleanup(process.kill)
         return process
 

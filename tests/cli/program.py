@@ -6,8 +6,23 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 
+from processes import Process  # pylint: disable=wrong-import-position
+
 BUILD = sys.argv.pop(1)
 POMPC = os.path.join(BUILD, "bin", "pompc")
+
+
+class Train(Process):
+    """pompc train with a metrics page; the arguments stand behind it."""
+
+    def __init__(self, name, log_folder, *arguments):
+        super().__init__(name, log_folder, POMPC, *arguments)
+
+    def start(self):
+        # The flags of a command stand behind its name.
+        if self.command[1] != "train":
+            self.command.insert(1, "train")
+        super().start()
 
 
 def run(*arguments, **environment):
