@@ -15,6 +15,7 @@
 #include "replay/dataset/data_set_writer.h"
 #include "replay/service.h"
 #include "tests/replay/row_builder.h"
+#include "tests/replay/window_batch_testing.h"
 #include "tests/rundir/scratch_folder.h"
 
 namespace pompc::replay {
@@ -120,14 +121,15 @@ TEST_F(ImportTest, WindowsHoldTheRowsOfTheFileWithoutPlansAndVersions) {
   const auto client = Client();
   DataSetImport import(Write({3}, /*plans=*/true), 0, 1);
   ImportAll(&import, client.get());
-  const absl::StatusOr<WindowBatch> window = client->Sample(1, 7);
-  ASSERT_TRUE(window.ok()) << window.status();
-  EXPECT_EQ(window->Get<float>("rewards")[2], RowBuilder::Reward(2));
-  EXPECT_EQ(window->Get<float>("observations")[kHorizon * 3], RowBuilder::Observation(10000, 0));
-  EXPECT_EQ(window->Get<uint8_t>("has_plan")[1], 1);
-  EXPECT_EQ(window->Get<float>("plan_mean")[2], RowBuilder::PlanMean(1, 0));
-  EXPECT_EQ(window->Get<uint8_t>("terminated")[2], 1);
-  EXPECT_FALSE(window->Get<ParameterVersion>("versions")[0].valid());
+  const absl::StatusOr<WindowBatch> batch = client->Sample(1, 7);
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  const BatchColumns window(*batch);
+  EXPECT_EQ(window.Get<float>("rewards")[2], RowBuilder::Reward(2));
+  EXPECT_EQ(window.Get<float>("observations")[kHorizon * 3], RowBuilder::Observation(10000, 0));
+  EXPECT_EQ(window.Get<uint8_t>("has_plan")[1], 1);
+  EXPECT_EQ(window.Get<float>("plan_mean")[2], RowBuilder::PlanMean(1, 0));
+  EXPECT_EQ(window.Get<uint8_t>("terminated")[2], 1);
+  EXPECT_FALSE(window.Get<ParameterVersion>("versions")[0].valid());
 }
 
 TEST_F(ImportTest, WhatIsThereIsNotSentAgain) {

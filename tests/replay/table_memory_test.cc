@@ -5,11 +5,9 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
-#include <memory>
 #include <new>
 
 #include "gtest/gtest.h"
-#include "replay/core/selectors/uniform.h"
 #include "replay/core/table.h"
 #include "tests/replay/row_builder.h"
 
@@ -70,7 +68,7 @@ TEST_P(TableMemoryTest, StaysWithinItsCapacityInBytes) {
   options.horizon = 3;
   options.capacity_rows = uint64_t{1} << 40;
   options.capacity_bytes = kCapacityBytes;
-  Table table(options, std::make_unique<UniformSelector>());
+  Table table(options);
   for (const uint32_t rows : {1000u, 1u, 50u}) Fill(&table, rows, rows != 1);
   EXPECT_LE(peak_, static_cast<int64_t>(kCapacityBytes * 6 / 5) + kConstantBytes)
       << table.slot_bytes() << " bytes a slot";
