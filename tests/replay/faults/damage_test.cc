@@ -46,20 +46,6 @@ class DamageTest : public testing::Test {
   int right_ = 0, named_ = 0;
 };
 
-TEST_F(DamageTest, AFlippedBitIsHarmlessOrNamed) {
-  for (int i = 0; i < kDamages; ++i) {
-    const std::string path = AnyFile();
-    std::string content = saved_.Content(path);
-    const uint64_t bit = random_.Below(8 * content.size());
-    content[bit / 8] = static_cast<char>(content[bit / 8] ^ (1 << bit % 8));
-    machine_.disk().CopyFrom(saved_);
-    machine_.disk().SetContent(path, content);
-    Check(absl::StrCat("bit ", bit, " of ", path), machine_.given());
-    if (HasFatalFailure()) return;
-  }
-  EXPECT_GT(named_, 0);
-}
-
 TEST_F(DamageTest, ATruncatedFileIsHarmlessOrNamed) {
   for (int i = 0; i < kDamages; ++i) {
     const std::string path = AnyFile();

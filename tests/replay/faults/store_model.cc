@@ -132,7 +132,8 @@ absl::StatusOr<std::set<std::string>> LoadedWords(Store* store) {
 
 void StoreWorkload::Next(const std::function<void(std::span<const StoreRecord>)>& record) {
   const auto one = [&](const StoreRecord& only) { record({&only, 1}); };
-  const uint64_t kind = next_ == 0 ? 0 : random_.Below(100);
+  // Settings come first, as a shard has them before its rows.
+  const uint64_t kind = configs_ == 0 ? 87 : next_ == 0 ? 0 : random_.Below(100);
   if (kind < 70) {
     NextChunk(record);
   } else if (kind < 78) {
