@@ -184,15 +184,15 @@ void Database::Close() {
 }
 
 absl::Status Database::Write(rocksdb::WriteBatch* batch, bool sync) {
-  if (db_ == nullptr) return absl::UnavailableError(absl::StrCat(options_.folder, " is not open"));
+  POMPC_RETURN_IF_ERROR(failure_);
   rocksdb::WriteOptions options;
   options.sync = sync;
-  return Translate(db_->Write(options, batch), "writing");
+  return failure_ = Translate(db_->Write(options, batch), "writing");
 }
 
 absl::Status Database::Sync() {
-  if (db_ == nullptr) return absl::UnavailableError(absl::StrCat(options_.folder, " is not open"));
-  return Translate(db_->SyncWAL(), "putting the log on disk");
+  POMPC_RETURN_IF_ERROR(failure_);
+  return failure_ = Translate(db_->SyncWAL(), "putting the log on disk");
 }
 
 // RocksDB can resume after some errors, but not after one in the write-ahead log (7.8 returns the
@@ -200,7 +200,7 @@ absl::Status Database::Sync() {
 // acknowledged is in its files, and what was not is still held by the caller.
 absl::Status Database::Recover() {
   Close();
-  return OpenLocked();
+  return failure_ = OpenLocked();
 }
 
 absl::StatusOr<std::string> Database::Get(Family family, absl::string_view key) const {

@@ -55,7 +55,9 @@ class Database {
   absl::Status Write(rocksdb::WriteBatch* batch, bool sync);
   // Puts on disk what was written without `sync`.
   absl::Status Sync();
-  // After Write or Sync has failed: makes the database writable again, if that is possible now.
+  // After Write or Sync has failed: makes the database writable again, if that is possible now. Until
+  // it was, both return the failure and touch nothing: RocksDB aborts the process where it is asked
+  // to go on writing to a file after an error.
   absl::Status Recover();
 
   // NOT_FOUND if there is no such key.
@@ -78,6 +80,8 @@ class Database {
 
   const DatabaseOptions options_;
   std::unique_ptr<rocksdb::DB> db_;
+  // Not OK from a failed Write, Sync or Recover until a Recover that succeeds.
+  absl::Status failure_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles_ = {};
 };
 
