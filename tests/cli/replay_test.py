@@ -166,7 +166,7 @@ class DataSetTest(unittest.TestCase):
         self.assertEqual(more.returncode, 0, more)
         self.assertIn("all 60 updates are made", more.stdout)
         self.assertEqual(run("evaluate", "--run-dir", run_dir, "--episodes", "1").returncode, 0)
-        other = run("train", "--run-dir", run_dir, "--set", "schedule=CONCURRENT")
+        other = run("train", "--run-dir", run_dir, "--set", "schedule=CONCURRENT", "--set", "stop.max_updates=0")
         self.assertEqual(other.returncode, 1, other)
         self.assertIn("schedule: OFFLINE, now CONCURRENT", other.stderr)
 
