@@ -239,8 +239,8 @@ class StingyShard : public ShardService {
  public:
   using ShardService::ShardService;
   grpc::ServerUnaryReactor* Sample(grpc::CallbackServerContext* context,
-                                   const proto::SampleRequest* /*request*/,
-                                   proto::SampleReply* /*reply*/) override {
+                                   const grpc::ByteBuffer* /*request*/,
+                                   grpc::ByteBuffer* /*reply*/) override {
     return rpc::FinishUnary(context, absl::InvalidArgumentError("count of windows is 16"));
   }
 };
