@@ -30,7 +30,8 @@ TEST(TextParser, ReadsWhatIsSetAndNothingElse) {
 TEST(TextParser, UnknownFieldIsLocatedAndTheNearestIsSuggested) {
   EXPECT_EQ(ErrorOf("seed: 1\nreplay {\n  slak_rows: 3\n}\n"),
             "my.textproto:3: unknown field replay.slak_rows; did you mean replay.slack_rows? "
-            "Fields of replay: capacity_rows, capacity_bytes, slack_rows, min_rows");
+            "Fields of replay: capacity_rows, capacity_bytes, slack_rows, min_rows, "
+            "tables, import, durability");
 }
 
 TEST(TextParser, UnknownFieldThatStandsInAnotherGroupIsSuggestedThere) {
@@ -42,7 +43,7 @@ TEST(TextParser, UnknownFieldThatStandsInAnotherGroupIsSuggestedThere) {
 TEST(TextParser, UnknownFieldFarFromAllListsTheFields) {
   EXPECT_EQ(ErrorOf("evaluation { xyzzyxyzzy: 5 }"),
             "my.textproto:1: unknown field evaluation.xyzzyxyzzy; fields of evaluation: "
-            "every_rows, episodes");
+            "every_rows, episodes, every_updates");
 }
 
 TEST(TextParser, UnknownGroupIsNamed) {

@@ -574,7 +574,7 @@ TEST_F(LearnerAppTest, ConfigsThatCanNeverDrawABatchAreRefused) {
   options.config.mutable_env()->mutable_spec()->set_observation_size(100000);
   options.config.mutable_learner()->set_batch_size(42);
   EXPECT_THAT(std::string(App::Start(options).status().message()),
-              HasSubstr("learner.batch_size: 42; of windows of 1600119 bytes (planner.horizon 3, "
+              HasSubstr("learner.batch_size: 42; of windows of 1600123 bytes (planner.horizon 3, "
                         "env.spec.observation_size 100000) one message holds 41"));
 }
 

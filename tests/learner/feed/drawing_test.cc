@@ -154,7 +154,9 @@ TEST(DrawingTest, ATableThatNoShardHasIsAnErrorThatListsTheTables) {
   EXPECT_TRUE(absl::IsInvalidArgument(client.Sample(4, 1).status()));
   EXPECT_THAT(std::string(client.Sample(4, 1).status().message()),
               HasSubstr("table \"easy\" does not exist; allowed: all, hard"));
-  EXPECT_THAT(std::string(client.UpdatePriorities(1, {}, {}).status().message()),
+  const std::vector<uint64_t> addresses = {0};
+  const std::vector<float> priorities = {1};
+  EXPECT_THAT(std::string(client.UpdatePriorities(1, addresses, priorities).status().message()),
               HasSubstr("allowed: all, hard"));
 }
 

@@ -127,7 +127,10 @@ TEST_F(RankClientTest, CancelOrdersAndLeavingMayMeet) {
       for (int i = 0; i < round % 5; ++i) Tell(proto::RankOrder::KEEP);
     });
     const auto welcome = client->Join();
-    EXPECT_TRUE(welcome.ok() || absl::IsCancelled(welcome.status())) << welcome.status();
+    // Unavailable: a call of the round before, which was cancelled, may reach rank 0 only now.
+    EXPECT_TRUE(welcome.ok() || absl::IsCancelled(welcome.status()) ||
+                absl::IsUnavailable(welcome.status()))
+        << welcome.status();
     if (welcome.ok() && round % 2 == 0) {
       while (client->Next().ok()) {
       }
