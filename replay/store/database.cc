@@ -1,6 +1,9 @@
 #include "replay/store/database.h"
 
 #include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -8,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/process/log.h"
 #include "rocksdb/cache.h"
 #include "rocksdb/convenience.h"
 #include "rocksdb/env.h"
@@ -27,6 +31,22 @@ static_assert(kBuffers * (kChunkBuffer + (kFamilies - 1) * kSmallBuffer) + kCach
               Database::kMemoryBytes);
 
 constexpr const char* kFamilyNames[kFamilies] = {"default", "chunks", "streams", "plans", "barred"};
+
+// Hands warnings of RocksDB to the log of the program. Its own log is a file in the same folder:
+// once that could not grow, because the disk is full, the next line would abort the process.
+class ProgramLog : public rocksdb::Logger {
+ public:
+  ProgramLog() : Logger(rocksdb::WARN_LEVEL) {}
+
+  using Logger::Logv;
+  void Logv(const char* format, va_list arguments) override {
+    char text[512];
+    std::vsnprintf(text, sizeof(text), format, arguments);
+    Log().warn("RocksDB: {}", text);
+  }
+  // The settings that RocksDB lists when it opens a database.
+  void LogHeader(const char* /*format*/, va_list /*arguments*/) override {}
+};
 
 rocksdb::DBOptions MakeDbOptions(const DatabaseOptions& options) {
   rocksdb::DBOptions db;
@@ -49,9 +69,7 @@ rocksdb::DBOptions MakeDbOptions(const DatabaseOptions& options) {
   db.allow_concurrent_memtable_write = false;
   // Recover is called instead.
   db.max_bgerror_resume_count = 0;
-  db.info_log_level = rocksdb::WARN_LEVEL;
-  db.max_log_file_size = size_t{1} << 20;
-  db.keep_log_file_num = 2;
+  db.info_log = std::make_shared<ProgramLog>();
   db.stats_dump_period_sec = 0;
   db.stats_persist_period_sec = 0;
   return db;

