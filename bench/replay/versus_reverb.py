@@ -319,7 +319,7 @@ def read_flags():
     parser.add_argument("--slack-rows", type=integer(1000), default=4000, help="of mixed: how far either side may be ahead")
     parser.add_argument("--reverb-flush-every", type=integer(1), default=64, help="rows of a writer")
     parser.add_argument("--reverb-items-in-flight", type=integer(1), default=256)
-    parser.add_argument("--reverb-workers", type=int, default=-1, help="num_workers_per_iterator; -1: Reverb's choice")
+    parser.add_argument("--reverb-workers", type=integer(0, 64), default=0, help="num_workers_per_iterator; 0: Reverb's choice")
     return parser.parse_args()
 
 

@@ -184,8 +184,8 @@ class DataSetTest(unittest.TestCase):
         self.assertEqual(sum(shard["imported_rows"] for shard in shards), 120)
         # One row more is allowed for each shard beyond the first.
         self.assertIn(sum(shard["accepted_rows"] for shard in shards), range(100, 100 + len(shards)))
-        self.assertIn("220 rows of", output("replay", "export", self.file("online"), "--out", self.file("out.safetensors")))
-        self.assertIn("220 rows of", output("replay", "export", self.file("online"), "--out", self.file("out.safetensors")))
+        self.assertRegex(output("replay", "export", self.file("online"), "--out", self.file("out.safetensors")),
+                         "22[01] rows of")
         none = run("replay", "info", str(self.folder))
         self.assertEqual(none.returncode, 1, none)
         self.assertIn("holds no rows", none.stderr)

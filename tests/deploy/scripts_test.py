@@ -47,7 +47,7 @@ class ScriptsTest(unittest.TestCase):
         for script, arguments, expected in (
                 ("install-deps.sh", ["everything"], "'everything': allowed are all, build, --list"),
                 ("install-deps.sh", ["--list", "docs"], "docs: allowed are build, test"),
-                ("test.sh", ["fuzz"], "'fuzz': allowed are"),
+                ("test.sh", ["benchmark"], "'benchmark': allowed are"),
                 ("bare-root.sh", ["sid", "scripts/test.sh"], "'sid': allowed are bookworm, trixie"),
                 ("docker-base.sh", ["sid"], "'sid': allowed are"),
                 ("local-cluster.sh", ["--shards", "3"], "'--shards'"),
