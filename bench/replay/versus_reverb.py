@@ -211,7 +211,7 @@ def settings_of(mode, payload, writers, flags):
             "windows_per_row": flags.windows_per_row if mode == "mixed" else 0,
             # What is only inserted replaces older rows from the beginning on; what is sampled stays as it is.
             "fill_rows": flags.fill_rows, "slack_rows": flags.slack_rows, "flush_every": flags.reverb_flush_every,
-            "items_in_flight": flags.reverb_items_in_flight, "sample_workers": flags.reverb_workers}
+            "items_in_flight": flags.reverb_items_in_flight, "sample_workers": flags.reverb_workers or -1}
 
 
 def median_of(turns):
@@ -319,7 +319,7 @@ def read_flags():
     parser.add_argument("--slack-rows", type=integer(1000), default=4000, help="of mixed: how far either side may be ahead")
     parser.add_argument("--reverb-flush-every", type=integer(1), default=64, help="rows of a writer")
     parser.add_argument("--reverb-items-in-flight", type=integer(1), default=256)
-    parser.add_argument("--reverb-workers", type=integer(0, 64), default=0, help="num_workers_per_iterator; 0: Reverb's choice")
+    parser.add_argument("--reverb-workers", type=integer(0, 64), default=0, help="of its sampler; 0: its own choice")
     return parser.parse_args()
 
 
