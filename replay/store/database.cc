@@ -32,7 +32,8 @@ static_assert(kBuffers * (kChunkBuffer + (kFamilies - 1) * kSmallBuffer) + kCach
 
 constexpr const char* kFamilyNames[kFamilies] = {"default", "chunks", "streams", "plans", "barred"};
 
-// Hands warnings of RocksDB to the log of the program. Its own log is a file in the same folder:
+// Hands warnings of RocksDB to the debug log of the program, for what fails comes back as a status
+// as well. Its own log is a file in the same folder:
 // once that could not grow, because the disk is full, the next line would abort the process.
 class ProgramLog : public rocksdb::Logger {
  public:
@@ -42,7 +43,7 @@ class ProgramLog : public rocksdb::Logger {
   void Logv(const char* format, va_list arguments) override {
     char text[512];
     std::vsnprintf(text, sizeof(text), format, arguments);
-    Log().warn("RocksDB: {}", text);
+    Log().debug("RocksDB: {}", text);
   }
   // The settings that RocksDB lists when it opens a database.
   void LogHeader(const char* /*format*/, va_list /*arguments*/) override {}
