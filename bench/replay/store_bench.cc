@@ -72,7 +72,7 @@ class Writers {
     const uint32_t writer = static_cast<uint32_t>(chunks_ % kWriters);
     const SegmentId segment{.actor_index = writer, .incarnation = 1};
     const uint64_t first_row = chunks_ / kWriters * kChunkRows;
-    // Where the store has no room for now, it is tried again at once.
+    // A chunk for which the store has no room at the moment is tried again at once.
     while (shard_->Append(segment, first_row, rows_.View(), waiter_).kind !=
            AppendOutcome::Kind::kAcked) {
       outstanding_.front()->Wait();

@@ -145,7 +145,7 @@ class ReadStream final : private ClientStream<grpc::ClientReadReactor<M>, M> {
     MutexLock lock(&mu_);
     return answered_;
   }
-  // How the stream ended. REQUIRES: Await gave kEnded.
+  // Returns the status with which the stream ended. REQUIRES: Await gave kEnded.
   absl::Status status() const {
     MutexLock lock(&mu_);
     POMPC_CHECK(done_, "the stream has not ended");

@@ -60,8 +60,8 @@ class Reconnector {
   // OK, `status` otherwise.
   absl::Status OnEnded(const absl::Status& status, absl::Duration now);
 
-  // How the last stream that failed did so; OK once a server has answered since. A renewal does not
-  // change it.
+  // Returns the status of the last stream that failed; OK once a server has answered since. A
+  // renewal does not change it.
   const absl::Status& error() const { return error_; }
   // True once a server has ever answered.
   bool answered() const { return answered_; }

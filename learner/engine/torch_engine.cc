@@ -251,8 +251,8 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
     POMPC_CHECK_EQ(weights.size(), static_cast<size_t>(b));
     batch.importance = at::tensor(at::ArrayRef<float>(weights.data(), weights.size()));
   }
-  // Where windows come from matters to Reanalyze and to priorities alone, so the addresses (H + 1
-  // for each window) are copied only if either is wanted.
+  // Only Reanalyze and priorities need to know where windows come from, so the addresses (H + 1 for
+  // each window) are copied only if either is wanted.
   std::vector<TorchBatch::Share> origins;
   if (config_.learner().reanalyze().every_updates() == 0 && weights.empty()) {
     return std::make_unique<TorchBatch>(std::move(batch), std::move(origins));

@@ -33,7 +33,7 @@ absl::Status DataSetImport::Step(ShardClient* client) {
   absl::StatusOr<proto::ImportRowsReply> position =
       client->ImportRows(data_set_.id, std::move(chunks));
   if (!position.ok()) return Annotate(position.status(), data_set_.data->path());
-  // Where it continues follows from what the shard says alone, whatever became of earlier calls.
+  // The shard alone says from where to continue, whatever became of earlier calls.
   ContinueAt(*position);
   asked_ = true;
   return absl::OkStatus();

@@ -34,7 +34,7 @@ struct RowSelection {
   // Addresses from .. to-1.
   uint64_t from = 0;
   uint64_t to = std::numeric_limits<uint64_t>::max();
-  // Where they are set, rows of others are left out.
+  // Each one that is set leaves out the rows of all others.
   std::optional<uint32_t> actor_index;
   std::optional<uint32_t> environment;
   std::optional<uint64_t> episode;

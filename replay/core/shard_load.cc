@@ -33,7 +33,7 @@ class Shard::Loader {
     MutexLock lock(&shard_.mu_);
     // Addresses of evicted rows are not given again, even where no row is left.
     if (shard_.table_ != nullptr && !started_) shard_.table_->StartAt(oldest_);
-    // Where the newest rows were damaged, what their segments were at is unknown.
+    // If the newest rows were damaged, nobody knows how far their segments had come.
     for (SegmentRecord& segment : segments_) {
       const bool gone = shard_.table_ == nullptr || segment.tail >= shard_.table_->next();
       if (gone) segment.tail = Table::kNoAddress;
@@ -102,7 +102,7 @@ class Shard::Loader {
     if (!started_) table.StartAt(start);
     started_ = true;
     if (chunk.address > table.next()) FillGap(chunk.address);
-    // Of the chunk that the frontier runs through, only the rows behind it.
+    // A chunk through which the frontier runs gives only the rows behind it.
     const uint64_t skip = table.next() - chunk.address;
     if (skip >= chunk.slots()) return absl::DataLossError("its rows are there already");
     uint64_t tail = skip > 0 ? chunk.address + skip - 1 : chunk.previous;

@@ -52,10 +52,9 @@ void ReadAll(const DataSet& data) {
 }
 
 }  // namespace
-}  // namespace pompc::replay
 
+// Has the name of C in any namespace.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace pompc::replay;  // NOLINT
   static MemoryFile* const file = new MemoryFile;
   file->Write(data, size);
   const auto opened = DataSet::Open(file->path());
@@ -67,3 +66,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ReadAll(**opened);
   return 0;
 }
+
+}  // namespace pompc::replay

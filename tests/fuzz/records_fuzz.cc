@@ -41,10 +41,9 @@ void ReadOthers(absl::string_view key, absl::string_view value) {
 }
 
 }  // namespace
-}  // namespace pompc::replay
 
+// Has the name of C in any namespace.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace pompc::replay;  // NOLINT
   pompc::ByteSource input(data, size);
   const uint32_t kind = input.Below(4);
   if (kind == 0) {
@@ -58,3 +57,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   return 0;
 }
+
+}  // namespace pompc::replay

@@ -102,10 +102,9 @@ void Request(Shard* shard, const std::string& bytes, size_t slice_bytes) {
 }
 
 }  // namespace
-}  // namespace pompc::replay
 
+// Has the name of C in any namespace.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace pompc::replay;  // NOLINT
   static Shard* const shard = FullShard().release();
   pompc::ByteSource input(data, size);
   const bool request = input.Below(2) == 0;
@@ -118,3 +117,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   return 0;
 }
+
+}  // namespace pompc::replay
