@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs the tests: sources, thread-safety analysis, TSan, release, ASan.
 #
-#   scripts/test.sh          what every change must pass; about 35 minutes on two cores from a cold cache
+#   scripts/test.sh          what every change must pass; about half an hour on two cores from a cold cache
 #   scripts/test.sh --all    and what takes longer: slow tests, containers, both Debian releases from a bare root
 #   scripts/test.sh LEG...   single legs: sources thread-safety tsan fuzz release asan slow fuzz-long containers
 #                            bare-roots
