@@ -110,7 +110,10 @@ absl::Status WrongSize(absl::string_view what) {
   return absl::DataLossError(absl::StrCat(what, " is too short or too long"));
 }
 
+// The text of no bytes has an address all the same, for memcpy takes no null pointer, whatever the
+// number of bytes.
 absl::string_view AsText(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return "";
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 absl::string_view AsText(std::span<const float> numbers) { return AsText(std::as_bytes(numbers)); }
