@@ -6,9 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actor/environments.h"
+#include "common/base/check.h"
 #include "common/base/random_id.h"
 #include "common/base/retry.h"
-#include "common/base/status_macros.h"
 #include "common/process/log.h"
 #include "common/process/program.h"
 

@@ -10,9 +10,7 @@
 #include "actor/core/stats.h"
 #include "actor/options.h"
 #include "actor/worker.h"
-#include "common/base/event.h"
-#include "common/base/mutex.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "run/run_client.h"
 
 namespace pompc::actor {

@@ -1,5 +1,5 @@
 #include "actor/app.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/rpc/role_main.h"
 
 namespace {

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "actor/core/environment_slot.h"
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/base/turns.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/endpoint.h"

@@ -8,9 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "actor/core/seeds.h"
 #include "common/base/check.h"
-#include "common/base/mutex.h"
-#include "common/base/status_macros.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/config/run_config.h"
 #include "common/process/log.h"
 

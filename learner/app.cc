@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/random_id.h"
-#include "common/base/status_macros.h"
 #include "common/config/fields.h"
 #include "common/config/run_config.h"
 #include "common/io/listener.h"

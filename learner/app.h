@@ -7,9 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/base/event.h"
-#include "common/base/mutex.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/server.h"
 #include "learner/checkpoint_writer.h"

@@ -10,9 +10,7 @@
 #include "absl/status/status.h"
 #include "common/base/backoff.h"
 #include "common/base/bounded_queue.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "learner/checkpoint.h"
 #include "rundir/checkpoint_store.h"
 

@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/occasionally.h"
 #include "common/base/retry.h"
-#include "common/base/status_macros.h"
 #include "common/config/run_config.h"
 #include "common/process/freed_memory.h"
 #include "common/process/log.h"

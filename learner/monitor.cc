@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/process/freed_memory.h"
 #include "common/process/log.h"
 #include "common/values/short_text.h"

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/config/run_config.h"
 #include "common/rpc/message_size.h"
 #include "common/rpc/wire.h"

@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/base/turns.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/endpoint.h"

@@ -6,7 +6,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/config/task_specs.h"
 #include "common/io/listener.h"
 #include "common/rpc/integer_flag.h"

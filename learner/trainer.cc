@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/config/run_config.h"
 #include "common/process/log.h"
 #include "common/rpc/wire.h"

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/io/files.h"
 #include "common/io/tensor_header.h"
 #include "common/values/short_text.h"

@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/values/parameter_version.h"
 #include "parameters/publisher.h"
 #include "proto/parameters.grpc.pb.h"

@@ -5,10 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/event.h"
-#include "common/base/mutex.h"
-#include "common/base/status_macros.h"
-#include "common/base/thread.h"
+#include "common/base/check.h"
+#include "common/base/threads.h"
 #include "common/process/log.h"
 #include "common/rpc/client_stream.h"
 #include "common/rpc/reconnector.h"

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/backoff.h"
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/rpc/endpoint.h"
 #include "common/values/parameter_version.h"
 #include "parameters/parameter_snapshot.h"

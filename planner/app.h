@@ -6,8 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/base/event.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/server.h"
 #include "parameters/parameter_subscriber.h"

@@ -2,7 +2,7 @@
 #include <utility>
 
 #include "CLI/CLI.hpp"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/rpc/integer_flag.h"
 #include "common/rpc/role_main.h"
 #include "planner/app.h"

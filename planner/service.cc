@@ -10,8 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/mutex.h"
-#include "common/base/status_macros.h"
+#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "common/values/float_bytes.h"
 

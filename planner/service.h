@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "planner/core/batcher.h"
 #include "proto/planner.grpc.pb.h"
 

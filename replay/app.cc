@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 #include "common/base/random_id.h"
-#include "common/base/status_macros.h"
 #include "common/process/log.h"
 #include "common/values/utf8.h"
 #include "replay/messages.h"

@@ -1,5 +1,5 @@
 #include "CLI/CLI.hpp"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/process/freed_memory.h"
 #include "common/rpc/role_main.h"
 #include "proto/replay.grpc.pb.h"

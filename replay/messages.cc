@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/rpc/message_size.h"
 #include "common/values/utf8.h"
 #include "replay/wire/columns.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/rpc/call.h"
 #include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"

@@ -7,7 +7,6 @@
 #include "common/base/check.h"
 #include "common/base/occasionally.h"
 #include "common/base/retry.h"
-#include "common/base/status_macros.h"
 #include "common/process/log.h"
 #include "common/rpc/call.h"
 #include "common/values/short_text.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "proto/run.grpc.pb.h"
 #include "run/control/run_control.h"
 

@@ -13,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/io/files.h"
 #include "common/process/log.h"
 #include "nlohmann/json.hpp"

@@ -15,7 +15,6 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/io/files.h"
 #include "common/process/log.h"
 #include "common/values/utf8.h"

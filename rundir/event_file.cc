@@ -10,8 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "common/base/check.h"
-#include "common/base/clock.h"
-#include "common/base/status_macros.h"
+#include "common/base/threads.h"
 #include "common/io/files.h"
 
 namespace pompc::rundir {

@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "proto/event_file.pb.h"
 
 namespace pompc::rundir {

@@ -11,7 +11,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/io/files.h"
 #include "nlohmann/json.hpp"
 

@@ -7,7 +7,6 @@
 #include "actor/core/seeds.h"
 #include "common/base/check.h"
 #include "common/base/retry.h"
-#include "common/base/status_macros.h"
 
 namespace pompc::actor {
 namespace {

@@ -17,7 +17,7 @@
 #include "actor/core/plan_source.h"
 #include "actor/core/stats.h"
 #include "common/base/backoff.h"
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/values/parameter_version.h"
 
 namespace pompc::actor {

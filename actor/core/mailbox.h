@@ -8,8 +8,7 @@
 #include "absl/time/time.h"
 #include "actor/core/plan_source.h"
 #include "actor/core/row_sink.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 
 namespace pompc::actor {
 

@@ -19,8 +19,8 @@
 #include "actor/core/seeds.h"
 #include "actor/core/stats.h"
 #include "common/base/backoff.h"
-#include "common/base/clock.h"
 #include "common/base/occasionally.h"
+#include "common/base/threads.h"
 #include "common/base/turns.h"
 
 namespace pompc::actor {

@@ -9,9 +9,8 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
 #include "common/base/state_timer.h"
+#include "common/base/threads.h"
 #include "common/metrics/metrics.h"
 
 namespace pompc::actor {

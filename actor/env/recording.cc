@@ -10,7 +10,6 @@
 #include "absl/strings/str_join.h"
 #include "actor/env/registry.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "nlohmann/json.hpp"
 
 namespace pompc::env {

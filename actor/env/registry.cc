@@ -7,7 +7,6 @@
 #include "absl/strings/str_join.h"
 #include "actor/env/domains.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 
 namespace pompc::env {
 

@@ -19,7 +19,7 @@
 #include "actor/session.h"
 #include "bench/support/process.h"
 #include "benchmark/benchmark.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/config/run_config.h"
 #include "common/config/task_specs.h"
 #include "common/process/log.h"

@@ -14,7 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actor/env/registry.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 
 namespace pompc::env {
 namespace {

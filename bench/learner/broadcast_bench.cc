@@ -16,7 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "bench/support/process.h"
 #include "benchmark/benchmark.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "common/process/log.h"
 #include "common/rpc/server.h"
 #include "grpcpp/create_channel.h"

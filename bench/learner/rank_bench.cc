@@ -14,9 +14,8 @@
 
 #include "absl/strings/numbers.h"
 #include "bench/sized_config.h"
-#include "common/base/clock.h"
-#include "common/base/event.h"
 #include "common/base/rendezvous.h"
+#include "common/base/threads.h"
 #include "common/io/files.h"
 #include "common/process/freed_memory.h"
 #include "learner/update/updater.h"

@@ -5,8 +5,7 @@
 #include <string>
 
 #include "benchmark/benchmark.h"
-#include "common/base/event.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "common/process/log.h"
 #include "common/rpc/server.h"
 #include "parameters/parameter_service.h"

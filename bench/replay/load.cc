@@ -22,9 +22,7 @@
 #include <vector>
 
 #include "bench/support/process.h"
-#include "common/base/clock.h"
-#include "common/base/event.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/process/freed_memory.h"
 #include "common/rpc/endpoint.h"
 #include "replay/client/shard_client.h"

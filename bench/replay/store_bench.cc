@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
-#include "common/base/event.h"
+#include "common/base/threads.h"
 #include "replay/core/shard.h"
 #include "replay/store/rocks_store.h"
 #include "tests/replay/row_builder.h"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "benchmark/benchmark.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "replay/core/shard.h"
 #include "tests/replay/row_builder.h"
 

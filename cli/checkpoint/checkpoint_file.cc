@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cli/report/run_directory.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/config/run_config.h"
 #include "common/config/text_parser.h"
 #include "common/io/files.h"

@@ -5,7 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/config/text_parser.h"
 #include "learner/checkpoint.h"
 #include "learner/engine/torch_engine.h"

@@ -16,7 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "cli/checkpoint/checkpoint_file.h"
 #include "cli/commands/command.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/config/fields.h"
 #include "common/config/run_config.h"
 #include "common/values/numbers.h"

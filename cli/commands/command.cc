@@ -12,7 +12,6 @@
 #include "absl/strings/str_join.h"
 #include "cli/commands/list.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/config/task_specs.h"
 #include "common/io/descriptors.h"
 #include "common/process/program.h"

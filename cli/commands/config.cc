@@ -3,7 +3,7 @@
 
 #include "CLI/CLI.hpp"
 #include "cli/commands/command.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/config/run_config.h"
 
 namespace pompc::cli {

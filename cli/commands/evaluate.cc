@@ -15,7 +15,7 @@
 #include "cli/commands/command.h"
 #include "cli/film/episode_film.h"
 #include "cli/report/run_directory.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/process/log.h"
 #include "common/values/text_table.h"
 #include "run/control/statistics.h"

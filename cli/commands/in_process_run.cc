@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "learner/engine/torch_engine.h"
 #include "learner/feed/data_sets.h"
 #include "planner/torch_engine.h"

@@ -5,7 +5,7 @@
 #include "CLI/CLI.hpp"
 #include "cli/checkpoint/checkpoint_file.h"
 #include "cli/commands/command.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "learner/update/probe.h"
 #include "model/tensor_file.h"
 

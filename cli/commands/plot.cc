@@ -6,7 +6,7 @@
 #include "cli/commands/command.h"
 #include "cli/report/learning_curve.h"
 #include "cli/report/run_directory.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 
 namespace pompc::cli {
 

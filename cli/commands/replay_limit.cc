@@ -8,7 +8,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/rpc/endpoint.h"
 #include "common/rpc/integer_flag.h"
 #include "common/values/numbers.h"

@@ -9,7 +9,7 @@
 #include "cli/report/csv.h"
 #include "cli/report/run_directory.h"
 #include "cli/report/run_report.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/rpc/endpoint.h"
 #include "common/values/text_table.h"
 #include "run/control/status_report.h"

@@ -4,7 +4,7 @@
 
 #include "CLI/CLI.hpp"
 #include "cli/commands/command.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/rpc/endpoint.h"
 #include "run/run_client.h"
 

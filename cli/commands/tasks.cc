@@ -10,7 +10,7 @@
 #include "actor/env/recording.h"
 #include "actor/env/registry.h"
 #include "cli/commands/command.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/config/task_specs.h"
 #include "common/io/files.h"
 #include "common/values/numbers.h"

@@ -15,7 +15,7 @@
 #include "cli/report/progress_display.h"
 #include "cli/report/run_directory.h"
 #include "cli/report/run_report.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/io/descriptors.h"
 #include "common/metrics/http_server.h"
 #include "common/process/log.h"

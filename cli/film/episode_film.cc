@@ -11,7 +11,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/values/numbers.h"
 
 namespace pompc::cli {

@@ -10,7 +10,6 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/io/files.h"
 
 namespace pompc::cli {

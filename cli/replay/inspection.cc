@@ -12,7 +12,7 @@
 #include "cli/replay/listing.h"
 #include "cli/replay/source.h"
 #include "cli/replay/transfer.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/rpc/integer_flag.h"
 #include "replay/client/row_reader.h"
 

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/values/parameter_version.h"
 #include "common/values/text_table.h"
 #include "nlohmann/json.hpp"

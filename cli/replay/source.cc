@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/endpoint.h"
 #include "rundir/run_directory.h"

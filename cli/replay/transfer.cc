@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/values/text_table.h"
 #include "replay/client/data_set_import.h"
 #include "replay/client/shard_client.h"

@@ -7,7 +7,7 @@
 #include "cli/report/csv.h"
 #include "cli/report/line_chart.h"
 #include "cli/report/run_directory.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/io/files.h"
 
 namespace pompc::cli {

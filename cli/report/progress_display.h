@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/time/time.h"
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 
 namespace pompc::cli {
 

@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "common/base/clock.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
+#include "common/base/threads.h"
 #include "common/config/run_config.h"
 #include "common/config/text_parser.h"
 #include "common/io/files.h"

@@ -7,8 +7,7 @@
 #include <utility>
 
 #include "common/base/check.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 
 namespace pompc {
 

@@ -3,16 +3,23 @@
 
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
-// Checks of what the code itself promises: what a header asks of its caller, and what must hold
+// What code does when something goes wrong. What the world can cause (input, networks, disks) is an
+// absl::Status, which functions hand up to their callers:
+//
+//   POMPC_RETURN_IF_ERROR(CheckSize(size));
+//   POMPC_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+//
+// What the code itself promises is checked: what a header asks of its caller, and what must hold
 // between the fields of an object after each change. A check that fails is a bug of this program
-// and continuing would spoil a run, so it prints file, line, condition and values, and aborts. What
-// the world can cause (input, networks, disks) is an absl::Status instead.
+// and continuing would spoil a run, so it prints file, line, condition and values, and aborts.
 //
 //   POMPC_CHECK(!closed_);
 //   POMPC_CHECK(mean <= bound, "rows run ahead of what was granted");
@@ -20,6 +27,34 @@
 //
 // POMPC_DCHECK and its relatives do the same in builds without NDEBUG (those with sanitizers) and
 // cost nothing in others: for loops whose time counts.
+
+namespace pompc {
+
+// Returns `status` with "context: " before its message; OK stays OK.
+inline absl::Status Annotate(const absl::Status& status, absl::string_view context) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat(context, ": ", status.message()));
+}
+
+}  // namespace pompc
+
+#define POMPC_CONCAT_INNER_(a, b) a##b
+#define POMPC_CONCAT_(a, b) POMPC_CONCAT_INNER_(a, b)
+
+// Returns from the enclosing function if `expr` is not OK.
+#define POMPC_RETURN_IF_ERROR(expr)                                                     \
+  do {                                                                                  \
+    if (absl::Status pompc_status_ = (expr); !pompc_status_.ok()) return pompc_status_; \
+  } while (0)
+
+// POMPC_ASSIGN_OR_RETURN(auto x, F()): x is F()'s value, or the enclosing function returns F()'s
+// error.
+#define POMPC_ASSIGN_OR_RETURN(lhs, expr) \
+  POMPC_ASSIGN_OR_RETURN_IMPL_(POMPC_CONCAT_(pompc_statusor_, __LINE__), lhs, expr)
+#define POMPC_ASSIGN_OR_RETURN_IMPL_(statusor, lhs, expr)  \
+  auto statusor = (expr);                                  \
+  if (!statusor.ok()) return std::move(statusor).status(); \
+  lhs = std::move(statusor).value()
 
 namespace pompc::check_internal {
 

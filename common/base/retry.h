@@ -6,8 +6,7 @@
 
 #include "absl/status/status.h"
 #include "common/base/backoff.h"
-#include "common/base/clock.h"
-#include "common/base/event.h"
+#include "common/base/threads.h"
 
 namespace pompc {
 

@@ -5,8 +5,7 @@
 #include <cstddef>
 
 #include "common/base/check.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 
 namespace pompc {
 

@@ -9,8 +9,7 @@
 
 #include "absl/time/time.h"
 #include "common/base/check.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "common/values/parameter_version.h"
 
 namespace pompc {

@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "proto/config.pb.h"
 
 namespace pompc::config {

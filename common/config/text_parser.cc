@@ -13,7 +13,6 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/config/fields.h"
 #include "common/values/numbers.h"
 #include "common/values/utf8.h"

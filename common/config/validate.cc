@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/config/fields.h"
 #include "common/config/run_config.h"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <system_error>
 
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/io/descriptors.h"
 #include "common/metrics/metrics.h"
 #include "common/process/program.h"

@@ -16,8 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/check.h"
-#include "common/base/event.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/values/utf8.h"
 
 namespace pompc {

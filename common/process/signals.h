@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 
 namespace pompc {
 

@@ -10,8 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/clock.h"
-#include "common/base/status_macros.h"
+#include "common/base/threads.h"
 #include "common/process/log.h"
 
 namespace pompc::rpc {

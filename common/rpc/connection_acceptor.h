@@ -9,8 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/base/mutex.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/io/descriptors.h"
 #include "common/io/listener.h"
 

@@ -11,7 +11,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/process/log.h"
 #include "common/process/program.h"
 #include "common/rpc/call.h"

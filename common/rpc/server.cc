@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/io/listener.h"
 #include "common/rpc/call.h"
 #include "common/rpc/connection_acceptor.h"

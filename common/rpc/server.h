@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "common/rpc/endpoint.h"
 #include "common/rpc/message_size.h"
 

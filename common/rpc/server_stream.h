@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/check.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "common/rpc/call.h"
 
 namespace pompc::rpc {

@@ -8,7 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/config/run_config.h"
 #include "common/process/log.h"
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "common/base/bounded_queue.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "learner/engine/engine.h"
 #include "learner/feed/shard_clients.h"
 

@@ -13,7 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/base/state_timer.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "learner/feed/sample_values.h"
 #include "learner/feed/shard_clients.h"
 #include "run/control/sampling_control.h"

@@ -9,8 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/base/mutex.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "learner/engine/engine.h"
 #include "learner/feed/shard_clients.h"
 

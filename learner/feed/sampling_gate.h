@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "run/control/sampling_control.h"
 
 namespace pompc::learner {

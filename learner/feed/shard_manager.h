@@ -11,7 +11,7 @@
 #include "absl/time/time.h"
 #include "common/base/backoff.h"
 #include "common/base/occasionally.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "learner/feed/shard_clients.h"
 #include "replay/client/data_set_import.h"
 #include "run/control/run_control.h"

@@ -10,8 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "proto/ranks.pb.h"
 
 namespace pompc::learner {

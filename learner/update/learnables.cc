@@ -12,7 +12,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/values/not_finite.h"
 #include "common/values/split_mix.h"
 

@@ -10,9 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/mutex.h"
 #include "common/base/retry.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/process/log.h"
 #include "common/rpc/call.h"
 #include "grpcpp/channel.h"

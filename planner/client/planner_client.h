@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/base/backoff.h"
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/rpc/endpoint.h"
 #include "planner/client/endpoint_picker.h"
 #include "proto/planner.pb.h"

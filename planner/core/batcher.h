@@ -10,10 +10,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "common/base/check.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
 #include "common/base/state_timer.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "planner/core/backend.h"
 #include "planner/core/plan_queue.h"
 

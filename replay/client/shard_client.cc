@@ -8,8 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
-#include "common/base/event.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
+#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "common/rpc/message_size.h"
 #include "common/rpc/wire.h"

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/rpc/client_stream.h"
 #include "proto/replay.grpc.pb.h"
 #include "replay/client/shard_link.h"

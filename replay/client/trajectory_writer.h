@@ -12,9 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/backoff.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "grpcpp/channel.h"
 #include "replay/core/row.h"
 

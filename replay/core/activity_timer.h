@@ -6,8 +6,7 @@
 #include <cstdint>
 
 #include "common/base/check.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 
 namespace pompc::replay {
 

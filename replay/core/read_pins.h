@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "common/base/check.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 
 namespace pompc::replay {
 

@@ -16,7 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "common/base/mutex.h"
+#include "common/base/shared_mutex.h"
 #include "replay/core/named_tables.h"
 #include "replay/core/read_pins.h"
 #include "replay/core/row.h"

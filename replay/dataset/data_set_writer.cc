@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/io/descriptors.h"
 #include "common/io/files.h"
 #include "replay/dataset/layout.h"

@@ -10,7 +10,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/process/log.h"
 #include "rocksdb/cache.h"
 #include "rocksdb/convenience.h"

@@ -8,11 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/mutex.h"
 #include "common/base/occasionally.h"
 #include "common/base/random_id.h"
-#include "common/base/status_macros.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/process/log.h"
 #include "replay/store/content.h"
 #include "replay/store/database.h"

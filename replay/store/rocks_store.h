@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/base/backoff.h"
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "replay/core/store.h"
 
 namespace rocksdb {

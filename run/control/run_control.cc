@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 #include "common/values/short_text.h"
 
 namespace pompc::run {

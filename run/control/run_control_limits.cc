@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "common/base/clock.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
+#include "common/base/threads.h"
 #include "run/control/run_control.h"
 
 namespace pompc::run {

@@ -5,7 +5,7 @@
 #include "absl/strings/match.h"
 #include "actor/worker.h"
 #include "common/base/bounded_queue.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/actor/fakes.h"

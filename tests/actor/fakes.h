@@ -19,7 +19,7 @@
 #include "actor/core/row_sink.h"
 #include "actor/env/environment.h"
 #include "actor/env/wrappers.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 
 namespace pompc::actor {
 

@@ -1,6 +1,6 @@
 #include "actor/core/mailbox.h"
 
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "gtest/gtest.h"
 
 namespace pompc::actor {

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actor/core/rollout.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/base/turns.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "common/rpc/server.h"
 #include "common/values/float_bytes.h"

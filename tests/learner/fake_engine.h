@@ -14,8 +14,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/event.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "common/io/files.h"
 #include "common/values/not_finite.h"
 #include "learner/engine/engine.h"

@@ -7,8 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/base/clock.h"
-#include "common/base/event.h"
+#include "common/base/threads.h"
 #include "common/config/run_config.h"
 #include "common/metrics/metrics.h"
 #include "grpcpp/channel.h"

@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "common/base/event.h"
+#include "common/base/threads.h"
 #include "gtest/gtest.h"
 #include "parameters/publisher.h"
 #include "tests/learner/fake_engine.h"

@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/base/mutex.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "common/rpc/server.h"
 #include "gmock/gmock.h"

@@ -5,8 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/base/event.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"

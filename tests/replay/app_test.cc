@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/rpc/client_stream.h"
 #include "common/values/float_bytes.h"
 #include "gmock/gmock.h"

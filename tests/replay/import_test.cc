@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/rpc/server.h"
 #include "replay/client/data_set_import.h"
 #include "replay/client/shard_client.h"

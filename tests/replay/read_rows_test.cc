@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "common/rpc/server.h"
 #include "common/rpc/wire.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "common/rpc/message_size.h"
 #include "common/rpc/server.h"

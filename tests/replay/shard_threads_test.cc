@@ -2,7 +2,7 @@
 #include <memory>
 #include <vector>
 
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "gtest/gtest.h"
 #include "replay/core/shard.h"
 #include "tests/replay/row_builder.h"

@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include "common/base/event.h"
+#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"

@@ -16,9 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/base/clock.h"
-#include "common/base/event.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/common/io/low_descriptor_limit.h"

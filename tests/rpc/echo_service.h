@@ -4,7 +4,7 @@
 #include <atomic>
 #include <string>
 
-#include "common/base/event.h"
+#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "proto/replay.grpc.pb.h"
 

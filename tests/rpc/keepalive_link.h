@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/rpc/server.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"

@@ -4,10 +4,8 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
-#include "common/base/clock.h"
-#include "common/base/event.h"
-#include "common/base/status_macros.h"
-#include "common/base/thread.h"
+#include "common/base/check.h"
+#include "common/base/threads.h"
 #include "common/rpc/integer_flag.h"
 #include "common/rpc/role_main.h"
 #include "common/rpc/server.h"

@@ -8,8 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "common/base/clock.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/io/descriptors.h"
 #include "common/rpc/call.h"
 #include "gmock/gmock.h"

@@ -7,8 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/base/event.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/rpc/client_stream.h"
 #include "common/rpc/server.h"
 #include "common/rpc/server_stream.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 
 namespace pompc::rpc {
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/config/run_config.h"
 #include "common/rpc/server.h"
 #include "gtest/gtest.h"

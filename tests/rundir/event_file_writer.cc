@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "absl/strings/numbers.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "rundir/event_file.h"
 
 namespace pompc::rundir {

@@ -1,13 +1,11 @@
-"""Calls that have one home: time in common/clock, locks in common/mutex, threads in common/thread."""
+"""Calls that have one home: time, locks and threads in common/base/threads."""
 
 import re
 import unittest
 
 import source_tree
 
-CLOCK = ("common/base/clock.h", "common/base/clock.cc")
-MUTEX = ("common/base/mutex.h",)
-THREAD = ("common/base/thread.h", "common/base/thread.cc")
+THREADS = ("common/base/threads.h", "common/base/threads.cc")
 # What a signal handler may call is listed by POSIX; Clock is not.
 SIGNAL_HANDLER = ("common/process/signals.cc",)
 
@@ -17,15 +15,15 @@ FILE_FORMATS = ("rundir/checkpoint_store.cc", "rundir/evaluation_log.cc",
 
 # What, why, the files where it may appear.
 BANNED = (
-    (r"\babsl::Now\b|\bGetCurrentTimeNanos\b", "time comes from pompc::Clock", CLOCK),
-    (r"\b(system_clock|steady_clock|high_resolution_clock)\b", "time comes from pompc::Clock", CLOCK + MUTEX),
+    (r"\babsl::Now\b|\bGetCurrentTimeNanos\b", "time comes from pompc::Clock", THREADS),
+    (r"\b(system_clock|steady_clock|high_resolution_clock)\b", "time comes from pompc::Clock", THREADS),
     (r"\b(gettimeofday|clock_gettime)\s*\(|\bstd::time\s*\(|\btime\s*\(\s*(nullptr|NULL|0)\s*\)",
-     "time comes from pompc::Clock", CLOCK + SIGNAL_HANDLER),
+     "time comes from pompc::Clock", THREADS + SIGNAL_HANDLER),
     (r"\babsl::SleepFor\b|\bsleep_for\b|\bsleep_until\b|\b(u|nano)?sleep\s*\(",
-     "waiting goes through pompc::Clock", CLOCK),
+     "waiting goes through pompc::Clock", THREADS),
     (r"\bstd::(recursive_|shared_|timed_)?mutex\b|\bstd::condition_variable(_any)?\b|\babsl::(Mutex|CondVar)\b"
-     r"|\bstd::(lock_guard|unique_lock|scoped_lock)\b", "locks are pompc::Mutex, with annotations", MUTEX + CLOCK),
-    (r"\bstd::j?thread\b(?!::)|\bstd::async\b|\bpthread_create\b", "threads are pompc::Thread", THREAD),
+     r"|\bstd::(lock_guard|unique_lock|scoped_lock)\b", "locks are pompc::Mutex, with annotations", THREADS),
+    (r"\bstd::j?thread\b(?!::)|\bstd::async\b|\bpthread_create\b", "threads are pompc::Thread", THREADS),
     (r"(\.|->)detach\s*\(\s*\)(?=\s*;)", "a thread has an owner that joins it", ()),
     (r"\bs?rand\s*\(", "randomness comes from a seeded generator", ()),
     (r"\bgrpc::Server(Reader|Writer|ReaderWriter|AsyncReader|AsyncWriter|AsyncReaderWriter)\s*<"

@@ -3,8 +3,7 @@
 
 #include <functional>
 
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 
 namespace pompc {
 

@@ -12,7 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "actor/env/physics/mesh_free_model.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 #include "common/io/files.h"
 
 namespace pompc::env {

@@ -17,8 +17,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "actor/env/physics/physics.h"
-#include "common/base/mutex.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
+#include "common/base/threads.h"
 #include "common/io/files.h"
 #include "common/process/log.h"
 

@@ -9,8 +9,7 @@
 #include "absl/strings/strip.h"
 #include "actor/env/physics/mujoco_call.h"
 #include "common/base/check.h"
-#include "common/base/mutex.h"
-#include "common/base/status_macros.h"
+#include "common/base/threads.h"
 
 namespace pompc::env {
 namespace {

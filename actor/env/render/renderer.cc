@@ -10,7 +10,6 @@
 #include "actor/env/physics/physics.h"
 #include "actor/env/physics/scenery.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 
 namespace pompc::env {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "actor/env/assets.h"
 #include "actor/env/task.h"
-#include "common/base/status_macros.h"
+#include "common/base/check.h"
 
 namespace pompc::env {
 namespace {

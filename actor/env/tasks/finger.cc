@@ -6,7 +6,6 @@
 #include "actor/env/assets.h"
 #include "actor/env/task.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 
 namespace pompc::env {
 namespace {

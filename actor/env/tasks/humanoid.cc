@@ -8,7 +8,6 @@
 
 #include "actor/env/task.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 
 namespace pompc::env {
 namespace {

@@ -10,7 +10,6 @@
 #include "actor/env/physics/mujoco_call.h"
 #include "actor/env/task.h"
 #include "common/base/check.h"
-#include "common/base/status_macros.h"
 
 namespace pompc::env {
 namespace {

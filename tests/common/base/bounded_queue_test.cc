@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "gtest/gtest.h"
 #include "tests/support/await.h"
 

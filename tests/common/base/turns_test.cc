@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "gtest/gtest.h"
 
 namespace pompc {

@@ -7,9 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "common/base/clock.h"
-#include "common/base/event.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/io/descriptors.h"
 #include "common/process/log.h"
 #include "gmock/gmock.h"

@@ -13,8 +13,7 @@
 #include <string>
 #include <system_error>
 
-#include "common/base/event.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

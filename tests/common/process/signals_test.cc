@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/base/event.h"
+#include "common/base/threads.h"
 #include "gtest/gtest.h"
 
 namespace pompc {

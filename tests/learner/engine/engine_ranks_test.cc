@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/base/rendezvous.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "learner/update/ranks.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "common/rpc/server.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "common/rpc/server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/base/event.h"
 #include "common/base/rendezvous.h"
+#include "common/base/threads.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/learner/update/testing.h"

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "common/base/event.h"
+#include "common/base/threads.h"
 #include "planner/client/planner_client.h"
 
 namespace pompc::planner {

@@ -9,8 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/base/event.h"
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "common/rpc/server.h"
 #include "gmock/gmock.h"

@@ -7,8 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "common/base/mutex.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/planner/core/fake_backend.h"

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "planner/core/backend.h"
 
 namespace pompc::planner {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "replay/core/random.h"
 #include "rocksdb/file_system.h"
 

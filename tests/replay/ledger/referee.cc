@@ -16,7 +16,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
-#include "common/base/event.h"
+#include "common/base/threads.h"
 #include "common/process/signals.h"
 #include "replay/core/random.h"
 #include "tests/replay/ledger/audit.h"

@@ -14,7 +14,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
-#include "common/base/event.h"
+#include "common/base/threads.h"
 #include "common/io/files.h"
 #include "common/process/signals.h"
 #include "common/rpc/endpoint.h"

@@ -11,7 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/base/event.h"
+#include "common/base/threads.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "replay/core/random.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "common/base/mutex.h"
+#include "common/base/threads.h"
 #include "rocksdb/env.h"
 
 namespace pompc::replay {

@@ -1,7 +1,7 @@
 #ifndef POMPC_TESTS_RUN_CONTROL_RUN_CONTROL_FIXTURE_H_
 #define POMPC_TESTS_RUN_CONTROL_RUN_CONTROL_FIXTURE_H_
 
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 #include "gtest/gtest.h"
 #include "run/control/run_control.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "gtest/gtest.h"
 #include "tests/run/control/run_control_fixture.h"
 

@@ -1,8 +1,11 @@
-#include "common/base/clock.h"
+#include "common/base/threads.h"
 
+#include <pthread.h>
+
+#include <atomic>
 #include <memory>
+#include <utility>
 
-#include "common/base/thread.h"
 #include "gtest/gtest.h"
 
 namespace pompc {
@@ -150,6 +153,59 @@ TEST(FakeClock, WaiterMayVanishWhileTimeMoves) {
     waiter.Join();
     flag.reset();
   }
+}
+
+TEST(Event, SetWakesAllWhoWait) {
+  FakeClock clock;
+  Event event;
+  Thread a("a", [&] { event.Wait(); });
+  Thread b("b", [&] { EXPECT_TRUE(event.WaitUntil(&clock, absl::Seconds(1))); });
+  clock.AwaitWaiters(1);
+  EXPECT_FALSE(event.IsSet());
+  event.Set();
+  event.Set();
+  EXPECT_TRUE(event.IsSet());
+}
+
+TEST(Event, WaitGivesUpAtItsDeadline) {
+  FakeClock clock;
+  Event event;
+  Thread waiter("waiter", [&] { EXPECT_FALSE(event.WaitUntil(&clock, absl::Seconds(1))); });
+  clock.AwaitWaiters(1);
+  clock.Advance(absl::Seconds(1));
+}
+
+TEST(Event, SetEventIsSeenAfterTheDeadlineToo) {
+  FakeClock clock;
+  Event event;
+  event.Set();
+  EXPECT_TRUE(event.WaitUntil(&clock, absl::ZeroDuration()));
+}
+
+TEST(Thread, CarriesItsNameCutToWhatTheSystemShows) {
+  char name[16] = "";
+  Thread thread("a-rather-long-name",
+                [&] { pthread_getname_np(pthread_self(), name, sizeof(name)); });
+  thread.Join();
+  EXPECT_STREQ(name, "a-rather-long-n");
+}
+
+TEST(Thread, DestructionAndAssignmentWaitForTheBody) {
+  std::atomic<int> ended = 0;
+  {
+    Thread thread("first", [&] { ++ended; });
+    thread = Thread("second", [&] { ++ended; });
+    EXPECT_GE(ended, 1);
+  }
+  EXPECT_EQ(ended, 2);
+}
+
+TEST(Thread, JoinIsIdempotentAndNothingWithoutABody) {
+  Thread thread;
+  thread.Join();
+  thread = Thread("t", [] {});
+  thread.Join();
+  thread.Join();
 }
 
 }  // namespace

@@ -1,10 +1,9 @@
-#include "common/base/mutex.h"
+#include "common/base/shared_mutex.h"
 
 #include <atomic>
 #include <vector>
 
-#include "common/base/event.h"
-#include "common/base/thread.h"
+#include "common/base/threads.h"
 #include "gtest/gtest.h"
 
 namespace pompc {
