@@ -57,7 +57,7 @@ struct ActorWorkerOptions {
   int threads = 1;
   // The time for which Stop waits for rows that no shard has acknowledged. When the run is over or
   // the lease has ended, nobody needs them.
-  absl::Duration flush_timeout = absl::Seconds(1);
+  absl::Duration flush_timeout;
   // See SessionOptions.
   Turns* turns = nullptr;
 };

@@ -149,13 +149,8 @@ ShardManagerOptions App::MakeShardManagerOptions() {
 namespace {
 
 PrefetcherOptions PrefetchOptions(const AppOptions& options, uint64_t restored_updates) {
-  const proto::LearnerConfig& learner = options.config.learner();
-  PrefetcherOptions prefetch;
-  prefetch.batch_size = learner.batch_size() / static_cast<uint32_t>(options.world_size);
-  prefetch.batches = learner.prefetch_batches();
-  prefetch.seed = options.config.seed();
-  prefetch.first_update = restored_updates;
-  prefetch.beta = config::ImportanceExponent(options.config);
+  PrefetcherOptions prefetch =
+      MakePrefetcherOptions(options.config, 0, options.world_size, restored_updates);
   // In turns a batch is drawn when it is asked for: batches that were drawn ahead would depend on
   // timing.
   prefetch.ahead = options.turns == nullptr;

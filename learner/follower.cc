@@ -6,7 +6,6 @@
 #include "common/base/check.h"
 #include "common/base/occasionally.h"
 #include "common/base/retry.h"
-#include "common/config/run_config.h"
 #include "common/process/freed_memory.h"
 #include "common/process/log.h"
 #include "common/process/program.h"
@@ -159,13 +158,8 @@ absl::Status Follower::Connect() {
   // from that number on, each a function of (seed, update, rank).
   POMPC_RETURN_IF_ERROR(engine_->Connect(client_.values()));
   updates_ = engine_->update_count();
-  PrefetcherOptions prefetch;
-  prefetch.batch_size = config_.learner().batch_size() / static_cast<uint32_t>(options_.world_size);
-  prefetch.batches = config_.learner().prefetch_batches();
-  prefetch.seed = config_.seed();
-  prefetch.rank = options_.rank;
-  prefetch.first_update = updates_;
-  prefetch.beta = config::ImportanceExponent(config_);
+  PrefetcherOptions prefetch =
+      MakePrefetcherOptions(config_, options_.rank, options_.world_size, updates_);
   prefetch.clock = options_.clock;
   prefetcher_ = std::make_unique<Prefetcher>(prefetch, &gate_, shards_.get(), engine_.get());
   plan_writer_ = std::make_unique<PlanWriter>(shards_.get());

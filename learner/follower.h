@@ -48,8 +48,8 @@ struct FollowerOptions {
   std::string name;
   // The time limit of one call to a shard or to rank 0.
   absl::Duration call_timeout = absl::Seconds(5);
-  // The time for which the other ranks are kept waiting for a batch before they are told that there
-  // is none.
+  // The time after which the other ranks, which wait for this one's batch, are told that there is
+  // none yet.
   absl::Duration look_up = absl::Seconds(1);
   // The pauses between attempts to join.
   BackoffOptions backoff;

@@ -53,9 +53,9 @@ struct AppOptions {
   // The deadline of one call to a shard.
   absl::Duration shard_timeout = absl::Seconds(5);
   // An evaluation without a result is given up after this time; planners keep its version as long.
-  absl::Duration evaluation_timeout = absl::Minutes(15);
+  absl::Duration evaluation_timeout = run::EvaluationOptions().timeout;
   // The learner ends with an error when replay has held enough rows for so long and no window.
-  absl::Duration window_patience = absl::Seconds(5);
+  absl::Duration window_patience = run::WindowWatch::Options().patience;
   // Once the run is over: how long actors and evaluators are waited for to hear of it. Longer than
   // a lease, which ends what does not answer.
   absl::Duration drain_timeout = absl::Seconds(15);

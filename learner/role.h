@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/config/run_config.h"
 #include "common/rpc/role_main.h"
 #include "learner/engine/torch_engine.h"
@@ -22,7 +23,8 @@ struct Flags {
   TorchEngineOptions engine;
   // For ranks above 0: the address at which rank 0 serves.
   std::string rendezvous;
-  uint32_t rank_timeout_seconds = 60;
+  uint32_t rank_timeout_seconds =
+      static_cast<uint32_t>(absl::ToInt64Seconds(TorchEngineOptions().timeout));
 };
 
 // `flags` must outlive the parsing.

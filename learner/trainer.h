@@ -43,15 +43,16 @@ struct TrainerOptions {
   proto::RunConfig config;
   // The time for which failed writes are repeated for the two checkpoints that must be written: the
   // one before the first version, and the last one.
-  absl::Duration write_timeout = absl::Seconds(10);
+  absl::Duration write_timeout;
   // The time for which planners keep a version that is being evaluated.
-  absl::Duration keep_evaluated = absl::Minutes(15);
+  absl::Duration keep_evaluated;
   // The most times that the same state is restored without a window being barred for it; the next
   // failure ends the run.
   int max_restorations = 5;
-  // The time for which the trainer waits at most before it looks up.
+  // The longest time that the trainer waits for one thing before it looks whether the run is over.
   absl::Duration look_up = absl::Seconds(1);
-  // After an exchange between ranks failed: how long it waits to hear which one is gone.
+  // After an exchange between ranks has failed, the trainer waits this long to learn which rank is
+  // gone.
   absl::Duration hear_of_loss = absl::Seconds(2);
   Clock* clock = Clock::Real();
 };

@@ -11,9 +11,9 @@ namespace pompc::model {
 
 // The bins of two-hot heads, evenly spread over [low, high] in symlog space.
 struct Bins {
-  int count = 101;
-  double low = -10;
-  double high = 10;
+  int count = 0;
+  double low = 0;
+  double high = 0;
 
   double width() const { return (high - low) / (count - 1); }
 };
@@ -59,9 +59,9 @@ at::Tensor WeightedSquaredError(const at::Tensor& prediction, const at::Tensor& 
 // Two-hot vectors [..., bins] of values [...].
 at::Tensor TwoHotEncode(const at::Tensor& values, const Bins& bins);
 
-// While one lives, what its thread computes is made of ATen operations alone even where there are
-// kernels: the operations above, networks, losses, optimisers. (Random draws are the same numbers
-// either way.) For tests and benches that compare the two. Scopes may be nested.
+// While an object of this class lives, its thread computes with ATen's operations even where there
+// are kernels: in the operations above, networks, losses and optimisers. (Random draws give the
+// same numbers either way.) For tests and benches that compare the two. Scopes may be nested.
 class ReferenceScope {
  public:
   ReferenceScope();

@@ -17,7 +17,7 @@ class PlannerService final : public proto::PlannerService::CallbackService {
  public:
   struct Options {
     // Longest time a request may wait for its batch, whatever its deadline.
-    absl::Duration max_queue_wait = absl::Seconds(60);
+    absl::Duration max_queue_wait;
     Clock* clock = Clock::Real();
   };
 

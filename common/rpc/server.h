@@ -34,8 +34,8 @@ struct ServerOptions {
   // none.
   std::string health_service;
   // The same as in ChannelOptions, for finding clients that vanished.
-  absl::Duration keepalive_time = absl::Seconds(10);
-  absl::Duration keepalive_timeout = absl::Seconds(5);
+  absl::Duration keepalive_time = ChannelOptions().keepalive_time;
+  absl::Duration keepalive_timeout = ChannelOptions().keepalive_timeout;
   // Clients that ping more often, without sending anything else, are cut off ("too many pings").
   absl::Duration min_client_ping_interval = absl::Seconds(5);
   // Connections are ended gracefully after so long, which makes clients resolve names again and
@@ -43,8 +43,8 @@ struct ServerOptions {
   absl::Duration max_connection_age = absl::ZeroDuration();
   // Larger requests are refused (INVALID_ARGUMENT, see FromGrpc).
   int max_request_bytes = kMaxRequestBytes;
-  // Memory for requests that were received and not yet handed to a service. While more is needed,
-  // connections are read more slowly, then cut off.
+  // Memory for requests that were received and not yet handed to a service. When it does not
+  // suffice, the server reads its connections more slowly and at last cuts some off.
   int64_t max_buffered_bytes = int64_t{128} << 20;
   // The interval at which the server connects to itself, to find out whether clients can.
   absl::Duration self_check_interval = absl::Seconds(2);
@@ -58,9 +58,10 @@ struct ServerOptions {
 // Thread-safe. Does not own the services: they must outlive it. Destruction shuts it down.
 class Server {
  public:
-  // Starts serving `services`. INVALID_ARGUMENT for an address that is none, FAILED_PRECONDITION
-  // for plaintext beyond loopback without `insecure`, UNAVAILABLE naming the address when the port
-  // is taken, RESOURCE_EXHAUSTED when the system allows fewer threads than gRPC needs.
+  // Starts serving `services`. INVALID_ARGUMENT if options.listen is not an address,
+  // FAILED_PRECONDITION for plaintext beyond loopback without `insecure`, UNAVAILABLE naming the
+  // address when the port is taken, RESOURCE_EXHAUSTED when the system allows fewer threads than
+  // gRPC needs.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                        const std::vector<grpc::Service*>& services);
   ~Server();
@@ -77,18 +78,19 @@ class Server {
   // The same, as where clients find it.
   Endpoint InProcessEndpoint() { return Endpoint(InProcessChannel()); }
 
-  // What the health service answers for `service`; "" is the server as a whole, which serves from
-  // the start. While Health() is not OK, no service does.
+  // Sets what the health service answers for `service`. The name "" stands for the server as a
+  // whole, for which the answer is SERVING from the start. While Health() is not OK, the answer is
+  // NOT_SERVING for all of them.
   void SetServing(const std::string& service, bool serving);
 
-  // OK while new clients reach it; UNAVAILABLE saying what keeps them out (too many connections, no
-  // file descriptor left). A server in process only is always healthy.
+  // OK while new clients can connect; otherwise UNAVAILABLE saying what keeps them out (too many
+  // connections, no file descriptor left). A server that is in-process only is always healthy.
   absl::Status Health() const;
 
   // 1. Health says NOT_SERVING; new connections and calls are refused. 2. Calls in progress get
   // `grace` to end (none over in-process channels), then are cancelled: their reactors' OnCancel
-  // must finish them. 3. Waits until all have ended. Close the core behind the services before, so
-  // that calls waiting in it return. Idempotent.
+  // must finish them. 3. Waits until all have ended. Callers first close the core behind the
+  // services, so that calls that wait in it return. Idempotent.
   void Shutdown(absl::Duration grace);
 
  private:

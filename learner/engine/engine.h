@@ -43,9 +43,9 @@ struct PriorityUpdate {
 // at a time.
 //
 // Engines of several processes, the ranks, may make each update together, each out of its part of
-// the batch. From Connect on, Exchange, Step, Reanalyze and Keep then wait for one another: all
-// ranks make the same calls in the same order. NotFiniteError comes on all of them at once;
-// UNAVAILABLE when another rank is gone or too late, after which none of these succeeds.
+// the batch. After Connect, the calls Exchange, Step, Reanalyze and Keep wait for the other ranks,
+// so all ranks make the same calls in the same order. A NotFiniteError then comes on every rank.
+// UNAVAILABLE means that another rank is gone or too late; none of these calls succeeds after that.
 class Engine {
  public:
   // A batch as the engine wants it, for example as tensors.
@@ -80,25 +80,24 @@ class Engine {
   virtual absl::StatusOr<std::unique_ptr<Batch>> MakeBatch(
       const std::vector<replay::WindowBatch>& shares, std::span<const float> weights) = 0;
 
-  // Makes one update. Values come only if wanted (they cost a wait for the device). NotFiniteError
-  // naming a loss of LossNames() whose numbers are NaN or infinite: the update is half made, GoBack
-  // undoes it. On devices that would have to be waited for, such an update may go unnoticed until
-  // Keep.
+  // Makes one update. Returns values only if they are wanted, since they cost a wait for the
+  // device. NotFiniteError naming a loss of LossNames() whose numbers are NaN or infinite: the
+  // update is half made, and GoBack undoes it. On a GPU such an update may go unnoticed until Keep.
   virtual absl::StatusOr<NamedValues> Step(const Batch& batch, bool want_values) = 0;
 
-  // The priorities that updates have found since the last call, in the order of updates, if the
-  // learner's table draws by priorities. On a device that would have to be waited for, those of the
-  // newest update come with a later call. GoBack drops what was not taken.
+  // Returns the priorities that updates have found since the last call, in the order of updates;
+  // none unless the learner's table draws by priorities. On a GPU those of the newest update come
+  // with a later call, so that nothing waits for the device. GoBack drops what was not taken.
   virtual std::vector<PriorityUpdate> TakePriorities() { return {}; }
 
-  // Re-plans states of the batch, as learner.reanalyze says: the batch has the plans from then
-  // on, and they are returned by shard. NotFiniteError as Step. REQUIRES: the batch is one of
-  // MakeBatch, and learner.reanalyze.every_updates is not 0.
+  // Re-plans states of the batch, as learner.reanalyze says, puts the plans into the batch, and
+  // returns them too, one PlanUpdate for each shard. NotFiniteError as Step. REQUIRES: MakeBatch
+  // made the batch, and learner.reanalyze.every_updates is not 0.
   virtual absl::StatusOr<std::vector<PlanUpdate>> Reanalyze(Batch& batch) = 0;
 
-  // Finds, after GoBack, the windows of `batch` that no update can be made with from the present
-  // state: their positions, ascending. Changes nothing and waits for no other rank. An engine that
-  // cannot tell finds none.
+  // To be called after GoBack. Returns the positions, ascending, of the windows of `batch` with
+  // which no update can be made from the present state. Changes nothing and waits for no other
+  // rank. An engine that cannot tell returns none.
   virtual absl::StatusOr<std::vector<uint32_t>> FindUnusable(const Batch& batch) {
     return std::vector<uint32_t>();
   }
@@ -112,9 +111,9 @@ class Engine {
   // Updates made, those before an import included.
   virtual uint64_t update_count() const = 0;
 
-  // Keeps a copy of the state in memory, in place of the one before, if everything in it is finite;
-  // otherwise NotFiniteError, and the copy before stays. Waits for the device. INTERNAL when the
-  // ranks no longer have the same parameters.
+  // Keeps a copy of the state in memory, which replaces the copy before. NotFiniteError if
+  // something in the state is not finite; then the copy before stays. INTERNAL when the ranks no
+  // longer have the same parameters. Waits for the device.
   virtual absl::Status Keep() = 0;
   // Returns to the state kept last, bit for bit. REQUIRES: Keep was OK once.
   virtual void GoBack() = 0;

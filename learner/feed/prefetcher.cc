@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "common/config/run_config.h"
 #include "common/values/split_mix.h"
 #include "learner/feed/importance.h"
 
@@ -24,6 +26,20 @@ bool MayPass(const absl::Status& status) {
 }
 
 }  // namespace
+
+PrefetcherOptions MakePrefetcherOptions(const proto::RunConfig& config, int rank, int world_size,
+                                        uint64_t first_update) {
+  const uint32_t ranks = static_cast<uint32_t>(world_size);
+  POMPC_CHECK_EQ(config.learner().batch_size() % ranks, 0u);
+  PrefetcherOptions options;
+  options.batch_size = config.learner().batch_size() / ranks;
+  options.batches = config.learner().prefetch_batches();
+  options.seed = config.seed();
+  options.rank = rank;
+  options.first_update = first_update;
+  options.beta = config::ImportanceExponent(config);
+  return options;
+}
 
 PrefetchDepth::PrefetchDepth(uint32_t most)
     : least_(std::min(kLeast, most)), most_(most), depth_(least_) {}
@@ -133,6 +149,8 @@ Prefetcher::Prefetcher(const PrefetcherOptions& options, run::SamplingControl* c
       timer_(options.clock, State::kWaitingForData),
       avoid_until_(shards->size(), absl::ZeroDuration()),
       pipeline_(std::make_shared<Pipeline>(options)) {
+  POMPC_CHECK_GT(options_.batch_size, 0u);
+  POMPC_CHECK(options_.batches > 0 || !options_.ahead);
   if (options_.ahead) thread_ = Thread("prefetch", [this] { Run(); });
 }
 

@@ -39,9 +39,9 @@ class BatchSource {
 
 struct PrefetcherOptions {
   // Windows in a batch (a rank's part of it).
-  uint32_t batch_size = 256;
+  uint32_t batch_size = 0;
   // Most batches requested ahead of the update, in flight and ready together.
-  uint32_t batches = 16;
+  uint32_t batches = 0;
   // False: none is requested ahead, a batch is drawn when it is asked for, on the asking thread.
   bool ahead = true;
   // Which windows are drawn for update n is a function of (seed, rank, n) and of the shards' rows.
@@ -56,6 +56,12 @@ struct PrefetcherOptions {
   absl::Duration avoid = absl::Milliseconds(500);
   Clock* clock = Clock::Real();
 };
+
+// Returns the options of a rank that draws its part of the batches of update `first_update` and of
+// those after it. `config` is resolved. REQUIRES: its learner.batch_size is a multiple of
+// `world_size`.
+PrefetcherOptions MakePrefetcherOptions(const proto::RunConfig& config, int rank, int world_size,
+                                        uint64_t first_update);
 
 // Decides how many batches are requested ahead. An update that finds no batch ready while some are
 // in flight shows that the requests in flight are too few for the round trip, and one more is kept
@@ -98,7 +104,8 @@ class Prefetcher : public BatchSource {
   static const std::array<absl::string_view, kStates>& StateNames();
   using Timer = StateTimer<State, kStates>;
 
-  // What is given must outlive this.
+  // What is given must outlive this. REQUIRES: options.batch_size is not 0, nor is options.batches
+  // if batches are requested ahead.
   Prefetcher(const PrefetcherOptions& options, run::SamplingControl* control, WindowSource* shards,
              Engine* engine);
   // Closes.

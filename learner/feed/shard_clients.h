@@ -34,9 +34,9 @@ class WindowSource {
 // A client of each of the run's shards. Thread-safe.
 class ShardClients : public WindowSource {
  public:
-  // `config` is resolved; env.spec, planner, actor.chunk_rows, replay and learner.table
-  // matter.
-  // `timeout` is that of a call; `start` who configures and grants, if anybody does.
+  // `config` is resolved; its env.spec, planner, actor.chunk_rows, replay and learner.table matter.
+  // `timeout` is the deadline of one call. `start` is the start of the learner that configures the
+  // shards and grants them rows; clients that do neither leave it out.
   ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
                const proto::RunConfig& config, absl::Duration timeout,
                const replay::LearnerStart& start = {});

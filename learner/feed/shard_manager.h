@@ -30,9 +30,9 @@ struct ShardManagerOptions {
   // first time, and again when it has lost its memory.
   std::vector<replay::CheckedDataSet> data_sets;
   // The interval at which each shard is told how many rows it may take.
-  absl::Duration grant_interval = absl::Milliseconds(50);
+  absl::Duration grant_interval;
   // Deadline of one call.
-  absl::Duration timeout = absl::Seconds(5);
+  absl::Duration timeout;
   // Pauses between attempts to reach a shard.
   BackoffOptions backoff = {.initial = absl::Milliseconds(50), .max = absl::Seconds(1)};
   Clock* clock = Clock::Real();

@@ -18,8 +18,8 @@ namespace pompc::run {
 
 struct EvaluationOptions {
   // Rows between evaluations.
-  uint64_t every_rows = 10000;
-  uint32_t episodes = 3;
+  uint64_t every_rows = 0;
+  uint32_t episodes = 0;
   // Rows after which the run's last evaluation is due; 0: none.
   uint64_t last_rows = 0;
   // Updates between evaluations, beside every_rows; 0: none.
@@ -31,7 +31,7 @@ struct EvaluationOptions {
   // Evaluations outstanding at most. With one more, the oldest that nobody works on is given up.
   size_t max_outstanding = 4;
   // An evaluation that has no result after this long is given up.
-  absl::Duration timeout = absl::Minutes(30);
+  absl::Duration timeout = absl::Minutes(15);
   // Results kept in memory; the oldest go first, the best stays.
   size_t max_results = 4096;
 };

@@ -17,9 +17,9 @@ namespace pompc::run {
 // The limits that may change while a run goes on (proto::RunLimits with all fields present). Ranges
 // and the rules between settings are those of the config: config::Validate checks them.
 struct RunLimits {
-  double utd = 1;
-  uint64_t slack_rows = 1000;
-  uint64_t min_rows = 1000;
+  double utd = 0;
+  uint64_t slack_rows = 0;
+  uint64_t min_rows = 0;
   // 0 for no limit.
   uint64_t max_rows = 0;
 

@@ -8,18 +8,18 @@
 
 namespace pompc::run {
 
-// Sizes in rows and updates of the whole run; defaults as in RunConfig.
+// Sizes in rows and updates of the whole run, as the config has them.
 struct RatioOptions {
-  uint64_t seed_rows = 2500;
-  uint64_t pretrain_updates = 2500;
+  uint64_t seed_rows = 0;
+  uint64_t pretrain_updates = 0;
   // Updates per row after the seed phase.
-  double utd = 1;
+  double utd = 0;
   // Rows that may run ahead of the updates.
-  uint64_t slack_rows = 1000;
+  uint64_t slack_rows = 0;
   // Rows replay must hold before updates are made.
-  uint64_t min_rows = 1000;
-  // No rows come, and updates wait for none: replay has all that is to be learned from.
-  // seed_rows and pretrain_updates are then 0.
+  uint64_t min_rows = 0;
+  // No rows come, and updates wait for none: replay has all that is to be learned from. Then
+  // seed_rows and pretrain_updates must be 0; otherwise seed_rows must not.
   bool offline = false;
 
   // INVALID_ARGUMENT naming the field and the allowed range.

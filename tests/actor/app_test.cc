@@ -52,6 +52,12 @@ class AppTest : public ::testing::Test {
     run::RunControlOptions options;
     options.shards = {"a", "b"};
     options.lease.heartbeat = absl::Milliseconds(5);
+    options.ratio = {.seed_rows = 2500,
+                     .pretrain_updates = 2500,
+                     .utd = 1,
+                     .slack_rows = 1000,
+                     .min_rows = 1000};
+    options.evaluation.every_rows = 10000;
     options.evaluation.episodes = 2;
     control_ = std::make_unique<run::RunControl>(options, &learner_clock_);
     run_service_ = std::make_unique<run::RunService>(

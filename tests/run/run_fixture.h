@@ -20,6 +20,7 @@ inline RunControlOptions SmallRun(uint64_t learner_incarnation = 1) {
   options.shards = {"a:1", "b:2"};
   options.ratio.seed_rows = 100;
   options.ratio.pretrain_updates = 0;
+  options.ratio.utd = 1;
   options.ratio.slack_rows = 20;
   options.ratio.min_rows = 50;
   options.evaluation.every_rows = 200;

@@ -17,12 +17,16 @@ TEST_F(ShardManagerTest, ARefreshThatFailsTellsThatTheShardIsLost) {
   const std::string address = shards_[0]->server().address();
   run::RunControlOptions control_options;
   control_options.shards = {address};
+  control_options.ratio = {.seed_rows = 100, .utd = 1, .slack_rows = 10, .min_rows = 10};
+  control_options.evaluation.every_rows = 1000;
+  control_options.evaluation.episodes = 1;
   run::RunControl control(control_options, Clock::Real());
   ShardManagerOptions options;
   options.run_id = "run";
   options.shards = {rpc::Endpoint(address)};
   options.config = config_;
   options.grant_interval = absl::Hours(1);
+  options.timeout = absl::Seconds(5);
   options.backoff = {.initial = absl::Hours(1), .max = absl::Hours(1)};
   ShardManager manager(options, &control);
   ASSERT_TRUE(manager.Refresh().ok());
