@@ -10,9 +10,10 @@ namespace pompc {
 
 // A mutex that one writer holds alone, or any number of readers share. It is phase-fair (B.
 // Brandenburg and J. Anderson, "Spin-based reader-writer synchronization for multiprocessor
-// real-time systems", 2010, algorithm PF-T): a writer waits for the readers that were there before
-// it, and a reader for one writer at most, so that neither starves the other, which
-// std::shared_mutex does not promise. Who waits long sleeps. Not recursive, for readers neither.
+// real-time systems", 2010, algorithm PF-T): a writer waits only for the readers that were there
+// before it, and a reader for one writer at most. Neither can starve the other, which
+// std::shared_mutex does not promise. A thread that waits long sleeps. A thread must not take it
+// twice, not even to read.
 class ABSL_LOCKABLE SharedMutex {
  public:
   SharedMutex() = default;

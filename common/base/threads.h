@@ -75,8 +75,8 @@ class CondVar {
 };
 
 // A source of time and of timed waits. Everything that measures or waits takes one, so that tests
-// decide what time it is. Thread-safe. Time is monotonic: differences have a meaning, absolute
-// values only between uses of one clock within one process.
+// decide what time it is. Time never goes back. Only the difference between two times of the same
+// clock means anything. Thread-safe.
 class Clock {
  public:
   virtual ~Clock() = default;
@@ -85,8 +85,8 @@ class Clock {
   virtual absl::Duration Now() const = 0;
 
   // Waits on `cv` until it is signalled or Now() >= deadline. Returns false if the deadline has
-  // passed. May wake spuriously: callers loop over their condition. An infinite deadline waits for
-  // the signal alone. To be called with *mu held.
+  // passed. The wait may end without either, so callers loop over their condition. With an infinite
+  // deadline it waits for the signal alone. The caller holds *mu.
   virtual bool WaitUntil(CondVar* cv, Mutex* mu, absl::Duration deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) = 0;
 
@@ -106,19 +106,20 @@ class FakeClock : public Clock {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   // Moves time forward and wakes every waiter whose deadline has come; these no longer count as
-  // waiting when it returns. Must not be called with a mutex held that a waiter waits with.
+  // waiting when it returns. The caller holds no mutex that a waiter waits with, otherwise it
+  // blocks for ever. REQUIRES: `by` is not negative.
   void Advance(absl::Duration by);
 
-  // Blocks until at least `n` threads wait on this clock: how a test knows that workers have
-  // nothing left to do. A thread whose condition variable was signalled counts until it has run:
-  // after signalling, use AwaitWaits.
+  // Blocks until at least `n` threads wait on this clock, which tells a test that its workers have
+  // nothing left to do. A thread that was signalled counts as waiting until it has run; after a
+  // signal use AwaitWaits instead.
   void AwaitWaiters(int n);
 
   // Returns how many waits have ever begun.
   int64_t waits() const;
 
-  // Blocks until `total` waits have begun: a worker signalled after waits() returned n is parked
-  // again once AwaitWaits(n + 1) returns.
+  // Blocks until `total` waits have begun. If waits() returned n before a worker was signalled, the
+  // worker waits again once AwaitWaits(n + 1) has returned.
   void AwaitWaits(int64_t total);
 
  private:

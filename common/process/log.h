@@ -21,8 +21,8 @@ struct LogOptions {
 //   Log().info("listening on {}", address);
 spdlog::logger& Log();
 
-// Applies `options` to Log(). Fails with INVALID_ARGUMENT naming the allowed levels. Called once,
-// in main.
+// Applies `options` to Log(). Fails with INVALID_ARGUMENT naming the allowed levels. To be
+// called once, in main.
 absl::Status SetUpLogging(const LogOptions& options);
 
 }  // namespace pompc

@@ -19,8 +19,7 @@ std::string ProcessName();
 // closed are occupied, so that no file of ours gets their numbers, and writing beyond the largest
 // allowed file (ulimit -f) fails instead of ending the process. When the system refuses memory or a
 // thread, anywhere in the process, the program ends with one line on standard error, "NAME: why",
-// and status
-// 1. Called once, first in main.
+// and status 1. To be called once, first in main.
 int RunProgram(const std::string& name, const std::function<int()>& body);
 
 // Returns RESOURCE_EXHAUSTED naming the limits unless `count` more threads can be started now. It

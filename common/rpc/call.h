@@ -45,14 +45,14 @@ inline constexpr size_t kMaxStatusMessageBytes = 2048;
 // Same code, same message (cut at kMaxStatusMessageBytes).
 grpc::Status ToGrpc(const absl::Status& status);
 
-// Likewise; but that a message is larger than the receiver takes (or the sender may send) becomes
-// INVALID_ARGUMENT: gRPC gives it the code of a server that is busy, RESOURCE_EXHAUSTED, which is
-// tried again, and here no retry helps. A server that does not have the method says UNIMPLEMENTED
-// and nothing more: what that means is added.
+// Same code, same message, but for two cases. A message that is larger than its sender or receiver
+// allows gives INVALID_ARGUMENT: gRPC's own code for it is RESOURCE_EXHAUSTED, as from a busy
+// server, which callers would try again in vain. And UNIMPLEMENTED, which comes without a message
+// from a server that lacks the method, gets one that says so.
 absl::Status FromGrpc(const grpc::Status& status);
 
 // The error of a call that failed, with the cause where gRPC leaves it out: INTERNAL naming the
-// field of `request` that is no text, or the type of the reply that could not be read.
+// field of `request` that is not UTF-8, or the type of the reply that could not be parsed.
 absl::Status CallError(const grpc::Status& status, const google::protobuf::Message& request,
                        absl::string_view reply_type);
 
@@ -95,8 +95,8 @@ grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* context,
   return FinishUnary(context, result.status());
 }
 
-// Reads a message from the bytes of a call that takes them as they came. INVALID_ARGUMENT if they
-// are none.
+// Parses the request of a call that receives raw bytes. INVALID_ARGUMENT if they are not such a
+// message.
 template <typename Message>
 absl::StatusOr<Message> ParseMessage(const grpc::ByteBuffer& bytes) {
   Message message;

@@ -12,16 +12,16 @@
 #include "common/rpc/call.h"
 #include "grpcpp/support/client_callback.h"
 
-// A client's side of a streaming call, in two kinds. The owner of a ReadStream waits for the next
-// message, in a thread of its own. A BidiStream calls its owner back, because one thread owns many
-// of them and waits for all at once. Reconnector (reconnector.h) decides when another stream is
-// opened after one has ended.
+// The client's side of a streaming call, in two kinds. The owner of a ReadStream has a thread that
+// waits for the next message. A BidiStream calls its owner back, because one thread owns many of
+// them and waits for all at once. After a stream has ended, a Reconnector (reconnector.h) decides
+// when the next one is opened.
 
 namespace pompc::rpc {
 
-// What both kinds share: one read in flight at a time, a deadline, and the hold which lets
-// operations start outside of gRPC's callbacks (without it the call could be gone by then). The
-// hold lasts until a read fails, so the call ends only once all that was received has been read.
+// What both kinds share: one read in flight at a time, a deadline, and gRPC's hold on the call,
+// without which the call could end while its owner starts an operation. The hold lasts until a read
+// fails, so a call ends only once all that was received has been read.
 template <typename Reactor, typename Message>
 class ClientStream : protected Reactor {
  public:
@@ -29,7 +29,7 @@ class ClientStream : protected Reactor {
   void Cancel() { context_.TryCancel(); }
 
  protected:
-  // The call ends with DEADLINE_EXCEEDED after `timeout`, which passes on gRPC's clock.
+  // The call ends with DEADLINE_EXCEEDED after `timeout`, by gRPC's clock.
   explicit ClientStream(absl::Duration timeout) { context_.set_deadline(DeadlineAfter(timeout)); }
 
   // `call` begins the call with the context and the reactor that it is given. To be called by the
@@ -190,10 +190,10 @@ class ReadStream final : private ClientStream<grpc::ClientReadReactor<M>, M> {
   grpc::Status status_ ABSL_GUARDED_BY(mu_);
 };
 
-// A stream in both directions. What happens is reported to callbacks, which gRPC's threads call:
-// those for replies one after another, on_written perhaps at the same time as one of them, and
-// on_ended alone and last. REQUIRES: on_ended was called before the object is destroyed. (From
-// another thread, it may be destroyed while on_ended is still running.)
+// A stream in both directions. It reports what happens to callbacks, which gRPC's threads call.
+// Calls of on_reply and on_closing come one after another; on_written may run at the same time as
+// one of them; on_ended comes alone and last. REQUIRES: on_ended was called before the object is
+// destroyed. (Another thread may destroy the object while on_ended is still running.)
 template <typename Request, typename Reply>
 class BidiStream final : private ClientStream<grpc::ClientBidiReactor<Request, Reply>, Reply> {
   using Base = ClientStream<grpc::ClientBidiReactor<Request, Reply>, Reply>;

@@ -16,15 +16,15 @@ class Channel;
 class ChannelArguments;
 }  // namespace grpc
 
-// The way to a service: the settings that gRPC needs first, the places of services, channels to
-// them, and whether they are well.
+// How a client reaches a service: gRPC's settings for the process, the addresses of services,
+// channels to them, and health checks.
 
 namespace pompc::rpc {
 
-// Makes gRPC's settings that hold for the whole process: its log becomes ours. Every program calls
-// it before its first channel or server, for gRPC hangs or aborts where it is refused some of its
-// threads: RESOURCE_EXHAUSTED if the system allows fewer than it needs. Thread-safe; may be called
-// again and gives the same answer: once gRPC's threads run, there is nothing to count.
+// Prepares the process for gRPC. Every program calls it before its first channel or server. It
+// sends gRPC's log to ours, and returns RESOURCE_EXHAUSTED if the system allows fewer threads than
+// gRPC needs: gRPC itself would hang or abort. Thread-safe. Later calls return what the first one
+// did, as gRPC's threads run by then.
 absl::Status SetUpGrpc();
 
 struct ChannelOptions {
@@ -57,9 +57,9 @@ class Endpoint {
   // For messages and the status.
   const std::string& address() const { return address_; }
 
-  // A channel to it; `options` matter to addresses only. Does not block: connections are made when
-  // needed and made again when lost. REQUIRES: !empty(). (Making a stub of it takes
-  // "grpcpp/channel.h".)
+  // A channel to it. `options` apply to addresses; a server of this process ignores them. Does not
+  // block: connections are made when needed and made again when lost. A caller that makes a stub of
+  // the channel includes grpcpp/channel.h. REQUIRES: !empty().
   std::shared_ptr<grpc::Channel> Channel(const ChannelOptions& options = {}) const;
 
  private:
@@ -70,16 +70,16 @@ class Endpoint {
 // Converts the options to gRPC's channel arguments.
 grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options);
 
-// "a:1,b:2" -> one endpoint for each address. INVALID_ARGUMENT naming `flag` if one of them is
-// neither host:port nor a name that gRPC resolves itself ("dns:///planner:50051", "unix:/path"),
-// or is there twice.
+// Reads addresses that are separated by commas, "a:1,b:2", into one endpoint for each.
+// INVALID_ARGUMENT naming `flag` if one of them is neither host:port nor a name that gRPC resolves
+// itself ("dns:///planner:50051", "unix:/path"), or is there twice.
 absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(absl::string_view flag,
                                                      absl::string_view addresses);
 
-// Asks the health service at `address` ("0.0.0.0:p" is asked at 127.0.0.1:p) for `service`, or for
-// the server as a whole: OK if it serves, UNAVAILABLE if not, if it does not know the service (it
-// is another role) or if there is no answer within 3 s, RESOURCE_EXHAUSTED as SetUpGrpc. REQUIRES:
-// `service` has fewer than 128 bytes.
+// Asks the server at `address` whether it serves `service` or, for "", anything at all. An address
+// "0.0.0.0:p" is asked at 127.0.0.1:p. UNAVAILABLE if it does not serve, does not know the service
+// (then it has another role), or gives no answer within 3 s; RESOURCE_EXHAUSTED as SetUpGrpc.
+// REQUIRES: `service` has fewer than 128 bytes.
 absl::Status CheckHealth(const std::string& address, const std::string& service = "");
 
 }  // namespace pompc::rpc

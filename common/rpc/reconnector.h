@@ -21,10 +21,10 @@ struct ReconnectOptions {
 };
 
 // For a client that always keeps one stream open: decides when the stream is given up and when the
-// next one is opened. After a failure the next one waits for a pause, which grows from one failure
-// to the next. After a stream that was given up here it is opened at once: a renewal is no failure,
-// and a stuck stream has taken long enough. Pure steps: it knows neither gRPC nor threads, and time
-// only as an argument. Not thread-safe.
+// next one is opened. After a failure there is a pause before the next stream, longer from failure
+// to failure. After a stream that was given up here there is none: a renewal is no failure, and a
+// stuck stream has taken long enough. It only decides: callers make the calls and pass in the time.
+// Not thread-safe.
 class Reconnector {
  public:
   enum class State {

@@ -34,9 +34,9 @@ absl::Status CheckOpenHeader(const proto::Header& header, absl::string_view run_
 // The wire version alone.
 absl::Status CheckWireVersion(const proto::Header& header);
 
-// A message with a `string` field that is not UTF-8 is sent, but whoever receives it cannot read it
-// and says no more than that. These find and mend such fields. They visit all text fields of a
-// message: they are for control messages, not for rows and plans.
+// gRPC sends a message whose `string` field is not UTF-8, but its receiver cannot parse it and does
+// not say why. The functions below find and mend such fields. They visit all text fields of a
+// message, so they are for control messages, not for rows and plans.
 
 // Path of the first text field that is not UTF-8, as in "status.run_dir"; empty if there is none.
 std::string FieldThatIsNoText(const google::protobuf::Message& message);

@@ -7,6 +7,7 @@
 namespace pompc {
 
 size_t Utf8CharacterSize(absl::string_view bytes) {
+  if (bytes.empty()) return 0;
   const auto at = [bytes](size_t i) { return static_cast<uint8_t>(bytes[i]); };
   const uint8_t first = at(0);
   if (first < 0x80) return 1;

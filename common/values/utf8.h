@@ -13,7 +13,7 @@ inline constexpr absl::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 // Returns the number of bytes of the character at the beginning of `bytes`, or 0 if none is there.
 // As in RFC 3629, overlong forms, surrogates and values above U+10FFFF are not characters; protobuf
-// refuses them as well. `bytes` must not be empty.
+// refuses them as well.
 size_t Utf8CharacterSize(absl::string_view bytes);
 
 // Returns whether the bytes are UTF-8. File names, host names and flags may be any bytes; messages,

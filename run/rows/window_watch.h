@@ -39,7 +39,7 @@ struct ReplayContent {
 
 // Finds the run that can never begin: replay has the rows it needs, but no window of H consecutive
 // rows of one episode, because episodes are cut off before they have so many. (An episode that
-// terminates early is a window all the same.) Pure steps. Not thread-safe.
+// terminates early is a window all the same.) Not thread-safe.
 class WindowWatch {
  public:
   struct Options {
