@@ -25,6 +25,7 @@ ParameterSnapshot MakeSnapshot(proto::ParametersDescription description,
   return {std::move(description), std::move(data)};
 }
 
+// Sizes first: they are cheap, and a checksum over gigabytes that were cut off tells less.
 absl::Status CheckSnapshot(const ParameterSnapshot& snapshot) {
   const proto::ParametersDescription& description = snapshot.description;
   const uint64_t size = snapshot.data->size();
@@ -36,6 +37,7 @@ absl::Status CheckSnapshot(const ParameterSnapshot& snapshot) {
     return lost(size, " bytes, ", description.total_bytes(), " announced");
   }
   for (const proto::TensorDescription& tensor : description.tensors()) {
+    // Compared without a sum, which could overflow.
     if (tensor.offset() > size || tensor.bytes() > size - tensor.offset()) {
       return lost("tensor ", tensor.name(), " at ", tensor.offset(), " with ", tensor.bytes(),
                   " bytes lies outside the ", size, " bytes of data");

@@ -31,11 +31,16 @@ std::shared_ptr<const ParameterSnapshot> Publisher::Next(Cursor* cursor) {
     cursor->kept_sent.insert(snapshot->version());
     return snapshot;
   };
+  // A subscriber that connects wants the newest first, to plan with it; versions for evaluations
+  // can follow. One that connects again has said which version it holds, and is not sent that
+  // again.
   if (!cursor->started) {
     cursor->started = true;
     cursor->kept_sent.insert(cursor->have);
     if (newest->version() > cursor->have) return give(newest);
   }
+  // Later, kept versions go first: the newest is replaced often, and evaluations would wait for
+  // ever.
   const std::vector<std::shared_ptr<const ParameterSnapshot>> all_kept = store_.Kept();
   for (const auto& kept : all_kept) {
     if (!cursor->kept_sent.contains(kept->version())) return give(kept);
@@ -68,6 +73,8 @@ bool Publisher::closed() const {
   return closed_;
 }
 
+// Listeners are called without the lock, since they call Next. One that ends meanwhile lives until
+// its call has returned.
 void Publisher::NotifyListeners() {
   std::vector<std::shared_ptr<Listener>> listeners;
   {

@@ -24,7 +24,8 @@ void AppendFieldStart(int field, size_t length, std::string* bytes) {
   out.WriteVarint64(length);
 }
 
-// A slice of the snapshot's data that shares its ownership.
+// A slice of the snapshot's data that shares its ownership. All subscribers are sent slices of the
+// same bytes; copies for each of them would take gigabytes with a large model.
 grpc::Slice ShareData(const ParameterSnapshot& snapshot, uint64_t offset, size_t bytes) {
   using Owner = std::shared_ptr<const std::string>;
   auto* owner = new Owner(snapshot.data);
@@ -92,6 +93,7 @@ absl::Status SnapshotAssembler::Begin(const proto::ParametersDescription& descri
                      description.total_bytes(), " bytes; at most ", max_bytes_, " are taken"));
   }
   description_ = description;
+  // Reserved at once, as growing would copy the parameters several times; the bound was checked.
   data_ = std::make_shared<std::string>();
   data_->reserve(description.total_bytes());
   return absl::OkStatus();
@@ -105,6 +107,7 @@ absl::Status SnapshotAssembler::Append(const proto::ParametersData& data) {
         "data of parameters ", FromProto(data.version()).ToString(), " within ", version));
   }
   POMPC_CHECK_LE(data_->size(), description_.total_bytes());
+  // Chunks come in order, without gaps and not empty: an empty one could be sent for ever.
   const uint64_t room = description_.total_bytes() - data_->size();
   if (data.offset() != data_->size() || data.data().empty() || data.data().size() > room) {
     return absl::DataLossError(absl::StrCat("parameters ", version, ": ", data.data().size(),

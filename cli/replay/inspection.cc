@@ -19,6 +19,7 @@
 namespace pompc::cli {
 namespace {
 
+// The flags of all five commands; each adds those that it has.
 struct InspectionFlags {
   std::string where;
   std::string file;
@@ -38,6 +39,7 @@ struct InspectionFlags {
             .episode = episode};
   }
 };
+// Shared by the parser, which fills them in, and by the action, which runs when parsing is over.
 using Flags = std::shared_ptr<InspectionFlags>;
 
 void AddWhere(CLI::App& command, const Flags& flags) {
@@ -64,7 +66,8 @@ void AddJson(CLI::App& command, const Flags& flags) {
   command.add_flag("--json", flags->json, "print one JSON object on each line");
 }
 
-// Opens the source and calls `use` with it.
+// Returns an action that opens the source and calls `use` with it: not before the action runs,
+// since a data folder can be opened by one process at a time, and --help must not open it.
 template <typename Use>
 std::function<absl::Status()> WithSource(const Flags& flags, Use use) {
   return [flags, use] {

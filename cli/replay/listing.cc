@@ -23,18 +23,15 @@ using Json = nlohmann::ordered_json;
 // Rows of a table that are laid out together, so that memory does not grow with their number.
 constexpr size_t kRowsOfATable = 10'000;
 
-// Episodes of data sets are segments of an actor that no lease has (docs/replay.md).
-constexpr uint32_t kImportActor = 0xffffffffu;
-
 std::string ActorText(const replay::SegmentId& id) {
-  if (id.actor_index == kImportActor) return absl::StrFormat("data set %08x", id.environment);
+  if (id.imported()) return absl::StrFormat("data set %08x", id.environment);
   return absl::StrCat(id.actor_index, ".", id.incarnation);
 }
 
 Json SegmentJson(const replay::SegmentId& id) {
   return {{"actor_index", id.actor_index}, {"incarnation", id.incarnation},
           {"environment", id.environment}, {"episode", id.episode},
-          {"segment", id.segment},         {"imported", id.actor_index == kImportActor}};
+          {"segment", id.segment},         {"imported", id.imported()}};
 }
 
 // What is known of the stored rows of a segment.
@@ -52,6 +49,8 @@ struct EpisodeSummary {
   std::string End() const { return terminated ? "terminated" : ended ? "ended" : "open"; }
 };
 
+// Sums up runs of rows by segment. Only the sums are kept, so the memory grows with the number of
+// segments and not of rows. Segments stay in the order of their first rows.
 class EpisodeList {
  public:
   void Add(uint32_t shard, const replay::RowRun& run) {
@@ -69,7 +68,10 @@ class EpisodeList {
     const std::span<const uint8_t> planned = run.rows.Get<uint8_t>("has_plan");
     episode.planned += static_cast<uint64_t>(std::count(planned.begin(), planned.end(), 1));
     const std::span<const uint8_t> terminated = run.rows.Get<uint8_t>("terminated");
+    // Runs come in the order of their rows, and only a segment's last row can be terminated.
     if (!terminated.empty()) episode.terminated = terminated.back() != 0;
+    // A segment without a final observation may still grow: its episode goes on, or its writer is
+    // gone.
     if (!run.rows.final_observation.empty()) episode.ended = true;
   }
   const std::vector<EpisodeSummary>& episodes() const { return episodes_; }
@@ -115,6 +117,8 @@ std::span<const float> Floats(const replay::RowRun& run, replay::ColumnOf<float>
   return all.subspan(i * each, each);
 }
 
+// The first numbers of a vector: a row must fit a line of the terminal, whatever the task. JSON has
+// all of them.
 std::string Vector(std::span<const float> numbers) {
   constexpr size_t kShown = 6;
   const size_t shown = std::min(numbers.size(), kShown);
@@ -124,7 +128,8 @@ std::string Vector(std::span<const float> numbers) {
   return absl::StrCat("[", text, shown < numbers.size() ? " ..." : "", "]");
 }
 
-// Rows one by one, as lines of JSON or as tables.
+// Prints rows one by one, as lines of JSON or as tables, which begin anew every kRowsOfATable rows.
+// A segment's final observation counts as one more row: it has an address and a number like them.
 class RowPrinter {
  public:
   RowPrinter(bool json, std::ostream& out) : json_(json), out_(out) {}
@@ -165,6 +170,7 @@ class RowPrinter {
     json["terminated"] = run.rows.Get<uint8_t>("terminated")[i] != 0;
     const bool planned = run.rows.Get<uint8_t>("has_plan")[i] != 0;
     json["has_plan"] = planned;
+    // What a row without a plan holds in its place are fillers, which nobody should take for one.
     if (!planned) return json;
     json["plan_mean"] = numbers("plan_mean");
     json["plan_std"] = numbers("plan_std");
@@ -185,6 +191,7 @@ class RowPrinter {
   }
   std::vector<std::string> FinalCells(uint32_t shard, const replay::RowRun& run) const {
     std::vector<std::string> cells = PlaceCells(shard, run, run.rows.count);
+    // It earned no reward, ended nothing and was not planned.
     for (const char* none : {"", "", ""}) cells.emplace_back(none);
     cells.push_back(Vector(run.rows.final_observation));
     cells.emplace_back("final");
@@ -278,6 +285,7 @@ void PrintShards(const ReplaySource& source, bool json, std::ostream& out) {
 absl::Status PrintEpisodes(const ReplaySource& source, const replay::RowSelection& selection,
                            bool json, std::ostream& out) {
   EpisodeList list;
+  // The sums need no observations, actions or Gaussians, which are most of the bytes.
   replay::RowSelection scalars = selection;
   scalars.all_columns = false;
   for (const auto& shard : source.shards()) {
@@ -310,7 +318,7 @@ absl::Status PrintRows(const ReplaySource& source, const replay::RowSelection& s
     POMPC_RETURN_IF_ERROR(
         shard.reader->Read(selection, [&](const replay::RowRun& run) -> absl::StatusOr<bool> {
           const uint32_t slots = run.rows.count + (run.rows.final_observation.empty() ? 0 : 1);
-          for (uint32_t i = 0; i < slots && run.address + i < selection.to && !full(); ++i) {
+          for (uint32_t i = 0; i < slots && !full(); ++i) {
             printer.Add(index, run, i);
             ++printed;
           }

@@ -31,6 +31,8 @@ TensorMetadata MetadataOf(const proto::ShardDescription& run) {
   return metadata;
 }
 
+// A shard takes the episodes of a data set whose number falls to its index (DataSetImport), so an
+// import into some of the shards would leave a part of the data set out without a word.
 absl::Status CheckAllShards(const ReplaySource& source) {
   const uint32_t shards = source.run().shard_count();
   std::vector<bool> given(shards, false);
@@ -47,6 +49,8 @@ absl::Status CheckAllShards(const ReplaySource& source) {
   return absl::OkStatus();
 }
 
+// Enough to send rows. What only a client that configures or grants needs is left out: the learner
+// of the run has done both.
 replay::ShardClientOptions ClientOptions(const replay::RowReader& shard) {
   const proto::ShardDescription& description = shard.description();
   replay::ShardClientOptions options;
@@ -66,6 +70,8 @@ absl::Status ExportRows(const ReplaySource& source, const replay::RowSelection& 
   POMPC_ASSIGN_OR_RETURN(
       const std::unique_ptr<replay::DataSetWriter> writer,
       replay::DataSetWriter::Create(file, source.spec(), MetadataOf(source.run())));
+  // Shard by shard, in the order of addresses. The writer brings the rows of each segment together
+  // again, since those of several segments alternate in a shard.
   std::vector<uint64_t> addresses;
   for (const auto& shard : source.shards()) {
     const uint32_t index = shard.reader->description().info().shard_index();
@@ -91,6 +97,7 @@ absl::Status ImportRows(const ReplaySource& source, const std::string& file, std
   POMPC_RETURN_IF_ERROR(replay::CheckFits(*data, source.spec(), run.task(), run.action_repeat()));
   replay::RowLimits limits = {.terminates = run.spec().terminates()};
   if (run.max_plan_std() > 0) limits.plan_std = {run.min_plan_std(), run.max_plan_std()};
+  // The whole file is checked before the first row is sent: a shard cannot give rows back.
   POMPC_ASSIGN_OR_RETURN(const uint32_t id, data->Check(limits));
   const std::shared_ptr<const replay::DataSet> shared = std::move(data);
   for (const auto& shard : source.shards()) {
@@ -98,6 +105,8 @@ absl::Status ImportRows(const ReplaySource& source, const std::string& file, std
     replay::ShardClient client(ClientOptions(*shard.reader), shard.reader->endpoint().Channel());
     replay::DataSetImport import({shared, id}, description.info().shard_index(),
                                  description.shard_count());
+    // The first step may tell of rows that an earlier, interrupted import has brought; they are not
+    // sent again.
     std::optional<uint64_t> had;
     while (!import.done()) {
       POMPC_RETURN_IF_ERROR(Annotate(import.Step(&client), shard.place));

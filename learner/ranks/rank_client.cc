@@ -16,6 +16,7 @@ namespace {
 // The interval at which a value that no rank has put yet is requested.
 constexpr absl::Duration kAskAgain = absl::Milliseconds(20);
 
+// The values by which the ranks' libraries find each other. Rank 0 keeps them.
 class RpcRendezvous : public Rendezvous {
  public:
   RpcRendezvous(std::shared_ptr<proto::RankService::Stub> stub, std::string run_id,
@@ -96,6 +97,8 @@ absl::StatusOr<proto::RankWelcome> RankClient::Join() {
 
 absl::StatusOr<std::optional<proto::RankOrder>> RankClient::Next() {
   POMPC_CHECK(stream_ != nullptr, "Join comes first");
+  // Rank 0 may give no order for hours, while it waits for rows. If it dies, the connection's
+  // keepalive ends the stream at the latest.
   if (stream_->Await() == Stream::Event::kEnded) {
     POMPC_RETURN_IF_ERROR(stream_->status());
     return std::nullopt;

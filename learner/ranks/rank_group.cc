@@ -28,6 +28,7 @@ absl::Status RankGroup::Join(int rank, int size, std::string name,
     return absl::UnavailableError(
         absl::StrCat("rank ", rank, " is already present: ", member.name));
   }
+  // Ranks agree on their parameters only from a common start: none can take a place that was left.
   if (complete_) {
     return absl::UnavailableError(
         absl::StrCat("the run resumes when rank 0 is started again: ", LostLocked().message()));
@@ -53,6 +54,7 @@ std::optional<proto::RankOrder> RankGroup::NextOrder(int rank) {
   return order;
 }
 
+// Not before the rank has taken the orders that were given before the end.
 std::optional<absl::Status> RankGroup::Ended(int rank) const {
   MutexLock lock(&mu_);
   POMPC_CHECK(rank >= 1 && rank < size_);

@@ -29,6 +29,7 @@ class RankService::Stream final : public rpc::ServerStream<proto::RankOrder>,
       *message = *std::move(order);
       return rpc::StreamStep::Write();
     }
+    // Asked last: an end comes after the orders that were given before it.
     const std::optional<absl::Status> ended = group_->Ended(rank_);
     return ended.has_value() ? rpc::StreamStep::End(*ended) : rpc::StreamStep::Wait();
   }
@@ -46,6 +47,8 @@ namespace {
 // A rank that joins learns the run's id from the welcome, so its header may have none.
 absl::Status CheckJoin(const proto::JoinRequest& request, const RankServiceOptions& options) {
   POMPC_RETURN_IF_ERROR(rpc::CheckOpenHeader(request.header(), options.run_id));
+  // Batches are split over the shards in their order. A rank that
+  // knows another number of shards would draw windows that do not fit the others'.
   if (request.num_shards() == options.num_shards) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat("rank 0 was started with ", options.num_shards,
                                                     " replay shards, rank ", request.rank(),

@@ -18,6 +18,18 @@ namespace {
 // Rows asked for at once; the shard gives fewer where they are large.
 constexpr uint32_t kRowsAtOnce = 65536;
 
+// Leaves the rows at the first `room` addresses. The final observation has the address behind the
+// last row. Columns that were not requested are empty.
+void CutOff(const RowSpec& spec, uint64_t room, RowView* rows) {
+  if (rows->count < room) return;
+  rows->count = static_cast<uint32_t>(room);
+  rows->final_observation = {};
+  for (size_t c = 0; c < kRowColumns; ++c) {
+    std::span<const std::byte>& numbers = rows->columns[c];
+    if (!numbers.empty()) numbers = numbers.first(room * kColumns[c].bytes(spec));
+  }
+}
+
 }  // namespace
 
 class RowReader::Calls {
@@ -108,6 +120,7 @@ absl::StatusOr<bool> RowReader::Visit(const proto::ReadRowsReply& reply,
                                               " has ", have, " bytes for ", run.rows.count,
                                               " rows"));
     }
+    CutOff(spec(), selection.to - run.address, &run.rows);
     POMPC_ASSIGN_OR_RETURN(const bool more, visit(run));
     if (!more) return false;
   }

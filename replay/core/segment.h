@@ -2,6 +2,7 @@
 #define POMPC_REPLAY_CORE_SEGMENT_H_
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,9 @@ namespace pompc::replay {
 
 // One segment of one episode as one writer sees it. As `StreamId` of proto/trajectory.proto.
 struct SegmentId {
+  // The actor index of segments that are episodes of data sets; no lease has it.
+  static constexpr uint32_t kImportActor = std::numeric_limits<uint32_t>::max();
+
   uint32_t actor_index = 0;
   uint64_t incarnation = 0;
   uint32_t environment = 0;
@@ -18,6 +22,8 @@ struct SegmentId {
   uint32_t segment = 0;
 
   bool operator==(const SegmentId&) const = default;
+  // True if its rows come from a data set, whose number is `environment`.
+  bool imported() const { return actor_index == kImportActor; }
   // "actor 3.17 environment 0 episode 12 segment 0": actor index and incarnation, then the rest.
   std::string ToString() const {
     return absl::StrCat("actor ", actor_index, ".", incarnation, " environment ", environment,

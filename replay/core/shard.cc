@@ -1,7 +1,6 @@
 #include "replay/core/shard.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -86,18 +85,13 @@ void Wake(const std::vector<std::shared_ptr<RoomWaiter>>& waiters) {
   for (const std::shared_ptr<RoomWaiter>& waiter : waiters) waiter->OnRoom();
 }
 
-// Episodes of data sets are segments of an actor that no lease has.
-constexpr uint32_t kImportActor = std::numeric_limits<uint32_t>::max();
-
 SegmentId ImportedSegment(uint32_t data_set, uint64_t episode) {
-  return {.actor_index = kImportActor,
+  return {.actor_index = SegmentId::kImportActor,
           .incarnation = 1,
           .environment = data_set,
           .episode = episode,
           .segment = 0};
 }
-
-bool IsImported(const SegmentId& id) { return id.actor_index == kImportActor; }
 
 }  // namespace
 
@@ -206,7 +200,7 @@ absl::StatusOr<std::shared_ptr<const ShardConfig>> Shard::config() const {
 
 AppendOutcome Shard::Append(const SegmentId& segment, uint64_t first_row, const RowView& rows,
                             const std::shared_ptr<RoomWaiter>& waiter) {
-  if (IsImported(segment)) {
+  if (segment.imported()) {
     return {Kind::kRefused, 0, false,
             absl::InvalidArgumentError(
                 absl::StrCat("actor index ", segment.actor_index, " is kept for data sets"))};
@@ -235,7 +229,7 @@ AppendOutcome Shard::Import(uint32_t data_set, uint64_t episode, uint64_t first_
 absl::StatusOr<ImportPosition> Shard::Imported(uint32_t data_set) const {
   MutexLock lock(&mu_);
   POMPC_RETURN_IF_ERROR(CheckOpen());
-  const std::optional<Streams::Last> last = streams_.LastOf(kImportActor, data_set);
+  const std::optional<Streams::Last> last = streams_.LastOf(SegmentId::kImportActor, data_set);
   if (!last.has_value()) return ImportPosition();
   // What was forgotten was whole: the rows of an episode come before those of the next one.
   if (last->state == nullptr) return ImportPosition{last->episode, 0, true};
@@ -247,7 +241,7 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
   if (absl::Status status = CheckOpen(); !status.ok()) return {Kind::kFailed, 0, false, status};
   // Whatever follows may have to be recorded. What waits to be written is bounded by this.
   if (absl::Status admits = store_->Admits(); !admits.ok()) {
-    return {IsImported(id) ? Kind::kFailed : Kind::kBlocked, 0, false, admits};
+    return {id.imported() ? Kind::kFailed : Kind::kBlocked, 0, false, admits};
   }
   absl::StatusOr<Streams::Segment*> opened = streams_.Open(id);
   if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
@@ -271,7 +265,7 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
     return RefuseSegment(id, segment, status);
   }
   const absl::Status status =
-      IsImported(id) ? absl::OkStatus() : CheckVersions(rows, verdict.skip, first_row, segment);
+      id.imported() ? absl::OkStatus() : CheckVersions(rows, verdict.skip, first_row, segment);
   if (!status.ok()) {
     if (!absl::IsUnavailable(status)) return RefuseSegment(id, segment, status);
     version_awaited_ = true;
@@ -281,11 +275,11 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
 }
 
 absl::Status Shard::CheckChunk(const SegmentId& id, const RowView& rows) const {
-  if (IsImported(id) && rows.count > ShardConfig::kMaxChunkRows) {
+  if (id.imported() && rows.count > ShardConfig::kMaxChunkRows) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the chunk has ", rows.count, " rows; allowed are ", ShardConfig::kMaxChunkRows));
   }
-  if (!IsImported(id) && rows.count > config_->chunk_rows) {
+  if (!id.imported() && rows.count > config_->chunk_rows) {
     return absl::InvalidArgumentError(absl::StrCat("the chunk has ", rows.count,
                                                    " rows; allowed by actor.chunk_rows are ",
                                                    config_->chunk_rows));
@@ -296,7 +290,7 @@ absl::Status Shard::CheckChunk(const SegmentId& id, const RowView& rows) const {
 absl::Status Shard::CheckNewRows(const SegmentId& id, const RowView& rows, uint32_t begin,
                                  uint64_t first_row) const {
   POMPC_RETURN_IF_ERROR(CheckValues(table_->spec(), config_->limits, rows, begin, first_row));
-  if (!limiter_.seed_phase_over() || IsImported(id)) return absl::OkStatus();
+  if (!limiter_.seed_phase_over() || id.imported()) return absl::OkStatus();
   // The last random rows of a seed phase may still be in flight when it ends. They are refused, so
   // that the writer drops the episode: training expects every later row to have a plan.
   const std::span<const uint8_t> has_plan = rows.Get<uint8_t>("has_plan");
@@ -361,7 +355,7 @@ AppendOutcome Shard::RefuseSegment(const SegmentId& id, Streams::Segment* segmen
 AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment) {
   POMPC_CHECK_LE(chunk.begin, chunk.rows.count, "rows are skipped that the chunk does not have");
   const uint32_t wanted = chunk.rows.count - chunk.begin;
-  const bool imported = IsImported(chunk.segment);
+  const bool imported = chunk.segment.imported();
   const uint32_t new_rows =
       imported ? wanted
                : static_cast<uint32_t>(std::min<uint64_t>(wanted, limiter_.Room(accepted_rows_)));

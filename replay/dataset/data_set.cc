@@ -130,6 +130,7 @@ absl::StatusOr<std::unique_ptr<const DataSet>> DataSet::Open(const std::string& 
 }
 
 absl::Status DataSet::OpenFile() {
+  // Without O_NONBLOCK, opening a pipe that nobody writes to would hang here.
   file_ = Descriptor(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!file_.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("opening ", path_));
   struct stat info {};
@@ -152,10 +153,12 @@ absl::StatusOr<TensorHeader> DataSet::ReadHeader() const {
   POMPC_RETURN_IF_ERROR(ReadAt(kTensorLengthBytes, text.size(), text.data()));
   absl::StatusOr<TensorHeader> header = ParseTensorHeader(text, file_bytes_);
   if (header.ok()) return header;
+  // The parser quotes the file, which may be anything, at any length.
   constexpr size_t kMaxMessage = 300;
   return absl::Status(header.status().code(), ShortText(header.status().message(), kMaxMessage));
 }
 
+// Names, sizes, columns, episodes: each step relies on what those before it have checked.
 absl::Status DataSet::TakeTensors(const std::vector<TensorEntry>& table) {
   const auto format = metadata_.find(dataset::kFormatKey);
   if (format != metadata_.end() && format->second != dataset::kFormat) {
@@ -174,6 +177,7 @@ absl::Status DataSet::TakeSizes(const std::vector<TensorEntry>& table) {
   for (const size_t column : {kObservations.index, kActions.index}) {
     const std::string name(kColumns[column].name);
     const std::vector<int64_t>& shape = Find(table, name)->shape;
+    // Far above any file, and so low that no product of sizes overflows.
     constexpr int64_t kMost = int64_t{1} << 40;
     const bool possible = shape.size() == 2 && shape[0] > 0 && shape[1] > 0 && shape[0] < kMost &&
                           shape[1] <= 100'000;
@@ -186,6 +190,7 @@ absl::Status DataSet::TakeSizes(const std::vector<TensorEntry>& table) {
     (column == kActions.index ? spec_.action_size : spec_.observation_size) =
         static_cast<uint32_t>(shape[1]);
   }
+  // If the two disagree, it is the actions that have a wrong shape, as TakeColumns says.
   rows_ = static_cast<uint64_t>(Find(table, kColumns[kObservations.index].name)->shape[0]);
   return absl::OkStatus();
 }
@@ -196,6 +201,7 @@ absl::Status DataSet::TakeColumns(const std::vector<TensorEntry>& table) {
     const TensorEntry* const entry = Find(table, column.name);
     if (entry == nullptr) continue;
     POMPC_RETURN_IF_ERROR(CheckTensor(*entry, TypesFor(column), ShapeOf(column, spec_, rows_)));
+    // Versions of another run mean nothing here. Their tensor is checked and not read.
     if (column.element != Element::kVersion) columns_[c] = data_begin_ + entry->offset;
     has_plans_ |= column.of_plan;
   }
@@ -294,6 +300,7 @@ absl::Status DataSet::ReadColumn(size_t column, uint64_t row, uint32_t count,
   if (columns_[column].has_value()) {
     return ReadAt(*columns_[column] + row * row_bytes, bytes.size(), bytes.data());
   }
+  // The file does not have the column, so every row gets its filler.
   for (uint32_t i = 0; i < count; ++i) WriteFiller(what, spec_, bytes.data() + i * row_bytes);
   // Where plans are given for all rows, nobody needs to say so.
   if (column == kHasPlan.index && has_plans_) std::fill(bytes.begin(), bytes.end(), std::byte{1});
@@ -346,6 +353,8 @@ absl::StatusOr<RowView> DataSet::Read(uint64_t episode, uint64_t first, uint32_t
   return view;
 }
 
+// The checksum of all that is read is the data set's identity: shards know by it what they have of
+// which file. Lengths of episodes go in as well, since other bounds make other windows.
 absl::StatusOr<uint32_t> DataSet::Check(const RowLimits& limits) const {
   RowBuffer buffer;
   uLong crc = crc32(0, nullptr, 0);

@@ -53,6 +53,7 @@ class DataSetWriter::Spool {
     return absl::OkStatus();
   }
 
+  // Rows come a few at a time. They are gathered, to save system calls.
   absl::Status Append(std::span<const std::byte> records) {
     POMPC_DCHECK_EQ(records.size() % record_bytes_, 0u);
     absl::StrAppend(&waiting_, Text(records));
@@ -122,6 +123,8 @@ absl::StatusOr<std::unique_ptr<DataSetWriter>> DataSetWriter::Create(
     POMPC_RETURN_IF_ERROR(spool->Open());
     return spool;
   };
+  // A file of columns needs their lengths before their content, and these are known only at the
+  // end: each column is gathered in a file of its own, as an export may be larger than memory.
   for (size_t c = 0; c < kRowColumns; ++c) {
     POMPC_ASSIGN_OR_RETURN(auto spool, open(kColumns[c].name, kColumns[c].bytes(spec)));
     writer->columns_.push_back(std::move(spool));
@@ -151,6 +154,8 @@ absl::Status DataSetWriter::Append(const Source& source, uint64_t first_row,
   }
   POMPC_RETURN_IF_ERROR(addresses_->Append(std::as_bytes(addresses)));
   if (rows.count > 0) {
+    // Rows that follow the run before extend it, so that the list grows with the changes between
+    // segments, not with the rows.
     Run* const last = runs_.empty() ? nullptr : &runs_.back();
     const bool follows =
         last != nullptr && last->source == number && last->first_row + last->count == first_row;
@@ -191,6 +196,8 @@ void DataSetWriter::MakeEpisodes() {
   }
 }
 
+// The final observation belongs to the segment's last episode here, and only if that one has the
+// row before it.
 const DataSetWriter::Final* DataSetWriter::FinalOf(const Episode& episode) const {
   const Run& last = runs_[episode.end - 1];
   const auto found = final_of_.find(last.source);
@@ -253,6 +260,7 @@ absl::Status DataSetWriter::WriteEpisodes(int fd) {
   return WriteNumbers(sources, fd, path_);
 }
 
+// An episode without a final observation has zeros there, which keep the others at their places.
 absl::Status DataSetWriter::WriteFinals(int fd) {
   const std::vector<float> none(spec_.observation_size, 0);
   for (const Episode& episode : episodes_) {

@@ -50,8 +50,11 @@ std::string ChangesText(const std::vector<proto::LimitChange>& changes) {
   });
 }
 
+// Each limit is judged by itself: the config of this start may raise stop.max_rows and leave alone
+// an utd that was changed while the run went on.
 proto::KeptLimits LimitsAtStart(const proto::RunConfig& config, const proto::KeptLimits& kept) {
   const RunLimits given = LimitsOf(config);
+  // What the run directory does not keep counts as unchanged.
   const RunLimits before = WithChanges(given, kept.config());
   const RunLimits changed = WithChanges(given, kept.limits());
   RunLimits limits = given;
@@ -59,6 +62,7 @@ proto::KeptLimits LimitsAtStart(const proto::RunConfig& config, const proto::Kep
   if (given.slack_rows == before.slack_rows) limits.slack_rows = changed.slack_rows;
   if (given.min_rows == before.min_rows) limits.min_rows = changed.min_rows;
   if (given.max_rows == before.max_rows) limits.max_rows = changed.max_rows;
+  // The config of this start is what the next one compares its own with.
   proto::KeptLimits present = kept;
   *present.mutable_limits() = ToProto(limits);
   *present.mutable_config() = ToProto(given);
@@ -79,6 +83,7 @@ absl::Status CheckLimits(const RunLimits& before, const RunLimits& now, const Li
     return absl::FailedPreconditionError(
         "the run has schedule: OFFLINE: it takes no rows that its limits could hold back");
   }
+  // Without an end to the rows, whatever waits for rows gets them.
   if (now.max_rows == 0) return absl::OkStatus();
   // Shards may have taken rows that the learner has not heard of, up to what they were granted.
   const uint64_t taken = facts.rows + facts.granted_rows;
@@ -92,6 +97,7 @@ absl::Status CheckLimits(const RunLimits& before, const RunLimits& now, const Li
   }
   // Nothing is known of shards that have not answered.
   if (facts.capacity_rows == 0) return absl::OkStatus();
+  // Updates wait for min_rows or for half of what the shards can hold, whichever is less.
   const uint64_t needed = std::min(now.min_rows, facts.capacity_rows / 2);
   const uint64_t to_come = now.max_rows - std::min(now.max_rows, facts.rows);
   if (needed <= facts.stored_rows || needed - facts.stored_rows <= to_come) return absl::OkStatus();

@@ -19,6 +19,8 @@ RunLimits RunControl::limits() const {
   return Limits();
 }
 
+// Planning and setting are two calls, because the service writes the changes to the run directory
+// in between: a limit must not be in force that a learner started again would not know.
 absl::StatusOr<std::vector<proto::LimitChange>> RunControl::PlanLimits(
     const RunLimits& limits) const {
   MutexLock lock(&mu_);
@@ -54,7 +56,9 @@ void RunControl::SetLimits(const RunLimits& limits,
   ratio.utd = limits.utd;
   ratio.slack_rows = limits.slack_rows;
   ratio.min_rows = limits.min_rows;
+  // From the present rows on, so that a new utd does not allow or forbid updates in retrospect.
   ratio_.Change(ratio, row_counter_.total());
+  // The last evaluation is due at the last row, so the two move together.
   if (limits.max_rows != phases_.options().max_rows) {
     phases_.SetMaxRows(limits.max_rows);
     evaluations_.SetLastRows(limits.max_rows);
@@ -72,6 +76,8 @@ void RunControl::FillLimiter(const GrantReason& grant, proto::LimiterStatus* lim
   // In lockstep the turns hold the rows back, not a bound; offline no row holds an update back.
   if (!options_.lockstep) limiter->set_rows_bound(RowsBound());
   if (!ratio.offline) {
+    // In the seed phase the ratio allows no update yet. The pretraining that follows its last row
+    // has a bound of its own.
     limiter->set_updates_bound(phases_.phase() == proto::SEED && rows >= ratio.seed_rows
                                    ? ratio.pretrain_updates
                                    : ratio_.UpdatesAllowed(rows));
@@ -83,6 +89,7 @@ void RunControl::FillLimiter(const GrantReason& grant, proto::LimiterStatus* lim
   limiter->set_learner_reason(waits_.step_reason);
   limiter->set_learner_waits(waits_.step);
   limiter->set_blocked_streams(BlockedStreams());
+  // There is a bound on rows at any time. Only while it holds somebody back is it worth a reason.
   if (limiter->blocked_streams() > 0) {
     limiter->set_writers_reason(grant.reason);
     limiter->set_writers_wait(grant.text);

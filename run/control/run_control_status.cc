@@ -46,6 +46,7 @@ void RunControl::FillPeers(proto::RunStatus* status) const {
     peer->set_seconds_since_heartbeat(SecondsSince(lease.last_heartbeat));
     peer->set_waiting(lease.waiting);
   }
+  // nothing_since tells a death that stalls the run from one that others have made up for.
   for (const EndedLease& ended : leases_.ended()) {
     proto::EndedPeer* const peer = status->add_ended_peers();
     peer->set_role(ended.lease.role);
@@ -90,6 +91,7 @@ RunProgress RunControl::Progress() const {
   progress.evaluation_due = evaluations_.Due(progress.rows, updates_, progress.caught_up);
   progress.outstanding_evaluations = evaluations_.Outstanding().size();
   progress.evaluator = leases_.Any(proto::EVALUATOR);
+  // Results in the run directory prove an evaluator in an earlier start of the learner.
   progress.had_evaluator = had_evaluator_ || !evaluations_.results().empty();
   if (evaluations_.best().has_value()) {
     progress.best_return = evaluations_.results()[*evaluations_.best()].return_mean();

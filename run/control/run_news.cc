@@ -16,6 +16,8 @@ std::vector<T> TakeAll(std::deque<T>& news) {
 
 }  // namespace
 
+// Whoever takes the news may be slow, or be waiting for a disk that is full: then the oldest go,
+// and heartbeats do not wait.
 void RunNews::Add(EvaluationNews news) {
   evaluations_.push_back(std::move(news));
   if (evaluations_.size() > kMaxNews) evaluations_.pop_front();

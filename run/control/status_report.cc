@@ -15,6 +15,7 @@ std::string VersionText(const proto::ParameterVersion& version) {
   return version.number() == 0 ? "none yet" : FromProto(version).ToString();
 }
 
+// "At most": the run may reach its goal before the limits from which the rest is computed.
 std::string TimeText(const proto::RunStatus& status) {
   std::string text = FormatSeconds(status.elapsed_seconds());
   if (status.remaining_seconds() > 0) {
@@ -48,6 +49,7 @@ std::string LimitsText(const proto::RunLimits& limits) {
                       limits.max_rows() == 0 ? "0 (no limit)" : FormatCount(limits.max_rows()));
 }
 
+// The newest `most`; a long run has hundreds.
 TextTable Evaluations(const proto::RunStatus& status, int most) {
   TextTable rows = {{"rows", "updates", "version", "return", "min", "max", "episodes", "time"}};
   const int all = status.evaluations_size();
@@ -81,6 +83,7 @@ TextTable Peers(const proto::RunStatus& status) {
   return rows;
 }
 
+// Those that are gone, which explain why rows or results are missing.
 TextTable EndedPeers(const proto::RunStatus& status) {
   TextTable rows = {{"role", "index", "name", "rows", "episodes", "ended", "how"}};
   for (const proto::EndedPeer& peer : status.ended_peers()) {
@@ -185,6 +188,8 @@ TextTable StatusFields(const proto::GetRunReply& run) {
                            : "no episode has ended in this start of the learner"}};
 }
 
+// In words which side waits for the other. A bound of 0 is one that does not exist: that of rows in
+// lockstep, that of updates offline.
 TextTable LimiterFields(const proto::RunStatus& status) {
   const proto::LimiterStatus& limiter = status.limiter();
   const std::string rows = FormatCount(status.rows());

@@ -113,6 +113,10 @@ TEST_F(ReadRowsTest, RowsComeInRunsOfTheirSegments) {
                                     "0.1 2 from 0 @9"));
   EXPECT_THAT(Runs({.from = 1, .to = 9}),
               ElementsAre("0.0 2 from 1 @1", "1.0 2 from 0 @3", "0.0 3 from 3 @5 final"));
+  // The last run is cut off where the selection ends, and so is its final observation.
+  EXPECT_THAT(Runs({.from = 5, .to = 8}), ElementsAre("0.0 3 from 3 @5"));
+  EXPECT_THAT(Runs({.from = 5, .to = 7}), ElementsAre("0.0 2 from 3 @5"));
+  EXPECT_THAT(Runs({.to = 1, .all_columns = false}), ElementsAre("0.0 1 from 0 @0"));
   EXPECT_THAT(Runs({.environment = 1}), ElementsAre("1.0 2 from 0 @3"));
   EXPECT_THAT(Runs({.environment = 0, .episode = 1}), ElementsAre("0.1 2 from 0 @9"));
   EXPECT_THAT(Runs({.actor_index = 3}), ElementsAre());
