@@ -14,7 +14,8 @@
 
 namespace pompc::learner {
 
-// What a checkpoint says beside the engine's state; state.json.
+// What a checkpoint says of the run; state.json. The engine's state, which is stored beside it, is
+// listed in Learnables::Visit (learner/update/learnables.h).
 struct CheckpointInfo {
   std::string run_id;
   // The incarnation of the learner that wrote it.

@@ -14,8 +14,9 @@
 
 namespace pompc::cli {
 
-// One subcommand of pompc: its flags, and what it does once they are parsed. An error is shown as
-// one line; INVALID_ARGUMENT exits with status 2, any other with 1.
+// One subcommand of pompc: its flags, and what it does once they are parsed. The function AddName
+// of NAME.cc makes it, and cli/CMakeLists.txt lists the names. An error is shown as one line;
+// INVALID_ARGUMENT exits with status 2, any other with 1.
 struct Command {
   CLI::App* flags = nullptr;
   std::function<absl::Status()> run;

@@ -13,16 +13,16 @@ namespace pompc {
 // What a failed call says about the next one. Two codes are left out on purpose: what NOT_FOUND and
 // ABORTED mean is for each service to say.
 
-// The other side answered, and answers the same until somebody repairs it or this process: it is of
-// another run or version, takes no such message, or does not permit it.
+// The other side has answered and will answer the same until somebody mends one of the two: it
+// belongs to another run or version, takes no such message, or does not permit it.
 inline bool IsLasting(const absl::Status& status) {
   return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
          absl::IsUnimplemented(status) || absl::IsPermissionDenied(status) ||
          absl::IsUnauthenticated(status);
 }
 
-// Nobody answered, not in time, or the other side has too much to do: another server, or the same
-// one later, may answer.
+// There was no answer, or none in time, or the other side has too much to do. Another server may
+// answer, or the same one later.
 inline bool IsPassing(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsResourceExhausted(status) ||
          absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);

@@ -23,7 +23,8 @@ struct ShardClientOptions {
   uint32_t shard_index = 0;
   // Length of the run's list of shards.
   uint32_t shard_count = 1;
-  // Who configures and grants; of a client that does neither it does not matter.
+  // The start of the learner that configures the shard and grants it rows. A client that does
+  // neither may leave it out.
   LearnerStart start;
   // The run's environment; RowSpec is taken from it.
   proto::EnvSpec spec;
@@ -47,10 +48,10 @@ struct ShardClientOptions {
   absl::Duration timeout = absl::Seconds(10);
 };
 
-// The learner's client of one replay shard. Every call has a deadline and none retries: the caller
-// knows when it pays off. Blocking calls return UNAVAILABLE while the shard cannot be reached or
-// was not configured (call Configure and retry), FAILED_PRECONDITION if it serves another run or
-// spec. Thread-safe; any number of calls may run at a time.
+// The learner's client of one replay shard. Every call has a deadline, and none is repeated: the
+// caller knows when that makes sense. Blocking calls return UNAVAILABLE while the shard cannot be
+// reached or was not configured (call Configure and retry), FAILED_PRECONDITION if it serves
+// another run or spec. Thread-safe; any number of calls may run at a time.
 class ShardClient {
  public:
   using SampleCallback = std::function<void(absl::StatusOr<WindowBatch>)>;
@@ -87,8 +88,8 @@ class ShardClient {
                                                       std::span<const float> plan_std);
 
   // Sets the priorities [n] of the windows whose first rows are at `addresses` [n], in the table
-  // that windows are drawn from. `opening` is as in UpdatePlans, and so are requests that need
-  // several calls. FAILED_PRECONDITION if the table draws without priorities. REQUIRES: sizes that
+  // that windows are drawn from. `opening`, and requests that need several calls, are as in
+  // UpdatePlans. FAILED_PRECONDITION if the table draws without priorities. REQUIRES: sizes that
   // fit together.
   absl::StatusOr<proto::UpdatePrioritiesReply> UpdatePriorities(const Opening& opening,
                                                                 std::span<const uint64_t> addresses,
@@ -99,9 +100,9 @@ class ShardClient {
   absl::StatusOr<proto::BarWindowsReply> BarWindows(const Opening& opening,
                                                     std::span<const uint64_t> addresses);
 
-  // Has the shard store chunks of a data set, in the order of its episodes, and returns how far it
-  // is then; without chunks it only tells. RESOURCE_EXHAUSTED while the shard's disk is full;
-  // INVALID_ARGUMENT naming a row that it refuses.
+  // Has the shard store chunks of a data set, in the order of its episodes, and returns how much of
+  // the data set it then has. Without chunks it only returns that. RESOURCE_EXHAUSTED while the
+  // shard's disk is full; INVALID_ARGUMENT naming a row that it refuses.
   absl::StatusOr<proto::ImportRowsReply> ImportRows(uint32_t data_set,
                                                     std::vector<proto::ImportedRows> chunks);
 

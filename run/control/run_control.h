@@ -157,8 +157,8 @@ class RunControl : public SamplingControl {
 
   // ---- For whoever talks to the shards.
 
-  // What a shard answered to a grant (or to being configured). `seed_phase_over`: the answered
-  // grant said so.
+  // Takes in what a shard answered to a grant or to Configure. `seed_phase_over` is true if that
+  // grant said that the seed phase is over.
   void ShardAnswered(int shard, const proto::ShardInfo& info, bool seed_phase_over);
   // Notes that the shard does not answer, and why. Returns false if that was known already.
   bool ShardLost(int shard, const std::string& problem);
@@ -172,7 +172,7 @@ class RunControl : public SamplingControl {
   // Waits for something to do, up to `timeout`.
   TrainerStep AwaitStep(absl::Duration timeout);
   void UpdateDone();
-  // The newest updates were undone, for the reason `why`: `updates` are left.
+  // Tells that the newest updates were undone because of `why`, which leaves `updates`.
   void Restored(uint64_t updates, std::string why);
   // From now on grants say that the seed phase is over.
   void BeginSeedClosing();
@@ -182,11 +182,12 @@ class RunControl : public SamplingControl {
   // FAILED_PRECONDITION naming both numbers once more than a quarter of the windows that shards
   // hold are barred from being drawn: what is left no longer represents the environments.
   absl::Status CheckBarred() const;
-  // A version is published, newer than those before.
+  // Tells that `version`, which is newer than those before, is published.
   void Published(ParameterVersion version);
-  // It is to be evaluated.
+  // Has `version` evaluated, and returns what an evaluator is to be told.
   proto::EvaluationAssignment AddEvaluation(ParameterVersion version);
-  // What the trainer waits for beyond what AwaitStep knows; empty: nothing.
+  // Sets what the trainer waits for, in words, where AwaitStep does not know it; empty if it waits
+  // for nothing.
   void SetTrainerWait(std::string what);
 
   // ---- For whoever draws batches.
@@ -200,8 +201,8 @@ class RunControl : public SamplingControl {
 
   // The limits in force.
   RunLimits limits() const;
-  // The changes, in the order of Named(), that would make these the limits now. Statuses of
-  // run::CheckLimits.
+  // Returns the changes, in the order of Named(), by which `limits` would become the limits in
+  // force. Fails as run::CheckLimits does.
   absl::StatusOr<std::vector<proto::LimitChange>> PlanLimits(const RunLimits& limits) const;
   // Makes these the limits, which counts at once for updates and for the next grants, and remembers
   // the changes. REQUIRES: each limit is in the range of its setting.
@@ -265,7 +266,7 @@ class RunControl : public SamplingControl {
   TrainerStep NextSeedStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // `what`: the reason in words, with the cursor and the bound.
   TrainerStep WaitFor(Reason reason, std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The same for what rows will end.
+  // Does the same for a wait that ends when rows come.
   TrainerStep WaitForRows(Reason reason, std::string what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void StopWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Why no shard is granted rows yet; empty once all were heard from, or waited for long enough.
@@ -282,7 +283,7 @@ class RunControl : public SamplingControl {
   void GiveUpShards(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ReplayContent Replay() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool AllReachable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The table in the account of a shard that batches are drawn from.
+  // Returns, from what a shard says of itself, the table that batches are drawn from.
   proto::TableInfo TableOf(const proto::ShardInfo& info) const;
   // Replay needs rows that stop.max_rows does not admit: the updates that wait for them cannot be
   // made.
@@ -305,7 +306,7 @@ class RunControl : public SamplingControl {
   proto::HeartbeatReply Instructions() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The progress of the run with what holders of the role bring it: rows, or results.
   uint64_t ProgressOf(proto::Role role) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Its evaluation, if any, is free for others.
+  // Ends a lease. If it had an evaluation, another evaluator can have that now.
   void EndLease(uint64_t lease, proto::Role role, proto::LeaseEnd end, std::string how)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   double Elapsed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -326,11 +327,11 @@ class RunControl : public SamplingControl {
     std::string problem;
     // What it last said of itself.
     proto::ShardInfo info;
-    // When it was lost; the learner's start before it first answered.
+    // When it was lost, or the learner's start if it has never answered.
     absl::Duration lost_at;
-    // Agreed, with its present memory or an earlier one, that the seed phase is over.
+    // True if it has agreed that the seed phase is over, with its present memory or an earlier one.
     bool seed_closed = false;
-    // It has answered this start of the learner.
+    // True if it has answered this start of the learner.
     bool heard = false;
     // Rows of data sets that it has, and that it is to have; absent until that is known.
     uint64_t imported_rows = 0;
@@ -366,7 +367,8 @@ class RunControl : public SamplingControl {
   std::string last_restoration_ ABSL_GUARDED_BY(mu_);
   double earlier_seconds_ ABSL_GUARDED_BY(mu_) = 0;
   bool halted_ ABSL_GUARDED_BY(mu_) = false;
-  // Grants tell that the seed phase is over; all shards had agreed to that in an earlier start.
+  // True if grants say that the seed phase is over, and true if all shards had agreed to that in an
+  // earlier start.
   bool closing_seed_ ABSL_GUARDED_BY(mu_) = false;
   bool seed_was_closed_ ABSL_GUARDED_BY(mu_) = false;
   ParameterVersion version_ ABSL_GUARDED_BY(mu_);
