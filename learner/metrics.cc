@@ -12,6 +12,7 @@
 namespace pompc::learner {
 namespace {
 
+// A gauge without a value yet. It is there all the same, so that charts and alerts find its name.
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 void AddProgress(const proto::RunStatus& status, MetricSamples& out) {
@@ -34,7 +35,8 @@ void AddProgress(const proto::RunStatus& status, MetricSamples& out) {
   }
 }
 
-// One counter of seconds for each reason for which somebody can wait.
+// One counter of seconds for each reason for which somebody can wait. The reasons that can hold the
+// learner back are not those that can hold writers back, so each caller lists its own.
 void AddWaits(const char* name, const char* help, const run::RunControl::WaitTimer& timer,
               std::initializer_list<run::RunControl::Reason> reasons, MetricSamples& out) {
   const auto seconds = timer.Seconds();
@@ -67,6 +69,7 @@ void AddLimiter(const run::RunControl& control, const proto::LimiterStatus& limi
             limiter.min_rows());
   out.Gauge("pompc_learner_stored_rows", "Rows that the shards hold which answer.",
             limiter.stored_rows());
+  // All fields are present, so that nothing is left of the limits that they replace.
   for (const auto& [setting, value] :
        run::Named(run::WithChanges(run::RunLimits(), limiter.limits()))) {
     out.Gauge("pompc_learner_limit", "Limit in force, by the setting that it replaces.", value,
@@ -91,6 +94,7 @@ void AddPeers(const proto::RunStatus& status, MetricSamples& out) {
   const auto count = [&status](auto which) {
     return std::count_if(status.peers().begin(), status.peers().end(), which);
   };
+  // Both roles have samples, be they 0: an alert on a role that nobody has needs one to compare.
   for (const proto::Role role : {proto::ACTOR, proto::EVALUATOR}) {
     const auto has_role = [role](const proto::PeerStatus& peer) { return peer.role() == role; };
     const auto waits = [&](const auto& peer) { return has_role(peer) && !peer.waiting().empty(); };
@@ -109,6 +113,7 @@ void AddPeers(const proto::RunStatus& status, MetricSamples& out) {
     const MetricLabels label = {{"shard", absl::StrCat(shard.index())}};
     out.Gauge("pompc_learner_shard_reachable", "1 while the shard answers, else 0.",
               shard.reachable() ? 1 : 0, label);
+    // What an unreachable shard held last cannot be drawn from.
     out.Gauge("pompc_learner_shard_windows", "Windows that the shard can deliver.",
               shard.reachable() ? shard.windows() : 0, label);
   }

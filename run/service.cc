@@ -146,6 +146,7 @@ absl::Status RunService::Keep(const RunLimits& limits,
   *kept.mutable_limits() = ToProto(limits);
   *kept.mutable_config() = ToProto(LimitsOf(options_.config));
   const proto::RunStatus status = control_->Status();
+  // The file has the earlier changes as well, and no more than the status shows.
   std::vector<proto::LimitChange> all(status.limiter().changes().begin(),
                                       status.limiter().changes().end());
   all.insert(all.end(), changes.begin(), changes.end());

@@ -51,6 +51,7 @@ absl::StatusOr<actor::EvaluationOutcome> Play(CheckpointPlanner* planner,
                                               const EvaluateFlags& flags, EpisodeFilm* film) {
   POMPC_ASSIGN_OR_RETURN(actor::EnvironmentFactory factory,
                          actor::FactoryForTask(planner->config().env(), flags.assets));
+  // The evaluator counts as it does in a run; here nobody reads the counters.
   actor::ActorStats stats("evaluator", 1, Clock::Real(), std::make_shared<MetricsRegistry>());
   actor::EvaluatorOptions options;
   if (film != nullptr) {
@@ -78,6 +79,8 @@ absl::Status Evaluate(const EvaluateFlags& flags) {
   // and an episode is played.
   POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<EpisodeFilm> film, MakeFilm(flags));
   std::string checkpoint = flags.checkpoint;
+  // A run directory holds checkpoints and is none itself. Taking one of them here would be a guess,
+  // which --run-dir makes by a rule that is written down.
   if (!checkpoint.empty() && HoldsRun(checkpoint)) {
     return absl::InvalidArgumentError(absl::StrCat(
         checkpoint, " is a run directory: give it as --run-dir, or one of the folders in ",

@@ -10,7 +10,9 @@
 namespace pompc::update {
 namespace {
 
-// `importance` is [batch], or undefined: 1 for all.
+// The weight rho^t / (H B) of each row, so that a loss is a plain sum over rows. Importance
+// weights, where windows have them, multiply those of all rows of a window. `importance` is
+// [batch], or undefined: 1 for all.
 at::Tensor RowWeights(int64_t horizon, int64_t batch, double rho, const at::Tensor& importance,
                       const at::TensorOptions& options) {
   const at::Tensor weights = at::empty({horizon, batch}, options);
@@ -83,6 +85,8 @@ Windows MakeWindows(const Batch& batch, bool any_plan, const proto::RunConfig& c
   POMPC_CHECK_OK(batch.Validate(config));
   const int64_t horizon = batch.actions.size(1);
   const int64_t states = horizon + 1;
+  // Steps come first, as the world model is rolled out step by step: each step is then one piece of
+  // memory.
   const auto time_major = [&](const at::Tensor& x, int64_t steps) {
     return x.narrow(1, 0, steps).to(options).transpose(0, 1).contiguous();
   };
@@ -93,6 +97,7 @@ Windows MakeWindows(const Batch& batch, bool any_plan, const proto::RunConfig& c
   windows.actions = time_major(batch.actions, horizon).flatten(0, 1);
   windows.rewards = time_major(batch.rewards, horizon);
   windows.terminated = time_major(batch.terminated.ne(0), horizon);
+  // Divided by the largest, as in prioritised replay: weights only ever make a step smaller.
   if (batch.importance.defined()) {
     const at::Tensor importance = batch.importance.to(options);
     windows.largest_importance = importance.max();
@@ -120,6 +125,8 @@ Windows MakeWindows(const Batch& batch, bool any_plan, const proto::RunConfig& c
   return windows;
 }
 
+// A rank has divided by the largest weight of its own part. All weights scale with it, so it is
+// enough to multiply what was made from them.
 void Windows::SetLargestImportance(double largest) {
   POMPC_CHECK(importance.defined());
   const double factor = largest_importance.item<double>() / largest;

@@ -16,8 +16,8 @@ namespace {
 
 using model::NamedTensors;
 
-// What the numbers of an input must be and are not; empty if they are. Rows without a plan may hold
-// anything in its place.
+// Returns the rule that the numbers of an input break, or nothing. Those of plans have none, since
+// rows without a plan may hold anything in its place.
 std::string Rule(const std::string& name, const at::Tensor& x) {
   if (!x.is_floating_point() || absl::StartsWith(name, "plan_")) return "";
   if (name == "actions" || name == "sequences") {

@@ -38,6 +38,7 @@ class RowReader::Calls {
       : stub_(proto::ReplayService::NewStub(std::move(channel))), timeout_(timeout) {}
 
   absl::StatusOr<proto::ShardDescription> Describe() {
+    // Which run the shard serves is what the answer tells.
     proto::DescribeRequest request;
     *request.mutable_header() = rpc::MakeHeader("");
     return rpc::CallUnary(*stub_, &proto::ReplayService::Stub::Describe, request, timeout_);
@@ -82,6 +83,7 @@ absl::Status RowReader::Read(const RowSelection& selection, const Visitor& visit
   uint64_t next = selection.from;
   // Rows that come while these are read would keep the reader busy for ever.
   std::optional<uint64_t> end;
+  // An answer may have no run at all, where nothing of what it looked at is selected.
   while (next < std::min(selection.to, end.value_or(selection.to))) {
     request.set_address(next);
     absl::StatusOr<proto::ReadRowsReply> reply = calls_->ReadRows(request);
