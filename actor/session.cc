@@ -8,7 +8,6 @@
 #include "absl/strings/str_join.h"
 #include "actor/core/seeds.h"
 #include "common/base/check.h"
-#include "common/base/threads.h"
 #include "common/config/run_config.h"
 #include "common/process/log.h"
 

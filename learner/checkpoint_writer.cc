@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/threads.h"
 #include "common/process/log.h"
 
 namespace pompc::learner {

@@ -4,8 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "common/base/check.h"
-
 namespace pompc::model {
 namespace {
 

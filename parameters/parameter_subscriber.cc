@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/threads.h"
 #include "common/process/log.h"
 #include "common/rpc/client_stream.h"
 #include "common/rpc/reconnector.h"

@@ -10,7 +10,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "common/values/float_bytes.h"
 

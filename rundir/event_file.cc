@@ -10,7 +10,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "common/base/check.h"
-#include "common/base/threads.h"
 #include "common/io/files.h"
 
 namespace pompc::rundir {

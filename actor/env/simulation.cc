@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "common/base/check.h"
 #include "common/values/number_check.h"
 
 namespace pompc::env {

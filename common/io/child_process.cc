@@ -19,7 +19,6 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "common/base/check.h"
-#include "common/io/descriptors.h"
 
 namespace pompc {
 namespace {

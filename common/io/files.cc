@@ -15,7 +15,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/io/descriptors.h"
 
 namespace pompc {
 namespace {

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "common/values/utf8.h"
 #include "grpcpp/channel.h"

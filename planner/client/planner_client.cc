@@ -11,7 +11,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/retry.h"
-#include "common/base/threads.h"
 #include "common/process/log.h"
 #include "common/rpc/call.h"
 #include "grpcpp/channel.h"

@@ -10,7 +10,6 @@
 #include "common/base/check.h"
 #include "common/base/occasionally.h"
 #include "common/base/random_id.h"
-#include "common/base/threads.h"
 #include "common/process/log.h"
 #include "replay/store/content.h"
 #include "replay/store/database.h"

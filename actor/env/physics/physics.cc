@@ -8,7 +8,6 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "actor/env/physics/mujoco_call.h"
-#include "common/base/check.h"
 #include "common/base/threads.h"
 
 namespace pompc::env {
