@@ -1,6 +1,5 @@
 #include "common/values/float_bytes.h"
 
-#include <limits>
 #include <string>
 #include <vector>
 
@@ -9,9 +8,6 @@
 
 namespace pompc {
 namespace {
-
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInf = std::numeric_limits<float>::infinity();
 
 TEST(FloatBytes, AreLittleEndian) {
   EXPECT_EQ(ToBytes<float>({1.0f}), std::string("\x00\x00\x80\x3f", 4));
