@@ -8,7 +8,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/values/numbers.h"
-#include "model/kernels/gemm_amx.h"
+#include "model/kernels/gemm_bfloat16.h"
+#include "model/kernels/instructions.h"
+#include "model/ops.h"
 
 namespace pompc::model {
 namespace {
@@ -85,10 +87,20 @@ std::string BlasWarning() {
          "libopenblas0-pthread";
 }
 
+std::string MatmulText(proto::ModelConfig::MatmulDtype dtype, at::Device device) {
+  const bool rounds = RoundsFactors(dtype) && (!device.is_cpu() || kernels::HasBfloat16());
+  return absl::StrCat(rounds ? "bfloat16" : "float32", " (",
+                      device.is_cpu() ? kernels::Name(kernels::BestInstructions()) : device.str(),
+                      ")");
+}
+
 std::string MatmulWarning(proto::ModelConfig::MatmulDtype dtype, at::Device device) {
-  if (dtype == proto::ModelConfig::FLOAT32 || !device.is_cpu() || kernels::HasAmx()) return "";
-  return "model.matmul_dtype BFLOAT16 changes nothing here: this processor has no AMX (or the "
-         "system or the compiler of this program does not know it), matrix products stay float32";
+  if (dtype != proto::ModelConfig::BFLOAT16 || !device.is_cpu() || kernels::HasBfloat16()) {
+    return "";
+  }
+  return "model.matmul_dtype BFLOAT16 changes nothing here: this processor has neither AVX512_BF16 "
+         "nor AMX (or the system or the compiler of this program does not know it), matrix "
+         "products stay float32";
 }
 
 }  // namespace pompc::model

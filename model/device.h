@@ -32,8 +32,12 @@ std::string BlasName();
 // OpenBLAS.
 std::string BlasWarning();
 
+// What matrix products of networks multiply on this device, for the log: "bfloat16 (AVX512_BF16)",
+// "float32 (AVX2)", "bfloat16 (cuda:0)".
+std::string MatmulText(proto::ModelConfig::MatmulDtype dtype, at::Device device);
+
 // Empty, or one line to warn with: matrix products on this device stay float32 although `dtype` is
-// another.
+// BFLOAT16.
 std::string MatmulWarning(proto::ModelConfig::MatmulDtype dtype, at::Device device);
 
 }  // namespace pompc::model

@@ -133,7 +133,7 @@ std::shared_ptr<const kernels::MlpLayers> Mlp::MakeKernelLayers(
     layer.in = p.weight.size(-2);
     layer.out = p.weight.size(-1);
     layer.simnorm = i + 1 == layers_.size() && spec_.simnorm_dim > 0;
-    layer.bfloat16 = spec_.matmul_dtype == proto::ModelConfig::BFLOAT16;
+    layer.bfloat16 = RoundsFactors(spec_.matmul_dtype);
     layer.parameters = {begin(p.weight), begin(p.bias), begin(p.norm_weight), begin(p.norm_bias)};
     if (!gradients.empty()) {
       const Layer& g = gradients[i];

@@ -116,7 +116,7 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
   const auto for_members = [&](const at::Tensor& rows) {
     return rows.dim() == 2 ? rows.expand({weight.size(0), rows.size(0), rows.size(1)}) : rows;
   };
-  if (matmul_dtype == proto::ModelConfig::BFLOAT16 && x.scalar_type() == at::kFloat) {
+  if (RoundsFactors(matmul_dtype) && x.scalar_type() == at::kFloat) {
     const at::Tensor a = x.to(at::kBFloat16);
     const at::Tensor b = weight.to(at::kBFloat16);
     const at::Tensor product = weight.dim() == 2 ? at::mm(a, b) : at::bmm(for_members(a), b);

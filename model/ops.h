@@ -25,6 +25,10 @@ Bins BinsOf(const proto::ModelConfig& config);
 // tensors are rounded before they are multiplied, on any device, and the product is rounded too.
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   proto::ModelConfig::MatmulDtype matmul_dtype = proto::ModelConfig::FLOAT32);
+// True if the factors of matrix products are to be rounded where that is faster.
+inline bool RoundsFactors(proto::ModelConfig::MatmulDtype matmul_dtype) {
+  return matmul_dtype != proto::ModelConfig::FLOAT32;
+}
 
 struct NormedLinearParameters {
   at::Tensor weight, bias;            // as in Linear

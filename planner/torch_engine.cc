@@ -185,6 +185,7 @@ class TorchEngine final : public PlanEngine {
     if (last != nullptr && SameModel(last->config, config)) return last->world.Clone();
     const std::string warning = model::MatmulWarning(config.model().matmul_dtype(), device_);
     if (!warning.empty()) Log().warn("{}", warning);
+    Log().info("plans multiply {}", model::MatmulText(config.model().matmul_dtype(), device_));
     return model::WorldModel::Create(config, device_, /*seed=*/0);
   }
 

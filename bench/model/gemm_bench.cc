@@ -1,13 +1,13 @@
 // Matrix products of the sizes of small networks, on one thread: by the kernels of model/kernels,
-// in float32 and in bfloat16 (AMX), and by the BLAS. `flops` are those of the product alone, a
-// second.
+// in float32 and in bfloat16 (AMX or AVX512_BF16), and by the BLAS. `flops` are those of the
+// product alone, a second.
 #include <benchmark/benchmark.h>
 
 #include <vector>
 
 #include "model/device.h"
 #include "model/kernels/gemm.h"
-#include "model/kernels/gemm_amx.h"
+#include "model/kernels/gemm_bfloat16.h"
 
 namespace pompc::model::kernels {
 namespace {
@@ -15,8 +15,8 @@ namespace {
 using Function = void (*)(const Gemm& gemm, const float* a, const float* b, float* c);
 
 void BM_Multiply(benchmark::State& state, Function multiply, bool transpose_a, bool transpose_b) {
-  if (multiply == &MultiplyAmx && !HasAmx()) {
-    state.SkipWithError("this processor has no AMX");
+  if (multiply == &MultiplyBfloat16 && !HasBfloat16()) {
+    state.SkipWithError("this processor has neither AVX512_BF16 nor AMX");
     return;
   }
   SetComputeThreads(1);
@@ -49,13 +49,13 @@ void Weights(benchmark::internal::Benchmark* bench) {
 }
 
 BENCHMARK_CAPTURE(BM_Multiply, kernel_forward, MultiplySmall, false, false)->Apply(Forward);
-BENCHMARK_CAPTURE(BM_Multiply, amx_forward, MultiplyAmx, false, false)->Apply(Forward);
+BENCHMARK_CAPTURE(BM_Multiply, bfloat16_forward, MultiplyBfloat16, false, false)->Apply(Forward);
 BENCHMARK_CAPTURE(BM_Multiply, blas_forward, MultiplyBlas, false, false)->Apply(Forward);
 BENCHMARK_CAPTURE(BM_Multiply, kernel_input, MultiplySmall, false, true)->Apply(Forward);
-BENCHMARK_CAPTURE(BM_Multiply, amx_input, MultiplyAmx, false, true)->Apply(Forward);
+BENCHMARK_CAPTURE(BM_Multiply, bfloat16_input, MultiplyBfloat16, false, true)->Apply(Forward);
 BENCHMARK_CAPTURE(BM_Multiply, blas_input, MultiplyBlas, false, true)->Apply(Forward);
 BENCHMARK_CAPTURE(BM_Multiply, kernel_weights, MultiplySmall, true, false)->Apply(Weights);
-BENCHMARK_CAPTURE(BM_Multiply, amx_weights, MultiplyAmx, true, false)->Apply(Weights);
+BENCHMARK_CAPTURE(BM_Multiply, bfloat16_weights, MultiplyBfloat16, true, false)->Apply(Weights);
 BENCHMARK_CAPTURE(BM_Multiply, blas_weights, MultiplyBlas, true, false)->Apply(Weights);
 
 }  // namespace

@@ -365,6 +365,7 @@ absl::StatusOr<std::shared_ptr<Engine>> MakeTorchEngine(const proto::RunConfig& 
        {model::BlasWarning(), model::MatmulWarning(config.model().matmul_dtype(), device)}) {
     if (!warning.empty()) Log().warn("{}", warning);
   }
+  Log().info("updates multiply {}", model::MatmulText(config.model().matmul_dtype(), device));
   return std::make_shared<TorchEngine>(config, device, options, std::move(updater));
 }
 

@@ -6,10 +6,10 @@
 #include "model/kernels/vector_math.h"
 
 namespace pompc::model::kernels {
+namespace {
 
-POMPC_MULTIVERSION
-void AdamStep(const AdamFactors& factors, int64_t count, const float* gradient, float* m, float* v,
-              float* parameters) {
+POMPC_INLINE void AdamStepHere(const AdamFactors& factors, int64_t count, const float* gradient,
+                               float* m, float* v, float* parameters) {
   POMPC_DCHECK(count >= 0);
   // A copy, and pointers that promise not to overlap: the stores below could otherwise change the
   // factors, and the compiler would have to read them again each time.
@@ -26,6 +26,13 @@ void AdamStep(const AdamFactors& factors, int64_t count, const float* gradient, 
     const float denominator = __builtin_sqrtf(square[i]) * f.inverse_sqrt_correction + f.epsilon;
     p[i] -= f.step_size * mean[i] / denominator;
   }
+}
+
+}  // namespace
+
+void AdamStep(const AdamFactors& factors, int64_t count, const float* gradient, float* m, float* v,
+              float* parameters) {
+  CallBest<AdamStepHere>(factors, count, gradient, m, v, parameters);
 }
 
 }  // namespace pompc::model::kernels

@@ -7,7 +7,8 @@
 #include <initializer_list>
 
 #include "common/base/check.h"
-#include "model/kernels/gemm_amx.h"
+#include "model/kernels/gemm_bfloat16.h"
+#include "model/kernels/instructions.h"
 #include "model/kernels/vector_math.h"
 
 // Declared here for want of a header that all BLAS packages share.
@@ -195,40 +196,25 @@ POMPC_INLINE void MultiplyWith(const Gemm& gemm, const float* a, const float* b,
   }
 }
 
-// The version of the processor, if it is one that MultiplySmall has been written for: then it is
-// the faster one for small sizes.
-using Version = void (*)(const Gemm& gemm, const float* a, const float* b, float* c);
-
-void MultiplyAnywhere(const Gemm& gemm, const float* a, const float* b, float* c) {
-  MultiplyWith<Avx2>(gemm, a, b, c);
-}
+// Whether MultiplySmall has been written for this processor: then it is the faster one for small
+// sizes.
+bool HasOwnVersion() { return BestInstructions() >= Instructions::kAvx2; }
 
 #ifdef POMPC_TARGET
-POMPC_TARGET("arch=x86-64-v3")
-void MultiplyAvx2(const Gemm& gemm, const float* a, const float* b, float* c) {
+POMPC_TARGET_AVX2 void MultiplyAvx2(const Gemm& gemm, const float* a, const float* b, float* c) {
   MultiplyWith<Avx2>(gemm, a, b, c);
 }
-POMPC_TARGET("arch=x86-64-v4")
-void MultiplyAvx512(const Gemm& gemm, const float* a, const float* b, float* c) {
+POMPC_TARGET_AVX512 void MultiplyAvx512(const Gemm& gemm, const float* a, const float* b,
+                                        float* c) {
   MultiplyWith<Avx512>(gemm, a, b, c);
 }
-
-Version OwnVersion() {
-  if (__builtin_cpu_supports("x86-64-v4")) return MultiplyAvx512;
-  if (__builtin_cpu_supports("x86-64-v3")) return MultiplyAvx2;
-  return nullptr;
-}
-#else
-Version OwnVersion() { return nullptr; }
 #endif
-
-const Version kOwnVersion = OwnVersion();
 
 // True if the BLAS is an OpenBLAS that took this processor for one without AVX2, as releases do
 // with processors newer than themselves (0.3.21 of Debian 12 with Xeons of 2023): it is several
 // times slower there than it could be. REQUIRES: the processor has AVX2.
 bool BlasIsOutdated() {
-  POMPC_CHECK(kOwnVersion != nullptr);
+  POMPC_CHECK(HasOwnVersion());
   using Name = const char* (*)();
   const auto name = reinterpret_cast<Name>(dlsym(RTLD_DEFAULT, "openblas_get_corename"));
   if (name == nullptr) return false;
@@ -243,16 +229,19 @@ bool BlasIsOutdated() {
 
 // Wider or deeper products are worth packing both factors, which the BLAS does.
 bool PrefersSmall(const Gemm& gemm) {
-  static const bool always = kOwnVersion != nullptr && BlasIsOutdated();
+  static const bool always = HasOwnVersion() && BlasIsOutdated();
   if (always) return true;
-  return kOwnVersion != nullptr && gemm.n >= kColumns<Avx2> && gemm.n <= 256 &&
-         gemm.k <= 2 * kPanelRows;
+  return HasOwnVersion() && gemm.n >= kColumns<Avx2> && gemm.n <= 256 && gemm.k <= 2 * kPanelRows;
 }
 
 }  // namespace
 
 void MultiplySmall(const Gemm& gemm, const float* a, const float* b, float* c) {
-  (kOwnVersion != nullptr ? kOwnVersion : MultiplyAnywhere)(gemm, a, b, c);
+#ifdef POMPC_TARGET
+  if (BestInstructions() >= Instructions::kAvx512) return MultiplyAvx512(gemm, a, b, c);
+  if (BestInstructions() >= Instructions::kAvx2) return MultiplyAvx2(gemm, a, b, c);
+#endif
+  MultiplyWith<Avx2>(gemm, a, b, c);
 }
 
 void MultiplyBlas(const Gemm& gemm, const float* a, const float* b, float* c) {
@@ -270,8 +259,8 @@ void MultiplyBlas(const Gemm& gemm, const float* a, const float* b, float* c) {
 
 void Multiply(const Gemm& gemm, const float* a, const float* b, float* c) {
   POMPC_DCHECK(gemm.m >= 0 && gemm.n > 0 && gemm.k > 0);
-  if (gemm.bfloat16 && HasAmx()) {
-    MultiplyAmx(gemm, a, b, c);
+  if (gemm.bfloat16 && HasBfloat16()) {
+    MultiplyBfloat16(gemm, a, b, c);
   } else if (PrefersSmall(gemm)) {
     MultiplySmall(gemm, a, b, c);
   } else {

@@ -161,11 +161,8 @@ POMPC_INLINE void BackwardBlock(bool simnorm, int64_t width, const BackwardRows&
   }
 }
 
-}  // namespace
-
-POMPC_MULTIVERSION
-void NormForward(const NormShape& shape, const NormParameters& parameters, float* y,
-                 float* inverse_std, float* output) {
+POMPC_INLINE void NormForwardHere(const NormShape& shape, const NormParameters& parameters,
+                                  float* y, float* inverse_std, float* output) {
   const int64_t width = shape.width;
   POMPC_DCHECK(width > 0 && width % kNormMultiple == 0);
   for (int64_t member = 0; member < shape.members; ++member) {
@@ -199,10 +196,10 @@ void NormForward(const NormShape& shape, const NormParameters& parameters, float
   }
 }
 
-POMPC_MULTIVERSION
-void NormBackward(const NormShape& shape, const NormParameters& parameters, const float* normalized,
-                  const float* inverse_std, const float* output, const float* output_gradient,
-                  const NormGradients& gradients) {
+POMPC_INLINE void NormBackwardHere(const NormShape& shape, const NormParameters& parameters,
+                                   const float* normalized, const float* inverse_std,
+                                   const float* output, const float* output_gradient,
+                                   const NormGradients& gradients) {
   const int64_t width = shape.width;
   const bool sums = gradients.bias != nullptr;
   POMPC_DCHECK(width > 0 && width % kNormMultiple == 0);
@@ -235,6 +232,20 @@ void NormBackward(const NormShape& shape, const NormParameters& parameters, cons
       }
     }
   }
+}
+
+}  // namespace
+
+void NormForward(const NormShape& shape, const NormParameters& parameters, float* y,
+                 float* inverse_std, float* output) {
+  CallBest<NormForwardHere>(shape, parameters, y, inverse_std, output);
+}
+
+void NormBackward(const NormShape& shape, const NormParameters& parameters, const float* normalized,
+                  const float* inverse_std, const float* output, const float* output_gradient,
+                  const NormGradients& gradients) {
+  CallBest<NormBackwardHere>(shape, parameters, normalized, inverse_std, output, output_gradient,
+                             gradients);
 }
 
 }  // namespace pompc::model::kernels

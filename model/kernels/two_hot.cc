@@ -72,10 +72,8 @@ TwoHot EncodeTarget(const TwoHotBins& bins, float target) {
   return {bin, static_cast<float>(clamped - static_cast<double>(bin))};
 }
 
-}  // namespace
-
-POMPC_MULTIVERSION
-void TwoHotDecodeForward(const TwoHotBins& bins, int64_t rows, const float* logits, float* values) {
+POMPC_INLINE void TwoHotDecodeForwardHere(const TwoHotBins& bins, int64_t rows, const float* logits,
+                                          float* values) {
   POMPC_DCHECK(bins.count >= 2 && bins.count <= kMaxBins);
   PaddedRow padded;
   for (int64_t row = 0; row < rows; ++row) {
@@ -87,9 +85,9 @@ void TwoHotDecodeForward(const TwoHotBins& bins, int64_t rows, const float* logi
     values[row] = std::copysign(std::expm1(std::fabs(values[row])), values[row]);
 }
 
-POMPC_MULTIVERSION
-void TwoHotDecodeBackward(const TwoHotBins& bins, int64_t rows, const float* logits,
-                          const float* values_gradient, float* logits_gradient) {
+POMPC_INLINE void TwoHotDecodeBackwardHere(const TwoHotBins& bins, int64_t rows,
+                                           const float* logits, const float* values_gradient,
+                                           float* logits_gradient) {
   POMPC_DCHECK(bins.count >= 2 && bins.count <= kMaxBins);
   PaddedRow padded;
   for (int64_t row = 0; row < rows; ++row) {
@@ -108,10 +106,9 @@ void TwoHotDecodeBackward(const TwoHotBins& bins, int64_t rows, const float* log
   }
 }
 
-POMPC_MULTIVERSION
-double TwoHotCrossEntropy(const TwoHotBins& bins, int64_t members, int64_t rows,
-                          const float* logits, const float* targets, const float* weights,
-                          float* logits_gradient) {
+POMPC_INLINE double TwoHotCrossEntropyHere(const TwoHotBins& bins, int64_t members, int64_t rows,
+                                           const float* logits, const float* targets,
+                                           const float* weights, float* logits_gradient) {
   POMPC_DCHECK(bins.count >= 2 && bins.count <= kMaxBins);
   double total = 0;
   PaddedRow padded;
@@ -135,6 +132,24 @@ double TwoHotCrossEntropy(const TwoHotBins& bins, int64_t members, int64_t rows,
     }
   }
   return total;
+}
+
+}  // namespace
+
+void TwoHotDecodeForward(const TwoHotBins& bins, int64_t rows, const float* logits, float* values) {
+  CallBest<TwoHotDecodeForwardHere>(bins, rows, logits, values);
+}
+
+void TwoHotDecodeBackward(const TwoHotBins& bins, int64_t rows, const float* logits,
+                          const float* values_gradient, float* logits_gradient) {
+  CallBest<TwoHotDecodeBackwardHere>(bins, rows, logits, values_gradient, logits_gradient);
+}
+
+double TwoHotCrossEntropy(const TwoHotBins& bins, int64_t members, int64_t rows,
+                          const float* logits, const float* targets, const float* weights,
+                          float* logits_gradient) {
+  return CallBest<TwoHotCrossEntropyHere>(bins, members, rows, logits, targets, weights,
+                                          logits_gradient);
 }
 
 }  // namespace pompc::model::kernels

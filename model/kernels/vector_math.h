@@ -8,22 +8,7 @@
 #include <cstdint>
 
 #include "common/base/check.h"
-
-// One version of a function per instruction set, chosen when the program is loaded. What it calls
-// from this header is inlined into each version. clang builds serve analysis only and take the
-// baseline.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define POMPC_MULTIVERSION \
-  __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-// A function for one of these sets alone; not defined where there are none.
-#define POMPC_TARGET(set) __attribute__((target(set)))
-#else
-#define POMPC_MULTIVERSION
-#endif
-
-#define POMPC_INLINE inline __attribute__((always_inline))
-// Lambdas must be inlined into each version as well.
-#define POMPC_INLINE_LAMBDA __attribute__((always_inline))
+#include "model/kernels/instructions.h"
 
 namespace pompc::model::kernels {
 

@@ -7,7 +7,8 @@
 #include <string>
 #include <thread>
 
-#include "model/kernels/gemm_amx.h"
+#include "model/kernels/gemm_bfloat16.h"
+#include "model/kernels/instructions.h"
 
 namespace pompc::model {
 namespace {
@@ -40,8 +41,19 @@ TEST(DeviceTest, SaysSoWhereThereIsNoCuda) {
 
 TEST(DeviceTest, WarnsOfBfloat16WhereThereIsNone) {
   EXPECT_EQ(MatmulWarning(proto::ModelConfig::FLOAT32, at::kCPU), "");
-  EXPECT_EQ(MatmulWarning(proto::ModelConfig::BFLOAT16, at::kCPU).empty(), kernels::HasAmx());
+  EXPECT_EQ(MatmulWarning(proto::ModelConfig::BFLOAT16, at::kCPU).empty(), kernels::HasBfloat16());
+  EXPECT_EQ(MatmulWarning(proto::ModelConfig::AUTO, at::kCPU), "");
   EXPECT_EQ(MatmulWarning(proto::ModelConfig::BFLOAT16, at::Device(at::kCUDA, 0)), "");
+}
+
+TEST(DeviceTest, TellsWhatProductsMultiply) {
+  const std::string instructions = kernels::Name(kernels::BestInstructions());
+  EXPECT_EQ(MatmulText(proto::ModelConfig::FLOAT32, at::kCPU), "float32 (" + instructions + ")");
+  for (const auto dtype : {proto::ModelConfig::BFLOAT16, proto::ModelConfig::AUTO}) {
+    EXPECT_EQ(MatmulText(dtype, at::kCPU),
+              (kernels::HasBfloat16() ? "bfloat16 (" : "float32 (") + instructions + ")");
+    EXPECT_EQ(MatmulText(dtype, at::Device(at::kCUDA, 0)), "bfloat16 (cuda:0)");
+  }
 }
 
 TEST(DeviceTest, SetsTheThreadsOfLibTorch) {

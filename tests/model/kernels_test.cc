@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <string_view>
 #include <vector>
 
 #include "model/kernels/gemm.h"
-#include "model/kernels/gemm_amx.h"
+#include "model/kernels/gemm_bfloat16.h"
+#include "model/kernels/instructions.h"
 #include "tests/model/testing.h"
 
 namespace pompc::model::kernels {
@@ -48,6 +51,27 @@ void ExpectProducts(Gemm gemm, const Multiplier& multiply, const Rounding& round
   }
 }
 
+TEST(InstructionsTest, TheEnvironmentLimitsThem) {
+  const char* const limit = std::getenv("POMPC_INSTRUCTIONS");
+  if (limit == nullptr) GTEST_SKIP() << "POMPC_INSTRUCTIONS is not set";
+  EXPECT_LE(BestInstructions(), Instructions::kAvx512Bf16);
+  if (std::string_view(limit) == "BASELINE") {
+    EXPECT_EQ(BestInstructions(), Instructions::kBaseline);
+  }
+  if (std::string_view(limit) == "AVX2") EXPECT_LE(BestInstructions(), Instructions::kAvx2);
+}
+
+TEST(InstructionsDeathTest, AnUnknownLimitIsRefusedWithThoseAllowed) {
+  // In a process of its own, where nobody has asked before.
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        setenv("POMPC_INSTRUCTIONS", "SSE9", 1);
+        BestInstructions();
+      },
+      "POMPC_INSTRUCTIONS must be BASELINE, AVX2, AVX512, AVX512_BF16 or AMX");
+}
+
 TEST(GemmTest, Float32ProductsAgreeWithAten) {
   for (auto* multiply : {&MultiplySmall, &MultiplyBlas, &Multiply}) {
     ExpectProducts({}, *multiply, [](const at::Tensor& x) { return x; });
@@ -55,29 +79,29 @@ TEST(GemmTest, Float32ProductsAgreeWithAten) {
 }
 
 TEST(GemmTest, Bfloat16ProductsAreThoseOfRoundedFactors) {
-  if (!HasAmx()) GTEST_SKIP() << "this processor has no AMX";
+  if (!HasBfloat16()) GTEST_SKIP() << "no AVX512_BF16 or AMX here";
   Gemm gemm;
   gemm.bfloat16 = true;
   ExpectProducts(gemm, Multiply, [](const at::Tensor& x) { return x.to(at::kBFloat16); });
 }
 
 // Elsewhere the request is ignored.
-TEST(GemmTest, Bfloat16IsFloat32WithoutAmx) {
-  if (HasAmx()) GTEST_SKIP() << "this processor has AMX";
+TEST(GemmTest, Bfloat16IsFloat32WhereThereIsNone) {
+  if (HasBfloat16()) GTEST_SKIP() << "AVX512_BF16 or AMX is here";
   Gemm gemm;
   gemm.bfloat16 = true;
   ExpectProducts(gemm, Multiply, [](const at::Tensor& x) { return x; });
 }
 
 TEST(GemmTest, Bfloat16ProductsKeepNanAndInfinity) {
-  if (!HasAmx()) GTEST_SKIP() << "this processor has no AMX";
+  if (!HasBfloat16()) GTEST_SKIP() << "no AVX512_BF16 or AMX here";
   at::Tensor a = Draw(1, {40, 40});
   const at::Tensor b = at::ones({40, 40});
   a[3][7] = std::nanf("");
   a[5][9] = INFINITY;
   at::Tensor c = at::empty({40, 40});
-  MultiplyAmx({false, false, 40, 40, 40}, a.data_ptr<float>(), b.data_ptr<float>(),
-              c.data_ptr<float>());
+  MultiplyBfloat16({false, false, 40, 40, 40}, a.data_ptr<float>(), b.data_ptr<float>(),
+                   c.data_ptr<float>());
   EXPECT_TRUE(c[3].isnan().all().item<bool>());
   EXPECT_TRUE(c[5].isinf().all().item<bool>());
   EXPECT_TRUE(c[4].isfinite().all().item<bool>());

@@ -1,15 +1,14 @@
-#include "model/kernels/gemm_amx.h"
+#include "model/kernels/gemm_bfloat16.h"
 
 #include <cstdint>
 
 #include "common/base/check.h"
+#include "model/kernels/instructions.h"
 #include "model/kernels/vector_math.h"
 
 #if defined(POMPC_TARGET) && defined(__linux__)
-#define POMPC_HAS_AMX_CODE
+#define POMPC_HAS_BFLOAT16_CODE
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <vector>
@@ -17,21 +16,24 @@
 
 namespace pompc::model::kernels {
 
-#ifdef POMPC_HAS_AMX_CODE
+#ifdef POMPC_HAS_BFLOAT16_CODE
 namespace {
 
+#define POMPC_AVX512_BF16 POMPC_TARGET("arch=x86-64-v4,avx512bf16")
 #define POMPC_AMX POMPC_TARGET("arch=x86-64-v4,avx512bf16,amx-tile,amx-bf16")
 
-// A tile of op(a) or c has 16 rows, one of op(b) 16 columns; each row of a tile is 64 bytes.
+// Both factors are packed into tiles, which AMX multiplies as a whole and AVX-512 row by row. A
+// tile of op(a) or c has 16 rows, one of op(b) 16 columns; each row of a tile is 64 bytes.
 constexpr int64_t kTileRows = 16;
 constexpr int64_t kTileDepth = 32;  // of op(a) and op(b), in bfloat16
 // Rows of op(b) worked on together: with two tiles of columns, 32 KiB of the first-level cache.
 constexpr int64_t kPanelTiles = 16;
-// Columns of c made together, in tiles, and rows: their sums fill four of the eight tile registers.
+// Columns of c made together, in tiles, and rows: their sums fill four of the eight tile registers
+// of AMX.
 constexpr int64_t kBlockTiles = 2;
 constexpr int64_t kBlock = kBlockTiles * kTileRows;
 
-// A part of a factor as the tile registers hold it: 16 rows of 32 numbers of op(a); or of op(b),
+// A part of a factor as AMX's tile registers hold it: 16 rows of 32 numbers of op(a); or of op(b),
 // where row p of the tile has rows 2 p and 2 p + 1 of 16 columns, pair by pair.
 struct alignas(64) Tile {
   uint16_t numbers[kTileRows * kTileDepth];
@@ -45,7 +47,7 @@ __mmask16 First(int64_t count) {
 }
 
 // Up to 32 numbers of a row, as 16 pairs of neighbours.
-POMPC_AMX inline __m512i NeighboursInRow(const float* row, int64_t count) {
+POMPC_AVX512_BF16 inline __m512i NeighboursInRow(const float* row, int64_t count) {
   const __m512 low = _mm512_maskz_loadu_ps(First(count), row);
   const __m512 high = count > 16 ? _mm512_maskz_loadu_ps(First(count - 16), row + 16)
                                  : _mm512_setzero_ps();
@@ -53,8 +55,8 @@ POMPC_AMX inline __m512i NeighboursInRow(const float* row, int64_t count) {
 }
 
 // Up to 16 numbers of a row, each paired with the one below it.
-POMPC_AMX inline __m512i NeighboursBelow(const float* row, int64_t stride, bool has_below,
-                                         int64_t count) {
+POMPC_AVX512_BF16 inline __m512i NeighboursBelow(const float* row, int64_t stride, bool has_below,
+                                                 int64_t count) {
   const __m512 upper = _mm512_maskz_loadu_ps(First(count), row);
   const __m512 lower =
       has_below ? _mm512_maskz_loadu_ps(First(count), row + stride) : _mm512_setzero_ps();
@@ -65,7 +67,7 @@ POMPC_AMX inline __m512i NeighboursBelow(const float* row, int64_t stride, bool 
 }
 
 // rows[i] number j becomes rows[j] number i, of 16 by 16 numbers of 32 bits.
-POMPC_AMX inline void Transpose(__m512i (&rows)[16]) {
+POMPC_AVX512_BF16 inline void Transpose(__m512i (&rows)[16]) {
   __m512i pairs[16], quads[16];
 #pragma GCC unroll 8
   for (int i = 0; i < 16; i += 2) {
@@ -103,7 +105,7 @@ struct TileSource {
 
 // The source's depth lies close: op(a) as it is stored, op(b) stored transposed.
 template <bool kTranspose>
-POMPC_AMX void PackAlongDepth(const TileSource& from, Tile& tile) {
+POMPC_AVX512_BF16 void PackAlongDepth(const TileSource& from, Tile& tile) {
   __m512i rows[16];
 #pragma GCC unroll 16
   for (int64_t i = 0; i < 16; ++i) {
@@ -117,7 +119,7 @@ POMPC_AMX void PackAlongDepth(const TileSource& from, Tile& tile) {
 
 // Its lines do.
 template <bool kTranspose>
-POMPC_AMX void PackAcrossDepth(const TileSource& from, Tile& tile) {
+POMPC_AVX512_BF16 void PackAcrossDepth(const TileSource& from, Tile& tile) {
   __m512i rows[16];
 #pragma GCC unroll 16
   for (int64_t p = 0; p < 16; ++p) {
@@ -144,7 +146,7 @@ struct Factor {
   }
 };
 
-POMPC_AMX void PackA(const Factor& a, int64_t line, int64_t position, Tile& tile) {
+POMPC_AVX512_BF16 void PackA(const Factor& a, int64_t line, int64_t position, Tile& tile) {
   if (a.depth_close) {
     PackAlongDepth</*kTranspose=*/false>(a.At(line, position), tile);
   } else {
@@ -152,7 +154,7 @@ POMPC_AMX void PackA(const Factor& a, int64_t line, int64_t position, Tile& tile
   }
 }
 
-POMPC_AMX void PackB(const Factor& b, int64_t line, int64_t position, Tile& tile) {
+POMPC_AVX512_BF16 void PackB(const Factor& b, int64_t line, int64_t position, Tile& tile) {
   if (b.depth_close) {
     PackAlongDepth</*kTranspose=*/true>(b.At(line, position), tile);
   } else {
@@ -160,19 +162,103 @@ POMPC_AMX void PackB(const Factor& b, int64_t line, int64_t position, Tile& tile
   }
 }
 
+// A block of c and the tiles whose product it gets: tiles of the same rows or columns follow one
+// another, those of the next are `depth` on.
+struct Block {
+  int64_t rows, columns;  // kBlock at most
+  int64_t depth;          // in tiles
+  int64_t last_pairs;     // pairs of numbers in the depth of the last tile; zeros follow
+  const Tile* a;
+  const Tile* b;
+  bool accumulate;
+  float* c;
+  int64_t stride;  // between rows of c
+};
+
+// Rows of c whose sums AVX-512 keeps in registers, two vectors each: half of the registers, so that
+// a row of op(b) and a pair of op(a) have theirs, and a tile of op(a) is two such parts.
+constexpr int kVectorRows = 8;
+
+// kRows rows of the block from `row` on, in kColumns vectors, of which `last` masks the last one.
+template <int kRows, int kColumns>
+POMPC_AVX512_BF16 inline void MultiplyRows(const Block& block, int64_t row, __mmask16 last) {
+  float* const c = block.c + row * block.stride;
+  const auto mask = [&](int column) {
+    return column + 1 < kColumns ? static_cast<__mmask16>(0xffff) : last;
+  };
+  __m512 sums[kRows][kColumns];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kColumns; ++v) {
+      sums[r][v] = block.accumulate
+                       ? _mm512_maskz_loadu_ps(mask(v), c + r * block.stride + v * kTileRows)
+                       : _mm512_setzero_ps();
+    }
+  }
+  const Tile* const a = block.a + row / kTileRows * block.depth;
+  const int64_t first = row % kTileRows * kTileDepth;
+  for (int64_t p = 0; p < block.depth; ++p) {
+    const uint16_t* pairs = a[p].numbers + first;
+    const uint16_t* panel = block.b[p].numbers;
+    const int64_t count = p + 1 < block.depth ? kTileRows : block.last_pairs;
+    for (int64_t q = 0; q < count; ++q, pairs += 2, panel += kTileDepth) {
+      __m512bh b[kColumns];
+#pragma GCC unroll 2
+      for (int v = 0; v < kColumns; ++v) {
+        b[v] = (__m512bh)_mm512_load_si512(panel + v * block.depth * kTileRows * kTileDepth);
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        int32_t pair;
+        __builtin_memcpy(&pair, pairs + r * kTileDepth, sizeof(pair));
+        const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+#pragma GCC unroll 2
+        for (int v = 0; v < kColumns; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], x, b[v]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kColumns; ++v) {
+      _mm512_mask_storeu_ps(c + r * block.stride + v * kTileRows, mask(v), sums[r][v]);
+    }
+  }
+}
+
+// MultiplyRows for 1 to kRows rows: the count becomes a constant, and the sums stay in registers.
+template <int kColumns, int kRows = kVectorRows>
+POMPC_AVX512_BF16 inline void MultiplyRows(const Block& block, int64_t row, int64_t rows,
+                                           __mmask16 last) {
+  if constexpr (kRows > 1) {
+    if (rows < kRows) return MultiplyRows<kColumns, kRows - 1>(block, row, rows, last);
+  }
+  MultiplyRows<kRows, kColumns>(block, row, last);
+}
+
+POMPC_AVX512_BF16 void MultiplyByVectors(const Block& block) {
+  const bool two = block.columns > kTileRows;
+  const __mmask16 last = First(two ? block.columns - kTileRows : block.columns);
+  for (int64_t row = 0; row < block.rows; row += kVectorRows) {
+    const int64_t rows = block.rows - row;
+    two ? MultiplyRows<2>(block, row, rows, last) : MultiplyRows<1>(block, row, rows, last);
+  }
+}
+
 // The compiler does not know that tile instructions read and write memory: all stores before this
 // are done, and no load after it is early.
 POMPC_INLINE void MeetMemory(const void* written) { asm volatile("" : : "r"(written) : "memory"); }
 
-// c, kRows x kColumns tiles with rows `stride` numbers apart, = or += a b, `depth` tiles deep;
-// tiles of the same rows or columns follow one another, those of the next are `depth` on.
+// kRows x kColumns whole tiles of the block.
 template <int kRows, int kColumns>
-POMPC_AMX void MultiplyTiles(int64_t depth, const Tile* a, const Tile* b, bool accumulate, float* c,
-                             int64_t stride) {
+POMPC_AMX void MultiplyTiles(const Block& block) {
+  float* const c = block.c;
   MeetMemory(c);
-  const int64_t bytes = stride * static_cast<int64_t>(sizeof(float));
-  float* below = c + kTileRows * stride;
-  if (accumulate) {
+  const int64_t depth = block.depth;
+  const int64_t bytes = block.stride * static_cast<int64_t>(sizeof(float));
+  float* const below = c + kTileRows * block.stride;
+  if (block.accumulate) {
     _tile_loadd(0, c, bytes);
     if constexpr (kColumns > 1) _tile_loadd(1, c + kTileRows, bytes);
     if constexpr (kRows > 1) _tile_loadd(2, below, bytes);
@@ -184,15 +270,15 @@ POMPC_AMX void MultiplyTiles(int64_t depth, const Tile* a, const Tile* b, bool a
     if constexpr (kRows > 1 && kColumns > 1) _tile_zero(3);
   }
   for (int64_t p = 0; p < depth; ++p) {
-    _tile_loadd(4, a + p, 64);
-    _tile_loadd(6, b + p, 64);
+    _tile_loadd(4, block.a + p, 64);
+    _tile_loadd(6, block.b + p, 64);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (kColumns > 1) {
-      _tile_loadd(7, b + depth + p, 64);
+      _tile_loadd(7, block.b + depth + p, 64);
       _tile_dpbf16ps(1, 4, 7);
     }
     if constexpr (kRows > 1) {
-      _tile_loadd(5, a + depth + p, 64);
+      _tile_loadd(5, block.a + depth + p, 64);
       _tile_dpbf16ps(2, 5, 6);
     }
     if constexpr (kRows > 1 && kColumns > 1) _tile_dpbf16ps(3, 5, 7);
@@ -204,12 +290,24 @@ POMPC_AMX void MultiplyTiles(int64_t depth, const Tile* a, const Tile* b, bool a
   MeetMemory(c);
 }
 
-POMPC_AMX void MultiplyTiles(bool two_rows, bool two_columns, int64_t depth, const Tile* a,
-                             const Tile* b, bool accumulate, float* c, int64_t stride) {
-  if (two_rows) {
-    (two_columns ? MultiplyTiles<2, 2> : MultiplyTiles<2, 1>)(depth, a, b, accumulate, c, stride);
-  } else {
-    (two_columns ? MultiplyTiles<1, 2> : MultiplyTiles<1, 1>)(depth, a, b, accumulate, c, stride);
+POMPC_AMX void MultiplyByTiles(const Block& block) {
+  const bool two_rows = block.rows > kTileRows;
+  const bool two_columns = block.columns > kTileRows;
+  const auto multiply = two_rows ? (two_columns ? MultiplyTiles<2, 2> : MultiplyTiles<2, 1>)
+                                 : (two_columns ? MultiplyTiles<1, 2> : MultiplyTiles<1, 1>);
+  if (block.rows % kTileRows == 0 && block.columns % kTileRows == 0) return multiply(block);
+  // Tiles are stored whole, and c has no room beyond its last row and column.
+  alignas(64) float edge[kBlock * kBlock];
+  Block whole = block;
+  whole.accumulate = false;
+  whole.c = edge;
+  whole.stride = kBlock;
+  multiply(whole);
+  for (int64_t r = 0; r < block.rows; ++r) {
+    for (int64_t j = 0; j < block.columns; ++j) {
+      float& element = block.c[r * block.stride + j];
+      element = edge[r * kBlock + j] + (block.accumulate ? element : 0);
+    }
   }
 }
 
@@ -222,88 +320,83 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-bool RequestAmx() {
-  if (!__builtin_cpu_supports("x86-64-v4") || !__builtin_cpu_supports("avx512bf16") ||
-      !__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-bf16")) {
-    return false;
-  }
-  // The state of tile registers is large; Linux saves it for processes that ask, all their threads.
-  constexpr int kArchReqXcompPerm = 0x1023;
-  constexpr int kTileData = 18;
-  return syscall(SYS_arch_prctl, kArchReqXcompPerm, kTileData) == 0;
-}
-
-}  // namespace
-
-bool HasAmx() {
-  static const bool has = RequestAmx();
-  return has;
-}
-
-POMPC_AMX void MultiplyAmx(const Gemm& gemm, const float* a, const float* b, float* c) {
-  POMPC_CHECK(HasAmx());
+// All of op(a) is packed for one panel of the depth, and used for all columns; op(b) is packed two
+// tiles of columns at a time, and used for all rows. Inlined, so that `multiply` is a constant.
+template <typename BlockProduct>
+POMPC_AVX512_BF16 POMPC_INLINE void MultiplyPacked(const Gemm& gemm, const float* a, const float* b,
+                                                   float* c, const BlockProduct& multiply) {
   thread_local std::vector<Tile> buffer;
   const Factor factor_a{a, gemm.m, gemm.k, !gemm.transpose_a};
   const Factor factor_b{b, gemm.n, gemm.k, gemm.transpose_b};
   Tile panel[kBlockTiles * kPanelTiles];
-  alignas(64) float edge[kBlock * kBlock];
   const int64_t most_tiles =
       TilesOver(gemm.m, kTileRows) * std::min(kPanelTiles, TilesOver(gemm.k, kTileDepth));
   if (buffer.size() < static_cast<size_t>(most_tiles)) {
     buffer = std::vector<Tile>(static_cast<size_t>(most_tiles));
   }
   Tile* const packed_a = buffer.data();
-  // Whatever used tiles before on this thread may have released them.
-  const TileConfig config;
-  MeetMemory(&config);
-  _tile_loadconfig(&config);
-  // All of op(a) is packed for one panel of the depth, and used for all columns; op(b) is packed
-  // two tiles of columns at a time, and used for all rows.
+  Block block;
+  block.stride = gemm.n;
+  block.b = panel;
   for (int64_t first = 0; first < gemm.k; first += kPanelTiles * kTileDepth) {
     const int64_t depth = std::min(kPanelTiles, TilesOver(gemm.k - first, kTileDepth));
-    const bool accumulate = gemm.accumulate || first > 0;
+    block.depth = depth;
+    block.last_pairs = (std::min(kTileDepth, gemm.k - first - (depth - 1) * kTileDepth) + 1) / 2;
+    block.accumulate = gemm.accumulate || first > 0;
     for (int64_t row = 0; row < gemm.m; row += kTileRows) {
       for (int64_t p = 0; p < depth; ++p) {
         PackA(factor_a, row, first + p * kTileDepth, packed_a[row / kTileRows * depth + p]);
       }
     }
     for (int64_t column = 0; column < gemm.n; column += kBlock) {
-      const int64_t columns = std::min(kBlock, gemm.n - column);
-      for (int64_t tile = 0; tile * kTileRows < columns; ++tile) {
+      block.columns = std::min(kBlock, gemm.n - column);
+      for (int64_t tile = 0; tile * kTileRows < block.columns; ++tile) {
         for (int64_t p = 0; p < depth; ++p) {
           PackB(factor_b, column + tile * kTileRows, first + p * kTileDepth,
                 panel[tile * depth + p]);
         }
       }
       for (int64_t row = 0; row < gemm.m; row += kBlock) {
-        const int64_t rows = std::min(kBlock, gemm.m - row);
-        const bool two_rows = rows > kTileRows;
-        const bool two_columns = columns > kTileRows;
-        const Tile* tiles = packed_a + row / kTileRows * depth;
-        float* out = c + row * gemm.n + column;
-        if (rows % kTileRows == 0 && columns % kTileRows == 0) {
-          MultiplyTiles(two_rows, two_columns, depth, tiles, panel, accumulate, out, gemm.n);
-          continue;
-        }
-        MultiplyTiles(two_rows, two_columns, depth, tiles, panel, false, edge, kBlock);
-        for (int64_t r = 0; r < rows; ++r) {
-          for (int64_t j = 0; j < columns; ++j) {
-            float& element = out[r * gemm.n + j];
-            element = edge[r * kBlock + j] + (accumulate ? element : 0);
-          }
-        }
+        block.rows = std::min(kBlock, gemm.m - row);
+        block.a = packed_a + row / kTileRows * depth;
+        block.c = c + row * gemm.n + column;
+        multiply(block);
       }
     }
   }
+}
+
+POMPC_AVX512_BF16 void MultiplyAvx512Bf16(const Gemm& gemm, const float* a, const float* b,
+                                          float* c) {
+  MultiplyPacked(gemm, a, b, c, MultiplyByVectors);
+}
+
+POMPC_AMX void MultiplyAmx(const Gemm& gemm, const float* a, const float* b, float* c) {
+  // Whatever used tiles before on this thread may have released them.
+  const TileConfig config;
+  MeetMemory(&config);
+  _tile_loadconfig(&config);
+  MultiplyPacked(gemm, a, b, c, MultiplyByTiles);
   // Tiles in use make every switch between threads slower.
   _tile_release();
 }
 
+}  // namespace
+
+bool HasBfloat16() { return BestInstructions() >= Instructions::kAvx512Bf16; }
+
+void MultiplyBfloat16(const Gemm& gemm, const float* a, const float* b, float* c) {
+  POMPC_CHECK(HasBfloat16());
+  const bool amx = BestInstructions() >= Instructions::kAmx;
+  (amx ? MultiplyAmx : MultiplyAvx512Bf16)(gemm, a, b, c);
+}
+
 #else
 
-bool HasAmx() { return false; }
+bool HasBfloat16() { return false; }
 
-void MultiplyAmx(const Gemm& gemm, const float* a, const float* b, float* c) {
+void MultiplyBfloat16(const Gemm& gemm, const float* a, const float* b, float* c) {
+  POMPC_CHECK(HasBfloat16());
   MultiplySmall(gemm, a, b, c);
 }
 
