@@ -196,8 +196,7 @@ POMPC_INLINE void MultiplyWith(const Gemm& gemm, const float* a, const float* b,
   }
 }
 
-// Whether MultiplySmall has been written for this processor: then it is the faster one for small
-// sizes.
+// True if MultiplySmall was written for this processor: then it is the faster one for small sizes.
 bool HasOwnVersion() { return BestInstructions() >= Instructions::kAvx2; }
 
 #ifdef POMPC_TARGET
