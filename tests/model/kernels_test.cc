@@ -58,7 +58,9 @@ TEST(InstructionsTest, TheEnvironmentLimitsThem) {
   if (std::string_view(limit) == "BASELINE") {
     EXPECT_EQ(BestInstructions(), Instructions::kBaseline);
   }
-  if (std::string_view(limit) == "AVX2") EXPECT_LE(BestInstructions(), Instructions::kAvx2);
+  if (std::string_view(limit) == "AVX2") {
+    EXPECT_LE(BestInstructions(), Instructions::kAvx2);
+  }
 }
 
 TEST(InstructionsDeathTest, AnUnknownLimitIsRefusedWithThoseAllowed) {
