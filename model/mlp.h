@@ -61,6 +61,10 @@ class Mlp {
   // or [members, ..., input], and gives [members, ..., output].
   at::Tensor Forward(const at::Tensor& x) const { return Forward(x, Options()); }
   at::Tensor Forward(const at::Tensor& x, const Options& options) const;
+  // Forward without a graph of rows [P * N, input] that begin N in succession with the same
+  // numbers: prefixes [P, K], then x [P * N, input - K]. Computes the first layer's product of a
+  // prefix once. REQUIRES: one network; gradients are off.
+  at::Tensor ForwardAfter(const at::Tensor& prefixes, const at::Tensor& x) const;
 
   // Makes Forward with `train` differentiable in the parameters; gradients accumulate into
   // `flat_gradient`, which stays shared with the caller. REQUIRES: it is as long as flat().
@@ -82,6 +86,7 @@ class Mlp {
   // x [rows, input] or [members, rows, input].
   at::Tensor ForwardReference(const at::Tensor& x, const Options& options) const;
   at::Tensor ForwardKernel(const at::Tensor& x, const Options& options) const;
+  bool UsesKernels() const;
 
   MlpSpec spec_;
   at::Tensor flat_;

@@ -110,6 +110,12 @@ Bins BinsOf(const proto::ModelConfig& config) {
   return {static_cast<int>(config.num_bins()), config.bin_min(), config.bin_max()};
 }
 
+at::Tensor RepeatRows(const at::Tensor& rows, int64_t count) {
+  return rows.unsqueeze(1)
+      .expand({rows.size(0), count, rows.size(1)})
+      .reshape({rows.size(0) * count, rows.size(1)});
+}
+
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   proto::ModelConfig::MatmulDtype matmul_dtype) {
   // A shared x is rounded once, and expanded without a copy after that.

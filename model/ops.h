@@ -25,6 +25,9 @@ Bins BinsOf(const proto::ModelConfig& config);
 // tensors are rounded before they are multiplied, on any device, and the product is rounded too.
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   proto::ModelConfig::MatmulDtype matmul_dtype = proto::ModelConfig::FLOAT32);
+// Each row `count` times in succession: [S, L] -> [S * count, L].
+at::Tensor RepeatRows(const at::Tensor& rows, int64_t count);
+
 // True if the factors of matrix products are to be rounded where that is faster.
 inline bool RoundsFactors(proto::ModelConfig::MatmulDtype matmul_dtype) {
   return matmul_dtype != proto::ModelConfig::FLOAT32;

@@ -215,12 +215,10 @@ at::Tensor SequenceValues(const Updater& updater, const Batch& batch, Sequences 
   at::NoGradGuard no_grad;
   const model::WorldModel& model = updater.model();
   const at::TensorOptions options = model.flat().options();
-  const int64_t count = sequences.actions.size(1);
   const at::Tensor latents = model.Encode(batch.observations.select(1, 0).to(options));
   sequences.draws.noise = sequences.draws.noise.to(options);
-  return model::TrajectoryValues(model, updater.config().learner().discount(),
-                                 latents.repeat_interleave(count, 0), sequences.actions.to(options),
-                                 sequences.draws);
+  return model::TrajectoryValues(model, updater.config().learner().discount(), latents,
+                                 sequences.actions.to(options), sequences.draws);
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "common/base/check.h"
-#include "model/kernels/vector_math.h"
 
 #if defined(POMPC_TARGET) && defined(__linux__)
 #include <sys/syscall.h>

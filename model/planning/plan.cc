@@ -36,13 +36,8 @@ SearchResult SearchFrom(const WorldModel& model, const proto::RunConfig& config,
     const at::Tensor noise = Draw(problem, kPolicySequences, 0, {count, guess.size(1), actions});
     problem.policy_sequences = PolicySequences(model, latents, noise);
   }
-  // Made in the first iteration and shared by those that score as many sequences.
-  at::Tensor start;
   problem.values = [&](const at::Tensor& sequences, int iteration) {
     const int64_t count = sequences.size(1);
-    if (!start.defined() || start.size(0) != latents.size(0) * count) {
-      start = RepeatRows(latents, count);
-    }
     // Every iteration asks other members of the ensemble at other terminal actions, so that a
     // sequence cannot stay an elite by the luck of one draw.
     TrajectoryDraws draws;
@@ -54,7 +49,7 @@ SearchResult SearchFrom(const WorldModel& model, const proto::RunConfig& config,
         draws.members.push_back(member);
       }
     }
-    return TrajectoryValues(model, config.learner().discount(), start, sequences, draws);
+    return TrajectoryValues(model, config.learner().discount(), latents, sequences, draws);
   };
   return Search(problem);
 }

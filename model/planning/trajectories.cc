@@ -41,18 +41,23 @@ at::Tensor TrajectoryValues(const WorldModel& model, double discount, const at::
   const bool terminates = model.config().env().spec().terminates();
   const int64_t actions = sequences.size(3);
   POMPC_CHECK_GE(sequences.size(2), 1, "a sequence has a decision");
-  POMPC_CHECK_EQ(latents.size(0), sequences.size(0) * sequences.size(1));
+  POMPC_CHECK_EQ(latents.size(0), sequences.size(0));
   POMPC_CHECK(draws.noise.size(0) == sequences.size(0) && draws.noise.size(1) == sequences.size(1),
               "noise for these sequences");
-  at::Tensor z = latents;
+  at::Tensor z;
   at::Tensor total, alive;
   double weight = 1;
   for (int64_t t = 0; t < sequences.size(2); ++t) {
-    const at::Tensor input = at::cat({z, sequences.select(2, t).reshape({-1, actions})}, -1);
-    at::Tensor reward = TwoHotDecode(model.reward().Forward(input), bins);
+    const at::Tensor action = sequences.select(2, t).reshape({-1, actions});
+    // The sequences of a state begin at the same latent.
+    const at::Tensor input = t == 0 ? action : at::cat({z, action}, -1);
+    const auto follow = [&](const Mlp& network) {
+      return t == 0 ? network.ForwardAfter(latents, input) : network.Forward(input);
+    };
+    at::Tensor reward = TwoHotDecode(follow(model.reward()), bins);
     if (alive.defined()) reward = reward * alive;
     total = total.defined() ? at::add(total, reward, weight) : reward;
-    z = model.dynamics().Forward(input);
+    z = follow(model.dynamics());
     weight *= discount;
     if (terminates) {
       // A logit of 0 is a probability of one half. Once dead a sequence stays dead.
@@ -70,21 +75,19 @@ at::Tensor PolicySequences(const WorldModel& model, const at::Tensor& latents,
   const int64_t states = noise.size(0), count = noise.size(1), horizon = noise.size(2);
   const int64_t actions = noise.size(3);
   POMPC_CHECK_EQ(latents.size(0), states);
-  // The last action needs no next state.
-  at::Tensor z = RepeatRows(latents, count);
-  std::vector<at::Tensor> steps;
-  for (int64_t t = 0; t < horizon; ++t) {
+  // The sequences of a state begin at the same latent, and the last action needs no next state.
+  const Gaussian first = model.Policy(latents);
+  std::vector<at::Tensor> steps = {
+      SampleActions({first.mean.unsqueeze(1), first.log_std.unsqueeze(1)}, noise.select(2, 0),
+                    model.config().model().policy_form())};
+  at::Tensor z;
+  for (int64_t t = 1; t < horizon; ++t) {
+    const at::Tensor before = steps.back().reshape({-1, actions});
+    z = t == 1 ? model.dynamics().ForwardAfter(latents, before) : model.Next(z, before);
     const at::Tensor action = Act(model, z, noise.select(2, t).reshape({-1, actions}));
     steps.push_back(action.view({states, count, actions}));
-    if (t + 1 < horizon) z = model.Next(z, action);
   }
   return at::stack(steps, 2);
-}
-
-at::Tensor RepeatRows(const at::Tensor& rows, int64_t count) {
-  return rows.unsqueeze(1)
-      .expand({rows.size(0), count, rows.size(1)})
-      .reshape({rows.size(0) * count, rows.size(1)});
 }
 
 }  // namespace pompc::model

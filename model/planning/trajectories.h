@@ -20,7 +20,7 @@ struct TrajectoryDraws {
 };
 
 // What plans maximise: discounted returns in the model, [S, N], of action sequences [S, N, H, A]
-// from latents [S * N, L], each state's N rows next to each other. A return is the sum of gamma^t R
+// from latents [S, L]. A return is the sum of gamma^t R
 // over the H decisions, plus gamma^H times the mean of two members of Q at the policy's action.
 // Everything after a state that is terminal with a probability above one half counts as 0
 // (TD-MPC2's estimate_value). REQUIRES: shapes as said, draws for S and N.
@@ -31,9 +31,6 @@ at::Tensor TrajectoryValues(const WorldModel& model, double discount, const at::
 // standard normal noise [S, N, H, A].
 at::Tensor PolicySequences(const WorldModel& model, const at::Tensor& latents,
                            const at::Tensor& noise);
-
-// Each row `count` times in succession: [S, L] -> [S * count, L].
-at::Tensor RepeatRows(const at::Tensor& rows, int64_t count);
 
 }  // namespace pompc::model
 

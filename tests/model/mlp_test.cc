@@ -161,6 +161,24 @@ TEST(MlpTest, InferenceOfManyRowsEqualsThatOfEach) {
   }
 }
 
+// Three prefixes of 200 rows each, so that a block of rows in the cache has several of them.
+TEST(MlpTest, RowsAfterASharedPrefixEqualWholeRows) {
+  const at::NoGradGuard no_grad;
+  for (const int64_t prefix_width : {1, 5, 6}) {
+    for (const auto dtype : {proto::ModelConfig::FLOAT32, proto::ModelConfig::BFLOAT16}) {
+      MlpSpec spec = Spec(0, 8);
+      spec.matmul_dtype = dtype;
+      const Mlp mlp(spec, Draw(11, {spec.NumParameters()}));
+      const at::Tensor prefixes = Draw(5, {3, prefix_width});
+      const at::Tensor x = Draw(6, {600, 7 - prefix_width});
+      const at::Tensor whole = at::cat({prefixes.repeat_interleave(200, 0), x}, 1);
+      EXPECT_TRUE(AllClose(mlp.ForwardAfter(prefixes, x), mlp.Forward(whole), 1e-5));
+      const ReferenceScope scope;
+      EXPECT_TRUE(at::equal(mlp.ForwardAfter(prefixes, x), mlp.Forward(whole)));
+    }
+  }
+}
+
 TEST(MlpTest, GradientsAddUpOverPasses) {
   at::Tensor gradient;
   const Mlp mlp = MakeMlp(Spec(0, 0), gradient);
