@@ -52,9 +52,9 @@ export LD_LIBRARY_PATH
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$OUT/device.txt"
 run model_test 60 "$PROGRAMS/model_model_test" --gtest_brief=1
 run update_test 120 "$PROGRAMS/learner_update_test" --gtest_brief=1
-run update_rates 200 "$PYTHON" bench/learner/update_rates.py --device cuda --seconds 1.5 --update-bench "$PROGRAMS/update_bench"
+run speed 200 "$PYTHON" bench/peers/speed.py --device cuda --seconds 1.5 --build "$PROGRAMS"
 run plans 40 "$PROGRAMS/plan_bench" --device cuda --benchmark_min_time=0.2
 TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 run updates_tf32 60 "$PROGRAMS/update_bench" --device cuda --benchmark_min_time=2 \
   --benchmark_filter='BM_Update/(tiny|5M)/'
-cat "$OUT/update_rates.txt" "$OUT/plans.txt" "$OUT/updates_tf32.txt"
+cat "$OUT/speed.txt" "$OUT/plans.txt" "$OUT/updates_tf32.txt"
 exit "$failed"

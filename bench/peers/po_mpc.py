@@ -8,6 +8,7 @@ Windows come first: [B, H, ...].
 """
 
 import dataclasses
+import itertools
 import math
 import re
 
@@ -107,7 +108,7 @@ class Settings:
 
 def mlp(parameters, name, x, settings, members=None, dropout=0.0):
     """Network `name` at x [..., in]; an ensemble gives [members, ..., out]."""
-    depth = 1 + max(int(key.split(".")[1]) for key in parameters if key.startswith(name + "."))
+    depth = next(i for i in itertools.count(1) if f"{name}.{i}.weight" not in parameters)
     shape = x.shape[:-1]
     y = x.reshape(-1, x.shape[-1])
     for i in range(depth):
@@ -175,6 +176,20 @@ def follow(scale, x, tau):
         return scale
     low, high = torch.quantile(x.detach(), torch.tensor([0.05, 0.95], device=x.device))
     return scale + tau * ((high - low).clamp(min=1) - scale)
+
+
+@dataclasses.dataclass
+class Search:
+    """What a plan needs of a run's config."""
+
+    samples: int
+    iterations: int
+    policy_samples: int
+    elites: int
+    members: int
+    min_std: float = 0.05
+    max_std: float = 2
+    temperature: float = 0.5
 
 
 class PoMpc:
@@ -328,6 +343,41 @@ class PoMpc:
         pairs = batch["sequence_members"]
         chosen = torch.stack([values[pairs[b], b].mean(0) for b in range(len(pairs))])
         return total + discount * alive * chosen
+
+    @torch.no_grad()
+    def plan(self, observation, mean, search):
+        """One decision by MPPI from one observation [O] and the mean of the plan before [P, A], moved on by a decision:
+        the action, and the mean and standard deviation of the new plan."""
+        s, (length, width) = self.settings, mean.shape
+        z = self.net("encoder", observation[None])
+        proposed, latent = [], z.expand(search.policy_samples, -1)
+        for _ in range(length):
+            centre, log_std = self.policy("policy", latent)
+            proposed.append((centre + log_std.exp() * torch.randn_like(centre)).clamp(-1, 1))
+            latent = self.net("dynamics", torch.cat((latent, proposed[-1]), -1))
+        proposed = torch.stack(proposed, 1)
+        std = torch.full_like(mean, search.max_std)
+        for _ in range(search.iterations):
+            drawn = mean + std * torch.randn(search.samples - search.policy_samples, length, width)
+            sequences = torch.cat((proposed, drawn.clamp(-1, 1)))
+            total, discount, latent = 0, 1, z.expand(search.samples, -1)
+            for t in range(length):
+                joined = torch.cat((latent, sequences[:, t]), -1)
+                total = total + discount * decode(self.net("reward", joined), s)
+                latent = self.net("dynamics", joined)
+                discount *= s.discount
+            centre, log_std = self.policy("policy", latent)
+            action = (centre + log_std.exp() * torch.randn_like(centre)).clamp(-1, 1)
+            members = torch.randperm(search.members)[:2]
+            joined = torch.cat((latent, action), -1)
+            total = total + discount * decode(self.net("q", joined, members=members), s).mean(0)
+            values, best = torch.topk(total.nan_to_num(0), search.elites)
+            scores = torch.exp(search.temperature * (values - values[0]))
+            weights = (scores / (scores.sum() + 1e-9))[:, None, None]
+            mean = (weights * sequences[best]).sum(0)
+            std = (weights * (sequences[best] - mean) ** 2).sum(0).sqrt().clamp(search.min_std, search.max_std)
+        chosen = sequences[best[torch.multinomial(scores, 1)], 0][0]
+        return (chosen + std[0] * torch.randn_like(chosen)).clamp(-1, 1), mean, std
 
     def probe(self, batch):
         """What `pompc model probe` writes, at the parameters as they are and without dropout."""

@@ -18,13 +18,12 @@ constexpr int kBlock = 4;
 // Rows of this width are worked on in wide vectors.
 POMPC_INLINE bool IsWide(int64_t width) { return width % kLanes<WideFloats> == 0; }
 
-// Adds the bias and applies dropout to `count` <= kBlock rows, normalises them, all in place;
-// returns the factors.
+// Adds the bias and applies dropout to `count` <= kBlock rows, in place; returns their means and
+// the factors that normalise them.
 template <typename Vector>
-POMPC_INLINE void NormalizeRows(int64_t count, int64_t width, const float* bias,
-                                const float* dropout, float* y, float* factors) {
+POMPC_INLINE void MeasureRows(int64_t count, int64_t width, const float* bias, const float* dropout,
+                              float* y, float* means, float* factors) {
   const float share = 1.0f / static_cast<float>(width);
-  float means[kBlock];
   for (int64_t r = 0; r < count; ++r) {
     float* row = y + r * width;
     const float* mask = dropout == nullptr ? nullptr : dropout + r * width;
@@ -43,28 +42,39 @@ POMPC_INLINE void NormalizeRows(int64_t count, int64_t width, const float* bias,
                  });
   }
   for (int64_t r = 0; r < count; ++r) factors[r] = 1.0f / __builtin_sqrtf(factors[r] + kEpsilon);
-  for (int64_t r = 0; r < count; ++r) {
-    float* row = y + r * width;
-    for (int64_t i = 0; i < width; i += kLanes<Vector>)
-      Store(row + i, (Load<Vector>(row + i) - means[r]) * factors[r]);
-  }
 }
 
-// Scale, shift and Mish.
+// One row between the sums and the activation. Each number is read once: it is normalised, stored
+// if a backward pass needs it, scaled and shifted in registers.
+struct NormRow {
+  int64_t width;
+  float mean, factor;
+  const float* weight;
+  const float* shift;
+  const float* y;
+  float* normalized;  // nullptr: not wanted
+
+  template <typename Vector>
+  POMPC_INLINE Vector Scaled(int64_t i) const {
+    const Vector x = (Load<Vector>(y + i) - mean) * factor;
+    if (normalized != nullptr) Store(normalized + i, x);
+    return x * Load<Vector>(weight + i) + Load<Vector>(shift + i);
+  }
+};
+
 template <typename Vector>
-POMPC_INLINE void MishRow(int64_t width, const float* weight, const float* shift, const float* x,
-                          float* out) {
-  for (int64_t i = 0; i < width; i += kLanes<Vector>) {
-    Store(out + i, Mish(Load<Vector>(x + i) * Load<Vector>(weight + i) + Load<Vector>(shift + i)));
+POMPC_INLINE void MishRow(const NormRow& row, float* out) {
+  for (int64_t i = 0; i < row.width; i += kLanes<Vector>) {
+    Store(out + i, Mish(row.Scaled<Vector>(i)));
   }
 }
 
-// Scale, shift and softmax over groups of kWidth. In three passes, so that the long chain of
-// operations on one group overlaps with the others'.
-POMPC_INLINE void SimNormRow(int64_t width, const float* weight, const float* shift, const float* x,
-                             float* out) {
+// Softmax over groups of kWidth. In three passes, so that the long chain of operations on one group
+// overlaps with the others'.
+POMPC_INLINE void SimNormRow(const NormRow& row, float* out) {
+  const int64_t width = row.width;
   for (int64_t i = 0; i < width; i += kWidth) {
-    const Floats scaled = Load(x + i) * Load(weight + i) + Load(shift + i);
+    const Floats scaled = row.Scaled<Floats>(i);
     Store(out + i, scaled - MaxAcross(scaled));
   }
   for (int64_t i = 0; i < width; i += kWidth) Store(out + i, Exp(Load(out + i)));
@@ -173,23 +183,30 @@ POMPC_INLINE void NormForwardHere(const NormShape& shape, const NormParameters& 
       const int64_t count = end - row < kBlock ? end - row : kBlock;
       const float* dropout =
           parameters.dropout == nullptr ? nullptr : parameters.dropout + row * width;
-      float factors[kBlock];
+      float means[kBlock], factors[kBlock];
       const float* bias = parameters.bias + member * width;
       if (IsWide(width)) {
-        NormalizeRows<WideFloats>(count, width, bias, dropout, y + row * width, factors);
+        MeasureRows<WideFloats>(count, width, bias, dropout, y + row * width, means, factors);
       } else {
-        NormalizeRows<Floats>(count, width, bias, dropout, y + row * width, factors);
+        MeasureRows<Floats>(count, width, bias, dropout, y + row * width, means, factors);
       }
       for (int64_t r = row; r < row + count; ++r) {
         if (inverse_std != nullptr) inverse_std[r] = factors[r - row];
-        const float* x = y + r * width;
-        float* out = output + r * width;
+        float* const at = y + r * width;
+        const NormRow normed = {width,
+                                means[r - row],
+                                factors[r - row],
+                                weight,
+                                shift,
+                                at,
+                                inverse_std == nullptr ? nullptr : at};
+        float* const out = output + r * width;
         if (shape.simnorm) {
-          SimNormRow(width, weight, shift, x, out);
+          SimNormRow(normed, out);
         } else if (IsWide(width)) {
-          MishRow<WideFloats>(width, weight, shift, x, out);
+          MishRow<WideFloats>(normed, out);
         } else {
-          MishRow<Floats>(width, weight, shift, x, out);
+          MishRow<Floats>(normed, out);
         }
       }
     }

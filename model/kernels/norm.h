@@ -28,9 +28,10 @@ struct NormParameters {
   const float* dropout = nullptr;
 };
 
-// output = activation(LayerNorm((y + bias) * dropout) * weight + shift). `y` is overwritten with
-// the normalised values and `inverse_std` [members, rows], if not nullptr, with their factors: what
-// the backward pass needs. `output` may be `y` when no backward pass follows.
+// output = activation(LayerNorm((y + bias) * dropout) * weight + shift). For a backward pass `y` is
+// overwritten with the normalised values and `inverse_std` [members, rows] with their factors. If
+// `inverse_std` is nullptr none follows: what `y` holds afterwards is not defined, and `output` may
+// be `y`.
 void NormForward(const NormShape& shape, const NormParameters& parameters, float* y,
                  float* inverse_std, float* output);
 

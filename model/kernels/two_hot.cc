@@ -15,10 +15,12 @@ struct PaddedRow {
   int64_t size;
 };
 
+constexpr int kStep = kLanes<WideFloats>;
+
 POMPC_INLINE void Pad(int64_t count, const float* row, PaddedRow& padded) {
-  padded.size = (count + kWidth - 1) / kWidth * kWidth;
+  padded.size = (count + kStep - 1) / kStep * kStep;
   int64_t i = 0;
-  for (; i + kWidth <= count; i += kWidth) Store(padded.x + i, Load(row + i));
+  for (; i + kStep <= count; i += kStep) Store(padded.x + i, Load<WideFloats>(row + i));
   for (; i < count; ++i) padded.x[i] = row[i];
   for (; i < padded.size; ++i) padded.x[i] = -1e30f;
 }
@@ -33,22 +35,22 @@ struct Softmax {
 POMPC_INLINE Softmax SoftmaxOf(PaddedRow& row) {
   // The maximum is subtracted so that no exponential overflows. Mean and sum are collected in one
   // pass: e^x / sum is needed for the gradient alone.
-  Floats max = Load(row.x);
-  for (int64_t i = kWidth; i < row.size; i += kWidth) max = Max(Load(row.x + i), max);
-  max = MaxAcross(max);
-  const Floats first = {0, 1, 2, 3, 4, 5, 6, 7};
-  Floats sum = {};
-  Floats weighted = {};
-  Floats bins = first;
-  for (int64_t i = 0; i < row.size; i += kWidth) {
-    const Floats e = Exp(Load(row.x + i) - max);
+  WideFloats maxima = Load<WideFloats>(row.x);
+  for (int64_t i = kStep; i < row.size; i += kStep)
+    maxima = Max(Load<WideFloats>(row.x + i), maxima);
+  const float max = MaxOf(maxima);
+  WideFloats bins = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  WideFloats sum = {};
+  WideFloats weighted = {};
+  for (int64_t i = 0; i < row.size; i += kStep) {
+    const WideFloats e = Exp(Load<WideFloats>(row.x + i) - max);
     Store(row.x + i, e);
     sum += e;
     weighted += e * bins;
-    bins += static_cast<float>(kWidth);
+    bins += static_cast<float>(kStep);
   }
   const float total = Sum(sum);
-  return {max[0], total, Sum(weighted) / total};
+  return {max, total, Sum(weighted) / total};
 }
 
 float SymlogMean(const TwoHotBins& bins, const Softmax& softmax) {

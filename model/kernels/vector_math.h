@@ -65,6 +65,10 @@ POMPC_INLINE Floats MaxAcross(Floats x) {
   x = Max(x, __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5));
   return Max(x, __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6));
 }
+POMPC_INLINE float MaxOf(WideFloats x) {
+  return MaxAcross(Max(__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7),
+                       __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15)))[0];
+}
 
 // Sum of f(i) over i = 0, n, 2 n ... < width for vectors of n numbers. Four partial sums, for one
 // would wait for each addition.
