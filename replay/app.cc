@@ -42,6 +42,10 @@ absl::Status AppOptions::Validate() const {
             ? "--durability: rows can be kept only where --data-dir says in which folder"
             : "--durability: MEMORY keeps no rows, so --data-dir must be absent");
   }
+  if (data_dir.empty() && row_cache_bytes > 0) {
+    return absl::InvalidArgumentError(
+        "--on-disk: rows can be served from disk only where --data-dir says in which folder");
+  }
   if (shard.empty() || !IsUtf8(shard)) {
     return absl::InvalidArgumentError(
         absl::StrCat("--shard: \"", ToUtf8(shard), "\"; allowed: text (UTF-8) that is not empty"));
@@ -75,6 +79,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const AppOptions& options) {
                            RocksStore::Open({.folder = options.data_dir,
                                              .durability = options.durability,
                                              .skip_damaged = options.skip_damaged,
+                                             .row_cache_bytes = options.row_cache_bytes,
                                              .clock = options.clock}));
     const uint64_t incarnation = store->incarnation();
     app.reset(new App(options, incarnation, std::move(store)));

@@ -28,6 +28,8 @@ struct AppOptions {
   std::string data_dir;
   // What an acknowledgement promises; of a shard without data_dir, kMemory.
   Durability durability = Durability::kMemory;
+  // Rows are served from data_dir, with so much memory for what was read; 0: from memory.
+  uint64_t row_cache_bytes = 0;
   // Opens data_dir without what is damaged in it, instead of failing.
   bool skip_damaged = false;
 

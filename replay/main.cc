@@ -4,6 +4,7 @@
 #include "common/rpc/role_main.h"
 #include "proto/replay.grpc.pb.h"
 #include "replay/app.h"
+#include "replay/store_flags.h"
 
 int main(int argc, char** argv) {
   pompc::rpc::RoleMain role({
@@ -13,7 +14,8 @@ int main(int argc, char** argv) {
                  "shard and sets its limits.",
       .examples = "  pompc-replay --listen 127.0.0.1:50061\n"
                   "  pompc-replay --listen 0.0.0.0:50061 --insecure --shard 1\n"
-                  "  pompc-replay --data-dir /var/lib/pompc/shard-0\n",
+                  "  pompc-replay --data-dir /var/lib/pompc/shard-0\n"
+                  "  pompc-replay --data-dir /var/lib/pompc/shard-0 --on-disk\n",
       .listen = "127.0.0.1:50061",
       .health_service = pompc::proto::ReplayService::service_full_name(),
   });
@@ -25,31 +27,19 @@ int main(int argc, char** argv) {
       .add_option("--shard", options.shard, "Label of this shard in its metrics")
       ->envname("POMPC_SHARD")
       ->capture_default_str();
-  std::string durability;
-  role.flags()
-      .add_option("--data-dir", options.data_dir,
-                  "Folder of the shard's rows, which outlive it; default: they live in memory")
-      ->type_name("DIR")
-      ->envname("POMPC_DATA_DIR");
-  role.flags()
-      .add_option("--durability", durability,
-                  "What an acknowledged row survives: SYNC a power cut, BACKGROUND the end of the "
-                  "process, MEMORY nothing; default SYNC with --data-dir, else MEMORY")
-      ->envname("POMPC_DURABILITY");
-  role.flags().add_flag("--skip-damaged", options.skip_damaged,
-                        "Start without the rows that are damaged in --data-dir");
+  pompc::replay::StoreFlags store;
+  store.AddTo(role.flags());
   return role.Run(
       argc, argv,
-      [&options, &durability](
-          const pompc::rpc::RoleContext& context) -> absl::StatusOr<pompc::rpc::RunningRole> {
+      [&options,
+       &store](const pompc::rpc::RoleContext& context) -> absl::StatusOr<pompc::rpc::RunningRole> {
         // Replies of hundreds of kilobytes come and go. Faulting their pages in each time costs a
         // tenth of a reply.
         pompc::KeepFreedMemory(int64_t{64} << 20);
         options.listen = context.flags.listen;
         options.insecure = context.flags.insecure;
         options.metrics = context.metrics;
-        POMPC_ASSIGN_OR_RETURN(options.durability,
-                               pompc::replay::ParseDurability(durability, options.data_dir));
+        POMPC_RETURN_IF_ERROR(store.Fill(&options));
         POMPC_ASSIGN_OR_RETURN(auto app, pompc::replay::App::Start(options));
         return pompc::rpc::MakeRunningRole(std::move(app));
       });

@@ -1,5 +1,6 @@
-// A shard's rows on disk, without gRPC: what durability costs an insert, and how long rows take to
-// load. Folders are made below $TMPDIR, /tmp by default.
+// A shard's rows on disk, without gRPC: what durability costs an insert, how long rows take to
+// load, and what it costs to draw windows from disk. Folders are made below $TMPDIR, /tmp by
+// default.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -7,10 +8,12 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
 #include "common/base/threads.h"
+#include "replay/core/random.h"
 #include "replay/core/shard.h"
 #include "replay/store/rocks_store.h"
 #include "tests/replay/row_builder.h"
@@ -41,11 +44,12 @@ std::string Folder() {
   return absl::StrCat(tmp == nullptr ? "/tmp" : tmp, "/pompc-store-bench-", getpid());
 }
 
-std::unique_ptr<Shard> OpenShard(Durability durability) {
+std::unique_ptr<Shard> OpenShard(Durability durability, uint64_t row_cache_bytes = 0) {
   if (durability == Durability::kMemory) {
     return std::make_unique<Shard>(1, Clock::Real(), std::make_unique<MemoryStore>());
   }
-  auto store = RocksStore::Open({.folder = Folder(), .durability = durability});
+  auto store = RocksStore::Open(
+      {.folder = Folder(), .durability = durability, .row_cache_bytes = row_cache_bytes});
   POMPC_CHECK(store.ok(), store.status().ToString());
   auto shard = std::make_unique<Shard>(1, Clock::Real(), *std::move(store));
   POMPC_CHECK_OK(shard->Load(ReadConfig));
@@ -62,6 +66,16 @@ class Writers {
   }
   ~Writers() {
     for (const auto& acknowledged : outstanding_) acknowledged->Wait();
+  }
+
+  // As Chunk, with numbers that cannot be compressed.
+  void RandomChunk() {
+    for (std::vector<float>* column : {&rows_.observations_, &rows_.actions_, &rows_.rewards_,
+                                       &rows_.plan_mean_, &rows_.plan_std_, &rows_.plan_value_}) {
+      for (float& number : *column)
+        number = static_cast<float>(random_.Below(1 << 24) + 1) / (1 << 24);
+    }
+    Chunk();
   }
 
   void Chunk() {
@@ -86,6 +100,7 @@ class Writers {
  private:
   Shard* const shard_;
   RowBuilder rows_{kSpec};
+  Random random_{1};
   std::shared_ptr<NoWaiter> waiter_ = std::make_shared<NoWaiter>();
   uint64_t chunks_ = 0;
   std::deque<std::shared_ptr<Event>> outstanding_;
@@ -117,7 +132,8 @@ void BM_Load(benchmark::State& state) {
     for (uint64_t row = 0; row < kCapacity; row += kChunkRows) writers.Chunk();
   }
   for (auto _ : state) {
-    std::unique_ptr<Shard> shard = OpenShard(Durability::kBackground);
+    std::unique_ptr<Shard> shard =
+        OpenShard(Durability::kBackground, static_cast<uint64_t>(state.range(0)) << 20);
     POMPC_CHECK_EQ(shard->counts().stored_rows, kCapacity);
     state.PauseTiming();
     shard.reset();
@@ -126,7 +142,40 @@ void BM_Load(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * kCapacity);
   std::filesystem::remove_all(Folder());
 }
-BENCHMARK(BM_Load)->Iterations(3)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(BM_Load)
+    ->ArgName("row_cache_mib")
+    ->Arg(0)
+    ->Arg(16)
+    ->Iterations(3)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+
+// Batches of 256 windows of a million rows of random numbers, with so much memory for rows from
+// disk; 0: rows in memory. Before it is measured, each row was read once. The operating system has
+// the files in memory, so that what is not in the cache costs a system call and not a disk's time.
+void BM_Sample(benchmark::State& state) {
+  constexpr size_t kWindows = 256;
+  std::filesystem::remove_all(Folder());
+  {
+    const std::unique_ptr<Shard> shard = OpenShard(Durability::kBackground);
+    Writers writers(shard.get());
+    for (uint64_t row = 0; row < kCapacity; row += kChunkRows) writers.RandomChunk();
+  }
+  {
+    const std::unique_ptr<Shard> shard =
+        OpenShard(Durability::kBackground, static_cast<uint64_t>(state.range(0)) << 20);
+    POMPC_CHECK_OK(shard->Configure(Config()));
+    POMPC_CHECK_OK(shard->ReadRows(0, kCapacity, [](const StoredRow&) {}).status());
+    WindowBuffer buffer(kSpec, kHorizon, kWindows);
+    uint64_t seed = 0;
+    for (auto _ : state) POMPC_CHECK_OK(shard->Sample(seed++, buffer.Columns()));
+    state.counters["stored_mib"] =
+        static_cast<double>(shard->counts().stored_bytes) / (uint64_t{1} << 20);
+  }
+  state.SetItemsProcessed(state.iterations() * kWindows);
+  std::filesystem::remove_all(Folder());
+}
+BENCHMARK(BM_Sample)->ArgName("row_cache_mib")->Arg(0)->Arg(512)->Arg(16)->MinTime(2);
 
 }  // namespace
 }  // namespace pompc::replay

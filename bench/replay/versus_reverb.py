@@ -83,6 +83,8 @@ class Pompc:
                  f"127.0.0.1:{free_ports(1)[0]}"]
         if self.level != "MEMORY":
             words += ["--data-dir", folder / "shard", "--durability", self.level]
+            if self._flags.on_disk:
+                words += ["--on-disk", "--row-cache-bytes", self._flags.row_cache_bytes]
         with open(folder / "server.log", "wb") as log:
             server = subprocess.Popen(list(map(str, words)), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         await_listener(settings["port"], server)
@@ -304,6 +306,8 @@ def read_flags():
                         "files, which may be memory")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     parser.add_argument("--levels", nargs="+", choices=LEVELS, default=LEVELS)
+    parser.add_argument("--on-disk", action="store_true", help="serve rows from disk at the levels that have one")
+    parser.add_argument("--row-cache-bytes", type=int, default=256 << 20, help="memory for rows from disk")
     parser.add_argument("--payloads", nargs="+", type=integer(), choices=sorted(PAYLOADS), default=sorted(PAYLOADS))
     parser.add_argument("--writers", nargs="+", type=integer(1, 512), default=(1, 8, 64))
     parser.add_argument("--processes", type=integer(1, 64), default=len(os.sched_getaffinity(0)),
@@ -331,8 +335,8 @@ def main():
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS), flush=True)
     results = {}
     for case in cases(flags):
-        # Sampling does not touch what makes rows durable.
-        chosen = [system for system in systems if case[0] != "sample" or system.level == "MEMORY"]
+        # Sampling rows in memory does not touch what makes them durable.
+        chosen = [system for system in systems if case[0] != "sample" or system.level == "MEMORY" or flags.on_disk]
         results[case] = measure_case(case, chosen, flags)
         for system in chosen:
             print(line_of(case, system, results[case][system.name], results[case].get("Reverb"), flags), flush=True)

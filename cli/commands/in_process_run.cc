@@ -53,13 +53,15 @@ absl::StatusOr<std::unique_ptr<InProcessRun>> InProcessRun::Start(
 InProcessRun::~InProcessRun() { Stop(); }
 
 absl::Status InProcessRun::StartShards(const InProcessRunOptions& options) {
+  const proto::ReplayConfig& replay = options.config.replay();
   for (int i = 0; i < options.shards; ++i) {
     replay::AppOptions shard;
     shard.shard = absl::StrCat(i);
     shard.metrics = options.metrics;
-    shard.durability = DurabilityOf(options.config.replay());
+    shard.durability = DurabilityOf(replay);
     if (shard.durability != replay::Durability::kMemory) {
       shard.data_dir = rundir::ShardFolder(options.run_dir, i);
+      if (replay.on_disk()) shard.row_cache_bytes = replay.row_cache_bytes();
     }
     POMPC_ASSIGN_OR_RETURN(auto app, replay::App::Start(shard));
     shard_endpoints_.push_back(app->server().InProcessEndpoint());

@@ -18,6 +18,9 @@ namespace fs = std::filesystem;
 // A page of rows, or a megabyte of rows on its way into a shard, takes far less.
 constexpr absl::Duration kTimeout = absl::Seconds(30);
 
+// Rows are read once, in their order.
+constexpr uint64_t kRowCacheBytes = uint64_t{16} << 20;
+
 // RocksDB keeps a file of this name in each of its folders. A folder without it would be filled
 // with an empty database when a shard opened it.
 bool HoldsData(const std::string& folder) {
@@ -75,6 +78,8 @@ absl::Status ReplaySource::Serve(const std::string& folder) {
   replay::AppOptions options;
   options.data_dir = folder;
   options.durability = replay::Durability::kSync;
+  // There may be more rows than memory.
+  options.row_cache_bytes = kRowCacheBytes;
   options.metrics = std::make_shared<MetricsRegistry>();
   absl::StatusOr<std::unique_ptr<replay::App>> app = replay::App::Start(options);
   if (absl::IsFailedPrecondition(app.status())) {

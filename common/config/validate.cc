@@ -151,6 +151,11 @@ absl::Status CheckReplay(const proto::RunConfig& config) {
                               config.learner().utd(),
                               ": updates and rows would wait for each other"));
   }
+  if (replay.on_disk() && replay.durability() == proto::ReplayConfig::MEMORY) {
+    return Error(
+        "replay.on_disk: with replay.durability MEMORY no row is on disk; allowed: SYNC or "
+        "BACKGROUND");
+  }
   const proto::ActorConfig& actor = config.actor();
   if (actor.max_unacked_rows() < actor.chunk_rows()) {
     return Error(absl::StrCat("actor.max_unacked_rows: ", actor.max_unacked_rows(),

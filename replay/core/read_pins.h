@@ -33,8 +33,10 @@ class ReadPins {
     changed_.Signal();
   }
 
+  // The oldest pinned address; the highest number if there is none.
+  uint64_t Oldest() const { return oldest_.load(std::memory_order_acquire); }
   // True if no address before `end` is pinned.
-  bool IsFree(uint64_t end) const { return oldest_.load(std::memory_order_acquire) >= end; }
+  bool IsFree(uint64_t end) const { return Oldest() >= end; }
 
   // Waits until no address before `end` is pinned.
   void WaitUntilFree(uint64_t end) {

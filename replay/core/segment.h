@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -39,6 +40,11 @@ struct StoredChunk {
   uint64_t first_row = 0;
   const RowView& rows;
   uint32_t begin = 0;
+  // The place of the first new row among the slots of its chunk's record in the store, or
+  // kNoRecord; for rows that come from there.
+  std::optional<uint32_t> stored_slot = {};
+
+  static constexpr uint32_t kNoRecord = (uint32_t{1} << 31) - 1;
 };
 
 }  // namespace pompc::replay

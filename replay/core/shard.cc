@@ -185,7 +185,7 @@ absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
 absl::Status Shard::MakeTable(const ShardConfig& config) {
   POMPC_RETURN_IF_ERROR(config.table.Validate());
   if (table_ == nullptr) {
-    table_ = std::make_shared<Table>(config.table);
+    table_ = std::make_shared<Table>(config.table, store_->disk_rows());
     return absl::OkStatus();
   }
   table_ = std::make_shared<Table>(config.table, *table_);
@@ -481,7 +481,7 @@ absl::Status Shard::Sample(uint64_t seed, const WindowColumns& out, absl::string
 absl::StatusOr<std::pair<uint64_t, uint64_t>> Shard::ReadRows(
     uint64_t address, uint64_t max_rows, const std::function<void(const StoredRow&)>& visit) const {
   POMPC_ASSIGN_OR_RETURN(const Open open, GetOpen());
-  const uint64_t next = open.table->Read(address, max_rows, visit);
+  POMPC_ASSIGN_OR_RETURN(const uint64_t next, open.table->Read(address, max_rows, visit));
   return std::make_pair(next, open.table->next());
 }
 

@@ -108,7 +108,8 @@ class Shard::Loader {
     uint64_t tail = skip > 0 ? chunk.address + skip - 1 : chunk.previous;
     if (IsInGap(tail)) tail = Table::kNoAddress;
     const auto begin = static_cast<uint32_t>(std::min<uint64_t>(skip, chunk.rows.count));
-    table.Append({chunk.segment, chunk.first_row, chunk.rows, begin}, &tail);
+    const auto slot = static_cast<uint32_t>(skip);
+    table.Append({chunk.segment, chunk.first_row, chunk.rows, begin, slot}, &tail);
     shard_.accepted_rows_ = chunk.accepted_rows;
     shard_.planned_rows_ = chunk.planned_rows;
     shard_.imported_rows_ = chunk.imported_rows;
@@ -126,7 +127,7 @@ class Shard::Loader {
     nothing.final_observation = zeros;
     while (table.next() < end) {
       uint64_t tail = Table::kNoAddress;
-      table.Append({SegmentId(), 0, nothing, 0}, &tail);
+      table.Append({SegmentId(), 0, nothing, 0, StoredChunk::kNoRecord}, &tail);
     }
   }
 

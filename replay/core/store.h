@@ -6,6 +6,7 @@
 #include <span>
 
 #include "absl/status/status.h"
+#include "replay/core/disk_rows.h"
 #include "replay/core/store_record.h"
 
 namespace pompc::replay {
@@ -69,6 +70,9 @@ class Store {
   virtual uint64_t opening() const = 0;
 
   virtual StoreStats stats() const = 0;
+
+  // The place that the numbers of rows are read from; null if the shard's table holds them.
+  virtual DiskRows* disk_rows() { return nullptr; }
 };
 
 // Keeps nothing: rows live as long as the process.

@@ -59,7 +59,11 @@ uint64_t TableOptions::slots() const {
 
 // Columns of single bytes stand last, so that they leave no gaps: a slot is a multiple of 4 bytes
 // for the sake of the links of the next one. Other columns are copied, and need no alignment.
-Table::Layout::Layout(const RowSpec& spec) : slot_bytes(sizeof(Links)) {
+Table::Layout::Layout(const RowSpec& spec, bool on_disk) : slot_bytes(sizeof(Links)) {
+  if (on_disk) {
+    slot_bytes = kDiskSlotBytes;
+    return;
+  }
   for (const bool single : {false, true}) {
     for (size_t c = 0; c < kRowColumns; ++c) {
       if ((kColumns[c].element_bytes() == 1) != single) continue;
@@ -74,18 +78,20 @@ uint64_t Table::SlotBytes(const RowSpec& spec, const std::vector<NamedTableOptio
   return Layout(spec).slot_bytes + NamedTables::BytesPerKey(tables);
 }
 
-Table::Table(const TableOptions& options)
+Table::Table(const TableOptions& options, DiskRows* disk)
     : spec_(options.spec),
       horizon_(options.horizon),
-      layout_(options.spec),
+      disk_(disk),
+      layout_(options.spec, disk != nullptr),
       slot_bytes_(SlotBytes(options.spec, options.tables)),
       capacity_(options.slots()),
       capacity_bytes_(options.capacity_bytes),
-      ring_slots_(capacity_ + kPieceSlots + SlotsForReaders(capacity_, slot_bytes_)),
+      ring_slots_(capacity_ + kPieceSlots + SlotsForReaders(capacity_, layout_.slot_bytes)),
+      pins_(disk == nullptr ? own_pins_ : disk->pins()),
       tables_(options.tables) {
   POMPC_CHECK_OK(options.Validate());
   block_shift_ = 0;
-  while (slot_bytes_ << (block_shift_ + 1) <= kBlockBytes) ++block_shift_;
+  while (layout_.slot_bytes << (block_shift_ + 1) <= kBlockBytes) ++block_shift_;
   blocks_.resize(((ring_slots_ - 1) >> block_shift_) + 1);
 }
 
@@ -98,7 +104,7 @@ void Table::StartAt(uint64_t address) {
 
 // The rows are published as if they had just arrived, so that the same code evicts what does not
 // fit and opens windows.
-Table::Table(const TableOptions& options, const Table& from) : Table(options) {
+Table::Table(const TableOptions& options, const Table& from) : Table(options, from.disk_) {
   POMPC_CHECK(spec_ == from.spec_);
   ReaderLock from_lock(&from.mu_);
   WriterLock lock(&mu_);
@@ -148,9 +154,10 @@ void Table::Append(const StoredChunk& chunk, uint64_t* tail) {
   POMPC_CHECK_LE(chunk.begin, rows.count);
   // The final observation counts as one row more.
   const uint32_t end = rows.count + (rows.final_observation.empty() ? 0 : 1);
+  if (disk_ != nullptr && !chunk.stored_slot.has_value()) disk_->Write(next(), spec_, chunk);
   for (uint32_t begin = chunk.begin; begin < end;) {
     const uint32_t count = std::min<uint32_t>(end - begin, kPieceSlots);
-    WriteSlots(rows, begin, count);
+    disk_ == nullptr ? WriteSlots(rows, begin, count) : WriteDiskSlots(chunk, begin, count);
     WriterLock lock(&mu_);
     for (uint32_t i = begin; i < begin + count; ++i) {
       Publish(chunk.segment, chunk.first_row + i, tail);
@@ -313,8 +320,9 @@ void Table::OpenWindowEndingAt(uint64_t address) {
 // the row before it, if it had one when it came, is still here.
 bool Table::EndsTerminated(uint64_t slot) const {
   Links& last = LinksOf(slot);
-  return last.Is(Links::kFinal) && last.to_previous != 0 &&
-         Flag(SlotBefore(slot, last.to_previous), "terminated");
+  if (!last.Is(Links::kFinal) || last.to_previous == 0) return false;
+  const uint64_t before = SlotBefore(slot, last.to_previous);
+  return disk_ == nullptr ? Flag(before, "terminated") : OnDiskAt(before).terminated != 0;
 }
 
 // Windows are drawn under the lock, and copied without it: the rows of a window that was drawn
@@ -324,6 +332,17 @@ absl::Status Table::Sample(uint64_t seed, const WindowColumns& out, absl::string
   POMPC_CHECK(Fits(out), "the columns have other sizes");
   Drawn drawn{.draws = std::vector<Draw>(out.count)};
   POMPC_RETURN_IF_ERROR(DrawFrom(name, seed, &drawn));
+  absl::Status status;
+  if (disk_ == nullptr) {
+    GatherAll(drawn, out);
+  } else {
+    status = GatherFromDisk(drawn, out);
+  }
+  pins_.Unpin(drawn.oldest);
+  return status;
+}
+
+void Table::GatherAll(const Drawn& drawn, const WindowColumns& out) const {
   const std::span<float> probabilities = out.Get<float>("probabilities");
   const std::span<uint64_t> draws = out.Get<uint64_t>("draws");
   for (size_t begin = 0; begin < out.count; begin += kPlanWindows) {
@@ -335,8 +354,6 @@ absl::Status Table::Sample(uint64_t seed, const WindowColumns& out, absl::string
       Gather(slot, drawn.oldest + SlotBefore(slot, drawn.oldest_slot), b, out);
     }
   }
-  pins_.Unpin(drawn.oldest);
-  return absl::OkStatus();
 }
 
 // The names of the tables, and whether their draws are limited, never change.
@@ -395,43 +412,58 @@ void Table::Gather(uint64_t slot, uint64_t address, size_t b, const WindowColumn
   }
 }
 
-uint64_t Table::Read(uint64_t address, uint64_t max_rows,
-                     const std::function<void(const StoredRow&)>& visit) const {
-  std::array<std::vector<uint64_t>, kRowColumns> numbers;
-  for (size_t c = 0; c < kRowColumns; ++c) {
-    numbers[c].resize((kColumns[c].bytes(spec_) + sizeof(uint64_t) - 1) / sizeof(uint64_t));
-  }
+absl::StatusOr<uint64_t> Table::Read(uint64_t address, uint64_t max_rows,
+                                     const std::function<void(const StoredRow&)>& visit) const {
+  if (disk_ != nullptr) return ReadFromDisk(address, max_rows, visit);
+  RowNumbers numbers = MakeRowNumbers();
   for (uint64_t i = 0; i < max_rows; ++i) {
     StoredRow row;
     {
       ReaderLock lock(&mu_);
       address = std::max(address, oldest_);
       if (address >= next_) return next_;
-      ReadRow(address++, &row, numbers);
+      ReadRow(address++, &row, &numbers);
     }
     visit(row);
   }
   return address;
 }
 
-// Columns are copied to where each is aligned.
-void Table::ReadRow(uint64_t address, StoredRow* row,
-                    std::span<std::vector<uint64_t>> numbers) const {
-  constexpr ColumnOf<float> kObservations = "observations";
-  const uint64_t slot = Slot(address);
-  Links& links = LinksOf(slot);
+Table::RowNumbers Table::MakeRowNumbers() const {
+  RowNumbers numbers;
+  for (size_t c = 0; c < kRowColumns; ++c) {
+    numbers[c].resize((kColumns[c].bytes(spec_) + sizeof(uint64_t) - 1) / sizeof(uint64_t));
+  }
+  return numbers;
+}
+
+bool Table::Describe(uint64_t address, StoredRow* row) const {
+  Links& links = LinksOf(Slot(address));
   row->address = address;
   row->segment = segments_[links.segment].id;
   row->row = RowNumber(links);
   row->draws = links.draws();
   row->barred = links.Is(Links::kBarred);
+  return links.Is(Links::kFinal);
+}
+
+// Columns are copied to where each is aligned.
+void Table::ReadRow(uint64_t address, StoredRow* row, RowNumbers* numbers) const {
+  const uint64_t slot = Slot(address);
+  const bool is_final = Describe(address, row);
   ReaderLock lock(&plans_mu_);
   for (size_t c = 0; c < kRowColumns; ++c) {
-    const uint64_t n = kColumns[c].bytes(spec_);
-    std::memcpy(numbers[c].data(), Cell(slot, c), n);
-    row->rows.columns[c] = std::as_bytes(std::span(numbers[c])).first(n);
+    std::memcpy((*numbers)[c].data(), Cell(slot, c), kColumns[c].bytes(spec_));
   }
-  if (!links.Is(Links::kFinal)) return;
+  PointTo(*numbers, is_final, row);
+}
+
+void Table::PointTo(const RowNumbers& numbers, bool is_final, StoredRow* row) const {
+  constexpr ColumnOf<float> kObservations = "observations";
+  for (size_t c = 0; c < kRowColumns; ++c) {
+    row->rows.columns[c] = std::as_bytes(std::span(numbers[c])).first(kColumns[c].bytes(spec_));
+  }
+  if (!is_final) return;
   row->rows.final_observation = row->rows.Get<float>(kObservations);
   row->rows.columns = {};
   row->rows.count = 0;
@@ -498,7 +530,11 @@ Table::UpdateCounts Table::UpdatePlans(std::span<const uint64_t> addresses,
       }
       const uint64_t slot = Slot(addresses[i]);
       if (LinksOf(slot).Is(Links::kFinal)) continue;
-      UpdatePlan(slot, plan_mean.subspan(i * a, a), plan_std.subspan(i * a, a));
+      if (disk_ != nullptr) {
+        LinksOf(slot).State().fetch_or(Links::kReplanned, std::memory_order_relaxed);
+      } else {
+        UpdatePlan(slot, plan_mean.subspan(i * a, a), plan_std.subspan(i * a, a));
+      }
       ++counts.updated;
     }
   }

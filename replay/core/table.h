@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/base/shared_mutex.h"
+#include "replay/core/disk_rows.h"
 #include "replay/core/named_tables.h"
 #include "replay/core/read_pins.h"
 #include "replay/core/row.h"
@@ -81,6 +82,9 @@ struct StoredRow {
 // a row, except that the selectors' arrays grow with the number of windows, and the records with
 // the number of segments. Beside its capacity the table has slots for one piece of new rows and for
 // evicted rows that readers may still copy: an eighth of the capacity, 1 MiB at most.
+//
+// Of rows on disk (DiskRows) the table holds the links alone, kDiskSlotBytes a row; for the
+// capacity they count as much as rows in memory do. Whoever samples reads them without any lock.
 class Table {
  public:
   // Address of no row. Addresses count everything ever stored: 0, 1, 2, ...
@@ -89,6 +93,8 @@ class Table {
   static constexpr uint64_t kPieceSlots = 64;
   // Slots are numbered with 32 bits; a larger capacity is cut to this.
   static constexpr uint64_t kMaxSlots = uint64_t{15} << 28;
+  // Memory that a row on disk takes, beside what the selectors keep for a window.
+  static constexpr uint64_t kDiskSlotBytes = 24;
 
   struct UpdateCounts {
     uint32_t updated = 0;
@@ -100,14 +106,15 @@ class Table {
     uint32_t gone = 0;
   };
 
-  // REQUIRES: options.Validate() is OK.
-  explicit Table(const TableOptions& options);
+  // Rows are in memory, or in `disk`, which must outlive the table. REQUIRES: options.Validate() is
+  // OK.
+  explicit Table(const TableOptions& options, DiskRows* disk = nullptr);
 
-  // Takes the rows of another table, at their addresses, with their plans, draws and bars; the
-  // newest ones if not all fit. Windows are those of this table's horizon; its named tables begin
-  // without priorities, and without draws that count for a limit. Both tables need their
-  // memory meanwhile. REQUIRES: options.Validate() is OK, the specs are the same, nobody writes to
-  // `from`.
+  // Takes the rows of another table, and where they are, at their addresses, with their plans,
+  // draws and bars; the newest ones if not all fit. Windows are those of this table's horizon; its
+  // named tables begin without priorities, and without draws that count for a limit. Both tables
+  // need their memory meanwhile. REQUIRES: options.Validate() is OK, the specs are the same, nobody
+  // writes to `from`.
   Table(const TableOptions& options, const Table& from);
 
   // The next row gets this address. REQUIRES: nothing was appended.
@@ -121,7 +128,8 @@ class Table {
 
   // Draws out.count windows from the named table `name`, the first one for "". INVALID_ARGUMENT
   // listing the tables if there is none of that name; FAILED_PRECONDITION if it holds no window, or
-  // fewer draws (NamedTables::CheckDraws). REQUIRES: Fits(out).
+  // fewer draws (NamedTables::CheckDraws); the error of DiskRows::Read, after which the draws count
+  // all the same. REQUIRES: Fits(out).
   absl::Status Sample(uint64_t seed, const WindowColumns& out, absl::string_view name = "");
   // True if the columns have the sizes of out.count windows of this table.
   bool Fits(const WindowColumns& out) const;
@@ -129,9 +137,9 @@ class Table {
   // Visits up to `max_rows` rows and final observations in the order of their addresses, from the
   // first stored one that is not before `address`. Returns the address after the last one visited,
   // where another call continues; it is next() when all have been visited. Rows that are evicted
-  // meanwhile may be left out. No lock is held while `visit` runs.
-  uint64_t Read(uint64_t address, uint64_t max_rows,
-                const std::function<void(const StoredRow&)>& visit) const;
+  // meanwhile may be left out. No lock is held while `visit` runs. The error of DiskRows::Read.
+  absl::StatusOr<uint64_t> Read(uint64_t address, uint64_t max_rows,
+                                const std::function<void(const StoredRow&)>& visit) const;
 
   // Replaces the plan statistics (plan_mean, plan_std [n, A]) of the rows at `addresses` [n], which
   // have a plan from then on. Evicted rows are skipped and counted; final observations are skipped.
@@ -221,9 +229,10 @@ class Table {
     static constexpr uint32_t kFinal = 1;        // a final observation, not a row
     static constexpr uint32_t kWindowStart = 2;  // of a valid window that was not barred
     static constexpr uint32_t kBarred = 4;       // the start of one that was barred
-    static constexpr uint32_t kDraw = 8;
+    static constexpr uint32_t kReplanned = 8;    // the plan was replaced; of a row on disk
+    static constexpr uint32_t kDraw = 16;
     // Leaves room for what several readers count at once.
-    static constexpr uint32_t kMaxDraws = (uint32_t{1} << 29) - (uint32_t{1} << 16);
+    static constexpr uint32_t kMaxDraws = (uint32_t{1} << 28) - (uint32_t{1} << 16);
 
     std::atomic_ref<uint32_t> State() { return std::atomic_ref<uint32_t>(state); }
     bool Is(uint32_t flag) { return (State().load(std::memory_order_relaxed) & flag) != 0; }
@@ -234,9 +243,15 @@ class Table {
       return State().fetch_add(kDraw, std::memory_order_relaxed) / kDraw + 1;
     }
   };
+  // What stands behind the links of a row on disk, in place of its columns.
+  struct OnDisk {
+    uint32_t slot : 31;  // DiskRows::Place::slot, or StoredChunk::kNoRecord
+    uint32_t terminated : 1;
+  };
+  static_assert(sizeof(Links) + sizeof(OnDisk) == kDiskSlotBytes);
   // The layout of a row in a slot: the offset of each column.
   struct Layout {
-    explicit Layout(const RowSpec& spec);
+    explicit Layout(const RowSpec& spec, bool on_disk = false);
     // The sizes come from a message: they must not overflow before Validate has refused them.
     std::array<uint64_t, kRowColumns> offset;
     uint64_t slot_bytes;
@@ -287,6 +302,12 @@ class Table {
                   uint32_t count) ABSL_NO_THREAD_SAFETY_ANALYSIS;
   void WriteRow(const RowView& rows, uint32_t i, uint64_t slot);
   void WriteFinal(std::span<const float> observation, uint64_t slot);
+  void WriteDiskSlots(const StoredChunk& chunk, uint32_t begin,
+                      uint32_t count) ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  OnDisk& OnDiskAt(uint64_t slot) const {
+    return *std::launder(reinterpret_cast<OnDisk*>(SlotData(slot) + sizeof(Links)));
+  }
+  DiskRows::Place PlaceOf(uint64_t slot, uint64_t address) const;
   std::byte* WritableSlot(uint64_t slot) ABSL_SHARED_LOCKS_REQUIRED(mu_);
   void EnterBlock(uint64_t block) ABSL_SHARED_LOCKS_REQUIRED(mu_);
   uint64_t FirstEvictedBlock() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
@@ -303,10 +324,20 @@ class Table {
   absl::Status DrawFrom(absl::string_view name, uint64_t seed, Drawn* drawn);
   absl::Status DrawWindows(size_t table, uint64_t seed, Drawn* drawn)
       ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  void GatherAll(const Drawn& drawn, const WindowColumns& out) const;
   void Gather(uint64_t slot, uint64_t address, size_t b, const WindowColumns& out) const
       ABSL_SHARED_LOCKS_REQUIRED(plans_mu_);
-  void ReadRow(uint64_t address, StoredRow* row, std::span<std::vector<uint64_t>> numbers) const
+  absl::Status GatherFromDisk(const Drawn& drawn, const WindowColumns& out) const;
+  // Room for one row, each of whose columns is aligned.
+  using RowNumbers = std::array<std::vector<uint64_t>, kRowColumns>;
+  RowNumbers MakeRowNumbers() const;
+  // Tells of a row all but its columns. Returns true for a final observation.
+  bool Describe(uint64_t address, StoredRow* row) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  void ReadRow(uint64_t address, StoredRow* row, RowNumbers* numbers) const
       ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  void PointTo(const RowNumbers& numbers, bool is_final, StoredRow* row) const;
+  absl::StatusOr<uint64_t> ReadFromDisk(uint64_t address, uint64_t max_rows,
+                                        const std::function<void(const StoredRow&)>& visit) const;
   void UpdatePlan(uint64_t slot, std::span<const float> plan_mean, std::span<const float> plan_std)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(plans_mu_);
   bool BarOne(uint64_t address) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -317,6 +348,7 @@ class Table {
 
   const RowSpec spec_;
   const uint32_t horizon_;
+  DiskRows* const disk_;
   const Layout layout_;
   const uint64_t slot_bytes_;
   const uint64_t capacity_;
@@ -330,7 +362,8 @@ class Table {
   // rows are all evicted. Only the writer uses these.
   uint64_t written_block_ = kNoAddress;
   uint64_t evicted_blocks_ = 0;
-  mutable ReadPins pins_;
+  mutable ReadPins own_pins_;
+  ReadPins& pins_;
 
   mutable SharedMutex mu_;
   // Held to copy plans, which alone change in rows that are stored.

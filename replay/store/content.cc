@@ -429,18 +429,18 @@ void AddRecord(const StoreRecord& record, rocksdb::WriteBatch* batch) {
   std::visit(Adder{batch}, record);
 }
 
-void AddEviction(uint64_t begin, uint64_t oldest, rocksdb::WriteBatch* batch) {
-  POMPC_CHECK_LE(begin, oldest);
+void AddEviction(uint64_t begin, uint64_t end, uint64_t oldest, rocksdb::WriteBatch* batch) {
+  POMPC_CHECK(begin <= end && end <= oldest);
   AddRecord(EvictedRecord{oldest}, batch);
   for (const Family family : {Family::kPlans, Family::kBarred}) {
-    DeleteRange(family, AddressKey(begin), AddressKey(oldest), batch);
+    DeleteRange(family, AddressKey(begin), AddressKey(end), batch);
   }
 }
 
-// Files whose chunks all lie before the one that the oldest row is in.
-absl::Status DropEvictedChunks(Database* database, uint64_t oldest) {
+// Files whose chunks all lie before the one that row `end` is in.
+absl::Status DropEvictedChunks(Database* database, uint64_t end) {
   const auto it = database->Iterate(Family::kChunks);
-  it->SeekForPrev(AddressKey(oldest));
+  it->SeekForPrev(AddressKey(end));
   if (!it->Valid()) return database->Translate(it->status(), "looking for evicted rows");
   return database->DropChunksBefore(ToView(it->key()));
 }

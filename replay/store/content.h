@@ -28,12 +28,12 @@ absl::StatusOr<StoreIdentity> OpenIdentity(Database* database, uint64_t new_inca
 // Adds the changes that a record makes to the database.
 void AddRecord(const StoreRecord& record, rocksdb::WriteBatch* batch);
 
-// Adds the deletion of what is recorded of rows from `begin` to before `oldest`, their chunks
-// excepted, and notes that rows before `oldest` are evicted.
-void AddEviction(uint64_t begin, uint64_t oldest, rocksdb::WriteBatch* batch);
-// Deletes files that hold nothing but chunks of evicted rows. REQUIRES: that rows before `oldest`
-// are evicted is on disk.
-absl::Status DropEvictedChunks(Database* database, uint64_t oldest);
+// Notes that rows before `oldest` are evicted, and adds the deletion of what is recorded of rows
+// from `begin` to before `end`, their chunks excepted. REQUIRES: begin <= end <= oldest.
+void AddEviction(uint64_t begin, uint64_t end, uint64_t oldest, rocksdb::WriteBatch* batch);
+// Deletes files that hold nothing but chunks of rows before `end`. REQUIRES: that these are evicted
+// is on disk.
+absl::Status DropEvictedChunks(Database* database, uint64_t end);
 
 // Store::Load. With `skip_damaged`, records that are damaged are logged and left out, and chunks
 // have gaps.

@@ -26,6 +26,12 @@ namespace {
 constexpr uint64_t kChunkBuffer = uint64_t{16} << 20, kSmallBuffer = uint64_t{1} << 20;
 constexpr int kBuffers = 2;
 constexpr uint64_t kCacheBytes = uint64_t{4} << 20;
+// A window is in one or two chunks, so that of a block which is read for it little is used.
+// docs/performance.md has what sizes and compressions cost.
+constexpr size_t kBlockBytes = size_t{64} << 10, kServedBlockBytes = size_t{8} << 10;
+// Files of rows are about as large as a write buffer. One that is not open any more is opened again
+// for a window.
+constexpr int kOpenFiles = 256, kOpenServedFiles = 1024;
 static_assert(kBuffers * (kChunkBuffer + (kFamilies - 1) * kSmallBuffer) + kCacheBytes ==
               Database::kMemoryBytes);
 
@@ -61,7 +67,7 @@ rocksdb::DBOptions MakeDbOptions(const DatabaseOptions& options) {
   // The log keeps what some family has not flushed. Grants, for instance, would never fill a
   // buffer.
   db.max_total_wal_size = 4 * kChunkBuffer;
-  db.max_open_files = 256;
+  db.max_open_files = options.row_cache_bytes > 0 ? kOpenServedFiles : kOpenFiles;
   db.max_background_jobs = 2;
   db.bytes_per_sync = uint64_t{1} << 20;
   // One thread writes, so writers need not wait for one another by spinning.
@@ -75,7 +81,7 @@ rocksdb::DBOptions MakeDbOptions(const DatabaseOptions& options) {
   return db;
 }
 
-rocksdb::ColumnFamilyOptions MakeFamilyOptions(Family family,
+rocksdb::ColumnFamilyOptions MakeFamilyOptions(Family family, bool serves_rows,
                                                const std::shared_ptr<rocksdb::Cache>& cache) {
   rocksdb::ColumnFamilyOptions options;
   rocksdb::BlockBasedTableOptions table;
@@ -87,7 +93,7 @@ rocksdb::ColumnFamilyOptions MakeFamilyOptions(Family family,
   if (family == Family::kChunks) {
     options.write_buffer_size = kChunkBuffer;
     options.target_file_size_base = kChunkBuffer;
-    table.block_size = size_t{64} << 10;
+    table.block_size = serves_rows ? kServedBlockBytes : kBlockBytes;
     // Chunks come in the order of their keys and are never overwritten, so files do not overlap.
     // With two levels, a file moves to the second one without being rewritten and stays there until
     // DropChunksBefore deletes it.
@@ -168,16 +174,20 @@ absl::Status Database::CheckComplete() const {
   return absl::OkStatus();
 }
 
-absl::Status Database::OpenLocked() {
-  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(kCacheBytes);
+absl::Status Database::OpenLocked(bool read_only) {
+  const uint64_t for_rows = options_.row_cache_bytes;
+  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(kCacheBytes + for_rows);
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   for (size_t i = 0; i < kFamilies; ++i) {
-    families.emplace_back(kFamilyNames[i], MakeFamilyOptions(static_cast<Family>(i), cache));
+    families.emplace_back(kFamilyNames[i],
+                          MakeFamilyOptions(static_cast<Family>(i), for_rows > 0, cache));
   }
   rocksdb::DB* db = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  const rocksdb::DBOptions settings = MakeDbOptions(options_);
   const rocksdb::Status opened =
-      rocksdb::DB::Open(MakeDbOptions(options_), options_.folder, families, &handles, &db);
+      read_only ? rocksdb::DB::OpenForReadOnly(settings, options_.folder, families, &handles, &db)
+                : rocksdb::DB::Open(settings, options_.folder, families, &handles, &db);
   POMPC_RETURN_IF_ERROR(Translate(opened, "opening it"));
   db_.reset(db);
   POMPC_CHECK_EQ(handles.size(), kFamilies);
@@ -217,8 +227,15 @@ absl::Status Database::Sync() {
 // old error). Opening it again helps with all of them, as it does after a crash: what was
 // acknowledged is in its files, and what was not is still held by the caller.
 absl::Status Database::Recover() {
+  WriterLock lock(&reopen_mu_);
   Close();
-  return failure_ = OpenLocked();
+  failure_ = OpenLocked();
+  if (failure_.ok() || options_.row_cache_bytes == 0) return failure_;
+  // A disk that is full can still be read, which takes another way to open the database.
+  if (const absl::Status readable = OpenLocked(/*read_only=*/true); !readable.ok()) {
+    Log().error("rows cannot be read: {}", readable.ToString());
+  }
+  return failure_;
 }
 
 absl::StatusOr<std::string> Database::Get(Family family, absl::string_view key) const {
@@ -227,6 +244,26 @@ absl::StatusOr<std::string> Database::Get(Family family, absl::string_view key) 
       db_->Get(rocksdb::ReadOptions(), handle(family), {key.data(), key.size()}, &value);
   POMPC_RETURN_IF_ERROR(Translate(got, absl::StrCat("reading \"", key, "\"")));
   return value;
+}
+
+absl::Status Database::MultiGet(
+    Family family, std::span<const std::string> keys,
+    const std::function<absl::Status(size_t key, const absl::StatusOr<absl::string_view>&)>& visit)
+    const {
+  const std::vector<rocksdb::Slice> slices(keys.begin(), keys.end());
+  std::vector<rocksdb::Status> statuses(keys.size());
+  // The values may point to blocks of the cache, which goes when the database is opened again.
+  ReaderLock lock(&reopen_mu_);
+  std::vector<rocksdb::PinnableSlice> values(keys.size());
+  if (db_ == nullptr) return absl::UnavailableError("the rows cannot be read at the moment");
+  db_->MultiGet(rocksdb::ReadOptions(), handle(family), keys.size(), slices.data(), values.data(),
+                statuses.data(), /*sorted_input=*/true);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    absl::StatusOr<absl::string_view> value(absl::string_view(values[i].data(), values[i].size()));
+    if (!statuses[i].ok()) value = Translate(statuses[i], "reading");
+    POMPC_RETURN_IF_ERROR(visit(i, value));
+  }
+  return absl::OkStatus();
 }
 
 std::unique_ptr<rocksdb::Iterator> Database::Iterate(Family family) const {

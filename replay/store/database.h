@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/base/shared_mutex.h"
 #include "rocksdb/db.h"
 #include "rocksdb/write_batch.h"
 
@@ -30,14 +32,17 @@ struct DatabaseOptions {
   std::string folder;
   // Opens with what was written before a damaged place of the write-ahead log, instead of failing.
   bool skip_damaged = false;
+  // Memory for blocks of what was read. 0 if rows are read only when the database was opened.
+  uint64_t row_cache_bytes = 0;
   rocksdb::Env* env = nullptr;
 };
 
 // The RocksDB of one shard: its options, its column families, and statuses that name the folder.
-// Thread-safe but for Recover, which must not run beside other calls.
+// Thread-safe but for Recover, beside which only MultiGet may be called.
 class Database {
  public:
-  // Memory that RocksDB takes for this database at most: write buffers and block cache.
+  // Memory that RocksDB takes for this database at most: write buffers and block cache; beside it,
+  // row_cache_bytes.
   static constexpr uint64_t kMemoryBytes = uint64_t{44} << 20;
 
   // Opens the database in the folder, which is made if it does not exist. FAILED_PRECONDITION if
@@ -57,11 +62,19 @@ class Database {
   absl::Status Sync();
   // After Write or Sync has failed: makes the database writable again, if that is possible now.
   // Until it was, both return the failure and touch nothing: RocksDB aborts the process where it is
-  // asked to go on writing to a file after an error.
+  // asked to go on writing to a file after an error. With row_cache_bytes, what was written can be
+  // read all the same.
   absl::Status Recover();
 
   // NOT_FOUND if there is no such key.
   absl::StatusOr<std::string> Get(Family family, absl::string_view key) const;
+  // Visits the value of each key, which lives until all were visited. NOT_FOUND if there is no such
+  // key, UNAVAILABLE while the database cannot be opened, the first error of `visit`. REQUIRES:
+  // keys are in their order.
+  absl::Status MultiGet(
+      Family family, std::span<const std::string> keys,
+      const std::function<absl::Status(size_t key, const absl::StatusOr<absl::string_view>&)>&
+          visit) const;
   // Reads each block from disk once, and checks RocksDB's own checksums.
   std::unique_ptr<rocksdb::Iterator> Iterate(Family family) const;
 
@@ -73,12 +86,14 @@ class Database {
 
  private:
   explicit Database(const DatabaseOptions& options) : options_(options) {}
-  absl::Status OpenLocked();
+  absl::Status OpenLocked(bool read_only = false);
   absl::Status CheckNotInUse() const;
   absl::Status CheckComplete() const;
   void Close();
 
   const DatabaseOptions options_;
+  // Held by those who read beside Recover.
+  mutable SharedMutex reopen_mu_;
   std::unique_ptr<rocksdb::DB> db_;
   // Not OK from a failed Write, Sync or Recover until a Recover that succeeds.
   absl::Status failure_;

@@ -123,40 +123,24 @@ void PutPosition(const SegmentId& id, std::string* key) {
   PutBigEndian(id.segment, key);
 }
 
-// Points the columns of a chunk of `count` rows at copies of the bytes that `reader` gives. A
-// value's columns have no alignment; the copies have that of the largest number.
-absl::Status ReadColumns(uint32_t count, bool has_final, Reader* reader, ParsedChunk* parsed) {
-  const RowSpec& spec = parsed->chunk.spec;
-  std::array<uint64_t, kRowColumns + 1> words;
-  uint64_t total = 0, bytes = 0;
-  for (size_t c = 0; c <= kRowColumns; ++c) {
-    const uint64_t size = c < kRowColumns ? count * kColumns[c].bytes(spec)
-                          : has_final     ? spec.observation_size * sizeof(float)
-                                          : 0;
-    words[c] = (size + 7) / 8;
-    total += words[c];
-    bytes += size;
-  }
-  // Before anything is allocated for a size that no chunk has.
-  if (bytes != reader->left()) {
+// Points the columns of a chunk of `count` rows at the bytes that are left of `value`.
+absl::Status PointColumns(uint32_t count, bool has_final, Reader value, ChunkRecord* chunk) {
+  const RowSpec& spec = chunk->spec;
+  const uint64_t final_bytes = has_final ? spec.observation_size * sizeof(float) : 0;
+  uint64_t bytes = final_bytes;
+  for (size_t c = 0; c < kRowColumns; ++c) bytes += count * kColumns[c].bytes(spec);
+  if (bytes != value.left()) {
     return absl::DataLossError(
-        absl::StrCat("its columns have ", reader->left(), " bytes, expected ", bytes));
+        absl::StrCat("its columns have ", value.left(), " bytes, expected ", bytes));
   }
-  parsed->numbers.resize(total);
-  uint64_t* to = parsed->numbers.data();
-  RowView& rows = parsed->chunk.rows;
-  rows.count = count;
+  chunk->rows.count = count;
   for (size_t c = 0; c < kRowColumns; ++c) {
-    const absl::string_view column = reader->Bytes(count * kColumns[c].bytes(spec));
-    if (!column.empty()) std::memcpy(to, column.data(), column.size());
-    rows.columns[c] = {reinterpret_cast<const std::byte*>(to), column.size()};
-    to += words[c];
+    const absl::string_view column = value.Bytes(count * kColumns[c].bytes(spec));
+    chunk->rows.columns[c] = {reinterpret_cast<const std::byte*>(column.data()), column.size()};
   }
-  if (has_final) {
-    const absl::string_view observation = reader->Bytes(spec.observation_size * sizeof(float));
-    std::memcpy(to, observation.data(), observation.size());
-    rows.final_observation = {reinterpret_cast<const float*>(to), spec.observation_size};
-  }
+  const absl::string_view observation = value.Bytes(final_bytes);
+  chunk->rows.final_observation = {reinterpret_cast<const float*>(observation.data()),
+                                   observation.size() / sizeof(float)};
   return absl::OkStatus();
 }
 
@@ -211,13 +195,12 @@ std::vector<absl::string_view> ChunkValue(const ChunkRecord& chunk, std::string*
   return parts;
 }
 
-absl::StatusOr<ParsedChunk> ParseChunk(absl::string_view value) {
+absl::StatusOr<ChunkRecord> ViewChunk(absl::string_view value) {
   // The address is in the payload, so the key need not be in the checksum.
   POMPC_ASSIGN_OR_RETURN(const absl::string_view payload, Unseal("", value));
   Reader reader(payload);
   const uint32_t form = reader.Little<uint32_t>(), schema = reader.Little<uint32_t>();
-  ParsedChunk parsed;
-  ChunkRecord& chunk = parsed.chunk;
+  ChunkRecord chunk;
   chunk.spec.observation_size = reader.Little<uint32_t>();
   chunk.spec.action_size = reader.Little<uint32_t>();
   const uint32_t count = reader.Little<uint32_t>(), has_final = reader.Little<uint32_t>();
@@ -242,13 +225,47 @@ absl::StatusOr<ParsedChunk> ParseChunk(absl::string_view value) {
                                             chunk.spec.observation_size, " and ",
                                             chunk.spec.action_size, " numbers"));
   }
-  POMPC_RETURN_IF_ERROR(ReadColumns(count, has_final != 0, &reader, &parsed));
+  POMPC_RETURN_IF_ERROR(PointColumns(count, has_final != 0, reader, &chunk));
   const absl::Status sizes = CheckSizes(chunk.spec, chunk.rows);
   if (!sizes.ok()) return absl::DataLossError(sizes.message());
   if (chunk.previous != Table::kNoAddress && chunk.previous >= chunk.address) {
     return absl::DataLossError("the row before it in its segment comes later");
   }
-  return parsed;
+  return chunk;
+}
+
+absl::StatusOr<ParsedChunk> ParseChunk(absl::string_view value) {
+  POMPC_ASSIGN_OR_RETURN(const ChunkRecord chunk, ViewChunk(value));
+  return CopyChunk(chunk);
+}
+
+// Each column begins where the largest number is aligned.
+ParsedChunk CopyChunk(const ChunkRecord& chunk) {
+  POMPC_CHECK_LE(chunk.begin, chunk.rows.count);
+  ParsedChunk copy{.chunk = chunk};
+  RowView& rows = copy.chunk.rows;
+  rows.count -= chunk.begin;
+  copy.chunk.first_row += chunk.begin;
+  copy.chunk.begin = 0;
+  const auto words = [](size_t bytes) { return (bytes + 7) / 8; };
+  size_t total = words(rows.final_observation.size_bytes());
+  for (size_t c = 0; c < kRowColumns; ++c) {
+    rows.columns[c] = rows.columns[c].subspan(chunk.begin * kColumns[c].bytes(chunk.spec));
+    total += words(rows.columns[c].size());
+  }
+  copy.numbers.resize(total);
+  uint64_t* to = copy.numbers.data();
+  const auto move = [&](std::span<const std::byte> bytes) {
+    const auto* const at = reinterpret_cast<const std::byte*>(to);
+    if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
+    to += words(bytes.size());
+    return std::span(at, bytes.size());
+  };
+  for (size_t c = 0; c < kRowColumns; ++c) rows.columns[c] = move(rows.columns[c]);
+  const auto observation = move(std::as_bytes(rows.final_observation));
+  rows.final_observation = {reinterpret_cast<const float*>(observation.data()),
+                            observation.size() / sizeof(float)};
+  return copy;
 }
 
 std::string PlanValue(absl::string_view key, std::span<const float> mean,

@@ -36,6 +36,11 @@ absl::StatusOr<uint64_t> ParseAddressKey(absl::string_view key);
 // the chunk's own columns. REQUIRES: columns have the sizes that chunk.spec asks for.
 std::vector<absl::string_view> ChunkValue(const ChunkRecord& chunk, std::string* header);
 absl::StatusOr<ParsedChunk> ParseChunk(absl::string_view value);
+// Does the same without copying columns: they point into the value and have no alignment.
+absl::StatusOr<ChunkRecord> ViewChunk(absl::string_view value);
+// Copies rows `begin` .. count-1 of the chunk, as ParseChunk would return them. REQUIRES: columns
+// have the sizes that chunk.spec asks for.
+ParsedChunk CopyChunk(const ChunkRecord& chunk);
 
 std::string PlanValue(absl::string_view key, std::span<const float> mean,
                       std::span<const float> std);

@@ -13,6 +13,7 @@
 #include "common/process/log.h"
 #include "replay/store/content.h"
 #include "replay/store/database.h"
+#include "replay/store/rocks_rows.h"
 
 namespace pompc::replay {
 namespace {
@@ -30,6 +31,7 @@ class RocksStore::Impl {
       : options_(options),
         identity_(identity),
         database_(std::move(database)),
+        rows_(options.row_cache_bytes > 0 ? std::make_unique<RocksRows>(database_.get()) : nullptr),
         backoff_(options.retry, identity.incarnation),
         synced_at_(options.clock->Now()),
         thread_("store", [this] { Run(); }) {}
@@ -48,6 +50,7 @@ class RocksStore::Impl {
   }
 
   const StoreIdentity& identity() const { return identity_; }
+  DiskRows* disk_rows() const { return rows_.get(); }
 
   // Nothing else uses the database meanwhile: records come only after loading.
   absl::Status Load(const Visitor& visitor) {
@@ -86,7 +89,12 @@ class RocksStore::Impl {
         grant_ = *grant;
         continue;
       }
-      if (const auto* chunk = std::get_if<ChunkRecord>(&record)) oldest_ = chunk->oldest;
+      if (const auto* chunk = std::get_if<ChunkRecord>(&record)) {
+        oldest_ = chunk->oldest;
+        chunks_end_ = chunk->address + chunk->slots();
+      }
+      const auto* const plans = std::get_if<PlansRecord>(&record);
+      if (plans != nullptr && rows_ != nullptr) rows_->WritePlans(recorded_ + 1, *plans);
       if (const auto* evicted = std::get_if<EvictedRecord>(&record)) oldest_ = evicted->oldest;
       AddRecord(record, &pending_);
       added = true;
@@ -156,6 +164,7 @@ class RocksStore::Impl {
     if (grant_.has_value()) AddRecord(*std::exchange(grant_, std::nullopt), &pending_);
     std::swap(pending_, writing_);
     writing_bytes_ = writing_.GetDataSize();
+    writing_end_ = chunks_end_;
     return true;
   }
 
@@ -169,6 +178,7 @@ class RocksStore::Impl {
       // nothing, for nothing came in between.
       if (status.ok()) status = database_->Write(&writing_, sync);
     }
+    if (rows_ != nullptr) rows_->Written(group, writing_end_);
     writing_.Clear();
     unsynced_ |= !sync;
     bool told = false;
@@ -252,13 +262,15 @@ class RocksStore::Impl {
       MutexLock lock(&mu_);
       oldest = oldest_;
     }
-    if (oldest < dropped_before_ + kEvictAtOnce) return;
+    // Whoever reads evicted rows still pinned them before they were evicted.
+    const uint64_t end = rows_ == nullptr ? oldest : std::min(oldest, rows_->pins().Oldest());
+    if (end < dropped_before_ + kEvictAtOnce) return;
     rocksdb::WriteBatch batch;
-    AddEviction(dropped_before_, oldest, &batch);
+    AddEviction(dropped_before_, end, oldest, &batch);
     absl::Status status = database_->Write(&batch, /*sync=*/true);
-    if (status.ok()) status = DropEvictedChunks(database_.get(), oldest);
+    if (status.ok()) status = DropEvictedChunks(database_.get(), end);
     if (status.ok()) {
-      dropped_before_ = oldest;
+      dropped_before_ = end;
     } else if (failures_.Count(options_.clock->Now()) > 0) {
       Log().warn("evicted rows stay on disk for now: {}", status.ToString());
     }
@@ -268,6 +280,8 @@ class RocksStore::Impl {
   const StoreIdentity identity_;
   // Used by Load, and by the committer afterwards.
   const std::unique_ptr<Database> database_;
+  // Null unless rows are served from disk.
+  const std::unique_ptr<RocksRows> rows_;
 
   // The committer's own.
   rocksdb::WriteBatch writing_;
@@ -276,6 +290,7 @@ class RocksStore::Impl {
   absl::Duration synced_at_;
   Occasionally failures_{absl::Seconds(30)};
   uint64_t dropped_before_ = 0;
+  uint64_t writing_end_ = 0;
 
   mutable Mutex mu_;
   CondVar wake_;
@@ -291,6 +306,8 @@ class RocksStore::Impl {
   // Admits has said no since the last group.
   mutable bool told_ ABSL_GUARDED_BY(mu_) = false;
   uint64_t oldest_ ABSL_GUARDED_BY(mu_) = 0;
+  // The address after the newest chunk.
+  uint64_t chunks_end_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t writing_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t commits_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t failed_writes_ ABSL_GUARDED_BY(mu_) = 0;
@@ -305,10 +322,11 @@ class RocksStore::Impl {
 absl::StatusOr<std::unique_ptr<RocksStore>> RocksStore::Open(const RocksStoreOptions& options) {
   POMPC_CHECK(options.durability != Durability::kMemory);
   POMPC_CHECK(options.clock != nullptr);
-  POMPC_ASSIGN_OR_RETURN(
-      std::unique_ptr<Database> database,
-      Database::Open(
-          {.folder = options.folder, .skip_damaged = options.skip_damaged, .env = options.env}));
+  POMPC_ASSIGN_OR_RETURN(std::unique_ptr<Database> database,
+                         Database::Open({.folder = options.folder,
+                                         .skip_damaged = options.skip_damaged,
+                                         .row_cache_bytes = options.row_cache_bytes,
+                                         .env = options.env}));
   absl::StatusOr<StoreIdentity> identity = OpenIdentity(database.get(), RandomId());
   if (!identity.ok()) return Annotate(identity.status(), options.folder);
   // Not make_unique: the constructor is private.
@@ -329,5 +347,6 @@ void RocksStore::WhenDurable(std::function<void(absl::Status)> done) {
 }
 void RocksStore::OnChange(std::function<void()> changed) { impl_->OnChange(std::move(changed)); }
 StoreStats RocksStore::stats() const { return impl_->stats(); }
+DiskRows* RocksStore::disk_rows() { return impl_->disk_rows(); }
 
 }  // namespace pompc::replay

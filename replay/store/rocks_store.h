@@ -29,6 +29,8 @@ struct RocksStoreOptions {
   bool skip_damaged = false;
   // Bytes that wait to be written at most, give or take a chunk. As much again is being written.
   uint64_t max_pending_bytes = uint64_t{8} << 20;
+  // Rows are served from disk (Store::disk_rows), with so much memory for what was read; 0: not.
+  uint64_t row_cache_bytes = 0;
   // With kBackground: the time after which what was written is put on disk.
   absl::Duration sync_every = absl::Seconds(1);
   // Pauses between attempts to write, while writing fails.
@@ -44,7 +46,8 @@ struct RocksStoreOptions {
 // writing fails, it tries the same batch again and again: nothing is acknowledged, Admits says why,
 // and whatever waits becomes durable once there is room.
 //
-// Memory: two groups of records of about max_pending_bytes, and Database::kMemoryBytes.
+// Memory: two groups of records of about max_pending_bytes, and Database::kMemoryBytes. Where rows
+// are served from disk, row_cache_bytes, and as much again as the groups take.
 class RocksStore : public Store {
  public:
   // Opens what is stored in the folder and counts the opening. FAILED_PRECONDITION if another store
@@ -65,6 +68,7 @@ class RocksStore : public Store {
   void OnChange(std::function<void()> changed) override;
   uint64_t opening() const override;
   StoreStats stats() const override;
+  DiskRows* disk_rows() override;
 
  private:
   class Impl;

@@ -127,6 +127,8 @@ TEST(Validate, FieldsMustFitTogether) {
             "po_mpc.planner_std_floor: 3 is more than planner.max_std 2");
   EXPECT_THAT(ErrorOf({"replay.min_rows=2000000"}), StartsWith("replay.capacity_rows: 1000000"));
   EXPECT_THAT(ErrorOf({"actor.chunk_rows=1000"}), StartsWith("actor.max_unacked_rows: 256"));
+  EXPECT_THAT(ErrorOf({"replay.on_disk=true", "replay.durability=MEMORY"}),
+              StartsWith("replay.on_disk: with replay.durability MEMORY"));
 }
 
 TEST(Validate, TablesHaveNamesOfTheirOwnAndTheLearnersIsOneOfThem) {

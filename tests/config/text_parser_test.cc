@@ -31,7 +31,7 @@ TEST(TextParser, UnknownFieldIsLocatedAndTheNearestIsSuggested) {
   EXPECT_EQ(ErrorOf("seed: 1\nreplay {\n  slak_rows: 3\n}\n"),
             "my.textproto:3: unknown field replay.slak_rows; did you mean replay.slack_rows? "
             "Fields of replay: capacity_rows, capacity_bytes, slack_rows, min_rows, "
-            "tables, import, durability");
+            "tables, import, durability, on_disk, row_cache_bytes");
 }
 
 TEST(TextParser, UnknownFieldThatStandsInAnotherGroupIsSuggestedThere) {

@@ -62,7 +62,9 @@ class DataDirTest(unittest.TestCase):
     def test_durability_and_folder_must_fit_together(self):
         for flags, text in ((["--durability", "SYNC"], "--data-dir"),
                             (["--durability", "MEMORY", "--data-dir", self.data], "--data-dir must be absent"),
-                            (["--durability", "sync", "--data-dir", self.data], "allowed: SYNC, BACKGROUND, MEMORY")):
+                            (["--durability", "sync", "--data-dir", self.data], "allowed: SYNC, BACKGROUND, MEMORY"),
+                            (["--on-disk"], "--on-disk: rows can be served from disk only where --data-dir"),
+                            (["--on-disk", "--row-cache-bytes", "5"], "1048576")):
             done = run(*flags)
             self.assertEqual(done.returncode, 2, done)
             self.assertIn(text, done.stderr)

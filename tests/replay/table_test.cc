@@ -28,6 +28,12 @@ Table MakeTable(const TableOptions& options) { return Table(options); }
 
 Table MakeTableFrom(const TableOptions& options, const Table& from) { return Table(options, from); }
 
+// Table::Read of rows in memory, which cannot fail.
+template <typename Visit>
+uint64_t Read(const Table& table, uint64_t address, uint64_t max_rows, Visit visit) {
+  return table.Read(address, max_rows, visit).value();
+}
+
 // One segment on its way into a table.
 struct Writer {
   void Append(Table* table, const RowBuilder& rows) {
@@ -234,7 +240,7 @@ TEST(TableTest, RecordsOfSegmentsCountForTheBytes) {
 std::vector<StoredRow> ReadAll(const Table& table, uint64_t address, uint64_t max_rows) {
   std::vector<StoredRow> rows;
   while (address < table.next()) {
-    address = table.Read(address, max_rows, [&](const StoredRow& row) {
+    address = Read(table, address, max_rows, [&](const StoredRow& row) {
       rows.push_back(row);
       rows.back().rows = {};
     });
@@ -260,22 +266,21 @@ TEST(TableTest, ReadVisitsRowsInOrderWithTheirSegments) {
     }
   }
   std::vector<float> observations;
-  EXPECT_EQ(table.Read(5, 100,
-                       [&](const StoredRow& row) {
-                         EXPECT_EQ(row.is_final(), row.address == 6);
-                         const std::span<const float> observation =
-                             row.is_final() ? row.rows.final_observation
-                                            : row.rows.Get<float>("observations");
-                         observations.insert(observations.end(), observation.begin(),
-                                             observation.end());
-                         if (row.is_final()) return;
-                         EXPECT_TRUE(CheckSizes(kSpec, row.rows).ok());
-                         EXPECT_EQ(row.rows.Get<float>("rewards")[0], RowBuilder::Reward(103));
-                         EXPECT_EQ(row.rows.Get<uint8_t>("has_plan")[0], 0);
-                       }),
+  EXPECT_EQ(Read(table, 5, 100,
+                 [&](const StoredRow& row) {
+                   EXPECT_EQ(row.is_final(), row.address == 6);
+                   const std::span<const float> observation =
+                       row.is_final() ? row.rows.final_observation
+                                      : row.rows.Get<float>("observations");
+                   observations.insert(observations.end(), observation.begin(), observation.end());
+                   if (row.is_final()) return;
+                   EXPECT_TRUE(CheckSizes(kSpec, row.rows).ok());
+                   EXPECT_EQ(row.rows.Get<float>("rewards")[0], RowBuilder::Reward(103));
+                   EXPECT_EQ(row.rows.Get<uint8_t>("has_plan")[0], 0);
+                 }),
             7);
   EXPECT_THAT(observations, ElementsAre(103, 103.125f, 103.25f, 104, 104.125f, 104.25f));
-  EXPECT_EQ(table.Read(7, 100, [](const StoredRow&) { FAIL(); }), 7);
+  EXPECT_EQ(Read(table, 7, 100, [](const StoredRow&) { FAIL(); }), 7);
 }
 
 // What a table that is filled again from a store must do: rows get the addresses that they had, and
@@ -291,7 +296,7 @@ TEST(TableTest, TableThatStartsLaterOpensTheSameWindows) {
     cut.Append(&table, RowBuilder(kSpec).Add(52).Terminal().Final(53));
     again.StartAt(table.oldest());
     std::map<uint64_t, uint64_t> tails;
-    table.Read(0, 100, [&](const StoredRow& row) {
+    Read(table, 0, 100, [&](const StoredRow& row) {
       uint64_t& tail = tails.try_emplace(row.segment.episode, Table::kNoAddress).first->second;
       again.Append({row.segment, row.row, row.rows, 0}, &tail);
     });
@@ -372,7 +377,7 @@ TEST(TableTest, TableMadeFromAnotherHasItsOwnCapacityAndHorizon) {
   Table fresh = MakeTable(Options(12));
   fresh.StartAt(33);
   std::map<uint64_t, uint64_t> tails;
-  table.Read(33, 100, [&](const StoredRow& row) {
+  Read(table, 33, 100, [&](const StoredRow& row) {
     uint64_t& tail = tails.try_emplace(row.segment.episode, Table::kNoAddress).first->second;
     fresh.Append({row.segment, row.row, row.rows, 0}, &tail);
   });

@@ -1,6 +1,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -80,10 +81,14 @@ Answers AnswersOf(Shard* shard, uint64_t seed) {
   return answers;
 }
 
-class ShardRecoveryTest : public testing::Test {
+// Memory for rows on disk; 0: rows are in memory. Hardly anything fits in so little.
+constexpr uint64_t kRowCaches[] = {0, 1 << 20};
+
+class RecoveryTest : public testing::Test {
  protected:
-  explicit ShardRecoveryTest(uint64_t capacity = 60) : capacity_(capacity) {
+  RecoveryTest(uint64_t capacity, uint64_t row_cache_bytes) : capacity_(capacity) {
     options_.folder = scratch_.File("data");
+    options_.row_cache_bytes = row_cache_bytes;
   }
 
   // Ends the shard and opens its data again.
@@ -115,7 +120,12 @@ class ShardRecoveryTest : public testing::Test {
   std::unique_ptr<Shard> shard_;
 };
 
-TEST_F(ShardRecoveryTest, UntilItIsLoadedEverythingIsUnavailable) {
+class ShardRecoveryTest : public RecoveryTest, public testing::WithParamInterface<uint64_t> {
+ protected:
+  ShardRecoveryTest() : RecoveryTest(60, GetParam()) {}
+};
+
+TEST_P(ShardRecoveryTest, UntilItIsLoadedEverythingIsUnavailable) {
   auto store = RocksStore::Open(options_);
   ASSERT_TRUE(store.ok()) << store.status();
   shard_ = std::make_unique<Shard>(1, &clock_, *std::move(store));
@@ -131,7 +141,7 @@ TEST_F(ShardRecoveryTest, UntilItIsLoadedEverythingIsUnavailable) {
   EXPECT_TRUE(shard_->Configure(Config(capacity_)).ok());
 }
 
-TEST_F(ShardRecoveryTest, WritersAreAnsweredAsBefore) {
+TEST_P(ShardRecoveryTest, WritersAreAnsweredAsBefore) {
   ASSERT_TRUE(Reopen().ok());
   Grant(1000);
   const SegmentId stored{1, 5, 0, 7, 0}, refused{1, 5, 1, 0, 0}, ended{1, 5, 2, 0, 0},
@@ -173,7 +183,7 @@ TEST_F(ShardRecoveryTest, WritersAreAnsweredAsBefore) {
               HasSubstr("seed phase is over"));
 }
 
-TEST_F(ShardRecoveryTest, AddressesOfAnEarlierOpeningAreEvicted) {
+TEST_P(ShardRecoveryTest, AddressesOfAnEarlierOpeningAreEvicted) {
   ASSERT_TRUE(Reopen().ok());
   Grant(100);
   ASSERT_EQ(Append({1, 1}, 0, RowBuilder(kSpec).AddMany(0, 8)).kind, Kind::kAcked);
@@ -192,7 +202,7 @@ TEST_F(ShardRecoveryTest, AddressesOfAnEarlierOpeningAreEvicted) {
   EXPECT_EQ(shard_->UpdatePlans(now, addresses, mean, std)->updated, 2u);
 }
 
-TEST_F(ShardRecoveryTest, AnotherRunOrOtherRowsAreRefusedAndAnotherCapacityIsApplied) {
+TEST_P(ShardRecoveryTest, AnotherRunOrOtherRowsAreRefusedAndAnotherCapacityIsApplied) {
   ASSERT_TRUE(Reopen().ok());
   Grant(100);
   ASSERT_EQ(Append({1, 1}, 0, RowBuilder(kSpec).AddMany(0, 40)).kind, Kind::kAcked);
@@ -219,7 +229,7 @@ TEST_F(ShardRecoveryTest, AnotherRunOrOtherRowsAreRefusedAndAnotherCapacityIsApp
   EXPECT_EQ(shard_->counts().accepted_rows, 40u);
 }
 
-TEST_F(ShardRecoveryTest, AFullDiskBlocksWritersAndNotTheLearner) {
+TEST_P(ShardRecoveryTest, AFullDiskBlocksWritersAndNotTheLearner) {
   StoreEnv env;
   options_.env = &env;
   ASSERT_TRUE(Reopen().ok());
@@ -232,32 +242,41 @@ TEST_F(ShardRecoveryTest, AFullDiskBlocksWritersAndNotTheLearner) {
     EXPECT_TRUE(status.ok()) << status;
     durable.Set();
   });
-  AppendOutcome outcome;
-  uint64_t row = 9;
-  do {
-    outcome = Append({1, 1}, row, RowBuilder(kSpec).Add(row));
-    row += outcome.kind == Kind::kAcked ? 1 : 0;
-  } while (outcome.kind == Kind::kAcked);
+  while (shard_->counts().store.failure.ok()) std::this_thread::yield();
+  const AppendOutcome outcome = Append({1, 1}, 9, RowBuilder(kSpec).Add(9));
   EXPECT_EQ(outcome.kind, Kind::kBlocked);
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(outcome.status.message(), HasSubstr("disk is full"));
   EXPECT_FALSE(durable.IsSet());
+  // Rows that wait to be written are drawn as well, while the store tries again and again.
   WindowBuffer buffer(kSpec, kHorizon, 4);
-  EXPECT_TRUE(shard_->Sample(1, buffer.Columns()).ok());
+  const uint64_t attempts = shard_->counts().store.failed_writes + 3;
+  for (uint64_t seed = 0; shard_->counts().store.failed_writes < attempts; ++seed) {
+    ASSERT_TRUE(shard_->Sample(seed, buffer.Columns()).ok());
+    for (size_t i = 0; i < buffer.addresses.size(); ++i) {
+      ASSERT_EQ(buffer.observations[2 * i], RowBuilder::Observation(buffer.addresses[i], 0));
+    }
+  }
   env.SetFull(false);
   waiter_->woken.Wait();
   durable.Wait();
-  EXPECT_EQ(Append({1, 1}, row, RowBuilder(kSpec).Add(row)).kind, Kind::kAcked);
+  EXPECT_EQ(Append({1, 1}, 9, RowBuilder(kSpec).Add(9)).kind, Kind::kAcked);
   const Answers before = AnswersOf(shard_.get(), 1);
   ASSERT_TRUE(Reopen().ok());
   EXPECT_EQ(AnswersOf(shard_.get(), 1), before);
   shard_.reset();  // before its file system
 }
 
-// Random operations, with openings in between: the shard answers as one that was never closed.
-class RandomRecoveryTest : public ShardRecoveryTest, public testing::WithParamInterface<uint64_t> {
+INSTANTIATE_TEST_SUITE_P(RowCaches, ShardRecoveryTest, testing::ValuesIn(kRowCaches));
+
+// Random operations, with openings in between: the shard answers as one that was never closed, and
+// whose rows are in memory.
+class RandomRecoveryTest : public RecoveryTest,
+                           public testing::WithParamInterface<std::tuple<uint64_t, uint64_t>> {
  protected:
-  RandomRecoveryTest() : ShardRecoveryTest(20 + GetParam() * 7 % 60), random_(GetParam()) {
+  RandomRecoveryTest()
+      : RecoveryTest(20 + std::get<0>(GetParam()) * 7 % 60, std::get<1>(GetParam())),
+        random_(std::get<0>(GetParam())) {
     twin_ = std::make_unique<Shard>(1, &clock_, std::make_unique<MemoryStore>());
     EXPECT_TRUE(twin_->Configure(Config(capacity_)).ok());
   }
@@ -357,7 +376,9 @@ TEST_P(RandomRecoveryTest, AnOpenedShardAnswersAsOneThatWasNeverClosed) {
   EXPECT_EQ(one.addresses, two.addresses);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomRecoveryTest, testing::Range<uint64_t>(1, 8));
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomRecoveryTest,
+                         testing::Combine(testing::Range<uint64_t>(1, 8),
+                                          testing::ValuesIn(kRowCaches)));
 
 }  // namespace
 }  // namespace pompc::replay
