@@ -186,7 +186,8 @@ void BM_SampleAndUpdatePriorities(benchmark::State& state) {
       addresses[b] = buffer.addresses[b * (kHorizon + 1)];
       priorities[b] = static_cast<float>((seed + b) % 100) / 10;
     }
-    if (!shard->UpdatePriorities(1, "", addresses, priorities).ok()) state.SkipWithError("refused");
+    if (!shard->UpdatePriorities(Opening{1}, "", addresses, priorities).ok())
+      state.SkipWithError("refused");
   }
   state.SetItemsProcessed(state.iterations() * count);
 }

@@ -9,12 +9,7 @@ namespace pompc::replay {
 // Says which rows addresses belong to: those of one shard, in the time since it was opened last.
 // After a crash, addresses of rows that were not durable yet are given again.
 struct Opening {
-  Opening() = default;
-  // Rows in memory alone are opened once. Implicit, so that their incarnation names them.
-  Opening(uint64_t incarnation, uint64_t opening = 1)  // NOLINT(google-explicit-constructor)
-      : incarnation(incarnation), opening(opening) {}
-
-  // ShardInfo.shard_incarnation and ShardInfo.opening.
+  // ShardInfo.shard_incarnation and ShardInfo.opening. Rows in memory alone are opened once.
   uint64_t incarnation = 0;
   uint64_t opening = 1;
 

@@ -16,7 +16,8 @@ TEST_F(ShardTest, BeforeConfigureEverythingIsUnavailable) {
   EXPECT_EQ(outcome.kind, Kind::kFailed);
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(shard_->Grant({1, "", false}).code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(shard_->UpdatePlans(77, {}, {}, {}).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(shard_->UpdatePlans(Opening{77}, {}, {}, {}).status().code(),
+            absl::StatusCode::kUnavailable);
   EXPECT_EQ(shard_->config().status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(shard_->counts().capacity_rows, 0);
 }
@@ -48,7 +49,7 @@ TEST_F(ShardTest, ConfigureIsIdempotentAndRefusesAnotherRunOrSpec) {
 TEST_F(ShardTest, AnotherCapacityAndHorizonAreAppliedToTheRowsThatAreThere) {
   Open();
   ASSERT_EQ(Append(id_, 0, RowBuilder(kSpec).AddMany(0, 20).Final(20)).kind, Kind::kAcked);
-  ASSERT_EQ(*shard_->BarWindows(77, std::vector<uint64_t>{12, 2}), 2);
+  ASSERT_EQ(*shard_->BarWindows(Opening{77}, std::vector<uint64_t>{12, 2}), 2);
   EXPECT_EQ(shard_->counts().windows, 20 - kHorizon + 1 - 2);
   ShardConfig changed = Config();
   changed.table.capacity_rows = 15;

@@ -265,7 +265,7 @@ class Duel {
       std.push_back(1 + mean.back());
       model_.UpdatePlan(addresses.back(), mean.back());
     }
-    ASSERT_TRUE(shard_.UpdatePlans(1, addresses, mean, std).ok());
+    ASSERT_TRUE(shard_.UpdatePlans(Opening{1}, addresses, mean, std).ok());
   }
 
   void Grant() {
@@ -280,7 +280,7 @@ class Duel {
     const uint64_t address = std::next(windows.begin(), random_.Below(windows.size()))->first;
     model_.Bar(address);
     const std::vector<uint64_t> addresses = {address};
-    ASSERT_EQ(shard_.BarWindows(1, addresses).value_or(0), 1);
+    ASSERT_EQ(shard_.BarWindows(Opening{1}, addresses).value_or(0), 1);
   }
 
   // A chunk that goes on where its environment stands, or overlaps, or leaves a gap; now and then a

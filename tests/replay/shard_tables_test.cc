@@ -21,7 +21,7 @@ using ::testing::SizeIs;
 
 constexpr RowSpec kSpec{.observation_size = 3, .action_size = 2};
 constexpr uint32_t kHorizon = 3;
-constexpr uint64_t kIncarnation = 77;
+constexpr Opening kOpening{77};
 
 NamedTableOptions Of(const std::string& name, const std::string& selector, uint32_t limit = 0) {
   return {.name = name, .selector = {.name = selector, .alpha = 1}, .max_times_sampled = limit};
@@ -58,7 +58,7 @@ class ShardTablesTest : public ::testing::Test {
   NamedTableCounts Counts(size_t table) const { return shard_.counts().tables[table]; }
 
   FakeClock clock_;
-  Shard shard_{kIncarnation, &clock_, std::make_unique<MemoryStore>()};
+  Shard shard_{kOpening.incarnation, &clock_, std::make_unique<MemoryStore>()};
   ShardConfig config_;
   uint64_t segments_ = 0;
   std::unique_ptr<WindowBuffer> buffer_;
@@ -106,7 +106,7 @@ TEST_F(ShardTablesTest, AnUnknownTableIsAnErrorThatListsTheTables) {
   Add(4);
   EXPECT_TRUE(absl::IsInvalidArgument(TryDraw(1, "easy")));
   EXPECT_THAT(std::string(TryDraw(1, "easy").message()), HasSubstr("allowed: all, hard"));
-  EXPECT_THAT(std::string(shard_.UpdatePriorities(kIncarnation, "easy", {}, {}).status().message()),
+  EXPECT_THAT(std::string(shard_.UpdatePriorities(kOpening, "easy", {}, {}).status().message()),
               HasSubstr("allowed: all, hard"));
 }
 
@@ -122,7 +122,7 @@ TEST_F(ShardTablesTest, WithoutEnoughDrawsNothingIsDrawn) {
 TEST_F(ShardTablesTest, PrioritiesDecideWhatIsDrawn) {
   Open({Of("all", "UNIFORM"), Of("hard", "PRIORITIZED")});
   Add(4);
-  const auto counts = shard_.UpdatePriorities(kIncarnation, "hard", std::vector<uint64_t>{0, 1, 2},
+  const auto counts = shard_.UpdatePriorities(kOpening, "hard", std::vector<uint64_t>{0, 1, 2},
                                               std::vector<float>{0, 0, 6});
   ASSERT_TRUE(counts.ok()) << counts.status();
   EXPECT_EQ(counts->updated, 3);
@@ -139,20 +139,20 @@ TEST_F(ShardTablesTest, PrioritiesDecideWhatIsDrawn) {
 TEST_F(ShardTablesTest, PrioritiesOfWindowsThatAreGoneAreCounted) {
   Open({Of("hard", "PRIORITIZED"), Of("once", "PRIORITIZED", 1)}, /*capacity_rows=*/10);
   Add(7);
-  ASSERT_TRUE(shard_.BarWindows(kIncarnation, std::vector<uint64_t>{4}).ok());
+  ASSERT_TRUE(shard_.BarWindows(kOpening, std::vector<uint64_t>{4}).ok());
   // Evicts the first row.
   Add(0);
   const std::vector<uint64_t> addresses = {0, 4, 5, 9, 99};
   const std::vector<float> priorities = {1, 1, 1, 1, 1};
-  const auto counts = shard_.UpdatePriorities(kIncarnation, "", addresses, priorities);
+  const auto counts = shard_.UpdatePriorities(kOpening, "", addresses, priorities);
   ASSERT_TRUE(counts.ok()) << counts.status();
   // Evicted, barred, set, a row without a window, never stored.
   EXPECT_EQ(counts->updated, 1);
   EXPECT_EQ(counts->gone, 4);
-  EXPECT_EQ(shard_.UpdatePriorities(kIncarnation + 1, "", addresses, priorities)->gone, 5);
+  EXPECT_EQ(shard_.UpdatePriorities({78}, "", addresses, priorities)->gone, 5);
   Draw(3, "once");
   EXPECT_EQ(Counts(1).windows, 0);
-  EXPECT_EQ(shard_.UpdatePriorities(kIncarnation, "once", addresses, priorities)->gone, 5);
+  EXPECT_EQ(shard_.UpdatePriorities(kOpening, "once", addresses, priorities)->gone, 5);
 }
 
 TEST_F(ShardTablesTest, BadPrioritiesAreRefusedAndNothingIsSet) {
@@ -162,20 +162,18 @@ TEST_F(ShardTablesTest, BadPrioritiesAreRefusedAndNothingIsSet) {
   for (const float bad :
        {-1.0f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     const absl::Status status =
-        shard_.UpdatePriorities(kIncarnation, "hard", addresses, std::vector<float>{9, bad})
-            .status();
+        shard_.UpdatePriorities(kOpening, "hard", addresses, std::vector<float>{9, bad}).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << bad;
     EXPECT_THAT(std::string(status.message()), HasSubstr("priority 1 is"));
   }
   EXPECT_TRUE(absl::IsInvalidArgument(
-      shard_.UpdatePriorities(kIncarnation, "hard", addresses, std::vector<float>{1}).status()));
+      shard_.UpdatePriorities(kOpening, "hard", addresses, std::vector<float>{1}).status()));
   const std::vector<uint64_t> many(kMaxWindows + 1);
   EXPECT_TRUE(absl::IsInvalidArgument(
-      shard_.UpdatePriorities(kIncarnation, "hard", many, std::vector<float>(many.size()))
-          .status()));
+      shard_.UpdatePriorities(kOpening, "hard", many, std::vector<float>(many.size())).status()));
   EXPECT_EQ(Counts(0).mass, 4 * 65536);
   const absl::Status uniform =
-      shard_.UpdatePriorities(kIncarnation, "all", addresses, std::vector<float>{1, 1}).status();
+      shard_.UpdatePriorities(kOpening, "all", addresses, std::vector<float>{1, 1}).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(uniform));
   EXPECT_THAT(std::string(uniform.message()), HasSubstr("draws UNIFORM, without priorities"));
 }
@@ -184,7 +182,7 @@ TEST_F(ShardTablesTest, OtherTablesOfAResumedRunDrawTheRowsThatAreHere) {
   Open({Of("all", "UNIFORM"), Of("hard", "PRIORITIZED")});
   Add(4);
   ASSERT_TRUE(
-      shard_.UpdatePriorities(kIncarnation, "hard", std::vector<uint64_t>{0}, std::vector<float>{6})
+      shard_.UpdatePriorities(kOpening, "hard", std::vector<uint64_t>{0}, std::vector<float>{6})
           .ok());
   // The same settings change nothing.
   ASSERT_TRUE(shard_.Configure(config_).ok());

@@ -101,8 +101,8 @@ TEST(DrawingTest, PrioritiesHoldOverTheWindowsOfAllShardsAndWeightsFollowFromThe
       addresses.push_back(i);
       sum += probabilities[{shard, i}] = std::pow(priorities[i], 0.6);
     }
-    const auto reply =
-        shards.clients()[shard].UpdatePriorities(shards.incarnation(shard), addresses, priorities);
+    const auto reply = shards.clients()[shard].UpdatePriorities({shards.incarnation(shard)},
+                                                                addresses, priorities);
     ASSERT_TRUE(reply.ok()) << reply.status();
     EXPECT_EQ(reply->updated(), kWindows[shard]);
   }
@@ -156,8 +156,10 @@ TEST(DrawingTest, ATableThatNoShardHasIsAnErrorThatListsTheTables) {
               HasSubstr("table \"easy\" does not exist; allowed: all, hard"));
   const std::vector<uint64_t> addresses = {0};
   const std::vector<float> priorities = {1};
-  EXPECT_THAT(std::string(client.UpdatePriorities(1, addresses, priorities).status().message()),
-              HasSubstr("allowed: all, hard"));
+  EXPECT_THAT(
+      std::string(
+          client.UpdatePriorities(replay::Opening{1}, addresses, priorities).status().message()),
+      HasSubstr("allowed: all, hard"));
 }
 
 }  // namespace

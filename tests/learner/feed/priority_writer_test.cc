@@ -21,7 +21,7 @@ TEST(PendingPrioritiesTest, TheNewestPriorityOfAWindowStands) {
   const auto taken = pending.Take(100);
   ASSERT_TRUE(taken.has_value());
   EXPECT_EQ(taken->shard, 0);
-  EXPECT_EQ(taken->opening, replay::Opening(7));
+  EXPECT_EQ(taken->opening, replay::Opening{7});
   EXPECT_THAT(taken->addresses, ElementsAre(4, 5, 6));
   EXPECT_THAT(taken->priorities, ElementsAre(1, 3, 5));
   EXPECT_FALSE(pending.Take(100).has_value());

@@ -309,10 +309,10 @@ class RandomRecoveryTest : public RecoveryTest,
       std.push_back(static_cast<float>(1 + random_.Below(5)));
     }
     EXPECT_EQ(shard_->UpdatePlans(shard_->opening(), addresses, mean, std)->updated,
-              twin_->UpdatePlans(1, addresses, mean, std)->updated);
+              twin_->UpdatePlans(Opening{1}, addresses, mean, std)->updated);
     if (random_.Below(3) != 0) return;
     EXPECT_EQ(shard_->BarWindows(shard_->opening(), addresses).value_or(77),
-              twin_->BarWindows(1, addresses).value_or(99));
+              twin_->BarWindows(Opening{1}, addresses).value_or(99));
   }
 
   void AppendSomething() {
