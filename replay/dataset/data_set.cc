@@ -233,9 +233,20 @@ absl::Status DataSet::TakeEpisodes(const std::vector<TensorEntry>& table) {
                                                      "\", but not \"", dataset::kFinalObservations,
                                                      "\""));
     }
-    has_final_ = data_begin_ + has_final->offset;
+    return ReadHasFinal(*has_final);
   }
   return absl::OkStatus();
+}
+
+absl::Status DataSet::ReadHasFinal(const TensorEntry& entry) {
+  has_final_.resize(starts_.size());
+  POMPC_RETURN_IF_ERROR(ReadAt(data_begin_ + entry.offset, has_final_.size(), has_final_.data()));
+  const auto bad =
+      std::find_if(has_final_.begin(), has_final_.end(), [](uint8_t n) { return n > 1; });
+  if (bad == has_final_.end()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(dataset::kHasFinalObservation, " of episode ",
+                                                 bad - has_final_.begin(), " is ", *bad,
+                                                 ", must be 0 or 1"));
 }
 
 absl::Status DataSet::ReadStarts(const TensorEntry& entry) {
@@ -309,17 +320,8 @@ absl::Status DataSet::ReadColumn(size_t column, uint64_t row, uint32_t count,
 
 absl::Status DataSet::ReadFinal(uint64_t episode, RowBuffer* buffer) const {
   buffer->final_observation_.clear();
-  if (!finals_.has_value()) return absl::OkStatus();
-  uint8_t there = 1;
-  if (has_final_.has_value()) {
-    POMPC_RETURN_IF_ERROR(ReadAt(*has_final_ + episode, sizeof(there), &there));
-  }
-  if (there > 1) {
-    return absl::InvalidArgumentError(absl::StrCat(path_, ": ", dataset::kHasFinalObservation,
-                                                   " of episode ", episode, " is ", there,
-                                                   ", must be 0 or 1"));
-  }
-  if (there == 0) return absl::OkStatus();
+  const bool there = finals_.has_value() && (has_final_.empty() || has_final_[episode] != 0);
+  if (!there) return absl::OkStatus();
   std::vector<float>& final = buffer->final_observation_;
   final.resize(spec_.observation_size);
   const uint64_t bytes = final.size() * sizeof(float);

@@ -75,6 +75,7 @@ class DataSet {
   absl::Status TakeColumns(const std::vector<TensorEntry>& table);
   absl::Status TakeEpisodes(const std::vector<TensorEntry>& table);
   absl::Status ReadStarts(const TensorEntry& entry);
+  absl::Status ReadHasFinal(const TensorEntry& entry);
   absl::Status ReadAt(uint64_t position, std::size_t bytes, void* to) const;
   absl::Status ReadColumn(size_t column, uint64_t row, uint32_t count, RowBuffer* buffer) const;
   absl::Status ReadFinal(uint64_t episode, RowBuffer* buffer) const;
@@ -90,8 +91,9 @@ class DataSet {
   TensorMetadata metadata_;
   std::array<Place, kRowColumns> columns_;
   Place finals_;
-  Place has_final_;
   std::vector<uint64_t> starts_;
+  // 0 or 1 for each episode; empty if all have a final observation, where there are any.
+  std::vector<uint8_t> has_final_;
 };
 
 // INVALID_ARGUMENT naming the file, if its rows have other sizes than `spec`, or its metadata names
