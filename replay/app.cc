@@ -31,6 +31,18 @@ void AddTables(const std::vector<NamedTableCounts>& tables, const std::string& s
   }
 }
 
+void AddBlocked(const ShardCounts& counts, const std::string& shard, MetricSamples& out) {
+  const auto add = [&](const char* reason, uint32_t streams) {
+    out.Gauge("pompc_replay_blocked_streams",
+              "Append streams that wait: for more rows to be granted, for the learner to announce "
+              "the version of a plan, or for the store.",
+              streams, {{"shard", shard}, {"reason", reason}});
+  };
+  add("grant", counts.waiting_for_grant);
+  add("version", counts.waiting_for_version);
+  add("store", counts.waiting_for_store);
+}
+
 }  // namespace
 
 absl::Status AppOptions::Validate() const {
@@ -151,8 +163,7 @@ void App::AddMetrics(const AppOptions& options) {
     gauge("pompc_replay_store_failing", "1 while rows cannot be written to disk, else 0.",
           counts.store.failure.ok() ? 0 : 1);
     gauge("pompc_replay_streams", "Append streams open.", service_.streams());
-    gauge("pompc_replay_blocked_streams", "Append streams that wait for the limiter.",
-          counts.blocked_writers);
+    AddBlocked(counts, shard, out);
     AddTables(counts.tables, shard, out);
     out.StateSeconds("pompc_replay_state_seconds_total",
                      "Time that the shard has spent in each state; the states sum to its age.",

@@ -208,7 +208,7 @@ proto::ShardInfo ToShardInfo(const Shard& shard) {
   info.set_windows(counts.windows);
   info.set_barred_windows(counts.barred_windows);
   info.set_capacity_rows(counts.capacity_rows);
-  info.set_blocked_streams(counts.blocked_writers);
+  info.set_blocked_streams(counts.blocked_writers());
   info.set_max_accepted_rows(counts.max_accepted_rows);
   info.set_opening(shard.opening().opening);
   if (counts.loaded < 1) info.set_loaded_percent(static_cast<uint32_t>(100 * counts.loaded));

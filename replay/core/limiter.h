@@ -92,10 +92,13 @@ class Limiter {
     POMPC_CHECK_LE(accepted_rows, grant_.max_accepted_rows, "more rows than were granted");
   }
 
-  // Why a shard that has accepted `accepted_rows` takes no more, for those who wait.
+  // Why a writer waits at a shard that has accepted `accepted_rows`.
   std::string WhyBlocked(uint64_t accepted_rows, absl::Duration now) const {
     return absl::StrCat("shard took ", accepted_rows, " rows of ", grant_.max_accepted_rows,
-                        " granted: ", Silent(now) ? SilenceText(now) : grant_.reason);
+                        " granted: ",
+                        Silent(now)               ? SilenceText(now)
+                        : Room(accepted_rows) > 0 ? "writers that wait longer get the others"
+                                                  : grant_.reason);
   }
 
   // True if the learner has not been heard from for too long.

@@ -31,16 +31,6 @@ absl::Status CheckRun(const std::string& have, const std::string& want) {
                                                     ", or give the --run-dir of that run"));
 }
 
-// The learner must be able to tell this from a shard that another run has taken, for which it
-// waits: hence a code of its own.
-absl::Status HeldByAnother(const ShardConfig& config) {
-  return absl::AbortedError(
-      absl::StrCat("the shard is held by another start (", config.learner.incarnation, ") of run ",
-                   config.run_id,
-                   "; is this run directory a copy of another one? Each needs shards of its own, ",
-                   "and an older state of a run directory needs shards without its later rows"));
-}
-
 absl::Status CheckShardCount(uint32_t have, uint32_t want) {
   if (have == want) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -81,9 +71,6 @@ SegmentRecord RecordOf(const SegmentId& id, const Streams::Segment& segment, uin
           .changed_at = next};
 }
 
-void Wake(const std::vector<std::shared_ptr<RoomWaiter>>& waiters) {
-  for (const std::shared_ptr<RoomWaiter>& waiter : waiters) waiter->OnRoom();
-}
 
 SegmentId ImportedSegment(uint32_t data_set, uint64_t episode) {
   return {.actor_index = SegmentId::kImportActor,
@@ -105,7 +92,7 @@ Shard::Shard(uint64_t incarnation, Clock* clock, std::unique_ptr<Store> store)
                store_->persistent()
                    ? Streams::Recorder([this](const StoreRecord& record) { Record(record); })
                    : nullptr) {
-  store_->OnChange([this] { StoreChanged(); });
+  store_->OnChange([this] { WakeAll(); });
 }
 
 Shard::~Shard() {
@@ -125,12 +112,6 @@ absl::Status Shard::CheckOpen() const {
   POMPC_RETURN_IF_ERROR(CheckLoaded());
   if (config_ != nullptr) return absl::OkStatus();
   return absl::UnavailableError("the learner has not configured this shard yet");
-}
-
-std::string Shard::WhyBlocked() const {
-  const absl::Status admits = store_->Admits();
-  if (!admits.ok()) return std::string(admits.message());
-  return limiter_.WhyBlocked(accepted_rows_, clock_->Now());
 }
 
 absl::StatusOr<Shard::Open> Shard::GetOpen() const {
@@ -162,7 +143,7 @@ absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
     POMPC_RETURN_IF_ERROR(CheckRun(config_->run_id, config.run_id));
     // A later start takes over without asking the earlier one, which may be dead.
     const bool later = config.learner.incarnation > config_->learner.incarnation;
-    if (!later && config.learner != config_->learner) return HeldByAnother(*config_);
+    if (!later) POMPC_RETURN_IF_ERROR(CheckHolder(config.learner));
     POMPC_RETURN_IF_ERROR(CheckSameRows(*config_, config));
     const std::string changes = Changes(*config_, config);
     if (config_->table != config.table) POMPC_RETURN_IF_ERROR(MakeTable(config));
@@ -205,14 +186,22 @@ AppendOutcome Shard::Append(const SegmentId& segment, uint64_t first_row, const 
             absl::InvalidArgumentError(
                 absl::StrCat("actor index ", segment.actor_index, " is kept for data sets"))};
   }
-  MutexLock lock(&mu_);
-  activity_.Begin(Activity::kInserting);
-  AppendOutcome outcome = AppendLocked(segment, first_row, rows);
-  if (outcome.kind == Kind::kBlocked) {
-    waiters_.push_back(waiter);
-    told_ = std::string(outcome.status.message());
+  AppendOutcome outcome;
+  bool round_due;
+  {
+    MutexLock lock(&mu_);
+    activity_.Begin(Activity::kInserting);
+    const uint64_t room = writers_.Claim(waiter.get(), Room());
+    outcome = AppendLocked(segment, first_row, rows, room);
+    if (outcome.kind == Kind::kBlocked) {
+      writers_.Wait(waiter, outcome.blocked_by, first_row + rows.count - outcome.next_row);
+      told_ = std::string(outcome.status.message());
+    }
+    activity_.End(Activity::kInserting, !writers_.empty());
+    round_due = writers_.RoundDue(Room());
   }
-  activity_.End(Activity::kInserting, Blocked());
+  // This was the last of a round that whoever began it did not wait for.
+  if (round_due) ShareRoom();
   return outcome;
 }
 
@@ -220,9 +209,10 @@ AppendOutcome Shard::Import(uint32_t data_set, uint64_t episode, uint64_t first_
                             const RowView& rows) {
   MutexLock lock(&mu_);
   activity_.Begin(Activity::kInserting);
-  AppendOutcome outcome = AppendLocked(ImportedSegment(data_set, episode), first_row, rows);
+  AppendOutcome outcome =
+      AppendLocked(ImportedSegment(data_set, episode), first_row, rows, rows.count);
   POMPC_CHECK(outcome.kind != Kind::kBlocked, "rows of a data set wait for no grant");
-  activity_.End(Activity::kInserting, Blocked());
+  activity_.End(Activity::kInserting, !writers_.empty());
   return outcome;
 }
 
@@ -237,11 +227,13 @@ absl::StatusOr<ImportPosition> Shard::Imported(uint32_t data_set) const {
 }
 
 // What can be decided without room is decided first, so that nothing waits for the limiter in vain.
-AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const RowView& rows) {
+AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const RowView& rows,
+                                  uint64_t room) {
   if (absl::Status status = CheckOpen(); !status.ok()) return {Kind::kFailed, 0, false, status};
   // Whatever follows may have to be recorded. What waits to be written is bounded by this.
   if (absl::Status admits = store_->Admits(); !admits.ok()) {
-    return {id.imported() ? Kind::kFailed : Kind::kBlocked, 0, false, admits};
+    return {id.imported() ? Kind::kFailed : Kind::kBlocked, 0, false, admits, 0,
+            BlockedBy::kStore};
   }
   absl::StatusOr<Streams::Segment*> opened = streams_.Open(id);
   if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
@@ -268,10 +260,9 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
       id.imported() ? absl::OkStatus() : CheckVersions(rows, verdict.skip, first_row, segment);
   if (!status.ok()) {
     if (!absl::IsUnavailable(status)) return RefuseSegment(id, segment, status);
-    version_awaited_ = true;
-    return {Kind::kBlocked, segment->next_row, segment->ended, status};
+    return {Kind::kBlocked, segment->next_row, segment->ended, status, 0, BlockedBy::kVersion};
   }
-  return StoreNewRows({id, first_row, rows, verdict.skip}, segment);
+  return StoreNewRows({id, first_row, rows, verdict.skip}, room, segment);
 }
 
 absl::Status Shard::CheckChunk(const SegmentId& id, const RowView& rows) const {
@@ -352,13 +343,12 @@ AppendOutcome Shard::RefuseSegment(const SegmentId& id, Streams::Segment* segmen
 // Stores what is granted. A chunk that fits in part is stored in part, for the learner counts rows:
 // were chunks all or nothing, the last rows before each bound would never come, and a run that is
 // granted fewer rows than a chunk has would stand still.
-AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment) {
+AppendOutcome Shard::StoreNewRows(const StoredChunk& chunk, uint64_t room,
+                                  Streams::Segment* segment) {
   POMPC_CHECK_LE(chunk.begin, chunk.rows.count, "rows are skipped that the chunk does not have");
   const uint32_t wanted = chunk.rows.count - chunk.begin;
   const bool imported = chunk.segment.imported();
-  const uint32_t new_rows =
-      imported ? wanted
-               : static_cast<uint32_t>(std::min<uint64_t>(wanted, limiter_.Room(accepted_rows_)));
+  const auto new_rows = static_cast<uint32_t>(std::min<uint64_t>(wanted, room));
   // A chunk without rows, which only ends its segment, needs no room.
   if (new_rows == 0 && wanted > 0) {
     return {Kind::kBlocked, segment->next_row, segment->ended,
@@ -408,61 +398,6 @@ void Shard::WhenDurable(std::function<void(absl::Status)> done) {
   store_->WhenDurable(std::move(done));
 }
 
-void Shard::StopWaiting(const RoomWaiter* waiter) {
-  MutexLock lock(&mu_);
-  std::erase_if(waiters_, [waiter](const auto& other) { return other.get() == waiter; });
-  activity_.SetBlocked(Blocked());
-}
-
-absl::Status Shard::Grant(RowGrant grant, const LearnerStart& from) {
-  Waiters woken;
-  {
-    MutexLock lock(&mu_);
-    POMPC_RETURN_IF_ERROR(CheckOpen());
-    if (from != config_->learner) return HeldByAnother(*config_);
-    const bool phase_ends = grant.seed_phase_over && !limiter_.seed_phase_over();
-    const bool was_silent = limiter_.Silent(clock_->Now());
-    const bool record =
-        store_->persistent() && (phase_ends || grant.newest_version != limiter_.announced());
-    limiter_.Grant(std::move(grant), clock_->Now());
-    if (record) Record(GrantRecord{limiter_.seed_phase_over(), limiter_.announced()});
-    // Whoever waits is woken for any of four reasons: there is room; the seed phase ended, so that
-    // its chunk will be refused; the version that it waits for may be known now; what it was told
-    // (that the learner is silent) is no longer true.
-    if (limiter_.Room(accepted_rows_) > 0 || phase_ends || version_awaited_ || was_silent) {
-      woken.swap(waiters_);
-      version_awaited_ = false;
-    }
-    activity_.SetBlocked(Blocked());
-  }
-  // In the order in which they came: whom the room does not reach waits again, in that order.
-  Wake(woken);
-  return absl::OkStatus();
-}
-
-void Shard::StoreChanged() {
-  Waiters woken;
-  {
-    MutexLock lock(&mu_);
-    woken.swap(waiters_);
-    activity_.SetBlocked(Blocked());
-  }
-  Wake(woken);
-}
-
-void Shard::RenewReasons() {
-  Waiters woken;
-  {
-    MutexLock lock(&mu_);
-    // The text holds the seconds of silence, so that it differs from what was told while the
-    // learner is away.
-    if (closed_ || waiters_.empty() || WhyBlocked() == told_) return;
-    woken.swap(waiters_);
-    activity_.SetBlocked(Blocked());
-  }
-  Wake(woken);
-}
-
 // Takes no part in mu_, so that it never waits for a chunk that is being stored. A table that
 // Configure has replaced meanwhile lives until this is done with it.
 absl::Status Shard::Sample(uint64_t seed, const WindowColumns& out, absl::string_view table) {
@@ -501,7 +436,7 @@ absl::StatusOr<Table::UpdateCounts> Shard::UpdatePlans(const Opening& opening,
   activity_.Begin(Activity::kInserting);
   const Table::UpdateCounts counts = table_->UpdatePlans(addresses, plan_mean, plan_std);
   if (store_->persistent()) RecordPlans(addresses, plan_mean, plan_std);
-  activity_.End(Activity::kInserting, Blocked());
+  activity_.End(Activity::kInserting, !writers_.empty());
   return counts;
 }
 
@@ -557,12 +492,17 @@ absl::StatusOr<uint32_t> Shard::BarWindows(const Opening& opening,
 
 ShardCounts Shard::counts() const {
   MutexLock lock(&mu_);
+  const auto waiting = [this](BlockedBy by) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return static_cast<uint32_t>(writers_.waiting(by));
+  };
   ShardCounts counts{.accepted_rows = accepted_rows_,
                      .planned_rows = planned_rows_,
                      .imported_rows = imported_rows_,
                      .max_accepted_rows = limiter_.max_accepted_rows(),
                      .sampled_windows = sampled_windows_,
-                     .blocked_writers = static_cast<uint32_t>(waiters_.size()),
+                     .waiting_for_grant = waiting(BlockedBy::kGrant),
+                     .waiting_for_version = waiting(BlockedBy::kVersion),
+                     .waiting_for_store = waiting(BlockedBy::kStore),
                      .loaded = ready_ ? 1 : loaded_,
                      .store = store_->stats()};
   // Before Configure there is no table, and status pages may ask all the same.
@@ -579,15 +519,12 @@ ShardCounts Shard::counts() const {
 }
 
 void Shard::Close() {
-  Waiters woken;
   {
     MutexLock lock(&mu_);
     closed_ = true;
     UpdateOpen();
-    woken.swap(waiters_);
-    activity_.SetBlocked(Blocked());
   }
-  Wake(woken);
+  WakeAll();
 }
 
 }  // namespace pompc::replay

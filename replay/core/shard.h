@@ -17,6 +17,7 @@
 #include "replay/core/opening.h"
 #include "replay/core/store.h"
 #include "replay/core/streams.h"
+#include "replay/core/writer_queue.h"
 
 namespace pompc::replay {
 
@@ -55,7 +56,13 @@ struct ShardCounts {
   uint64_t capacity_rows = 0;
   uint64_t max_accepted_rows = 0;
   uint64_t sampled_windows = 0;  // ever
-  uint32_t blocked_writers = 0;
+  // Writers that wait, by what they wait for.
+  uint32_t waiting_for_grant = 0;
+  uint32_t waiting_for_version = 0;
+  uint32_t waiting_for_store = 0;
+  uint32_t blocked_writers() const {
+    return waiting_for_grant + waiting_for_version + waiting_for_store;
+  }
   // Addresses oldest .. next-1 are stored.
   uint64_t oldest_address = 0;
   uint64_t next_address = 0;
@@ -71,7 +78,7 @@ struct AppendOutcome {
     kAcked,    // stored, now or before; acknowledge once the store says it is durable
     kGap,      // rows from next_row on are missing
     kRefused,  // the segment is closed, nothing more is stored: `status`
-    kBlocked,  // limiter or store do not let all of it in: `status`; the waiter will be called
+    kBlocked,  // not all of it is let in: `blocked_by`, `status`; the waiter will be called
     kFailed,   // not taken, the shard cannot take anything now: `status`
   };
   Kind kind = Kind::kFailed;
@@ -82,6 +89,8 @@ struct AppendOutcome {
   absl::Status status;
   // Rows stored by this call.
   uint32_t stored = 0;
+  // What kBlocked waits for.
+  BlockedBy blocked_by = BlockedBy::kGrant;
 };
 
 // The part of a data set that a shard has.
@@ -92,16 +101,6 @@ struct ImportPosition {
   uint64_t next_row = 0;
   // It has all of the episode that there will be.
   bool ended = false;
-};
-
-// Is told that a blocked chunk may be tried again.
-class RoomWaiter {
- public:
-  virtual ~RoomWaiter() = default;
-  // Called once for each enrolment, without locks of the shard held, by whichever thread opened the
-  // limiter, made room in the store, closed the shard or found that the reason for waiting has
-  // changed. Must not block.
-  virtual void OnRoom() = 0;
 };
 
 // One shard of the replay of one run: table, limiter and the state of every segment. Thread-safe.
@@ -140,10 +139,11 @@ class Shard {
   absl::StatusOr<std::shared_ptr<const ShardConfig>> config() const;
 
   // Takes `rows`, which begin with row `first_row` of their segment; rows that are here already are
-  // skipped. If not all new rows fit in the grant, the shard stores those that fit and answers
-  // kBlocked for the rest. It also answers kBlocked for a chunk that was planned by a version the
-  // learner has not announced yet. In both cases it enrols `waiter`, and the caller gives the same
-  // chunk again later; so it does for every chunk while the store does not admit rows. A chunk is
+  // skipped. If not all new rows fit in the grant, or in the writer's share of it (WriterQueue),
+  // the shard stores those that fit and answers kBlocked for the rest. It also answers kBlocked for
+  // a chunk that was planned by a version the learner has not announced yet. In both cases it
+  // enrols `waiter`, and the caller gives the same chunk again later; so it does for every chunk
+  // while the store does not admit rows. The waiter may be called before this returns. A chunk is
   // refused whole. kFailed is UNAVAILABLE before Configure and while loading, CANCELLED after
   // Close.
   AppendOutcome Append(const SegmentId& segment, uint64_t first_row, const RowView& rows,
@@ -224,22 +224,26 @@ class Shard {
   void Close();
 
  private:
-  using Waiters = std::vector<std::shared_ptr<RoomWaiter>>;
-
   class Loader;
 
+  // ABORTED unless this start of the learner holds the shard. REQUIRES: the shard is configured.
+  absl::Status CheckHolder(const LearnerStart& from) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Why a writer that waits for room does so.
   std::string WhyBlocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The store may admit rows now, or has another reason not to.
-  void StoreChanged();
+  // Lets all writers try again: what they wait for may have changed.
+  void WakeAll();
 
   absl::Status ConfigureLocked(const ShardConfig& config) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Makes the table that the config asks for, with the rows of the present one, if there is one.
   absl::Status MakeTable(const ShardConfig& config) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckOpen() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckLoaded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // True while writers wait for the limiter.
-  bool Blocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !waiters_.empty(); }
+  // Rows that are granted and not taken.
+  uint64_t Room() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return limiter_.Room(accepted_rows_); }
+  // All writers that wait; they wait no longer.
+  WriterQueue::Writers TakeWriters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Wakes writers round after round while there is room for them.
+  void ShareRoom();
 
   // What those see who do not wait for mu_.
   struct Open {
@@ -251,8 +255,9 @@ class Shard {
   // GetOpen returns what is there now.
   void UpdateOpen() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  AppendOutcome AppendLocked(const SegmentId& id, uint64_t first_row, const RowView& rows)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Takes at most `room` new rows.
+  AppendOutcome AppendLocked(const SegmentId& id, uint64_t first_row, const RowView& rows,
+                             uint64_t room) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckChunk(const SegmentId& id, const RowView& rows) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckNewRows(const SegmentId& id, const RowView& rows, uint32_t begin,
@@ -263,8 +268,8 @@ class Shard {
                              Streams::Segment* segment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   AppendOutcome RefuseSegment(const SegmentId& id, Streams::Segment* segment, absl::Status why)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Stores all new rows of the chunk, or those of them that fit in the grant.
-  AppendOutcome StoreNewRows(const StoredChunk& chunk, Streams::Segment* segment)
+  // Stores all new rows of the chunk, or the first `room` of them.
+  AppendOutcome StoreNewRows(const StoredChunk& chunk, uint64_t room, Streams::Segment* segment)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   bool IsStored(uint64_t address) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
@@ -292,9 +297,9 @@ class Shard {
   std::shared_ptr<Table> table_ ABSL_GUARDED_BY(mu_);
   Streams streams_ ABSL_GUARDED_BY(mu_);
   Limiter limiter_ ABSL_GUARDED_BY(mu_);
-  Waiters waiters_ ABSL_GUARDED_BY(mu_);
-  // Some of the waiters wait to hear of a version, not for room.
-  bool version_awaited_ ABSL_GUARDED_BY(mu_) = false;
+  WriterQueue writers_ ABSL_GUARDED_BY(mu_);
+  // A thread is in ShareRoom.
+  bool sharing_ ABSL_GUARDED_BY(mu_) = false;
   // The reason that the newest waiter was told.
   std::string told_ ABSL_GUARDED_BY(mu_);
   uint64_t accepted_rows_ ABSL_GUARDED_BY(mu_) = 0;

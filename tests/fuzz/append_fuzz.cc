@@ -186,7 +186,7 @@ class Session {
     POMPC_CHECK_LE(counts.planned_rows, counts.accepted_rows);
     POMPC_CHECK_LE(counts.next_address - counts.oldest_address, counts.capacity_rows);
     POMPC_CHECK_LE(counts.windows + counts.barred_windows, counts.stored_rows);
-    POMPC_CHECK_EQ(counts.blocked_writers, 0u);
+    POMPC_CHECK_EQ(counts.blocked_writers(), 0u);
   }
 
   ByteSource input_;

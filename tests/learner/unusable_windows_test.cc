@@ -131,8 +131,8 @@ TEST_F(UnusableWindowsTest, ARestartInTheSeedPhaseKeepsTheBoundOnRows) {
   };
   AwaitThat([&] { return accepted() >= 138; });
   AwaitThat([&] {
-    return shards_[0]->shard().counts().blocked_writers == 1 &&
-           shards_[1]->shard().counts().blocked_writers == 1;
+    return shards_[0]->shard().counts().blocked_writers() == 1 &&
+           shards_[1]->shard().counts().blocked_writers() == 1;
   });
   // One row for each shard, without which a bound smaller than the number of shards starves one.
   EXPECT_LE(accepted(), 142u);

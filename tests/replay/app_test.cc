@@ -241,7 +241,8 @@ TEST(ReplayAppTest, MetricsShowWhatTheShardHolds) {
   const std::unique_ptr<TrajectoryWriter> writer =
       BlockedWriter((*app)->server().InProcessChannel());
   std::string text = options.metrics->ToText();
-  EXPECT_THAT(text, HasSubstr("pompc_replay_blocked_streams{shard=\"7\"} 1"));
+  EXPECT_THAT(text, HasSubstr("pompc_replay_blocked_streams{reason=\"grant\",shard=\"7\"} 1"));
+  EXPECT_THAT(text, HasSubstr("pompc_replay_blocked_streams{reason=\"store\",shard=\"7\"} 0"));
   EXPECT_THAT(text, HasSubstr("pompc_replay_accepted_rows_total{shard=\"7\"} 0"));
   ASSERT_TRUE(client.Grant({10, "", false}).ok());
   ASSERT_TRUE(writer->Flush(absl::Seconds(20)).ok());

@@ -124,12 +124,12 @@ TEST_F(ShardTest, ClosedLimiterBlocksAndSaysWhyUntilGranted) {
   const AppendOutcome blocked = Append(id_, 4, more);
   EXPECT_EQ(blocked.kind, Kind::kBlocked);
   EXPECT_EQ(blocked.status.message(), "shard took 4 rows of 4 granted: rows run ahead of updates");
-  EXPECT_EQ(shard_->counts().blocked_writers, 1);
+  EXPECT_EQ(shard_->counts().blocked_writers(), 1);
   ASSERT_TRUE(shard_->Grant({4, "still", false}).ok());
   EXPECT_EQ(waiter_->calls, 0);
   ASSERT_TRUE(shard_->Grant({5, "", false}).ok());
   EXPECT_EQ(waiter_->calls, 1);
-  EXPECT_EQ(shard_->counts().blocked_writers, 0);
+  EXPECT_EQ(shard_->counts().blocked_writers(), 0);
   const AppendOutcome part = Append(id_, 4, more);
   EXPECT_EQ(part.kind, Kind::kBlocked);
   EXPECT_EQ(part.stored, 1) << "what fits is stored";
@@ -242,10 +242,10 @@ TEST_F(ShardTest, BarredWindowsAreNeverDrawnAgain) {
   Open();
   Append(id_, 0, RowBuilder(kSpec).AddMany(0, 8).Final(8));
   ASSERT_EQ(shard_->counts().windows, 6);
-  EXPECT_EQ(*shard_->BarWindows(76, std::vector<uint64_t>{0}), 0) << "of another memory";
-  EXPECT_EQ(*shard_->BarWindows(77, std::vector<uint64_t>{1, 4, 7, 99}), 2)
+  EXPECT_EQ(*shard_->BarWindows(Opening{76}, std::vector<uint64_t>{0}), 0) << "of another memory";
+  EXPECT_EQ(*shard_->BarWindows(Opening{77}, std::vector<uint64_t>{1, 4, 7, 99}), 2)
       << "no window begins at 7, and 99 is not stored";
-  EXPECT_EQ(*shard_->BarWindows(77, std::vector<uint64_t>{1, 4}), 0) << "idempotent";
+  EXPECT_EQ(*shard_->BarWindows(Opening{77}, std::vector<uint64_t>{1, 4}), 0) << "idempotent";
   EXPECT_EQ(shard_->counts().windows, 4);
   EXPECT_EQ(shard_->counts().barred_windows, 2);
   WindowBuffer buffer(kSpec, kHorizon, 400);
@@ -253,7 +253,7 @@ TEST_F(ShardTest, BarredWindowsAreNeverDrawnAgain) {
   std::set<uint64_t> drawn;
   for (size_t b = 0; b < 400; ++b) drawn.insert(buffer.addresses[b * (kHorizon + 1)]);
   EXPECT_EQ(drawn, (std::set<uint64_t>{0, 2, 3, 5}));
-  EXPECT_EQ(shard_->BarWindows(77, std::vector<uint64_t>(kMaxWindows + 1)).status().code(),
+  EXPECT_EQ(shard_->BarWindows(Opening{77}, std::vector<uint64_t>(kMaxWindows + 1)).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
 
@@ -263,7 +263,7 @@ TEST_F(ShardTest, BarredWindowsLeaveWithTheirRows) {
   ASSERT_TRUE(shard_->Configure(config).ok());
   ASSERT_TRUE(shard_->Grant({1000, "", false}).ok());
   Append(id_, 0, RowBuilder(kSpec).AddMany(0, 10));
-  EXPECT_EQ(*shard_->BarWindows(77, std::vector<uint64_t>{0, 6}), 2);
+  EXPECT_EQ(*shard_->BarWindows(Opening{77}, std::vector<uint64_t>{0, 6}), 2);
   Append(id_, 10, RowBuilder(kSpec).AddMany(10, 3));
   EXPECT_EQ(shard_->counts().barred_windows, 1);
   Append(id_, 13, RowBuilder(kSpec).AddMany(13, 10));
@@ -361,7 +361,7 @@ TEST_F(ShardTest, FullStoreTakesNothingAndWakesWritersWhenItHasRoom) {
   EXPECT_EQ(outcome.status, store_->status);
   EXPECT_EQ(shard_->Refuse(id_, absl::InvalidArgumentError("bad")).kind, Kind::kFailed);
   EXPECT_EQ(shard_->counts().stored_rows, 0);
-  EXPECT_EQ(shard_->UpdatePlans(77, {}, {}, {}).status(), store_->status);
+  EXPECT_EQ(shard_->UpdatePlans(Opening{77}, {}, {}, {}).status(), store_->status);
   shard_->RenewReasons();
   EXPECT_EQ(waiter_->calls, 0) << "it was told the reason";
   store_->status = absl::OkStatus();
@@ -395,24 +395,25 @@ TEST_F(ShardTest, BadPlansAreRefusedAndNothingReplaced) {
   Append(id_, 0, RowBuilder(kSpec).AddMany(0, 4));
   const std::vector<uint64_t> addresses = {0, 1};
   const std::vector<float> mean = {1, 1, 1, 1}, zero_std = {1, 1, 1, 0}, std = {2, 2, 2, 2};
-  EXPECT_EQ(shard_->UpdatePlans(77, addresses, mean, zero_std).status().code(),
+  EXPECT_EQ(shard_->UpdatePlans(Opening{77}, addresses, mean, zero_std).status().code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(shard_->UpdatePlans(77, addresses, {}, std).status().code(),
+  EXPECT_EQ(shard_->UpdatePlans(Opening{77}, addresses, {}, std).status().code(),
             absl::StatusCode::kInvalidArgument);
   const std::vector<float> far = {1, 1, 1e30f, 1}, narrow = {1, 1e-38f, 1, 1};
-  EXPECT_EQ(shard_->UpdatePlans(77, addresses, far, std).status().message(),
+  EXPECT_EQ(shard_->UpdatePlans(Opening{77}, addresses, far, std).status().message(),
             "plan_mean number 2 is 1e+30, must be in [-1, 1]");
-  EXPECT_EQ(shard_->UpdatePlans(77, addresses, mean, narrow).status().code(),
+  EXPECT_EQ(shard_->UpdatePlans(Opening{77}, addresses, mean, narrow).status().code(),
             absl::StatusCode::kInvalidArgument);
   WindowBuffer buffer(kSpec, kHorizon, 1);
   ASSERT_TRUE(shard_->Sample(1, buffer.Columns()).ok());
   EXPECT_EQ(buffer.plan_std[0], RowBuilder::PlanStd(0, 0));
-  const absl::StatusOr<Table::UpdateCounts> lost = shard_->UpdatePlans(76, addresses, mean, std);
+  const absl::StatusOr<Table::UpdateCounts> lost =
+      shard_->UpdatePlans(Opening{76}, addresses, mean, std);
   EXPECT_EQ(lost->updated, 0) << "addresses of another memory";
   EXPECT_EQ(lost->evicted, 2);
   ASSERT_TRUE(shard_->Sample(1, buffer.Columns()).ok());
   EXPECT_EQ(buffer.plan_std[0], RowBuilder::PlanStd(0, 0));
-  EXPECT_EQ(shard_->UpdatePlans(77, addresses, mean, std)->updated, 2);
+  EXPECT_EQ(shard_->UpdatePlans(Opening{77}, addresses, mean, std)->updated, 2);
 }
 
 TEST_F(ShardTest, ActivityTimesSumToItsAge) {

@@ -77,7 +77,7 @@ void Read(Shard* shard, uint64_t seed, const std::atomic<bool>* stop) {
       mean[i] = static_cast<float>((seed + i) % 64) / 64;
       std[i] = 3 + mean[i];
     }
-    ASSERT_TRUE(shard->UpdatePlans(1, {buffer.addresses.data(), 4}, mean, std).ok());
+    ASSERT_TRUE(shard->UpdatePlans(Opening{1}, {buffer.addresses.data(), 4}, mean, std).ok());
   }
 }
 
@@ -106,7 +106,7 @@ TEST(ShardThreadsTest, WritersReadersAndTheLearnerShareOneShard) {
   EXPECT_EQ(accepted, kWriters * kRowsEach);
   ASSERT_TRUE(shard.Configure({"run", 0, {kSpec, kHorizon, 500, 1 << 30}}).ok());
   EXPECT_EQ(shard.counts().stored_rows, 500);
-  EXPECT_EQ(shard.counts().blocked_writers, 0);
+  EXPECT_EQ(shard.counts().blocked_writers(), 0);
 }
 
 }  // namespace

@@ -137,7 +137,7 @@ class WriterTest : public ::testing::Test {
         ASSERT_TRUE(Append(0, (*id)++).ok());
       }
       const ShardCounts counts = shards_[0]->shard().counts();
-      if (counts.blocked_writers == 1 && counts.accepted_rows >= granted &&
+      if (counts.blocked_writers() == 1 && counts.accepted_rows >= granted &&
           writer_->stats().acked_rows == counts.accepted_rows && !writer_->HasRoom(0)) {
         return;
       }
@@ -383,7 +383,7 @@ TEST_F(WriterTest, AskingWhyAnEnvironmentIsHeldAsksForNoReport) {
   EXPECT_EQ(writer_->HeldReason(0), "");
   uint64_t id = 0;
   while (Append(0, id, absl::ZeroDuration()).ok()) ++id;
-  ASSERT_TRUE(Await([&] { return shards_[0]->shard().counts().blocked_writers == 1; }));
+  ASSERT_TRUE(Await([&] { return shards_[0]->shard().counts().blocked_writers() == 1; }));
   ASSERT_TRUE(Await(
       [&] { return writer_->HeldReason(0).find("has stopped reading") != std::string::npos; }));
   ASSERT_TRUE(clients_[0]->Grant({1000, "", false}).ok());
