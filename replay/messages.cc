@@ -98,7 +98,7 @@ absl::StatusOr<ShardConfig> ReadShardConfig(const std::string& encoded) {
 }
 
 Opening ToOpening(uint64_t shard_incarnation, uint64_t opening) {
-  return {shard_incarnation, std::max<uint64_t>(opening, 1)};
+  return Opening(shard_incarnation, std::max<uint64_t>(opening, 1));
 }
 
 LearnerStart ToLearnerStart(const proto::LearnerStart& start) {

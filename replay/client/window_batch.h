@@ -45,7 +45,7 @@ class WindowBatch {
   const proto::ShardInfo& info() const { return reply_.rest().info(); }
   // What their addresses belong to. Shards of an earlier version of the program send no opening.
   Opening opening() const {
-    return {info().shard_incarnation(), std::max<uint64_t>(1, info().opening())};
+    return Opening(info().shard_incarnation(), std::max<uint64_t>(1, info().opening()));
   }
 
  private:

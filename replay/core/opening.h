@@ -9,6 +9,10 @@ namespace pompc::replay {
 // Says which rows addresses belong to: those of one shard, in the time since it was opened last.
 // After a crash, addresses of rows that were not durable yet are given again.
 struct Opening {
+  Opening() = default;
+  explicit Opening(uint64_t incarnation, uint64_t opening = 1)
+      : incarnation(incarnation), opening(opening) {}
+
   // ShardInfo.shard_incarnation and ShardInfo.opening. Rows in memory alone are opened once.
   uint64_t incarnation = 0;
   uint64_t opening = 1;

@@ -215,7 +215,7 @@ class Shard {
   absl::StatusOr<uint32_t> BarWindows(const Opening& opening, std::span<const uint64_t> addresses);
 
   uint64_t incarnation() const { return incarnation_; }
-  Opening opening() const { return {incarnation_, store_->opening()}; }
+  Opening opening() const { return Opening(incarnation_, store_->opening()); }
   ShardCounts counts() const;
   // Time in each Activity.
   const ActivityTimer& activity() const { return activity_; }

@@ -21,7 +21,7 @@ using ::testing::SizeIs;
 
 constexpr RowSpec kSpec{.observation_size = 3, .action_size = 2};
 constexpr uint32_t kHorizon = 3;
-constexpr Opening kOpening{77};
+const Opening kOpening{77};
 
 NamedTableOptions Of(const std::string& name, const std::string& selector, uint32_t limit = 0) {
   return {.name = name, .selector = {.name = selector, .alpha = 1}, .max_times_sampled = limit};
@@ -149,7 +149,7 @@ TEST_F(ShardTablesTest, PrioritiesOfWindowsThatAreGoneAreCounted) {
   // Evicted, barred, set, a row without a window, never stored.
   EXPECT_EQ(counts->updated, 1);
   EXPECT_EQ(counts->gone, 4);
-  EXPECT_EQ(shard_.UpdatePriorities({78}, "", addresses, priorities)->gone, 5);
+  EXPECT_EQ(shard_.UpdatePriorities(Opening{78}, "", addresses, priorities)->gone, 5);
   Draw(3, "once");
   EXPECT_EQ(Counts(1).windows, 0);
   EXPECT_EQ(shard_.UpdatePriorities(kOpening, "once", addresses, priorities)->gone, 5);

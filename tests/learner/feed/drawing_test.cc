@@ -101,8 +101,8 @@ TEST(DrawingTest, PrioritiesHoldOverTheWindowsOfAllShardsAndWeightsFollowFromThe
       addresses.push_back(i);
       sum += probabilities[{shard, i}] = std::pow(priorities[i], 0.6);
     }
-    const auto reply = shards.clients()[shard].UpdatePriorities({shards.incarnation(shard)},
-                                                                addresses, priorities);
+    const auto reply = shards.clients()[shard].UpdatePriorities(
+        replay::Opening{shards.incarnation(shard)}, addresses, priorities);
     ASSERT_TRUE(reply.ok()) << reply.status();
     EXPECT_EQ(reply->updated(), kWindows[shard]);
   }

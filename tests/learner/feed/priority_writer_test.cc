@@ -15,8 +15,8 @@ using ::testing::ElementsAre;
 
 TEST(PendingPrioritiesTest, TheNewestPriorityOfAWindowStands) {
   PendingPriorities pending(10);
-  EXPECT_EQ(pending.Add({0, 7, {4, 5}, {1, 2}}), 0);
-  EXPECT_EQ(pending.Add({0, 7, {5, 6, 6}, {3, 4, 5}}), 0);
+  EXPECT_EQ(pending.Add({0, replay::Opening{7}, {4, 5}, {1, 2}}), 0);
+  EXPECT_EQ(pending.Add({0, replay::Opening{7}, {5, 6, 6}, {3, 4, 5}}), 0);
   EXPECT_EQ(pending.size(), 3);
   const auto taken = pending.Take(100);
   ASSERT_TRUE(taken.has_value());
@@ -30,18 +30,18 @@ TEST(PendingPrioritiesTest, TheNewestPriorityOfAWindowStands) {
 
 TEST(PendingPrioritiesTest, WhatDoesNotFitIsDroppedAndCounted) {
   PendingPriorities pending(3);
-  EXPECT_EQ(pending.Add({0, 7, {1, 2}, {1, 1}}), 0);
-  EXPECT_EQ(pending.Add({1, 8, {1, 2, 3}, {1, 1, 1}}), 2);
+  EXPECT_EQ(pending.Add({0, replay::Opening{7}, {1, 2}, {1, 1}}), 0);
+  EXPECT_EQ(pending.Add({1, replay::Opening{8}, {1, 2, 3}, {1, 1, 1}}), 2);
   // A window that waits takes no more room.
-  EXPECT_EQ(pending.Add({0, 7, {2}, {9}}), 0);
+  EXPECT_EQ(pending.Add({0, replay::Opening{7}, {2}, {9}}), 0);
   EXPECT_EQ(pending.size(), 3);
 }
 
 TEST(PendingPrioritiesTest, ShardsTakeTurnsAndMemoriesAreToldApart) {
   PendingPriorities pending(100);
-  pending.Add({0, 7, {1, 2, 3}, {1, 1, 1}});
-  pending.Add({1, 8, {1}, {1}});
-  pending.Add({0, 9, {1}, {2}});
+  pending.Add({0, replay::Opening{7}, {1, 2, 3}, {1, 1, 1}});
+  pending.Add({1, replay::Opening{8}, {1}, {1}});
+  pending.Add({0, replay::Opening{9}, {1}, {2}});
   std::vector<std::pair<uint32_t, uint64_t>> order;
   size_t windows = 0;
   while (const auto taken = pending.Take(2)) {
@@ -68,15 +68,15 @@ TEST(PriorityWriterTest, CountsWhatBecameOfThePriorities) {
   shards.Fill(1, 4);
   PriorityWriter writer(&shards.clients());
   // Window 99 was never there, and the last ones are of another memory.
-  writer.WriteAndWait(
-      {{0, shards.incarnation(0), {0, 1, 99}, {2, 3, 4}}, {1, 4711, {0, 1}, {2, 2}}});
+  writer.WriteAndWait({{0, replay::Opening{shards.incarnation(0)}, {0, 1, 99}, {2, 3, 4}},
+                       {1, replay::Opening{4711}, {0, 1}, {2, 2}}});
   EXPECT_EQ(writer.stats().written, 2);
   EXPECT_EQ(writer.stats().gone, 3);
   EXPECT_EQ(writer.stats().lost, 0);
   // The other two came before a priority was set.
   EXPECT_EQ(shards.Info(0).tables(0).mass(), (2 + 3 + 1 + 1) * 65536);
   EXPECT_EQ(shards.Info(1).tables(0).mass(), 4 * 65536);
-  writer.Write({{1, shards.incarnation(1), {2}, {7}}});
+  writer.Write({{1, replay::Opening{shards.incarnation(1)}, {2}, {7}}});
   AwaitThat([&] { return writer.stats().written == 3; });
   EXPECT_EQ(shards.Info(1).tables(0).mass(), 10 * 65536);
 }
@@ -86,10 +86,10 @@ TEST(PriorityWriterTest, WhatAShardDoesNotTakeIsLost) {
   shards.Fill(0, 4);
   PriorityWriter writer(&shards.clients());
   shards.clients().Close();
-  writer.Write({{0, shards.incarnation(0), {0, 1}, {2, 3}}});
+  writer.Write({{0, replay::Opening{shards.incarnation(0)}, {0, 1}, {2, 3}}});
   AwaitThat([&] { return writer.stats().lost == 2; });
   writer.Close();
-  writer.Write({{0, shards.incarnation(0), {0, 1}, {2, 3}}});
+  writer.Write({{0, replay::Opening{shards.incarnation(0)}, {0, 1}, {2, 3}}});
   EXPECT_EQ(writer.stats().lost, 2);
 }
 
