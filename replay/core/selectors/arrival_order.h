@@ -1,6 +1,7 @@
 #ifndef POMPC_REPLAY_CORE_SELECTORS_ARRIVAL_ORDER_H_
 #define POMPC_REPLAY_CORE_SELECTORS_ARRIVAL_ORDER_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -9,16 +10,16 @@
 
 namespace pompc::replay {
 
-// Keys in the order in which they were inserted: a list whose links stand in an array, so that any
-// key is removed in constant time. Thread-safe as long as nobody calls Insert or Remove.
-class ArrivalOrder {
+// Draws the window at one end of the order in which they became valid, for as long as it is
+// present: the oldest or the newest. The order is a list whose links stand in an array, so that any
+// key is removed in constant time.
+class ArrivalOrder : public Selector {
  public:
-  using Key = Selector::Key;
-  // What is kept for each key between 0 and the highest one.
-  static constexpr size_t kBytesPerKey = 2 * sizeof(Key);
+  enum class End { kOldest, kNewest };
 
-  // REQUIRES: `key` is not present.
-  void Insert(Key key) {
+  explicit ArrivalOrder(End end) : end_(end) {}
+
+  void Insert(Key key) override {
     if (key >= links_.size()) links_.resize(static_cast<size_t>(key) + 1);
     links_[key] = {.before = newest_, .after = kNone};
     (size_ > 0 ? links_[newest_].after : oldest_) = key;
@@ -26,8 +27,7 @@ class ArrivalOrder {
     ++size_;
   }
 
-  // REQUIRES: `key` is present.
-  void Remove(Key key) {
+  void Remove(Key key) override {
     POMPC_CHECK_LT(key, links_.size());
     POMPC_CHECK_GT(size_, 0u);
     const Links links = links_[key];
@@ -37,18 +37,22 @@ class ArrivalOrder {
     --size_;
   }
 
-  size_t size() const { return size_; }
-  // The key that was inserted first or last of those present. REQUIRES: size() > 0.
-  Key oldest() const {
-    POMPC_CHECK_GT(size_, 0u);
-    return oldest_;
-  }
-  Key newest() const {
-    POMPC_CHECK_GT(size_, 0u);
-    return newest_;
+  size_t size() const override { return size_; }
+
+  void Sample(uint64_t /*seed*/, std::span<Key> keys) const override {
+    std::fill(keys.begin(), keys.end(), Drawn());
   }
 
+  double Probability(Key key) const override { return key == Drawn() ? 1 : 0; }
+
+  size_t bytes_per_key() const override { return sizeof(Links); }
+
  private:
+  Key Drawn() const {
+    POMPC_CHECK_GT(size_, 0u);
+    return end_ == End::kOldest ? oldest_ : newest_;
+  }
+
   // No key: slots are numbered below it.
   static constexpr Key kNone = ~Key{0};
   struct Links {
@@ -56,6 +60,7 @@ class ArrivalOrder {
     Key after = kNone;
   };
 
+  const End end_;
   std::vector<Links> links_;
   Key oldest_ = kNone;
   Key newest_ = kNone;
