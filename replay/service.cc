@@ -1,5 +1,6 @@
 #include "replay/service.h"
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <string>
@@ -264,6 +265,36 @@ void AppendReactor::Advance() {
 
 namespace {
 
+// A call that is answered once what was appended before is durable. A store that cannot write may
+// never say so: then the call ends when its client has gone or the server stops, which cancels it.
+// Keeps itself alive until OnDone.
+class DurableReactor : public grpc::ServerUnaryReactor,
+                       public std::enable_shared_from_this<DurableReactor> {
+ public:
+  static DurableReactor* Start(Shard* shard) {
+    auto reactor = std::make_shared<DurableReactor>();
+    reactor->self_ = reactor;
+    shard->WhenDurable([reactor](const absl::Status& durable) { reactor->End(durable); });
+    return reactor.get();
+  }
+
+  void OnCancel() override {
+    End(absl::CancelledError("the call ended before its rows were durable"));
+  }
+  void OnDone() override {
+    // The last reference may be this one.
+    const std::shared_ptr<DurableReactor> self = std::move(self_);
+  }
+
+ private:
+  void End(const absl::Status& status) {
+    if (!ended_.exchange(true)) Finish(rpc::ToGrpc(status));
+  }
+
+  std::shared_ptr<DurableReactor> self_;
+  std::atomic<bool> ended_ = false;
+};
+
 absl::Status CheckSpec(const proto::ConfigureRequest& request) {
   POMPC_RETURN_IF_ERROR(rpc::CheckWireVersion(request.header()));
   if (!request.header().run_id().empty()) return absl::OkStatus();
@@ -454,10 +485,7 @@ grpc::ServerUnaryReactor* Service::ImportRows(grpc::CallbackServerContext* conte
                                               proto::ImportRowsReply* reply) {
   const absl::Status status = DoImportRows(*request, reply);
   if (!status.ok()) return rpc::FinishUnary(context, status);
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  shard_->WhenDurable(
-      [reactor](const absl::Status& durable) { reactor->Finish(rpc::ToGrpc(durable)); });
-  return reactor;
+  return DurableReactor::Start(shard_);
 }
 
 absl::Status Service::DoImportRows(const proto::ImportRowsRequest& request,

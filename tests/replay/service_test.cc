@@ -399,12 +399,16 @@ class SlowStore : public MemoryStore {
     waiting_.push_back(std::move(done));
     added_.Signal();
   }
+  void AwaitAsked(size_t asked) {
+    MutexLock lock(&mu_);
+    while (waiting_.size() < asked) added_.Wait(&mu_);
+  }
   // Waits until so many have asked, and tells the first.
   void TellFirst(size_t asked) {
+    AwaitAsked(asked);
     std::function<void(absl::Status)> done;
     {
       MutexLock lock(&mu_);
-      while (waiting_.size() < asked) added_.Wait(&mu_);
       done = std::move(waiting_.front());
       waiting_.pop_front();
     }
@@ -417,18 +421,17 @@ class SlowStore : public MemoryStore {
   std::deque<std::function<void(absl::Status)>> waiting_ ABSL_GUARDED_BY(mu_);
 };
 
+ShardConfig SmallShard() {
+  return {.run_id = "run-a",
+          .table = {.spec = kSpec, .horizon = 3, .capacity_rows = 100, .capacity_bytes = 1 << 20}};
+}
+
 // A gap and a refusal tell the writer which rows it may forget, as an acknowledgement does.
 TEST(ServiceStoreTest, NoAnswerComesBeforeTheRowsItSpeaksOfAreDurable) {
   auto owned = std::make_unique<SlowStore>();
   SlowStore* const store = owned.get();
   Shard shard(1, Clock::Real(), std::move(owned));
-  ASSERT_TRUE(shard
-                  .Configure({.run_id = "run-a",
-                              .table = {.spec = kSpec,
-                                        .horizon = 3,
-                                        .capacity_rows = 100,
-                                        .capacity_bytes = 1 << 20}})
-                  .ok());
+  ASSERT_TRUE(shard.Configure(SmallShard()).ok());
   ASSERT_TRUE(shard.Grant({100, "", false}).ok());
   Service service(&shard);
   auto server = rpc::Server::Start({}, {&service});
@@ -445,6 +448,53 @@ TEST(ServiceStoreTest, NoAnswerComesBeforeTheRowsItSpeaksOfAreDurable) {
   EXPECT_EQ(gap.verdict(), proto::AppendReply::GAP);
   EXPECT_EQ(gap.next_row(), 2);
   EXPECT_TRUE(stream.Finish().ok());
+}
+
+class FullStore : public MemoryStore {
+ public:
+  absl::Status Admits() const override {
+    return absl::ResourceExhaustedError("the shard's disk is full");
+  }
+};
+
+TEST(ServiceStoreTest, AWriterIsToldThatTheStoreTakesNoRows) {
+  Shard shard(1, Clock::Real(), std::make_unique<FullStore>());
+  ASSERT_TRUE(shard.Configure(SmallShard()).ok());
+  ASSERT_TRUE(shard.Grant({100, "", false}).ok());
+  Service service(&shard);
+  auto server = rpc::Server::Start({}, {&service});
+  ASSERT_TRUE(server.ok());
+  const auto stub = proto::ReplayService::NewStub((*server)->InProcessChannel());
+  Stream stream(*stub);
+  EXPECT_EQ(stream.Exchange(Chunk(0, 0, RowBuilder(kSpec).Add(0))).blocked(),
+            "the shard's disk is full");
+  EXPECT_EQ(shard.counts().waiting_for_store, 1);
+  service.Drain();
+}
+
+// A full disk: what is appended never becomes durable.
+TEST(ServiceStoreTest, AnImportThatWaitsForTheStoreDoesNotHoldUpTheShutdown) {
+  auto owned = std::make_unique<SlowStore>();
+  SlowStore* const store = owned.get();
+  Shard shard(1, Clock::Real(), std::move(owned));
+  ASSERT_TRUE(shard.Configure(SmallShard()).ok());
+  Service service(&shard);
+  auto server = rpc::Server::Start({}, {&service});
+  ASSERT_TRUE(server.ok());
+  const auto stub = proto::ReplayService::NewStub((*server)->InProcessChannel());
+  proto::ImportRowsRequest request;
+  *request.mutable_header() = rpc::MakeHeader("run-a");
+  absl::Status status;
+  Thread import("import", [&] {
+    status =
+        rpc::CallUnary(*stub, &proto::ReplayService::Stub::ImportRows, request, kTimeout).status();
+  });
+  store->AwaitAsked(1);
+  (*server)->Shutdown(absl::ZeroDuration());
+  import.Join();
+  EXPECT_FALSE(status.ok());
+  // The store's answer comes too late, and is to nobody.
+  store->TellFirst(1);
 }
 
 TEST_F(ServiceTest, DrainEndsIdleAndBlockedStreamsAndRefusesNewOnes) {

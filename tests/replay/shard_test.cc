@@ -140,6 +140,27 @@ TEST_F(ShardTest, ClosedLimiterBlocksAndSaysWhyUntilGranted) {
   EXPECT_EQ(shard_->counts().accepted_rows, 6);
 }
 
+TEST_F(ShardTest, AWriterThatWasNotWokenQueuesBehindThoseThatWere) {
+  Open(/*granted=*/0);
+  const RowBuilder rows = RowBuilder(kSpec).AddMany(0, 4);
+  const auto append = [&](uint32_t writer, const std::shared_ptr<CountingWaiter>& waiter) {
+    return shard_->Append({.actor_index = writer, .incarnation = 1}, 0, rows.View(), waiter);
+  };
+  const auto late = std::make_shared<CountingWaiter>();
+  EXPECT_EQ(append(1, waiter_).kind, Kind::kBlocked);
+  ASSERT_TRUE(shard_->Grant({5, "", false}).ok());
+  ASSERT_EQ(waiter_->calls, 1);
+  const AppendOutcome behind = append(2, late);
+  EXPECT_EQ(behind.kind, Kind::kBlocked);
+  EXPECT_EQ(behind.stored, 0);
+  EXPECT_EQ(behind.status.message(),
+            "shard took 0 rows of 5 granted: writers that wait longer get the others");
+  EXPECT_EQ(append(1, waiter_).kind, Kind::kAcked);
+  EXPECT_EQ(late->calls, 1) << "the next round";
+  EXPECT_EQ(append(2, late).stored, 1);
+  EXPECT_EQ(shard_->counts().waiting_for_grant, 1);
+}
+
 TEST_F(ShardTest, NoChunkPassesTheGrantHoweverLargeOrMany) {
   Open(/*granted=*/7);
   const RowBuilder large = RowBuilder(kSpec).AddMany(0, 20).Final(20);
@@ -204,6 +225,7 @@ TEST_F(ShardTest, RowsOfAVersionNotYetToldWaitAndAreRefusedIfItNeverIs) {
   EXPECT_EQ(outcome.kind, Kind::kBlocked);
   EXPECT_EQ(outcome.status.message(),
             "row 1 was planned by version 1.6, which the learner has not announced yet");
+  EXPECT_EQ(shard_->counts().waiting_for_version, 1);
   clock_.Advance(absl::Seconds(12));
   shard_->RenewReasons();
   EXPECT_EQ(waiter_->calls, 1);
@@ -359,6 +381,7 @@ TEST_F(ShardTest, FullStoreTakesNothingAndWakesWritersWhenItHasRoom) {
   AppendOutcome outcome = Append(id_, 0, RowBuilder(kSpec).Add(0));
   EXPECT_EQ(outcome.kind, Kind::kBlocked);
   EXPECT_EQ(outcome.status, store_->status);
+  EXPECT_EQ(shard_->counts().waiting_for_store, 1);
   EXPECT_EQ(shard_->Refuse(id_, absl::InvalidArgumentError("bad")).kind, Kind::kFailed);
   EXPECT_EQ(shard_->counts().stored_rows, 0);
   EXPECT_EQ(shard_->UpdatePlans(Opening{77}, {}, {}, {}).status(), store_->status);
