@@ -84,7 +84,7 @@ void ShardManager::LoseLocked(int shard, const absl::Status& status, Link* link)
     MutexLock lock(&mu_);
     if (closed_) return;
   }
-  if (control_->ShardLost(shard, std::string(status.message()))) {
+  if (control_->ShardLost(shard, std::string(status.message()), link->loading)) {
     Log().warn("shard {} at {} is unreachable: {}", shard, options_.shards[shard].address(),
                status.ToString());
   }
@@ -101,10 +101,17 @@ absl::Status ShardManager::Refresh() {
 
 absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
   replay::ShardClient& client = clients_[shard];
+  link->loading = false;
   // Configure comes first, also after every loss of the shard: a shard that was restarted knows no
   // run, and refuses everything else until then.
   if (!link->configured) {
-    POMPC_ASSIGN_OR_RETURN(const proto::ShardInfo info, client.Configure());
+    const absl::StatusOr<proto::ShardInfo> configured = client.Configure();
+    if (absl::IsUnavailable(configured.status())) {
+      // A shard that loads its rows answers this call alone.
+      const absl::StatusOr<proto::ShardInfo> state = client.Info();
+      link->loading = state.ok() && state->has_loaded_percent();
+    }
+    POMPC_ASSIGN_OR_RETURN(const proto::ShardInfo info, configured);
     Log().info("shard {} at {} is ready: {} rows", shard, options_.shards[shard].address(),
                info.stored_rows());
     TellAgreed();

@@ -76,6 +76,8 @@ class ShardManager {
     Mutex mu;
     // It was configured since it was last lost.
     bool configured ABSL_GUARDED_BY(mu) = false;
+    // It said in the last exchange that it loads its rows.
+    bool loading ABSL_GUARDED_BY(mu) = false;
     // It has answered at least once.
     bool answered ABSL_GUARDED_BY(mu) = false;
     // What it has yet to get of the data sets.

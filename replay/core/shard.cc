@@ -503,7 +503,7 @@ ShardCounts Shard::counts() const {
                      .waiting_for_grant = waiting(BlockedBy::kGrant),
                      .waiting_for_version = waiting(BlockedBy::kVersion),
                      .waiting_for_store = waiting(BlockedBy::kStore),
-                     .loaded = ready_ ? 1 : loaded_,
+                     .loaded = ready_ ? 1 : std::min(loaded_, 0.99),
                      .store = store_->stats()};
   // Before Configure there is no table, and status pages may ask all the same.
   if (table_ == nullptr) return counts;

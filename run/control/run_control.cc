@@ -217,6 +217,7 @@ void RunControl::ShardAnswered(int shard, const proto::ShardInfo& info, bool see
   Shard& known = ShardAt(shard);
   known.heard = true;
   known.reachable = true;
+  known.loading = false;
   known.problem.clear();
   known.info = info;
   // An agreement is never taken back. A shard that lost its memory is told again with its next
@@ -237,7 +238,7 @@ RunControl::Shard& RunControl::ShardAt(int shard) {
   return shards_[shard];
 }
 
-bool RunControl::ShardLost(int shard, const std::string& problem) {
+bool RunControl::ShardLost(int shard, const std::string& problem, bool loading) {
   MutexLock lock(&mu_);
   Shard& lost = ShardAt(shard);
   // Said once, and not at every attempt: a shard that never answered is lost when it first fails
@@ -245,6 +246,7 @@ bool RunControl::ShardLost(int shard, const std::string& problem) {
   const bool news = lost.reachable || lost.problem == kNotConnected;
   if (lost.reachable) lost.lost_at = clock_->Now();
   lost.reachable = false;
+  lost.loading = loading;
   lost.problem = ShortText(problem, kMaxError);
   // Its grant stays reserved: actors may still reach the shard. GiveUpShards ends that.
   grants_.Lost(shard);
@@ -380,6 +382,12 @@ TrainerStep RunControl::UpdateUnlessRefilling() {
   // A shard that has lost its memory gets its part of the data sets again.
   if (Importing()) return WaitFor(proto::LimiterStatus::MIN_ROWS, ImportProgress());
   const ReplayContent replay = Replay();
+  if (replay.NeedsRefill() || replay.windows == 0) {
+    // What is missing may be there already.
+    if (std::string loading = LoadingShards(); !loading.empty()) {
+      return WaitFor(proto::LimiterStatus::SHARDS, std::move(loading));
+    }
+  }
   if (replay.NeedsRefill()) {
     return WaitForRows(
         proto::LimiterStatus::MIN_ROWS,

@@ -160,8 +160,9 @@ class RunControl : public SamplingControl {
   // Takes in what a shard answered to a grant or to Configure. `seed_phase_over` is true if that
   // grant said that the seed phase is over.
   void ShardAnswered(int shard, const proto::ShardInfo& info, bool seed_phase_over);
-  // Notes that the shard does not answer, and why. Returns false if that was known already.
-  bool ShardLost(int shard, const std::string& problem);
+  // Notes that the shard cannot be used, and why. `loading`: it says that it loads the rows that it
+  // had, so that they are not lost. Returns false if that was known already.
+  bool ShardLost(int shard, const std::string& problem, bool loading = false);
   // Notes how many rows of data sets (replay.import) the shard has, and how many it is to get.
   void ShardImported(int shard, uint64_t rows, uint64_t of);
   // REQUIRES: ShardAnswered since it was last lost.
@@ -271,6 +272,10 @@ class RunControl : public SamplingControl {
   void StopWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Why no shard is granted rows yet; empty once all were heard from, or waited for long enough.
   std::string UnheardShards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Names the shards that load their rows; empty if none does.
+  std::string LoadingShards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The smallest bound on rows, `bound` at least, that lets in what replay lacks to be drawn from.
+  uint64_t RefillBound(uint64_t bound) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint64_t RowsBound() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Why the bound on rows is what it is.
   GrantReason WhyNoMoreRows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -333,6 +338,8 @@ class RunControl : public SamplingControl {
     bool seed_closed = false;
     // True if it has answered this start of the learner.
     bool heard = false;
+    // It is not reachable because it loads its rows.
+    bool loading = false;
     // Rows of data sets that it has, and that it is to have; absent until that is known.
     uint64_t imported_rows = 0;
     std::optional<uint64_t> rows_to_import;

@@ -33,30 +33,50 @@ ShardGrant RunControl::NextGrant(int shard) {
   return {grants_.Next(shard, remaining), WhyNoMoreRows().text, closing_seed_, newest};
 }
 
-// Shards hold rows that were accepted after the last checkpoint; unheard, they do not count.
+// Shards hold rows that were accepted after the last checkpoint; unheard, they do not count. One
+// that loads its rows will tell, however long that takes.
 std::string RunControl::UnheardShards() const {
   if (options_.learner_incarnation <= 1 || IsOver(phases_.phase())) return "";
-  if (clock_->Now() >= start_ + options_.hear_from_shards) return "";
+  const bool long_enough = clock_->Now() >= start_ + options_.hear_from_shards;
   std::vector<std::string> unheard;
   for (size_t i = 0; i < shards_.size(); ++i) {
-    if (!shards_[i].heard) unheard.push_back(absl::StrCat(i, " (", shards_[i].address, ")"));
+    if (shards_[i].heard || (long_enough && !shards_[i].loading)) continue;
+    unheard.push_back(absl::StrCat(i, " (", shards_[i].address,
+                                   shards_[i].loading ? ", " + shards_[i].problem : "", ")"));
   }
   if (unheard.empty()) return "";
   return absl::StrCat("the learner was restarted and waits for the contents of these shards: ",
                       absl::StrJoin(unheard, ", "));
 }
 
+std::string RunControl::LoadingShards() const {
+  std::vector<std::string> loading;
+  for (const Shard& shard : shards_) {
+    if (shard.loading) loading.push_back(absl::StrCat(shard.address, " (", shard.problem, ")"));
+  }
+  if (loading.empty()) return "";
+  return absl::StrCat("the learner waits for shards that load their rows: ",
+                      absl::StrJoin(loading, ", "));
+}
+
 uint64_t RunControl::RowsBound() const {
   if (IsOver(phases_.phase()) || ratio_.options().offline) return 0;
   // Turns hold the rows back, and a turn that has begun must be able to end.
   if (options_.lockstep) return row_counter_.total() + kLockstepRows;
-  const ReplayContent replay = Replay();
-  const uint64_t rows = row_counter_.total();
   // Two bounds, and the larger one counts: the ratio of updates to rows, and what replay lacks to
   // be sampled from. The second one lets rows in after replay was lost, when the updates are as far
-  // as the rows ever were and the ratio alone would admit none.
-  uint64_t bound = std::max(ratio_.RowsBound(phases_.phase() == proto::SEED, updates_),
-                            rows + replay.MissingOf(replay.min_rows));
+  // as the rows ever were and the ratio alone would admit none. What a shard still loads is not
+  // lost.
+  uint64_t bound = ratio_.RowsBound(phases_.phase() == proto::SEED, updates_);
+  if (LoadingShards().empty()) bound = RefillBound(bound);
+  const uint64_t max_rows = phases_.options().max_rows;
+  return max_rows > 0 ? std::min(bound, max_rows) : bound;
+}
+
+uint64_t RunControl::RefillBound(uint64_t bound) const {
+  const ReplayContent replay = Replay();
+  const uint64_t rows = row_counter_.total();
+  bound = std::max(bound, rows + replay.MissingOf(replay.min_rows));
   // Many environments may have shared these rows so thinly that none has a window.
   if (replay.windows == 0 && rows >= bound) {
     bound = rows + window_watch_.MissingRows(replay);
@@ -67,8 +87,7 @@ uint64_t RunControl::RowsBound() const {
     const uint64_t missing = draws.MinDraws() - replay.draws_left;
     bound = rows + (missing + draws.max_times_sampled - 1) / draws.max_times_sampled;
   }
-  const uint64_t max_rows = phases_.options().max_rows;
-  return max_rows > 0 ? std::min(bound, max_rows) : bound;
+  return bound;
 }
 
 std::string RunControl::KeptGrants() const {
@@ -114,6 +133,10 @@ RunControl::GrantReason RunControl::WhyNoMoreRows() const {
   }
   // From here on the reasons follow RowsBound: whichever bound holds is the one that is named.
   if (const ReplayContent replay = Replay(); rows >= ratio.seed_rows) {
+    const std::string loading = LoadingShards();
+    if (!loading.empty() && (replay.NeedsRefill() || replay.windows == 0)) {
+      return {proto::LimiterStatus::SHARDS, loading};
+    }
     if (replay.NeedsRefill()) {
       return {proto::LimiterStatus::MIN_ROWS,
               absl::StrCat("replay is being filled: ", replay.Progress())};

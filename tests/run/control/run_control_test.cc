@@ -293,6 +293,44 @@ TEST_F(RunControlTest, AShardThatIsNotHeardIsWaitedForSoLongAndNoLonger) {
   EXPECT_GT(resumed.NextGrant(0).max_accepted_rows, 0u);
 }
 
+TEST_F(RunControlTest, AShardThatLoadsItsRowsIsWaitedForHoweverLong) {
+  RunControlOptions options = Options();
+  options.learner_incarnation = 2;
+  options.hear_from_shards = absl::Seconds(7);
+  RunControl resumed(options, &clock_);
+  resumed.Restore(std::nullopt, {});
+  proto::ShardInfo state;
+  state.set_shard_incarnation(10);
+  state.set_streams(1);
+  resumed.ShardAnswered(0, state, false);
+  resumed.ShardLost(1, "loading: 10 % of the rows", /*loading=*/true);
+  clock_.Advance(absl::Minutes(5));
+  ShardGrant grant = resumed.NextGrant(0);
+  EXPECT_EQ(grant.max_accepted_rows, 0u);
+  EXPECT_NE(grant.reason.find("loading: 10 % of the rows"), std::string::npos) << grant.reason;
+  resumed.ShardLost(1, "no route");
+  EXPECT_GT(resumed.NextGrant(0).max_accepted_rows, 0u);
+}
+
+TEST_F(RunControlTest, RowsThatAShardStillLoadsAreNotFilledUpAtOthers) {
+  FinishSeedPhase();
+  Rows(60);
+  // One shard comes back empty, and the other one loads the rows that it had.
+  Answer(0, 0, true, 20);
+  control_.ShardLost(1, "loading: 10 % of the rows", /*loading=*/true);
+  EXPECT_EQ(Step(), TrainerStep::kWait);
+  const std::string waiting = control_.Status().waiting();
+  EXPECT_NE(waiting.find("shards that load their rows"), std::string::npos) << waiting;
+  const ShardGrant grant = control_.NextGrant(0);
+  EXPECT_EQ(grant.max_accepted_rows, 0u);
+  EXPECT_NE(grant.reason.find("loading: 10 % of the rows"), std::string::npos) << grant.reason;
+  control_.ShardLost(1, "gone");
+  EXPECT_GT(control_.NextGrant(0).max_accepted_rows, 0u) << "its rows count as lost";
+  Answer(1, 60);
+  EXPECT_EQ(control_.NextGrant(0).max_accepted_rows, 0u);
+  EXPECT_EQ(Step(), TrainerStep::kUpdate);
+}
+
 // Cut off from the learner, but not from its actors.
 TEST_F(RunControlTest, WhatAShardWasGrantedIsKeptForItWhileItDoesNotAnswer) {
   Rows(0);
