@@ -71,7 +71,6 @@ SegmentRecord RecordOf(const SegmentId& id, const Streams::Segment& segment, uin
           .changed_at = next};
 }
 
-
 SegmentId ImportedSegment(uint32_t data_set, uint64_t episode) {
   return {.actor_index = SegmentId::kImportActor,
           .incarnation = 1,
@@ -232,8 +231,7 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
   if (absl::Status status = CheckOpen(); !status.ok()) return {Kind::kFailed, 0, false, status};
   // Whatever follows may have to be recorded. What waits to be written is bounded by this.
   if (absl::Status admits = store_->Admits(); !admits.ok()) {
-    return {id.imported() ? Kind::kFailed : Kind::kBlocked, 0, false, admits, 0,
-            BlockedBy::kStore};
+    return {id.imported() ? Kind::kFailed : Kind::kBlocked, 0, false, admits, 0, BlockedBy::kStore};
   }
   absl::StatusOr<Streams::Segment*> opened = streams_.Open(id);
   if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
