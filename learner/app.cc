@@ -13,12 +13,19 @@
 #include "learner/checkpoint.h"
 #include "learner/metrics.h"
 #include "learner/status_page.h"
+#include "replay/client/row_reader.h"
 #include "run/control/limits.h"
 #include "run/control/status_report.h"
 #include "rundir/checkpoint_store.h"
 #include "rundir/evaluation_log.h"
 
 namespace pompc::learner {
+namespace {
+
+// A snapshot waits for RocksDB to write what it has in memory, some 20 MB.
+constexpr absl::Duration kSnapshotTimeout = absl::Minutes(2);
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
   POMPC_RETURN_IF_ERROR(options.Validate());
@@ -108,10 +115,11 @@ absl::Status App::Serve() {
       publisher_.get(),
       parameters::ParameterServiceOptions{.run_id = run_->run_id(), .clock = options_.clock});
   run_service_ = std::make_unique<run::RunService>(
-      control_.get(), run::RunServiceOptions{run_->run_id(), options_.config, run_->path(),
-                                             [this](const proto::KeptLimits& limits) {
-                                               return run_->WriteLimits(limits);
-                                             }});
+      control_.get(),
+      run::RunServiceOptions{
+          run_->run_id(), options_.config, run_->path(),
+          [this](const proto::KeptLimits& limits) { return run_->WriteLimits(limits); },
+          [this](const std::string& name) { return SnapshotReplay(name); }});
   ranks_ = std::make_shared<RankGroup>(options_.world_size, options_.clock);
   rank_values_ = std::make_shared<MemoryRendezvous>(options_.clock);
   rank_service_ = std::make_unique<RankService>(
@@ -123,6 +131,21 @@ absl::Status App::Serve() {
                                                     rank_service_.get()}));
   // For those who know the run directory alone.
   return server_->address().empty() ? absl::OkStatus() : run_->WriteAddress(server_->address());
+}
+
+absl::StatusOr<std::vector<std::string>> App::SnapshotReplay(const std::string& name) const {
+  std::vector<std::string> folders;
+  for (const rpc::Endpoint& shard : options_.replay) {
+    POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<replay::RowReader> reader,
+                           replay::RowReader::Connect(shard, options_.shard_timeout));
+    if (reader->description().run_id() != run_->run_id()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("replay shard at ", shard.address(), " serves another run"));
+    }
+    POMPC_ASSIGN_OR_RETURN(std::string folder, reader->Snapshot(name, kSnapshotTimeout));
+    folders.push_back(std::move(folder));
+  }
+  return folders;
 }
 
 ShardManagerOptions App::MakeShardManagerOptions() {

@@ -81,6 +81,8 @@ class App {
   absl::StatusOr<run::RunControlOptions> ControlOptions(const proto::KeptLimits& kept) const;
   absl::Status Serve();
   absl::Status StartTraining(uint64_t restored_updates);
+  // Lets one shard after the other make a snapshot; their folders.
+  absl::StatusOr<std::vector<std::string>> SnapshotReplay(const std::string& name) const;
   ShardManagerOptions MakeShardManagerOptions();
   // Makes config and limits of this start the run's.
   absl::Status KeepConfig();

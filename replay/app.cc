@@ -87,6 +87,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const AppOptions& options) {
     // one of them for its own.
     app.reset(new App(options, RandomId(), std::make_unique<MemoryStore>()));
   } else {
+    Log().info("checking the files in {}", options.data_dir);
     POMPC_ASSIGN_OR_RETURN(std::unique_ptr<RocksStore> store,
                            RocksStore::Open({.folder = options.data_dir,
                                              .durability = options.durability,

@@ -9,9 +9,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/process/log.h"
 #include "common/rpc/call.h"
 #include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
+#include "common/values/utf8.h"
 #include "replay/messages.h"
 #include "replay/wire/columns.h"
 #include "replay/wire/sample_reply.h"
@@ -510,6 +512,21 @@ absl::Status Service::DoImportRows(const proto::ImportRowsRequest& request,
   if (position.episode.has_value()) reply->set_episode(*position.episode);
   reply->set_next_row(position.next_row);
   reply->set_ended(position.ended);
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* Service::Snapshot(grpc::CallbackServerContext* context,
+                                            const proto::SnapshotRequest* request,
+                                            proto::SnapshotReply* reply) {
+  return snapshots_.Start(context, [this, request, reply] { return DoSnapshot(*request, reply); });
+}
+
+absl::Status Service::DoSnapshot(const proto::SnapshotRequest& request,
+                                 proto::SnapshotReply* reply) {
+  POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
+  POMPC_ASSIGN_OR_RETURN(const std::string folder, shard_->Snapshot(request.name()));
+  Log().info("a snapshot of the rows is in {}", folder);
+  reply->set_folder(ToUtf8(folder));
   return absl::OkStatus();
 }
 

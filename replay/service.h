@@ -5,6 +5,7 @@
 #include <memory>
 #include <unordered_map>
 
+#include "common/rpc/slow_call.h"
 #include "grpcpp/support/server_callback.h"
 #include "proto/replay.grpc.pb.h"
 #include "replay/core/shard.h"
@@ -67,6 +68,9 @@ class Service : public proto::ReplayService::WithRawCallbackMethod_Sample<
   grpc::ServerUnaryReactor* ImportRows(grpc::CallbackServerContext* context,
                                        const proto::ImportRowsRequest* request,
                                        proto::ImportRowsReply* reply) override;
+  grpc::ServerUnaryReactor* Snapshot(grpc::CallbackServerContext* context,
+                                     const proto::SnapshotRequest* request,
+                                     proto::SnapshotReply* reply) override;
 
   // Ends every stream with UNAVAILABLE, now and from now on: writers keep what was not acknowledged
   // and look for the shard's next life. Idempotent.
@@ -87,10 +91,12 @@ class Service : public proto::ReplayService::WithRawCallbackMethod_Sample<
   absl::StatusOr<proto::ReadRowsReply> DoReadRows(const proto::ReadRowsRequest& request) const;
   // Stores the chunks and tells how far the shard is.
   absl::Status DoImportRows(const proto::ImportRowsRequest& request, proto::ImportRowsReply* reply);
+  absl::Status DoSnapshot(const proto::SnapshotRequest& request, proto::SnapshotReply* reply);
   void FillInfo(proto::ShardInfo* info) const;
 
   Shard* const shard_;
   const size_t max_streams_;
+  rpc::SlowCall snapshots_{"snapshot"};
 
   mutable Mutex mu_;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;

@@ -332,4 +332,15 @@ absl::StatusOr<proto::ChangeLimitsReply> ChangeLimits(const rpc::Endpoint& learn
   return AsUnavailable(rpc::CallUnary(*stub, &Stub::ChangeLimits, request, timeout));
 }
 
+absl::StatusOr<proto::SnapshotReplayReply> SnapshotReplay(const rpc::Endpoint& learner,
+                                                          const std::string& run_id,
+                                                          const std::string& name,
+                                                          absl::Duration timeout) {
+  const std::unique_ptr<Stub> stub = proto::RunService::NewStub(learner.Channel());
+  proto::SnapshotReplayRequest request;
+  *request.mutable_header() = rpc::MakeHeader(run_id);
+  request.set_name(name);
+  return rpc::CallUnary(*stub, &Stub::SnapshotReplay, request, timeout);
+}
+
 }  // namespace pompc::run

@@ -169,6 +169,12 @@ absl::StatusOr<proto::ChangeLimitsReply> ChangeLimits(const rpc::Endpoint& learn
                                                       const std::string& run_id,
                                                       const proto::RunLimits& limits,
                                                       absl::Duration timeout);
+// Lets all shards of the run make a snapshot of this name. The status is that of the call in
+// proto/run.proto.
+absl::StatusOr<proto::SnapshotReplayReply> SnapshotReplay(const rpc::Endpoint& learner,
+                                                          const std::string& run_id,
+                                                          const std::string& name,
+                                                          absl::Duration timeout);
 
 }  // namespace pompc::run
 

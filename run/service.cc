@@ -139,6 +139,25 @@ absl::StatusOr<proto::ChangeLimitsReply> RunService::DoChangeLimits(
   return reply;
 }
 
+grpc::ServerUnaryReactor* RunService::SnapshotReplay(grpc::CallbackServerContext* context,
+                                                     const proto::SnapshotReplayRequest* request,
+                                                     proto::SnapshotReplayReply* reply) {
+  return snapshots_.Start(context,
+                          [this, request, reply] { return DoSnapshotReplay(*request, reply); });
+}
+
+absl::Status RunService::DoSnapshotReplay(const proto::SnapshotReplayRequest& request,
+                                          proto::SnapshotReplayReply* reply) {
+  POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), options_.run_id));
+  if (options_.snapshot_replay == nullptr) {
+    return absl::FailedPreconditionError("the run has no replay shards");
+  }
+  POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> folders,
+                         options_.snapshot_replay(request.name()));
+  for (const std::string& folder : folders) reply->add_folders(folder);
+  return absl::OkStatus();
+}
+
 absl::Status RunService::Keep(const RunLimits& limits,
                               const std::vector<proto::LimitChange>& changes) {
   if (options_.keep_limits == nullptr) return absl::OkStatus();

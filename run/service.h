@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/base/threads.h"
+#include "common/rpc/slow_call.h"
 #include "proto/run.grpc.pb.h"
 #include "run/control/run_control.h"
 
@@ -20,10 +21,15 @@ struct RunServiceOptions {
   // Keeps changed limits for later starts of the run. A change is in force only once it is kept.
   // May be null: nothing is kept. One call at a time.
   std::function<absl::Status(const proto::KeptLimits&)> keep_limits = nullptr;
+  // Lets all shards make snapshots of this name, and returns their folders. May be null: the run
+  // has no replay.
+  std::function<absl::StatusOr<std::vector<std::string>>(const std::string& name)> snapshot_replay =
+      nullptr;
 };
 
 // RunService over a RunControl: messages to calls and back. Every method answers at once, on the
-// thread that received it, but for ChangeLimits, which waits for keep_limits. Thread-safe.
+// thread that received it, but for ChangeLimits, which waits for keep_limits, and SnapshotReplay,
+// which waits for the shards, one call at a time. Thread-safe.
 // FAILED_PRECONDITION for another wire version or run; Register and GetRun take an empty run id.
 class RunService final : public proto::RunService::CallbackService {
  public:
@@ -50,6 +56,10 @@ class RunService final : public proto::RunService::CallbackService {
                                          const proto::ChangeLimitsRequest* request,
                                          proto::ChangeLimitsReply* reply) override;
 
+  grpc::ServerUnaryReactor* SnapshotReplay(grpc::CallbackServerContext* context,
+                                           const proto::SnapshotReplayRequest* request,
+                                           proto::SnapshotReplayReply* reply) override;
+
   // Keeps the present limits, as a start does that took over some of the kept ones.
   absl::Status KeepLimits();
 
@@ -66,6 +76,8 @@ class RunService final : public proto::RunService::CallbackService {
 
   absl::StatusOr<proto::ChangeLimitsReply> DoChangeLimits(
       const proto::ChangeLimitsRequest& request);
+  absl::Status DoSnapshotReplay(const proto::SnapshotReplayRequest& request,
+                                proto::SnapshotReplayReply* reply);
   // Keeps `limits`, after `changes` more.
   absl::Status Keep(const RunLimits& limits, const std::vector<proto::LimitChange>& changes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(limits_mu_);
@@ -75,6 +87,7 @@ class RunService final : public proto::RunService::CallbackService {
   // Held for a whole change: two that come at once must not be kept in another order than they are
   // in force.
   Mutex limits_mu_;
+  rpc::SlowCall snapshots_{"snapshot"};
 };
 
 }  // namespace pompc::run

@@ -62,7 +62,16 @@ class Writers {
   explicit Writers(Shard* shard) : shard_(shard) {
     POMPC_CHECK_OK(shard->Configure(Config()));
     POMPC_CHECK_OK(shard->Grant({~uint64_t{0}, ""}));
-    rows_.AddMany(1, kChunkRows);
+    for (uint32_t writer = 0; writer < kWriters; ++writer) {
+      rows_.emplace_back(kSpec).AddMany(1, kChunkRows);
+      const RowView rows = rows_.back().View();
+      for (const auto numbers : {rows.Get<float>("observations"), rows.Get<float>("actions"),
+                                 rows.Get<float>("plan_mean"), rows.Get<float>("plan_value")}) {
+        for (const float& number : numbers) {
+          const_cast<float&>(number) = static_cast<float>(random_.Below(1 << 24)) / (1 << 24);
+        }
+      }
+    }
   }
   ~Writers() {
     for (const auto& acknowledged : outstanding_) acknowledged->Wait();
@@ -87,7 +96,7 @@ class Writers {
     const SegmentId segment{.actor_index = writer, .incarnation = 1};
     const uint64_t first_row = chunks_ / kWriters * kChunkRows;
     // A chunk for which the store has no room at the moment is tried again at once.
-    while (shard_->Append(segment, first_row, rows_.View(), waiter_).kind !=
+    while (shard_->Append(segment, first_row, rows_[writer].View(), waiter_).kind !=
            AppendOutcome::Kind::kAcked) {
       outstanding_.front()->Wait();
     }
@@ -99,8 +108,9 @@ class Writers {
 
  private:
   Shard* const shard_;
-  RowBuilder rows_{kSpec};
   Random random_{1};
+  // A chunk for each writer, of random numbers: those of real tasks hardly compress either.
+  std::vector<RowBuilder> rows_;
   std::shared_ptr<NoWaiter> waiter_ = std::make_shared<NoWaiter>();
   uint64_t chunks_ = 0;
   std::deque<std::shared_ptr<Event>> outstanding_;

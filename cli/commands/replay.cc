@@ -22,6 +22,8 @@ constexpr char kReplayExamples[] =
     "  pompc replay export 127.0.0.1:50061 --out rows.safetensors\n"
     "  pompc replay export runs/a --out rows.safetensors\n"
     "  pompc replay import demos.safetensors 127.0.0.1:50061\n"
+    "  pompc replay snapshot runs/a --name monday\n"
+    "  pompc replay restore runs/a --name monday runs/b\n"
     "docs/datasets.md has the names and shapes of the tensors.";
 
 }  // namespace
@@ -30,7 +32,7 @@ Command AddReplay(CLI::App& pompc) {
   CLI::App* command = pompc.add_subcommand(
       "replay",
       "Shows and changes limits of a run; looks into replay shards; carries their rows "
-      "to files and back.");
+      "to files and back; makes snapshots of them.");
   command->footer(kReplayExamples);
   command->require_subcommand(1);
   const Command limit = AddReplayLimit(*command);

@@ -10,6 +10,7 @@
 
 #include "CLI/CLI.hpp"
 #include "cli/replay/listing.h"
+#include "cli/replay/snapshot.h"
 #include "cli/replay/source.h"
 #include "cli/replay/transfer.h"
 #include "common/base/check.h"
@@ -23,6 +24,7 @@ namespace {
 struct InspectionFlags {
   std::string where;
   std::string file;
+  std::string name;
   bool json = false;
   uint64_t limit = 20;
   uint64_t from = 0;
@@ -138,11 +140,53 @@ ReplayAction AddImport(CLI::App& replay) {
           })};
 }
 
+void AddName(CLI::App& command, const Flags& flags) {
+  command
+      .add_option("--name", flags->name, "the snapshot's name: letters, digits, '-', '_' and '.'")
+      ->type_name("NAME")
+      ->required();
+}
+
+ReplayAction AddSnapshot(CLI::App& replay) {
+  CLI::App* command = replay.add_subcommand(
+      "snapshot",
+      "Lets running shards keep a copy of their rows in snapshots/NAME of their data "
+      "folders, while they serve.");
+  auto flags = std::make_shared<InspectionFlags>();
+  command
+      ->add_option("where", flags->where,
+                   "addresses of the shards, HOST:PORT,HOST:PORT,...; or the directory of a run "
+                   "that is going on and serves an address, for all its shards")
+      ->type_name("WHERE")
+      ->required();
+  AddName(*command, flags);
+  return {command, [flags] { return SnapshotShards(flags->where, flags->name, std::cout); }};
+}
+
+ReplayAction AddRestore(CLI::App& replay) {
+  CLI::App* command = replay.add_subcommand(
+      "restore", "Makes new data folders of snapshots, and checks that everything can be read.");
+  auto flags = std::make_shared<InspectionFlags>();
+  command
+      ->add_option("from", flags->where,
+                   "the data folder that has the snapshot; or a run directory, for all its shards")
+      ->type_name("FROM")
+      ->required();
+  command
+      ->add_option("to", flags->file,
+                   "the data folder to make; or the run directory to make those of all shards in")
+      ->type_name("TO")
+      ->required();
+  AddName(*command, flags);
+  return {command,
+          [flags] { return RestoreShards(flags->where, flags->name, flags->file, std::cout); }};
+}
+
 }  // namespace
 
 std::vector<ReplayAction> AddInspection(CLI::App& replay) {
-  return {AddInfo(replay), AddEpisodes(replay), AddRows(replay), AddExport(replay),
-          AddImport(replay)};
+  return {AddInfo(replay),   AddEpisodes(replay), AddRows(replay),   AddExport(replay),
+          AddImport(replay), AddSnapshot(replay), AddRestore(replay)};
 }
 
 }  // namespace pompc::cli

@@ -18,8 +18,8 @@ struct ReplayAction {
   std::function<absl::Status()> run;
 };
 
-// Adds info, episodes, rows, export and import to `pompc replay`, which look into shards and carry
-// their rows to files and back.
+// Adds info, episodes, rows, export, import, snapshot and restore to `pompc replay`, which look
+// into shards and carry their rows to files and back.
 std::vector<ReplayAction> AddInspection(CLI::App& replay);
 
 }  // namespace pompc::cli

@@ -46,6 +46,10 @@ class RowReader::Calls {
   absl::StatusOr<proto::ReadRowsReply> ReadRows(const proto::ReadRowsRequest& request) {
     return rpc::CallUnary(*stub_, &proto::ReplayService::Stub::ReadRows, request, timeout_);
   }
+  absl::StatusOr<proto::SnapshotReply> Snapshot(const proto::SnapshotRequest& request,
+                                                absl::Duration timeout) {
+    return rpc::CallUnary(*stub_, &proto::ReplayService::Stub::Snapshot, request, timeout);
+  }
 
  private:
   const std::unique_ptr<proto::ReplayService::Stub> stub_;
@@ -70,6 +74,15 @@ absl::StatusOr<std::unique_ptr<RowReader>> RowReader::Connect(const rpc::Endpoin
 
 RowSpec RowReader::spec() const {
   return {description_.spec().observation_size(), description_.spec().action_size()};
+}
+
+absl::StatusOr<std::string> RowReader::Snapshot(const std::string& name, absl::Duration timeout) {
+  proto::SnapshotRequest request;
+  *request.mutable_header() = rpc::MakeHeader(description_.run_id());
+  request.set_name(name);
+  const absl::StatusOr<proto::SnapshotReply> reply = calls_->Snapshot(request, timeout);
+  if (reply.ok()) return reply->folder();
+  return Annotate(reply.status(), absl::StrCat("replay shard at ", endpoint_.address()));
 }
 
 absl::Status RowReader::Read(const RowSelection& selection, const Visitor& visit) {

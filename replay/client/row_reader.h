@@ -6,6 +6,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -55,6 +56,9 @@ class RowReader {
   // The shard when it was connected.
   const proto::ShardDescription& description() const { return description_; }
   RowSpec spec() const;
+  // Lets the shard make a snapshot of its rows, and returns its folder. Statuses as the call in
+  // proto/replay.proto.
+  absl::StatusOr<std::string> Snapshot(const std::string& name, absl::Duration timeout);
   const rpc::Endpoint& endpoint() const { return endpoint_; }
 
   // Visits the selected rows in the order of their addresses, up to the newest at the time of the

@@ -167,6 +167,9 @@ class Shard {
   // Store::WhenDurable for everything appended so far.
   void WhenDurable(std::function<void(absl::Status)> done);
 
+  // Store::Snapshot. All rows that were acknowledged before the call are in it.
+  absl::StatusOr<std::string> Snapshot(const std::string& name) { return store_->Snapshot(name); }
+
   // Withdraws a waiter. A call of its OnRoom() may still be running when this returns.
   void StopWaiting(const RoomWaiter* waiter);
 

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "replay/core/disk_rows.h"
 #include "replay/core/store_record.h"
 
@@ -69,6 +71,14 @@ class Store {
   // those of rows that were not durable yet are given again.
   virtual uint64_t opening() const = 0;
 
+  // Keeps a copy of the content under this name, beside the content itself, and returns where it
+  // is. The copy holds everything that was durable before the call, and of what came later the
+  // first records up to some of them. Blocks, for seconds; records are taken meanwhile.
+  // INVALID_ARGUMENT for what is no name; ALREADY_EXISTS if it is taken; RESOURCE_EXHAUSTED if
+  // there is no room on disk, or too many copies are kept; UNAVAILABLE while another one is made;
+  // FAILED_PRECONDITION if the store keeps nothing.
+  virtual absl::StatusOr<std::string> Snapshot(const std::string& name) = 0;
+
   virtual StoreStats stats() const = 0;
 
   // The place that the numbers of rows are read from; null if the shard's table holds them.
@@ -85,6 +95,11 @@ class MemoryStore : public Store {
   void WhenDurable(std::function<void(absl::Status)> done) override { done(absl::OkStatus()); }
   void OnChange(std::function<void()>) override {}
   uint64_t opening() const override { return 1; }
+  absl::StatusOr<std::string> Snapshot(const std::string&) override {
+    return absl::FailedPreconditionError(
+        "the shard's rows live in memory alone (durability MEMORY), so there is nothing on disk to "
+        "make a snapshot of");
+  }
   StoreStats stats() const override { return {}; }
 };
 

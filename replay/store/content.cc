@@ -425,6 +425,15 @@ absl::StatusOr<StoreIdentity> OpenIdentity(Database* database, uint64_t new_inca
   return identity;
 }
 
+absl::StatusOr<uint64_t> SkipOpenings(Database* database, uint64_t count) {
+  POMPC_ASSIGN_OR_RETURN(const auto opening, ReadNumber(*database, kOpeningKey));
+  const uint64_t skipped = opening.value_or(0) + count;
+  rocksdb::WriteBatch batch;
+  Put(Family::kShard, kOpeningKey, NumberValue(kOpeningKey, skipped), &batch);
+  POMPC_RETURN_IF_ERROR(database->Write(&batch, /*sync=*/true));
+  return skipped + 1;
+}
+
 void AddRecord(const StoreRecord& record, rocksdb::WriteBatch* batch) {
   std::visit(Adder{batch}, record);
 }

@@ -25,6 +25,9 @@ struct StoreIdentity {
 // another form.
 absl::StatusOr<StoreIdentity> OpenIdentity(Database* database, uint64_t new_incarnation);
 
+// Lets the next opening be so many later than it would be, and returns its number.
+absl::StatusOr<uint64_t> SkipOpenings(Database* database, uint64_t count);
+
 // Adds the changes that a record makes to the database.
 void AddRecord(const StoreRecord& record, rocksdb::WriteBatch* batch);
 

@@ -4,18 +4,24 @@
 #include <cstdarg>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/base/check.h"
 #include "common/process/log.h"
+#include "replay/store/manifest.h"
+#include "replay/store/records.h"
 #include "rocksdb/cache.h"
 #include "rocksdb/convenience.h"
 #include "rocksdb/env.h"
+#include "rocksdb/listener.h"
 #include "rocksdb/options.h"
 #include "rocksdb/table.h"
+#include "rocksdb/utilities/checkpoint.h"
 
 namespace pompc::replay {
 namespace {
@@ -54,14 +60,19 @@ class ProgramLog : public rocksdb::Logger {
   void LogHeader(const char* /*format*/, va_list /*arguments*/) override {}
 };
 
-rocksdb::DBOptions MakeDbOptions(const DatabaseOptions& options) {
+// The number of the newest commit, beside the records of kShard.
+constexpr char kCommitKey[] = "commit";
+
+rocksdb::DBOptions MakeDbOptions(const DatabaseOptions& options, bool unsynced) {
   rocksdb::DBOptions db;
   db.env = options.env;
   db.create_if_missing = true;
   db.create_missing_column_families = true;
   // A record that is cut off at the end of the log was never acknowledged. Any other damage of the
-  // log is one of acknowledged rows, and is to be seen.
-  db.wal_recovery_mode = options.skip_damaged
+  // log is one of acknowledged rows, and is to be seen. Where rows were acknowledged before they
+  // were on disk, a power cut leaves parts of several logs, of which those before the first gap
+  // count.
+  db.wal_recovery_mode = options.skip_damaged || unsynced
                              ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
                              : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   // The log keeps what some family has not flushed. Grants, for instance, would never fill a
@@ -78,6 +89,7 @@ rocksdb::DBOptions MakeDbOptions(const DatabaseOptions& options) {
   db.info_log = std::make_shared<ProgramLog>();
   db.stats_dump_period_sec = 0;
   db.stats_persist_period_sec = 0;
+  db.file_checksum_gen_factory = ListedChecksums();
   return db;
 }
 
@@ -127,6 +139,31 @@ rocksdb::Status MakeFolders(rocksdb::Env* env, const std::string& path) {
 
 }  // namespace
 
+// Once records are in files, and before the logs that had them are deleted, it is noted how much of
+// the MANIFEST tells of these files. What is lost of it then is missed at the next opening.
+class Database::NotesFlushes : public rocksdb::EventListener {
+ public:
+  explicit NotesFlushes(Watermark* watermark) : watermark_(watermark) {}
+  void OnFlushCompleted(rocksdb::DB* db, const rocksdb::FlushJobInfo& /*info*/) override {
+    Note(db, watermark_);
+  }
+  static void Note(rocksdb::DB* db, Watermark* watermark) {
+    std::vector<std::string> names;
+    uint64_t bytes = 0;
+    if (!db->GetLiveFiles(names, &bytes, /*flush_memtable=*/false).ok()) return;
+    for (const std::string& name : names) {
+      const std::optional<uint64_t> number = ManifestNumber(absl::StripPrefix(name, "/"));
+      if (number.has_value()) watermark->NoteManifest(*number, bytes);
+    }
+  }
+
+ private:
+  Watermark* const watermark_;
+};
+
+Database::Database(const DatabaseOptions& options)
+    : options_(options), watermark_(options.env, options.folder) {}
+
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const DatabaseOptions& options) {
   POMPC_CHECK(!options.folder.empty());
   DatabaseOptions complete = options;
@@ -137,6 +174,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const DatabaseOptions& 
       database->Translate(MakeFolders(complete.env, complete.folder), "making the folder"));
   POMPC_RETURN_IF_ERROR(database->CheckNotInUse());
   POMPC_RETURN_IF_ERROR(database->CheckComplete());
+  POMPC_RETURN_IF_ERROR(database->Damage(CheckListedFiles(complete.env, complete.folder)));
   POMPC_RETURN_IF_ERROR(database->OpenLocked());
   return database;
 }
@@ -174,7 +212,17 @@ absl::Status Database::CheckComplete() const {
   return absl::OkStatus();
 }
 
+absl::Status Database::Damage(const absl::Status& damage) const {
+  if (!absl::IsDataLoss(damage) || !options_.skip_damaged) return damage;
+  Log().error("opened in spite of damage: {}", std::string(damage.message()));
+  return absl::OkStatus();
+}
+
 absl::Status Database::OpenLocked(bool read_only) {
+  WatermarkEntry known;
+  POMPC_RETURN_IF_ERROR(
+      Translate(Watermark::Read(options_.env, options_.folder, &known), "reading its WATERMARK"));
+  POMPC_RETURN_IF_ERROR(Damage(CheckManifest(options_.env, options_.folder, known)));
   const uint64_t for_rows = options_.row_cache_bytes;
   const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(kCacheBytes + for_rows);
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
@@ -184,7 +232,8 @@ absl::Status Database::OpenLocked(bool read_only) {
   }
   rocksdb::DB* db = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
-  const rocksdb::DBOptions settings = MakeDbOptions(options_);
+  rocksdb::DBOptions settings = MakeDbOptions(options_, known.unsynced);
+  settings.listeners.push_back(std::make_shared<NotesFlushes>(&watermark_));
   const rocksdb::Status opened =
       read_only ? rocksdb::DB::OpenForReadOnly(settings, options_.folder, families, &handles, &db)
                 : rocksdb::DB::Open(settings, options_.folder, families, &handles, &db);
@@ -198,6 +247,31 @@ absl::Status Database::OpenLocked(bool read_only) {
     return absl::DataLossError(absl::StrCat(options_.folder, ": column family ", kFamilyNames[i],
                                             " is number ", handles_[i]->GetID(), ", not ", i));
   }
+  // What is opened for reading alone was checked when it was opened for writing.
+  return read_only ? absl::OkStatus() : CheckCommits(known.commit);
+}
+
+// A write-ahead log whose last records are damaged looks like one that was cut off while they were
+// written, and RocksDB leaves them out.
+absl::Status Database::CheckCommits(uint64_t known) {
+  commit_ = 0;
+  const absl::StatusOr<std::string> value = Get(Family::kShard, kCommitKey);
+  if (value.ok()) {
+    const absl::StatusOr<uint64_t> commit = ParseNumber(kCommitKey, *value);
+    POMPC_RETURN_IF_ERROR(Damage(commit.status()));
+    commit_ = commit.value_or(0);
+  } else if (!absl::IsNotFound(value.status())) {
+    POMPC_RETURN_IF_ERROR(Damage(value.status()));
+  }
+  if (commit_ < known) {
+    POMPC_RETURN_IF_ERROR(Damage(absl::DataLossError(
+        absl::StrCat(options_.folder, ": the newest records are missing: commit ", known,
+                     " was on disk, but its files end with commit ", commit_,
+                     "; the end of the write-ahead log is damaged or cut off"))));
+  }
+  commit_ = std::max(commit_, known);
+  watermark_.Start({.commit = commit_});
+  NotesFlushes::Note(db_.get(), &watermark_);
   return absl::OkStatus();
 }
 
@@ -215,12 +289,24 @@ absl::Status Database::Write(rocksdb::WriteBatch* batch, bool sync) {
   POMPC_RETURN_IF_ERROR(failure_);
   rocksdb::WriteOptions options;
   options.sync = sync;
-  return failure_ = Translate(db_->Write(options, batch), "writing");
+  if (!sync) watermark_.NoteUnsynced();
+  batch->SetSavePoint();
+  const std::string number = NumberValue(kCommitKey, commit_ + 1);
+  POMPC_CHECK(batch->Put(handle(Family::kShard), kCommitKey, number).ok());
+  failure_ = Translate(db_->Write(options, batch), "writing");
+  // The caller may write it again, under another number.
+  POMPC_CHECK(batch->RollbackToSavePoint().ok());
+  if (!failure_.ok()) return failure_;
+  ++commit_;
+  if (sync) watermark_.NoteCommit(commit_);
+  return absl::OkStatus();
 }
 
 absl::Status Database::Sync() {
   POMPC_RETURN_IF_ERROR(failure_);
-  return failure_ = Translate(db_->SyncWAL(), "putting the log on disk");
+  failure_ = Translate(db_->SyncWAL(), "putting the log on disk");
+  if (failure_.ok()) watermark_.NoteCommit(commit_);
+  return failure_;
 }
 
 // RocksDB can resume after some errors, but not after one in the write-ahead log (7.8 returns the
@@ -236,6 +322,23 @@ absl::Status Database::Recover() {
     Log().error("rows cannot be read: {}", readable.ToString());
   }
   return failure_;
+}
+
+absl::Status Database::CopyTo(const std::string& folder) {
+  ReaderLock lock(&reopen_mu_);
+  const std::string what = absl::StrCat("copying it to ", folder);
+  if (db_ == nullptr) {
+    return absl::UnavailableError(
+        absl::StrCat(options_.folder, ", ", what, ": it is closed, because it cannot be written"));
+  }
+  // Commits up to this one were written before, so the copy has them.
+  const uint64_t commit = watermark_.commit();
+  rocksdb::Checkpoint* made = nullptr;
+  POMPC_RETURN_IF_ERROR(Translate(rocksdb::Checkpoint::Create(db_.get(), &made), what));
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  POMPC_RETURN_IF_ERROR(Translate(checkpoint->CreateCheckpoint(folder), what));
+  Watermark(options_.env, folder).Start({.commit = commit});
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Database::Get(Family family, absl::string_view key) const {

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/base/shared_mutex.h"
+#include "replay/store/watermark.h"
 #include "rocksdb/db.h"
 #include "rocksdb/write_batch.h"
 
@@ -38,16 +39,16 @@ struct DatabaseOptions {
 };
 
 // The RocksDB of one shard: its options, its column families, and statuses that name the folder.
-// Thread-safe but for Recover, beside which only MultiGet may be called.
+// Thread-safe but for Recover, beside which only MultiGet and CopyTo may be called.
 class Database {
  public:
   // Memory that RocksDB takes for this database at most: write buffers and block cache; beside it,
   // row_cache_bytes.
   static constexpr uint64_t kMemoryBytes = uint64_t{44} << 20;
 
-  // Opens the database in the folder, which is made if it does not exist. FAILED_PRECONDITION if
-  // another process has it open; DATA_LOSS, naming what is damaged; RESOURCE_EXHAUSTED if the disk
-  // is full.
+  // Opens the database in the folder, which is made if it does not exist, once its files are found
+  // to be what was written. FAILED_PRECONDITION if another process has it open; DATA_LOSS, naming
+  // what is damaged or that the newest commits are missing; RESOURCE_EXHAUSTED if the disk is full.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const DatabaseOptions& options);
   ~Database();
 
@@ -55,8 +56,9 @@ class Database {
     return handles_[static_cast<size_t>(family)];
   }
 
-  // Writes the batch, all of it or nothing; with `sync` it is on disk when this returns.
-  // RESOURCE_EXHAUSTED if the disk is full.
+  // Writes the batch, all of it or nothing; with `sync` it is on disk when this returns. Each batch
+  // is a commit and gets a number, by which Open knows whether the newest are missing. One call of
+  // Write or Sync at a time. RESOURCE_EXHAUSTED if the disk is full.
   absl::Status Write(rocksdb::WriteBatch* batch, bool sync);
   // Puts on disk what was written without `sync`.
   absl::Status Sync();
@@ -65,6 +67,12 @@ class Database {
   // asked to go on writing to a file after an error. With row_cache_bytes, what was written can be
   // read all the same.
   absl::Status Recover();
+
+  // Copies what is written so far to a new folder, as files that no later call changes, and puts
+  // them on disk; they are opened as this database was. Waits for Recover and holds it up.
+  // UNAVAILABLE while the database could not be opened again after a failure.
+  absl::Status CopyTo(const std::string& folder);
+  const std::string& folder() const { return options_.folder; }
 
   // NOT_FOUND if there is no such key.
   absl::StatusOr<std::string> Get(Family family, absl::string_view key) const;
@@ -85,14 +93,23 @@ class Database {
   absl::Status Translate(const rocksdb::Status& status, absl::string_view what) const;
 
  private:
-  explicit Database(const DatabaseOptions& options) : options_(options) {}
+  class NotesFlushes;
+
+  explicit Database(const DatabaseOptions& options);
   absl::Status OpenLocked(bool read_only = false);
+  // What comes of damage: an error that names it; with skip_damaged, a line in the log.
+  absl::Status Damage(const absl::Status& damage) const;
+  absl::Status CheckCommits(uint64_t known);
   absl::Status CheckNotInUse() const;
   absl::Status CheckComplete() const;
   void Close();
 
   const DatabaseOptions options_;
-  // Held by those who read beside Recover.
+  Watermark watermark_;
+  // Number of the newest batch that was written.
+  uint64_t commit_ = 0;
+  // Held exclusively while the database is closed and opened again, and shared by those who use it
+  // beside that.
   mutable SharedMutex reopen_mu_;
   std::unique_ptr<rocksdb::DB> db_;
   // Not OK from a failed Write, Sync or Recover until a Recover that succeeds.

@@ -1,6 +1,7 @@
 #include "replay/store/rocks_store.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <optional>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "replay/store/content.h"
 #include "replay/store/database.h"
 #include "replay/store/rocks_rows.h"
+#include "replay/store/snapshot.h"
 
 namespace pompc::replay {
 namespace {
@@ -120,6 +122,15 @@ class RocksStore::Impl {
   void OnChange(std::function<void()> changed) {
     MutexLock lock(&change_mu_);
     changed_ = std::move(changed);
+  }
+
+  absl::StatusOr<std::string> Snapshot(const std::string& name) {
+    if (making_snapshot_.exchange(true)) {
+      return absl::UnavailableError("the shard is making another snapshot");
+    }
+    absl::StatusOr<std::string> folder = MakeSnapshot(database_.get(), name);
+    making_snapshot_ = false;
+    return folder;
   }
 
   StoreStats stats() const {
@@ -278,10 +289,11 @@ class RocksStore::Impl {
 
   const RocksStoreOptions options_;
   const StoreIdentity identity_;
-  // Used by Load, and by the committer afterwards.
+  // Used by Load, and by the committer afterwards; and by Snapshot.
   const std::unique_ptr<Database> database_;
   // Null unless rows are served from disk.
   const std::unique_ptr<RocksRows> rows_;
+  std::atomic<bool> making_snapshot_ = false;
 
   // The committer's own.
   rocksdb::WriteBatch writing_;
@@ -346,6 +358,9 @@ void RocksStore::WhenDurable(std::function<void(absl::Status)> done) {
   impl_->WhenDurable(std::move(done));
 }
 void RocksStore::OnChange(std::function<void()> changed) { impl_->OnChange(std::move(changed)); }
+absl::StatusOr<std::string> RocksStore::Snapshot(const std::string& name) {
+  return impl_->Snapshot(name);
+}
 StoreStats RocksStore::stats() const { return impl_->stats(); }
 DiskRows* RocksStore::disk_rows() { return impl_->disk_rows(); }
 

@@ -52,7 +52,8 @@ class RocksStore : public Store {
  public:
   // Opens what is stored in the folder and counts the opening. FAILED_PRECONDITION if another store
   // has it open, DATA_LOSS naming the file that is damaged, RESOURCE_EXHAUSTED if the disk is full.
-  // Takes as long as it takes to read the write-ahead log, some 100 MB at most.
+  // Takes as long as it takes to read all files once, and to replay the write-ahead log, some 100
+  // MB at most.
   static absl::StatusOr<std::unique_ptr<RocksStore>> Open(const RocksStoreOptions& options);
   // Writes what waits, if that is possible, and closes. Callbacks that are still owed get
   // CANCELLED.
@@ -67,6 +68,7 @@ class RocksStore : public Store {
   void WhenDurable(std::function<void(absl::Status)> done) override;
   void OnChange(std::function<void()> changed) override;
   uint64_t opening() const override;
+  absl::StatusOr<std::string> Snapshot(const std::string& name) override;
   StoreStats stats() const override;
   DiskRows* disk_rows() override;
 

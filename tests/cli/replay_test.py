@@ -69,11 +69,13 @@ class DataSetTest(unittest.TestCase):
         self.addCleanup(process.kill)
         return process
 
-    def start_run(self, files):
-        """Two shards with the data sets, for as long as the test lasts; their addresses."""
+    def start_run(self, files, data=None):
+        """Two shards with the data sets, for as long as the test lasts; their addresses. With `data`, their rows are
+        in the folders that they would have in a run directory of this name."""
         addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
         for i, address in enumerate(addresses):
-            self.start(f"replay-{i}", "--listen", address)
+            folder = ["--data-dir", self.file(f"{data}/replay/shard-{i}")] if data else []
+            self.start(f"replay-{i}", "--listen", address, *folder)
         (port,) = free_ports(1)
         learner = self.start("learner", "--listen", f"127.0.0.1:{port}", "--replay", ",".join(addresses), "--run-dir",
                              self.file("run"), *(word for word in OFFLINE if word != "--offline"), "--set",
@@ -146,6 +148,42 @@ class DataSetTest(unittest.TestCase):
             self.assertEqual(done.returncode, status, done)
             for text in texts:
                 self.assertIn(text, done.stderr)
+
+    def test_snapshots_are_made_while_a_run_goes_on_and_become_data_folders(self):
+        given = demonstrations([10, 25, 3])
+        where = self.start_run(self.write("demos.safetensors", given), data="data")
+        first_shard = where.split(",")[0]
+
+        # All shards of the run, through its learner; one of them, by its address.
+        folders = [self.file(f"data/replay/shard-{i}") for i in range(2)]
+        made = output("replay", "snapshot", self.file("run"), "--name", "monday").splitlines()
+        self.assertEqual(made, [folder + "/snapshots/monday" for folder in folders])
+        output("replay", "import", self.write("more.safetensors", demonstrations([30, 20], seed=2)), where)
+        self.assertIn(folders[0] + "/snapshots/later", output("replay", "snapshot", first_shard, "--name", "later"))
+
+        restored = output("replay", "restore", self.file("data"), self.file("copy"), "--name", "monday")
+        self.assertIn("shard-0: 13 rows", restored)
+        self.assertIn("shard-1: 25 rows", restored)
+        output("replay", "export", self.file("copy"), "--out", self.file("out.safetensors"))
+        self.assertEqual(episodes(tensor_file.load(self.file("out.safetensors"))), episodes(given))
+        self.assertIn("43 rows", output("replay", "restore", folders[0], self.file("one"), "--name", "later"))
+        before = json.loads(output("replay", "info", first_shard, "--json"))
+        copied = json.loads(output("replay", "info", self.file("one"), "--json"))
+        for key in ("stored_rows", "imported_rows", "accepted_rows", "windows"):
+            self.assertEqual(copied[key], before[key], key)
+
+        for arguments, status, texts in (
+                (["snapshot", self.file("run"), "--name", "monday"], 1, ["monday already"]),
+                (["snapshot", first_shard, "--name", "../x"], 2, ["name of the snapshot", "allowed"]),
+                (["snapshot", self.file("copy"), "--name", "x"], 1, ["holds no run"]),
+                (["restore", folders[0], self.file("one"), "--name", "later"], 1, ["exists", "new folder"]),
+                (["restore", self.file("data"), self.file("copy"), "--name", "monday"], 1, ["exists", "new folder"]),
+                (["restore", self.file("data"), self.file("third"), "--name", "later"], 1, ["no snapshot"])):
+            done = run("replay", *arguments)
+            self.assertEqual(done.returncode, status, done)
+            for text in texts:
+                self.assertIn(text, done.stderr)
+        self.assertFalse(os.path.exists(self.file("third/replay/shard-0")), "all or nothing")
 
     def test_a_run_learns_offline_and_is_resumed(self):
         data = self.write("demos.safetensors", demonstrations([40] * 6))

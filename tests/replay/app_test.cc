@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "common/base/threads.h"
+#include "common/rpc/call.h"
 #include "common/rpc/client_stream.h"
+#include "common/rpc/wire.h"
 #include "common/values/float_bytes.h"
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
@@ -16,6 +18,7 @@
 #include "grpcpp/support/channel_arguments.h"
 #include "gtest/gtest.h"
 #include "proto/replay.grpc.pb.h"
+#include "replay/client/row_reader.h"
 #include "replay/client/shard_client.h"
 #include "replay/client/trajectory_writer.h"
 #include "tests/replay/row_builder.h"
@@ -251,6 +254,42 @@ TEST(ReplayAppTest, MetricsShowWhatTheShardHolds) {
   EXPECT_THAT(text, HasSubstr("pompc_replay_streams{shard=\"7\"} 1"));
   EXPECT_THAT(text, HasSubstr("pompc_replay_state_seconds_total"));
   EXPECT_THAT(text, HasSubstr("state=\"blocked\""));
+}
+
+TEST(ReplayAppTest, AShardMakesSnapshotsForWhoeverNamesItsRun) {
+  const ScratchFolder scratch;
+  AppOptions options = Options();
+  for (const bool on_disk : {false, true}) {
+    options.data_dir = on_disk ? scratch.File("data") : "";
+    options.durability = on_disk ? Durability::kSync : Durability::kMemory;
+    const auto app = App::Start(options);
+    ASSERT_TRUE(app.ok()) << app.status();
+    ShardClient client(ClientOptions(), (*app)->server().InProcessChannel());
+    ASSERT_TRUE(client.Configure().ok());
+    const auto reader = RowReader::Connect((*app)->server().InProcessEndpoint(), absl::Seconds(20));
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    const auto folder = (*reader)->Snapshot("first", absl::Seconds(20));
+    if (!on_disk) {
+      EXPECT_EQ(folder.status().code(), absl::StatusCode::kFailedPrecondition);
+      EXPECT_THAT(folder.status().message(), HasSubstr("MEMORY"));
+      continue;
+    }
+    ASSERT_TRUE(folder.ok()) << folder.status();
+    EXPECT_EQ(*folder, options.data_dir + "/snapshots/first");
+    EXPECT_EQ((*reader)->Snapshot("first", absl::Seconds(20)).status().code(),
+              absl::StatusCode::kAlreadyExists);
+    EXPECT_EQ((*reader)->Snapshot("../first", absl::Seconds(20)).status().code(),
+              absl::StatusCode::kInvalidArgument);
+    const auto stub = proto::ReplayService::NewStub((*app)->server().InProcessChannel());
+    proto::SnapshotRequest request;
+    *request.mutable_header() = rpc::MakeHeader("another-run");
+    request.set_name("second");
+    EXPECT_EQ(
+        rpc::CallUnary(*stub, &proto::ReplayService::Stub::Snapshot, request, absl::Seconds(20))
+            .status()
+            .code(),
+        absl::StatusCode::kFailedPrecondition);
+  }
 }
 
 TEST(ReplayAppTest, AShardWithAFolderComesBackWithItsRowsAndServesThemAtOnce) {

@@ -11,7 +11,7 @@ SIGNAL_HANDLER = ("common/process/signals.cc",)
 
 # These read numbers that pompc itself wrote.
 FILE_FORMATS = ("rundir/checkpoint_store.cc", "rundir/evaluation_log.cc",
-                "learner/training_log.cc", "learner/update/learnables.cc")
+                "learner/training_log.cc", "learner/update/learnables.cc", "replay/store/manifest.cc")
 
 # What, why, the files where it may appear.
 BANNED = (

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -19,6 +21,7 @@ StoreMachine::StoreMachine(uint64_t seed, Durability durability)
   options_.folder = "/disk/shard-0";
   options_.durability = durability;
   options_.env = env_.get();
+  if (durability == Durability::kBackground) options_.clock = &clock_;
 }
 
 absl::Status StoreMachine::Work(int groups) {
@@ -32,7 +35,11 @@ absl::Status StoreMachine::Work(int groups) {
   if (*loaded != contents_.back()) return absl::InternalError("another content than before");
   for (int group = 0; group < groups && !disk_->power_is_cut(); ++group) {
     workload_.Next([&](std::span<const StoreRecord> records) {
-      for (const StoreRecord& record : records) content_.Add(record);
+      for (const StoreRecord& record : records) {
+        content_.Add(record);
+        // A store keeps a grant back until other records come.
+        unsettled_ |= !std::holds_alternative<GrantRecord>(record);
+      }
       contents_.push_back(content_.words());
       store->Record(records);
     });
@@ -41,6 +48,9 @@ absl::Status StoreMachine::Work(int groups) {
     });
     // Some groups are written one by one, others several at once.
     if (random_.Below(3) != 0) POMPC_RETURN_IF_ERROR(AwaitDurable());
+    if (options_.durability == Durability::kBackground && random_.Below(3) == 0) {
+      POMPC_RETURN_IF_ERROR(Settle());
+    }
   }
   return AwaitDurable();
 }
@@ -48,6 +58,20 @@ absl::Status StoreMachine::Work(int groups) {
 absl::Status StoreMachine::AwaitDurable() {
   const bool done = Await([&] { return durable_ == given() || disk_->power_is_cut(); });
   return done ? absl::OkStatus() : absl::DeadlineExceededError("does not become durable");
+}
+
+absl::Status StoreMachine::Settle() {
+  POMPC_RETURN_IF_ERROR(AwaitDurable());
+  if (!std::exchange(unsettled_, false)) return absl::OkStatus();
+  // The store's thread waits with something that is not on disk, until it is time; then it waits
+  // again. A failure makes it wait as well.
+  clock_.AwaitWaiters(1);
+  if (disk_->power_is_cut()) return absl::OkStatus();
+  const int64_t waits = clock_.waits();
+  clock_.Advance(options_.sync_every);
+  clock_.AwaitWaits(waits + 1);
+  if (!disk_->power_is_cut()) settled_ = durable_;
+  return absl::OkStatus();
 }
 
 absl::Status StoreMachine::Check(size_t at_least) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "common/base/threads.h"
 #include "replay/store/rocks_store.h"
 #include "rocksdb/env.h"
 #include "tests/replay/faults/fragile_disk.h"
@@ -32,13 +33,18 @@ class StoreMachine {
   // some group, the `at_least`-th or a later one; else as RocksStore::Open and Load.
   absl::Status Check(size_t at_least);
 
-  // Groups that were given to stores, and those of them that were said to be durable.
+  // Groups that were given to stores, those of them that were said to be durable, and those that
+  // were for so long that with kBackground they must be on disk.
   size_t given() const { return contents_.size() - 1; }
   size_t durable() const { return durable_; }
+  size_t settled() const { return settled_; }
 
  private:
   absl::Status AwaitDurable();
+  // Lets the time pass after which the store puts on disk what was written.
+  absl::Status Settle();
 
+  FakeClock clock_;
   const std::shared_ptr<FragileDisk> disk_;
   const std::unique_ptr<rocksdb::Env> env_;
   RocksStoreOptions options_;
@@ -48,6 +54,9 @@ class StoreMachine {
   // The content after each group.
   std::vector<std::set<std::string>> contents_;
   std::atomic<size_t> durable_ = 0;
+  size_t settled_ = 0;
+  // Something was given since that the store puts on disk in time.
+  bool unsettled_ = false;
 };
 
 }  // namespace pompc::replay

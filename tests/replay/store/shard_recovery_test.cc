@@ -16,6 +16,7 @@
 #include "tests/replay/row_builder.h"
 #include "tests/replay/store/store_env.h"
 #include "tests/rundir/scratch_folder.h"
+#include "tests/support/await.h"
 
 namespace pompc::replay {
 namespace {
@@ -242,7 +243,7 @@ TEST_P(ShardRecoveryTest, AFullDiskBlocksWritersAndNotTheLearner) {
     EXPECT_TRUE(status.ok()) << status;
     durable.Set();
   });
-  while (shard_->counts().store.failure.ok()) std::this_thread::yield();
+  ASSERT_TRUE(Await([&] { return !shard_->counts().store.failure.ok(); }));
   const AppendOutcome outcome = Append({1, 1}, 9, RowBuilder(kSpec).Add(9));
   EXPECT_EQ(outcome.kind, Kind::kBlocked);
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kResourceExhausted);
