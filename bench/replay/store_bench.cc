@@ -63,28 +63,17 @@ class Writers {
     POMPC_CHECK_OK(shard->Configure(Config()));
     POMPC_CHECK_OK(shard->Grant({~uint64_t{0}, ""}));
     for (uint32_t writer = 0; writer < kWriters; ++writer) {
-      rows_.emplace_back(kSpec).AddMany(1, kChunkRows);
-      const RowView rows = rows_.back().View();
-      for (const auto numbers : {rows.Get<float>("observations"), rows.Get<float>("actions"),
-                                 rows.Get<float>("plan_mean"), rows.Get<float>("plan_value")}) {
-        for (const float& number : numbers) {
-          const_cast<float&>(number) = static_cast<float>(random_.Below(1 << 24)) / (1 << 24);
-        }
+      RowBuilder& rows = rows_.emplace_back(kSpec);
+      rows.AddMany(1, kChunkRows);
+      for (std::vector<float>* column : {&rows.observations_, &rows.actions_, &rows.rewards_,
+                                         &rows.plan_mean_, &rows.plan_std_, &rows.plan_value_}) {
+        for (float& number : *column)
+          number = static_cast<float>(random_.Below(1 << 24) + 1) / (1 << 24);
       }
     }
   }
   ~Writers() {
     for (const auto& acknowledged : outstanding_) acknowledged->Wait();
-  }
-
-  // As Chunk, with numbers that cannot be compressed.
-  void RandomChunk() {
-    for (std::vector<float>* column : {&rows_.observations_, &rows_.actions_, &rows_.rewards_,
-                                       &rows_.plan_mean_, &rows_.plan_std_, &rows_.plan_value_}) {
-      for (float& number : *column)
-        number = static_cast<float>(random_.Below(1 << 24) + 1) / (1 << 24);
-    }
-    Chunk();
   }
 
   void Chunk() {
@@ -169,7 +158,7 @@ void BM_Sample(benchmark::State& state) {
   {
     const std::unique_ptr<Shard> shard = OpenShard(Durability::kBackground);
     Writers writers(shard.get());
-    for (uint64_t row = 0; row < kCapacity; row += kChunkRows) writers.RandomChunk();
+    for (uint64_t row = 0; row < kCapacity; row += kChunkRows) writers.Chunk();
   }
   {
     const std::unique_ptr<Shard> shard =
