@@ -29,7 +29,7 @@ namespace {
 // (of type and bytes), size and type. A piece does not cross blocks, a record may. Where fewer
 // bytes than a header are left in a block, they are zeros.
 // Source: RocksDB, db/log_format.h and the wiki page "Write Ahead Log File Format".
-constexpr uint64_t kBlockBytes = 32768, kHeaderBytes = 7;
+constexpr uint64_t kLogBlockBytes = 32768, kLogHeaderBytes = 7;
 enum Piece : uint8_t { kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
 
 uint32_t Masked(uint32_t crc) { return ((crc >> 15) | (crc << 17)) + 0xa282ead8u; }
@@ -39,21 +39,21 @@ uint64_t WholeBytes(absl::string_view log) {
   uint64_t at = 0, whole = 0;
   bool inside = false;
   for (;;) {
-    const uint64_t left = kBlockBytes - at % kBlockBytes;
-    if (left < kHeaderBytes) at += left;
-    if (at + kHeaderBytes > log.size()) return whole;
+    const uint64_t left = kLogBlockBytes - at % kLogBlockBytes;
+    if (left < kLogHeaderBytes) at += left;
+    if (at + kLogHeaderBytes > log.size()) return whole;
     const absl::string_view rest = log.substr(at);
     const auto byte = [&](size_t i) { return static_cast<uint8_t>(rest[i]); };
     const uint64_t size = byte(4) | byte(5) << 8;
     const uint8_t type = byte(6);
-    if (kHeaderBytes + size > std::min(rest.size(), kBlockBytes - at % kBlockBytes)) return whole;
+    if (kLogHeaderBytes + size > std::min(rest.size(), kLogBlockBytes - at % kLogBlockBytes)) return whole;
     uint32_t crc = 0;
     std::memcpy(&crc, rest.data(), sizeof(crc));
     if (crc != Masked(Crc32c(rest.substr(6, 1 + size)))) return whole;
     const bool begins = type == kFull || type == kFirst;
     if (type < kFull || type > kLast || begins == inside) return whole;
     inside = type == kFirst || type == kMiddle;
-    at += kHeaderBytes + size;
+    at += kLogHeaderBytes + size;
     if (!inside) whole = at;
   }
 }
