@@ -46,7 +46,8 @@ uint64_t WholeBytes(absl::string_view log) {
     const auto byte = [&](size_t i) { return static_cast<uint8_t>(rest[i]); };
     const uint64_t size = byte(4) | byte(5) << 8;
     const uint8_t type = byte(6);
-    if (kLogHeaderBytes + size > std::min(rest.size(), kLogBlockBytes - at % kLogBlockBytes)) return whole;
+    if (kLogHeaderBytes + size > std::min(rest.size(), kLogBlockBytes - at % kLogBlockBytes))
+      return whole;
     uint32_t crc = 0;
     std::memcpy(&crc, rest.data(), sizeof(crc));
     if (crc != Masked(Crc32c(rest.substr(6, 1 + size)))) return whole;
