@@ -131,6 +131,14 @@ def case_of_bench(binary, case, device, seconds):
     return 1e3 * rates.seconds_of(result, "cpu_time" if device == "cpu" else "real_time")
 
 
+def program(folder, name):
+    """A benchmark of pompc, wherever it is in the folder."""
+    found = next((path for path in folder.rglob(name) if path.is_file()), None)
+    if found is None:
+        sys.exit(f"--build {folder}: has no {name}; build it with -DPOMPC_BENCH=ON")
+    return found
+
+
 def columns(flags):
     """What is measured, in the order in which it is: (what, column) -> function of the seconds."""
     cases = {}
@@ -141,7 +149,7 @@ def columns(flags):
     peer = lambda call: lambda seconds: per_call(call, flags.device, seconds)
     for size in flags.sizes:
         what = f"update, {size}, batch {SIZES[size][-1]}"
-        update = lambda suffix, size=size: bench(flags.build / "update_bench", f"BM_Update/{size}{suffix}")
+        update = lambda suffix, size=size: bench(program(flags.build, "update_bench"), f"BM_Update/{size}{suffix}")
         cases[what, "pompc"] = update("")
         if bfloat16:
             cases[what, "pompc, bfloat16"] = update("_bfloat16")
@@ -152,7 +160,7 @@ def columns(flags):
         if flags.device != "cpu":
             continue
         what = f"plan, {size}, {SEARCHES[size][0]} samples x {SEARCHES[size][1]}"
-        plan = lambda suffix, size=size: bench(flags.build / "plan_bench", f"BM_Plan/{size}{suffix}/1")
+        plan = lambda suffix, size=size: bench(program(flags.build, "plan_bench"), f"BM_Plan/{size}{suffix}/1")
         cases[what, "pompc"] = plan("")
         if bfloat16:
             cases[what, "pompc, bfloat16"] = plan("_bfloat16")
