@@ -175,7 +175,7 @@ class DataSetTest(unittest.TestCase):
         for arguments, status, texts in (
                 (["snapshot", self.file("run"), "--name", "monday"], 1, ["monday already"]),
                 (["snapshot", first_shard, "--name", "../x"], 2, ["name of the snapshot", "allowed"]),
-                (["snapshot", self.file("copy"), "--name", "x"], 1, ["holds no run"]),
+                (["snapshot", self.file("copy"), "--name", "x"], 1, ["no run here"]),
                 (["restore", folders[0], self.file("one"), "--name", "later"], 1, ["exists", "new folder"]),
                 (["restore", self.file("data"), self.file("copy"), "--name", "monday"], 1, ["exists", "new folder"]),
                 (["restore", self.file("data"), self.file("third"), "--name", "later"], 1, ["no snapshot"])):
