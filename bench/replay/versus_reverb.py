@@ -307,7 +307,7 @@ def read_flags():
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     parser.add_argument("--levels", nargs="+", choices=LEVELS, default=LEVELS)
     parser.add_argument("--on-disk", action="store_true", help="serve rows from disk at the levels that have one")
-    parser.add_argument("--row-cache-bytes", type=int, default=256 << 20, help="memory for rows from disk")
+    parser.add_argument("--row-cache-bytes", type=integer(1), default=256 << 20, help="memory for rows from disk")
     parser.add_argument("--payloads", nargs="+", type=integer(), choices=sorted(PAYLOADS), default=sorted(PAYLOADS))
     parser.add_argument("--writers", nargs="+", type=integer(1, 512), default=(1, 8, 64))
     parser.add_argument("--processes", type=integer(1, 64), default=len(os.sched_getaffinity(0)),

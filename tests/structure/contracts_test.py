@@ -13,6 +13,7 @@ CHECKED_BY = {
     "learner/engine/engine.h": "learner/engine/torch_engine.cc",
     "actor/core/row_sink.h": "actor/writer_row_sink.cc",
     "planner/core/backend.h": "planner/torch_engine.cc",
+    "replay/core/disk_rows.h": "replay/store/rocks_rows.cc",
     "replay/core/selectors/selector.h": "replay/core/selectors/prioritized.cc",
 }
 CHECK = re.compile(r"\bPOMPC_D?CHECK(_[A-Z]+)?\(")
