@@ -438,11 +438,13 @@ void AddRecord(const StoreRecord& record, rocksdb::WriteBatch* batch) {
   std::visit(Adder{batch}, record);
 }
 
-void AddEviction(uint64_t begin, uint64_t end, uint64_t oldest, rocksdb::WriteBatch* batch) {
-  POMPC_CHECK(begin <= end && end <= oldest);
+// From the first address on: a store that was opened again does not know how far the one before it
+// had come.
+void AddEviction(uint64_t end, uint64_t oldest, rocksdb::WriteBatch* batch) {
+  POMPC_CHECK_LE(end, oldest);
   AddRecord(EvictedRecord{oldest}, batch);
   for (const Family family : {Family::kPlans, Family::kBarred}) {
-    DeleteRange(family, AddressKey(begin), AddressKey(end), batch);
+    DeleteRange(family, AddressKey(0), AddressKey(end), batch);
   }
 }
 

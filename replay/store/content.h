@@ -32,8 +32,8 @@ absl::StatusOr<uint64_t> SkipOpenings(Database* database, uint64_t count);
 void AddRecord(const StoreRecord& record, rocksdb::WriteBatch* batch);
 
 // Notes that rows before `oldest` are evicted, and adds the deletion of what is recorded of rows
-// from `begin` to before `end`, their chunks excepted. REQUIRES: begin <= end <= oldest.
-void AddEviction(uint64_t begin, uint64_t end, uint64_t oldest, rocksdb::WriteBatch* batch);
+// before `end`, their chunks excepted. REQUIRES: end <= oldest.
+void AddEviction(uint64_t end, uint64_t oldest, rocksdb::WriteBatch* batch);
 // Deletes files that hold nothing but chunks of rows before `end`. REQUIRES: that these are evicted
 // is on disk.
 absl::Status DropEvictedChunks(Database* database, uint64_t end);

@@ -277,7 +277,7 @@ class RocksStore::Impl {
     const uint64_t end = rows_ == nullptr ? oldest : std::min(oldest, rows_->pins().Oldest());
     if (end < dropped_before_ + kEvictAtOnce) return;
     rocksdb::WriteBatch batch;
-    AddEviction(dropped_before_, end, oldest, &batch);
+    AddEviction(end, oldest, &batch);
     absl::Status status = database_->Write(&batch, /*sync=*/true);
     if (status.ok()) status = DropEvictedChunks(database_.get(), end);
     if (status.ok()) {

@@ -15,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "replay/core/random.h"
+#include "replay/store/database.h"
 #include "tests/replay/row_builder.h"
 #include "tests/replay/store/store_env.h"
 #include "tests/rundir/scratch_folder.h"
@@ -466,6 +467,35 @@ TEST_F(RocksStoreTest, EvictedRowsLeaveTheDisk) {
   ASSERT_GT(content.size(), 2u);
   EXPECT_TRUE(absl::StartsWith(content[1], "evicted to ")) << content[1];
   EXPECT_LE(content.size(), kCapacity / 1024 + 5);
+}
+
+// What was evicted before an opening, but not deleted by then, is deleted with what is evicted
+// later.
+TEST_F(RocksStoreTest, PlansOfEvictedRowsLeaveTheDiskAlsoAfterAnotherOpening) {
+  const std::vector<uint64_t> addresses = {1, 2, 9};
+  const std::vector<float> numbers(addresses.size() * kSpec.action_size, 1.0f);
+  {
+    const auto store = Open();
+    ASSERT_NE(store, nullptr);
+    Record(store.get(), PlansRecord{addresses, numbers, numbers});
+    Record(store.get(), EvictedRecord{10});
+  }
+  const auto plans = [this] {
+    const auto database = Database::Open({.folder = options_.folder});
+    EXPECT_TRUE(database.ok()) << database.status();
+    size_t count = 0;
+    const auto it = (*database)->Iterate(Family::kPlans);
+    for (it->SeekToFirst(); it->Valid(); it->Next()) ++count;
+    return count;
+  };
+  ASSERT_EQ(plans(), addresses.size());
+  {
+    const auto store = Open();
+    ASSERT_NE(store, nullptr);
+    EXPECT_THAT(ContentOf(store.get()), ElementsAre("evicted to 10"));
+    Record(store.get(), EvictedRecord{1'000'000});
+  }
+  EXPECT_EQ(plans(), 0u);
 }
 
 // Opens and loads; whatever comes back must be what was recorded.
