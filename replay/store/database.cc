@@ -174,7 +174,6 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const DatabaseOptions& 
       database->Translate(MakeFolders(complete.env, complete.folder), "making the folder"));
   POMPC_RETURN_IF_ERROR(database->CheckNotInUse());
   POMPC_RETURN_IF_ERROR(database->CheckComplete());
-  POMPC_RETURN_IF_ERROR(database->Damage(CheckListedFiles(complete.env, complete.folder)));
   POMPC_RETURN_IF_ERROR(database->OpenLocked());
   return database;
 }
@@ -223,6 +222,9 @@ absl::Status Database::OpenLocked(bool read_only) {
   POMPC_RETURN_IF_ERROR(
       Translate(Watermark::Read(options_.env, options_.folder, &known), "reading its WATERMARK"));
   POMPC_RETURN_IF_ERROR(Damage(CheckManifest(options_.env, options_.folder, known)));
+  if (!std::exchange(files_checked_, true)) {
+    POMPC_RETURN_IF_ERROR(Damage(CheckListedFiles(options_.env, options_.folder)));
+  }
   const uint64_t for_rows = options_.row_cache_bytes;
   const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(kCacheBytes + for_rows);
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
@@ -317,6 +319,8 @@ absl::Status Database::Recover() {
   Close();
   failure_ = OpenLocked();
   if (failure_.ok() || options_.row_cache_bytes == 0) return failure_;
+  // An opening whose content was refused has left the database open.
+  Close();
   // A disk that is full can still be read, which takes another way to open the database.
   if (const absl::Status readable = OpenLocked(/*read_only=*/true); !readable.ok()) {
     Log().error("rows cannot be read: {}", readable.ToString());

@@ -106,6 +106,8 @@ class Database {
 
   const DatabaseOptions options_;
   Watermark watermark_;
+  // The files that the MANIFEST lists were read: once, for the first opening.
+  bool files_checked_ = false;
   // Number of the newest batch that was written.
   uint64_t commit_ = 0;
   // Held exclusively while the database is closed and opened again, and shared by those who use it

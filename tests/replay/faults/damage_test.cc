@@ -94,6 +94,27 @@ TEST_F(DamageTest, EachFlippedBitAtTheEndOfATableIsNamed) {
   EXPECT_EQ(named_, 100) << "seed " << seed_;
 }
 
+// A list of files that has to be cut off first is no reason to leave the files unread.
+TEST_F(DamageTest, ADamagedTableIsNamedWhereAPowerCutLeftSomethingBehindTheManifest) {
+  const auto find = [this](absl::string_view part) {
+    return *std::find_if(files_.begin(), files_.end(), [part](const std::string& path) {
+      return absl::StrContains(path, part);
+    });
+  };
+  const std::string manifest = find("MANIFEST"), table = find(".sst");
+  // A record of 5 bytes, with a checksum that is not theirs.
+  const std::string behind("\1\2\3\4\5\0\1abcde", 12);
+  std::string flipped = saved_.Content(table);
+  flipped[flipped.size() / 2] = static_cast<char>(flipped[flipped.size() / 2] ^ 1);
+  machine_.disk().CopyFrom(saved_);
+  machine_.disk().SetContent(manifest, saved_.Content(manifest) + behind);
+  machine_.disk().SetContent(table, flipped);
+  const absl::Status status = machine_.Check(machine_.given());
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << "seed " << seed_ << ": " << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), table)) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "is damaged: its checksum")) << status;
+}
+
 TEST_F(DamageTest, AFileThatIsGoneOrOfAnotherTimeIsHarmlessOrNamed) {
   for (const std::string& path : files_) {
     machine_.disk().CopyFrom(saved_);
