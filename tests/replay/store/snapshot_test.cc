@@ -159,6 +159,22 @@ TEST_P(SnapshotTest, AFullDiskMakesNoneAndHarmsNothing) {
   Open();
 }
 
+TEST_P(SnapshotTest, IsRefusedBetweenAFailedWriteAndTheNextAttempt) {
+  options_.retry = {.initial = absl::Hours(1), .max = absl::Hours(1)};
+  Open();
+  Event failed;
+  store_->OnChange([&failed] { failed.Set(); });
+  Give();
+  env_.SetFull(true);
+  workload_.Next([&](std::span<const StoreRecord> records) { store_->Record(records); });
+  failed.Wait();
+  env_.SetFull(false);
+  const absl::Status refused = store_->Snapshot("first").status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << refused;
+  EXPECT_FALSE(fs::exists(fs::path(options_.folder) / "snapshots/first"));
+  store_->OnChange(nullptr);
+}
+
 TEST_P(SnapshotTest, RestoringNeverOverwritesAndFindsDamage) {
   for (int i = 0; i < 20; ++i) Give();
   const auto folder = store_->Snapshot("s");
