@@ -25,6 +25,8 @@ constexpr char kSnapshots[] = "snapshots";
 // A snapshot has this name while it is being made; what a crash has left of it is removed.
 constexpr char kUnfinished[] = ".unfinished";
 constexpr size_t kMaxNameBytes = 64;
+// Whoever opens a folder makes this file in it, where it is missing, and locks it.
+constexpr char kLock[] = "LOCK";
 
 absl::Status FileError(const std::string& what, const std::error_code& error) {
   const std::string text = absl::StrCat(what, ": ", error.message());
@@ -54,7 +56,7 @@ absl::Status CopyFiles(const std::string& from, const std::string& to) {
   fs::directory_iterator files(from, error);
   if (error) return FileError(from, error);
   for (const fs::directory_entry& file : files) {
-    if (!file.is_regular_file(error)) continue;
+    if (!file.is_regular_file(error) || file.path().filename() == kLock) continue;
     const std::string copy = (fs::path(to) / file.path().filename()).string();
     fs::copy_file(file.path(), copy, error);
     if (error) return FileError(copy, error);
@@ -146,12 +148,17 @@ absl::StatusOr<RestoredContent> RestoreSnapshot(const std::string& snapshot,
   if (!fs::exists(fs::path(snapshot) / "CURRENT", error)) {
     return absl::NotFoundError(absl::StrCat(snapshot, " is no snapshot of a shard's rows"));
   }
-  // A shard takes this file when it opens a folder; a snapshot does not have it.
-  if (fs::exists(fs::path(snapshot) / "LOCK", error)) {
+  // What nobody has opened has no such file, and a snapshot stays as it is.
+  rocksdb::Env* const env = rocksdb::Env::Default();
+  rocksdb::FileLock* lock = nullptr;
+  const std::string lock_file = (fs::path(snapshot) / kLock).string();
+  if (fs::exists(lock_file, error) && !env->LockFile(lock_file, &lock).ok()) {
     return absl::FailedPreconditionError(
-        absl::StrCat(snapshot, " is the data folder of a shard, not a snapshot (these are in its ",
-                     kSnapshots, "/)"));
+        absl::StrCat(snapshot, " is in use: a shard or another program has it open"));
   }
+  absl::Cleanup unlock = [env, lock] {
+    if (lock != nullptr) env->UnlockFile(lock).PermitUncheckedError();
+  };
   if (fs::exists(folder, error)) {
     return absl::AlreadyExistsError(
         absl::StrCat(folder.string(), " exists: only a new folder is written"));

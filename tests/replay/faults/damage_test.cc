@@ -97,9 +97,8 @@ TEST_F(DamageTest, EachFlippedBitAtTheEndOfATableIsNamed) {
 // A list of files that has to be cut off first is no reason to leave the files unread.
 TEST_F(DamageTest, ADamagedTableIsNamedWhereAPowerCutLeftSomethingBehindTheManifest) {
   const auto find = [this](absl::string_view part) {
-    return *std::find_if(files_.begin(), files_.end(), [part](const std::string& path) {
-      return absl::StrContains(path, part);
-    });
+    return *std::find_if(files_.begin(), files_.end(),
+                         [part](const std::string& path) { return absl::StrContains(path, part); });
   };
   const std::string manifest = find("MANIFEST"), table = find(".sst");
   // A record of 5 bytes, with a checksum that is not theirs.

@@ -175,6 +175,22 @@ TEST_P(SnapshotTest, IsRefusedBetweenAFailedWriteAndTheNextAttempt) {
   store_->OnChange(nullptr);
 }
 
+// As `pompc replay info` opens a folder to look into it.
+TEST_P(SnapshotTest, ASnapshotThatWasOpenedIsRestoredOnceItIsClosed) {
+  for (int i = 0; i < 10; ++i) Give();
+  const auto folder = store_->Snapshot("s");
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  RocksStoreOptions options = options_;
+  options.folder = *folder;
+  auto opened = RocksStore::Open(options);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  const absl::Status used = RestoreSnapshot(*folder, scratch_.File("a")).status();
+  EXPECT_EQ(used.code(), absl::StatusCode::kFailedPrecondition) << used;
+  EXPECT_THAT(used.message(), HasSubstr("in use"));
+  opened->reset();
+  EXPECT_EQ(RestoredGroup(*folder, scratch_.File("a")), 10);
+}
+
 TEST_P(SnapshotTest, RestoringNeverOverwritesAndFindsDamage) {
   for (int i = 0; i < 20; ++i) Give();
   const auto folder = store_->Snapshot("s");
