@@ -36,9 +36,9 @@ struct RestoredContent {
 // Makes a new data folder of a snapshot, which stays as it is. The copy is opened and read
 // completely before it gets the name `folder`. Opening it counts as very many openings, so that no
 // address that the original gives after the snapshot is one of the copy. NOT_FOUND if there is no
-// snapshot; ALREADY_EXISTS if there is anything at `folder`; FAILED_PRECONDITION if somebody
-// has the snapshot open as the data folder of a shard; DATA_LOSS naming what in it is damaged; RESOURCE_EXHAUSTED if the
-// disk is full.
+// snapshot; ALREADY_EXISTS if there is anything at `folder`; FAILED_PRECONDITION if somebody has
+// the snapshot open as the data folder of a shard; DATA_LOSS naming what in it is damaged;
+// RESOURCE_EXHAUSTED if the disk is full.
 absl::StatusOr<RestoredContent> RestoreSnapshot(const std::string& snapshot,
                                                 const std::string& folder);
 

@@ -18,6 +18,7 @@
 #include "replay/store/rocks_store.h"
 #include "tests/replay/row_builder.h"
 #include "tests/replay/shard_duel.h"
+#include "tests/replay/store/store_env.h"
 #include "tests/rundir/scratch_folder.h"
 
 namespace pompc::replay {
@@ -188,6 +189,47 @@ TEST(DiskRowsTest, EveryWindowIsWhatWasWrittenWhateverGoesOnBesideIt) {
   EXPECT_EQ(shard->counts().stored_rows, kCapacity);
   EXPECT_GT(windows, 10'000u);
   EXPECT_GT(replanned, 0u);
+}
+
+TEST(DiskRowsTest, RowsOfAFullDiskAreReadOnAndAllRecovers) {
+  const ScratchFolder scratch;
+  StoreEnv env;
+  auto opened =
+      RocksStore::Open({.folder = scratch.File("data"),
+                        .row_cache_bytes = kRowCache,
+                        .retry = {.initial = absl::Milliseconds(1), .max = absl::Milliseconds(1)},
+                        .env = &env});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  RocksStore* const store = opened->get();
+  Shard shard(1, Clock::Real(), *std::move(opened));
+  ASSERT_TRUE(shard.Load([](const std::string&) { return Config(10'000); }).ok());
+  ASSERT_TRUE(shard.Configure(Config(10'000)).ok());
+  ASSERT_TRUE(shard.Grant({~uint64_t{0}, "test"}).ok());
+  Writer writer(&shard);
+  while (writer.next() < 5'000) writer.Append();
+  WaitUntilDurable(&shard);
+  env.SetFull(true);
+  // This is stored, and waits to be written.
+  writer.Append();
+  WindowBuffer buffer(kSpec, kHorizon, 16);
+  uint64_t seed = 0, replanned = 0;
+  const auto sample = [&] {
+    const absl::Status status = shard.Sample(seed++, buffer.Columns());
+    ASSERT_TRUE(status.ok()) << status;
+    for (size_t b = 0; b < buffer.count; ++b) {
+      ASSERT_NO_FATAL_FAILURE(CheckWindow(buffer, b, &replanned));
+    }
+  };
+  while (store->stats().failed_writes < 10) ASSERT_NO_FATAL_FAILURE(sample());
+  for (int i = 0; i < 100; ++i) ASSERT_NO_FATAL_FAILURE(sample());
+  EXPECT_EQ(shard.Snapshot("none").status().code(), absl::StatusCode::kResourceExhausted);
+  env.SetFull(false);
+  WaitUntilDurable(&shard);
+  while (writer.next() < 20'000) writer.Append();
+  WaitUntilDurable(&shard);
+  for (int i = 0; i < 100; ++i) ASSERT_NO_FATAL_FAILURE(sample());
+  EXPECT_EQ(shard.counts().stored_rows, 10'000u);
+  EXPECT_TRUE(shard.Snapshot("one").ok());
 }
 
 // Files of rows in the folder.
