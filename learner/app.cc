@@ -136,6 +136,8 @@ absl::Status App::Serve() {
 absl::StatusOr<std::vector<std::string>> App::SnapshotReplay(const std::string& name) const {
   std::vector<std::string> folders;
   for (const rpc::Endpoint& shard : options_.replay) {
+    // Stop waits for this call.
+    if (stopping_.IsSet()) return absl::UnavailableError("the learner is stopping");
     POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<replay::RowReader> reader,
                            replay::RowReader::Connect(shard, options_.shard_timeout));
     if (reader->description().run_id() != run_->run_id()) {

@@ -69,7 +69,8 @@ class App {
   // Ends this learner; the run itself does not end and can be resumed. 1. Health says NOT_SERVING.
   // 2. Training ends with a checkpoint. 3. Calls to shards are cancelled. 4. The server shuts down.
   // 5. What has come in is written down. Idempotent; bounded by an update, the checkpoint and
-  // stop_grace, with other ranks by the timeout of an exchange.
+  // stop_grace, with other ranks by the timeout of an exchange. While a shard makes a snapshot for
+  // SnapshotReplay, 4. waits for that too, two minutes at most.
   void Stop();
 
  private:
@@ -81,7 +82,8 @@ class App {
   absl::StatusOr<run::RunControlOptions> ControlOptions(const proto::KeptLimits& kept) const;
   absl::Status Serve();
   absl::Status StartTraining(uint64_t restored_updates);
-  // Lets one shard after the other make a snapshot; their folders.
+  // Lets one shard after the other make a snapshot and returns their folders. UNAVAILABLE once Stop
+  // was called.
   absl::StatusOr<std::vector<std::string>> SnapshotReplay(const std::string& name) const;
   ShardManagerOptions MakeShardManagerOptions();
   // Makes config and limits of this start the run's.

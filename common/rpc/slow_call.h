@@ -12,7 +12,8 @@
 namespace pompc::rpc {
 
 // Serves a call that takes seconds on a thread of its own, one at a time, so that it holds up none
-// of gRPC's. Owned by the service, which outlives its calls. Thread-safe.
+// of gRPC's. Owned by the service, which outlives its calls. The end of the server waits for a call
+// that runs: cancelling does not end it, so its work must have a bound. Thread-safe.
 class SlowCall {
  public:
   // `name` says in errors what it does.
