@@ -175,7 +175,7 @@ TEST_P(SnapshotTest, IsRefusedBetweenAFailedWriteAndTheNextAttempt) {
   store_->OnChange(nullptr);
 }
 
-// As `pompc replay info` opens a folder to look into it.
+// `pompc replay info` opens the folder that it looks into.
 TEST_P(SnapshotTest, ASnapshotThatWasOpenedIsRestoredOnceItIsClosed) {
   for (int i = 0; i < 10; ++i) Give();
   const auto folder = store_->Snapshot("s");
