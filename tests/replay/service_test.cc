@@ -497,6 +497,51 @@ TEST(ServiceStoreTest, AnImportThatWaitsForTheStoreDoesNotHoldUpTheShutdown) {
   store->TellFirst(1);
 }
 
+// A store whose snapshots end only when told to.
+class SlowSnapshots : public MemoryStore {
+ public:
+  absl::StatusOr<std::string> Snapshot(const std::string& name) override {
+    begun_.Set();
+    end_.Wait();
+    return "/data/" + name;
+  }
+  Event begun_, end_;
+};
+
+TEST(ServiceStoreTest, ASnapshotHoldsUpNoOtherCallAndASecondOneIsRefused) {
+  auto owned = std::make_unique<SlowSnapshots>();
+  SlowSnapshots* const store = owned.get();
+  Shard shard(1, Clock::Real(), std::move(owned));
+  ASSERT_TRUE(shard.Configure(SmallShard()).ok());
+  Service service(&shard);
+  auto server = rpc::Server::Start({}, {&service});
+  ASSERT_TRUE(server.ok());
+  using Stub = proto::ReplayService::Stub;
+  const auto stub = proto::ReplayService::NewStub((*server)->InProcessChannel());
+  const auto snapshot = [&stub](const std::string& name) {
+    proto::SnapshotRequest request;
+    *request.mutable_header() = rpc::MakeHeader("run-a");
+    request.set_name(name);
+    return rpc::CallUnary(*stub, &Stub::Snapshot, request, kTimeout);
+  };
+  absl::StatusOr<proto::SnapshotReply> first;
+  Thread caller("first", [&] { first = snapshot("first"); });
+  store->begun_.Wait();
+  const absl::Status second = snapshot("second").status();
+  EXPECT_EQ(second.code(), absl::StatusCode::kUnavailable) << second;
+  EXPECT_EQ(second.message(), "another snapshot runs");
+  proto::InfoRequest info;
+  *info.mutable_header() = rpc::MakeHeader("run-a");
+  EXPECT_TRUE(rpc::CallUnary(*stub, &Stub::Info, info, kTimeout).ok());
+  store->end_.Set();
+  caller.Join();
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(first->folder(), "/data/first");
+  const auto third = snapshot("third");
+  ASSERT_TRUE(third.ok()) << third.status();
+  EXPECT_EQ(third->folder(), "/data/third");
+}
+
 TEST_F(ServiceTest, DrainEndsIdleAndBlockedStreamsAndRefusesNewOnes) {
   Open(/*granted=*/1);
   Stream idle(*stub_), blocked(*stub_);
