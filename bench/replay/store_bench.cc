@@ -123,6 +123,27 @@ BENCHMARK(BM_Insert)
     ->MinTime(3)
     ->UseRealTime();
 
+// Twelve million rows, of which a million are kept: the rate of the second million, when rows are
+// first evicted, against that of the last.
+void BM_InsertForLong(benchmark::State& state) {
+  std::filesystem::remove_all(Folder());
+  for (auto _ : state) {
+    const std::unique_ptr<Shard> shard = OpenShard(Durability::kBackground);
+    Writers writers(shard.get());
+    const auto million = [&] {
+      const absl::Duration begin = Clock::Real()->Now();
+      for (uint64_t row = 0; row < kCapacity; row += kChunkRows) writers.Chunk();
+      return kCapacity / absl::ToDoubleSeconds(Clock::Real()->Now() - begin);
+    };
+    million();
+    state.counters["second_million"] = million();
+    for (int i = 0; i < 9; ++i) million();
+    state.counters["twelfth_million"] = million();
+  }
+  std::filesystem::remove_all(Folder());
+}
+BENCHMARK(BM_InsertForLong)->Iterations(1)->Unit(benchmark::kMillisecond);
+
 void BM_Load(benchmark::State& state) {
   std::filesystem::remove_all(Folder());
   {

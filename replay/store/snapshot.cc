@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/random_id.h"
+#include "common/io/files.h"
 #include "common/values/utf8.h"
 #include "replay/store/content.h"
 #include "replay/store/database.h"
@@ -34,35 +35,20 @@ absl::Status FileError(const std::string& what, const std::error_code& error) {
                                                 : absl::UnavailableError(text);
 }
 
-absl::Status SyncFile(const std::string& path) {
-  rocksdb::Env* const env = rocksdb::Env::Default();
-  std::unique_ptr<rocksdb::WritableFile> file;
-  rocksdb::Status status = env->ReopenWritableFile(path, &file, rocksdb::EnvOptions());
-  if (status.ok()) status = file->Fsync();
-  return status.ok() ? absl::OkStatus() : absl::UnavailableError(status.ToString());
-}
-
-absl::Status SyncFolder(const std::string& path) {
-  std::unique_ptr<rocksdb::Directory> directory;
-  rocksdb::Status status = rocksdb::Env::Default()->NewDirectory(path, &directory);
-  if (status.ok()) status = directory->Fsync();
-  return status.ok() ? absl::OkStatus() : absl::UnavailableError(status.ToString());
-}
-
 absl::Status CopyFiles(const std::string& from, const std::string& to) {
   std::error_code error;
   fs::create_directories(to, error);
   if (error) return FileError(to, error);
-  fs::directory_iterator files(from, error);
-  if (error) return FileError(from, error);
-  for (const fs::directory_entry& file : files) {
-    if (!file.is_regular_file(error) || file.path().filename() == kLock) continue;
-    const std::string copy = (fs::path(to) / file.path().filename()).string();
-    fs::copy_file(file.path(), copy, error);
+  POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(from));
+  for (const std::string& name : names) {
+    const fs::path file = fs::path(from) / name;
+    if (!fs::is_regular_file(file, error) || name == kLock) continue;
+    const std::string copy = (fs::path(to) / name).string();
+    fs::copy_file(file, copy, error);
     if (error) return FileError(copy, error);
-    POMPC_RETURN_IF_ERROR(SyncFile(copy));
+    POMPC_RETURN_IF_ERROR(SyncPath(copy));
   }
-  return SyncFolder(to);
+  return SyncPath(to);
 }
 
 // Reads everything in the folder, and makes its next opening one that no other copy has.
@@ -111,15 +97,14 @@ absl::StatusOr<std::string> MakeSnapshot(Database* database, const std::string& 
   const fs::path parent = fs::path(folder).parent_path();
   fs::create_directories(parent, error);
   if (error) return FileError(parent.string(), error);
-  POMPC_RETURN_IF_ERROR(SyncFolder(data));
+  POMPC_RETURN_IF_ERROR(SyncPath(data));
   if (fs::exists(folder, error)) {
     return absl::AlreadyExistsError(absl::StrCat("there is a snapshot at ", folder, " already"));
   }
-  size_t kept = 0;
-  for (const auto& entry : fs::directory_iterator(parent, error)) {
-    kept += entry.path().filename().string().front() != '.';
-  }
-  if (kept >= kMaxSnapshots) {
+  POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(parent.string()));
+  const auto kept = std::count_if(names.begin(), names.end(),
+                                  [](const std::string& name) { return name.front() != '.'; });
+  if (kept >= static_cast<int64_t>(kMaxSnapshots)) {
     return absl::ResourceExhaustedError(
         absl::StrCat(parent.string(), " holds ", kept,
                      " snapshots, the most that are kept: delete the folder of one first"));
@@ -136,7 +121,7 @@ absl::StatusOr<std::string> MakeSnapshot(Database* database, const std::string& 
   POMPC_RETURN_IF_ERROR(database->CopyTo(unfinished.string()));
   fs::rename(unfinished, folder, error);
   if (error) return FileError(folder, error);
-  POMPC_RETURN_IF_ERROR(SyncFolder(parent.string()));
+  POMPC_RETURN_IF_ERROR(SyncPath(parent.string()));
   return folder;
 }
 
@@ -176,7 +161,7 @@ absl::StatusOr<RestoredContent> RestoreSnapshot(const std::string& snapshot,
   POMPC_ASSIGN_OR_RETURN(const RestoredContent content, CheckAndRenew(copy));
   fs::rename(copy, folder, error);
   if (error) return FileError(folder.string(), error);
-  POMPC_RETURN_IF_ERROR(SyncFolder(folder.parent_path().string()));
+  POMPC_RETURN_IF_ERROR(SyncPath(folder.parent_path().string()));
   return content;
 }
 
