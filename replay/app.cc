@@ -58,6 +58,10 @@ absl::Status AppOptions::Validate() const {
     return absl::InvalidArgumentError(
         "--on-disk: rows can be served from disk only where --data-dir says in which folder");
   }
+  if (data_dir.empty() && skip_damaged) {
+    return absl::InvalidArgumentError(
+        "--skip-damaged: only rows in a --data-dir can be damaged, and none is given");
+  }
   if (shard.empty() || !IsUtf8(shard)) {
     return absl::InvalidArgumentError(
         absl::StrCat("--shard: \"", ToUtf8(shard), "\"; allowed: text (UTF-8) that is not empty"));

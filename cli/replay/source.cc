@@ -28,12 +28,18 @@ bool HoldsData(const std::string& folder) {
   return fs::exists(fs::path(folder) / "CURRENT", unknown);
 }
 
-// The data folders at `folder`, which is one itself or has those of a run's shards.
-std::vector<std::string> DataFolders(const std::string& folder) {
-  if (HoldsData(folder)) return {folder};
+// The data folders at `folder`, which is one itself or has those of a run's shards. DATA_LOSS if
+// one of these is empty, for what is read would be a part of the rows only.
+absl::StatusOr<std::vector<std::string>> DataFolders(const std::string& folder) {
+  if (HoldsData(folder)) return std::vector<std::string>{folder};
+  std::error_code unknown;
   std::vector<std::string> folders;
-  for (int shard = 0; HoldsData(rundir::ShardFolder(folder, shard)); ++shard) {
+  for (int shard = 0; fs::exists(rundir::ShardFolder(folder, shard), unknown); ++shard) {
     folders.push_back(rundir::ShardFolder(folder, shard));
+    if (!HoldsData(folders.back())) {
+      return absl::DataLossError(
+          absl::StrCat(folders.back(), " holds no rows: its file CURRENT is missing"));
+    }
   }
   return folders;
 }
@@ -47,7 +53,7 @@ absl::StatusOr<std::unique_ptr<ReplaySource>> ReplaySource::Open(const std::stri
   std::unique_ptr<ReplaySource> source(new ReplaySource);
   std::error_code unknown;
   if (fs::is_directory(where, unknown)) {
-    const std::vector<std::string> folders = DataFolders(where);
+    POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> folders, DataFolders(where));
     if (folders.empty()) {
       return absl::NotFoundError(absl::StrCat(
           where,
@@ -56,8 +62,9 @@ absl::StatusOr<std::unique_ptr<ReplaySource>> ReplaySource::Open(const std::stri
     }
     for (const std::string& folder : folders) POMPC_RETURN_IF_ERROR(source->Serve(folder));
   } else {
-    POMPC_ASSIGN_OR_RETURN(const std::vector<rpc::Endpoint> endpoints,
-                           rpc::ParseEndpoints("addresses of shards, or a folder", where));
+    POMPC_ASSIGN_OR_RETURN(
+        const std::vector<rpc::Endpoint> endpoints,
+        rpc::ParseEndpoints("addresses of shards, or a folder that exists", where));
     for (const rpc::Endpoint& endpoint : endpoints) {
       POMPC_RETURN_IF_ERROR(source->Connect(endpoint, endpoint.address()));
     }

@@ -187,7 +187,10 @@ absl::Status Database::CheckNotInUse() const {
   const rocksdb::Status taken = options_.env->LockFile(options_.folder + "/LOCK", &lock);
   if (!taken.ok()) {
     const absl::Status why = Translate(taken, "locking it");
-    if (!absl::IsUnavailable(why)) return why;
+    // Where the file cannot even be opened (a folder that is read-only, or is a file), nobody has
+    // it.
+    const bool opened = !absl::StrContains(why.message(), "while open a file for lock");
+    if (!absl::IsUnavailable(why) || !opened) return why;
     return absl::FailedPreconditionError(
         absl::StrCat(options_.folder,
                      " is in use: another process, or another shard of this one, "

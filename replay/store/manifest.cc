@@ -140,8 +140,9 @@ absl::Status CheckListedFiles(rocksdb::Env* env, const std::string& folder) {
     if (functions[i] == rocksdb::kUnknownFileChecksumFuncName) continue;
     const std::string path =
         absl::StrCat(folder, "/", absl::Dec(numbers[i], absl::kZeroPad6), ".sst");
-    // That a file is missing is for RocksDB to say.
-    if (!env->FileExists(path).ok()) continue;
+    if (env->FileExists(path).IsNotFound()) {
+      return absl::DataLossError(absl::StrCat(path, " is missing: ", name, " lists it"));
+    }
     POMPC_ASSIGN_OR_RETURN(const std::string checksum, ChecksumOf(env, path));
     if (checksum == checksums[i]) continue;
     return absl::DataLossError(

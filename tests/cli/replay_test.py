@@ -172,7 +172,12 @@ class DataSetTest(unittest.TestCase):
         for key in ("stored_rows", "imported_rows", "accepted_rows", "windows"):
             self.assertEqual(copied[key], before[key], key)
 
+        # Rows of one shard are not taken for those of all.
+        os.remove(self.file("copy/replay/shard-1/CURRENT"))
+
         for arguments, status, texts in (
+                (["info", self.file("copy")], 1, ["copy/replay/shard-1", "CURRENT is missing"]),
+                (["info", self.file("nowhere")], 2, ["nowhere", "a folder that exists", "host:port"]),
                 (["snapshot", self.file("run"), "--name", "monday"], 1, ["monday already"]),
                 (["snapshot", first_shard, "--name", "../x"], 2, ["name of the snapshot", "allowed"]),
                 (["snapshot", self.file("copy"), "--name", "x"], 1, ["no run here"]),

@@ -42,6 +42,17 @@ class DataDirTest(unittest.TestCase):
         last = second.stderr.splitlines()[-1]
         self.assertIn(self.data + " is in use: another process", last)
 
+    def test_a_folder_that_cannot_be_locked_is_not_called_in_use(self):
+        os.makedirs(os.path.dirname(self.data))
+        with open(self.data, "w", encoding="utf-8"):
+            pass
+        done = run("--data-dir", self.data)
+        self.assertEqual(done.returncode, 1, done)
+        last = done.stderr.splitlines()[-1]
+        self.assertNotIn("in use", last)
+        self.assertIn(self.data, last)
+        self.assertIn("Not a directory", last)
+
     def test_a_shard_that_was_killed_is_the_same_when_it_comes_back(self):
         process, incarnation = self.start()
         process.kill()
@@ -64,6 +75,7 @@ class DataDirTest(unittest.TestCase):
                             (["--durability", "MEMORY", "--data-dir", self.data], "--data-dir must be absent"),
                             (["--durability", "sync", "--data-dir", self.data], "allowed: SYNC, BACKGROUND, MEMORY"),
                             (["--on-disk"], "--on-disk: rows can be served from disk only where --data-dir"),
+                            (["--skip-damaged"], "--skip-damaged: only rows in a --data-dir"),
                             (["--on-disk", "--row-cache-bytes", "5"], "1048576")):
             done = run(*flags)
             self.assertEqual(done.returncode, 2, done)

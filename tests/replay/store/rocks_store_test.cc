@@ -575,5 +575,22 @@ TEST_F(RocksStoreTest, AMissingFileIsNamed) {
   EXPECT_THAT(status.message(), HasSubstr("CURRENT is missing"));
 }
 
+TEST_F(RocksStoreTest, AMissingFileOfRowsIsNamed) {
+  auto store = Open();
+  ASSERT_NE(store, nullptr);
+  Fill(store.get());
+  store.reset();
+  Open().reset();
+  std::string removed;
+  for (const auto& file : std::filesystem::directory_iterator(options_.folder)) {
+    if (file.path().extension() == ".sst") removed = file.path().string();
+  }
+  ASSERT_NE(removed, "");
+  std::filesystem::remove(removed);
+  const absl::Status status = RocksStore::Open(options_).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+  EXPECT_THAT(status.message(), HasSubstr(removed + " is missing"));
+}
+
 }  // namespace
 }  // namespace pompc::replay
