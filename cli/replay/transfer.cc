@@ -86,7 +86,12 @@ absl::Status ExportRows(const ReplaySource& source, const replay::RowSelection& 
   }
   POMPC_RETURN_IF_ERROR(writer->Finish());
   out << file << ": " << FormatCount(writer->rows()) << " rows of "
-      << FormatCount(writer->episodes()) << " episodes" << std::endl;
+      << FormatCount(writer->episodes()) << " episodes";
+  const size_t shards = source.run().shard_count();
+  if (source.shards().size() < shards) {
+    out << ", from " << source.shards().size() << " of the run's " << shards << " shards";
+  }
+  out << std::endl;
   return absl::OkStatus();
 }
 

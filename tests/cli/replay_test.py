@@ -166,6 +166,8 @@ class DataSetTest(unittest.TestCase):
         self.assertIn("shard-1: 25 rows", restored)
         output("replay", "export", self.file("copy"), "--out", self.file("out.safetensors"))
         self.assertEqual(episodes(tensor_file.load(self.file("out.safetensors"))), episodes(given))
+        self.assertIn("2 episodes, from 1 of the run's 2 shards", output("replay", "export", self.file(
+            "copy/replay/shard-0"), "--out", self.file("half.safetensors")))
         self.assertIn("43 rows", output("replay", "restore", folders[0], self.file("one"), "--name", "later"))
         before = json.loads(output("replay", "info", first_shard, "--json"))
         copied = json.loads(output("replay", "info", self.file("one"), "--json"))
