@@ -158,7 +158,8 @@ absl::StatusOr<RestoredContent> RestoreSnapshot(const std::string& snapshot,
     fs::remove_all(copy, ignored);
   };
   POMPC_RETURN_IF_ERROR(CopyFiles(snapshot, copy));
-  POMPC_ASSIGN_OR_RETURN(const RestoredContent content, CheckAndRenew(copy));
+  const absl::StatusOr<RestoredContent> content = CheckAndRenew(copy);
+  if (!content.ok()) return Annotate(content.status(), absl::StrCat("a copy of ", snapshot));
   fs::rename(copy, folder, error);
   if (error) return FileError(folder.string(), error);
   POMPC_RETURN_IF_ERROR(SyncPath(folder.parent_path().string()));

@@ -279,6 +279,8 @@ class RunControl : public SamplingControl {
   uint64_t RowsBound() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Why the bound on rows is what it is.
   GrantReason WhyNoMoreRows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What holds writers back: a shard that takes no rows though it was granted some, else `grant`.
+  GrantReason WhyWritersWait(const GrantReason& grant) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Writers' streams that reachable shards hold back.
   uint32_t BlockedStreams() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TimeWriters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

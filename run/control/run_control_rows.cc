@@ -166,7 +166,19 @@ uint32_t RunControl::BlockedStreams() const {
 
 // Told often enough: a shard answers several times a second.
 void RunControl::TimeWriters() {
-  writers_wait_.Enter(BlockedStreams() > 0 ? WhyNoMoreRows().reason : proto::LimiterStatus::NONE);
+  writers_wait_.Enter(BlockedStreams() > 0 ? WhyWritersWait(WhyNoMoreRows()).reason
+                                           : proto::LimiterStatus::NONE);
+}
+
+RunControl::GrantReason RunControl::WhyWritersWait(const GrantReason& grant) const {
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    const proto::ShardInfo& info = shards_[i].info;
+    if (!shards_[i].reachable || info.blocked_streams() == 0) continue;
+    if (info.store_failure().empty()) continue;
+    return {proto::LimiterStatus::SHARDS, absl::StrCat("shard ", i, " at ", shards_[i].address,
+                                                       " takes no rows: ", info.store_failure())};
+  }
+  return grant;
 }
 
 std::vector<uint64_t> RunControl::Masses() const {

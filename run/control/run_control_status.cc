@@ -152,7 +152,7 @@ proto::RunStatus RunControl::Status() const {
   FillShards(&status);
   // The words are made last: they name what stands in the other fields.
   LearnerWaits waits = waits_;
-  GrantReason grant = WhyNoMoreRows();
+  GrantReason grant = WhyWritersWait(WhyNoMoreRows());
   FillLimiter(grant, status.mutable_limiter());
   waits.grant = std::move(grant.text);
   status.set_waiting(WaitingText(status, waits));

@@ -213,6 +213,7 @@ TEST_P(SnapshotTest, RestoringNeverOverwritesAndFindsDamage) {
   }
   const absl::StatusOr<RestoredContent> restored = RestoreSnapshot(*folder, scratch_.File("a"));
   EXPECT_EQ(code(restored), absl::StatusCode::kDataLoss) << restored.status();
+  EXPECT_THAT(std::string(restored.status().message()), ::testing::HasSubstr(*folder));
   EXPECT_FALSE(fs::exists(scratch_.File("a")));
 }
 

@@ -23,7 +23,7 @@ class RunControlLimitsTest : public RunControlTest {
     control_.SetLimits(limits, *changes);
   }
   // Both shards hold `each` rows, and `streams` of each are held back.
-  void Blocked(uint64_t each, uint32_t streams) {
+  void Blocked(uint64_t each, uint32_t streams, const std::string& failure = "") {
     for (int i = 0; i < 2; ++i) {
       proto::ShardInfo info;
       info.set_shard_incarnation(10 + i);
@@ -33,6 +33,7 @@ class RunControlLimitsTest : public RunControlTest {
       info.set_capacity_rows(capacity_);
       info.set_streams(streams);
       info.set_blocked_streams(streams);
+      info.set_store_failure(failure);
       info.set_max_accepted_rows(each);
       control_.ShardAnswered(i, info, true);
     }
@@ -116,6 +117,17 @@ TEST_F(RunControlLimitsTest, FewerRowsThanGrantedAreRefused) {
   EXPECT_EQ(control_.PlanLimits(limits).status().code(), absl::StatusCode::kInvalidArgument);
   limits.max_rows = granted;
   EXPECT_TRUE(control_.PlanLimits(limits).ok());
+}
+
+TEST_F(RunControlLimitsTest, AFullDiskIsNotCalledALimit) {
+  FinishSeedPhase();
+  Blocked(60, 3, "the shard's disk is full");
+  const proto::LimiterStatus limiter = Limiter();
+  EXPECT_EQ(limiter.writers_reason(), proto::LimiterStatus::SHARDS);
+  EXPECT_THAT(limiter.writers_wait(), HasSubstr("shard 0 at"));
+  EXPECT_THAT(limiter.writers_wait(), HasSubstr("takes no rows: the shard's disk is full"));
+  Blocked(60, 3);
+  EXPECT_EQ(Limiter().writers_reason(), proto::LimiterStatus::RATIO);
 }
 
 TEST_F(RunControlLimitsTest, BothSidesSayWhoIsBlockedByWhichCursorAndBound) {
