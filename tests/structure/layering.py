@@ -36,7 +36,7 @@ ALLOWED = {
     "replay/dataset": IO + ("replay/core",),
     "replay/wire": THREADS + ("proto", "replay/core"),
     "replay/client": BASE + ("replay/core", "replay/dataset", "replay/wire"),
-    "replay/store": PROCESS + ("replay/core",),
+    "replay/store": PROCESS + ("common/io", "replay/core"),
     "replay": BASE + ("replay/core", "replay/wire", "replay/store"),
     "planner/core": PROCESS,
     "planner/client": BASE,
