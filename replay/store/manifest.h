@@ -28,11 +28,11 @@ absl::Status CheckManifest(rocksdb::Env* env, const std::string& folder,
 // The checksums that CheckListedFiles asks for, for rocksdb::DBOptions.
 std::shared_ptr<rocksdb::FileChecksumGenFactory> ListedChecksums();
 
-// Reads the files that the MANIFEST lists and compares them with their checksums there. Before it
-// is opened, because RocksDB reads parts of a file before their checksums, and aborts the process
-// over some bits in them. DATA_LOSS naming a file that is not what was written. Files of a database
-// that was written without ListedChecksums are not read. REQUIRES: CheckManifest came before, for a
-// list with something else behind it is not read.
+// Reads the files that the MANIFEST lists and compares them with their checksums there. After
+// CheckManifest, because a list with something else behind it is not read; before the database is
+// opened, because RocksDB reads parts of a file before their checksums, and aborts the process over
+// some bits in them. DATA_LOSS naming a file that is not what was written. Files of a database
+// that was written without ListedChecksums are not read.
 absl::Status CheckListedFiles(rocksdb::Env* env, const std::string& folder);
 
 }  // namespace pompc::replay
