@@ -20,7 +20,7 @@ from program import Train, run
 SMALL = ["--preset", "quickstart", "--set", "env.action_repeat=100", "--set", "learner.seed_rows=60",
          "--set", "learner.pretrain_updates=10", "--set", "learner.batch_size=16", "--set", "replay.min_rows=30",
          "--set", "learner.checkpoint_every_updates=20", "--set", "learner.log_every_updates=5",
-         "--set", "evaluation.every_rows=40", "--set", "evaluation.episodes=1", "--set", "stop.return_mean=0",
+         "--set", "evaluation.every_rows=250", "--set", "evaluation.episodes=1", "--set", "stop.return_mean=0",
          "--set", "stop.max_rows=1000000"]
 
 CLONE_NEWNS, CLONE_NEWUSER, MS_REC, MS_PRIVATE = 0x20000, 0x10000000, 0x4000, 1 << 18
@@ -53,7 +53,7 @@ class FullDiskTest(unittest.TestCase):
         self.logs = pathlib.Path(folder.name)
         self.disk = self.logs / "disk"
         self.disk.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", self.disk], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", self.disk], check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", self.disk], check=True)
         self.run_dir = self.disk / "run"
 
