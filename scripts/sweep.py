@@ -16,6 +16,7 @@ results in Markdown: means over seeds with their 95 % confidence intervals (Stud
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import csv
 import math
 import os
@@ -259,13 +260,20 @@ def signals():
     return events
 
 
+def next_event(events):
+    """Waits for it. A signal that comes just before a wait begins does not end it, and is handled when it is over."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return events.get(timeout=0.5)
+
+
 def await_runs(runs, pool, programs, events):
     """The signal that ended them, or nothing."""
     for run in runs:
         run.add_done_callback(events.put)
     ended_by, left = None, len(runs)
     while left > 0:
-        event = events.get()
+        event = next_event(events)
         if isinstance(event, concurrent.futures.Future):
             left -= 1
         elif ended_by is None:
