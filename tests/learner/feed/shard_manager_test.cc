@@ -64,6 +64,7 @@ TEST_F(ShardManagerTest, AShardThatLoadsItsRowsIsNotTakenForOneThatIsGone) {
                     rpc::Endpoint((*server)->InProcessChannel())};
   options.config = config_;
   options.grant_interval = absl::Hours(1);
+  options.timeout = absl::Seconds(30);
   options.backoff = {.initial = absl::Hours(1), .max = absl::Hours(1)};
   ShardManager manager(options, &control);
   EXPECT_FALSE(manager.Refresh().ok());
