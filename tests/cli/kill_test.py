@@ -103,9 +103,10 @@ class KillTest(unittest.TestCase):
         self.assertIn("FINISHED", process.log.read_text())
         with open(self.run_dir / "evaluations.csv", encoding="utf-8") as file:
             evaluations = list(csv.DictReader(file))
-        if GOAL:
+        if GOAL:  # perhaps by an evaluation between two kills
             self.assertGreaterEqual(max(float(row["return_mean"]) for row in evaluations), 700)
-        self.assertGreaterEqual(int(evaluations[-1]["rows"]), self.durable)
+        else:
+            self.assertGreaterEqual(int(evaluations[-1]["rows"]), self.durable)
         again = run("train", "--run-dir", str(self.run_dir))
         self.assertEqual(again.returncode, 0, again)
 
