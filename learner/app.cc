@@ -20,12 +20,6 @@
 #include "rundir/evaluation_log.h"
 
 namespace pompc::learner {
-namespace {
-
-// A snapshot waits for RocksDB to write what it has in memory, some 20 MB.
-constexpr absl::Duration kSnapshotTimeout = absl::Minutes(2);
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
   POMPC_RETURN_IF_ERROR(options.Validate());
@@ -144,7 +138,7 @@ absl::StatusOr<std::vector<std::string>> App::SnapshotReplay(const std::string& 
       return absl::FailedPreconditionError(
           absl::StrCat("replay shard at ", shard.address(), " serves another run"));
     }
-    POMPC_ASSIGN_OR_RETURN(std::string folder, reader->Snapshot(name, kSnapshotTimeout));
+    POMPC_ASSIGN_OR_RETURN(std::string folder, reader->Snapshot(name));
     folders.push_back(std::move(folder));
   }
   return folders;

@@ -19,8 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The learner waits for one shard after the other, for up to two minutes each.
-constexpr absl::Duration kShardTimeout = absl::Minutes(2), kRunTimeout = absl::Minutes(30);
+// The learner waits for one shard after the other, for up to RowReader::kSnapshotTimeout each.
+constexpr absl::Duration kRunTimeout = absl::Minutes(30);
 
 absl::Status SnapshotRun(const std::string& run_dir, const std::string& name, std::ostream& out) {
   POMPC_ASSIGN_OR_RETURN(const rundir::ServedRun served, rundir::ReadServedRun(run_dir));
@@ -48,7 +48,7 @@ absl::Status SnapshotShards(const std::string& where, const std::string& name, s
   }
   POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<ReplaySource> source, ReplaySource::Open(where));
   for (const ReplaySource::Shard& shard : source->shards()) {
-    POMPC_ASSIGN_OR_RETURN(const std::string folder, shard.reader->Snapshot(name, kShardTimeout));
+    POMPC_ASSIGN_OR_RETURN(const std::string folder, shard.reader->Snapshot(name));
     out << shard.place << ": " << folder << "\n";
   }
   return absl::OkStatus();

@@ -16,8 +16,8 @@ class Channel;
 class ChannelArguments;
 }  // namespace grpc
 
-// How a client reaches a service: gRPC's settings for the process, the addresses of services,
-// channels to them, and health checks.
+// This header has what a client needs to reach a service: gRPC's settings for the process, the
+// addresses of services, channels to them, and health checks.
 
 namespace pompc::rpc {
 

@@ -46,9 +46,8 @@ class RowReader::Calls {
   absl::StatusOr<proto::ReadRowsReply> ReadRows(const proto::ReadRowsRequest& request) {
     return rpc::CallUnary(*stub_, &proto::ReplayService::Stub::ReadRows, request, timeout_);
   }
-  absl::StatusOr<proto::SnapshotReply> Snapshot(const proto::SnapshotRequest& request,
-                                                absl::Duration timeout) {
-    return rpc::CallUnary(*stub_, &proto::ReplayService::Stub::Snapshot, request, timeout);
+  absl::StatusOr<proto::SnapshotReply> Snapshot(const proto::SnapshotRequest& request) {
+    return rpc::CallUnary(*stub_, &proto::ReplayService::Stub::Snapshot, request, kSnapshotTimeout);
   }
 
  private:
@@ -76,11 +75,11 @@ RowSpec RowReader::spec() const {
   return {description_.spec().observation_size(), description_.spec().action_size()};
 }
 
-absl::StatusOr<std::string> RowReader::Snapshot(const std::string& name, absl::Duration timeout) {
+absl::StatusOr<std::string> RowReader::Snapshot(const std::string& name) {
   proto::SnapshotRequest request;
   *request.mutable_header() = rpc::MakeHeader(description_.run_id());
   request.set_name(name);
-  const absl::StatusOr<proto::SnapshotReply> reply = calls_->Snapshot(request, timeout);
+  const absl::StatusOr<proto::SnapshotReply> reply = calls_->Snapshot(request);
   if (reply.ok()) return reply->folder();
   return Annotate(reply.status(), absl::StrCat("replay shard at ", endpoint_.address()));
 }

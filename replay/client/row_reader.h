@@ -56,9 +56,11 @@ class RowReader {
   // The shard when it was connected.
   const proto::ShardDescription& description() const { return description_; }
   RowSpec spec() const;
-  // Lets the shard make a snapshot of its rows, and returns its folder. Statuses as the call in
+  // Lets the shard make a snapshot of its rows, and returns its folder. Blocks until RocksDB has
+  // written what it has in memory, some 20 MB; kSnapshotTimeout at most. Statuses as the call in
   // proto/replay.proto.
-  absl::StatusOr<std::string> Snapshot(const std::string& name, absl::Duration timeout);
+  static constexpr absl::Duration kSnapshotTimeout = absl::Minutes(2);
+  absl::StatusOr<std::string> Snapshot(const std::string& name);
   const rpc::Endpoint& endpoint() const { return endpoint_; }
 
   // Visits the selected rows in the order of their addresses, up to the newest at the time of the

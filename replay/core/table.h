@@ -83,7 +83,7 @@ struct StoredRow {
 // the number of segments. Beside its capacity the table has slots for one piece of new rows and for
 // evicted rows that readers may still copy: an eighth of the capacity, 1 MiB at most.
 //
-// Of rows on disk (DiskRows) the table holds the links alone, kDiskSlotBytes a row; for the
+// If rows are on disk (DiskRows), the table holds their links alone, kDiskSlotBytes a row; for the
 // capacity they count as much as rows in memory do. Whoever samples reads them without any lock.
 class Table {
  public:

@@ -187,8 +187,7 @@ absl::Status Database::CheckNotInUse() const {
   const rocksdb::Status taken = options_.env->LockFile(options_.folder + "/LOCK", &lock);
   if (!taken.ok()) {
     const absl::Status why = Translate(taken, "locking it");
-    // Where the file cannot even be opened (a folder that is read-only, or is a file), nobody has
-    // it.
+    // Nobody has a lock whose file cannot even be opened: the folder is read-only, or is a file.
     const bool opened = !absl::StrContains(why.message(), "while open a file for lock");
     if (!absl::IsUnavailable(why) || !opened) return why;
     return absl::FailedPreconditionError(

@@ -111,11 +111,11 @@ absl::Status CheckManifest(rocksdb::Env* env, const std::string& folder,
                                             known.manifest_bytes, " bytes of it were on disk"));
   }
   const bool zeros = content.find_first_not_of('\0', whole) == std::string::npos;
-  // Where it is not known how far it was on disk, RocksDB is to say what it thinks of the rest.
+  // RocksDB is to say what it thinks of the rest if it is not known how far it was on disk.
   if (whole == content.size() || !(is_known || zeros)) return absl::OkStatus();
   Log().warn("{}: {} bytes at the end are no part of it and are cut off", path,
              content.size() - whole);
-  // Where that fails, RocksDB says what it can make of the file.
+  // If this fails, RocksDB says what it can make of the file.
   env->Truncate(path, whole).PermitUncheckedError();
   return absl::OkStatus();
 }
@@ -134,7 +134,7 @@ absl::Status CheckListedFiles(rocksdb::Env* env, const std::string& folder) {
   rocksdb::Status status = rocksdb::GetFileChecksumsFromManifest(
       env, absl::StrCat(folder, "/", name), std::numeric_limits<uint64_t>::max(), list.get());
   if (status.ok()) status = list->GetAllFileChecksums(&numbers, &checksums, &functions);
-  // Where that fails, the database does not open either, and RocksDB says why.
+  // A MANIFEST that cannot be read does not open either, and RocksDB says why.
   if (!status.ok()) return absl::OkStatus();
   for (size_t i = 0; i < numbers.size(); ++i) {
     if (functions[i] == rocksdb::kUnknownFileChecksumFuncName) continue;

@@ -103,7 +103,7 @@ absl::StatusOr<std::string> MakeSnapshot(Database* database, const std::string& 
   }
   POMPC_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(parent.string()));
   const auto kept = std::count_if(names.begin(), names.end(),
-                                  [](const std::string& name) { return name.front() != '.'; });
+                                  [](const std::string& entry) { return entry.front() != '.'; });
   if (kept >= static_cast<int64_t>(kMaxSnapshots)) {
     return absl::ResourceExhaustedError(
         absl::StrCat(parent.string(), " holds ", kept,

@@ -15,8 +15,9 @@ static_assert(std::endian::native == std::endian::little);
 // Four numbers, and their CRC-32C.
 constexpr size_t kNumbers = 4;
 constexpr size_t kEntryBytes = kNumbers * sizeof(uint64_t) + sizeof(uint32_t);
-// Then the file is begun anew, with the newest entry alone.
+// A file of so many entries is replaced by one that has the newest alone.
 constexpr uint64_t kMaxEntries = 32768;
+// After a failure, so many notes are left out before the file is tried again.
 constexpr uint64_t kTryAgainAfter = 1024;
 
 std::string Encode(const WatermarkEntry& entry) {

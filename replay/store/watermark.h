@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "common/base/threads.h"
 #include "rocksdb/env.h"
 
@@ -46,13 +45,15 @@ class Watermark {
 
   // Begins a new file, with this entry.
   void Start(const WatermarkEntry& entry);
-  // This commit is on disk, and all before it. Leaves it to the operating system to put the note on
-  // disk.
+  // Notes that this commit is on disk, and all before it. The operating system puts the note itself
+  // on disk when it likes.
   void NoteCommit(uint64_t commit);
-  // From now on, commits are acknowledged before they are on disk. As NoteManifest.
-  void NoteUnsynced();
-  // So is so much of the MANIFEST. The note is on disk when this returns, if that is possible.
+  // Notes that so many bytes of the MANIFEST are on disk. So is the note when this returns, if that
+  // is possible.
   void NoteManifest(uint64_t manifest, uint64_t bytes);
+  // Notes that from now on commits are acknowledged before they are on disk. The note is on disk
+  // when this returns, if that is possible.
+  void NoteUnsynced();
 
  private:
   void Append(bool sync) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -268,7 +268,7 @@ TEST(ReplayAppTest, AShardMakesSnapshotsForWhoeverNamesItsRun) {
     ASSERT_TRUE(client.Configure().ok());
     const auto reader = RowReader::Connect((*app)->server().InProcessEndpoint(), absl::Seconds(20));
     ASSERT_TRUE(reader.ok()) << reader.status();
-    const auto folder = (*reader)->Snapshot("first", absl::Seconds(20));
+    const auto folder = (*reader)->Snapshot("first");
     if (!on_disk) {
       EXPECT_EQ(folder.status().code(), absl::StatusCode::kFailedPrecondition);
       EXPECT_THAT(folder.status().message(), HasSubstr("MEMORY"));
@@ -276,10 +276,8 @@ TEST(ReplayAppTest, AShardMakesSnapshotsForWhoeverNamesItsRun) {
     }
     ASSERT_TRUE(folder.ok()) << folder.status();
     EXPECT_EQ(*folder, options.data_dir + "/snapshots/first");
-    EXPECT_EQ((*reader)->Snapshot("first", absl::Seconds(20)).status().code(),
-              absl::StatusCode::kAlreadyExists);
-    EXPECT_EQ((*reader)->Snapshot("../first", absl::Seconds(20)).status().code(),
-              absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ((*reader)->Snapshot("first").status().code(), absl::StatusCode::kAlreadyExists);
+    EXPECT_EQ((*reader)->Snapshot("../first").status().code(), absl::StatusCode::kInvalidArgument);
     const auto stub = proto::ReplayService::NewStub((*app)->server().InProcessChannel());
     proto::SnapshotRequest request;
     *request.mutable_header() = rpc::MakeHeader("another-run");
