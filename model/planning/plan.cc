@@ -1,36 +1,22 @@
 #include "model/planning/plan.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "common/base/check.h"
 #include "model/ops.h"
-#include "model/planning/cem.h"
-#include "model/planning/mppi.h"
+#include "model/planning/search.h"
 #include "model/planning/trajectories.h"
 #include "model/random.h"
 
 namespace pompc::model {
 namespace {
 
-// The one place that knows which methods there are.
-SearchResult Search(const SearchProblem& problem) {
-  switch (problem.settings.method()) {
-    case proto::PlannerConfig::MPPI:
-      return Mppi(problem);
-    case proto::PlannerConfig::CEM:
-      return Cem(problem);
-    case proto::PlannerConfig::METHOD_UNSPECIFIED:
-      break;
-  }
-  POMPC_CHECK(false, "config::Derive lets no config without a method through");
-  return {};
-}
-
-// Searches from the states with these latents [S, L], each from its row of `guess` [S, H, A].
+// Searches from the states with these latents [S, L]; `problem` lacks what the model decides.
 SearchResult SearchFrom(const WorldModel& model, const proto::RunConfig& config,
-                        const at::Tensor& latents, const at::Tensor& guess,
-                        absl::Span<const uint64_t> seeds) {
-  SearchProblem problem{config.planner(), seeds, guess};
+                        const at::Tensor& latents, SearchProblem problem) {
+  const at::Tensor& guess = problem.guess;
   const int64_t actions = guess.size(2);
   if (const int64_t count = config.planner().policy_samples(); count > 0) {
     const at::Tensor noise = Draw(problem, kPolicySequences, 0, {count, guess.size(1), actions});
@@ -43,7 +29,7 @@ SearchResult SearchFrom(const WorldModel& model, const proto::RunConfig& config,
     TrajectoryDraws draws;
     draws.noise = Draw(problem, kTerminalAction, iteration, {count, actions});
     const int num_q = static_cast<int>(model.config().model().num_q());
-    for (const uint64_t seed : seeds) {
+    for (const uint64_t seed : problem.seeds) {
       for (const int member :
            RandomPair(seed, {kQMembers, static_cast<uint32_t>(iteration)}, num_q)) {
         draws.members.push_back(member);
@@ -118,8 +104,13 @@ Plans EmptyPlans(const WorldModel& model, const proto::RunConfig& config,
                  static_cast<int64_t>(model.config().env().spec().observation_size()));
   POMPC_CHECK_EQ(static_cast<int64_t>(inputs.seeds.size()), batch);
   POMPC_CHECK(inputs.evaluate.empty() || static_cast<int64_t>(inputs.evaluate.size()) == batch);
-  return {at::empty({batch, actions}), at::empty({batch, actions}), at::empty({batch, actions}),
-          at::empty({batch}), at::empty({batch, config.planner().horizon(), actions})};
+  POMPC_CHECK(inputs.finish_by.empty() || static_cast<int64_t>(inputs.finish_by.size()) == batch);
+  return {at::empty({batch, actions}),
+          at::empty({batch, actions}),
+          at::empty({batch, actions}),
+          at::empty({batch}),
+          at::empty({batch, config.planner().horizon(), actions}),
+          std::vector<int>(static_cast<size_t>(batch))};
 }
 
 // 1 where the plan has exploration noise, else 0, [B].
@@ -130,13 +121,19 @@ at::Tensor ExploringStates(const PlanInputs& inputs) {
   return explore;
 }
 
+// The earliest time by which one of the plans [begin, begin + count) should be there.
+absl::Duration EarliestEnd(const PlanInputs& inputs, int64_t begin, int64_t count) {
+  if (inputs.finish_by.empty()) return absl::InfiniteDuration();
+  const auto first = inputs.finish_by.begin() + begin;
+  return *std::min_element(first, first + count);
+}
+
 }  // namespace
 
 Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs) {
   at::NoGradGuard no_grad;
-  POMPC_CHECK_GE(config.planner().iterations(), 1u, "a config that Derive made");
   const int64_t batch = inputs.observations.size(0);
-  const Plans plans = EmptyPlans(model, config, inputs);
+  Plans plans = EmptyPlans(model, config, inputs);
   const at::Tensor guess = FirstGuess(model, config.planner().horizon(), inputs);
   const at::Tensor observations = inputs.observations.to(guess.options());
   const at::Tensor explore = ExploringStates(inputs).to(guess.device());
@@ -150,11 +147,19 @@ Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanIn
     const auto seeds = absl::MakeConstSpan(inputs.seeds)
                            .subspan(static_cast<size_t>(begin), static_cast<size_t>(count));
     const auto part = [&](const at::Tensor& x) { return x.narrow(0, begin, count); };
+    SearchProblem problem{config.planner(), seeds, part(guess)};
+    problem.finish_by = EarliestEnd(inputs, begin, count);
+    problem.clock = inputs.clock;
     const SearchResult search =
-        SearchFrom(model, config, model.Encode(part(observations)), part(guess), seeds);
+        SearchFrom(model, config, model.Encode(part(observations)), std::move(problem));
     Fill(search, seeds, part(explore), config.planner().statistic(),
-         {part(plans.actions), part(plans.mean), part(plans.std), part(plans.value),
-          part(plans.warm_start)});
+         {part(plans.actions),
+          part(plans.mean),
+          part(plans.std),
+          part(plans.value),
+          part(plans.warm_start),
+          {}});
+    std::fill_n(plans.iterations.begin() + begin, count, search.iterations);
   }
   return plans;
 }

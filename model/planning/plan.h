@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/time/time.h"
+#include "common/base/threads.h"
 #include "model/world_model.h"
 
 namespace pompc::model {
@@ -27,6 +29,12 @@ struct PlanInputs {
   // once on a GPU and one at a time on a CPU, where one state is work enough for a pass, and a plan
   // is then independent of its batch to the last bit.
   int64_t states_per_pass = 0;
+  // When each plan should be there at the latest, in times of `clock`, [B]; if it is empty, plans
+  // have the time they need. A plan that would be late makes fewer iterations than
+  // planner.iterations, but one at least: after each it stops if another that takes as long as its
+  // longest so far would end too late. States planned in one pass stop by their earliest time.
+  std::vector<absl::Duration> finish_by;
+  const Clock* clock = Clock::Real();
 };
 
 // float32 on the CPU.
@@ -37,6 +45,8 @@ struct Plans {
   at::Tensor mean, std;
   at::Tensor value;       // [B]: the method's estimate of what the plan is worth
   at::Tensor warm_start;  // [B, H, A]: mean of the whole plan, unshifted
+  // How often each plan's search iterated, [B].
+  std::vector<int> iterations;
 };
 
 // Plans B decisions. Builds no graph; thread-safe; blocks the calling thread while it computes.
@@ -46,8 +56,8 @@ struct Plans {
 Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs);
 
 // Acts without planning: the action is the policy's mean where the request evaluates, otherwise a
-// draw from the policy. Mean and std are the policy's, the value is that of the mean action, and
-// the warm start is all zeros. REQUIRES: as Plan.
+// draw from the policy. Mean and std are the policy's, the value is that of the mean action,
+// the warm start is all zeros, and no search iterates. REQUIRES: as Plan.
 Plans ActByPolicy(const WorldModel& model, const proto::RunConfig& config,
                   const PlanInputs& inputs);
 

@@ -162,6 +162,44 @@ TEST_P(EveryMethodTest, SeedsDecideAndEvaluationTakesTheNoiseAway) {
   EXPECT_FALSE(at::equal(Plan(model, config, inputs).mean, quiet.mean));
 }
 
+// A clock on which a millisecond passes between any two looks at it.
+class SteppingClock : public FakeClock {
+ public:
+  absl::Duration Now() const override { return absl::Milliseconds(++looks_); }
+
+ private:
+  mutable int looks_ = 0;
+};
+
+TEST_P(EveryMethodTest, PlansMakeTheIterationsThatTheyHaveTimeFor) {
+  const WorldModel model = MakeModel(SmallConfig());
+  proto::RunConfig config = SmallPlan(GetParam());
+  config.mutable_planner()->set_iterations(6);
+  PlanInputs inputs = MakeInputs(config, 4, 7);
+  EXPECT_EQ(Plan(model, config, inputs).iterations, (std::vector<int>{6, 6, 6, 6}));
+  EXPECT_EQ(ActByPolicy(model, config, inputs).iterations, (std::vector<int>{0, 0, 0, 0}));
+  // A look at the beginning of a plan, and one after each iteration.
+  const SteppingClock clock;
+  inputs.clock = &clock;
+  inputs.finish_by = {absl::Milliseconds(4), absl::InfiniteDuration(), absl::Milliseconds(9),
+                      absl::ZeroDuration()};
+  const Plans plans = Plan(model, config, inputs);
+  EXPECT_EQ(plans.iterations, (std::vector<int>{3, 6, 4, 1}));
+  for (int64_t b = 0; b < 4; ++b) {
+    config.mutable_planner()->set_iterations(
+        static_cast<uint32_t>(plans.iterations[static_cast<size_t>(b)]));
+    ExpectSamePlan(plans, b, Plan(model, config, OneOf(inputs, b)), 0);
+  }
+  // In one pass all stop by the earliest time.
+  config.mutable_planner()->set_iterations(6);
+  const SteppingClock other_clock;
+  inputs.clock = &other_clock;
+  inputs.finish_by = {absl::Milliseconds(4), absl::InfiniteDuration(), absl::Milliseconds(3),
+                      absl::Seconds(1)};
+  inputs.states_per_pass = 4;
+  EXPECT_EQ(Plan(model, config, inputs).iterations, (std::vector<int>{2, 2, 2, 2}));
+}
+
 TEST(MppiTest, TheStatisticIsAllThatChangesWithItsSetting) {
   const proto::RunConfig model_config = SmallConfig();
   const WorldModel model = MakeModel(model_config);

@@ -7,8 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "model/planning/cem.h"
-#include "model/planning/mppi.h"
+#include "common/base/threads.h"
 #include "tests/model/testing.h"
 
 namespace pompc::model {
@@ -16,8 +15,9 @@ namespace {
 
 constexpr int64_t kStates = 3, kHorizon = 4, kActions = 2;
 
-proto::PlannerConfig Settings() {
+proto::PlannerConfig Settings(proto::PlannerConfig::Method method = proto::PlannerConfig::MPPI) {
   proto::PlannerConfig settings;
+  settings.set_method(method);
   settings.set_horizon(kHorizon);
   settings.set_iterations(12);
   settings.set_samples(256);
@@ -45,16 +45,17 @@ SearchProblem Quadratic(const proto::PlannerConfig& settings) {
   return problem;
 }
 
-using Method = SearchResult (*)(const SearchProblem&);
+class MethodTest : public ::testing::TestWithParam<proto::PlannerConfig::Method> {};
 
-class MethodTest : public ::testing::TestWithParam<Method> {};
-
-INSTANTIATE_TEST_SUITE_P(Methods, MethodTest, ::testing::Values(&Mppi, &Cem),
-                         [](const auto& info) { return info.index == 0 ? "MPPI" : "CEM"; });
+INSTANTIATE_TEST_SUITE_P(Methods, MethodTest,
+                         ::testing::Values(proto::PlannerConfig::MPPI, proto::PlannerConfig::CEM),
+                         [](const auto& info) {
+                           return proto::PlannerConfig::Method_Name(info.param);
+                         });
 
 TEST_P(MethodTest, FindsTheTopOfAQuadraticWithinTheBox) {
-  const proto::PlannerConfig settings = Settings();
-  const SearchResult result = GetParam()(Quadratic(settings));
+  const proto::PlannerConfig settings = Settings(GetParam());
+  const SearchResult result = Search(Quadratic(settings));
   const at::Tensor best = Target().clamp(-1, 1);
   ASSERT_FALSE(AllClose(best, Target(), 0.1)) << "no action of the target lies outside";
   EXPECT_TRUE(AllClose(result.mean, best, 0.05));
@@ -68,17 +69,17 @@ TEST_P(MethodTest, FindsTheTopOfAQuadraticWithinTheBox) {
 }
 
 TEST_P(MethodTest, StartsAtTheGuess) {
-  proto::PlannerConfig settings = Settings();
+  proto::PlannerConfig settings = Settings(GetParam());
   settings.set_iterations(1);
   settings.set_min_std(1e-3);
   settings.set_max_std(1e-3);
   SearchProblem problem = Quadratic(settings);
   problem.guess = Draw(8, {kStates, kHorizon, kActions}).clamp(-0.9, 0.9);
-  EXPECT_TRUE(AllClose(GetParam()(problem).mean, problem.guess, 5e-3));
+  EXPECT_TRUE(AllClose(Search(problem).mean, problem.guess, 5e-3));
 }
 
 TEST_P(MethodTest, TakesWhatThePolicyProposes) {
-  proto::PlannerConfig settings = Settings();
+  proto::PlannerConfig settings = Settings(GetParam());
   settings.set_iterations(1);
   settings.set_samples(34);
   settings.set_policy_samples(2);
@@ -86,13 +87,13 @@ TEST_P(MethodTest, TakesWhatThePolicyProposes) {
   SearchProblem problem = Quadratic(settings);
   // Both better than anything that 32 draws with a deviation of 2 find.
   problem.policy_sequences = Target().clamp(-1, 1).unsqueeze(1).repeat({1, 2, 1, 1});
-  EXPECT_TRUE(AllClose(GetParam()(problem).mean, Target().clamp(-1, 1), 1e-5));
+  EXPECT_TRUE(AllClose(Search(problem).mean, Target().clamp(-1, 1), 1e-5));
 }
 
 TEST_P(MethodTest, AStateIsSearchedAloneAsAmongOthers) {
-  const proto::PlannerConfig settings = Settings();
+  const proto::PlannerConfig settings = Settings(GetParam());
   const SearchProblem all = Quadratic(settings);
-  const SearchResult together = GetParam()(all);
+  const SearchResult together = Search(all);
   for (int64_t s = 0; s < kStates; ++s) {
     SearchProblem one = all;
     one.seeds = all.seeds.subspan(static_cast<size_t>(s), 1);
@@ -100,19 +101,52 @@ TEST_P(MethodTest, AStateIsSearchedAloneAsAmongOthers) {
     one.values = [s](const at::Tensor& sequences, int) {
       return -(sequences - Target().narrow(0, s, 1).unsqueeze(1)).square().flatten(2).sum(2);
     };
-    const SearchResult alone = GetParam()(one);
+    const SearchResult alone = Search(one);
     EXPECT_TRUE(AllClose(alone.mean[0], together.mean[s], 1e-5)) << s;
     EXPECT_TRUE(AllClose(alone.action[0], together.action[s], 1e-5)) << s;
   }
 }
 
+TEST_P(MethodTest, StopsWhenAnotherIterationWouldEndTooLate) {
+  const proto::PlannerConfig settings = Settings(GetParam());
+  FakeClock clock;
+  clock.Advance(absl::Seconds(100));
+  SearchProblem problem = Quadratic(settings);
+  problem.clock = &clock;
+  const auto search = [&](absl::Duration budget, std::vector<int> iteration_ms) {
+    problem.values = [&, iteration_ms](const at::Tensor& sequences, int iteration) {
+      const auto i = std::min(static_cast<size_t>(iteration), iteration_ms.size() - 1);
+      clock.Advance(absl::Milliseconds(iteration_ms[i]));
+      return Quadratic(settings).values(sequences, iteration);
+    };
+    problem.finish_by = clock.Now() + budget;
+    return Search(problem);
+  };
+  EXPECT_EQ(search(absl::Milliseconds(30), {10}).iterations, 3) << "the last ends just in time";
+  EXPECT_EQ(search(absl::Milliseconds(29), {10}).iterations, 2);
+  EXPECT_EQ(search(absl::Milliseconds(100), {50, 10}).iterations, 2) << "the longest counts";
+  EXPECT_EQ(search(absl::Milliseconds(100), {10, 45}).iterations, 3);
+  EXPECT_EQ(search(-absl::Seconds(1), {10}).iterations, 1) << "one is made even if it is late";
+  EXPECT_EQ(search(absl::Seconds(9), {10}).iterations, 12);
+  EXPECT_EQ(search(absl::InfiniteDuration(), {10}).iterations, 12);
+  // What is found is what a search of as many iterations finds.
+  const SearchResult stopped = search(absl::Milliseconds(30), {10});
+  proto::PlannerConfig fewer = settings;
+  fewer.set_iterations(3);
+  const SearchResult whole = Search(Quadratic(fewer));
+  EXPECT_TRUE(at::equal(stopped.action, whole.action));
+  EXPECT_TRUE(at::equal(stopped.mean, whole.mean));
+  EXPECT_TRUE(at::equal(stopped.std, whole.std));
+  EXPECT_TRUE(at::equal(stopped.value, whole.value));
+}
+
 // One iteration recomputed by sorting: the elites are the best candidates, best first, and CEM's
 // Gaussian is their mean and deviation.
 TEST(CemTest, FitsTheElites) {
-  proto::PlannerConfig settings = Settings();
+  proto::PlannerConfig settings = Settings(proto::PlannerConfig::CEM);
   settings.set_iterations(1);
   const SearchProblem problem = Quadratic(settings);
-  const SearchResult result = Cem(problem);
+  const SearchResult result = Search(problem);
   const at::Tensor candidates =
       (Draw(problem, kSamples, 0, {256, kHorizon, kActions}) * settings.max_std()).clamp(-1, 1);
   const at::Tensor values = problem.values(candidates, 0);
