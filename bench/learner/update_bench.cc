@@ -72,9 +72,9 @@ void BM_Update(benchmark::State& state, Setting setting) {
   batch.has_plan = at::ones({b, 4});
   std::optional<model::ReferenceScope> scope;
   if (setting.eager) scope.emplace();
-  const Recorder* recorder = nullptr;
+  const model::Recorder* recorder = nullptr;
   if (device.is_cuda()) {
-    std::unique_ptr<Recorder> own = MakeRecorder(device, /*records=*/!setting.eager);
+    std::unique_ptr<model::Recorder> own = model::MakeRecorder(device, /*records=*/!setting.eager);
     recorder = own.get();
     updater->SetRecorder(std::move(own));
   }

@@ -73,7 +73,7 @@ std::unique_ptr<Updater> Updater::Create(const proto::RunConfig& config, at::Dev
 Updater::Updater(model::WorldModel world_model, uint64_t seed)
     : learned_(std::make_unique<Learnables>(std::move(world_model), seed)) {
   const at::Device device = model().device();
-  if (!device.is_cpu()) recorder_ = MakeRecorder(device, /*records=*/true);
+  if (!device.is_cpu()) recorder_ = model::MakeRecorder(device, /*records=*/true);
 }
 
 absl::Status Updater::Synchronize() {

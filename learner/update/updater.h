@@ -17,7 +17,7 @@
 #include "learner/update/learnables.h"
 #include "learner/update/losses.h"
 #include "learner/update/ranks.h"
-#include "learner/update/recorder.h"
+#include "model/recorder.h"
 #include "model/torch_compat.h"
 
 namespace pompc::update {
@@ -119,11 +119,11 @@ class Updater {
 
   // Says how operations reach the device. Null, as it is for a CPU unless set: each as it comes,
   // and each gradient is looked at before it is used; so it is always with other ranks. With a
-  // recorder, as for other devices unless set (MakeRecorder): nothing waits for the device; what an
-  // update takes in goes through Recorder::Load, and its operations are one program with a variant
-  // for each combination of whether the batch has plans, whether the prior was trained before, and
-  // whether metrics are wanted. The numbers are the same.
-  void SetRecorder(std::unique_ptr<Recorder> recorder) { recorder_ = std::move(recorder); }
+  // recorder, as for other devices unless set (model::MakeRecorder): nothing waits for the device;
+  // what an update takes in goes through Recorder::Load, and its operations are one program with a
+  // variant for each combination of whether the batch has plans, whether the prior was trained
+  // before, and whether metrics are wanted. The numbers are the same.
+  void SetRecorder(std::unique_ptr<model::Recorder> recorder) { recorder_ = std::move(recorder); }
 
  private:
   // The way in which an update is made.
@@ -179,7 +179,7 @@ class Updater {
   // Null: there are no others.
   std::shared_ptr<Ranks> ranks_;
   // Null: updates are made directly.
-  std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<model::Recorder> recorder_;
   // These wait for the priorities of an update, and give them.
   std::deque<std::function<at::Tensor()>> priorities_;
 };

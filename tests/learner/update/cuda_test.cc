@@ -64,10 +64,10 @@ constexpr double kClose = 1e-3;
 TEST_P(CudaTest, ReplayedUpdatesAreThoseLaunchedOneByOne) {
   const auto replayed = Make(at::kCUDA);
   const auto launched = Make(at::kCUDA);
-  auto own = MakeRecorder(replayed->model().device(), /*records=*/true);
-  const Recorder& recorder = *own;
+  auto own = model::MakeRecorder(replayed->model().device(), /*records=*/true);
+  const model::Recorder& recorder = *own;
   replayed->SetRecorder(std::move(own));
-  launched->SetRecorder(MakeRecorder(launched->model().device(), /*records=*/false));
+  launched->SetRecorder(model::MakeRecorder(launched->model().device(), /*records=*/false));
   const at::Tensor start = Numbers(*replayed);
   Step(*replayed, GetParam().config, 0, 40);
   Step(*launched, GetParam().config, 0, 40);
@@ -140,8 +140,8 @@ TEST_P(CudaTest, GoesOnFromWhatItKeptWithItsRecordings) {
 TEST_P(CudaTest, BatchesOfOtherSizesAreRecordedAnew) {
   const auto replayed = Make(at::kCUDA);
   const auto launched = Make(at::kCUDA);
-  auto own = MakeRecorder(replayed->model().device(), /*records=*/true);
-  const Recorder& recorder = *own;
+  auto own = model::MakeRecorder(replayed->model().device(), /*records=*/true);
+  const model::Recorder& recorder = *own;
   replayed->SetRecorder(std::move(own));
   launched->SetRecorder(nullptr);
   const at::Tensor start = Numbers(*replayed);

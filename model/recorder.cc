@@ -1,4 +1,4 @@
-#include "learner/update/recorder.h"
+#include "model/recorder.h"
 
 #ifdef POMPC_CUDA
 #include <ATen/cuda/CUDAGraph.h>
@@ -14,7 +14,7 @@
 
 #include "common/base/check.h"
 
-namespace pompc::update {
+namespace pompc::model {
 namespace {
 
 // Each tensor begins at a multiple of it in the block, in bytes.
@@ -232,7 +232,7 @@ class CudaRecorder : public Recorder {
     } catch (const c10::Error& error) {
       // LibTorch's own warnings: newer ones come with headers that Log's library cannot be read
       // with.
-      TORCH_WARN("updates cannot be recorded on ", device_.str(),
+      TORCH_WARN("operations cannot be recorded on ", device_.str(),
                  " and go on without: ", error.what_without_backtrace());
     }
     if (recording) End(*own.graph);
@@ -273,4 +273,4 @@ std::unique_ptr<Recorder> MakeRecorder(at::Device device, bool /*records*/) {
 
 #endif  // POMPC_CUDA
 
-}  // namespace pompc::update
+}  // namespace pompc::model

@@ -1,6 +1,6 @@
 // Runs the same operations over and over on a device that works behind the host.
-#ifndef POMPC_LEARNER_UPDATE_RECORDER_H_
-#define POMPC_LEARNER_UPDATE_RECORDER_H_
+#ifndef POMPC_MODEL_RECORDER_H_
+#define POMPC_MODEL_RECORDER_H_
 
 #include <cstdint>
 #include <functional>
@@ -10,7 +10,7 @@
 #include "absl/functional/function_ref.h"
 #include "model/torch_compat.h"
 
-namespace pompc::update {
+namespace pompc::model {
 
 // Brings what varies from run to run to where it stays on the device, and runs programs of ATen
 // operations on it. This one copies and calls as it is told; on CUDA there is one that copies
@@ -64,6 +64,6 @@ class Recorder {
 // then on; without `records` they are called always.
 std::unique_ptr<Recorder> MakeRecorder(at::Device device, bool records);
 
-}  // namespace pompc::update
+}  // namespace pompc::model
 
-#endif  // POMPC_LEARNER_UPDATE_RECORDER_H_
+#endif  // POMPC_MODEL_RECORDER_H_
