@@ -3,8 +3,9 @@
 # loopback ports. Ends with the learner's exit status, and with everything it started stopped.
 #
 #   scripts/local-cluster.sh [--preset NAME] [--config FILE] [--seed N] [--run-dir DIR] [--set field=value]...
-#                            [--actors N] [--actor-command "PROGRAM ARGUMENT..."]
+#                            [--actors N] [--device DEVICE] [--actor-command "PROGRAM ARGUMENT..."]
 #
+# --device is where learner and planner compute: cpu (the default), cuda or cuda:N.
 # --actor-command starts actors and evaluator of your own instead (docs/external-environments.md).
 # POMPC_BIN_DIR names a folder with the programs; without it those of build/release/bin are built and used.
 #
@@ -25,7 +26,7 @@ readonly BIN="${POMPC_BIN_DIR:-$POMPC_ROOT/build/release/bin}"
 readonly NEWEST="$POMPC_ROOT/runs/newest-cluster"
 readonly STOP_SECONDS=30
 
-usage() { sed -n '2,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,22s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 # --- Processes -------------------------------------------------------------------------------------------------------
 
@@ -196,13 +197,14 @@ claim_state() {
 }
 
 run_cluster() {
-  local actors=2 run_dir="" learner_arguments=() i status=0
+  local actors=2 device=cpu run_dir="" learner_arguments=() i status=0
   while (( $# > 0 )); do
     case "$1" in
-      --actors | --run-dir | --actor-command | --preset | --config | --set | --seed) (( $# > 1 )) || refuse "$1 needs a value" ;;
+      --actors | --device | --run-dir | --actor-command | --preset | --config | --set | --seed) (( $# > 1 )) || refuse "$1 needs a value" ;;
     esac
     case "$1" in
       --actors) actors="$(decimal --actors "$2" 0 256)"; shift ;;
+      --device) device="$2"; shift ;;
       --run-dir) run_dir="$2"; shift ;;
       --actor-command) read -ra actor_command <<<"$2"; shift ;;
       --preset | --config | --set) learner_arguments+=("$1" "$2"); shift ;;
@@ -226,8 +228,9 @@ run_cluster() {
   pick_port; learner="127.0.0.1:$port"
   local shards="${replay[0]},${replay[1]}"
   for i in 0 1; do define "replay-$i" replay --listen "${replay[$i]}" --shard "$i"; done
-  define planner planner --listen "$planner" --learner "$learner"
-  define learner learner --listen "$learner" --run-dir "$run_dir" --replay "$shards" "${learner_arguments[@]}"
+  define planner planner --listen "$planner" --learner "$learner" --device "$device"
+  define learner learner --listen "$learner" --run-dir "$run_dir" --replay "$shards" --device "$device" \
+    "${learner_arguments[@]}"
   local peers=(--learner "$learner" --planners "$planner")
   for (( i = 0; i < actors; ++i )); do define_actor "actor-$i" "${peers[@]}" --replay "$shards"; done
   define_actor evaluator --evaluate "${peers[@]}"
