@@ -1,6 +1,7 @@
 #include "model/random.h"
 
 #include <cmath>
+#include <cstring>
 #include <numbers>
 #include <vector>
 
@@ -12,20 +13,21 @@ namespace {
 
 using Fill = void (*)(const kernels::PhiloxStream&, int64_t, float*);
 
-std::vector<int64_t> BatchShape(size_t batch, at::IntArrayRef shape) {
-  std::vector<int64_t> result = {static_cast<int64_t>(batch)};
+std::vector<int64_t> BatchShape(int64_t batch, at::IntArrayRef shape) {
+  std::vector<int64_t> result = {batch};
   result.insert(result.end(), shape.begin(), shape.end());
   return result;
 }
 
-at::Tensor DrawOnCpu(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,
+at::Tensor DrawOnCpu(const at::Tensor& seeds, RandomStream stream, at::IntArrayRef shape,
                      Fill fill) {
-  at::Tensor result = at::empty(BatchShape(seeds.size(), shape), at::kFloat);
-  const int64_t count = seeds.empty() ? 0 : result.numel() / static_cast<int64_t>(seeds.size());
+  const int64_t batch = seeds.size(0);
+  at::Tensor result = at::empty(BatchShape(batch, shape), at::kFloat);
+  const int64_t count = batch == 0 ? 0 : result.numel() / batch;
   // Seed by seed: a row must be the same numbers whatever other seeds there are.
-  for (size_t b = 0; b < seeds.size(); ++b) {
-    fill({seeds[b], stream.index, stream.name}, count,
-         result.data_ptr<float>() + static_cast<int64_t>(b) * count);
+  for (int64_t b = 0; b < batch; ++b) {
+    const auto seed = static_cast<uint64_t>(seeds.data_ptr<int64_t>()[b * seeds.stride(0)]);
+    fill({seed, stream.index, stream.name}, count, result.data_ptr<float>() + b * count);
   }
   return result;
 }
@@ -46,12 +48,9 @@ Product Multiply(int64_t multiplier, const at::Tensor& x) {
 // The words [B, blocks, 4] of kernels/philox.cc, as int64, from operations that every device has.
 // LibTorch has no unsigned 32-bit integers, so words live in the lower half of 64 bits and are cut
 // to 32 after every step that can carry beyond.
-at::Tensor WordsFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream, int64_t count,
-                              at::Device device) {
-  const at::TensorOptions options = at::TensorOptions(at::kLong).device(device);
-  std::vector<int64_t> keys;
-  for (const uint64_t seed : seeds) keys.push_back(static_cast<int64_t>(seed));
-  const at::Tensor key = at::tensor(keys, at::kLong).to(device).unsqueeze(1);
+at::Tensor WordsFromTensorOps(const at::Tensor& seeds, RandomStream stream, int64_t count) {
+  const at::TensorOptions options = seeds.options();
+  const at::Tensor key = seeds.unsqueeze(1);
   at::Tensor key0 = at::bitwise_and(key, kLow32);
   at::Tensor key1 = at::bitwise_and(at::bitwise_right_shift(key, 32), kLow32);
   const at::Tensor block = at::arange((count + 3) / 4, options).unsqueeze(0);
@@ -69,7 +68,7 @@ at::Tensor WordsFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream str
     key0 = at::bitwise_and(key0 + int64_t{0x9E3779B9}, kLow32);
     key1 = at::bitwise_and(key1 + int64_t{0xBB67AE85}, kLow32);
   }
-  const std::vector<int64_t> shape = {static_cast<int64_t>(seeds.size()), block.size(1)};
+  const std::vector<int64_t> shape = {seeds.size(0), block.size(1)};
   return at::stack({c0.expand(shape), c1.expand(shape), c2.expand(shape), c3.expand(shape)}, -1);
 }
 
@@ -82,36 +81,49 @@ int64_t CountOf(at::IntArrayRef shape) {
 // Words come in blocks of four, so there may be more than were asked for: the first draws of each
 // row of [B, blocks, 4].
 at::Tensor Trim(const at::Tensor& blocks, at::IntArrayRef shape) {
-  return blocks.flatten(1)
-      .narrow(1, 0, CountOf(shape))
-      .reshape(BatchShape(static_cast<size_t>(blocks.size(0)), shape));
+  return blocks.flatten(1).narrow(1, 0, CountOf(shape)).reshape(BatchShape(blocks.size(0), shape));
 }
 
 }  // namespace
 
+at::Tensor SeedTensor(absl::Span<const uint64_t> seeds, at::Device device) {
+  at::Tensor tensor = at::empty({static_cast<int64_t>(seeds.size())}, at::kLong);
+  std::memcpy(tensor.data_ptr<int64_t>(), seeds.data(), seeds.size() * sizeof(uint64_t));
+  return tensor.to(device);
+}
+
+at::Tensor Uniform(const at::Tensor& seeds, RandomStream stream, at::IntArrayRef shape) {
+  POMPC_CHECK(seeds.dim() == 1 && seeds.scalar_type() == at::kLong, "seeds are int64 [B]");
+  if (seeds.is_cpu()) return DrawOnCpu(seeds, stream, shape, kernels::PhiloxUniform);
+  return UniformFromTensorOps(seeds, stream, shape);
+}
+
 at::Tensor Uniform(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,
                    at::Device device) {
-  if (!device.is_cpu()) return UniformFromTensorOps(seeds, stream, shape, device);
-  return DrawOnCpu(seeds, stream, shape, kernels::PhiloxUniform);
+  return Uniform(SeedTensor(seeds, device), stream, shape);
+}
+
+at::Tensor Normal(const at::Tensor& seeds, RandomStream stream, at::IntArrayRef shape) {
+  POMPC_CHECK(seeds.dim() == 1 && seeds.scalar_type() == at::kLong, "seeds are int64 [B]");
+  if (seeds.is_cpu()) return DrawOnCpu(seeds, stream, shape, kernels::PhiloxNormal);
+  return NormalFromTensorOps(seeds, stream, shape);
 }
 
 at::Tensor Normal(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,
                   at::Device device) {
-  if (!device.is_cpu()) return NormalFromTensorOps(seeds, stream, shape, device);
-  return DrawOnCpu(seeds, stream, shape, kernels::PhiloxNormal);
+  return Normal(SeedTensor(seeds, device), stream, shape);
 }
 
-at::Tensor UniformFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream,
-                                at::IntArrayRef shape, at::Device device) {
-  const at::Tensor words = WordsFromTensorOps(seeds, stream, CountOf(shape), device);
+at::Tensor UniformFromTensorOps(const at::Tensor& seeds, RandomStream stream,
+                                at::IntArrayRef shape) {
+  const at::Tensor words = WordsFromTensorOps(seeds, stream, CountOf(shape));
   return Trim(at::bitwise_right_shift(words, 8).to(at::kFloat) * 0x1p-24, shape);
 }
 
-at::Tensor NormalFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream,
-                               at::IntArrayRef shape, at::Device device) {
+at::Tensor NormalFromTensorOps(const at::Tensor& seeds, RandomStream stream,
+                               at::IntArrayRef shape) {
   const at::Tensor words =
-      at::bitwise_right_shift(WordsFromTensorOps(seeds, stream, CountOf(shape), device), 8)
-          .to(at::kFloat);
+      at::bitwise_right_shift(WordsFromTensorOps(seeds, stream, CountOf(shape)), 8).to(at::kFloat);
   // Box-Muller on pairs of words. The first is moved to (0, 1], so that its logarithm is finite;
   // the second becomes an angle, word * 2^-24 turns.
   const at::Tensor radius = at::sqrt(-2 * at::log((words.slice(2, 0, 4, 2) + 1) * 0x1p-24));

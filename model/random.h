@@ -20,23 +20,28 @@ struct RandomStream {
   uint32_t index = 0;
 };
 
-// Uniform draws in [0, 1), float32 [B, shape...] for B seeds: row b depends on seeds[b] and
-// `stream` alone. The key is the seed, the counter is (position / 4, 0, stream.index, stream.name).
-// The CPU runs one vectorised loop; other devices use tensor operations that give the same uniform
-// draws bit for bit and the same normal draws to rounding.
+// Seeds where draws are to be made, int64 [B]: the bits are those of `seeds`.
+at::Tensor SeedTensor(absl::Span<const uint64_t> seeds, at::Device device);
+
+// Uniform draws in [0, 1), float32 [B, shape...] for seeds int64 [B], on their device: row b
+// depends on seeds[b] and `stream` alone. The key is the seed, the counter is (position / 4, 0,
+// stream.index, stream.name). The CPU runs one vectorised loop, CUDA one kernel; other devices use
+// tensor operations. All give the same uniform draws bit for bit and the same normal draws to
+// rounding, and read no number back to the host.
+at::Tensor Uniform(const at::Tensor& seeds, RandomStream stream, at::IntArrayRef shape);
 at::Tensor Uniform(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,
                    at::Device device);
 
 // Standard normal draws (Box-Muller on the same words), otherwise as Uniform.
+at::Tensor Normal(const at::Tensor& seeds, RandomStream stream, at::IntArrayRef shape);
 at::Tensor Normal(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,
                   at::Device device);
 
 // The implementation for other devices, callable on the CPU to compare: draws from tensor
 // operations alone.
-at::Tensor UniformFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream,
-                                at::IntArrayRef shape, at::Device device);
-at::Tensor NormalFromTensorOps(absl::Span<const uint64_t> seeds, RandomStream stream,
-                               at::IntArrayRef shape, at::Device device);
+at::Tensor UniformFromTensorOps(const at::Tensor& seeds, RandomStream stream,
+                                at::IntArrayRef shape);
+at::Tensor NormalFromTensorOps(const at::Tensor& seeds, RandomStream stream, at::IntArrayRef shape);
 
 // Inverted dropout multiplies by 0 with probability p, otherwise by 1 / (1 - p), independently.
 // This says where the zeros of `count` multipliers stand, int64 on the CPU: every seed and stream

@@ -142,12 +142,13 @@ Sequences TakeSequences(const proto::EnvSpec& spec, const Batch& batch, Inputs* 
   sequences.draws.noise = inputs->Take("sequence_noise", at::kFloat,
                                        {b, sequences.actions.size(1), spec.action_size()});
   const at::Tensor members = inputs->Take("sequence_members", at::kLong, {b, 2});
-  if (inputs->ok()) sequences.draws.members = Numbers(members);
+  if (inputs->ok()) sequences.draws.members = members.flatten();
   return sequences;
 }
 
 absl::Status CheckMembers(const Sequences& sequences, int num_q) {
-  for (const int64_t member : sequences.draws.members) {
+  if (!sequences.draws.members.defined()) return absl::OkStatus();
+  for (const int64_t member : Numbers(sequences.draws.members)) {
     if (member >= 0 && member < num_q) continue;
     return absl::InvalidArgumentError(
         absl::StrCat("sequence_members has ", member, "; allowed: 0 to ", num_q - 1));
@@ -217,6 +218,7 @@ at::Tensor SequenceValues(const Updater& updater, const Batch& batch, Sequences 
   const at::TensorOptions options = model.flat().options();
   const at::Tensor latents = model.Encode(batch.observations.select(1, 0).to(options));
   sequences.draws.noise = sequences.draws.noise.to(options);
+  sequences.draws.members = sequences.draws.members.to(options.device());
   return model::TrajectoryValues(model, updater.config().learner().discount(), latents,
                                  sequences.actions.to(options), sequences.draws);
 }

@@ -18,8 +18,7 @@ struct Mppi {
   // Gumbel-max draws an elite with probability proportional to its score.
   static Choice Choose(const SearchProblem& problem, const SearchResult& result) {
     const at::Tensor scores = Scores(problem.settings, result.elites.values);
-    const at::Tensor uniform =
-        Uniform(problem.seeds, {kEliteChoice, 0}, {scores.size(1)}, scores.device());
+    const at::Tensor uniform = Uniform(problem.seeds, {kEliteChoice, 0}, {scores.size(1)});
     // Uniform is in [0, 1) in steps of 2^-24; both ends would make an infinity.
     const at::Tensor gumbel = -(-(uniform + 0x1p-25).clamp_max(1 - 0x1p-24).log()).log();
     const at::Tensor choice = (scores.log() + gumbel.to(scores.options())).argmax(1, true);

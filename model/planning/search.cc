@@ -55,8 +55,7 @@ bool IterationTimer::HasTimeForAnother() {
 }
 
 at::Tensor Draw(const SearchProblem& problem, PlanStream stream, int index, at::IntArrayRef shape) {
-  return Normal(problem.seeds, {stream, static_cast<uint32_t>(index)}, shape,
-                problem.guess.device())
+  return Normal(problem.seeds, {stream, static_cast<uint32_t>(index)}, shape)
       .to(problem.guess.scalar_type());
 }
 
@@ -65,7 +64,7 @@ Elites DrawElites(const SearchProblem& problem, const at::Tensor& mean, const at
   const int64_t states = mean.size(0), horizon = mean.size(1), actions = mean.size(2);
   const int64_t drawn = problem.settings.samples() - problem.settings.policy_samples();
   const int64_t kept = problem.settings.elites();
-  POMPC_DCHECK_EQ(states, static_cast<int64_t>(problem.seeds.size()));
+  POMPC_DCHECK_EQ(states, problem.seeds.size(0));
   POMPC_DCHECK_EQ(problem.policy_sequences.defined(), problem.settings.policy_samples() > 0);
   const at::Tensor noise = Draw(problem, kSamples, iteration, {drawn, horizon, actions});
   at::Tensor candidates = at::addcmul(mean.unsqueeze(1), std.unsqueeze(1), noise).clamp_(-1, 1);

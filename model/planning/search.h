@@ -7,7 +7,6 @@
 #include <functional>
 
 #include "absl/time/time.h"
-#include "absl/types/span.h"
 #include "common/base/threads.h"
 #include "model/torch_compat.h"
 #include "proto/config.pb.h"
@@ -30,8 +29,8 @@ enum PlanStream : uint32_t {
 // decisions, A numbers of an action, E elites. Tensors have one device and dtype: those of `guess`.
 struct SearchProblem {
   const proto::PlannerConfig& settings;
-  // All randomness of state s follows from seeds[s]. [S]
-  absl::Span<const uint64_t> seeds;
+  // All randomness of state s follows from seeds[s], as SeedTensor has them: int64 [S].
+  at::Tensor seeds;
   // The sequences at which the search starts, [S, H, A].
   at::Tensor guess;
   // The policy's sequences [S, policy_samples, H, A], among the candidates of every iteration;

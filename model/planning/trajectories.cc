@@ -21,11 +21,11 @@ at::Tensor TerminalValue(const WorldModel& model, const at::Tensor& z,
   const at::Tensor input = at::cat({z, Act(model, z, draws.noise.flatten(0, 1))}, -1);
   if (model.config().model().num_q() == 2)
     return TwoHotDecode(model.q().Forward(input), bins).mean(0);
-  POMPC_CHECK_EQ(static_cast<int64_t>(draws.members.size()), 2 * states);
+  POMPC_CHECK(draws.members.sizes() == at::IntArrayRef({2 * states}), "a pair for each state");
   // Each state has a pair of its own, so the ensemble sees one block of rows for each (state,
   // member) and takes that member's weights for it.
   Mlp::Options options;
-  options.members = at::tensor(draws.members, at::kLong).to(z.device());
+  options.members = draws.members;
   const at::Tensor blocks = input.view({states, 1, rows, -1})
                                 .expand({states, 2, rows, input.size(1)})
                                 .reshape({2 * states, rows, -1});

@@ -4,9 +4,6 @@
 #ifndef POMPC_MODEL_PLANNING_TRAJECTORIES_H_
 #define POMPC_MODEL_PLANNING_TRAJECTORIES_H_
 
-#include <cstdint>
-#include <vector>
-
 #include "model/world_model.h"
 
 namespace pompc::model {
@@ -14,9 +11,9 @@ namespace pompc::model {
 // The randomness in the values of N action sequences from each of S states.
 struct TrajectoryDraws {
   at::Tensor noise;  // [S, N, A], standard normal, for the policy's action at the last state
-  // Two different members of the Q ensemble for each state, one pair after the other, [2 S];
-  // unused where there are two members in all.
-  std::vector<int64_t> members;
+  // Two different members of the Q ensemble for each state, one pair after the other, int64 [2 S]
+  // on the model's device; unused where there are two members in all.
+  at::Tensor members;
 };
 
 // What plans maximise: discounted returns in the model, [S, N], of action sequences [S, N, H, A]

@@ -50,10 +50,10 @@ TEST(RandomTest, TensorOperationsGiveTheSameDraws) {
   // Whole and broken blocks of vectors and of words.
   for (const int64_t count : {1, 3, 32, 61, 257}) {
     EXPECT_TRUE(at::equal(Uniform(seeds, stream, {count}, at::kCPU),
-                          UniformFromTensorOps(seeds, stream, {count}, at::kCPU)))
+                          UniformFromTensorOps(SeedTensor(seeds, at::kCPU), stream, {count})))
         << count;
     EXPECT_TRUE(AllClose(Normal(seeds, stream, {count}, at::kCPU),
-                         NormalFromTensorOps(seeds, stream, {count}, at::kCPU), 5e-6))
+                         NormalFromTensorOps(SeedTensor(seeds, at::kCPU), stream, {count}), 5e-6))
         << count;
   }
 }

@@ -28,10 +28,7 @@ proto::PlannerConfig Settings(proto::PlannerConfig::Method method = proto::Plann
   return settings;
 }
 
-const std::vector<uint64_t>& Seeds() {
-  static const auto* seeds = new std::vector<uint64_t>{11, 12, 13};
-  return *seeds;
-}
+at::Tensor Seeds() { return at::tensor({11, 12, 13}, at::kLong); }
 
 // The best sequence of each state; some actions of it lie beyond what may be executed.
 at::Tensor Target() { return Draw(5, {kStates, kHorizon, kActions}) * 0.7; }
@@ -96,7 +93,7 @@ TEST_P(MethodTest, AStateIsSearchedAloneAsAmongOthers) {
   const SearchResult together = Search(all);
   for (int64_t s = 0; s < kStates; ++s) {
     SearchProblem one = all;
-    one.seeds = all.seeds.subspan(static_cast<size_t>(s), 1);
+    one.seeds = all.seeds.narrow(0, s, 1);
     one.guess = all.guess.narrow(0, s, 1);
     one.values = [s](const at::Tensor& sequences, int) {
       return -(sequences - Target().narrow(0, s, 1).unsqueeze(1)).square().flatten(2).sum(2);
