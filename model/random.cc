@@ -1,12 +1,20 @@
 #include "model/random.h"
 
+#ifdef POMPC_CUDA
+#include <ATen/cuda/jiterator.h>
+#endif
+
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <numbers>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "common/base/check.h"
 #include "model/kernels/philox.h"
+#include "model/kernels/philox_device.h"
 
 namespace pompc::model {
 namespace {
@@ -84,6 +92,51 @@ at::Tensor Trim(const at::Tensor& blocks, at::IntArrayRef shape) {
   return blocks.flatten(1).narrow(1, 0, CountOf(shape)).reshape(BatchShape(blocks.size(0), shape));
 }
 
+#ifdef POMPC_CUDA
+
+// Draws of one CUDA kernel, two of them in each of its numbers; none if it cannot be compiled here.
+// (Tensor operations, about 150 of them, move a hundred times as much memory.)
+std::optional<at::Tensor> DrawOnCuda(const char* kernel, const at::Tensor& seeds,
+                                     RandomStream stream, at::IntArrayRef shape) {
+  static std::atomic<bool> works = true;
+  if (!works) return std::nullopt;
+  const int64_t pairs = (CountOf(shape) + 1) / 2;
+  try {
+    const at::Tensor drawn = at::cuda::CompileAndLaunchKernel(
+        kernels::kPhiloxDeviceCode, kernel, 1,
+        {seeds.unsqueeze(1), at::arange(pairs, seeds.options()).unsqueeze(0)},
+        {static_cast<int64_t>(stream.index), static_cast<int64_t>(stream.name)},
+        /*return_by_ref=*/false)[0];
+    return Trim(drawn.view(at::kFloat), shape);
+  } catch (const c10::Error& error) {
+    if (works.exchange(false)) {
+      TORCH_WARN("random numbers are drawn without a kernel of their own, which is slower: ",
+                 error.what_without_backtrace());
+    }
+    return std::nullopt;
+  }
+}
+
+#else
+
+std::optional<at::Tensor> DrawOnCuda(const char*, const at::Tensor&, RandomStream,
+                                     at::IntArrayRef) {
+  return std::nullopt;
+}
+
+#endif  // POMPC_CUDA
+
+at::Tensor DrawOn(const at::Tensor& seeds, RandomStream stream, at::IntArrayRef shape, Fill on_cpu,
+                  const char* on_cuda,
+                  at::Tensor (*elsewhere)(const at::Tensor&, RandomStream, at::IntArrayRef)) {
+  POMPC_CHECK(seeds.dim() == 1 && seeds.scalar_type() == at::kLong, "seeds are int64 [B]");
+  if (seeds.is_cpu()) return DrawOnCpu(seeds, stream, shape, on_cpu);
+  if (seeds.is_cuda()) {
+    if (auto drawn = DrawOnCuda(on_cuda, seeds, stream, shape)) return *std::move(drawn);
+  }
+  return elsewhere(seeds, stream, shape);
+}
+
 }  // namespace
 
 at::Tensor SeedTensor(absl::Span<const uint64_t> seeds, at::Device device) {
@@ -93,9 +146,8 @@ at::Tensor SeedTensor(absl::Span<const uint64_t> seeds, at::Device device) {
 }
 
 at::Tensor Uniform(const at::Tensor& seeds, RandomStream stream, at::IntArrayRef shape) {
-  POMPC_CHECK(seeds.dim() == 1 && seeds.scalar_type() == at::kLong, "seeds are int64 [B]");
-  if (seeds.is_cpu()) return DrawOnCpu(seeds, stream, shape, kernels::PhiloxUniform);
-  return UniformFromTensorOps(seeds, stream, shape);
+  return DrawOn(seeds, stream, shape, kernels::PhiloxUniform, "philox_uniform_pair",
+                UniformFromTensorOps);
 }
 
 at::Tensor Uniform(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,
@@ -104,9 +156,8 @@ at::Tensor Uniform(absl::Span<const uint64_t> seeds, RandomStream stream, at::In
 }
 
 at::Tensor Normal(const at::Tensor& seeds, RandomStream stream, at::IntArrayRef shape) {
-  POMPC_CHECK(seeds.dim() == 1 && seeds.scalar_type() == at::kLong, "seeds are int64 [B]");
-  if (seeds.is_cpu()) return DrawOnCpu(seeds, stream, shape, kernels::PhiloxNormal);
-  return NormalFromTensorOps(seeds, stream, shape);
+  return DrawOn(seeds, stream, shape, kernels::PhiloxNormal, "philox_normal_pair",
+                NormalFromTensorOps);
 }
 
 at::Tensor Normal(absl::Span<const uint64_t> seeds, RandomStream stream, at::IntArrayRef shape,

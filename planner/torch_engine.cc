@@ -19,6 +19,7 @@
 #include "common/process/log.h"
 #include "model/device.h"
 #include "model/parameters.h"
+#include "model/planning/device_planner.h"
 #include "model/planning/plan.h"
 #include "model/torch_compat.h"
 #include "model/world_model.h"
@@ -30,13 +31,22 @@ namespace {
 class TorchModel final : public PlannerModel {
  public:
   TorchModel(ParameterVersion version, std::string run_id, const PlanSpec& spec,
-             model::WorldModel world, proto::RunConfig config)
+             model::WorldModel world, proto::RunConfig config,
+             std::shared_ptr<model::DevicePlanner> device_planner)
       : PlannerModel(version, std::move(run_id), spec),
         world(std::move(world)),
-        config(std::move(config)) {}
+        config(std::move(config)),
+        device_planner(std::move(device_planner)) {}
+
+  model::Plans Plan(const model::PlanInputs& inputs) const {
+    return device_planner == nullptr ? model::Plan(world, config, inputs)
+                                     : device_planner->Plan(world, inputs);
+  }
 
   const model::WorldModel world;
   const proto::RunConfig config;
+  // Plans with all versions of the run, on other devices than a CPU; null on a CPU.
+  const std::shared_ptr<model::DevicePlanner> device_planner;
 };
 
 // LibTorch reports by exception, out of device memory for example; they end here.
@@ -135,10 +145,11 @@ class TorchEngine final : public PlanEngine {
     UseOneThread();
     return CatchTorchErrors([&]() -> absl::StatusOr<std::vector<Plan>> {
       const auto& torch_model = static_cast<const TorchModel&>(model);
-      const auto plan = policy_alone_ ? model::ActByPolicy : model::Plan;
-      return SplitPlans(
-          plan(torch_model.world, torch_model.config, MakeInputs(items, model.spec())),
-          static_cast<int64_t>(items.size()));
+      const model::PlanInputs inputs = MakeInputs(items, model.spec());
+      return SplitPlans(policy_alone_
+                            ? model::ActByPolicy(torch_model.world, torch_model.config, inputs)
+                            : torch_model.Plan(inputs),
+                        static_cast<int64_t>(items.size()));
     });
   }
 
@@ -160,8 +171,10 @@ class TorchEngine final : public PlanEngine {
     // model.matmul_dtype alone decides about rounding.
     model::WorldModel world = Blank(config);
     POMPC_RETURN_IF_ERROR(world.CopyFrom(model::Convert(tensors, at::kBFloat16, at::kFloat)));
+    std::shared_ptr<model::DevicePlanner> device_planner = PlannerOn(world, config);
     auto loaded = std::make_shared<const TorchModel>(snapshot.version(), description.run_id(),
-                                                     MakeSpec(config), std::move(world), config);
+                                                     MakeSpec(config), std::move(world), config,
+                                                     std::move(device_planner));
     // Every version is as large as the model, and every thread's heap keeps the most it ever held;
     // that goes back to the system now and then (ReturnFreedMemory says why not always).
     bool return_memory = false;
@@ -187,6 +200,28 @@ class TorchEngine final : public PlanEngine {
     if (!warning.empty()) Log().warn("{}", warning);
     Log().info("plans multiply {}", model::MatmulText(config.model().matmul_dtype(), device_));
     return model::WorldModel::Create(config, device_, /*seed=*/0);
+  }
+
+  // What plans with this model on another device than a CPU: that of the version before, if it
+  // plans alike. A new one records its operations here, before the planner serves its first
+  // parameters.
+  std::shared_ptr<model::DevicePlanner> PlannerOn(const model::WorldModel& world,
+                                                  const proto::RunConfig& config) {
+    if (device_.is_cpu() || policy_alone_) return nullptr;
+    std::shared_ptr<const TorchModel> last;
+    {
+      MutexLock lock(&mu_);
+      last = last_.lock();
+    }
+    if (last != nullptr && SameModel(last->config, config) &&
+        config::Differences(last->config.planner(), config.planner(), "").empty() &&
+        last->config.learner().discount() == config.learner().discount()) {
+      return last->device_planner;
+    }
+    auto planner = std::make_shared<model::DevicePlanner>(
+        config, world, [device = device_] { return model::MakeRecorder(device, true); });
+    planner->WarmUp(world, config.planner().max_batch());
+    return planner;
   }
 
   // Requests are planned side by side, operations are not split. LibTorch keeps the count for each

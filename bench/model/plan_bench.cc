@@ -1,4 +1,5 @@
-// Time of one call of Plan for a batch of states; on a CPU with one thread.
+// Time of planning a batch of states: on a CPU with Plan on one thread, elsewhere with a
+// DevicePlanner.
 //   plan_bench [--device cpu|cuda|cuda:N] [flags of the benchmark library]
 #include <benchmark/benchmark.h>
 
@@ -9,6 +10,7 @@
 #include "bench/sized_config.h"
 #include "common/process/freed_memory.h"
 #include "model/device.h"
+#include "model/planning/device_planner.h"
 #include "model/planning/plan.h"
 #include "model/random.h"
 
@@ -40,8 +42,13 @@ void BM_Plan(benchmark::State& state, Setting setting) {
   for (int64_t b = 0; b < batch; ++b) inputs.seeds.push_back(static_cast<uint64_t>(b));
   inputs.observations =
       Normal(inputs.seeds, {0, 0}, {config.env().spec().observation_size()}, at::kCPU);
-  for (auto _ : state)
-    benchmark::DoNotOptimize(Plan(model, config, inputs).actions.data_ptr<float>());
+  DevicePlanner on_device(config, model, [] { return MakeRecorder(device, /*records=*/true); });
+  if (!device.is_cpu()) on_device.WarmUp(model, batch);
+  for (auto _ : state) {
+    const Plans plans =
+        device.is_cpu() ? Plan(model, config, inputs) : on_device.Plan(model, inputs);
+    benchmark::DoNotOptimize(plans.actions.data_ptr<float>());
+  }
   state.counters["ms_per_plan"] = benchmark::Counter(
       static_cast<double>(batch) * 1e-3,
       benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);

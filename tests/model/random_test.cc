@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <bit>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "model/kernels/philox.h"
+#include "model/kernels/philox_device.h"
 #include "tests/model/testing.h"
 
 namespace pompc::model {
@@ -56,6 +59,30 @@ TEST(RandomTest, TensorOperationsGiveTheSameDraws) {
                          NormalFromTensorOps(SeedTensor(seeds, at::kCPU), stream, {count}), 5e-6))
         << count;
   }
+}
+
+// The kernel's text, compiled for the host.
+TEST(RandomTest, TheDevicesKernelGivesTheSameDraws) {
+  const uint64_t seed = 0x1234567890abcdef;
+  const RandomStream stream{0xfedcba98, 0x89abcdef};
+  const int64_t count = 100001;
+  const at::Tensor uniform = Uniform({seed}, stream, {count}, at::kCPU)[0];
+  const at::Tensor normal = Normal({seed}, stream, {count}, at::kCPU)[0];
+  for (int64_t pair = 0; pair < count / 2; ++pair) {
+    const auto drawn = [&](auto kernel) {
+      return std::bit_cast<std::array<float, 2>>(
+          kernel(static_cast<int64_t>(seed), pair, int64_t{stream.index}, int64_t{stream.name}));
+    };
+    const auto u = drawn(kernels::philox_uniform_pair<int64_t>);
+    const auto n = drawn(kernels::philox_normal_pair<int64_t>);
+    for (size_t i = 0; i < 2; ++i) {
+      const int64_t at = 2 * pair + static_cast<int64_t>(i);
+      ASSERT_EQ(u[i], uniform.data_ptr<float>()[at]) << at;
+      ASSERT_NEAR(n[i], normal.data_ptr<float>()[at], 5e-6) << at;
+    }
+  }
+  // The text has no comment, which would swallow what follows it in one line.
+  EXPECT_EQ(std::string(kernels::kPhiloxDeviceCode).find("//"), std::string::npos);
 }
 
 TEST(RandomTest, CudaGivesTheSameDraws) {
