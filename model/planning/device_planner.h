@@ -25,10 +25,10 @@ class DevicePlanner {
   DevicePlanner(const proto::RunConfig& config, const WorldModel& like,
                 std::function<std::unique_ptr<Recorder>()> make_recorder);
 
-  // As model::Plan with all states in one pass. Instead of looking at the clock while it plans, it
-  // decides beforehand how many iterations there is time for, by what those of earlier batches of
-  // this size took; the first one makes all. REQUIRES: as Plan; the model is on the device;
-  // states_per_pass is 0.
+  // Plans as model::Plan does with all states in one pass. Instead of looking at the clock while it
+  // plans, it decides beforehand how many iterations there is time for, by what those of earlier
+  // batches of this size took; the first one makes all. REQUIRES: as Plan; the model is on the
+  // device; states_per_pass is 0.
   Plans Plan(const WorldModel& model, const PlanInputs& inputs);
 
   // Records for all batches of up to `max_batch` plans, so that none of them waits for it later.
@@ -42,12 +42,12 @@ class DevicePlanner {
   // Batches that are filled up to one size.
   struct Bucket {
     std::unique_ptr<Recorder> recorder;
-    // What an iteration takes, a moving average; zero while nothing is measured.
+    // The time that an iteration takes, a moving average; zero while nothing is measured.
     absl::Duration iteration;
   };
 
   Bucket& BucketFor(int64_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // How many iterations end by `finish_by`, at least one.
+  // The number of iterations that end by `finish_by`, at least one.
   int AffordableIterations(const Bucket& bucket, absl::Duration finish_by,
                            absl::Duration now) const;
 
@@ -55,9 +55,9 @@ class DevicePlanner {
   const std::function<std::unique_ptr<Recorder>()> make_recorder_;
 
   mutable Mutex mu_;
-  // Where recorded operations read the parameters.
+  // The parameters that recorded operations read.
   WorldModel model_ ABSL_GUARDED_BY(mu_);
-  // By the size that batches are filled up to.
+  // The buckets by the size that their batches are filled up to.
   std::map<int64_t, Bucket> buckets_ ABSL_GUARDED_BY(mu_);
 };
 

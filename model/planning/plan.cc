@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/check.h"
 #include "model/ops.h"
 #include "model/planning/pass.h"
 #include "model/planning/search.h"
@@ -12,6 +13,7 @@ namespace pompc::model {
 Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs) {
   at::NoGradGuard no_grad;
   const int64_t batch = inputs.observations.size(0);
+  POMPC_CHECK_GE(inputs.states_per_pass, 0);
   Plans plans = EmptyPlans(model, config, batch);
   const PassInputs all = MakePassInputs(model, config, inputs);
   // On a CPU one state's samples fill a pass through the networks, and a state planned by itself

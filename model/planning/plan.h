@@ -45,7 +45,7 @@ struct Plans {
   at::Tensor mean, std;
   at::Tensor value;       // [B]: the method's estimate of what the plan is worth
   at::Tensor warm_start;  // [B, H, A]: mean of the whole plan, unshifted
-  // How often each plan's search iterated, [B].
+  // The iterations that each plan's search made, [B].
   std::vector<int> iterations;
 };
 
