@@ -23,7 +23,7 @@ readonly ROLES=(pompc pompc-replay pompc-planner pompc-learner pompc-actor)
 readonly BENCHES=(model_model_test learner_update_test planner_torch_engine_test update_bench plan_bench)
 readonly TORCH_FOLDER='import os, torch; print(os.path.dirname(torch.__file__))'
 
-usage() { sed -n '2,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,17s/^# \{0,1\}//p' bench/gpu.sh; }
 
 make_programs() {
   local torch target program
@@ -59,7 +59,7 @@ make_bundle() {
   cp -r scripts LICENSE "$stage/pompc-gpu/"
   cp -r bench/gpu.sh bench/peers bench/support "$stage/pompc-gpu/bench/"
   cp -r "$PROGRAMS" "$stage/pompc-gpu/build/gpu/"
-  # Scenery and skins of the dog are not needed: bodies have the mass of their meshes, nothing else of them.
+  # (The meshes of the dog give its bodies their mass.)
   cp -r "$assets" "$stage/pompc-gpu/build/gpu/programs/share/pompc/control-suite"
   tar -C "$stage" -c pompc-gpu | xz -T0 -6 >"$file"
   say "$file: $(( $(stat -c %s "$file") / 1000000 )) MB, for PyTorch $(<"$PROGRAMS/torch-version")"
