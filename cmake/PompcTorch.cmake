@@ -44,7 +44,9 @@ endforeach()
 set(TORCH_INCLUDE_DIRS "${torch_include_dirs}")
 
 add_library(pompc_torch INTERFACE)
-target_link_libraries(pompc_torch INTERFACE ${TORCH_LIBRARIES})
+# The standard library comes first: libtorch.so of the Python package has a std::filesystem of its own in it, older and of
+# another layout, which programs would otherwise call.
+target_link_libraries(pompc_torch INTERFACE stdc++ ${TORCH_LIBRARIES})
 target_include_directories(pompc_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 separate_arguments(POMPC_TORCH_FLAGS UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(pompc_torch INTERFACE ${POMPC_TORCH_FLAGS})
