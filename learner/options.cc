@@ -143,8 +143,8 @@ run::RunControlOptions MakeRunControlOptions(const AppOptions& options,
   run::RunControlOptions control;
   control.learner_incarnation = learner_incarnation;
   for (const rpc::Endpoint& shard : options.replay) control.shards.push_back(shard.address());
-  control.ratio.seed_rows = config.learner().seed_rows();
-  control.ratio.pretrain_updates = config.learner().pretrain_updates();
+  control.ratio.seed_rows = config::SeedRows(config);
+  control.ratio.pretrain_updates = config::PretrainUpdates(config);
   control.ratio.utd = config.learner().utd();
   control.ratio.slack_rows = config.replay().slack_rows();
   control.ratio.min_rows = config.replay().min_rows();

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/functions/utils.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -150,10 +151,21 @@ void Mlp::Initialize(uint64_t seed) const {
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     if (layer.norm_weight.defined()) layer.norm_weight.fill_(1);
-    if (spec_.zero_last && i + 1 == layers_.size()) continue;
+    const bool zero = spec_.zero_last && i + 1 == layers_.size();
     // A stream for each tensor, so that a change of one network's size leaves the others' initial
     // parameters as they were.
     const RandomStream stream{HashOf(spec_.name), static_cast<uint32_t>(i)};
+    if (spec_.uniform_start) {
+      const double bound = 1 / std::sqrt(static_cast<double>(layer.weight.size(-2)));
+      const int64_t weights = layer.weight.numel();
+      const at::Tensor draws =
+          Uniform({seed}, stream, {weights + layer.bias.numel()}, at::kCPU)[0].mul_(2).sub_(1).mul_(
+              bound);
+      if (!zero) layer.weight.copy_(draws.narrow(0, 0, weights).view(layer.weight.sizes()));
+      layer.bias.copy_(draws.narrow(0, weights, layer.bias.numel()).view(layer.bias.sizes()));
+      continue;
+    }
+    if (zero) continue;
     const at::Tensor draws = Normal({seed}, stream, {layer.weight.numel()}, at::kCPU);
     layer.weight.copy_((draws * kWeightStd).clamp(-2, 2).view(layer.weight.sizes()));
   }

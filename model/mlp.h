@@ -26,6 +26,9 @@ struct MlpSpec {
   int simnorm_dim = 0;
   // The last layer's weights start at zero.
   bool zero_last = false;
+  // Weights and biases start as U(-1, 1) / sqrt(inputs of the layer), PyTorch's own way, instead of
+  // N(0, 0.02) and zero.
+  bool uniform_start = false;
   proto::ModelConfig::MatmulDtype matmul_dtype = proto::ModelConfig::FLOAT32;
 
   int64_t NumParameters() const;

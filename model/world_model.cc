@@ -72,9 +72,12 @@ MlpSpec TerminationSpec(const proto::RunConfig& config) {
 
 MlpSpec QSpec(const proto::RunConfig& config) {
   const proto::ModelConfig& model = config.model();
-  MlpSpec spec = TwoLayers("q", model, StepSize(config), model.num_bins());
+  const bool states = model.value_form() == proto::ModelConfig::STATE_VALUES;
+  MlpSpec spec =
+      TwoLayers("q", model, states ? model.latent_dim() : StepSize(config), model.num_bins());
   spec.members = static_cast<int>(model.num_q());
   spec.zero_last = true;
+  spec.uniform_start = model.q_initialization() == proto::ModelConfig::UNIFORM;
   return spec;
 }
 
@@ -112,6 +115,12 @@ WorldModel WorldModel::Clone(at::Device device) const {
   at::NoGradGuard no_grad;
   return WorldModel(config_,
                     flat_.to(device, flat_.scalar_type(), /*non_blocking=*/false, /*copy=*/true));
+}
+
+WorldModel WorldModel::WithLogStdMin(double log_std_min) const {
+  WorldModel handle = *this;
+  handle.config_.mutable_model()->set_log_std_min(log_std_min);
+  return handle;
 }
 
 absl::Status WorldModel::CopyFrom(const NamedTensors& parameters) {

@@ -33,7 +33,8 @@ MlpSpec PolicySpec(const proto::RunConfig& config);
 class WorldModel {
  public:
   // Fresh parameters on `device`, a function of `seed` alone (TD-MPC2's initialisation: weights
-  // N(0, 0.02) truncated, biases 0, last layers of reward and Q zero). float64 serves tests.
+  // N(0, 0.02) truncated, biases 0, last layers of reward and Q zero; the Q ensemble's may be
+  // uniform, model.q_initialization). float64 serves tests.
   // `config` is one that config::Derive made; sections env.spec and model count.
   static WorldModel Create(const proto::RunConfig& config, at::Device device, uint64_t seed,
                            at::ScalarType dtype = at::kFloat);
@@ -61,6 +62,19 @@ class WorldModel {
   // [...]; the probability of termination is its sigmoid. REQUIRES: env.spec.terminates.
   at::Tensor TerminationLogits(const at::Tensor& latents) const;
   Gaussian Policy(const at::Tensor& latents) const;
+
+  // Whether the value ensemble knows states alone (model.value_form).
+  bool HasStateValues() const {
+    return config_.model().value_form() == proto::ModelConfig::STATE_VALUES;
+  }
+  // What the value ensemble sees of latents and actions; the actions of state values may be
+  // undefined.
+  at::Tensor ValueInput(const at::Tensor& latents, const at::Tensor& actions) const {
+    return HasStateValues() ? latents : at::cat({latents, actions}, -1);
+  }
+
+  // A handle on the same parameters whose policy's log standard deviation begins at `log_std_min`.
+  WorldModel WithLogStdMin(double log_std_min) const;
 
   const proto::RunConfig& config() const { return config_; }
   at::Device device() const { return flat_.device(); }

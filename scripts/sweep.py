@@ -8,7 +8,9 @@ A line of the settings file is `name: flags of pompc train`; the line `every: fl
 others. Each run that reached its goal or limit adds a line to the results; what is there already is not run again.
 Ctrl-C, SIGTERM and SIGHUP end the sweep and its runs with a checkpoint, and a second Ctrl-C or SIGTERM ends them at
 once; the same command resumes it. A setting whose flags are no longer those that its runs were started with is
-refused, by --report too: a file beside each run directory has its flags, and the results have them. --jobs is how many
+refused, by --report too: a file beside each run directory has its flags, and the results have them. --curves adds a
+line for each evaluation of a finished run to another CSV file, with what metrics.csv told since the one before. --jobs
+is how many
 runs are made at a time; with `schedule=LOCKSTEP` in their flags it changes no result. --report prints the table of the
 results in Markdown: means over seeds with their 95 % confidence intervals (Student's t).
 """
@@ -37,6 +39,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Columns of metrics.csv that are told, as means over the second half of a run.
 METRICS = ("policy_prior_kl", "kl_scale", "value_scale", "value", "regularized_value", "clamped_regularized_targets",
            "clipped_actions", "policy_std", "prior_std", "planner_std")
+CURVE_COLUMNS = ("setting", "seed", "rows", "return_mean", *METRICS)
 COLUMNS = ("setting", "seed", "rows", "updates", "seconds", "return_last", "return_curve", "return_best", *METRICS,
            "max_policy_prior_kl", "max_clamped_regularized_targets", "flags")
 NO_FLAGS = "(none)"
@@ -121,6 +124,19 @@ def sum_up(run_dir):
     for name in ("policy_prior_kl", "clamped_regularized_targets"):
         summary["max_" + name] = max(column(metrics, name), default="")
     return summary
+
+
+def curve(run_dir):
+    """A line for each evaluation: its return, and means of the metrics since the one before."""
+    metrics = read_rows(run_dir / "metrics.csv")
+    lines, before = [], 0
+    for evaluation in sorted(read_rows(run_dir / "evaluations.csv"), key=lambda row: int(row["rows"])):
+        rows = int(evaluation["rows"])
+        since = [row for row in metrics if before < int(row["rows"]) <= rows]
+        lines.append({"rows": rows, "return_mean": float(evaluation["return_mean"]),
+                      **{name: mean_or_empty(column(since, name)) for name in METRICS}})
+        before = rows
+    return lines
 
 
 def flags_file(run_dir):
@@ -232,6 +248,23 @@ def read_header(results):
         return next(csv.reader(file), [])
 
 
+def formatted(line):
+    return {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in line.items()}
+
+
+def append_curve(curves, name, seed, lines):
+    # A sweep that was killed between the two files makes the run again.
+    if any((row["setting"], row["seed"]) == (name, str(seed)) for row in read_rows(curves)):
+        return
+    curves.parent.mkdir(parents=True, exist_ok=True)
+    new = not curves.exists()
+    with open(curves, "a", newline="") as file:
+        writer = csv.DictWriter(file, CURVE_COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerows(formatted({"setting": name, "seed": seed, **line}) for line in lines)
+
+
 def append(results, summary):
     columns = read_header(results)
     if "flags" not in columns:
@@ -246,8 +279,7 @@ def append(results, summary):
             writer.writerows(before)
         new.replace(results)
     with open(results, "a", newline="") as file:
-        csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n").writerow(
-            {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in summary.items()})
+        csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n").writerow(formatted(summary))
 
 
 def signals():
@@ -307,6 +339,8 @@ def sweep(flags, settings):
             return
         summary = {"setting": name, "seed": seed, **sum_up(run_dir), "flags": flags_begun_with(run_dir)}
         with writing:
+            if flags.curves:
+                append_curve(flags.curves, name, seed, curve(run_dir))
             append(flags.results, summary)
             print(f"{i} of {len(todo)}: {name}, seed {seed}: {summary['return_last']:.0f} at the end, best "
                   f"{summary['return_best']:.0f}; {summary['rows']} rows, {time.monotonic() - begin:.0f} s", flush=True)
@@ -360,6 +394,7 @@ def main():
     parser.add_argument("settings", type=pathlib.Path, help="file of `name: flags` lines")
     parser.add_argument("--seeds", type=read_seeds, default=[1], help="such as 11-15 or 3,5,8 (default: 1)")
     parser.add_argument("--results", type=pathlib.Path, required=True, help="CSV file with a line for each finished run")
+    parser.add_argument("--curves", type=pathlib.Path, help="CSV file with a line for each evaluation of a finished run")
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/sweep"),
                         help="folder of the run directories (default: runs/sweep)")
     parser.add_argument("--pompc", default=ROOT / "build/release/bin/pompc", help="the program")

@@ -21,10 +21,10 @@ TARGET_OF = {"q_target": "q", "regularized_q_target": "regularized_q"}
 
 
 # Settings that only have these values here, where a config has them.
-ONLY = {"model.policy_form": "CLIPPED_GAUSSIAN", "po_mpc.prior": "LEARNED", "po_mpc.policy_kl": "MODE_SEEKING",
-        "po_mpc.scale_kl": "true", "po_mpc.kl_threshold": "0", "po_mpc.target_value_reduction": "MIN",
-        "po_mpc.policy_values": "REGULARIZED", "po_mpc.policy_value_reduction": "AVERAGE",
-        "po_mpc.policy_at_window_end": "false"}
+ONLY = {"po_mpc.policy_kl": "MODE_SEEKING", "po_mpc.kl_threshold": "0", "po_mpc.policy_values": "REGULARIZED",
+        "po_mpc.policy_value_reduction": "AVERAGE", "po_mpc.policy_at_window_end": "false"}
+# A squashed policy has no density at the border: a planner's action beyond counts as this one.
+BORDER = 0.999
 
 
 def parse_config(text):
@@ -47,9 +47,15 @@ class Settings:
 
     alpha: float
     reverse: bool
-    literal: bool
-    sum_kl: bool
+    weights: str
+    reduction: str
     window_end: bool
+    squashed: bool
+    replay: bool
+    average_targets: bool
+    state_values: bool
+    gate: bool
+    half_life: float
     entropy_coefficient: float
     std_floor: float
     std_ceiling: float
@@ -88,9 +94,15 @@ class Settings:
         return Settings(
             alpha=number("po_mpc.alpha") if "po_mpc.alpha" in c else lam / (1 + lam),
             reverse=c["po_mpc.prior_kl"] == "REVERSE",
-            literal=c["po_mpc.actor_weights"] == "LITERAL",
-            sum_kl=c["po_mpc.kl_reduction"] == "SUM",
+            weights=c["po_mpc.actor_weights"],
+            reduction=c["po_mpc.kl_reduction"],
             window_end=c["po_mpc.target_horizon"] == "WINDOW_END",
+            squashed=c["model.policy_form"] == "TANH_GAUSSIAN",
+            replay=c["po_mpc.prior"] == "REPLAY",
+            average_targets=c["po_mpc.target_value_reduction"] == "AVERAGE",
+            state_values=c["model.value_form"] == "STATE_VALUES",
+            gate=c["po_mpc.prior_gate"] == "VALUE",
+            half_life=number("po_mpc.plan_half_life_versions"),
             entropy_coefficient=number("po_mpc.entropy_coefficient"),
             std_floor=number("po_mpc.planner_std_floor"),
             std_ceiling=number("planner.max_std"),
@@ -104,6 +116,10 @@ class Settings:
     @property
     def lam(self):
         return math.inf if self.alpha == 1 else self.alpha / (1 - self.alpha)
+
+    def nat_price(self, value_scale):
+        """What a nat of divergence costs, in units of reward."""
+        return self.lam * ((1 - self.discount) * value_scale if self.weights == "RELATIVE" else 1)
 
 
 def mlp(parameters, name, x, settings, members=None, dropout=0.0):
@@ -158,16 +174,45 @@ def cross_entropy(logits, values, settings):
 
 
 def gaussian(raw, settings):
-    """A policy network's output -> mean and log std."""
-    mean, log_std = torch.tanh(raw).chunk(2, -1)
+    """A policy network's output -> mean and log std; of the squashed form those before tanh."""
+    mean, log_std = raw.chunk(2, -1)
     half = 0.5 * (settings.log_std_max - settings.log_std_min)
-    return mean, settings.log_std_min + half * (log_std + 1)
+    return mean if settings.squashed else mean.tanh(), settings.log_std_min + half * (log_std.tanh() + 1)
+
+
+def act(policy, noise, settings):
+    drawn = policy[0] + policy[1].exp() * noise
+    return drawn.tanh() if settings.squashed else drawn.clamp(-1, 1)
+
+
+def reduced(per_number, settings):
+    a = per_number.shape[-1]
+    return per_number.sum(-1) * {"SUM": 1, "MEAN": 1 / a, "TD_MPC_SQUARE": a * a / 61}[settings.reduction]
+
+
+def log_normal(x, p):
+    return -0.5 * ((x - p[0]) / p[1].exp()) ** 2 - p[1] - 0.5 * math.log(2 * math.pi)
 
 
 def kl(p, q, settings):
     """KL(p || q) of diagonal Gaussians (mean, log std)."""
-    per_number = q[1] - p[1] + (torch.exp(2 * p[1]) + (p[0] - q[0]) ** 2) / (2 * torch.exp(2 * q[1])) - 0.5
-    return per_number.sum(-1) if settings.sum_kl else per_number.mean(-1)
+    return reduced(q[1] - p[1] + (torch.exp(2 * p[1]) + (p[0] - q[0]) ** 2) / (2 * torch.exp(2 * q[1])) - 0.5, settings)
+
+
+def kl_to_plan(policy, noise, plan, settings):
+    if not settings.squashed:
+        return kl(policy, plan, settings)
+    drawn = policy[0] + policy[1].exp() * noise
+    slope = 2 * (math.log(2) - drawn - F.softplus(-2 * drawn))
+    return reduced(log_normal(drawn, policy) - slope - log_normal(drawn.tanh(), plan), settings)
+
+
+def kl_from_plan(plan, noise, policy, settings):
+    if not settings.squashed:
+        return kl(plan, policy, settings)
+    action = (plan[0] + plan[1].exp() * noise).clamp(-BORDER, BORDER)
+    entropy = plan[1] + 0.5 * math.log(2 * math.pi * math.e)
+    return reduced(-entropy - log_normal(action.atanh(), policy) + (1 - action ** 2).log(), settings)
 
 
 def follow(scale, x, tau):
@@ -224,17 +269,24 @@ class PoMpc:
     def targets(self, batch, draws):
         """Latents of the next states, and the targets of both ensembles, each [B, H]."""
         s = self.settings
+        if s.state_values:
+            return self.state_targets(batch, draws)
         latents = self.net("encoder", batch["observations"][:, 1:])
         valued = latents[:, -1:] if s.window_end else latents
-        mean, log_std = self.policy("policy", valued)
-        actions = (mean + log_std.exp() * draws["target_noise"]).clamp(-1, 1)
+        actions = act(self.policy("policy", valued), draws["target_noise"][:, -valued.shape[1]:], s)
         penalty = torch.zeros_like(batch["rewards"])
-        if self.has("prior") and self.has("regularized_q") and self.prior_trained:
-            penalty = s.lam * kl(self.policy("policy", latents), self.policy("prior", latents), s)
+        if self.has("regularized_q") and s.alpha > 0 and (s.replay or self.prior_trained):
+            policy = self.policy("policy", latents)
+            if s.replay:
+                plan, weight = self.plans(batch)
+                later = (plan[0][:, 1:], plan[1][:, 1:])
+                penalty = weight[:, 1:] * kl_to_plan(policy, draws["target_noise"], later, s)
+            else:
+                penalty = kl(policy, self.policy("prior", latents), s)
+            penalty = s.nat_price(self.value_scale) * penalty
 
         def of(ensemble, penalty):
-            logits = self.net(ensemble, torch.cat((valued, actions), -1), members=draws["target_members"])
-            value = decode(logits, s).min(0).values
+            value = self.pair_value(ensemble, torch.cat((valued, actions), -1), draws["target_members"])
             alive = 1 - batch["terminated"].float()
             if not s.window_end:
                 return batch["rewards"] + s.discount * alive * (value - penalty)
@@ -246,6 +298,34 @@ class PoMpc:
 
         regularized = of("regularized_q_target", penalty) if self.has("regularized_q") else None
         return latents, of("q_target", torch.zeros_like(penalty)), regularized
+
+    def pair_value(self, ensemble, joined, members):
+        """In targets."""
+        values = decode(self.net(ensemble, joined, members=members), self.settings)
+        return values.mean(0) if self.settings.average_targets else values.min(0).values
+
+    def state_targets(self, batch, draws):
+        """Of state values: from the real states, by the model's own next decision."""
+        s = self.settings
+        latents = self.net("encoder", batch["observations"])
+        states = latents[:, :-1]
+        joined = torch.cat((states, act(self.policy("policy", states), draws["target_noise"], s)), -1)
+        following, alive = self.net("dynamics", joined), 1
+        if self.has("termination"):
+            alive = (self.net("termination", following)[..., 0] <= 0).float()
+        value = self.pair_value("q_target", following, draws["target_members"])
+        return latents[:, 1:], decode(self.net("reward", joined), s) + s.discount * alive * value, None
+
+    def plans(self, batch):
+        """The stored Gaussians (mean, log std), and how much each counts, [B, H + 1]."""
+        s, planned = self.settings, batch["has_plan"].float()
+        # Rows without a plan may hold anything.
+        mean = torch.where(planned[..., None] > 0, batch["plan_mean"], torch.zeros(()))
+        std = torch.where(planned[..., None] > 0, batch["plan_std"], torch.ones(()))
+        weight = planned
+        if s.half_life > 0 and "plan_age" in batch:
+            weight = planned * 0.5 ** (batch["plan_age"] / s.half_life).clamp(max=60)[:, None]
+        return (mean, std.clamp(s.std_floor, s.std_ceiling).log()), weight
 
     def row_weights(self, batch):
         """rho^t / (H B): [B, H]."""
@@ -265,7 +345,7 @@ class PoMpc:
         latents, predictions = torch.stack(latents, 1), torch.stack(predictions, 1)
         joined = torch.cat((latents, batch["actions"]), -1)
         reward_logits = self.net("reward", joined)
-        logits = self.net("q", joined, dropout=dropout)
+        logits = self.net("q", latents if s.state_values else joined, dropout=dropout)
         out["latents"], out["next_latents"] = latents.detach(), next_latents
         out["predicted_rewards"], out["values"] = decode(reward_logits, s), decode(logits, s)
         out["value_targets"] = value_targets
@@ -287,42 +367,61 @@ class PoMpc:
         out["loss.total"] = total
         return out
 
-    def prior_loss(self, batch, latents):
+    def prior_loss(self, batch, draws, latents):
         s, h = self.settings, latents.shape[1]
-        mean, log_std = self.policy("prior", latents)
-        planned = batch["has_plan"][:, :h].float()
-        # Rows without a plan may hold anything.
-        plan_mean = torch.where(planned[..., None] > 0, batch["plan_mean"][:, :h], torch.zeros(()))
-        plan_std = torch.where(planned[..., None] > 0, batch["plan_std"][:, :h], torch.ones(()))
-        plan = (plan_mean, plan_std.clamp(s.std_floor, s.std_ceiling).log())
-        divergence = kl((mean, log_std), plan, s) if s.reverse else kl(plan, (mean, log_std), s)
-        weights = self.row_weights(batch)
-        loss = (weights * planned * divergence).sum() * weights.sum() / (weights * planned).sum()
-        return {"prior_mean": mean, "prior_log_std": log_std, "prior_kl": divergence, "loss.prior": loss}
+        prior = self.policy("prior", latents)
+        plan, weight = self.plans(batch)
+        plan, weight = (plan[0][:, :h], plan[1][:, :h]), weight[:, :h]
+        noise = draws["prior_noise"] if s.squashed else None
+        divergence = kl_to_plan(prior, noise, plan, s) if s.reverse else kl_from_plan(plan, noise, prior, s)
+        weights, followed = self.row_weights(batch), weight
+        if s.gate:
+            with torch.no_grad():
+                value = lambda a: decode(self.net("q", torch.cat((latents, a), -1)), s).mean(0)
+                followed = weight * (value(plan[0]) > value(act(prior, torch.zeros_like(prior[0]), s))).float()
+        loss = (weights * followed * divergence).sum() * weights.sum() / (weights * weight).sum()
+        return {"prior_mean": prior[0], "prior_log_std": prior[1], "prior_kl": divergence, "loss.prior": loss}
 
     def policy_loss(self, batch, draws, latents, prior, dropout=0.0):
         """`prior`: its Gaussian at the latents, or None where no row has a plan."""
         s, h, a = self.settings, latents.shape[1], batch["actions"].shape[-1]
-        mean, log_std = self.policy("policy", latents)
-        actions = (mean + log_std.exp() * draws["policy_noise"]).clamp(-1, 1)
-        entropy = (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
-        out = {"policy_mean": mean, "policy_log_std": log_std, "policy_actions": actions, "policy_entropy": entropy}
+        policy = self.policy("policy", latents)
+        actions = act(policy, draws["policy_noise"], s)
+        entropy = (policy[1] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+        out = {"policy_mean": policy[0], "policy_log_std": policy[1], "policy_actions": actions,
+               "policy_entropy": entropy}
         loss = -s.entropy_coefficient * a * entropy
-        mix = not s.literal or s.alpha == 1
-        planned = batch["has_plan"][:, :h].float()
+        mix = s.weights == "MIX" or s.alpha == 1
+        planned, weight = batch["has_plan"][:, :h].float(), self.plans(batch)[1][:, :h]
         if self.has("regularized_q"):
-            fixed = {name: p.detach() for name, p in self.p.items() if name.startswith("regularized_q.")}
-            logits = mlp(fixed, "regularized_q", torch.cat((latents, actions), -1), s,
-                         members=draws["policy_members"], dropout=dropout)
-            out["policy_values"] = decode(logits, s).mean(0)
-            self.value_scale = follow(self.value_scale, out["policy_values"][:, 0], s.tau)
+            fixed = {name: p.detach() for name, p in self.p.items() if name.split(".")[0] in ("q", "regularized_q")}
+            value = lambda name, joined: decode(mlp(fixed, name, joined, s, members=draws["policy_members"],
+                                                    dropout=dropout), s).mean(0)
+            joined = torch.cat((latents, actions), -1)
+            out["policy_values"] = value("regularized_q", joined)
+            plain = s.weights == "RELATIVE" and s.alpha > 0
+            ranged = value("q", joined[:, 0].detach()) if plain else out["policy_values"][:, 0]
+            self.value_scale = follow(self.value_scale, ranged, s.tau)
             loss = loss - (1 - s.alpha if mix else 1) * out["policy_values"] / self.value_scale
         if prior is not None:
-            out["policy_kl"] = planned * kl((mean, log_std), prior, s)
+            out["policy_kl"] = (weight * kl_to_plan(policy, draws["policy_noise"], prior, s) if s.replay else
+                                planned * kl(policy, prior, s))
             self.kl_scale = follow(self.kl_scale, out["policy_kl"][:, 0][planned[:, 0] > 0], s.tau)
-            loss = loss + out["policy_kl"] * (s.alpha / self.kl_scale if mix else s.lam / self.value_scale)
+            loss = loss + out["policy_kl"] * (s.alpha / self.kl_scale if mix else
+                                              s.nat_price(self.value_scale) / self.value_scale)
         out["loss.policy"] = (self.row_weights(batch) * loss).sum()
         return out
+
+    def prior_at(self, batch, draws, latents):
+        """The terms of the prior's loss, and what holds the policy: {} and None where there is none."""
+        h = latents.shape[1]
+        if self.settings.alpha == 0 or not batch["has_plan"][:, :h].any():
+            return {}, None
+        if self.settings.replay:
+            mean, log_std = self.plans(batch)[0]
+            return {}, (mean[:, :h], log_std[:, :h])
+        terms = self.prior_loss(batch, draws, latents)
+        return terms, (terms["prior_mean"].detach(), terms["prior_log_std"].detach())
 
     def sequence_values(self, batch):
         """Values of given action sequences [B, N, P, A] from the first observations, as plans see them: [B, N]."""
@@ -337,9 +436,8 @@ class PoMpc:
             discount *= s.discount
             if self.has("termination"):
                 alive = alive * (self.net("termination", z)[..., 0] <= 0).float()
-        mean, log_std = self.policy("policy", z)
-        action = (mean + log_std.exp() * batch["sequence_noise"]).clamp(-1, 1)
-        values = decode(self.net("q", torch.cat((z, action), -1)), s)
+        action = act(self.policy("policy", z), batch["sequence_noise"], s)
+        values = decode(self.net("q", z if s.state_values else torch.cat((z, action), -1)), s)
         pairs = batch["sequence_members"]
         chosen = torch.stack([values[pairs[b], b].mean(0) for b in range(len(pairs))])
         return total + discount * alive * chosen
@@ -352,8 +450,8 @@ class PoMpc:
         z = self.net("encoder", observation[None])
         proposed, latent = [], z.expand(search.policy_samples, -1)
         for _ in range(length):
-            centre, log_std = self.policy("policy", latent)
-            proposed.append((centre + log_std.exp() * torch.randn_like(centre)).clamp(-1, 1))
+            policy = self.policy("policy", latent)
+            proposed.append(act(policy, torch.randn_like(policy[0]), s))
             latent = self.net("dynamics", torch.cat((latent, proposed[-1]), -1))
         proposed = torch.stack(proposed, 1)
         std = torch.full_like(mean, search.max_std)
@@ -366,10 +464,10 @@ class PoMpc:
                 total = total + discount * decode(self.net("reward", joined), s)
                 latent = self.net("dynamics", joined)
                 discount *= s.discount
-            centre, log_std = self.policy("policy", latent)
-            action = (centre + log_std.exp() * torch.randn_like(centre)).clamp(-1, 1)
+            policy = self.policy("policy", latent)
+            action = act(policy, torch.randn_like(policy[0]), s)
             members = torch.randperm(search.members)[:2]
-            joined = torch.cat((latent, action), -1)
+            joined = latent if s.state_values else torch.cat((latent, action), -1)
             total = total + discount * decode(self.net("q", joined, members=members), s).mean(0)
             values, best = torch.topk(total.nan_to_num(0), search.elites)
             scores = torch.exp(search.temperature * (values - values[0]))
@@ -382,10 +480,8 @@ class PoMpc:
     def probe(self, batch):
         """What `pompc model probe` writes, at the parameters as they are and without dropout."""
         out = self.model_losses(batch, self.targets(batch, batch))
-        prior = None
-        if self.has("prior") and batch["has_plan"][:, :-1].any():
-            out |= self.prior_loss(batch, out["latents"])
-            prior = (out["prior_mean"].detach(), out["prior_log_std"].detach())
+        terms, prior = self.prior_at(batch, batch, out["latents"])
+        out |= terms
         out |= self.policy_loss(batch, batch, out["latents"], prior)
         out["value_scale"], out["kl_scale"] = self.value_scale, self.kl_scale
         if "sequences" in batch:
@@ -424,13 +520,11 @@ class PoMpc:
         self.step("model", MODEL)
         if self.has("regularized_q"):
             self.step("regularized_q", ("regularized_q",))
-        prior = None
-        if self.has("prior") and batch["has_plan"][:, :-1].any():
-            terms = self.prior_loss(batch, losses["latents"])
+        terms, prior = self.prior_at(batch, draws, losses["latents"])
+        if terms:
             terms["loss.prior"].backward()
             self.step("prior", ("prior",))
             self.prior_trained = True
-            prior = (terms["prior_mean"].detach(), terms["prior_log_std"].detach())
         self.policy_loss(batch, draws, losses["latents"], prior, dropout=s.dropout)["loss.policy"].backward()
         self.step("policy", ("policy",))
         with torch.no_grad():
@@ -445,5 +539,6 @@ class PoMpc:
         device = batch["actions"].device
         members = next(p for name, p in self.p.items() if name.startswith("q.")).shape[0]
         pair = lambda: torch.randperm(members)[:2].to(device)
-        return {"target_noise": torch.randn(b, 1 if self.settings.window_end else h, a, device=device),
-                "policy_noise": torch.randn(b, h, a, device=device), "target_members": pair(), "policy_members": pair()}
+        noise = lambda: torch.randn(b, h, a, device=device)
+        return {"target_noise": noise(), "prior_noise": noise(), "policy_noise": noise(), "target_members": pair(),
+                "policy_members": pair()}

@@ -72,8 +72,9 @@ def fresh_peer(size, device):
         arrays |= network(name, (latent, width, width, 2 * ACTION), False, 0, random)
     arrays |= {"scale.value": 1, "scale.kl": 1, "updater.prior_trained": 0}
     settings = po_mpc.Settings(
-        alpha=0.5, reverse=False, literal=False, sum_kl=False, window_end=False, entropy_coefficient=1e-4,
-        std_floor=0.05, std_ceiling=2, regularized_value_gradient=False, discount=0.99, rho=0.5, tau=0.01,
+        alpha=0.5, reverse=False, weights="RELATIVE", reduction="SUM", window_end=False, squashed=False, replay=False,
+        average_targets=False, state_values=False, gate=False, half_life=0, entropy_coefficient=1e-4, std_floor=0.05,
+        std_ceiling=2, regularized_value_gradient=False, discount=0.99, rho=0.5, tau=0.01,
         learning_rate=3e-4, encoder_lr_scale=0.3, max_grad_norm=20, consistency_coefficient=20, reward_coefficient=0.1,
         value_coefficient=0.1, termination_coefficient=1, simnorm_dim=SIMNORM, dropout=0.01, bin_min=-10, bin_max=10,
         log_std_min=-3, log_std_max=1)

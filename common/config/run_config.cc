@@ -116,6 +116,11 @@ double DiscountOf(const proto::EnvSpec& spec) {
   return std::clamp((fifth - 1) / fifth, 0.95, 0.995);
 }
 
+// TD-MPC2's rule: as many rows as five episodes of T decisions, at least 1000.
+uint64_t SeedRowsOf(const proto::EnvSpec& spec) {
+  return std::max<uint64_t>(1000, 5 * uint64_t{spec.episode_decisions()});
+}
+
 }  // namespace
 
 absl::StatusOr<proto::RunConfig> LoadRunConfig(const RunConfigSources& sources) {
@@ -179,6 +184,16 @@ absl::StatusOr<proto::RunConfig> Derive(proto::RunConfig config) {
   if (!po_mpc.has_alpha()) po_mpc.set_alpha(po_mpc.lambda() / (1 + po_mpc.lambda()));
   POMPC_CHECK_GT(planner.iterations(), 0u);
   return config;
+}
+
+uint64_t SeedRows(const proto::RunConfig& config) {
+  const uint64_t given = config.learner().seed_rows();
+  return given > 0 ? given : SeedRowsOf(config.env().spec());
+}
+
+uint64_t PretrainUpdates(const proto::RunConfig& config) {
+  const proto::LearnerConfig& learner = config.learner();
+  return learner.has_pretrain_updates() ? learner.pretrain_updates() : SeedRows(config);
 }
 
 // The bounds are those of model/planning/plan.cc, whatever the method: see "Planning" in

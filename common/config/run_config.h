@@ -57,6 +57,11 @@ absl::StatusOr<proto::RunConfig> Derive(proto::RunConfig config);
 // INVALID_ARGUMENT, listing the sizes, for an unknown size.
 absl::StatusOr<proto::ModelConfig> FillSizes(proto::ModelConfig model);
 
+// Return the rows of the seed phase, and the updates made when it ends, with the rules for those
+// that are not given worked out. Without env.spec the seed rows are those of the shortest episodes.
+uint64_t SeedRows(const proto::RunConfig& config);
+uint64_t PretrainUpdates(const proto::RunConfig& config);
+
 // Returns the range of the standard deviations that the run's planner stores with its plans, which
 // depends on planner.statistic. `config` is resolved.
 StdRange PlanStdRange(const proto::RunConfig& config);

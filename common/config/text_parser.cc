@@ -179,6 +179,28 @@ absl::Status CheckIntegers(const std::string& text, absl::string_view file) {
   return absl::OkStatus();
 }
 
+// Refuses fields that are gone where they had a value that nothing means any more. Their numbers
+// and names are reserved, so that protobuf reads over them: with the value that is left, configs of
+// earlier versions mean what they did.
+absl::Status CheckRemoved(const std::string& text, absl::string_view file) {
+  constexpr struct {
+    absl::string_view name, left, instead;
+  } kRemoved[] = {{"scale_kl", "true", "po_mpc.actor_weights LITERAL or RELATIVE"}};
+  Tokens tokens(text);
+  while (tokens.Next()) {
+    for (const auto& removed : kRemoved) {
+      const Tokenizer::Token name = tokens.current();
+      if (name.text != removed.name || !tokens.Next() || !tokens.Next()) continue;
+      if (tokens.current().text == removed.left) continue;
+      return LocatedError(
+          file, name.line,
+          absl::StrCat("po_mpc.", removed.name, ": ", tokens.current().text,
+                       " is gone; what is left is ", removed.left, ", or use ", removed.instead));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Returns false if `text` is not a value of the field's type.
 bool SetField(const std::string& text, const FieldDescriptor& field, Message* message) {
   const Reflection& reflection = *message->GetReflection();
@@ -285,6 +307,7 @@ absl::StatusOr<proto::RunConfig> ParseRunConfig(const std::string& given, absl::
   parser.WriteLocationsTo(&tree);
   proto::RunConfig config;
   if (!parser.ParseFromString(text, &config)) return ExplainError(text, file, error);
+  POMPC_RETURN_IF_ERROR(CheckRemoved(text, file));
   int line = 0;
   const absl::Status values = CheckValues(config, "", &tree, &line);
   if (!values.ok()) return LocatedError(file, line, values.message());

@@ -99,31 +99,75 @@ absl::Status CheckAroundPlanner(const proto::RunConfig& config) {
   return absl::OkStatus();
 }
 
-// A planner's Gaussian gives a probability to actions beyond [-1, 1], a squashed one does not. A KL
-// divergence whose first distribution reaches where its second is 0 is infinite, and so would be
-// the loss.
+// One lambda for targets and policy's loss: what would give it another meaning in one of them, or
+// only divide it by a number, is refused.
+absl::Status CheckWeights(const proto::PoMpcConfig& po_mpc) {
+  using PoMpc = proto::PoMpcConfig;
+  const std::string reduction =
+      absl::StrCat("po_mpc.kl_reduction: ", PoMpc::KlReduction_Name(po_mpc.kl_reduction()));
+  const bool imitates = po_mpc.alpha() >= 1;
+  if (po_mpc.kl_reduction() == PoMpc::MEAN && po_mpc.actor_weights() != PoMpc::MIX && !imitates) {
+    return Error(absl::StrCat(reduction, " with po_mpc.actor_weights ",
+                              PoMpc::ActorWeights_Name(po_mpc.actor_weights()),
+                              " divides lambda by the numbers of an action; allowed: SUM"));
+  }
+  if (po_mpc.kl_reduction() == PoMpc::TD_MPC_SQUARE && po_mpc.policy_values() != PoMpc::PLAIN &&
+      !imitates) {
+    return Error(absl::StrCat(reduction,
+                              " would weigh the KL in targets too; allowed with "
+                              "po_mpc.policy_values REGULARIZED: MEAN or SUM"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckPoMpc(const proto::RunConfig& config) {
-  const proto::PoMpcConfig& po_mpc = config.po_mpc();
+  using PoMpc = proto::PoMpcConfig;
+  const PoMpc& po_mpc = config.po_mpc();
   const double weight = po_mpc.has_alpha() ? po_mpc.alpha() : po_mpc.lambda();
   if (po_mpc.kl_threshold() > 0 && po_mpc.alpha() >= 1) {
     return Error(absl::StrCat("po_mpc.kl_threshold: ", po_mpc.kl_threshold(),
                               " compares values, which po_mpc.alpha 1 does not use; allowed: 0"));
   }
-  if (config.model().policy_form() != proto::ModelConfig::TANH_GAUSSIAN || weight == 0) {
-    return absl::OkStatus();
-  }
-  const bool learned = po_mpc.prior() == proto::PoMpcConfig::LEARNED;
-  if (learned && po_mpc.prior_kl() == proto::PoMpcConfig::FORWARD) {
+  if (po_mpc.actor_weights() == PoMpc::RELATIVE && config.learner().discount() == 1 && weight > 0 &&
+      po_mpc.alpha() < 1) {
     return Error(
-        "po_mpc.prior_kl: FORWARD is infinite with model.policy_form TANH_GAUSSIAN; allowed: "
-        "REVERSE");
+        "learner.discount: 1 with po_mpc.actor_weights RELATIVE makes every divergence free; "
+        "allowed: a number below 1");
   }
-  if (!learned && po_mpc.policy_kl() == proto::PoMpcConfig::MASS_COVERING) {
+  if (po_mpc.prior_gate() == PoMpc::VALUE &&
+      (po_mpc.prior() != PoMpc::LEARNED ||
+       config.model().value_form() == proto::ModelConfig::STATE_VALUES)) {
     return Error(
-        "po_mpc.policy_kl: MASS_COVERING is infinite with model.policy_form TANH_GAUSSIAN and "
-        "po_mpc.prior REPLAY; allowed: MODE_SEEKING or CROSS_ENTROPY");
+        "po_mpc.prior_gate: VALUE is for po_mpc.prior LEARNED and model.value_form ACTION_VALUES; "
+        "allowed: OPEN");
+  }
+  return CheckWeights(po_mpc);
+}
+
+// A value of a state says nothing of an action at it: nothing of the policy could follow it.
+absl::Status CheckStateValues(const proto::RunConfig& config) {
+  if (config.model().value_form() != proto::ModelConfig::STATE_VALUES) return absl::OkStatus();
+  const proto::PoMpcConfig& po_mpc = config.po_mpc();
+  if (po_mpc.alpha() < 1) {
+    return Error(
+        "model.value_form: STATE_VALUES give the policy nothing to follow; allowed with "
+        "po_mpc.alpha 1, else ACTION_VALUES");
+  }
+  if (po_mpc.target_horizon() != proto::PoMpcConfig::ONE_STEP) {
+    return Error(
+        "po_mpc.target_horizon: WINDOW_END sums stored rewards, which model.value_form "
+        "STATE_VALUES does not use; allowed: ONE_STEP");
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckReanalyze(const proto::RunConfig& config) {
+  const proto::ReanalyzeConfig& reanalyze = config.learner().reanalyze();
+  if (!reanalyze.has_log_std_min() || reanalyze.log_std_min() < config.model().log_std_max()) {
+    return absl::OkStatus();
+  }
+  return Error(absl::StrCat("learner.reanalyze.log_std_min: ", reanalyze.log_std_min(),
+                            " is not below model.log_std_max ", config.model().log_std_max()));
 }
 
 absl::Status CheckLosses(const proto::LearnerConfig& learner) {
@@ -234,8 +278,9 @@ absl::Status CheckMaxRows(const proto::RunConfig& config) {
     return Error(absl::StrCat("stop.max_rows: ", max_rows, " is less than ", why...,
                               "; allowed: 0 (no limit), or as many and more"));
   };
-  if (max_rows < learner.seed_rows()) {
-    return error("learner.seed_rows ", learner.seed_rows(), ": the run would end untrained");
+  const uint64_t seed_rows = SeedRows(config);
+  if (max_rows < seed_rows) {
+    return error("learner.seed_rows ", seed_rows, ": the run would end untrained");
   }
   if (max_rows < config.replay().min_rows()) {
     return error("replay.min_rows ", config.replay().min_rows(), ": the run would end untrained");
@@ -244,9 +289,9 @@ absl::Status CheckMaxRows(const proto::RunConfig& config) {
     return error(RowsOfOneWindowEach(config), ", ", kOneWindowEach,
                  ": there might never be a window");
   }
-  const double after_seed = static_cast<double>(max_rows - learner.seed_rows());
-  if (learner.pretrain_updates() == 0 && learner.utd() * after_seed < 1) {
-    return error("learner.seed_rows ", learner.seed_rows(), " + 1 / learner.utd ", learner.utd(),
+  const double after_seed = static_cast<double>(max_rows - seed_rows);
+  if (PretrainUpdates(config) == 0 && learner.utd() * after_seed < 1) {
+    return error("learner.seed_rows ", seed_rows, " + 1 / learner.utd ", learner.utd(),
                  ", and learner.pretrain_updates is 0: the run would end untrained");
   }
   return absl::OkStatus();
@@ -256,7 +301,7 @@ absl::Status CheckMaxRows(const proto::RunConfig& config) {
 absl::Status CheckOffline(const proto::RunConfig& config) {
   const proto::StopConfig& stop = config.stop();
   if (config.schedule() != proto::RunConfig::OFFLINE) {
-    const uint64_t pretraining = config.learner().pretrain_updates();
+    const uint64_t pretraining = PretrainUpdates(config);
     if (stop.max_updates() == 0 || stop.max_updates() >= pretraining) return absl::OkStatus();
     return Error(absl::StrCat("stop.max_updates: ", stop.max_updates(),
                               " is less than learner.pretrain_updates ", pretraining,
@@ -282,6 +327,8 @@ absl::Status Validate(const proto::RunConfig& config) {
   POMPC_RETURN_IF_ERROR(CheckPlanner(config.planner()));
   POMPC_RETURN_IF_ERROR(CheckAroundPlanner(config));
   POMPC_RETURN_IF_ERROR(CheckPoMpc(config));
+  POMPC_RETURN_IF_ERROR(CheckStateValues(config));
+  POMPC_RETURN_IF_ERROR(CheckReanalyze(config));
   POMPC_RETURN_IF_ERROR(CheckLosses(config.learner()));
   POMPC_RETURN_IF_ERROR(CheckReplay(config));
   POMPC_RETURN_IF_ERROR(CheckTables(config));

@@ -15,6 +15,7 @@
 #include "common/process/log.h"
 #include "common/values/not_finite.h"
 #include "common/values/split_mix.h"
+#include "learner/engine/plan_ages.h"
 #include "learner/engine/torch_state.h"
 #include "learner/update/ranks.h"
 #include "learner/update/reanalyze.h"
@@ -176,6 +177,8 @@ class TorchEngine : public Engine {
   // Null: there are no others.
   std::shared_ptr<update::Ranks> ranks_;
   const std::unique_ptr<update::Updater> updater_;
+  // For po_mpc.plan_half_life_versions.
+  PlanAges plan_ages_;
   // The origins of the windows of each update whose priorities were not taken yet.
   std::deque<std::shared_ptr<const std::vector<TorchBatch::Share>>> drawn_;
 };
@@ -249,6 +252,15 @@ absl::StatusOr<std::unique_ptr<Engine::Batch>> TorchEngine::MakeBatch(
   if (!weights.empty()) {
     POMPC_CHECK_EQ(weights.size(), static_cast<size_t>(b));
     batch.importance = at::tensor(at::ArrayRef<float>(weights.data(), weights.size()));
+  }
+  if (config_.po_mpc().plan_half_life_versions() > 0) {
+    std::vector<ParameterVersion> versions;
+    for (const replay::WindowBatch& share : shares) {
+      const auto own = share.Numbers<ParameterVersion>("versions");
+      versions.insert(versions.end(), own.begin(), own.end());
+    }
+    POMPC_CHECK_EQ(versions.size(), static_cast<size_t>(b));
+    batch.plan_age = at::tensor(plan_ages_.Of(versions));
   }
   // Only Reanalyze and priorities need to know where windows come from, so the addresses (H + 1 for
   // each window) are copied only if either is wanted.

@@ -24,6 +24,12 @@ at::Tensor RowWeights(int64_t horizon, int64_t batch, double rho, const at::Tens
   return (importance.defined() ? weights * importance : weights).flatten();
 }
 
+// Half for every so many versions, [batch]. Not less than 2^-60, so that a batch of old plans alone
+// still has a sum to be divided by.
+at::Tensor AgeWeights(const at::Tensor& age, double half_life, const at::TensorOptions& options) {
+  return (age.to(options) / -half_life).clamp_min_(-60).exp2_();
+}
+
 }  // namespace
 
 absl::Status CheckShape(const char* name, const at::Tensor& tensor,
@@ -44,6 +50,7 @@ absl::Status Batch::Validate(const proto::RunConfig& config) const {
   if (importance.defined()) {
     POMPC_RETURN_IF_ERROR(CheckShape("batch.importance", importance, {batch}));
   }
+  if (plan_age.defined()) POMPC_RETURN_IF_ERROR(CheckShape("batch.plan_age", plan_age, {batch}));
   for (const BatchColumn& column : kBatchColumns) {
     const std::string name = absl::StrCat("batch.", replay::kColumns[column.column].name);
     absl::Status status = CheckShape(name.c_str(), this->*column.tensor,
@@ -66,6 +73,7 @@ std::vector<at::Tensor*> TensorsOf(Batch& batch) {
   std::vector<at::Tensor*> tensors;
   for (const BatchColumn& column : kBatchColumns) tensors.push_back(&(batch.*column.tensor));
   if (batch.importance.defined()) tensors.push_back(&batch.importance);
+  if (batch.plan_age.defined()) tensors.push_back(&batch.plan_age);
   return tensors;
 }
 
@@ -115,12 +123,18 @@ Windows MakeWindows(const Batch& batch, bool any_plan, const proto::RunConfig& c
   windows.plan_mean = time_major(batch.plan_mean, states).flatten(0, 1).masked_fill_(missing, 0);
   windows.plan_std = time_major(batch.plan_std, states).flatten(0, 1).masked_fill_(missing, 1);
 
+  const double half_life = config.po_mpc().plan_half_life_versions();
+  windows.plan_weight =
+      half_life > 0 && batch.plan_age.defined()
+          ? windows.has_plan * AgeWeights(batch.plan_age, half_life, options).repeat(states)
+          : windows.has_plan;
+
   const int64_t policy_states = config.po_mpc().policy_at_window_end() ? states : horizon;
   windows.policy_rows = policy_states * windows.batch;
   windows.policy_weights =
       config.po_mpc().policy_at_window_end() ? row_weights(states) : windows.weights;
   windows.policy_weight = windows.policy_weights.sum();
-  windows.planned_weight = (windows.policy_weights * windows.OfPolicy(windows.has_plan)).sum();
+  windows.planned_weight = (windows.policy_weights * windows.OfPolicy(windows.plan_weight)).sum();
   windows.any_plan = any_plan;
   return windows;
 }

@@ -26,6 +26,9 @@ struct Batch {
   // the batch: its largest number counts as 1. [B], > 0; undefined: all windows count alike. Not a
   // column of replay, which knows the probabilities that they are made of.
   at::Tensor importance;
+  // By how many versions the parameters that planned each window's first state are behind, [B], >=
+  // 0; undefined: plans count alike. Not a column of replay: only versions of rows are known there.
+  at::Tensor plan_age;
 
   // INVALID_ARGUMENT naming the tensor, its shape and the shape wanted. B and H follow from
   // `actions`.
@@ -79,13 +82,16 @@ struct Windows {
   at::Tensor plan_mean;  // [(H+1) * B, A]
   at::Tensor plan_std;   // [(H+1) * B, A]
   at::Tensor has_plan;   // [(H+1) * B], 0 or 1
+  // How much the plan counts where it is followed, 2^-(age / po_mpc.plan_half_life_versions), and 0
+  // where there is none. [(H+1) * B]
+  at::Tensor plan_weight;
 
   // The states at which prior and policy learn: the first T of 0..H.
   int64_t policy_rows = 0;    // T B
   at::Tensor policy_weights;  // [T * B]: w_b rho^t / (T B)
   bool any_plan = false;      // whether any of these states has a plan
   // These scalars are sums over the whole batch, those of all ranks: of policy_weights, and of
-  // policy_weights where there is a plan.
+  // policy_weights times plan_weight.
   at::Tensor policy_weight;
   at::Tensor planned_weight;
 

@@ -13,10 +13,12 @@ namespace {
 using proto::PoMpcConfig;
 
 // Number of rows of the target noise: one for each state whose value is looked at. The KL of a
-// squashed policy to a stored plan is that of its action, so there every later state has one.
+// squashed policy to a stored plan is that of its action, and so is its entropy: there every later
+// state has one.
 int64_t TargetRows(const proto::RunConfig& config, BatchSize size) {
   const bool acts = HasRegularizedValues(config.po_mpc()) && config.po_mpc().alpha() > 0 &&
-                    config.po_mpc().prior() == PoMpcConfig::REPLAY &&
+                    (config.po_mpc().prior() == PoMpcConfig::REPLAY ||
+                     config.po_mpc().policy_kl() == PoMpcConfig::CROSS_ENTROPY) &&
                     config.model().policy_form() == proto::ModelConfig::TANH_GAUSSIAN;
   const bool all = acts || config.po_mpc().target_horizon() == PoMpcConfig::ONE_STEP;
   return all ? size.horizon * size.batch : size.batch;

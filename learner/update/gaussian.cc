@@ -15,6 +15,12 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
+at::Tensor Reduce(const at::Tensor& x, PoMpcConfig::KlReduction reduction) {
+  if (reduction == PoMpcConfig::MEAN) return x.mean(-1);
+  const at::Tensor sum = x.sum(-1);
+  return reduction == PoMpcConfig::SUM ? sum : sum * ReductionFactor(reduction, x.size(-1));
+}
+
 // KL(p || q) as one node of the autograd graph: the graph of the formula would cost more than its
 // numbers. With l = ln s, r = s_p^2 / s_q^2 and d = (m_p - m_q)^2 / s_q^2, a number of an action
 // has
@@ -22,7 +28,7 @@ using torch::autograd::variable_list;
 //   dKL/dm_p = (m_p - m_q) / s_q^2 = -dKL/dm_q,  dKL/dl_p = r - 1,  dKL/dl_q = 1 - r - d.
 struct KlFunction : public torch::autograd::Function<KlFunction> {
   static Variable forward(AutogradContext* ctx, const Variable& p_mean, const Variable& p_log_std,
-                          const Variable& q_mean, const Variable& q_log_std, bool mean) {
+                          const Variable& q_mean, const Variable& q_log_std, int64_t reduction) {
     const at::Tensor log_ratio = p_log_std - q_log_std;
     const at::Tensor variance_ratio = (2 * log_ratio).exp_();
     const at::Tensor precision = (-2 * q_log_std).exp_();
@@ -30,17 +36,17 @@ struct KlFunction : public torch::autograd::Function<KlFunction> {
     const at::Tensor scaled = difference * precision;
     const at::Tensor distance = difference * scaled;
     ctx->save_for_backward({variance_ratio, scaled, distance});
-    ctx->saved_data["mean"] = mean;
+    ctx->saved_data["reduction"] = reduction;
     const at::Tensor kl = ((variance_ratio + distance) - 1).mul_(0.5).sub_(log_ratio);
-    return mean ? kl.mean(-1) : kl.sum(-1);
+    return Reduce(kl, static_cast<PoMpcConfig::KlReduction>(reduction));
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
-    at::Tensor upstream = gradients[0].unsqueeze(-1);
-    if (ctx->saved_data["mean"].toBool()) {
-      upstream = upstream / static_cast<double>(saved[0].size(-1));
-    }
+    const auto reduction =
+        static_cast<PoMpcConfig::KlReduction>(ctx->saved_data["reduction"].toInt());
+    const at::Tensor upstream =
+        gradients[0].unsqueeze(-1) * ReductionFactor(reduction, saved[0].size(-1));
     variable_list result(5);
     if (ctx->needs_input_grad(0)) result[0] = saved[1] * upstream;
     if (ctx->needs_input_grad(1)) result[1] = (saved[0] - 1) * upstream;
@@ -50,13 +56,20 @@ struct KlFunction : public torch::autograd::Function<KlFunction> {
   }
 };
 
-at::Tensor Reduce(const at::Tensor& x, PoMpcConfig::KlReduction reduction) {
-  return reduction == PoMpcConfig::MEAN ? x.mean(-1) : x.sum(-1);
-}
-
 const double kLogSqrtTwoPi = 0.5 * std::log(2 * std::numbers::pi);
+// A planner's Gaussian gives a probability to actions at and beyond the border, where a squashed
+// policy has none: what is drawn there counts as this action.
+constexpr double kBorder = 0.999;
 
 }  // namespace
+
+double ReductionFactor(PoMpcConfig::KlReduction reduction, int64_t numbers) {
+  const double a = static_cast<double>(numbers);
+  if (reduction == PoMpcConfig::MEAN) return 1 / a;
+  // Its code multiplies the weight by A / 61, 61 being the size of its largest task's actions, and
+  // the sum of the log density by A (docs/algorithm.md, The family).
+  return reduction == PoMpcConfig::TD_MPC_SQUARE ? a * a / 61 : 1;
+}
 
 at::Tensor GaussianKl(const model::Gaussian& p, const model::Gaussian& q,
                       PoMpcConfig::KlReduction reduction) {
@@ -67,7 +80,7 @@ at::Tensor GaussianKl(const model::Gaussian& p, const model::Gaussian& q,
         ((2 * p.log_std).exp() + (p.mean - q.mean).square()) / (2 * (2 * q.log_std).exp());
     return Reduce(kl, reduction);
   }
-  return KlFunction::apply(p.mean, p.log_std, q.mean, q.log_std, reduction == PoMpcConfig::MEAN);
+  return KlFunction::apply(p.mean, p.log_std, q.mean, q.log_std, int64_t{reduction});
 }
 
 at::Tensor Entropy(const model::Gaussian& gaussian) {
@@ -98,6 +111,19 @@ at::Tensor KlToPlanner(const model::Gaussian& policy, proto::ModelConfig::Policy
   // closed form between the two, so the KL is estimated by the one action that was drawn.
   return SquashedLogDensity(policy, noise, reduction) -
          LogDensity(planner, model::SampleActions(policy, noise, form), reduction);
+}
+
+at::Tensor KlFromPlanner(const model::Gaussian& planner, const model::Gaussian& policy,
+                         proto::ModelConfig::PolicyForm form, const at::Tensor& noise,
+                         PoMpcConfig::KlReduction reduction) {
+  if (form == proto::ModelConfig::CLIPPED_GAUSSIAN) return GaussianKl(planner, policy, reduction);
+  const at::Tensor actions =
+      at::addcmul(planner.mean, planner.log_std.exp(), noise).clamp(-kBorder, kBorder);
+  const at::Tensor standard = (actions.atanh() - policy.mean) * (-policy.log_std).exp();
+  const at::Tensor log_policy =
+      standard.square() * -0.5 - policy.log_std - kLogSqrtTwoPi - (1 - actions.square()).log();
+  // The planner's entropy is closed, and less noisy than its density at the action drawn.
+  return -Reduce(planner.log_std + (kLogSqrtTwoPi + 0.5) + log_policy, reduction);
 }
 
 model::Gaussian PlannerGaussian(const at::Tensor& mean, const at::Tensor& std,

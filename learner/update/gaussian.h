@@ -8,6 +8,9 @@
 
 namespace pompc::update {
 
+// What the sum of the KLs over the `numbers` numbers of an action is multiplied by.
+double ReductionFactor(proto::PoMpcConfig::KlReduction reduction, int64_t numbers);
+
 // KL(p || q) over the last dimension, [..., A] -> [...]; per number of an action
 // ln(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2. Also the KL of two squashed Gaussians,
 // since tanh has an inverse.
@@ -33,6 +36,13 @@ at::Tensor SquashedLogDensity(const model::Gaussian& policy, const at::Tensor& n
 at::Tensor KlToPlanner(const model::Gaussian& policy, proto::ModelConfig::PolicyForm form,
                        const at::Tensor& noise, const model::Gaussian& planner,
                        proto::PoMpcConfig::KlReduction reduction);
+
+// KL(planner || policy): closed for a clipped policy, for a squashed one -H(planner) - ln policy(a)
+// at the planner's action a of `noise`, clamped to +-0.999 (maximum likelihood). Differentiable in
+// the policy.
+at::Tensor KlFromPlanner(const model::Gaussian& planner, const model::Gaussian& policy,
+                         proto::ModelConfig::PolicyForm form, const at::Tensor& noise,
+                         proto::PoMpcConfig::KlReduction reduction);
 
 // The planner's Gaussian with its standard deviation clamped to the configured range.
 model::Gaussian PlannerGaussian(const at::Tensor& mean, const at::Tensor& std,

@@ -36,15 +36,37 @@ at::Tensor TargetValues(const Mlp& ensemble, const at::Tensor& input, const at::
                        config.po_mpc().target_value_reduction());
 }
 
-// lambda KL(pi || p) at states 1..H, [H, B]; 0 where a stored prior is wanted and there is none.
-at::Tensor Penalties(const Mlp* prior, const Windows& windows, const at::Tensor& latents,
-                     const Gaussian& policy, const at::Tensor& noise,
-                     const proto::RunConfig& config) {
+// K of steps 1 and 4 in each row, as po_mpc.policy_kl says. `prior` is a policy's Gaussian if it is
+// learned, else one of actions.
+at::Tensor Divergence(const Gaussian& policy, const at::Tensor& noise, const Gaussian& prior,
+                      const proto::RunConfig& config) {
   const PoMpcConfig& po_mpc = config.po_mpc();
+  const PoMpcConfig::KlReduction reduction = po_mpc.kl_reduction();
+  const proto::ModelConfig::PolicyForm form = config.model().policy_form();
+  const bool stored = po_mpc.prior() == PoMpcConfig::REPLAY;
+  if (po_mpc.policy_kl() == PoMpcConfig::MASS_COVERING) {
+    return stored ? KlFromPlanner(prior, policy, form, noise, reduction)
+                  : GaussianKl(prior, policy, reduction);
+  }
+  const at::Tensor kl = stored ? KlToPlanner(policy, form, noise, prior, reduction)
+                               : GaussianKl(policy, prior, reduction);
+  if (po_mpc.policy_kl() == PoMpcConfig::MODE_SEEKING) return kl;
+  // CROSS_ENTROPY: -E_pi ln p = KL(pi || p) + the entropy of pi, which a squashed policy has at the
+  // one action that was drawn alone.
+  if (form == proto::ModelConfig::TANH_GAUSSIAN) {
+    return kl - SquashedLogDensity(policy, noise, reduction);
+  }
+  return kl + Entropy(policy) * ReductionFactor(reduction, policy.mean.size(-1));
+}
+
+// nat_price K at states 1..H, [H, B]; 0 where a stored prior is wanted and there is none.
+at::Tensor Penalties(const TargetSources& sources, const Windows& windows,
+                     const at::Tensor& latents, const Gaussian& policy, const at::Tensor& noise) {
+  const proto::RunConfig& config = sources.model->config();
   at::Tensor kl;
-  if (prior != nullptr) {
-    kl = GaussianKl(policy, model::PolicyFromRaw(prior->Forward(latents), config.model()),
-                    po_mpc.kl_reduction());
+  if (sources.prior != nullptr) {
+    const Gaussian prior = model::PolicyFromRaw(sources.prior->Forward(latents), config.model());
+    kl = Divergence(policy, noise, prior, config);
   } else {
     // The state after step t is the window's row t + 1.
     const auto later = [&](const at::Tensor& x) {
@@ -52,10 +74,9 @@ at::Tensor Penalties(const Mlp* prior, const Windows& windows, const at::Tensor&
     };
     const Gaussian planner =
         PlannerGaussian(later(windows.plan_mean), later(windows.plan_std), config);
-    kl = KlToPlanner(policy, config.model().policy_form(), noise, planner, po_mpc.kl_reduction()) *
-         later(windows.has_plan);
+    kl = Divergence(policy, noise, planner, config) * later(windows.plan_weight);
   }
-  return (kl * Lambda(po_mpc)).view_as(windows.rewards);
+  return (kl * sources.nat_price).view_as(windows.rewards);
 }
 
 // The world model's own prediction of a window: it sees the first observation, then only actions.
@@ -76,24 +97,6 @@ Rollout RollOut(const model::WorldModel& model, const Windows& windows) {
   return {at::cat(latents), predictions};
 }
 
-// K of step 4 in each row, as po_mpc.policy_kl says.
-at::Tensor KlOfPolicy(const Gaussian& policy, proto::ModelConfig::PolicyForm form,
-                      const at::Tensor& noise, const Gaussian& prior, const PoMpcConfig& config) {
-  const PoMpcConfig::KlReduction reduction = config.kl_reduction();
-  if (config.policy_kl() == PoMpcConfig::MASS_COVERING) return GaussianKl(prior, policy, reduction);
-  const at::Tensor kl = config.prior() == PoMpcConfig::REPLAY
-                            ? KlToPlanner(policy, form, noise, prior, reduction)
-                            : GaussianKl(policy, prior, reduction);
-  if (config.policy_kl() == PoMpcConfig::MODE_SEEKING) return kl;
-  // CROSS_ENTROPY: -E_pi ln p = KL(pi || p) + the entropy of pi, which a squashed policy has at the
-  // one action that was drawn alone.
-  if (form == proto::ModelConfig::TANH_GAUSSIAN) {
-    return kl - SquashedLogDensity(policy, noise, reduction);
-  }
-  const double numbers = static_cast<double>(policy.mean.size(-1));
-  return kl + Entropy(policy) / (reduction == PoMpcConfig::MEAN ? numbers : 1);
-}
-
 // Mean over the rows whose mask is 1; 0 if there are none.
 at::Tensor MaskedMean(const at::Tensor& x, const at::Tensor& mask) {
   return (x * mask).sum() / mask.sum().clamp_min(1);
@@ -103,6 +106,60 @@ at::Tensor MaskedMean(const at::Tensor& x, const at::Tensor& mask) {
 at::Tensor Clamped(const at::Tensor& values, const model::Bins& bins) {
   const at::Tensor symlog = model::Symlog(values);
   return symlog.lt(bins.low).logical_or(symlog.gt(bins.high)).to(at::kDouble).mean();
+}
+
+// Targets of state values (BMPC): of each real state, by the model's own next decision. Neither the
+// reward nor the state that followed the stored action matters to them.
+Targets MakeStateTargets(const TargetSources& sources, const Windows& windows, const Draws& draws) {
+  const model::WorldModel& model = *sources.model;
+  const proto::RunConfig& config = model.config();
+  const int64_t rows = windows.horizon * windows.batch;
+  const at::Tensor latents = model.Encode(windows.observations.flatten(0, 1));
+  Targets targets;
+  targets.next_latents = latents.narrow(0, windows.batch, rows);
+  const at::Tensor states = latents.narrow(0, 0, rows);
+  const at::Tensor actions =
+      model::SampleActions(model.Policy(states), draws.target_noise, config.model().policy_form());
+  const at::Tensor rewards = model::TwoHotDecode(
+      model.reward().Forward(at::cat({states, actions}, 1)), model::BinsOf(config.model()));
+  const at::Tensor next = model.Next(states, actions);
+  // As plans see it: a logit above 0 ends the episode.
+  const at::Tensor terminated = config.env().spec().terminates()
+                                    ? model.TerminationLogits(next).gt(0).to(rewards.scalar_type())
+                                    : at::zeros_like(rewards);
+  const WindowRewards window{rewards, terminated, at::Tensor(), config.learner().discount()};
+  for (const ValueHead& head : sources.heads) {
+    targets.values.push_back(
+        OneStepTargets(window, TargetValues(head.target, next, draws.target_members, config)));
+  }
+  return targets;
+}
+
+// What judges.scale gives for the policy's actions at the first states, with the members and the
+// dropout of the values that the policy follows: with lambda = 0 both are the same bits.
+at::Tensor ScaleValues(const PolicyJudges& judges, const at::Tensor& latents,
+                       const at::Tensor& actions, int64_t batch, const proto::RunConfig& config) {
+  at::NoGradGuard no_grad;
+  Mlp::Options options;
+  options.members = judges.members;
+  if (judges.dropout.defined()) options.dropout = judges.dropout.narrow(1, 0, batch).contiguous();
+  const at::Tensor input = at::cat({latents, actions}, 1).narrow(0, 0, batch);
+  return ReduceMembers(
+      model::TwoHotDecode(judges.scale->Forward(input, options), model::BinsOf(config.model())),
+      config.po_mpc().policy_value_reduction());
+}
+
+// 1 where the ensemble puts the plan's mean above the prior's, else 0, [rows].
+at::Tensor PlansAbovePrior(const Mlp& values, const at::Tensor& latents, const at::Tensor& plans,
+                           const Gaussian& prior, const proto::RunConfig& config) {
+  at::NoGradGuard no_grad;
+  const at::Tensor means =
+      model::SampleActions(prior, at::zeros_like(prior.mean), config.model().policy_form());
+  const auto value = [&](const at::Tensor& actions) {
+    const at::Tensor logits = values.Forward(at::cat({latents, actions}, 1));
+    return model::TwoHotDecode(logits, model::BinsOf(config.model())).mean(0);
+  };
+  return value(plans).gt(value(means)).to(latents.scalar_type());
 }
 
 }  // namespace
@@ -126,16 +183,24 @@ at::Tensor WindowEndTargets(const WindowRewards& window, const at::Tensor& last_
   return at::stack(targets);
 }
 
-Targets MakeTargets(const model::WorldModel& model, std::span<const ValueHead> heads,
-                    const Mlp* prior, const Windows& windows, const Draws& draws) {
+at::Tensor NatPrice(const proto::RunConfig& config, const at::Tensor& value_scale) {
+  const PoMpcConfig& po_mpc = config.po_mpc();
+  const double lambda = Lambda(po_mpc);
+  if (po_mpc.actor_weights() != PoMpcConfig::RELATIVE) return at::full_like(value_scale, lambda);
+  return value_scale * (lambda * (1 - config.learner().discount()));
+}
+
+Targets MakeTargets(const TargetSources& sources, const Windows& windows, const Draws& draws) {
   at::NoGradGuard no_grad;
+  const model::WorldModel& model = *sources.model;
+  if (model.HasStateValues()) return MakeStateTargets(sources, windows, draws);
   const proto::RunConfig& config = model.config();
   const int64_t rows = windows.horizon * windows.batch;
   const bool one_step = config.po_mpc().target_horizon() == PoMpcConfig::ONE_STEP;
   // Before a learned prior has been trained once its Gaussian means nothing: no penalty then.
-  const bool has_prior = prior != nullptr || config.po_mpc().prior() == PoMpcConfig::REPLAY;
+  const bool has_prior = sources.prior != nullptr || config.po_mpc().prior() == PoMpcConfig::REPLAY;
   bool penalized = false;
-  for (const ValueHead& head : heads) penalized |= head.penalized;
+  for (const ValueHead& head : sources.heads) penalized |= head.penalized;
   penalized &= config.po_mpc().alpha() > 0 && has_prior;
   // Penalties are those of every later state; a value is needed at the last one alone if the
   // targets bootstrap there. What is not needed is not computed.
@@ -159,8 +224,8 @@ Targets MakeTargets(const model::WorldModel& model, std::span<const ValueHead> h
   WindowRewards window{windows.rewards, windows.terminated, at::Tensor(),
                        config.learner().discount()};
   at::Tensor penalties;
-  if (penalized) penalties = Penalties(prior, windows, latents, policy, draws.target_noise, config);
-  for (const ValueHead& head : heads) {
+  if (penalized) penalties = Penalties(sources, windows, latents, policy, draws.target_noise);
+  for (const ValueHead& head : sources.heads) {
     window.penalties = head.penalized ? penalties : at::Tensor();
     const at::Tensor values = TargetValues(head.target, input, draws.target_members, config);
     targets.values.push_back((one_step ? OneStepTargets(window, values.view_as(windows.rewards))
@@ -205,8 +270,9 @@ ModelLosses ComputeModelLosses(const model::WorldModel& model, std::span<const V
 
   // Q teaches the latents what matters to values. Qt does not by default: its targets follow the
   // policy's KL, and with lambda = 0 it must leave the model as it is without it.
+  const at::Tensor& value_input = model.HasStateValues() ? rollout.latents : input;
   for (size_t i = 0; i < heads.size(); ++i) {
-    const at::Tensor own_input = heads[i].trains_latents ? input : input.detach();
+    const at::Tensor own_input = heads[i].trains_latents ? value_input : value_input.detach();
     losses.value_logits.push_back(heads[i].online.Forward(own_input, Training(dropout)));
     add(heads[i].name, heads[i].columns.loss, learner.value_coefficient(),
         model::TwoHotCrossEntropy(losses.value_logits[i], targets.values[i], weights, bins));
@@ -263,29 +329,37 @@ at::Tensor WindowPriorities(const ModelLosses& losses, const Targets& targets,
   return sum.div_(static_cast<double>(windows.horizon));
 }
 
-PriorLoss ComputePriorLoss(const Mlp& prior, const Windows& windows, const at::Tensor& latents,
-                           const at::Tensor& noise, const proto::RunConfig& config) {
+PriorLoss ComputePriorLoss(const Mlp& prior, const PriorTeacher& teacher, const Windows& windows,
+                           const at::Tensor& latents, const proto::RunConfig& config) {
   POMPC_CHECK(windows.any_plan);
   PriorLoss result;
   result.gaussian = model::PolicyFromRaw(prior.Forward(latents, Training()), config.model());
   const Gaussian planner = PlannerGaussian(windows.OfPolicy(windows.plan_mean),
                                            windows.OfPolicy(windows.plan_std), config);
+  const proto::ModelConfig::PolicyForm form = config.model().policy_form();
+  const PoMpcConfig::KlReduction reduction = config.po_mpc().kl_reduction();
   result.kl = config.po_mpc().prior_kl() == PoMpcConfig::FORWARD
-                  ? GaussianKl(planner, result.gaussian, config.po_mpc().kl_reduction())
-                  : KlToPlanner(result.gaussian, config.model().policy_form(), noise, planner,
-                                config.po_mpc().kl_reduction());
+                  ? KlFromPlanner(planner, result.gaussian, form, teacher.noise, reduction)
+                  : KlToPlanner(result.gaussian, form, teacher.noise, planner, reduction);
+  result.followed = windows.OfPolicy(windows.plan_weight);
+  if (teacher.gate != nullptr) {
+    result.followed = result.followed * PlansAbovePrior(*teacher.gate, latents, planner.mean,
+                                                        result.gaussian, config);
+  }
   // Both scalars are those of the whole batch: with several ranks each sums its own rows over the
   // same weight, and the average of their gradients is the gradient of the whole batch's loss.
-  const at::Tensor masked = windows.policy_weights * windows.OfPolicy(windows.has_plan);
+  const at::Tensor masked = windows.policy_weights * result.followed;
   result.loss = (result.kl * (masked * (windows.policy_weight / windows.planned_weight))).sum();
   return result;
 }
 
 void Report(const PriorLoss& loss, const Windows& windows, MetricTensors& metrics) {
   at::NoGradGuard no_grad;
+  const at::Tensor has_plan = windows.OfPolicy(windows.has_plan);
   metrics.Set(&M::prior_loss, loss.loss);
-  metrics.Set(&M::prior_planner_kl, MaskedMean(loss.kl, windows.OfPolicy(windows.has_plan)));
+  metrics.Set(&M::prior_planner_kl, MaskedMean(loss.kl, has_plan));
   metrics.Set(&M::prior_std, loss.gaussian.log_std.exp().mean());
+  metrics.Set(&M::distilled_share, MaskedMean(loss.followed, has_plan));
 }
 
 PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& judges,
@@ -303,11 +377,14 @@ PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& j
     const at::Tensor logits = judges.values->Forward(at::cat({latents, terms.actions}, 1), options);
     terms.values = ReduceMembers(model::TwoHotDecode(logits, model::BinsOf(model.config().model())),
                                  config.po_mpc().policy_value_reduction());
+    terms.scale_values = judges.scale == nullptr
+                             ? terms.values.detach().narrow(0, 0, windows.batch)
+                             : ScaleValues(judges, latents, terms.actions, windows.batch, config);
   }
   if (judges.prior != nullptr) {
-    terms.kl = KlOfPolicy(terms.gaussian, model.config().model().policy_form(), noise,
-                          *judges.prior, config.po_mpc()) *
-               windows.OfPolicy(windows.has_plan);
+    const bool stored = config.po_mpc().prior() == PoMpcConfig::REPLAY;
+    terms.kl = Divergence(terms.gaussian, noise, *judges.prior, config) *
+               windows.OfPolicy(stored ? windows.plan_weight : windows.has_plan);
   }
   return terms;
 }
@@ -326,9 +403,9 @@ at::Tensor PolicyLoss(const PolicyTerms& terms, const Windows& windows,
     loss = loss - terms.values * (weight / value_scale);
   }
   if (terms.kl.defined()) {
-    const double factor = mix ? po_mpc.alpha() : Lambda(po_mpc);
-    at::Tensor weight = factor / (mix ? kl_scale : value_scale);
-    if (!po_mpc.scale_kl()) weight = at::full_like(weight, factor);
+    // Not MIX: value - price K, as in the targets, over the value's scale.
+    at::Tensor weight =
+        mix ? po_mpc.alpha() / kl_scale : NatPrice(config, value_scale) / value_scale;
     if (po_mpc.kl_threshold() > 0) weight = weight * value_scale.gt(po_mpc.kl_threshold());
     loss = loss + terms.kl * weight;
   }

@@ -29,6 +29,12 @@ inline double Lambda(const proto::PoMpcConfig& config) {
 inline bool HasRegularizedValues(const proto::PoMpcConfig& config) {
   return config.alpha() < 1 && config.policy_values() == proto::PoMpcConfig::REGULARIZED;
 }
+// What the penalties weigh must not follow from them: a range of regularised values would grow with
+// its own price.
+inline bool ScalesByPlainValues(const proto::PoMpcConfig& config) {
+  return HasRegularizedValues(config) && config.alpha() > 0 &&
+         config.actor_weights() == proto::PoMpcConfig::RELATIVE;
+}
 inline bool HasLearnedPrior(const proto::PoMpcConfig& config) {
   return config.alpha() > 0 && config.prior() == proto::PoMpcConfig::LEARNED;
 }
@@ -60,7 +66,7 @@ struct ValueHead {
 struct WindowRewards {
   at::Tensor rewards;     // [H, B]
   at::Tensor terminated;  // [H, B], 1 where state t+1 is terminal, else 0
-  // What is subtracted from the value of state t+1, t = 0..H-1: lambda KL(policy || prior) there.
+  // What is subtracted from the value of state t+1, t = 0..H-1: the price of a nat times K there.
   // [H, B], or undefined: 0.
   at::Tensor penalties;
   double discount = 0;
@@ -80,9 +86,20 @@ struct Targets {
   std::vector<at::Tensor> values;  // [H * B], one for each value head
 };
 
-// `prior` is nullptr where there is no learned prior, or it was never trained.
-Targets MakeTargets(const model::WorldModel& model, std::span<const ValueHead> heads,
-                    const model::Mlp* prior, const Windows& windows, const Draws& draws);
+// What a nat of divergence from the prior costs, in units of reward (docs/algorithm.md, What lambda
+// means): lambda, with RELATIVE lambda (1 - gamma) times `value_scale`. A scalar like it.
+at::Tensor NatPrice(const proto::RunConfig& config, const at::Tensor& value_scale);
+
+struct TargetSources {
+  const model::WorldModel* model = nullptr;
+  std::span<const ValueHead> heads;
+  // nullptr where there is no learned prior, or it was never trained.
+  const model::Mlp* prior = nullptr;
+  at::Tensor nat_price;
+};
+
+// Of state values, the targets are those of the model's own next decisions.
+Targets MakeTargets(const TargetSources& sources, const Windows& windows, const Draws& draws);
 
 // ---- Step 2: the world model and the values
 
@@ -131,16 +148,23 @@ at::Tensor WindowPriorities(const ModelLosses& losses, const Targets& targets,
 
 struct PriorLoss {
   // sum of row weights times KL over the rows with plans, over the sum of their weights, times the
-  // sum of all weights: the mean does not shrink with the share of rows that have plans.
+  // sum of all weights: the mean does not shrink with the share of rows that have plans, nor with
+  // their age. Plans behind the gate count as a KL of 0.
   at::Tensor loss;
   at::Tensor kl;             // [T * B], of every row
   model::Gaussian gaussian;  // the prior's
+  at::Tensor followed;       // [T * B], how much each plan counts: its weight, 0 behind the gate
 };
 
-// KL between planner and prior in the configured direction; `noise` [T * B, A] is for a squashed
-// prior alone. REQUIRES: windows.any_plan.
-PriorLoss ComputePriorLoss(const model::Mlp& prior, const Windows& windows,
-                           const at::Tensor& latents, const at::Tensor& noise,
+// What the prior follows beside the plans themselves.
+struct PriorTeacher {
+  at::Tensor noise;                  // [T * B, A], for a squashed prior alone
+  const model::Mlp* gate = nullptr;  // action values of po_mpc.prior_gate VALUE; nullptr: OPEN
+};
+
+// KL between planner and prior in the configured direction. REQUIRES: windows.any_plan.
+PriorLoss ComputePriorLoss(const model::Mlp& prior, const PriorTeacher& teacher,
+                           const Windows& windows, const at::Tensor& latents,
                            const proto::RunConfig& config);
 void Report(const PriorLoss& loss, const Windows& windows, MetricTensors& metrics);
 
@@ -151,6 +175,8 @@ struct PolicyTerms {
   model::Gaussian gaussian;
   at::Tensor actions;  // [T * B, A], sampled with given noise
   at::Tensor values;   // [T * B]: over members, reduced as configured; undefined for alpha = 1
+  // [B]: whose range the values are divided by; undefined for alpha = 1.
+  at::Tensor scale_values;
   // [T * B]: between policy and prior as configured, 0 in rows without a plan; undefined for alpha
   // = 0.
   at::Tensor kl;
@@ -160,6 +186,8 @@ struct PolicyTerms {
 // The networks and numbers that judge the policy; constants to its gradient.
 struct PolicyJudges {
   const model::Mlp* values = nullptr;  // nullptr: alpha = 1
+  // The plain ensemble, where the running scale follows it; nullptr: it follows `values`.
+  const model::Mlp* scale = nullptr;
   at::Tensor members;                  // of the ensemble to reduce, int64; undefined: all
   at::Tensor dropout;                  // as in Mlp::Options
   // [T * B, A], a policy's for a LEARNED prior, of actions for REPLAY; nullptr: no row has a plan,
@@ -171,10 +199,10 @@ PolicyTerms EvaluatePolicy(const model::WorldModel& model, const PolicyJudges& j
                            const Windows& windows, const at::Tensor& latents,
                            const at::Tensor& noise, const proto::RunConfig& config);
 
-// (1/T) sum_t rho^t mean_batch [-w_q value / value_scale + w_k kl / kl_scale - c A entropy], with
-// (w_q, w_k) = (1 - alpha, alpha) and two scales for MIX, (1, lambda) and the value's scale for
-// LITERAL. For alpha = 1 both are pure imitation, (0, 1) over the KL's scale. Without
-// po_mpc.scale_kl the KL is divided by 1; w_k is 0 unless value_scale > po_mpc.kl_threshold.
+// (1/T) sum_t rho^t mean_batch [-w_q value / value_scale + w_k kl - c A entropy]: w_q = 1 and
+// w_k = NatPrice / value_scale; with MIX w_q = 1 - alpha and w_k = alpha / kl_scale. alpha = 1 is
+// pure imitation, w_q = 0 and w_k = 1 / kl_scale. w_k is 0 unless value_scale >
+// po_mpc.kl_threshold.
 at::Tensor PolicyLoss(const PolicyTerms& terms, const Windows& windows,
                       const at::Tensor& value_scale, const at::Tensor& kl_scale,
                       const proto::RunConfig& config);

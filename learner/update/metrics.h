@@ -20,7 +20,7 @@ namespace pompc::update {
 // action. clipped_actions is the share of the policy's sampled numbers at -1 or 1. `value` is plain
 // Q at the batch's actions; regularized_value is of the ensemble in the policy's loss, at the
 // policy's actions. Clamped targets are beyond the two-hot range. planned_share is of the states at
-// which the policy learns.
+// which the policy learns; distilled_share is how much the prior follows each plan there.
 #define POMPC_UPDATE_METRICS(METRIC)           \
   METRIC(total_loss, ALL)                      \
   METRIC(consistency_loss, ALL)                \
@@ -49,7 +49,8 @@ namespace pompc::update {
   METRIC(regularized_value_target, ALL)        \
   METRIC(clamped_targets, ALL)                 \
   METRIC(clamped_regularized_targets, ALL)     \
-  METRIC(planned_share, ALL)
+  METRIC(planned_share, ALL)                   \
+  METRIC(distilled_share, PLANNED)
 
 // One double for each of them, named as above. All are zero unless metrics were wanted.
 struct UpdateMetrics {

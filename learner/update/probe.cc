@@ -19,6 +19,9 @@ using model::NamedTensors;
 // Returns the rule that the numbers of an input break, or nothing. Those of plans have none, since
 // rows without a plan may hold anything in its place.
 std::string Rule(const std::string& name, const at::Tensor& x) {
+  if (name == "plan_age") {
+    return at::logical_and(x >= 0, x.isfinite()).all().item<bool>() ? "" : "must be 0 or more";
+  }
   if (!x.is_floating_point() || absl::StartsWith(name, "plan_")) return "";
   if (name == "actions" || name == "sequences") {
     return at::logical_and(x >= -1, x <= 1).all().item<bool>() ? "" : "must be in [-1, 1]";
@@ -97,6 +100,7 @@ Batch TakeBatch(const proto::EnvSpec& spec, Inputs* inputs) {
   batch.plan_mean = inputs->Take("plan_mean", at::kFloat, {b, h + 1, spec.action_size()});
   batch.plan_std = inputs->Take("plan_std", at::kFloat, {b, h + 1, spec.action_size()});
   batch.has_plan = inputs->Take("has_plan", at::kBool, {b, h + 1});
+  if (inputs->Has("plan_age")) batch.plan_age = inputs->Take("plan_age", at::kFloat, {b});
   return batch;
 }
 

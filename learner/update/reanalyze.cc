@@ -27,7 +27,10 @@ Reanalyzed Reanalyze(const model::WorldModel& model, const proto::RunConfig& con
       batch.observations.index_select(0, index).narrow(1, 0, horizon).flatten(0, 1);
   for (int64_t i = 0; i < count * horizon; ++i)
     inputs.seeds.push_back(seed + static_cast<uint64_t>(i));
-  const model::Plans plans = model::Plan(model, config, inputs);
+  const proto::ReanalyzeConfig& reanalyze = config.learner().reanalyze();
+  const model::Plans plans = model::Plan(
+      reanalyze.has_log_std_min() ? model.WithLogStdMin(reanalyze.log_std_min()) : model, config,
+      inputs);
   result.plan_mean = plans.mean.view({count, horizon, -1});
   result.plan_std = plans.std.view({count, horizon, -1});
 
@@ -36,6 +39,7 @@ Reanalyzed Reanalyze(const model::WorldModel& model, const proto::RunConfig& con
   };
   put(batch.plan_mean, result.plan_mean);
   put(batch.plan_std, result.plan_std);
+  if (batch.plan_age.defined()) batch.plan_age.index_fill_(0, index.to(batch.plan_age.device()), 0);
   // States behind a terminal one fill a short window up; nobody acts there, so there is no plan to
   // follow.
   const at::Tensor alive = batch.terminated.index_select(0, index).narrow(1, 0, horizon - 1).eq(0);

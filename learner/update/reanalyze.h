@@ -20,8 +20,9 @@ struct Reanalyzed {
 };
 
 // Plans the states 0..H-1 of `count` windows (all, if there are fewer) with `model`, without warm
-// starts, and puts the plans into the batch: it has them from then on. All randomness follows from
-// `seed`. REQUIRES: batch.Validate() is ok; the batch's floats are float32.
+// starts, and puts the plans into the batch: it has them from then on, as plans of age 0. The
+// policy proposes sequences with learner.reanalyze.log_std_min, where that is given (BMPC). All
+// randomness follows from `seed`. REQUIRES: batch.Validate() is ok; the batch's floats are float32.
 Reanalyzed Reanalyze(const model::WorldModel& model, const proto::RunConfig& config, int64_t count,
                      uint64_t seed, Batch& batch);
 

@@ -88,7 +88,11 @@ absl::Status Updater::MakeUpdate(const Draws& draws, const Manner& manner, Evalu
   const Windows& windows = e.windows;
 
   // Step 1: targets, without gradients.
-  e.targets = MakeTargets(own.world_model, own.heads, own.TrainedPrior(), windows, draws);
+  e.targets = MakeTargets({.model = &own.world_model,
+                           .heads = own.heads,
+                           .prior = own.TrainedPrior(),
+                           .nat_price = NatPrice(config(), own.value_scale.value())},
+                          windows, draws);
 
   // Step 2: the world model and the values, along the latents that the model itself rolls out.
   e.losses = ComputeModelLosses(own.world_model, own.heads, windows, e.targets, draws.fit_dropout,
@@ -106,7 +110,11 @@ absl::Status Updater::MakeUpdate(const Draws& draws, const Manner& manner, Evalu
   // nothing to imitate.
   std::optional<Gaussian> prior;
   if (own.prior && windows.any_plan) {
-    e.prior = ComputePriorLoss(*own.prior, windows, latents, draws.prior_noise, config());
+    PriorTeacher teacher{.noise = draws.prior_noise};
+    if (config().po_mpc().prior_gate() == proto::PoMpcConfig::VALUE) {
+      teacher.gate = &own.heads.front().online;
+    }
+    e.prior = ComputePriorLoss(*own.prior, teacher, windows, latents, config());
     POMPC_RETURN_IF_ERROR(Minimize(UpdateStep::kPrior, e.prior->loss, manner));
     prior = {e.prior->gaussian.mean.detach(), e.prior->gaussian.log_std.detach()};
   } else if (windows.any_plan && config().po_mpc().alpha() > 0) {
@@ -119,6 +127,7 @@ absl::Status Updater::MakeUpdate(const Draws& draws, const Manner& manner, Evalu
     PolicyJudges judges;
     if (config().po_mpc().alpha() < 1) {
       judges.values = &own.PolicyHead().online;
+      if (ScalesByPlainValues(config().po_mpc())) judges.scale = &own.heads.front().online;
       judges.members = draws.policy_members;
       judges.dropout = draws.policy_dropout;
     }
@@ -168,8 +177,8 @@ absl::Status Updater::FollowScales(const Windows& windows, const PolicyTerms& te
   const auto first_states = [&](const at::Tensor& x) {
     return OfAllRanks(x.narrow(0, 0, windows.batch));
   };
-  if (terms.values.defined()) {
-    POMPC_ASSIGN_OR_RETURN(const at::Tensor values, first_states(terms.values));
+  if (terms.scale_values.defined()) {
+    POMPC_ASSIGN_OR_RETURN(const at::Tensor values, OfAllRanks(terms.scale_values));
     learned_->value_scale.Update(values, at::Tensor());
   }
   if (terms.kl.defined()) {

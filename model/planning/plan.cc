@@ -49,7 +49,7 @@ Plans ActByPolicy(const WorldModel& model, const proto::RunConfig& config,
   plans.mean.copy_(mean);
   plans.std.copy_(policy.log_std.exp());
   const at::Tensor values =
-      TwoHotDecode(model.q().Forward(at::cat({latents, mean}, -1)), BinsOf(model_config));
+      TwoHotDecode(model.q().Forward(model.ValueInput(latents, mean)), BinsOf(model_config));
   plans.value.copy_(values.mean(0));
   plans.warm_start.zero_();
   return plans;

@@ -11,14 +11,15 @@ at::Tensor Act(const WorldModel& model, const at::Tensor& latents, const at::Ten
   return SampleActions(model.Policy(latents), noise, model.config().model().policy_form());
 }
 
-// Mean of two members of the plain Q ensemble at the policy's action, [S * N], from latents of that
-// many rows.
+// Mean of two members of the plain ensemble, of state values or at the policy's action, [S * N],
+// from latents of that many rows.
 at::Tensor TerminalValue(const WorldModel& model, const at::Tensor& z,
                          const TrajectoryDraws& draws) {
   const int64_t states = draws.noise.size(0);
   const int64_t rows = draws.noise.size(1);
   const Bins bins = BinsOf(model.config().model());
-  const at::Tensor input = at::cat({z, Act(model, z, draws.noise.flatten(0, 1))}, -1);
+  const at::Tensor input =
+      model.HasStateValues() ? z : at::cat({z, Act(model, z, draws.noise.flatten(0, 1))}, -1);
   if (model.config().model().num_q() == 2)
     return TwoHotDecode(model.q().Forward(input), bins).mean(0);
   POMPC_CHECK(draws.members.sizes() == at::IntArrayRef({2 * states}), "a pair for each state");

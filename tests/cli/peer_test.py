@@ -50,8 +50,23 @@ class PeerTest(unittest.TestCase):
         self.agrees()
 
     def test_reverse_kl_literal_weights_and_sums(self):
-        self.agrees("po_mpc.prior_kl=REVERSE", "po_mpc.actor_weights=LITERAL", "po_mpc.kl_reduction=SUM",
-                    "po_mpc.lambda=0.3")
+        self.agrees("po_mpc.prior_kl=REVERSE", "po_mpc.actor_weights=LITERAL", "po_mpc.lambda=0.3")
+
+    def test_mixed_weights_and_means(self):
+        self.agrees("po_mpc.actor_weights=MIX", "po_mpc.kl_reduction=MEAN")
+
+    def test_stored_plans_by_their_age(self):
+        self.agrees("po_mpc.prior=REPLAY", "po_mpc.plan_half_life_versions=5")
+
+    def test_a_squashed_policy_and_prior(self):
+        self.agrees("model.policy_form=TANH_GAUSSIAN", "po_mpc.prior_gate=VALUE", "po_mpc.plan_half_life_versions=5")
+
+    def test_a_squashed_policy_and_stored_plans(self):
+        self.agrees("model.policy_form=TANH_GAUSSIAN", "po_mpc.prior=REPLAY", "po_mpc.target_horizon=WINDOW_END")
+
+    def test_state_values(self):
+        self.agrees("model.value_form=STATE_VALUES", "po_mpc.alpha=1", "po_mpc.prior=REPLAY",
+                    "po_mpc.target_value_reduction=AVERAGE", "po_mpc.kl_reduction=MEAN")
 
     def test_targets_at_the_end_of_the_window(self):
         self.agrees("po_mpc.target_horizon=WINDOW_END", "po_mpc.regularized_value_gradient=true", "learner.rho=0.8")

@@ -40,7 +40,7 @@ TEST(Presets, PoMpcIsTheDefault) {
 // What the members of the family have in common is what TD-MPC2 settled on.
 TEST(Presets, MembersOfTheFamilyDifferInNothingButTheirPlace) {
   const proto::RunConfig po_mpc = Load({"po-mpc"});
-  for (const char* name : {"po-mpc-replay-prior", "tdmpc2", "bmpc-q", "td-mpc-square"}) {
+  for (const char* name : {"po-mpc-replay-prior", "tdmpc2", "bmpc", "td-mpc-square"}) {
     proto::RunConfig config = Load({name});
     EXPECT_FALSE(MessageDifferencer::Equals(config.po_mpc(), po_mpc.po_mpc())) << name;
     *config.mutable_po_mpc() = po_mpc.po_mpc();
@@ -50,6 +50,7 @@ TEST(Presets, MembersOfTheFamilyDifferInNothingButTheirPlace) {
     config.mutable_model()->set_log_std_min(po_mpc.model().log_std_min());
     config.mutable_model()->set_log_std_max(po_mpc.model().log_std_max());
     config.mutable_model()->set_num_q(po_mpc.model().num_q());
+    config.mutable_model()->set_value_form(po_mpc.model().value_form());
     EXPECT_TRUE(MessageDifferencer::Equals(config, po_mpc)) << name;
   }
   EXPECT_EQ(po_mpc.learner().batch_size(), 256);
@@ -60,6 +61,8 @@ TEST(Presets, MembersOfTheFamilyDifferInNothingButTheirPlace) {
   EXPECT_EQ(po_mpc.planner().samples(), 512);
   EXPECT_EQ(po_mpc.planner().elites(), 64);
   EXPECT_EQ(po_mpc.planner().policy_samples(), 24);
+  EXPECT_EQ(po_mpc.stop().max_rows(), 1000000u);
+  EXPECT_EQ(po_mpc.evaluation().episodes(), 10u);
 }
 
 TEST(Presets, EachMemberHasItsPlaceInTheFamily) {
@@ -78,7 +81,8 @@ TEST(Presets, EachMemberHasItsPlaceInTheFamily) {
   EXPECT_EQ(tdmpc2.model().log_std_min(), -10);
   EXPECT_EQ(tdmpc2.model().log_std_max(), 2);
 
-  const proto::RunConfig bmpc = Load({"bmpc-q"});
+  const proto::RunConfig bmpc = Load({"bmpc"});
+  EXPECT_EQ(bmpc.model().value_form(), proto::ModelConfig::STATE_VALUES);
   EXPECT_EQ(bmpc.po_mpc().alpha(), 1);
   EXPECT_EQ(bmpc.po_mpc().prior(), PoMpc::REPLAY);
   EXPECT_EQ(bmpc.po_mpc().target_value_reduction(), PoMpc::AVERAGE);
@@ -88,6 +92,7 @@ TEST(Presets, EachMemberHasItsPlaceInTheFamily) {
 
   EXPECT_EQ(bmpc.learner().reanalyze().every_updates(), 10);
   EXPECT_EQ(bmpc.learner().reanalyze().batch(), 20);
+  EXPECT_EQ(bmpc.learner().reanalyze().log_std_min(), -2);
 
   const proto::RunConfig square = Load({"td-mpc-square"});
   EXPECT_EQ(square.po_mpc().lambda(), 1);
@@ -96,6 +101,7 @@ TEST(Presets, EachMemberHasItsPlaceInTheFamily) {
   EXPECT_EQ(square.po_mpc().policy_kl(), PoMpc::CROSS_ENTROPY);
   EXPECT_EQ(square.po_mpc().actor_weights(), PoMpc::LITERAL);
   EXPECT_EQ(square.po_mpc().policy_values(), PoMpc::PLAIN);
+  EXPECT_EQ(square.po_mpc().kl_reduction(), PoMpc::TD_MPC_SQUARE);
   EXPECT_EQ(square.po_mpc().kl_threshold(), 2);
   EXPECT_EQ(square.model().policy_form(), proto::ModelConfig::TANH_GAUSSIAN);
   EXPECT_EQ(square.planner().statistic(), proto::PlannerConfig::ELITE);

@@ -189,7 +189,7 @@ TEST(Validate, RunsThatCouldNeverBeginAreRefused) {
   const std::string four = "actor.environments=4", long_windows = "planner.horizon=9";
   const std::string small = "learner.seed_rows=10", few = "replay.min_rows=10";
   const std::vector<Case> cases = {
-      {{"stop.max_rows=2499"},
+      {{"learner.seed_rows=2500", "stop.max_rows=2499"},
        "stop.max_rows: 2499 is less than learner.seed_rows 2500: ",
        "stop.max_rows=2500"},
       {{small, "stop.max_rows=999"},
@@ -198,7 +198,8 @@ TEST(Validate, RunsThatCouldNeverBeginAreRefused) {
       {{small, few, four, long_windows, "stop.max_rows=39"},
        "stop.max_rows: 39 is less than 40, actor.environments * (planner.horizon + 1): ",
        "stop.max_rows=40"},
-      {{"learner.pretrain_updates=0", "learner.utd=0.1", "stop.max_rows=2509"},
+      {{"learner.pretrain_updates=0", "learner.utd=0.1", "learner.seed_rows=2500",
+        "stop.max_rows=2509"},
        "stop.max_rows: 2509 is less than learner.seed_rows 2500 + 1 / learner.utd 0.1, ",
        "stop.max_rows=2510"},
       {{"replay.capacity_rows=1000", "actor.environments=101", long_windows},
@@ -221,19 +222,59 @@ TEST(Validate, RunsThatCouldNeverBeginAreRefused) {
   EXPECT_TRUE(LoadRunConfig({.overrides = {"stop.max_rows=0"}}).ok());
 }
 
-TEST(Validate, SquashedPoliciesCannotFollowAPlannersTails) {
-  const std::string form = "model.policy_form=TANH_GAUSSIAN";
-  EXPECT_THAT(ErrorOf({form}), StartsWith("po_mpc.prior_kl: FORWARD is infinite"));
-  EXPECT_THAT(ErrorOf({form, "po_mpc.prior=REPLAY", "po_mpc.policy_kl=MASS_COVERING"}),
-              StartsWith("po_mpc.policy_kl: MASS_COVERING is infinite"));
-  for (const std::vector<std::string>& allowed : std::vector<std::vector<std::string>>{
-           {form, "po_mpc.lambda=0"},
-           {form, "po_mpc.alpha=0"},
-           {form, "po_mpc.prior_kl=REVERSE"},
-           {form, "po_mpc.prior_kl=REVERSE", "po_mpc.policy_kl=MASS_COVERING"},
-           {form, "po_mpc.prior=REPLAY"}}) {
+TEST(Validate, LambdaMeansTheSameInTargetsAndPolicy) {
+  const std::string mean = "po_mpc.kl_reduction=MEAN", square = "po_mpc.kl_reduction=TD_MPC_SQUARE";
+  const std::string mix = "po_mpc.actor_weights=MIX", literal = "po_mpc.actor_weights=LITERAL";
+  EXPECT_THAT(ErrorOf({mean}),
+              StartsWith("po_mpc.kl_reduction: MEAN with po_mpc.actor_weights RELATIVE divides"));
+  EXPECT_THAT(ErrorOf({mean, literal}),
+              StartsWith("po_mpc.kl_reduction: MEAN with po_mpc.actor_weights LITERAL divides"));
+  EXPECT_THAT(ErrorOf({square}),
+              StartsWith("po_mpc.kl_reduction: TD_MPC_SQUARE would weigh the KL in targets too"));
+  EXPECT_THAT(ErrorOf({"learner.discount=1"}),
+              StartsWith("learner.discount: 1 with po_mpc.actor_weights RELATIVE"));
+  for (const std::vector<std::string>& allowed :
+       std::vector<std::vector<std::string>>{{mean, mix},
+                                             {mean, "po_mpc.alpha=1"},
+                                             {square, literal, "po_mpc.policy_values=PLAIN"},
+                                             {"learner.discount=1", literal},
+                                             {"learner.discount=1", "po_mpc.lambda=0"}}) {
     EXPECT_TRUE(LoadRunConfig({.overrides = allowed}).ok());
   }
+}
+
+TEST(Validate, StateValuesAreForPureImitation) {
+  const std::string states = "model.value_form=STATE_VALUES", imitation = "po_mpc.alpha=1";
+  EXPECT_THAT(ErrorOf({states}), StartsWith("model.value_form: STATE_VALUES give the policy"));
+  EXPECT_THAT(ErrorOf({states, imitation, "po_mpc.target_horizon=WINDOW_END"}),
+              StartsWith("po_mpc.target_horizon: WINDOW_END sums stored rewards"));
+  const std::string gate = "po_mpc.prior_gate=VALUE";
+  EXPECT_THAT(ErrorOf({states, imitation, gate}), StartsWith("po_mpc.prior_gate: VALUE is for"));
+  EXPECT_THAT(ErrorOf({"po_mpc.prior=REPLAY", gate}),
+              StartsWith("po_mpc.prior_gate: VALUE is for"));
+  EXPECT_TRUE(LoadRunConfig({.overrides = {states, imitation}}).ok());
+  EXPECT_TRUE(LoadRunConfig({.overrides = {gate, imitation}}).ok());
+}
+
+TEST(Validate, TheWidenedPolicyOfReanalyzeHasARange) {
+  EXPECT_EQ(ErrorOf({"learner.reanalyze.log_std_min=1"}),
+            "learner.reanalyze.log_std_min: 1 is not below model.log_std_max 1");
+  EXPECT_TRUE(LoadRunConfig({.overrides = {"learner.reanalyze.log_std_min=-2"}}).ok());
+}
+
+TEST(SeedRows, FollowFromTheEpisodesUnlessGiven) {
+  proto::RunConfig config = *LoadRunConfig({});
+  EXPECT_EQ(SeedRows(config), 1000u);
+  config.mutable_env()->mutable_spec()->set_episode_decisions(500);
+  EXPECT_EQ(SeedRows(config), 2500u);
+  EXPECT_EQ(PretrainUpdates(config), 2500u);
+  config.mutable_env()->mutable_spec()->set_episode_decisions(100);
+  EXPECT_EQ(SeedRows(config), 1000u);
+  config.mutable_learner()->set_seed_rows(70);
+  EXPECT_EQ(SeedRows(config), 70u);
+  EXPECT_EQ(PretrainUpdates(config), 70u);
+  config.mutable_learner()->set_pretrain_updates(0);
+  EXPECT_EQ(PretrainUpdates(config), 0u);
 }
 
 TEST(Validate, PureImitationHasNoValueScaleToWaitFor) {

@@ -142,6 +142,16 @@ TEST(TextParser, BrokenSyntaxIsLocated) {
   EXPECT_THAT(ErrorOf("env { task: \"unterminated }"), StartsWith("my.textproto:1: "));
 }
 
+// A resolved config of an earlier version has the field with its default; it means what it did.
+TEST(TextParser, AFieldThatIsGoneIsReadOverUnlessItSaidSomethingElse) {
+  const std::string rest = "po_mpc { actor_weights: MIX scale_kl: ";
+  const auto config = ParseRunConfig(rest + "true lambda: 3 }", "my.textproto");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->po_mpc().lambda(), 3);
+  EXPECT_THAT(ErrorOf("\n" + rest + "false }"),
+              StartsWith("my.textproto:2: po_mpc.scale_kl: false is gone; what is left is true"));
+}
+
 // Whatever the bytes, there is an answer.
 TEST(TextParser, RefusesGarbageWithoutFailing) {
   const std::string good =

@@ -74,6 +74,19 @@ class SweepTest(unittest.TestCase):
         return [sys.executable, SWEEP, self.settings, "--results", self.results, "--runs", self.folder / "runs",
                 "--pompc", self.pompc, *arguments]
 
+    def test_curves_have_a_line_for_each_evaluation(self):
+        self.settings.write_text("a: x\n")
+        curves = self.folder / "out" / "curves.csv"
+        for seeds in ("1-2", "1-3"):
+            self.assertEqual(self.sweep("--seeds", seeds, "--curves", curves).returncode, 0)
+        with open(curves, newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+        self.assertEqual([(line["setting"], line["seed"], line["rows"], line["return_mean"]) for line in lines],
+                         [("a", str(seed), str(rows), str(rows * seed))
+                          for seed in (1, 2, 3) for rows in (100, 200, 300)])
+        # Rows 20 to 80 of metrics.csv came before the first evaluation.
+        self.assertEqual([line["policy_prior_kl"] for line in lines[:3]], ["2.5", "", ""])
+
     def sweep(self, *arguments):
         return subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=PATIENCE_SECONDS,
                               check=False, env=os.environ)

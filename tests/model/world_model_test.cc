@@ -56,6 +56,42 @@ TEST(WorldModelTest, HasTheParameterCountsOfTdMpc2) {
   }
 }
 
+// State values see no action: BMPC's two of them on the dog.
+TEST(WorldModelTest, HasTheParameterCountOfBmpc) {
+  proto::RunConfig config = OfSize("5M");
+  config.mutable_env()->mutable_spec()->set_observation_size(223);
+  config.mutable_env()->mutable_spec()->set_action_size(38);
+  config.mutable_model()->set_num_q(2);
+  config.mutable_model()->set_value_form(proto::ModelConfig::STATE_VALUES);
+  EXPECT_EQ(QSpec(config).input, 512);
+  EXPECT_NEAR(static_cast<double>(CountParameters(config)) / 1e6, 3.32, 0.005);
+}
+
+// PyTorch's own initialisation in the value ensemble alone, but for the last layer's weights.
+TEST(WorldModelTest, TheQEnsembleMayStartUniform) {
+  proto::RunConfig config = SmallConfig();
+  const WorldModel normal = WorldModel::Create(config, at::kCPU, 1);
+  config.mutable_model()->set_q_initialization(proto::ModelConfig::UNIFORM);
+  const WorldModel uniform = WorldModel::Create(config, at::kCPU, 1);
+  const NamedTensors before = normal.Parameters(), after = uniform.Parameters();
+  for (size_t i = 0; i < before.size(); ++i) {
+    const std::string& name = before[i].name;
+    const bool changes =
+        name.rfind("q.", 0) == 0 && name != "q.2.weight" && name.find("norm") == std::string::npos;
+    EXPECT_EQ(at::equal(before[i].tensor, after[i].tensor), !changes) << name;
+    if (!changes) continue;
+    // 18 numbers come into the first layer, 16 into the others.
+    const double bound = 1 / std::sqrt(name[2] == '0' ? 18.0 : 16.0);
+    const at::Tensor& x = after[i].tensor;
+    const double n = static_cast<double>(x.numel());
+    EXPECT_LE(x.abs().max().item<double>(), bound) << name;
+    EXPECT_NEAR(x.mean().item<double>(), 0, 5 * bound / std::sqrt(3 * n)) << name;
+    EXPECT_NEAR(x.square().mean().item<double>(), bound * bound / 3,
+                5 * bound * bound / std::sqrt(11.25 * n))
+        << name;
+  }
+}
+
 TEST(WorldModelTest, HasTheParameterCountsOfEachNetworkOfTheDefaultSize) {
   proto::RunConfig config = OfSize("5M");
   EXPECT_EQ(EncoderSpec(config).NumParameters(), 134656);

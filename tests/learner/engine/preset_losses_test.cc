@@ -57,6 +57,7 @@ Batch ExampleBatch(const proto::RunConfig& config, uint64_t seed) {
   batch.has_plan[3][2] = 0;
   batch.has_plan[4].zero_();
   batch.has_plan[5][3] = 0;
+  batch.plan_age = at::tensor({0.0, 3.0, 12.0, 1.0, 7.0, 30.0}, at::kFloat);
   return batch;
 }
 
@@ -82,8 +83,8 @@ std::vector<reference::Window> Windows(const Batch& batch) {
   for (int64_t b = 0; b < batch.actions.size(0); ++b) {
     windows.push_back({Rows(batch.observations[b]), Rows(batch.actions[b]),
                        Numbers(batch.rewards[b]), Flags(batch.terminated[b]),
-                       Rows(batch.plan_mean[b]), Rows(batch.plan_std[b]),
-                       Flags(batch.has_plan[b])});
+                       Rows(batch.plan_mean[b]), Rows(batch.plan_std[b]), Flags(batch.has_plan[b]),
+                       batch.plan_age[b].item<double>()});
   }
   return windows;
 }
@@ -144,7 +145,8 @@ reference::Draws MakeDraws(const proto::RunConfig& config, int64_t updates) {
   // At a window's end alone where no other state needs an action.
   const bool sampled_penalty = HasRegularizedValues(config.po_mpc()) &&
                                config.po_mpc().alpha() > 0 &&
-                               config.po_mpc().prior() == proto::PoMpcConfig::REPLAY &&
+                               (config.po_mpc().prior() == proto::PoMpcConfig::REPLAY ||
+                                config.po_mpc().policy_kl() == proto::PoMpcConfig::CROSS_ENTROPY) &&
                                config.model().policy_form() == proto::ModelConfig::TANH_GAUSSIAN;
   const bool all =
       config.po_mpc().target_horizon() == proto::PoMpcConfig::ONE_STEP || sampled_penalty;
@@ -223,7 +225,7 @@ std::string NameOf(const ::testing::TestParamInfo<Member>& info) {
 
 INSTANTIATE_TEST_SUITE_P(Presets, FamilyLossesTest,
                          ::testing::Values(Member{"po-mpc"}, Member{"po-mpc-replay-prior"},
-                                           Member{"tdmpc2"}, Member{"bmpc-q"},
+                                           Member{"tdmpc2"}, Member{"bmpc"},
                                            Member{"td-mpc-square"}, Member{"quickstart"}),
                          NameOf);
 
@@ -231,8 +233,14 @@ INSTANTIATE_TEST_SUITE_P(Presets, FamilyLossesTest,
 INSTANTIATE_TEST_SUITE_P(
     Switches, FamilyLossesTest,
     ::testing::Values(
-        Member{"po-mpc", {"po_mpc.prior_kl=REVERSE", "po_mpc.scale_kl=false"}},
-        Member{"po-mpc", {"po_mpc.actor_weights=LITERAL", "po_mpc.kl_reduction=SUM"}},
+        Member{"po-mpc", {"po_mpc.prior_kl=REVERSE", "po_mpc.actor_weights=MIX"}},
+        Member{"po-mpc", {"po_mpc.actor_weights=MIX", "po_mpc.kl_reduction=MEAN"}},
+        Member{"po-mpc", {"po_mpc.actor_weights=LITERAL"}},
+        Member{"po-mpc", {"po_mpc.plan_half_life_versions=8"}},
+        Member{"po-mpc", {"po_mpc.prior_gate=VALUE"}},
+        Member{"po-mpc",
+               {"model.policy_form=TANH_GAUSSIAN", "po_mpc.prior_gate=VALUE",
+                "po_mpc.plan_half_life_versions=8"}},
         Member{"po-mpc", {"po_mpc.policy_kl=MASS_COVERING", "po_mpc.target_horizon=WINDOW_END"}},
         Member{"po-mpc", {"po_mpc.policy_kl=CROSS_ENTROPY", "po_mpc.policy_at_window_end=true"}},
         Member{"po-mpc", {"po_mpc.policy_values=PLAIN", "po_mpc.policy_value_reduction=MIN"}},
@@ -247,8 +255,15 @@ INSTANTIATE_TEST_SUITE_P(
                {"po_mpc.policy_kl=CROSS_ENTROPY", "po_mpc.policy_at_window_end=true"}},
         Member{"po-mpc-replay-prior", {"model.policy_form=TANH_GAUSSIAN"}},
         Member{"po-mpc-replay-prior",
+               {"model.policy_form=TANH_GAUSSIAN", "po_mpc.policy_kl=MASS_COVERING"}},
+        Member{"po-mpc-replay-prior", {"po_mpc.plan_half_life_versions=8"}},
+        Member{"po-mpc",
+               {"model.policy_form=TANH_GAUSSIAN", "po_mpc.policy_kl=CROSS_ENTROPY",
+                "po_mpc.target_horizon=WINDOW_END"}},
+        Member{"po-mpc-replay-prior",
                {"model.policy_form=TANH_GAUSSIAN", "po_mpc.target_horizon=WINDOW_END"}},
-        Member{"bmpc-q", {"po_mpc.scale_kl=false", "po_mpc.prior=LEARNED"}}),
+        Member{"bmpc", {"model.value_form=ACTION_VALUES"}},
+        Member{"bmpc", {"env.spec.terminates=false", "po_mpc.prior=LEARNED"}}),
     NameOf);
 
 // With equal policy form and states: the presets' networks, draw for draw.

@@ -98,6 +98,26 @@ TEST(BatchTest, ImportanceMultipliesTheWeightsOfItsWindowUpToACommonFactor) {
   EXPECT_THAT(std::string(batch.Validate(config).message()), HasSubstr("batch.importance is [5]"));
 }
 
+TEST(BatchTest, APlanCountsHalfForEveryHalfLifeOfItsAge) {
+  proto::RunConfig config = model::SmallConfig();
+  Batch batch = MakeBatch(config, 1);
+  batch.has_plan[3].zero_();
+  batch.plan_age = at::tensor({0.0f, 4.0f, 12.0f, 4.0f, 1e9f, 2.0f});
+  const auto weights = [&] {
+    return MakeWindows(batch, config, at::TensorOptions(at::kDouble)).plan_weight.view({4, 6});
+  };
+  EXPECT_TRUE(at::equal(weights()[1], at::tensor({1.0, 1.0, 1.0, 0.0, 1.0, 1.0}, at::kDouble)));
+  config.mutable_po_mpc()->set_plan_half_life_versions(4);
+  const at::Tensor expected =
+      at::tensor({1.0, 0.5, 0.125, 0.0, std::exp2(-60.0), std::sqrt(0.5)}, at::kDouble);
+  for (int64_t t = 0; t < 4; ++t) EXPECT_TRUE(model::AllClose(weights()[t], expected, 1e-12));
+  const Windows windows = MakeWindows(batch, config, at::TensorOptions(at::kDouble));
+  EXPECT_NEAR(windows.planned_weight.item<double>() / windows.policy_weight.item<double>(),
+              expected.mean().item<double>(), 1e-12);
+  batch.plan_age = at::ones({5});
+  EXPECT_THAT(std::string(batch.Validate(config).message()), HasSubstr("batch.plan_age is [5]"));
+}
+
 TEST(BatchTest, PriorAndPolicyLearnAtTheWindowsEndOnlyIfAskedTo) {
   proto::RunConfig config = model::SmallConfig();
   Batch batch = MakeBatch(config, 1);

@@ -47,14 +47,27 @@ inline std::vector<FamilyMember> Family() {
   add("SquashedStoredPlans", [](Model& model, PoMpc& po_mpc) {
     model.set_policy_form(Model::TANH_GAUSSIAN);
     po_mpc.set_prior(PoMpc::REPLAY);
-    po_mpc.set_scale_kl(false);
-    po_mpc.set_kl_reduction(PoMpc::SUM);
+    po_mpc.set_actor_weights(PoMpc::MIX);
+    po_mpc.set_kl_reduction(PoMpc::MEAN);
+    po_mpc.set_plan_half_life_versions(10);
     po_mpc.set_target_horizon(PoMpc::WINDOW_END);
   });
   add("SquashedPrior", [](Model& model, PoMpc& po_mpc) {
     model.set_policy_form(Model::TANH_GAUSSIAN);
     po_mpc.set_prior_kl(PoMpc::REVERSE);
     po_mpc.set_policy_at_window_end(true);
+  });
+  add("SquashedForwardPrior", [](Model& model, PoMpc& po_mpc) {
+    model.set_policy_form(Model::TANH_GAUSSIAN);
+    po_mpc.set_prior_gate(PoMpc::VALUE);
+    po_mpc.set_policy_kl(PoMpc::CROSS_ENTROPY);
+    po_mpc.set_target_horizon(PoMpc::WINDOW_END);
+  });
+  add("StateValues", [](Model& model, PoMpc& po_mpc) {
+    model.set_value_form(Model::STATE_VALUES);
+    po_mpc.set_alpha(1);
+    po_mpc.set_prior(PoMpc::REPLAY);
+    po_mpc.set_kl_reduction(PoMpc::MEAN);
   });
   add("TdMpc2", [](Model& model, PoMpc& po_mpc) {
     model.set_policy_form(Model::TANH_GAUSSIAN);

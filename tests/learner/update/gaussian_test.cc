@@ -115,12 +115,44 @@ TEST(GaussianTest, KlOfASquashedPolicyToThePlannerIsRightOnAverage) {
               GaussianKl(policy, planner, proto::PoMpcConfig::SUM).item<double>(), 1e-4);
 }
 
+TEST(GaussianTest, KlOfThePlannerToASquashedPolicyIsRightOnAverage) {
+  const int64_t samples = 400000;
+  const Gaussian policy{at::full({1}, 0.4, at::kDouble), at::full({1}, -0.7, at::kDouble)};
+  // Narrow, so that none of it reaches the border.
+  const Gaussian planner{at::full({1}, -0.2, at::kDouble), at::full({1}, -2.3, at::kDouble)};
+  const Grid grid(policy);
+  const at::Tensor log_planner = LogDensity(planner, grid.actions);
+  const double expected = grid.Integral(
+      log_planner.exp() *
+      (log_planner - SquashedLogDensity(policy, grid.noise, proto::PoMpcConfig::SUM)));
+  const at::Tensor drawn =
+      KlFromPlanner(planner, policy, proto::ModelConfig::TANH_GAUSSIAN,
+                    Draw(9, {samples, 1}, at::kDouble), proto::PoMpcConfig::SUM);
+  const double error = 5 * drawn.std().item<double>() / std::sqrt(static_cast<double>(samples));
+  EXPECT_NEAR(drawn.mean().item<double>(), expected, error);
+  EXPECT_GT(expected, 10 * error);
+}
+
+TEST(GaussianTest, KlOfAPlannerBeyondTheBorderIsFinite) {
+  const Gaussian policy{at::zeros({2}, at::kDouble), at::zeros({2}, at::kDouble)};
+  const Gaussian planner{at::tensor({1.0, -1.0}, at::kDouble), at::zeros({2}, at::kDouble)};
+  const at::Tensor kl =
+      KlFromPlanner(planner, policy, proto::ModelConfig::TANH_GAUSSIAN,
+                    at::tensor({5.0, -5.0}, at::kDouble), proto::PoMpcConfig::SUM);
+  // -H(planner) - ln N(atanh(0.999)) + ln(1 - 0.999^2), in both numbers alike.
+  const double u = std::atanh(0.999);
+  EXPECT_NEAR(kl.item<double>(), 2 * (-0.5 + 0.5 * u * u + std::log(1 - 0.999 * 0.999)), 1e-9);
+}
+
 TEST(GaussianTest, KlOfAClippedPolicyToThePlannerIsClosed) {
   const Gaussian policy = Example(1, {4, 3});
   const Gaussian planner = Example(5, {4, 3});
   EXPECT_TRUE(at::equal(KlToPlanner(policy, proto::ModelConfig::CLIPPED_GAUSSIAN, at::Tensor(),
                                     planner, proto::PoMpcConfig::MEAN),
                         GaussianKl(policy, planner, proto::PoMpcConfig::MEAN)));
+  EXPECT_TRUE(at::equal(KlFromPlanner(planner, policy, proto::ModelConfig::CLIPPED_GAUSSIAN,
+                                      at::Tensor(), proto::PoMpcConfig::SUM),
+                        GaussianKl(planner, policy, proto::PoMpcConfig::SUM)));
 }
 
 // TD-MPC2 scales its entropy estimate by g / ln pi(a), g the density before tanh; its gradient is

@@ -221,7 +221,7 @@ TEST(PriorLossTest, GradientsAgreeWithFiniteDifferences) {
   for (const proto::PoMpcConfig::PriorKl direction :
        {proto::PoMpcConfig::FORWARD, proto::PoMpcConfig::REVERSE}) {
     for (const proto::PoMpcConfig::KlReduction reduction :
-         {proto::PoMpcConfig::MEAN, proto::PoMpcConfig::SUM}) {
+         {proto::PoMpcConfig::MEAN, proto::PoMpcConfig::SUM, proto::PoMpcConfig::TD_MPC_SQUARE}) {
       const Networks n(config);
       proto::RunConfig update = model::SmallConfig();
       update.mutable_po_mpc()->set_prior_kl(direction);
@@ -229,8 +229,7 @@ TEST(PriorLossTest, GradientsAgreeWithFiniteDifferences) {
       const Windows windows = MakeExample(config);
       const at::Tensor latents = ExampleTargets(n.model, windows).next_latents;
       ExpectGradient(
-          "prior",
-          [&] { return ComputePriorLoss(n.prior, windows, latents, at::Tensor(), update).loss; },
+          "prior", [&] { return ComputePriorLoss(n.prior, {}, windows, latents, update).loss; },
           n.prior.flat(), n.prior_gradient);
     }
   }
@@ -251,11 +250,10 @@ TEST(PriorLossTest, IsTheMeanOverRowsWithPlansInTheChosenDirection) {
     const model::Gaussian planner = PlannerGaussian(windows.OfPolicy(windows.plan_mean),
                                                     windows.OfPolicy(windows.plan_std), update);
     const at::Tensor kl = direction == proto::PoMpcConfig::FORWARD
-                              ? GaussianKl(planner, prior, proto::PoMpcConfig::MEAN)
-                              : GaussianKl(prior, planner, proto::PoMpcConfig::MEAN);
-    EXPECT_NEAR(
-        ComputePriorLoss(n.prior, windows, latents, at::Tensor(), update).loss.item<double>(),
-        kl.index_select(0, kept).mean().item<double>(), 1e-9);
+                              ? GaussianKl(planner, prior, proto::PoMpcConfig::SUM)
+                              : GaussianKl(prior, planner, proto::PoMpcConfig::SUM);
+    EXPECT_NEAR(ComputePriorLoss(n.prior, {}, windows, latents, update).loss.item<double>(),
+                kl.index_select(0, kept).mean().item<double>(), 1e-9);
   }
 }
 
@@ -264,9 +262,9 @@ TEST(PriorLossDeathTest, WithoutAPlanThereIsNothingToFollow) {
   const Networks n(config);
   Windows windows = MakeExample(config);
   windows.any_plan = false;
-  EXPECT_DEATH(ComputePriorLoss(n.prior, windows, ExampleTargets(n.model, windows).next_latents,
-                                at::Tensor(), config),
-               "windows.any_plan");
+  EXPECT_DEATH(
+      ComputePriorLoss(n.prior, {}, windows, ExampleTargets(n.model, windows).next_latents, config),
+      "windows.any_plan");
 }
 
 model::Gaussian PriorAt(const Networks& n, const at::Tensor& latents) {
@@ -332,8 +330,10 @@ TEST_P(PolicyLossTest, IsTheDocumentedSum) {
   } else if (update_.po_mpc().actor_weights() == proto::PoMpcConfig::MIX) {
     rows = rows - (1 - update_.po_mpc().alpha()) * terms.values / 3 +
            update_.po_mpc().alpha() * terms.kl / 2;
-  } else {
+  } else if (update_.po_mpc().actor_weights() == proto::PoMpcConfig::LITERAL) {
     rows = rows - terms.values / 3 + lambda * terms.kl / 3;
+  } else {
+    rows = rows - terms.values / 3 + lambda * (1 - update_.learner().discount()) * terms.kl;
   }
   double expected = 0;
   for (int64_t t = 0; t < 3; ++t) {
@@ -366,6 +366,7 @@ INSTANTIATE_TEST_SUITE_P(Family, PolicyLossTest,
                          ::testing::Values(Family{0, proto::PoMpcConfig::MIX},
                                            Family{0.5, proto::PoMpcConfig::MIX},
                                            Family{0.9, proto::PoMpcConfig::LITERAL},
+                                           Family{0.5, proto::PoMpcConfig::RELATIVE},
                                            Family{1, proto::PoMpcConfig::MIX},
                                            Family{1, proto::PoMpcConfig::LITERAL}));
 

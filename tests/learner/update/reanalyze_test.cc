@@ -70,6 +70,27 @@ TEST(ReanalyzeTest, PlansAreThoseOfAFreshSearchFromEachState) {
   EXPECT_TRUE(AllClose(plans.plan_std[1][1], plan.std[0], 1e-6));
 }
 
+// BMPC's widened policy: the plans are those of a policy whose log std begins higher.
+TEST(ReanalyzeTest, PlansProposeWithTheWidenedPolicyIfGiven) {
+  const model::WorldModel world_model = MakeModel();
+  proto::RunConfig wide = SmallPlan();
+  wide.mutable_learner()->mutable_reanalyze()->set_log_std_min(0.5);
+  Batch batch = ExampleBatch(), expected = ExampleBatch(), narrow = ExampleBatch();
+  Reanalyze(world_model, wide, 2, 11, batch);
+  Reanalyze(world_model.WithLogStdMin(0.5), SmallPlan(), 2, 11, expected);
+  Reanalyze(world_model, SmallPlan(), 2, 11, narrow);
+  EXPECT_TRUE(at::equal(batch.plan_mean, expected.plan_mean));
+  EXPECT_FALSE(at::equal(batch.plan_mean, narrow.plan_mean));
+  EXPECT_EQ(world_model.config().model().log_std_min(), -3);
+}
+
+TEST(ReanalyzeTest, NewPlansHaveNoAge) {
+  Batch batch = ExampleBatch();
+  batch.plan_age = at::arange(1, 8, at::kFloat);
+  Reanalyze(MakeModel(), SmallPlan(), 2, 11, batch);
+  EXPECT_TRUE(at::equal(batch.plan_age, at::tensor({0.0f, 2.0f, 3.0f, 0.0f, 5.0f, 6.0f, 7.0f})));
+}
+
 TEST(ReanalyzeTest, StatesBehindATerminalOneGetNoPlan) {
   Batch batch = ExampleBatch();
   batch.terminated[1][0] = 1;

@@ -152,8 +152,9 @@ class Losser {
   }
 
   double Reduced(double sum, size_t numbers) const {
-    return c_.po_mpc().kl_reduction() == PoMpcConfig::MEAN ? sum / static_cast<double>(numbers)
-                                                           : sum;
+    const double a = static_cast<double>(numbers);
+    if (c_.po_mpc().kl_reduction() == PoMpcConfig::MEAN) return sum / a;
+    return c_.po_mpc().kl_reduction() == PoMpcConfig::TD_MPC_SQUARE ? sum * a * a / 61 : sum;
   }
 
   double Kl(const Normal& p, const Normal& q) const {
@@ -190,6 +191,18 @@ class Losser {
     return LogSquashed(policy, noise) - Reduced(sum, action.size());
   }
 
+  double KlFromPlan(const Normal& plan, const Row& noise, const Normal& policy) const {
+    if (!tanh_) return Kl(plan, policy);
+    double sum = 0;
+    for (size_t i = 0; i < noise.size(); ++i) {
+      const double a = std::clamp(plan.mean[i] + plan.std[i] * noise[i], -0.999, 0.999);
+      const double u = 0.5 * std::log((1 + a) / (1 - a));
+      const double entropy = std::log(plan.std[i]) + 0.5 * std::log(2 * kPi) + 0.5;
+      sum += -entropy - LogNormal(u, policy.mean[i], policy.std[i]) + std::log(1 - a * a);
+    }
+    return Reduced(sum, noise.size());
+  }
+
   double Entropy(const Normal& policy) const {
     double sum = 0;
     for (const double std : policy.std) sum += std::log(std) + 0.5 * std::log(2 * kPi) + 0.5;
@@ -210,6 +223,12 @@ class Losser {
       }
     }
     return false;
+  }
+
+  // How much a window's plans count for their age.
+  double AgeWeight(size_t b) const {
+    const double half_life = c_.po_mpc().plan_half_life_versions();
+    return half_life > 0 ? std::pow(0.5, u_.windows[b].plan_age / half_life) : 1;
   }
 
   // rho^t / (states B)
@@ -247,16 +266,41 @@ class Losser {
     return noise[t * batch_ + b + noise.size() - horizon_ * batch_];
   }
 
-  // lambda KL(policy || prior) at the state after step t.
+  // What a nat costs, for running scale `scale`.
+  double Price(double scale) const {
+    const double lambda = c_.po_mpc().alpha() / (1 - c_.po_mpc().alpha());
+    if (c_.po_mpc().actor_weights() != PoMpcConfig::RELATIVE) return lambda;
+    return lambda * (1 - c_.learner().discount()) * scale;
+  }
+
+  // Price times K at the state after step t.
   double Penalty(size_t t, size_t b, const Row& z) const {
     if (c_.po_mpc().alpha() == 0) return 0;
-    const double lambda = c_.po_mpc().alpha() / (1 - c_.po_mpc().alpha());
+    const double price = Price(u_.before.at("scale.value").data[0]);
     const Normal policy = Policy("policy", z);
+    const Row noise = tanh_ ? TargetNoise(t, b) : Row();
     if (c_.po_mpc().prior() == PoMpcConfig::LEARNED) {
-      return u_.prior_trained ? lambda * Kl(policy, Policy("prior", z)) : 0;
+      return u_.prior_trained ? price * Divergence(policy, noise, Policy("prior", z)) : 0;
     }
     if (!u_.windows[b].has_plan[t + 1]) return 0;
-    return lambda * KlToPlan(policy, tanh_ ? TargetNoise(t, b) : Row(), Plan(t + 1, b));
+    return price * AgeWeight(b) * Divergence(policy, noise, Plan(t + 1, b));
+  }
+
+  // y_t of state values: from the real state, by the model's own next decision.
+  Row StateTargets(size_t b) const {
+    Row targets;
+    for (size_t t = 0; t < horizon_; ++t) {
+      const Row z = Forward(u_.before, "encoder", -1, u_.windows[b].observations[t]);
+      const Row input = Concatenate(z, Act(Policy("policy", z), TargetNoise(t, b)));
+      const Row next = Forward(u_.before, "dynamics", -1, input);
+      const bool ends = c_.env().spec().terminates() &&
+                        Sigmoid(Forward(u_.before, "termination", -1, next)[0]) > 0.5;
+      const double value = PairValue(u_.before, "q_target", u_.draws.target_members, next,
+                                     c_.po_mpc().target_value_reduction());
+      targets.push_back(Decode(Forward(u_.before, "reward", -1, input)) +
+                        (ends ? 0 : c_.learner().discount() * value));
+    }
+    return targets;
   }
 
   // y_t of one window by the ensemble `network`.
@@ -296,7 +340,8 @@ class Losser {
     double total = 0;
     for (size_t b = 0; b < batch_; ++b) {
       const Window& window = u_.windows[b];
-      const Row targets = TargetsOf("q_target", false, b);
+      const bool states = m_.value_form() == proto::ModelConfig::STATE_VALUES;
+      const Row targets = states ? StateTargets(b) : TargetsOf("q_target", false, b);
       const Row regularized_targets =
           regularized ? TargetsOf("regularized_q_target", true, b) : Row();
       for (size_t t = 0; t < horizon_; ++t) {
@@ -311,7 +356,8 @@ class Losser {
         total += c_.learner().reward_coefficient() * weight *
                  CrossEntropy(Forward(u_.before, "reward", -1, input), window.rewards[t]);
         const size_t row = t * batch_ + b;
-        total += c_.learner().value_coefficient() * weight * ValueLoss("q", input, row, targets[t]);
+        total += c_.learner().value_coefficient() * weight *
+                 ValueLoss("q", states ? rolled_[b][t] : input, row, targets[t]);
         if (regularized) {
           total += c_.learner().value_coefficient() * weight *
                    ValueLoss("regularized_q", input, row, regularized_targets[t]);
@@ -327,33 +373,57 @@ class Losser {
     return total;
   }
 
+  // Mean of all members of the plain values, which have stepped already.
+  double PlainValue(const Row& input) const {
+    double sum = 0;
+    for (int i = 0; i < static_cast<int>(m_.num_q()); ++i)
+      sum += Decode(Forward(u_.after, "q", i, input));
+    return sum / m_.num_q();
+  }
+
+  // Whether the plain values let the prior follow this plan.
+  bool BehindGate(size_t t, size_t b, const Normal& prior) const {
+    if (c_.po_mpc().prior_gate() != PoMpcConfig::VALUE) return false;
+    const Row& z = rolled_[b][t];
+    return PlainValue(Concatenate(z, u_.windows[b].plan_mean[t])) <=
+           PlainValue(Concatenate(z, Act(prior, Row(prior.mean.size(), 0))));
+  }
+
   double PriorLoss() const {
     double sum = 0, weights = 0, kept = 0;
     for (size_t t = 0; t < policy_states_; ++t) {
       for (size_t b = 0; b < batch_; ++b) {
-        const double weight = Weight(t, policy_states_);
-        weights += weight;
+        weights += Weight(t, policy_states_);
         if (!u_.windows[b].has_plan[t]) continue;
+        const double weight = Weight(t, policy_states_) * AgeWeight(b);
         kept += weight;
         const Normal prior = Policy("prior", rolled_[b][t]);
+        if (BehindGate(t, b, prior)) continue;
+        const Row noise = tanh_ ? u_.draws.prior_noise[t * batch_ + b] : Row();
         sum += weight * (c_.po_mpc().prior_kl() == PoMpcConfig::FORWARD
-                             ? Kl(Plan(t, b), prior)
-                             : KlToPlan(prior, tanh_ ? u_.draws.prior_noise[t * batch_ + b] : Row(),
-                                        Plan(t, b)));
+                             ? KlFromPlan(Plan(t, b), noise, prior)
+                             : KlToPlan(prior, noise, Plan(t, b)));
       }
     }
     return sum * weights / kept;
   }
 
-  double PolicyKlAt(size_t t, size_t b, const Normal& policy, const Row& noise) const {
-    if (!u_.windows[b].has_plan[t]) return 0;
+  // K of a policy and a prior.
+  double Divergence(const Normal& policy, const Row& noise, const Normal& prior) const {
     const bool stored = c_.po_mpc().prior() == PoMpcConfig::REPLAY;
-    const Normal prior = stored ? Plan(t, b) : Policy("prior", rolled_[b][t]);
-    if (c_.po_mpc().policy_kl() == PoMpcConfig::MASS_COVERING) return Kl(prior, policy);
+    if (c_.po_mpc().policy_kl() == PoMpcConfig::MASS_COVERING)
+      return stored ? KlFromPlan(prior, noise, policy) : Kl(prior, policy);
     const double kl = stored ? KlToPlan(policy, noise, prior) : Kl(policy, prior);
     if (c_.po_mpc().policy_kl() == PoMpcConfig::MODE_SEEKING) return kl;
     return kl +
            (tanh_ ? -LogSquashed(policy, noise) : Reduced(Entropy(policy), policy.mean.size()));
+  }
+
+  double PolicyKlAt(size_t t, size_t b, const Normal& policy, const Row& noise) const {
+    if (!u_.windows[b].has_plan[t]) return 0;
+    if (c_.po_mpc().prior() == PoMpcConfig::LEARNED)
+      return Divergence(policy, noise, Policy("prior", rolled_[b][t]));
+    return AgeWeight(b) * Divergence(policy, noise, Plan(t, b));
   }
 
   // S + tau (max(P95 - P5, 1) - S).
@@ -389,7 +459,15 @@ class Losser {
                                          u_.draws.policy_dropout, row));
         kls.push_back(follows ? PolicyKlAt(t, b, policy, noise) : 0);
         entropies.push_back(Entropy(policy));
-        if (t == 0 && c_.po_mpc().alpha() < 1) first_values.push_back(values.back());
+        // The range that divides the values is that of the plain ones, where a nat's price follows
+        // it.
+        const bool plain =
+            c_.po_mpc().actor_weights() == PoMpcConfig::RELATIVE && c_.po_mpc().alpha() > 0;
+        if (t == 0 && c_.po_mpc().alpha() < 1) {
+          first_values.push_back(PairValue(u_.after, plain ? "q" : network, u_.draws.policy_members,
+                                           input, c_.po_mpc().policy_value_reduction(),
+                                           u_.draws.policy_dropout, row));
+        }
         if (t == 0 && follows && u_.windows[b].has_plan[0]) first_kls.push_back(kls.back());
       }
     }
@@ -398,8 +476,7 @@ class Losser {
 
     const bool mix = c_.po_mpc().actor_weights() == PoMpcConfig::MIX || c_.po_mpc().alpha() == 1;
     const double value_weight = (mix ? 1 - c_.po_mpc().alpha() : 1) / value_scale;
-    double kl_weight = mix ? c_.po_mpc().alpha() : c_.po_mpc().alpha() / (1 - c_.po_mpc().alpha());
-    if (c_.po_mpc().scale_kl()) kl_weight /= mix ? kl_scale : value_scale;
+    double kl_weight = mix ? c_.po_mpc().alpha() / kl_scale : Price(value_scale) / value_scale;
     if (c_.po_mpc().kl_threshold() > 0 && value_scale <= c_.po_mpc().kl_threshold()) kl_weight = 0;
     double loss = 0;
     for (size_t row = 0; row < values.size(); ++row) {

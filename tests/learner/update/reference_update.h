@@ -29,6 +29,7 @@ struct Window {
   std::vector<bool> terminated;          // H
   std::vector<Row> plan_mean, plan_std;  // H + 1
   std::vector<bool> has_plan;            // H + 1
+  double plan_age = 0;                   // of all its plans, in versions
 };
 
 // What the update drew, row t B + b for step t of window b; target_noise holds its last rows if it

@@ -55,6 +55,7 @@ TEST_P(FamilyTest, EveryLossFallsOnAFixedBatch) {
   proto::RunConfig config = FastConfig();
   config.mutable_env()->mutable_spec()->set_terminates(true);
   config.mutable_po_mpc()->set_alpha(GetParam());
+  if (GetParam() == 1) config.mutable_po_mpc()->set_kl_reduction(proto::PoMpcConfig::MEAN);
   const auto updater = MakeUpdater(config);
   Batch batch = MakeBatch(config, 5, 32);
   batch.terminated[3][1] = 1;
