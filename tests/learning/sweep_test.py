@@ -19,6 +19,7 @@ import unittest
 
 SWEEP = pathlib.Path(__file__).resolve().parent.parent.parent / "scripts" / "sweep.py"
 
+DEFAULTS = SWEEP.parent.parent / "bench" / "learning" / "sweep_defaults.py"
 PROGRAM = sys.argv[1] if len(sys.argv) > 1 else SWEEP.parent.parent / "build" / "release" / "bin" / "pompc"
 PATIENCE_SECONDS = 120
 # Of pompc itself: ends within seconds.
@@ -38,10 +39,11 @@ POMPC = textwrap.dedent("""\
         sys.exit("this one fails")
     run_dir = pathlib.Path(words[words.index("--run-dir") + 1])
     seed = int(words[words.index("--seed") + 1])
+    gain = seed * (2 if "better" in words else 1)
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "flags").write_text(" ".join(words))
     (run_dir / "evaluations.csv").write_text("rows,return_mean\\n" + "".join(
-        f"{rows},{rows * seed}\\n" for rows in (200, 100, 300)))
+        f"{rows},{rows * gain}\\n" for rows in (200, 100, 300)))
     (run_dir / "metrics.csv").write_text("update,rows,policy_prior_kl,prior_std\\n" + "".join(
         f"{10 * i},{20 * i},{i},\\n" for i in range(1, 5)))
     (run_dir / "timings.csv").write_text("update,elapsed_seconds\\n40,12.5\\n")
@@ -312,6 +314,63 @@ class SweepTest(unittest.TestCase):
         self.assertFalse(self.results.exists())
         self.pompc = self.folder / "absent"
         self.assertIn("absent does not start: No such file", self.sweep().stderr)
+
+
+class SweepDefaultsTest(unittest.TestCase):
+    """bench/learning/sweep_defaults.py with the same stand-in, whose setting with the flag "better" returns twice as
+    much."""
+
+    TASKS = ("one", "other")
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        pompc = self.folder / "pompc"
+        pompc.write_text(POMPC)
+        pompc.chmod(0o755)
+        settings = self.folder / "settings.txt"
+        settings.write_text("first: x\nsecond: x\nthird: better\nfourth: better\nfifth: x\n")
+        self.command = [sys.executable, DEFAULTS, "--settings", settings, "--pompc", pompc, "--jobs", "2", "--tasks",
+                        ",".join(self.TASKS), "--out", self.folder / "out", "--runs", self.folder / "runs"]
+
+    def run_it(self, *arguments):
+        done = subprocess.run([*self.command, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def seeds(self, task):
+        found = {}
+        with open(self.folder / "out" / f"{task}.csv", newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                found.setdefault(row["setting"], set()).add(int(row["seed"]))
+        return found
+
+    def test_gives_more_seeds_to_the_better_half_of_each_round(self):
+        self.run_it()
+        for task in self.TASKS:
+            # Three of five settings go on, then two of these; the first one stays for comparison.
+            self.assertEqual(self.seeds(task), {
+                "first": {1, 2, 3, 4, 5}, "second": {1, 2}, "third": {1, 2, 3, 4, 5}, "fourth": {1, 2, 3, 4, 5},
+                "fifth": {1, 2}})
+            self.assertIn(f"--task {task}", (self.folder / "runs" / task / "third" / "seed-1" / "flags").read_text())
+            with open(self.folder / "out" / f"{task}-curves.csv", newline="", encoding="utf-8") as file:
+                self.assertEqual(len(list(csv.DictReader(file))), 3 * (3 * 5 + 2 * 2))
+
+    def test_goes_on_where_it_stopped(self):
+        self.run_it()
+        results = self.folder / "out" / "one.csv"
+        lines = results.read_text().splitlines(keepends=True)
+        results.write_text("".join(lines[:-1]))
+        self.run_it()
+        self.assertEqual(sorted(results.read_text().splitlines()), sorted("".join(lines).splitlines()))
+
+    def test_reports_differences_to_the_first_setting(self):
+        self.run_it()
+        table = self.run_it("--report").splitlines()
+        self.assertIn("| first | 5 | 600 ± 393 | 0 ± 0 | 600 ± 393 | 600 ± 393 |", table)
+        self.assertIn("| third | 5 | 1200 ± 785 | 600 ± 393 | 1200 ± 785 | 1200 ± 785 |", table)
 
 
 if __name__ == "__main__":
