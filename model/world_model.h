@@ -63,7 +63,7 @@ class WorldModel {
   at::Tensor TerminationLogits(const at::Tensor& latents) const;
   Gaussian Policy(const at::Tensor& latents) const;
 
-  // Whether the value ensemble knows states alone (model.value_form).
+  // True if the value ensemble knows states alone (model.value_form).
   bool HasStateValues() const {
     return config_.model().value_form() == proto::ModelConfig::STATE_VALUES;
   }

@@ -82,7 +82,7 @@ struct Windows {
   at::Tensor plan_mean;  // [(H+1) * B, A]
   at::Tensor plan_std;   // [(H+1) * B, A]
   at::Tensor has_plan;   // [(H+1) * B], 0 or 1
-  // How much the plan counts where it is followed, 2^-(age / po_mpc.plan_half_life_versions), and 0
+  // The weight of the plan where it is followed, 2^-(age / po_mpc.plan_half_life_versions), and 0
   // where there is none. [(H+1) * B]
   at::Tensor plan_weight;
 

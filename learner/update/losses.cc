@@ -123,7 +123,7 @@ Targets MakeStateTargets(const TargetSources& sources, const Windows& windows, c
   const at::Tensor rewards = model::TwoHotDecode(
       model.reward().Forward(at::cat({states, actions}, 1)), model::BinsOf(config.model()));
   const at::Tensor next = model.Next(states, actions);
-  // As plans see it: a logit above 0 ends the episode.
+  // Plans see it so too: a logit above 0 ends the episode.
   const at::Tensor terminated = config.env().spec().terminates()
                                     ? model.TerminationLogits(next).gt(0).to(rewards.scalar_type())
                                     : at::zeros_like(rewards);

@@ -128,6 +128,39 @@ TEST(TorchEngineTest, PlansMadeAnewNameTheirRowsAndTrainTheNextUpdate) {
   EXPECT_NE(Parameters(*engine), Parameters(*other));
 }
 
+// The age of plans follows from the versions that were seen before.
+TEST(TorchEngineTest, PlansOfOlderVersionsCountLess) {
+  proto::RunConfig config = Config();
+  config.mutable_po_mpc()->set_plan_half_life_versions(1);
+  const auto share = [](uint64_t number) {
+    proto::SampleReply reply = Reply(4, 1);
+    std::string versions;
+    for (int i = 0; i < 4; ++i) {
+      const ParameterVersion version{1, number};
+      versions.append(reinterpret_cast<const char*>(&version), sizeof(version));
+    }
+    reply.mutable_windows()->set_versions(versions);
+    std::vector<replay::WindowBatch> shares;
+    shares.push_back(*replay::BatchOf(reply, {kObservation, kAction}, 4, kHorizon));
+    return shares;
+  };
+  const auto followed = [&](Engine& engine, uint64_t number) {
+    const auto values = engine.Step(**engine.MakeBatch(share(number), {}), true);
+    EXPECT_TRUE(values.ok()) << values.status();
+    for (const auto& [name, value] : *values) {
+      if (name == "distilled_share") return value;
+    }
+    ADD_FAILURE() << "no distilled_share";
+    return 0.0;
+  };
+  const auto engine = MakeEngine(config);
+  EXPECT_EQ(followed(*engine, 5), 1);
+  EXPECT_EQ(followed(*engine, 4), 0.5);
+  EXPECT_EQ(followed(*engine, 2), 0.125);
+  EXPECT_EQ(followed(*engine, 6), 1);
+  EXPECT_EQ(followed(*engine, 5), 0.5);
+}
+
 TEST(TorchEngineTest, ARestoredEngineGoesOnBitForBit) {
   ScratchFolder folder;
   const auto straight = MakeEngine();

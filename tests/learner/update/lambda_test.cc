@@ -83,8 +83,8 @@ Solution Solve(const Bandit& bandit, const proto::RunConfig& config) {
     terms.gaussian = {mean, log_std};
     terms.actions = mean + log_std.exp() * noise;
     terms.values = bandit.Values(terms.actions);
-    terms.kl = GaussianKl(terms.gaussian, bandit.prior(), config.po_mpc().kl_reduction())
-                   .expand({kRows});
+    terms.kl =
+        GaussianKl(terms.gaussian, bandit.prior(), config.po_mpc().kl_reduction()).expand({kRows});
     terms.entropy = Entropy(terms.gaussian).expand({kRows});
     value_scale.Update(terms.values.detach(), at::Tensor());
     kl_scale.Update(terms.kl.detach(), at::Tensor());
@@ -123,10 +123,10 @@ TEST(LambdaTest, ThePolicyPaysWhatTargetsPay) {
       const proto::RunConfig config = Config(lambda, weights);
       const Solution solution = Solve(Example(), config);
       const double price = NatPrice(config, solution.value_scale).item<double>();
-      EXPECT_NEAR(price,
-                  weights == PoMpc::LITERAL ? lambda
-                                            : lambda * 0.1 * solution.value_scale.item<double>(),
-                  1e-9);
+      EXPECT_NEAR(
+          price,
+          weights == PoMpc::LITERAL ? lambda : lambda * 0.1 * solution.value_scale.item<double>(),
+          1e-9);
       EXPECT_GT(solution.value_scale.item<double>(), 30);
       ExpectPolicy(solution.policy, Optimum(Example(), price));
     }
@@ -223,8 +223,7 @@ TEST(LambdaTest, MixedWeightsChargeThePolicyAnotherPriceThanTheTargets) {
   const proto::RunConfig config = Config(1, PoMpc::MIX);
   const Solution solution = Solve(Example(), config);
   EXPECT_EQ(NatPrice(config, solution.value_scale).item<double>(), 1);
-  const double price =
-      solution.value_scale.item<double>() / solution.kl_scale.item<double>();
+  const double price = solution.value_scale.item<double>() / solution.kl_scale.item<double>();
   EXPECT_GT(price, 30);
   ExpectPolicy(solution.policy, Optimum(Example(), price));
 }
@@ -232,8 +231,8 @@ TEST(LambdaTest, MixedWeightsChargeThePolicyAnotherPriceThanTheTargets) {
 TEST(LambdaTest, TheCodeOfTdMpcSquareWeighsASquaredOver61) {
   const Gaussian policy{at::zeros({38}, at::kDouble), at::zeros({38}, at::kDouble)};
   const Gaussian prior{at::ones({38}, at::kDouble), at::zeros({38}, at::kDouble)};
-  EXPECT_NEAR(GaussianKl(policy, prior, PoMpc::TD_MPC_SQUARE).item<double>(),
-              19.0 * 38 * 38 / 61, 1e-9);
+  EXPECT_NEAR(GaussianKl(policy, prior, PoMpc::TD_MPC_SQUARE).item<double>(), 19.0 * 38 * 38 / 61,
+              1e-9);
 }
 
 }  // namespace

@@ -225,7 +225,7 @@ class Losser {
     return false;
   }
 
-  // How much a window's plans count for their age.
+  // The weight of a window's plans by their age.
   double AgeWeight(size_t b) const {
     const double half_life = c_.po_mpc().plan_half_life_versions();
     return half_life > 0 ? std::pow(0.5, u_.windows[b].plan_age / half_life) : 1;
@@ -381,7 +381,7 @@ class Losser {
     return sum / m_.num_q();
   }
 
-  // Whether the plain values let the prior follow this plan.
+  // False if the plain values let the prior follow this plan.
   bool BehindGate(size_t t, size_t b, const Normal& prior) const {
     if (c_.po_mpc().prior_gate() != PoMpcConfig::VALUE) return false;
     const Row& z = rolled_[b][t];

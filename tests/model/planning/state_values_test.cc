@@ -46,8 +46,7 @@ TEST(StateValuesTest, TheLastStateOfASequenceIsValuedWithoutAnAction) {
   }
   // The noise of an action at the end is for action values alone.
   draws.noise = draws.noise * -1;
-  EXPECT_TRUE(
-      at::equal(values, TrajectoryValues(model, 0.9, latents, sequences, draws)));
+  EXPECT_TRUE(at::equal(values, TrajectoryValues(model, 0.9, latents, sequences, draws)));
 }
 
 TEST(StateValuesTest, ThePolicyActsWithTheValueOfTheState) {
