@@ -1,6 +1,8 @@
 // Plans over a model whose values are those of states.
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "model/ops.h"
 #include "model/planning/plan.h"
 #include "model/planning/trajectories.h"
@@ -29,7 +31,8 @@ TEST(StateValuesTest, TheLastStateOfASequenceIsValuedWithoutAnAction) {
   const Bins bins = BinsOf(config.model());
   const at::Tensor latents = model.Encode(Draw(5, {2, 3}, at::kDouble));
   const at::Tensor sequences = Draw(6, {2, 4, 2, 2}, at::kDouble).clamp(-1, 1);
-  TrajectoryDraws draws{Draw(7, {2, 4, 2}, at::kDouble), {0, 2, 1, 2}};
+  const std::vector<int64_t> members = {0, 2, 1, 2};
+  TrajectoryDraws draws{Draw(7, {2, 4, 2}, at::kDouble), at::tensor(members, at::kLong)};
   const at::Tensor values = TrajectoryValues(model, 0.9, latents, sequences, draws);
   for (int64_t s = 0; s < 2; ++s) {
     at::Tensor z = latents[s].expand({4, -1});
@@ -40,8 +43,8 @@ TEST(StateValuesTest, TheLastStateOfASequenceIsValuedWithoutAnAction) {
       z = model.dynamics().Forward(input);
     }
     const at::Tensor of_members = TwoHotDecode(model.q().Forward(z), bins);
-    const int64_t first = draws.members[2 * s], second = draws.members[2 * s + 1];
-    expected += 0.81 * (of_members[first] + of_members[second]) / 2;
+    const auto pair = static_cast<size_t>(2 * s);
+    expected += 0.81 * (of_members[members[pair]] + of_members[members[pair + 1]]) / 2;
     EXPECT_TRUE(AllClose(values[s], expected, 1e-9));
   }
   // The noise of an action at the end is for action values alone.
