@@ -200,7 +200,7 @@ TEST_P(FamilyLossesTest, UpdatesAreTheSameWithARecorder) {
   const proto::RunConfig config = Load(GetParam());
   const auto direct = MakeUpdater(config, kSeed);
   const auto updater = MakeUpdater(config, kSeed);
-  updater->SetRecorder(std::make_unique<Recorder>(at::kCPU));
+  updater->SetRecorder(std::make_unique<model::Recorder>(at::kCPU));
   for (uint64_t i = 0; i < 5; ++i) {
     const Batch batch = ExampleBatch(config, i);
     ASSERT_TRUE(direct->Step(batch, false).ok());
