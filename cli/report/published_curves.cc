@@ -10,6 +10,7 @@
 #include "common/base/check.h"
 #include "common/io/files.h"
 #include "common/process/data_folder.h"
+#include "common/values/numbers.h"
 #include "rundir/csv_file.h"
 
 namespace pompc::cli {
@@ -35,14 +36,18 @@ struct PublishedFile {
 // Appends the point of one row to its curve. False if its numbers are none, or out of order.
 bool AddPoint(const rundir::CsvFile::Row& row, PublishedCurve* curve) {
   double frames = 0, return_mean = 0;
-  int seeds = 0;
   if (!absl::SimpleAtod(row[2], &frames) || !absl::SimpleAtod(row[3], &return_mean)) return false;
   if (!std::isfinite(frames) || !std::isfinite(return_mean) || frames < 0) return false;
-  if (!row[4].empty() && (!absl::SimpleAtoi(row[4], &seeds) || seeds < 1)) return false;
   if (!curve->frames.empty() && frames <= curve->frames.back()) return false;
+  std::optional<int> seeds;
+  if (!row[4].empty()) {
+    const absl::StatusOr<int> given = ParseInteger<int>(row[4], 1);
+    if (!given.ok()) return false;
+    seeds = *given;
+  }
   curve->frames.push_back(frames);
   curve->return_mean.push_back(return_mean);
-  curve->seeds.push_back(row[4].empty() ? std::nullopt : std::optional<int>(seeds));
+  curve->seeds.push_back(seeds);
   return true;
 }
 

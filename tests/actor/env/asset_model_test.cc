@@ -58,7 +58,7 @@ constexpr char kLooks[] = R"(<mujoco>
   </asset>
 </mujoco>)";
 
-// Of the bodies that have meshes.
+// The inertials of the bodies that have meshes.
 constexpr char kInertials[] = R"(<inertials>
   <body name="arm" mass="1.25" pos=".1 .2 .3" quat=".6 .8 0 0" diaginertia=".3 .2 .25"/>
   <body name="hand" mass=".5" pos="0 0 .1" quat="1 0 0 0" diaginertia=".1 .1 .1"/>
