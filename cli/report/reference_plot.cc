@@ -11,8 +11,8 @@
 namespace pompc::cli {
 namespace {
 
-// Colours that differ in lightness as well, so that most of them can be told apart in grey, and
-// dashes. Their numbers have no common divisor: only the 43rd method would look like the first.
+// Colours for everyone who tells some apart, and dashes, by which the methods differ in grey as
+// well. The two numbers have no common divisor: only the 43rd method would look like the first.
 constexpr std::array<const char*, 7> kColors = {"#000000", "#d55e00", "#7a7a7a", "#008f6b",
                                                 "#a3195b", "#c46a9a", "#5fb7e5"};
 constexpr std::array<const char*, 6> kDashes = {"9 4", "2 3",  "9 3 2 3",
