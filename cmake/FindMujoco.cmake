@@ -1,16 +1,50 @@
-# Target Mujoco::mujoco from MUJOCO_ROOT (a release folder, or that of the Python package) or the system. Debian's own
-# CMake package is not used: it asks for OpenGL or Qhull development files that a headless build does not need.
-find_path(Mujoco_INCLUDE_DIR mujoco/mujoco.h HINTS "${MUJOCO_ROOT}/include" "$ENV{MUJOCO_ROOT}/include")
-# The Python package has the library under its full name only, beside its modules.
+# Target Mujoco::mujoco from MUJOCO_ROOT (a release folder, or that of the Python package); else the newest that
+# scripts/install-deps.sh --mujoco pip unpacked; else the system's. Debian's own CMake package is not used: it asks for
+# OpenGL or Qhull development files that a headless build does not need.
+set(Mujoco_ROOTS ${MUJOCO_ROOT} $ENV{MUJOCO_ROOT})
+if(NOT Mujoco_ROOTS)
+  file(GLOB Mujoco_ROOTS /usr/local/lib/pompc/mujoco-*)
+  list(FILTER Mujoco_ROOTS EXCLUDE REGEX "\\.tmp$")
+  list(SORT Mujoco_ROOTS COMPARE NATURAL ORDER DESCENDING)
+endif()
+# What was found in other places counts no more.
+if(NOT "${Mujoco_ROOTS}" STREQUAL "${Mujoco_SEARCHED}")
+  unset(Mujoco_INCLUDE_DIR CACHE)
+  unset(Mujoco_LIBRARY CACHE)
+  set(Mujoco_SEARCHED "${Mujoco_ROOTS}" CACHE INTERNAL "Where Mujoco_LIBRARY and Mujoco_INCLUDE_DIR were looked for")
+endif()
 set(Mujoco_NAMES mujoco)
-foreach(root IN ITEMS ${MUJOCO_ROOT} $ENV{MUJOCO_ROOT})
+set(Mujoco_HINTS)
+foreach(root IN LISTS Mujoco_ROOTS)
+  list(APPEND Mujoco_HINTS "${root}/lib" "${root}")
+  # The Python package has the library under its full name only, beside its modules.
   file(GLOB Mujoco_PACKAGED RELATIVE "${root}" "${root}/libmujoco.so.*")
   list(APPEND Mujoco_NAMES ${Mujoco_PACKAGED})
 endforeach()
-find_library(Mujoco_LIBRARY NAMES ${Mujoco_NAMES} NAMES_PER_DIR
-             HINTS "${MUJOCO_ROOT}/lib" "${MUJOCO_ROOT}" "$ENV{MUJOCO_ROOT}/lib" "$ENV{MUJOCO_ROOT}")
+list(TRANSFORM Mujoco_ROOTS APPEND /include OUTPUT_VARIABLE Mujoco_INCLUDE_HINTS)
+find_path(Mujoco_INCLUDE_DIR mujoco/mujoco.h HINTS ${Mujoco_INCLUDE_HINTS})
+find_library(Mujoco_LIBRARY NAMES ${Mujoco_NAMES} NAMES_PER_DIR HINTS ${Mujoco_HINTS})
+if(MUJOCO_ROOT)
+  foreach(found IN ITEMS "${Mujoco_INCLUDE_DIR}" "${Mujoco_LIBRARY}")
+    cmake_path(IS_PREFIX MUJOCO_ROOT "${found}" NORMALIZE Mujoco_INSIDE)
+    if(NOT Mujoco_INSIDE)
+      message(FATAL_ERROR "MUJOCO_ROOT: there is no MuJoCo with library and headers in ${MUJOCO_ROOT}")
+    endif()
+  endforeach()
+endif()
+if(Mujoco_INCLUDE_DIR)
+  file(STRINGS "${Mujoco_INCLUDE_DIR}/mujoco/mujoco.h" Mujoco_VERSION REGEX "define mjVERSION_HEADER")
+  string(REGEX REPLACE ".* " "" Mujoco_VERSION "${Mujoco_VERSION}")
+  # 3017000 is 3.17.0, and 222 is 2.2.2.
+  string(REGEX REPLACE "^(.)(.)(.)$" "\\100\\200\\3" Mujoco_VERSION "${Mujoco_VERSION}")
+  if(Mujoco_VERSION MATCHES "^(.+)(...)(...)$")
+    math(EXPR Mujoco_MINOR "${CMAKE_MATCH_2}")
+    math(EXPR Mujoco_PATCH "${CMAKE_MATCH_3}")
+    set(Mujoco_VERSION "${CMAKE_MATCH_1}.${Mujoco_MINOR}.${Mujoco_PATCH}")
+  endif()
+endif()
 include(FindPackageHandleStandardArgs)
-find_package_handle_standard_args(Mujoco REQUIRED_VARS Mujoco_LIBRARY Mujoco_INCLUDE_DIR)
+find_package_handle_standard_args(Mujoco REQUIRED_VARS Mujoco_LIBRARY Mujoco_INCLUDE_DIR VERSION_VAR Mujoco_VERSION)
 if(Mujoco_FOUND AND NOT TARGET Mujoco::mujoco)
   add_library(Mujoco::mujoco UNKNOWN IMPORTED)
   set_target_properties(Mujoco::mujoco PROPERTIES IMPORTED_LOCATION "${Mujoco_LIBRARY}"

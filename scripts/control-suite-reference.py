@@ -4,6 +4,13 @@
     python3 -m venv /tmp/dm_control && /tmp/dm_control/bin/pip install dm_control==1.0.7 mujoco==2.2.2 'numpy<1.24'
     /tmp/dm_control/bin/python scripts/control-suite-reference.py --out tests/data/control_suite TASK...
 
+    ... scripts/control-suite-reference.py --replay tests/data/control_suite --out tests/data/control_suite/mujoco4 TASK...
+
+The second form computes the trajectories of a folder again, from their starts, with the MuJoCo that is installed; and its
+placed states, if there is a reward_probes.json in --out. (dm_control 1.0.50 runs under MuJoCo 3; under 4.0.0 it does if
+mujoco/index.py passes over the fields that 4.0.0 no longer has. Its dog needs the inertials of
+actor/env/assets/dog_inertials.xml in dog.xml.)
+
 Tasks of TD-MPC2's own (cup-spin, ...) need a checkout of its repository: --tdmpc2 DIR. Writes TASK.json, and the task's
 entries of reward_probes.json and seeded_resets.json, in the format that tests/actor/env/reference_test.cc reads.
 Which starts and states are recorded is a matter of chance, except that they are the most telling of many: those whose
@@ -26,7 +33,6 @@ from integers import integer
 
 OMEGA = 0.1
 PHASE_PER_DIM = 1
-STEPS_BETWEEN_RECORDS = 40
 STARTS_TRIED = 30
 PROBES = 8
 PROBES_TRIED = 1000
@@ -94,7 +100,7 @@ class Task:
                 "return": total, "ncon": int(self.physics.data.ncon)}
 
 
-def run(task, start, steps):
+def run(task, start, steps, every):
     """The records and the rewards of the episode from `start` under the sine rule."""
     task.place(start, actuation=False)
     records, rewards = [task.record(0, 0)], []
@@ -103,22 +109,40 @@ def run(task, start, steps):
         action = np.sin(OMEGA * t + PHASE_PER_DIM * np.arange(task.model.nu))
         task.step(low + (action + 1) * (high - low) / 2)
         rewards.append(task.reward())
-        if (t + 1) % STEPS_BETWEEN_RECORDS == 0 or t + 1 == steps:
+        if (t + 1) % every == 0 or t + 1 == steps:
             records.append(task.record(t + 1, sum(rewards)))
     return records, rewards
 
 
-def trajectory(name, steps):
+def trajectory(name, steps, every):
     task = Task(name, 17)
     best, spread = None, -1
     for _ in range(STARTS_TRIED):
         task.env.reset()
-        records, rewards = run(task, task.state(), steps)
+        records, rewards = run(task, task.state(), steps, every)
         if np.std(rewards) > spread:
             best, spread = records, np.std(rewards)
     return {"task": name, "mujoco_version": mujoco.mj_version(), "n_sub_steps": task.env._n_sub_steps,
             "nq": task.model.nq, "nv": task.model.nv, "nu": task.model.nu, "obs_dim": len(best[0]["obs"]),
             "action_rule": {"kind": "sine", "omega": OMEGA, "phase_per_dim": PHASE_PER_DIM}, "records": best}
+
+
+def replayed(name, recorded, steps, every):
+    """The trajectory of a recorded start, as the MuJoCo that is installed computes it."""
+    task = Task(name, 17)
+    task.env.reset()
+    records, _ = run(task, recorded["records"][0], min(steps, recorded["records"][-1]["step"]), every)
+    return {**recorded, "mujoco_version": mujoco.mj_version(), "records": records}
+
+
+def placed_again(name, recorded):
+    task = Task(name, 18)
+    task.env.reset()
+    again = []
+    for state in recorded:
+        task.place(state, actuation=True)
+        again.append({**state, "obs": task.obs(), "reward": task.reward()})
+    return again
 
 
 def random_state(task, random):
@@ -181,15 +205,25 @@ def write_trajectory(path, content):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--replay", type=pathlib.Path, help="a folder with trajectories of other versions of MuJoCo")
     parser.add_argument("--tdmpc2", help="a checkout of TD-MPC2's repository")
     parser.add_argument("--steps", type=integer(1, 1_000_000), default=200, help="control steps of a trajectory")
+    parser.add_argument("--every", type=integer(1, 1_000_000), default=40, help="control steps between records")
     parser.add_argument("tasks", nargs="+", metavar="TASK")
     arguments = parser.parse_args()
     if arguments.tdmpc2:
         sys.path.insert(0, os.path.join(arguments.tdmpc2, "tdmpc2", "envs"))
         from tasks import ball_in_cup, cheetah, hopper, pendulum, reacher, walker  # noqa: F401 (they register)
     for name in arguments.tasks:
-        write_trajectory(arguments.out / f"{name}.json", trajectory(name, arguments.steps))
+        if arguments.replay:
+            recorded = json.loads((arguments.replay / f"{name}.json").read_text())
+            write_trajectory(arguments.out / f"{name}.json",
+                             replayed(name, recorded, arguments.steps, arguments.every))
+            if (arguments.out / "reward_probes.json").exists():
+                states = json.loads((arguments.replay / "reward_probes.json").read_text())["tasks"][name]
+                merge(arguments.out / "reward_probes.json", name, placed_again(name, states))
+            continue
+        write_trajectory(arguments.out / f"{name}.json", trajectory(name, arguments.steps, arguments.every))
         merge(arguments.out / "reward_probes.json", name, probes(name))
         merge(arguments.out / "seeded_resets.json", name, starts(name))
         print(name)

@@ -17,17 +17,6 @@ work=""
 # Whether the folder holds what was unpacked into it.
 complete() { [[ -f "$1/$SUMS" ]] && (cd "$1" && sha256sum --check --quiet --status "$SUMS"); }
 
-# Downloads the package into a folder. It is unpacked only: nothing of it is installed or run.
-download() {
-  python3 -m pip --version >/dev/null 2>&1 || die "needs pip: install python3-pip"
-  python3 -m pip download --quiet --disable-pip-version-check --retries 1 --no-deps --only-binary :all: --dest "$1" \
-    "dm_control==$VERSION" || die "pip cannot download dm_control $VERSION; without a network, copy the folder" \
-    "dm_control/suite of another machine and name it with --assets or POMPC_ASSETS"
-  echo "$SHA256  $1/$WHEEL" | sha256sum --check --quiet --status ||
-    die "what pip downloaded is not dm_control $VERSION as its makers published it: its checksum is" \
-        "$(sha256sum "$1/$WHEEL" | cut -d' ' -f1) and not $SHA256"
-}
-
 unpack() {
   local wheel="$1" folder="$2"
   python3 - "$wheel" "$folder" <<'PYTHON'
@@ -36,7 +25,7 @@ import pathlib, sys, zipfile
 wheel, folder = zipfile.ZipFile(sys.argv[1]), pathlib.Path(sys.argv[2])
 suite = "dm_control/suite/"
 for name in wheel.namelist():
-    if name.startswith(suite) and name.endswith((".xml", ".stl", ".msh", ".skn", ".png")):
+    if name.startswith(suite) and name.endswith(".xml"):
         target = folder / name[len(suite):]
     elif name.endswith(".dist-info/LICENSE"):
         target = folder / "LICENSE"
@@ -64,7 +53,8 @@ main() {
   # Beside its place, so that it gets there whole.
   work="$(mktemp -d "$folder.XXXXXX")"
   trap 'rm -rf "$work"' EXIT
-  download "$work"
+  download_wheel dm_control "$VERSION" "$SHA256" "$WHEEL" "$work" "without a network, copy the folder \
+dm_control/suite of another machine and name it with --assets or POMPC_ASSETS"
   mkdir "$work/suite"
   unpack "$work/$WHEEL" "$work/suite"
   chmod -R u=rwX,go=rX "$work/suite"

@@ -3,6 +3,8 @@
 #
 #   scripts/install-deps.sh           everything: build, tests
 #   scripts/install-deps.sh build     what building and training need
+#   scripts/install-deps.sh [build] --mujoco pip   the same, and a newer MuJoCo from the Python package index, which
+#                                     builds prefer to Debian's (docs/build.md)
 #   scripts/install-deps.sh --list build|test   prints the packages and stops
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -20,6 +22,15 @@ readonly BUILD_PACKAGES=(
 readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev
   python3 python3-numpy python3-torch python3-grpcio python3-protobuf python3-pip
   ffmpeg libegl1 libgl1-mesa-dri)
+
+# MuJoCo's library and headers are in this package of its makers; the rest of it is for Python.
+readonly MUJOCO_PACKAGE=mujoco-core
+readonly MUJOCO_VERSION=4.0.0
+readonly -A MUJOCO_SHA256=(
+  [x86_64]=885bd9b9cc0a6b5ba1114923eb954027652a6a0c115fa46b3218b83bae72ac4f
+  [aarch64]=34de0c1674caa95abd3a0214ded4461e688150fbaa015b2db523d553b7411c3b)
+
+work=""
 
 as_root() {
   if [[ "$(id -u)" == 0 ]]; then
@@ -85,6 +96,46 @@ install_prometheus() {
   rm -rf "$folder"
 }
 
+# Writes include/, lib/ and the licences of a wheel of MuJoCo into a folder.
+unpack_mujoco() {
+  python3 - "$1" "$2" <<'PYTHON'
+import pathlib, re, sys, zipfile
+
+wheel, folder = zipfile.ZipFile(sys.argv[1]), pathlib.Path(sys.argv[2])
+places = ((r"mujoco/include/(.*\.h)", "include"), (r"mujoco/(libmujoco\.so\.[\d.]+)", "lib"), (r".*/licenses/(.+)", "."))
+for name in wheel.namelist():
+    for pattern, place in places:
+        if found := re.fullmatch(pattern, name):
+            target = folder / place / found[1]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(wheel.read(name))
+[library] = (folder / "lib").iterdir()
+library.with_name("libmujoco.so").symlink_to(library.name)
+PYTHON
+}
+
+install_mujoco() {
+  local machine folder="$POMPC_LIBRARY_DIR/mujoco-$MUJOCO_VERSION"
+  machine="$(uname -m)"
+  # It gets there whole.
+  [[ -d "$folder" ]] && return
+  [[ -n "${MUJOCO_SHA256[$machine]:-}" ]] || die "--mujoco pip: there is none for $machine; allowed: ${!MUJOCO_SHA256[*]}"
+  say "Unpacking MuJoCo $MUJOCO_VERSION into $folder"
+  python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
+  work="$(mktemp -d)"
+  trap 'rm -rf "$work"' EXIT
+  # The library is the same for every version of Python.
+  download_wheel "$MUJOCO_PACKAGE" "$MUJOCO_VERSION" "${MUJOCO_SHA256[$machine]}" \
+    "mujoco_core-$MUJOCO_VERSION-cp311-cp311-manylinux_2_27_$machine.manylinux_2_28_$machine.whl" "$work" \
+    "without a network, copy $folder of another machine" \
+    --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_28_$machine"
+  unpack_mujoco "$work/"*.whl "$work/mujoco"
+  chmod -R u=rwX,go=rX "$work/mujoco"
+  as_root install -d "$POMPC_LIBRARY_DIR"
+  as_root cp -r "$work/mujoco" "$folder.tmp"
+  as_root mv -T "$folder.tmp" "$folder"
+}
+
 # Compose is wanted only where there is an engine for it to drive.
 install_compose() {
   command -v docker >/dev/null && docker info >/dev/null 2>&1 || return 0
@@ -100,14 +151,20 @@ list_packages() {
 }
 
 main() {
-  local group="${1:-all}"
-  if [[ "$group" == --list ]]; then
-    list_packages "${2:-}"
-    return
-  fi
-  [[ "$group" == all || "$group" == build ]] || refuse "unknown group '$group': allowed are all, build, --list"
+  local group=all mujoco=debian
+  while (( $# > 0 )); do
+    case "$1" in
+      --list) list_packages "${2:-}"; return ;;
+      --mujoco) [[ "${2:-}" == pip || "${2:-}" == debian ]] || refuse "--mujoco '${2:-}': allowed are pip, debian"
+        mujoco="$2"; shift ;;
+      all | build) group="$1" ;;
+      *) refuse "unknown group '$1': allowed are all, build, --mujoco, --list" ;;
+    esac
+    shift
+  done
   check_distribution
   install_packages "${BUILD_PACKAGES[@]}"
+  if [[ "$mujoco" == pip ]]; then install_mujoco; fi
   if [[ "$group" == all ]]; then
     install_packages "${TEST_PACKAGES[@]}"
     install_prometheus

@@ -3,8 +3,10 @@
 
 POMPC_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly POMPC_ROOT
-# Where install-deps.sh unpacks prometheus and promtool when the system has none.
-readonly POMPC_TOOLS_DIR="/usr/local/lib/pompc/bin"
+# What install-deps.sh unpacks instead of installing it: MuJoCo (cmake/FindMujoco.cmake looks here).
+readonly POMPC_LIBRARY_DIR="/usr/local/lib/pompc"
+# And prometheus and promtool, when the system has none.
+readonly POMPC_TOOLS_DIR="$POMPC_LIBRARY_DIR/bin"
 PATH="$PATH:$POMPC_TOOLS_DIR"
 
 say() { printf '\n== %s\n' "$*"; }
@@ -26,6 +28,19 @@ decimal() {
     refuse "$1: \"$2\"; allowed: integer in decimal, $3 to $4"
   fi
   printf '%s' "$2"
+}
+
+# download_wheel PACKAGE VERSION SHA256 WHEEL FOLDER HINT [PIP'S OPTIONS]: downloads the wheel into the folder with pip and
+# checks it. Nothing of it is installed or run. HINT says what to do without a network.
+download_wheel() {
+  local package="$1" version="$2" sum="$3" wheel="$4" folder="$5" hint="$6" found
+  shift 6
+  python3 -m pip --version >/dev/null 2>&1 || die "needs pip: install python3-pip"
+  python3 -m pip download --quiet --disable-pip-version-check --retries 1 --no-deps --only-binary :all: "$@" \
+    --dest "$folder" "$package==$version" || die "pip cannot download $package $version; $hint"
+  found="$(sha256sum "$folder/$wheel" | cut -d' ' -f1)" || die "pip downloaded something else than $wheel"
+  [[ "$found" == "$sum" ]] || die "what pip downloaded is not $package $version as its makers published it:" \
+    "its checksum is $found and not $sum"
 }
 
 # Parallel compile jobs: one a core, but never more than memory carries (a file that includes LibTorch takes

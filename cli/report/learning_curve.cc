@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "cli/report/csv.h"
-#include "cli/report/line_chart.h"
 #include "cli/report/run_directory.h"
 #include "common/base/check.h"
 #include "common/io/files.h"
@@ -29,31 +28,36 @@ std::vector<double> RunningMean(const std::vector<double>& values) {
 
 }  // namespace
 
-absl::StatusOr<std::string> LearningCurveSvg(const std::string& run_dir) {
-  POMPC_ASSIGN_OR_RETURN(const proto::RunConfig config, ReadRunConfig(run_dir));
+absl::StatusOr<RunCurve> ReadRunCurve(const std::string& run_dir) {
+  RunCurve curve;
+  POMPC_ASSIGN_OR_RETURN(curve.config, ReadRunConfig(run_dir));
   POMPC_ASSIGN_OR_RETURN(const CsvTable evaluations, ReadCsvIfThere(EvaluationsFile(run_dir)));
   POMPC_ASSIGN_OR_RETURN(const CsvTable episodes, ReadCsvIfThere(EpisodesFile(run_dir)));
-  ChartOptions options;
-  options.title = absl::StrCat(config.env().task(), ", seed ", config.seed());
-  const bool offline = config.schedule() == proto::RunConfig::OFFLINE;
+  ChartOptions& options = curve.options;
+  options.title = absl::StrCat(curve.config.env().task(), ", seed ", curve.config.seed());
+  const bool offline = curve.config.schedule() == proto::RunConfig::OFFLINE;
   options.x_label = offline ? "updates" : "rows (decisions of the agent)";
   options.y_label = "return of an episode";
-  if (config.stop().return_mean() != 0) {
-    options.reference = config.stop().return_mean();
+  if (curve.config.stop().return_mean() != 0) {
+    options.reference = curve.config.stop().return_mean();
     options.reference_name = "goal";
   }
-  std::vector<ChartSeries> series;
-  series.push_back({.name = absl::StrCat("training, mean of ", kEpisodesInMean, " episodes"),
+  curve.training = {.name = absl::StrCat("training, mean of ", kEpisodesInMean, " episodes"),
                     .color = "#c08a1e",
                     .x = episodes.column("rows"),
-                    .y = RunningMean(episodes.column("return"))});
-  series.push_back({.name = "evaluations, mean and 95 % interval",
-                    .color = "#1f6fb4",
-                    .x = evaluations.column(offline ? "updates" : "rows"),
-                    .y = evaluations.column("return_mean"),
-                    .half_width = evaluations.column("return_ci95"),
-                    .markers = true});
-  return LineChartSvg(options, series);
+                    .y = RunningMean(episodes.column("return"))};
+  curve.evaluations = {.name = "evaluations, mean and 95 % interval",
+                       .color = "#1f6fb4",
+                       .x = evaluations.column(offline ? "updates" : "rows"),
+                       .y = evaluations.column("return_mean"),
+                       .half_width = evaluations.column("return_ci95"),
+                       .markers = true};
+  return curve;
+}
+
+absl::StatusOr<std::string> LearningCurveSvg(const std::string& run_dir) {
+  POMPC_ASSIGN_OR_RETURN(const RunCurve curve, ReadRunCurve(run_dir));
+  return LineChartSvg(curve.options, {curve.training, curve.evaluations});
 }
 
 absl::Status WriteLearningCurve(const std::string& run_dir, const std::string& path) {

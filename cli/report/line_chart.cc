@@ -12,6 +12,8 @@ namespace pompc::cli {
 namespace {
 
 constexpr int kLeft = 72, kRight = 24, kTop = 76, kBottom = 60;
+// What a second axis takes at the top, and each further line of the legend.
+constexpr int kTopAxis = 38, kLegendLine = 20;
 constexpr char kInk[] = "#222222";
 constexpr char kGrid[] = "#e3e3e3";
 
@@ -71,11 +73,44 @@ Points Drawable(const ChartSeries& series) {
   return points;
 }
 
+std::string DashesOf(const ChartSeries& series) {
+  if (series.dashes.empty()) return "";
+  return absl::StrCat(" stroke-dasharray=\"", series.dashes, "\"");
+}
+
+// The legend, in as many lines as the names take.
+struct Legend {
+  std::string svg;
+  int lines = 1;
+};
+
+Legend MakeLegend(const ChartOptions& options, const std::vector<ChartSeries>& series) {
+  Legend legend;
+  double x = kLeft;
+  for (const ChartSeries& one : series) {
+    // Letters of this size are about 7 wide.
+    const double width = 34 + 7.0 * static_cast<double>(one.name.size());
+    if (x > kLeft && x + width > options.width - kRight) {
+      x = kLeft;
+      ++legend.lines;
+    }
+    const double y = 54 + kLegendLine * (legend.lines - 1);
+    absl::StrAppend(
+        &legend.svg,
+        Line(x, y, x + 28, y,
+             absl::StrCat("stroke=\"", one.color, "\" stroke-width=\"3\"", DashesOf(one))),
+        Text(x + 34, y + 4, "", one.name));
+    x += width + 18;
+  }
+  return legend;
+}
+
 // Data coordinates to those of the picture.
 class Plane {
  public:
-  Plane(const ChartOptions& options, const Bounds& bounds)
+  Plane(const ChartOptions& options, int legend_lines, const Bounds& bounds)
       : options_(options),
+        top_(kTop + kLegendLine * (legend_lines - 1) + (options.top_unit > 0 ? kTopAxis : 0)),
         x_ticks_(RoundTicks(bounds.x_low, bounds.x_high, 8)),
         y_ticks_(RoundTicks(bounds.y_low, bounds.y_high, 6)) {}
 
@@ -86,14 +121,14 @@ class Plane {
   double y(double value) const {
     return options_.height - kBottom -
            (value - y_ticks_.front()) / (y_ticks_.back() - y_ticks_.front()) *
-               (options_.height - kTop - kBottom);
+               (options_.height - top_ - kBottom);
   }
 
   std::string Axes() const {
     std::string svg;
     const std::string grid = absl::StrCat("stroke=\"", kGrid, "\" stroke-width=\"1\"");
     const double left = kLeft, right = options_.width - kRight;
-    const double top = kTop, bottom = options_.height - kBottom;
+    const double top = top_, bottom = options_.height - kBottom;
     for (double tick : x_ticks_) {
       absl::StrAppend(&svg, Line(x(tick), top, x(tick), bottom, grid),
                       Text(x(tick), bottom + 18, "text-anchor=\"middle\"", TickLabel(tick)));
@@ -111,6 +146,7 @@ class Plane {
         absl::StrFormat("<text transform=\"translate(18,%.1f) rotate(-90)\" "
                         "text-anchor=\"middle\">%s</text>\n",
                         (top + bottom) / 2, Escape(options_.y_label)));
+    if (options_.top_unit > 0) absl::StrAppend(&svg, TopAxis(axis));
     return svg;
   }
 
@@ -130,8 +166,8 @@ class Plane {
     if (!series.half_width.empty()) absl::StrAppend(&svg, Band(series.color, points));
     absl::StrAppendFormat(&svg,
                           "<polyline points=\"%s\" fill=\"none\" stroke=\"%s\" "
-                          "stroke-width=\"2\" stroke-linejoin=\"round\"/>\n",
-                          line, series.color);
+                          "stroke-width=\"2\" stroke-linejoin=\"round\"%s/>\n",
+                          line, series.color, DashesOf(series));
     for (size_t i = 0; series.markers && i < points.x.size(); ++i) {
       absl::StrAppendFormat(&svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\" fill=\"%s\"/>\n",
                             x(points.x[i]), y(points.y[i]), series.color);
@@ -140,6 +176,19 @@ class Plane {
   }
 
  private:
+  // Short ticks, as the lines of the grid are those of the axis below.
+  std::string TopAxis(const std::string& axis) const {
+    const double unit = options_.top_unit, right = options_.width - kRight;
+    std::string svg = Line(kLeft, top_, right, top_, axis);
+    for (double tick : RoundTicks(x_ticks_.front() / unit, x_ticks_.back() / unit, 8)) {
+      const double at = x(tick * unit);
+      if (at < kLeft - 0.5 || at > right + 0.5) continue;
+      absl::StrAppend(&svg, Line(at, top_ - 5, at, top_, axis),
+                      Text(at, top_ - 9, "text-anchor=\"middle\"", TickLabel(tick)));
+    }
+    return svg + Text((kLeft + right) / 2, top_ - 27, "text-anchor=\"middle\"", options_.top_label);
+  }
+
   std::string Band(const std::string& color, const Points& points) const {
     std::string outline;
     for (size_t i = 0; i < points.x.size(); ++i) {
@@ -156,23 +205,11 @@ class Plane {
   }
 
   const ChartOptions& options_;
+  // The upper edge of the plot.
+  const int top_;
   const std::vector<double> x_ticks_;
   const std::vector<double> y_ticks_;
 };
-
-std::string Legend(const std::vector<ChartSeries>& series) {
-  std::string svg;
-  double x = kLeft;
-  for (const ChartSeries& one : series) {
-    absl::StrAppend(
-        &svg,
-        Line(x, 54, x + 22, 54, absl::StrCat("stroke=\"", one.color, "\" stroke-width=\"3\"")),
-        Text(x + 28, 58, "", one.name));
-    // Letters of this size are about 7 wide.
-    x += 28 + 7.0 * static_cast<double>(one.name.size()) + 24;
-  }
-  return svg;
-}
 
 }  // namespace
 
@@ -205,6 +242,7 @@ std::vector<double> RoundTicks(double low, double high, int count) {
 }
 
 std::string LineChartSvg(const ChartOptions& options, const std::vector<ChartSeries>& series) {
+  POMPC_CHECK_GE(options.top_unit, 0);
   std::string svg = absl::StrFormat(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
       "viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"13\" fill=\"%s\">\n"
@@ -229,13 +267,14 @@ std::string LineChartSvg(const ChartOptions& options, const std::vector<ChartSer
     bounds.Add(std::min(0.0, bounds.x_low), std::min(0.0, bounds.y_low));
     const bool reference = options.reference.has_value() && IsDrawable(*options.reference);
     if (reference) bounds.Add(bounds.x_low, *options.reference);
-    const Plane plane(options, bounds);
+    const Legend legend = MakeLegend(options, series);
+    const Plane plane(options, legend.lines, bounds);
     absl::StrAppend(&svg, plane.Axes());
     if (reference) absl::StrAppend(&svg, plane.Reference());
     for (size_t i = 0; i < series.size(); ++i) {
       absl::StrAppend(&svg, plane.Series(series[i], points[i]));
     }
-    absl::StrAppend(&svg, Legend(series));
+    absl::StrAppend(&svg, legend.svg);
   }
   absl::StrAppend(&svg, "</svg>\n");
   return svg;

@@ -12,6 +12,9 @@ struct ChartSeries {
   std::string name;
   // The colour as SVG takes it: "#1f6fb4".
   std::string color;
+  // Lengths of the line's dashes and of the gaps between them, as SVG takes them: "6 3"; empty: a
+  // solid line.
+  std::string dashes;
   std::vector<double> x;
   std::vector<double> y;
   // Half the height of the band around each point; empty: no band.
@@ -27,12 +30,15 @@ struct ChartOptions {
   // A dashed horizontal line, with its name; left out where it is no such number.
   std::optional<double> reference;
   std::string reference_name;
+  // A second axis at the top: x / top_unit, with its own round ticks; 0: none.
+  double top_unit = 0;
+  std::string top_label;
   int width = 860;
   int height = 520;
 };
 
 // A picture of the lines over one pair of axes with round ticks and a legend, as a standalone SVG
-// document. Without a single point it says so in words.
+// document. Without a single point it says so in words. REQUIRES: options.top_unit >= 0.
 std::string LineChartSvg(const ChartOptions& options, const std::vector<ChartSeries>& series);
 
 // Round numbers (1, 2 or 5 times a power of ten apart) that cover low..high, about `count` of them.

@@ -23,6 +23,7 @@ std::string CheckpointsFolder(const std::string& run_dir) { return run_dir + "/c
 std::string LearningCurveFile(const std::string& run_dir) {
   return run_dir + "/learning_curve.svg";
 }
+std::string ReferencesFile(const std::string& run_dir) { return run_dir + "/references.svg"; }
 
 bool HoldsRun(const std::string& run_dir) {
   std::error_code error;

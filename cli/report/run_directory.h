@@ -17,6 +17,7 @@ std::string EpisodesFile(const std::string& run_dir);
 std::string EvaluationsFile(const std::string& run_dir);
 std::string CheckpointsFolder(const std::string& run_dir);
 std::string LearningCurveFile(const std::string& run_dir);
+std::string ReferencesFile(const std::string& run_dir);
 
 // Returns true if the folder holds a run.
 bool HoldsRun(const std::string& run_dir);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "common/base/check.h"
 #include "common/config/text_parser.h"
 #include "common/io/files.h"
+#include "common/process/data_folder.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/text_format.h"
 
@@ -233,17 +233,7 @@ std::string ToText(const proto::RunConfig& config) {
   return text;
 }
 
-std::string DefaultPresetsDir() {
-  if (const char* dir = std::getenv("POMPC_PRESETS_DIR"); dir != nullptr && *dir != '\0') {
-    return dir;
-  }
-  // An installed program finds its presets beside itself, wherever the folder was moved to.
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  const fs::path installed = (program.parent_path() / "../share/pompc/presets").lexically_normal();
-  if (!error && fs::is_directory(installed, error)) return installed.string();
-  return POMPC_SOURCE_PRESETS_DIR;
-}
+std::string DefaultPresetsDir() { return DataFolder("POMPC_PRESETS_DIR", "presets"); }
 
 absl::StatusOr<std::vector<std::string>> ListPresets(const std::string& dir) {
   std::vector<std::string> names;

@@ -76,9 +76,8 @@ std::optional<double> ImportanceExponent(const proto::RunConfig& config);
 // Returns the config in protobuf text format, from which ParseRunConfig reads the same message.
 std::string ToText(const proto::RunConfig& config);
 
-// Returns the folder of the presets when none is given: $POMPC_PRESETS_DIR if it is set, else
-// ../share/pompc/presets beside the program's folder if that exists, else presets/ of the source
-// tree that the program was built from.
+// Returns the folder of the presets when none is given: $POMPC_PRESETS_DIR, else where DataFolder
+// finds presets/.
 std::string DefaultPresetsDir();
 
 // Returns the names of the presets in `dir`, sorted. Fails with NOT_FOUND if there is no such

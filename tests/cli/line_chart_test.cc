@@ -70,6 +70,32 @@ TEST(LineChartTest, PointsStandWhereTheirNumbersAre) {
   EXPECT_THAT(svg, HasSubstr("<circle cx=\"976.0\" cy=\"76.0\""));
 }
 
+TEST(LineChartTest, SecondAxisCountsInItsUnit) {
+  const std::string svg =
+      LineChartSvg({.top_unit = 4, .top_label = "decisions", .width = 1000, .height = 1000},
+                   {{.name = "s", .color = "#111111", .x = {0, 100}, .y = {0, 100}}});
+  EXPECT_THAT(svg, HasSubstr(">decisions<"));
+  // 25 of them are 100 below; the plot begins 38 points lower.
+  EXPECT_THAT(svg, HasSubstr("<text x=\"976.0\" y=\"105.0\" text-anchor=\"middle\">25</text>"));
+  EXPECT_THAT(svg, HasSubstr("points=\"72.0,940.0 976.0,114.0 \""));
+}
+
+TEST(LineChartTest, LongLegendTakesMoreLines) {
+  const std::vector<ChartSeries> series(
+      4, {.name = std::string(40, 'n'), .color = "#111111", .x = {0, 1}, .y = {0, 1}});
+  const std::string svg = LineChartSvg({.width = 860, .height = 520}, series);
+  // Two on a line, so that the plot begins one line lower.
+  EXPECT_EQ(Count(svg, " y=\"58.0\""), 2);
+  EXPECT_EQ(Count(svg, " y=\"78.0\""), 2);
+  EXPECT_THAT(svg, HasSubstr("points=\"72.0,460.0 836.0,96.0 \""));
+}
+
+TEST(LineChartTest, DashesStandInTheLineAndItsLegend) {
+  const std::string svg = LineChartSvg(
+      {}, {{.name = "s", .color = "#111111", .dashes = "6 3", .x = {0, 1}, .y = {0, 1}}});
+  EXPECT_EQ(Count(svg, "stroke-dasharray=\"6 3\""), 2);
+}
+
 TEST(LineChartTest, LeavesOutWhatIsNoNumber) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const std::string svg = LineChartSvg({}, {{.name = "s",

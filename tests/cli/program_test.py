@@ -1,6 +1,7 @@
 """The pompc program as its users meet it: help, errors, and the commands that need no training."""
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -374,6 +375,44 @@ class RunDirectoryTest(unittest.TestCase):
         done = run("plot", "--run-dir", self.folder.name, "--out", "/nowhere/x.svg")
         self.assertEqual(done.returncode, 1)
         self.assertIn("/nowhere/x.svg", done.stderr)
+
+    def test_plot_beside_published_curves(self):
+        self.write_results()
+        path, *table = output("plot", "--run-dir", self.folder.name, "--reference").splitlines()
+        self.assertEqual(path, os.path.join(self.folder.name, "references.svg"))
+        root = xml.etree.ElementTree.parse(path).getroot()
+        texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+        for text in ("TD-MPC2", "BMPC", "frames (control steps of the environment)",
+                     "decisions of this run (rows), 4 frames each"):
+            self.assertIn(text, texts)
+        self.assertIn("Returns at 8,000 frames (2,000 decisions of the run)", table[0])
+        self.assertRegex(table[2], r"this run, last evaluation +712.2 +1$")
+        # BMPC went from 104.4 to 770.1 in 100,000 frames.
+        self.assertTrue([line for line in table if re.match(r" +BMPC +157.7 +[?] +1,000,000$", line)], table)
+
+    def test_plot_beside_chosen_curves_up_to_more_frames(self):
+        self.write_results()
+        path = os.path.join(self.folder.name, "picture.svg")
+        table = output("plot", "--run-dir", self.folder.name, "--out", path, "--reference", "TD-MPC2,SAC", "--frames",
+                       "500000")
+        self.assertIn("SAC", table)
+        self.assertNotIn("BMPC", table)
+        with open(path, encoding="utf-8") as file:
+            self.assertIn(">500k<", file.read())
+
+    def test_plot_refuses_methods_and_tasks_without_a_published_curve(self):
+        done = run("plot", "--run-dir", self.folder.name, "--reference", "TD-MPC2,PPO")
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, r'\Apompc plot: --reference: "PPO" [^\n]*allowed: TD-MPC2, [^\n]*\n\Z')
+        self.write("config.textproto", output("config", "--preset", "quickstart", "--task", "pendulum-spin"))
+        done = run("plot", "--run-dir", self.folder.name, "--reference")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r'"pendulum-spin" [^\n]*there are curves of [^\n]*pendulum-swingup')
+        done = run("plot", "--run-dir", self.folder.name, "--reference", POMPC_PUBLISHED_DIR="/nowhere")
+        self.assertIn("/nowhere/dmc.csv", done.stderr)
+        done = run("plot", "--run-dir", self.folder.name, "--frames", "10")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--reference", done.stderr)
 
     def test_status_lists_the_evaluations(self):
         self.assertIn("none yet", output("status", "--run-dir", self.folder.name))

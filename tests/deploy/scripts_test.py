@@ -45,7 +45,9 @@ class ScriptsTest(unittest.TestCase):
 
     def test_bad_arguments_are_named(self):
         for script, arguments, expected in (
-                ("install-deps.sh", ["everything"], "'everything': allowed are all, build, --list"),
+                ("install-deps.sh", ["everything"], "'everything': allowed are all, build, --mujoco, --list"),
+                ("install-deps.sh", ["build", "--mujoco", "conda"], "--mujoco 'conda': allowed are pip, debian"),
+                ("install-deps.sh", ["--mujoco"], "--mujoco '': allowed are pip, debian"),
                 ("install-deps.sh", ["--list", "docs"], "docs: allowed are build, test"),
                 ("test.sh", ["benchmark"], "'benchmark': allowed are"),
                 ("bare-root.sh", ["sid", "scripts/test.sh"], "'sid': allowed are bookworm, trixie"),

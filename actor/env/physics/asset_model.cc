@@ -154,7 +154,7 @@ absl::StatusOr<std::string> Load(const AssetModel& model, const std::string& fol
   RemoveTextures(root);
   RemoveUnusedHeightFields(root);
   if (!Find(root, {"mesh", ""}).empty()) {
-    POMPC_RETURN_IF_ERROR(RemoveMeshes(folder, &document));
+    POMPC_RETURN_IF_ERROR(RemoveMeshes(model.inertials, &document));
   }
   tinyxml2::XMLPrinter printer;
   document.Print(&printer);

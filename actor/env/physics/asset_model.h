@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace pompc::env {
 
@@ -38,6 +39,9 @@ struct AssetModel {
   // Elements to remove and attributes to set; loading fails if the model lacks one of them.
   std::vector<Element> removed = {};
   std::vector<Attribute> set = {};
+  // The masses and inertias of bodies that the model leaves to meshes, which are removed; as
+  // RemoveMeshes takes them (mesh_free_model.h). A constant of the program.
+  absl::string_view inertials = "";
 };
 
 // Returns the folder of the models when no other is given: $POMPC_ASSETS if that is set, else the
@@ -50,7 +54,7 @@ std::string DefaultAssetFolder();
 absl::Status FindAssetModel(const AssetModel& model, const std::string& folder);
 
 // Returns the model as MJCF that refers to no other files: edited, without textures, and without
-// meshes, whose inertias are written into their bodies instead (mesh_free_model.h). Fails with
+// meshes, for which `model.inertials` stand in (mesh_free_model.h). Fails with
 // NOT_FOUND as FindAssetModel does, and with INVALID_ARGUMENT or NOT_FOUND, explained, if the model
 // is not as expected or a file that it names is missing.
 absl::StatusOr<std::string> LoadAssetModel(const AssetModel& model, const std::string& folder);

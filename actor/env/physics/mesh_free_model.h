@@ -1,9 +1,8 @@
 #ifndef POMPC_ACTOR_ENV_PHYSICS_MESH_FREE_MODEL_H_
 #define POMPC_ACTOR_ENV_PHYSICS_MESH_FREE_MODEL_H_
 
-#include <string>
-
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 namespace tinyxml2 {
 class XMLDocument;
@@ -12,16 +11,17 @@ class XMLDocument;
 namespace pompc::env {
 
 // Takes the meshes out of a model that uses them for looks and inertia alone, which means that no
-// mesh collides. `document` is compiled once with the files in `folder`, its bodies get the masses
-// and inertias that result, and all that concerns meshes is removed. The model that is left moves
-// like the original up to the last bits, is quicker to load and to step, and needs no files.
+// mesh collides. The masses and inertias that would follow from them are given: versions of MuJoCo
+// compute them differently, and a task is to be the same under all. `inertials` is an XML document
+// of bodies, <inertials><body name="..." mass="..." pos="..." .../></inertials>, with the
+// attributes of MJCF's <inertial>. The model that is left is quicker to load and to step than the
+// original, and needs no files. Thread-safe.
 //
-// Results are cached in the process, and in pompc/models in $XDG_CACHE_HOME or ~/.cache where that
-// can be written, by document, mesh files and version of MuJoCo. Thread-safe.
-//
-// Returns INVALID_ARGUMENT with MuJoCo's words for a model or mesh that MuJoCo refuses, or if a
-// mesh collides, and NOT_FOUND naming a mesh file that is missing.
-absl::Status RemoveMeshes(const std::string& folder, tinyxml2::XMLDocument* document);
+// Returns INVALID_ARGUMENT if the bodies are not those of the model, that is if one of them is
+// missing or has an inertial of its own, or if a body with meshes has neither; with MuJoCo's words
+// if it refuses the model; or if a mesh collides or has a geom fitted to it.
+// REQUIRES: `inertials` is empty or such a document.
+absl::Status RemoveMeshes(absl::string_view inertials, tinyxml2::XMLDocument* document);
 
 }  // namespace pompc::env
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "actor/env/assets.h"
 #include "actor/env/task.h"
 #include "common/base/check.h"
 
@@ -155,7 +156,8 @@ TaskDefinition Define(std::string name, double speed, std::string floor_size) {
                                 {"geom", "wall_py"},
                                 {"geom", "wall_nx"},
                                 {"geom", "wall_ny"}},
-                    .set = {{{"geom", "floor"}, "size", std::move(floor_size)}}}};
+                    .set = {{{"geom", "floor"}, "size", std::move(floor_size)}},
+                    .inertials = assets::kDogInertials}};
 }
 
 }  // namespace

@@ -19,12 +19,8 @@ inline std::vector<std::string> AvailableTasks() {
   return names;
 }
 
-// Recorded numbers are of MuJoCo 2. Later versions number flags and kinds of sensors otherwise, and
-// compute the inertias of meshes otherwise, of which the dog is made.
+// Recorded numbers are of MuJoCo 2. Later versions number flags and kinds of sensors otherwise.
 inline bool NewerMujoco() { return mj_version() >= 300; }
-inline bool Comparable(const std::string& task) {
-  return !NewerMujoco() || !task.starts_with("dog-");
-}
 
 }  // namespace pompc::env
 

@@ -92,6 +92,11 @@ void ExpectOptions(const mjOption& option, const json& expected) {
   element.Are("gravity", option.gravity, 3);
 }
 
+std::vector<double> Sorted(std::vector<double> numbers) {
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
 void ExpectBodies(const mjModel& model, const json& bodies) {
   ASSERT_EQ(model.nbody - 1, static_cast<int>(bodies.size()));
   for (int i = 1; i < model.nbody; ++i) {
@@ -102,7 +107,10 @@ void ExpectBodies(const mjModel& model, const json& bodies) {
     element.Are("pos", model.body_pos + 3 * i, 3);
     element.IsQuaternion("quat", model.body_quat + 4 * i);
     element.Are("ipos", model.body_ipos + 3 * i, 3);
-    element.Are("inertia", model.body_inertia + 3 * i, 3);
+    // About the principal axes, whose order is the version's.
+    const mjtNum* inertia = model.body_inertia + 3 * i;
+    ExpectNear(Sorted({inertia, inertia + 3}), Sorted(expected["inertia"]), 1e-12,
+               absl::StrCat("inertia of body ", i));
   }
 }
 
@@ -216,7 +224,7 @@ TEST_P(ModelFactsTest, LoadedModelsHaveTheRecordedParameters) {
   const std::vector<std::string> available = AvailableTasks();
   for (const auto& [name, task] : LoadedModels()) {
     SCOPED_TRACE(name);
-    if (!facts.contains(name) || !Comparable(task)) continue;
+    if (!facts.contains(name)) continue;
     if (std::find(available.begin(), available.end(), task) == available.end()) continue;
     const auto simulation = *MakeSimulation(task, 1);
     ExpectModel(simulation->physics().model(), facts[name]);

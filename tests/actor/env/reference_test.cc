@@ -17,6 +17,8 @@ using ::nlohmann::json;
 // The project's own data covers every task whose model is its own; any data covers these, at least.
 constexpr int kOwnTasks = 29;
 constexpr int kAdditionalTasks = 6;
+constexpr int kAdditionalDogs = 1;
+constexpr char kNewerProbes[] = "mujoco3/reward_probes.json";
 
 json Computed(const absl::StatusOr<std::string>& text) {
   EXPECT_TRUE(text.ok()) << text.status();
@@ -37,12 +39,16 @@ void ExpectSame(const json& actual, const json& expected, double tolerance,
   }
 }
 
-// Up to where a trajectory is not yet a matter of the last bits.
-int LastSureStep(const std::string& task) {
+// Up to where a trajectory is not yet a matter of the last bits. `own_line`: it was recorded under
+// MuJoCo 2 or 3, as the one that is compiled in; for this purpose 4 is of the line of 3.
+int LastSureStep(const std::string& task, bool own_line) {
   const std::string domain = task.substr(0, task.find('-'));
-  // Under newer versions these part before the first record after the start.
-  if (NewerMujoco() && (domain == "cup" || domain == "finger")) return 0;
+  // The cup's string pulls otherwise from MuJoCo 3 on, before the first record after the start.
+  if (!own_line && domain == "cup") return 0;
+  if (!own_line && domain == "humanoid") return 40;
   if (NewerMujoco() && domain == "humanoid") return 80;
+  // It begins above the ground, and falls onto a dozen points at once.
+  if (NewerMujoco() && domain == "dog") return own_line ? 6 : 0;
   if (domain == "dog") return 50;
   if (domain == "walker" || domain == "humanoid" || domain == "quadruped") return 100;
   return 200;
@@ -54,7 +60,7 @@ constexpr char kLoadedTasksFolder[] = POMPC_SOURCE_DIR "/tests/data/control_suit
 int LoadedTasksHere() {
   int count = 0;
   for (const TaskDefinition& task : Tasks()) {
-    if (!task.built_in() && Comparable(task.name) && FindAssetModel(task.asset, "").ok()) ++count;
+    if (!task.built_in() && FindAssetModel(task.asset, "").ok()) ++count;
   }
   return count;
 }
@@ -70,16 +76,19 @@ class ReferenceTest : public ReferenceDataTest {
   int TasksCovered() const {
     if (GetParam() == kLoadedTasksFolder) return LoadedTasksHere();
     if (GetParam() == ReferenceFolders().front()) return kOwnTasks;
-    // One of these is a dog's.
-    return kAdditionalTasks - (NewerMujoco() ? 1 : 0);
+    return kAdditionalTasks;
   }
 };
 
 TEST_P(ReferenceTest, TrajectoriesAgree) {
   int compared = 0;
   for (const std::string& task : AvailableTasks()) {
-    if (!Comparable(task) || !Has(task + ".json")) continue;
-    const json expected = Load(task + ".json");
+    if (!Has(task + ".json")) continue;
+    // Of tasks that differ between the lines, the project has records of both.
+    const std::string newer = "mujoco3/" + task + ".json";
+    const bool has_newer = NewerMujoco() && Has(newer);
+    const json expected = Load(has_newer ? newer : task + ".json");
+    const int last_sure = LastSureStep(task, has_newer || !NewerMujoco());
     const json actual = Computed(TraceLike(task, expected.dump()));
     for (const char* size : {"n_sub_steps", "nq", "nv", "nu", "obs_dim"}) {
       EXPECT_EQ(actual.at(size), expected.at(size)) << task << " " << size;
@@ -89,21 +98,26 @@ TEST_P(ReferenceTest, TrajectoriesAgree) {
     for (size_t i = 0; i < expected["records"].size(); ++i) {
       const json& record = expected["records"][i];
       const int step = record["step"];
-      if (step > LastSureStep(task)) break;
+      if (step > last_sure) break;
       ExpectSame(actual["records"][i], record, 1e-6, absl::StrCat(task, " step ", step));
       last = step;
     }
-    EXPECT_GE(last, std::min(100, LastSureStep(task))) << task;
+    EXPECT_GE(last, std::min(100, last_sure)) << task;
     ++compared;
   }
   EXPECT_GE(compared, TasksCovered());
 }
 
 TEST_P(ReferenceTest, PlacedStatesAgree) {
-  const json tasks = Load("reward_probes.json")["tasks"];
+  json tasks = Load("reward_probes.json")["tasks"];
+  if (NewerMujoco()) {
+    // Where the ground pushes a dozen points of the dog, the lines differ.
+    for (const char* task : {"dog-stand", "dog-walk", "dog-trot", "dog-run"}) tasks.erase(task);
+    if (Has(kNewerProbes)) tasks.update(Load(kNewerProbes)["tasks"]);
+  }
   int compared = 0;
   for (const std::string& task : AvailableTasks()) {
-    if (!Comparable(task) || !tasks.contains(task)) continue;
+    if (!tasks.contains(task)) continue;
     const json actual = Computed(ProbeLike(task, json({{"tasks", tasks}}).dump()))["tasks"][task];
     ASSERT_EQ(actual.size(), tasks[task].size()) << task;
     EXPECT_GE(actual.size(), 8u) << task;
@@ -112,7 +126,7 @@ TEST_P(ReferenceTest, PlacedStatesAgree) {
     }
     ++compared;
   }
-  EXPECT_GE(compared, TasksCovered());
+  EXPECT_GE(compared, TasksCovered() - (NewerMujoco() && !Has(kNewerProbes) ? kAdditionalDogs : 0));
 }
 
 // One generator per environment, continued over its episodes.
@@ -121,7 +135,7 @@ TEST_P(ReferenceTest, SeededStartsAgree) {
   const std::vector<uint32_t> seeds = {0, 1, 2};
   int compared = 0;
   for (const std::string& task : AvailableTasks()) {
-    if (!Comparable(task) || !tasks.contains(task)) continue;
+    if (!tasks.contains(task)) continue;
     const json actual = Computed(SeededStarts(task, seeds, 2))["tasks"][task];
     ASSERT_EQ(actual.size(), 6u) << task;
     ASSERT_EQ(tasks[task].size(), 6u) << task;
