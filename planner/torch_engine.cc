@@ -36,17 +36,19 @@ class TorchModel final : public PlannerModel {
       : PlannerModel(version, std::move(run_id), spec),
         world(std::move(world)),
         config(std::move(config)),
-        device_planner(std::move(device_planner)) {}
+        device_planner(std::move(device_planner)),
+        planner(this->world, this->config) {}
 
   model::Plans Plan(const model::PlanInputs& inputs) const {
-    return device_planner == nullptr ? model::Plan(world, config, inputs)
-                                     : device_planner->Plan(world, inputs);
+    return device_planner == nullptr ? planner.Plan(inputs) : device_planner->Plan(world, inputs);
   }
 
   const model::WorldModel world;
   const proto::RunConfig config;
   // Plans with all versions of the run, on other devices than a CPU; null on a CPU.
   const std::shared_ptr<model::DevicePlanner> device_planner;
+  // Plans with this version on a CPU.
+  const model::Planner planner;
 };
 
 // LibTorch reports by exception, out of device memory for example; they end here.
