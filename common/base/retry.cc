@@ -18,8 +18,8 @@ constexpr char kRetryAfterPayload[] = "pompc/retry-after-ms";
 
 absl::Status WithRetryAfter(absl::Status status, absl::Duration after) {
   POMPC_CHECK(!status.ok(), "a call that succeeded needs no repetition");
-  after = std::clamp(absl::Ceil(after, absl::Milliseconds(1)), absl::Milliseconds(1),
-                     absl::Hours(1));
+  after =
+      std::clamp(absl::Ceil(after, absl::Milliseconds(1)), absl::Milliseconds(1), absl::Hours(1));
   status.SetPayload(kRetryAfterPayload, absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(after))));
   return status;
 }

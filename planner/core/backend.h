@@ -76,8 +76,8 @@ class PlanBackend {
   // The number of threads that may be in PlanBatch() at once.
   virtual int threads() const { return 1; }
 
-  // True if a batch takes as long as its plans would one after the other, as on a CPU. Large
-  // batches then gain little, and whoever waits for one plan waits for all.
+  // True if a batch takes as long as its plans would one after the other, as on a CPU. Each plan is
+  // then a batch, so that nobody waits for the plans of others in it.
   virtual bool plans_one_by_one() const { return false; }
 
   // One plan for each item, in their order, blocking while it computes. REQUIRES: `model` was made
