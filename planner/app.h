@@ -34,8 +34,8 @@ class App {
 
   // 1. Health says NOT_SERVING, and new requests are answered with UNAVAILABLE, so that clients go
   // elsewhere. 2. Plans what waits, for drain_timeout at most; the rest is answered with
-  // UNAVAILABLE, too. 3. Takes no more parameters. 4. Shuts the server down. Idempotent; it takes as
-  // long as drain_timeout, a batch, a load and stop_grace at most.
+  // UNAVAILABLE, too. 3. Takes no more parameters. 4. Shuts the server down. Idempotent; it takes
+  // as long as drain_timeout, a batch, a load and stop_grace at most.
   void Stop();
 
   // Blocks until Stop() has done its work, or until it is clear that the program at the address of

@@ -26,11 +26,13 @@ absl::StatusOr<rpc::RunningRole> Start(const Flags& flags, const rpc::RoleContex
 int main(int argc, char** argv) {
   pompc::rpc::RoleMain role(
       {.program = "pompc-planner",
-       .summary = "Serves MPPI plans to actors, made with the newest parameters of a learner or several.",
+       .summary =
+           "Serves MPPI plans to actors, made with the newest parameters of a learner or several.",
        .examples = "Example: pompc-planner --listen 127.0.0.1:50052 --learner 127.0.0.1:7000",
        .listen = "127.0.0.1:50052",
        .health_service = pompc::proto::PlannerService::service_full_name()});
   pompc::planner::Flags flags;
   flags.AddTo(role.flags());
-  return role.Run(argc, argv, [&](const auto& context) { return pompc::planner::Start(flags, context); });
+  return role.Run(argc, argv,
+                  [&](const auto& context) { return pompc::planner::Start(flags, context); });
 }

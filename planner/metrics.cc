@@ -66,6 +66,11 @@ std::map<std::string, RunFigures> Figures(const Batcher& batcher, const RunTable
 void AddRequests(const RunFigures& run, const MetricLabels& labels, MetricSamples& out) {
   const PlannerRun::Stats& stats = run.stats;
   out.Counter("pompc_planner_plans_total", "Plans made.", stats.plans, labels);
+  out.Counter("pompc_planner_iterations_total", "Iterations of the searches for these plans.",
+              stats.iterations, labels);
+  out.Counter("pompc_planner_shortened_plans_total",
+              "Plans with fewer iterations than planner.iterations, because of planner.budget_ms.",
+              stats.shortened, labels);
   // One metric with a label for each reason: a dashboard then shows their sum without knowing them.
   const std::pair<const char*, uint64_t> unplanned[] = {{"expired", stats.expired},
                                                         {"cancelled", stats.cancelled},

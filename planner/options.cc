@@ -14,8 +14,8 @@ absl::Status AppOptions::Validate() const {
         absl::StrCat("--max-runs: ", max_runs, "; allowed: 1 to ", kMostRuns));
   }
   if (learners.size() > static_cast<size_t>(max_runs)) {
-    return absl::InvalidArgumentError(absl::StrCat("--learner: ", learners.size(),
-                                                   " addresses; --max-runs allows ", max_runs));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--learner: ", learners.size(), " addresses; --max-runs allows ", max_runs));
   }
   if (engine == nullptr) return absl::InvalidArgumentError("engine: must be given");
   if (metrics == nullptr) return absl::InvalidArgumentError("metrics: must be given");

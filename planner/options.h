@@ -42,8 +42,8 @@ struct AppOptions {
   absl::Duration max_queue_wait = absl::Seconds(60);
   // Pauses between attempts to reach a learner.
   BackoffOptions learner_backoff;
-  // If the server at one of `learners` never was a learner and lacks its methods for this long, it is
-  // another program, and the planner ends.
+  // If the server at one of `learners` never was a learner and lacks its methods for this long, it
+  // is another program, and the planner ends.
   absl::Duration wrong_peer_timeout = absl::Seconds(10);
   // Seed of the jitter in these pauses.
   uint64_t seed = 1;

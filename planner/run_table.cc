@@ -58,8 +58,8 @@ absl::Status RunTable::Follow(const rpc::Endpoint& learner, const std::string& r
   // The learner of a run that is here has moved, or was given up.
   if (const FollowerPtr old = run_id.empty() ? nullptr : FindFollower(run_id)) {
     if (old->origin == Origin::kHost) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "run \"", run_id, "\" is followed at ", old->learner.address(), " (--learner)"));
+      return absl::FailedPreconditionError(absl::StrCat("run \"", run_id, "\" is followed at ",
+                                                        old->learner.address(), " (--learner)"));
     }
     follower->run = old->run;
     Drop(old);
@@ -143,8 +143,8 @@ absl::Status RunTable::Take(Follower& follower, const parameters::ParameterSnaps
       }
       follower.run_id = run_id;
       if (follower.run == nullptr) {
-        follower.run = std::make_shared<PlannerRun>(run_id, options_.clock,
-                                                    options_.max_kept_versions);
+        follower.run =
+            std::make_shared<PlannerRun>(run_id, options_.clock, options_.max_kept_versions);
       }
     }
     run = follower.run;

@@ -50,6 +50,7 @@ void FillPlan(const PlanResult& result, proto::Plan* plan) {
   *plan->mutable_version() = ToProto(result.version);
   plan->set_queue_us(Micros(result.queue_wait));
   plan->set_compute_us(Micros(result.compute));
+  plan->set_iterations(static_cast<uint32_t>(result.plan.iterations));
   plan->set_batch_size(static_cast<uint32_t>(result.batch_size));
 }
 
@@ -139,8 +140,7 @@ grpc::ServerUnaryReactor* PlannerService::Plan(grpc::CallbackServerContext* cont
                                                proto::PlanReply* reply) {
   absl::Status status = rpc::CheckWireVersion(request->header());
   if (!status.ok()) return rpc::FinishUnary(context, status);
-  const absl::StatusOr<std::shared_ptr<PlannerRun>> run =
-      runs_->Find(request->header().run_id());
+  const absl::StatusOr<std::shared_ptr<PlannerRun>> run = runs_->Find(request->header().run_id());
   if (!run.ok()) return rpc::FinishUnary(context, run.status());
   absl::StatusOr<std::vector<PlanCall>> calls = MakeCalls(*context, *request, **run);
   if (!calls.ok()) return rpc::FinishUnary(context, calls.status());

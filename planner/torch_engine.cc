@@ -80,6 +80,10 @@ PlanSpec MakeSpec(const proto::RunConfig& config) {
   spec.horizon = static_cast<int>(config.planner().horizon());
   spec.max_batch = static_cast<int>(config.planner().max_batch());
   spec.max_queue = static_cast<int>(config.planner().max_queue());
+  spec.iterations = static_cast<int>(config.planner().iterations());
+  if (const double budget_ms = config.planner().budget_ms(); budget_ms > 0) {
+    spec.budget = absl::Milliseconds(budget_ms);
+  }
   return spec;
 }
 
@@ -139,7 +143,8 @@ class TorchEngine final : public PlanEngine {
       : device_(device), threads_(threads), policy_alone_(policy_alone) {}
 
   int threads() const override { return threads_; }
-  bool plans_one_by_one() const override { return device_.is_cpu(); }
+  // The policy alone is so cheap that a batch of it gains.
+  bool plans_one_by_one() const override { return device_.is_cpu() && !policy_alone_; }
 
   absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
                                               absl::Span<const PlanItem* const> items) override {

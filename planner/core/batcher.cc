@@ -155,8 +155,11 @@ void Batcher::PlanAndReply(PlanQueue::Step& step, Timer& timer) {
   POMPC_CHECK(!step.batch.empty() && step.model != nullptr);
   std::vector<const PlanItem*> items;
   std::vector<absl::Duration> queue_waits;
-  for (const PlanCall& call : step.batch) {
-    POMPC_DCHECK(CheckItem(call.item, step.model->spec()).ok());
+  const PlanSpec& spec = step.model->spec();
+  for (PlanCall& call : step.batch) {
+    // The time in the queue counts: what a robot waits for is the action.
+    call.item.finish_by = call.submitted + spec.budget;
+    POMPC_DCHECK(CheckItem(call.item, spec).ok());
     items.push_back(&call.item);
     queue_waits.push_back(start - call.submitted);
   }
@@ -172,7 +175,11 @@ void Batcher::PlanAndReply(PlanQueue::Step& step, Timer& timer) {
   for (size_t i = 0; i < step.batch.size(); ++i) {
     const absl::Status status = plans.ok() ? CheckPlan((*plans)[i], version) : plans.status();
     if (status.ok()) {
+      const int iterations = (*plans)[i].iterations;
       ++batch.plans;
+      batch.iterations += static_cast<uint64_t>(iterations);
+      const bool limited = spec.budget < absl::InfiniteDuration();
+      if (limited && iterations < spec.iterations) ++batch.shortened;
       batch.waited += queue_waits[i];
       answers.push_back(PlanResult{std::move((*plans)[i]), version, queue_waits[i], compute,
                                    static_cast<int>(step.batch.size())});

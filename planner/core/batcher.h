@@ -52,8 +52,8 @@ class Batcher {
   // Closes.
   ~Batcher();
 
-  // Queues calls of `run`, all or none; each `done` gets a plan, or DEADLINE_EXCEEDED, CANCELLED (by
-  // Cancel or Close), INTERNAL (the plan is not finite: the parameters have diverged) or the
+  // Queues calls of `run`, all or none; each `done` gets a plan, or DEADLINE_EXCEEDED, CANCELLED
+  // (by Cancel or Close), INTERNAL (the plan is not finite: the parameters have diverged) or the
   // backend's error. Returns the id of the first (the others count up from it), or, without having
   // called done: UNAVAILABLE before the run's first parameters, INVALID_ARGUMENT as CheckItem,
   // naming the call as queries[i], RESOURCE_EXHAUSTED as PlanQueue::Push, CANCELLED after Drain or

@@ -79,28 +79,28 @@ absl::Status PlanQueue::CheckDeadline(const PlannerRun& run, const Run* waiting,
   const std::optional<absl::Duration> batch = run.LeastBatchTime(now);
   if (deadline == absl::InfiniteDuration() || !batch.has_value()) return absl::OkStatus();
   const auto end = [&](size_t plans, absl::Duration others) {
-    return now +
-           std::max((LeastTime(run, plans, now) + others) / options_.threads, *batch);
+    return now + std::max((LeastTime(run, plans, now) + others) / options_.threads, *batch);
   };
+  // Where even an idle planner would be too late, to come again would not help: the caller must
+  // hear that its deadline is too short, which its passing says.
+  if (end(calls.size(), absl::ZeroDuration()) > deadline) return absl::OkStatus();
   // Usually there is time for all that waits, and nothing more needs to be known.
   const size_t all = calls.size() + (waiting == nullptr ? 0 : waiting->lanes.size());
   if (end(all, OthersTime(waiting, absl::InfiniteDuration(), now)) <= deadline) {
     return absl::OkStatus();
   }
   const size_t plans =
-      waiting == nullptr
-          ? calls.size()
-          : waiting->lanes.PlansUntil(RunLanes::LaneOf(calls.front()), calls.size());
+      waiting == nullptr ? calls.size()
+                         : waiting->lanes.PlansUntil(RunLanes::LaneOf(calls.front()), calls.size());
   const absl::Duration start = waiting == nullptr ? turn_ : std::max(waiting->served, turn_);
   const absl::Duration least =
       end(plans, OthersTime(waiting, start + LeastTime(run, plans, now), now));
   if (least <= deadline) return absl::OkStatus();
-  return WithRetryAfter(
-      absl::ResourceExhaustedError(absl::StrCat(
-          "the deadline is in ", absl::FormatDuration(deadline - now), ", but with the ", size(),
-          " requests that wait, a plan now takes ", absl::FormatDuration(least - now),
-          " or longer")),
-      least - deadline);
+  return WithRetryAfter(absl::ResourceExhaustedError(absl::StrCat(
+                            "the deadline is in ", absl::FormatDuration(deadline - now),
+                            ", but with the ", size(), " requests that wait, a plan now takes ",
+                            absl::FormatDuration(least - now), " or longer")),
+                        least - deadline);
 }
 
 absl::Duration PlanQueue::LeastTime(const PlannerRun& run, size_t plans, absl::Duration now) const {
@@ -193,14 +193,13 @@ void PlanQueue::RefuseExpired(absl::Duration now, Step* step) {
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
     std::optional<Removed> late = Remove(deadlines_.begin()->second);
     POMPC_CHECK(late.has_value(), "a deadline is forgotten with its call");
-    absl::Status status = absl::DeadlineExceededError(absl::StrCat(
-        "waited ", absl::FormatDuration(now - late->call.submitted), " for a batch"));
+    absl::Status status = absl::DeadlineExceededError(
+        absl::StrCat("waited ", absl::FormatDuration(now - late->call.submitted), " for a batch"));
     step->refused.push_back({std::move(late->run), std::move(late->call), std::move(status)});
   }
 }
 
-void PlanQueue::Planned(PlannerRun& run, size_t plans, absl::Duration compute,
-                        absl::Duration now) {
+void PlanQueue::Planned(PlannerRun& run, size_t plans, absl::Duration compute, absl::Duration now) {
   POMPC_CHECK_GT(plans, 0u);
   POMPC_CHECK_GT(in_flight_, 0, "a batch is reported once");
   --in_flight_;

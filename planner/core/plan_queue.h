@@ -67,8 +67,9 @@ class PlanQueue {
   // common/base/retry.h) if anything was measured,
   // - when max_queue calls of the run wait already; until then all are taken;
   // - when not even the shortest times measured lately (ServiceTimes::Least) let the last of the
-  //   calls be planned by the deadline. Where nothing waits and a thread is free they are taken all
-  //   the same: they will measure anew.
+  //   calls be planned by the deadline. They are taken all the same where nothing waits and a
+  //   thread is free, so that they measure anew, and where an idle planner would be too late as
+  //   well, so that coming again would not help.
   // REQUIRES: there are calls, of one client, with one deadline and one pinned version; the run has
   // parameters.
   absl::StatusOr<uint64_t> Push(const std::shared_ptr<PlannerRun>& run, std::vector<PlanCall> calls,

@@ -5,6 +5,8 @@ namespace pompc::planner {
 void PlannerRun::Count(const Stats& more) {
   MutexLock lock(&mu_);
   stats_.plans += more.plans;
+  stats_.shortened += more.shortened;
+  stats_.iterations += more.iterations;
   stats_.batches += more.batches;
   stats_.expired += more.expired;
   stats_.cancelled += more.cancelled;

@@ -21,6 +21,10 @@ class PlannerRun {
  public:
   struct Stats {
     uint64_t plans = 0;
+    // Of these, plans whose search was cut short by planner.budget_ms.
+    uint64_t shortened = 0;
+    // Iterations of their searches, together.
+    uint64_t iterations = 0;
     uint64_t batches = 0;
     // Requests whose deadline passed while they waited.
     uint64_t expired = 0;

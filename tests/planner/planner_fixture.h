@@ -78,7 +78,9 @@ class OtherLearner {
     return server_->address().empty() ? server_->InProcessEndpoint()
                                       : rpc::Endpoint(server_->address());
   }
-  void Publish(uint64_t number) { publisher_.Publish(FakeSnapshot({1, number}, 0, "data", run_id_)); }
+  void Publish(uint64_t number) {
+    publisher_.Publish(FakeSnapshot({1, number}, 0, "data", run_id_));
+  }
 
  private:
   const std::string run_id_;

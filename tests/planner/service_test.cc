@@ -279,9 +279,12 @@ TEST_F(PlannerTest, MetricsSayWhoWaitsForWhom) {
         "pompc_planner_queue_wait_seconds_count 1", "pompc_planner_compute_seconds_count 1",
         "pompc_planner_queued_requests{run=\"run\"} 0",
         "pompc_planner_unplanned_requests_total{reason=\"expired\",run=\"run\"} 0",
-        "pompc_planner_parameters_incarnation{run=\"run\"} 1", "pompc_planner_parameters_number{run=\"run\"} 1",
-        "pompc_planner_kept_versions{run=\"run\"} 0", "pompc_planner_received_versions_total{run=\"run\"} 1",
-        "pompc_planner_received_bytes_total{run=\"run\"} 4", "pompc_planner_learner_connected{run=\"run\"} 1",
+        "pompc_planner_parameters_incarnation{run=\"run\"} 1",
+        "pompc_planner_parameters_number{run=\"run\"} 1",
+        "pompc_planner_kept_versions{run=\"run\"} 0",
+        "pompc_planner_received_versions_total{run=\"run\"} 1",
+        "pompc_planner_received_bytes_total{run=\"run\"} 4",
+        "pompc_planner_learner_connected{run=\"run\"} 1",
         "pompc_planner_learner_disconnects_total{run=\"run\"} 0"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }

@@ -53,7 +53,7 @@ class BatcherTest : public ::testing::Test {
     return SubmitTo(batcher_, answer, value, deadline);
   }
   absl::StatusOr<uint64_t> SubmitTo(Batcher& batcher, Answer* answer, float value,
-                                           absl::Duration deadline = absl::InfiniteDuration()) {
+                                    absl::Duration deadline = absl::InfiniteDuration()) {
     PlanCall call;
     call.item = FakeItem(value);
     call.deadline = deadline;
@@ -359,6 +359,53 @@ TEST_F(BatcherTest, DrainEndsAtItsTimeout) {
   backend_.Release();
   closer.Join();
   EXPECT_TRUE(running.Wait().ok());
+}
+
+// Makes two iterations and notes when each plan should be there.
+class HastyBackend : public FakeBackend {
+ public:
+  absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
+                                              absl::Span<const PlanItem* const> items) override {
+    auto plans = FakeBackend::PlanBatch(model, items);
+    for (size_t i = 0; i < items.size(); ++i) {
+      finish_by.push_back(items[i]->finish_by);
+      (*plans)[i].iterations = 2;
+    }
+    return plans;
+  }
+
+  std::vector<absl::Duration> finish_by;
+};
+
+TEST_F(BatcherTest, TheBudgetOfAPlanBeginsWhenItsRequestComes) {
+  HastyBackend backend;
+  Batcher batcher(&backend, {.clock = &clock_});
+  const auto submit = [&](Answer* answer) { ASSERT_TRUE(SubmitTo(batcher, answer, 0).ok()); };
+  Answer unlimited;
+  submit(&unlimited);
+  EXPECT_EQ(unlimited.Wait()->plan.iterations, 2);
+  EXPECT_EQ(run_->stats().shortened, 0u) << "there is no budget";
+
+  PlanSpec spec = FakeSpec();
+  spec.iterations = 3;
+  spec.budget = absl::Milliseconds(5);
+  run_->parameters().Put(FakeModel(2, spec), absl::ZeroDuration());
+  backend.Hold();
+  Answer first, waits;
+  submit(&first);
+  backend.AwaitBatches(2);
+  const absl::Duration submitted = clock_.Now();
+  submit(&waits);
+  clock_.Advance(absl::Milliseconds(3));
+  backend.Release();
+  EXPECT_TRUE(first.Wait().ok());
+  EXPECT_TRUE(waits.Wait().ok());
+  batcher.Close();
+  EXPECT_THAT(backend.finish_by,
+              ElementsAre(absl::InfiniteDuration(), submitted + absl::Milliseconds(5),
+                          submitted + absl::Milliseconds(5)));
+  EXPECT_EQ(run_->stats().iterations, 6u);
+  EXPECT_EQ(run_->stats().shortened, 2u);
 }
 
 TEST_F(BatcherTest, CallsThatAreRefusedAreCounted) {

@@ -169,8 +169,8 @@ TEST(FairShareTest, CancelledCallsLeaveTheirClientsTurnToTheOthers) {
   std::vector<uint64_t> ids;
   while (!planner.queue_.empty()) ids.push_back(planner.Plan().batch.at(0).id);
   // Clients 1, 2 and 3 in turn, each in its order.
-  EXPECT_THAT(ids, ::testing::ElementsAre(first + 1, other, other + 2, first + 2, other + 3,
-                                          first + 4));
+  EXPECT_THAT(ids,
+              ::testing::ElementsAre(first + 1, other, other + 2, first + 2, other + 3, first + 4));
 }
 
 TEST(FairShareTest, AThousandClientsTakeTurns) {
@@ -206,7 +206,16 @@ TEST(DeadlineTest, CallThatWouldBeTooLateIsRefusedWithTheTimeItIsTooLate) {
   EXPECT_EQ(RetryAfter(late), 20 * kMs);
   // Another client's turn comes sooner.
   EXPECT_TRUE(planner.Ask(run, 2, 20 * kMs).ok());
-  EXPECT_FALSE(planner.Ask(run, 3, 5 * kMs).ok());
+  EXPECT_FALSE(planner.Ask(run, 3, 10 * kMs).ok());
+}
+
+TEST(DeadlineTest, CallThatAnIdlePlannerCouldNotServeInTimeIsTaken) {
+  PlannerSteps planner;
+  const auto run = planner.AddRun("run", 10 * kMs);
+  planner.Measure(run);
+  ASSERT_TRUE(planner.Ask(run, 1, absl::Seconds(1), 10).ok());
+  EXPECT_FALSE(planner.Ask(run, 1, 20 * kMs, 2).ok());
+  EXPECT_TRUE(planner.Ask(run, 1, 19 * kMs, 2).ok());
 }
 
 TEST(DeadlineTest, UnderTooMuchLoadNearlyAllThatIsTakenIsPlannedInTime) {
@@ -259,8 +268,8 @@ TEST(DeadlineTest, ALoneCallOnAnIdlePlannerIsNeverRefused) {
   PlannerSteps planner;
   const auto run = planner.AddRun("run", absl::Seconds(1));
   planner.Measure(run);
-  EXPECT_TRUE(planner.Ask(run, 0, kMs, 64).ok());
-  EXPECT_FALSE(planner.Ask(run, 0, kMs).ok());
+  EXPECT_TRUE(planner.Ask(run, 0, absl::Seconds(64), 64).ok());
+  EXPECT_FALSE(planner.Ask(run, 0, absl::Seconds(64)).ok());
 }
 
 TEST(DeadlineTest, OneHiccupRefusesNothing) {
@@ -280,9 +289,11 @@ TEST(DeadlineTest, AnEstimateThatIsOldIsNoReasonToRefuse) {
   const auto other = planner.AddRun("other", kMs);
   planner.Measure(slow);
   ASSERT_TRUE(planner.Ask(other).ok());
-  EXPECT_FALSE(planner.Ask(slow, 0, kMs).ok());
+  ASSERT_TRUE(planner.Ask(slow, 1).ok());
+  ASSERT_TRUE(planner.Ask(slow, 2).ok());
+  EXPECT_FALSE(planner.Ask(slow, 3, absl::Seconds(1)).ok());
   planner.now_ += ServiceTimes::kFresh + kMs;
-  EXPECT_TRUE(planner.Ask(slow, 0, kMs).ok());
+  EXPECT_TRUE(planner.Ask(slow, 3, absl::Seconds(1)).ok());
 }
 
 TEST(DeadlineTest, OtherRunsCountAsFarAsTheyComeFirst) {

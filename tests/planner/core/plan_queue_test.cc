@@ -225,7 +225,8 @@ TEST_F(PlanQueueTest, CallThatNoLongerFitsTheRunIsRefused) {
 }
 
 // A run whose parameters allow so many calls to wait.
-std::shared_ptr<PlannerRun> RunWithRoom(int max_queue, Clock* clock, const std::string& id = "run") {
+std::shared_ptr<PlannerRun> RunWithRoom(int max_queue, Clock* clock,
+                                        const std::string& id = "run") {
   PlanSpec spec = FakeSpec();
   spec.max_queue = max_queue;
   auto run = FakeRun(id, clock);
