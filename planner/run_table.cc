@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/check.h"
+#include "common/process/freed_memory.h"
 #include "common/process/log.h"
 
 namespace pompc::planner {
@@ -129,31 +130,43 @@ void RunTable::Drop(const FollowerPtr& follower) {
 
 absl::Status RunTable::Take(Follower& follower, const parameters::ParameterSnapshot& snapshot) {
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<const PlannerModel> model, options_.load(snapshot));
-  const std::string& run_id = snapshot.description.run_id();
-  std::shared_ptr<PlannerRun> run;
-  {
-    MutexLock lock(&mu_);
-    if (!follower.listed) return absl::OkStatus();
-    if (follower.run == nullptr) {
-      // The learner may have moved here from another address.
-      for (const FollowerPtr& other : std::vector<FollowerPtr>(followers_)) {
-        if (other.get() == &follower || other->run_id != run_id) continue;
-        if (other->run != nullptr) follower.run = other->run;
-        if (other->origin == Origin::kGuest) Drop(other);
-      }
-      follower.run_id = run_id;
-      if (follower.run == nullptr) {
-        follower.run =
-            std::make_shared<PlannerRun>(run_id, options_.clock, options_.max_kept_versions);
-      }
-    }
-    run = follower.run;
-  }
+  const std::shared_ptr<PlannerRun> run = Adopt(follower, snapshot.description.run_id());
+  if (run == nullptr) return absl::OkStatus();
   // Whoever is told of the run must find its parameters.
   const bool first = run->parameters().Newest() == nullptr;
   run->parameters().Put(std::move(model), absl::Seconds(snapshot.description.keep_seconds()));
   if (first && options_.on_first) options_.on_first(snapshot);
+  ReturnMemory(snapshot.data->size());
   return absl::OkStatus();
+}
+
+std::shared_ptr<PlannerRun> RunTable::Adopt(Follower& follower, const std::string& run_id) {
+  MutexLock lock(&mu_);
+  if (!follower.listed || follower.run != nullptr) return follower.listed ? follower.run : nullptr;
+  // The learner may have moved here from another address.
+  for (const FollowerPtr& other : std::vector<FollowerPtr>(followers_)) {
+    if (other.get() == &follower || other->run_id != run_id) continue;
+    if (other->run != nullptr) follower.run = other->run;
+    if (other->origin == Origin::kGuest) Drop(other);
+  }
+  follower.run_id = run_id;
+  if (follower.run == nullptr) {
+    follower.run = std::make_shared<PlannerRun>(run_id, options_.clock, options_.max_kept_versions);
+  }
+  return follower.run;
+}
+
+// A version takes several times its size while it is loaded, and each learner's thread has a heap
+// of its own that keeps what it freed. With many runs that would be more than all models together.
+void RunTable::ReturnMemory(uint64_t bytes) {
+  constexpr uint64_t kReturnEvery = 16 << 20;
+  {
+    MutexLock lock(&mu_);
+    taken_bytes_ += bytes;
+    if (followers_.size() < 2 || taken_bytes_ < kReturnEvery) return;
+    taken_bytes_ = 0;
+  }
+  ReturnFreedMemory();
 }
 
 void RunTable::OnWrongPeer(Follower& follower, const absl::Status& status) {

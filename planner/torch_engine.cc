@@ -110,6 +110,7 @@ model::PlanInputs MakeInputs(absl::Span<const PlanItem* const> items, const Plan
     inputs.has_warm_start.push_back(!item->warm_start.empty());
     inputs.seeds.push_back(item->seed);
     inputs.evaluate.push_back(item->evaluate);
+    inputs.finish_by.push_back(item->finish_by);
   }
   return inputs;
 }
@@ -131,8 +132,8 @@ std::vector<Plan> SplitPlans(model::Plans plans, int64_t batch) {
   }
   std::vector<Plan> split(batch);
   for (int64_t i = 0; i < batch; ++i) {
-    split[i] = {Row(plans.actions, i), Row(plans.mean, i), Row(plans.std, i),
-                Row(plans.value, i)[0], Row(plans.warm_start, i)};
+    split[i] = {Row(plans.actions, i),  Row(plans.mean, i),       Row(plans.std, i),
+                Row(plans.value, i)[0], Row(plans.warm_start, i), plans.iterations.at(i)};
   }
   return split;
 }

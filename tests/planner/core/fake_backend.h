@@ -46,6 +46,7 @@ class FakeBackend : public PlanBackend {
     {
       MutexLock lock(&mu_);
       batch_sizes_.push_back(static_cast<int>(items.size()));
+      batch_runs_.push_back(model.run_id());
       changed_.SignalAll();
       while (held_ && passes_ == 0) changed_.Wait(&mu_);
       if (held_) --passes_;
@@ -96,6 +97,11 @@ class FakeBackend : public PlanBackend {
     MutexLock lock(&mu_);
     return batch_sizes_;
   }
+  // Their runs, in the same order.
+  std::vector<std::string> batch_runs() {
+    MutexLock lock(&mu_);
+    return batch_runs_;
+  }
 
  private:
   const int threads_;
@@ -106,6 +112,7 @@ class FakeBackend : public PlanBackend {
   int passes_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status error_ ABSL_GUARDED_BY(mu_);
   std::vector<int> batch_sizes_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::string> batch_runs_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace pompc::planner
