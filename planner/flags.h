@@ -23,7 +23,7 @@ struct Flags {
   // the flag.
   absl::StatusOr<AppOptions> MakeOptions() const;
 
-  // As they are parsed.
+  // The values as they are parsed.
   std::string learners;
   bool accept_runs = AppOptions().accept_runs;
   int max_runs = AppOptions().max_runs;

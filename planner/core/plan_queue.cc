@@ -106,7 +106,7 @@ absl::Status PlanQueue::CheckDeadline(const PlannerRun& run, const Run* waiting,
 absl::Duration PlanQueue::LeastTime(const PlannerRun& run, size_t plans, absl::Duration now) const {
   const std::optional<absl::Duration> batch = run.LeastBatchTime(now);
   if (!batch.has_value()) return absl::ZeroDuration();
-  // As if every batch were full.
+  // The least is what full batches take.
   const int per_batch = options_.one_by_one ? 1 : NewestSpec(run).max_batch;
   return *batch * static_cast<int64_t>(plans) / per_batch;
 }

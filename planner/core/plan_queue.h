@@ -107,7 +107,7 @@ class PlanQueue {
     // more than its share.
     absl::Duration served;
   };
-  // Where a call waits.
+  // The place at which a call waits.
   struct Where {
     Run* run = nullptr;
     RunLanes::Lane lane;
@@ -132,9 +132,9 @@ class PlanQueue {
   void CheckInvariants() const;
 
   const Options options_;
-  // By id of the run.
+  // The runs by their ids.
   std::map<std::string, Run> runs_;
-  // By id of the call.
+  // The calls by their ids.
   std::unordered_map<uint64_t, Where> where_;
   // When to look for calls that waited too long: deadlines and ids.
   std::set<std::pair<absl::Duration, uint64_t>> deadlines_;

@@ -74,7 +74,7 @@ class RunLanes {
     return group.clients.at(std::get<2>(*group.turns.begin())).calls.begin()->second;
   }
   PlanCall Take(Lane lane, uint64_t id, uint64_t plans);
-  // Where a lane without calls would begin.
+  // The plans that a lane without calls would begin with.
   uint64_t Start(Lane lane) const;
 
   using LaneKey = std::pair<uint64_t, const PlannerModel*>;

@@ -10,7 +10,7 @@
 
 namespace pompc::planner {
 
-// How long recent batches took, as two figures for two purposes. Not thread-safe.
+// The times of recent batches, as two figures for two purposes. Not thread-safe.
 class ServiceTimes {
  public:
   // The batches that Least() looks back on.

@@ -44,7 +44,7 @@ proto::RunConfig Config() {
   spec->set_observation_size(kObservationSize);
   spec->set_action_size(1);
   config.mutable_model()->set_size("tiny");
-  // As presets/quickstart.textproto says: a plan takes milliseconds.
+  // The settings of presets/quickstart.textproto: a plan takes milliseconds.
   config.mutable_planner()->set_iterations(4);
   config.mutable_planner()->set_samples(128);
   config.mutable_planner()->set_policy_samples(8);

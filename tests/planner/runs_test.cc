@@ -46,7 +46,8 @@ class RunTableTest : public ::testing::Test {
     EXPECT_TRUE(Await([&] { return NumberOf(run_id) == number; }));
     return learner;
   }
-  // Of the newest parameters of a run; 0 without any. Does not count as being asked for.
+  // The number of the newest parameters of a run; 0 without any. Does not count as being asked
+  // for.
   uint64_t NumberOf(const std::string& run_id) {
     for (const RunTable::Entry& entry : table_->List()) {
       if (entry.run_id != run_id || entry.run == nullptr) continue;
