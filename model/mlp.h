@@ -76,6 +76,8 @@ class Mlp {
   NamedTensors Parameters() const;
   const MlpSpec& spec() const { return spec_; }
   const at::Tensor& flat() const { return flat_; }
+  // The layers as kernels see them; nullptr where there are no kernels.
+  const kernels::MlpLayers* kernel_layers() const { return kernel_layers_.get(); }
 
  private:
   struct Layer {

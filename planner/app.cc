@@ -15,62 +15,69 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(AppOptions options) {
   std::unique_ptr<App> app(new App(std::move(options)));
   POMPC_ASSIGN_OR_RETURN(app->server_, rpc::Server::Start(app->options_.server, {&app->service_}));
   // The server comes first: its address is known, and health answered, while the planner still
-  // waits for parameters. The subscriber comes last, because its thread calls Take at once.
-  app->SetServing(false);
-  parameters::ParameterSubscriberOptions subscriber;
-  subscriber.learner = app->options_.learner;
-  subscriber.run_id = app->options_.run_id;
-  subscriber.name = app->options_.name.empty() ? ProcessName() : app->options_.name;
-  subscriber.clock = app->options_.clock;
-  subscriber.backoff = app->options_.learner_backoff;
-  subscriber.seed = app->options_.seed;
-  subscriber.wrong_peer_timeout = app->options_.wrong_peer_timeout;
-  subscriber.on_wrong_peer = [app = app.get()](const absl::Status& status) { app->Fail(status); };
-  app->subscriber_ = std::make_unique<parameters::ParameterSubscriber>(
-      subscriber, [app = app.get()](const parameters::ParameterSnapshot& snapshot) {
-        return app->Take(snapshot);
-      });
-  app->watched_ = app->metrics_.Watch(app->batcher_, app->store_, *app->subscriber_);
+  // waits for parameters. The learners come last, because their parameters may come at once.
+  app->SetServing(app->options_.accept_runs);
+  app->watched_ = app->metrics_.Watch(app->batcher_, app->runs_);
+  for (const rpc::Endpoint& learner : app->options_.learners) {
+    POMPC_RETURN_IF_ERROR(app->runs_.Follow(learner, /*run_id=*/"", RunTable::Origin::kHost));
+  }
   return app;
 }
 
 App::App(AppOptions options)
     : options_(std::move(options)),
-      store_(options_.clock, options_.max_kept_versions),
       metrics_(options_.metrics),
-      batcher_(options_.engine.get(), &store_,
+      batcher_(options_.engine.get(),
                {.clock = options_.clock,
                 .on_batch = [this](const BatchReport& report) { metrics_.Observe(report); }}),
-      service_(&batcher_, &store_,
+      runs_(MakeRunOptions()),
+      service_(&batcher_, &runs_,
                {.max_queue_wait = options_.max_queue_wait, .clock = options_.clock}) {}
+
+RunTableOptions App::MakeRunOptions() {
+  RunTableOptions runs;
+  runs.max_runs = static_cast<size_t>(options_.max_runs);
+  runs.accept_guests = options_.accept_runs;
+  runs.max_kept_versions = options_.max_kept_versions;
+  runs.name = options_.name.empty() ? ProcessName() : options_.name;
+  runs.backoff = options_.learner_backoff;
+  runs.seed = options_.seed;
+  runs.wrong_peer_timeout = options_.wrong_peer_timeout;
+  runs.clock = options_.clock;
+  runs.load = [engine = options_.engine](const parameters::ParameterSnapshot& snapshot) {
+    return engine->Load(snapshot);
+  };
+  runs.on_first = [this](const parameters::ParameterSnapshot& snapshot) { OnFirst(snapshot); };
+  runs.on_wrong_peer = [this](const absl::Status& status) { Fail(status); };
+  return runs;
+}
 
 App::~App() { Stop(); }
 
 absl::Status App::Health() const {
+  {
+    MutexLock lock(&mu_);
+    if (stopping_) return absl::UnavailableError("the planner is stopping");
+  }
   // Before the first parameters the reason is more useful than the state: what the learner last
   // said, or how far the connection has come.
-  if (store_.Newest() != nullptr) return server_->Health();
-  const parameters::ParameterSubscriber::Status status = subscriber_->status();
-  if (!status.last_error.empty()) {
-    return absl::UnavailableError(absl::StrCat("no parameters: ", status.last_error));
+  if (options_.accept_runs || runs_.HasParameters()) return server_->Health();
+  std::string why = "no learner is followed yet";
+  for (const RunTable::Entry& entry : runs_.List()) {
+    if (!entry.status.last_error.empty()) {
+      return absl::UnavailableError(absl::StrCat("no parameters: ", entry.status.last_error));
+    }
+    why = entry.status.connected ? "the learner has not published parameters yet"
+                                 : "not connected to the learner yet";
   }
-  return absl::UnavailableError(status.connected ? "the learner has not published parameters yet"
-                                                 : "not connected to the learner yet");
+  return absl::UnavailableError(why);
 }
 
-absl::Status App::Take(const parameters::ParameterSnapshot& snapshot) {
-  POMPC_ASSIGN_OR_RETURN(std::shared_ptr<const PlannerModel> model,
-                         options_.engine->Load(snapshot));
-  // Serving starts only after the store has a version: a request that health has invited must find
-  // parameters.
-  const bool first = store_.Newest() == nullptr;
-  store_.Put(std::move(model), absl::Seconds(snapshot.description.keep_seconds()));
-  if (first) {
-    Log().info("serving run {} from parameters {}", snapshot.description.run_id(),
-               snapshot.version().ToString());
-    SetServing(true);
-  }
-  return absl::OkStatus();
+void App::OnFirst(const parameters::ParameterSnapshot& snapshot) {
+  Log().info("serving run {} from parameters {}", snapshot.description.run_id(),
+             snapshot.version().ToString());
+  MutexLock lock(&mu_);
+  if (!stopping_) SetServing(true);
 }
 
 void App::Fail(const absl::Status& status) {
@@ -93,12 +100,18 @@ void App::SetServing(bool serving) {
 }
 
 void App::Stop() {
-  // 1. No more parameters, and health tells clients to ask another planner.
-  if (subscriber_ != nullptr) subscriber_->Close();
-  if (server_ != nullptr) SetServing(false);
-  // 2. Every call that the server still has is answered here, ...
+  {
+    MutexLock lock(&mu_);
+    stopping_ = true;
+    if (server_ != nullptr) SetServing(false);
+  }
+  if (!batcher_.Drain(options_.drain_timeout)) {
+    Log().warn("{} requests still wait after {}: their callers are sent to another planner",
+               batcher_.queued(), absl::FormatDuration(options_.drain_timeout));
+  }
   batcher_.Close();
-  // 3. ... so that its shutdown finds none to wait for.
+  runs_.Close();
+  // Every call has been answered, so that the shutdown waits for the answers' way alone.
   if (server_ != nullptr) server_->Shutdown(options_.stop_grace);
   ended_.Set();
 }

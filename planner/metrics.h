@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "common/metrics/metrics.h"
-#include "parameters/parameter_subscriber.h"
 #include "planner/core/batcher.h"
+#include "planner/run_table.h"
 
 namespace pompc::planner {
 
@@ -18,8 +18,7 @@ class PlannerMetrics {
   void Observe(const BatchReport& report);
 
   // Metrics of what these hold, which must outlive what is returned.
-  [[nodiscard]] MetricSource Watch(const Batcher& batcher, const ParameterStore& store,
-                                   const parameters::ParameterSubscriber& subscriber);
+  [[nodiscard]] MetricSource Watch(const Batcher& batcher, const RunTable& runs);
 
  private:
   const std::shared_ptr<MetricsRegistry> registry_;

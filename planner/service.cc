@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/rpc/call.h"
+#include "common/rpc/endpoint.h"
 #include "common/values/float_bytes.h"
 
 namespace pompc::planner {
@@ -49,6 +50,7 @@ void FillPlan(const PlanResult& result, proto::Plan* plan) {
   *plan->mutable_version() = ToProto(result.version);
   plan->set_queue_us(Micros(result.queue_wait));
   plan->set_compute_us(Micros(result.compute));
+  plan->set_iterations(static_cast<uint32_t>(result.plan.iterations));
   plan->set_batch_size(static_cast<uint32_t>(result.batch_size));
 }
 
@@ -67,9 +69,10 @@ absl::StatusOr<PlanItem> ToItem(const proto::PlanQuery& query, bool evaluate) {
 // handed to gRPC: what gRPC does with it (OnCancel, OnDone) happens after.
 class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
  public:
-  PlanReactor(Batcher* batcher, proto::PlanReply* reply) : batcher_(batcher), reply_(reply) {}
+  PlanReactor(grpc::CallbackServerContext* context, Batcher* batcher, proto::PlanReply* reply)
+      : context_(context), batcher_(batcher), reply_(reply) {}
 
-  void Submit(std::vector<PlanCall> calls) {
+  void Submit(const std::shared_ptr<PlannerRun>& run, std::vector<PlanCall> calls) {
     POMPC_CHECK(!calls.empty());
     count_ = calls.size();
     {
@@ -83,7 +86,7 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
     }
     // The reply has its plans already, one message for each call, so that threads that answer fill
     // different messages.
-    absl::StatusOr<uint64_t> first = batcher_->Submit(std::move(calls));
+    absl::StatusOr<uint64_t> first = batcher_->Submit(run, std::move(calls));
     if (first.ok()) {
       first_ = *first;
     } else {
@@ -115,9 +118,11 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
     // CANCELLED comes from a batcher that closes, or from a caller that is gone and hears nothing.
     // The caller of a planner that stops must ask another one, which UNAVAILABLE tells it.
     if (absl::IsCancelled(status)) status = absl::UnavailableError(status.message());
+    rpc::SendRetryAfter(context_, status);
     Finish(rpc::ToGrpc(status));
   }
 
+  grpc::CallbackServerContext* const context_;
   Batcher* const batcher_;
   proto::PlanReply* const reply_;
   // Id of the first call in the batcher; 0: the request was refused.
@@ -133,18 +138,20 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
 grpc::ServerUnaryReactor* PlannerService::Plan(grpc::CallbackServerContext* context,
                                                const proto::PlanRequest* request,
                                                proto::PlanReply* reply) {
-  absl::StatusOr<std::vector<PlanCall>> calls = MakeCalls(*context, *request);
+  absl::Status status = rpc::CheckWireVersion(request->header());
+  if (!status.ok()) return rpc::FinishUnary(context, status);
+  const absl::StatusOr<std::shared_ptr<PlannerRun>> run = runs_->Find(request->header().run_id());
+  if (!run.ok()) return rpc::FinishUnary(context, run.status());
+  absl::StatusOr<std::vector<PlanCall>> calls = MakeCalls(*context, *request, **run);
   if (!calls.ok()) return rpc::FinishUnary(context, calls.status());
-  auto* reactor = new PlanReactor(batcher_, reply);
-  reactor->Submit(*std::move(calls));
+  auto* reactor = new PlanReactor(context, batcher_, reply);
+  reactor->Submit(*run, *std::move(calls));
   return reactor;
 }
 
 absl::StatusOr<std::vector<PlanCall>> PlannerService::MakeCalls(
-    const grpc::CallbackServerContext& context, const proto::PlanRequest& request) const {
-  const std::shared_ptr<const PlannerModel> newest = store_->Newest();
-  if (newest == nullptr) return absl::UnavailableError("the planner has no parameters yet");
-  POMPC_RETURN_IF_ERROR(rpc::CheckHeader(request.header(), newest->run_id()));
+    const grpc::CallbackServerContext& context, const proto::PlanRequest& request,
+    const PlannerRun& run) const {
   if (request.queries_size() < 1 || request.queries_size() > rpc::kMaxPlanQueries) {
     return absl::InvalidArgumentError(absl::StrCat("queries has ", request.queries_size(),
                                                    " entries; allowed are 1 to ",
@@ -155,7 +162,7 @@ absl::StatusOr<std::vector<PlanCall>> PlannerService::MakeCalls(
   std::shared_ptr<const PlannerModel> pinned;
   if (request.has_pinned_version()) {
     const ParameterVersion version = FromProto(request.pinned_version());
-    pinned = store_->Find(version);
+    pinned = run.parameters().Find(version);
     if (pinned == nullptr) {
       return absl::UnavailableError(
           absl::StrCat("the planner does not hold parameters ", version.ToString()));
@@ -177,24 +184,74 @@ absl::StatusOr<std::vector<PlanCall>> PlannerService::MakeCalls(
   return calls;
 }
 
-// A caller without a run asks what is here; one with a run is told if this planner serves another.
+namespace {
+
+void FillRunInfo(const RunTable::Entry& entry, const Batcher& batcher,
+                 proto::PlannerRunInfo* info) {
+  info->set_run_id(entry.run_id);
+  info->set_learner(entry.learner);
+  info->set_connected(entry.status.connected);
+  ParameterVersion version;
+  if (entry.run != nullptr) {
+    const std::shared_ptr<const PlannerModel> newest = entry.run->parameters().Newest();
+    if (newest != nullptr) version = newest->version();
+    info->set_plans(entry.run->stats().plans);
+    info->set_queued(static_cast<uint32_t>(batcher.queued(entry.run_id)));
+  }
+  *info->mutable_version() = ToProto(version);
+}
+
+}  // namespace
+
+// A caller without a run asks what is here; one with a run is told if this planner serves others.
 grpc::ServerUnaryReactor* PlannerService::Info(grpc::CallbackServerContext* context,
                                                const proto::PlannerInfoRequest* request,
                                                proto::PlannerInfoReply* reply) {
-  const std::shared_ptr<const PlannerModel> newest = store_->Newest();
+  const std::string& run_id = request->header().run_id();
   absl::Status status = rpc::CheckWireVersion(request->header());
-  if (status.ok() && newest != nullptr && !request->header().run_id().empty()) {
-    status = rpc::CheckHeader(request->header(), newest->run_id());
+  if (status.ok() && !run_id.empty() && runs_->HasParameters()) {
+    status = runs_->Find(run_id).status();
   }
   if (!status.ok()) return rpc::FinishUnary(context, status);
-  *reply->mutable_version() = ToProto(newest == nullptr ? ParameterVersion() : newest->version());
-  for (const auto& kept : store_->Kept()) {
-    *reply->add_kept_versions() = ToProto(kept->version());
+  *reply->mutable_version() = ToProto(ParameterVersion());
+  bool found = false;
+  for (const RunTable::Entry& entry : runs_->List()) {
+    FillRunInfo(entry, *batcher_, reply->add_runs());
+    if (found || entry.run == nullptr || (!run_id.empty() && run_id != entry.run_id)) continue;
+    found = true;
+    *reply->mutable_version() = reply->runs().rbegin()->version();
+    reply->set_plans(reply->runs().rbegin()->plans());
+    for (const auto& kept : entry.run->parameters().Kept()) {
+      *reply->add_kept_versions() = ToProto(kept->version());
+    }
   }
-  const Batcher::Stats stats = batcher_->stats();
-  reply->set_plans(stats.plans);
-  reply->set_queued(static_cast<uint32_t>(stats.queued));
+  reply->set_queued(static_cast<uint32_t>(batcher_->queued()));
   return rpc::FinishUnary(context, absl::OkStatus());
+}
+
+absl::Status PlannerService::DoFollow(const proto::FollowRequest& request) {
+  POMPC_RETURN_IF_ERROR(rpc::CheckWireVersion(request.header()));
+  POMPC_ASSIGN_OR_RETURN(const std::vector<rpc::Endpoint> learners,
+                         rpc::ParseEndpoints("learner", request.learner()));
+  if (learners.size() != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("learner: ", request.learner(), "; allowed is one address, host:port"));
+  }
+  return runs_->Follow(learners.front(), request.header().run_id(), RunTable::Origin::kGuest);
+}
+
+grpc::ServerUnaryReactor* PlannerService::Follow(grpc::CallbackServerContext* context,
+                                                 const proto::FollowRequest* request,
+                                                 proto::FollowReply* reply) {
+  return rpc::FinishUnary(context, DoFollow(*request));
+}
+
+grpc::ServerUnaryReactor* PlannerService::Unfollow(grpc::CallbackServerContext* context,
+                                                   const proto::UnfollowRequest* request,
+                                                   proto::UnfollowReply* reply) {
+  absl::Status status = rpc::CheckWireVersion(request->header());
+  if (status.ok()) status = runs_->Unfollow(request->header().run_id());
+  return rpc::FinishUnary(context, status);
 }
 
 }  // namespace pompc::planner

@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "common/base/threads.h"
 #include "planner/core/batcher.h"
+#include "planner/run_table.h"
 #include "proto/planner.grpc.pb.h"
 
 namespace pompc::planner {
@@ -21,9 +22,9 @@ class PlannerService final : public proto::PlannerService::CallbackService {
     Clock* clock = Clock::Real();
   };
 
-  // `batcher` and `store` must outlive the server this is registered with.
-  PlannerService(Batcher* batcher, const ParameterStore* store, const Options& options)
-      : batcher_(batcher), store_(store), options_(options) {}
+  // `batcher` and `runs` must outlive the server this is registered with.
+  PlannerService(Batcher* batcher, RunTable* runs, const Options& options)
+      : batcher_(batcher), runs_(runs), options_(options) {}
 
   // The calls of proto/planner.proto. A planner that stops answers UNAVAILABLE, so that callers ask
   // another one.
@@ -33,17 +34,25 @@ class PlannerService final : public proto::PlannerService::CallbackService {
   grpc::ServerUnaryReactor* Info(grpc::CallbackServerContext* context,
                                  const proto::PlannerInfoRequest* request,
                                  proto::PlannerInfoReply* reply) override;
+  grpc::ServerUnaryReactor* Follow(grpc::CallbackServerContext* context,
+                                   const proto::FollowRequest* request,
+                                   proto::FollowReply* reply) override;
+  grpc::ServerUnaryReactor* Unfollow(grpc::CallbackServerContext* context,
+                                     const proto::UnfollowRequest* request,
+                                     proto::UnfollowReply* reply) override;
 
  private:
   class PlanReactor;
 
-  // The batcher's calls for `request`, without their callbacks. FAILED_PRECONDITION,
-  // INVALID_ARGUMENT or UNAVAILABLE.
+  // The batcher's calls for `request` of `run`, without their callbacks. INVALID_ARGUMENT or
+  // UNAVAILABLE.
   absl::StatusOr<std::vector<PlanCall>> MakeCalls(const grpc::CallbackServerContext& context,
-                                                  const proto::PlanRequest& request) const;
+                                                  const proto::PlanRequest& request,
+                                                  const PlannerRun& run) const;
+  absl::Status DoFollow(const proto::FollowRequest& request);
 
   Batcher* const batcher_;
-  const ParameterStore* const store_;
+  RunTable* const runs_;
   const Options options_;
 };
 

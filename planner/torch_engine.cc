@@ -36,17 +36,19 @@ class TorchModel final : public PlannerModel {
       : PlannerModel(version, std::move(run_id), spec),
         world(std::move(world)),
         config(std::move(config)),
-        device_planner(std::move(device_planner)) {}
+        device_planner(std::move(device_planner)),
+        planner(this->world, this->config) {}
 
   model::Plans Plan(const model::PlanInputs& inputs) const {
-    return device_planner == nullptr ? model::Plan(world, config, inputs)
-                                     : device_planner->Plan(world, inputs);
+    return device_planner == nullptr ? planner.Plan(inputs) : device_planner->Plan(world, inputs);
   }
 
   const model::WorldModel world;
   const proto::RunConfig config;
   // Plans with all versions of the run, on other devices than a CPU; null on a CPU.
   const std::shared_ptr<model::DevicePlanner> device_planner;
+  // Plans with this version on a CPU.
+  const model::Planner planner;
 };
 
 // LibTorch reports by exception, out of device memory for example; they end here.
@@ -78,6 +80,10 @@ PlanSpec MakeSpec(const proto::RunConfig& config) {
   spec.horizon = static_cast<int>(config.planner().horizon());
   spec.max_batch = static_cast<int>(config.planner().max_batch());
   spec.max_queue = static_cast<int>(config.planner().max_queue());
+  spec.iterations = static_cast<int>(config.planner().iterations());
+  if (const double budget_ms = config.planner().budget_ms(); budget_ms > 0) {
+    spec.budget = absl::Milliseconds(budget_ms);
+  }
   return spec;
 }
 
@@ -104,6 +110,7 @@ model::PlanInputs MakeInputs(absl::Span<const PlanItem* const> items, const Plan
     inputs.has_warm_start.push_back(!item->warm_start.empty());
     inputs.seeds.push_back(item->seed);
     inputs.evaluate.push_back(item->evaluate);
+    inputs.finish_by.push_back(item->finish_by);
   }
   return inputs;
 }
@@ -125,8 +132,8 @@ std::vector<Plan> SplitPlans(model::Plans plans, int64_t batch) {
   }
   std::vector<Plan> split(batch);
   for (int64_t i = 0; i < batch; ++i) {
-    split[i] = {Row(plans.actions, i), Row(plans.mean, i), Row(plans.std, i),
-                Row(plans.value, i)[0], Row(plans.warm_start, i)};
+    split[i] = {Row(plans.actions, i),  Row(plans.mean, i),       Row(plans.std, i),
+                Row(plans.value, i)[0], Row(plans.warm_start, i), plans.iterations.at(i)};
   }
   return split;
 }
@@ -137,7 +144,8 @@ class TorchEngine final : public PlanEngine {
       : device_(device), threads_(threads), policy_alone_(policy_alone) {}
 
   int threads() const override { return threads_; }
-  bool plans_one_by_one() const override { return device_.is_cpu(); }
+  // The policy alone is so cheap that a batch of it gains.
+  bool plans_one_by_one() const override { return device_.is_cpu() && !policy_alone_; }
 
   absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
                                               absl::Span<const PlanItem* const> items) override {

@@ -1,4 +1,4 @@
-// Time of planning a batch of states: on a CPU with Plan on one thread, elsewhere with a
+// Time of planning a batch of states: on a CPU with a Planner on one thread, elsewhere with a
 // DevicePlanner.
 //   plan_bench [--device cpu|cuda|cuda:N] [flags of the benchmark library]
 #include <benchmark/benchmark.h>
@@ -44,9 +44,9 @@ void BM_Plan(benchmark::State& state, Setting setting) {
       Normal(inputs.seeds, {0, 0}, {config.env().spec().observation_size()}, at::kCPU);
   DevicePlanner on_device(config, model, [] { return MakeRecorder(device, /*records=*/true); });
   if (!device.is_cpu()) on_device.WarmUp(model, batch);
+  const Planner on_cpu(model, config);
   for (auto _ : state) {
-    const Plans plans =
-        device.is_cpu() ? Plan(model, config, inputs) : on_device.Plan(model, inputs);
+    const Plans plans = device.is_cpu() ? on_cpu.Plan(inputs) : on_device.Plan(model, inputs);
     benchmark::DoNotOptimize(plans.actions.data_ptr<float>());
   }
   state.counters["ms_per_plan"] = benchmark::Counter(

@@ -113,7 +113,7 @@ def update_of_peer(size, device, compiled):
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
     # The parts that compute; optimisers step for all parameters at once in either case.
     for part in ("targets", "model_losses", "prior_loss", "policy_loss") if compiled else ():
-        setattr(peer, part, torch.compile(getattr(peer, part)))
+        setattr(peer, part, torch.compile(getattr(peer, part), dynamic=False))
     return lambda: peer.update(batch, peer.draw(batch))
 
 
@@ -121,7 +121,7 @@ def plan_of_peer(size, compiled):
     torch.manual_seed(1)
     peer = fresh_peer(size, "cpu")
     search = po_mpc.Search(*SEARCHES[size], members=SIZES[size][3])
-    plan = torch.compile(peer.plan) if compiled else peer.plan
+    plan = torch.compile(peer.plan, dynamic=False) if compiled else peer.plan
     observation, mean = torch.randn(OBSERVATION), torch.zeros(HORIZON, ACTION)
     return lambda: plan(observation, mean, search)
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/sized_config.h"
+#include "bench/planner/planner_config.h"
 #include "benchmark/benchmark.h"
 #include "common/process/log.h"
 #include "planner/torch_engine.h"
@@ -16,18 +16,6 @@
 namespace pompc::planner {
 namespace {
 
-// `tiny` plans as presets/quickstart.textproto says.
-proto::RunConfig Config(const std::string& size) {
-  proto::RunConfig config = bench::SizedConfig(size);
-  if (size == "tiny") {
-    config.mutable_planner()->set_iterations(4);
-    config.mutable_planner()->set_samples(128);
-    config.mutable_planner()->set_policy_samples(8);
-    config.mutable_planner()->set_elites(16);
-  }
-  return config;
-}
-
 std::shared_ptr<PlanEngine> Engine() {
   (void)SetUpLogging({.level = "off"});
   return *MakeTorchEngine({.device = "cpu", .threads = 1});
@@ -35,7 +23,7 @@ std::shared_ptr<PlanEngine> Engine() {
 
 void BM_Load(benchmark::State& state, const std::string& size) {
   const auto engine = Engine();
-  const parameters::ParameterSnapshot snapshot = TorchSnapshot(Config(size), {1, 1}, 1);
+  const parameters::ParameterSnapshot snapshot = TorchSnapshot(PlannerConfig(size), {1, 1}, 1);
   // A planner always holds the version before.
   auto model = *engine->Load(snapshot);
   for (auto _ : state) model = *engine->Load(snapshot);
@@ -46,7 +34,7 @@ BENCHMARK_CAPTURE(BM_Load, 5M, "5M")->Unit(benchmark::kMillisecond);
 
 void BM_PlanBatch(benchmark::State& state) {
   const auto engine = Engine();
-  const auto model = *engine->Load(TorchSnapshot(Config("tiny"), {1, 1}, 1));
+  const auto model = *engine->Load(TorchSnapshot(PlannerConfig("tiny"), {1, 1}, 1));
   std::vector<PlanItem> items(state.range(0));
   std::vector<const PlanItem*> batch;
   for (size_t i = 0; i < items.size(); ++i) {
@@ -97,7 +85,7 @@ Difference Compare(PlanEngine& engine, const PlannerModel& one, const PlannerMod
 // comparison, against themselves with other noise.
 void BM_Bfloat16(benchmark::State& state, const std::string& size) {
   const auto engine = Engine();
-  const proto::RunConfig config = Config(size);
+  const proto::RunConfig config = PlannerConfig(size);
   const model::NamedTensors parameters = TorchParameters(config, 1);
   const auto exact = *engine->Load(SnapshotOf(config, {1, 1}, parameters));
   const auto rounded = *engine->Load(

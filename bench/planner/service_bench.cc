@@ -35,7 +35,7 @@ class Cluster {
     learner_server_ = *rpc::Server::Start(listen, {&service_});
     AppOptions options;
     options.server = listen;
-    options.learner = Endpoint(*learner_server_, loopback);
+    options.learners = {Endpoint(*learner_server_, loopback)};
     options.engine = std::make_shared<FakeEngine>(Spec());
     options.metrics = std::make_shared<MetricsRegistry>();
     app_ = *App::Start(options);

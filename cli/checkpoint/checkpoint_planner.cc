@@ -77,9 +77,9 @@ CheckpointPlanner::CheckpointPlanner(proto::RunConfig config, uint64_t updates,
     : config_(std::move(config)),
       updates_(updates),
       engine_(std::move(engine)),
-      store_(Clock::Real(), /*max_kept=*/1),
-      batcher_(engine_.get(), &store_, {}) {
-  store_.Put(std::move(model), /*keep=*/absl::ZeroDuration());
+      run_(std::make_shared<planner::PlannerRun>(model->run_id(), Clock::Real(), /*max_kept=*/1)),
+      batcher_(engine_.get(), {}) {
+  run_->parameters().Put(std::move(model), /*keep=*/absl::ZeroDuration());
 }
 
 void CheckpointPlanner::Request(std::span<const actor::PlanQuery> queries,
@@ -104,7 +104,7 @@ void CheckpointPlanner::Request(std::span<const actor::PlanQuery> queries,
     };
   }
   // A request that is refused as a whole has called no `done`.
-  const absl::Status submitted = batcher_.Submit(std::move(calls)).status();
+  const absl::Status submitted = batcher_.Submit(run_, std::move(calls)).status();
   if (!submitted.ok()) listener->OnPlans(slots, submitted);
 }
 

@@ -44,8 +44,8 @@ class CheckpointPlanner final : public actor::PlanSource {
   const proto::RunConfig config_;
   const uint64_t updates_;
   const std::shared_ptr<planner::PlanEngine> engine_;
-  planner::ParameterStore store_;
-  // Last: its threads use the engine and the store.
+  const std::shared_ptr<planner::PlannerRun> run_;
+  // Last: its threads use the engine.
   planner::Batcher batcher_;
 };
 

@@ -97,7 +97,7 @@ absl::Status InProcessRun::StartLearner(const InProcessRunOptions& options,
 absl::Status InProcessRun::StartPlanner(const InProcessRunOptions& options) {
   POMPC_CHECK(learner_ != nullptr);
   planner::AppOptions planner;
-  planner.learner = learner_endpoint_;
+  planner.learners = {learner_endpoint_};
   planner.name = "planner";
   planner.metrics = options.metrics;
   POMPC_ASSIGN_OR_RETURN(planner.engine, planner::MakeTorchEngine({.device = options.device,

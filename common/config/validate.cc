@@ -85,6 +85,11 @@ absl::Status CheckPlanner(const proto::PlannerConfig& planner) {
 // The rules between the planner's settings and those of other groups.
 absl::Status CheckAroundPlanner(const proto::RunConfig& config) {
   const proto::PlannerConfig& planner = config.planner();
+  if (planner.budget_ms() > 0 && config.schedule() == proto::RunConfig::LOCKSTEP) {
+    return Error(absl::StrCat("planner.budget_ms: ", planner.budget_ms(),
+                              " makes plans depend on the time that they take, so that a run of "
+                              "schedule LOCKSTEP could not be repeated; allowed: 0"));
+  }
   if (config.po_mpc().planner_std_floor() > planner.max_std()) {
     return Error(absl::StrCat("po_mpc.planner_std_floor: ", config.po_mpc().planner_std_floor(),
                               " is more than planner.max_std ", planner.max_std()));

@@ -32,7 +32,8 @@ POMPC_INLINE void AdamStepHere(const AdamFactors& factors, int64_t count, const 
 
 void AdamStep(const AdamFactors& factors, int64_t count, const float* gradient, float* m, float* v,
               float* parameters) {
-  CallBest<AdamStepHere>(factors, count, gradient, m, v, parameters);
+  CallBest([&](auto)
+               POMPC_INLINE_LAMBDA { AdamStepHere(factors, count, gradient, m, v, parameters); });
 }
 
 }  // namespace pompc::model::kernels

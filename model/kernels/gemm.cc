@@ -48,44 +48,60 @@ struct Rows {
   int64_t column_stride;
 };
 
-// kRows rows and kVectors vectors of c from `depth` columns of op(a) and a packed panel of op(b).
+// A block of c and what its sums begin with: nothing (nullptr), or numbers whose rows are
+// `from_stride` apart, those of c itself included.
+struct Block {
+  float* c;
+  int64_t stride;
+  const float* from;
+  int64_t from_stride;
+};
+
+// kRows rows and kVectors vectors of c from `depth` columns of op(a) and a packed panel of op(b),
+// whose rows are `panel_stride` apart.
 template <typename Isa, int kVectors, int kRows>
-POMPC_INLINE void MultiplyTile(int64_t depth, const Rows& a, const float* panel, bool accumulate,
-                               int64_t c_stride, float* c) {
+POMPC_INLINE void MultiplyTile(int64_t depth, const Rows& a, const float* panel,
+                               int64_t panel_stride, const Block& block) {
   using Vector = typename Isa::Vector;
   Vector sums[kRows][kVectors] = {};
+  if (block.from != nullptr) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 3
+      for (int v = 0; v < kVectors; ++v)
+        sums[r][v] = Load<Vector>(block.from + r * block.from_stride + v * kStep<Isa>);
+    }
+  }
   for (int64_t p = 0; p < depth; ++p) {
     Vector b[kVectors];
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (int v = 0; v < kVectors; ++v)
-      b[v] = Load<Vector>(panel + p * kColumns<Isa> + v * kStep<Isa>);
+      b[v] = Load<Vector>(panel + p * panel_stride + v * kStep<Isa>);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const float x = a.data[r * a.row_stride + p * a.column_stride];
-#pragma GCC unroll 2
+#pragma GCC unroll 3
       for (int v = 0; v < kVectors; ++v) sums[r][v] += x * b[v];
     }
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      float* out = c + r * c_stride + v * kStep<Isa>;
-      Store<Vector>(out, accumulate ? sums[r][v] + Load<Vector>(out) : sums[r][v]);
-    }
+#pragma GCC unroll 3
+    for (int v = 0; v < kVectors; ++v)
+      Store<Vector>(block.c + r * block.stride + v * kStep<Isa>, sums[r][v]);
   }
 }
 
 // MultiplyTile for 1 to kRows rows: the count becomes a constant, and the sums stay in registers.
 template <typename Isa, int kVectors, int kRows = Isa::kRows>
 POMPC_INLINE void MultiplyRows(int64_t rows, int64_t depth, const Rows& a, const float* panel,
-                               bool accumulate, int64_t c_stride, float* c) {
+                               int64_t panel_stride, const Block& block) {
   if constexpr (kRows > 1) {
     if (rows < kRows) {
-      return MultiplyRows<Isa, kVectors, kRows - 1>(rows, depth, a, panel, accumulate, c_stride, c);
+      return MultiplyRows<Isa, kVectors, kRows - 1>(rows, depth, a, panel, panel_stride, block);
     }
   }
-  MultiplyTile<Isa, kVectors, kRows>(depth, a, panel, accumulate, c_stride, c);
+  MultiplyTile<Isa, kVectors, kRows>(depth, a, panel, panel_stride, block);
 }
 
 // out [8, 8] with rows `stride` apart = the transpose of x, whose rows are `x_stride` apart.
@@ -177,13 +193,15 @@ POMPC_INLINE void MultiplyWith(const Gemm& gemm, const float* a, const float* b,
                                            : Rows{a + row * gemm.k + first, gemm.k, 1};
         float* out = c + row * gemm.n + column;
         if (part.columns == kColumns<Isa>) {
-          MultiplyRows<Isa, 2>(rows, part.depth, from, panel, accumulate, gemm.n, out);
+          MultiplyRows<Isa, 2>(rows, part.depth, from, panel, kColumns<Isa>,
+                               {out, gemm.n, accumulate ? out : nullptr, gemm.n});
           continue;
         }
+        const Block whole = {edge, kColumns<Isa>, nullptr, 0};
         if (part.columns > kStep<Isa>) {
-          MultiplyRows<Isa, 2>(rows, part.depth, from, panel, false, kColumns<Isa>, edge);
+          MultiplyRows<Isa, 2>(rows, part.depth, from, panel, kColumns<Isa>, whole);
         } else {
-          MultiplyRows<Isa, 1>(rows, part.depth, from, panel, false, kColumns<Isa>, edge);
+          MultiplyRows<Isa, 1>(rows, part.depth, from, panel, kColumns<Isa>, whole);
         }
         for (int64_t r = 0; r < rows; ++r) {
           for (int64_t j = 0; j < part.columns; ++j) {
@@ -196,18 +214,69 @@ POMPC_INLINE void MultiplyWith(const Gemm& gemm, const float* a, const float* b,
   }
 }
 
+// The columns of a packed factor are cut into panels of two vectors, each stored as [in, width of
+// the panel]. Where an odd number of vectors is needed the last panel has three, for one alone
+// would leave the processor waiting for its sums.
+template <typename Isa, typename Function>
+POMPC_INLINE void ForEachPanel(int64_t out, const Function& function) {
+  int64_t column = 0;
+  const int64_t vectors = PaddedColumns(out) / kStep<Isa>;
+  for (int64_t left = vectors; left > 0;) {
+    const int64_t width = left == 3 || left == 1 ? left : 2;
+    function(column, width * kStep<Isa>);
+    column += width * kStep<Isa>;
+    left -= width;
+  }
+}
+
 // True if MultiplySmall was written for this processor: then it is the faster one for small sizes.
 bool HasOwnVersion() { return BestInstructions() >= Instructions::kAvx2; }
 
+// Calls `function`, a POMPC_INLINE_LAMBDA, with the way in which this processor multiplies.
+template <typename Function>
+void CallGemm(const Function& function) {
+  CallBest([&](auto isa) POMPC_INLINE_LAMBDA {
 #ifdef POMPC_TARGET
-POMPC_TARGET_AVX2 void MultiplyAvx2(const Gemm& gemm, const float* a, const float* b, float* c) {
-  MultiplyWith<Avx2>(gemm, a, b, c);
-}
-POMPC_TARGET_AVX512 void MultiplyAvx512(const Gemm& gemm, const float* a, const float* b,
-                                        float* c) {
-  MultiplyWith<Avx512>(gemm, a, b, c);
-}
+    if constexpr (isa >= Instructions::kAvx512) return function(Avx512());
 #endif
+    return function(Avx2());
+  });
+}
+
+template <typename Isa>
+POMPC_INLINE void PackPanels(int64_t in, int64_t out, const float* weight, float* packed) {
+  ForEachPanel<Isa>(out, [&](int64_t column, int64_t width) POMPC_INLINE_LAMBDA {
+    float* panel = packed + column * in;
+    for (int64_t p = 0; p < in; ++p, panel += width) {
+      for (int64_t j = 0; j < width; ++j)
+        panel[j] = column + j < out ? weight[p * out + column + j] : 0;
+    }
+  });
+}
+
+// All rows for a panel, which stays in the cache.
+template <typename Isa>
+POMPC_INLINE void MultiplyPanels(const PackedMatrix& weights, int64_t rows, RowsOf<const float> x,
+                                 const float* start, RowsOf<float> y) {
+  const int64_t depth = weights.in();
+  ForEachPanel<Isa>(weights.out(), [&](int64_t column, int64_t width) POMPC_INLINE_LAMBDA {
+    const float* const panel = weights.data() + column * depth;
+    const auto multiply = [&]<int kVectors, int kRows>() POMPC_INLINE_LAMBDA {
+      for (int64_t row = 0; row < rows; row += kRows) {
+        MultiplyRows<Isa, kVectors, kRows>(
+            rows - row, depth, {x.From(row).data, x.stride, 1}, panel, width,
+            {y.From(row).data + column, y.stride, start + column, 0});
+      }
+    };
+    if (width == 2 * kStep<Isa>) {
+      multiply.template operator()<2, Isa::kRows>();
+    } else if (width == 3 * kStep<Isa>) {
+      multiply.template operator()<3, Isa::kRows * 2 / 3>();
+    } else {
+      multiply.template operator()<1, Isa::kRows>();
+    }
+  });
+}
 
 // True if the BLAS is an OpenBLAS that took this processor for one without AVX2, as releases do
 // with processors newer than themselves (0.3.21 of Debian 12 with Xeons of 2023): it is several
@@ -236,11 +305,7 @@ bool PrefersSmall(const Gemm& gemm) {
 }  // namespace
 
 void MultiplySmall(const Gemm& gemm, const float* a, const float* b, float* c) {
-#ifdef POMPC_TARGET
-  if (BestInstructions() >= Instructions::kAvx512) return MultiplyAvx512(gemm, a, b, c);
-  if (BestInstructions() >= Instructions::kAvx2) return MultiplyAvx2(gemm, a, b, c);
-#endif
-  MultiplyWith<Avx2>(gemm, a, b, c);
+  CallGemm([&](auto isa) POMPC_INLINE_LAMBDA { MultiplyWith<decltype(isa)>(gemm, a, b, c); });
 }
 
 void MultiplyBlas(const Gemm& gemm, const float* a, const float* b, float* c) {
@@ -254,6 +319,20 @@ void MultiplyBlas(const Gemm& gemm, const float* a, const float* b, float* c) {
   cblas_sgemm(kRowMajor, gemm.transpose_a ? kTransposed : kPlain,
               gemm.transpose_b ? kTransposed : kPlain, m, n, k, 1.0f, a, gemm.transpose_a ? m : k,
               b, gemm.transpose_b ? k : n, gemm.accumulate ? 1.0f : 0.0f, c, n);
+}
+
+PackedMatrix::PackedMatrix(int64_t in, int64_t out, const float* weight)
+    : in_(in), out_(out), lines_(static_cast<size_t>(in * PaddedColumns(out) / kColumnMultiple)) {
+  POMPC_CHECK(in > 0 && out > 0);
+  CallGemm([&](auto isa) POMPC_INLINE_LAMBDA {
+    PackPanels<decltype(isa)>(in, out, weight, lines_.front().numbers);
+  });
+}
+
+void MultiplyPacked(const PackedMatrix& weights, int64_t rows, RowsOf<const float> x,
+                    const float* start, RowsOf<float> y) {
+  CallGemm([&](auto isa)
+               POMPC_INLINE_LAMBDA { MultiplyPanels<decltype(isa)>(weights, rows, x, start, y); });
 }
 
 void Multiply(const Gemm& gemm, const float* a, const float* b, float* c) {

@@ -6,6 +6,7 @@
 #define POMPC_MODEL_KERNELS_GEMM_H_
 
 #include <cstdint>
+#include <vector>
 
 namespace pompc::model::kernels {
 
@@ -28,6 +29,49 @@ void Multiply(const Gemm& gemm, const float* a, const float* b, float* c);
 // MultiplySmall runs anywhere, and is fast where Multiply takes it.
 void MultiplySmall(const Gemm& gemm, const float* a, const float* b, float* c);
 void MultiplyBlas(const Gemm& gemm, const float* a, const float* b, float* c);
+
+// A right factor [in, out] that is packed once for many products: for the instructions of this
+// processor, with the columns that whole vectors need. Immutable.
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+  // Copies the row-major `weight`.
+  PackedMatrix(int64_t in, int64_t out, const float* weight);
+
+  int64_t in() const { return in_; }
+  int64_t out() const { return out_; }
+  // Laid out as gemm.cc says.
+  const float* data() const { return lines_.front().numbers; }
+
+ private:
+  struct alignas(64) Line {
+    float numbers[16];
+  };
+
+  int64_t in_ = 0, out_ = 0;
+  std::vector<Line> lines_;
+};
+
+// The number of columns of y in a packed product with a factor of `out` columns.
+inline constexpr int64_t kColumnMultiple = 16;
+constexpr int64_t PaddedColumns(int64_t out) {
+  return (out + kColumnMultiple - 1) / kColumnMultiple * kColumnMultiple;
+}
+
+// Rows of activations: `stride` numbers from one to the next.
+template <typename Number>
+struct RowsOf {
+  Number* data = nullptr;
+  int64_t stride = 0;
+
+  RowsOf From(int64_t row) const { return {data + row * stride, stride}; }
+};
+
+// y [rows, PaddedColumns(out)] = start [PaddedColumns(out)] in every row + x [rows, in] weights.
+// Columns from `out` on are those of start. Thread-safe, one thread. REQUIRES: `y` overlaps
+// nothing.
+void MultiplyPacked(const PackedMatrix& weights, int64_t rows, RowsOf<const float> x,
+                    const float* start, RowsOf<float> y);
 
 }  // namespace pompc::model::kernels
 

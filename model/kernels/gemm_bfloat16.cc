@@ -19,7 +19,7 @@ namespace pompc::model::kernels {
 #ifdef POMPC_HAS_BFLOAT16_CODE
 namespace {
 
-#define POMPC_AVX512_BF16 POMPC_TARGET("arch=x86-64-v4,avx512bf16")
+#define POMPC_AVX512_BF16 POMPC_TARGET_AVX512_BF16
 #define POMPC_AMX POMPC_TARGET("arch=x86-64-v4,avx512bf16,amx-tile,amx-bf16")
 
 // Both factors are packed into tiles, which AMX multiplies as a whole and AVX-512 row by row. A
@@ -36,7 +36,7 @@ constexpr int64_t kBlock = kBlockTiles * kTileRows;
 // A part of a factor as AMX's tile registers hold it: 16 rows of 32 numbers of op(a); or of op(b),
 // where row p of the tile has rows 2 p and 2 p + 1 of 16 columns, pair by pair.
 struct alignas(64) Tile {
-  uint16_t numbers[kTileRows * kTileDepth];
+  Bfloat16 numbers[kTileRows * kTileDepth];
 };
 
 constexpr int64_t TilesOver(int64_t size, int64_t tile) { return (size + tile - 1) / tile; }
@@ -165,14 +165,21 @@ POMPC_AVX512_BF16 void PackB(const Factor& b, int64_t line, int64_t position, Ti
 // A block of c and the tiles whose product it gets: tiles of the same rows or columns follow one
 // another, those of the next are `depth` on.
 struct Block {
-  int64_t rows, columns;  // kBlock at most
+  int64_t rows, columns;  // kBlock at most; columns 3/2 of it if multiplied by vectors
   int64_t depth;          // in tiles
   int64_t last_pairs;     // pairs of numbers in the depth of the last tile; zeros follow
-  const Tile* a;
+  // Tiles of op(a): packed ones, or parts of rows that lie side by side in memory. The distance
+  // between rows of a tile, between a tile and the next in the depth, and the next below, in
+  // numbers.
+  const Bfloat16* a;
+  int64_t a_row, a_tile, a_below;
   const Tile* b;
-  bool accumulate;
   float* c;
   int64_t stride;  // between rows of c
+  // What the sums begin with, and the distance between its rows: c itself, another row for each, or
+  // the same row for all (0); nullptr: zero.
+  const float* from;
+  int64_t from_stride;
 };
 
 // Rows of c whose sums AVX-512 keeps in registers, two vectors each: half of the registers, so that
@@ -183,44 +190,45 @@ constexpr int kVectorRows = 8;
 template <int kRows, int kColumns>
 POMPC_AVX512_BF16 inline void MultiplyRows(const Block& block, int64_t row, __mmask16 last) {
   float* const c = block.c + row * block.stride;
+  const float* const from = block.from == nullptr ? nullptr : block.from + row * block.from_stride;
   const auto mask = [&](int column) {
     return column + 1 < kColumns ? static_cast<__mmask16>(0xffff) : last;
   };
   __m512 sums[kRows][kColumns];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (int v = 0; v < kColumns; ++v) {
-      sums[r][v] = block.accumulate
-                       ? _mm512_maskz_loadu_ps(mask(v), c + r * block.stride + v * kTileRows)
-                       : _mm512_setzero_ps();
+      sums[r][v] = from != nullptr ? _mm512_maskz_loadu_ps(
+                                         mask(v), from + r * block.from_stride + v * kTileRows)
+                                   : _mm512_setzero_ps();
     }
   }
-  const Tile* const a = block.a + row / kTileRows * block.depth;
-  const int64_t first = row % kTileRows * kTileDepth;
+  const Bfloat16* const a =
+      block.a + row / kTileRows * block.a_below + row % kTileRows * block.a_row;
   for (int64_t p = 0; p < block.depth; ++p) {
-    const uint16_t* pairs = a[p].numbers + first;
+    const Bfloat16* pairs = a + p * block.a_tile;
     const uint16_t* panel = block.b[p].numbers;
     const int64_t count = p + 1 < block.depth ? kTileRows : block.last_pairs;
     for (int64_t q = 0; q < count; ++q, pairs += 2, panel += kTileDepth) {
       __m512bh b[kColumns];
-#pragma GCC unroll 2
+#pragma GCC unroll 3
       for (int v = 0; v < kColumns; ++v) {
         b[v] = (__m512bh)_mm512_load_si512(panel + v * block.depth * kTileRows * kTileDepth);
       }
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
         int32_t pair;
-        __builtin_memcpy(&pair, pairs + r * kTileDepth, sizeof(pair));
+        __builtin_memcpy(&pair, pairs + r * block.a_row, sizeof(pair));
         const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
-#pragma GCC unroll 2
+#pragma GCC unroll 3
         for (int v = 0; v < kColumns; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], x, b[v]);
       }
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (int v = 0; v < kColumns; ++v) {
       _mm512_mask_storeu_ps(c + r * block.stride + v * kTileRows, mask(v), sums[r][v]);
     }
@@ -238,11 +246,16 @@ POMPC_AVX512_BF16 inline void MultiplyRows(const Block& block, int64_t row, int6
 }
 
 POMPC_AVX512_BF16 void MultiplyByVectors(const Block& block) {
-  const bool two = block.columns > kTileRows;
-  const __mmask16 last = First(two ? block.columns - kTileRows : block.columns);
+  const int64_t tiles = TilesOver(block.columns, kTileRows);
+  const __mmask16 last = First(block.columns - (tiles - 1) * kTileRows);
   for (int64_t row = 0; row < block.rows; row += kVectorRows) {
     const int64_t rows = block.rows - row;
-    two ? MultiplyRows<2>(block, row, rows, last) : MultiplyRows<1>(block, row, rows, last);
+    if (tiles == 3) {
+      MultiplyRows<3>(block, row, rows, last);
+    } else {
+      tiles == 2 ? MultiplyRows<2>(block, row, rows, last)
+                 : MultiplyRows<1>(block, row, rows, last);
+    }
   }
 }
 
@@ -258,19 +271,23 @@ POMPC_AMX void MultiplyTiles(const Block& block) {
   const int64_t depth = block.depth;
   const int64_t bytes = block.stride * static_cast<int64_t>(sizeof(float));
   float* const below = c + kTileRows * block.stride;
-  if (block.accumulate) {
-    _tile_loadd(0, c, bytes);
-    if constexpr (kColumns > 1) _tile_loadd(1, c + kTileRows, bytes);
-    if constexpr (kRows > 1) _tile_loadd(2, below, bytes);
-    if constexpr (kRows > 1 && kColumns > 1) _tile_loadd(3, below + kTileRows, bytes);
+  if (block.from != nullptr) {
+    const float* const from = block.from;
+    const float* const from_below = from + kTileRows * block.from_stride;
+    const int64_t from_bytes = block.from_stride * static_cast<int64_t>(sizeof(float));
+    _tile_loadd(0, from, from_bytes);
+    if constexpr (kColumns > 1) _tile_loadd(1, from + kTileRows, from_bytes);
+    if constexpr (kRows > 1) _tile_loadd(2, from_below, from_bytes);
+    if constexpr (kRows > 1 && kColumns > 1) _tile_loadd(3, from_below + kTileRows, from_bytes);
   } else {
     _tile_zero(0);
     if constexpr (kColumns > 1) _tile_zero(1);
     if constexpr (kRows > 1) _tile_zero(2);
     if constexpr (kRows > 1 && kColumns > 1) _tile_zero(3);
   }
+  const int64_t a_bytes = block.a_row * static_cast<int64_t>(sizeof(Bfloat16));
   for (int64_t p = 0; p < depth; ++p) {
-    _tile_loadd(4, block.a + p, 64);
+    _tile_loadd(4, block.a + p * block.a_tile, a_bytes);
     _tile_loadd(6, block.b + p, 64);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (kColumns > 1) {
@@ -278,7 +295,7 @@ POMPC_AMX void MultiplyTiles(const Block& block) {
       _tile_dpbf16ps(1, 4, 7);
     }
     if constexpr (kRows > 1) {
-      _tile_loadd(5, block.a + depth + p, 64);
+      _tile_loadd(5, block.a + block.a_below + p * block.a_tile, a_bytes);
       _tile_dpbf16ps(2, 5, 6);
     }
     if constexpr (kRows > 1 && kColumns > 1) _tile_dpbf16ps(3, 5, 7);
@@ -299,14 +316,15 @@ POMPC_AMX void MultiplyByTiles(const Block& block) {
   // Tiles are stored whole, and c has no room beyond its last row and column.
   alignas(64) float edge[kBlock * kBlock];
   Block whole = block;
-  whole.accumulate = false;
+  whole.from = nullptr;
   whole.c = edge;
   whole.stride = kBlock;
   multiply(whole);
   for (int64_t r = 0; r < block.rows; ++r) {
     for (int64_t j = 0; j < block.columns; ++j) {
-      float& element = block.c[r * block.stride + j];
-      element = edge[r * kBlock + j] + (block.accumulate ? element : 0);
+      block.c[r * block.stride + j] =
+          edge[r * kBlock + j] +
+          (block.from == nullptr ? 0 : block.from[r * block.from_stride + j]);
     }
   }
 }
@@ -323,8 +341,9 @@ struct alignas(64) TileConfig {
 // All of op(a) is packed for one panel of the depth, and used for all columns; op(b) is packed two
 // tiles of columns at a time, and used for all rows. Inlined, so that `multiply` is a constant.
 template <typename BlockProduct>
-POMPC_AVX512_BF16 POMPC_INLINE void MultiplyPacked(const Gemm& gemm, const float* a, const float* b,
-                                                   float* c, const BlockProduct& multiply) {
+POMPC_AVX512_BF16 POMPC_INLINE void MultiplyByPacking(const Gemm& gemm, const float* a,
+                                                      const float* b, float* c,
+                                                      const BlockProduct& multiply) {
   thread_local std::vector<Tile> buffer;
   const Factor factor_a{a, gemm.m, gemm.k, !gemm.transpose_a};
   const Factor factor_b{b, gemm.n, gemm.k, gemm.transpose_b};
@@ -337,12 +356,15 @@ POMPC_AVX512_BF16 POMPC_INLINE void MultiplyPacked(const Gemm& gemm, const float
   Tile* const packed_a = buffer.data();
   Block block;
   block.stride = gemm.n;
+  block.from_stride = gemm.n;
+  block.a_row = kTileDepth;
+  block.a_tile = kTileRows * kTileDepth;
   block.b = panel;
   for (int64_t first = 0; first < gemm.k; first += kPanelTiles * kTileDepth) {
     const int64_t depth = std::min(kPanelTiles, TilesOver(gemm.k - first, kTileDepth));
     block.depth = depth;
     block.last_pairs = (std::min(kTileDepth, gemm.k - first - (depth - 1) * kTileDepth) + 1) / 2;
-    block.accumulate = gemm.accumulate || first > 0;
+    block.a_below = depth * block.a_tile;
     for (int64_t row = 0; row < gemm.m; row += kTileRows) {
       for (int64_t p = 0; p < depth; ++p) {
         PackA(factor_a, row, first + p * kTileDepth, packed_a[row / kTileRows * depth + p]);
@@ -358,17 +380,74 @@ POMPC_AVX512_BF16 POMPC_INLINE void MultiplyPacked(const Gemm& gemm, const float
       }
       for (int64_t row = 0; row < gemm.m; row += kBlock) {
         block.rows = std::min(kBlock, gemm.m - row);
-        block.a = packed_a + row / kTileRows * depth;
+        block.a = packed_a[row / kTileRows * depth].numbers;
         block.c = c + row * gemm.n + column;
+        block.from = gemm.accumulate || first > 0 ? block.c : nullptr;
         multiply(block);
       }
     }
   }
 }
 
+// A packed factor is its tiles: all of a column of tiles, then those of the next column.
+POMPC_AVX512_BF16 void PackTiles(int64_t in, int64_t out, const float* weight, Tile* tile) {
+  const Factor factor{weight, out, in, /*depth_close=*/false};
+  for (int64_t column = 0; column < out; column += kTileRows) {
+    for (int64_t p = 0; p < in; p += kTileDepth) PackB(factor, column, p, *tile++);
+  }
+}
+
+// Two columns of tiles at a time, and `most_columns` where that many are left, for all rows.
+template <typename BlockProduct>
+POMPC_AVX512_BF16 POMPC_INLINE void MultiplyRowsOf(const PackedBfloat16Matrix& weights,
+                                                   int64_t rows, RowsOf<const Bfloat16> x,
+                                                   const float* start, RowsOf<float> y,
+                                                   int64_t most_columns,
+                                                   const BlockProduct& multiply) {
+  Block block;
+  block.depth = TilesOver(weights.in(), kTileDepth);
+  block.last_pairs = (weights.in() - (block.depth - 1) * kTileDepth + 1) / 2;
+  block.a_row = x.stride;
+  block.a_tile = kTileDepth;
+  block.a_below = kTileRows * x.stride;
+  block.stride = y.stride;
+  block.from_stride = 0;
+  const Tile* const tiles = reinterpret_cast<const Tile*>(weights.data());
+  const int64_t columns = PaddedColumns(weights.out());
+  for (int64_t column = 0; column < columns; column += block.columns) {
+    const int64_t left = columns - column;
+    block.columns = left == most_columns ? left : std::min(kBlock, left);
+    block.b = tiles + column / kTileRows * block.depth;
+    block.from = start + column;
+    for (int64_t row = 0; row < rows; row += kBlock) {
+      block.rows = std::min(kBlock, rows - row);
+      block.a = x.From(row).data;
+      block.c = y.From(row).data + column;
+      multiply(block);
+    }
+  }
+}
+
+POMPC_AVX512_BF16 void MultiplyRowsAvx512Bf16(const PackedBfloat16Matrix& weights, int64_t rows,
+                                              RowsOf<const Bfloat16> x, const float* start,
+                                              RowsOf<float> y) {
+  // Three, where an odd number of columns of tiles is left: one alone would make the processor wait
+  // for its sums.
+  MultiplyRowsOf(weights, rows, x, start, y, 3 * kTileRows, MultiplyByVectors);
+}
+
+POMPC_AMX void MultiplyRowsAmx(const PackedBfloat16Matrix& weights, int64_t rows,
+                               RowsOf<const Bfloat16> x, const float* start, RowsOf<float> y) {
+  const TileConfig config;
+  MeetMemory(&config);
+  _tile_loadconfig(&config);
+  MultiplyRowsOf(weights, rows, x, start, y, kBlock, MultiplyByTiles);
+  _tile_release();
+}
+
 POMPC_AVX512_BF16 void MultiplyAvx512Bf16(const Gemm& gemm, const float* a, const float* b,
                                           float* c) {
-  MultiplyPacked(gemm, a, b, c, MultiplyByVectors);
+  MultiplyByPacking(gemm, a, b, c, MultiplyByVectors);
 }
 
 POMPC_AMX void MultiplyAmx(const Gemm& gemm, const float* a, const float* b, float* c) {
@@ -376,7 +455,7 @@ POMPC_AMX void MultiplyAmx(const Gemm& gemm, const float* a, const float* b, flo
   const TileConfig config;
   MeetMemory(&config);
   _tile_loadconfig(&config);
-  MultiplyPacked(gemm, a, b, c, MultiplyByTiles);
+  MultiplyByPacking(gemm, a, b, c, MultiplyByTiles);
   // Tiles in use make every switch between threads slower.
   _tile_release();
 }
@@ -391,9 +470,33 @@ void MultiplyBfloat16(const Gemm& gemm, const float* a, const float* b, float* c
   (amx ? MultiplyAmx : MultiplyAvx512Bf16)(gemm, a, b, c);
 }
 
+PackedBfloat16Matrix::PackedBfloat16Matrix(int64_t in, int64_t out, const float* weight)
+    : in_(in),
+      out_(out),
+      lines_(
+          static_cast<size_t>(TilesOver(in, kTileDepth) * TilesOver(out, kTileRows) * kTileRows)) {
+  POMPC_CHECK(HasBfloat16() && in > 0 && out > 0);
+  PackTiles(in, out, weight, reinterpret_cast<Tile*>(lines_.data()));
+}
+
+void MultiplyPacked(const PackedBfloat16Matrix& weights, int64_t rows, RowsOf<const Bfloat16> x,
+                    const float* start, RowsOf<float> y) {
+  const bool amx = BestInstructions() >= Instructions::kAmx;
+  (amx ? MultiplyRowsAmx : MultiplyRowsAvx512Bf16)(weights, rows, x, start, y);
+}
+
 #else
 
 bool HasBfloat16() { return false; }
+
+PackedBfloat16Matrix::PackedBfloat16Matrix(int64_t, int64_t, const float*) {
+  POMPC_CHECK(HasBfloat16());
+}
+
+void MultiplyPacked(const PackedBfloat16Matrix&, int64_t, RowsOf<const Bfloat16>, const float*,
+                    RowsOf<float>) {
+  POMPC_CHECK(HasBfloat16());
+}
 
 void MultiplyBfloat16(const Gemm& gemm, const float* a, const float* b, float* c) {
   POMPC_CHECK(HasBfloat16());

@@ -3,7 +3,7 @@
 #define POMPC_MODEL_KERNELS_INSTRUCTIONS_H_
 
 #include <cstdint>
-#include <utility>
+#include <type_traits>
 
 // Compiles a function for one set of instructions; not defined where there are none to choose from.
 // clang builds serve analysis only and take the baseline.
@@ -11,6 +11,7 @@
 #define POMPC_TARGET(set) __attribute__((target(set)))
 #define POMPC_TARGET_AVX2 POMPC_TARGET("arch=x86-64-v3")
 #define POMPC_TARGET_AVX512 POMPC_TARGET("arch=x86-64-v4")
+#define POMPC_TARGET_AVX512_BF16 POMPC_TARGET("arch=x86-64-v4,avx512bf16")
 #endif
 
 #define POMPC_INLINE inline __attribute__((always_inline))
@@ -34,32 +35,36 @@ const char* Name(Instructions instructions);
 #ifdef POMPC_TARGET
 namespace instructions_internal {
 
-template <auto kBody, typename... Arguments>
-POMPC_TARGET_AVX2 auto CallAvx2(Arguments&&... arguments) {
-  return kBody(std::forward<Arguments>(arguments)...);
+template <Instructions kIsa>
+using Constant = std::integral_constant<Instructions, kIsa>;
+
+template <typename Function>
+POMPC_TARGET_AVX2 auto CallAvx2(const Function& function) {
+  return function(Constant<Instructions::kAvx2>());
 }
-template <auto kBody, typename... Arguments>
-POMPC_TARGET_AVX512 auto CallAvx512(Arguments&&... arguments) {
-  return kBody(std::forward<Arguments>(arguments)...);
+template <typename Function>
+POMPC_TARGET_AVX512 auto CallAvx512(const Function& function) {
+  return function(Constant<Instructions::kAvx512>());
+}
+template <typename Function>
+POMPC_TARGET_AVX512_BF16 auto CallAvx512Bf16(const Function& function) {
+  return function(Constant<Instructions::kAvx512Bf16>());
 }
 
 }  // namespace instructions_internal
 #endif
 
-// Calls kBody, a POMPC_INLINE function, in the version that was compiled for the most of
-// BestInstructions that compilers use by themselves, AVX-512 at most.
-template <auto kBody, typename... Arguments>
-auto CallBest(Arguments&&... arguments) {
+// Calls `function`, a POMPC_INLINE_LAMBDA, in the version that was compiled for the most of
+// BestInstructions that compilers use by themselves, AVX-512 at most. Its argument is a constant,
+// by which what it calls can choose: kAvx512, kAvx2 or kBaseline.
+template <typename Function>
+auto CallBest(const Function& function) {
 #ifdef POMPC_TARGET
   const Instructions best = BestInstructions();
-  if (best >= Instructions::kAvx512) {
-    return instructions_internal::CallAvx512<kBody>(std::forward<Arguments>(arguments)...);
-  }
-  if (best >= Instructions::kAvx2) {
-    return instructions_internal::CallAvx2<kBody>(std::forward<Arguments>(arguments)...);
-  }
+  if (best >= Instructions::kAvx512) return instructions_internal::CallAvx512(function);
+  if (best >= Instructions::kAvx2) return instructions_internal::CallAvx2(function);
 #endif
-  return kBody(std::forward<Arguments>(arguments)...);
+  return function(std::integral_constant<Instructions, Instructions::kBaseline>());
 }
 
 }  // namespace pompc::model::kernels

@@ -1,8 +1,10 @@
 #include "model/kernels/norm.h"
 
 #include <cstdint>
+#include <type_traits>
 
 #include "common/base/check.h"
+#include "model/kernels/gemm_bfloat16.h"
 #include "model/kernels/vector_math.h"
 
 namespace pompc::model::kernels {
@@ -18,30 +20,36 @@ constexpr int kBlock = 4;
 // Rows of this width are worked on in wide vectors.
 POMPC_INLINE bool IsWide(int64_t width) { return width % kLanes<WideFloats> == 0; }
 
+// The factor that normalises a row with this mean.
+template <typename Vector>
+POMPC_INLINE float FactorOf(int64_t width, const float* row, float mean) {
+  const float variance = SumOver<Vector>(width,
+                                         [&](int64_t i) POMPC_INLINE_LAMBDA {
+                                           const Vector d = Load<Vector>(row + i) - mean;
+                                           return d * d;
+                                         }) /
+                         static_cast<float>(width);
+  return 1.0f / __builtin_sqrtf(variance + kEpsilon);
+}
+
 // Adds the bias and applies dropout to `count` <= kBlock rows, in place; returns their means and
 // the factors that normalise them.
 template <typename Vector>
 POMPC_INLINE void MeasureRows(int64_t count, int64_t width, const float* bias, const float* dropout,
                               float* y, float* means, float* factors) {
-  const float share = 1.0f / static_cast<float>(width);
   for (int64_t r = 0; r < count; ++r) {
     float* row = y + r * width;
     const float* mask = dropout == nullptr ? nullptr : dropout + r * width;
-    means[r] = share * SumOver<Vector>(width, [&](int64_t i) POMPC_INLINE_LAMBDA {
-                 Vector x = Load<Vector>(row + i) + Load<Vector>(bias + i);
-                 if (mask != nullptr) x *= Load<Vector>(mask + i);
-                 Store(row + i, x);
-                 return x;
-               });
+    means[r] = SumOver<Vector>(width,
+                               [&](int64_t i) POMPC_INLINE_LAMBDA {
+                                 Vector x = Load<Vector>(row + i) + Load<Vector>(bias + i);
+                                 if (mask != nullptr) x *= Load<Vector>(mask + i);
+                                 Store(row + i, x);
+                                 return x;
+                               }) /
+               static_cast<float>(width);
   }
-  for (int64_t r = 0; r < count; ++r) {
-    const float* row = y + r * width;
-    factors[r] = share * SumOver<Vector>(width, [&](int64_t i) POMPC_INLINE_LAMBDA {
-                   const Vector d = Load<Vector>(row + i) - means[r];
-                   return d * d;
-                 });
-  }
-  for (int64_t r = 0; r < count; ++r) factors[r] = 1.0f / __builtin_sqrtf(factors[r] + kEpsilon);
+  for (int64_t r = 0; r < count; ++r) factors[r] = FactorOf<Vector>(width, y + r * width, means[r]);
 }
 
 // One row between the sums and the activation. Each number is read once: it is normalised, stored
@@ -62,22 +70,23 @@ struct NormRow {
   }
 };
 
-template <typename Vector>
+template <Instructions kIsa, typename Vector>
 POMPC_INLINE void MishRow(const NormRow& row, float* out) {
   for (int64_t i = 0; i < row.width; i += kLanes<Vector>) {
-    Store(out + i, Mish(row.Scaled<Vector>(i)));
+    Store(out + i, Mish<kIsa>(row.Scaled<Vector>(i)));
   }
 }
 
 // Softmax over groups of kWidth. In three passes, so that the long chain of operations on one group
 // overlaps with the others'.
+template <Instructions kIsa>
 POMPC_INLINE void SimNormRow(const NormRow& row, float* out) {
   const int64_t width = row.width;
   for (int64_t i = 0; i < width; i += kWidth) {
     const Floats scaled = row.Scaled<Floats>(i);
-    Store(out + i, scaled - MaxAcross(scaled));
+    Store(out + i, scaled - MaxAcross<kIsa>(scaled));
   }
-  for (int64_t i = 0; i < width; i += kWidth) Store(out + i, Exp(Load(out + i)));
+  for (int64_t i = 0; i < width; i += kWidth) Store(out + i, Exp<kIsa>(Load(out + i)));
   for (int64_t i = 0; i < width; i += kWidth) {
     const Floats e = Load(out + i);
     Store(out + i, e / SumAcross(e));
@@ -109,7 +118,7 @@ struct BackwardRows {
 // x = (y - mean) / std and g = dL/dx, the gradient of LayerNorm's input is
 // (g - mean(g) - x mean(g x)) / std (Ba et al., "Layer normalization", 2016): the first pass over
 // the columns makes g and the two means, the second one the gradient.
-template <typename Vector, bool kSimNorm, int kRows>
+template <Instructions kIsa, typename Vector, bool kSimNorm, int kRows>
 POMPC_INLINE void BackwardBlock(int64_t width, const BackwardRows& rows) {
   Vector gradient_sums[kRows] = {};
   Vector product_sums[kRows] = {};
@@ -125,7 +134,7 @@ POMPC_INLINE void BackwardBlock(int64_t width, const BackwardRows& rows) {
       if constexpr (kSimNorm) {
         g = SimNormBackward(Load(rows.output + at), upstream);
       } else {
-        g = upstream * MishDerivative(x * w + Load<Vector>(rows.shift + i));
+        g = upstream * MishDerivative<kIsa>(x * w + Load<Vector>(rows.shift + i));
       }
       weight_sum += g * x;
       shift_sum += g;
@@ -160,17 +169,18 @@ POMPC_INLINE void BackwardBlock(int64_t width, const BackwardRows& rows) {
   }
 }
 
-template <int kRows>
+template <Instructions kIsa, int kRows>
 POMPC_INLINE void BackwardBlock(bool simnorm, int64_t width, const BackwardRows& rows) {
   if (simnorm) {
-    BackwardBlock<Floats, true, kRows>(width, rows);
+    BackwardBlock<kIsa, Floats, true, kRows>(width, rows);
   } else if (IsWide(width)) {
-    BackwardBlock<WideFloats, false, kRows>(width, rows);
+    BackwardBlock<kIsa, WideFloats, false, kRows>(width, rows);
   } else {
-    BackwardBlock<Floats, false, kRows>(width, rows);
+    BackwardBlock<kIsa, Floats, false, kRows>(width, rows);
   }
 }
 
+template <Instructions kIsa>
 POMPC_INLINE void NormForwardHere(const NormShape& shape, const NormParameters& parameters,
                                   float* y, float* inverse_std, float* output) {
   const int64_t width = shape.width;
@@ -202,17 +212,18 @@ POMPC_INLINE void NormForwardHere(const NormShape& shape, const NormParameters& 
                                 inverse_std == nullptr ? nullptr : at};
         float* const out = output + r * width;
         if (shape.simnorm) {
-          SimNormRow(normed, out);
+          SimNormRow<kIsa>(normed, out);
         } else if (IsWide(width)) {
-          MishRow<WideFloats>(normed, out);
+          MishRow<kIsa, WideFloats>(normed, out);
         } else {
-          MishRow<Floats>(normed, out);
+          MishRow<kIsa, Floats>(normed, out);
         }
       }
     }
   }
 }
 
+template <Instructions kIsa>
 POMPC_INLINE void NormBackwardHere(const NormShape& shape, const NormParameters& parameters,
                                    const float* normalized, const float* inverse_std,
                                    const float* output, const float* output_gradient,
@@ -241,12 +252,82 @@ POMPC_INLINE void NormBackwardHere(const NormShape& shape, const NormParameters&
       rows.gradient = gradients.y + at;
       // Whole blocks, then single rows: the number of rows is a constant of the compiled loop.
       if (end - row >= kBlock) {
-        BackwardBlock<kBlock>(shape.simnorm, width, rows);
+        BackwardBlock<kIsa, kBlock>(shape.simnorm, width, rows);
         row += kBlock;
       } else {
-        BackwardBlock<1>(shape.simnorm, width, rows);
+        BackwardBlock<kIsa, 1>(shape.simnorm, width, rows);
         row += 1;
       }
+    }
+  }
+}
+
+// Softmax over groups of kNormMultiple, two groups at a time.
+template <Instructions kIsa, Precision kPrecision>
+POMPC_INLINE WideFloats SimNormOf(WideFloats x) {
+  const auto each = [&](const auto& combine) POMPC_INLINE_LAMBDA {
+    WideFloats y = x;
+    y = combine(
+        y, __builtin_shufflevector(y, y, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+    y = combine(
+        y, __builtin_shufflevector(y, y, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+    return combine(
+        y, __builtin_shufflevector(y, y, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
+  };
+  x -= each([](WideFloats a, WideFloats b) POMPC_INLINE_LAMBDA { return Max<kIsa>(a, b); });
+  x = Exp<kIsa, kPrecision>(x);
+  return Divide<kIsa, kPrecision>(
+      x, each([](WideFloats a, WideFloats b) POMPC_INLINE_LAMBDA { return a + b; }));
+}
+template <Instructions kIsa, Precision kPrecision>
+POMPC_INLINE Floats SimNormOf(Floats x) {
+  const Floats e = Exp<kIsa, kPrecision>(x - MaxAcross<kIsa>(x));
+  return Divide<kIsa, kPrecision>(e, SumAcross(e));
+}
+
+template <Instructions kIsa, typename Vector, typename Number>
+POMPC_INLINE void InferRow(const NormLayer& layer, const NormRow& row, Number* output) {
+  constexpr Precision kPrecision =
+      std::is_same_v<Number, float> ? Precision::kFloat32 : Precision::kBfloat16;
+  if (layer.simnorm) {
+    for (int64_t i = 0; i < row.width; i += kLanes<Vector>)
+      StoreNumbers<kIsa>(output + i, SimNormOf<kIsa, kPrecision>(row.Scaled<Vector>(i)));
+  } else {
+    for (int64_t i = 0; i < row.width; i += kLanes<Vector>)
+      StoreNumbers<kIsa>(output + i, Mish<kIsa, kPrecision>(row.Scaled<Vector>(i)));
+  }
+}
+
+template <Instructions kIsa, typename Vector, typename Number>
+POMPC_INLINE void InferRows(const NormLayer& layer, int64_t count, RowsOf<const float> y,
+                            RowsOf<Number> output) {
+  const int64_t width = layer.width;
+  float means[kBlock], factors[kBlock];
+  for (int64_t r = 0; r < count; ++r) {
+    const float* const row = y.From(r).data;
+    means[r] = SumOver<Vector>(
+                   width, [&](int64_t i) POMPC_INLINE_LAMBDA { return Load<Vector>(row + i); }) /
+               static_cast<float>(width);
+  }
+  for (int64_t r = 0; r < count; ++r)
+    factors[r] = FactorOf<Vector>(width, y.From(r).data, means[r]);
+  for (int64_t r = 0; r < count; ++r) {
+    InferRow<kIsa, Vector>(
+        layer, {width, means[r], factors[r], layer.weight, layer.shift, y.From(r).data, nullptr},
+        output.From(r).data);
+  }
+}
+
+template <Instructions kIsa, typename Number>
+POMPC_INLINE void NormInferHere(const NormLayer& layer, int64_t rows, RowsOf<const float> y,
+                                RowsOf<Number> output) {
+  POMPC_DCHECK(layer.width > 0 && layer.width % kNormMultiple == 0);
+  for (int64_t row = 0; row < rows; row += kBlock) {
+    const int64_t count = rows - row < kBlock ? rows - row : kBlock;
+    if (IsWide(layer.width)) {
+      InferRows<kIsa, WideFloats>(layer, count, y.From(row), output.From(row));
+    } else {
+      InferRows<kIsa, Floats>(layer, count, y.From(row), output.From(row));
     }
   }
 }
@@ -255,14 +336,30 @@ POMPC_INLINE void NormBackwardHere(const NormShape& shape, const NormParameters&
 
 void NormForward(const NormShape& shape, const NormParameters& parameters, float* y,
                  float* inverse_std, float* output) {
-  CallBest<NormForwardHere>(shape, parameters, y, inverse_std, output);
+  CallBest([&](auto isa) POMPC_INLINE_LAMBDA {
+    NormForwardHere<isa>(shape, parameters, y, inverse_std, output);
+  });
+}
+
+template <>
+void NormInfer<float>(const NormLayer& layer, int64_t rows, RowsOf<const float> y,
+                      RowsOf<float> output) {
+  CallBest([&](auto isa) POMPC_INLINE_LAMBDA { NormInferHere<isa>(layer, rows, y, output); });
+}
+
+template <>
+void NormInfer<Bfloat16>(const NormLayer& layer, int64_t rows, RowsOf<const float> y,
+                         RowsOf<Bfloat16> output) {
+  CallBfloat16([&](auto isa) POMPC_INLINE_LAMBDA { NormInferHere<isa>(layer, rows, y, output); });
 }
 
 void NormBackward(const NormShape& shape, const NormParameters& parameters, const float* normalized,
                   const float* inverse_std, const float* output, const float* output_gradient,
                   const NormGradients& gradients) {
-  CallBest<NormBackwardHere>(shape, parameters, normalized, inverse_std, output, output_gradient,
-                             gradients);
+  CallBest([&](auto isa) POMPC_INLINE_LAMBDA {
+    NormBackwardHere<isa>(shape, parameters, normalized, inverse_std, output, output_gradient,
+                          gradients);
+  });
 }
 
 }  // namespace pompc::model::kernels

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "model/kernels/gemm.h"
+
 namespace pompc::model::kernels {
 
 // REQUIRES: every width is a multiple of it.
@@ -34,6 +36,19 @@ struct NormParameters {
 // be `y`.
 void NormForward(const NormShape& shape, const NormParameters& parameters, float* y,
                  float* inverse_std, float* output);
+
+// One layer's norm in inference, after a product that has the bias in it already.
+struct NormLayer {
+  int64_t width = 0;
+  bool simnorm = false;
+  const float* weight = nullptr;
+  const float* shift = nullptr;
+};
+
+// output = activation(LayerNorm(y) * weight + shift) for `rows` rows. Number is float or, with
+// HasBfloat16(), Bfloat16.
+template <typename Number>
+void NormInfer(const NormLayer& layer, int64_t rows, RowsOf<const float> y, RowsOf<Number> output);
 
 struct NormGradients {
   float* y = nullptr;  // [members, rows, width], overwritten; may be the output gradient itself

@@ -112,24 +112,12 @@ void PhiloxBlock(const PhiloxStream& stream, uint64_t block, uint32_t words[4]) 
   for (int k = 0; k < 4; ++k) words[k] = c.w[k];
 }
 
-namespace {
-
-POMPC_INLINE void PhiloxUniformHere(const PhiloxStream& stream, int64_t count, float* out) {
-  Fill(stream, count, out, UniformDraws());
-}
-
-POMPC_INLINE void PhiloxNormalHere(const PhiloxStream& stream, int64_t count, float* out) {
-  Fill(stream, count, out, NormalDraws());
-}
-
-}  // namespace
-
 void PhiloxUniform(const PhiloxStream& stream, int64_t count, float* out) {
-  CallBest<PhiloxUniformHere>(stream, count, out);
+  CallBest([&](auto) POMPC_INLINE_LAMBDA { Fill(stream, count, out, UniformDraws()); });
 }
 
 void PhiloxNormal(const PhiloxStream& stream, int64_t count, float* out) {
-  CallBest<PhiloxNormalHere>(stream, count, out);
+  CallBest([&](auto) POMPC_INLINE_LAMBDA { Fill(stream, count, out, NormalDraws()); });
 }
 
 }  // namespace pompc::model::kernels

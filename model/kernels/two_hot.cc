@@ -22,7 +22,7 @@ POMPC_INLINE void Pad(int64_t count, const float* row, PaddedRow& padded) {
   int64_t i = 0;
   for (; i + kStep <= count; i += kStep) Store(padded.x + i, Load<WideFloats>(row + i));
   for (; i < count; ++i) padded.x[i] = row[i];
-  for (; i < padded.size; ++i) padded.x[i] = -1e30f;
+  for (; i < padded.size; ++i) padded.x[i] = kNoLogit;
 }
 
 struct Softmax {
@@ -31,26 +31,34 @@ struct Softmax {
   float mean;
 };
 
-// Replaces logits by e^(x - max).
-POMPC_INLINE Softmax SoftmaxOf(PaddedRow& row) {
+// The softmax of `size` logits, a multiple of kStep; `store` gets each vector of e^(x - max).
+template <Instructions kIsa, typename Storer>
+POMPC_INLINE Softmax SoftmaxOf(int64_t size, const float* row, const Storer& store) {
   // The maximum is subtracted so that no exponential overflows. Mean and sum are collected in one
   // pass: e^x / sum is needed for the gradient alone.
-  WideFloats maxima = Load<WideFloats>(row.x);
-  for (int64_t i = kStep; i < row.size; i += kStep)
-    maxima = Max(Load<WideFloats>(row.x + i), maxima);
-  const float max = MaxOf(maxima);
+  WideFloats maxima = Load<WideFloats>(row);
+  for (int64_t i = kStep; i < size; i += kStep)
+    maxima = Max<kIsa>(Load<WideFloats>(row + i), maxima);
+  const float max = MaxOf<kIsa>(maxima);
   WideFloats bins = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   WideFloats sum = {};
   WideFloats weighted = {};
-  for (int64_t i = 0; i < row.size; i += kStep) {
-    const WideFloats e = Exp(Load<WideFloats>(row.x + i) - max);
-    Store(row.x + i, e);
+  for (int64_t i = 0; i < size; i += kStep) {
+    const WideFloats e = Exp<kIsa>(Load<WideFloats>(row + i) - max);
+    store(i, e);
     sum += e;
     weighted += e * bins;
     bins += static_cast<float>(kStep);
   }
   const float total = Sum(sum);
   return {max, total, Sum(weighted) / total};
+}
+
+// Replaces logits by e^(x - max).
+template <Instructions kIsa>
+POMPC_INLINE Softmax SoftmaxOf(PaddedRow& row) {
+  return SoftmaxOf<kIsa>(row.size, row.x,
+                         [&](int64_t i, WideFloats e) POMPC_INLINE_LAMBDA { Store(row.x + i, e); });
 }
 
 float SymlogMean(const TwoHotBins& bins, const Softmax& softmax) {
@@ -74,19 +82,36 @@ TwoHot EncodeTarget(const TwoHotBins& bins, float target) {
   return {bin, static_cast<float>(clamped - static_cast<double>(bin))};
 }
 
+template <Instructions kIsa>
 POMPC_INLINE void TwoHotDecodeForwardHere(const TwoHotBins& bins, int64_t rows, const float* logits,
                                           float* values) {
   POMPC_DCHECK(bins.count >= 2 && bins.count <= kMaxBins);
   PaddedRow padded;
   for (int64_t row = 0; row < rows; ++row) {
     Pad(bins.count, logits + row * bins.count, padded);
-    values[row] = SymlogMean(bins, SoftmaxOf(padded));
+    values[row] = SymlogMean(bins, SoftmaxOf<kIsa>(padded));
   }
   // A loop of its own, since it calls the mathematical library and the one above calls nothing.
   for (int64_t row = 0; row < rows; ++row)
     values[row] = std::copysign(std::expm1(std::fabs(values[row])), values[row]);
 }
 
+template <Instructions kIsa>
+POMPC_INLINE void TwoHotDecodeRowsHere(const TwoHotBins& bins, int64_t rows,
+                                       RowsOf<const float> logits, float* values) {
+  POMPC_DCHECK(bins.count >= 2 && bins.count <= kMaxBins);
+  for (int64_t row = 0; row < rows; ++row) {
+    values[row] = SymlogMean(bins, SoftmaxOf<kIsa>(PaddedColumns(bins.count), logits.From(row).data,
+                                                   [](int64_t, WideFloats) POMPC_INLINE_LAMBDA {}));
+  }
+  for (int64_t row = 0; row < rows; row += kStep) {
+    const WideFloats x = Load<WideFloats>(values + row);
+    const WideFloats size = Expm1<kIsa>(x < 0.0f ? -x : x);
+    Store(values + row, x < 0.0f ? -size : size);
+  }
+}
+
+template <Instructions kIsa>
 POMPC_INLINE void TwoHotDecodeBackwardHere(const TwoHotBins& bins, int64_t rows,
                                            const float* logits, const float* values_gradient,
                                            float* logits_gradient) {
@@ -95,7 +120,7 @@ POMPC_INLINE void TwoHotDecodeBackwardHere(const TwoHotBins& bins, int64_t rows,
   for (int64_t row = 0; row < rows; ++row) {
     float* gradient = logits_gradient + row * bins.count;
     Pad(bins.count, logits + row * bins.count, padded);
-    const Softmax softmax = SoftmaxOf(padded);
+    const Softmax softmax = SoftmaxOf<kIsa>(padded);
     const float symlog = SymlogMean(bins, softmax);
     // value = symexp(low + width m) with m = sum_k p_k k. So d value / d logit_k is
     // exp(|symlog|) width p_k (k - m).
@@ -108,6 +133,7 @@ POMPC_INLINE void TwoHotDecodeBackwardHere(const TwoHotBins& bins, int64_t rows,
   }
 }
 
+template <Instructions kIsa>
 POMPC_INLINE double TwoHotCrossEntropyHere(const TwoHotBins& bins, int64_t members, int64_t rows,
                                            const float* logits, const float* targets,
                                            const float* weights, float* logits_gradient) {
@@ -122,7 +148,7 @@ POMPC_INLINE double TwoHotCrossEntropyHere(const TwoHotBins& bins, int64_t membe
       const float* x = logits + offset;
       float* gradient = logits_gradient + offset;
       Pad(bins.count, x, padded);
-      const Softmax softmax = SoftmaxOf(padded);
+      const Softmax softmax = SoftmaxOf<kIsa>(padded);
       const float log_sum = softmax.max + std::log(softmax.sum);
       total += weight *
                (log_sum - (1 - target.offset) * x[target.bin] - target.offset * x[target.bin + 1]);
@@ -139,19 +165,30 @@ POMPC_INLINE double TwoHotCrossEntropyHere(const TwoHotBins& bins, int64_t membe
 }  // namespace
 
 void TwoHotDecodeForward(const TwoHotBins& bins, int64_t rows, const float* logits, float* values) {
-  CallBest<TwoHotDecodeForwardHere>(bins, rows, logits, values);
+  CallBest([&](auto isa)
+               POMPC_INLINE_LAMBDA { TwoHotDecodeForwardHere<isa>(bins, rows, logits, values); });
+}
+
+void TwoHotDecodeRows(const TwoHotBins& bins, int64_t rows, RowsOf<const float> logits,
+                      float* values) {
+  CallBest([&](auto isa)
+               POMPC_INLINE_LAMBDA { TwoHotDecodeRowsHere<isa>(bins, rows, logits, values); });
 }
 
 void TwoHotDecodeBackward(const TwoHotBins& bins, int64_t rows, const float* logits,
                           const float* values_gradient, float* logits_gradient) {
-  CallBest<TwoHotDecodeBackwardHere>(bins, rows, logits, values_gradient, logits_gradient);
+  CallBest([&](auto isa) POMPC_INLINE_LAMBDA {
+    TwoHotDecodeBackwardHere<isa>(bins, rows, logits, values_gradient, logits_gradient);
+  });
 }
 
 double TwoHotCrossEntropy(const TwoHotBins& bins, int64_t members, int64_t rows,
                           const float* logits, const float* targets, const float* weights,
                           float* logits_gradient) {
-  return CallBest<TwoHotCrossEntropyHere>(bins, members, rows, logits, targets, weights,
-                                          logits_gradient);
+  return CallBest([&](auto isa) POMPC_INLINE_LAMBDA {
+    return TwoHotCrossEntropyHere<isa>(bins, members, rows, logits, targets, weights,
+                                       logits_gradient);
+  });
 }
 
 }  // namespace pompc::model::kernels

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "model/kernels/gemm.h"
+
 namespace pompc::model::kernels {
 
 // REQUIRES: every count is 2 to kMaxBins.
@@ -19,6 +21,12 @@ struct TwoHotBins {
 
 // values[r] = symexp(sum_k softmax(logits[r])_k center_k) for `rows` rows.
 void TwoHotDecodeForward(const TwoHotBins& bins, int64_t rows, const float* logits, float* values);
+
+// The same from rows that are padded to a multiple of kColumnMultiple logits with kNoLogit.
+// `values` has room for as many rows.
+inline constexpr float kNoLogit = -1e30f;
+void TwoHotDecodeRows(const TwoHotBins& bins, int64_t rows, RowsOf<const float> logits,
+                      float* values);
 
 // logits_gradient [rows, count] from the gradient at the values [rows].
 void TwoHotDecodeBackward(const TwoHotBins& bins, int64_t rows, const float* logits,

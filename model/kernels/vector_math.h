@@ -1,11 +1,12 @@
 // Vectors of float32 numbers, eight or sixteen at a time, in the compilers' own vector types: the
 // same source becomes AVX code where the processor has it and pairs of narrower operations
 // elsewhere. The elementary functions are branch-free, accurate to a few units in the last place on
-// the stated ranges, and propagate NaN.
+// the stated ranges unless they say otherwise, and propagate NaN.
 #ifndef POMPC_MODEL_KERNELS_VECTOR_MATH_H_
 #define POMPC_MODEL_KERNELS_VECTOR_MATH_H_
 
 #include <cstdint>
+#include <type_traits>
 
 #include "common/base/check.h"
 #include "model/kernels/instructions.h"
@@ -32,6 +33,21 @@ template <typename Vector>
 POMPC_INLINE void Store(float* p, Vector x) {
   __builtin_memcpy(p, &x, sizeof(x));
 }
+// Stores x as float32, or rounded to bfloat16, which versions for AVX512_BF16 can.
+template <Instructions kIsa, typename Vector>
+POMPC_INLINE void StoreNumbers(float* p, Vector x) {
+  Store(p, x);
+}
+template <Instructions kIsa, typename Vector>
+POMPC_INLINE void StoreNumbers(uint16_t* p, Vector x) {
+  static_assert(kIsa >= Instructions::kAvx512Bf16);
+  // Half as many bytes; the attribute does not take a size that depends on a template's argument.
+  using Short = int32_t __attribute__((vector_size(kWidth * sizeof(uint16_t))));
+  using Half = std::conditional_t<kLanes<Vector> == kWidth, Short, Ints>;
+  Half half;
+  asm("vcvtneps2bf16 %1, %0" : "=v"(half) : "v"(x));
+  __builtin_memcpy(p, &half, sizeof(half));
+}
 POMPC_INLINE Floats AsFloats(Ints x) { return __builtin_bit_cast(Floats, x); }
 template <typename Vector>
 POMPC_INLINE IntsOf<Vector> AsInts(Vector x) {
@@ -39,13 +55,31 @@ POMPC_INLINE IntsOf<Vector> AsInts(Vector x) {
 }
 POMPC_INLINE Floats ToFloats(Ints x) { return __builtin_convertvector(x, Floats); }
 
+// The functions below with an argument kIsa have a shorter way in versions for AVX-512, which
+// compilers do not find: see CallBest.
+template <Instructions kIsa>
+inline constexpr bool kHasAvx512 =
+#ifdef POMPC_TARGET
+    kIsa >= Instructions::kAvx512;
+#else
+    false;
+#endif
+
 // a where it is greater than b, else b; a NaN in b stays, one in a gives b.
-template <typename Vector>
+template <Instructions kIsa = Instructions::kBaseline, typename Vector>
 POMPC_INLINE Vector Max(Vector a, Vector b) {
+  if constexpr (kHasAvx512<kIsa>) {
+    asm("vmaxps %1, %2, %0" : "=v"(a) : "vm"(b), "v"(a));
+    return a;
+  }
   return a > b ? a : b;
 }
-template <typename Vector>
+template <Instructions kIsa = Instructions::kBaseline, typename Vector>
 POMPC_INLINE Vector Min(Vector a, Vector b) {
+  if constexpr (kHasAvx512<kIsa>) {
+    asm("vminps %1, %2, %0" : "=v"(a) : "vm"(b), "v"(a));
+    return a;
+  }
   return a < b ? a : b;
 }
 
@@ -60,14 +94,16 @@ POMPC_INLINE float Sum(WideFloats x) {
   return Sum(__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7) +
              __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15));
 }
+template <Instructions kIsa = Instructions::kBaseline>
 POMPC_INLINE Floats MaxAcross(Floats x) {
-  x = Max(x, __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3));
-  x = Max(x, __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5));
-  return Max(x, __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6));
+  x = Max<kIsa>(x, __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3));
+  x = Max<kIsa>(x, __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5));
+  return Max<kIsa>(x, __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6));
 }
+template <Instructions kIsa = Instructions::kBaseline>
 POMPC_INLINE float MaxOf(WideFloats x) {
-  return MaxAcross(Max(__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7),
-                       __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15)))[0];
+  return MaxAcross<kIsa>(Max<kIsa>(__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7),
+                                   __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15)))[0];
 }
 
 // Sum of f(i) over i = 0, n, 2 n ... < width for vectors of n numbers. Four partial sums, for one
@@ -99,21 +135,78 @@ POMPC_INLINE bool AllWithin(Floats x, float low, float high) {
   return true;
 }
 
-// e^x; below -87 it gives e^-87, above 88 e^88. Cephes' polynomial.
-template <typename Vector>
-POMPC_INLINE Vector Exp(Vector x) {
-  x = Min(Vector{} + 88.0f, Max(Vector{} - 87.0f, x));
-  const Vector shifted = x * 1.44269504088896341f + kRounder;
-  const Vector whole = shifted - kRounder;
-  const Vector r = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
-  Vector p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + (r + 1.0f);
+// How exact a result must be: nearly as float32 is, or enough to be rounded to bfloat16 (a relative
+// error of 2e-4, a tenth of the rounding's), for which versions for AVX512_BF16 have a shorter way.
+enum class Precision : uint8_t { kFloat32, kBfloat16 };
+
+// 2^x, relative error 2e-7. A polynomial of degree 5 or 3 for the fraction, of least relative
+// error. REQUIRES: -126 <= x <= 127, or NaN.
+template <Instructions kIsa = Instructions::kBaseline, Precision kPrecision = Precision::kFloat32,
+          typename Vector>
+POMPC_INLINE Vector Exp2(Vector x) {
+  Vector whole, shifted = {};
+  if constexpr (kHasAvx512<kIsa>) {
+    asm("vrndscaleps $0, %1, %0" : "=v"(whole) : "v"(x));
+  } else {
+    shifted = x + kRounder;
+    whole = shifted - kRounder;
+  }
+  const Vector r = x - whole;
+  Vector p;
+  if constexpr (kPrecision == Precision::kFloat32) {
+    p = r * 1.3276471e-3f + 9.6755413e-3f;
+    p = p * r + 5.5507133e-2f;
+    p = p * r + 2.4022120e-1f;
+    p = p * r + 6.9314697e-1f;
+    p = p * r + 1.0f;
+  } else {
+    p = r * 5.5171664e-2f + 2.4261112e-1f;
+    p = p * r + 6.9326099e-1f;
+    p = p * r + 9.9992807e-1f;
+  }
+  if constexpr (kHasAvx512<kIsa>) {
+    asm("vscalefps %1, %2, %0" : "=v"(p) : "v"(whole), "v"(p));
+    return p;
+  }
   // The integer's low bits, moved to the exponent.
   return p * __builtin_bit_cast(Vector, (AsInts(shifted) << 23) + (127 << 23));
+}
+
+inline constexpr float kLog2E = 1.44269504088896341f;
+
+// e^x with a relative error of (3 + |x|) 1e-7; below -87 it gives e^-87, above 88 e^88.
+template <Instructions kIsa = Instructions::kBaseline, Precision kPrecision = Precision::kFloat32,
+          typename Vector>
+POMPC_INLINE Vector Exp(Vector x) {
+  return Exp2<kIsa, kPrecision>(
+      Min<kIsa>(Vector{} + 88 * kLog2E, Max<kIsa>(Vector{} - 87 * kLog2E, x * kLog2E)));
+}
+
+// a / b.
+template <Instructions kIsa, Precision kPrecision, typename Vector>
+POMPC_INLINE Vector Divide(Vector a, Vector b) {
+  if constexpr (kHasAvx512<kIsa> && kPrecision == Precision::kBfloat16) {
+    asm("vrcp14ps %1, %0" : "=v"(b) : "v"(b));
+    return a * b;
+  }
+  return a / b;
+}
+
+// e^x - 1 for x >= 0 with a relative error of (3 + x) 1e-7; above 88 that of 88.
+template <Instructions kIsa = Instructions::kBaseline, typename Vector>
+POMPC_INLINE Vector Expm1(Vector x) {
+  // Near zero the difference would have few bits: Taylor's polynomial there.
+  Vector p = x * (1.0f / 720) + 1.0f / 120;
+  p = p * x + 1.0f / 24;
+  p = p * x + 1.0f / 6;
+  p = p * x + 0.5f;
+  return x < 0.3f ? (p * x + 1.0f) * x : Exp<kIsa>(x) - 1.0f;
+}
+
+// tanh x, absolute error 2e-7.
+template <Instructions kIsa = Instructions::kBaseline, typename Vector>
+POMPC_INLINE Vector Tanh(Vector x) {
+  return 1.0f - 2.0f / (Exp<kIsa>(2.0f * x) + 1.0f);
 }
 
 // ln x. REQUIRES: x is normal and positive. Cephes' polynomial.
@@ -158,17 +251,27 @@ POMPC_INLINE SinCos SinCosOfTurns(Floats u) {
           AsFloats(AsInts(cosine) ^ (((quadrant + 1) & 2) << 30))};
 }
 
+// e^x for x <= 20, e^20 above.
+template <Instructions kIsa, Precision kPrecision = Precision::kFloat32, typename Vector>
+POMPC_INLINE Vector ExpForMish(Vector x) {
+  // With AVX-512 too small powers of two become zero by themselves.
+  Vector bounded = Min<kIsa>(Vector{} + 20 * kLog2E, x * kLog2E);
+  if constexpr (!kHasAvx512<kIsa>) bounded = Max<kIsa>(Vector{} - 126.0f, bounded);
+  return Exp2<kIsa, kPrecision>(bounded);
+}
+
 // mish(x) = x tanh(softplus(x)) = x n / (n + 2) with n = e^x (e^x + 2), and its derivative. From 20
 // on they are x and 1 to float32 precision, so the exponential is clamped there.
-template <typename Vector>
+template <Instructions kIsa = Instructions::kBaseline, Precision kPrecision = Precision::kFloat32,
+          typename Vector>
 POMPC_INLINE Vector Mish(Vector x) {
-  const Vector w = Exp(Min(Vector{} + 20.0f, x));
+  const Vector w = ExpForMish<kIsa, kPrecision>(x);
   const Vector n = w * (w + 2.0f);
-  return x * n / (n + 2.0f);
+  return Divide<kIsa, kPrecision>(x * n, n + 2.0f);
 }
-template <typename Vector>
+template <Instructions kIsa = Instructions::kBaseline, typename Vector>
 POMPC_INLINE Vector MishDerivative(Vector x) {
-  const Vector w = Exp(Min(Vector{} + 20.0f, x));
+  const Vector w = ExpForMish<kIsa>(x);
   const Vector n = w * (w + 2.0f);
   const Vector inverse = 1.0f / (n + 2.0f);
   return inverse * (n + x * (4.0f * w) * (w + 1.0f) * inverse);

@@ -1,6 +1,10 @@
 #ifndef POMPC_MODEL_PLANNING_CEM_H_
 #define POMPC_MODEL_PLANNING_CEM_H_
 
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+
 #include "model/planning/search.h"
 
 namespace pompc::model {
@@ -16,6 +20,15 @@ struct Cem {
 
   static Choice Choose(const SearchProblem&, const SearchResult& result) {
     return {result.mean.select(1, 0), result.elites.values.mean(1)};
+  }
+
+  static void Weigh(const proto::PlannerConfig&, int64_t elites, const float*, float* weights) {
+    std::fill_n(weights, elites, 1.0f / static_cast<float>(elites));
+  }
+
+  static FlatChoice Choose(const FlatSearch& search) {
+    const float sum = std::accumulate(search.values, search.values + search.elites, 0.0f);
+    return {search.mean, sum / static_cast<float>(search.elites)};
   }
 };
 

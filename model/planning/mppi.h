@@ -1,6 +1,11 @@
 #ifndef POMPC_MODEL_PLANNING_MPPI_H_
 #define POMPC_MODEL_PLANNING_MPPI_H_
 
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
 #include "model/planning/search.h"
 #include "model/random.h"
 
@@ -26,6 +31,32 @@ struct Mppi {
     const at::Tensor action =
         first.gather(1, choice.unsqueeze(-1).expand({-1, -1, first.size(2)})).squeeze(1);
     return {action, result.elites.values.gather(1, choice).squeeze(1)};
+  }
+
+  static void Weigh(const proto::PlannerConfig& settings, int64_t elites, const float* values,
+                    float* weights) {
+    float sum = 0;
+    for (int64_t e = 0; e < elites; ++e) {
+      weights[e] = std::exp((values[e] - values[0]) * static_cast<float>(settings.temperature()));
+      sum += weights[e];
+    }
+    for (int64_t e = 0; e < elites; ++e) weights[e] /= sum + 1e-9f;
+  }
+
+  static FlatChoice Choose(const FlatSearch& search) {
+    int64_t best = 0;
+    float highest = -std::numeric_limits<float>::infinity();
+    for (int64_t e = 0; e < search.elites; ++e) {
+      const float uniform = std::min(search.uniform[e] + 0x1p-25f, 1 - 0x1p-24f);
+      const float score =
+          (search.values[e] - search.values[0]) * static_cast<float>(search.settings.temperature());
+      const float key = score - std::log(-std::log(uniform));
+      if (key > highest) {
+        highest = key;
+        best = e;
+      }
+    }
+    return {search.sequences.From(best).data, search.values[best]};
   }
 
  private:

@@ -54,13 +54,11 @@ at::Tensor FirstGuess(const WorldModel& model, int64_t horizon, const PlanInputs
   const int64_t actions = model.config().env().spec().action_size();
   at::Tensor guess = at::zeros({batch, horizon, actions}, model.dtype());
   if (!inputs.warm_start.defined()) return guess;
-  POMPC_CHECK(inputs.warm_start.sizes() == guess.sizes(), "warm_start is [B, H, A]");
   if (horizon == 1) return guess;
   // Decision t + 1 of the previous plan is decision t of this one. Nothing is known of the last
   // decision, which stays zero.
   at::Tensor shifted = inputs.warm_start.narrow(1, 1, horizon - 1).to(guess.options());
   if (!inputs.has_warm_start.empty()) {
-    POMPC_CHECK_EQ(static_cast<int64_t>(inputs.has_warm_start.size()), batch);
     at::Tensor mask = at::empty({batch, 1, 1}, at::kFloat);
     for (int64_t b = 0; b < batch; ++b)
       mask.data_ptr<float>()[b] = inputs.has_warm_start[static_cast<size_t>(b)];
@@ -107,13 +105,24 @@ PassInputs PassInputs::States(int64_t begin, int64_t count) const {
           members.narrow(1, 2 * begin, 2 * count)};
 }
 
+void CheckInputs(const WorldModel& model, const proto::RunConfig& config,
+                 const PlanInputs& inputs) {
+  const proto::EnvSpec& spec = model.config().env().spec();
+  const int64_t batch = inputs.observations.size(0);
+  const std::vector<int64_t> plan_shape = {batch, config.planner().horizon(), spec.action_size()};
+  const auto fits = [&](const auto& x) {
+    return x.empty() || static_cast<int64_t>(x.size()) == batch;
+  };
+  POMPC_CHECK_EQ(inputs.observations.size(1), static_cast<int64_t>(spec.observation_size()));
+  POMPC_CHECK_EQ(static_cast<int64_t>(inputs.seeds.size()), batch);
+  POMPC_CHECK(fits(inputs.evaluate) && fits(inputs.has_warm_start) && fits(inputs.finish_by));
+  POMPC_CHECK(!inputs.warm_start.defined() || inputs.warm_start.sizes() == plan_shape,
+              "warm_start is [B, H, A]");
+}
+
 PassInputs MakePassInputs(const WorldModel& model, const proto::RunConfig& config,
                           const PlanInputs& inputs) {
-  const int64_t batch = inputs.observations.size(0);
-  POMPC_CHECK_EQ(inputs.observations.size(1),
-                 static_cast<int64_t>(model.config().env().spec().observation_size()));
-  POMPC_CHECK_EQ(static_cast<int64_t>(inputs.seeds.size()), batch);
-  POMPC_CHECK(inputs.finish_by.empty() || static_cast<int64_t>(inputs.finish_by.size()) == batch);
+  CheckInputs(model, config, inputs);
   return {inputs.observations.to(at::kCPU, model.dtype()),
           FirstGuess(model, config.planner().horizon(), inputs), ExploringStates(inputs),
           SeedTensor(inputs.seeds, at::kCPU), QMembers(config, inputs.seeds)};

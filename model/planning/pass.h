@@ -32,6 +32,9 @@ struct PassInputs {
   int64_t size() const { return seeds.size(0); }
 };
 
+// Checks that `inputs` have the shapes that a plan requires.
+void CheckInputs(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs);
+
 // The inputs of a pass over all of `inputs`, on the CPU. REQUIRES: as Plan.
 PassInputs MakePassInputs(const WorldModel& model, const proto::RunConfig& config,
                           const PlanInputs& inputs);

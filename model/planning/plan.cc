@@ -1,20 +1,22 @@
 #include "model/planning/plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/base/check.h"
 #include "model/ops.h"
+#include "model/planning/cpu_planner.h"
 #include "model/planning/pass.h"
 #include "model/planning/search.h"
 #include "model/random.h"
 
 namespace pompc::model {
 
-Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs) {
-  at::NoGradGuard no_grad;
+namespace {
+
+void PlanByOperations(const WorldModel& model, const proto::RunConfig& config,
+                      const PlanInputs& inputs, Plans& plans) {
   const int64_t batch = inputs.observations.size(0);
-  POMPC_CHECK_GE(inputs.states_per_pass, 0);
-  Plans plans = EmptyPlans(model, config, batch);
   const PassInputs all = MakePassInputs(model, config, inputs);
   // On a CPU one state's samples fill a pass through the networks, and a state planned by itself
   // does not depend on the batch. A GPU needs all states at once to be busy.
@@ -29,7 +31,58 @@ Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanIn
     Unpack(packed.cpu(), begin, plans);
     std::fill_n(plans.iterations.begin() + begin, count, iterations);
   }
+}
+
+void PlanOneByOne(const CpuPlanner& planner, const PlanInputs& inputs, const Plans& plans,
+                  int* iterations) {
+  const auto row = [](const at::Tensor& x, int64_t b) {
+    return x.data_ptr<float>() + b * x.stride(0);
+  };
+  const auto floats = [](const at::Tensor& x) {
+    return x.defined() ? x.to(at::kCPU, at::kFloat).contiguous() : x;
+  };
+  const at::Tensor observations = floats(inputs.observations);
+  const at::Tensor warm_start = floats(inputs.warm_start);
+  for (int64_t b = 0; b < observations.size(0); ++b) {
+    const auto i = static_cast<size_t>(b);
+    CpuPlanRequest request;
+    request.observation = row(observations, b);
+    if (warm_start.defined() && (inputs.has_warm_start.empty() || inputs.has_warm_start[i]))
+      request.warm_start = row(warm_start, b);
+    request.seed = inputs.seeds[i];
+    request.evaluate = !inputs.evaluate.empty() && inputs.evaluate[i];
+    request.finish_by = EarliestEnd(inputs, b, 1);
+    request.clock = inputs.clock;
+    planner.Plan(request, {row(plans.actions, b), row(plans.mean, b), row(plans.std, b),
+                           row(plans.value, b), row(plans.warm_start, b), iterations + b});
+  }
+}
+
+}  // namespace
+
+Planner::Planner(WorldModel model, proto::RunConfig config)
+    : model_(std::move(model)),
+      config_(std::move(config)),
+      cpu_planner_(CpuPlanner::Create(model_, config_)) {}
+
+Planner::~Planner() = default;
+
+Plans Planner::Plan(const PlanInputs& inputs) const {
+  at::NoGradGuard no_grad;
+  POMPC_CHECK_GE(inputs.states_per_pass, 0);
+  Plans plans = EmptyPlans(model_, config_, inputs.observations.size(0));
+  // Several states in a pass need the operations, and so does a scope in which kernels are off.
+  if (cpu_planner_ != nullptr && inputs.states_per_pass <= 1 && !ReferenceScope::active()) {
+    CheckInputs(model_, config_, inputs);
+    PlanOneByOne(*cpu_planner_, inputs, plans, plans.iterations.data());
+  } else {
+    PlanByOperations(model_, config_, inputs, plans);
+  }
   return plans;
+}
+
+Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs) {
+  return Planner(model, config).Plan(inputs);
 }
 
 Plans ActByPolicy(const WorldModel& model, const proto::RunConfig& config,

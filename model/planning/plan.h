@@ -4,6 +4,7 @@
 #define POMPC_MODEL_PLANNING_PLAN_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -11,6 +12,8 @@
 #include "model/world_model.h"
 
 namespace pompc::model {
+
+class CpuPlanner;
 
 // B requests; tensors are float32, on any device. O, A, H: observation size, action size, horizon.
 struct PlanInputs {
@@ -49,15 +52,36 @@ struct Plans {
   std::vector<int> iterations;
 };
 
-// Plans B decisions. Builds no graph; thread-safe; blocks the calling thread while it computes.
-// Plan b depends on request b, and on the others only through the order of floating-point sums (not
-// even that on a CPU with states_per_pass 0). A NaN value of a sequence counts as 0. REQUIRES:
-// shapes as above; `config` is one that config::Derive made, for this model.
+// Plans with one state of a model's parameters. Thread-safe. REQUIRES: `config` is one that
+// config::Derive made, for this model; the parameters do not change while the object lives.
+class Planner {
+ public:
+  // On a CPU the parameters are packed for the kernels once, here (planning/cpu_planner.h), about
+  // as much work as copying them.
+  Planner(WorldModel model, proto::RunConfig config);
+  ~Planner();
+  Planner(const Planner&) = delete;
+  Planner& operator=(const Planner&) = delete;
+
+  // Plans B decisions. Builds no graph; blocks the calling thread while it computes. Plan b depends
+  // on request b, and on the others only through the order of floating-point sums (not even that on
+  // a CPU with states_per_pass 0). A NaN value of a sequence counts as 0. REQUIRES: shapes as
+  // above.
+  Plans Plan(const PlanInputs& inputs) const;
+
+ private:
+  const WorldModel model_;
+  const proto::RunConfig config_;
+  // nullptr where tensor operations make the plans.
+  const std::unique_ptr<const CpuPlanner> cpu_planner_;
+};
+
+// The plans of a Planner that is made for them alone.
 Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs);
 
 // Acts without planning: the action is the policy's mean where the request evaluates, otherwise a
 // draw from the policy. Mean and std are the policy's, the value is that of the mean action,
-// the warm start is all zeros, and no search iterates. REQUIRES: as Plan.
+// the warm start is all zeros, and no search iterates. REQUIRES: as Planner.
 Plans ActByPolicy(const WorldModel& model, const proto::RunConfig& config,
                   const PlanInputs& inputs);
 

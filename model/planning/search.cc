@@ -1,38 +1,13 @@
 #include "model/planning/search.h"
 
-#include <algorithm>
 #include <tuple>
 
 #include "common/base/check.h"
-#include "model/planning/cem.h"
-#include "model/planning/mppi.h"
+#include "model/planning/methods.h"
 #include "model/random.h"
 
 namespace pompc::model {
 namespace {
-
-struct Method {
-  at::Tensor (*weights)(const proto::PlannerConfig& settings, const at::Tensor& values);
-  Choice (*choose)(const SearchProblem& problem, const SearchResult& result);
-};
-
-template <typename M>
-Method MethodOf() {
-  return {M::Weights, M::Choose};
-}
-
-// The one place that knows which methods there are.
-Method MethodOf(proto::PlannerConfig::Method method) {
-  switch (method) {
-    case proto::PlannerConfig::MPPI:
-      return MethodOf<Mppi>();
-    case proto::PlannerConfig::CEM:
-      return MethodOf<Cem>();
-    case proto::PlannerConfig::METHOD_UNSPECIFIED:
-      break;
-  }
-  POMPC_CHECK(false, "config::Derive lets no config without a method through");
-}
 
 // Mean and standard deviation of the elites by their weights. The lower bound keeps the search from
 // collapsing onto a few sequences before the later iterations have looked around.
@@ -46,13 +21,6 @@ void Refit(const proto::PlannerConfig& settings, SearchResult& result) {
 }
 
 }  // namespace
-
-bool IterationTimer::HasTimeForAnother() {
-  const absl::Duration now = Now();
-  longest_ = std::max(longest_, now - last_);
-  last_ = now;
-  return now + longest_ <= finish_by_;
-}
 
 at::Tensor Draw(const SearchProblem& problem, PlanStream stream, int index, at::IntArrayRef shape) {
   return Normal(problem.seeds, {stream, static_cast<uint32_t>(index)}, shape)
@@ -81,23 +49,20 @@ Elites DrawElites(const SearchProblem& problem, const at::Tensor& mean, const at
 
 SearchResult Search(const SearchProblem& problem) {
   const proto::PlannerConfig& settings = problem.settings;
-  POMPC_CHECK_GE(settings.iterations(), 1u, "a config that Derive made");
-  const Method method = MethodOf(settings.method());
-  SearchResult result;
-  result.mean = problem.guess;
-  result.std = at::full_like(result.mean, settings.max_std());
-  IterationTimer timer(problem.finish_by, problem.clock);
-  do {
-    result.elites = DrawElites(problem, result.mean, result.std, result.iterations);
-    result.weights = method.weights(settings, result.elites.values);
-    Refit(settings, result);
-    ++result.iterations;
-  } while (result.iterations < static_cast<int>(settings.iterations()) &&
-           timer.HasTimeForAnother());
-  const Choice choice = method.choose(problem, result);
-  result.action = choice.action;
-  result.value = choice.value;
-  return result;
+  return CallMethod(settings.method(), [&](auto method) {
+    SearchResult result;
+    result.mean = problem.guess;
+    result.std = at::full_like(result.mean, settings.max_std());
+    result.iterations = Iterate(settings, problem.finish_by, problem.clock, [&](int iteration) {
+      result.elites = DrawElites(problem, result.mean, result.std, iteration);
+      result.weights = method.Weights(settings, result.elites.values);
+      Refit(settings, result);
+    });
+    const Choice choice = method.Choose(problem, result);
+    result.action = choice.action;
+    result.value = choice.value;
+    return result;
+  });
 }
 
 }  // namespace pompc::model

@@ -1,13 +1,18 @@
 // The search for good action sequences. Its iterations are the same for all methods; a method says
-// what elites count and what is executed, in a header that search.cc alone includes: mppi.h, cem.h.
+// what elites count and what is executed, in a header of its own that methods.h lists: mppi.h,
+// cem.h. It says so twice: for tensors of many states, and for one state's numbers, as
+// cpu_planner.h searches.
 #ifndef POMPC_MODEL_PLANNING_SEARCH_H_
 #define POMPC_MODEL_PLANNING_SEARCH_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 
 #include "absl/time/time.h"
+#include "common/base/check.h"
 #include "common/base/threads.h"
+#include "model/kernels/gemm.h"
 #include "model/torch_compat.h"
 #include "proto/config.pb.h"
 
@@ -39,7 +44,7 @@ struct SearchProblem {
   // Values [S, N] of sequences [S, N, H, A]; NaN where the model overflows. Those of different
   // iterations have different terminal actions and Q members.
   std::function<at::Tensor(const at::Tensor& sequences, int iteration)> values;
-  // The time of `clock` beyond which no iteration should last: see IterationTimer.
+  // The time of `clock` beyond which no iteration should last: see Iterate.
   absl::Duration finish_by = absl::InfiniteDuration();
   const Clock* clock = Clock::Real();
 };
@@ -63,28 +68,42 @@ struct Choice {
   at::Tensor action, value;
 };
 
-// Decides after each iteration whether there is time for another one. Without a limit it never
-// reads the clock. For one thread.
-class IterationTimer {
- public:
-  IterationTimer(absl::Duration finish_by, const Clock* clock)
-      : finish_by_(finish_by), clock_(clock), last_(Now()) {}
-
-  // Called when an iteration has ended. False if one more that takes as long as the longest so far
-  // would end after finish_by: a plan that is late is worth nothing, so the estimate is on the safe
-  // side.
-  bool HasTimeForAnother();
-
- private:
-  absl::Duration Now() const {
-    return finish_by_ == absl::InfiniteDuration() ? absl::ZeroDuration() : clock_->Now();
-  }
-
-  const absl::Duration finish_by_;
-  const Clock* const clock_;
-  absl::Duration last_;
-  absl::Duration longest_;
+// One state's search that is over, in plain numbers, and what a method makes of it.
+struct FlatSearch {
+  const proto::PlannerConfig& settings;
+  int64_t elites;
+  const float* values;               // [E], descending
+  const float* weights;              // [E]
+  kernels::RowsOf<float> sequences;  // [E, H A], the best first
+  const float* mean;                 // [H A]
+  const float* uniform;              // [E]: draws in [0, 1) of kEliteChoice
 };
+struct FlatChoice {
+  const float* action;  // [A], in the search
+  float value;
+};
+
+// Calls step(i) for i = 0, 1, ... at most settings.iterations times, at least once, and returns how
+// often. It stops if a step that takes as long as the longest so far would end after `finish_by`: a
+// plan that is late is worth nothing, so the estimate is on the safe side. Without a limit the
+// clock is not read. REQUIRES: a config that config::Derive made.
+template <typename Step>
+int Iterate(const proto::PlannerConfig& settings, absl::Duration finish_by, const Clock* clock,
+            const Step& step) {
+  POMPC_CHECK_GE(settings.iterations(), 1u, "a config that Derive made");
+  const bool limited = finish_by != absl::InfiniteDuration();
+  absl::Duration last = limited ? clock->Now() : absl::ZeroDuration();
+  absl::Duration longest;
+  for (int made = 0;;) {
+    step(made);
+    if (++made == static_cast<int>(settings.iterations())) return made;
+    if (!limited) continue;
+    const absl::Duration now = clock->Now();
+    longest = std::max(longest, now - last);
+    last = now;
+    if (now + longest > finish_by) return made;
+  }
+}
 
 // Standard normal numbers [S, shape...] of the problem's dtype, on its device.
 at::Tensor Draw(const SearchProblem& problem, PlanStream stream, int index, at::IntArrayRef shape);

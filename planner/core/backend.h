@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/base/version_store.h"
 
@@ -22,6 +23,10 @@ struct PlanSpec {
   int max_batch = 64;
   // Most requests waiting.
   int max_queue = 1024;
+  // Iterations of a search that has the time for them.
+  int iterations = 0;
+  // Time that a plan may take from the arrival of its request.
+  absl::Duration budget = absl::InfiniteDuration();
 };
 
 // One request to plan.
@@ -33,6 +38,9 @@ struct PlanItem {
   uint64_t seed = 0;
   // No exploration noise.
   bool evaluate = false;
+  // When the plan should be there, a time of the real clock: the search then makes fewer
+  // iterations, but always one. The batcher sets it.
+  absl::Duration finish_by = absl::InfiniteDuration();
 };
 
 // OK if `item` can be planned under `spec`; else INVALID_ARGUMENT naming the field, its size and
@@ -45,6 +53,7 @@ struct Plan {
   std::vector<float> plan_std;    // [A]: standard deviation of it
   float plan_value = 0;           // value of the chosen elite
   std::vector<float> warm_start;  // [H, A]: mean of the whole plan
+  int iterations = 0;             // how often the search iterated
 };
 
 // One set of parameters, ready to plan with: what a backend made of a published version. Immutable;
@@ -76,8 +85,8 @@ class PlanBackend {
   // The number of threads that may be in PlanBatch() at once.
   virtual int threads() const { return 1; }
 
-  // True if a batch takes as long as its plans would one after the other, as on a CPU. Large
-  // batches then gain little, and whoever waits for one plan waits for all.
+  // True if a batch takes as long as its plans would one after the other, as on a CPU. Each plan is
+  // then a batch, so that nobody waits for the plans of others in it.
   virtual bool plans_one_by_one() const { return false; }
 
   // One plan for each item, in their order, blocking while it computes. REQUIRES: `model` was made

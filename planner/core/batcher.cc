@@ -26,12 +26,10 @@ absl::Status CheckPlan(const Plan& plan, ParameterVersion version) {
 
 }  // namespace
 
-Batcher::Batcher(PlanBackend* backend, const ParameterStore* store, const BatcherOptions& options)
+Batcher::Batcher(PlanBackend* backend, const BatcherOptions& options)
     : backend_(backend),
-      store_(store),
       options_(options),
-      queue_(backend->plans_one_by_one() ? options.slice : absl::InfiniteDuration()) {
-  POMPC_CHECK_GE(backend->threads(), 1);
+      queue_({.threads = backend->threads(), .one_by_one = backend->plans_one_by_one()}) {
   for (int i = 0; i < backend->threads(); ++i) {
     timers_.push_back(std::make_unique<Timer>(options.clock, BatcherState::kIdle));
   }
@@ -43,8 +41,10 @@ Batcher::Batcher(PlanBackend* backend, const ParameterStore* store, const Batche
 
 Batcher::~Batcher() { Close(); }
 
-absl::StatusOr<uint64_t> Batcher::Submit(std::vector<PlanCall> calls) {
-  const std::shared_ptr<const PlannerModel> newest = store_->Newest();
+absl::StatusOr<uint64_t> Batcher::Submit(const std::shared_ptr<PlannerRun>& run,
+                                         std::vector<PlanCall> calls) {
+  POMPC_CHECK(run != nullptr);
+  const std::shared_ptr<const PlannerModel> newest = run->parameters().Newest();
   if (newest == nullptr) {
     return absl::UnavailableError("the planner has no parameters yet");
   }
@@ -56,47 +56,68 @@ absl::StatusOr<uint64_t> Batcher::Submit(std::vector<PlanCall> calls) {
     POMPC_RETURN_IF_ERROR(
         Annotate(CheckItem(calls[i].item, model.spec()), absl::StrCat("queries[", i, "]")));
   }
-  MutexLock lock(&mu_);
-  if (closed_) return absl::CancelledError("the planner is closing");
-  const size_t woken = std::min(calls.size(), timers_.size());
-  absl::StatusOr<uint64_t> id =
-      queue_.Push(std::move(calls), newest->spec().max_queue, options_.clock->Now());
-  if (!id.ok()) return id;
-  // One thread for each call at most: waking all of them for a single call would have the others
-  // contend for the lock only to sleep again.
-  for (size_t i = 0; i < woken; ++i) changed_.Signal();
+  const size_t count = calls.size();
+  absl::StatusOr<uint64_t> id;
+  {
+    MutexLock lock(&mu_);
+    if (draining_ || closed_) return absl::CancelledError("the planner is stopping");
+    id = queue_.Push(run, std::move(calls), options_.clock->Now());
+    // One thread for each call at most: waking all of them for a single call would have the others
+    // contend for the lock only to sleep again.
+    for (size_t i = 0; id.ok() && i < std::min(count, timers_.size()); ++i) changed_.Signal();
+  }
+  if (!id.ok()) run->Count({.refused = count});
   return id;
 }
 
 void Batcher::Cancel(uint64_t first, size_t count) {
   // `done` is called without the lock, here and everywhere: it may call the batcher again.
-  std::vector<PlanCall> removed;
+  std::vector<PlanQueue::Removed> removed;
   {
     MutexLock lock(&mu_);
     for (uint64_t id = first; id < first + count; ++id) {
-      if (std::optional<PlanCall> call = queue_.Remove(id)) removed.push_back(*std::move(call));
+      if (auto call = queue_.Remove(id)) removed.push_back(*std::move(call));
     }
-    stats_.cancelled += removed.size();
+    if (queue_.idle()) idle_.SignalAll();
   }
-  for (PlanCall& call : removed) call.done(absl::CancelledError("the caller gave the request up"));
+  for (PlanQueue::Removed& call : removed) {
+    call.run->Count({.cancelled = 1});
+    call.call.done(absl::CancelledError("the caller gave the request up"));
+  }
 }
 
-Batcher::Stats Batcher::stats() const {
+size_t Batcher::queued() const {
   MutexLock lock(&mu_);
-  Stats stats = stats_;
-  stats.queued = queue_.size();
-  return stats;
+  return queue_.size();
+}
+
+size_t Batcher::queued(const std::string& run_id) const {
+  MutexLock lock(&mu_);
+  return queue_.size(run_id);
+}
+
+bool Batcher::Drain(absl::Duration timeout) {
+  const absl::Duration deadline = options_.clock->Now() + timeout;
+  MutexLock lock(&mu_);
+  draining_ = true;
+  while (!queue_.idle() && !closed_) {
+    if (!options_.clock->WaitUntil(&idle_, &mu_, deadline)) break;
+  }
+  return queue_.idle();
 }
 
 void Batcher::Close() {
-  std::vector<PlanCall> waiting;
+  std::vector<PlanQueue::Removed> waiting;
   {
     MutexLock lock(&mu_);
     closed_ = true;
     waiting = queue_.TakeAll();
     changed_.SignalAll();
+    idle_.SignalAll();
   }
-  for (PlanCall& call : waiting) call.done(absl::CancelledError("the planner is closing"));
+  for (PlanQueue::Removed& call : waiting) {
+    call.call.done(absl::CancelledError("the planner is stopping"));
+  }
   MutexLock lock(&join_mu_);
   for (Thread& thread : threads_) thread.Join();
 }
@@ -104,7 +125,11 @@ void Batcher::Close() {
 void Batcher::Run(Timer& timer) {
   PlanQueue::Step step;
   while (NextStep(&step)) {
-    for (auto& [call, status] : step.refused) call.done(std::move(status));
+    for (PlanQueue::Step::Refused& refused : step.refused) {
+      const bool late = absl::IsDeadlineExceeded(refused.status);
+      refused.run->Count(late ? PlannerRun::Stats{.expired = 1} : PlannerRun::Stats{.failed = 1});
+      refused.call.done(std::move(refused.status));
+    }
     if (!step.batch.empty()) PlanAndReply(step, timer);
     timer.Enter(BatcherState::kIdle);
     // A thread that waits must not hold parameters: the version may be replaced meanwhile, and its
@@ -119,12 +144,8 @@ bool Batcher::NextStep(PlanQueue::Step* step) {
     options_.clock->WaitUntil(&changed_, &mu_, absl::InfiniteDuration());
   }
   if (closed_) return false;
-  // The newest parameters are looked up once for each batch, under the lock that took the calls, so
-  // that a batch never mixes two versions.
-  *step = queue_.Poll(options_.clock->Now(), store_->Newest(), threads());
-  for (const auto& [call, status] : step->refused) {
-    ++(absl::IsDeadlineExceeded(status) ? stats_.expired : stats_.failed);
-  }
+  *step = queue_.Poll(options_.clock->Now());
+  if (queue_.idle()) idle_.SignalAll();
   return true;
 }
 
@@ -134,8 +155,11 @@ void Batcher::PlanAndReply(PlanQueue::Step& step, Timer& timer) {
   POMPC_CHECK(!step.batch.empty() && step.model != nullptr);
   std::vector<const PlanItem*> items;
   std::vector<absl::Duration> queue_waits;
-  for (const PlanCall& call : step.batch) {
-    POMPC_DCHECK(CheckItem(call.item, step.model->spec()).ok());
+  const PlanSpec& spec = step.model->spec();
+  for (PlanCall& call : step.batch) {
+    // The time in the queue counts: what a robot waits for is the action.
+    call.item.finish_by = call.submitted + spec.budget;
+    POMPC_DCHECK(CheckItem(call.item, spec).ok());
     items.push_back(&call.item);
     queue_waits.push_back(start - call.submitted);
   }
@@ -147,30 +171,35 @@ void Batcher::PlanAndReply(PlanQueue::Step& step, Timer& timer) {
 
   const ParameterVersion version = step.model->version();
   std::vector<absl::StatusOr<PlanResult>> answers;
-  uint64_t planned = 0;
+  PlannerRun::Stats batch{.batches = 1};
   for (size_t i = 0; i < step.batch.size(); ++i) {
     const absl::Status status = plans.ok() ? CheckPlan((*plans)[i], version) : plans.status();
     if (status.ok()) {
-      ++planned;
+      const int iterations = (*plans)[i].iterations;
+      ++batch.plans;
+      batch.iterations += static_cast<uint64_t>(iterations);
+      const bool limited = spec.budget < absl::InfiniteDuration();
+      if (limited && iterations < spec.iterations) ++batch.shortened;
+      batch.waited += queue_waits[i];
       answers.push_back(PlanResult{std::move((*plans)[i]), version, queue_waits[i], compute,
                                    static_cast<int>(step.batch.size())});
     } else {
+      ++batch.failed;
       answers.push_back(status);
     }
   }
   // The batch is counted before anybody hears of it, so that whoever has an answer finds it
   // counted.
-  Count(planned, step.batch.size() - planned, compute);
-  if (planned > 0 && options_.on_batch) options_.on_batch({compute, queue_waits});
+  Count(*step.run, batch, compute);
+  if (batch.plans > 0 && options_.on_batch) options_.on_batch({compute, queue_waits});
   for (size_t i = 0; i < step.batch.size(); ++i) step.batch[i].done(std::move(answers[i]));
 }
 
-void Batcher::Count(uint64_t planned, uint64_t failed, absl::Duration compute) {
+void Batcher::Count(PlannerRun& run, const PlannerRun::Stats& batch, absl::Duration compute) {
+  run.Count(batch);
   MutexLock lock(&mu_);
-  queue_.Planned(planned + failed, compute);
-  ++stats_.batches;
-  stats_.plans += planned;
-  stats_.failed += failed;
+  queue_.Planned(run, batch.plans + batch.failed, compute, options_.clock->Now());
+  if (queue_.idle()) idle_.SignalAll();
 }
 
 }  // namespace pompc::planner

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -34,50 +35,39 @@ struct BatchReport {
 
 struct BatcherOptions {
   Clock* clock = Clock::Real();
-  // About how long a batch may take where its plans are made one after the other.
-  absl::Duration slice = absl::Milliseconds(20);
   // Called on the batcher's threads after each batch that succeeded; may be empty.
   std::function<void(const BatchReport&)> on_batch;
 };
 
-// Plans the requests of many callers in batches. A thread that is free takes the requests that wait
-// for the same parameters, up to max_batch of these, and does not wait for more to come. With
-// several threads each takes its share, and clients take turns (PlanQueue). Where the plans of a
-// batch are made one after the other, the batch is limited to a slice of time, so that a client
-// that wants one plan does not wait for the many plans of another. Parameters are looked up once
-// for each batch. No more calls are taken while max_queue of the newest parameters are waiting.
-// Thread-safe; owns as many threads as the backend allows, which plan and hand out the answers.
+// Plans the requests of many callers and runs in batches. A thread that is free takes requests that
+// wait for the same parameters, up to max_batch of these, and does not wait for more to come; where
+// the plans of a batch are made one after the other, it takes one, so that each request is answered
+// when it is planned. Runs and clients take turns (PlanQueue). Parameters are looked up once for
+// each batch. Thread-safe; owns as many threads as the backend allows, which plan and hand out the
+// answers.
 class Batcher {
  public:
-  struct Stats {
-    uint64_t plans = 0;
-    uint64_t batches = 0;
-    // Requests whose deadline passed while they waited.
-    uint64_t expired = 0;
-    // Requests their callers gave up.
-    uint64_t cancelled = 0;
-    // Requests whose batch failed.
-    uint64_t failed = 0;
-    size_t queued = 0;
-  };
-
-  // `backend` and `store` must outlive it.
-  Batcher(PlanBackend* backend, const ParameterStore* store, const BatcherOptions& options);
+  // `backend` must outlive it.
+  Batcher(PlanBackend* backend, const BatcherOptions& options);
   // Closes.
   ~Batcher();
 
-  // Queues calls, all or none; each `done` gets a plan, or DEADLINE_EXCEEDED, CANCELLED (by Cancel
-  // or Close), INTERNAL (the plan is not finite: the parameters have diverged) or the backend's
-  // error. Returns the id of the first (the others count up from it), or, without having called
-  // done: UNAVAILABLE before the first parameters, INVALID_ARGUMENT as CheckItem, naming the call
-  // as queries[i], RESOURCE_EXHAUSTED when the queue is full, CANCELLED after Close.
-  absl::StatusOr<uint64_t> Submit(std::vector<PlanCall> calls);
+  // Queues calls of `run`, all or none; each `done` gets a plan, or DEADLINE_EXCEEDED, CANCELLED
+  // (by Cancel or Close), INTERNAL (the plan is not finite: the parameters have diverged) or the
+  // backend's error. Returns the id of the first (the others count up from it), or, without having
+  // called done: UNAVAILABLE before the run's first parameters, INVALID_ARGUMENT as CheckItem,
+  // naming the call as queries[i], RESOURCE_EXHAUSTED as PlanQueue::Push, CANCELLED after Drain or
+  // Close. REQUIRES: as PlanQueue::Push.
+  absl::StatusOr<uint64_t> Submit(const std::shared_ptr<PlannerRun>& run,
+                                  std::vector<PlanCall> calls);
 
   // Answers the calls `first` .. `first + count - 1` with CANCELLED where they still wait; those in
   // a running batch get their plans.
   void Cancel(uint64_t first, size_t count);
 
-  Stats stats() const;
+  // Calls that wait: all, and those of one run.
+  size_t queued() const;
+  size_t queued(const std::string& run_id) const;
 
   int threads() const { return static_cast<int>(timers_.size()); }
   // What one of the threads spends its time on. REQUIRES: 0 <= thread < threads().
@@ -86,6 +76,10 @@ class Batcher {
     POMPC_CHECK_LT(thread, threads());
     return *timers_[thread];
   }
+
+  // Takes no more calls, and blocks until those that it has are planned, `timeout` has passed, or
+  // Close is called. True if none are left.
+  bool Drain(absl::Duration timeout);
 
   // Answers all that wait with CANCELLED, and waits for the running batches. Idempotent.
   void Close();
@@ -97,11 +91,10 @@ class Batcher {
   // Waits for calls. False once closed.
   bool NextStep(PlanQueue::Step* step);
   void PlanAndReply(PlanQueue::Step& step, Timer& timer);
-  // Adds one batch to the statistics, and tells the queue how long it took.
-  void Count(uint64_t planned, uint64_t failed, absl::Duration compute);
+  // Adds one batch to the run's statistics, and tells the queue how long it took.
+  void Count(PlannerRun& run, const PlannerRun::Stats& batch, absl::Duration compute);
 
   PlanBackend* const backend_;
-  const ParameterStore* const store_;
   const BatcherOptions options_;
 
   // What each thread spends its time on.
@@ -109,9 +102,11 @@ class Batcher {
 
   mutable Mutex mu_;
   CondVar changed_;
+  // For Drain.
+  CondVar idle_;
   PlanQueue queue_ ABSL_GUARDED_BY(mu_);
-  // stats() fills `queued` in.
-  Stats stats_ ABSL_GUARDED_BY(mu_);
+  // No more calls are taken.
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 
   Mutex join_mu_;

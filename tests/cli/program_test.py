@@ -13,7 +13,7 @@ import xml.etree.ElementTree
 from program import BUILD, output, run, run_with
 from processes import FEW_THREADS, limit_threads  # found by the way of program.py
 
-COMMANDS = ("train", "evaluate", "status", "stop", "plot", "checkpoint", "replay", "model", "config", "tasks")
+COMMANDS = ("train", "evaluate", "status", "stop", "plot", "checkpoint", "replay", "planner", "model", "config", "tasks")
 NO_INTEGERS = ("010", "-1", "0x10", "+1", " 1", "1 ", "18446744073709551616", "1e3", "")
 
 
@@ -51,6 +51,12 @@ class ErrorTest(unittest.TestCase):
         self.refused(["tain", "--preset", "quickstart"], 'unknown command "tain"', ", ".join(COMMANDS), status=2)
         self.refused(["checkpoint", "show", "runs/a"], 'unknown command "show"', "inspect, export, import", status=2)
         self.refused(["--preset", "quickstart"], 'unknown flag "--preset"', status=2)
+
+    def test_planners_that_are_not_there_are_named(self):
+        self.refused(["planner", "runs", "--planners", "127.0.0.1:1"], "planner 127.0.0.1:1", status=1)
+        self.refused(["planner", "runs", "--planners", "nowhere"], "--planners", status=2)
+        self.refused(["planner", "follow", "--planners", "127.0.0.1:1", "--learner", "x"], "--learner", status=2)
+        self.refused(["planner"], "no command", "planner has the commands runs, follow, unfollow", status=2)
 
     def test_an_error_is_one_line_whatever_it_names(self):
         self.refused(["tr\nain"], 'unknown command "tr ain"', status=2)

@@ -118,6 +118,10 @@ TEST(Validate, FieldsMustFitTogether) {
               StartsWith("planner.elites: 1;"));
   EXPECT_TRUE(LoadRunConfig({.overrides = {"planner.elites=1"}}).ok());
   EXPECT_THAT(ErrorOf({"planner.max_batch=4096"}), StartsWith("planner.max_batch: 4096"));
+  EXPECT_THAT(ErrorOf({"planner.budget_ms=-1"}), StartsWith("planner.budget_ms: -1"));
+  EXPECT_TRUE(LoadRunConfig({.overrides = {"planner.budget_ms=2.5"}}).ok());
+  EXPECT_THAT(ErrorOf({"planner.budget_ms=2.5", "schedule=LOCKSTEP"}),
+              StartsWith("planner.budget_ms: 2.5 makes plans depend on the time"));
   EXPECT_EQ(ErrorOf({"model.latent_dim=100"}),
             "model.latent_dim: 100 is not a multiple of model.simnorm_dim 8");
   EXPECT_THAT(ErrorOf({"model.bin_min=0", "model.bin_max=0"}), StartsWith("model.bin_min: 0"));

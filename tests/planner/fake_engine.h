@@ -38,13 +38,14 @@ class FakeEngine : public PlanEngine {
   const PlanSpec spec_;
 };
 
-// Parameters of run "run" for a FakeEngine.
+// Parameters for a FakeEngine.
 inline parameters::ParameterSnapshot FakeSnapshot(ParameterVersion version,
                                                   uint32_t keep_seconds = 0,
-                                                  const std::string& data = "data") {
+                                                  const std::string& data = "data",
+                                                  const std::string& run_id = "run") {
   proto::ParametersDescription description;
   *description.mutable_version() = ToProto(version);
-  description.set_run_id("run");
+  description.set_run_id(run_id);
   description.set_keep_seconds(keep_seconds);
   return parameters::MakeSnapshot(std::move(description), std::make_shared<std::string>(data));
 }

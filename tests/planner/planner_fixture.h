@@ -25,9 +25,15 @@ class PlannerTestBase : public ::testing::Test {
  protected:
   PlannerTestBase(const std::string& listen, std::shared_ptr<PlanEngine> engine) {
     learner_server_ = *rpc::Server::Start(rpc::ServerOptions(), {&learner_service_});
-    AppOptions options;
+    StartApp({}, listen, std::move(engine));
+  }
+  ~PlannerTestBase() override { publisher_.Close(); }
+
+  // Starts the planner, in place of the one before.
+  void StartApp(AppOptions options, const std::string& listen, std::shared_ptr<PlanEngine> engine) {
+    app_ = nullptr;
     options.server.listen = listen;
-    options.learner = learner_server_->InProcessEndpoint();
+    options.learners = {learner_server_->InProcessEndpoint()};
     options.engine = std::move(engine);
     options.metrics = registry_;
     auto app = App::Start(options);
@@ -35,7 +41,6 @@ class PlannerTestBase : public ::testing::Test {
     app_ = *std::move(app);
     stub_ = proto::PlannerService::NewStub(app_->server().InProcessChannel());
   }
-  ~PlannerTestBase() override { publisher_.Close(); }
 
   proto::PlannerInfoReply Info() {
     proto::PlannerInfoRequest request;
@@ -55,6 +60,33 @@ class PlannerTestBase : public ::testing::Test {
   std::unique_ptr<rpc::Server> learner_server_;
   std::unique_ptr<App> app_;
   std::unique_ptr<proto::PlannerService::Stub> stub_;
+};
+
+// One run's broadcast, beside those of a fixture.
+class OtherLearner {
+ public:
+  explicit OtherLearner(const std::string& run_id, const std::string& listen = "")
+      : run_id_(run_id), service_(&publisher_, {.run_id = run_id}) {
+    rpc::ServerOptions options;
+    options.listen = listen;
+    server_ = *rpc::Server::Start(options, {&service_});
+  }
+  ~OtherLearner() { publisher_.Close(); }
+
+  const std::string& run_id() const { return run_id_; }
+  rpc::Endpoint endpoint() {
+    return server_->address().empty() ? server_->InProcessEndpoint()
+                                      : rpc::Endpoint(server_->address());
+  }
+  void Publish(uint64_t number) {
+    publisher_.Publish(FakeSnapshot({1, number}, 0, "data", run_id_));
+  }
+
+ private:
+  const std::string run_id_;
+  parameters::Publisher publisher_;
+  parameters::ParameterService service_;
+  std::unique_ptr<rpc::Server> server_;
 };
 
 // The same with a fake engine.

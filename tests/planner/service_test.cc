@@ -209,27 +209,62 @@ TEST_F(PlannerTest, CallThatGivesUpLeavesTheQueue) {
   engine_->backend.Release();
 }
 
-TEST_F(PlannerTest, StopAnswersWaitingCallsWithUnavailable) {
-  Publish(1);
-  engine_->backend.Hold();
-  PlannerClient client({.planners = {app_->server().InProcessEndpoint()}, .run_id = "run"});
-  Event running_done;
-  client.Plan(FakeRequest(), kLong, [&](const absl::StatusOr<proto::PlanReply>& reply) {
-    EXPECT_TRUE(reply.ok()) << reply.status();
-    running_done.Set();
-  });
-  engine_->backend.AwaitBatches(1);
-  Thread waiting("waiting", [&] {
-    EXPECT_EQ(Plan(FakeRequest()).status().code(), absl::StatusCode::kUnavailable);
-  });
-  ASSERT_TRUE(Await([&] { return Info().queued() == 1; }));
-  Thread stopper("stopper", [&] { app_->Stop(); });
-  waiting.Join();
+// Ends a planner that has one call in a batch and one that waits.
+class DrainTest : public PlannerTest {
+ protected:
+  // Begins to stop it; the calls' results are in `running_` and `waiting_` once Join() returns.
+  void StopUnderLoad() {
+    Publish(1);
+    engine_->backend.Hold();
+    running_caller_ = Thread("running", [this] { running_ = Plan(FakeRequest()).status(); });
+    engine_->backend.AwaitBatches(1);
+    waiting_caller_ = Thread("waiting", [this] { waiting_ = Plan(FakeRequest()).status(); });
+    ASSERT_TRUE(Await([&] { return Info().queued() == 1; }));
+    stopper_ = Thread("stopper", [this] { app_->Stop(); });
+  }
+  void Join() {
+    running_caller_.Join();
+    waiting_caller_.Join();
+    stopper_.Join();
+  }
+
+  absl::Status running_, waiting_;
+
+ private:
+  Thread running_caller_, waiting_caller_, stopper_;
+};
+
+TEST_F(DrainTest, StopPlansWhatWaitsAndSendsNewCallsElsewhere) {
+  StopUnderLoad();
+  absl::Status more;
+  ASSERT_TRUE(Await([&] {
+    // One that comes before the planner has begun to stop must not wait for long.
+    more = Plan(FakeRequest(), absl::Milliseconds(20)).status();
+    return more.code() == absl::StatusCode::kUnavailable;
+  }));
+  EXPECT_THAT(std::string(more.message()), HasSubstr("stopping"));
+  EXPECT_EQ(app_->Health().code(), absl::StatusCode::kUnavailable);
   engine_->backend.Release();
-  running_done.Wait();
-  stopper.Join();
-  app_->Wait();
+  Join();
+  EXPECT_TRUE(running_.ok()) << running_;
+  EXPECT_TRUE(waiting_.ok()) << waiting_;
+  EXPECT_TRUE(app_->Wait().ok());
   app_->Stop();
+}
+
+TEST_F(DrainTest, WhatIsNotPlannedInTimeIsSentElsewhere) {
+  AppOptions options;
+  options.drain_timeout = absl::ZeroDuration();
+  StartApp(options, "", engine_);
+  StopUnderLoad();
+  ASSERT_TRUE(Await([&] {
+    return Plan(FakeRequest(), absl::Milliseconds(20)).status().code() ==
+           absl::StatusCode::kUnavailable;
+  }));
+  engine_->backend.Release();
+  Join();
+  EXPECT_TRUE(running_.ok()) << running_;
+  EXPECT_EQ(waiting_.code(), absl::StatusCode::kUnavailable);
 }
 
 TEST_F(PlannerTest, MetricsSayWhoWaitsForWhom) {
@@ -240,14 +275,17 @@ TEST_F(PlannerTest, MetricsSayWhoWaitsForWhom) {
        {"pompc_planner_state_seconds_total{state=\"idle\",worker=\"0\"}",
         "pompc_planner_state_seconds_total{state=\"computing\",worker=\"0\"}",
         "pompc_planner_state_seconds_total{state=\"replying\",worker=\"0\"}",
-        "pompc_planner_plans_total 1", "pompc_planner_batch_requests_count 1",
+        "pompc_planner_plans_total{run=\"run\"} 1", "pompc_planner_batch_requests_count 1",
         "pompc_planner_queue_wait_seconds_count 1", "pompc_planner_compute_seconds_count 1",
-        "pompc_planner_queued_requests 0",
-        "pompc_planner_unplanned_requests_total{reason=\"expired\"} 0",
-        "pompc_planner_parameters_incarnation 1", "pompc_planner_parameters_number 1",
-        "pompc_planner_kept_versions 0", "pompc_planner_received_versions_total 1",
-        "pompc_planner_received_bytes_total 4", "pompc_planner_learner_connected 1",
-        "pompc_planner_learner_disconnects_total 0"}) {
+        "pompc_planner_queued_requests{run=\"run\"} 0",
+        "pompc_planner_unplanned_requests_total{reason=\"expired\",run=\"run\"} 0",
+        "pompc_planner_parameters_incarnation{run=\"run\"} 1",
+        "pompc_planner_parameters_number{run=\"run\"} 1",
+        "pompc_planner_kept_versions{run=\"run\"} 0",
+        "pompc_planner_received_versions_total{run=\"run\"} 1",
+        "pompc_planner_received_bytes_total{run=\"run\"} 4",
+        "pompc_planner_learner_connected{run=\"run\"} 1",
+        "pompc_planner_learner_disconnects_total{run=\"run\"} 0"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
   app_.reset();
@@ -267,7 +305,7 @@ TEST(PlannerAppTest, HealthNamesTheLearnerThatCannotBeReached) {
   AppOptions options;
   options.engine = std::make_shared<FakeEngine>();
   options.metrics = std::make_shared<MetricsRegistry>();
-  options.learner = rpc::Endpoint("127.0.0.1:1");
+  options.learners = {rpc::Endpoint("127.0.0.1:1")};
   auto app = App::Start(options);
   ASSERT_TRUE(app.ok()) << app.status();
   ASSERT_TRUE(Await([&] {
@@ -281,7 +319,7 @@ TEST(PlannerAppTest, EndsWhereTheLearnerShouldBeAnotherRoleIs) {
   AppOptions options;
   options.engine = std::make_shared<FakeEngine>();
   options.metrics = std::make_shared<MetricsRegistry>();
-  options.learner = rpc::Endpoint(other->address());
+  options.learners = {rpc::Endpoint(other->address())};
   options.learner_backoff = {absl::Milliseconds(1), absl::Milliseconds(10), 2.0};
   options.wrong_peer_timeout = absl::Milliseconds(20);
   auto app = App::Start(options);

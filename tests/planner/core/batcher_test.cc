@@ -46,19 +46,19 @@ class Answer {
 
 class BatcherTest : public ::testing::Test {
  protected:
-  BatcherTest() { store_.Put(FakeModel(1), absl::ZeroDuration()); }
+  BatcherTest() { run_->parameters().Put(FakeModel(1), absl::ZeroDuration()); }
 
   absl::StatusOr<uint64_t> Submit(Answer* answer, float value,
                                   absl::Duration deadline = absl::InfiniteDuration()) {
     return SubmitTo(batcher_, answer, value, deadline);
   }
-  static absl::StatusOr<uint64_t> SubmitTo(Batcher& batcher, Answer* answer, float value,
-                                           absl::Duration deadline = absl::InfiniteDuration()) {
+  absl::StatusOr<uint64_t> SubmitTo(Batcher& batcher, Answer* answer, float value,
+                                    absl::Duration deadline = absl::InfiniteDuration()) {
     PlanCall call;
     call.item = FakeItem(value);
     call.deadline = deadline;
     call.done = answer->Done();
-    return batcher.Submit({call});
+    return batcher.Submit(run_, {call});
   }
 
   static PlanCall Call() {
@@ -68,9 +68,9 @@ class BatcherTest : public ::testing::Test {
   }
 
   FakeClock clock_;
-  ParameterStore store_{&clock_, 2};
+  const std::shared_ptr<PlannerRun> run_ = FakeRun("run", &clock_);
   FakeBackend backend_;
-  Batcher batcher_{&backend_, &store_, {.clock = &clock_}};
+  Batcher batcher_{&backend_, {.clock = &clock_}};
 };
 
 TEST_F(BatcherTest, CallGetsItsOwnPlanAndTheVersionThatMadeIt) {
@@ -99,19 +99,19 @@ TEST_F(BatcherTest, WhatArrivesDuringABatchFormsTheNext) {
     EXPECT_EQ(result->queue_wait, i == 0 ? absl::ZeroDuration() : absl::Milliseconds(3));
   }
   EXPECT_THAT(backend_.batch_sizes(), ElementsAre(1, 3));
-  EXPECT_EQ(batcher_.stats().plans, 4u);
-  EXPECT_EQ(batcher_.stats().batches, 2u);
+  EXPECT_EQ(run_->stats().plans, 4u);
+  EXPECT_EQ(run_->stats().batches, 2u);
 }
 
 TEST_F(BatcherTest, SeveralThreadsShareWhatWaits) {
   FakeBackend backend(/*threads=*/2);
-  Batcher batcher(&backend, &store_, {.clock = &clock_});
+  Batcher batcher(&backend, {.clock = &clock_});
   ASSERT_EQ(batcher.threads(), 2);
   backend.Hold();
   std::vector<Answer> answers(4);
   std::vector<PlanCall> calls(4, Call());
   for (size_t i = 0; i < calls.size(); ++i) calls[i].done = answers[i].Done();
-  ASSERT_TRUE(batcher.Submit(std::move(calls)).ok());
+  ASSERT_TRUE(batcher.Submit(run_, std::move(calls)).ok());
   // Both are in the backend at once.
   backend.AwaitBatches(2);
   clock_.Advance(absl::Seconds(1));
@@ -125,22 +125,24 @@ TEST_F(BatcherTest, SeveralThreadsShareWhatWaits) {
   EXPECT_THAT(backend.batch_sizes(), UnorderedElementsAre(2, 1, 1));
 }
 
-TEST_F(BatcherTest, WherePlansAreMadeOneByOneABatchIsKeptToTheSlice) {
+TEST_F(BatcherTest, WherePlansAreMadeOneByOneEachIsAnsweredWhenItIsMade) {
   FakeBackend backend(/*threads=*/1, /*one_by_one=*/true);
-  Batcher batcher(&backend, &store_, {.clock = &clock_, .slice = absl::Milliseconds(20)});
+  Batcher batcher(&backend, {.clock = &clock_});
   backend.Hold();
-  std::vector<Answer> answers(6);
-  ASSERT_TRUE(SubmitTo(batcher, &answers[0], 0).ok());
-  backend.AwaitBatches(1);
-  for (size_t i = 1; i < answers.size(); ++i) ASSERT_TRUE(SubmitTo(batcher, &answers[i], 0).ok());
-  // The first plan takes 10 ms, so that two are a slice.
-  clock_.Advance(absl::Milliseconds(10));
-  backend.Release();
-  for (Answer& answer : answers) EXPECT_TRUE(answer.Wait().ok());
-  batcher.Close();
-  ASSERT_GE(backend.batch_sizes().size(), 2u);
-  EXPECT_EQ(backend.batch_sizes()[0], 1);
-  EXPECT_EQ(backend.batch_sizes()[1], 2);
+  std::vector<Answer> answers(3);
+  std::vector<PlanCall> calls(3, Call());
+  for (size_t i = 0; i < calls.size(); ++i) calls[i].done = answers[i].Done();
+  ASSERT_TRUE(batcher.Submit(run_, std::move(calls)).ok());
+  for (size_t i = 0; i < answers.size(); ++i) {
+    backend.AwaitBatches(i + 1);
+    clock_.Advance(absl::Milliseconds(10));
+    backend.ReleaseOne();
+    const auto result = answers[i].Wait();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->batch_size, 1);
+    EXPECT_EQ(result->compute, absl::Milliseconds(10)) << "its own time";
+    EXPECT_EQ(result->queue_wait, absl::Milliseconds(10) * static_cast<int64_t>(i));
+  }
 }
 
 TEST_F(BatcherTest, ParametersAreSwappedBetweenBatchesOnly) {
@@ -149,7 +151,7 @@ TEST_F(BatcherTest, ParametersAreSwappedBetweenBatchesOnly) {
   ASSERT_TRUE(Submit(&answers[0], 0).ok());
   backend_.AwaitBatches(1);
   ASSERT_TRUE(Submit(&answers[1], 0).ok());
-  store_.Put(FakeModel(2), absl::ZeroDuration());
+  run_->parameters().Put(FakeModel(2), absl::ZeroDuration());
   ASSERT_TRUE(Submit(&answers[2], 0).ok());
   backend_.Release();
   EXPECT_EQ(answers[0].Wait()->plan.plan_value, 1);
@@ -166,11 +168,11 @@ TEST_F(BatcherTest, PinnedCallIsPlannedWithItsVersionThoughItIsSuperseded) {
   backend_.AwaitBatches(1);
   PlanCall call;
   call.item = FakeItem();
-  call.pinned = store_.Find({1, 1});
+  call.pinned = run_->parameters().Find({1, 1});
   call.done = pinned.Done();
-  ASSERT_TRUE(batcher_.Submit({call}).ok());
-  store_.Put(FakeModel(2), absl::ZeroDuration());
-  ASSERT_EQ(store_.Find({1, 1}), nullptr);
+  ASSERT_TRUE(batcher_.Submit(run_, {call}).ok());
+  run_->parameters().Put(FakeModel(2), absl::ZeroDuration());
+  ASSERT_EQ(run_->parameters().Find({1, 1}), nullptr);
   backend_.Release();
   EXPECT_EQ(pinned.Wait()->version, (ParameterVersion{1, 1}));
 }
@@ -185,15 +187,11 @@ TEST_F(BatcherTest, CallThatWaitedTooLongIsNotPlanned) {
   backend_.Release();
   EXPECT_EQ(late.Wait().status().code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(backend_.batch_sizes(), ElementsAre(1));
-  EXPECT_EQ(batcher_.stats().expired, 1u);
+  EXPECT_EQ(run_->stats().expired, 1u);
 }
 
 TEST_F(BatcherTest, SubmitIsUnavailableBeforeTheFirstParameters) {
-  ParameterStore empty(&clock_, 2);
-  Batcher batcher(&backend_, &empty, {.clock = &clock_});
-  PlanCall call;
-  call.item = FakeItem();
-  const auto id = batcher.Submit({call});
+  const auto id = batcher_.Submit(FakeRun("new", &clock_), {Call()});
   EXPECT_EQ(id.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(id.status().message()), HasSubstr("no parameters yet"));
 }
@@ -202,10 +200,10 @@ TEST_F(BatcherTest, SubmitRefusesWhatCannotBePlanned) {
   PlanCall call;
   call.item = FakeItem();
   call.item.observation.pop_back();
-  const absl::Status status = batcher_.Submit({Call(), call}).status();
+  const absl::Status status = batcher_.Submit(run_, {Call(), call}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("queries[1]: observation has 2 numbers"));
-  EXPECT_EQ(batcher_.stats().queued, 0u);
+  EXPECT_EQ(batcher_.queued(), 0u);
 }
 
 TEST_F(BatcherTest, FullQueueRefusesOneMore) {
@@ -217,7 +215,7 @@ TEST_F(BatcherTest, FullQueueRefusesOneMore) {
   for (Answer& answer : answers) ASSERT_TRUE(Submit(&answer, 0).ok());
   Answer refused;
   EXPECT_EQ(Submit(&refused, 0).status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(batcher_.stats().queued, answers.size());
+  EXPECT_EQ(batcher_.queued(), answers.size());
   backend_.Release();
   for (Answer& answer : answers) EXPECT_TRUE(answer.Wait().ok());
   EXPECT_THAT(backend_.batch_sizes(), ElementsAre(1, 4, 4));
@@ -235,7 +233,7 @@ TEST_F(BatcherTest, CancelledCallIsAnsweredAndNotPlanned) {
   batcher_.Cancel(*id, 1);
   backend_.Release();
   EXPECT_TRUE(first.Wait().ok());
-  EXPECT_EQ(batcher_.stats().cancelled, 1u);
+  EXPECT_EQ(run_->stats().cancelled, 1u);
 }
 
 TEST_F(BatcherTest, CancelTakesTheCallsThatWereSubmittedTogether) {
@@ -246,7 +244,7 @@ TEST_F(BatcherTest, CancelTakesTheCallsThatWereSubmittedTogether) {
   backend_.AwaitBatches(1);
   std::vector<PlanCall> calls(2, Call());
   for (size_t i = 0; i < calls.size(); ++i) calls[i].done = cancelled[i].Done();
-  const auto id = batcher_.Submit(calls);
+  const auto id = batcher_.Submit(run_, calls);
   ASSERT_TRUE(id.ok());
   ASSERT_TRUE(Submit(&third, 0).ok());
   batcher_.Cancel(*id, 2);
@@ -255,7 +253,7 @@ TEST_F(BatcherTest, CancelTakesTheCallsThatWereSubmittedTogether) {
   }
   backend_.Release();
   EXPECT_TRUE(third.Wait().ok());
-  EXPECT_EQ(batcher_.stats().cancelled, 2u);
+  EXPECT_EQ(run_->stats().cancelled, 2u);
 }
 
 TEST_F(BatcherTest, CancelOfAPlannedCallDoesNothing) {
@@ -263,7 +261,7 @@ TEST_F(BatcherTest, CancelOfAPlannedCallDoesNothing) {
   const auto id = Submit(&answer, 0);
   ASSERT_TRUE(answer.Wait().ok());
   batcher_.Cancel(*id, 1);
-  EXPECT_EQ(batcher_.stats().cancelled, 0u);
+  EXPECT_EQ(run_->stats().cancelled, 0u);
 }
 
 TEST_F(BatcherTest, FailedBatchAnswersAllWithTheError) {
@@ -271,7 +269,7 @@ TEST_F(BatcherTest, FailedBatchAnswersAllWithTheError) {
   Answer answer;
   ASSERT_TRUE(Submit(&answer, 0).ok());
   EXPECT_EQ(answer.Wait().status(), absl::InternalError("out of device memory"));
-  EXPECT_EQ(batcher_.stats().failed, 1u);
+  EXPECT_EQ(run_->stats().failed, 1u);
   backend_.FailWith(absl::OkStatus());
   Answer next;
   ASSERT_TRUE(Submit(&next, 0).ok());
@@ -302,12 +300,12 @@ TEST_F(BatcherTest, PlanOutOfItsMeaningIsAnInternalErrorNamingTheVersion) {
            [](Plan& plan) { plan.plan_value = 1e30f; },
            [](Plan& plan) { plan.action[0] = 2; }}) {
     SpoilingBackend backend(spoil);
-    Batcher batcher(&backend, &store_, {.clock = &clock_});
+    Batcher batcher(&backend, {.clock = &clock_});
     Answer answer;
     PlanCall call;
     call.item = FakeItem();
     call.done = answer.Done();
-    ASSERT_TRUE(batcher.Submit({call}).ok());
+    ASSERT_TRUE(batcher.Submit(run_, {call}).ok());
     const absl::Status status = answer.Wait().status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
     EXPECT_THAT(std::string(status.message()), HasSubstr("parameters 1.1"));
@@ -328,6 +326,101 @@ TEST_F(BatcherTest, CloseAnswersAllThatWaitAndFinishesTheRunningBatch) {
   Answer refused;
   EXPECT_EQ(Submit(&refused, 0).status().code(), absl::StatusCode::kCancelled);
   batcher_.Close();
+}
+
+TEST_F(BatcherTest, DrainPlansAllThatWaitAndTakesNoMore) {
+  backend_.Hold();
+  std::vector<Answer> answers(6);
+  for (Answer& answer : answers) ASSERT_TRUE(Submit(&answer, 0).ok());
+  backend_.AwaitBatches(1);
+  Thread drainer("drainer", [this] { EXPECT_TRUE(batcher_.Drain(absl::Seconds(10))); });
+  // Beside the batcher's own thread, which is in the backend, this one waits on the clock.
+  clock_.AwaitWaiters(1);
+  Answer refused;
+  EXPECT_EQ(Submit(&refused, 0).status().code(), absl::StatusCode::kCancelled);
+  backend_.Release();
+  drainer.Join();
+  for (Answer& answer : answers) EXPECT_TRUE(answer.Wait().ok());
+  EXPECT_TRUE(batcher_.Drain(absl::ZeroDuration())) << "nothing is left";
+}
+
+TEST_F(BatcherTest, DrainEndsAtItsTimeout) {
+  backend_.Hold();
+  Answer running, waiting;
+  ASSERT_TRUE(Submit(&running, 0).ok());
+  backend_.AwaitBatches(1);
+  ASSERT_TRUE(Submit(&waiting, 0).ok());
+  Thread drainer("drainer", [this] { EXPECT_FALSE(batcher_.Drain(absl::Seconds(10))); });
+  clock_.AwaitWaiters(1);
+  clock_.Advance(absl::Seconds(10));
+  drainer.Join();
+  Thread closer("closer", [this] { batcher_.Close(); });
+  EXPECT_EQ(waiting.Wait().status().code(), absl::StatusCode::kCancelled);
+  backend_.Release();
+  closer.Join();
+  EXPECT_TRUE(running.Wait().ok());
+}
+
+// Makes two iterations and notes when each plan should be there.
+class HastyBackend : public FakeBackend {
+ public:
+  absl::StatusOr<std::vector<Plan>> PlanBatch(const PlannerModel& model,
+                                              absl::Span<const PlanItem* const> items) override {
+    auto plans = FakeBackend::PlanBatch(model, items);
+    for (size_t i = 0; i < items.size(); ++i) {
+      finish_by.push_back(items[i]->finish_by);
+      (*plans)[i].iterations = 2;
+    }
+    return plans;
+  }
+
+  std::vector<absl::Duration> finish_by;
+};
+
+TEST_F(BatcherTest, TheBudgetOfAPlanBeginsWhenItsRequestComes) {
+  HastyBackend backend;
+  Batcher batcher(&backend, {.clock = &clock_});
+  const auto submit = [&](Answer* answer) { ASSERT_TRUE(SubmitTo(batcher, answer, 0).ok()); };
+  Answer unlimited;
+  submit(&unlimited);
+  EXPECT_EQ(unlimited.Wait()->plan.iterations, 2);
+  EXPECT_EQ(run_->stats().shortened, 0u) << "there is no budget";
+
+  PlanSpec spec = FakeSpec();
+  spec.iterations = 3;
+  spec.budget = absl::Milliseconds(5);
+  run_->parameters().Put(FakeModel(2, spec), absl::ZeroDuration());
+  backend.Hold();
+  Answer first, waits;
+  submit(&first);
+  backend.AwaitBatches(2);
+  const absl::Duration submitted = clock_.Now();
+  submit(&waits);
+  clock_.Advance(absl::Milliseconds(3));
+  backend.Release();
+  EXPECT_TRUE(first.Wait().ok());
+  EXPECT_TRUE(waits.Wait().ok());
+  batcher.Close();
+  EXPECT_THAT(backend.finish_by,
+              ElementsAre(absl::InfiniteDuration(), submitted + absl::Milliseconds(5),
+                          submitted + absl::Milliseconds(5)));
+  EXPECT_EQ(run_->stats().iterations, 6u);
+  EXPECT_EQ(run_->stats().shortened, 2u);
+}
+
+TEST_F(BatcherTest, CallsThatAreRefusedAreCounted) {
+  backend_.Hold();
+  Answer first;
+  ASSERT_TRUE(Submit(&first, 0).ok());
+  backend_.AwaitBatches(1);
+  std::vector<Answer> answers(FakeSpec().max_queue);
+  for (Answer& answer : answers) ASSERT_TRUE(Submit(&answer, 0).ok());
+  EXPECT_FALSE(batcher_.Submit(run_, {Call(), Call()}).ok());
+  EXPECT_EQ(run_->stats().refused, 2u);
+  EXPECT_EQ(batcher_.queued("run"), answers.size());
+  EXPECT_EQ(batcher_.queued("other"), 0u);
+  backend_.Release();
+  for (Answer& answer : answers) EXPECT_TRUE(answer.Wait().ok());
 }
 
 TEST_F(BatcherTest, CloseWakesAnIdleBatcher) {
@@ -355,15 +448,14 @@ TEST_F(BatcherTest, StatesSumToTheBatchersAge) {
 
 TEST_F(BatcherTest, ObserverSeesEachBatch) {
   std::vector<size_t> sizes;
-  Batcher batcher(&backend_, &store_,
-                  {.clock = &clock_, .on_batch = [&](const BatchReport& report) {
-                     sizes.push_back(report.queue_waits.size());
-                   }});
+  Batcher batcher(&backend_, {.clock = &clock_, .on_batch = [&](const BatchReport& report) {
+                                sizes.push_back(report.queue_waits.size());
+                              }});
   Answer answer;
   PlanCall call;
   call.item = FakeItem();
   call.done = answer.Done();
-  ASSERT_TRUE(batcher.Submit({call}).ok());
+  ASSERT_TRUE(batcher.Submit(run_, {call}).ok());
   ASSERT_TRUE(answer.Wait().ok());
   batcher.Close();
   EXPECT_THAT(sizes, ElementsAre(1u));
@@ -372,12 +464,13 @@ TEST_F(BatcherTest, ObserverSeesEachBatch) {
 TEST_F(BatcherTest, ManyCallersPublishersAndCancellersEachGetOneAnswer) {
   constexpr int kCallers = 4, kCalls = 200;
   FakeBackend backend(/*threads=*/3);
-  Batcher batcher(&backend, &store_, {.clock = &clock_});
+  Batcher batcher(&backend, {.clock = &clock_});
   std::atomic<int> answered = 0;
   std::atomic<bool> publishing = true;
   Thread publisher("publisher", [&] {
     for (uint64_t number = 2; publishing; ++number) {
-      store_.Put(FakeModel(number), number % 3 == 0 ? absl::Seconds(1) : absl::ZeroDuration());
+      run_->parameters().Put(FakeModel(number),
+                             number % 3 == 0 ? absl::Seconds(1) : absl::ZeroDuration());
     }
   });
   {
@@ -401,7 +494,7 @@ TEST_F(BatcherTest, ManyCallersPublishersAndCancellersEachGetOneAnswer) {
   }
   publishing = false;
   EXPECT_EQ(answered, kCallers * kCalls);
-  const Batcher::Stats stats = batcher.stats();
+  const PlannerRun::Stats stats = run_->stats();
   EXPECT_EQ(stats.plans + stats.cancelled, static_cast<uint64_t>(kCallers * kCalls));
   EXPECT_THAT(backend.batch_sizes(), Each(Le(FakeSpec().max_batch)));
 }

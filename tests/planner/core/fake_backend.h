@@ -2,11 +2,12 @@
 #define POMPC_TESTS_PLANNER_CORE_FAKE_BACKEND_H_
 
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "common/base/threads.h"
-#include "planner/core/backend.h"
+#include "planner/core/planner_run.h"
 
 namespace pompc::planner {
 
@@ -17,6 +18,11 @@ inline PlanSpec FakeSpec() {
 inline std::shared_ptr<const PlannerModel> FakeModel(uint64_t number, PlanSpec spec = FakeSpec(),
                                                      uint64_t incarnation = 1) {
   return std::make_shared<PlannerModel>(ParameterVersion{incarnation, number}, "run", spec);
+}
+
+// A run without parameters.
+inline std::shared_ptr<PlannerRun> FakeRun(const std::string& id, Clock* clock) {
+  return std::make_shared<PlannerRun>(id, clock, /*max_kept=*/2);
 }
 
 inline PlanItem FakeItem(float value = 0, PlanSpec spec = FakeSpec()) {
@@ -40,8 +46,10 @@ class FakeBackend : public PlanBackend {
     {
       MutexLock lock(&mu_);
       batch_sizes_.push_back(static_cast<int>(items.size()));
+      batch_runs_.push_back(model.run_id());
       changed_.SignalAll();
-      while (held_) changed_.Wait(&mu_);
+      while (held_ && passes_ == 0) changed_.Wait(&mu_);
+      if (held_) --passes_;
       if (!error_.ok()) return error_;
     }
     const PlanSpec& spec = model.spec();
@@ -68,6 +76,12 @@ class FakeBackend : public PlanBackend {
     held_ = false;
     changed_.SignalAll();
   }
+  // Lets one of the batches that are held go, or the next one that starts.
+  void ReleaseOne() {
+    MutexLock lock(&mu_);
+    ++passes_;
+    changed_.SignalAll();
+  }
   void FailWith(absl::Status error) {
     MutexLock lock(&mu_);
     error_ = std::move(error);
@@ -83,6 +97,11 @@ class FakeBackend : public PlanBackend {
     MutexLock lock(&mu_);
     return batch_sizes_;
   }
+  // Their runs, in the same order.
+  std::vector<std::string> batch_runs() {
+    MutexLock lock(&mu_);
+    return batch_runs_;
+  }
 
  private:
   const int threads_;
@@ -90,8 +109,10 @@ class FakeBackend : public PlanBackend {
   Mutex mu_;
   CondVar changed_;
   bool held_ ABSL_GUARDED_BY(mu_) = false;
+  int passes_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status error_ ABSL_GUARDED_BY(mu_);
   std::vector<int> batch_sizes_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::string> batch_runs_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace pompc::planner

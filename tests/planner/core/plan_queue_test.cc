@@ -1,9 +1,14 @@
 #include "planner/core/plan_queue.h"
 
 #include <cmath>
+#include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "common/base/retry.h"
+#include "common/base/threads.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/planner/core/fake_backend.h"
@@ -15,7 +20,12 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr size_t kMaxQueue = 100;
+// A queue that the tests do not fill by accident.
+PlanSpec LargeSpec() {
+  PlanSpec spec = FakeSpec();
+  spec.max_queue = 100;
+  return spec;
+}
 
 PlanCall Call(float value, absl::Duration deadline = absl::InfiniteDuration(),
               std::shared_ptr<const PlannerModel> pinned = nullptr) {
@@ -32,20 +42,31 @@ std::vector<float> Values(const std::vector<PlanCall>& calls) {
   return values;
 }
 
+std::vector<float> Values(const std::vector<PlanQueue::Removed>& removed) {
+  std::vector<float> values;
+  for (const PlanQueue::Removed& one : removed) values.push_back(one.call.item.observation[0]);
+  return values;
+}
+
 class PlanQueueTest : public ::testing::Test {
  protected:
+  PlanQueueTest() { run_->parameters().Put(newest_, absl::ZeroDuration()); }
+
   uint64_t Push(const PlanCall& call, absl::Duration now = absl::ZeroDuration()) {
-    auto id = queue_.Push({call}, kMaxQueue, now);
+    auto id = queue_.Push(run_, {call}, now);
     EXPECT_TRUE(id.ok()) << id.status();
     return *id;
   }
+  std::vector<float> PollValues() { return Values(queue_.Poll(absl::ZeroDuration()).batch); }
 
-  const std::shared_ptr<const PlannerModel> newest_ = FakeModel(5);
-  PlanQueue queue_;
+  FakeClock clock_;
+  const std::shared_ptr<const PlannerModel> newest_ = FakeModel(5, LargeSpec());
+  const std::shared_ptr<PlannerRun> run_ = FakeRun("run", &clock_);
+  PlanQueue queue_{{}};
 };
 
 TEST_F(PlanQueueTest, PollOfAnEmptyQueueGivesNothing) {
-  const PlanQueue::Step step = queue_.Poll(absl::ZeroDuration(), nullptr);
+  const PlanQueue::Step step = queue_.Poll(absl::ZeroDuration());
   EXPECT_THAT(step.batch, IsEmpty());
   EXPECT_THAT(step.refused, IsEmpty());
   EXPECT_EQ(step.model, nullptr);
@@ -53,7 +74,7 @@ TEST_F(PlanQueueTest, PollOfAnEmptyQueueGivesNothing) {
 
 TEST_F(PlanQueueTest, BatchTakesAllThatWaitInOrder) {
   for (int i = 0; i < 3; ++i) Push(Call(i));
-  const PlanQueue::Step step = queue_.Poll(absl::ZeroDuration(), newest_);
+  const PlanQueue::Step step = queue_.Poll(absl::ZeroDuration());
   EXPECT_THAT(Values(step.batch), ElementsAre(0, 1, 2));
   EXPECT_EQ(step.model, newest_);
   EXPECT_TRUE(queue_.empty());
@@ -61,17 +82,20 @@ TEST_F(PlanQueueTest, BatchTakesAllThatWaitInOrder) {
 
 TEST_F(PlanQueueTest, BatchIsBoundedByMaxBatch) {
   for (int i = 0; i < 6; ++i) Push(Call(i));
-  EXPECT_THAT(Values(queue_.Poll(absl::ZeroDuration(), newest_).batch), ElementsAre(0, 1, 2, 3));
-  EXPECT_THAT(Values(queue_.Poll(absl::ZeroDuration(), newest_).batch), ElementsAre(4, 5));
+  EXPECT_THAT(PollValues(), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(PollValues(), ElementsAre(4, 5));
 }
 
 TEST_F(PlanQueueTest, EachThreadTakesItsEvenShareOfWhatWaits) {
-  for (int i = 0; i < 5; ++i) Push(Call(i));
-  const auto poll = [&] { return Values(queue_.Poll(absl::ZeroDuration(), newest_, 2).batch); };
+  PlanQueue queue({.threads = 2});
+  std::vector<PlanCall> calls;
+  for (int i = 0; i < 5; ++i) calls.push_back(Call(i));
+  ASSERT_TRUE(queue.Push(run_, calls, absl::ZeroDuration()).ok());
+  const auto poll = [&] { return Values(queue.Poll(absl::ZeroDuration()).batch); };
   EXPECT_THAT(poll(), ElementsAre(0, 1, 2));
   EXPECT_THAT(poll(), ElementsAre(3));
   EXPECT_THAT(poll(), ElementsAre(4));
-  EXPECT_TRUE(queue_.empty());
+  EXPECT_TRUE(queue.empty());
 }
 
 TEST_F(PlanQueueTest, BatchNeverMixesVersions) {
@@ -80,10 +104,10 @@ TEST_F(PlanQueueTest, BatchNeverMixesVersions) {
   Push(Call(1, absl::InfiniteDuration(), pinned));
   Push(Call(2));
   Push(Call(3, absl::InfiniteDuration(), pinned));
-  PlanQueue::Step step = queue_.Poll(absl::ZeroDuration(), newest_);
+  PlanQueue::Step step = queue_.Poll(absl::ZeroDuration());
   EXPECT_THAT(Values(step.batch), ElementsAre(0, 2));
   EXPECT_EQ(step.model, newest_);
-  step = queue_.Poll(absl::ZeroDuration(), newest_);
+  step = queue_.Poll(absl::ZeroDuration());
   EXPECT_THAT(Values(step.batch), ElementsAre(1, 3));
   EXPECT_EQ(step.model, pinned);
 }
@@ -91,16 +115,16 @@ TEST_F(PlanQueueTest, BatchNeverMixesVersions) {
 TEST_F(PlanQueueTest, PinnedNewestJoinsTheUnpinned) {
   Push(Call(0));
   Push(Call(1, absl::InfiniteDuration(), newest_));
-  EXPECT_THAT(Values(queue_.Poll(absl::ZeroDuration(), newest_).batch), ElementsAre(0, 1));
+  EXPECT_THAT(PollValues(), ElementsAre(0, 1));
 }
 
 TEST_F(PlanQueueTest, NoVersionStarvesBehindAnother) {
   const auto pinned = FakeModel(2);
   for (int i = 0; i < 8; ++i) Push(Call(i));
   Push(Call(8, absl::InfiniteDuration(), pinned));
-  queue_.Poll(absl::ZeroDuration(), newest_);
+  queue_.Poll(absl::ZeroDuration());
   for (int i = 9; i < 12; ++i) Push(Call(i));
-  EXPECT_THAT(Values(queue_.Poll(absl::ZeroDuration(), newest_).batch), ElementsAre(8));
+  EXPECT_THAT(PollValues(), ElementsAre(8));
 }
 
 PlanCall CallOf(uint64_t client, float value,
@@ -113,30 +137,33 @@ PlanCall CallOf(uint64_t client, float value,
 TEST_F(PlanQueueTest, ClientsShareEachBatchEvenly) {
   for (int i = 0; i < 50; ++i) Push(CallOf(1, 100 + i));
   for (int i = 0; i < 3; ++i) Push(CallOf(2, 200 + i));
-  const auto poll = [&] { return Values(queue_.Poll(absl::ZeroDuration(), newest_).batch); };
-  EXPECT_THAT(poll(), ElementsAre(100, 200, 101, 201));
-  EXPECT_THAT(poll(), ElementsAre(102, 202, 103, 104));
+  EXPECT_THAT(PollValues(), ElementsAre(100, 200, 101, 201));
+  EXPECT_THAT(PollValues(), ElementsAre(102, 202, 103, 104));
   // One that comes back is served at once again, but has no credit for the time it was away.
-  poll();
+  PollValues();
   for (int i = 3; i < 9; ++i) Push(CallOf(2, 200 + i));
-  EXPECT_THAT(poll(), ElementsAre(203, 204, 205, 206));
-  EXPECT_THAT(poll(), ElementsAre(109, 207, 110, 208));
+  EXPECT_THAT(PollValues(), ElementsAre(203, 204, 205, 206));
+  EXPECT_THAT(PollValues(), ElementsAre(109, 207, 110, 208));
 }
 
 // The evaluator of a run beside an actor with 64 environments: it waits for about as many plans of
 // the actor's as it asks for itself, not for all that wait.
 TEST_F(PlanQueueTest, FewPlansOfAnEvaluationDoNotWaitForTheManyOfAnActor) {
   const auto pinned = FakeModel(2);
+  PlanQueue queue({.threads = 2});
+  const auto push = [&](PlanCall call) {
+    EXPECT_TRUE(queue.Push(run_, {std::move(call)}, absl::ZeroDuration()).ok());
+  };
   int next = 0;
   const auto refill = [&] {
-    while (queue_.size() < 64) Push(CallOf(1, static_cast<float>(next++)));
+    while (queue.size() < 64) push(CallOf(1, static_cast<float>(next++)));
   };
   refill();
   for (int decision = 0; decision < 20; ++decision) {
-    for (int i = 0; i < 8; ++i) Push(CallOf(2, -1, pinned));
+    for (int i = 0; i < 8; ++i) push(CallOf(2, -1, pinned));
     int left = 8, others = 0;
     while (left > 0) {
-      const PlanQueue::Step step = queue_.Poll(absl::ZeroDuration(), newest_, /*threads=*/2);
+      const PlanQueue::Step step = queue.Poll(absl::ZeroDuration());
       (step.model == pinned ? left : others) -= static_cast<int>(step.batch.size());
       if (left > 0 || step.model != pinned) refill();
     }
@@ -149,7 +176,7 @@ TEST_F(PlanQueueTest, ManyClientsWithFewCallsAreServedBeforeOneWithMany) {
   for (uint64_t client = 2; client < 12; ++client) Push(CallOf(client, 2));
   int polls = 0;
   for (int served = 0; served < 10; ++polls) {
-    for (const float value : Values(queue_.Poll(absl::ZeroDuration(), newest_).batch)) {
+    for (const float value : PollValues()) {
       if (value == 2) ++served;
     }
   }
@@ -157,45 +184,31 @@ TEST_F(PlanQueueTest, ManyClientsWithFewCallsAreServedBeforeOneWithMany) {
   EXPECT_EQ(polls, 3);
 }
 
-TEST_F(PlanQueueTest, ABatchIsKeptToTheSlice) {
-  PlanQueue queue(absl::Milliseconds(20));
-  const auto poll = [&] {
-    std::vector<PlanCall> calls;
-    for (int i = 0; i < 8; ++i) calls.push_back(Call(i));
-    EXPECT_TRUE(queue.Push(std::move(calls), kMaxQueue, absl::ZeroDuration()).ok());
-    const size_t size = queue.Poll(absl::ZeroDuration(), newest_).batch.size();
-    queue.TakeAll();
-    return size;
-  };
-  // While nothing is measured.
-  EXPECT_EQ(poll(), 1u);
-  queue.Planned(1, absl::Milliseconds(7));
-  EXPECT_EQ(poll(), 2u);
-  for (int i = 0; i < 50; ++i) queue.Planned(2, absl::Milliseconds(9));
-  EXPECT_EQ(poll(), 4u);
-  // Each plan that takes longer than the slice is a batch.
-  for (int i = 0; i < 50; ++i) queue.Planned(1, absl::Seconds(1));
-  EXPECT_EQ(poll(), 1u);
-  // And max_batch holds.
-  for (int i = 0; i < 100; ++i) queue.Planned(1, absl::ZeroDuration());
-  EXPECT_EQ(poll(), static_cast<size_t>(FakeSpec().max_batch));
+TEST_F(PlanQueueTest, WherePlansAreMadeOneByOneEachIsABatch) {
+  PlanQueue queue({.threads = 2, .one_by_one = true});
+  ASSERT_TRUE(queue.Push(run_, {Call(0), Call(1), Call(2)}, absl::ZeroDuration()).ok());
+  for (const float value : {0, 1, 2}) {
+    EXPECT_THAT(Values(queue.Poll(absl::ZeroDuration()).batch), ElementsAre(value));
+  }
+  EXPECT_TRUE(queue.empty());
 }
 
 TEST_F(PlanQueueTest, UnpinnedCallsUseTheVersionThatIsNewestWhenTheBatchStarts) {
   Push(Call(0));
-  const auto newer = FakeModel(6);
-  EXPECT_EQ(queue_.Poll(absl::ZeroDuration(), newer).model, newer);
+  const auto newer = FakeModel(6, LargeSpec());
+  run_->parameters().Put(newer, absl::ZeroDuration());
+  EXPECT_EQ(queue_.Poll(absl::ZeroDuration()).model, newer);
 }
 
 TEST_F(PlanQueueTest, ExpiredCallIsRefusedWithoutPlanning) {
   Push(Call(0, absl::Seconds(2)), absl::Seconds(1));
   Push(Call(1, absl::Seconds(9)), absl::Seconds(1));
-  const PlanQueue::Step step = queue_.Poll(absl::Seconds(2), newest_);
+  const PlanQueue::Step step = queue_.Poll(absl::Seconds(2));
   EXPECT_THAT(Values(step.batch), ElementsAre(1));
   ASSERT_EQ(step.refused.size(), 1u);
-  EXPECT_EQ(step.refused[0].first.item.observation[0], 0);
-  EXPECT_EQ(step.refused[0].second.code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_THAT(std::string(step.refused[0].second.message()), HasSubstr("waited 1s"));
+  EXPECT_EQ(step.refused[0].call.item.observation[0], 0);
+  EXPECT_EQ(step.refused[0].status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(step.refused[0].status.message()), HasSubstr("waited 1s"));
 }
 
 TEST_F(PlanQueueTest, CallThatNoLongerFitsTheRunIsRefused) {
@@ -204,26 +217,52 @@ TEST_F(PlanQueueTest, CallThatNoLongerFitsTheRunIsRefused) {
   Push(std::move(call));
   PlanSpec longer = FakeSpec();
   longer.horizon = 3;
-  const PlanQueue::Step step = queue_.Poll(absl::ZeroDuration(), FakeModel(6, longer));
+  run_->parameters().Put(FakeModel(6, longer), absl::ZeroDuration());
+  const PlanQueue::Step step = queue_.Poll(absl::ZeroDuration());
   EXPECT_THAT(step.batch, IsEmpty());
   ASSERT_EQ(step.refused.size(), 1u);
-  EXPECT_EQ(step.refused[0].second.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(step.refused[0].status.code(), absl::StatusCode::kInvalidArgument);
 }
 
-TEST_F(PlanQueueTest, FullQueueRefusesOneMore) {
-  ASSERT_TRUE(queue_.Push({Call(0)}, 1, absl::ZeroDuration()).ok());
-  const auto refused = queue_.Push({Call(1)}, 1, absl::ZeroDuration());
+// A run whose parameters allow so many calls to wait.
+std::shared_ptr<PlannerRun> RunWithRoom(int max_queue, Clock* clock,
+                                        const std::string& id = "run") {
+  PlanSpec spec = FakeSpec();
+  spec.max_queue = max_queue;
+  auto run = FakeRun(id, clock);
+  run->parameters().Put(FakeModel(1, spec), absl::ZeroDuration());
+  return run;
+}
+
+TEST_F(PlanQueueTest, FullQueueRefusesOneMoreOfTheRunAlone) {
+  const auto small = RunWithRoom(1, &clock_);
+  ASSERT_TRUE(queue_.Push(small, {Call(0)}, absl::ZeroDuration()).ok());
+  const auto refused = queue_.Push(small, {Call(1)}, absl::ZeroDuration());
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("planner.max_queue is 1"));
-  EXPECT_EQ(queue_.size(), 1u);
+  EXPECT_EQ(RetryAfter(refused.status()), std::nullopt) << "nothing was measured";
+  EXPECT_EQ(queue_.size("run"), 1u);
+  const auto other = RunWithRoom(1, &clock_, "other");
+  EXPECT_TRUE(queue_.Push(other, {Call(1)}, absl::ZeroDuration()).ok());
+  EXPECT_EQ(queue_.size("other"), 1u);
+  EXPECT_EQ(queue_.size(), 2u);
+}
+
+TEST_F(PlanQueueTest, FullQueueSaysWhenThereIsRoom) {
+  const auto small = RunWithRoom(2, &clock_);
+  small->Measured(1, absl::Milliseconds(10), absl::ZeroDuration());
+  ASSERT_TRUE(queue_.Push(small, {Call(0), Call(1), Call(2)}, absl::ZeroDuration()).ok());
+  const auto refused = queue_.Push(small, {Call(1)}, absl::ZeroDuration());
+  EXPECT_EQ(RetryAfter(refused.status()), absl::Milliseconds(20));
 }
 
 TEST_F(PlanQueueTest, CallsThatComeTogetherAreTakenWholeUntilTheQueueIsFull) {
-  const auto first = queue_.Push({Call(0), Call(1), Call(2)}, 2, absl::ZeroDuration());
+  const auto small = RunWithRoom(2, &clock_);
+  const auto first = queue_.Push(small, {Call(0), Call(1), Call(2)}, absl::ZeroDuration());
   ASSERT_TRUE(first.ok());
-  EXPECT_EQ(queue_.Push({Call(3)}, 2, absl::ZeroDuration()).status().code(),
+  EXPECT_EQ(queue_.Push(small, {Call(3)}, absl::ZeroDuration()).status().code(),
             absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(queue_.Remove(*first + 1)->item.observation[0], 1);
+  EXPECT_EQ(queue_.Remove(*first + 1)->call.item.observation[0], 1);
   EXPECT_THAT(Values(queue_.TakeAll()), ElementsAre(0, 2));
 }
 
@@ -233,7 +272,7 @@ TEST_F(PlanQueueTest, RemoveTakesOutExactlyTheCallWithThatId) {
   Push(Call(2));
   const auto removed = queue_.Remove(id);
   ASSERT_TRUE(removed.has_value());
-  EXPECT_EQ(removed->item.observation[0], 1);
+  EXPECT_EQ(removed->call.item.observation[0], 1);
   EXPECT_FALSE(queue_.Remove(id).has_value());
   EXPECT_THAT(Values(queue_.TakeAll()), ElementsAre(0, 2));
 }
@@ -276,11 +315,18 @@ TEST(CheckItemTest, NamesTheNumberThatIsOutOfItsMeaning) {
 
 using PlanQueueDeathTest = PlanQueueTest;
 
-TEST_F(PlanQueueDeathTest, PlanningWithoutParametersIsABug) {
+TEST_F(PlanQueueDeathTest, WhatTheHeaderRequiresIsChecked) {
+  EXPECT_DEATH((void)queue_.Push(FakeRun("new", &clock_), {Call(1)}, absl::ZeroDuration()),
+               "parameters that are not there");
+  EXPECT_DEATH((void)queue_.Push(run_, {}, absl::ZeroDuration()), "calls.empty");
+  EXPECT_DEATH((void)queue_.Push(run_, {CallOf(1, 0), CallOf(2, 0)}, absl::ZeroDuration()),
+               "of one client");
+  EXPECT_DEATH(PlanQueue({.threads = 0}), "0 against 1");
   Push(Call(1));
-  EXPECT_DEATH(queue_.Poll(absl::ZeroDuration(), nullptr), "parameters that are not there");
-  EXPECT_DEATH(queue_.Poll(absl::ZeroDuration(), newest_, 0), "0 against 1");
-  EXPECT_DEATH(queue_.Planned(0, absl::Seconds(1)), "plans > 0u");
+  queue_.Poll(absl::ZeroDuration());
+  EXPECT_DEATH(queue_.Planned(*run_, 0, absl::Seconds(1), absl::ZeroDuration()), "plans > 0u");
+  queue_.Planned(*run_, 1, absl::Seconds(1), absl::ZeroDuration());
+  EXPECT_DEATH(queue_.Planned(*run_, 1, absl::Seconds(1), absl::ZeroDuration()), "reported once");
 }
 
 }  // namespace

@@ -1,0 +1,122 @@
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "cli/commands/command.h"
+#include "common/base/check.h"
+#include "common/rpc/call.h"
+#include "common/rpc/endpoint.h"
+#include "common/values/text_table.h"
+#include "grpcpp/channel.h"
+#include "proto/planner.grpc.pb.h"
+
+namespace pompc::cli {
+namespace {
+
+constexpr absl::Duration kTimeout = absl::Seconds(5);
+using PlannerStub = proto::PlannerService::Stub;
+
+struct PlannerFlags {
+  std::string planners;
+  std::string learner;
+  std::string run_id;
+};
+
+// Calls `ask` with a stub of each planner, all of them even if one fails. The first error, with the
+// planner's address.
+template <typename Ask>
+absl::Status AskEach(const std::string& planners, Ask ask) {
+  POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--planners", planners));
+  POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
+  absl::Status status;
+  for (const rpc::Endpoint& endpoint : endpoints) {
+    const auto stub = proto::PlannerService::NewStub(endpoint.Channel());
+    status.Update(
+        Annotate(ask(endpoint.address(), *stub), absl::StrCat("planner ", endpoint.address())));
+  }
+  return status;
+}
+
+absl::Status ListRuns(const PlannerFlags& flags) {
+  TextTable rows = {{"planner", "run", "learner", "connected", "version", "plans", "waiting"}};
+  const absl::Status status =
+      AskEach(flags.planners, [&](const std::string& address, PlannerStub& stub) -> absl::Status {
+        proto::PlannerInfoRequest request;
+        *request.mutable_header() = rpc::MakeHeader("");
+        POMPC_ASSIGN_OR_RETURN(const proto::PlannerInfoReply info,
+                               rpc::CallUnary(stub, &PlannerStub::Info, request, kTimeout));
+        for (const proto::PlannerRunInfo& run : info.runs()) {
+          rows.push_back({address, run.run_id().empty() ? "?" : run.run_id(), run.learner(),
+                          run.connected() ? "yes" : "no", FromProto(run.version()).ToString(),
+                          absl::StrCat(run.plans()), absl::StrCat(run.queued())});
+        }
+        return absl::OkStatus();
+      });
+  std::cout << FormatTable(rows) << std::flush;
+  return status;
+}
+
+absl::Status Follow(const PlannerFlags& flags) {
+  POMPC_RETURN_IF_ERROR(rpc::ParseEndpoints("--learner", flags.learner).status());
+  proto::FollowRequest request;
+  *request.mutable_header() = rpc::MakeHeader(flags.run_id);
+  request.set_learner(flags.learner);
+  return AskEach(flags.planners, [&](const std::string& address, PlannerStub& stub) {
+    return rpc::CallUnary(stub, &PlannerStub::Follow, request, kTimeout).status();
+  });
+}
+
+absl::Status Unfollow(const PlannerFlags& flags) {
+  proto::UnfollowRequest request;
+  *request.mutable_header() = rpc::MakeHeader(flags.run_id);
+  return AskEach(flags.planners, [&](const std::string& address, PlannerStub& stub) {
+    return rpc::CallUnary(stub, &PlannerStub::Unfollow, request, kTimeout).status();
+  });
+}
+
+void AddPlanners(CLI::App* command, PlannerFlags* flags) {
+  command->add_option("--planners", flags->planners, "addresses of planners, separated by commas")
+      ->type_name("HOST:PORT,...")
+      ->envname("POMPC_PLANNERS")
+      ->required();
+}
+
+}  // namespace
+
+Command AddPlanner(CLI::App& pompc) {
+  CLI::App* command =
+      pompc.add_subcommand("planner", "Shows and changes which runs planners serve.");
+  command->footer(
+      "Examples:\n"
+      "  pompc planner runs --planners 10.0.0.7:50052\n"
+      "  pompc planner follow --planners 10.0.0.7:50052,10.0.0.8:50052 --learner 10.0.0.2:7000\n"
+      "  pompc planner unfollow --planners 10.0.0.7:50052 --run-id swingup-3-5d1c");
+  command->require_subcommand(1);
+  auto flags = std::make_shared<PlannerFlags>();
+
+  CLI::App* runs = command->add_subcommand("runs", "lists the runs that planners serve");
+  AddPlanners(runs, flags.get());
+
+  CLI::App* follow = command->add_subcommand(
+      "follow", "names a learner whose run planners are to serve, too (needs --accept-runs there)");
+  AddPlanners(follow, flags.get());
+  follow->add_option("--learner", flags->learner, "the learner's address as the planners reach it")
+      ->type_name("HOST:PORT")
+      ->envname("POMPC_LEARNER")
+      ->required();
+  follow->add_option("--run-id", flags->run_id, "the run expected there; without it any");
+
+  CLI::App* unfollow =
+      command->add_subcommand("unfollow", "lets planners drop a run that follow has named");
+  AddPlanners(unfollow, flags.get());
+  unfollow->add_option("--run-id", flags->run_id, "the run to drop")->required();
+  return {command, [=] {
+            if (runs->parsed()) return ListRuns(*flags);
+            return follow->parsed() ? Follow(*flags) : Unfollow(*flags);
+          }};
+}
+
+}  // namespace pompc::cli

@@ -1,0 +1,300 @@
+// Plans by the kernels against plans by tensor operations. A program of its own, for it replaces
+// operator new.
+#include "model/planning/cpu_planner.h"
+
+#include <c10/core/CPUAllocator.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <new>
+#include <tuple>
+#include <vector>
+
+#include "model/kernels/gemm_bfloat16.h"
+#include "model/ops.h"
+#include "model/planning/plan.h"
+#include "tests/model/testing.h"
+
+namespace {
+
+// Allocations of this thread since it began.
+thread_local int64_t allocations = 0;
+
+void* Allocate(std::size_t size, std::size_t alignment) {
+  ++allocations;
+  const std::size_t whole = (size + alignment) / alignment * alignment;
+  if (void* const memory = std::aligned_alloc(alignment, whole)) return memory;
+  throw std::bad_alloc();
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) { return Allocate(size, alignof(std::max_align_t)); }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  return Allocate(size, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace pompc::model {
+namespace {
+
+// One way in which plans may differ.
+struct Case {
+  proto::PlannerConfig::Method method = proto::PlannerConfig::MPPI;
+  proto::PlannerConfig::Statistic statistic = proto::PlannerConfig::MEAN;
+  proto::ModelConfig::PolicyForm form = proto::ModelConfig::CLIPPED_GAUSSIAN;
+  uint32_t num_q = 5;
+  bool terminates = false;
+  uint32_t horizon = 3;
+  uint32_t policy_samples = 8;
+  proto::ModelConfig::MatmulDtype dtype = proto::ModelConfig::FLOAT32;
+  // Widths on and off the vectors' and tiles' multiples; more bins than a vector has lanes.
+  uint32_t mlp_dim = 40, latent_dim = 24, encoder_layers = 3, num_bins = 37, samples = 200;
+};
+
+proto::RunConfig ConfigOf(const Case& c) {
+  proto::RunConfig config = SmallConfig();
+  proto::ModelConfig* model = config.mutable_model();
+  model->set_mlp_dim(c.mlp_dim);
+  model->set_latent_dim(c.latent_dim);
+  model->set_encoder_layers(c.encoder_layers);
+  model->set_num_bins(c.num_bins);
+  model->set_num_q(c.num_q);
+  model->set_policy_form(c.form);
+  model->set_matmul_dtype(c.dtype);
+  config.mutable_env()->mutable_spec()->set_terminates(c.terminates);
+  proto::PlannerConfig* planner = config.mutable_planner();
+  planner->set_method(c.method);
+  planner->set_statistic(c.statistic);
+  planner->set_horizon(c.horizon);
+  planner->set_iterations(3);
+  planner->set_samples(c.samples);
+  planner->set_policy_samples(c.policy_samples);
+  planner->set_elites(12);
+  config.mutable_learner()->set_discount(0.97);
+  return config;
+}
+
+// Parameters with which sequences differ in value, and with which about half of them die.
+WorldModel ModelOf(const proto::RunConfig& config) {
+  const WorldModel model = WorldModel::Create(config, at::kCPU, 1);
+  model.flat().add_(Draw(21, {model.NumParameters()}) * 0.3);
+  return model;
+}
+
+PlanInputs InputsOf(const proto::RunConfig& config, int64_t batch) {
+  const proto::EnvSpec& spec = config.env().spec();
+  PlanInputs inputs;
+  inputs.observations = Draw(5, {batch, spec.observation_size()});
+  inputs.warm_start = Draw(6, {batch, config.planner().horizon(), spec.action_size()}).clamp(-1, 1);
+  for (int64_t b = 0; b < batch; ++b) {
+    inputs.has_warm_start.push_back(b % 3 != 0);
+    inputs.evaluate.push_back(b % 2 == 0);
+    inputs.seeds.push_back(1000 + static_cast<uint64_t>(b));
+  }
+  return inputs;
+}
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  for (const auto method : {proto::PlannerConfig::MPPI, proto::PlannerConfig::CEM}) {
+    Case base;
+    base.method = method;
+    const auto add = [&](const auto& change) {
+      cases.push_back(base);
+      change(cases.back());
+    };
+    add([](Case&) {});
+    add([](Case& c) { c.statistic = proto::PlannerConfig::ELITE; });
+    add([](Case& c) { c.statistic = proto::PlannerConfig::BEST; });
+    add([](Case& c) { c.form = proto::ModelConfig::TANH_GAUSSIAN; });
+    add([](Case& c) { c.num_q = 2; });
+    add([](Case& c) { c.terminates = true; });
+    add([](Case& c) { c.horizon = 1; });
+    add([](Case& c) { c.policy_samples = 0; });
+    // More of them than a block has rows, and no other candidates at all.
+    add([](Case& c) { c.policy_samples = 130; });
+    add([](Case& c) { c.samples = c.policy_samples = 70; });
+    add([](Case& c) { c.mlp_dim = 128, c.latent_dim = 64, c.num_bins = 101, c.num_q = 2; });
+    add([](Case& c) {
+      c.terminates = true, c.form = proto::ModelConfig::TANH_GAUSSIAN, c.horizon = 5, c.num_q = 2;
+    });
+  }
+  return cases;
+}
+
+class CpuPlannerTest : public ::testing::TestWithParam<size_t> {
+ protected:
+  static Case Param() { return Cases()[GetParam()]; }
+};
+
+INSTANTIATE_TEST_SUITE_P(Cases, CpuPlannerTest, ::testing::Range(size_t{0}, Cases().size()));
+
+Plans ReferencePlans(const WorldModel& model, const proto::RunConfig& config,
+                     const PlanInputs& inputs) {
+  const ReferenceScope scope;
+  return Plan(model, config, inputs);
+}
+
+// |a - b| <= tolerance * max(1, |b|).
+void ExpectClose(const at::Tensor& a, const at::Tensor& b, double tolerance, const char* what) {
+  const double worst = ((a - b).abs() / b.abs().clamp_min(1)).max().item<double>();
+  EXPECT_LE(worst, tolerance) << what;
+}
+
+TEST_P(CpuPlannerTest, PlansAreThoseOfTensorOperations) {
+  const proto::RunConfig config = ConfigOf(Param());
+  const WorldModel model = ModelOf(config);
+  ASSERT_NE(CpuPlanner::Create(model, config), nullptr);
+  const PlanInputs inputs = InputsOf(config, 6);
+  const Plans plans = Plan(model, config, inputs);
+  const Plans expected = ReferencePlans(model, config, inputs);
+  // Other elites would move the mean by more than a hundredth.
+  ExpectClose(plans.warm_start, expected.warm_start, 1e-4, "warm_start");
+  ExpectClose(plans.mean, expected.mean, 1e-4, "mean");
+  ExpectClose(plans.std, expected.std, 1e-4, "std");
+  ExpectClose(plans.actions, expected.actions, 1e-4, "actions");
+  ExpectClose(plans.value, expected.value, 1e-4, "value");
+  EXPECT_EQ(plans.iterations, expected.iterations);
+}
+
+// The first iteration's candidates are the same numbers in both, so that equal elites are equal
+// sequences: here the policy's are left out, which rounding may change in the last bit.
+TEST_P(CpuPlannerTest, TheBestCandidateIsTheSame) {
+  Case c = Param();
+  if (c.policy_samples == c.samples) GTEST_SKIP() << "no candidates but the policy's";
+  c.policy_samples = 0;
+  c.statistic = proto::PlannerConfig::BEST;
+  proto::RunConfig config = ConfigOf(c);
+  config.mutable_planner()->set_iterations(1);
+  const WorldModel model = ModelOf(config);
+  const PlanInputs inputs = InputsOf(config, 6);
+  ExpectClose(Plan(model, config, inputs).mean, ReferencePlans(model, config, inputs).mean, 2e-7,
+              "the best candidate's first action");
+}
+
+TEST_P(CpuPlannerTest, RoundedFactorsChangeLittle) {
+  if (!kernels::HasBfloat16()) GTEST_SKIP() << "no AVX512_BF16 or AMX here";
+  Case c = Param();
+  // One iteration, all elites and equal weights: no choice between sequences of nearly one value.
+  c.method = proto::PlannerConfig::CEM;
+  c.statistic = proto::PlannerConfig::MEAN;
+  const auto plans_in = [&](proto::ModelConfig::MatmulDtype dtype) {
+    c.dtype = dtype;
+    proto::RunConfig config = ConfigOf(c);
+    config.mutable_planner()->set_iterations(1);
+    config.mutable_planner()->set_elites(config.planner().samples());
+    return Plan(ModelOf(config), config, InputsOf(config, 6));
+  };
+  const Plans plans = plans_in(proto::ModelConfig::BFLOAT16);
+  const Plans expected = plans_in(proto::ModelConfig::FLOAT32);
+  ExpectClose(plans.mean, expected.mean, 2e-2, "mean");
+  ExpectClose(plans.std, expected.std, 2e-2, "std");
+  ExpectClose(plans.value, expected.value, 2e-2, "value");
+  EXPECT_FALSE(at::equal(plans.value, expected.value)) << "nothing was rounded";
+}
+
+TEST_P(CpuPlannerTest, APlanIsTheSameToTheLastBitWhateverItsBatch) {
+  for (const auto dtype : {proto::ModelConfig::FLOAT32, proto::ModelConfig::BFLOAT16}) {
+    Case c = Param();
+    c.dtype = dtype;
+    const proto::RunConfig config = ConfigOf(c);
+    const Planner planner(ModelOf(config), config);
+    const PlanInputs inputs = InputsOf(config, 4);
+    const Plans all = planner.Plan(inputs);
+    PlanInputs one = inputs;
+    one.observations = inputs.observations.narrow(0, 3, 1);
+    one.warm_start = inputs.warm_start.narrow(0, 3, 1);
+    one.has_warm_start = {inputs.has_warm_start[3]};
+    one.evaluate = {inputs.evaluate[3]};
+    one.seeds = {inputs.seeds[3]};
+    const Plans alone = planner.Plan(one);
+    EXPECT_TRUE(at::equal(all.actions[3], alone.actions[0]));
+    EXPECT_TRUE(at::equal(all.mean[3], alone.mean[0]));
+    EXPECT_TRUE(at::equal(all.std[3], alone.std[0]));
+    EXPECT_TRUE(at::equal(all.value[3], alone.value[0]));
+    EXPECT_TRUE(at::equal(all.warm_start[3], alone.warm_start[0]));
+  }
+}
+
+// LibTorch's memory comes from its allocator, which is not operator new.
+class CountingAllocator final : public c10::Allocator {
+ public:
+  explicit CountingAllocator(c10::Allocator* inner) : inner_(inner) {}
+  at::DataPtr allocate(size_t bytes) const override {
+    ++allocations;
+    return inner_->allocate(bytes);
+  }
+
+ private:
+  c10::Allocator* const inner_;
+};
+
+TEST_P(CpuPlannerTest, PlansAllocateNothingAfterTheFirst) {
+  static CountingAllocator counting(c10::GetCPUAllocator());
+  c10::SetCPUAllocator(&counting, /*priority=*/100);
+  for (const auto dtype : {proto::ModelConfig::FLOAT32, proto::ModelConfig::BFLOAT16}) {
+    Case c = Param();
+    c.dtype = dtype;
+    const proto::RunConfig config = ConfigOf(c);
+    const auto planner = CpuPlanner::Create(ModelOf(config), config);
+    const std::vector<float> observation(3, 0.5f);
+    const size_t numbers = config.planner().horizon() * 2;
+    const std::vector<float> warm_start(numbers, 0.1f);
+    std::vector<float> action(2), mean(2), std(2), next(numbers);
+    float value = 0;
+    int iterations = 0;
+    CpuPlanRequest request;
+    request.observation = observation.data();
+    request.warm_start = warm_start.data();
+    const auto plan = [&] {
+      planner->Plan(request,
+                    {action.data(), mean.data(), std.data(), &value, next.data(), &iterations});
+    };
+    plan();
+    const int64_t before = allocations;
+    plan();
+    EXPECT_EQ(allocations, before);
+    EXPECT_EQ(iterations, 3);
+  }
+  // The counters count.
+  const int64_t before = allocations;
+  const at::Tensor tensor = at::empty({8});
+  EXPECT_GE(allocations, before + 2) << "the tensor's memory, and the tensor";
+}
+
+TEST(CpuPlannerMakingTest, ModelsWithoutKernelsHaveNone) {
+  Case c;
+  c.mlp_dim = 20;  // no multiple of 8
+  proto::RunConfig config = ConfigOf(c);
+  EXPECT_EQ(CpuPlanner::Create(ModelOf(config), config), nullptr);
+  config = ConfigOf(Case());
+  const WorldModel wide = WorldModel::Create(config, at::kCPU, 1, at::kDouble);
+  EXPECT_EQ(CpuPlanner::Create(wide, config), nullptr);
+}
+
+TEST(CpuPlannerMakingTest, APlannerKeepsTheParametersItWasMadeWith) {
+  const proto::RunConfig config = ConfigOf(Case());
+  WorldModel model = ModelOf(config);
+  const auto planner = CpuPlanner::Create(model, config);
+  const std::vector<float> observation(3, 0.5f);
+  std::vector<float> action(2), mean(2), std(2), next(6);
+  float value = 0;
+  int iterations = 0;
+  CpuPlanRequest request;
+  request.observation = observation.data();
+  const auto value_now = [&] {
+    planner->Plan(request,
+                  {action.data(), mean.data(), std.data(), &value, next.data(), &iterations});
+    return value;
+  };
+  const float before = value_now();
+  model.flat().zero_();
+  EXPECT_EQ(value_now(), before);
+}
+
+}  // namespace
+}  // namespace pompc::model
