@@ -1,8 +1,35 @@
 #include "common/base/retry.h"
 
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/check.h"
 
 namespace pompc {
+namespace {
+
+constexpr char kRetryAfterPayload[] = "pompc/retry-after-ms";
+
+}  // namespace
+
+absl::Status WithRetryAfter(absl::Status status, absl::Duration after) {
+  POMPC_CHECK(!status.ok(), "a call that succeeded needs no repetition");
+  after = std::clamp(absl::Ceil(after, absl::Milliseconds(1)), absl::Milliseconds(1),
+                     absl::Hours(1));
+  status.SetPayload(kRetryAfterPayload, absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(after))));
+  return status;
+}
+
+std::optional<absl::Duration> RetryAfter(const absl::Status& status) {
+  const auto payload = status.GetPayload(kRetryAfterPayload);
+  int64_t ms = 0;
+  if (!payload.has_value() || !absl::SimpleAtoi(std::string(*payload), &ms)) return std::nullopt;
+  return absl::Milliseconds(ms);
+}
 
 absl::Status RetryWhileUnavailable(Clock* clock, Event* stop, const RetryOptions& options,
                                    const std::function<absl::Status()>& attempt) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "common/base/backoff.h"
@@ -27,6 +28,16 @@ inline bool IsPassing(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsResourceExhausted(status) ||
          absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
 }
+
+// A refusal may say after which time there is likely to be room. The hint is a payload of the
+// status; between processes it travels beside the status (rpc::kRetryAfterKey).
+
+// The same status with the hint, rounded up to milliseconds and kept within 1 ms and 1 h. REQUIRES:
+// `status` is not OK.
+absl::Status WithRetryAfter(absl::Status status, absl::Duration after);
+
+// The hint of `status`, if it has one.
+std::optional<absl::Duration> RetryAfter(const absl::Status& status);
 
 struct RetryOptions {
   BackoffOptions backoff;

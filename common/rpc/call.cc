@@ -1,9 +1,13 @@
 #include "common/rpc/call.h"
 
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/retry.h"
 
 namespace pompc::rpc {
 
@@ -28,6 +32,24 @@ absl::Status FromGrpc(const grpc::Status& status) {
         "the server there has no such method: is it another role of pompc, or another version?");
   }
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+absl::Status WithServerHint(absl::Status error, const grpc::ClientContext& context) {
+  const auto& metadata = context.GetServerTrailingMetadata();
+  const auto hint = metadata.find(kRetryAfterKey);
+  int64_t ms = 0;
+  // A hint that is no number comes from something else than pompc, and is none.
+  if (hint == metadata.end() ||
+      !absl::SimpleAtoi(absl::string_view(hint->second.data(), hint->second.size()), &ms)) {
+    return error;
+  }
+  return WithRetryAfter(std::move(error), absl::Milliseconds(ms));
+}
+
+void SendRetryAfter(grpc::CallbackServerContext* context, const absl::Status& status) {
+  const std::optional<absl::Duration> after = RetryAfter(status);
+  if (!after.has_value()) return;
+  context->AddTrailingMetadata(kRetryAfterKey, absl::StrCat(absl::ToInt64Milliseconds(*after)));
 }
 
 absl::Status CallError(const grpc::Status& status, const google::protobuf::Message& request,

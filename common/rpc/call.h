@@ -51,6 +51,14 @@ grpc::Status ToGrpc(const absl::Status& status);
 // from a server that lacks the method, gets one that says so.
 absl::Status FromGrpc(const grpc::Status& status);
 
+// `error`, with the hint that the server gave with it (RetryAfter in common/base/retry.h), if it
+// gave one. REQUIRES: the call of `context` has ended; `error` is not OK.
+absl::Status WithServerHint(absl::Status error, const grpc::ClientContext& context);
+
+// Adds the hint of `status` (RetryAfter), if it has one, to what the call's end will tell the
+// client. REQUIRES: the call of `context` has not ended.
+void SendRetryAfter(grpc::CallbackServerContext* context, const absl::Status& status);
+
 // The error of a call that failed, with the cause where gRPC leaves it out: INTERNAL naming the
 // field of `request` that is not UTF-8, or the type of the reply that could not be parsed.
 absl::Status CallError(const grpc::Status& status, const google::protobuf::Message& request,
@@ -70,7 +78,9 @@ absl::StatusOr<Reply> CallUnary(Stub& stub,
   context.set_deadline(DeadlineAfter(timeout));
   Reply reply;
   const grpc::Status status = (stub.*method)(&context, request, &reply);
-  if (!status.ok()) return CallError(status, request, Reply::descriptor()->name());
+  if (!status.ok()) {
+    return WithServerHint(CallError(status, request, Reply::descriptor()->name()), context);
+  }
   return reply;
 }
 
@@ -79,6 +89,7 @@ absl::StatusOr<Reply> CallUnary(Stub& stub,
 inline grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* context,
                                              const absl::Status& status) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  SendRetryAfter(context, status);
   reactor->Finish(ToGrpc(status));
   return reactor;
 }

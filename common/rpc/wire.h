@@ -21,6 +21,10 @@ inline constexpr uint32_t kWireVersion = 2;
 // Most queries in one PlanRequest.
 inline constexpr int kMaxPlanQueries = 64;
 
+// Key of the trailing metadata in which a server that refuses a call says after how many
+// milliseconds there is likely to be room: a whole number of at least 1 in decimal digits.
+inline constexpr char kRetryAfterKey[] = "pompc-retry-after-ms";
+
 // Header of a message of run `run_id`; empty where the caller does not know it yet.
 proto::Header MakeHeader(absl::string_view run_id);
 

@@ -40,6 +40,13 @@ TEST_F(UnaryTest, ErrorOfTheCoreReachesTheCaller) {
             absl::InvalidArgumentError("observation[2] is nan"));
 }
 
+TEST_F(UnaryTest, HintOfARefusalReachesTheCaller) {
+  const absl::Status full = Info("full", absl::Seconds(10)).status();
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(RetryAfter(full), absl::Milliseconds(30));
+  EXPECT_EQ(RetryAfter(Info("bad", absl::Seconds(10)).status()), std::nullopt);
+}
+
 TEST_F(UnaryTest, CallEndsAtItsDeadline) {
   EXPECT_EQ(Info("never", absl::Milliseconds(20)).status().code(),
             absl::StatusCode::kDeadlineExceeded);

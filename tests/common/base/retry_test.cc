@@ -102,5 +102,21 @@ TEST(StatusClassTest, NoCodeIsBothLastingAndPassing) {
   EXPECT_FALSE(IsLasting(absl::OkStatus()) || IsPassing(absl::OkStatus()));
 }
 
+TEST(RetryAfterTest, HintIsRoundedUpAndKeptWithinItsBounds) {
+  const absl::Status full = absl::ResourceExhaustedError("full");
+  EXPECT_EQ(RetryAfter(full), std::nullopt);
+  EXPECT_EQ(RetryAfter(absl::OkStatus()), std::nullopt);
+  const absl::Status hinted = WithRetryAfter(full, absl::Microseconds(1200));
+  EXPECT_EQ(hinted.code(), full.code());
+  EXPECT_EQ(hinted.message(), full.message());
+  EXPECT_EQ(RetryAfter(hinted), absl::Milliseconds(2));
+  EXPECT_EQ(RetryAfter(WithRetryAfter(full, -absl::Seconds(1))), absl::Milliseconds(1));
+  EXPECT_EQ(RetryAfter(WithRetryAfter(full, absl::InfiniteDuration())), absl::Hours(1));
+}
+
+TEST(RetryAfterDeathTest, SuccessHasNoHint) {
+  EXPECT_DEATH(WithRetryAfter(absl::OkStatus(), absl::Seconds(1)), "needs no repetition");
+}
+
 }  // namespace
 }  // namespace pompc
