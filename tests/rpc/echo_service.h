@@ -12,7 +12,8 @@
 namespace pompc::rpc {
 
 // Stands in for a service, with the calls of the replay. Info answers shard_index 7, and by run id:
-// "bad" an error, "full" another one with a hint, "never" nothing before Release(). Append answers each chunk with its first_row.
+// "bad" an error, "full" another one with a hint, "never" nothing before Release(). Append answers
+// each chunk with its first_row.
 class EchoService : public proto::ReplayService::CallbackService {
  public:
   grpc::ServerUnaryReactor* Info(grpc::CallbackServerContext* context,
@@ -22,8 +23,8 @@ class EchoService : public proto::ReplayService::CallbackService {
       return FinishUnary(context, absl::InvalidArgumentError("observation[2] is nan"));
     }
     if (request->header().run_id() == "full") {
-      return FinishUnary(context, WithRetryAfter(absl::ResourceExhaustedError("full"),
-                                                 absl::Milliseconds(30)));
+      return FinishUnary(
+          context, WithRetryAfter(absl::ResourceExhaustedError("full"), absl::Milliseconds(30)));
     }
     if (request->header().run_id() == "never") {
       grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
