@@ -5,10 +5,12 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/base/retry.h"
 #include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "common/rpc/server.h"
@@ -31,6 +33,7 @@ class ScriptedPlanner final : public proto::PlannerService::CallbackService {
     auto started = rpc::Server::Start(rpc::ServerOptions(), {this});
     EXPECT_TRUE(started.ok()) << started.status();
     server_ = *std::move(started);
+    endpoint_ = server_->InProcessEndpoint();
   }
   ~ScriptedPlanner() override { server_->Shutdown(absl::ZeroDuration()); }
 
@@ -49,10 +52,12 @@ class ScriptedPlanner final : public proto::PlannerService::CallbackService {
     auto* reactor = new Reactor(this);
     MutexLock lock(&mu_);
     ++calls_;
+    if (on_call_) on_call_();
     run_id_ = request->header().run_id();
     if (silent_) {
       silenced_[reactor] = reply;
     } else {
+      rpc::SendRetryAfter(context, status_);
       Answer(reactor, reply);
     }
     return reactor;
@@ -73,6 +78,11 @@ class ScriptedPlanner final : public proto::PlannerService::CallbackService {
     MutexLock lock(&mu_);
     silent_ = silent;
   }
+  // Called at each call.
+  void OnCall(std::function<void()> on_call) {
+    MutexLock lock(&mu_);
+    on_call_ = std::move(on_call);
+  }
   int calls() {
     MutexLock lock(&mu_);
     return calls_;
@@ -81,7 +91,7 @@ class ScriptedPlanner final : public proto::PlannerService::CallbackService {
     MutexLock lock(&mu_);
     return run_id_;
   }
-  rpc::Endpoint endpoint() { return server_->InProcessEndpoint(); }
+  const rpc::Endpoint& endpoint() const { return endpoint_; }
 
  private:
   void Answer(grpc::ServerUnaryReactor* reactor, proto::PlanReply* reply)
@@ -99,10 +109,12 @@ class ScriptedPlanner final : public proto::PlannerService::CallbackService {
   absl::Status status_ ABSL_GUARDED_BY(mu_);
   bool silent_ ABSL_GUARDED_BY(mu_) = false;
   int calls_ ABSL_GUARDED_BY(mu_) = 0;
+  std::function<void()> on_call_ ABSL_GUARDED_BY(mu_);
   // Calls without an answer.
   std::map<grpc::ServerUnaryReactor*, proto::PlanReply*> silenced_ ABSL_GUARDED_BY(mu_);
   std::string run_id_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<rpc::Server> server_;
+  rpc::Endpoint endpoint_;
 };
 
 constexpr absl::Duration kLong = absl::Seconds(30);
@@ -127,31 +139,48 @@ class PlannerClientTest : public ::testing::Test {
   ScriptedPlanner one_{1}, two_{2};
 };
 
-TEST_F(PlannerClientTest, CallsTakeTurnsOverThePlanners) {
+TEST_F(PlannerClientTest, CallsAreSpreadOverThePlanners) {
   PlannerClient client(Options());
-  EXPECT_EQ(Ask(client), 1);
-  EXPECT_EQ(Ask(client), 2);
-  EXPECT_EQ(Ask(client), 1);
+  std::set<float> answered;
+  for (int i = 0; i < 64; ++i) answered.insert(Ask(client));
+  EXPECT_EQ(answered, std::set<float>({1, 2}));
   EXPECT_EQ(one_.run_id(), "run");
+}
+
+TEST_F(PlannerClientTest, CallsGoWhereTheAnswerComesSooner) {
+  FakeClock clock;
+  PlannerClientOptions options = Options();
+  options.clock = &clock;
+  PlannerClient client(options);
+  // The first planner takes its time.
+  one_.OnCall([&] { clock.Advance(absl::Milliseconds(100)); });
+  two_.OnCall([&] { clock.Advance(absl::Milliseconds(10)); });
+  for (int i = 0; i < 200; ++i) Ask(client);
+  EXPECT_LE(one_.calls(), 20);
+  EXPECT_GT(one_.calls(), 0);
 }
 
 TEST_F(PlannerClientTest, StickyClientStaysWithOnePlannerUntilItFails) {
   PlannerClientOptions options = Options();
   options.sticky = true;
   PlannerClient client(options);
-  EXPECT_EQ(Ask(client), 1);
-  EXPECT_EQ(Ask(client), 1);
-  one_.AnswerWith(absl::UnavailableError("restarting"));
-  EXPECT_EQ(Ask(client), 2);
-  one_.AnswerWith(absl::OkStatus());
-  EXPECT_EQ(Ask(client), 2);
+  const float first = Ask(client);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Ask(client), first);
+  ScriptedPlanner& left = first == 1 ? one_ : two_;
+  left.AnswerWith(absl::UnavailableError("restarting"));
+  EXPECT_EQ(Ask(client), 3 - first);
+  left.AnswerWith(absl::OkStatus());
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Ask(client), 3 - first);
 }
 
-TEST_F(PlannerClientTest, UnavailableAndFullPlannersCostOneTryOnAnother) {
-  for (const auto code : {absl::StatusCode::kUnavailable, absl::StatusCode::kResourceExhausted}) {
+TEST_F(PlannerClientTest, PlannersThatRefuseForNowCostOneTryOnAnother) {
+  for (const auto code : {absl::StatusCode::kUnavailable, absl::StatusCode::kResourceExhausted,
+                          absl::StatusCode::kNotFound}) {
     PlannerClient client(Options());
     one_.AnswerWith(absl::Status(code, "not now"));
-    EXPECT_EQ(Ask(client), 2);
+    const int before = one_.calls();
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(Ask(client), 2);
+    EXPECT_GT(one_.calls(), before);
   }
 }
 
@@ -203,10 +232,10 @@ class SilentPlannerTest : public PlannerClientTest {
     return options;
   }
 
-  static void Begin(PlannerClient& client, Answers& answers) {
+  static void Begin(PlannerClient& client, Answers& answers, absl::Duration timeout = kLong) {
     proto::PlanRequest request;
     request.add_queries();
-    client.Plan(std::move(request), kLong, [&](const absl::StatusOr<proto::PlanReply>& reply) {
+    client.Plan(std::move(request), timeout, [&](const absl::StatusOr<proto::PlanReply>& reply) {
       EXPECT_TRUE(reply.ok()) << reply.status();
       MutexLock lock(&answers.mu);
       answers.values.push_back(reply.ok() ? reply->plans(0).plan_value() : 0);
@@ -215,10 +244,25 @@ class SilentPlannerTest : public PlannerClientTest {
 
   // Has both planners measured.
   static void Measure(PlannerClient& client) {
-    for (int i = 0; i < 20; ++i) Ask(client);
+    for (int i = 0; i < 64; ++i) Ask(client);
+  }
+
+  // Begins calls until one of them has asked the first planner, which is silent. How many calls
+  // that one has had.
+  int BeginAtSilent(PlannerClient& client, Answers& answers, absl::Duration timeout = kLong) {
+    const int before = one_.calls();
+    while (one_.calls() == before) {
+      const int calls = one_.calls() + two_.calls();
+      Begin(client, answers, timeout);
+      ++begun_;
+      EXPECT_TRUE(Await([&] { return one_.calls() + two_.calls() > calls; }));
+    }
+    return one_.calls();
   }
 
   FakeClock clock_;
+  // Calls that BeginAtSilent has begun.
+  size_t begun_ = 0;
   std::atomic<int> hedged_{0};
 };
 
@@ -227,10 +271,12 @@ TEST_F(SilentPlannerTest, WhatOneLeavesUnansweredTheOtherAnswersOncePatienceIsOv
   Measure(client);
   one_.BeSilent();
   Answers answers;
-  const int before = two_.calls(), unanswered = one_.calls() + 16;
+  const int before = two_.calls(), begun = one_.calls() + before + 32;
   for (int i = 0; i < 32; ++i) Begin(client, answers);
-  ASSERT_TRUE(Await([&] { return answers.size() == 16 && one_.calls() == unanswered; }));
-  EXPECT_EQ(two_.calls() - before, 16);
+  ASSERT_TRUE(Await([&] { return one_.calls() + two_.calls() == begun; }));
+  const int unanswered = one_.calls();
+  ASSERT_TRUE(Await([&] { return static_cast<int>(answers.size()) == two_.calls() - before; }));
+  EXPECT_LT(answers.size(), 32u);
   EXPECT_EQ(hedged_, 0);
   clock_.Advance(absl::Milliseconds(250));
   ASSERT_TRUE(Await([&] { return answers.size() == 32; }));
@@ -247,11 +293,9 @@ TEST_F(SilentPlannerTest, AProbeHoldsNobodyUpAndBringsThePlannerBack) {
   Measure(client);
   one_.BeSilent();
   Answers answers;
-  const int silent = one_.calls() + 1;
-  for (int i = 0; i < 2; ++i) Begin(client, answers);
-  ASSERT_TRUE(Await([&] { return answers.size() == 1 && one_.calls() == silent; }));
+  const int silent = BeginAtSilent(client, answers);
   clock_.Advance(absl::Milliseconds(250));
-  ASSERT_TRUE(Await([&] { return answers.size() == 2; }));
+  ASSERT_TRUE(Await([&] { return answers.size() == begun_; }));
   clock_.Advance(absl::Seconds(1));
   // This one is sent to both, and the second answers.
   EXPECT_EQ(Ask(client), 2);
@@ -268,7 +312,7 @@ TEST_F(SilentPlannerTest, AProbeHoldsNobodyUpAndBringsThePlannerBack) {
 TEST_F(SilentPlannerTest, APlannerIsProbedAgainAfterAnErrorThatIsNotRetried) {
   PlannerClient client(Options());
   one_.AnswerWith(absl::UnavailableError("restarting"));
-  EXPECT_EQ(Ask(client), 2);
+  ASSERT_TRUE(Await([&] { return Ask(client) == 2 && one_.calls() > 0; }));
   one_.AnswerWith(absl::InternalError("no device"));
   const int refused = one_.calls();
   clock_.Advance(absl::Seconds(2));
@@ -315,15 +359,18 @@ TEST_F(SilentPlannerTest, EvaluationsMoveToTheOtherPlannerAndStayThere) {
   options.sticky = true;
   PlannerClient client(options);
   Measure(client);
-  one_.BeSilent();
+  const float first = Ask(client);
+  ScriptedPlanner& left = first == 1 ? one_ : two_;
+  const int before = left.calls();
+  left.BeSilent();
   Answers answers;
   for (int i = 0; i < 4; ++i) Begin(client, answers);
-  ASSERT_TRUE(Await([&] { return one_.calls() >= 24; }));
+  ASSERT_TRUE(Await([&] { return left.calls() >= before + 4; }));
   clock_.Advance(absl::Milliseconds(250));
   ASSERT_TRUE(Await([&] { return answers.size() == 4; }));
-  EXPECT_EQ(Ask(client), 2);
+  EXPECT_EQ(Ask(client), 3 - first);
   clock_.Advance(absl::Hours(1));
-  EXPECT_EQ(Ask(client), 2);
+  EXPECT_EQ(Ask(client), 3 - first);
 }
 
 TEST_F(SilentPlannerTest, AHedgeThatIsRefusedLeavesTheFirstAttemptAlone) {
@@ -332,11 +379,12 @@ TEST_F(SilentPlannerTest, AHedgeThatIsRefusedLeavesTheFirstAttemptAlone) {
   one_.BeSilent();
   two_.AnswerWith(absl::UnavailableError("the planner does not hold parameters 1.7"));
   Answers answers;
-  const int silent = one_.calls(), before = two_.calls();
+  // Asked first or after the refusal, the silent one is waited for.
   Begin(client, answers);
-  ASSERT_TRUE(Await([&] { return one_.calls() == silent + 1; }));
-  clock_.Advance(absl::Milliseconds(250));
-  ASSERT_TRUE(Await([&] { return two_.calls() == before + 1; }));
+  ASSERT_TRUE(Await([&] {
+    clock_.Advance(absl::Milliseconds(250));
+    return client.waiting().reason.find("1.7") != std::string::npos;
+  }));
   one_.BeSilent(false);
   one_.AnswerSilenced();
   ASSERT_TRUE(Await([&] { return answers.size() == 1; }));
@@ -364,7 +412,9 @@ TEST_F(SilentPlannerTest, OfTwoThatAreSilentNoneIsAskedTwiceForTheSame) {
 TEST_F(PlannerClientTest, WrongInputIsNotRetried) {
   for (const auto code : {absl::StatusCode::kInvalidArgument, absl::StatusCode::kFailedPrecondition,
                           absl::StatusCode::kInternal}) {
-    one_.AnswerWith(absl::Status(code, "observation has 3 numbers"));
+    for (ScriptedPlanner* planner : {&one_, &two_}) {
+      planner->AnswerWith(absl::Status(code, "observation has 3 numbers"));
+    }
     PlannerClient client(Options());
     const int before = one_.calls() + two_.calls();
     const absl::Status status = PlanAndWait(client, proto::PlanRequest(), kLong).status();
@@ -429,6 +479,129 @@ TEST_F(PlannerClientTest, RetriesPauseByTheClock) {
   ended.Wait();
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(std::string(status.message()), HasSubstr("no plan after 10s"));
+}
+
+TEST_F(PlannerClientTest, FullPlannersAreAskedAgainWhenTheFirstExpectsRoom) {
+  FakeClock clock;
+  PlannerClientOptions options = Options();
+  options.clock = &clock;
+  PlannerClient client(options);
+  const absl::Status full = absl::ResourceExhaustedError("full");
+  one_.AnswerWith(WithRetryAfter(full, absl::Milliseconds(400)));
+  two_.AnswerWith(WithRetryAfter(full, absl::Milliseconds(200)));
+  Event answered;
+  client.Plan(proto::PlanRequest(), kLong, [&](const absl::StatusOr<proto::PlanReply>& reply) {
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->plans(0).plan_value(), 2);
+    answered.Set();
+  });
+  ASSERT_TRUE(Await([&] { return client.waiting().pausing == 1; }));
+  // Another call does not even ask.
+  Event other;
+  client.Plan(proto::PlanRequest(), kLong, [&](const auto&) { other.Set(); });
+  EXPECT_EQ(client.waiting().pausing, 2);
+  for (ScriptedPlanner* planner : {&one_, &two_}) planner->AnswerWith(absl::OkStatus());
+  clock.Advance(absl::Milliseconds(199));
+  EXPECT_EQ(one_.calls() + two_.calls(), 2);
+  // The pause is at most half as long again.
+  clock.Advance(absl::Milliseconds(101));
+  answered.Wait();
+  other.Wait();
+  EXPECT_EQ(one_.calls() + two_.calls(), 4);
+}
+
+TEST_F(PlannerClientTest, CallEndsAtItsDeadlineWhileAllPlannersAreFull) {
+  FakeClock clock;
+  PlannerClientOptions options = Options();
+  options.clock = &clock;
+  PlannerClient client(options);
+  for (ScriptedPlanner* planner : {&one_, &two_}) {
+    planner->AnswerWith(WithRetryAfter(absl::ResourceExhaustedError("full"), absl::Seconds(3)));
+  }
+  absl::Status status;
+  Event ended;
+  client.Plan(proto::PlanRequest(), absl::Seconds(1), [&](const auto& reply) {
+    status = reply.status();
+    ended.Set();
+  });
+  ASSERT_TRUE(Await([&] { return client.waiting().pausing == 1; }));
+  clock.Advance(absl::Seconds(1));
+  ended.Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("full"));
+}
+
+// Nothing is measured, and the call's time is shorter than the patience with such a planner.
+TEST_F(SilentPlannerTest, APlannerThatHangsCostsACallAPartOfItsTime) {
+  PlannerClient client(Options());
+  one_.BeSilent();
+  Answers answers;
+  BeginAtSilent(client, answers, absl::Seconds(4));
+  const size_t before = answers.size();
+  clock_.Advance(absl::Milliseconds(999));
+  EXPECT_EQ(answers.size(), before);
+  clock_.Advance(absl::Milliseconds(1));
+  ASSERT_TRUE(Await([&] { return answers.size() == begun_; }));
+  EXPECT_EQ(answers.Of(2), static_cast<int>(begun_));
+}
+
+// With no hedge left, the attempt itself is given up in time for another one.
+TEST_F(PlannerClientTest, AnAttemptLeavesTimeForAnotherPlanner) {
+  PlannerClientOptions options = Options();
+  options.picker.hedge_burst = 0;
+  options.picker.hedge_share = 0;
+  options.attempt_timeout = kLong;
+  one_.BeSilent();
+  PlannerClient client(options);
+  while (one_.calls() == 0) {
+    const auto reply = PlanAndWait(client, proto::PlanRequest(), absl::Milliseconds(400));
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->plans(0).plan_value(), 2);
+  }
+}
+
+TEST_F(PlannerClientTest, AnAddedPlannerIsAskedAtOnceAndOneThatLeftIsNot) {
+  PlannerClientOptions options = Options();
+  options.planners = {};
+  options.backoff = {absl::Hours(1), absl::Hours(1), 2.0};
+  PlannerClient client(options);
+  std::vector<float> values;
+  Event answered;
+  client.Plan(proto::PlanRequest(), kLong, [&](const absl::StatusOr<proto::PlanReply>& reply) {
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    values.push_back(reply->plans(0).plan_value());
+    answered.Set();
+  });
+  EXPECT_EQ(client.waiting().pausing, 1);
+  EXPECT_THAT(client.waiting().reason, HasSubstr("no planner is known"));
+  client.SetPlanners({one_.endpoint()});
+  answered.Wait();
+  EXPECT_THAT(values, ::testing::ElementsAre(1));
+  client.SetPlanners({one_.endpoint(), two_.endpoint()});
+  ASSERT_TRUE(Await([&] { return Ask(client) == 2; }));
+  const int before = one_.calls();
+  client.SetPlanners({two_.endpoint()});
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Ask(client), 2);
+  EXPECT_EQ(one_.calls(), before);
+}
+
+TEST_F(PlannerClientTest, WhatAPlannerThatLeftHasToAnswerEndsAsUsual) {
+  PlannerClientOptions options = Options();
+  options.planners = {one_.endpoint()};
+  one_.BeSilent();
+  PlannerClient client(options);
+  float value = 0;
+  Event answered;
+  client.Plan(proto::PlanRequest(), kLong, [&](const absl::StatusOr<proto::PlanReply>& reply) {
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    value = reply->plans(0).plan_value();
+    answered.Set();
+  });
+  ASSERT_TRUE(Await([&] { return one_.calls() == 1; }));
+  client.SetPlanners({});
+  one_.AnswerSilenced();
+  answered.Wait();
+  EXPECT_EQ(value, 1);
 }
 
 TEST_F(PlannerClientTest, OneCallTooManyIsRefused) {
