@@ -40,8 +40,8 @@ TEST(BalanceTest, BusyPlannersWorkAtTheSumOfTheirCapacitiesAndNoneStarves) {
   for (const Fleet& fleet : kBusy) {
     for (const uint64_t seed : {1, 10'001}) {
       FleetSimulation simulation(fleet.planners, fleet.actors, fleet.environments, kThink, seed);
-      simulation.Run(absl::Seconds(3));
-      simulation.Run(absl::Seconds(3));
+      simulation.Run(absl::Seconds(4));
+      simulation.Run(absl::Seconds(2));
       double capacity = 0;
       for (size_t i = 0; i < fleet.planners.size(); ++i) {
         const double own = fleet.planners[i].Capacity();
