@@ -123,7 +123,7 @@ class EndpointPicker {
     std::optional<absl::Duration> High();
 
    private:
-    static constexpr size_t kFew = 8;
+    static constexpr size_t kFew = 4;
     static constexpr size_t kMost = 64;
     std::vector<absl::Duration> ring_;
     size_t next_ = 0;

@@ -53,6 +53,7 @@ struct Flags {
   int max_queue = 1024;
   int samples = 16;
   int iterations = 1;
+  double preference = EndpointPickerOptions().preference;
 };
 
 proto::RunConfig Config(const Flags& flags) {
@@ -167,7 +168,7 @@ class Actor {
       : index_(index),
         flags_(flags),
         outcome_(outcome),
-        client_({.run_id = "run", .seed = index + 1}),
+        client_(Options(index, flags)),
         watcher_(planners->Watch([this](const auto& list) { client_.SetPlanners(Own(list)); })) {}
 
   // Asks, and asks again, until the last round or, where there are none, until `end`.
@@ -192,6 +193,12 @@ class Actor {
                                          : now >= end_;
                    last ? done_() : Ask();
                  });
+  }
+
+  static PlannerClientOptions Options(uint64_t index, const Flags& flags) {
+    PlannerClientOptions options = {.run_id = "run", .seed = index + 1};
+    options.picker.preference = flags.preference;
+    return options;
   }
 
   // The same planners, over connections that no other actor shares.
@@ -269,6 +276,8 @@ int Run(int argc, char** argv) {
   app.add_option("--max-queue", flags.max_queue, "planner.max_queue");
   app.add_option("--samples", flags.samples, "planner.samples");
   app.add_option("--iterations", flags.iterations, "planner.iterations");
+  app.add_option("--preference", flags.preference,
+                 "EndpointPickerOptions::preference; 0: all planners alike");
   CLI11_PARSE(app, argc, argv);
   const absl::Status status = Main(flags);
   if (!status.ok()) (void)std::fprintf(stderr, "%s\n", status.ToString().c_str());
