@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "absl/strings/cord.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/values/numbers.h"
 
 namespace pompc {
 namespace {
@@ -18,17 +18,18 @@ constexpr char kRetryAfterPayload[] = "pompc/retry-after-ms";
 
 absl::Status WithRetryAfter(absl::Status status, absl::Duration after) {
   POMPC_CHECK(!status.ok(), "a call that succeeded needs no repetition");
-  after = std::clamp(absl::Ceil(after, absl::Milliseconds(1)), absl::Milliseconds(1),
-                     absl::Hours(1));
+  after =
+      std::clamp(absl::Ceil(after, absl::Milliseconds(1)), absl::Milliseconds(1), absl::Hours(1));
   status.SetPayload(kRetryAfterPayload, absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(after))));
   return status;
 }
 
 std::optional<absl::Duration> RetryAfter(const absl::Status& status) {
   const auto payload = status.GetPayload(kRetryAfterPayload);
-  int64_t ms = 0;
-  if (!payload.has_value() || !absl::SimpleAtoi(std::string(*payload), &ms)) return std::nullopt;
-  return absl::Milliseconds(ms);
+  if (!payload.has_value()) return std::nullopt;
+  const absl::StatusOr<int64_t> ms = ParseInteger<int64_t>(std::string(*payload));
+  POMPC_CHECK(ms.ok(), "WithRetryAfter writes a number");
+  return absl::Milliseconds(*ms);
 }
 
 absl::Status RetryWhileUnavailable(Clock* clock, Event* stop, const RetryOptions& options,

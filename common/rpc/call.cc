@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/retry.h"
+#include "common/values/numbers.h"
 
 namespace pompc::rpc {
 
@@ -37,13 +37,12 @@ absl::Status FromGrpc(const grpc::Status& status) {
 absl::Status WithServerHint(absl::Status error, const grpc::ClientContext& context) {
   const auto& metadata = context.GetServerTrailingMetadata();
   const auto hint = metadata.find(kRetryAfterKey);
-  int64_t ms = 0;
+  if (hint == metadata.end()) return error;
+  const absl::StatusOr<uint64_t> ms =
+      ParseInteger<uint64_t>({hint->second.data(), hint->second.size()}, 1, uint64_t{1} << 32);
   // A hint that is no number comes from something else than pompc, and is none.
-  if (hint == metadata.end() ||
-      !absl::SimpleAtoi(absl::string_view(hint->second.data(), hint->second.size()), &ms)) {
-    return error;
-  }
-  return WithRetryAfter(std::move(error), absl::Milliseconds(ms));
+  if (!ms.ok()) return error;
+  return WithRetryAfter(std::move(error), absl::Milliseconds(*ms));
 }
 
 void SendRetryAfter(grpc::CallbackServerContext* context, const absl::Status& status) {

@@ -52,11 +52,11 @@ grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
 
 // `error`, with the hint that the server gave with it (RetryAfter in common/base/retry.h), if it
-// gave one. REQUIRES: the call of `context` has ended; `error` is not OK.
+// gave one. The call of `context` has ended.
 absl::Status WithServerHint(absl::Status error, const grpc::ClientContext& context);
 
 // Adds the hint of `status` (RetryAfter), if it has one, to what the call's end will tell the
-// client. REQUIRES: the call of `context` has not ended.
+// client. The call of `context` has not ended.
 void SendRetryAfter(grpc::CallbackServerContext* context, const absl::Status& status);
 
 // The error of a call that failed, with the cause where gRPC leaves it out: INTERNAL naming the
