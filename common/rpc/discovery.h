@@ -21,7 +21,7 @@
 
 namespace pompc::rpc {
 
-// Where to find replicas.
+// A place where replicas are found.
 struct Place {
   enum class Kind {
     kEndpoint,  // one that stays

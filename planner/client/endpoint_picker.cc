@@ -134,7 +134,7 @@ bool EndpointPicker::Succeeded(Id id, const Answer& answer, absl::Duration now) 
   if (it == nullptr) return false;
   const bool was_silent = it->avoided && it->silent;
   it->latencies.Add(answer.latency);
-  // How long it was away says nothing about its load.
+  // The time that it was away says nothing about its load.
   if (it->avoided) {
     it->load.Forget();
   } else {

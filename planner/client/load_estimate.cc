@@ -49,7 +49,7 @@ void LoadEstimate::Answered(const Answer& answer, absl::Duration now) {
   measured_at_ = now;
 }
 
-// Where it waited is not known; a queue is forgotten sooner.
+// It may have waited anywhere; a queue is forgotten sooner.
 void LoadEstimate::Waited(absl::Duration elapsed, absl::Duration now) {
   if (is_measured_ && queue_ + service_ >= elapsed) return;
   if (!is_measured_) service_ = per_query_ = absl::ZeroDuration();

@@ -33,7 +33,7 @@ void Measure(EndpointPicker& picker, Id id, absl::Duration latency, absl::Durati
   for (int i = 0; i < 64; ++i) picker.Succeeded(id, After(latency), now);
 }
 
-// How often each is picked in a thousand times.
+// The picks of each planner in a thousand.
 std::map<Id, int> PickOften(EndpointPicker& picker, absl::Duration now = kNow,
                             const std::set<Id>& tried = {}) {
   std::map<Id, int> picked;
