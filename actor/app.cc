@@ -37,7 +37,10 @@ App::App(AppOptions options)
       name_(options_.name.empty() ? ProcessName() : options_.name),
       jitter_seed_(RandomId()),
       stats_(options_.evaluate ? "evaluator" : "actor", options_.evaluate ? 1 : options_.threads,
-             options_.clock, options_.metrics) {}
+             options_.clock, options_.metrics),
+      planners_(
+          options_.planners,
+          {.service = "planner", .interval = options_.lookup_interval, .clock = options_.clock}) {}
 
 App::~App() { Stop(); }
 
@@ -123,14 +126,14 @@ absl::StatusOr<std::shared_ptr<Worker>> App::MakeWorker(const proto::RegisterRep
     POMPC_ASSIGN_OR_RETURN(factory, FactoryForTask(registration.config().env(), options_.assets));
   }
   if (!options_.evaluate) {
-    return std::make_shared<ActorWorker>(ActorWorkerOptions{.planners = options_.planners,
+    return std::make_shared<ActorWorker>(ActorWorkerOptions{.planners = &planners_,
                                                             .replay = options_.replay,
                                                             .threads = options_.threads,
                                                             .flush_timeout = options_.flush_timeout,
                                                             .turns = options_.turns},
                                          std::move(factory), &stats_, options_.clock);
   }
-  EvaluatorWorkerOptions options = {.planners = options_.planners};
+  EvaluatorWorkerOptions options = {.planners = &planners_};
   if (options_.environments > 0) {
     options.evaluator.parallel = static_cast<int>(options_.environments);
   }

@@ -11,6 +11,7 @@
 #include "actor/options.h"
 #include "actor/worker.h"
 #include "common/base/threads.h"
+#include "common/rpc/discovery.h"
 #include "run/run_client.h"
 
 namespace pompc::actor {
@@ -72,6 +73,7 @@ class App {
   // to a restarted learner at once.
   const uint64_t jitter_seed_;
   ActorStats stats_;
+  rpc::Discovery planners_;
   Event stop_;
   Event done_;
 

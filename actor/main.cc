@@ -9,6 +9,8 @@ constexpr char kExamples[] =
     "  pompc-actor --learner 127.0.0.1:7000 --planners 127.0.0.1:50052 \\\n"
     "      --replay 127.0.0.1:50061,127.0.0.1:50062 --environments 4\n"
     "  pompc-actor --evaluate --learner 127.0.0.1:7000 --planners 127.0.0.1:50052\n"
+    "  pompc-actor --learner learner:7000 --planners planner:7000,@/shared/planners.txt \\\n"
+    "      --replay replay-0:7000\n"
     "The learner sends the run's config, including the task. The process waits for servers that "
     "are\n"
     "not available yet, and ends with status 0 when the run is over.";
@@ -29,6 +31,7 @@ int main(int argc, char** argv) {
       [&](const pompc::rpc::RoleContext& context) -> absl::StatusOr<pompc::rpc::RunningRole> {
         pompc::actor::AppOptions options = flags.options;
         options.metrics = context.metrics;
+        options.lookup_interval = absl::Seconds(flags.lookup_seconds);
         POMPC_RETURN_IF_ERROR(options.SetAddresses(flags.learner, flags.planners, flags.replay));
         POMPC_ASSIGN_OR_RETURN(auto app, pompc::actor::App::Start(options));
         // An actor has no server of its own, so people and health checks use its metrics address.

@@ -21,7 +21,7 @@ absl::Status AppOptions::SetAddresses(const std::string& learner_address,
     learner = learners[0];
   }
   if (!planner_addresses.empty()) {
-    POMPC_ASSIGN_OR_RETURN(planners, rpc::ParseEndpoints("--planners", planner_addresses));
+    POMPC_ASSIGN_OR_RETURN(planners, rpc::ParsePlaces("--planners", planner_addresses));
   }
   if (!replay_addresses.empty()) {
     POMPC_ASSIGN_OR_RETURN(replay, rpc::ParseEndpoints("--replay", replay_addresses));
@@ -32,7 +32,8 @@ absl::Status AppOptions::SetAddresses(const std::string& learner_address,
 absl::Status AppOptions::Validate() const {
   if (learner.empty()) return absl::InvalidArgumentError("--learner is missing; give host:port");
   if (planners.empty()) {
-    return absl::InvalidArgumentError("--planners is missing; give host:port,host:port,...");
+    return absl::InvalidArgumentError(
+        "--planners is missing; give host:port,host:port,... or @FILE");
   }
   // An evaluator writes no rows, so the same flags without --replay suit it.
   if (!evaluate && replay.empty()) {
@@ -42,6 +43,12 @@ absl::Status AppOptions::Validate() const {
   if (environments > kMaxEnvironments) {
     return absl::InvalidArgumentError(
         absl::StrCat("--environments: ", environments, "; allowed: 0 to ", kMaxEnvironments));
+  }
+  if (lookup_interval <= absl::ZeroDuration() ||
+      lookup_interval > absl::Seconds(kMaxLookupSeconds)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--lookup-seconds: ", absl::ToDoubleSeconds(lookup_interval),
+                     "; allowed: 1 to ", kMaxLookupSeconds));
   }
   if (threads < 1 || threads > kMaxThreads) {
     return absl::InvalidArgumentError(
@@ -55,8 +62,15 @@ absl::Status AppOptions::Validate() const {
 void AddFlags(CLI::App& app, Flags& flags) {
   AppOptions& options = flags.options;
   app.add_option("--learner", flags.learner, "host:port of the learner")->envname("POMPC_LEARNER");
-  app.add_option("--planners", flags.planners, "host:port of each planner, separated by commas")
+  app.add_option("--planners", flags.planners,
+                 "host:port of each planner, separated by commas; a host's name may stand for "
+                 "several, and @FILE for those that a file lists")
       ->envname("POMPC_PLANNERS");
+  rpc::AddInteger(
+      app,
+      {"--lookup-seconds", "pause between two lookups of the names and files in --planners", 1,
+       kMaxLookupSeconds, "POMPC_LOOKUP_SECONDS"},
+      &flags.lookup_seconds);
   app.add_option("--replay", flags.replay,
                  "host:port of each replay shard, separated by commas, in the run's order")
       ->envname("POMPC_REPLAY");

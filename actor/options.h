@@ -12,6 +12,7 @@
 #include "common/base/threads.h"
 #include "common/base/turns.h"
 #include "common/metrics/metrics.h"
+#include "common/rpc/discovery.h"
 #include "common/rpc/endpoint.h"
 
 namespace CLI {
@@ -22,11 +23,14 @@ namespace pompc::actor {
 
 inline constexpr uint32_t kMaxEnvironments = 4096;
 inline constexpr int kMaxThreads = 256;
+inline constexpr int kMaxLookupSeconds = 3600;
 
 struct AppOptions {
   rpc::Endpoint learner;
-  // The run's planners, at least one.
-  std::vector<rpc::Endpoint> planners;
+  // Where the run's planners are, at least one place.
+  std::vector<rpc::Place> planners;
+  // The pause between two lookups of names and files among these.
+  absl::Duration lookup_interval = absl::Seconds(2);
   // The run's shards, in the run's order. An evaluator needs none.
   std::vector<rpc::Endpoint> replay;
   // Makes the process an evaluator, which plays evaluations instead of collecting rows.
@@ -49,8 +53,9 @@ struct AppOptions {
   Clock* clock = Clock::Real();
   std::shared_ptr<MetricsRegistry> metrics = std::make_shared<MetricsRegistry>();
 
-  // Sets the addresses as the flags give them: one learner, and lists separated by commas. Empty
-  // ones are left out. Fails with INVALID_ARGUMENT naming the flag.
+  // Sets the addresses as the flags give them: one learner, and lists separated by commas, that of
+  // the planners with names and files. Empty ones are left out. Fails with INVALID_ARGUMENT naming
+  // the flag.
   absl::Status SetAddresses(const std::string& learner_address,
                             const std::string& planner_addresses,
                             const std::string& replay_addresses);
@@ -63,6 +68,8 @@ struct AppOptions {
 struct Flags {
   // The arguments of SetAddresses.
   std::string learner, planners, replay;
+  // AppOptions::lookup_interval, in seconds.
+  int lookup_seconds = 2;
   // Everything else that flags set.
   AppOptions options;
 };

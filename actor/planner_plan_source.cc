@@ -56,6 +56,13 @@ struct Requested {
 
 }  // namespace
 
+PlannerPlanSource::PlannerPlanSource(const planner::PlannerClientOptions& options,
+                                     rpc::Discovery* planners, absl::Duration timeout)
+    : planners_(planners), client_(options), timeout_(timeout) {
+  watcher_ = planners_->Watch(
+      [this](const std::vector<rpc::Endpoint>& list) { client_.SetPlanners(list); });
+}
+
 // The plans are written into the queries' buffers by the client's thread. That is safe because a
 // slot whose plan is in flight stays alive and is not touched until its listener has heard.
 void PlannerPlanSource::Request(std::span<const PlanQuery> queries, const PlanMode& mode,
@@ -88,9 +95,11 @@ void PlannerPlanSource::Request(std::span<const PlanQuery> queries, const PlanMo
 std::string PlannerPlanSource::Waiting() const {
   const planner::PlannerClient::Waiting waiting = client_.waiting();
   if (waiting.calls == 0 || waiting.longest < kNoticeable) return "";
+  const std::string problem = planners_->problem();
   return absl::StrCat(waiting.calls, " plan requests have had no answer for ",
                       absl::FormatDuration(absl::Trunc(waiting.longest, absl::Seconds(1))),
-                      waiting.reason.empty() ? "" : ": ", waiting.reason);
+                      waiting.reason.empty() ? "" : ": ", waiting.reason,
+                      problem.empty() ? "" : "; ", problem);
 }
 
 }  // namespace pompc::actor

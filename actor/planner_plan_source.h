@@ -1,23 +1,25 @@
 #ifndef POMPC_ACTOR_PLANNER_PLAN_SOURCE_H_
 #define POMPC_ACTOR_PLANNER_PLAN_SOURCE_H_
 
+#include <memory>
 #include <span>
 #include <string>
 
 #include "absl/time/time.h"
 #include "actor/core/plan_source.h"
+#include "common/rpc/discovery.h"
 #include "planner/client/planner_client.h"
 
 namespace pompc::actor {
 
-// Gets plans from the run's planners. Thread-safe. Owns the client, which has a thread of its own.
+// Gets plans from the run's planners, wherever they are found at the time. Thread-safe. Owns the
+// client, which has a thread of its own. Does not own the discovery, which must outlive it.
 class PlannerPlanSource : public PlanSource {
  public:
   // A request fails after `timeout`. The default is longer than 64 plans of the largest model take
-  // on one core.
-  explicit PlannerPlanSource(const planner::PlannerClientOptions& options,
-                             absl::Duration timeout = absl::Minutes(2))
-      : client_(options), timeout_(timeout) {}
+  // on one core. Planners are those of `planners` alone.
+  PlannerPlanSource(const planner::PlannerClientOptions& options, rpc::Discovery* planners,
+                    absl::Duration timeout = absl::Minutes(2));
 
   void Request(std::span<const PlanQuery> queries, const PlanMode& mode,
                PlanListener* listener) override;
@@ -30,8 +32,11 @@ class PlannerPlanSource : public PlanSource {
   void Close() { client_.Close(); }
 
  private:
+  rpc::Discovery* const planners_;
   planner::PlannerClient client_;
   const absl::Duration timeout_;
+  // Last: it tells the client.
+  std::unique_ptr<rpc::Discovery::Watcher> watcher_;
 };
 
 }  // namespace pompc::actor

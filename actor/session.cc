@@ -42,7 +42,6 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Make(const SessionOptions& opt
 Session::Session(const SessionOptions& options, ActorStats* stats, Clock* clock)
     : options_(options), environments_(options.lease.shards_size()) {
   planner::PlannerClientOptions planner;
-  planner.planners = options.planners;
   planner.run_id = options.lease.run_id();
   planner.clock = clock;
   planner.max_calls = environments_;
@@ -54,7 +53,7 @@ Session::Session(const SessionOptions& options, ActorStats* stats, Clock* clock)
   if (options.turns != nullptr) {
     planner.backoff = {.initial = absl::Milliseconds(1), .max = absl::Milliseconds(20)};
   }
-  plans_ = std::make_unique<PlannerPlanSource>(planner);
+  plans_ = std::make_unique<PlannerPlanSource>(planner, options.planners);
 }
 
 Session::~Session() { Stop(); }

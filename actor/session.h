@@ -14,6 +14,7 @@
 #include "actor/writer_row_sink.h"
 #include "common/base/occasionally.h"
 #include "common/base/threads.h"
+#include "common/rpc/discovery.h"
 #include "common/rpc/endpoint.h"
 #include "proto/run.pb.h"
 #include "replay/client/trajectory_writer.h"
@@ -23,7 +24,8 @@ namespace pompc::actor {
 struct SessionOptions {
   // The lease under which the rows are written, with the run's config.
   proto::RegisterReply lease;
-  std::vector<rpc::Endpoint> planners;
+  // Finds the run's planners. Must outlive the session.
+  rpc::Discovery* planners = nullptr;
   // The run's shards, in the run's order.
   std::vector<rpc::Endpoint> replay;
   // The threads that the environments are divided among. The stats have as many workers.

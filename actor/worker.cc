@@ -167,7 +167,6 @@ std::shared_ptr<EvaluatorWorker::Job> EvaluatorWorker::StartJob(
     const proto::EvaluationAssignment& assignment) {
   MutexLock lock(&mu_);
   planner::PlannerClientOptions planner;
-  planner.planners = options_.planners;
   planner.run_id = news_.registration->run_id();
   planner.sticky = true;
   planner.clock = clock_;
@@ -179,7 +178,8 @@ std::shared_ptr<EvaluatorWorker::Job> EvaluatorWorker::StartJob(
       .seed = assignment.seed()};
   EvaluatorOptions evaluator = options_.evaluator;
   evaluator.plan_std = config::PlanStdRange(news_.registration->config());
-  job_ = std::make_shared<Job>(planner, evaluator, task, factory_, stats_, clock_);
+  job_ =
+      std::make_shared<Job>(planner, options_.planners, evaluator, task, factory_, stats_, clock_);
   assignment_ = assignment;
   failure_.clear();
   Follow();

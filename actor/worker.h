@@ -15,6 +15,7 @@
 #include "actor/session.h"
 #include "common/base/threads.h"
 #include "common/base/turns.h"
+#include "common/rpc/discovery.h"
 #include "common/rpc/endpoint.h"
 #include "run/run_client.h"
 
@@ -52,7 +53,8 @@ class Worker {
 };
 
 struct ActorWorkerOptions {
-  std::vector<rpc::Endpoint> planners;
+  // Finds the run's planners. Must outlive the worker.
+  rpc::Discovery* planners = nullptr;
   std::vector<rpc::Endpoint> replay;
   int threads = 1;
   // The time for which Stop waits for rows that no shard has acknowledged. When the run is over or
@@ -89,7 +91,8 @@ class ActorWorker : public Worker {
 };
 
 struct EvaluatorWorkerOptions {
-  std::vector<rpc::Endpoint> planners;
+  // Finds the run's planners. Must outlive the worker.
+  rpc::Discovery* planners = nullptr;
   EvaluatorOptions evaluator;
   // The pause before an evaluation that failed is played again, if it is still assigned.
   absl::Duration retry_after = absl::Seconds(10);
@@ -113,10 +116,10 @@ class EvaluatorWorker : public Worker {
  private:
   // One evaluation in progress.
   struct Job {
-    Job(const planner::PlannerClientOptions& planner, const EvaluatorOptions& options,
-        const EvaluationTask& task, const EnvironmentFactory& factory, ActorStats* stats,
-        Clock* clock)
-        : plans(planner), evaluator(options, task, factory, &plans, stats, clock) {}
+    Job(const planner::PlannerClientOptions& planner, rpc::Discovery* planners,
+        const EvaluatorOptions& options, const EvaluationTask& task,
+        const EnvironmentFactory& factory, ActorStats* stats, Clock* clock)
+        : plans(planner, planners), evaluator(options, task, factory, &plans, stats, clock) {}
 
     PlannerPlanSource plans;
     Evaluator evaluator;

@@ -23,6 +23,7 @@
 #include "common/config/run_config.h"
 #include "common/config/task_specs.h"
 #include "common/process/log.h"
+#include "common/rpc/discovery.h"
 #include "replay/app.h"
 #include "replay/client/shard_client.h"
 #include "tests/actor/stub_planner.h"
@@ -170,7 +171,8 @@ void BM_OverGrpc(benchmark::State& state) {
   *options.lease.mutable_config() = config;
   options.lease.set_phase(proto::TRAINING);
   for (int i = 0; i < kEnvironments; ++i) options.lease.add_shards(i % kShards);
-  options.planners.emplace_back(peers.ReadLine());
+  rpc::Discovery planners({rpc::Endpoint(peers.ReadLine())}, {});
+  options.planners = &planners;
   for (int i = 0; i < kShards; ++i) options.replay.emplace_back(peers.ReadLine());
   ActorStats stats("actor", 1, Clock::Real(), std::make_shared<MetricsRegistry>());
   auto session = *Session::Make(options, factory, &stats, Clock::Real());

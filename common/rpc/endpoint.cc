@@ -129,18 +129,15 @@ grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options) {
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   args.SetMaxReceiveMessageSize(kMaxReplyBytes);
   args.SetMaxSendMessageSize(kMaxRequestBytes);
-  // Without it all calls go over one connection, to one of the replicas behind a name.
-  if (options.balance == ChannelOptions::Balance::kRoundRobin) {
-    args.SetLoadBalancingPolicyName("round_robin");
-  }
   return args;
 }
 
 std::shared_ptr<grpc::Channel> Endpoint::Channel(const ChannelOptions& options) const {
   POMPC_CHECK(!empty(), "nowhere to connect to");
   if (channel_ != nullptr) return channel_;
-  return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(),
-                                   MakeChannelArguments(options));
+  grpc::ChannelArguments args = MakeChannelArguments(options);
+  if (!name_.empty()) args.SetString(GRPC_ARG_DEFAULT_AUTHORITY, name_);
+  return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), args);
 }
 
 absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(absl::string_view flag,

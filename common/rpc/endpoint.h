@@ -28,11 +28,6 @@ namespace pompc::rpc {
 absl::Status SetUpGrpc();
 
 struct ChannelOptions {
-  enum class Balance {
-    kPickFirst,   // one connection, to the first address that answers
-    kRoundRobin,  // one connection to each address the name resolves to, calls in turn
-  };
-  Balance balance = Balance::kPickFirst;
   // A ping is sent after keepalive_time without traffic, and the connection is closed if the answer
   // takes longer than keepalive_timeout. A peer that vanished is thus noticed within the sum of the
   // two. Servers refuse clients that ping more often than ServerOptions::min_client_ping_interval.
@@ -45,17 +40,29 @@ struct ChannelOptions {
 // The place of a service: an address, or a server of this process. Copyable; thread-safe.
 class Endpoint {
  public:
+  // What address() says of a server of this process.
+  static constexpr char kInProcess[] = "in-process";
+
   // Nowhere: empty() is true.
   Endpoint() = default;
   // "host:port", or any name gRPC resolves ("dns:///planner:50051").
   explicit Endpoint(std::string address) : address_(std::move(address)) {}
+  // One of the addresses that `name`, "host:port", stands for. The server is told the name, and has
+  // to prove that it is this name's where connections are secured.
+  Endpoint(std::string address, std::string name)
+      : address_(std::move(address)), name_(std::move(name)) {}
   // A server of this process: Server::InProcessChannel().
   explicit Endpoint(std::shared_ptr<grpc::Channel> channel)
-      : address_("in-process"), channel_(std::move(channel)) {}
+      : address_(kInProcess), channel_(std::move(channel)) {}
 
   bool empty() const { return address_.empty(); }
   // For messages and the status.
   const std::string& address() const { return address_; }
+  // What the address was looked up from; empty where it was not.
+  const std::string& name() const { return name_; }
+
+  // The same place, found by the same name.
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
 
   // A channel to it. `options` apply to addresses; a server of this process ignores them. Does not
   // block: connections are made when needed and made again when lost. A caller that makes a stub of
@@ -64,6 +71,7 @@ class Endpoint {
 
  private:
   std::string address_;
+  std::string name_;
   std::shared_ptr<grpc::Channel> channel_;
 };
 

@@ -1,9 +1,17 @@
 #include "planner/client/endpoint_picker.h"
 
 #include <algorithm>
-
+#include <cmath>
+#include <utility>
 
 namespace pompc::planner {
+namespace {
+
+// What a planner is expected to need as long as none has been measured. Only its proportion to the
+// time that requests have been waiting matters.
+constexpr absl::Duration kUnmeasured = absl::Milliseconds(1);
+
+}  // namespace
 
 void EndpointPicker::Latencies::Add(absl::Duration latency) {
   if (ring_.size() < kMost) {
@@ -27,22 +35,55 @@ std::optional<absl::Duration> EndpointPicker::Latencies::High() {
 }
 
 EndpointPicker::EndpointPicker(const EndpointPickerOptions& options)
-    : options_(options), endpoints_(options.endpoints), hedges_(options.hedge_burst) {
-  POMPC_CHECK_GT(options.endpoints, 0u);
-  for (Endpoint& endpoint : endpoints_) endpoint.next_silence = options.avoid_silent;
+    : options_(options), hedges_(options.hedge_burst), rng_(options.seed) {}
+
+EndpointPicker::Id EndpointPicker::Add() {
+  const Id id = next_id_++;
+  endpoints_[id].next_silence = options_.avoid_silent;
+  return id;
 }
 
-template <typename Usable>
-std::optional<size_t> EndpointPicker::PickInTurn(const std::vector<bool>& tried, Usable usable) {
-  const size_t count = endpoints_.size();
-  POMPC_CHECK_EQ(tried.size(), count);
-  for (size_t i = 0; i < count; ++i) {
-    const size_t endpoint = (first_ + i) % count;
-    if (tried[endpoint] || !usable(endpoints_[endpoint])) continue;
-    if (!options_.sticky) first_ = (endpoint + 1) % count;
-    return endpoint;
+void EndpointPicker::Remove(Id id) {
+  endpoints_.erase(id);
+  if (current_ == id) current_.reset();
+}
+
+EndpointPicker::Endpoint* EndpointPicker::Find(Id id) {
+  const auto it = endpoints_.find(id);
+  return it == endpoints_.end() ? nullptr : &it->second;
+}
+
+absl::Duration EndpointPicker::Best() const {
+  absl::Duration best = absl::InfiniteDuration();
+  for (const auto& [id, endpoint] : endpoints_) {
+    const std::optional<absl::Duration> measured = endpoint.load.measured();
+    if (!endpoint.avoided && measured.has_value()) best = std::min(best, *measured);
   }
-  return std::nullopt;
+  // A clock may not see the time that a planner of this process takes.
+  return best < absl::InfiniteDuration() ? std::max(best, absl::Microseconds(1)) : kUnmeasured;
+}
+
+// Weights of a power of the expected time, not the two best of a few at random: of two planners
+// that would always be the better one, and all clients would go there together.
+std::optional<EndpointPicker::Id> EndpointPicker::PickAmong(const std::set<Id>& tried,
+                                                            absl::Duration now,
+                                                            const Usable& usable) {
+  const absl::Duration best = Best();
+  std::vector<std::pair<Id, double>> sums;
+  double sum = 0;
+  for (const auto& [id, endpoint] : endpoints_) {
+    if (tried.contains(id) || !usable(endpoint)) continue;
+    if (current_ == id) return id;
+    const absl::Duration expected = endpoint.load.Expected(best, options_.half_life, now);
+    sum += std::pow(absl::FDivDuration(best, expected), options_.preference);
+    sums.emplace_back(id, sum);
+  }
+  if (sums.empty()) return std::nullopt;
+  const double drawn = std::uniform_real_distribution<double>(0, sum)(rng_);
+  for (const auto& [id, up_to] : sums) {
+    if (drawn < up_to) return id;
+  }
+  return sums.back().first;
 }
 
 // Who stays with one planner probes no other: there an avoided one may be used once its time is
@@ -51,45 +92,88 @@ bool EndpointPicker::MayUse(const Endpoint& endpoint, absl::Duration now) const 
   return !endpoint.avoided || (options_.sticky && endpoint.avoid_until <= now);
 }
 
-std::optional<size_t> EndpointPicker::PickHealthy(const std::vector<bool>& tried,
-                                                  absl::Duration now) {
-  return PickInTurn(tried, [&](const Endpoint& endpoint) { return MayUse(endpoint, now); });
+std::optional<EndpointPicker::Id> EndpointPicker::PickHealthy(const std::set<Id>& tried,
+                                                              absl::Duration now) {
+  return PickAmong(tried, now, [&](const Endpoint& endpoint) {
+    return MayUse(endpoint, now) && endpoint.full_until <= now;
+  });
 }
 
-std::optional<size_t> EndpointPicker::Pick(const std::vector<bool>& tried, absl::Duration now) {
-  if (std::optional<size_t> healthy = PickHealthy(tried, now)) return healthy;
-  return PickInTurn(tried, [](const Endpoint&) { return true; });
+// A planner that is full answers sooner than one that may be dead.
+std::optional<EndpointPicker::Id> EndpointPicker::Pick(const std::set<Id>& tried,
+                                                       absl::Duration now) {
+  if (std::optional<Id> healthy = PickHealthy(tried, now)) return healthy;
+  if (FullUntil(now).has_value()) return std::nullopt;
+  return PickAmong(tried, now, [&](const Endpoint& endpoint) { return !MayUse(endpoint, now); });
 }
 
-std::optional<size_t> EndpointPicker::PickProbe(absl::Duration now) {
+std::optional<EndpointPicker::Id> EndpointPicker::PickProbe(absl::Duration now) {
   if (options_.sticky) return std::nullopt;
-  for (size_t i = 0; i < endpoints_.size(); ++i) {
-    Endpoint& endpoint = endpoints_[i];
+  for (auto& [id, endpoint] : endpoints_) {
     if (!endpoint.avoided || endpoint.probing || endpoint.avoid_until > now) continue;
     endpoint.probing = true;
-    return i;
+    return id;
   }
   return std::nullopt;
 }
 
-bool EndpointPicker::Succeeded(size_t endpoint, absl::Duration latency, absl::Duration now) {
-  Endpoint& it = At(endpoint);
-  const bool was_silent = it.avoided && it.silent;
-  it.latencies.Add(latency);
-  it.answered = now;
-  it.avoided = it.silent = it.probing = false;
-  it.next_silence = options_.avoid_silent;
-  if (options_.sticky) first_ = endpoint;
+void EndpointPicker::ProbeEnded(Id id) {
+  if (Endpoint* const it = Find(id)) it->probing = false;
+}
+
+void EndpointPicker::Sent(Id id, size_t queries, absl::Duration now) {
+  if (Endpoint* const it = Find(id)) it->load.Sent(queries, now);
+}
+
+void EndpointPicker::Ended(Id id, size_t queries, absl::Duration sent_at) {
+  if (Endpoint* const it = Find(id)) it->load.Ended(queries, sent_at);
+}
+
+bool EndpointPicker::Succeeded(Id id, const Answer& answer, absl::Duration now) {
+  Endpoint* const it = Find(id);
+  if (it == nullptr) return false;
+  const bool was_silent = it->avoided && it->silent;
+  it->latencies.Add(answer.latency);
+  // The time that it was away says nothing about its load.
+  if (it->avoided) {
+    it->load.Forget();
+  } else {
+    it->load.Answered(answer, now);
+  }
+  it->answered = now;
+  it->avoided = it->silent = it->probing = false;
+  it->next_silence = options_.avoid_silent;
+  it->full_until = -absl::InfiniteDuration();
+  if (options_.sticky) current_ = id;
   return was_silent;
 }
 
-void EndpointPicker::Failed(size_t endpoint, absl::Duration now) {
-  Endpoint& it = At(endpoint);
-  it.probing = false;
+void EndpointPicker::Failed(Id id, absl::Duration now) {
+  Endpoint* const it = Find(id);
+  if (it == nullptr) return;
+  it->probing = false;
   // Its failure is news, whatever it was avoided for: it is not the hung process any more.
-  it.avoided = true;
-  it.silent = false;
-  it.avoid_until = now + options_.avoid_failed;
+  it->avoided = true;
+  it->silent = false;
+  it->avoid_until = now + options_.avoid_failed;
+}
+
+void EndpointPicker::Full(Id id, absl::Duration wait, absl::Duration now) {
+  Endpoint* const it = Find(id);
+  if (it == nullptr) return;
+  // It answers, after all.
+  it->avoided = it->silent = it->probing = false;
+  it->full_until = now + std::min(wait, options_.max_full);
+}
+
+std::optional<absl::Duration> EndpointPicker::FullUntil(absl::Duration now) const {
+  std::optional<absl::Duration> first;
+  for (const auto& [id, endpoint] : endpoints_) {
+    if (!MayUse(endpoint, now)) continue;
+    if (endpoint.full_until <= now) return std::nullopt;
+    first = std::min(first.value_or(absl::InfiniteDuration()), endpoint.full_until);
+  }
+  return first;
 }
 
 bool EndpointPicker::Silence(Endpoint& endpoint, absl::Duration now) {
@@ -103,30 +187,35 @@ bool EndpointPicker::Silence(Endpoint& endpoint, absl::Duration now) {
   return news;
 }
 
-void EndpointPicker::TimedOut(size_t endpoint, absl::Duration elapsed, absl::Duration now) {
-  Endpoint& it = At(endpoint);
-  it.probing = false;
+void EndpointPicker::TimedOut(Id id, absl::Duration elapsed, absl::Duration now) {
+  Endpoint* const it = Find(id);
+  if (it == nullptr) return;
+  it->probing = false;
+  it->load.Waited(elapsed, now);
   // The time of its caller may just have been short.
-  if (elapsed >= Patience(endpoint)) Silence(it, now);
+  if (elapsed >= Patience(id)) Silence(*it, now);
 }
 
-bool EndpointPicker::Outrun(size_t endpoint, absl::Duration asked, absl::Duration now) {
-  Endpoint& it = At(endpoint);
-  if (it.answered <= asked) return Silence(it, now);
+bool EndpointPicker::Outrun(Id id, absl::Duration asked, absl::Duration now) {
+  Endpoint* const it = Find(id);
+  if (it == nullptr) return false;
+  it->load.Waited(now - asked, now);
+  if (it->answered <= asked) return Silence(*it, now);
   // It answers others: it is slow, takes at least so long, and is given more time from now on.
-  it.latencies.Add(now - asked);
+  it->latencies.Add(now - asked);
   return false;
 }
 
-absl::Duration EndpointPicker::Patience(size_t endpoint) {
-  const absl::Duration measured = MeasuredPatience(endpoint);
+absl::Duration EndpointPicker::Patience(Id id) {
+  const absl::Duration measured = MeasuredPatience(id);
   return measured > absl::ZeroDuration() ? measured : options_.unmeasured_patience;
 }
 
-absl::Duration EndpointPicker::MeasuredPatience(size_t endpoint) {
-  std::optional<absl::Duration> high = At(endpoint).latencies.High();
+absl::Duration EndpointPicker::MeasuredPatience(Id id) {
+  Endpoint* const it = Find(id);
+  std::optional<absl::Duration> high = it == nullptr ? std::nullopt : it->latencies.High();
   if (!high.has_value()) {
-    for (Endpoint& other : endpoints_) {
+    for (auto& [other_id, other] : endpoints_) {
       if (const auto measured = other.latencies.High()) {
         high = std::max(high.value_or(absl::ZeroDuration()), *measured);
       }

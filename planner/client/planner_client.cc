@@ -5,8 +5,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <random>
 #include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
@@ -14,72 +17,39 @@
 #include "common/process/log.h"
 #include "common/rpc/call.h"
 #include "grpcpp/channel.h"
-#include "grpcpp/client_context.h"
-#include "proto/planner.grpc.pb.h"
+#include "planner/client/plan_call.h"
 
 namespace pompc::planner {
 namespace {
 
-struct Attempt;
-
-// One call of Plan(), from its beginning to its callback.
-struct Call {
-  Call(const BackoffOptions& options, uint64_t seed) : backoff(options, seed) {}
-
-  uint64_t id = 0;
-  proto::PlanRequest request;
-  PlannerClient::Callback callback;
-  absl::Duration started;
-  absl::Duration deadline;
-  Backoff backoff;
-  // Planners asked in this round.
-  std::vector<bool> tried;
-  // Attempts given up for their time so far.
-  int timeouts = 0;
-  // The newest failure, with the planner's address.
-  absl::Status last_error;
-  // When it asks again, while it pauses.
-  std::optional<absl::Duration> retry_at;
-  // The attempts in flight, probes apart; at most one at each planner.
-  std::vector<Attempt*> attempts;
-  // Its callback was or is being called; attempts may outlive that.
-  bool ended = false;
-
-  size_t queries() const { return static_cast<size_t>(request.queries_size()); }
-};
-
-// One request to one planner.
-struct Attempt {
-  enum class Kind {
-    kFirst,  // there was no other in flight
-    kHedge,  // another was in flight for too long
-    kProbe,  // to learn whether an avoided planner answers; it may outlive its call
-  };
-
-  uint64_t id = 0;
-  // gRPC reads its request.
-  std::shared_ptr<Call> call;
-  Kind kind = Kind::kFirst;
-  size_t endpoint = 0;
-  absl::Duration started;
-  // Since when patience counts: from its start, or from when it was last found to be late.
-  absl::Duration watched_since;
-  // Its planner is avoided and sent no other probe until this one has ended: a probe, or the only
-  // attempt of a call where all planners are avoided.
-  bool probes = false;
-  // A hedge that counts against the share of hedges.
-  bool counted = false;
-  // Another was faster.
-  bool cancelled = false;
-  grpc::ClientContext context;
-  proto::PlanReply reply;
-};
+using Id = EndpointPicker::Id;
 
 EndpointPickerOptions PickerOptions(const PlannerClientOptions& options) {
   EndpointPickerOptions picker = options.picker;
-  picker.endpoints = options.planners.size();
   picker.sticky = options.sticky;
+  picker.seed = options.seed;
   return picker;
+}
+
+// A call whose time is short is not asked of everybody at once.
+constexpr absl::Duration kLeastPatience = absl::Milliseconds(1);
+
+// Another planner may answer, or the same one later. Whether a run is there differs between
+// planners, and in time.
+bool MayPass(const absl::Status& status) { return IsPassing(status) || absl::IsNotFound(status); }
+
+// The plan that was ready last made the answer as late as it was.
+Answer AnswerOf(const proto::PlanReply& reply, absl::Duration latency) {
+  Answer answer = {.latency = latency};
+  uint64_t longest = 0;
+  for (const proto::Plan& plan : reply.plans()) {
+    const uint64_t took = uint64_t{plan.queue_us()} + plan.compute_us();
+    if (took < longest) continue;
+    longest = took;
+    answer.queue = absl::Microseconds(plan.queue_us());
+    answer.per_query = absl::Microseconds(plan.compute_us()) / std::max(plan.batch_size(), 1u);
+  }
+  return answer;
 }
 
 }  // namespace
@@ -91,15 +61,9 @@ class PlannerClient::Impl {
   explicit Impl(const PlannerClientOptions& options)
       : options_(options),
         picker_(PickerOptions(options)),
-        watched_(options.planners.size()),
+        jitter_(options.seed),
         thread_("plan-retry", [this] { RunDueLoop(); }) {
-    // An address may stand for several replicas; an evaluator stays with one.
-    rpc::ChannelOptions channel;
-    channel.balance = options.sticky ? rpc::ChannelOptions::Balance::kPickFirst
-                                     : rpc::ChannelOptions::Balance::kRoundRobin;
-    for (const rpc::Endpoint& planner : options.planners) {
-      stubs_.push_back(proto::PlannerService::NewStub(planner.Channel(channel)));
-    }
+    SetPlanners(options.planners);
   }
 
   ~Impl() { Close(); }
@@ -120,6 +84,24 @@ class PlannerClient::Impl {
     }
     if (!refused.ok()) return callback(refused);
     StartAttempt(call);
+  }
+
+  void SetPlanners(const std::vector<rpc::Endpoint>& endpoints) {
+    MutexLock lock(&mu_);
+    std::erase_if(planners_, [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      const bool gone = std::count(endpoints.begin(), endpoints.end(), entry.second->endpoint) == 0;
+      if (gone) picker_.Remove(entry.first);
+      return gone;
+    });
+    bool added = false;
+    for (const rpc::Endpoint& endpoint : endpoints) {
+      const auto same = [&](const auto& entry) { return entry.second->endpoint == endpoint; };
+      if (std::any_of(planners_.begin(), planners_.end(), same)) continue;
+      planners_[picker_.Add()] = std::make_shared<const Planner>(
+          Planner{endpoint, proto::PlannerService::NewStub(endpoint.Channel())});
+      added = true;
+    }
+    if (added) RetryNow();
   }
 
   Waiting waiting() const {
@@ -158,7 +140,7 @@ class PlannerClient::Impl {
   using Watched = std::set<std::pair<absl::Duration, uint64_t>>;
 
   static absl::Status ClosedError() { return absl::CancelledError("the planner client closed"); }
-  bool HasSeveral() const { return options_.planners.size() > 1; }
+  bool HasSeveral() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return picker_.size() > 1; }
 
   std::shared_ptr<Call> AddCall(proto::PlanRequest request, absl::Duration timeout,
                                 const Callback& callback) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
@@ -170,7 +152,7 @@ class PlannerClient::Impl {
     call->callback = callback;
     call->started = options_.clock->Now();
     call->deadline = call->started + timeout;
-    call->tried.assign(options_.planners.size(), false);
+    call->patience = std::max(timeout * options_.patience_share, kLeastPatience);
     calls_[id] = call;
     picker_.Asked(call->queries());
     return call;
@@ -226,18 +208,15 @@ class PlannerClient::Impl {
     Run(call->callback, status);
   }
 
+  // The next planner; a pause where there is none to ask just now.
   void AskNext(const std::shared_ptr<Call>& call, absl::Duration now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    std::optional<size_t> endpoint = picker_.Pick(call->tried, now);
-    if (!endpoint.has_value()) {
-      // A new round.
-      call->tried.assign(call->tried.size(), false);
-      endpoint = picker_.Pick(call->tried, now);
-    }
-    POMPC_CHECK(endpoint.has_value(), "there is a planner at least");
+    if (picker_.size() == 0) NotePlannersMissing(*call);
+    const std::optional<Id> endpoint = picker_.Pick(call->tried, now);
+    if (!endpoint.has_value()) return Pause(*call, now);
     Attempt* const first = Send(call, *endpoint, Attempt::Kind::kFirst, now);
     if (!HasSeveral()) return;
-    const std::optional<size_t> probe = picker_.PickProbe(now);
+    const std::optional<Id> probe = picker_.PickProbe(now);
     if (!probe.has_value()) return;
     // Where all are avoided, the call itself is the probe.
     Attempt* const prober =
@@ -245,9 +224,14 @@ class PlannerClient::Impl {
     prober->probes = true;
   }
 
+  void NotePlannersMissing(Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    call.last_error = absl::UnavailableError("no planner is known");
+    reason_ = call.last_error.ToString();
+  }
+
   // gRPC never calls back within the call that starts an attempt, so this may hold the lock; and it
   // does, so that Close finds every attempt.
-  Attempt* Send(const std::shared_ptr<Call>& call, size_t endpoint, Attempt::Kind kind,
+  Attempt* Send(const std::shared_ptr<Call>& call, Id endpoint, Attempt::Kind kind,
                 absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     auto made = std::make_unique<Attempt>();
     Attempt* const attempt = made.get();
@@ -255,32 +239,50 @@ class PlannerClient::Impl {
     attempt->call = call;
     attempt->kind = kind;
     attempt->endpoint = endpoint;
+    attempt->planner = planners_.at(endpoint);
     attempt->started = now;
     attempts_[attempt->id] = std::move(made);
-    call->tried[endpoint] = true;
-    absl::Duration timeout = std::max(options_.attempt_timeout * std::exp2(call->timeouts),
-                                      2 * picker_.MeasuredPatience(endpoint));
+    call->tried.insert(endpoint);
     if (kind != Attempt::Kind::kProbe) {
-      timeout = std::min(timeout, call->deadline - now);
       call->attempts.push_back(attempt);
       Watch(*attempt, now);
     }
-    attempt->context.set_deadline(rpc::DeadlineAfter(timeout));
-    stubs_[endpoint]->async()->Plan(
+    picker_.Sent(endpoint, call->queries(), now);
+    attempt->context.set_deadline(rpc::DeadlineAfter(TimeoutOf(*attempt, now)));
+    attempt->planner->stub->async()->Plan(
         &attempt->context, &call->request, &attempt->reply,
         [this, id = attempt->id](const grpc::Status& status) { OnAttemptDone(id, status); });
     return attempt;
   }
 
-  // Has the attempt hedged when patience with it, from `since` on, is over.
+  // Where there are other planners, an attempt leaves them half of the time that the call has left,
+  // unless the planner is known to need more.
+  absl::Duration TimeoutOf(const Attempt& attempt, absl::Duration now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    const Call& call = *attempt.call;
+    const absl::Duration measured = picker_.MeasuredPatience(attempt.endpoint);
+    absl::Duration timeout =
+        std::max(options_.attempt_timeout * std::exp2(call.timeouts), 2 * measured);
+    if (attempt.kind == Attempt::Kind::kProbe) return timeout;
+    const absl::Duration left = call.deadline - now;
+    if (HasSeveral()) timeout = std::min(timeout, std::max(left / 2, measured));
+    return std::min(timeout, left);
+  }
+
+  // Has the attempt hedged when patience with it, from `since` on, is over: that with the planner,
+  // or that of the call.
   void Watch(Attempt& attempt, absl::Duration since) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (!HasSeveral()) return;
     attempt.watched_since = since;
     watched_[attempt.endpoint].emplace(since, attempt.id);
+    urgent_.emplace(since + attempt.call->patience, attempt.id);
     WakeIfEarlier();
   }
   void Unwatch(const Attempt& attempt) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    watched_[attempt.endpoint].erase({attempt.watched_since, attempt.id});
+    const auto it = watched_.find(attempt.endpoint);
+    if (it == watched_.end()) return;
+    it->second.erase({attempt.watched_since, attempt.id});
+    if (it->second.empty()) watched_.erase(it);
+    urgent_.erase({attempt.watched_since + attempt.call->patience, attempt.id});
   }
 
   // On a thread of gRPC.
@@ -302,7 +304,7 @@ class PlannerClient::Impl {
       } else if (status.ok()) {
         result = std::move(attempt->reply);
         ended = Win(*attempt, now);
-      } else if (!IsPassing(status)) {
+      } else if (!MayPass(status)) {
         result = status;
         ended = Take(*call);
       } else if (!call->attempts.empty()) {
@@ -311,8 +313,6 @@ class PlannerClient::Impl {
       } else if (closed_) {
         result = ClosedError();
         ended = Take(*call);
-      } else if (RoundIsOver(*call)) {
-        ScheduleRetry(*call);
       } else {
         again = call;
       }
@@ -327,13 +327,15 @@ class PlannerClient::Impl {
     attempts_.erase(it);
     Unwatch(*attempt);
     std::erase(attempt->call->attempts, attempt.get());
+    picker_.Ended(attempt->endpoint, attempt->call->queries(), attempt->started);
     return attempt;
   }
 
   absl::Status Succeeded(const Attempt& attempt, absl::Duration now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (picker_.Succeeded(attempt.endpoint, now - attempt.started, now)) {
-      Log().info("planner {} answers again", options_.planners[attempt.endpoint].address());
+    const Answer answer = AnswerOf(attempt.reply, now - attempt.started);
+    if (picker_.Succeeded(attempt.endpoint, answer, now)) {
+      Log().info("planner {} answers again", attempt.planner->address());
     }
     reason_.clear();
     // The latencies may have become shorter.
@@ -344,14 +346,13 @@ class PlannerClient::Impl {
   // Notes a failed attempt; the error with the planner's address.
   absl::Status Failed(const Attempt& attempt, const grpc::Status& grpc_status, absl::Duration now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    const absl::Status status = rpc::FromGrpc(grpc_status);
-    const absl::Status error(status.code(),
-                             absl::StrCat("planner ", options_.planners[attempt.endpoint].address(),
-                                          ": ", status.message()));
+    const absl::Status status = rpc::WithServerHint(rpc::FromGrpc(grpc_status), attempt.context);
+    const absl::Status error(status.code(), absl::StrCat("planner ", attempt.planner->address(),
+                                                         ": ", status.message()));
     if (attempt.cancelled || closed_) return error;
     Call& call = *attempt.call;
     if (attempt.kind != Attempt::Kind::kProbe) call.last_error = error;
-    if (!IsPassing(status)) {
+    if (!MayPass(status)) {
       // Elsewhere the request is at fault; a planner that is avoided stays so.
       if (attempt.probes) picker_.Failed(attempt.endpoint, now);
       return error;
@@ -361,8 +362,10 @@ class PlannerClient::Impl {
     if (absl::IsDeadlineExceeded(status)) {
       ++call.timeouts;
       picker_.TimedOut(attempt.endpoint, now - attempt.started, now);
-    } else if (attempt.kind == Attempt::Kind::kProbe || !absl::IsResourceExhausted(status)) {
-      // One that is merely full is as good as the others in a moment.
+    } else if (absl::IsResourceExhausted(status)) {
+      // Without a hint it is as good as the others in a moment.
+      picker_.Full(attempt.endpoint, RetryAfter(status).value_or(absl::ZeroDuration()), now);
+    } else {
       picker_.Failed(attempt.endpoint, now);
     }
     return error;
@@ -378,7 +381,7 @@ class PlannerClient::Impl {
       if (other->started >= winner.started) continue;
       if (!picker_.Outrun(other->endpoint, other->started, now)) continue;
       Log().warn("planner {} has not answered for {}; requests go to others until it answers again",
-                 options_.planners[other->endpoint].address(),
+                 other->planner->address(),
                  absl::FormatDuration(absl::Trunc(now - other->started, absl::Milliseconds(1))));
       FailOver(other->endpoint, now);
     }
@@ -386,8 +389,10 @@ class PlannerClient::Impl {
   }
 
   // Everything that waits for this planner alone is asked of others.
-  void FailOver(size_t endpoint, absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    const Watched late = watched_[endpoint];
+  void FailOver(Id endpoint, absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    const auto it = watched_.find(endpoint);
+    if (it == watched_.end()) return;
+    const Watched late = it->second;
     for (const auto& [since, id] : late) Hedge(*attempts_.at(id), /*bounded=*/false, now);
   }
 
@@ -395,9 +400,9 @@ class PlannerClient::Impl {
   void Hedge(Attempt& attempt, bool bounded, absl::Duration now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const std::shared_ptr<Call> call = attempt.call;
-    std::vector<bool> busy(options_.planners.size(), false);
-    for (const Attempt* other : call->attempts) busy[other->endpoint] = true;
-    const std::optional<size_t> endpoint = picker_.PickHealthy(busy, now);
+    std::set<Id> asked;
+    for (const Attempt* other : call->attempts) asked.insert(other->endpoint);
+    const std::optional<Id> endpoint = picker_.PickHealthy(asked, now);
     const bool may = endpoint.has_value() && now < call->deadline && !closed_ &&
                      (!bounded || picker_.TakeHedge(call->queries()));
     if (!may) return Rewatch(attempt, now);
@@ -411,14 +416,26 @@ class PlannerClient::Impl {
     Watch(attempt, now);
   }
 
-  static bool RoundIsOver(const Call& call) {
-    return std::find(call.tried.begin(), call.tried.end(), false) == call.tried.end();
+  // The end of a round. Planners that are full have said when it is worth asking again.
+  void Pause(Call& call, absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    call.tried.clear();
+    absl::Duration pause = call.backoff.Next();
+    if (const std::optional<absl::Duration> full_until = picker_.FullUntil(now)) {
+      pause = (*full_until - now) * std::uniform_real_distribution<double>(1, 1.5)(jitter_);
+    }
+    RetryAt(call, std::min(now + pause, call.deadline));
+    WakeIfEarlier();
   }
 
-  void ScheduleRetry(Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    const absl::Duration when = options_.clock->Now() + call.backoff.Next();
-    call.retry_at = std::min(when, call.deadline);
-    retries_.emplace(*call.retry_at, call.id);
+  void RetryAt(Call& call, absl::Duration when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    call.retry_at = when;
+    retries_.emplace(when, call.id);
+  }
+
+  // There is a planner that the calls which pause have not asked.
+  void RetryNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    const absl::Duration now = options_.clock->Now();
+    for (const auto& [when, id] : std::exchange(retries_, {})) RetryAt(*calls_.at(id), now);
     WakeIfEarlier();
   }
 
@@ -432,9 +449,9 @@ class PlannerClient::Impl {
   // watched longest is late first.
   absl::Duration NextDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     absl::Duration due = retries_.empty() ? absl::InfiniteDuration() : retries_.begin()->first;
-    for (size_t i = 0; i < watched_.size(); ++i) {
-      if (watched_[i].empty()) continue;
-      due = std::min(due, watched_[i].begin()->first + picker_.Patience(i));
+    if (!urgent_.empty()) due = std::min(due, urgent_.begin()->first);
+    for (const auto& [endpoint, attempts] : watched_) {
+      due = std::min(due, attempts.begin()->first + picker_.Patience(endpoint));
     }
     return due;
   }
@@ -470,30 +487,42 @@ class PlannerClient::Impl {
   }
 
   void HedgeLate(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    for (size_t i = 0; i < watched_.size(); ++i) {
-      const absl::Duration patience = picker_.Patience(i);
-      while (!watched_[i].empty() && watched_[i].begin()->first + patience <= now) {
-        Hedge(*attempts_.at(watched_[i].begin()->second), /*bounded=*/true, now);
+    // A hedge is watched as well, which changes what is gone through here.
+    std::set<uint64_t> late;
+    for (const auto& [endpoint, attempts] : watched_) {
+      const absl::Duration patience = picker_.Patience(endpoint);
+      for (const auto& [since, id] : attempts) {
+        if (since + patience > now) break;
+        late.insert(id);
       }
     }
+    for (const auto& [when, id] : urgent_) {
+      if (when > now) break;
+      late.insert(id);
+    }
+    for (const uint64_t id : late) Hedge(*attempts_.at(id), /*bounded=*/true, now);
   }
 
   const PlannerClientOptions options_;
-  std::vector<std::unique_ptr<proto::PlannerService::Stub>> stubs_;
 
   mutable Mutex mu_;
   // A call or an attempt is gone, or a callback has returned; and: the thread has to look again.
   CondVar changed_;
   CondVar due_;
   EndpointPicker picker_ ABSL_GUARDED_BY(mu_);
+  // Those that the picker has.
+  std::map<Id, std::shared_ptr<const Planner>> planners_ ABSL_GUARDED_BY(mu_);
+  std::mt19937_64 jitter_ ABSL_GUARDED_BY(mu_);
   uint64_t next_id_ ABSL_GUARDED_BY(mu_) = 1;
   uint64_t next_attempt_ ABSL_GUARDED_BY(mu_) = 1;
   // Those that have not ended, by id.
   std::map<uint64_t, std::shared_ptr<Call>> calls_ ABSL_GUARDED_BY(mu_);
   // Those in flight, by id.
   std::map<uint64_t, std::unique_ptr<Attempt>> attempts_ ABSL_GUARDED_BY(mu_);
-  // The attempts in flight that are not hedged, by planner.
-  std::vector<Watched> watched_ ABSL_GUARDED_BY(mu_);
+  // The attempts in flight that are not hedged, by planner, and by the time at which the patience
+  // of their calls is over.
+  std::map<Id, Watched> watched_ ABSL_GUARDED_BY(mu_);
+  Watched urgent_ ABSL_GUARDED_BY(mu_);
   // Calls that pause, by the time at which they ask again.
   std::set<std::pair<absl::Duration, uint64_t>> retries_ ABSL_GUARDED_BY(mu_);
   // Until when the thread sleeps.
@@ -514,6 +543,10 @@ PlannerClient::~PlannerClient() = default;
 
 void PlannerClient::Plan(proto::PlanRequest request, absl::Duration timeout, Callback callback) {
   impl_->Plan(std::move(request), timeout, std::move(callback));
+}
+
+void PlannerClient::SetPlanners(const std::vector<rpc::Endpoint>& planners) {
+  impl_->SetPlanners(planners);
 }
 
 PlannerClient::Waiting PlannerClient::waiting() const { return impl_->waiting(); }

@@ -18,33 +18,40 @@
 namespace pompc::planner {
 
 struct PlannerClientOptions {
-  // At least one.
+  // The planners at the beginning, each once. There may be none: calls then wait until there are.
   std::vector<rpc::Endpoint> planners;
   // Run the plans are for.
   std::string run_id;
-  // Stays with the planner that answered last instead of taking turns (for evaluators).
+  // Stays with the planner that answered last (for evaluators).
   bool sticky = false;
   Clock* clock = Clock::Real();
   // Between one round over all planners and the next.
   BackoffOptions backoff = {absl::Milliseconds(20), absl::Seconds(1), 2.0};
   // An attempt without an answer for so long is given up, and asked for again: each of a call waits
-  // twice as long as the one before, and longer than the planner was measured to take.
+  // twice as long as the one before, and longer than the planner was measured to take. Where there
+  // are several planners, an attempt takes at most half of the time that its call has left, unless
+  // its planner was measured to need more.
   absl::Duration attempt_timeout = absl::Seconds(10);
-  // When a planner is avoided, and when a second one is asked as well. `endpoints` and `sticky` are
-  // filled in.
+  // The part of a call's time after which a second planner is asked as well, whatever patience with
+  // the first would be.
+  double patience_share = 0.25;
+  // Which planner is asked, when one is avoided, and when a second one is asked as well. `sticky`
+  // and `seed` are filled in.
   EndpointPickerOptions picker;
   // Called with the number of queries that are sent to a second planner because the first has not
   // answered in time; may be empty. Must not block nor call the client.
   std::function<void(size_t)> on_hedge;
   // One more call is refused with RESOURCE_EXHAUSTED.
   int max_calls = 4096;
-  // The seed of the jitter.
+  // The seed of the choices and of the jitter.
   uint64_t seed = 1;
 };
 
-// Asks the planners of a run for plans, in turn. UNAVAILABLE, RESOURCE_EXHAUSTED, CANCELLED and an
+// Asks the planners of a run for plans, those that answer sooner more often (EndpointPicker).
+// UNAVAILABLE, NOT_FOUND (the planner does not hold the run), RESOURCE_EXHAUSTED, CANCELLED and an
 // attempt's timeout lead to the next planner, and after one round to a jittered pause; other errors
-// are the caller's.
+// are the caller's. A planner that says after which time it will have room is not asked before
+// that; where all say so, the pause is the shortest of these times.
 //
 // Where there are several planners, one that is slow holds nobody up: when an answer is later than
 // the planner's latencies so far let expect, another planner is asked as well, and the first answer
@@ -82,6 +89,10 @@ class PlannerClient {
   // INVALID_ARGUMENT or FAILED_PRECONDITION as a planner answered, RESOURCE_EXHAUSTED when
   // max_calls wait already, CANCELLED after Close.
   void Plan(proto::PlanRequest request, absl::Duration timeout, Callback callback);
+
+  // Replaces the list of planners; those that stay in it are the same planners as before. One that
+  // is left out gets no new requests, and those in flight end as usual. Does not block.
+  void SetPlanners(const std::vector<rpc::Endpoint>& planners);
 
   Waiting waiting() const;
 

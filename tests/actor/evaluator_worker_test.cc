@@ -35,7 +35,9 @@ proto::EvaluationAssignment Assignment(uint64_t id, uint64_t version, uint32_t e
 class EvaluatorWorkerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    options_.planners = {planner_.endpoint()};
+    planners_ = std::make_unique<rpc::Discovery>(std::vector<rpc::Place>{planner_.endpoint()},
+                                                 rpc::DiscoveryOptions());
+    options_.planners = planners_.get();
     worker_ = std::make_unique<EvaluatorWorker>(
         options_, FakeFactory(world_),
         [this](const proto::EvaluationAssignment& assignment, const EvaluationOutcome& outcome) {
@@ -63,6 +65,7 @@ class EvaluatorWorkerTest : public ::testing::Test {
   FakeWorld world_ = {.episode_steps = 4};
   EvaluatorWorkerOptions options_ = {.retry_after = absl::Milliseconds(1)};
   StubPlanner planner_{"run", 3, 2};
+  std::unique_ptr<rpc::Discovery> planners_;
   ActorStats stats_{"evaluator", 1, Clock::Real(), std::make_shared<MetricsRegistry>()};
   BoundedQueue<Reported> reports_{100};
   run::RunClient::News news_;

@@ -253,19 +253,6 @@ TEST(Server, OldConnectionsAreEndedAndMadeAgain) {
   EXPECT_TRUE(AskInfo(channel).ok());
 }
 
-TEST(Server, RoundRobinUsesEveryAddress) {
-  EchoService a, b;
-  const auto first = Started(&a), second = Started(&b);
-  const Endpoint both("ipv4:" + first->address() + "," + second->address());
-  const auto channel = both.Channel({.balance = ChannelOptions::Balance::kRoundRobin});
-  const absl::Duration limit = Clock::Real()->Now() + absl::Seconds(10);
-  while ((a.infos() == 0 || b.infos() == 0) && Clock::Real()->Now() < limit) {
-    EXPECT_TRUE(AskInfo(channel).ok());
-  }
-  EXPECT_GT(a.infos(), 0);
-  EXPECT_GT(b.infos(), 0);
-}
-
 TEST(Server, MessagesOverTheBoundAreRefused) {
   EchoService service;
   const auto server =
