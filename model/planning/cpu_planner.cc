@@ -141,7 +141,9 @@ template <typename Number>
 class PackedPlanner final : public CpuPlanner {
  public:
   PackedPlanner(const WorldModel& model, const proto::RunConfig& config)
-      : settings_(config.planner()), discount_(config.learner().discount()) {
+      : settings_(config.planner()),
+        discount_(config.learner().discount()),
+        state_values_(model.HasStateValues()) {
     const proto::ModelConfig& m = model.config().model();
     const proto::EnvSpec& spec = model.config().env().spec();
     const int64_t latent = m.latent_dim();
@@ -344,11 +346,13 @@ class PackedPlanner final : public CpuPlanner {
 
   void AddTerminalValues(int64_t begin, int64_t count, const std::array<int, 2>& members,
                          Rows steps, const Buffers<Number>& b) const {
-    const RowsOf<const float> outputs =
-        policy_.Outputs(count, policy_.Whole(), Read(steps), b.scratch);
-    kernels::PolicyActions(form_, count, outputs, ReadFloats(b.terminal_noise.From(begin)),
-                           b.drawn);
-    SetActions(count, ReadFloats(b.drawn), steps, sizes_.latent);
+    if (!state_values_) {
+      const RowsOf<const float> outputs =
+          policy_.Outputs(count, policy_.Whole(), Read(steps), b.scratch);
+      kernels::PolicyActions(form_, count, outputs, ReadFloats(b.terminal_noise.From(begin)),
+                             b.drawn);
+      SetActions(count, ReadFloats(b.drawn), steps, sizes_.latent);
+    }
     const auto decode = [&](int member, float* values) {
       const PackedMlp<Number>& q = q_[static_cast<size_t>(member)];
       Decode(q, count, q.Whole(), Read(steps), b, values);
@@ -433,6 +437,8 @@ class PackedPlanner final : public CpuPlanner {
 
   const proto::PlannerConfig settings_;
   const double discount_;
+  // The Q networks read the latent alone, not the action behind it.
+  const bool state_values_;
   PackedMlp<Number> encoder_, dynamics_, reward_, termination_, policy_;
   std::vector<PackedMlp<Number>> q_;
   bool terminates_ = false;

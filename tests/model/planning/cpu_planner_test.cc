@@ -46,6 +46,7 @@ struct Case {
   proto::PlannerConfig::Method method = proto::PlannerConfig::MPPI;
   proto::PlannerConfig::Statistic statistic = proto::PlannerConfig::MEAN;
   proto::ModelConfig::PolicyForm form = proto::ModelConfig::CLIPPED_GAUSSIAN;
+  proto::ModelConfig::ValueForm values = proto::ModelConfig::ACTION_VALUES;
   uint32_t num_q = 5;
   bool terminates = false;
   uint32_t horizon = 3;
@@ -64,6 +65,7 @@ proto::RunConfig ConfigOf(const Case& c) {
   model->set_num_bins(c.num_bins);
   model->set_num_q(c.num_q);
   model->set_policy_form(c.form);
+  model->set_value_form(c.values);
   model->set_matmul_dtype(c.dtype);
   config.mutable_env()->mutable_spec()->set_terminates(c.terminates);
   proto::PlannerConfig* planner = config.mutable_planner();
@@ -114,6 +116,7 @@ std::vector<Case> Cases() {
     add([](Case& c) { c.num_q = 2; });
     add([](Case& c) { c.terminates = true; });
     add([](Case& c) { c.horizon = 1; });
+    add([](Case& c) { c.values = proto::ModelConfig::STATE_VALUES; });
     add([](Case& c) { c.policy_samples = 0; });
     // More of them than a block has rows, and no other candidates at all.
     add([](Case& c) { c.policy_samples = 130; });
