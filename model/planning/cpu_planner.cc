@@ -398,7 +398,7 @@ class PackedPlanner final : public CpuPlanner {
       b.std[i] = std::clamp(std::sqrt(b.std[i]), least, most);
   }
 
-  // See Fill and FirstDecision in plan.cc.
+  // See PlanPass and FirstDecision in pass.cc.
   void Finish(const CpuPlanRequest& request, const FlatChoice& choice, const Buffers<Number>& b,
               const CpuPlan& plan) const {
     kernels::PhiloxNormal({request.seed, 0, kExploration}, sizes_.actions, b.noise);
