@@ -74,7 +74,7 @@ unsigned char* ThreadMemory(int64_t bytes) {
   return lines.front().bytes;
 }
 
-// As in search.h; a sequence has `numbers` = H A numbers.
+// The sizes of a plan, as in search.h; a sequence has `numbers` = H A numbers.
 struct Sizes {
   int64_t observation, latent, actions, horizon, numbers;
   int64_t samples, policy_samples, elites;
@@ -456,6 +456,10 @@ bool HasKernels(const WorldModel& model) {
 
 std::unique_ptr<const CpuPlanner> CpuPlanner::Create(const WorldModel& model,
                                                      const proto::RunConfig& config) {
+  const proto::PlannerConfig& settings = config.planner();
+  POMPC_CHECK(
+      settings.elites() <= settings.samples() && settings.policy_samples() < settings.samples(),
+      "a config that Derive made");
   if (!HasKernels(model)) return nullptr;
   if (RoundsFactors(model.config().model().matmul_dtype()) && kernels::HasBfloat16())
     return std::make_unique<PackedPlanner<Bfloat16>>(model, config);

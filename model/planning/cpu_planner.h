@@ -23,7 +23,7 @@ struct CpuPlanRequest {
   const Clock* clock = Clock::Real();
 };
 
-// Where the plan goes: the row of each tensor of Plans.
+// The plan goes here, the row of each tensor of Plans.
 struct CpuPlan {
   float* action = nullptr;
   float* mean = nullptr;
