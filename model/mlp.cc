@@ -264,30 +264,6 @@ at::Tensor Mlp::Forward(const at::Tensor& x, const Options& options) const {
 
 bool Mlp::UsesKernels() const { return kernel_layers_ != nullptr && !ReferenceScope::active(); }
 
-at::Tensor Mlp::ForwardAfter(const at::Tensor& prefixes, const at::Tensor& x) const {
-  POMPC_CHECK(spec_.members == 0 && !at::GradMode::is_enabled());
-  POMPC_CHECK(prefixes.size(0) > 0 && x.size(0) % prefixes.size(0) == 0);
-  POMPC_CHECK_EQ(prefixes.size(1) + x.size(1), spec_.input);
-  const int64_t rows = x.size(0) / prefixes.size(0);
-  // Without the kernels, and for a single linear layer, which they do not split.
-  if (!UsesKernels() || !kernel_layers_->front().normed()) {
-    return Forward(at::cat({RepeatRows(prefixes, rows), x}, -1));
-  }
-  const at::Tensor close_x = x.contiguous();
-  const at::Tensor close_prefixes = prefixes.contiguous();
-  kernels::MlpPass pass;
-  pass.rows = x.size(0);
-  pass.x = close_x.data_ptr<float>();
-  pass.prefix = close_prefixes.data_ptr<float>();
-  pass.prefix_width = prefixes.size(1);
-  pass.prefix_rows = rows;
-  at::Tensor out = at::empty({pass.rows, spec_.output}, x.options());
-  const at::Tensor workspace =
-      at::empty({kernels::InferWorkspaceSize(*kernel_layers_, pass)}, x.options());
-  kernels::MlpInfer(*kernel_layers_, pass, workspace.data_ptr<float>(), out.data_ptr<float>());
-  return out;
-}
-
 void Mlp::EnableGradients(at::Tensor flat_gradient) {
   POMPC_CHECK_EQ(flat_gradient.numel(), flat_.numel());
   flat_gradient_ = flat_gradient;

@@ -64,10 +64,6 @@ class Mlp {
   // or [members, ..., input], and gives [members, ..., output].
   at::Tensor Forward(const at::Tensor& x) const { return Forward(x, Options()); }
   at::Tensor Forward(const at::Tensor& x, const Options& options) const;
-  // Forward without a graph of rows [P * N, input] that begin N in succession with the same
-  // numbers: prefixes [P, K], then x [P * N, input - K]. Computes the first layer's product of a
-  // prefix once. REQUIRES: one network; gradients are off.
-  at::Tensor ForwardAfter(const at::Tensor& prefixes, const at::Tensor& x) const;
 
   // Makes Forward with `train` differentiable in the parameters; gradients accumulate into
   // `flat_gradient`, which stays shared with the caller. REQUIRES: it is as long as flat().

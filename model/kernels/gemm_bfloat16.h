@@ -54,8 +54,8 @@ class PackedBfloat16Matrix {
 // Rows of x are read to a multiple of this many numbers, and rows to a multiple of half as many.
 inline constexpr int64_t kBfloat16Multiple = 32;
 
-// As for a PackedMatrix (kernels/gemm.h). REQUIRES: x has room for what is read beyond its rows and
-// columns; what is there in the columns is finite.
+// The product is that of a PackedMatrix (kernels/gemm.h). REQUIRES: x has room for what is read
+// beyond its rows and columns; what is there in the columns is finite.
 void MultiplyPacked(const PackedBfloat16Matrix& weights, int64_t rows, RowsOf<const Bfloat16> x,
                     const float* start, RowsOf<float> y);
 

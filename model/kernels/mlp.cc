@@ -88,34 +88,10 @@ void Affine(const MlpLayer& layer, int64_t rows, const float* x, const LayerTens
   Multiply(gemm, x, p.weight, y);
 }
 
-// The first layer's product of the pass's prefixes, [rows / prefix_rows, out].
-void ProductOfPrefixes(const MlpLayers& layers, const MlpPass& pass, float* out) {
-  MlpLayer layer = layers.front();
-  layer.in = pass.prefix_width;
-  Product(layer, pass.rows / pass.prefix_rows, pass.prefix, layer.parameters.weight, out);
-}
-
-// y = x W for rows from `first` on, of which x has what follows the prefix: y starts as the product
-// of its prefix, and that of the rest is added to it.
-void ProductAfterPrefix(const MlpLayer& whole, const MlpPass& pass, const float* of_prefixes,
-                        int64_t first, int64_t rows, const float* x, float* y) {
-  for (int64_t row = 0; row < rows; ++row) {
-    std::memcpy(y + row * whole.out, of_prefixes + (first + row) / pass.prefix_rows * whole.out,
-                static_cast<size_t>(whole.out) * sizeof(float));
-  }
-  MlpLayer layer = whole;
-  layer.in = whole.in - pass.prefix_width;
-  Gemm gemm = ForwardGemm(layer, rows);
-  gemm.accumulate = true;
-  Multiply(gemm, x, layer.parameters.weight + pass.prefix_width * layer.out, y);
-}
-
-// Rows [first, first + rows) of one member, in a pass whose prefixes have the product `of_prefixes`
-// (nullptr: no prefixes). One buffer is read while the other is written, layer by layer; norms work
-// in place.
-void InferRows(const MlpLayers& layers, const MlpPass& pass, const float* of_prefixes,
-               int64_t member, int64_t first, int64_t rows, const float* x, const float* dropout,
-               float* workspace, float* out) {
+// `rows` rows of one member. One buffer is read while the other is written, layer by layer; norms
+// work in place.
+void InferRows(const MlpLayers& layers, int64_t member, int64_t rows, const float* x,
+               const float* dropout, float* workspace, float* out) {
   float* buffers[2] = {workspace, workspace + rows * Widest(layers)};
   const float* input = x;
   for (size_t i = 0; i < layers.size(); ++i) {
@@ -123,11 +99,7 @@ void InferRows(const MlpLayers& layers, const MlpPass& pass, const float* of_pre
     const LayerTensors<const float> p = OfMember(layer.parameters, layer, member);
     float* y = i + 1 == layers.size() ? out : buffers[i % 2];
     if (layer.normed()) {
-      if (i == 0 && of_prefixes != nullptr) {
-        ProductAfterPrefix(layer, pass, of_prefixes, first, rows, input, y);
-      } else {
-        Product(layer, rows, input, p.weight, y);
-      }
+      Product(layer, rows, input, p.weight, y);
       NormForward({1, rows, layer.out, layer.simnorm}, NormOf(p, i == 0 ? dropout : nullptr), y,
                   nullptr, y);
     } else {
@@ -219,8 +191,7 @@ void BackwardMember(const MlpLayers& layers, const MemberBackward& pass, bool tr
 }  // namespace
 
 int64_t InferWorkspaceSize(const MlpLayers& layers, const MlpPass& pass) {
-  const int64_t prefixes = pass.prefix == nullptr ? 0 : pass.rows / pass.prefix_rows;
-  return 2 * std::min(pass.rows, kInferRows) * Widest(layers) + prefixes * layers.front().out;
+  return 2 * std::min(pass.rows, kInferRows) * Widest(layers);
 }
 
 int64_t TapeSize(const MlpLayers& layers, const MlpPass& pass) {
@@ -234,18 +205,9 @@ int64_t BackwardWorkspaceSize(const MlpLayers& layers, const MlpPass& pass) {
 void MlpInfer(const MlpLayers& layers, const MlpPass& pass, float* workspace, float* out) {
   POMPC_CHECK(!layers.empty());
   POMPC_DCHECK(pass.x != nullptr && workspace != nullptr);
-  const int64_t in = layers.front().in - (pass.prefix == nullptr ? 0 : pass.prefix_width);
+  const int64_t in = layers.front().in;
   const int64_t first = layers.front().out;
   const int64_t last = layers.back().out;
-  const float* of_prefixes = nullptr;
-  if (pass.prefix != nullptr) {
-    POMPC_CHECK(pass.members.size() == 1 && layers.front().normed());
-    POMPC_CHECK(pass.prefix_rows > 0 && pass.rows % pass.prefix_rows == 0);
-    POMPC_CHECK(pass.prefix_width > 0 && in > 0);
-    ProductOfPrefixes(layers, pass, workspace);
-    of_prefixes = workspace;
-    workspace += pass.rows / pass.prefix_rows * first;
-  }
   for (size_t k = 0; k < pass.members.size(); ++k) {
     const int64_t base = static_cast<int64_t>(k) * pass.rows;
     const float* x = pass.x + (pass.shared_x ? 0 : base * in);
@@ -255,14 +217,14 @@ void MlpInfer(const MlpLayers& layers, const MlpPass& pass, float* workspace, fl
       const int64_t rows = std::min(kInferRows, pass.rows - row);
       const float* dropout =
           pass.dropout == nullptr ? nullptr : pass.dropout + (base + row) * first;
-      InferRows(layers, pass, of_prefixes, pass.members[k], row, rows, x + row * in, dropout,
-                workspace, out + (base + row) * last);
+      InferRows(layers, pass.members[k], rows, x + row * in, dropout, workspace,
+                out + (base + row) * last);
     }
   }
 }
 
 void MlpForward(const MlpLayers& layers, const MlpPass& pass, float* tape, float* out) {
-  POMPC_CHECK(!layers.empty() && pass.prefix == nullptr);
+  POMPC_CHECK(!layers.empty());
   for (size_t k = 0; k < pass.members.size(); ++k) {
     const int64_t base = static_cast<int64_t>(k) * pass.rows;
     ForwardMember(layers, pass.members[k], pass.rows,

@@ -43,12 +43,6 @@ struct MlpPass {
   // Multiplier of the first linear layer's output, [members.size(), rows, out of layer 0], or
   // nullptr.
   const float* dropout = nullptr;
-  // For MlpInfer and one member: rows of which `prefix_rows` in succession begin with the same
-  // `prefix_width` numbers. These are [rows / prefix_rows, prefix_width] here, and x has the rest,
-  // [rows, in - prefix_width]. Their part of the first product is computed once for all such rows.
-  const float* prefix = nullptr;
-  int64_t prefix_width = 0;
-  int64_t prefix_rows = 0;
 };
 
 // Floats of workspace of MlpInfer, of the tape that MlpForward leaves for MlpBackward, and of

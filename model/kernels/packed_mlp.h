@@ -13,7 +13,7 @@
 
 namespace pompc::model::kernels {
 
-// Where a pass keeps the activations of its rows. Both have room for a multiple of 16 rows.
+// A pass keeps the activations of its rows here. Both have room for a multiple of 16 rows.
 template <typename Number>
 struct MlpScratch {
   RowsOf<float> sums;     // stride: widest_sums() or more

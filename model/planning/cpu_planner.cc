@@ -74,7 +74,7 @@ unsigned char* ThreadMemory(int64_t bytes) {
   return lines.front().bytes;
 }
 
-// As in search.h; a sequence has `numbers` = H A numbers.
+// The sizes of a plan, as in search.h; a sequence has `numbers` = H A numbers.
 struct Sizes {
   int64_t observation, latent, actions, horizon, numbers;
   int64_t samples, policy_samples, elites;
@@ -402,7 +402,7 @@ class PackedPlanner final : public CpuPlanner {
       b.std[i] = std::clamp(std::sqrt(b.std[i]), least, most);
   }
 
-  // See Fill and FirstDecision in plan.cc.
+  // See PlanPass and FirstDecision in pass.cc.
   void Finish(const CpuPlanRequest& request, const FlatChoice& choice, const Buffers<Number>& b,
               const CpuPlan& plan) const {
     kernels::PhiloxNormal({request.seed, 0, kExploration}, sizes_.actions, b.noise);
@@ -462,6 +462,10 @@ bool HasKernels(const WorldModel& model) {
 
 std::unique_ptr<const CpuPlanner> CpuPlanner::Create(const WorldModel& model,
                                                      const proto::RunConfig& config) {
+  const proto::PlannerConfig& settings = config.planner();
+  POMPC_CHECK(
+      settings.elites() <= settings.samples() && settings.policy_samples() < settings.samples(),
+      "a config that Derive made");
   if (!HasKernels(model)) return nullptr;
   if (RoundsFactors(model.config().model().matmul_dtype()) && kernels::HasBfloat16())
     return std::make_unique<PackedPlanner<Bfloat16>>(model, config);

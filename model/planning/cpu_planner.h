@@ -1,5 +1,5 @@
 // Planning on a CPU in float32 or bfloat16, by the kernels alone: no LibTorch operation, and no
-// allocation after a thread's first plan. What it computes is defined by search.h and
+// allocation after a thread's first plan. What it computes is defined by pass.h, search.h and
 // trajectories.h, whose tensor operations serve other devices and dtypes; tests compare both.
 #ifndef POMPC_MODEL_PLANNING_CPU_PLANNER_H_
 #define POMPC_MODEL_PLANNING_CPU_PLANNER_H_
@@ -23,7 +23,7 @@ struct CpuPlanRequest {
   const Clock* clock = Clock::Real();
 };
 
-// Where the plan goes: the row of each tensor of Plans.
+// The plan goes here, the row of each tensor of Plans.
 struct CpuPlan {
   float* action = nullptr;
   float* mean = nullptr;

@@ -70,15 +70,15 @@ at::Tensor FirstGuess(const WorldModel& model, int64_t horizon, const PlanInputs
 }
 
 // Members of the Q ensemble for each iteration and seed, int64 [iterations, 2 B].
-at::Tensor QMembers(const proto::RunConfig& config, const std::vector<uint64_t>& seeds) {
-  const auto iterations = static_cast<int64_t>(config.planner().iterations());
+at::Tensor QMembers(const proto::ModelConfig& model, int64_t iterations,
+                    const std::vector<uint64_t>& seeds) {
   const auto batch = static_cast<int64_t>(seeds.size());
   at::Tensor members = at::empty({iterations, 2 * batch}, at::kLong);
   int64_t* out = members.data_ptr<int64_t>();
   for (int64_t i = 0; i < iterations; ++i) {
     for (const uint64_t seed : seeds) {
       for (const int member : RandomPair(seed, {kQMembers, static_cast<uint32_t>(i)},
-                                         static_cast<int>(config.model().num_q()))) {
+                                         static_cast<int>(model.num_q()))) {
         *out++ = member;
       }
     }
@@ -125,7 +125,8 @@ PassInputs MakePassInputs(const WorldModel& model, const proto::RunConfig& confi
   CheckInputs(model, config, inputs);
   return {inputs.observations.to(at::kCPU, model.dtype()),
           FirstGuess(model, config.planner().horizon(), inputs), ExploringStates(inputs),
-          SeedTensor(inputs.seeds, at::kCPU), QMembers(config, inputs.seeds)};
+          SeedTensor(inputs.seeds, at::kCPU),
+          QMembers(model.config().model(), config.planner().iterations(), inputs.seeds)};
 }
 
 at::Tensor PlanPass(const WorldModel& model, const proto::RunConfig& config,

@@ -51,14 +51,12 @@ at::Tensor TrajectoryValues(const WorldModel& model, double discount, const at::
   for (int64_t t = 0; t < sequences.size(2); ++t) {
     const at::Tensor action = sequences.select(2, t).reshape({-1, actions});
     // The sequences of a state begin at the same latent.
-    const at::Tensor input = t == 0 ? action : at::cat({z, action}, -1);
-    const auto follow = [&](const Mlp& network) {
-      return t == 0 ? network.ForwardAfter(latents, input) : network.Forward(input);
-    };
-    at::Tensor reward = TwoHotDecode(follow(model.reward()), bins);
+    if (t == 0) z = RepeatRows(latents, sequences.size(1));
+    const at::Tensor input = at::cat({z, action}, -1);
+    at::Tensor reward = TwoHotDecode(model.reward().Forward(input), bins);
     if (alive.defined()) reward = reward * alive;
     total = total.defined() ? at::add(total, reward, weight) : reward;
-    z = follow(model.dynamics());
+    z = model.dynamics().Forward(input);
     weight *= discount;
     if (terminates) {
       // A logit of 0 is a probability of one half. Once dead a sequence stays dead.
@@ -84,7 +82,7 @@ at::Tensor PolicySequences(const WorldModel& model, const at::Tensor& latents,
   at::Tensor z;
   for (int64_t t = 1; t < horizon; ++t) {
     const at::Tensor before = steps.back().reshape({-1, actions});
-    z = t == 1 ? model.dynamics().ForwardAfter(latents, before) : model.Next(z, before);
+    z = model.Next(t == 1 ? RepeatRows(latents, count) : z, before);
     const at::Tensor action = Act(model, z, noise.select(2, t).reshape({-1, actions}));
     steps.push_back(action.view({states, count, actions}));
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/kernels/gemm_bfloat16.h"
+#include "model/kernels/packed_mlp.h"
 #include "model/ops.h"
 #include "tests/model/testing.h"
 
@@ -161,20 +162,43 @@ TEST(MlpTest, InferenceOfManyRowsEqualsThatOfEach) {
   }
 }
 
-// Three prefixes of 200 rows each, so that a block of rows in the cache has several of them.
-TEST(MlpTest, RowsAfterASharedPrefixEqualWholeRows) {
+// Whole rows, and rows that share their first numbers, through packed weights.
+TEST(PackedMlpTest, PassesEqualThoseOfTheMlp) {
   const at::NoGradGuard no_grad;
   for (const int64_t prefix_width : {1, 5, 6}) {
-    for (const auto dtype : {proto::ModelConfig::FLOAT32, proto::ModelConfig::BFLOAT16}) {
-      MlpSpec spec = Spec(0, 8);
-      spec.matmul_dtype = dtype;
+    for (const int simnorm : {0, 8}) {
+      const MlpSpec spec = Spec(0, simnorm);
       const Mlp mlp(spec, Draw(11, {spec.NumParameters()}));
-      const at::Tensor prefixes = Draw(5, {3, prefix_width});
-      const at::Tensor x = Draw(6, {600, 7 - prefix_width});
-      const at::Tensor whole = at::cat({prefixes.repeat_interleave(200, 0), x}, 1);
-      EXPECT_TRUE(AllClose(mlp.ForwardAfter(prefixes, x), mlp.Forward(whole), 1e-5));
-      const ReferenceScope scope;
-      EXPECT_TRUE(at::equal(mlp.ForwardAfter(prefixes, x), mlp.Forward(whole)));
+      const at::Tensor prefix = Draw(5, {1, prefix_width});
+      const at::Tensor rest = Draw(6, {30, 7 - prefix_width});
+      const at::Tensor whole = at::cat({prefix.expand({30, prefix_width}), rest}, 1);
+      const at::Tensor expected = mlp.Forward(whole);
+      const kernels::PackedMlp<float> packed(*mlp.kernel_layers(), 0, prefix_width, -7);
+      at::Tensor sums = at::empty({32, packed.widest_sums()});
+      at::Tensor hidden = at::empty({32, packed.widest_hidden()});
+      const kernels::MlpScratch<float> scratch = {
+          {sums.data_ptr<float>(), packed.widest_sums()},
+          {hidden.data_ptr<float>(), packed.widest_hidden()}};
+      const auto outputs = [&](const at::Tensor& x, const kernels::PackedMlp<float>::First& first) {
+        at::Tensor out = at::empty({30, spec.output});
+        const kernels::RowsOf<const float> rows = {x.data_ptr<float>(), x.size(1)};
+        if (simnorm > 0) {
+          packed.NormedOutputs(30, first, rows, scratch, {out.data_ptr<float>(), spec.output});
+          return out;
+        }
+        const kernels::RowsOf<const float> y = packed.Outputs(30, first, rows, scratch);
+        EXPECT_EQ(y.data[spec.output], -7) << "the columns beyond the outputs";
+        for (int64_t r = 0; r < 30; ++r) {
+          std::copy_n(y.From(r).data, spec.output, out[r].data_ptr<float>());
+        }
+        return out;
+      };
+      EXPECT_TRUE(AllClose(outputs(whole, packed.Whole()), expected, 1e-5));
+      std::vector<float> start(static_cast<size_t>(packed.start_size()));
+      const at::Tensor row = at::cat({prefix, at::zeros({1, 7 - prefix_width})}, 1);
+      packed.StartOf({row.data_ptr<float>(), 7}, start.data());
+      EXPECT_TRUE(
+          AllClose(outputs(rest.contiguous(), packed.AfterPrefix(start.data())), expected, 1e-5));
     }
   }
 }
