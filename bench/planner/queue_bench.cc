@@ -40,9 +40,7 @@ void BM_QueuePlan(benchmark::State& state) {
   }
   state.SetItemsProcessed(plans);
 }
-BENCHMARK(BM_QueuePlan)
-    ->ArgNames({"clients", "max_batch"})
-    ->ArgsProduct({{10, 1000}, {1, 64}});
+BENCHMARK(BM_QueuePlan)->ArgNames({"clients", "max_batch"})->ArgsProduct({{10, 1000}, {1, 64}});
 
 }  // namespace
 }  // namespace pompc::planner

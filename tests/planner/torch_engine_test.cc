@@ -94,6 +94,21 @@ TEST(TorchEngineTest, PlanHasTheShapesAndRangesOfTheContract) {
   EXPECT_EQ(plan.warm_start.size(), 6u);
 }
 
+TEST(TorchEngineTest, APlanThatIsLateMakesOneIterationAndNoneIsLeftOut) {
+  const auto engine = CpuEngine();
+  proto::RunConfig config = TestConfig();
+  config.mutable_planner()->set_budget_ms(2.5);
+  const auto model = *engine->Load(TorchSnapshot(config, {1, 1}, 1));
+  EXPECT_EQ(model->spec().iterations, 3);
+  EXPECT_EQ(model->spec().budget, absl::Microseconds(2500));
+  PlanItem item = TestItem(1);
+  EXPECT_EQ(PlanAlone(*engine, *model, item).iterations, 3);
+  item.finish_by = Clock::Real()->Now() - absl::Seconds(1);
+  const Plan late = PlanAlone(*engine, *model, item);
+  EXPECT_EQ(late.iterations, 1);
+  EXPECT_EQ(late.action.size(), 2u);
+}
+
 TEST(TorchEngineTest, WarmStartSeedAndEvaluationFlagReachThePlan) {
   const auto engine = CpuEngine();
   const auto model = *engine->Load(TorchSnapshot(TestConfig(), {1, 1}, 1));
