@@ -32,7 +32,7 @@ make_programs() {
   cmake --build "$BUILD" --parallel "$(build_jobs)" --target "${ROLES[@]}" "${BENCHES[@]}"
   rm -rf "$PROGRAMS"
   mkdir -p "$PROGRAMS/bin" "$PROGRAMS/lib" "$PROGRAMS/share/pompc"
-  cp -r presets "$PROGRAMS/share/pompc/"
+  cp -r presets bench/learning/published "$PROGRAMS/share/pompc/"
   for target in "${ROLES[@]}" "${BENCHES[@]}"; do
     program="$(find "$BUILD" -name "$target" -type f -perm -u+x)"
     install --strip "$program" "$PROGRAMS/bin/"
@@ -59,8 +59,8 @@ make_bundle() {
   cp -r scripts LICENSE "$stage/pompc-gpu/"
   cp -r bench/gpu.sh bench/peers bench/support "$stage/pompc-gpu/bench/"
   cp -r "$PROGRAMS" "$stage/pompc-gpu/build/gpu/"
-  # (The meshes of the dog give its bodies their mass.)
-  cp -r "$assets" "$stage/pompc-gpu/build/gpu/programs/share/pompc/control-suite"
+  mkdir "$stage/pompc-gpu/build/gpu/programs/share/pompc/control-suite"
+  cp -r "$assets"/*.xml "$assets/common" "$stage/pompc-gpu/build/gpu/programs/share/pompc/control-suite"
   tar -C "$stage" -c pompc-gpu | xz -T0 -6 >"$file"
   say "$file: $(( $(stat -c %s "$file") / 1000000 )) MB, for PyTorch $(<"$PROGRAMS/torch-version")"
 }
