@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <exception>
+#include <map>
+#include <memory>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -188,48 +191,57 @@ class TorchEngine final : public PlanEngine {
     bool return_memory = false;
     {
       MutexLock lock(&mu_);
-      last_ = loaded;
+      newest_[loaded->run_id()] = loaded;
       return_memory = return_memory_.Count(Clock::Real()->Now()) > 0;
     }
     if (return_memory) ReturnFreedMemory();
     return std::shared_ptr<const PlannerModel>(std::move(loaded));
   }
 
-  // A model to be overwritten. Cloning the one before is cheaper than drawing initial parameters.
-  // It is held weakly: this must not keep a version alive that nobody plans with.
+  // A model to be overwritten. Cloning one that is there is cheaper than drawing initial
+  // parameters.
   model::WorldModel Blank(const proto::RunConfig& config) {
-    std::shared_ptr<const TorchModel> last;
-    {
-      MutexLock lock(&mu_);
-      last = last_.lock();
+    for (const std::shared_ptr<const TorchModel>& other : Newest()) {
+      if (SameModel(other->config, config)) return other->world.Clone();
     }
-    if (last != nullptr && SameModel(last->config, config)) return last->world.Clone();
     const std::string warning = model::MatmulWarning(config.model().matmul_dtype(), device_);
     if (!warning.empty()) Log().warn("{}", warning);
     Log().info("plans multiply {}", model::MatmulText(config.model().matmul_dtype(), device_));
     return model::WorldModel::Create(config, device_, /*seed=*/0);
   }
 
-  // What plans with this model on another device than a CPU: that of the version before, if it
-  // plans alike. A new one records its operations here, before the planner serves its first
-  // parameters.
+  // What plans with this model on another device than a CPU: that of the version before, or of
+  // another run that plans alike. A new one records its operations here, before the planner serves
+  // its first parameters.
   std::shared_ptr<model::DevicePlanner> PlannerOn(const model::WorldModel& world,
                                                   const proto::RunConfig& config) {
     if (device_.is_cpu() || policy_alone_) return nullptr;
-    std::shared_ptr<const TorchModel> last;
-    {
-      MutexLock lock(&mu_);
-      last = last_.lock();
-    }
-    if (last != nullptr && SameModel(last->config, config) &&
-        config::Differences(last->config.planner(), config.planner(), "").empty() &&
-        last->config.learner().discount() == config.learner().discount()) {
-      return last->device_planner;
+    for (const std::shared_ptr<const TorchModel>& other : Newest()) {
+      if (SameModel(other->config, config) &&
+          config::Differences(other->config.planner(), config.planner(), "").empty() &&
+          other->config.learner().discount() == config.learner().discount()) {
+        return other->device_planner;
+      }
     }
     auto planner = std::make_shared<model::DevicePlanner>(
         config, world, [device = device_] { return model::MakeRecorder(device, true); });
     planner->WarmUp(world, config.planner().max_batch());
     return planner;
+  }
+
+  // The newest version of each run, of those that somebody still holds.
+  std::vector<std::shared_ptr<const TorchModel>> Newest() {
+    std::vector<std::shared_ptr<const TorchModel>> newest;
+    MutexLock lock(&mu_);
+    for (auto it = newest_.begin(); it != newest_.end();) {
+      if (auto model = it->second.lock()) {
+        newest.push_back(std::move(model));
+        ++it;
+      } else {
+        it = newest_.erase(it);
+      }
+    }
+    return newest;
   }
 
   // Requests are planned side by side, operations are not split. LibTorch keeps the count for each
@@ -244,7 +256,9 @@ class TorchEngine final : public PlanEngine {
   const bool policy_alone_;
 
   Mutex mu_;
-  std::weak_ptr<const TorchModel> last_ ABSL_GUARDED_BY(mu_);
+  // The newest version of each run. Held weakly: this must not keep one alive that nobody plans
+  // with.
+  std::map<std::string, std::weak_ptr<const TorchModel>> newest_ ABSL_GUARDED_BY(mu_);
   Occasionally return_memory_ ABSL_GUARDED_BY(mu_){absl::Seconds(30)};
 };
 

@@ -31,7 +31,9 @@ class DevicePlanner {
   // device; states_per_pass is 0.
   Plans Plan(const WorldModel& model, const PlanInputs& inputs);
 
-  // Records for all batches of up to `max_batch` plans, so that none of them waits for it later.
+  // Records for all batches of up to `max_batch` plans, so that none of them waits for it later,
+  // but for those with fewer iterations than planner.iterations: each number of iterations is
+  // recorded when it first comes.
   void WarmUp(const WorldModel& model, int64_t max_batch);
 
   const proto::RunConfig& config() const { return config_; }

@@ -46,7 +46,8 @@ struct Call {
   Backoff backoff;
   // Planners asked in this round.
   std::set<EndpointPicker::Id> tried;
-  // Attempts given up for their time so far.
+  // Attempts so far that had too little time: they were given up for it, or refused by a planner
+  // that was full, as far as the call has more.
   int timeouts = 0;
   // The newest failure, with the planner's address.
   absl::Status last_error;

@@ -261,12 +261,16 @@ class PlannerClient::Impl {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const Call& call = *attempt.call;
     const absl::Duration measured = picker_.MeasuredPatience(attempt.endpoint);
-    absl::Duration timeout =
-        std::max(options_.attempt_timeout * std::exp2(call.timeouts), 2 * measured);
+    absl::Duration timeout = std::max(FullTimeout(call), 2 * measured);
     if (attempt.kind == Attempt::Kind::kProbe) return timeout;
     const absl::Duration left = call.deadline - now;
     if (HasSeveral()) timeout = std::min(timeout, std::max(left / 2, measured));
     return std::min(timeout, left);
+  }
+
+  // An attempt's timeout by what became of those before it.
+  absl::Duration FullTimeout(const Call& call) const {
+    return options_.attempt_timeout * std::exp2(call.timeouts);
   }
 
   // Has the attempt hedged when patience with it, from `since` on, is over: that with the planner,
@@ -363,6 +367,9 @@ class PlannerClient::Impl {
       ++call.timeouts;
       picker_.TimedOut(attempt.endpoint, now - attempt.started, now);
     } else if (absl::IsResourceExhausted(status)) {
+      // What is too late for this attempt may be in time for the call: the next one waits longer,
+      // or a call that needs more than an attempt's time would be refused until its end.
+      if (FullTimeout(call) < call.deadline - attempt.started) ++call.timeouts;
       // Without a hint it is as good as the others in a moment.
       picker_.Full(attempt.endpoint, RetryAfter(status).value_or(absl::ZeroDuration()), now);
     } else {

@@ -28,7 +28,8 @@ struct PlannerClientOptions {
   // Between one round over all planners and the next.
   BackoffOptions backoff = {absl::Milliseconds(20), absl::Seconds(1), 2.0};
   // An attempt without an answer for so long is given up, and asked for again: each of a call waits
-  // twice as long as the one before, and longer than the planner was measured to take. Where there
+  // twice as long as the one before, and longer than the planner was measured to take. The same
+  // follows a planner's RESOURCE_EXHAUSTED, as it may mean that this time is too short. Where there
   // are several planners, an attempt takes at most half of the time that its call has left, unless
   // its planner was measured to need more.
   absl::Duration attempt_timeout = absl::Seconds(10);

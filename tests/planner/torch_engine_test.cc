@@ -164,6 +164,32 @@ TEST(TorchEngineTest, LoadingAVersionLeavesEarlierOnesAsTheyWere) {
   EXPECT_NE(All(PlanAlone(*engine, *second, TestItem(0))), before);
 }
 
+// What is made once for a model, on a GPU the recordings of all its operations, is not made anew
+// whenever another run had a version in between.
+TEST(TorchEngineTest, VersionsOfRunsThatTakeTurnsFindWhatTheVersionBeforeHad) {
+  const auto engine = CpuEngine();
+  proto::RunConfig wide = TestConfig();
+  wide.mutable_env()->mutable_spec()->set_observation_size(kObservationSize + 1);
+  parameters::ParameterSnapshot one = TorchSnapshot(TestConfig(), {1, 1}, 1);
+  parameters::ParameterSnapshot other = TorchSnapshot(wide, {1, 1}, 1);
+  other.description.set_run_id("other");
+  ::testing::internal::CaptureStderr();
+  auto one_model = engine->Load(one);
+  auto other_model = engine->Load(other);
+  for (int i = 0; i < 3; ++i) {
+    one_model = engine->Load(one);
+    other_model = engine->Load(other);
+  }
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(one_model.ok() && other_model.ok()) << one_model.status() << other_model.status();
+  int made = 0;
+  for (size_t at = log.find("plans multiply"); at != std::string::npos;
+       at = log.find("plans multiply", at + 1)) {
+    ++made;
+  }
+  EXPECT_EQ(made, 2) << log;
+}
+
 TEST(TorchEngineTest, ParametersThatDoNotFitAreRefusedNamingWhat) {
   const auto engine = CpuEngine();
   parameters::ParameterSnapshot snapshot = TorchSnapshot(TestConfig(), {1, 1}, 1);

@@ -196,6 +196,35 @@ TEST_F(PlannerClientTest, FullPlannersAreAskedAgainWhenTheFirstExpectsRoom) {
   EXPECT_EQ(one_.calls() + two_.calls(), 4);
 }
 
+// A planner refuses what it cannot plan by an attempt's deadline, which may be far before the
+// call's: if all attempts were as short, it would refuse every one of them.
+TEST_F(PlannerClientTest, AttemptsAfterARefusalHaveMoreTimeUpToThatOfTheCall) {
+  FakeClock clock;
+  PlannerClientOptions options = Options();
+  options.clock = &clock;
+  options.planners = {one_.endpoint()};
+  // Hours, so that what a call takes to arrive does not matter.
+  options.attempt_timeout = absl::Hours(10);
+  PlannerClient client(options);
+  one_.AnswerWith(WithRetryAfter(absl::ResourceExhaustedError("late"), absl::Milliseconds(100)));
+  Event answered;
+  client.Plan(proto::PlanRequest(), absl::Hours(70), [&](const auto& reply) {
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    answered.Set();
+  });
+  for (int refused = 1; refused <= 6; ++refused) {
+    ASSERT_TRUE(Await([&] { return one_.calls() == refused && client.waiting().pausing == 1; }));
+    if (refused == 6) one_.AnswerWith(absl::OkStatus());
+    clock.Advance(absl::Milliseconds(150));
+  }
+  answered.Wait();
+  std::vector<int64_t> hours;
+  for (const absl::Duration left : one_.time_left()) {
+    hours.push_back(absl::ToInt64Hours(left + absl::Minutes(30)));
+  }
+  EXPECT_EQ(hours, (std::vector<int64_t>{10, 20, 40, 70, 70, 70, 70}));
+}
+
 TEST_F(PlannerClientTest, CallEndsAtItsDeadlineWhileAllPlannersAreFull) {
   FakeClock clock;
   PlannerClientOptions options = Options();

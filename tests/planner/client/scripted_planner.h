@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/base/threads.h"
 #include "common/rpc/call.h"
@@ -45,6 +46,7 @@ class ScriptedPlanner final : public proto::PlannerService::CallbackService {
     MutexLock lock(&mu_);
     ++calls_;
     if (on_call_) on_call_();
+    time_left_.push_back(absl::FromChrono(context->deadline()) - WallTime());
     run_id_ = request->header().run_id();
     if (silent_) {
       silenced_[reactor] = reply;
@@ -79,6 +81,11 @@ class ScriptedPlanner final : public proto::PlannerService::CallbackService {
     MutexLock lock(&mu_);
     return calls_;
   }
+  // What each call had left until its deadline when it came.
+  std::vector<absl::Duration> time_left() {
+    MutexLock lock(&mu_);
+    return time_left_;
+  }
   std::string run_id() {
     MutexLock lock(&mu_);
     return run_id_;
@@ -102,6 +109,7 @@ class ScriptedPlanner final : public proto::PlannerService::CallbackService {
   bool silent_ ABSL_GUARDED_BY(mu_) = false;
   int calls_ ABSL_GUARDED_BY(mu_) = 0;
   std::function<void()> on_call_ ABSL_GUARDED_BY(mu_);
+  std::vector<absl::Duration> time_left_ ABSL_GUARDED_BY(mu_);
   // Calls without an answer.
   std::map<grpc::ServerUnaryReactor*, proto::PlanReply*> silenced_ ABSL_GUARDED_BY(mu_);
   std::string run_id_ ABSL_GUARDED_BY(mu_);
