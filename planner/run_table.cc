@@ -146,6 +146,15 @@ std::shared_ptr<PlannerRun> RunTable::Adopt(Follower& follower, const std::strin
   // The learner may have moved here from another address.
   for (const FollowerPtr& other : std::vector<FollowerPtr>(followers_)) {
     if (other.get() == &follower || other->run_id != run_id) continue;
+    if (other->origin == Origin::kHost && follower.origin == Origin::kGuest) {
+      // Whoever may call Follow must not replace the parameters of a run of --learner.
+      Log().error(
+          "the learner at {} says that its run is {}, which is followed at an address of "
+          "--learner: not followed any more",
+          follower.learner.address(), run_id);
+      DropCaller(follower);
+      return nullptr;
+    }
     if (other->run != nullptr) follower.run = other->run;
     if (other->origin == Origin::kGuest) Drop(other);
   }
@@ -176,6 +185,10 @@ void RunTable::OnWrongPeer(Follower& follower, const absl::Status& status) {
   }
   Log().error("{}", std::string(status.message()));
   MutexLock lock(&mu_);
+  DropCaller(follower);
+}
+
+void RunTable::DropCaller(const Follower& follower) {
   const auto listed = std::find_if(followers_.begin(), followers_.end(),
                                    [&](const FollowerPtr& f) { return f.get() == &follower; });
   if (listed != followers_.end()) Drop(FollowerPtr(*listed));

@@ -119,6 +119,8 @@ class RunTable {
   absl::Status MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Takes it out of the list and leaves its subscriber to the thread.
   void Drop(const FollowerPtr& follower) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The same for one that is not known to be in the list.
+  void DropCaller(const Follower& follower) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Run();
 
   const RunTableOptions options_;

@@ -6,11 +6,10 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
+#include <filesystem>
 #include <iterator>
 #include <set>
+#include <system_error>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
@@ -20,6 +19,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/base/check.h"
+#include "common/io/files.h"
 #include "common/process/log.h"
 
 namespace pompc::rpc {
@@ -51,17 +51,13 @@ std::string FilePath(absl::string_view part) {
 }
 
 absl::StatusOr<std::vector<Place>> ReadPlaces(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text(PlaceList::kMostFileBytes + 1, '\0');
-  if (file) file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!file && !file.eof()) {
-    return absl::UnavailableError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
+  // A pipe would hold up all lookups for as long as nobody writes to it.
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is no regular file"));
   }
-  text.resize(static_cast<size_t>(file.gcount()));
-  if (text.size() > PlaceList::kMostFileBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, " is larger than ", PlaceList::kMostFileBytes, " bytes"));
-  }
+  POMPC_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, PlaceList::kMostFileBytes));
   std::vector<Place> places;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     line = line.substr(0, line.find('#'));

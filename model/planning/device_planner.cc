@@ -58,12 +58,15 @@ Plans DevicePlanner::Plan(const WorldModel& model, const PlanInputs& inputs) {
   // Queued before the operations that read them.
   model_.flat().copy_(model.flat(), /*non_blocking=*/true);
   const PassInputs loaded = PassInputs::FromTensors(bucket.recorder->Load(filled.Tensors()));
-  const at::Tensor packed = bucket.recorder->Run(iterations, [&] {
-    return PlanPass(model_, config, loaded, absl::InfiniteDuration(), inputs.clock, nullptr);
-  });
+  const at::Tensor packed =
+      bucket.recorder->Run(iterations, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return PlanPass(model_, config, loaded, absl::InfiniteDuration(), inputs.clock, nullptr);
+      });
   Unpack(bucket.recorder->Retrieve(packed)().narrow(0, 0, batch), 0, plans);
   std::fill(plans.iterations.begin(), plans.iterations.end(), iterations);
 
+  // What recording takes says nothing about what replaying takes.
+  if (++bucket.runs[iterations] <= kRunsToRecord) return plans;
   const absl::Duration each = (inputs.clock->Now() - start) / iterations;
   bucket.iteration =
       bucket.iteration == absl::ZeroDuration() ? each : bucket.iteration * 0.75 + each * 0.25;
@@ -76,13 +79,8 @@ void DevicePlanner::WarmUp(const WorldModel& model, int64_t max_batch) {
     PlanInputs inputs;
     inputs.observations = at::zeros({std::min(size, max_batch), spec.observation_size()});
     inputs.seeds.assign(static_cast<size_t>(inputs.observations.size(0)), 0);
-    for (int i = 0; i < kRunsToRecord; ++i) Plan(model, inputs);
-    // What recording took says nothing about what replaying takes.
-    {
-      MutexLock lock(&mu_);
-      BucketFor(size).iteration = absl::ZeroDuration();
-    }
-    Plan(model, inputs);
+    // One more than record: what replaying takes is then known.
+    for (int i = 0; i <= kRunsToRecord; ++i) Plan(model, inputs);
   }
 }
 

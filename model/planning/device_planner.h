@@ -46,6 +46,8 @@ class DevicePlanner {
     std::unique_ptr<Recorder> recorder;
     // The time that an iteration takes, a moving average; zero while nothing is measured.
     absl::Duration iteration;
+    // Runs with each number of iterations.
+    std::map<int, int> runs;
   };
 
   Bucket& BucketFor(int64_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -159,6 +159,11 @@ TEST_F(RunTableTest, WhatAHostNamedStays) {
   EXPECT_EQ(table_->Unfollow("host").code(), absl::StatusCode::kFailedPrecondition);
   OtherLearner thief("host", "127.0.0.1:0");
   EXPECT_EQ(Follow(thief, "host").code(), absl::StatusCode::kFailedPrecondition);
+  // Nor does one that says so only later replace the host's parameters.
+  thief.Publish(7);
+  ASSERT_TRUE(Follow(thief).ok());
+  EXPECT_TRUE(Await([&] { return table_->List().size() == 1; }));
+  EXPECT_EQ(NumberOf("host"), 1u);
   const auto guest = FollowNew("guest");
   clock_.Advance(absl::Hours(1));
   const auto next = FollowNew("next");

@@ -1,5 +1,6 @@
 #include "common/rpc/discovery.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -164,6 +165,11 @@ TEST_F(DiscoveryTest, AFileThatCannotBeReadOrNamesNothingKeepsWhatItNamed) {
   std::filesystem::remove(path_);
   list.Refresh(names_.look_up());
   EXPECT_THAT(Addresses(list.endpoints()), ElementsAre("10.0.0.6:7"));
+  // A pipe that nobody writes to holds nothing up.
+  ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
+  list.Refresh(names_.look_up());
+  EXPECT_THAT(Addresses(list.endpoints()), ElementsAre("10.0.0.6:7"));
+  EXPECT_THAT(list.problem(), HasSubstr("no regular file"));
 }
 
 TEST_F(DiscoveryTest, ListsAreBounded) {
