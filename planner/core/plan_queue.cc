@@ -16,7 +16,8 @@ absl::Duration Share(const PlannerRun& run) {
   return std::max(run.MeanPlanTime().value_or(absl::Milliseconds(1)), absl::Microseconds(1));
 }
 
-const PlanSpec& NewestSpec(const PlannerRun& run) {
+// A copy: the parameters may be replaced, and gone, at any time.
+PlanSpec NewestSpec(const PlannerRun& run) {
   const std::shared_ptr<const PlannerModel> newest = run.parameters().Newest();
   POMPC_CHECK(newest != nullptr, "a call waits for parameters that are not there");
   return newest->spec();
