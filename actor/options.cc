@@ -62,9 +62,11 @@ absl::Status AppOptions::Validate() const {
 void AddFlags(CLI::App& app, Flags& flags) {
   AppOptions& options = flags.options;
   app.add_option("--learner", flags.learner, "host:port of the learner")->envname("POMPC_LEARNER");
-  app.add_option("--planners", flags.planners,
-                 "host:port of each planner, separated by commas; a host's name may stand for "
-                 "several, and @FILE for those that a file lists")
+  app.add_option(
+         "--planners", flags.planners,
+         "host:port of each planner, separated by commas; a host's name may stand for "
+         "several, and @FILE (or file:FILE) for those that a file lists; also dns:///host:port "
+         "and unix:PATH")
       ->envname("POMPC_PLANNERS");
   rpc::AddInteger(
       app,

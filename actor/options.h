@@ -27,7 +27,7 @@ inline constexpr int kMaxLookupSeconds = 3600;
 
 struct AppOptions {
   rpc::Endpoint learner;
-  // Where the run's planners are, at least one place.
+  // The places at which the run's planners are found, at least one.
   std::vector<rpc::Place> planners;
   // The pause between two lookups of names and files among these.
   absl::Duration lookup_interval = absl::Seconds(2);

@@ -10,6 +10,15 @@
 #include "common/process/log.h"
 
 namespace pompc::planner {
+namespace {
+
+// `here` are the quoted ids of the runs that are served.
+std::string NotServed(const std::string& run_id, const std::vector<std::string>& here) {
+  return absl::StrCat("the planner does not serve run \"", run_id, "\"; it serves ",
+                      here.empty() ? "none" : absl::StrJoin(here, ", "));
+}
+
+}  // namespace
 
 // The table's mutex guards all but the constants.
 struct RunTable::Follower {
@@ -45,7 +54,8 @@ absl::Status RunTable::Follow(const rpc::Endpoint& learner, const std::string& r
   if (origin == Origin::kGuest) {
     if (!options_.accept_guests) {
       return absl::FailedPreconditionError(
-          "the planner serves the runs that it was started with (without --accept-runs)");
+          "the planner serves the runs that it was started with: start it with --accept-runs to "
+          "have it follow others");
     }
     for (const FollowerPtr& follower : followers_) {
       if (!Follows(*follower, learner, run_id)) continue;
@@ -205,7 +215,7 @@ absl::Status RunTable::Unfollow(const std::string& run_id) {
   MutexLock lock(&mu_);
   const FollowerPtr follower = FindFollower(run_id);
   if (follower == nullptr || run_id.empty()) {
-    return absl::NotFoundError(absl::StrCat("run \"", run_id, "\" is not here"));
+    return absl::NotFoundError(NotServed(run_id, RunsHere()));
   }
   if (follower->origin == Origin::kHost) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -216,24 +226,27 @@ absl::Status RunTable::Unfollow(const std::string& run_id) {
   return absl::OkStatus();
 }
 
+std::vector<std::string> RunTable::RunsHere() const {
+  std::vector<std::string> here;
+  for (const FollowerPtr& follower : followers_) {
+    if (follower->run != nullptr) here.push_back(absl::StrCat("\"", follower->run_id, "\""));
+  }
+  return here;
+}
+
 absl::StatusOr<std::shared_ptr<PlannerRun>> RunTable::Find(const std::string& run_id) {
   MutexLock lock(&mu_);
-  std::vector<std::string> here;
   bool may_come = options_.accept_guests;
   for (const FollowerPtr& follower : followers_) {
     if (follower->run_id == run_id) {
       follower->used = options_.clock->Now();
       if (follower->run != nullptr) return follower->run;
     }
-    if (follower->run == nullptr) {
-      may_come = true;
-    } else {
-      here.push_back(absl::StrCat("\"", follower->run_id, "\""));
-    }
+    if (follower->run == nullptr) may_come = true;
   }
+  const std::vector<std::string> here = RunsHere();
   if (here.empty()) return absl::UnavailableError("the planner has no parameters yet");
-  const std::string message = absl::StrCat("the planner does not serve run \"", run_id,
-                                           "\"; it serves ", absl::StrJoin(here, ", "));
+  const std::string message = NotServed(run_id, here);
   return may_come ? absl::NotFoundError(message) : absl::FailedPreconditionError(message);
 }
 

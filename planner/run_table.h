@@ -115,6 +115,8 @@ class RunTable {
   // True if the follower gets this run of this learner, as far as is known.
   static bool Follows(const Follower& follower, const rpc::Endpoint& learner,
                       const std::string& run_id);
+  // The quoted ids of the runs that have parameters.
+  std::vector<std::string> RunsHere() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   FollowerPtr FindFollower(const std::string& run_id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Takes it out of the list and leaves its subscriber to the thread.

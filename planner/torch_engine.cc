@@ -35,23 +35,27 @@ class TorchModel final : public PlannerModel {
  public:
   TorchModel(ParameterVersion version, std::string run_id, const PlanSpec& spec,
              model::WorldModel world, proto::RunConfig config,
-             std::shared_ptr<model::DevicePlanner> device_planner)
+             std::shared_ptr<model::DevicePlanner> device_planner, bool policy_alone)
       : PlannerModel(version, std::move(run_id), spec),
         world(std::move(world)),
         config(std::move(config)),
-        device_planner(std::move(device_planner)),
-        planner(this->world, this->config) {}
+        device_planner(std::move(device_planner)) {
+    if (!policy_alone && this->device_planner == nullptr)
+      planner.emplace(this->world, this->config);
+  }
 
   model::Plans Plan(const model::PlanInputs& inputs) const {
-    return device_planner == nullptr ? planner.Plan(inputs) : device_planner->Plan(world, inputs);
+    if (planner.has_value()) return planner->Plan(inputs);
+    if (device_planner != nullptr) return device_planner->Plan(world, inputs);
+    return model::ActByPolicy(world, config, inputs);
   }
 
   const model::WorldModel world;
   const proto::RunConfig config;
   // Plans with all versions of the run, on other devices than a CPU; null on a CPU.
   const std::shared_ptr<model::DevicePlanner> device_planner;
-  // Plans with this version on a CPU.
-  const model::Planner planner;
+  // Plans with this version on a CPU. Without either the policy acts alone.
+  std::optional<const model::Planner> planner;
 };
 
 // LibTorch reports by exception, out of device memory for example; they end here.
@@ -156,10 +160,7 @@ class TorchEngine final : public PlanEngine {
     UseOneThread();
     return CatchTorchErrors([&]() -> absl::StatusOr<std::vector<Plan>> {
       const auto& torch_model = static_cast<const TorchModel&>(model);
-      const model::PlanInputs inputs = MakeInputs(items, model.spec());
-      return SplitPlans(policy_alone_
-                            ? model::ActByPolicy(torch_model.world, torch_model.config, inputs)
-                            : torch_model.Plan(inputs),
+      return SplitPlans(torch_model.Plan(MakeInputs(items, model.spec())),
                         static_cast<int64_t>(items.size()));
     });
   }
@@ -185,7 +186,7 @@ class TorchEngine final : public PlanEngine {
     std::shared_ptr<model::DevicePlanner> device_planner = PlannerOn(world, config);
     auto loaded = std::make_shared<const TorchModel>(snapshot.version(), description.run_id(),
                                                      MakeSpec(config), std::move(world), config,
-                                                     std::move(device_planner));
+                                                     std::move(device_planner), policy_alone_);
     // Every version is as large as the model, and every thread's heap keeps the most it ever held;
     // that goes back to the system now and then (ReturnFreedMemory says why not always).
     bool return_memory = false;

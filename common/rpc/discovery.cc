@@ -96,7 +96,7 @@ absl::StatusOr<std::vector<Place>> ParsePlaces(absl::string_view flag, absl::str
 }
 
 absl::StatusOr<std::vector<std::string>> LookUpHost(const std::string& host) {
-  // By itself the C library waits for five seconds, twice, for each name server. What is set here
+  // The C library alone would wait for five seconds, twice, for each name server. What is set here
   // holds for this thread, until the settings are read again.
   if (res_init() == 0) {
     _res.retrans = 1;

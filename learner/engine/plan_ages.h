@@ -16,8 +16,8 @@ namespace pompc::learner {
 // rows from before are those within their incarnation until rows of the new one come. Thread-safe.
 class PlanAges {
  public:
-  // By how many versions each of them is behind the newest one seen, these included; 0 for rows
-  // without a plan, (0, 0).
+  // The number of versions that each of them is behind the newest one seen, these included; 0 for
+  // rows without a plan, (0, 0).
   std::vector<float> Of(const std::vector<ParameterVersion>& versions);
 
  private:

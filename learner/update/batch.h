@@ -26,8 +26,8 @@ struct Batch {
   // the batch: its largest number counts as 1. [B], > 0; undefined: all windows count alike. Not a
   // column of replay, which knows the probabilities that they are made of.
   at::Tensor importance;
-  // By how many versions the parameters that planned each window's first state are behind, [B], >=
-  // 0; undefined: plans count alike. Not a column of replay: only versions of rows are known there.
+  // The number of versions that the parameters which planned each window's first state are behind,
+  // [B], >= 0; undefined: plans count alike. It is no column of replay, which knows versions alone.
   at::Tensor plan_age;
 
   // INVALID_ARGUMENT naming the tensor, its shape and the shape wanted. B and H follow from

@@ -98,7 +98,8 @@ struct TargetSources {
   at::Tensor nat_price;
 };
 
-// Of state values, the targets are those of the model's own next decisions.
+// Computes step 1, without gradients. The targets of state values are those of the model's own next
+// decisions.
 Targets MakeTargets(const TargetSources& sources, const Windows& windows, const Draws& draws);
 
 // ---- Step 2: the world model and the values

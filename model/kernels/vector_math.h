@@ -135,8 +135,9 @@ POMPC_INLINE bool AllWithin(Floats x, float low, float high) {
   return true;
 }
 
-// How exact a result must be: nearly as float32 is, or enough to be rounded to bfloat16 (a relative
-// error of 2e-4, a tenth of the rounding's), for which versions for AVX512_BF16 have a shorter way.
+// The exactness that a result needs: nearly that of float32, or enough to be rounded to bfloat16 (a
+// relative error of 2e-4, a tenth of the rounding's), for which versions for AVX512_BF16 have a
+// shorter way.
 enum class Precision : uint8_t { kFloat32, kBfloat16 };
 
 // 2^x, relative error 2e-7. A polynomial of degree 5 or 3 for the fraction, of least relative

@@ -367,7 +367,7 @@ class PackedPlanner final : public CpuPlanner {
   }
 
   void TakeElites(const Buffers<Number>& b) const {
-    // Of equal values the candidate that stands first, so that the order is one.
+    // Equal values are ordered by their candidates, so that there is one order.
     const auto better = [&](int32_t i, int32_t j) {
       return b.values[i] != b.values[j] ? b.values[i] > b.values[j] : i < j;
     };

@@ -18,7 +18,7 @@ namespace pompc::planner {
 struct EndpointPickerOptions {
   // Stay with the planner that answered last.
   bool sticky = false;
-  // Of two planners, one that is expected to answer in half the time is asked 2 ^ preference times
+  // A planner that is expected to answer in half the time of another is asked 2 ^ preference times
   // as often. The greater it is, the less is left to chance; where it is too great, all clients run
   // to the planner that was the fastest a moment ago.
   double preference = 3;

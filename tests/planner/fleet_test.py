@@ -147,6 +147,7 @@ class FleetTest(unittest.TestCase):
         self.start("a")
         self.list("a")
         self.finish(self.load("--max-queue", "64"))
+        self.assertGreater(self.refused("a"), 0, "the queue was never full")
 
     def test_planners_that_come_and_go_lose_no_actor(self):
         self.start("a")

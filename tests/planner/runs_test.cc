@@ -157,6 +157,9 @@ TEST_F(RunTableTest, WhatAHostNamedStays) {
   ASSERT_TRUE(table_->Follow(host.endpoint(), "", RunTable::Origin::kHost).ok());
   ASSERT_TRUE(Await([&] { return NumberOf("host") == 1; }));
   EXPECT_EQ(table_->Unfollow("host").code(), absl::StatusCode::kFailedPrecondition);
+  const absl::Status unknown = table_->Unfollow("hots");
+  EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(unknown.message()), HasSubstr("\"hots\"; it serves \"host\""));
   OtherLearner thief("host", "127.0.0.1:0");
   EXPECT_EQ(Follow(thief, "host").code(), absl::StatusCode::kFailedPrecondition);
   // Nor does one that says so only later replace the host's parameters.

@@ -13,7 +13,7 @@
 #include "model/kernels/gemm_bfloat16.h"
 #include "model/ops.h"
 #include "model/planning/plan.h"
-#include "tests/model/testing.h"
+#include "tests/model/planning/plan_inputs.h"
 
 namespace {
 
@@ -80,26 +80,6 @@ proto::RunConfig ConfigOf(const Case& c) {
   return config;
 }
 
-// Parameters with which sequences differ in value, and with which about half of them die.
-WorldModel ModelOf(const proto::RunConfig& config) {
-  const WorldModel model = WorldModel::Create(config, at::kCPU, 1);
-  model.flat().add_(Draw(21, {model.NumParameters()}) * 0.3);
-  return model;
-}
-
-PlanInputs InputsOf(const proto::RunConfig& config, int64_t batch) {
-  const proto::EnvSpec& spec = config.env().spec();
-  PlanInputs inputs;
-  inputs.observations = Draw(5, {batch, spec.observation_size()});
-  inputs.warm_start = Draw(6, {batch, config.planner().horizon(), spec.action_size()}).clamp(-1, 1);
-  for (int64_t b = 0; b < batch; ++b) {
-    inputs.has_warm_start.push_back(b % 3 != 0);
-    inputs.evaluate.push_back(b % 2 == 0);
-    inputs.seeds.push_back(1000 + static_cast<uint64_t>(b));
-  }
-  return inputs;
-}
-
 std::vector<Case> Cases() {
   std::vector<Case> cases;
   for (const auto method : {proto::PlannerConfig::MPPI, proto::PlannerConfig::CEM}) {
@@ -150,9 +130,9 @@ void ExpectClose(const at::Tensor& a, const at::Tensor& b, double tolerance, con
 
 TEST_P(CpuPlannerTest, PlansAreThoseOfTensorOperations) {
   const proto::RunConfig config = ConfigOf(Param());
-  const WorldModel model = ModelOf(config);
+  const WorldModel model = ModelWithValues(config);
   ASSERT_NE(CpuPlanner::Create(model, config), nullptr);
-  const PlanInputs inputs = InputsOf(config, 6);
+  const PlanInputs inputs = SomePlanInputs(config, 6, 5);
   const Plans plans = Plan(model, config, inputs);
   const Plans expected = ReferencePlans(model, config, inputs);
   // Other elites would move the mean by more than a hundredth.
@@ -172,8 +152,8 @@ TEST_P(CpuPlannerTest, TheBestCandidateIsTheSame) {
   c.statistic = proto::PlannerConfig::BEST;
   proto::RunConfig config = ConfigOf(c);
   config.mutable_planner()->set_iterations(1);
-  const WorldModel model = ModelOf(config);
-  const PlanInputs inputs = InputsOf(config, 6);
+  const WorldModel model = ModelWithValues(config);
+  const PlanInputs inputs = SomePlanInputs(config, 6, 5);
   ExpectClose(Plan(model, config, inputs).mean, ReferencePlans(model, config, inputs).mean, 2e-7,
               "the best candidate's first action");
 }
@@ -189,7 +169,7 @@ TEST_P(CpuPlannerTest, RoundedFactorsChangeLittle) {
     proto::RunConfig config = ConfigOf(c);
     config.mutable_planner()->set_iterations(1);
     config.mutable_planner()->set_elites(config.planner().samples());
-    return Plan(ModelOf(config), config, InputsOf(config, 6));
+    return Plan(ModelWithValues(config), config, SomePlanInputs(config, 6, 5));
   };
   const Plans plans = plans_in(proto::ModelConfig::BFLOAT16);
   const Plans expected = plans_in(proto::ModelConfig::FLOAT32);
@@ -204,8 +184,8 @@ TEST_P(CpuPlannerTest, APlanIsTheSameToTheLastBitWhateverItsBatch) {
     Case c = Param();
     c.dtype = dtype;
     const proto::RunConfig config = ConfigOf(c);
-    const Planner planner(ModelOf(config), config);
-    const PlanInputs inputs = InputsOf(config, 4);
+    const Planner planner(ModelWithValues(config), config);
+    const PlanInputs inputs = SomePlanInputs(config, 4, 5);
     const Plans all = planner.Plan(inputs);
     PlanInputs one = inputs;
     one.observations = inputs.observations.narrow(0, 3, 1);
@@ -242,7 +222,7 @@ TEST_P(CpuPlannerTest, PlansAllocateNothingAfterTheFirst) {
     Case c = Param();
     c.dtype = dtype;
     const proto::RunConfig config = ConfigOf(c);
-    const auto planner = CpuPlanner::Create(ModelOf(config), config);
+    const auto planner = CpuPlanner::Create(ModelWithValues(config), config);
     const std::vector<float> observation(3, 0.5f);
     const size_t numbers = config.planner().horizon() * 2;
     const std::vector<float> warm_start(numbers, 0.1f);
@@ -272,7 +252,7 @@ TEST(CpuPlannerMakingTest, ModelsWithoutKernelsHaveNone) {
   Case c;
   c.mlp_dim = 20;  // no multiple of 8
   proto::RunConfig config = ConfigOf(c);
-  EXPECT_EQ(CpuPlanner::Create(ModelOf(config), config), nullptr);
+  EXPECT_EQ(CpuPlanner::Create(ModelWithValues(config), config), nullptr);
   config = ConfigOf(Case());
   const WorldModel wide = WorldModel::Create(config, at::kCPU, 1, at::kDouble);
   EXPECT_EQ(CpuPlanner::Create(wide, config), nullptr);
@@ -280,7 +260,7 @@ TEST(CpuPlannerMakingTest, ModelsWithoutKernelsHaveNone) {
 
 TEST(CpuPlannerMakingTest, APlannerKeepsTheParametersItWasMadeWith) {
   const proto::RunConfig config = ConfigOf(Case());
-  WorldModel model = ModelOf(config);
+  WorldModel model = ModelWithValues(config);
   const auto planner = CpuPlanner::Create(model, config);
   const std::vector<float> observation(3, 0.5f);
   std::vector<float> action(2), mean(2), std(2), next(6);

@@ -8,8 +8,8 @@
 
 #include "common/base/threads.h"
 #include "model/ops.h"
+#include "tests/model/planning/plan_inputs.h"
 #include "tests/model/strict_recorder.h"
-#include "tests/model/testing.h"
 
 namespace pompc::model {
 namespace {
@@ -22,27 +22,6 @@ proto::RunConfig DeviceConfig(bool terminates = false) {
   config.mutable_planner()->set_policy_samples(8);
   config.mutable_planner()->set_elites(12);
   return config;
-}
-
-// A model with arbitrary rewards and values; fresh ones are zero, where all plans tie.
-WorldModel ModelOf(const proto::RunConfig& config, uint64_t seed) {
-  const WorldModel model = WorldModel::Create(config, at::kCPU, seed);
-  model.flat().add_(Draw(seed + 20, {model.NumParameters()}) * 0.3);
-  return model;
-}
-
-PlanInputs SomeInputs(const proto::RunConfig& config, int64_t batch, uint64_t seed) {
-  const proto::EnvSpec& spec = config.env().spec();
-  PlanInputs inputs;
-  inputs.observations = Draw(seed, {batch, spec.observation_size()});
-  inputs.warm_start =
-      Draw(seed + 1, {batch, config.planner().horizon(), spec.action_size()}).clamp(-1, 1);
-  for (int64_t b = 0; b < batch; ++b) {
-    inputs.has_warm_start.push_back((b + static_cast<int64_t>(seed)) % 3 != 0);
-    inputs.evaluate.push_back((b + static_cast<int64_t>(seed)) % 2 == 0);
-    inputs.seeds.push_back(seed * 1000 + static_cast<uint64_t>(b));
-  }
-  return inputs;
 }
 
 void ExpectSamePlans(const Plans& a, const Plans& b, double tolerance) {
@@ -61,11 +40,11 @@ TEST(DevicePlannerTest, PlansAreThoseOfPlan) {
     for (const bool terminates : {false, true}) {
       proto::RunConfig config = DeviceConfig(terminates);
       config.mutable_planner()->set_method(method);
-      DevicePlanner planner(config, ModelOf(config, 1), PlainRecorder);
+      DevicePlanner planner(config, ModelWithValues(config, 1), PlainRecorder);
       // Any version, in batches that are filled up and in such that are full.
       for (const int64_t batch : {1, 3, 4, 7}) {
-        const WorldModel model = ModelOf(config, static_cast<uint64_t>(batch));
-        const PlanInputs inputs = SomeInputs(config, batch, 5 + static_cast<uint64_t>(batch));
+        const WorldModel model = ModelWithValues(config, static_cast<uint64_t>(batch));
+        const PlanInputs inputs = SomePlanInputs(config, batch, 5 + static_cast<uint64_t>(batch));
         PlanInputs together = inputs;
         together.states_per_pass = batch;
         ExpectSamePlans(planner.Plan(model, inputs), Plan(model, config, together), 1e-5);
@@ -84,14 +63,17 @@ TEST(DevicePlannerTest, EveryPlanIsTheSameOperationsAndNoneWaits) {
       config.mutable_planner()->set_method(method);
       config.mutable_model()->set_policy_form(form);
       std::vector<const Recorder*> recorders;
-      DevicePlanner planner(config, ModelOf(config, 1), [&] {
+      DevicePlanner planner(config, ModelWithValues(config, 1), [&] {
         auto recorder = std::make_unique<StrictRecorder>(at::kCPU);
         recorders.push_back(recorder.get());
         return recorder;
       });
       for (uint64_t i = 0; i < 4; ++i) {
         for (const int64_t batch : {1, 3, 4}) {
-          planner.Plan(ModelOf(config, i), SomeInputs(config, batch, i));
+          PlanInputs inputs = SomePlanInputs(config, batch, i);
+          if (i % 2 == 1) inputs.has_warm_start.flip();
+          if (i >= 2) inputs.evaluate.flip();
+          planner.Plan(ModelWithValues(config, i), inputs);
         }
       }
       // Batches of 3 are filled up to 4.
@@ -103,7 +85,7 @@ TEST(DevicePlannerTest, EveryPlanIsTheSameOperationsAndNoneWaits) {
 
 TEST(DevicePlannerTest, WarmUpRecordsForEverySizeOfBatch) {
   const proto::RunConfig config = DeviceConfig();
-  const WorldModel model = ModelOf(config, 1);
+  const WorldModel model = ModelWithValues(config, 1);
   int recorders = 0;
   DevicePlanner planner(config, model, [&] {
     ++recorders;
@@ -111,7 +93,8 @@ TEST(DevicePlannerTest, WarmUpRecordsForEverySizeOfBatch) {
   });
   planner.WarmUp(model, 6);
   EXPECT_EQ(recorders, 4) << "1, 2, 4 and 8";
-  for (int64_t batch = 1; batch <= 6; ++batch) planner.Plan(model, SomeInputs(config, batch, 3));
+  for (int64_t batch = 1; batch <= 6; ++batch)
+    planner.Plan(model, SomePlanInputs(config, batch, 3));
   EXPECT_EQ(recorders, 4);
 }
 
@@ -130,11 +113,11 @@ class SlowRecorder : public Recorder {
 
 TEST(DevicePlannerTest, MakesAsManyIterationsAsThereIsTimeFor) {
   const proto::RunConfig config = DeviceConfig();
-  const WorldModel model = ModelOf(config, 1);
+  const WorldModel model = ModelWithValues(config, 1);
   FakeClock clock;
   DevicePlanner planner(config, model, [&] { return std::make_unique<SlowRecorder>(&clock); });
   const auto iterations = [&](absl::Duration first, absl::Duration second) {
-    PlanInputs inputs = SomeInputs(config, 2, 3);
+    PlanInputs inputs = SomePlanInputs(config, 2, 3);
     inputs.clock = &clock;
     inputs.finish_by = {clock.Now() + first, clock.Now() + second};
     return planner.Plan(model, inputs).iterations;
@@ -153,14 +136,14 @@ TEST(DevicePlannerTest, MakesAsManyIterationsAsThereIsTimeFor) {
 TEST(DevicePlannerTest, CudaReplaysThePlansOfTheCpu) {
   if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
   const proto::RunConfig config = DeviceConfig(/*terminates=*/true);
-  const WorldModel model = ModelOf(config, 1);
+  const WorldModel model = ModelWithValues(config, 1);
   const WorldModel on_device = model.Clone(at::kCUDA);
   DevicePlanner planner(config, on_device,
                         [&] { return MakeRecorder(on_device.device(), /*records=*/true); });
   planner.WarmUp(on_device, 8);
   const int64_t before = planner.replays();
   for (const int64_t batch : {1, 3, 8}) {
-    const PlanInputs inputs = SomeInputs(config, batch, 7);
+    const PlanInputs inputs = SomePlanInputs(config, batch, 7);
     PlanInputs together = inputs;
     together.states_per_pass = batch;
     ExpectSamePlans(planner.Plan(on_device, inputs), Plan(model, config, together), 1e-3);

@@ -8,17 +8,10 @@
 #include <vector>
 
 #include "model/ops.h"
-#include "tests/model/testing.h"
+#include "tests/model/planning/plan_inputs.h"
 
 namespace pompc::model {
 namespace {
-
-// A model with arbitrary rewards and values; fresh ones are zero, where all plans tie.
-WorldModel MakeModel(proto::RunConfig config) {
-  const WorldModel model = WorldModel::Create(config, at::kCPU, 1);
-  model.flat().add_(Draw(21, {model.NumParameters()}) * 0.3);
-  return model;
-}
 
 proto::RunConfig SmallPlan(proto::PlannerConfig::Method method = proto::PlannerConfig::MPPI) {
   proto::RunConfig config = SmallConfig();
@@ -29,20 +22,6 @@ proto::RunConfig SmallPlan(proto::PlannerConfig::Method method = proto::PlannerC
   config.mutable_planner()->set_elites(12);
   config.mutable_learner()->set_discount(0.97);
   return config;
-}
-
-PlanInputs MakeInputs(const proto::RunConfig& config, int64_t batch, uint64_t seed) {
-  const proto::EnvSpec& spec = config.env().spec();
-  PlanInputs inputs;
-  inputs.observations = Draw(seed, {batch, spec.observation_size()});
-  inputs.warm_start =
-      Draw(seed + 1, {batch, config.planner().horizon(), spec.action_size()}).clamp(-1, 1);
-  for (int64_t b = 0; b < batch; ++b) {
-    inputs.has_warm_start.push_back(b % 3 != 0);
-    inputs.evaluate.push_back(b % 2 == 0);
-    inputs.seeds.push_back(seed * 1000 + static_cast<uint64_t>(b));
-  }
-  return inputs;
 }
 
 PlanInputs OneOf(const PlanInputs& inputs, int64_t b) {
@@ -78,9 +57,9 @@ TEST_P(PlanInvarianceTest, PlanAloneEqualsPlanInABatch) {
     proto::RunConfig model_config = SmallConfig();
     model_config.mutable_model()->set_num_q(5);
     model_config.mutable_env()->mutable_spec()->set_terminates(terminates);
-    const WorldModel model = MakeModel(model_config);
+    const WorldModel model = ModelWithValues(model_config);
     const proto::RunConfig config = SmallPlan(method);
-    PlanInputs inputs = MakeInputs(config, 6, 3);
+    PlanInputs inputs = SomePlanInputs(config, 6, 3);
     inputs.states_per_pass = states_per_pass;
     const Plans plans = Plan(model, config, inputs);
     for (int64_t b = 0; b < 6; ++b) {
@@ -104,12 +83,12 @@ INSTANTIATE_TEST_SUITE_P(Methods, EveryMethodTest, ::testing::ValuesIn(kMethods)
 
 TEST_P(EveryMethodTest, PlansInFloat64AgreeWithFloat32) {
   const proto::RunConfig model_config = SmallConfig();
-  const WorldModel model = MakeModel(model_config);
+  const WorldModel model = ModelWithValues(model_config);
   WorldModel wide = WorldModel::Create(model_config, at::kCPU, 1, at::kDouble);
   wide.flat().copy_(model.flat());
   proto::RunConfig config = SmallPlan(GetParam());
   config.mutable_planner()->set_iterations(1);
-  const PlanInputs inputs = MakeInputs(config, 3, 5);
+  const PlanInputs inputs = SomePlanInputs(config, 3, 5);
   const Plans single = Plan(model, config, inputs);
   const Plans plans = Plan(wide, config, inputs);
   EXPECT_EQ(plans.actions.scalar_type(), at::kFloat);
@@ -120,11 +99,11 @@ TEST_P(EveryMethodTest, PlansInFloat64AgreeWithFloat32) {
 TEST_P(EveryMethodTest, PlansOnCudaAgreeWithTheCpus) {
   if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
   const proto::RunConfig model_config = SmallConfig();
-  const WorldModel model = MakeModel(model_config);
+  const WorldModel model = ModelWithValues(model_config);
   const WorldModel there = model.Clone(at::kCUDA);
   proto::RunConfig config = SmallPlan(GetParam());
   config.mutable_planner()->set_iterations(1);
-  const PlanInputs inputs = MakeInputs(config, 3, 5);
+  const PlanInputs inputs = SomePlanInputs(config, 3, 5);
   const Plans plans = Plan(there, config, inputs);
   EXPECT_TRUE(plans.actions.is_cpu());
   for (int64_t b = 0; b < 3; ++b)
@@ -133,9 +112,9 @@ TEST_P(EveryMethodTest, PlansOnCudaAgreeWithTheCpus) {
 
 TEST_P(EveryMethodTest, ShapesAndRanges) {
   const proto::RunConfig model_config = SmallConfig();
-  const WorldModel model = MakeModel(model_config);
+  const WorldModel model = ModelWithValues(model_config);
   const proto::RunConfig config = SmallPlan(GetParam());
-  const Plans plans = Plan(model, config, MakeInputs(config, 4, 7));
+  const Plans plans = Plan(model, config, SomePlanInputs(config, 4, 7));
   EXPECT_EQ(plans.actions.sizes(), (std::vector<int64_t>{4, 2}));
   EXPECT_EQ(plans.warm_start.sizes(), (std::vector<int64_t>{4, 3, 2}));
   EXPECT_LE(plans.actions.abs().max().item<float>(), 1);
@@ -147,9 +126,9 @@ TEST_P(EveryMethodTest, ShapesAndRanges) {
 
 TEST_P(EveryMethodTest, SeedsDecideAndEvaluationTakesTheNoiseAway) {
   const proto::RunConfig model_config = SmallConfig();
-  const WorldModel model = MakeModel(model_config);
+  const WorldModel model = ModelWithValues(model_config);
   const proto::RunConfig config = SmallPlan(GetParam());
-  PlanInputs inputs = OneOf(MakeInputs(config, 1, 7), 0);
+  PlanInputs inputs = OneOf(SomePlanInputs(config, 1, 7), 0);
   inputs.evaluate = {true};
   const Plans quiet = Plan(model, config, inputs);
   ExpectSamePlan(quiet, 0, Plan(model, config, inputs), 0);
@@ -172,10 +151,10 @@ class SteppingClock : public FakeClock {
 };
 
 TEST_P(EveryMethodTest, PlansMakeTheIterationsThatTheyHaveTimeFor) {
-  const WorldModel model = MakeModel(SmallConfig());
+  const WorldModel model = ModelWithValues(SmallConfig());
   proto::RunConfig config = SmallPlan(GetParam());
   config.mutable_planner()->set_iterations(6);
-  PlanInputs inputs = MakeInputs(config, 4, 7);
+  PlanInputs inputs = SomePlanInputs(config, 4, 7);
   EXPECT_EQ(Plan(model, config, inputs).iterations, (std::vector<int>{6, 6, 6, 6}));
   EXPECT_EQ(ActByPolicy(model, config, inputs).iterations, (std::vector<int>{0, 0, 0, 0}));
   // A look at the beginning of a plan, and one after each iteration.
@@ -202,9 +181,9 @@ TEST_P(EveryMethodTest, PlansMakeTheIterationsThatTheyHaveTimeFor) {
 
 TEST(MppiTest, TheStatisticIsAllThatChangesWithItsSetting) {
   const proto::RunConfig model_config = SmallConfig();
-  const WorldModel model = MakeModel(model_config);
+  const WorldModel model = ModelWithValues(model_config);
   proto::RunConfig config = SmallPlan();
-  const PlanInputs inputs = MakeInputs(config, 6, 7);
+  const PlanInputs inputs = SomePlanInputs(config, 6, 7);
   const Plans mean = Plan(model, config, inputs);
   config.mutable_planner()->set_statistic(proto::PlannerConfig::ELITE);
   const Plans elite = Plan(model, config, inputs);
@@ -229,10 +208,10 @@ TEST(MppiTest, TheStatisticIsAllThatChangesWithItsSetting) {
 
 TEST(MppiTest, TheBestEliteIsTheOneOfHighestValue) {
   const proto::RunConfig model_config = SmallConfig();
-  const WorldModel model = MakeModel(model_config);
+  const WorldModel model = ModelWithValues(model_config);
   proto::RunConfig config = SmallPlan();
   config.mutable_planner()->set_iterations(1);
-  const PlanInputs inputs = MakeInputs(config, 4, 7);
+  const PlanInputs inputs = SomePlanInputs(config, 4, 7);
   config.mutable_planner()->set_statistic(proto::PlannerConfig::BEST);
   const Plans best = Plan(model, config, inputs);
   // With a single elite every statistic is its action.
@@ -251,9 +230,9 @@ TEST(MppiTest, TheBestEliteIsTheOneOfHighestValue) {
 }
 
 TEST(CemTest, ExecutesTheMeanOfElitesThatCountAlike) {
-  const WorldModel model = MakeModel(SmallConfig());
+  const WorldModel model = ModelWithValues(SmallConfig());
   proto::RunConfig config = SmallPlan(proto::PlannerConfig::CEM);
-  PlanInputs inputs = MakeInputs(config, 6, 7);
+  PlanInputs inputs = SomePlanInputs(config, 6, 7);
   std::fill(inputs.evaluate.begin(), inputs.evaluate.end(), true);
   const Plans cem = Plan(model, config, inputs);
   EXPECT_TRUE(at::equal(cem.actions, cem.mean));
@@ -276,9 +255,9 @@ TEST(ActByPolicyTest, TakesTheMeanWhereEvaluatingAndADrawElsewhere) {
        {proto::ModelConfig::CLIPPED_GAUSSIAN, proto::ModelConfig::TANH_GAUSSIAN}) {
     proto::RunConfig model_config = SmallConfig();
     model_config.mutable_model()->set_policy_form(form);
-    const WorldModel model = MakeModel(model_config);
+    const WorldModel model = ModelWithValues(model_config);
     const proto::RunConfig config = SmallPlan();
-    PlanInputs inputs = MakeInputs(config, 200, 3);
+    PlanInputs inputs = SomePlanInputs(config, 200, 3);
     std::fill(inputs.evaluate.begin(), inputs.evaluate.end(), true);
     const Plans quiet = ActByPolicy(model, config, inputs);
     const at::Tensor latents = model.Encode(inputs.observations);
@@ -312,7 +291,7 @@ TEST(ActByPolicyTest, TakesTheMeanWhereEvaluatingAndADrawElsewhere) {
 
 TEST_P(EveryMethodTest, SquashedPoliciesProposeSquashedActions) {
   proto::RunConfig model_config = SmallConfig();
-  const WorldModel clipped = MakeModel(model_config);
+  const WorldModel clipped = ModelWithValues(model_config);
   model_config.mutable_model()->set_policy_form(proto::ModelConfig::TANH_GAUSSIAN);
   model_config.mutable_model()->set_log_std_min(-10);
   model_config.mutable_model()->set_log_std_max(-9);
@@ -326,7 +305,7 @@ TEST_P(EveryMethodTest, SquashedPoliciesProposeSquashedActions) {
   config.mutable_planner()->set_policy_samples(63);
   config.mutable_planner()->set_elites(63);
   config.mutable_planner()->set_temperature(0);
-  PlanInputs inputs = OneOf(MakeInputs(config, 1, 7), 0);
+  PlanInputs inputs = OneOf(SomePlanInputs(config, 1, 7), 0);
   inputs.warm_start = at::Tensor();
   inputs.has_warm_start = {};
   at::NoGradGuard no_grad;
@@ -337,7 +316,7 @@ TEST_P(EveryMethodTest, SquashedPoliciesProposeSquashedActions) {
 
 TEST_P(EveryMethodTest, WarmStartIsShiftedByOneDecision) {
   const proto::RunConfig model_config = SmallConfig();
-  const WorldModel model = MakeModel(model_config);
+  const WorldModel model = ModelWithValues(model_config);
   proto::RunConfig config = SmallPlan(GetParam());
   // Samples stay within a few thousandths of the first guess, and all are elites.
   config.mutable_planner()->set_iterations(1);
@@ -345,7 +324,7 @@ TEST_P(EveryMethodTest, WarmStartIsShiftedByOneDecision) {
   config.mutable_planner()->set_elites(config.planner().samples());
   config.mutable_planner()->set_min_std(1e-3);
   config.mutable_planner()->set_max_std(1e-3);
-  PlanInputs inputs = OneOf(MakeInputs(config, 2, 7), 1);
+  PlanInputs inputs = OneOf(SomePlanInputs(config, 2, 7), 1);
   inputs.warm_start = at::tensor({0.1f, 0.2f, 0.3f, 0.4f, 0.5f, 0.6f}).view({1, 3, 2});
   const at::Tensor expected = at::tensor({0.3f, 0.4f, 0.5f, 0.6f, 0.0f, 0.0f}).view({1, 3, 2});
   EXPECT_TRUE(AllClose(Plan(model, config, inputs).warm_start, expected, 2e-3));
@@ -360,11 +339,11 @@ TEST_P(EveryMethodTest, WarmStartIsShiftedByOneDecision) {
 
 TEST_P(EveryMethodTest, MoreIterationsFindBetterPlans) {
   const proto::RunConfig model_config = SmallConfig();
-  const WorldModel model = MakeModel(model_config);
+  const WorldModel model = ModelWithValues(model_config);
   proto::RunConfig config = SmallPlan(GetParam());
   config.mutable_planner()->set_policy_samples(0);
   config.mutable_planner()->set_horizon(5);
-  const PlanInputs inputs = MakeInputs(config, 16, 9);
+  const PlanInputs inputs = SomePlanInputs(config, 16, 9);
   config.mutable_planner()->set_iterations(1);
   const double once = Plan(model, config, inputs).value.mean().item<double>();
   config.mutable_planner()->set_iterations(6);
@@ -381,13 +360,13 @@ TEST_P(EveryMethodTest, ValueIsTheDiscountedModelReturn) {
     model_config.mutable_env()->mutable_spec()->set_terminates(terminates);
     model_config.mutable_model()->set_log_std_max(-9);
     model_config.mutable_model()->set_log_std_min(-10);
-    const WorldModel model = MakeModel(model_config);
+    const WorldModel model = ModelWithValues(model_config);
     proto::RunConfig config = SmallPlan(GetParam());
     config.mutable_planner()->set_iterations(1);
     config.mutable_planner()->set_policy_samples(0);
     config.mutable_planner()->set_min_std(1e-4);
     config.mutable_planner()->set_max_std(1e-4);
-    const PlanInputs inputs = MakeInputs(config, 8, 13);
+    const PlanInputs inputs = SomePlanInputs(config, 8, 13);
     if (terminates) {
       // Half of the states end at some decision of the zero plan, the others go on.
       at::NoGradGuard no_grad;
@@ -432,10 +411,10 @@ TEST_P(EveryMethodTest, ValueIsTheDiscountedModelReturn) {
 
 TEST_P(EveryMethodTest, NanValuesCountAsZero) {
   const proto::RunConfig model_config = SmallConfig();
-  const WorldModel model = MakeModel(model_config);
+  const WorldModel model = ModelWithValues(model_config);
   model.reward().flat().fill_(std::numeric_limits<float>::quiet_NaN());
   const proto::RunConfig config = SmallPlan(GetParam());
-  const Plans plans = Plan(model, config, MakeInputs(config, 2, 3));
+  const Plans plans = Plan(model, config, SomePlanInputs(config, 2, 3));
   EXPECT_TRUE(plans.actions.isfinite().all().item<bool>());
   EXPECT_TRUE(at::equal(plans.value, at::zeros({2})));
 }
