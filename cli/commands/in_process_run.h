@@ -36,6 +36,8 @@ struct InProcessRunOptions {
   int plan_threads = 0;
   // A port that the learner serves as well, "host:port"; if empty, it serves this process alone.
   std::string listen;
+  // Both are as in rpc::ServerOptions, for that port.
+  std::shared_ptr<const rpc::Certificates> certificates;
   bool insecure = false;
   std::shared_ptr<MetricsRegistry> metrics = std::make_shared<MetricsRegistry>();
 };
@@ -79,6 +81,7 @@ class InProcessRun {
 
   // Learner and actor take turns here if the schedule is LOCKSTEP.
   Turns turns_{Clock::Real()};
+  MetricSource certificate_metrics_;
   // The rows with which replay begins.
   std::vector<replay::CheckedDataSet> data_sets_;
   std::vector<std::unique_ptr<replay::App>> shards_;

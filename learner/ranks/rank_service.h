@@ -20,6 +20,8 @@ struct RankServiceOptions {
   proto::RunConfig config;
   // Replay shards of the run.
   uint32_t num_shards = 1;
+  // The learner's start, with which all ranks change what shards hold.
+  proto::LearnerStart start = {};
 };
 
 // RankService over a RankGroup, and over the values its ranks leave for one another. Streams hold

@@ -141,11 +141,11 @@ class Shard {
   // Takes `rows`, which begin with row `first_row` of their segment; rows that are here already are
   // skipped. If not all new rows fit in the grant, or in the writer's share of it (WriterQueue),
   // the shard stores those that fit and answers kBlocked for the rest. It also answers kBlocked for
-  // a chunk that was planned by a version the learner has not announced yet. In both cases it
-  // enrols `waiter`, and the caller gives the same chunk again later; so it does for every chunk
-  // while the store does not admit rows. The waiter may be called before this returns. A chunk is
-  // refused whole. kFailed is UNAVAILABLE before Configure and while loading, CANCELLED after
-  // Close.
+  // a chunk that was planned by a version the learner has not announced yet, and for the first
+  // chunk of a lease that it has not announced yet. In these cases it enrols `waiter`, and the
+  // caller gives the same chunk again later; so it does for every chunk while the store does not
+  // admit rows. The waiter may be called before this returns. A chunk is refused whole. kFailed is
+  // UNAVAILABLE before Configure and while loading, CANCELLED after Close.
   AppendOutcome Append(const SegmentId& segment, uint64_t first_row, const RowView& rows,
                        const std::shared_ptr<RoomWaiter>& waiter);
 
@@ -180,8 +180,13 @@ class Shard {
 
   // Sets the limiter and wakes the writers that may be able to continue. It wakes all of them if
   // they have been told that the learner is silent. ABORTED, with nothing changed, if `from` is not
-  // the start that holds the shard.
+  // the start that holds the shard; INVALID_ARGUMENT, likewise, as Limiter::Check.
   absl::Status Grant(RowGrant grant, const LearnerStart& from = {});
+
+  // OK if `from` may change what the shard holds: it is the start of the learner that holds the
+  // shard. A learner of release 0.1.0, which announces no leases, does not say which start it is
+  // (nullopt). ABORTED otherwise; UNAVAILABLE before Configure, CANCELLED after Close.
+  absl::Status CheckMayChange(const std::optional<LearnerStart>& from) const;
 
   // Draws out.count windows from the table called `table`, as Table::Sample. UNAVAILABLE if the
   // columns do not have the sizes of so many windows, since Configure has changed the horizon after
@@ -265,6 +270,9 @@ class Shard {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckNewRows(const SegmentId& id, const RowView& rows, uint32_t begin,
                             uint64_t first_row) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // OK if the learner has given the lease of the segment's writer, or the writer is known.
+  // UNAVAILABLE while the announcement may still be on its way.
+  absl::Status CheckLease(const SegmentId& id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // OK if the learner has published the versions of the rows from `begin` on. UNAVAILABLE while the
   // announcement may still be on its way, INVALID_ARGUMENT once later grants have come without it.
   absl::Status CheckVersions(const RowView& rows, uint32_t begin, uint64_t first_row,

@@ -25,10 +25,18 @@ std::string Shard::WhyBlocked() const {
 absl::Status Shard::CheckHolder(const LearnerStart& from) const {
   if (from == config_->learner) return absl::OkStatus();
   return absl::AbortedError(
-      absl::StrCat("the shard is held by another start (", config_->learner.incarnation,
-                   ") of run ", config_->run_id,
+      absl::StrCat("the shard is held by another start (", config.learner.incarnation, ") of run ",
+                   config.run_id,
                    "; is this run directory a copy of another one? Each needs shards of its own, ",
                    "and an older state of a run directory needs shards without its later rows"));
+}
+
+absl::Status Shard::CheckMayChange(const std::optional<LearnerStart>& from) const {
+  MutexLock lock(&mu_);
+  POMPC_RETURN_IF_ERROR(CheckOpen());
+  if (from.has_value()) return CheckHolder(*from);
+  if (!limiter_.announces_leases()) return absl::OkStatus();
+  return absl::AbortedError("the request does not say which start of the run's learner makes it");
 }
 
 void Shard::StopWaiting(const RoomWaiter* waiter) {
@@ -43,6 +51,7 @@ absl::Status Shard::Grant(RowGrant grant, const LearnerStart& from) {
     MutexLock lock(&mu_);
     POMPC_RETURN_IF_ERROR(CheckOpen());
     POMPC_RETURN_IF_ERROR(CheckHolder(from));
+    POMPC_RETURN_IF_ERROR(limiter_.Check(grant));
     const bool phase_ends = grant.seed_phase_over && !limiter_.seed_phase_over();
     const bool was_silent = limiter_.Silent(clock_->Now());
     const bool record =

@@ -213,6 +213,7 @@ TEST_F(ServiceTest, WhatTheRunLetsRowsHoldComesWithConfigure) {
   EXPECT_THAT(stream.Exchange(Chunk(1, 0, narrow)).message(), HasSubstr("must be in [0.25, 3]"));
   auto grant = New<proto::GrantRequest>();
   grant.set_max_accepted_rows(1000);
+  grant.set_seed_phase_over(true);
   grant.mutable_newest_version()->set_incarnation(1);
   grant.mutable_newest_version()->set_number(1);
   ASSERT_TRUE(rpc::CallUnary(*stub_, &Stub::Grant, grant, kTimeout).ok());
