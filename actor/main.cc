@@ -23,7 +23,8 @@ int main(int argc, char** argv) {
        .summary =
            "Steps environments of a run with plans from its planners and writes the rows to its "
            "replay shards; with --evaluate, plays the run's evaluations.",
-       .examples = kExamples});
+       .examples = kExamples,
+       .role = pompc::proto::Access::ACTOR});
   pompc::actor::Flags flags;
   pompc::actor::AddFlags(role.flags(), flags);
   return role.Run(
@@ -32,7 +33,8 @@ int main(int argc, char** argv) {
         pompc::actor::AppOptions options = flags.options;
         options.metrics = context.metrics;
         options.lookup_interval = absl::Seconds(flags.lookup_seconds);
-        POMPC_RETURN_IF_ERROR(options.SetAddresses(flags.learner, flags.planners, flags.replay));
+        POMPC_RETURN_IF_ERROR(options.SetAddresses(flags.learner, flags.planners, flags.replay,
+                                                   context.certificates));
         POMPC_ASSIGN_OR_RETURN(auto app, pompc::actor::App::Start(options));
         // An actor has no server of its own, so people and health checks use its metrics address.
         context.http.AddPage(

@@ -54,11 +54,12 @@ struct AppOptions {
   std::shared_ptr<MetricsRegistry> metrics = std::make_shared<MetricsRegistry>();
 
   // Sets the addresses as the flags give them: one learner, and lists separated by commas, that of
-  // the planners with names and files. Empty ones are left out. Fails with INVALID_ARGUMENT naming
-  // the flag.
+  // the planners with names and files. Empty ones are left out. `own` are the certificates of this
+  // process; null: plaintext. Fails with INVALID_ARGUMENT naming the flag.
   absl::Status SetAddresses(const std::string& learner_address,
                             const std::string& planner_addresses,
-                            const std::string& replay_addresses);
+                            const std::string& replay_addresses,
+                            const std::shared_ptr<const rpc::Certificates>& own = nullptr);
 
   // Returns INVALID_ARGUMENT naming a flag that has a bad value, and the allowed ones.
   absl::Status Validate() const;

@@ -8,6 +8,7 @@ find_package(ZLIB REQUIRED)
 find_package(Protobuf REQUIRED)
 
 if(POMPC_SERVICES)
+  find_package(OpenSSL REQUIRED)
   find_package(gRPC REQUIRED CONFIG)
   find_package(prometheus-cpp REQUIRED CONFIG COMPONENTS core)
   find_package(CLI11 REQUIRED CONFIG)

@@ -73,6 +73,9 @@ absl::Status App::Open() {
   restored_rows_ = control_->rows();
   restored_incarnation_ =
       checkpoint.has_value() ? checkpoint->learner_incarnation : run_->learner_incarnation();
+  // The token tells this start from that of a copy of the run directory, which has the same run id
+  // and may have the same incarnation.
+  start_ = {run_->learner_incarnation(), RandomId()};
   Log().info(
       "run {} in {}: start {}, {}", run_->run_id(), run_->path(), run_->learner_incarnation(),
       checkpoint.has_value() ? absl::StrCat("going on from update ", checkpoint->progress.updates)
@@ -119,7 +122,7 @@ absl::Status App::Serve() {
   rank_service_ = std::make_unique<RankService>(
       ranks_, rank_values_,
       RankServiceOptions{run_->run_id(), options_.config,
-                         static_cast<uint32_t>(options_.replay.size())});
+                         static_cast<uint32_t>(options_.replay.size()), start_});
   POMPC_ASSIGN_OR_RETURN(
       server_, rpc::Server::Start(options_.server, {run_service_.get(), parameter_service_.get(),
                                                     rank_service_.get()}));
@@ -147,9 +150,7 @@ absl::StatusOr<std::vector<std::string>> App::SnapshotReplay(const std::string& 
 ShardManagerOptions App::MakeShardManagerOptions() {
   ShardManagerOptions shards;
   shards.run_id = run_->run_id();
-  // The token tells this start from that of a copy of the run directory, which has the same run id
-  // and may have the same incarnation.
-  shards.start = {run_->learner_incarnation(), RandomId()};
+  shards.start = start_;
   shards.shards = options_.replay;
   shards.config = options_.config;
   shards.data_sets = data_sets_;

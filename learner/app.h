@@ -98,6 +98,8 @@ class App {
   // The rows with which replay begins.
   std::vector<replay::CheckedDataSet> data_sets_;
   std::unique_ptr<rundir::RunDirectory> run_;
+  // This start, by which shards know this learner and its other ranks.
+  replay::LearnerStart start_;
   // What the checkpoint said from which this start resumed.
   uint64_t restored_rows_ = 0;
   uint64_t restored_incarnation_ = 0;

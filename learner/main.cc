@@ -9,7 +9,8 @@ int main(int argc, char** argv) {
        .examples = "Example: pompc-learner --preset quickstart --run-dir runs/one --replay "
                    "127.0.0.1:7100,127.0.0.1:7101",
        .listen = "127.0.0.1:7000",
-       .health_service = pompc::learner::kHealthService});
+       .health_service = pompc::learner::kHealthService,
+       .role = pompc::proto::Access::LEARNER});
   pompc::learner::Flags flags;
   pompc::learner::AddFlags(role.flags(), flags);
   return role.Run(argc, argv,

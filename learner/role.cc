@@ -27,12 +27,17 @@ absl::Status CheckRanks(const Flags& flags, bool insecure) {
                      ": 0 to ", engine.world_size - 1));
   }
   if (engine.world_size == 1) return absl::OkStatus();
-  return Annotate(CheckListenAddress(ListenAddress{engine.host, 0}.ToString(), insecure).status(),
-                  "--rank-host");
+  return Annotate(
+      CheckListenAddress(ListenAddress{engine.host, 0}.ToString(), insecure,
+                         "what ranks exchange is not encrypted, with --certificates neither: give "
+                         "--insecure on a network of their own")
+          .status(),
+      "--rank-host");
 }
 
 rpc::ServerOptions ServerOptions(const rpc::RoleContext& context) {
   return {.listen = context.flags.listen,
+          .certificates = context.certificates,
           .insecure = context.flags.insecure,
           .health_service = kHealthService};
 }
@@ -44,7 +49,9 @@ absl::StatusOr<rpc::RunningRole> StartLeader(const Flags& flags, const rpc::Role
   options.run_dir = flags.run_dir;
   POMPC_ASSIGN_OR_RETURN(options.config, config::LoadRunConfig(flags.sources));
   POMPC_RETURN_IF_ERROR(config::FillEnvSpec(&options.config));
-  POMPC_ASSIGN_OR_RETURN(options.replay, rpc::ParseEndpoints("--replay", flags.replay));
+  POMPC_ASSIGN_OR_RETURN(options.replay,
+                         rpc::ParseEndpoints("--replay", flags.replay,
+                                             {context.certificates, proto::Access::REPLAY}));
   POMPC_ASSIGN_OR_RETURN(options.engine, MakeTorchEngine(options.config, flags.engine));
   options.world_size = flags.engine.world_size;
   options.server = ServerOptions(context);
@@ -78,10 +85,13 @@ absl::StatusOr<rpc::RunningRole> StartFollower(const Flags& flags,
   options.world_size = flags.engine.world_size;
   if (!flags.rendezvous.empty()) {
     POMPC_ASSIGN_OR_RETURN(const auto leaders,
-                           rpc::ParseEndpoints("--rendezvous", flags.rendezvous));
+                           rpc::ParseEndpoints("--rendezvous", flags.rendezvous,
+                                               {context.certificates, proto::Access::LEARNER}));
     options.leader = leaders.front();
   }
-  POMPC_ASSIGN_OR_RETURN(options.replay, rpc::ParseEndpoints("--replay", flags.replay));
+  POMPC_ASSIGN_OR_RETURN(options.replay,
+                         rpc::ParseEndpoints("--replay", flags.replay,
+                                             {context.certificates, proto::Access::REPLAY}));
   options.make_engine = [engine = flags.engine](const proto::RunConfig& config) {
     return MakeTorchEngine(config, engine);
   };

@@ -32,7 +32,9 @@ App::App(AppOptions options)
                 .on_batch = [this](const BatchReport& report) { metrics_.Observe(report); }}),
       runs_(MakeRunOptions()),
       service_(&batcher_, &runs_,
-               {.max_queue_wait = options_.max_queue_wait, .clock = options_.clock}) {}
+               {.max_queue_wait = options_.max_queue_wait,
+                .certificates = options_.server.certificates,
+                .clock = options_.clock}) {}
 
 RunTableOptions App::MakeRunOptions() {
   RunTableOptions runs;

@@ -27,11 +27,13 @@ void Flags::AddTo(CLI::App& app) {
                   &engine.threads);
 }
 
-absl::StatusOr<AppOptions> Flags::MakeOptions() const {
+absl::StatusOr<AppOptions> Flags::MakeOptions(
+    const std::shared_ptr<const rpc::Certificates>& certificates) const {
   AppOptions options;
   // Not a required flag for the parser, since --healthcheck does without.
   if (!learners.empty()) {
-    POMPC_ASSIGN_OR_RETURN(options.learners, rpc::ParseEndpoints("--learner", learners));
+    POMPC_ASSIGN_OR_RETURN(options.learners, rpc::ParseEndpoints("--learner", learners,
+                                               {certificates, proto::Access::LEARNER}));
   }
   options.accept_runs = accept_runs;
   options.max_runs = max_runs;

@@ -2,6 +2,7 @@
 #define POMPC_PLANNER_FLAGS_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -19,9 +20,10 @@ struct Flags {
   TorchEngineOptions engine;
 
   void AddTo(CLI::App& app);
-  // The options that the flags make, without server, engine and metrics. INVALID_ARGUMENT naming
-  // the flag.
-  absl::StatusOr<AppOptions> MakeOptions() const;
+  // The options that the flags make, without server, engine and metrics; learners are trusted by
+  // `certificates`. INVALID_ARGUMENT naming the flag.
+  absl::StatusOr<AppOptions> MakeOptions(
+      const std::shared_ptr<const rpc::Certificates>& certificates) const;
 
   // The values as they are parsed.
   std::string learners;

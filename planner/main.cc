@@ -11,8 +11,9 @@ namespace pompc::planner {
 namespace {
 
 absl::StatusOr<rpc::RunningRole> Start(const Flags& flags, const rpc::RoleContext& context) {
-  POMPC_ASSIGN_OR_RETURN(AppOptions options, flags.MakeOptions());
+  POMPC_ASSIGN_OR_RETURN(AppOptions options, flags.MakeOptions(context.certificates));
   options.server.listen = context.flags.listen;
+  options.server.certificates = context.certificates;
   options.server.insecure = context.flags.insecure;
   options.metrics = context.metrics;
   POMPC_ASSIGN_OR_RETURN(options.engine, MakeTorchEngine(flags.engine));
@@ -30,7 +31,8 @@ int main(int argc, char** argv) {
            "Serves MPPI plans to actors, made with the newest parameters of a learner or several.",
        .examples = "Example: pompc-planner --listen 127.0.0.1:50052 --learner 127.0.0.1:7000",
        .listen = "127.0.0.1:50052",
-       .health_service = pompc::proto::PlannerService::service_full_name()});
+       .health_service = pompc::proto::PlannerService::service_full_name(),
+       .role = pompc::proto::Access::PLANNER});
   pompc::planner::Flags flags;
   flags.AddTo(role.flags());
   return role.Run(argc, argv,

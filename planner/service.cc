@@ -232,7 +232,8 @@ grpc::ServerUnaryReactor* PlannerService::Info(grpc::CallbackServerContext* cont
 absl::Status PlannerService::DoFollow(const proto::FollowRequest& request) {
   POMPC_RETURN_IF_ERROR(rpc::CheckWireVersion(request.header()));
   POMPC_ASSIGN_OR_RETURN(const std::vector<rpc::Endpoint> learners,
-                         rpc::ParseEndpoints("learner", request.learner()));
+                         rpc::ParseEndpoints("learner", request.learner(),
+                                             {options_.certificates, proto::Access::LEARNER}));
   if (learners.size() != 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("learner: ", request.learner(), "; allowed is one address, host:port"));

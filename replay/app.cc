@@ -103,6 +103,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const AppOptions& options) {
   }
   rpc::ServerOptions server;
   server.listen = options.listen;
+  server.certificates = options.certificates;
   server.insecure = options.insecure;
   POMPC_ASSIGN_OR_RETURN(app->server_, rpc::Server::Start(server, {&app->service_}));
   // Metrics and the thread come after the server, since both read what it serves; health comes

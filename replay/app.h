@@ -17,7 +17,8 @@ namespace pompc::replay {
 struct AppOptions {
   // "host:port"; port 0 takes any free one. Empty: in-process only.
   std::string listen;
-  // Also listens, in plaintext, where other hosts can reach it.
+  // As in rpc::ServerOptions.
+  std::shared_ptr<const rpc::Certificates> certificates = nullptr;
   bool insecure = false;
   // Label "shard" of its metrics; shards of one process need different ones.
   std::string shard = "0";

@@ -13,11 +13,12 @@ int main(int argc, char** argv) {
                  "--data-dir, on disk, and hands windows of them to the learner, which opens the "
                  "shard and sets its limits.",
       .examples = "  pompc-replay --listen 127.0.0.1:50061\n"
-                  "  pompc-replay --listen 0.0.0.0:50061 --insecure --shard 1\n"
+                  "  pompc-replay --listen 0.0.0.0:50061 --certificates /etc/pompc/replay --shard 1\n"
                   "  pompc-replay --data-dir /var/lib/pompc/shard-0\n"
                   "  pompc-replay --data-dir /var/lib/pompc/shard-0 --on-disk\n",
       .listen = "127.0.0.1:50061",
       .health_service = pompc::proto::ReplayService::service_full_name(),
+      .role = pompc::proto::Access::REPLAY,
   });
   // Everything else that a shard needs to know (run, sizes, capacity) comes from the learner, so
   // that it cannot differ from the run's config.
@@ -37,6 +38,7 @@ int main(int argc, char** argv) {
         // tenth of a reply.
         pompc::KeepFreedMemory(int64_t{64} << 20);
         options.listen = context.flags.listen;
+        options.certificates = context.certificates;
         options.insecure = context.flags.insecure;
         options.metrics = context.metrics;
         POMPC_RETURN_IF_ERROR(store.Fill(&options));

@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/rpc/message_size.h"
 #include "common/values/utf8.h"
+#include "proto/parameter_version.h"
 #include "replay/wire/columns.h"
 #include "replay/wire/tables.h"
 
@@ -105,7 +106,12 @@ LearnerStart ToLearnerStart(const proto::LearnerStart& start) {
   return {start.incarnation(), start.token()};
 }
 
-RowGrant ToRowGrant(const proto::GrantRequest& request) {
+absl::StatusOr<RowGrant> ToRowGrant(const proto::GrantRequest& request) {
+  if (request.newest_version().number() > 0 && !request.seed_phase_over()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the grant says that version ", FromProto(request.newest_version()).ToString(),
+        " is published and that the seed phase goes on; versions come after its end"));
+  }
   RowGrant grant = {.max_accepted_rows = request.max_accepted_rows(),
                     .reason = request.reason(),
                     .seed_phase_over = request.seed_phase_over()};
@@ -114,6 +120,7 @@ RowGrant ToRowGrant(const proto::GrantRequest& request) {
     grant.newest_version = {request.newest_version().incarnation(),
                             request.newest_version().number()};
   }
+  if (request.has_newest_lease()) grant.newest_lease = request.newest_lease();
   return grant;
 }
 

@@ -32,7 +32,8 @@ absl::StatusOr<ShardConfig> ReadShardConfig(const std::string& encoded);
 // The opening of a shard whose number, 0 if an older learner sends none, came with addresses.
 Opening ToOpening(uint64_t shard_incarnation, uint64_t opening);
 
-RowGrant ToRowGrant(const proto::GrantRequest& request);
+// INVALID_ARGUMENT for a version that was published before the seed phase was over.
+absl::StatusOr<RowGrant> ToRowGrant(const proto::GrantRequest& request);
 LearnerStart ToLearnerStart(const proto::LearnerStart& start);
 
 // The answer to a chunk that was acked, refused or left a gap, or of which a part was stored.

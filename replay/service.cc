@@ -310,6 +310,13 @@ absl::Status Service::CheckHeader(const proto::Header& header) const {
   return rpc::CheckHeader(header, config->run_id);
 }
 
+absl::Status Service::CheckLearner(const proto::Header& header,
+                                   const proto::LearnerStart& start) const {
+  POMPC_ASSIGN_OR_RETURN(const auto config, shard_->config());
+  POMPC_RETURN_IF_ERROR(rpc::CheckHeader(header, config->run_id));
+  return CheckHolder(*config, ToLearnerStart(start));
+}
+
 void Service::FillInfo(proto::ShardInfo* info) const {
   *info = ToShardInfo(*shard_);
   info->set_streams(static_cast<uint32_t>(streams()));
@@ -372,7 +379,7 @@ grpc::ServerUnaryReactor* Service::UpdatePlans(grpc::CallbackServerContext* cont
 
 absl::Status Service::DoUpdatePlans(const proto::UpdatePlansRequest& request,
                                     proto::UpdatePlansReply* reply) {
-  POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
+  POMPC_RETURN_IF_ERROR(CheckLearner(request.header(), request.learner_start()));
   POMPC_ASSIGN_OR_RETURN(const auto config, shard_->config());
   const size_t rows = request.count(), numbers = rows * config->table.spec.action_size;
   POMPC_RETURN_IF_ERROR(CheckByteCount(request.addresses(), rows, sizeof(uint64_t), "addresses"));
@@ -397,7 +404,7 @@ grpc::ServerUnaryReactor* Service::UpdatePriorities(grpc::CallbackServerContext*
 
 absl::Status Service::DoUpdatePriorities(const proto::UpdatePrioritiesRequest& request,
                                          proto::UpdatePrioritiesReply* reply) {
-  POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
+  POMPC_RETURN_IF_ERROR(CheckLearner(request.header(), request.learner_start()));
   const size_t windows = request.count();
   POMPC_RETURN_IF_ERROR(
       CheckByteCount(request.addresses(), windows, sizeof(uint64_t), "addresses"));
@@ -420,7 +427,7 @@ grpc::ServerUnaryReactor* Service::BarWindows(grpc::CallbackServerContext* conte
 
 absl::Status Service::DoBarWindows(const proto::BarWindowsRequest& request,
                                    proto::BarWindowsReply* reply) {
-  POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
+  POMPC_RETURN_IF_ERROR(CheckLearner(request.header(), request.learner_start()));
   POMPC_RETURN_IF_ERROR(
       CheckByteCount(request.addresses(), request.count(), sizeof(uint64_t), "addresses"));
   POMPC_ASSIGN_OR_RETURN(
@@ -436,8 +443,10 @@ grpc::ServerUnaryReactor* Service::Grant(grpc::CallbackServerContext* context,
                                          const proto::GrantRequest* request,
                                          proto::ShardInfo* reply) {
   absl::Status status = CheckHeader(request->header());
+  absl::StatusOr<RowGrant> grant = ToRowGrant(*request);
+  status.Update(grant.status());
   if (status.ok()) {
-    status = shard_->Grant(ToRowGrant(*request), ToLearnerStart(request->learner_start()));
+    status = shard_->Grant(*std::move(grant), ToLearnerStart(request->learner_start()));
   }
   if (status.ok()) FillInfo(reply);
   return rpc::FinishUnary(context, status);

@@ -81,6 +81,8 @@ class Service : public proto::ReplayService::WithRawCallbackMethod_Sample<
 
  private:
   absl::Status CheckHeader(const proto::Header& header) const;
+  // The same, and ABORTED unless it is asked by the start of the learner that holds the shard.
+  absl::Status CheckLearner(const proto::Header& header, const proto::LearnerStart& start) const;
   absl::Status DoSample(const grpc::ByteBuffer& request, grpc::ByteBuffer* reply);
   absl::Status DoUpdatePlans(const proto::UpdatePlansRequest& request,
                              proto::UpdatePlansReply* reply);

@@ -3,9 +3,12 @@
 # loopback ports. Ends with the learner's exit status, and with everything it started stopped.
 #
 #   scripts/local-cluster.sh [--preset NAME] [--config FILE] [--seed N] [--run-dir DIR] [--set field=value]...
-#                            [--actors N] [--device DEVICE] [--actor-command "PROGRAM ARGUMENT..."]
+#                            [--actors N] [--device DEVICE] [--certificates DIR]
+#                            [--actor-command "PROGRAM ARGUMENT..."]
 #
 # --device is where learner and planner compute: cpu (the default), cuda or cuda:N.
+# --certificates is a folder that deploy/certificates.sh has made: all processes use it among themselves, and
+# `pompc status` and its like need --certificates DIR/operator.
 # --actor-command starts actors and evaluator of your own instead (docs/external-environments.md).
 # POMPC_BIN_DIR names a folder with the programs; without it those of build/release/bin are built and used.
 #
@@ -26,7 +29,7 @@ readonly BIN="${POMPC_BIN_DIR:-$POMPC_ROOT/build/release/bin}"
 readonly NEWEST="$POMPC_ROOT/runs/newest-cluster"
 readonly STOP_SECONDS=30
 
-usage() { sed -n '2,22s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,25s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 # --- Processes -------------------------------------------------------------------------------------------------------
 
@@ -36,7 +39,8 @@ define() {
   shift 2
   pick_port
   echo "127.0.0.1:$port" >"$state/$name.metrics"
-  printf '%s\n' "$BIN/pompc-$role" --metrics-listen "127.0.0.1:$port" "$@" >"$state/$name.command"
+  printf '%s\n' "$BIN/pompc-$role" --metrics-listen "127.0.0.1:$port" \
+    ${certificates:+--certificates "$certificates/$role"} "$@" >"$state/$name.command"
   names+=("$name")
 }
 
@@ -48,7 +52,7 @@ define_actor() {
     define "$name" actor "$@"
     return
   fi
-  printf '%s\n' "${actor_command[@]}" "$@" >"$state/$name.command"
+  printf '%s\n' "${actor_command[@]}" ${certificates:+--certificates "$certificates/actor"} "$@" >"$state/$name.command"
   names+=("$name")
 }
 
@@ -200,11 +204,12 @@ run_cluster() {
   local actors=2 device=cpu run_dir="" learner_arguments=() i status=0
   while (( $# > 0 )); do
     case "$1" in
-      --actors | --device | --run-dir | --actor-command | --preset | --config | --set | --seed) (( $# > 1 )) || refuse "$1 needs a value" ;;
+      --actors | --device | --certificates | --run-dir | --actor-command | --preset | --config | --set | --seed) (( $# > 1 )) || refuse "$1 needs a value" ;;
     esac
     case "$1" in
       --actors) actors="$(decimal --actors "$2" 0 256)"; shift ;;
       --device) device="$2"; shift ;;
+      --certificates) certificates="$(realpath -m "$2")"; shift ;;
       --run-dir) run_dir="$2"; shift ;;
       --actor-command) read -ra actor_command <<<"$2"; shift ;;
       --preset | --config | --set) learner_arguments+=("$1" "$2"); shift ;;
@@ -312,6 +317,7 @@ control() {
 state=""
 names=()
 actor_command=()
+certificates=""
 declare -A pids=()
 case "${1:-}" in
   status | stop | kill | restart) control "$@" ;;

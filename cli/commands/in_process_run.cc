@@ -74,6 +74,7 @@ absl::Status InProcessRun::StartLearner(const InProcessRunOptions& options,
                                         std::shared_ptr<learner::Engine> engine) {
   learner::AppOptions learner;
   learner.server.listen = options.listen;
+  learner.server.certificates = options.certificates;
   learner.server.insecure = options.insecure;
   learner.run_dir = options.run_dir;
   learner.config = options.config;

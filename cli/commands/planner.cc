@@ -23,13 +23,17 @@ struct PlannerFlags {
   std::string planners;
   std::string learner;
   std::string run_id;
+  std::string certificates;
 };
 
 // Calls `ask` with a stub of each planner, all of them even if one fails. The first error, with the
 // planner's address.
 template <typename Ask>
-absl::Status AskEach(const std::string& planners, Ask ask) {
-  POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--planners", planners));
+absl::Status AskEach(const PlannerFlags& flags, Ask ask) {
+  POMPC_ASSIGN_OR_RETURN(const rpc::Trust trust,
+                         rpc::LoadTrust(flags.certificates, proto::Access::PLANNER));
+  POMPC_ASSIGN_OR_RETURN(const auto endpoints,
+                         rpc::ParseEndpoints("--planners", flags.planners, trust));
   POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
   absl::Status status;
   for (const rpc::Endpoint& endpoint : endpoints) {
@@ -43,7 +47,7 @@ absl::Status AskEach(const std::string& planners, Ask ask) {
 absl::Status ListRuns(const PlannerFlags& flags) {
   TextTable rows = {{"planner", "run", "learner", "connected", "version", "plans", "waiting"}};
   const absl::Status status =
-      AskEach(flags.planners, [&](const std::string& address, PlannerStub& stub) -> absl::Status {
+      AskEach(flags, [&](const std::string& address, PlannerStub& stub) -> absl::Status {
         proto::PlannerInfoRequest request;
         *request.mutable_header() = rpc::MakeHeader("");
         POMPC_ASSIGN_OR_RETURN(const proto::PlannerInfoReply info,
@@ -64,7 +68,7 @@ absl::Status Follow(const PlannerFlags& flags) {
   proto::FollowRequest request;
   *request.mutable_header() = rpc::MakeHeader(flags.run_id);
   request.set_learner(flags.learner);
-  return AskEach(flags.planners,
+  return AskEach(flags,
                  [&](const std::string& address, PlannerStub& stub) -> absl::Status {
                    POMPC_RETURN_IF_ERROR(
                        rpc::CallUnary(stub, &PlannerStub::Follow, request, kTimeout).status());
@@ -78,7 +82,7 @@ absl::Status Follow(const PlannerFlags& flags) {
 absl::Status Unfollow(const PlannerFlags& flags) {
   proto::UnfollowRequest request;
   *request.mutable_header() = rpc::MakeHeader(flags.run_id);
-  return AskEach(flags.planners, [&](const std::string& address, PlannerStub& stub) {
+  return AskEach(flags, [&](const std::string& address, PlannerStub& stub) {
     return rpc::CallUnary(stub, &PlannerStub::Unfollow, request, kTimeout).status();
   });
 }
@@ -88,6 +92,7 @@ void AddPlanners(CLI::App* command, PlannerFlags* flags) {
       ->type_name("HOST:PORT,...")
       ->envname("POMPC_PLANNERS")
       ->required();
+  rpc::AddCertificatesFlag(*command, &flags->certificates);
 }
 
 }  // namespace

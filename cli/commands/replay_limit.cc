@@ -23,7 +23,7 @@ namespace {
 constexpr absl::Duration kTimeout = absl::Seconds(5);
 
 struct Flags {
-  std::string learner, run_dir, utd;
+  std::string learner, run_dir, utd, certificates;
   std::optional<uint64_t> slack_rows, min_rows, max_rows;
 };
 
@@ -53,7 +53,10 @@ absl::StatusOr<rundir::ServedRun> Find(const Flags& flags) {
 absl::Status Limit(const Flags& flags) {
   POMPC_ASSIGN_OR_RETURN(const proto::RunLimits wanted, Wanted(flags));
   POMPC_ASSIGN_OR_RETURN(rundir::ServedRun served, Find(flags));
-  POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", served.address));
+  POMPC_ASSIGN_OR_RETURN(const rpc::Trust trust,
+                         rpc::LoadTrust(flags.certificates, proto::Access::LEARNER));
+  POMPC_ASSIGN_OR_RETURN(const auto endpoints,
+                         rpc::ParseEndpoints("--learner", served.address, trust));
   const rpc::Endpoint& learner = endpoints.front();
   POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
   if (served.run_id.empty()) {
@@ -90,6 +93,7 @@ Command AddReplayLimit(CLI::App& replay) {
                   &flags->min_rows);
   rpc::AddInteger(*command, {"--max-rows", "rows of the run, 0 for no limit, as stop.max_rows"},
                   &flags->max_rows);
+  rpc::AddCertificatesFlag(*command, &flags->certificates);
   return {command, [flags] { return Limit(*flags); }};
 }
 

@@ -19,8 +19,9 @@
 namespace pompc::cli {
 namespace {
 
-absl::Status PrintRunningRun(const std::string& learner) {
-  POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", learner));
+absl::Status PrintRunningRun(const std::string& learner, const std::string& certificates) {
+  POMPC_ASSIGN_OR_RETURN(const rpc::Trust trust, rpc::LoadTrust(certificates, proto::Access::LEARNER));
+  POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", learner, trust));
   POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
   POMPC_ASSIGN_OR_RETURN(const proto::GetRunReply run,
                          run::GetRun(endpoints.front(), absl::Seconds(5)));
@@ -100,16 +101,17 @@ Command AddStatus(CLI::App& pompc) {
       "  pompc status --learner 127.0.0.1:7000    asks the run's learner for everything\n"
       "  pompc status --run-dir runs/a            reads the run's files: progress, evaluations");
   struct Flags {
-    std::string learner, run_dir;
+    std::string learner, run_dir, certificates;
   };
   auto flags = std::make_shared<Flags>();
   CLI::Option* learner = command->add_option("--learner", flags->learner, "the learner's address");
   learner->type_name("HOST:PORT")->envname("POMPC_LEARNER");
   command->add_option("--run-dir", flags->run_dir, "the run's folder; goes before --learner")
       ->type_name("DIR");
+  rpc::AddCertificatesFlag(*command, &flags->certificates);
   return {command, [flags] {
             if (!flags->run_dir.empty()) return PrintRunDirectory(flags->run_dir);
-            if (!flags->learner.empty()) return PrintRunningRun(flags->learner);
+            if (!flags->learner.empty()) return PrintRunningRun(flags->learner, flags->certificates);
             return absl::InvalidArgumentError("give --learner HOST:PORT or --run-dir DIR");
           }};
 }

@@ -11,8 +11,14 @@
 namespace pompc::cli {
 namespace {
 
-absl::Status Stop(const std::string& learner) {
-  POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", learner));
+struct Flags {
+  std::string learner, certificates;
+};
+
+absl::Status Stop(const Flags& flags) {
+  POMPC_ASSIGN_OR_RETURN(const rpc::Trust trust,
+                         rpc::LoadTrust(flags.certificates, proto::Access::LEARNER));
+  POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", flags.learner, trust));
   POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
   // StopRun names the run, so that it cannot end another one that has taken over the address.
   POMPC_ASSIGN_OR_RETURN(const proto::GetRunReply run,
@@ -31,12 +37,13 @@ Command AddStop(CLI::App& pompc) {
   command->footer(
       "Example:\n"
       "  pompc stop --learner 127.0.0.1:7000");
-  auto learner = std::make_shared<std::string>();
-  command->add_option("--learner", *learner, "the learner's address")
+  auto flags = std::make_shared<Flags>();
+  command->add_option("--learner", flags->learner, "the learner's address")
       ->type_name("HOST:PORT")
       ->envname("POMPC_LEARNER")
       ->required();
-  return {command, [learner] { return Stop(*learner); }};
+  rpc::AddCertificatesFlag(*command, &flags->certificates);
+  return {command, [flags] { return Stop(*flags); }};
 }
 
 }  // namespace pompc::cli

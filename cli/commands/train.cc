@@ -50,6 +50,7 @@ struct TrainFlags {
   InProcessRunOptions run;
   bool offline = false;
   std::string import;
+  std::string certificates;
   std::string metrics_listen = "127.0.0.1:0";
   std::string log_level = "warning";
 };
@@ -117,6 +118,10 @@ absl::Status Train(const TrainFlags& flags) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = flags.log_level}));
   POMPC_RETURN_IF_ERROR(CheckDescriptorLimit());
   InProcessRunOptions options = flags.run;
+  POMPC_ASSIGN_OR_RETURN(options.certificates, rpc::LoadCertificates(flags.certificates));
+  if (options.certificates != nullptr) {
+    POMPC_RETURN_IF_ERROR(options.certificates->CheckRole(proto::Access::LEARNER));
+  }
   POMPC_ASSIGN_OR_RETURN(options.config, MakeConfig(flags));
   POMPC_RETURN_IF_ERROR(CheckTask(options));
   ProgressDisplay display(StandardOutputOptions(), &std::cout);
@@ -220,8 +225,10 @@ Command AddTrain(CLI::App& pompc) {
       ->add_option("--listen", flags->run.listen,
                    "serve the learner here as well, for pompc status; default: not at all")
       ->type_name("HOST:PORT");
+  rpc::AddCertificatesFlag(*command, &flags->certificates);
   command->add_flag("--insecure", flags->run.insecure,
-                    "allow --listen on addresses that other hosts can reach");
+                    "allow --listen on addresses that other hosts can reach without --certificates: "
+                    "whoever reaches it may do everything");
   command
       ->add_option("--metrics-listen", flags->metrics_listen,
                    "serve /metrics, /healthz and the status page here; port 0 takes a free one")

@@ -14,6 +14,7 @@
 #include "cli/replay/source.h"
 #include "cli/replay/transfer.h"
 #include "common/base/check.h"
+#include "common/rpc/certificates.h"
 #include "common/rpc/integer_flag.h"
 #include "replay/client/row_reader.h"
 
@@ -23,6 +24,7 @@ namespace {
 // The flags of all five commands; each adds those that it has.
 struct InspectionFlags {
   std::string where;
+  std::string certificates;
   std::string file;
   std::string name;
   bool json = false;
@@ -52,6 +54,7 @@ void AddWhere(CLI::App& command, const Flags& flags) {
           "run directory, which no process may be using")
       ->type_name("WHERE")
       ->required();
+  rpc::AddCertificatesFlag(command, &flags->certificates);
 }
 
 void AddSelection(CLI::App& command, const Flags& flags) {
@@ -74,7 +77,7 @@ template <typename Use>
 std::function<absl::Status()> WithSource(const Flags& flags, Use use) {
   return [flags, use] {
     POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<ReplaySource> source,
-                           ReplaySource::Open(flags->where));
+                           ReplaySource::Open(flags->where, flags->certificates));
     return use(*source, *flags);
   };
 }
@@ -159,8 +162,9 @@ ReplayAction AddSnapshot(CLI::App& replay) {
                    "that is going on and serves an address, for all its shards")
       ->type_name("WHERE")
       ->required();
+  rpc::AddCertificatesFlag(*command, &flags->certificates);
   AddName(*command, flags);
-  return {command, [flags] { return SnapshotShards(flags->where, flags->name, std::cout); }};
+  return {command, [flags] { return SnapshotShards(flags->where, flags->certificates, flags->name, std::cout); }};
 }
 
 ReplayAction AddRestore(CLI::App& replay) {

@@ -22,9 +22,13 @@ namespace fs = std::filesystem;
 // The learner waits for one shard after the other, for up to RowReader::kSnapshotTimeout each.
 constexpr absl::Duration kRunTimeout = absl::Minutes(30);
 
-absl::Status SnapshotRun(const std::string& run_dir, const std::string& name, std::ostream& out) {
+absl::Status SnapshotRun(const std::string& run_dir, const std::string& certificates,
+                         const std::string& name, std::ostream& out) {
+  POMPC_ASSIGN_OR_RETURN(const rpc::Trust trust,
+                         rpc::LoadTrust(certificates, proto::Access::LEARNER));
   POMPC_ASSIGN_OR_RETURN(const rundir::ServedRun served, rundir::ReadServedRun(run_dir));
-  POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("address", served.address));
+  POMPC_ASSIGN_OR_RETURN(const auto endpoints,
+                         rpc::ParseEndpoints("address", served.address, trust));
   POMPC_ASSIGN_OR_RETURN(const proto::SnapshotReplayReply reply,
                          run::SnapshotReplay(endpoints.front(), served.run_id, name, kRunTimeout));
   for (const std::string& folder : reply.folders()) out << folder << "\n";
@@ -39,14 +43,16 @@ bool IsRun(const std::string& folder) {
 
 }  // namespace
 
-absl::Status SnapshotShards(const std::string& where, const std::string& name, std::ostream& out) {
+absl::Status SnapshotShards(const std::string& where, const std::string& certificates,
+                            const std::string& name, std::ostream& out) {
   POMPC_RETURN_IF_ERROR(replay::SnapshotFolder("", name).status());
   std::error_code unknown;
   if (fs::is_directory(where, unknown)) {
     POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
-    return SnapshotRun(where, name, out);
+    return SnapshotRun(where, certificates, name, out);
   }
-  POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<ReplaySource> source, ReplaySource::Open(where));
+  POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<ReplaySource> source,
+                         ReplaySource::Open(where, certificates));
   for (const ReplaySource::Shard& shard : source->shards()) {
     POMPC_ASSIGN_OR_RETURN(const std::string folder, shard.reader->Snapshot(name));
     out << shard.place << ": " << folder << "\n";

@@ -10,9 +10,11 @@ namespace pompc::cli {
 
 // Lets running shards keep a copy of their rows under this name, and prints where it is: the shards
 // at `where` ("host:port,host:port"), or all those of the run whose directory `where` is, through
-// its learner. NOT_FOUND and FAILED_PRECONDITION as rundir::ReadServedRun; otherwise as the calls
-// in proto/replay.proto and proto/run.proto.
-absl::Status SnapshotShards(const std::string& where, const std::string& name, std::ostream& out);
+// its learner. `certificates` is the folder of --certificates; empty: plaintext. NOT_FOUND and
+// FAILED_PRECONDITION as rundir::ReadServedRun; otherwise as the calls in proto/replay.proto and
+// proto/run.proto.
+absl::Status SnapshotShards(const std::string& where, const std::string& certificates,
+                            const std::string& name, std::ostream& out);
 
 // Makes a data folder `to` of the snapshot of this name in the data folder `from`; or all those of
 // the run directory `to` of the snapshots in the run directory `from`. Where one of several cannot

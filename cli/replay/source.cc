@@ -48,7 +48,8 @@ absl::StatusOr<std::vector<std::string>> DataFolders(const std::string& folder) 
 
 ReplaySource::~ReplaySource() = default;
 
-absl::StatusOr<std::unique_ptr<ReplaySource>> ReplaySource::Open(const std::string& where) {
+absl::StatusOr<std::unique_ptr<ReplaySource>> ReplaySource::Open(
+    const std::string& where, const std::string& certificates) {
   POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
   std::unique_ptr<ReplaySource> source(new ReplaySource);
   std::error_code unknown;
@@ -62,9 +63,11 @@ absl::StatusOr<std::unique_ptr<ReplaySource>> ReplaySource::Open(const std::stri
     }
     for (const std::string& folder : folders) POMPC_RETURN_IF_ERROR(source->Serve(folder));
   } else {
+    POMPC_ASSIGN_OR_RETURN(const rpc::Trust trust,
+                           rpc::LoadTrust(certificates, proto::Access::REPLAY));
     POMPC_ASSIGN_OR_RETURN(
         const std::vector<rpc::Endpoint> endpoints,
-        rpc::ParseEndpoints("addresses of shards, or a folder that exists", where));
+        rpc::ParseEndpoints("addresses of shards, or a folder that exists", where, trust));
     for (const rpc::Endpoint& endpoint : endpoints) {
       POMPC_RETURN_IF_ERROR(source->Connect(endpoint, endpoint.address()));
     }

@@ -7,13 +7,17 @@ namespace pompc {
 // The bounds protect the process that serves the table from clients that put without end.
 absl::Status MemoryRendezvous::Put(const std::string& key, const std::string& value) {
   MutexLock lock(&mu_);
-  if (key.size() > kMaxBytes || value.size() > kMaxBytes || values_.size() >= kMaxValues) {
-    return absl::ResourceExhaustedError(absl::StrCat("at most ", kMaxValues, " values of ",
-                                                     kMaxBytes, " bytes are held"));
+  const size_t bytes = key.size() + value.size();
+  if (key.size() > kMaxBytes || value.size() > kMaxBytes || values_.size() >= kMaxValues ||
+      bytes > kMaxTotalBytes - bytes_) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("at most ", kMaxValues, " values are held, of ", kMaxBytes,
+                     " bytes each and of ", kMaxTotalBytes, " together"));
   }
   if (!values_.emplace(key, value).second) {
     return absl::AlreadyExistsError(absl::StrCat(key, " has been put already"));
   }
+  bytes_ += bytes;
   changed_.SignalAll();
   return absl::OkStatus();
 }

@@ -26,10 +26,11 @@ class Rendezvous {
 // A rendezvous in memory, for threads, and behind the service of the process that all others reach.
 class MemoryRendezvous : public Rendezvous {
  public:
-  // The most values, and the most bytes of a key or value. Put refuses more with
-  // RESOURCE_EXHAUSTED.
+  // The most values, the most bytes of a key or value, and the most bytes of all of them together.
+  // Put refuses more with RESOURCE_EXHAUSTED.
   static constexpr size_t kMaxValues = 100000;
   static constexpr size_t kMaxBytes = size_t{1} << 16;
+  static constexpr size_t kMaxTotalBytes = size_t{64} << 20;
 
   explicit MemoryRendezvous(Clock* clock = Clock::Real()) : clock_(clock) {}
 
@@ -41,6 +42,8 @@ class MemoryRendezvous : public Rendezvous {
   Mutex mu_;
   CondVar changed_;
   std::map<std::string, std::string> values_ ABSL_GUARDED_BY(mu_);
+  // Bytes of the keys and values.
+  size_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace pompc

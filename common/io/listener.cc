@@ -158,13 +158,14 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
   return ListenAddress{std::string(host), *port};
 }
 
-absl::StatusOr<ListenAddress> CheckListenAddress(absl::string_view text, bool insecure) {
+absl::StatusOr<ListenAddress> CheckListenAddress(absl::string_view text, bool allowed,
+                                                 absl::string_view remedy) {
   absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
-  if (!address.ok() || insecure || address->IsLoopback()) return address;
+  if (!address.ok() || allowed || address->IsLoopback()) return address;
   return absl::FailedPreconditionError(
       absl::StrCat("refusing to listen on ", text,
-                   ": other hosts can reach it and connections are plaintext; give --insecure to "
-                   "allow that, or listen on 127.0.0.1"));
+                   ": other hosts can reach it, and nothing there says who they are; ", remedy,
+                   ", or listen on 127.0.0.1"));
 }
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const ListenAddress& address) {

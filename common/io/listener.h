@@ -31,8 +31,10 @@ struct ListenAddress {
 absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text);
 
 // Does the same, and fails with FAILED_PRECONDITION if other hosts could reach the address and
-// `insecure` does not allow that: servers here neither encrypt nor authenticate.
-absl::StatusOr<ListenAddress> CheckListenAddress(absl::string_view text, bool insecure);
+// `allowed` is false. The message ends with `remedy`, which says what would allow it: "give
+// --insecure".
+absl::StatusOr<ListenAddress> CheckListenAddress(absl::string_view text, bool allowed,
+                                                 absl::string_view remedy);
 
 // The sockets that listen on one address, for a thread that polls: the thread waits for what
 // AddTo() adds and then calls Accept() until no connection is left. Failures to accept never end

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -20,6 +21,7 @@
 #include "common/base/check.h"
 #include "common/base/threads.h"
 #include "common/io/descriptors.h"
+#include "common/io/files.h"
 #include "common/io/listener.h"
 #include "httplib.h"
 
@@ -58,6 +60,8 @@ std::string Serialize(const Response& response, bool head_only) {
 struct Request {
   std::string path;
   bool head_only = false;
+  // The token that the client gives, if any.
+  std::string token;
   // The answer to a request that is refused.
   std::optional<Response> refusal;
 };
@@ -66,7 +70,30 @@ Request Refused(std::string status, std::string text, std::string headers = "") 
   return {.refusal = Response{std::move(status), {kTextType, std::move(text)}, std::move(headers)}};
 }
 
-// Reads the first line only, because no page depends on the others.
+// The token of the line "Authorization: Bearer TOKEN" among those after the first.
+std::string TokenIn(absl::string_view input) {
+  const std::vector<absl::string_view> lines = absl::StrSplit(input, '\n');
+  for (size_t i = 1; i < lines.size(); ++i) {
+    const std::pair<absl::string_view, absl::string_view> field =
+        absl::StrSplit(lines[i], absl::MaxSplits(':', 1));
+    if (!absl::EqualsIgnoreCase(field.first, "authorization")) continue;
+    const absl::string_view value = absl::StripAsciiWhitespace(field.second);
+    if (!absl::StartsWithIgnoreCase(value, "bearer ")) return "";
+    return std::string(absl::StripAsciiWhitespace(value.substr(7)));
+  }
+  return "";
+}
+
+// Takes as long whatever the bytes are, so that nobody finds a token byte by byte.
+bool IsToken(absl::string_view given, absl::string_view token) {
+  unsigned char different = given.size() == token.size() ? 0 : 1;
+  for (size_t i = 0; i < token.size(); ++i) {
+    different |= static_cast<unsigned char>(token[i] ^ (i < given.size() ? given[i] : '\0'));
+  }
+  return different == 0;
+}
+
+// Reads the first line and the token: no page depends on anything else.
 Request ParseRequest(absl::string_view input) {
   const std::vector<absl::string_view> line =
       absl::StrSplit(input.substr(0, input.find_first_of("\r\n")), ' ');
@@ -84,7 +111,7 @@ Request ParseRequest(absl::string_view input) {
     path = slash == absl::string_view::npos ? "/" : path.substr(slash);
   }
   path = path.substr(0, path.find_first_of("?#"));
-  return {.path = std::string(path), .head_only = line[0] == "HEAD"};
+  return {.path = std::string(path), .head_only = line[0] == "HEAD", .token = TokenIn(input)};
 }
 
 bool IsComplete(absl::string_view input) {
@@ -114,7 +141,9 @@ class PollServer final : public HttpServer {
 
   absl::Status Open() {
     POMPC_ASSIGN_OR_RETURN(const ListenAddress address,
-                           CheckListenAddress(options_.listen, options_.insecure));
+                           CheckListenAddress(options_.listen, options_.allow_remote,
+                                              "give --metrics-token-file or --certificates, or "
+                                              "--insecure where all may read it"));
     POMPC_ASSIGN_OR_RETURN(listener_, Listener::Open(address));
     POMPC_RETURN_IF_ERROR(waker_.Open());
     POMPC_CHECK_GT(MaxConnections(), 0);
@@ -275,6 +304,12 @@ class PollServer final : public HttpServer {
     if (!open) connections_.erase(it);
   }
 
+  // Health is for those who start and watch processes, and says nothing of the run.
+  bool IsAllowed(const Request& request) const {
+    return options_.token.empty() || request.path == "/healthz" ||
+           IsToken(request.token, options_.token);
+  }
+
   // Returns false when the client has gone.
   bool Read(uint64_t id, Connection& connection, absl::Duration now) {
     std::array<char, 4096> buffer;
@@ -284,6 +319,10 @@ class PollServer final : public HttpServer {
     Request request;
     if (IsComplete(connection.input)) {
       request = ParseRequest(connection.input);
+      if (!request.refusal.has_value() && !IsAllowed(request)) {
+        request = Refused("401 Unauthorized", "this page needs a token\n",
+                          "WWW-Authenticate: Bearer\r\n");
+      }
     } else if (connection.input.size() > kMaxRequestBytes) {
       request = Refused("431 Request Header Fields Too Large", "the request is too long\n");
     } else {
@@ -404,6 +443,19 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions 
   auto server = std::make_unique<PollServer>(std::move(options));
   POMPC_RETURN_IF_ERROR(server->Open());
   return server;
+}
+
+absl::StatusOr<std::string> ReadTokenFile(const std::string& path) {
+  constexpr size_t kMostBytes = 4096;
+  const absl::StatusOr<std::string> text = ReadFile(path, kMostBytes);
+  if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
+  const std::string token(absl::StripAsciiWhitespace(*text));
+  const auto in_word = [](char c) { return absl::ascii_isgraph(static_cast<unsigned char>(c)); };
+  if (token.empty() || !std::all_of(token.begin(), token.end(), in_word)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " holds no token; expected: one word of printable characters"));
+  }
+  return token;
 }
 
 absl::StatusOr<std::string> HttpGet(const std::string& address, const std::string& path,

@@ -16,7 +16,10 @@ struct HttpServerOptions {
   // "host:port" of a loopback address; port 0 means any free port.
   std::string listen = "127.0.0.1:0";
   // Also allows addresses that other hosts can reach.
-  bool insecure = false;
+  bool allow_remote = false;
+  // If not empty, every request but that for /healthz needs the line "Authorization: Bearer TOKEN",
+  // and is answered with 401 otherwise.
+  std::string token;
   // The metrics that /metrics shows.
   std::shared_ptr<MetricsRegistry> metrics;
   // Decides what /healthz answers: 200 if OK, else 503 with the message. Called from the server's
@@ -58,6 +61,10 @@ class HttpServer {
   // clients do. Idempotent.
   virtual void Stop() = 0;
 };
+
+// Reads a token from a file, without the white space around it. INVALID_ARGUMENT naming the file if
+// it cannot be read, is empty, is longer than 4096 bytes, or holds more than one word.
+absl::StatusOr<std::string> ReadTokenFile(const std::string& path);
 
 // Returns the body of http://<address><path>. Fails with UNAVAILABLE if there is no answer within
 // `timeout` (for each of connecting, sending and reading) or if its status is not 200.

@@ -118,7 +118,8 @@ void ConnectionAcceptor::Poll(absl::Duration now) {
   absl::Duration until = next_check_;
   if (check_.connection.valid()) {
     until = check_.deadline;
-    polled.push_back({check_.connection.get(), POLLIN, 0});
+    const int16_t events = MustGreet() ? POLLOUT : POLLIN;
+    polled.push_back({check_.connection.get(), events, 0});
   }
   until = std::min(until, listener_->paused_until(now));
   poll(polled.data(), polled.size(), PollTimeout(until - now));
@@ -167,6 +168,13 @@ void ConnectionAcceptor::BeginCheck(absl::Duration now) {
 
 void ConnectionAcceptor::GoOnWithCheck(absl::Duration now) {
   if (!check_.connection.valid()) return;
+  if (MustGreet()) {
+    // What cannot be sent now shows when the answer is read.
+    const ssize_t sent =
+        send(check_.connection.get(), options_.greeting.data() + check_.greeted,
+             options_.greeting.size() - check_.greeted, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent > 0) check_.greeted += static_cast<size_t>(sent);
+  }
   // A server of gRPC speaks first (its HTTP/2 settings). A connection that the system made and on
   // which nothing comes shows a server that hangs.
   const FirstWord word = Listen(check_.connection.get());

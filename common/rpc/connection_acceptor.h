@@ -25,6 +25,9 @@ struct ConnectionAcceptorOptions {
   // not a deaf server.
   absl::Duration check_interval = absl::Seconds(2);
   absl::Duration check_timeout = absl::Seconds(10);
+  // What the connection to itself sends first, where the server does not speak before it is spoken
+  // to: in TLS (rpc::ClientHello).
+  std::string greeting;
 };
 
 // Accepts the connections of a server, which gRPC's own listener does not survive: gRPC 1.51 stops
@@ -52,6 +55,8 @@ class ConnectionAcceptor {
   struct Check {
     Descriptor connection;
     absl::Duration deadline;
+    // Bytes of the greeting that were sent.
+    size_t greeted = 0;
   };
 
   ConnectionAcceptor(std::unique_ptr<Listener> listener, ConnectionAcceptorOptions options);
@@ -64,6 +69,8 @@ class ConnectionAcceptor {
   // A client could not be served.
   void TurnedAway(absl::Duration now, const absl::Status& why);
   void BeginCheck(absl::Duration now);
+  // True if the connection to itself has something to send.
+  bool MustGreet() const { return check_.greeted < options_.greeting.size(); }
   // Looks whether the server has answered.
   void GoOnWithCheck(absl::Duration now);
   // `result` is FAILED_PRECONDITION where it says nothing about the server.

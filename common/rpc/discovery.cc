@@ -42,7 +42,7 @@ Place ToPlace(const Endpoint& endpoint) {
   if (dns) address = address.substr(7);
   const bool scheme = absl::StrContains(address, ":///") || absl::StartsWith(address, "unix:");
   if (scheme || !absl::StrContains(address, ':') || IsNumerical(HostOf(address))) return endpoint;
-  return Place(Place::Kind::kName, address);
+  return Place(Place::Kind::kName, address, endpoint.trust());
 }
 
 std::string FilePath(absl::string_view part) {
@@ -50,7 +50,7 @@ std::string FilePath(absl::string_view part) {
   return std::string(part);
 }
 
-absl::StatusOr<std::vector<Place>> ReadPlaces(const std::string& path) {
+absl::StatusOr<std::vector<Place>> ReadPlaces(const std::string& path, const Trust& trust) {
   // A pipe would hold up all lookups for as long as nobody writes to it.
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
@@ -63,7 +63,7 @@ absl::StatusOr<std::vector<Place>> ReadPlaces(const std::string& path) {
     line = line.substr(0, line.find('#'));
     for (absl::string_view part : absl::StrSplit(line, absl::ByAnyChar(", \t\r"))) {
       if (part.empty()) continue;
-      POMPC_ASSIGN_OR_RETURN(const auto endpoints, ParseEndpoints(path, part));
+      POMPC_ASSIGN_OR_RETURN(const auto endpoints, ParseEndpoints(path, part, trust));
       places.push_back(ToPlace(endpoints.front()));
     }
   }
@@ -75,20 +75,22 @@ absl::StatusOr<std::vector<Place>> ReadPlaces(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<Place>> ParsePlaces(absl::string_view flag, absl::string_view text) {
+absl::StatusOr<std::vector<Place>> ParsePlaces(absl::string_view flag, absl::string_view text,
+                                               const Trust& trust) {
   std::vector<Place> places;
   std::vector<std::string> addresses;
   for (absl::string_view part : absl::StrSplit(text, ',')) {
     part = absl::StripAsciiWhitespace(part);
     if (std::string path = FilePath(part); !path.empty()) {
-      places.emplace_back(Place::Kind::kFile, std::move(path));
+      places.emplace_back(Place::Kind::kFile, std::move(path), trust);
     } else {
       addresses.emplace_back(part);
     }
   }
   if (addresses.empty()) return places;
   // Files come after the addresses; an order means nothing among replicas.
-  POMPC_ASSIGN_OR_RETURN(const auto endpoints, ParseEndpoints(flag, absl::StrJoin(addresses, ",")));
+  POMPC_ASSIGN_OR_RETURN(const auto endpoints,
+                         ParseEndpoints(flag, absl::StrJoin(addresses, ","), trust));
   std::vector<Place> all;
   std::transform(endpoints.begin(), endpoints.end(), std::back_inserter(all), ToPlace);
   std::move(places.begin(), places.end(), std::back_inserter(all));
@@ -173,7 +175,7 @@ void PlaceList::Refresh(const HostLookUp& look_up) {
 void PlaceList::ReadFiles() {
   for (const Place& place : places_) {
     if (place.kind != Place::Kind::kFile) continue;
-    absl::StatusOr<std::vector<Place>> read = ReadPlaces(place.text);
+    absl::StatusOr<std::vector<Place>> read = ReadPlaces(place.text, place.trust);
     Note(read.status());
     if (read.ok()) files_[place.text] = *std::move(read);
   }
@@ -202,7 +204,7 @@ void PlaceList::LookUpNames(const std::vector<Place>& searched, const HostLookUp
     if (!found.ok()) continue;
     names[name].clear();
     for (const std::string& host : *found) {
-      names[name].emplace_back(absl::StrCat(host, ":", PortOf(name)), name);
+      names[name].emplace_back(absl::StrCat(host, ":", PortOf(name)), name, place.trust);
     }
   }
   names_ = std::move(names);

@@ -32,18 +32,22 @@ struct Place {
   // Every endpoint is a place; lists of them are lists of places.
   Place(Endpoint fixed)  // NOLINT(google-explicit-constructor)
       : kind(Kind::kEndpoint), endpoint(std::move(fixed)) {}
-  Place(Kind searched, std::string where) : kind(searched), text(std::move(where)) {}
+  Place(Kind searched, std::string where, Trust trusted = {})
+      : kind(searched), text(std::move(where)), trust(std::move(trusted)) {}
 
   Kind kind;
   Endpoint endpoint;
   // "host:port", or the file's path.
   std::string text;
+  // Of the endpoints that are found there.
+  Trust trust;
 };
 
 // Reads places that are separated by commas: as ParseEndpoints, where "host:port" whose host is no
 // numerical address is a name (also as "dns:///host:port"), and "@PATH" or "file:PATH" is a file.
 // INVALID_ARGUMENT as ParseEndpoints.
-absl::StatusOr<std::vector<Place>> ParsePlaces(absl::string_view flag, absl::string_view text);
+absl::StatusOr<std::vector<Place>> ParsePlaces(absl::string_view flag, absl::string_view text,
+                                               const Trust& trust = {});
 
 // The numerical addresses of a host, IPv6 in brackets, sorted. Where it has addresses of both
 // families, those of IPv4: they are the same replicas twice. UNAVAILABLE saying why it cannot be

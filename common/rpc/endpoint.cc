@@ -78,8 +78,8 @@ std::string HealthRequest(const std::string& service) {
   return absl::StrCat("\x0a", std::string(1, static_cast<char>(service.size())), service);
 }
 
-absl::StatusOr<std::string> AskHealth(const std::string& address, const std::string& service) {
-  grpc::GenericStub stub(Endpoint(address).Channel());
+absl::StatusOr<std::string> AskHealth(const Endpoint& endpoint, const std::string& service) {
+  grpc::GenericStub stub(endpoint.Channel());
   grpc::ClientContext context;
   context.set_deadline(DeadlineAfter(kHealthTimeout));
   // The generic stub has no callback form for a single call; one tag on a queue of its own will do.
@@ -137,11 +137,16 @@ std::shared_ptr<grpc::Channel> Endpoint::Channel(const ChannelOptions& options) 
   if (channel_ != nullptr) return channel_;
   grpc::ChannelArguments args = MakeChannelArguments(options);
   if (!name_.empty()) args.SetString(GRPC_ARG_DEFAULT_AUTHORITY, name_);
-  return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), args);
+  return grpc::CreateCustomChannel(address_,
+                                   trust_.certificates == nullptr
+                                       ? grpc::InsecureChannelCredentials()
+                                       : trust_.certificates->ToServer(trust_.server),
+                                   args);
 }
 
 absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(absl::string_view flag,
-                                                     absl::string_view addresses) {
+                                                     absl::string_view addresses,
+                                                     const Trust& trust) {
   std::vector<Endpoint> endpoints;
   for (absl::string_view part : absl::StrSplit(addresses, ',')) {
     part = absl::StripAsciiWhitespace(part);
@@ -151,19 +156,21 @@ absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(absl::string_view flag,
       return absl::InvalidArgumentError(
           absl::StrCat(flag, ": \"", part, "\" is given twice; expected each address once"));
     }
-    endpoints.emplace_back(std::string(part));
+    endpoints.emplace_back(std::string(part), trust);
   }
   return endpoints;
 }
 
-absl::Status CheckHealth(const std::string& address, const std::string& service) {
+absl::Status CheckHealth(const std::string& address, const std::string& service,
+                         const std::shared_ptr<const Certificates>& certificates) {
   // What a server listens on is not always what a client can connect to.
   std::string reachable = address;
   if (absl::StartsWith(address, "0.0.0.0:")) {
     reachable = absl::StrCat("127.0.0.1:", address.substr(address.find(':') + 1));
   }
   POMPC_RETURN_IF_ERROR(SetUpGrpc());
-  const absl::StatusOr<std::string> reply = AskHealth(reachable, service);
+  const absl::StatusOr<std::string> reply =
+      AskHealth(Endpoint(reachable, Trust{certificates}), service);
   if (absl::IsNotFound(reply.status())) {
     return absl::UnavailableError(
         absl::StrCat(reachable, " serves, but not as ", service, ": is it another role of pompc?"));

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/rpc/certificates.h"
 
 namespace grpc {
 class Channel;
@@ -46,11 +47,11 @@ class Endpoint {
   // Nowhere: empty() is true.
   Endpoint() = default;
   // "host:port", or any name gRPC resolves ("dns:///planner:50051").
-  explicit Endpoint(std::string address) : address_(std::move(address)) {}
-  // One of the addresses that `name`, "host:port", stands for. The server is told the name, and has
-  // to prove that it is this name's where connections are secured.
-  Endpoint(std::string address, std::string name)
-      : address_(std::move(address)), name_(std::move(name)) {}
+  explicit Endpoint(std::string address, Trust trust = {})
+      : address_(std::move(address)), trust_(std::move(trust)) {}
+  // One of the addresses that `name`, "host:port", stands for. The server is told the name.
+  Endpoint(std::string address, std::string name, Trust trust = {})
+      : address_(std::move(address)), name_(std::move(name)), trust_(std::move(trust)) {}
   // A server of this process: Server::InProcessChannel().
   explicit Endpoint(std::shared_ptr<grpc::Channel> channel)
       : address_(kInProcess), channel_(std::move(channel)) {}
@@ -60,8 +61,9 @@ class Endpoint {
   const std::string& address() const { return address_; }
   // What the address was looked up from; empty where it was not.
   const std::string& name() const { return name_; }
+  const Trust& trust() const { return trust_; }
 
-  // The same place, found by the same name.
+  // The same place, found by the same name and trusted alike.
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
 
   // A channel to it. `options` apply to addresses; a server of this process ignores them. Does not
@@ -72,6 +74,7 @@ class Endpoint {
  private:
   std::string address_;
   std::string name_;
+  Trust trust_;
   std::shared_ptr<grpc::Channel> channel_;
 };
 
@@ -82,13 +85,16 @@ grpc::ChannelArguments MakeChannelArguments(const ChannelOptions& options);
 // INVALID_ARGUMENT naming `flag` if one of them is neither host:port nor a name that gRPC resolves
 // itself ("dns:///planner:50051", "unix:/path"), or is there twice.
 absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(absl::string_view flag,
-                                                     absl::string_view addresses);
+                                                     absl::string_view addresses,
+                                                     const Trust& trust = {});
 
 // Asks the server at `address` whether it serves `service` or, for "", anything at all. An address
 // "0.0.0.0:p" is asked at 127.0.0.1:p. UNAVAILABLE if it does not serve, does not know the service
 // (then it has another role), or gives no answer within 3 s; RESOURCE_EXHAUSTED as SetUpGrpc.
-// REQUIRES: `service` has fewer than 128 bytes.
-absl::Status CheckHealth(const std::string& address, const std::string& service = "");
+// `certificates` are those with which the server was started; null: plaintext. REQUIRES: `service`
+// has fewer than 128 bytes.
+absl::Status CheckHealth(const std::string& address, const std::string& service = "",
+                         const std::shared_ptr<const Certificates>& certificates = nullptr);
 
 }  // namespace pompc::rpc
 

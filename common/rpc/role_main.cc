@@ -86,9 +86,16 @@ void AddSharedFlags(const RoleDescription& description, RoleFlags& values, CLI::
       ->envname("POMPC_METRICS_LISTEN")
       ->capture_default_str();
   flags
+      .add_option("--metrics-token-file", values.metrics_token_file,
+                  "File with a token that requests for all pages but /healthz must have, as "
+                  "'Authorization: Bearer TOKEN'")
+      ->type_name("FILE")
+      ->envname("POMPC_METRICS_TOKEN_FILE");
+  AddCertificatesFlag(flags, &values.certificates);
+  flags
       .add_flag("--insecure", values.insecure,
-                "Allow addresses that other hosts can reach; traffic is plaintext, without "
-                "authentication")
+                "Allow addresses that other hosts can reach without --certificates: traffic is "
+                "plaintext, and whoever reaches them may do everything")
       ->envname("POMPC_INSECURE");
   flags
       .add_option("--log-level", values.log_level,
@@ -102,6 +109,29 @@ void AddSharedFlags(const RoleDescription& description, RoleFlags& values, CLI::
             "is healthy, and exit with 0 if so"
           : "Ask the process that runs with these flags whether it is healthy, and exit "
             "with 0 if so");
+}
+
+absl::StatusOr<std::shared_ptr<const Certificates>> CertificatesOf(
+    const RoleDescription& description, const RoleFlags& values) {
+  POMPC_ASSIGN_OR_RETURN(auto certificates, LoadCertificates(values.certificates));
+  if (certificates != nullptr && description.role != proto::Access::ROLE_UNSPECIFIED) {
+    POMPC_RETURN_IF_ERROR(certificates->CheckRole(description.role));
+  }
+  return certificates;
+}
+
+// The server of the pages, which are read and change nothing: where calls are secured, they may be
+// reached from elsewhere.
+absl::StatusOr<HttpServerOptions> PagesOf(const RoleFlags& values) {
+  HttpServerOptions pages = {.listen = values.metrics_listen};
+  if (!values.metrics_token_file.empty()) {
+    absl::StatusOr<std::string> token = ReadTokenFile(values.metrics_token_file);
+    POMPC_RETURN_IF_ERROR(Annotate(token.status(), "--metrics-token-file"));
+    pages.token = *std::move(token);
+  }
+  pages.allow_remote =
+      values.insecure || !values.certificates.empty() || !pages.token.empty();
+  return pages;
 }
 
 // The flags as they are in effect, on one line.
@@ -163,9 +193,13 @@ absl::Status RoleMain::RunRole(
     const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = description_.program, .level = values_.log_level}));
   RaiseDescriptorLimit();
+  POMPC_ASSIGN_OR_RETURN(const std::shared_ptr<const Certificates> certificates,
+                         CertificatesOf(description_, values_));
   // The same binary asks, as containers without a shell and without curl need it.
   if (values_.healthcheck) {
-    if (!values_.listen.empty()) return CheckHealth(values_.listen, description_.health_service);
+    if (!values_.listen.empty()) {
+      return CheckHealth(values_.listen, description_.health_service, certificates);
+    }
     if (absl::EndsWith(values_.metrics_listen, ":0")) {
       return absl::InvalidArgumentError(
           absl::StrCat("--healthcheck contacts the process at --metrics-listen; ",
@@ -180,11 +214,13 @@ absl::Status RoleMain::RunRole(
   RoleSlot slot;
   auto metrics = std::make_shared<MetricsRegistry>();
   const MetricSource process = AddProcessMetrics(*metrics, description_.program);
+  MetricSource expiry;
+  if (certificates != nullptr) expiry = AddCertificateMetrics(*metrics, certificates);
+  POMPC_ASSIGN_OR_RETURN(HttpServerOptions pages, PagesOf(values_));
+  pages.metrics = metrics;
+  pages.health = [&slot] { return slot.Health(); };
   POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
-                         HttpServer::Start({.listen = values_.metrics_listen,
-                                            .insecure = values_.insecure,
-                                            .metrics = metrics,
-                                            .health = [&slot] { return slot.Health(); }}));
+                         HttpServer::Start(std::move(pages)));
   Log().info("metrics on http://{}/metrics", http->address());
   SignalHandler signals([&slot](int signal) {
     Log().info("{}: stopping; SIGTERM or SIGINT from now on stops at once", StopReason(signal));
@@ -192,7 +228,7 @@ absl::Status RoleMain::RunRole(
   });
   // A role that serves nothing has channels all the same.
   POMPC_RETURN_IF_ERROR(SetUpGrpc());
-  POMPC_ASSIGN_OR_RETURN(RunningRole role, start(RoleContext{values_, metrics, *http}));
+  POMPC_ASSIGN_OR_RETURN(RunningRole role, start(RoleContext{values_, metrics, *http, certificates}));
   // This thread waits outside of the slot, through which a signal may stop the role meanwhile.
   const std::function<absl::Status()> wait = role.wait;
   slot.Put(std::move(role));

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "common/metrics/http_server.h"
 #include "common/metrics/metrics.h"
+#include "common/rpc/certificates.h"
 
 namespace CLI {
 class App;
@@ -31,6 +32,8 @@ struct RoleDescription {
   // The name for which --healthcheck asks: one that servers of this role alone answer for, such as
   // their gRPC service's. Empty: whatever serves there will do.
   std::string health_service;
+  // The role that the certificate of --certificates must have; ROLE_UNSPECIFIED: any.
+  Role role = proto::Access::ROLE_UNSPECIFIED;
   // Default of --metrics-listen.
   std::string metrics_listen = "127.0.0.1:0";
 };
@@ -39,6 +42,8 @@ struct RoleDescription {
 struct RoleFlags {
   std::string listen;
   std::string metrics_listen;
+  std::string metrics_token_file;
+  std::string certificates;
   bool insecure = false;
   std::string log_level = "info";
   bool healthcheck = false;
@@ -49,6 +54,8 @@ struct RoleContext {
   const RoleFlags& flags;
   std::shared_ptr<MetricsRegistry> metrics;
   HttpServer& http;
+  // Those of --certificates; null: plaintext.
+  std::shared_ptr<const Certificates> certificates;
 };
 
 // A role that was started, as the process sees it.

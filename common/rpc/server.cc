@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/io/listener.h"
+#include "common/process/log.h"
 #include "common/rpc/call.h"
 #include "common/rpc/connection_acceptor.h"
 #include "grpcpp/health_check_service_interface.h"
@@ -20,6 +21,19 @@ namespace pompc::rpc {
 namespace {
 
 constexpr absl::Duration kHandshakeTimeout = absl::Seconds(15);
+
+// What lets a server be reached from elsewhere.
+constexpr char kRemedy[] =
+    "give --certificates (deploy/certificates.sh makes them) or, where all who can reach it may do "
+    "everything, --insecure";
+
+void WarnOfPlaintext(const ServerOptions& options, const ListenAddress& address) {
+  if (options.certificates != nullptr || address.IsLoopback()) return;
+  Log().warn(
+      "INSECURE: {} takes calls in plaintext from whoever reaches it, who can read and change "
+      "everything and end the run (--insecure); --certificates would prevent that",
+      address.ToString());
+}
 
 void Configure(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(options.keepalive_time));
@@ -77,8 +91,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   std::unique_ptr<Listener> listener;
   if (!options.listen.empty()) {
     POMPC_ASSIGN_OR_RETURN(const ListenAddress address,
-                           CheckListenAddress(options.listen, options.insecure));
+                           CheckListenAddress(options.listen,
+                                              options.insecure || options.certificates != nullptr,
+                                              kRemedy));
     POMPC_ASSIGN_OR_RETURN(listener, Listener::Open(address));
+    WarnOfPlaintext(options, address);
   }
   // The port is taken first: it is what fails most often, and its error is the clearest.
   POMPC_RETURN_IF_ERROR(SetUpGrpc());
@@ -88,7 +105,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (listener != nullptr) {
     grpc_acceptor = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-        grpc::InsecureServerCredentials());
+        options.certificates == nullptr ? grpc::InsecureServerCredentials()
+                                        : options.certificates->ForServer());
   }
   for (grpc::Service* service : services) {
     POMPC_CHECK(service != nullptr);
@@ -106,6 +124,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   ConnectionAcceptorOptions acceptor;
   acceptor.take = HandTo(std::move(grpc_acceptor), options);
   acceptor.check_interval = options.self_check_interval;
+  if (options.certificates != nullptr) acceptor.greeting = ClientHello();
   acceptor.on_health = [raw = server.get()](bool healthy) { raw->SetReachable(healthy); };
   POMPC_ASSIGN_OR_RETURN(server->acceptor_,
                          ConnectionAcceptor::Start(std::move(listener), std::move(acceptor)));

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/base/threads.h"
+#include "common/rpc/certificates.h"
 #include "common/rpc/endpoint.h"
 #include "common/rpc/message_size.h"
 
@@ -27,7 +28,10 @@ class ConnectionAcceptor;
 struct ServerOptions {
   // "host:port" of a loopback address; port 0 takes any free one. Empty: in-process only.
   std::string listen;
-  // Also allows addresses other hosts can reach, in plaintext.
+  // Encrypts, asks clients for certificates, and lets the roles in them decide what they may call;
+  // allows addresses that other hosts can reach. Null: plaintext.
+  std::shared_ptr<const Certificates> certificates = nullptr;
+  // Also allows addresses other hosts can reach without certificates, in plaintext.
   bool insecure = false;
   // A name for which the health service gives the same answer as for "", the server as a whole. A
   // client that asks for it learns whether this is the right program (see CheckHealth). Empty:

@@ -85,6 +85,8 @@ def play(flags):
     stop = stop_at_signals()
     role = wire.proto.Role.EVALUATOR if flags.evaluate else wire.proto.Role.ACTOR
     identity = clients.Identity(role, 0 if flags.evaluate else flags.environments)
+    if flags.certificates:
+        wire.use_certificates(flags.certificates)
     learner = wire.stub("RunService", flags.learner)
     while True:
         try:
@@ -173,6 +175,9 @@ def parse_flags(arguments=None):
     parser.add_argument("--learner", type=address, help="host:port")
     parser.add_argument("--planners", type=addresses, help="host:port of each, comma-separated")
     parser.add_argument("--replay", type=addresses, default=[], help="host:port of each shard, in the learner's order")
+    parser.add_argument("--certificates", metavar="DIR", default=os.environ.get("POMPC_CERTIFICATES", ""),
+                        help="folder with ca.crt, tls.crt and tls.key of the role actor (deploy/certificates.sh), where "
+                             "the run's connections are secured")
     parser.add_argument("--environments", type=whole_number(MAX_ENVIRONMENTS), default=1,
                         help="stepped at the same time (default: 1)")
     parser.add_argument("--evaluate", action="store_true", help="play the evaluations instead")

@@ -35,8 +35,8 @@ class WindowSource {
 class ShardClients : public WindowSource {
  public:
   // `config` is resolved; its env.spec, planner, actor.chunk_rows, replay and learner.table matter.
-  // `timeout` is the deadline of one call. `start` is the start of the learner that configures the
-  // shards and grants them rows; clients that do neither leave it out.
+  // `timeout` is the deadline of one call. `start` is the start of the learner, of which all ranks
+  // are a part.
   ShardClients(const std::string& run_id, const std::vector<rpc::Endpoint>& shards,
                const proto::RunConfig& config, absl::Duration timeout,
                const replay::LearnerStart& start = {});

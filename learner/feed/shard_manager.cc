@@ -130,7 +130,7 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
   POMPC_ASSIGN_OR_RETURN(
       const proto::ShardInfo info,
       client.Grant({grant.max_accepted_rows, grant.reason, grant.seed_phase_over,
-                    grant.newest_version}));
+                    grant.newest_version, grant.newest_lease}));
   control_->ShardAnswered(shard, info, grant.seed_phase_over);
   return absl::OkStatus();
 }

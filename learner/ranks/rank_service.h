@@ -11,6 +11,7 @@
 #include "learner/ranks/rank_group.h"
 #include "proto/config.pb.h"
 #include "proto/ranks.grpc.pb.h"
+#include "replay/core/limiter.h"
 
 namespace pompc::learner {
 
@@ -20,6 +21,8 @@ struct RankServiceOptions {
   proto::RunConfig config;
   // Replay shards of the run.
   uint32_t num_shards = 1;
+  // The learner's start, with which all ranks change what shards hold.
+  replay::LearnerStart start;
 };
 
 // RankService over a RankGroup, and over the values its ranks leave for one another. Streams hold

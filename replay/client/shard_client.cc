@@ -228,6 +228,7 @@ absl::StatusOr<proto::ShardInfo> ShardClient::Grant(const RowGrant& grant) {
     request.mutable_newest_version()->set_incarnation(grant.newest_version->incarnation);
     request.mutable_newest_version()->set_number(grant.newest_version->number);
   }
+  if (grant.newest_lease.has_value()) request.set_newest_lease(*grant.newest_lease);
   return impl_->Wait<proto::GrantRequest, proto::ShardInfo>(&Impl::Stub::async::Grant,
                                                             std::move(request));
 }
@@ -271,6 +272,7 @@ absl::StatusOr<proto::UpdatePlansReply> ShardClient::UpdatePlans(
   for (size_t begin = 0; begin < addresses.size(); begin += rows_at_once) {
     const size_t rows = std::min(rows_at_once, addresses.size() - begin);
     auto request = impl_->New<proto::UpdatePlansRequest>();
+    FillStart(impl_->options().start, request.mutable_learner_start());
     request.set_count(static_cast<uint32_t>(rows));
     request.set_shard_incarnation(opening.incarnation);
     request.set_opening(opening.opening);
@@ -296,6 +298,7 @@ absl::StatusOr<proto::UpdatePrioritiesReply> ShardClient::UpdatePriorities(
   for (size_t begin = 0; begin < addresses.size(); begin += kMaxWindows) {
     const size_t windows = std::min<size_t>(kMaxWindows, addresses.size() - begin);
     auto request = impl_->New<proto::UpdatePrioritiesRequest>();
+    FillStart(impl_->options().start, request.mutable_learner_start());
     request.set_count(static_cast<uint32_t>(windows));
     request.set_table(impl_->options().table);
     request.set_shard_incarnation(opening.incarnation);
@@ -315,6 +318,7 @@ absl::StatusOr<proto::UpdatePrioritiesReply> ShardClient::UpdatePriorities(
 absl::StatusOr<proto::BarWindowsReply> ShardClient::BarWindows(
     const Opening& opening, std::span<const uint64_t> addresses) {
   auto request = impl_->New<proto::BarWindowsRequest>();
+  FillStart(impl_->options().start, request.mutable_learner_start());
   request.set_count(static_cast<uint32_t>(addresses.size()));
   request.set_shard_incarnation(opening.incarnation);
   request.set_opening(opening.opening);

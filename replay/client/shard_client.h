@@ -23,8 +23,8 @@ struct ShardClientOptions {
   uint32_t shard_index = 0;
   // Length of the run's list of shards.
   uint32_t shard_count = 1;
-  // The start of the learner that configures the shard and grants it rows. A client that does
-  // neither may leave it out.
+  // The start of the learner that configures the shard, grants it rows and changes what it holds. A
+  // client that does none of these may leave it out.
   LearnerStart start;
   // The run's environment; RowSpec is taken from it.
   proto::EnvSpec spec;
@@ -76,6 +76,8 @@ class ShardClient {
   // DATA_LOSS if the answer is not what was asked for.
   void SampleAsync(uint32_t count, uint64_t seed, SampleCallback done);
   absl::StatusOr<WindowBatch> Sample(uint32_t count, uint64_t seed);
+
+  // Calls that change what the shard holds return ABORTED if `start` of the options does not hold it.
 
   // Replaces the plan statistics of the rows at `addresses` [n] with plan_mean, plan_std [n, A].
   // `opening` is that of the batch the addresses came with (WindowBatch::opening): where the shard

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/base/check.h"
@@ -33,6 +34,9 @@ struct RowGrant {
   // The learner's start, with the number of the newest version that it has published (0 before the
   // first). If absent, rows of any version are accepted.
   std::optional<ParameterVersion> newest_version = std::nullopt;
+  // The incarnation of the newest lease that the learner has given. If absent, rows of any
+  // incarnation are accepted.
+  std::optional<uint64_t> newest_lease = std::nullopt;
 };
 
 // Decides from the learner's last grant how many rows a shard may take. It only decides: the caller
@@ -72,13 +76,29 @@ class Limiter {
     grant_ = {.max_accepted_rows = accepted_rows,
               .reason = "the shard was opened again, and the learner has granted nothing since",
               .seed_phase_over = seed_phase_over,
-              .newest_version = newest_version};
+              .newest_version = newest_version,
+              .newest_lease = 0};
+  }
+
+  // INVALID_ARGUMENT if the learner has announced a newer version than the grant does. Versions of a
+  // start of the learner that comes later are newer.
+  absl::Status Check(const RowGrant& grant) const {
+    const std::optional<ParameterVersion>& before = grant_.newest_version;
+    const std::optional<ParameterVersion>& now = grant.newest_version;
+    if (!before.has_value() || !now.has_value() || *now >= *before) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("the grant says that version ", now->ToString(),
+                     " is the newest one; an earlier grant knew ", before->ToString()));
   }
 
   // True if the learner has published `version`, as far as the shard knows. A resumed learner has
   // published whatever its earlier starts have.
   bool IsPublished(ParameterVersion version) const {
     return !grant_.newest_version.has_value() || version <= *grant_.newest_version;
+  }
+  // True if the learner has given a lease with this incarnation, as far as the shard knows.
+  bool IsLeased(uint64_t incarnation) const {
+    return !grant_.newest_lease.has_value() || incarnation <= *grant_.newest_lease;
   }
   // REQUIRES: IsPublished was false for some version.
   ParameterVersion newest_version() const {

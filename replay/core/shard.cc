@@ -142,7 +142,7 @@ absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
     POMPC_RETURN_IF_ERROR(CheckRun(config_->run_id, config.run_id));
     // A later start takes over without asking the earlier one, which may be dead.
     const bool later = config.learner.incarnation > config_->learner.incarnation;
-    if (!later) POMPC_RETURN_IF_ERROR(CheckHolder(config.learner));
+    if (!later) POMPC_RETURN_IF_ERROR(CheckHolder(*config_, config.learner));
     POMPC_RETURN_IF_ERROR(CheckSameRows(*config_, config));
     const std::string changes = Changes(*config_, config);
     if (config_->table != config.table) POMPC_RETURN_IF_ERROR(MakeTable(config));
@@ -233,6 +233,9 @@ AppendOutcome Shard::AppendLocked(const SegmentId& id, uint64_t first_row, const
   if (absl::Status admits = store_->Admits(); !admits.ok()) {
     return {id.imported() ? Kind::kFailed : Kind::kBlocked, 0, false, admits, 0, BlockedBy::kStore};
   }
+  if (absl::Status status = CheckLease(id); !status.ok()) {
+    return {Kind::kBlocked, first_row, false, status, 0, BlockedBy::kVersion};
+  }
   absl::StatusOr<Streams::Segment*> opened = streams_.Open(id);
   if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
   Streams::Segment* const segment = *opened;
@@ -290,6 +293,19 @@ absl::Status Shard::CheckNewRows(const SegmentId& id, const RowView& rows, uint3
                                                     " has no plan, and the seed phase is over"));
 }
 
+// A made-up incarnation would fence the actor's true ones for ever, so the learner's word is awaited
+// before any is believed. The writer may be faster than the grant that tells of its lease.
+absl::Status Shard::CheckLease(const SegmentId& id) const {
+  if (id.imported() || limiter_.IsLeased(id.incarnation) || !streams_.BeginsIncarnation(id)) {
+    return absl::OkStatus();
+  }
+  const absl::Duration now = clock_->Now();
+  return absl::UnavailableError(
+      absl::StrCat("the learner has not announced lease ", id.incarnation, " of actor ",
+                   id.actor_index, " yet",
+                   limiter_.Silent(now) ? "; " + limiter_.SilenceText(now) : ""));
+}
+
 // A planner may hear of a version, and an actor send a row planned by it, while the grant that
 // tells of it is still on its way. Of the grants that come after the row, the first may have been
 // made before the row was; the second was made after, for there is one exchange at a time.
@@ -324,6 +340,8 @@ AppendOutcome Shard::Refuse(const SegmentId& id, absl::Status why) {
   if (absl::Status admits = store_->Admits(); !admits.ok()) {
     return {Kind::kFailed, 0, false, admits};
   }
+  // Nothing is remembered of a writer that the learner does not know.
+  if (!CheckLease(id).ok()) return {Kind::kRefused, 0, false, std::move(why)};
   const absl::StatusOr<Streams::Segment*> opened = streams_.Open(id);
   if (!opened.ok()) return {Kind::kRefused, 0, false, opened.status()};
   return RefuseSegment(id, *opened, std::move(why));

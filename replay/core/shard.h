@@ -103,6 +103,9 @@ struct ImportPosition {
   bool ended = false;
 };
 
+// ABORTED unless the start `from` of the run's learner holds the shard of this config.
+absl::Status CheckHolder(const ShardConfig& config, const LearnerStart& from);
+
 // One shard of the replay of one run: table, limiter and the state of every segment. Thread-safe.
 // Everything that changes it goes through one mutex, which is held for as long as it takes to copy
 // rows in. Sampling does not: windows are drawn and copied by any number of threads beside the one
@@ -141,8 +144,8 @@ class Shard {
   // Takes `rows`, which begin with row `first_row` of their segment; rows that are here already are
   // skipped. If not all new rows fit in the grant, or in the writer's share of it (WriterQueue),
   // the shard stores those that fit and answers kBlocked for the rest. It also answers kBlocked for
-  // a chunk that was planned by a version the learner has not announced yet. In both cases it
-  // enrols `waiter`, and the caller gives the same chunk again later; so it does for every chunk
+  // a chunk that was planned by a version the learner has not announced yet, and for the first chunk
+  // of a lease that it has not announced yet. In these cases it enrols `waiter`, and the caller gives the same chunk again later; so it does for every chunk
   // while the store does not admit rows. The waiter may be called before this returns. A chunk is
   // refused whole. kFailed is UNAVAILABLE before Configure and while loading, CANCELLED after
   // Close.
@@ -180,7 +183,7 @@ class Shard {
 
   // Sets the limiter and wakes the writers that may be able to continue. It wakes all of them if
   // they have been told that the learner is silent. ABORTED, with nothing changed, if `from` is not
-  // the start that holds the shard.
+  // the start that holds the shard; INVALID_ARGUMENT, likewise, as Limiter::Check.
   absl::Status Grant(RowGrant grant, const LearnerStart& from = {});
 
   // Draws out.count windows from the table called `table`, as Table::Sample. UNAVAILABLE if the
@@ -229,8 +232,6 @@ class Shard {
  private:
   class Loader;
 
-  // ABORTED unless this start of the learner holds the shard. REQUIRES: the shard is configured.
-  absl::Status CheckHolder(const LearnerStart& from) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Why a writer that waits for room does so.
   std::string WhyBlocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Lets all writers try again: what they wait for may have changed.
@@ -265,6 +266,9 @@ class Shard {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckNewRows(const SegmentId& id, const RowView& rows, uint32_t begin,
                             uint64_t first_row) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // OK if the learner has given the lease of the segment's writer, or the writer is known.
+  // UNAVAILABLE while the announcement may still be on its way.
+  absl::Status CheckLease(const SegmentId& id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // OK if the learner has published the versions of the rows from `begin` on. UNAVAILABLE while the
   // announcement may still be on its way, INVALID_ARGUMENT once later grants have come without it.
   absl::Status CheckVersions(const RowView& rows, uint32_t begin, uint64_t first_row,

@@ -40,6 +40,11 @@ absl::StatusOr<Streams::Segment*> Streams::Open(const SegmentId& id) {
   return &segment;
 }
 
+bool Streams::BeginsIncarnation(const SegmentId& id) const {
+  const auto it = actors_.find(id.actor_index);
+  return it == actors_.end() || id.incarnation > it->second.incarnation;
+}
+
 absl::StatusOr<Streams::Actor*> Streams::OpenActor(const SegmentId& id) {
   auto it = actors_.find(id.actor_index);
   if (it != actors_.end() && id.incarnation < it->second.incarnation) {

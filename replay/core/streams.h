@@ -68,6 +68,10 @@ class Streams {
   // for this actor or for the shard.
   absl::StatusOr<Segment*> Open(const SegmentId& id);
 
+  // True if opening a segment of `id` would begin a new incarnation of its actor, and fence the one
+  // before it.
+  bool BeginsIncarnation(const SegmentId& id) const;
+
   // The last segment, in the order in which an environment writes, that was opened under the
   // incarnation that wrote last.
   struct Last {

@@ -63,7 +63,7 @@ proto::EvaluationAssignment EvaluationSchedule::Add(
   assignment.set_episodes(options_.episodes);
   assignment.set_seed(MixSeed(options_.seed, next_id_));
   ++next_id_;
-  outstanding_.push_back({assignment, now, std::nullopt});
+  outstanding_.push_back({.assignment = assignment, .since = now});
   CheckInvariants();
   return assignment;
 }
@@ -79,6 +79,7 @@ std::optional<proto::EvaluationAssignment> EvaluationSchedule::Assign(uint64_t l
   }
   if (found == outstanding_.end()) return std::nullopt;
   found->lease = lease;
+  found->assigned = true;
   return found->assignment;
 }
 
@@ -89,7 +90,7 @@ void EvaluationSchedule::LeaseEnded(uint64_t lease) {
 }
 
 absl::StatusOr<std::optional<proto::EvaluationResult>> EvaluationSchedule::Report(
-    uint64_t id, ParameterVersion version, absl::Span<const double> returns,
+    uint64_t lease, uint64_t id, ParameterVersion version, absl::Span<const double> returns,
     double elapsed_seconds) {
   // A report whose answer was lost comes again. The version is compared too, because evaluations
   // are numbered again from the last checkpoint when a learner resumes.
@@ -103,6 +104,10 @@ absl::StatusOr<std::optional<proto::EvaluationResult>> EvaluationSchedule::Repor
   if (found == outstanding_.end() || FromProto(found->assignment.version()) != version) {
     return absl::FailedPreconditionError(
         absl::StrCat("evaluation ", id, " of version ", version.ToString(), " is not outstanding"));
+  }
+  if (!found->assigned || (found->lease.has_value() && *found->lease != lease)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("evaluation ", id, " is not assigned to lease ", lease));
   }
   const proto::EvaluationAssignment& assignment = found->assignment;
   if (returns.size() != assignment.episodes()) {

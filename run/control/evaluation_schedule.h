@@ -67,11 +67,13 @@ class EvaluationSchedule {
   // Makes the evaluation that was assigned to the lease, if any, available to others.
   void LeaseEnded(uint64_t lease);
 
-  // Records a result and returns it. The first result of an evaluation counts: reporting the same
-  // evaluation again is OK, changes nothing and returns nothing. FAILED_PRECONDITION: no such
-  // evaluation is outstanding (never was, or was given up), or it is of another version.
-  // INVALID_ARGUMENT: not one finite return for each episode.
-  absl::StatusOr<std::optional<proto::EvaluationResult>> Report(uint64_t id,
+  // Records a result that the holder of `lease` reports, and returns it. The first result of an
+  // evaluation counts: reporting the same evaluation again is OK, changes nothing and returns
+  // nothing. FAILED_PRECONDITION: no such evaluation is outstanding (never was, or was given up), it
+  // is of another version, or it is not the holder's: it was never assigned, or is assigned to
+  // another lease. One whose lease has ended may be reported under any, for its evaluator has a new
+  // one. INVALID_ARGUMENT: not one finite return for each episode.
+  absl::StatusOr<std::optional<proto::EvaluationResult>> Report(uint64_t lease, uint64_t id,
                                                                 ParameterVersion version,
                                                                 absl::Span<const double> returns,
                                                                 double elapsed_seconds);
@@ -97,6 +99,8 @@ class EvaluationSchedule {
     proto::EvaluationAssignment assignment;
     absl::Duration since;
     std::optional<uint64_t> lease;
+    // It was assigned once, to this lease or an earlier one.
+    bool assigned = false;
   };
 
   void AddResult(const proto::EvaluationResult& result);

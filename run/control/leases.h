@@ -120,6 +120,8 @@ class Leases {
   // The lease that process `process_id` holds in this role; nullptr if none, or if the id is 0.
   const Lease* FindProcess(proto::Role role, uint64_t process_id) const;
   bool Any(proto::Role role) const;
+  // No lease has a larger incarnation, whichever start of the learner gave it.
+  uint64_t newest() const { return next_incarnation_ - 1; }
   const std::map<uint64_t, Lease>& all() const { return leases_; }
   const LeaseOptions& options() const { return options_; }
 

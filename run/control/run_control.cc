@@ -190,12 +190,17 @@ absl::StatusOr<proto::Phase> RunControl::ReportEvaluation(uint64_t lease, uint64
                                                           absl::Span<const double> returns) {
   MutexLock lock(&mu_);
   // With its lease the holder lost its evaluation, which another evaluator may be playing by now.
-  if (leases_.Find(lease) == nullptr) {
+  const Lease* const holder = leases_.Find(lease);
+  if (holder == nullptr) {
     return absl::NotFoundError(absl::StrCat("lease ", lease, " has ended: register again"));
+  }
+  if (holder->role != proto::EVALUATOR) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("lease ", lease, " is no evaluator's: no evaluation is assigned to it"));
   }
   POMPC_ASSIGN_OR_RETURN(
       std::optional<proto::EvaluationResult> result,
-      evaluations_.Report(id, version, returns, options_.lockstep ? 0 : Elapsed()));
+      evaluations_.Report(lease, id, version, returns, options_.lockstep ? 0 : Elapsed()));
   if (result.has_value()) {
     // Results may arrive long after others of newer versions, so the best is asked of the schedule,
     // which takes the earliest of equals.

@@ -101,6 +101,8 @@ struct ShardGrant {
   bool seed_phase_over = false;
   // Start of the learner and the newest version it has published, 0 before the first.
   ParameterVersion newest_version;
+  // Incarnation of the newest lease of this start or an earlier one.
+  uint64_t newest_lease = 0;
 };
 
 // What the trainer is to do next.

@@ -30,7 +30,8 @@ ShardGrant RunControl::NextGrant(int shard) {
   // The bound counts rows of the run. RowGrants turns what is left of it into a bound on the rows
   // that this shard's memory has ever accepted.
   const uint64_t remaining = bound - std::min(bound, rows);
-  return {grants_.Next(shard, remaining), WhyNoMoreRows().text, closing_seed_, newest};
+  return {grants_.Next(shard, remaining), WhyNoMoreRows().text, closing_seed_, newest,
+          leases_.newest()};
 }
 
 // Shards hold rows that were accepted after the last checkpoint; unheard, they do not count. One

@@ -136,7 +136,10 @@ class Session {
     RowGrant grant;
     grant.max_accepted_rows = shard_.counts().accepted_rows + input_.Below(64);
     grant.seed_phase_over = input_.Below(4) == 0;
-    if (input_.Below(2) == 0) grant.newest_version = ParameterVersion{1, input_.Below(64)};
+    if (input_.Below(2) == 0) {
+      announced_ = std::max(announced_, input_.Below(64));
+      grant.newest_version = ParameterVersion{1, announced_};
+    }
     POMPC_CHECK_OK(shard_.Grant(std::move(grant)));
   }
 
@@ -195,6 +198,8 @@ class Session {
   std::vector<ParameterVersion> versions_;
   // Most rows that were ever granted.
   uint64_t bound_ = 0;
+  // Number of the newest version that a grant has told of.
+  uint32_t announced_ = 0;
 };
 
 }  // namespace

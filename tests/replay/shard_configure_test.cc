@@ -121,6 +121,45 @@ TEST_F(ShardTest, OneStartOfTheLearnerHoldsItUntilALaterOneTakesItOver) {
   EXPECT_EQ(shard_->counts().max_accepted_rows, 20u);
 }
 
+// What a faulty writer makes up would otherwise fence the actor's own leases for ever.
+TEST_F(ShardTest, NoIncarnationCountsBeforeTheLearnerHasGivenIt) {
+  ASSERT_TRUE(shard_->Configure(Config()).ok());
+  const auto grant = [&](uint64_t newest_lease) {
+    ASSERT_TRUE(
+        shard_->Grant({.max_accepted_rows = 100, .newest_lease = newest_lease}).ok());
+  };
+  grant(20);
+  const RowBuilder rows = RowBuilder(kSpec).AddMany(0, 2);
+  const SegmentId good = {.actor_index = 1, .incarnation = 20};
+  const SegmentId made_up = {.actor_index = 1, .incarnation = ~uint64_t{0}};
+  EXPECT_EQ(Append(good, 0, rows).kind, Kind::kAcked);
+  const AppendOutcome outcome = Append(made_up, 0, rows);
+  EXPECT_EQ(outcome.kind, Kind::kBlocked);
+  EXPECT_EQ(outcome.status.message(),
+            "the learner has not announced lease 18446744073709551615 of actor 1 yet");
+  EXPECT_EQ(shard_->Refuse(made_up, absl::InvalidArgumentError("bad")).kind, Kind::kRefused);
+  EXPECT_EQ(Append(good, 2, rows).kind, Kind::kAcked) << "the actor was not fenced";
+  // One that the learner gives later is let in once a grant tells of it.
+  const SegmentId next = {.actor_index = 1, .incarnation = 21};
+  EXPECT_EQ(Append(next, 0, rows).kind, Kind::kBlocked);
+  const int calls = waiter_->calls;
+  grant(21);
+  EXPECT_GT(waiter_->calls, calls);
+  EXPECT_EQ(Append(next, 0, rows).kind, Kind::kAcked);
+  EXPECT_EQ(Append(good, 4, rows).kind, Kind::kRefused) << "fenced by a true lease";
+}
+
+TEST_F(ShardTest, AGrantThatKnowsAnOlderVersionThanBeforeIsRefused) {
+  ASSERT_TRUE(shard_->Configure(Config()).ok());
+  const auto grant = [&](uint64_t rows, ParameterVersion version) {
+    return shard_->Grant({.max_accepted_rows = rows, .newest_version = version});
+  };
+  ASSERT_TRUE(grant(10, {1, 5}).ok());
+  EXPECT_EQ(grant(99, {1, 4}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(shard_->counts().max_accepted_rows, 10u);
+  EXPECT_TRUE(grant(20, {2, 0}).ok()) << "of a later start of the learner";
+}
+
 // Settings that the shard cannot have do not change who holds it.
 TEST_F(ShardTest, ALaterStartThatIsRefusedDoesNotTakeItOver) {
   ShardConfig config = Config();

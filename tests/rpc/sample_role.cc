@@ -56,6 +56,7 @@ int main(int argc, char** argv) {
         app->hang = hang;
         POMPC_ASSIGN_OR_RETURN(app->server,
                                pompc::rpc::Server::Start({.listen = context.flags.listen,
+                                                          .certificates = context.certificates,
                                                           .insecure = context.flags.insecure,
                                                           .health_service = serves_as},
                                                          {}));

@@ -88,6 +88,7 @@ THIRD_PARTY = (
     ("LibTorch", re.compile(r"^(torch|ATen|c10|caffe2)/"),
      ("model", "planner", "learner") + TOP,
      ("planner/core", "planner/client", "learner/feed", "learner/ranks")),
+    ("OpenSSL", re.compile(r"^openssl/"), ("common/rpc", "tests"), ()),
     ("RocksDB", re.compile(r"^rocksdb/"), ("replay/store", "tests", "bench"), ()),
     ("MuJoCo", re.compile(r"^mujoco/"), ("actor/env", "tests", "bench"), ()),
 )

@@ -15,7 +15,7 @@ import grpc
 import numpy
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from pompc_actor import Failed
+from pompc_actor import Failed, Refused
 
 # kWireVersion in common/rpc/wire.h.
 WIRE_VERSION = 2
@@ -92,9 +92,33 @@ def _load():
 proto, _services = _load()
 
 
+# Who serves what, as certificates name it.
+_SERVERS = {"RunService": "learner", "PlannerService": "planner", "ReplayService": "replay"}
+# What use_certificates() has read; none: connections are plaintext.
+_credentials = []
+
+
+def use_certificates(folder):
+    """Secures all connections from now on with ca.crt, tls.crt and tls.key of the folder, as deploy/certificates.sh makes
+    them for the role actor. They are read once."""
+    try:
+        ca, certificate, key = (pathlib.Path(folder, name).read_bytes() for name in ("ca.crt", "tls.crt", "tls.key"))
+    except OSError as error:
+        raise Refused(f"--certificates: {error.filename}: {error.strerror}") from None
+    _credentials[:] = [grpc.ssl_channel_credentials(ca, key, certificate)]
+
+
+def _channel(service, address):
+    if not _credentials:
+        return grpc.insecure_channel(address, CHANNEL_ARGUMENTS)
+    # gRPC in Python compares names of hosts alone: in place of its host's name, a server has to prove its role's.
+    name = f"{_SERVERS[service]}.pompc"
+    return grpc.secure_channel(address, _credentials[0], (*CHANNEL_ARGUMENTS, ("grpc.ssl_target_name_override", name)))
+
+
 def stub(service, address):
     """The methods of a service at an address, by their names. Connects when needed, again when lost."""
-    channel = grpc.insecure_channel(address, CHANNEL_ARGUMENTS)
+    channel = _channel(service, address)
     methods = {}
     for method in _services[service]:
         call = channel.stream_stream if method.client_streaming else (

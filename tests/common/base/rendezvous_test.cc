@@ -55,5 +55,19 @@ TEST(RendezvousTest, WhatIsTooLargeOrTooMuchIsRefused) {
   EXPECT_EQ(rendezvous.Put("a", "").code(), absl::StatusCode::kResourceExhausted);
 }
 
+TEST(RendezvousTest, AllValuesTogetherAreBounded) {
+  MemoryRendezvous rendezvous;
+  const std::string value(MemoryRendezvous::kMaxBytes, 'x');
+  size_t held = 0;
+  absl::Status status;
+  while (status.ok() && held <= MemoryRendezvous::kMaxTotalBytes) {
+    status = rendezvous.Put(std::to_string(held), value);
+    if (status.ok()) held += value.size();
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_GT(held, MemoryRendezvous::kMaxTotalBytes - 2 * value.size());
+  EXPECT_LE(held, MemoryRendezvous::kMaxTotalBytes);
+}
+
 }  // namespace
 }  // namespace pompc

@@ -27,13 +27,13 @@ TEST(ListenAddress, RefusesWhatIsNone) {
 
 TEST(ListenAddress, BeyondLoopbackNeedsInsecure) {
   for (const char* text : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.org:1"}) {
-    const auto address = CheckListenAddress(text, /*insecure=*/false);
+    const auto address = CheckListenAddress(text, /*allowed=*/false, "give --insecure");
     EXPECT_EQ(address.status().code(), absl::StatusCode::kFailedPrecondition) << text;
     EXPECT_THAT(std::string(address.status().message()), HasSubstr("--insecure"));
-    EXPECT_TRUE(CheckListenAddress(text, /*insecure=*/true).ok());
+    EXPECT_TRUE(CheckListenAddress(text, /*allowed=*/true, "").ok());
   }
   for (const char* text : {"127.0.0.1:1", "127.1.2.3:1", "localhost:1", "[::1]:1"}) {
-    EXPECT_TRUE(CheckListenAddress(text, /*insecure=*/false).ok()) << text;
+    EXPECT_TRUE(CheckListenAddress(text, /*allowed=*/false, "").ok()) << text;
   }
 }
 

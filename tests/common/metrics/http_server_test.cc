@@ -83,7 +83,7 @@ TEST(HttpServer, BusyPortIsNamed) {
 TEST(HttpServer, BeyondLoopbackNeedsInsecure) {
   EXPECT_EQ(HttpServer::Start({.listen = "0.0.0.0:0"}).status().code(),
             absl::StatusCode::kFailedPrecondition);
-  EXPECT_TRUE(HttpServer::Start({.listen = "0.0.0.0:0", .insecure = true}).ok());
+  EXPECT_TRUE(HttpServer::Start({.listen = "0.0.0.0:0", .allow_remote = true}).ok());
   EXPECT_EQ(HttpServer::Start({.listen = "here"}).status().code(),
             absl::StatusCode::kInvalidArgument);
 }

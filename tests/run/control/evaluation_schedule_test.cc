@@ -65,7 +65,7 @@ TEST(EvaluationScheduleTest, AnEvaluatorKeepsItsAssignmentUntilItReports) {
   EXPECT_EQ(schedule.Assign(7)->DebugString(), added.DebugString());
   EXPECT_EQ(schedule.Assign(7)->DebugString(), added.DebugString());
   EXPECT_FALSE(schedule.Assign(8).has_value());
-  ASSERT_TRUE(schedule.Report(added.evaluation_id(), V(1), {1, 2}, 0).ok());
+  ASSERT_TRUE(schedule.Report(7, added.evaluation_id(), V(1), {1, 2}, 0).ok());
   EXPECT_FALSE(schedule.Assign(7).has_value());
 }
 
@@ -108,14 +108,15 @@ TEST(EvaluationScheduleTest, AnEvaluationWithoutResultIsGivenUpAfterItsTime) {
   const auto expired = schedule.Expire(over);
   ASSERT_EQ(expired.size(), 1u);
   EXPECT_EQ(expired[0].evaluation_id(), added.evaluation_id());
-  EXPECT_EQ(schedule.Report(added.evaluation_id(), V(1), {1, 2}, 0).status().code(),
+  EXPECT_EQ(schedule.Report(7, added.evaluation_id(), V(1), {1, 2}, 0).status().code(),
             absl::StatusCode::kFailedPrecondition);
 }
 
 TEST(EvaluationScheduleTest, ResultHasTheStatisticsAndTheAssignment) {
   EvaluationSchedule schedule(Options());
   const proto::EvaluationAssignment added = schedule.Add(V(1), 1003, 10, kNow);
-  const auto reported = schedule.Report(added.evaluation_id(), V(1), {500, 700}, 12.5);
+  ASSERT_TRUE(schedule.Assign(7).has_value());
+  const auto reported = schedule.Report(7, added.evaluation_id(), V(1), {500, 700}, 12.5);
   ASSERT_TRUE(reported.ok() && reported->has_value());
   const proto::EvaluationResult& result = **reported;
   EXPECT_EQ(FromProto(result.version()), V(1));
@@ -131,8 +132,9 @@ TEST(EvaluationScheduleTest, ResultHasTheStatisticsAndTheAssignment) {
 TEST(EvaluationScheduleTest, TheFirstResultStands) {
   EvaluationSchedule schedule(Options());
   const proto::EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
-  ASSERT_TRUE(schedule.Report(added.evaluation_id(), V(1), {1, 1}, 0).ok());
-  const auto again = schedule.Report(added.evaluation_id(), V(1), {9, 9}, 0);
+  ASSERT_TRUE(schedule.Assign(7).has_value());
+  ASSERT_TRUE(schedule.Report(7, added.evaluation_id(), V(1), {1, 1}, 0).ok());
+  const auto again = schedule.Report(7, added.evaluation_id(), V(1), {9, 9}, 0);
   ASSERT_TRUE(again.ok());
   EXPECT_FALSE(again->has_value());
   ASSERT_EQ(schedule.results().size(), 1u);
@@ -142,19 +144,36 @@ TEST(EvaluationScheduleTest, TheFirstResultStands) {
 TEST(EvaluationScheduleTest, UnknownEvaluationsAndVersionsAreRefused) {
   EvaluationSchedule schedule(Options());
   const proto::EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
-  EXPECT_EQ(schedule.Report(99, V(1), {1, 2}, 0).status().code(),
+  EXPECT_EQ(schedule.Report(7, 99, V(1), {1, 2}, 0).status().code(),
             absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(schedule.Report(added.evaluation_id(), V(2), {1, 2}, 0).status().code(),
+  EXPECT_EQ(schedule.Report(7, added.evaluation_id(), V(2), {1, 2}, 0).status().code(),
             absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(EvaluationScheduleTest, OnlyWhoWasAssignedAnEvaluationMayReportIt) {
+  EvaluationSchedule schedule(Options());
+  const uint64_t id = schedule.Add(V(1), 1000, 10, kNow).evaluation_id();
+  const auto code = [&](uint64_t lease) {
+    return schedule.Report(lease, id, V(1), {1, 2}, 0).status().code();
+  };
+  EXPECT_EQ(code(7), absl::StatusCode::kFailedPrecondition) << "nobody was assigned it";
+  ASSERT_TRUE(schedule.Assign(7).has_value());
+  EXPECT_EQ(code(8), absl::StatusCode::kFailedPrecondition) << "another one plays it";
+  EXPECT_TRUE(schedule.results().empty());
+  // Its evaluator has lost the lease, and comes back with another one.
+  schedule.LeaseEnded(7);
+  EXPECT_EQ(code(8), absl::StatusCode::kOk);
+  EXPECT_EQ(schedule.results().size(), 1u);
 }
 
 TEST(EvaluationScheduleTest, BadReturnsAreRefusedAndTheEvaluationStays) {
   EvaluationSchedule schedule(Options());
   const proto::EvaluationAssignment added = schedule.Add(V(1), 1000, 10, kNow);
-  EXPECT_EQ(schedule.Report(added.evaluation_id(), V(1), {1}, 0).status().code(),
+  ASSERT_TRUE(schedule.Assign(7).has_value());
+  EXPECT_EQ(schedule.Report(7, added.evaluation_id(), V(1), {1}, 0).status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(
-      schedule.Report(added.evaluation_id(), V(1), {1, std::numeric_limits<double>::quiet_NaN()}, 0)
+      schedule.Report(7, added.evaluation_id(), V(1), {1, std::numeric_limits<double>::quiet_NaN()}, 0)
           .status()
           .code(),
       absl::StatusCode::kInvalidArgument);

@@ -47,11 +47,25 @@ TEST_F(RunControlEvaluationTest, ReportOfAnEndedLeaseIsNotFound) {
   EXPECT_EQ(control_.Heartbeat(other.lease_id(), {})->evaluation().evaluation_id(), 1u);
 }
 
+TEST_F(RunControlEvaluationTest, OnlyItsEvaluatorReportsAnEvaluation) {
+  FinishSeedPhase();
+  const auto evaluator = Evaluate();
+  const auto actor = *control_.Register(proto::ACTOR, "a", 1);
+  const auto other = *control_.Register(proto::EVALUATOR, "f", 0);
+  for (const uint64_t lease : {actor.lease_id(), other.lease_id()}) {
+    EXPECT_EQ(control_.ReportEvaluation(lease, 1, {1, 2}, {500}).status().code(),
+              absl::StatusCode::kFailedPrecondition);
+  }
+  EXPECT_EQ(control_.Status().evaluations_size(), 0);
+  EXPECT_TRUE(control_.ReportEvaluation(evaluator.lease_id(), 1, {1, 2}, {500}).ok());
+}
+
 TEST_F(RunControlEvaluationTest, OnlyTheBestResultIsBest) {
   FinishSeedPhase();
   auto evaluator = Evaluate();
   ASSERT_TRUE(control_.ReportEvaluation(evaluator.lease_id(), 1, {1, 2}, {500}).ok());
   control_.AddEvaluation({1, 3});
+  ASSERT_TRUE(control_.Heartbeat(evaluator.lease_id(), {})->has_evaluation());
   ASSERT_TRUE(control_.ReportEvaluation(evaluator.lease_id(), 2, {1, 3}, {400}).ok());
   const auto news = control_.TakeEvaluationNews();
   ASSERT_EQ(news.size(), 2u);
