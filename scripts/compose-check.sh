@@ -132,7 +132,16 @@ exercise() {
   disturb
   await "an evaluation returns $GOAL or more" above pompc_learner_evaluation_best_return_mean "$GOAL"
   say "$kind: return $(measure pompc_learner_evaluation_best_return_mean), $(measure pompc_learner_rows_total) rows, $(( SECONDS - start )) s after it came up"
-  docker exec "$(one learner)" pompc status
+  operator status
+}
+
+# The command pompc, with an operator's certificate.
+operator() {
+  case "$kind" in
+    compose) compose run --rm operator "$@" ;;
+    stack) docker run --rm --network "${PROJECT}_cluster" -v "$POMPC_CERTIFICATES_DIR/operator:/run/pompc:ro" \
+             -e POMPC_CERTIFICATES=/run/pompc -e POMPC_LEARNER=learner:7000 --entrypoint pompc pompc-learner:check "$@" ;;
+  esac
 }
 
 check_compose() {
@@ -140,7 +149,7 @@ check_compose() {
   say "Compose: up with $ACTORS actors"
   compose up -d --scale actor="$ACTORS"
   exercise
-  compose exec -T learner pompc stop
+  operator stop
   await "learner, actors and evaluator end with the run" ended
   compose down -v --timeout 60
 }
@@ -203,15 +212,11 @@ YAML
 }
 
 make_certificates() {
-  if [[ ! -x deploy/certificates.sh ]]; then  # TEMPORARY
-    export POMPC_CERTIFICATES= POMPC_INSECURE=true POMPC_CERTIFICATES_DIR="$work/certificates"
-    for r in replay learner planner actor; do mkdir -p $work/certificates/$r; touch $work/certificates/$r/{ca.crt,tls.crt,tls.key}; done; return
-  fi
   export POMPC_CERTIFICATES_DIR="$work/certificates"
   deploy/certificates.sh "$POMPC_CERTIFICATES_DIR"
-  # The containers' user reads the keys.
-  chmod 755 "$work"
-  chown -R 10000 "$POMPC_CERTIFICATES_DIR"
+  # The containers' user reads the keys; the CA's stays root's.
+  chmod 755 "$work" "$POMPC_CERTIFICATES_DIR"
+  chown -R 10000 "$POMPC_CERTIFICATES_DIR"/*/
 }
 
 main() {

@@ -92,7 +92,7 @@ restarted() { [[ "$(restarts)" -ge "$1" ]] && job_is RUNNING; }
 
 # A number of the run's ended.json.
 ended() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" "$run/ended.json" 2>/dev/null; }
-was_interrupted() { [[ "$(ended outcome)" == interrupted ]]; }
+was_interrupted() { [[ "$(ended outcome)" == interrupted* ]]; }
 # Updates in the newest row of metrics.csv.
 updates() { tail -n 1 "$run/metrics.csv" 2>/dev/null | cut -d, -f1; }
 updates_above() { [[ "$(updates)" =~ ^[0-9]+$ && "$(updates)" -gt "$1" ]]; }
@@ -129,12 +129,8 @@ main() {
   start_slurm
 
   say "A run of three minutes a start, told to end 100 s before"
-  security=(--insecure)
-  if [[ -x "$POMPC_ROOT/deploy/certificates.sh" ]]; then
-    "$POMPC_ROOT/deploy/certificates.sh" "$work/certificates"
-    security=(--certificates "$work/certificates")
-  fi
-  job="$("$POMPC_ROOT/deploy/slurm/submit.sh" --run-dir "$run" "${security[@]}" --programs "$programs" --actors "$ACTORS" \
+  "$POMPC_ROOT/deploy/certificates.sh" "$work/certificates"
+  job="$("$POMPC_ROOT/deploy/slurm/submit.sh" --run-dir "$run" --certificates "$work/certificates" --programs "$programs" --actors "$ACTORS" \
     --notice 100 --sbatch --time=3 --sbatch --parsable -- --preset quickstart --set stop.return_mean=0 --set stop.max_rows=10000000)"
   await "job $job makes updates" updates_above 0
   await "it is told to end ahead of the limit" was_interrupted
@@ -154,7 +150,7 @@ main() {
   await "it resumes after $before updates" updates_above "$before"
   await "an evaluation returns $GOAL or more" goal_is_reached
   say "Return $(best) after $(updates) updates and $(restarts) restarts, $SECONDS s after the beginning"
-  "$programs/pompc" stop --learner "$(sed -n 's/.*"address": *"\([^"]*\)".*/\1/p' "$run/learner.json")" ${security[0]:+${security[1]:+--certificates "$work/certificates/operator"}}
+  "$programs/pompc" stop --learner "$(sed -n 's/.*"address": *"\([^"]*\)".*/\1/p' "$run/learner.json")" --certificates "$work/certificates/operator"
   await "job $job is completed" job_is_over COMPLETED
 }
 
