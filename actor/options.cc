@@ -14,7 +14,8 @@ absl::Status AppOptions::SetAddresses(const std::string& learner_address,
   // The flag is read as the lists are, so that a list of learners is refused as such.
   std::vector<rpc::Endpoint> learners;
   if (!learner_address.empty()) {
-    POMPC_ASSIGN_OR_RETURN(learners, rpc::ParseEndpoints("--learner", learner_address, {own, proto::Access::LEARNER}));
+    POMPC_ASSIGN_OR_RETURN(
+        learners, rpc::ParseEndpoints("--learner", learner_address, {own, proto::Access::LEARNER}));
     if (learners.size() != 1) {
       return absl::InvalidArgumentError(
           absl::StrCat("--learner: \"", learner_address, "\"; a run has one learner"));
@@ -22,10 +23,12 @@ absl::Status AppOptions::SetAddresses(const std::string& learner_address,
     learner = learners[0];
   }
   if (!planner_addresses.empty()) {
-    POMPC_ASSIGN_OR_RETURN(planners, rpc::ParsePlaces("--planners", planner_addresses, {own, proto::Access::PLANNER}));
+    POMPC_ASSIGN_OR_RETURN(
+        planners, rpc::ParsePlaces("--planners", planner_addresses, {own, proto::Access::PLANNER}));
   }
   if (!replay_addresses.empty()) {
-    POMPC_ASSIGN_OR_RETURN(replay, rpc::ParseEndpoints("--replay", replay_addresses, {own, proto::Access::REPLAY}));
+    POMPC_ASSIGN_OR_RETURN(
+        replay, rpc::ParseEndpoints("--replay", replay_addresses, {own, proto::Access::REPLAY}));
   }
   return absl::OkStatus();
 }

@@ -119,10 +119,11 @@ absl::Status App::Serve() {
           [this](const std::string& name) { return SnapshotReplay(name); }});
   ranks_ = std::make_shared<RankGroup>(options_.world_size, options_.clock);
   rank_values_ = std::make_shared<MemoryRendezvous>(options_.clock);
-  rank_service_ = std::make_unique<RankService>(
-      ranks_, rank_values_,
-      RankServiceOptions{run_->run_id(), options_.config,
-                         static_cast<uint32_t>(options_.replay.size()), start_});
+  RankServiceOptions ranks = {run_->run_id(), options_.config,
+                              static_cast<uint32_t>(options_.replay.size())};
+  ranks.start.set_incarnation(start_.incarnation);
+  ranks.start.set_token(start_.token);
+  rank_service_ = std::make_unique<RankService>(ranks_, rank_values_, ranks);
   POMPC_ASSIGN_OR_RETURN(
       server_, rpc::Server::Start(options_.server, {run_service_.get(), parameter_service_.get(),
                                                     rank_service_.get()}));

@@ -84,10 +84,9 @@ absl::Status Follower::Run() {
   config_ = std::move(*welcome.mutable_config());
   POMPC_ASSIGN_OR_RETURN(engine_, options_.make_engine(config_));
   engine_->PrepareThread();
-  shards_ = std::make_unique<ShardClients>(welcome.run_id(), options_.replay, config_,
-                                           options_.call_timeout,
-                                           replay::LearnerStart{welcome.learner_start().incarnation(),
-                                                                welcome.learner_start().token()});
+  shards_ = std::make_unique<ShardClients>(
+      welcome.run_id(), options_.replay, config_, options_.call_timeout,
+      replay::LearnerStart{welcome.learner_start().incarnation(), welcome.learner_start().token()});
   Log().info("rank {} of {} of run {}", options_.rank, options_.world_size, welcome.run_id());
   Occasionally return_memory(absl::Seconds(30));
   while (true) {

@@ -49,9 +49,9 @@ absl::StatusOr<rpc::RunningRole> StartLeader(const Flags& flags, const rpc::Role
   options.run_dir = flags.run_dir;
   POMPC_ASSIGN_OR_RETURN(options.config, config::LoadRunConfig(flags.sources));
   POMPC_RETURN_IF_ERROR(config::FillEnvSpec(&options.config));
-  POMPC_ASSIGN_OR_RETURN(options.replay,
-                         rpc::ParseEndpoints("--replay", flags.replay,
-                                             {context.certificates, proto::Access::REPLAY}));
+  POMPC_ASSIGN_OR_RETURN(
+      options.replay,
+      rpc::ParseEndpoints("--replay", flags.replay, {context.certificates, proto::Access::REPLAY}));
   POMPC_ASSIGN_OR_RETURN(options.engine, MakeTorchEngine(options.config, flags.engine));
   options.world_size = flags.engine.world_size;
   options.server = ServerOptions(context);
@@ -89,9 +89,9 @@ absl::StatusOr<rpc::RunningRole> StartFollower(const Flags& flags,
                                                {context.certificates, proto::Access::LEARNER}));
     options.leader = leaders.front();
   }
-  POMPC_ASSIGN_OR_RETURN(options.replay,
-                         rpc::ParseEndpoints("--replay", flags.replay,
-                                             {context.certificates, proto::Access::REPLAY}));
+  POMPC_ASSIGN_OR_RETURN(
+      options.replay,
+      rpc::ParseEndpoints("--replay", flags.replay, {context.certificates, proto::Access::REPLAY}));
   options.make_engine = [engine = flags.engine](const proto::RunConfig& config) {
     return MakeTorchEngine(config, engine);
   };

@@ -32,8 +32,9 @@ absl::StatusOr<AppOptions> Flags::MakeOptions(
   AppOptions options;
   // Not a required flag for the parser, since --healthcheck does without.
   if (!learners.empty()) {
-    POMPC_ASSIGN_OR_RETURN(options.learners, rpc::ParseEndpoints("--learner", learners,
-                                               {certificates, proto::Access::LEARNER}));
+    POMPC_ASSIGN_OR_RETURN(
+        options.learners,
+        rpc::ParseEndpoints("--learner", learners, {certificates, proto::Access::LEARNER}));
   }
   options.accept_runs = accept_runs;
   options.max_runs = max_runs;

@@ -17,7 +17,7 @@ namespace pompc::replay {
 struct AppOptions {
   // "host:port"; port 0 takes any free one. Empty: in-process only.
   std::string listen;
-  // As in rpc::ServerOptions.
+  // Both are as in rpc::ServerOptions.
   std::shared_ptr<const rpc::Certificates> certificates = nullptr;
   bool insecure = false;
   // Label "shard" of its metrics; shards of one process need different ones.

@@ -12,10 +12,11 @@ int main(int argc, char** argv) {
       .summary = "One shard of a run's replay: stores the rows actors send, in memory and, with "
                  "--data-dir, on disk, and hands windows of them to the learner, which opens the "
                  "shard and sets its limits.",
-      .examples = "  pompc-replay --listen 127.0.0.1:50061\n"
-                  "  pompc-replay --listen 0.0.0.0:50061 --certificates /etc/pompc/replay --shard 1\n"
-                  "  pompc-replay --data-dir /var/lib/pompc/shard-0\n"
-                  "  pompc-replay --data-dir /var/lib/pompc/shard-0 --on-disk\n",
+      .examples =
+          "  pompc-replay --listen 127.0.0.1:50061\n"
+          "  pompc-replay --listen 0.0.0.0:50061 --certificates /etc/pompc/replay --shard 1\n"
+          "  pompc-replay --data-dir /var/lib/pompc/shard-0\n"
+          "  pompc-replay --data-dir /var/lib/pompc/shard-0 --on-disk\n",
       .listen = "127.0.0.1:50061",
       .health_service = pompc::proto::ReplayService::service_full_name(),
       .role = pompc::proto::Access::REPLAY,

@@ -108,9 +108,9 @@ LearnerStart ToLearnerStart(const proto::LearnerStart& start) {
 
 absl::StatusOr<RowGrant> ToRowGrant(const proto::GrantRequest& request) {
   if (request.newest_version().number() > 0 && !request.seed_phase_over()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the grant says that version ", FromProto(request.newest_version()).ToString(),
-        " is published and that the seed phase goes on; versions come after its end"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the grant says that version ", FromProto(request.newest_version()).ToString(),
+                     " is published and that the seed phase goes on; versions come after its end"));
   }
   RowGrant grant = {.max_accepted_rows = request.max_accepted_rows(),
                     .reason = request.reason(),

@@ -10,7 +10,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # libopenblas-pthread-dev: libtorch-dev is content with the reference BLAS, which is 20 times slower.
-# libqhull-dev, libc-ares-dev, libre2-dev, zlib1g-dev, libssl-dev: required by the CMake packages of others.
+# libqhull-dev, libc-ares-dev, libre2-dev, zlib1g-dev: required by the CMake packages of others.
 readonly BUILD_PACKAGES=(
   g++ cmake ninja-build ccache pkg-config
   libtorch-dev libgloo-dev libopenblas-pthread-dev
@@ -19,9 +19,10 @@ readonly BUILD_PACKAGES=(
   libmujoco-dev libqhull-dev libtinyxml2-dev librocksdb-dev
   prometheus-cpp-dev libcpp-httplib-dev libspdlog-dev nlohmann-json3-dev libcli11-dev)
 # ffmpeg, libegl1, libgl1-mesa-dri: pompc evaluate --video; found when it runs, nothing links them.
+# openssl: deploy/certificates.sh.
 readonly TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev
   python3 python3-numpy python3-torch python3-grpcio python3-protobuf python3-pip
-  ffmpeg libegl1 libgl1-mesa-dri)
+  ffmpeg libegl1 libgl1-mesa-dri openssl)
 
 # MuJoCo's library and headers are in this package of its makers; the rest of it is for Python.
 readonly MUJOCO_PACKAGE=mujoco-core

@@ -1,9 +1,11 @@
 // What a plan costs beside its computation: the planner with an engine that computes nothing,
-// in-process and over loopback.
+// in-process, over loopback, and there with certificates (loopback:2), for which POMPC_CERTIFICATES
+// names a folder of deploy/certificates.sh.
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "bench/secured.h"
 #include "benchmark/benchmark.h"
 #include "common/base/threads.h"
 #include "common/process/log.h"
@@ -28,20 +30,25 @@ PlanSpec Spec() {
 // A learner's broadcast, a planner that follows it, and a client of the planner.
 class Cluster {
  public:
-  explicit Cluster(bool loopback, int queries = 1) {
+  explicit Cluster(int64_t connection, int queries = 1) {
     (void)SetUpLogging({.level = "off"});
     rpc::ServerOptions listen;
-    if (loopback) listen.listen = "127.0.0.1:0";
+    if (connection != kInProcess) listen.listen = "127.0.0.1:0";
+    listen.certificates = CertificatesOf(connection, proto::Access::LEARNER);
     learner_server_ = *rpc::Server::Start(listen, {&service_});
     AppOptions options;
     options.server = listen;
-    options.learners = {Endpoint(*learner_server_, loopback)};
+    options.server.certificates = CertificatesOf(connection, proto::Access::PLANNER);
+    options.learners = {
+        Endpoint(*learner_server_, {options.server.certificates, proto::Access::LEARNER})};
     options.engine = std::make_shared<FakeEngine>(Spec());
     options.metrics = std::make_shared<MetricsRegistry>();
     app_ = *App::Start(options);
     publisher_.Publish(FakeSnapshot({1, 1}));
-    client_ = std::make_unique<PlannerClient>(
-        PlannerClientOptions{.planners = {Endpoint(app_->server(), loopback)}, .run_id = "run"});
+    client_ = std::make_unique<PlannerClient>(PlannerClientOptions{
+        .planners = {Endpoint(app_->server(), {CertificatesOf(connection, proto::Access::ACTOR),
+                                               proto::Access::PLANNER})},
+        .run_id = "run"});
     for (int i = 0; i < queries; ++i) {
       request_.add_queries()->set_observation(ToBytes<float>(FakeItem(0.5f, Spec()).observation));
     }
@@ -51,8 +58,9 @@ class Cluster {
   PlannerClient& client() { return *client_; }
   const proto::PlanRequest& request() const { return request_; }
 
-  static rpc::Endpoint Endpoint(rpc::Server& server, bool loopback) {
-    return loopback ? rpc::Endpoint(server.address()) : server.InProcessEndpoint();
+  static rpc::Endpoint Endpoint(rpc::Server& server, const rpc::Trust& trust) {
+    return server.address().empty() ? server.InProcessEndpoint()
+                                    : rpc::Endpoint(server.address(), trust);
   }
 
  private:
@@ -66,21 +74,21 @@ class Cluster {
 
 // One caller that waits for each plan.
 void BM_PlanRoundTrip(benchmark::State& state) {
-  Cluster cluster(state.range(0) != 0);
+  Cluster cluster(state.range(0));
   for (auto _ : state) {
     if (!PlanAndWait(cluster.client(), cluster.request(), kLong).ok()) {
       state.SkipWithError("no plan");
     }
   }
 }
-BENCHMARK(BM_PlanRoundTrip)->ArgName("loopback")->Arg(0)->Arg(1)->UseRealTime();
+BENCHMARK(BM_PlanRoundTrip)->ArgName("loopback")->Arg(0)->Arg(1)->Arg(2)->UseRealTime();
 
 // So many callers that each ask for the next plans, so many together, when they have the last.
 void BM_PlansPerSecond(benchmark::State& state) {
   constexpr int kCallsEach = 100;
   const auto callers = static_cast<int>(state.range(0));
   const auto queries = static_cast<int>(state.range(1));
-  Cluster cluster(/*loopback=*/true, queries);
+  Cluster cluster(state.range(2), queries);
   for (auto _ : state) {
     Mutex mu;
     int left = callers * kCallsEach;
@@ -98,8 +106,8 @@ void BM_PlansPerSecond(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * callers * kCallsEach * queries);
 }
 BENCHMARK(BM_PlansPerSecond)
-    ->ArgNames({"callers", "queries"})
-    ->ArgsProduct({{1, 8, 64}, {1, 16}})
+    ->ArgNames({"callers", "queries", "loopback"})
+    ->ArgsProduct({{1, 8, 64}, {1, 16}, {1, 2}})
     ->UseRealTime();
 
 }  // namespace

@@ -1,7 +1,10 @@
-// One shard through gRPC, in-process and over loopback: what actors and the learner see.
+// One shard through gRPC, in-process, over loopback, and there with certificates: what actors and
+// the learner see. For the last (loopback:2) POMPC_CERTIFICATES names a folder of
+// deploy/certificates.sh.
 #include <memory>
 #include <vector>
 
+#include "bench/secured.h"
 #include "benchmark/benchmark.h"
 #include "common/rpc/server.h"
 #include "replay/client/shard_client.h"
@@ -19,11 +22,17 @@ constexpr absl::Duration kLong = absl::Seconds(60);
 // A shard, its server, and the learner's client of it.
 class Cluster {
  public:
-  explicit Cluster(bool loopback) {
+  explicit Cluster(int64_t connection) {
     rpc::ServerOptions options;
-    if (loopback) options.listen = "127.0.0.1:0";
+    if (connection != kInProcess) options.listen = "127.0.0.1:0";
+    options.certificates = CertificatesOf(connection, proto::Access::REPLAY);
     server_ = *rpc::Server::Start(options, {&service_});
-    channel_ = loopback ? rpc::Endpoint(server_->address()).Channel() : server_->InProcessChannel();
+    const auto channel = [&](rpc::Role role) {
+      if (connection == kInProcess) return server_->InProcessChannel();
+      const rpc::Trust trust = {CertificatesOf(connection, role), proto::Access::REPLAY};
+      return rpc::Endpoint(server_->address(), trust).Channel();
+    };
+    channel_ = channel(proto::Access::ACTOR);
     ShardClientOptions client;
     client.run_id = "run";
     client.spec.set_observation_size(kSpec.observation_size);
@@ -31,7 +40,7 @@ class Cluster {
     client.horizon = kHorizon;
     client.capacity_rows = 200000;
     client.capacity_bytes = uint64_t{1} << 34;
-    client_ = std::make_unique<ShardClient>(client, channel_);
+    client_ = std::make_unique<ShardClient>(client, channel(proto::Access::LEARNER));
     (void)client_->Configure();
     (void)client_->Grant({~uint64_t{0}, "", false});
   }
@@ -96,7 +105,7 @@ class Rollout {
 
 void BM_Write(benchmark::State& state) {
   const uint32_t environments = static_cast<uint32_t>(state.range(1));
-  Cluster cluster(state.range(0) != 0);
+  Cluster cluster(state.range(0));
   const std::unique_ptr<TrajectoryWriter> writer = cluster.NewWriter(environments);
   Rollout rollout(writer.get(), environments);
   for (auto _ : state) rollout.Step();
@@ -105,12 +114,12 @@ void BM_Write(benchmark::State& state) {
 }
 BENCHMARK(BM_Write)
     ->ArgNames({"loopback", "environments"})
-    ->ArgsProduct({{0, 1}, {1, 64}})
+    ->ArgsProduct({{0, 1, 2}, {1, 64}})
     ->UseRealTime();
 
 void BM_Sample(benchmark::State& state) {
   const uint32_t count = static_cast<uint32_t>(state.range(1));
-  Cluster cluster(state.range(0) != 0);
+  Cluster cluster(state.range(0));
   const std::unique_ptr<TrajectoryWriter> writer = cluster.NewWriter(1);
   Rollout rollout(writer.get(), 1);
   for (int i = 0; i < 20000; ++i) rollout.Step();
@@ -124,7 +133,7 @@ void BM_Sample(benchmark::State& state) {
 }
 BENCHMARK(BM_Sample)
     ->ArgNames({"loopback", "windows"})
-    ->ArgsProduct({{0, 1}, {128, 256}})
+    ->ArgsProduct({{0, 1, 2}, {128, 256}})
     ->UseRealTime();
 
 }  // namespace

@@ -36,7 +36,7 @@ struct InProcessRunOptions {
   int plan_threads = 0;
   // A port that the learner serves as well, "host:port"; if empty, it serves this process alone.
   std::string listen;
-  // As in rpc::ServerOptions, for that port.
+  // Both are as in rpc::ServerOptions, for that port.
   std::shared_ptr<const rpc::Certificates> certificates;
   bool insecure = false;
   std::shared_ptr<MetricsRegistry> metrics = std::make_shared<MetricsRegistry>();

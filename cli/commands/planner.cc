@@ -68,15 +68,12 @@ absl::Status Follow(const PlannerFlags& flags) {
   proto::FollowRequest request;
   *request.mutable_header() = rpc::MakeHeader(flags.run_id);
   request.set_learner(flags.learner);
-  return AskEach(flags,
-                 [&](const std::string& address, PlannerStub& stub) -> absl::Status {
-                   POMPC_RETURN_IF_ERROR(
-                       rpc::CallUnary(stub, &PlannerStub::Follow, request, kTimeout).status());
-                   // It may not have reached the learner yet, which only `runs` shows.
-                   std::cout << "planner " << address << " follows the learner at " << flags.learner
-                             << std::endl;
-                   return absl::OkStatus();
-                 });
+  return AskEach(flags, [&](const std::string& address, PlannerStub& stub) -> absl::Status {
+    POMPC_RETURN_IF_ERROR(rpc::CallUnary(stub, &PlannerStub::Follow, request, kTimeout).status());
+    // It may not have reached the learner yet, which only `runs` shows.
+    std::cout << "planner " << address << " follows the learner at " << flags.learner << std::endl;
+    return absl::OkStatus();
+  });
 }
 
 absl::Status Unfollow(const PlannerFlags& flags) {

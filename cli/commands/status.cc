@@ -20,7 +20,8 @@ namespace pompc::cli {
 namespace {
 
 absl::Status PrintRunningRun(const std::string& learner, const std::string& certificates) {
-  POMPC_ASSIGN_OR_RETURN(const rpc::Trust trust, rpc::LoadTrust(certificates, proto::Access::LEARNER));
+  POMPC_ASSIGN_OR_RETURN(const rpc::Trust trust,
+                         rpc::LoadTrust(certificates, proto::Access::LEARNER));
   POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", learner, trust));
   POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
   POMPC_ASSIGN_OR_RETURN(const proto::GetRunReply run,
@@ -111,7 +112,8 @@ Command AddStatus(CLI::App& pompc) {
   rpc::AddCertificatesFlag(*command, &flags->certificates);
   return {command, [flags] {
             if (!flags->run_dir.empty()) return PrintRunDirectory(flags->run_dir);
-            if (!flags->learner.empty()) return PrintRunningRun(flags->learner, flags->certificates);
+            if (!flags->learner.empty())
+              return PrintRunningRun(flags->learner, flags->certificates);
             return absl::InvalidArgumentError("give --learner HOST:PORT or --run-dir DIR");
           }};
 }

@@ -18,7 +18,8 @@ struct Flags {
 absl::Status Stop(const Flags& flags) {
   POMPC_ASSIGN_OR_RETURN(const rpc::Trust trust,
                          rpc::LoadTrust(flags.certificates, proto::Access::LEARNER));
-  POMPC_ASSIGN_OR_RETURN(const auto endpoints, rpc::ParseEndpoints("--learner", flags.learner, trust));
+  POMPC_ASSIGN_OR_RETURN(const auto endpoints,
+                         rpc::ParseEndpoints("--learner", flags.learner, trust));
   POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
   // StopRun names the run, so that it cannot end another one that has taken over the address.
   POMPC_ASSIGN_OR_RETURN(const proto::GetRunReply run,

@@ -226,9 +226,10 @@ Command AddTrain(CLI::App& pompc) {
                    "serve the learner here as well, for pompc status; default: not at all")
       ->type_name("HOST:PORT");
   rpc::AddCertificatesFlag(*command, &flags->certificates);
-  command->add_flag("--insecure", flags->run.insecure,
-                    "allow --listen on addresses that other hosts can reach without --certificates: "
-                    "whoever reaches it may do everything");
+  command->add_flag(
+      "--insecure", flags->run.insecure,
+      "allow --listen on addresses that other hosts can reach without --certificates: "
+      "whoever reaches it may do everything");
   command
       ->add_option("--metrics-listen", flags->metrics_listen,
                    "serve /metrics, /healthz and the status page here; port 0 takes a free one")

@@ -164,7 +164,9 @@ ReplayAction AddSnapshot(CLI::App& replay) {
       ->required();
   rpc::AddCertificatesFlag(*command, &flags->certificates);
   AddName(*command, flags);
-  return {command, [flags] { return SnapshotShards(flags->where, flags->certificates, flags->name, std::cout); }};
+  return {command, [flags] {
+            return SnapshotShards(flags->where, flags->certificates, flags->name, std::cout);
+          }};
 }
 
 ReplayAction AddRestore(CLI::App& replay) {

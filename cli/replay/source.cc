@@ -48,8 +48,8 @@ absl::StatusOr<std::vector<std::string>> DataFolders(const std::string& folder) 
 
 ReplaySource::~ReplaySource() = default;
 
-absl::StatusOr<std::unique_ptr<ReplaySource>> ReplaySource::Open(
-    const std::string& where, const std::string& certificates) {
+absl::StatusOr<std::unique_ptr<ReplaySource>> ReplaySource::Open(const std::string& where,
+                                                                 const std::string& certificates) {
   POMPC_RETURN_IF_ERROR(rpc::SetUpGrpc());
   std::unique_ptr<ReplaySource> source(new ReplaySource);
   std::error_code unknown;

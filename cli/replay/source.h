@@ -27,8 +27,8 @@ class ReplaySource {
   // NOT_FOUND naming a folder that holds no rows; FAILED_PRECONDITION naming a data folder that a
   // running shard has open, or if the shards belong to different runs; otherwise as
   // replay::RowReader::Connect and replay::App::Start. Loading a folder takes as long and as much
-  // memory as its shard would. `certificates` is the folder of --certificates, for addresses; empty:
-  // plaintext.
+  // memory as its shard would. `certificates` is the folder of --certificates, for addresses;
+  // empty: plaintext.
   static absl::StatusOr<std::unique_ptr<ReplaySource>> Open(const std::string& where,
                                                             const std::string& certificates);
   ~ReplaySource();

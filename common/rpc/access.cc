@@ -20,8 +20,7 @@ constexpr char kUriPrefix[] = "pompc:role/";
 // The roles that may call a method; none where it does not exist.
 std::vector<Role> CallersOf(absl::string_view path) {
   // "/package.Service/Method" is "package.Service.Method" among the descriptors.
-  const std::string name =
-      absl::StrReplaceAll(absl::StripPrefix(path, "/"), {{"/", "."}});
+  const std::string name = absl::StrReplaceAll(absl::StripPrefix(path, "/"), {{"/", "."}});
   const google::protobuf::MethodDescriptor* const method =
       google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(name);
   std::vector<Role> callers;

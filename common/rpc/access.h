@@ -20,7 +20,8 @@ std::string RoleName(Role role);
 // The roles, as one text: "actor, planner"; "none" if there are none.
 std::string RoleNames(const std::vector<Role>& roles);
 
-// The name of type URI by which a certificate says that its holder has the role, "pompc:role/actor".
+// The name of type URI by which a certificate says that its holder has the role,
+// "pompc:role/actor".
 std::string RoleUri(Role role);
 
 // The roles that a certificate with these names of type URI says. Names that are none of ours are

@@ -140,10 +140,9 @@ class ServerRoleVerifier final : public grpc::experimental::ExternalCertificateV
     for (const Role role : roles) {
       if (role == role_) return true;
     }
-    *status = grpc::Status(
-        grpc::StatusCode::UNAUTHENTICATED,
-        absl::StrCat("the server's certificate is of role ", RoleNames(roles),
-                     "; expected there: ", RoleName(role_)));
+    *status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                           absl::StrCat("the server's certificate is of role ", RoleNames(roles),
+                                        "; expected there: ", RoleName(role_)));
     return true;
   }
   void Cancel(grpc::experimental::TlsCustomVerificationCheckRequest* /*request*/) override {}

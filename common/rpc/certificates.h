@@ -37,7 +37,7 @@ namespace pompc::rpc {
 // it (RoleUri); host names play no part. Thread-safe.
 class Certificates {
  public:
-  // How often the files are looked at.
+  // The pause between two looks at the files.
   static constexpr absl::Duration kRefresh = absl::Seconds(10);
 
   // Reads the files. INVALID_ARGUMENT naming the file that cannot be read or used: one is not there
@@ -58,8 +58,8 @@ class Certificates {
   absl::Time Expiry() const;
 
   // For channels to servers whose certificate has the role `server`; ROLE_UNSPECIFIED: any. A
-  // connection to another server fails. Always the same object for one role, so that channels to one
-  // address share a connection.
+  // connection to another server fails. Always the same object for one role, so that channels to
+  // one address share a connection.
   std::shared_ptr<grpc::ChannelCredentials> ToServer(Role server) const;
 
   // For servers. Clients need a certificate, and its roles decide which methods they may call

@@ -39,7 +39,7 @@ struct Place {
   Endpoint endpoint;
   // "host:port", or the file's path.
   std::string text;
-  // Of the endpoints that are found there.
+  // That of the endpoints which are found there.
   Trust trust;
 };
 

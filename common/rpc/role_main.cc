@@ -129,8 +129,7 @@ absl::StatusOr<HttpServerOptions> PagesOf(const RoleFlags& values) {
     POMPC_RETURN_IF_ERROR(Annotate(token.status(), "--metrics-token-file"));
     pages.token = *std::move(token);
   }
-  pages.allow_remote =
-      values.insecure || !values.certificates.empty() || !pages.token.empty();
+  pages.allow_remote = values.insecure || !values.certificates.empty() || !pages.token.empty();
   return pages;
 }
 
@@ -228,7 +227,8 @@ absl::Status RoleMain::RunRole(
   });
   // A role that serves nothing has channels all the same.
   POMPC_RETURN_IF_ERROR(SetUpGrpc());
-  POMPC_ASSIGN_OR_RETURN(RunningRole role, start(RoleContext{values_, metrics, *http, certificates}));
+  POMPC_ASSIGN_OR_RETURN(RunningRole role,
+                         start(RoleContext{values_, metrics, *http, certificates}));
   // This thread waits outside of the slot, through which a signal may stop the role meanwhile.
   const std::function<absl::Status()> wait = role.wait;
   slot.Put(std::move(role));

@@ -90,10 +90,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                                                       const std::vector<grpc::Service*>& services) {
   std::unique_ptr<Listener> listener;
   if (!options.listen.empty()) {
-    POMPC_ASSIGN_OR_RETURN(const ListenAddress address,
-                           CheckListenAddress(options.listen,
-                                              options.insecure || options.certificates != nullptr,
-                                              kRemedy));
+    POMPC_ASSIGN_OR_RETURN(
+        const ListenAddress address,
+        CheckListenAddress(options.listen, options.insecure || options.certificates != nullptr,
+                           kRemedy));
     POMPC_ASSIGN_OR_RETURN(listener, Listener::Open(address));
     WarnOfPlaintext(options, address);
   }

@@ -127,10 +127,9 @@ absl::Status ShardManager::ExchangeLocked(int shard, Link* link) {
   POMPC_RETURN_IF_ERROR(Import(shard, link));
   // What is granted is asked for as late as possible: Configure may have taken seconds.
   const run::ShardGrant grant = control_->NextGrant(shard);
-  POMPC_ASSIGN_OR_RETURN(
-      const proto::ShardInfo info,
-      client.Grant({grant.max_accepted_rows, grant.reason, grant.seed_phase_over,
-                    grant.newest_version, grant.newest_lease}));
+  POMPC_ASSIGN_OR_RETURN(const proto::ShardInfo info,
+                         client.Grant({grant.max_accepted_rows, grant.reason, grant.seed_phase_over,
+                                       grant.newest_version, grant.newest_lease}));
   control_->ShardAnswered(shard, info, grant.seed_phase_over);
   return absl::OkStatus();
 }

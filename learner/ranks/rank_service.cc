@@ -74,9 +74,7 @@ absl::StatusOr<std::shared_ptr<RankService::Stream>> RankService::MakeStream(
   welcome.set_kind(proto::RankOrder::WELCOME);
   welcome.mutable_welcome()->set_run_id(options_.run_id);
   *welcome.mutable_welcome()->mutable_config() = options_.config;
-  proto::LearnerStart* const start = welcome.mutable_welcome()->mutable_learner_start();
-  start->set_incarnation(options_.start.incarnation);
-  start->set_token(options_.start.token);
+  *welcome.mutable_welcome()->mutable_learner_start() = options_.start;
   auto stream = std::make_shared<Stream>(group_, rank, std::move(welcome));
   // From here on the group may bring orders. The stream finds them once the welcome is written.
   POMPC_RETURN_IF_ERROR(

@@ -11,7 +11,6 @@
 #include "learner/ranks/rank_group.h"
 #include "proto/config.pb.h"
 #include "proto/ranks.grpc.pb.h"
-#include "replay/core/limiter.h"
 
 namespace pompc::learner {
 
@@ -22,7 +21,7 @@ struct RankServiceOptions {
   // Replay shards of the run.
   uint32_t num_shards = 1;
   // The learner's start, with which all ranks change what shards hold.
-  replay::LearnerStart start;
+  proto::LearnerStart start = {};
 };
 
 // RankService over a RankGroup, and over the values its ranks leave for one another. Streams hold

@@ -77,7 +77,8 @@ class ShardClient {
   void SampleAsync(uint32_t count, uint64_t seed, SampleCallback done);
   absl::StatusOr<WindowBatch> Sample(uint32_t count, uint64_t seed);
 
-  // Calls that change what the shard holds return ABORTED if `start` of the options does not hold it.
+  // Calls that change what the shard holds return ABORTED if `start` of the options does not hold
+  // it.
 
   // Replaces the plan statistics of the rows at `addresses` [n] with plan_mean, plan_std [n, A].
   // `opening` is that of the batch the addresses came with (WindowBatch::opening): where the shard

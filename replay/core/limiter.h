@@ -80,15 +80,15 @@ class Limiter {
               .newest_lease = 0};
   }
 
-  // INVALID_ARGUMENT if the learner has announced a newer version than the grant does. Versions of a
-  // start of the learner that comes later are newer.
+  // INVALID_ARGUMENT if the learner has announced a newer version than the grant does. Versions of
+  // a start of the learner that comes later are newer.
   absl::Status Check(const RowGrant& grant) const {
     const std::optional<ParameterVersion>& before = grant_.newest_version;
     const std::optional<ParameterVersion>& now = grant.newest_version;
     if (!before.has_value() || !now.has_value() || *now >= *before) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat("the grant says that version ", now->ToString(),
-                     " is the newest one; an earlier grant knew ", before->ToString()));
+    return absl::InvalidArgumentError(absl::StrCat("the grant says that version ", now->ToString(),
+                                                   " is the newest one; an earlier grant knew ",
+                                                   before->ToString()));
   }
 
   // True if the learner has published `version`, as far as the shard knows. A resumed learner has

@@ -293,17 +293,16 @@ absl::Status Shard::CheckNewRows(const SegmentId& id, const RowView& rows, uint3
                                                     " has no plan, and the seed phase is over"));
 }
 
-// A made-up incarnation would fence the actor's true ones for ever, so the learner's word is awaited
-// before any is believed. The writer may be faster than the grant that tells of its lease.
+// A made-up incarnation would fence the actor's true ones for ever, so the learner's word is
+// awaited before any is believed. The writer may be faster than the grant that tells of its lease.
 absl::Status Shard::CheckLease(const SegmentId& id) const {
   if (id.imported() || limiter_.IsLeased(id.incarnation) || !streams_.BeginsIncarnation(id)) {
     return absl::OkStatus();
   }
   const absl::Duration now = clock_->Now();
-  return absl::UnavailableError(
-      absl::StrCat("the learner has not announced lease ", id.incarnation, " of actor ",
-                   id.actor_index, " yet",
-                   limiter_.Silent(now) ? "; " + limiter_.SilenceText(now) : ""));
+  return absl::UnavailableError(absl::StrCat(
+      "the learner has not announced lease ", id.incarnation, " of actor ", id.actor_index, " yet",
+      limiter_.Silent(now) ? "; " + limiter_.SilenceText(now) : ""));
 }
 
 // A planner may hear of a version, and an actor send a row planned by it, while the grant that

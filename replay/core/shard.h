@@ -144,11 +144,11 @@ class Shard {
   // Takes `rows`, which begin with row `first_row` of their segment; rows that are here already are
   // skipped. If not all new rows fit in the grant, or in the writer's share of it (WriterQueue),
   // the shard stores those that fit and answers kBlocked for the rest. It also answers kBlocked for
-  // a chunk that was planned by a version the learner has not announced yet, and for the first chunk
-  // of a lease that it has not announced yet. In these cases it enrols `waiter`, and the caller gives the same chunk again later; so it does for every chunk
-  // while the store does not admit rows. The waiter may be called before this returns. A chunk is
-  // refused whole. kFailed is UNAVAILABLE before Configure and while loading, CANCELLED after
-  // Close.
+  // a chunk that was planned by a version the learner has not announced yet, and for the first
+  // chunk of a lease that it has not announced yet. In these cases it enrols `waiter`, and the
+  // caller gives the same chunk again later; so it does for every chunk while the store does not
+  // admit rows. The waiter may be called before this returns. A chunk is refused whole. kFailed is
+  // UNAVAILABLE before Configure and while loading, CANCELLED after Close.
   AppendOutcome Append(const SegmentId& segment, uint64_t first_row, const RowView& rows,
                        const std::shared_ptr<RoomWaiter>& waiter);
 

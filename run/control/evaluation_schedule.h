@@ -69,8 +69,8 @@ class EvaluationSchedule {
 
   // Records a result that the holder of `lease` reports, and returns it. The first result of an
   // evaluation counts: reporting the same evaluation again is OK, changes nothing and returns
-  // nothing. FAILED_PRECONDITION: no such evaluation is outstanding (never was, or was given up), it
-  // is of another version, or it is not the holder's: it was never assigned, or is assigned to
+  // nothing. FAILED_PRECONDITION: no such evaluation is outstanding (never was, or was given up),
+  // it is of another version, or it is not the holder's: it was never assigned, or is assigned to
   // another lease. One whose lease has ended may be reported under any, for its evaluator has a new
   // one. INVALID_ARGUMENT: not one finite return for each episode.
   absl::StatusOr<std::optional<proto::EvaluationResult>> Report(uint64_t lease, uint64_t id,

@@ -125,8 +125,7 @@ TEST_F(ShardTest, OneStartOfTheLearnerHoldsItUntilALaterOneTakesItOver) {
 TEST_F(ShardTest, NoIncarnationCountsBeforeTheLearnerHasGivenIt) {
   ASSERT_TRUE(shard_->Configure(Config()).ok());
   const auto grant = [&](uint64_t newest_lease) {
-    ASSERT_TRUE(
-        shard_->Grant({.max_accepted_rows = 100, .newest_lease = newest_lease}).ok());
+    ASSERT_TRUE(shard_->Grant({.max_accepted_rows = 100, .newest_lease = newest_lease}).ok());
   };
   grant(20);
   const RowBuilder rows = RowBuilder(kSpec).AddMany(0, 2);

@@ -12,10 +12,12 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/base/bounded_queue.h"
 #include "common/base/threads.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -123,6 +125,38 @@ TEST(ConnectionAcceptor, HandsConnectionsOver) {
   greeter.Stop();
   EXPECT_EQ(greeter.Health(), "stopping");
   EXPECT_EQ(greeter.Ask(), -1);
+}
+
+// This is so in TLS. A check that got no answer would hold up the next one for as long as the
+// patience is.
+TEST(ConnectionAcceptor, GreetsAServerThatDoesNotSpeakFirst) {
+  absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Open({"127.0.0.1", 0});
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  BoundedQueue<Descriptor> taken(64);
+  std::atomic<int> greeted = 0;
+  Thread server("server", [&] {
+    while (std::optional<Descriptor> connection = taken.Pop(Clock::Real())) {
+      pollfd readable = {connection->get(), POLLIN, 0};
+      poll(&readable, 1, static_cast<int>(absl::ToInt64Milliseconds(kPatience)));
+      char word[8] = {};
+      if (recv(connection->get(), word, sizeof(word), 0) != 5) continue;
+      EXPECT_STREQ(word, "hello");
+      send(connection->get(), "x", 1, MSG_NOSIGNAL);
+      ++greeted;
+    }
+  });
+  ConnectionAcceptorOptions options;
+  options.take = [&](Descriptor connection) { EXPECT_TRUE(taken.Push(std::move(connection))); };
+  options.check_interval = absl::Milliseconds(5);
+  options.check_timeout = kPatience;
+  options.greeting = "hello";
+  auto acceptor = ConnectionAcceptor::Start(*std::move(listener), std::move(options));
+  ASSERT_TRUE(acceptor.ok()) << acceptor.status();
+  EXPECT_TRUE(Await([&] { return greeted > 2; }));
+  EXPECT_TRUE((*acceptor)->Health().ok());
+  (*acceptor)->Stop();
+  taken.Close();
+  server.Join();
 }
 
 TEST(ConnectionAcceptor, RefusesBeyondTheBoundAndRecovers) {

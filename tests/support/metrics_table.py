@@ -12,6 +12,8 @@ SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? \S+")
 PAIR = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 EVERY, ACTOR, PLANNER, REPLAY, LEARNER = "Every process", "Actor and evaluator", "Planner", "Replay", "Learner"
+# Served beside those of EVERY by processes with --certificates.
+CERTIFICATES = "With certificates"
 # The second table of the learner's section, with the rows of the first that the text above it names.
 FOLLOWER = "Learner, rank above 0"
 

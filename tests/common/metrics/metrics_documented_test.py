@@ -16,7 +16,8 @@ METRIC = re.compile(r'"((?:pompc|process)_[a-z0-9_]+)"')
 # A name and the literals of its help text.
 HELP = re.compile(METRIC.pattern + r',\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
 NAME = re.compile(
-    r"process_\w+|pompc_build_info|pompc_(actor|planner|replay|learner)_[a-z0-9]+(_[a-z0-9]+)*")
+    r"process_\w+|pompc_build_info|pompc_certificate_expiry_timestamp_seconds|"
+    r"pompc_(actor|planner|replay|learner)_[a-z0-9]+(_[a-z0-9]+)*")
 
 
 def source_files():

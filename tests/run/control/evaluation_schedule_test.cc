@@ -173,7 +173,8 @@ TEST(EvaluationScheduleTest, BadReturnsAreRefusedAndTheEvaluationStays) {
   EXPECT_EQ(schedule.Report(7, added.evaluation_id(), V(1), {1}, 0).status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(
-      schedule.Report(7, added.evaluation_id(), V(1), {1, std::numeric_limits<double>::quiet_NaN()}, 0)
+      schedule
+          .Report(7, added.evaluation_id(), V(1), {1, std::numeric_limits<double>::quiet_NaN()}, 0)
           .status()
           .code(),
       absl::StatusCode::kInvalidArgument);
