@@ -110,7 +110,7 @@ disturb() {
     id="$(one "$role")"
     start=$SECONDS
     docker stop "$id" >/dev/null
-    status="$(docker inspect --format '{{.State.ExitCode}}' "$id" 2>/dev/null || echo 0)"
+    status="$(docker inspect --format '{{.State.ExitCode}}' "$id" 2>/dev/null || echo gone)"
     say "$role: docker stop, $(( SECONDS - start )) s, exit status $status"
     [[ "$status" == 0 ]] || complain "$role did not drain within its grace"
     revive "$id"
@@ -125,13 +125,36 @@ disturb() {
   done
 }
 
+# All processes at once, in any order, and back in any other.
+restart_all() {
+  local ids id
+  mapfile -t ids < <(for id in "${ROLES[@]}"; do containers "$id"; done | shuf)
+  say "All ${#ids[@]} containers: docker stop"
+  docker stop "${ids[@]}" >/dev/null
+  for id in "${ids[@]}"; do
+    [[ "$(docker inspect --format '{{.State.ExitCode}}' "$id")" == 0 ]] || complain "$id did not drain within its grace"
+  done
+  mapfile -t ids < <(printf '%s\n' "${ids[@]}" | shuf)
+  docker start "${ids[@]}" >/dev/null
+  goes_on
+}
+
+memory() {
+  local role
+  for role in "${ROLES[@]}" prometheus; do
+    printf '%-12s %s\n' "$role" "$(docker stats --no-stream --format '{{.MemUsage}}' "$(one "$role")")"
+  done
+}
+
 exercise() {
   local start=$SECONDS
   everything_up
   await "it trains" above pompc_learner_updates_total 1100
   disturb
+  if [[ "$kind" == compose ]]; then restart_all; fi
   await "an evaluation returns $GOAL or more" above pompc_learner_evaluation_best_return_mean "$GOAL"
   say "$kind: return $(measure pompc_learner_evaluation_best_return_mean), $(measure pompc_learner_rows_total) rows, $(( SECONDS - start )) s after it came up"
+  memory
   operator status
 }
 
@@ -237,8 +260,7 @@ main() {
   else
     scripts/docker-base.sh
   fi
-  # With the builder that every engine has.
-  DOCKER_BUILDKIT=0 docker/build.sh --tag check "${installed[@]}" replay actor planner learner
+  docker/build.sh --tag check "${installed[@]}" replay actor planner learner
   work="$(mktemp -d "${TMPDIR:-/var/tmp}/pompc-check.XXXXXX")"
   trap clean_up EXIT
   write_override

@@ -156,7 +156,7 @@ class StackTest(unittest.TestCase):
         self.assertEqual(stack.keys(), services_of("cpu").keys())
         for name, service in stack.items():
             with self.subTest(service=name):
-                for field in ("image", "command", "environment", "read_only", "cap_drop", "tmpfs", "stop_grace_period"):
+                for field in ("image", "command", "environment", "read_only", "cap_drop", "tmpfs", "stop_grace_period", "healthcheck"):
                     self.assertEqual(service.get(field), compose[name].get(field), field)
 
     def test_each_replica_has_its_address_and_its_place(self):
