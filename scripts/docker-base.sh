@@ -1,22 +1,36 @@
 #!/usr/bin/env bash
 # Makes the images that docker/Dockerfile starts from, with debootstrap and `docker import`: no registry is asked, and
-# building the Dockerfile needs no network afterwards. Needs root and debootstrap; existing images are kept.
+# building the Dockerfile needs no network afterwards. Needs root and Debian's package mirror; debootstrap is installed
+# where it is missing, and existing images are kept.
 #
-#   scripts/docker-base.sh [--force] [bookworm|trixie]
+#   scripts/docker-base.sh [--force] [bookworm|trixie] [IMAGE...]      default: bookworm, and all four images
 #
-#   pompc-base:build          compilers and development files
-#   pompc-base:runtime        shared libraries of the actor and the replay shard
-#   pompc-base:runtime-torch  and of the planner, the learner and the pompc command
-#   pompc-base:prometheus     Debian's Prometheus, for places that cannot pull its own image
+#   build          compilers and development files
+#   runtime        shared libraries of the actor and the replay shard
+#   runtime-torch  and of the planner, the learner and the pompc command
+#   prometheus     Debian's Prometheus, for places that cannot pull its own image
+#
+# They are called pompc-base:build and so on. With CUDA, and on other systems: docs/deployment.md.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly IMAGE=pompc-base
+readonly TAGS=(build runtime runtime-torch prometheus)
 
 # Development packages whose shared libraries the binaries load; Debian names the libraries after their version.
 readonly RUNTIME_OF=(libgrpc++-dev libprotobuf-dev libabsl-dev libmujoco-dev prometheus-cpp-dev libcpp-httplib-dev
                      libspdlog-dev libtinyxml2-dev librocksdb-dev)
 readonly RUNTIME_TORCH_OF=(libtorch-dev)
+
+# A machine that has an engine need not have more than that.
+install_tools() {
+  [[ "$(id -u)" == 0 ]] || die "needs root"
+  command -v debootstrap >/dev/null && return
+  command -v apt-get >/dev/null || die "needs debootstrap, which this system's own packages have"
+  say "Installing debootstrap"
+  apt-get -q update
+  DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends debootstrap
+}
 
 in_root() {
   local root="$1"
@@ -85,23 +99,26 @@ fill_prometheus() {
 }
 
 main() {
-  local force="" suite=bookworm tag wanted=()
+  local force="" suite=bookworm tag asked=() wanted=()
   while (( $# > 0 )); do
     case "$1" in
       --force) force=1 ;;
       bookworm | trixie) suite="$1" ;;
-      *) refuse "unknown argument '$1': allowed are --force, bookworm, trixie" ;;
+      build | runtime | runtime-torch | prometheus) asked+=("$1") ;;
+      *) refuse "unknown argument '$1': allowed are --force, bookworm, trixie, ${TAGS[*]}" ;;
     esac
     shift
   done
+  (( ${#asked[@]} > 0 )) || asked=("${TAGS[@]}")
   docker info >/dev/null 2>&1 || die "no Docker engine answers"
-  for tag in build runtime runtime-torch prometheus; do
+  for tag in "${asked[@]}"; do
     if [[ -n "$force" ]] || ! docker image inspect "$IMAGE:$tag" >/dev/null 2>&1; then wanted+=("$tag"); fi
   done
   if (( ${#wanted[@]} == 0 )); then
-    echo "All of $IMAGE:{build,runtime,runtime-torch,prometheus} exist; --force rebuilds them."
+    echo "There are $(printf "$IMAGE:%s " "${asked[@]}"); --force makes them anew."
     return
   fi
+  install_tools
   work="$(mktemp -d "${TMPDIR:-/var/tmp}/pompc-base.XXXXXX")"
   trap 'rm -rf --one-file-system "$work"' EXIT
   make_bare_root "$suite" "$work/bare"

@@ -27,7 +27,12 @@ def skip(reason):
 
 def require(program):
     """Path of the program; the test is skipped where there is none."""
-    return shutil.which(program) or skip(f"{program} is not installed (scripts/install-deps.sh)")
+    return require_or(program, "scripts/install-deps.sh")
+
+
+def require_or(program, remedy):
+    """The same, where something else than scripts/install-deps.sh brings it."""
+    return shutil.which(program) or skip(f"{program} is not installed ({remedy})")
 
 
 def compose_command():

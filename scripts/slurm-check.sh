@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# Shows deploy/slurm/ on a Slurm of one node, which is started here for it: a run is told to end ahead of its time limit,
+# queues again and resumes; is preempted and resumes; learns the swing-up; and ends. Without Slurm's programs it says so
+# and ends well. Needs root, and Debian's packages slurmctld, slurmd, slurm-client and munge (`--install` installs them).
+#
+#   scripts/slurm-check.sh [--install] [--programs DIR]      default: build/release/bin
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly PATIENCE_SECONDS=900 GOAL=700 ACTORS=2
+readonly PACKAGES=(slurmctld slurmd slurm-client munge)
+work="" run="" job="" daemons=()
+
+start_daemon() {
+  "$@" >"$work/$(basename "$1").out" 2>&1 &
+  daemons+=($!)
+}
+
+# A node that says it has enough CPUs for all steps; the partition `urgent` preempts those of `batch`.
+write_config() {
+  local host controller
+  host="$(hostname -s)"
+  pick_port; controller=$port
+  pick_port
+  cat >"$work/slurm.conf" <<CONF
+ClusterName=check
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=$controller
+SlurmdPort=$port
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket=$work/munge.socket,cred_expire=10
+StateSaveLocation=$work/state
+SlurmdSpoolDir=$work/spool
+SlurmctldPidFile=$work/slurmctld.pid
+SlurmdPidFile=$work/slurmd.pid
+SlurmctldLogFile=$work/slurmctld.log
+SlurmdLogFile=$work/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+ReturnToService=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SlurmdParameters=config_overrides
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+KillWait=60
+NodeName=localhost NodeHostname=$host NodeAddr=127.0.0.1 CPUs=16 State=UNKNOWN
+PartitionName=batch Nodes=localhost Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes=localhost MaxTime=INFINITE State=UP PriorityTier=10
+CONF
+}
+
+start_slurm() {
+  export SLURM_CONF="$work/slurm.conf"
+  mkdir -m 755 "$work/state" "$work/spool"
+  dd if=/dev/urandom of="$work/munge.key" bs=1024 count=1 status=none
+  chmod 400 "$work/munge.key"
+  write_config
+  start_daemon munged --foreground --force --key-file="$work/munge.key" --socket="$work/munge.socket" \
+    --pid-file="$work/munged.pid" --log-file="$work/munged.log" --seed-file="$work/munged.seed"
+  await "munged listens" test -S "$work/munge.socket"
+  start_daemon slurmctld -D
+  start_daemon slurmd -D -N localhost
+  await "the node is idle" node_is_idle
+}
+
+node_is_idle() { [[ "$(sinfo -h -p batch -o %T 2>/dev/null)" == idle ]]; }
+
+complain() {
+  squeue -l || true
+  tail -n 20 "$work/slurmctld.log" "$run.slurm/job.log" "$run.slurm/logs/"*.log 2>/dev/null || true
+  die "$*"
+}
+
+# await WHAT COMMAND...: until the command succeeds.
+await() {
+  local what="$1" start=$SECONDS
+  shift
+  until "$@"; do
+    (( SECONDS - start < PATIENCE_SECONDS )) || complain "not within $PATIENCE_SECONDS s: $what"
+    sleep 1
+  done
+  printf '%5d s  %s\n' $(( SECONDS - start )) "$what"
+}
+
+job_is() { [[ "$(squeue -h -j "$job" -o %T 2>/dev/null)" == "$1" ]]; }
+job_is_over() { [[ "$(scontrol show job "$job" | sed -n 's/.*JobState=\([A-Z]*\).*/\1/p')" == "$1" ]]; }
+restarts() { scontrol show job "$job" | sed -n 's/.*Restarts=\([0-9]*\).*/\1/p'; }
+restarted() { [[ "$(restarts)" -ge "$1" ]] && job_is RUNNING; }
+
+# A number of the run's ended.json.
+ended() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" "$run/ended.json" 2>/dev/null; }
+was_interrupted() { [[ "$(ended outcome)" == interrupted* ]]; }
+# Updates in the newest row of metrics.csv.
+updates() { tail -n 1 "$run/metrics.csv" 2>/dev/null | cut -d, -f1; }
+updates_above() { [[ "$(updates)" =~ ^[0-9]+$ && "$(updates)" -gt "$1" ]]; }
+best() { awk -F, 'NR == 1 {for (i = 1; i <= NF; i++) if ($i == "return_mean") c = i} NR > 1 && $c + 0 > b {b = $c + 0} END {print b + 0}' "$run/evaluations.csv"; }
+goal_is_reached() { awk -v b="$(best)" -v g="$GOAL" 'BEGIN {exit !(b >= g)}'; }
+
+# What the run had done when it was told to end is in its newest checkpoint.
+check_interruption() {
+  local newest
+  newest="$(find "$run/checkpoints" -maxdepth 1 -name 'update-*' -printf '%f\n' | sort | tail -1)"
+  [[ "$(( 10#${newest#update-} ))" == "$(ended updates)" ]] || complain "the newest checkpoint is $newest, but there were $(ended updates) updates"
+  echo "         interrupted after $(ended updates) updates and $(ended rows) rows: checkpoint $newest"
+}
+
+main() {
+  local programs="$POMPC_ROOT/build/release/bin" program before urgent
+  while (( $# > 0 )); do
+    case "$1" in
+      --install) apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${PACKAGES[@]}" ;;
+      --programs) [[ -n "${2:-}" ]] || refuse "--programs needs a value"
+        programs="$2"; shift ;;
+      *) refuse "unknown argument '$1': allowed are --install, --programs" ;;
+    esac
+    shift
+  done
+  for program in munged slurmctld slurmd sbatch; do
+    command -v "$program" >/dev/null || { echo "There is no $program here (packages ${PACKAGES[*]}): nothing to check."; return; }
+  done
+  [[ "$(id -u)" == 0 ]] || die "needs root, as slurmd does"
+  work="$(mktemp -d "${TMPDIR:-/var/tmp}/pompc-slurm.XXXXXX")"
+  trap clean_up EXIT
+  run="$work/run"
+  say "Slurm starts"
+  start_slurm
+
+  say "A run of three minutes a start, told to end 100 s before"
+  "$POMPC_ROOT/deploy/certificates.sh" "$work/certificates"
+  job="$("$POMPC_ROOT/deploy/slurm/submit.sh" --run-dir "$run" --certificates "$work/certificates" --programs "$programs" --actors "$ACTORS" \
+    --notice 100 --sbatch --time=3 --sbatch --parsable -- --preset quickstart --set stop.return_mean=0 --set stop.max_rows=10000000)"
+  await "job $job makes updates" updates_above 0
+  await "it is told to end ahead of the limit" was_interrupted
+  check_interruption
+  before="$(ended updates)"
+  await "it was queued again and runs" restarted 1
+  scontrol update JobId="$job" TimeLimit=60
+  await "it resumes after $before updates" updates_above "$before"
+
+  say "An urgent job takes the node"
+  urgent="$(sbatch --parsable -p urgent --exclusive --output=/dev/null --wrap 'sleep 10')"
+  await "job $job is preempted" job_is PENDING
+  was_interrupted || complain "the preempted learner did not end in order: $(ended outcome)"
+  check_interruption
+  before="$(ended updates)"
+  await "it runs again once job $urgent is over" restarted 2
+  await "it resumes after $before updates" updates_above "$before"
+  await "an evaluation returns $GOAL or more" goal_is_reached
+  say "Return $(best) after $(updates) updates and $(restarts) restarts, $SECONDS s after the beginning"
+  "$programs/pompc" stop --learner "$(sed -n 's/.*"address": *"\([^"]*\)".*/\1/p' "$run/learner.json")" --certificates "$work/certificates/operator"
+  await "job $job is completed" job_is_over COMPLETED
+}
+
+clean_up() {
+  local status=$? pid
+  [[ -z "$job" ]] || scancel "$job" 2>/dev/null || true
+  for (( pid = 0; pid < 60; pid++ )); do
+    [[ -n "$(squeue -h 2>/dev/null)" ]] || break
+    sleep 1
+  done
+  for pid in "${daemons[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+  if [[ "$status" == 0 ]]; then rm -rf "$work"; else echo "All files are kept in $work"; fi
+  return "$status"
+}
+
+main "$@"
