@@ -98,6 +98,9 @@ struct Environment : replay::RoomWaiter, std::enable_shared_from_this<Environmen
   uint32_t chunk = 0;
   uint64_t unacked = 0;
   std::deque<uint32_t> at_shard;
+  // The shard has said that it holds its rows back; the environment makes none for this reason or
+  // because too many are outstanding.
+  bool blocked = false;
   bool held_back = false;
 };
 
@@ -135,6 +138,7 @@ class Fleet {
   void Ask(Environment& env);
   void Retry(Environment& env);
   void AddRow(Environment& env);
+  bool HasRoom(const Environment& env) const;
   void NextDecision(Environment& env);
 
   // ---- Planners. `endpoint` is the number by which the actor's picker knows the planner.
@@ -147,7 +151,7 @@ class Fleet {
   // ---- Shards.
   void Store(Environment& env);
   void Take(Environment& env);
-  void Acknowledge(Environment& env, uint64_t rows);
+  void Acknowledge(Environment& env, uint64_t rows, bool blocked);
   void WakeWriters(ShardSim& shard);
   proto::ShardInfo Info(int shard) const;
 
@@ -331,11 +335,14 @@ void Fleet::AddRow(Environment& env) {
       if (env.at_shard.size() == 1) Store(env);
     });
   }
-  if (env.unacked + options_.chunk_rows > options_.max_unacked_rows) {
-    env.held_back = true;
-    return;
-  }
-  NextDecision(env);
+  env.held_back = !HasRoom(env);
+  if (!env.held_back) NextDecision(env);
+}
+
+// As TrajectoryWriter::HasRoom.
+bool Fleet::HasRoom(const Environment& env) const {
+  return env.unacked < options_.max_unacked_rows &&
+         (!env.blocked || env.unacked < options_.chunk_rows);
 }
 
 void Fleet::NextDecision(Environment& env) {
@@ -433,9 +440,9 @@ void Fleet::Take(Environment& env) {
   const uint64_t taken = std::min<uint64_t>(room, env.at_shard.front());
   shard.accepted += taken;
   env.at_shard.front() -= static_cast<uint32_t>(taken);
-  if (taken > 0) {
-    loop_.After(options_.times.message, [this, &env, taken] { Acknowledge(env, taken); });
-  }
+  const bool blocked = env.at_shard.front() > 0;
+  loop_.After(options_.times.message,
+              [this, &env, taken, blocked] { Acknowledge(env, taken, blocked); });
   if (env.at_shard.front() > 0) {
     shard.writers.Wait(env.shared_from_this(), replay::BlockedBy::kGrant, env.at_shard.front());
   } else {
@@ -445,9 +452,10 @@ void Fleet::Take(Environment& env) {
   if (shard.writers.RoundDue(shard.Room())) WakeWriters(shard);
 }
 
-void Fleet::Acknowledge(Environment& env, uint64_t rows) {
+void Fleet::Acknowledge(Environment& env, uint64_t rows, bool blocked) {
   env.unacked -= rows;
-  if (!env.held_back || env.unacked + options_.chunk_rows > options_.max_unacked_rows) return;
+  env.blocked = blocked;
+  if (!env.held_back || !HasRoom(env)) return;
   env.held_back = false;
   NextDecision(env);
 }
@@ -585,7 +593,7 @@ void Fleet::Draw() {
 Fleet::Mark Fleet::Now() const {
   Mark mark;
   mark.at = loop_.Now();
-  for (const auto& shard : shards_) mark.rows += shard->accepted;
+  for (const auto& actor : actors_) mark.rows += actor->rows;
   mark.updates = control_.updates();
   for (const auto& planner : planners_) mark.planners.push_back(planner->worked);
   for (const auto& shard : shards_) mark.shards.push_back(shard->server.worked());
