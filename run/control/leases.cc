@@ -1,6 +1,7 @@
 #include "run/control/leases.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -19,12 +20,57 @@ constexpr size_t kMaxHow = 256;
 
 }  // namespace
 
+FreeIndices::FreeIndices(uint32_t bound) : bound_(bound) {
+  POMPC_CHECK_GE(bound, 1u);
+  ranges_[0] = bound;
+}
+
+bool FreeIndices::Contains(uint32_t index) const {
+  const auto after = ranges_.upper_bound(index);
+  return after != ranges_.begin() && index < std::prev(after)->second;
+}
+
+uint32_t FreeIndices::smallest() const {
+  POMPC_CHECK(!ranges_.empty());
+  return ranges_.begin()->first;
+}
+
+uint32_t FreeIndices::largest() const {
+  POMPC_CHECK(!ranges_.empty());
+  return ranges_.rbegin()->second - 1;
+}
+
+void FreeIndices::Take(uint32_t index) {
+  POMPC_CHECK(Contains(index));
+  const auto range = std::prev(ranges_.upper_bound(index));
+  const auto [first, end] = *range;
+  ranges_.erase(range);
+  if (first < index) ranges_[first] = index;
+  if (index + 1 < end) ranges_[index + 1] = end;
+}
+
+void FreeIndices::Return(uint32_t index) {
+  POMPC_CHECK(index < bound_ && !Contains(index));
+  uint32_t first = index, end = index + 1;
+  const auto after = ranges_.find(end);
+  if (after != ranges_.end()) {
+    end = after->second;
+    ranges_.erase(after);
+  }
+  const auto next = ranges_.upper_bound(index);
+  if (next != ranges_.begin() && std::prev(next)->second == index) first = std::prev(next)->first;
+  ranges_[first] = end;
+}
+
 Leases::Leases(const LeaseOptions& options, int num_shards, uint64_t learner_incarnation)
     : options_(options),
       num_shards_(num_shards),
       started_again_(learner_incarnation > 1),
-      next_incarnation_((learner_incarnation << 32) + 1) {
+      next_incarnation_((learner_incarnation << 32) + 1),
+      free_actors_(static_cast<uint32_t>(options.max_leases)),
+      free_evaluators_(static_cast<uint32_t>(options.max_leases)) {
   POMPC_CHECK_GE(num_shards, 1);
+  environments_of_shard_.resize(static_cast<size_t>(num_shards), 0);
 }
 
 absl::StatusOr<Lease> Leases::Register(proto::Role role, const std::string& name,
@@ -52,6 +98,7 @@ absl::StatusOr<Lease> Leases::Register(proto::Role role, const std::string& name
   lease.last_heartbeat = now;
   lease.expires = now + options_.duration;
   POMPC_CHECK(leases_.emplace(lease.id, lease).second);
+  Enter(lease);
   CheckInvariants();
   return lease;
 }
@@ -78,7 +125,10 @@ void Leases::Prolong(absl::Duration time) {
 }
 
 void Leases::End(uint64_t id) {
-  leases_.erase(id);
+  const auto found = leases_.find(id);
+  if (found == leases_.end()) return;
+  Leave(found->second);
+  leases_.erase(found);
   CheckInvariants();
 }
 
@@ -87,6 +137,7 @@ void Leases::End(uint64_t id, EndedLease how) {
   // the other End and not told of: nobody looks for the cause of those.
   const auto found = leases_.find(id);
   if (found == leases_.end()) return;
+  Leave(found->second);
   how.lease = std::move(found->second);
   how.how = ShortText(how.how, kMaxHow);
   leases_.erase(found);
@@ -112,10 +163,8 @@ const Lease* Leases::Find(uint64_t id) const {
 
 const Lease* Leases::FindProcess(proto::Role role, uint64_t process_id) const {
   if (process_id == 0) return nullptr;
-  const auto found = std::find_if(leases_.begin(), leases_.end(), [&](const auto& entry) {
-    return entry.second.role == role && entry.second.process_id == process_id;
-  });
-  return found == leases_.end() ? nullptr : &found->second;
+  const auto found = processes_.find({role, process_id});
+  return found == processes_.end() ? nullptr : Find(found->second);
 }
 
 bool Leases::Any(proto::Role role) const {
@@ -130,18 +179,32 @@ bool Leases::AwaitsFormer(absl::Duration now) {
 
 uint32_t Leases::FreeIndex(proto::Role role, std::optional<uint32_t> wanted,
                            bool from_above) const {
-  std::set<uint32_t> taken;
-  for (const auto& [id, lease] : leases_) {
-    if (lease.role == role) taken.insert(lease.index);
-  }
+  const FreeIndices& free = Free(role);
   // There are as many indices as leases: what is said to be a former index comes from outside.
-  if (wanted.has_value() && *wanted < options_.max_leases && !taken.contains(*wanted)) {
-    return *wanted;
-  }
+  if (wanted.has_value() && *wanted < options_.max_leases && free.Contains(*wanted)) return *wanted;
   // There are fewer leases than indices below max_leases.
-  uint32_t index = from_above ? static_cast<uint32_t>(options_.max_leases) - 1 : 0;
-  while (taken.contains(index)) index += from_above ? -1 : 1;
-  return index;
+  return from_above ? free.largest() : free.smallest();
+}
+
+FreeIndices& Leases::Free(proto::Role role) {
+  return role == proto::ACTOR ? free_actors_ : free_evaluators_;
+}
+const FreeIndices& Leases::Free(proto::Role role) const {
+  return role == proto::ACTOR ? free_actors_ : free_evaluators_;
+}
+
+void Leases::Enter(const Lease& lease) {
+  Free(lease.role).Take(lease.index);
+  if (lease.process_id != 0) processes_[{lease.role, lease.process_id}] = lease.id;
+  for (const uint32_t shard : lease.shards) ++environments_of_shard_[shard];
+}
+
+void Leases::Leave(const Lease& lease) {
+  Free(lease.role).Return(lease.index);
+  const auto process = processes_.find({lease.role, lease.process_id});
+  // Another lease of the same process may have followed it.
+  if (process != processes_.end() && process->second == lease.id) processes_.erase(process);
+  for (const uint32_t shard : lease.shards) --environments_of_shard_[shard];
 }
 
 void Leases::CheckInvariants() const {
@@ -163,6 +226,7 @@ void Leases::CheckLeases() const {
     POMPC_CHECK_EQ(lease.incarnation, id);
     POMPC_CHECK_LT(lease.index, options_.max_leases);
     POMPC_CHECK(indices.emplace(lease.role, lease.index).second, "two leases have one index");
+    POMPC_CHECK(!Free(lease.role).Contains(lease.index));
     POMPC_CHECK_LE(lease.last_heartbeat, lease.expires);
     for (const uint32_t shard : lease.shards) {
       POMPC_CHECK_LT(shard, static_cast<uint32_t>(num_shards_));
@@ -173,10 +237,7 @@ void Leases::CheckLeases() const {
 std::vector<uint32_t> Leases::AssignShards(uint32_t environments) const {
   // One environment after the other goes to the shard with the fewest: leases that have ended leave
   // the shards uneven, and the next ones even them out without moving anybody.
-  std::vector<uint64_t> load(num_shards_, 0);
-  for (const auto& [id, lease] : leases_) {
-    for (uint32_t shard : lease.shards) ++load[shard];
-  }
+  std::vector<uint64_t> load = environments_of_shard_;
   std::vector<uint32_t> shards(environments);
   for (uint32_t& shard : shards) {
     shard = static_cast<uint32_t>(std::min_element(load.begin(), load.end()) - load.begin());

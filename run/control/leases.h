@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -24,8 +25,8 @@ struct LeaseOptions {
   // For this long after the first registration, a learner that has started again keeps the small
   // indices for the actors that had them; other actors get the largest free ones.
   absl::Duration await_former;
-  // Leases at once, and environments of one actor.
-  size_t max_leases = 4096;
+  // Leases at once, and environments of one actor. A server takes 15,360 connections at most.
+  size_t max_leases = 16384;
   uint32_t max_environments = 4096;
 };
 
@@ -78,6 +79,28 @@ struct EndedLease {
   uint64_t progress = 0;
 };
 
+// The indices below a bound that nobody has, as ranges: a fleet that starts at once takes thousands
+// of them one after the other.
+class FreeIndices {
+ public:
+  // REQUIRES: bound >= 1.
+  explicit FreeIndices(uint32_t bound);
+
+  bool Contains(uint32_t index) const;
+  // REQUIRES: there are any.
+  uint32_t smallest() const;
+  uint32_t largest() const;
+  // REQUIRES: it is free.
+  void Take(uint32_t index);
+  // REQUIRES: it is below the bound and not free.
+  void Return(uint32_t index);
+
+ private:
+  const uint32_t bound_;
+  // The end of each range (one past its last index) by its first index; ranges do not touch.
+  std::map<uint32_t, uint32_t> ranges_;
+};
+
 // The actors and evaluators that take part in a run. Not thread-safe. The caller passes in the
 // time, which must not go back. Bounded by options.max_leases.
 class Leases {
@@ -128,6 +151,12 @@ class Leases {
  private:
   // `wanted` if it is free, otherwise the smallest free index, or the largest if `from_above`.
   uint32_t FreeIndex(proto::Role role, std::optional<uint32_t> wanted, bool from_above) const;
+  // The indices of a role that are free.
+  FreeIndices& Free(proto::Role role);
+  const FreeIndices& Free(proto::Role role) const;
+  // Enters a lease in what is looked up, or takes it out.
+  void Enter(const Lease& lease);
+  void Leave(const Lease& lease);
   // True while former holders of indices may still register.
   bool AwaitsFormer(absl::Duration now);
   std::vector<uint32_t> AssignShards(uint32_t environments) const;
@@ -143,6 +172,11 @@ class Leases {
   std::optional<absl::Duration> first_at_;
   uint64_t next_incarnation_;
   std::map<uint64_t, Lease> leases_;
+  // What follows from leases_, for lookups: the free indices, the leases of processes that are
+  // recognised, by role and process id, and the environments of each shard.
+  FreeIndices free_actors_, free_evaluators_;
+  std::map<std::pair<proto::Role, uint64_t>, uint64_t> processes_;
+  std::vector<uint64_t> environments_of_shard_;
   std::deque<EndedLease> ended_;
   std::map<proto::LeaseEnd, uint64_t> ends_ = {
       {proto::LEFT, 0}, {proto::FAILED, 0}, {proto::SILENT, 0}};

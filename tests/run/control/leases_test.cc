@@ -1,6 +1,9 @@
 #include "run/control/leases.h"
 
 #include <algorithm>
+#include <iterator>
+#include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -183,6 +186,41 @@ TEST(LeasesTest, OneLeaseTooManyIsRefused) {
   ASSERT_TRUE(leases.Register(proto::ACTOR, "b", 1, kStart).ok());
   EXPECT_EQ(leases.Register(proto::ACTOR, "c", 1, kStart).status().code(),
             absl::StatusCode::kResourceExhausted);
+}
+
+// Registrations and ends at random, against a search through all leases.
+TEST(LeasesTest, IndicesProcessesAndShardsFollowFromTheLeasesThatAreOut) {
+  constexpr uint32_t kSeed = 20261130;
+  constexpr uint32_t kMost = 40;
+  SCOPED_TRACE(absl::StrCat("seed ", kSeed));
+  std::mt19937 random(kSeed);
+  Leases leases(LeaseOptions{.max_leases = kMost}, 3, 1);
+  for (int step = 0; step < 2000; ++step) {
+    std::set<uint32_t> taken;
+    std::vector<int> load(3, 0);
+    for (const auto& [id, lease] : leases.all()) {
+      taken.insert(lease.index);
+      for (const uint32_t shard : lease.shards) ++load[shard];
+    }
+    if (!taken.empty() && (taken.size() == kMost || random() % 2 == 0)) {
+      auto victim = leases.all().begin();
+      std::advance(victim, random() % taken.size());
+      const uint64_t process = victim->second.process_id;
+      leases.End(victim->first);
+      ASSERT_EQ(leases.FindProcess(proto::ACTOR, process), nullptr);
+      continue;
+    }
+    const uint32_t wanted = random() % (kMost + 5);
+    uint32_t expected = 0;
+    while (taken.contains(expected)) ++expected;
+    if (wanted < kMost && !taken.contains(wanted)) expected = wanted;
+    const uint64_t process = static_cast<uint64_t>(step) + 1;
+    const Lease lease = *leases.Register(proto::ACTOR, "a", 1, kStart,
+                                         {.process_id = process, .former_index = wanted});
+    ASSERT_EQ(lease.index, expected) << "step " << step;
+    ASSERT_EQ(leases.FindProcess(proto::ACTOR, process)->id, lease.id);
+    ASSERT_EQ(load[lease.shards[0]], *std::min_element(load.begin(), load.end()));
+  }
 }
 
 TEST(LeasesTest, TextsOfOthersAreCutAndValid) {
