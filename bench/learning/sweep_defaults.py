@@ -51,11 +51,12 @@ def write_settings(path, settings, task):
                             for name, words in settings.items()))
 
 
-def train(flags, settings, names, seeds):
+def train(flags, settings, names, last_seed):
+    """Makes what is missing of the seeds up to the last one, on all tasks."""
     for task in flags.tasks:
         path = flags.runs / task / "settings.txt"
         write_settings(path, settings, task)
-        command = [sys.executable, ROOT / "scripts" / "sweep.py", path, "--seeds", f"1-{seeds}", "--only", ",".join(names),
+        command = [sys.executable, ROOT / "scripts" / "sweep.py", path, "--seeds", f"1-{last_seed}", "--only", ",".join(names),
                    "--results", results_of(flags.out, task), "--curves", flags.out / f"{task}-curves.csv",
                    "--runs", flags.runs / task, "--pompc", flags.pompc, "--jobs", str(flags.jobs)]
         # A Ctrl-C reaches it as well: it ends its runs with checkpoints.
@@ -128,7 +129,9 @@ def main():
     names = list(settings)
     for last_seed in ROUNDS:
         print(f"{len(names)} settings, seeds 1-{last_seed}: {', '.join(names)}", flush=True)
-        train(flags, settings, names, last_seed)
+        # Seed by seed, so that an interrupted round has told something about every setting and task.
+        for seed in range(1, last_seed + 1):
+            train(flags, settings, names, seed)
         names = halve(flags, {name: settings[name] for name in names}, last_seed)
 
 
