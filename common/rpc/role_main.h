@@ -41,6 +41,7 @@ struct RoleFlags {
   std::string metrics_listen;
   bool insecure = false;
   std::string log_level = "info";
+  std::string log_format = "text";
   bool healthcheck = false;
 };
 

@@ -24,6 +24,7 @@
 #include "tests/replay/row_builder.h"
 #include "tests/rundir/scratch_folder.h"
 #include "tests/support/await.h"
+#include "tests/support/metrics_text.h"
 
 namespace pompc::replay {
 namespace {
@@ -243,13 +244,13 @@ TEST(ReplayAppTest, MetricsShowWhatTheShardHolds) {
   ASSERT_TRUE(client.Configure().ok());
   const std::unique_ptr<TrajectoryWriter> writer =
       BlockedWriter((*app)->server().InProcessChannel());
-  std::string text = options.metrics->ToText();
+  std::string text = WithoutRun(options.metrics->ToText());
   EXPECT_THAT(text, HasSubstr("pompc_replay_blocked_streams{reason=\"grant\",shard=\"7\"} 1"));
   EXPECT_THAT(text, HasSubstr("pompc_replay_blocked_streams{reason=\"store\",shard=\"7\"} 0"));
   EXPECT_THAT(text, HasSubstr("pompc_replay_accepted_rows_total{shard=\"7\"} 0"));
   ASSERT_TRUE(client.Grant({10, "", false}).ok());
   ASSERT_TRUE(writer->Flush(absl::Seconds(20)).ok());
-  text = options.metrics->ToText();
+  text = WithoutRun(options.metrics->ToText());
   EXPECT_THAT(text, HasSubstr("pompc_replay_accepted_rows_total{shard=\"7\"} 1"));
   EXPECT_THAT(text, HasSubstr("pompc_replay_streams{shard=\"7\"} 1"));
   EXPECT_THAT(text, HasSubstr("pompc_replay_state_seconds_total"));
@@ -317,7 +318,7 @@ TEST(ReplayAppTest, AShardWithAFolderComesBackWithItsRowsAndServesThemAtOnce) {
     EXPECT_FALSE(info->has_loaded_percent());
     if (opening == 1) incarnation = info->shard_incarnation();
     EXPECT_EQ(info->shard_incarnation(), incarnation);
-    EXPECT_THAT(options.metrics->ToText(),
+    EXPECT_THAT(WithoutRun(options.metrics->ToText()),
                 HasSubstr("pompc_replay_loaded_percent{shard=\"0\"} 100"));
   }
 }
