@@ -107,6 +107,33 @@ def rules(makes):
     return [rule for rule in found if rule.makes == makes]
 
 
+def compared(expression):
+    """The parts of an alert's expression that have values in a run that is well: the sides of its comparisons."""
+    parts, depth, start = [], 0, 0
+    separator = re.compile(r"\s*(?:(?:==|!=|<=|>=|<|>)(?: on \([\w, ]+\))?|\b(?:and|or|unless)\b(?: on \([\w, ]+\))?)\s*")
+    position = 0
+    while position < len(expression):
+        if expression[position] == '"':
+            position = expression.index('"', position + 1)
+        elif expression[position] in "([{":
+            depth += 1
+        elif expression[position] in ")]}":
+            depth -= 1
+        elif depth == 0 and (match := separator.match(expression, position)):
+            parts.append(expression[start:position])
+            position = start = match.end()
+            continue
+        position += 1
+    found = []
+    for part in (*parts, expression[start:]):
+        # Brackets around a comparison hold further parts.
+        if part.startswith("(") and part.endswith(")") and part.count("(") == part.count(")"):
+            found += compared(part[1:-1])
+        elif not re.fullmatch(r"[\d.]+(?: \* [\d.]+)?", part):
+            found.append(part)
+    return found
+
+
 def recorded():
     """{name: labels} of what Prometheus makes itself: recorded series have the labels that their rule names."""
     made = {rule.name: re.search(r"by \(([\w, ]+)\)", rule.expression)[1].replace(" le", "").strip(", ").split(", ")
