@@ -102,8 +102,8 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->envname("POMPC_REPLAY");
   rpc::AddInteger(app,
                   {"--expected-actors",
-                   "Actors that should take part: with fewer, the alert ActorsMissing fires",
-                   1, 1'000'000, "POMPC_EXPECTED_ACTORS"},
+                   "Actors that should take part: with fewer, the alert ActorsMissing fires", 1,
+                   1'000'000, "POMPC_EXPECTED_ACTORS"},
                   &flags.expected_actors);
   app.add_option("--preset", flags.sources.presets, "Named settings (a preset)")
       ->envname("POMPC_PRESET");

@@ -128,7 +128,7 @@ spdlog::logger& Logger() {
   return *logger;
 }
 
-// Whether lines are JSON. Set by SetUpLogging, before threads log.
+// Says whether lines are JSON. It is set by SetUpLogging, before threads log.
 bool json_lines = false;
 
 }  // namespace
