@@ -92,6 +92,10 @@ absl::Status App::Register() {
   }
   POMPC_ASSIGN_OR_RETURN(const proto::RegisterReply registration,
                          client->Register(absl::InfiniteDuration()));
+  stats_.SetRun(registration.run_id());
+  SetLogContext({.run = registration.run_id(),
+                 .role = options_.evaluate ? "evaluator" : "actor",
+                 .index = absl::StrCat(registration.index())});
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<Worker> worker, MakeWorker(registration));
   MutexLock lock(&mu_);
   worker_ = std::move(worker);

@@ -76,6 +76,7 @@ absl::Status App::Open() {
   // The token tells this start from that of a copy of the run directory, which has the same run id
   // and may have the same incarnation.
   start_ = {run_->learner_incarnation(), RandomId()};
+  SetLogContext({.run = run_->run_id(), .index = "0"});
   Log().info(
       "run {} in {}: start {}, {}", run_->run_id(), run_->path(), run_->learner_incarnation(),
       checkpoint.has_value() ? absl::StrCat("going on from update ", checkpoint->progress.updates)
@@ -222,10 +223,13 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
       TrainerParts{control_.get(), engine, prefetcher_.get(), publisher_.get(), checkpoints_.get(),
                    log_.get(), plan_writer_.get(), priority_writer_.get(), options_.turns,
                    shards_.get(), ranks_.get(), rank_values_});
+  const bool offline = options_.config.schedule() == proto::RunConfig::OFFLINE;
   metrics_ = AddLearnerMetrics(
-      *options_.metrics, {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
-                          parameter_service_.get(), plan_writer_.get(), priority_writer_.get(),
-                          Trainer::ValueNames(*engine), engine->LossNames(), ranks_.get()});
+      *options_.metrics,
+      {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
+       parameter_service_.get(), plan_writer_.get(), priority_writer_.get(),
+       Trainer::ValueNames(*engine), engine->LossNames(), ranks_.get(), run_->run_id(),
+       run_->path(), options_.config.env().task(), offline ? 0 : options_.expected_actors});
   // The thread starts last, since it uses everything made above.
   training_ = Thread("trainer", [this] { Train(); });
   return absl::OkStatus();

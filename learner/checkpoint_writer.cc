@@ -16,9 +16,10 @@ CheckpointWriter::CheckpointWriter(std::unique_ptr<rundir::CheckpointStore> stor
     : clock_(clock), store_(std::move(store)), backoff_(retry, /*seed=*/0) {
   POMPC_CHECK(clock_ != nullptr && store_ != nullptr);
   const absl::StatusOr<std::vector<uint64_t>> all = store_->List();
-  if (all.ok() && !all->empty()) {
+  {
     MutexLock lock(&mu_);
-    stats_.newest = all->back();
+    newest_at_ = clock_->Now();
+    if (all.ok() && !all->empty()) stats_.newest = all->back();
   }
   thread_ = Thread("checkpoints", [this] { Run(); });
 }
@@ -138,7 +139,10 @@ absl::Status CheckpointWriter::Put(const Checkpoint& checkpoint, bool replace) {
   // here.
   if (stats_.status.ok()) stats_.failing_since = clock_->Now();
   stats_.status = status;
-  if (status.ok()) stats_.newest = std::max(stats_.newest.value_or(0), updates);
+  if (!status.ok()) return status;
+  // One that failed before may be written after newer ones.
+  if (updates >= stats_.newest.value_or(0)) newest_at_ = clock_->Now();
+  stats_.newest = std::max(stats_.newest.value_or(0), updates);
   return status;
 }
 
@@ -236,7 +240,9 @@ void CheckpointWriter::Tidy() {
 
 CheckpointWriter::Stats CheckpointWriter::stats() const {
   MutexLock lock(&mu_);
-  return stats_;
+  Stats stats = stats_;
+  stats.age = clock_->Now() - newest_at_;
+  return stats;
 }
 
 absl::Status CheckpointWriter::CheckInPlace() const {

@@ -40,6 +40,9 @@ class CheckpointWriter {
     uint64_t waiting = 0;
     // Update of the newest checkpoint on disk.
     std::optional<uint64_t> newest;
+    // Time since this writer last put a newest checkpoint on disk or, if later, since the writer
+    // began.
+    absl::Duration age;
     // Update of the checkpoint that is being written, and since when; absent while none is.
     std::optional<uint64_t> writing;
     absl::Duration writing_since;
@@ -109,6 +112,8 @@ class CheckpointWriter {
   // Checkpoints requested that the thread has not begun to write.
   int waiting_ ABSL_GUARDED_BY(mu_) = 0;
   Stats stats_ ABSL_GUARDED_BY(mu_);
+  // What Stats::age counts from.
+  absl::Duration newest_at_ ABSL_GUARDED_BY(mu_);
 
   Thread thread_;
 };

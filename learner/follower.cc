@@ -87,6 +87,8 @@ absl::Status Follower::Run() {
   shards_ = std::make_unique<ShardClients>(
       welcome.run_id(), options_.replay, config_, options_.call_timeout,
       replay::LearnerStart{welcome.learner_start().incarnation(), welcome.learner_start().token()});
+  run_id_ = welcome.run_id();
+  SetLogContext({.run = run_id_, .index = absl::StrCat(options_.rank)});
   Log().info("rank {} of {} of run {}", options_.rank, options_.world_size, welcome.run_id());
   Occasionally return_memory(absl::Seconds(30));
   while (true) {
@@ -166,9 +168,9 @@ absl::Status Follower::Connect() {
   plan_writer_ = std::make_unique<PlanWriter>(shards_.get());
   priority_writer_ = std::make_unique<PriorityWriter>(shards_.get());
   history_ = std::make_unique<BatchHistory>(engine_.get(), shards_.get());
-  metrics_ =
-      AddFollowerMetrics(*options_.metrics, {&updates_, prefetcher_.get(), plan_writer_.get(),
-                                             priority_writer_.get(), history_.get(), &timer_});
+  metrics_ = AddFollowerMetrics(
+      *options_.metrics, {&updates_, prefetcher_.get(), plan_writer_.get(), priority_writer_.get(),
+                          history_.get(), &timer_, run_id_});
   return absl::OkStatus();
 }
 

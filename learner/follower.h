@@ -116,6 +116,7 @@ class Follower {
   Event ended_;
 
   // Used by the thread. Prefetcher, writers and history exist from Connect on.
+  std::string run_id_;
   proto::RunConfig config_;
   std::shared_ptr<Engine> engine_;
   SamplingGate gate_;

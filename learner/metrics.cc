@@ -6,6 +6,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/io/disk_space.h"
+#include "common/values/utf8.h"
 #include "run/control/limits.h"
 #include "run/control/names.h"
 
@@ -14,6 +16,15 @@ namespace {
 
 // A gauge without a value yet. It is there all the same, so that charts and alerts find its name.
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+void AddRun(const LearnerMetricSources& sources, MetricSamples& out) {
+  out.Gauge("pompc_learner_run_info", "Always 1; the labels name the run's folder and task.", 1,
+            {{"directory", ToUtf8(sources.run_dir)}, {"task", sources.task}});
+  const DiskSpace disk = DiskSpaceOf(sources.run_dir);
+  out.Gauge("pompc_learner_disk_free_bytes", "Room on the disk of the run directory.",
+            disk.free_bytes);
+  out.Gauge("pompc_learner_disk_bytes", "Size of the disk of the run directory.", disk.total_bytes);
+}
 
 void AddProgress(const proto::RunStatus& status, MetricSamples& out) {
   out.Counter("pompc_learner_rows_total",
@@ -77,8 +88,10 @@ void AddLimiter(const run::RunControl& control, const proto::LimiterStatus& limi
   }
 }
 
-void AddReturns(const proto::RunStatus& status, MetricSamples& out) {
+void AddReturns(const proto::RunStatus& status, uint64_t dropped, MetricSamples& out) {
   const auto& evaluations = status.evaluations();
+  out.Counter("pompc_learner_dropped_evaluations_total",
+              "Evaluations that were given up without a result.", dropped);
   out.Counter("pompc_learner_evaluations_total", "Evaluations with a result.", evaluations.size());
   out.Gauge("pompc_learner_evaluation_return_mean", "Mean return of the newest evaluation.",
             evaluations.empty() ? kNone : evaluations.rbegin()->return_mean());
@@ -90,7 +103,8 @@ void AddReturns(const proto::RunStatus& status, MetricSamples& out) {
             status.has_training_return_mean() ? status.training_return_mean() : kNone);
 }
 
-void AddPeers(const proto::RunStatus& status, MetricSamples& out) {
+void AddPeers(const proto::RunStatus& status, uint32_t expected_actors, MetricSamples& out) {
+  out.Gauge("pompc_learner_expected_actors", "Actors that should take part.", expected_actors);
   const auto count = [&status](auto which) {
     return std::count_if(status.peers().begin(), status.peers().end(), which);
   };
@@ -187,6 +201,10 @@ void AddCheckpoints(const proto::RunStatus& status, const CheckpointWriter::Stat
   }
   out.Gauge("pompc_learner_checkpoints_waiting",
             "Checkpoints that could not be written and will be retried.", stats.waiting);
+  out.Gauge("pompc_learner_checkpoint_age_seconds",
+            "Time since the newest checkpoint was written or, if that is later, since the learner "
+            "started.",
+            absl::ToDoubleSeconds(stats.age));
   out.Counter("pompc_learner_checkpoint_seconds_total", "Time spent writing checkpoints.",
               absl::ToDoubleSeconds(stats.time));
   out.Gauge("pompc_learner_checkpoint_failing_seconds",
@@ -219,11 +237,13 @@ void AddParameters(const proto::RunStatus& status, const parameters::ParameterSe
 
 MetricSource AddLearnerMetrics(MetricsRegistry& registry, const LearnerMetricSources& sources) {
   return registry.AddSource([sources](MetricSamples& out) {
+    out.SetRun(sources.run_id);
     const proto::RunStatus status = sources.control->Status();
+    AddRun(sources, out);
     AddProgress(status, out);
     AddLimiter(*sources.control, status.limiter(), out);
-    AddReturns(status, out);
-    AddPeers(status, out);
+    AddReturns(status, sources.control->given_up_evaluations(), out);
+    AddPeers(status, sources.expected_actors, out);
     AddTraining(sources, out);
     AddPlanWriter(sources.plans->stats(), out);
     AddPriorityWriter(sources.priorities->stats(), out);
@@ -234,6 +254,7 @@ MetricSource AddLearnerMetrics(MetricsRegistry& registry, const LearnerMetricSou
 
 MetricSource AddFollowerMetrics(MetricsRegistry& registry, const FollowerMetricSources& sources) {
   return registry.AddSource([sources](MetricSamples& out) {
+    out.SetRun(sources.run_id);
     out.StateSeconds("pompc_learner_follower_state_seconds_total",
                      "Time that the updating thread of a rank above 0 has spent in each state.",
                      *sources.timer, Follower::StateNames());

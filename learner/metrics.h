@@ -33,6 +33,12 @@ struct LearnerMetricSources {
   std::vector<std::string> values;
   std::vector<std::string> losses;
   const RankGroup* ranks = nullptr;
+  // The run, its folder and its task.
+  std::string run_id;
+  std::string run_dir;
+  std::string task;
+  // Actors that should take part: AppOptions::expected_actors, or 0 where the run has none.
+  uint32_t expected_actors = 0;
 };
 
 // The learner's rows of docs/metrics.md. The sources must outlive what is returned.
@@ -49,6 +55,7 @@ struct FollowerMetricSources {
   const BatchHistory* history = nullptr;
   // The timer of the thread that makes the updates.
   const Follower::Timer* timer = nullptr;
+  std::string run_id;
 };
 
 // Likewise, a follower's.

@@ -45,6 +45,8 @@ struct AppOptions {
   // the same process. Must outlive the learner.
   Turns* turns = nullptr;
   run::LeaseOptions lease;
+  // Actors that should take part, for the metric that alerts compare with.
+  uint32_t expected_actors = 1;
   // The interval at which each shard is told how many rows it may take.
   absl::Duration grant_interval = absl::Milliseconds(50);
   // The time for which the grant of a shard that does not answer is reserved for it

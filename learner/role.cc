@@ -59,6 +59,7 @@ absl::StatusOr<rpc::RunningRole> StartLeader(const Flags& flags, const rpc::Role
   // they need to notice and register again.
   options.lease.await_former = options.lease.duration;
   options.metrics = context.metrics;
+  options.expected_actors = flags.expected_actors;
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<App> app, App::Start(std::move(options)));
   for (const char* path : {"/", "/status"}) {
     // The HTTP server outlives the app.
@@ -109,6 +110,11 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--replay", flags.replay,
                  "Replay shards, host:port,host:port, in the same order every time")
       ->envname("POMPC_REPLAY");
+  rpc::AddInteger(app,
+                  {"--expected-actors",
+                   "Actors that should take part: with fewer, the alert ActorsMissing fires", 1,
+                   1'000'000, "POMPC_EXPECTED_ACTORS"},
+                  &flags.expected_actors);
   app.add_option("--preset", flags.sources.presets, "Named settings (a preset)")
       ->envname("POMPC_PRESET");
   app.add_option("--config", flags.sources.files, "Settings from a file in protobuf text format");

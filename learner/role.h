@@ -9,6 +9,7 @@
 #include "common/config/run_config.h"
 #include "common/rpc/role_main.h"
 #include "learner/engine/torch_engine.h"
+#include "learner/options.h"
 
 namespace pompc::learner {
 
@@ -23,6 +24,7 @@ struct Flags {
   TorchEngineOptions engine;
   // For ranks above 0: the address at which rank 0 serves.
   std::string rendezvous;
+  uint32_t expected_actors = AppOptions().expected_actors;
   uint32_t rank_timeout_seconds =
       static_cast<uint32_t>(absl::ToInt64Seconds(TorchEngineOptions().timeout));
 };

@@ -76,6 +76,10 @@ absl::Status App::Health() const {
 }
 
 void App::OnFirst(const parameters::ParameterSnapshot& snapshot) {
+  // The lines of a planner that may serve several runs belong to none of them.
+  if (!options_.accept_runs && options_.learners.size() == 1) {
+    SetLogContext({.run = snapshot.description.run_id()});
+  }
   Log().info("serving run {} from parameters {}", snapshot.description.run_id(),
              snapshot.version().ToString());
   MutexLock lock(&mu_);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/random_id.h"
+#include "common/io/disk_space.h"
 #include "common/process/log.h"
 #include "common/values/utf8.h"
 #include "replay/messages.h"
@@ -41,6 +42,28 @@ void AddBlocked(const ShardCounts& counts, const std::string& shard, MetricSampl
   add("grant", counts.waiting_for_grant);
   add("version", counts.waiting_for_version);
   add("store", counts.waiting_for_store);
+}
+
+void AddStore(const StoreStats& store, const std::string& folder, const MetricLabels& labels,
+              MetricSamples& out) {
+  out.Gauge("pompc_replay_store_pending_bytes", "Bytes that wait to be written to disk.",
+            store.pending_bytes, labels);
+  out.Counter("pompc_replay_store_commits_total", "Groups of rows that were written to disk.",
+              store.commits, labels);
+  out.Counter("pompc_replay_store_commit_seconds_total",
+              "Time that writing these groups took, that of the present one so far included.",
+              absl::ToDoubleSeconds(store.write_time), labels);
+  out.Counter("pompc_replay_store_failed_writes_total", "Attempts to write to disk that failed.",
+              store.failed_writes, labels);
+  out.Gauge("pompc_replay_store_failing", "1 while rows cannot be written to disk, else 0.",
+            store.failure.ok() ? 0 : 1, labels);
+  const DiskSpace disk = DiskSpaceOf(folder);
+  out.Gauge("pompc_replay_disk_free_bytes",
+            "Room on the disk of the shard's rows; NaN where they live in memory alone.",
+            disk.free_bytes, labels);
+  out.Gauge("pompc_replay_disk_bytes",
+            "Size of the disk of the shard's rows; NaN where they live in memory alone.",
+            disk.total_bytes, labels);
 }
 
 }  // namespace
@@ -85,6 +108,7 @@ App::~App() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<App>> App::Start(const AppOptions& options) {
   POMPC_RETURN_IF_ERROR(options.Validate());
+  SetLogContext({.index = options.shard});
   std::unique_ptr<App> app;
   if (options.data_dir.empty()) {
     // A shard without data remembers nothing of its earlier lives, and must not take an address of
@@ -125,6 +149,7 @@ absl::Status App::Load(const AppOptions& options) {
   Log().info("loading the rows in {}", options.data_dir);
   POMPC_RETURN_IF_ERROR(shard_.Load(ReadShardConfig));
   const ShardCounts counts = shard_.counts();
+  SetLogContext({.run = counts.run_id});
   Log().info("{} rows loaded in {:.1f} s", counts.stored_rows,
              absl::ToDoubleSeconds(clock_->Now() - start));
   return absl::OkStatus();
@@ -132,8 +157,10 @@ absl::Status App::Load(const AppOptions& options) {
 
 void App::AddMetrics(const AppOptions& options) {
   const MetricLabels labels = {{"shard", options.shard}};
-  metrics_ = options.metrics->AddSource([this, labels, shard = options.shard](MetricSamples& out) {
+  metrics_ = options.metrics->AddSource([this, labels, shard = options.shard,
+                                         folder = options.data_dir](MetricSamples& out) {
     const ShardCounts counts = shard_.counts();
+    out.SetRun(counts.run_id);
     const auto counter = [&](const char* name, const char* help, uint64_t value) {
       out.Counter(name, help, value, labels);
     };
@@ -160,15 +187,8 @@ void App::AddMetrics(const AppOptions& options) {
     gauge("pompc_replay_loaded_percent",
           "Share of the stored rows that the shard has loaded, 100 once it serves.",
           static_cast<uint64_t>(100 * counts.loaded));
-    gauge("pompc_replay_store_pending_bytes", "Bytes that wait to be written to disk.",
-          counts.store.pending_bytes);
-    counter("pompc_replay_store_commits_total", "Groups of rows that were written to disk.",
-            counts.store.commits);
-    counter("pompc_replay_store_failed_writes_total", "Attempts to write to disk that failed.",
-            counts.store.failed_writes);
-    gauge("pompc_replay_store_failing", "1 while rows cannot be written to disk, else 0.",
-          counts.store.failure.ok() ? 0 : 1);
     gauge("pompc_replay_streams", "Append streams open.", service_.streams());
+    AddStore(counts.store, folder, labels, out);
     AddBlocked(counts, shard, out);
     AddTables(counts.tables, shard, out);
     out.StateSeconds("pompc_replay_state_seconds_total",

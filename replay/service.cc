@@ -327,7 +327,10 @@ grpc::ServerUnaryReactor* Service::Configure(grpc::CallbackServerContext* contex
                                              proto::ShardInfo* reply) {
   absl::Status status = CheckSpec(*request);
   if (status.ok()) status = shard_->Configure(ToShardConfig(*request));
-  if (status.ok()) FillInfo(reply);
+  if (status.ok()) {
+    FillInfo(reply);
+    SetLogContext({.run = request->header().run_id()});
+  }
   return rpc::FinishUnary(context, status);
 }
 

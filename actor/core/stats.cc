@@ -20,12 +20,7 @@ const std::vector<double>& LatencyBuckets() {
 
 ActorStats::ActorStats(const std::string& role, int workers, Clock* clock,
                        std::shared_ptr<MetricsRegistry> metrics)
-    : metrics_(std::move(metrics)),
-      plan_latency_(metrics_->Histogram({"pompc_actor_plan_latency_seconds",
-                                         "Time from requesting a plan to its arrival.",
-                                         {{"role", role}}},
-                                        LatencyBuckets())),
-      waiting_(workers) {
+    : metrics_(std::move(metrics)), plan_latency_(LatencyBuckets()), waiting_(workers) {
   POMPC_CHECK_GE(workers, 1);
   for (int i = 0; i < workers; ++i) {
     timers_.push_back(std::make_unique<WorkerTimer>(clock, WorkerState::kWaitingForLearner));
@@ -43,7 +38,10 @@ void ActorStats::RegisterMetrics(const std::string& role) {
   };
   // Every counter is read from counts_ when metrics are scraped, so that the hot path only adds.
   source_ = metrics_->AddSource([this, labels, with](MetricSamples& out) {
+    out.SetRun(run_id());
     const Counts c = counts();
+    out.Histogram("pompc_actor_plan_latency_seconds", "Time from requesting a plan to its arrival.",
+                  plan_latency_, labels);
     out.Counter("pompc_actor_rows_total", "Rows handed to replay.", c.random_rows,
                 with("phase", "random"));
     out.Counter("pompc_actor_rows_total", "Rows handed to replay.", c.rows - c.random_rows,
@@ -80,6 +78,16 @@ void ActorStats::RegisterMetrics(const std::string& role) {
           *timers_[i], kWorkerStateNames, with("worker", absl::StrCat(i)));
     }
   });
+}
+
+void ActorStats::SetRun(std::string run_id) {
+  MutexLock lock(&mu_);
+  run_id_ = std::move(run_id);
+}
+
+std::string ActorStats::run_id() const {
+  MutexLock lock(&mu_);
+  return run_id_;
 }
 
 void ActorStats::AddRow(bool random) {

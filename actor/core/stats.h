@@ -61,9 +61,13 @@ class ActorStats {
     uint64_t finished_episodes() const { return episodes[0] + episodes[1]; }
   };
 
-  // Registers the metrics pompc_actor_*, with `role` ("actor" or "evaluator") as a label.
+  // Registers the metrics pompc_actor_*, with `role` ("actor" or "evaluator") as a label, and the
+  // run as another once it is known.
   ActorStats(const std::string& role, int workers, Clock* clock,
              std::shared_ptr<MetricsRegistry> metrics);
+
+  // Says which run the process takes part in; none before.
+  void SetRun(std::string run_id);
 
   void AddRow(bool random);
   void AddEpisode(EpisodeEnd end, double episode_return);
@@ -86,12 +90,14 @@ class ActorStats {
 
  private:
   void RegisterMetrics(const std::string& role);
+  std::string run_id() const;
 
   const std::shared_ptr<MetricsRegistry> metrics_;
-  prometheus::Histogram& plan_latency_;
+  prometheus::Histogram plan_latency_;
   std::vector<std::unique_ptr<WorkerTimer>> timers_;
 
   mutable Mutex mu_;
+  std::string run_id_ ABSL_GUARDED_BY(mu_);
   Counts counts_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> waiting_ ABSL_GUARDED_BY(mu_);
 

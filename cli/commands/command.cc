@@ -14,6 +14,7 @@
 #include "common/base/check.h"
 #include "common/config/task_specs.h"
 #include "common/io/descriptors.h"
+#include "common/process/log.h"
 #include "common/process/program.h"
 
 namespace pompc::cli {
@@ -67,7 +68,7 @@ std::string Failure(const CLI::App* app, const CLI::Error& error) {
 // Prints an error, if there is one, and returns the exit status.
 int Exit(const std::string& who, const absl::Status& status) {
   if (status.ok()) return 0;
-  std::cerr << who << ": " << OneLine(status.message()) << std::endl;
+  LogFailure(who, OneLine(status.message()));
   return absl::IsInvalidArgument(status) ? 2 : 1;
 }
 

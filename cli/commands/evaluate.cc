@@ -45,6 +45,7 @@ struct EvaluateFlags {
   std::string video_size = "640x480";
   planner::TorchEngineOptions engine;
   std::string log_level = "warning";
+  std::string log_format = "text";
 };
 
 absl::StatusOr<actor::EvaluationOutcome> Play(CheckpointPlanner* planner,
@@ -74,7 +75,8 @@ absl::StatusOr<std::unique_ptr<EpisodeFilm>> MakeFilm(const EvaluateFlags& flags
 }
 
 absl::Status Evaluate(const EvaluateFlags& flags) {
-  POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = flags.log_level}));
+  POMPC_RETURN_IF_ERROR(
+      SetUpLogging({.role = "", .level = flags.log_level, .format = flags.log_format}));
   // The film comes first, so that a missing ffmpeg or EGL is reported before a checkpoint is loaded
   // and an episode is played.
   POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<EpisodeFilm> film, MakeFilm(flags));
@@ -156,6 +158,9 @@ Command AddEvaluate(CLI::App& pompc) {
   command
       ->add_option("--log-level", flags->log_level,
                    "trace, debug, info, warning, error, critical or off")
+      ->capture_default_str();
+  command->add_option("--log-format", flags->log_format, "text, or json: one object a line")
+      ->envname("POMPC_LOG_FORMAT")
       ->capture_default_str();
   return {command, [flags] { return Evaluate(*flags); }};
 }

@@ -53,6 +53,7 @@ struct TrainFlags {
   std::string certificates;
   std::string metrics_listen = "127.0.0.1:0";
   std::string log_level = "warning";
+  std::string log_format = "text";
 };
 
 // The config of a new run, or of one that is resumed.
@@ -115,7 +116,8 @@ absl::Status Health(const InProcessRun* run) {
 }
 
 absl::Status Train(const TrainFlags& flags) {
-  POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = flags.log_level}));
+  POMPC_RETURN_IF_ERROR(
+      SetUpLogging({.role = "", .level = flags.log_level, .format = flags.log_format}));
   POMPC_RETURN_IF_ERROR(CheckDescriptorLimit());
   InProcessRunOptions options = flags.run;
   POMPC_ASSIGN_OR_RETURN(options.certificates, rpc::LoadCertificates(flags.certificates));
@@ -238,6 +240,9 @@ Command AddTrain(CLI::App& pompc) {
   command
       ->add_option("--log-level", flags->log_level,
                    "trace, debug, info, warning, error, critical or off")
+      ->capture_default_str();
+  command->add_option("--log-format", flags->log_format, "text, or json: one object a line")
+      ->envname("POMPC_LOG_FORMAT")
       ->capture_default_str();
   return {.flags = command,
           .run =

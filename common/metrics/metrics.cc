@@ -19,8 +19,8 @@ struct MetricSource::Table {
   std::map<size_t, std::function<void(MetricSamples&)>> sources ABSL_GUARDED_BY(mu);
 };
 
-void MetricSamples::Add(const char* name, const char* help, MetricType type, double value,
-                        const MetricLabels& labels) {
+ClientMetric& MetricSamples::NewSample(const char* name, const char* help, MetricType type,
+                                       const MetricLabels& labels) {
   // The format wants all samples of a name together, whichever source they come from: several
   // shards of one process have the same names, and the label tells them apart.
   MetricFamily& family = families_[name];
@@ -30,7 +30,22 @@ void MetricSamples::Add(const char* name, const char* help, MetricType type, dou
   family.type = type;
   ClientMetric& metric = family.metric.emplace_back();
   for (const auto& [label, text] : labels) metric.label.push_back({label, text});
+  if (!run_.empty()) {
+    POMPC_DCHECK(!labels.contains("run"), "one sample, two runs");
+    metric.label.push_back({"run", run_});
+  }
+  return metric;
+}
+
+void MetricSamples::Add(const char* name, const char* help, MetricType type, double value,
+                        const MetricLabels& labels) {
+  ClientMetric& metric = NewSample(name, help, type, labels);
   (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+}
+
+void MetricSamples::Histogram(const char* name, const char* help,
+                              const prometheus::Histogram& histogram, const MetricLabels& labels) {
+  NewSample(name, help, MetricType::Histogram, labels).histogram = histogram.Collect().histogram;
 }
 
 MetricSource& MetricSource::operator=(MetricSource&& other) noexcept {
@@ -76,7 +91,10 @@ std::string MetricsRegistry::ToText() const {
     // Held during the calls, so that Remove() waits for them: a role takes its source out before
     // it destroys what the source reads.
     MutexLock lock(&sources_->mu);
-    for (const auto& [key, collect] : sources_->sources) collect(samples);
+    for (const auto& [key, collect] : sources_->sources) {
+      samples.SetRun("");
+      collect(samples);
+    }
   }
   for (auto& [name, family] : samples.families_) families.push_back(std::move(family));
   std::ostringstream text;

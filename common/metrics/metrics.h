@@ -29,10 +29,15 @@ struct MetricName {
   MetricLabels labels;
 };
 
-// The counters and gauges of one scrape. A source writes each of its samples into it, by the name
-// and the help text of its row in docs/metrics.md.
+// The samples of one scrape. A source writes each of its own into it, by the name and the help text
+// of its row in docs/metrics.md.
 class MetricSamples {
  public:
+  // What this source writes from here on, in this scrape, belongs to the run with this id: it gets
+  // label "run". An empty id is no run, and no label. A source asks each time for the run that it
+  // serves now, so that its metrics follow when that changes.
+  void SetRun(std::string run_id) { run_ = std::move(run_id); }
+
   template <typename Number>
   void Counter(const char* name, const char* help, Number value, MetricLabels labels = {}) {
     Add(name, help, prometheus::MetricType::Counter, static_cast<double>(value), labels);
@@ -41,6 +46,9 @@ class MetricSamples {
   void Gauge(const char* name, const char* help, Number value, MetricLabels labels = {}) {
     Add(name, help, prometheus::MetricType::Gauge, static_cast<double>(value), labels);
   }
+  // What `histogram` has counted.
+  void Histogram(const char* name, const char* help, const prometheus::Histogram& histogram,
+                 const MetricLabels& labels = {});
   // One counter of seconds for each state of `timer`, a StateTimer or its like, under label
   // "state"; `states` are the names in the order of the enumeration.
   template <typename Timer>
@@ -58,8 +66,12 @@ class MetricSamples {
   friend class MetricsRegistry;
   void Add(const char* name, const char* help, prometheus::MetricType type, double value,
            const MetricLabels& labels);
+  // A new sample of the family, with its labels and the run.
+  prometheus::ClientMetric& NewSample(const char* name, const char* help,
+                                      prometheus::MetricType type, const MetricLabels& labels);
 
   std::map<std::string, prometheus::MetricFamily> families_;
+  std::string run_;
 };
 
 // Keeps a source registered with a MetricsRegistry. The destructor removes it, after a call in
@@ -84,9 +96,10 @@ class MetricSource {
   size_t key_ = 0;
 };
 
-// The metrics of a process. Thread-safe. Histograms live as long as the registry; the same name and
-// labels always give the same object. All other metrics come from sources, which are called once
-// for each scrape, so that all that a source writes is of one moment.
+// The metrics of a process. Thread-safe. Histograms made here belong to no run and live as long as
+// the registry; the same name and labels always give the same object. All other metrics come from
+// sources, which are called once for each scrape, so that all that a source writes is of one
+// moment.
 class MetricsRegistry {
  public:
   MetricsRegistry();

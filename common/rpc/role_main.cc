@@ -1,6 +1,5 @@
 #include "common/rpc/role_main.h"
 
-#include <iostream>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -102,6 +101,11 @@ void AddSharedFlags(const RoleDescription& description, RoleFlags& values, CLI::
                   "trace, debug, info, warning, error, critical or off")
       ->envname("POMPC_LOG_LEVEL")
       ->capture_default_str();
+  flags
+      .add_option("--log-format", values.log_format,
+                  "text, or json: one object a line, with the run it belongs to")
+      ->envname("POMPC_LOG_FORMAT")
+      ->capture_default_str();
   flags.add_flag(
       "--healthcheck", values.healthcheck,
       description.listen.empty()
@@ -184,13 +188,14 @@ int RoleMain::RunProcess(
     status = FlushStandardOutput();
   }
   if (status.ok()) return 0;
-  std::cerr << description_.program << ": " << std::string(status.message()) << std::endl;
+  LogFailure(description_.program, status.message());
   return status.code() == absl::StatusCode::kInvalidArgument ? 2 : 1;
 }
 
 absl::Status RoleMain::RunRole(
     const std::function<absl::StatusOr<RunningRole>(const RoleContext&)>& start) {
-  POMPC_RETURN_IF_ERROR(SetUpLogging({.role = description_.program, .level = values_.log_level}));
+  POMPC_RETURN_IF_ERROR(SetUpLogging(
+      {.role = description_.program, .level = values_.log_level, .format = values_.log_format}));
   RaiseDescriptorLimit();
   POMPC_ASSIGN_OR_RETURN(const std::shared_ptr<const Certificates> certificates,
                          CertificatesOf(description_, values_));

@@ -46,6 +46,7 @@ struct RoleFlags {
   std::string certificates;
   bool insecure = false;
   std::string log_level = "info";
+  std::string log_format = "text";
   bool healthcheck = false;
 };
 

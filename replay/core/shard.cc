@@ -522,6 +522,7 @@ ShardCounts Shard::counts() const {
                      .store = store_->stats()};
   // Before Configure there is no table, and status pages may ask all the same.
   if (table_ == nullptr) return counts;
+  counts.run_id = config_->run_id;
   counts.stored_rows = table_->stored_rows();
   counts.stored_bytes = table_->stored_bytes();
   counts.windows = table_->windows();

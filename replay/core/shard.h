@@ -46,6 +46,7 @@ struct ShardConfig {
 
 // What a shard holds at one moment.
 struct ShardCounts {
+  std::string run_id = "";     // empty before the shard is configured
   uint64_t accepted_rows = 0;  // ever
   uint64_t planned_rows = 0;   // of these, with a plan
   uint64_t imported_rows = 0;  // ever; not among the accepted ones

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "replay/core/disk_rows.h"
 #include "replay/core/store_record.h"
 
@@ -27,6 +28,8 @@ struct StoreStats {
   // Groups of records that were written, and attempts that failed.
   uint64_t commits = 0;
   uint64_t failed_writes = 0;
+  // Time that writing the groups took, that of the present one so far included.
+  absl::Duration write_time;
   // Not OK while writing fails; RESOURCE_EXHAUSTED if the disk is full.
   absl::Status failure;
 };

@@ -135,9 +135,12 @@ class RocksStore::Impl {
 
   StoreStats stats() const {
     MutexLock lock(&mu_);
+    const absl::Duration present =
+        writing_since_.has_value() ? options_.clock->Now() - *writing_since_ : absl::ZeroDuration();
     return {.pending_bytes = recorded_ == durable_ ? 0 : pending_.GetDataSize() + writing_bytes_,
             .commits = commits_,
             .failed_writes = failed_writes_,
+            .write_time = write_time_ + present,
             .failure = failure_};
   }
 
@@ -175,6 +178,7 @@ class RocksStore::Impl {
     if (grant_.has_value()) AddRecord(*std::exchange(grant_, std::nullopt), &pending_);
     std::swap(pending_, writing_);
     writing_bytes_ = writing_.GetDataSize();
+    writing_since_ = options_.clock->Now();
     writing_end_ = chunks_end_;
     return true;
   }
@@ -198,6 +202,7 @@ class RocksStore::Impl {
       durable_ = group;
       writing_bytes_ = 0;
       ++commits_;
+      write_time_ += options_.clock->Now() - *std::exchange(writing_since_, std::nullopt);
       told = std::exchange(told_, false);
     }
     CallBack(absl::OkStatus(), /*all=*/false);
@@ -321,6 +326,9 @@ class RocksStore::Impl {
   // The address after the newest chunk.
   uint64_t chunks_end_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t writing_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  // When the group was taken that is being written.
+  std::optional<absl::Duration> writing_since_ ABSL_GUARDED_BY(mu_);
+  absl::Duration write_time_ ABSL_GUARDED_BY(mu_);
   uint64_t commits_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t failed_writes_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status failure_ ABSL_GUARDED_BY(mu_);

@@ -54,6 +54,7 @@ proto::EvaluationAssignment EvaluationSchedule::Add(
     if (victim == outstanding_.end()) victim = outstanding_.begin();
     if (given_up != nullptr) *given_up = victim->assignment;
     outstanding_.erase(victim);
+    ++given_up_;
   }
   proto::EvaluationAssignment assignment;
   assignment.set_evaluation_id(next_id_);
@@ -150,12 +151,14 @@ std::vector<proto::EvaluationAssignment> EvaluationSchedule::Expire(absl::Durati
     given_up.push_back(pending.assignment);
     return true;
   });
+  given_up_ += given_up.size();
   return given_up;
 }
 
 std::vector<proto::EvaluationAssignment> EvaluationSchedule::GiveUp() {
   std::vector<proto::EvaluationAssignment> given_up = Outstanding();
   outstanding_.clear();
+  given_up_ += given_up.size();
   return given_up;
 }
 

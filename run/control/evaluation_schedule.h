@@ -88,6 +88,8 @@ class EvaluationSchedule {
   // Changes the rows after which the run's last evaluation is due; 0: none.
   void SetLastRows(uint64_t rows) { options_.last_rows = rows; }
 
+  // Evaluations that were given up: without a result, they had to make room or took too long.
+  uint64_t given_up() const { return given_up_; }
   bool outstanding() const { return !outstanding_.empty(); }
   std::vector<proto::EvaluationAssignment> Outstanding() const;
   const std::vector<proto::EvaluationResult>& results() const { return results_; }
@@ -113,6 +115,7 @@ class EvaluationSchedule {
   // Rows and updates up to which milestones have been served.
   uint64_t served_rows_ = 0;
   uint64_t served_updates_ = 0;
+  uint64_t given_up_ = 0;
   std::deque<Pending> outstanding_;
   std::vector<proto::EvaluationResult> results_;
   std::optional<size_t> best_;

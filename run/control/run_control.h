@@ -210,6 +210,8 @@ class RunControl : public SamplingControl {
   // Makes these the limits, which counts at once for updates and for the next grants, and remembers
   // the changes. REQUIRES: each limit is in the range of its setting.
   void SetLimits(const RunLimits& limits, const std::vector<proto::LimitChange>& changes);
+  // Evaluations that were given up in this start of the learner.
+  uint64_t given_up_evaluations() const;
   // Time for which the learner, and for which any writer, has waited for each reason.
   const WaitTimer& learner_waits() const { return learner_waits_; }
   const WaitTimer& writers_wait() const { return writers_wait_; }

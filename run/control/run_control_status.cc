@@ -99,6 +99,11 @@ RunProgress RunControl::Progress() const {
   return progress;
 }
 
+uint64_t RunControl::given_up_evaluations() const {
+  MutexLock lock(&mu_);
+  return evaluations_.given_up();
+}
+
 std::string RunControl::LastEvaluations() const {
   const char what[] = "the learner waits for the last evaluations";
   if (leases_.Any(proto::EVALUATOR)) return what;

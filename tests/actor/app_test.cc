@@ -16,6 +16,7 @@
 #include "tests/actor/fakes.h"
 #include "tests/actor/stub_planner.h"
 #include "tests/support/await.h"
+#include "tests/support/metrics_text.h"
 
 namespace pompc::actor {
 namespace {
@@ -362,7 +363,8 @@ TEST_F(AppTest, RefusalsOfEpisodesThatHaveEndedAreCountedAndTold) {
   EXPECT_LE(counts.refused, begun) << "each once";
   EXPECT_GE(counts.refused_rows, counts.refused);
   EXPECT_LE(counts.refused_rows, 5 * counts.refused);
-  EXPECT_THAT(metrics_->ToText(), HasSubstr("pompc_actor_refused_rows_total{role=\"actor\"}"));
+  EXPECT_THAT(WithoutRun(metrics_->ToText()),
+              HasSubstr("pompc_actor_refused_rows_total{role=\"actor\"}"));
   // The learner has not told the actor yet: it waits, and goes on once told.
   control_->StartTraining();
   ASSERT_TRUE(Await([&] { return Info(0).planned_rows() > 0; }));
@@ -393,7 +395,9 @@ TEST_F(AppTest, MetricsSayWhatTheWorkersDo) {
   options.metrics = metrics_;
   StartApp(options);
   AwaitAccepted(20);
-  const std::string text = metrics_->ToText();
+  const std::string labelled = metrics_->ToText();
+  EXPECT_THAT(labelled, HasSubstr(absl::StrCat("role=\"actor\",run=\"", kRun, "\"} ")));
+  const std::string text = WithoutRun(labelled);
   EXPECT_THAT(text, HasSubstr("pompc_actor_state_seconds_total{role=\"actor\",state=\"stepping\","
                               "worker=\"0\"}"));
   EXPECT_THAT(text, HasSubstr("pompc_actor_rows_total{phase=\"random\",role=\"actor\"}"));

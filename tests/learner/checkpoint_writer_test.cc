@@ -105,6 +105,19 @@ TEST_F(CheckpointWriterTest, WhatFailedIsWrittenWhenThereIsRoom) {
   EXPECT_THAT(Written(), ElementsAre(100));
 }
 
+TEST_F(CheckpointWriterTest, AgeCountsFromTheNewestOnDisk) {
+  clock_.Advance(absl::Seconds(7));
+  EXPECT_EQ(writer_->stats().age, absl::Seconds(7)) << "since the writer began";
+  Write(100);
+  ASSERT_TRUE(Await([&] { return writer_->stats().written == 1; }));
+  EXPECT_EQ(writer_->stats().age, absl::ZeroDuration());
+  *failures_ = kAll;
+  clock_.Advance(absl::Seconds(5));
+  Write(200);
+  AwaitFailed(1);
+  EXPECT_EQ(writer_->stats().age, absl::Seconds(5)) << "one that failed is none";
+}
+
 TEST_F(CheckpointWriterTest, AReplacementThatFailedIsOneWhenItIsWrittenLater) {
   // Under evaluation, so that what fails is kept.
   Write(100, /*pin=*/true);

@@ -18,6 +18,7 @@
 #include "tests/learner/fake_engine.h"
 #include "tests/rundir/scratch_folder.h"
 #include "tests/support/await.h"
+#include "tests/support/metrics_text.h"
 
 namespace pompc::learner {
 

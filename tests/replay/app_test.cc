@@ -24,11 +24,13 @@
 #include "tests/replay/row_builder.h"
 #include "tests/rundir/scratch_folder.h"
 #include "tests/support/await.h"
+#include "tests/support/metrics_text.h"
 
 namespace pompc::replay {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using AppendStream = rpc::BidiStream<proto::AppendRequest, proto::AppendReply>;
 
 AppOptions Options() {
@@ -239,17 +241,21 @@ TEST(ReplayAppTest, MetricsShowWhatTheShardHolds) {
   options.shard = "7";
   const auto app = App::Start(options);
   ASSERT_TRUE(app.ok());
+  EXPECT_THAT(options.metrics->ToText(), HasSubstr("pompc_replay_stored_rows{shard=\"7\"} 0"))
+      << "a shard that serves no run yet";
   ShardClient client(ClientOptions(), (*app)->server().InProcessChannel());
   ASSERT_TRUE(client.Configure().ok());
+  EXPECT_THAT(options.metrics->ToText(),
+              HasSubstr("pompc_replay_stored_rows{shard=\"7\",run=\"run\"} 0"));
   const std::unique_ptr<TrajectoryWriter> writer =
       BlockedWriter((*app)->server().InProcessChannel());
-  std::string text = options.metrics->ToText();
+  std::string text = WithoutRun(options.metrics->ToText());
   EXPECT_THAT(text, HasSubstr("pompc_replay_blocked_streams{reason=\"grant\",shard=\"7\"} 1"));
   EXPECT_THAT(text, HasSubstr("pompc_replay_blocked_streams{reason=\"store\",shard=\"7\"} 0"));
   EXPECT_THAT(text, HasSubstr("pompc_replay_accepted_rows_total{shard=\"7\"} 0"));
   ASSERT_TRUE(client.Grant({10, "", false}).ok());
   ASSERT_TRUE(writer->Flush(absl::Seconds(20)).ok());
-  text = options.metrics->ToText();
+  text = WithoutRun(options.metrics->ToText());
   EXPECT_THAT(text, HasSubstr("pompc_replay_accepted_rows_total{shard=\"7\"} 1"));
   EXPECT_THAT(text, HasSubstr("pompc_replay_streams{shard=\"7\"} 1"));
   EXPECT_THAT(text, HasSubstr("pompc_replay_state_seconds_total"));
@@ -317,8 +323,13 @@ TEST(ReplayAppTest, AShardWithAFolderComesBackWithItsRowsAndServesThemAtOnce) {
     EXPECT_FALSE(info->has_loaded_percent());
     if (opening == 1) incarnation = info->shard_incarnation();
     EXPECT_EQ(info->shard_incarnation(), incarnation);
-    EXPECT_THAT(options.metrics->ToText(),
-                HasSubstr("pompc_replay_loaded_percent{shard=\"0\"} 100"));
+    const std::string text = WithoutRun(options.metrics->ToText());
+    EXPECT_THAT(text, HasSubstr("pompc_replay_loaded_percent{shard=\"0\"} 100"));
+    EXPECT_THAT(text, HasSubstr("pompc_replay_disk_free_bytes{shard=\"0\"} "));
+    EXPECT_THAT(text, Not(HasSubstr("pompc_replay_disk_free_bytes{shard=\"0\"} N")));
+    if (opening == 1) {
+      EXPECT_THAT(text, Not(HasSubstr("pompc_replay_store_commit_seconds_total{shard=\"0\"} 0\n")));
+    }
   }
 }
 

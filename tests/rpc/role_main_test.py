@@ -1,5 +1,6 @@
 """What all roles' programs share, seen from outside: flags, signals, health check, exit status."""
 
+import json
 import os
 import re
 import resource
@@ -91,6 +92,7 @@ class RoleMainTest(unittest.TestCase):
 
     def test_bad_values_are_named(self):
         for flags, part in ((("--log-level", "loud"), "allowed: trace"),
+                            (("--log-format", "xml"), "allowed: text, json"),
                             (("--listen", "here"), '"here"'),
                             (("--metrics-listen", "there"), '"there"')):
             result = run(*flags)
@@ -101,6 +103,16 @@ class RoleMainTest(unittest.TestCase):
         result = run("--listen", "0.0.0.0:0")
         self.assertEqual(result.returncode, 1)
         self.assertIn("--insecure", result.stderr.splitlines()[-1])
+
+    def test_logs_are_json_on_request(self):
+        result = run("--listen", "0.0.0.0:0", env={"POMPC_LOG_FORMAT": "json"})
+        self.assertEqual(result.returncode, 1)
+        lines = [json.loads(line) for line in result.stderr.splitlines()]
+        self.assertGreater(len(lines), 1)
+        self.assertEqual({line["role"] for line in lines}, {"sample-role"})
+        self.assertRegex(lines[0]["source"], r"^common/rpc/role_main.cc:\d+$")
+        self.assertEqual(lines[-1]["severity"], "CRITICAL")
+        self.assertIn("--insecure", lines[-1]["message"])
 
     def test_integers_are_decimal(self):
         for value in ("010", "-1", "0x10", "+1", " 1", "1e3", "", "257", "0"):

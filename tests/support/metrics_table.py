@@ -16,6 +16,8 @@ EVERY, ACTOR, PLANNER, REPLAY, LEARNER = "Every process", "Actor and evaluator",
 CERTIFICATES = "With certificates"
 # The second table of the learner's section, with the rows of the first that the text above it names.
 FOLLOWER = "Learner, rank above 0"
+# Where the label "run" is in all rows.
+OF_ONE_RUN = (ACTOR, REPLAY, LEARNER, FOLLOWER)
 
 
 class Metric:
@@ -38,6 +40,7 @@ def documented():
             sections.setdefault(section, {}).update((name, sections[LEARNER][name]) for name in shared)
         if match := ROW.match(line):
             name, kind, labels, meaning = match.groups()
+            labels += " run" if section in OF_ONE_RUN else ""
             values = {label: set(known.split(", ")) if known else None for label, known in LABEL.findall(labels)}
             sections.setdefault(section, {})[name] = Metric(kind, values, meaning.replace("`", ""))
     return sections
@@ -98,12 +101,14 @@ WORDS = {"and", "or", "unless", "on", "ignoring", "by", "without", "group_left",
 MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 
 
-def unknown_in(expression, legend=""):
-    """In words, what a query or its legend names that no process serves. Prometheus itself adds `up` and its labels."""
-    table = all_documented()
+def unknown_in(expression, legend="", others=None):
+    """In words, what a query or its legend names that no process serves. Prometheus itself adds `up` and its labels;
+    `others` is {name: labels} of what there is besides."""
+    table = all_documented() | {name: Metric(None, dict.fromkeys(names), "") for name, names in (others or {}).items()}
     problems, used = [], set()
     labels = {"job", "instance", "process", "le"}
-    for name, matchers in re.findall(r"\b([a-z_]\w*)\b(?!\s*\()(?:\s*\{([^}]*)\})?", clauses_removed(expression)):
+    for name, matchers in re.findall(r"(?<![\w:])([A-Za-z_][\w:]*)\b(?!\s*\()(?:\s*\{([^}]*)\})?",
+                                     clauses_removed(expression)):
         if name in WORDS or name == "up":
             continue
         metric = table.get(name) or table.get(re.sub(r"_(bucket|sum|count)$", "", name))
@@ -121,7 +126,7 @@ def unknown_in(expression, legend=""):
                              if not any(re.fullmatch(one, known) for known in metric.labels[label])]
     asked = re.findall(r"\b(?:by|on|without|ignoring|group_left|group_right)\s*\(([^)]*)\)", expression)
     asked += re.findall(r"\{\{\s*(?:\$labels\.)?(\w+)\s*\}\}", legend)
-    for label in {word.strip() for group in asked for word in group.split(",")} - {""} - labels:
+    for label in {word.strip() for group in asked for word in group.split(",")} - {"", "else", "end"} - labels:
         problems.append(f"none of {sorted(used)} has a label {label}")
     return problems
 

@@ -77,12 +77,15 @@ class Process:
             return ""
 
     def metrics(self):
-        """name -> {labels: value}."""
+        """name -> {labels: value}. The one run of a process is left out; a planner may have several."""
         values = collections.defaultdict(dict)
         for line in self.scrape().splitlines():
             match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
             if match:
-                values[match[1]][match[2] or ""] = float(match[3])
+                labels = match[2] or ""
+                if not match[1].startswith("pompc_planner_"):
+                    labels = re.sub(r'(^|,)run="[^"]*"', "", labels)
+                values[match[1]][labels] = float(match[3])
         return values
 
     def total(self, metric):

@@ -87,7 +87,7 @@ class TableTest(unittest.TestCase):
     def test_values_of_labels_are_compared(self):
         text = metrics_table.documented()[metrics_table.LEARNER]["pompc_learner_leases"].text
         page = (f"# HELP pompc_learner_leases {text}\n# TYPE pompc_learner_leases gauge\n"
-                'pompc_learner_leases{role="actor"} 1\n')
+                'pompc_learner_leases{role="actor",run="a"} 1\n')
         self.assertIn("pompc_learner_leases: label role is ['actor'], documented ['actor', 'evaluator']",
                       metrics_table.differences(page, metrics_table.LEARNER))
 

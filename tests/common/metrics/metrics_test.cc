@@ -77,6 +77,33 @@ TEST(Metrics, SamplesOfOneNameShareOneHeadingWhateverTheirSource) {
   EXPECT_THAT(text, HasSubstr("pompc_a_total{shard=\"0\"} 1\npompc_a_total{shard=\"1\"} 2\n"));
 }
 
+TEST(Metrics, SamplesOfASourceHaveTheRunThatItServesNow) {
+  MetricsRegistry registry;
+  std::string run;
+  prometheus::Histogram histogram({1, 2});
+  histogram.Observe(1.5);
+  const MetricSource shard = registry.AddSource([&](MetricSamples& out) {
+    out.SetRun(run);
+    out.Counter("pompc_a_total", "A.", 1, {{"shard", "0"}});
+    out.Gauge("pompc_b", "B.", 2);
+    out.Histogram("pompc_c_seconds", "C.", histogram, {{"role", "actor"}});
+  });
+  // Comes after it, and belongs to no run.
+  const MetricSource process =
+      registry.AddSource([](MetricSamples& out) { out.Gauge("pompc_d", "D.", 4); });
+  EXPECT_THAT(registry.ToText(), Not(HasSubstr("run=")));
+  for (const char* id : {"one", "another"}) {
+    run = id;
+    const std::string label = "run=\"" + run + "\"";
+    EXPECT_THAT(
+        registry.ToText(),
+        AllOf(HasSubstr("pompc_a_total{shard=\"0\"," + label + "} 1\n"),
+              HasSubstr("pompc_b{" + label + "} 2\n"), HasSubstr("pompc_d 4\n"),
+              HasSubstr("pompc_c_seconds_bucket{role=\"actor\"," + label + ",le=\"2\"} 1\n"),
+              HasSubstr("# TYPE pompc_c_seconds histogram\n")));
+  }
+}
+
 TEST(Metrics, SourcesMayOutliveTheRegistry) {
   MetricSource source;
   {

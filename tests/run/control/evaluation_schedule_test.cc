@@ -94,6 +94,7 @@ TEST(EvaluationScheduleTest, WithTooManyTheOldestIdleOneIsGivenUp) {
   std::optional<proto::EvaluationAssignment> given_up;
   const proto::EvaluationAssignment third = schedule.Add(V(3), 3000, 30, kNow, &given_up);
   EXPECT_EQ(given_up->evaluation_id(), second.evaluation_id());
+  EXPECT_EQ(schedule.given_up(), 1u);
   const auto outstanding = schedule.Outstanding();
   ASSERT_EQ(outstanding.size(), 2u);
   EXPECT_EQ(outstanding[0].evaluation_id(), first.evaluation_id());
@@ -108,6 +109,7 @@ TEST(EvaluationScheduleTest, AnEvaluationWithoutResultIsGivenUpAfterItsTime) {
   const auto expired = schedule.Expire(over);
   ASSERT_EQ(expired.size(), 1u);
   EXPECT_EQ(expired[0].evaluation_id(), added.evaluation_id());
+  EXPECT_EQ(schedule.given_up(), 1u);
   EXPECT_EQ(schedule.Report(7, added.evaluation_id(), V(1), {1, 2}, 0).status().code(),
             absl::StatusCode::kFailedPrecondition);
 }
