@@ -20,7 +20,7 @@ import threading
 import time
 
 from fleet import ACTORS, CHUNK_ROWS, ENVIRONMENTS, Fleet, Violation
-from watch import Limits, PERIOD_SECONDS, ROWS, STORED, UPDATES, Watch, late_returns
+from watch import Limits, PERIOD_SECONDS, RESUMED, ROWS, STORED, Watch, late_returns
 from row_ledger import RowLedger  # pylint: disable=wrong-import-order
 
 ROUND_SECONDS = 20
@@ -207,8 +207,8 @@ class World:
         """In peace: every row, limit and process."""
         problems = [*problems, *self.ledger.audit(*(self.fleet.address(name) for name in self.fleet.shards))]
         problems += self.watch.limiter_problems(self.limits)[:5]
-        problems += [f"{name}: rows of a segment were lost" for name in self.fleet.actors
-                     if self.watch.newest(name, "pompc_actor_resumed_segments_total") > 0]
+        problems += [f"{name}: replay has lost acknowledged rows of a segment" for name in self.fleet.actors
+                     if self.watch.most(name, RESUMED) > 0]
         if problems:
             raise Violation("\n".join(problems))
 

@@ -11,7 +11,8 @@ ROWS, UPDATES = "pompc_replay_accepted_rows_total", "pompc_learner_updates_total
 STORED = "pompc_replay_stored_rows"
 MEMORY, FILES = "process_resident_memory_bytes", "process_open_fds"
 STORED_BYTES, LOADED = "pompc_replay_stored_bytes", "pompc_replay_loaded_percent"
-METRICS = (ROWS, UPDATES, STORED, STORED_BYTES, LOADED, MEMORY, FILES, "pompc_actor_resumed_segments_total")
+RESUMED = "pompc_actor_resumed_segments_total"
+METRICS = (ROWS, UPDATES, STORED, STORED_BYTES, LOADED, MEMORY, FILES, RESUMED)
 PERIOD_SECONDS = 0.5
 # What a process may grow by in one life beyond the rows that it holds: pools of allocators and of gRPC fill up slowly,
 # and so do RocksDB's.
@@ -71,6 +72,10 @@ class Watch:
         """0 before the first."""
         samples = self.history[name]
         return samples[-1].values.get(metric, 0) if samples else 0
+
+    def most(self, name, metric):
+        """Over all lives."""
+        return max((sample.values.get(metric, 0) for sample in self.history[name]), default=0)
 
     def rows(self):
         return int(sum(self.newest(name, ROWS) for name in self.fleet.shards))
