@@ -115,8 +115,8 @@ WorldModel WorldModel::Create(const proto::RunConfig& config, at::Device device,
 }
 
 WorldModel WorldModel::Zeros(const proto::RunConfig& config, at::Device device) {
-  return WorldModel(config, at::zeros({CountParameters(config)},
-                                      at::TensorOptions(at::kFloat).device(device)));
+  return WorldModel(
+      config, at::zeros({CountParameters(config)}, at::TensorOptions(at::kFloat).device(device)));
 }
 
 WorldModel WorldModel::Clone() const { return Clone(device()); }

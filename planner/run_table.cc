@@ -30,14 +30,14 @@ std::string NotServed(const std::string& run_id, std::vector<std::string> here) 
 
 absl::Status CheckRunId(absl::string_view run_id) {
   if (run_id.size() > kMostIdBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the run's id has ", run_id.size(), " bytes; allowed are at most ", kMostIdBytes));
+    return absl::InvalidArgumentError(absl::StrCat("the run's id has ", run_id.size(),
+                                                   " bytes; allowed are at most ", kMostIdBytes));
   }
   const auto control = std::find_if(run_id.begin(), run_id.end(),
                                     [](unsigned char byte) { return byte < 32 || byte == 127; });
   if (control == run_id.end()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("byte ", control - run_id.begin(),
-                                                 " of the run's id is a control character"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("byte ", control - run_id.begin(), " of the run's id is a control character"));
 }
 
 // The table's mutex guards all but the constants.

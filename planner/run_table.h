@@ -92,7 +92,8 @@ class RunTable {
   absl::Status Unfollow(const std::string& run_id);
 
   // The run of a request, which counts as being asked for. NOT_FOUND naming the runs that are here,
-  // or the first of them, FAILED_PRECONDITION if the run cannot come any more; UNAVAILABLE if none are here yet.
+  // or the first of them, FAILED_PRECONDITION if the run cannot come any more; UNAVAILABLE if none
+  // are here yet.
   absl::StatusOr<std::shared_ptr<PlannerRun>> Find(const std::string& run_id);
 
   // All, in the order in which they were named.

@@ -12,6 +12,7 @@
 #include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "common/rpc/endpoint.h"
+#include "common/rpc/integer_flag.h"
 #include "common/values/text_table.h"
 #include "grpcpp/channel.h"
 #include "proto/planner.grpc.pb.h"
@@ -85,8 +86,7 @@ absl::Status Follow(const PlannerFlags& flags) {
   while (true) {
     const absl::Status status = AskEach(flags.planners, ask);
     if (flags.renew_seconds == 0) return status;
-    Event().WaitUntil(Clock::Real(),
-                      Clock::Real()->Now() + absl::Seconds(flags.renew_seconds));
+    Event().WaitUntil(Clock::Real(), Clock::Real()->Now() + absl::Seconds(flags.renew_seconds));
   }
 }
 
@@ -114,7 +114,8 @@ Command AddPlanner(CLI::App& pompc) {
       "Examples:\n"
       "  pompc planner runs --planners 10.0.0.7:50052\n"
       "  pompc planner follow --planners 10.0.0.7:50052,10.0.0.8:50052 --learner 10.0.0.2:7000\n"
-      "  pompc planner follow --planners 10.0.0.7:50052 --learner 10.0.0.2:7000 --renew-seconds 10\n"
+      "  pompc planner follow --planners 10.0.0.7:50052 --learner 10.0.0.2:7000 --renew-seconds "
+      "10\n"
       "  pompc planner unfollow --planners 10.0.0.7:50052 --run-id swingup-3-5d1c");
   command->require_subcommand(1);
   auto flags = std::make_shared<PlannerFlags>();
@@ -130,12 +131,12 @@ Command AddPlanner(CLI::App& pompc) {
       ->envname("POMPC_LEARNER")
       ->required();
   follow->add_option("--run-id", flags->run_id, "the run expected there; without it any");
-  follow
-      ->add_option("--renew-seconds", flags->renew_seconds,
-                   "goes on, and names it again after so many seconds each time, for planners that "
-                   "restart; 0: names it once")
-      ->check(CLI::Range(0, 3600))
-      ->capture_default_str();
+  rpc::AddInteger(*follow,
+                  {.name = "--renew-seconds",
+                   .help = "goes on, and names it again after so many seconds each time, for "
+                           "planners that restart; 0: names it once",
+                   .max = 3600},
+                  &flags->renew_seconds);
 
   CLI::App* unfollow =
       command->add_subcommand("unfollow", "lets planners drop a run that follow has named");

@@ -108,17 +108,9 @@ class PlannerProcess {
   explicit PlannerProcess(const std::string& learners, const std::string& address = FreeAddress(),
                           const std::vector<std::string>& more = {})
       : address_(address), stub_(proto::PlannerService::NewStub(rpc::Endpoint(address).Channel())) {
-    std::vector<std::string> words = {"pompc-planner",
-                                      "--listen",
-                                      address,
-                                      "--learner",
-                                      learners,
-                                      "--threads",
-                                      "1",
-                                      "--drain-seconds",
-                                      "60",
-                                      "--log-level",
-                                      "warning"};
+    std::vector<std::string> words = {
+        "pompc-planner",   "--listen", address,       "--learner", learners, "--threads", "1",
+        "--drain-seconds", "60",       "--log-level", "warning"};
     words.insert(words.end(), more.begin(), more.end());
     pid_ = Spawn(std::move(words));
   }

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <iostream>
 #include <new>
 #include <tuple>
 #include <vector>
@@ -208,34 +207,31 @@ TEST_P(CpuPlannerTest, ElitesAreTheSameCandidatesInTheSameOrder) {
       << "values lie too close together to tell anything";
 }
 
-// |a - b| as far as most states go, and at most in any.
-void ExpectMostlyClose(const at::Tensor& a, const at::Tensor& b, double tolerance,
-                       const char* what) {
-  const at::Tensor worst = ((a - b).abs() / b.abs().clamp_min(1)).flatten(1).amax(1);
-  std::cout << what << ": median " << worst.median().item<double>() << ", most "
-            << worst.max().item<double>() << std::endl;
-  EXPECT_LE(worst.median().item<double>(), tolerance) << what;
+// One iteration, all elites and equal weights: no choice between sequences of nearly one value.
+proto::RunConfig WithoutChoice(proto::RunConfig config) {
+  config.mutable_planner()->set_method(proto::PlannerConfig::CEM);
+  config.mutable_planner()->set_statistic(proto::PlannerConfig::MEAN);
+  config.mutable_planner()->set_iterations(1);
+  config.mutable_planner()->set_elites(config.planner().samples());
+  return config;
+}
+
+void ExpectRoundedNear(const Plans& rounded, const Plans& expected) {
+  ExpectClose(rounded.mean, expected.mean, 2e-2, "mean");
+  ExpectClose(rounded.std, expected.std, 2e-2, "std");
+  ExpectClose(rounded.value, expected.value, 2e-2, "value");
+  EXPECT_FALSE(at::equal(rounded.value, expected.value)) << "nothing was rounded";
 }
 
 TEST_P(CpuPlannerTest, RoundedFactorsChangeLittle) {
   if (!kernels::HasBfloat16()) GTEST_SKIP() << "no AVX512_BF16 or AMX here";
-  Case c = Param();
-  // One iteration, all elites and equal weights: no choice between sequences of nearly one value.
-  c.method = proto::PlannerConfig::CEM;
-  c.statistic = proto::PlannerConfig::MEAN;
-  const auto plans_in = [&](proto::ModelConfig::MatmulDtype dtype) {
+  const auto plans_in = [](proto::ModelConfig::MatmulDtype dtype) {
+    Case c = Param();
     c.dtype = dtype;
-    proto::RunConfig config = ConfigOf(c);
-    config.mutable_planner()->set_iterations(1);
-    config.mutable_planner()->set_elites(config.planner().samples());
+    const proto::RunConfig config = WithoutChoice(ConfigOf(c));
     return Plan(ModelWithValues(config), config, SomePlanInputs(config, 6, 5));
   };
-  const Plans plans = plans_in(proto::ModelConfig::BFLOAT16);
-  const Plans expected = plans_in(proto::ModelConfig::FLOAT32);
-  ExpectClose(plans.mean, expected.mean, 2e-2, "mean");
-  ExpectClose(plans.std, expected.std, 2e-2, "std");
-  ExpectClose(plans.value, expected.value, 2e-2, "value");
-  EXPECT_FALSE(at::equal(plans.value, expected.value)) << "nothing was rounded";
+  ExpectRoundedNear(plans_in(proto::ModelConfig::BFLOAT16), plans_in(proto::ModelConfig::FLOAT32));
 }
 
 proto::RunConfig TrainedConfig(proto::PlannerConfig::Method method,
@@ -293,7 +289,6 @@ TEST_P(TrainedModelTest, PlansAreThoseOfTensorOperations) {
   const Trained trained(GetParam());
   const Plans plans = Plan(trained.model, trained.config, trained.inputs);
   const Plans expected = ReferencePlans(trained.model, trained.config, trained.inputs);
-  ExpectMostlyClose(plans.warm_start, expected.warm_start, 1e-4, "warm_start");
   ExpectClose(plans.warm_start, expected.warm_start, 1e-4, "warm_start");
   ExpectClose(plans.mean, expected.mean, 1e-4, "mean");
   ExpectClose(plans.value, expected.value, 1e-4, "value");
@@ -301,20 +296,20 @@ TEST_P(TrainedModelTest, PlansAreThoseOfTensorOperations) {
 
 TEST_P(TrainedModelTest, ElitesAreTheSameCandidatesInTheSameOrder) {
   const Trained trained(GetParam());
-  const int64_t compared = ExpectSameElites(trained.model, trained.config, trained.inputs);
-  std::cout << compared << " states compared" << std::endl;
-  EXPECT_GE(compared, 12);
+  EXPECT_GE(ExpectSameElites(trained.model, trained.config, trained.inputs), 12);
 }
 
 TEST_P(TrainedModelTest, RoundedFactorsChangeMeansLittle) {
   if (!kernels::HasBfloat16()) GTEST_SKIP() << "no AVX512_BF16 or AMX here";
   const Trained rounded(GetParam(), proto::ModelConfig::BFLOAT16);
   const Trained exact(GetParam());
-  const Plans plans = Plan(rounded.model, rounded.config, rounded.inputs);
-  const Plans expected = Plan(exact.model, exact.config, exact.inputs);
-  EXPECT_FALSE(at::equal(plans.value, expected.value)) << "nothing was rounded";
-  ExpectMostlyClose(plans.mean, expected.mean, 2e-2, "mean");
-  ExpectMostlyClose(plans.value, expected.value, 2e-2, "value");
+  ExpectRoundedNear(Plan(rounded.model, WithoutChoice(rounded.config), rounded.inputs),
+                    Plan(exact.model, WithoutChoice(exact.config), exact.inputs));
+  // Where elites are chosen, rounding exchanges sequences of nearly one value, so that some means
+  // differ by more.
+  const at::Tensor means = Plan(rounded.model, rounded.config, rounded.inputs).mean;
+  const at::Tensor expected = Plan(exact.model, exact.config, exact.inputs).mean;
+  EXPECT_LE((means - expected).abs().median().item<double>(), 2e-2);
 }
 
 TEST_P(CpuPlannerTest, APlanIsTheSameToTheLastBitWhateverItsBatch) {
