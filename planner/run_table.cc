@@ -168,7 +168,7 @@ absl::Status RunTable::Take(Follower& follower, const parameters::ParameterSnaps
   const bool first = run->parameters().Newest() == nullptr;
   run->parameters().Put(std::move(model), absl::Seconds(snapshot.description.keep_seconds()));
   if (first && options_.on_first) options_.on_first(snapshot);
-  ReturnMemory(snapshot.data->size());
+  CountTaken(snapshot.data->size());
   return absl::OkStatus();
 }
 
@@ -199,15 +199,15 @@ std::shared_ptr<PlannerRun> RunTable::Adopt(Follower& follower, const std::strin
 
 // A version takes several times its size while it is loaded, and each learner's thread has a heap
 // of its own that keeps what it freed. With many runs that would be more than all models together.
-void RunTable::ReturnMemory(uint64_t bytes) {
+// The table's thread returns it a moment later, when the version as it came is freed as well.
+void RunTable::CountTaken(uint64_t bytes) {
   constexpr uint64_t kReturnEvery = 16 << 20;
-  {
-    MutexLock lock(&mu_);
-    taken_bytes_ += bytes;
-    if (followers_.size() < 2 || taken_bytes_ < kReturnEvery) return;
-    taken_bytes_ = 0;
-  }
-  ReturnFreedMemory();
+  MutexLock lock(&mu_);
+  taken_bytes_ += bytes;
+  if (followers_.size() < 2 || taken_bytes_ < kReturnEvery) return;
+  taken_bytes_ = 0;
+  return_memory_at_ = std::min(return_memory_at_, options_.clock->Now() + absl::Milliseconds(200));
+  changed_.SignalAll();
 }
 
 void RunTable::OnWrongPeer(Follower& follower, const absl::Status& status) {
@@ -313,21 +313,27 @@ void RunTable::Sweep() {
 }
 
 void RunTable::Run() {
-  absl::Duration next_sweep;
+  absl::Duration next_sweep = options_.clock->Now() + options_.give_up_after / 10;
   while (true) {
     std::vector<std::unique_ptr<parameters::ParameterSubscriber>> ended;
+    bool return_memory = false;
     {
       MutexLock lock(&mu_);
-      next_sweep = options_.clock->Now() + options_.give_up_after / 10;
-      while (ended_.empty() && !closed_) {
-        if (!options_.clock->WaitUntil(&changed_, &mu_, next_sweep)) break;
-      }
+      const auto due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return std::min(next_sweep, return_memory_at_);
+      };
+      while (ended_.empty() && !closed_ && options_.clock->Now() < due())
+        options_.clock->WaitUntil(&changed_, &mu_, due());
       if (closed_) return;
       ended.swap(ended_);
+      return_memory = return_memory_at_ <= options_.clock->Now();
+      if (return_memory) return_memory_at_ = absl::InfiniteDuration();
     }
     // Without the lock, which the subscribers' threads take before they end.
     ended.clear();
     Sweep();
+    next_sweep = options_.clock->Now() + options_.give_up_after / 10;
+    if (return_memory) ReturnFreedMemory();
   }
 }
 

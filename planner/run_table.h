@@ -115,7 +115,7 @@ class RunTable {
   absl::Status Take(Follower& follower, const parameters::ParameterSnapshot& snapshot);
   // The run of the follower, of which a version has come; null if it is not listed any more.
   std::shared_ptr<PlannerRun> Adopt(Follower& follower, const std::string& run_id);
-  void ReturnMemory(uint64_t bytes);
+  void CountTaken(uint64_t bytes);
   void OnWrongPeer(Follower& follower, const absl::Status& status);
   std::unique_ptr<parameters::ParameterSubscriber> Subscribe(const FollowerPtr& follower);
   // True if the follower gets this run of this learner, as far as is known.
@@ -140,8 +140,9 @@ class RunTable {
   // end itself.
   std::vector<std::unique_ptr<parameters::ParameterSubscriber>> ended_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
-  // Bytes of parameters taken since freed memory was returned.
+  // Bytes of parameters taken since freed memory was returned; when it is returned next.
   uint64_t taken_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::Duration return_memory_at_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();
 
   Mutex join_mu_;
   // Last: it uses all of the above.
