@@ -12,13 +12,33 @@
 namespace pompc::planner {
 namespace {
 
+constexpr size_t kMostIdBytes = 256;
+// Runs that an error names. All of 256 might be more than a client takes: gRPC's bound on the
+// message of a status is 8 KiB, beyond which the client gets RESOURCE_EXHAUSTED in its place.
+constexpr size_t kMostNamed = 16;
+
 // `here` are the quoted ids of the runs that are served.
-std::string NotServed(const std::string& run_id, const std::vector<std::string>& here) {
+std::string NotServed(const std::string& run_id, std::vector<std::string> here) {
+  const size_t others = here.size() - std::min(here.size(), kMostNamed);
+  here.resize(here.size() - others);
   return absl::StrCat("the planner does not serve run \"", run_id, "\"; it serves ",
-                      here.empty() ? "none" : absl::StrJoin(here, ", "));
+                      here.empty() ? "none" : absl::StrJoin(here, ", "),
+                      others > 0 ? absl::StrCat(" and ", others, " others") : "");
 }
 
 }  // namespace
+
+absl::Status CheckRunId(absl::string_view run_id) {
+  if (run_id.size() > kMostIdBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("the run's id has ", run_id.size(),
+                                                   " bytes; allowed are at most ", kMostIdBytes));
+  }
+  const auto control = std::find_if(run_id.begin(), run_id.end(),
+                                    [](unsigned char byte) { return byte < 32 || byte == 127; });
+  if (control == run_id.end()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("byte ", control - run_id.begin(), " of the run's id is a control character"));
+}
 
 // The table's mutex guards all but the constants.
 struct RunTable::Follower {
@@ -48,6 +68,7 @@ RunTable::~RunTable() { Close(); }
 absl::Status RunTable::Follow(const rpc::Endpoint& learner, const std::string& run_id,
                               Origin origin) {
   POMPC_CHECK(!learner.empty());
+  POMPC_CHECK_OK(CheckRunId(run_id));
   MutexLock lock(&mu_);
   if (closed_) return absl::CancelledError("the planner is stopping");
   const absl::Duration now = options_.clock->Now();
@@ -139,6 +160,7 @@ void RunTable::Drop(const FollowerPtr& follower) {
 }
 
 absl::Status RunTable::Take(Follower& follower, const parameters::ParameterSnapshot& snapshot) {
+  POMPC_RETURN_IF_ERROR(CheckRunId(snapshot.description.run_id()));
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<const PlannerModel> model, options_.load(snapshot));
   const std::shared_ptr<PlannerRun> run = Adopt(follower, snapshot.description.run_id());
   if (run == nullptr) return absl::OkStatus();
@@ -146,7 +168,7 @@ absl::Status RunTable::Take(Follower& follower, const parameters::ParameterSnaps
   const bool first = run->parameters().Newest() == nullptr;
   run->parameters().Put(std::move(model), absl::Seconds(snapshot.description.keep_seconds()));
   if (first && options_.on_first) options_.on_first(snapshot);
-  ReturnMemory(snapshot.data->size());
+  CountTaken(snapshot.data->size());
   return absl::OkStatus();
 }
 
@@ -177,15 +199,15 @@ std::shared_ptr<PlannerRun> RunTable::Adopt(Follower& follower, const std::strin
 
 // A version takes several times its size while it is loaded, and each learner's thread has a heap
 // of its own that keeps what it freed. With many runs that would be more than all models together.
-void RunTable::ReturnMemory(uint64_t bytes) {
+// The table's thread returns it a moment later, when the version as it came is freed as well.
+void RunTable::CountTaken(uint64_t bytes) {
   constexpr uint64_t kReturnEvery = 16 << 20;
-  {
-    MutexLock lock(&mu_);
-    taken_bytes_ += bytes;
-    if (followers_.size() < 2 || taken_bytes_ < kReturnEvery) return;
-    taken_bytes_ = 0;
-  }
-  ReturnFreedMemory();
+  MutexLock lock(&mu_);
+  taken_bytes_ += bytes;
+  if (followers_.size() < 2 || taken_bytes_ < kReturnEvery) return;
+  taken_bytes_ = 0;
+  return_memory_at_ = std::min(return_memory_at_, options_.clock->Now() + absl::Milliseconds(200));
+  changed_.SignalAll();
 }
 
 void RunTable::OnWrongPeer(Follower& follower, const absl::Status& status) {
@@ -291,21 +313,27 @@ void RunTable::Sweep() {
 }
 
 void RunTable::Run() {
-  absl::Duration next_sweep;
+  absl::Duration next_sweep = options_.clock->Now() + options_.give_up_after / 10;
   while (true) {
     std::vector<std::unique_ptr<parameters::ParameterSubscriber>> ended;
+    bool return_memory = false;
     {
       MutexLock lock(&mu_);
-      next_sweep = options_.clock->Now() + options_.give_up_after / 10;
-      while (ended_.empty() && !closed_) {
-        if (!options_.clock->WaitUntil(&changed_, &mu_, next_sweep)) break;
-      }
+      const auto due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return std::min(next_sweep, return_memory_at_);
+      };
+      while (ended_.empty() && !closed_ && options_.clock->Now() < due())
+        options_.clock->WaitUntil(&changed_, &mu_, due());
       if (closed_) return;
       ended.swap(ended_);
+      return_memory = return_memory_at_ <= options_.clock->Now();
+      if (return_memory) return_memory_at_ = absl::InfiniteDuration();
     }
     // Without the lock, which the subscribers' threads take before they end.
     ended.clear();
     Sweep();
+    next_sweep = options_.clock->Now() + options_.give_up_after / 10;
+    if (return_memory) ReturnFreedMemory();
   }
 }
 
