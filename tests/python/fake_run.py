@@ -6,8 +6,8 @@ import threading
 import grpc
 import numpy
 
-from pompc_actor import wire
-from pompc_actor.wire import proto
+from pompc import messages as proto
+from pompc import wire
 
 SECONDS = 60
 

@@ -25,7 +25,7 @@ for module in ("grpc", "google.protobuf", "numpy"):
         print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
         sys.exit(77)
 
-ACTOR = HERE.parent.parent / "examples" / "python" / "actor.py"
+PYTHON_PATH = f"{HERE.parent.parent / 'python'}{os.pathsep}{HERE}"
 ENVIRONMENT = "Pendulum-v1" if importlib.util.find_spec("gymnasium") else "pendulum:Pendulum"
 BINARIES = pathlib.Path()
 SETTINGS = ("learner.seed_rows=400", "learner.pretrain_updates=20", "learner.batch_size=16", "learner.utd=0.1",
@@ -36,8 +36,8 @@ SECONDS = 120
 
 
 def run_actor(*arguments):
-    return subprocess.run([sys.executable, ACTOR, "--env", ENVIRONMENT, *arguments], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(HERE)}, timeout=60, check=False)
+    return subprocess.run([sys.executable, "-m", "pompc", "--env", ENVIRONMENT, *arguments], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": PYTHON_PATH}, timeout=60, check=False)
 
 
 class PythonActorTest(unittest.TestCase):
@@ -74,8 +74,8 @@ class PythonActorTest(unittest.TestCase):
     def start_actor(self, name, *arguments):
         with open(self.folder / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, ACTOR, "--env", ENVIRONMENT, "--learner", self.learner, "--planners", self.planner,
-                 *arguments], stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(HERE)})
+                [sys.executable, "-m", "pompc", "--env", ENVIRONMENT, "--learner", self.learner, "--planners", self.planner,
+                 *arguments], stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": PYTHON_PATH})
 
     def wait_until(self, what, condition):
         deadline = time.monotonic() + SECONDS
