@@ -9,7 +9,7 @@ import unittest
 import source_tree
 
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md")
-FOLDERS = ("actor|bench|cli|cmake|common|deploy|docker|docs|examples|learner|model|parameters|planner|presets|proto|"
+FOLDERS = ("actor|bench|cli|cmake|common|deploy|docker|docs|examples|learner|model|parameters|planner|presets|proto|python|"
            "replay|run|rundir|scripts|tests")
 # A path stands in a code span of its own, or begins one: `learner/update/losses.{h,cc}`, `scripts/test.sh --all`.
 PATH = re.compile(r"`((?:%s)/[\w./*{},-]*)" % FOLDERS)

@@ -3,7 +3,6 @@
 
 import contextlib
 import ctypes
-import importlib.util
 import io
 import math
 import os
@@ -14,8 +13,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-import types
 import unittest
 import unittest.mock
 
@@ -29,75 +26,16 @@ except ImportError as error:
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path[:0] = [str(ROOT / "examples" / "python"), str(HERE.parent / "support")]
+sys.path[:0] = [str(ROOT / "python"), str(HERE.parent / "support")]
 import contrary
 from fake_run import SECONDS, FakeRun
-from pompc_actor import Failed, Refused, clients, environment, home, roles, wire
-from pompc_actor.wire import proto
+from in_process import InProcessTest, made_at_home
+from pompc import Failed, Refused, lease, limits, players, program, roles, shards, wire
+from pompc import messages as proto
+from pompc.log import Waits
 from processes import PROXIES
 
 NOBODY = "127.0.0.1:9"
-
-
-def made_at_home(kind):
-    return environment.make_at_home(kind.__name__, kind, home.Home(event_loop=True))
-
-
-class InProcessTest(unittest.TestCase):
-    def setUp(self):
-        for module, name, seconds in ((clients, "RETRY_SECONDS", 0.02), (roles, "END_SECONDS", SECONDS)):
-            patch = unittest.mock.patch.object(module, name, seconds)
-            patch.start()
-            self.addCleanup(patch.stop)
-        self.log = io.StringIO()
-        clients.log.stream = self.log
-        self.addCleanup(setattr, clients.log, "stream", None)
-        self.stop, self.identity = threading.Event(), None
-        # What waits for ever fails rather than hangs.
-        timer = threading.Timer(SECONDS, self.stop.set)
-        timer.start()
-        self.addCleanup(timer.cancel)
-
-    def run_with(self, **more):
-        run = FakeRun(**more)
-        self.addCleanup(run.stop)
-        return run
-
-    def play(self, run, kind, role=roles.act, planners=None, replay=None):
-        """Until the lease ends; returns why."""
-        made = [made_at_home(kind) for _ in range(run.environments)]
-        return self.play_in(made, run, role, planners, replay)
-
-    def play_in(self, made, run, role=roles.act, planners=None, replay=None):
-        """Likewise, in environments that were made before, as the same process."""
-        flags = types.SimpleNamespace(planners=planners or [run.address], replay=replay or [run.address])
-        self.identity = self.identity or clients.Identity(proto.Role.ACTOR, run.environments)
-        with self.assertRaises(Exception) as caught:
-            role(flags, wire.stub("RunService", run.address), self.identity, made, self.stop)
-        return caught.exception
-
-    def wait_for_reason(self, run, words):
-        """Until a heartbeat gives it."""
-        self.assertTrue(run.wait_until(lambda: any(words in beat.waiting for beat in run.heartbeats)),
-                        self.log.getvalue())
-
-    def wait_for_no_reason(self):
-        deadline = time.monotonic() + SECONDS
-        while self.identity.waits.text() and time.monotonic() < deadline:
-            self.stop.wait(0.01)
-        self.assertEqual(self.identity.waits.text(), "")
-
-    def in_background(self, function):
-        """Calls it in a thread; a call of what this returns waits for it and gives its result."""
-        results = []
-        thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
-        thread.start()
-
-        def result():
-            thread.join(SECONDS)
-            self.assertFalse(thread.is_alive())
-            return results[0]
-        return result
 
 
 def grasping(run, method, seconds=0.5):
@@ -129,7 +67,7 @@ class ActTest(InProcessTest):
         for kind in (contrary.OneBuffer, contrary.Spoiling, contrary.Freeing):
             with self.subTest(kind.__name__):
                 run = self.run_with(rows=200, environments=2)
-                self.assertIsInstance(self.play(run, kind), clients.Stopped)
+                self.assertIsInstance(self.play(run, kind), lease.Stopped)
                 whole = [key for key, chunks in run.episodes.items() if chunks[-1].final_observation]
                 self.assertEqual({environment for _, environment, _ in whole}, {0, 1})
                 planned = 0
@@ -152,26 +90,26 @@ class ActTest(InProcessTest):
             def step(self, action):
                 assert self.count < 19 or run.wait_until(lambda: run.stored() > 0)
                 return super().step(action)
-        with unittest.mock.patch.object(roles, "CHUNK_SECONDS", 0):
+        with unittest.mock.patch.object(limits, "CHUNK_SECONDS", 0):
             outcome = self.in_background(lambda: self.play(run, Slow))
             self.assertTrue(run.wait_until(lambda: run.stored() >= 20))
             self.stop.set()
-            self.assertIsInstance(outcome(), clients.Stopped)
+            self.assertIsInstance(outcome(), lease.Stopped)
         self.assertEqual({request.rows.count for request in run.appends}, {1})
 
     def test_rows_of_quick_steps_wait_until_their_chunk_is_full(self):
         run = self.run_with(seed_rows=10**9, chunk_rows=8, rows=10**9)
-        with unittest.mock.patch.object(roles, "CHUNK_SECONDS", SECONDS):
+        with unittest.mock.patch.object(limits, "CHUNK_SECONDS", SECONDS):
             outcome = self.in_background(lambda: self.play(run, contrary.Counting))
             self.assertTrue(run.wait_until(lambda: run.stored() >= 40))
             self.stop.set()
-            self.assertIsInstance(outcome(), clients.Stopped)
+            self.assertIsInstance(outcome(), lease.Stopped)
         self.assertEqual([request.rows.count for request in run.appends[:6]], [8, 8, 4, 8, 8, 4])
 
     def test_proxies_are_not_for_the_projects_own_traffic(self):
         with unittest.mock.patch.dict(os.environ, PROXIES):
             run = self.run_with(seed_rows=0)
-            self.assertIsInstance(self.play(run, contrary.Counting), clients.Stopped)
+            self.assertIsInstance(self.play(run, contrary.Counting), lease.Stopped)
         self.assertGreaterEqual(run.stored(), 100)
         self.assertGreater(run.plans, 0)
 
@@ -186,7 +124,7 @@ class ActTest(InProcessTest):
 
     def test_termination_that_it_knows_is_stored(self):
         run = self.run_with(terminates=True)
-        self.assertIsInstance(self.play(run, contrary.Ending), clients.Stopped)
+        self.assertIsInstance(self.play(run, contrary.Ending), lease.Stopped)
         self.assertEqual(run.heartbeats[-1].error, "")
         for chunks in run.episodes.values():
             self.assertIn(b"".join(chunk.terminated for chunk in chunks), (b"\0\0\1", b"\0\0", b"\0"))
@@ -201,7 +139,7 @@ class ActTest(InProcessTest):
     def test_a_shard_that_is_short_of_something_is_asked_again(self):
         run = self.run_with()
         run.append_errors = [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE]
-        self.assertIsInstance(self.play(run, contrary.Counting), clients.Stopped)
+        self.assertIsInstance(self.play(run, contrary.Counting), lease.Stopped)
         self.assertIn("an episode is abandoned: shard", self.log.getvalue())
 
     def test_an_error_of_the_shard_that_does_not_pass_ends_the_actor(self):
@@ -210,7 +148,7 @@ class ActTest(InProcessTest):
                 run, self.identity = self.run_with(rows=10**9), None
                 if not answered:
                     run.append_errors = [code] * 10000
-                with unittest.mock.patch.object(clients, "GIVE_UP_SECONDS", 0.1):
+                with unittest.mock.patch.object(limits, "GIVE_UP_SECONDS", 0.1):
                     outcome = self.in_background(lambda: self.play(run, contrary.Counting))
                     if answered:
                         self.assertTrue(run.wait_until(lambda: run.stored() > 8))
@@ -221,11 +159,11 @@ class ActTest(InProcessTest):
     def test_an_error_of_the_shard_that_others_mend_meanwhile_is_outlived(self):
         run = self.run_with()
         run.append_errors = [grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INTERNAL]
-        self.assertIsInstance(self.play(run, contrary.Counting), clients.Stopped)
+        self.assertIsInstance(self.play(run, contrary.Counting), lease.Stopped)
 
     def test_a_shard_that_was_taken_by_another_run_is_waited_for(self):
         run = self.run_with(rows=10**9)
-        with unittest.mock.patch.object(clients, "GIVE_UP_SECONDS", 0):
+        with unittest.mock.patch.object(limits, "GIVE_UP_SECONDS", 0):
             outcome = self.in_background(lambda: self.play(run, contrary.Counting))
             self.assertTrue(run.wait_until(lambda: run.stored() > 8))
             run.append_errors = [grpc.StatusCode.FAILED_PRECONDITION] * 10000
@@ -235,7 +173,7 @@ class ActTest(InProcessTest):
             heard = len(run.heartbeats) + 1
             self.assertTrue(run.wait_until(lambda: any(beat.waiting == "" for beat in run.heartbeats[heard:])))
             self.stop.set()
-            self.assertIsInstance(outcome(), clients.Stopped)
+            self.assertIsInstance(outcome(), lease.Stopped)
 
     def test_rows_that_a_shard_refuses_again_and_again_end_the_actor(self):
         class Refusing(FakeRun):
@@ -246,7 +184,7 @@ class ActTest(InProcessTest):
                                             message="a row is bad")
         run = Refusing()
         self.addCleanup(run.stop)
-        with unittest.mock.patch.object(clients, "GIVE_UP_SECONDS", 0.1):
+        with unittest.mock.patch.object(limits, "GIVE_UP_SECONDS", 0.1):
             self.assertRegex(str(self.play(run, contrary.Counting)), f"shard {run.address} refused rows: a row is bad")
         self.assertGreater(len(run.appends), 1)
 
@@ -260,7 +198,7 @@ class ActTest(InProcessTest):
         # It stands while the next episodes are played.
         self.assertEqual({f"shard {NOBODY}" in beat.waiting for beat in run.heartbeats[first:first + 10]}, {True})
         self.stop.set()
-        self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertIsInstance(outcome(), lease.Stopped)
         self.assertEqual(self.identity.waits.text(), "")
 
     def test_episodes_that_are_cut_in_their_first_step_are_what_the_actor_waits_for(self):
@@ -269,16 +207,16 @@ class ActTest(InProcessTest):
         outcome = self.in_background(lambda: self.play(run, kind))
         self.wait_for_reason(run, "environment 0: an episode is cut in its first step: reward nan")
         self.stop.set()
-        self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertIsInstance(outcome(), lease.Stopped)
 
     def test_streams_are_renewed_within_episodes_and_while_a_shard_holds_rows_back(self):
         run = self.run_with(seed_rows=0)
         run.blocked = "rows run ahead of updates"
-        with unittest.mock.patch.object(clients, "STREAM_SECONDS", 0.1):
+        with unittest.mock.patch.object(limits, "STREAM_SECONDS", 0.1):
             outcome = self.in_background(lambda: self.play(run, contrary.Counting))
             self.assertTrue(run.wait_until(lambda: len(run.appends) > 3))
             run.blocked = ""
-            self.assertIsInstance(outcome(), clients.Stopped)
+            self.assertIsInstance(outcome(), lease.Stopped)
         self.assertNotIn("abandoned", self.log.getvalue())
         # All of one episode, sent again and again.
         self.assertEqual({(request.stream.episode, request.first_row) for request in run.appends[:4]}, {(0, 0)})
@@ -288,7 +226,7 @@ class ActTest(InProcessTest):
             with self.subTest(name):
                 run = self.run_with()
                 kind = contrary.returning(**{name: lambda step, good: good if step != 6 else good * numpy.nan})
-                self.assertIsInstance(self.play(run, kind), clients.Stopped)
+                self.assertIsInstance(self.play(run, kind), lease.Stopped)
                 whole = [key for key, chunks in run.episodes.items() if chunks[-1].final_observation]
                 self.assertGreater(len(whole), 5)
                 for key in whole:
@@ -298,9 +236,9 @@ class ActTest(InProcessTest):
     def test_other_sizes_and_shards_are_refused(self):
         self.assertIsInstance(self.play(self.run_with(observation_size=4), contrary.Counting), Refused)
         run = self.run_with()
-        flags = types.SimpleNamespace(planners=[run.address], replay=[run.address] * 2)
+        flags = roles.Servers(planners=[run.address], replay=[run.address] * 2)
         with self.assertRaisesRegex(Refused, "names 2 shards; the run has 1"):
-            roles.act(flags, wire.stub("RunService", run.address), clients.Identity(proto.Role.ACTOR, 1), [], self.stop)
+            roles.act(flags, wire.Stub("RunService", run.address), lease.Identity(proto.Role.ACTOR, 1), [], self.stop)
 
     def test_every_wait_is_told_to_log_and_learner(self):
         run = self.run_with()
@@ -309,16 +247,16 @@ class ActTest(InProcessTest):
         self.wait_for_reason(run, run.blocked)
         self.assertIn(run.blocked, self.log.getvalue())
         self.stop.set()
-        self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertIsInstance(outcome(), lease.Stopped)
 
     def test_planners_that_are_away_are_told_and_others_are_asked(self):
         run = self.run_with(seed_rows=0)
-        self.assertIsInstance(self.play(run, contrary.Counting, planners=[NOBODY, run.address]), clients.Stopped)
+        self.assertIsInstance(self.play(run, contrary.Counting, planners=[NOBODY, run.address]), lease.Stopped)
         run, self.identity = self.run_with(seed_rows=0), None
         outcome = self.in_background(lambda: self.play(run, contrary.Counting, planners=[NOBODY]))
         self.wait_for_reason(run, f"no plan: planner {NOBODY}: UNAVAILABLE")
         self.stop.set()
-        self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertIsInstance(outcome(), lease.Stopped)
         self.assertIn(f"no plan: planner {NOBODY}: UNAVAILABLE", self.log.getvalue())
 
     def test_a_planner_that_hangs_holds_each_environment_up_once_and_is_used_again_when_it_answers(self):
@@ -327,7 +265,7 @@ class ActTest(InProcessTest):
         seconds = (("PLAN_SECONDS", 0.2), ("BAR_SECONDS", 0.02), ("AWAY_SECONDS", 0.02), ("MAX_PLAN_SECONDS", 50))
         with contextlib.ExitStack() as patches:
             for name, value in seconds:
-                patches.enter_context(unittest.mock.patch.object(clients, name, value))
+                patches.enter_context(unittest.mock.patch.object(limits, name, value))
             outcome = self.in_background(
                 lambda: self.play(run, contrary.Counting, planners=[hung.address, run.address]))
             self.assertTrue(run.wait_until(lambda: run.plans > 200))
@@ -342,35 +280,35 @@ class ActTest(InProcessTest):
             hung.plans_go_out.set()
             self.assertTrue(hung.wait_until(lambda: hung.plans > 20))
             self.stop.set()
-            self.assertIsInstance(outcome(), clients.Stopped)
+            self.assertIsInstance(outcome(), lease.Stopped)
 
     def test_a_planner_that_hangs_is_left_as_soon_as_another_one_is_back(self):
         run, hung = self.run_with(seed_rows=0), self.run_with()
         hung.plans_go_out.clear()
         run.plans_away = True
-        with unittest.mock.patch.object(clients, "PLAN_SECONDS", 0.2), \
-                unittest.mock.patch.object(clients, "AWAY_SECONDS", 0.02):
+        with unittest.mock.patch.object(limits, "PLAN_SECONDS", 0.2), \
+                unittest.mock.patch.object(limits, "AWAY_SECONDS", 0.02):
             outcome = self.in_background(
                 lambda: self.play(run, contrary.Counting, planners=[hung.address, run.address]))
             self.assertTrue(hung.wait_until(lambda: any(0.6 < timeout < 10 for timeout in hung.plan_timeouts)))
             self.assertEqual(hung.plans_withdrawn, 0)
             run.plans_away = False
             self.assertTrue(hung.wait_until(lambda: hung.plans_withdrawn > 0))
-            self.assertIsInstance(outcome(), clients.Stopped)
+            self.assertIsInstance(outcome(), lease.Stopped)
 
     def test_a_planner_that_is_slow_is_given_more_and_more_time_and_told(self):
         run = self.run_with(seed_rows=0)
         run.plans_go_out.clear()
-        with unittest.mock.patch.object(clients, "PLAN_SECONDS", 0.1), \
-                unittest.mock.patch.object(clients, "MAX_PLAN_SECONDS", 1), \
-                unittest.mock.patch.object(clients, "QUIET_SECONDS", 0):
+        with unittest.mock.patch.object(limits, "PLAN_SECONDS", 0.1), \
+                unittest.mock.patch.object(limits, "MAX_PLAN_SECONDS", 1), \
+                unittest.mock.patch.object(limits, "QUIET_SECONDS", 0):
             outcome = self.in_background(lambda: self.play(run, contrary.Counting))
             self.wait_for_reason(run, f"no plan: planner {run.address} has not answered yet")
             self.wait_for_reason(run, f"no plan: planner {run.address}: DEADLINE_EXCEEDED")
             self.assertTrue(run.wait_until(lambda: len([t for t in run.plan_timeouts if t > 0.5]) > 1))
             self.assertLess(max(run.plan_timeouts), 1.5)
             run.plans_go_out.set()
-            self.assertIsInstance(outcome(), clients.Stopped)
+            self.assertIsInstance(outcome(), lease.Stopped)
         self.assertEqual(self.identity.waits.text(), "")
 
     def test_a_plan_that_is_not_wanted_any_more_is_not_waited_for(self):
@@ -379,7 +317,7 @@ class ActTest(InProcessTest):
         outcome = self.in_background(lambda: self.play(run, contrary.Counting))
         self.assertTrue(run.wait_until(lambda: run.plan_timeouts))
         self.stop.set()
-        self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertIsInstance(outcome(), lease.Stopped)
         self.assertFalse(run.plans_go_out.is_set())
 
     def test_messages_that_are_refused_for_their_size_are_not_sent_again(self):
@@ -401,7 +339,7 @@ class ActTest(InProcessTest):
             Odd.action = action
             run = Odd(seed_rows=0)
             self.addCleanup(run.stop)
-            with unittest.mock.patch.object(clients, "GIVE_UP_SECONDS", 0.1):
+            with unittest.mock.patch.object(limits, "GIVE_UP_SECONDS", 0.1):
                 error = self.play(run, contrary.Counting)
             self.assertRegex(str(error), f"planner {run.address}: .*{words}")
             self.assertEqual(run.stored(), 0)
@@ -416,12 +354,12 @@ class ActTest(InProcessTest):
                 released.wait()
                 return super().step(action)
         run = self.run_with()
-        with unittest.mock.patch.object(roles, "STUCK_SECONDS", 0), unittest.mock.patch.object(roles, "END_SECONDS", 0):
+        with unittest.mock.patch.object(limits, "STUCK_SECONDS", 0), unittest.mock.patch.object(limits, "END_SECONDS", 0):
             outcome = self.in_background(lambda: self.play(run, Hanging))
             entered.wait()
             self.wait_for_reason(run, "has not returned from step()")
             self.stop.set()
-            self.assertIsInstance(outcome(), clients.Stopped)
+            self.assertIsInstance(outcome(), lease.Stopped)
 
     def test_a_lease_that_ends_while_an_environment_does_not_return_is_followed_by_another_at_once(self):
         entered, released = threading.Event(), threading.Event()
@@ -434,18 +372,18 @@ class ActTest(InProcessTest):
                 return super().step(action)
         run = self.run_with()
         made = [made_at_home(Hanging)]
-        with unittest.mock.patch.object(roles, "STUCK_SECONDS", 0):
+        with unittest.mock.patch.object(limits, "STUCK_SECONDS", 0):
             outcome = self.in_background(lambda: self.play_in(made, run))
             entered.wait(SECONDS)
             run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
-            self.assertIsInstance(outcome(), clients.LeaseEnded)
+            self.assertIsInstance(outcome(), lease.LeaseEnded)
             outcome, before = self.in_background(lambda: self.play_in(made, run)), len(run.heartbeats)
             for words in ("has not returned from step()", "still does what it was told under an earlier lease"):
                 self.assertTrue(run.wait_until(
                     lambda w=words: any(w in beat.waiting for beat in run.heartbeats[before:])))
             self.assertEqual(len(run.registrations), 2)
             released.set()
-            self.assertIsInstance(outcome(), clients.Stopped)
+            self.assertIsInstance(outcome(), lease.Stopped)
         self.assertGreaterEqual(run.stored(), 100)
 
     def test_an_environment_stays_in_its_thread_over_all_leases(self):
@@ -454,19 +392,19 @@ class ActTest(InProcessTest):
         outcome = self.in_background(lambda: self.play_in(made, run))
         self.assertTrue(run.wait_until(lambda: run.stored() > 8))
         run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
-        self.assertIsInstance(outcome(), clients.LeaseEnded)
-        self.assertIsInstance(self.play_in(made, run), clients.Stopped)
+        self.assertIsInstance(outcome(), lease.LeaseEnded)
+        self.assertIsInstance(self.play_in(made, run), lease.Stopped)
         self.assertEqual(len(run.registrations), 2)
 
     def test_an_environment_that_holds_the_interpreter_lock_in_reset_is_named_and_its_episode_played(self):
         run = self.run_with(seed_rows=0, lease_ms=200, rows=10**9)
         made = [made_at_home(grasping(run, "reset"))]
-        self.assertIsInstance(self.play_in(made, run), clients.LeaseEnded)
+        self.assertIsInstance(self.play_in(made, run), lease.LeaseEnded)
         outcome = self.in_background(lambda: self.play_in(made, run))
         self.wait_for_reason(run, "environment 0 in reset() held Python's interpreter lock for ")
         # Under the second lease, in the state that the reset of the first one returned.
         self.assertTrue(run.wait_until(lambda: run.stored() >= 20))
-        self.assertIsInstance(outcome(), clients.LeaseEnded)
+        self.assertIsInstance(outcome(), lease.LeaseEnded)
         self.assertEqual(set(run.episodes), {(2, 0, 0)})
         self.assertIn("environment 0 in reset() held", self.identity.waits.text())
         run.heartbeat_errors = []
@@ -475,13 +413,13 @@ class ActTest(InProcessTest):
         self.assertTrue(run.wait_until(lambda: run.stored() >= 60))
         self.wait_for_no_reason()
         self.stop.set()
-        self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertIsInstance(outcome(), lease.Stopped)
 
     def test_leases_that_end_in_vain_for_the_interpreter_lock_end_the_actor_and_the_learner_hears_why(self):
         run = self.run_with(lease_ms=200)
         made = [made_at_home(grasping(run, "step"))]
         for _ in range(3):
-            self.assertIsInstance(self.play_in(made, run), clients.LeaseEnded)
+            self.assertIsInstance(self.play_in(made, run), lease.LeaseEnded)
         error = self.play_in(made, run)
         words = r"3 leases in a row ended in vain: environment 0 in step\(\) held .*the GIL"
         self.assertIsInstance(error, Failed)
@@ -495,20 +433,20 @@ class ActTest(InProcessTest):
         for _ in range(4):
             outcome = self.in_background(lambda: self.play_in(made, run))
             run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
-            self.assertIsInstance(outcome(), clients.LeaseEnded)
+            self.assertIsInstance(outcome(), lease.LeaseEnded)
         self.assertEqual(self.identity.waits.text(), "")
 
     def test_the_process_is_recognised_when_it_registers_again_and_counts_on(self):
         run = self.run_with()
-        identity = clients.Identity(proto.Role.ACTOR, 1)
+        identity = lease.Identity(proto.Role.ACTOR, 1)
         for _ in range(3):
             identity.count_row()
-        lease = clients.Lease(wire.stub("RunService", run.address), identity, self.stop)
+        held = lease.Lease(wire.Stub("RunService", run.address), identity, self.stop)
         # Once the second is sent, the first is known to be heard.
         self.assertTrue(run.wait_until(lambda: len(run.heartbeats) > 1))
-        lease.close()
+        held.close()
         identity.count_row()
-        again = clients.Lease(wire.stub("RunService", run.address), identity, self.stop)
+        again = lease.Lease(wire.Stub("RunService", run.address), identity, self.stop)
         again.leave("it broke")
         first, second = run.registrations
         self.assertEqual((first.HasField("former_index"), second.former_index), (False, 0))
@@ -528,7 +466,7 @@ class EvaluateTest(InProcessTest):
         outcome = self.in_background(lambda: self.play(run, contrary.Counting, role=roles.evaluate))
         self.assertTrue(run.wait_until(lambda: run.reports))
         self.stop.set()
-        self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertIsInstance(outcome(), lease.Stopped)
         (report,) = run.reports
         self.assertEqual((list(report.returns), list(report.decisions)), ([20, 20], [20, 20]))
         self.assertEqual(run.plans, 40)
@@ -545,7 +483,7 @@ class EvaluateTest(InProcessTest):
         outcome = self.evaluate(run, contrary.Counting)
         self.wait_for_reason(run, "waits for the learner: UNAVAILABLE")
         run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
-        self.assertIsInstance(outcome(), clients.LeaseEnded)
+        self.assertIsInstance(outcome(), lease.LeaseEnded)
         self.wait_for_no_reason()
 
     def test_plans_that_are_missing_under_a_lease_that_ends_are_no_reason_under_the_next(self):
@@ -553,7 +491,7 @@ class EvaluateTest(InProcessTest):
         outcome = self.in_background(lambda: self.play(run, contrary.Counting, planners=[NOBODY]))
         self.wait_for_reason(run, "no plan")
         run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
-        self.assertIsInstance(outcome(), clients.LeaseEnded)
+        self.assertIsInstance(outcome(), lease.LeaseEnded)
         self.wait_for_no_reason()
 
     def test_an_episode_that_is_cut_is_played_again_with_another_seed(self):
@@ -572,7 +510,7 @@ class EvaluateTest(InProcessTest):
         outcome = self.evaluate(run, CutAtFirst)
         self.assertTrue(run.wait_until(lambda: run.reports))
         self.stop.set()
-        self.assertIsInstance(outcome(), clients.Stopped)
+        self.assertIsInstance(outcome(), lease.Stopped)
         self.assertEqual((list(run.reports[0].returns), list(run.reports[0].decisions)), ([-20, -20], [20, 20]))
         self.assertEqual(len(set(seeds)), 4)
 
@@ -590,20 +528,20 @@ class EvaluateTest(InProcessTest):
                     run.assignment, heard = None, len(run.heartbeats) + 1
                 self.assertTrue(run.wait_until(lambda: any(beat.waiting == "" for beat in run.heartbeats[heard:])))
                 self.stop.set()
-                self.assertIsInstance(outcome(), clients.Stopped)
+                self.assertIsInstance(outcome(), lease.Stopped)
                 self.assertEqual((run.reports, run.plans), ([], 3 * 6))
 
 
 class WaitsTest(InProcessTest):
     def test_each_reason_is_logged_when_it_comes_up_and_now_and_then(self):
         now = [0.0]
-        waits = clients.Waits(lambda: now[0])
+        waits = Waits(lambda: now[0])
         for who in range(64):
             waits.set(who, "no plan")
         waits.set("learner", "no learner")
         self.assertEqual(waits.text(), "no plan; no learner")
         self.assertEqual(self.logged(), ["no plan", "no learner"])
-        now[0] = clients.LOG_SECONDS
+        now[0] = limits.LOG_SECONDS
         waits.set(1, "no plan")
         self.assertEqual(self.log.getvalue().count("no plan"), 2)
         for who in (*range(64), "learner"):
@@ -623,22 +561,22 @@ class WireTest(unittest.TestCase):
             value = re.search(rf"\b{name} = ([^;]+);", text)[1]
             return eval(re.sub(r"uint64_t\{(\d+)\}", r"\1", value))  # pylint: disable=eval-used
         self.assertEqual(wire.WIRE_VERSION, number("common/rpc/wire.h", "kWireVersion"))
-        self.assertEqual(wire.MAX_REPLY_BYTES, number("common/rpc/message_size.h", "kMaxReplyBytes"))
-        self.assertEqual(wire.MAX_REQUEST_BYTES, number("common/rpc/message_size.h", "kMaxRequestBytes"))
-        self.assertEqual(wire.FULL_REQUEST_BYTES, number("common/rpc/message_size.h", "kFullRequestBytes"))
+        self.assertEqual(limits.MAX_REPLY_BYTES, number("common/rpc/message_size.h", "kMaxReplyBytes"))
+        self.assertEqual(limits.MAX_REQUEST_BYTES, number("common/rpc/message_size.h", "kMaxRequestBytes"))
+        self.assertEqual(limits.FULL_REQUEST_BYTES, number("common/rpc/message_size.h", "kFullRequestBytes"))
 
     def test_the_largest_chunk_of_every_config_fits(self):
         for observation_size, action_size in ((1, 1), (100, 20), (27648, 6), (100000, 1000)):
             config = proto.RunConfig(env=proto.EnvConfig(spec=proto.EnvSpec(
                 observation_size=observation_size, action_size=action_size)))
             config.actor.chunk_rows = 1024
-            chunk = roles.Chunk(action_size)
-            for _ in range(clients.rows_per_chunk(config)):
+            chunk = players.Chunk(action_size)
+            for _ in range(shards.rows_per_chunk(config)):
                 chunk.add(numpy.zeros(observation_size, numpy.float32), numpy.zeros(action_size), 0.0, False, None)
             size = chunk.message(numpy.zeros(observation_size)).ByteSize()
-            self.assertLess(size, 2 * wire.FULL_REQUEST_BYTES)
+            self.assertLess(size, 2 * limits.FULL_REQUEST_BYTES)
             self.assertGreaterEqual(chunk.count, 1)
-        self.assertEqual(clients.rows_per_chunk(proto.RunConfig()), 16)
+        self.assertEqual(shards.rows_per_chunk(proto.RunConfig()), 16)
 
     def test_messages_and_modules_have_no_name_that_others_use(self):
         loaded = {name.partition(".")[0] for name in sys.modules}
@@ -670,9 +608,6 @@ make = contrary.Counting
 class FlagsTest(unittest.TestCase):
     def parsed(self, *arguments):
         """(flags or exit status, what was printed)."""
-        spec = importlib.util.spec_from_file_location("program", ROOT / "examples" / "python" / "actor.py")
-        program = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(program)
         with contextlib.redirect_stderr(io.StringIO()) as stderr:
             try:
                 return program.parse_flags(arguments), stderr.getvalue()
@@ -723,12 +658,11 @@ class ProcessTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def start(self, *arguments, path=(), python=(), **more):
-        variables = {**os.environ, **PROXIES, "PYTHONPATH": os.pathsep.join(map(str, (*path, HERE))),
+    def start(self, *arguments, path=(), **more):
+        variables = {**os.environ, **PROXIES, "PYTHONPATH": os.pathsep.join(map(str, (*path, ROOT / "python", HERE))),
                      "PYTHONDONTWRITEBYTECODE": "1", **more.pop("variables", {})}
-        program = more.pop("program", ROOT / "examples" / "python" / "actor.py")
         process = subprocess.Popen(
-            [sys.executable, *python, program, *map(str, arguments)],
+            [sys.executable, *more.pop("program", ("-m", "pompc")), *map(str, arguments)],
             text=True,
             stdout=more.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, env=variables, cwd=self.folder, **more)
         self.addCleanup(process.stderr.close)
@@ -759,7 +693,7 @@ class ProcessTest(unittest.TestCase):
                 _, stderr = process.communicate(timeout=SECONDS)
                 self.assertRegex(stderr, words)
                 self.assertEqual(process.returncode, status, stderr)
-                self.assertRegex(stderr, r"^actor\.py: .*\n$")
+                self.assertRegex(stderr, r"^pompc: .*\n$")
 
     def test_an_environment_imports_its_own_modules_and_messages(self):
         (self.folder / "proto").mkdir()
@@ -771,13 +705,10 @@ class ProcessTest(unittest.TestCase):
                 stdout, stderr = process.communicate(timeout=SECONDS)
                 self.assertIn("observation_size: 2 action_size: 3 episode_decisions: 20", stdout, stderr)
 
-    def test_the_program_finds_its_parts_where_python_does_not_look_for_them(self):
+    def test_the_program_runs_where_python_does_not_look_in_the_current_folder(self):
         safe = self.start("--env", "contrary:Counting", "--print-config", variables={"PYTHONSAFEPATH": "1"})
-        isolated = self.start("--env", "nothing_here:make", "--print-config", python=["-I"])
         stdout, stderr = safe.communicate(timeout=SECONDS)
         self.assertIn("observation_size: 2", stdout, stderr)
-        _, stderr = isolated.communicate(timeout=SECONDS)
-        self.assertRegex(stderr, "^actor.py: (there is no module nothing_here: |No module named '(numpy|grpc|google))")
 
     def test_only_what_is_not_installed_is_said_to_be_needed(self):
         for text, hint in (("import numpy.nothing", True), ("import nothing", False),
@@ -829,19 +760,20 @@ class ProcessTest(unittest.TestCase):
             with self.subTest(words):
                 _, stderr = process.communicate(timeout=SECONDS)
                 self.assertEqual(process.returncode, 1, stderr)
-                self.assertRegex(stderr, rf"^[^\n]* acts in run run as actor 0\nactor\.py: .*{words} \(.*\)\n$")
+                self.assertRegex(stderr, rf"^[^\n]* acts in run run as actor 0\npompc: .*{words} \(.*\)\n$")
 
     def test_code_of_an_environment_that_does_not_end_does_not_keep_the_process(self):
-        program = ROOT / "examples" / "python" / "actor.py"
-        text = program.read_text().replace("EXIT_SECONDS = 10 ", "EXIT_SECONDS = 0.1 ")
-        self.assertIn("EXIT_SECONDS = 0.1 ", text)
-        (self.folder / "hasty.py").write_text(text)
-        process = self.start("--env", "contrary:Staying", "--print-config", program=self.folder / "hasty.py",
-                             path=[program.parent])
+        (self.folder / "hasty.py").write_text("""
+import sys
+from pompc import limits, program
+limits.EXIT_SECONDS = 0.1
+sys.exit(program.main(None))
+""")
+        process = self.start("--env", "contrary:Staying", "--print-config", program=["hasty.py"])
         stdout, stderr = process.communicate(timeout=SECONDS)
         self.assertIn("observation_size: 2", stdout, stderr)
         self.assertEqual(process.returncode, 0)
-        self.assertRegex(stderr, r"^actor\.py: code of the environment has not ended within 0\.1 s; .*\n$")
+        self.assertRegex(stderr, r"^hasty\.py: code of the environment has not ended within 0\.1 s; .*\n$")
 
     def test_lengths_of_episodes_that_are_none_are_not_printed(self):
         (self.folder / "odd.py").write_text("""
@@ -854,7 +786,7 @@ text, negative, nothing = made("many"), made(-1), made(None)
             process = self.start("--env", f"odd:{name}", "--print-config")
             stdout, stderr = process.communicate(timeout=SECONDS)
             self.assertEqual((process.returncode, stdout), (2, ""))
-            self.assertRegex(stderr, r"^actor\.py: odd:\w+ does not tell how long its episodes are: .*\n$")
+            self.assertRegex(stderr, r"^pompc: odd:\w+ does not tell how long its episodes are: .*\n$")
 
     def test_the_config_is_all_that_is_printed(self):
         process = self.start("--env", "contrary:Printing", "--print-config", "--terminates", "--action-repeat", "7")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The Python actor in a run of real processes: random rows first, then planned ones, evaluations; it outlives a planner
-and a shard, and ends with the run. With Gymnasium's Pendulum-v1 where Gymnasium is installed, else with the same
+and a shard, and ends with the run; beside it a vector actor, and what pompc.Run, Planner and Replay say of the run. With Gymnasium's Pendulum-v1 where Gymnasium is installed, else with the same
 pendulum from this folder. Usage: python_actor_test.py FOLDER_OF_BINARIES."""
 
 import csv
@@ -25,7 +25,12 @@ for module in ("grpc", "google.protobuf", "numpy"):
         print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
         sys.exit(77)
 
-ACTOR = HERE.parent.parent / "examples" / "python" / "actor.py"
+sys.path.insert(0, str(HERE.parent.parent / "python"))
+import numpy
+import pompc
+from pompc import tensor_file
+
+PYTHON_PATH = f"{HERE.parent.parent / 'python'}{os.pathsep}{HERE}"
 ENVIRONMENT = "Pendulum-v1" if importlib.util.find_spec("gymnasium") else "pendulum:Pendulum"
 BINARIES = pathlib.Path()
 SETTINGS = ("learner.seed_rows=400", "learner.pretrain_updates=20", "learner.batch_size=16", "learner.utd=0.1",
@@ -36,8 +41,17 @@ SECONDS = 120
 
 
 def run_actor(*arguments):
-    return subprocess.run([sys.executable, ACTOR, "--env", ENVIRONMENT, *arguments], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(HERE)}, timeout=60, check=False)
+    return subprocess.run([sys.executable, "-m", "pompc", "--env", ENVIRONMENT, *arguments], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": PYTHON_PATH}, timeout=60, check=False)
+
+
+def episodes_of(rows):
+    """What wrote each episode -> all of its columns."""
+    bounds = numpy.append(rows["episode_starts"], len(rows["rewards"]))
+    return {tuple(source.tolist()): {
+        **{name: array[begin:end].tobytes() for name, array in rows.items() if len(array) == len(rows["rewards"])},
+        "final": rows["final_observations"][i].tolist(), "has_final": bool(rows["has_final_observation"][i])}
+            for i, (source, begin, end) in enumerate(zip(rows["episode_sources"], bounds, bounds[1:]))}
 
 
 class PythonActorTest(unittest.TestCase):
@@ -71,16 +85,16 @@ class PythonActorTest(unittest.TestCase):
         self.planner_process = planner
         self.replay = ",".join(replay)
 
-    def start_actor(self, name, *arguments):
+    def start_actor(self, name, *arguments, environment=ENVIRONMENT):
         with open(self.folder / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, ACTOR, "--env", ENVIRONMENT, "--learner", self.learner, "--planners", self.planner,
-                 *arguments], stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(HERE)})
+                [sys.executable, "-m", "pompc", "--env", environment, "--learner", self.learner, "--planners", self.planner,
+                 *arguments], stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": PYTHON_PATH})
 
     def wait_until(self, what, condition):
         deadline = time.monotonic() + SECONDS
         while not condition():
-            for name in ("actor", "evaluator"):
+            for name in ("actor", "evaluator", "vector"):
                 if self.processes[name].poll() is not None:
                     self.fail(f"{name} ended: {(self.folder / f'{name}.log').read_text()}")
             if time.monotonic() > deadline:
@@ -107,6 +121,7 @@ class PythonActorTest(unittest.TestCase):
         config.write_text(printed.stdout)
         self.start_run(config)
         self.start_actor("actor", "--replay", self.replay, "--environments", "2")
+        self.start_actor("vector", "--replay", self.replay, environment="pendulum:Several")
         self.start_actor("evaluator", "--evaluate")
 
         self.wait_until("rows with plans", lambda: self.rows("planned") > 100)
@@ -129,9 +144,69 @@ class PythonActorTest(unittest.TestCase):
         self.assertLess(float(evaluation["return_max"]), 0)
         self.assertGreater(float(evaluation["return_min"]), -17 * 200)
 
-        subprocess.run([BINARIES / "pompc", "stop", "--learner", self.learner], check=True)
-        for name in ("learner", "actor", "evaluator"):
+        self.check_status()
+        self.check_plans()
+        pompc.Run(self.folder / "run").stop()
+        for name in ("learner", "actor", "evaluator", "vector"):
             self.assertEqual(self.processes[name].wait(SECONDS), 0, name)
+        self.check_rows()
+
+    def check_status(self):
+        run, folder = pompc.Run(self.learner), pompc.Run(self.folder / "run")
+        status = run.status()
+        self.assertEqual(status["phase"], "TRAINING")
+        self.assertGreater(status["rows"], 400)
+        self.assertEqual(sorted((peer["role"], peer["index"]) for peer in status["peers"]),
+                         [("ACTOR", 0), ("ACTOR", 1), ("EVALUATOR", 0)])
+        self.assertEqual(status["shards"][0]["address"], self.replay.split(",")[0])
+        self.assertRegex(status["version"], r"^1\.[1-9]")
+        self.assertIn('task: "external"', run.config())
+        self.assertIn('task: "external"', folder.config())
+        for source in (run, folder):
+            evaluations = source.evaluations()
+            first = evaluations.iloc[0] if hasattr(evaluations, "iloc") else evaluations[0]
+            for column, text in self.evaluations()[0].items():
+                self.assertEqual(str(first[column]) if column == "version" else float(first[column]),
+                                 text if column == "version" else float(text), column)
+        with self.assertRaisesRegex(pompc.Refused, "neither host:port nor a run's directory"):
+            pompc.Run("nowhere")
+        with self.assertRaisesRegex(pompc.Failed, "UNAVAILABLE"):
+            pompc.Run("127.0.0.1:9").status()
+
+    def check_plans(self):
+        with pompc.Planner(self.planner) as planner:
+            one = planner.plan([1.0, 0.0, 0.0], seed=5)
+            self.assertEqual((one.action.shape, one.sequence.shape), ((1,), (3, 1)))
+            self.assertLessEqual(abs(float(one.action[0])), 1)
+            following = planner.plan([1.0, 0.0, 0.0], one, seed=5)
+            self.assertEqual(following.iterations, 2)
+            with self.assertRaisesRegex(pompc.Failed, "INVALID_ARGUMENT.*observation"):
+                planner.plan([1.0, 0.0])
+
+    def check_rows(self):
+        """Of the shards, which go on without a learner: what pompc.Replay reads is what `pompc replay export` writes, and
+        windows hold the rows at their addresses."""
+        exported, own = self.folder / "exported.safetensors", self.folder / "own.safetensors"
+        subprocess.run([BINARIES / "pompc", "replay", "export", self.replay, "--out", exported], check=True,
+                       capture_output=True, timeout=60)
+        with pompc.Replay(self.replay) as replay:
+            self.assertEqual(replay.export(own), len(replay))
+            windows = replay.sample(500, seed=3)
+        theirs, ours = tensor_file.load(exported), tensor_file.load(own)
+        self.assertEqual(theirs.keys(), ours.keys())
+        for name, array in theirs.items():
+            self.assertEqual((array.shape, array.itemsize), (ours[name].shape, ours[name].itemsize), name)
+        self.assertEqual(episodes_of(theirs), episodes_of(ours))
+        self.assertEqual(windows["observations"].shape, (500, 4, 3))
+        self.assertEqual(set(windows["shards"]), {0, 1})
+        bounds = numpy.append(ours["episode_starts"], len(ours["rewards"]))
+        sources = numpy.repeat(ours["episode_sources"][:, 0], numpy.diff(bounds))
+        at = {(int(shard), int(address)): i for i, (shard, address) in enumerate(zip(sources, ours["addresses"]))}
+        for i, shard in enumerate(windows["shards"]):
+            for t in range(3):
+                row = at[int(shard), int(windows["addresses"][i, t])]
+                for name in ("observations", "actions", "rewards", "plan_mean", "plan_std", "has_plan", "terminated"):
+                    self.assertEqual(windows[name][i, t].tolist(), ours[name][row].tolist(), name)
 
     def test_sizes_that_are_not_the_runs_are_told(self):
         config = self.folder / "env.textproto"

@@ -15,16 +15,19 @@ import unittest.mock
 import warnings
 
 try:
+    import grpc  # noqa: F401
     import numpy
 except ImportError as error:
-    print(f"skipped: {error} (Debian: python3-numpy)")
+    print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
     sys.exit(77)
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent / "examples" / "python"))
+sys.path.insert(0, str(HERE.parent.parent / "python"))
 import contrary
-from pompc_actor import Failed, Refused
-from pompc_actor.environment import MAX_MAGNITUDE, Actions, Environment, Unstable, make_all, maker
+from pompc import Failed, Refused
+from pompc.actor import make_all
+from pompc.environment import MAX_MAGNITUDE, Environment, maker
+from pompc.spaces import Actions, Observations, Unstable
 
 
 def settings(action_repeat=1, episode_decisions=1000, terminates=False, observation_size=2, action_size=3):
@@ -151,12 +154,11 @@ class ActionsTest(unittest.TestCase):
         self.assertEqual(Actions(contrary.box([-1, 0], [3, 0.5])).of([0.5, -0.5]).tolist(), [2, 0.125])
 
     def test_what_is_no_box_of_floats_is_refused_with_what_to_do(self):
-        discrete = types.SimpleNamespace(n=4, shape=(), dtype=numpy.dtype("int64"))
-        multi_discrete = types.SimpleNamespace(nvec=numpy.array([2, 3]), shape=(2,), dtype=numpy.dtype("int64"))
-        multi_binary = types.SimpleNamespace(n=4, shape=(4,), dtype=numpy.dtype("int8"))
-        composite = types.SimpleNamespace(spaces={"a": discrete}, shape=None, dtype=None)
-        for space, words in ((discrete, "not a Box"), (multi_discrete, "not a Box"), (multi_binary, "not a Box"),
-                             (composite, "not a Box"), (contrary.box(0, 5, (2,), numpy.int64), "int64 numbers"),
+        sequence = types.SimpleNamespace(feature_space=contrary.box(-1, 1, (2,)), shape=None, dtype=None)
+        either = type("OneOf", (), {"spaces": (contrary.box(-1, 1, (2,)),), "shape": None})()
+        nested = types.SimpleNamespace(spaces={"a": contrary.box(-1, 1, (2,)), "b": sequence}, shape=None, dtype=None)
+        for space, words in ((sequence, "not a Box, Discrete"), (either, "not a Box"), (nested, "not a Box"),
+                             (contrary.box(0, 5, (2,), numpy.int64), "int64 numbers"),
                              (contrary.box(0, 255, (2,), numpy.uint8), "uint8 numbers"),
                              (contrary.box(False, True, (2,), bool), "bool numbers"),
                              (contrary.box(-1, numpy.inf, (2,)), "infinite bounds"),
@@ -174,6 +176,75 @@ class ActionsTest(unittest.TestCase):
         space.contains = lambda action: abs(action).max() < 1
         with self.assertRaisesRegex(Refused, "does not contain"):
             Actions(space)
+
+
+def discrete(n, start=0):
+    return types.SimpleNamespace(n=n, start=start, shape=(), dtype=numpy.dtype("int64"),
+                                 contains=lambda value: numpy.issubdtype(type(value), numpy.integer)
+                                 and start <= value < start + n)
+
+
+MULTI_DISCRETE = types.SimpleNamespace(nvec=numpy.array([2, 3]), start=numpy.array([0, 5]), shape=(2,),
+                                       dtype=numpy.dtype("int64"))
+MULTI_BINARY = types.SimpleNamespace(n=3, shape=(3,), dtype=numpy.dtype("int8"))
+DICT = types.SimpleNamespace(spaces={"place": contrary.box(-1, 1, (2, 1)), "key": discrete(3), "lamps": MULTI_BINARY})
+TUPLE = types.SimpleNamespace(spaces=(discrete(2), DICT))
+
+
+class CompositeTest(unittest.TestCase):
+    """Discrete spaces, and spaces made of others."""
+
+    def test_choices_are_the_largest_of_their_numbers(self):
+        actions = Actions(discrete(3, start=-1))
+        self.assertEqual(actions.size, 3)
+        for numbers_, choice in (([-1, -1, -1], -1), ([0, 0.5, 0.4], 0), ([-1, 0, 1], 1)):
+            chosen = actions.of(numbers_)
+            self.assertEqual((chosen, type(chosen)), (choice, numpy.int64))
+        actions = Actions(MULTI_DISCRETE)
+        self.assertEqual(actions.size, 5)
+        self.assertEqual(actions.of([0, 1, 0.3, 0.2, 0.9]).tolist(), [1, 7])
+        actions = Actions(MULTI_BINARY)
+        chosen = actions.of([0.1, 0, -0.1])
+        self.assertEqual((chosen.tolist(), chosen.dtype), ([1, 0, 0], numpy.int8))
+
+    def test_parts_stand_one_after_the_other(self):
+        actions = Actions(TUPLE)
+        self.assertEqual(actions.size, 2 + 2 + 3 + 3)
+        choice, parts = actions.of([0, 1, 0.5, -0.5, 1, 0, 0, -1, 1, 1])
+        self.assertEqual((choice, parts["place"].tolist(), parts["key"], parts["lamps"].tolist()),
+                         (1, [[0.5], [-0.5]], 0, [0, 1, 1]))
+        observations = Observations(TUPLE)
+        self.assertEqual(observations.size, actions.size)
+        seen = observations.of((1, {"lamps": [1, 0, 1], "key": 2, "place": numpy.array([[7], [8]])}))
+        self.assertEqual(seen.tolist(), [0, 1, 7, 8, 0, 0, 1, 1, 0, 1])
+        self.assertEqual(seen.dtype, numpy.float32)
+        self.assertEqual(Observations(MULTI_DISCRETE).of(numpy.array([1, 5])).tolist(), [0, 1, 1, 0, 0])
+
+    def test_what_is_not_of_the_space_is_told(self):
+        observations = Observations(TUPLE)
+        good = {"lamps": [1, 0, 1], "key": 2, "place": numpy.zeros((2, 1))}
+        for value, words in (((1, {**good, "key": 3}), "'key'.* is 3; observation_space has 3 choices from 0 on"),
+                             ((0.5, good), "is 0.5; observation_space has 2 choices"),
+                             ((1, {"lamps": [1, 0, 1]}), "has no part 'place'"), ((1,), "has no part 1"), (5, "has no part 0"),
+                             ((1, {**good, "lamps": [1, 0]}), r"'lamps' has shape \(2,\)"),
+                             ((1, {**good, "place": {}}), "'place' is not an array of numbers"),
+                             (([0, 1], good), "has 1 choices")):
+            with self.subTest(words), self.assertRaisesRegex(Failed, words):
+                observations.of(value)
+        with self.assertRaisesRegex(Unstable, "number 2 of an observation"):
+            observations.of((1, {**good, "place": [[math.nan], [0]]}))
+
+    def test_an_environment_of_them_is_stepped(self):
+        class Composite(contrary.Counting):
+            observation_space, action_space = DICT, discrete(4)
+
+            def observe(self):
+                return {"place": numpy.full((2, 1), self.count), "key": self.count % 3, "lamps": numpy.ones(3)}
+        environment = environment_of(Composite, observation_size=8, action_size=4)
+        environment.try_out()
+        environment.reset()
+        self.assertEqual(environment.step([0, 0, 1, 0])[0].tolist(), [1, 1, 0, 1, 0, 1, 1, 1])
+        self.assertEqual(environment._environment.actions[-1], 2)
 
 
 class ObservationsTest(unittest.TestCase):
@@ -235,9 +306,11 @@ class ObservationsTest(unittest.TestCase):
         self.assertEqual(environment.reset().tolist(), [0, 0.5])
 
     def test_spaces_that_are_no_arrays_are_refused_with_what_to_do(self):
-        for space in (types.SimpleNamespace(n=4, shape=()), types.SimpleNamespace(spaces={}, shape=None)):
+        for space in (types.SimpleNamespace(max_length=4, shape=()), types.SimpleNamespace(feature_space=1, shape=None)):
             with self.assertRaisesRegex(Refused, "FlattenObservation"):
                 Environment("mine:make", contrary.with_spaces(observation_space=space)())
+        with self.assertRaisesRegex(Refused, "no numbers"):
+            Observations(types.SimpleNamespace(spaces={}, shape=None))
 
     def test_reset_is_tried_again_within_bounds(self):
         def reset(observation):

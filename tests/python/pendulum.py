@@ -46,3 +46,31 @@ class CutOff(Pendulum):
     def step(self, action):
         observation, reward, terminated, _, info = super().step(action)
         return observation, reward, terminated, self._steps >= 5, info
+
+
+class Several:
+    """Three of them as a vector environment, each reset by the step after its last one."""
+
+    num_envs = 3
+    single_action_space, single_observation_space, spec = (Pendulum.action_space, Pendulum.observation_space,
+                                                           Pendulum.spec)
+    metadata = types.MappingProxyType({"autoreset_mode": "NextStep"})
+
+    def __init__(self):
+        self._inner = [Pendulum() for _ in range(self.num_envs)]
+        self._over = [False] * self.num_envs
+
+    def reset(self, seed=None):
+        seeds = seed if isinstance(seed, list) else [None if seed is None else seed + i for i in range(self.num_envs)]
+        self._over = [False] * self.num_envs
+        return numpy.stack([one.reset(each)[0] for one, each in zip(self._inner, seeds)]), {}
+
+    def step(self, actions):
+        done = [(one.reset()[0], 0.0, False, False, {}) if over else one.step(action)
+                for one, over, action in zip(self._inner, self._over, actions)]
+        observations, rewards, terminated, truncated = (numpy.array([each[i] for each in done]) for i in range(4))
+        self._over = truncated.tolist()
+        return observations, rewards, terminated, truncated, {}
+
+    def close(self):
+        pass

@@ -21,7 +21,7 @@ for module in ("grpc", "google.protobuf", "numpy"):
         print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
         sys.exit(77)
 
-ACTOR = HERE.parent.parent / "examples" / "python" / "actor.py"
+PYTHON_PATH = f"{HERE.parent.parent / 'python'}{os.pathsep}{HERE}"
 BINARIES = pathlib.Path(sys.argv.pop(1))
 SETTINGS = ("env.task=external", "env.action_repeat=1", "env.spec.observation_size=3", "env.spec.action_size=1",
             "env.spec.episode_decisions=200", "planner.horizon=16", "learner.seed_rows=60", "replay.min_rows=50",
@@ -48,9 +48,9 @@ class ShortEpisodesTest(unittest.TestCase):
                              "--run-dir", str(self.folder / "run"), "--preset", "quickstart", *settings)
         with open(self.folder / "actor.log", "wb") as log:
             actor = subprocess.Popen(
-                [sys.executable, ACTOR, "--env", "pendulum:CutOff", "--learner", address, "--planners", "127.0.0.1:1",
+                [sys.executable, "-m", "pompc", "--env", "pendulum:CutOff", "--learner", address, "--planners", "127.0.0.1:1",
                  "--replay", replay, "--environments", "2"], stdout=log, stderr=log,
-                env={**os.environ, "PYTHONPATH": str(HERE)})
+                env={**os.environ, "PYTHONPATH": PYTHON_PATH})
         self.addCleanup(actor.wait)
         self.addCleanup(actor.kill)
         status = learner.popen.wait(SECONDS)
