@@ -87,10 +87,21 @@ absl::StatusOr<SweepFolder> SweepFolder::Begin(const std::string& path, SweepPla
   POMPC_ASSIGN_OR_RETURN(folder.lock_, TakeLock(LockFile(path)));
   POMPC_RETURN_IF_ERROR(folder.Load());
   POMPC_RETURN_IF_ERROR(folder.CheckBegun());
-  std::string text;
-  POMPC_CHECK(google::protobuf::TextFormat::PrintToString(folder.plan_.sweep, &text));
-  POMPC_RETURN_IF_ERROR(WriteFileAtomically(SweepFile(path), text));
+  POMPC_RETURN_IF_ERROR(folder.KeepSweepFile());
   return folder;
+}
+
+absl::Status SweepFolder::KeepSweepFile() const {
+  std::string text;
+  POMPC_CHECK(google::protobuf::TextFormat::PrintToString(plan_.sweep, &text));
+  // A file that says the same stays as somebody has written it, with its comments.
+  const absl::StatusOr<SweepPlan> kept = ReadSweepFile(SweepFile(path_));
+  if (kept.ok()) {
+    std::string same;
+    POMPC_CHECK(google::protobuf::TextFormat::PrintToString(kept->sweep, &same));
+    if (same == text) return absl::OkStatus();
+  }
+  return WriteFileAtomically(SweepFile(path_), text);
 }
 
 absl::Status SweepFolder::Load() {

@@ -64,6 +64,7 @@ class SweepFolder {
   SweepFolder(std::string path, SweepPlan plan) : path_(std::move(path)), plan_(std::move(plan)) {}
 
   absl::Status Load();
+  absl::Status KeepSweepFile() const;
   // Compares what has begun with the plan.
   absl::Status CheckBegun() const;
   absl::Status WriteState() const;

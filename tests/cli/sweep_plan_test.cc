@@ -123,11 +123,11 @@ TEST(SweepPlanTest, DrawsRepeatAndStayWithinTheirBounds) {
 }
 
 TEST(SweepPlanTest, BudgetsEndTrials) {
-  const SweepPlan frames = PlanOf("budget { frames: 41 }");
+  const SweepPlan frames = PlanOf("budget { frames: 4041 }");
   // The quickstart holds actions for 4 frames, and ends at a goal.
-  EXPECT_EQ(frames.trials[0].config.stop().max_rows(), 11u);
+  EXPECT_EQ(frames.trials[0].config.stop().max_rows(), 1011u);
   EXPECT_EQ(frames.trials[0].config.stop().return_mean(), 0);
-  EXPECT_EQ(PlanOf("budget { rows: 7 }").trials[0].config.stop().max_rows(), 7u);
+  EXPECT_EQ(PlanOf("budget { rows: 1007 }").trials[0].config.stop().max_rows(), 1007u);
   const SweepPlan minutes = PlanOf("budget { minutes: 1.5 }");
   EXPECT_EQ(minutes.trials[0].config.stop().max_minutes(), 1.5);
   EXPECT_EQ(minutes.trials[0].config.stop().max_rows(), 0u);
@@ -164,7 +164,7 @@ TEST(SweepPlanTest, ErrorsNameThePlaceAndWhatIsAllowed) {
   ExpectRefused("score { task: \"reacher-easy\" one: 5 }", {"score", "cartpole-swingup"});
   ExpectRefused("score { task: \"cartpole-swingup\" one: 0 }", {"score", "differ"});
   // A rule between fields, which only a whole config breaks.
-  ExpectRefused("base { set: \"planner.elites=200\" }", {"setting \"base\"", "planner.elites"});
+  ExpectRefused("base { set: \"stop.max_rows=10\" }", {"setting \"base\"", "stop.max_rows: 10"});
   ExpectRefused("seeds: \"1-10001\"", {"at most 10000"});
   ExpectRefused(
       "seeds: \"1-5000\" axis { field: \"learner.utd\" value: \"1\" value: \"2\" "

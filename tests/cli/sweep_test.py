@@ -107,7 +107,7 @@ class SweepTest(unittest.TestCase):
         self.program.parent.mkdir()
         self.program.write_text(STAND_IN)
         self.program.chmod(0o755)
-        self.file = self.folder / "sweep.textproto"
+        self.file = self.folder / "file.textproto"
         self.dir = self.folder / "out"
 
     def write(self, text, base=BASE):
@@ -377,8 +377,8 @@ class ChangedTest(SweepTest):
         self.await_trial("base")
         sweep.terminate()
         sweep.communicate(timeout=PATIENCE_SECONDS)
-        self.write("budget { rows: 77 }")
-        self.assertIn("stop.max_rows: 60000 before, 77 now", self.sweep(status=2).stderr)
+        self.write("budget { rows: 1077 }")
+        self.assertIn("stop.max_rows: 60000 before, 1077 now", self.sweep(status=2).stderr)
 
 
 class CheckTest(SweepTest):
