@@ -14,8 +14,10 @@ namespace {
 constexpr int kLeft = 72, kRight = 24, kTop = 76, kBottom = 60;
 // What a second axis takes at the top, and each further line of the legend.
 constexpr int kTopAxis = 38, kLegendLine = 20;
-constexpr char kInk[] = "#222222";
-constexpr char kGrid[] = "#e3e3e3";
+// Colours of a picture of its own, and within a page.
+constexpr char kInk[] = "#222222", kPageInk[] = "currentColor";
+constexpr char kGrid[] = "#e3e3e3", kPageGrid[] = "#8886";
+constexpr char kPaper[] = "#ffffff", kPagePaper[] = "none";
 
 std::string Escape(const std::string& text) {
   return absl::StrReplaceAll(text,
@@ -55,20 +57,32 @@ struct Bounds {
 // False for NaN, infinity, and numbers too large for the arithmetic of the axes.
 bool IsDrawable(double number) { return std::abs(number) <= 1e15; }
 
-// The points of one series that can be drawn.
+// The points of one series that can be drawn, with the edges of the band there.
 struct Points {
-  std::vector<double> x, y, half_width;
+  std::vector<double> x, y, low, high;
 };
+
+// An edge that cannot be drawn, such as that of the NaN of a single episode, lies on the line.
+double EdgeOr(double edge, double y) { return IsDrawable(edge) ? edge : y; }
 
 Points Drawable(const ChartSeries& series) {
   Points points;
   for (size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
     if (!IsDrawable(series.x[i]) || !IsDrawable(series.y[i])) continue;
-    const double half = i < series.half_width.size() ? series.half_width[i] : 0;
+    const double y = series.y[i];
+    double low = y, high = y;
+    if (i < series.half_width.size()) {
+      low = EdgeOr(y - series.half_width[i], y);
+      high = EdgeOr(y + series.half_width[i], y);
+    }
+    if (i < std::min(series.low.size(), series.high.size())) {
+      low = EdgeOr(series.low[i], y);
+      high = EdgeOr(series.high[i], y);
+    }
     points.x.push_back(series.x[i]);
-    points.y.push_back(series.y[i]);
-    // An interval that cannot be drawn, such as the NaN of a single episode, has no width.
-    points.half_width.push_back(IsDrawable(half) ? half : 0);
+    points.y.push_back(y);
+    points.low.push_back(low);
+    points.high.push_back(high);
   }
   return points;
 }
@@ -126,7 +140,8 @@ class Plane {
 
   std::string Axes() const {
     std::string svg;
-    const std::string grid = absl::StrCat("stroke=\"", kGrid, "\" stroke-width=\"1\"");
+    const std::string grid = absl::StrCat("stroke=\"", options_.embedded ? kPageGrid : kGrid,
+                                          "\" stroke-width=\"1\"");
     const double left = kLeft, right = options_.width - kRight;
     const double top = top_, bottom = options_.height - kBottom;
     for (double tick : x_ticks_) {
@@ -137,7 +152,8 @@ class Plane {
       absl::StrAppend(&svg, Line(left, y(tick), right, y(tick), grid),
                       Text(left - 8, y(tick) + 4, "text-anchor=\"end\"", TickLabel(tick)));
     }
-    const std::string axis = absl::StrCat("stroke=\"", kInk, "\" stroke-width=\"1\"");
+    const std::string axis = absl::StrCat(
+        "stroke=\"", options_.embedded ? kPageInk : kInk, "\" stroke-width=\"1\"");
     absl::StrAppend(&svg, Line(left, bottom, right, bottom, axis),
                     Line(left, top, left, bottom, axis));
     absl::StrAppend(
@@ -154,7 +170,7 @@ class Plane {
     const double at = y(*options_.reference);
     return absl::StrCat(
         Line(kLeft, at, options_.width - kRight, at, "stroke=\"#888888\" stroke-dasharray=\"6 4\""),
-        Text(options_.width - kRight - 4, at - 6, "text-anchor=\"end\" fill=\"#666666\"",
+        Text(options_.width - kRight - 4, at - 6, "text-anchor=\"end\" fill-opacity=\"0.7\"",
              options_.reference_name));
   }
 
@@ -163,7 +179,8 @@ class Plane {
     for (size_t i = 0; i < points.x.size(); ++i) {
       absl::StrAppendFormat(&line, "%.1f,%.1f ", x(points.x[i]), y(points.y[i]));
     }
-    if (!series.half_width.empty()) absl::StrAppend(&svg, Band(series.color, points));
+    const bool band = !series.half_width.empty() || !series.low.empty();
+    if (band) absl::StrAppend(&svg, Band(series.color, points));
     absl::StrAppendFormat(&svg,
                           "<polyline points=\"%s\" fill=\"none\" stroke=\"%s\" "
                           "stroke-width=\"2\" stroke-linejoin=\"round\"%s/>\n",
@@ -192,13 +209,11 @@ class Plane {
   std::string Band(const std::string& color, const Points& points) const {
     std::string outline;
     for (size_t i = 0; i < points.x.size(); ++i) {
-      absl::StrAppendFormat(&outline, "%.1f,%.1f ", x(points.x[i]),
-                            y(points.y[i] + points.half_width[i]));
+      absl::StrAppendFormat(&outline, "%.1f,%.1f ", x(points.x[i]), y(points.high[i]));
     }
     // The way back along the lower edge closes the outline.
     for (size_t i = points.x.size(); i-- > 0;) {
-      absl::StrAppendFormat(&outline, "%.1f,%.1f ", x(points.x[i]),
-                            y(points.y[i] - points.half_width[i]));
+      absl::StrAppendFormat(&outline, "%.1f,%.1f ", x(points.x[i]), y(points.low[i]));
     }
     return absl::StrFormat("<polygon points=\"%s\" fill=\"%s\" fill-opacity=\"0.18\"/>\n", outline,
                            color);
@@ -246,8 +261,10 @@ std::string LineChartSvg(const ChartOptions& options, const std::vector<ChartSer
   std::string svg = absl::StrFormat(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
       "viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"13\" fill=\"%s\">\n"
-      "<title>%s</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
-      options.width, options.height, options.width, options.height, kInk, Escape(options.title));
+      "<title>%s</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"%s\"/>\n",
+      options.width, options.height, options.width, options.height,
+      options.embedded ? kPageInk : kInk, Escape(options.title),
+      options.embedded ? kPagePaper : kPaper);
   absl::StrAppend(&svg, Text(kLeft, 30, "font-size=\"17\" font-weight=\"bold\"", options.title));
   std::vector<Points> points;
   Bounds bounds;
@@ -255,13 +272,13 @@ std::string LineChartSvg(const ChartOptions& options, const std::vector<ChartSer
     points.push_back(Drawable(one));
     const Points& p = points.back();
     for (size_t i = 0; i < p.x.size(); ++i) {
-      bounds.Add(p.x[i], p.y[i] - p.half_width[i]);
-      bounds.Add(p.x[i], p.y[i] + p.half_width[i]);
+      bounds.Add(p.x[i], p.low[i]);
+      bounds.Add(p.x[i], p.high[i]);
     }
   }
   if (bounds.empty()) {
     absl::StrAppend(&svg, Text(options.width / 2.0, options.height / 2.0,
-                               "text-anchor=\"middle\" fill=\"#666666\"", "no data yet"));
+                               "text-anchor=\"middle\" fill-opacity=\"0.7\"", "no data yet"));
   } else {
     // Both axes begin at zero where the data allow it: runs are compared by eye.
     bounds.Add(std::min(0.0, bounds.x_low), std::min(0.0, bounds.y_low));

@@ -19,6 +19,9 @@ struct ChartSeries {
   std::vector<double> y;
   // Half the height of the band around each point; empty: no band.
   std::vector<double> half_width;
+  // The band's lower and upper edge at each point, where it is not symmetric; empty: half_width.
+  std::vector<double> low;
+  std::vector<double> high;
   // Draws the points as well.
   bool markers = false;
 };
@@ -35,6 +38,9 @@ struct ChartOptions {
   std::string top_label;
   int width = 860;
   int height = 520;
+  // True for a picture within an HTML page, which takes the page's colours, light or dark, instead
+  // of its own.
+  bool embedded = false;
 };
 
 // A picture of the lines over one pair of axes with round ticks and a legend, as a standalone SVG

@@ -74,6 +74,15 @@ std::string Table(const std::optional<Newest>& newest, double repeat,
 
 }  // namespace
 
+ChartSeries PublishedSeries(const PublishedCurve& curve, double end) {
+  const PublishedCurve part = UpTo(curve, end);
+  return {.name = curve.method,
+          .color = kColors[curve.index % kColors.size()],
+          .dashes = kDashes[curve.index % kDashes.size()],
+          .x = part.frames,
+          .y = part.return_mean};
+}
+
 ReferencePlot DrawReferencePlot(const RunCurve& run, const std::vector<PublishedCurve>& published,
                                 std::optional<uint64_t> frames) {
   const double repeat = run.config.env().action_repeat();
@@ -87,12 +96,7 @@ ReferencePlot DrawReferencePlot(const RunCurve& run, const std::vector<Published
   options.top_label = absl::StrCat("decisions of this run (rows), ", repeat, " frames each");
   std::vector<ChartSeries> series;
   for (const PublishedCurve& curve : published) {
-    const PublishedCurve part = UpTo(curve, end);
-    series.push_back({.name = curve.method,
-                      .color = kColors[curve.index % kColors.size()],
-                      .dashes = kDashes[curve.index % kDashes.size()],
-                      .x = part.frames,
-                      .y = part.return_mean});
+    series.push_back(PublishedSeries(curve, end));
   }
   // Drawn last, so that they lie on top.
   series.push_back(OverFrames(run.training, repeat, end));

@@ -21,6 +21,10 @@ struct ReferencePlot {
   std::string table;
 };
 
+// A published curve as a line over frames, up to `end` of them. Its colour and dashes are those of
+// its method in every picture.
+ChartSeries PublishedSeries(const PublishedCurve& curve, double end);
+
 // Draws both. The picture ends at `frames` or, without that, at the run's last frames; published
 // curves are cut there. A run without a return gives a picture of the published curves alone, as
 // far as they go, and a table that says so.

@@ -63,6 +63,10 @@ std::string Suggestion(const Descriptor& type, absl::string_view scope, absl::st
   return FindBelow(*proto::RunConfig::descriptor(), "", name);
 }
 
+std::string RootName(const Descriptor& type) {
+  return &type == proto::RunConfig::descriptor() ? "the run config" : "the file";
+}
+
 // Writes whole numbers out in full as long as that is readable: 65536, not 6.5536e+04.
 std::string Number(double value) {
   if (std::abs(value) < 1e7 && value == std::floor(value)) {
@@ -200,7 +204,7 @@ std::string UnknownField(const Descriptor& type, absl::string_view scope, absl::
   return absl::StrCat("unknown field ", JoinPath(scope, name),
                       suggestion.empty() ? "" : absl::StrCat("; did you mean ", suggestion, "?"),
                       suggestion.empty() ? "; fields of " : " Fields of ",
-                      scope.empty() ? "the run config" : scope, ": ", absl::StrJoin(fields, ", "));
+                      scope.empty() ? RootName(type) : std::string(scope), ": ", absl::StrJoin(fields, ", "));
 }
 
 absl::Status CheckValue(const Message& message, const FieldDescriptor& field,
@@ -222,6 +226,8 @@ absl::Status CheckValues(const Message& message, absl::string_view scope,
   for (const FieldDescriptor* field : fields) {
     const std::string path = JoinPath(scope, field->name());
     if (field->is_repeated()) {
+      // The values of lists have no ranges.
+      if (field->message_type() == nullptr) continue;
       for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
         POMPC_RETURN_IF_ERROR(
             CheckValues(message.GetReflection()->GetRepeatedMessage(message, field, i),

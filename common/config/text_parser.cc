@@ -111,9 +111,8 @@ Position FindPosition(const std::string& text, int line, int column) {
   return position;
 }
 
-// Returns the type of the innermost group, or nullptr if one of the groups is unknown.
-const Descriptor* FindType(const std::vector<std::string>& groups) {
-  const Descriptor* type = proto::RunConfig::descriptor();
+// Returns the type of the innermost group in `type`, or nullptr if one of the groups is unknown.
+const Descriptor* FindType(const Descriptor* type, const std::vector<std::string>& groups) {
   for (const std::string& group : groups) {
     const FieldDescriptor* field = type->FindFieldByName(group);
     if (field == nullptr || field->message_type() == nullptr) return nullptr;
@@ -142,10 +141,10 @@ std::string Words(const std::string& text, const FirstError& error) {
 }
 
 // Adds to protobuf's error the field, and what is allowed there.
-absl::Status ExplainError(const std::string& text, absl::string_view file,
+absl::Status ExplainError(const std::string& text, absl::string_view file, const Descriptor* root,
                           const FirstError& error) {
   const Position position = FindPosition(text, error.line(), error.column());
-  const Descriptor* type = FindType(position.groups);
+  const Descriptor* type = FindType(root, position.groups);
   const std::string words = Words(text, error);
   if (type == nullptr || position.field.empty()) {
     return LocatedError(file, position.line, words);
@@ -162,13 +161,14 @@ absl::Status ExplainError(const std::string& text, absl::string_view file,
 
 // Refuses integers that are not decimal: protobuf would read 010 as 8 and 0x10 as 16, whereas --set
 // and all flags read decimal numbers only.
-absl::Status CheckIntegers(const std::string& text, absl::string_view file) {
+absl::Status CheckIntegers(const std::string& text, absl::string_view file,
+                           const Descriptor* root) {
   Tokens tokens(text);
   while (tokens.Next()) {
     const Tokenizer::Token& token = tokens.current();
     if (token.type != Tokenizer::TYPE_INTEGER || IsDecimalInteger(token.text)) continue;
     const Position position = FindPosition(text, token.line, token.column);
-    const Descriptor* type = FindType(position.groups);
+    const Descriptor* type = FindType(root, position.groups);
     const FieldDescriptor* field =
         type == nullptr ? nullptr : type->FindFieldByName(position.field);
     const std::string name = JoinPath(absl::StrJoin(position.groups, "."), position.field);
@@ -294,24 +294,31 @@ absl::Status Apply(const std::string& path, const std::string& value, proto::Run
 
 absl::StatusOr<proto::RunConfig> ParseRunConfig(const std::string& given, absl::string_view file) {
   POMPC_CHECK(!file.empty());
+  proto::RunConfig config;
+  POMPC_RETURN_IF_ERROR(ParseSettings(given, file, &config));
+  return config;
+}
+
+absl::Status ParseSettings(const std::string& given, absl::string_view file, Message* message) {
+  POMPC_CHECK(!file.empty());
   const std::string text(absl::StripPrefix(given, kByteOrderMark));
   // These are the byte order marks of UTF-16, which some editors write.
   if (absl::StartsWith(text, "\xff\xfe") || absl::StartsWith(text, "\xfe\xff")) {
     return LocatedError(file, 0, "the text is in UTF-16; allowed: UTF-8");
   }
-  POMPC_RETURN_IF_ERROR(CheckIntegers(text, file));
+  const Descriptor* const root = message->GetDescriptor();
+  POMPC_RETURN_IF_ERROR(CheckIntegers(text, file, root));
   FirstError error;
   TextFormat::ParseInfoTree tree;
   TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
   parser.WriteLocationsTo(&tree);
-  proto::RunConfig config;
-  if (!parser.ParseFromString(text, &config)) return ExplainError(text, file, error);
+  if (!parser.ParseFromString(text, message)) return ExplainError(text, file, root, error);
   POMPC_RETURN_IF_ERROR(CheckRemoved(text, file));
   int line = 0;
-  const absl::Status values = CheckValues(config, "", &tree, &line);
+  const absl::Status values = CheckValues(*message, "", &tree, &line);
   if (!values.ok()) return LocatedError(file, line, values.message());
-  return config;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<proto::RunConfig> ParseResolvedConfig(const std::string& text,
@@ -340,6 +347,28 @@ absl::Status ApplyOverride(const std::string& assignment, proto::RunConfig* conf
   const std::string path(absl::StripAsciiWhitespace(parts[0]));
   const std::string value(absl::StripAsciiWhitespace(parts[1]));
   return Annotate(Apply(path, value, config), context);
+}
+
+absl::StatusOr<const FieldDescriptor*> FindField(absl::string_view path) {
+  const Descriptor* type = proto::RunConfig::descriptor();
+  const FieldDescriptor* field = nullptr;
+  std::string scope;
+  for (absl::string_view name : absl::StrSplit(path, '.')) {
+    if (field != nullptr && field->message_type() == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat(scope, " is a field, not a group"));
+    }
+    // The groups of a list have the list's fields behind a number.
+    if (field != nullptr && field->is_repeated() && IsDecimalInteger(name)) {
+      scope = JoinPath(scope, name);
+      continue;
+    }
+    if (field != nullptr) type = field->message_type();
+    field = type->FindFieldByName(std::string(name));
+    if (field == nullptr) return absl::InvalidArgumentError(UnknownField(*type, scope, name));
+    scope = JoinPath(scope, name);
+  }
+  if (field->message_type() == nullptr) return field;
+  return absl::InvalidArgumentError(absl::StrCat(scope, " is a group; name a field of it"));
 }
 
 }  // namespace pompc::config

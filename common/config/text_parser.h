@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "google/protobuf/message.h"
 #include "proto/config.pb.h"
 
 namespace pompc::config {
@@ -16,6 +17,11 @@ namespace pompc::config {
 // ones, too). A byte order mark and carriage returns are ignored. The result has only those fields
 // set that the text sets. REQUIRES: `file` is not empty.
 absl::StatusOr<proto::RunConfig> ParseRunConfig(const std::string& text, absl::string_view file);
+
+// Reads `message`, which may have any type with such ranges as proto/config.proto states, in the
+// same way and with the same errors. REQUIRES: `file` is not empty.
+absl::Status ParseSettings(const std::string& text, absl::string_view file,
+                           google::protobuf::Message* message);
 
 // Reads the resolved config of a run, in which every default is written out, from the text in a run
 // directory. Fails as ParseRunConfig does, and with DATA_LOSS naming the file if the text is empty
@@ -28,6 +34,10 @@ absl::StatusOr<proto::RunConfig> ParseResolvedConfig(const std::string& text,
 // allowed: ..." for an unknown field and for a value of the wrong type or out of range; `config`
 // may then be changed.
 absl::Status ApplyOverride(const std::string& assignment, proto::RunConfig* config);
+
+// Returns the field of the run config at `path`, "learner.batch_size", which is no group. Fails with
+// INVALID_ARGUMENT as ApplyOverride does if there is none.
+absl::StatusOr<const google::protobuf::FieldDescriptor*> FindField(absl::string_view path);
 
 }  // namespace pompc::config
 

@@ -13,7 +13,7 @@ import xml.etree.ElementTree
 from program import BUILD, output, run, run_with
 from processes import FEW_THREADS, limit_threads  # found by the way of program.py
 
-COMMANDS = ("train", "evaluate", "status", "stop", "plot", "checkpoint", "replay", "planner", "model", "config", "tasks")
+COMMANDS = ("train", "evaluate", "sweep", "status", "stop", "plot", "checkpoint", "replay", "planner", "model", "config", "tasks")
 NO_INTEGERS = ("010", "-1", "0x10", "+1", " 1", "1 ", "18446744073709551616", "1e3", "")
 
 
@@ -44,7 +44,7 @@ class ErrorTest(unittest.TestCase):
             self.assertIn(text, lines[0])
 
     def test_no_command(self):
-        self.refused([], "no command", "train, evaluate", status=2)
+        self.refused([], "no command", "train, evaluate, sweep", status=2)
         self.refused(["checkpoint"], "no command", "checkpoint has the commands inspect, export, import", status=2)
 
     def test_unknown_command_names_the_commands(self):

@@ -73,7 +73,8 @@ INSIDE_CLI = {
     "cli/film": (),
     "cli/checkpoint": ("cli/report",),
     "cli/replay": ("cli/report",),
-    "cli/commands": ("cli/report", "cli/film", "cli/checkpoint", "cli/replay"),
+    "cli/sweep": ("cli/report",),
+    "cli/commands": ("cli/report", "cli/film", "cli/checkpoint", "cli/replay", "cli/sweep"),
 }
 
 # Third-party headers: pattern, and the folders (with all below them) that may include it.

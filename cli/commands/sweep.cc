@@ -1,0 +1,283 @@
+// pompc sweep: many runs that are compared.
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "actor/environments.h"
+#include "cli/commands/command.h"
+#include "cli/report/published_curves.h"
+#include "cli/sweep/plan.h"
+#include "cli/sweep/report.h"
+#include "cli/sweep/runner.h"
+#include "cli/sweep/status.h"
+#include "cli/sweep/sweep_folder.h"
+#include "common/base/check.h"
+#include "common/process/log.h"
+#include "common/process/signals.h"
+#include "common/values/numbers.h"
+#include "common/values/text_table.h"
+
+namespace pompc::cli {
+namespace {
+
+constexpr char kSweepExamples[] =
+    "Examples:\n"
+    "  pompc sweep check presets/sweeps/lambda.textproto        its trials, before any is made\n"
+    "  pompc sweep run presets/sweeps/lambda.textproto --jobs 2 into runs/sweeps/lambda\n"
+    "  pompc sweep status runs/sweeps/lambda\n"
+    "  pompc sweep stop runs/sweeps/lambda                      ends it with checkpoints\n"
+    "  pompc sweep resume runs/sweeps/lambda --jobs 2           what is finished is kept\n"
+    "  pompc sweep report runs/sweeps/lambda --threshold 500\n"
+    "A sweep file:\n"
+    "  name: \"lambda\"\n"
+    "  base { preset: \"quickstart\" set: \"schedule=LOCKSTEP\" }\n"
+    "  axis { field: \"po_mpc.lambda\" value: \"0\" value: \"0.1\" value: \"1\" }\n"
+    "  task: \"cartpole-swingup\" task: \"reacher-easy\"\n"
+    "  seeds: \"1-3\"\n"
+    "  budget { frames: 40000 }\n"
+    "docs/sweeps.md explains every part of it.";
+
+struct SweepFlags {
+  std::string file, folder, program, assets, out;
+  int jobs = 1;
+  int nice = 0;
+  std::vector<std::string> thresholds;
+  size_t repetitions = 2000;
+};
+
+// Fails as a trial's start would if this machine cannot step one of the tasks.
+absl::Status CheckTasks(const SweepPlan& plan, const std::string& assets) {
+  // The trials of the first setting and seed: one for each task.
+  for (const Trial& trial : plan.trials) {
+    if (trial.setting != 0 || trial.seed != 0) continue;
+    POMPC_RETURN_IF_ERROR(
+        Annotate(actor::FactoryForTask(trial.config.env(), assets).status(), trial.key.task));
+  }
+  return absl::OkStatus();
+}
+
+std::string CountsText(const SweepPlan& plan) {
+  return absl::StrCat(plan.settings.size(), " settings x ", plan.tasks.size(), " tasks x ",
+                      plan.seeds.size(), " seeds: ", plan.sweep.has_halving() ? "at most " : "",
+                      MostTrials(plan), " trials");
+}
+
+std::string FolderOf(const SweepPlan& plan, const SweepFlags& flags) {
+  return flags.folder.empty() ? absl::StrCat("runs/sweeps/", plan.sweep.name()) : flags.folder;
+}
+
+absl::Status Check(const SweepFlags& flags) {
+  POMPC_ASSIGN_OR_RETURN(const SweepPlan plan, ReadSweepFile(flags.file));
+  POMPC_RETURN_IF_ERROR(CheckTasks(plan, flags.assets));
+  TextTable settings = {{"setting", "flags of pompc train"}};
+  for (const PlannedSetting& setting : plan.settings) {
+    settings.push_back({setting.name, setting.flags});
+  }
+  TextTable trials = {{"trial", "setting", "task", "seed", "rows", "frames", "schedule"}};
+  for (size_t i = 0; i < plan.trials.size(); ++i) {
+    const Trial& trial = plan.trials[i];
+    const uint64_t rows = trial.config.stop().max_rows();
+    trials.push_back({absl::StrCat(i + 1), trial.key.setting, trial.key.task,
+                      absl::StrCat(trial.key.seed), FormatCount(rows),
+                      FormatCount(rows * trial.config.env().action_repeat()),
+                      proto::RunConfig::Schedule_Name(trial.config.schedule())});
+  }
+  std::cout << FormatTable(settings) << "\n"
+            << FormatTable(trials) << "\n"
+            << CountsText(plan) << "\n";
+  const absl::StatusOr<SweepFolder> folder = SweepFolder::Open(FolderOf(plan, flags));
+  SweepEstimate estimate = {.left = MostTrials(plan), .seconds_per_trial = NAN};
+  if (folder.ok()) estimate = ReadStatus(*folder, folder->IsRunning()).estimate;
+  std::cout << EstimateText(estimate, flags.jobs) << std::endl;
+  return absl::OkStatus();
+}
+
+// The program that is running now, unless --program names another one.
+absl::StatusOr<std::string> ProgramOf(const SweepFlags& flags) {
+  if (!flags.program.empty()) return flags.program;
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error) return self.string();
+  return absl::UnavailableError(
+      absl::StrCat("/proc/self/exe: ", error.message(), "; name this program with --program"));
+}
+
+absl::Status RunPlan(SweepPlan plan, const std::string& path, const SweepFlags& flags) {
+  POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = "warning"}));
+  POMPC_RETURN_IF_ERROR(CheckTasks(plan, flags.assets));
+  RunnerOptions options = {.jobs = flags.jobs, .nice = flags.nice, .flags = {}, .out = &std::cout};
+  POMPC_ASSIGN_OR_RETURN(options.program, ProgramOf(flags));
+  if (!flags.assets.empty()) options.flags = {"--assets", flags.assets};
+  std::cout << CountsText(plan) << "; folder " << path << ", page " << path << "/status.html\n";
+  POMPC_ASSIGN_OR_RETURN(SweepFolder folder, SweepFolder::Begin(path, std::move(plan)));
+  std::cout << EstimateText(ReadStatus(folder, true).estimate, flags.jobs) << std::endl;
+  POMPC_ASSIGN_OR_RETURN(const RunnerEnd end, RunTrials(options, &folder));
+  if (!end.stopped_by.empty()) {
+    std::cout << "resume with: pompc sweep resume " << path << std::endl;
+    return absl::OkStatus();
+  }
+  if (end.failed > 0) {
+    return absl::AbortedError(absl::StrCat(end.failed, " trials have failed; pompc sweep status ",
+                                           path, " shows why, and resume tries them again"));
+  }
+  std::cout << "all trials are finished; pompc sweep report " << path << " sums them up"
+            << std::endl;
+  return absl::OkStatus();
+}
+
+absl::Status Run(const SweepFlags& flags) {
+  POMPC_ASSIGN_OR_RETURN(SweepPlan plan, ReadSweepFile(flags.file));
+  const std::string path = FolderOf(plan, flags);
+  return RunPlan(std::move(plan), path, flags);
+}
+
+absl::Status Resume(const SweepFlags& flags) {
+  POMPC_ASSIGN_OR_RETURN(const SweepFolder folder, SweepFolder::Open(flags.folder));
+  return RunPlan(folder.plan(), flags.folder, flags);
+}
+
+absl::Status ShowStatus(const SweepFlags& flags) {
+  POMPC_ASSIGN_OR_RETURN(const SweepFolder folder, SweepFolder::Open(flags.folder));
+  const SweepStatus status = ReadStatus(folder, folder.IsRunning());
+  std::cout << StatusText(status) << "\n"
+            << (status.running ? "" : "the sweep is not running; ")
+            << EstimateText(status.estimate, flags.jobs) << std::endl;
+  return absl::OkStatus();
+}
+
+absl::Status Stop(const SweepFlags& flags) {
+  POMPC_ASSIGN_OR_RETURN(const SweepFolder folder, SweepFolder::Open(flags.folder));
+  if (!folder.IsRunning()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(flags.folder, ": no process runs this sweep"));
+  }
+  POMPC_RETURN_IF_ERROR(folder.RequestStop());
+  std::cout << flags.folder << ": its trials end with checkpoints, then it ends" << std::endl;
+  return absl::OkStatus();
+}
+
+absl::Status Report(const SweepFlags& flags) {
+  ReportOptions options = {.repetitions = flags.repetitions,
+                           .published_dir = DefaultPublishedDir()};
+  for (const std::string& text : flags.thresholds) {
+    const std::optional<double> threshold = ParseNumber(text);
+    if (!threshold.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--threshold: \"", text, "\"; allowed: a number"));
+    }
+    options.thresholds.push_back(*threshold);
+  }
+  POMPC_ASSIGN_OR_RETURN(const ReportData data, ReadReportData(flags.folder));
+  const SweepReport report = MakeReport(data, options);
+  std::error_code error;
+  const bool is_table = std::filesystem::is_regular_file(flags.folder, error);
+  if (flags.out.empty() && is_table) {
+    // A table somewhere has no folder of its own.
+    std::cout << report.markdown;
+    return absl::OkStatus();
+  }
+  const std::string out = flags.out.empty() ? flags.folder + "/report" : flags.out;
+  POMPC_RETURN_IF_ERROR(WriteReport(report, out));
+  std::cout << report.markdown << out << "/report.html" << std::endl;
+  return absl::OkStatus();
+}
+
+void AddFile(CLI::App* command, SweepFlags* flags) {
+  command->add_option("FILE", flags->file, "the sweep file (docs/sweeps.md)")->required();
+}
+
+void AddFolder(CLI::App* command, SweepFlags* flags, const std::string& help) {
+  command->add_option("DIR", flags->folder, help)->required();
+}
+
+void AddDir(CLI::App* command, SweepFlags* flags) {
+  command->add_option("--dir", flags->folder, "the sweep's folder; default runs/sweeps/NAME")
+      ->type_name("DIR");
+}
+
+void AddJobs(CLI::App* command, SweepFlags* flags) {
+  rpc::AddInteger(*command, {"--jobs", "trials at a time, each on a core of its own", 1, 1024},
+                  &flags->jobs);
+}
+
+void AddRunning(CLI::App* command, SweepFlags* flags) {
+  AddJobs(command, flags);
+  rpc::AddInteger(*command, {"--nice", "what is added to the niceness of trials", 0, 19},
+                  &flags->nice);
+  AddAssets(*command, &flags->assets);
+  command
+      ->add_option("--program", flags->program,
+                   "the program whose command train makes a trial; default: this one")
+      ->type_name("PROGRAM");
+}
+
+struct Action {
+  CLI::App* flags;
+  absl::Status (*run)(const SweepFlags&);
+  bool blocks_signals = false;
+};
+
+std::vector<Action> AddActions(CLI::App& sweep, SweepFlags* flags) {
+  CLI::App* check =
+      sweep.add_subcommand("check", "makes every config of a sweep file and prints its trials");
+  AddFile(check, flags);
+  AddDir(check, flags);
+  AddJobs(check, flags);
+  AddAssets(*check, &flags->assets);
+  CLI::App* run = sweep.add_subcommand("run", "makes the trials of a sweep file that are missing");
+  AddFile(run, flags);
+  AddDir(run, flags);
+  AddRunning(run, flags);
+  CLI::App* resume = sweep.add_subcommand("resume", "goes on with the sweep in a folder");
+  AddFolder(resume, flags, "the sweep's folder");
+  AddRunning(resume, flags);
+  CLI::App* status = sweep.add_subcommand("status", "shows how far each trial is, and failures");
+  AddFolder(status, flags, "the sweep's folder");
+  AddJobs(status, flags);
+  CLI::App* stop =
+      sweep.add_subcommand("stop", "ends a running sweep, its trials with checkpoints");
+  AddFolder(stop, flags, "the sweep's folder");
+  CLI::App* report = sweep.add_subcommand("report", "makes tables and pictures of finished trials");
+  AddFolder(report, flags, "the sweep's folder, or a table like its results.csv");
+  report->add_option("--out", flags->out, "folder of the report; default DIR/report")
+      ->type_name("DIR");
+  report
+      ->add_option("--threshold", flags->thresholds,
+                   "a return of which it says how soon it was reached; may be repeated; default: "
+                   "the scores 0.5 and 0.8")
+      ->type_name("R");
+  rpc::AddInteger(*report, {"--repetitions", "draws of the bootstrap", 100, 1'000'000},
+                  &flags->repetitions);
+  return {{check, Check},       {run, Run, true}, {resume, Resume, true},
+          {status, ShowStatus}, {stop, Stop},     {report, Report}};
+}
+
+}  // namespace
+
+Command AddSweep(CLI::App& pompc) {
+  CLI::App* command =
+      pompc.add_subcommand("sweep", "Makes many runs of a file, and sums up what came of them.");
+  command->footer(kSweepExamples);
+  command->require_subcommand(1);
+  auto flags = std::make_shared<SweepFlags>();
+  const std::vector<Action> actions = AddActions(*command, flags.get());
+  return {command, [flags, actions] {
+            for (const Action& action : actions) {
+              if (!action.flags->parsed()) continue;
+              if (action.blocks_signals) BlockSignals();
+              return action.run(*flags);
+            }
+            POMPC_CHECK(false, "a subcommand is required");
+            return absl::OkStatus();
+          }};
+}
+
+}  // namespace pompc::cli
