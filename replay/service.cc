@@ -310,11 +310,11 @@ absl::Status Service::CheckHeader(const proto::Header& header) const {
   return rpc::CheckHeader(header, config->run_id);
 }
 
-absl::Status Service::CheckLearner(const proto::Header& header,
-                                   const proto::LearnerStart& start) const {
-  POMPC_ASSIGN_OR_RETURN(const auto config, shard_->config());
-  POMPC_RETURN_IF_ERROR(rpc::CheckHeader(header, config->run_id));
-  return CheckHolder(*config, ToLearnerStart(start));
+template <typename Request>
+absl::Status Service::CheckLearner(const Request& request) const {
+  POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
+  if (!request.has_learner_start()) return shard_->CheckMayChange(std::nullopt);
+  return shard_->CheckMayChange(ToLearnerStart(request.learner_start()));
 }
 
 void Service::FillInfo(proto::ShardInfo* info) const {
@@ -379,7 +379,7 @@ grpc::ServerUnaryReactor* Service::UpdatePlans(grpc::CallbackServerContext* cont
 
 absl::Status Service::DoUpdatePlans(const proto::UpdatePlansRequest& request,
                                     proto::UpdatePlansReply* reply) {
-  POMPC_RETURN_IF_ERROR(CheckLearner(request.header(), request.learner_start()));
+  POMPC_RETURN_IF_ERROR(CheckLearner(request));
   POMPC_ASSIGN_OR_RETURN(const auto config, shard_->config());
   const size_t rows = request.count(), numbers = rows * config->table.spec.action_size;
   POMPC_RETURN_IF_ERROR(CheckByteCount(request.addresses(), rows, sizeof(uint64_t), "addresses"));
@@ -404,7 +404,7 @@ grpc::ServerUnaryReactor* Service::UpdatePriorities(grpc::CallbackServerContext*
 
 absl::Status Service::DoUpdatePriorities(const proto::UpdatePrioritiesRequest& request,
                                          proto::UpdatePrioritiesReply* reply) {
-  POMPC_RETURN_IF_ERROR(CheckLearner(request.header(), request.learner_start()));
+  POMPC_RETURN_IF_ERROR(CheckLearner(request));
   const size_t windows = request.count();
   POMPC_RETURN_IF_ERROR(
       CheckByteCount(request.addresses(), windows, sizeof(uint64_t), "addresses"));
@@ -427,7 +427,7 @@ grpc::ServerUnaryReactor* Service::BarWindows(grpc::CallbackServerContext* conte
 
 absl::Status Service::DoBarWindows(const proto::BarWindowsRequest& request,
                                    proto::BarWindowsReply* reply) {
-  POMPC_RETURN_IF_ERROR(CheckLearner(request.header(), request.learner_start()));
+  POMPC_RETURN_IF_ERROR(CheckLearner(request));
   POMPC_RETURN_IF_ERROR(
       CheckByteCount(request.addresses(), request.count(), sizeof(uint64_t), "addresses"));
   POMPC_ASSIGN_OR_RETURN(

@@ -81,8 +81,9 @@ class Service : public proto::ReplayService::WithRawCallbackMethod_Sample<
 
  private:
   absl::Status CheckHeader(const proto::Header& header) const;
-  // The same, and ABORTED unless it is asked by the start of the learner that holds the shard.
-  absl::Status CheckLearner(const proto::Header& header, const proto::LearnerStart& start) const;
+  // The same for a request that changes what the shard holds: Shard::CheckMayChange.
+  template <typename Request>
+  absl::Status CheckLearner(const Request& request) const;
   absl::Status DoSample(const grpc::ByteBuffer& request, grpc::ByteBuffer* reply);
   absl::Status DoUpdatePlans(const proto::UpdatePlansRequest& request,
                              proto::UpdatePlansReply* reply);

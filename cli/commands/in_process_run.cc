@@ -75,6 +75,9 @@ absl::Status InProcessRun::StartLearner(const InProcessRunOptions& options,
   learner::AppOptions learner;
   learner.server.listen = options.listen;
   learner.server.certificates = options.certificates;
+  if (options.certificates != nullptr) {
+    certificate_metrics_ = rpc::AddCertificateMetrics(*options.metrics, options.certificates);
+  }
   learner.server.insecure = options.insecure;
   learner.run_dir = options.run_dir;
   learner.config = options.config;

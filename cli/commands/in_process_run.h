@@ -81,6 +81,7 @@ class InProcessRun {
 
   // Learner and actor take turns here if the schedule is LOCKSTEP.
   Turns turns_{Clock::Real()};
+  MetricSource certificate_metrics_;
   // The rows with which replay begins.
   std::vector<replay::CheckedDataSet> data_sets_;
   std::vector<std::unique_ptr<replay::App>> shards_;

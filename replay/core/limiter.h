@@ -100,6 +100,8 @@ class Limiter {
   bool IsLeased(uint64_t incarnation) const {
     return !grant_.newest_lease.has_value() || incarnation <= *grant_.newest_lease;
   }
+  // True if the learner tells which leases it has given: those of release 0.1.0 do not.
+  bool announces_leases() const { return grant_.newest_lease.has_value(); }
   // REQUIRES: IsPublished was false for some version.
   ParameterVersion newest_version() const {
     POMPC_CHECK(grant_.newest_version.has_value());

@@ -142,7 +142,7 @@ absl::Status Shard::ConfigureLocked(const ShardConfig& config) {
     POMPC_RETURN_IF_ERROR(CheckRun(config_->run_id, config.run_id));
     // A later start takes over without asking the earlier one, which may be dead.
     const bool later = config.learner.incarnation > config_->learner.incarnation;
-    if (!later) POMPC_RETURN_IF_ERROR(CheckHolder(*config_, config.learner));
+    if (!later) POMPC_RETURN_IF_ERROR(CheckHolder(config.learner));
     POMPC_RETURN_IF_ERROR(CheckSameRows(*config_, config));
     const std::string changes = Changes(*config_, config);
     if (config_->table != config.table) POMPC_RETURN_IF_ERROR(MakeTable(config));

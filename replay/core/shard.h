@@ -103,9 +103,6 @@ struct ImportPosition {
   bool ended = false;
 };
 
-// ABORTED unless the start `from` of the run's learner holds the shard of this config.
-absl::Status CheckHolder(const ShardConfig& config, const LearnerStart& from);
-
 // One shard of the replay of one run: table, limiter and the state of every segment. Thread-safe.
 // Everything that changes it goes through one mutex, which is held for as long as it takes to copy
 // rows in. Sampling does not: windows are drawn and copied by any number of threads beside the one
@@ -186,6 +183,11 @@ class Shard {
   // the start that holds the shard; INVALID_ARGUMENT, likewise, as Limiter::Check.
   absl::Status Grant(RowGrant grant, const LearnerStart& from = {});
 
+  // OK if `from` may change what the shard holds: it is the start of the learner that holds the
+  // shard. A learner of release 0.1.0, which announces no leases, does not say which start it is
+  // (nullopt). ABORTED otherwise; UNAVAILABLE before Configure, CANCELLED after Close.
+  absl::Status CheckMayChange(const std::optional<LearnerStart>& from) const;
+
   // Draws out.count windows from the table called `table`, as Table::Sample. UNAVAILABLE if the
   // columns do not have the sizes of so many windows, since Configure has changed the horizon after
   // config() was read.
@@ -232,6 +234,8 @@ class Shard {
  private:
   class Loader;
 
+  // ABORTED unless this start of the learner holds the shard. REQUIRES: the shard is configured.
+  absl::Status CheckHolder(const LearnerStart& from) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Why a writer that waits for room does so.
   std::string WhyBlocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Lets all writers try again: what they wait for may have changed.

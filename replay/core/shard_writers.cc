@@ -22,13 +22,21 @@ std::string Shard::WhyBlocked() const {
 
 // The learner must be able to tell this from a shard that another run has taken, for which it
 // waits: hence a code of its own.
-absl::Status CheckHolder(const ShardConfig& config, const LearnerStart& from) {
-  if (from == config.learner) return absl::OkStatus();
+absl::Status Shard::CheckHolder(const LearnerStart& from) const {
+  if (from == config_->learner) return absl::OkStatus();
   return absl::AbortedError(
       absl::StrCat("the shard is held by another start (", config.learner.incarnation, ") of run ",
                    config.run_id,
                    "; is this run directory a copy of another one? Each needs shards of its own, ",
                    "and an older state of a run directory needs shards without its later rows"));
+}
+
+absl::Status Shard::CheckMayChange(const std::optional<LearnerStart>& from) const {
+  MutexLock lock(&mu_);
+  POMPC_RETURN_IF_ERROR(CheckOpen());
+  if (from.has_value()) return CheckHolder(*from);
+  if (!limiter_.announces_leases()) return absl::OkStatus();
+  return absl::AbortedError("the request does not say which start of the run's learner makes it");
 }
 
 void Shard::StopWaiting(const RoomWaiter* waiter) {
@@ -42,7 +50,7 @@ absl::Status Shard::Grant(RowGrant grant, const LearnerStart& from) {
   {
     MutexLock lock(&mu_);
     POMPC_RETURN_IF_ERROR(CheckOpen());
-    POMPC_RETURN_IF_ERROR(CheckHolder(*config_, from));
+    POMPC_RETURN_IF_ERROR(CheckHolder(from));
     POMPC_RETURN_IF_ERROR(limiter_.Check(grant));
     const bool phase_ends = grant.seed_phase_over && !limiter_.seed_phase_over();
     const bool was_silent = limiter_.Silent(clock_->Now());

@@ -148,7 +148,7 @@ class TlsTest(unittest.TestCase):
         status = lambda *flags: self.pompc("status", "--learner", learner, *flags)
         self.assertIn("rows", status("--certificates", str(folder / "operator")).stdout)
         self.assertEqual(status().returncode, 1)
-        refused = status("--certificates", str(folder / "actor"))
+        refused = self.pompc("stop", "--learner", learner, "--certificates", str(folder / "actor"))
         self.assertEqual(refused.returncode, 1)
         self.assertIn("whose role is actor; allowed: operator", refused.stderr)
         # Where a planner answers, a learner is expected.

@@ -30,11 +30,25 @@ TEST_F(ServiceTest, OnlyTheLearnerThatHoldsTheShardChangesWhatItHolds) {
   const auto priorities = New<proto::UpdatePrioritiesRequest>();
   EXPECT_NE(code_of(&Stub::UpdatePriorities, priorities, 7), absl::StatusCode::kAborted);
   EXPECT_EQ(code_of(&Stub::UpdatePriorities, priorities, 8), absl::StatusCode::kAborted);
-  EXPECT_EQ(rpc::CallUnary(*stub_, &Stub::UpdatePlans, New<proto::UpdatePlansRequest>(), kTimeout)
-                .status()
-                .code(),
-            absl::StatusCode::kAborted)
-      << "without a start";
+}
+
+// Shards are replaced before the learner when a fleet is upgraded.
+TEST_F(ServiceTest, ALearnerThatAnnouncesNoLeasesNeedNotSayWhichStartItIs) {
+  proto::ConfigureRequest configure = ConfigureMessage();
+  configure.mutable_learner_start()->set_incarnation(1);
+  configure.mutable_learner_start()->set_token(7);
+  ASSERT_TRUE(Configure(configure).ok());
+  const auto update = [&] {
+    return rpc::CallUnary(*stub_, &Stub::UpdatePlans, New<proto::UpdatePlansRequest>(), kTimeout)
+        .status()
+        .code();
+  };
+  EXPECT_EQ(update(), absl::StatusCode::kOk);
+  auto grant = New<proto::GrantRequest>();
+  *grant.mutable_learner_start() = configure.learner_start();
+  grant.set_newest_lease(0);
+  ASSERT_TRUE(rpc::CallUnary(*stub_, &Stub::Grant, grant, kTimeout).ok());
+  EXPECT_EQ(update(), absl::StatusCode::kAborted);
 }
 
 TEST_F(ServiceTest, AGrantThatContradictsItselfIsRefused) {
