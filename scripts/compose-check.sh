@@ -139,6 +139,17 @@ restart_all() {
   goes_on
 }
 
+# New certificates in the folders that are mounted: all processes take them without a restart.
+renew_certificates() {
+  local before
+  before="$(measure pompc_certificate_expiry_timestamp_seconds)"
+  say "Certificates that are good for 30 days more"
+  make_certificates --days 120
+  await "all processes have them" above pompc_certificate_expiry_timestamp_seconds \
+    "$(awk -v b="$before" -v n="$PROCESSES" 'BEGIN {printf "%.0f", b + n * 29.9 * 86400}')"
+  goes_on
+}
+
 memory() {
   local role
   for role in "${ROLES[@]}" prometheus; do
@@ -151,7 +162,10 @@ exercise() {
   everything_up
   await "it trains" above pompc_learner_updates_total 1100
   disturb
-  if [[ "$kind" == compose ]]; then restart_all; fi
+  if [[ "$kind" == compose ]]; then
+    restart_all
+    renew_certificates
+  fi
   await "an evaluation returns $GOAL or more" above pompc_learner_evaluation_best_return_mean "$GOAL"
   say "$kind: return $(measure pompc_learner_evaluation_best_return_mean), $(measure pompc_learner_rows_total) rows, $(( SECONDS - start )) s after it came up"
   memory
@@ -239,7 +253,7 @@ YAML
 
 make_certificates() {
   export POMPC_CERTIFICATES_DIR="$work/certificates"
-  deploy/certificates.sh "$POMPC_CERTIFICATES_DIR"
+  deploy/certificates.sh "$POMPC_CERTIFICATES_DIR" "$@"
   # The containers' user reads the keys; the CA's stays root's.
   chmod 755 "$work" "$POMPC_CERTIFICATES_DIR"
   chown -R 10000 "$POMPC_CERTIFICATES_DIR"/*/
