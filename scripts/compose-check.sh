@@ -139,6 +139,17 @@ restart_all() {
   goes_on
 }
 
+# New certificates in the folders that are mounted: all processes take them without a restart.
+renew_certificates() {
+  local before
+  before="$(measure pompc_certificate_expiry_timestamp_seconds)"
+  say "Certificates that are good for 30 days more"
+  make_certificates --days 120
+  await "all processes have them" above pompc_certificate_expiry_timestamp_seconds \
+    "$(awk -v b="$before" -v n="$PROCESSES" 'BEGIN {printf "%.0f", b + n * 29.9 * 86400}')"
+  goes_on
+}
+
 memory() {
   local role
   for role in "${ROLES[@]}" prometheus; do
@@ -151,7 +162,10 @@ exercise() {
   everything_up
   await "it trains" above pompc_learner_updates_total 1100
   disturb
-  if [[ "$kind" == compose ]]; then restart_all; fi
+  if [[ "$kind" == compose ]]; then
+    restart_all
+    renew_certificates
+  fi
   await "an evaluation returns $GOAL or more" above pompc_learner_evaluation_best_return_mean "$GOAL"
   say "$kind: return $(measure pompc_learner_evaluation_best_return_mean), $(measure pompc_learner_rows_total) rows, $(( SECONDS - start )) s after it came up"
   memory
@@ -202,6 +216,7 @@ import pathlib, re, sys
 # The stack's file with the check's settings of the learner, and with its paths as they are from here.
 text = pathlib.Path(sys.argv[1]).read_text()
 text = text.replace("file: ./", f"file: {pathlib.Path(sys.argv[1]).resolve().parent}/")
+text = text.replace('command: ["--learner", "learner:7000", "--planners"', 'command: ["--environments=2", "--learner", "learner:7000", "--planners"')
 text = text.replace("      - --set=env.task=", "      - --set=stop.return_mean=0\n      - --set=stop.max_rows=10000000\n      - --set=env.task=")
 pathlib.Path(sys.argv[2], "stack.yaml").write_text(text)
 PYTHON
@@ -231,12 +246,14 @@ services:
   learner:
     command: [--run-dir=/var/lib/pompc/runs/check, "--replay=replay-0:7000,replay-1:7000", --preset=quickstart,
               --set=stop.return_mean=0, --set=stop.max_rows=10000000]
+  actor:
+    environment: {POMPC_ENVIRONMENTS: "2"}
 YAML
 }
 
 make_certificates() {
   export POMPC_CERTIFICATES_DIR="$work/certificates"
-  deploy/certificates.sh "$POMPC_CERTIFICATES_DIR"
+  deploy/certificates.sh "$POMPC_CERTIFICATES_DIR" "$@"
   # The containers' user reads the keys; the CA's stays root's.
   chmod 755 "$work" "$POMPC_CERTIFICATES_DIR"
   chown -R 10000 "$POMPC_CERTIFICATES_DIR"/*/

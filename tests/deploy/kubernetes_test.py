@@ -148,6 +148,15 @@ class EveryOverlay(unittest.TestCase):
             for workload in of_kind(objects, "Deployment", "StatefulSet"):
                 self.assertTrue(selects(workload["spec"]["selector"], workload["spec"]["template"]["metadata"]["labels"]))
 
+    def test_policies_let_pods_in_that_there_are(self):
+        for objects in RENDERED.values():
+            pods = [template["metadata"]["labels"] for _, template in pod_templates(objects)]
+            pods += [pod["metadata"]["labels"] for pod in of_kind(objects, "Pod")]
+            for policy in of_kind(objects, "NetworkPolicy"):
+                for peer in (peer for rule in policy["spec"]["ingress"] for peer in rule["from"]):
+                    if "podSelector" in peer:
+                        self.assertTrue(any(selects(peer["podSelector"], labels) for labels in pods), peer)
+
     def test_every_role_is_watched_and_guarded(self):
         for overlay, objects in RENDERED.items():
             if overlay == "jobset":

@@ -38,7 +38,10 @@ class ScriptsTest(unittest.TestCase):
     def test_shellcheck_has_nothing_to_say(self):
         if not shutil.which("shellcheck"):
             self.skipTest("shellcheck is not installed")
-        paths = [os.path.join(SCRIPTS, name) for name in self.scripts()] + [os.path.join(tools.ROOT, ".ci", "run")]
+        paths = [os.path.join(SCRIPTS, name) for name in self.scripts()] + [
+            os.path.join(tools.ROOT, *place) for place in (
+                (".ci", "run"), ("docker", "build.sh"), ("deploy", "certificates.sh"), ("deploy", "slurm", "submit.sh"),
+                ("deploy", "slurm", "keep.sh"), ("deploy", "slurm", "run.sbatch"))]
         # SC1091, SC2154: lib.sh is found at run time; SC2016: single quotes that are meant.
         result = subprocess.run(["shellcheck", "-x", "-e", "SC1091,SC2016,SC2154", *paths], capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, result.stdout)
@@ -52,6 +55,12 @@ class ScriptsTest(unittest.TestCase):
                 ("test.sh", ["benchmark"], "'benchmark': allowed are"),
                 ("bare-root.sh", ["sid", "scripts/test.sh"], "'sid': allowed are bookworm, trixie"),
                 ("docker-base.sh", ["sid"], "'sid': allowed are"),
+                ("compose-check.sh", ["kubernetes"], "'kubernetes': allowed are --installed, compose, stack"),
+                ("compose-check.sh", ["--installed"], "--installed needs a value"),
+                ("slurm-check.sh", ["--nodes", "2"], "'--nodes': allowed are --install, --programs"),
+                ("kubernetes-check.sh", ["all"], "'all': allowed is --programs"),
+                ("../docker/build.sh", ["evaluator"], "'evaluator': allowed are --tag, --prefix, --installed, --cuda"),
+                ("../docker/build.sh", ["--tag"], "--tag needs a value"),
                 ("local-cluster.sh", ["--shards", "3"], "'--shards'"),
                 ("local-cluster.sh", ["--actors", "010"], '--actors: "010"; allowed: integer in decimal, 0 to 256'),
                 ("local-cluster.sh", ["--actors", "-1"], '--actors: "-1"'),
