@@ -34,7 +34,7 @@ COMPARED_SECONDS, COMPARED_ROWS = 240, 15000
 SPREAD = 60
 UTD, SLACK_ROWS = 0.5, 400
 SETTINGS = (f"learner.utd={UTD}", f"replay.slack_rows={SLACK_ROWS}", "replay.min_rows=300",
-            "replay.capacity_rows=4000000", "learner.checkpoint_every_updates=100", "stop.return_mean=0",
+            "replay.capacity_rows=4000000", "learner.checkpoint_every_updates=50", "stop.return_mean=0",
             "stop.max_rows=0")
 
 
@@ -295,7 +295,7 @@ def run(build, folder, seed, seconds, share, alone):
     worlds = []
 
     def world(name):
-        worlds.append(World(build, folder / name, rng, seconds < COMPARED_SECONDS, share))
+        worlds.append(World(build, folder / name, rng, alone or seconds < COMPARED_SECONDS, share))
         return worlds[-1]
 
     try:
