@@ -57,7 +57,8 @@ class Run:
         if self.folder is not None:
             return (self.folder / "config.textproto").read_text(encoding="utf-8")
         from google.protobuf import text_format
-        return str(text_format.MessageToString(self._state().config))  # type: ignore[arg-type]
+        resolved: Any = self._state().config
+        return str(text_format.MessageToString(resolved))
 
     def evaluations(self) -> Any:
         """One row for each evaluation so far, oldest first: a pandas.DataFrame where pandas is installed, else a list

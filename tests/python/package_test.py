@@ -92,7 +92,7 @@ class PackageTest(unittest.TestCase):
             for name in ("pompc/messages.binpb", "pompc/messages.pyi"):
                 self.assertEqual(one.read(name), other.read(name))
 
-    def tests_beside(self, folder):
+    def copied_tests(self, folder):
         """Copies of the tests, with the headers that they read, and no package beside them."""
         for part in ("tests/python", "tests/support", "common/rpc", "common/values"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.cc"))
@@ -103,7 +103,7 @@ class PackageTest(unittest.TestCase):
         if why:
             self.skipTest(why)
         self.succeeds(python(name, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", self.wheel))
-        tests = self.tests_beside(self.folder / name)
+        tests = self.copied_tests(self.folder / name)
         versions = python(name, "-c", "import google.protobuf as p, grpc, numpy, pompc, pompc.messages\n"
                           "print(f'grpcio {grpc.__version__}, protobuf {p.__version__}, NumPy {numpy.__version__}', "
                           "pompc.__file__)")
