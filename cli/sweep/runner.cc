@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -310,6 +311,18 @@ absl::StatusOr<RunnerEnd> RunTrials(const RunnerOptions& options, SweepFolder* f
   POMPC_CHECK_GE(options.jobs, 1);
   POMPC_CHECK(options.out != nullptr);
   return Runner(options, folder).Run();
+}
+
+absl::StatusOr<size_t> RecordFinished(SweepFolder* folder) {
+  size_t recorded = 0;
+  for (const Trial& trial : folder->plan().trials) {
+    const std::string run_dir = folder->RunDir(trial.key);
+    if (folder->results().Find(trial.key) != nullptr || !OutcomeOf(run_dir).finished) continue;
+    POMPC_ASSIGN_OR_RETURN(SweepResults results, SumUp(trial, run_dir, NAN));
+    POMPC_RETURN_IF_ERROR(folder->Record(std::move(results)));
+    ++recorded;
+  }
+  return recorded;
 }
 
 }  // namespace pompc::cli
