@@ -52,7 +52,7 @@ std::vector<std::string> LastLines(const std::string& path) {
   return lines;
 }
 
-// Whether the run in this folder has reached its goal or limit; how it ended where it has not.
+// Says whether the run in a folder has reached its goal or limit, and how it ended.
 struct RunOutcome {
   bool finished = false;
   std::string text;
