@@ -17,6 +17,7 @@
 #include "cli/sweep/plan.h"
 #include "cli/sweep/report.h"
 #include "cli/sweep/runner.h"
+#include "cli/sweep/slurm.h"
 #include "cli/sweep/status.h"
 #include "cli/sweep/sweep_folder.h"
 #include "common/base/check.h"
@@ -144,6 +145,26 @@ absl::Status Resume(const SweepFlags& flags) {
   return RunPlan(folder.plan(), flags.folder, flags);
 }
 
+absl::Status Slurm(const SweepFlags& flags) {
+  POMPC_ASSIGN_OR_RETURN(SweepPlan plan, ReadSweepFile(flags.file));
+  POMPC_RETURN_IF_ERROR(CheckTasks(plan, flags.assets));
+  POMPC_ASSIGN_OR_RETURN(const std::string program, ProgramOf(flags));
+  const std::string path = FolderOf(plan, flags);
+  POMPC_ASSIGN_OR_RETURN(const SweepFolder folder, SweepFolder::Begin(path, std::move(plan)));
+  POMPC_ASSIGN_OR_RETURN(const std::string script, WriteSlurmArray(folder, program, flags.jobs));
+  std::cout << "sbatch " << script << "\npompc sweep collect " << path << std::endl;
+  return absl::OkStatus();
+}
+
+absl::Status Collect(const SweepFlags& flags) {
+  POMPC_ASSIGN_OR_RETURN(const SweepFolder before, SweepFolder::Open(flags.folder));
+  POMPC_ASSIGN_OR_RETURN(SweepFolder folder, SweepFolder::Begin(flags.folder, before.plan()));
+  POMPC_ASSIGN_OR_RETURN(const size_t recorded, RecordFinished(&folder));
+  std::cout << recorded << " trials more are finished; "
+            << EstimateText(ReadStatus(folder, false).estimate, flags.jobs) << std::endl;
+  return absl::OkStatus();
+}
+
 absl::Status ShowStatus(const SweepFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(const SweepFolder folder, SweepFolder::Open(flags.folder));
   const SweepStatus status = ReadStatus(folder, folder.IsRunning());
@@ -256,8 +277,17 @@ std::vector<Action> AddActions(CLI::App& sweep, SweepFlags* flags) {
       ->type_name("R");
   rpc::AddInteger(*report, {"--repetitions", "draws of the bootstrap", 100, 1'000'000},
                   &flags->repetitions);
-  return {{check, Check},       {run, Run, true}, {resume, Resume, true},
-          {status, ShowStatus}, {stop, Stop},     {report, Report}};
+  CLI::App* slurm = sweep.add_subcommand(
+      "slurm", "writes a job array of Slurm that makes the trials; starts nothing");
+  AddFile(slurm, flags);
+  AddDir(slurm, flags);
+  AddRunning(slurm, flags);
+  CLI::App* collect =
+      sweep.add_subcommand("collect", "keeps what came of trials that a job array has finished");
+  AddFolder(collect, flags, "the sweep's folder");
+  AddJobs(collect, flags);
+  return {{slurm, Slurm},         {collect, Collect},   {check, Check}, {run, Run, true},
+          {resume, Resume, true}, {status, ShowStatus}, {stop, Stop},   {report, Report}};
 }
 
 }  // namespace

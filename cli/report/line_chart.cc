@@ -140,8 +140,8 @@ class Plane {
 
   std::string Axes() const {
     std::string svg;
-    const std::string grid = absl::StrCat("stroke=\"", options_.embedded ? kPageGrid : kGrid,
-                                          "\" stroke-width=\"1\"");
+    const std::string grid =
+        absl::StrCat("stroke=\"", options_.embedded ? kPageGrid : kGrid, "\" stroke-width=\"1\"");
     const double left = kLeft, right = options_.width - kRight;
     const double top = top_, bottom = options_.height - kBottom;
     for (double tick : x_ticks_) {
@@ -152,8 +152,8 @@ class Plane {
       absl::StrAppend(&svg, Line(left, y(tick), right, y(tick), grid),
                       Text(left - 8, y(tick) + 4, "text-anchor=\"end\"", TickLabel(tick)));
     }
-    const std::string axis = absl::StrCat(
-        "stroke=\"", options_.embedded ? kPageInk : kInk, "\" stroke-width=\"1\"");
+    const std::string axis =
+        absl::StrCat("stroke=\"", options_.embedded ? kPageInk : kInk, "\" stroke-width=\"1\"");
     absl::StrAppend(&svg, Line(left, bottom, right, bottom, axis),
                     Line(left, top, left, bottom, axis));
     absl::StrAppend(

@@ -242,6 +242,8 @@ void AddAssignments(const Message& message, const std::string& scope,
   }
 }
 
+}  // namespace
+
 std::string ShellWord(const std::string& word) {
   const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
     return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
@@ -249,8 +251,6 @@ std::string ShellWord(const std::string& word) {
   });
   return plain ? word : absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\"'\"'"}}), "'");
 }
-
-}  // namespace
 
 std::vector<std::string> AsAssignments(const proto::RunConfig& config) {
   std::vector<std::string> assignments;

@@ -25,6 +25,9 @@ absl::StatusOr<std::vector<LayeredSetting>> MakeSettings(const proto::SweepConfi
 // The fields that are set in `config`, as assignments "path=value" that pompc train --set takes.
 std::vector<std::string> AsAssignments(const proto::RunConfig& config);
 
+// A word as a shell takes it, in quotes where it needs them.
+std::string ShellWord(const std::string& word);
+
 // The flags of pompc train that make the sources, as a shell takes them.
 std::string FlagsText(const config::RunConfigSources& sources);
 

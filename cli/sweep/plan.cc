@@ -205,6 +205,8 @@ std::string TrialKey::ToString() const {
   return absl::StrCat(setting, ", ", task, ", seed ", seed);
 }
 
+std::string TrialKey::Folder() const { return absl::StrCat(setting, "/", task, "/seed-", seed); }
+
 double SweepPlan::Score(size_t task, double return_mean) const {
   return (return_mean - scores[task].zero) / (scores[task].one - scores[task].zero);
 }

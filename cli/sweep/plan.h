@@ -27,6 +27,8 @@ struct TrialKey {
   auto operator<=>(const TrialKey&) const = default;
   // "lambda=0.1, cartpole-swingup, seed 3".
   std::string ToString() const;
+  // "lambda=0.1/cartpole-swingup/seed-3".
+  std::string Folder() const;
 };
 
 struct Trial {

@@ -121,7 +121,7 @@ ReportTable EachTask(const ReportData& data, const ReportOptions& options) {
 // How soon the runs of a setting on a task have reached a return.
 struct Reached {
   size_t runs = 0;
-  // Of those that have.
+  // One number for each of those that have.
   std::vector<double> rows, frames, minutes;
 };
 

@@ -17,7 +17,7 @@ namespace pompc::cli {
 // The setting's scores (ReportData::metric), task by task in the order of their seeds; returns
 // instead with `scores` false.
 TaskScores RunsOf(const ReportData& data, const std::string& setting, bool scores = true);
-// Whether every task has a run.
+// Returns whether every task has a run.
 bool IsComplete(const TaskScores& runs);
 
 // "0.712 [0.650, 0.770]"; the interval is left out where there is one run alone.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -51,7 +52,7 @@ std::vector<std::string> LastLines(const std::string& path) {
   return lines;
 }
 
-// Whether the run in this folder has reached its goal or limit; how it ended where it has not.
+// Says whether the run in a folder has reached its goal or limit, and how it ended.
 struct RunOutcome {
   bool finished = false;
   std::string text;
@@ -310,6 +311,18 @@ absl::StatusOr<RunnerEnd> RunTrials(const RunnerOptions& options, SweepFolder* f
   POMPC_CHECK_GE(options.jobs, 1);
   POMPC_CHECK(options.out != nullptr);
   return Runner(options, folder).Run();
+}
+
+absl::StatusOr<size_t> RecordFinished(SweepFolder* folder) {
+  size_t recorded = 0;
+  for (const Trial& trial : folder->plan().trials) {
+    const std::string run_dir = folder->RunDir(trial.key);
+    if (folder->results().Find(trial.key) != nullptr || !OutcomeOf(run_dir).finished) continue;
+    POMPC_ASSIGN_OR_RETURN(SweepResults results, SumUp(trial, run_dir, NAN));
+    POMPC_RETURN_IF_ERROR(folder->Record(std::move(results)));
+    ++recorded;
+  }
+  return recorded;
 }
 
 }  // namespace pompc::cli

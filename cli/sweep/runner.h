@@ -1,6 +1,7 @@
 #ifndef POMPC_CLI_SWEEP_RUNNER_H_
 #define POMPC_CLI_SWEEP_RUNNER_H_
 
+#include <cstddef>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -42,6 +43,10 @@ struct RunnerEnd {
 // if the folder cannot be written. REQUIRES: `folder` is of SweepFolder::Begin; BlockSignals() was
 // called and no SignalHandler exists; options.jobs >= 1; options.out is not null.
 absl::StatusOr<RunnerEnd> RunTrials(const RunnerOptions& options, SweepFolder* folder);
+
+// Keeps what came of trials that something else has made in the folder (a job array), and returns
+// how many these are. Starts nothing. `folder` is of SweepFolder::Begin.
+absl::StatusOr<size_t> RecordFinished(SweepFolder* folder);
 
 }  // namespace pompc::cli
 

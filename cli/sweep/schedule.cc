@@ -12,7 +12,8 @@
 namespace pompc::cli {
 namespace {
 
-// Whether all trials of these settings with the first `seeds` seeds are finished or have failed.
+// Returns whether all trials of these settings with the first `seeds` seeds are finished or have
+// failed.
 bool IsOver(const SweepPlan& plan, const std::vector<TrialOutcome>& outcomes,
             const std::vector<bool>& active, size_t seeds) {
   for (size_t i = 0; i < outcomes.size(); ++i) {

@@ -8,9 +8,9 @@
 
 namespace pompc::cli {
 
-// How far a sweep is, read from its folder and the run directories in it.
+// The state of a sweep, read from its folder and the run directories in it.
 
-// How far one trial is. Numbers are NaN where they are not known.
+// The state of one trial. Numbers are NaN where they are not known.
 struct TrialStatus {
   TrialKey key;
   // "finished", "running", "waiting", "interrupted", "failed", "later round", "dropped".
@@ -48,7 +48,7 @@ struct SweepStatus {
   SweepEstimate estimate;
   // What successive halving has decided.
   std::vector<std::string> decisions;
-  // Whether a process runs the sweep.
+  // True while a process runs the sweep.
   bool running = false;
 };
 

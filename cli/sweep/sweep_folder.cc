@@ -142,7 +142,7 @@ absl::Status SweepFolder::CheckBegun() const {
 }
 
 std::string SweepFolder::RunDir(const TrialKey& key) const {
-  return absl::StrCat(path_, "/trials/", key.setting, "/", key.task, "/seed-", key.seed);
+  return absl::StrCat(path_, "/trials/", key.Folder());
 }
 
 absl::Status SweepFolder::RequestStop() const { return WriteFileAtomically(StopFile(path_), ""); }

@@ -40,7 +40,7 @@ class SweepFolder {
   // The page that shows the sweep.
   std::string StatusPage() const { return path_ + "/status.html"; }
 
-  // Whether a process runs the sweep.
+  // Returns whether a process runs the sweep.
   bool IsRunning() const;
 
   // Asks the process that runs the sweep to end, or takes the request back.

@@ -204,7 +204,8 @@ std::string UnknownField(const Descriptor& type, absl::string_view scope, absl::
   return absl::StrCat("unknown field ", JoinPath(scope, name),
                       suggestion.empty() ? "" : absl::StrCat("; did you mean ", suggestion, "?"),
                       suggestion.empty() ? "; fields of " : " Fields of ",
-                      scope.empty() ? RootName(type) : std::string(scope), ": ", absl::StrJoin(fields, ", "));
+                      scope.empty() ? RootName(type) : std::string(scope), ": ",
+                      absl::StrJoin(fields, ", "));
 }
 
 absl::Status CheckValue(const Message& message, const FieldDescriptor& field,

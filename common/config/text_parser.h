@@ -35,8 +35,8 @@ absl::StatusOr<proto::RunConfig> ParseResolvedConfig(const std::string& text,
 // may then be changed.
 absl::Status ApplyOverride(const std::string& assignment, proto::RunConfig* config);
 
-// Returns the field of the run config at `path`, "learner.batch_size", which is no group. Fails with
-// INVALID_ARGUMENT as ApplyOverride does if there is none.
+// Returns the field of the run config at `path`, "learner.batch_size", which is no group. Fails
+// with INVALID_ARGUMENT as ApplyOverride does if there is none.
 absl::StatusOr<const google::protobuf::FieldDescriptor*> FindField(absl::string_view path);
 
 }  // namespace pompc::config

@@ -26,8 +26,9 @@ double InterquartileMean(std::vector<double> values);
 // (numpy's default). `q` is from 0 to 1.
 double Quantile(std::vector<double> values, double q);
 
-// Of scores: the mean of the tasks' means; the median of the tasks' means; the interquartile mean
-// of all runs; and the mean distance by which runs fall short of `target`, averaged over tasks.
+// These are of scores: the mean of the tasks' means; the median of the tasks' means; the
+// interquartile mean of all runs; and the mean distance by which runs fall short of `target`,
+// averaged over tasks.
 double MeanScore(const TaskScores& scores);
 double MedianScore(const TaskScores& scores);
 double InterquartileMeanScore(const TaskScores& scores);

@@ -36,7 +36,7 @@ class SweepResultsTest : public ::testing::Test {
 };
 
 TEST_F(SweepResultsTest, SumsARunUp) {
-  // By rows: 100, 200, 300 return 10, 20, 60.
+  // In the order of their rows, 100, 200 and 300, evaluations return 10, 20 and 60.
   Write("evaluations.csv",
         "rows,updates,elapsed_seconds,return_mean\n200,20,0,20\n100,10,0,10\n300,30,0,60\n");
   Write("metrics.csv",
