@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/process/recent_log.h"
 #include "spdlog/sinks/stdout_sinks.h"
 
 namespace pompc {
@@ -24,7 +25,8 @@ void SetPattern(spdlog::logger& logger, absl::string_view role) {
 spdlog::logger& Log() {
   // The logger is never destroyed, because threads may log while the process exits.
   static spdlog::logger* logger = [] {
-    auto* made = new spdlog::logger("pompc", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto* made = new spdlog::logger(
+        "pompc", {std::make_shared<spdlog::sinks::stderr_sink_mt>(), RecentLog::Sink()});
     SetPattern(*made, "");
     return made;
   }();
@@ -38,7 +40,10 @@ absl::Status SetUpLogging(const LogOptions& options) {
         absl::StrCat("log level \"", options.level, "\"; allowed: ", absl::StrJoin(kLevels, ", ")));
   }
   SetPattern(Log(), options.role);
-  Log().set_level(static_cast<spdlog::level::level_enum>(level - kLevels.begin()));
+  const auto lowest = static_cast<spdlog::level::level_enum>(level - kLevels.begin());
+  // The recent lines are kept whatever standard error shows.
+  Log().sinks().front()->set_level(lowest);
+  Log().set_level(std::min(lowest, RecentLog::kLevel));
   return absl::OkStatus();
 }
 
