@@ -203,6 +203,10 @@ function drawCurve() {
   if (trained.length) {
     const look = {stroke: "var(--c4)", "stroke-width": 1.3};
     chart.line(trained, training.return_mean, look);
+    // A line needs two points, and the first ones are worth seeing.
+    for (let i = 0; i < trained.length && trained.length < 10; ++i) {
+      chart.add("circle", {cx: chart.px(trained[i]).toFixed(1), cy: chart.py(training.return_mean[i]).toFixed(1), r: 2, fill: "var(--c4)"});
+    }
     const most = Math.max(...training.episodes);
     shown.unshift(entry(look, most > 1 ? `training, mean of ${most} episodes` : "training episodes"));
   }
@@ -254,7 +258,7 @@ function drawRates() {
   const places = boxes(parent, RATES.length);
   RATES.forEach(([name, label, color], i) => {
     const last = i === RATES.length - 1, rates = history[name];
-    const top = Math.max(...rates, 0.001);
+    const top = Math.max(...rates, 1);
     const chart = new Chart(places[i], last ? 142 : 126, [history.seconds[0], history.seconds.at(-1)], [0, top * 1.08],
                             {top: 24, bottom: last ? 34 : 24, title: label});
     chart.yAxis(short, 4, label);
@@ -311,7 +315,11 @@ function drawWaits() {
   if (seconds.length < 2) return fill(parent, element("p", {class: "empty"}, "Shares appear after some seconds."));
   if (parent.querySelector(".empty")) fill(parent);
   const places = boxes(parent, 3);
-  const named = (words, list) => list.map(({name, share}) => [...(words[name] || [name, "--c6"]), share]);
+  // In the order of the words, from the bottom up, so that the work lies below the waits.
+  const named = (words, list) => {
+    const order = Object.keys(words), place = ({name}) => order.includes(name) ? order.indexOf(name) : order.length;
+    return [...list].sort((a, b) => place(a) - place(b)).map(({name, share}) => [...(words[name] || [name, "--c6"]), share]);
+  };
   stacks(places[0], seconds, "Learner: what its training thread does", named(LEARNER, history.learner));
   const held = named(WRITERS, history.writers_held);
   const free = seconds.slice(1).map((_, i) => Math.max(0, 1 - held.reduce((sum, part) => sum + part[2][i], 0)));
@@ -361,7 +369,7 @@ function process(one) {
   const where = [one.name, one.address].filter(text => text && text !== one.role).join(", ");
   return element("div", {class: `process h-${one.health}`},
                  element("div", {class: "who"}, mark(one.health), title, where ? ` · ${where}` : ""),
-                 element("div", {class: "detail"}, one.detail));
+                 element("div", {class: "detail", title: one.detail}, one.detail));
 }
 
 // ---- The rest.

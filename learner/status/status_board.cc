@@ -7,6 +7,8 @@
 #include "absl/strings/numbers.h"
 #include "common/base/check.h"
 #include "common/io/files.h"
+#include "learner/status/status_html.h"
+#include "learner/status/status_json.h"
 #include "rundir/csv_file.h"
 
 namespace pompc::learner {

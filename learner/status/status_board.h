@@ -20,7 +20,7 @@ namespace pompc::learner {
 struct StatusBoardOptions {
   std::string run_dir;
   proto::RunConfig config;
-  // Where published curves are read from.
+  // The folder that published curves are read from.
   std::string published_dir;
   // Counts the starts of the learner of this run.
   uint64_t learner_start = 1;

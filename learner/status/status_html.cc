@@ -1,12 +1,11 @@
-// The status page: markup, style and script of page.{html,css,js} around tables that need no
-// script.
+#include "learner/status/status_html.h"
+
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "common/values/utf8.h"
 #include "learner/status/page.h"
-#include "learner/status/status_view.h"
 #include "run/control/status_report.h"
 
 namespace pompc::learner {

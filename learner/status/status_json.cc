@@ -1,4 +1,5 @@
-// The document /status.json. Its fields are described in docs/status.md, which a test compares.
+#include "learner/status/status_json.h"
+
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -10,7 +11,6 @@
 #include "common/values/short_text.h"
 #include "common/values/utf8.h"
 #include "learner/status/processes.h"
-#include "learner/status/status_view.h"
 #include "nlohmann/json.hpp"
 #include "proto/parameter_version.h"
 #include "run/control/names.h"

@@ -14,9 +14,6 @@
 
 namespace pompc::learner {
 
-// The version of the JSON document. It grows when a field is removed or changes its meaning.
-inline constexpr int kStatusFormat = 1;
-
 // Published curves of the run's task, or why there are none, in words.
 struct References {
   std::vector<PublishedCurve> curves;
@@ -47,14 +44,6 @@ struct StatusView {
   std::vector<LogLine> warnings;
   std::vector<Video> videos;
 };
-
-// The document of docs/status.md. Texts are UTF-8: other bytes are written as \xHH (ToUtf8). Series
-// have at most `max_points` points. REQUIRES: max_points >= 3.
-std::string StatusJson(const StatusView& view, size_t max_points);
-
-// The web page, complete without scripts: its tables show the run, the log and the videos. Texts
-// are escaped.
-std::string StatusHtml(const StatusView& view);
 
 }  // namespace pompc::learner
 

@@ -48,7 +48,7 @@ class CounterHistory {
 
 // The mean return of some training episodes that ended one after the other.
 struct EpisodeBin {
-  // Of the run when the last of them ended.
+  // Rows and age of the run when the last of them ended.
   double rows = 0;
   double seconds = 0;
   double return_mean = 0;

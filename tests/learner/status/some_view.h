@@ -46,21 +46,8 @@ inline StatusHistory SomeHistory(StatusHistory history, double from, double apar
   return history;
 }
 
-// A run at work with everything that the page can show.
-inline StatusView SomeView() {
-  StatusView view = EmptyView();
-  view.ranks = view.ranks_present = 2;
-  proto::RunStatus* status = view.run.mutable_status();
-  status->set_phase(proto::TRAINING);
-  status->set_rows(120000);
-  status->set_updates(60000);
-  status->set_episodes(240);
-  status->set_rows_per_second(100);
-  status->set_updates_per_second(50);
-  status->set_elapsed_seconds(1300);
-  status->set_waiting("shard 1 at 10.0.0.2:7000 is unreachable for 0:12: connection refused");
-  status->mutable_version()->set_incarnation(1);
-  status->mutable_version()->set_number(600);
+// One every 5,000 rows.
+inline void AddEvaluations(proto::RunStatus* status) {
   for (int i = 0; i < 24; ++i) {
     proto::EvaluationResult* result = status->add_evaluations();
     result->set_rows(5000 * (i + 1));
@@ -72,10 +59,10 @@ inline StatusView SomeView() {
     result->set_return_max(result->return_mean() + 55);
     result->set_episodes(10);
   }
-  status->set_best_evaluation(23);
-  for (int i = 0; i < 240; ++i) {
-    view.training.push_back({500.0 * (i + 1), 5.2 * (i + 1), 620 * (1 - std::exp(-i / 80.0)), 1});
-  }
+}
+
+// Two shards, one of them lost, a planner, 19 actors, an evaluator, and an actor that is gone.
+inline void AddProcesses(proto::RunStatus* status) {
   proto::ShardStatus* shard = status->mutable_shards(0);
   shard->set_reachable(true);
   shard->set_stored_rows(60000);
@@ -113,6 +100,29 @@ inline StatusView SomeView() {
   ended->set_seconds_ago(62);
   ended->set_how("no heartbeat came");
   ended->set_end(proto::SILENT);
+}
+
+// A run at work with everything that the page can show.
+inline StatusView SomeView() {
+  StatusView view = EmptyView();
+  view.ranks = view.ranks_present = 2;
+  proto::RunStatus* status = view.run.mutable_status();
+  status->set_phase(proto::TRAINING);
+  status->set_rows(120000);
+  status->set_updates(60000);
+  status->set_episodes(240);
+  status->set_rows_per_second(100);
+  status->set_updates_per_second(50);
+  status->set_elapsed_seconds(1300);
+  status->set_waiting("shard 1 at 10.0.0.2:7000 is unreachable for 0:12: connection refused");
+  status->mutable_version()->set_incarnation(1);
+  status->mutable_version()->set_number(600);
+  AddEvaluations(status);
+  status->set_best_evaluation(23);
+  for (int i = 0; i < 240; ++i) {
+    view.training.push_back({500.0 * (i + 1), 5.2 * (i + 1), 620 * (1 - std::exp(-i / 80.0)), 1});
+  }
+  AddProcesses(status);
   view.references.curves = {
       {"TD-MPC2", 0, {0, 100000, 200000, 300000}, {25, 720, 780, 800}, {3, 3, 3, 3}},
       {"SAC", 1, {0, 100000, 200000, 300000}, {25, 330, 480, 520}, {3, 3, 3, 3}}};

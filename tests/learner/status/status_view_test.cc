@@ -13,6 +13,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "learner/status/processes.h"
+#include "learner/status/status_html.h"
+#include "learner/status/status_json.h"
 #include "nlohmann/json.hpp"
 #include "tests/learner/status/some_view.h"
 
