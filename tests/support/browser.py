@@ -18,10 +18,13 @@ def find():
 
 
 class Browser:
-    """One browser with one page; what the page says on its console as a problem is in problems. A context manager."""
+    """One browser with one page; what the page says on its console as a problem is in problems. A context manager.
+
+    timeout: seconds for which a call waits for its answer, and await_that for its condition.
+    """
 
     def __init__(self, program, timeout=60):
-        self.deadline = time.monotonic() + timeout
+        self.timeout = timeout
         self.profile = tempfile.TemporaryDirectory()
         to_browser, self.write_end = os.pipe()
         self.read_end, from_browser = os.pipe()
@@ -55,9 +58,9 @@ class Browser:
             # Helpers of the browser end a moment after it.
             shutil.rmtree(self.profile.name, ignore_errors=True)
 
-    def _message(self):
+    def _message(self, deadline):
         while b"\0" not in self.buffer:
-            left = self.deadline - time.monotonic()
+            left = deadline - time.monotonic()
             if left <= 0 or not select.select([self.read_end], [], [], left)[0]:
                 raise TimeoutError("the browser does not answer")
             chunk = os.read(self.read_end, 1 << 20)
@@ -85,8 +88,9 @@ class Browser:
         if self.session:
             message["sessionId"] = self.session
         os.write(self.write_end, json.dumps(message).encode() + b"\0")
+        deadline = time.monotonic() + self.timeout
         while True:
-            answer = self._message()
+            answer = self._message(deadline)
             if answer.get("id") != self.calls:
                 self._note(answer)
                 continue
@@ -101,8 +105,9 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         self.loaded = False
         self.call("Page.navigate", url=url)
+        deadline = time.monotonic() + self.timeout
         while not self.loaded:
-            self._note(self._message())
+            self._note(self._message(deadline))
 
     def evaluate(self, expression):
         """The value of an expression of the page, awaited if it is a promise."""
@@ -113,8 +118,9 @@ class Browser:
 
     def await_that(self, expression):
         """Until the expression is true."""
+        deadline = time.monotonic() + self.timeout
         while not self.evaluate(expression):
-            if time.monotonic() > self.deadline:
+            if time.monotonic() > deadline:
                 raise TimeoutError(expression)
             self.evaluate("new Promise(done => setTimeout(done, 50))")
 

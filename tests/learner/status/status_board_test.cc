@@ -1,5 +1,6 @@
 #include "learner/status/status_board.h"
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
