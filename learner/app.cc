@@ -12,9 +12,10 @@
 #include "common/process/log.h"
 #include "learner/checkpoint.h"
 #include "learner/metrics.h"
-#include "learner/status_page.h"
+#include "learner/status/published_curves.h"
 #include "replay/client/row_reader.h"
 #include "run/control/limits.h"
+#include "run/control/names.h"
 #include "run/control/status_report.h"
 #include "rundir/checkpoint_store.h"
 #include "rundir/evaluation_log.h"
@@ -196,14 +197,7 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
   // after it are made again.
   POMPC_ASSIGN_OR_RETURN(log_, TrainingLog::Open(run_->path(), Trainer::ValueNames(*engine), states,
                                                  restored_updates, events_.get()));
-  // The monitor takes evaluations from the control and settles their checkpoints, so that it
-  // outlives the trainer: results may come in after the last update.
-  MonitorOptions monitor;
-  monitor.run_dir = run_->path();
-  monitor.on_moved = [this](const absl::Status& status) { Fail(status); };
-  monitor.clock = options_.clock;
-  POMPC_ASSIGN_OR_RETURN(monitor_, Monitor::Start(monitor, control_.get(), checkpoints_.get(),
-                                                  parameter_service_.get(), events_.get()));
+  board_ = std::make_unique<StatusBoard>(MakeStatusBoardOptions());
   shards_ = std::make_unique<ShardManager>(MakeShardManagerOptions(), control_.get());
   prefetcher_ = std::make_unique<Prefetcher>(PrefetchOptions(options_, restored_updates),
                                              control_.get(), &shards_->clients(), engine);
@@ -224,6 +218,15 @@ absl::Status App::StartTraining(uint64_t restored_updates) {
                    log_.get(), plan_writer_.get(), priority_writer_.get(), options_.turns,
                    shards_.get(), ranks_.get(), rank_values_});
   const bool offline = options_.config.schedule() == proto::RunConfig::OFFLINE;
+  // The monitor takes evaluations from the control and settles their checkpoints, and goes on when
+  // the trainer has ended: results may come in after the last update. It reads the trainer's times.
+  MonitorOptions monitor;
+  monitor.run_dir = run_->path();
+  monitor.on_moved = [this](const absl::Status& status) { Fail(status); };
+  monitor.on_round = [this](const std::vector<run::EpisodeNews>& episodes) { Show(episodes); };
+  monitor.clock = options_.clock;
+  POMPC_ASSIGN_OR_RETURN(monitor_, Monitor::Start(monitor, control_.get(), checkpoints_.get(),
+                                                  parameter_service_.get(), events_.get()));
   metrics_ = AddLearnerMetrics(
       *options_.metrics,
       {control_.get(), trainer_.get(), prefetcher_.get(), checkpoints_.get(),
@@ -280,7 +283,62 @@ void App::Fail(const absl::Status& status) {
   failed_.Set();
 }
 
-std::string App::StatusPage() const { return learner::StatusPage(run_service_->Describe()); }
+namespace {
+
+using Reason = run::RunControl::Reason;
+using Limiter = proto::LimiterStatus;
+
+// The training thread's time is split into what it does and, in place of its two states of waiting
+// for the control, why it waits.
+bool WaitsForControl(size_t state) {
+  return state == static_cast<size_t>(Trainer::State::kWaitingForRows) ||
+         state == static_cast<size_t>(Trainer::State::kClosingSeed);
+}
+constexpr Reason kLearnerReasons[] = {Limiter::SEED_ROWS, Limiter::RATIO,      Limiter::MIN_ROWS,
+                                      Limiter::NO_WINDOW, Limiter::EVALUATION, Limiter::SHARDS};
+constexpr Reason kWriterReasons[] = {Limiter::PRETRAINING, Limiter::RATIO,  Limiter::MIN_ROWS,
+                                     Limiter::NO_WINDOW,   Limiter::SHARDS, Limiter::ALL_ROWS,
+                                     Limiter::RUN_OVER};
+
+}  // namespace
+
+StatusBoardOptions App::MakeStatusBoardOptions() const {
+  StatusBoardOptions status;
+  status.run_dir = run_->path();
+  status.config = options_.config;
+  status.published_dir = DefaultPublishedDir();
+  status.learner_start = run_->learner_incarnation();
+  status.ranks = options_.world_size;
+  for (size_t state = 0; state < Trainer::kStates; ++state) {
+    if (!WaitsForControl(state)) status.activities.emplace_back(Trainer::StateNames()[state]);
+  }
+  for (const Reason reason : kLearnerReasons) status.activities.push_back(run::Name(reason));
+  for (const Reason reason : kWriterReasons) status.hold_reasons.push_back(run::Name(reason));
+  status.clock = options_.clock;
+  return status;
+}
+
+void App::Show(const std::vector<run::EpisodeNews>& episodes) {
+  if (!episodes.empty()) board_->AddEpisodes(episodes);
+  if (!board_->Due()) return;
+  LearnerCounters counters;
+  const auto states = trainer_->timer().Seconds();
+  for (size_t state = 0; state < states.size(); ++state) {
+    if (!WaitsForControl(state)) counters.activity_seconds.push_back(states[state]);
+  }
+  const auto waits = control_->learner_waits().Seconds();
+  for (const Reason reason : kLearnerReasons) counters.activity_seconds.push_back(waits[reason]);
+  const auto held = control_->writers_wait().Seconds();
+  for (const Reason reason : kWriterReasons) counters.held_seconds.push_back(held[reason]);
+  counters.ranks_present = ranks_->present();
+  board_->Observe(control_->Status(), counters);
+}
+
+std::string App::StatusPage() const { return board_->Html(run_service_->Describe()); }
+
+std::string App::StatusJson() const { return board_->Json(run_service_->Describe()); }
+
+HttpPage App::StatusVideo(size_t position) const { return board_->VideoPage(position); }
 
 absl::Status App::Health() const {
   if (stopping_.IsSet()) return absl::UnavailableError("stopping");

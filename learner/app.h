@@ -20,6 +20,7 @@
 #include "learner/options.h"
 #include "learner/ranks/rank_group.h"
 #include "learner/ranks/rank_service.h"
+#include "learner/status/status_board.h"
 #include "learner/trainer.h"
 #include "learner/training_log.h"
 #include "parameters/parameter_service.h"
@@ -50,8 +51,11 @@ class App {
 
   // The run at this moment, for whoever shows progress.
   proto::RunStatus Status() const { return control_->Status(); }
-  // The same as an HTML page.
+  // The same as a web page, as the document behind it (docs/status.md), and the video at a position
+  // of the document's list (StatusBoard).
   std::string StatusPage() const;
+  std::string StatusJson() const;
+  HttpPage StatusVideo(size_t position) const;
   // OK while it trains; otherwise why not.
   absl::Status Health() const;
 
@@ -88,6 +92,9 @@ class App {
   ShardManagerOptions MakeShardManagerOptions();
   // Makes config and limits of this start the run's.
   absl::Status KeepConfig();
+  StatusBoardOptions MakeStatusBoardOptions() const;
+  // Shows the status page what has happened. Called by the monitor.
+  void Show(const std::vector<run::EpisodeNews>& episodes);
   void Train();
   // Writes down how this start ended, for those who read the run directory.
   void RecordEnd();
@@ -117,6 +124,8 @@ class App {
   std::unique_ptr<CheckpointWriter> checkpoints_;
   // Null unless the config asks for it.
   std::unique_ptr<rundir::EventFile> events_;
+  std::unique_ptr<StatusBoard> board_;
+  // Reads the trainer too, while it is not closed.
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<ShardManager> shards_;
   std::unique_ptr<Prefetcher> prefetcher_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
@@ -97,12 +96,14 @@ absl::Status Monitor::Round() {
   // Rows that an earlier round could not write go first. Append tries them again as well, so the
   // last status stands for all rows.
   absl::Status episodes = episodes_->Flush();
-  for (const run::EpisodeNews& news : control_->TakeEpisodeNews()) {
+  const std::vector<run::EpisodeNews> ended = control_->TakeEpisodeNews();
+  for (const run::EpisodeNews& news : ended) {
     episodes =
         episodes_->Append({rundir::FormatNumber(news.elapsed_seconds), absl::StrCat(news.rows),
                            absl::StrCat(news.episodes), absl::StrCat(news.actor_index),
                            rundir::FormatNumber(news.episode_return)});
   }
+  if (options_.on_round != nullptr) options_.on_round(ended);
   const absl::Duration now = options_.clock->Now();
   LogIfFailed(episodes, &episodes_failed_, now);
   const absl::Status evaluations = evaluations_->Flush();

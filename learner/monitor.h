@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -30,6 +31,9 @@ struct MonitorOptions {
   // Called once, from a thread that lets time pass, with the error of
   // CheckpointWriter::CheckInPlace. May be null.
   std::function<void(const absl::Status&)> on_moved;
+  // Called in each round with the training episodes that have come in since the last one. May be
+  // null.
+  std::function<void(const std::vector<run::EpisodeNews>&)> on_round;
   Clock* clock = Clock::Real();
 };
 

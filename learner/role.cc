@@ -9,10 +9,12 @@
 #include "common/base/check.h"
 #include "common/config/task_specs.h"
 #include "common/io/listener.h"
+#include "common/process/log.h"
 #include "common/rpc/integer_flag.h"
 #include "common/rpc/server.h"
 #include "learner/app.h"
 #include "learner/follower.h"
+#include "learner/status_pages.h"
 
 namespace pompc::learner {
 namespace {
@@ -61,13 +63,9 @@ absl::StatusOr<rpc::RunningRole> StartLeader(const Flags& flags, const rpc::Role
   options.metrics = context.metrics;
   options.expected_actors = flags.expected_actors;
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<App> app, App::Start(std::move(options)));
-  for (const char* path : {"/", "/status"}) {
-    // The HTTP server outlives the app.
-    context.http.AddPage(path, [weak = std::weak_ptr<App>(app)] {
-      const std::shared_ptr<App> alive = weak.lock();
-      return HttpPage{"text/html; charset=utf-8", alive ? alive->StatusPage() : ""};
-    });
-  }
+  // The HTTP server outlives the app.
+  AddStatusPages(context.http, [weak = std::weak_ptr<App>(app)] { return weak.lock(); });
+  Log().info("status page on http://{}/status", context.http.address());
   return rpc::RunningRole{[app] { app->Stop(); }, [app] { return app->Wait(); },
                           [app] { return app->Health(); }};
 }

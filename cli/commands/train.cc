@@ -21,6 +21,7 @@
 #include "common/process/log.h"
 #include "common/process/program.h"
 #include "common/process/signals.h"
+#include "learner/status_pages.h"
 #include "run/control/status_report.h"
 #include "rundir/run_directory.h"
 
@@ -150,11 +151,10 @@ absl::Status Train(const TrainFlags& flags) {
   }
   POMPC_ASSIGN_OR_RETURN(const std::unique_ptr<InProcessRun> run, InProcessRun::Start(options));
   running = run.get();
-  for (const char* path : {"/", "/status"}) {
-    http->AddPage(path, [run = run.get()] {
-      return HttpPage{"text/html; charset=utf-8", run->learner().StatusPage()};
-    });
-  }
+  // The run outlives the server that asks for its pages.
+  learner::AddStatusPages(*http, [run = run.get()] {
+    return std::shared_ptr<const learner::App>(std::shared_ptr<void>(), &run->learner());
+  });
   display.Say(absl::StrCat(
       "run directory ", run->learner().run_dir(), ", status page http://", http->address(), "/",
       options.listen.empty() ? "" : absl::StrCat(", learner at ", run->learner().address())));

@@ -57,12 +57,12 @@ double LastFrames(const ChartSeries& series) {
 }
 
 std::string Table(const std::optional<Newest>& newest, double repeat,
-                  const std::vector<PublishedCurve>& published) {
+                  const std::vector<learner::PublishedCurve>& published) {
   if (!newest) return "The run has no return yet.\n";
   TextTable table = {{"method", "return", "seeds", "published up to"}};
   table.push_back({newest->name, FormatMean(newest->return_mean, newest->half_width), "1"});
-  for (const PublishedCurve& curve : published) {
-    const std::optional<PublishedReturn> same = ReturnAt(curve, newest->frames);
+  for (const learner::PublishedCurve& curve : published) {
+    const std::optional<learner::PublishedReturn> same = ReturnAt(curve, newest->frames);
     const bool seeds = same && same->seeds;
     table.push_back({curve.method, same ? FormatMean(same->return_mean, NAN) : "?",
                      seeds ? absl::StrCat(*same->seeds) : "?", FormatNumber(curve.frames.back())});
@@ -74,8 +74,8 @@ std::string Table(const std::optional<Newest>& newest, double repeat,
 
 }  // namespace
 
-ChartSeries PublishedSeries(const PublishedCurve& curve, double end) {
-  const PublishedCurve part = UpTo(curve, end);
+ChartSeries PublishedSeries(const learner::PublishedCurve& curve, double end) {
+  const learner::PublishedCurve part = UpTo(curve, end);
   return {.name = curve.method,
           .color = kColors[curve.index % kColors.size()],
           .dashes = kDashes[curve.index % kDashes.size()],
@@ -83,7 +83,7 @@ ChartSeries PublishedSeries(const PublishedCurve& curve, double end) {
           .y = part.return_mean};
 }
 
-ReferencePlot DrawReferencePlot(const RunCurve& run, const std::vector<PublishedCurve>& published,
+ReferencePlot DrawReferencePlot(const RunCurve& run, const std::vector<learner::PublishedCurve>& published,
                                 std::optional<uint64_t> frames) {
   const double repeat = run.config.env().action_repeat();
   POMPC_CHECK_GE(repeat, 1);
@@ -95,7 +95,7 @@ ReferencePlot DrawReferencePlot(const RunCurve& run, const std::vector<Published
   options.top_unit = repeat;
   options.top_label = absl::StrCat("decisions of this run (rows), ", repeat, " frames each");
   std::vector<ChartSeries> series;
-  for (const PublishedCurve& curve : published) {
+  for (const learner::PublishedCurve& curve : published) {
     series.push_back(PublishedSeries(curve, end));
   }
   // Drawn last, so that they lie on top.
@@ -115,8 +115,8 @@ absl::StatusOr<ReferencePlot> ReferencePlotOf(const std::string& run_dir,
         absl::StrCat("--reference: the run in ", run_dir,
                      " is OFFLINE; published curves stand over the frames that a run acts in"));
   }
-  const auto published =
-      ReadPublishedCurves(DefaultPublishedDir(), run.config.env().task(), methods);
+  const auto published = learner::ReadPublishedCurves(learner::DefaultPublishedDir(),
+                                                      run.config.env().task(), methods);
   if (!published.ok()) return Annotate(published.status(), "--reference");
   return DrawReferencePlot(run, *published, frames);
 }

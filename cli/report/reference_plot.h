@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "cli/report/learning_curve.h"
-#include "cli/report/published_curves.h"
+#include "learner/status/published_curves.h"
 
 namespace pompc::cli {
 
@@ -23,12 +23,13 @@ struct ReferencePlot {
 
 // A published curve as a line over frames, up to `end` of them. Its colour and dashes are those of
 // its method in every picture.
-ChartSeries PublishedSeries(const PublishedCurve& curve, double end);
+ChartSeries PublishedSeries(const learner::PublishedCurve& curve, double end);
 
 // Draws both. The picture ends at `frames` or, without that, at the run's last frames; published
 // curves are cut there. A run without a return gives a picture of the published curves alone, as
 // far as they go, and a table that says so.
-ReferencePlot DrawReferencePlot(const RunCurve& run, const std::vector<PublishedCurve>& published,
+ReferencePlot DrawReferencePlot(const RunCurve& run,
+                                const std::vector<learner::PublishedCurve>& published,
                                 std::optional<uint64_t> frames);
 
 // Reads the run in `run_dir` and the curves of its task in DefaultPublishedDir(), of all methods or

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "cli/report/published_curves.h"
+#include "learner/status/published_curves.h"
 #include "cli/report/reference_plot.h"
 #include "cli/sweep/report_tables.h"
 #include "common/values/statistics.h"
@@ -121,10 +121,10 @@ ReportPicture TaskCurves(const ReportData& data, const ReportOptions& options,
   }
   if (picture.series.empty() || options.published_dir.empty()) return picture;
   // Most tasks and budgets have no published curve.
-  const auto published = ReadPublishedCurves(options.published_dir, task);
+  const auto published = learner::ReadPublishedCurves(options.published_dir, task);
   if (!published.ok()) return picture;
   std::vector<ChartSeries> references;
-  for (const PublishedCurve& curve : *published) {
+  for (const learner::PublishedCurve& curve : *published) {
     ChartSeries series = PublishedSeries(curve, end);
     if (series.x.size() > 1) references.push_back(std::move(series));
   }

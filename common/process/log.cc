@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "common/base/threads.h"
+#include "common/process/recent_log.h"
 #include "common/values/utf8.h"
 #include "spdlog/formatter.h"
 #include "spdlog/sinks/stdout_sinks.h"
@@ -121,7 +122,8 @@ void SetPattern(spdlog::logger& logger, absl::string_view role) {
 spdlog::logger& Logger() {
   // The logger is never destroyed, because threads may log while the process exits.
   static spdlog::logger* logger = [] {
-    auto* made = new spdlog::logger("pompc", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto* made = new spdlog::logger(
+        "pompc", {std::make_shared<spdlog::sinks::stderr_sink_mt>(), RecentLog::Sink()});
     SetPattern(*made, "");
     return made;
   }();
@@ -152,7 +154,10 @@ absl::Status SetUpLogging(const LogOptions& options) {
   } else {
     SetPattern(Logger(), options.role);
   }
-  Logger().set_level(static_cast<spdlog::level::level_enum>(level - kLevels.begin()));
+  const auto lowest = static_cast<spdlog::level::level_enum>(level - kLevels.begin());
+  // The recent lines are kept whatever standard error shows.
+  Logger().sinks().front()->set_level(lowest);
+  Logger().set_level(std::min(lowest, RecentLog::kLevel));
   return absl::OkStatus();
 }
 
@@ -164,6 +169,7 @@ void LogFailure(absl::string_view program, absl::string_view message) {
     return;
   }
   // Whatever the level is: this is what the program has to say in the end.
+  Logger().sinks().front()->set_level(spdlog::level::critical);
   Logger().set_level(spdlog::level::critical);
   Logger().log(spdlog::level::critical, "{}", std::string(message));
   Logger().flush();

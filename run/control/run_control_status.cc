@@ -74,7 +74,9 @@ void RunControl::FillShards(proto::RunStatus* status) const {
     view->set_address(shard.address);
     view->set_reachable(shard.reachable);
     view->set_accepted_rows(shard.info.accepted_rows());
+    view->set_planned_rows(shard.info.planned_rows());
     view->set_stored_rows(shard.info.stored_rows());
+    view->set_capacity_rows(shard.info.capacity_rows());
     view->set_windows(shard.info.windows());
     view->set_blocked_streams(shard.info.blocked_streams());
     view->set_problem(shard.problem);

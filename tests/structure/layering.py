@@ -45,7 +45,9 @@ ALLOWED = {
     "learner/ranks": BASE,
     "learner/engine": BASE + ("model", "parameters", "learner/update") + REPLAY_CLIENT,
     "learner/feed": BASE + ("learner/engine", "run") + RUN_CONTROL + REPLAY_CLIENT,
-    "learner": BASE + ("learner/engine", "learner/feed", "learner/ranks", "parameters", "run", "rundir") + RUN_CONTROL
+    "learner/status": CONFIG + ("rundir",) + RUN_CONTROL,
+    "learner": BASE + ("learner/engine", "learner/feed", "learner/ranks", "learner/status", "parameters", "run", "rundir")
+               + RUN_CONTROL
                + REPLAY_CLIENT,
     "actor/env/physics": PROCESS + ("common/io",),
     "actor/env/render": IO + ("actor/env/physics",),

@@ -1,4 +1,4 @@
-#include "cli/report/published_curves.h"
+#include "learner/status/published_curves.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +13,7 @@
 #include "common/values/numbers.h"
 #include "rundir/csv_file.h"
 
-namespace pompc::cli {
+namespace pompc::learner {
 namespace {
 
 const std::vector<std::string>& PublishedColumns() {
@@ -142,4 +142,4 @@ PublishedCurve UpTo(const PublishedCurve& curve, double frames) {
   return part;
 }
 
-}  // namespace pompc::cli
+}  // namespace pompc::learner

@@ -1,5 +1,5 @@
-#ifndef POMPC_CLI_REPORT_PUBLISHED_CURVES_H_
-#define POMPC_CLI_REPORT_PUBLISHED_CURVES_H_
+#ifndef POMPC_LEARNER_STATUS_PUBLISHED_CURVES_H_
+#define POMPC_LEARNER_STATUS_PUBLISHED_CURVES_H_
 
 #include <cstddef>
 #include <optional>
@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace pompc::cli {
+namespace pompc::learner {
 
 // Mean returns of one method on one task, as its authors published them
 // (bench/learning/published/README.md).
@@ -50,6 +50,6 @@ std::optional<PublishedReturn> ReturnAt(const PublishedCurve& curve, double fram
 // there.
 PublishedCurve UpTo(const PublishedCurve& curve, double frames);
 
-}  // namespace pompc::cli
+}  // namespace pompc::learner
 
-#endif  // POMPC_CLI_REPORT_PUBLISHED_CURVES_H_
+#endif  // POMPC_LEARNER_STATUS_PUBLISHED_CURVES_H_
