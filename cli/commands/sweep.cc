@@ -13,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "actor/environments.h"
 #include "cli/commands/command.h"
-#include "cli/report/published_curves.h"
 #include "cli/sweep/plan.h"
 #include "cli/sweep/report.h"
 #include "cli/sweep/runner.h"
@@ -25,6 +24,7 @@
 #include "common/process/signals.h"
 #include "common/values/numbers.h"
 #include "common/values/text_table.h"
+#include "learner/status/published_curves.h"
 
 namespace pompc::cli {
 namespace {
@@ -187,7 +187,7 @@ absl::Status Stop(const SweepFlags& flags) {
 
 absl::Status Report(const SweepFlags& flags) {
   ReportOptions options = {.repetitions = flags.repetitions,
-                           .published_dir = DefaultPublishedDir()};
+                           .published_dir = learner::DefaultPublishedDir()};
   for (const std::string& text : flags.thresholds) {
     const std::optional<double> threshold = ParseNumber(text);
     if (!threshold.has_value()) {
