@@ -39,7 +39,8 @@ def main():
                 size = len(reply.read())
             times.append((time.perf_counter() - begin) * 1e3)
         cpu = (server_cpu_ms(options.pid) - before) / options.requests
-        print(f"{page}: {size} bytes, median {statistics.median(times):.1f} ms, slowest {max(times):.1f} ms, CPU {cpu:.2f} ms")
+        print(f"{page}: {size} bytes, median {statistics.median(times):.1f} ms, "
+              f"90 % within {sorted(times)[len(times) * 9 // 10]:.1f} ms, CPU {cpu:.2f} ms")
 
 
 if __name__ == "__main__":

@@ -63,10 +63,7 @@ bool StatusBoard::Due() const {
 void StatusBoard::Observe(const proto::RunStatus& status, const LearnerCounters& counters) {
   POMPC_CHECK_EQ(counters.activity_seconds.size(), options_.activities.size());
   POMPC_CHECK_EQ(counters.held_seconds.size(), options_.hold_reasons.size());
-  double planned_rows = 0, actors = 0, waiting = 0;
-  for (const proto::ShardStatus& shard : status.shards()) {
-    planned_rows += static_cast<double>(shard.planned_rows());
-  }
+  double actors = 0, waiting = 0;
   for (const proto::PeerStatus& peer : status.peers()) {
     if (peer.role() != proto::ACTOR) continue;
     ++actors;
@@ -79,15 +76,28 @@ void StatusBoard::Observe(const proto::RunStatus& status, const LearnerCounters&
   actor_seconds_ += passed * actors;
   waiting_actor_seconds_ += passed * waiting;
   ranks_present_ = counters.ranks_present;
-  CounterPoint point = {
-      status.elapsed_seconds(),
-      {static_cast<double>(status.rows()), static_cast<double>(status.updates()), planned_rows}};
+  CountPlannedRows(status);
+  CounterPoint point = {status.elapsed_seconds(),
+                        {static_cast<double>(status.rows()), static_cast<double>(status.updates()),
+                         static_cast<double>(new_planned_rows_)}};
   for (const auto* seconds : {&counters.activity_seconds, &counters.held_seconds}) {
     point.totals.insert(point.totals.end(), seconds->begin(), seconds->end());
   }
   point.totals.insert(point.totals.end(), {actor_seconds_, waiting_actor_seconds_});
   recent_.Add(point);
   whole_.Add(std::move(point));
+}
+
+void StatusBoard::CountPlannedRows(const proto::RunStatus& status) {
+  for (const proto::ShardStatus& shard : status.shards()) {
+    // One without a capacity has not answered yet.
+    if (shard.capacity_rows() == 0) continue;
+    const auto [known, first] = planned_rows_.try_emplace(shard.index(), shard.planned_rows());
+    if (!first && shard.planned_rows() > known->second) {
+      new_planned_rows_ += shard.planned_rows() - known->second;
+    }
+    known->second = shard.planned_rows();
+  }
 }
 
 void StatusBoard::AddEpisodes(const std::vector<run::EpisodeNews>& episodes) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -70,6 +71,9 @@ class StatusBoard {
 
  private:
   StatusView View(const proto::GetRunReply& run) const;
+  // Counts the planned rows that shards have accepted since the last look. What a shard held when
+  // it was first heard from, or when its memory began anew, is not new.
+  void CountPlannedRows(const proto::RunStatus& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const StatusBoardOptions options_;
   const References references_;
@@ -80,6 +84,9 @@ class StatusBoard {
   double actor_seconds_ ABSL_GUARDED_BY(mu_) = 0;
   double waiting_actor_seconds_ ABSL_GUARDED_BY(mu_) = 0;
   int ranks_present_ ABSL_GUARDED_BY(mu_) = 1;
+  // The planned rows of each shard that has answered, by index, and their increase so far.
+  std::map<uint32_t, uint64_t> planned_rows_ ABSL_GUARDED_BY(mu_);
+  uint64_t new_planned_rows_ ABSL_GUARDED_BY(mu_) = 0;
   // The last minutes and the whole of this start.
   CounterHistory recent_ ABSL_GUARDED_BY(mu_);
   CounterHistory whole_ ABSL_GUARDED_BY(mu_);

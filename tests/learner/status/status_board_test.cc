@@ -37,7 +37,7 @@ class StatusBoardTest : public testing::Test {
     actor->set_role(proto::ACTOR);
     run_.mutable_status()->add_peers()->set_role(proto::ACTOR);
     run_.mutable_status()->add_peers()->set_role(proto::EVALUATOR);
-    run_.mutable_status()->add_shards();
+    run_.mutable_status()->add_shards()->set_capacity_rows(1000);
   }
 
   // The run after so many seconds: 10 rows and 5 updates a second, one of two actors waits.
@@ -83,6 +83,23 @@ TEST_F(StatusBoardTest, LooksAtTheCountersAtItsInterval) {
     EXPECT_EQ(shown["actors_waiting"][4], 0.5);
   }
   EXPECT_EQ(document["counts"]["plans_per_second"], 8);
+}
+
+TEST_F(StatusBoardTest, RowsThatAShardBringsAlongAreNotNew) {
+  StatusBoard board(options_);
+  proto::RunStatus status = StatusAt(0);
+  const auto look = [&](double seconds, uint64_t capacity, uint64_t planned) {
+    status.set_elapsed_seconds(seconds);
+    status.mutable_shards(0)->set_capacity_rows(capacity);
+    status.mutable_shards(0)->set_planned_rows(planned);
+    board.Observe(status, {{0, 0}, {0}, 1});
+  };
+  look(0, 0, 0);       // It has not answered yet,
+  look(2, 1000, 900);  // tells what it holds,
+  look(4, 1000, 920);  // takes 20 rows,
+  look(6, 1000, 5);    // has lost its memory,
+  look(8, 1000, 15);   // and takes 10 rows.
+  EXPECT_THAT(Document(board)["recent"]["plans_per_second"], ElementsAre(0, 10, 0, 5));
 }
 
 TEST_F(StatusBoardTest, LongRunsKeepTheirBeginningAndTheLastMinutes) {
