@@ -216,7 +216,6 @@ import pathlib, re, sys
 # The stack's file with the check's settings of the learner, and with its paths as they are from here.
 text = pathlib.Path(sys.argv[1]).read_text()
 text = text.replace("file: ./", f"file: {pathlib.Path(sys.argv[1]).resolve().parent}/")
-text = text.replace('command: ["--learner", "learner:7000", "--planners"', 'command: ["--environments=2", "--learner", "learner:7000", "--planners"')
 text = text.replace("      - --set=env.task=", "      - --set=stop.return_mean=0\n      - --set=stop.max_rows=10000000\n      - --set=env.task=")
 pathlib.Path(sys.argv[2], "stack.yaml").write_text(text)
 PYTHON
@@ -246,8 +245,6 @@ services:
   learner:
     command: [--run-dir=/var/lib/pompc/runs/check, "--replay=replay-0:7000,replay-1:7000", --preset=quickstart,
               --set=stop.return_mean=0, --set=stop.max_rows=10000000]
-  actor:
-    environment: {POMPC_ENVIRONMENTS: "2"}
 YAML
 }
 
