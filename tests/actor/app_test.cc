@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/config/run_config.h"
 #include "common/config/task_specs.h"
 #include "gmock/gmock.h"
