@@ -111,12 +111,18 @@ absl::StatusOr<std::string> ProgramOf(const SweepFlags& flags) {
       absl::StrCat("/proc/self/exe: ", error.message(), "; name this program with --program"));
 }
 
+// Where trials find the models that are not built in.
+std::vector<std::string> AssetFlags(const SweepFlags& flags) {
+  if (flags.assets.empty()) return {};
+  return {"--assets", flags.assets};
+}
+
 absl::Status RunPlan(SweepPlan plan, const std::string& path, const SweepFlags& flags) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = "warning"}));
   POMPC_RETURN_IF_ERROR(CheckTasks(plan, flags.assets));
-  RunnerOptions options = {.jobs = flags.jobs, .nice = flags.nice, .flags = {}, .out = &std::cout};
+  RunnerOptions options = {
+      .jobs = flags.jobs, .nice = flags.nice, .flags = AssetFlags(flags), .out = &std::cout};
   POMPC_ASSIGN_OR_RETURN(options.program, ProgramOf(flags));
-  if (!flags.assets.empty()) options.flags = {"--assets", flags.assets};
   std::cout << CountsText(plan) << "; folder " << path << ", page " << path << "/status.html\n";
   POMPC_ASSIGN_OR_RETURN(SweepFolder folder, SweepFolder::Begin(path, std::move(plan)));
   std::cout << EstimateText(ReadStatus(folder, true).estimate, flags.jobs) << std::endl;
@@ -151,7 +157,8 @@ absl::Status Slurm(const SweepFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(const std::string program, ProgramOf(flags));
   const std::string path = FolderOf(plan, flags);
   POMPC_ASSIGN_OR_RETURN(const SweepFolder folder, SweepFolder::Begin(path, std::move(plan)));
-  POMPC_ASSIGN_OR_RETURN(const std::string script, WriteSlurmArray(folder, program, flags.jobs));
+  POMPC_ASSIGN_OR_RETURN(const std::string script,
+                         WriteSlurmArray(folder, program, AssetFlags(flags), flags.jobs));
   std::cout << "sbatch " << script << "\npompc sweep collect " << path << std::endl;
   return absl::OkStatus();
 }
@@ -229,10 +236,13 @@ void AddJobs(CLI::App* command, SweepFlags* flags) {
                   &flags->jobs);
 }
 
-void AddRunning(CLI::App* command, SweepFlags* flags) {
-  AddJobs(command, flags);
+void AddNice(CLI::App* command, SweepFlags* flags) {
   rpc::AddInteger(*command, {"--nice", "what is added to the niceness of trials", 0, 19},
                   &flags->nice);
+}
+
+void AddRunning(CLI::App* command, SweepFlags* flags) {
+  AddJobs(command, flags);
   AddAssets(*command, &flags->assets);
   command
       ->add_option("--program", flags->program,
@@ -257,9 +267,11 @@ std::vector<Action> AddActions(CLI::App& sweep, SweepFlags* flags) {
   AddFile(run, flags);
   AddDir(run, flags);
   AddRunning(run, flags);
+  AddNice(run, flags);
   CLI::App* resume = sweep.add_subcommand("resume", "goes on with the sweep in a folder");
   AddFolder(resume, flags, "the sweep's folder");
   AddRunning(resume, flags);
+  AddNice(resume, flags);
   CLI::App* status = sweep.add_subcommand("status", "shows how far each trial is, and failures");
   AddFolder(status, flags, "the sweep's folder");
   AddJobs(status, flags);

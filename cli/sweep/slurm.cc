@@ -1,7 +1,6 @@
 #include "cli/sweep/slurm.h"
 
 #include <filesystem>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/substitute.h"
@@ -12,8 +11,8 @@
 namespace pompc::cli {
 namespace {
 
-// $0: name, $1: elements, $2: at a time, $3: the trials, one a line, $4: the program. Slurm sends
-// SIGTERM two minutes before the time limit, at which a run writes a checkpoint.
+// $0: name, $1: elements, $2: at a time, $3: the trials, one a line, $4: the program, $5: more
+// flags. Slurm sends SIGTERM two minutes before the time limit, at which a run writes a checkpoint.
 constexpr char kScript[] = R"(#!/bin/bash
 #SBATCH --job-name=pompc-$0
 #SBATCH --array=1-$1%$2
@@ -33,13 +32,13 @@ if [ -f "$$run_dir/ended.json" ] && grep -q '"FINISHED' "$$run_dir/ended.json"; 
 flags=()
 # A resumed LOCKSTEP run would have other numbers than one that was never interrupted.
 if [ "$$schedule" = LOCKSTEP ]; then rm -rf -- "$$run_dir"; flags=(--plan-threads 1); fi
-exec $4 train --run-dir "$$run_dir" --config "$$run_dir.textproto" $${flags[@]+"$${flags[@]}"}
+exec $4 train --run-dir "$$run_dir" --config "$$run_dir.textproto" $${flags[@]+"$${flags[@]}"}$5
 )";
 
 }  // namespace
 
 absl::StatusOr<std::string> WriteSlurmArray(const SweepFolder& folder, const std::string& program,
-                                            int jobs) {
+                                            const std::vector<std::string>& flags, int jobs) {
   POMPC_CHECK_GE(jobs, 1);
   if (folder.plan().sweep.has_halving()) {
     return absl::FailedPreconditionError(
@@ -62,10 +61,12 @@ absl::StatusOr<std::string> WriteSlurmArray(const SweepFolder& folder, const std
     ++count;
   }
   if (count == 0) return absl::FailedPreconditionError("all trials are finished");
+  std::string more;
+  for (const std::string& flag : flags) absl::StrAppend(&more, " ", ShellWord(flag));
   const std::string file = path + "/slurm.sh";
   POMPC_RETURN_IF_ERROR(
       WriteFileAtomically(file, absl::Substitute(kScript, folder.plan().sweep.name(), count, jobs,
-                                                 trials, ShellWord(program))));
+                                                 trials, ShellWord(program), more)));
   return file;
 }
 
