@@ -25,8 +25,8 @@ std::string Shard::WhyBlocked() const {
 absl::Status Shard::CheckHolder(const LearnerStart& from) const {
   if (from == config_->learner) return absl::OkStatus();
   return absl::AbortedError(
-      absl::StrCat("the shard is held by another start (", config_->learner.incarnation, ") of run ",
-                   config_->run_id,
+      absl::StrCat("the shard is held by another start (", config_->learner.incarnation,
+                   ") of run ", config_->run_id,
                    "; is this run directory a copy of another one? Each needs shards of its own, ",
                    "and an older state of a run directory needs shards without its later rows"));
 }
