@@ -3,12 +3,14 @@
   python3 -m pompc.track runs/a --to mlflow --experiment swingup          # while the run goes on, or after it
   python3 -m pompc.track 10.0.0.2:7000 --to wandb --project pompc
 
-A run's directory gives every row of metrics.csv, timings.csv and evaluations.csv, a learner's address its status now and
-then. Steps are updates. Names are those of the run's TensorBoard files: update/<column>, run/<rate>, evaluation/<column>.
+A run's directory gives every row of metrics.csv, timings.csv and evaluations.csv, a learner's address its status now
+and then. Steps are updates. Names are those of the run's TensorBoard files: update/<column>, run/<rate>,
+evaluation/<column>.
 """
 
 import argparse
 import importlib
+import math
 import os
 import sys
 import threading
@@ -129,23 +131,23 @@ class _Learner:
 
 def follow(where: str | os.PathLike[str] | Run, to: str | Sink, *, once: bool = False,
            stop: threading.Event | None = None, seconds: float = POLL_SECONDS, **settings: Any) -> int:
-    """Brings the numbers of a run (its directory, its learner's address or a Run) to "mlflow" or "wandb", or to a Sink of
-    your own, until the run is over or `stop` is set; `once`: those that are there now. Looks for new ones every so many
-    `seconds`. `settings`: `experiment` of MLflow, `project` of Weights & Biases. Returns how many points were logged.
-    Refused where there is no such run, or the package is not installed."""
+    """Brings the numbers of a run (its directory, its learner's address or a Run) to "mlflow" or "wandb", or to a Sink
+    of your own, until the run is over or `stop` is set; `once`: those that are there now. Looks for new ones every so
+    many `seconds`. `settings`: `experiment` of MLflow, `project` of Weights & Biases. Returns how many points were
+    logged. Refused where there is no such run, or the package is not installed."""
     run = where if isinstance(where, Run) else Run(where)
     if isinstance(to, str) and to not in SINKS:
-        raise Refused(f"there is no tracker {to!r}: {', '.join(SINKS)}, or an object with log(update, values) and close()")
+        raise Refused(f"there is no tracker {to!r}: {', '.join(SINKS)}, or an object with log(update, values) and "
+                      "close()")
     source: _Folder | _Learner = _Folder(run) if run.folder is not None else _Learner(run)
-    sink: Sink = SINKS[to](run.run_id(), parse_config(run.config()), **settings) if isinstance(to, str) else to
+    sink = SINKS[to](run.run_id(), parse_config(run.config()), **settings) if isinstance(to, str) else to
     stop, logged = stop or threading.Event(), 0
     try:
         while True:
             over = source.over()  # before the last look, so that nothing is left behind
             for update, values in source.points():
                 # Numbers that are none cannot be drawn.
-                finite = {name: value for name, value in values.items() if value == value and abs(value) != float("inf")}
-                sink.log(update, finite)
+                sink.log(update, {name: value for name, value in values.items() if math.isfinite(value)})
                 logged += 1
             if once or over or stop.wait(seconds):
                 return logged
