@@ -43,7 +43,7 @@ class Unusable(Exception):
 
 
 def read_state(path):
-    """Name -> NumPy array, or None for what is no tensor."""
+    """Name -> NumPy array, or None for what is no tensor, or one without numbers."""
     try:
         import torch
     except ImportError as error:
@@ -56,7 +56,8 @@ def read_state(path):
     except Exception as error:
         raise Unusable(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error
     state = state.get("model", state) if isinstance(state, dict) else {}
-    return {name: value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else None
+    # What has no numbers (tensors of the device "meta") are shells of the program's modules.
+    return {name: value.detach().cpu().numpy() if isinstance(value, torch.Tensor) and not value.is_meta else None
             for name, value in state.items()}
 
 

@@ -52,6 +52,12 @@ class Run:
         reply = self._state()
         return {"run_id": reply.run_id, **as_dict(reply.status)}
 
+    def run_id(self) -> str:
+        """The run's id."""
+        if self.folder is not None:
+            return str(json.loads((self.folder / "run.json").read_text(encoding="utf-8"))["run_id"])
+        return str(self._state().run_id)
+
     def config(self) -> str:
         """The run's resolved config, as text."""
         if self.folder is not None:
@@ -113,6 +119,11 @@ def _plain(field: Any, value: Any) -> Any:
 def table(path: pathlib.Path) -> Any:
     """A table of a run's directory: a pandas.DataFrame where pandas is installed, else a list of dicts. Empty while the
     run has not written it."""
+    return _framed(rows_of_table(path))
+
+
+def rows_of_table(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The same as dicts: numbers, and the text of `version`."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -120,7 +131,7 @@ def table(path: pathlib.Path) -> Any:
         rows = []
     except OSError as error:
         raise Failed(f"{path}: {error.strerror}") from error
-    return _framed([{name: _number(text) if name != "version" else text for name, text in row.items()} for row in rows])
+    return [{name: _number(text) if name != "version" else text for name, text in row.items()} for row in rows]
 
 
 def _number(text: str) -> int | float | str:

@@ -80,7 +80,7 @@ def numbered(state):
             if name.startswith(prefix):
                 layer, _, part = name[len(prefix):].partition(".")
                 name = f"{before}{4 * int(layer) + parts.index(part)}"
-        if not name.startswith(("_detach_", "log_std_")) and "__" not in name:
+        if not name.startswith(("_detach_", "log_std_")) and ".module." not in name:
             old[name] = value
     return old
 
@@ -136,10 +136,9 @@ class Program:
         from common.world_model import WorldModel
         self.model = WorldModel(types.SimpleNamespace(**SIZES, episodic=episodic, obs_shape={"state": (OBSERVATION,)}))
         own = self.model.state_dict()
-        extra = {name: value for name, value in own.items() if name not in state and not name.startswith("_detach_")}
-        detached = {name: state[name.replace("_detach_Qs_params", "_Qs.params")] if not name.split(".")[-1].startswith("__")
-                    else value for name, value in own.items() if name.startswith("_detach_")}
-        self.model.load_state_dict({**extra, **detached, **state})
+        with torch.no_grad():
+            for name, value in state.items():
+                own[name].copy_(value)
         self.model.eval()
 
     def saved(self):

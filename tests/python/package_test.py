@@ -93,9 +93,13 @@ class PackageTest(unittest.TestCase):
                 self.assertEqual(one.read(name), other.read(name))
 
     def copied_tests(self, folder):
-        """Copies of the tests, with the headers that they read, and no package beside them."""
+        """Copies of the tests, with the files that they read, and no package beside them."""
         for part in ("tests/python", "tests/support", "common/rpc", "common/values"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.cc"))
+        # Not the package: what says its version.
+        (folder / "python").mkdir()
+        for name in ("CMakeLists.txt", "python/pyproject.toml"):
+            shutil.copy(ROOT / name, folder / name)
         return folder / "tests" / "python"
 
     def check_generation(self, name, programs):

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -221,6 +222,12 @@ class CertificatesTest(InProcessTest):
 
 
 class RegisteredTest(unittest.TestCase):
+    def test_the_packages_version_is_the_projects(self):
+        root = HERE.parent.parent
+        project, package = ((root / name).read_text() for name in ("CMakeLists.txt", "python/pyproject.toml"))
+        version = re.search(r"VERSION (\d+\.\d+\.\d+)", project)[1]
+        self.assertIn(f'\nversion = "{version}"\n', package)
+
     def test_every_call_that_is_made_is_one_of_the_services(self):
         stub = wire.Stub("ReplayService", NOBODY)
         for name in ("Append", "Describe", "Sample", "ReadRows"):
