@@ -1,10 +1,12 @@
 """Processes of a run on loopback ports, for tests."""
 
 import collections
+import ctypes
 import os
 import random
 import re
 import resource
+import signal
 import socket
 import subprocess
 import urllib.request
@@ -19,6 +21,15 @@ PROXIES = {name: "http://127.0.0.1:9" for lower in ("http_proxy", "https_proxy",
 # Numbers of threads that do not suffice for any program with gRPC. Other processes of a user count against the limit, so
 # all but the first are for root, who can be somebody else.
 FEW_THREADS = (1, 2, 4, 5, 6, 8, 10) if os.getuid() == 0 else (1,)
+
+
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    """For preexec_fn: the program is killed when the thread that started it ends, however that comes."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def limit_threads(threads):
@@ -53,8 +64,9 @@ def free_ports(count):
 class Process:
     """One of pompc's programs with a metrics page of its own; its log is NAME.log in the folder."""
 
-    def __init__(self, name, log_folder, program, *arguments):
+    def __init__(self, name, log_folder, program, *arguments, preexec_fn=None):
         (port,) = free_ports(1)
+        self.preexec_fn = preexec_fn
         self.name, self.log = name, log_folder / f"{name}.log"
         self.metrics_url = f"http://127.0.0.1:{port}/metrics"
         self.command = [str(program), "--metrics-listen", f"127.0.0.1:{port}", *arguments]
@@ -62,7 +74,8 @@ class Process:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.popen = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.popen = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                          preexec_fn=self.preexec_fn)
 
     def kill(self):
         self.popen.kill()

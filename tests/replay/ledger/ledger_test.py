@@ -8,7 +8,6 @@ Usage: ledger_test.py BUILD_FOLDER [--minutes N] [--seed N] [--durability LEVEL]
 
 import argparse
 import collections
-import ctypes
 import os
 import pathlib
 import random
@@ -22,7 +21,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "support"))
 from faulty_proxy import FaultyProxy
-from processes import free_ports
+from processes import die_with_parent, free_ports
 
 SHARDS, WRITERS = 2, 3
 ROUND_SECONDS = 15
@@ -30,16 +29,10 @@ ROUND_SECONDS = 15
 ROUNDS_OF_A_WORLD = 3
 # A writer's exit status when a later start of it has written.
 REFUSED = 3
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None)
 
 
 class Violation(Exception):
     """What must not happen."""
-
-
-def die_with_parent():
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class World:
