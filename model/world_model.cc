@@ -34,6 +34,13 @@ std::vector<MlpSpec> Specs(const proto::RunConfig& config) {
   return specs;
 }
 
+int64_t CountParameters(const proto::RunConfig& config) {
+  POMPC_CHECK_GT(config.model().latent_dim(), 0u, "a config that Derive made");
+  int64_t total = 0;
+  for (const MlpSpec& spec : Specs(config)) total += spec.NumParameters();
+  return total;
+}
+
 }  // namespace
 
 MlpSpec EncoderSpec(const proto::RunConfig& config) {
@@ -101,12 +108,15 @@ WorldModel::WorldModel(const proto::RunConfig& config, at::Tensor flat)
 
 WorldModel WorldModel::Create(const proto::RunConfig& config, at::Device device, uint64_t seed,
                               at::ScalarType dtype) {
-  POMPC_CHECK_GT(config.model().latent_dim(), 0u, "a config that Derive made");
-  int64_t total = 0;
-  for (const MlpSpec& spec : Specs(config)) total += spec.NumParameters();
-  WorldModel model(config, at::empty({total}, at::TensorOptions(dtype).device(device)));
+  WorldModel model(config,
+                   at::empty({CountParameters(config)}, at::TensorOptions(dtype).device(device)));
   for (const Mlp& mlp : model.networks_) mlp.Initialize(seed);
   return model;
+}
+
+WorldModel WorldModel::Zeros(const proto::RunConfig& config, at::Device device) {
+  return WorldModel(
+      config, at::zeros({CountParameters(config)}, at::TensorOptions(at::kFloat).device(device)));
 }
 
 WorldModel WorldModel::Clone() const { return Clone(device()); }

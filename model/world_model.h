@@ -38,6 +38,8 @@ class WorldModel {
   // `config` is one that config::Derive made; sections env.spec and model count.
   static WorldModel Create(const proto::RunConfig& config, at::Device device, uint64_t seed,
                            at::ScalarType dtype = at::kFloat);
+  // A model whose parameters are zero, to be overwritten: drawing initial ones takes far longer.
+  static WorldModel Zeros(const proto::RunConfig& config, at::Device device);
 
   // A model with its own copy of the parameters, on this model's device or on another.
   WorldModel Clone() const;

@@ -37,21 +37,24 @@ class TorchModel final : public PlannerModel {
              model::WorldModel world, proto::RunConfig config,
              std::shared_ptr<model::DevicePlanner> device_planner, bool policy_alone)
       : PlannerModel(version, std::move(run_id), spec),
-        world(std::move(world)),
         config(std::move(config)),
         device_planner(std::move(device_planner)) {
-    if (!policy_alone && this->device_planner == nullptr)
-      planner.emplace(this->world, this->config);
+    if (!policy_alone && this->device_planner == nullptr) {
+      planner.emplace(std::move(world), this->config);
+    } else {
+      this->world.emplace(std::move(world));
+    }
   }
 
   model::Plans Plan(const model::PlanInputs& inputs) const {
     if (planner.has_value()) return planner->Plan(inputs);
-    if (device_planner != nullptr) return device_planner->Plan(world, inputs);
-    return model::ActByPolicy(world, config, inputs);
+    if (device_planner != nullptr) return device_planner->Plan(*world, inputs);
+    return model::ActByPolicy(*world, config, inputs);
   }
 
-  const model::WorldModel world;
   const proto::RunConfig config;
+  // Nothing where `planner` has the parameters.
+  std::optional<const model::WorldModel> world;
   // Plans with all versions of the run, on other devices than a CPU; null on a CPU.
   const std::shared_ptr<model::DevicePlanner> device_planner;
   // Plans with this version on a CPU. Without either the policy acts alone.
@@ -181,7 +184,8 @@ class TorchEngine final : public PlanEngine {
                            model::Unpack(Table(description), *snapshot.data));
     // Published bfloat16 parameters become float32 here: the networks compute with one dtype, and
     // model.matmul_dtype alone decides about rounding.
-    model::WorldModel world = Blank(config);
+    TellOfMatmul(config);
+    model::WorldModel world = model::WorldModel::Zeros(config, device_);
     POMPC_RETURN_IF_ERROR(world.CopyFrom(model::Convert(tensors, at::kBFloat16, at::kFloat)));
     std::shared_ptr<model::DevicePlanner> device_planner = PlannerOn(world, config);
     auto loaded = std::make_shared<const TorchModel>(snapshot.version(), description.run_id(),
@@ -199,16 +203,14 @@ class TorchEngine final : public PlanEngine {
     return std::shared_ptr<const PlannerModel>(std::move(loaded));
   }
 
-  // A model to be overwritten. Cloning one that is there is cheaper than drawing initial
-  // parameters.
-  model::WorldModel Blank(const proto::RunConfig& config) {
+  // Says in the log how plans with such models multiply, for the first of them.
+  void TellOfMatmul(const proto::RunConfig& config) {
     for (const std::shared_ptr<const TorchModel>& other : Newest()) {
-      if (SameModel(other->config, config)) return other->world.Clone();
+      if (SameModel(other->config, config)) return;
     }
     const std::string warning = model::MatmulWarning(config.model().matmul_dtype(), device_);
     if (!warning.empty()) Log().warn("{}", warning);
     Log().info("plans multiply {}", model::MatmulText(config.model().matmul_dtype(), device_));
-    return model::WorldModel::Create(config, device_, /*seed=*/0);
   }
 
   // What plans with this model on another device than a CPU: that of the version before, or of

@@ -407,6 +407,7 @@ class PackedPlanner final : public CpuPlanner {
               const CpuPlan& plan) const {
     kernels::PhiloxNormal({request.seed, 0, kExploration}, sizes_.actions, b.noise);
     *plan.value = choice.value;
+    if (plan.elites != nullptr) std::copy_n(b.order, sizes_.elites, plan.elites);
     std::copy_n(b.mean, sizes_.numbers, plan.warm_start);
     for (int64_t a = 0; a < sizes_.actions; ++a) {
       const float noise = request.evaluate ? 0.0f : b.std[a] * b.noise[a];

@@ -23,7 +23,7 @@ struct CpuPlanRequest {
   const Clock* clock = Clock::Real();
 };
 
-// The plan goes here, the row of each tensor of Plans.
+// The plan goes here, the row of each tensor of Plans, and which sequences it was made of.
 struct CpuPlan {
   float* action = nullptr;
   float* mean = nullptr;
@@ -31,6 +31,9 @@ struct CpuPlan {
   float* value = nullptr;
   float* warm_start = nullptr;
   int* iterations = nullptr;
+  // Numbers of the last iteration's elites among its candidates, of which the policy's come first;
+  // the best elite first, [E]. Or nullptr, if nobody wants to know.
+  int32_t* elites = nullptr;
 };
 
 // Holds a packed copy of a model's parameters. Immutable, thread-safe. A thread that plans keeps a

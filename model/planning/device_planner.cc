@@ -42,7 +42,7 @@ Plans DevicePlanner::Plan(const WorldModel& model, const PlanInputs& inputs) {
   POMPC_CHECK_EQ(inputs.states_per_pass, 0, "one pass takes all states");
   at::NoGradGuard no_grad;
   const int64_t batch = inputs.observations.size(0);
-  Plans plans = EmptyPlans(model, config_, batch);
+  Plans plans = EmptyPlans(config_, batch);
   if (batch == 0) return plans;
   const int64_t size = FilledUp(batch);
   const PassInputs filled = FillUp(MakePassInputs(model, config_, inputs), size);

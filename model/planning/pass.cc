@@ -4,34 +4,11 @@
 #include <utility>
 
 #include "common/base/check.h"
-#include "model/planning/search.h"
 #include "model/planning/trajectories.h"
 #include "model/random.h"
 
 namespace pompc::model {
 namespace {
-
-// Searches from the states with these latents [S, L]; `members` are a PassInputs' and `problem`
-// lacks what the model decides.
-SearchResult SearchFrom(const WorldModel& model, const proto::RunConfig& config,
-                        const at::Tensor& latents, const at::Tensor& members,
-                        SearchProblem problem) {
-  const at::Tensor& guess = problem.guess;
-  const int64_t actions = guess.size(2);
-  if (const int64_t count = config.planner().policy_samples(); count > 0) {
-    const at::Tensor noise = Draw(problem, kPolicySequences, 0, {count, guess.size(1), actions});
-    problem.policy_sequences = PolicySequences(model, latents, noise);
-  }
-  problem.values = [&](const at::Tensor& sequences, int iteration) {
-    const int64_t count = sequences.size(1);
-    // Every iteration asks other members of the ensemble at other terminal actions, so that a
-    // sequence cannot stay an elite by the luck of one draw.
-    const TrajectoryDraws draws = {Draw(problem, kTerminalAction, iteration, {count, actions}),
-                                   members.select(0, iteration)};
-    return TrajectoryValues(model, config.learner().discount(), latents, sequences, draws);
-  };
-  return Search(problem);
-}
 
 struct Statistic {
   at::Tensor mean, std;  // [S, A]
@@ -105,9 +82,8 @@ PassInputs PassInputs::States(int64_t begin, int64_t count) const {
           members.narrow(1, 2 * begin, 2 * count)};
 }
 
-void CheckInputs(const WorldModel& model, const proto::RunConfig& config,
-                 const PlanInputs& inputs) {
-  const proto::EnvSpec& spec = model.config().env().spec();
+void CheckInputs(const proto::RunConfig& config, const PlanInputs& inputs) {
+  const proto::EnvSpec& spec = config.env().spec();
   const int64_t batch = inputs.observations.size(0);
   const std::vector<int64_t> plan_shape = {batch, config.planner().horizon(), spec.action_size()};
   const auto fits = [&](const auto& x) {
@@ -122,24 +98,44 @@ void CheckInputs(const WorldModel& model, const proto::RunConfig& config,
 
 PassInputs MakePassInputs(const WorldModel& model, const proto::RunConfig& config,
                           const PlanInputs& inputs) {
-  CheckInputs(model, config, inputs);
+  CheckInputs(config, inputs);
   return {inputs.observations.to(at::kCPU, model.dtype()),
           FirstGuess(model, config.planner().horizon(), inputs), ExploringStates(inputs),
           SeedTensor(inputs.seeds, at::kCPU),
           QMembers(model.config().model(), config.planner().iterations(), inputs.seeds)};
 }
 
-at::Tensor PlanPass(const WorldModel& model, const proto::RunConfig& config,
-                    const PassInputs& inputs, absl::Duration finish_by, const Clock* clock,
-                    int* iterations) {
+SearchResult SearchPass(const WorldModel& model, const proto::RunConfig& config,
+                        const PassInputs& inputs, absl::Duration finish_by, const Clock* clock) {
+  const at::Tensor latents = model.Encode(inputs.observations);
   SearchProblem problem{config.planner(), inputs.seeds, inputs.guess};
   problem.finish_by = finish_by;
   problem.clock = clock;
-  const SearchResult search =
-      SearchFrom(model, config, model.Encode(inputs.observations), inputs.members, problem);
+  const int64_t actions = inputs.guess.size(2);
+  if (const int64_t count = config.planner().policy_samples(); count > 0) {
+    const at::Tensor noise =
+        Draw(problem, kPolicySequences, 0, {count, inputs.guess.size(1), actions});
+    problem.policy_sequences = PolicySequences(model, latents, noise);
+  }
+  problem.values = [&](const at::Tensor& sequences, int iteration) {
+    const int64_t count = sequences.size(1);
+    // Every iteration asks other members of the ensemble at other terminal actions, so that a
+    // sequence cannot stay an elite by the luck of one draw.
+    const TrajectoryDraws draws = {Draw(problem, kTerminalAction, iteration, {count, actions}),
+                                   inputs.members.select(0, iteration)};
+    return TrajectoryValues(model, config.learner().discount(), latents, sequences, draws);
+  };
+  return Search(problem);
+}
+
+at::Tensor PlanPass(const WorldModel& model, const proto::RunConfig& config,
+                    const PassInputs& inputs, absl::Duration finish_by, const Clock* clock,
+                    int* iterations) {
+  const SearchResult search = SearchPass(model, config, inputs, finish_by, clock);
   if (iterations != nullptr) *iterations = search.iterations;
   // Noise is drawn for evaluations too and multiplied by 0, so that a batch can mix both kinds.
-  const at::Tensor noise = Draw(problem, kExploration, 0, {search.action.size(1)});
+  const at::Tensor noise =
+      Normal(inputs.seeds, {kExploration, 0}, {search.action.size(1)}).to(search.action.dtype());
   const at::Tensor explore = inputs.explore.to(search.action.options()).unsqueeze(1);
   const at::Tensor action =
       (search.action + explore * search.std.select(1, 0) * noise).clamp_(-1, 1);
@@ -160,8 +156,8 @@ void Unpack(const at::Tensor& packed, int64_t begin, const Plans& plans) {
   POMPC_CHECK_EQ(column, packed.size(1));
 }
 
-Plans EmptyPlans(const WorldModel& model, const proto::RunConfig& config, int64_t batch) {
-  const int64_t actions = model.config().env().spec().action_size();
+Plans EmptyPlans(const proto::RunConfig& config, int64_t batch) {
+  const int64_t actions = config.env().spec().action_size();
   return {at::empty({batch, actions}),
           at::empty({batch, actions}),
           at::empty({batch, actions}),

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/base/threads.h"
 #include "model/planning/plan.h"
+#include "model/planning/search.h"
 
 namespace pompc::model {
 
@@ -33,11 +34,15 @@ struct PassInputs {
 };
 
 // Checks that `inputs` have the shapes that a plan requires.
-void CheckInputs(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs);
+void CheckInputs(const proto::RunConfig& config, const PlanInputs& inputs);
 
 // The inputs of a pass over all of `inputs`, on the CPU. REQUIRES: as Plan.
 PassInputs MakePassInputs(const WorldModel& model, const proto::RunConfig& config,
                           const PlanInputs& inputs);
+
+// The search from these states, on the device on which all is, as PlanPass makes it.
+SearchResult SearchPass(const WorldModel& model, const proto::RunConfig& config,
+                        const PassInputs& inputs, absl::Duration finish_by, const Clock* clock);
 
 // Plans the states, on the device on which all is: [S, 3 A + 1 + H A] of the model's dtype, to be
 // unpacked. With a limit of time the number of iterations goes to *iterations. Without, the
@@ -50,7 +55,7 @@ at::Tensor PlanPass(const WorldModel& model, const proto::RunConfig& config,
 void Unpack(const at::Tensor& packed, int64_t begin, const Plans& plans);
 
 // Plans without numbers yet, on the CPU.
-Plans EmptyPlans(const WorldModel& model, const proto::RunConfig& config, int64_t batch);
+Plans EmptyPlans(const proto::RunConfig& config, int64_t batch);
 
 // When the first of the plans [begin, begin + count) should be there.
 absl::Duration EarliestEnd(const PlanInputs& inputs, int64_t begin, int64_t count);

@@ -1,6 +1,7 @@
 #include "model/planning/plan.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "common/base/check.h"
@@ -14,9 +15,12 @@ namespace pompc::model {
 
 namespace {
 
-void PlanByOperations(const WorldModel& model, const proto::RunConfig& config,
-                      const PlanInputs& inputs, Plans& plans) {
+Plans PlanByOperations(const WorldModel& model, const proto::RunConfig& config,
+                       const PlanInputs& inputs) {
+  at::NoGradGuard no_grad;
+  POMPC_CHECK_GE(inputs.states_per_pass, 0);
   const int64_t batch = inputs.observations.size(0);
+  Plans plans = EmptyPlans(config, batch);
   const PassInputs all = MakePassInputs(model, config, inputs);
   // On a CPU one state's samples fill a pass through the networks, and a state planned by itself
   // does not depend on the batch. A GPU needs all states at once to be busy.
@@ -31,6 +35,7 @@ void PlanByOperations(const WorldModel& model, const proto::RunConfig& config,
     Unpack(packed.cpu(), begin, plans);
     std::fill_n(plans.iterations.begin() + begin, count, iterations);
   }
+  return plans;
 }
 
 void PlanOneByOne(const CpuPlanner& planner, const PlanInputs& inputs, const Plans& plans,
@@ -61,27 +66,24 @@ void PlanOneByOne(const CpuPlanner& planner, const PlanInputs& inputs, const Pla
 }  // namespace
 
 Planner::Planner(WorldModel model, proto::RunConfig config)
-    : model_(std::move(model)),
-      config_(std::move(config)),
-      cpu_planner_(CpuPlanner::Create(model_, config_)) {}
+    : config_(std::move(config)),
+      cpu_planner_(ReferenceScope::active() ? nullptr : CpuPlanner::Create(model, config_)),
+      model_(cpu_planner_ != nullptr ? std::nullopt : std::optional(std::move(model))) {}
 
 Planner::~Planner() = default;
 
 Plans Planner::Plan(const PlanInputs& inputs) const {
-  at::NoGradGuard no_grad;
-  POMPC_CHECK_GE(inputs.states_per_pass, 0);
-  Plans plans = EmptyPlans(model_, config_, inputs.observations.size(0));
-  // Several states in a pass need the operations, and so does a scope in which kernels are off.
-  if (cpu_planner_ != nullptr && inputs.states_per_pass <= 1 && !ReferenceScope::active()) {
-    CheckInputs(model_, config_, inputs);
-    PlanOneByOne(*cpu_planner_, inputs, plans, plans.iterations.data());
-  } else {
-    PlanByOperations(model_, config_, inputs, plans);
-  }
+  if (cpu_planner_ == nullptr) return PlanByOperations(*model_, config_, inputs);
+  POMPC_CHECK(inputs.states_per_pass == 0 || inputs.states_per_pass == 1,
+              "kernels plan from one state at a time");
+  CheckInputs(config_, inputs);
+  Plans plans = EmptyPlans(config_, inputs.observations.size(0));
+  PlanOneByOne(*cpu_planner_, inputs, plans, plans.iterations.data());
   return plans;
 }
 
 Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs) {
+  if (inputs.states_per_pass > 1) return PlanByOperations(model, config, inputs);
   return Planner(model, config).Plan(inputs);
 }
 
@@ -90,7 +92,7 @@ Plans ActByPolicy(const WorldModel& model, const proto::RunConfig& config,
   at::NoGradGuard no_grad;
   const proto::ModelConfig& model_config = model.config().model();
   const int64_t actions = model.config().env().spec().action_size();
-  Plans plans = EmptyPlans(model, config, inputs.observations.size(0));
+  Plans plans = EmptyPlans(config, inputs.observations.size(0));
   const at::TensorOptions options = at::TensorOptions(model.dtype()).device(model.device());
   const at::Tensor latents = model.Encode(inputs.observations.to(options));
   const Gaussian policy = model.Policy(latents);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -57,7 +58,8 @@ struct Plans {
 class Planner {
  public:
   // On a CPU the parameters are packed for the kernels once, here (planning/cpu_planner.h), about
-  // as much work as copying them.
+  // as much work as copying them, and the model is not held. Where the kernels cannot compute it,
+  // and in a ReferenceScope, the planner holds it and plans by tensor operations.
   Planner(WorldModel model, proto::RunConfig config);
   ~Planner();
   Planner(const Planner&) = delete;
@@ -66,17 +68,18 @@ class Planner {
   // Plans B decisions. Builds no graph; blocks the calling thread while it computes. Plan b depends
   // on request b, and on the others only through the order of floating-point sums (not even that on
   // a CPU with states_per_pass 0). A NaN value of a sequence counts as 0. REQUIRES: shapes as
-  // above.
+  // above; states_per_pass is 0 or 1 where the parameters are packed.
   Plans Plan(const PlanInputs& inputs) const;
 
  private:
-  const WorldModel model_;
   const proto::RunConfig config_;
   // nullptr where tensor operations make the plans.
   const std::unique_ptr<const CpuPlanner> cpu_planner_;
+  // What they make them with.
+  const std::optional<const WorldModel> model_;
 };
 
-// The plans of a Planner that is made for them alone.
+// The plans of a Planner that is made for them alone, with any number of states in a pass.
 Plans Plan(const WorldModel& model, const proto::RunConfig& config, const PlanInputs& inputs);
 
 // Acts without planning: the action is the policy's mean where the request evaluates, otherwise a

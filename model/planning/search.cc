@@ -44,7 +44,7 @@ Elites DrawElites(const SearchProblem& problem, const at::Tensor& mean, const at
   POMPC_DCHECK(values.sizes() == at::IntArrayRef({states, candidates.size(1)}));
   const auto [best, index] = at::topk(values, kept, 1);
   const at::Tensor rows = index.view({states, kept, 1, 1}).expand({-1, -1, horizon, actions});
-  return {candidates.gather(1, rows), best};
+  return {candidates.gather(1, rows), best, index};
 }
 
 SearchResult Search(const SearchProblem& problem) {

@@ -52,6 +52,7 @@ struct SearchProblem {
 struct Elites {
   at::Tensor sequences;  // [S, E, H, A], the best first
   at::Tensor values;     // [S, E], descending
+  at::Tensor numbers;    // [S, E], int64: which candidates they were
 };
 
 struct SearchResult {

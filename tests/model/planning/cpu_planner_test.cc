@@ -5,6 +5,7 @@
 #include <c10/core/CPUAllocator.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 #include <tuple>
@@ -12,7 +13,8 @@
 
 #include "model/kernels/gemm_bfloat16.h"
 #include "model/ops.h"
-#include "model/planning/plan.h"
+#include "model/planning/pass.h"
+#include "model/tensor_file.h"
 #include "tests/model/planning/plan_inputs.h"
 
 namespace {
@@ -158,17 +160,68 @@ TEST_P(CpuPlannerTest, TheBestCandidateIsTheSame) {
               "the best candidate's first action");
 }
 
+// Which of the first candidates are elites, the best first, by the kernels and by tensor operations
+// for each of `inputs`; where one more elite is so near the next that rounding may change their
+// order, nothing can be said. How many states were compared.
+int64_t ExpectSameElites(const WorldModel& model, proto::RunConfig config,
+                         const PlanInputs& inputs) {
+  config.mutable_planner()->set_iterations(1);
+  const auto elites = static_cast<int64_t>(config.planner().elites());
+  const auto planner = CpuPlanner::Create(model, config);
+  std::vector<int32_t> numbers(elites);
+  std::vector<float> action(config.env().spec().action_size()), mean = action, std = action;
+  std::vector<float> next(config.planner().horizon() * action.size());
+  float value = 0;
+  int iterations = 0;
+  int64_t compared = 0;
+  for (int64_t b = 0; b < inputs.observations.size(0); ++b) {
+    const PlanInputs one = OneOf(inputs, b);
+    CpuPlanRequest request;
+    request.observation = one.observations.data_ptr<float>();
+    if (one.has_warm_start[0]) request.warm_start = one.warm_start.data_ptr<float>();
+    request.seed = one.seeds[0];
+    planner->Plan(request, {action.data(), mean.data(), std.data(), &value, next.data(),
+                            &iterations, numbers.data()});
+    const ReferenceScope scope;
+    proto::RunConfig one_more = config;
+    one_more.mutable_planner()->set_elites(elites + 1);
+    const Elites expected = SearchPass(model, one_more, MakePassInputs(model, one_more, one),
+                                       absl::InfiniteDuration(), Clock::Real())
+                                .elites;
+    const at::Tensor values = expected.values[0];
+    const at::Tensor gaps = values.narrow(0, 0, elites) - values.narrow(0, 1, elites);
+    if (gaps.min().item<double>() < 2e-5 * std::max(1.0, values.abs().max().item<double>()))
+      continue;
+    ++compared;
+    for (int64_t e = 0; e < elites; ++e)
+      EXPECT_EQ(numbers[e], expected.numbers[0][e].item<int64_t>()) << "state " << b << ", " << e;
+  }
+  return compared;
+}
+
+TEST_P(CpuPlannerTest, ElitesAreTheSameCandidatesInTheSameOrder) {
+  Case c = Param();
+  c.policy_samples = std::min(c.policy_samples, 60u);
+  const proto::RunConfig config = ConfigOf(c);
+  EXPECT_GE(ExpectSameElites(ModelWithValues(config), config, SomePlanInputs(config, 12, 5)), 6)
+      << "values lie too close together to tell anything";
+}
+
+// One iteration, all elites and equal weights: no choice between sequences of nearly one value.
+proto::RunConfig WithoutChoice(proto::RunConfig config) {
+  config.mutable_planner()->set_method(proto::PlannerConfig::CEM);
+  config.mutable_planner()->set_statistic(proto::PlannerConfig::MEAN);
+  config.mutable_planner()->set_iterations(1);
+  config.mutable_planner()->set_elites(config.planner().samples());
+  return config;
+}
+
 TEST_P(CpuPlannerTest, RoundedFactorsChangeLittle) {
   if (!kernels::HasBfloat16()) GTEST_SKIP() << "no AVX512_BF16 or AMX here";
-  Case c = Param();
-  // One iteration, all elites and equal weights: no choice between sequences of nearly one value.
-  c.method = proto::PlannerConfig::CEM;
-  c.statistic = proto::PlannerConfig::MEAN;
-  const auto plans_in = [&](proto::ModelConfig::MatmulDtype dtype) {
+  const auto plans_in = [](proto::ModelConfig::MatmulDtype dtype) {
+    Case c = Param();
     c.dtype = dtype;
-    proto::RunConfig config = ConfigOf(c);
-    config.mutable_planner()->set_iterations(1);
-    config.mutable_planner()->set_elites(config.planner().samples());
+    const proto::RunConfig config = WithoutChoice(ConfigOf(c));
     return Plan(ModelWithValues(config), config, SomePlanInputs(config, 6, 5));
   };
   const Plans plans = plans_in(proto::ModelConfig::BFLOAT16);
@@ -179,6 +232,87 @@ TEST_P(CpuPlannerTest, RoundedFactorsChangeLittle) {
   EXPECT_FALSE(at::equal(plans.value, expected.value)) << "nothing was rounded";
 }
 
+proto::RunConfig TrainedConfig(proto::PlannerConfig::Method method,
+                               proto::ModelConfig::MatmulDtype dtype) {
+  proto::RunConfig config;
+  config.mutable_env()->mutable_spec()->set_observation_size(5);
+  config.mutable_env()->mutable_spec()->set_action_size(1);
+  config.mutable_env()->mutable_spec()->set_episode_decisions(250);
+  proto::ModelConfig* model = config.mutable_model();
+  model->set_size("tiny");
+  model->set_encoder_dim(64);
+  model->set_mlp_dim(64);
+  model->set_latent_dim(32);
+  model->set_num_q(3);
+  model->set_num_bins(41);
+  model->set_matmul_dtype(dtype);
+  proto::PlannerConfig* planner = config.mutable_planner();
+  planner->set_method(method);
+  planner->set_horizon(3);
+  planner->set_iterations(4);
+  planner->set_samples(128);
+  planner->set_policy_samples(8);
+  planner->set_elites(16);
+  config.mutable_learner()->set_discount(0.98);
+  return *config::Derive(config);
+}
+
+// A model that has learned cartpole-swingup (a return of 848 after 2,950 updates), and states of
+// its run: `pompc train --preset quickstart --seed 1` with the sizes above.
+struct Trained {
+  explicit Trained(proto::PlannerConfig::Method method,
+                   proto::ModelConfig::MatmulDtype dtype = proto::ModelConfig::FLOAT32)
+      : config(TrainedConfig(method, dtype)), model(WorldModel::Zeros(config, at::kCPU)) {
+    auto file = ReadTensorFile(POMPC_SOURCE_DIR "/tests/data/trained_model.safetensors");
+    EXPECT_TRUE(file.ok()) << file.status();
+    const NamedTensor observations = file->tensors.back();
+    EXPECT_EQ(observations.name, "observations");
+    file->tensors.pop_back();
+    EXPECT_TRUE(model.CopyFrom(file->tensors).ok());
+    inputs = SomePlanInputs(config, observations.tensor.size(0), 5);
+    inputs.observations = observations.tensor;
+  }
+
+  const proto::RunConfig config;
+  WorldModel model;
+  PlanInputs inputs;
+};
+
+class TrainedModelTest : public ::testing::TestWithParam<proto::PlannerConfig::Method> {};
+
+INSTANTIATE_TEST_SUITE_P(Methods, TrainedModelTest,
+                         ::testing::Values(proto::PlannerConfig::MPPI, proto::PlannerConfig::CEM));
+
+TEST_P(TrainedModelTest, PlansAreThoseOfTensorOperations) {
+  const Trained trained(GetParam());
+  const Plans plans = Plan(trained.model, trained.config, trained.inputs);
+  const Plans expected = ReferencePlans(trained.model, trained.config, trained.inputs);
+  ExpectClose(plans.warm_start, expected.warm_start, 1e-4, "warm_start");
+  ExpectClose(plans.mean, expected.mean, 1e-4, "mean");
+  ExpectClose(plans.value, expected.value, 1e-4, "value");
+}
+
+TEST_P(TrainedModelTest, ElitesAreTheSameCandidatesInTheSameOrder) {
+  const Trained trained(GetParam());
+  EXPECT_GE(ExpectSameElites(trained.model, trained.config, trained.inputs), 12);
+}
+
+TEST_P(TrainedModelTest, RoundedFactorsChangeMeansLittle) {
+  if (!kernels::HasBfloat16()) GTEST_SKIP() << "no AVX512_BF16 or AMX here";
+  const Trained rounded(GetParam(), proto::ModelConfig::BFLOAT16);
+  const Trained exact(GetParam());
+  const Plans all = Plan(rounded.model, WithoutChoice(rounded.config), rounded.inputs);
+  const Plans all_exact = Plan(exact.model, WithoutChoice(exact.config), exact.inputs);
+  ExpectClose(all.mean, all_exact.mean, 2e-2, "mean");
+  ExpectClose(all.std, all_exact.std, 2e-2, "std");
+  EXPECT_FALSE(at::equal(all.value, all_exact.value)) << "nothing was rounded";
+  // Where elites are chosen, rounding exchanges sequences of nearly one value, so that some means
+  // differ by more.
+  const at::Tensor means = Plan(rounded.model, rounded.config, rounded.inputs).mean;
+  const at::Tensor expected = Plan(exact.model, exact.config, exact.inputs).mean;
+  EXPECT_LE((means - expected).abs().median().item<double>(), 2e-2);
+}
+
 TEST_P(CpuPlannerTest, APlanIsTheSameToTheLastBitWhateverItsBatch) {
   for (const auto dtype : {proto::ModelConfig::FLOAT32, proto::ModelConfig::BFLOAT16}) {
     Case c = Param();
@@ -187,13 +321,7 @@ TEST_P(CpuPlannerTest, APlanIsTheSameToTheLastBitWhateverItsBatch) {
     const Planner planner(ModelWithValues(config), config);
     const PlanInputs inputs = SomePlanInputs(config, 4, 5);
     const Plans all = planner.Plan(inputs);
-    PlanInputs one = inputs;
-    one.observations = inputs.observations.narrow(0, 3, 1);
-    one.warm_start = inputs.warm_start.narrow(0, 3, 1);
-    one.has_warm_start = {inputs.has_warm_start[3]};
-    one.evaluate = {inputs.evaluate[3]};
-    one.seeds = {inputs.seeds[3]};
-    const Plans alone = planner.Plan(one);
+    const Plans alone = planner.Plan(OneOf(inputs, 3));
     EXPECT_TRUE(at::equal(all.actions[3], alone.actions[0]));
     EXPECT_TRUE(at::equal(all.mean[3], alone.mean[0]));
     EXPECT_TRUE(at::equal(all.std[3], alone.std[0]));

@@ -2,6 +2,7 @@
 #ifndef POMPC_TESTS_MODEL_PLANNING_PLAN_INPUTS_H_
 #define POMPC_TESTS_MODEL_PLANNING_PLAN_INPUTS_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "model/planning/plan.h"
@@ -30,6 +31,18 @@ inline PlanInputs SomePlanInputs(const proto::RunConfig& config, int64_t batch, 
     inputs.seeds.push_back(seed * 1000 + static_cast<uint64_t>(b));
   }
   return inputs;
+}
+
+// The request of one state.
+inline PlanInputs OneOf(const PlanInputs& inputs, int64_t b) {
+  const size_t i = static_cast<size_t>(b);
+  PlanInputs one;
+  one.observations = inputs.observations.narrow(0, b, 1);
+  one.warm_start = inputs.warm_start.narrow(0, b, 1);
+  one.has_warm_start = {inputs.has_warm_start[i]};
+  one.evaluate = {inputs.evaluate[i]};
+  one.seeds = {inputs.seeds[i]};
+  return one;
 }
 
 }  // namespace pompc::model

@@ -24,17 +24,6 @@ proto::RunConfig SmallPlan(proto::PlannerConfig::Method method = proto::PlannerC
   return config;
 }
 
-PlanInputs OneOf(const PlanInputs& inputs, int64_t b) {
-  const size_t i = static_cast<size_t>(b);
-  PlanInputs one;
-  one.observations = inputs.observations.narrow(0, b, 1);
-  one.warm_start = inputs.warm_start.narrow(0, b, 1);
-  one.has_warm_start = {inputs.has_warm_start[i]};
-  one.evaluate = {inputs.evaluate[i]};
-  one.seeds = {inputs.seeds[i]};
-  return one;
-}
-
 void ExpectSamePlan(const Plans& plans, int64_t b, const Plans& one, double tolerance) {
   EXPECT_TRUE(AllClose(plans.actions[b], one.actions[0], tolerance)) << b;
   EXPECT_TRUE(AllClose(plans.mean[b], one.mean[0], tolerance)) << b;
