@@ -12,13 +12,33 @@
 namespace pompc::planner {
 namespace {
 
+constexpr size_t kMostIdBytes = 256;
+// Runs that an error names. All of 256 might be more than a client takes: gRPC's bound on the
+// message of a status is 8 KiB, beyond which the client gets RESOURCE_EXHAUSTED in its place.
+constexpr size_t kMostNamed = 16;
+
 // `here` are the quoted ids of the runs that are served.
-std::string NotServed(const std::string& run_id, const std::vector<std::string>& here) {
+std::string NotServed(const std::string& run_id, std::vector<std::string> here) {
+  const size_t others = here.size() - std::min(here.size(), kMostNamed);
+  here.resize(here.size() - others);
   return absl::StrCat("the planner does not serve run \"", run_id, "\"; it serves ",
-                      here.empty() ? "none" : absl::StrJoin(here, ", "));
+                      here.empty() ? "none" : absl::StrJoin(here, ", "),
+                      others > 0 ? absl::StrCat(" and ", others, " others") : "");
 }
 
 }  // namespace
+
+absl::Status CheckRunId(absl::string_view run_id) {
+  if (run_id.size() > kMostIdBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("the run's id has ", run_id.size(),
+                                                   " bytes; allowed are at most ", kMostIdBytes));
+  }
+  const auto control = std::find_if(run_id.begin(), run_id.end(),
+                                    [](unsigned char byte) { return byte < 32 || byte == 127; });
+  if (control == run_id.end()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("byte ", control - run_id.begin(), " of the run's id is a control character"));
+}
 
 // The table's mutex guards all but the constants.
 struct RunTable::Follower {
@@ -48,6 +68,7 @@ RunTable::~RunTable() { Close(); }
 absl::Status RunTable::Follow(const rpc::Endpoint& learner, const std::string& run_id,
                               Origin origin) {
   POMPC_CHECK(!learner.empty());
+  POMPC_CHECK_OK(CheckRunId(run_id));
   MutexLock lock(&mu_);
   if (closed_) return absl::CancelledError("the planner is stopping");
   const absl::Duration now = options_.clock->Now();
@@ -139,6 +160,7 @@ void RunTable::Drop(const FollowerPtr& follower) {
 }
 
 absl::Status RunTable::Take(Follower& follower, const parameters::ParameterSnapshot& snapshot) {
+  POMPC_RETURN_IF_ERROR(CheckRunId(snapshot.description.run_id()));
   POMPC_ASSIGN_OR_RETURN(std::shared_ptr<const PlannerModel> model, options_.load(snapshot));
   const std::shared_ptr<PlannerRun> run = Adopt(follower, snapshot.description.run_id());
   if (run == nullptr) return absl::OkStatus();

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/base/backoff.h"
 #include "common/base/threads.h"
@@ -18,6 +19,10 @@
 #include "planner/core/planner_run.h"
 
 namespace pompc::planner {
+
+// INVALID_ARGUMENT for what is no id of a run, or of no run if it is empty: more than 256 bytes, or
+// control characters. Ids come from other processes, and go to logs, labels and error messages.
+absl::Status CheckRunId(absl::string_view run_id);
 
 struct RunTableOptions {
   // Most learners that are followed, and so most runs held.
@@ -79,15 +84,16 @@ class RunTable {
   // Follows a learner, from now on or already. `run_id`: the run that is expected there; empty: the
   // one that is there. RESOURCE_EXHAUSTED when max_runs are followed and all are in use,
   // FAILED_PRECONDITION for a guest where none are accepted or whose run is a host's, CANCELLED
-  // after Close. REQUIRES: the endpoint is not empty.
+  // after Close. REQUIRES: the endpoint is not empty; CheckRunId(run_id) is ok.
   absl::Status Follow(const rpc::Endpoint& learner, const std::string& run_id, Origin origin);
 
   // Drops a run and its parameters; requests that wait are still planned. NOT_FOUND if it is not
   // here, FAILED_PRECONDITION if its learner was named by kHost.
   absl::Status Unfollow(const std::string& run_id);
 
-  // The run of a request, which counts as being asked for. NOT_FOUND listing the runs that are
-  // here, FAILED_PRECONDITION if the run cannot come any more; UNAVAILABLE if none are here yet.
+  // The run of a request, which counts as being asked for. NOT_FOUND naming the runs that are here,
+  // or the first of them, FAILED_PRECONDITION if the run cannot come any more; UNAVAILABLE if none
+  // are here yet.
   absl::StatusOr<std::shared_ptr<PlannerRun>> Find(const std::string& run_id);
 
   // All, in the order in which they were named.

@@ -54,6 +54,11 @@ void FillPlan(const PlanResult& result, proto::Plan* plan) {
   plan->set_batch_size(static_cast<uint32_t>(result.batch_size));
 }
 
+absl::Status CheckHeader(const proto::Header& header) {
+  POMPC_RETURN_IF_ERROR(rpc::CheckWireVersion(header));
+  return CheckRunId(header.run_id());
+}
+
 absl::StatusOr<PlanItem> ToItem(const proto::PlanQuery& query, bool evaluate) {
   PlanItem item;
   POMPC_ASSIGN_OR_RETURN(item.observation, Floats(query.observation(), "observation"));
@@ -138,7 +143,7 @@ class PlannerService::PlanReactor final : public grpc::ServerUnaryReactor {
 grpc::ServerUnaryReactor* PlannerService::Plan(grpc::CallbackServerContext* context,
                                                const proto::PlanRequest* request,
                                                proto::PlanReply* reply) {
-  absl::Status status = rpc::CheckWireVersion(request->header());
+  absl::Status status = CheckHeader(request->header());
   if (!status.ok()) return rpc::FinishUnary(context, status);
   const absl::StatusOr<std::shared_ptr<PlannerRun>> run = runs_->Find(request->header().run_id());
   if (!run.ok()) return rpc::FinishUnary(context, run.status());
@@ -208,7 +213,7 @@ grpc::ServerUnaryReactor* PlannerService::Info(grpc::CallbackServerContext* cont
                                                const proto::PlannerInfoRequest* request,
                                                proto::PlannerInfoReply* reply) {
   const std::string& run_id = request->header().run_id();
-  absl::Status status = rpc::CheckWireVersion(request->header());
+  absl::Status status = CheckHeader(request->header());
   if (status.ok() && !run_id.empty() && runs_->HasParameters()) {
     status = runs_->Find(run_id).status();
   }
@@ -230,7 +235,7 @@ grpc::ServerUnaryReactor* PlannerService::Info(grpc::CallbackServerContext* cont
 }
 
 absl::Status PlannerService::DoFollow(const proto::FollowRequest& request) {
-  POMPC_RETURN_IF_ERROR(rpc::CheckWireVersion(request.header()));
+  POMPC_RETURN_IF_ERROR(CheckHeader(request.header()));
   POMPC_ASSIGN_OR_RETURN(const std::vector<rpc::Endpoint> learners,
                          rpc::ParseEndpoints("learner", request.learner()));
   if (learners.size() != 1) {
@@ -249,7 +254,7 @@ grpc::ServerUnaryReactor* PlannerService::Follow(grpc::CallbackServerContext* co
 grpc::ServerUnaryReactor* PlannerService::Unfollow(grpc::CallbackServerContext* context,
                                                    const proto::UnfollowRequest* request,
                                                    proto::UnfollowReply* reply) {
-  absl::Status status = rpc::CheckWireVersion(request->header());
+  absl::Status status = CheckHeader(request->header());
   if (status.ok()) status = runs_->Unfollow(request->header().run_id());
   return rpc::FinishUnary(context, status);
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/threads.h"
 #include "common/rpc/wire.h"
 #include "gmock/gmock.h"
@@ -189,6 +190,26 @@ TEST_F(RunTableTest, WithoutGuestsOtherRunsCannotCome) {
   EXPECT_EQ(table_->Find("other").status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(RunTableTest, AnErrorNamesSoManyRunsAsAClientTakes) {
+  Start(/*max_runs=*/256);
+  std::vector<std::unique_ptr<OtherLearner>> learners;
+  for (int i = 0; i < 20; ++i)
+    learners.push_back(FollowNew(absl::StrCat(i, std::string(250, 'x'))));
+  const std::string message(table_->Find("c").status().message());
+  EXPECT_THAT(message, HasSubstr(" and 4 others"));
+  EXPECT_LT(message.size(), 5000u);
+}
+
+TEST_F(RunTableTest, ALearnerWhoseRunHasNoProperIdIsNotServed) {
+  Start();
+  OtherLearner bad("a\nb", "127.0.0.1:0");
+  bad.Publish(1);
+  ASSERT_TRUE(Follow(bad).ok());
+  ASSERT_TRUE(Await([&] { return !table_->List()[0].status.last_error.empty(); }));
+  EXPECT_EQ(Runs()[0], "");
+  EXPECT_FALSE(table_->HasParameters());
+}
+
 TEST_F(RunTableTest, AGuestThatIsNoLearnerIsDropped) {
   RunTableOptions options;
   options.accept_guests = true;
@@ -222,6 +243,12 @@ TEST_F(RunTableDeathTest, WhatTheHeaderRequiresIsChecked) {
         (void)table_->Follow(rpc::Endpoint(), "", RunTable::Origin::kGuest);
       },
       "learner.empty");
+  EXPECT_DEATH(
+      {
+        Start();
+        (void)table_->Follow(rpc::Endpoint("127.0.0.1:1"), "a\nb", RunTable::Origin::kGuest);
+      },
+      "control character");
   EXPECT_DEATH(Start(/*max_runs=*/0), "max_runs");
 }
 
@@ -300,6 +327,45 @@ TEST_F(RunsTest, RunsComeAndGoWhileThePlannerStays) {
   EXPECT_THAT(std::string(gone.message()), HasSubstr("it serves \"a\""));
   EXPECT_THAT(registry_->ToText(), Not(HasSubstr("run=\"b\"")));
   EXPECT_EQ(Unfollow("b").code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(RunsTest, IdsThatNoRunHasAreRefused) {
+  OtherLearner a("a", "127.0.0.1:0");
+  a.Publish(1);
+  ASSERT_TRUE(Follow(a.endpoint().address()).ok());
+  ASSERT_TRUE(Await([&] { return Plan(RequestOf("a")).ok(); }));
+  const std::string long_id(10 << 10, 'x');
+  for (const std::string& id : {long_id, std::string("a\nb"), std::string("\0", 1),
+                                std::string("a\x7f"), std::string(257, 'x')}) {
+    for (const absl::Status& status :
+         {Plan(RequestOf(id)).status(), Follow(a.endpoint().address(), id), Unfollow(id)}) {
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+      EXPECT_THAT(std::string(status.message()), HasSubstr("the run's id"));
+    }
+  }
+  // What may be an id and is none of a run here, whatever it would mean elsewhere.
+  for (const std::string& id : {std::string(), std::string("../../etc/passwd"), std::string("a "),
+                                std::string("{run=\"a\"}"), std::string(256, 'x')}) {
+    const absl::Status status = Plan(RequestOf(id)).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("it serves \"a\""));
+  }
+  EXPECT_TRUE(Plan(RequestOf("a")).ok());
+}
+
+// Requests for runs that are not here leave nothing behind, and each is told what is here.
+TEST_F(RunsTest, ManyUnknownRunsTakeNoRoom) {
+  OtherLearner a("a", "127.0.0.1:0");
+  a.Publish(1);
+  ASSERT_TRUE(Follow(a.endpoint().address()).ok());
+  ASSERT_TRUE(Await([&] { return Plan(RequestOf("a")).ok(); }));
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_EQ(Plan(RequestOf(absl::StrCat("unknown-", i))).status().code(),
+              absl::StatusCode::kNotFound);
+  }
+  // The host's, and a's.
+  EXPECT_EQ(InfoOf("").runs_size(), 2);
+  EXPECT_THAT(registry_->ToText(), Not(HasSubstr("unknown-")));
 }
 
 TEST_F(RunsTest, WhatIsNoAddressIsRefused) {
