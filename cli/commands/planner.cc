@@ -1,14 +1,18 @@
 #include <iostream>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "cli/commands/command.h"
 #include "common/base/check.h"
+#include "common/base/threads.h"
 #include "common/rpc/call.h"
 #include "common/rpc/endpoint.h"
+#include "common/rpc/integer_flag.h"
 #include "common/values/text_table.h"
 #include "grpcpp/channel.h"
 #include "proto/planner.grpc.pb.h"
@@ -23,6 +27,7 @@ struct PlannerFlags {
   std::string planners;
   std::string learner;
   std::string run_id;
+  int renew_seconds = 0;
 };
 
 // Calls `ask` with a stub of each planner, all of them even if one fails. The first error, with the
@@ -64,15 +69,25 @@ absl::Status Follow(const PlannerFlags& flags) {
   proto::FollowRequest request;
   *request.mutable_header() = rpc::MakeHeader(flags.run_id);
   request.set_learner(flags.learner);
-  return AskEach(flags.planners,
-                 [&](const std::string& address, PlannerStub& stub) -> absl::Status {
-                   POMPC_RETURN_IF_ERROR(
-                       rpc::CallUnary(stub, &PlannerStub::Follow, request, kTimeout).status());
-                   // It may not have reached the learner yet, which only `runs` shows.
-                   std::cout << "planner " << address << " follows the learner at " << flags.learner
-                             << std::endl;
-                   return absl::OkStatus();
-                 });
+  // What was last said of each planner.
+  std::map<std::string, std::string> said;
+  const auto ask = [&](const std::string& address, PlannerStub& stub) {
+    const absl::Status status =
+        rpc::CallUnary(stub, &PlannerStub::Follow, request, kTimeout).status();
+    // It may not have reached the learner yet, which only `runs` shows.
+    const std::string what =
+        status.ok() ? absl::StrCat("follows the learner at ", flags.learner) : status.ToString();
+    // Without renewal the caller hears of errors.
+    const bool tell = status.ok() || flags.renew_seconds > 0;
+    if (std::exchange(said[address], what) != what && tell)
+      std::cout << "planner " << address << " " << what << std::endl;
+    return status;
+  };
+  while (true) {
+    const absl::Status status = AskEach(flags.planners, ask);
+    if (flags.renew_seconds == 0) return status;
+    Event().WaitUntil(Clock::Real(), Clock::Real()->Now() + absl::Seconds(flags.renew_seconds));
+  }
 }
 
 absl::Status Unfollow(const PlannerFlags& flags) {
@@ -99,6 +114,8 @@ Command AddPlanner(CLI::App& pompc) {
       "Examples:\n"
       "  pompc planner runs --planners 10.0.0.7:50052\n"
       "  pompc planner follow --planners 10.0.0.7:50052,10.0.0.8:50052 --learner 10.0.0.2:7000\n"
+      "  pompc planner follow --planners 10.0.0.7:50052 --learner 10.0.0.2:7000 --renew-seconds "
+      "10\n"
       "  pompc planner unfollow --planners 10.0.0.7:50052 --run-id swingup-3-5d1c");
   command->require_subcommand(1);
   auto flags = std::make_shared<PlannerFlags>();
@@ -114,6 +131,12 @@ Command AddPlanner(CLI::App& pompc) {
       ->envname("POMPC_LEARNER")
       ->required();
   follow->add_option("--run-id", flags->run_id, "the run expected there; without it any");
+  rpc::AddInteger(*follow,
+                  {.name = "--renew-seconds",
+                   .help = "goes on, and names it again after so many seconds each time, for "
+                           "planners that restart; 0: names it once",
+                   .max = 3600},
+                  &flags->renew_seconds);
 
   CLI::App* unfollow =
       command->add_subcommand("unfollow", "lets planners drop a run that follow has named");

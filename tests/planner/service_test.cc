@@ -222,6 +222,8 @@ class DrainTest : public PlannerTest {
     ASSERT_TRUE(Await([&] { return Info().queued() == 1; }));
     stopper_ = Thread("stopper", [this] { app_->Stop(); });
   }
+  // Until the call that waits has its answer.
+  void JoinWaiting() { waiting_caller_.Join(); }
   void Join() {
     running_caller_.Join();
     waiting_caller_.Join();
@@ -261,10 +263,11 @@ TEST_F(DrainTest, WhatIsNotPlannedInTimeIsSentElsewhere) {
     return Plan(FakeRequest(), absl::Milliseconds(20)).status().code() ==
            absl::StatusCode::kUnavailable;
   }));
+  JoinWaiting();
+  EXPECT_EQ(waiting_.code(), absl::StatusCode::kUnavailable);
   engine_->backend.Release();
   Join();
   EXPECT_TRUE(running_.ok()) << running_;
-  EXPECT_EQ(waiting_.code(), absl::StatusCode::kUnavailable);
 }
 
 TEST_F(PlannerTest, MetricsSayWhoWaitsForWhom) {
