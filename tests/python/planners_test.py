@@ -92,7 +92,10 @@ class BalanceTest(unittest.TestCase):
 class FullTest(InProcessTest):
     def test_a_planner_that_is_full_is_not_asked_before_it_expects_room(self):
         full, run = self.run_with(), self.run_with(seed_rows=0, rows=10**9)
-        full.full_for_ms = "4000"
+        full.full_for_ms = "3600000"
+        patch = unittest.mock.patch.object(planners.limits, "FULL_SECONDS", 3600)
+        patch.start()
+        self.addCleanup(patch.stop)
         outcome = self.in_background(
             lambda: self.play(run, contrary.Counting, planners=[full.address, run.address]))
         self.assertTrue(run.wait_until(lambda: run.plans > 100))
