@@ -1,207 +1,22 @@
+// This part of the simulation has the actors, planners and shards.
 #include "bench/scaling/fleet_simulation.h"
 
-#include <time.h>
-
 #include <algorithm>
-#include <deque>
-#include <limits>
 #include <memory>
 #include <optional>
-#include <random>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "bench/scaling/event_loop.h"
-#include "common/base/backoff.h"
+#include "bench/scaling/fleet.h"
 #include "common/base/check.h"
 #include "common/base/retry.h"
-#include "planner/client/endpoint_picker.h"
-#include "planner/core/plan_queue.h"
-#include "replay/core/writer_queue.h"
-#include "run/control/run_control.h"
 
 namespace pompc::bench {
 namespace {
 
-// As the learner does them (learner/options.h, learner/monitor.h).
-constexpr absl::Duration kGrantInterval = absl::Milliseconds(50);
-constexpr absl::Duration kTickInterval = absl::Milliseconds(200);
-// The trainer looks so often whether there is something to do, where the real one is woken.
-constexpr absl::Duration kTrainerLook = absl::Milliseconds(1);
 // PlannerClientOptions has these.
 constexpr absl::Duration kAttemptTimeout = absl::Seconds(10);
 constexpr BackoffOptions kBackoff = {absl::Milliseconds(20), absl::Seconds(1), 2.0};
-constexpr double kSpread = 0.1;
-
-absl::Duration ThreadCpuTime() {
-  timespec now = {};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return absl::DurationFromTimespec(now);
-}
-
-// Mean CPU time of calls of the real code. One call in 16 is measured, for measuring takes longer
-// than the shortest of them.
-class Meter {
- public:
-  template <typename Call>
-  auto operator()(const Call& call) {
-    if (calls_++ % 16 != 0) return call();
-    const absl::Duration start = ThreadCpuTime();
-    auto result = call();
-    total_ += ThreadCpuTime() - start;
-    ++measured_;
-    return result;
-  }
-  absl::Duration mean() const { return measured_ == 0 ? absl::ZeroDuration() : total_ / measured_; }
-
- private:
-  uint64_t calls_ = 0;
-  int64_t measured_ = 0;
-  absl::Duration total_;
-};
-
-absl::Duration Quantile(std::vector<absl::Duration>* values, double share) {
-  if (values->empty()) return absl::ZeroDuration();
-  const auto at = values->begin() + static_cast<int64_t>(share * (values->size() - 1));
-  std::nth_element(values->begin(), at, values->end());
-  return *at;
-}
-
-class Fleet;
-
-// A planner process: its queue, and threads that poll it.
-struct PlannerSim {
-  explicit PlannerSim(const FleetOptions& options)
-      : queue({.threads = options.planner_threads, .one_by_one = options.plans_one_by_one}) {}
-
-  planner::PlanQueue queue;
-  int busy = 0;
-  absl::Duration worked;
-};
-
-// An environment: it decides, and writes its rows to one shard. It waits in the shard's queue as a
-// writer's stream does.
-struct Environment : replay::RoomWaiter, std::enable_shared_from_this<Environment> {
-  void OnRoom() override { on_room(); }
-
-  EventLoop::Action on_room;
-  int actor = 0;
-  int shard = 0;
-  absl::Duration decided_at;
-  // When it asked for the plan that it waits for, and how often it had to come again.
-  absl::Duration asked_at;
-  std::unique_ptr<Backoff> backoff;
-  std::set<planner::EndpointPicker::Id> tried;
-  // Rows that wait for their chunk to fill, that no shard has acknowledged, and that the shard has
-  // of the chunk it is at.
-  uint32_t chunk = 0;
-  uint64_t unacked = 0;
-  std::deque<uint32_t> at_shard;
-  // The shard has said that it holds its rows back; the environment makes none for this reason or
-  // because too many are outstanding.
-  bool blocked = false;
-  bool held_back = false;
-};
-
-struct ActorSim {
-  ActorSim(EventLoop* loop, const planner::EndpointPickerOptions& options)
-      : worker(loop, 1), picker(options) {}
-
-  Station worker;
-  planner::EndpointPicker picker;
-  uint64_t lease = 0;
-  uint64_t rows = 0;
-  uint64_t rows_at_start = 0;
-};
-
-struct ShardSim {
-  explicit ShardSim(EventLoop* loop) : server(loop, 1) {}
-
-  uint64_t Room() const { return granted - std::min(granted, accepted); }
-
-  Station server;
-  replay::WriterQueue writers;
-  uint64_t accepted = 0;
-  uint64_t granted = 0;
-  uint32_t streams = 0;
-};
-
-class Fleet {
- public:
-  explicit Fleet(const FleetOptions& options);
-  FleetReport Run();
-
- private:
-  // ---- Actors.
-  void Decide(Environment& env);
-  void Ask(Environment& env);
-  void Retry(Environment& env);
-  void AddRow(Environment& env);
-  bool HasRoom(const Environment& env) const;
-  void NextDecision(Environment& env);
-
-  // ---- Planners. `endpoint` is the number by which the actor's picker knows the planner.
-  void Arrive(size_t planner, Environment* env, planner::EndpointPicker::Id endpoint,
-              absl::Duration sent_at);
-  void Plan(size_t planner);
-  void Answered(Environment* env, planner::EndpointPicker::Id endpoint, absl::Duration sent_at,
-                const absl::StatusOr<planner::PlanResult>& result);
-
-  // ---- Shards.
-  void Store(Environment& env);
-  void Take(Environment& env);
-  void Acknowledge(Environment& env, uint64_t rows, bool blocked);
-  void WakeWriters(ShardSim& shard);
-  proto::ShardInfo Info(int shard) const;
-
-  // ---- The learner.
-  void Grant(int shard);
-  void Heartbeat(int actor);
-  void Tick();
-  void Train();
-  void Update();
-  void CloseSeed();
-  void Publish();
-  void Prefetch();
-  void Draw();
-
-  // ---- What was measured.
-  struct Mark {
-    absl::Duration at;
-    uint64_t rows = 0, updates = 0;
-    std::vector<absl::Duration> planners, shards, actors;
-    absl::Duration trainer, control, network;
-  };
-  Mark Now() const;
-  FleetReport Report(const Mark& from);
-  void ReportRates(const Mark& from, const Mark& to, FleetReport* report) const;
-  void ReportLoads(const Mark& from, const Mark& to, FleetReport* report) const;
-  absl::Duration Spread(absl::Duration time) {
-    return time * std::uniform_real_distribution<double>(1 - kSpread, 1 + kSpread)(random_);
-  }
-
-  const FleetOptions options_;
-  EventLoop loop_;
-  std::mt19937_64 random_;
-  run::RunControl control_;
-  std::shared_ptr<planner::PlannerRun> run_;
-  std::vector<std::unique_ptr<PlannerSim>> planners_;
-  std::vector<std::unique_ptr<ShardSim>> shards_;
-  std::vector<std::unique_ptr<ActorSim>> actors_;
-  std::vector<std::shared_ptr<Environment>> environments_;
-  // The thread that trains, those that serve the learner's calls, and the learner's link to the
-  // planners.
-  Station trainer_, calls_, link_;
-  uint32_t ready_batches_ = 0, drawn_batches_ = 0;
-  uint64_t versions_ = 0;
-  bool updating_ = false, closing_ = false;
-
-  bool measuring_ = false;
-  std::vector<absl::Duration> plan_times_, queue_times_;
-  uint64_t refusals_ = 0;
-  Meter push_, poll_, pick_, heartbeat_, grant_;
-};
 
 run::RunControlOptions ControlOptions(const FleetOptions& options) {
   run::RunControlOptions control;
@@ -217,6 +32,8 @@ run::RunControlOptions ControlOptions(const FleetOptions& options) {
   control.draws.batch_size = options.batch_size;
   return control;
 }
+
+}  // namespace
 
 Fleet::Fleet(const FleetOptions& options)
     : options_(options),
@@ -271,7 +88,9 @@ FleetReport Fleet::Run() {
   };
   for (const auto& env : environments_) loop_.After(start(), [this, env] { Decide(*env); });
   for (int i = 0; i < options_.actors; ++i) loop_.After(start(), [this, i] { Heartbeat(i); });
-  for (int i = 0; i < options_.shards; ++i) loop_.After(absl::ZeroDuration(), [this, i] { Grant(i); });
+  for (int i = 0; i < options_.shards; ++i) {
+    loop_.After(absl::ZeroDuration(), [this, i] { Grant(i); });
+  }
   Tick();
   Train();
   while (control_.phase() != proto::TRAINING) {
@@ -315,7 +134,7 @@ void Fleet::Ask(Environment& env) {
   });
 }
 
-// As PlannerClient pauses.
+// Pauses as PlannerClient does.
 void Fleet::Retry(Environment& env) {
   env.tried.clear();
   absl::Duration pause = env.backoff->Next();
@@ -339,7 +158,7 @@ void Fleet::AddRow(Environment& env) {
   if (!env.held_back) NextDecision(env);
 }
 
-// As TrajectoryWriter::HasRoom.
+// Decides as TrajectoryWriter::HasRoom does.
 bool Fleet::HasRoom(const Environment& env) const {
   return env.unacked < options_.max_unacked_rows &&
          (!env.blocked || env.unacked < options_.chunk_rows);
@@ -432,7 +251,7 @@ void Fleet::Store(Environment& env) {
   shards_[env.shard]->server.Do(Spread(time), [this, &env] { Take(env); });
 }
 
-// As Shard::Append: what may be taken of the chunk is taken, and the rest waits.
+// What may be taken of the chunk is taken, and the rest waits, as in Shard::Append.
 void Fleet::Take(Environment& env) {
   ShardSim& shard = *shards_[env.shard];
   if (env.at_shard.empty()) return;
@@ -474,194 +293,9 @@ proto::ShardInfo Fleet::Info(int shard) const {
   info.set_capacity_rows(uint64_t{1} << 40);
   info.set_streams(sim.streams);
   info.set_max_accepted_rows(sim.granted);
-  info.set_blocked_streams(
-      static_cast<uint32_t>(sim.writers.waiting(replay::BlockedBy::kGrant)));
+  info.set_blocked_streams(static_cast<uint32_t>(sim.writers.waiting(replay::BlockedBy::kGrant)));
   return info;
 }
-
-// ---------------------------------------------------------------------------- The learner.
-
-// One of the grants that a shard gets all the time: made, sent, obeyed, and its answer read.
-void Fleet::Grant(int shard) {
-  calls_.Do(options_.times.grant, [this, shard] {
-    if (control_.rows() == 0 && shards_[shard]->granted == 0) {
-      control_.ShardAnswered(shard, Info(shard), false);  // it was configured
-    }
-    const run::ShardGrant grant = grant_([&] { return control_.NextGrant(shard); });
-    loop_.After(options_.times.message, [this, shard, grant] {
-      ShardSim& sim = *shards_[shard];
-      sim.granted = grant.max_accepted_rows;
-      WakeWriters(sim);
-      loop_.After(options_.times.message,
-                  [this, shard, info = Info(shard), over = grant.seed_phase_over] {
-                    control_.ShardAnswered(shard, info, over);
-                  });
-    });
-    loop_.After(kGrantInterval, [this, shard] { Grant(shard); });
-  });
-}
-
-void Fleet::Heartbeat(int actor) {
-  calls_.Do(options_.times.heartbeat, [this, actor] {
-    const auto reply = heartbeat_([&] {
-      return control_.Heartbeat(actors_[actor]->lease, {.rows = actors_[actor]->rows});
-    });
-    POMPC_CHECK_OK(reply.status());
-    loop_.After(run::LeaseOptions().heartbeat, [this, actor] { Heartbeat(actor); });
-  });
-}
-
-void Fleet::Tick() {
-  control_.Tick();
-  loop_.After(kTickInterval, [this] { Tick(); });
-}
-
-void Fleet::Train() {
-  loop_.After(kTrainerLook, [this] { Train(); });
-  Prefetch();
-  if (updating_) return;
-  if (closing_) return CloseSeed();
-  switch (control_.AwaitStep(absl::ZeroDuration())) {
-    case run::TrainerStep::kUpdate:
-      return Update();
-    case run::TrainerStep::kCloseSeed:
-      control_.BeginSeedClosing();
-      closing_ = true;
-      return;
-    default:
-      return;
-  }
-}
-
-// Updates follow each other without a pause while there are batches.
-void Fleet::Update() {
-  if (ready_batches_ == 0) return;
-  --ready_batches_;
-  updating_ = true;
-  trainer_.Do(Spread(options_.times.update), [this] {
-    updating_ = false;
-    control_.UpdateDone();
-    if (versions_ > 0 && control_.updates() % options_.publish_every_updates == 0) Publish();
-    Prefetch();
-    if (!closing_ && control_.AwaitStep(absl::ZeroDuration()) == run::TrainerStep::kUpdate) Update();
-  });
-}
-
-void Fleet::CloseSeed() {
-  if (!control_.AwaitSeedClosed(absl::ZeroDuration())) return;
-  closing_ = false;
-  Publish();
-  control_.StartTraining();
-}
-
-// A version is sent when the one before it has arrived, as the broadcast does it: what was
-// published meanwhile is left out.
-void Fleet::Publish() {
-  control_.Published({1, ++versions_});
-  if (link_.waiting() > 0) return;
-  link_.Do(absl::Seconds(options_.parameter_bytes * options_.planners / options_.bytes_per_second),
-           [] {});
-}
-
-void Fleet::Prefetch() {
-  while (ready_batches_ + drawn_batches_ < options_.prefetch_batches &&
-         control_.AwaitSampling(absl::ZeroDuration())) {
-    ++drawn_batches_;
-    Draw();
-  }
-}
-
-// A batch is there when each shard has answered with its part.
-void Fleet::Draw() {
-  auto missing = std::make_shared<int>(options_.shards);
-  const absl::Duration time = options_.times.window * options_.batch_size / options_.shards;
-  for (const auto& shard : shards_) {
-    loop_.After(options_.times.message, [this, missing, time, shard = shard.get()] {
-      shard->server.Do(Spread(options_.times.chunk + time), [this, missing] {
-        loop_.After(options_.times.message, [this, missing] {
-          if (--*missing > 0) return;
-          --drawn_batches_;
-          ++ready_batches_;
-        });
-      });
-    });
-  }
-}
-
-// ---------------------------------------------------------------------------- What was measured.
-
-Fleet::Mark Fleet::Now() const {
-  Mark mark;
-  mark.at = loop_.Now();
-  for (const auto& actor : actors_) mark.rows += actor->rows;
-  mark.updates = control_.updates();
-  for (const auto& planner : planners_) mark.planners.push_back(planner->worked);
-  for (const auto& shard : shards_) mark.shards.push_back(shard->server.worked());
-  for (const auto& actor : actors_) mark.actors.push_back(actor->worker.worked());
-  mark.trainer = trainer_.worked();
-  mark.control = calls_.worked();
-  mark.network = link_.worked();
-  return mark;
-}
-
-void Fleet::ReportRates(const Mark& from, const Mark& to, FleetReport* report) const {
-  const double seconds = absl::ToDoubleSeconds(to.at - from.at);
-  report->rows_per_second = static_cast<double>(to.rows - from.rows) / seconds;
-  report->updates_per_second = static_cast<double>(to.updates - from.updates) / seconds;
-  uint64_t least = std::numeric_limits<uint64_t>::max(), all = 0;
-  for (const auto& actor : actors_) {
-    least = std::min(least, actor->rows - actor->rows_at_start);
-    all += actor->rows - actor->rows_at_start;
-  }
-  if (all > 0) report->least_rows = static_cast<double>(least) * options_.actors / all;
-  int held_back = 0;
-  for (const auto& env : environments_) held_back += env->held_back ? 1 : 0;
-  report->held_back = static_cast<double>(held_back) / environments_.size();
-}
-
-void Fleet::ReportLoads(const Mark& from, const Mark& to, FleetReport* report) const {
-  const absl::Duration time = to.at - from.at;
-  const auto busiest = [&](const std::vector<absl::Duration>& before,
-                           const std::vector<absl::Duration>& after, int threads) {
-    double most = 0;
-    for (size_t i = 0; i < after.size(); ++i) {
-      most = std::max(most, absl::FDivDuration(after[i] - before[i], time * threads));
-    }
-    return most;
-  };
-  report->loads = {{"planners", busiest(from.planners, to.planners, options_.planner_threads)},
-                   {"shards", busiest(from.shards, to.shards, 1)},
-                   {"updates", absl::FDivDuration(to.trainer - from.trainer, time)},
-                   {"learner's calls", absl::FDivDuration(to.control - from.control, time)},
-                   {"parameters", absl::FDivDuration(to.network - from.network, time)},
-                   {"actors", busiest(from.actors, to.actors, 1)}};
-  const auto most =
-      std::max_element(report->loads.begin(), report->loads.end(),
-                       [](const FleetLoad& a, const FleetLoad& b) { return a.share < b.share; });
-  report->bottleneck = most->share > 0.9 ? most->part : "none: environments keep their pace";
-}
-
-FleetReport Fleet::Report(const Mark& from) {
-  FleetReport report;
-  const Mark to = Now();
-  ReportRates(from, to, &report);
-  ReportLoads(from, to, &report);
-  const size_t plans = std::max<size_t>(plan_times_.size(), 1);
-  report.refusals = static_cast<double>(refusals_) / static_cast<double>(plans);
-  report.plan_p50 = Quantile(&plan_times_, 0.5);
-  report.plan_p99 = Quantile(&plan_times_, 0.99);
-  report.queue_p50 = Quantile(&queue_times_, 0.5);
-  report.queue_p99 = Quantile(&queue_times_, 0.99);
-  report.push = push_.mean();
-  report.poll = poll_.mean();
-  report.pick = pick_.mean();
-  report.heartbeat = heartbeat_.mean();
-  report.grant = grant_.mean();
-  report.events = loop_.happened();
-  return report;
-}
-
-}  // namespace
 
 FleetReport SimulateFleet(const FleetOptions& options) {
   POMPC_CHECK(options.actors > 0 && options.environments > 0 && options.planners > 0 &&

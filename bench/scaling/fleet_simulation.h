@@ -15,7 +15,7 @@ struct FleetTimes {
   absl::Duration decision;
   // A planner's thread: a plan, with the planner's part of the call.
   absl::Duration plan;
-  // The same, for each batch on top of its plans; not for planners that plan one by one.
+  // A batch, on top of its plans; nothing for planners that plan one by one.
   absl::Duration batch;
   // A shard: a chunk of rows that arrives, each of its rows, and a window that is drawn.
   absl::Duration chunk;
@@ -31,10 +31,10 @@ struct FleetTimes {
 
 struct FleetOptions {
   int actors = 1;
-  // Of each actor.
+  // The environments of each actor.
   int environments = 1;
   int planners = 1;
-  // Of each planner.
+  // The threads of each planner.
   int planner_threads = 1;
   bool plans_one_by_one = true;
   int max_batch = 64;
@@ -89,7 +89,7 @@ struct FleetReport {
   double held_back = 0;
   // What limits the rate, in words.
   std::string bottleneck;
-  // CPU time that the real code took for each call, at this size, while it was simulated: what the
+  // Time that the real code took for each call, at this size, while it was simulated: what the
   // learner and a planner spend on deciding.
   absl::Duration push, poll, pick, heartbeat, grant;
   uint64_t events = 0;

@@ -83,18 +83,19 @@ FleetOptions Options(const Flags& flags) {
 }
 
 constexpr char kHeader[] =
-    "actors,planners,shards,rows_per_second,updates_per_second,plan_p50_ms,plan_p99_ms,queue_p50_ms,"
+    "actors,planners,shards,rows_per_second,updates_per_second,plan_p50_ms,plan_p99_ms,queue_p50_"
+    "ms,"
     "queue_p99_ms,refusals_per_plan,least_rows,held_back,planners_busy,shards_busy,updates_busy,"
-    "calls_busy,parameters_busy,actors_busy,push_us,poll_us,pick_us,heartbeat_us,grant_us,bottleneck";
+    "calls_busy,parameters_busy,actors_busy,push_us,poll_us,pick_us,heartbeat_us,grant_us,"
+    "bottleneck";
 
 std::string Row(const FleetOptions& fleet, const FleetReport& report) {
   const auto ms = [](absl::Duration time) { return absl::ToDoubleMilliseconds(time); };
   const auto us = [](absl::Duration time) { return absl::ToDoubleMicroseconds(time); };
-  std::vector<double> numbers = {report.rows_per_second, report.updates_per_second,
-                                 ms(report.plan_p50),    ms(report.plan_p99),
-                                 ms(report.queue_p50),   ms(report.queue_p99),
-                                 report.refusals,        report.least_rows,
-                                 report.held_back};
+  std::vector<double> numbers = {
+      report.rows_per_second, report.updates_per_second, ms(report.plan_p50),
+      ms(report.plan_p99),    ms(report.queue_p50),      ms(report.queue_p99),
+      report.refusals,        report.least_rows,         report.held_back};
   for (const FleetLoad& load : report.loads) numbers.push_back(load.share);
   for (const absl::Duration time :
        {report.push, report.poll, report.pick, report.heartbeat, report.grant}) {

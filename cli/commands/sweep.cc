@@ -111,7 +111,7 @@ absl::StatusOr<std::string> ProgramOf(const SweepFlags& flags) {
       absl::StrCat("/proc/self/exe: ", error.message(), "; name this program with --program"));
 }
 
-// Where trials find the models that are not built in.
+// The flags by which trials find the models that are not built in.
 std::vector<std::string> AssetFlags(const SweepFlags& flags) {
   if (flags.assets.empty()) return {};
   return {"--assets", flags.assets};

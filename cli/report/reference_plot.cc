@@ -83,7 +83,8 @@ ChartSeries PublishedSeries(const learner::PublishedCurve& curve, double end) {
           .y = part.return_mean};
 }
 
-ReferencePlot DrawReferencePlot(const RunCurve& run, const std::vector<learner::PublishedCurve>& published,
+ReferencePlot DrawReferencePlot(const RunCurve& run,
+                                const std::vector<learner::PublishedCurve>& published,
                                 std::optional<uint64_t> frames) {
   const double repeat = run.config.env().action_repeat();
   POMPC_CHECK_GE(repeat, 1);

@@ -7,10 +7,10 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "learner/status/published_curves.h"
 #include "cli/report/reference_plot.h"
 #include "cli/sweep/report_tables.h"
 #include "common/values/statistics.h"
+#include "learner/status/published_curves.h"
 
 namespace pompc::cli {
 namespace {

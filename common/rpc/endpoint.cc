@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -43,6 +44,9 @@ void LogFromGrpc(gpr_log_func_args* args) {
 
 absl::Status MakeSettings() {
   gpr_set_log_function(LogFromGrpc);
+  // gRPC 1.51 looks at a connection that is being made only so often. Its own five seconds are also
+  // what a TLS handshake may take, so that on a busy machine one attempt after the other fails.
+  setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "200", /*overwrite=*/0);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   // Its pools grow with the cores, to these bounds; timers, resolver and executor come on top.
