@@ -74,6 +74,7 @@ struct Environment : replay::RoomWaiter, std::enable_shared_from_this<Environmen
   // because too many are outstanding.
   bool blocked = false;
   bool held_back = false;
+  absl::Duration held_since;
 };
 
 struct ActorSim {
@@ -148,6 +149,8 @@ class Fleet {
     uint64_t rows = 0, updates = 0;
     std::vector<absl::Duration> planners, shards, actors;
     absl::Duration trainer, control, network;
+    // Time that environments were held back, together.
+    absl::Duration held;
   };
   Mark Now() const;
   FleetReport Report(const Mark& from);
@@ -173,6 +176,8 @@ class Fleet {
   uint64_t versions_ = 0;
   bool updating_ = false, closing_ = false;
 
+  // Time that environments were held back, those left out that still are.
+  absl::Duration held_;
   bool measuring_ = false;
   std::vector<absl::Duration> plan_times_, queue_times_;
   uint64_t refusals_ = 0;

@@ -148,6 +148,10 @@ Fleet::Mark Fleet::Now() const {
   mark.trainer = trainer_.worked();
   mark.control = calls_.worked();
   mark.network = link_.worked();
+  mark.held = held_;
+  for (const auto& env : environments_) {
+    if (env->held_back) mark.held += loop_.Now() - env->held_since;
+  }
   return mark;
 }
 
@@ -161,9 +165,8 @@ void Fleet::ReportRates(const Mark& from, const Mark& to, FleetReport* report) c
     all += actor->rows - actor->rows_at_start;
   }
   if (all > 0) report->least_rows = static_cast<double>(least) * options_.actors / all;
-  int held_back = 0;
-  for (const auto& env : environments_) held_back += env->held_back ? 1 : 0;
-  report->held_back = static_cast<double>(held_back) / environments_.size();
+  report->held_back =
+      absl::FDivDuration(to.held - from.held, (to.at - from.at) * environments_.size());
 }
 
 void Fleet::ReportLoads(const Mark& from, const Mark& to, FleetReport* report) const {
@@ -185,7 +188,14 @@ void Fleet::ReportLoads(const Mark& from, const Mark& to, FleetReport* report) c
   const auto most =
       std::max_element(report->loads.begin(), report->loads.end(),
                        [](const FleetLoad& a, const FleetLoad& b) { return a.share < b.share; });
-  report->bottleneck = most->share > 0.9 ? most->part : "none: environments keep their pace";
+  if (most->share > 0.9) {
+    report->bottleneck = most->part;
+  } else if (report->held_back > 0.1) {
+    // Rows are granted in steps of the slack, and the learner hears of them with the next grant.
+    report->bottleneck = "replay.slack_rows";
+  } else {
+    report->bottleneck = "none: environments keep their pace";
+  }
 }
 
 FleetReport Fleet::Report(const Mark& from) {

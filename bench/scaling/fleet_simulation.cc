@@ -155,6 +155,7 @@ void Fleet::AddRow(Environment& env) {
     });
   }
   env.held_back = !HasRoom(env);
+  env.held_since = loop_.Now();
   if (!env.held_back) NextDecision(env);
 }
 
@@ -276,6 +277,7 @@ void Fleet::Acknowledge(Environment& env, uint64_t rows, bool blocked) {
   env.blocked = blocked;
   if (!env.held_back || !HasRoom(env)) return;
   env.held_back = false;
+  held_ += loop_.Now() - env.held_since;
   NextDecision(env);
 }
 

@@ -85,7 +85,7 @@ struct FleetReport {
   double least_rows = 0;
   // The busiest of each kind.
   std::vector<FleetLoad> loads;
-  // Share of the environments that wait for replay at the end.
+  // Share of the environments' time in which replay holds them back.
   double held_back = 0;
   // What limits the rate, in words.
   std::string bottleneck;

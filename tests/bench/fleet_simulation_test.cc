@@ -76,6 +76,18 @@ TEST(FleetSimulation, TheRatioHoldsRowsToTheUpdates) {
   EXPECT_GT(report.held_back, 0.5);
 }
 
+TEST(FleetSimulation, ASmallSlackHoldsAFastFleet) {
+  FleetOptions options = Small();
+  options.actors = 100;
+  options.planners = 64;
+  options.slack_rows = 100;
+  const FleetReport report = SimulateFleet(options);
+  ASSERT_EQ(report.failure, "");
+  EXPECT_EQ(report.bottleneck, "replay.slack_rows");
+  // A hundred rows for each two grants, which are 50 ms apart.
+  EXPECT_NEAR(report.rows_per_second, 1000, 150);
+}
+
 TEST(FleetSimulation, EnvironmentsThatDecideAtTheirOwnPaceKeepIt) {
   FleetOptions options = Small();
   options.decision_interval = absl::Milliseconds(100);
