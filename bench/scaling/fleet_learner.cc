@@ -194,7 +194,7 @@ void Fleet::ReportLoads(const Mark& from, const Mark& to, FleetReport* report) c
     // Rows are granted in steps of the slack, and the learner hears of them with the next grant.
     report->bottleneck = "replay.slack_rows";
   } else {
-    report->bottleneck = "none: environments keep their pace";
+    report->bottleneck = "the environments: more of them would be served";
   }
 }
 

@@ -95,7 +95,7 @@ TEST(FleetSimulation, EnvironmentsThatDecideAtTheirOwnPaceKeepIt) {
   ASSERT_EQ(report.failure, "");
   EXPECT_NEAR(report.rows_per_second, 200, 4);
   EXPECT_NEAR(LoadOf(report, "planners"), 0.4, 0.02);
-  EXPECT_THAT(report.bottleneck, HasSubstr("none"));
+  EXPECT_THAT(report.bottleneck, HasSubstr("the environments"));
 }
 
 TEST(FleetSimulation, AFullQueueRefuses) {
