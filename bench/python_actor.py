@@ -20,9 +20,11 @@ import time
 import types
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "python")]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "python"), str(ROOT / "scripts")]
 
 import numpy
+
+from integers import integer
 
 OBSERVATION, ACTION = 5, 1
 SETTINGS = ("env.task=cartpole-swingup", "env.action_repeat=1", "learner.seed_rows=2000", "learner.pretrain_updates=1",
@@ -144,7 +146,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binaries", type=lambda text: pathlib.Path(text).resolve())
     parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--environments", type=int, default=16)
+    parser.add_argument("--environments", type=integer(1, 4096), default=16)
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         learner, actors, processes = start_run(flags.binaries, pathlib.Path(folder), flags.environments)

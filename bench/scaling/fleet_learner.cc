@@ -50,9 +50,8 @@ void Fleet::Grant(int shard) {
 
 void Fleet::Heartbeat(int actor) {
   calls_.Do(options_.times.heartbeat, [this, actor] {
-    const auto reply = heartbeat_([&] {
-      return control_.Heartbeat(actors_[actor]->lease, {.rows = actors_[actor]->rows});
-    });
+    const auto reply = heartbeat_(
+        [&] { return control_.Heartbeat(actors_[actor]->lease, {.rows = actors_[actor]->rows}); });
     POMPC_CHECK_OK(reply.status());
     loop_.After(run::LeaseOptions().heartbeat, [this, actor] { Heartbeat(actor); });
   });
@@ -90,7 +89,8 @@ void Fleet::Update() {
     control_.UpdateDone();
     if (versions_ > 0 && control_.updates() % options_.publish_every_updates == 0) Publish();
     Prefetch();
-    if (!closing_ && control_.AwaitStep(absl::ZeroDuration()) == run::TrainerStep::kUpdate) Update();
+    if (!closing_ && control_.AwaitStep(absl::ZeroDuration()) == run::TrainerStep::kUpdate)
+      Update();
   });
 }
 
