@@ -6,9 +6,14 @@ Usage: status_cost.py http://127.0.0.1:PORT PID [--requests N]. PID is the learn
 
 import argparse
 import glob
+import pathlib
 import statistics
+import sys
 import time
 import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+from integers import integer
 
 PAGES = ("status.json", "status", "metrics")
 
@@ -28,8 +33,8 @@ def server_cpu_ms(pid):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("address")
-    parser.add_argument("pid", type=int)
-    parser.add_argument("--requests", type=int, default=100)
+    parser.add_argument("pid", type=integer(1))
+    parser.add_argument("--requests", type=integer(1), default=100)
     options = parser.parse_args()
     for page in PAGES:
         times, size, before = [], 0, server_cpu_ms(options.pid)

@@ -25,7 +25,7 @@ import time
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "python"))  # where pompc is not installed
 import numpy
-from link import Link
+from link import Link, integer
 from pompc import tensor_file
 
 SILENCE_SECONDS = 10.0  # without a frame, after which the robot is taken to be gone
@@ -201,16 +201,16 @@ class Actor:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--robot", type=int, required=True, help="the robot's port")
+    parser.add_argument("--robot", type=integer, required=True, help="the robot's port")
     parser.add_argument("--planners", help="host:port of each, comma-separated")
     parser.add_argument("--run", help="id of the run, where a planner serves several")
     parser.add_argument("--checkpoint", help="act by its policy instead")
     parser.add_argument("--out", default="rows", help="names the files (default: rows)")
     parser.add_argument("--deadline", type=float, default=0.5, help="of a plan, as a share of the period (default: 0.5)")
-    parser.add_argument("--reach", type=int, default=16, help="ticks that each message has actions for (default: 16)")
+    parser.add_argument("--reach", type=integer, default=16, help="ticks that each message has actions for (default: 16)")
     parser.add_argument("--jitter-ms", type=float, default=0, help="hold datagrams back, to try it out")
     parser.add_argument("--loss", type=float, default=0, help="lose a share of them, to try it out")
-    parser.add_argument("--seed", type=int, default=random.randrange(2**31), help="of jitter and loss")
+    parser.add_argument("--seed", type=integer, default=random.randrange(2**31), help="of jitter and loss")
     flags = parser.parse_args()
     if bool(flags.planners) == bool(flags.checkpoint):
         parser.error("give --planners or --checkpoint")

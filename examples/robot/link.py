@@ -1,12 +1,21 @@
 """Datagrams between a robot and its actor, over a link that delays and loses them as it is told to."""
 
+import argparse
 import heapq
 import itertools
 import json
 import random
+import re
 import socket
 import threading
 import time
+
+
+def integer(text):
+    """A `type` for argparse, where int takes 010, 1_0 and -5."""
+    if not re.fullmatch("0|[1-9][0-9]{0,17}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
+    return int(text)
 
 
 class Link:

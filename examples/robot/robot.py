@@ -16,7 +16,7 @@ import random
 import threading
 import time
 
-from link import Link
+from link import Link, integer
 
 FRAMES = 8          # that each datagram repeats
 KEPT_SEQUENCES = 64
@@ -131,13 +131,13 @@ def span(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--port", type=integer, default=0)
     parser.add_argument("--period-ms", type=float, default=20)
-    parser.add_argument("--ticks", type=int, default=1000)
+    parser.add_argument("--ticks", type=integer, default=1000)
     parser.add_argument("--jitter-ms", type=float, default=20, help="datagrams are held back for up to so long")
     parser.add_argument("--loss", type=float, default=0.05, help="share of the datagrams that is lost")
     parser.add_argument("--takeover", type=span, default=(0, 0), metavar="FROM:TO", help="ticks in which a person acts")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=integer, default=1)
     flags = parser.parse_args()
     link, buffer = Link(flags.port, flags.jitter_ms / 1000, flags.loss, flags.seed), Buffer()
     actors, stop = set(), threading.Event()
