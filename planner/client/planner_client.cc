@@ -308,7 +308,7 @@ class PlannerClient::Impl {
       } else if (status.ok()) {
         result = std::move(attempt->reply);
         ended = Win(*attempt, now);
-      } else if (!MayPass(status)) {
+      } else if (!MayPass(status) && !MayAskElsewhere(*call, status)) {
         result = status;
         ended = Take(*call);
       } else if (!call->attempts.empty()) {
@@ -356,11 +356,11 @@ class PlannerClient::Impl {
     if (attempt.cancelled || closed_) return error;
     Call& call = *attempt.call;
     if (attempt.kind != Attempt::Kind::kProbe) call.last_error = error;
-    if (!MayPass(status)) {
-      // Elsewhere the request is at fault; a planner that is avoided stays so.
-      if (attempt.probes) picker_.Failed(attempt.endpoint, now);
-      return error;
+    if (!MayPass(status) && (attempt.probes || !AtFault(status))) {
+      // It is of another run, or no planner at all: requests go to others.
+      picker_.Failed(attempt.endpoint, now);
     }
+    if (!MayPass(status)) return error;
     reason_ = error.ToString();
     if (attempt.counted) picker_.GiveBackHedge(call.queries());
     if (absl::IsDeadlineExceeded(status)) {
@@ -376,6 +376,19 @@ class PlannerClient::Impl {
       picker_.Failed(attempt.endpoint, now);
     }
     return error;
+  }
+
+  // The request itself is wrong, wherever it is asked.
+  static bool AtFault(const absl::Status& status) { return absl::IsInvalidArgument(status); }
+
+  // The planner will answer the same for as long as it is what it is, but there is another one that
+  // the call has not asked.
+  bool MayAskElsewhere(const Call& call, const absl::Status& status) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (AtFault(status)) return false;
+    return std::any_of(planners_.begin(), planners_.end(), [&](const auto& entry) {
+      return !call.tried.contains(entry.first);
+    });
   }
 
   // The attempt's answer is the call's; judges the planners that were asked before. The call, taken
