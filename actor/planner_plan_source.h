@@ -16,8 +16,8 @@ namespace pompc::actor {
 // client, which has a thread of its own. Does not own the discovery, which must outlive it.
 class PlannerPlanSource : public PlanSource {
  public:
-  // A request fails after `timeout`. The default is longer than 64 plans of the largest model take
-  // on one core. Planners are those of `planners` alone.
+  // A request fails after `timeout`; what the default is enough for is in docs/planner.md, "When a
+  // planner does not answer". Planners are those of `planners` alone.
   PlannerPlanSource(const planner::PlannerClientOptions& options, rpc::Discovery* planners,
                     absl::Duration timeout = absl::Minutes(2));
 

@@ -39,7 +39,8 @@ absl::StatusOr<AppOptions> Flags::MakeOptions(
   options.accept_runs = accept_runs;
   options.max_runs = max_runs;
   options.drain_timeout = absl::Seconds(drain_seconds);
-  // Actors look the planners' names up again at least this often, and find those that were added.
+  // Actors look names up by themselves (common/rpc/discovery.h). A client that leaves it to gRPC
+  // does so when it connects, and finds added planners after this time.
   options.server.max_connection_age = absl::Minutes(5);
   return options;
 }

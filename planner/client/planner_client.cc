@@ -262,7 +262,9 @@ class PlannerClient::Impl {
     const Call& call = *attempt.call;
     const absl::Duration measured = picker_.MeasuredPatience(attempt.endpoint);
     absl::Duration timeout = std::max(FullTimeout(call), 2 * measured);
-    if (attempt.kind == Attempt::Kind::kProbe) return timeout;
+    // A probe may outlive its call, but until it ends there is no other.
+    if (attempt.kind == Attempt::Kind::kProbe)
+      return std::min(timeout, std::max(options_.attempt_timeout, call.deadline - call.started));
     const absl::Duration left = call.deadline - now;
     if (HasSeveral()) timeout = std::min(timeout, std::max(left / 2, measured));
     return std::min(timeout, left);

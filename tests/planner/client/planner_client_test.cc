@@ -225,6 +225,30 @@ TEST_F(PlannerClientTest, AttemptsAfterARefusalHaveMoreTimeUpToThatOfTheCall) {
   EXPECT_EQ(hours, (std::vector<int64_t>{10, 20, 40, 70, 70, 70, 70}));
 }
 
+// It may outlive the call, and while it does the planner is not probed again.
+TEST_F(PlannerClientTest, AProbeHasNoMoreTimeThanItsCall) {
+  FakeClock clock;
+  PlannerClientOptions options = Options();
+  options.clock = &clock;
+  options.attempt_timeout = absl::Hours(10);
+  one_.AnswerWith(absl::UnavailableError("starting"));
+  two_.AnswerWith(WithRetryAfter(absl::ResourceExhaustedError("late"), absl::Milliseconds(100)));
+  PlannerClient client(options);
+  Event answered;
+  client.Plan(proto::PlanRequest(), absl::Hours(15), [&](const auto& reply) {
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    answered.Set();
+  });
+  ASSERT_TRUE(Await([&] { return two_.calls() == 1 && client.waiting().pausing == 1; }));
+  ASSERT_EQ(one_.calls(), 1);
+  // The next attempt would have 20 hours, and one is probed beside it.
+  two_.AnswerWith(absl::OkStatus());
+  clock.Advance(EndpointPickerOptions().avoid_failed);
+  answered.Wait();
+  ASSERT_TRUE(Await([&] { return one_.calls() == 2; }));
+  EXPECT_EQ(absl::ToInt64Hours(one_.time_left().back() + absl::Minutes(30)), 15);
+}
+
 TEST_F(PlannerClientTest, CallEndsAtItsDeadlineWhileAllPlannersAreFull) {
   FakeClock clock;
   PlannerClientOptions options = Options();
