@@ -14,10 +14,11 @@
 #                               script runs, and no process of pompc needs it.
 #   ROLE/ca.crt, tls.crt, tls.key     what processes of that role get, as --certificates OUT_DIR/ROLE
 #
-# All processes of a role may share its folder, as certificates name no hosts: a server is believed by its role, which is
-# in its certificate as the name pompc:role/ROLE of type URI (and, for clients that compare DNS names alone, ROLE.pompc). Run again with the same OUT_DIR, the script keeps the CA and all keys and writes new certificates. Processes look
-# at their folder every ten seconds and go on with the new ones; copy them to other machines as you did the first ones.
-# To begin anew, with another CA, give another folder.
+# All processes of a role may share its folder, as certificates name no hosts: a server is believed by its role, which
+# is in its certificate as the name pompc:role/ROLE of type URI (and, for clients that compare DNS names alone,
+# ROLE.pompc). Run again with the same OUT_DIR, the script keeps the CA and all keys and writes new certificates.
+# Processes look at their folder every ten seconds and go on with the new ones; copy them to other machines as you did
+# the first ones. To begin anew, with another CA, give another folder.
 #
 # --check prints one line for each certificate, the CA's included, and exits with 1 if one has expired or is missing, or
 # expires within N days (--days, here 14 by default).
@@ -32,7 +33,7 @@ set -euo pipefail
 readonly ROLES=(actor planner learner replay operator)
 readonly CA_DAYS=3650
 
-usage() { sed -n '2,32s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,33s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 die() { echo "certificates.sh: $1" >&2; exit "${2:-1}"; }
 
 out="" days="" check=false roles=()

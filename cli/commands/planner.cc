@@ -121,7 +121,7 @@ Command AddPlanner(CLI::App& pompc) {
       "  pompc planner follow --planners 10.0.0.7:50052,10.0.0.8:50052 --learner 10.0.0.2:7000\n"
       "  pompc planner follow --planners 10.0.0.7:50052 --learner 10.0.0.2:7000 --renew-seconds "
       "10\n"
-      "  pompc planner unfollow --planners 10.0.0.7:50052 --run-id swingup-3-5d1c");
+      "  pompc planner unfollow --planners 10.0.0.7:50052 --run-id 20261130-120600-2ed8cee9");
   command->require_subcommand(1);
   auto flags = std::make_shared<PlannerFlags>();
 
