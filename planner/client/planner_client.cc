@@ -358,11 +358,11 @@ class PlannerClient::Impl {
     if (attempt.cancelled || closed_) return error;
     Call& call = *attempt.call;
     if (attempt.kind != Attempt::Kind::kProbe) call.last_error = error;
-    if (!MayPass(status) && (attempt.probes || !AtFault(status))) {
-      // It is of another run, or no planner at all: requests go to others.
-      picker_.Failed(attempt.endpoint, now);
+    if (!MayPass(status)) {
+      // Elsewhere the request is at fault; a planner that is avoided stays so.
+      if (attempt.probes || IsWrongPlanner(status)) picker_.Failed(attempt.endpoint, now);
+      return error;
     }
-    if (!MayPass(status)) return error;
     reason_ = error.ToString();
     if (attempt.counted) picker_.GiveBackHedge(call.queries());
     if (absl::IsDeadlineExceeded(status)) {
@@ -380,17 +380,18 @@ class PlannerClient::Impl {
     return error;
   }
 
-  // The request itself is wrong, wherever it is asked.
-  static bool AtFault(const absl::Status& status) { return absl::IsInvalidArgument(status); }
+  // It serves other runs, or is no planner at all, for as long as it is what it is.
+  static bool IsWrongPlanner(const absl::Status& status) {
+    return IsLasting(status) && !absl::IsInvalidArgument(status);
+  }
 
-  // The planner will answer the same for as long as it is what it is, but there is another one that
-  // the call has not asked.
+  // Another planner may be a right one: one that the call has not asked yet.
   bool MayAskElsewhere(const Call& call, const absl::Status& status) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (AtFault(status)) return false;
-    return std::any_of(planners_.begin(), planners_.end(), [&](const auto& entry) {
-      return !call.tried.contains(entry.first);
-    });
+    return IsWrongPlanner(status) &&
+           std::any_of(planners_.begin(), planners_.end(), [&](const auto& entry) {
+             return !call.tried.contains(entry.first);
+           });
   }
 
   // The attempt's answer is the call's; judges the planners that were asked before. The call, taken

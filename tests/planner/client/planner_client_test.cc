@@ -86,8 +86,7 @@ TEST_F(PlannerClientTest, SilentPlannerAloneIsAskedAgainAfterTheAttemptTimeout) 
 }
 
 TEST_F(PlannerClientTest, WrongInputIsNotRetried) {
-  for (const auto code : {absl::StatusCode::kInvalidArgument, absl::StatusCode::kFailedPrecondition,
-                          absl::StatusCode::kInternal}) {
+  for (const auto code : {absl::StatusCode::kInvalidArgument, absl::StatusCode::kInternal}) {
     for (ScriptedPlanner* planner : {&one_, &two_}) {
       planner->AnswerWith(absl::Status(code, "observation has 3 numbers"));
     }
@@ -98,6 +97,28 @@ TEST_F(PlannerClientTest, WrongInputIsNotRetried) {
     EXPECT_EQ(status.message(), "planner in-process: observation has 3 numbers");
     EXPECT_EQ(one_.calls() + two_.calls(), before + 1);
   }
+}
+
+TEST_F(PlannerClientTest, APlannerThatIsNoneOfTheRunCostsOneTryOnAnother) {
+  for (const auto code : {absl::StatusCode::kFailedPrecondition, absl::StatusCode::kUnimplemented,
+                          absl::StatusCode::kPermissionDenied}) {
+    PlannerClient client(Options());
+    one_.AnswerWith(absl::Status(code, "peer belongs to another run"));
+    const int before = one_.calls();
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(Ask(client), 2);
+    // It is avoided from then on; a probe may ask it again.
+    EXPECT_LE(one_.calls(), before + 5);
+  }
+}
+
+TEST_F(PlannerClientTest, ACallEndsWhenAllPlannersAreOfOtherRuns) {
+  for (ScriptedPlanner* planner : {&one_, &two_}) {
+    planner->AnswerWith(absl::FailedPreconditionError("peer belongs to another run"));
+  }
+  PlannerClient client(Options());
+  const absl::Status status = PlanAndWait(client, proto::PlanRequest(), kLong).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(one_.calls() + two_.calls(), 2);
 }
 
 TEST_F(PlannerClientTest, CallWaitsUntilAPlannerIsThere) {
