@@ -2,9 +2,11 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <string>
@@ -71,8 +73,10 @@ TEST_F(BackgroundProcessTest, GetsSignals) {
 }
 
 TEST_F(BackgroundProcessTest, IsAsNiceAsItIsAsked) {
+  // The test itself may run at a lower priority.
+  const int expected = std::min(getpriority(PRIO_PROCESS, 0) + 3, 19);
   EXPECT_TRUE(AwaitEnd(*Shell("nice", 3)).ok());
-  EXPECT_THAT(*ReadFile(log_), HasSubstr("3\n"));
+  EXPECT_THAT(*ReadFile(log_), HasSubstr(absl::StrCat(expected, "\n")));
 }
 
 TEST_F(BackgroundProcessTest, AProgramThatDoesNotExistIsNamed) {
