@@ -3,6 +3,7 @@
 # TARGETS where the process serves its metrics, for Prometheus' file_sd_configs, and starts the program again when it
 # fails, unless it was told to end.
 set -uo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/await.sh"
 
 # Fails so often in a row, each time within QUICK_SECONDS, that it will not get better.
 readonly MAX_FAILURES=10 QUICK_SECONDS=30 PAUSE_SECONDS=2
@@ -20,9 +21,8 @@ failures=0
 while true; do
   start=$SECONDS
   "$@" &
-  pid=$!
-  # A signal ends the first wait.
-  until wait "$pid"; status=$?; ! kill -0 "$pid" 2>/dev/null; do :; done
+  await $!
+  status=$?
   [[ "$status" != 0 && -z "$told" ]] || break
   # Flags that are refused stay refused.
   [[ "$status" != 2 ]] || break
