@@ -27,7 +27,7 @@ COMMON = ("env.action_repeat=10", "evaluation.every_rows=1000000", "stop.return_
 PATHS = {
     "row": (("learner.seed_rows=1000000",), "pompc_replay_accepted_rows_total", ("replay-0", "replay-1"),
             {"shards": ("replay-0", "replay-1"), "actors": ("actor-0", "actor-1")}, 5000, 40000),
-    "decision": (("learner.seed_rows=200", "learner.pretrain_updates=2", "learner.utd=0.0001", "replay.slack_rows=1000000",
+    "decision": (("learner.seed_rows=200", "learner.pretrain_updates=2", "learner.utd=0.001", "replay.slack_rows=1000000",
                   "planner.samples=2", "planner.iterations=1", "planner.policy_samples=0", "planner.elites=1"),
                  "pompc_planner_plans_total", ("planner",),
                  {"planner": ("planner",), "actors": ("actor-0", "actor-1")}, 1000, 10000),
