@@ -2,18 +2,17 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 #include <iostream>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "common/base/threads.h"
 #include "common/process/recent_log.h"
 #include "common/values/utf8.h"
+#include "nlohmann/json.hpp"
 #include "spdlog/formatter.h"
 #include "spdlog/sinks/stdout_sinks.h"
 
@@ -60,23 +59,6 @@ class SharedContext {
   LogContext context_ ABSL_GUARDED_BY(mu_) = {.role = "pompc"};
 };
 
-// Returns the text as a string of JSON, with the quotes.
-std::string Quoted(absl::string_view text) {
-  std::string quoted = "\"";
-  for (const char c : ToUtf8(text)) {
-    if (c == '"' || c == '\\') {
-      quoted += {'\\', c};
-    } else if (c == '\n') {
-      quoted += "\\n";
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      absl::StrAppendFormat(&quoted, "\\u%04x", static_cast<unsigned char>(c));
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + '"';
-}
-
 // The path below the root of the sources, as the compiler was given that of this file.
 absl::string_view SourcePath(absl::string_view file) {
   static constexpr absl::string_view kThis = __FILE__;
@@ -90,14 +72,13 @@ class JsonFormatter final : public spdlog::formatter {
  public:
   void format(const spdlog::details::log_msg& line, spdlog::memory_buf_t& out) override {
     const LogContext context = SharedContext::Get().Read();
-    std::string json =
-        absl::StrCat(R"({"time":")",
-                     absl::FormatTime("%E4Y-%m-%dT%H:%M:%E3SZ", absl::FromChrono(line.time),
-                                      absl::UTCTimeZone()),
-                     R"(","severity":")", kSeverities[line.level], R"(","message":)",
-                     Quoted({line.payload.data(), line.payload.size()}));
+    nlohmann::ordered_json json = {
+        {"time", absl::FormatTime("%E4Y-%m-%dT%H:%M:%E3SZ", absl::FromChrono(line.time),
+                                  absl::UTCTimeZone())},
+        {"severity", kSeverities[line.level]},
+        {"message", ToUtf8({line.payload.data(), line.payload.size()})}};
     const auto add = [&json](const char* name, const std::string& value) {
-      if (!value.empty()) absl::StrAppend(&json, ",\"", name, "\":", Quoted(value));
+      if (!value.empty()) json[name] = ToUtf8(value);
     };
     if (!line.source.empty()) {
       add("source", absl::StrCat(SourcePath(line.source.filename), ":", line.source.line));
@@ -105,8 +86,8 @@ class JsonFormatter final : public spdlog::formatter {
     add("run", context.run);
     add("role", context.role);
     add("index", context.index);
-    json += "}\n";
-    out.append(json.data(), json.data() + json.size());
+    const std::string text = json.dump() + "\n";
+    out.append(text.data(), text.data() + text.size());
   }
 
   std::unique_ptr<spdlog::formatter> clone() const override {

@@ -310,7 +310,7 @@ class PlannerClient::Impl {
       } else if (status.ok()) {
         result = std::move(attempt->reply);
         ended = Win(*attempt, now);
-      } else if (!MayPass(status) && !MayAskElsewhere(*call, status)) {
+      } else if (!MayPass(status) && !MayAnswerElsewhere(*call, status)) {
         result = status;
         ended = Take(*call);
       } else if (!call->attempts.empty()) {
@@ -385,13 +385,13 @@ class PlannerClient::Impl {
     return IsLasting(status) && !absl::IsInvalidArgument(status);
   }
 
-  // Another planner may be a right one: one that the call has not asked yet.
-  bool MayAskElsewhere(const Call& call, const absl::Status& status) const
+  // Another planner may be a right one: one that the call is waiting for, or has not asked yet.
+  bool MayAnswerElsewhere(const Call& call, const absl::Status& status) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return IsWrongPlanner(status) &&
-           std::any_of(planners_.begin(), planners_.end(), [&](const auto& entry) {
-             return !call.tried.contains(entry.first);
-           });
+    if (!IsWrongPlanner(status)) return false;
+    return !call.attempts.empty() ||
+           std::any_of(planners_.begin(), planners_.end(),
+                       [&](const auto& entry) { return !call.tried.contains(entry.first); });
   }
 
   // The attempt's answer is the call's; judges the planners that were asked before. The call, taken

@@ -307,7 +307,7 @@ TEST_P(TrainedModelTest, RoundedFactorsChangeMeansLittle) {
   ExpectClose(all.mean, all_exact.mean, 2e-2, "mean");
   ExpectClose(all.std, all_exact.std, 2e-2, "std");
   EXPECT_FALSE(at::equal(all.value, all_exact.value)) << "nothing was rounded";
-  // Where elites are chosen, rounding exchanges sequences of nearly one value, so that some means
+  // Rounding exchanges sequences of nearly one value where elites are chosen, so that some means
   // differ by more.
   const at::Tensor means = Plan(rounded.model, rounded.config, rounded.inputs).mean;
   const at::Tensor expected = Plan(exact.model, exact.config, exact.inputs).mean;

@@ -111,6 +111,30 @@ TEST_F(PlannerClientTest, APlannerThatIsNoneOfTheRunCostsOneTryOnAnother) {
   }
 }
 
+TEST_F(PlannerClientTest, AWrongPlannerThatIsAskedInAdditionDoesNotEndTheCall) {
+  two_.AnswerWith(absl::FailedPreconditionError("peer belongs to another run"));
+  // Some of the seeds have the right planner asked first.
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    one_.BeSilent();
+    PlannerClientOptions options = Options();
+    options.seed = seed;
+    options.attempt_timeout = absl::Milliseconds(500);
+    options.picker.unmeasured_patience = absl::Milliseconds(1);
+    options.picker.least_patience = absl::Milliseconds(1);
+    PlannerClient client(options);
+    const int one = one_.calls(), two = two_.calls();
+    Event answered;
+    client.Plan(proto::PlanRequest(), kLong, [&](const absl::StatusOr<proto::PlanReply>& reply) {
+      EXPECT_TRUE(reply.ok()) << reply.status();
+      answered.Set();
+    });
+    ASSERT_TRUE(Await([&] { return one_.calls() > one && two_.calls() > two; }));
+    one_.BeSilent(false);
+    answered.Wait();
+  }
+}
+
 TEST_F(PlannerClientTest, ACallEndsWhenAllPlannersAreOfOtherRuns) {
   for (ScriptedPlanner* planner : {&one_, &two_}) {
     planner->AnswerWith(absl::FailedPreconditionError("peer belongs to another run"));
