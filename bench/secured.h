@@ -9,7 +9,7 @@
 
 namespace pompc {
 
-// How benchmarks connect, by the value of their argument `loopback`.
+// The ways in which benchmarks can connect: the values of their argument `loopback`.
 enum Connection { kInProcess = 0, kPlaintext = 1, kSecured = 2 };
 
 // The certificate of a role in the folder that deploy/certificates.sh has made and

@@ -19,7 +19,8 @@ class PlannerService final : public proto::PlannerService::CallbackService {
   struct Options {
     // Longest time a request may wait for its batch, whatever its deadline.
     absl::Duration max_queue_wait;
-    // Of this process, for the learners that Follow names; null: plaintext.
+    // The certificates of this process, for connections to the learners that Follow names; null:
+    // plaintext.
     std::shared_ptr<const rpc::Certificates> certificates = nullptr;
     Clock* clock = Clock::Real();
   };

@@ -171,7 +171,10 @@ def run(flags):
     if flags.out.exists():
         raise Unusable(f"--out {flags.out} exists already")
     state = read_state(flags.file)
-    networks = networks_of(state)
+    try:
+        networks = networks_of(state)
+    except Unusable as error:
+        raise Unusable(f"{flags.file}: {error}") from None
     config = make_config(flags, networks, state)
     write_checkpoint(flags.out, arrays_of(networks), config, flags.updates)
     # What pompc refuses is no checkpoint.

@@ -41,7 +41,7 @@ absl::Status CheckName(absl::string_view what, const std::string& name) {
                    " letters, digits and . _ = + -, not beginning with a dot"));
 }
 
-// What a value looks like in a name.
+// The value with a dash for each character that a name cannot have.
 std::string InName(absl::string_view value) {
   std::string name(value);
   std::replace_if(

@@ -105,7 +105,7 @@ absl::StatusOr<proto::RunConfig> MakeConfig(const proto::SweepConfig& sweep,
   return config;
 }
 
-// Where the text gives no task, the base's.
+// The tasks that the text gives, each once; the base's where it gives none.
 absl::StatusOr<std::vector<std::string>> TasksOf(const proto::SweepConfig& sweep,
                                                  const LayeredSetting& first) {
   std::vector<std::string> tasks(sweep.task().begin(), sweep.task().end());

@@ -26,7 +26,7 @@ struct ReportOptions {
   std::string published_dir;
 };
 
-// What a report is of.
+// The finished trials that a report is about.
 struct ReportData {
   std::string name;
   // The first setting is the one with which others are compared.

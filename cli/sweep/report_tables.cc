@@ -118,7 +118,7 @@ ReportTable EachTask(const ReportData& data, const ReportOptions& options) {
   return table;
 }
 
-// How soon the runs of a setting on a task have reached a return.
+// The times at which the runs of a setting on a task have reached a return.
 struct Reached {
   size_t runs = 0;
   // One number for each of those that have.

@@ -24,7 +24,7 @@ struct RunnerOptions {
   std::ostream* out = nullptr;
 };
 
-// How a sweep ended.
+// The end of a call of RunTrials: why it came and what had failed by then.
 struct RunnerEnd {
   // What told it to end before all trials were finished; empty: nothing.
   std::string stopped_by;

@@ -60,7 +60,9 @@ absl::StatusOr<std::string> WriteSlurmArray(const SweepFolder& folder, const std
                     path, "/trials/", trial.key.Folder(), "\"\n");
     ++count;
   }
-  if (count == 0) return absl::FailedPreconditionError("all trials are finished");
+  if (count == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(path, ": all trials are finished"));
+  }
   std::string more;
   for (const std::string& flag : flags) absl::StrAppend(&more, " ", ShellWord(flag));
   const std::string file = path + "/slurm.sh";

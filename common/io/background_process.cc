@@ -92,10 +92,9 @@ absl::StatusOr<std::unique_ptr<BackgroundProcess>> BackgroundProcess::Start(
   POMPC_ASSIGN_OR_RETURN(Pipe end, MakePipe());
   POMPC_ASSIGN_OR_RETURN(Pipe problem, MakePipe());
   const Descriptor input(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!input.valid()) return absl::ErrnoToStatus(errno, "opening /dev/null");
   const Descriptor log(open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
-  if (!input.valid() || !log.valid()) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("opening ", options.log));
-  }
+  if (!log.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("opening ", options.log));
   Child child = {.input = input.get(),
                  .log = log.get(),
                  .end = end.write.get(),
@@ -119,6 +118,7 @@ absl::StatusOr<std::unique_ptr<BackgroundProcess>> BackgroundProcess::Start(
   while ((size = read(problem.read.get(), &error, sizeof(error))) < 0 && errno == EINTR) {
   }
   if (size == 0) return process;
+  if (size < 0) error = errno;
   if (error == ENOENT) return absl::NotFoundError(absl::StrCat("there is no program ", name));
   return absl::ErrnoToStatus(error, absl::StrCat("cannot start ", name));
 }

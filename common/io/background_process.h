@@ -15,7 +15,7 @@
 
 namespace pompc {
 
-// How a program ended.
+// The end of a program: its exit status or the signal that ended it, and the memory that it used.
 struct ProcessEnd {
   // Its exit status; meaningless if a signal ended it.
   int status = 0;

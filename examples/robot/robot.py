@@ -142,7 +142,7 @@ def main():
     link, buffer = Link(flags.port, flags.jitter_ms / 1000, flags.loss, flags.seed), Buffer()
     actors, stop = set(), threading.Event()
     print(json.dumps({"port": link.port}), flush=True)
-    listener = threading.Thread(target=listen, args=(link, buffer, actors, stop))
+    listener = threading.Thread(target=listen, args=(link, buffer, actors, stop), daemon=True)
     listener.start()
     sources, late = control(flags, link, buffer, actors)
     stop.set()

@@ -31,7 +31,10 @@ ProcessView Learner(const StatusView& view) {
     absl::StrAppend(&learner.detail, "; no checkpoint: ", status.checkpoint_error());
   } else if (!status.limiter().learner_waits().empty() || view.ranks_present < view.ranks) {
     learner.health = kWaiting;
-    absl::StrAppend(&learner.detail, "; ", status.limiter().learner_waits());
+    // The ranks that are missing are told of above.
+    if (const std::string& why = status.limiter().learner_waits(); !why.empty()) {
+      absl::StrAppend(&learner.detail, "; ", why);
+    }
   }
   return learner;
 }

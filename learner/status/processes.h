@@ -16,7 +16,7 @@ struct ProcessView {
   // "learner", "shard", "planner", "actor" or "evaluator".
   std::string role;
   std::optional<uint32_t> index;
-  // How it calls itself, and where it is reached; empty where that is not known.
+  // The name that it gives itself, and its address; empty where that is not known.
   std::string name;
   std::string address;
   // "ok"; "waiting": it waits for another; "trouble": somebody should look; "ended": it is gone and

@@ -51,7 +51,7 @@ struct Plan {
   std::vector<float> action;      // [A] in [-1, 1]: what to execute
   std::vector<float> plan_mean;   // [A]: mean of the first decision
   std::vector<float> plan_std;    // [A]: standard deviation of it
-  float plan_value = 0;           // value of the chosen elite
+  float plan_value = 0;           // value of the chosen elite; with CEM, mean of the elites' values
   std::vector<float> warm_start;  // [H, A]: mean of the whole plan
   int iterations = 0;             // how often the search iterated
 };

@@ -24,7 +24,7 @@ class Plan:
     action: Floats       # [A], in [-1, 1]: what to execute
     mean: Floats         # [A]: Gaussian of the first decision
     std: Floats          # [A]
-    value: float         # of the chosen elite
+    value: float         # of the chosen elite; with CEM, mean of the elites' values
     sequence: Floats     # [H, A]: mean of the whole plan; the next plan begins with it (`previous`)
     version: tuple[int, int]  # of the parameters: start of the learner, number of the publication
     iterations: int      # of the search

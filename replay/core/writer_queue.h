@@ -23,7 +23,7 @@ class RoomWaiter {
 // What a writer waits for.
 enum class BlockedBy {
   kGrant,    // more rows to be granted, or its share of those that were
-  kVersion,  // the learner's announcement of the version that planned a row
+  kVersion,  // the learner's announcement of the version that planned a row, or of a lease
   kStore,    // the store to take rows again
 };
 
