@@ -63,14 +63,18 @@ command -v openssl >/dev/null || die "openssl is missing: apt-get install openss
 # Keys are for their owner alone, also while they are written.
 umask 077
 
-# write FILE MODE: standard input becomes the file at once, so that nobody reads half of it.
-write() {
-  local new
-  new="$(mktemp "$1.XXXXXX")"
-  if cat >"$new" && [[ -s "$new" ]]; then chmod "$2" "$new" && mv "$new" "$1"; else rm -f "$new"; return 1; fi
-}
+# write FILE MODE: standard input becomes the file at once, so that nobody reads half of it. A subshell, so that no half
+# file stays where the script is ended in the middle.
+write() (
+  new="$(mktemp "$1.XXXXXX")" || exit
+  trap 'rm -f "$new"' EXIT
+  cat >"$new" && [[ -s "$new" ]] && chmod "$2" "$new" && mv "$new" "$1"
+)
 
-make_key() { [[ -s "$1" ]] || openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | write "$1" 600; }
+make_key() {
+  [[ ! -s "$1" ]] || return 0
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | write "$1" 600 || die "cannot make $1"
+}
 
 # The CA signs certificates of this run's roles and nothing else: no CA below it.
 make_ca() {
@@ -93,7 +97,7 @@ make_role() {
         echo "keyUsage=critical,digitalSignature"
         echo "extendedKeyUsage=serverAuth,clientAuth"
         echo "subjectAltName=URI:pompc:role/$1,DNS:$1.pompc"
-      ) 2>/dev/null | write "$folder/tls.crt" 644
+      ) 2>/dev/null | write "$folder/tls.crt" 644 || die "cannot make $folder/tls.crt with $out/ca.key"
   write "$folder/ca.crt" 644 <"$out/ca.crt"
 }
 

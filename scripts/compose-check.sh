@@ -11,7 +11,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$POMPC_ROOT"
 
-readonly PATIENCE_SECONDS=900 ACTORS=8 GOAL=700
+readonly ACTORS=8 GOAL=700
 readonly ROLES=(replay-0 replay-1 planner learner actor evaluator)
 # One of each, and the further actors.
 readonly PROCESSES=$(( ${#ROLES[@]} + ACTORS - 1 ))
@@ -59,17 +59,6 @@ complain() {
     done
   done
   die "$*"
-}
-
-# await WHAT COMMAND...: until the command succeeds.
-await() {
-  local what="$1" start=$SECONDS
-  shift
-  until "$@"; do
-    (( SECONDS - start < PATIENCE_SECONDS )) || complain "not within $PATIENCE_SECONDS s: $what"
-    sleep 2
-  done
-  printf '%5d s  %s\n' $(( SECONDS - start )) "$what"
 }
 
 above() {
@@ -232,7 +221,7 @@ clean_up() {
   compose down -v --timeout 30 >/dev/null 2>&1 || true
   for (( attempt = 0; attempt < 60; attempt++ )); do gone && break; sleep 1; done
   docker volume ls -q --filter "name=$PROJECT" | xargs -r docker volume rm >/dev/null 2>&1 || true
-  if [[ -n "$joined" ]]; then docker swarm leave --force >/dev/null; fi
+  if [[ -n "$joined" ]]; then docker swarm leave --force >/dev/null || true; fi
   rm -rf "$work"
   return "$status"
 }

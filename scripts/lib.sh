@@ -22,6 +22,19 @@ refuse() {
   exit 2
 }
 
+readonly PATIENCE_SECONDS=900
+# await WHAT COMMAND...: until the command succeeds, and says how long that took. After PATIENCE_SECONDS it calls the
+# script's own `complain`, which must exit.
+await() {
+  local what="$1" start=$SECONDS
+  shift
+  until "$@"; do
+    (( SECONDS - start < PATIENCE_SECONDS )) || complain "not within $PATIENCE_SECONDS s: $what"
+    sleep 1
+  done
+  printf '%5d s  %s\n' $(( SECONDS - start )) "$what"
+}
+
 # decimal FLAG TEXT MIN MAX: prints TEXT if it is a whole number in decimal within the range. (Bash reads 010 as 8.)
 decimal() {
   if [[ ! "$2" =~ ^(0|[1-9][0-9]{0,8})$ ]] || (( $2 < $3 || $2 > $4 )); then

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # To be sourced by scripts that trap signals.
 
 # await PID: waits for a child, whatever signals come; its exit status. A signal that is trapped ends `wait` with a status

@@ -111,6 +111,8 @@ class PreemptionTest(unittest.TestCase):
         self.wait_until("updates of training", lambda: self.updates() > 60)
         self.check_actors_lose_no_row()
         for _ in range(ROUNDS):
+            before = self.updates()
+            self.assertGreater(before, 0)
             order = self.shuffled()
             print(f"ends in the order {order}")
             for name in order:
@@ -119,7 +121,8 @@ class PreemptionTest(unittest.TestCase):
                 self.assertEqual(self.processes[name].popen.wait(GRACE_SECONDS), 0, name)
             ended = self.ended()
             self.assertTrue(ended["outcome"].startswith("interrupted"), ended)
-            # The checkpoint is of the last update that was made.
+            # The file is of this start, and the checkpoint of the last update that was made.
+            self.assertGreaterEqual(ended["updates"], before)
             self.assertEqual(self.newest_checkpoint(), ended["updates"])
 
             order = self.shuffled()

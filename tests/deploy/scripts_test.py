@@ -41,7 +41,8 @@ class ScriptsTest(unittest.TestCase):
         paths = [os.path.join(SCRIPTS, name) for name in self.scripts()] + [
             os.path.join(tools.ROOT, *place) for place in (
                 (".ci", "run"), ("docker", "build.sh"), ("deploy", "certificates.sh"), ("deploy", "slurm", "submit.sh"),
-                ("deploy", "slurm", "keep.sh"), ("deploy", "slurm", "run.sbatch"))]
+                ("deploy", "slurm", "keep.sh"), ("deploy", "slurm", "await.sh"),
+                ("deploy", "slurm", "run.sbatch"))]
         # SC1091, SC2154: lib.sh is found at run time; SC2016: single quotes that are meant.
         result = subprocess.run(["shellcheck", "-x", "-e", "SC1091,SC2016,SC2154", *paths], capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, result.stdout)
