@@ -34,6 +34,8 @@ namespace {
 // second says.
 constexpr absl::Duration kLook = absl::Milliseconds(500);
 constexpr absl::Duration kPageEvery = absl::Seconds(3);
+// Trials that were told to end with their checkpoints get so long before they are killed.
+constexpr absl::Duration kStopGrace = absl::Minutes(5);
 // A run directory is free soon after the process that held it has been killed.
 constexpr int kLockAttempts = 100;
 constexpr int kLockPauseMs = 100;
@@ -134,6 +136,11 @@ class Runner {
       Wait();
       POMPC_RETURN_IF_ERROR(Reap());
       LookForStop();
+      if (!stopped_by_.empty() && Clock::Real()->Now() - stopped_at_ >= kStopGrace) {
+        *options_.out << running_.size() << " trials have not ended within "
+                      << absl::FormatDuration(kStopGrace) << ": they are killed" << std::endl;
+        return absl::OkStatus();
+      }
     }
   }
 
@@ -274,6 +281,7 @@ class Runner {
     } else {
       return;
     }
+    stopped_at_ = Clock::Real()->Now();
     *options_.out << stopped_by_ << ": stopping with checkpoints; Ctrl-C from now on stops at once"
                   << std::endl;
     for (const Running& running : running_) running.process->Signal(SIGTERM);
@@ -300,6 +308,7 @@ class Runner {
   PollWaker waker_;
   std::atomic<int> signal_ = 0;
   std::string stopped_by_;
+  absl::Duration stopped_at_;
   std::vector<Running> running_;
   absl::Duration page_at_ = -absl::InfiniteDuration();
   size_t decisions_ = 0;
@@ -318,8 +327,13 @@ absl::StatusOr<size_t> RecordFinished(SweepFolder* folder) {
   for (const Trial& trial : folder->plan().trials) {
     const std::string run_dir = folder->RunDir(trial.key);
     if (folder->results().Find(trial.key) != nullptr || !OutcomeOf(run_dir).finished) continue;
-    POMPC_ASSIGN_OR_RETURN(SweepResults results, SumUp(trial, run_dir, NAN));
-    POMPC_RETURN_IF_ERROR(folder->Record(std::move(results)));
+    absl::StatusOr<SweepResults> results = SumUp(trial, run_dir, NAN);
+    // One that cannot be recorded holds up no others.
+    if (!results.ok()) {
+      Log().warn("{} is left out: {}", trial.key.ToString(), results.status().ToString());
+      continue;
+    }
+    POMPC_RETURN_IF_ERROR(folder->Record(*std::move(results)));
     ++recorded;
   }
   return recorded;
