@@ -90,7 +90,7 @@ class Cluster:
         return path
 
     def control(self, *arguments):
-        return subprocess.run([SCRIPT, *arguments, "--run-dir", self.run_dir], capture_output=True, text=True)
+        return subprocess.run([SCRIPT, *arguments, "--run-dir", self.run_dir], capture_output=True, text=True, timeout=120)
 
     def api(self, path, **parameters):
         query = urllib.parse.urlencode(parameters)
