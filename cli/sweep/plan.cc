@@ -56,6 +56,25 @@ absl::Status CheckHalving(const proto::SweepHalving& halving, size_t seeds) {
                    " that `seeds` lists, which is the last"));
 }
 
+absl::Status PinSettings(const proto::SweepHalving& halving,
+                         std::vector<PlannedSetting>* settings) {
+  settings->front().pinned = halving.pin_first();
+  for (const std::string& name : halving.pin()) {
+    const auto setting =
+        std::find_if(settings->begin(), settings->end(),
+                     [&name](const PlannedSetting& other) { return other.name == name; });
+    if (setting == settings->end()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "halving: pin: \"", name, "\" is no setting of the sweep; allowed: ",
+          absl::StrJoin(*settings, ", ", [](std::string* out, const PlannedSetting& other) {
+            absl::StrAppend(out, other.name);
+          })));
+    }
+    setting->pinned = true;
+  }
+  return absl::OkStatus();
+}
+
 // The ranges of the tasks' scores.
 absl::StatusOr<std::vector<ScoreRange>> ScoresOf(const proto::SweepConfig& sweep,
                                                  const std::vector<std::string>& tasks) {
@@ -195,6 +214,9 @@ absl::StatusOr<SweepPlan> MakePlan(proto::SweepConfig sweep) {
   for (const LayeredSetting& setting : settings) {
     plan.settings.push_back({setting.name, FlagsText(setting.sources)});
   }
+  if (plan.sweep.has_halving()) {
+    POMPC_RETURN_IF_ERROR(PinSettings(plan.sweep.halving(), &plan.settings));
+  }
   POMPC_RETURN_IF_ERROR(MakeTrials(settings, &plan));
   return plan;
 }
@@ -266,12 +288,15 @@ size_t KeptOf(const proto::SweepHalving& halving, size_t count) {
 size_t MostTrials(const SweepPlan& plan) {
   if (!plan.sweep.has_halving()) return plan.trials.size();
   const proto::SweepHalving& halving = plan.sweep.halving();
+  const auto pinned = static_cast<size_t>(
+      std::count_if(plan.settings.begin(), plan.settings.end(),
+                    [](const PlannedSetting& setting) { return setting.pinned; }));
   size_t settings = plan.settings.size(), before = 0, total = 0;
   for (const uint32_t seeds : halving.seeds()) {
     total += settings * (seeds - before) * plan.tasks.size();
     before = seeds;
-    // The pinned setting comes on top where it is not among the best.
-    settings = std::min(settings, KeptOf(halving, settings) + (halving.pin_first() ? 1 : 0));
+    // Pinned settings come on top where they are not among the best.
+    settings = std::min(settings, KeptOf(halving, settings) + pinned);
   }
   return total;
 }

@@ -45,6 +45,8 @@ struct PlannedSetting {
   std::string name;
   // The flags of pompc train that make its config, without task and seed, as a shell takes them.
   std::string flags;
+  // True if successive halving lets it go on whatever its rank is.
+  bool pinned = false;
 };
 
 // Returns that count as the scores 0 and 1.
@@ -88,7 +90,7 @@ absl::StatusOr<std::vector<uint64_t>> ParseSeeds(absl::string_view text);
 // The most trials that can come of the plan: with successive halving fewer than plan.trials.
 size_t MostTrials(const SweepPlan& plan);
 
-// The settings of `count` that go on after a round, the pinned one included.
+// The settings of `count` that go on after a round because of their rank; pinned ones come on top.
 size_t KeptOf(const proto::SweepHalving& halving, size_t count);
 
 }  // namespace pompc::cli

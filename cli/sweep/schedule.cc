@@ -49,9 +49,10 @@ std::vector<bool> Halve(const SweepPlan& plan, const std::vector<TrialOutcome>& 
   std::stable_sort(ranked.begin(), ranked.end(),
                    [&scores](size_t a, size_t b) { return scores[a] > scores[b]; });
   std::vector<bool> kept(active.size(), false);
-  const proto::SweepHalving& halving = plan.sweep.halving();
-  for (size_t i = 0; i < KeptOf(halving, ranked.size()); ++i) kept[ranked[i]] = true;
-  if (halving.pin_first()) kept[0] = active[0];
+  for (size_t i = 0; i < KeptOf(plan.sweep.halving(), ranked.size()); ++i) kept[ranked[i]] = true;
+  for (size_t setting = 0; setting < active.size(); ++setting) {
+    if (plan.settings[setting].pinned) kept[setting] = active[setting];
+  }
   return kept;
 }
 

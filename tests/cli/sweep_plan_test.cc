@@ -161,6 +161,8 @@ TEST(SweepPlanTest, ErrorsNameThePlaceAndWhatIsAllowed) {
   ExpectRefused("budget { }", {"budget", "allowed: one"});
   ExpectRefused("retries: 1000", {"retries", "0 to 100"});
   ExpectRefused("seeds: \"1-2\" halving { seeds: 1 seeds: 3 }", {"halving", "from 1 to the 2"});
+  ExpectRefused("seeds: \"1-2\" halving { seeds: 1 seeds: 2 pin: \"other\" }",
+                {"halving: pin: \"other\"", "allowed: base"});
   ExpectRefused("score { task: \"reacher-easy\" one: 5 }", {"score", "cartpole-swingup"});
   ExpectRefused("score { task: \"cartpole-swingup\" one: 0 }", {"score", "differ"});
   // A rule between fields, which only a whole config breaks.
@@ -243,6 +245,18 @@ TEST_F(HalvingTest, GivesMoreSeedsToTheBetterHalfAndTheFirst) {
                           "after 3 seeds 3 of 4 settings go on: utd=1, utd=4, utd=5"));
   EXPECT_EQ(Count(TrialNeed::kLater), 0u);
   EXPECT_EQ(MostTrials(plan_), 40u);
+}
+
+TEST(HalvingPinTest, PinnedSettingsGoOnWhateverTheirRankIs) {
+  const SweepPlan plan = PlanOf(R"(axis { field: "learner.utd" value: "1" value: "2" value: "3"
+                                          value: "4" }
+                                   task: "cartpole-swingup" seeds: "1-2"
+                                   halving { seeds: 1 seeds: 2 keep: 0.25 pin: "utd=2" })");
+  std::vector<TrialOutcome> outcomes(plan.trials.size());
+  for (size_t i = 0; i < 4; ++i) outcomes[i].score = static_cast<double>(i);
+  EXPECT_THAT(MakeSchedule(plan, outcomes).decisions,
+              ElementsAre("after 1 seeds 3 of 4 settings go on: utd=1, utd=2, utd=4"));
+  EXPECT_EQ(MostTrials(plan), 4u + 3u);
 }
 
 TEST_F(HalvingTest, ARoundEndsWhenAllItsTrialsHave) {
