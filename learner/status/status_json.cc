@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "common/base/check.h"
@@ -226,10 +229,30 @@ Json ReferencesJson(const References& references) {
   return {{"note", Text(references.note)}, {"curves", std::move(curves)}};
 }
 
-Json ProcessesJson(const StatusView& view) {
+// How many processes of each role are in each state, whatever the list of them leaves out.
+Json ProcessCountsJson(const std::vector<ProcessView>& processes) {
+  std::map<std::pair<std::string, std::string>, size_t> counts;
+  for (const ProcessView& process : processes) ++counts[{process.role, process.health}];
   Json list = Json::array();
-  for (const ProcessView& process : Processes(view)) {
-    if (list.size() == kMaxProcesses) break;
+  for (const auto& [key, count] : counts) {
+    list.push_back({{"role", key.first}, {"health", key.second}, {"count", count}});
+  }
+  return list;
+}
+
+// If there are too many, those that somebody should look at are kept.
+Json ProcessesJson(std::vector<ProcessView> processes) {
+  if (processes.size() > kMaxProcesses) {
+    const auto rank = [](const ProcessView& process) {
+      return process.health == "trouble" ? 0 : process.health == "waiting" ? 1 : 2;
+    };
+    std::stable_sort(
+        processes.begin(), processes.end(),
+        [&rank](const ProcessView& a, const ProcessView& b) { return rank(a) < rank(b); });
+    processes.resize(kMaxProcesses);
+  }
+  Json list = Json::array();
+  for (const ProcessView& process : processes) {
     list.push_back({{"role", process.role},
                     {"index", process.index ? Json(*process.index) : Json(nullptr)},
                     {"name", Text(process.name)},
@@ -285,6 +308,7 @@ Json VideosJson(const std::vector<Video>& videos) {
 
 std::string StatusJson(const StatusView& view, size_t max_points) {
   POMPC_CHECK_GE(max_points, 3u);
+  const std::vector<ProcessView> processes = Processes(view);
   const Json document = {{"format", kStatusFormat},
                          {"program", Version()},
                          {"time", Time(view.time)},
@@ -295,7 +319,8 @@ std::string StatusJson(const StatusView& view, size_t max_points) {
                          {"references", ReferencesJson(view.references)},
                          {"recent", HistoryJson(view.recent)},
                          {"whole", HistoryJson(view.whole)},
-                         {"processes", ProcessesJson(view)},
+                         {"process_counts", ProcessCountsJson(processes)},
+                         {"processes", ProcessesJson(processes)},
                          {"replay", ReplayJson(view)},
                          {"log", LogJson(view.log)},
                          {"warnings", LogJson(view.warnings)},

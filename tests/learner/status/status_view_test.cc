@@ -141,6 +141,34 @@ TEST(StatusJson, IsBounded) {
   EXPECT_THAT(parsed["replay"]["shards"], SizeIs(256));
 }
 
+TEST(StatusJson, OfTooManyProcessesThoseInNeedOfALookAreKept) {
+  StatusView view = EmptyView();
+  proto::RunStatus* status = view.run.mutable_status();
+  for (uint32_t i = 0; i < 1000; ++i) {
+    proto::PeerStatus* peer = status->add_peers();
+    peer->set_role(proto::ACTOR);
+    peer->set_index(i);
+    if (i == 998) peer->set_waiting("a plan");
+    if (i == 999) peer->set_seconds_since_heartbeat(60);
+  }
+  const Json parsed = Parsed(view);
+  size_t actors = 0;
+  for (const Json& count : parsed["process_counts"]) {
+    if (count["role"] != "actor") continue;
+    actors += count["count"].get<size_t>();
+    EXPECT_EQ(count["count"], count["health"] == "ok" ? 998 : 1);
+  }
+  EXPECT_EQ(actors, 1000u);
+  EXPECT_THAT(parsed["processes"], SizeIs(256));
+  std::vector<uint32_t> listed;
+  for (const Json& process : parsed["processes"]) {
+    if (process["role"] == "actor") listed.push_back(process["index"].get<uint32_t>());
+  }
+  ASSERT_GE(listed.size(), 2u);
+  EXPECT_EQ(listed[0], 999u);
+  EXPECT_EQ(listed[1], 998u);
+}
+
 TEST(StatusJson, HostileTextsComeBackAsText) {
   const std::string document = StatusJson(HostileView(), kPoints);
   EXPECT_TRUE(IsUtf8(document));
