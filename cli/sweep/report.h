@@ -22,7 +22,7 @@ struct ReportOptions {
   // Draws of the bootstrap, and their seed.
   size_t repetitions = 2000;
   uint64_t seed = 1;
-  // The folder of published curves; empty: none are drawn.
+  // The folder of published curves; empty: none are drawn or put beside the sweep's returns.
   std::string published_dir;
 };
 

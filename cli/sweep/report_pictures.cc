@@ -31,41 +31,6 @@ ChartSeries SeriesOf(const ReportData& data, size_t setting) {
           .dashes = kSettingDashes[setting / kSettingColors.size() % kSettingDashes.size()]};
 }
 
-// Returns of one run over frames, ascending.
-struct RunPoints {
-  std::vector<double> frames, returns;
-};
-
-// The runs of a setting on a task, by seed.
-std::vector<RunPoints> RunsPoints(const ReportData& data, const std::string& setting,
-                                  const std::string& task) {
-  std::map<uint64_t, RunPoints> runs;
-  for (const CurvePoint& point : data.results.curves) {
-    if (point.key.setting != setting || point.key.task != task) continue;
-    RunPoints& run = runs[point.key.seed];
-    const bool ascending = run.frames.empty() || point.frames > run.frames.back();
-    if (!ascending || !std::isfinite(point.return_mean)) continue;
-    run.frames.push_back(point.frames);
-    run.returns.push_back(point.return_mean);
-  }
-  std::vector<RunPoints> all;
-  for (auto& [seed, run] : runs) {
-    if (!run.frames.empty()) all.push_back(std::move(run));
-  }
-  return all;
-}
-
-// The run's return at `frames`, in a straight line between evaluations; nothing where it has none.
-std::optional<double> At(const RunPoints& run, double frames) {
-  const auto next = std::lower_bound(run.frames.begin(), run.frames.end(), frames);
-  if (next == run.frames.end()) return std::nullopt;
-  const auto i = static_cast<size_t>(next - run.frames.begin());
-  if (*next == frames) return run.returns[i];
-  if (i == 0) return std::nullopt;
-  return std::lerp(run.returns[i - 1], run.returns[i],
-                   (frames - run.frames[i - 1]) / (*next - run.frames[i - 1]));
-}
-
 // The frames at which a mean over runs has its points: those of the run with most evaluations.
 std::vector<double> GridOf(const std::vector<RunPoints>& runs) {
   std::vector<double> grid;

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "learner/status/published_curves.h"
 
 namespace pompc::cli {
 namespace {
@@ -245,6 +246,71 @@ ReportTable Training(const ReportData& data) {
   return table;
 }
 
+// A line of the table beside published returns: the mean over tasks, then each task; "–" where a
+// task has no return.
+std::vector<std::string> ComparedRow(const std::string& name,
+                                     const std::vector<std::optional<double>>& returns) {
+  double sum = 0;
+  for (const std::optional<double>& value : returns) sum += value.value_or(NAN);
+  std::vector<std::string> row = {name,
+                                  NumberOr(sum / static_cast<double>(returns.size()), "%.0f")};
+  for (const std::optional<double>& value : returns) {
+    row.push_back(NumberOr(value.value_or(NAN), "%.0f"));
+  }
+  return row;
+}
+
+// The setting's mean return on a task at `frames`, of the runs that have got there.
+std::optional<double> MeanAt(const ReportData& data, const std::string& setting,
+                             const std::string& task, double frames) {
+  std::vector<double> returns;
+  for (const RunPoints& run : RunsPoints(data, setting, task)) {
+    if (const std::optional<double> value = At(run, frames)) returns.push_back(*value);
+  }
+  if (returns.empty()) return std::nullopt;
+  return Mean(returns);
+}
+
+// Nothing where no method has published returns of a task of the sweep at its last frame.
+std::optional<ReportTable> BesidePublished(const ReportData& data, const ReportOptions& options) {
+  if (options.published_dir.empty() || data.results.curves.empty()) return std::nullopt;
+  double frames = 0;
+  for (const CurvePoint& point : data.results.curves) frames = std::max(frames, point.frames);
+  std::vector<std::string> methods;
+  std::map<std::string, std::vector<std::optional<double>>> published;
+  for (size_t task = 0; task < data.tasks.size(); ++task) {
+    const auto curves = learner::ReadPublishedCurves(options.published_dir, data.tasks[task]);
+    if (!curves.ok()) continue;  // Most tasks have none.
+    for (const learner::PublishedCurve& curve : *curves) {
+      const auto at = learner::ReturnAt(curve, frames);
+      if (!at.has_value()) continue;
+      if (PlaceOf(methods, curve.method) == methods.size()) methods.push_back(curve.method);
+      published[curve.method].resize(data.tasks.size());
+      published[curve.method][task] = at->return_mean;
+    }
+  }
+  if (methods.empty()) return std::nullopt;
+  ReportTable table = {
+      .title = "Beside published returns",
+      .note = absl::StrCat("Returns at ", CsvNumber(frames),
+                           " frames: of a setting the mean of its runs' evaluations there, of a "
+                           "method what its authors published, in a straight line between their "
+                           "points. The first column is the mean over all tasks."),
+      .rows = {{"", "all tasks"}}};
+  for (const std::string& task : data.tasks) table.rows[0].push_back(task);
+  for (const std::string& setting : data.settings) {
+    std::vector<std::optional<double>> returns;
+    for (const std::string& task : data.tasks) {
+      returns.push_back(MeanAt(data, setting, task, frames));
+    }
+    table.rows.push_back(ComparedRow(setting, returns));
+  }
+  for (const std::string& method : methods) {
+    table.rows.push_back(ComparedRow(method, published[method]));
+  }
+  return table;
+}
+
 std::vector<std::string> ValueCells(double value, const Interval& interval) {
   return {CsvNumber(value, kDigits), CsvNumber(interval.low, kDigits),
           CsvNumber(interval.high, kDigits)};
@@ -328,6 +394,34 @@ TaskScores RunsOf(const ReportData& data, const std::string& setting, bool score
   return runs;
 }
 
+std::vector<RunPoints> RunsPoints(const ReportData& data, const std::string& setting,
+                                  const std::string& task) {
+  std::map<uint64_t, RunPoints> runs;
+  for (const CurvePoint& point : data.results.curves) {
+    if (point.key.setting != setting || point.key.task != task) continue;
+    RunPoints& run = runs[point.key.seed];
+    const bool ascending = run.frames.empty() || point.frames > run.frames.back();
+    if (!ascending || !std::isfinite(point.return_mean)) continue;
+    run.frames.push_back(point.frames);
+    run.returns.push_back(point.return_mean);
+  }
+  std::vector<RunPoints> all;
+  for (auto& [seed, run] : runs) {
+    if (!run.frames.empty()) all.push_back(std::move(run));
+  }
+  return all;
+}
+
+std::optional<double> At(const RunPoints& run, double frames) {
+  const auto next = std::lower_bound(run.frames.begin(), run.frames.end(), frames);
+  if (next == run.frames.end()) return std::nullopt;
+  const auto i = static_cast<size_t>(next - run.frames.begin());
+  if (*next == frames) return run.returns[i];
+  if (i == 0) return std::nullopt;
+  return std::lerp(run.returns[i - 1], run.returns[i],
+                   (frames - run.frames[i - 1]) / (*next - run.frames[i - 1]));
+}
+
 bool IsComplete(const TaskScores& runs) {
   return !runs.empty() &&
          std::none_of(runs.begin(), runs.end(), [](const auto& task) { return task.empty(); });
@@ -343,6 +437,7 @@ std::string WithInterval(double value, const Interval& interval, const char* for
 
 std::vector<ReportTable> MakeTables(const ReportData& data, const ReportOptions& options) {
   std::vector<ReportTable> tables = {AllTasks(data, options), EachTask(data, options)};
+  if (const auto compared = BesidePublished(data, options)) tables.push_back(*compared);
   if (!data.results.curves.empty()) tables.push_back(Thresholds(data, options));
   tables.push_back(Training(data));
   return tables;

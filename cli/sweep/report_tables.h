@@ -2,6 +2,7 @@
 #define POMPC_CLI_SWEEP_REPORT_TABLES_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,16 @@ namespace pompc::cli {
 // The setting's scores (ReportData::metric), task by task in the order of their seeds; returns
 // instead with `scores` false.
 TaskScores RunsOf(const ReportData& data, const std::string& setting, bool scores = true);
+// Returns of one run over frames, ascending.
+struct RunPoints {
+  std::vector<double> frames, returns;
+};
+// The evaluations of a setting's runs on a task, by seed; without runs that have none.
+std::vector<RunPoints> RunsPoints(const ReportData& data, const std::string& setting,
+                                  const std::string& task);
+// The run's return at `frames`, in a straight line between evaluations; nothing where it has none.
+std::optional<double> At(const RunPoints& run, double frames);
+
 // Returns whether every task has a run.
 bool IsComplete(const TaskScores& runs);
 

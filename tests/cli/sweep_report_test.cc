@@ -205,6 +205,26 @@ TEST(SweepReportTest, PublishedCurvesAreDrawnWhereTheTaskHasThem) {
   EXPECT_THAT(report.files.at("curves-two.svg"), Not(HasSubstr("TD-MPC2")));
 }
 
+// Two runs that end in 500 and 700 at 100,000 frames; TD-MPC2 published 519.1 there.
+TEST(SweepReportTest, ReturnsStandBesidePublishedOnesAtEqualFrames) {
+  ReportData data;
+  data.settings = {"mine"};
+  data.tasks = {"cheetah-run"};
+  data.scores.resize(1);
+  for (const uint64_t seed : {1, 2}) {
+    const TrialKey key = {"mine", "cheetah-run", seed};
+    data.results.trials.push_back({.key = key, .return_last = 1});
+    data.results.curves.push_back({key, 25'000, 50'000, 10, {}});
+    data.results.curves.push_back({key, 50'000, 100'000, seed == 1 ? 500.0 : 700.0, {}});
+  }
+  const std::string dir = std::string(POMPC_SOURCE_DIR) + "/bench/learning/published";
+  const SweepReport report = MakeReport(data, {.repetitions = 100, .published_dir = dir});
+  EXPECT_THAT(report.markdown, HasSubstr("Returns at 100000 frames"));
+  EXPECT_THAT(report.markdown, HasSubstr("| mine | 600 | 600 |"));
+  EXPECT_THAT(report.markdown, HasSubstr("| TD-MPC2 | 519 | 519 |"));
+  EXPECT_THAT(MakeReport(data, {.repetitions = 100}).markdown, Not(HasSubstr("TD-MPC2")));
+}
+
 TEST(SweepHtmlTest, TextIsEscaped) {
   const ReportTable table = {.title = "<t>", .note = "", .rows = {{"a|b"}, {"<script>"}}};
   EXPECT_THAT(HtmlTable(table), HasSubstr("&lt;script&gt;"));
