@@ -1,6 +1,7 @@
 #ifndef POMPC_REPLAY_CORE_LIMITER_H_
 #define POMPC_REPLAY_CORE_LIMITER_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -60,10 +61,14 @@ class Limiter {
     heard_at_ = now;
   }
 
-  // Replaces the grant. The bound on rows may also go down; the end of the seed phase stays.
+  // Replaces the grant. The bound on rows may also go down; the end of the seed phase stays, and a
+  // lease that was given has been.
   void Grant(RowGrant grant, absl::Duration now) {
     Heard(now);
     grant.seed_phase_over |= grant_.seed_phase_over;
+    if (grant.newest_lease.has_value()) {
+      grant.newest_lease = std::max(*grant.newest_lease, grant_.newest_lease.value_or(0));
+    }
     grant_ = std::move(grant);
     ++grants_;
   }

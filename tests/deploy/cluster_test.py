@@ -139,15 +139,27 @@ class Cluster:
             return int(file.read().split()[0])
 
     def stop(self):
+        late = []
         for process in (self.script, self.train, self.prometheus):
             if process and process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         for process in (self.script, self.train, self.prometheus):
-            if process:
+            if not process:
+                continue
+            try:
                 process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                late.append(process.args[0])
+                process.kill()
+                process.wait(timeout=60)
+        if SCRIPT in late:
+            # The processes of a script that was killed run on.
+            self.control("stop")
         self.log.close()
         self.train_log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if late:
+            raise AssertionError(f"killed, as they had not ended 60 s after SIGTERM: {', '.join(late)}")
 
 
 class ClusterTest(unittest.TestCase):

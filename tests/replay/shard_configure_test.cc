@@ -146,6 +146,10 @@ TEST_F(ShardTest, NoIncarnationCountsBeforeTheLearnerHasGivenIt) {
   EXPECT_GT(waiter_->calls, calls);
   EXPECT_EQ(Append(next, 0, rows).kind, Kind::kAcked);
   EXPECT_EQ(Append(good, 4, rows).kind, Kind::kRefused) << "fenced by a true lease";
+  // A grant that was made earlier and arrives later takes back none.
+  grant(22);
+  grant(21);
+  EXPECT_EQ(Append({.actor_index = 2, .incarnation = 22}, 0, rows).kind, Kind::kAcked);
 }
 
 TEST_F(ShardTest, AGrantThatKnowsAnOlderVersionThanBeforeIsRefused) {
