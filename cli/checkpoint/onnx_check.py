@@ -1,5 +1,5 @@
-"""Compares ONNX files with pompc's own numbers, by onnxruntime. `pompc checkpoint export` gives it to Python behind
-python/pompc/tensor_file.py, whose `load` it uses; it is no module.
+"""Compares ONNX files with pompc's own numbers, by onnxruntime. `pompc checkpoint export` gives it to Python before
+python/pompc/tensor_file.py, whose `load` it uses, and a call of main(); it is no module.
 
 Arguments: TOLERANCE NUMBERS.safetensors REPORT FILE.onnx...; the arrays are N/input/NAME and N/output/NAME for the N-th
 file. Writes one sentence to REPORT. Exit status 1, with a line that says what differs, if anything does."""
@@ -7,9 +7,22 @@ file. Writes one sentence to REPORT. Exit status 1, with a line that says what d
 import sys
 
 
+def tell(words):
+    with open(sys.argv[3], "w", encoding="utf-8") as report:
+        report.write(words)
+
+
+# Before anything else, since tensor_file needs NumPy.
+try:
+    import numpy  # noqa: F401
+    import onnxruntime
+except ImportError as problem:
+    tell(f"not compared with onnxruntime: {problem} (pip install onnxruntime numpy)")
+    sys.exit(0)
+
+
 def check(tolerance, numbers, files):
     """A sentence about the differences; SystemExit naming the first one that is too large."""
-    import onnxruntime
     arrays, largest, outputs = load(numbers), 0.0, 0  # noqa: F821
     for i, file in enumerate(files):
         options = onnxruntime.SessionOptions()
@@ -31,12 +44,4 @@ def check(tolerance, numbers, files):
 
 
 def main():
-    try:
-        words = check(float(sys.argv[1]), sys.argv[2], sys.argv[4:])
-    except ImportError as error:
-        words = f"not compared with onnxruntime: {error} (pip install onnxruntime)"
-    with open(sys.argv[3], "w", encoding="utf-8") as report:
-        report.write(words)
-
-
-main()
+    tell(check(float(sys.argv[1]), sys.argv[2], sys.argv[4:]))

@@ -271,7 +271,10 @@ absl::StatusOr<std::string> Compare(const std::string& folder, const std::string
   absl::Status status =
       (*child)->Write({reinterpret_cast<const uint8_t*>(program.data()), program.size()});
   if (status.ok()) status = (*child)->Finish();
-  if (!status.ok()) return absl::DataLossError(status.message());
+  if (!status.ok()) {
+    return absl::DataLossError(
+        absl::StrCat(status.message(), " (--python '' writes the files without comparing them)"));
+  }
   return ReadFile(report);
 }
 

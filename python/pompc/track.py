@@ -141,7 +141,8 @@ def _give(sink: Sink, update: int, values: dict[str, float], stop: threading.Eve
     """Failed if the tracker does not take the numbers after some tries."""
     for attempt in range(1, limits.SINK_TRIES + 1):
         try:
-            return sink.log(update, values)
+            sink.log(update, values)
+            return
         except Exception as error:
             if attempt == limits.SINK_TRIES:
                 raise Failed(f"the tracker did not take the numbers of update {update} {attempt} times in a row, so "

@@ -7,6 +7,7 @@ Usage: onnx_test.py BUILD_FOLDER"""
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -192,6 +193,24 @@ class OnnxTest(unittest.TestCase):
             text = output("checkpoint", "export", self.checkpoints["CLIPPED_GAUSSIAN"], "--onnx", path, "--python", python)
             self.assertIn(f"not compared with onnxruntime: {words}", text)
             os.remove(path)
+
+    def test_a_python_without_numpy_compares_nothing(self):
+        without = os.path.join(self.folder, "without-numpy")
+        os.makedirs(without)
+        with open(os.path.join(without, "numpy.py"), "w", encoding="utf-8") as file:
+            file.write("raise ImportError('there is no numpy')\n")
+        done = run_with({}, "checkpoint", "export", self.checkpoints["CLIPPED_GAUSSIAN"], "--onnx", self.path("x.onnx"),
+                        "--python", sys.executable, PYTHONPATH=without)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("not compared with onnxruntime: there is no numpy (pip", done.stdout)
+        os.remove(self.path("x.onnx"))
+        shutil.rmtree(without)
+
+    def test_a_python_that_fails_is_told_with_what_to_do(self):
+        done = run("checkpoint", "export", self.checkpoints["CLIPPED_GAUSSIAN"], "--onnx", self.path("x.onnx"), "--python",
+                   "false")
+        self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1), done)
+        self.assertIn("--python '' writes the files without comparing them", done.stderr)
 
     def test_what_cannot_be_exported_is_refused(self):
         checkpoint = self.checkpoints["CLIPPED_GAUSSIAN"]

@@ -178,7 +178,7 @@ class PlannerTest(InProcessTest):
                 with self.assertRaisesRegex(Failed, "no plan in time"):
                     planner.plan([0.0, 0.0])
             # The planner hears how long it has, which is not held against it.
-            self.assertLessEqual(max(run.plan_timeouts), 0.2)
+            self.assertLess(max(run.plan_timeouts), 0.5)
             self.assertFalse(planner._planners._planners[0].avoided)
             run.plans_go_out.set()
             patient = self.planner(run.address, seconds=60)
