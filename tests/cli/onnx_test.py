@@ -166,22 +166,23 @@ class OnnxTest(unittest.TestCase):
     def compared(self, *more, **environment):
         path = self.path("policy.onnx")
         paths = [self.stand_in, os.path.join(ROOT, "tests", "support")]
-        done = run_with({}, "checkpoint", "export", self.checkpoints["CLIPPED_GAUSSIAN"], "--onnx", path, "--with-planner",
-                        *(more or ("--python", sys.executable)), PYTHONPATH=os.pathsep.join(paths), **environment)
+        done = run_with({}, "checkpoint", "export", self.checkpoints["CLIPPED_GAUSSIAN"], "--onnx", path,
+                        "--with-planner", *(more or ("--python", sys.executable)), PYTHONPATH=os.pathsep.join(paths), **environment)
         return path, done
 
     def test_the_export_compares_the_files_where_there_is_a_runtime(self):
         path, done = self.compared()
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertTrue(os.path.exists(path))
-        self.assertRegex(done.stdout.splitlines()[-1], "onnxruntime of NumPy computes what pompc does: 11 outputs differ by "
-                         r"at most [0-9.e-]+ of their largest number")
+        self.assertRegex(done.stdout.splitlines()[-1], "onnxruntime of NumPy computes what pompc does: 11 outputs "
+                         r"differ by at most [0-9.e-]+ of their largest number")
 
     def test_files_that_compute_something_else_are_not_written(self):
         before = os.listdir(self.folder)
         _, done = self.compared(ONNX_NUMPY_ERROR="0.0001")
         self.assertEqual(done.returncode, 1, done)
-        self.assertRegex(done.stderr, r"policy\.onnx: action differs from pompc's by 0\.0001 of its largest number; 1e-05 is")
+        self.assertRegex(done.stderr,
+                         r"policy\.onnx: action differs from pompc's by 0\.0001 of its largest number; 1e-05 is")
         self.assertEqual(os.listdir(self.folder), before)
 
     def test_without_a_runtime_the_files_are_written_and_it_says_so(self):
@@ -190,7 +191,8 @@ class OnnxTest(unittest.TestCase):
             if python == sys.executable and ONNXRUNTIME:
                 continue
             path = self.path("policy.onnx")
-            text = output("checkpoint", "export", self.checkpoints["CLIPPED_GAUSSIAN"], "--onnx", path, "--python", python)
+            text = output("checkpoint", "export", self.checkpoints["CLIPPED_GAUSSIAN"], "--onnx", path, "--python",
+                          python)
             self.assertIn(f"not compared with onnxruntime: {words}", text)
             os.remove(path)
 
@@ -207,14 +209,15 @@ class OnnxTest(unittest.TestCase):
         shutil.rmtree(without)
 
     def test_a_python_that_fails_is_told_with_what_to_do(self):
-        done = run("checkpoint", "export", self.checkpoints["CLIPPED_GAUSSIAN"], "--onnx", self.path("x.onnx"), "--python",
-                   "false")
+        done = run("checkpoint", "export", self.checkpoints["CLIPPED_GAUSSIAN"], "--onnx", self.path("x.onnx"),
+                   "--python", "false")
         self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1), done)
         self.assertIn("--python '' writes the files without comparing them", done.stderr)
 
     def test_what_cannot_be_exported_is_refused(self):
         checkpoint = self.checkpoints["CLIPPED_GAUSSIAN"]
-        for arguments, words in (((), "what to write?"), (("--with-planner", "--out", "x"), "--with-planner requires --onnx"),
+        for arguments, words in (((), "what to write?"),
+                                 (("--with-planner", "--out", "x"), "--with-planner requires --onnx"),
                                  (("--onnx", "policy.pt"), "policy.pt: its name must end in .onnx"),
                                  (("--onnx", "a/.onnx"), "must end in .onnx")):
             done = run("checkpoint", "export", checkpoint, *arguments)

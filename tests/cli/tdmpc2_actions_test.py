@@ -239,8 +239,10 @@ class ActionsTest(unittest.TestCase):
         wrong = {name: array for name, array in states.items() if name != "seeds"} | {"sedes": states["seeds"]}
         for change, words in ((wrong, "seeds is missing"), (states | {"x": states["seeds"]}, "x is unknown"),
                               (states | {"evaluate": states["seeds"]}, "evaluate is int64 (12), must be bool (12)"),
-                              (states | {"observations": states["observations"] * numpy.nan}, "observations, which must be finite"),
-                              (states | {"warm_start": states["warm_start"][:, :2]}, "warm_start is float32 (12, 2, 2)")):
+                              (states | {"observations": states["observations"] * numpy.nan},
+                               "observations, which must be finite"),
+                              (states | {"warm_start": states["warm_start"][:, :2]},
+                               "warm_start is float32 (12, 2, 2)")):
             done, _ = self.plan(self.folder / "checkpoint", change)
             self.assertEqual((done.returncode, len(done.stderr.splitlines())), (2, 1), done.stderr)
             self.assertIn(words, done.stderr)

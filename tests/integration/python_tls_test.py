@@ -59,8 +59,8 @@ class PythonTlsTest(unittest.TestCase):
         cls.addClassCleanup(cls.end)
         cls.replay = cls.start("replay", "--listen", cls.shard)
         cls.start("planner", "--listen", cls.planner, "--learner", cls.learner)
-        cls.start("learner", "--listen", cls.learner, "--replay", cls.shard, "--run-dir", cls.folder / "run", "--preset",
-                  "quickstart", "--config", cls.folder / "env.textproto",
+        cls.start("learner", "--listen", cls.learner, "--replay", cls.shard, "--run-dir", cls.folder / "run",
+                  "--preset", "quickstart", "--config", cls.folder / "env.textproto",
                   *(word for setting in SETTINGS for word in ("--set", setting)))
         cls.act("actor", "--replay", cls.shard)
         cls.act("evaluator", "--evaluate")

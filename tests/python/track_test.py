@@ -122,8 +122,8 @@ class TrackTest(unittest.TestCase):
             self.assertEqual((left, sink.closed), ([], 1))
             run, left = self.asked("TRAINING", None, None, None, "TRAINING")
             sink = Collecting()
-            with self.assertRaisesRegex(Failed, "did not answer 3 times in a row, so nothing more is tracked: .*nobody is "
-                                        "there. What it made is in the run's directory"):
+            with self.assertRaisesRegex(Failed, "did not answer 3 times in a row, so nothing more is tracked: .*nobody "
+                                        "is there. What it made is in the run's directory"):
                 pompc.track.follow(run, sink, seconds=0.001)
             self.assertEqual((len(left), len(sink.points), sink.closed), (1, 1, 1))
         run, _ = self.asked(None)
