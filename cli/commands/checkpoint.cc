@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "cli/checkpoint/checkpoint_file.h"
+#include "cli/checkpoint/onnx_export.h"
 #include "cli/commands/command.h"
 #include "common/base/check.h"
 #include "common/config/fields.h"
@@ -32,8 +33,9 @@ constexpr char kCheckpointExamples[] =
     "Examples:\n"
     "  pompc checkpoint inspect runs/a\n"
     "  pompc checkpoint export runs/a --out weights.safetensors\n"
+    "  pompc checkpoint export runs/a --onnx policy.onnx --with-planner\n"
     "  pompc checkpoint import weights.safetensors --like runs/a --out runs/b-start\n"
-    "docs/checkpoints.md has the names and shapes of the arrays.";
+    "docs/checkpoints.md has the names and shapes of the arrays, and the ONNX files.";
 
 double SumOfSquares(const at::Tensor& tensor) {
   return tensor.to(at::kDouble).square().sum().item<double>();
@@ -209,6 +211,7 @@ struct CheckpointFlags {
   std::string file;
   std::string like;
   std::string out;
+  OnnxOptions onnx;
 };
 
 absl::Status Inspect(const CheckpointFlags& flags) {
@@ -221,10 +224,20 @@ absl::Status Inspect(const CheckpointFlags& flags) {
   return absl::OkStatus();
 }
 
-absl::Status Export(const CheckpointFlags& flags) {
+absl::Status Export(const CheckpointFlags& flags, bool numbers, bool onnx) {
+  if (!numbers && !onnx) {
+    return absl::InvalidArgumentError("what to write? --out FILE.safetensors, --onnx POLICY.onnx");
+  }
+  if (onnx) POMPC_RETURN_IF_ERROR(CheckOnnxPath(flags.onnx.path));
   POMPC_ASSIGN_OR_RETURN(const CheckpointFile checkpoint, OpenCheckpoint(flags.checkpoint));
-  POMPC_RETURN_IF_ERROR(model::WriteTensorFile(flags.out, ArraysOf(checkpoint.state), {}));
-  std::cout << flags.out << std::endl;
+  if (numbers) {
+    POMPC_RETURN_IF_ERROR(model::WriteTensorFile(flags.out, ArraysOf(checkpoint.state), {}));
+    std::cout << flags.out << std::endl;
+  }
+  if (!onnx) return absl::OkStatus();
+  POMPC_ASSIGN_OR_RETURN(const OnnxExport made, ExportOnnx(checkpoint, flags.onnx));
+  for (const std::string& file : made.files) std::cout << file << "\n";
+  std::cout << made.comparison << std::endl;
   return absl::OkStatus();
 }
 
@@ -252,14 +265,29 @@ CLI::App* AddInspect(CLI::App& command, CheckpointFlags* flags) {
 }
 
 CLI::App* AddExport(CLI::App& command, CheckpointFlags* flags) {
-  CLI::App* exporter =
-      command.add_subcommand("export", "Writes all numbers of a checkpoint to a safetensors file.");
+  CLI::App* exporter = command.add_subcommand(
+      "export",
+      "Writes all numbers of a checkpoint to a safetensors file, or its networks to ONNX files.");
   exporter->add_option("checkpoint", flags->checkpoint, "a checkpoint, or a run: its best")
       ->type_name("DIR")
       ->required();
-  exporter->add_option("--out", flags->out, "the file to write")
-      ->type_name("FILE.safetensors")
-      ->required();
+  exporter->add_option("--out", flags->out, "the file for all numbers")
+      ->type_name("FILE.safetensors");
+  CLI::Option* onnx =
+      exporter->add_option("--onnx", flags->onnx.path, "the ONNX file for the policy (opset 17)")
+          ->type_name("POLICY.onnx");
+  exporter
+      ->add_flag("--with-planner", flags->onnx.with_planner,
+                 "also POLICY.encoder.onnx, .latent_policy, .dynamics, .reward, .values and, if "
+                 "the task terminates, .termination")
+      ->needs(onnx);
+  exporter
+      ->add_option("--python", flags->onnx.python,
+                   "the Python that compares the ONNX files with pompc's own numbers before they "
+                   "are written, if it has onnxruntime; empty: none")
+      ->capture_default_str()
+      ->type_name("PROGRAM")
+      ->needs(onnx);
   return exporter;
 }
 
@@ -295,7 +323,9 @@ Command AddCheckpoint(CLI::App& pompc) {
   AddImport(*command, flags.get());
   return {command, [flags, inspect, exporter] {
             if (inspect->parsed()) return Inspect(*flags);
-            if (exporter->parsed()) return Export(*flags);
+            if (exporter->parsed()) {
+              return Export(*flags, exporter->count("--out") > 0, exporter->count("--onnx") > 0);
+            }
             return Import(*flags);
           }};
 }

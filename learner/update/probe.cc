@@ -1,13 +1,12 @@
 #include "learner/update/probe.h"
 
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "model/array_inputs.h"
 #include "model/ops.h"
 #include "model/planning/trajectories.h"
 
@@ -29,57 +28,7 @@ std::string Rule(const std::string& name, const at::Tensor& x) {
   return at::isfinite(x).all().item<bool>() ? "" : "must be finite";
 }
 
-// Hands out the arrays by name, each checked, and keeps what is wrong: whoever writes such a file
-// hears of all its faults at once.
-class Inputs {
- public:
-  explicit Inputs(const NamedTensors& arrays) {
-    for (const model::NamedTensor& named : arrays) arrays_[named.name] = named.tensor;
-  }
-
-  bool Has(const std::string& name) const { return arrays_.contains(name); }
-
-  // Undefined if it is not as it must be. A size of -1 may be any but 0.
-  at::Tensor Take(const std::string& name, at::ScalarType type, std::vector<int64_t> shape) {
-    const auto found = arrays_.find(name);
-    if (found == arrays_.end()) {
-      problems_.push_back(absl::StrCat(name, " is missing"));
-      return at::Tensor();
-    }
-    const at::Tensor tensor = found->second;
-    arrays_.erase(found);
-    bool fits = tensor.scalar_type() == type && tensor.dim() == static_cast<int64_t>(shape.size());
-    for (size_t i = 0; fits && i < shape.size(); ++i) {
-      const int64_t size = tensor.size(static_cast<int64_t>(i));
-      fits = shape[i] < 0 ? size > 0 : size == shape[i];
-    }
-    if (fits) {
-      const std::string rule = Rule(name, tensor);
-      if (rule.empty()) return tensor;
-      problems_.push_back(absl::StrCat(name, ", which ", rule));
-      return at::Tensor();
-    }
-    problems_.push_back(absl::StrCat(name, " is ",
-                                     model::DescribeTensor(tensor.scalar_type(), tensor.sizes()),
-                                     ", must be ", model::DescribeTensor(type, shape)));
-    return at::Tensor();
-  }
-
-  // INVALID_ARGUMENT naming what was wrong; if nothing was, what has not been taken.
-  absl::Status status() const {
-    std::vector<std::string> problems = problems_;
-    if (problems.empty()) {
-      for (const auto& [name, tensor] : arrays_) problems.push_back(name + " is unknown");
-    }
-    if (problems.empty()) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrJoin(problems, "; "));
-  }
-  bool ok() const { return problems_.empty(); }
-
- private:
-  std::map<std::string, at::Tensor> arrays_;
-  std::vector<std::string> problems_;
-};
+using Inputs = model::ArrayInputs;
 
 // [B, T, ...] <-> [T * B, ...]: files have the windows first, the update's rows the steps.
 at::Tensor ToRows(const at::Tensor& x) { return x.transpose(0, 1).flatten(0, 1); }
@@ -231,7 +180,7 @@ at::Tensor SequenceValues(const Updater& updater, const Batch& batch, Sequences 
 
 absl::StatusOr<NamedTensors> Probe(Updater* updater, const NamedTensors& arrays) {
   const model::WorldModel& model = updater->model();
-  Inputs inputs(arrays);
+  Inputs inputs(arrays, Rule);
   const Batch batch = TakeBatch(model.config().env().spec(), &inputs);
   if (!inputs.ok()) return inputs.status();
   Draws draws = TakeDraws(updater->config(), batch, &inputs);

@@ -101,14 +101,17 @@ def play(environments: Sequence[Stepped], learner: str, servers: roles.Servers, 
     """Until the run is over, or `stop` is set."""
     role = messages.Role.EVALUATOR if evaluate else messages.Role.ACTOR
     identity = Identity(role, 0 if evaluate else sum(one.count for one in environments))
-    stub = wire.Stub("RunService", learner, servers.certificates)
     while True:
+        # A channel for each lease, so that certificates that were renewed meanwhile count.
+        stub = wire.Stub("RunService", learner, servers.certificates)
         try:
             (roles.evaluate if evaluate else roles.act)(servers, stub, identity, environments, stop)
         except LeaseEnded:
             continue
         except Stopped:
             break
+        finally:
+            stub.close()
     log.info("ends")
 
 

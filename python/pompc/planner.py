@@ -48,7 +48,7 @@ class _Session:
         self.deadline, self.why = time.monotonic() + seconds, ""
 
     def check(self) -> None:
-        if time.monotonic() > self.deadline:
+        if time.monotonic() >= self.deadline:
             raise Failed(f"no plan in time{': ' + self.why if self.why else ''}")
 
     def set(self, _: Any, why: str) -> None:
@@ -121,7 +121,8 @@ class Planner:
 
     def _ask(self, request: messages.PlanRequest) -> list[messages.Plan]:
         session = _Session(self.run_id, self._seconds)
-        plans = self._planners.plan(request, "plan", session, session)  # type: ignore[arg-type]
+        plans = self._planners.plan(request, "plan", session, session,  # type: ignore[arg-type]
+                                    deadline=session.deadline)
         assert plans is not None  # they are waited for
         return plans
 

@@ -1,6 +1,7 @@
 """The planners of a run, as those who ask for plans see them."""
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -18,6 +19,8 @@ from pompc.log import Waits
 _NEW_SHARE = 0.2
 # Half of what a planner is behind the fastest is forgotten in so many seconds in which it answers nothing.
 _HALF_SECONDS = 5.0
+# Of a call whose caller has no time left.
+_SHORTEST_SECONDS = 0.001
 
 
 class _Planner:
@@ -55,11 +58,13 @@ class Planners:
         self._lock = threading.Lock()
 
     def plan(self, request: messages.PlanRequest, who: Hashable, lease: Lease, waits: Waits,
-             keep_waiting: Callable[[], bool] = lambda: True) -> list[messages.Plan] | None:
-        """A plan for each of the request's queries; None once keep_waiting says no. `who` waits for it."""
+             keep_waiting: Callable[[], bool] = lambda: True,
+             deadline: float = math.inf) -> list[messages.Plan] | None:
+        """A plan for each of the request's queries; None once keep_waiting says no. `who` waits for it. `deadline`, by
+        the monotonic clock, is when the lease's check() raises: no call and no pause lasts longer."""
         request.header.CopyFrom(wire.header(lease.run_id))
         try:
-            return self._plan(request, lease, lambda why: waits.set(who, why), keep_waiting)
+            return self._plan(request, lease, lambda why: waits.set(who, why), keep_waiting, deadline)
         finally:
             waits.set(who, "")
 
@@ -68,7 +73,7 @@ class Planners:
             planner.stub.close()
 
     def _plan(self, request: messages.PlanRequest, lease: Lease, tell: Callable[[str], None],
-              keep_waiting: Callable[[], bool]) -> list[messages.Plan] | None:
+              keep_waiting: Callable[[], bool], deadline: float) -> list[messages.Plan] | None:
         failures, failing_since = 0, None
         give_up = limits.GIVE_UP_SECONDS if self._give_up_seconds is None else self._give_up_seconds
         while keep_waiting():
@@ -76,7 +81,8 @@ class Planners:
             planner = self._next()
             address, lasting = planner.stub.address, True
             try:
-                reply = self._ask(planner, request, lease, keep_waiting, tell if failures == 0 else lambda why: None)
+                reply = self._ask(planner, request, lease, keep_waiting, tell if failures == 0 else lambda why: None,
+                                  deadline)
                 if reply is None:
                     continue
                 problem = problem_of(reply, len(request.queries), lease.config.env.spec.action_size)
@@ -93,7 +99,7 @@ class Planners:
             failures += 1
             if failures % len(self._planners) == 0 or self._all_are_full():
                 tell(f"no plan: planner {address}: {problem}")
-                self._pause(failures, lease, keep_waiting)
+                self._pause(failures, lease, keep_waiting, deadline)
         return None
 
     def _all_are_full(self) -> bool:
@@ -102,13 +108,13 @@ class Planners:
         with self._lock:
             return all(planner.full_until > now for planner in self._planners if not planner.avoided)
 
-    def _pause(self, failures: int, lease: Lease, keep_waiting: Callable[[], bool]) -> None:
+    def _pause(self, failures: int, lease: Lease, keep_waiting: Callable[[], bool], deadline: float) -> None:
         """All have been asked in vain. Until the first of those that are full expects to have room; where none says
         when, a little longer each time."""
         now = time.monotonic()
         with self._lock:
             room_at = min((planner.full_until for planner in self._planners if not planner.avoided), default=0.0)
-        until = room_at if room_at > now else now + min(limits.RETRY_SECONDS, 0.02 * failures)
+        until = min(deadline, room_at if room_at > now else now + min(limits.RETRY_SECONDS, 0.02 * failures))
         while (left := until - time.monotonic()) > 0 and keep_waiting():
             lease.check()
             time.sleep(min(left, 0.1))
@@ -128,17 +134,19 @@ class Planners:
             return min(usable, key=lambda planner: planner.expected(fastest, now))
 
     def _ask(self, planner: _Planner, request: messages.PlanRequest, lease: Lease, keep_waiting: Callable[[], bool],
-             tell: Callable[[str], None]) -> messages.PlanReply | None:
+             tell: Callable[[str], None], deadline: float) -> messages.PlanReply | None:
         """The reply; None when it is not waited for any longer: nobody wants it, or another planner is to be asked."""
         self._probe(request, planner)
-        timeout, began = planner.patience, time.monotonic()
+        began = time.monotonic()
+        timeout = min(planner.patience, max(deadline - began, _SHORTEST_SECONDS))
         with self._lock:
             planner.outstanding += len(request.queries)
         call = planner.stub.Plan.future(request, timeout=timeout)
         try:
             while True:
                 try:
-                    reply: messages.PlanReply = call.result(timeout=limits.RETRY_SECONDS)
+                    left = max(deadline - time.monotonic(), 0)
+                    reply: messages.PlanReply = call.result(timeout=min(limits.RETRY_SECONDS, left))
                     break
                 except grpc.FutureTimeoutError:
                     lease.check()
@@ -148,12 +156,17 @@ class Planners:
                     if time.monotonic() - began > limits.QUIET_SECONDS:
                         tell(f"no plan: planner {planner.stub.address} has not answered yet")
         except grpc.RpcError as error:
-            self._note_failure(planner, error, timeout)
+            # It is no fault of a planner that the caller cannot wait.
+            if timeout == planner.patience or error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+                self._note_failure(planner, error, timeout)
             raise
         finally:
             call.cancel()
+            late = deadline <= time.monotonic()
             with self._lock:
                 planner.outstanding -= len(request.queries)
+                if late:  # an answer would have taken longer than this, so that others are asked first
+                    planner.seconds, planner.answered_at = max(planner.seconds, timeout), time.monotonic()
         self._note_answer(planner, time.monotonic() - began)
         return reply
 

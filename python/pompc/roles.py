@@ -1,12 +1,13 @@
 """What an actor and an evaluator do under one lease."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pompc import evaluations, limits, wire
 from pompc.environment import Environment, Stepped
@@ -29,18 +30,44 @@ class Servers:
     certificates: str = ""
 
 
+@contextlib.contextmanager
+def leased(learner: wire.Stub, identity: Identity,
+           stop: threading.Event) -> Iterator[tuple[Lease, contextlib.ExitStack]]:
+    """A lease, and what holds the channels that end with it: an environment that has not returned by then finds them
+    closed. The learner hears why it ended."""
+    lease = Lease(learner, identity, stop)
+    with contextlib.ExitStack() as channels:
+        try:
+            identity.check()
+            yield lease, channels
+        except Exception as error:
+            leave(lease, error)
+            raise
+
+
+def connect_planners(servers: Servers, channels: contextlib.ExitStack) -> Planners:
+    planners = Planners(servers.planners, servers.certificates)
+    channels.callback(planners.close)
+    return planners
+
+
+def connect_shards(servers: Servers, channels: contextlib.ExitStack) -> list[Shard]:
+    shards = []
+    for address in servers.replay:
+        shards.append(Shard(address, servers.certificates))
+        channels.callback(shards[-1].stub.close)
+    return shards
+
+
 def act(servers: Servers, learner: wire.Stub, identity: Identity, environments: Sequence[Stepped],
         stop: threading.Event) -> None:
     """Under one lease; raises why it ended."""
-    lease = Lease(learner, identity, stop)
-    try:
+    with leased(learner, identity, stop) as (lease, channels):
         registration = lease.registration
-        identity.check()
         log.info(f"acts in run {lease.run_id} as actor {registration.index}")
         if registration.num_shards != len(servers.replay):
             raise Refused(f"--replay names {len(servers.replay)} shards; the run has {registration.num_shards}")
-        planners = Planners(servers.planners, servers.certificates)
-        shards = [Shard(address, servers.certificates) for address in servers.replay]
+        planners, shards = connect_planners(servers, channels), connect_shards(servers, channels)
         players: list[Callable[[], None]] = []
         index = 0
         for environment in environments:
@@ -52,24 +79,16 @@ def act(servers: Servers, learner: wire.Stub, identity: Identity, environments: 
                 players.append(Player(index, environment, lease, identity, planners, streams[0]).run)
             index += environment.count
         run_workers(players, environments, lease, identity)
-    except Exception as error:
-        leave(lease, error)
-        raise
 
 
 def evaluate(servers: Servers, learner: wire.Stub, identity: Identity, environments: Sequence[Stepped],
              stop: threading.Event) -> None:
     """Under one lease; raises why it ended."""
     (environment,) = environments
-    lease = Lease(learner, identity, stop)
-    try:
-        identity.check()
+    with leased(learner, identity, stop) as (lease, channels):
         log.info(f"evaluates in run {lease.run_id}")
-        planners = Planners(servers.planners, servers.certificates)
+        planners = connect_planners(servers, channels)
         run_workers([lambda: evaluate_all(environment, planners, lease, identity, stop)], environments, lease, identity)
-    except Exception as error:
-        leave(lease, error)
-        raise
 
 
 def leave(lease: Lease, error: BaseException) -> None:

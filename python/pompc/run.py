@@ -1,6 +1,7 @@
 """A run, through its learner or out of its folder."""
 
 import csv
+import io
 import json
 import os
 import pathlib
@@ -126,7 +127,9 @@ def rows_of_table(path: pathlib.Path) -> list[dict[str, Any]]:
     """The same as dicts: numbers, and the text of `version`."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            text = file.read()
+        # The run may be writing the last line just now.
+        rows = list(csv.DictReader(io.StringIO(text[:text.rfind("\n") + 1], newline="")))
     except FileNotFoundError:
         rows = []
     except OSError as error:

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+from pompc import limits
 from pompc.errors import Failed, Refused
 from pompc.policy import parse_config
 from pompc.run import Run
@@ -106,17 +107,24 @@ class _Folder:
 
 
 class _Learner:
-    """The status of a run, each time it is asked, and evaluations that are new."""
+    """The status of a run, each time it is asked, and evaluations that are new. A learner that does not answer is asked
+    again the next time: it may be starting again."""
 
-    def __init__(self, run: Run):
-        self._run, self._evaluations, self._over = run, 0, False
+    def __init__(self, run: Run, tries: int):
+        """`tries`: how often in a row it may not answer; then points() raises Failed."""
+        self._run, self._tries, self._evaluations, self._over, self._unanswered = run, tries, 0, False, 0
 
     def points(self) -> Iterator[Point]:
         try:
             status = self._run.status()
-        except Failed:
-            self._over = True
+        except Failed as error:
+            self._unanswered += 1
+            if self._unanswered >= self._tries:
+                times = f" {self._unanswered} times in a row" if self._tries > 1 else ""
+                raise Failed(f"the learner did not answer{times}, so nothing more is tracked: {error}. What it made is "
+                             "in the run's directory, which can be tracked too") from error
             return
+        self._unanswered = 0
         self._over = status["phase"] in ("FINISHED", "STOPPING")
         names = ("rows", "rows_per_second", "updates_per_second", "episodes", "training_return_mean")
         yield status["updates"], {f"run/{name}": float(status[name]) for name in names if status[name] is not None}
@@ -129,17 +137,33 @@ class _Learner:
         return self._over
 
 
+def _give(sink: Sink, update: int, values: dict[str, float], stop: threading.Event) -> None:
+    """Failed if the tracker does not take the numbers after some tries."""
+    for attempt in range(1, limits.SINK_TRIES + 1):
+        try:
+            sink.log(update, values)
+            return
+        except Exception as error:
+            if attempt == limits.SINK_TRIES:
+                raise Failed(f"the tracker did not take the numbers of update {update} {attempt} times in a row, so "
+                             f"nothing more is tracked: {error}") from error
+            stop.wait(limits.RETRY_SECONDS)
+
+
 def follow(where: str | os.PathLike[str] | Run, to: str | Sink, *, once: bool = False,
            stop: threading.Event | None = None, seconds: float = POLL_SECONDS, **settings: Any) -> int:
     """Brings the numbers of a run (its directory, its learner's address or a Run) to "mlflow" or "wandb", or to a Sink
     of your own, until the run is over or `stop` is set; `once`: those that are there now. Looks for new ones every so
     many `seconds`. `settings`: `experiment` of MLflow, `project` of Weights & Biases. Returns how many points were
-    logged. Refused where there is no such run, or the package is not installed."""
+    logged. Refused where there is no such run, or the package is not installed. Failed, with what to do, where a
+    learner does not answer limits.TRACK_TRIES times in a row (with `once`: at all), or the tracker does not take
+    something limits.SINK_TRIES times."""
     run = where if isinstance(where, Run) else Run(where)
     if isinstance(to, str) and to not in SINKS:
         raise Refused(f"there is no tracker {to!r}: {', '.join(SINKS)}, or an object with log(update, values) and "
                       "close()")
-    source: _Folder | _Learner = _Folder(run) if run.folder is not None else _Learner(run)
+    source: _Folder | _Learner = _Folder(run) if run.folder is not None else _Learner(
+        run, 1 if once else limits.TRACK_TRIES)
     sink = SINKS[to](run.run_id(), parse_config(run.config()), **settings) if isinstance(to, str) else to
     stop, logged = stop or threading.Event(), 0
     try:
@@ -147,7 +171,7 @@ def follow(where: str | os.PathLike[str] | Run, to: str | Sink, *, once: bool = 
             over = source.over()  # before the last look, so that nothing is left behind
             for update, values in source.points():
                 # Numbers that are none cannot be drawn.
-                sink.log(update, {name: value for name, value in values.items() if math.isfinite(value)})
+                _give(sink, update, {name: value for name, value in values.items() if math.isfinite(value)}, stop)
                 logged += 1
             if once or over or stop.wait(seconds):
                 return logged

@@ -106,7 +106,6 @@ class TlsTest(unittest.TestCase):
         self.check_roles()
         self.check_bad_certificates()
         self.check_people()
-        self.check_python()
         self.check_renewal()
         self.wait_until("an evaluation", lambda: self.metric("evaluator", "pompc_actor_evaluations_total") > 0)
         stopped = self.pompc("stop", "--learner", self.address("learner"), "--certificates",
@@ -160,22 +159,6 @@ class TlsTest(unittest.TestCase):
         runs = self.pompc("planner", "runs", "--planners", self.address("planner"), "--certificates",
                           str(folder / "operator"))
         self.assertIn("yes", runs.stdout, runs.stderr)
-
-    def check_python(self):
-        """The client of examples/python/actor.py."""
-        sys.path.insert(0, str(access.ROOT / "examples" / "python"))
-        try:
-            from pompc_actor import wire
-        except ImportError as error:
-            print(f"without the actor in Python: {error}")
-            return
-        wire.use_certificates(self.certificates / "actor")
-        request = wire.proto.GetRunRequest(header=wire.header(""))
-        run = wire.stub("RunService", self.address("learner")).GetRun(request, timeout=CALL_SECONDS)
-        self.assertEqual(run.status.run_dir, str(self.run_dir))
-        with self.assertRaises(grpc.RpcError) as refused:
-            wire.stub("RunService", self.address("planner")).GetRun(request, timeout=CALL_SECONDS)
-        self.assertIn("learner.pompc", refused.exception.details())
 
     def serial(self, address):
         own = self.certificates / "operator"

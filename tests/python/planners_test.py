@@ -28,8 +28,8 @@ sys.path[:0] = [str(HERE.parent.parent / "python"), str(HERE.parent / "support")
 import contrary
 import pompc
 from fake_run import FakeRun
-from in_process import InProcessTest
-from pompc import Failed, Refused, lease, planners, wire
+from in_process import InProcessTest, made_at_home
+from pompc import Failed, Refused, actor, lease, limits, planners, roles, wire
 from pompc import messages as proto
 
 NOBODY = "127.0.0.1:9"
@@ -168,6 +168,59 @@ class PlannerTest(InProcessTest):
             self.planner(NOBODY, run="run", seconds=0.5).plan([0.0] * 2)
         with self.assertRaisesRegex(Refused, "2 observations; as many plans"):
             self.planner(run.address).plan_many([[0.0], [0.0]], [None])
+
+    def test_a_deadline_is_the_callers_however_seldom_it_looks(self):
+        run = self.run_with()
+        run.plans_go_out.clear()  # it hangs
+        planner = self.planner(run.address, seconds=0.2)
+        with unittest.mock.patch.object(limits, "RETRY_SECONDS", 3600):
+            for _ in range(3):
+                with self.assertRaisesRegex(Failed, "no plan in time"):
+                    planner.plan([0.0, 0.0])
+            # The planner hears how long it has, which is not held against it.
+            self.assertLess(max(run.plan_timeouts), 0.5)
+            self.assertFalse(planner._planners._planners[0].avoided)
+            run.plans_go_out.set()
+            patient = self.planner(run.address, seconds=60)
+            self.assertEqual(patient.plan([0.0, 0.0]).action.tolist(), [0, 0, 0])
+
+    def test_one_that_is_too_late_for_its_caller_is_asked_after_those_that_are_not(self):
+        slow, quick = self.run_with(), self.run_with()
+        slow.plans_go_out.clear()
+        planner = self.planner([slow.address, quick.address], seconds=2)
+        with self.assertRaisesRegex(Failed, "no plan in time"):
+            planner.plan([0.0, 0.0])
+        for _ in range(10):
+            planner.plan([0.0, 0.0])
+        self.assertEqual((len(slow.asked_at), len(quick.asked_at)), (1, 10))
+
+
+class ChannelsTest(InProcessTest):
+    def test_channels_end_with_their_lease(self):
+        made, closed = [], []
+
+        class Watched(wire.Stub):
+            def __init__(self, service, *arguments):
+                super().__init__(service, *arguments)
+                made.append((service, id(self)))
+                self.__dict__["kept"] = self  # so that no other object gets its id
+
+            def close(self):
+                closed.append(next(one for one in made if one[1] == id(self)))
+                super().close()
+        run = self.run_with(rows=10**9)
+        with unittest.mock.patch.object(wire, "Stub", Watched):
+            play = lambda: actor.play([made_at_home(contrary.Counting)], run.address,
+                                      roles.Servers([run.address], [run.address]), False, self.stop)
+            ended = self.in_background(play)
+            for lease_number in range(1, 4):
+                self.assertTrue(run.wait_until(lambda: len(run.registrations) == lease_number and run.stored() > 0))
+                run.heartbeat_errors = [grpc.StatusCode.NOT_FOUND]
+            self.assertTrue(run.wait_until(lambda: len(run.registrations) == 4))
+            self.stop.set()
+            ended()
+        self.assertEqual([service for service, _ in made], ["RunService", "PlannerService", "ReplayService"] * 4)
+        self.assertEqual(sorted(closed), sorted(made))
 
 
 def openssl(*arguments):

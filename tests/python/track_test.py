@@ -23,7 +23,7 @@ except ImportError as error:
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "python"))
 import pompc.track
-from pompc import Failed, Refused
+from pompc import Failed, Refused, limits
 
 CONFIG = 'seed: 7\nenv {\n  task: "cartpole-swingup"\n}\n' + "learner {\n" + "".join(
     f"  number_{i}: {i}\n" for i in range(150)) + "}\n"
@@ -87,10 +87,11 @@ class TrackTest(unittest.TestCase):
         run = pompc.Run("127.0.0.1:9")
         states = iter([status, {**status, "updates": 11, "evaluations": [result, result], "phase": "FINISHED"}])
 
+
         def next_status():
             try:
                 return next(states)
-            except StopIteration:
+            except StopIteration:  # the run is over, and so is its learner
                 raise Failed("gone") from None
         run.status = next_status
         sink = Collecting()
@@ -98,6 +99,43 @@ class TrackTest(unittest.TestCase):
         self.assertEqual([update for update, _ in sink.points], [10, 8, 11, 8])
         self.assertEqual(sink.points[0][1], {"run/rows": 20, "run/rows_per_second": 3, "run/updates_per_second": 1.5,
                                              "run/episodes": 2})
+
+    def asked(self, *answers):
+        """The run of a learner that answers so, one after the other; None: it does not."""
+        run, left = pompc.Run("127.0.0.1:9"), list(answers)
+        status = {"updates": 10, "rows": 20, "rows_per_second": None, "updates_per_second": None, "episodes": 2,
+                  "training_return_mean": None, "evaluations": []}
+
+        def next_status():
+            phase = left.pop(0)
+            if phase is None:
+                raise Failed("127.0.0.1:9: UNAVAILABLE: nobody is there")
+            return {**status, "phase": phase}
+        run.status = next_status
+        return run, left
+
+    def test_a_learner_that_does_not_answer_for_a_while_is_asked_again(self):
+        with unittest.mock.patch.object(limits, "TRACK_TRIES", 3):
+            sink = Collecting()
+            run, left = self.asked(None, None, "TRAINING", None, None, "TRAINING", "FINISHED", None)
+            self.assertEqual(pompc.track.follow(run, sink, seconds=0.001), 3)
+            self.assertEqual((left, sink.closed), ([], 1))
+            run, left = self.asked("TRAINING", None, None, None, "TRAINING")
+            sink = Collecting()
+            with self.assertRaisesRegex(Failed, "did not answer 3 times in a row, so nothing more is tracked: .*nobody "
+                                        "is there. What it made is in the run's directory"):
+                pompc.track.follow(run, sink, seconds=0.001)
+            self.assertEqual((len(left), len(sink.points), sink.closed), (1, 1, 1))
+        run, _ = self.asked(None)
+        with self.assertRaisesRegex(Failed, "the learner did not answer, so"):
+            pompc.track.follow(run, Collecting(), once=True)
+
+    def test_a_line_that_is_being_written_is_no_row_yet(self):
+        with open(self.folder / "metrics.csv", "a") as file:
+            file.write("300,15")
+        sink = Collecting()
+        self.assertEqual(pompc.track.follow(self.folder, sink, once=True), 4)
+        self.assertEqual({update for update, _ in sink.points}, {100, 180, 200})
 
     def test_mlflow_gets_parameters_in_parts_and_metrics_by_update(self):
         mlflow = unittest.mock.MagicMock()
@@ -123,12 +161,23 @@ class TrackTest(unittest.TestCase):
                                  "evaluation/return_mean": 700.5})
         run.finish.assert_called_once_with()
 
-    def test_the_tracker_is_closed_when_it_fails(self):
-        sink = Collecting()
-        sink.log = unittest.mock.Mock(side_effect=RuntimeError("the disk is full"))
-        with self.assertRaisesRegex(RuntimeError, "disk is full"):
-            pompc.track.follow(self.folder, sink, once=True)
-        self.assertEqual(sink.closed, 1)
+    def test_what_a_tracker_does_not_take_at_once_is_given_to_it_again(self):
+        for failures, taken in ((2, True), (3, False)):
+            sink, left = Collecting(), ["the disk is full"] * failures
+
+            def log(update, values, sink=sink, left=left):
+                if left:
+                    raise RuntimeError(left.pop())
+                Collecting.log(sink, update, values)
+            sink.log = log
+            with self.subTest(failures=failures), unittest.mock.patch.object(limits, "SINK_TRIES", 3), \
+                    unittest.mock.patch.object(limits, "RETRY_SECONDS", 0):
+                if taken:
+                    self.assertEqual(pompc.track.follow(self.folder, sink, once=True), 4)
+                else:
+                    with self.assertRaisesRegex(Failed, "numbers of update 100 3 times in a row, .*: the disk is full"):
+                        pompc.track.follow(self.folder, sink, once=True)
+                self.assertEqual((len(sink.points), sink.closed), (4 if taken else 0, 1))
 
     def test_what_is_not_there_is_refused(self):
         for name in ("mlflow", "wandb"):

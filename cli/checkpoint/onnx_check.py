@@ -1,0 +1,47 @@
+"""Compares ONNX files with pompc's own numbers, by onnxruntime. `pompc checkpoint export` gives it to Python before
+python/pompc/tensor_file.py, whose `load` it uses, and a call of main(); it is no module.
+
+Arguments: TOLERANCE NUMBERS.safetensors REPORT FILE.onnx...; the arrays are N/input/NAME and N/output/NAME for the N-th
+file. Writes one sentence to REPORT. Exit status 1, with a line that says what differs, if anything does."""
+
+import sys
+
+
+def tell(words):
+    with open(sys.argv[3], "w", encoding="utf-8") as report:
+        report.write(words)
+
+
+# Before anything else, since tensor_file needs NumPy.
+try:
+    import numpy  # noqa: F401
+    import onnxruntime
+except ImportError as problem:
+    tell(f"not compared with onnxruntime: {problem} (pip install onnxruntime numpy)")
+    sys.exit(0)
+
+
+def check(tolerance, numbers, files):
+    """A sentence about the differences; SystemExit naming the first one that is too large."""
+    arrays, largest, outputs = load(numbers), 0.0, 0  # noqa: F821
+    for i, file in enumerate(files):
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        inputs = {name.rpartition("/")[2]: array for name, array in arrays.items() if name.startswith(f"{i}/input/")}
+        names = [output.name for output in session.get_outputs()]
+        for name, theirs in zip(names, session.run(names, inputs)):
+            ours = arrays[f"{i}/output/{name}"]
+            if ours.shape != theirs.shape:
+                sys.exit(f"{file}: {name} has the shape {theirs.shape}, and pompc's {ours.shape}")
+            difference = float(abs(theirs - ours).max() / max(1, abs(ours).max()))
+            if not difference <= tolerance:
+                sys.exit(f"{file}: {name} differs from pompc's by {difference:.2g} of its largest number; "
+                         f"{tolerance:g} is allowed")
+            largest, outputs = max(largest, difference), outputs + 1
+    return (f"onnxruntime {onnxruntime.__version__} computes what pompc does: {outputs} outputs differ by at most "
+            f"{largest:.2g} of their largest number")
+
+
+def main():
+    tell(check(float(sys.argv[1]), sys.argv[2], sys.argv[4:]))
