@@ -39,6 +39,9 @@ STAND_IN = textwrap.dedent("""\
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "words").write_text(" ".join(words))
     print("a line of the log")
+    print(f"run directory {run_dir}, status page http://127.0.0.1:1234/")
+    print("TRAINING  1 rows, 0 updates, 0 episodes | 1 rows/s, 0 updates/s | 0:05 | the learner waits for <rows>",
+          flush=True)
     if manner == "once":
         (folder / setting).unlink()
     if manner in ("fail", "once"):
@@ -56,7 +59,8 @@ STAND_IN = textwrap.dedent("""\
             f"{rows},{rows * gain}\\n" for rows in (200, 100, 300)))
     (run_dir / "metrics.csv").write_text("update,rows,policy_prior_kl,prior_std\\n" + "".join(
         f"{10 * i},{20 * i},{i},\\n" for i in range(1, 5)))
-    (run_dir / "timings.csv").write_text("update,elapsed_seconds\\n40,12.5\\n")
+    (run_dir / "timings.csv").write_text("update,elapsed_seconds,share_waiting_for_rows,share_updating,share_ended\\n"
+                                         "40,12.5,0.75,0.25,0\\n")
     if manner in ("slow", "deaf"):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         signal.alarm(300)

@@ -108,6 +108,26 @@ class RunTest(SweepTest):
         sweep.communicate(timeout=PATIENCE_SECONDS)
 
 
+class WaitingTest(SweepTest):
+    def test_says_what_each_running_trial_waits_for(self):
+        self.write('setting { name: "one" }\nsetting { name: "two" }')
+        self.behave("two", "slow")
+        sweep = self.start()
+        self.await_trial("two")
+        status = run("sweep", "status", str(self.dir)).stdout
+        self.assertIn("two, cartpole-swingup, seed 1: waiting for rows 75 %, updating 25 %; "
+                      "the learner waits for <rows>\n", status)
+        self.assertNotIn("one, cartpole-swingup, seed 1: ", status)
+        page = self.dir / "status.html"
+        link = '<a href="http://127.0.0.1:1234/">running</a>'
+        self.await_true("the page", lambda: link in page.read_text())
+        self.assertIn('<td class="words">waiting for rows 75 %, updating 25 %</td>'
+                      '<td class="words">the learner waits for &lt;rows&gt;</td>', page.read_text())
+        sweep.terminate()
+        sweep.communicate(timeout=PATIENCE_SECONDS)
+        self.assertNotIn("waits for", page.read_text())
+
+
 class StopTest(SweepTest):
     def setUp(self):
         super().setUp()
