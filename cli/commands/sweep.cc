@@ -1,6 +1,7 @@
 // pompc sweep: many runs that are compared.
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -15,11 +16,11 @@
 #include "absl/strings/str_format.h"
 #include "actor/environments.h"
 #include "cli/commands/command.h"
+#include "cli/sweep/engines.h"
 #include "cli/sweep/plan.h"
 #include "cli/sweep/report.h"
 #include "cli/sweep/runner.h"
 #include "cli/sweep/shared_planner.h"
-#include "cli/sweep/slurm.h"
 #include "cli/sweep/status.h"
 #include "cli/sweep/sweep_folder.h"
 #include "common/base/check.h"
@@ -58,6 +59,7 @@ struct SweepFlags {
   bool insecure = false;
   bool shared_planner = false;
   int plan_threads = 0;
+  std::string image = "pompc-pompc:latest";
   int jobs = 1;
   int nice = 0;
   std::vector<std::string> thresholds;
@@ -218,15 +220,17 @@ absl::Status Resume(const SweepFlags& flags) {
   return RunPlan(folder.plan(), flags.folder, flags);
 }
 
-absl::Status Slurm(const SweepFlags& flags) {
+absl::Status WriteFor(const SweepEngine& engine, const SweepFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(SweepPlan plan, ReadSweepFile(flags.file));
-  POMPC_RETURN_IF_ERROR(CheckTasks(plan, flags.assets));
-  POMPC_ASSIGN_OR_RETURN(const std::string program, ProgramOf(flags));
+  EngineOptions options = {.image = flags.image, .flags = TrainFlags(flags), .jobs = flags.jobs};
+  if (!engine.containers) {
+    POMPC_RETURN_IF_ERROR(CheckTasks(plan, flags.assets));
+    POMPC_ASSIGN_OR_RETURN(options.program, ProgramOf(flags));
+  }
   const std::string path = FolderOf(plan, flags);
   POMPC_ASSIGN_OR_RETURN(const SweepFolder folder, SweepFolder::Begin(path, std::move(plan)));
-  POMPC_ASSIGN_OR_RETURN(const std::string script,
-                         WriteSlurmArray(folder, program, TrainFlags(flags), flags.jobs));
-  std::cout << "sbatch " << script << "\npompc sweep collect " << path << std::endl;
+  POMPC_ASSIGN_OR_RETURN(const std::string advice, WriteEngine(folder, engine, options));
+  std::cout << advice << std::endl;
   return absl::OkStatus();
 }
 
@@ -345,9 +349,23 @@ void AddPlannerFlags(CLI::App* command, SweepFlags* flags) {
 
 struct Action {
   CLI::App* flags;
-  absl::Status (*run)(const SweepFlags&);
+  std::function<absl::Status(const SweepFlags&)> run;
   bool blocks_signals = false;
 };
+
+// The command that writes the objects of an engine.
+Action AddEngine(CLI::App& sweep, const SweepEngine& engine, SweepFlags* flags) {
+  CLI::App* command = sweep.add_subcommand(engine.name, engine.help);
+  AddFile(command, flags);
+  AddDir(command, flags);
+  AddRunning(command, flags);
+  if (engine.containers) {
+    command->add_option("--image", flags->image, "the image with pompc that makes the trials")
+        ->type_name("IMAGE")
+        ->capture_default_str();
+  }
+  return {command, [&engine](const SweepFlags& given) { return WriteFor(engine, given); }};
+}
 
 std::vector<Action> AddActions(CLI::App& sweep, SweepFlags* flags) {
   CLI::App* check =
@@ -384,17 +402,16 @@ std::vector<Action> AddActions(CLI::App& sweep, SweepFlags* flags) {
       ->type_name("R");
   rpc::AddInteger(*report, {"--repetitions", "draws of the bootstrap", 100, 1'000'000},
                   &flags->repetitions);
-  CLI::App* slurm = sweep.add_subcommand(
-      "slurm", "writes a job array of Slurm that makes the trials; starts nothing");
-  AddFile(slurm, flags);
-  AddDir(slurm, flags);
-  AddRunning(slurm, flags);
+  std::vector<Action> actions = {{check, Check},       {run, Run, true}, {resume, Resume, true},
+                                 {status, ShowStatus}, {stop, Stop},     {report, Report}};
+  for (const SweepEngine& engine : SweepEngines())
+    actions.push_back(AddEngine(sweep, engine, flags));
   CLI::App* collect =
-      sweep.add_subcommand("collect", "keeps what came of trials that a job array has finished");
+      sweep.add_subcommand("collect", "keeps what came of trials that another engine has finished");
   AddFolder(collect, flags, "the sweep's folder");
   AddJobs(collect, flags);
-  return {{slurm, Slurm},         {collect, Collect},   {check, Check}, {run, Run, true},
-          {resume, Resume, true}, {status, ShowStatus}, {stop, Stop},   {report, Report}};
+  actions.push_back({collect, Collect});
+  return actions;
 }
 
 }  // namespace

@@ -268,7 +268,7 @@ class CheckTest(SweepTest):
         done = run("sweep", "check", str(self.folder / "absent"))
         self.assertEqual(done.returncode, 1)
         self.assertIn("absent", done.stderr)
-        self.assertIn("sweep has the commands check, run, resume, status, stop, report, slurm, collect", run("sweep").stderr)
+        self.assertIn("sweep has the commands check, run, resume, status, stop, report, slurm, compose, swarm, kubernetes, collect", run("sweep").stderr)
         self.assertIn("no sweep here", run("sweep", "resume", str(self.folder)).stderr)
 
 
