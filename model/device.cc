@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
+#include <torch/version.h>
 
 #include <string>
 
@@ -85,6 +86,11 @@ std::string BlasWarning() {
   return "LibTorch multiplies matrices with the reference BLAS, about 20 times slower than "
          "OpenBLAS; install "
          "libopenblas0-pthread";
+}
+
+std::string ArithmeticText(at::Device device) {
+  return absl::StrCat(device.str(), " (", kernels::Name(kernels::BestInstructions()),
+                      "), LibTorch ", TORCH_VERSION, ", BLAS ", BlasName());
 }
 
 std::string MatmulText(proto::ModelConfig::MatmulDtype dtype, at::Device device) {

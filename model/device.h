@@ -32,6 +32,10 @@ std::string BlasName();
 // OpenBLAS.
 std::string BlasWarning();
 
+// What all that is computed on this device depends on, beside the program: LibTorch's version, the
+// kernels' instructions, the BLAS.
+std::string ArithmeticText(at::Device device);
+
 // What matrix products of networks multiply on this device, for the log: "bfloat16 (AVX512_BF16)",
 // "float32 (AVX2)", "bfloat16 (cuda:0)".
 std::string MatmulText(proto::ModelConfig::MatmulDtype dtype, at::Device device);

@@ -34,7 +34,8 @@ App::App(AppOptions options)
       service_(&batcher_, &runs_,
                {.max_queue_wait = options_.max_queue_wait,
                 .certificates = options_.server.certificates,
-                .clock = options_.clock}) {}
+                .clock = options_.clock,
+                .arithmetic = options_.engine->arithmetic()}) {}
 
 RunTableOptions App::MakeRunOptions() {
   RunTableOptions runs;

@@ -2,6 +2,7 @@
 #define POMPC_PLANNER_ENGINE_H_
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "parameters/parameter_snapshot.h"
@@ -18,6 +19,9 @@ class PlanEngine : public PlanBackend {
   // shape.
   virtual absl::StatusOr<std::shared_ptr<const PlannerModel>> Load(
       const parameters::ParameterSnapshot& snapshot) = 0;
+  // What plans are computed with, in words: engines of which this is the same make the same plans,
+  // number by number.
+  virtual std::string arithmetic() const = 0;
 };
 
 }  // namespace pompc::planner

@@ -231,6 +231,7 @@ grpc::ServerUnaryReactor* PlannerService::Info(grpc::CallbackServerContext* cont
     }
   }
   reply->set_queued(static_cast<uint32_t>(batcher_->queued()));
+  reply->set_arithmetic(options_.arithmetic);
   return rpc::FinishUnary(context, absl::OkStatus());
 }
 

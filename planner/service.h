@@ -1,6 +1,7 @@
 #ifndef POMPC_PLANNER_SERVICE_H_
 #define POMPC_PLANNER_SERVICE_H_
 
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -23,6 +24,8 @@ class PlannerService final : public proto::PlannerService::CallbackService {
     // plaintext.
     std::shared_ptr<const rpc::Certificates> certificates = nullptr;
     Clock* clock = Clock::Real();
+    // PlanEngine::arithmetic of the batcher's engine.
+    std::string arithmetic = {};
   };
 
   // `batcher` and `runs` must outlive the server this is registered with.

@@ -20,6 +20,7 @@
 #include "common/config/run_config.h"
 #include "common/process/freed_memory.h"
 #include "common/process/log.h"
+#include "common/process/program.h"
 #include "model/device.h"
 #include "model/parameters.h"
 #include "model/planning/device_planner.h"
@@ -148,12 +149,17 @@ std::vector<Plan> SplitPlans(model::Plans plans, int64_t batch) {
   return split;
 }
 
+std::string ArithmeticOn(at::Device device) {
+  return absl::StrCat("pompc ", Version(), ", ", model::ArithmeticText(device));
+}
+
 class TorchEngine final : public PlanEngine {
  public:
   TorchEngine(at::Device device, int threads, bool policy_alone)
       : device_(device), threads_(threads), policy_alone_(policy_alone) {}
 
   int threads() const override { return threads_; }
+  std::string arithmetic() const override { return ArithmeticOn(device_); }
   // The policy alone is so cheap that a batch of it gains.
   bool plans_one_by_one() const override { return device_.is_cpu() && !policy_alone_; }
 
@@ -266,6 +272,11 @@ class TorchEngine final : public PlanEngine {
 };
 
 }  // namespace
+
+absl::StatusOr<std::string> TorchArithmetic(const std::string& device) {
+  POMPC_ASSIGN_OR_RETURN(const at::Device parsed, model::ParseDevice(device));
+  return ArithmeticOn(parsed);
+}
 
 absl::StatusOr<std::shared_ptr<PlanEngine>> MakeTorchEngine(const TorchEngineOptions& options) {
   if (options.threads < 0 || options.threads > 1024) {

@@ -22,6 +22,10 @@ struct TorchEngineOptions {
   bool policy_alone = false;
 };
 
+// What the engine computes with, as PlanEngine::arithmetic says it: the version of this program,
+// the device, LibTorch and the BLAS. Fails as MakeTorchEngine for a name that is no device's.
+absl::StatusOr<std::string> TorchArithmetic(const std::string& device);
+
 // The engine that plans with LibTorch (model/planning/plan.h). Says in the log what it computes
 // with, and warns of a slow BLAS. INVALID_ARGUMENT for a name that is no device's or a number of
 // threads out of range, FAILED_PRECONDITION for a device that this machine lacks.

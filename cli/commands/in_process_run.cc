@@ -17,6 +17,25 @@ namespace {
 // a machine that is swapping takes longer.
 constexpr absl::Duration kRegistration = absl::Seconds(60);
 
+// In LOCKSTEP, planners of other processes have this long to say what they compute with.
+constexpr absl::Duration kPlannerInfo = absl::Seconds(60);
+
+// Fails if one of the planners would make other plans than this process.
+absl::Status CheckArithmetic(const InProcessRunOptions& options) {
+  POMPC_ASSIGN_OR_RETURN(const std::string here, planner::TorchArithmetic(options.device));
+  for (const rpc::Endpoint& planner : options.planners) {
+    POMPC_ASSIGN_OR_RETURN(const proto::PlannerInfoReply info,
+                           planner::AwaitPlannerInfo(planner, kPlannerInfo, Clock::Real()));
+    if (info.arithmetic() == here) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--planners: ", planner.address(), " computes with \"", info.arithmetic(),
+        "\", this process with \"", here,
+        "\": a run of schedule LOCKSTEP could not be repeated; "
+        "allowed are planners that compute with the same, and others with schedule CONCURRENT"));
+  }
+  return absl::OkStatus();
+}
+
 replay::Durability DurabilityOf(const proto::ReplayConfig& config) {
   switch (config.durability()) {
     case proto::ReplayConfig::MEMORY:
@@ -34,6 +53,9 @@ absl::StatusOr<std::unique_ptr<InProcessRun>> InProcessRun::Start(
     const InProcessRunOptions& options) {
   POMPC_CHECK_GE(options.shards, 1);
   POMPC_CHECK(!options.run_dir.empty());
+  POMPC_CHECK(options.planners.empty() || !options.listen.empty());
+  const bool lockstep = options.config.schedule() == proto::RunConfig::LOCKSTEP;
+  if (lockstep) POMPC_RETURN_IF_ERROR(CheckArithmetic(options));
   std::unique_ptr<InProcessRun> run(new InProcessRun);
   // Each role is given the endpoints of those before it. They call one another through channels as
   // they would over a network, so that no role needs code for this case.
@@ -100,6 +122,13 @@ absl::Status InProcessRun::StartLearner(const InProcessRunOptions& options,
 
 absl::Status InProcessRun::StartPlanner(const InProcessRunOptions& options) {
   POMPC_CHECK(learner_ != nullptr);
+  if (!options.planners.empty()) {
+    announcer_ = std::make_unique<planner::RunAnnouncer>(
+        planner::RunAnnouncerOptions{.run_id = learner_->run_id(),
+                                     .learner = learner_->address(),
+                                     .planners = options.planners});
+    return absl::OkStatus();
+  }
   planner::AppOptions planner;
   planner.learners = {learner_endpoint_};
   planner.name = "planner";
@@ -111,14 +140,19 @@ absl::Status InProcessRun::StartPlanner(const InProcessRunOptions& options) {
   return absl::OkStatus();
 }
 
+std::vector<rpc::Place> InProcessRun::PlannersOf(const InProcessRunOptions& options) const {
+  if (planner_ != nullptr) return {planner_->server().InProcessEndpoint()};
+  return {options.planners.begin(), options.planners.end()};
+}
+
 absl::Status InProcessRun::StartActors(const InProcessRunOptions& options) {
-  POMPC_CHECK(planner_ != nullptr);
+  POMPC_CHECK(planner_ != nullptr || announcer_ != nullptr);
   // A run that learns offline has nobody who acts, and an evaluator only if it evaluates.
   const bool offline = options.config.schedule() == proto::RunConfig::OFFLINE;
   if (offline && options.config.evaluation().every_updates() == 0) return absl::OkStatus();
   actor::AppOptions actor;
   actor.learner = learner_endpoint_;
-  actor.planners = {planner_->server().InProcessEndpoint()};
+  actor.planners = PlannersOf(options);
   actor.replay = shard_endpoints_;
   actor.name = "actor";
   actor.assets = options.assets;
@@ -187,6 +221,7 @@ void InProcessRun::Stop() {
   // stop last, because the learner still samples them.
   if (evaluator_ != nullptr) evaluator_->Stop();
   if (actor_ != nullptr) actor_->Stop();
+  announcer_.reset();
   if (planner_ != nullptr) planner_->Stop();
   if (learner_ != nullptr) learner_->Stop();
   for (const auto& shard : shards_) shard->Stop();

@@ -11,9 +11,11 @@
 #include "common/base/threads.h"
 #include "common/base/turns.h"
 #include "common/metrics/metrics.h"
+#include "common/rpc/discovery.h"
 #include "common/rpc/endpoint.h"
 #include "learner/app.h"
 #include "planner/app.h"
+#include "planner/client/run_announcer.h"
 #include "proto/config.pb.h"
 #include "proto/run.pb.h"
 #include "replay/app.h"
@@ -34,6 +36,9 @@ struct InProcessRunOptions {
   int threads = 1;
   // CPU threads that plan; 0 means one per core.
   int plan_threads = 0;
+  // Planners that make the run's plans instead of one of this process; each was started with
+  // --accept-runs, and reaches the learner at the address that `listen` leads to.
+  std::vector<rpc::Endpoint> planners;
   // A port that the learner serves as well, "host:port"; if empty, it serves this process alone.
   std::string listen;
   // Both are as in rpc::ServerOptions, for that port.
@@ -43,12 +48,16 @@ struct InProcessRunOptions {
 };
 
 // All roles of a run in one process: shards, learner, planner, an actor and an evaluator, the same
-// objects that the separate programs run, connected by in-process channels. A run that learns
+// objects that the separate programs run, connected by in-process channels. With options.planners
+// other processes plan, which serve the run for as long as this object lives. A run that learns
 // offline has no actor, and no evaluator where it makes no evaluations. Thread-safe.
 class InProcessRun {
  public:
   // Starts the roles in the order in which they need each other. Returns the status of the first
-  // one that does not start. REQUIRES: one shard at least, and a run directory.
+  // one that does not start. With the schedule LOCKSTEP it fails with FAILED_PRECONDITION if one of
+  // options.planners makes other plans than this process would, and with UNAVAILABLE if one cannot
+  // be asked within a minute. REQUIRES: one shard at least, and a run directory; with planners a
+  // port to listen on.
   static absl::StatusOr<std::unique_ptr<InProcessRun>> Start(const InProcessRunOptions& options);
   // Calls Stop.
   ~InProcessRun();
@@ -73,6 +82,8 @@ class InProcessRun {
   absl::Status StartLearner(const InProcessRunOptions& options,
                             std::shared_ptr<learner::Engine> engine);
   absl::Status StartPlanner(const InProcessRunOptions& options);
+  // The places at which actors find planners.
+  std::vector<rpc::Place> PlannersOf(const InProcessRunOptions& options) const;
   absl::Status StartActors(const InProcessRunOptions& options);
   absl::Status AwaitActor();
   // Starts a thread that waits until the app ends by itself.
@@ -88,7 +99,9 @@ class InProcessRun {
   std::vector<rpc::Endpoint> shard_endpoints_;
   std::unique_ptr<learner::App> learner_;
   rpc::Endpoint learner_endpoint_;
+  // One of them: the planner of this process, or what has others serve the run.
   std::unique_ptr<planner::App> planner_;
+  std::unique_ptr<planner::RunAnnouncer> announcer_;
   std::unique_ptr<actor::App> actor_;
   std::unique_ptr<actor::App> evaluator_;
   Event over_;

@@ -1,6 +1,7 @@
 // pompc sweep: many runs that are compared.
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -10,18 +11,22 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "actor/environments.h"
 #include "cli/commands/command.h"
+#include "cli/sweep/engines.h"
 #include "cli/sweep/plan.h"
 #include "cli/sweep/report.h"
 #include "cli/sweep/runner.h"
-#include "cli/sweep/slurm.h"
+#include "cli/sweep/shared_planner.h"
 #include "cli/sweep/status.h"
 #include "cli/sweep/sweep_folder.h"
 #include "common/base/check.h"
 #include "common/process/log.h"
 #include "common/process/signals.h"
+#include "common/rpc/endpoint.h"
 #include "common/values/numbers.h"
 #include "common/values/text_table.h"
 #include "learner/status/published_curves.h"
@@ -48,6 +53,13 @@ constexpr char kSweepExamples[] =
 
 struct SweepFlags {
   std::string file, folder, program, assets, out;
+  // Where trials compute, and have their plans from.
+  std::string device = "cpu";
+  std::string planners, listen, certificates, planner_program;
+  bool insecure = false;
+  bool shared_planner = false;
+  int plan_threads = 0;
+  std::string image = "pompc-pompc:latest";
   int jobs = 1;
   int nice = 0;
   std::vector<std::string> thresholds;
@@ -111,22 +123,79 @@ absl::StatusOr<std::string> ProgramOf(const SweepFlags& flags) {
       absl::StrCat("/proc/self/exe: ", error.message(), "; name this program with --program"));
 }
 
-// The flags by which trials find the models that are not built in.
-std::vector<std::string> AssetFlags(const SweepFlags& flags) {
-  if (flags.assets.empty()) return {};
-  return {"--assets", flags.assets};
+// The flags of `train` that all trials have, wherever they run.
+std::vector<std::string> TrainFlags(const SweepFlags& flags) {
+  std::vector<std::string> more;
+  if (!flags.assets.empty()) more = {"--assets", flags.assets};
+  if (flags.device != "cpu") more.insert(more.end(), {"--device", flags.device});
+  return more;
+}
+
+// The flags by which trials have their plans of planners of other processes; none where they plan
+// by themselves.
+std::vector<std::string> PlannerFlags(const SweepFlags& flags) {
+  if (flags.planners.empty()) return {};
+  std::vector<std::string> more = {"--planners", flags.planners};
+  if (!flags.listen.empty()) more.insert(more.end(), {"--listen", flags.listen});
+  if (!flags.certificates.empty()) more.insert(more.end(), {"--certificates", flags.certificates});
+  if (flags.insecure) more.push_back("--insecure");
+  return more;
+}
+
+// Refuses flags that contradict each other before anything starts.
+absl::Status CheckPlannerFlags(const SweepFlags& flags) {
+  if (flags.planners.empty()) return absl::OkStatus();
+  if (flags.shared_planner) {
+    return absl::InvalidArgumentError(
+        "--shared-planner starts a planner, --planners names those that are there: allowed is one "
+        "of the two");
+  }
+  POMPC_RETURN_IF_ERROR(rpc::ParseEndpoints("--planners", flags.planners).status());
+  if (flags.listen.empty() || absl::EndsWith(flags.listen, ":0")) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--listen: ", flags.listen, "; allowed is HOST:0, as each trial takes a port of its own"));
+}
+
+// Starts the planner of all trials, if one is wanted, and names it in `options`.
+absl::StatusOr<std::unique_ptr<SharedPlanner>> StartPlanner(const SweepFlags& flags,
+                                                            const std::string& folder,
+                                                            RunnerOptions* options) {
+  if (!flags.shared_planner) return nullptr;
+  // One of the same installation.
+  const std::string beside =
+      (std::filesystem::path(options->program).parent_path() / "pompc-planner").string();
+  POMPC_ASSIGN_OR_RETURN(
+      auto planner, SharedPlanner::Start({
+                        .program = flags.planner_program.empty() ? beside : flags.planner_program,
+                        .log = folder + "/planner.log",
+                        .trials = flags.jobs,
+                        .threads = flags.plan_threads,
+                        .device = flags.device,
+                        .nice = flags.nice,
+                    }));
+  options->planner = planner.get();
+  options->flags.insert(options->flags.end(), {"--planners", planner->address()});
+  return planner;
 }
 
 absl::Status RunPlan(SweepPlan plan, const std::string& path, const SweepFlags& flags) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = "warning"}));
+  POMPC_RETURN_IF_ERROR(CheckPlannerFlags(flags));
   POMPC_RETURN_IF_ERROR(CheckTasks(plan, flags.assets));
   RunnerOptions options = {
-      .jobs = flags.jobs, .nice = flags.nice, .flags = AssetFlags(flags), .out = &std::cout};
+      .jobs = flags.jobs, .nice = flags.nice, .flags = TrainFlags(flags), .out = &std::cout};
   POMPC_ASSIGN_OR_RETURN(options.program, ProgramOf(flags));
+  for (const std::string& flag : PlannerFlags(flags)) options.flags.push_back(flag);
   std::cout << CountsText(plan) << "; folder " << path << ", page " << path << "/status.html\n";
   POMPC_ASSIGN_OR_RETURN(SweepFolder folder, SweepFolder::Begin(path, std::move(plan)));
   std::cout << EstimateText(ReadStatus(folder, true).estimate, flags.jobs) << std::endl;
+  POMPC_ASSIGN_OR_RETURN(const auto planner, StartPlanner(flags, path, &options));
   POMPC_ASSIGN_OR_RETURN(const RunnerEnd end, RunTrials(options, &folder));
+  if (planner != nullptr) {
+    std::cout << "the planner used "
+              << absl::StrFormat("%.0f", planner->Stop().peak_memory_bytes / double{1 << 20})
+              << " MiB at most" << std::endl;
+  }
   if (!end.stopped_by.empty()) {
     std::cout << "resume with: pompc sweep resume " << path << std::endl;
     return absl::OkStatus();
@@ -151,15 +220,17 @@ absl::Status Resume(const SweepFlags& flags) {
   return RunPlan(folder.plan(), flags.folder, flags);
 }
 
-absl::Status Slurm(const SweepFlags& flags) {
+absl::Status WriteFor(const SweepEngine& engine, const SweepFlags& flags) {
   POMPC_ASSIGN_OR_RETURN(SweepPlan plan, ReadSweepFile(flags.file));
-  POMPC_RETURN_IF_ERROR(CheckTasks(plan, flags.assets));
-  POMPC_ASSIGN_OR_RETURN(const std::string program, ProgramOf(flags));
+  EngineOptions options = {.image = flags.image, .flags = TrainFlags(flags), .jobs = flags.jobs};
+  if (!engine.containers) {
+    POMPC_RETURN_IF_ERROR(CheckTasks(plan, flags.assets));
+    POMPC_ASSIGN_OR_RETURN(options.program, ProgramOf(flags));
+  }
   const std::string path = FolderOf(plan, flags);
   POMPC_ASSIGN_OR_RETURN(const SweepFolder folder, SweepFolder::Begin(path, std::move(plan)));
-  POMPC_ASSIGN_OR_RETURN(const std::string script,
-                         WriteSlurmArray(folder, program, AssetFlags(flags), flags.jobs));
-  std::cout << "sbatch " << script << "\npompc sweep collect " << path << std::endl;
+  POMPC_ASSIGN_OR_RETURN(const std::string advice, WriteEngine(folder, engine, options));
+  std::cout << advice << std::endl;
   return absl::OkStatus();
 }
 
@@ -244,17 +315,57 @@ void AddNice(CLI::App* command, SweepFlags* flags) {
 void AddRunning(CLI::App* command, SweepFlags* flags) {
   AddJobs(command, flags);
   AddAssets(*command, &flags->assets);
+  command->add_option("--device", flags->device, "where trials compute: cpu, cuda or cuda:N")
+      ->capture_default_str();
   command
       ->add_option("--program", flags->program,
                    "the program whose command train makes a trial; default: this one")
       ->type_name("PROGRAM");
 }
 
+void AddPlannerFlags(CLI::App* command, SweepFlags* flags) {
+  command->add_flag("--shared-planner", flags->shared_planner,
+                    "start one planner process, which plans for all trials, and end it with them");
+  rpc::AddInteger(
+      *command,
+      {"--plan-threads", "with --shared-planner: its threads that plan, 0: one a core", 0, 1024},
+      &flags->plan_threads);
+  command
+      ->add_option("--planner-program", flags->planner_program,
+                   "with --shared-planner: pompc-planner; default: the one beside --program")
+      ->type_name("PROGRAM");
+  command
+      ->add_option("--planners", flags->planners,
+                   "planners that are there, started with --accept-runs, plan for all trials")
+      ->type_name("HOST:PORT,...");
+  command
+      ->add_option("--listen", flags->listen,
+                   "with --planners: where they reach the trials' learners; default 127.0.0.1:0")
+      ->type_name("HOST:0");
+  rpc::AddCertificatesFlag(*command, &flags->certificates);
+  command->add_flag("--insecure", flags->insecure,
+                    "with --planners: allow --listen beyond this machine without --certificates");
+}
+
 struct Action {
   CLI::App* flags;
-  absl::Status (*run)(const SweepFlags&);
+  std::function<absl::Status(const SweepFlags&)> run;
   bool blocks_signals = false;
 };
+
+// The command that writes the objects of an engine.
+Action AddEngine(CLI::App& sweep, const SweepEngine& engine, SweepFlags* flags) {
+  CLI::App* command = sweep.add_subcommand(engine.name, engine.help);
+  AddFile(command, flags);
+  AddDir(command, flags);
+  AddRunning(command, flags);
+  if (engine.containers) {
+    command->add_option("--image", flags->image, "the image with pompc that makes the trials")
+        ->type_name("IMAGE")
+        ->capture_default_str();
+  }
+  return {command, [&engine](const SweepFlags& given) { return WriteFor(engine, given); }};
+}
 
 std::vector<Action> AddActions(CLI::App& sweep, SweepFlags* flags) {
   CLI::App* check =
@@ -267,10 +378,12 @@ std::vector<Action> AddActions(CLI::App& sweep, SweepFlags* flags) {
   AddFile(run, flags);
   AddDir(run, flags);
   AddRunning(run, flags);
+  AddPlannerFlags(run, flags);
   AddNice(run, flags);
   CLI::App* resume = sweep.add_subcommand("resume", "goes on with the sweep in a folder");
   AddFolder(resume, flags, "the sweep's folder");
   AddRunning(resume, flags);
+  AddPlannerFlags(resume, flags);
   AddNice(resume, flags);
   CLI::App* status = sweep.add_subcommand("status", "shows how far each trial is, and failures");
   AddFolder(status, flags, "the sweep's folder");
@@ -289,17 +402,16 @@ std::vector<Action> AddActions(CLI::App& sweep, SweepFlags* flags) {
       ->type_name("R");
   rpc::AddInteger(*report, {"--repetitions", "draws of the bootstrap", 100, 1'000'000},
                   &flags->repetitions);
-  CLI::App* slurm = sweep.add_subcommand(
-      "slurm", "writes a job array of Slurm that makes the trials; starts nothing");
-  AddFile(slurm, flags);
-  AddDir(slurm, flags);
-  AddRunning(slurm, flags);
+  std::vector<Action> actions = {{check, Check},       {run, Run, true}, {resume, Resume, true},
+                                 {status, ShowStatus}, {stop, Stop},     {report, Report}};
+  for (const SweepEngine& engine : SweepEngines())
+    actions.push_back(AddEngine(sweep, engine, flags));
   CLI::App* collect =
-      sweep.add_subcommand("collect", "keeps what came of trials that a job array has finished");
+      sweep.add_subcommand("collect", "keeps what came of trials that another engine has finished");
   AddFolder(collect, flags, "the sweep's folder");
   AddJobs(collect, flags);
-  return {{slurm, Slurm},         {collect, Collect},   {check, Check}, {run, Run, true},
-          {resume, Resume, true}, {status, ShowStatus}, {stop, Stop},   {report, Report}};
+  actions.push_back({collect, Collect});
+  return actions;
 }
 
 }  // namespace

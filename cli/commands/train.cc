@@ -17,6 +17,7 @@
 #include "cli/report/run_report.h"
 #include "common/base/check.h"
 #include "common/io/descriptors.h"
+#include "common/io/listener.h"
 #include "common/metrics/http_server.h"
 #include "common/process/log.h"
 #include "common/process/program.h"
@@ -51,6 +52,8 @@ struct TrainFlags {
   InProcessRunOptions run;
   bool offline = false;
   std::string import;
+  // The addresses of planners of other processes.
+  std::string planners;
   std::string certificates;
   std::string metrics_listen = "127.0.0.1:0";
   std::string log_level = "warning";
@@ -112,6 +115,45 @@ absl::Status CheckTask(const InProcessRunOptions& options) {
   return actor::FactoryForTask(options.config.env(), options.assets).status();
 }
 
+// Fails unless planners at the address could reach a learner that listens at `listen`.
+absl::Status CheckReach(const std::string& planner, const ListenAddress& listen) {
+  const absl::StatusOr<ListenAddress> address = ParseListenAddress(planner);
+  if (!listen.IsLoopback() || (address.ok() && address->IsLoopback())) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--listen: ", listen.ToString(), " is for this machine alone; planners at ", planner,
+      " must reach the learner there: allowed is an address of this machine that they reach"));
+}
+
+// Loads the certificates of this process, which must be a learner's. With planners of other
+// processes it also asks for plans, as an actor, and names its learner to them, as an operator.
+absl::Status SetCertificates(const TrainFlags& flags, InProcessRunOptions* options) {
+  POMPC_ASSIGN_OR_RETURN(options->certificates, rpc::LoadCertificates(flags.certificates));
+  if (options->certificates == nullptr) return absl::OkStatus();
+  POMPC_RETURN_IF_ERROR(options->certificates->CheckRole(proto::Access::LEARNER));
+  if (flags.planners.empty()) return absl::OkStatus();
+  POMPC_RETURN_IF_ERROR(options->certificates->CheckRole(proto::Access::ACTOR));
+  return options->certificates->CheckRole(proto::Access::OPERATOR);
+}
+
+// Takes planners of other processes for those of the run.
+absl::Status SetPlanners(const TrainFlags& flags, InProcessRunOptions* options) {
+  if (flags.planners.empty()) return absl::OkStatus();
+  POMPC_ASSIGN_OR_RETURN(options->planners,
+                         rpc::ParseEndpoints("--planners", flags.planners,
+                                             {options->certificates, proto::Access::PLANNER}));
+  if (options->listen.empty()) options->listen = "127.0.0.1:0";
+  POMPC_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options->listen));
+  if (listen.host == "0.0.0.0" || listen.host == "::") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--listen: ", options->listen,
+                     "; with --planners allowed is one address, at which they reach the learner"));
+  }
+  for (const rpc::Endpoint& planner : options->planners) {
+    POMPC_RETURN_IF_ERROR(CheckReach(planner.address(), listen));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Health(const InProcessRun* run) {
   return run == nullptr ? absl::UnavailableError("starting") : run->learner().Health();
 }
@@ -121,10 +163,8 @@ absl::Status Train(const TrainFlags& flags) {
       SetUpLogging({.role = "", .level = flags.log_level, .format = flags.log_format}));
   POMPC_RETURN_IF_ERROR(CheckDescriptorLimit());
   InProcessRunOptions options = flags.run;
-  POMPC_ASSIGN_OR_RETURN(options.certificates, rpc::LoadCertificates(flags.certificates));
-  if (options.certificates != nullptr) {
-    POMPC_RETURN_IF_ERROR(options.certificates->CheckRole(proto::Access::LEARNER));
-  }
+  POMPC_RETURN_IF_ERROR(SetCertificates(flags, &options));
+  POMPC_RETURN_IF_ERROR(SetPlanners(flags, &options));
   POMPC_ASSIGN_OR_RETURN(options.config, MakeConfig(flags));
   POMPC_RETURN_IF_ERROR(CheckTask(options));
   ProgressDisplay display(StandardOutputOptions(), &std::cout);
@@ -227,6 +267,11 @@ Command AddTrain(CLI::App& pompc) {
       ->add_option("--listen", flags->run.listen,
                    "serve the learner here as well, for pompc status; default: not at all")
       ->type_name("HOST:PORT");
+  command
+      ->add_option("--planners", flags->planners,
+                   "planners of other processes, started with --accept-runs, plan instead of one "
+                   "of this process; they reach the learner at --listen (default 127.0.0.1:0)")
+      ->type_name("HOST:PORT,...");
   rpc::AddCertificatesFlag(*command, &flags->certificates);
   command->add_flag(
       "--insecure", flags->run.insecure,

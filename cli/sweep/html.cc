@@ -17,7 +17,8 @@ constexpr char kStyle[] =
     "body{font:14px sans-serif;margin:2em;color:var(--ink);background:var(--paper)}"
     "table{border-collapse:collapse;margin:.5em 0 1.5em}"
     "th,td{border-bottom:1px solid var(--line);padding:.25em .7em;text-align:right}"
-    "th:first-child,td:first-child{text-align:left}"
+    "th:first-child,td:first-child,th.words,td.words{text-align:left}"
+    "td.words{max-width:28em}"
     "tr:nth-child(even){background:var(--soft)}svg{max-width:100%;height:auto}"
     "pre{background:var(--soft);padding:.6em;overflow-x:auto}"
     "progress{width:24em;max-width:100%}";

@@ -14,8 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
+#include "cli/sweep/log_lines.h"
 #include "cli/sweep/status.h"
 #include "common/base/check.h"
 #include "common/base/threads.h"
@@ -23,7 +22,6 @@
 #include "common/io/descriptors.h"
 #include "common/process/log.h"
 #include "common/process/signals.h"
-#include "common/values/short_text.h"
 #include "common/values/text_table.h"
 #include "rundir/run_directory.h"
 
@@ -39,20 +37,6 @@ constexpr absl::Duration kStopGrace = absl::Minutes(5);
 // A run directory is free soon after the process that held it has been killed.
 constexpr int kLockAttempts = 100;
 constexpr int kLockPauseMs = 100;
-// What is kept of the log of a trial that failed.
-constexpr size_t kLogLines = 5;
-constexpr size_t kLogLineBytes = 500;
-
-// The last lines of a file.
-std::vector<std::string> LastLines(const std::string& path) {
-  const absl::StatusOr<std::string> text = ReadFile(path);
-  if (!text.ok()) return {};
-  std::vector<std::string> lines =
-      absl::StrSplit(absl::StripTrailingAsciiWhitespace(*text), absl::ByAnyChar("\n\r"));
-  if (lines.size() > kLogLines) lines.erase(lines.begin(), lines.end() - kLogLines);
-  for (std::string& line : lines) line = ShortText(line, kLogLineBytes);
-  return lines;
-}
 
 // Says whether the run in a folder has reached its goal or limit, and how it ended.
 struct RunOutcome {
@@ -134,6 +118,9 @@ class Runner {
       WritePageIfDue();
       if (running_.empty()) return absl::OkStatus();
       Wait();
+      if (options_.planner != nullptr) {
+        POMPC_RETURN_IF_ERROR(options_.planner->Tend(options_.out));
+      }
       POMPC_RETURN_IF_ERROR(Reap());
       LookForStop();
       if (!stopped_by_.empty() && Clock::Real()->Now() - stopped_at_ >= kStopGrace) {
@@ -207,6 +194,9 @@ class Runner {
     for (const Running& running : running_) {
       waits.push_back({.fd = running.process->end_fd(), .events = POLLIN, .revents = 0});
     }
+    // poll() passes over a descriptor below 0.
+    const int planner = options_.planner == nullptr ? -1 : options_.planner->end_fd();
+    waits.push_back({.fd = planner, .events = POLLIN, .revents = 0});
     poll(waits.data(), waits.size(), PollTimeout(kLook));
     waker_.Clear();
   }

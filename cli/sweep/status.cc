@@ -5,12 +5,15 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "cli/report/csv.h"
 #include "cli/report/run_directory.h"
 #include "cli/sweep/html.h"
+#include "cli/sweep/log_lines.h"
 #include "common/base/check.h"
 #include "common/values/statistics.h"
 #include "common/values/text_table.h"
@@ -21,6 +24,23 @@ namespace {
 double LastCell(const CsvTable& table, const std::string& name) {
   const std::vector<double>& column = table.column(name);
   return column.empty() ? NAN : column.back();
+}
+
+// What the training thread spent its time on before the newest line of timings.csv, the most
+// first: "updating 71 %, waiting for rows 25 %".
+std::string LearnerTime(const CsvTable& timings) {
+  constexpr absl::string_view kShare = "share_";
+  constexpr double kShown = 0.05;
+  std::vector<std::pair<double, std::string>> shares;
+  for (const auto& [name, column] : timings.columns) {
+    if (!absl::StartsWith(name, kShare) || column.empty() || !(column.back() >= kShown)) continue;
+    const double share = column.back();
+    shares.emplace_back(-share, absl::StrReplaceAll(name.substr(kShare.size()), {{"_", " "}}));
+  }
+  std::sort(shares.begin(), shares.end());
+  return absl::StrJoin(shares, ", ", [](std::string* out, const auto& share) {
+    absl::StrAppendFormat(out, "%s %.0f %%", share.second, -100 * share.first);
+  });
 }
 
 // A running trial's numbers. Files that cannot be read, as they may be written just now, leave
@@ -58,6 +78,13 @@ TrialStatus StatusOf(const SweepFolder& folder, const Trial& trial, const std::s
   status.log_lines.assign(kept.log_line().begin(), kept.log_line().end());
   if (state == "running" || state == "interrupted") {
     ReadProgress(folder.RunDir(trial.key), &status);
+  }
+  if (state == "running") {
+    const TrialNews news = ReadTrialLog(folder.Log(trial.key));
+    status.learner_time =
+        LearnerTime(ReadCsvIfThere(TimingsFile(folder.RunDir(trial.key))).value_or(CsvTable()));
+    status.waiting = news.waiting;
+    status.page = news.page;
   }
   return status;
 }
@@ -138,6 +165,23 @@ const std::vector<std::string>& Headings() {
   return *headings;
 }
 
+// The row of a trial in the page's table.
+std::string RowHtml(const TrialStatus& trial) {
+  std::string row = "<tr>";
+  const std::vector<std::string> cells = Cells(trial);
+  for (size_t i = 0; i < cells.size(); ++i) {
+    std::string html = HtmlText(cells[i]);
+    // The page of a trial that runs is a step away, on the machine that runs it.
+    if (Headings()[i] == "state" && !trial.page.empty()) {
+      html = absl::StrCat("<a href=\"", HtmlText(trial.page), "\">", html, "</a>");
+    }
+    absl::StrAppend(&row, "<td>", html, "</td>");
+  }
+  return absl::StrCat(row, "<td>", trial.returns.empty() ? "" : Sparkline(trial.returns),
+                      "</td><td class=\"words\">", HtmlText(trial.learner_time),
+                      "</td><td class=\"words\">", HtmlText(trial.waiting), "</td></tr>\n");
+}
+
 std::string FailureHtml(const TrialStatus& trial) {
   return absl::StrCat("<h3>", HtmlText(trial.key.ToString()), ": ", HtmlText(trial.failure),
                       "</h3>\n<pre>", HtmlText(absl::StrJoin(trial.log_lines, "\n")), "</pre>\n");
@@ -187,6 +231,12 @@ std::string StatusText(const SweepStatus& status) {
   std::string text = FormatTable(table);
   for (const std::string& decision : status.decisions) absl::StrAppend(&text, decision, "\n");
   for (const TrialStatus& trial : status.trials) {
+    if (trial.waiting.empty() && trial.learner_time.empty()) continue;
+    absl::StrAppend(&text, trial.key.ToString(), ": ", trial.learner_time,
+                    trial.waiting.empty() || trial.learner_time.empty() ? "" : "; ", trial.waiting,
+                    "\n");
+  }
+  for (const TrialStatus& trial : status.trials) {
     if (trial.failures == 0) continue;
     absl::StrAppend(&text, "\n", trial.key.ToString(), ": ", trial.failure, "\n");
     for (const std::string& line : trial.log_lines) absl::StrAppend(&text, "  ", line, "\n");
@@ -206,15 +256,9 @@ std::string StatusHtml(const std::string& name, const SweepStatus& status, int j
   }
   absl::StrAppend(&body, "<table>\n<tr>");
   for (const std::string& heading : Headings()) absl::StrAppend(&body, "<th>", heading, "</th>");
-  absl::StrAppend(&body, "<th>returns</th></tr>\n");
-  for (const TrialStatus& trial : status.trials) {
-    absl::StrAppend(&body, "<tr>");
-    for (const std::string& cell : Cells(trial)) {
-      absl::StrAppend(&body, "<td>", HtmlText(cell), "</td>");
-    }
-    absl::StrAppend(&body, "<td>", trial.returns.empty() ? "" : Sparkline(trial.returns),
-                    "</td></tr>\n");
-  }
+  absl::StrAppend(&body, "<th>returns</th><th class=\"words\">learner's time</th>",
+                  "<th class=\"words\">waits</th></tr>\n");
+  for (const TrialStatus& trial : status.trials) absl::StrAppend(&body, RowHtml(trial));
   absl::StrAppend(&body, "</table>\n");
   for (const TrialStatus& trial : status.trials) {
     if (trial.failures > 0) absl::StrAppend(&body, FailureHtml(trial));

@@ -25,6 +25,11 @@ struct TrialStatus {
   // Rows a second, and the seconds that are left at this rate.
   double rows_per_second = 0;
   double seconds_left = 0;
+  // A running trial has these too. Who waits for whom and what is out of order, in words, empty
+  // when nothing is; what its learner's time went to lately; the address of its own status page.
+  std::string waiting;
+  std::string learner_time;
+  std::string page;
   // Starts that failed, how the newest did, and the last lines of its log.
   uint32_t failures = 0;
   std::string failure;

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "proto/parameter_version.h"
 #include "run/control/names.h"
 
@@ -163,6 +166,21 @@ std::string ProgressLine(const proto::RunStatus& status) {
   absl::StrAppend(&line, " | ", RatesText(status), " | ", TimeText(status));
   if (!status.waiting().empty()) absl::StrAppend(&line, " | ", status.waiting());
   return line;
+}
+
+std::optional<std::string> WaitingOf(absl::string_view progress_line) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(progress_line, " | ");
+  const std::vector<absl::string_view> head = absl::StrSplit(parts[0], absl::MaxSplits("  ", 1));
+  proto::Phase phase;
+  if (head.size() != 2 || !proto::Phase_Parse(std::string(head[0]), &phase)) return std::nullopt;
+  // Returns are there once they are known, rates and times always.
+  size_t next = 1;
+  for (const char* optional : {"training return ", "evaluation "}) {
+    if (next < parts.size() && absl::StartsWith(parts[next], optional)) ++next;
+  }
+  next += 2;
+  if (parts.size() < next) return std::nullopt;
+  return absl::StrJoin(parts.begin() + static_cast<std::ptrdiff_t>(next), parts.end(), " | ");
 }
 
 TextTable StatusFields(const proto::GetRunReply& run) {

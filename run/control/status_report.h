@@ -2,9 +2,11 @@
 #define POMPC_RUN_CONTROL_STATUS_REPORT_H_
 
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "common/values/text_table.h"
 #include "proto/run.pb.h"
 
@@ -15,6 +17,10 @@ namespace pompc::run {
 
 // One line: phase, rows, updates, returns, rates, time left, who waits.
 std::string ProgressLine(const proto::RunStatus& status);
+
+// What a ProgressLine says of who waits, empty where nobody does; nothing for any other line. For
+// those who have only the output of a run, such as of a trial on another machine.
+std::optional<std::string> WaitingOf(absl::string_view progress_line);
 
 // "FINISHED: all 2000 rows are stored": the phase, and why the run is over if it is.
 std::string PhaseText(const proto::RunStatus& status);

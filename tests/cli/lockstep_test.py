@@ -6,6 +6,9 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from processes import die_with_parent, free_ports  # pylint: disable=wrong-import-position
+
 BIN = os.path.join(sys.argv.pop(1), "bin")
 # Episodes of ten decisions in two environments, rows in two shards, plans made anew, values every few updates.
 SMALL = ["--preset", "quickstart", "--set", "schedule=LOCKSTEP", "--set", "env.action_repeat=100",
@@ -63,6 +66,40 @@ class LockstepTest(unittest.TestCase):
         for _ in range(3):
             self.busy()
         self.assertEqual(self.train("second", "--seed", "5"), first)
+
+    def planner(self, **environment):
+        """The address of a planner that serves runs of others."""
+        (port,) = free_ports(1)
+        process = subprocess.Popen(
+            [os.path.join(BIN, "pompc-planner"), "--listen", f"127.0.0.1:{port}", "--accept-runs", "--threads", "2",
+             "--metrics-listen", "127.0.0.1:0"],
+            stderr=subprocess.DEVNULL, env={**os.environ, **environment}, preexec_fn=die_with_parent)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return f"127.0.0.1:{port}"
+
+    def test_planners_of_other_processes_change_nothing(self):
+        first = self.train("first", "--seed", "5")
+        planner = self.planner()
+        # Another run has its plans of it meanwhile.
+        other = subprocess.Popen([os.path.join(BIN, "pompc"), "train", "--run-dir", os.path.join(self.folder, "other"),
+                                  *SMALL, "--seed", "6", "--planners", planner], stdout=subprocess.DEVNULL)
+        try:
+            second = self.train("second", "--seed", "5", "--planners", planner)
+        finally:
+            self.assertEqual(other.wait(200), 0)
+        self.assertEqual(second, first)
+        # Both have gone, and left room for others.
+        self.assertEqual(len(program("pompc", "planner", "runs", "--planners", planner).stdout.splitlines()), 1)
+
+    def test_planners_that_compute_otherwise_are_refused(self):
+        planner = self.planner(POMPC_INSTRUCTIONS="BASELINE")
+        run_dir = os.path.join(self.folder, "run")
+        done = program("pompc", "train", "--run-dir", run_dir, *SMALL, "--planners", planner)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertRegex(done.stderr, f"--planners: {planner} computes with \"pompc .*BASELINE.*, this process with \"pompc .*"
+                                      "a run of schedule LOCKSTEP could not be repeated")
+        self.assertFalse(os.path.exists(run_dir))
 
     def test_separate_processes_refuse_it(self):
         done = program("pompc-learner", "--run-dir", os.path.join(self.folder, "run"), "--replay", "127.0.0.1:1",

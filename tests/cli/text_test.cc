@@ -183,6 +183,24 @@ TEST(RunReportTest, ProgressLineOfAFreshRunLeavesOutWhatIsNotThere) {
             "SEED  0 rows, 0 updates, 0 episodes | 0 rows/s, 0 updates/s | 0:00");
 }
 
+TEST(RunReportTest, AProgressLineTellsWhoWaits) {
+  proto::RunStatus status = SomeRun().status();
+  EXPECT_EQ(run::WaitingOf(run::ProgressLine(status)), "updates wait for rows");
+  status.set_waiting("a | b");
+  EXPECT_EQ(run::WaitingOf(run::ProgressLine(status)), "a | b");
+  status.clear_waiting();
+  EXPECT_EQ(run::WaitingOf(run::ProgressLine(status)), "");
+  proto::RunStatus fresh;
+  fresh.set_phase(proto::SEED);
+  EXPECT_EQ(run::WaitingOf(run::ProgressLine(fresh)), "");
+  fresh.set_waiting("no planner is connected");
+  EXPECT_EQ(run::WaitingOf(run::ProgressLine(fresh)), "no planner is connected");
+  for (const char* other : {"", "run directory runs/a, status page http://127.0.0.1:1/", "TRAINING",
+                            "TRAINING  12 rows | 3", "2026 W pompc: a | b | c | d"}) {
+    EXPECT_EQ(run::WaitingOf(other), std::nullopt) << other;
+  }
+}
+
 // The status may come from a program of another version.
 TEST(RunReportTest, ABestEvaluationThatIsNotThereIsNone) {
   proto::GetRunReply run = SomeRun();

@@ -32,6 +32,8 @@ class FakeEngine : public PlanEngine {
                                                 spec_);
   }
 
+  std::string arithmetic() const override { return "fake"; }
+
   FakeBackend backend;
 
  private:

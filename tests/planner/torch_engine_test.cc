@@ -260,6 +260,7 @@ class GatedEngine : public PlanEngine {
       const parameters::ParameterSnapshot& snapshot) override {
     return engine_->Load(snapshot);
   }
+  std::string arithmetic() const override { return engine_->arithmetic(); }
 
   void SetClosed(bool closed) {
     MutexLock lock(&mu_);
