@@ -87,7 +87,6 @@ class TrackTest(unittest.TestCase):
         run = pompc.Run("127.0.0.1:9")
         states = iter([status, {**status, "updates": 11, "evaluations": [result, result], "phase": "FINISHED"}])
 
-
         def next_status():
             try:
                 return next(states)
@@ -189,6 +188,21 @@ class TrackTest(unittest.TestCase):
         with contextlib.redirect_stderr(io.StringIO()) as stderr:
             self.assertEqual(pompc.track.main([str(self.folder.parent), "--to", "wandb"]), 2)
         self.assertIn("is not the directory of a run", stderr.getvalue())
+
+    def test_a_setting_of_another_tracker_is_refused(self):
+        for to, setting, own in (("wandb", "experiment", "project"), ("mlflow", "project", "experiment")):
+            with contextlib.redirect_stderr(io.StringIO()) as stderr:
+                self.assertEqual(pompc.track.main([str(self.folder), "--to", to, f"--{setting}", "x", "--once"]), 2)
+            self.assertEqual(stderr.getvalue(),
+                             f"pompc.track: {to} has no setting '{setting}': '{own}' is its only one\n")
+
+    def test_a_tracker_that_does_not_begin_ends_the_program_with_a_line(self):
+        mlflow = unittest.mock.MagicMock()
+        mlflow.start_run.side_effect = RuntimeError("no such server")
+        with unittest.mock.patch.dict(sys.modules, {"mlflow": mlflow}), \
+                contextlib.redirect_stderr(io.StringIO()) as stderr:
+            self.assertEqual(pompc.track.main([str(self.folder), "--to", "mlflow", "--once"]), 1)
+        self.assertEqual(stderr.getvalue(), "pompc.track: mlflow did not begin a run: no such server\n")
 
     def installed(self, name):
         if importlib.util.find_spec(name) is None:
