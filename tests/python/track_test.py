@@ -189,6 +189,27 @@ class TrackTest(unittest.TestCase):
             self.assertEqual(pompc.track.main([str(self.folder.parent), "--to", "wandb"]), 2)
         self.assertIn("is not the directory of a run", stderr.getvalue())
 
+    def test_a_file_of_the_run_that_cannot_be_read_is_named(self):
+        for name, content, words in (("run.json", b"{}", "run.json does not tell run_id"),
+                                     ("run.json", b"{", "run.json does not tell run_id"),
+                                     ("run.json", b"\xff", "run.json: .*decode"),
+                                     ("learner.json", b"[]", "learner.json does not tell address"),
+                                     ("metrics.csv", b"update\n\xff\n", "metrics.csv: .*decode"),
+                                     ("config.textproto", None, "config.textproto: No such file")):
+            with self.subTest(name=name, content=content):
+                path = self.folder / name
+                before = path.read_bytes() if path.exists() else None
+                path.unlink(missing_ok=True)
+                if content is not None:
+                    path.write_bytes(content)
+                with contextlib.redirect_stderr(io.StringIO()) as stderr, \
+                        unittest.mock.patch.dict(sys.modules, {"mlflow": unittest.mock.MagicMock()}):
+                    self.assertEqual(pompc.track.main([str(self.folder), "--to", "mlflow", "--once"]), 1)
+                self.assertRegex(stderr.getvalue(), words)
+                path.unlink(missing_ok=True)
+                if before is not None:
+                    path.write_bytes(before)
+
     def test_a_setting_of_another_tracker_is_refused(self):
         for to, setting, own in (("wandb", "experiment", "project"), ("mlflow", "project", "experiment")):
             with contextlib.redirect_stderr(io.StringIO()) as stderr:
