@@ -19,6 +19,7 @@ import datetime
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import zlib
@@ -36,6 +37,7 @@ NETWORKS = {"_encoder.state": "encoder", "_dynamics": "dynamics", "_reward": "re
             "_pi": "policy"}
 ENSEMBLES = {"q": ("_Qs.params.",), "q_target": ("_target_Qs_params.", "_target_Qs.params.")}
 MODEL = ("encoder", "dynamics", "reward", "termination", "q")
+PATIENCE_SECONDS = 120  # with pompc, which takes a second
 
 
 class Unusable(Exception):
@@ -56,9 +58,20 @@ def read_state(path):
     except Exception as error:
         raise Unusable(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error
     state = state.get("model", state) if isinstance(state, dict) else {}
-    # What has no numbers (tensors of the device "meta") are shells of the program's modules.
-    return {name: value.detach().cpu().numpy() if isinstance(value, torch.Tensor) and not value.is_meta else None
+    if not isinstance(state, dict):
+        raise Unusable(f"{path} holds no tensors by their names")
+    # NumPy does not have all types of PyTorch, such as bfloat16; checkpoints are float32 in any case. What has no numbers (tensors of the device "meta") are shells of the program's modules.
+    return {str(name): value.detach().float().numpy() if isinstance(value, torch.Tensor) and not value.is_meta else None
             for name, value in state.items()}
+
+
+def pompc(flags, *arguments):
+    """What the program said, and its exit status."""
+    try:
+        return subprocess.run([flags.pompc, *arguments], capture_output=True, text=True, check=False,
+                              stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Unusable(f"{flags.pompc} {arguments[0]} did not end within {PATIENCE_SECONDS} s") from None
 
 
 def layers_of(state, prefix, ensemble):
@@ -124,9 +137,10 @@ def make_config(flags, networks, state):
         settings |= {"env.spec.observation_size": observation_size, "env.spec.action_size": action_size,
                      "env.spec.episode_decisions": flags.episode_decisions,
                      "env.spec.terminates": str(terminates).lower()}
+    elif flags.episode_decisions:
+        raise Unusable(f"--episode-decisions is for --task external; the task {flags.task} has its own")
     given = [f"{name}={value}" for name, value in settings.items()] + flags.set
-    done = subprocess.run([flags.pompc, "config", "--preset", "tdmpc2", *[word for one in given for word in ("--set", one)]],
-                          capture_output=True, text=True, check=False)
+    done = pompc(flags, "config", "--preset", "tdmpc2", *[word for one in given for word in ("--set", one)])
     if done.returncode != 0:
         raise Unusable(done.stderr.strip())
     for name, value in (("observation_size", observation_size), ("action_size", action_size),
@@ -176,11 +190,17 @@ def run(flags):
     except Unusable as error:
         raise Unusable(f"{flags.file}: {error}") from None
     config = make_config(flags, networks, state)
-    write_checkpoint(flags.out, arrays_of(networks), config, flags.updates)
-    # What pompc refuses is no checkpoint.
-    done = subprocess.run([flags.pompc, "checkpoint", "inspect", flags.out], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Unusable(f"{flags.out} is not what pompc takes: {done.stderr.strip()}")
+    # What pompc refuses is no checkpoint, and is not left behind.
+    unfinished = flags.out.with_name(f"{flags.out.name}.importing-{os.getpid()}")
+    try:
+        write_checkpoint(unfinished, arrays_of(networks), config, flags.updates)
+        done = pompc(flags, "checkpoint", "inspect", unfinished)
+        if done.returncode != 0:
+            raise Unusable(f"pompc does not take what is in {flags.file}: "
+                           f"{done.stderr.strip().replace(str(unfinished), str(flags.out))}")
+        unfinished.rename(flags.out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     count = sum(layer[part].size for name, layers in networks.items() if name != "q_target"
                 for layer in layers for part in layer)
     print(f"{flags.out}: {', '.join(networks)}; {count:,} parameters")
@@ -190,7 +210,7 @@ def main(arguments=None):
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", help="the .pt file")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the checkpoint, which must not exist")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="the checkpoint's folder, which must not exist")
     parser.add_argument("--task", required=True, help="a task of `pompc tasks`, or external")
     parser.add_argument("--action-repeat", type=integer(1), help="control steps of a decision (default: pompc's, 2)")
     parser.add_argument("--episode-decisions", type=integer(1), help="with --task external")

@@ -34,7 +34,7 @@ DECODED_ABSOLUTE = 2.4e-6
 
 
 def run(pompc, *arguments):
-    done = subprocess.run([pompc, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([pompc, *arguments], capture_output=True, text=True, check=False, timeout=300)
     if done.returncode != 0:
         sys.exit(done.stderr.strip())
 

@@ -35,8 +35,9 @@ struct OnnxExport {
 
 // Writes the files, and compares first what onnxruntime computes with them for 1,000 observations.
 // DATA_LOSS naming the file and the output that differs from pompc's by more than 1e-5 of its
-// largest number (or of 1, if that is larger); then, and after any other error, nothing was
-// written. RESOURCE_EXHAUSTED for networks beyond the 2 GiB of an ONNX file.
+// largest number (or of 1, if that is larger). RESOURCE_EXHAUSTED for networks beyond the 2 GiB of
+// an ONNX file. After an error no file was written, unless one could not be moved to its place:
+// then those before it are there.
 // REQUIRES: CheckOnnxPath(options.path) is OK.
 absl::StatusOr<OnnxExport> ExportOnnx(const CheckpointFile& checkpoint, const OnnxOptions& options);
 

@@ -5,13 +5,13 @@
   actor.py --robot PORT --checkpoint runs/a --out rows              # acts by a policy, without planners
 
 At every tick of the robot it sends a whole sequence of actions, twice: the plan's, made at the newest observation, or,
-where no plan came by the deadline, what is left of the one before (the next action of its warm start). So a plan that is
-late or lost costs the robot freshness, not a tick. A plan that comes after its deadline still serves the next ticks.
+where no plan came by the deadline, what is left of the one before (the next action of its warm start). So a plan that
+is late or lost costs the robot freshness, not a tick. A plan that comes after its deadline still serves the next ticks.
 
 --out names two files. OUT.safetensors is a data set of all rows (docs/datasets.md), which `pompc replay import` brings
 into a run; rows of a person, and those without a plan at their observation, have has_plan 0. OUT.csv has a line for
-every tick: what was executed (plan, ahead, held, human, missed), and whether its row is stored, or dropped since a frame of it
-never arrived. At the end one line of JSON sums up."""
+every tick: what was executed (plan, ahead, held, human, missed), and whether its row is stored, or dropped since a
+frame of it never arrived. At the end one line of JSON sums up."""
 
 import argparse
 import collections
@@ -121,7 +121,8 @@ class Recorder:
 
 
 class Actor:
-    """Keeps a robot supplied with actions for `reach` ticks. `plan` makes a Made of (observation, Made before or None)."""
+    """Keeps a robot supplied with actions for `reach` ticks. `plan` makes a Made of (observation, Made before or
+    None)."""
 
     def __init__(self, link, port, plan, deadline, reach):
         self._link, self._port, self._plan, self._deadline, self._reach = link, port, plan, deadline, reach
@@ -168,9 +169,10 @@ class Actor:
             before = self._newest[1] if self._newest and tick - self._newest[0] <= 2 else None
             self._pending = (tick, self._pool.submit(self._plan, frame["observation"], before))
         made_in_time = self._collect(self._deadline * period) == tick
-        self.counts["plans" if made_in_time else "fallbacks"] += 1
         if self._newest is None:
+            self.counts["without_plan"] += 1
             return
+        self.counts["plans" if made_in_time else "fallbacks"] += 1
         made_at, made = self._newest
         ahead = made.plan.sequence[tick - made_at:]
         # Behind its end the last action is held, so that the robot has one for every tick until it hears again.
@@ -206,8 +208,8 @@ def main():
     parser.add_argument("--run", help="id of the run, where a planner serves several")
     parser.add_argument("--checkpoint", help="act by its policy instead")
     parser.add_argument("--out", default="rows", help="names the files (default: rows)")
-    parser.add_argument("--deadline", type=float, default=0.5, help="of a plan, as a share of the period (default: 0.5)")
-    parser.add_argument("--reach", type=integer, default=16, help="ticks that each message has actions for (default: 16)")
+    parser.add_argument("--deadline", type=float, default=0.5, help="of a plan, share of the period (default: 0.5)")
+    parser.add_argument("--reach", type=integer, default=16, help="ticks with actions in a message (default: 16)")
     parser.add_argument("--jitter-ms", type=float, default=0, help="hold datagrams back, to try it out")
     parser.add_argument("--loss", type=float, default=0, help="lose a share of them, to try it out")
     parser.add_argument("--seed", type=integer, default=random.randrange(2**31), help="of jitter and loss")

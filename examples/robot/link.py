@@ -18,6 +18,9 @@ def integer(text):
     return int(text)
 
 
+LARGEST_BYTES = 65507  # of a UDP datagram's content
+
+
 class Link:
     """A UDP socket on loopback. What is sent may be lost (with probability `loss`) and is held back for up to `jitter`
     seconds, so that it may overtake. Thread-safe; close() sends the rest and ends its thread."""
@@ -34,13 +37,18 @@ class Link:
         self._thread.start()
 
     def send(self, message, port):
+        """ValueError if the message is too large for a datagram."""
+        data = json.dumps(message).encode()
+        if len(data) > LARGEST_BYTES:
+            raise ValueError(f"a message of {len(data)} bytes is too large for a datagram ({LARGEST_BYTES}): "
+                             "it needs actions for fewer ticks (--reach)")
         with self._changed:
             self.sent += 1
             if self._random.random() < self._loss:
                 self.lost += 1
                 return
             due = time.monotonic() + self._random.uniform(0, self._jitter)
-            heapq.heappush(self._held, (due, next(self._order), json.dumps(message).encode(), port))
+            heapq.heappush(self._held, (due, next(self._order), data, port))
             self._changed.notify()
 
     def _deliver(self):
@@ -54,13 +62,14 @@ class Link:
                 self._socket.sendto(data, ("127.0.0.1", port))
 
     def receive(self, seconds):
-        """(message, port of its sender); None if nothing came in that time."""
+        """(message, port of its sender); None if nothing came in that time, or something that is no message."""
         self._socket.settimeout(max(seconds, 1e-4))
         try:
             data, (_, port) = self._socket.recvfrom(65536)
-        except (TimeoutError, socket.timeout):
+            message = json.loads(data)
+        except (TimeoutError, socket.timeout, ValueError):
             return None
-        return json.loads(data), port
+        return (message, port) if isinstance(message, dict) else None
 
     def close(self):
         with self._changed:

@@ -3,10 +3,11 @@
 
   robot.py --port 0 --period-ms 20 --ticks 1000 --jitter-ms 20 --loss 0.05 --takeover 300:360
 
-At each tick it executes the newest action that it has for that tick: actors send it a whole sequence at a time, and each
-tells for which tick its first one is. It never waits for one. After the tick it tells what it saw and did, with the
-frames before, so that a lost datagram loses nothing. While a person has taken over, the person's actions are executed.
-It prints its port, and at the end one line of JSON: ticks by what was executed in them, and ticks that began late."""
+At each tick it executes the newest action that it has for that tick: actors send it a whole sequence at a time, and
+each tells for which tick its first one is. It never waits for one. After the tick it tells what it saw and did, with
+the frames before, so that a lost datagram loses nothing. While a person has taken over, the person's actions are
+executed. It prints its port, and at the end one line of JSON: ticks by what was executed in them, and ticks that began
+late."""
 
 import argparse
 import collections
@@ -64,8 +65,8 @@ class Buffer:
 
     def action(self, tick):
         """(action, what it is) for the tick, of the sequence that was made last: "plan" if it was made at what was seen
-        at this tick, "ahead" if before, "held" if it is the last one of a plan that did not reach so far; "missed" where
-        no sequence does."""
+        at this tick, "ahead" if before, "held" if it is the last one of a plan that did not reach so far; "missed"
+        where no sequence does."""
         with self._lock:
             reaching = [each for each in self._sequences if each["tick"] <= tick < each["tick"] + len(each["actions"])]
         if not reaching:

@@ -229,7 +229,7 @@ Json ReferencesJson(const References& references) {
   return {{"note", Text(references.note)}, {"curves", std::move(curves)}};
 }
 
-// How many processes of each role are in each state, whatever the list of them leaves out.
+// Counts the processes of each role in each state, those that the list leaves out among them.
 Json ProcessCountsJson(const std::vector<ProcessView>& processes) {
   std::map<std::pair<std::string, std::string>, size_t> counts;
   for (const ProcessView& process : processes) ++counts[{process.role, process.health}];

@@ -57,9 +57,10 @@ class Actor:
         `terminates`: episodes can end in true terminal states, beside the time limit. Refused if the environment cannot
         be used, or does not tell how long its episodes are and `episode_steps` does not either."""
         (made,) = make_all(self._make_env, 1)
-        text = config_text(made, action_repeat, episode_steps, terminates)
-        close_all([made])
-        return text
+        try:
+            return config_text(made, action_repeat, episode_steps, terminates)
+        finally:
+            close_all([made])
 
     def run(self, learner: str, planners: str | Iterable[str], replay: str | Iterable[str] = (), *,
             environments: int = 1, evaluate: bool = False, certificates: str | os.PathLike[str] | None = None,

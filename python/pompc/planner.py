@@ -71,7 +71,11 @@ class Planner:
         self._seconds = seconds
         self._random = numpy.random.default_rng()
         self._lock = threading.Lock()
-        self.run_id = run if run is not None else self._find_run()
+        try:
+            self.run_id = run if run is not None else self._find_run()
+        except Failed:
+            self.close()
+            raise
 
     def _find_run(self) -> str:
         problems = []

@@ -34,17 +34,26 @@ class Replay:
         self._stubs = [wire.Stub("ReplayService", address, folder) for address in wire.parse_addresses(shards)]
         if not self._stubs:
             raise Refused("no shards are named: host:port of each")
+        try:
+            first = self._first_of_one_run()
+        except Failed:
+            self.close()
+            raise
+        self.run_id, self.task = first.run_id, first.task
+        self.action_repeat: int = first.action_repeat
+        self.observation_size: int = first.spec.observation_size
+        self.action_size: int = first.spec.action_size
+        self.horizon: int = first.horizon  # rows of a window
+
+    def _first_of_one_run(self) -> messages.ShardDescription:
+        """The first shard's. Failed where another one is of another run."""
         descriptions = self._descriptions()
         first = descriptions[0]
         for stub, description in zip(self._stubs, descriptions, strict=True):
             if description.run_id != first.run_id:
                 raise Failed(f"{self._stubs[0].address} is of run {first.run_id}, {stub.address} of run "
                              f"{description.run_id}")
-        self.run_id, self.task = first.run_id, first.task
-        self.action_repeat: int = first.action_repeat
-        self.observation_size: int = first.spec.observation_size
-        self.action_size: int = first.spec.action_size
-        self.horizon: int = first.horizon  # rows of a window
+        return first
 
     def _descriptions(self) -> list[messages.ShardDescription]:
         request = messages.DescribeRequest(header=wire.header(""))

@@ -16,7 +16,8 @@ class Run:
     run that serves an address names in its directory. Thread-safe."""
 
     def __init__(self, where: str | os.PathLike[str], *, certificates: str | os.PathLike[str] | None = None):
-        """Refused if it is neither an address nor the directory of a run."""
+        """Refused if it is neither an address nor the directory of a run. Failed, here and below, naming a file of the
+        directory that cannot be read."""
         self.folder: pathlib.Path | None = None
         self.address = ""
         self._certificates = wire.certificates_folder(certificates)
@@ -26,7 +27,7 @@ class Run:
                 raise Refused(f"{where} is not the directory of a run: it has no run.json")
             served = self.folder / "learner.json"
             if served.exists():
-                self.address = str(json.loads(served.read_text(encoding="utf-8"))["address"])
+                self.address = _member(served, "address")
         elif isinstance(where, str):
             try:
                 self.address = wire.parse_address(where)
@@ -56,13 +57,13 @@ class Run:
     def run_id(self) -> str:
         """The run's id."""
         if self.folder is not None:
-            return str(json.loads((self.folder / "run.json").read_text(encoding="utf-8"))["run_id"])
+            return _member(self.folder / "run.json", "run_id")
         return str(self._state().run_id)
 
     def config(self) -> str:
         """The run's resolved config, as text."""
         if self.folder is not None:
-            return (self.folder / "config.textproto").read_text(encoding="utf-8")
+            return _text(self.folder / "config.textproto")
         from google.protobuf import text_format
         resolved: Any = self._state().config
         return str(text_format.MessageToString(resolved))
@@ -90,6 +91,26 @@ class Run:
         # The call names the run, so that it cannot end another one that has taken over the address.
         header = wire.header(self._state().run_id)
         wire.asked(stub.StopRun, messages.StopRunRequest(header=header), limits.CALL_SECONDS, stub.address)
+
+
+def _text(path: pathlib.Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failed(f"{path}: {_why(error)}") from error
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    """The words without the path, which an OSError has too."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def _member(path: pathlib.Path, name: str) -> str:
+    """A text in the object of a JSON file."""
+    try:
+        return str(json.loads(_text(path))[name])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failed(f"{path} does not tell {name}: {error!r}") from error
 
 
 def as_dict(message: Any) -> dict[str, Any]:
@@ -132,8 +153,8 @@ def rows_of_table(path: pathlib.Path) -> list[dict[str, Any]]:
         rows = list(csv.DictReader(io.StringIO(text[:text.rfind("\n") + 1], newline="")))
     except FileNotFoundError:
         rows = []
-    except OSError as error:
-        raise Failed(f"{path}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failed(f"{path}: {_why(error)}") from error
     return [{name: _number(text) if name != "version" else text for name, text in row.items()} for row in rows]
 
 

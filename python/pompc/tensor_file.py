@@ -17,9 +17,17 @@ NAMES = {numpy.dtype(type_): name for name, type_ in TYPES.items()}
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """Name -> array, in the order of the file's header. BF16 becomes float32."""
+    """Name -> array, in the order of the file's header. BF16 becomes float32. ValueError naming the file where it is
+    none of this format, or is cut off."""
     with open(path, "rb") as file:
         content = file.read()
+    try:
+        return _parse(content)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{os.fspath(path)} is no whole safetensors file: {error!r}") from error
+
+
+def _parse(content: bytes) -> dict[str, NDArray[Any]]:
     start = 8 + int.from_bytes(content[:8], "little")
     arrays = {}
     for name, entry in json.loads(content[8:start]).items():
@@ -36,12 +44,15 @@ def load(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
 
 def save(path: str | os.PathLike[str], arrays: Mapping[str, ArrayLike],
          metadata: Mapping[str, str] | None = None) -> None:
-    """Writes arrays, or what numpy.asarray makes arrays of, in their order."""
+    """Writes arrays, or what numpy.asarray makes arrays of, in their order. TypeError naming an array of a type that
+    the format does not have; then no file was written."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     parts: list[bytes] = []
     end = 0
     for name, value in arrays.items():
         array = numpy.asarray(value)
+        if array.dtype not in NAMES:
+            raise TypeError(f"{name} is an array of {array.dtype}; allowed: {', '.join(map(str, NAMES))}")
         parts.append(array.tobytes())
         begin, end = end, end + len(parts[-1])
         header[name] = {"dtype": NAMES[array.dtype], "shape": array.shape, "data_offsets": [begin, end]}

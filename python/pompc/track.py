@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from pompc import limits
 from pompc.errors import Failed, Refused
 from pompc.policy import parse_config
-from pompc.run import Run
+from pompc.run import Run, rows_of_table
 
 POLL_SECONDS = 10.0
 # What MLflow takes at once, and of a parameter's value.
@@ -71,6 +71,8 @@ class WandbSink:
 
 
 SINKS: dict[str, Callable[..., Sink]] = {"mlflow": MlflowSink, "wandb": WandbSink}
+# What each takes beside the run's id and config.
+_SETTINGS = {"mlflow": "experiment", "wandb": "project"}
 
 
 def _package(name: str) -> Any:
@@ -92,7 +94,6 @@ class _Folder:
         self._done = {name: 0 for name, *_ in self._TABLES}
 
     def points(self) -> Iterator[Point]:
-        from pompc.run import rows_of_table
         for name, step, prefix in self._TABLES:
             rows = rows_of_table(self._folder / name)
             # A resumed run has dropped rows after its checkpoint, and makes them again.
@@ -137,6 +138,23 @@ class _Learner:
         return self._over
 
 
+def _open(to: str, run: Run, settings: dict[str, Any]) -> Sink:
+    """The sink of that name. Refused and Failed as follow() says."""
+    if to not in SINKS:
+        raise Refused(f"there is no tracker {to!r}: {', '.join(SINKS)}, or an object with log(update, values) and "
+                      "close()")
+    for name in settings:
+        if name != _SETTINGS[to]:
+            raise Refused(f"{to} has no setting {name!r}: {_SETTINGS[to]!r} is its only one")
+    run_id, config = run.run_id(), parse_config(run.config())
+    try:
+        return SINKS[to](run_id, config, **settings)
+    except Refused:
+        raise
+    except Exception as error:
+        raise Failed(f"{to} did not begin a run: {error}") from error
+
+
 def _give(sink: Sink, update: int, values: dict[str, float], stop: threading.Event) -> None:
     """Failed if the tracker does not take the numbers after some tries."""
     for attempt in range(1, limits.SINK_TRIES + 1):
@@ -155,16 +173,13 @@ def follow(where: str | os.PathLike[str] | Run, to: str | Sink, *, once: bool = 
     """Brings the numbers of a run (its directory, its learner's address or a Run) to "mlflow" or "wandb", or to a Sink
     of your own, until the run is over or `stop` is set; `once`: those that are there now. Looks for new ones every so
     many `seconds`. `settings`: `experiment` of MLflow, `project` of Weights & Biases. Returns how many points were
-    logged. Refused where there is no such run, or the package is not installed. Failed, with what to do, where a
-    learner does not answer limits.TRACK_TRIES times in a row (with `once`: at all), or the tracker does not take
-    something limits.SINK_TRIES times."""
+    logged. Refused where there is no such run, tracker or setting, or the package is not installed. Failed, with what
+    to do, where a learner does not answer limits.TRACK_TRIES times in a row (with `once`: at all), or the tracker does
+    not begin a run, or does not take something limits.SINK_TRIES times."""
     run = where if isinstance(where, Run) else Run(where)
-    if isinstance(to, str) and to not in SINKS:
-        raise Refused(f"there is no tracker {to!r}: {', '.join(SINKS)}, or an object with log(update, values) and "
-                      "close()")
     source: _Folder | _Learner = _Folder(run) if run.folder is not None else _Learner(
         run, 1 if once else limits.TRACK_TRIES)
-    sink = SINKS[to](run.run_id(), parse_config(run.config()), **settings) if isinstance(to, str) else to
+    sink = _open(to, run, settings) if isinstance(to, str) else to
     stop, logged = stop or threading.Event(), 0
     try:
         while True:

@@ -248,11 +248,12 @@ def expected(model, inputs, episodic):
     return {name: value.numpy() for name, value in out.items()}
 
 
-def imported(*arguments):
+def imported(*arguments, patience=None):
     """The script, called in this process, since it takes long to load PyTorch."""
     spec = importlib.util.spec_from_file_location("import_tdmpc2", ROOT / "scripts" / "import-tdmpc2.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
+    script.PATIENCE_SECONDS = patience or script.PATIENCE_SECONDS
     with contextlib.redirect_stderr(io.StringIO()) as stderr, contextlib.redirect_stdout(io.StringIO()):
         status = script.main(list(map(str, arguments)))
     return types.SimpleNamespace(returncode=status, stderr=stderr.getvalue())
@@ -265,11 +266,11 @@ class ImportTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def run_import(self, state, *more, task="external"):
+    def run_import(self, state, *more, task="external", patience=None):
         torch.save(state, self.folder / "model.pt")
         arguments = ("--episode-decisions", DECISIONS) if task == "external" else ()
         return imported(self.folder / "model.pt", "--task", task, "--out", self.folder / "imported", "--pompc", POMPC,
-                        *arguments, *more)
+                        *arguments, *more, patience=patience)
 
     def check(self, episodic, layout, seed):
         state = made_state(seed, episodic)
@@ -305,7 +306,8 @@ class ImportTest(unittest.TestCase):
     def test_an_imported_checkpoint_is_evaluated(self):
         sizes = {**SIZES, "action_dim": 1}
         with patched(sys.modules[__name__], "SIZES", sizes):
-            state = made_state(4, False)
+            # NumPy has no such numbers.
+            state = {name: value.bfloat16() for name, value in made_state(4, False).items()}
         done = self.run_import(state, "--updates", "12", task="cartpole-swingup")
         self.assertEqual(done.returncode, 0, done.stderr)
         for more in (("--policy",), ("--set", "planner.samples=32", "--set", "planner.policy_samples=4", "--set",
@@ -324,13 +326,23 @@ class ImportTest(unittest.TestCase):
                 ("the layers of _dynamics. are", without("_dynamics.1"), "external"),
                 ("_pi.0.gain is no parameter", {**good, "_pi.0.gain": torch.zeros(1)}, "external"),
                 ("action_size is 2; that of the task cartpole-swingup is another", good, "cartpole-swingup"),
+                ("pompc does not take what is in", {**good, "_pi.0.bias": good["_pi.0.bias"] * math.nan}, "external"),
+                ("holds no tensors by their names", {"model": [1]}, "external"),
                 ("", good, "no-such-task")):
             with self.subTest(words):
                 done = self.run_import(state, task=task)
                 self.assertEqual(done.returncode, 2, done.stderr)
                 self.assertIn(words, done.stderr)
                 self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
-                self.assertFalse((self.folder / "imported").exists())
+                self.assertEqual([path.name for path in self.folder.iterdir()], ["model.pt"])
+        self.assertIn("is for --task external", self.run_import(good, "--episode-decisions", "9", task="cartpole-swingup")
+                      .stderr)
+        # A program that is none of pompc's is not waited for.
+        sleeper = self.folder / "sleeper"
+        sleeper.write_text("#!/bin/sh\nexec sleep 600\n")
+        sleeper.chmod(0o755)
+        done = self.run_import(good, "--pompc", sleeper, patience=0.1)
+        self.assertRegex(done.stderr, "sleeper config did not end within 0.1 s\n$")
         (self.folder / "imported").mkdir()
         self.assertIn("exists already", self.run_import(good).stderr)
         (self.folder / "model.pt").write_text("nothing")

@@ -57,6 +57,19 @@ class OnnxTest(unittest.TestCase):
                         *overrides], check=True, capture_output=True, timeout=100)
         return os.path.join(checkpoints, f"update-{int(UPDATES):09d}")
 
+    def lively(self, checkpoint):
+        """The checkpoint with random last layers, which training began at zero: values that differ from one another,
+        and states of which some are terminal."""
+        weights, out = self.path("weights.safetensors"), checkpoint + "-lively"
+        output("checkpoint", "export", checkpoint, "--out", weights)
+        arrays, random = tensor_file.load(weights), numpy.random.default_rng(3)
+        for network, size in (("dynamics", 1), ("reward", 0.3), ("q", 0.3), ("q_target", 0.3), ("termination", 1)):
+            if (name := f"{network}.2.weight") in arrays:
+                arrays[name] = size * random.standard_normal(arrays[name].shape).astype(numpy.float32)
+        tensor_file.save(weights, arrays)
+        output("checkpoint", "import", weights, "--like", checkpoint, "--out", out)
+        return out
+
     def path(self, name):
         return os.path.join(self.folder, self.id().rpartition(".")[2] + "-" + name)
 
@@ -129,6 +142,8 @@ class OnnxTest(unittest.TestCase):
             weight *= discount
             if terminates:
                 alive = alive * (call(f"{stem}.termination.onnx", latent=z)["probability"] <= 0.5)
+        if terminates:  # else what follows a terminal state would not be tested
+            self.assertTrue(0.1 < alive.mean() < 0.9, alive.mean())
         action = call(f"{stem}.latent_policy.onnx", latent=z,
                       noise=inputs["sequence_noise"].reshape(len(z), -1))["action"]
         values = call(f"{stem}.values.onnx", latent=z, **({} if states else {"action": action}))["values"]
@@ -139,16 +154,18 @@ class OnnxTest(unittest.TestCase):
     def test_the_pieces_give_the_values_of_action_sequences(self):
         states = self.checkpoint("states", "model.value_form=STATE_VALUES", "po_mpc.alpha=1", "po_mpc.prior=REPLAY",
                                  "env.spec.terminates=false")
-        for form, checkpoint in (*self.checkpoints.items(), ("STATE_VALUES", states)):
+        for form, source in (*self.checkpoints.items(), ("STATE_VALUES", states)):
+            checkpoint = self.lively(source)
             path, words = self.export(checkpoint, "--with-planner")
-            terminates = checkpoint != states
+            terminates = source != states
             stem = path.removesuffix(".onnx")
             self.assertEqual(words.splitlines()[:-1],
                              [f"{stem}{piece}.onnx" for piece in PIECES if terminates or piece != ".termination"])
             inputs, ours = self.probe(checkpoint, 6)
             for name, call in self.runtimes():
                 with self.subTest(form=form, runtime=name):
-                    made = self.sequence_values(call, stem, inputs, checkpoint == states, terminates)
+                    made = self.sequence_values(call, stem, inputs, source == states, terminates)
+                    self.assertGreater(ours["sequence_values"].std(), 0.1)
                     self.equal(f"{form}, {name}: values of {made.size} sequences", made, ours["sequence_values"])
             os.remove(f"{stem}.encoder.onnx")
 
@@ -167,7 +184,8 @@ class OnnxTest(unittest.TestCase):
         path = self.path("policy.onnx")
         paths = [self.stand_in, os.path.join(ROOT, "tests", "support")]
         done = run_with({}, "checkpoint", "export", self.checkpoints["CLIPPED_GAUSSIAN"], "--onnx", path,
-                        "--with-planner", *(more or ("--python", sys.executable)), PYTHONPATH=os.pathsep.join(paths), **environment)
+                        "--with-planner", *(more or ("--python", sys.executable)),
+                        PYTHONPATH=os.pathsep.join(paths), **environment)
         return path, done
 
     def test_the_export_compares_the_files_where_there_is_a_runtime(self):

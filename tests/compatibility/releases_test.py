@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What earlier releases wrote and say, in tests/data/releases, with the programs of now (docs/compatibility.md)."""
 
+import collections
 import pathlib
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def fill(message, depth=0):
     """Gives every field of it a value that is not the default."""
     for field in message.DESCRIPTOR.fields:
         if field.containing_oneof and len(field.containing_oneof.fields) > 1 and field.containing_oneof.fields[0] != field:
-            continue  # the others of a oneof take turns with the first
+            continue  # setting another one of a oneof would clear the first
         repeated = field.label == field.LABEL_REPEATED
         if field.cpp_type == field.CPPTYPE_MESSAGE:
             if depth < 6 and not field.message_type.GetOptions().map_entry:
@@ -181,6 +182,19 @@ class WireTest(unittest.TestCase):
                     self.assertEqual(read, {key: value for key, value in said.items() if key not in gone})
 
 
+def settings_in(text):
+    """How often the config in protobuf's text format has each setting, by its place: "learner.batch_size: 256"."""
+    found, scope = collections.Counter(), []
+    for line in map(str.strip, text.splitlines()):
+        if line.endswith("{"):
+            scope.append(line[:-1].strip())
+        elif line == "}":
+            scope.pop()
+        elif line and not line.startswith("#"):
+            found[".".join((*scope, line))] += 1
+    return found
+
+
 class FilesTest(unittest.TestCase):
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
@@ -198,15 +212,22 @@ class FilesTest(unittest.TestCase):
         for release in RELEASES:
             for config in sorted((release / "configs").iterdir()):
                 with self.subTest(release=release.name, config=config.name):
-                    settings = pompc("config", "--config", config).splitlines()
-                    missing = set(config.read_text().splitlines()) - set(settings)
+                    missing = settings_in(config.read_text()) - settings_in(pompc("config", "--config", config))
                     self.assertFalse(missing)
+
+    def test_a_setting_is_known_by_its_place(self):
+        then, now = "a {\n  x: 1\n}\nb {\n  x: 2\n}\n", "a {\n  x: 2\n}\nb {\n  x: 1\n  y: 3\n}\n"
+        self.assertEqual(settings_in(then) - settings_in(now), {"a.x: 1": 1, "b.x: 2": 1})
+        self.assertFalse(settings_in(then) - settings_in(then + now))
 
     def test_a_run_is_looked_into_and_goes_on(self):
         for release in RELEASES:
             with self.subTest(release=release.name):
                 run = self.run_of(release)
                 self.assertIn("policy", pompc("checkpoint", "inspect", run))
+                pompc("checkpoint", "export", run, "--out", self.scratch / "weights.safetensors", "--onnx",
+                      self.scratch / "policy.onnx", "--python", "")
+                self.assertTrue((self.scratch / "policy.onnx").exists())
                 self.assertIn("return", pompc("evaluate", "--run-dir", run, "--episodes", "1"))
                 pompc("plot", "--run-dir", run)
                 before = len((run / "evaluations.csv").read_text().splitlines())

@@ -6,6 +6,7 @@ import csv
 import json
 import pathlib
 import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,9 @@ except ImportError as error:
 HERE = pathlib.Path(__file__).resolve().parent
 ROBOT = HERE.parent.parent / "examples" / "robot"
 sys.path[:0] = [str(HERE.parent.parent / "python"), str(HERE.parent / "python"), str(ROBOT)]
-from actor import Plan, Recorder
+from actor import Actor, Made, Plan, Recorder
 from fake_run import FakeRun
+from link import Link
 from pompc import tensor_file
 from robot import Buffer
 
@@ -103,6 +105,53 @@ class RobotTest(unittest.TestCase):
         self.assertEqual([buffer.action(tick) for tick in (0, 1, 2, 3, 4, 5, 6)],
                          [([0.1], "plan"), ([0.5], "plan"), ([0.6], "ahead"), ([0.7], "ahead"), ([0.2], "held"),
                           ([0.2], "held"), ([0.0], "missed")])
+
+    def test_a_late_plan_is_bridged_by_what_is_left_of_the_one_before(self):
+        """The third tick is a late one too, and the fourth is behind the plan's end."""
+        sent, ticks, planner_answers = [], iter(range(5)), threading.Event()
+        planner_answers.set()
+        self.addCleanup(planner_answers.set)
+
+        def plan(observation, _):
+            planner_answers.wait(SECONDS)
+            return Made(Plan(numpy.array([[1.0], [2.0], [3.0]]), numpy.zeros(1), numpy.ones(1), 0.0, (1, 1)))
+
+        class Scripted:
+            """Frames one after the other; the first plan has all the time, the others have none."""
+
+            @staticmethod
+            def receive(_):
+                tick = next(ticks)
+                if tick == 1:
+                    planner_answers.clear()
+                frame = {"tick": tick, "observation": [0.0], "action": [0.0], "reward": 0.0, "source": "plan"}
+                return {"frames": [frame], "period_ms": 0 if tick else 1000 * SECONDS, "last": tick == 4}, 1
+
+            @staticmethod
+            def send(message, _):
+                if "actions" in message and message not in sent:  # each goes out several times
+                    sent.append(message)
+
+        actor = Actor(Scripted(), 1, plan, deadline=0.5, reach=4)
+        self.assertEqual(actor.run(), 4)
+        self.assertEqual([(each["tick"], each["made_at"], each["planned"]) for each in sent],
+                         [(0, 0, 3), (1, 0, 2), (2, 0, 1), (3, 0, 0)])
+        self.assertEqual([[action for (action,) in each["actions"]] for each in sent],
+                         [[1, 2, 3, 3], [2, 3, 3, 3], [3, 3, 3, 3], [3, 3, 3, 3]])
+        self.assertEqual((actor.counts["plans"], actor.counts["fallbacks"]), (1, 3))
+
+    def test_what_is_no_message_is_let_pass_and_what_is_too_large_is_refused(self):
+        one, other = Link(), Link()
+        self.addCleanup(one.close)
+        self.addCleanup(other.close)
+        for data in (b"\xff", b"[1]"):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.sendto(data, ("127.0.0.1", other.port))
+            self.assertIsNone(other.receive(SECONDS))
+        with self.assertRaisesRegex(ValueError, "of [0-9]+ bytes is too large for a datagram .*--reach"):
+            one.send({"actions": [[0.0] * 50] * 500}, other.port)
+        one.send({"hello": True}, other.port)
+        self.assertEqual(other.receive(SECONDS), ({"hello": True}, one.port))
 
     def test_rows_whose_frames_never_came_are_dropped_and_counted(self):
         recorder = Recorder()

@@ -144,6 +144,19 @@ class TensorFileTest(unittest.TestCase):
             header = json.loads(content[8:8 + int.from_bytes(content[:8], "little")])
             self.assertEqual(header["__metadata__"], {"format": "x"})
 
+    def test_what_cannot_be_written_or_read_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "file.safetensors"
+            with self.assertRaisesRegex(TypeError, "^words is an array of <U1; allowed: float64, float32, "):
+                tensor_file.save(path, {"numbers": 1.0, "words": ["a", "b"]})
+            self.assertFalse(path.exists())
+            tensor_file.save(path, {"x": numpy.arange(4.0)})
+            whole = path.read_bytes()
+            for content in (b"", whole[:12], whole[:-8], b"\x02" + bytes(7) + b"[]", whole.replace(b"F64", b"F99")):
+                path.write_bytes(content)
+                with self.assertRaisesRegex(ValueError, "^.*/file.safetensors is no whole safetensors file: "):
+                    tensor_file.load(path)
+
     def test_bfloat16_is_the_upper_half_of_a_float32(self):
         numbers = numpy.array([1.0, -2.5, 3e38, 0.0], numpy.float32)
         data = (numbers.view(numpy.uint32) >> 16).astype("<u2").tobytes()

@@ -87,7 +87,6 @@ class TrackTest(unittest.TestCase):
         run = pompc.Run("127.0.0.1:9")
         states = iter([status, {**status, "updates": 11, "evaluations": [result, result], "phase": "FINISHED"}])
 
-
         def next_status():
             try:
                 return next(states)
@@ -189,6 +188,42 @@ class TrackTest(unittest.TestCase):
         with contextlib.redirect_stderr(io.StringIO()) as stderr:
             self.assertEqual(pompc.track.main([str(self.folder.parent), "--to", "wandb"]), 2)
         self.assertIn("is not the directory of a run", stderr.getvalue())
+
+    def test_a_file_of_the_run_that_cannot_be_read_is_named(self):
+        for name, content, words in (("run.json", b"{}", "run.json does not tell run_id"),
+                                     ("run.json", b"{", "run.json does not tell run_id"),
+                                     ("run.json", b"\xff", "run.json: .*decode"),
+                                     ("learner.json", b"[]", "learner.json does not tell address"),
+                                     ("metrics.csv", b"update\n\xff\n", "metrics.csv: .*decode"),
+                                     ("config.textproto", None, "config.textproto: No such file")):
+            with self.subTest(name=name, content=content):
+                path = self.folder / name
+                before = path.read_bytes() if path.exists() else None
+                path.unlink(missing_ok=True)
+                if content is not None:
+                    path.write_bytes(content)
+                with contextlib.redirect_stderr(io.StringIO()) as stderr, \
+                        unittest.mock.patch.dict(sys.modules, {"mlflow": unittest.mock.MagicMock()}):
+                    self.assertEqual(pompc.track.main([str(self.folder), "--to", "mlflow", "--once"]), 1)
+                self.assertRegex(stderr.getvalue(), words)
+                path.unlink(missing_ok=True)
+                if before is not None:
+                    path.write_bytes(before)
+
+    def test_a_setting_of_another_tracker_is_refused(self):
+        for to, setting, own in (("wandb", "experiment", "project"), ("mlflow", "project", "experiment")):
+            with contextlib.redirect_stderr(io.StringIO()) as stderr:
+                self.assertEqual(pompc.track.main([str(self.folder), "--to", to, f"--{setting}", "x", "--once"]), 2)
+            self.assertEqual(stderr.getvalue(),
+                             f"pompc.track: {to} has no setting '{setting}': '{own}' is its only one\n")
+
+    def test_a_tracker_that_does_not_begin_ends_the_program_with_a_line(self):
+        mlflow = unittest.mock.MagicMock()
+        mlflow.start_run.side_effect = RuntimeError("no such server")
+        with unittest.mock.patch.dict(sys.modules, {"mlflow": mlflow}), \
+                contextlib.redirect_stderr(io.StringIO()) as stderr:
+            self.assertEqual(pompc.track.main([str(self.folder), "--to", "mlflow", "--once"]), 1)
+        self.assertEqual(stderr.getvalue(), "pompc.track: mlflow did not begin a run: no such server\n")
 
     def installed(self, name):
         if importlib.util.find_spec(name) is None:
