@@ -133,7 +133,7 @@ std::vector<std::string> TrainFlags(const SweepFlags& flags) {
 
 // The flags by which trials have their plans of planners of other processes; none where they plan
 // by themselves.
-std::vector<std::string> PlannerFlags(const SweepFlags& flags) {
+std::vector<std::string> TrainFlagsOf(const SweepFlags& flags) {
   if (flags.planners.empty()) return {};
   std::vector<std::string> more = {"--planners", flags.planners};
   if (!flags.listen.empty()) more.insert(more.end(), {"--listen", flags.listen});
@@ -185,7 +185,7 @@ absl::Status RunPlan(SweepPlan plan, const std::string& path, const SweepFlags& 
   RunnerOptions options = {
       .jobs = flags.jobs, .nice = flags.nice, .flags = TrainFlags(flags), .out = &std::cout};
   POMPC_ASSIGN_OR_RETURN(options.program, ProgramOf(flags));
-  for (const std::string& flag : PlannerFlags(flags)) options.flags.push_back(flag);
+  for (const std::string& flag : TrainFlagsOf(flags)) options.flags.push_back(flag);
   std::cout << CountsText(plan) << "; folder " << path << ", page " << path << "/status.html\n";
   POMPC_ASSIGN_OR_RETURN(SweepFolder folder, SweepFolder::Begin(path, std::move(plan)));
   std::cout << EstimateText(ReadStatus(folder, true).estimate, flags.jobs) << std::endl;
