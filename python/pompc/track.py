@@ -98,7 +98,11 @@ class _Folder:
             # A resumed run has dropped rows after its checkpoint, and makes them again.
             begin = min(self._done[name], len(rows))
             self._done[name] = len(rows)
+            if rows and step not in rows[0]:
+                raise Failed(f"{self._folder / name} has no column {step}, so it is no table of a run")
             for row in rows[begin:]:
+                if not isinstance(row[step], int):
+                    raise Failed(f"{self._folder / name}: {step} is {row[step]!r} and no whole number")
                 yield int(row[step]), {f"{prefix}/{column}": float(value) for column, value in row.items()
                                        if column != step and isinstance(value, (int, float))}
 
@@ -162,6 +166,8 @@ def follow(where: str | os.PathLike[str] | Run, to: str | Sink, *, once: bool = 
     if isinstance(to, str) and to not in SINKS:
         raise Refused(f"there is no tracker {to!r}: {', '.join(SINKS)}, or an object with log(update, values) and "
                       "close()")
+    if not isinstance(to, str) and not (callable(getattr(to, "log", None)) and callable(getattr(to, "close", None))):
+        raise Refused(f"{to!r} has no log(update, values) and close()")
     source: _Folder | _Learner = _Folder(run) if run.folder is not None else _Learner(
         run, 1 if once else limits.TRACK_TRIES)
     sink = SINKS[to](run.run_id(), parse_config(run.config()), **settings) if isinstance(to, str) else to
