@@ -54,7 +54,7 @@ def read_state(path):
         except TypeError:  # before PyTorch 1.13
             state = torch.load(path, map_location="cpu")
     except Exception as error:
-        raise Unusable(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error
+        raise Unusable(f"{path} cannot be read: {' '.join(str(error).split())[:300] or type(error).__name__}") from error
     state = state.get("model", state) if isinstance(state, dict) else {}
     # What has no numbers (tensors of the device "meta") are shells of the program's modules.
     return {name: value.detach().cpu().numpy() if isinstance(value, torch.Tensor) and not value.is_meta else None

@@ -1,8 +1,6 @@
 """Plans for one observation or many, from the planners of a run."""
 
 import dataclasses
-import math
-import numbers
 import os
 import threading
 import time
@@ -72,11 +70,9 @@ class Planner:
             raise Refused("no planners are named: host:port of each")
         if not (run is None or isinstance(run, str)):
             raise Refused(f"run is {run!r}; allowed: a run's id, or None")
-        if not (isinstance(seconds, numbers.Real) and 0 < seconds < math.inf):
-            raise Refused(f"seconds is {seconds!r}; allowed: a number above 0")
         self._certificates = wire.certificates_folder(certificates)
         self._planners = Planners(self._addresses, self._certificates, give_up_seconds=0)
-        self._seconds = float(seconds)
+        self._seconds = wire.duration("seconds", seconds)
         self._random = numpy.random.default_rng()
         self._lock = threading.Lock()
         self.run_id = run if run is not None else self._find_run()
@@ -95,7 +91,8 @@ class Planner:
             runs = [info.run_id for info in reply.runs if info.run_id]
             if len(runs) == 1:
                 return str(runs[0])
-            problems.append(f"planner {address} serves {', '.join(runs) or 'no run yet: its learner has not published'}")
+            served = ", ".join(runs) or "no run yet: its learner has not published"
+            problems.append(f"planner {address} serves {served}")
             named = named or bool(runs)
         raise Failed(f"which run? {'; '.join(problems)}{'. Name it: Planner(..., run=ID)' if named else ''}")
 

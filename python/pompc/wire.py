@@ -1,5 +1,6 @@
 """Channels to pompc's services, their failures, and the float arrays in messages."""
 
+import math
 import operator
 import os
 import pathlib
@@ -182,6 +183,17 @@ def whole(what: str, number: Any, least: int = 0, most: int = 2**64 - 1) -> int:
         value = least - 1
     if not least <= value <= most:
         raise Refused(f"{what} is {number!r}; allowed: a whole number from {least} to {most}")
+    return value
+
+
+def duration(what: str, seconds: Any) -> float:
+    """What a caller gave as a time. Refused if it is none, or not above 0."""
+    try:
+        value = math.nan if isinstance(seconds, str) else float(seconds)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise Refused(f"{what} is {seconds!r}; allowed: a number above 0")
     return value
 
 

@@ -131,7 +131,7 @@ class RunTest(unittest.TestCase):
     def test_a_run_without_evaluations_has_their_columns_where_pandas_is(self):
         class Frames:
             @staticmethod
-            def DataFrame(rows, columns):  # noqa: N802
+            def DataFrame(rows, columns):
                 return rows, columns
         with unittest.mock.patch.dict(sys.modules, pandas=Frames):
             rows, columns = pompc.Run(self.folder).evaluations()
