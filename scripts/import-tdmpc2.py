@@ -56,7 +56,7 @@ def read_state(path):
         except TypeError:  # before PyTorch 1.13
             state = torch.load(path, map_location="cpu")
     except Exception as error:
-        raise Unusable(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error
+        raise Unusable(f"{path} cannot be read: {' '.join(str(error).split())[:300] or type(error).__name__}") from error
     state = state.get("model", state) if isinstance(state, dict) else {}
     if not isinstance(state, dict):
         raise Unusable(f"{path} holds no tensors by their names")

@@ -42,6 +42,8 @@ struct Piece {
   std::string suffix;
   proto::OnnxModel model;
   model::NamedTensors inputs, outputs;
+  // The outputs in float64: what float32 has rounded is their distance from `outputs`.
+  model::NamedTensors exact;
 };
 
 // What makes the pieces: the model, and rows of inputs for the check.
@@ -55,6 +57,14 @@ struct Source {
     actions = at::tanh(normal(3, spec().action_size()));
     latents = model.Encode(observations);
   }
+
+  // The same inputs for the same model in another dtype.
+  Source(const model::WorldModel& other, const Source& source)
+      : model(other),
+        observations(source.observations.to(other.dtype())),
+        noise(source.noise.to(other.dtype())),
+        actions(source.actions.to(other.dtype())),
+        latents(source.latents.to(other.dtype())) {}
 
   const proto::EnvSpec& spec() const { return model.config().env().spec(); }
   const proto::ModelConfig& settings() const { return model.config().model(); }
@@ -104,7 +114,7 @@ Piece MakePolicy(const Source& source) {
   graph.Output("action", AddAction(source, gaussian[0], &graph), {-1, source.spec().action_size()},
                "the action without exploration, in [-1, 1]");
   AddGaussianOutputs(source, gaussian, &graph);
-  const model::Gaussian ours = source.model.Policy(source.latents);
+  const model::Gaussian ours = source.model.Policy(source.model.Encode(source.observations));
   const at::Tensor action =
       model::SampleActions(ours, at::zeros_like(ours.mean), source.settings().policy_form());
   return {"",
@@ -142,7 +152,7 @@ Piece MakeEncoder(const Source& source) {
   return {".encoder",
           graph.Finish("Encoder: latent states of observations."),
           {{"observation", source.observations}},
-          {{"latent", source.latents}}};
+          {{"latent", source.model.Encode(source.observations)}}};
 }
 
 // The joined input of what sees latents and actions.
@@ -209,9 +219,7 @@ Piece MakeValues(const Source& source) {
           {{"values", model::TwoHotDecode(logits, bins)}}};
 }
 
-std::vector<Piece> MakePieces(const model::WorldModel& model, bool with_planner) {
-  at::NoGradGuard no_grad;
-  const Source source(model);
+std::vector<Piece> PiecesOf(const Source& source, bool with_planner) {
   std::vector<Piece> pieces;
   pieces.push_back(MakePolicy(source));
   if (!with_planner) return pieces;
@@ -219,6 +227,19 @@ std::vector<Piece> MakePieces(const model::WorldModel& model, bool with_planner)
     pieces.push_back(make(source));
   }
   if (source.spec().terminates()) pieces.push_back(MakeTermination(source));
+  return pieces;
+}
+
+std::vector<Piece> MakePieces(const model::WorldModel& model, bool with_planner) {
+  at::NoGradGuard no_grad;
+  const auto exact = model::WorldModel::Create(model.config(), at::kCPU, kSeed, at::kDouble);
+  exact.flat().copy_(model.flat());
+  const Source source(model);
+  std::vector<Piece> pieces = PiecesOf(source, with_planner);
+  std::vector<Piece> exact_pieces = PiecesOf(Source(exact, source), with_planner);
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    pieces[i].exact = std::move(exact_pieces[i].outputs);
+  }
   return pieces;
 }
 
@@ -252,7 +273,9 @@ absl::StatusOr<std::string> Compare(const std::string& folder, const std::string
   model::NamedTensors numbers;
   for (size_t i = 0; i < pieces.size(); ++i) {
     for (const auto& [kind, tensors] :
-         {std::pair{"input", &pieces[i].inputs}, {"output", &pieces[i].outputs}}) {
+         {std::pair{"input", &pieces[i].inputs},
+          {"output", &pieces[i].outputs},
+          {"exact", &pieces[i].exact}}) {
       for (const model::NamedTensor& named : *tensors) {
         numbers.push_back({absl::StrCat(i, "/", kind, "/", named.name), named.tensor.contiguous()});
       }

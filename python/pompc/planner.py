@@ -66,9 +66,13 @@ class Planner:
         ask). `seconds`: the deadline of a plan. Refused, Failed: there is no such planner, or it is not known which run
         is meant."""
         self._addresses = wire.parse_addresses(planners)
+        if not self._addresses:
+            raise Refused("no planners are named: host:port of each")
+        if not (run is None or isinstance(run, str)):
+            raise Refused(f"run is {run!r}; allowed: a run's id, or None")
         self._certificates = wire.certificates_folder(certificates)
         self._planners = Planners(self._addresses, self._certificates, give_up_seconds=0)
-        self._seconds = seconds
+        self._seconds = wire.duration("seconds", seconds)
         self._random = numpy.random.default_rng()
         self._lock = threading.Lock()
         try:
@@ -78,7 +82,7 @@ class Planner:
             raise
 
     def _find_run(self) -> str:
-        problems = []
+        problems, named = [], False
         for address in self._addresses:
             stub = wire.Stub("PlannerService", address, self._certificates)
             try:
@@ -91,8 +95,10 @@ class Planner:
             runs = [info.run_id for info in reply.runs if info.run_id]
             if len(runs) == 1:
                 return str(runs[0])
-            problems.append(f"planner {address} serves {', '.join(runs) or 'no run yet'}")
-        raise Failed(f"which run? {'; '.join(problems)}. Name it: Planner(..., run=ID)")
+            served = ", ".join(runs) or "no run yet: its learner has not published"
+            problems.append(f"planner {address} serves {served}")
+            named = named or bool(runs)
+        raise Failed(f"which run? {'; '.join(problems)}{'. Name it: Planner(..., run=ID)' if named else ''}")
 
     def plan(self, observation: ArrayLike, previous: Plan | None = None, *, evaluate: bool = True,
              seed: int | None = None) -> Plan:
@@ -105,7 +111,10 @@ class Planner:
     def plan_many(self, observations: Sequence[ArrayLike], previous: Sequence[Plan | None] | None = None, *,
                   evaluate: bool = True, seeds: Sequence[int] | None = None) -> list[Plan]:
         """The same at several observations, in one request for each 64 of them."""
-        before = previous or [None] * len(observations)
+        try:
+            before = [None] * len(observations) if previous is None or len(previous) == 0 else previous
+        except TypeError:
+            raise Refused("observations and the plans before them must be sequences; plan() takes one") from None
         if len(before) != len(observations) or (seeds is not None and len(seeds) != len(observations)):
             raise Refused(f"{len(observations)} observations; as many plans before and seeds must be given, or none")
         plans: list[Plan] = []
@@ -113,8 +122,11 @@ class Planner:
             queries = []
             for i in range(begin, min(begin + limits.MAX_PLAN_QUERIES, len(observations))):
                 last = before[i]
+                if not (last is None or isinstance(last, Plan)):
+                    raise Refused(f"the plan before is a {type(last).__name__}; allowed: what plan() returned, or None")
                 queries.append(messages.PlanQuery(
-                    observation=wire.to_bytes(observations[i]), seed=self._draw() if seeds is None else seeds[i],
+                    observation=wire.to_bytes(wire.floats("an observation", observations[i])),
+                    seed=self._draw() if seeds is None else wire.whole("a seed", seeds[i]),
                     warm_start=b"" if last is None else wire.to_bytes(last.sequence)))
             plans += [Plan._of(plan) for plan in self._ask(messages.PlanRequest(queries=queries, evaluate=evaluate))]
         return plans

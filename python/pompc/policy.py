@@ -51,17 +51,21 @@ def load_policy(checkpoint: str | os.PathLike[str]) -> "Policy":
     folder = find_checkpoint(checkpoint)
     try:
         checksums = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
+        for name in ("state.json", "updater.safetensors"):
+            if name not in checksums["files"]:
+                raise Refused(f"{folder} is damaged: checksums.json has no {name}")
         for name, expected in checksums["files"].items():
             data = (folder / name).read_bytes()
             if (len(data), zlib.crc32(data)) != (expected["bytes"], expected["crc32"]):
                 raise Refused(f"{folder / name} is damaged: its checksum is not that of checksums.json")
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        arrays = tensor_file.load(folder / "updater.safetensors")
-    except (OSError, KeyError, ValueError) as error:
+        if state["format"] != 1:
+            raise Refused(f"{folder} has format {state['format']}; this package reads 1")
+        return Policy(tensor_file.load(folder / "updater.safetensors"), parse_config(state["config"]))
+    except OSError as error:
         raise Refused(f"{folder} cannot be read: {error}") from error
-    if state.get("format") != 1:
-        raise Refused(f"{folder} has format {state.get('format')}; this package reads 1")
-    return Policy(arrays, parse_config(state["config"]))
+    except (LookupError, ValueError, TypeError, AttributeError) as error:  # what files of another form lead to
+        raise Refused(f"{folder} is no checkpoint that this package reads: {type(error).__name__}: {error}") from error
 
 
 def mish(x: Array) -> Array:
@@ -73,6 +77,20 @@ def layer_norm(x: Array) -> Array:
     centred = x - x.mean(-1, keepdims=True)
     normed: Array = centred / numpy.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
     return normed
+
+
+def _rows(what: str, numbers: ArrayLike, size: int) -> Array:
+    """Finite float32 numbers [..., size]; Refused if they are none, as a robot would be given an action of NaN."""
+    try:
+        with numpy.errstate(over="ignore"):
+            x = numpy.asarray(numbers, numpy.float32)
+    except (TypeError, ValueError) as error:
+        raise Refused(f"{what} is no array of numbers: {error}") from None
+    if x.shape[-1:] != (size,):
+        raise Refused(f"{what} has shape {x.shape}; the policy's have {size} numbers")
+    if not numpy.isfinite(x).all():
+        raise Refused(f"{what} has a number that is NaN or infinite")
+    return x
 
 
 class Policy:
@@ -108,22 +126,20 @@ class Policy:
             if i + 1 < len(layers):
                 x = mish(x)
             else:
-                groups = x.reshape(*x.shape[:-1], -1, self._simnorm)
+                groups = x.reshape(*x.shape[:-1], x.shape[-1] // self._simnorm, self._simnorm)
                 powers = numpy.exp(groups - groups.max(-1, keepdims=True))
                 x = (powers / powers.sum(-1, keepdims=True)).reshape(x.shape)
         return x
 
     def encode(self, observation: ArrayLike) -> Array:
-        """The latent state of an observation [..., O]: [..., L]."""
-        x = numpy.asarray(observation, numpy.float32)
-        if x.shape[-1:] != (self.observation_size,):
-            raise Refused(f"an observation has shape {x.shape}; the policy's have {self.observation_size} numbers")
-        return self._run("encoder", x)
+        """The latent state of an observation [..., O]: [..., L]. Refused where a number is not finite."""
+        return self._run("encoder", _rows("an observation", observation, self.observation_size))
 
     def gaussian(self, latent: ArrayLike) -> tuple[Array, Array]:
         """(mean, standard deviation) at a latent state [..., L], each [..., A]: of the action before clipping, or, with
         a squashed policy (TANH_GAUSSIAN), of what tanh is taken of."""
-        mean, raw = numpy.split(self._run("policy", numpy.asarray(latent, numpy.float32)), 2, axis=-1)
+        given = _rows("a latent state", latent, int(self._layers["policy"][0]["weight"].shape[0]))
+        mean, raw = numpy.split(self._run("policy", given), 2, axis=-1)
         std = numpy.exp(self._low + 0.5 * (self._high - self._low) * (numpy.tanh(raw) + 1))
         return mean if self.squashed else numpy.tanh(mean), std
 
@@ -131,5 +147,10 @@ class Policy:
         """The action at an observation [..., O], in [-1, 1]: [..., A]. `noise`: standard normal numbers [..., A] that
         explore; None acts by the mean."""
         mean, std = self.gaussian(self.encode(observation))
-        drawn = mean if noise is None else mean + std * numpy.asarray(noise, numpy.float32)
+        if noise is None:
+            drawn = mean
+        else:
+            drawn = mean + std * _rows("noise", noise, self.action_size)
+            if drawn.shape != mean.shape:
+                raise Refused(f"noise has shape {numpy.shape(noise)} for actions of shape {mean.shape}")
         return numpy.tanh(drawn) if self.squashed else numpy.clip(drawn, -1, 1)

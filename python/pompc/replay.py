@@ -53,6 +53,9 @@ class Replay:
             if description.run_id != first.run_id:
                 raise Failed(f"{self._stubs[0].address} is of run {first.run_id}, {stub.address} of run "
                              f"{description.run_id}")
+        if 0 < first.shard_count < len(self._stubs):
+            raise Failed(f"{len(self._stubs)} shards are named, and run {first.run_id} has {first.shard_count}: two "
+                         "addresses are of the same one")
         return first
 
     def _descriptions(self) -> list[messages.ShardDescription]:
@@ -75,9 +78,8 @@ class Replay:
           versions       [count, 2] uint64             draws                     [count] uint64
           probabilities  [count] float32: of the draw  shards                    [count] int64: which shard it is from
         """
-        if count < 1:
-            raise Refused(f"{count} windows; one at least")
-        random = numpy.random.default_rng(seed)
+        count = wire.whole("the number of windows", count, least=1, most=2**31 - 1)
+        random = numpy.random.default_rng(None if seed is None else wire.whole("seed", seed))
         masses = numpy.array([self._mass(description, table) for description in self._descriptions()], float)
         if masses.sum() == 0:
             raise Failed(f"no shard of run {self.run_id} has a window{f' in table {table!r}' if table else ''} yet")
@@ -123,8 +125,9 @@ class Replay:
         """All stored rows, or those of one actor index, environment or episode, as the arrays of a data set
         (docs/datasets.md), in memory. Nothing is counted as drawn. Rows that are written or evicted meanwhile may be
         there or not."""
-        selected = {name: value for name, value in (("actor_index", actor), ("environment", environment),
-                                                    ("episode", episode)) if value is not None}
+        selected = {field: wire.whole(name, value, most=2**bits - 1) for field, name, value, bits in (
+            ("actor_index", "actor", actor, 32), ("environment", "environment", environment, 32),
+            ("episode", "episode", episode, 64)) if value is not None}
         episodes = _Episodes(self.observation_size, self.action_size)
         for shard, stub in enumerate(self._stubs):
             for stored in self._stored(stub, selected):
@@ -138,7 +141,10 @@ class Replay:
         arrays = self.rows(actor=actor, environment=environment, episode=episode)
         metadata = {"format": "pompc rows 1", **({"task": self.task, "action_repeat": str(self.action_repeat)}
                                                  if self.task else {})}
-        tensor_file.save(path, arrays, metadata)
+        try:
+            tensor_file.save(path, arrays, metadata)
+        except OSError as error:
+            raise Failed(f"cannot write {os.fspath(path)}: {error.strerror}") from error
         return len(arrays["rewards"])
 
     def _stored(self, stub: wire.Stub, selected: dict[str, int]) -> Iterator[messages.StoredRows]:

@@ -5,10 +5,14 @@ import io
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from pompc import limits, messages, wire
 from pompc.errors import Failed, Refused
+
+_EVALUATION = ("evaluation_id", "version", "rows", "updates", "elapsed_seconds", "episodes", "return_mean",
+               "return_ci95", "return_min", "return_max")
 
 
 class Run:
@@ -21,13 +25,15 @@ class Run:
         self.folder: pathlib.Path | None = None
         self.address = ""
         self._certificates = wire.certificates_folder(certificates)
+        if not isinstance(where, (str, os.PathLike)):
+            raise Refused(f"{where!r} is neither host:port nor a run's directory")
         if os.path.isdir(where):
             self.folder = pathlib.Path(where)
             if not (self.folder / "run.json").exists():
                 raise Refused(f"{where} is not the directory of a run: it has no run.json")
             served = self.folder / "learner.json"
             if served.exists():
-                self.address = _member(served, "address")
+                self.address = wire.parse_address(_text_of(served, "address"))
         elif isinstance(where, str):
             try:
                 self.address = wire.parse_address(where)
@@ -57,13 +63,13 @@ class Run:
     def run_id(self) -> str:
         """The run's id."""
         if self.folder is not None:
-            return _member(self.folder / "run.json", "run_id")
+            return _text_of(self.folder / "run.json", "run_id")
         return str(self._state().run_id)
 
     def config(self) -> str:
         """The run's resolved config, as text."""
         if self.folder is not None:
-            return _text(self.folder / "config.textproto")
+            return _read(self.folder / "config.textproto")
         from google.protobuf import text_format
         resolved: Any = self._state().config
         return str(text_format.MessageToString(resolved))
@@ -72,10 +78,9 @@ class Run:
         """One row for each evaluation so far, oldest first: a pandas.DataFrame where pandas is installed, else a list
         of dicts. Columns as in evaluations.csv (docs/run-directory.md)."""
         if self.folder is not None:
-            return table(self.folder / "evaluations.csv")
-        names = ("evaluation_id", "version", "rows", "updates", "elapsed_seconds", "episodes", "return_mean",
-                 "return_min", "return_max", "return_ci95")
-        return _framed([{name: _value(result, name) for name in names} for result in self._state().status.evaluations])
+            return table(self.folder / "evaluations.csv", _EVALUATION)
+        return _framed([{name: _value(result, name) for name in _EVALUATION}
+                        for result in self._state().status.evaluations], _EVALUATION)
 
     def metrics(self) -> Any:
         """metrics.csv of the run's directory: one row for every learner.log_every_updates updates. Refused where the
@@ -93,24 +98,25 @@ class Run:
         wire.asked(stub.StopRun, messages.StopRunRequest(header=header), limits.CALL_SECONDS, stub.address)
 
 
-def _text(path: pathlib.Path) -> str:
+def _read(path: pathlib.Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failed(f"{path}: {_why(error)}") from error
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            return file.read()
+    except OSError as error:
+        raise Failed(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise Failed(f"{path} is no text: {error}") from error
 
 
-def _why(error: OSError | UnicodeDecodeError) -> str:
-    """The words without the path, which an OSError has too."""
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-
-
-def _member(path: pathlib.Path, name: str) -> str:
-    """A text in the object of a JSON file."""
+def _text_of(path: pathlib.Path, name: str) -> str:
+    """A text in an object of JSON."""
     try:
-        return str(json.loads(_text(path))[name])
-    except (ValueError, KeyError, TypeError) as error:
-        raise Failed(f"{path} does not tell {name}: {error!r}") from error
+        value = json.loads(_read(path))[name]
+    except (ValueError, LookupError, TypeError):
+        value = None
+    if not isinstance(value, str):
+        raise Failed(f"{path} is damaged: it names no {name}")
+    return value
 
 
 def as_dict(message: Any) -> dict[str, Any]:
@@ -138,24 +144,29 @@ def _plain(field: Any, value: Any) -> Any:
     return value
 
 
-def table(path: pathlib.Path) -> Any:
+def table(path: pathlib.Path, otherwise: Sequence[str] = ()) -> Any:
     """A table of a run's directory: a pandas.DataFrame where pandas is installed, else a list of dicts. Empty while the
-    run has not written it."""
-    return _framed(rows_of_table(path))
+    run has not written it, then with the columns `otherwise`."""
+    columns, rows = _parsed(path)
+    return _framed(rows, columns or otherwise)
 
 
 def rows_of_table(path: pathlib.Path) -> list[dict[str, Any]]:
     """The same as dicts: numbers, and the text of `version`."""
+    return _parsed(path)[1]
+
+
+def _parsed(path: pathlib.Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
+    """(columns, rows)."""
+    text = _read(path) if path.exists() else ""
+    # The run may be writing the last line just now.
+    reader = csv.DictReader(io.StringIO(text[:text.rfind("\n") + 1], newline=""))
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            text = file.read()
-        # The run may be writing the last line just now.
-        rows = list(csv.DictReader(io.StringIO(text[:text.rfind("\n") + 1], newline="")))
-    except FileNotFoundError:
-        rows = []
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failed(f"{path}: {_why(error)}") from error
-    return [{name: _number(text) if name != "version" else text for name, text in row.items()} for row in rows]
+        rows = list(reader)
+    except csv.Error as error:
+        raise Failed(f"{path}: {error}") from error
+    columns = reader.fieldnames or ()
+    return columns, [{name: _number(row[name]) if name != "version" else row[name] for name in columns} for row in rows]
 
 
 def _number(text: str) -> int | float | str:
@@ -167,9 +178,9 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def _framed(rows: list[dict[str, Any]]) -> Any:
+def _framed(rows: list[dict[str, Any]], columns: Sequence[str]) -> Any:
     try:
         import pandas
     except ImportError:
         return rows
-    return pandas.DataFrame(rows)
+    return pandas.DataFrame(rows, columns=list(columns))

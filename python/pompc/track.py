@@ -99,7 +99,11 @@ class _Folder:
             # A resumed run has dropped rows after its checkpoint, and makes them again.
             begin = min(self._done[name], len(rows))
             self._done[name] = len(rows)
+            if rows and step not in rows[0]:
+                raise Failed(f"{self._folder / name} has no column {step}, so it is no table of a run")
             for row in rows[begin:]:
+                if not isinstance(row[step], int):
+                    raise Failed(f"{self._folder / name}: {step} is {row[step]!r} and no whole number")
                 yield int(row[step]), {f"{prefix}/{column}": float(value) for column, value in row.items()
                                        if column != step and isinstance(value, (int, float))}
 
@@ -139,10 +143,7 @@ class _Learner:
 
 
 def _open(to: str, run: Run, settings: dict[str, Any]) -> Sink:
-    """The sink of that name. Refused and Failed as follow() says."""
-    if to not in SINKS:
-        raise Refused(f"there is no tracker {to!r}: {', '.join(SINKS)}, or an object with log(update, values) and "
-                      "close()")
+    """The sink of that name, one of SINKS. Refused and Failed as follow() says."""
     for name in settings:
         if name != _SETTINGS[to]:
             raise Refused(f"{to} has no setting {name!r}: {_SETTINGS[to]!r} is its only one")
@@ -177,6 +178,11 @@ def follow(where: str | os.PathLike[str] | Run, to: str | Sink, *, once: bool = 
     to do, where a learner does not answer limits.TRACK_TRIES times in a row (with `once`: at all), or the tracker does
     not begin a run, or does not take something limits.SINK_TRIES times."""
     run = where if isinstance(where, Run) else Run(where)
+    if isinstance(to, str) and to not in SINKS:
+        raise Refused(f"there is no tracker {to!r}: {', '.join(SINKS)}, or an object with log(update, values) and "
+                      "close()")
+    if not isinstance(to, str) and not (callable(getattr(to, "log", None)) and callable(getattr(to, "close", None))):
+        raise Refused(f"{to!r} has no log(update, values) and close()")
     source: _Folder | _Learner = _Folder(run) if run.folder is not None else _Learner(
         run, 1 if once else limits.TRACK_TRIES)
     sink = _open(to, run, settings) if isinstance(to, str) else to

@@ -1,5 +1,7 @@
 """Channels to pompc's services, their failures, and the float arrays in messages."""
 
+import math
+import operator
 import os
 import pathlib
 import re
@@ -65,7 +67,7 @@ class Stub:
     `certificates` is a folder, as certificates_folder() returns it; its files are read now, once."""
 
     def __init__(self, service: str, address: str, certificates: str = ""):
-        self.address = address
+        self.address, self._closed = address, False
         self._channel = _channel(service, address, certificates)
         self._methods: dict[str, Callable[..., Any]] = {}
         for method in messages.services[service]:
@@ -79,12 +81,16 @@ class Stub:
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return self.__dict__["_methods"][name]
+            method = self.__dict__["_methods"][name]
         except KeyError:
             raise AttributeError(name) from None
+        if self.__dict__["_closed"]:
+            raise Failed(f"the connection to {self.address} has been closed")
+        return method
 
     def close(self) -> None:
-        """Calls under way are cancelled."""
+        """Calls under way are cancelled; later ones are Failed."""
+        self._closed = True
         self._channel.close()
 
 
@@ -93,13 +99,23 @@ def header(run_id: str) -> messages.Header:
 
 
 def parse_addresses(addresses: str | Iterable[str]) -> list[str]:
-    """"host:port", several with commas between them, or a sequence of them. Refused if one is no address."""
-    parts: Iterator[str] = iter(addresses.split(",") if isinstance(addresses, str) else addresses)
-    return [parse_address(part) for part in parts]
+    """"host:port", several with commas between them, or a sequence of them. Refused if one is no address, or named
+    twice."""
+    try:
+        parts: Iterator[str] = iter(addresses.split(",") if isinstance(addresses, str) else addresses)
+    except TypeError:
+        raise Refused(f"{addresses!r} is not addresses; allowed: host:port, or a list of them") from None
+    parsed = [parse_address(part) for part in parts]
+    for i, address in enumerate(parsed):
+        if address in parsed[:i]:
+            raise Refused(f"'{address}' is given twice; expected each address once")
+    return parsed
 
 
 def parse_address(text: str) -> str:
     """As ParseEndpoints in common/rpc/endpoint.h takes it."""
+    if not isinstance(text, str):
+        raise Refused(f"{text!r} is not an address; allowed: host:port with a port from 1 to 65535")
     text = text.strip()
     if ":///" in text or text.startswith("unix:"):
         return text
@@ -112,6 +128,8 @@ def parse_address(text: str) -> str:
 
 def words(error: Any) -> str:
     """What an RpcError says."""
+    if error.code() == grpc.StatusCode.UNIMPLEMENTED:  # which servers in C++ say without a word
+        return f"UNIMPLEMENTED: {error.details() or 'no such call'}; is this the address of another role?"
     return f"{error.code().name}: {error.details()}"
 
 
@@ -146,6 +164,37 @@ def asked(call: Callable[..., Any], request: Any, seconds: float, address: str) 
 def for_status(text: str) -> str:
     """Text as the learner keeps it."""
     return text.encode(errors="replace")[:256].decode(errors="ignore")
+
+
+def floats(what: str, numbers: ArrayLike) -> Floats:
+    """What a caller gave as an array of numbers, as float32. Refused if it is none."""
+    try:
+        with numpy.errstate(over="ignore"):
+            return numpy.asarray(numbers, numpy.float32)
+    except (TypeError, ValueError) as error:
+        raise Refused(f"{what} is no array of numbers: {error}") from None
+
+
+def whole(what: str, number: Any, least: int = 0, most: int = 2**64 - 1) -> int:
+    """What a caller gave as a whole number. Refused if it is none, or out of range."""
+    try:
+        value = operator.index(number)
+    except TypeError:
+        value = least - 1
+    if not least <= value <= most:
+        raise Refused(f"{what} is {number!r}; allowed: a whole number from {least} to {most}")
+    return value
+
+
+def duration(what: str, seconds: Any) -> float:
+    """What a caller gave as a time. Refused if it is none, or not above 0."""
+    try:
+        value = math.nan if isinstance(seconds, str) else float(seconds)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise Refused(f"{what} is {seconds!r}; allowed: a number above 0")
+    return value
 
 
 def to_bytes(numbers: ArrayLike) -> bytes:

@@ -7,6 +7,7 @@ Usage: onnx_test.py BUILD_FOLDER"""
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -180,10 +181,10 @@ class OnnxTest(unittest.TestCase):
         dims = [one.dim_param or one.dim_value for one in given.type.tensor_type.shape.dim]
         self.assertEqual((given.name, dims), ("observation", ["rows", 5]))
 
-    def compared(self, *more, **environment):
+    def compared(self, *more, checkpoint="", **environment):
         path = self.path("policy.onnx")
         paths = [self.stand_in, os.path.join(ROOT, "tests", "support")]
-        done = run_with({}, "checkpoint", "export", self.checkpoints["CLIPPED_GAUSSIAN"], "--onnx", path,
+        done = run_with({}, "checkpoint", "export", checkpoint or self.checkpoints["CLIPPED_GAUSSIAN"], "--onnx", path,
                         "--with-planner", *(more or ("--python", sys.executable)),
                         PYTHONPATH=os.pathsep.join(paths), **environment)
         return path, done
@@ -202,6 +203,24 @@ class OnnxTest(unittest.TestCase):
         self.assertRegex(done.stderr,
                          r"policy\.onnx: action differs from pompc's by 0\.0001 of its largest number; 1e-05 is")
         self.assertEqual(os.listdir(self.folder), before)
+
+    def test_what_float32_rounds_is_no_difference_of_a_steep_policy(self):
+        like = self.checkpoints["CLIPPED_GAUSSIAN"]
+        weights, steep = self.path("weights.safetensors"), self.path("steep")
+        output("checkpoint", "export", like, "--out", weights)
+        arrays = tensor_file.load(weights)
+        last = max(name for name in arrays if name.startswith("policy.") and name.endswith(".weight") and
+                   "norm" not in name)
+        arrays[last] = arrays[last] * numpy.float32(1000)
+        tensor_file.save(weights, arrays)
+        output("checkpoint", "import", weights, "--like", like, "--out", steep)
+        _, done = self.compared(checkpoint=steep)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rounded = re.search(r"\(float32 alone rounds by ([0-9.e-]+)\)$", done.stdout.splitlines()[-1])
+        self.assertGreater(float(rounded[1]), TOLERANCE)
+        _, done = self.compared(checkpoint=steep, ONNX_NUMPY_ERROR="0.1")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertRegex(done.stderr, "action differs from pompc's by 0.1 of its largest number")
 
     def test_without_a_runtime_the_files_are_written_and_it_says_so(self):
         for python, words in (("no-such-program", "there is no program no-such-program"),

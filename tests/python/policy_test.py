@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 
 try:
     import numpy
@@ -115,6 +116,41 @@ class PolicyTest(unittest.TestCase):
         tensors.write_bytes(good)
         with self.assertRaisesRegex(Refused, r"shape \(4,\); the policy's have 5 numbers"):
             pompc.load_policy(checkpoint).act(numpy.zeros(4))
+
+    def test_files_of_another_form_are_refused_though_their_checksums_hold(self):
+        checkpoint = self.checkpoint()
+        good = {name: (checkpoint / name).read_bytes() for name in ("state.json", "updater.safetensors")}
+        config = json.loads(good["state.json"])["config"]
+        for name, content in (("state.json", b"[]"), ("state.json", b'{"format": 1}'),
+                              ("state.json", b'{"format": 1, "config": "}"}'),
+                              ("state.json", b'{"format": 1, "config": "seed: 1"}'),
+                              ("state.json", json.dumps({"format": 2, "config": config}).encode()),
+                              ("updater.safetensors", b""), ("updater.safetensors", good["updater.safetensors"][:1000])):
+            files = {**good, name: content}
+            for each, data in files.items():
+                (checkpoint / each).write_bytes(data)
+            (checkpoint / "checksums.json").write_text(json.dumps({"files": {
+                each: {"bytes": len(data), "crc32": zlib.crc32(data)} for each, data in files.items()}}))
+            with self.subTest(content[:40]), self.assertRaises(Refused):
+                pompc.load_policy(checkpoint)
+        for checksums in ('[]', '{"files": null}', '{"files": {}}'):
+            (checkpoint / "checksums.json").write_text(checksums)
+            with self.subTest(checksums), self.assertRaises(Refused):
+                pompc.load_policy(checkpoint)
+
+    def test_no_action_is_made_of_what_is_no_observation(self):
+        policy = pompc.load_policy(self.checkpoint())
+        observation = numpy.ones(OBSERVATION)
+        for given in ("abc", numpy.ones(OBSERVATION) * numpy.nan, [numpy.inf] * OBSERVATION, 1.0):
+            with self.subTest(given), self.assertRaises(Refused):
+                policy.act(given)
+        # One that broadcasts would give several actions for one observation.
+        for noise in (numpy.ones((3, ACTION)), numpy.ones(ACTION + 1), [numpy.nan] * ACTION):
+            with self.subTest(noise), self.assertRaises(Refused):
+                policy.act(observation, noise)
+        with self.assertRaisesRegex(Refused, "a latent state has shape"):
+            policy.gaussian([1.0, 2.0])
+        self.assertEqual(policy.act(numpy.zeros((0, OBSERVATION))).shape, (0, ACTION))
 
     def test_configs_are_read(self):
         text = 'seed: 7\nenv {\n  task: "a: b"\n  spec {\n    terminates: false\n  }\n}\nstop {\n}\n'
