@@ -15,12 +15,12 @@ namespace pompc::cli {
 
 // An engine, and what is written for it into the sweep's folder beside trial.sh.
 struct SweepEngine {
-  // As the command is called: "slurm", "compose", "swarm", "kubernetes".
+  // The command's name: "slurm", "compose", "swarm", "kubernetes".
   const char* name;
   const char* help;
-  // The file that the engine takes.
+  // The name of the file that the engine takes.
   const char* file;
-  // Its content. $0: the sweep's name, $1: trials, $2: at a time, $3: the folder, $4: the image,
+  // The file's content. $0: the sweep's name, $1: trials, $2: at a time, $3: the folder, $4: the image,
   // $5: user and group of this process, $6: restarts of trials together, $7: the name in small
   // letters, digits and "-".
   const char* text;
