@@ -272,10 +272,9 @@ absl::StatusOr<std::string> Compare(const std::string& folder, const std::string
   if (python.empty()) return "not compared with onnxruntime, as no Python was named";
   model::NamedTensors numbers;
   for (size_t i = 0; i < pieces.size(); ++i) {
-    for (const auto& [kind, tensors] :
-         {std::pair{"input", &pieces[i].inputs},
-          {"output", &pieces[i].outputs},
-          {"exact", &pieces[i].exact}}) {
+    for (const auto& [kind, tensors] : {std::pair{"input", &pieces[i].inputs},
+                                        {"output", &pieces[i].outputs},
+                                        {"exact", &pieces[i].exact}}) {
       for (const model::NamedTensor& named : *tensors) {
         numbers.push_back({absl::StrCat(i, "/", kind, "/", named.name), named.tensor.contiguous()});
       }

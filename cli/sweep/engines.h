@@ -20,9 +20,9 @@ struct SweepEngine {
   const char* help;
   // The name of the file that the engine takes.
   const char* file;
-  // The file's content. $0: the sweep's name, $1: trials, $2: at a time, $3: the folder, $4: the image,
-  // $5: user and group of this process, $6: restarts of trials together, $7: the name in small
-  // letters, digits and "-".
+  // The file's content. $0: the sweep's name, $1: trials, $2: at a time, $3: the folder, $4: the
+  // image, $5: user and group of this process, $6: restarts of trials together, $7: the name in
+  // small letters, digits and "-".
   const char* text;
   // What somebody then does, with the same numbers.
   const char* advice;

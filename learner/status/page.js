@@ -337,7 +337,7 @@ const WORSE = ["ended", "ok", "waiting", "trouble"];
 const mark = health => element("span", {class: "mark", title: health, role: "img", "aria-label": health}, MARKS[health] || "?");
 
 function node(title, role, text) {
-  const alive = run.process_counts.filter(one => one.role === role && one.health !== "ended");
+  const alive = run.health_counts.filter(one => one.role === role && one.health !== "ended");
   const number = alive.reduce((sum, one) => sum + one.count, 0);
   const health = alive.reduce((worst, one) => WORSE.indexOf(one.health) > WORSE.indexOf(worst) ? one.health : worst, "ended");
   return element("div", {class: `node h-${health}`}, element("b", {}, mark(health), `${count(number)} ${number === 1 ? title : title + "s"}`),

@@ -319,7 +319,7 @@ std::string StatusJson(const StatusView& view, size_t max_points) {
                          {"references", ReferencesJson(view.references)},
                          {"recent", HistoryJson(view.recent)},
                          {"whole", HistoryJson(view.whole)},
-                         {"process_counts", ProcessCountsJson(processes)},
+                         {"health_counts", ProcessCountsJson(processes)},
                          {"processes", ProcessesJson(processes)},
                          {"replay", ReplayJson(view)},
                          {"log", LogJson(view.log)},

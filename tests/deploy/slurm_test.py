@@ -39,7 +39,8 @@ else
   trap 'exit 0' TERM
 fi
 touch "$STATE/up-$(basename "$0")-$$"
-while true; do sleep 0.05; done
+# No program in the foreground: bash has ended with status 255 where SIGTERM came while it started one.
+while true; do sleep 60 & wait $!; done
 """
 SRUN = """#!/bin/bash
 # Runs the tasks of a step, in a process group each, as Slurm does; scancel finds them in the folder `steps`.
@@ -191,10 +192,12 @@ class JobTest(unittest.TestCase):
         for step in (self.state / "steps").iterdir():
             os.killpg(int(step.name), signal.SIGTERM)
         self.await_true("the learner was interrupted", lambda: "interrupted" in self.text("run/ended.json"))
+        said = ""
         for line in self.job.stdout:
+            said += line
             if "ended with status 0: interrupted" in line:
                 break
-        self.assertIsNone(self.job.poll())
+        self.assertIsNone(self.job.poll(), said)
         self.assertEqual(self.text("scontrol"), "")
         # What drains is not told a second time: that would end it at once.
         self.assertEqual(self.text("scancel"), "")

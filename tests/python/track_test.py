@@ -190,11 +190,11 @@ class TrackTest(unittest.TestCase):
         self.assertIn("is not the directory of a run", stderr.getvalue())
 
     def test_a_file_of_the_run_that_cannot_be_read_is_named(self):
-        for name, content, words in (("run.json", b"{}", "run.json does not tell run_id"),
-                                     ("run.json", b"{", "run.json does not tell run_id"),
-                                     ("run.json", b"\xff", "run.json: .*decode"),
-                                     ("learner.json", b"[]", "learner.json does not tell address"),
-                                     ("metrics.csv", b"update\n\xff\n", "metrics.csv: .*decode"),
+        for name, content, words in (("run.json", b"{}", "run.json is damaged: it names no run_id"),
+                                     ("run.json", b"{", "run.json is damaged: it names no run_id"),
+                                     ("run.json", b"\xff", "run.json is no text: .*decode"),
+                                     ("learner.json", b"[]", "learner.json is damaged: it names no address"),
+                                     ("metrics.csv", b"update\n\xff\n", "metrics.csv is no text: .*decode"),
                                      ("config.textproto", None, "config.textproto: No such file")):
             with self.subTest(name=name, content=content):
                 path = self.folder / name

@@ -153,7 +153,7 @@ TEST(StatusJson, OfTooManyProcessesThoseInNeedOfALookAreKept) {
   }
   const Json parsed = Parsed(view);
   size_t actors = 0;
-  for (const Json& count : parsed["process_counts"]) {
+  for (const Json& count : parsed["health_counts"]) {
     if (count["role"] != "actor") continue;
     actors += count["count"].get<size_t>();
     EXPECT_EQ(count["count"], count["health"] == "ok" ? 998 : 1);
