@@ -60,7 +60,8 @@ def read_state(path):
     state = state.get("model", state) if isinstance(state, dict) else {}
     if not isinstance(state, dict):
         raise Unusable(f"{path} holds no tensors by their names")
-    # NumPy does not have all types of PyTorch, such as bfloat16; checkpoints are float32 in any case. What has no numbers (tensors of the device "meta") are shells of the program's modules.
+    # NumPy does not have all types of PyTorch, such as bfloat16; checkpoints are float32 in any case. What has no
+    # numbers (tensors of the device "meta") are shells of the program's modules.
     return {str(name): value.detach().float().numpy() if isinstance(value, torch.Tensor) and not value.is_meta else None
             for name, value in state.items()}
 

@@ -53,7 +53,7 @@ constexpr char kSweepExamples[] =
 
 struct SweepFlags {
   std::string file, folder, program, assets, out;
-  // Where trials compute, and have their plans from.
+  // The device of all trials, and the flags about processes that plan for them.
   std::string device = "cpu";
   std::string planners, listen, certificates, planner_program;
   bool insecure = false;
@@ -133,7 +133,7 @@ std::vector<std::string> TrainFlags(const SweepFlags& flags) {
 
 // The flags by which trials have their plans of planners of other processes; none where they plan
 // by themselves.
-std::vector<std::string> TrainFlagsOf(const SweepFlags& flags) {
+std::vector<std::string> OtherPlannersFlags(const SweepFlags& flags) {
   if (flags.planners.empty()) return {};
   std::vector<std::string> more = {"--planners", flags.planners};
   if (!flags.listen.empty()) more.insert(more.end(), {"--listen", flags.listen});
@@ -144,7 +144,14 @@ std::vector<std::string> TrainFlagsOf(const SweepFlags& flags) {
 
 // Refuses flags that contradict each other before anything starts.
 absl::Status CheckPlannerFlags(const SweepFlags& flags) {
-  if (flags.planners.empty()) return absl::OkStatus();
+  if (!flags.shared_planner && (flags.plan_threads != 0 || !flags.planner_program.empty())) {
+    return absl::InvalidArgumentError(
+        "--plan-threads, --planner-program: allowed with --shared-planner, which is missing");
+  }
+  if (flags.planners.empty()) {
+    if (flags.listen.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError("--listen: allowed with --planners, which is missing");
+  }
   if (flags.shared_planner) {
     return absl::InvalidArgumentError(
         "--shared-planner starts a planner, --planners names those that are there: allowed is one "
@@ -185,7 +192,7 @@ absl::Status RunPlan(SweepPlan plan, const std::string& path, const SweepFlags& 
   RunnerOptions options = {
       .jobs = flags.jobs, .nice = flags.nice, .flags = TrainFlags(flags), .out = &std::cout};
   POMPC_ASSIGN_OR_RETURN(options.program, ProgramOf(flags));
-  for (const std::string& flag : TrainFlagsOf(flags)) options.flags.push_back(flag);
+  for (const std::string& flag : OtherPlannersFlags(flags)) options.flags.push_back(flag);
   std::cout << CountsText(plan) << "; folder " << path << ", page " << path << "/status.html\n";
   POMPC_ASSIGN_OR_RETURN(SweepFolder folder, SweepFolder::Begin(path, std::move(plan)));
   std::cout << EstimateText(ReadStatus(folder, true).estimate, flags.jobs) << std::endl;
@@ -404,8 +411,9 @@ std::vector<Action> AddActions(CLI::App& sweep, SweepFlags* flags) {
                   &flags->repetitions);
   std::vector<Action> actions = {{check, Check},       {run, Run, true}, {resume, Resume, true},
                                  {status, ShowStatus}, {stop, Stop},     {report, Report}};
-  for (const SweepEngine& engine : SweepEngines())
+  for (const SweepEngine& engine : SweepEngines()) {
     actions.push_back(AddEngine(sweep, engine, flags));
+  }
   CLI::App* collect =
       sweep.add_subcommand("collect", "keeps what came of trials that another engine has finished");
   AddFolder(collect, flags, "the sweep's folder");

@@ -51,17 +51,21 @@ make() {
   $1 train --run-dir "$$2" --config "$$2.textproto" $${flags[@]+"$${flags[@]}"}$2 \
     >> "$$2.log" 2>&1 &
   child=$$!
+  # A signal that came before there was a child is passed on now.
+  if [ -n "$$stopped" ]; then kill -TERM "$$child" || true; fi
   wait "$$child" || status=$$?
   # A signal ends the first wait, not the run.
   while kill -0 "$$child" 2>/dev/null; do status=0; wait "$$child" || status=$$?; done
   child=""
   exec 9>&-
-  if [ "$$status" = 0 ] && is_finished "$$2"; then return 0; fi
+  # Bash may have lost the status of a child that ended in the moment of a signal; the run's own
+  # word counts.
+  if is_finished "$$2"; then return 0; fi
   echo "$$2: ended with status $$status"
   return 1
 }
 
-trap 'stopped=yes; if [ -n "$$child" ]; then kill -TERM "$$child"; fi' TERM INT
+trap 'stopped=yes; if [ -n "$$child" ]; then kill -TERM "$$child" || true; fi' TERM INT
 if [ "$${1:-}" != all ]; then
   make $${trials[$$(($$1 - 1))]}
   exit

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <set>
 
@@ -271,11 +272,22 @@ std::optional<double> MeanAt(const ReportData& data, const std::string& setting,
   return Mean(returns);
 }
 
+// The frame that all runs have reached: the last rows of runs may differ a little.
+double LastCommonFrame(const ReportData& data) {
+  std::map<TrialKey, double> last;
+  for (const CurvePoint& point : data.results.curves) {
+    double& frames = last[point.key];
+    frames = std::max(frames, point.frames);
+  }
+  double common = std::numeric_limits<double>::infinity();
+  for (const auto& [key, frames] : last) common = std::min(common, frames);
+  return common;
+}
+
 // Nothing where no method has published returns of a task of the sweep at its last frame.
 std::optional<ReportTable> BesidePublished(const ReportData& data, const ReportOptions& options) {
   if (options.published_dir.empty() || data.results.curves.empty()) return std::nullopt;
-  double frames = 0;
-  for (const CurvePoint& point : data.results.curves) frames = std::max(frames, point.frames);
+  const double frames = LastCommonFrame(data);
   std::vector<std::string> methods;
   std::map<std::string, std::vector<std::optional<double>>> published;
   for (size_t task = 0; task < data.tasks.size(); ++task) {

@@ -230,7 +230,7 @@ Json ReferencesJson(const References& references) {
 }
 
 // Counts the processes of each role in each state, those that the list leaves out among them.
-Json ProcessCountsJson(const std::vector<ProcessView>& processes) {
+Json HealthCountsJson(const std::vector<ProcessView>& processes) {
   std::map<std::pair<std::string, std::string>, size_t> counts;
   for (const ProcessView& process : processes) ++counts[{process.role, process.health}];
   Json list = Json::array();
@@ -319,7 +319,7 @@ std::string StatusJson(const StatusView& view, size_t max_points) {
                          {"references", ReferencesJson(view.references)},
                          {"recent", HistoryJson(view.recent)},
                          {"whole", HistoryJson(view.whole)},
-                         {"health_counts", ProcessCountsJson(processes)},
+                         {"health_counts", HealthCountsJson(processes)},
                          {"processes", ProcessesJson(processes)},
                          {"replay", ReplayJson(view)},
                          {"log", LogJson(view.log)},

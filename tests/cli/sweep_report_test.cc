@@ -217,6 +217,8 @@ TEST(SweepReportTest, ReturnsStandBesidePublishedOnesAtEqualFrames) {
     data.results.curves.push_back({key, 25'000, 50'000, 10, {}});
     data.results.curves.push_back({key, 50'000, 100'000, seed == 1 ? 500.0 : 700.0, {}});
   }
+  // One that went a little further does not leave the other one out.
+  data.results.curves.push_back({{"mine", "cheetah-run", 2}, 50'002, 100'004, 900, {}});
   const std::string dir = std::string(POMPC_SOURCE_DIR) + "/bench/learning/published";
   const SweepReport report = MakeReport(data, {.repetitions = 100, .published_dir = dir});
   EXPECT_THAT(report.markdown, HasSubstr("Returns at 100000 frames"));
