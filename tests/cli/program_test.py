@@ -58,6 +58,17 @@ class ErrorTest(unittest.TestCase):
         self.refused(["planner", "follow", "--planners", "127.0.0.1:1", "--learner", "x"], "--learner", status=2)
         self.refused(["planner"], "no command", "planner has the commands runs, follow, unfollow", status=2)
 
+    def test_flags_of_a_sweep_that_would_do_nothing_are_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "sweep.textproto")
+            with open(file, "w", encoding="ascii") as text:
+                text.write('name: "some" base { preset: "quickstart" } seeds: "1"')
+            sweep = ["sweep", "run", file, "--dir", os.path.join(folder, "out")]
+            self.refused([*sweep, "--plan-threads", "2"], "--plan-threads", "--shared-planner", status=2)
+            self.refused([*sweep, "--listen", "127.0.0.1:0"], "--listen", "--planners", status=2)
+            self.refused([*sweep, "--shared-planner", "--planners", "127.0.0.1:1"], "one of the two", status=2)
+            self.assertEqual(os.listdir(folder), ["sweep.textproto"], "nothing was begun")
+
     def test_an_error_is_one_line_whatever_it_names(self):
         self.refused(["tr\nain"], 'unknown command "tr ain"', status=2)
         self.refused(["evaluate", "--run-dir", "no\nsuch"], "no such", status=1)
