@@ -11,17 +11,16 @@ import threading
 import time
 import unittest
 
-try:
-    import grpc
-    import numpy
-    from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
-except ImportError as error:
-    print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
-    sys.exit(77)
-
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
+from needs import needs
+
+needs("grpc", "google.protobuf", "numpy")
+import grpc
+import numpy
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+
 from processes import Process, free_ports
 
 PROGRAMS = pathlib.Path(sys.argv.pop(1))

@@ -13,17 +13,15 @@ import tempfile
 import threading
 import unittest
 
-try:
-    import google.protobuf  # noqa: F401
-    import grpc  # noqa: F401
-    import numpy
-except ImportError as error:
-    print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
-    sys.exit(77)
-
 HERE = pathlib.Path(__file__).resolve().parent
 ROBOT = HERE.parent.parent / "examples" / "robot"
 sys.path[:0] = [str(HERE.parent.parent / "python"), str(HERE.parent / "python"), str(ROBOT)]
+sys.path.insert(0, str(HERE.parent / "support"))
+from needs import needs
+
+needs("grpc", "google.protobuf", "numpy")
+import numpy
+
 from actor import Actor, Made, Plan, Recorder
 from fake_run import FakeRun
 from link import Link

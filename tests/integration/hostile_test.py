@@ -18,14 +18,12 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from needs import needs
 import access
 from processes import DIRECT, Process, free_ports
 
-try:
-    import grpc
-except ImportError as error:
-    print(f"skipped: {error} (Debian: python3-grpcio)")
-    sys.exit(77)
+needs("grpc")
+import grpc
 
 BINARIES = pathlib.Path()
 SEED = random.SystemRandom().randrange(2**32)

@@ -4,7 +4,6 @@ evaluator in Python train a run, and Run, Planner and Replay do what their role 
 Usage: python_tls_test.py FOLDER_OF_BINARIES."""
 
 import contextlib
-import importlib
 import os
 import pathlib
 import shutil
@@ -20,14 +19,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(ROOT / "python"), str(HERE.parent / "support")]
 import certificates
+from needs import needs
 from processes import Process, free_ports
 
-for module in ("grpc", "google.protobuf", "numpy"):
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
-        sys.exit(77)
+needs("grpc", "google.protobuf", "numpy")
 if shutil.which("openssl") is None:
     print("skipped: openssl makes the certificates (Debian: openssl)")
     sys.exit(77)

@@ -13,15 +13,13 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from needs import needs
 import access
 import certificates
 from processes import DIRECT
 
-try:
-    import grpc
-except ImportError as error:
-    print(f"skipped: {error} (Debian: python3-grpcio)")
-    sys.exit(77)
+needs("grpc")
+import grpc
 
 BINARIES = pathlib.Path()
 CLUSTER = access.ROOT / "scripts" / "local-cluster.sh"

@@ -16,17 +16,16 @@ import threading
 import unittest
 import unittest.mock
 
-try:
-    import google.protobuf
-    import grpc
-    import numpy
-except ImportError as error:
-    print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
-    sys.exit(77)
-
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(ROOT / "python"), str(HERE.parent / "support")]
+from needs import needs
+
+needs("grpc", "google.protobuf", "numpy")
+import google.protobuf
+import grpc
+import numpy
+
 import contrary
 from fake_run import SECONDS, FakeRun
 from in_process import InProcessTest, made_at_home

@@ -14,15 +14,14 @@ import unittest
 import unittest.mock
 import warnings
 
-try:
-    import grpc  # noqa: F401
-    import numpy
-except ImportError as error:
-    print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
-    sys.exit(77)
-
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "python"))
+sys.path.insert(0, str(HERE.parent / "support"))
+from needs import needs
+
+needs("grpc", "google.protobuf", "numpy")
+import numpy
+
 import contrary
 from pompc import Failed, Refused
 from pompc.actor import make_all

@@ -10,16 +10,14 @@ import tempfile
 import unittest
 import unittest.mock
 
-try:
-    import google.protobuf  # noqa: F401
-    import grpc
-    import numpy
-except ImportError as error:
-    print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
-    sys.exit(77)
-
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent.parent / "python"), str(HERE.parent / "support")]
+from needs import needs
+
+needs("grpc", "google.protobuf", "numpy")
+import grpc
+import numpy
+
 import pompc.track
 from in_process import InProcessTest
 from pompc import Failed, Refused, wire

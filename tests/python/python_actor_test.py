@@ -16,14 +16,10 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
+from needs import needs
 from processes import Process, free_ports
 
-for module in ("grpc", "google.protobuf", "numpy"):
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
-        sys.exit(77)
+needs("grpc", "google.protobuf", "numpy")
 
 sys.path.insert(0, str(HERE.parent.parent / "python"))
 import numpy

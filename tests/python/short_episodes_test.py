@@ -2,7 +2,6 @@
 """The learner of a run whose episodes are cut off before they make a window ends by itself and says why.
 Usage: short_episodes_test.py FOLDER_OF_BINARIES"""
 
-import importlib
 import os
 import pathlib
 import subprocess
@@ -12,14 +11,10 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
+from needs import needs
 from processes import Process, free_ports
 
-for module in ("grpc", "google.protobuf", "numpy"):
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
-        sys.exit(77)
+needs("grpc", "google.protobuf", "numpy")
 
 PYTHON_PATH = f"{HERE.parent.parent / 'python'}{os.pathsep}{HERE}"
 BINARIES = pathlib.Path(sys.argv.pop(1))

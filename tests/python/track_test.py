@@ -12,16 +12,13 @@ import tempfile
 import unittest
 import unittest.mock
 
-try:
-    import google.protobuf  # noqa: F401
-    import grpc  # noqa: F401
-    import numpy  # noqa: F401
-except ImportError as error:
-    print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
-    sys.exit(77)
-
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "python"))
+sys.path.insert(0, str(HERE.parent / "support"))
+from needs import needs
+
+needs("grpc", "google.protobuf", "numpy")
+
 import pompc.track
 from pompc import Failed, Refused, limits
 

@@ -7,16 +7,14 @@ import types
 import unittest
 import unittest.mock
 
-try:
-    import google.protobuf  # noqa: F401
-    import grpc
-    import numpy
-except ImportError as error:
-    print(f"skipped: {error} (Debian: python3-grpcio, python3-protobuf, python3-numpy)")
-    sys.exit(77)
-
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent.parent / "python"), str(HERE.parent / "support")]
+from needs import needs
+
+needs("grpc", "google.protobuf", "numpy")
+import grpc
+import numpy
+
 import contrary
 from fake_run import FakeRun
 from in_process import InProcessTest, made_at_home

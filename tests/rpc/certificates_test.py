@@ -15,15 +15,13 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from needs import needs
 import access
 import certificates
 from processes import DIRECT, free_ports
 
-try:
-    import grpc
-except ImportError as error:
-    print(f"skipped: {error} (Debian: python3-grpcio)")
-    sys.exit(77)
+needs("grpc")
+import grpc
 
 PROGRAM = sys.argv.pop(1)
 TIMEOUT = 30

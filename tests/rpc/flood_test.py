@@ -9,13 +9,11 @@ import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from needs import needs
 from processes import free_ports
 
-try:
-    import grpc
-except ImportError as error:
-    print(f"skipped: {error} (Debian: python3-grpcio)")
-    sys.exit(77)
+needs("grpc")
+import grpc
 
 ROLE = sys.argv.pop(1)
 TIMEOUT = 60
