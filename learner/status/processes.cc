@@ -9,8 +9,6 @@
 namespace pompc::learner {
 namespace {
 
-constexpr char kOk[] = "ok", kWaiting[] = "waiting", kTrouble[] = "trouble", kEnded[] = "ended";
-
 // Heartbeats come once a second, and a lease ends after 10 s without one.
 constexpr double kSilentSeconds = 5;
 // Planners get a new version within moments.

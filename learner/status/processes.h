@@ -11,6 +11,11 @@
 
 namespace pompc::learner {
 
+// The health of a process: well; waiting for another one; in need of somebody who looks; gone, with
+// nothing that waits for it.
+inline constexpr char kOk[] = "ok", kWaiting[] = "waiting", kTrouble[] = "trouble",
+                      kEnded[] = "ended";
+
 // A process of the run as the learner sees it.
 struct ProcessView {
   // "learner", "shard", "planner", "actor" or "evaluator".
@@ -19,8 +24,7 @@ struct ProcessView {
   // The name that it gives itself, and its address; empty where that is not known.
   std::string name;
   std::string address;
-  // "ok"; "waiting": it waits for another; "trouble": somebody should look; "ended": it is gone and
-  // nothing waits for it.
+  // One of the four above.
   std::string health;
   // The same in words, with what it does.
   std::string detail;

@@ -244,7 +244,7 @@ Json HealthCountsJson(const std::vector<ProcessView>& processes) {
 Json ProcessesJson(std::vector<ProcessView> processes) {
   if (processes.size() > kMaxProcesses) {
     const auto rank = [](const ProcessView& process) {
-      return process.health == "trouble" ? 0 : process.health == "waiting" ? 1 : 2;
+      return process.health == kTrouble ? 0 : process.health == kWaiting ? 1 : 2;
     };
     std::stable_sort(
         processes.begin(), processes.end(),
