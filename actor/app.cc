@@ -194,6 +194,11 @@ absl::Status App::Wait() {
   return result_;
 }
 
+std::optional<absl::Status> App::WaitUntil(absl::Duration deadline) {
+  if (!done_.WaitUntil(options_.clock, deadline)) return std::nullopt;
+  return Wait();
+}
+
 absl::Status App::Health() const {
   const auto [client, worker] = parts();
   const std::string problem = LearnerProblem(client.get());

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -34,6 +35,10 @@ class App {
   // Blocks until the work has ended. Returns OK when the run is over or Stop was called, else the
   // error that ended the work.
   absl::Status Wait();
+
+  // Blocks until the work has ended, or until `deadline` of the clock. Returns what Wait returns,
+  // and nothing if the work goes on.
+  std::optional<absl::Status> WaitUntil(absl::Duration deadline);
 
   // Returns OK once registered, and UNAVAILABLE before that and while the learner is unreachable.
   absl::Status Health() const;

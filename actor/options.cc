@@ -35,14 +35,18 @@ absl::Status AppOptions::SetAddresses(const std::string& learner_address,
 
 absl::Status AppOptions::Validate() const {
   if (learner.empty()) return absl::InvalidArgumentError("--learner is missing; give host:port");
-  if (planners.empty()) {
-    return absl::InvalidArgumentError(
-        "--planners is missing; give host:port,host:port,... or @FILE");
-  }
   // An evaluator writes no rows, so the same flags without --replay suit it.
   if (!evaluate && replay.empty()) {
     return absl::InvalidArgumentError(
         "--replay is missing; give host:port of each shard, in the run's order");
+  }
+  return ValidateBeyondRun();
+}
+
+absl::Status AppOptions::ValidateBeyondRun() const {
+  if (planners.empty()) {
+    return absl::InvalidArgumentError(
+        "--planners is missing; give host:port,host:port,... or @FILE");
   }
   if (environments > kMaxEnvironments) {
     return absl::InvalidArgumentError(
@@ -91,6 +95,10 @@ void AddFlags(CLI::App& app, Flags& flags) {
                   {"--threads", "number of threads that step the environments", 1, kMaxThreads,
                    "POMPC_THREADS"},
                   &options.threads);
+  app.add_flag("--fleet", flags.fleet,
+               "be an actor of a fleet: find runs at the --planners, and serve whichever needs "
+               "actors most; --learner and --replay are left out")
+      ->envname("POMPC_FLEET");
   app.add_flag("--evaluate", options.evaluate,
                "be an evaluator: play evaluations instead of collecting rows")
       ->envname("POMPC_EVALUATE");

@@ -63,6 +63,8 @@ struct AppOptions {
 
   // Returns INVALID_ARGUMENT naming a flag that has a bad value, and the allowed ones.
   absl::Status Validate() const;
+  // Does the same for what is not the address of a learner or a shard.
+  absl::Status ValidateBeyondRun() const;
 };
 
 // The flags that pompc-actor has beside those of all roles.
@@ -71,6 +73,8 @@ struct Flags {
   std::string learner, planners, replay;
   // AppOptions::lookup_interval, in seconds.
   int lookup_seconds = 2;
+  // Be an actor of a fleet (FleetOptions).
+  bool fleet = false;
   // Everything else that flags set.
   AppOptions options;
 };

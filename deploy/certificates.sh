@@ -6,7 +6,8 @@
 #   deploy/certificates.sh OUT_DIR --check                        tells when they expire
 #
 # Roles: actor (evaluators too), planner, learner (all its ranks), replay, operator (for people: pompc status, stop,
-# replay, planner). Without --role all of them. N is the number of days for which certificates are good: 90 by default.
+# replay, planner). Without --role all of them. --role trial makes one for whole runs in one process, such as trials of a
+# sweep, whose planners or actors are elsewhere: it may do what learner, replay, actor and operator may. N is the number of days for which certificates are good: 90 by default.
 #
 # In OUT_DIR are then
 #
@@ -28,12 +29,16 @@
 #   pompc-replay --listen 10.0.0.1:7000 --certificates /etc/pompc/certificates/replay
 #   deploy/certificates.sh /etc/pompc/certificates --days 30 --role actor
 #   deploy/certificates.sh /etc/pompc/certificates --check --days 7
+#   deploy/certificates.sh /etc/pompc/certificates --role trial
+#   pompc sweep run sweep.textproto --certificates /etc/pompc/certificates/trial --planners 10.0.0.3:7000 --listen 10.0.0.2:0
 set -euo pipefail
 
 readonly ROLES=(actor planner learner replay operator)
+# What a process of several roles is.
+readonly TRIAL=(learner replay actor operator)
 readonly CA_DAYS=3650
 
-usage() { sed -n '2,33s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,36s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 die() { echo "certificates.sh: $1" >&2; exit "${2:-1}"; }
 
 out="" days="" check=false roles=()
@@ -56,7 +61,7 @@ if [[ -z "$days" ]]; then days=90; if $check; then days=14; fi; fi
 [[ "$days" =~ ^[1-9][0-9]{0,3}$ ]] || die "--days: '$days'; allowed: 1 to 9999" 2
 (( ${#roles[@]} > 0 )) || roles=("${ROLES[@]}")
 for role in "${roles[@]}"; do
-  [[ " ${ROLES[*]} " == *" $role "* ]] || die "--role: '$role'; allowed: ${ROLES[*]}" 2
+  [[ " ${ROLES[*]} trial " == *" $role "* ]] || die "--role: '$role'; allowed: ${ROLES[*]} trial" 2
 done
 command -v openssl >/dev/null || die "openssl is missing: apt-get install openssl"
 
@@ -87,7 +92,9 @@ make_ca() {
 
 # The same certificate serves and asks, since a learner does both. The URI says what its holder may do.
 make_role() {
-  local folder="$out/$1"
+  local folder="$out/$1" names="" role may=("$1")
+  if [[ "$1" == trial ]]; then may=("${TRIAL[@]}"); fi
+  for role in "${may[@]}"; do names+=",URI:pompc:role/$role,DNS:$role.pompc"; done
   mkdir -p "$folder"
   make_key "$folder/tls.key"
   openssl req -new -key "$folder/tls.key" -subj "/O=pompc/OU=$1/CN=pompc $1" |
@@ -96,7 +103,7 @@ make_role() {
         echo "basicConstraints=critical,CA:FALSE"
         echo "keyUsage=critical,digitalSignature"
         echo "extendedKeyUsage=serverAuth,clientAuth"
-        echo "subjectAltName=URI:pompc:role/$1,DNS:$1.pompc"
+        echo "subjectAltName=${names#,}"
       ) 2>/dev/null | write "$folder/tls.crt" 644 || die "cannot make $folder/tls.crt with $out/ca.key"
   write "$folder/ca.crt" 644 <"$out/ca.crt"
 }

@@ -56,8 +56,9 @@ void AddWaits(const char* name, const char* help, const run::RunControl::WaitTim
   }
 }
 
-void AddLimiter(const run::RunControl& control, const proto::LimiterStatus& limiter,
+void AddLimiter(const run::RunControl& control, const proto::RunStatus& status,
                 MetricSamples& out) {
+  const proto::LimiterStatus& limiter = status.limiter();
   using Limiter = proto::LimiterStatus;
   AddWaits("pompc_learner_waiting_seconds_total",
            "Time for which the learner has waited before its next update, by the reason.",
@@ -72,6 +73,11 @@ void AddLimiter(const run::RunControl& control, const proto::LimiterStatus& limi
            out);
   out.Gauge("pompc_learner_blocked_writers", "Streams of writers that shards hold back.",
             limiter.blocked_streams());
+  out.Gauge("pompc_learner_environments", "Environments of the actors that take part.",
+            static_cast<double>(status.environments()));
+  out.Gauge("pompc_learner_wanted_environments",
+            "Environments that would just keep the learner busy, as far as recent waits say.",
+            status.wanted_environments() > 0 ? status.wanted_environments() : kNone);
   out.Gauge("pompc_learner_rows_bound", "Rows of the run at which shards hold writers back.",
             limiter.rows_bound());
   out.Gauge("pompc_learner_updates_bound", "Updates that the rows of the run allow.",
@@ -241,7 +247,7 @@ MetricSource AddLearnerMetrics(MetricsRegistry& registry, const LearnerMetricSou
     const proto::RunStatus status = sources.control->Status();
     AddRun(sources, out);
     AddProgress(status, out);
-    AddLimiter(*sources.control, status.limiter(), out);
+    AddLimiter(*sources.control, status, out);
     AddReturns(status, sources.control->given_up_evaluations(), out);
     AddPeers(status, sources.expected_actors, out);
     AddTraining(sources, out);

@@ -148,6 +148,7 @@ run::RunControlOptions MakeRunControlOptions(const AppOptions& options,
   control.ratio.utd = config.learner().utd();
   control.ratio.slack_rows = config.replay().slack_rows();
   control.ratio.min_rows = config.replay().min_rows();
+  control.first_environments = config.actor().environments();
   control.imports = !config.replay().import().empty();
   control.evaluation.every_rows = config.evaluation().every_rows();
   control.evaluation.episodes = config.evaluation().episodes();

@@ -51,6 +51,9 @@ struct RunTable::Follower {
   // When a request for the run came last, and when the learner was last there.
   absl::Duration used;
   absl::Duration connected;
+  // What its run wants of actors, and when it said so.
+  std::optional<proto::ActorDemand> demand;
+  absl::Duration demanded;
   // In the table's list.
   bool listed = true;
   std::unique_ptr<parameters::ParameterSubscriber> subscriber;
@@ -66,7 +69,7 @@ RunTable::RunTable(RunTableOptions options) : options_(std::move(options)) {
 RunTable::~RunTable() { Close(); }
 
 absl::Status RunTable::Follow(const rpc::Endpoint& learner, const std::string& run_id,
-                              Origin origin) {
+                              Origin origin, std::optional<proto::ActorDemand> demand) {
   POMPC_CHECK(!learner.empty());
   POMPC_CHECK_OK(CheckRunId(run_id));
   MutexLock lock(&mu_);
@@ -80,13 +83,15 @@ absl::Status RunTable::Follow(const rpc::Endpoint& learner, const std::string& r
     }
     for (const FollowerPtr& follower : followers_) {
       if (!Follows(*follower, learner, run_id)) continue;
-      follower->used = now;
+      follower->used = follower->demanded = now;
+      follower->demand = std::move(demand);
       return absl::OkStatus();
     }
   }
   const auto follower = std::make_shared<Follower>(learner, origin);
   follower->run_id = run_id;
-  follower->used = follower->connected = now;
+  follower->used = follower->connected = follower->demanded = now;
+  follower->demand = std::move(demand);
   // The learner of a run that is here has moved, or was given up.
   if (const FollowerPtr old = run_id.empty() ? nullptr : FindFollower(run_id)) {
     if (old->origin == Origin::kHost) {
@@ -282,6 +287,8 @@ std::vector<RunTable::Entry> RunTable::List() const {
     entry.run = follower->run;
     entry.followed = follower->subscriber != nullptr;
     if (entry.followed) entry.status = follower->subscriber->status();
+    const absl::Duration age = options_.clock->Now() - follower->demanded;
+    if (age <= options_.demand_lasts) entry.demand = follower->demand;
   }
   return entries;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "common/rpc/endpoint.h"
 #include "parameters/parameter_subscriber.h"
 #include "planner/core/planner_run.h"
+#include "proto/planner.pb.h"
 
 namespace pompc::planner {
 
@@ -36,6 +38,8 @@ struct RunTableOptions {
   absl::Duration give_up_after = absl::Minutes(10);
   // A run that was asked for so lately is not dropped to make room for another.
   absl::Duration in_use = absl::Minutes(1);
+  // What a run wants of actors is forgotten if it is not renewed for so long.
+  absl::Duration demand_lasts = absl::Seconds(30);
   // What every ParameterSubscriber is given.
   std::string name;
   BackoffOptions backoff;
@@ -74,6 +78,8 @@ class RunTable {
     // False once the learner was gone for too long.
     bool followed = false;
     parameters::ParameterSubscriber::Status status;
+    // What it wants of the actors of a fleet, if it has said so lately.
+    std::optional<proto::ActorDemand> demand;
   };
 
   // REQUIRES: options.load is given; max_runs is at least 1.
@@ -82,10 +88,12 @@ class RunTable {
   ~RunTable();
 
   // Follows a learner, from now on or already. `run_id`: the run that is expected there; empty: the
-  // one that is there. RESOURCE_EXHAUSTED when max_runs are followed and all are in use,
+  // one that is there. `demand`: what the run wants of the actors of a fleet, if it takes any.
+  // RESOURCE_EXHAUSTED when max_runs are followed and all are in use,
   // FAILED_PRECONDITION for a guest where none are accepted or whose run is a host's, CANCELLED
   // after Close. REQUIRES: the endpoint is not empty; CheckRunId(run_id) is ok.
-  absl::Status Follow(const rpc::Endpoint& learner, const std::string& run_id, Origin origin);
+  absl::Status Follow(const rpc::Endpoint& learner, const std::string& run_id, Origin origin,
+                      std::optional<proto::ActorDemand> demand = std::nullopt);
 
   // Drops a run and its parameters; requests that wait are still planned. NOT_FOUND if it is not
   // here, FAILED_PRECONDITION if its learner was named by kHost.

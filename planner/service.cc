@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/check.h"
 #include "common/rpc/call.h"
 #include "common/rpc/endpoint.h"
@@ -16,6 +18,11 @@
 
 namespace pompc::planner {
 namespace {
+
+// Bounds of what a run may say that it wants, which protect those who believe it.
+constexpr int kMostShards = 1024;
+constexpr uint64_t kMostEnvironments = 1'000'000'000;
+constexpr double kLeastWanted = 1e-3;
 
 absl::StatusOr<std::vector<float>> Floats(const std::string& bytes, absl::string_view name) {
   if (bytes.size() % sizeof(float) != 0) {
@@ -204,6 +211,28 @@ void FillRunInfo(const RunTable::Entry& entry, const Batcher& batcher,
     info->set_queued(static_cast<uint32_t>(batcher.queued(entry.run_id)));
   }
   *info->mutable_version() = ToProto(version);
+  if (entry.demand.has_value()) *info->mutable_demand() = *entry.demand;
+}
+
+// Actors of a fleet take what is said here for addresses and numbers.
+absl::Status CheckDemand(const proto::ActorDemand& demand) {
+  const absl::StatusOr<std::vector<rpc::Endpoint>> replay =
+      rpc::ParseEndpoints("demand.replay", absl::StrJoin(demand.replay(), ","));
+  POMPC_RETURN_IF_ERROR(replay.status());
+  if (static_cast<int>(replay->size()) != demand.replay_size() ||
+      demand.replay_size() > kMostShards) {
+    return absl::InvalidArgumentError(absl::StrCat("demand.replay: ", demand.replay_size(),
+                                                   " addresses; allowed are 1 to ", kMostShards));
+  }
+  if (demand.environments() > kMostEnvironments) {
+    return absl::InvalidArgumentError(absl::StrCat("demand.environments: ", demand.environments(),
+                                                   "; allowed are 0 to ", kMostEnvironments));
+  }
+  const double wanted = demand.wanted_environments();
+  if (wanted >= kLeastWanted && wanted <= kMostEnvironments) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("demand.wanted_environments: ", wanted,
+                                                 "; allowed are numbers from ", kLeastWanted,
+                                                 " to ", kMostEnvironments));
 }
 
 }  // namespace
@@ -244,7 +273,13 @@ absl::Status PlannerService::DoFollow(const proto::FollowRequest& request) {
     return absl::InvalidArgumentError(
         absl::StrCat("learner: ", request.learner(), "; allowed is one address, host:port"));
   }
-  return runs_->Follow(learners.front(), request.header().run_id(), RunTable::Origin::kGuest);
+  std::optional<proto::ActorDemand> demand;
+  if (request.has_demand()) {
+    POMPC_RETURN_IF_ERROR(CheckDemand(request.demand()));
+    demand = request.demand();
+  }
+  return runs_->Follow(learners.front(), request.header().run_id(), RunTable::Origin::kGuest,
+                       std::move(demand));
 }
 
 grpc::ServerUnaryReactor* PlannerService::Follow(grpc::CallbackServerContext* context,

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/io/listener.h"
 #include "learner/engine/torch_engine.h"
 #include "learner/feed/data_sets.h"
 #include "planner/torch_engine.h"
@@ -55,6 +56,8 @@ absl::StatusOr<std::unique_ptr<InProcessRun>> InProcessRun::Start(
   POMPC_CHECK(!options.run_dir.empty());
   POMPC_CHECK(options.planners.empty() || !options.listen.empty());
   const bool lockstep = options.config.schedule() == proto::RunConfig::LOCKSTEP;
+  POMPC_CHECK(!options.fleet || (!options.planners.empty() &&
+                                 options.config.schedule() == proto::RunConfig::CONCURRENT));
   if (lockstep) POMPC_RETURN_IF_ERROR(CheckArithmetic(options));
   std::unique_ptr<InProcessRun> run(new InProcessRun);
   // Each role is given the endpoints of those before it. They call one another through channels as
@@ -76,9 +79,18 @@ InProcessRun::~InProcessRun() { Stop(); }
 
 absl::Status InProcessRun::StartShards(const InProcessRunOptions& options) {
   const proto::ReplayConfig& replay = options.config.replay();
+  std::string listen;
+  if (options.fleet) {
+    POMPC_ASSIGN_OR_RETURN(ListenAddress address, ParseListenAddress(options.listen));
+    address.port = 0;
+    listen = address.ToString();
+  }
   for (int i = 0; i < options.shards; ++i) {
     replay::AppOptions shard;
     shard.shard = absl::StrCat(i);
+    shard.listen = listen;
+    shard.certificates = options.certificates;
+    shard.insecure = options.insecure;
     shard.metrics = options.metrics;
     shard.durability = DurabilityOf(replay);
     if (shard.durability != replay::Durability::kMemory) {
@@ -123,10 +135,10 @@ absl::Status InProcessRun::StartLearner(const InProcessRunOptions& options,
 absl::Status InProcessRun::StartPlanner(const InProcessRunOptions& options) {
   POMPC_CHECK(learner_ != nullptr);
   if (!options.planners.empty()) {
-    announcer_ = std::make_unique<planner::RunAnnouncer>(
-        planner::RunAnnouncerOptions{.run_id = learner_->run_id(),
-                                     .learner = learner_->address(),
-                                     .planners = options.planners});
+    planner::RunAnnouncerOptions announcer = {
+        .run_id = learner_->run_id(), .learner = learner_->address(), .planners = options.planners};
+    if (options.fleet) announcer.demand = [this] { return Demand(); };
+    announcer_ = std::make_unique<planner::RunAnnouncer>(std::move(announcer));
     return absl::OkStatus();
   }
   planner::AppOptions planner;
@@ -138,6 +150,15 @@ absl::Status InProcessRun::StartPlanner(const InProcessRunOptions& options) {
                                                                    .shares_blas = true}));
   POMPC_ASSIGN_OR_RETURN(planner_, planner::App::Start(std::move(planner)));
   return absl::OkStatus();
+}
+
+proto::ActorDemand InProcessRun::Demand() const {
+  const proto::RunStatus status = learner_->Status();
+  proto::ActorDemand demand;
+  for (const auto& shard : shards_) demand.add_replay(shard->server().address());
+  demand.set_environments(status.environments());
+  demand.set_wanted_environments(status.wanted_environments());
+  return demand;
 }
 
 std::vector<rpc::Place> InProcessRun::PlannersOf(const InProcessRunOptions& options) const {
@@ -163,7 +184,7 @@ absl::Status InProcessRun::StartActors(const InProcessRunOptions& options) {
   if (lockstep) actor.turns = &turns_;
   evaluator.evaluate = true;
   evaluator.name = "evaluator";
-  if (!offline) {
+  if (!offline && !options.fleet) {
     POMPC_ASSIGN_OR_RETURN(actor_, actor::App::Start(std::move(actor)));
     Watch("actor", actor_.get(), /*ends_the_run=*/false);
   }

@@ -17,6 +17,7 @@
 #include "planner/app.h"
 #include "planner/client/run_announcer.h"
 #include "proto/config.pb.h"
+#include "proto/planner.pb.h"
 #include "proto/run.pb.h"
 #include "replay/app.h"
 #include "replay/client/data_set_import.h"
@@ -39,9 +40,12 @@ struct InProcessRunOptions {
   // Planners that make the run's plans instead of one of this process; each was started with
   // --accept-runs, and reaches the learner at the address that `listen` leads to.
   std::vector<rpc::Endpoint> planners;
+  // Actors of a fleet (actor/fleet.h), which find the run at these planners, step its environments
+  // instead of an actor of this process; shards then serve ports of the host of `listen`.
+  bool fleet = false;
   // A port that the learner serves as well, "host:port"; if empty, it serves this process alone.
   std::string listen;
-  // Both are as in rpc::ServerOptions, for that port.
+  // Both are as in rpc::ServerOptions, for these ports.
   std::shared_ptr<const rpc::Certificates> certificates;
   bool insecure = false;
   std::shared_ptr<MetricsRegistry> metrics = std::make_shared<MetricsRegistry>();
@@ -50,14 +54,15 @@ struct InProcessRunOptions {
 // All roles of a run in one process: shards, learner, planner, an actor and an evaluator, the same
 // objects that the separate programs run, connected by in-process channels. With options.planners
 // other processes plan, which serve the run for as long as this object lives. A run that learns
-// offline has no actor, and no evaluator where it makes no evaluations. Thread-safe.
+// offline has no actor, and no evaluator where it makes no evaluations; with options.fleet the
+// actors are others'. Thread-safe.
 class InProcessRun {
  public:
   // Starts the roles in the order in which they need each other. Returns the status of the first
   // one that does not start. With the schedule LOCKSTEP it fails with FAILED_PRECONDITION if one of
   // options.planners makes other plans than this process would, and with UNAVAILABLE if one cannot
   // be asked within a minute. REQUIRES: one shard at least, and a run directory; with planners a
-  // port to listen on.
+  // port to listen on; with a fleet planners, and the schedule CONCURRENT.
   static absl::StatusOr<std::unique_ptr<InProcessRun>> Start(const InProcessRunOptions& options);
   // Calls Stop.
   ~InProcessRun();
@@ -82,6 +87,8 @@ class InProcessRun {
   absl::Status StartLearner(const InProcessRunOptions& options,
                             std::shared_ptr<learner::Engine> engine);
   absl::Status StartPlanner(const InProcessRunOptions& options);
+  // What the run wants of the actors of a fleet now.
+  proto::ActorDemand Demand() const;
   // The places at which actors find planners.
   std::vector<rpc::Place> PlannersOf(const InProcessRunOptions& options) const;
   absl::Status StartActors(const InProcessRunOptions& options);

@@ -7,6 +7,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "cli/commands/command.h"
 #include "common/base/check.h"
 #include "common/base/threads.h"
@@ -16,6 +17,7 @@
 #include "common/values/text_table.h"
 #include "grpcpp/channel.h"
 #include "proto/planner.grpc.pb.h"
+#include "run/run_client.h"
 
 namespace pompc::cli {
 namespace {
@@ -29,6 +31,7 @@ struct PlannerFlags {
   std::string run_id;
   std::string certificates;
   int renew_seconds = 0;
+  bool fleet = false;
 };
 
 // Calls `ask` with a stub of each planner, all of them even if one fails. The first error, with the
@@ -49,8 +52,16 @@ absl::Status AskEach(const PlannerFlags& flags, Ask ask) {
   return status;
 }
 
+// What the run wants of the actors of a fleet: "3 of 4.5"; "-" if it takes none.
+std::string DemandText(const proto::PlannerRunInfo& run) {
+  if (!run.has_demand()) return "-";
+  return absl::StrFormat("%d of %.1f", run.demand().environments(),
+                         run.demand().wanted_environments());
+}
+
 absl::Status ListRuns(const PlannerFlags& flags) {
-  TextTable rows = {{"planner", "run", "learner", "connected", "version", "plans", "waiting"}};
+  TextTable rows = {
+      {"planner", "run", "learner", "connected", "version", "plans", "waiting", "environments"}};
   const absl::Status status =
       AskEach(flags, [&](const std::string& address, PlannerStub& stub) -> absl::Status {
         proto::PlannerInfoRequest request;
@@ -60,7 +71,7 @@ absl::Status ListRuns(const PlannerFlags& flags) {
         for (const proto::PlannerRunInfo& run : info.runs()) {
           rows.push_back({address, run.run_id().empty() ? "?" : run.run_id(), run.learner(),
                           run.connected() ? "yes" : "no", FromProto(run.version()).ToString(),
-                          absl::StrCat(run.plans()), absl::StrCat(run.queued())});
+                          absl::StrCat(run.plans()), absl::StrCat(run.queued()), DemandText(run)});
         }
         return absl::OkStatus();
       });
@@ -68,8 +79,33 @@ absl::Status ListRuns(const PlannerFlags& flags) {
   return status;
 }
 
+// What the run of a learner wants of the actors of a fleet, which must reach its shards where the
+// learner does.
+absl::StatusOr<proto::ActorDemand> AskDemand(const rpc::Endpoint& learner) {
+  POMPC_ASSIGN_OR_RETURN(const proto::GetRunReply run, run::GetRun(learner, kTimeout));
+  proto::ActorDemand demand;
+  for (const proto::ShardStatus& shard : run.status().shards()) {
+    demand.add_replay(shard.address());
+  }
+  demand.set_environments(run.status().environments());
+  demand.set_wanted_environments(run.status().wanted_environments());
+  return demand;
+}
+
 absl::Status Follow(const PlannerFlags& flags) {
-  POMPC_RETURN_IF_ERROR(rpc::ParseEndpoints("--learner", flags.learner).status());
+  POMPC_ASSIGN_OR_RETURN(const rpc::Trust trust,
+                         rpc::LoadTrust(flags.certificates, proto::Access::LEARNER));
+  POMPC_ASSIGN_OR_RETURN(const auto learners,
+                         rpc::ParseEndpoints("--learner", flags.learner, trust));
+  if (learners.size() != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--learner: ", flags.learner, "; allowed is one address"));
+  }
+  if (flags.fleet && flags.renew_seconds == 0) {
+    return absl::InvalidArgumentError(
+        "--fleet: what the run wants counts for half a minute; --renew-seconds is missing (10 is "
+        "good)");
+  }
   proto::FollowRequest request;
   *request.mutable_header() = rpc::MakeHeader(flags.run_id);
   request.set_learner(flags.learner);
@@ -88,6 +124,12 @@ absl::Status Follow(const PlannerFlags& flags) {
     return status;
   };
   while (true) {
+    if (flags.fleet) {
+      // A learner that does not answer is named all the same, and takes no further actors.
+      const absl::StatusOr<proto::ActorDemand> demand = AskDemand(learners.front());
+      request.clear_demand();
+      if (demand.ok()) *request.mutable_demand() = *demand;
+    }
     const absl::Status status = AskEach(flags, ask);
     if (flags.renew_seconds == 0) return status;
     Event().WaitUntil(Clock::Real(), Clock::Real()->Now() + absl::Seconds(flags.renew_seconds));
@@ -120,7 +162,7 @@ Command AddPlanner(CLI::App& pompc) {
       "  pompc planner runs --planners 10.0.0.7:50052\n"
       "  pompc planner follow --planners 10.0.0.7:50052,10.0.0.8:50052 --learner 10.0.0.2:7000\n"
       "  pompc planner follow --planners 10.0.0.7:50052 --learner 10.0.0.2:7000 --renew-seconds "
-      "10\n"
+      "10 --fleet\n"
       "  pompc planner unfollow --planners 10.0.0.7:50052 --run-id 20261130-120600-2ed8cee9");
   command->require_subcommand(1);
   auto flags = std::make_shared<PlannerFlags>();
@@ -142,6 +184,9 @@ Command AddPlanner(CLI::App& pompc) {
                            "planners that restart; 0: names it once",
                    .max = 3600},
                   &flags->renew_seconds);
+  follow->add_flag("--fleet", flags->fleet,
+                   "with --renew-seconds: also tells what the run wants of actors of a fleet "
+                   "(pompc-actor --fleet), which then serve it, too");
 
   CLI::App* unfollow =
       command->add_subcommand("unfollow", "lets planners drop a run that follow has named");

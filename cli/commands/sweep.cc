@@ -17,10 +17,10 @@
 #include "actor/environments.h"
 #include "cli/commands/command.h"
 #include "cli/sweep/engines.h"
+#include "cli/sweep/kept_process.h"
 #include "cli/sweep/plan.h"
 #include "cli/sweep/report.h"
 #include "cli/sweep/runner.h"
-#include "cli/sweep/shared_planner.h"
 #include "cli/sweep/status.h"
 #include "cli/sweep/sweep_folder.h"
 #include "common/base/check.h"
@@ -59,6 +59,9 @@ struct SweepFlags {
   bool insecure = false;
   bool shared_planner = false;
   int plan_threads = 0;
+  // Whether actors of a fleet step the environments, and how many of them the sweep starts.
+  bool fleet = false;
+  int actors = 0, actor_environments = 1;
   std::string image = "pompc-pompc:latest";
   int jobs = 1;
   int nice = 0;
@@ -163,31 +166,70 @@ absl::Status CheckPlannerFlags(const SweepFlags& flags) {
       "--listen: ", flags.listen, "; allowed is HOST:0, as each trial takes a port of its own"));
 }
 
-// Starts the planner of all trials, if one is wanted, and names it in `options`.
-absl::StatusOr<std::unique_ptr<SharedPlanner>> StartPlanner(const SweepFlags& flags,
-                                                            const std::string& folder,
-                                                            RunnerOptions* options) {
-  if (!flags.shared_planner) return nullptr;
-  // One of the same installation.
-  const std::string beside =
-      (std::filesystem::path(options->program).parent_path() / "pompc-planner").string();
-  POMPC_ASSIGN_OR_RETURN(
-      auto planner, SharedPlanner::Start({
-                        .program = flags.planner_program.empty() ? beside : flags.planner_program,
-                        .log = folder + "/planner.log",
-                        .trials = flags.jobs,
-                        .threads = flags.plan_threads,
-                        .device = flags.device,
-                        .nice = flags.nice,
-                    }));
-  options->planner = planner.get();
-  options->flags.insert(options->flags.end(), {"--planners", planner->address()});
-  return planner;
+// Refuses flags about the actors of a fleet that contradict others or the trials.
+absl::Status CheckFleetFlags(const SweepFlags& flags, const SweepPlan& plan) {
+  if (!flags.fleet && flags.actors == 0) return absl::OkStatus();
+  if (!flags.shared_planner && flags.planners.empty()) {
+    return absl::InvalidArgumentError(
+        "--actors, --fleet: actors find trials at the planners of all trials; give "
+        "--shared-planner or --planners");
+  }
+  for (const Trial& trial : plan.trials) {
+    if (trial.config.schedule() == proto::RunConfig::CONCURRENT) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--actors, --fleet: the schedule of ", trial.key.ToString(), " is ",
+                     proto::RunConfig::Schedule_Name(trial.config.schedule()),
+                     ", in which no other process steps environments; allowed is CONCURRENT"));
+  }
+  return absl::OkStatus();
+}
+
+// A program of the same installation as that of the trials.
+std::string Beside(const RunnerOptions& options, const std::string& name) {
+  return (std::filesystem::path(options.program).parent_path() / name).string();
+}
+
+// Starts the processes that work for all trials, and names them in `options`.
+absl::Status StartProcesses(const SweepFlags& flags, const std::string& folder,
+                            RunnerOptions* options, SweepProcesses* processes) {
+  std::string planners = flags.planners;
+  if (flags.shared_planner) {
+    POMPC_RETURN_IF_ERROR(StartSharedPlanner(
+        {.program = flags.planner_program.empty() ? Beside(*options, "pompc-planner")
+                                                  : flags.planner_program,
+         .log = folder + "/planner.log",
+         .trials = flags.jobs,
+         .threads = flags.plan_threads,
+         .device = flags.device,
+         .nice = flags.nice},
+        processes));
+    planners = processes->planner_address;
+    options->flags.insert(options->flags.end(), {"--planners", planners});
+  }
+  if (flags.fleet || flags.actors > 0) options->flags.push_back("--fleet");
+  if (flags.actors > 0) {
+    std::vector<std::string> more;
+    if (!flags.assets.empty()) more = {"--assets", flags.assets};
+    if (!flags.certificates.empty()) {
+      more.insert(more.end(), {"--certificates", flags.certificates});
+    }
+    POMPC_RETURN_IF_ERROR(StartFleetActors({.program = Beside(*options, "pompc-actor"),
+                                            .folder = folder,
+                                            .planners = planners,
+                                            .flags = std::move(more),
+                                            .actors = flags.actors,
+                                            .environments = flags.actor_environments,
+                                            .nice = flags.nice},
+                                           processes));
+  }
+  options->kept = processes->all();
+  return absl::OkStatus();
 }
 
 absl::Status RunPlan(SweepPlan plan, const std::string& path, const SweepFlags& flags) {
   POMPC_RETURN_IF_ERROR(SetUpLogging({.role = "", .level = "warning"}));
   POMPC_RETURN_IF_ERROR(CheckPlannerFlags(flags));
+  POMPC_RETURN_IF_ERROR(CheckFleetFlags(flags, plan));
   POMPC_RETURN_IF_ERROR(CheckTasks(plan, flags.assets));
   RunnerOptions options = {
       .jobs = flags.jobs, .nice = flags.nice, .flags = TrainFlags(flags), .out = &std::cout};
@@ -196,11 +238,13 @@ absl::Status RunPlan(SweepPlan plan, const std::string& path, const SweepFlags& 
   std::cout << CountsText(plan) << "; folder " << path << ", page " << path << "/status.html\n";
   POMPC_ASSIGN_OR_RETURN(SweepFolder folder, SweepFolder::Begin(path, std::move(plan)));
   std::cout << EstimateText(ReadStatus(folder, true).estimate, flags.jobs) << std::endl;
-  POMPC_ASSIGN_OR_RETURN(const auto planner, StartPlanner(flags, path, &options));
+  SweepProcesses processes;
+  POMPC_RETURN_IF_ERROR(StartProcesses(flags, path, &options, &processes));
   POMPC_ASSIGN_OR_RETURN(const RunnerEnd end, RunTrials(options, &folder));
-  if (planner != nullptr) {
+  const ProcessEnd planner = processes.Stop();
+  if (flags.shared_planner) {
     std::cout << "the planner used "
-              << absl::StrFormat("%.0f", planner->Stop().peak_memory_bytes / double{1 << 20})
+              << absl::StrFormat("%.0f", planner.peak_memory_bytes / double{1 << 20})
               << " MiB at most" << std::endl;
   }
   if (!end.stopped_by.empty()) {
@@ -345,6 +389,18 @@ void AddPlannerFlags(CLI::App* command, SweepFlags* flags) {
       ->add_option("--planners", flags->planners,
                    "planners that are there, started with --accept-runs, plan for all trials")
       ->type_name("HOST:PORT,...");
+  rpc::AddInteger(*command,
+                  {"--actors",
+                   "actor processes to start with the sweep, which step the environments of all "
+                   "trials, divided among them by need; 0: each trial has an actor of its own",
+                   0, 1024},
+                  &flags->actors);
+  rpc::AddInteger(*command,
+                  {"--actor-environments", "with --actors: environments of each", 1, 4096},
+                  &flags->actor_environments);
+  command->add_flag("--fleet", flags->fleet,
+                    "with --planners: actors that are there, started with pompc-actor --fleet, "
+                    "step the environments of all trials");
   command
       ->add_option("--listen", flags->listen,
                    "with --planners: where they reach the trials' learners; default 127.0.0.1:0")

@@ -125,14 +125,30 @@ absl::Status CheckReach(const std::string& planner, const ListenAddress& listen)
 }
 
 // Loads the certificates of this process, which must be a learner's. With planners of other
-// processes it also asks for plans, as an actor, and names its learner to them, as an operator.
+// processes it also asks for plans, as an actor, and names its learner to them, as an operator;
+// with a fleet its shards serve other processes as well.
 absl::Status SetCertificates(const TrainFlags& flags, InProcessRunOptions* options) {
   POMPC_ASSIGN_OR_RETURN(options->certificates, rpc::LoadCertificates(flags.certificates));
   if (options->certificates == nullptr) return absl::OkStatus();
   POMPC_RETURN_IF_ERROR(options->certificates->CheckRole(proto::Access::LEARNER));
   if (flags.planners.empty()) return absl::OkStatus();
   POMPC_RETURN_IF_ERROR(options->certificates->CheckRole(proto::Access::ACTOR));
-  return options->certificates->CheckRole(proto::Access::OPERATOR);
+  POMPC_RETURN_IF_ERROR(options->certificates->CheckRole(proto::Access::OPERATOR));
+  if (!options->fleet) return absl::OkStatus();
+  return options->certificates->CheckRole(proto::Access::REPLAY);
+}
+
+// Refuses what contradicts --fleet.
+absl::Status CheckFleet(const InProcessRunOptions& options) {
+  if (!options.fleet) return absl::OkStatus();
+  if (options.planners.empty()) {
+    return absl::InvalidArgumentError(
+        "--fleet: actors of a fleet find the run at its planners; --planners is missing");
+  }
+  if (options.config.schedule() == proto::RunConfig::CONCURRENT) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--fleet: the schedule is ", proto::RunConfig::Schedule_Name(options.config.schedule()),
+      ", in which no other process steps environments; allowed is CONCURRENT"));
 }
 
 // Takes planners of other processes for those of the run.
@@ -166,6 +182,7 @@ absl::Status Train(const TrainFlags& flags) {
   POMPC_RETURN_IF_ERROR(SetCertificates(flags, &options));
   POMPC_RETURN_IF_ERROR(SetPlanners(flags, &options));
   POMPC_ASSIGN_OR_RETURN(options.config, MakeConfig(flags));
+  POMPC_RETURN_IF_ERROR(CheckFleet(options));
   POMPC_RETURN_IF_ERROR(CheckTask(options));
   ProgressDisplay display(StandardOutputOptions(), &std::cout);
   Event interrupted;
@@ -272,6 +289,9 @@ Command AddTrain(CLI::App& pompc) {
                    "planners of other processes, started with --accept-runs, plan instead of one "
                    "of this process; they reach the learner at --listen (default 127.0.0.1:0)")
       ->type_name("HOST:PORT,...");
+  command->add_flag("--fleet", flags->run.fleet,
+                    "with --planners: actors started with pompc-actor --fleet step the "
+                    "environments; they are divided among all such runs by need");
   rpc::AddCertificatesFlag(*command, &flags->certificates);
   command->add_flag(
       "--insecure", flags->run.insecure,

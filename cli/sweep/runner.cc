@@ -118,8 +118,8 @@ class Runner {
       WritePageIfDue();
       if (running_.empty()) return absl::OkStatus();
       Wait();
-      if (options_.planner != nullptr) {
-        POMPC_RETURN_IF_ERROR(options_.planner->Tend(options_.out));
+      for (KeptProcess* process : options_.kept) {
+        POMPC_RETURN_IF_ERROR(process->Tend(options_.out));
       }
       POMPC_RETURN_IF_ERROR(Reap());
       LookForStop();
@@ -195,8 +195,9 @@ class Runner {
       waits.push_back({.fd = running.process->end_fd(), .events = POLLIN, .revents = 0});
     }
     // poll() passes over a descriptor below 0.
-    const int planner = options_.planner == nullptr ? -1 : options_.planner->end_fd();
-    waits.push_back({.fd = planner, .events = POLLIN, .revents = 0});
+    for (const KeptProcess* process : options_.kept) {
+      waits.push_back({.fd = process->end_fd(), .events = POLLIN, .revents = 0});
+    }
     poll(waits.data(), waits.size(), PollTimeout(kLook));
     waker_.Clear();
   }

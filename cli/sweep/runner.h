@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "cli/sweep/shared_planner.h"
+#include "cli/sweep/kept_process.h"
 #include "cli/sweep/sweep_folder.h"
 
 namespace pompc::cli {
@@ -21,8 +21,8 @@ struct RunnerOptions {
   int nice = 0;
   // More flags of `train`, the same for all trials: where models of tasks are.
   std::vector<std::string> flags;
-  // The planner that serves all trials, which `flags` name; null: each plans by itself.
-  SharedPlanner* planner = nullptr;
+  // The processes that work for all trials, which `flags` name.
+  std::vector<KeptProcess*> kept;
   // A line for each trial that ends.
   std::ostream* out = nullptr;
 };
@@ -42,7 +42,7 @@ struct RunnerEnd {
 // LOCKSTEP begin anew, as a resumed one would have other numbers; others resume from their
 // checkpoints.
 //
-// Fails as BackgroundProcess::Start if the program cannot be started, as SharedPlanner::Tend, and
+// Fails as BackgroundProcess::Start if the program cannot be started, as KeptProcess::Tend, and
 // with the system's reason if the folder cannot be written. REQUIRES: `folder` is of
 // SweepFolder::Begin; BlockSignals() was called and no SignalHandler exists; options.jobs >= 1;
 // options.out is not null.

@@ -209,6 +209,8 @@ ACTORS = [
     graph("Actors and evaluators", 8, "short",
           (f"pompc_learner_leases{{{RUN}}}", "{{role}}, {{run}}"),
           (f"pompc_learner_waiting_leases{{{RUN}}}", "wait: {{role}}, {{run}}"),
+          (f"pompc_learner_environments{{{RUN}}}", "environments, {{run}}"),
+          (f"pompc_learner_wanted_environments{{{RUN}}}", "environments wanted, {{run}}"),
           (f"pompc_learner_expected_actors{{{RUN}}}", "expected, {{run}}")),
     graph("Leases that ended per second", 8, "short",
           (sum_by("run, how", rate("pompc_learner_ended_leases_total")), "{{how}}, {{run}}")),

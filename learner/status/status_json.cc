@@ -155,6 +155,8 @@ Json CountsJson(const StatusView& view) {
           {"episodes", status.episodes()},
           {"rows_bound", limiter.rows_bound()},
           {"updates_bound", limiter.updates_bound()},
+          {"environments", status.environments()},
+          {"wanted_environments", Number(status.wanted_environments())},
           {"rows_per_second", Number(status.rows_per_second())},
           {"updates_per_second", Number(status.updates_per_second())},
           {"plans_per_second", Number(PresentRate(view.recent, 2))}};

@@ -46,6 +46,9 @@ void RunAnnouncer::Announce() {
   proto::FollowRequest request;
   *request.mutable_header() = rpc::MakeHeader(options_.run_id);
   request.set_learner(options_.learner);
+  if (options_.demand) {
+    if (const auto demand = options_.demand()) *request.mutable_demand() = *demand;
+  }
   for (size_t i = 0; i < channels_.size() && !stop_.IsSet(); ++i) {
     const auto stub = proto::PlannerService::NewStub(channels_[i]);
     const absl::Status status =

@@ -1,7 +1,9 @@
 #ifndef POMPC_PLANNER_CLIENT_RUN_ANNOUNCER_H_
 #define POMPC_PLANNER_CLIENT_RUN_ANNOUNCER_H_
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,9 @@ struct RunAnnouncerOptions {
   std::string run_id;
   // The address of the run's learner as the planners reach it, "host:port".
   std::string learner;
+  // Says what the run wants of the actors of a fleet; empty if it takes none. Called before each
+  // announcement, by the announcer's thread.
+  std::function<std::optional<proto::ActorDemand>()> demand;
   // The planners; each must have been started with --accept-runs.
   std::vector<rpc::Endpoint> planners;
   // The pause before the learner is named again.

@@ -45,6 +45,7 @@ RunControl::RunControl(const RunControlOptions& options, Clock* clock)
       row_counter_(1024 + options.shards.size()),
       grants_(static_cast<int>(options.shards.size())),
       window_watch_(options.windows),
+      demand_(options.first_environments),
       shards_(options.shards.size()) {
   POMPC_CHECK(!options.shards.empty());
   for (size_t i = 0; i < shards_.size(); ++i) {
@@ -523,7 +524,7 @@ absl::Duration RunControl::Tick() {
   rates_.Observe(now, row_counter_.total(), updates_);
   if (row_counter_.total() != rows_then_) rows_at_ = now;
   rows_then_ = row_counter_.total();
-  TimeWriters();
+  ObserveWaits(pause);
   const proto::Phase before = phases_.phase();
   WatchWindows(now);
   CheckPhase();

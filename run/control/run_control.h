@@ -23,6 +23,7 @@
 #include "run/control/run_news.h"
 #include "run/control/sampling_control.h"
 #include "run/control/waiting.h"
+#include "run/rows/environment_demand.h"
 #include "run/rows/rates.h"
 #include "run/rows/ratio.h"
 #include "run/rows/row_counter.h"
@@ -69,6 +70,8 @@ struct RunControlOptions {
   // Rows come in turns that the trainer hands out (TrainerStep::kAct), neither rows nor updates are
   // made while a policy is evaluated, and results do not contain times.
   bool lockstep = false;
+  // Environments that the run has use for while none acts: those of one actor.
+  uint32_t first_environments = 1;
   // The newest changes of limits in earlier starts, oldest first; for the status.
   std::vector<proto::LimitChange> limit_changes;
 };
@@ -288,6 +291,10 @@ class RunControl : public SamplingControl {
   // Writers' streams that reachable shards hold back.
   uint32_t BlockedStreams() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TimeWriters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The environments of the leases that are held.
+  uint64_t Environments() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Tells the timers and the demand who waits, since the last call `elapsed` ago.
+  void ObserveWaits(absl::Duration elapsed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Which shards the run's last rows may be kept for; empty while there are others to grant.
   std::string KeptGrants() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Gives up the grants of shards that have been lost for longer than `keep_grants`.
@@ -371,6 +378,9 @@ class RunControl : public SamplingControl {
   RowGrants grants_ ABSL_GUARDED_BY(mu_);
   Rates rates_ ABSL_GUARDED_BY(mu_);
   WindowWatch window_watch_ ABSL_GUARDED_BY(mu_);
+  EnvironmentDemand demand_ ABSL_GUARDED_BY(mu_);
+  // The time for which the learner had waited for rows at the last observation of the demand.
+  double waited_for_rows_ ABSL_GUARDED_BY(mu_) = 0;
   // Most environments that actors had at once.
   uint64_t most_environments_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<Shard> shards_ ABSL_GUARDED_BY(mu_);

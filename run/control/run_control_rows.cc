@@ -171,6 +171,34 @@ void RunControl::TimeWriters() {
                                            : proto::LimiterStatus::NONE);
 }
 
+uint64_t RunControl::Environments() const {
+  uint64_t environments = 0;
+  for (const auto& [id, lease] : leases_.all()) environments += lease.shards.size();
+  return environments;
+}
+
+void RunControl::ObserveWaits(absl::Duration elapsed) {
+  TimeWriters();
+  if (elapsed <= absl::ZeroDuration()) return;
+  // The reasons for which rows are what the learner lacks.
+  const auto waits = learner_waits_.Seconds();
+  double waited = 0;
+  for (const Reason reason : {proto::LimiterStatus::SEED_ROWS, proto::LimiterStatus::RATIO,
+                              proto::LimiterStatus::MIN_ROWS, proto::LimiterStatus::NO_WINDOW}) {
+    waited += waits[reason];
+  }
+  const double share =
+      (waited - std::exchange(waited_for_rows_, waited)) / absl::ToDoubleSeconds(elapsed);
+  uint32_t streams = 0;
+  for (const Shard& shard : shards_) {
+    if (shard.reachable) streams += shard.info.streams();
+  }
+  const double blocked = streams == 0 ? 0 : static_cast<double>(BlockedStreams()) / streams;
+  // Clamped, because the one comes from shards and the other from a timer that ran on meanwhile.
+  demand_.Observe(elapsed, static_cast<double>(Environments()), std::clamp(share, 0.0, 1.0),
+                  std::clamp(blocked, 0.0, 1.0));
+}
+
 RunControl::GrantReason RunControl::WhyWritersWait(const GrantReason& grant) const {
   for (size_t i = 0; i < shards_.size(); ++i) {
     const proto::ShardInfo& info = shards_[i].info;
@@ -237,9 +265,7 @@ bool RunControl::AllReachable() const {
 void RunControl::WatchWindows(absl::Duration now) {
   // The most there ever were: environments that have left may have written rows too thin for a
   // window, and these rows are still counted.
-  uint64_t environments = 0;
-  for (const auto& [id, lease] : leases_.all()) environments += lease.shards.size();
-  most_environments_ = std::max(most_environments_, environments);
+  most_environments_ = std::max(most_environments_, Environments());
   const bool seed_rows_came =
       phases_.phase() != proto::SEED || row_counter_.total() >= ratio_.options().seed_rows;
   window_watch_.Observe(Replay(), AllReachable() && seed_rows_came && !Importing(), now);

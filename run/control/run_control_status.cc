@@ -155,6 +155,10 @@ proto::RunStatus RunControl::Status() const {
   if (const std::optional<double> mean = news_.training_return_mean()) {
     status.set_training_return_mean(*mean);
   }
+  status.set_environments(Environments());
+  if (!options_.lockstep && !ratio_.options().offline) {
+    status.set_wanted_environments(demand_.wanted());
+  }
   FillPeers(&status);
   FillShards(&status);
   // The words are made last: they name what stands in the other fields.

@@ -235,6 +235,11 @@ TextTable LimiterFields(const proto::RunStatus& status) {
            ? "none is held back"
            : absl::StrCat(limiter.blocked_streams(), " held back (", Name(limiter.writers_reason()),
                           "): ", limiter.writers_wait())}};
+  if (status.wanted_environments() > 0) {
+    fields.push_back(
+        {"environments", absl::StrFormat("%d act; %.1f would keep the learner busy",
+                                         status.environments(), status.wanted_environments())});
+  }
   for (const proto::LimitChange& change : limiter.changes()) {
     fields.push_back({"changed", ChangeText(change)});
   }
