@@ -15,13 +15,10 @@ constexpr char kExamples[] =
     "  pompc-actor --evaluate --learner 127.0.0.1:7000 --planners 127.0.0.1:50052\n"
     "  pompc-actor --learner learner:7000 --planners planner:7000,@/shared/planners.txt \\\n"
     "      --replay replay-0:7000\n"
-    "  pompc-actor --fleet --planners planner:7000 --environments 2    serves all runs there, by "
-    "need\n"
-    "The learner sends the run's config, including the task. The process waits for servers that "
-    "are\n"
-    "not available yet, and ends with status 0 when the run is over; with --fleet it goes on with "
-    "the\n"
-    "next run until it is stopped.";
+    "  pompc-actor --fleet --planners planner:7000 --environments 2\n"
+    "The learner sends the run's config, including the task. The process waits for servers that\n"
+    "are not available yet, and ends with status 0 when the run is over; with --fleet it goes on\n"
+    "with the next run, until it is stopped.";
 
 // An actor has no server of its own, so people and health checks use its metrics address.
 template <typename App>

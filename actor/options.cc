@@ -35,12 +35,13 @@ absl::Status AppOptions::SetAddresses(const std::string& learner_address,
 
 absl::Status AppOptions::Validate() const {
   if (learner.empty()) return absl::InvalidArgumentError("--learner is missing; give host:port");
+  POMPC_RETURN_IF_ERROR(ValidateBeyondRun());
   // An evaluator writes no rows, so the same flags without --replay suit it.
   if (!evaluate && replay.empty()) {
     return absl::InvalidArgumentError(
         "--replay is missing; give host:port of each shard, in the run's order");
   }
-  return ValidateBeyondRun();
+  return absl::OkStatus();
 }
 
 absl::Status AppOptions::ValidateBeyondRun() const {

@@ -59,7 +59,7 @@ struct SweepFlags {
   bool insecure = false;
   bool shared_planner = false;
   int plan_threads = 0;
-  // Whether actors of a fleet step the environments, and how many of them the sweep starts.
+  // Actors of a fleet step the environments; so many of them are started with the sweep.
   bool fleet = false;
   int actors = 0, actor_environments = 1;
   std::string image = "pompc-pompc:latest";

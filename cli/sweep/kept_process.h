@@ -95,7 +95,7 @@ struct FleetActorsOptions {
   std::string program;
   // The folder to which their logs are written, as actor-N.log.
   std::string folder;
-  // Where they find trials: the value of --planners.
+  // The planners at which they find trials, as the value of --planners.
   std::string planners;
   // More flags of pompc-actor.
   std::vector<std::string> flags;

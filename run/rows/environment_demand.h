@@ -5,7 +5,7 @@
 
 namespace pompc::run {
 
-// How many environments a run has use for. Those that act now, while the learner waits for rows for
+// Estimates how many environments a run has use for. Those that act now, while the learner waits for rows for
 // a share L of the time and shards hold back a share B of the writers, make rows at (1 - L) of the
 // rate that the learner could use, or at 1 / (1 - B) times that rate. As rows come in proportion to
 // environments, n (1 - B) / (1 - L) of them would keep the learner busy and hold back none. All

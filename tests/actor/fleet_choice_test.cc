@@ -167,9 +167,9 @@ TEST(FleetChoiceTest, ActorsFollowWhatChanges) {
 
 TEST(FleetChoiceTest, AThousandActorsDoNotAllRunToTheSameRun) {
   FleetSimulation fleet(std::vector<double>(20, 60), 1000);
-  fleet.Pass(30);
+  fleet.Pass(60);
   for (size_t run = 0; run < 20; ++run) EXPECT_NEAR(fleet.At(run), 50, 25) << run;
-  fleet.Pass(150);
+  fleet.Pass(120);
   for (size_t run = 0; run < 20; ++run) EXPECT_NEAR(fleet.At(run), 50, 10) << run;
 }
 

@@ -1,6 +1,8 @@
 // A planner that serves several runs: which come and go, and that each has its share.
+#include <cmath>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -273,10 +275,12 @@ class RunsTest : public PlannerTest {
     return spec;
   }
 
-  absl::Status Follow(const std::string& learner, const std::string& run_id = "") {
+  absl::Status Follow(const std::string& learner, const std::string& run_id = "",
+                      const std::optional<proto::ActorDemand>& demand = std::nullopt) {
     proto::FollowRequest request;
     *request.mutable_header() = rpc::MakeHeader(run_id);
     request.set_learner(learner);
+    if (demand.has_value()) *request.mutable_demand() = *demand;
     return rpc::CallUnary(*stub_, &proto::PlannerService::Stub::Follow, request, kLong).status();
   }
   absl::Status Unfollow(const std::string& run_id) {
@@ -299,6 +303,63 @@ class RunsTest : public PlannerTest {
   // Plans take no time by it, so that runs take turns plan by plan.
   FakeClock clock_;
 };
+
+proto::ActorDemand Demand(double wanted) {
+  proto::ActorDemand demand;
+  demand.add_replay("127.0.0.1:7001");
+  demand.add_replay("127.0.0.1:7002");
+  demand.set_environments(3);
+  demand.set_wanted_environments(wanted);
+  return demand;
+}
+
+TEST_F(RunsTest, WhatARunWantsOfActorsIsToldUntilItIsOld) {
+  OtherLearner a("a", "127.0.0.1:0");
+  const std::string learner = a.endpoint().address();
+  ASSERT_TRUE(Follow(learner, "a", Demand(4.5)).ok());
+  const proto::PlannerRunInfo told = InfoOf("").runs(1);
+  EXPECT_EQ(told.run_id(), "a");
+  EXPECT_EQ(told.learner(), learner);
+  EXPECT_THAT(told.demand().replay(), ElementsAre("127.0.0.1:7001", "127.0.0.1:7002"));
+  EXPECT_EQ(told.demand().environments(), 3u);
+  EXPECT_EQ(told.demand().wanted_environments(), 4.5);
+  // Renewed, it is what was said last.
+  clock_.Advance(absl::Seconds(20));
+  ASSERT_TRUE(Follow(learner, "a", Demand(2)).ok());
+  clock_.Advance(absl::Seconds(30));
+  EXPECT_EQ(InfoOf("").runs(1).demand().wanted_environments(), 2);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_FALSE(InfoOf("").runs(1).has_demand()) << "whoever renewed it is gone";
+  ASSERT_TRUE(Follow(learner, "a", Demand(2)).ok());
+  ASSERT_TRUE(Follow(learner, "a").ok());
+  EXPECT_FALSE(InfoOf("").runs(1).has_demand()) << "the run takes no actors any more";
+}
+
+TEST_F(RunsTest, ADemandThatIsNoneIsRefusedWithTheRun) {
+  OtherLearner a("a", "127.0.0.1:0");
+  const auto refusal = [&](const proto::ActorDemand& demand) {
+    const absl::Status status = Follow(a.endpoint().address(), "a", demand);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_EQ(InfoOf("").runs_size(), 1) << "the planner follows what was refused";
+    return std::string(status.message());
+  };
+  for (const double wanted : {0.0, -1.0, 1e10, std::nan(""), HUGE_VAL}) {
+    EXPECT_THAT(refusal(Demand(wanted)), HasSubstr("demand.wanted_environments"));
+  }
+  proto::ActorDemand demand = Demand(1);
+  demand.set_environments(2'000'000'000);
+  EXPECT_THAT(refusal(demand), HasSubstr("demand.environments: 2000000000; allowed are 0 to"));
+  demand = Demand(1);
+  demand.clear_replay();
+  EXPECT_THAT(refusal(demand), HasSubstr("demand.replay"));
+  demand.add_replay("no port");
+  EXPECT_THAT(refusal(demand), HasSubstr("demand.replay: \"no port\""));
+  demand.set_replay(0, "127.0.0.1:1,127.0.0.1:2");
+  EXPECT_THAT(refusal(demand), HasSubstr("demand.replay"));
+  for (int i = 0; i < 1025; ++i) demand.add_replay(absl::StrCat("127.0.0.1:", 2000 + i));
+  demand.set_replay(0, "127.0.0.1:1");
+  EXPECT_THAT(refusal(demand), HasSubstr("1026 addresses; allowed are 1 to 1024"));
+}
 
 TEST_F(RunsTest, RunsComeAndGoWhileThePlannerStays) {
   // Somebody must reach it to name a run.

@@ -143,5 +143,60 @@ TEST_F(RunControlStatusTest, ALearnerThatEndsDoesNotEndTheRunAnyMore) {
   EXPECT_NE(control.Status().waiting().find("the policy is not finite"), std::string::npos);
 }
 
+class WantedEnvironmentsTest : public RunControlTest {
+ protected:
+  // Lets a minute pass, in which the learner waits if it must; returns what is wanted then.
+  double AfterAMinute() {
+    for (int i = 0; i < 240; ++i) {
+      clock_.Advance(absl::Milliseconds(250));
+      Step();
+      control_.Tick();
+      // Keeps the lease.
+      EXPECT_TRUE(control_.Heartbeat(lease_, {}, "").ok());
+    }
+    return control_.Status().wanted_environments();
+  }
+  void Register() { lease_ = control_.Register(proto::ACTOR, "a", 4)->lease_id(); }
+  // Both shards: rows, streams, and how many of these are held back.
+  void Shards(uint64_t rows, uint32_t streams, uint32_t blocked) {
+    for (int i = 0; i < 2; ++i) {
+      proto::ShardInfo info;
+      info.set_shard_incarnation(10 + i);
+      info.set_accepted_rows(rows);
+      info.set_stored_rows(rows);
+      info.set_windows(rows);
+      info.set_capacity_rows(capacity_);
+      info.set_streams(streams);
+      info.set_blocked_streams(blocked);
+      control_.ShardAnswered(i, info, true);
+    }
+  }
+
+  uint64_t lease_ = 0;
+};
+
+TEST_F(WantedEnvironmentsTest, FollowFromWhoWaits) {
+  EXPECT_EQ(control_.Status().environments(), 0u);
+  EXPECT_EQ(control_.Status().wanted_environments(), 1) << "those of one actor";
+  FinishSeedPhase();
+  Register();
+  EXPECT_EQ(control_.Status().environments(), 4u);
+  // No row comes: after the updates that the seed rows allow the learner only waits.
+  while (Step() == TrainerStep::kUpdate) control_.UpdateDone();
+  EXPECT_NEAR(AfterAMinute(), 16, 0.2) << "four times as many, at most";
+  // Rows for more updates than are made, and three quarters of the writers are held back.
+  Shards(70, 4, 3);
+  EXPECT_NEAR(AfterAMinute(), 1, 0.2);
+  Shards(70, 4, 0);
+  EXPECT_NEAR(AfterAMinute(), 4, 0.1) << "nobody waits";
+}
+
+TEST(WantedEnvironmentsLockstepTest, AreNoneWhereRowsComeInTurns) {
+  FakeClock clock;
+  RunControlOptions options = Options();
+  options.lockstep = true;
+  EXPECT_EQ(RunControl(options, &clock).Status().wanted_environments(), 0);
+}
+
 }  // namespace
 }  // namespace pompc::run
