@@ -6,8 +6,8 @@
 namespace pompc::run {
 
 // Estimates how many environments a run has use for. Those n that act now, while the learner waits
-// for rows for a share L of the time and shards hold back a share B of the writers, make rows at
-// (1 - L) of the rate that the learner could use, or at 1 / (1 - B) times that rate. As rows come in
+// for rows for a share L of the time and shards hold back a share B of the writers, make rows at (1
+// - L) of the rate that the learner could use, or at 1 / (1 - B) times that rate. As rows come in
 // proportion to environments, n (1 - B) / (1 - L) of them would keep the learner busy and hold back
 // none. All three are averages in which what is older than `memory` counts a third and less. Not
 // thread-safe.
