@@ -9,6 +9,7 @@
 #   compose, stack    what to show; default: both
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/engines.sh"
 cd "$POMPC_ROOT"
 
 readonly ACTORS=8 GOAL=700
@@ -18,16 +19,9 @@ readonly PROCESSES=$(( ${#ROLES[@]} + ACTORS - 1 ))
 readonly PROJECT="pompc-check-$$"
 export PROMETHEUS_IMAGE=pompc-base:prometheus POMPC_RUN=check POMPC_IMAGE_TAG=check POMPC_ACTORS=$ACTORS
 export COMPOSE_PROFILES=cpu POMPC_CONFIG="$$"
-work="" kind="" joined=""
+work="" kind=""
 
-compose() {
-  local files=(-f deploy/compose.yaml -f "$work/check.yaml")
-  if command -v docker-compose >/dev/null; then
-    docker-compose -p "$PROJECT" "${files[@]}" "$@"
-  else
-    docker compose -p "$PROJECT" "${files[@]}" "$@"
-  fi
-}
+compose() { docker_compose -p "$PROJECT" -f deploy/compose.yaml -f "$work/check.yaml" "$@"; }
 
 # containers SERVICE: ids of those that run, newest first; `-a SERVICE` those that have ended as well.
 containers() {
@@ -193,10 +187,7 @@ check_stack() {
   local label
   kind=stack
   say "Stack: deploy with $ACTORS actors"
-  if [[ "$(docker info --format '{{.Swarm.LocalNodeState}}')" == inactive ]]; then
-    docker swarm init --advertise-addr 127.0.0.1 >/dev/null
-    joined=1
-  fi
+  join_swarm
   for label in replay-0 replay-1 learner planner actor watch; do
     docker node update --label-add "pompc.$label=1" "$(docker info --format '{{.Swarm.NodeID}}')" >/dev/null
   done
@@ -221,7 +212,7 @@ clean_up() {
   compose down -v --timeout 30 >/dev/null 2>&1 || true
   for (( attempt = 0; attempt < 60; attempt++ )); do gone && break; sleep 1; done
   docker volume ls -q --filter "name=$PROJECT" | xargs -r docker volume rm >/dev/null 2>&1 || true
-  if [[ -n "$joined" ]]; then docker swarm leave --force >/dev/null || true; fi
+  leave_swarm
   rm -rf "$work"
   return "$status"
 }
@@ -257,7 +248,7 @@ main() {
     shift
   done
   (( ${#parts[@]} > 0 )) || parts=(compose stack)
-  docker info >/dev/null 2>&1 || { echo "No Docker engine answers: nothing to check."; return; }
+  docker_answers || return 0
   if (( ${#installed[@]} > 0 )); then
     scripts/docker-base.sh runtime runtime-torch prometheus
   else

@@ -6,67 +6,10 @@
 #   scripts/slurm-check.sh [--install] [--programs DIR]      default: build/release/bin
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/engines.sh"
 
 readonly GOAL=700 ACTORS=2
-readonly PACKAGES=(slurmctld slurmd slurm-client munge)
-work="" run="" job="" daemons=()
-
-start_daemon() {
-  "$@" >"$work/$(basename "$1").out" 2>&1 &
-  daemons+=($!)
-}
-
-# A node that says it has enough CPUs for all steps; the partition `urgent` preempts those of `batch`.
-write_config() {
-  local host controller
-  host="$(hostname -s)"
-  pick_port; controller=$port
-  pick_port
-  cat >"$work/slurm.conf" <<CONF
-ClusterName=check
-SlurmctldHost=$host(127.0.0.1)
-SlurmctldPort=$controller
-SlurmdPort=$port
-SlurmUser=root
-AuthType=auth/munge
-AuthInfo=socket=$work/munge.socket,cred_expire=10
-StateSaveLocation=$work/state
-SlurmdSpoolDir=$work/spool
-SlurmctldPidFile=$work/slurmctld.pid
-SlurmdPidFile=$work/slurmd.pid
-SlurmctldLogFile=$work/slurmctld.log
-SlurmdLogFile=$work/slurmd.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-MpiDefault=none
-ReturnToService=2
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-SlurmdParameters=config_overrides
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
-KillWait=60
-NodeName=localhost NodeHostname=$host NodeAddr=127.0.0.1 CPUs=16 State=UNKNOWN
-PartitionName=batch Nodes=localhost Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
-PartitionName=urgent Nodes=localhost MaxTime=INFINITE State=UP PriorityTier=10
-CONF
-}
-
-start_slurm() {
-  export SLURM_CONF="$work/slurm.conf"
-  mkdir -m 755 "$work/state" "$work/spool"
-  dd if=/dev/urandom of="$work/munge.key" bs=1024 count=1 status=none
-  chmod 400 "$work/munge.key"
-  write_config
-  start_daemon munged --foreground --force --key-file="$work/munge.key" --socket="$work/munge.socket" \
-    --pid-file="$work/munged.pid" --log-file="$work/munged.log" --seed-file="$work/munged.seed"
-  await "munged listens" test -S "$work/munge.socket"
-  start_daemon slurmctld -D
-  start_daemon slurmd -D -N localhost
-  await "the node is idle" node_is_idle
-}
-
-node_is_idle() { [[ "$(sinfo -h -p batch -o %T 2>/dev/null)" == idle ]]; }
+work="" run="" job=""
 
 complain() {
   squeue -l || true
@@ -75,8 +18,8 @@ complain() {
 }
 
 job_is() { [[ "$(squeue -h -j "$job" -o %T 2>/dev/null)" == "$1" ]]; }
-job_is_over() { [[ "$(scontrol show job "$job" | sed -n 's/.*JobState=\([A-Z]*\).*/\1/p')" == "$1" ]]; }
-restarts() { scontrol show job "$job" | sed -n 's/.*Restarts=\([0-9]*\).*/\1/p'; }
+job_is_over() { [[ "$(job_field "$job" JobState)" == "$1" ]]; }
+restarts() { job_field "$job" Restarts; }
 restarted() { [[ "$(restarts)" -ge "$1" ]] && job_is RUNNING; }
 
 # A number of the run's ended.json.
@@ -97,20 +40,17 @@ check_interruption() {
 }
 
 main() {
-  local programs="$POMPC_ROOT/build/release/bin" program before urgent
+  local programs="$POMPC_ROOT/build/release/bin" before urgent
   while (( $# > 0 )); do
     case "$1" in
-      --install) apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${PACKAGES[@]}" ;;
+      --install) install_slurm ;;
       --programs) [[ -n "${2:-}" ]] || refuse "--programs needs a value"
         programs="$2"; shift ;;
       *) refuse "unknown argument '$1': allowed are --install, --programs" ;;
     esac
     shift
   done
-  for program in munged slurmctld slurmd sbatch; do
-    command -v "$program" >/dev/null || { echo "There is no $program here (packages ${PACKAGES[*]}): nothing to check."; return; }
-  done
-  [[ "$(id -u)" == 0 ]] || die "needs root, as slurmd does"
+  slurm_is_installed || return 0
   work="$(mktemp -d "${TMPDIR:-/var/tmp}/pompc-slurm.XXXXXX")"
   trap clean_up EXIT
   run="$work/run"
@@ -146,19 +86,8 @@ main() {
 }
 
 clean_up() {
-  local status=$? pid attempt
-  [[ -z "$job" ]] || scancel "$job" 2>/dev/null || true
-  for (( attempt = 0; attempt < 60; attempt++ )); do
-    [[ -n "$(squeue -h 2>/dev/null)" ]] || break
-    sleep 1
-  done
-  for pid in "${daemons[@]}"; do kill "$pid" 2>/dev/null || true; done
-  for (( attempt = 0; attempt < 30; attempt++ )); do
-    [[ -n "$(jobs -pr)" ]] || break
-    sleep 1
-  done
-  for pid in $(jobs -pr); do kill -KILL "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
+  local status=$?
+  stop_slurm "$job"
   if [[ "$status" == 0 ]]; then rm -rf "$work"; else echo "All files are kept in $work"; fi
   return "$status"
 }

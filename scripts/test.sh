@@ -85,7 +85,7 @@ leg_release() {
 
 leg_slow() { configure_and_build release -DPOMPC_TESTS=ON -DPOMPC_BENCH=ON && run_tests release -L slow; }
 
-leg_containers() { scripts/compose-check.sh; }
+leg_containers() { scripts/compose-check.sh && scripts/sweep-check.sh compose swarm; }
 
 leg_bare-roots() {
   local suite

@@ -62,9 +62,8 @@ class Planner:
     def __init__(self, planners: str | Iterable[str], *, run: str | None = None,
                  certificates: str | os.PathLike[str] | None = None, seconds: float = limits.PLAN_SECONDS):
         """`planners`: host:port of each, as a list or with commas between them. `run`: the run's id; None asks a
-        planner, which must then serve one run alone (where connections are secured, only an operator's certificate may
-        ask). `seconds`: the deadline of a plan. Refused, Failed: there is no such planner, or it is not known which run
-        is meant."""
+        planner, which must then serve one run alone. `seconds`: the deadline of a plan. Refused, Failed: there is no
+        such planner, or it is not known which run is meant."""
         self._addresses = wire.parse_addresses(planners)
         if not self._addresses:
             raise Refused("no planners are named: host:port of each")
@@ -89,8 +88,6 @@ class Planner:
                 reply = stub.Info(messages.PlannerInfoRequest(header=wire.header("")), timeout=limits.CALL_SECONDS)
             except grpc.RpcError as error:
                 problems.append(f"planner {address}: {wire.words(error)}")
-                # Who may not ask which runs there are may still name one.
-                named = named or error.code() == grpc.StatusCode.PERMISSION_DENIED
                 continue
             finally:
                 stub.close()

@@ -15,7 +15,8 @@ import unittest
 import tools
 
 SCRIPTS = os.path.join(tools.ROOT, "scripts")
-LIBRARY = "lib.sh"
+# Sourced by others.
+LIBRARIES = ("lib.sh", "engines.sh")
 PATIENCE_SECONDS = 60
 
 
@@ -33,7 +34,7 @@ class ScriptsTest(unittest.TestCase):
             with self.subTest(script=name):
                 path = os.path.join(SCRIPTS, name)
                 self.assertEqual(subprocess.run(["bash", "-n", path]).returncode, 0)
-                self.assertEqual(os.access(path, os.X_OK), name != LIBRARY)
+                self.assertEqual(os.access(path, os.X_OK), name not in LIBRARIES)
 
     def test_shellcheck_has_nothing_to_say(self):
         if not shutil.which("shellcheck"):
@@ -58,6 +59,8 @@ class ScriptsTest(unittest.TestCase):
                 ("docker-base.sh", ["sid"], "'sid': allowed are"),
                 ("compose-check.sh", ["kubernetes"], "'kubernetes': allowed are --installed, compose, stack"),
                 ("compose-check.sh", ["--installed"], "--installed needs a value"),
+                ("sweep-check.sh", ["kubernetes"],
+                 "'kubernetes': allowed are --installed, --install, compose, swarm, slurm"),
                 ("slurm-check.sh", ["--nodes", "2"], "'--nodes': allowed are --install, --programs"),
                 ("kubernetes-check.sh", ["all"], "'all': allowed is --programs"),
                 ("../docker/build.sh", ["evaluator"], "'evaluator': allowed are --tag, --prefix, --installed, --cuda"),
