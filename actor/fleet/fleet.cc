@@ -130,6 +130,7 @@ void Fleet::Decide() {
   // planner has just begun to know runs.
   if (current.empty() || named->contains(current)) named_at_ = now;
   if (now - named_at_ > options_.unknown_for) current.clear();
+  if (named->contains(current) && HasMoved(named->at(current))) current.clear();
   const bool unknown = !current.empty() && !named->contains(current);
   const std::optional<size_t> chosen =
       unknown ? std::nullopt : ChooseRun(runs, current, options_.actor.environments, random_);
@@ -140,6 +141,12 @@ void Fleet::Decide() {
   }
   Leave();
   if (!stop_.IsSet()) Join(named->at(runs[*chosen].run_id));
+}
+
+bool Fleet::HasMoved(const proto::PlannerRunInfo& run) const {
+  return run.learner() != joined_as_.learner() ||
+         !std::equal(run.demand().replay().begin(), run.demand().replay().end(),
+                     joined_as_.demand().replay().begin(), joined_as_.demand().replay().end());
 }
 
 void Fleet::Leave() {
@@ -165,6 +172,7 @@ absl::StatusOr<std::unique_ptr<App>> Fleet::StartApp(const proto::PlannerRunInfo
 }
 
 void Fleet::Join(const proto::PlannerRunInfo& run) {
+  joined_as_ = run;
   absl::StatusOr<std::unique_ptr<App>> app = StartApp(run);
   MutexLock lock(&mu_);
   if (!app.ok()) {

@@ -72,6 +72,8 @@ class Fleet {
   void Leave();
   absl::StatusOr<std::unique_ptr<App>> StartApp(const proto::PlannerRunInfo& run) const;
   void Join(const proto::PlannerRunInfo& run);
+  // Returns whether the run that is served has other addresses than those at which it was joined.
+  bool HasMoved(const proto::PlannerRunInfo& run) const;
   // Waits until it is time to decide, the work in the run has ended, or Stop was called.
   void Pause();
 
@@ -83,8 +85,9 @@ class Fleet {
   // Used by thread_ alone.
   std::mt19937_64 random_;
   std::map<std::string, absl::Duration> avoid_until_;
-  // When a planner last named the run that is served.
+  // When a planner last named the run that is served, and how it did when that was joined.
   absl::Duration named_at_;
+  proto::PlannerRunInfo joined_as_;
 
   mutable Mutex mu_;
   std::vector<rpc::Endpoint> endpoints_ ABSL_GUARDED_BY(mu_);

@@ -44,9 +44,20 @@ class StubPlanner final : public proto::PlannerService::CallbackService {
     versions_ = std::move(versions);
   }
 
+  // The runs that it says it serves.
+  void SetRuns(std::vector<proto::PlannerRunInfo> runs) {
+    MutexLock lock(&mu_);
+    runs_ = std::move(runs);
+  }
+
   void AwaitRequests(size_t count) {
     MutexLock lock(&mu_);
     while (requests_.size() < count) changed_.Wait(&mu_);
+  }
+  // The number of times that it was asked what it serves.
+  uint64_t infos() const {
+    MutexLock lock(&mu_);
+    return infos_;
   }
   // Requests so far, and the queries in them.
   uint64_t calls() const {
@@ -67,6 +78,14 @@ class StubPlanner final : public proto::PlannerService::CallbackService {
                                  const proto::PlanRequest* request,
                                  proto::PlanReply* reply) override {
     return rpc::FinishUnary(context, Answer(*request, reply));
+  }
+  grpc::ServerUnaryReactor* Info(grpc::CallbackServerContext* context,
+                                 const proto::PlannerInfoRequest*,
+                                 proto::PlannerInfoReply* reply) override {
+    MutexLock lock(&mu_);
+    ++infos_;
+    reply->mutable_runs()->Add(runs_.begin(), runs_.end());
+    return rpc::FinishUnary(context, status_);
   }
 
  private:
@@ -120,8 +139,10 @@ class StubPlanner final : public proto::PlannerService::CallbackService {
   mutable Mutex mu_;
   CondVar changed_;
   absl::Status status_ ABSL_GUARDED_BY(mu_);
+  std::vector<proto::PlannerRunInfo> runs_ ABSL_GUARDED_BY(mu_);
   std::vector<ParameterVersion> versions_ ABSL_GUARDED_BY(mu_) = {{1, 1}};
   std::vector<proto::PlanRequest> requests_ ABSL_GUARDED_BY(mu_);
+  uint64_t infos_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t calls_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t queries_ ABSL_GUARDED_BY(mu_) = 0;
   const std::unique_ptr<rpc::Server> server_;
