@@ -70,7 +70,7 @@ class SomeRun {
     learner_ = *rpc::Server::Start({.listen = "127.0.0.1:0"}, {service_.get()});
   }
 
-  // As a planner names it.
+  // Returns what a planner says of it.
   proto::PlannerRunInfo Named(double wanted = 1) const {
     proto::PlannerRunInfo info;
     info.set_run_id(id_);
@@ -123,6 +123,8 @@ class FleetTest : public ::testing::Test {
 
   StubPlanner planner_{"none", 3, 2};
   SomeRun a_{"a"}, b_{"b"};
+  FakeClock clock_;
+  // Last: it uses all of the above.
   std::unique_ptr<Fleet> fleet_;
 };
 
@@ -148,7 +150,7 @@ TEST_F(FleetTest, LeavesARunThatHasTooMuch) {
   planner_.SetRuns({a_.Named()});
   Start(Hasty());
   ASSERT_TRUE(a_.AwaitRows());
-  // As if nine other actors served the run.
+  // The planner says that nine other actors serve the run.
   proto::PlannerRunInfo full = a_.Named(20);
   full.mutable_demand()->set_environments(20);
   planner_.SetRuns({full, b_.Named(20)});
@@ -170,13 +172,12 @@ TEST_F(FleetTest, FollowsARunWhoseLearnerHasMoved) {
 TEST_F(FleetTest, StaysWithARunThatItsPlannersDoNotKnowForAMoment) {
   planner_.SetRuns({a_.Named()});
   FleetOptions options = Hasty();
-  FakeClock clock;
-  options.actor.clock = &clock;
+  options.actor.clock = &clock_;
   Start(options);
   const auto pass = [&](absl::Duration time) {
     // In small steps, between which the fleet looks around.
     for (absl::Duration at; at < time; at += absl::Milliseconds(10)) {
-      clock.Advance(absl::Milliseconds(10));
+      clock_.Advance(absl::Milliseconds(10));
     }
   };
   ASSERT_TRUE(Await([&] {
